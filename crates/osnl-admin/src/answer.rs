@@ -1,16 +1,17 @@
-//! Answers: with a length, except for a stream of events, and never to be kept by a browser.
+//! Answers: with a length, except for events and for answers in lines, and never to be kept by a browser.
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
-use osnl::control::{Code, RequestRefusal};
+use osnl::control::{Code, LINES, RequestRefusal};
 use serde_json::{Value, json};
 
 use crate::access::Denial;
+use crate::lines::AnswerLines;
 use crate::stream::EventStream;
 
-pub(crate) type AnswerBody = Either<Full<Bytes>, EventStream>;
+pub(crate) type AnswerBody = Either<Full<Bytes>, Either<EventStream, AnswerLines>>;
 pub(crate) type AdminAnswer = Response<AnswerBody>;
 
 /// A body of this type.
@@ -19,7 +20,17 @@ pub(crate) fn body(status: StatusCode, content_type: &'static str, body: impl In
 }
 
 pub(crate) fn events(stream: EventStream) -> AdminAnswer {
-    whole(StatusCode::OK, "text/event-stream", Either::Right(stream))
+    whole(StatusCode::OK, "text/event-stream", Either::Right(Either::Left(stream)))
+}
+
+/// An answer in lines.
+pub(crate) fn lines(lines: AnswerLines) -> AdminAnswer {
+    whole(StatusCode::OK, LINES, Either::Right(Either::Right(lines)))
+}
+
+/// Whether an answer is still being made.
+pub(crate) fn is_under_way(answer: &AdminAnswer) -> bool {
+    matches!(answer.body(), Either::Right(Either::Right(_)))
 }
 
 fn whole(status: StatusCode, content_type: &'static str, body: AnswerBody) -> AdminAnswer {
@@ -85,14 +96,19 @@ pub(crate) fn status(code: Code) -> StatusCode {
 }
 
 pub(crate) fn refused(refusal: &RequestRefusal) -> AdminAnswer {
-    json(status(refusal.code), &json!({"error": {"code": refusal.code, "message": message(refusal)}}))
+    json(status(refusal.code), &json!({"error": refusal}))
 }
 
-/// Returns the words of a refusal for a client over HTTP. An error of the journal has SQL and paths: they go to the log.
+/// Returns a refusal for a client of the admin endpoint.
+pub(crate) fn in_public(refusal: RequestRefusal) -> RequestRefusal {
+    RequestRefusal { message: message(&refusal).to_owned(), ..refusal }
+}
+
+/// Returns the words of a refusal for a client of the admin endpoint. An error of the journal has SQL and paths: they go to the log.
 pub(crate) fn message(refusal: &RequestRefusal) -> &str {
     match refusal.code {
         Code::Unavailable => {
-            tracing::warn!(error = refusal.message, "a request over HTTP was not answered");
+            tracing::warn!(error = refusal.message, "a request to the admin endpoint was not answered");
             "not available now; the daemon's log has the reason"
         }
         Code::BadRequest | Code::Unsupported | Code::NotFound | Code::OtherJournal | Code::Forbidden => {

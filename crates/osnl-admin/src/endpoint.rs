@@ -1,8 +1,14 @@
 //! The server: listens, serves each connection in a task of its own, and answers.
+//!
+//! On the control socket root and the daemon's own user have a share of the connections of their own, so that other users
+//! never keep them out. In each share the oldest idle connection gives way to a new one ([`Connections`]); while all are
+//! being answered, the new one is refused.
 
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,21 +23,29 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use osnl::connections::{Busy, Connections};
-use osnl::control::{ControlHandler, LONGEST_REQUEST, RequestRefusal, bind_private};
+use osnl::control::routes::{BASE, RouteLookup, Sender, find};
+use osnl::control::{
+    ControlHandler, ControlSocket, JOURNAL_HEADER, LINES, LONGEST_REQUEST, RequestRefusal, SocketPlace,
+    bind_private, may_ask,
+};
+use osnl::daemon::Daemon;
+use osnl::group::SystemGroup;
 use osnl::native::{AdminAddress, AdminConf};
+use percent_encoding::percent_decode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Access;
+use crate::access::{Access, Caller, Rights};
 use crate::answer::{self, AdminAnswer, AnswerBody};
-use crate::api::{self, OPENAPI, RouteLookup};
+use crate::api::openapi;
 use crate::history::sample;
+use crate::lines::AnswerLines;
 use crate::metrics::{MetricsFormat, ProcessNumbers, render};
 use crate::pace::{MOST, Pace};
 use crate::page::{self, Page, Pages};
@@ -51,6 +65,8 @@ const HEAD_BYTES: usize = 16 * 1024;
 const GRACE: Duration = Duration::from_secs(2);
 /// Metrics and readiness are made at most this often, however many ask.
 const FRESH: Duration = Duration::from_millis(200);
+/// Connections to the control socket of other users than root and the daemon's own, at once.
+const OTHERS: usize = 16;
 /// A pause after a failure to accept, such as too many open files.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -81,13 +97,15 @@ pub struct AdminEndpoint;
 enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener, PathBuf),
+    Control(ControlSocket, Option<SystemGroup>),
 }
 
 /// The parts that each connection uses.
 struct EndpointParts {
     handler: Arc<ControlHandler>,
     access: Access,
-    pages: Pages,
+    /// None on the control socket.
+    pages: Option<Pages>,
     tls: Option<CurrentTls>,
     /// The metrics that were made last, with their format.
     metrics: Mutex<Vec<(MetricsFormat, Instant, Bytes)>>,
@@ -134,9 +152,32 @@ impl AdminEndpoint {
                 Socket::Unix(bind_private(path).map_err(failed)?, path.clone())
             }
         };
-        let (metrics, readiness) = Default::default();
-        let shared = EndpointParts { handler, access, pages, tls, metrics, readiness, pace: Pace::new() };
-        Ok(BoundEndpoint { socket, shared: Arc::new(shared) })
+        Ok(BoundEndpoint { socket, shared: EndpointParts::new(handler, access, Some(pages), tls) })
+    }
+}
+
+/// Adds the server on the control socket, for a daemon that has a place for one. If the socket cannot be had, the daemon runs
+/// without, and the log has the reason.
+#[must_use]
+pub fn serve_control_socket(daemon: Daemon, handler: Arc<ControlHandler>) -> Daemon {
+    let Some(place) = handler.socket().cloned() else { return daemon };
+    daemon.serving("control socket", Box::new(|end| Box::pin(answer_on(place, handler, end))))
+}
+
+/// Answers on a control socket until told to stop.
+pub async fn answer_on(place: SocketPlace, handler: Arc<ControlHandler>, stop: CancellationToken) {
+    match place.bind() {
+        Ok(socket) => {
+            let shared = EndpointParts::new(handler, Access::of_control_socket(), None, None);
+            BoundEndpoint { socket: Socket::Control(socket, place.group), shared }.run(stop).await;
+        }
+        Err(error) => {
+            tracing::warn!(
+                path = %place.path().display(),
+                error = error.to_string(),
+                "no control socket: osnl status and deliveries cannot ask this process"
+            );
+        }
     }
 }
 
@@ -158,7 +199,7 @@ impl BoundEndpoint {
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(listener) => listener.local_addr().ok(),
-            Socket::Unix(..) => None,
+            Socket::Unix(..) | Socket::Control(..) => None,
         }
     }
 
@@ -167,7 +208,9 @@ impl BoundEndpoint {
         let EndpointParts { handler, access, pages, .. } = &*self.shared.clone();
         let sampling = async {
             // Where no page is read, no history is needed.
-            if access.api(false).is_ok() {
+            if let Some(pages) = pages
+                && access.api(false).is_ok()
+            {
                 sample(handler, &pages.history, &stop).await;
             }
         };
@@ -180,40 +223,44 @@ impl BoundEndpoint {
             (None, Socket::Unix(_, path)) => {
                 tracing::info!(path = %path.display(), "the admin endpoint listens");
             }
-            (None, Socket::Tcp(_)) => {}
+            (None, Socket::Tcp(_) | Socket::Control(..)) => {}
         }
-        let mut connections = Connections::at_most(MOST);
+        let server = self.socket.name();
+        let mut shares = Shares::new();
         let (mut fails, pace) = (false, Pace::new());
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = connections.ended() => continue,
+                () = shares.ended() => continue,
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, by)) => {
+                Ok((stream, caller)) => {
                     if std::mem::take(&mut fails) {
-                        tracing::info!("the admin endpoint accepts connections again");
+                        tracing::info!("{server} accepts connections again");
                     }
-                    let (shared, end) = (self.shared.clone(), stop.clone());
-                    connections.add(move |busy| Box::pin(serve(shared, stream, by, busy, end)));
-                    tokio::select! {
-                        () = stop.cancelled() => break,
-                        () = pace.turn() => {}
+                    let is_own = caller.is_own();
+                    shares.add(self.shared.clone(), stream, caller, stop.clone());
+                    // On the control socket the owner does not wait for others.
+                    if !is_own {
+                        tokio::select! {
+                            () = stop.cancelled() => break,
+                            () = pace.turn() => {}
+                        }
                     }
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut fails, true) {
-                        tracing::warn!(%error, "the admin endpoint cannot accept connections");
+                        tracing::warn!(%error, "{server} cannot accept connections");
                     }
                     let _ = timeout(PAUSE, stop.cancelled()).await;
                 }
             }
         }
         // A stream of events would go on.
-        self.shared.pages.end();
-        let _ = timeout(GRACE, connections.finish()).await;
+        self.shared.pages.iter().for_each(Pages::end);
+        let _ = timeout(GRACE, shares.finish()).await;
         if let Socket::Unix(_, path) = &self.socket {
             // The next daemon replaces a socket that is left.
             let _ = std::fs::remove_file(path);
@@ -225,21 +272,97 @@ trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 impl Socket {
-    /// A connection, and the name of its client for the log.
-    async fn accept(&self) -> io::Result<(Box<dyn ByteStream>, String)> {
+    /// A name for the log.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) | Self::Unix(..) => "the admin endpoint",
+            Self::Control(..) => "the control socket",
+        }
+    }
+
+    /// A connection and its client.
+    async fn accept(&self) -> io::Result<(Box<dyn ByteStream>, Caller)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 let _ = stream.set_nodelay(true);
-                Ok((Box::new(stream), peer.ip().to_string()))
+                let by = format!("the admin endpoint for {}", peer.ip());
+                let caller = Caller::new(by, Rights::AsConfigured, &stream);
+                Ok((Box::new(stream), caller))
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                let user =
-                    stream.peer_cred().map_or("a user".to_owned(), |peer| format!("user {}", peer.uid()));
-                Ok((Box::new(stream), user))
+                let by = format!("the admin endpoint for {}", user(&stream));
+                let caller = Caller::new(by, Rights::AsConfigured, &stream);
+                Ok((Box::new(stream), caller))
+            }
+            Self::Control(socket, group) => {
+                let (stream, _) = socket.listener().accept().await?;
+                // Beside root and the owner, the socket's mode lets in the group alone.
+                let rights = match (stream.peer_cred(), group) {
+                    (Ok(peer), _) if may_ask(peer.uid()) => Rights::All,
+                    (Ok(_), Some(group)) => Rights::Reads(group.name.clone()),
+                    (Ok(_), None) | (Err(_), _) => Rights::Nothing,
+                };
+                let caller = Caller::new(user(&stream), rights, &stream);
+                Ok((Box::new(stream), caller))
             }
         }
+    }
+}
+
+fn user(stream: &UnixStream) -> String {
+    stream.peer_cred().map_or("a user".to_owned(), |peer| format!("user {}", peer.uid()))
+}
+
+/// The connections that are open.
+struct Shares {
+    /// Those of the admin endpoint; on the control socket those of root and the daemon's own user.
+    first: Connections,
+    /// Those of other users.
+    others: Connections,
+    /// Those that are told to come again.
+    late: Connections,
+}
+
+impl Shares {
+    fn new() -> Self {
+        let [others, late] = [OTHERS, OTHERS].map(Connections::at_most);
+        Self { first: Connections::at_most(MOST), others, late }
+    }
+
+    fn add(
+        &mut self,
+        shared: Arc<EndpointParts>,
+        stream: Box<dyn ByteStream>,
+        mut caller: Caller,
+        stop: CancellationToken,
+    ) {
+        let share = match caller.rights {
+            Rights::AsConfigured | Rights::All => &mut self.first,
+            Rights::Reads(_) | Rights::Nothing | Rights::Later => &mut self.others,
+        };
+        let share = if caller.is_own() && !share.make_room() {
+            caller.rights = Rights::Later;
+            &mut self.late
+        } else {
+            share
+        };
+        share.add(move |busy| Box::pin(serve(shared, stream, caller, busy, stop)));
+    }
+
+    /// Waits until one has ended.
+    async fn ended(&mut self) {
+        tokio::select! {
+            () = self.first.ended() => {}
+            () = self.others.ended() => {}
+            () = self.late.ended() => {}
+        }
+    }
+
+    /// Waits until all have ended.
+    async fn finish(&mut self) {
+        tokio::join!(self.first.finish(), self.others.finish(), self.late.finish());
     }
 }
 
@@ -247,10 +370,11 @@ impl Socket {
 async fn serve(
     shared: Arc<EndpointParts>,
     stream: Box<dyn ByteStream>,
-    by: String,
+    caller: Caller,
     busy: Busy,
     stop: CancellationToken,
 ) {
+    let is_own = caller.is_own();
     let stream: Box<dyn ByteStream> = match &shared.tls {
         None => stream,
         Some(tls) => match timeout(HEAD, TlsAcceptor::from(tls.config()).accept(stream)).await {
@@ -259,14 +383,16 @@ async fn serve(
             Err(_) => return,
         },
     };
-    let by: Arc<str> = format!("the admin endpoint for {by}").into();
+    let caller = Arc::new(caller);
     let answers = service_fn(move |request: Request<Incoming>| {
-        let (shared, by, busy) = (shared.clone(), by.clone(), busy.clone());
+        let (shared, caller, busy) = (shared.clone(), caller.clone(), busy.clone());
         async move {
             busy.set(true);
-            shared.pace.turn().await;
-            let answer = shared.answer(request, &by, &busy).await;
-            busy.set(false);
+            if caller.rights != Rights::All {
+                shared.pace.turn().await;
+            }
+            let answer = shared.answer(request, &caller, &busy).await;
+            busy.set(answer::is_under_way(&answer));
             Ok::<_, Infallible>(answer)
         }
     });
@@ -281,10 +407,11 @@ async fn serve(
         biased;
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => finish(connection).await,
-        () = tokio::time::sleep(LIFE) => finish(connection).await,
+        // A change of a million deliveries takes longer.
+        () = tokio::time::sleep(LIFE), if !is_own => finish(connection).await,
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a client of the admin endpoint is gone");
+        tracing::debug!(%error, "a client is gone");
     }
 }
 
@@ -302,7 +429,20 @@ where
 }
 
 impl EndpointParts {
-    async fn answer(&self, request: Request<Incoming>, by: &str, busy: &Busy) -> AdminAnswer {
+    fn new(
+        handler: Arc<ControlHandler>,
+        access: Access,
+        pages: Option<Pages>,
+        tls: Option<CurrentTls>,
+    ) -> Arc<Self> {
+        let (metrics, readiness) = Default::default();
+        Arc::new(Self { handler, access, pages, tls, metrics, readiness, pace: Pace::new() })
+    }
+
+    async fn answer(&self, request: Request<Incoming>, caller: &Caller, busy: &Busy) -> AdminAnswer {
+        if let Err(refusal) = caller.may_ask() {
+            return answer::refused(&refusal);
+        }
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
@@ -315,17 +455,19 @@ impl EndpointParts {
             }
             "/livez" => answer::body(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
             "/readyz" => self.readiness(&head).await,
-            _ if let Some(page) = page::find(path) => self.page(&page, &head, body, by, busy).await,
+            _ if let (Some(pages), Some(page)) = (&self.pages, page::find(path)) => {
+                self.page(pages, &page, &head, body, &caller.name, busy).await
+            }
             _ => match self.access.token(&head) {
                 Err(denied) => answer::denied(denied),
                 Ok(()) if path == "/metrics" => self.metrics(&head).await,
                 Ok(()) if path == "/api/v1/openapi.json" => {
-                    answer::body(StatusCode::OK, "application/json", OPENAPI)
+                    answer::body(StatusCode::OK, "application/json", openapi())
                 }
                 Ok(()) => {
                     // While a body is read the connection may give way.
                     busy.set(false);
-                    self.api(&head, body, by, busy).await
+                    self.api(&head, body, caller, busy).await
                 }
             },
         }
@@ -335,7 +477,7 @@ impl EndpointParts {
     async fn readiness(&self, head: &Parts) -> AdminAnswer {
         let (is_ready, why) = match self.is_ready().await {
             Ok(readiness) => readiness,
-            Err(refusal) => return answer::refused(&refusal),
+            Err(refusal) => return answer::refused(&answer::in_public(refusal)),
         };
         let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         match self.access.token(head) {
@@ -394,8 +536,16 @@ impl EndpointParts {
         answer::body(StatusCode::OK, format.content_type(), text)
     }
 
-    async fn page(&self, page: &Page, head: &Parts, body: Incoming, by: &str, busy: &Busy) -> AdminAnswer {
-        let form = match (&head.method, self.pages.longest_form(page, &self.access, head)) {
+    async fn page(
+        &self,
+        pages: &Pages,
+        page: &Page,
+        head: &Parts,
+        body: Incoming,
+        by: &str,
+        busy: &Busy,
+    ) -> AdminAnswer {
+        let form = match (&head.method, pages.longest_form(page, &self.access, head)) {
             (&Method::GET | &Method::HEAD, _) => Bytes::new(),
             (&Method::POST, Some(longest)) => {
                 // While a body is read the connection may give way.
@@ -418,12 +568,12 @@ impl EndpointParts {
             is_tls: self.tls.is_some(),
             by,
         };
-        self.pages.answer(page, place, head, &form).await
+        pages.answer(page, place, head, &form).await
     }
 
-    async fn api(&self, head: &Parts, body: Incoming, by: &str, busy: &Busy) -> AdminAnswer {
-        let Some(path) = head.uri.path().strip_prefix("/api/v1") else { return nothing() };
-        let (route, members) = match api::find(&head.method, path) {
+    async fn api(&self, head: &Parts, body: Incoming, caller: &Caller, busy: &Busy) -> AdminAnswer {
+        let Some(path) = head.uri.path().strip_prefix(BASE) else { return nothing() };
+        let (route, members) = match find(&head.method, path) {
             RouteLookup::Route(route, members) => (route, members),
             RouteLookup::OtherMethod(methods) => return other_method(&methods),
             RouteLookup::Nothing => return nothing(),
@@ -441,13 +591,32 @@ impl EndpointParts {
         };
         busy.set(true);
         let query = head.uri.query().unwrap_or_default();
-        let request = match route.request(members, query, &body, by) {
+        let is_own = caller.is_own();
+        let request = match route.read(members, query, &body, Sender { name: &caller.name, is_own }) {
             Ok(request) => request,
             Err(error) => return answer::error(StatusCode::BAD_REQUEST, "bad-request", &error),
         };
+        // The owner reads in the answer what others find in the log.
+        let words = if is_own { std::convert::identity } else { answer::in_public };
+        if let Err(refusal) = caller.may(&request) {
+            return answer::refused(&refusal);
+        }
+        if let Some(journal) = head.headers.get(JOURNAL_HEADER) {
+            let path: Vec<u8> = percent_decode(journal.as_bytes()).collect();
+            if let Err(refusal) = self.handler.is_of(Path::new(OsStr::from_bytes(&path))).await {
+                return answer::refused(&words(refusal));
+            }
+        }
+        if route.changes() && caller.has_gone() {
+            tracing::info!("a change was asked for by a client that has gone; it is not made");
+            return answer::error(StatusCode::REQUEST_TIMEOUT, "bad-request", "the client has gone");
+        }
+        if head.headers.get(ACCEPT).is_some_and(|accepted| accepted == LINES) {
+            return answer::lines(AnswerLines::new(self.handler.clone(), request, words, busy.clone()));
+        }
         match self.handler.answer(&request).await {
             Ok(value) => answer::json(StatusCode::OK, &value),
-            Err(refusal) => answer::refused(&refusal),
+            Err(refusal) => answer::refused(&words(refusal)),
         }
     }
 }

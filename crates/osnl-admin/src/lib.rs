@@ -1,12 +1,13 @@
-//! The admin endpoint of a daemon: health, metrics, and the requests of the control socket over HTTP.
+//! The server of a daemon: requests over its control socket, and with `[admin]` also health, metrics, a page, and requests
+//! over TCP or a second socket.
 //!
 //! | path | answer |
 //! | --- | --- |
 //! | `/livez` | whether the process works |
 //! | `/readyz` | whether each listener listens or stands by; if not, the reason |
 //! | `/metrics` | the values of [`metrics::FAMILIES`], for Prometheus |
-//! | `/`, `/deliveries`, `/rules`, … | the page, for a browser |
-//! | `/api/v1/…` | the verbs of [`osnl::control`]: [`api::ROUTES`] |
+//! | `/`, `/deliveries`, `/rules`, … | the page, for a browser; not on the control socket |
+//! | `/api/v1/…` | the verbs: [`api::ROUTES`] |
 //!
 //! ```
 //! use std::sync::Arc;
@@ -66,13 +67,13 @@ mod answer;
 pub mod api;
 mod endpoint;
 mod history;
+mod lines;
 pub mod metrics;
 mod pace;
 mod page;
 mod progress;
-mod query;
 mod ready;
 mod stream;
 mod tls;
 
-pub use self::endpoint::{AdminEndpoint, AdminStartError, BoundEndpoint};
+pub use self::endpoint::{AdminEndpoint, AdminStartError, BoundEndpoint, answer_on, serve_control_socket};

@@ -2,6 +2,8 @@
 
 #[path = "admin/client.rs"]
 mod client;
+#[path = "admin/control_socket.rs"]
+mod control_socket;
 #[path = "admin/document.rs"]
 mod document;
 #[path = "admin/hostile.rs"]

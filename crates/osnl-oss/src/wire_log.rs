@@ -5,15 +5,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::conf::LoadedConf;
 use osnl::assembly::BuildError;
+use osnl::control::ControlHandler;
 use osnl::daemon::Daemon;
 use osnl::listener::ConnectionObserver;
 use osnl_core::metrics::Counters;
 use osnl_http::HttpOptions;
 
 impl LoadedConf {
-    pub fn daemon(&self, http: &HttpOptions, counters: &Arc<Counters>) -> Result<Daemon, BuildError> {
-        let daemon = self.native.conf.daemon(http, counters)?;
-        Ok(daemon.observing_connections(&(Arc::new(OutageLog::default()) as Arc<dyn ConnectionObserver>)))
+    pub fn daemon(
+        &self,
+        http: &HttpOptions,
+        counters: &Arc<Counters>,
+    ) -> Result<(Daemon, Arc<ControlHandler>), BuildError> {
+        let (daemon, handler) = self.native.conf.daemon_and_handler(http, counters)?;
+        let observer: Arc<dyn ConnectionObserver> = Arc::new(OutageLog::default());
+        Ok((daemon.observing_connections(&observer), handler))
     }
 }
 

@@ -1,39 +1,26 @@
 //! Requests to a daemon, or to the journal of one that is stopped.
 //!
-//! `control.sock` in the state directory (mode 0600) takes requests: a JSON object a line, at most 4 MiB, answered by a
-//! line each, in their order. The caller must be root or the daemon's own user; members of
-//! `control_group` may ask and change nothing.
+//! HTTP is the only protocol: on `control.sock` in the state directory always, on another socket or port with `[admin]`.
+//! [`routes::ROUTES`] has a row for each verb; [`ControlClient`] asks by it, and the server of `osnl-admin` reads by it.
 //!
 //! ```text
-//! {"v": 1, "verb": "list", "filter": {"action": "roles", "states": ["dead"]}, "limit": 100}
-//! {"v": 1, "ok": {"deliveries": [...], "totals": {...}, "next": null}}
-//! {"v": 1, "error": {"code": "not-found", "message": "there is no delivery 17.0"}}
+//! GET /api/v1/deliveries?action=roles&state=dead
+//! {"deliveries": [...], "totals": {...}, "next": null}
+//! GET /api/v1/deliveries/17.0
+//! {"error": {"code": "not-found", "message": "there is no delivery 17.0"}}
 //! ```
 //!
-//! | verb | takes | answers |
-//! | --- | --- | --- |
-//! | `status` | | [`Status`] |
-//! | `list` | `filter`, `order`, `after`, `limit` | [`List`] |
-//! | `show` | `id`, `raw` | [`Show`] |
-//! | `retry` | `filter`, `out_of_order`, `dry_run`, `by` | [`ChangeResult`] |
-//! | `discard`, `release` | `filter`, `dry_run`, `by` | [`ChangeResult`] |
-//! | `move` | `filter`, `to`, `dry_run`, `by` | [`ChangeResult`] |
-//! | `pause`, `resume` | `action`, `by` | [`PauseResult`] |
-//! | `probe` | `action`, `by` | [`ProbeResult`] |
-//! | `replay` | `events` ([`Again`]), `keep_ids`, `by` | [`ReplayResult`] |
-//! | `reload` | `by` | [`ReloadResult`] |
-//! | `quarantine-list` | `filter` ([`WhichMessages`]), `after`, `limit` | [`QuarantineList`] |
-//! | `quarantine-show` | `id`, `raw` | [`QuarantineShow`] |
-//! | `quarantine-retry` | `messages` ([`MessageAgain`]), `by` | [`QuarantineChanges`] |
-//! | `quarantine-discard` | `filter`, `dry_run`, `by` | [`QuarantineChanges`] |
+//! A client that accepts [`LINES`] gets status 200 as soon as its request is understood, then lines: an empty one
+//! four times a second while the daemon works, or its progress, `{"progress": {"done": 1000, "of": 5000}}`; the last
+//! is `{"ok": …}` or `{"error": …}`. So a client that reads nothing for long knows that the daemon hangs. One that goes
+//! away ends its request after the step under way.
 //!
-//! While the daemon works on a request it sends a space four times a second, before the line of the answer: a client that
-//! reads nothing for long knows that the daemon hangs. With `"progress": true` the [`RequestProgress`] of a long request comes
-//! in lines before its answer, and a client that goes away ends its request after the step under way. An unknown member or another
-//! `v` is refused. `"journal": "/path"` in a request has it refused if the daemon's is another.
+//! On `control.sock` the peer must be root or the daemon's own user; members of `control_group` may ask and change
+//! nothing. There the client says who asks (`by`), and may ask for the bytes of a message (`raw`).
+//! [`JOURNAL_HEADER`] has a request refused if the daemon's journal is another.
 //!
-//! [`ControlHandler`] answers, whatever the source of a request; [`ControlSocket`] is one way to it, [`reach`]
-//! finds it from outside: by the socket where a daemon holds the journal, in this process where none does.
+//! [`ControlHandler`] answers, whatever the source of a request. [`reach`] finds it from outside: by the socket where a
+//! daemon holds the journal, in this process where none does.
 
 mod again;
 mod answer;
@@ -43,25 +30,25 @@ mod handler;
 mod lag;
 mod no_access;
 mod problem;
-mod progress;
 mod quarantine;
+pub mod query;
 mod reach;
 mod refusal;
 mod request;
+pub mod routes;
 mod rules;
 mod silence;
 mod socket;
 mod status;
 mod time;
-mod wire;
 mod words;
 
 use std::path::{Path, PathBuf};
 
 pub use self::again::{Again, GivenMessage, RuleWish};
 pub use self::answer::{
-    AttemptAnswer, ChangeResult, Delivery, List, MaskedMessage, PauseResult, ProbeResult, RefusedDelivery,
-    ReloadResult, ReplayResult, Show, StateTotals,
+    AnswerLine, AttemptAnswer, ChangeResult, Delivery, List, MaskedMessage, OnProgress, PauseResult,
+    ProbeResult, RefusedDelivery, ReloadResult, ReplayResult, RequestProgress, Show, StateTotals,
 };
 pub use self::client::{AskError, ControlClient};
 pub use self::configuration::{ConfigurationReport, LastReload};
@@ -70,7 +57,6 @@ pub use self::handler::{
 };
 pub use self::no_access::NoAccess;
 pub use self::problem::{Problem, ProblemKind, ProblemSeverity};
-pub use self::progress::{OnProgress, RequestProgress};
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage,
     WhichMessages,
@@ -82,7 +68,7 @@ pub use self::rules::{
     RuleReport, RuleSettings, RuleTrial, RulesReport, TrialReport, TriedEvent, UnmatchedPage, UnmatchedRow,
 };
 pub use self::silence::Silence;
-pub use self::socket::{ControlSocket, bind_private};
+pub use self::socket::{BindError, ControlSocket, SocketPlace, bind_private, may_ask};
 pub use self::status::{
     AttemptFailure, ConfigurationStatus, ExpiryStatus, FailingResource, HeldThere, JournalMember,
     JournalStatus, LagStatus, LeftQueue, ListenerStatus, ManagementStatus, NotReloaded, PartitionLag,
@@ -91,19 +77,34 @@ pub use self::status::{
 pub use self::time::{ago, shown as moment, span};
 pub use self::words::{millis, size};
 
-/// Bytes of a request, its line end included.
+/// Bytes of the body of a request.
 pub const LONGEST_REQUEST: usize = 4 << 20;
 
-/// For fuzzing: a line is read as a request. The request written again, or the refusal's words.
-#[doc(hidden)]
-pub fn read_again(line: &[u8]) -> Result<Vec<u8>, String> {
-    let asked = wire::read_request(line).map_err(|refusal| refusal.message)?;
-    wire::write_request(&asked.request, asked.journal.as_deref(), asked.progress)
-        .map_err(|error| error.to_string())
-}
+/// The media type of an answer in lines.
+pub const LINES: &str = "application/x-ndjson";
 
-/// The only version of requests and answers so far.
-pub const VERSION: u64 = 1;
+/// The header with the path of the journal that is meant, percent-encoded.
+pub const JOURNAL_HEADER: &str = "osnl-journal";
+
+/// For fuzzing: a line with a method and a target, and a body behind it, are read as a request. The request written
+/// again, or the refusal's words.
+#[doc(hidden)]
+pub fn read_again(text: &[u8]) -> Result<Vec<u8>, String> {
+    use routes::{BASE, Route, RouteLookup, Sender, find};
+    let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
+    let (line, body) = (String::from_utf8_lossy(&text[..end]), text.get(end + 1..).unwrap_or_default());
+    let (method, target) = line.split_once(' ').ok_or("no target")?;
+    let method = method.parse().map_err(|_| "no method")?;
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    match find(&method, path.strip_prefix(BASE).ok_or("another path")?) {
+        RouteLookup::Route(route, members) => {
+            let own = Sender { name: "me", is_own: true };
+            let (route, target, body) = Route::write(&route.read(members, query, body, own)?)?;
+            Ok([format!("{} {target}\n", route.method).as_bytes(), &body].concat())
+        }
+        other => Err(format!("{other:?}")),
+    }
+}
 
 /// The socket of a daemon with this state directory.
 #[must_use]

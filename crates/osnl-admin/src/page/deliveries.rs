@@ -2,13 +2,13 @@
 
 use askama::Template;
 use hyper::{Method, StatusCode};
-use osnl::control::{ControlRequest, Delivery, List, MaskedMessage, RequestRefusal, Show, millis};
+use osnl::control::routes::{RouteLookup, Sender, find};
+use osnl::control::{ControlRequest, Delivery, List, MaskedMessage, RequestRefusal, Show, millis, query};
 use osnl::journal::sqlite::Phase;
 use serde_json::json;
 
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::answer::AdminAnswer;
-use crate::api::{self, RouteLookup};
 
 const LISTED: u32 = 50;
 /// The most deliveries that a search counts, as a million would take seconds.
@@ -204,8 +204,9 @@ fn changes(delivery: &Delivery) -> Vec<&'static str> {
 }
 
 pub(super) fn request(path: &str, query: &str) -> Result<ControlRequest, RequestRefusal> {
-    match api::find(&Method::GET, path) {
-        RouteLookup::Route(route, members) => route.request(members, query, b"", "").map_err(bad),
+    let public = Sender { name: "", is_own: false };
+    match find(&Method::GET, path) {
+        RouteLookup::Route(route, members) => route.read(members, query, b"", public).map_err(bad),
         RouteLookup::OtherMethod(_) | RouteLookup::Nothing => Err(bad("there is no such page")),
     }
 }
@@ -215,9 +216,7 @@ pub(super) fn fields(query: &str) -> Result<Vec<(String, String)>, RequestRefusa
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let filled = pairs.filter(|(_, value)| !value.is_empty());
     filled
-        .map(|(name, value)| {
-            Ok((crate::query::plain(name).map_err(bad)?, crate::query::plain(value).map_err(bad)?))
-        })
+        .map(|(name, value)| Ok((query::plain(name).map_err(bad)?, query::plain(value).map_err(bad)?)))
         .collect()
 }
 

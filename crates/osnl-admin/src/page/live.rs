@@ -4,26 +4,26 @@ use askama::Template;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::http::request::Parts;
-use osnl::control::{RequestRefusal, moment};
+use osnl::control::routes::{Parameter, ValueForm};
+use osnl::control::{RequestRefusal, moment, query};
 use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND};
 use serde::Serialize;
 
 use super::{Frame, PageCaller, PageContext, Pages, bad, html, text};
 use crate::answer::{self, AdminAnswer};
-use crate::query::{self, ParameterRow, ValueForm};
 use crate::stream::EventStream;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const LONGEST: usize = 200;
 const SHOWN: usize = 50;
 
-const OPTIONS: [ParameterRow; 6] = [
-    ("event_type", &["event_type"], ValueForm::Text),
-    ("publisher", &["publisher"], ValueForm::Text),
-    ("resource", &["resource"], ValueForm::Text),
-    ("listener", &["listener"], ValueForm::Text),
-    ("outcome", &["outcome"], ValueForm::Text),
-    ("after", &["after"], ValueForm::Number),
+const OPTIONS: [Parameter; 6] = [
+    Parameter::option("event_type", &["event_type"], ValueForm::Text, ""),
+    Parameter::option("publisher", &["publisher"], ValueForm::Text, ""),
+    Parameter::option("resource", &["resource"], ValueForm::Text, ""),
+    Parameter::option("listener", &["listener"], ValueForm::Text, ""),
+    Parameter::option("outcome", &["outcome"], ValueForm::Text, ""),
+    Parameter::option("after", &["after"], ValueForm::Number, ""),
 ];
 
 #[derive(Template)]
@@ -97,7 +97,7 @@ pub(super) fn stream(
 }
 
 fn wish(query: &str) -> Result<LiveQuery, RequestRefusal> {
-    let read = query::read(query, &OPTIONS).map_err(bad)?;
+    let read = query::read(query, &OPTIONS, false).map_err(bad)?;
     let option = |name: &str| {
         let value = read.get(name).and_then(|value| value.as_str()).unwrap_or_default();
         if value.len() > LONGEST {

@@ -2,7 +2,8 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{Code, RequestRefusal};
+use osnl::control::routes::{Parameter, ValueForm};
+use osnl::control::{Code, RequestRefusal, query};
 
 use super::plot::{Plot, PlotSpan, PlotValues, Unit};
 use super::{Frame, PageCaller, PageContext, bad, html, text};
@@ -11,10 +12,11 @@ use crate::history::{
     Backlog, Counts, DAY, DaemonHistory, EACH, FOLDED, HOUR, HistorySample, HistorySeries, MOST_ACTIONS,
     percentile,
 };
-use crate::query::{self, ParameterRow, ValueForm};
 
-const OPTIONS: [ParameterRow; 2] =
-    [("over", &["over"], ValueForm::Text), ("action", &["action"], ValueForm::Text)];
+const OPTIONS: [Parameter; 2] = [
+    Parameter::option("over", &["over"], ValueForm::Text, ""),
+    Parameter::option("action", &["action"], ValueForm::Text, ""),
+];
 
 #[derive(Template)]
 #[template(path = "plots.html")]
@@ -51,7 +53,7 @@ pub(super) fn page(
     history: &DaemonHistory,
     query: &str,
 ) -> Result<AdminAnswer, RequestRefusal> {
-    let read = query::read(query, &OPTIONS).map_err(bad)?;
+    let read = query::read(query, &OPTIONS, false).map_err(bad)?;
     let option =
         |name: &str| read.get(name).and_then(|value| value.as_str()).filter(|value| !value.is_empty());
     let over = match option("over") {

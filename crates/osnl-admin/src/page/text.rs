@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use osnl::control::span;
+use osnl::control::{query, span};
 use osnl_model::{one_line, one_line_json};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -71,7 +71,7 @@ pub(super) fn field(body: &[u8], name: &str) -> Option<String> {
     let body = std::str::from_utf8(body).ok()?;
     let (_, value) =
         body.split('&').filter_map(|pair| pair.split_once('=')).find(|(given, _)| *given == name)?;
-    crate::query::plain(value).ok()
+    query::plain(value).ok()
 }
 
 pub(super) fn size(bytes: u64) -> String {

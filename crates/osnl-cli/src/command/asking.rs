@@ -138,33 +138,30 @@ impl Respondent {
         told: OnProgress<'_>,
     ) -> Result<T, NoAnswer> {
         let failed = |error: &dyn std::fmt::Display| NoAnswer::new(Exit::Failed, error.to_string());
-        let answer = match self {
-            Self::Daemon(client, journal) => {
-                client.ask_telling(request, journal.as_deref(), told).map_err(no_answer)?
+        let asked = app::block_on(async {
+            match self {
+                Self::Daemon(client, journal) => {
+                    client.ask_telling(request, journal.as_deref(), told).await.map_err(no_answer)
+                }
+                Self::File(handler) => handler.answer_telling(request, told).await.map_err(NoAnswer::from),
             }
-            Self::File(handler) => {
-                app::block_on(handler.answer_telling(request, told)).map_err(|error| failed(&error))??
-            }
-        };
-        serde_json::from_value(answer).map_err(|error| failed(&error))
+        });
+        let answer = asked.map_err(|error| failed(&error))??;
+        serde_json::from_value(answer).map_err(|error| match self {
+            Self::Daemon(..) => no_answer(error.into()),
+            Self::File(_) => failed(&error),
+        })
     }
 
     pub(super) fn ask<T: DeserializeOwned>(&mut self, request: &ControlRequest) -> Result<T, NoAnswer> {
-        match self {
-            Self::Daemon(client, journal) => client.ask_for(request, journal.as_deref()).map_err(no_answer),
-            Self::File(handler) => {
-                let answer = app::block_on(handler.answer(request))
-                    .map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))??;
-                serde_json::from_value(answer).map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))
-            }
-        }
+        self.ask_telling(request, &|_| {})
     }
 }
 
 fn no_answer(error: AskError) -> NoAnswer {
     match error {
         AskError::Refused(refusal) => refusal.into(),
-        AskError::Silent(_) | AskError::Io(_) | AskError::Json(_) => {
+        AskError::Silent(_) | AskError::Io(_) | AskError::NotUnderstood(_) => {
             NoAnswer::new(Exit::Unavailable, error.to_string())
         }
     }

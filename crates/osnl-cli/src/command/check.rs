@@ -165,15 +165,16 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     let unknown = |error: &dyn std::fmt::Display| {
         OwnDaemon::Unknown(format!("{}: {error}", socket_path(&folder).display()))
     };
-    let mut client = match ControlClient::connect(&folder, PATIENCE) {
+    let client = match ControlClient::connect(&folder, PATIENCE) {
         Ok(client) => client,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             return OwnDaemon::Stopped;
         }
         Err(error) => return unknown(&error),
     };
-    let status: Status = match client.ask_for(&ControlRequest::Status {}, None) {
-        Ok(status) => status,
+    let status: Status = match app::block_on(client.ask(&ControlRequest::Status {}, None)) {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => return unknown(&error),
         Err(error) => return unknown(&error),
     };
     let mut consumers = BTreeMap::new();

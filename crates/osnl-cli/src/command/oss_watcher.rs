@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Parser;
 use osnl::action::http::HttpOptions;
 use osnl::metrics::Counters;
+use osnl_admin::serve_control_socket;
 use osnl_config::{ConfigErrors, LogFile, in_words};
 use osnl_oss as oss;
 use osnl_oss::conf::{Conf, LoadedConf, default_files};
@@ -91,7 +92,9 @@ fn start(loaded: &LoadedConf) -> anyhow::Result<Exit> {
         let signals = Signals::catch();
         let files = if loaded.files.is_empty() { "no file".to_owned() } else { loaded.files.join(", ") };
         tracing::info!("osnl {} with {files}", env!("CARGO_PKG_VERSION"));
-        let daemon = loaded.daemon(&HttpOptions::from_environment(std::env::vars_os()), &counters)?;
+        let http = HttpOptions::from_environment(std::env::vars_os());
+        let (daemon, handler) = loaded.daemon(&http, &counters)?;
+        let daemon = serve_control_socket(daemon, handler);
         Ok(app::run(daemon, signals, &counters).await?)
     })?
 }

@@ -10,7 +10,7 @@ use osnl::control::ControlHandler;
 use osnl::daemon::Daemon;
 use osnl::metrics::Counters;
 use osnl::native::{self, AdminConf, DriverError, LoadedConf, LogFormat, Native, Sources};
-use osnl_admin::{AdminEndpoint, AdminStartError};
+use osnl_admin::{AdminEndpoint, AdminStartError, serve_control_socket};
 use osnl_config::{LogFile, duration};
 
 use super::k2hr3_osnl::filter;
@@ -100,7 +100,7 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
                 return Ok(Exit::from(&error));
             }
         };
-        let daemon = match with_admin(daemon, handler, admin.as_ref()).await {
+        let daemon = match with_servers(daemon, handler, admin.as_ref()).await {
             Ok(daemon) => daemon,
             Err(error) => {
                 files::complain(&format!("[admin] {error}"));
@@ -155,12 +155,13 @@ fn ends_of_retries(conf: &Native) -> Vec<String> {
     by_age.into_iter().map(line).collect()
 }
 
-/// Binds the admin endpoint before the daemon runs, so that a used address fails the start.
-async fn with_admin(
+/// Adds the control socket, and binds the admin endpoint, if there is one, before the daemon runs.
+async fn with_servers(
     daemon: Daemon,
     handler: Arc<ControlHandler>,
     conf: Option<&AdminConf>,
 ) -> Result<Daemon, AdminStartError> {
+    let daemon = serve_control_socket(daemon, handler.clone());
     let Some(conf) = conf else { return Ok(daemon) };
     let bound = AdminEndpoint::bind(conf, handler).await?;
     Ok(daemon.serving("admin endpoint", Box::new(|end| Box::pin(bound.run(end)))))

@@ -36,7 +36,7 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
     ("running.md", "systemd", "systemctl"),
 ];
 
-const OTHER_PROGRAMS: [(&str, &str); 29] = [
+const OTHER_PROGRAMS: [(&str, &str); 30] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask package deb"),
@@ -50,6 +50,7 @@ const OTHER_PROGRAMS: [(&str, &str); 29] = [
     ("backup.md", "runuser "),
     ("backup.md", "systemctl "),
     ("benchmarks.md", "cargo xtask bench"),
+    ("deliveries.md", "curl --unix-socket "),
     ("deliveries.md", "groupadd "),
     ("deliveries.md", "printf "),
     ("deliveries.md", "sudo -u nagios osnl status "),

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use osnl_admin::api::{ROUTES, ValueForm};
+use osnl_admin::api::{Parameter, ROUTES, ValueForm};
 use osnl_testkit::{Authority, Notice, Protocols, RawMessage, Reply, ServerIdentity, TlsSink, closed_port};
 use serde_json::{Value, json};
 
@@ -285,9 +285,11 @@ fn lists_and_their_entries(api: &mut Api) {
         ("id", ValueForm::Texts) | ("after", ValueForm::Text) => "1.0",
         (_, ValueForm::Number | ValueForm::Numbers) => "1",
         (_, ValueForm::Text | ValueForm::Texts) => "x",
+        (_, ValueForm::Choice(words)) => words[0],
+        (_, ValueForm::Flag | ValueForm::Object(_) | ValueForm::Objects) => panic!("{name} is in no list"),
     };
     for route in ROUTES.iter().filter(|route| !route.changes() && !route.path.contains('{')) {
-        for (name, _, form) in route.query {
+        for Parameter { name, form, .. } in route.takes {
             api.got(route.path, &format!("{}?{name}={}", route.path, value(name, *form)));
         }
         let (status, answer) = api.get(route.path, &format!("{}?nothing=1", route.path));

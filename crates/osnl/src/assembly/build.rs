@@ -18,7 +18,7 @@ use super::silence;
 use crate::action::Action;
 use crate::action::driver::{BuildContext, Interest, Logins, SharedObserver};
 use crate::action::http::HttpOptions;
-use crate::control::{ControlHandler, ControlSocket, Store};
+use crate::control::{ControlHandler, SocketPlace, Store};
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, Preparation, Prepare, Setup};
 use crate::enrich::{EnrichConf, EnrichmentStep, Enrichments};
@@ -40,6 +40,15 @@ impl Native {
     /// See [`BuildError`].
     pub fn daemon(&self, http: &HttpOptions, counters: &Arc<Counters>) -> Result<Daemon, BuildError> {
         self.daemon_with(&real, http, counters)
+    }
+
+    /// Like [`daemon`](Self::daemon), with the handler of requests about it.
+    pub fn daemon_and_handler(
+        &self,
+        http: &HttpOptions,
+        counters: &Arc<Counters>,
+    ) -> Result<(Daemon, Arc<ControlHandler>), BuildError> {
+        self.assemble(&real, http, counters).map(|(daemon, _, handler)| (daemon, handler))
     }
 
     /// Builds the daemon with other transports, for tests.
@@ -124,11 +133,9 @@ impl Native {
             .with_bindings(parts.bindings.clone())
             .with_rules(parts.ring.clone(), parts.guards_in_force.clone())
             .with_live_events(parts.live.clone());
-        let handler = Arc::new(handler);
-        if let Some(folder) = parts.state_folder.clone() {
-            let socket = ControlSocket::new(folder, handler.clone()).open_to(self.control_group.clone());
-            daemon = daemon.serving("control socket", Box::new(|end| Box::pin(socket.run(end))));
-        }
+        let group = self.control_group.clone();
+        let socket = parts.state_folder.clone().map(|state_dir| SocketPlace { state_dir, group });
+        let handler = Arc::new(handler.with_socket(socket));
         if let Some(conf) = self.canary.clone() {
             let (way, state) = (parts.canary_way.clone(), daemon.state());
             let records = canary::SharedRecords::of(&parts.store);

@@ -5,7 +5,32 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::refusal::RequestRefusal;
 use crate::daemon::{ReloadRefusalReason, SectionChange};
+
+/// The progress of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestProgress {
+    /// Deliveries or events that are done.
+    pub done: u64,
+    /// The number of all, if it is known.
+    pub of: u64,
+}
+
+/// Takes note of progress; must not wait.
+pub type OnProgress<'a> = &'a (dyn Fn(RequestProgress) + Sync);
+
+/// A line of an answer that comes in lines. The last one is the answer; an empty one shows that the daemon works.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnswerLine {
+    /// So much is done.
+    Progress(RequestProgress),
+    /// The answer.
+    Ok(Value),
+    /// Nothing was done, or not all of it.
+    Error(RequestRefusal),
+}
 
 /// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

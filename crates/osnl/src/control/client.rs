@@ -1,30 +1,43 @@
-//! Asking a daemon from another process. Calls block, each for as long as the daemon is silent at most.
+//! Asking a daemon from another process, by HTTP over its control socket.
+//!
+//! Each request has a connection of its own: a person may think for minutes between two. A daemon that is silent for too
+//! long is named; while it works on a request it sends an empty line four times a second.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_encode;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use super::progress::OnProgress;
-use super::refusal::RequestRefusal;
+use super::answer::{AnswerLine, OnProgress};
+use super::refusal::{Code, RequestRefusal};
+use super::routes::{RESERVED, Route};
 use super::silence::{Silence, listening_process};
 use super::socket::with_short;
-use super::wire::{AnswerLine, read_answer, write_request};
-use super::{ControlRequest, socket_path};
+use super::{ControlRequest, JOURNAL_HEADER, LINES, socket_path};
 
 /// Bytes of an answer; the largest is a message's body.
-const LONGEST: u64 = 512 << 20;
+const LONGEST: usize = 512 << 20;
 
-/// A connection to a daemon's socket.
-#[derive(Debug)]
+/// A daemon with a control socket.
+#[derive(Clone, Debug)]
 pub struct ControlClient {
-    stream: BufReader<UnixStream>,
     socket: PathBuf,
     patience: Duration,
     /// The journal whose lock shows that the daemon runs.
@@ -42,33 +55,40 @@ pub enum AskError {
     Silent(Box<Silence>),
     #[error("the daemon did not answer: {0}")]
     Io(#[from] io::Error),
-    /// The answer is not valid JSON.
+    /// The answer is not one.
     #[error("what the daemon answered is not understood: {0}; it may be of another version")]
-    Json(#[from] serde_json::Error),
+    NotUnderstood(String),
+}
+
+impl From<hyper::Error> for AskError {
+    fn from(error: hyper::Error) -> Self {
+        if error.is_parse() {
+            Self::NotUnderstood(error.to_string())
+        } else {
+            Self::Io(io::Error::other(error))
+        }
+    }
+}
+
+impl From<serde_json::Error> for AskError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::NotUnderstood(error.to_string())
+    }
 }
 
 impl ControlClient {
-    /// Connects to the socket of a state directory. From now on the daemon may be silent for so long at a time; while it
-    /// works on a request it gives signs of life.
+    /// The daemon of this state directory, if one takes connections. It may be silent for so long at a time.
     ///
     /// # Errors
-    /// The socket is missing, no daemon answers on it, or it belongs to a user other than root, this one, and the owner
-    /// of the folder. A daemon whose queue of connections stays full is [`io::ErrorKind::WouldBlock`].
+    /// Nothing listens there, or it may not be asked; `WouldBlock`: the daemon takes no connection.
     pub fn connect(state_dir: &Path, patience: Duration) -> io::Result<Self> {
-        let path = socket_path(state_dir);
-        let owner = std::fs::symlink_metadata(&path)?.uid();
-        let own = rustix::process::geteuid().as_raw();
-        // A member of control_group asks a daemon of another user; that user's folder is as trusted as the socket.
-        let is_trusted = owner == 0
-            || owner == own
-            || std::fs::metadata(state_dir).is_ok_and(|folder| folder.uid() == owner);
-        if own != 0 && !is_trusted {
-            let why = format!("the socket belongs to user {owner}, its folder to another one");
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-        }
-        let stream = with_short(&path, |short| connect_within(short, patience))?;
-        stream.set_read_timeout(Some(patience))?;
-        Ok(Self { stream: BufReader::new(stream), socket: path, patience, journal: None })
+        let client = Self { socket: socket_path(state_dir), patience, journal: None };
+        client.stream()?;
+        Ok(client)
+    }
+
+    fn stream(&self) -> io::Result<UnixStream> {
+        with_short(&self.socket, |short| connect_within(short, self.patience))
     }
 
     /// Sets the journal whose lock shows that the daemon runs.
@@ -81,78 +101,128 @@ impl ControlClient {
     ///
     /// # Errors
     /// See [`AskError`].
-    pub fn ask(&mut self, request: &ControlRequest, journal: Option<&Path>) -> Result<Value, AskError> {
-        self.asked(request, journal, None)
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        request: &ControlRequest,
+        journal: Option<&Path>,
+    ) -> Result<T, AskError> {
+        Ok(serde_json::from_value(self.ask_telling(request, journal, &|_| {}).await?)?)
     }
 
     /// Like [`ask`](Self::ask), and reports the progress.
     ///
     /// # Errors
     /// See [`AskError`].
-    pub fn ask_telling(
-        &mut self,
+    pub async fn ask_telling(
+        &self,
         request: &ControlRequest,
         journal: Option<&Path>,
         told: OnProgress<'_>,
     ) -> Result<Value, AskError> {
-        self.asked(request, journal, Some(told))
-    }
-
-    fn asked(
-        &mut self,
-        request: &ControlRequest,
-        journal: Option<&Path>,
-        told: Option<OnProgress<'_>>,
-    ) -> Result<Value, AskError> {
-        let request = write_request(request, journal, told.is_some())?;
-        let mut line = self.exchange(Some(&request))?;
-        loop {
-            match read_answer(&line)? {
-                AnswerLine::Answer(answer) => return Ok(answer?),
-                AnswerLine::Progress(progress) => told.iter().for_each(|told| told(progress)),
-            }
-            line = self.exchange(None)?;
-        }
-    }
-
-    /// Sends a request, if there is one, and reads a line.
-    fn exchange(&mut self, request: Option<&[u8]>) -> Result<Vec<u8>, AskError> {
-        let sent = request.map_or(Ok(()), |request| self.stream.get_mut().write_all(request));
-        sent.and_then(|()| self.line()).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(self.silence()),
+        let request = written(request, journal)?;
+        let stream = self.stream().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => AskError::Silent(self.silence(None)),
             _ => error.into(),
-        })
+        })?;
+        let process = listening_process(&stream);
+        stream.set_nonblocking(true)?;
+        let stream = TokioIo::new(tokio::net::UnixStream::from_std(stream)?);
+        let (mut sender, connection) = http1::handshake(stream).await?;
+        // Ends with this request.
+        let mut connections = JoinSet::new();
+        connections.spawn(connection);
+        let answer = self.within(process, sender.send_request(request)).await??;
+        self.heard(process, answer, told).await
     }
 
-    fn line(&mut self) -> io::Result<Vec<u8>> {
-        let mut line = Vec::new();
-        // Spaces come in while the daemon works: each begins the wait anew.
-        if (&mut self.stream).take(LONGEST).read_until(b'\n', &mut line)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+    /// Reads an answer: lines, of which the last is the answer itself; or a refusal.
+    async fn heard(
+        &self,
+        process: Option<i32>,
+        answer: Response<Incoming>,
+        told: OnProgress<'_>,
+    ) -> Result<Value, AskError> {
+        let (head, mut body) = answer.into_parts();
+        let mut text = Vec::new();
+        while let Some(frame) = self.within(process, body.frame()).await? {
+            let Ok(data) = frame?.into_data() else { continue };
+            text.extend_from_slice(&data);
+            if text.len() > LONGEST {
+                return Err(AskError::NotUnderstood(format!("it is longer than {LONGEST} bytes")));
+            }
+            // The last line may come in many pieces, and has no end before its last.
+            while head.status == StatusCode::OK && data.contains(&b'\n') {
+                let Some(end) = text.iter().position(|byte| *byte == b'\n') else { break };
+                let line: Vec<u8> = text.drain(..=end).collect();
+                match line.trim_ascii() {
+                    [] => {}
+                    line => match serde_json::from_slice(line)? {
+                        AnswerLine::Progress(progress) => told(progress),
+                        AnswerLine::Ok(answer) => return Ok(answer),
+                        AnswerLine::Error(refusal) => return Err(refusal.into()),
+                    },
+                }
+            }
         }
-        Ok(line)
+        match head.status {
+            StatusCode::OK => Err(AskError::Io(io::ErrorKind::UnexpectedEof.into())),
+            // Such as 431, which the server's parser answers.
+            status if text.is_empty() => {
+                let why = format!("the request was refused: {status}; ask in parts, or by a filter");
+                Err(RequestRefusal::new(Code::BadRequest, why).into())
+            }
+            _ => Err(refused(&text)),
+        }
     }
 
-    fn silence(&self) -> Box<Silence> {
-        let process = listening_process(self.stream.get_ref());
+    async fn within<T>(&self, process: Option<i32>, what: impl Future<Output = T>) -> Result<T, AskError> {
+        timeout(self.patience, what).await.map_err(|_| AskError::Silent(self.silence(process)))
+    }
+
+    fn silence(&self, process: Option<i32>) -> Box<Silence> {
         Silence::of(process, &self.socket, self.journal.as_deref(), self.patience)
     }
+}
 
-    /// Like [`ask`](Self::ask), and reads the answer as `T`.
-    ///
-    /// # Errors
-    /// See [`AskError`].
-    pub fn ask_for<T: DeserializeOwned>(
-        &mut self,
-        request: &ControlRequest,
-        journal: Option<&Path>,
-    ) -> Result<T, AskError> {
-        Ok(serde_json::from_value(self.ask(request, journal)?)?)
+fn written(request: &ControlRequest, journal: Option<&Path>) -> Result<Request<Full<Bytes>>, AskError> {
+    let bad = |message: String| RequestRefusal::new(Code::BadRequest, message);
+    let (route, target, body) = Route::write(request).map_err(bad)?;
+    let mut head = Request::builder()
+        .method(&route.method)
+        .uri(target)
+        // No name leads to a socket.
+        .header(HOST, "osnl")
+        .header(ACCEPT, LINES)
+        .header(CONTENT_TYPE, "application/json");
+    if let Some(journal) = journal {
+        let path = percent_encode(journal.as_os_str().as_bytes(), RESERVED).to_string();
+        head = head.header(JOURNAL_HEADER, path);
+    }
+    head.body(Full::from(body)).map_err(|error| bad(format!("{error}; ask in parts, or by a filter")).into())
+}
+
+fn refused(text: &[u8]) -> AskError {
+    #[derive(Deserialize)]
+    struct Refused {
+        error: Told,
+    }
+    #[derive(Deserialize)]
+    struct Told {
+        code: Value,
+        message: String,
+    }
+    match serde_json::from_slice(text) {
+        Ok(Refused { error: Told { code, message } }) => {
+            // The server's own codes: such a request is not one.
+            let code = serde_json::from_value(code).unwrap_or(Code::BadRequest);
+            RequestRefusal::new(code, message).into()
+        }
+        Err(error) => error.into(),
     }
 }
 
 /// Connects, and waits so long at most where the queue of connections is full: each command that gave up on a hung
-/// daemon has left one there. The limit holds for writing too.
+/// daemon has left one there.
 pub(super) fn connect_within(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&socket, Timeout::Send, Some(patience))?;

@@ -30,7 +30,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
 use super::refusal::{Code, RequestRefusal};
-use super::{ControlRequest, OnProgress};
+use super::{ControlRequest, OnProgress, SocketPlace};
 use crate::daemon::{ATTENTION_AGE, DaemonState};
 use crate::dead_letters::DeadLetterQueues;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
@@ -85,6 +85,8 @@ pub struct ControlHandler {
     guards: Option<Arc<GuardsInForce>>,
     live_events: Arc<LiveEvents>,
     readers: Readers,
+    /// The place of its control socket, of a daemon with a state directory.
+    socket: Option<SocketPlace>,
     /// Held by the event that is tried.
     trials: Arc<tokio::sync::Mutex<()>>,
 }
@@ -126,6 +128,7 @@ impl ControlHandler {
             guards: None,
             live_events: Arc::default(),
             readers: Readers::default(),
+            socket: None,
             trials: Arc::default(),
         }
     }
@@ -142,6 +145,19 @@ impl ControlHandler {
     pub fn with_live_events(mut self, live: Arc<LiveEvents>) -> Self {
         self.live_events = live;
         self
+    }
+
+    /// Sets the place of the control socket.
+    #[must_use]
+    pub fn with_socket(mut self, socket: Option<SocketPlace>) -> Self {
+        self.socket = socket;
+        self
+    }
+
+    /// Returns the place of the control socket, if there is to be one.
+    #[must_use]
+    pub fn socket(&self) -> Option<&SocketPlace> {
+        self.socket.as_ref()
     }
 
     /// Returns the events as they come.
@@ -177,8 +193,8 @@ impl ControlHandler {
     }
 
     fn without_daemon(store: Store, actions: Option<Vec<Arc<str>>>) -> Self {
-        let (live, bindings, rules, guards, live_events, readers, trials) = Default::default();
-        Self { store, live, actions, bindings, rules, guards, live_events, readers, trials }
+        let (live, bindings, rules, guards, live_events, readers, socket, trials) = Default::default();
+        Self { store, live, actions, bindings, rules, guards, live_events, readers, socket, trials }
     }
 
     /// Notes the end of the admin endpoint's certificate, for the status.
@@ -259,7 +275,10 @@ impl ControlHandler {
     }
 
     /// Whether a path is this handler's journal.
-    pub(super) async fn is_of(&self, journal: &Path) -> Result<(), RequestRefusal> {
+    ///
+    /// # Errors
+    /// [`Code::OtherJournal`].
+    pub async fn is_of(&self, journal: &Path) -> Result<(), RequestRefusal> {
         let here = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path,
             Store::Memory(..) => {

@@ -17,8 +17,10 @@ const FILES: &[&str] = &[
     "[listener:n]\ntransport_url = rabbit://a:S3CRET@h/\ntopics = a,b\ntopics = c\npool = osnl\n",
 ];
 const REQUESTS: &[&str] = &[
-    r#"{"v": 1, "verb": "retry", "filter": {"ids": ["17.0"], "states": ["dead"]}, "dry_run": true, "by": "root"}"#,
-    r#"{"v": 1, "verb": "replay", "events": [{"message": {"body_base64": "e30="}, "deliveries": []}], "by": "x"}"#,
+    "GET /api/v1/deliveries?id=17.0&state=dead&limit=5&about=a%20b\n",
+    "GET /api/v1/quarantine/4?raw=true\n",
+    "POST /api/v1/deliveries/retry\n{\"filter\": {\"ids\": [\"17.0\"], \"states\": [\"dead\"]}, \"dry_run\": true, \"by\": \"root\"}",
+    "POST /api/v1/replay\n{\"events\": [{\"message\": {\"body_base64\": \"e30=\"}, \"deliveries\": []}], \"by\": \"x\"}",
 ];
 const EVENTS: &[&str] = &[
     r#"{"body_text": "{\"event_type\": \"x\"}", "properties": {"content_type": "application/json"}}"#,

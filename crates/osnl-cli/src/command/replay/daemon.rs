@@ -65,7 +65,7 @@ impl ReplayDaemon {
     }
 
     pub(super) fn append(
-        mut self,
+        self,
         planned: &[EventPlan],
         keep_ids: bool,
     ) -> Result<(u64, u64), SavedEventsRefusal> {
@@ -114,8 +114,9 @@ impl ReplayDaemon {
         Ok((appended, copies))
     }
 
-    fn ask(&mut self, events: Vec<Again>, keep_ids: bool) -> Result<ReplayResult, AskError> {
-        self.0.ask_for(&ControlRequest::Replay { events, keep_ids, by: asks() }, Some(&self.1))
+    fn ask(&self, events: Vec<Again>, keep_ids: bool) -> Result<ReplayResult, AskError> {
+        let request = ControlRequest::Replay { events, keep_ids, by: asks() };
+        app::block_on(self.0.ask(&request, Some(&self.1)))?
     }
 }
 

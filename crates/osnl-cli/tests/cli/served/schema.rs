@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use osnl_admin::api::OPENAPI;
+use osnl_admin::api::openapi;
 use serde_json::Value;
 
 /// The allowed keywords; any other would be ignored and is refused.
@@ -25,7 +25,7 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) fn read() -> Self {
-        Self { document: serde_json::from_str(OPENAPI).unwrap(), served: BTreeSet::new() }
+        Self { document: serde_json::from_str(openapi()).unwrap(), served: BTreeSet::new() }
     }
 
     #[track_caller]

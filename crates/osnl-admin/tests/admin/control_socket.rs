@@ -1,0 +1,232 @@
+//! Requests by the control socket.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use osnl::control::{
+    AskError, ControlClient, ControlHandler, ControlRequest, LONGEST_REQUEST, ReloadResult, SocketPlace,
+    Status, Store, socket_path,
+};
+use osnl::daemon::{Daemon, Reload, ReloadChanges, ReloadRefusal, ReloadScope};
+use osnl::journal::memory::{MemoryJournal, MemoryLimits};
+use osnl::metrics::Counters;
+use osnl::shutdown::Shutdown;
+use osnl_admin::answer_on;
+use osnl_transport::BoxFuture;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{ask_on, handler};
+
+const SOON: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_millis(700);
+const JSON: &str = "Content-Type: application/json\r\n";
+
+struct TestServer {
+    folder: TempDir,
+    task: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl TestServer {
+    async fn start() -> Self {
+        Self::over(handler(&Arc::default())).await
+    }
+
+    async fn over(handler: Arc<ControlHandler>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut task, stop) = (JoinSet::new(), CancellationToken::new());
+        let place = SocketPlace { state_dir: folder.path().to_owned(), group: None };
+        task.spawn(answer_on(place, handler, stop.clone()));
+        let server = Self { folder, task, stop };
+        let path = server.socket();
+        spawn_blocking(move || osnl_testkit::wait_until(SOON, "the socket is there", || path.exists()))
+            .await
+            .unwrap();
+        server
+    }
+
+    fn state_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn socket(&self) -> PathBuf {
+        socket_path(self.state_dir())
+    }
+
+    async fn ask(&self, method: &str, path: &str, head: &str, body: &str) -> (u16, String) {
+        let stream = tokio::net::UnixStream::connect(self.socket()).await.unwrap();
+        ask_on(stream, "osnl", method, path, head, body).await
+    }
+
+    async fn end(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.task.join_next().await {
+            ended.unwrap();
+        }
+        assert!(!self.socket().exists());
+    }
+}
+
+#[tokio::test]
+async fn broken_requests_get_an_answer_and_harm_nobody() {
+    let server = TestServer::start().await;
+    let check = async |method: &str, path: &str, body: &str, code: &str, expected: &str| {
+        let (_, answer) = server.ask(method, &format!("/api/v1{path}"), JSON, body).await;
+        assert!(answer.contains(&format!("\"code\":\"{code}\"")), "{path}: {answer}");
+        assert!(answer.contains(expected), "{path}: {answer}");
+    };
+    check("POST", "/reload", "nonsense", "bad-request", "not a JSON object").await;
+    check("GET", "/deliveries/x", "", "bad-request", "write it as listed: 17.0").await;
+    check("GET", "/deliveries?limit=0", "", "bad-request", "1 to 1000").await;
+    check("GET", "/deliveries?state=lost", "", "bad-request", "allowed: arrived, ready, running").await;
+    check("GET", "/deliveries?since=now", "", "bad-request", "is not a time").await;
+    check("GET", "/nothing", "", "not-found", "openapi.json").await;
+    check("GET", "/reload", "", "method", "POST").await;
+    check("POST", "/reload", &"x".repeat(LONGEST_REQUEST + 1), "bad-request", "longer than 4194304 bytes")
+        .await;
+    check("POST", "/replay", r#"{"events": []}"#, "unsupported", "into a journal on disk").await;
+    let discard = r#"{"filter": {}, "by": "eve"}"#;
+    check(
+        "POST",
+        "/deliveries/discard",
+        discard,
+        "unsupported",
+        "memory:// keeps nothing that could be changed",
+    )
+    .await;
+    check("POST", "/actions/a/pause", r#"{"by": "eve"}"#, "not-found", "no action a").await;
+    let (status, answer) = server.ask("GET", "/api/v1/status", "Osnl-Journal: %2Fj.db\r\n", "").await;
+    assert!(status == 409 && answer.contains("in memory"), "{answer}");
+    // The page is for a browser, which knows no socket; what monitors reads metrics.
+    assert_eq!(server.ask("GET", "/", "", "").await.0, 404);
+    assert_eq!(server.ask("GET", "/metrics", "", "").await.0, 200);
+
+    // A client of the protocol before, one that goes away in the middle, and one that keeps its connection.
+    let path = server.socket();
+    spawn_blocking(move || {
+        let mut old = UnixStream::connect(&path).unwrap();
+        old.write_all(b"{\"v\": 1, \"verb\": \"status\"}\n").unwrap();
+        let mut text = String::new();
+        old.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+        UnixStream::connect(&path).unwrap().write_all(b"GET /api/v1/sta").unwrap();
+        let mut stream = UnixStream::connect(&path).unwrap();
+        let get = |target: &str| format!("GET /api/v1/{target} HTTP/1.1\r\nHost: osnl\r\n\r\n");
+        stream.write_all((get("nothing") + &get("status")).as_bytes()).unwrap();
+        let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with("HTTP/1.1 404")));
+        assert!(lines.any(|line| line.starts_with("HTTP/1.1 200")));
+    })
+    .await
+    .unwrap();
+    server.end().await;
+}
+
+#[tokio::test]
+async fn many_clients_are_answered_and_those_that_say_nothing_keep_nobody_waiting() {
+    let server = TestServer::start().await;
+    let _silent: Vec<_> = (0..10).map(|_| UnixStream::connect(server.socket()).unwrap()).collect();
+    let client = ControlClient::connect(server.state_dir(), SOON).unwrap();
+    let mut asking = JoinSet::new();
+    for _ in 0..20 {
+        let client = client.clone();
+        asking.spawn(async move {
+            for _ in 0..10 {
+                let status: Status = client.ask(&ControlRequest::Status {}, None).await.unwrap();
+                assert!(status.healthy);
+            }
+        });
+    }
+    while let Some(ended) = asking.join_next().await {
+        ended.unwrap();
+    }
+    server.end().await;
+}
+
+/// Issue 46: the oldest idle client gives way, however many there are.
+#[tokio::test]
+async fn idle_clients_give_way_to_a_command() {
+    let server = TestServer::start().await;
+    let path = server.socket();
+    let silent =
+        spawn_blocking(move || (0..400).map(|_| UnixStream::connect(&path).unwrap()).collect::<Vec<_>>());
+    let silent = silent.await.unwrap();
+    let client = ControlClient::connect(server.state_dir(), Duration::from_secs(3)).unwrap();
+    let status: Status = client.ask(&ControlRequest::Status {}, None).await.unwrap();
+    assert!(status.healthy);
+    // The first ones have ended before their time.
+    let read = spawn_blocking(move || {
+        let mut first = &silent[0];
+        first.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        first.read(&mut [0]).unwrap()
+    });
+    assert_eq!(read.await.unwrap(), 0);
+    server.end().await;
+}
+
+/// Longer than the patience of the one who asks for it.
+struct SlowReload;
+
+impl Reload for SlowReload {
+    fn prepare(
+        self: Box<Self>,
+        _: ReloadScope,
+    ) -> BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)> {
+        Box::pin(async move {
+            tokio::time::sleep(PATIENCE * 3).await;
+            (self as Box<dyn Reload>, Ok(ReloadChanges::default()))
+        })
+    }
+
+    fn commit(&mut self) {}
+}
+
+/// 18.1: the time-out bounds silence. A request that takes longer is waited for as long as there are signs of life.
+#[tokio::test]
+async fn a_request_that_takes_longer_than_the_patience_gets_its_answer() {
+    let counters = Arc::<Counters>::default();
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
+    let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
+    let daemon = daemon.with_reload(Box::new(SlowReload), counters.clone());
+    let handler =
+        Arc::new(ControlHandler::of_daemon(Store::Memory(journal, Arc::default()), daemon.state(), counters));
+    let (shutdown, mut task) = (Shutdown::new(), JoinSet::new());
+    let stop = shutdown.clone();
+    task.spawn(async move { daemon.run(&stop, SOON).await });
+    let server = TestServer::over(handler).await;
+    let client = ControlClient::connect(server.state_dir(), PATIENCE).unwrap();
+    let begun = Instant::now();
+    let reload = ControlRequest::Reload { by: "eve".to_owned() };
+    // A request under way gives no way to clients that say nothing.
+    let crowd = async {
+        tokio::time::sleep(PATIENCE).await;
+        let path = server.socket();
+        spawn_blocking(move || (0..200).map(|_| UnixStream::connect(&path).unwrap()).collect::<Vec<_>>())
+            .await
+            .unwrap()
+    };
+    let (done, _crowd) = tokio::join!(client.ask::<ReloadResult>(&reload, None), crowd);
+    let done = done.unwrap();
+    assert!(done.reloaded && begun.elapsed() > PATIENCE * 2, "{done:?} after {:?}", begun.elapsed());
+    shutdown.drain.cancel();
+    assert!(task.join_next().await.unwrap().is_ok());
+    server.end().await;
+}
+
+/// A daemon that does not answer is named, with its process.
+#[tokio::test]
+async fn a_silent_daemon_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let _silent = std::os::unix::net::UnixListener::bind(socket_path(folder.path())).unwrap();
+    let client = ControlClient::connect(folder.path(), Duration::from_millis(300)).unwrap();
+    let answer = client.ask::<Value>(&ControlRequest::Status {}, None).await;
+    let Err(AskError::Silent(silence)) = answer else { panic!("{answer:?}") };
+    let process = format!("osnl (process {}) has not answered for 300ms at ", std::process::id());
+    assert!(silence.to_string().starts_with(&process), "{silence}");
+}
