@@ -149,7 +149,7 @@ impl Conf {
         let opened = self.journal.open(self.listener().options.prefetch, None, Default::default(), counters);
         let (journal, store) = opened.map_err(StartError::Journal)?;
         let (ends, in_hand) = match &store {
-            Store::Sqlite(sqlite, path) => {
+            Store::Sqlite(Some(sqlite), path) => {
                 let in_hand = path.parent().map_or_else(InHand::default, |folder| InHand::open(folder, true));
                 sqlite.hold_suspects(in_hand.take_suspects());
                 (sqlite.ends(), in_hand)
@@ -158,7 +158,7 @@ impl Conf {
                 memory.on_return(Box::new(log_returned));
                 Default::default()
             }
-            Store::Shared(..) | Store::File(_) => Default::default(),
+            Store::Shared(..) | Store::Sqlite(None, _) => Default::default(),
         };
         Ok(OpenJournal { journal, ends, in_hand: Arc::new(in_hand) })
     }

@@ -87,7 +87,7 @@ impl Native {
         self.say_orphans();
         let in_hand = |folder: &PathBuf| InHand::open(folder, matches!(store, Store::Sqlite(..)));
         let in_hand = state_folder.as_ref().map_or_else(InHand::default, in_hand);
-        if let Store::Sqlite(journal, _) = &store {
+        if let Store::Sqlite(Some(journal), _) = &store {
             journal.hold_suspects(in_hand.take_suspects());
         }
         let guards = Arc::new(self.guards());
@@ -241,12 +241,12 @@ impl Native {
 impl Store {
     fn accompany(&self, daemon: Daemon) -> Daemon {
         match self {
-            Self::Sqlite(journal, _) => daemon.watching(journal.ends()),
+            Self::Sqlite(Some(journal), _) => daemon.watching(journal.ends()),
             Self::Shared(journal, _) => daemon.watching(journal.ends()),
             Self::Memory(journal, queues) => {
                 daemon.serving("dead letter queues", queues.clone().keep(journal.clone()))
             }
-            Self::File(_) => daemon,
+            Self::Sqlite(None, _) => daemon,
         }
     }
 }
@@ -272,7 +272,7 @@ impl JournalConf {
                 match SqliteJournal::open(options, counters.clone()) {
                     Ok(journal) => {
                         let journal = Arc::new(journal);
-                        Ok((journal.clone(), Store::Sqlite(journal, path)))
+                        Ok((journal.clone(), Store::Sqlite(Some(journal), path)))
                     }
                     Err(error) => Err(BuildError::Journal { path, error }),
                 }

@@ -48,7 +48,7 @@ impl SharedRecords {
     pub(super) fn of(store: &Store) -> Self {
         Self(match store {
             Store::Shared(journal, _) => Some(journal.clone()),
-            Store::Sqlite(..) | Store::Memory(..) | Store::File(_) => None,
+            Store::Sqlite(..) | Store::Memory(..) => None,
         })
     }
 

@@ -105,11 +105,11 @@ fn remember(guards: &Guards, row: &RecentDelivery) {
 
 pub(super) fn follow_releases(store: &Store, guards: &Arc<Guards>) {
     match store {
-        Store::Sqlite(journal, _) => {
+        Store::Sqlite(Some(journal), _) => {
             let guards = guards.clone();
             journal.on_release(Box::new(move |row| remember(&guards, row)));
         }
         // Without a journal of its own, a guard does not receive releases.
-        Store::Memory(..) | Store::Shared(..) | Store::File(_) => {}
+        Store::Memory(..) | Store::Shared(..) | Store::Sqlite(None, _) => {}
     }
 }

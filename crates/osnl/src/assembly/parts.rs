@@ -129,7 +129,7 @@ impl AssemblyParts {
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
         let listener = match &self.store {
             Store::Shared(journal, _) => listener.with_shared(journal.clone()),
-            Store::Memory(..) | Store::Sqlite(..) | Store::File(_) => listener,
+            Store::Memory(..) | Store::Sqlite(..) => listener,
         };
         let listener = match is_shared {
             true => listener,
@@ -154,7 +154,7 @@ impl AssemblyParts {
     fn outlives(&self, native: &Native) -> bool {
         match &self.store {
             Store::Memory(..) => native.state_dir.is_some(),
-            Store::Shared(..) | Store::Sqlite(..) | Store::File(_) => self.state_folder.is_some(),
+            Store::Shared(..) | Store::Sqlite(..) => self.state_folder.is_some(),
         }
     }
 }

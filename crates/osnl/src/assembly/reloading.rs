@@ -130,13 +130,13 @@ impl Reload for RunningDaemon {
         }
         parts.tell_members(&loaded);
         match &parts.store {
-            Store::Sqlite(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
+            Store::Sqlite(Some(journal), _) => journal.set_overflowing(loaded.conf.overflowing()),
             Store::Shared(journal, _) => {
                 journal.set_overflowing(loaded.conf.overflowing());
                 journal.set_digests(loaded.conf.digests());
             }
             Store::Memory(journal, _) => journal.make_room(loaded.conf.prefetch()),
-            Store::File(_) => {}
+            Store::Sqlite(None, _) => {}
         }
         parts.bindings.want(loaded.conf.read_queues());
         for (name, live) in &parts.rules {

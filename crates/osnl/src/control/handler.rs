@@ -51,14 +51,12 @@ const STORE: Duration = Duration::from_secs(3);
 /// The source of a handler's answers.
 #[derive(Clone, Debug)]
 pub enum Store {
-    /// The journal of this process, and its file.
-    Sqlite(Arc<SqliteJournal>, PathBuf),
+    /// The file of a journal, and the journal where this process has it. All reading opens the file read-only.
+    Sqlite(Option<Arc<SqliteJournal>>, PathBuf),
     /// This process keeps nothing; its dead letters are in these queues.
     Memory(Arc<MemoryJournal>, Arc<DeadLetterQueues>),
     /// The journal of this process that other daemons share, and its database for display.
     Shared(Arc<dyn SharedJournal>, String),
-    /// The file of a daemon that is stopped.
-    File(PathBuf),
 }
 
 impl Store {
@@ -66,7 +64,7 @@ impl Store {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Sqlite(_, file) | Self::File(file) => file.display().to_string(),
+            Self::Sqlite(_, file) => file.display().to_string(),
             Self::Memory(..) => "memory://".to_owned(),
             Self::Shared(_, database) => database.clone(),
         }
@@ -182,7 +180,7 @@ impl ControlHandler {
     /// The handler of a journal that no daemon has; with the actions of its configuration, where that is known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
-        Self::without_daemon(Store::File(journal), actions)
+        Self::without_daemon(Store::Sqlite(None, journal), actions)
     }
 
     /// The handler of the dead letter queues of a daemon that is stopped.
@@ -280,7 +278,7 @@ impl ControlHandler {
     /// [`Code::OtherJournal`].
     pub async fn is_of(&self, journal: &Path) -> Result<(), RequestRefusal> {
         let here = match &self.store {
-            Store::Sqlite(_, path) | Store::File(path) => path,
+            Store::Sqlite(_, path) => path,
             Store::Memory(..) => {
                 let why = "this daemon keeps its journal in memory";
                 return Err(RequestRefusal::new(Code::OtherJournal, why));
@@ -308,7 +306,7 @@ impl ControlHandler {
     /// Returns what the journal takes on its disk, and what is free there; nothing of a disk that does not answer in time.
     async fn disk_use(&self) -> DiskUse {
         let path = match &self.store {
-            Store::Sqlite(_, path) | Store::File(path) => path.clone(),
+            Store::Sqlite(_, path) => path.clone(),
             Store::Memory(..) | Store::Shared(..) => return DiskUse::default(),
         };
         let looked = self.on_thread(move || DiskUse {
@@ -341,7 +339,7 @@ impl ControlHandler {
         look: impl FnOnce(&SqliteReader) -> ReadResult<T> + Send + 'static,
     ) -> Result<Option<T>, RequestRefusal> {
         let path = match &self.store {
-            Store::Sqlite(_, path) | Store::File(path) => path.clone(),
+            Store::Sqlite(_, path) => path.clone(),
             Store::Memory(..) => return Ok(None),
             Store::Shared(_, database) => return Err(not_shared(database)),
         };

@@ -146,10 +146,12 @@ impl ControlHandler {
 
     async fn paused_since(&self, action: &str) -> Result<Option<SystemTime>, RequestRefusal> {
         let paused = match &self.store {
-            Store::Sqlite(journal, _) => journal.paused().borrow().clone(),
+            Store::Sqlite(Some(journal), _) => journal.paused().borrow().clone(),
             Store::Memory(journal, _) => journal.paused().borrow().clone(),
             Store::Shared(journal, _) => journal.paused().borrow().clone(),
-            Store::File(_) => self.read(|reader| Ok(reader.overview()?.paused)).await?.unwrap_or_default(),
+            Store::Sqlite(None, _) => {
+                self.read(|reader| Ok(reader.overview()?.paused)).await?.unwrap_or_default()
+            }
         };
         Ok(paused.get(action).copied())
     }
@@ -168,7 +170,7 @@ impl ControlHandler {
     /// The journal of this process; else that of the file, until it is given back.
     pub(super) async fn writable(&self) -> Result<Writable, RequestRefusal> {
         let path = match &self.store {
-            Store::Sqlite(journal, _) => {
+            Store::Sqlite(Some(journal), _) => {
                 can_be_changed(&journal.state().borrow())?;
                 return Ok(Writable::File(journal.clone()));
             }
@@ -182,7 +184,7 @@ impl ControlHandler {
                            resume work";
                 return Err(RequestRefusal::new(Code::Unsupported, why));
             }
-            Store::File(path) => path.clone(),
+            Store::Sqlite(None, path) => path.clone(),
         };
         let deadline = Instant::now() + OTHERS;
         loop {
@@ -202,7 +204,7 @@ impl ControlHandler {
     }
 
     pub(super) async fn give_back(&self, journal: Writable) {
-        if let Store::File(_) = &self.store {
+        if let Store::Sqlite(None, _) = &self.store {
             // A file that cannot be closed was closed by a panic, which has been told.
             let _ = spawn_blocking(move || drop(journal)).await;
         }
@@ -247,7 +249,7 @@ impl ControlHandler {
                     let (rows, _) = journal.list(filter, page, 1).await.map_err(unavailable)?;
                     rows
                 }
-                Store::Sqlite(..) | Store::Memory(..) | Store::File(_) => {
+                Store::Sqlite(..) | Store::Memory(..) => {
                     self.read(move |reader| reader.list(&filter, &page)).await?.unwrap_or_default()
                 }
             };

@@ -26,7 +26,7 @@ impl ControlHandler {
     pub(super) fn dead_letter_queues(&self) -> Option<&DeadLetterQueues> {
         match &self.store {
             Store::Memory(_, queues) => Some(&**queues).filter(|queues| !queues.is_empty()),
-            Store::Sqlite(..) | Store::Shared(..) | Store::File(_) => None,
+            Store::Sqlite(..) | Store::Shared(..) => None,
         }
     }
 

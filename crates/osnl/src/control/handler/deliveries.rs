@@ -88,7 +88,7 @@ impl ControlHandler {
                 let looked = journal.list(filter, page, count_at_most.unwrap_or(u64::MAX)).await;
                 looked.map_err(|why| RequestRefusal::new(Code::Unavailable, why))?
             }
-            Store::Sqlite(..) | Store::File(_) => {
+            Store::Sqlite(..) => {
                 let most = count_at_most.unwrap_or(u64::MAX);
                 let looked = self.read(move |reader| reader.list_and_count(&filter, &page, most));
                 looked.await?.unwrap_or_default()
@@ -121,9 +121,7 @@ impl ControlHandler {
                 };
                 Some(found.ok_or_else(why)?)
             }
-            Store::Sqlite(..) | Store::File(_) => {
-                self.read(move |reader| reader.show(number)).await?.flatten()
-            }
+            Store::Sqlite(..) => self.read(move |reader| reader.show(number)).await?.flatten(),
         };
         let Some(DeliveryDetails { row, tries, received, ahead, behind, others }) = found else {
             return Err(RequestRefusal::new(Code::NotFound, format!("there is no delivery {id}")));

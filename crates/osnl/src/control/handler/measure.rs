@@ -174,7 +174,7 @@ impl ControlHandler {
                 ..MeasuredJournal::default()
             };
         }
-        let Store::Sqlite(journal, _) = &self.store else {
+        let Store::Sqlite(Some(journal), _) = &self.store else {
             let dead_letters = self.dead_letter_queues().map(DeadLetterQueues::states).unwrap_or_default();
             let has_trouble = dead_letters.iter().any(|queue| queue.trouble.is_some());
             return MeasuredJournal {

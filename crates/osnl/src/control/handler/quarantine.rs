@@ -287,7 +287,7 @@ impl ControlHandler {
 
     fn keeps_unread(&self) -> Result<(), RequestRefusal> {
         match &self.store {
-            Store::Sqlite(..) | Store::File(_) | Store::Shared(..) => Ok(()),
+            Store::Sqlite(..) | Store::Shared(..) => Ok(()),
             Store::Memory(..) if self.dead_letter_queues().is_some() => Ok(()),
             Store::Memory(..) => {
                 let why = "memory:// keeps no quarantine: what cannot be read is in the log, with its digest; set \

@@ -22,9 +22,9 @@ impl ControlHandler {
         by: &str,
     ) -> Result<ReplayResult, RequestRefusal> {
         let journal: &dyn Journal = match &self.store {
-            Store::Sqlite(journal, _) => &**journal,
+            Store::Sqlite(Some(journal), _) => &**journal,
             Store::Shared(journal, _) => &**journal,
-            Store::Memory(..) | Store::File(_) => {
+            Store::Memory(..) | Store::Sqlite(None, _) => {
                 let why = "events are replayed into a journal on disk that a daemon has; osnl replay appends to that of \
                            a stopped one";
                 return Err(RequestRefusal::new(Code::Unsupported, why));

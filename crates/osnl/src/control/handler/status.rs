@@ -137,9 +137,9 @@ impl ControlHandler {
     /// Returns `max_pending`, which only a daemon with a durable journal has.
     fn max_pending(&self) -> Option<u64> {
         match &self.store {
-            Store::Sqlite(journal, _) => Some(journal.max_pending()),
+            Store::Sqlite(Some(journal), _) => Some(journal.max_pending()),
             Store::Shared(journal, _) => Some(journal.max_pending()),
-            Store::Memory(..) | Store::File(_) => None,
+            Store::Memory(..) | Store::Sqlite(None, _) => None,
         }
     }
 
@@ -302,8 +302,7 @@ impl ControlHandler {
                 let counts = (deliveries, dead, journal.max_dead());
                 return shared_status(journal.state().borrow().clone(), database, kept, counts);
             }
-            Store::Sqlite(journal, path) => (Some(journal), path),
-            Store::File(path) => (None, path),
+            Store::Sqlite(journal, path) => (journal.as_ref(), path),
         };
         let state = journal.map(|journal| journal.state().borrow().clone());
         let (reason, since) = match &state {

@@ -45,10 +45,10 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         put(&journal, vec![b'{'; LONGEST_WHOLE + 1], "more than max_body").await;
         put(&journal, READ.replace("m2", "m4"), "no JSON").await;
         let store = match running {
-            true => Store::Sqlite(journal, path.clone()),
+            true => Store::Sqlite(Some(journal), path.clone()),
             false => {
                 drop(journal);
-                Store::File(path.clone())
+                Store::Sqlite(None, path.clone())
             }
         };
         let handler = ControlHandler::of_store(store);
