@@ -1,83 +1,10 @@
-//! The checks of a request: the host that it names, its token, and whether it would change something.
-
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+//! The checks of a request: its host, its token, and whether changes are allowed.
 
 use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
 use hyper::http::request::Parts;
-use osnl::control::{Code, ControlRequest, RequestRefusal};
 use osnl::native::{AdminAddress, AdminConf};
 use ring::hmac;
 use ring::rand::SystemRandom;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-/// The client of a connection.
-pub(crate) struct Caller {
-    /// For the log and the record of changes.
-    pub(crate) name: Arc<str>,
-    pub(crate) rights: Rights,
-    /// Shows whether the client is still there.
-    connection: Option<OwnedFd>,
-}
-
-/// The rights of a caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Rights {
-    /// Of the admin endpoint: by the token and the options of `[admin]`.
-    AsConfigured,
-    /// Of the control socket: root, or the daemon's own user.
-    All,
-    /// Of the control socket: a member of this group.
-    Reads(String),
-    /// Of the control socket: any other user.
-    Nothing,
-    /// Of the control socket: one too many.
-    Later,
-}
-
-impl Caller {
-    pub(crate) fn new(name: impl Into<Arc<str>>, rights: Rights, connection: &impl AsFd) -> Self {
-        Self { name: name.into(), rights, connection: connection.as_fd().try_clone_to_owned().ok() }
-    }
-
-    /// Whether the request came by the control socket.
-    pub(crate) fn is_own(&self) -> bool {
-        self.rights != Rights::AsConfigured
-    }
-
-    /// Whether the client has given up, as it does when this process hangs for a while. A change that it was told has
-    /// failed must not happen later.
-    pub(crate) fn has_gone(&self) -> bool {
-        let Some(connection) = &self.connection else { return false };
-        let mut state = [PollFd::new(connection, PollFlags::RDHUP)];
-        poll(&mut state, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-    }
-
-    /// Whether the caller may ask anything.
-    pub(crate) fn may_ask(&self) -> Result<(), RequestRefusal> {
-        let (code, why) = match self.rights {
-            Rights::AsConfigured | Rights::All | Rights::Reads(_) => return Ok(()),
-            Rights::Nothing => (Code::Forbidden, "only root and the daemon's own user may ask"),
-            Rights::Later => {
-                (Code::Unavailable, "too many requests are being answered; ask again in a moment")
-            }
-        };
-        Err(RequestRefusal { code, message: why.to_owned() })
-    }
-
-    /// Whether the caller may ask this.
-    pub(crate) fn may(&self, request: &ControlRequest) -> Result<(), RequestRefusal> {
-        match &self.rights {
-            Rights::Reads(group) if !request.only_reads() => {
-                let why = format!(
-                    "members of the group {group} may only read; ask as root or as the daemon's user"
-                );
-                Err(RequestRefusal { code: Code::Forbidden, message: why })
-            }
-            _ => self.may_ask(),
-        }
-    }
-}
 
 /// The checks of a request.
 pub(crate) struct Access {
@@ -96,7 +23,7 @@ pub(crate) enum Denial {
     Host,
     /// Its token is not there, or another one.
     Token,
-    /// It asks about deliveries, and any user of this machine could have sent it.
+    /// A request about deliveries could be from any user of this machine.
     Anonymous,
     Change,
 }
@@ -119,7 +46,7 @@ impl Access {
         })
     }
 
-    /// The checks on the control socket, where the peer's user counts.
+    /// The checks on the control socket, where the rights of the [`Caller`](crate::caller::Caller) decide.
     pub(crate) fn of_control_socket() -> Self {
         Self { token: None, knows_callers: true, allow_changes: true, host_names: None }
     }
@@ -134,7 +61,7 @@ impl Access {
     }
 
     /// Whether the browser's words about the sender of a form name a page of this endpoint. A browser that compared the
-    /// sender with the address itself is believed (`Sec-Fetch-Site`); it sends that only to encrypted and local addresses.
+    /// sender with the address itself is believed (`Sec-Fetch-Site`, which goes only to encrypted and local addresses).
     /// Otherwise the `Origin` has the host of the request, or a name of `host_names`, as behind a proxy that sends
     /// another Host. Without either it is no browser.
     pub(crate) fn is_own_form(&self, head: &Parts) -> bool {

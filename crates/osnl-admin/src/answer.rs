@@ -1,4 +1,4 @@
-//! Answers: with a length, except for events and for answers in lines, and never to be kept by a browser.
+//! Answers, which no browser keeps. Events and answers in lines have no length.
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
@@ -23,12 +23,11 @@ pub(crate) fn events(stream: EventStream) -> AdminAnswer {
     whole(StatusCode::OK, "text/event-stream", Either::Right(Either::Left(stream)))
 }
 
-/// An answer in lines.
 pub(crate) fn lines(lines: AnswerLines) -> AdminAnswer {
     whole(StatusCode::OK, LINES, Either::Right(Either::Right(lines)))
 }
 
-/// Whether an answer is still being made.
+/// Whether the handler still works on the answer.
 pub(crate) fn is_under_way(answer: &AdminAnswer) -> bool {
     matches!(answer.body(), Either::Right(Either::Right(_)))
 }
@@ -99,12 +98,13 @@ pub(crate) fn refused(refusal: &RequestRefusal) -> AdminAnswer {
     json(status(refusal.code), &json!({"error": refusal}))
 }
 
-/// Returns a refusal for a client of the admin endpoint.
+/// Returns a refusal with the words of [`message`].
 pub(crate) fn in_public(refusal: RequestRefusal) -> RequestRefusal {
     RequestRefusal { message: message(&refusal).to_owned(), ..refusal }
 }
 
-/// Returns the words of a refusal for a client of the admin endpoint. An error of the journal has SQL and paths: they go to the log.
+/// Returns the words of a refusal for a client of the admin endpoint. An error of the journal has SQL and paths, so only
+/// the log has its words.
 pub(crate) fn message(refusal: &RequestRefusal) -> &str {
     match refusal.code {
         Code::Unavailable => {
@@ -132,7 +132,7 @@ mod tests {
             assert!(is_shown || !said.contains("SELECT") && !said.contains('/'), "{said}");
         };
         check(Code::Unavailable, false);
-        // These say what the caller did.
+        // The caller can mend the cause of these refusals.
         for code in [Code::BadRequest, Code::Unsupported, Code::NotFound, Code::OtherJournal, Code::Forbidden]
         {
             check(code, true);

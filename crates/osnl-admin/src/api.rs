@@ -1,11 +1,9 @@
-//! `/api/v1`: the document of the verbs, from the rows of [`ROUTES`] and the schemas of their answers.
-
 use std::sync::LazyLock;
 
-pub use osnl::control::routes::{Parameter, ROUTES, Route, ValueForm};
+pub use osnl::control::routes::{Parameter, ParameterPlace, ROUTES, Route, ValueForm};
 use serde_json::{Map, Value, json};
 
-/// All but the paths: the schemas, the security, and what stands around them.
+/// The document without its paths: [`ROUTES`] has those.
 const FRAME: &str = include_str!("../openapi.json");
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -16,7 +14,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     document.to_string()
 });
 
-/// Returns the document that describes all of it.
+/// Returns the OpenAPI document of the verbs.
 #[must_use]
 pub fn openapi() -> &'static str {
     &DOCUMENT
@@ -31,22 +29,26 @@ fn operation(route: &Route) -> Value {
             "default": {"$ref": "#/components/responses/Error"},
         },
     });
-    let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let mut parameters: Vec<Value> = in_path.map(|name| in_path_of(route, name)).collect();
-    if !route.changes() {
-        parameters.extend(route.takes.iter().map(|taken| {
+    let parameters = [(ParameterPlace::Path, "path"), (ParameterPlace::Query, "query")];
+    let parameters = parameters.into_iter().flat_map(|(place, name)| {
+        route.taken(place).map(move |row| {
             json!({
-                "name": taken.name,
-                "in": "query",
-                "required": taken.is_required,
-                "description": taken.meaning,
-                "schema": form(taken.form),
+                "name": row.name,
+                "in": name,
+                "required": row.is_required,
+                "description": row.meaning,
+                "schema": form(row.form),
             })
-        }));
-    } else if !route.takes.is_empty() {
-        let members: Map<String, Value> =
-            route.takes.iter().map(|taken| (taken.name.to_owned(), member(taken))).collect();
-        let required = route.takes.iter().filter(|taken| taken.is_required).map(|taken| taken.name);
+        })
+    });
+    let parameters: Vec<Value> = parameters.collect();
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    let members: Map<String, Value> =
+        route.taken(ParameterPlace::Body).map(|row| (row.name.to_owned(), member(row))).collect();
+    if !members.is_empty() {
+        let required = route.taken(ParameterPlace::Body).filter(|row| row.is_required).map(|row| row.name);
         let body = json!({
             "type": "object",
             "additionalProperties": false,
@@ -55,25 +57,13 @@ fn operation(route: &Route) -> Value {
         });
         operation["requestBody"] = json!({"required": true, "content": json_of(body)});
     }
-    if !parameters.is_empty() {
-        operation["parameters"] = parameters.into();
-    }
     operation
 }
 
-fn in_path_of(route: &Route, name: &str) -> Value {
-    let (kind, meaning) = match (name, route.verb) {
-        ("action", _) => ("string", "The action."),
-        (_, "quarantine-show") => ("integer", "Its number."),
-        _ => ("string", "The delivery, as EVENT.N."),
-    };
-    json!({"name": name, "in": "path", "required": true, "description": meaning, "schema": {"type": kind}})
-}
-
-fn member(taken: &Parameter) -> Value {
-    let mut of = form(taken.form);
-    if !taken.meaning.is_empty() {
-        of["description"] = taken.meaning.into();
+fn member(row: &Parameter) -> Value {
+    let mut of = form(row.form);
+    if !row.meaning.is_empty() {
+        of["description"] = row.meaning.into();
     }
     of
 }
@@ -82,7 +72,8 @@ fn form(form: ValueForm) -> Value {
     match form {
         ValueForm::Text => json!({"type": "string"}),
         ValueForm::Choice(words) => json!({"type": "string", "enum": words}),
-        ValueForm::Number => json!({"type": "integer"}),
+        ValueForm::Number => json!({"type": "integer", "minimum": 0}),
+        ValueForm::Count(most) => json!({"type": "integer", "minimum": 1, "maximum": most}),
         ValueForm::Flag => json!({"type": "boolean"}),
         ValueForm::Texts => json!({"type": "array", "items": {"type": "string"}}),
         ValueForm::Numbers => json!({"type": "array", "items": {"type": "integer"}}),

@@ -65,6 +65,8 @@
 mod access;
 mod answer;
 pub mod api;
+mod caller;
+mod connection;
 mod endpoint;
 mod history;
 mod lines;
@@ -73,6 +75,7 @@ mod pace;
 mod page;
 mod progress;
 mod ready;
+mod service;
 mod stream;
 mod tls;
 

@@ -1,5 +1,3 @@
-//! An answer in lines: signs of life and progress while it is being made, then the answer itself.
-
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,12 +13,13 @@ use tokio::time::{Instant, Interval, interval_at};
 
 /// The interval between two signs of life.
 const ALIVE: Duration = Duration::from_millis(250);
-/// A request that has neither answer nor progress after so many is one of a thread that hangs.
+/// A request without result and progress after so many signs of life has a thread that hangs, so they end.
 const MOST_ALIVE: u32 = 1200;
 
-/// See the [module](self). Dropping it ends the request after the step under way.
+/// An answer in lines: signs of life and progress while the handler works, then the result. A dropped answer ends its
+/// request after the step under way.
 pub(crate) struct AnswerLines {
-    /// `None`: the answer is given.
+    /// `None` once the result has been sent.
     answering: Option<BoxFuture<'static, AnswerLine>>,
     latest: Arc<Mutex<Option<RequestProgress>>>,
     ticks: Interval,
@@ -29,7 +28,7 @@ pub(crate) struct AnswerLines {
 }
 
 impl AnswerLines {
-    /// Has a request answered. `refused` chooses the words of a refusal.
+    /// `refused` chooses the words of a refusal.
     pub(crate) fn new(
         handler: Arc<ControlHandler>,
         request: ControlRequest,

@@ -1,7 +1,8 @@
-//! Requests to a daemon, or to the journal of one that is stopped.
+//! Requests to a daemon, or to the journal of a stopped daemon.
 //!
-//! HTTP is the only protocol: on `control.sock` in the state directory always, on another socket or port with `[admin]`.
-//! [`routes::ROUTES`] has a row for each verb; [`ControlClient`] asks by it, and the server of `osnl-admin` reads by it.
+//! HTTP is the only protocol: always on `control.sock` in the state directory, with `[admin]` also on a port or a second
+//! socket. Each verb is a row of [`routes::ROUTES`], by which [`ControlClient`] writes a request and the server of
+//! `osnl-admin` reads the same.
 //!
 //! ```text
 //! GET /api/v1/deliveries?action=roles&state=dead
@@ -10,17 +11,17 @@
 //! {"error": {"code": "not-found", "message": "there is no delivery 17.0"}}
 //! ```
 //!
-//! A client that accepts [`LINES`] gets status 200 as soon as its request is understood, then lines: an empty one
-//! four times a second while the daemon works, or its progress, `{"progress": {"done": 1000, "of": 5000}}`; the last
-//! is `{"ok": …}` or `{"error": …}`. So a client that reads nothing for long knows that the daemon hangs. One that goes
+//! A client that accepts [`LINES`] gets status 200 as soon as its request is understood. While the daemon works, it sends
+//! four lines a second: the progress, `{"progress": {"done": 1000, "of": 5000}}`, or an empty line. The last line is
+//! `{"ok": …}` or `{"error": …}`. So a client without a line for long knows that the daemon hangs. A client that goes
 //! away ends its request after the step under way.
 //!
-//! On `control.sock` the peer must be root or the daemon's own user; members of `control_group` may ask and change
-//! nothing. There the client says who asks (`by`), and may ask for the bytes of a message (`raw`).
-//! [`JOURNAL_HEADER`] has a request refused if the daemon's journal is another.
+//! On `control.sock` the peer must be root or the daemon's own user; members of `control_group` only read. There a request
+//! names its user (`by`), and may ask for the bytes of a message (`raw`). [`JOURNAL_HEADER`] names the journal that is
+//! meant, and a daemon with another journal refuses.
 //!
-//! [`ControlHandler`] answers, whatever the source of a request. [`reach`] finds it from outside: by the socket where a
-//! daemon holds the journal, in this process where none does.
+//! [`ControlHandler`] answers, whatever the source of a request. [`reach`] finds the handler from outside: by the socket
+//! where a daemon holds the journal, else in this process, on the journal's file.
 
 mod again;
 mod answer;
@@ -80,14 +81,14 @@ pub use self::words::{millis, size};
 /// Bytes of the body of a request.
 pub const LONGEST_REQUEST: usize = 4 << 20;
 
-/// The media type of an answer in lines.
+/// The media type of an answer in [lines](AnswerLine).
 pub const LINES: &str = "application/x-ndjson";
 
 /// The header with the path of the journal that is meant, percent-encoded.
 pub const JOURNAL_HEADER: &str = "osnl-journal";
 
-/// For fuzzing: a line with a method and a target, and a body behind it, are read as a request. The request written
-/// again, or the refusal's words.
+/// Reads a line with a method and a target, and a body behind the line, as a request, and writes the request again. For
+/// fuzzing.
 #[doc(hidden)]
 pub fn read_again(text: &[u8]) -> Result<Vec<u8>, String> {
     use routes::{BASE, Route, RouteLookup, Sender, find};

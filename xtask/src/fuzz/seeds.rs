@@ -28,13 +28,19 @@ const TEMPLATES: &[&str] = &[
 ];
 
 const REQUESTS: &[&str] = &[
-    r#"{"v": 1, "verb": "status"}"#,
-    r#"{"v": 1, "verb": "list", "filter": {"states": ["dead"], "since": "2026-11-20T06:00:00Z"}, "limit": 10, "after": "17.0"}"#,
-    r#"{"v": 1, "verb": "retry", "filter": {"ids": ["17.0"], "action": "roles"}, "out_of_order": true, "dry_run": true, "by": "root"}"#,
-    r#"{"v": 1, "verb": "move", "filter": {"event": 17}, "to": "audit", "by": "root", "journal": "/x"}"#,
-    r#"{"v": 1, "verb": "replay", "events": [{"event": 3, "deliveries": [{"rule": "r", "action": "a", "resource": "x", "of_bulk": 1, "shadow": false}]}], "keep_ids": true, "by": "root"}"#,
-    r#"{"v": 1, "verb": "replay", "events": [{"message": {"body_base64": "e30=", "content_type": "application/json"}, "deliveries": []}], "by": "x"}"#,
-    r#"{"v": 1, "verb": "pause", "action": "roles", "by": "root"}"#,
+    "GET /api/v1/status\n",
+    "GET /api/v1/deliveries?state=dead&state=held&since=2026-11-20T06%3A00%3A00Z&limit=10&after=17.0\n",
+    "GET /api/v1/deliveries/17.0?raw=true\n",
+    "GET /api/v1/quarantine?id=4&reason=a+b\n",
+    r#"POST /api/v1/deliveries/retry
+{"filter": {"ids": ["17.0"], "action": "roles"}, "out_of_order": true, "dry_run": true, "by": "root"}"#,
+    r#"POST /api/v1/deliveries/move
+{"filter": {"event": 17}, "to": "audit"}"#,
+    r#"POST /api/v1/replay
+{"events": [{"event": 3, "deliveries": [{"rule": "r", "action": "a", "resource": "x", "of_bulk": 1, "shadow": false}]}], "keep_ids": true}"#,
+    r#"POST /api/v1/replay
+{"events": [{"message": {"body_base64": "e30=", "content_type": "application/json"}, "deliveries": []}]}"#,
+    "POST /api/v1/actions/r%20s/pause\n",
 ];
 
 const SMTP: &[&str] = &[

@@ -4,7 +4,7 @@ use askama::Template;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::http::request::Parts;
-use osnl::control::routes::{Parameter, ValueForm};
+use osnl::control::routes::{Parameter, ValueForm, option};
 use osnl::control::{RequestRefusal, moment, query};
 use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND};
 use serde::Serialize;
@@ -18,12 +18,12 @@ const LONGEST: usize = 200;
 const SHOWN: usize = 50;
 
 const OPTIONS: [Parameter; 6] = [
-    Parameter::option("event_type", &["event_type"], ValueForm::Text, ""),
-    Parameter::option("publisher", &["publisher"], ValueForm::Text, ""),
-    Parameter::option("resource", &["resource"], ValueForm::Text, ""),
-    Parameter::option("listener", &["listener"], ValueForm::Text, ""),
-    Parameter::option("outcome", &["outcome"], ValueForm::Text, ""),
-    Parameter::option("after", &["after"], ValueForm::Number, ""),
+    option("event_type", "event_type", ValueForm::Text, ""),
+    option("publisher", "publisher", ValueForm::Text, ""),
+    option("resource", "resource", ValueForm::Text, ""),
+    option("listener", "listener", ValueForm::Text, ""),
+    option("outcome", "outcome", ValueForm::Text, ""),
+    option("after", "after", ValueForm::Number, ""),
 ];
 
 #[derive(Template)]
@@ -97,7 +97,7 @@ pub(super) fn stream(
 }
 
 fn wish(query: &str) -> Result<LiveQuery, RequestRefusal> {
-    let read = query::read(query, &OPTIONS, false).map_err(bad)?;
+    let read = query::read(query, &OPTIONS).map_err(bad)?;
     let option = |name: &str| {
         let value = read.get(name).and_then(|value| value.as_str()).unwrap_or_default();
         if value.len() > LONGEST {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::routes::{Parameter, ValueForm};
+use osnl::control::routes::{Parameter, ValueForm, option};
 use osnl::control::{Code, RequestRefusal, query};
 
 use super::plot::{Plot, PlotSpan, PlotValues, Unit};
@@ -13,10 +13,8 @@ use crate::history::{
     percentile,
 };
 
-const OPTIONS: [Parameter; 2] = [
-    Parameter::option("over", &["over"], ValueForm::Text, ""),
-    Parameter::option("action", &["action"], ValueForm::Text, ""),
-];
+const OPTIONS: [Parameter; 2] =
+    [option("over", "over", ValueForm::Text, ""), option("action", "action", ValueForm::Text, "")];
 
 #[derive(Template)]
 #[template(path = "plots.html")]
@@ -53,7 +51,7 @@ pub(super) fn page(
     history: &DaemonHistory,
     query: &str,
 ) -> Result<AdminAnswer, RequestRefusal> {
-    let read = query::read(query, &OPTIONS, false).map_err(bad)?;
+    let read = query::read(query, &OPTIONS).map_err(bad)?;
     let option =
         |name: &str| read.get(name).and_then(|value| value.as_str()).filter(|value| !value.is_empty());
     let over = match option("over") {

@@ -1,5 +1,3 @@
-//! Requests by the control socket.
-
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -7,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use osnl::control::{
-    AskError, ControlClient, ControlHandler, ControlRequest, LONGEST_REQUEST, ReloadResult, SocketPlace,
-    Status, Store, socket_path,
+    AskError, ControlClient, ControlHandler, ControlRequest, LINES, LONGEST_REQUEST, ReloadResult,
+    SocketPlace, Status, Store, socket_path,
 };
 use osnl::daemon::{Daemon, Reload, ReloadChanges, ReloadRefusal, ReloadScope};
 use osnl::journal::memory::{MemoryJournal, MemoryLimits};
@@ -103,17 +101,17 @@ async fn broken_requests_get_an_answer_and_harm_nobody() {
     check("POST", "/actions/a/pause", r#"{"by": "eve"}"#, "not-found", "no action a").await;
     let (status, answer) = server.ask("GET", "/api/v1/status", "Osnl-Journal: %2Fj.db\r\n", "").await;
     assert!(status == 409 && answer.contains("in memory"), "{answer}");
-    // The page is for a browser, which knows no socket; what monitors reads metrics.
+    // No browser reaches a socket, so there is no page; a monitoring agent reads metrics.
     assert_eq!(server.ask("GET", "/", "", "").await.0, 404);
     assert_eq!(server.ask("GET", "/metrics", "", "").await.0, 200);
 
-    // A client of the protocol before, one that goes away in the middle, and one that keeps its connection.
+    // No HTTP, a client that goes away within its request, and a client that keeps its connection.
     let path = server.socket();
     spawn_blocking(move || {
-        let mut old = UnixStream::connect(&path).unwrap();
-        old.write_all(b"{\"v\": 1, \"verb\": \"status\"}\n").unwrap();
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream.write_all(b"{\"verb\": \"status\"}\n").unwrap();
         let mut text = String::new();
-        old.read_to_string(&mut text).unwrap();
+        stream.read_to_string(&mut text).unwrap();
         assert!(text.starts_with("HTTP/1.1 400"), "{text}");
         UnixStream::connect(&path).unwrap().write_all(b"GET /api/v1/sta").unwrap();
         let mut stream = UnixStream::connect(&path).unwrap();
@@ -170,8 +168,7 @@ async fn idle_clients_give_way_to_a_command() {
     server.end().await;
 }
 
-/// Longer than the patience of the one who asks for it.
-struct SlowReload;
+struct SlowReload(CancellationToken);
 
 impl Reload for SlowReload {
     fn prepare(
@@ -179,7 +176,7 @@ impl Reload for SlowReload {
         _: ReloadScope,
     ) -> BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)> {
         Box::pin(async move {
-            tokio::time::sleep(PATIENCE * 3).await;
+            self.0.cancelled().await;
             (self as Box<dyn Reload>, Ok(ReloadChanges::default()))
         })
     }
@@ -187,13 +184,14 @@ impl Reload for SlowReload {
     fn commit(&mut self) {}
 }
 
-/// 18.1: the time-out bounds silence. A request that takes longer is waited for as long as there are signs of life.
+/// 18.1: the time-out bounds silence, and a request may take longer while the daemon sends lines.
 #[tokio::test]
 async fn a_request_that_takes_longer_than_the_patience_gets_its_answer() {
     let counters = Arc::<Counters>::default();
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
     let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
-    let daemon = daemon.with_reload(Box::new(SlowReload), counters.clone());
+    let end = CancellationToken::new();
+    let daemon = daemon.with_reload(Box::new(SlowReload(end.clone())), counters.clone());
     let handler =
         Arc::new(ControlHandler::of_daemon(Store::Memory(journal, Arc::default()), daemon.state(), counters));
     let (shutdown, mut task) = (Shutdown::new(), JoinSet::new());
@@ -203,23 +201,32 @@ async fn a_request_that_takes_longer_than_the_patience_gets_its_answer() {
     let client = ControlClient::connect(server.state_dir(), PATIENCE).unwrap();
     let begun = Instant::now();
     let reload = ControlRequest::Reload { by: "eve".to_owned() };
-    // A request under way gives no way to clients that say nothing.
-    let crowd = async {
-        tokio::time::sleep(PATIENCE).await;
-        let path = server.socket();
-        spawn_blocking(move || (0..200).map(|_| UnixStream::connect(&path).unwrap()).collect::<Vec<_>>())
-            .await
-            .unwrap()
-    };
-    let (done, _crowd) = tokio::join!(client.ask::<ReloadResult>(&reload, None), crowd);
+    let path = server.socket();
+    // Another client has the same wait, and ends both waits after ten lines.
+    let watching = spawn_blocking(move || {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        let head = format!(
+            "POST /api/v1/reload HTTP/1.1\r\nHost: osnl\r\nAccept: {LINES}\r\n{JSON}Content-Length: 0\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // An empty line is a chunk of one byte.
+        let mut lines = BufReader::new(stream).lines().map(Result::unwrap).filter(|line| line == "1");
+        assert!(lines.next().is_some());
+        // Silent clients do not end a request under way.
+        let silent: Vec<_> = (0..200).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        assert_eq!(lines.take(9).count(), 9);
+        end.cancel();
+        silent
+    });
+    let (done, silent) = tokio::join!(client.ask::<ReloadResult>(&reload, None), watching);
     let done = done.unwrap();
     assert!(done.reloaded && begun.elapsed() > PATIENCE * 2, "{done:?} after {:?}", begun.elapsed());
+    drop(silent.unwrap());
     shutdown.drain.cancel();
     assert!(task.join_next().await.unwrap().is_ok());
     server.end().await;
 }
 
-/// A daemon that does not answer is named, with its process.
 #[tokio::test]
 async fn a_silent_daemon_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,9 +1,9 @@
-//! The document of the API, which is made of the rows, describes what requests take and answers have.
+//! The document of the API describes the members of requests and answers.
 
 use std::collections::BTreeSet;
 
 use osnl::control as of;
-use osnl_admin::api::{ROUTES, openapi};
+use osnl_admin::api::{ParameterPlace, ROUTES, openapi};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor, value::Error};
 use serde_json::Value;
 
@@ -16,18 +16,21 @@ fn every_row_is_described() {
         let operation = &document["paths"][path][route.method.as_str().to_lowercase()];
         assert!(operation["summary"].as_str().unwrap().ends_with('.'), "{path}: {operation}");
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
-        let of = |place: &str| parameters.iter().filter(|parameter| parameter["in"] == place).count();
-        let options = if route.changes() { 0 } else { route.takes.len() };
-        assert_eq!((of("path"), of("query")), (path.matches('{').count(), options), "{path}");
+        let described = |place: &str| parameters.iter().filter(|parameter| parameter["in"] == place).count();
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"]["properties"];
+        let places = [ParameterPlace::Path, ParameterPlace::Query, ParameterPlace::Body];
+        let expected = places.map(|place| route.taken(place).count());
+        let body = body.as_object().map_or(0, |members| members.len());
+        assert_eq!([described("path"), described("query"), body], expected, "{path}");
+        assert_eq!(expected[0], path.matches('{').count(), "{path}");
         let answer = &operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
         let name = answer.as_str().unwrap().rsplit('/').next().unwrap();
         assert!(document["components"]["schemas"][name].is_object(), "{path}: {name}");
     }
 }
 
-/// A body is read as the document describes it.
 #[test]
-fn bodies_have_the_members_of_their_verbs() {
+fn the_daemon_reads_a_body_as_described() {
     let document: Value = serde_json::from_str(openapi()).unwrap();
     for route in ROUTES.iter().filter(|route| route.changes()) {
         let operation = &document["paths"][route.path]["post"];
@@ -49,12 +52,12 @@ fn bodies_have_the_members_of_their_verbs() {
     }
 }
 
-/// The members of answers, less those that only requests on the control socket can ask for.
+/// The document leaves out the members that only requests on the control socket can ask for.
 #[test]
-fn answers_have_the_members_that_are_described() {
+fn filters_and_answers_have_the_members_that_are_described() {
     let document: Value = serde_json::from_str(openapi()).unwrap();
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    let mut known = BTreeSet::from(["DeliveryFilter", "QuarantineFilter"]);
+    let mut known = BTreeSet::new();
     let mut check = |name: &'static str, members: Vec<&'static str>, unasked: &[&str]| {
         let members: BTreeSet<_> = members.into_iter().filter(|member| !unasked.contains(member)).collect();
         let described = schemas[name]["properties"].as_object().unwrap();
@@ -62,6 +65,8 @@ fn answers_have_the_members_that_are_described() {
         assert_eq!(described, members, "{name}");
         known.insert(name);
     };
+    check("DeliveryFilter", members::<of::Which>(), &[]);
+    check("QuarantineFilter", members::<of::WhichMessages>(), &[]);
     check("Status", members::<of::Status>(), &[]);
     check("Problem", members::<of::Problem>(), &[]);
     check("ConfigurationStatus", members::<of::ConfigurationStatus>(), &[]);

@@ -133,7 +133,7 @@ impl Respondent {
     }
 
     pub(super) fn ask_telling<T: DeserializeOwned>(
-        &mut self,
+        &self,
         request: &ControlRequest,
         told: OnProgress<'_>,
     ) -> Result<T, NoAnswer> {
@@ -153,7 +153,7 @@ impl Respondent {
         })
     }
 
-    pub(super) fn ask<T: DeserializeOwned>(&mut self, request: &ControlRequest) -> Result<T, NoAnswer> {
+    pub(super) fn ask<T: DeserializeOwned>(&self, request: &ControlRequest) -> Result<T, NoAnswer> {
         self.ask_telling(request, &|_| {})
     }
 }

@@ -56,7 +56,7 @@ fn change(
         let why = "give the ids of deliveries, a filter such as --action, or --all";
         return Err(NoAnswer::new(Exit::Usage, why));
     }
-    let mut respondent = Respondent::of(&args.place)?;
+    let respondent = Respondent::of(&args.place)?;
     if ask && !args.how.dry_run {
         let would: ChangeResult = respondent.ask(&request(filter.clone(), true))?;
         let count = would.changed + would.under_way;

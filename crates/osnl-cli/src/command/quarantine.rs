@@ -90,7 +90,7 @@ fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
 
 fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
     let filter = named(&args.which, args.how.all)?;
-    let mut respondent = Respondent::of(&args.ask.place)?;
+    let respondent = Respondent::of(&args.ask.place)?;
     let request = |dry_run| ControlRequest::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
     // An operator who gives numbers has looked at each message, so no question is needed.
     if args.which.ids.is_empty() && !args.yes && !args.how.dry_run {

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ReloadArgs) -> Exit {
 }
 
 fn ask(args: &ReloadArgs) -> Result<ReloadResult, NoAnswer> {
-    let mut daemon = Respondent::of_daemon(&args.place)?;
+    let daemon = Respondent::of_daemon(&args.place)?;
     daemon.ask(&ControlRequest::Reload { by: super::deliveries::who::asks() })
 }
 

@@ -155,7 +155,7 @@ fn ends_of_retries(conf: &Native) -> Vec<String> {
     by_age.into_iter().map(line).collect()
 }
 
-/// Adds the control socket, and binds the admin endpoint, if there is one, before the daemon runs.
+/// Adds the control socket, and binds the admin endpoint before the daemon runs, so that a used address fails the start.
 async fn with_servers(
     daemon: Daemon,
     handler: Arc<ControlHandler>,

@@ -283,7 +283,7 @@ fn lists_and_their_entries(api: &mut Api) {
         ("order", _) => "newest",
         ("since" | "until", _) => "2026-01-01T00:00:00Z",
         ("id", ValueForm::Texts) | ("after", ValueForm::Text) => "1.0",
-        (_, ValueForm::Number | ValueForm::Numbers) => "1",
+        (_, ValueForm::Number | ValueForm::Numbers | ValueForm::Count(_)) => "1",
         (_, ValueForm::Text | ValueForm::Texts) => "x",
         (_, ValueForm::Choice(words)) => words[0],
         (_, ValueForm::Flag | ValueForm::Object(_) | ValueForm::Objects) => panic!("{name} is in no list"),

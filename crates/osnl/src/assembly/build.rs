@@ -42,7 +42,7 @@ impl Native {
         self.daemon_with(&real, http, counters)
     }
 
-    /// Like [`daemon`](Self::daemon), with the handler of requests about it.
+    /// Builds the daemon as [`daemon`](Self::daemon) does, with the handler of requests about the daemon.
     pub fn daemon_and_handler(
         &self,
         http: &HttpOptions,

@@ -8,27 +8,23 @@ use serde_json::{Map, Value};
 use super::refusal::RequestRefusal;
 use crate::daemon::{ReloadRefusalReason, SectionChange};
 
-/// The progress of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestProgress {
-    /// Deliveries or events that are done.
     pub done: u64,
-    /// The number of all, if it is known.
+    /// All deliveries or events; zero while their number is not known.
     pub of: u64,
 }
 
-/// Takes note of progress; must not wait.
+/// Receives the progress of a request, and must not wait.
 pub type OnProgress<'a> = &'a (dyn Fn(RequestProgress) + Sync);
 
-/// A line of an answer that comes in lines. The last one is the answer; an empty one shows that the daemon works.
+/// A line of an answer in lines, of which the last is `Ok` or `Error`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AnswerLine {
-    /// So much is done.
     Progress(RequestProgress),
-    /// The answer.
     Ok(Value),
-    /// Nothing was done, or not all of it.
+    /// Nothing was done, or a part.
     Error(RequestRefusal),
 }
 

@@ -1,10 +1,12 @@
-//! Asking a daemon from another process, by HTTP over its control socket.
+//! The client of a daemon's control socket.
 //!
-//! Each request has a connection of its own: a person may think for minutes between two. A daemon that is silent for too
-//! long is named; while it works on a request it sends an empty line four times a second.
+//! Each request has a connection of its own, as minutes may pass between two requests of one command. A daemon sends
+//! lines while it works on a request, so the process of a daemon that is silent for too long hangs, and the error names
+//! the process.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,13 +31,12 @@ use super::answer::{AnswerLine, OnProgress};
 use super::refusal::{Code, RequestRefusal};
 use super::routes::{RESERVED, Route};
 use super::silence::{Silence, listening_process};
-use super::socket::with_short;
+use super::socket::{may_ask, with_short};
 use super::{ControlRequest, JOURNAL_HEADER, LINES, socket_path};
 
 /// Bytes of an answer; the largest is a message's body.
 const LONGEST: usize = 512 << 20;
 
-/// A daemon with a control socket.
 #[derive(Clone, Debug)]
 pub struct ControlClient {
     socket: PathBuf,
@@ -55,7 +56,6 @@ pub enum AskError {
     Silent(Box<Silence>),
     #[error("the daemon did not answer: {0}")]
     Io(#[from] io::Error),
-    /// The answer is not one.
     #[error("what the daemon answered is not understood: {0}; it may be of another version")]
     NotUnderstood(String),
 }
@@ -77,10 +77,12 @@ impl From<serde_json::Error> for AskError {
 }
 
 impl ControlClient {
-    /// The daemon of this state directory, if one takes connections. It may be silent for so long at a time.
+    /// Returns a client of the daemon with this state directory, if the daemon accepts a connection. `patience` is the
+    /// longest silence of the daemon.
     ///
     /// # Errors
-    /// Nothing listens there, or it may not be asked; `WouldBlock`: the daemon takes no connection.
+    /// The socket is missing, no daemon accepts its connections, or it belongs to a user other than root, this user, and
+    /// the owner of the folder. A daemon whose queue of connections stays full is [`io::ErrorKind::WouldBlock`].
     pub fn connect(state_dir: &Path, patience: Duration) -> io::Result<Self> {
         let client = Self { socket: socket_path(state_dir), patience, journal: None };
         client.stream()?;
@@ -88,6 +90,16 @@ impl ControlClient {
     }
 
     fn stream(&self) -> io::Result<UnixStream> {
+        let owner = std::fs::symlink_metadata(&self.socket)?.uid();
+        // A member of control_group asks a daemon of another user; that user's folder is as trusted as the socket.
+        let is_of_folder = || {
+            let folder = self.socket.parent().and_then(|folder| std::fs::metadata(folder).ok());
+            folder.is_some_and(|folder| folder.uid() == owner)
+        };
+        if rustix::process::geteuid().as_raw() != 0 && !may_ask(owner) && !is_of_folder() {
+            let why = format!("the socket belongs to user {owner}, its folder to another one");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
         with_short(&self.socket, |short| connect_within(short, self.patience))
     }
 
@@ -97,7 +109,7 @@ impl ControlClient {
         Self { journal: Some(journal), ..self }
     }
 
-    /// Asks, and waits for the answer. A daemon with another journal than this refuses.
+    /// Sends a request, and waits for the answer. A daemon whose journal is not `journal` refuses.
     ///
     /// # Errors
     /// See [`AskError`].
@@ -109,7 +121,7 @@ impl ControlClient {
         Ok(serde_json::from_value(self.ask_telling(request, journal, &|_| {}).await?)?)
     }
 
-    /// Like [`ask`](Self::ask), and reports the progress.
+    /// Does the same as [`ask`](Self::ask), and reports the progress.
     ///
     /// # Errors
     /// See [`AskError`].
@@ -128,14 +140,14 @@ impl ControlClient {
         stream.set_nonblocking(true)?;
         let stream = TokioIo::new(tokio::net::UnixStream::from_std(stream)?);
         let (mut sender, connection) = http1::handshake(stream).await?;
-        // Ends with this request.
+        // The set ends the connection with this request.
         let mut connections = JoinSet::new();
         connections.spawn(connection);
         let answer = self.within(process, sender.send_request(request)).await??;
         self.heard(process, answer, told).await
     }
 
-    /// Reads an answer: lines, of which the last is the answer itself; or a refusal.
+    /// Reads lines up to the result, or a refusal in one piece.
     async fn heard(
         &self,
         process: Option<i32>,
@@ -150,7 +162,7 @@ impl ControlClient {
             if text.len() > LONGEST {
                 return Err(AskError::NotUnderstood(format!("it is longer than {LONGEST} bytes")));
             }
-            // The last line may come in many pieces, and has no end before its last.
+            // Only a piece with a line end is searched, as a large result comes in thousands of pieces.
             while head.status == StatusCode::OK && data.contains(&b'\n') {
                 let Some(end) = text.iter().position(|byte| *byte == b'\n') else { break };
                 let line: Vec<u8> = text.drain(..=end).collect();
@@ -166,7 +178,7 @@ impl ControlClient {
         }
         match head.status {
             StatusCode::OK => Err(AskError::Io(io::ErrorKind::UnexpectedEof.into())),
-            // Such as 431, which the server's parser answers.
+            // The server's parser answers without a body, such as with 431.
             status if text.is_empty() => {
                 let why = format!("the request was refused: {status}; ask in parts, or by a filter");
                 Err(RequestRefusal::new(Code::BadRequest, why).into())
@@ -190,7 +202,7 @@ fn written(request: &ControlRequest, journal: Option<&Path>) -> Result<Request<F
     let mut head = Request::builder()
         .method(&route.method)
         .uri(target)
-        // No name leads to a socket.
+        // HTTP asks for the name of a host, and a socket has none.
         .header(HOST, "osnl")
         .header(ACCEPT, LINES)
         .header(CONTENT_TYPE, "application/json");
@@ -213,7 +225,7 @@ fn refused(text: &[u8]) -> AskError {
     }
     match serde_json::from_slice(text) {
         Ok(Refused { error: Told { code, message } }) => {
-            // The server's own codes: such a request is not one.
+            // The codes of the server itself, such as `method`, are about the request.
             let code = serde_json::from_value(code).unwrap_or(Code::BadRequest);
             RequestRefusal::new(code, message).into()
         }

@@ -51,7 +51,8 @@ const STORE: Duration = Duration::from_secs(3);
 /// The source of a handler's answers.
 #[derive(Clone, Debug)]
 pub enum Store {
-    /// The file of a journal, and the journal where this process has it. All reading opens the file read-only.
+    /// The file of a journal, with the journal of a running daemon. All queries open the file read-only; of a stopped
+    /// daemon, a change opens the journal until the change is done.
     Sqlite(Option<Arc<SqliteJournal>>, PathBuf),
     /// This process keeps nothing; its dead letters are in these queues.
     Memory(Arc<MemoryJournal>, Arc<DeadLetterQueues>),
@@ -83,14 +84,14 @@ pub struct ControlHandler {
     guards: Option<Arc<GuardsInForce>>,
     live_events: Arc<LiveEvents>,
     readers: Readers,
-    /// The place of its control socket, of a daemon with a state directory.
+    /// The place of the control socket of a daemon with a state directory.
     socket: Option<SocketPlace>,
     /// Held by the event that is tried.
     trials: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The threads that may ask the journal's disk at once. On a disk that hangs each stays until that ends; without a
-/// bound they would use up those that look up host names and ask services.
+/// The threads that may ask the journal's disk at once. A disk that hangs keeps each of these threads; without a bound no
+/// thread would be left to look up host names and to ask services.
 struct Readers(Arc<Semaphore>);
 
 impl Default for Readers {
@@ -145,14 +146,12 @@ impl ControlHandler {
         self
     }
 
-    /// Sets the place of the control socket.
     #[must_use]
     pub fn with_socket(mut self, socket: Option<SocketPlace>) -> Self {
         self.socket = socket;
         self
     }
 
-    /// Returns the place of the control socket, if there is to be one.
     #[must_use]
     pub fn socket(&self) -> Option<&SocketPlace> {
         self.socket.as_ref()
@@ -272,7 +271,7 @@ impl ControlHandler {
         }
     }
 
-    /// Whether a path is this handler's journal.
+    /// Checks that a path is this handler's journal.
     ///
     /// # Errors
     /// [`Code::OtherJournal`].
@@ -303,7 +302,7 @@ impl ControlHandler {
         Err(RequestRefusal::new(Code::OtherJournal, format!("this daemon's journal is {}", here.display())))
     }
 
-    /// Returns what the journal takes on its disk, and what is free there; nothing of a disk that does not answer in time.
+    /// Returns the bytes of the journal and the free bytes of its disk; none of a disk that does not answer in time.
     async fn disk_use(&self) -> DiskUse {
         let path = match &self.store {
             Store::Sqlite(_, path) => path.clone(),

@@ -5,58 +5,74 @@ use serde_json::{Map, Value, json};
 
 use super::routes::{Parameter, RESERVED, ValueForm};
 
-/// Reads a query by its rows; those of the control socket alone only if the request came by it.
+/// Reads a query by its parameters.
 ///
 /// # Errors
-/// The first option that is not known, repeated, or of another form, in words.
-pub fn read(query: &str, rows: &[Parameter], is_own: bool) -> Result<Map<String, Value>, String> {
-    let rows: Vec<&Parameter> = rows.iter().filter(|row| is_own || !row.is_own).collect();
+/// The first parameter that is not known, repeated, or of another form, in words.
+pub fn read<'a>(
+    query: &str,
+    rows: impl IntoIterator<Item = &'a Parameter>,
+) -> Result<Map<String, Value>, String> {
+    let rows: Vec<&Parameter> = rows.into_iter().collect();
     let mut object = Map::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (plain(name)?, plain(value)?);
-        let Some(Parameter { member: path, form, .. }) = rows.iter().find(|row| row.name == name) else {
+        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, text) = (plain(name)?, plain(text)?);
+        let Some(row) = rows.iter().find(|row| row.name == name) else {
             let known: Vec<&str> = rows.iter().map(|row| row.name).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(format!("{name:?} is not an option of this query; allowed: {known}"));
         };
-        let number = || {
-            // The largest number that a journal counts to.
-            let read = value.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
-            let why = || format!("{name}: {value:?} is not a whole number from 0 to {}", i64::MAX);
-            read.map(Value::from).ok_or_else(why)
-        };
-        let place = member(&mut object, path);
-        let is_new = place.is_null();
-        if is_new {
-            *place = json!([]);
-        }
-        match (form, place.as_array_mut()) {
-            (ValueForm::Text | ValueForm::Choice(_), _) if is_new => *place = json!(value),
-            (ValueForm::Number, _) if is_new => *place = number()?,
-            (ValueForm::Flag, _) if is_new => *place = json!(flag(&name, &value)?),
-            (ValueForm::Texts, Some(list)) => list.push(json!(value)),
-            (ValueForm::Numbers, Some(list)) => list.push(number()?),
+        let value = value(row, &text)?;
+        match (row.form, member(&mut object, row.at)) {
+            (ValueForm::Texts | ValueForm::Numbers, Value::Array(list)) => list.push(value),
+            (ValueForm::Texts | ValueForm::Numbers, empty) => *empty = json!([value]),
+            (_, empty @ Value::Null) => *empty = value,
             _ => return Err(format!("{name} is given twice")),
         }
     }
     Ok(object)
 }
 
-fn flag(name: &str, value: &str) -> Result<bool, String> {
-    value.parse().map_err(|_| format!("{name}: {value:?} is neither true nor false"))
+/// Reads one value, or one entry of a list.
+pub(super) fn value(row: &Parameter, text: &str) -> Result<Value, String> {
+    let name = row.name;
+    match row.form {
+        ValueForm::Text
+        | ValueForm::Choice(_)
+        | ValueForm::Texts
+        | ValueForm::Object(_)
+        | ValueForm::Objects => Ok(json!(text)),
+        ValueForm::Number | ValueForm::Numbers => {
+            // The largest number that a journal counts to.
+            let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+            number.map(Value::from).ok_or_else(|| {
+                format!("{name}: {text:?} is not a number; allowed: a whole number from 0 to {}", i64::MAX)
+            })
+        }
+        ValueForm::Count(most) => {
+            let count = text.parse::<u32>().ok().filter(|count| (1..=most).contains(count));
+            count.map(Value::from).ok_or_else(|| format!("{name}: allowed are 1 to {most}"))
+        }
+        ValueForm::Flag => {
+            let flag = text.parse::<bool>().map(Value::from);
+            flag.map_err(|_| format!("{name}: {text:?} is not a flag; allowed: true, false"))
+        }
+    }
 }
 
 /// Writes the members of a request as a query.
 ///
 /// # Errors
-/// A member has no option.
-pub(super) fn write(object: Map<String, Value>, rows: &[Parameter]) -> Result<String, String> {
+/// No parameter has a member that has a value.
+pub(super) fn write<'a>(
+    object: Map<String, Value>,
+    rows: impl IntoIterator<Item = &'a Parameter>,
+) -> Result<String, String> {
     let mut object = Value::Object(object);
     let mut pairs = Vec::new();
-    for Parameter { name, member, .. } in rows {
-        let place = object.pointer_mut(&format!("/{}", member.join("/"))).map(Value::take);
-        let values = match place {
+    for row in rows {
+        let values = match object.pointer_mut(&format!("/{}", row.at)).map(Value::take) {
             Some(Value::Array(values)) => values,
             Some(value) => vec![value],
             None => Vec::new(),
@@ -67,7 +83,7 @@ pub(super) fn write(object: Map<String, Value>, rows: &[Parameter]) -> Result<St
                 Value::String(text) => text,
                 other => other.to_string(),
             };
-            pairs.push(format!("{name}={}", utf8_percent_encode(&text, RESERVED)));
+            pairs.push(format!("{}={}", row.name, utf8_percent_encode(&text, RESERVED)));
         }
     }
     match left(&object) {
@@ -76,7 +92,7 @@ pub(super) fn write(object: Map<String, Value>, rows: &[Parameter]) -> Result<St
     }
 }
 
-/// A member that has a value.
+/// Returns the name of a member that still has a value.
 fn left(object: &Value) -> Option<&str> {
     object.as_object()?.iter().find_map(|(name, value)| match value {
         Value::Null => None,
@@ -86,24 +102,17 @@ fn left(object: &Value) -> Option<&str> {
     })
 }
 
-/// The place of a member, created if missing.
-fn member<'a>(object: &'a mut Map<String, Value>, path: &[&str]) -> &'a mut Value {
-    let mut path = path.iter();
-    let first = path.next().copied().unwrap_or_default();
-    let mut place = object.entry(first).or_insert(Value::Null);
-    for name in path {
-        if place.is_null() {
-            *place = json!({});
-        }
-        place = &mut place[*name];
-    }
-    place
+/// Returns the place of a member, and creates missing objects on its way.
+fn member<'a>(object: &'a mut Map<String, Value>, at: &str) -> &'a mut Value {
+    let (first, rest) = at.split_once('/').unwrap_or((at, ""));
+    let first = object.entry(first).or_insert(Value::Null);
+    rest.split('/').filter(|name| !name.is_empty()).fold(first, |place, name| &mut place[name])
 }
 
-/// Without `%XX`; a plus is a space.
+/// Decodes `%XX`; a plus is a space.
 ///
 /// # Errors
-/// It is not UTF-8, or a `%` has no digits; in words.
+/// The text is not UTF-8, or a `%` has no digits; in words.
 pub fn plain(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -125,26 +134,19 @@ pub fn plain(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::routes::option;
     use super::*;
 
     #[test]
-    fn options_become_members_and_what_is_not_known_is_refused() {
-        let row = |name, member, form, is_own| Parameter {
-            name,
-            member,
-            form,
-            is_required: false,
-            meaning: "",
-            is_own,
-        };
+    fn options_become_members_and_others_are_refused() {
         let rows = [
-            row("action", &["filter", "action"] as &[&str], ValueForm::Text, false),
-            row("state", &["filter", "states"], ValueForm::Texts, false),
-            row("event", &["filter", "event"], ValueForm::Number, false),
-            row("limit", &["limit"], ValueForm::Number, false),
-            row("raw", &["raw"], ValueForm::Flag, true),
+            option("action", "filter/action", ValueForm::Text, ""),
+            option("state", "filter/states", ValueForm::Texts, ""),
+            option("event", "filter/event", ValueForm::Number, ""),
+            option("limit", "limit", ValueForm::Count(1000), ""),
+            option("raw", "raw", ValueForm::Flag, ""),
         ];
-        let check = |query: &str, expected: Result<Value, &str>| match (read(query, &rows, false), expected) {
+        let check = |query: &str, expected: Result<Value, &str>| match (read(query, &rows), expected) {
             (Ok(read), Ok(expected)) => assert_eq!(Value::Object(read), expected, "{query}"),
             (Err(read), Err(expected)) => assert!(read.contains(expected), "{query}: {read}"),
             (read, expected) => panic!("{query}: {read:?}, not {expected:?}"),
@@ -154,16 +156,17 @@ mod tests {
             "action=a%20b+c&state=dead&state=held&limit=5",
             Ok(json!({"filter": {"action": "a b c", "states": ["dead", "held"]}, "limit": 5})),
         );
-        check("event=x", Err("event: \"x\" is not a whole number from 0 to 9223372036854775807"));
-        check("event=-1", Err("not a whole number from 0"));
-        check("event=9223372036854775808", Err("not a whole number from 0"));
+        let number = "is not a number; allowed: a whole number from 0 to 9223372036854775807";
+        check("event=x", Err(&format!("event: \"x\" {number}")));
+        check("event=-1", Err(number));
+        check("event=9223372036854775808", Err(number));
         check("event=9223372036854775807", Ok(json!({"filter": {"event": i64::MAX}})));
-        check("action=a&action=b", Err("twice"));
-        check("raw=true", Err("allowed: action, state, event, limit"));
+        check("raw=true", Ok(json!({"raw": true})));
+        check("raw=1", Err("raw: \"1\" is not a flag; allowed: true, false"));
+        check("action=a&action=b", Err("action is given twice"));
+        check("nothing=1", Err("allowed: action, state, event, limit, raw"));
         check("action=%zz", Err("hexadecimal"));
         check("action=%f", Err("hexadecimal"));
         check("action=%ff", Err("UTF-8"));
-        assert_eq!(Value::Object(read("raw=true", &rows, true).unwrap()), json!({"raw": true}));
-        assert!(read("raw=1", &rows, true).unwrap_err().contains("neither true nor false"));
     }
 }

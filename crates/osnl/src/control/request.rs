@@ -18,155 +18,110 @@ fn usual() -> u32 {
     100
 }
 
-/// A request. See the [module](super) for what each answers.
+/// A request. Its row of [`ROUTES`](super::routes::ROUTES) has the meaning and the members; `by` names who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ControlRequest {
     Status {},
-    /// Deliveries, a page at a time.
     List {
         #[serde(default)]
         filter: Which,
         #[serde(default, skip_serializing_if = "ListOrder::is_oldest")]
         order: ListOrder,
-        /// Those behind this one: `next` of the page before.
         #[serde(default)]
         after: Option<String>,
-        /// At most so many, up to [`MOST_LISTED`].
         #[serde(default = "usual")]
         limit: u32,
-        /// The totals count at most so many deliveries, the newest; all of them without it.
+        /// The totals count at most so many deliveries, the newest. Only the page bounds them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count_at_most: Option<u64>,
     },
-    /// One delivery with its history and its message.
     Show {
         id: String,
-        /// With the message's bytes, secrets and all.
         #[serde(default)]
         raw: bool,
     },
-    /// Dead letters are open again.
     Retry {
-        /// The selection among dead deliveries.
         filter: Which,
-        /// Even where its resource has had a later delivery since.
         #[serde(default)]
         out_of_order: bool,
-        /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
         by: String,
     },
-    /// Open and dead ones end.
     Discard {
-        /// The selection among open and dead deliveries.
         filter: Which,
-        /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
-        /// The requester, kept with the delivery.
         by: String,
     },
     Release {
-        /// The selection among held deliveries.
         filter: Which,
-        /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
         by: String,
     },
-    /// Open ones become another action's.
     Move {
-        /// The selection among open deliveries.
         filter: Which,
         to: String,
-        /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
         by: String,
     },
-    /// No attempt of an action begins, across restarts.
     Pause {
         action: String,
         by: String,
     },
-    /// A held target is asked now, with a delivery that waits; the answer waits for the result.
     Probe {
         action: String,
         by: String,
     },
-    /// Attempts of a paused action begin again.
     Resume {
         action: String,
         by: String,
     },
-    /// Events are appended anew, with what a command has planned for them, in this order.
     Replay {
         events: Vec<Again>,
-        /// With the ids they had: what the journal keeps already is no second event then.
         #[serde(default)]
         keep_ids: bool,
         by: String,
     },
-    /// Messages that are kept unread, in the order of their arrival.
     QuarantineList {
         #[serde(default)]
         filter: WhichMessages,
-        /// Those with a larger number.
         #[serde(default)]
         after: i64,
-        /// At most so many, up to [`MOST_LISTED`].
         #[serde(default = "usual")]
         limit: u32,
     },
     QuarantineShow {
         id: i64,
-        /// With the bytes that are kept, secrets and all.
         #[serde(default)]
         raw: bool,
     },
-    /// Messages go through rules again, with what a command has planned for them, and leave the quarantine.
     QuarantineRetry {
         messages: Vec<MessageAgain>,
         by: String,
     },
-    /// Messages leave the quarantine and are gone.
     QuarantineDiscard {
         filter: WhichMessages,
-        /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
         by: String,
     },
-    /// The daemon reads its configuration again.
     Reload {
         by: String,
     },
 }
 
 impl ControlRequest {
-    /// Whether it changes nothing and shows no secret.
+    /// Whether the answer has the bytes of a message, which are not masked.
     #[must_use]
-    pub fn only_reads(&self) -> bool {
-        match self {
-            Self::Status {} | Self::List { .. } | Self::QuarantineList { .. } => true,
-            Self::Show { raw, .. } | Self::QuarantineShow { raw, .. } => !raw,
-            Self::Retry { .. }
-            | Self::Discard { .. }
-            | Self::Release { .. }
-            | Self::Move { .. }
-            | Self::Pause { .. }
-            | Self::Probe { .. }
-            | Self::Resume { .. }
-            | Self::Replay { .. }
-            | Self::QuarantineRetry { .. }
-            | Self::QuarantineDiscard { .. }
-            | Self::Reload { .. } => false,
-        }
+    pub fn shows_secrets(&self) -> bool {
+        matches!(self, Self::Show { raw: true, .. } | Self::QuarantineShow { raw: true, .. })
     }
 
-    /// The word for deliveries that it has changed: `retried`; empty for requests that change none.
+    /// Returns the word for changed deliveries, such as `retried`; empty for a request that changes no delivery.
     #[must_use]
     pub fn changed_word(&self) -> &'static str {
         match self {
@@ -174,18 +129,7 @@ impl ControlRequest {
             Self::Discard { .. } => "discarded",
             Self::Release { .. } => "released",
             Self::Move { .. } => "moved",
-            Self::Status {}
-            | Self::List { .. }
-            | Self::Show { .. }
-            | Self::Pause { .. }
-            | Self::Probe { .. }
-            | Self::Resume { .. }
-            | Self::Reload { .. }
-            | Self::QuarantineList { .. }
-            | Self::QuarantineShow { .. }
-            | Self::QuarantineRetry { .. }
-            | Self::QuarantineDiscard { .. }
-            | Self::Replay { .. } => "",
+            _ => "",
         }
     }
 }
@@ -196,9 +140,8 @@ impl ControlRequest {
 pub enum ListOrder {
     #[default]
     Oldest,
-    /// By number, the largest first.
     Newest,
-    /// Those that need attention or fail, then everything else, each with the newest first.
+    /// Deliveries that need attention or fail, then all others, each part with the newest first.
     Attention,
 }
 
@@ -222,36 +165,25 @@ impl ListOrder {
 #[serde(default, deny_unknown_fields)]
 pub struct Which {
     pub ids: Vec<String>,
-    /// All of this event's, by its number.
     pub event: Option<u64>,
-    /// Only deliveries of this rule.
     pub rule: Option<String>,
-    /// Only deliveries of this action.
     pub action: Option<String>,
-    /// In one of these states, by the words of the glossary or the name of a group.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<String>,
-    /// With one of these: the number of a delivery or an event, the id of a message, the id or the name of a resource.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub about: Vec<String>,
-    /// About this resource: its id, its name, or its order key.
     pub resource: Option<String>,
-    /// With an answer of this HTTP status, such as `409` or `4xx`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// With this text in an answer or a reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Only deliveries of this event type.
     pub event_type: Option<String>,
-    /// Received then or later, RFC 3339.
     pub since: Option<String>,
-    /// Received before then, RFC 3339.
     pub until: Option<String>,
 }
 
 impl Which {
-    /// Reads it; the facts of the moment decide about phases.
+    /// Returns the filter of the journal; the facts of the moment decide about phases.
     pub(super) fn filter(&self, now: Moment) -> Result<Filter, RequestRefusal> {
         let status = self.status.as_deref().map(status).transpose()?;
         Ok(Filter {

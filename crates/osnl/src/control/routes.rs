@@ -1,85 +1,80 @@
-//! The verbs, each a row of [`ROUTES`]: method, path, members of the request, name of the answer's type, and who may ask.
+//! The verbs: [`ROUTES`] has a row for each, with its address, its parameters, the type of its answer, and who may ask.
 //!
-//! The server reads a request by its row ([`find`], [`Route::read`]), the client writes it by the same row
-//! ([`Route::write`]), and `openapi.json` is made of all rows. A member is an option of the query where nothing changes,
-//! and a member of the JSON object in the body where something does; a part of the path in braces is a member too.
+//! The server reads a request by its row ([`find`], [`Route::read`]), the client writes a request by the same row
+//! ([`Route::write`]), and `openapi.json` is made of all rows. So neither can know an address that the other does not.
 
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
+use self::ValueForm::{Choice, Count, Flag, Number, Numbers, Object, Objects, Text, Texts};
 use super::query;
 use super::{ControlRequest, MOST_LISTED};
 
 /// The path before that of each row.
 pub const BASE: &str = "/api/v1";
 
-/// All that has another meaning somewhere in an address.
+/// All characters that a path or a query gives another meaning.
 pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Who may ask.
+/// The right that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// Whoever may read: on the control socket also members of `control_group`.
+    /// On the control socket members of `control_group` have this right.
     Read,
-    /// Whoever may change something.
     Change,
 }
 
-/// The form of a member's value.
+/// The form of a parameter's value. A query repeats the parameter for each entry of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueForm {
-    /// A text.
     Text,
-    /// One of these texts.
     Choice(&'static [&'static str]),
-    /// A whole number.
     Number,
-    /// True or false.
+    /// A number of entries, from 1 to this one.
+    Count(u32),
     Flag,
-    /// A list of texts; in a query the option is repeated.
     Texts,
-    /// A list of whole numbers; in a query the option is repeated.
     Numbers,
-    /// An object of this schema.
+    /// An object of the schema with this name.
     Object(&'static str),
-    /// A list of objects that a command makes.
+    /// Objects that only a command plans, so no schema describes their members.
     Objects,
 }
 
-/// A member of a request.
 #[derive(Debug)]
 pub struct Parameter {
-    /// Its name in the query.
     pub name: &'static str,
-    /// Its place in the request: `filter`, `ids`.
-    pub member: &'static [&'static str],
-    /// The form of its value.
+    /// The place in the JSON of the [`ControlRequest`], such as `filter/ids`.
+    pub at: &'static str,
     pub form: ValueForm,
-    /// Whether a request without it is refused.
     pub is_required: bool,
-    /// Its meaning.
     pub meaning: &'static str,
-    /// Whether the control socket alone takes it.
+    /// Whether no other server than that of the control socket knows the parameter.
     pub is_own: bool,
 }
 
-/// A verb.
+/// The part of an HTTP request that has a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterPlace {
+    Path,
+    Query,
+    /// A member of the JSON object.
+    Body,
+}
+
 #[derive(Debug)]
 pub struct Route {
-    /// `GET`, or `POST` for what changes something.
+    /// `POST` for a verb that changes something, else `GET`.
     pub method: Method,
-    /// The path below [`BASE`]; a part in braces is a member of the request.
+    /// The path below [`BASE`], with the names of parameters in braces.
     pub path: &'static str,
     /// The name of its [`ControlRequest`].
     pub verb: &'static str,
-    /// Who may ask.
     pub right: Right,
-    /// The members of its request, without those in the path.
     pub takes: &'static [Parameter],
-    /// The purpose.
     pub summary: &'static str,
-    /// The schema of the answer, and its meaning.
+    /// The name of the answer's schema, and the meaning of the answer.
     pub answer: (&'static str, &'static str),
 }
 
@@ -88,131 +83,93 @@ pub struct Route {
 pub struct Sender<'a> {
     /// The name for the record of changes.
     pub name: &'a str,
-    /// Whether the request came by the control socket, whose clients say themselves who asks, and may ask for the bytes of a
-    /// message.
+    /// Whether the request came by the control socket, where a command names its user.
     pub is_own: bool,
 }
 
-impl Parameter {
-    /// A member that a request need not have.
-    #[must_use]
-    pub const fn option(
-        name: &'static str,
-        member: &'static [&'static str],
-        form: ValueForm,
-        meaning: &'static str,
-    ) -> Self {
-        Self { name, member, form, is_required: false, meaning, is_own: false }
-    }
-}
+/// The parameters that a path has.
+type PathValues = Vec<(&'static str, String)>;
 
-const fn must(
+#[must_use]
+pub const fn option(
     name: &'static str,
-    member: &'static [&'static str],
+    at: &'static str,
     form: ValueForm,
     meaning: &'static str,
 ) -> Parameter {
-    Parameter { is_required: true, ..Parameter::option(name, member, form, meaning) }
+    Parameter { name, at, form, is_required: false, meaning, is_own: false }
 }
 
-const SINCE: Parameter =
-    Parameter::option("since", &["filter", "since"], ValueForm::Text, "Received then or later, RFC 3339.");
-const UNTIL: Parameter =
-    Parameter::option("until", &["filter", "until"], ValueForm::Text, "Received before then, RFC 3339.");
-const LIMIT: Parameter = Parameter::option(
-    "limit",
-    &["limit"],
-    ValueForm::Number,
-    "Entries of a page, at most 1000; 100 unless set.",
-);
-const DRY_RUN: Parameter = Parameter::option(
-    "dry_run",
-    &["dry_run"],
-    ValueForm::Flag,
-    "Answer what would change, and change nothing.",
-);
-const FILTER: Parameter = must("filter", &["filter"], ValueForm::Object("DeliveryFilter"), "");
-const RAW: &[Parameter] = &[Parameter {
+const fn required(name: &'static str, form: ValueForm, meaning: &'static str) -> Parameter {
+    Parameter { is_required: true, ..option(name, name, form, meaning) }
+}
+
+const ID: Parameter = required("id", Text, "The delivery, as EVENT.N.");
+const ACTION: Parameter = required("action", Text, "The action.");
+const MESSAGE: Parameter = required("id", Number, "The number of the message.");
+const FILTER: Parameter = required("filter", Object("DeliveryFilter"), "");
+const MESSAGES: Parameter = required("filter", Object("QuarantineFilter"), "");
+const DRY_RUN: Parameter =
+    option("dry_run", "dry_run", Flag, "Answer what would change, and change nothing.");
+const RAW: Parameter = Parameter {
     is_own: true,
-    ..Parameter::option(
+    ..option(
         "raw",
-        &["raw"],
-        ValueForm::Flag,
-        "With the bytes of the message, secrets and all: on the control socket only.",
+        "raw",
+        Flag,
+        "With the bytes of the message, which may have secrets: on the control socket only.",
     )
-}];
+};
+const SINCE: Parameter = option("since", "filter/since", Text, "Received then or later, RFC 3339.");
+const UNTIL: Parameter = option("until", "filter/until", Text, "Received before then, RFC 3339.");
+const LIMIT: Parameter =
+    option("limit", "limit", Count(MOST_LISTED), "Entries of a page, at most 1000; 100 unless set.");
 
 const DELIVERIES: &[Parameter] = &[
-    Parameter::option("id", &["filter", "ids"], ValueForm::Texts, "Deliveries with these ids, as EVENT.N."),
-    Parameter::option("event", &["filter", "event"], ValueForm::Number, "Deliveries of this event."),
-    Parameter::option("rule", &["filter", "rule"], ValueForm::Text, "Deliveries of this rule."),
-    Parameter::option("action", &["filter", "action"], ValueForm::Text, "Deliveries of this action."),
-    Parameter::option(
+    option("id", "filter/ids", Texts, "Deliveries with these ids, as EVENT.N."),
+    option("event", "filter/event", Number, "Deliveries of this event."),
+    option("rule", "filter/rule", Text, "Deliveries of this rule."),
+    option("action", "filter/action", Text, "Deliveries of this action."),
+    option(
         "state",
-        &["filter", "states"],
-        ValueForm::Texts,
+        "filter/states",
+        Texts,
         "In one of these states, or groups of states, as osnl deliveries list --state has them.",
     ),
-    Parameter::option(
+    option(
         "about",
-        &["filter", "about"],
-        ValueForm::Texts,
+        "filter/about",
+        Texts,
         "The number of a delivery or an event, the id of a message, the id or the name of a resource.",
     ),
-    Parameter::option(
-        "resource",
-        &["filter", "resource"],
-        ValueForm::Text,
-        "Deliveries about this resource.",
-    ),
-    Parameter::option(
-        "status",
-        &["filter", "status"],
-        ValueForm::Text,
-        "With an answer of this HTTP status, such as 409 or 4xx.",
-    ),
-    Parameter::option(
-        "text",
-        &["filter", "text"],
-        ValueForm::Text,
-        "With this text in an answer or a reason.",
-    ),
-    Parameter::option(
-        "event_type",
-        &["filter", "event_type"],
-        ValueForm::Text,
-        "Deliveries of this event type.",
-    ),
+    option("resource", "filter/resource", Text, "Deliveries about this resource."),
+    option("status", "filter/status", Text, "With an answer of this HTTP status, such as 409 or 4xx."),
+    option("text", "filter/text", Text, "With this text in an answer or a reason."),
+    option("event_type", "filter/event_type", Text, "Deliveries of this event type."),
     SINCE,
     UNTIL,
-    Parameter::option(
+    option(
         "order",
-        &["order"],
-        ValueForm::Choice(&["oldest", "newest", "attention"]),
+        "order",
+        Choice(&["oldest", "newest", "attention"]),
         "The order: by number (the default), the largest first, or what needs attention first.",
     ),
-    Parameter::option("after", &["after"], ValueForm::Text, "The value of next of the page before."),
+    option("after", "after", Text, "The value of next of the page before."),
     LIMIT,
 ];
 
 const QUARANTINE: &[Parameter] = &[
-    Parameter::option("id", &["filter", "ids"], ValueForm::Numbers, "Messages with these numbers."),
-    Parameter::option("queue", &["filter", "queue"], ValueForm::Text, "Messages of this queue."),
-    Parameter::option(
-        "reason",
-        &["filter", "reason"],
-        ValueForm::Text,
-        "Messages whose reason contains this text.",
-    ),
+    option("id", "filter/ids", Numbers, "Messages with these numbers."),
+    option("queue", "filter/queue", Text, "Messages of this queue."),
+    option("reason", "filter/reason", Text, "Messages whose reason contains this text."),
     SINCE,
     UNTIL,
-    Parameter::option("after", &["after"], ValueForm::Number, "Messages with a larger number."),
+    option("after", "after", Number, "Messages with a larger number."),
     LIMIT,
 ];
 
 const CHANGES: (&str, &str) = ("DeliveryChanges", "What changed.");
 
-/// All verbs.
 pub static ROUTES: &[Route] = &[
     Route::get(
         "/status",
@@ -231,7 +188,7 @@ pub static ROUTES: &[Route] = &[
     Route::get(
         "/deliveries/{id}",
         "show",
-        RAW,
+        &[ID, RAW],
         "Show a delivery with its attempts and its message, secrets masked.",
         ("DeliveryDetails", "The delivery."),
     ),
@@ -241,10 +198,10 @@ pub static ROUTES: &[Route] = &[
         &[
             FILTER,
             DRY_RUN,
-            Parameter::option(
+            option(
                 "out_of_order",
-                &["out_of_order"],
-                ValueForm::Flag,
+                "out_of_order",
+                Flag,
                 "Retry even where a later delivery of the same resource was made.",
             ),
         ],
@@ -262,28 +219,28 @@ pub static ROUTES: &[Route] = &[
     Route::post(
         "/deliveries/move",
         "move",
-        &[FILTER, DRY_RUN, must("to", &["to"], ValueForm::Text, "The other action.")],
+        &[FILTER, DRY_RUN, required("to", Text, "The other action.")],
         "Move pending deliveries to another action.",
         CHANGES,
     ),
     Route::post(
         "/actions/{action}/probe",
         "probe",
-        &[],
+        &[ACTION],
         "Probe a held target now, with a delivery that waits.",
         ("ProbeResult", "The state of the target afterwards."),
     ),
     Route::post(
         "/actions/{action}/pause",
         "pause",
-        &[],
+        &[ACTION],
         "Pause an action: no attempt begins, also after a restart.",
         ("PauseResult", "Since when it is paused."),
     ),
     Route::post(
         "/actions/{action}/resume",
         "resume",
-        &[],
+        &[ACTION],
         "Resume a paused action.",
         ("PauseResult", "Whether it was paused."),
     ),
@@ -297,17 +254,16 @@ pub static ROUTES: &[Route] = &[
     Route::get(
         "/quarantine/{id}",
         "quarantine-show",
-        RAW,
+        &[MESSAGE, RAW],
         "Show a message in quarantine, secrets masked.",
         ("QuarantineDetails", "The message."),
     ),
     Route::post(
         "/quarantine/retry",
         "quarantine-retry",
-        &[must(
+        &[required(
             "messages",
-            &["messages"],
-            ValueForm::Objects,
+            Objects,
             "Numbers of messages with the deliveries to make, as osnl quarantine retry plans them.",
         )],
         "Send messages through planned deliveries and out of the quarantine.",
@@ -316,7 +272,7 @@ pub static ROUTES: &[Route] = &[
     Route::post(
         "/quarantine/discard",
         "quarantine-discard",
-        &[must("filter", &["filter"], ValueForm::Object("QuarantineFilter"), ""), DRY_RUN],
+        &[MESSAGES, DRY_RUN],
         "Discard messages in quarantine.",
         ("QuarantineChanges", "What changed."),
     ),
@@ -324,16 +280,11 @@ pub static ROUTES: &[Route] = &[
         "/replay",
         "replay",
         &[
-            must(
-                "events",
-                &["events"],
-                ValueForm::Objects,
-                "Events with the deliveries to make, as osnl replay plans them.",
-            ),
-            Parameter::option(
+            required("events", Objects, "Events with the deliveries to make, as osnl replay plans them."),
+            option(
                 "keep_ids",
-                &["keep_ids"],
-                ValueForm::Flag,
+                "keep_ids",
+                Flag,
                 "Keep ids, so that what the journal has is not appended again.",
             ),
         ],
@@ -348,8 +299,6 @@ pub static ROUTES: &[Route] = &[
         ("ReloadResult", "The changed sections, or why nothing was changed."),
     ),
 ];
-
-type Members = Vec<(&'static str, String)>;
 
 impl Route {
     const fn get(
@@ -372,21 +321,34 @@ impl Route {
         Self { method: Method::POST, path, verb, right: Right::Change, takes, summary, answer }
     }
 
-    /// Whether it may change something.
     #[must_use]
     pub fn changes(&self) -> bool {
         self.right == Right::Change
     }
 
-    /// The members that a path has for the parts in braces; `None` if it is another address.
-    fn members(&self, path: &str) -> Option<Members> {
-        let mut members = Vec::new();
+    /// Returns the parameters in this part of a request.
+    pub fn taken(&self, place: ParameterPlace) -> impl Iterator<Item = &'static Parameter> {
+        let (path, changes) = (self.path, self.changes());
+        self.takes.iter().filter(move |row| {
+            let is_in_path = path.split('/').filter_map(in_braces).any(|name| name == row.name);
+            place
+                == match (is_in_path, changes) {
+                    (true, _) => ParameterPlace::Path,
+                    (false, true) => ParameterPlace::Body,
+                    (false, false) => ParameterPlace::Query,
+                }
+        })
+    }
+
+    /// Returns the values of the parameters in a path; `None` if the path is not this route's.
+    fn values(&self, path: &str) -> Option<PathValues> {
+        let mut values = Vec::new();
         let (mut own, mut given) = (self.path.split('/'), path.split('/'));
         loop {
             match (own.next(), given.next()) {
-                (None, None) => return Some(members),
+                (None, None) => return Some(values),
                 (Some(own), Some(given)) => match in_braces(own) {
-                    Some(name) if !given.is_empty() => members.push((name, query::plain(given).ok()?)),
+                    Some(name) if !given.is_empty() => values.push((name, query::plain(given).ok()?)),
                     None if own == given => {}
                     _ => return None,
                 },
@@ -395,52 +357,43 @@ impl Route {
         }
     }
 
-    /// Reads a request to this address.
+    /// Reads a request to this route.
     ///
     /// # Errors
-    /// It is not understood; why.
+    /// The reason why the request is not understood.
     pub fn read(
         &self,
-        members: Members,
+        values: PathValues,
         query: &str,
         body: &[u8],
         by: Sender<'_>,
     ) -> Result<ControlRequest, String> {
-        let options = if self.changes() { &[] } else { self.takes };
-        let mut object = query::read(query, options, by.is_own)?;
-        if self.changes() {
-            if !body.is_empty() {
-                let given: Map<String, Value> =
-                    serde_json::from_slice(body).map_err(|error| format!("not a JSON object: {error}"))?;
-                object.extend(given);
-            }
-            let not_asked = |name: &&str| object.contains_key(*name) && !(by.is_own && *name == "by");
-            if let Some(name) = ["verb", "by", "raw"].into_iter().find(not_asked) {
+        let options = self.taken(ParameterPlace::Query).filter(|row| by.is_own || !row.is_own);
+        let mut object = query::read(query, options)?;
+        if self.changes() && !body.is_empty() {
+            object = serde_json::from_slice(body).map_err(|error| format!("not a JSON object: {error}"))?;
+            let elsewhere = self.taken(ParameterPlace::Path).map(|row| row.name).chain(["verb"]);
+            let mut elsewhere = elsewhere.chain((!by.is_own).then_some("by"));
+            if let Some(name) = elsewhere.find(|name| object.contains_key(*name)) {
                 return Err(format!("{name:?} is not a member of this request"));
             }
+        }
+        if self.changes() {
             object.entry("by").or_insert_with(|| json!(by.name));
         }
         object.insert("verb".to_owned(), json!(self.verb));
-        let limit = object.get("limit").and_then(Value::as_u64);
-        if limit.is_some_and(|limit| !(1..=u64::from(MOST_LISTED)).contains(&limit)) {
-            return Err(format!("limit: allowed are 1 to {MOST_LISTED}"));
-        }
-        for (name, text) in members {
-            let value = match name {
-                "id" if self.verb.starts_with("quarantine") => json!(text.parse::<i64>().map_err(|_| {
-                    format!("{text:?} is not the number of a message in quarantine; allowed: a whole number, such as 4")
-                })?),
-                _ => json!(text),
-            };
-            object.insert(name.to_owned(), value);
+        for row in self.taken(ParameterPlace::Path) {
+            if let Some((name, text)) = values.iter().find(|(name, _)| *name == row.name) {
+                object.insert((*name).to_owned(), query::value(row, text)?);
+            }
         }
         serde_json::from_value(Value::Object(object)).map_err(|error| in_words(&error.to_string()))
     }
 
-    /// Writes a request: its row, its path and query, its body.
+    /// Writes a request: its route, its path with the query, its body.
     ///
     /// # Errors
-    /// The request has a member that only a handler of the same process takes.
+    /// The request has a member that no parameter of its route has.
     pub fn write(request: &ControlRequest) -> Result<(&'static Self, String, Vec<u8>), String> {
         let value = serde_json::to_value(request).map_err(|error| error.to_string())?;
         let Value::Object(mut object) = value else { return Err("not an object".to_owned()) };
@@ -460,7 +413,7 @@ impl Route {
             let body = serde_json::to_vec(&object).map_err(|error| error.to_string())?;
             return Ok((route, target, body));
         }
-        let query = query::write(object, route.takes)?;
+        let query = query::write(object, route.taken(ParameterPlace::Query))?;
         if !query.is_empty() {
             target.push('?');
             target.push_str(&query);
@@ -473,7 +426,7 @@ fn in_braces(part: &'static str) -> Option<&'static str> {
     part.strip_prefix('{')?.strip_suffix('}')
 }
 
-/// Returns an error of the JSON reader with the names of JSON for what it expected.
+/// Returns an error of the JSON reader with JSON's names for the expected type.
 fn in_words(error: &str) -> String {
     let Some((found, expected)) = error.rsplit_once(", expected ") else { return error.to_owned() };
     let expected = match expected {
@@ -486,30 +439,28 @@ fn in_words(error: &str) -> String {
     format!("{found}; allowed: {expected}")
 }
 
-/// The result of looking for an address.
+/// The result of the search for an address.
 #[derive(Debug)]
 pub enum RouteLookup {
-    /// The row, and the members in the path.
-    Route(&'static Route, Members),
-    /// The address is there for other methods, these.
+    Route(&'static Route, PathValues),
+    /// The address has other methods, these.
     OtherMethod(String),
-    /// There is no such address.
     Nothing,
 }
 
-/// Finds the row of a request by its path below [`BASE`]. A part that is written out counts before one in braces.
+/// Finds the route of a request by its path below [`BASE`]. `/deliveries/retry` is found before `/deliveries/{id}`.
 /// `HEAD` is `GET` whose body the server leaves out.
 #[must_use]
 pub fn find(method: &Method, path: &str) -> RouteLookup {
     let method = if method == Method::HEAD { &Method::GET } else { method };
-    let all = ROUTES.iter().filter_map(|route| Some((route, route.members(path)?)));
+    let all = ROUTES.iter().filter_map(|route| Some((route, route.values(path)?)));
     let mut all: Vec<_> = all.collect();
-    all.sort_by_key(|(_, members)| members.len());
+    all.sort_by_key(|(_, values)| values.len());
     let named = |route: &'static Route| if route.changes() { route.method.as_str() } else { "GET, HEAD" };
     let methods: Vec<_> = all.iter().map(|(route, _)| named(route)).collect();
     let methods = methods.join(", ");
     match all.into_iter().find(|(route, _)| route.method == *method) {
-        Some((route, members)) => RouteLookup::Route(route, members),
+        Some((route, values)) => RouteLookup::Route(route, values),
         None if methods.is_empty() => RouteLookup::Nothing,
         None => RouteLookup::OtherMethod(methods),
     }

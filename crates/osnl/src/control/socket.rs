@@ -1,6 +1,3 @@
-//! The file of the control socket: mode 0600, in a folder of mode 0700, removed at the end. With a group it has mode 0660,
-//! and the folder can be entered; its other files stay the owner's alone.
-
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -22,39 +19,36 @@ const BACKLOG: i32 = 128;
 /// Bytes of a path that `sockaddr_un` holds (`unix(7)`), its zero apart.
 const ADDRESS: usize = 107;
 
-/// Why there is no socket. What is said follows its path.
+/// The reason why there is no socket; its words follow the path of the socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Another daemon has it.
     #[error("another daemon answers there; give each its own state_dir")]
     InUse,
-    /// A file has its name.
     #[error("exists and is not a socket; move it away")]
     NoSocket,
-    /// This user may not replace it.
     #[error("belongs to user {0}; remove it, or name another state_dir")]
     Foreign(u32),
-    /// The group cannot have it.
     #[error(
         "it cannot be given to the group {0}: {1}; make this user a member of it (SupplementaryGroups={0} and \
          SystemCallFilter=@chown in the unit), or remove control_group"
     )]
     Group(String, io::Error),
-    /// The operating system's reason.
     #[error("{0}; give this user write access to the folder, or name another state_dir")]
     Io(#[from] io::Error),
 }
 
 /// The place of a daemon's control socket.
+///
+/// The socket has mode 0600 in a folder of mode 0700. With a group the socket has mode 0660, and its members can enter
+/// the folder, whose other files stay the owner's alone.
 #[derive(Clone, Debug)]
 pub struct SocketPlace {
     /// The state directory, created if missing.
     pub state_dir: PathBuf,
-    /// Its members may ask for what changes nothing and holds no secret.
     pub group: Option<SystemGroup>,
 }
 
-/// A bound control socket. Its file is removed at the end if it is still ours.
+/// A bound control socket. The end removes its file if no other daemon has taken the name.
 #[derive(Debug)]
 pub struct ControlSocket {
     listener: UnixListener,
@@ -63,13 +57,12 @@ pub struct ControlSocket {
 }
 
 impl SocketPlace {
-    /// Returns the path of the socket.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         socket_path(&self.state_dir)
     }
 
-    /// Binds the socket, and replaces one on which no process answers any more.
+    /// Binds the socket, and replaces a socket on which no process answers any more.
     ///
     /// # Errors
     /// See [`BindError`].
@@ -79,14 +72,13 @@ impl SocketPlace {
 }
 
 impl ControlSocket {
-    /// The listening socket.
     #[must_use]
     pub fn listener(&self) -> &UnixListener {
         &self.listener
     }
 }
 
-/// Whether a user may ask for everything, and have a socket in the state directory.
+/// Whether a user has all rights on the control socket, and may own a socket in the state directory.
 #[must_use]
 pub fn may_ask(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
@@ -126,8 +118,8 @@ fn bind(state_dir: &Path, group: Option<&SystemGroup>) -> Result<ControlSocket, 
     Ok(ControlSocket { listener, path, inode: (meta.dev(), meta.ino()) })
 }
 
-/// Binds a socket that only this user can open. It has its mode before it has a name, so that no other user can connect
-/// in between, whatever the umask.
+/// Binds a socket that only this user can open. The socket has its mode before its name, so that no other user can
+/// connect in between, whatever the umask.
 ///
 /// # Errors
 /// Those of the operating system.
@@ -157,7 +149,7 @@ fn found(path: &Path) -> io::Result<Option<fs::Metadata>> {
     }
 }
 
-/// The path itself, or one by way of its open folder if it is longer than an address may be.
+/// Calls `with` with the path, or with a path through the open folder where an address cannot hold the whole path.
 pub(super) fn with_short<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     let length = path.as_os_str().as_bytes().len();
     let (Some(folder), Some(name), true) = (path.parent(), path.file_name(), length > ADDRESS) else {

@@ -1,5 +1,3 @@
-//! The socket's file, and the handler.
-
 mod quarantine;
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -7,6 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
+use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
 use serde_json::{Value, json};
 
 use super::*;
@@ -70,4 +69,32 @@ async fn a_folder_whose_path_is_longer_than_an_address_will_do() {
     assert!(matches!(place(&state_dir).bind(), Err(BindError::InUse)));
     drop(socket);
     assert!(!socket_path(&state_dir).exists());
+}
+
+/// One type opens the journal of a running and of a stopped daemon.
+#[tokio::test]
+async fn queries_leave_the_journal_of_a_stopped_daemon_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(path.clone()) };
+    let journal = SqliteJournal::open(options, Arc::default()).unwrap();
+    quarantine::put(&journal, "{", "no JSON").await;
+    drop(journal);
+    let stopped = ControlHandler::of_file(path.clone(), None);
+    let before = std::fs::read(&path).unwrap();
+    for (request, expected) in [
+        (json!({"verb": "status"}), "1 message is in quarantine"),
+        (json!({"verb": "list"}), "\"deliveries\":[]"),
+        (json!({"verb": "quarantine-list"}), "no JSON"),
+        (json!({"verb": "quarantine-show", "id": 1, "raw": true}), "body_base64"),
+    ] {
+        let request: ControlRequest = serde_json::from_value(request).unwrap();
+        let answer = stopped.answer(&request).await.unwrap().to_string();
+        assert!(answer.contains(expected), "{answer}");
+        assert_eq!(SqliteJournal::holder(&path), None);
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let discard = json!({"verb": "quarantine-discard", "filter": {}, "by": "root"});
+    stopped.answer(&serde_json::from_value(discard).unwrap()).await.unwrap();
+    assert_ne!(std::fs::read(&path).unwrap(), before);
 }

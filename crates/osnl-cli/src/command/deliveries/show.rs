@@ -17,10 +17,10 @@ use crate::flags::OutputFormat;
 const LISTED: u32 = 50;
 
 pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
-    let mut respondent = Respondent::of(&args.place)?;
+    let respondent = Respondent::of(&args.place)?;
     let id = match DeliveryId::parse(&args.about) {
         Some(id) => id.to_string(),
-        None => match found(&mut respondent, args)? {
+        None => match found(&respondent, args)? {
             Ok(id) => id,
             Err(ended) => return Ok(ended),
         },
@@ -36,7 +36,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
     })
 }
 
-fn found(respondent: &mut Respondent, args: &ShowArgs) -> Result<Result<String, Exit>, NoAnswer> {
+fn found(respondent: &Respondent, args: &ShowArgs) -> Result<Result<String, Exit>, NoAnswer> {
     let filter = Which { about: vec![args.about.clone()], ..Which::default() };
     let request = ControlRequest::List {
         filter,

@@ -17,23 +17,23 @@ const AT_ONCE: usize = 50;
 
 pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
     let mut filter = named(&args.which, args.how.all)?;
-    let mut respondent = Respondent::of(&args.ask.place)?;
+    let respondent = Respondent::of(&args.ask.place)?;
     let conf = configuration(&args.ask.place)?;
     let mut changes = QuarantineChanges { dry_run: args.how.dry_run, ..QuarantineChanges::default() };
     let wanted = std::mem::take(&mut filter.ids);
     let (mut group, mut seen) = (Vec::new(), Vec::new());
-    for id in numbers(&mut respondent, WhichMessages { ids: wanted.clone(), ..filter })? {
+    for id in numbers(&respondent, WhichMessages { ids: wanted.clone(), ..filter })? {
         seen.push(id);
-        match plan(&mut respondent, &conf, id)? {
+        match plan(&respondent, &conf, id)? {
             Ok(_) if args.how.dry_run => changes.changed(id),
             Ok(again) => group.push(again),
             Err(why) => changes.refuse(id, why),
         }
         if group.len() == AT_ONCE {
-            send(&mut respondent, &mut group, &mut changes)?;
+            send(&respondent, &mut group, &mut changes)?;
         }
     }
-    send(&mut respondent, &mut group, &mut changes)?;
+    send(&respondent, &mut group, &mut changes)?;
     for id in wanted.into_iter().filter(|id| !seen.contains(id)) {
         changes.refuse(id, "there is no message with this number, or another filter excludes it");
     }
@@ -54,7 +54,7 @@ fn configuration(place: &PlaceArgs) -> Result<Native, NoAnswer> {
     }
 }
 
-fn numbers(respondent: &mut Respondent, filter: WhichMessages) -> Result<Vec<i64>, NoAnswer> {
+fn numbers(respondent: &Respondent, filter: WhichMessages) -> Result<Vec<i64>, NoAnswer> {
     let (mut numbers, mut after) = (Vec::new(), 0);
     loop {
         let request = ControlRequest::QuarantineList { filter: filter.clone(), after, limit: 1000 };
@@ -67,11 +67,7 @@ fn numbers(respondent: &mut Respondent, filter: WhichMessages) -> Result<Vec<i64
     }
 }
 
-fn plan(
-    respondent: &mut Respondent,
-    conf: &Native,
-    id: i64,
-) -> Result<Result<MessageAgain, String>, NoAnswer> {
+fn plan(respondent: &Respondent, conf: &Native, id: i64) -> Result<Result<MessageAgain, String>, NoAnswer> {
     let show: QuarantineShow = respondent.ask(&ControlRequest::QuarantineShow { id, raw: true })?;
     if !show.message.is_whole {
         return Ok(Err(format!("only the beginning of its {} bytes is kept", show.message.bytes)));
@@ -84,7 +80,7 @@ fn plan(
 }
 
 fn send(
-    respondent: &mut Respondent,
+    respondent: &Respondent,
     group: &mut Vec<MessageAgain>,
     changes: &mut QuarantineChanges,
 ) -> Result<(), NoAnswer> {

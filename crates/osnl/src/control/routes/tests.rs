@@ -1,11 +1,20 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::control::{ListOrder, Which};
 
-fn request(method: &Method, path: &str, query: &str, body: &str) -> Result<ControlRequest, String> {
+const PUBLIC: Sender<'static> = Sender { name: "me", is_own: false };
+const OWN: Sender<'static> = Sender { name: "user 7", is_own: true };
+
+fn request(
+    method: &Method,
+    path: &str,
+    query: &str,
+    body: &str,
+    by: Sender<'_>,
+) -> Result<ControlRequest, String> {
     match find(method, path) {
-        RouteLookup::Route(route, members) => {
-            route.read(members, query, body.as_bytes(), Sender { name: "me", is_own: false })
-        }
+        RouteLookup::Route(route, values) => route.read(values, query, body.as_bytes(), by),
         other => Err(format!("{other:?}")),
     }
 }
@@ -13,7 +22,8 @@ fn request(method: &Method, path: &str, query: &str, body: &str) -> Result<Contr
 #[test]
 fn an_address_is_a_request() {
     let check = |method: Method, path: &str, query: &str, body: &str, expected: Value| {
-        let asked = request(&method, path, query, body).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let asked =
+            request(&method, path, query, body, PUBLIC).unwrap_or_else(|error| panic!("{path}: {error}"));
         let expected: ControlRequest = serde_json::from_value(expected).unwrap();
         assert_eq!(asked, expected, "{path}");
     };
@@ -39,68 +49,40 @@ fn an_address_is_a_request() {
     check(Method::POST, "/reload", "", "{}", json!({"verb": "reload", "by": "me"}));
 }
 
-/// A new verb needs a line here, and then a row.
+/// Returns the known names: serde's refusal of an unknown name lists them.
+fn known(request: Value) -> BTreeSet<String> {
+    let error = serde_json::from_value::<ControlRequest>(request).unwrap_err().to_string();
+    error.split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect()
+}
+
 #[test]
-fn every_verb_has_an_address() {
-    fn verb(request: &ControlRequest) -> &'static str {
-        match request {
-            ControlRequest::Status { .. } => "status",
-            ControlRequest::List { .. } => "list",
-            ControlRequest::Show { .. } => "show",
-            ControlRequest::Retry { .. } => "retry",
-            ControlRequest::Discard { .. } => "discard",
-            ControlRequest::Release { .. } => "release",
-            ControlRequest::Move { .. } => "move",
-            ControlRequest::QuarantineList { .. } => "quarantine-list",
-            ControlRequest::QuarantineShow { .. } => "quarantine-show",
-            ControlRequest::QuarantineRetry { .. } => "quarantine-retry",
-            ControlRequest::QuarantineDiscard { .. } => "quarantine-discard",
-            ControlRequest::Reload { .. } => "reload",
-            ControlRequest::Pause { .. } => "pause",
-            ControlRequest::Probe { .. } => "probe",
-            ControlRequest::Resume { .. } => "resume",
-            ControlRequest::Replay { .. } => "replay",
-        }
-    }
-    let mut verbs: Vec<_> = ROUTES.iter().map(|route| route.verb).collect();
-    verbs.sort_unstable();
-    let all = [
-        "discard",
-        "list",
-        "move",
-        "pause",
-        "probe",
-        "quarantine-discard",
-        "quarantine-list",
-        "quarantine-retry",
-        "quarantine-show",
-        "release",
-        "reload",
-        "replay",
-        "resume",
-        "retry",
-        "show",
-        "status",
-    ];
-    assert_eq!(verbs, all);
+fn every_verb_has_a_row_with_all_its_members() {
+    let verbs: BTreeSet<String> = ROUTES.iter().map(|route| route.verb.to_owned()).collect();
+    assert_eq!(known(json!({"verb": "?"})), verbs);
+    assert_eq!(ROUTES.len(), verbs.len());
     for route in ROUTES {
-        let body = match route.verb {
-            "retry" | "discard" | "release" | "quarantine-discard" => r#"{"filter": {"ids": []}}"#,
-            "move" => r#"{"filter": {"ids": []}, "to": "b"}"#,
-            "quarantine-retry" => r#"{"messages": []}"#,
-            "replay" => r#"{"events": []}"#,
-            _ => "",
-        };
-        let path = route.path.replace("{id}", "1").replace("{action}", "a");
-        let asked = request(&route.method, &path, "", body).unwrap_or_else(|error| panic!("{path}: {error}"));
-        assert_eq!(verb(&asked), route.verb);
+        let path = route.path;
+        let places = || route.takes.iter().map(|row| row.at.split_once('/').unwrap_or((row.at, "")));
+        let mut members: BTreeSet<String> = places().map(|(first, _)| first.to_owned()).collect();
+        if route.changes() {
+            members.insert("by".to_owned());
+        }
+        let mut expected = known(json!({"verb": route.verb, "?": 1}));
+        // Only the page bounds the count.
+        expected.remove("count_at_most");
+        assert_eq!(members, expected, "{path}");
+        let filters: BTreeSet<String> =
+            places().filter(|(_, rest)| !rest.is_empty()).map(|(_, rest)| rest.to_owned()).collect();
+        if !filters.is_empty() {
+            assert_eq!(filters, known(json!({"verb": route.verb, "filter": {"?": 1}})), "{path}");
+        }
     }
 }
 
 #[test]
-fn what_is_not_understood_is_said() {
+fn a_request_that_is_not_understood_is_refused_with_the_reason() {
     let check = |method: Method, path: &str, query: &str, body: &str, expected: &str| {
-        let error = request(&method, path, query, body).unwrap_err();
+        let error = request(&method, path, query, body, PUBLIC).unwrap_err();
         assert!(error.contains(expected), "{path}: {error}");
     };
     check(Method::GET, "/nothing", "", "", "Nothing");
@@ -110,8 +92,7 @@ fn what_is_not_understood_is_said() {
     check(Method::GET, "/deliveries/17.0", "raw=true", "", "allowed: none");
     check(Method::POST, "/deliveries/retry", "", "", "missing field `filter`");
     check(Method::POST, "/deliveries/retry", "", "[]", "not a JSON object");
-    let number = "\"abc\" is not the number of a message in quarantine; allowed: a whole number";
-    check(Method::GET, "/quarantine/abc", "", "", number);
+    check(Method::GET, "/quarantine/abc", "", "", "id: \"abc\" is not a number; allowed: a whole number");
     for path in ["/deliveries", "/quarantine"] {
         for limit in ["limit=99999999999", "limit=0", "limit=1001"] {
             check(Method::GET, path, limit, "", "limit: allowed are 1 to 1000");
@@ -125,7 +106,6 @@ fn what_is_not_understood_is_said() {
     ] {
         check(Method::POST, "/quarantine/discard", "", body, allowed);
     }
-    check(Method::POST, "/deliveries/retry", "", r#"{"filter": {}, "by": "eve"}"#, "\"by\" is not a member");
     check(
         Method::POST,
         "/deliveries/discard",
@@ -133,12 +113,15 @@ fn what_is_not_understood_is_said() {
         r#"{"filter": {"phases": ["dead"]}}"#,
         "unknown field `phases`; allowed: one of `ids`",
     );
+    let retry = r#"{"filter": {}, "by": "eve"}"#;
+    check(Method::POST, "/deliveries/retry", "", retry, "\"by\" is not a member");
     check(Method::POST, "/reload", "", r#"{"verb": "status"}"#, "\"verb\" is not a member");
+    check(Method::POST, "/actions/a/pause", "", r#"{"action": "b"}"#, "\"action\" is not a member");
     check(Method::POST, "/reload", "now=1", "", "allowed: none");
 }
 
 #[test]
-fn what_is_written_can_be_read() {
+fn a_written_request_is_read_as_the_same() {
     let by = "eve".to_owned();
     let filter = Which {
         ids: vec!["1.0".to_owned(), "2.1".to_owned()],
@@ -147,42 +130,37 @@ fn what_is_written_can_be_read() {
         states: vec!["dead".to_owned()],
         ..Which::default()
     };
-    let list = ControlRequest::List {
+    let list = |count_at_most| ControlRequest::List {
         filter: filter.clone(),
         order: ListOrder::Attention,
         after: Some("1.0".to_owned()),
         limit: 7,
-        count_at_most: None,
+        count_at_most,
     };
     for request in [
         ControlRequest::Status {},
-        list.clone(),
+        list(None),
         ControlRequest::Show { id: "a/b?".to_owned(), raw: true },
         ControlRequest::QuarantineShow { id: 4, raw: false },
         ControlRequest::Pause { action: "r s".to_owned(), by: by.clone() },
-        ControlRequest::Retry { filter, out_of_order: true, dry_run: true, by },
+        ControlRequest::Retry { filter: filter.clone(), out_of_order: true, dry_run: true, by },
     ] {
         let (route, target, body) = Route::write(&request).unwrap();
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let found = find(&route.method, path.strip_prefix(BASE).unwrap());
-        let RouteLookup::Route(found, members) = found else { panic!("{target}: {found:?}") };
-        let own = Sender { name: "me", is_own: true };
-        assert_eq!(found.read(members, query, &body, own).unwrap(), request, "{target}");
+        let RouteLookup::Route(found, values) = found else { panic!("{target}: {found:?}") };
+        assert_eq!(found.read(values, query, &body, OWN).unwrap(), request, "{target}");
     }
-    let ControlRequest::List { filter, order, after, limit, .. } = list else { panic!("a list") };
-    let bounded = ControlRequest::List { filter, order, after, limit, count_at_most: Some(9) };
-    assert!(Route::write(&bounded).unwrap_err().contains("count_at_most"));
+    assert!(Route::write(&list(Some(9))).unwrap_err().contains("count_at_most"));
 }
 
-/// The client names who asks; a caller of the admin endpoint has no other name than its own.
+/// A command names its user; a caller of the admin endpoint has no other name than that of its connection.
 #[test]
-fn the_control_socket_alone_takes_a_name_and_shows_bytes() {
-    let RouteLookup::Route(route, members) = find(&Method::POST, "/reload") else { panic!("a row") };
-    let own = route.read(members, "", br#"{"by": "eve"}"#, Sender { name: "user 7", is_own: true });
-    assert_eq!(own, Ok(ControlRequest::Reload { by: "eve".to_owned() }));
-    let own = route.read(Vec::new(), "", b"", Sender { name: "user 7", is_own: true });
-    assert_eq!(own, Ok(ControlRequest::Reload { by: "user 7".to_owned() }));
-    let RouteLookup::Route(route, members) = find(&Method::GET, "/deliveries/17.0") else { panic!("a row") };
-    let own = route.read(members, "raw=true", b"", Sender { name: "user 7", is_own: true });
-    assert_eq!(own, Ok(ControlRequest::Show { id: "17.0".to_owned(), raw: true }));
+fn only_the_control_socket_accepts_a_name_and_shows_bytes() {
+    let own = |method, path: &str, query: &str, body: &str| request(&method, path, query, body, OWN);
+    let reload = |by: &str| Ok(ControlRequest::Reload { by: by.to_owned() });
+    assert_eq!(own(Method::POST, "/reload", "", r#"{"by": "eve"}"#), reload("eve"));
+    assert_eq!(own(Method::POST, "/reload", "", ""), reload("user 7"));
+    let show = ControlRequest::Show { id: "17.0".to_owned(), raw: true };
+    assert_eq!(own(Method::GET, "/deliveries/17.0", "raw=true", ""), Ok(show));
 }

@@ -1,8 +1,6 @@
-//! The quarantine on the control socket.
-
 use osnl_core::quarantine::LONGEST_WHOLE;
 use osnl_core::received::ReceivedMessage;
-use osnl_journal::sqlite::{Filter, ListPage, SqliteJournal, SqliteOptions, SqliteReader};
+use osnl_journal::sqlite::{Filter, ListPage, SqliteReader};
 use osnl_journal::{Journal as _, Settle};
 
 use super::*;
@@ -10,7 +8,7 @@ use super::*;
 const SEEN: &str =
     r#"{"message_id": "m1", "publisher_id": "network.n1", "event_type": "e", "payload": "hunter2"#;
 
-async fn put(journal: &SqliteJournal, body: impl Into<bytes::Bytes>, reason: &str) {
+pub(super) async fn put(journal: &SqliteJournal, body: impl Into<bytes::Bytes>, reason: &str) {
     let receipt = journal.set_aside(ReceivedMessage::sample(body, false), reason.to_owned());
     assert_eq!(receipt.await, Settle::Acknowledge);
 }
@@ -31,7 +29,7 @@ fn again(ids: &[i64], action: &str) -> ControlRequest {
     serde_json::from_value(request).unwrap()
 }
 
-/// The same of the journal that a daemon has, and of the file of one that is stopped.
+/// The answers are the same for a running and for a stopped daemon.
 #[tokio::test]
 async fn the_quarantine_is_listed_shown_discarded_and_retried() {
     const READ: &str = r#"{"message_id": "m2", "event_type": "e", "payload": {"a": 1}}"#;
@@ -85,7 +83,7 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
             let refused = ask(&handler, again(&[id], "a")).await.unwrap();
             assert_eq!((&refused["changed"], &refused["refusals"][0]["why"]), (&json!(0), &json!(why)));
         }
-        // One that cannot be read does not keep those behind it.
+        // An unreadable message does not keep later messages.
         let done = ask(&handler, again(&[2, 1, 4], "a")).await.unwrap();
         assert_eq!((&done["ids"], &done["refusals"][0]["id"]), (&json!([2, 4]), &json!(1)));
         let events =

@@ -1,0 +1,71 @@
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use osnl::control::routes::{Right, Route};
+use osnl::control::{Code, ControlRequest, RequestRefusal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// The client of a connection.
+pub(crate) struct Caller {
+    /// The name for the log and for the record of changes.
+    pub(crate) name: Arc<str>,
+    pub(crate) rights: Rights,
+    connection: Option<OwnedFd>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// On the admin endpoint the token and the options of `[admin]` decide.
+    AsConfigured,
+    /// On the control socket root and the daemon's own user have all rights.
+    All,
+    /// On the control socket the members of this group read.
+    Reads(String),
+    /// On the control socket other users have no rights.
+    Nothing,
+    /// On the control socket too many callers of these rights are being answered.
+    Later,
+}
+
+impl Caller {
+    pub(crate) fn new(name: impl Into<Arc<str>>, rights: Rights, connection: &impl AsFd) -> Self {
+        Self { name: name.into(), rights, connection: connection.as_fd().try_clone_to_owned().ok() }
+    }
+
+    /// Whether the request came by the control socket.
+    pub(crate) fn is_own(&self) -> bool {
+        self.rights != Rights::AsConfigured
+    }
+
+    /// Whether the client has given up, as a command does when this process hangs for a while. A change that was
+    /// reported as failed must not happen later.
+    pub(crate) fn has_gone(&self) -> bool {
+        let Some(connection) = &self.connection else { return false };
+        let mut state = [PollFd::new(connection, PollFlags::RDHUP)];
+        poll(&mut state, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    pub(crate) fn may_ask(&self) -> Result<(), RequestRefusal> {
+        let (code, why) = match self.rights {
+            Rights::AsConfigured | Rights::All | Rights::Reads(_) => return Ok(()),
+            Rights::Nothing => (Code::Forbidden, "only root and the daemon's own user may ask"),
+            Rights::Later => {
+                (Code::Unavailable, "too many requests are being answered; ask again in a moment")
+            }
+        };
+        Err(RequestRefusal { code, message: why.to_owned() })
+    }
+
+    /// Whether a caller who may ask may send this request to this route.
+    pub(crate) fn may(&self, route: &Route, request: &ControlRequest) -> Result<(), RequestRefusal> {
+        match &self.rights {
+            Rights::Reads(group) if route.right == Right::Change || request.shows_secrets() => {
+                let why = format!(
+                    "members of the group {group} may only read; ask as root or as the daemon's user"
+                );
+                Err(RequestRefusal { code: Code::Forbidden, message: why })
+            }
+            _ => Ok(()),
+        }
+    }
+}
