@@ -224,8 +224,8 @@ impl Service {
 
     async fn api(&self, head: &Parts, body: Incoming, caller: &Caller, busy: &Busy) -> AdminAnswer {
         let Some(path) = head.uri.path().strip_prefix(BASE) else { return nothing() };
-        let (route, members) = match find(&head.method, path) {
-            RouteLookup::Route(route, members) => (route, members),
+        let (route, values) = match find(&head.method, path) {
+            RouteLookup::Route(route, values) => (route, values),
             RouteLookup::OtherMethod(methods) => return other_method(&methods),
             RouteLookup::Nothing => return nothing(),
         };
@@ -243,11 +243,11 @@ impl Service {
         busy.set(true);
         let query = head.uri.query().unwrap_or_default();
         let is_own = caller.is_own();
-        let request = match route.read(members, query, &body, Sender { name: &caller.name, is_own }) {
+        let request = match route.read(values, query, &body, Sender { name: &caller.name, is_own }) {
             Ok(request) => request,
             Err(error) => return answer::error(StatusCode::BAD_REQUEST, "bad-request", &error),
         };
-        // A caller of the control socket may read the log, where others find the reason.
+        // On the control socket the answer has the words that other callers must look up in the log.
         let words = if is_own { std::convert::identity } else { answer::in_public };
         if let Err(refusal) = caller.may(route, &request) {
             return answer::refused(&refusal);

@@ -98,9 +98,9 @@ pub fn read_again(text: &[u8]) -> Result<Vec<u8>, String> {
     let method = method.parse().map_err(|_| "no method")?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     match find(&method, path.strip_prefix(BASE).ok_or("another path")?) {
-        RouteLookup::Route(route, members) => {
+        RouteLookup::Route(route, values) => {
             let own = Sender { name: "me", is_own: true };
-            let (route, target, body) = Route::write(&route.read(members, query, body, own)?)?;
+            let (route, target, body) = Route::write(&route.read(values, query, body, own)?)?;
             Ok([format!("{} {target}\n", route.method).as_bytes(), &body].concat())
         }
         other => Err(format!("{other:?}")),

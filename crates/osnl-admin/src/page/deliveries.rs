@@ -206,7 +206,7 @@ fn changes(delivery: &Delivery) -> Vec<&'static str> {
 pub(super) fn request(path: &str, query: &str) -> Result<ControlRequest, RequestRefusal> {
     let public = Sender { name: "", is_own: false };
     match find(&Method::GET, path) {
-        RouteLookup::Route(route, members) => route.read(members, query, b"", public).map_err(bad),
+        RouteLookup::Route(route, values) => route.read(values, query, b"", public).map_err(bad),
         RouteLookup::OtherMethod(_) | RouteLookup::Nothing => Err(bad("there is no such page")),
     }
 }
