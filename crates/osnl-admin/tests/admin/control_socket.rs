@@ -184,33 +184,57 @@ impl Reload for SlowReload {
     fn commit(&mut self) {}
 }
 
+/// A daemon whose reloads last until `end`.
+struct SlowDaemon {
+    server: TestServer,
+    end: CancellationToken,
+    shutdown: Shutdown,
+    task: JoinSet<bool>,
+}
+
+impl SlowDaemon {
+    async fn start() -> Self {
+        let counters = Arc::<Counters>::default();
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
+        let (end, shutdown, mut task) = (CancellationToken::new(), Shutdown::new(), JoinSet::new());
+        let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
+        let daemon = daemon.with_reload(Box::new(SlowReload(end.clone())), counters.clone());
+        let store = Store::Memory(journal, Arc::default());
+        let handler = Arc::new(ControlHandler::of_daemon(store, daemon.state(), counters));
+        let stop = shutdown.clone();
+        task.spawn(async move { daemon.run(&stop, SOON).await.is_ok() });
+        Self { server: TestServer::over(handler).await, end, shutdown, task }
+    }
+
+    async fn end(mut self) {
+        self.end.cancel();
+        self.shutdown.drain.cancel();
+        assert!(self.task.join_next().await.unwrap().unwrap());
+        self.server.end().await;
+    }
+}
+
+/// Returns the lines of a reload's answer.
+fn reload(socket: &Path) -> impl Iterator<Item = String> + use<> {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    let head = format!(
+        "POST /api/v1/reload HTTP/1.1\r\nHost: osnl\r\nAccept: {LINES}\r\n{JSON}Content-Length: 0\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    BufReader::new(stream).lines().map(Result::unwrap)
+}
+
 /// 18.1: the time-out bounds silence, and a request may take longer while the daemon sends lines.
 #[tokio::test]
 async fn a_request_that_takes_longer_than_the_patience_gets_its_answer() {
-    let counters = Arc::<Counters>::default();
-    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
-    let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
-    let end = CancellationToken::new();
-    let daemon = daemon.with_reload(Box::new(SlowReload(end.clone())), counters.clone());
-    let handler =
-        Arc::new(ControlHandler::of_daemon(Store::Memory(journal, Arc::default()), daemon.state(), counters));
-    let (shutdown, mut task) = (Shutdown::new(), JoinSet::new());
-    let stop = shutdown.clone();
-    task.spawn(async move { daemon.run(&stop, SOON).await });
-    let server = TestServer::over(handler).await;
-    let client = ControlClient::connect(server.state_dir(), PATIENCE).unwrap();
+    let daemon = SlowDaemon::start().await;
+    let client = ControlClient::connect(daemon.server.state_dir(), PATIENCE).unwrap();
     let begun = Instant::now();
-    let reload = ControlRequest::Reload { by: "eve".to_owned() };
-    let path = server.socket();
+    let (path, end) = (daemon.server.socket(), daemon.end.clone());
     // Another client has the same wait, and ends both waits after ten lines.
     let watching = spawn_blocking(move || {
-        let mut stream = UnixStream::connect(&path).unwrap();
-        let head = format!(
-            "POST /api/v1/reload HTTP/1.1\r\nHost: osnl\r\nAccept: {LINES}\r\n{JSON}Content-Length: 0\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).unwrap();
         // An empty line is a chunk of one byte.
-        let mut lines = BufReader::new(stream).lines().map(Result::unwrap).filter(|line| line == "1");
+        let mut lines = reload(&path).filter(|line| line == "1");
         assert!(lines.next().is_some());
         // Silent clients do not end a request under way.
         let silent: Vec<_> = (0..200).map(|_| UnixStream::connect(&path).unwrap()).collect();
@@ -218,13 +242,28 @@ async fn a_request_that_takes_longer_than_the_patience_gets_its_answer() {
         end.cancel();
         silent
     });
-    let (done, silent) = tokio::join!(client.ask::<ReloadResult>(&reload, None), watching);
+    let request = ControlRequest::Reload { by: "eve".to_owned() };
+    let (done, silent) = tokio::join!(client.ask::<ReloadResult>(&request, None), watching);
     let done = done.unwrap();
     assert!(done.reloaded && begun.elapsed() > PATIENCE * 2, "{done:?} after {:?}", begun.elapsed());
     drop(silent.unwrap());
-    shutdown.drain.cancel();
-    assert!(task.join_next().await.unwrap().is_ok());
-    server.end().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_client_too_many_is_told_to_come_again() {
+    let daemon = SlowDaemon::start().await;
+    let path = daemon.server.socket();
+    let busy = spawn_blocking(move || {
+        let mut busy: Vec<_> = (0..64).map(|_| reload(&path)).collect();
+        assert!(busy.iter_mut().all(|lines| lines.next().unwrap() == "HTTP/1.1 200 OK"));
+        busy
+    });
+    let busy = busy.await.unwrap();
+    let (status, answer) = daemon.server.ask("GET", "/api/v1/status", "", "").await;
+    assert!(status == 503 && answer.contains("ask again in a moment"), "{status} {answer}");
+    drop(busy);
+    daemon.end().await;
 }
 
 #[tokio::test]
