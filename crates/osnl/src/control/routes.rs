@@ -5,7 +5,7 @@
 
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use self::ValueForm::{Choice, Count, Flag, Number, Numbers, Object, Objects, Text, Texts};
 use super::query;
