@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Excess, Head, Notification};
-use osnl_transport::{Cut, IncomingMessage, Marks, MessageView, Properties};
+use osnl_transport::{Cut, IncomingMessage, Marks, Properties};
 
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -112,15 +112,7 @@ pub fn with_head<T>(
     with: impl FnOnce(&Head<'_>) -> T,
 ) -> Result<T, DecodeError> {
     refuse(message.cut.as_deref().copied(), budget)?;
-    with_head_of(&message.view(), budget, with)
-}
-
-pub fn with_head_of<T>(
-    message: &MessageView<'_>,
-    budget: &Budget,
-    with: impl FnOnce(&Head<'_>) -> T,
-) -> Result<T, DecodeError> {
-    let plain: Cow<'_, [u8]> = budget.plain_body(message.body, &message.properties.content_info())?;
+    let plain: Cow<'_, [u8]> = budget.plain_body(&message.body, &message.properties.content_info())?;
     Ok(with(&budget.read_head(&plain)?))
 }
 

@@ -7,7 +7,7 @@ use osnl_model::{Framing, Priority, Target};
 use crate::dead_letters::QueueAccess;
 use crate::error::TransportError;
 use crate::future::BoxFuture;
-use crate::message::{Batch, Prefilter};
+use crate::message::Batch;
 use crate::outgoing::OutgoingMessage;
 use crate::rabbit::options::Reconnect;
 use crate::settle::Window;
@@ -146,11 +146,7 @@ pub struct Features {
 pub trait Consumer: Send {
     fn subscription(&self) -> &Subscription;
 
-    /// Sets the filter for unwanted messages, which a consumer may ignore.
-    fn set_prefilter(&mut self, prefilter: Arc<dyn Prefilter>);
-
-    /// Waits until at least one message is ready, or the [`Prefilter`] has rejected some, then takes all ready messages
-    /// that fit in `out`. Cancel-safe.
+    /// Waits until at least one message is ready, then takes all ready messages that fit in `out`. Cancel-safe.
     ///
     /// # Errors
     /// The subscription has ended: the connection or the channel was closed, or the broker cancelled the consumer.

@@ -1,59 +1,44 @@
 //! Apache Kafka, by the client library librdkafka.
 //!
-//! One subscription is one member of a consumer group, with a thread of its own that polls the library. oslo.messaging's own
-//! driver commits offsets before the work is done; here an offset is committed when everything below it is finished.
+//! A group is what a queue is on RabbitMQ: it has a name, a backlog, and consumers that share it. A topic keeps its messages
+//! whether groups read them or not. An offset is committed when everything below it is finished; oslo.messaging's own driver
+//! commits before the work is done.
 //!
 //! | part | |
 //! | --- | --- |
-//! | [`names`] | topics and groups as oslo.messaging names them |
-//! | [`offsets`] | what is finished, open, and to be committed; pure |
-//! | [`flow`] | when to fetch, to wait, and to pause; pure |
-//! | [`start`] | where an assigned partition is read from |
-//! | [`ends`] | ends of partitions and members, asked beside the messages |
-//! | [`context`] | rebalances and commits, as callbacks of the library |
-//! | [`open`], [`worker`] | the thread: its beginning, and its loop |
-//! | [`consumer`] | the side of the listener |
-//! | [`tap`] | partitions that are read outside of any group |
-//! | [`publisher`] | messages that are published, each confirmed |
-//! | [`connect`] | the first answer of a broker |
-//! | [`tls`] | the reason why a certificate is refused |
-//!
-//! A group is here what a queue is to RabbitMQ: it has a name, a backlog, and consumers that share it. There are no exchanges,
-//! and a topic keeps its messages whether a group reads them or not.
+//! | [`options`], [`names`] | as in oslo.messaging |
+//! | [`client`], [`failure`], [`tls`] | clients of the library, questions to brokers, and their errors in words |
+//! | [`consumer`], [`state`], [`driver`] | a member of a group: the listener's side, the shared state, and the task |
+//! | [`offsets`], [`start`] | the finished offsets, and where reading begins |
+//! | [`tap`] | reads partitions outside of groups |
+//! | [`publisher`] | publishes, with a confirm for each message |
 
-mod connect;
+mod client;
 mod consumer;
-mod context;
-mod ends;
+mod driver;
 mod failure;
-mod flow;
 mod names;
 mod offsets;
-mod open;
 pub(crate) mod options;
 mod publisher;
-mod settings;
-mod shared;
 mod start;
+mod state;
 mod tap;
 mod tls;
-mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_model::{Framing, Priority, Target, TransportUrl};
+use tokio_util::task::TaskTracker;
 
-pub use self::connect::KafkaLook;
-use self::consumer::{KafkaConsumer, TopicLook};
-use self::ends::EndLook;
+pub use self::client::KafkaLook;
+use self::consumer::KafkaConsumer;
 use self::names::Plan;
-use self::offsets::Position;
-use self::open::{OpeningThread, StartedThread};
-use self::options::KafkaOptions;
+use self::offsets::{Offsets, Position};
+use self::options::{KafkaOptions, Settings};
 use self::publisher::Publisher;
-use self::settings::Settings;
-use self::shared::GroupMemory;
+use self::state::GroupMemory;
 use self::tap::KafkaTap;
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{Binding, ListenOptions, QueueKind};
@@ -61,23 +46,17 @@ use crate::{
     BoxFuture, Consumer, Features, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError,
 };
 
-/// Connects to the brokers of a transport URL.
-///
-/// Clones share the producer, and what is known of groups.
+/// Clones share the producer, and the memory of groups.
 #[derive(Clone, Debug)]
 pub struct KafkaTransport {
     settings: Settings,
     options: KafkaOptions,
     publisher: Arc<Publisher>,
-    /// The messages that were handed out to members of each group.
+    tasks: TaskTracker,
     groups: Arc<Mutex<BTreeMap<String, GroupMemory>>>,
 }
 
 impl KafkaTransport {
-    /// A transport for the URL's brokers; nothing is connected yet.
-    ///
-    /// # Errors
-    /// The options do not fit together, or need a library that is not there.
     pub fn new(url: &TransportUrl, options: KafkaOptions) -> Result<Self, TransportError> {
         options.check()?;
         if !matches!(url.virtual_host(), "/" | "") {
@@ -91,10 +70,11 @@ impl KafkaTransport {
         }
         let settings = Settings::new(url, &options)?;
         tls::judge_files(&settings).map_err(|reason| TransportError::TlsFiles { reason })?;
-        Ok(Self { settings, options, publisher: Arc::default(), groups: Arc::default() })
+        let (publisher, groups) = (Arc::default(), Arc::default());
+        Ok(Self { settings, options, publisher, tasks: TaskTracker::new(), groups })
     }
 
-    /// Sets a setting of the client library, over all others.
+    /// Overrides a setting of the client library, for tests.
     #[doc(hidden)]
     #[must_use]
     pub fn with_setting(mut self, name: &str, value: &str) -> Self {
@@ -102,21 +82,19 @@ impl KafkaTransport {
         self
     }
 
-    /// Asks the brokers whether they let us in, and whether topics are there; nothing is made.
-    ///
-    /// # Errors
-    /// No broker answers, or it refuses.
+    /// Asks whether the brokers let us in, and which topics exist; none is made.
     pub async fn look(&self, topics: Vec<String>) -> Result<KafkaLook, TransportError> {
-        connect::look(&self.settings, topics).await
+        let settings = self.settings.clone();
+        client::blocking(move || client::look(&settings, &topics, false)).await
     }
 
-    /// Returns the brokers of its URL: `host:port,host:port`.
+    /// Returns `host:port,host:port`.
     #[must_use]
     pub fn brokers(&self) -> &str {
         &self.settings.brokers
     }
 
-    /// Returns the words for login and encryption of its connections; no secret.
+    /// Returns login and encryption in words, without secrets.
     #[must_use]
     pub fn session(&self) -> String {
         let login = match &self.settings.user {
@@ -126,20 +104,9 @@ impl KafkaTransport {
         format!("{login}, {}", if self.options.security().tls { "TLS" } else { "no TLS" })
     }
 
-    async fn open(&self, plan: Plan, options: &ListenOptions) -> Result<KafkaConsumer, TransportError> {
-        let handed = {
-            let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-            groups.entry(plan.group.clone()).or_default().clone()
-        };
-        let opening = OpeningThread::new((&self.settings, &self.options), plan, options, handed);
-        let (shared, plan) = (opening.shared.clone(), opening.plan.clone());
-        let ended = || failure::lost("the thread of the Kafka client has ended".to_owned());
-        let StartedThread { opening, finished } = opening.start()?;
-        let subscription = opening.await.unwrap_or_else(|_| Err(ended()))?;
-        let group = plan.group.as_str().into();
-        let topics: Arc<dyn TopicLook> = Arc::new(Topics(self.settings.clone()));
-        let ends = Arc::new(EndLook::new(&self.settings));
-        Ok(KafkaConsumer { shared, subscription, plan, group, topics, ends, done: Some(finished) })
+    fn memory_of(&self, group: &str) -> GroupMemory {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.entry(group.to_owned()).or_default().clone()
     }
 }
 
@@ -151,7 +118,7 @@ impl Transport for KafkaTransport {
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
         Box::pin(async move {
             let plan = Plan::new(to, options, self.options.group())?;
-            self.open(plan, options).await.map(|consumer| Box::new(consumer) as Box<dyn Consumer>)
+            Ok(Box::new(KafkaConsumer::open(self, plan, options).await?) as Box<dyn Consumer>)
         })
     }
 
@@ -224,31 +191,21 @@ impl Transport for KafkaTransport {
     }
 }
 
-/// The behaviours of other brokers that Kafka does not have.
+/// Behaviours of the conformance suite that Kafka does not have.
 const ABSENT: [&str; 4] = [
-    // There are no exchanges: two targets with one topic are the same, and order is that of a partition.
+    // Two targets with one topic are the same, and order is that of a partition.
     "many_targets_feed_one_pool",
-    // A topic has few characters, and is no pattern; other names are refused.
+    // Names that a topic can't have are refused.
     "unknown_priorities_and_odd_routing_keys_arrive_as_they_are",
-    // A topic that is not there is always waited for, without a pool too: nothing of it is missed.
+    // A missing topic is always waited for, and nothing of it is missed.
     "a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make",
-    // A group is not made anew by listening again; a topic that is deleted has tests of its own.
+    // Listening again does not make a group anew. A deleted topic has tests of its own.
     "a_deleted_queue_ends_the_consumer_recoverably",
 ];
 
-/// Asks for topics with a client of its own: a group's is busy with its messages.
-struct Topics(Settings);
-
-impl TopicLook for Topics {
-    fn missing(&self, topics: Vec<String>) -> BoxFuture<'static, Result<Vec<String>, TransportError>> {
-        let looked = connect::look(&self.0, topics);
-        Box::pin(async move { looked.await.map(|look| look.missing) })
-    }
-}
-
-/// The number of messages that a group has not finished in a partition, for tests that look at the broker's side.
+/// Returns the number of messages that a group has not finished in a partition, for tests.
 #[doc(hidden)]
 #[must_use]
 pub fn unfinished(committed: i64, metadata: &str, end: i64) -> u64 {
-    offsets::unfinished(&Position { offset: committed, metadata: metadata.to_owned() }, end)
+    Offsets::resume(&Position { offset: committed, metadata: metadata.to_owned() }).unfinished(end)
 }

@@ -40,7 +40,6 @@
 //! | --- | --- |
 //! | [`Transport::listen`] | one attempt: connected, declared and consuming, or an error that says whether another attempt makes sense |
 //! | [`Consumer::poll`] | waits for one message, then takes ready messages without waiting, at most [`Batch::room`]; one message of each queue in turn, so that a full queue delays no other; in order within a queue; cancel-safe: taken messages stay in the batch |
-//! | [`Consumer::set_prefilter`] | a consumer that can (Kafka's) finishes unwanted messages itself, and `poll` also returns with their number |
 //! | [`Consumer::ended`] | waits only for the end, while there is no room for a message |
 //! | [`Consumer::flush`] | sends the settlements of the [`Window`]: one `multiple` acknowledgement for the finished prefix, single acknowledgements for other finished messages |
 //! | [`Consumer::waiting`] | the number of messages that wait in the queues, asked when nothing moves |
@@ -90,9 +89,7 @@ pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, SecurityProto
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaLook, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
-pub use message::{
-    AssignedPartition, Batch, Epoch, IncomingMessage, Marks, MessageView, Prefilter, Properties,
-};
+pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, Properties};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]

@@ -1,9 +1,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use osnl_model::ContentInfo;
@@ -77,42 +75,30 @@ pub struct IncomingMessage {
     pub(crate) _in_hand: Option<BodyShare>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct AssignedPartition {
     /// The topic and number, as in `notifications.info/3`.
     pub name: Arc<str>,
     pub assignment: u64,
+    is_revoked: AtomicBool,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub struct MessageView<'a> {
-    pub body: &'a [u8],
-    pub queue: &'a Arc<str>,
-    pub exchange: &'a str,
-    pub routing_key: &'a str,
-    pub properties: &'a Properties,
-    /// The time of receipt, if known: reading the clock costs as much as looking up a head.
-    pub received: Option<SystemTime>,
-}
-
-impl IncomingMessage {
-    #[must_use]
-    pub fn view(&self) -> MessageView<'_> {
-        let Self { body, queue, exchange, routing_key, properties, .. } = self;
-        MessageView { body, queue, exchange, routing_key, properties, received: None }
+impl AssignedPartition {
+    #[cfg(feature = "kafka")]
+    pub(crate) fn new(name: Arc<str>, assignment: u64) -> Self {
+        Self { name, assignment, is_revoked: AtomicBool::new(false) }
     }
-}
 
-/// Identifies unwanted messages, so that these are not copied and handed over. A thread of the transport calls it, one
-/// message at a time.
-pub trait Prefilter: Send + Sync {
-    /// Returns whether a message is unwanted. Such a message counts as acknowledged and is not handed over.
-    fn rejects(&self, message: &MessageView<'_>) -> bool;
-}
+    #[cfg(feature = "kafka")]
+    pub(crate) fn revoke(&self) {
+        self.is_revoked.store(true, Ordering::SeqCst);
+    }
 
-impl fmt::Debug for dyn Prefilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Prefilter")
+    /// Whether the group has taken the partition away. Its unfinished messages are redelivered, and settling them here
+    /// has no effect.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        self.is_revoked.load(Ordering::SeqCst)
     }
 }
 
@@ -120,13 +106,12 @@ impl fmt::Debug for dyn Prefilter {
 pub struct Batch {
     messages: VecDeque<IncomingMessage>,
     limit: usize,
-    rejected: usize,
 }
 
 impl Batch {
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
-        Self { messages: VecDeque::with_capacity(limit.min(256)), limit, rejected: 0 }
+        Self { messages: VecDeque::with_capacity(limit.min(256)), limit }
     }
 
     #[must_use]
@@ -159,15 +144,6 @@ impl Batch {
 
     pub fn take_first(&mut self) -> Option<IncomingMessage> {
         self.messages.pop_front()
-    }
-
-    pub fn take_rejected(&mut self) -> usize {
-        std::mem::take(&mut self.rejected)
-    }
-
-    #[cfg(feature = "kafka")]
-    pub(crate) fn reject(&mut self, messages: usize) {
-        self.rejected += messages;
     }
 
     pub(crate) fn push(&mut self, message: IncomingMessage) {

@@ -10,12 +10,11 @@ mod swap;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use osnl_core::age::EventAge;
 use osnl_model::{Budget, Head, Notification};
 use osnl_template::Names;
-use osnl_transport::{Batch, BoxFuture, IncomingMessage, MessageView};
+use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
 use self::fallback::{fallback_delivery, once_each};
 pub(crate) use self::parts::Parts;
@@ -26,7 +25,7 @@ use crate::journal::dead_letters::RetriedDelivery;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle, Subject};
 use crate::live::LiveEvents;
 use crate::metrics::{Counters, StreamKind};
-use crate::received::{ReceivedMessage, with_head_of};
+use crate::received::ReceivedMessage;
 use crate::rule::{Guards, KeySource, Mode, Rule, RuleDecision, RuleMismatch, RuleSet, WhenMismatch};
 use crate::unmatched::Ring;
 pub use osnl_core::observe::{Observe, PartKeys};
@@ -55,13 +54,6 @@ pub trait Intake: Send + Sync {
     }
 
     fn looked_at(&self) {}
-
-    /// Whether no rule matches by the head, asked on a transport thread. If so, the message is noted as
-    /// [`unwanted`](Self::unwanted) and forgotten. `false` also if the message must be read to decide.
-    fn rejects(&self, message: &MessageView<'_>, listener: &Arc<str>, budget: &Budget) -> bool {
-        let _ = (message, listener, budget);
-        false
-    }
 
     /// Whether a rule may match, decided before the payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
@@ -332,27 +324,13 @@ impl Intake for RuleEngine {
         self.journal.obstacle(&self.actions)
     }
 
-    fn rejects(&self, message: &MessageView<'_>, listener: &Arc<str>, budget: &Budget) -> bool {
-        if self.in_hand.is_careful() || self.live.is_watched() {
-            return false;
-        }
-        let rejected = with_head_of(message, budget, |head| {
-            let is_rejected = self.rules.rejects(head);
-            if is_rejected && let Some(ring) = &self.ring {
-                ring.head(message, || Bytes::copy_from_slice(message.body), listener, head);
-            }
-            is_rejected
-        });
-        rejected.unwrap_or(false)
-    }
-
     fn wants(&self, head: &Head<'_>) -> bool {
         self.rules.wants(head)
     }
 
     fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
         if let Some(ring) = &self.ring {
-            ring.head(&message.view(), || message.body.clone(), listener, head);
+            ring.head(message, listener, head);
         }
         self.live.head(message, listener, head, &self.budget);
     }

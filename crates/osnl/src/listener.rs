@@ -22,7 +22,6 @@ mod late;
 mod leaving;
 mod overseer;
 mod positions;
-mod prefilter;
 mod recount;
 mod session;
 mod state;
@@ -46,7 +45,6 @@ pub use self::gauges::{ConnectedQueues, ConnectionTrouble, DepthGauge, Gauges, L
 pub(crate) use self::leaving::{ExitObstacle, QueueExit, ReadTurn};
 use self::overseer::Overseer;
 pub use self::positions::PositionStore;
-use self::prefilter::IntakePrefilter;
 use self::session::{ListenerSession, SessionEnd};
 pub use self::state::{ConnectionObserver, ListenerState};
 use self::stream::ListenerStreams;
@@ -223,14 +221,13 @@ impl Listener {
         let mut recounted: Option<Duration> = None;
         let result = loop {
             let first = before.is_none();
-            let mut consumer =
-                match self.connect(&shutdown, (first, recounted.is_some()), streams.as_ref()).await {
-                    Ok(Some(consumer)) => consumer,
-                    Ok(None) => break Ok(()),
-                    Err(error) => break Err(error),
-                };
+            let consumer = match self.connect(&shutdown, (first, recounted.is_some()), streams.as_ref()).await
+            {
+                Ok(Some(consumer)) => consumer,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            };
             let lost = before.take().map(|at| at.elapsed());
-            consumer.set_prefilter(Arc::new(IntakePrefilter::of(&self)));
             let recount = self.subscribed(&*consumer, lost, recounted.take());
             self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);

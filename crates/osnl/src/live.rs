@@ -107,7 +107,7 @@ impl LiveEvents {
         state.recent.iter().rev().filter(|event| filter.wants(event)).cloned().collect()
     }
 
-    pub(crate) fn is_watched(&self) -> bool {
+    fn is_watched(&self) -> bool {
         self.is_watched.load(Ordering::Relaxed)
     }
 

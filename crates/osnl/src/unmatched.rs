@@ -20,7 +20,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use osnl_model::{Budget, Head, Notification};
-use osnl_transport::{MessageView, Properties};
+use osnl_transport::{IncomingMessage, Properties};
 
 pub use self::file::{RuleMatches, counts, read};
 pub use self::look::RuleTotals;
@@ -146,21 +146,17 @@ impl Ring {
         locked(&self.shared.rules).retain(|(name, _)| **name != *listener);
     }
 
-    /// Notes a message whose head matches no rule; `body` is called only if bodies are kept.
-    pub(crate) fn head(
-        &self,
-        message: &MessageView<'_>,
-        body: impl FnOnce() -> Bytes,
-        listener: &Arc<str>,
-        head: &Head<'_>,
-    ) {
+    /// Notes a message whose head matches no rule.
+    pub(crate) fn head(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
         self.shared.note(|slot, keep| {
-            slot.place(listener, message.queue, message.exchange, message.routing_key);
-            slot.received = Some(message.received.unwrap_or_else(SystemTime::now));
+            slot.place(listener, &message.queue, &message.exchange, &message.routing_key);
+            slot.received = Some(SystemTime::now());
             slot.head(head);
             set(&mut slot.message_id, None);
             slot.failed.clear();
-            slot.body = keep.body(message.body.len(), body).map(|body| (body, message.properties.clone()));
+            slot.body = keep
+                .body(message.body.len(), || message.body.clone())
+                .map(|body| (body, message.properties.clone()));
         });
     }
 

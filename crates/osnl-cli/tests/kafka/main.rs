@@ -13,6 +13,5 @@ mod kafka {
     mod shared;
     mod tansu;
     mod tap;
-    mod unmatched;
 }
 mod running;

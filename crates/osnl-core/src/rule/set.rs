@@ -84,19 +84,6 @@ impl RuleSet {
         memo.standing(numbers).any(|word| word != 0)
     }
 
-    /// Returns whether no rule can fire on a message with this head. Only rejected heads are counted: for other heads,
-    /// [`wants`](Self::wants) follows.
-    #[must_use]
-    pub fn rejects(&self, head: &Head<'_>) -> bool {
-        let mut memo = self.memo();
-        let numbers = memo.numbers(&self.rules, head);
-        let is_wanted = memo.standing(numbers).any(|word| word != 0);
-        if !is_wanted {
-            memo.heads.count(numbers);
-        }
-        !is_wanted
-    }
-
     #[must_use]
     pub fn standing(&self, head: &Head<'_>) -> Vec<&Rule> {
         self.places_standing(head).into_iter().map(|(_, rule)| rule).collect()

@@ -1,77 +1,97 @@
-//! The open subscription as the listener sees it; the client library is asked by the thread of [`worker`](super::worker).
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::ends::EndLook;
+use super::KafkaTransport;
+use super::client::{ANSWER, blocking};
+use super::driver::Opening;
 use super::failure::lost;
 use super::names::Plan;
-use super::shared::SharedState;
-use crate::message::{Batch, IncomingMessage, Prefilter};
+use super::state::SharedState;
+use crate::message::{Batch, IncomingMessage};
 use crate::settle::Window;
-use crate::topology::{Binding, Subscription};
+use crate::topology::{Binding, ListenOptions, Subscription};
 use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
 
-/// The longest time that leaving the group may take before the thread is left to itself.
+/// The longest time that leaving the group may take before the client is left to itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The prefetch where the listener sets no limit.
+const UNLIMITED: usize = 10_000;
 
+/// The listener's side of a member, whose task is the [driver](super::driver).
 pub(super) struct KafkaConsumer {
-    pub(super) shared: Arc<SharedState>,
-    pub(super) subscription: Subscription,
-    pub(super) plan: Arc<Plan>,
-    pub(super) group: Arc<str>,
-    pub(super) topics: Arc<dyn TopicLook>,
-    pub(super) ends: Arc<EndLook>,
-    /// Completes when the group was left.
-    pub(super) done: Option<oneshot::Receiver<()>>,
-}
-
-/// Asks whether topics are there, beside the deliveries.
-pub(super) trait TopicLook: Send + Sync {
-    /// Returns those that are not there.
-    fn missing(&self, topics: Vec<String>) -> BoxFuture<'static, Result<Vec<String>, TransportError>>;
+    shared: Arc<SharedState>,
+    subscription: Subscription,
+    plan: Arc<Plan>,
+    group: Arc<str>,
+    task: Option<JoinHandle<()>>,
 }
 
 impl KafkaConsumer {
-    /// Moves what was fetched into the batch; `false` when nothing was, nor rejected.
+    pub(super) async fn open(
+        transport: &KafkaTransport,
+        plan: Plan,
+        listen: &ListenOptions,
+    ) -> Result<Self, TransportError> {
+        let (shared, plan) = (Arc::new(SharedState::default()), Arc::new(plan));
+        {
+            let mut state = shared.lock();
+            state.memory = transport.memory_of(&plan.group);
+            state.prefetch = if listen.prefetch == 0 { UNLIMITED } else { listen.prefetch.into() };
+        }
+        shared.body_flow.begin(listen.bodies);
+        let opening = Opening {
+            transport: transport.clone(),
+            plan: plan.clone(),
+            listen: listen.clone(),
+            shared: shared.clone(),
+        };
+        let (opened, subscription) = oneshot::channel();
+        // A task of its own leaves the group in good order even if the caller gives up.
+        let task = transport.tasks.spawn(opening.run(opened));
+        let subscription = subscription.await.unwrap_or_else(|_| Err(no_task()))?;
+        let group = plan.group.as_str().into();
+        Ok(Self { shared, subscription, plan, group, task: Some(task) })
+    }
+
+    /// Moves fetched messages into the batch; returns whether there were some.
     fn take(&self, out: &mut Batch) -> Result<bool, TransportError> {
         let before = out.len();
-        // The thread of the client library is not woken: its room is the same.
         let state = &mut *self.shared.lock();
         if let Some(error) = state.told_end() {
             return Err(error);
         }
-        if state.ended.is_some() {
-            return Ok(false);
-        }
         while out.room() > 0
-            && let Some((fetched, tag)) = state.take()
+            && let Some((tag, partition, fetched)) = state.take()
         {
-            let Some(partition) = state.partitions.get(&fetched.assignment) else { continue };
+            let topic = &fetched.key.0;
             out.push(IncomingMessage {
                 epoch: self.subscription.epoch,
                 channel: 0,
                 tag,
                 cut: fetched.cut.map(Box::new),
-                body: fetched.body,
+                body: fetched.body.clone(),
                 queue: self.group.clone(),
-                exchange: self.plan.exchange(&partition.topic).to_owned(),
-                routing_key: partition.topic.to_string(),
+                exchange: self.plan.exchange(topic).to_owned(),
+                routing_key: topic.to_string(),
                 redelivered: fetched.redelivered,
                 stream_offset: None,
                 partition: Some(partition.assigned.clone()),
-                properties: fetched.properties,
+                properties: fetched.properties.clone(),
                 marks: None,
-                _in_hand: Some(fetched.share),
+                // The shared state counts it until it is settled.
+                _in_hand: None,
             });
         }
-        let rejected = std::mem::take(&mut state.rejected);
-        out.reject(rejected);
-        Ok(rejected > 0 || out.len() > before)
+        Ok(out.len() > before)
     }
+}
+
+pub(super) fn no_task() -> TransportError {
+    lost("the task of the Kafka client has ended".to_owned())
 }
 
 impl Consumer for KafkaConsumer {
@@ -79,33 +99,23 @@ impl Consumer for KafkaConsumer {
         &self.subscription
     }
 
-    fn set_prefilter(&mut self, prefilter: Arc<dyn Prefilter>) {
-        // A second one would be of the same listener.
-        let _ = self.shared.prefilter.set(prefilter);
-    }
-
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            loop {
-                // Armed before looking, so that what is fetched in between is not missed.
-                let arrived = self.shared.arrived.notified();
-                if self.take(out)? || out.room() == 0 {
-                    return Ok(());
-                }
-                self.shared.news(arrived).await;
+            while !self.take(out)? && out.room() > 0 {
+                self.shared.arrived.notified().await;
             }
+            Ok(())
         })
     }
 
     fn ended(&mut self) -> BoxFuture<'_, TransportError> {
         Box::pin(async move {
             loop {
-                let arrived = self.shared.arrived.notified();
                 let ended = self.shared.lock().told_end();
                 if let Some(error) = ended {
                     return error;
                 }
-                self.shared.news(arrived).await;
+                self.shared.arrived.notified().await;
             }
         })
     }
@@ -115,30 +125,32 @@ impl Consumer for KafkaConsumer {
     }
 
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
-        Box::pin(std::future::ready(self.shared.tell(|state| match &state.ended {
+        let flushed = self.shared.tell(|state| match &state.ended {
             Some(error) => Err(error.clone()),
-            None => {
-                state.settle(window);
-                Ok(())
-            }
-        })))
+            None => Ok(state.settle(window)),
+        });
+        if matches!(flushed, Ok(true)) {
+            self.shared.arrived.notify_one();
+        }
+        Box::pin(std::future::ready(flushed.map(drop)))
     }
 
     fn late_bindings(&self) -> Box<dyn LateBindings> {
-        Box::new(KafkaLateBindings(self.topics.clone()))
+        Box::new(KafkaLateBindings(self.shared.clone()))
     }
 
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
-        let (shared, look, group) = (self.shared.clone(), self.ends.clone(), self.group.clone());
-        let asking = tokio::task::spawn_blocking(move || {
-            let partitions = shared.lock().partition_keys();
-            let (ends, members) = look.ask(&partitions, &group)?;
-            let mut state = shared.lock();
-            state.saw(&ends);
-            let messages = u32::try_from(state.waiting(&ends)?).unwrap_or(u32::MAX);
-            Ok(vec![(group, QueueSeen { messages, consumers: members.unwrap_or(1) })])
-        });
-        Box::pin(async move { asking.await.unwrap_or_else(|error| Err(lost(error.to_string()))) })
+        let (shared, group) = (self.shared.clone(), self.group.clone());
+        Box::pin(blocking(move || {
+            let (client, partitions) = {
+                let state = shared.lock();
+                (state.client.clone().ok_or_else(no_task)?, state.partition_keys())
+            };
+            let ends = client.ends(&partitions);
+            let consumers = client.members(&group).unwrap_or(1);
+            let messages = u32::try_from(shared.lock().waiting(ends)?).unwrap_or(u32::MAX);
+            Ok(vec![(group, QueueSeen { messages, consumers })])
+        }))
     }
 
     fn partitions(&self) -> Option<Vec<PartitionSeen>> {
@@ -154,11 +166,11 @@ impl Consumer for KafkaConsumer {
     }
 
     fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        self.shared.tell(|state| state.is_closing = true);
-        let done = self.done.take();
+        let task = self.task.take();
+        drop(self);
         Box::pin(async move {
-            let Some(done) = done else { return };
-            if timeout(CLOSE_TIMEOUT, done).await.is_err() {
+            let Some(task) = task else { return };
+            if timeout(CLOSE_TIMEOUT, task).await.is_err() {
                 tracing::debug!(seconds = CLOSE_TIMEOUT.as_secs(), "the group was not left in time");
             }
         })
@@ -171,18 +183,20 @@ impl Drop for KafkaConsumer {
     }
 }
 
-/// A topic that was not there is read as soon as the client library finds it; this tells when.
-struct KafkaLateBindings(Arc<dyn TopicLook>);
+/// The library reads a late topic as soon as it finds it; this only tells when.
+struct KafkaLateBindings(Arc<SharedState>);
 
 impl LateBindings for KafkaLateBindings {
     fn bind<'a>(
         &'a mut self,
         bindings: &'a [Binding],
     ) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
-        Box::pin(async move {
-            let topics = bindings.iter().map(|binding| binding.routing_key.clone()).collect();
-            let missing = self.0.missing(topics).await?;
-            Ok(bindings.iter().filter(|b| missing.contains(&b.routing_key)).cloned().collect())
-        })
+        let (client, wanted) = (self.0.lock().client.clone(), bindings.to_vec());
+        Box::pin(blocking(move || {
+            let client = client.ok_or_else(no_task)?;
+            let is_missing =
+                |binding: &Binding| !matches!(client.leaders(&binding.routing_key, ANSWER), Ok(Some(_)));
+            Ok(wanted.into_iter().filter(is_missing).collect())
+        }))
     }
 }

@@ -1,21 +1,15 @@
-//! Errors of the client library in the words of the transport.
-
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::TransportError;
 
-/// The reason where the library has none.
 const SILENT: &str = "no broker answers; check hosts, ports, and security_protocol";
 
-/// Returns the error for a subscription that has ended and may begin again.
 pub(super) fn lost(reason: String) -> TransportError {
     TransportError::Lost { reason }
 }
 
-/// Returns the error for an attempt to connect during which the library reported these.
-///
-/// A refused login is reported rather than a refused certificate, and that rather than a refused connection: it is the one that
-/// the operator has to mend.
+/// Returns the error of an attempt to connect. A refused login counts more than a refused certificate, and that more than a
+/// refused connection, because the operator has to mend it.
 pub(super) fn connect(brokers: &str, user: &str, errors: &[(RDKafkaErrorCode, String)]) -> TransportError {
     let of = |wanted: RDKafkaErrorCode| errors.iter().rev().find(|(code, _)| *code == wanted);
     if let Some((_, reason)) = of(RDKafkaErrorCode::Authentication)
@@ -25,7 +19,8 @@ pub(super) fn connect(brokers: &str, user: &str, errors: &[(RDKafkaErrorCode, St
         let (host, reason) = split(brokers, reason);
         return TransportError::LoginRefused { host, user: user.to_owned(), reason };
     }
-    // A failure of one broker is a line of the log, without a code of its own.
+    // The failure of one broker has no code of its own.
+    let is_of_tls = |words: &str| words.contains("SSL handshake failed") || words.contains("SSL routines");
     let of_tls = errors.iter().rev().find(|(_, words)| is_of_tls(words));
     if let Some((_, reason)) = of(RDKafkaErrorCode::SSL).or(of_tls) {
         let (host, reason) = split(brokers, reason);
@@ -37,12 +32,7 @@ pub(super) fn connect(brokers: &str, user: &str, errors: &[(RDKafkaErrorCode, St
     TransportError::Connect { host, reason }
 }
 
-/// Whether the library's words are about TLS.
-fn is_of_tls(words: &str) -> bool {
-    words.contains("SSL handshake failed") || words.contains("SSL routines")
-}
-
-/// Whether an error says that no attempt to connect is under way any more, or none can succeed.
+/// Whether no attempt to connect is under way any more, or none can succeed.
 pub(super) fn is_final(code: RDKafkaErrorCode) -> bool {
     [
         RDKafkaErrorCode::AllBrokersDown,
@@ -54,7 +44,6 @@ pub(super) fn is_final(code: RDKafkaErrorCode) -> bool {
     .contains(&code)
 }
 
-/// The codes of a topic or a partition that is not there.
 pub(super) fn is_topic_gone(error: &KafkaError) -> bool {
     let gone = [
         RDKafkaErrorCode::UnknownTopicOrPartition,
@@ -64,14 +53,35 @@ pub(super) fn is_topic_gone(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| gone.contains(&code))
 }
 
-/// Returns the library's words about a connection as `host:port: reason`.
+/// Returns the end of a reader; the library mends other errors by itself.
+pub(super) fn end_of(
+    error: &KafkaError,
+    deleted: &str,
+    reading: &str,
+    remedy: &str,
+) -> Option<TransportError> {
+    match error.rdkafka_error_code()? {
+        RDKafkaErrorCode::AllBrokersDown => Some(lost("no broker of the cluster is connected".to_owned())),
+        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+            Some(lost(format!("{deleted}: messages were deleted before they were read")))
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed
+        | RDKafkaErrorCode::GroupAuthorizationFailed
+        | RDKafkaErrorCode::ClusterAuthorizationFailed => Some(TransportError::Refused {
+            what: reading.to_owned(),
+            reason: format!("{error}{remedy}"),
+            code: None,
+        }),
+        _ => None,
+    }
+}
+
 pub(super) fn shown(brokers: &str, words: &str) -> String {
     let (host, reason) = split(brokers, words);
     format!("{host}: {reason}")
 }
 
-/// The library's words begin with `[thrd:…]: ` and `sasl_ssl://host:port/bootstrap: `; returns the host, and the rest without
-/// the time that it took.
+/// Splits the library's `[thrd:…]: sasl_ssl://host:port/bootstrap: reason (after 3ms …)` into host and reason.
 fn split(brokers: &str, words: &str) -> (String, String) {
     let words =
         words.strip_prefix("[thrd:").and_then(|w| w.split_once("]: ")).map_or(words, |(_, rest)| rest);
@@ -82,7 +92,6 @@ fn split(brokers: &str, words: &str) -> (String, String) {
         return (brokers.to_owned(), words.to_owned());
     }
     let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
-    // The library's settings under the names of the options.
     let reason =
         reason.replace("security.protocol", "security_protocol").replace("ssl.ca.location", "ssl_cafile");
     (host.to_owned(), reason)
@@ -92,50 +101,50 @@ fn split(brokers: &str, words: &str) -> (String, String) {
 mod tests {
     use super::*;
 
-    fn check(errors: &[(RDKafkaErrorCode, &str)], expected: &str) {
-        let errors: Vec<_> = errors.iter().map(|(code, words)| (*code, (*words).to_owned())).collect();
-        assert_eq!(connect("a:1,b:2", "osnl", &errors).to_string(), expected);
-    }
-
     #[test]
     fn the_library_is_quoted_without_its_ornaments() {
-        use RDKafkaErrorCode::{AllBrokersDown, Authentication, BrokerTransportFailure, SSL};
-        let refused = "127.0.0.1:9/bootstrap: Connect to ipv4#127.0.0.1:9 failed: Connection refused (after 0ms in state \
-                       CONNECT)";
-        let plain = "127.0.0.1:9: Connect to ipv4#127.0.0.1:9 failed: Connection refused";
-        check(&[(BrokerTransportFailure, refused), (AllBrokersDown, "1/1 brokers are down")], plain);
-        check(&[], "a:1,b:2: no broker answers; check hosts, ports, and security_protocol");
-        check(
-            &[(AllBrokersDown, "2/2 brokers are down")],
-            "a:1,b:2: no broker answers; check hosts, ports, and security_protocol",
+        use RDKafkaErrorCode::{AllBrokersDown, Authentication, BrokerTransportFailure as Failed, SSL};
+        let refused = (
+            Failed,
+            "127.0.0.1:9/bootstrap: Connect to ipv4#127.0.0.1:9 failed: Connection refused (after 0ms in state CONNECT)",
         );
-        check(
-            &[
-                (
-                    Authentication,
-                    "sasl_ssl://b:2/bootstrap: SASL authentication error: bad password (after 3ms in state AUTH_REQ)",
-                ),
-                (BrokerTransportFailure, refused),
-            ],
-            "b:2: login refused for user \"osnl\": SASL authentication error: bad password",
-        );
-        check(
-            &[(
-                BrokerTransportFailure,
-                "ssl://h:9/1: Receive failed: error:0A:SSL routines::alert certificate required (after 1ms in state UP)",
-            )],
-            "h:9: TLS: Receive failed: error:0A:SSL routines::alert certificate required",
-        );
-        check(
-            &[(SSL, "ssl://[::1]:9/bootstrap: SSL handshake failed: certificate verify failed")],
-            "[::1]:9: TLS: SSL handshake failed: certificate verify failed",
-        );
-        check(
-            &[(
-                BrokerTransportFailure,
-                "h:9/bootstrap: Disconnected: incorrect security.protocol (a SSL listener?) (after 1ms in state APIVERSION_QUERY)",
-            )],
-            "h:9: Disconnected: incorrect security_protocol (a SSL listener?)",
-        );
+        let silent = "a:1,b:2: no broker answers; check hosts, ports, and security_protocol";
+        let cases: [(&[(RDKafkaErrorCode, &str)], &str); 7] = [
+            (
+                &[refused, (AllBrokersDown, "1/1 brokers are down")],
+                "127.0.0.1:9: Connect to ipv4#127.0.0.1:9 failed: Connection refused",
+            ),
+            (&[], silent),
+            (&[(AllBrokersDown, "2/2 brokers are down")], silent),
+            (
+                &[
+                    (
+                        Authentication,
+                        "sasl_ssl://b:2/bootstrap: SASL authentication error: bad password (after 3ms in state AUTH_REQ)",
+                    ),
+                    refused,
+                ],
+                "b:2: login refused for user \"osnl\": SASL authentication error: bad password",
+            ),
+            (
+                &[(
+                    Failed,
+                    "ssl://h:9/1: Receive failed: error:0A:SSL routines::alert certificate required (after 1ms in state UP)",
+                )],
+                "h:9: TLS: Receive failed: error:0A:SSL routines::alert certificate required",
+            ),
+            (
+                &[(SSL, "ssl://[::1]:9/bootstrap: SSL handshake failed: certificate verify failed")],
+                "[::1]:9: TLS: SSL handshake failed: certificate verify failed",
+            ),
+            (
+                &[(Failed, "h:9/bootstrap: Disconnected: incorrect security.protocol (a SSL listener?)")],
+                "h:9: Disconnected: incorrect security_protocol (a SSL listener?)",
+            ),
+        ];
+        for (errors, expected) in cases {
+            let errors: Vec<_> = errors.iter().map(|(code, words)| (*code, (*words).to_owned())).collect();
+            assert_eq!(connect("a:1,b:2", "osnl", &errors).to_string(), expected);
+        }
     }
 }

@@ -1,30 +1,23 @@
-//! Topics and groups under the names that oslo.messaging's Kafka driver gives them. Pure.
+//! Topics and groups as oslo.messaging's Kafka driver names them.
 //!
-//! The topic of a target and a priority is `<topic>.<priority>`. The exchange takes no part, so two targets that differ
-//! only in their exchange are one topic. A pool is a consumer group; without one the group is `consumer_group`.
+//! The topic is `<topic>.<priority>`, so two targets that differ only in their exchange are one topic.
 
 use osnl_model::{Priority, Target};
 
 use crate::TransportError;
 use crate::topology::{Binding, DEFAULT_EXCHANGE, Declare, ListenOptions};
 
-/// The longest name of a topic.
 const LONGEST: usize = 249;
 
-/// The group and the topics of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// The consumer group.
     pub(super) group: String,
     /// A binding for each target and priority, whose queue is the group.
     pub(super) bindings: Vec<Binding>,
 }
 
 impl Plan {
-    /// Plans the subscription for listening to `to`, with `group` where there is no pool.
-    ///
-    /// # Errors
-    /// [`TransportError::ListenOptions`]: Kafka can't do it.
+    /// `group` is for a listener without a pool.
     pub(super) fn new(
         to: &[(Target, Priority)],
         options: &ListenOptions,
@@ -54,42 +47,30 @@ impl Plan {
         Ok(Self { group, bindings })
     }
 
-    /// The topics, in the order of the targets.
     pub(super) fn topics(&self) -> Vec<&str> {
         self.bindings.iter().map(|binding| binding.routing_key.as_str()).collect()
     }
 
-    /// Returns the exchange of the target that named a topic: Kafka does not tell it.
+    /// Returns the exchange of the target that named a topic, because Kafka's messages have none.
     pub(super) fn exchange(&self, topic: &str) -> &str {
         let named = self.bindings.iter().find(|binding| binding.routing_key == topic);
         named.map_or(DEFAULT_EXCHANGE, |binding| &binding.exchange)
     }
 }
 
-/// Returns the topic of a target and a priority.
-///
-/// # Errors
-/// [`TransportError::ListenOptions`]: Kafka has no topic of this name.
 pub(super) fn topic_of(target: &Target, priority: &Priority) -> Result<String, TransportError> {
     let topic = target.routing_key(priority);
-    match refusal(&topic) {
-        None => Ok(topic),
-        Some(problem) => Err(TransportError::ListenOptions {
-            problem: format!("topics: \"{topic}\" can't be a topic of Kafka: {problem}"),
-        }),
-    }
-}
-
-/// Returns the reason why Kafka has no topic of this name.
-fn refusal(topic: &str) -> Option<&'static str> {
     let is_allowed = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
-    if topic.len() > LONGEST {
-        return Some("it has more than 249 characters");
-    }
-    if !topic.chars().all(is_allowed) {
-        return Some("allowed are letters, digits, dots, dashes and underscores of ASCII");
-    }
-    ["", ".", ".."].contains(&topic).then_some("it needs a letter or a digit")
+    let problem = match topic.as_str() {
+        long if long.len() > LONGEST => "it has more than 249 characters",
+        odd if !odd.chars().all(is_allowed) => {
+            "allowed are letters, digits, dots, dashes and underscores of ASCII"
+        }
+        "" | "." | ".." => "it needs a letter or a digit",
+        _ => return Ok(topic),
+    };
+    let problem = format!("topics: \"{topic}\" can't be a topic of Kafka: {problem}");
+    Err(TransportError::ListenOptions { problem })
 }
 
 #[cfg(test)]
@@ -128,15 +109,15 @@ mod tests {
 
     #[test]
     fn names_that_kafka_does_not_have_are_refused() {
-        let check = |topic: &str, expected: &str| {
+        let odd = "allowed are letters, digits, dots, dashes and underscores of ASCII";
+        let long = "x".repeat(245);
+        for (topic, expected) in
+            [("a b", odd), ("名前", odd), ("any.*", odd), (long.as_str(), "it has more than 249 characters")]
+        {
             let error = plan(&[("neutron", topic, Priority::Info)], Some("p"), Declare::Create).unwrap_err();
             assert_eq!(error, format!("topics: \"{topic}.info\" can't be a topic of Kafka: {expected}"));
-        };
-        check("a b", "allowed are letters, digits, dots, dashes and underscores of ASCII");
-        check("名前", "allowed are letters, digits, dots, dashes and underscores of ASCII");
-        check("any.*", "allowed are letters, digits, dots, dashes and underscores of ASCII");
-        check(&"x".repeat(245), "it has more than 249 characters");
-        assert!(plan(&[("neutron", &"x".repeat(244), Priority::Info)], Some("p"), Declare::Create).is_ok());
+        }
+        assert!(plan(&[("neutron", &long[1..], Priority::Info)], Some("p"), Declare::Create).is_ok());
         let nothing = plan(&[], Some("p"), Declare::Nothing).unwrap_err();
         assert!(nothing.starts_with("queue: Kafka has no queues"), "{nothing}");
         assert_eq!(plan(&[], None, Declare::Create).unwrap_err(), "there is no topic to read: name a target");

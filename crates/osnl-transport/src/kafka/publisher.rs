@@ -1,32 +1,22 @@
-//! Publishing: a send ends when all replicas in sync have the message.
+//! Publishing by one producer, which the first send makes. It connects again by itself, and repeats lost messages once.
 //!
-//! One producer of the client library, made by the first send and kept. It connects again by itself, and repeats what was lost
-//! on the way without doubling it. A message that it can't place within [`CONFIRMED`] is an error.
-//!
-//! A topic is looked for before the first message to it, and again after a failure: an unreachable cluster, a missing topic,
-//! and a refused login are told at once, and not after the wait.
-//!
-//! A message looks as oslo.messaging's: without headers, unless its body is something else than JSON in UTF-8. With a
-//! resource it has a key, and keeps its place among those of the resource.
+//! A topic is looked for before the first message to it, and again after a failure. So an unreachable cluster, a missing
+//! topic, and a refused login are reported at once instead of after [`CONFIRMED`].
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use osnl_model::{Priority, Target};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use tokio::time::sleep;
 
-use super::connect::missing;
-use super::context::log;
+use super::client::{ANSWER, Errors, aside, blocking, look};
 use super::names::topic_of;
-use super::settings::{of_producer, unusable};
+use super::options::{of_producer, unusable};
 use super::{KafkaTransport, failure};
 use crate::message::Properties;
 use crate::outgoing::OutgoingMessage;
@@ -35,52 +25,28 @@ use crate::{Transport, TransportError};
 
 /// The longest wait for the confirm of a message.
 const CONFIRMED: Duration = Duration::from_secs(30);
-/// The longest wait for another answer of the brokers.
-const ANSWER: Duration = Duration::from_secs(10);
-/// The longest wait for confirms when the producer is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Sends that may wait for their confirms at the same time.
-const IN_FLIGHT: usize = 1000;
-/// KiB of bodies that may wait for their confirms: what the client library has room for.
-const KIB_IN_FLIGHT: u32 = 256 << 10;
-/// Topics remembered as found; beyond them all are looked for again.
+/// The pause until a full queue of the library is tried again.
+const QUEUE_FULL: Duration = Duration::from_millis(10);
+/// Topics of templates may be many.
 const MAX_TOPICS: usize = 4096;
 
-type ConfirmingProducer = ThreadedProducer<Confirms>;
-type Confirm = oneshot::Sender<Result<(), KafkaError>>;
+type ConfirmingProducer = FutureProducer<Errors>;
 
-/// See the [module](self).
-pub(super) struct Publisher {
-    /// Held until a message is with the client library, so that messages keep the order in which sends were begun.
-    turn: tokio::sync::Mutex<PublisherState>,
-    /// Looks for a topic that have ended. A send that waited while one found no broker shares its failure.
-    looks: AtomicU64,
-    room: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
-}
+/// The state is locked until a message is with the library, so that messages keep the order in which sends began.
+#[derive(Default)]
+pub(super) struct Publisher(tokio::sync::Mutex<PublisherState>);
 
 #[derive(Default)]
 struct PublisherState {
     producer: Option<ConfirmingProducer>,
-    /// Topics that were there.
+    errors: Errors,
     found: HashSet<String>,
-    /// Why the last look found no broker.
-    failure: Option<TransportError>,
-}
-
-impl Default for Publisher {
-    fn default() -> Self {
-        Self {
-            turn: tokio::sync::Mutex::default(),
-            looks: AtomicU64::new(0),
-            room: Arc::new(Semaphore::new(IN_FLIGHT)),
-            bytes: Arc::new(Semaphore::new(KIB_IN_FLIGHT as usize)),
-        }
-    }
+    /// The time at which no broker was found, and the reason. Sends that waited meanwhile share it.
+    failure: Option<(Instant, TransportError)>,
 }
 
 impl Publisher {
-    /// See [`Transport::send`].
     pub(super) async fn send(
         &self,
         transport: &KafkaTransport,
@@ -89,72 +55,68 @@ impl Publisher {
         message: OutgoingMessage,
     ) -> Result<(), TransportError> {
         let topic = topic_of(to, priority)?;
-        let seen = self.looks.load(Ordering::Relaxed);
-        let mut state = self.turn.lock().await;
-        let places = self.places(message.body.len()).await;
+        let begun = Instant::now();
+        let mut state = self.0.lock().await;
         if !state.found.contains(&topic) {
-            self.look(&mut state, seen, transport, &topic, message.declare).await?;
+            state.look(begun, transport, &topic, message.declare).await?;
         }
-        let producer = state.producer(transport)?;
-        let context = producer.context().clone();
-        let (confirm, confirmed) = oneshot::channel();
-        let record = BaseRecord::<[u8], [u8], Box<Confirm>> {
+        let mut record = FutureRecord::<[u8], [u8]> {
             topic: &topic,
             partition: None,
             payload: Some(&message.body),
             key: message.key.as_deref().map(str::as_bytes),
             timestamp: None,
             headers: headers(&message.properties),
-            delivery_opaque: Box::new(confirm),
         };
+        let errors = state.errors.clone();
+        let producer = state.producer(transport)?;
         let at = Instant::now();
-        let begun = producer.send(record).map_err(|(error, _)| error);
+        let queued = loop {
+            match producer.send_result(record) {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => record = again,
+                other => break other.map_err(|(error, _)| error),
+            }
+            sleep(QUEUE_FULL).await;
+        };
         drop(state);
-        let confirmed = match begun {
-            Ok(()) => confirmed.await.unwrap_or(Err(KafkaError::Canceled)),
+        let confirmed = match queued {
+            Ok(confirm) => match confirm.await {
+                Ok(confirmed) => confirmed.map(drop).map_err(|(error, _)| error),
+                Err(_) => Err(KafkaError::Canceled),
+            },
             Err(error) => Err(error),
         };
-        // Before the turn is asked for: the send that has it may wait for this place.
-        drop(places);
         let Err(error) = confirmed else { return Ok(()) };
-        // The next one finds out whether there is a broker, and the topic.
-        self.turn.lock().await.found.clear();
-        Err(failed(transport, &topic, &error, (at.elapsed(), context.last())))
+        // The next send finds out whether there is a broker, and the topic.
+        self.0.lock().await.found.clear();
+        Err(failed(transport, &topic, &error, (at.elapsed(), errors.last(CONFIRMED))))
     }
 
-    /// Closes the producer in good order, if there is one.
     pub(super) async fn close(&self) {
-        let Some(producer) = std::mem::take(&mut *self.turn.lock().await).producer else { return };
-        let closed = tokio::task::spawn_blocking(move || {
-            if let Err(error) = producer.flush(CLOSE_TIMEOUT) {
+        let state = std::mem::take(&mut *self.0.lock().await);
+        let closed = blocking(move || {
+            if let Some(Err(error)) = state.producer.as_ref().map(|producer| producer.flush(CLOSE_TIMEOUT)) {
                 tracing::debug!(
                     error = error.to_string(),
                     "messages were not confirmed before the producer closed"
                 );
             }
+            Ok(())
         });
-        let _ = closed.await;
+        drop(closed.await);
     }
+}
 
-    /// Waits for the places of a message with a body of this length.
-    async fn places(&self, length: usize) -> [Option<OwnedSemaphorePermit>; 2] {
-        let kib = u32::try_from(length >> 10).unwrap_or(u32::MAX).saturating_add(1).min(KIB_IN_FLIGHT);
-        // They are never closed.
-        let bytes = self.bytes.clone().acquire_many_owned(kib).await.ok();
-        [bytes, self.room.clone().acquire_owned().await.ok()]
-    }
-
-    /// Looks for a topic. `seen` is how many looks had ended when the send was begun.
+impl PublisherState {
     async fn look(
-        &self,
-        state: &mut PublisherState,
-        seen: u64,
+        &mut self,
+        begun: Instant,
         transport: &KafkaTransport,
         topic: &str,
         declare: Declare,
     ) -> Result<(), TransportError> {
-        if self.looks.load(Ordering::Relaxed) != seen
-            && let Some(failure) = &state.failure
+        if let Some((at, failure)) = &self.failure
+            && *at >= begun
         {
             return Err(failure.clone());
         }
@@ -162,40 +124,39 @@ impl Publisher {
             Declare::Create => true,
             Declare::Passive | Declare::Nothing => false,
         };
-        let (settings, wanted) = (transport.settings.clone(), vec![topic.to_owned()]);
-        let producer = state.producer.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let look = missing(&settings, &wanted, creates)?;
-            // The producer's own view of the topic may be an old refusal.
+        let (settings, wanted) = (transport.settings.clone(), [topic.to_owned()]);
+        let producer = self.producer.clone();
+        let looked = blocking(move || {
+            let look = look(&settings, &wanted, creates)?;
+            // The producer may remember an old refusal of the topic.
             if let Some(producer) = producer {
-                let _ = producer.client().fetch_metadata(wanted.first().map(String::as_str), ANSWER);
+                let _ = producer.client().fetch_metadata(Some(&wanted[0]), ANSWER);
             }
             Ok(look)
         })
         .await;
-        let looked = looked.unwrap_or_else(|error| Err(failure::lost(error.to_string())));
-        self.looks.fetch_add(1, Ordering::Relaxed);
-        state.failure = looked.as_ref().err().filter(|error| error.is_unreachable()).cloned();
+        let unreachable = looked.as_ref().err().filter(|error| error.is_unreachable());
+        self.failure = unreachable.map(|error| (Instant::now(), error.clone()));
         if !looked?.missing.is_empty() {
             return Err(transport.no_topic(topic, creates));
         }
-        if state.found.len() >= MAX_TOPICS {
-            state.found.clear();
+        if self.found.len() >= MAX_TOPICS {
+            self.found.clear();
         }
-        state.found.insert(topic.to_owned());
+        self.found.insert(topic.to_owned());
         Ok(())
     }
-}
 
-impl PublisherState {
-    /// Returns the producer, or a new one: the library's is of no use after a fatal error.
+    /// The library's producer is of no use after a fatal error.
     fn producer(&mut self, transport: &KafkaTransport) -> Result<&ConfirmingProducer, TransportError> {
-        end(self.producer.take_if(|producer| producer.client().fatal_error().is_some()));
+        if let Some(broken) = self.producer.take_if(|producer| producer.client().fatal_error().is_some()) {
+            drop(aside(move || drop(broken)));
+        }
         let producer = match self.producer.take() {
             Some(producer) => producer,
             None => {
                 let config = transport.settings.client(&of_producer(&transport.options, CONFIRMED));
-                ConfirmingProducer::from_config_and_context(&config, Confirms::default())
+                ConfirmingProducer::from_config_and_context(&config, self.errors.clone())
                     .map_err(|error| unusable(&error))?
             }
         };
@@ -203,18 +164,11 @@ impl PublisherState {
     }
 }
 
-impl Drop for Publisher {
+impl Drop for PublisherState {
     fn drop(&mut self) {
-        end(self.turn.get_mut().producer.take());
-    }
-}
-
-/// Ends a producer by a thread of its own, since that blocks.
-fn end(producer: Option<ConfirmingProducer>) {
-    let Some(producer) = producer else { return };
-    let ending = std::thread::Builder::new().name("kafka producer".to_owned()).spawn(|| drop(producer));
-    if let Err(error) = ending {
-        tracing::debug!(error = error.to_string(), "no thread for the end of a Kafka producer");
+        if let Some(producer) = self.producer.take() {
+            drop(aside(move || drop(producer)));
+        }
     }
 }
 
@@ -224,65 +178,19 @@ impl fmt::Debug for Publisher {
     }
 }
 
-/// The context of the producer: hands each confirm to its send.
-#[derive(Default)]
-struct Confirms(Mutex<Option<(Instant, String)>>);
-
-impl Confirms {
-    /// The library's last words about a failure, if they are about the wait that has just ended.
-    fn last(&self) -> Option<String> {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.as_ref().filter(|(at, _)| at.elapsed() <= CONFIRMED).map(|(_, words)| words.clone())
-    }
-
-    fn note(&self, words: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), words.to_owned()));
-    }
-}
-
-impl ClientContext for Confirms {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if facility == "FAIL" {
-            self.note(message);
-        }
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.note(reason);
-        }
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for Confirms {
-    type DeliveryOpaque = Box<Confirm>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, confirm: Box<Confirm>) {
-        // A send may have been given up.
-        let _ = confirm.send(result.as_ref().map(drop).map_err(|(error, _)| error.clone()));
-    }
-}
-
-/// The headers of a message; none for JSON in UTF-8, as oslo.messaging writes it.
+/// oslo.messaging's JSON in UTF-8 has no headers.
 fn headers(properties: &Properties) -> Option<OwnedHeaders> {
     let Properties { content_type, content_encoding, compression } = properties;
     let is_plain = content_type.as_deref().is_none_or(|kind| kind == "application/json")
         && content_encoding.as_deref().is_none_or(|encoding| encoding.eq_ignore_ascii_case("utf-8"))
         && compression.is_none();
-    if is_plain {
-        return None;
-    }
     let all = [
         ("content_type", content_type.as_deref()),
         ("content_encoding", content_encoding.as_deref()),
         ("compression", compression.as_deref()),
     ];
-    let with = |headers: OwnedHeaders, (key, value)| match value {
-        Some(value) => headers.insert(Header { key, value: Some(value) }),
-        None => headers,
-    };
-    Some(all.into_iter().fold(OwnedHeaders::new(), with))
+    let set = all.into_iter().filter_map(|(key, value)| Some(Header { key, value: Some(value?) }));
+    (!is_plain).then(|| set.fold(OwnedHeaders::new(), OwnedHeaders::insert))
 }
 
 impl KafkaTransport {
@@ -303,7 +211,7 @@ impl KafkaTransport {
     }
 }
 
-/// Returns the error of a message that was not confirmed in this time; `noted` are the library's last words about its connections.
+/// `noted` is the library's last error about its connections.
 fn failed(
     transport: &KafkaTransport,
     topic: &str,

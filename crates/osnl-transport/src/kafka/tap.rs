@@ -1,125 +1,186 @@
-//! A tap on Kafka. See [`crate::Tap`] for its promises.
+//! A tap reads partitions from their ends. It is in no group and commits no offset, so it takes nothing from a group and
+//! leaves nothing behind. The brokers keep unread messages, so none is dropped for a slow reader.
 //!
-//! It is no member of a group and commits no offset: it reads partitions by their numbers, from the end. So nothing is taken
-//! from any group, and nothing is left behind. The brokers keep what is not read yet, so nothing is dropped for a slow reader;
-//! one that is so slow that messages are deleted before they are read is told that.
-//!
-//! There are no exchanges: the routing keys of the bindings are patterns of topics. Partitions and topics that come later are
-//! read from their beginning.
+//! The routing keys of the bindings are patterns of topics. Later partitions and topics are read from their beginning.
 
 mod groups;
-mod worker;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
+use futures_util::{FutureExt as _, StreamExt as _};
+use rdkafka::Message as _;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::{Map, Value};
+use tokio::time::sleep;
 
-use self::worker::TapWorker;
 use super::KafkaTransport;
-use super::failure::lost;
+use super::client::{ANSWER, Ends, KafkaClient, blocking, kept};
+use super::failure::{end_of, is_topic_gone, lost};
+use super::offsets::PartitionKey;
+use super::options::{Settings, of_group};
+use crate::memory::key_matches;
 use crate::rabbit::{BodyFlow, BodyShare};
-use crate::tap::{ExchangeFound, Tap, TapMessage, TapOpening, TapOptions, TopicsSeen};
+use crate::tap::{ExchangeFound, Tap, TapMessage, TapOpening, TapOptions, TapProperties, TopicsSeen};
 use crate::{BoxFuture, TransportError};
 
-/// The limits of a tap on Kafka, said when it is open.
 const LIMITS: [&str; 2] = [
     "Kafka has no exchanges: all services that publish to a topic are shown together",
     "tap is in no consumer group: it begins with the next messages, takes none from any reader, and commits no offset",
 ];
+const READ: &str = "; the user needs the permission Read on them (kafka-acls.sh)";
+/// The interval at which new topics and partitions are looked for.
+const LOOK: Duration = Duration::from_secs(5);
+/// The pause at the bound of bodies in hand.
+const FULL: Duration = Duration::from_millis(50);
+/// The library demands a group; nothing is asked or stored under this one.
+const NO_GROUP: &str = "osnl-tap";
 
 pub(super) struct KafkaTap {
-    shared: Arc<SharedTap>,
+    reading: Arc<Reading>,
+    body_flow: Arc<BodyFlow>,
     tapped: TapOpening,
 }
 
-/// The state of a tap, and the means to wait for its changes.
-struct SharedTap {
-    state: Mutex<TapState>,
-    /// Wakes the thread.
-    wake: Condvar,
-    /// Wakes the reader.
-    arrived: Notify,
-    body_flow: Arc<BodyFlow>,
+struct Reading {
+    client: KafkaClient,
+    settings: Settings,
+    options: TapOptions,
+    places: Mutex<Places>,
 }
 
-#[derive(Default)]
-struct TapState {
-    ready: VecDeque<TapMessage>,
-    requests: Vec<TapRequest>,
-    ended: Option<TransportError>,
-    is_closing: bool,
-}
-
-/// A question to the thread.
-enum TapRequest {
-    /// Look whether a pattern has a topic now.
-    Look(String, oneshot::Sender<Result<bool, TransportError>>),
-    /// Look at topics and groups: these, and those that the brokers list.
-    Topics(Vec<String>, oneshot::Sender<Result<TopicsSeen, TransportError>>),
-}
-
-impl SharedTap {
-    fn lock(&self) -> MutexGuard<'_, TapState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self, change: impl FnOnce(&mut TapState)) {
-        change(&mut self.lock());
-        self.wake.notify_all();
-    }
-
-    fn end(&self, error: TransportError) {
-        self.lock().ended.get_or_insert(error);
-        self.arrived.notify_waiters();
-    }
-}
-
-fn ended() -> TransportError {
-    lost("the thread of the Kafka client has ended".to_owned())
+struct Places {
+    /// The next offset of each partition that is read.
+    next: BTreeMap<PartitionKey, Offset>,
+    /// Topics that existed when the tap was opened, and could not be read.
+    old: BTreeSet<String>,
+    looked_at: Instant,
 }
 
 impl KafkaTap {
-    /// Connects, finds the topics, and reads them from their ends.
     pub(super) async fn open(
         transport: &KafkaTransport,
         options: &TapOptions,
     ) -> Result<Self, TransportError> {
-        let shared = Arc::new(SharedTap {
-            state: Mutex::default(),
-            wake: Condvar::new(),
-            arrived: Notify::new(),
-            body_flow: Arc::default(),
-        });
-        shared.body_flow.begin(options.bodies);
-        let (opened, opening) = oneshot::channel();
-        let (settings, of_kafka) = (transport.settings.clone(), transport.options.clone());
-        let (of_thread, options) = (shared.clone(), options.clone());
-        let begun = std::thread::Builder::new().name("kafka tap".to_owned()).spawn(move || {
-            match TapWorker::open((settings, &of_kafka), options, of_thread) {
-                Ok((worker, tapped)) => {
-                    // A caller that has gone away wants no tap.
-                    if opened.send(Ok(tapped)).is_ok() {
-                        worker.run();
-                    }
-                }
-                Err(error) => drop(opened.send(Err(error))),
-            }
-        });
-        begun.map_err(|error| lost(format!("no thread for the Kafka client: {error}")))?;
-        let opened = opening.await.unwrap_or_else(|_| Err(ended()))?;
-        let remarks = LIMITS.map(str::to_owned).into_iter().chain(opened.remarks).collect();
-        Ok(Self { shared, tapped: TapOpening { remarks, ..opened } })
+        let body_flow = Arc::<BodyFlow>::default();
+        body_flow.begin(options.bodies);
+        let (settings, options) = (transport.settings.clone(), options.clone());
+        let own = of_group(&transport.options, NO_GROUP, false);
+        let (reading, tapped) = blocking(move || Reading::open(settings, &own, options)).await?;
+        Ok(Self { reading: Arc::new(reading), body_flow, tapped })
     }
 
-    fn ask<T: Send + 'static>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, TransportError>>) -> TapRequest,
-    ) -> BoxFuture<'_, Result<T, TransportError>> {
-        let (ask, answer) = oneshot::channel();
-        self.shared.tell(|state| state.requests.push(request(ask)));
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(ended())) })
+    fn tapped_message(&self, message: &BorrowedMessage<'_>) -> TapMessage {
+        let (body, cut) = kept(message.payload().unwrap_or_default(), self.reading.options.bodies);
+        self.body_flow.has_brought(1, body.len());
+        let share = self.body_flow.share(body.len());
+        TapMessage {
+            exchange: exchange(&self.reading.options, message.topic()),
+            routing_key: message.topic().to_owned(),
+            body: Bytes::from_owner(CountedBody { body: body.to_vec(), _share: share }),
+            cut,
+            properties: properties(message),
+        }
+    }
+}
+
+impl Reading {
+    fn open(
+        settings: Settings,
+        own: &[(&str, String)],
+        options: TapOptions,
+    ) -> Result<(Self, TapOpening), TransportError> {
+        let client = KafkaClient::new(&settings, own)?;
+        let (host, _) = client.connect(&settings, None)?;
+        let places = Places { next: BTreeMap::new(), old: BTreeSet::new(), looked_at: Instant::now() };
+        let reading = Self { client, settings, options, places: Mutex::new(places) };
+        let found = reading.read_more(true)?;
+        let bound: BTreeSet<String> =
+            reading.places().next.keys().map(|(topic, _)| topic.to_string()).collect();
+        let mut missing: Vec<String> = Vec::new();
+        for pattern in reading.options.bindings.iter().map(|binding| &binding.routing_key) {
+            if !bound.iter().any(|topic| key_matches(pattern, topic)) && !missing.contains(pattern) {
+                missing.push(pattern.clone());
+            }
+        }
+        let tapped = TapOpening {
+            host,
+            user: reading.settings.user.clone().unwrap_or_default(),
+            bound: bound.into_iter().collect(),
+            missing,
+            counts_dropped: true,
+            has_topics: true,
+            remarks: LIMITS.map(str::to_owned).into_iter().chain(found).collect(),
+            ..TapOpening::default()
+        };
+        Ok((reading, tapped))
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether it is time to look for new topics.
+    fn is_due(&self) -> bool {
+        let mut places = self.places();
+        let is_due = places.looked_at.elapsed() >= LOOK;
+        if is_due {
+            places.looked_at = Instant::now();
+        }
+        is_due
+    }
+
+    /// Reads partitions of the bindings' topics that are not read yet, the first ones from their ends. Returns remarks about
+    /// those that can't be read. Blocks.
+    fn read_more(&self, is_first: bool) -> Result<Vec<String>, TransportError> {
+        let failed = |error: KafkaError| lost(format!("the topics are not known: {error}"));
+        let metadata = self.client.fetch_metadata(None, ANSWER).map_err(failed)?;
+        let is_wanted = |name: &str| {
+            !name.starts_with("__") && self.options.bindings.iter().any(|b| key_matches(&b.routing_key, name))
+        };
+        let wanted = metadata.topics().iter().filter(|topic| is_wanted(topic.name()));
+        let (broken, wanted): (Vec<_>, Vec<_>) = wanted.partition(|topic| topic.error().is_some());
+        let keys = wanted.into_iter().flat_map(|topic| {
+            let name: Arc<str> = topic.name().into();
+            topic.partitions().iter().map(move |partition| (name.clone(), partition.id()))
+        });
+        let new: Vec<PartitionKey> = {
+            let mut places = self.places();
+            if is_first {
+                places.old = broken.iter().map(|topic| topic.name().to_owned()).collect();
+            }
+            keys.filter(|key| !places.next.contains_key(key)).collect()
+        };
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut ends = if is_first { self.client.ends(&new) } else { Ends::new() };
+        let mut remarks = Vec::new();
+        let mut places = self.places();
+        for key in new {
+            let offset = match ends.remove(&key) {
+                Some(Ok(end)) => Offset::Offset(end),
+                // The end when the partition can be read may be later than the end now.
+                Some(Err(reason)) => {
+                    remarks.push(format!("topic {}, partition {}: {reason}", key.0, key.1));
+                    Offset::End
+                }
+                None if places.old.contains(&*key.0) => Offset::End,
+                None => Offset::Beginning,
+            };
+            places.next.insert(key, offset);
+        }
+        let mut list = TopicPartitionList::with_capacity(places.next.len());
+        for ((topic, number), offset) in &places.next {
+            list.add_partition_offset(topic, *number, *offset).map_err(failed)?;
+        }
+        self.client.assign(&list).map_err(failed)?;
+        Ok(remarks)
     }
 }
 
@@ -134,35 +195,67 @@ impl Tap for KafkaTap {
         limit: usize,
     ) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
+            let reading = self.reading.clone();
+            let mut stream = reading.client.stream();
             loop {
-                // Armed before looking, so that what is fetched in between is not missed.
-                let arrived = self.shared.arrived.notified();
+                let looking = reading.clone();
+                if reading.is_due()
+                    && let Err(error) = blocking(move || looking.read_more(false)).await
                 {
-                    let mut state = self.shared.lock();
-                    let room = limit.saturating_sub(out.len()).min(state.ready.len());
-                    out.extend(state.ready.drain(..room));
-                    if out.is_empty()
-                        && let Some(error) = &state.ended
-                    {
-                        return Err(error.clone());
+                    tracing::debug!(%error, "new topics were not looked for");
+                }
+                if self.body_flow.is_full() {
+                    sleep(FULL).await;
+                    continue;
+                }
+                let first = tokio::select! {
+                    polled = stream.next() => polled,
+                    () = sleep(LOOK) => None,
+                };
+                let more = std::iter::from_fn(|| stream.next().now_or_never().flatten());
+                for next in first.into_iter().chain(more) {
+                    match next {
+                        Ok(message) => {
+                            let key = (Arc::from(message.topic()), message.partition());
+                            let after = Offset::Offset(message.offset().saturating_add(1));
+                            reading.places().next.insert(key, after);
+                            out.push(self.tapped_message(&message));
+                        }
+                        Err(error) if is_topic_gone(&error) => {
+                            return Err(lost(format!("a topic is not there any more: {error}")));
+                        }
+                        Err(error) => {
+                            if let Some(end) = end_of(&error, "tap is behind", "read the topics", READ) {
+                                return Err(end);
+                            }
+                        }
+                    }
+                    if out.len() >= limit || self.body_flow.is_full() {
+                        break;
                     }
                 }
-                self.shared.wake.notify_all();
                 if !out.is_empty() {
                     return Ok(());
                 }
-                arrived.await;
             }
         })
     }
 
     fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
-        // An offset is committed by readers only.
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
-        self.ask(|answer| TapRequest::Look(exchange.to_owned(), answer))
+    fn look_for<'a>(&'a mut self, pattern: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
+        Box::pin(async move {
+            let (reading, pattern) = (self.reading.clone(), pattern.to_owned());
+            blocking(move || {
+                if reading.is_due() {
+                    reading.read_more(false)?;
+                }
+                Ok(reading.places().next.keys().any(|(topic, _)| key_matches(&pattern, topic)))
+            })
+            .await
+        })
     }
 
     fn describe<'a>(&'a mut self, _: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>> {
@@ -170,8 +263,14 @@ impl Tap for KafkaTap {
     }
 
     fn topics(&mut self, groups: Vec<String>) -> BoxFuture<'_, Result<Option<TopicsSeen>, TransportError>> {
-        let asked = self.ask(|answer| TapRequest::Topics(groups, answer));
-        Box::pin(async move { asked.await.map(Some) })
+        Box::pin(async move {
+            let reading = self.reading.clone();
+            blocking(move || {
+                let topics: Vec<PartitionKey> = reading.places().next.keys().cloned().collect();
+                groups::look(&reading.client, &reading.settings, &topics, groups).map(Some)
+            })
+            .await
+        })
     }
 
     fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>> {
@@ -183,13 +282,35 @@ impl Tap for KafkaTap {
     }
 }
 
-impl Drop for KafkaTap {
-    fn drop(&mut self) {
-        self.shared.tell(|state| state.is_closing = true);
+/// Returns the exchange of the bindings with this topic, if there is one, because Kafka's messages have none.
+fn exchange(options: &TapOptions, topic: &str) -> String {
+    let of = options.bindings.iter().filter(|binding| key_matches(&binding.routing_key, topic));
+    let exchanges: BTreeSet<&str> = of.map(|binding| binding.exchange.as_str()).collect();
+    match exchanges.len() {
+        1 => exchanges.into_iter().collect(),
+        _ => "-".to_owned(),
     }
 }
 
-/// A body whose last copy gives back its share of the bytes in hand.
+fn properties(message: &BorrowedMessage<'_>) -> TapProperties {
+    let mut properties = TapProperties {
+        timestamp: message.timestamp().to_millis().and_then(|ms| u64::try_from(ms / 1000).ok()),
+        ..TapProperties::default()
+    };
+    let mut headers = Map::new();
+    for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
+        let text = header.value.map(|value| String::from_utf8_lossy(value).into_owned());
+        match header.key {
+            "content_type" => properties.content_type = text,
+            "content_encoding" => properties.content_encoding = text,
+            name => drop(headers.insert(name.to_owned(), text.map_or(Value::Null, Value::from))),
+        }
+    }
+    properties.headers = headers;
+    properties
+}
+
+/// The last copy of a body gives back its share of the bytes in hand.
 struct CountedBody {
     body: Vec<u8>,
     _share: BodyShare,
@@ -199,8 +320,4 @@ impl AsRef<[u8]> for CountedBody {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
-}
-
-fn counted(body: &[u8], share: BodyShare) -> Bytes {
-    Bytes::from_owner(CountedBody { body: body.to_vec(), _share: share })
 }

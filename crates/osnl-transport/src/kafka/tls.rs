@@ -1,5 +1,5 @@
-//! The reason why TLS with a broker fails. The client library tells only that a certificate was not verified; a handshake of
-//! our own tells which one, and why. Of a port with TLS that is asked without, the library tells nothing.
+//! The reason why TLS with a broker fails. The library reports only that a certificate was not verified, and nothing about
+//! a port with TLS that is asked without, so a handshake of our own finds the reason.
 
 use std::io::Read as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -11,18 +11,15 @@ use osnl_tls::{CommonName, Refusal, Remedies};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
-use super::settings::Settings;
+use super::options::Settings;
 use crate::TransportError;
 
-/// The longest wait for each answer of the broker.
 const ANSWER: Duration = Duration::from_secs(3);
-
-/// The longest wait for the answer of a port that has said nothing so far.
+/// The longest wait for a port that has said nothing so far.
 const TLS_ANSWER: Duration = Duration::from_secs(1);
-/// The first two bytes of an answer with TLS: an alert or a handshake, of any version since SSL 3.
+/// An alert and a handshake of any version since SSL 3 begin with these bytes.
 const OF_TLS: [[u8; 2]; 2] = [[0x15, 3], [0x16, 3]];
 
-/// For a broker.
 const REMEDIES: Remedies = Remedies {
     trust: "name the CA's certificate in ssl_cafile",
     renewed: "ssl_cafile",
@@ -30,41 +27,33 @@ const REMEDIES: Remedies = Remedies {
     identity: "set ssl_client_cert_file and ssl_client_key_file",
 };
 
-/// Returns the same error, with the reason of a handshake of our own if it is about TLS. Blocks.
+/// Adds the reason of a handshake of our own to an error about TLS. Blocks.
 pub(super) fn explained(settings: &Settings, error: TransportError) -> TransportError {
-    let (host, reason, remedy) = match error {
-        TransportError::Tls { host, reason, remedy } => (host, reason, remedy),
+    let (host, reason, is_seen) = match &error {
+        TransportError::Tls { host, reason, .. } => (host.clone(), reason.clone(), true),
         // A broker without TLS may reset the connection before the library has seen what it is.
         TransportError::Connect { host, reason }
             if settings.asks_for_tls() && reason.starts_with("Disconnected") =>
         {
-            return match refusal(settings, &host) {
-                Some(refusal) if refusal.reason.starts_with("the server ended the connection") => {
-                    TransportError::no_tls(
-                        host,
-                        Refusal { remedy: Some(REMEDIES.plain.to_owned()), ..refusal },
-                    )
-                }
-                Some(refusal) => TransportError::no_tls(host, refusal),
-                None => TransportError::Connect { host, reason },
-            };
+            (host.clone(), reason.clone(), false)
         }
-        other => return other,
+        _ => return error,
     };
     match refusal(settings, &host) {
-        // The library has seen that it is no TLS.
-        Some(refusal) if reason.contains("PLAINTEXT") => {
-            let remedy = Some(REMEDIES.plain.to_owned());
-            TransportError::no_tls(host, Refusal { remedy, ..refusal })
+        Some(refusal) => {
+            let is_plain = match is_seen {
+                true => reason.contains("PLAINTEXT"),
+                false => refusal.reason.starts_with("the server ended the connection"),
+            };
+            let remedy = if is_plain { Some(REMEDIES.plain.to_owned()) } else { refusal.remedy };
+            TransportError::Tls { host, reason: refusal.reason, remedy }
         }
-        Some(refusal) => TransportError::no_tls(host, refusal),
-        None => {
-            TransportError::Tls { host, reason, remedy: remedy.or_else(|| Some(REMEDIES.trust.to_owned())) }
-        }
+        None if is_seen => TransportError::Tls { host, reason, remedy: Some(REMEDIES.trust.to_owned()) },
+        None => error,
     }
 }
 
-/// Looks for a broker that speaks TLS where none is asked for; returns the error that names it. Blocks.
+/// Returns the error of a broker that speaks TLS although none is asked for. Blocks.
 pub(super) fn unexpected(settings: &Settings) -> Option<TransportError> {
     if settings.asks_for_tls() {
         return None;
@@ -78,31 +67,37 @@ pub(super) fn unexpected(settings: &Settings) -> Option<TransportError> {
     })
 }
 
-/// Whether a port answers the beginning of a handshake in TLS; `None` where it does not answer.
+/// Returns whether the answer to a handshake is TLS; `None` without an answer.
 fn speaks_tls(address: &str) -> Option<bool> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
     let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    let server = ServerName::try_from("localhost").ok()?;
-    let mut connection = ClientConnection::new(Arc::new(config), server).ok()?;
-    let mut tcp = TcpStream::connect_timeout(&address.to_socket_addrs().ok()?.next()?, TLS_ANSWER).ok()?;
-    tcp.set_read_timeout(Some(TLS_ANSWER)).ok()?;
-    tcp.set_write_timeout(Some(TLS_ANSWER)).ok()?;
+    let (mut connection, mut tcp) = begin(config, "localhost", address, TLS_ANSWER)?;
     connection.write_tls(&mut tcp).ok()?;
     let mut first = [0; 2];
     tcp.read_exact(&mut first).ok()?;
     Some(OF_TLS.contains(&first))
 }
 
-/// Makes a handshake; `None` where it is not refused, or can't be made here.
+fn begin(
+    config: ClientConfig,
+    name: &str,
+    address: &str,
+    wait: Duration,
+) -> Option<(ClientConnection, TcpStream)> {
+    let server = ServerName::try_from(name.to_owned()).ok()?;
+    let connection = ClientConnection::new(Arc::new(config), server).ok()?;
+    let tcp = TcpStream::connect_timeout(&address.to_socket_addrs().ok()?.next()?, wait).ok()?;
+    tcp.set_read_timeout(Some(wait)).ok()?;
+    tcp.set_write_timeout(Some(wait)).ok()?;
+    Some((connection, tcp))
+}
+
+/// Returns `None` where a handshake is not refused, or can't be made here.
 fn refusal(settings: &Settings, address: &str) -> Option<Refusal> {
     let (name, _) = address.rsplit_once(':')?;
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    let server = ServerName::try_from(name.to_owned()).ok()?;
-    let mut connection = ClientConnection::new(Arc::new(config(settings)?), server).ok()?;
-    let mut tcp = TcpStream::connect_timeout(&address.to_socket_addrs().ok()?.next()?, ANSWER).ok()?;
-    tcp.set_read_timeout(Some(ANSWER)).ok()?;
-    tcp.set_write_timeout(Some(ANSWER)).ok()?;
+    let (mut connection, mut tcp) = begin(config(settings)?, name, address, ANSWER)?;
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(&mut tcp) {
             return Some(osnl_tls::handshake_refusal(name, &error, &REMEDIES));
@@ -117,10 +112,7 @@ fn refusal(settings: &Settings, address: &str) -> Option<Refusal> {
     }
 }
 
-/// Looks at the files that the client library will read. It refuses them with the first connection only.
-///
-/// # Errors
-/// An option whose file cannot be used, and why.
+/// Checks the files of TLS, which the library would refuse with the first connection only.
 pub(super) fn judge_files(settings: &Settings) -> Result<(), String> {
     let refuse = |option: &str, file: &str, reason: &str| {
         format!("{option} {file}: {reason}; name a PEM file that this user can read")
@@ -130,7 +122,7 @@ pub(super) fn judge_files(settings: &Settings) -> Result<(), String> {
         ("ssl.certificate.location", "ssl_client_cert_file", "CERTIFICATE"),
         ("ssl.key.location", "ssl_client_key_file", "PRIVATE KEY"),
     ] {
-        let Some(file) = settings.values.get(name) else { continue };
+        let Some(file) = settings.config.get(name) else { continue };
         let may_be_other = option == "ssl_cafile" && (file == "probe" || Path::new(file).is_dir());
         if may_be_other {
             continue;
@@ -147,7 +139,7 @@ pub(super) fn judge_files(settings: &Settings) -> Result<(), String> {
 
 fn config(settings: &Settings) -> Option<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let file = |name: &str| settings.values.get(name).map(PathBuf::from);
+    let file = |name: &str| settings.config.get(name).map(PathBuf::from);
     let (certificates, common_name) = match file("ssl.ca.location") {
         Some(file) => (osnl_tls::certificates_from(&[file]).ok()?, CommonName::Counts),
         None => (osnl_tls::system_certificates().ok()?, CommonName::Ignored),
@@ -161,7 +153,7 @@ fn config(settings: &Settings) -> Option<ClientConfig> {
     let Some(certificate) = file("ssl.certificate.location") else {
         return Some(config.with_no_client_auth());
     };
-    // A key with a passphrase is read by the client library alone.
+    // The library alone reads a key with a passphrase.
     let identity = osnl_tls::identity(&certificate, file("ssl.key.location").as_deref()).ok()?;
     config.with_client_auth_cert(identity.chain, identity.key).ok()
 }

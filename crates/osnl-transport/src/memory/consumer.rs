@@ -1,7 +1,5 @@
-use std::sync::Arc;
-
 use super::{BrokerState, MemoryBroker};
-use crate::message::{Batch, IncomingMessage, Prefilter};
+use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Subscription};
 use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, TransportError};
@@ -67,8 +65,6 @@ impl Consumer for MemoryConsumer {
     fn subscription(&self) -> &Subscription {
         &self.subscription
     }
-
-    fn set_prefilter(&mut self, _: Arc<dyn Prefilter>) {}
 
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {

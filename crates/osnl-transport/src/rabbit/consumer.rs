@@ -32,7 +32,7 @@ use super::marks;
 use super::properties::properties;
 use super::returned::ReturnedMessages;
 use crate::bodies::BodyBounds;
-use crate::message::{Batch, IncomingMessage, Prefilter};
+use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{BrokerVersion, OpenQueue, QueueKind, QueueType, Subscription};
 use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
@@ -299,8 +299,6 @@ impl Consumer for RabbitConsumer {
     fn subscription(&self) -> &Subscription {
         &self.subscription
     }
-
-    fn set_prefilter(&mut self, _: Arc<dyn Prefilter>) {}
 
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {

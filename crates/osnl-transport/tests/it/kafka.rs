@@ -3,7 +3,6 @@
 
 mod group;
 mod member;
-mod prefilter;
 mod publishing;
 mod rig;
 mod security;

@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use osnl_model::{Budget, Head};
-use osnl_transport::{Batch, BoxFuture, IncomingMessage, MessageView};
+use osnl_model::Head;
+use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 use tokio::sync::Notify;
 
 use super::{Intake, RuleEngine};
@@ -85,10 +85,6 @@ impl Intake for LiveRules {
 
     fn looked_at(&self) {
         self.engine().looked_at();
-    }
-
-    fn rejects(&self, message: &MessageView<'_>, listener: &Arc<str>, budget: &Budget) -> bool {
-        self.engine().rejects(message, listener, budget)
     }
 
     fn wants(&self, head: &Head<'_>) -> bool {

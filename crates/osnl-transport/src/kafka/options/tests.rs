@@ -1,5 +1,3 @@
-//! Options: defaults, a URL's query, refusals, and secrets that are not shown.
-
 use super::*;
 
 fn url(query: &str) -> TransportUrl {
@@ -38,34 +36,85 @@ fn a_query_sets_options() {
 
 #[test]
 fn what_is_wrong_is_said_by_its_name() {
-    let check = |query: &str, expected: &str| {
+    for (query, expected) in [
+        (
+            "consumer_grop=g",
+            "consumer_grop is not an option of [oslo_messaging_kafka]; did you mean consumer_group?",
+        ),
+        (
+            "compression_codec=bz2",
+            "compression_codec has a bad value; allowed: none, gzip, snappy, lz4, zstd",
+        ),
+        (
+            "consumer_group=a&consumer_group=b",
+            "consumer_group is given more than once in the query; write it once",
+        ),
+        (
+            "sasl_mechanism=GSSAPI",
+            "sasl_mechanism = GSSAPI is not supported: write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+        ),
+        (
+            "security_protocol=SSL&ssl_client_key_file=k",
+            "ssl_client_key_file without ssl_client_cert_file: a key needs its certificate",
+        ),
+        (
+            "ssl_cafile=ca.pem",
+            "ssl_cafile, ssl_client_cert_file, and security_protocol: the connection is not encrypted: set \
+             security_protocol = SSL or SASL_SSL",
+        ),
+        // The query may have begun inside of a password.
+        ("rest@host", "a name in the query is not an option of [oslo_messaging_kafka]"),
+    ] {
         assert_eq!(KafkaOptions::from_query(&url(query)).unwrap_err().to_string(), expected, "{query}");
-    };
-    check(
-        "consumer_grop=g",
-        "consumer_grop is not an option of [oslo_messaging_kafka]; did you mean consumer_group?",
+    }
+}
+
+fn settings(url: &str) -> Result<Settings, String> {
+    let url = TransportUrl::parse(url).unwrap();
+    let options = KafkaOptions::from_query(&url).unwrap();
+    Settings::new(&url, &options).map_err(|error| error.to_string())
+}
+
+#[test]
+fn brokers_and_login_are_those_of_oslo() {
+    let found = settings("kafka://h1,u:p@[::1]:9093,v:q@h3/?security_protocol=SASL_PLAINTEXT").unwrap();
+    assert_eq!(found.brokers, "h1:9092,[::1]:9093,h3:9092");
+    let config = found.client(&[]);
+    let get = |name| config.get(name).unwrap_or("none");
+    assert_eq!((get("sasl.username"), get("sasl.password"), get("sasl.mechanism")), ("u", "p", "PLAIN"));
+    assert_eq!(get("security.protocol"), "sasl_plaintext");
+    let open = settings("kafka://h/").unwrap().client(&[("group.id", "g".to_owned())]);
+    assert_eq!((open.get("sasl.username"), open.get("group.id")), (None, Some("g")));
+}
+
+#[test]
+fn a_login_that_would_be_left_out_is_refused() {
+    let user = settings("kafka://u:hunter2@h/").unwrap_err();
+    assert!(user.contains("write SASL_SSL or SASL_PLAINTEXT") && !user.contains("hunter2"), "{user}");
+    let none = settings("kafka://h/?security_protocol=SASL_SSL").unwrap_err();
+    assert!(none.ends_with("the URL has no user"), "{none}");
+}
+
+#[test]
+fn one_answer_has_room_for_what_one_partition_may_bring() {
+    for (query, partition, answer) in [
+        ("", "1048576", "1048576"),
+        ("kafka_max_fetch_bytes=65536", "65536", "1048576"),
+        ("kafka_max_fetch_bytes=8388608", "8388608", "8388608"),
+    ] {
+        let options = KafkaOptions::from_query(&url(query)).unwrap();
+        let found = of_group(&options, "g", false);
+        let value = |name| found.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
+        let limits = (value("max.partition.fetch.bytes"), value("fetch.max.bytes"));
+        assert_eq!(limits, (Some(partition), Some(answer)), "{query}");
+    }
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let found = settings(
+        "kafka://u:hunter2@h/?security_protocol=SASL_SSL&ssl_client_cert_file=c&ssl_client_key_password=hunter2",
     );
-    check(
-        "compression_codec=bz2",
-        "compression_codec has a bad value; allowed: none, gzip, snappy, lz4, zstd",
-    );
-    check(
-        "consumer_group=a&consumer_group=b",
-        "consumer_group is given more than once in the query; write it once",
-    );
-    check(
-        "sasl_mechanism=GSSAPI",
-        "sasl_mechanism = GSSAPI is not supported: write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
-    );
-    check(
-        "security_protocol=SSL&ssl_client_key_file=k",
-        "ssl_client_key_file without ssl_client_cert_file: a key needs its certificate",
-    );
-    check(
-        "ssl_cafile=ca.pem",
-        "ssl_cafile, ssl_client_cert_file, and security_protocol: the connection is not encrypted: set security_protocol = \
-         SSL or SASL_SSL",
-    );
-    // The query may have begun inside of a password.
-    check("rest@host", "a name in the query is not an option of [oslo_messaging_kafka]");
+    let shown = format!("{:?}", found.unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
 }

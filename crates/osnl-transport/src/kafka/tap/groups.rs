@@ -1,35 +1,28 @@
-//! Topics, and the groups that read them, as far as the client library tells.
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::super::connect::LookContext;
-use super::super::ends::ends;
-use super::super::offsets::{Ends, PartitionKey};
-use super::super::settings::{Settings, unusable};
-use super::worker::ANSWER;
+use super::super::client::{ANSWER, Ends, KafkaClient};
+use super::super::offsets::PartitionKey;
+use super::super::options::Settings;
 use crate::TransportError;
 use crate::tap::{GroupLag, GroupSeen, TopicSeen, TopicsSeen};
 
-/// Groups that are looked at: each needs a client of its own.
+/// Each group needs a client of its own.
 const MOST: usize = 20;
-/// The longest time for all of them.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Looks at these partitions, and at groups: these, and those that the brokers list.
-pub(super) fn look<C: ConsumerContext>(
-    client: &BaseConsumer<C>,
+/// Looks at partitions, at named groups, and at those that the brokers list.
+pub(super) fn look(
+    client: &KafkaClient,
     settings: &Settings,
     partitions: &[PartitionKey],
     named: Vec<String>,
 ) -> Result<TopicsSeen, TransportError> {
     let until = Instant::now() + LONGEST;
-    let ends = ends(client, partitions, Instant::now() + ANSWER);
+    let ends = client.ends(partitions);
     let mut topics: BTreeMap<String, TopicSeen> = BTreeMap::new();
     for ((name, number), end) in &ends {
         let topic = topics.entry(name.to_string()).or_insert_with(|| TopicSeen {
@@ -67,23 +60,20 @@ pub(super) fn look<C: ConsumerContext>(
     Ok(TopicsSeen { topics: topics.into_values().collect(), groups, more_groups: more, unlisted })
 }
 
-/// Returns the lag of a group in each topic of which it has committed an offset; `None` where an end is not known.
 fn lag(settings: &Settings, group: &str, ends: &Ends) -> Result<GroupLag, TransportError> {
-    let config = settings.client(&[
+    let own = [
         ("group.id", group.to_owned()),
         ("enable.auto.commit", "false".to_owned()),
         ("allow.auto.create.topics", "false".to_owned()),
-    ]);
-    let client: BaseConsumer<LookContext> =
-        BaseConsumer::from_config_and_context(&config, LookContext::default())
-            .map_err(|error| unusable(&error))?;
+    ];
+    let client = KafkaClient::new(settings, &own)?;
     let mut list = TopicPartitionList::with_capacity(ends.len());
     for (topic, number) in ends.keys() {
         list.add_partition(topic, *number);
     }
     let committed = match client.committed_offsets(list, ANSWER) {
         Ok(committed) => committed,
-        Err(error) => return Ok(Err(words(&error))),
+        Err(error) => return Ok(Err(format!("its offsets are not known: {error}"))),
     };
     let mut lags: BTreeMap<String, Option<u64>> = BTreeMap::new();
     for element in committed.elements() {
@@ -97,8 +87,4 @@ fn lag(settings: &Settings, group: &str, ends: &Ends) -> Result<GroupLag, Transp
         *of_topic = of_topic.zip(of_partition).map(|(a, b)| a + b);
     }
     Ok(Ok(lags.into_iter().collect()))
-}
-
-fn words(error: &KafkaError) -> String {
-    format!("its offsets are not known: {error}")
 }

@@ -170,6 +170,10 @@ async fn a_member_that_the_group_has_lost_repeats_what_was_unfinished() {
         .request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]);
     let again = one.take(2).await;
     assert_eq!(texts(&again), ["2", "3"]);
+    // Messages of the lost assignment settle nothing.
+    let is_revoked =
+        |message: &osnl_transport::IncomingMessage| message.partition.as_ref().unwrap().is_revoked();
+    assert!(open.iter().all(is_revoked) && !again.iter().any(is_revoked));
     one.finish(open).await;
     assert_eq!(mock.committed(GROUP, TOPIC)[0].1, Some(2));
     one.finish(again).await;

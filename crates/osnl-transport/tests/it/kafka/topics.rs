@@ -2,10 +2,8 @@ use std::time::Duration;
 
 use osnl_model::Priority;
 use osnl_transport::{Batch, Declare, LostPosition, Resume, Transport, Window};
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::member::{Member, neutron, options, texts, within};
@@ -107,25 +105,6 @@ async fn a_topic_of_a_known_group_is_read_from_its_beginning() {
     let found: Vec<_> = lost(&member).into_iter().flatten().collect();
     assert_eq!(found, [LostPosition { before: None, start: 0 }; 4]);
     assert_eq!(texts(&member.take(1).await), ["first"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_codec_is_read() {
-    let mock = Mock::new();
-    let mut member = Member::join(&mock.kafka(""), GROUP, 10).await;
-    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", mock.cluster().bootstrap_servers()).set("compression.type", codec);
-        let producer: ThreadedProducer<DefaultProducerContext> = config.create().unwrap();
-        // The library compresses only if the result is smaller.
-        let body = codec.repeat(1000);
-        let record = BaseRecord::<[u8], str>::to(TOPIC).partition(0).payload(&body);
-        producer.send(record).map_err(|(error, _)| error).unwrap();
-        producer.flush(Duration::from_secs(10)).unwrap();
-        let taken = member.take(1).await;
-        assert_eq!(texts(&taken), [body]);
-        member.finish(taken).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

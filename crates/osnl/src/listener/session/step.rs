@@ -306,12 +306,11 @@ impl<'a> Core<'a> {
 
     /// Looks at messages until the batch is empty or [`SLICE`] or [`MOST_DELIVERIES`] is reached.
     fn dispatch(&mut self) {
-        let rejected = self.batch.take_rejected();
-        if rejected > 0 || !(self.is_rest || self.batch.is_empty()) {
-            self.arrived(rejected);
-        }
         if self.batch.is_empty() {
             return;
+        }
+        if !self.is_rest {
+            self.arrived();
         }
         let Listener { config, endpoint, counters, series, .. } = self.listener;
         let begun = std::time::Instant::now();
@@ -322,6 +321,11 @@ impl<'a> Core<'a> {
         while (std::mem::take(&mut is_first) || begun.elapsed() < SLICE)
             && let Some(mut message) = self.batch.take_first()
         {
+            // A shared journal that is told of the message would shut out the partition's present reader.
+            if message.partition.as_ref().is_some_and(|partition| partition.is_revoked()) {
+                let _ = self.window.acknowledge(message);
+                continue;
+            }
             again += usize::from(message.redelivered);
             if let Some(streams) = &mut self.streams
                 && streams.admit(&mut message)
@@ -383,17 +387,15 @@ impl<'a> Core<'a> {
         }
     }
 
-    fn arrived(&mut self, rejected: usize) {
+    fn arrived(&mut self) {
         let Listener { config, counters, gauges, series, .. } = self.listener;
         self.window.admit(&self.batch);
-        let arrived = self.batch.len() + rejected;
+        let arrived = self.batch.len();
         if self.watchdog.arrived() {
             self.listener.enter(ListenerState::Listening);
         }
         counters.received.add(arrived as u64);
         series.received.add(arrived as u64);
-        counters.unmatched.add(rejected as u64);
-        series.unmatched.add(rejected as u64);
         let streams = &counters.series.streams;
         streams.note(StreamKind::Listener, &config.name, arrived, SystemTime::now());
         gauges.received(arrived);

@@ -7,8 +7,7 @@ use osnl_model::{Head, Priority, Target};
 use osnl_testkit::ListenOnly;
 use osnl_transport::{
     Batch, BoxFuture, Consumer, Declare, LateBindings, ListenOptions, MemoryBroker, MemoryTransport,
-    PartitionSeen, Prefilter, QueueDepths, QueueKind, QueueType, Subscription, Transport, TransportError,
-    Window,
+    PartitionSeen, QueueDepths, QueueKind, QueueType, Subscription, Transport, TransportError, Window,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -81,10 +80,6 @@ struct MuteConsumer {
 impl Consumer for MuteConsumer {
     fn subscription(&self) -> &Subscription {
         &self.subscription
-    }
-
-    fn set_prefilter(&mut self, prefilter: Arc<dyn Prefilter>) {
-        self.inner.set_prefilter(prefilter);
     }
 
     fn poll<'a>(&'a mut self, _: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
