@@ -35,7 +35,7 @@ cargo xtask COMMAND
   test [ARGS…]             run the tests with a private broker; ARGS as of `cargo test`, and --runner libtest|nextest
   test --doc               run the examples in documentation comments
   test --broker 4|4.3      run what needs a broker, against a newer RabbitMQ in a root directory of Debian
-  test --kafka|--postgresql|--library|--cloud [ARGS…]
+  test --kafka|--mock-kafka|--postgresql|--library|--cloud [ARGS…]
                            run the tests on Kafka; with a shared journal; of library/; against Keystone, Neutron, Ironic
   ci                       the gate: all that must hold before a change lands
   ci --long [PART…]        the parts that take too long for the gate, recorded in docs/long-runs.toml

@@ -8,6 +8,7 @@
 //! | option | tests |
 //! | --- | --- |
 //! | `--kafka` | the Kafka transport and the program on Kafka, with the client library's mock cluster and with tansu |
+//! | `--mock-kafka` | the same on the mock cluster alone, as in the gate |
 //! | `--postgresql` | the program with a journal that daemons share |
 //! | `--library` | the library for services, a workspace of its own |
 //! | `--cloud` | Keystone, Neutron and Ironic from PyPI, nothing else |
@@ -52,13 +53,15 @@ const WITH_BROKER: &[&str] = &[
 
 const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];
 
+pub(crate) const KAFKA_FEATURES: &str = "osnl-transport/kafka-tests,osnl-cli/kafka";
+
 const WITH_KAFKA: &[&str] = &[
     "-p",
     "osnl-transport",
     "-p",
     "osnl-cli",
     "--features",
-    "osnl-transport/kafka-tests,osnl-cli/kafka",
+    KAFKA_FEATURES,
     "--lib",
     "--test",
     "it",
@@ -67,19 +70,8 @@ const WITH_KAFKA: &[&str] = &[
 ];
 const ABOUT_KAFKA: &[&str] = &["--", "kafka"];
 
-const WITH_MOCK_KAFKA: &[&str] = &[
-    "-p",
-    "osnl-transport",
-    "--features",
-    "osnl-transport/kafka-tests",
-    "--lib",
-    "--test",
-    "it",
-    "--",
-    "kafka",
-    "--skip",
-    "tansu",
-];
+/// Without tansu, and without daemons on a shared journal, which wait for a group to lose a member.
+const ON_MOCK_KAFKA: &[&str] = &["--", "kafka", "--skip", "tansu", "--skip", "shared"];
 
 const WITH_POSTGRESQL: &[&str] =
     &["-p", "osnl-cli", "--features", "osnl-cli/shared", "--test", "shared_journal"];
@@ -88,6 +80,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let first = args.first().map_or("", String::as_str);
     let run = match other_broker::parse(args) {
         _ if first == "--kafka" => run_with_kafka(&args[1..]),
+        _ if first == "--mock-kafka" => run_with_mock_kafka(&args[1..]),
         _ if first == "--postgresql" => run_with_postgresql(&args[1..]),
         _ if first == "--library" => run_library(&args[1..]),
         _ if first == "--cloud" => run_with_cloud(&args[1..]),
@@ -118,8 +111,10 @@ pub(crate) fn run_with_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {
     )
 }
 
-pub(crate) fn run_with_mock_kafka() -> Result<(Count, ExitStatus)> {
-    run_and_count(&joined(&[WITH_MOCK_KAFKA], &[]))
+pub(crate) fn run_with_mock_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {
+    setup::kafka()?;
+    let about = if args.is_empty() { ON_MOCK_KAFKA } else { &[] };
+    run_and_count_in(&joined(&[WITH_KAFKA, about], args), &[(PYTHON_VARIABLE, setup::kafka_peer()?)])
 }
 
 pub(crate) fn run_with_postgresql(args: &[String]) -> Result<(Count, ExitStatus)> {
