@@ -311,8 +311,9 @@ impl Layers {
         secret: bool,
         path: &mut DependencyOrder,
     ) -> Result<String, ValueRefusal> {
-        // The text behind a dollar sign in a secret is most likely part of the password.
-        let dollar = if secret { "$…".to_owned() } else { format!("${name}") };
+        // The text behind a dollar sign in a secret is most likely part of the password, unless it names a section.
+        let names_a_section = name.split_once('.').is_some_and(|(group, _)| self.unnamed(group).is_some());
+        let dollar = if secret && !names_a_section { "$…".to_owned() } else { format!("${name}") };
         let is_oslo = self.schema.is_oslo();
         let (from, wanted) = match name.split_once('.') {
             // oslo.config does not know this name.

@@ -70,10 +70,12 @@ impl RawSection {
         let rows = self.def.drivers.iter().flat_map(of_driver);
         let rows: Vec<_> = rows.collect();
         let own = rows.iter().find(|(of, _)| Some(*of) == self.driver()).or(rows.first());
-        own.map(|(of, row)| SectionOption {
-            row: OptionDef { default: None, secret: row.is_secret(name), ..**row },
-            driver: Some(of),
-        })
+        let keyed = |driver, row: &OptionDef| SectionOption {
+            row: OptionDef { default: None, secret: row.is_secret(name), ..*row },
+            driver,
+        };
+        let set = || self.def.keyed.iter().find(|row| row.has_key(name) && self.entry(name).is_some());
+        own.map(|(of, row)| keyed(Some(*of), row)).or_else(|| set().map(|row| keyed(None, row)))
     }
 
     pub fn origin(&self, option: &str) -> ValueOrigin {

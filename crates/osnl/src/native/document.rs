@@ -6,7 +6,7 @@ use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{Kind, OptionDef, secret_file, substitute, written_secrets};
 use osnl_model::TransportUrl;
 
-use super::schema::{ACTION, KAFKA, LISTENER, RABBIT, SECTIONS};
+use super::schema::{ACTION, KAFKA, LISTENER, RABBIT, SECTIONS, VALUES};
 use super::{Drivers, LoadedConf, journal, rabbit, topology};
 
 /// A configuration with secrets, whose `Debug` form is for tests.
@@ -36,7 +36,7 @@ impl LoadedConf {
         let sections = self.layers.sections.iter().map(|section| document_section(&self.layers, section));
         let mut sections: Vec<DocSection> = sections
             .filter(|section| {
-                ![RABBIT, KAFKA].contains(&section.heading.as_str()) || !section.entries.is_empty()
+                ![RABBIT, KAFKA, VALUES].contains(&section.heading.as_str()) || !section.entries.is_empty()
             })
             .collect();
         for listener in &self.conf.listeners {
@@ -142,7 +142,10 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     if let Some(row) = driver.and_then(|entry| entry.table.options_named(option).next()) {
         return hidden_value(row, entry);
     }
-    let def = SECTIONS.iter().find(|def| def.kind == kind).and_then(|def| def.option(option));
+    let def = SECTIONS.iter().find(|def| def.kind == kind).and_then(|def| {
+        let keyed = || def.all_keyed().find(|keyed| keyed.row.has_key(option));
+        def.option(option).or_else(keyed)
+    });
     match def {
         Some(def) if def.row.secret => without_password(&entry.text),
         Some(def) if def.row.is_secret_text(&entry.text) => without_login(&entry.text),

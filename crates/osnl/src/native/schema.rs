@@ -16,6 +16,8 @@ use super::{admin, canary, deliveries, enrich, journal};
 pub(crate) use crate::action::driver::{ACTION, ENRICH, RULE};
 
 pub(crate) const DEFAULT: &str = "DEFAULT";
+/// Before all sections that can repeat a value, because files of secrets are read in the order of sections.
+pub(crate) const VALUES: &str = "values";
 pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const CANARY: &str = "canary";
@@ -116,8 +118,12 @@ const fn foreign(name: &'static str) -> ForeignSection {
 }
 
 #[rustfmt::skip]
-pub(super) static SECTIONS: [SectionDef; if cfg!(feature = "kafka") { 10 } else { 9 }] = [
+pub(super) static SECTIONS: [SectionDef; if cfg!(feature = "kafka") { 11 } else { 10 }] = [
     SectionDef::new(DEFAULT, "The daemon as a whole.", DEFAULT_OPTIONS),
+    SectionDef {
+        keyed: VALUES_KEYED,
+        ..SectionDef::new(VALUES, "Values of your own, which other options repeat as ${values.KEY}. They count as secrets: only a secret option, such as transport_url, may repeat one, and no output shows it.", &[])
+    },
     SectionDef::new(JOURNAL, "The journal, which keeps events and deliveries.", journal::STORE).with_shared(journal::BESIDES),
     SectionDef::new(ADMIN, "The endpoint for monitoring and for requests over HTTP. It is off unless listen is set. Changes of this section need a restart.", admin::OPTIONS),
     SectionDef::new(CANARY, "Test notifications that osnl publishes to the broker and receives again, through a rule and the journal. They are off unless listener is set. Changes of this section need a restart.", canary::OPTIONS),
@@ -185,6 +191,13 @@ static RULE_OPTIONS: &[OptionDef] = &[
     OptionDef::new("expect", "number per duration", "Least number of messages that the rule matches, as for a listener."),
     OptionDef::new("max_event_age", "duration", "Greatest age of an event for this rule, in place of the listener's."),
 ];
+
+static VALUES_KEYED: &[OptionDef] = &[OptionDef::new(
+    "",
+    "text",
+    "Any name, and any text, such as the part that several URLs have in common.",
+)
+.secret()];
 
 #[rustfmt::skip]
 static RULE_KEYED: &[OptionDef] = &[

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use osnl_config::{Level, LogFile};
@@ -89,6 +90,46 @@ fn a_name_stands_for_an_option_of_the_section_or_of_default() {
     check("path = ${driver}.jsonl", "dump.jsonl");
     check("path = ${journal.retention}", "7d");
     check("path = 5$$", "5$");
+}
+
+#[test]
+fn values_of_ones_own_are_repeated_by_secrets_and_shown_by_no_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("brokers");
+    fs::write(&file, "rabbit://osnl:hunter2@mq1:5671,osnl:hunter2@mq2:5671").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+    let whole = |url: &str| WHOLE.replace("rabbit://u:hunter2@localhost/", url);
+    let check = |values: &str, url: &str| {
+        // The order of sections in the file says nothing.
+        let loaded = load(&format!("{}[values]\n{values}\n", whole(url)));
+        let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}"));
+        let url = &loaded.conf.listeners[0].transport_url;
+        assert_eq!(url.virtual_host(), "nova", "{values}");
+        let hosts: Vec<&str> = url.hosts().iter().map(|host| &*host.hostname).collect();
+        assert_eq!(hosts, ["mq1", "mq2"], "{values}");
+        let document = loaded.document();
+        assert!(document.reads_back(), "{}", document.text(true));
+        assert!(!document.text(false).contains("hunter2"), "{}", document.text(false));
+    };
+    let both = "rabbit://osnl:hunter2@mq1:5671,osnl:hunter2@mq2:5671";
+    check(&format!("brokers = {both}"), "${values.brokers}/nova");
+    check(&format!("brokers = file://{}", file.display()), "${values.brokers}/nova?ssl=1");
+    check("one = osnl:hunter2@mq1\nother = hunter2", "rabbit://${values.one},osnl:${values.other}@mq2/nova");
+
+    let check = |text: &str, expected: &str| assert_eq!(errors(load(text)), [expected]);
+    check(
+        &format!("[values]\nbroker = x\n{}", whole("${values.brokers}/nova")),
+        "a.conf:4: [listener:neutron] transport_url: $values.brokers names no known option; \
+         write $$ where a dollar sign is meant",
+    );
+    check(
+        &format!("[values]\nsite = x\n{WHOLE}publisher_id = ${{values.site}}\n").replace(
+            "[action:record]\ndriver = dump\npublisher_id",
+            "[action:record]\ndriver = dump\n[rule:gone]\npublisher_id",
+        ),
+        "a.conf:16: [rule:gone] publisher_id: $values.site names a secret, which only a secret option may repeat; \
+         write $$ where a dollar sign is meant",
+    );
 }
 
 #[test]

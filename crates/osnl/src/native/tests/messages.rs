@@ -35,7 +35,7 @@ fn unknown_names_are_errors_with_the_nearest() {
         "api_url = x",
         "api_url: is not an option of the driver dump; k2hr3, k2hr3_register have it",
     );
-    let known = "known: [DEFAULT], [journal], [admin], [canary], [oslo_messaging_rabbit], [listener:NAME], [rule:NAME], \
+    let known = "known: [DEFAULT], [values], [journal], [admin], [canary], [oslo_messaging_rabbit], [listener:NAME], [rule:NAME], \
                  [action:NAME], [enrich:NAME]";
     let check = |heading: &str, expected: &str| {
         assert_eq!(
