@@ -5,7 +5,8 @@
 //! | `package deb` | `osnl_….deb`, and `osnl-dbgsym_….ddeb` with the line tables that backtraces are read with |
 //! | `package rpm` | `osnl-….rpm` and `osnl-debuginfo-….rpm` |
 //! | `package image` | the folder for building a container's image |
-//! | `package image-test [--release]` | the image, as a container; the manifests for Kubernetes, judged |
+//! | `package image-test [--release]` | the image, as a container, by itself and as the Helm chart runs it |
+//! | `package on-ramps [NAME…]` | the files for Kolla-Ansible, OpenStack-Ansible, and Helm, run |
 //! | `package lint` | the packages, checked by lintian and rpmlint |
 //! | `package test [--suite trixie] [--release]` | the packages again, installed, upgraded, removed, and purged in a fresh root directory of Debian |
 //! | `package wheel` | the wheels `osnl` and `osnl-k2hr3`, for glibc 2.28 or newer |
@@ -21,6 +22,7 @@ mod ansible;
 mod booted;
 mod image;
 mod licences;
+mod on_ramps;
 mod pristine;
 mod stage;
 mod wheel;
@@ -55,6 +57,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         ["rpm"] => made(&Stage::make(Profile::Release)?.rpm()?),
         ["image"] => made(&[image::make(&Stage::make(Profile::Release)?)?]),
         ["image-test", ref flags @ ..] => image::test(flags),
+        ["on-ramps", ref names @ ..] => on_ramps::test(names),
         ["wheel"] => made(&wheel::make(Profile::Release)?),
         ["wheel-test", ref flags @ ..] => wheel::test(flags),
         ["lint"] => lint(),
@@ -62,7 +65,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         ["systemd-test", ref flags @ ..] => pristine::under_systemd(flags),
         ["ansible-test", ref flags @ ..] => ansible::test(flags),
         _ => bail!(
-            "{}: allowed are deb, rpm, wheel, image, lint, image-test, wheel-test [--python PROGRAM] [--release], and, with --suite SUITE, test, systemd-test, ansible-test",
+            "{}: allowed are deb, rpm, wheel, image, lint, image-test, wheel-test [--python PROGRAM] [--release], on-ramps [NAME…], and, with --suite SUITE, test, systemd-test, ansible-test",
             args.join(" ")
         ),
     }
@@ -84,6 +87,11 @@ pub(crate) fn gate() -> Result<()> {
         bail!("a step failed");
     }
     Ok(())
+}
+
+/// Runs the quick on-ramps, for the gate.
+pub(crate) fn on_ramps_gate() -> Result<()> {
+    on_ramps::test(on_ramps::QUICK).map(|_| ())
 }
 
 pub(crate) fn of_release() -> Result<Vec<PathBuf>> {

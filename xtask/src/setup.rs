@@ -140,6 +140,10 @@ pub(crate) fn packaging() -> Result<PathBuf> {
     python::ensure_packaging()
 }
 
+pub(crate) fn on_ramps() -> Result<PathBuf> {
+    python::ensure_on_ramps()
+}
+
 pub(crate) fn faketime() -> Result<PathBuf> {
     apt::FAKETIME.ensure()?;
     apt::faketime_library()

@@ -36,6 +36,7 @@ const PARTS: &[LongPart] = &[
     part("library", &["test", "--library"], LIBRARY),
     part("package", &["package", "test"], PACKAGING),
     part("wheel", &["package", "wheel-test"], &["crates/osnl-python", "packaging/pypi", "xtask/src/package"]),
+    part("on-ramps", &["package", "on-ramps"], ON_RAMPS),
     part("kafka", &["test", "--kafka"], &["crates/osnl-transport/src/kafka", "crates/osnl-cli/tests/kafka"]),
     part("broker-4", &["test", "--broker", "4"], BROKER),
     part("broker-4.3", &["test", "--broker", "4.3"], BROKER),
@@ -71,6 +72,13 @@ const PACKAGING: &[&str] = &[
     "crates/osnl-python",
     "xtask/src/package",
     "xtask/src/package.rs",
+];
+const ON_RAMPS: &[&str] = &[
+    "packaging/ansible",
+    "packaging/helm",
+    "xtask/src/package/on_ramps",
+    "xtask/src/package/on_ramps.rs",
+    "xtask/src/setup/on-ramps-requirements.txt",
 ];
 const BROKER: &[&str] = &["crates/osnl-transport"];
 const DELIVERY: &[&str] = &[

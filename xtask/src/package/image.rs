@@ -2,7 +2,7 @@
 //!
 //! The files are this machine's, so that no base image has to be fetched: `packaging/container/Containerfile` starts
 //! from nothing. `package image-test` builds the image by podman and runs it with a read-only root and with the
-//! options of `packaging/kubernetes`. Kubernetes' own schemas check the manifests; no cluster is tried.
+//! options of the chart in `packaging/helm`; no cluster is tried.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,7 +12,6 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use osnl_testkit::Broker;
-use serde_json::Value;
 
 use super::stage::{Profile, Stage};
 use super::{folder, pristine, sh};
@@ -28,11 +27,14 @@ const OF_OPENSSL: &str = "usr/lib/ssl/cert.pem";
 
 const TEST: &str = include_str!("image/test.sh");
 
-const MISTAKES: [(&str, &str); 3] = [
-    ("containerPort: 9464", "containerPort: \"9464\""),
-    ("readOnlyRootFilesystem: true", "readOnlyRootFileSystem: true"),
-    ("accessModes: [ReadWriteOnce]", "accessModes: ReadWriteOnce"),
-];
+/// Renders the chart with the listener nova of an example.
+const RENDER: &str = r#"
+import sys, helm_python, yaml
+values = yaml.safe_load(open(sys.argv[2]))
+values["listeners"] = {"nova": values["listeners"]["nova"]}
+with helm_python.Chart.load(sys.argv[1]) as chart:
+    print("\n---\n".join(chart.render(values, name="osnl", namespace="osnl").values()))
+"#;
 
 pub(super) fn make(stage: &Stage) -> Result<PathBuf> {
     let image = folder()?.join("image");
@@ -90,11 +92,11 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
         ["--release"] => Profile::Release,
         _ => bail!("{}: allowed is --release", flags.join(" ")),
     };
-    kolla()?;
-    println!("package: config.json has Kolla's shape");
-    let python = setup::packaging()?;
-    let manifests = step::root().join("packaging/kubernetes/osnl.yaml");
-    manifest(&python, &manifests)?;
+    let python = setup::on_ramps()?.join("bin/python");
+    let manifests = folder()?.join("manifests.yaml");
+    let mut render = Command::new(&python);
+    render.args(["-c", RENDER]).args(["osnl", "examples/openstack-helm.yaml"]);
+    fs::write(&manifests, step::output(render.current_dir(step::root().join("packaging/helm")))?)?;
     setup::podman()?;
     setup::broker_only()?;
     let archive = make(&Stage::make(profile)?)?;
@@ -104,53 +106,10 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     let mut script = Command::new("unshare");
     script.args(["--mount", "--propagation", "private", "sh", "-c"]);
     script.arg(format!("{}\n{TEST}", pristine::COMMON)).args(["sh", &broker.url()]).arg(&manifests);
-    script.arg(python.join("bin/python")).arg(port.to_string()).current_dir(image).stdin(Stdio::null());
+    script.arg(&python).arg(port.to_string()).current_dir(image).stdin(Stdio::null());
     step::run(&mut script)?;
     println!("package: the image: all steps passed");
     Ok(ExitCode::SUCCESS)
-}
-
-fn manifest(python: &Path, manifests: &Path) -> Result<()> {
-    let judge = |path: &Path| {
-        let mut validate = Command::new(python.join("bin/kubernetes-validate"));
-        validate.args(["--strict", "--quiet"]).arg(path).stdin(Stdio::null());
-        validate.output().context("cannot run kubernetes-validate")
-    };
-    let said = judge(manifests)?;
-    ensure!(said.status.success(), "{}: {}", manifests.display(), String::from_utf8_lossy(&said.stderr));
-    let text = fs::read_to_string(manifests)?;
-    for (words, wrong) in MISTAKES {
-        ensure!(text.contains(words), "{} has lost \"{words}\"", manifests.display());
-        let path = folder()?.join("mistake.yaml");
-        fs::write(&path, text.replacen(words, wrong, 1))?;
-        ensure!(!judge(&path)?.status.success(), "the schemas take \"{wrong}\"");
-    }
-    println!("package: the manifests are Kubernetes', and {} mistakes in them are found", MISTAKES.len());
-    Ok(())
-}
-
-/// Fails unless kolla's `set_configs.py` could read the file: a command, files with owner and mode, owners of
-/// folders.
-fn kolla() -> Result<()> {
-    let path = step::root().join("packaging/container/config.json");
-    let config: Value = serde_json::from_str(&fs::read_to_string(&path)?).context("config.json")?;
-    let absolute = |value: &Value| value.as_str().is_some_and(|text| text.starts_with('/'));
-    ensure!(config["command"] == "/usr/bin/osnl run", "config.json: command");
-    let files = config["config_files"].as_array().context("config.json: config_files")?;
-    for file in files {
-        let source = file["source"].as_str().unwrap_or_default();
-        ensure!(source.starts_with("/var/lib/kolla/config_files/"), "config.json: source {source}");
-        ensure!(absolute(&file["dest"]), "config.json: dest of {source}");
-        ensure!(file["owner"] == "osnl", "config.json: owner of {source}");
-        let mode = file["perm"].as_str().and_then(|mode| u32::from_str_radix(mode, 8).ok());
-        ensure!(mode.is_some_and(|mode| mode & 0o077 == 0), "config.json: perm of {source}");
-    }
-    ensure!(files.iter().any(|file| file["dest"] == "/etc/osnl/osnl.conf"), "config.json: no osnl.conf");
-    for place in config["permissions"].as_array().context("config.json: permissions")? {
-        ensure!(absolute(&place["path"]) && place["owner"] == "osnl:osnl", "config.json: permissions");
-        ensure!(place["recurse"].is_boolean(), "config.json: recurse");
-    }
-    Ok(())
 }
 
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {

@@ -67,6 +67,10 @@ pub(super) fn ensure_packaging() -> Result<PathBuf> {
     PACKAGING.ensure()
 }
 
+pub(super) fn ensure_on_ramps() -> Result<PathBuf> {
+    ON_RAMPS.ensure()
+}
+
 pub(super) fn ensure_nextest() -> Result<PathBuf> {
     NEXTEST.ensure()
 }
@@ -90,8 +94,14 @@ pub(super) fn ensure_cloud() -> Result<PathBuf> {
 
 const PACKAGING: PythonEnvironment = PythonEnvironment {
     folder: "packaging",
-    words: "ansible and the readers of manifests (three minutes, 700 MB)",
+    words: "ansible (three minutes, 700 MB)",
     requirements: include_str!("packaging-requirements.txt"),
+};
+
+const ON_RAMPS: PythonEnvironment = PythonEnvironment {
+    folder: "on-ramps",
+    words: "kolla-ansible and Helm's library (half a minute, 500 MB)",
+    requirements: include_str!("on-ramps-requirements.txt"),
 };
 
 /// Astral's build of cargo-nextest, because the project itself publishes no wheel.

@@ -62,7 +62,7 @@ chmod 440 secrets/* tls/*
 chmod 2775 volume
 "$python" - "$manifests" > paths << 'END'
 import sys, yaml
-parts = list(yaml.safe_load_all(open(sys.argv[1])))
+parts = [part for part in yaml.safe_load_all(open(sys.argv[1])) if part]
 found = lambda kind: next(part for part in parts if part["kind"] == kind)
 open("osnl.conf", "w").write(found("ConfigMap")["data"]["osnl.conf"])
 pod = found("Deployment")["spec"]["template"]["spec"]

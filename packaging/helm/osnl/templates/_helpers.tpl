@@ -1,0 +1,85 @@
+{{- define "osnl.fullname" -}}
+{{- if eq .Release.Name .Chart.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end -}}
+{{- end -}}
+
+{{- define "osnl.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "osnl.labels" -}}
+{{ include "osnl.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{/* The secret and the key with a listener's transport_url, as YAML: (list NAME LISTENER CONTEXT). */}}
+{{- define "osnl.urlSecret" -}}
+{{- $name := index . 0 -}}
+{{- $listener := index . 1 -}}
+{{- $fullname := include "osnl.fullname" (index . 2) -}}
+{{- if $listener.secret -}}
+name: {{ $listener.secret.name }}
+key: {{ $listener.secret.key }}
+{{- else if $listener.endpoint -}}
+name: {{ $fullname }}-transport-urls
+key: {{ $name }}
+{{- else -}}
+name: rabbitmq-transport-url-{{ $fullname }}-{{ $name }}
+key: transport_url
+{{- end -}}
+{{- end -}}
+
+{{/* The URL of an endpoint, as helm-toolkit's authenticated_transport_endpoint_uri_lookup makes it: (list NAME CONTEXT). */}}
+{{- define "osnl.transportURL" -}}
+{{- $name := index . 0 -}}
+{{- $context := index . 1 -}}
+{{- $endpoints := $context.Values.endpoints -}}
+{{- $endpoint := required (printf "endpoints.%s is missing" $name) (get $endpoints $name) -}}
+{{- $user := required (printf "endpoints.%s.auth.osnl is missing: username and password" $name) (get ($endpoint.auth | default dict) "osnl") -}}
+{{- $port := get ($endpoint.port.amqp | default dict) "internal" | default $endpoint.port.amqp.default -}}
+{{- $overrides := $endpoint.host_fqdn_override | default dict -}}
+{{- $override := get $overrides "internal" | default (get $overrides "default") -}}
+{{- if kindIs "map" $override }}{{ $override = $override.host }}{{ end -}}
+{{- $namespace := $endpoint.namespace | default $context.Release.Namespace -}}
+{{- $host := get $endpoint.hosts "internal" | default $endpoint.hosts.default -}}
+{{- $host = $override | default (printf "%s.%s.svc.%s" $host $namespace ($endpoints.cluster_domain_suffix | default "cluster.local")) -}}
+{{- $hosts := list -}}
+{{- if and $endpoint.statefulset (not $override) -}}
+{{- range until (int $endpoint.statefulset.replicas) -}}
+{{- $hosts = append $hosts (printf "%s-%d.%s" $endpoint.statefulset.name . $host) -}}
+{{- end -}}
+{{- else -}}
+{{- $hosts = list $host -}}
+{{- end -}}
+{{- $authorities := list -}}
+{{- range $hosts -}}
+{{- $authorities = append $authorities (printf "%s:%s@%s:%d" $user.username $user.password . (int $port)) -}}
+{{- end -}}
+{{- $endpoint.scheme | default "rabbit" }}://{{ join "," $authorities }}{{ $endpoint.path | default "/" }}
+{{- end -}}
+
+{{- define "osnl.conf" -}}
+[admin]
+listen = 0.0.0.0:{{ .Values.admin.port }}
+tls_certificate = /etc/osnl/tls/tls.crt
+tls_key = /etc/osnl/tls/tls.key
+token = file:///etc/osnl/secrets/admin.token
+{{- if .Values.caBundle }}
+
+[oslo_messaging_rabbit]
+ssl_ca_file = /etc/osnl/ca/bundle.pem
+{{- end }}
+{{- range $name, $listener := .Values.listeners }}
+
+[listener:{{ $name }}]
+transport_url = file:///etc/osnl/secrets/{{ $name }}.url
+exchange = {{ join ", " $listener.exchanges }}
+{{- range $option, $value := merge (dict) ($listener.options | default dict) (dict "pool" "osnl") }}
+{{ $option }} = {{ if kindIs "slice" $value }}{{ join ", " $value }}{{ else }}{{ $value }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{ .Values.conf }}
+{{- end -}}
