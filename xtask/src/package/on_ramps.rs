@@ -12,9 +12,9 @@ use osnl_testkit::Broker;
 use super::folder;
 use crate::{setup, step};
 
-const NAMES: [&str; 1] = ["helm"];
+const NAMES: [&str; 2] = ["helm", "openstack-ansible"];
 /// The on-ramps that take seconds.
-pub(super) const QUICK: &[&str] = &["helm"];
+pub(super) const QUICK: &[&str] = &["helm", "openstack-ansible"];
 const RIGHTS: [&str; 3] = [".*", ".*", ".*"];
 
 pub(super) fn test(names: &[&str]) -> Result<ExitCode> {
