@@ -76,6 +76,7 @@ const PACKAGING: &[&str] = &[
 const ON_RAMPS: &[&str] = &[
     "packaging/ansible",
     "packaging/helm",
+    "packaging/kolla-ansible",
     "packaging/openstack-ansible",
     "xtask/src/package/on_ramps",
     "xtask/src/package/on_ramps.rs",

@@ -12,7 +12,7 @@ use osnl_testkit::Broker;
 use super::folder;
 use crate::{setup, step};
 
-const NAMES: [&str; 2] = ["helm", "openstack-ansible"];
+const NAMES: [&str; 3] = ["helm", "openstack-ansible", "kolla"];
 /// The on-ramps that take seconds.
 pub(super) const QUICK: &[&str] = &["helm", "openstack-ansible"];
 const RIGHTS: [&str; 3] = [".*", ".*", ".*"];
