@@ -2,6 +2,7 @@
 //! Counting costs an atomic addition and allocates nothing.
 
 mod canary;
+mod event_types;
 mod histogram;
 mod old_events;
 mod series;
@@ -10,6 +11,7 @@ mod silence;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::canary::Canary;
+pub use self::event_types::EventTypes;
 pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
 pub use self::old_events::OldEvents;
 pub use self::series::{ActionSeries, ListenerSeries, RuleSeries, Series};

@@ -64,6 +64,7 @@ families! {
     UNMATCHED = "osnl_messages_unmatched" Counter "" ["listener"] "Messages that matched no rule.";
     QUARANTINED = "osnl_messages_quarantined" Counter "" ["listener"] "Messages that could not be read, or exceeded a limit.";
     DUPLICATES = "osnl_messages_duplicate" Counter "" ["listener"] "Messages that were in the journal already.";
+    EVENTS = "osnl_events" Counter "" ["listener", "event_type"] "Messages by event type, redeliveries included; types beyond the first 500 of a listener, or longer than 100 bytes, are other.";
     LAST_MESSAGE = "osnl_listener_last_message_timestamp_seconds" Gauge "seconds" ["listener"] "The time of the latest message since the start.";
     RECONNECTS = "osnl_listener_reconnects" Counter "" ["listener"] "Connections to the broker after the first.";
     RECEIPT = "osnl_message_receipt_delay_seconds" Histogram "seconds" ["listener"] "The time from publication until receipt, of messages whose head matched a rule.";

@@ -96,6 +96,11 @@ fn listeners(listeners: &[MeasuredListener], out: &mut FamilyWriter) {
     each(&of::UNMATCHED, &|l, s| s.sample(&[&l.name], l.series.unmatched.get()));
     each(&of::QUARANTINED, &|l, s| s.sample(&[&l.name], l.series.quarantined.get()));
     each(&of::DUPLICATES, &|l, s| s.sample(&[&l.name], l.series.duplicates.get()));
+    each(&of::EVENTS, &|l, s| {
+        for (event_type, times) in l.series.types.counts() {
+            s.sample(&[&l.name, &event_type], times);
+        }
+    });
     each(&of::LAST_MESSAGE, &|l, s| {
         if let Some(at) = l.last_message {
             s.sample(&[&l.name], at);

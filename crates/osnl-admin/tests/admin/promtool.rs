@@ -26,6 +26,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
     let listener = counters.series.listener("neutron");
     listener.arrived(&notification, now);
     listener.appended(&notification);
+    listener.types.count(Some("port.\"create\".end"));
     counters.series.commits.observe(Duration::from_millis(3));
     counters.series.canary.begin(Duration::from_secs(60), now);
     let action = |n: usize| {

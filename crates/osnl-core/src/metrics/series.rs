@@ -11,6 +11,7 @@ use osnl_model::Notification;
 
 use super::Counter;
 use super::canary::Canary;
+use super::event_types::EventTypes;
 use super::histogram::{DISK, Histogram, LATENCY};
 use super::old_events::OldEvents;
 use super::silence::Streams;
@@ -42,6 +43,7 @@ pub struct ListenerSeries {
     pub receipt: Histogram,
     pub append: Histogram,
     pub ages: OldEvents,
+    pub types: EventTypes,
 }
 
 #[derive(Debug)]
@@ -104,6 +106,7 @@ impl Default for ListenerSeries {
             receipt: Histogram::new(&LATENCY),
             append: Histogram::new(&LATENCY),
             ages: OldEvents::default(),
+            types: EventTypes::default(),
         }
     }
 }

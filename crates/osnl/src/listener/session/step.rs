@@ -340,6 +340,7 @@ impl<'a> Core<'a> {
                 continue;
             }
             let wanted = with_head(&message, &config.budget, |head| {
+                series.types.count(head.event_type.as_deref());
                 // A dead letter that was put back is for the rule engine, whatever the rules are now.
                 let wanted = message.marks.is_some() || endpoint.wants(head);
                 if !wanted {
