@@ -76,6 +76,7 @@ fn add_filters(engine: &mut Environment<'_>) {
     engine.add_filter("tojson", to_json);
     engine.add_filter("trim", filters::trim);
     engine.add_filter("unique", filters::unique);
+    engine.add_filter("unix", numbers::unix);
     engine.add_filter("upper", filters::upper);
     engine.add_filter("urlencode", encode::url);
     engine.add_filter("xml", encode::xml);

@@ -3,6 +3,7 @@
 
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State, filters, tests};
+use osnl_model::Timestamp;
 
 use super::conversion::there;
 
@@ -45,6 +46,23 @@ fn digits(text: &str) -> String {
         at > 0 && digit(text.as_bytes().get(at - 1)) && digit(text.as_bytes().get(at + 1))
     };
     text.char_indices().filter(|(at, c)| *c != '_' || !between(*at)).map(|(_, c)| c).collect()
+}
+
+/// Converts a time, in any spelling of a service, to seconds since 1970, or to their tenths and so on: 3 digits are
+/// milliseconds, 9 are nanoseconds.
+pub(super) fn unix(value: &Value, digits: Option<u32>) -> Result<i64, Error> {
+    let wrong = |problem: String| Error::new(ErrorKind::InvalidOperation, problem);
+    let value = there(value)?;
+    let text =
+        value.as_str().ok_or_else(|| wrong(format!("the time is not a string but {}", value.kind())))?;
+    let time = Timestamp::parse(text).map_err(|_| wrong("the string is not a date and time".to_owned()))?;
+    let digits = digits.unwrap_or(0);
+    let scaled = match digits {
+        0..=6 => Some(time.as_microseconds().div_euclid(10_i64.pow(6 - digits))),
+        7..=9 => time.as_microseconds().checked_mul(10_i64.pow(digits - 6)),
+        _ => None,
+    };
+    scaled.ok_or_else(|| wrong(format!("{digits} digits are more than a number has; at most 9")))
 }
 
 pub(super) fn is_even(value: &Value) -> Result<bool, Error> {

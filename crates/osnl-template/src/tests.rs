@@ -137,6 +137,13 @@ fn more_names_and_other_formats() {
     check("{{ 'a b/ü?&~'|form }}", Ok(json!("a+b%2F%C3%BC%3F%26~")));
     check("{{ {'q': 'a b', 'n': 1}|form }}", Ok(json!("n=1&q=a+b")));
     check("{{ [('q', 'a/b'), ('t', True)]|urlencode }}", Ok(json!("q=a%2Fb&t=True")));
+    check("{{ '2026-11-20 06:36:22.662155'|unix }}", Ok(json!(1_795_156_582)));
+    check("{{ '2026-11-20T06:36:22.662155Z'|unix(3) }}", Ok(json!(1_795_156_582_662_i64)));
+    check("{{ '2026-11-20 06:36:22'|unix(9) }}", Ok(json!(1_795_156_582_000_000_000_i64)));
+    let problem = "invalid operation: 10 digits are more than a number has; at most 9, at \"unix(10)\"";
+    check("{{ '2026-11-20 06:36:22'|unix(10) }}", Err(problem));
+    check("{{ 'soon'|unix }}", Err("invalid operation: the string is not a date and time, at \"unix\""));
+    check("{{ owner.n|unix }}", Err("invalid operation: the time is not a string but number, at \"unix\""));
     check(
         "{{ ['alone']|form }}",
         Err("invalid operation: the list has an item that is not a pair of a name and a value, at \"form\""),

@@ -39,6 +39,7 @@ pub(super) const FILTERS: &[&str] = &[
     "tojson",
     "trim",
     "unique",
+    "unix",
     "upper",
     "urlencode",
     "xml",
