@@ -46,7 +46,7 @@ pub use self::probe::{
 };
 pub use self::probe::{Probe, ProbeVerdict};
 pub use self::template_names::TEMPLATE_NAMES;
-pub(crate) use self::template_names::{FENCE, OF_EVERY_DRIVER, OF_REQUESTS};
+pub(crate) use self::template_names::{EVENT, FENCE, OF_EVERY_DRIVER, OF_REQUESTS};
 pub use self::tls::TlsConf;
 pub use self::tls::{CA_FILE, UNVERIFIED, VERIFY};
 use crate::Action;

@@ -12,8 +12,9 @@
 //! | [`authorization`](Authorization) | the credentials, constant or fetched from another service |
 //! | `secrets`, `literals` | texts that are never shown: `secret.KEY`, and secrets in other options |
 //! | [`statuses`](StatusClasses) | done, later, never |
+//! | `reply` | the status of each event, by the reply |
 //!
-//! An attempt is one request, plus redirects, plus one more if the target refuses a token and
+//! An attempt is one request (with `format = ndjson` for all events of the call), plus redirects, plus one more if the target refuses a token and
 //! [`Authorization`] has another. A request is repeated after every failure but a final one. After
 //! time-outs and resets the target may have received it, so the idempotency key stays the same.
 
@@ -25,6 +26,7 @@ mod driver;
 mod keystone;
 mod literals;
 mod message;
+mod reply;
 mod secrets;
 mod sign;
 mod statuses;
@@ -51,6 +53,7 @@ pub use self::body::BodyFormat;
 pub use self::cloud_event::CloudEventMode;
 pub use self::conf::HttpConf;
 use self::message::{RequestParts, RequestSubject};
+use self::reply::ReplyStatus;
 pub use self::secrets::scrub;
 pub use self::statuses::{NoStatuses, StatusClasses, Statuses};
 use super::sent::request_text;
@@ -60,6 +63,7 @@ use super::{Action, ActionError, Completion, ErrorClass, Event};
 pub struct HttpAction {
     message: Arc<RequestParts>,
     judgement: StatusClasses,
+    reply: Option<ReplyStatus>,
     redirects: u32,
     target: String,
     own: Client,
@@ -83,6 +87,7 @@ impl HttpAction {
             body_holds_secret: conf.0.literals.in_body,
             message: conf.0.message.clone(),
             judgement: conf.0.judgement.clone(),
+            reply: conf.0.reply.clone(),
             redirects: conf.0.redirects,
             target: conf.shown_target(),
             own,
@@ -98,18 +103,79 @@ impl HttpAction {
         let now = SystemTime::now();
         let request = self.message.request(&names, &about, now);
         let mut request = request.map_err(ActionError::template)?;
-        if !request.headers.contains_key(TRACEPARENT) {
-            let span = SpanId::of_attempt(&key, event.began.unwrap_or(now));
-            let parent = HeaderValue::from_str(&event.trace().traceparent(&span));
-            request.headers.extend(parent.ok().map(|parent| (HeaderName::from_static(TRACEPARENT), parent)));
-        }
+        trace(&mut request, event, &key, now);
         let shown = self.message.shown_target(&names, &about, &request);
         let answer = self.authorized(request).await?;
-        let status = answer.status.as_u16();
-        match self.judgement.failure(status) {
-            None => Ok(Completion::Delivered(self.scrubbed(&format!("{shown}: {status}")))),
-            Some(class) => Err(self.refusal(class, &answer)),
+        self.verdicts(&shown, &answer, 1).pop().unwrap_or_else(|| Err(self.unread(&answer, "no status")))
+    }
+
+    /// Sends the lines of all events in one request.
+    async fn attempt_lines(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
+        let mut body = String::new();
+        let mut unusable: Vec<Option<ActionError>> = Vec::with_capacity(events.len());
+        for event in events {
+            let key = event.idempotency_key();
+            let lines = self.message.lines(&event.names(), &RequestSubject::of(event, &key));
+            body.push_str(lines.as_deref().unwrap_or_default());
+            unusable.push(lines.err().map(ActionError::template));
         }
+        let sent = unusable.iter().filter(|error| error.is_none()).count();
+        let mut verdicts = match sent {
+            0 => Vec::new(),
+            _ => match self.send_lines(body, events).await {
+                Ok((shown, answer)) => self.verdicts(&shown, &answer, sent),
+                Err(error) => vec![Err(error); sent],
+            },
+        }
+        .into_iter();
+        let none = || Err(ActionError::new(ErrorClass::Reset, "the call gave no verdict"));
+        let verdict = |error: Option<ActionError>| match error {
+            Some(error) => Err(error),
+            None => verdicts.next().unwrap_or_else(none),
+        };
+        unusable.into_iter().map(verdict).collect()
+    }
+
+    async fn send_lines(&self, body: String, events: &[Event]) -> Result<(String, Answer), ActionError> {
+        let mut request = self.message.request_of_lines(body).map_err(ActionError::template)?;
+        if let [event] = events {
+            trace(&mut request, event, &event.idempotency_key(), SystemTime::now());
+        }
+        let shown = self.message.shown_target_of_lines(&request);
+        Ok((shown, self.authorized(request).await?))
+    }
+
+    /// Judges an answer about this many events.
+    fn verdicts(&self, shown: &str, answer: &Answer, events: usize) -> Vec<Result<Completion, ActionError>> {
+        if let Some(class) = self.judgement.failure(answer.status.as_u16()) {
+            return vec![Err(self.refusal(class, answer)); events];
+        }
+        let answers = match &self.reply {
+            None => vec![answer.clone(); events],
+            Some(reply) => match reply.answers(answer, events) {
+                Ok(answers) => answers,
+                Err(why) => return vec![Err(self.unread(answer, &why)); events],
+            },
+        };
+        let verdict = |answer: &Answer| {
+            let status = answer.status.as_u16();
+            match self.judgement.failure(status) {
+                None => Ok(Completion::Delivered(self.scrubbed(&format!("{shown}: {status}")))),
+                Some(class) => Err(self.refusal(class, answer)),
+            }
+        };
+        answers.iter().map(verdict).collect()
+    }
+
+    fn unread(&self, answer: &Answer, why: &str) -> ActionError {
+        let excerpt = answer.excerpt().map(|excerpt| format!("; {excerpt}")).unwrap_or_default();
+        let reason = self.scrubbed(&format!("{why}{excerpt}"));
+        let remedy = match answer.whole {
+            true => "compare reply_status with the reply",
+            false => "increase reply_limit",
+        };
+        let class = ErrorClass::Refused(Some(answer.status.as_u16()));
+        ActionError { own_remedy: Some(remedy), ..ActionError::new(class, reason) }
     }
 
     /// Sends the request without an effect, and judges its answer like an attempt's; `None` if
@@ -307,6 +373,14 @@ impl HttpAction {
     }
 }
 
+fn trace(request: &mut Request, event: &Event, key: &str, now: SystemTime) {
+    if !request.headers.contains_key(TRACEPARENT) {
+        let span = SpanId::of_attempt(key, event.began.unwrap_or(now));
+        let parent = HeaderValue::from_str(&event.trace().traceparent(&span));
+        request.headers.extend(parent.ok().map(|parent| (HeaderName::from_static(TRACEPARENT), parent)));
+    }
+}
+
 fn location(value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     mask_text(&text).chars().filter(|c| !c.is_control()).take(200).collect()
@@ -321,6 +395,9 @@ impl fmt::Debug for HttpAction {
 impl Action for HttpAction {
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(async move {
+            if self.message.body.is_lines() {
+                return self.attempt_lines(events).await;
+            }
             let mut verdicts = Vec::with_capacity(events.len());
             for event in events {
                 verdicts.push(self.attempt(event).await);

@@ -1,12 +1,14 @@
 use osnl_core::event::FAILURE;
 
 pub(crate) const FENCE: &str = "fence";
+/// The event as the driver `http` sends it without a `body`, in a `body` alone.
+pub(crate) const EVENT: &str = "event";
 
-pub const TEMPLATE_NAMES: [&str; 7] =
-    ["rule", "action", "idempotency_key", FENCE, "secret", "count", FAILURE];
+pub const TEMPLATE_NAMES: [&str; 8] =
+    ["rule", "action", "idempotency_key", FENCE, "secret", "count", FAILURE, EVENT];
 
 pub(crate) const OF_REQUESTS: [&str; 6] = {
-    let [rule, action, key, fence, secret, _, failure] = TEMPLATE_NAMES;
+    let [rule, action, key, fence, secret, _, failure, _] = TEMPLATE_NAMES;
     [rule, action, key, fence, secret, failure]
 };
 

@@ -3,6 +3,7 @@
 //! | `format` | values of the event in `body` | check |
 //! | --- | --- | --- |
 //! | `json` | as inside a JSON text: `"name": "{{ payload.name }}"`; with `tojson`, as a whole value | valid JSON |
+//! | `ndjson` | as `json` | valid JSON values, each written on a line |
 //! | `xml` | `&`, `<`, `>` and quotes escaped | |
 //! | `form` | none: each `field.KEY` is a parameter, encoded | |
 //! | `text` | unchanged | |
@@ -12,13 +13,18 @@ use osnl_http::header::HeaderValue;
 use osnl_model::mask_secrets;
 use osnl_template::{Escape, Names, Template};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
+
+use crate::driver::EVENT;
 
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'*');
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFormat {
     Json,
+    /// Lines of JSON, of one event or of all events of a call.
+    Ndjson,
     Xml,
     Form,
     Text,
@@ -28,6 +34,7 @@ impl BodyFormat {
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
             Self::Xml => "application/xml; charset=utf-8",
             Self::Form => "application/x-www-form-urlencoded",
             Self::Text => "text/plain; charset=utf-8",
@@ -36,7 +43,7 @@ impl BodyFormat {
 
     pub(super) fn escape(self) -> Escape {
         match self {
-            Self::Json => Escape::Json,
+            Self::Json | Self::Ndjson => Escape::Json,
             Self::Xml => Escape::Xml,
             Self::Form | Self::Text => Escape::None,
         }
@@ -70,19 +77,32 @@ impl RequestBody {
         }
     }
 
+    /// Whether one request may carry the lines of several events.
+    pub(super) fn is_lines(&self) -> bool {
+        matches!(self, Self::Text(BodyFormat::Ndjson, _))
+    }
+
     pub(super) fn render(&self, names: &Names) -> Result<String, String> {
         match self {
             Self::Usual | Self::Nothing => Ok(String::new()),
             Self::Event => Ok(event(names).to_string()),
             Self::Text(format, template) => {
-                let text = template.render(names).map_err(|error| format!("body: {error}"))?;
+                let mut named = names.clone();
+                if template.roots().any(|root| root == EVENT) {
+                    named = named.with(EVENT, event(names));
+                }
+                let text = template.render(&named).map_err(|error| format!("body: {error}"))?;
                 // With unknown values outside quotes, the text becomes JSON only once the values
                 // are known.
-                if *format == BodyFormat::Json
-                    && names.unknown().next().is_none()
-                    && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text)
-                {
-                    return Err(format!("body: the rendered template is not JSON: {error}"));
+                let is_known = names.unknown().next().is_none();
+                match format {
+                    BodyFormat::Json if is_known => json_of(&text)?,
+                    BodyFormat::Ndjson if is_known => return lines(&text),
+                    BodyFormat::Json
+                    | BodyFormat::Ndjson
+                    | BodyFormat::Xml
+                    | BodyFormat::Form
+                    | BodyFormat::Text => {}
                 }
                 Ok(text)
             }
@@ -93,6 +113,31 @@ impl RequestBody {
                 .join("&")),
         }
     }
+}
+
+fn json_of(text: &str) -> Result<(), String> {
+    let read = serde_json::from_str::<IgnoredAny>(text);
+    read.map(drop).map_err(|error| format!("body: the rendered template is not JSON: {error}"))
+}
+
+/// Returns each JSON value of the text on a line of its own.
+fn lines(text: &str) -> Result<String, String> {
+    let mut lines = String::with_capacity(text.len() + 1);
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    let mut begin = 0;
+    while let Some(value) = values.next() {
+        value.map_err(|error| format!("body: the rendered template has a line that is not JSON: {error}"))?;
+        let end = values.byte_offset();
+        // A line end within a value is only between its parts: strings have it escaped.
+        let parts: Vec<&str> = text[begin..end].lines().map(str::trim).collect();
+        lines.push_str(parts.join(" ").trim());
+        lines.push('\n');
+        begin = end;
+    }
+    if lines.is_empty() {
+        return Err("body: the rendered template has no line".to_owned());
+    }
+    Ok(lines)
 }
 
 pub(crate) fn rendered(

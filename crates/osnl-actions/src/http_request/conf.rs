@@ -1,5 +1,6 @@
 //! The options of `driver = http`, read and checked.
 
+mod lines;
 mod login;
 mod table;
 
@@ -21,12 +22,15 @@ use super::cloud_event::{AttributeTemplates, CloudEventMode};
 use super::keystone;
 use super::literals::Literals;
 use super::message::{CloudEventConf, RequestParts};
+use super::reply::ReplyStatus;
 use super::secrets::Secrets;
 use super::sign;
 use super::statuses::{StatusClasses, Statuses};
 use super::target::{TargetError, UrlTarget};
 use super::verb::{self, HttpVerb};
-use crate::driver::{self, DriverTable, NativeReader, OF_REQUESTS, ReadDriver, SectionReader, TlsConf};
+use crate::driver::{
+    self, DriverTable, EVENT, NativeReader, OF_REQUESTS, ReadDriver, SectionReader, TlsConf,
+};
 use osnl_delivery::HostLimits;
 
 const MOST_REPLY: u64 = 16 << 20;
@@ -43,6 +47,7 @@ pub(super) struct HttpSettings {
     pub(super) certificate: Option<ClientCertificate>,
     pub(super) tls: TlsConf,
     pub(super) judgement: StatusClasses,
+    pub(super) reply: Option<ReplyStatus>,
     pub(super) redirects: u32,
     pub(super) guard: AddressGuard,
     pub(super) idle: Duration,
@@ -69,6 +74,7 @@ impl ReadDriver for HttpConf {
         let headers = headers(reader, signer.as_ref().is_some_and(Option::is_some));
         let cloud_event = cloud_event(reader);
         let judgement = judgement(reader);
+        let reply = reader.compiled("reply_status", ReplyStatus::compile).ok();
         let redirects = reader.number("redirects", 0, 20);
         let reply_limit = reply_limit(reader);
         let idle = reader.duration("idle", Duration::ZERO);
@@ -79,7 +85,12 @@ impl ReadDriver for HttpConf {
         let (login, certificate) = (login?, certificate?);
         let sent = login.is_some() || certificate.is_some() || !secrets.is_empty();
         catalogue(reader, &target, login.as_ref())?;
-        let (query, headers, body) = (query?, headers?, body?);
+        let (method, query, headers, body) = (method?, query?, headers?, body?);
+        if body.is_lines() {
+            lines::check(reader, &method, &target, &query, &headers)?;
+        }
+        let of_one = |name: Option<HeaderName>| name.filter(|_| !body.is_lines());
+        let (idempotency, fence) = (of_one(idempotency?), of_one(fence?));
         let literals = Literals::of(&target, &query, &headers, &body);
         if target.is_event_s()
             && let Some(option) = &literals.first
@@ -101,15 +112,15 @@ impl ReadDriver for HttpConf {
         Some(Self(Arc::new(HttpSettings {
             name: reader.name().to_owned(),
             message: Arc::new(RequestParts {
-                method: method?,
+                method,
                 target,
                 query,
                 headers,
                 body,
                 content_type: content_type?,
                 cloud_event: cloud_event?,
-                idempotency: idempotency?,
-                fence: fence?,
+                idempotency,
+                fence,
                 secrets,
                 signer: signer?,
                 reply_limit: reply_limit?,
@@ -118,6 +129,7 @@ impl ReadDriver for HttpConf {
             certificate,
             tls: tls?,
             judgement: judgement?,
+            reply: reply?,
             redirects: redirects?,
             guard: guard?,
             idle: idle?,
@@ -329,6 +341,7 @@ fn secrets(reader: &mut SectionReader<'_>) -> Option<Secrets> {
 fn body(reader: &mut SectionReader<'_>) -> Option<RequestBody> {
     let formats = [
         ("json", BodyFormat::Json),
+        ("ndjson", BodyFormat::Ndjson),
         ("xml", BodyFormat::Xml),
         ("form", BodyFormat::Form),
         ("text", BodyFormat::Text),
@@ -344,20 +357,25 @@ fn body(reader: &mut SectionReader<'_>) -> Option<RequestBody> {
             reader.refuse("format", "form needs parameters", "write a field.KEY for each of them")
         }
         (BodyFormat::Form, false) => Some(RequestBody::Form(fields)),
-        (BodyFormat::Json | BodyFormat::Xml | BodyFormat::Text, _) if !fields.is_empty() => {
+        (BodyFormat::Json | BodyFormat::Ndjson | BodyFormat::Xml | BodyFormat::Text, _)
+            if !fields.is_empty() =>
+        {
             let option = format!("field.{}", fields.first().map_or("", |(key, _)| key));
             reader.refuse(&option, "requires format = form", "set that, or remove the line")
         }
-        (BodyFormat::Json | BodyFormat::Xml | BodyFormat::Text, true) => {
-            let template = template(reader, "body", format.escape())?;
-            Some(if template.source().is_empty() {
+        (BodyFormat::Json | BodyFormat::Ndjson | BodyFormat::Xml | BodyFormat::Text, true) => {
+            let names = [names(reader), vec![EVENT.to_owned()]].concat();
+            let escape = format.escape();
+            let template =
+                reader.compiled("body", |text| Template::escaping(text, &of(&names), escape)).ok()??;
+            Some(if template.source().is_empty() && format != BodyFormat::Ndjson {
                 RequestBody::Nothing
             } else {
                 RequestBody::Text(format, template)
             })
         }
         (BodyFormat::Json, false) => Some(RequestBody::Usual),
-        (BodyFormat::Xml | BodyFormat::Text, false) => {
+        (BodyFormat::Ndjson | BodyFormat::Xml | BodyFormat::Text, false) => {
             reader.refuse("format", "needs a body", "write one, or remove the line to send the event as JSON")
         }
     }

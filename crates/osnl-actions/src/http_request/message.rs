@@ -49,6 +49,9 @@ pub(super) struct RequestSubject<'a> {
     pub(super) resource: Option<u32>,
 }
 
+const NO_SUBJECT: RequestSubject<'static> =
+    RequestSubject { rule: "", action: "", id: None, key: "osnl-check", fence: None, resource: None };
+
 impl<'a> RequestSubject<'a> {
     pub(super) fn of(event: &'a Event, key: &'a str) -> Self {
         let Event { rule, action, fence, resource, .. } = event;
@@ -67,7 +70,18 @@ impl RequestParts {
         now: SystemTime,
     ) -> Result<Request, String> {
         let names = named(event, about).with("secret", self.secrets.values());
-        self.made(&names, about, Some(now))
+        self.made(&names, about, Some(now), None)
+    }
+
+    /// Returns the lines of this event in a request of several events.
+    pub(super) fn lines(&self, event: &Names, about: &RequestSubject<'_>) -> Result<String, String> {
+        self.body.render(&named(event, about).with("secret", self.secrets.values()))
+    }
+
+    /// Returns the request of events with these lines; the rest of it depends on no event.
+    pub(super) fn request_of_lines(&self, lines: String) -> Result<Request, String> {
+        let names = Names::new(Arc::default()).with("secret", self.secrets.values());
+        self.made(&names, &NO_SUBJECT, None, Some(lines))
     }
 
     pub(super) fn shown(
@@ -77,7 +91,7 @@ impl RequestParts {
     ) -> Result<(String, Request), String> {
         // The event's own secrets are masked in a preview too.
         let names = self.masked_names(event, about);
-        let request = self.made(&names, about, None)?;
+        let request = self.made(&names, about, None, None)?;
         let url = self.target.shown(&request.url).replace("%2A%2A%2A", MASK);
         Ok((url, request))
     }
@@ -94,9 +108,7 @@ impl RequestParts {
         if !is_safe || !is_empty || self.target.is_event_dependent() || !templates.all(is_fixed) {
             return None;
         }
-        let about =
-            RequestSubject { rule: "", action: "", id: None, key: "osnl-check", fence: None, resource: None };
-        self.request(&Names::new(Arc::default()), &about, SystemTime::now()).ok()
+        self.request(&Names::new(Arc::default()), &NO_SUBJECT, SystemTime::now()).ok()
     }
 
     fn masked_names(&self, event: &Names, about: &RequestSubject<'_>) -> Names {
@@ -127,6 +139,10 @@ impl RequestParts {
         }
     }
 
+    pub(super) fn shown_target_of_lines(&self, request: &Request) -> String {
+        self.shown_target(&Names::new(Arc::default()), &NO_SUBJECT, request)
+    }
+
     pub(super) fn host(&self, event: &Names, about: &RequestSubject<'_>) -> Option<String> {
         let url = self.target.render(&named(event, about), &[]).ok()?;
         let (host, port) = (url.host().to_ascii_lowercase(), url.port());
@@ -138,6 +154,7 @@ impl RequestParts {
         names: &Names,
         about: &RequestSubject<'_>,
         sign: Option<SystemTime>,
+        lines: Option<String>,
     ) -> Result<Request, String> {
         let query = rendered(&self.query, "query", names)?;
         let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
@@ -155,7 +172,13 @@ impl RequestParts {
         if let (Some(name), Some(fence)) = (&self.fence, about.fence) {
             headers.insert(name.clone(), HeaderValue::from(fence.number()));
         }
-        let mut body = self.body(self.body.of(&request.method), names, about, headers)?;
+        let mut body = match lines {
+            Some(lines) => {
+                headers.extend(self.content_type(&self.body).map(|value| (CONTENT_TYPE, value)));
+                lines
+            }
+            None => self.body(self.body.of(&request.method), names, about, headers)?,
+        };
         for (name, template) in &self.headers {
             let value = template.render(names).map_err(|error| format!("header.{name}: {error}"))?;
             let value = header_value(&value).ok_or_else(|| {
@@ -176,6 +199,11 @@ impl RequestParts {
         Ok(request)
     }
 
+    fn content_type(&self, body: &RequestBody) -> Option<HeaderValue> {
+        let format = body.format().map(|format| HeaderValue::from_static(format.content_type()));
+        self.content_type.clone().or(format)
+    }
+
     fn body(
         &self,
         body: &RequestBody,
@@ -183,8 +211,7 @@ impl RequestParts {
         about: &RequestSubject<'_>,
         headers: &mut HeaderMap,
     ) -> Result<String, String> {
-        let format = body.format().map(|format| HeaderValue::from_static(format.content_type()));
-        let content_type = self.content_type.clone().or(format);
+        let content_type = self.content_type(body);
         let Some(conf) = &self.cloud_event else {
             if let Some(content_type) = content_type {
                 headers.insert(CONTENT_TYPE, content_type);

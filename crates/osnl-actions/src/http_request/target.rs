@@ -105,6 +105,11 @@ impl UrlTarget {
         self.template.paths().next().is_some()
     }
 
+    /// Whether the URL is the same for every event; it may hold secrets.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.template.paths().all(|path| path.starts_with("secret."))
+    }
+
     pub(super) fn render(&self, names: &Names, query: &[(String, String)]) -> Result<Url, String> {
         let mut text = self.template.render(names).map_err(|error| error.to_string())?;
         if let Some((_, rest)) = self.service().and_then(|_| service(&text)) {

@@ -144,6 +144,41 @@ fn answers_are_judged_by_their_status() {
 }
 
 #[test]
+fn the_events_of_one_request_have_a_verdict_each() {
+    let sink = Sink::start();
+    let hook = Hook::new(&format!(
+        "url = {}\nformat = ndjson\nbody = {{\"id\": {{{{ payload.id|tojson }}}}}}\nfinal = 400\n\
+         reply_status = reply|map(attribute=\"status\")|list",
+        sink.url("/")
+    ));
+    let call = |payloads: &[Value], reply: Reply| {
+        sink.script(vec![reply]);
+        let body = |payload| framed("compute.host1", "instance.delete.end", payload);
+        let events: Vec<_> = payloads.iter().map(|payload| event_of(body(payload), "hook")).collect();
+        let verdicts = hook.runtime.block_on(hook.action.run(&events));
+        let kind = |verdict: Result<_, ActionError>| verdict.map_err(|error| error.class).map(drop);
+        verdicts.into_iter().map(kind).collect::<Vec<_>>()
+    };
+    let (one, two, none) = (json!({"id": "vm-1"}), json!({"id": "vm-2"}), json!({}));
+    let all = [one, none.clone(), two];
+    let statuses = with(200, &[], r#"[{"status": 201}, {"status": 400}]"#);
+    assert_eq!(call(&all, statuses), [Ok(()), Err(ErrorClass::Content), Err(ErrorClass::Rejected)]);
+    let request = &sink.requests()[0];
+    assert_eq!(request.body, b"{\"id\": \"vm-1\"}\n{\"id\": \"vm-2\"}\n");
+    assert_eq!([request.header("idempotency-key"), request.header("traceparent")], [None, None]);
+    let few = with(200, &[], r#"[{"status": 201}]"#);
+    let refused = Err(ErrorClass::Refused(Some(200)));
+    assert_eq!(call(&all, few), [refused, Err(ErrorClass::Content), refused]);
+    let down = Err(ErrorClass::Status(503));
+    assert_eq!(call(&all, with(503, &[], "")), [down, Err(ErrorClass::Content), down]);
+    let done = || with(200, &[], r#"[{"status": 200}]"#);
+    assert_eq!(call(&[none], done()), [Err(ErrorClass::Content)]);
+    assert_eq!(sink.requests().len(), 3, "without a usable event nothing is sent");
+    assert_eq!(call(&all[..1], done()), [Ok(())]);
+    assert!(sink.requests()[3].header("traceparent").is_some());
+}
+
+#[test]
 fn what_breaks_off_is_told_apart_and_what_has_no_end_is_cut() {
     let sink = Sink::start();
     let hook = Hook::new(&format!("url = {}\nreply_limit = 8KiB", sink.url("/")));

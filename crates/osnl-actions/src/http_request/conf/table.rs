@@ -38,9 +38,9 @@ const OPTIONS: &[OptionDef] = &[
     ),
     OptionDef::new(
         "format",
-        "json, xml, form or text",
+        "json, ndjson, xml, form or text",
         "Format of the body: it decides how values are escaped, and the content type. With json the body must be \
-         valid JSON.",
+         valid JSON, with ndjson each of its lines; all events of a batch are then one request.",
     )
     .or("json"),
     OptionDef::new("content_type", "text", "Content type, if it differs from that of format."),
@@ -107,6 +107,12 @@ const OPTIONS: &[OptionDef] = &[
          max_attempts times.",
     )
     .or(""),
+    OptionDef::new(
+        "reply_status",
+        "expression",
+        "Status of an event by the JSON of a successful reply, named reply; success, retry, and final judge it. For \
+         several events a list. An entry is a number, or an object with status and error.",
+    ),
     OptionDef::new(
         "redirects",
         "number",

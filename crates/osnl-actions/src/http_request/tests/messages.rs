@@ -94,6 +94,28 @@ fn without_a_body_the_event_is_sent_and_no_secret_of_it() {
 }
 
 #[test]
+fn each_value_of_a_body_is_a_line_and_the_event_has_no_secret() {
+    let lines = "url = http://h/\nformat = ndjson\n";
+    check(
+        &format!(
+            "{lines}body = {{\"id\": \"{{{{ payload.port.name }}}}\",\n  \"key\": \"{{{{ idempotency_key }}}}\"}}\n  [{{{{ payload.n }}}}]"
+        ),
+        "POST http://h/\ncontent-type: application/x-ndjson\n\n\
+         {\"id\": \"web \\\"1\\\" <a&b>/..x?y=z\", \"key\": \"m-1/r/hook\"}\n[3]\n",
+    );
+    let text = sent(&format!("{lines}body = {{{{ event|tojson }}}}")).unwrap();
+    let body: serde_json::Value = serde_json::from_str(text.split_once("\n\n").unwrap().1).unwrap();
+    assert_eq!((&body["message_id"], &body["payload"]["port"]["id"]), (&"m-1".into(), &"p-1".into()));
+    assert!(!text.contains("S3CRET"), "{text}");
+    let check = |body: &str, expected: &str| {
+        let error = sent(&format!("{lines}body = {body}")).unwrap_err();
+        assert_eq!(error, format!("body: the rendered template has {expected}"), "{body}");
+    };
+    check("{{ payload.port.name }}", "a line that is not JSON: expected value at line 1 column 1");
+    check("{% if false %}1{% endif %}", "no line");
+}
+
+#[test]
 fn what_an_event_lacks_or_breaks_is_said_without_its_values() {
     let check = |lines: &str, expected: &str| assert_eq!(sent(lines).unwrap_err(), expected, "{lines}");
     check("url = http://h/{{ payload.no }}", "url: the event has no payload.no");

@@ -40,7 +40,7 @@ fn every_wrong_value_of_a_request_is_said_at_its_line() {
     );
     check(
         &format!("{h}format = yaml"),
-        &["a.conf:11: [action:hook] format: unknown value \"yaml\"; allowed: json, xml, form, text"],
+        &["a.conf:11: [action:hook] format: unknown value \"yaml\"; allowed: json, ndjson, xml, form, text"],
     );
     check(
         &format!("{h}format = xml"),
@@ -88,6 +88,44 @@ fn every_wrong_value_of_a_request_is_said_at_its_line() {
         &format!("{h}allow_hosts = http://a"),
         &[
             "a.conf:11: [action:hook] allow_hosts: the value (not shown, it looks like a URL) is neither a name, nor *.NAME, nor an address, nor a network such as 10.0.0.0/8; write cmdb.example, *.example or 10.0.0.0/8",
+        ],
+    );
+}
+
+#[test]
+fn lines_of_several_events_share_a_request_that_no_event_decides() {
+    let lines = "url = http://h/{{ secret.path }}\nsecret.path = p\nformat = ndjson\n";
+    check(&format!("{lines}body = {{{{ event|tojson }}}}\nheader.X-Kind = osnl"), &[]);
+    let wrong = |line: u32, option: &str| {
+        format!(
+            "a.conf:{line}: [action:hook] {option}: depends on one event, and a request with format = ndjson may carry \
+             several; use values of the event in body alone, such as {{{{ idempotency_key }}}}"
+        )
+    };
+    let more = "body = {{ event|tojson }}\nidempotency_header = X-Key\nquery.a = {{ payload.n }}\n\
+                header.X-Kind = {{ event_type }}\nmethod = {{ payload.n }}\ncloudevents = binary";
+    let expected = [
+        (14, "idempotency_header"),
+        (15, "query.a"),
+        (16, "header.X-Kind"),
+        (17, "method"),
+        (18, "cloudevents"),
+    ];
+    let expected = expected.map(|(line, option)| wrong(line, option));
+    check(&format!("{lines}{more}"), &expected.each_ref().map(String::as_str));
+    let url = "url = http://h/{{ payload.n }}\nformat = ndjson\nbody = {{ event|tojson }}";
+    check(url, &[&wrong(10, "url")]);
+    check(
+        &format!("{lines}reply_status = payload.n"),
+        &[
+            "a.conf:12: [action:hook] format: needs a body; write one, or remove the line to send the event as JSON",
+            "a.conf:13:16: [action:hook] reply_status: payload.n is not in the reply, which is the same for all events of a call; use only the name reply",
+        ],
+    );
+    check(
+        "url = http://h/\nheader.X = {{ event }}",
+        &[
+            "a.conf:11:15: [action:hook] header.X: there is no name event; the names are payload, context, event_type, publisher_id, priority, message_id, timestamp, resource, rule, action, idempotency_key, fence, secret, failure",
         ],
     );
 }
