@@ -98,6 +98,39 @@ pub(crate) fn is_published_on(kafka: &impl KafkaCluster) {
     assert_eq!(kafka.unfinished("osnl", TOPIC), 0);
 }
 
+/// The recipe of docs/recipes.md.
+#[test]
+fn the_recipe_publishes_events_with_their_resource_as_key() {
+    let (place, kafka) = (Place::new(), MockKafka::start());
+    for topic in [TOPIC, "openstack.info"] {
+        kafka.create_topic(topic, 4);
+    }
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/recipes.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, block) = page.split_once("```ini\n[action:kafka]\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let recipe = block.replace("kafka://kafka1:9092,kafka2:9092/", &kafka.url());
+    let conf = format!(
+        "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:neutron]\ntransport_url = {}\n\
+         exchange = neutron\npriorities = info\npool = osnl\n[rule:r]\nactions = kafka\n[action:kafka]\n{recipe}",
+        place.path("state").display(),
+        kafka.url()
+    );
+    place.write("a.conf", &conf);
+    let osnl = place.start(&["run", "-c", "a.conf"]);
+    osnl.wait_for("listening");
+    let (code, _, stderr) = send(&place, &kafka, &EVENT);
+    assert_eq!(code, Some(0), "{stderr}");
+    wait_until(SOON, "it is published", || kafka.all("openstack.info").len() == 1);
+    osnl.stop();
+    let published = kafka.all("openstack.info").remove(0);
+    let event: Value = serde_json::from_str(&published.body).unwrap();
+    assert_eq!([&event["specversion"], &event["type"]], ["1.0", "org.openstack.port.delete.end"]);
+    assert_eq!(event["data"], port_deleted());
+    assert_eq!(published.key, kafka.all(TOPIC)[0].key);
+    assert!(published.key.is_some());
+}
+
 #[test]
 fn the_recorded_file_of_k2hr3_osnl_runs() {
     let (place, kafka, sink) = (Place::new(), MockKafka::start(), Sink::start());

@@ -22,10 +22,11 @@ fn the_example_and_every_recipe_load_without_a_warning() {
     };
     let example = std::fs::read_to_string(format!("{root}/examples/http.conf")).unwrap();
     assert_eq!(said(&example), [""; 0]);
-    let page = std::fs::read_to_string(format!("{root}/docs/http.md")).unwrap();
-    let blocks: Vec<&str> =
-        page.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(blocks.len() >= 6, "{}", blocks.len());
+    let page = |name: &str| std::fs::read_to_string(format!("{root}/docs/{name}")).unwrap();
+    let pages = page("http.md") + &page("recipes.md");
+    let blocks = pages.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let blocks: Vec<&str> = blocks.filter(|block| block.contains("driver = http")).collect();
+    assert!(blocks.len() >= 15, "{}", blocks.len());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("clouds.yaml");
     let auth = "auth_url: https://k/v3, username: u, password: p, project_name: oss";
