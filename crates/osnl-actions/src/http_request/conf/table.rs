@@ -40,7 +40,8 @@ const OPTIONS: &[OptionDef] = &[
         "format",
         "json, ndjson, xml, form or text",
         "Format of the body: it decides how values are escaped, and the content type. With json the body must be \
-         valid JSON, with ndjson each of its lines; all events of a batch are then one request.",
+         valid JSON. With ndjson it is one or several JSON values, each sent as a line, and all events of a batch are one \
+         request.",
     )
     .or("json"),
     OptionDef::new("content_type", "text", "Content type, if it differs from that of format."),
