@@ -29,7 +29,10 @@ use super::side::SideChannel;
 use crate::TransportError;
 use crate::topology::{Argument, QueueKind, TYPE};
 
-const UNUSED_KEY: &str = "osnl-check.nothing-publishes-this";
+/// A priority that nothing publishes with, of a topic that a user's topic permissions usually allow.
+const UNUSED_KEY: &str = "notifications.osnl-check";
+/// The broker's words for a refusal by topic permissions, which it checks last.
+const OF_TOPIC: &str = "access to topic";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thorough {
@@ -243,6 +246,7 @@ impl Prover<'_> {
                 let failure = self.side.closed_by(what, error);
                 let words = reason(&failure.error);
                 match reply_code(&failure.error) {
+                    Some(ACCESS_REFUSED) if words.contains(OF_TOPIC) => Proof::Unknown(words),
                     Some(ACCESS_REFUSED) => Proof::Refused(words),
                     Some(_) => Proof::Proven,
                     None => Proof::Unknown(words),
@@ -254,7 +258,7 @@ impl Prover<'_> {
     fn refused(&self, failure: OperationFailure) -> Proof {
         let words = reason(&failure.error);
         match reply_code(&failure.error) {
-            Some(ACCESS_REFUSED) => Proof::Refused(words),
+            Some(ACCESS_REFUSED) if !words.contains(OF_TOPIC) => Proof::Refused(words),
             Some(_) | None => Proof::Unknown(words),
         }
     }
