@@ -18,13 +18,14 @@ use self::page::Step;
 use self::stage::Stage;
 
 /// Pages whose blocks are run in order; each has a test below.
-const PLAYED: [&str; 6] = [
+const PLAYED: [&str; 7] = [
     "coming-from-k2hr3-osnl.md",
     "coming-from-kombu.md",
     "getting-started.md",
     "rules-step-by-step.md",
     "running.md",
     "troubleshooting.md",
+    "turning-notifications-on.md",
 ];
 
 const NOT_RUN: [(&str, &str, &str); 6] = [
@@ -102,8 +103,12 @@ fn steps(path: &str) -> Vec<Step> {
 
 #[track_caller]
 fn play(path: &str) {
+    play_on(path, Stage::new(path.trim_end_matches(".md")));
+}
+
+#[track_caller]
+fn play_on(path: &str, mut stage: Stage) {
     assert!(PLAYED.contains(&path), "{path} is not among PLAYED");
-    let mut stage = Stage::new(path.trim_end_matches(".md"));
     for step in steps(path) {
         stage.play(&step);
     }
@@ -138,6 +143,12 @@ fn running() {
 #[test]
 fn troubleshooting() {
     play("troubleshooting.md");
+}
+
+/// Users of a broker are not of one virtual host, so this page has a broker of its own.
+#[test]
+fn turning_notifications_on() {
+    play_on("turning-notifications-on.md", Stage::with_a_broker());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use osnl_testkit::{
-    Broker, OsloPublisher, PublisherOptions, RawMessage, Reply, RestartableProgram, Sink, Vhost,
+    Broker, Notice, OsloPublisher, PublisherOptions, RawMessage, Reply, RestartableProgram, Sink, Vhost,
 };
 use tempfile::TempDir;
 
@@ -56,6 +56,7 @@ pub(crate) fn path_to(folder: &Path, more: &str) -> String {
 pub(crate) struct Stage {
     folder: TempDir,
     vhost: Vhost,
+    broker: Option<Broker>,
     target: Sink,
     running: Vec<RestartableProgram>,
     exports: String,
@@ -68,8 +69,16 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(page: &str) -> Self {
+        Self::at(Broker::shared().vhost(page), None)
+    }
+
+    pub(crate) fn with_a_broker() -> Self {
+        let broker = Broker::start();
+        Self::at(broker.root(), Some(broker))
+    }
+
+    fn at(vhost: Vhost, broker: Option<Broker>) -> Self {
         let folder = crate::private_folder().unwrap();
-        let vhost = Broker::shared().vhost(page);
         let target = Sink::start();
         programs(folder.path());
         let url = vhost.url();
@@ -85,6 +94,7 @@ impl Stage {
         Self {
             folder,
             vhost,
+            broker,
             target,
             running: Vec::new(),
             exports: String::new(),
@@ -150,6 +160,15 @@ impl Stage {
                 let exchange = exchange.to_owned();
                 let mut service = OsloPublisher::start(&self.vhost.url(), PublisherOptions::default());
                 service.raw(&RawMessage { exchange, declare: true, ..RawMessage::default() });
+            }
+            ["nova", "deletes", "an", "instance"] => {
+                let mut nova = OsloPublisher::start(&self.vhost.url(), PublisherOptions::default());
+                nova.notify(&Notice {
+                    exchange: "nova".to_owned(),
+                    publisher_id: "compute.node1".to_owned(),
+                    event_type: "compute.instance.delete.end".to_owned(),
+                    ..Notice::default()
+                });
             }
             ["target", "stops"] => self.target.stop(),
             ["target", "starts"] => self.target.restart(),
@@ -231,7 +250,18 @@ impl Stage {
     fn once(&mut self, command: &str) -> String {
         if let Some(args) = command.strip_prefix("sudo rabbitmqctl ") {
             self.status = 0;
-            return self.as_in_pages(&self.vhost.ctl(&args.split_whitespace().collect::<Vec<_>>()));
+            // What is between two quotes is one word.
+            let parts = args.split('\'').enumerate();
+            let words = parts.flat_map(|(n, part)| match n % 2 {
+                0 => part.split_whitespace().collect(),
+                _ => vec![part],
+            });
+            let words: Vec<&str> = words.collect();
+            let said = match &self.broker {
+                Some(broker) => broker.ctl(&words),
+                None => self.vhost.ctl(&words),
+            };
+            return self.as_in_pages(&said);
         }
         let mut program = RestartableProgram::start(self.shell(command));
         self.status = program.wait(SOON).code().unwrap_or(-1);
