@@ -11,9 +11,10 @@ use serde_json::Value;
 
 use crate::promtool::measurements;
 
-/// The page of runbooks: a site's own, else the file that the packages install.
-const RUNBOOKS: &str =
-    r#"'{{ or $externalLabels.osnl_runbooks "file:///usr/share/doc/osnl/monitoring.md" }}"#;
+/// The page of runbooks, which one rule of the file names.
+const RUNBOOKS: &str = r#"'{{ range query "osnl:runbooks" }}{{ .Labels.url }}{{ end }}"#;
+/// Off as installed.
+const STANDBY: &str = "OsnlStandbyMissing";
 
 fn root(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(path)
@@ -21,6 +22,15 @@ fn root(path: &str) -> PathBuf {
 
 fn read(path: &str) -> String {
     fs::read_to_string(root(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Returns the rules as installed, and with the alert that is off turned on.
+fn rules() -> [String; 2] {
+    let installed = read("packaging/prometheus/osnl.rules.yml");
+    let (before, rest) = installed.split_once("of the lines below.\n").unwrap();
+    let (block, after) = rest.split_once("      - alert: OsnlBacklogOld").unwrap();
+    let all = format!("{before}\n{}      - alert: OsnlBacklogOld{after}", block.replace("      #", "      "));
+    [installed, all]
 }
 
 fn samples() -> Vec<(String, Vec<&'static str>)> {
@@ -101,7 +111,7 @@ fn check_query(place: &str, query: &str) {
 
 #[test]
 fn alert_rules_name_metrics_that_exist_and_have_a_runbook() {
-    let (rules, book) = (read("packaging/prometheus/osnl.rules.yml"), read("docs/monitoring.md"));
+    let ([installed, rules], book) = (rules(), read("docs/monitoring.md"));
     let alert = Regex::new(r"- alert: (\w+)\n\s+expr: (.*)\n").unwrap();
     let mut alerts = BTreeSet::new();
     for found in alert.captures_iter(&rules) {
@@ -115,6 +125,9 @@ fn alert_rules_name_metrics_that_exist_and_have_a_runbook() {
         alerts.insert(name.to_owned());
     }
     assert_eq!(alerts.len(), rules.matches("- alert:").count());
+    let on = installed.lines().filter_map(|line| line.trim_start().strip_prefix("- alert: "));
+    let off: Vec<_> = alerts.iter().filter(|name| !on.clone().any(|on| on == *name)).collect();
+    assert_eq!(off, [STANDBY]);
     let runbooks: BTreeSet<String> = book
         .lines()
         .filter_map(|line| line.strip_prefix("### Osnl"))
@@ -130,13 +143,24 @@ fn alert_rules_name_metrics_that_exist_and_have_a_runbook() {
 
 #[test]
 fn promtool_plays_every_alert() {
-    let output = Command::new("promtool")
-        .args(["test", "rules", "osnl.rules.test.yml"])
-        .current_dir(root("packaging/prometheus"))
-        .output()
-        .unwrap_or_else(|error| panic!("promtool: {error}; cargo xtask setup installs it"));
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && said.contains("SUCCESS"), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    let [installed, all] = rules();
+    let promtool = |args: &[&str], rules: &str, expected: &str| {
+        fs::write(folder.path().join("osnl.rules.yml"), rules).unwrap();
+        let output = Command::new("promtool").args(args).current_dir(folder.path()).output();
+        let output =
+            output.unwrap_or_else(|error| panic!("promtool: {error}; cargo xtask setup installs it"));
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success() && said.contains(expected), "{said}");
+    };
+    promtool(&["check", "rules", "osnl.rules.yml"], &installed, "SUCCESS");
+    let tests = read("packaging/prometheus/osnl.rules.test.yml");
+    fs::write(folder.path().join("osnl.rules.test.yml"), &tests).unwrap();
+    promtool(&["test", "rules", "osnl.rules.test.yml"], &all, "SUCCESS");
+    // A site sets the book's address once.
+    let page = ["file:///usr/share/doc/osnl/monitoring.md", "https://book.example.com/monitoring.html"];
+    fs::write(folder.path().join("osnl.rules.test.yml"), tests.replace(page[0], page[1])).unwrap();
+    promtool(&["test", "rules", "osnl.rules.test.yml"], &all.replacen(page[0], page[1], 1), "SUCCESS");
 }
 
 #[test]

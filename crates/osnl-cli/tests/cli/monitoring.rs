@@ -22,7 +22,7 @@ pub(crate) fn monitored(name: &str, sections: &[&str]) -> (Rig, String) {
     (rig, address)
 }
 
-fn address(log: &str) -> Option<String> {
+pub(crate) fn address(log: &str) -> Option<String> {
     let line = log.lines().find(|line| line.contains("the admin endpoint listens"))?;
     let (_, behind) = line.split_once("127.0.0.1:")?;
     let port: String = behind.chars().take_while(char::is_ascii_digit).collect();
@@ -57,18 +57,12 @@ impl Prometheus {
             env!("CARGO_MANIFEST_DIR"),
             "/../../packaging/prometheus/osnl.rules.yml"
         ));
-        let (rules, mut alert) = (rules.unwrap(), "");
+        let rules = rules.unwrap();
         let rules: Vec<String> = rules
             .lines()
-            .map(|line| {
-                alert = line.split_once("- alert: ").map_or(alert, |(_, name)| name);
-                match line.split_once("for: ") {
-                    // The condition holds for a single daemon once consumers are counted, so this
-                    // alert keeps its 15 minutes.
-                    Some(_) if alert == "OsnlStandbyMissing" => line.to_owned(),
-                    Some((before, _)) => format!("{before}for: 1s"),
-                    None => line.to_owned(),
-                }
+            .map(|line| match line.split_once("for: ") {
+                Some((before, _)) => format!("{before}for: 1s"),
+                None => line.to_owned(),
             })
             .collect();
         fs::write(home.join("osnl.rules.yml"), rules.join("\n")).unwrap();
