@@ -14,7 +14,7 @@ use osnl::native::{self, Sources};
 use osnl_config::nearest;
 use osnl_model::catalogue;
 
-use self::sample::{PLACEHOLDER, SampleTarget, TARGETS, sample};
+use self::sample::{PLACEHOLDER, SampleForm, SampleTarget, TARGETS, sample};
 use super::asking::clean;
 use super::sources::{complain, warn};
 use crate::exit::Exit;
@@ -22,12 +22,10 @@ use crate::output;
 
 /// The flags of `osnl init`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The sample is checked before it is written. Exits with 1 when the file exists or cannot be written.\n\n\
+#[command(after_help = "Exits with 1 when the file exists or cannot be written.\n\n\
                         Examples:\n  osnl init neutron nova --target http > osnl.conf\n  \
                         osnl init neutron --target k2hr3 -o /etc/osnl/conf.d/neutron.conf\n  \
-                        osnl init neutron --target http --standby -o /etc/osnl/osnl.conf"
-)]
+                        osnl init neutron --target http --standby -o /etc/osnl/osnl.conf")]
 pub(crate) struct InitArgs {
     /// Services to listen to, such as neutron; osnl events lists them
     #[arg(value_name = "SERVICE", required = true)]
@@ -38,6 +36,9 @@ pub(crate) struct InitArgs {
     /// For two controllers: one daemon, one standby
     #[arg(long)]
     pub(crate) standby: bool,
+    /// For a nova that sends versioned notifications
+    #[arg(long)]
+    pub(crate) versioned: bool,
     /// Broker; a password in it is visible to other users
     #[arg(long, value_name = "URL", default_value = "rabbit://osnl:CHANGE-ME@127.0.0.1:5672/")]
     pub(crate) transport_url: String,
@@ -62,7 +63,12 @@ fn written(args: &InitArgs) -> Result<Exit, (Exit, String)> {
     if args.transport_url.chars().any(char::is_control) {
         return Err((Exit::Usage, "--transport-url: a URL has no line end or control character".to_owned()));
     }
-    let text = sample(&services, target, (&args.transport_url, args.standby));
+    if args.versioned && !services.contains(&"nova") {
+        return Err((Exit::Usage, "--versioned is for nova alone, which sends either form".to_owned()));
+    }
+    let InitArgs { transport_url, standby, versioned, .. } = args;
+    let form = SampleForm { transport_url, standby: *standby, versioned: *versioned };
+    let text = sample(&services, target, form);
     let name = args.output.as_ref().map_or("the sample".to_owned(), |file| file.display().to_string());
     let loaded = native::load_texts(&[(name, text.clone())], &sources())
         .map_err(|errors| (Exit::Config, errors.to_string()))?;
@@ -123,7 +129,11 @@ fn sources() -> Sources {
 mod tests {
     use super::*;
 
-    const URL: &str = "rabbit://osnl:CHANGE-ME@127.0.0.1:5672/";
+    const USUAL: SampleForm<'_> = SampleForm {
+        transport_url: "rabbit://osnl:CHANGE-ME@127.0.0.1:5672/",
+        standby: false,
+        versioned: false,
+    };
 
     fn known() -> Vec<&'static str> {
         catalogue::services().into_iter().map(|(name, _)| name).collect()
@@ -132,9 +142,9 @@ mod tests {
     fn loaded(
         services: &[&'static str],
         target: &SampleTarget,
-        (url, standby): (&str, bool),
+        form: SampleForm<'_>,
     ) -> (native::Native, Vec<String>) {
-        let text = sample(services, target, (url, standby));
+        let text = sample(services, target, form);
         let loaded = native::load_texts(&[("sample".to_owned(), text.clone())], &sources())
             .unwrap_or_else(|errors| panic!("{}: {errors}\n{text}", target.driver));
         (loaded.conf, loaded.warnings.iter().map(ToString::to_string).collect())
@@ -147,9 +157,11 @@ mod tests {
                 if target.suits(services).is_err() {
                     continue;
                 }
-                let (conf, warnings) = loaded(services, target, (URL, false));
+                let (conf, warnings) = loaded(services, target, USUAL);
                 assert_eq!(warnings, [""; 0], "{services:?} {}", target.driver);
-                let (standby, warnings) = loaded(services, target, (URL, true));
+                let (_, warnings) = loaded(services, target, SampleForm { versioned: true, ..USUAL });
+                assert_eq!(warnings, [""; 0], "{services:?} {} --versioned", target.driver);
+                let (standby, warnings) = loaded(services, target, SampleForm { standby: true, ..USUAL });
                 assert_eq!(warnings, [""; 0], "{services:?} {} --standby", target.driver);
                 assert!(matches!(standby.journal, native::JournalConf::Memory));
                 for queue in standby.listeners.iter().map(|listener| &listener.queue) {
@@ -178,7 +190,7 @@ mod tests {
         let target = SampleTarget::of("dump").unwrap();
         for (password, expected) in [("p$w$$d", "p$w$$d"), ("$other", "$other"), ("%24%23", "$#")] {
             let url = format!("rabbit://osnl:{password}@mq:5672/");
-            let (conf, _) = loaded(&["nova"], target, (&url, false));
+            let (conf, _) = loaded(&["nova"], target, SampleForm { transport_url: &url, ..USUAL });
             assert_eq!(conf.listeners[0].transport_url.hosts()[0].credentials(), ("osnl", expected));
         }
     }

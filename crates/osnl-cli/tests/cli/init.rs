@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, wait_until};
-use serde_json::Value;
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Reply, Sink, wait_until};
+use serde_json::{Value, json};
 
 use crate::harness::{PROMPTLY, Place, SOON, depth, instance, notices, settled};
+use crate::monitoring::{address, get, sample};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 const TARGETS: [&str; 9] =
@@ -69,6 +70,71 @@ fn nothing_is_written_over_or_through_a_link() {
     assert!(why.contains("a URL has no line end"), "{why}");
     let (text, _) = run(&place, &["init", "nova", "--transport-url", url], 0);
     assert_eq!(text, place.read("new.conf"));
+}
+
+#[test]
+fn init_the_packaged_file_and_readme_deliver_what_a_default_nova_sends() {
+    let place = Place::new();
+    let init = |more: &[&str]| run(&place, &[&["init", "nova", "--target", "http"], more].concat(), 0).0;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let packaged = fs::read_to_string(root.join("packaging/etc/osnl.conf")).unwrap();
+    let (settings, samples) = packaged.split_at(packaged.find("# A listener").unwrap());
+    let packaged = format!("{settings}{}", samples.replace("\n#", "\n"));
+    let packaged = packaged.lines().filter(|line| !line.starts_with([' ', '#']));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let readme = readme.split("## A first configuration").nth(1).unwrap().split("```").nth(1).unwrap();
+    let default = Notice {
+        exchange: "nova".to_owned(),
+        publisher_id: "compute.node1".to_owned(),
+        event_type: "compute.instance.delete.end".to_owned(),
+        payload: json!({"instance_id": instance(1)}),
+        ..Notice::default()
+    };
+    let data = json!({"nova_object.name": "InstanceActionPayload", "nova_object.namespace": "nova",
+        "nova_object.version": "1.8", "nova_object.data": {"uuid": instance(1)}});
+    let versioned = Notice {
+        topic: "versioned_notifications".to_owned(),
+        event_type: "instance.delete.end".to_owned(),
+        payload: data,
+        ..default.clone()
+    };
+    let packaged = packaged.collect::<Vec<_>>().join("\n");
+    delivers("init-nova", &init(&[]), &default);
+    delivers("init-packaged", &packaged.replace("127.0.0.1:9464", "127.0.0.1:0"), &default);
+    delivers("init-readme", readme.trim_start_matches("ini"), &default);
+    delivers("init-versioned", &init(&["--versioned"]), &versioned);
+    let (_, why) = run(&place, &["init", "neutron", "--versioned"], 2);
+    assert!(why.contains("--versioned is for nova alone"), "{why}");
+}
+
+/// Changes only what names the site: the broker, the target, and a place that tests have.
+#[track_caller]
+fn delivers(name: &str, text: &str, notice: &Notice) {
+    let (place, sink, vhost) = (Place::new(), Sink::start(), Broker::shared().vhost(name));
+    let mut nova = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+    // The first notification makes nova's exchange.
+    nova.notify(notice);
+    let site = |line: &str| match line.split_once(" = ") {
+        Some(("transport_url", _)) => format!("transport_url = {}", vhost.url()),
+        Some(("url", url)) => format!("url = {}", sink.url(&url[url.find(".com").unwrap() + 4..])),
+        _ => line.to_owned(),
+    };
+    let text: Vec<String> = text.lines().map(site).collect();
+    place.write("osnl.conf", text.join("\n") + "\n[journal]\nallow_volatile = true\n");
+    let osnl = place.run(Path::new(OSNL), &["run", "-c", "osnl.conf"]).listening();
+    nova.notify(notice);
+    let asked = sink.wait_for(1, SOON).remove(0);
+    let asked = format!("{} {}", asked.target, String::from_utf8_lossy(&asked.body));
+    assert!(asked.contains(&instance(1)), "{name}: {asked}");
+    settled(&vhost, "osnl-nova");
+    if text.iter().any(|line| line == "[admin]") {
+        let admin = address(&osnl.stderr()).unwrap();
+        assert_eq!(get(&admin, "/readyz").0, 200);
+        let received = sample(&admin, "osnl_messages_received_total{listener=\"nova\"}");
+        assert_eq!(received.as_deref(), Some("1"));
+        assert_eq!(get(&admin, "/api/v1/status").0, 403, "health and metrics only");
+    }
+    osnl.stop();
 }
 
 #[test]

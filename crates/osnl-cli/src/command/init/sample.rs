@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use osnl::native::{self, Reference};
 use osnl_model::catalogue::{self, CatalogueEvent};
+use osnl_model::nova;
 
 pub(super) const PLACEHOLDER: &str = "CHANGE-ME";
 const WIDTH: usize = 100;
@@ -29,7 +30,7 @@ pub(super) const TARGETS: [SampleTarget; 9] = [
     SampleTarget {
         driver: "k2hr3",
         values: &[("api_url", "https://CHANGE-ME.example.com/v1/role")],
-        acts_on: &[("neutron", "port.delete.end"), ("nova", "instance.delete.end")],
+        acts_on: &[("neutron", "port.delete.end"), ("nova", "compute.instance.delete.end")],
     },
     SampleTarget {
         driver: "k2hr3_register",
@@ -38,7 +39,7 @@ pub(super) const TARGETS: [SampleTarget; 9] = [
             ("role", "CHANGE-ME"),
             ("token_file", "/run/osnl/k2hr3-token"),
         ],
-        acts_on: &[("neutron", "port.create.end"), ("nova", "instance.create.end")],
+        acts_on: &[("neutron", "port.create.end"), ("nova", "compute.instance.create.end")],
     },
     target(
         "mail",
@@ -76,48 +77,46 @@ const USUAL: [(&str, &str); 8] = [
     ("keystone", "identity.project.deleted"),
     ("manila", "share.delete.end"),
     ("neutron", "port.delete.end"),
-    ("nova", "instance.delete.end"),
+    ("nova", "compute.instance.delete.end"),
 ];
 
+const SERVICES_SEND: &str = "Services send nothing until driver = messagingv2 is in [oslo_messaging_notifications] of their \
+    files: see the page \"Turning notifications on\" of the book.";
+
 /// Settings of a service without which the sample's rule receives nothing.
-const NEEDED: [(&str, &str); 2] = [
-    (
-        "ironic",
-        "ironic sends notifications only with notification_level = info in [DEFAULT] and driver = messagingv2 in \
-         [oslo_messaging_notifications] of ironic.conf.",
-    ),
-    (
-        "nova",
-        "nova sends versioned notifications only with notification_format = both (or versioned) in [notifications] and \
-         driver = messagingv2 in [oslo_messaging_notifications] of nova.conf; its default is unversioned. To read those, write \
-         topics = notifications here, and event_type = ^compute\\.instance\\.delete\\.end$ in the rule.",
-    ),
-];
+const IRONIC: &str = "ironic also needs notification_level = info in [DEFAULT] of ironic.conf.";
+const UNVERSIONED: &str = "nova sends this form by default. With notification_format = versioned in [notifications] of nova.conf it \
+    does not: osnl init --versioned writes the section for that.";
+const VERSIONED: &str = "nova sends this form only with notification_format = versioned, or both, in [notifications] of nova.conf.";
 
 const STANDBY: &str = "Two or three controllers run osnl with this same file, and RabbitMQ is their journal: one daemon has the \
     queue, the others stand by. When a machine dies, the next daemon goes on; attempts under way are repeated. All of them need \
     the same prefetch.";
 
-pub(super) fn sample(
-    services: &[&str],
-    target: &SampleTarget,
-    (transport_url, standby): (&str, bool),
-) -> String {
+#[derive(Clone, Copy)]
+pub(super) struct SampleForm<'a> {
+    pub(super) transport_url: &'a str,
+    pub(super) standby: bool,
+    pub(super) versioned: bool,
+}
+
+pub(super) fn sample(services: &[&str], target: &SampleTarget, form: SampleForm<'_>) -> String {
     let reference = native::reference(osnl_oss::drivers());
-    let mut sample = SampleText { out: String::new(), reference, standby };
+    let mut sample = SampleText { out: String::new(), reference, form };
     let services_named = services.join(", ");
     sample.comment(&format!("A sample by osnl init for {services_named}. Replace each {PLACEHOLDER}."));
     sample.comment(
         "A line that begins with # has no effect. man osnl.conf describes every option, osnl events every event, \
          and osnl check --connect tries brokers and targets.",
     );
+    sample.comment(SERVICES_SEND);
     sample.section(
         "DEFAULT",
         "DEFAULT",
         &[],
         &[("log_file", "/var/log/osnl/osnl.log"), ("state_dir", "/var/lib/osnl")],
     );
-    if standby {
+    if form.standby {
         sample.out.push('\n');
         sample.comment(STANDBY);
         sample.body("journal", "journal", &[("connection", "memory://")], &[]);
@@ -125,7 +124,7 @@ pub(super) fn sample(
         sample.section("journal", "journal", &[], &[("retention", "7d"), ("max_size", "10GiB")]);
     }
     // `$$` keeps a `$` of the URL from being substituted.
-    let url = transport_url.replace('$', "$$");
+    let url = form.transport_url.replace('$', "$$");
     for service in services {
         sample.service(service, target, &url);
     }
@@ -143,21 +142,23 @@ pub(super) fn sample(
     sample.out
 }
 
-struct SampleText {
+struct SampleText<'a> {
     out: String,
     reference: Reference,
-    standby: bool,
+    form: SampleForm<'a>,
 }
 
-impl SampleText {
+impl SampleText<'_> {
     fn service(&mut self, service: &str, target: &SampleTarget, transport_url: &str) {
-        let Some(event) = usual(service, target) else { return };
+        let Some(event) = usual(service, target, self.form.versioned) else { return };
         // Each listener needs its own queue, since listeners on one queue would share its messages.
         let pool = format!("osnl-{service}");
         let topics = event.topics.first().copied().unwrap_or("notifications");
         self.out.push('\n');
-        if let Some((_, needed)) = NEEDED.iter().find(|(name, _)| *name == service) {
-            self.comment(needed);
+        match service {
+            "ironic" => self.comment(IRONIC),
+            "nova" => self.comment(if self.form.versioned { VERSIONED } else { UNVERSIONED }),
+            _ => {}
         }
         let mut set = vec![
             ("transport_url", transport_url),
@@ -165,7 +166,7 @@ impl SampleText {
             ("topics", topics),
             ("pool", &pool),
         ];
-        if self.standby {
+        if self.form.standby {
             set.extend([("rabbit_quorum_queue", "true"), ("single_active_consumer", "true")]);
         }
         self.body(
@@ -234,15 +235,16 @@ impl SampleText {
     }
 }
 
-fn usual(service: &str, target: &SampleTarget) -> Option<&'static CatalogueEvent> {
+fn usual(service: &str, target: &SampleTarget, versioned: bool) -> Option<&'static CatalogueEvent> {
     let of: Vec<&CatalogueEvent> =
         catalogue::events().iter().filter(|event| event.service == service).collect();
     let named =
         target.acts_on.iter().chain(&USUAL).find(|(name, _)| *name == service).map(|(_, event)| *event);
+    let versioned = named.filter(|_| versioned).and_then(nova::versioned_name);
+    let named = versioned.as_deref().or(named);
     let is_named = |event: &&&CatalogueEvent| Some(event.event_type) == named;
-    let versioned = of.iter().find(|event| is_named(event) && event.version().is_some());
     let deletion = || of.iter().find(|event| event.event_type.contains("delete"));
-    versioned.or_else(|| of.iter().find(is_named)).or_else(deletion).or(of.first()).copied()
+    of.iter().find(is_named).or_else(deletion).or(of.first()).copied()
 }
 
 #[cfg(test)]
@@ -252,8 +254,17 @@ mod tests {
     #[test]
     fn a_sample_has_the_usual_event_and_the_meaning_of_each_option() {
         let http = SampleTarget::of("http").unwrap();
-        let text = sample(&["nova", "neutron"], http, ("rabbit://u:p@h:5672/", false));
-        let standby = sample(&["neutron"], http, ("rabbit://u:p@h:5672/", true));
+        let form = SampleForm { transport_url: "rabbit://u:p@h:5672/", standby: false, versioned: false };
+        let text = sample(&["nova", "neutron"], http, form);
+        let standby = sample(&["neutron"], http, SampleForm { standby: true, ..form });
+        let versioned = sample(&["nova", "neutron"], http, SampleForm { versioned: true, ..form });
+        for line in [
+            "topics = versioned_notifications",
+            "event_type = ^instance\\.delete\\.end$",
+            "event_type = ^port\\.delete\\.end$",
+        ] {
+            assert!(versioned.lines().any(|known| known == line), "{line}\n{versioned}");
+        }
         for line in [
             "connection = memory://",
             "rabbit_quorum_queue = true",
@@ -264,9 +275,8 @@ mod tests {
         }
         for line in [
             "[listener:nova]",
-            "# nova sends versioned notifications only with notification_format = both (or versioned) in",
-            "topics = versioned_notifications",
-            "event_type = ^instance\\.delete\\.end$",
+            "topics = notifications",
+            "event_type = ^compute\\.instance\\.delete\\.end$",
             "event_type = ^port\\.delete\\.end$",
             "transport_url = rabbit://u:p@h:5672/",
             "[action:http]",
@@ -275,7 +285,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|known| known == line), "{line}\n{text}");
         }
-        for text in [&text, &standby] {
+        for text in [&text, &standby, &versioned] {
             for (n, line) in text.lines().enumerate() {
                 assert!(line.chars().count() <= WIDTH, "{n}: {line}");
                 let is_set = line.contains(" = ") && !line.starts_with("# ");
@@ -287,7 +297,7 @@ mod tests {
         // A row without an event of the catalogue would have no effect.
         for (service, event) in USUAL {
             assert_eq!(
-                usual(service, SampleTarget::of("dump").unwrap()).map(|event| event.event_type),
+                usual(service, SampleTarget::of("dump").unwrap(), false).map(|event| event.event_type),
                 Some(event),
                 "{service}"
             );
