@@ -55,12 +55,22 @@ enum Socket {
 }
 
 impl AdminEndpoint {
-    /// Reads the files for TLS as a start would, and binds nothing.
+    /// Reads the files for TLS as a start would, and looks at the address without taking it.
     ///
     /// # Errors
-    /// [`AdminStartError::Tls`].
+    /// See [`AdminStartError`]; an address in use is none, because the daemon may be running.
     pub fn check(conf: &AdminConf) -> Result<(), AdminStartError> {
-        conf.tls.as_ref().map_or(Ok(()), crate::tls::judge).map_err(AdminStartError::Tls)
+        conf.tls.as_ref().map_or(Ok(()), crate::tls::judge).map_err(AdminStartError::Tls)?;
+        match &conf.listen {
+            AdminAddress::Unix(path) if is_other_file(path) => Err(AdminStartError::NotASocket(path.clone())),
+            AdminAddress::Unix(_) => Ok(()),
+            AdminAddress::Tcp(address) => match std::net::TcpListener::bind((address.ip(), 0)) {
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                    Err(AdminStartError::Listen { address: conf.listen.clone(), error })
+                }
+                Ok(_) | Err(_) => Ok(()),
+            },
+        }
     }
 
     /// Binds the address.
@@ -83,10 +93,10 @@ impl AdminEndpoint {
         let socket = match &conf.listen {
             AdminAddress::Tcp(address) => Socket::Tcp(TcpListener::bind(address).await.map_err(failed)?),
             AdminAddress::Unix(path) => {
-                replace(path).map_err(failed)?;
-                if path.symlink_metadata().is_ok() {
+                if is_other_file(path) {
                     return Err(AdminStartError::NotASocket(path.clone()));
                 }
+                replace(path).map_err(failed)?;
                 Socket::Unix(bind_private(path).map_err(failed)?, path.clone())
             }
         };
@@ -119,10 +129,13 @@ pub async fn answer_on(place: SocketPlace, handler: Arc<ControlHandler>, stop: C
     }
 }
 
+fn is_other_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| !meta.file_type().is_socket())
+}
+
 /// Removes a socket on which no process answers any more.
 fn replace(path: &Path) -> io::Result<()> {
-    let Ok(meta) = path.symlink_metadata() else { return Ok(()) };
-    if !meta.file_type().is_socket() {
+    if path.symlink_metadata().is_err() {
         return Ok(());
     }
     match std::os::unix::net::UnixStream::connect(path) {

@@ -62,6 +62,29 @@ impl fmt::Display for LogDestination {
     }
 }
 
+impl LogDestination {
+    /// Returns the words for a log file that cannot be opened.
+    pub(crate) fn unopened(&self, error: &io::Error) -> String {
+        format!("{self}: {error}; name another one with log_file, or give this user write access")
+    }
+
+    /// Returns the error with which a start would end, and creates nothing. A permission that this user lacks is none,
+    /// because a daemon has its own; nor is a missing folder that its unit makes.
+    pub(crate) fn refusal(&self) -> Option<io::Error> {
+        let Self::File(path) = self else { return None };
+        let path = std::path::absolute(path).ok()?;
+        let error = match std::fs::metadata(path.parent()?) {
+            Ok(folder) if !folder.is_dir() => rustix::io::Errno::NOTDIR.into(),
+            Ok(_) if path.is_dir() => rustix::io::Errno::ISDIR.into(),
+            Ok(_) => return None,
+            Err(error) => error,
+        };
+        let of_unit = ["/var/log/osnl", "/var/lib/osnl"].iter().any(|made| path.starts_with(made));
+        let is_made = of_unit && error.kind() == io::ErrorKind::NotFound;
+        (error.kind() != io::ErrorKind::PermissionDenied && !is_made).then_some(error)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogSettings {
     pub(crate) destination: LogDestination,

@@ -97,7 +97,7 @@ pub fn holder(path: &Path) -> io::Result<Option<String>> {
 pub fn may_write_in(folder: &Path) -> io::Result<()> {
     let folder = nearest_folder(folder).canonicalize()?;
     if !folder.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
+        return Err(Errno::NOTDIR.into());
     }
     may(&folder, Access::WRITE_OK | Access::EXEC_OK)
 }

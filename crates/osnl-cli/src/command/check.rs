@@ -1,8 +1,8 @@
 //! `osnl check`: reads, checks and explains a configuration. Tries its actions with examples of
 //! known events, and looks for deliveries in the journal that no action would take.
 //!
-//! The clients of a start are built and dropped, so that refused certificates and keys are found
-//! here. Without `--connect` no connection is made. With that flag [`Native::probe`] tries brokers,
+//! What a start would refuse is refused here: the clients of a start are built and dropped, and the
+//! places of journal, state, log, and admin endpoint are looked at. Without `--connect` no connection is made. With that flag [`Native::probe`] tries brokers,
 //! targets and files: nothing is consumed, made or changed.
 //!
 //! | ends with | when |
@@ -30,6 +30,7 @@ use osnl_config::{ConfigError, ConfigErrors, Finding, Warning};
 use osnl_transport::Thorough;
 
 use self::report::CheckReport;
+use super::run::log_refusal;
 use super::sources::{self, AnyConf, ConfRefusal};
 use crate::app;
 use crate::exit::Exit;
@@ -79,7 +80,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         }
     };
     let http = HttpOptions::from_environment(std::env::vars_os());
-    let looked = sources::look(&args.of).and_then(|looked| startable(looked, &http)).map(judged);
+    let looked =
+        sources::look(&args.of).and_then(|looked| startable(looked, &http, user.as_ref())).map(judged);
     let rights = match (&looked, &user) {
         (Ok((looked, _)), Some(user)) => rights(looked, user, &args.of),
         (Ok(_) | Err(_), _) => Vec::new(),
@@ -193,11 +195,21 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     }
 }
 
-fn startable(looked: AnyConf, http: &HttpOptions) -> Result<AnyConf, ConfRefusal> {
+/// Refuses what a start would refuse. Files of the unit are judged as its user reads them, unless another user is named.
+fn startable(
+    looked: AnyConf,
+    http: &HttpOptions,
+    as_user: Option<&SystemUser>,
+) -> Result<AnyConf, ConfRefusal> {
     let legacy = match &looked {
         AnyConf::Native(loaded) => {
             let mut errors = loaded.refusals(http);
             errors.extend(unbound(loaded));
+            errors
+                .extend(log_refusal(&loaded.conf).map(|why| loaded.refusal_at("DEFAULT", "log_file", &why)));
+            if let (None, Some(user)) = (as_user, loaded.user_of_unit()) {
+                errors.extend(loaded.unreadable_by(&user));
+            }
             return if errors.is_empty() {
                 Ok(looked)
             } else {
@@ -212,8 +224,11 @@ fn startable(looked: AnyConf, http: &HttpOptions) -> Result<AnyConf, ConfRefusal
 }
 
 fn unbound(loaded: &LoadedConf) -> Option<ConfigError> {
-    let refused = AdminEndpoint::check(loaded.conf.admin.as_ref()?).err()?;
-    Some(loaded.refusal_of_section("admin", &refused.to_string()))
+    let refused = AdminEndpoint::check(loaded.conf.admin.as_ref()?).err()?.to_string();
+    Some(match refused.strip_prefix("listen: ") {
+        Some(refused) => loaded.refusal_at("admin", "listen", refused),
+        None => loaded.refusal_at("admin", "", &refused),
+    })
 }
 
 fn native_form(loaded: &osnl_k2hr3::LoadedConf) -> Result<LoadedConf, ConfRefusal> {

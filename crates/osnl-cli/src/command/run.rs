@@ -61,12 +61,8 @@ pub(crate) fn run(args: &RunArgs) -> Exit {
 
 fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
     let settings = settings(&loaded.conf);
-    logging::start(&settings).map_err(|error: io::Error| {
-        anyhow::anyhow!(
-            "{}: {error}; name another one with log_file, or give this user write access",
-            settings.destination
-        )
-    })?;
+    logging::start(&settings)
+        .map_err(|error: io::Error| anyhow::anyhow!(settings.destination.unopened(&error)))?;
     for warning in loaded.warnings.iter().chain(&loaded.service_exchanges()) {
         tracing::warn!("{warning}");
     }
@@ -167,11 +163,21 @@ async fn with_servers(
     Ok(daemon.serving("admin endpoint", Box::new(|end| Box::pin(bound.run(end)))))
 }
 
-fn settings(conf: &Native) -> LogSettings {
-    let destination = match &conf.log_file {
+/// Returns the reason why a start could not open its log file.
+pub(super) fn log_refusal(conf: &Native) -> Option<String> {
+    let destination = destination(conf);
+    Some(destination.unopened(&destination.refusal()?))
+}
+
+fn destination(conf: &Native) -> LogDestination {
+    match &conf.log_file {
         LogFile::Path(path) => LogDestination::File(path.clone()),
         LogFile::Stderr => LogDestination::Stderr,
-    };
+    }
+}
+
+fn settings(conf: &Native) -> LogSettings {
+    let destination = destination(conf);
     let (ours, libraries) = (filter(conf.log_level), filter(conf.libs_log_level));
     let style = match conf.log_format {
         LogFormat::Text => logging::Style::Osnl,
@@ -183,7 +189,5 @@ fn settings(conf: &Native) -> LogSettings {
 fn logs(conf: &Native) -> Result<Box<dyn FnOnce() + Send>, String> {
     let settings = settings(conf);
     let destination = settings.destination.clone();
-    logging::prepare(settings).map_err(|error| {
-        format!("{destination}: {error}; name another one with log_file, or give this user write access")
-    })
+    logging::prepare(settings).map_err(|error| destination.unopened(&error))
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use rustix::fs::Access;
+use rusqlite::{Connection, OpenFlags};
 
-use super::place::{JournalLock, no_folder, volatile};
-use super::{OpenError, SqliteOptions};
-use crate::files::{may, may_write_in, nearest_folder};
+use super::place::{JournalLock, judge_place};
+use super::{OpenError, SqliteOptions, schema};
+use crate::state_dir::judge_for_any;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceLook {
@@ -14,32 +14,35 @@ pub struct PlaceLook {
     pub exists: bool,
 }
 
-/// Checks whether this user may write or create the file, and which process has it.
+/// Checks whether this user may write or create the file, whether it is a journal, and which process has it.
 ///
 /// # Errors
 /// Returns the errors of [`SqliteJournal::open`](super::SqliteJournal::open) about the place, but none about
 /// the process that has the file.
 pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     let file = &options.path;
-    if file.file_name().is_none() {
-        return Err(OpenError::NoFile);
+    judge_place(file, options.allow_volatile, judge_for_any)?;
+    let (holder, exists) = (JournalLock::holder(file), file.exists());
+    if exists && holder.is_none() {
+        judge_tables(file)?;
     }
-    let folder = file.parent().unwrap_or(file);
-    may_write_in(folder)?;
-    let folder = nearest_folder(folder).canonicalize()?;
-    if let (false, Some(why)) = (options.allow_volatile, volatile(&folder)) {
-        return Err(OpenError::Volatile(why));
+    Ok(PlaceLook { holder, exists })
+}
+
+/// Judges a file that no process has open. `immutable` keeps SQLite from locking it and from reading its WAL, without
+/// which it may look damaged.
+fn judge_tables(file: &Path) -> Result<(), OpenError> {
+    if std::fs::metadata(file)?.len() == 0 {
+        return Ok(());
     }
-    // A folder that is still to be created will have mode 0700.
-    if file.parent().is_some_and(Path::exists) {
-        crate::state_dir::judge_for_any(&folder)?;
+    let path = std::path::absolute(file)?.display().to_string();
+    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let found = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags);
+    match found.map_err(OpenError::from).and_then(|connection| schema::check(&connection)) {
+        Ok(_) | Err(OpenError::Sqlite(_)) => Ok(()),
+        Err(error) => Err(error),
     }
-    no_folder(file)?;
-    let exists = file.exists();
-    if exists {
-        may(file, Access::READ_OK | Access::WRITE_OK)?;
-    }
-    Ok(PlaceLook { holder: JournalLock::holder(file), exists })
 }
 
 #[cfg(test)]
@@ -65,11 +68,17 @@ mod tests {
         drop(taken);
         let refused = |path: PathBuf, volatile: bool| look(&options(path, volatile)).unwrap_err().to_string();
         assert!(refused(file, false).contains("allow_volatile = true"));
+        let notes = folder.path().join("a/b/notes#1.db");
+        std::fs::write(&notes, "not a journal, and longer than a header of sixteen bytes").unwrap();
+        assert_eq!(
+            refused(notes, true),
+            "is not a journal of osnl: it is not an SQLite file; name a file that does not exist yet"
+        );
         std::fs::write(folder.path().join("plain"), "").unwrap();
         let below = folder.path().join("plain/x/journal.db");
         assert_eq!(
             refused(below, true),
-            "cannot be opened: not a directory; a folder of this path is a file: name another one"
+            "cannot be opened: Not a directory (os error 20); a folder of this path is a file: name another one"
         );
     }
 }

@@ -10,10 +10,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{statfs, statvfs};
+use rustix::fs::{Access, statfs, statvfs};
 
 use super::OpenError;
-use crate::files::{self, LockError, beside};
+use crate::files::{self, LockError, beside, may, may_write_in, nearest_folder};
 use crate::state_dir;
 
 const TMPFS: u64 = 0x0102_1994;
@@ -31,21 +31,15 @@ impl JournalLock {
     /// Creates a missing folder (0700) and file (0600), and takes the lock. An existing folder keeps its
     /// mode, as other programs may use it.
     pub(super) fn take(file: &Path, allow_volatile: bool) -> Result<Self, OpenError> {
+        judge_place(file, allow_volatile, state_dir::judge)?;
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let folder = folder.canonicalize()?;
-        if let (false, Some(why)) = (allow_volatile, volatile(&folder)) {
-            return Err(OpenError::Volatile(why));
-        }
         state_dir::judge(&folder)?;
         let file = folder.join(file.file_name().ok_or(OpenError::NoFile)?);
-        for more in ["", "-wal", "-shm"] {
-            state_dir::no_link(&beside(&file, more))?;
-        }
-        no_folder(&file)?;
         let lock = lock(&beside(&file, ".lock"))?;
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
             Ok(_) => {}
@@ -80,7 +74,35 @@ impl Inode {
     }
 }
 
-pub(super) fn no_folder(file: &Path) -> io::Result<()> {
+/// Refuses a place where a start could not keep its journal.
+pub(super) fn judge_place(
+    file: &Path,
+    allow_volatile: bool,
+    judge: fn(&Path) -> Result<(), state_dir::UnsafePlace>,
+) -> Result<(), OpenError> {
+    if file.file_name().is_none() {
+        return Err(OpenError::NoFile);
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    may_write_in(folder)?;
+    let there = nearest_folder(folder).canonicalize()?;
+    let shown = if folder.exists() { &there } else { folder };
+    if let (false, Some(why)) = (allow_volatile, volatile(&there, shown)) {
+        return Err(OpenError::Volatile(why));
+    }
+    judge(folder.canonicalize().as_deref().unwrap_or(folder))?;
+    for more in ["", "-wal", "-shm"] {
+        state_dir::no_link(&beside(file, more))?;
+    }
+    no_folder(file)?;
+    if file.exists() {
+        may(file, Access::READ_OK | Access::WRITE_OK)?;
+    }
+    Ok(())
+}
+
+fn no_folder(file: &Path) -> io::Result<()> {
     let places = ["", ".lock", "-wal", "-shm"].map(|more| beside(file, more));
     match places.iter().find(|place| place.is_dir()) {
         Some(place) => {
@@ -97,10 +119,10 @@ pub(super) fn free_bytes(file: &Path) -> Option<u64> {
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-pub(super) fn volatile(folder: &Path) -> Option<String> {
+fn volatile(folder: &Path, shown: &Path) -> Option<String> {
     #[expect(clippy::cast_sign_loss, reason = "a magic number, wide or not")]
     let kind = statfs(folder).map_or(0, |found| found.f_type as u64 & 0xffff_ffff);
-    let shown = folder.display();
+    let shown = shown.display();
     match kind {
         TMPFS => return Some(format!("{shown} is in memory (tmpfs)")),
         RAMFS => return Some(format!("{shown} is in memory (ramfs)")),
@@ -197,7 +219,7 @@ mod tests {
     #[test]
     fn volatile_places_are_refused() {
         let check = |folder: &str, refused: bool| {
-            assert_eq!(volatile(Path::new(folder)).is_some(), refused, "{folder}");
+            assert_eq!(volatile(Path::new(folder), Path::new(folder)).is_some(), refused, "{folder}");
         };
         check("/tmp", true);
         check("/tmp/x/y", true);

@@ -1,24 +1,29 @@
-//! The refusals of a start that a check can foresee: unusable certificates, keys, and proxies.
+//! The refusals of a start that a check can foresee: unusable places, certificates, keys, and proxies.
 //!
-//! The clients of listeners, actions, and enrichments are built and dropped, without connections or written files.
+//! The clients of listeners, actions, and enrichments are built and dropped, without connections or written files. A
+//! place that this user may not use is no refusal, because a daemon has a user of its own.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use osnl_config::ConfigError;
+use osnl_transport::QueueType;
 
 use super::error::BuildError;
 use crate::action::driver::{ACTION, BuildContext, DriverError, ENRICH, Logins};
 use crate::action::http::{HttpError, HttpOptions};
-use crate::native::schema::LISTENER;
-use crate::native::{LoadedConf, Native};
+use crate::journal::sqlite::{self, OpenError};
+use crate::listener::PositionStore;
+use crate::native::schema::{DEFAULT, JOURNAL, LISTENER};
+use crate::native::{JournalConf, LoadedConf, Native};
 
 impl Native {
     /// Returns every reason why a start would refuse a client of this configuration.
     #[must_use]
     pub fn refusals(&self, http: &HttpOptions) -> Vec<BuildError> {
         let (logins, counters) = (Logins::default(), Arc::default());
-        let mut refusals = Vec::new();
+        let mut refusals: Vec<BuildError> = self.unusable_place().into_iter().collect();
         // A listener without an enabled rule is not started.
         for (conf, _) in self.heard() {
             let error = |error| BuildError::Transport { listener: conf.name.clone(), error };
@@ -34,6 +39,29 @@ impl Native {
         }
         refusals
     }
+
+    fn unusable_place(&self) -> Option<BuildError> {
+        let folder = self.state_folder();
+        if let Some(Err(error)) = folder.as_deref().map(crate::state_dir::judge_for_any) {
+            return Some(error.into());
+        }
+        let concerns_all = |error: &io::Error| error.kind() != io::ErrorKind::PermissionDenied;
+        if let JournalConf::Sqlite(options) = &self.journal {
+            match sqlite::look(options) {
+                Err(OpenError::Io(error)) if !concerns_all(&error) => {}
+                Err(error) => return Some(BuildError::Journal { path: options.path.clone(), error }),
+                Ok(_) => {}
+            }
+        }
+        let heard = self.heard();
+        let mut streams = heard.iter().filter(|(conf, _)| conf.queue.queue_type == QueueType::Stream);
+        streams.find_map(|(conf, _)| {
+            let listener = conf.name.clone();
+            let Some(path) = folder.clone() else { return Some(BuildError::NoState { listener }) };
+            let error = PositionStore::look(&path, &listener).err().filter(concerns_all)?;
+            Some(BuildError::State { listener, path, error })
+        })
+    }
 }
 
 impl LoadedConf {
@@ -43,8 +71,8 @@ impl LoadedConf {
     }
 
     #[must_use]
-    pub fn refusal_of_section(&self, section: &str, problem: &str) -> ConfigError {
-        ConfigError(self.finding_of_file(section, "", None, problem))
+    pub fn refusal_at(&self, section: &str, option: &str, problem: &str) -> ConfigError {
+        ConfigError(self.finding(section, "", option, problem))
     }
 
     fn refusal(&self, error: &BuildError) -> ConfigError {
@@ -60,12 +88,19 @@ impl LoadedConf {
                 at(ACTION, action, None, problem.clone())
             }
             BuildError::Enrich { name, error } => at(ENRICH, name, file_of(error), error.to_string()),
-            BuildError::NoState { .. }
-            | BuildError::State { .. }
-            | BuildError::OpenState(_)
-            | BuildError::Journal { .. }
-            | BuildError::Database { .. }
-            | BuildError::StateInUse { .. } => at("", "", None, error.to_string()),
+            BuildError::NoState { listener } | BuildError::State { listener, .. } => {
+                let words = error.to_string();
+                let heading = format!("[listener:{listener}] ");
+                at(LISTENER, listener, None, words.strip_prefix(&heading).unwrap_or(&words).to_owned())
+            }
+            BuildError::OpenState(error) => self.refusal_at(DEFAULT, "state_dir", &error.to_string()),
+            BuildError::Journal { path, error } => {
+                let problem = format!("{}: {error}", path.display());
+                self.refusal_at(JOURNAL, "connection", &problem)
+            }
+            BuildError::Database { .. } | BuildError::StateInUse { .. } => {
+                at("", "", None, error.to_string())
+            }
         }
     }
 }

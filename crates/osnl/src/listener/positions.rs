@@ -37,19 +37,20 @@ impl PositionStore {
         let folder = state_dir.join("streams");
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let path = folder.join(format!("{listener}.json"));
-        let before = match fs::read(&path) {
-            Ok(text) => read(&text).ok_or_else(|| {
-                let problem =
-                    "it does not say how far the streams were read; remove it to begin at stream_offset";
-                io::Error::new(io::ErrorKind::InvalidData, format!("{}: {problem}", path.display()))
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(error),
-        };
-        let store = Self { path, before };
+        let store = Self { before: read_at(&path)?, path };
         // Fails now rather than later if the file cannot be written.
         store.write(&store.before)?;
         Ok(store)
+    }
+
+    /// Looks whether `open` would succeed, and creates nothing.
+    ///
+    /// # Errors
+    /// As [`PositionStore::open`].
+    pub fn look(state_dir: &Path, listener: &str) -> io::Result<()> {
+        let folder = state_dir.join("streams");
+        files::may_write_in(&folder)?;
+        read_at(&folder.join(format!("{listener}.json"))).map(drop)
     }
 
     /// Reads the file again; an unreadable file leaves the known positions.
@@ -97,6 +98,18 @@ impl PositionStore {
 
     pub(super) fn write(&self, positions: &BTreeMap<String, Resume>) -> io::Result<()> {
         files::replace(&self.path, text(positions).as_bytes())
+    }
+}
+
+fn read_at(path: &Path) -> io::Result<BTreeMap<String, Resume>> {
+    match fs::read(path) {
+        Ok(text) => read(&text).ok_or_else(|| {
+            let problem =
+                "it does not say how far the streams were read; remove it to begin at stream_offset";
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {problem}", path.display()))
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error),
     }
 }
 

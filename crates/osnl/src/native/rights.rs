@@ -7,8 +7,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use osnl_config::sections::RawSection;
+use osnl_config::{ConfigError, Finding};
 
-use super::{JournalConf, LoadedConf};
+use super::{JournalConf, LoadedConf, findings};
 use crate::action::driver::Probe;
 
 const READ: [&str; 9] = [
@@ -127,6 +128,41 @@ impl LoadedConf {
         self.rights_with(user, &self.files)
     }
 
+    /// Returns the user of the packages' unit, if it exists and all files are those that the unit reads.
+    #[must_use]
+    pub fn user_of_unit(&self) -> Option<SystemUser> {
+        let is_of_unit =
+            |file: &String| std::path::absolute(file).is_ok_and(|file| file.starts_with("/etc/osnl"));
+        if self.files.iter().all(is_of_unit) { SystemUser::find("osnl").ok() } else { None }
+    }
+
+    /// Refuses the files that a daemon of this user could not read: its configuration, secrets, and keys.
+    #[must_use]
+    pub fn unreadable_by(&self, user: &SystemUser) -> Vec<ConfigError> {
+        // A token may come later, and a missing key has a refusal of its own.
+        let refusal = |path: &Path, finding: &dyn Fn(&str) -> Finding| {
+            let path = Some(path).filter(|path| path.exists())?;
+            let obstacle = user.obstacle(path, &[Need::Read])?;
+            let problem = format!("{} cannot be read: {obstacle}", path.display());
+            Some(ConfigError(finding(&problem).allowed("let the user that osnl runs as read it")))
+        };
+        let files = self
+            .files
+            .iter()
+            .filter_map(|file| refusal(Path::new(file), &|problem| Finding::of(file, problem)));
+        let of_section = |section: &RawSection| {
+            let text = |option: &str| self.layers.resolve(section, option).ok().flatten();
+            let read = files_of(section, text).into_iter().filter(|(_, path, needs)| {
+                needs.contains(&Need::Read) && !credentials().is_some_and(|folder| path.starts_with(folder))
+            });
+            let refused = |(option, path, _): (&str, PathBuf, _)| {
+                refusal(&path, &|problem| findings::finding_at(Some(section), option, problem))
+            };
+            read.filter_map(refused).collect::<Vec<_>>()
+        };
+        files.chain(self.layers.sections.iter().flat_map(of_section)).collect()
+    }
+
     /// Probes a configuration from other files, such as an old program's.
     #[must_use]
     pub fn rights_with(&self, user: &SystemUser, files: &[String]) -> Vec<Probe> {
@@ -135,7 +171,7 @@ impl LoadedConf {
             probes.push(probe(user, "configuration", Path::new(file), &[Need::Read]));
         }
         for section in &self.layers.sections {
-            for (path, needs) in
+            for (_, path, needs) in
                 files_of(section, |option| self.layers.resolve(section, option).ok().flatten())
             {
                 probes.push(probe(user, &section.heading(), &path, needs));
@@ -148,19 +184,28 @@ impl LoadedConf {
     }
 }
 
-fn files_of(section: &RawSection, text: impl Fn(&str) -> Option<String>) -> Vec<(PathBuf, &'static [Need])> {
-    let mut files: Vec<(PathBuf, &'static [Need])> = Vec::new();
+/// systemd gives these files to the daemon, whoever owns them.
+fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+type NeededFile<'a> = (&'a str, PathBuf, &'static [Need]);
+
+fn files_of(section: &RawSection, text: impl Fn(&str) -> Option<String>) -> Vec<NeededFile<'_>> {
+    let mut files: Vec<NeededFile<'_>> = Vec::new();
     for entry in &section.entries {
+        let option = entry.option.as_str();
         if let Some(file) = &entry.file {
-            files.push((file.path.clone(), &[Need::Read]));
-        } else if READ.contains(&entry.option.as_str()) {
-            let paths = text(&entry.option).unwrap_or_default();
-            files.extend(paths.split(',').map(|path| (PathBuf::from(path.trim()), &[Need::Read][..])));
-        } else if WRITTEN.contains(&entry.option.as_str()) {
-            files.extend(text(&entry.option).map(|path| (PathBuf::from(path), &[Need::Write][..])));
+            files.push((option, file.path.clone(), &[Need::Read]));
+        } else if READ.contains(&option) {
+            let paths = text(option).unwrap_or_default();
+            files
+                .extend(paths.split(',').map(|path| (option, PathBuf::from(path.trim()), &[Need::Read][..])));
+        } else if WRITTEN.contains(&option) {
+            files.extend(text(option).map(|path| (option, PathBuf::from(path), &[Need::Write][..])));
         }
     }
-    files.retain(|(path, _)| path.is_absolute());
+    files.retain(|(_, path, _)| path.is_absolute());
     files
 }
 
@@ -212,6 +257,41 @@ mod tests {
             assert_eq!(user.may(Need::Read, owner, group, mode), may, "{owner} {group} {mode:o}");
         }
         assert!(SystemUser::among("root", USERS, GROUPS).unwrap().may(Need::Read, 1, 1, 0));
+    }
+
+    #[test]
+    fn a_daemon_of_another_user_is_refused_what_it_could_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path, mode: u32| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let (conf, secret) = (folder.path().join("osnl.conf"), folder.path().join("nova.url"));
+        fs::write(&secret, "rabbit://osnl:secret@mq/\n").unwrap();
+        let text = format!(
+            "[listener:nova]\ntransport_url = file://{}\nexchange = nova\npool = osnl\n[rule:r]\nactions = a\n\
+             [action:a]\ndriver = dump\npath = /nowhere/else\n",
+            secret.display()
+        );
+        fs::write(&conf, text).unwrap();
+        let sources = crate::native::Sources { files: vec![conf.clone()], ..Default::default() };
+        let loaded = crate::native::load(&sources).unwrap();
+        let user = SystemUser { name: "osnl".to_owned(), uid: 4711, groups: vec![4712] };
+        mode(folder.path(), 0o755);
+        mode(&conf, 0o644);
+        mode(&secret, 0o600);
+        let refused: Vec<String> = loaded.unreadable_by(&user).iter().map(ToString::to_string).collect();
+        let [refused] = &refused[..] else { panic!("{refused:?}") };
+        let begin = format!(
+            "{}:2: [listener:nova] transport_url: {secret} cannot be read: osnl may not read {secret} (owner ",
+            conf.display(),
+            secret = secret.display()
+        );
+        let end = "mode 0600); let the user that osnl runs as read it";
+        assert!(refused.starts_with(&begin) && refused.ends_with(end), "{refused}");
+        mode(&secret, 0o644);
+        assert_eq!(loaded.unreadable_by(&user).len(), 0);
+        mode(folder.path(), 0o700);
+        assert_eq!(loaded.unreadable_by(&user).len(), 2, "neither the configuration nor the secret");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use osnl_config::in_words;
 use osnl_journal::files::may_write_in;
 use osnl_journal::state_lock::StateLock;
 use osnl_transport::QueueType;
@@ -39,7 +40,7 @@ impl Native {
             let advice = "name another folder with state_dir, or give this user write access";
             let keeps_positions =
                 |conf: &ListenerConf| conf.queue.queue_type == QueueType::Stream || is_kafka(conf);
-            let found = format!("cannot be written: {error}");
+            let found = in_words(&format!("cannot be written: {error}"));
             return Some(match self.listeners.iter().any(keeps_positions) {
                 true => probe.failed(found, Some(advice)),
                 false => probe.warning(found, advice),
@@ -74,7 +75,7 @@ fn file(options: &SqliteOptions, daemon: Option<&OwnDaemon>) -> Probe {
             (None, false) => with_room(probe.fine("does not exist yet, and can be created"), options),
         },
         (Ok(_), None) => probe.fine("can be used"),
-        (Err(error), _) => probe.failed(error.to_string(), None),
+        (Err(error), _) => probe.failed(in_words(&error.to_string()), None),
     }
 }
 
