@@ -1,7 +1,7 @@
 //! The `osnl` command. Under the names `k2hr3_osnl` and `k2hr3-osnl`, `oss_watcher` and
 //! `oss-watcher` the command takes the flags of those programs.
 //!
-//! Order, lowest first: `exit`, `clean`, `terminal`, `output`, `flags`, `logging`, `app`,
+//! Order, lowest first: `exit`, `clean`, `terminal`, `output`, `flags`, `verbs`, `logging`, `app`,
 //! `command`.
 
 mod app;
@@ -12,6 +12,7 @@ mod flags;
 mod logging;
 mod output;
 mod terminal;
+mod verbs;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -185,15 +186,30 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Command {
         Some("oss_watcher" | "oss-watcher") => {
             Command::OssWatcher(parsed(OssWatcherArgs::command(), arguments))
         }
-        _ => parsed::<Osnl>(Osnl::by_task(), arguments).command,
+        _ => parsed::<Osnl>(Osnl::by_task(), spelled_out(arguments)).command,
     }
+}
+
+/// Spells `osnl help COMMAND`, `osnl version`, and `osnl -v` as flags.
+fn spelled_out(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    match (arguments.get(1).and_then(|first| first.to_str()), arguments.len()) {
+        (Some("help"), _) => {
+            arguments.remove(1);
+            arguments.push("--help".into());
+        }
+        (Some("version"), 2) => arguments[1] = "--version".into(),
+        (Some("-v"), 2) => arguments[1] = "-V".into(),
+        _ => {}
+    }
+    arguments
 }
 
 /// Parses with osnl's own choice of colours. clap alone takes variables such as `CI` for a terminal
 /// with colours.
 fn parsed<P: Parser>(command: clap::Command, arguments: Vec<OsString>) -> P {
     let colours = if are_colours_wanted() { ColorChoice::Auto } else { ColorChoice::Never };
-    let found = command.color(colours).get_matches_from(arguments);
+    let found = command.color(colours).try_get_matches_from(arguments);
+    let found = found.unwrap_or_else(|error| verbs::advised(error).exit());
     P::from_arg_matches(&found).unwrap_or_else(|error| error.exit())
 }
 
@@ -219,6 +235,22 @@ mod tests {
         expected.sort();
         listed.sort();
         assert_eq!(listed, expected);
+    }
+
+    #[test]
+    fn advice_names_commands_that_exist_for_words_that_are_none() {
+        let osnl = Osnl::command();
+        for (words, advice) in verbs::ADVICE {
+            assert!(words.iter().all(|word| osnl.find_subcommand(word).is_none()), "{words:?}");
+            for call in advice.split("osnl ").skip(1) {
+                let mut found = &osnl;
+                for word in call.split([' ', ',']) {
+                    let Some(below) = found.find_subcommand(word) else { break };
+                    found = below;
+                }
+                assert!(!found.has_subcommands(), "{advice}: {call}");
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::flags::{CheckArgs, SourceArgs};
 use crate::terminal::{Tone, on_stderr};
 
 /// The default file; the folder beside it is read too if present.
-const DEFAULT_PATH: &str = "/etc/osnl/osnl.conf";
+pub(super) const DEFAULT_PATH: &str = "/etc/osnl/osnl.conf";
 const DEFAULT_FOLDER: &str = "/etc/osnl/conf.d";
 
 pub(super) enum AnyConf {
@@ -20,6 +20,10 @@ pub(super) enum AnyConf {
 
 pub(super) fn drivers() -> Drivers {
     osnl_oss::drivers().with_database(&osnl_journal_postgresql::PostgresDatabase)
+}
+
+pub(super) fn has_default() -> bool {
+    Path::new(DEFAULT_PATH).exists()
 }
 
 pub(super) fn of(args: &SourceArgs) -> Sources {

@@ -33,6 +33,7 @@ mod view;
 mod voice;
 mod writer;
 
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use osnl_model::TransportUrl;
@@ -51,6 +52,8 @@ use crate::logging::{self, LogDestination, LogSettings};
 use crate::terminal;
 
 const BATCHES: usize = 8;
+/// Without a terminal, nobody reads that an attempt follows the other.
+const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: &TapArgs) -> Exit {
     let settings = LogSettings {
@@ -111,6 +114,7 @@ async fn tap(args: &TapArgs, plan: TapPlan) -> Exit {
             ended = session => ended.err(),
             () = end_signal(&mut signals) => None,
             () = after(args.duration) => None,
+            () = unconnected(args.timeout, &voice) => None,
         }
     };
     // Received messages are still written. If the reader of the output is stuck, only a second
@@ -195,6 +199,18 @@ async fn end_signal(signals: &mut Signals) {
         ProgramSignal::Hangup => {}
         ProgramSignal::End(_) => {}
     }
+}
+
+/// Ends if there was no connection within the limit. Later losses of a connection have no limit.
+async fn unconnected(limit: Option<Duration>, voice: &TapVoice) {
+    let usual = (!std::io::stderr().is_terminal()).then_some(USUAL_TIMEOUT);
+    let Some(limit) = limit.or(usual) else { return std::future::pending().await };
+    tokio::time::sleep(limit).await;
+    // The host stays known after a loss.
+    if !voice.standing().host.is_empty() {
+        return std::future::pending().await;
+    }
+    voice.say(&format!("error: no connection within {} (--timeout)", osnl_config::duration::shown(limit)));
 }
 
 async fn after(duration: Option<Duration>) {

@@ -23,6 +23,19 @@ fn the_version_is_that_of_the_program_replaced_and_ours() {
 }
 
 #[test]
+fn help_and_version_are_understood_as_words() {
+    for (words, flags) in [
+        (&["help"][..], &["--help"][..]),
+        (&["help", "deliveries", "list"], &["deliveries", "list", "--help"]),
+        (&["version"], &["--version"]),
+        (&["-v"], &["-V"]),
+    ] {
+        assert_eq!(run(words), run(flags), "{words:?}");
+        assert_eq!(run(words).0, Some(0), "{words:?}");
+    }
+}
+
+#[test]
 fn manual_pages_and_completions_come_from_the_flags() {
     let stdout = |args: &[&str]| {
         let (code, stdout, stderr) = run(args);

@@ -315,6 +315,27 @@ fn a_broker_that_lets_nobody_in_is_69_and_says_why() {
 }
 
 #[test]
+fn a_tap_that_guesses_says_so_and_none_waits_for_ever() {
+    let place = Place::new();
+    let tap = |args: &[&str]| {
+        place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &[&["tap"], args].concat()).refused()
+    };
+    let (_, stderr) = tap(&["--timeout", "100ms", "--for", "100ms"]);
+    let guess = "no configuration was found (/etc/osnl/osnl.conf does not exist); guest at localhost is a guess: \
+                 name a broker (osnl tap rabbit://USER:PASSWORD@HOST:5672/), or a configuration (-c FILE)";
+    assert!(stderr.contains(guess), "{stderr}");
+    // Neither a closed port nor a broker that stays silent.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for port in [osnl_testkit::closed_port(), silent.local_addr().unwrap().port()] {
+        let url = format!("rabbit://guest:guest@127.0.0.1:{port}/");
+        let (code, stderr) = tap(&[&url, "--timeout", "300ms"]);
+        assert!(!stderr.contains("guess"), "{stderr}");
+        assert!(stderr.contains("error: no connection within 300ms (--timeout)"), "{stderr}");
+        assert_eq!(code, Some(69), "{stderr}");
+    }
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_ends_it_well() {
     let mut rig = Rig::with_nova("tap-head");
     let script = "\"$0\" tap \"$1\" --exchange nova | head -n 3";

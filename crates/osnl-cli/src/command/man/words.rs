@@ -183,7 +183,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "tap",
         Words {
-            more: r"tap reads from a queue of its own and takes no message from another consumer. The queue is deleted when tap ends. It reads a configuration only if \fB\-c\fR, \fB\-\-config\-dir\fR, or \fB\-\-listener\fR is given. Without one, it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
+            more: r"tap reads from a queue of its own and takes no message from another consumer. The queue is deleted when tap ends. Without a URL it reads what the listeners of the configuration read; if there is no configuration, it tries guest at localhost. With a URL it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. If there is no connection within \fB\-\-timeout\fR, it ends; a connection that is lost later is made again without a limit. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
 On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also the rules that match it), / filters, s saves, and ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR take a saved file; it has the mode 0600.",
             see: &["events", "explain", "replay", "send"],
             ..COMMAND

@@ -10,13 +10,12 @@ use crate::flags::{OutputFormat, SourceArgs, max_body, pattern, secret};
 /// The flags of `osnl tap`.
 #[derive(Debug, Args)]
 #[command(
-    mut_arg("config_file", |arg| arg.help("Configuration file(s) [default with --listener: /etc/osnl/osnl.conf]")),
     after_help = "Exits with 0 if at least one event came, 1 if none came, 69 if the broker refuses access.\n\n\
     Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body\n  \
     osnl tap -c osnl.conf --listener neutron  # Enter: the rules that match"
 )]
 pub(crate) struct TapArgs {
-    /// rabbit://..., or file:///PATH of a file with the URL [default: from -c, or guest@localhost]
+    /// rabbit://..., or file:///PATH of a file with the URL [default: from the configuration]
     #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
     pub(crate) url: Option<Secret>,
     /// The same as URL
@@ -84,6 +83,10 @@ pub(crate) struct TapArgs {
     /// End after this duration, such as 30s or 5m
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
+
+    /// Longest wait for the first connection [default: 30s, or forever on a terminal]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
 
     /// Show only how many events of each type arrive per second
     #[arg(long, conflicts_with_all = ["body", "raw"])]

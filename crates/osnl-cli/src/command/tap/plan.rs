@@ -15,7 +15,7 @@ use super::rates::Rates;
 use super::save::Save;
 use super::url;
 use super::view::{Rules, TapView};
-use super::voice::TapVoice;
+use super::voice::{TapVoice, say};
 use super::writer::{BodyPart, EventWriter};
 use crate::command::sources;
 use crate::flags::OutputFormat;
@@ -97,6 +97,13 @@ impl TapPlan {
             Some(listener) => listener.transport_url.clone(),
             None => url::read(text.map_or("rabbit://", Secret::expose))?,
         };
+        if conf.is_none() && text.is_none() {
+            say(&format!(
+                "no configuration was found ({} does not exist); guest at localhost is a guess: name a broker \
+                 (osnl tap rabbit://USER:PASSWORD@HOST:5672/), or a configuration (-c FILE)",
+                sources::DEFAULT_PATH
+            ));
+        }
         let transport = match listeners.first() {
             Some(listener) => listener.transport()?,
             None => osnl_transport::transport(&url)?,
@@ -216,7 +223,8 @@ fn key_of(text: &str) -> String {
 
 fn configuration(args: &TapArgs) -> anyhow::Result<Option<Native>> {
     let files = !args.sources.config_file.is_empty() || !args.sources.config_dir.is_empty();
-    if args.listener.is_none() && !files {
+    let is_usual = args.url.is_none() && args.transport_url.is_none() && sources::has_default();
+    if args.listener.is_none() && !files && !is_usual {
         return Ok(None);
     }
     let loaded = native::load(&sources::of(&args.sources)).map_err(anyhow::Error::from)?;

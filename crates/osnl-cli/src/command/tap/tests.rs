@@ -332,3 +332,17 @@ fn what_cannot_be_written_ends_it_and_is_said_unless_the_reader_has_gone() {
     check(std::io::ErrorKind::BrokenPipe, None);
     check(std::io::ErrorKind::StorageFull, Some("standard output: no storage space"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_the_first_connection_has_a_limit() {
+    let limit = Some(std::time::Duration::from_secs(5));
+    let ends = |voice: super::TapVoice| async move {
+        tokio::time::timeout(std::time::Duration::from_secs(3600), super::unconnected(limit, &voice))
+            .await
+            .is_ok()
+    };
+    assert!(ends(super::TapVoice::new(true)).await);
+    let lost = super::TapVoice::new(true);
+    lost.standing().host = "mq1:5672".to_owned();
+    assert!(!ends(lost).await);
+}
