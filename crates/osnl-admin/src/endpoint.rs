@@ -73,7 +73,7 @@ impl AdminEndpoint {
         }
     }
 
-    /// Binds the address.
+    /// Opens the address for connections, which [`run`](Self::run) answers.
     ///
     /// # Errors
     /// See [`AdminStartError`].

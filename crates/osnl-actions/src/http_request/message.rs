@@ -78,7 +78,7 @@ impl RequestParts {
         self.body.render(&named(event, about).with("secret", self.secrets.values()))
     }
 
-    /// Returns the request of events with these lines; the rest of it depends on no event.
+    /// Returns the request of events with the given lines; the rest of the request depends on no event.
     pub(super) fn request_of_lines(&self, lines: String) -> Result<Request, String> {
         let names = Names::new(Arc::default()).with("secret", self.secrets.values());
         self.made(&names, &NO_SUBJECT, None, Some(lines))

@@ -13,7 +13,7 @@ use crate::promtool::measurements;
 
 /// The page of runbooks, which one rule of the file names.
 const RUNBOOKS: &str = r#"'{{ range query "osnl:runbooks" }}{{ .Labels.url }}{{ end }}"#;
-/// Off as installed.
+/// The alert that the packages leave off.
 const STANDBY: &str = "OsnlStandbyMissing";
 
 fn root(path: &str) -> PathBuf {

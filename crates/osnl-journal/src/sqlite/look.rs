@@ -14,7 +14,7 @@ pub struct PlaceLook {
     pub exists: bool,
 }
 
-/// Checks whether this user may write or create the file, whether it is a journal, and which process has it.
+/// Checks whether this user may write or create the file, whether the file is a journal, and which process has it.
 ///
 /// # Errors
 /// Returns the errors of [`SqliteJournal::open`](super::SqliteJournal::open) about the place, but none about
@@ -29,8 +29,8 @@ pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     Ok(PlaceLook { holder, exists })
 }
 
-/// Judges a file that no process has open. `immutable` keeps SQLite from locking it and from reading its WAL, without
-/// which it may look damaged.
+/// Judges a file that no process has open. `immutable` keeps SQLite from locking the file and from reading its
+/// WAL, without which the file may look damaged.
 fn judge_tables(file: &Path) -> Result<(), OpenError> {
     if std::fs::metadata(file)?.len() == 0 {
         return Ok(());

@@ -1,3 +1,5 @@
+//! The reader of a Kafka group: messages of an async stream, and offsets that are committed as messages end.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -128,7 +128,7 @@ impl LoadedConf {
         self.rights_with(user, &self.files)
     }
 
-    /// Returns the user of the packages' unit, if it exists and all files are those that the unit reads.
+    /// Returns the user of the packages' unit, if it exists and the unit reads the same files.
     #[must_use]
     pub fn user_of_unit(&self) -> Option<SystemUser> {
         let is_of_unit =
@@ -184,7 +184,7 @@ impl LoadedConf {
     }
 }
 
-/// systemd gives these files to the daemon, whoever owns them.
+/// systemd gives the daemon such files, whoever owns them.
 fn credentials() -> Option<PathBuf> {
     std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }

@@ -98,7 +98,7 @@ pub(crate) fn is_published_on(kafka: &impl KafkaCluster) {
     assert_eq!(kafka.unfinished("osnl", TOPIC), 0);
 }
 
-/// The recipe of docs/recipes.md.
+/// Plays the recipe for Kafka in docs/recipes.md.
 #[test]
 fn the_recipe_publishes_events_with_their_resource_as_key() {
     let (place, kafka) = (Place::new(), MockKafka::start());
