@@ -11,8 +11,7 @@ use crate::flags::{OutputFormat, SourceArgs, max_body, pattern, secret};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exits with 0 if at least one event came, 1 if none came, 69 if the broker refuses access.\n\n\
-    Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body\n  \
-    osnl tap -c osnl.conf --listener neutron  # Enter: the rules that match"
+    Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body"
 )]
 pub(crate) struct TapArgs {
     /// rabbit://..., or file:///PATH of a file with the URL [default: from the configuration]
@@ -84,7 +83,7 @@ pub(crate) struct TapArgs {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 
-    /// Longest wait for the first connection [default: 30s, or forever on a terminal]
+    /// Longest wait for a first connection [default: 30s; none on a terminal]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
