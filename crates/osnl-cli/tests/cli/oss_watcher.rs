@@ -366,8 +366,9 @@ fn the_programs_flags_are_there_and_a_wrong_file_does_not_start() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("driver = oss_rest") && !stdout.contains("= password\n"), "{stdout}");
     place.write("shown.conf", &stdout);
-    let (code, stdout, stderr) = run(&["check", "-c", "shown.conf"]);
-    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let (code, _, stderr) = run(&["check", "-c", "shown.conf"]);
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains("log file no/such/folder/oss.log"), "{stderr}");
     let (code, stdout, stderr) = run(&["check", "--oss-watcher", "log.conf"]);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("POST http://h:80/ for what comes"), "{stdout}");

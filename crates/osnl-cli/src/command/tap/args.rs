@@ -83,7 +83,7 @@ pub(crate) struct TapArgs {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 
-    /// Longest wait for a first connection [default: 30s; none on a terminal]
+    /// Longest wait for a connection [default: 30s; on a terminal: none]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
