@@ -73,7 +73,7 @@ impl AdminEndpoint {
         }
     }
 
-    /// Opens the address for connections, which [`run`](Self::run) answers.
+    /// Opens the address for connections, which [`BoundEndpoint::run`] answers.
     ///
     /// # Errors
     /// See [`AdminStartError`].
