@@ -29,6 +29,7 @@ fn variables_are_spelt_as_they_are_read() {
         variables,
         [
             "OS_DEFAULT__<OPTION>",
+            "OS_VALUES__<OPTION>",
             "OS_JOURNAL__<OPTION>",
             "OS_ADMIN__<OPTION>",
             "OS_CANARY__<OPTION>",
