@@ -20,7 +20,7 @@
 //! names its user (`by`), and may ask for the bytes of a message (`raw`). [`JOURNAL_HEADER`] names the journal that is
 //! meant, and a daemon with another journal refuses.
 //!
-//! [`ControlHandler`] answers, whatever the source of a request. [`reach`] finds the handler from outside: by the socket
+//! [`ControlHandler`] answers requests of socket, page, and API. [`reach`] finds the handler from outside: by the socket
 //! where a daemon holds the journal, else in this process, on the journal's file.
 
 mod again;

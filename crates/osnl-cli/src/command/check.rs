@@ -1,9 +1,9 @@
 //! `osnl check`: reads, checks and explains a configuration. Tries its actions with examples of
 //! known events, and looks for deliveries in the journal that no action would take.
 //!
-//! What a start would refuse is refused here: the clients of a start are built and dropped, and the
-//! places of journal, state, log, and admin endpoint are looked at. Without `--connect` no connection is made. With that flag [`Native::probe`] tries brokers,
-//! targets and files: nothing is consumed, made or changed.
+//! `check` refuses each native configuration that a start refuses: the clients of a start are built and dropped, and the
+//! places of journal, state, log, and admin endpoint are read. Without `--connect` no connection is made. With that flag
+//! [`Native::probe`] tries brokers, targets, and files; no message is consumed, and no object is made or changed.
 //!
 //! | ends with | when |
 //! | --- | --- |
@@ -195,7 +195,7 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     }
 }
 
-/// Refuses what a start would refuse. Files of the unit are judged as its user reads them, unless another user is named.
+/// Refuses the places that a start refuses. Files of the unit are judged as its user reads them, unless another user is named.
 fn startable(
     looked: AnyConf,
     http: &HttpOptions,

@@ -52,7 +52,7 @@ use crate::logging::{self, LogDestination, LogSettings};
 use crate::terminal;
 
 const BATCHES: usize = 8;
-/// Without a terminal, nobody reads that an attempt follows the other.
+/// The limit without a terminal, where a script would otherwise wait for ever on a broker that is away.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: &TapArgs) -> Exit {

@@ -169,7 +169,8 @@ impl KafkaClient {
         client.map(|client| Self(Some(client))).map_err(|error| unusable(&error))
     }
 
-    /// Serves the events of a client whose messages nobody reads, as errors are events.
+    /// Serves the events of a client that has no reader of messages; otherwise its errors, which are events, are never
+    /// seen.
     pub(super) fn serve(&self) {
         let mut stream = self.stream();
         while stream.next().now_or_never().is_some() {}

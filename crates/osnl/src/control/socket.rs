@@ -119,7 +119,7 @@ fn bind(state_dir: &Path, group: Option<&SystemGroup>) -> Result<ControlSocket, 
 }
 
 /// Binds a socket that only this user can open. The socket has its mode before its name, so that no other user can
-/// connect in between, whatever the umask.
+/// connect in between, with any umask.
 ///
 /// # Errors
 /// Those of the operating system.
