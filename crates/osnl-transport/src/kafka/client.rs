@@ -81,17 +81,26 @@ impl ConsumerContext for Context {
             _ => Rebalance::Revoked(list.clone()),
         };
         // Without an answer the library never closes.
-        if self.rebalances.as_ref().is_none_or(|rebalances| rebalances.send(rebalance).is_err()) {
-            let _ = unassign(client, list);
+        let refused = match &self.rebalances {
+            None => Some(rebalance),
+            Some(rebalances) => rebalances.send(rebalance).err().map(|refused| refused.0),
+        };
+        if let Some(rebalance) = refused {
+            let _ = decline(client, &rebalance);
         }
     }
 }
 
-/// Gives partitions back as the group's protocol demands it.
-pub(super) fn unassign(client: &impl Consumer<Context>, list: &TopicPartitionList) -> KafkaResult<()> {
-    match client.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => client.incremental_unassign(list),
-        RebalanceProtocol::Eager | RebalanceProtocol::None => client.unassign(),
+/// Takes no partition, or gives partitions back, as the group's protocol demands it. The library's wait for an assignment
+/// ends with an assignment alone, which may be empty.
+pub(super) fn decline(client: &impl Consumer<Context>, rebalance: &Rebalance) -> KafkaResult<()> {
+    let is_cooperative = matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative);
+    let none = TopicPartitionList::new();
+    match (rebalance, is_cooperative) {
+        (Rebalance::Assigned(_), true) => client.incremental_assign(&none),
+        (Rebalance::Assigned(_), false) => client.assign(&none),
+        (Rebalance::Revoked(list), true) => client.incremental_unassign(list),
+        (Rebalance::Revoked(_), false) => client.unassign(),
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::KafkaTransport;
-use super::client::{ANSWER, KafkaClient, Rebalance, aside, blocking, kept, unassign};
+use super::client::{ANSWER, KafkaClient, Rebalance, aside, blocking, decline, kept};
 use super::consumer::no_task;
 use super::failure::{end_of, is_topic_gone, lost};
 use super::names::Plan;
@@ -328,6 +328,9 @@ impl Driver {
         }
         if self.is_paused {
             self.pause(true);
+        } else if let Err(error) = self.client.resume(&positions) {
+            // The library keeps the pause of a partition that was taken away.
+            tracing::debug!(error = error.to_string(), "partitions were not resumed");
         }
         // Nothing of a new group's partitions is skipped if this program ends now.
         self.commit().await;
@@ -373,7 +376,7 @@ impl Driver {
             }
         }
         self.shared.lock().forget(&leaving);
-        if let Err(error) = unassign(&**self.client, &list) {
+        if let Err(error) = decline(&**self.client, &Rebalance::Revoked(list)) {
             self.shared.end(lost(format!("the group's assignment failed: {error}")));
         }
     }
@@ -444,8 +447,8 @@ impl Driver {
     /// A rebalance without an answer would keep the library from closing.
     fn answer_at_once(&mut self) {
         self.rebalances.close();
-        while let Ok(Rebalance::Assigned(list) | Rebalance::Revoked(list)) = self.rebalances.try_recv() {
-            let _ = unassign(&**self.client, &list);
+        while let Ok(rebalance) = self.rebalances.try_recv() {
+            let _ = decline(&**self.client, &rebalance);
         }
     }
 }

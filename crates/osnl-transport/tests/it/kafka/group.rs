@@ -181,6 +181,26 @@ async fn a_member_that_the_group_has_lost_repeats_what_was_unfinished() {
     assert_eq!(mock.committed(GROUP, TOPIC)[0].1, Some(4));
 }
 
+/// The library keeps the pause of a partition that was taken away, so the partition would never be read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_was_taken_away_while_paused_is_read_when_it_is_back() {
+    let mock = Mock::new();
+    mock.cluster().create_topic(TOPIC, 1, 1).unwrap();
+    let mut one = Member::join(&mock.kafka(""), GROUP, 4).await;
+    publish(&mock, 0..8, 1);
+    let open = one.take(4).await;
+    let more = tokio::time::timeout(std::time::Duration::from_secs(1), one.poll()).await;
+    assert!(more.is_err(), "the member is full, so partitions are paused");
+    mock.cluster()
+        .request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]);
+    let again = one.take(4).await;
+    assert_eq!(texts(&again), ["0", "1", "2", "3"]);
+    one.finish(open).await;
+    one.finish(again).await;
+    assert_eq!(texts(&one.take(4).await), ["4", "5", "6", "7"]);
+    one.leave().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_no_broker_answers_the_error_says_so() {
     let url = osnl_model::TransportUrl::parse("kafka://127.0.0.1:1/").unwrap();
