@@ -147,7 +147,11 @@ impl HttpAction {
 
     /// Judges an answer about this many events.
     fn verdicts(&self, shown: &str, answer: &Answer, events: usize) -> Vec<Result<Completion, ActionError>> {
-        if let Some(class) = self.judgement.failure(answer.status.as_u16()) {
+        let status = answer.status.as_u16();
+        if let Some(class) = self.judgement.failure(status) {
+            // One event may be the reason for the refusal of all, so each is then tried alone.
+            let is_of_several = events > 1 && class.is_final();
+            let class = if is_of_several { ErrorClass::Refused(Some(status)) } else { class };
             return vec![Err(self.refusal(class, answer)); events];
         }
         let answers = match &self.reply {

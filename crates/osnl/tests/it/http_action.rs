@@ -171,11 +171,15 @@ fn the_events_of_one_request_have_a_verdict_each() {
     assert_eq!(call(&all, few), [refused, Err(ErrorClass::Content), refused]);
     let down = Err(ErrorClass::Status(503));
     assert_eq!(call(&all, with(503, &[], "")), [down, Err(ErrorClass::Content), down]);
+    // One event may be the reason, so several are tried alone.
+    let apart = Err(ErrorClass::Refused(Some(400)));
+    assert_eq!(call(&all, with(400, &[], "")), [apart, Err(ErrorClass::Content), apart]);
+    assert_eq!(call(&all[..1], with(400, &[], "")), [Err(ErrorClass::Rejected)]);
     let done = || with(200, &[], r#"[{"status": 200}]"#);
     assert_eq!(call(&[none], done()), [Err(ErrorClass::Content)]);
-    assert_eq!(sink.requests().len(), 3, "without a usable event nothing is sent");
+    assert_eq!(sink.requests().len(), 5, "without a usable event nothing is sent");
     assert_eq!(call(&all[..1], done()), [Ok(())]);
-    assert!(sink.requests()[3].header("traceparent").is_some());
+    assert!(sink.requests()[5].header("traceparent").is_some());
 }
 
 #[test]
