@@ -9,7 +9,9 @@ use hyper::body::{Body, Frame};
 use osnl::connections::Busy;
 use osnl::control::{AnswerLine, ControlHandler, ControlRequest, RequestProgress, RequestRefusal};
 use osnl_transport::BoxFuture;
+use tokio::task::JoinError;
 use tokio::time::{Instant, Interval, interval_at};
+use tokio_util::task::TaskTracker;
 
 /// The interval between two signs of life.
 const ALIVE: Duration = Duration::from_millis(250);
@@ -17,7 +19,7 @@ const ALIVE: Duration = Duration::from_millis(250);
 const MOST_ALIVE: u32 = 1200;
 
 /// An answer in lines: signs of life and progress while the handler works, then the result. A dropped answer ends its
-/// request after the step under way.
+/// request after the step under way, unless the request has a task.
 pub(crate) struct AnswerLines {
     /// `None` once the result has been sent.
     answering: Option<BoxFuture<'static, AnswerLine>>,
@@ -34,16 +36,30 @@ impl AnswerLines {
         request: ControlRequest,
         refused: fn(RequestRefusal) -> RequestRefusal,
         busy: Busy,
+        tasks: Option<&TaskTracker>,
     ) -> Self {
         let latest = Arc::default();
         let noted: Arc<Mutex<Option<RequestProgress>>> = Arc::clone(&latest);
-        let answering = Box::pin(async move {
+        let answering: BoxFuture<'static, AnswerLine> = Box::pin(async move {
             let note = |progress| *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
             match handler.answer_telling(&request, &note).await {
                 Ok(answer) => AnswerLine::Ok(answer),
                 Err(refusal) => AnswerLine::Error(refused(refusal)),
             }
         });
+        let answering: BoxFuture<'static, AnswerLine> = match tasks {
+            None => answering,
+            Some(tasks) => {
+                let task = tasks.spawn(answering);
+                Box::pin(async move {
+                    match task.await.map_err(JoinError::try_into_panic) {
+                        Ok(answer) => answer,
+                        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                        Err(Err(_)) => std::future::pending().await,
+                    }
+                })
+            }
+        };
         let ticks = interval_at(Instant::now() + ALIVE, ALIVE);
         Self { answering: Some(answering), latest, ticks, left: MOST_ALIVE, busy }
     }

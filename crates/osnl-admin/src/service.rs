@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::answer::{self, AdminAnswer};
@@ -48,6 +49,8 @@ pub(crate) struct Service {
     metrics: Mutex<Vec<(MetricsFormat, Instant, Bytes)>>,
     readiness: Mutex<Option<(Instant, Readiness)>>,
     pace: Pace,
+    /// Requests that go on without their client.
+    tasks: TaskTracker,
 }
 
 /// Whether the daemon is ready, and the answer with the reasons.
@@ -60,8 +63,8 @@ impl Service {
         pages: Option<Pages>,
         tls: Option<CurrentTls>,
     ) -> Arc<Self> {
-        let (metrics, readiness) = Default::default();
-        Arc::new(Self { handler, access, pages, tls, metrics, readiness, pace: Pace::new() })
+        let (metrics, readiness, tasks) = Default::default();
+        Arc::new(Self { handler, access, pages, tls, metrics, readiness, pace: Pace::new(), tasks })
     }
 
     pub(crate) fn tls(&self) -> Option<&CurrentTls> {
@@ -80,6 +83,12 @@ impl Service {
     /// Ends the streams of events, which would go on.
     pub(crate) fn end_streams(&self) {
         self.pages.iter().for_each(Pages::end);
+    }
+
+    /// Waits for the requests whose clients may have left.
+    pub(crate) async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     pub(crate) async fn answer(
@@ -263,7 +272,10 @@ impl Service {
             return answer::error(StatusCode::REQUEST_TIMEOUT, "bad-request", "the client has gone");
         }
         if head.headers.get(ACCEPT).is_some_and(|accepted| accepted == LINES) {
-            return answer::lines(AnswerLines::new(self.handler.clone(), request, words, busy.clone()));
+            // A million deliveries are changed in steps, and Ctrl-C ends them. Any other change goes on to its line in the log.
+            let tasks = (route.changes() && request.changed_word().is_empty()).then_some(&self.tasks);
+            let lines = AnswerLines::new(self.handler.clone(), request, words, busy.clone(), tasks);
+            return answer::lines(lines);
         }
         match self.handler.answer(&request).await {
             Ok(value) => answer::json(StatusCode::OK, &value),
