@@ -61,13 +61,12 @@ impl AdminEndpoint {
     /// See [`AdminStartError`]; an address in use is none, because the daemon may be running.
     pub fn check(conf: &AdminConf) -> Result<(), AdminStartError> {
         conf.tls.as_ref().map_or(Ok(()), crate::tls::judge).map_err(AdminStartError::Tls)?;
+        let failed = |error| AdminStartError::Listen { address: conf.listen.clone(), error };
         match &conf.listen {
             AdminAddress::Unix(path) if is_other_file(path) => Err(AdminStartError::NotASocket(path.clone())),
-            AdminAddress::Unix(_) => Ok(()),
+            AdminAddress::Unix(path) => folder_of_socket(path).map_err(failed),
             AdminAddress::Tcp(address) => match std::net::TcpListener::bind((address.ip(), 0)) {
-                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                    Err(AdminStartError::Listen { address: conf.listen.clone(), error })
-                }
+                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(failed(error)),
                 Ok(_) | Err(_) => Ok(()),
             },
         }
@@ -201,11 +200,22 @@ impl BoundEndpoint {
             }
         }
         self.service.end_streams();
-        let _ = timeout(GRACE, shares.finish()).await;
+        let _ = timeout(GRACE, async { tokio::join!(shares.finish(), self.service.finish()) }).await;
         if let Socket::Unix(_, path) = &self.socket {
             // The next daemon replaces a socket that is left.
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+/// Finds the folder of a socket. A unit makes folders below `/run` when it starts.
+fn folder_of_socket(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let folder = path.parent().filter(|folder| !folder.starts_with("/run"));
+    match folder.map(std::fs::metadata) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
+        Some(Ok(found)) if !found.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        None | Some(Ok(_) | Err(_)) => Ok(()),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::journal::sqlite::{self, OpenError};
 use crate::listener::PositionStore;
 use crate::native::schema::{DEFAULT, JOURNAL, LISTENER};
 use crate::native::{JournalConf, LoadedConf, Native};
+use crate::state_dir::UnsafePlace;
 
 impl Native {
     /// Returns every reason why a start would refuse a client of this configuration.
@@ -42,13 +43,19 @@ impl Native {
 
     fn unusable_place(&self) -> Option<BuildError> {
         let folder = self.state_folder();
-        if let Some(Err(error)) = folder.as_deref().map(crate::state_dir::judge_for_any) {
+        let is_root = rustix::process::geteuid().is_root();
+        // Another user's folder is that of the daemon's user, if root does not ask.
+        let is_of_daemon = |error: &UnsafePlace| !is_root && matches!(error, UnsafePlace::Foreign { .. });
+        if let Some(Err(error)) = folder.as_deref().map(crate::state_dir::judge_for_any)
+            && !is_of_daemon(&error)
+        {
             return Some(error.into());
         }
         let concerns_all = |error: &io::Error| error.kind() != io::ErrorKind::PermissionDenied;
         if let JournalConf::Sqlite(options) = &self.journal {
             match sqlite::look(options) {
                 Err(OpenError::Io(error)) if !concerns_all(&error) => {}
+                Err(OpenError::Open(error)) if is_of_daemon(&error) => {}
                 Err(error) => return Some(BuildError::Journal { path: options.path.clone(), error }),
                 Ok(_) => {}
             }
