@@ -22,6 +22,7 @@ mod package;
 mod release;
 mod setup;
 mod soak;
+mod stage;
 mod step;
 mod test;
 mod tidy;
@@ -52,6 +53,8 @@ cargo xtask COMMAND
                            give every reader malformed inputs, and save those that break something
   soak [--minutes N] [--seed S] [--huge N]
                            send hostile messages among normal ones to a daemon with bounded memory
+  stage night [--events N]
+                           start a daemon with eight faults, for a look at page and terminal; Ctrl-C ends it
   chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --shared […] | --cluster
   chaos --standby|--outage […]
                            kill and break everything while events come, and count what is lost
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
     let takes_arguments =
-        ["test", "bench", "ci", "chaos", "docs", "fuzz", "package", "release", "soak", "tidy"]
+        ["test", "bench", "ci", "chaos", "docs", "fuzz", "package", "release", "soak", "stage", "tidy"]
             .contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(&rest),
         "soak" => soak::run(&rest),
         "package" => package::run(&rest),
+        "stage" => stage::run(&rest),
         "release" => release::run(&rest),
         "help" | "-h" | "--help" => {
             println!("{HELP}");
