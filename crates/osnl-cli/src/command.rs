@@ -14,6 +14,7 @@ pub(crate) mod man;
 pub(crate) mod oss_watcher;
 mod progress;
 pub(crate) mod quarantine;
+pub(crate) mod queues;
 pub(crate) mod reload;
 pub(crate) mod replay;
 pub(crate) mod run;

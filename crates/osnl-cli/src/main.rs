@@ -33,6 +33,7 @@ use self::command::k2hr3_osnl::K2hr3OsnlArgs;
 use self::command::man::{CompletionsArgs, ManArgs};
 use self::command::oss_watcher::OssWatcherArgs;
 use self::command::quarantine::QuarantineArgs;
+use self::command::queues::QueuesArgs;
 use self::command::reload::ReloadArgs;
 use self::command::replay::ReplayArgs;
 use self::command::run::RunArgs;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Command::Tap(args) => command::tap::run(&args),
         Command::Status(args) => command::status::run(&args),
         Command::Reload(args) => command::reload::run(&args),
+        Command::Queues(args) => command::queues::run(&args),
         Command::Actions(args) => command::actions::run(&args),
         Command::Deliveries(args) => command::deliveries::run(&args),
         Command::Quarantine(args) => command::quarantine::run(&args),
@@ -96,7 +98,7 @@ struct Osnl {
 
 const TASKS: [(&str, &[&str]); 5] = [
     ("Set up", &["init", "check", "run", "reload", "events", "demo"]),
-    ("Watch", &["status", "tap", "explain"]),
+    ("Watch", &["status", "queues", "tap", "explain"]),
     ("Repair", &["deliveries", "actions", "quarantine", "replay"]),
     ("Drop-ins", &["k2hr3-osnl", "oss-watcher"]),
     ("Expert", &["config", "journal", "test", "send", "man", "completions"]),
@@ -144,6 +146,8 @@ enum Command {
     Tap(Box<TapArgs>),
     /// Show the daemon's health: connections, backlog, dead letters
     Status(StatusArgs),
+    /// Find what is wrong with exchanges and queues, and how to mend it
+    Queues(Box<QueuesArgs>),
     /// Reload the daemon's configuration
     Reload(ReloadArgs),
     /// List, probe, pause, and resume actions

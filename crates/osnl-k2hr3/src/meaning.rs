@@ -56,6 +56,7 @@ impl Conf {
             targets: vec![(Target::new(&options.exchange, &options.topic), Priority::Info)],
             options: ListenOptions {
                 bodies: Default::default(),
+                consumer_tag: String::new(),
                 pool: Some(options.pool.clone()),
                 prefetch: rabbit.prefetch().unwrap_or(PREFETCH),
                 declare: Declare::Create,

@@ -15,6 +15,7 @@
 //!     declare: Declare::Create,
 //!     queue: QueueKind::OSLO,
 //!     bodies: BodyBounds::default(),
+//!     consumer_tag: String::new(),
 //! };
 //! let mut consumer = broker.transport().listen(&to, &options).await?;
 //! broker.publish(&to[0].0, &to[0].1, r#"{"event_type": "compute.instance.delete.end"}"#);

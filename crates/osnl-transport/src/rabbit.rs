@@ -238,7 +238,7 @@ impl RabbitTransport {
         let subscription = Subscription::new(host, (plan.bindings, unbound), open, remarks);
         let subscription =
             Subscription { certificate_ends, cluster: greeting.cluster.clone(), ..subscription };
-        let share = (plan.share, options.bodies);
+        let share = (plan.share, options.bodies, &*options.consumer_tag);
         let kind = (&queue, greeting.rabbitmq());
         RabbitConsumer::start(connection, body_flow, subscription, share, kind).await
     }

@@ -33,7 +33,7 @@ pub struct TapOptions {
     pub max_bytes: u64,
     pub ttl: Duration,
     /// The bound on bodies in memory, copies of [`TapMessage::body`] included. Beyond it the rest waits at the broker.
-    /// During a question ([`Tap::look_for`], [`Tap::describe`], [`Tap::dropped`]), bodies are cut instead.
+    /// During a question ([`Tap::look_for`], [`Tap::dropped`]), bodies are cut instead.
     pub bodies: BodyBounds,
 }
 
@@ -144,9 +144,6 @@ pub trait Tap: Send {
     /// # Errors
     /// [`TransportError::Refused`] if this user may not; the tap continues. Other errors as [`Tap::poll`].
     fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
-
-    /// Asks for the properties of an existing exchange, without changing it.
-    fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>>;
 
     /// Examines the tapped topics and their groups: the given groups, and those that the broker lists. `None` if the
     /// broker has exchanges.

@@ -47,6 +47,8 @@ pub struct ListenOptions {
     pub declare: Declare,
     pub queue: QueueKind,
     pub bodies: BodyBounds,
+    /// The tag of the consumers on RabbitMQ; empty for one of the broker's.
+    pub consumer_tag: String,
 }
 
 impl ListenOptions {
@@ -215,6 +217,7 @@ mod tests {
     fn options(pool: Option<&str>, prefetch: u16, declare: Declare) -> ListenOptions {
         ListenOptions {
             bodies: Default::default(),
+            consumer_tag: String::new(),
             pool: pool.map(str::to_owned),
             prefetch,
             declare,

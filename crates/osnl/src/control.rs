@@ -48,8 +48,9 @@ use std::path::{Path, PathBuf};
 
 pub use self::again::{Again, GivenMessage, RuleWish};
 pub use self::answer::{
-    AnswerLine, AttemptAnswer, ChangeResult, Delivery, List, MaskedMessage, OnProgress, PauseResult,
-    ProbeResult, RefusedDelivery, ReloadResult, ReplayResult, RequestProgress, Show, StateTotals,
+    AnswerLine, AttemptAnswer, ChangeResult, Delivery, ForgottenQueues, List, MaskedMessage, OnProgress,
+    PauseResult, ProbeResult, RefusedDelivery, ReloadResult, ReplayResult, RequestProgress, Show,
+    StateTotals,
 };
 pub use self::client::{AskError, ControlClient};
 pub use self::configuration::{ConfigurationReport, LastReload};

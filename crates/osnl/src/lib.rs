@@ -45,7 +45,7 @@
 //! - [`delivery`] handles attempts, pauses, order per resource, and held targets.
 //! - [`action`](osnl_actions) performs one attempt.
 //! - [`control`] answers requests for status and deliveries.
-//! - `management` asks the broker's management API about queues.
+//! - `management` asks the broker's management API about queues, and [`queues`] judges what a broker shows.
 //! - [`live`] shows events to readers as they arrive.
 //! - [`notification_listener`] is for programs that listen themselves.
 //! - [`native`] is osnl's own configuration, and [`assembly`] builds a daemon from it.
@@ -77,6 +77,7 @@ pub mod live;
 mod management;
 pub mod native;
 pub mod notification_listener;
+pub mod queues;
 pub mod replay;
 pub mod saved;
 pub mod unmatched;

@@ -52,8 +52,8 @@ use self::tidying::BindingCleanup;
 pub use self::watchdog::{Stall, StallKind};
 use crate::intake::Intake;
 use crate::journal::shared::SharedJournal;
-use crate::management::ManagementConf;
 use crate::metrics::{Counters, ListenerSeries};
+use crate::queues::Wanted;
 use crate::shutdown::Shutdown;
 
 pub struct ListenerConfig {
@@ -125,13 +125,24 @@ impl Listener {
 
     #[must_use]
     pub fn with_bindings(mut self, memory: Arc<Bindings>, queues: Vec<ReadQueue>) -> Self {
-        self.tidying = Some(BindingCleanup::new(memory, queues));
+        let tidying = BindingCleanup::new(memory, queues);
+        if tidying.has_received() {
+            self.gauges.set_received_before();
+        }
+        self.tidying = Some(tidying);
+        self
+    }
+
+    /// Sets the time after which a listener that has never received anything needs attention.
+    #[must_use]
+    pub fn silent_after(self, after: Option<Duration>) -> Self {
+        self.gauges.expect(after);
         self
     }
 
     #[must_use]
-    pub(crate) fn with_management(mut self, api: Option<ManagementConf>, vhost: &str) -> Self {
-        let overseer = Overseer { api, vhost: vhost.to_owned() };
+    pub(crate) fn with_survey(mut self, wanted: Wanted) -> Self {
+        let overseer = Overseer { wanted };
         self.gauges.oversaw(overseer.unasked(&self.config.name));
         self.overseer = Some(overseer);
         self
@@ -196,6 +207,10 @@ impl Listener {
             || self.transport.features().partitions
     }
 
+    pub(crate) fn consumer_tag(&self) -> &str {
+        &self.config.options.consumer_tag
+    }
+
     #[must_use]
     pub fn gauges(&self) -> Arc<Gauges> {
         self.gauges.clone()
@@ -241,7 +256,7 @@ impl Listener {
             let mut session = ListenerSession::new(&self, consumer, streams.as_mut(), recount);
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
-                    tidying.connected(&self.config.name, &*self.transport).await;
+                    tidying.connected(&self.config.name, &*self.transport, &self.gauges).await;
                 }
             };
             let besides =
@@ -284,6 +299,9 @@ impl Listener {
         self.stall.send_replace(None);
         if let Some(tidying) = &self.tidying {
             tidying.end_reading(self.gauges.returns().expected());
+            if self.gauges.messages() > 0 {
+                tidying.received();
+            }
         }
         if let Some(streams) = &mut streams {
             streams.write(&self.config.name, true).await;
@@ -316,6 +334,7 @@ impl Listener {
         if matches!(state, ListenerState::Listening | ListenerState::Standby) {
             let is_standby = state == ListenerState::Standby;
             self.counters.series.streams.set_standby(&self.config.name, is_standby, now);
+            self.gauges.reads(!is_standby, now);
         }
         self.state.send_replace(state);
     }
@@ -472,6 +491,7 @@ async fn subscription(pool: &str) -> Subscription {
     use osnl_transport::{Declare, MemoryBroker, QueueKind, Transport as _};
     let options = ListenOptions {
         bodies: Default::default(),
+        consumer_tag: String::new(),
         pool: Some(pool.to_owned()),
         prefetch: 9,
         declare: Declare::Create,

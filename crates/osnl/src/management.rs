@@ -5,6 +5,12 @@
 //! | `GET /api/overview` | whether the login is accepted, the version, the name of the cluster |
 //! | `GET /api/vhosts` | the default queue type |
 //! | `GET /api/queues/VHOST/QUEUE` | type, durability, arguments, policies with their definition, consumers |
+//! | `GET /api/queues/VHOST` | the same of the services' queues, by a pattern of their names |
+//! | `GET /api/queues/VHOST/QUEUE/bindings` | exchanges and keys |
+//! | `GET /api/exchanges` | virtual hosts that have an exchange of a listener |
+//! | `GET /api/nodes` | the number of nodes |
+//!
+//! The last four are asked by a thorough question only.
 //!
 //! A user with the tag `monitoring` and any permissions in the virtual host, even empty, may ask all questions. An
 //! answer is a fact or [`UnknownFact`]; silence, a refusal, and missing statistics never count as well. [`client`]
@@ -35,7 +41,7 @@ pub struct ManagementConf {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UnknownFact {
+pub struct UnknownFact {
     pub(crate) reason: String,
     pub(crate) remedy: String,
 }
@@ -43,6 +49,16 @@ pub(crate) struct UnknownFact {
 impl UnknownFact {
     pub(crate) fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { reason: reason.into(), remedy: remedy.into() }
+    }
+
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        &self.remedy
     }
 
     pub(crate) fn not_asked(listener: &str) -> Self {
@@ -54,11 +70,18 @@ impl UnknownFact {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BrokerFacts {
+pub struct BrokerFacts {
     pub(crate) version: Option<String>,
     pub(crate) cluster: Option<String>,
     pub(crate) default_queue_type: Option<String>,
     pub(crate) queues: Vec<(String, Result<QueueFacts, UnknownFact>)>,
+    /// The services' queues of the virtual host.
+    pub(crate) services: Vec<(String, QueueFacts)>,
+    /// Exchange and key of each binding, by queue.
+    pub(crate) bindings: BTreeMap<String, Vec<(String, String)>>,
+    /// Virtual host and name of each exchange of the listener's names.
+    pub(crate) exchanges: Vec<(String, String)>,
+    pub(crate) nodes: Option<usize>,
 }
 
 impl BrokerFacts {
@@ -75,9 +98,11 @@ impl BrokerFacts {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QueueFacts {
+pub struct QueueFacts {
     pub(crate) queue_type: Option<String>,
     pub(crate) durable: Option<bool>,
+    pub(crate) messages: Option<u64>,
+    pub(crate) consumer_count: Option<u64>,
     pub(crate) arguments: BTreeMap<String, Value>,
     /// The policies; unknown until the broker has statistics.
     pub(crate) policies: Result<QueuePolicies, UnknownFact>,

@@ -42,6 +42,7 @@ mod kafka;
 mod lenient;
 mod management;
 mod members;
+mod mending;
 mod preview;
 mod probe;
 mod programs;
@@ -83,6 +84,7 @@ pub use self::deliveries::OverflowPolicy;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::drivers::Drivers;
 pub use self::lenient::state_folder_of;
+pub use self::mending::QueueChanges;
 pub use self::probe::OwnDaemon;
 pub use self::proxies::proxy_warnings;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
@@ -161,6 +163,10 @@ pub struct ListenerConf {
     pub keeps_dead_letters: bool,
     /// The lowest rate of messages, below which the stream counts as silent.
     pub expect: Option<Rate>,
+    /// The time after which a listener that has never received anything needs attention; `None` means never.
+    pub silent_after: Option<Duration>,
+    /// The digest of its rules, by which daemons on one queue are compared.
+    pub rules_digest: String,
     /// The highest age of an event at its first reading; deliveries of an older event are dead letters.
     pub max_event_age: Option<Duration>,
     /// The options from `[oslo_messaging_rabbit]`, the URL's query and this section.
@@ -332,7 +338,10 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     match checked.conf {
         Some(conf) if errors.is_empty() => {
             let named_files = change::named_files(&layers);
-            Ok(LoadedConf { conf, warnings, layers, named_files, drivers: sources.drivers, files })
+            let mut loaded =
+                LoadedConf { conf, warnings, layers, named_files, drivers: sources.drivers, files };
+            loaded.digest_rules();
+            Ok(loaded)
         }
         Some(_) | None => Err(ConfigErrors(errors)),
     }

@@ -96,6 +96,7 @@ fn filters_and_answers_have_the_members_that_are_described() {
     check("Message", members::<of::MaskedMessage>(), &["body_base64"]);
     check("DeliveryChanges", members::<of::ChangeResult>(), &[]);
     check("NotChangedDelivery", members::<of::RefusedDelivery>(), &[]);
+    check("ForgottenQueues", members::<of::ForgottenQueues>(), &[]);
     check("PauseResult", members::<of::PauseResult>(), &[]);
     check("ProbeResult", members::<of::ProbeResult>(), &[]);
     check("QuarantinePage", members::<of::QuarantineList>(), &[]);

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use clap::Args;
 use osnl::action::http::HttpOptions;
-use osnl::control::{ControlClient, ControlRequest, Status, socket_path};
+use osnl::control::{ControlClient, ControlRequest, ListenerStatus, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
 use osnl::native::{
     self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, SystemUser, proxy_warnings,
@@ -163,35 +163,45 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     if is_legacy {
         return OwnDaemon::Unknown("under this name osnl has no control socket".to_owned());
     }
-    let Some(folder) = native.state_folder() else { return OwnDaemon::Stopped };
-    let unknown = |error: &dyn std::fmt::Display| {
-        OwnDaemon::Unknown(format!("{}: {error}", socket_path(&folder).display()))
-    };
-    let client = match ControlClient::connect(&folder, PATIENCE) {
-        Ok(client) => client,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-            return OwnDaemon::Stopped;
-        }
-        Err(error) => return unknown(&error),
-    };
-    let status: Status = match app::block_on(client.ask(&ControlRequest::Status {}, None)) {
-        Ok(Ok(status)) => status,
-        Ok(Err(error)) => return unknown(&error),
-        Err(error) => return unknown(&error),
+    let status = match daemon_status(native) {
+        Ok(Some(status)) => status,
+        Ok(None) => return OwnDaemon::Stopped,
+        Err(unknown) => return OwnDaemon::Unknown(unknown),
     };
     let mut consumers = BTreeMap::new();
-    for listener in &status.listeners {
-        // A listener that waits for its broker consumes nothing.
-        if !matches!(listener.state.as_str(), "listening" | "standby" | "blocked" | "draining") {
-            continue;
-        }
-        for queue in &listener.queues {
-            *consumers.entry((listener.broker.clone(), queue.clone())).or_default() += 1;
-        }
+    for (broker, queue) in status.listeners.iter().flat_map(consumed) {
+        *consumers.entry((broker, queue)).or_default() += 1;
     }
     match status.pid {
         Some(pid) => OwnDaemon::Runs { pid, consumers },
         None => OwnDaemon::Stopped,
+    }
+}
+
+/// Returns broker and name of each queue that the listener consumes. One that waits for its broker consumes nothing.
+pub(super) fn consumed(listener: &ListenerStatus) -> impl Iterator<Item = (String, String)> {
+    let is_connected = matches!(listener.state.as_str(), "listening" | "standby" | "blocked" | "draining");
+    let queues = listener.queues.iter().filter(move |_| is_connected);
+    queues.map(|queue| (listener.broker.clone(), queue.clone()))
+}
+
+/// Asks the daemon of the configuration; `None` if it is stopped.
+///
+/// # Errors
+/// The reason for which it cannot be asked.
+pub(super) fn daemon_status(native: &Native) -> Result<Option<Status>, String> {
+    let Some(folder) = native.state_folder() else { return Ok(None) };
+    let unknown = |error: &dyn std::fmt::Display| format!("{}: {error}", socket_path(&folder).display());
+    let client = match ControlClient::connect(&folder, PATIENCE) {
+        Ok(client) => client,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(unknown(&error)),
+    };
+    match app::block_on(client.ask(&ControlRequest::Status {}, None)) {
+        Ok(asked) => asked.map(Some).map_err(|error| unknown(&error)),
+        Err(error) => Err(unknown(&error)),
     }
 }
 

@@ -10,10 +10,14 @@ use crate::exit::Exit;
 /// # Errors
 /// Standard input is not a terminal: the operator must pass `--yes` to `discard`, a verb with its
 /// object.
-#[expect(clippy::print_stderr, reason = "a question is no output")]
 pub(super) fn agreed(question: &str, discard: &str) -> Result<bool, NoAnswer> {
+    agreed_to(question, &format!("nothing was discarded: add --yes to {discard}; --dry-run shows which"))
+}
+
+/// The same, with the words of the refusal.
+#[expect(clippy::print_stderr, reason = "a question is no output")]
+pub(super) fn agreed_to(question: &str, refusal: &str) -> Result<bool, NoAnswer> {
     if !std::io::stdin().is_terminal() {
-        let refusal = format!("nothing was discarded: add --yes to {discard}; --dry-run shows which");
         return Err(NoAnswer::new(Exit::Usage, refusal));
     }
     eprint!("{question} [y/N] ");

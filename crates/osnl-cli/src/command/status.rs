@@ -2,7 +2,7 @@
 //! daemon.
 
 mod nagios;
-mod watch;
+pub(in crate::command) mod watch;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,7 +53,12 @@ pub(crate) enum StatusFormat {
 
 pub(crate) fn run(args: &StatusArgs) -> Exit {
     if args.watch {
-        return watch::run(args);
+        let place = args.place.clone();
+        let shown = move || match look(&place) {
+            Ok(status) => text(&status),
+            Err(error) => format!("! {}\n", short(error.message(), 400)),
+        };
+        return watch::run(shown, args.interval, tint);
     }
     let status = match look(&args.place) {
         Ok(status) => status,
@@ -91,8 +96,11 @@ fn text(status: &Status) -> String {
         _ => "the daemon is stopped; this is what its journal holds\n".to_owned(),
     };
     match (status.healthy, status.idle) {
-        (true, true) => text.push_str("all is well\n"),
-        (true, false) => text.push_str("nothing needs attention, and messages or deliveries are under way\n"),
+        (true, true) => text.push_str(&format!("all is well{}\n", standing_by(status))),
+        (true, false) => text.push_str(&format!(
+            "nothing needs attention{}, and messages or deliveries are under way\n",
+            standing_by(status)
+        )),
         (false, _) => {}
     }
     for line in &status.attention {
@@ -112,7 +120,7 @@ fn text(status: &Status) -> String {
         text.push_str(&listeners(&status.listeners));
     }
     if !status.left_queues.is_empty() {
-        text.push_str("\nqueues that no listener reads any more, shown until they are deleted\n");
+        text.push_str("\nqueues that no listener reads any more, shown until they are deleted or forgotten (osnl queues forget QUEUE)\n");
     }
     for left in status.left_queues.iter().take(FEW) {
         let LeftQueue { queue, vhost, broker, .. } = left;
@@ -144,6 +152,19 @@ fn text(status: &Status) -> String {
     text
 }
 
+/// Says for whom the daemon stands by, if all its listeners do.
+fn standing_by(status: &Status) -> String {
+    let listeners = &status.listeners;
+    if listeners.is_empty() || listeners.iter().any(|one| one.state != "standby") {
+        return String::new();
+    }
+    match listeners.iter().find_map(|one| one.standing_by_for.as_deref()) {
+        Some(host) => format!("; standing by for host {}", clean(host)),
+        None => "; standing by for another daemon, whose rules are not known: management_url is not set, or has no answer"
+            .to_owned(),
+    }
+}
+
 fn counter(name: &str) -> String {
     match name {
         "failures" => "failed attempts".to_owned(),
@@ -168,7 +189,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
         return output::all(Tone::Warn, line);
     }
     match line {
-        "all is well" => output::all(Tone::Good, line),
+        _ if line.starts_with("all is well") => output::all(Tone::Good, line),
         "listeners" | "actions" | "journal" | "since the start" => output::all(Tone::Strong, line),
         _ if line.starts_with("the last reload was refused, ") => output::all(Tone::Bad, line),
         _ if line.starts_with("  name ") => output::all(Tone::Dim, line),

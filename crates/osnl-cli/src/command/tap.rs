@@ -16,13 +16,13 @@
 //! 130 after a second signal.
 
 mod args;
-mod check;
 mod condition;
 mod event;
 mod json;
 mod line;
 mod plan;
 mod rates;
+mod refusal;
 mod resource;
 mod save;
 mod session;
@@ -80,25 +80,7 @@ pub(crate) fn run(args: &TapArgs) -> Exit {
 
 async fn tap(args: &TapArgs, plan: TapPlan) -> Exit {
     let mut signals = Signals::catch();
-    let TapPlan { url, transport, groups, options, chosen, voice, output } = plan;
-    if args.check {
-        let until = (args.duration.unwrap_or(check::USUAL), args.count);
-        let looked = check::look(
-            &*transport,
-            (&options, chosen, groups),
-            output.wanted(),
-            until,
-            end_signal(&mut signals),
-        );
-        return match looked.await {
-            Ok(Some(checked)) => checked.report(args.format),
-            Ok(None) => Exit::Interrupted,
-            Err(error) => {
-                refused(&error, &url, &options);
-                Exit::Unavailable
-            }
-        };
-    }
+    let TapPlan { url, transport, options, chosen, voice, output } = plan;
     let began = Instant::now();
     let (sender, batches) = mpsc::channel(BATCHES);
     let clock = match &output {
@@ -153,7 +135,7 @@ fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     let user = url.hosts().first().map_or("guest", |host| host.credentials().0);
     let mut exchanges: Vec<&str> = options.bindings.iter().map(|binding| &*binding.exchange).collect();
     exchanges.dedup();
-    if let Some(command) = check::mend::refused(error, (user, url.virtual_host()), &exchanges) {
+    if let Some(command) = refusal::remedy(error, (user, url.virtual_host()), &exchanges) {
         say(&format!("-> {command}"));
     }
 }

@@ -64,7 +64,12 @@ fn each_fault_is_named_with_its_reason_where_it_can_be_known() {
     crate::snapshot::is_as_kept("faults", &sections.join("\n"));
 }
 
-const OF_EACH_FAULT: [&str; 2] = [" declare: exchange neutron belongs to neutron", ": the login goes to "];
+const OF_EACH_FAULT: [&str; 4] = [
+    " declare: exchange neutron belongs to neutron",
+    ": the login goes to ",
+    "] exchange neutron: it exists, and no queue <topic>.<priority> does",
+    "] queue notifications.info: ",
+];
 
 fn section(fault: &Fault, said: &[Vec<String>; 4], wrong: &mut Vec<String>) -> String {
     let mut text = format!("== {}: {}\n", fault.area, fault.name);

@@ -115,11 +115,34 @@ fn a_restart_with_another_pool_names_the_old_queue_until_nothing_is_left() {
     assert!(left["unbind"].as_str().is_some_and(|unbind| unbind.contains("destination='osnl'")), "{left}");
     assert!(left["delete"].is_null(), "{left}");
 
+    let (code, text, _) = rig.ask(&["queues", "forget", "none"]);
+    assert!(code == Some(1) && text.starts_with("nothing is forgotten"), "{text}");
+
     let former = "[listener:former]\ntransport_url = URL\nqueue = osnl\n";
     rig.write(&[&moved(), former, RULE, ACTION]);
     rig.reload(0);
     delivered(&rig, 3);
     assert_eq!(rig.status()["left_queues"], json!([]));
+}
+
+#[test]
+fn a_queue_left_on_a_former_broker_is_shown_with_its_place_and_can_be_forgotten() {
+    let mut rig = Rig::start("left-broker");
+    stop(&mut rig);
+    let there = osnl_testkit::Broker::shared().vhost("left-broker-new");
+    let elsewhere = LISTENER.replace("transport_url = URL", &format!("transport_url = {}", there.url()));
+    rig.write(&[&elsewhere, RULE, ACTION]);
+    rig.run();
+    let vhost = rig.vhost.name().to_owned();
+    let place = format!("queue osnl of virtual host {vhost} at 127.0.0.1:");
+    let shown = |rig: &Rig| rig.ask(&["status"]).1.contains(&place);
+    wait_until(SOON, "it is shown", || shown(&rig));
+    let (code, text, _) = rig.ask(&["queues", "forget", "osnl", "--vhost", &vhost]);
+    assert!(code == Some(0) && text.starts_with(&format!("forgotten: {place}")), "{text}");
+    assert!(!shown(&rig), "{}", rig.ask(&["status"]).1);
+    restart(&mut rig);
+    rig.listening("neutron");
+    assert!(!shown(&rig));
 }
 
 const STORIES: u64 = 3;

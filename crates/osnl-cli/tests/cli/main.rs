@@ -11,6 +11,7 @@ mod daemon;
 mod dead_letters;
 mod declared;
 mod demo;
+mod doctor;
 mod errors;
 mod events;
 mod explain;

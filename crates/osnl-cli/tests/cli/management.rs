@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::{Osnl, Place, SOON, notices};
 
-fn node() -> &'static (Broker, u16) {
+pub(crate) fn node() -> &'static (Broker, u16) {
     static NODE: OnceLock<(Broker, u16)> = OnceLock::new();
     NODE.get_or_init(|| {
         let port = free_port();
@@ -46,7 +46,12 @@ fn osnl(place: &Place, args: &[&str]) -> (Option<i32>, String) {
 fn checked(place: &Place) -> Vec<String> {
     let (_, text) = osnl(place, &["check", "--connect"]);
     assert!(!text.contains("m0n"), "{text}");
-    text.lines().filter(|line| line.contains("] management API")).map(str::to_owned).collect()
+    let of_queue = |line: &&str| {
+        line.contains("] management API")
+            || line.contains("] queue osnl: policy ")
+            || line.contains("] queue osnl: operator policy ")
+    };
+    text.lines().filter(of_queue).map(str::to_owned).collect()
 }
 
 fn status(place: &Place) -> Value {
@@ -94,7 +99,8 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
             assert!(message.contains(words), "{name}: {message}");
             let attention = format!("! listener l: {message}");
             assert!(shown.1.contains(&attention), "{name}: {attention}\n{}", shown.1);
-            let warning = format!("warning  [listener:l] management API: {message}; {remedy}");
+            let seen = message.split_once(": ").unwrap().1;
+            let warning = format!("warning  [listener:l] queue osnl: {seen}; {remedy}");
             assert!(lines.contains(&warning), "{name}: {warning}\n{lines:#?}");
         }
         assert_eq!(shown.0, Some(i32::from(!expected.is_empty())), "{name}: {}", shown.1);

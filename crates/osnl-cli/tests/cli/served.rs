@@ -22,7 +22,7 @@ const RULES: &str = "[rule:deleted]\nevent_type = ^port\\.delete\\.end$\n\
                      actions = plain, refused, failing, away, hosts, slow, secure, paused, asking\n\
                      [rule:created]\nevent_type = ^port\\.create\\.end$\nguard = 1 per 1h\nactions = plain\n";
 
-const NOT_SERVED: [(&str, &str); 61] = [
+const NOT_SERVED: [(&str, &str); 65] = [
     ("HeldThere.action", "a journal in PostgreSQL: tests/shared_journal/takeover.rs"),
     ("HeldThere.reason", "the same"),
     ("HeldThere.since", "the same"),
@@ -66,6 +66,10 @@ const NOT_SERVED: [(&str, &str); 61] = [
     ("PartitionLag.reason", "RabbitMQ has no partitions"),
     ("PartitionLag.seen_seconds", "RabbitMQ has no partitions"),
     ("PartitionLag.topic", "RabbitMQ has no partitions"),
+    ("ListenerStatus.never_received_seconds", "it receives: the unit tests of attention"),
+    ("ListenerStatus.silence", "the same"),
+    ("ListenerStatus.standing_by_for", "no listener stands by"),
+    ("QueueRiskStatus.kind", "management_url is not set"),
     ("QueueRiskStatus.message", "management_url is not set"),
     ("QueueRiskStatus.remedy", "management_url is not set"),
     ("QueueStatus.consumers", "management_url is not set"),

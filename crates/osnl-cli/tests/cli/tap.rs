@@ -1,4 +1,3 @@
-mod check;
 mod large;
 mod save;
 
@@ -301,7 +300,7 @@ fn a_broker_that_lets_nobody_in_is_69_and_says_why() {
     check(&format!("rabbit://guest:S3CRET@127.0.0.1:{port}/"), &[], "login refused for user \"guest\"");
     check(
         &format!("rabbit://guest:S3CRET@127.0.0.1:{port}/"),
-        &["--check"],
+        &[],
         "osnl tap: -> look at user and password of transport_url; to test them: rabbitmqctl authenticate_user guest; to change them: rabbitmqctl change_password guest",
     );
     check(

@@ -21,6 +21,7 @@ pub(super) struct ConsumerSession {
 pub(super) fn options(pool: &str, prefetch: u16, declare: Declare) -> ListenOptions {
     ListenOptions {
         bodies: Default::default(),
+        consumer_tag: String::new(),
         pool: Some(pool.to_owned()),
         prefetch,
         declare,

@@ -89,6 +89,7 @@ mod tests {
             declare,
             queue: QueueKind::OSLO,
             bodies: Default::default(),
+            consumer_tag: String::new(),
         };
         Plan::new(&to, &options, "oslo_messaging_consumer").map_err(|error| error.to_string())
     }

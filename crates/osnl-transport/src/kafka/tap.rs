@@ -26,7 +26,7 @@ use super::offsets::PartitionKey;
 use super::options::{Settings, of_group};
 use crate::memory::key_matches;
 use crate::rabbit::{BodyFlow, BodyShare};
-use crate::tap::{ExchangeFound, Tap, TapMessage, TapOpening, TapOptions, TapProperties, TopicsSeen};
+use crate::tap::{Tap, TapMessage, TapOpening, TapOptions, TapProperties, TopicsSeen};
 use crate::{BoxFuture, TransportError};
 
 const LIMITS: [&str; 2] = [
@@ -256,10 +256,6 @@ impl Tap for KafkaTap {
             })
             .await
         })
-    }
-
-    fn describe<'a>(&'a mut self, _: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>> {
-        Box::pin(std::future::ready(Ok(ExchangeFound::default())))
     }
 
     fn topics(&mut self, groups: Vec<String>) -> BoxFuture<'_, Result<Option<TopicsSeen>, TransportError>> {

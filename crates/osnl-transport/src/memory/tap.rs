@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::consumer::lost;
 use super::{BrokerState, MemoryBroker, key_matches};
 use crate::message::Epoch;
-use crate::tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
+use crate::tap::{Tap, TapBinding, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 
 #[derive(Debug)]
@@ -135,14 +135,6 @@ impl Tap for MemoryTap {
                 Some(there)
             })
         })
-    }
-
-    fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>> {
-        let described = self.with_queue(|state, _| {
-            let there = state.exchanges.contains(exchange);
-            Some(ExchangeFound { kind: there.then(|| "topic".to_owned()), durable: there.then_some(false) })
-        });
-        Box::pin(std::future::ready(described))
     }
 
     fn topics(&mut self, _: Vec<String>) -> BoxFuture<'_, Result<Option<TopicsSeen>, TransportError>> {

@@ -71,7 +71,7 @@ impl RabbitConsumer {
         connection: ConnectionGuard,
         body_flow: Arc<BodyFlow>,
         subscription: Subscription,
-        (share, bodies): (u16, BodyBounds),
+        (share, bodies, tag): (u16, BodyBounds, &str),
         (kind, version): (&QueueKind, Option<BrokerVersion>),
     ) -> Result<Self, TransportError> {
         let mut queues = Vec::with_capacity(subscription.open.len());
@@ -86,7 +86,7 @@ impl RabbitConsumer {
             let deliveries = channel
                 .basic_consume(
                     ShortString::from(&*queue.name),
-                    ShortString::default(),
+                    ShortString::from(tag),
                     BasicConsumeOptions::default(),
                     consumer_table(queue, kind),
                 )

@@ -27,7 +27,7 @@ use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, NOT_FOUND, OperationFailure, lost, refused, reply_code};
 use super::greeting::Greeting;
 use super::side::SideChannel;
-use crate::tap::{ExchangeFound, Tap, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
+use crate::tap::{Tap, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 
 const COUNTED: i64 = 1_000_000;
@@ -169,13 +169,6 @@ impl Tap for RabbitTap {
             let _question = self.body_flow.asks();
             let queue = ShortString::from(self.tapped.queue.as_str());
             self.side.bind(&queue, exchange, &self.options).await
-        })
-    }
-
-    fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>> {
-        Box::pin(async move {
-            let _question = self.body_flow.asks();
-            probe::describe(&mut self.side, exchange).await
         })
     }
 

@@ -1,6 +1,6 @@
-//! Removes the bindings of osnl's queues that an earlier configuration made, and nothing else.
+//! Changes what osnl has made on a broker, and nothing else: bindings of its queues, and empty queues.
 
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
 use super::RabbitTransport;
@@ -48,4 +48,40 @@ pub(super) async fn tidy(
     }
     let _ = side.connection().close(200, "tidied".into()).await;
     Ok(seen)
+}
+
+impl RabbitTransport {
+    /// Makes bindings, removes others, and deletes queues that are empty and have no consumer.
+    ///
+    /// # Errors
+    /// The broker refuses a change; those before it are made.
+    pub async fn mend(
+        &self,
+        (bindings, superfluous): (&[Binding], &[Binding]),
+        emptied: &[String],
+    ) -> Result<(), TransportError> {
+        tidy(self, superfluous, &[]).await?;
+        let mut side = SideChannel::new(self.connection().await?);
+        for Binding { queue, exchange, routing_key } in bindings {
+            let channel = side.channel().await?;
+            let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+            let (queue_name, exchange_name) = (queue.as_str().into(), exchange.as_str().into());
+            let key = routing_key.as_str().into();
+            if let Err(error) = channel.queue_bind(queue_name, exchange_name, key, options, none).await {
+                let what =
+                    format!("bind queue \"{queue}\" to exchange \"{exchange}\", key \"{routing_key}\"");
+                return Err(OperationFailure { what, error }.into());
+            }
+        }
+        for queue in emptied {
+            let channel = side.channel().await?;
+            let options =
+                QueueDeleteOptions { if_unused: true, if_empty: true, ..QueueDeleteOptions::default() };
+            if let Err(error) = channel.queue_delete(queue.as_str().into(), options).await {
+                return Err(OperationFailure { what: format!("delete queue \"{queue}\""), error }.into());
+            }
+        }
+        let _ = side.connection().close(200, "mended".into()).await;
+        Ok(())
+    }
 }

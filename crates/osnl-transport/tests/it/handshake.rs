@@ -12,6 +12,7 @@ async fn listen(server: &ScriptedServer, query: &str) -> Result<(), TransportErr
     let to = [(Target::new("neutron", "notifications"), Priority::Info)];
     let options = ListenOptions {
         bodies: Default::default(),
+        consumer_tag: String::new(),
         pool: Some("p".to_owned()),
         prefetch: 10,
         declare: Declare::Create,

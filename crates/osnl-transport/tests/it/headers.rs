@@ -30,6 +30,7 @@ async fn listen(url: &str) -> Box<dyn Consumer> {
     let to = [(Target::new("neutron", "notifications"), Priority::Info)];
     let options = ListenOptions {
         bodies: Default::default(),
+        consumer_tag: String::new(),
         pool: Some("p".to_owned()),
         prefetch: 100,
         declare: Declare::Create,

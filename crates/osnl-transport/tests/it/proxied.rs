@@ -16,6 +16,7 @@ async fn listen(transport: &dyn Transport) -> Result<Box<dyn Consumer>, Transpor
     let to = [(Target::new("neutron", "notifications"), Priority::Info)];
     let options = ListenOptions {
         bodies: Default::default(),
+        consumer_tag: String::new(),
         pool: Some("p".to_owned()),
         prefetch: 10,
         declare: Declare::Create,

@@ -27,6 +27,7 @@ fn outgoing(number: usize) -> OutgoingMessage {
 async fn taken(transport: &dyn Transport, priority: Priority, count: usize) -> Vec<IncomingMessage> {
     let options = ListenOptions {
         bodies: Default::default(),
+        consumer_tag: String::new(),
         pool: None,
         prefetch: 0,
         declare: Declare::Passive,

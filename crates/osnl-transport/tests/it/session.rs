@@ -98,5 +98,12 @@ pub(crate) fn options(
     declare: Declare,
     queue: QueueKind,
 ) -> ListenOptions {
-    ListenOptions { bodies: Default::default(), pool: pool.map(str::to_owned), prefetch, declare, queue }
+    ListenOptions {
+        bodies: Default::default(),
+        consumer_tag: String::new(),
+        pool: pool.map(str::to_owned),
+        prefetch,
+        declare,
+        queue,
+    }
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 use osnl_model::TransportUrl;
 use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, RawMessage, Vhost};
 use osnl_transport::{
-    BodyBounds, MemoryBroker, Properties, Tap, TapBinding, TapMessage, TapOptions, Transport, TransportError,
-    transport,
+    BodyBounds, ExchangeFound, ExchangeLook, MemoryBroker, Properties, RabbitTransport, Tap, TapBinding,
+    TapMessage, TapOptions, Transport, TransportError, transport,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -194,19 +194,23 @@ async fn what_an_exchange_is_can_be_asked_without_making_one() {
         rabbit.publisher.prepare(&BrokerObjects { exchange, durable, ..BrokerObjects::default() });
     }
     let before = rabbit.vhost.list_exchanges();
-    let mut tap = rabbit.transport().tap(&options(&[])).await.unwrap();
-    for (exchange, kind, durable) in [
-        ("topic-false", Some("topic"), Some(false)),
-        ("topic-true", Some("topic"), Some(true)),
-        ("amq.fanout", Some("fanout"), Some(true)),
-        ("amq.topic", Some("topic"), Some(true)),
-        ("not-there", None, None),
-    ] {
-        let found = tap.describe(exchange).await.unwrap();
-        assert_eq!((found.kind.as_deref(), found.durable), (kind, durable), "{exchange}");
-    }
+    let url = TransportUrl::parse(&rabbit.vhost.url()).unwrap();
+    let transport = RabbitTransport::new(url, Default::default()).unwrap();
+    let of = |kind: &str, durable| {
+        ExchangeLook::There(ExchangeFound { kind: Some(kind.to_owned()), durable: Some(durable) })
+    };
+    let expected = [
+        ("topic-false", of("topic", false)),
+        ("topic-true", of("topic", true)),
+        ("amq.fanout", of("fanout", true)),
+        ("amq.topic", of("topic", true)),
+        ("not-there", ExchangeLook::Missing),
+    ]
+    .map(|(exchange, look)| (exchange.to_owned(), look));
+    let names: Vec<String> = expected.iter().map(|(exchange, _)| exchange.clone()).collect();
+    let look = transport.look(&names, &[], None, SOON).await;
+    assert_eq!(look.exchanges, expected);
     assert_eq!(rabbit.vhost.list_exchanges(), before);
-    tap.close().await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ pub(crate) fn to() -> [(Target, Priority); 1] {
 pub(crate) fn listen_options() -> ListenOptions {
     ListenOptions {
         bodies: Default::default(),
+        consumer_tag: String::new(),
         pool: Some("osnl".to_owned()),
         prefetch: 10,
         declare: Declare::Create,

@@ -131,9 +131,9 @@ impl AssemblyParts {
             Store::Shared(journal, _) => listener.with_shared(journal.clone()),
             Store::Memory(..) | Store::Sqlite(..) => listener,
         };
-        let listener = match is_shared {
-            true => listener,
-            false => listener.with_management(conf.management.clone(), conf.transport_url.virtual_host()),
+        let listener = match conf.wanted().filter(|_| !is_shared) {
+            Some(wanted) => listener.with_survey(wanted).silent_after(conf.silent_after),
+            None => listener,
         };
         // A stream that osnl only reads keeps its messages for others.
         let is_stream = conf.queue.queue_type == QueueType::Stream;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::refusal::RequestRefusal;
+use super::status::LeftQueue;
 use crate::daemon::{ReloadRefusalReason, SectionChange};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,6 +246,12 @@ pub struct ProbeResult {
     pub answer: Option<String>,
     /// Seconds until the next probe.
     pub next_probe_seconds: Option<u64>,
+}
+
+/// The queues that are shown no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgottenQueues {
+    pub forgotten: Vec<LeftQueue>,
 }
 
 /// The entries that a replay appended.

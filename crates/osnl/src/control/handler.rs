@@ -262,6 +262,9 @@ impl ControlHandler {
                 json(self.discard_quarantined(filter, *dry_run, by).await?)
             }
             ControlRequest::Reload { by } => json(self.reload(by).await?),
+            ControlRequest::ForgetQueue { queue, vhost, by } => {
+                json(self.forget_queue(queue, vhost.as_deref(), by))
+            }
             ControlRequest::Pause { action, by } => json(self.set_paused(action, true, by).await?),
             ControlRequest::Probe { action, by } => json(self.probe(action, by).await?),
             ControlRequest::Resume { action, by } => json(self.set_paused(action, false, by).await?),

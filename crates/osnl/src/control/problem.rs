@@ -40,6 +40,12 @@ pub enum ProblemKind {
     QueueShared,
     /// A queue that another program has made can lose messages that ours would keep.
     QueueLossy,
+    /// Nobody reads a queue that the services fill.
+    ServicesQueueUnread,
+    /// A daemon with other rules reads the same queue.
+    OtherRules,
+    /// A listener has never received anything.
+    NeverReceived,
     /// Messages that were unsettled when a connection ended did not come back.
     MessagesMissing,
     /// The position of a consumer group did not exist any more: messages were deleted before they were read.

@@ -112,6 +112,14 @@ pub enum ControlRequest {
     Reload {
         by: String,
     },
+    /// Queues that no listener reads any more are shown no longer. Nothing changes at the broker.
+    ForgetQueue {
+        queue: String,
+        /// Those of this virtual host only.
+        #[serde(default)]
+        vhost: Option<String>,
+        by: String,
+    },
 }
 
 impl ControlRequest {

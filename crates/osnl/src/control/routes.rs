@@ -298,6 +298,16 @@ pub static ROUTES: &[Route] = &[
         "Read the configuration again.",
         ("ReloadResult", "The changed sections, or why nothing was changed."),
     ),
+    Route::post(
+        "/queues/{queue}/forget",
+        "forget-queue",
+        &[
+            required("queue", Text, "Its name."),
+            option("vhost", "vhost", Text, "Only that of this virtual host."),
+        ],
+        "Show a queue that no listener reads any more no longer.",
+        ("ForgottenQueues", "The queues that are shown no longer."),
+    ),
 ];
 
 impl Route {

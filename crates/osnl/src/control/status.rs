@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use crate::daemon::ReloadRefusalReason;
+use crate::queues::FindingKind;
 
 /// The status of a daemon, or of the journal file of one that is stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -180,6 +181,16 @@ pub struct ListenerStatus {
     /// first connection.
     #[serde(default)]
     pub lag: Option<LagStatus>,
+    /// Seconds for which it has listened, if it has never received anything, in earlier runs either, for longer than
+    /// `silent_after`.
+    #[serde(default)]
+    pub never_received_seconds: Option<u64>,
+    /// The most likely reason for which nothing arrives.
+    #[serde(default)]
+    pub silence: Option<QueueRiskStatus>,
+    /// The host of the daemon that reads its queue while it stands by; `None` if that is not known.
+    #[serde(default)]
+    pub standing_by_for: Option<String>,
     /// Messages taken since the start.
     pub messages: u64,
     /// Connections opened after the first.
@@ -218,7 +229,7 @@ pub struct ManagementStatus {
     /// The queues that the API knows.
     #[serde(default)]
     pub queues: Vec<QueueStatus>,
-    /// The ways in which they lose messages, each with its remedy.
+    /// The troubles of its queues and of the services', each with its remedy.
     #[serde(default)]
     pub risks: Vec<QueueRiskStatus>,
 }
@@ -243,10 +254,11 @@ pub struct QueueStatus {
     pub consumers: Vec<String>,
 }
 
-/// A way in which a queue loses messages.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A finding of `osnl queues`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueRiskStatus {
-    /// The setting, and what happens if nothing is done.
+    pub kind: FindingKind,
+    /// The evidence, and what happens if nothing is done.
     pub message: String,
     /// The command that mends it.
     pub remedy: String,

@@ -52,6 +52,7 @@ pub struct ListenerHandle {
     pub(crate) stall: watch::Receiver<Option<Stall>>,
     /// Whether other consumers take none of the messages.
     pub(crate) exclusive: bool,
+    pub(crate) consumer_tag: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +81,7 @@ impl ListenerHandle {
             gauges: listener.gauges(),
             stall: listener.stall(),
             exclusive: listener.is_exclusive(),
+            consumer_tag: listener.consumer_tag().to_owned(),
         }
     }
 

@@ -74,6 +74,7 @@ fn listener(broker: &MemoryBroker, intake: Arc<dyn Intake>) -> Listener {
         targets: vec![(Target::new("x", "t"), Priority::Info)],
         options: ListenOptions {
             bodies: Default::default(),
+            consumer_tag: String::new(),
             pool: Some("p".to_owned()),
             prefetch: 4,
             declare: Declare::Create,

@@ -5,6 +5,8 @@
 //!   "bindings":[["neutron","notifications.info"]],"journal":"/var/lib/osnl/journal.db"}]}
 //! ```
 //!
+//! `"received":true` says that a message of the queue has been received.
+//!
 //! `"unsettled":3` is the number of unsettled messages at the end of the last run; `null` during a run.
 //!
 //! A connecting listener removes bindings that the configuration no longer has; bindings made by others stay. A queue
@@ -30,6 +32,8 @@ use osnl_journal::files;
 use osnl_transport::{Binding, QueueSeen};
 use serde_json::{Value, json};
 
+use crate::queues::{Finding, of_left_queue};
+
 const FORMAT: u64 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +48,7 @@ impl OwnQueue {
         self.queue == other.queue && self.is_beside(other)
     }
 
-    pub(super) fn is_beside(&self, other: &Self) -> bool {
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
         self.vhost == other.vhost && !self.hosts.is_disjoint(&other.hosts)
     }
 
@@ -120,6 +124,7 @@ struct BoundQueue {
     journal: Option<String>,
     /// The last seen content, which the file does not contain.
     seen: Option<(QueueSeen, SystemTime)>,
+    received: bool,
     /// Unsettled messages at the end of the latest run; `Some(None)` during a run and after a crash.
     unsettled: Option<Option<usize>>,
 }
@@ -138,6 +143,18 @@ impl UnreadQueue {
     pub fn delete_command(&self) -> Option<String> {
         let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
         self.seen.filter(|(seen, _)| self.declared && is_empty(seen)).map(|_| self.queue.delete_command())
+    }
+
+    #[must_use]
+    pub fn finding(&self) -> Option<Finding> {
+        let OwnQueue { vhost, queue, .. } = &self.queue;
+        let seen = self.seen.map(|(seen, _)| (seen.messages, seen.consumers));
+        of_left_queue(
+            (self.queue.broker(), vhost, queue),
+            seen,
+            !self.bindings.is_empty(),
+            self.delete_command(),
+        )
     }
 }
 
@@ -224,7 +241,15 @@ impl Bindings {
             let at = made.iter().position(|made| made.own.is_same(&queue.own)).unwrap_or_else(|| {
                 let (own, declared) = (queue.own.clone(), queue.declared);
                 let bindings = BindingKeys::new();
-                made.push(BoundQueue { own, declared, bindings, journal: None, seen: None, unsettled: None });
+                made.push(BoundQueue {
+                    own,
+                    declared,
+                    bindings,
+                    journal: None,
+                    seen: None,
+                    received: false,
+                    unsettled: None,
+                });
                 made.len() - 1
             });
             let of = &mut made[at];
@@ -264,6 +289,24 @@ impl Bindings {
                 *record = Some(unsettled);
             }
         });
+    }
+
+    pub(crate) fn has_received(&self, queue: &OwnQueue) -> bool {
+        self.lock().made(queue).is_some_and(|made| made.received)
+    }
+
+    pub(super) fn received(&self, queue: &OwnQueue) {
+        self.write(|made| {
+            made.iter_mut().filter(|made| made.own.is_same(queue)).for_each(|made| made.received = true);
+        });
+    }
+
+    /// Forgets left queues of a name.
+    pub(crate) fn forget(&self, queue: &str, vhost: Option<&str>) {
+        let left = self.left();
+        let is_left = |own: &OwnQueue| left.iter().any(|one| one.queue.is_same(own));
+        let is_it = |own: &OwnQueue| own.queue == queue && vhost.is_none_or(|vhost| own.vhost == vhost);
+        self.write(|made| made.retain(|made| !(is_it(&made.own) && is_left(&made.own))));
     }
 
     /// Forgets a queue that is missing or was never reached.
@@ -308,12 +351,16 @@ fn text(made: &[BoundQueue]) -> String {
             bindings,
             journal,
             seen: _,
+            received,
             unsettled,
         } = bound;
         let mut entry = json!({
             "hosts": hosts, "vhost": vhost, "queue": queue, "declared": declared, "bindings": bindings,
             "journal": journal,
         });
+        if *received {
+            entry["received"] = json!(true);
+        }
         if let Some(unsettled) = unsettled {
             entry["unsettled"] = json!(unsettled);
         }
@@ -335,6 +382,7 @@ fn read(text: &[u8]) -> Option<Vec<BoundQueue>> {
             bindings: serde_json::from_value(queue["bindings"].clone()).ok()?,
             journal: word("journal"),
             seen: None,
+            received: queue["received"] == true,
             unsettled: queue.get("unsettled").map(|number| usize::try_from(number.as_u64()?).ok()),
         });
     }

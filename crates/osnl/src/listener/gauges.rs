@@ -1,6 +1,6 @@
 //! The gauges of one listener, for a status.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,8 +8,8 @@ use osnl_transport::{OpenQueue, PartitionSeen, QueueDepths, Subscription};
 
 use super::recount::ReturnCount;
 use super::watchdog::SessionStage;
-use crate::management::risk::QueueRisk;
 use crate::management::{BrokerFacts, UnknownFact};
+use crate::queues::Finding;
 
 #[derive(Debug, Default)]
 pub struct Gauges {
@@ -29,14 +29,27 @@ pub struct Gauges {
     returns: Mutex<ReturnCount>,
     created: Mutex<Option<SystemTime>>,
     overseen: Mutex<Option<Overseen>>,
+    /// Whether an earlier run has received a message.
+    received_before: AtomicBool,
+    /// The time without any message after which that needs attention, in milliseconds; 0 means never.
+    silent_after: AtomicU64,
+    /// The first moment of listening without a standby since.
+    listening: Mutex<Option<SystemTime>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overseen {
     /// The latest answers, which stay while the API does not answer.
     pub(crate) facts: Option<(BrokerFacts, SystemTime)>,
-    pub(crate) risks: Vec<QueueRisk>,
+    pub(crate) findings: Vec<Finding>,
     pub(crate) unknown: Option<UnknownFact>,
+}
+
+impl Overseen {
+    /// Whether it has this finding, with any numbers.
+    pub(super) fn has(&self, finding: &Finding) -> bool {
+        self.findings.iter().any(|one| one.kind == finding.kind && one.subject == finding.subject)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +161,33 @@ impl Gauges {
 
     pub(crate) fn created(&self) -> Option<SystemTime> {
         *self.created.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn expect(&self, silent_after: Option<Duration>) {
+        let millis = silent_after.map_or(0, |after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        self.silent_after.store(millis, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_received_before(&self) {
+        self.received_before.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_received(&self) -> bool {
+        self.received_before.load(Ordering::Relaxed) || self.messages() > 0
+    }
+
+    /// Sets whether it is the one that reads its queue.
+    pub(super) fn reads(&self, is_active: bool, now: SystemTime) {
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        *listening = is_active.then(|| listening.unwrap_or(now));
+    }
+
+    /// Returns since when it listens if it has never received anything for longer than it may.
+    pub(crate) fn never_received(&self) -> Option<SystemTime> {
+        let after = self.silent_after.load(Ordering::Relaxed);
+        let since = (*self.listening.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let is_long = since.elapsed().unwrap_or_default() >= Duration::from_millis(after);
+        (after > 0 && is_long && !self.has_received()).then_some(since)
     }
 
     pub(super) fn oversaw(&self, seen: Overseen) {

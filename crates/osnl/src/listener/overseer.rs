@@ -1,32 +1,35 @@
-//! Asks the management API about a subscription's queues, repeatedly.
+//! Surveys the queues of a subscription, repeatedly: by the management API, and by the services' queues.
 //!
-//! The broker gathers a queue's statistics only seconds after its creation, so missing answers are soon requested
-//! again, then less often. Each risk and each reason is logged once.
+//! The broker gathers a queue's statistics only seconds after its creation, so missing answers of the API are soon
+//! requested again, then less often. The services' queues are looked at over a connection of its own from a minute after
+//! the connect on. Each finding and each reason is logged once.
 
 use std::time::{Duration, SystemTime};
 
-use osnl_transport::{Declare, Subscription};
-use tokio::time::sleep;
+use osnl_transport::{ExchangeFound, ExchangeLook, QueueSeen, Subscription};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Listener;
 use super::gauges::Overseen;
 use crate::management::client::ApiQuestion;
-use crate::management::risk::risks;
-use crate::management::{ManagementConf, UnknownFact};
+use crate::management::{BrokerFacts, UnknownFact};
+use crate::queues::{DaemonCounts, FindingSeverity, QueueRow, QueueState, Survey, Wanted};
 
 /// The interval between two looks, since a policy may be set at any time.
 const AGAIN: Duration = Duration::from_secs(5 * 60);
 /// The first pause after a missing answer; each further pause is half as long again.
 const SOON: Duration = Duration::from_secs(2);
+/// The time after the connect at which the services' queues are looked at.
+const FIRST: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(20);
 
 pub(super) struct Overseer {
-    pub(super) api: Option<ManagementConf>,
-    pub(super) vhost: String,
+    pub(super) wanted: Wanted,
 }
 
 impl Overseer {
     pub(super) fn unasked(&self, listener: &str) -> Overseen {
-        let unknown = match &self.api {
+        let unknown = match &self.wanted.management {
             None => UnknownFact::not_asked(listener),
             Some(_) => {
                 UnknownFact::new("the management API has not been asked yet", "it is asked after the connect")
@@ -38,37 +41,82 @@ impl Overseer {
 
 impl Listener {
     pub(super) async fn oversee(&self, found: &Subscription) {
-        let Some(Overseer { api: Some(api), vhost }) = &self.overseer else { return };
-        let queues: Vec<String> = found.queues().iter().map(ToString::to_string).collect();
-        let subject = ApiQuestion { vhost, queues: &queues, cluster: found.cluster.as_deref() };
+        let Some(Overseer { wanted }) = &self.overseer else { return };
+        let mut queues: Vec<String> = found.queues().iter().map(ToString::to_string).collect();
+        queues.extend(wanted.dead_letters.iter().cloned());
+        let began = Instant::now();
+        let mut depths = ServicesQueues::default();
         let mut pause = SOON;
         loop {
             let before = self.gauges.overseen().unwrap_or_default();
-            let seen = match api.ask(&subject).await {
-                Ok(facts) => {
-                    let options = &self.config.options;
-                    let declares = options.declare != Declare::Nothing;
-                    let risks = risks(&facts, vhost, &options.queue, declares);
-                    let unknown = facts.unknown().cloned();
-                    Overseen { facts: Some((facts, SystemTime::now())), risks, unknown }
-                }
-                Err(unknown) => Overseen { unknown: Some(unknown), ..before.clone() },
+            let is_thorough = began.elapsed() >= FIRST;
+            if is_thorough {
+                depths.look(self, wanted).await;
+            }
+            let thorough = is_thorough.then_some(&wanted.exchanges[..]);
+            let (vhost, cluster) = (wanted.url.virtual_host(), found.cluster.as_deref());
+            let asked = match &wanted.management {
+                None => Err(UnknownFact::not_asked(&wanted.listener)),
+                Some(api) => api.ask(&ApiQuestion { vhost, queues: &queues, cluster, thorough }).await,
             };
+            let seen = self.judged(wanted, found, (asked, before.facts.clone()), &depths.rows);
             self.say_overseen(&before, &seen);
-            pause = if seen.unknown.is_some() { pause.mul_f64(1.5).min(AGAIN) } else { AGAIN };
+            let is_known = seen.unknown.is_none() || wanted.management.is_none();
+            pause = if is_known { AGAIN } else { pause.mul_f64(1.5).min(AGAIN) };
             self.gauges.oversaw(seen);
-            sleep(pause).await;
+            sleep(if is_thorough { pause } else { pause.min(FIRST.saturating_sub(began.elapsed())) }).await;
         }
+    }
+
+    /// Judges the answers. Facts that were known stay while the API does not answer.
+    fn judged(
+        &self,
+        wanted: &Wanted,
+        found: &Subscription,
+        (asked, before): (Result<BrokerFacts, UnknownFact>, Option<(BrokerFacts, SystemTime)>),
+        services: &[QueueRow],
+    ) -> Overseen {
+        let unknown = match &asked {
+            Ok(facts) => facts.unknown().cloned(),
+            Err(unknown) => Some(unknown.clone()),
+        };
+        let facts = asked.ok().map(|facts| (facts, SystemTime::now())).or(before);
+        // Bindings that were made later are no longer missing.
+        let is_gap = self.gauges.trouble().is_some();
+        let look = |name: &String| {
+            let is_missing = is_gap && found.unbound.iter().any(|binding| binding.exchange == *name);
+            let there = || ExchangeLook::There(ExchangeFound::default());
+            (name.clone(), if is_missing { ExchangeLook::Missing } else { there() })
+        };
+        let own = found
+            .queues()
+            .into_iter()
+            .map(|name| QueueRow { state: QueueState::There, ..QueueRow::missing(name, true) });
+        let rows = own.chain(services.iter().cloned()).collect();
+        let known = facts.as_ref().map(|(facts, _)| facts.clone());
+        let known = known.ok_or_else(|| UnknownFact::not_asked(&wanted.listener));
+        let exchanges = wanted.exchanges.iter().map(look).collect();
+        let survey = Survey {
+            daemon: DaemonCounts {
+                has_received: Some(self.gauges.has_received()),
+                received: self.gauges.messages(),
+                ..DaemonCounts::default()
+            },
+            ..wanted.of_depths(self.location(), exchanges, rows, known)
+        };
+        let mut findings = survey.findings();
+        findings.retain(|finding| finding.severity > FindingSeverity::Note);
+        Overseen { facts, findings, unknown }
     }
 
     fn say_overseen(&self, before: &Overseen, seen: &Overseen) {
         let listener = &*self.config.name;
-        for risk in seen.risks.iter().filter(|risk| !before.risks.contains(risk)) {
+        for finding in seen.findings.iter().filter(|finding| !before.has(finding)) {
             tracing::warn!(
                 listener.name = listener,
-                reason = risk.message,
-                remedy = risk.remedy,
-                "the broker may lose messages of the queue"
+                reason = finding.to_string(),
+                remedy = finding.command,
+                "a queue or an exchange of the broker needs attention: osnl queues"
             );
         }
         if let Some(UnknownFact { reason, remedy }) = &seen.unknown
@@ -81,5 +129,48 @@ impl Listener {
                 "policies, delivery limit, and other consumers of the queue are not known"
             );
         }
+    }
+}
+
+/// The looks between two that ask for missing queues too, which the broker logs.
+const ROUNDS: u32 = 12;
+
+/// The services' queues at the last look.
+#[derive(Default)]
+struct ServicesQueues {
+    rows: Vec<QueueRow>,
+    at: Option<Instant>,
+    looks: u32,
+}
+
+impl ServicesQueues {
+    /// Without an answer nothing is known.
+    async fn look(&mut self, listener: &Listener, wanted: &Wanted) {
+        let (before, at) = (std::mem::take(&mut self.rows), self.at.replace(Instant::now()));
+        let (missing, there): (Vec<QueueRow>, Vec<QueueRow>) =
+            before.into_iter().partition(|row| !row.is_there());
+        let is_whole = self.looks % ROUNDS == 0 || missing.is_empty() && there.is_empty();
+        self.looks += 1;
+        let names: Vec<String> = match is_whole {
+            true => wanted.services_queues(),
+            false => there.iter().map(|row| row.name.clone()).collect(),
+        };
+        let Ok(Ok(seen)) = timeout(ANSWER, listener.transport.tidy(&[], &names)).await else { return };
+        let row = |(name, seen): (&String, Option<QueueSeen>)| {
+            let Some(QueueSeen { messages, consumers }) = seen else { return QueueRow::missing(name, false) };
+            let former = there.iter().find(|row| row.name == *name).zip(at);
+            let growth = former
+                .map(|(row, at)| (f64::from(messages) - row.messages as f64) / at.elapsed().as_secs_f64());
+            let (messages, consumers) = (messages.into(), consumers.into());
+            QueueRow {
+                state: QueueState::There,
+                messages,
+                consumers,
+                growth,
+                ..QueueRow::missing(name, false)
+            }
+        };
+        self.rows = names.iter().zip(seen).map(row).collect();
+        self.rows.extend(missing.into_iter().filter(|_| !is_whole));
     }
 }

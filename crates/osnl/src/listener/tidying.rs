@@ -7,6 +7,7 @@ use osnl_transport::{Binding, Transport};
 use tokio::time::{sleep, timeout};
 
 use super::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
+use super::gauges::Gauges;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The highest age of the reported state of left queues.
@@ -33,6 +34,15 @@ impl BindingCleanup {
         own.fold(false, |is_new, queue| self.memory.made(queue) | is_new)
     }
 
+    /// Whether a message of one of the queues was ever received.
+    pub(super) fn has_received(&self) -> bool {
+        self.queues.iter().any(|queue| self.memory.has_received(&queue.own))
+    }
+
+    pub(super) fn received(&self) {
+        self.queues.iter().for_each(|queue| self.memory.received(&queue.own));
+    }
+
     /// Forgets the queues, because the first attempt did not reach the virtual host.
     pub(super) fn made_nothing(&self) {
         self.queues.iter().filter(|queue| queue.declared).for_each(|queue| self.memory.gone(&queue.own));
@@ -53,13 +63,16 @@ impl BindingCleanup {
         }
     }
 
-    pub(super) async fn connected(&self, listener: &str, transport: &dyn Transport) {
+    pub(super) async fn connected(&self, listener: &str, transport: &dyn Transport, gauges: &Gauges) {
         for queue in &self.queues {
             self.memory.made(queue);
         }
         self.tidied(listener, transport, true).await;
         loop {
             sleep(AGAIN).await;
+            if gauges.messages() > 0 {
+                self.received();
+            }
             self.tidied(listener, transport, false).await;
         }
     }

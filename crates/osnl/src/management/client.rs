@@ -16,12 +16,18 @@ use super::{BrokerFacts, ManagementConf, UnknownFact, reading};
 const ANSWER: Duration = Duration::from_secs(10);
 /// The most bytes of an answer: a queue with a thousand consumers has about 700 KB.
 const LONGEST: usize = 1 << 20;
+/// The names of the queues that services publish to.
+const SERVICES: &str = r"\.(audit|debug|info|warn|error|critical|sample)$";
+/// Queues whose bindings are asked.
+const MOST_BINDINGS: usize = 20;
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(crate) struct ApiQuestion<'a> {
     pub(crate) vhost: &'a str,
     pub(crate) queues: &'a [String],
     pub(crate) cluster: Option<&'a str>,
+    /// The exchanges of a thorough question; `None` asks about the queues alone.
+    pub(crate) thorough: Option<&'a [String]>,
 }
 
 impl ManagementConf {
@@ -108,7 +114,35 @@ impl<'a> Api<'a> {
             };
             facts.queues.push((name.clone(), found));
         }
+        if let Some(exchanges) = subject.thorough {
+            self.complete(&mut facts, &vhost, exchanges).await;
+        }
         Ok(facts)
+    }
+
+    /// Adds the facts of a thorough question. A refused one stays unknown.
+    async fn complete(&self, facts: &mut BrokerFacts, vhost: &str, exchanges: &[String]) {
+        let encoded = |name: &str| utf8_percent_encode(name, PLAIN).to_string();
+        let pattern = encoded(SERVICES);
+        let page = format!("queues/{vhost}?page=1&page_size=100&use_regex=true&name={pattern}");
+        facts.services = self.body(&page).await.and_then(|body| reading::queues(&body)).unwrap_or_default();
+        facts.nodes = self.body("nodes?columns=name").await.and_then(|body| reading::nodes(&body));
+        let all = self.body("exchanges?columns=vhost,name").await;
+        facts.exchanges = all.and_then(|body| reading::exchanges(exchanges, &body)).unwrap_or_default();
+        let own = facts.queues.iter().filter(|(_, found)| found.is_ok()).map(|(name, _)| name.clone());
+        let names: Vec<String> =
+            own.chain(facts.services.iter().map(|(name, _)| name.clone())).take(MOST_BINDINGS).collect();
+        for name in names {
+            let body = self.body(&format!("queues/{vhost}/{}/bindings", encoded(&name))).await;
+            if let Some(bindings) = body.and_then(|body| reading::bindings(&body)) {
+                facts.bindings.insert(name, bindings);
+            }
+        }
+    }
+
+    async fn body(&self, path: &str) -> Option<Vec<u8>> {
+        let answer = self.get(path).await.ok()?;
+        Some(self.judged(answer, "/api").ok()?.body.to_vec())
     }
 
     async fn get(&self, path: &str) -> Result<Answer, UnknownFact> {

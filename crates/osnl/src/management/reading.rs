@@ -33,6 +33,37 @@ pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, UnknownFact> 
     if found["name"].as_str() != Some(name) {
         return Err(not_the_api("it is about another queue"));
     }
+    Ok(facts(&found))
+}
+
+/// Returns the queues of a page, by name.
+pub(super) fn queues(body: &[u8]) -> Option<Vec<(String, QueueFacts)>> {
+    let found: Value = serde_json::from_slice(body).ok()?;
+    let items = found["items"].as_array()?;
+    Some(items.iter().filter_map(|item| Some((text(&item["name"])?, facts(item)))).collect())
+}
+
+/// Returns exchange and key of each binding but that of the default exchange.
+pub(super) fn bindings(body: &[u8]) -> Option<Vec<(String, String)>> {
+    let found: Value = serde_json::from_slice(body).ok()?;
+    let binding = |one: &Value| Some((text(&one["source"])?, text(&one["routing_key"]).unwrap_or_default()));
+    Some(found.as_array()?.iter().filter_map(binding).collect())
+}
+
+/// Returns virtual host and name of the exchanges that have one of the names.
+pub(super) fn exchanges(names: &[String], body: &[u8]) -> Option<Vec<(String, String)>> {
+    let found: Value = serde_json::from_slice(body).ok()?;
+    let exchange = |one: &Value| Some((text(&one["vhost"])?, text(&one["name"])?));
+    let all = found.as_array()?.iter().filter_map(exchange);
+    Some(all.filter(|(_, name)| names.contains(name)).collect())
+}
+
+pub(super) fn nodes(body: &[u8]) -> Option<usize> {
+    let found: Value = serde_json::from_slice(body).ok()?;
+    Some(found.as_array()?.len())
+}
+
+fn facts(found: &Value) -> QueueFacts {
     let empty = Vec::new();
     let consumers = found["consumer_details"].as_array().unwrap_or(&empty);
     let consumer = |consumer: &Value| {
@@ -43,15 +74,17 @@ pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, UnknownFact> 
             user: text(&channel["user"]).unwrap_or_default(),
         }
     };
-    Ok(QueueFacts {
+    QueueFacts {
         queue_type: text(&found["type"]),
         durable: found["durable"].as_bool(),
+        messages: found["messages"].as_u64(),
+        consumer_count: found["consumers"].as_u64(),
         arguments: entries(&found["arguments"]),
-        policies: policies(&found),
+        policies: policies(found),
         delivery_limit: number(&found["delivery_limit"])
             .or_else(|| (found["delivery_limit"] == "unlimited").then_some(-1)),
         consumers: consumers.iter().take(CONSUMERS).map(consumer).collect(),
-    })
+    }
 }
 
 fn policies(found: &Value) -> Result<QueuePolicies, UnknownFact> {

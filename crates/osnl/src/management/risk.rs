@@ -5,7 +5,7 @@
 use osnl_transport::{QueueKind, shell_quoted};
 use serde_json::{Map, Value, json};
 
-use super::{BrokerFacts, QueueFacts, QueuePolicies, reading};
+use super::{QueueFacts, QueuePolicies, reading};
 
 /// The default delivery limit of a quorum queue since RabbitMQ 4.0.
 const DEFAULT_LIMIT: i64 = 20;
@@ -18,7 +18,9 @@ const DECLARED: &str = "it cannot be changed afterwards; to have the queue creat
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueRisk {
-    pub(crate) message: String,
+    /// The setting, and who has set it.
+    pub(crate) seen: String,
+    pub(crate) consequence: String,
     pub(crate) remedy: String,
 }
 
@@ -28,14 +30,15 @@ enum Setting {
     Default,
 }
 
-/// Returns the risks of all queues. `declares`: osnl declares its queues, so AMQP has compared them.
-pub(crate) fn risks(facts: &BrokerFacts, vhost: &str, wanted: &QueueKind, declares: bool) -> Vec<QueueRisk> {
-    let known = facts.queues.iter().filter_map(|(name, found)| Some((name, found.as_ref().ok()?)));
-    let each = known.flat_map(|(name, queue)| {
-        let judge = QueueJudge { name, vhost, queue, wanted, major: facts.major() };
-        judge.all(declares)
-    });
-    each.collect()
+/// Returns the risks of a queue. `declares`: osnl declares its queues, so AMQP has compared them.
+pub(crate) fn risks(
+    (name, queue): (&str, &QueueFacts),
+    vhost: &str,
+    wanted: &QueueKind,
+    declares: bool,
+    major: Option<u32>,
+) -> Vec<QueueRisk> {
+    QueueJudge { name, vhost, queue, wanted, major }.all(declares)
 }
 
 struct QueueJudge<'a> {
@@ -55,8 +58,11 @@ impl QueueJudge<'_> {
         };
         let mut found: Vec<QueueRisk> = keys.iter().filter_map(|key| self.of_key(key)).collect();
         if !declares && self.queue.durable == Some(false) {
-            let consequence = "it is transient, and a restart of the broker deletes it with its messages";
-            found.push(self.risk(consequence, DECLARED.to_owned()));
+            found.push(QueueRisk {
+                seen: "it is transient".to_owned(),
+                consequence: "a restart of the broker deletes it with its messages".to_owned(),
+                remedy: DECLARED.to_owned(),
+            });
         }
         found
     }
@@ -74,17 +80,12 @@ impl QueueJudge<'_> {
             Setting::Default => "the broker's default".to_owned(),
         };
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let consequence = format!("{place} sets {key} = {shown}: {}", self.consequence(key, &shown));
         let remedy = match setting {
             Setting::Policy | Setting::Default => self.policy_without(key),
             Setting::Argument => DECLARED.to_owned(),
         };
-        Some(self.risk(&consequence, remedy))
-    }
-
-    fn risk(&self, consequence: &str, remedy: String) -> QueueRisk {
-        let message = format!("queue {} in virtual host {}: {consequence}", self.name, self.vhost);
-        QueueRisk { message, remedy }
+        let seen = format!("{place} sets {key} = {shown}");
+        Some(QueueRisk { seen, consequence: self.consequence(key, &shown), remedy })
     }
 
     /// Returns the smaller of two settings that the configuration does not ask for.

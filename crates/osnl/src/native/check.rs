@@ -454,6 +454,8 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
     let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
     let (expect, max_event_age) = (deliveries::expect(reader), deliveries::max_event_age(reader));
+    let silent_after = reader.duration("silent_after", Duration::ZERO);
+    let silent_after = silent_after.map(|after| (!after.is_zero()).then_some(after));
     let max_body = reader.size("max_body", Budget::LEAST_BODY as u64, Budget::MOST.body as u64);
     let topology = topology?;
     let prefetch = kept_in_memory(reader, prefetch?);
@@ -477,6 +479,8 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         has_canary: false,
         keeps_dead_letters: false,
         expect: expect?,
+        silent_after: silent_after?,
+        rules_digest: String::new(),
         max_event_age: max_event_age?,
         rabbit: rabbit?,
         management: management?,

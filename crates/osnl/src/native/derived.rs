@@ -11,7 +11,9 @@ use osnl_model::Secret;
 use osnl_model::{Budget, Priority, Target};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
-use osnl_transport::{BodyBounds, Declare, ListenOptions, Transport, TransportError, transport_with};
+use osnl_transport::{
+    BodyBounds, Declare, ListenOptions, Transport, TransportError, login_user, transport_with,
+};
 
 use super::{ActionConf, ListenerConf, Native, OverflowPolicy, RuleConf};
 use super::{canary, fallback};
@@ -19,11 +21,13 @@ use crate::action::driver::ListenerSubscription;
 use crate::delivery::DeliverySettings;
 use crate::listener::{OwnQueue, ReadQueue};
 use crate::metrics::{ExpectedStream, StreamKind};
+use crate::queues::Wanted;
 use crate::rule::Rule;
 
 pub(crate) type RatesByName = BTreeMap<Arc<str>, Rate>;
 
 const RABBIT_PORT: u16 = 5672;
+const LONGEST_HOST: usize = 64;
 
 impl Native {
     #[must_use]
@@ -173,6 +177,30 @@ impl ListenerConf {
         }
     }
 
+    /// Returns the subject of a survey of its queues; `None` on Kafka, which has none.
+    #[must_use]
+    pub fn wanted(&self) -> Option<Wanted> {
+        let (options, targets) = (self.options(), self.targets());
+        let vhost = self.transport_url.virtual_host();
+        (!self.is_kafka()).then(|| Wanted {
+            listener: self.name.clone(),
+            exchanges: self.exchanges.clone(),
+            topics: self.topics.clone(),
+            priorities: self.priorities.iter().map(|priority| priority.as_str().to_owned()).collect(),
+            pool: self.pool.clone(),
+            queues: self.queues(),
+            dead_letters: self.dead_letter_queue().into_iter().collect(),
+            bindings: options.bindings(&targets),
+            declares: self.declare != Declare::Nothing,
+            kind: self.queue.clone(),
+            url: self.transport_url.clone(),
+            rabbit: self.rabbit.clone(),
+            management: self.management.clone(),
+            rules_digest: self.rules_digest.clone(),
+            permissions: super::probe::needed_permissions(login_user(&self.transport_url), vhost, self),
+        })
+    }
+
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
         self.options().queues(&self.targets())
@@ -187,9 +215,17 @@ impl ListenerConf {
         targets.chain(canary.map(|x| (Target::new(x, canary::TOPIC), Priority::Info))).collect()
     }
 
+    /// Returns the tag by which other daemons and [`tag_parts`](crate::queues::tag_parts) know this host and its rules.
+    pub(crate) fn consumer_tag(&self) -> String {
+        let uname = rustix::system::uname();
+        let host: String = uname.nodename().to_string_lossy().chars().take(LONGEST_HOST).collect();
+        format!("osnl@{host}#{}", self.rules_digest)
+    }
+
     pub(crate) fn options(&self) -> ListenOptions {
         ListenOptions {
             bodies: BodyBounds::of_max_body(self.budget.body),
+            consumer_tag: self.consumer_tag(),
             pool: self.pool.clone(),
             prefetch: self.prefetch,
             declare: self.declare,

@@ -35,8 +35,9 @@ use osnl_transport::{
 };
 
 use self::cloud::enrichment;
-use self::management::management;
+use self::management::surveyed;
 pub use self::own::OwnDaemon;
+pub(super) use self::permissions::needed as needed_permissions;
 use super::{JournalConf, ListenerConf, Native};
 use crate::action::driver::probe::{broker, exchange, silent};
 #[cfg(feature = "kafka")]
@@ -160,9 +161,6 @@ async fn listener(
     }
     let certificate = conf.rabbit.client_certificate();
     probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
-    for (name, found) in &look.exchanges {
-        probes.push(exchange(probe(format!("exchange {name}")), found, conf.declare, virtual_host, needed));
-    }
     let reached = look.hosts.iter().find_map(|host| host.reached.as_ref().ok());
     let denies = reached.and_then(|facts| facts.greeting.rabbitmq());
     let denies = denies.is_some_and(BrokerVersion::denies_transient_queues);
@@ -177,8 +175,20 @@ async fn listener(
     }
     let proofs = proven(conf, &transport, &look, ours, thorough, limit);
     let dead_letters = dead_letters(conf, &transport, &look, thorough, limit);
-    let (proofs, dead_letters, asked) =
-        tokio::join!(proofs, dead_letters, management(conf, &look, limit.mul_f64(0.5)));
+    let (proofs, dead_letters, (asked, findings)) =
+        tokio::join!(proofs, dead_letters, surveyed(conf, &transport, &look, limit.mul_f64(0.5)));
+    for (name, found) in &look.exchanges {
+        let subject = format!("exchange {name}");
+        let is_explained =
+            *found == ExchangeLook::Missing && findings.iter().any(|one| one.subject == subject);
+        if !is_explained {
+            probes.push(exchange(probe(subject), found, conf.declare, virtual_host, needed));
+        }
+    }
+    probes.extend(findings.iter().map(|found| {
+        let words = format!("{}: {}", found.seen, found.consequence);
+        probe(found.subject.clone()).warning(words, &found.command)
+    }));
     probes.extend(proofs);
     probes.extend(dead_letters);
     probes.extend(asked);

@@ -172,6 +172,7 @@ static LISTENER_OPTIONS: &[OptionDef] = &[
     OptionDef::typed("prefetch", Kind::Integer, "Most unacknowledged messages of the listener, over all its queues, 1 to 65535.").or("200"),
     OptionDef::new("max_body", "size", "Largest uncompressed body, 4KiB to 128MiB. A message with a larger one is quarantined. The other limits of a message follow from it: six times as much memory when decoded, 500000 JSON values and 10000 resources of a bulk request, and as many times more as it is larger than 4MiB. Of a body above 16MiB and above max_body, only the beginning is read and quarantined.").or("4MiB"),
     OptionDef::new("expect", "number per duration", "Least number of messages within a time, such as 1 per 10m. With fewer, osnl status reports that the listener is silent."),
+    OptionDef::new("silent_after", "duration", "osnl status reports a listener that has never received anything for this long, with the most likely reason. 0: never.").or("15m"),
     OptionDef::new("max_event_age", "duration", "Greatest age of an event when it is first read, by its timestamp, 1s to 3650d. Deliveries of an older one become dead letters (too old) that osnl deliveries retry makes; on_failure is not called. An event without a timestamp, or from the future, is not old. Without it: no limit."),
 ];
 

@@ -21,6 +21,21 @@ impl LoadedConf {
         common.map(|section| (section.heading(), self.digest(section))).collect()
     }
 
+    /// Sets the digest of each listener's rules, in their order.
+    pub(super) fn digest_rules(&mut self) {
+        let digests = self.section_digests();
+        for listener in &mut self.conf.listeners {
+            let rules = self.conf.rules.iter().filter(|rule| rule.listeners.contains(&listener.name));
+            let text: String = rules
+                .map(|conf| {
+                    format!("{};", digests.get(&format!("{RULE}:{}", conf.rule.name)).map_or("", |one| one))
+                })
+                .collect();
+            listener.rules_digest = BodyDigest::of(text.as_bytes()).to_string();
+            listener.rules_digest.truncate(DIGITS);
+        }
+    }
+
     fn digest(&self, section: &RawSection) -> String {
         let names: BTreeSet<&str> = section.option_names().collect();
         let mut text = String::new();

@@ -86,6 +86,7 @@ impl Builder {
             endpoints: Vec::new(),
             options: ListenOptions {
                 bodies: Default::default(),
+                consumer_tag: String::new(),
                 pool: None,
                 prefetch: PREFETCH,
                 declare: Declare::Create,

@@ -69,6 +69,7 @@ fn our_consumer_reads_what_oslo_s_notifier_sends_in_every_priority() {
             Priority::ALL.map(|priority| (Target::new("neutron", "notifications"), priority)).to_vec();
         let options = ListenOptions {
             bodies: Default::default(),
+            consumer_tag: String::new(),
             pool: Some("pool".to_owned()),
             prefetch: 100,
             declare: Declare::Create,

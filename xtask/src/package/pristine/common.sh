@@ -109,7 +109,7 @@ theirs() {
 # Kafka's client library works: it is linked, has a login of OpenSSL, and asks a broker that is not there.
 kafka_is_in() {
     broker='kafka://osnl:secret@127.0.0.1:1/?security_protocol=SASL_SSL&sasl_mechanism=SCRAM-SHA-512'
-    ! osnl tap "$broker" --check --for 1s > /tmp/kafka 2>&1 || fails "a broker at port 1"
+    ! osnl tap "$broker" --lines --for 1s > /tmp/kafka 2>&1 || fails "a broker at port 1"
     grep -q '127.0.0.1:1: .*refused' /tmp/kafka || fails "Kafka: $(cat /tmp/kafka)"
 }
 

@@ -8,7 +8,7 @@ use crate::command::oss_watcher::OssWatcherArgs;
 
 /// The names of all pages. Written out, because the commands are unknown while their flags are
 /// defined; a test compares both.
-pub(crate) const PAGES: [&str; 46] = [
+pub(crate) const PAGES: [&str; 48] = [
     "osnl",
     "osnl.conf",
     "k2hr3-osnl",
@@ -21,6 +21,8 @@ pub(crate) const PAGES: [&str; 46] = [
     "tap",
     "reload",
     "status",
+    "queues",
+    "queues-forget",
     "actions",
     "actions-list",
     "actions-probe",

@@ -168,7 +168,7 @@ api_url = https://k2hr3.example.com/v1/role
         "check",
         Words {
             more: r"\fB\-\-connect\fR connects to brokers and targets, and looks for exchanges, queues, files, and certificates. It takes no messages. It changes nothing unless \fB\-\-declare\fR is given: then it creates each missing queue, binds it, and deletes it again if it is still empty.",
-            see: &["config-show", "test", "explain", "tap"],
+            see: &["config-show", "test", "explain", "queues"],
             ..COMMAND
         },
     ),
@@ -183,13 +183,22 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "tap",
         Words {
-            more: r"tap reads from a queue of its own and takes no message from another consumer. The queue is deleted when tap ends. Without a URL it reads what the listeners of the configuration read; if there is no configuration, it tries guest at localhost. With a URL it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. If there is no connection within \fB\-\-timeout\fR, it ends; a connection that is lost later is made again without a limit. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
+            more: r"tap reads from a queue of its own and takes no message from another consumer. The queue is deleted when tap ends. Without a URL it reads what the listeners of the configuration read; if there is no configuration, it tries guest at localhost. With a URL it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. If there is no connection within \fB\-\-timeout\fR, it ends; a connection that is lost later is made again without a limit.
 On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also the rules that match it), / filters, s saves, and ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR take a saved file; it has the mode 0600.",
             see: &["events", "explain", "replay", "send"],
             ..COMMAND
         },
     ),
-    ("status", Words { see: &["actions", "deliveries", "reload", "check"], ..COMMAND }),
+    ("status", Words { see: &["actions", "deliveries", "reload", "check", "queues"], ..COMMAND }),
+    (
+        "queues",
+        Words {
+            more: r"queues logs in to each broker of the configuration and declares passively: it takes no message and changes nothing without \fB\-\-apply\fR. With management_url it also knows types, bindings, policies, and consumers. Behind -> it prints the command that mends a finding. \fB\-\-apply\fR touches only bindings and empty queues that osnl itself has made; commands for queues of services and for policies are for their owners.",
+            see: &["check", "status", "tap"],
+            ..COMMAND
+        },
+    ),
+    ("queues-forget", Words { see: &["queues", "status"], ..COMMAND }),
     ("actions", Words { see: &["status", "deliveries"], ..COMMAND }),
     ("actions-list", Words { see: &["status"], ..COMMAND }),
     ("actions-probe", Words { see: &["status"], ..COMMAND }),

@@ -1,42 +1,40 @@
-//! `osnl status --watch`: repeats the status. Redraws on a terminal, else prints a block each time.
+//! `--watch` of `osnl status` and `osnl queues`: repeats the text. Redraws on a terminal, else prints a block each time.
 //! Ctrl-C or a closed pipe, such as of `head`, ends with 0.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use osnl::control::Status;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::Event;
 use ratatui::text::{Line, Span, Text};
 use tokio::sync::mpsc;
 
-use super::super::asking::NoAnswer;
-use super::{StatusArgs, look, text, tint};
 use crate::app::{self, ProgramSignal, Signals};
 use crate::exit::Exit;
-use crate::flags::PlaceArgs;
-use crate::output::{Put, put};
+use crate::output::{Put, Tint, put};
 use crate::terminal::{self, clipped};
 
-type StatusLook = Result<Status, NoAnswer>;
-
-pub(super) fn run(args: &StatusArgs) -> Exit {
-    let looks = looking(args.place.clone(), args.interval);
+pub(in crate::command) fn run(
+    look: impl Fn() -> String + Send + 'static,
+    interval: Duration,
+    tint: Tint,
+) -> Exit {
+    let looks = looking(look, interval);
     let watched = app::block_on(async {
         let mut signals = Signals::catch();
-        watch(looks, &mut signals).await
+        watch(looks, tint, &mut signals).await
     });
     watched.unwrap_or(Exit::Failed)
 }
 
 /// Asks on its own thread, so that a hung daemon does not delay Ctrl-C.
-fn looking(place: PlaceArgs, interval: Duration) -> mpsc::Receiver<StatusLook> {
+fn looking(look: impl Fn() -> String + Send + 'static, interval: Duration) -> mpsc::Receiver<String> {
     let (sender, looks) = mpsc::channel(1);
     std::thread::spawn(move || {
         // Nothing is ever sent, so the time-out of a receive is the pause.
         let (_open, pause) = channel::<()>();
-        while sender.blocking_send(look(&place)).is_ok() {
+        while sender.blocking_send(look()).is_ok() {
             if pause.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
@@ -45,9 +43,9 @@ fn looking(place: PlaceArgs, interval: Duration) -> mpsc::Receiver<StatusLook> {
     looks
 }
 
-async fn watch(looks: mpsc::Receiver<StatusLook>, signals: &mut Signals) -> Exit {
+async fn watch(looks: mpsc::Receiver<String>, tint: Tint, signals: &mut Signals) -> Exit {
     let mut terminal = terminal::is_drawable().then(terminal::open).and_then(Result::ok);
-    let ended = watch_on(terminal.as_mut(), looks, signals).await;
+    let ended = watch_on(terminal.as_mut(), looks, tint, signals).await;
     if let Some(terminal) = terminal {
         terminal::close(terminal);
     }
@@ -56,7 +54,8 @@ async fn watch(looks: mpsc::Receiver<StatusLook>, signals: &mut Signals) -> Exit
 
 async fn watch_on(
     mut terminal: Option<&mut DefaultTerminal>,
-    mut looks: mpsc::Receiver<StatusLook>,
+    mut looks: mpsc::Receiver<String>,
+    tint: Tint,
     signals: &mut Signals,
 ) -> Exit {
     let (sender, mut events) = mpsc::channel(1);
@@ -88,28 +87,26 @@ async fn watch_on(
             }
         };
         // An error means that the terminal is gone.
-        if redraw(terminal, &shown, event).is_err() {
+        if redraw(terminal, &shown, tint, event).is_err() {
             return Exit::Done;
         }
     }
 }
 
-fn redraw(terminal: &mut DefaultTerminal, shown: &str, event: Option<Event>) -> io::Result<()> {
+fn redraw(terminal: &mut DefaultTerminal, shown: &str, tint: Tint, event: Option<Event>) -> io::Result<()> {
     if let Some(Event::Key(key)) = event {
         terminal::act(terminal, key)?;
     }
-    terminal::draw(terminal, |frame| frame.render_widget(picture(shown, frame.area().width), frame.area()))
+    terminal::draw(terminal, |frame| {
+        frame.render_widget(picture(shown, frame.area().width, tint), frame.area());
+    })
 }
 
-fn block(looked: &Result<Status, NoAnswer>) -> String {
-    let status = match looked {
-        Ok(status) => text(status),
-        Err(error) => format!("! {}\n", super::super::asking::short(error.message(), 400)),
-    };
-    format!("{}\n\n{status}", jiff::Zoned::now().strftime("%F %T"))
+fn block(look: &str) -> String {
+    format!("{}\n\n{look}", jiff::Zoned::now().strftime("%F %T"))
 }
 
-fn picture(block: &str, width: u16) -> Text<'static> {
+fn picture(block: &str, width: u16, tint: Tint) -> Text<'static> {
     let line = |line: &str| {
         let line = clipped(line, width.into()).into_owned();
         match tint(&line).filter(|_| terminal::are_colours_wanted()) {
@@ -130,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_screen_is_cut_to_the_terminal() {
-        let shown = picture("! a line that is long\nsecond", 10);
+        let shown = picture("! a line that is long\nsecond", 10, |_| None);
         assert_eq!(shown.to_string(), "! a line …\nsecond");
     }
 }

@@ -90,9 +90,6 @@ pub(crate) struct TapArgs {
     /// Show only how many events of each type arrive per second
     #[arg(long, conflicts_with_all = ["body", "raw"])]
     pub(crate) rates: bool,
-    /// Show no events; check login, exchanges, bindings, and traffic
-    #[arg(long, conflicts_with_all = ["body", "raw", "save", "rates"])]
-    pub(crate) check: bool,
     /// Queue at most N messages; older ones are dropped
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queue_limit: u32,

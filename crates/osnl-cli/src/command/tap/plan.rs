@@ -56,8 +56,6 @@ impl std::error::Error for WrongUsage {}
 pub(super) struct TapPlan {
     pub(super) url: TransportUrl,
     pub(super) transport: Box<dyn Transport>,
-    /// The pools of the listeners, which are consumer groups on a broker with topics.
-    pub(super) groups: Vec<String>,
     pub(super) options: TapOptions,
     pub(super) chosen: bool,
     pub(super) voice: TapVoice,
@@ -67,15 +65,6 @@ pub(super) struct TapPlan {
 pub(super) enum TapOutput {
     Lines(EventWriter),
     Screen(TapView),
-}
-
-impl TapOutput {
-    pub(super) fn wanted(&self) -> &EventFilter {
-        match self {
-            Self::Lines(writer) => &writer.wanted,
-            Self::Screen(view) => &view.wanted,
-        }
-    }
 }
 
 /// The most unacknowledged messages. A larger number is not faster.
@@ -108,8 +97,6 @@ impl TapPlan {
             Some(listener) => listener.transport()?,
             None => osnl_transport::transport(&url)?,
         };
-        let mut groups: Vec<String> = listeners.iter().filter_map(|listener| listener.pool.clone()).collect();
-        groups.dedup();
         let mut bindings = Vec::new();
         let each = listeners.iter().map(Some).chain(listeners.is_empty().then_some(None));
         for listener in each {
@@ -123,7 +110,6 @@ impl TapPlan {
         Ok(Self {
             url,
             transport,
-            groups,
             options: TapOptions {
                 bindings,
                 prefetch: u16::try_from(args.queue_limit.min(PREFETCH)).unwrap_or(u16::MAX),
@@ -212,7 +198,7 @@ fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Resul
 }
 
 fn on_screen(args: &TapArgs) -> bool {
-    let lines = args.lines || args.body || args.raw || args.check || args.count.is_some();
+    let lines = args.lines || args.body || args.raw || args.count.is_some();
     let text = args.format == OutputFormat::Text;
     !lines && text && std::io::stdin().is_terminal() && terminal::is_drawable()
 }

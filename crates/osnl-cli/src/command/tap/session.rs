@@ -102,9 +102,7 @@ fn listening(tap: &dyn Tap, course: &mut ConnectionCourse, chosen: bool, voice: 
         }
     }
     if !course.opened && !chosen && found.has_topics && found.bound.is_empty() {
-        say(
-            "no topic matches: name topics with --topic and --priority; osnl tap --check lists what it finds",
-        );
+        say("no topic matches: name topics with --topic and --priority; osnl queues lists what it finds");
     }
     found.remarks.iter().filter(|_| !course.opened).for_each(|remark| say(remark));
     if !course.opened && chosen && found.has_topics {

@@ -126,7 +126,7 @@ fn ctrl_c_ends_what_only_looks_at_once() {
     let calls: [&[&str]; 4] = [
         &["check", "--connect", "--timeout", "60s", "-c", "a.conf"],
         &["tap", &url],
-        &["tap", "--check", &url],
+        &["queues", "--timeout", "60s", "-c", "a.conf"],
         &["send", "--transport-url", &url, "event.json"],
     ];
     for call in calls {

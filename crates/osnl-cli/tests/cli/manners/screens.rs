@@ -122,7 +122,7 @@ fn the_screens_of_a_daemon_and_of_its_file() {
     shows(&rig, "test", &["test"]);
     shows(&rig, "events-none", &["events", "port.delte.end"]);
     shows(&rig, "send", &["send", "--listener", "neutron", "--keep-ids", "event.json"]);
-    shows(&rig, "tap-check", &["tap", "--listener", "neutron", "--check", "--for", "300ms"]);
+    shows(&rig, "queues", &["queues", "--pause", "100ms"]);
     shows(&rig, "reload-same", &["reload"]);
     let conf = rig.conf();
     rig.place.write("a.conf", conf.replace("max_attempts = 1", "max_attempts = 2"));

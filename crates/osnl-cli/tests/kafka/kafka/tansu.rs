@@ -53,7 +53,7 @@ fn a_tap_on_tansu_shows_what_comes_next_and_leaves_no_trace() {
 #[test]
 fn a_tap_on_tansu_takes_nothing_and_its_check_lists_groups_with_members_and_lag() {
     let tansu = in_memory();
-    tap::tap_takes_nothing(&tansu, &[format!("group      osnl: stable, 1 member; lag 1 in {TOPIC}")]);
+    tap::tap_takes_nothing(&tansu, &[format!("group osnl: stable, 1 member; lag 1 in {TOPIC}")]);
 }
 
 fn body(name: &str) -> String {

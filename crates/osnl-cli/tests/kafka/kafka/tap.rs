@@ -46,8 +46,8 @@ pub(crate) fn tap_leaves_no_trace(kafka: &impl KafkaCluster) {
 #[test]
 fn a_tap_takes_nothing_from_a_group_and_its_check_has_the_groups_lag() {
     let unlisted = [
-        format!("group      osnl: state not known; lag 1 in {TOPIC}"),
-        "group      other groups are not known: the brokers do not list them".to_owned(),
+        format!("group osnl: state not known; lag 1 in {TOPIC}"),
+        "group other groups are not known: the brokers do not list them".to_owned(),
     ];
     tap_takes_nothing(&MockKafka::start(), &unlisted);
 }
@@ -67,16 +67,9 @@ pub(crate) fn tap_takes_nothing(kafka: &impl KafkaCluster, groups: &[String]) {
     wait_until(SOON, "osnl has it", || {
         lag::metrics(&place).contains("osnl_messages_matched_total{listener=\"n\"} 1")
     });
-    let (_, stdout, stderr) = place.run(&["tap", "-c", "a.conf", "--check", "--for", "1s"]);
+    let (_, stdout, stderr) = place.run(&["queues", "-c", "a.conf"]);
     let said = stdout + &stderr;
-    for line in [
-        "reading    in no consumer group, from the end; no offset is committed".to_owned(),
-        format!("topic      {TOPIC}: 2 partitions"),
-        "messages   none in 1 s; possible causes".to_owned(),
-    ]
-    .iter()
-    .chain(groups)
-    {
+    for line in [format!("topic {TOPIC}: 2 partitions")].iter().chain(groups) {
         assert!(said.contains(line), "{line} is missing:\n{said}");
     }
     assert_eq!(kafka.unfinished("osnl", TOPIC), 1);

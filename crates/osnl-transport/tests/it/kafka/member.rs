@@ -17,6 +17,7 @@ pub(super) struct Member {
 pub(super) fn options(group: &str, prefetch: u16, declare: Declare) -> ListenOptions {
     ListenOptions {
         bodies: Default::default(),
+        consumer_tag: String::new(),
         pool: Some(group.to_owned()),
         prefetch,
         declare,

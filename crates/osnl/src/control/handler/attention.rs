@@ -13,6 +13,7 @@ use super::super::{
 };
 use crate::daemon::{DaemonStop, ReloadRefusalReason};
 use crate::metrics::Counters;
+use crate::queues::FindingKind;
 
 /// A listener that does not connect for so long is urgent: until then it may be a restart of the broker.
 const CONNECTING: u64 = 60;
@@ -255,12 +256,17 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
                 let message = format!("listener {name}: {reason}");
                 let problem =
                     Problem::new(Kind::ExchangeMissing, ProblemSeverity::Warning, &subject, message);
-                remedied(problem.because(reason), listener)
+                let problem = problem.because(reason);
+                match &listener.silence {
+                    Some(silence) => problem.remedy(&silence.remedy),
+                    None => remedied(problem, listener),
+                }
             });
             let queue = if state == "listening" { shared(listener) } else { unread(listener) };
             unbound
                 .chain(queue)
                 .chain(lossy(listener))
+                .chain(never_received(listener))
                 .chain(risks(listener))
                 .chain(lost_position(listener))
                 .chain(old_events(listener))
@@ -352,14 +358,37 @@ fn lossy(listener: &ListenerStatus) -> Option<Problem> {
     })
 }
 
-/// The ways in which the broker loses messages of a queue, as its management API shows, and those that it has lost.
+/// A listener that has never received anything. A missing exchange is reported by itself.
+fn never_received(listener: &ListenerStatus) -> Option<Problem> {
+    let seconds = listener.never_received_seconds.filter(|_| listener.reason.is_none())?;
+    let name = &listener.name;
+    let why = listener.silence.as_ref().map_or(String::new(), |silence| format!("; {}", silence.message));
+    let message = format!("listener {name} has never received anything{}{why}", lasting(Some(seconds)));
+    let problem =
+        Problem::new(Kind::NeverReceived, ProblemSeverity::Warning, format!("listener {name}"), message);
+    let problem = problem.since(listener.since.clone(), Some(seconds));
+    Some(match &listener.silence {
+        Some(silence) => problem.remedy(&silence.remedy),
+        None => {
+            problem.remedy("osnl queues shows how far notifications come; silent_after = 0 ends this note")
+        }
+    })
+}
+
+/// The findings of the broker's queues, and messages that are lost.
 fn risks(listener: &ListenerStatus) -> impl Iterator<Item = Problem> {
     let found = listener.management.iter().flat_map(|seen| &seen.risks);
     let missing = (listener.missing_messages > 0).then(|| missing(listener));
     let risks = found.map(|risk| {
+        let kind = match risk.kind {
+            FindingKind::Unread => Kind::ServicesQueueUnread,
+            FindingKind::OtherRules => Kind::OtherRules,
+            FindingKind::SamePool | FindingKind::Rival => Kind::QueueShared,
+            _ => Kind::QueueLossy,
+        };
         let message = format!("listener {}: {}", listener.name, risk.message);
         let subject = format!("listener {}", listener.name);
-        Problem::new(Kind::QueueLossy, ProblemSeverity::Warning, subject, message).remedy(&risk.remedy)
+        Problem::new(kind, ProblemSeverity::Warning, subject, message).remedy(&risk.remedy)
     });
     risks.chain(missing)
 }

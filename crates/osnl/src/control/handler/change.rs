@@ -332,6 +332,7 @@ fn change_of(request: &ControlRequest, which: &Filter) -> Option<Change> {
         | ControlRequest::Probe { .. }
         | ControlRequest::Resume { .. }
         | ControlRequest::Reload { .. }
+        | ControlRequest::ForgetQueue { .. }
         | ControlRequest::QuarantineList { .. }
         | ControlRequest::QuarantineShow { .. }
         | ControlRequest::QuarantineRetry { .. }
@@ -354,6 +355,7 @@ fn why_not(request: &ControlRequest, row: Option<&DeliveryListRow>, moment: &Mom
         | ControlRequest::Probe { .. }
         | ControlRequest::Resume { .. }
         | ControlRequest::Reload { .. }
+        | ControlRequest::ForgetQueue { .. }
         | ControlRequest::QuarantineList { .. }
         | ControlRequest::QuarantineShow { .. }
         | ControlRequest::QuarantineRetry { .. }

@@ -3,15 +3,38 @@
 use super::super::{ManagementStatus, QueueRiskStatus, QueueStatus, time};
 use crate::listener::Overseen;
 use crate::management::{ConsumerFacts, QueueFacts};
+use crate::queues::{Finding, tag_parts};
+
+impl From<&Finding> for QueueRiskStatus {
+    fn from(finding: &Finding) -> Self {
+        Self { kind: finding.kind, message: finding.to_string(), remedy: finding.command.clone() }
+    }
+}
+
+/// Returns the most likely reason for which nothing arrives.
+pub(super) fn silence(seen: &Overseen) -> Option<QueueRiskStatus> {
+    seen.findings.iter().find(|finding| finding.kind.explains_silence()).map(QueueRiskStatus::from)
+}
+
+/// Returns the host of another daemon of osnl that reads the same queue.
+pub(super) fn other_daemon(seen: &Overseen, own_tag: &str) -> Option<String> {
+    let (facts, _) = seen.facts.as_ref()?;
+    let queues = facts.queues.iter().filter_map(|(_, found)| found.as_ref().ok());
+    let mut tags: Vec<&str> = queues.flat_map(|queue| &queue.consumers).map(|one| one.tag.as_str()).collect();
+    // Another daemon on this host, with the same rules, has the same tag.
+    let own = tags.iter().position(|tag| *tag == own_tag)?;
+    tags.remove(own);
+    tags.into_iter().filter_map(tag_parts).map(|(host, _)| host.to_owned()).next()
+}
 
 pub(super) fn management(seen: Overseen) -> ManagementStatus {
     let (reason, remedy) = seen.unknown.map(|unknown| (unknown.reason, unknown.remedy)).unzip();
-    let risks = seen.risks.into_iter();
+    let risks = seen.findings.iter().filter(|finding| !finding.kind.explains_silence());
     let mut status = ManagementStatus {
         status: if reason.is_some() { "unknown" } else { "known" }.to_owned(),
         reason,
         remedy,
-        risks: risks.map(|risk| QueueRiskStatus { message: risk.message, remedy: risk.remedy }).collect(),
+        risks: risks.map(QueueRiskStatus::from).collect(),
         ..ManagementStatus::default()
     };
     if let Some((facts, at)) = seen.facts {

@@ -1,6 +1,6 @@
 //! Asking the daemon to read its configuration again, and how the configuration came to be what it is.
 
-use super::super::answer::ReloadResult;
+use super::super::answer::{ForgottenQueues, ReloadResult};
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::status::{ConfigurationStatus, LeftQueue, NotReloaded};
 use super::super::time;
@@ -21,6 +21,17 @@ impl ControlHandler {
             }
             outcome @ (ReloadOutcome::Done(_) | ReloadOutcome::Refused(_)) => Ok(reload_result(outcome)),
         }
+    }
+
+    /// Shows queues that no listener reads any more no longer.
+    pub(super) fn forget_queue(&self, queue: &str, vhost: Option<&str>, by: &str) -> ForgottenQueues {
+        let is_it = |left: &LeftQueue| left.queue == queue && vhost.is_none_or(|vhost| left.vhost == vhost);
+        let forgotten: Vec<LeftQueue> = self.left_queues().into_iter().filter(is_it).collect();
+        self.bindings.iter().for_each(|bindings| bindings.forget(queue, vhost));
+        if !forgotten.is_empty() {
+            tracing::info!(queue.name = queue, by, "a queue that no listener reads any more is forgotten");
+        }
+        ForgottenQueues { forgotten }
     }
 
     pub(super) fn left_queues(&self) -> Vec<LeftQueue> {

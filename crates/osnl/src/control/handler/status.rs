@@ -15,7 +15,7 @@ use super::super::{
     Status, TargetReport, Unavailable, time,
 };
 use super::attention::{self, Bounds};
-use super::overseen::management;
+use super::overseen::{management, other_daemon, silence};
 use super::reload::configuration;
 use super::shared::{of_shared, shared_status};
 use super::{ControlHandler, DiskUse, LiveParts, STORE, Store};
@@ -512,6 +512,9 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
             Some(_) => AS_CONFIGURED.to_owned(),
             None => ANOTHER_LIMIT.to_owned(),
         }),
+        never_received_seconds: heard.gauges.never_received().map(time::age),
+        silence: heard.gauges.overseen().as_ref().and_then(silence),
+        standing_by_for: standing_by_for(heard, &state),
         management: heard.gauges.overseen().map(management),
         missing_messages: heard.gauges.missing() as u64,
         queue_created: heard.gauges.created().map(time::shown),
@@ -529,6 +532,11 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         last_event_age_seconds: None,
         old_events_seconds: None,
     }
+}
+
+fn standing_by_for(heard: &ListenerHandle, state: &ListenerState) -> Option<String> {
+    let seen = heard.gauges.overseen().filter(|_| *state == ListenerState::Standby)?;
+    other_daemon(&seen, &heard.consumer_tag)
 }
 
 /// Returns the lag of its group in the partitions that it reads.

@@ -126,6 +126,7 @@ fn targets() -> [(Target, Priority); 1] {
 fn options(queue: QueueKind) -> ListenOptions {
     ListenOptions {
         bodies: Default::default(),
+        consumer_tag: String::new(),
         pool: Some("p".to_owned()),
         prefetch: 4,
         declare: Declare::Create,

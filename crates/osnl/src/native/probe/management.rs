@@ -2,40 +2,58 @@
 
 use std::time::Duration;
 
-use osnl_transport::{Declare, Look, QueueLook};
+use osnl_transport::{Look, QueueLook, RabbitTransport, Transport as _};
 use tokio::time::timeout;
 
 use crate::action::driver::Probe;
-use crate::management::client::ApiQuestion;
-use crate::management::risk::risks;
 use crate::management::{BrokerFacts, QueueFacts, UnknownFact};
 use crate::native::ListenerConf;
+use crate::queues::{Finding, FindingKind, FindingSeverity};
 
-/// Asks the API about a listener's queues; `look` has the broker's own answers.
-pub(super) async fn management(conf: &ListenerConf, look: &Look, limit: Duration) -> Vec<Probe> {
-    let section = format!("listener:{}", conf.name);
-    let probe = |what: String| Probe::of(section.clone(), what);
-    let unproven = |what: String, unknown: &UnknownFact| {
-        let found = format!("policies, delivery limit, and other consumers are unknown: {}", unknown.reason);
-        probe(what).unproven(found, &unknown.remedy)
-    };
-    let Some(api) = &conf.management else {
-        return vec![unproven("management API".to_owned(), &UnknownFact::not_asked(&conf.name))];
-    };
-    let (vhost, mut queues) = (conf.transport_url.virtual_host(), conf.queues());
-    queues.extend(conf.dead_letter_queue());
-    let cluster = look.hosts.iter().find_map(|host| host.reached.as_ref().ok()?.greeting.cluster.as_deref());
-    let subject = ApiQuestion { vhost, queues: &queues, cluster };
-    let asked = timeout(limit, api.ask(&subject)).await;
+/// Asks the API and the services' queues; `look` has the broker's own answers. The findings are those that no other probe
+/// has.
+pub(super) async fn surveyed(
+    conf: &ListenerConf,
+    transport: &RabbitTransport,
+    look: &Look,
+    limit: Duration,
+) -> (Vec<Probe>, Vec<Finding>) {
+    let Some(wanted) = conf.wanted() else { return (Vec::new(), Vec::new()) };
     let silent = || {
         UnknownFact::new(
             format!("no answer within {} s", limit.as_secs_f64()),
             "look at host and port of management_url",
         )
     };
-    let facts = match asked.unwrap_or_else(|_| Err(silent())) {
+    let asked = async { timeout(limit, wanted.facts(look)).await.unwrap_or_else(|_| Err(silent())) };
+    let services =
+        async { timeout(limit, wanted.look_at_services(transport, look, limit)).await.unwrap_or_default() };
+    let (facts, services) = tokio::join!(asked, services);
+    let probes = of_facts(conf, look, &facts);
+    let mut findings = wanted.of_looks(transport.location(), look, &services, facts).findings();
+    findings.retain(|found| match found.kind {
+        FindingKind::Unread => true,
+        FindingKind::Unreachable
+        | FindingKind::Permissions
+        | FindingKind::QueueMissing
+        | FindingKind::ExchangeType
+        | FindingKind::Growing
+        | FindingKind::Differs => false,
+        _ => found.severity > FindingSeverity::Note,
+    });
+    (probes, findings)
+}
+
+fn of_facts(conf: &ListenerConf, look: &Look, facts: &Result<BrokerFacts, UnknownFact>) -> Vec<Probe> {
+    let section = format!("listener:{}", conf.name);
+    let probe = |what: String| Probe::of(section.clone(), what);
+    let unproven = |what: String, unknown: &UnknownFact| {
+        let found = format!("policies, delivery limit, and other consumers are unknown: {}", unknown.reason);
+        probe(what).unproven(found, &unknown.remedy)
+    };
+    let facts = match facts {
         Ok(facts) => facts,
-        Err(unknown) => return vec![unproven("management API".to_owned(), &unknown)],
+        Err(unknown) => return vec![unproven("management API".to_owned(), unknown)],
     };
     let is_missing = |queue: &str| {
         conf.dead_letter_queue().is_some_and(|dead| dead == queue)
@@ -48,12 +66,8 @@ pub(super) async fn management(conf: &ListenerConf, look: &Look, limit: Duration
             Err(_) if is_missing(name) => probe(what).fine("is asked when the queue exists"),
             Err(unknown) => unproven(what, unknown),
             Ok(QueueFacts { policies: Err(unknown), .. }) => unproven(what, unknown),
-            Ok(queue) => probe(what).fine(in_words(&facts, queue)),
+            Ok(queue) => probe(what).fine(in_words(facts, queue)),
         });
-    }
-    let declares = conf.declare != Declare::Nothing;
-    for risk in risks(&facts, vhost, &conf.queue, declares) {
-        probes.push(probe("management API".to_owned()).warning(risk.message, &risk.remedy));
     }
     probes
 }

@@ -3,14 +3,13 @@ use osnl_transport::{Declare, Proof, Proofs, listener_permissions, set_permissio
 
 use crate::action::driver::Probe;
 use crate::native::ListenerConf;
+use crate::queues::refused;
 
 pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Probe {
     let Proofs { make, bind, read, made, user } = proofs;
-    let binds = || bind.iter().map(|(_, proof)| proof);
-    let all = || make.iter().chain(binds()).chain([read]);
-    if let Some(words) = all().find_map(refused) {
+    if let Some(words) = refused(proofs) {
         let command = needed(user, conf.transport_url.virtual_host(), conf);
-        return probe.failed(words.to_owned(), Some(&command));
+        return probe.failed(words, Some(&command));
     }
     let mut proven: Vec<String> = Vec::new();
     if make == &Some(Proof::Proven) {
@@ -52,7 +51,7 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
 }
 
 /// Returns the command that grants the permissions of the listener.
-pub(super) fn needed(user: &str, virtual_host: &str, conf: &ListenerConf) -> String {
+pub(in crate::native) fn needed(user: &str, virtual_host: &str, conf: &ListenerConf) -> String {
     let (exchanges, queues) = (&conf.exchanges, conf.queues());
     let exchanges: Vec<&str> = exchanges.iter().map(String::as_str).collect();
     let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
@@ -65,13 +64,6 @@ pub(super) fn needed(user: &str, virtual_host: &str, conf: &ListenerConf) -> Str
     let made = if conf.declare == Declare::Create { [&own[..], &exchanges].concat() } else { own.clone() };
     let (written, read) = ([&own[..], &[publish]].concat(), [&own[..], &exchanges].concat());
     set_permissions(user, virtual_host, [&made, &written, &read])
-}
-
-fn refused(proof: &Proof) -> Option<&str> {
-    match proof {
-        Proof::Refused(words) => Some(words),
-        Proof::Proven | Proof::Unknown(_) => None,
-    }
 }
 
 fn unknown(what: &str, proof: &Proof) -> Option<String> {

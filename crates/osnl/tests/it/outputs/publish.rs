@@ -25,6 +25,7 @@ impl KeyReader {
         let url = osnl_model::TransportUrl::parse(&vhost.url()).unwrap();
         let options = ListenOptions {
             bodies: Default::default(),
+            consumer_tag: String::new(),
             pool: Some(format!("reader-{exchange}")),
             prefetch: 10,
             declare: Declare::Create,

@@ -1,6 +1,8 @@
 //! Each fault on its own: kind, urgency, sentence, and remedy.
 
-use super::super::super::{AttemptFailure, FailingResource, LagStatus, PartitionLag};
+use super::super::super::{
+    AttemptFailure, FailingResource, LagStatus, ManagementStatus, PartitionLag, QueueRiskStatus,
+};
 use super::*;
 use crate::listener::AS_CONFIGURED;
 
@@ -96,6 +98,49 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
         &[(Kind::ListenerStalled, ProblemSeverity::Critical, "listener nova is stalled: 4 messages wait")],
     );
     check(&of_listener(&listener("listening")), &[]);
+}
+
+#[test]
+fn a_listener_that_never_received_anything_says_the_most_likely_reason() {
+    let silence = QueueRiskStatus {
+        kind: FindingKind::WrongTopic,
+        message: "exchange nova in virtual host /: services publish to another topic".to_owned(),
+        remedy: "topics = notifications in [listener:nova]".to_owned(),
+    };
+    let never = ListenerStatus { never_received_seconds: Some(1200), ..listener("listening") };
+    check(
+        &of_listener(&never),
+        &[(
+            Kind::NeverReceived,
+            ProblemSeverity::Warning,
+            "listener nova has never received anything (for 20 min so far); osnl queues shows how far notifications come; \
+             silent_after = 0 ends this note",
+        )],
+    );
+    let known = ListenerStatus { silence: Some(silence.clone()), ..never };
+    check(
+        &of_listener(&known),
+        &[(
+            Kind::NeverReceived,
+            ProblemSeverity::Warning,
+            "listener nova has never received anything (for 20 min so far); exchange nova in virtual host /: services publish \
+             to another topic; topics = notifications in [listener:nova]",
+        )],
+    );
+    // The missing exchange is the reason itself, with the same remedy.
+    let unbound = ListenerStatus { reason: Some("no exchange".to_owned()), ..known };
+    check(
+        &of_listener(&unbound),
+        &[(
+            Kind::ExchangeMissing,
+            ProblemSeverity::Warning,
+            "listener nova: no exchange; topics = notifications in [listener:nova]",
+        )],
+    );
+    let unread = QueueRiskStatus { kind: FindingKind::Unread, ..silence };
+    let management = Some(ManagementStatus { risks: vec![unread], ..ManagementStatus::default() });
+    let found = of_listener(&ListenerStatus { management, ..listener("standby") });
+    assert_eq!(found[0].kind, Kind::ServicesQueueUnread);
 }
 
 #[test]

@@ -58,6 +58,7 @@ impl Rig {
         let target = Target::new("x", "n");
         let options = ListenOptions {
             bodies: Default::default(),
+            consumer_tag: String::new(),
             pool: Some("q".to_owned()),
             prefetch: 4,
             declare: Declare::Create,

@@ -1,15 +1,52 @@
-//! The findings of `osnl tap --check` on Kafka, which has topics and consumer groups; without I/O.
+//! Topics and consumer groups of Kafka, which has no queues.
 
-use osnl_transport::{GroupSeen, TopicSeen, TopicsSeen};
+use osnl::native::ListenerConf;
+use osnl_transport::{BodyBounds, GroupSeen, TapBinding, TapOptions, TopicSeen, TopicsSeen};
 use serde_json::{Value, json};
-
-use super::mend::LikelyCause;
 
 const NAMED: usize = 3;
 
+/// A look at the topics of a listener.
+pub(super) struct TopicsLook {
+    pub(super) broker: String,
+    pub(super) seen: Result<TopicsSeen, String>,
+    /// Routing keys without a topic.
+    pub(super) missing: Vec<String>,
+}
+
+/// Looks from no consumer group: nothing is read or committed.
+pub(super) async fn look(conf: &ListenerConf) -> TopicsLook {
+    let broker =
+        conf.transport_url.hosts().iter().map(|host| host.hostname.clone()).collect::<Vec<_>>().join(", ");
+    let keys = conf.topics.iter().flat_map(|topic| {
+        conf.priorities.iter().map(move |priority| format!("{topic}.{}", priority.as_str()))
+    });
+    let bindings = keys.map(|routing_key| TapBinding { exchange: String::new(), routing_key }).collect();
+    let options = TapOptions {
+        bindings,
+        prefetch: 1,
+        max_messages: 1,
+        max_bytes: 1,
+        ttl: std::time::Duration::from_secs(1),
+        bodies: BodyBounds::of_max_body(conf.budget.body),
+    };
+    let asked = async {
+        let transport = conf.transport()?;
+        let mut tap = transport.tap(&options).await?;
+        let missing = tap.tapped().missing.clone();
+        let seen = tap.topics(conf.pool.iter().cloned().collect()).await?.unwrap_or_default();
+        tap.close().await;
+        Ok::<_, osnl_transport::TransportError>((seen, missing))
+    };
+    match asked.await {
+        Ok((seen, missing)) => TopicsLook { broker, seen: Ok(seen), missing },
+        Err(error) => TopicsLook { broker, seen: Err(error.with_own_remedy()), missing: Vec::new() },
+    }
+}
+
 /// Returns the lines about topics and groups, each with its heading; `missing` are routing keys
 /// without a topic.
-pub(super) fn lines(seen: &TopicsSeen, missing: &[&str]) -> Vec<(&'static str, String)> {
+pub(super) fn lines(seen: &TopicsSeen, missing: &[String]) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&'static str, String)> =
         seen.topics.iter().map(|topic| ("topic", of_topic(topic))).collect();
     lines.extend(missing.iter().map(|key| ("topic", format!("{key}: does not exist"))));
@@ -90,29 +127,6 @@ pub(super) fn json(seen: &TopicsSeen) -> Value {
     })
 }
 
-pub(super) fn likely(host: &str) -> Vec<LikelyCause> {
-    let cause = |what, command| LikelyCause { what, command };
-    vec![
-        cause(
-            "nothing is sent: the driver of [oslo_messaging_notifications] is empty by default",
-            "crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2  # each service; restart it"
-                .to_owned(),
-        ),
-        cause(
-            "the services send to RabbitMQ: transport_url of [oslo_messaging_notifications] names the Kafka brokers",
-            "crudini --get /etc/nova/nova.conf oslo_messaging_notifications transport_url".to_owned(),
-        ),
-        cause(
-            "another topic: topics of [oslo_messaging_notifications]",
-            format!("kafka-topics.sh --bootstrap-server {host} --list  # then --topic NAME"),
-        ),
-        cause(
-            "nothing happened",
-            "openstack network create tap-check && openstack network delete tap-check".to_owned(),
-        ),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +150,8 @@ mod tests {
             more_groups: 0,
             unlisted: Some("no".to_owned()),
         };
-        let lines: Vec<String> = lines(&seen, &["x.*"]).into_iter().map(|(_, line)| line).collect();
+        let lines: Vec<String> =
+            lines(&seen, &["x.*".to_owned()]).into_iter().map(|(_, line)| line).collect();
         assert_eq!(
             lines,
             [

@@ -1,0 +1,245 @@
+//! `osnl queues`: the doctor of exchanges and queues. A table for each broker, then findings, worst first.
+//!
+//! | ends with | when |
+//! | --- | --- |
+//! | 0 | there is no finding above a note |
+//! | 1 | there is one |
+//! | 69 | no broker answers |
+//! | 78 | the configuration cannot be used |
+
+mod report;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use futures_util::future::join_all;
+use osnl::control::{ControlRequest, ForgottenQueues, LeftQueue, Status};
+use osnl::native::{ListenerConf, Native};
+use osnl::queues::{DaemonCounts, Finding, FindingSeverity, Survey, SurveyLimits, sort};
+
+use self::report::QueuesReport;
+use super::asking::{NoAnswer, Respondent, clean, print_json};
+use super::confirm;
+use super::status::watch;
+use super::{check, sources};
+use crate::app;
+use crate::exit::Exit;
+use crate::flags::{CheckArgs, FormatArgs, OutputFormat, PlaceArgs, duration};
+use crate::output;
+
+/// The flags of `osnl queues`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Exits with 0 if nothing is to be mended; 1 if something is; 69 if no broker answers; 78 if the configuration is \
+                  wrong.\n\n\
+                  Examples:\n  osnl queues -c /etc/osnl/osnl.conf\n  osnl queues --format json | jq '.findings[].command'\n  \
+                  osnl queues --watch"
+)]
+pub(crate) struct QueuesArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<QueuesVerb>,
+    #[command(flatten)]
+    pub(crate) of: CheckArgs,
+    /// Look for this listener only [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+    /// Time between two looks at each queue, in which growth shows
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
+    pub(crate) pause: Duration,
+    /// Show a screen that refreshes itself until Ctrl-C
+    #[arg(long, conflicts_with_all = ["format", "apply"])]
+    pub(crate) watch: bool,
+    /// Mend osnl's own bindings and its own empty queues, after a question
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Do not ask before --apply
+    #[arg(long, requires = "apply")]
+    pub(crate) yes: bool,
+    /// Longest wait for a broker, such as 5s
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// text for people, json for scripts
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueuesVerb {
+    /// Show a queue that no listener reads any more no longer
+    Forget(ForgetArgs),
+}
+
+/// The flags of `osnl queues forget`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Nothing changes at the broker. Exits with 0, 1 if there is no such queue, 69 if no daemon answers.\n\n\
+                        Examples:\n  osnl queues forget osnl-old --vhost /"
+)]
+pub(crate) struct ForgetArgs {
+    /// Name of the queue, as osnl status shows it
+    #[arg(value_name = "QUEUE")]
+    pub(crate) queue: String,
+    /// Only that of this virtual host
+    #[arg(long, value_name = "VHOST")]
+    pub(crate) vhost: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+fn forget(args: &ForgetArgs) -> Result<Exit, NoAnswer> {
+    let request = ControlRequest::ForgetQueue {
+        queue: args.queue.clone(),
+        vhost: args.vhost.clone(),
+        by: super::deliveries::who::asks(),
+    };
+    let told: ForgottenQueues = Respondent::of_daemon(&args.place)?.ask(&request)?;
+    let line = |left: &LeftQueue| {
+        let LeftQueue { queue, vhost, broker, .. } = left;
+        format!("forgotten: queue {} of virtual host {} at {}\n", clean(queue), clean(vhost), clean(broker))
+    };
+    let printed = match (args.format.format, told.forgotten.is_empty()) {
+        (OutputFormat::Json, _) => print_json(&told),
+        (OutputFormat::Text, true) => {
+            output::print("nothing is forgotten: osnl status shows which queues no listener reads any more\n")
+        }
+        (OutputFormat::Text, false) => output::print(&told.forgotten.iter().map(line).collect::<String>()),
+    };
+    Ok(if printed == Exit::Done && told.forgotten.is_empty() { Exit::Failed } else { printed })
+}
+
+pub(crate) fn run(args: &QueuesArgs) -> Exit {
+    if let Some(QueuesVerb::Forget(args)) = &args.verb {
+        return forget(args).unwrap_or_else(|error| error.complain());
+    }
+    let native = match sources::look(&args.of).and_then(check::meaning) {
+        Ok((native, _)) => Arc::new(native),
+        Err(refused) => {
+            sources::complain(&refused.to_string());
+            return Exit::Config;
+        }
+    };
+    if let Some(name) =
+        args.listener.as_ref().filter(|name| !native.listeners.iter().any(|one| *one.name == ***name))
+    {
+        let names: Vec<&str> = native.listeners.iter().map(|one| &*one.name).collect();
+        sources::complain(&format!(
+            "--listener: there is no [listener:{name}]; there are: {}",
+            names.join(", ")
+        ));
+        return Exit::Usage;
+    }
+    let limits = SurveyLimits { deadline: args.timeout, pause: args.pause };
+    if args.watch {
+        let (native, listener) = (native.clone(), args.listener.clone());
+        let shown = move || match look(&native, listener.as_deref(), limits) {
+            Ok(report) => report.text(),
+            Err(error) => format!("! {error}\n"),
+        };
+        return watch::run(shown, Duration::from_secs(2), report::tint);
+    }
+    let report = match look(&native, args.listener.as_deref(), limits) {
+        Ok(report) => report,
+        Err(error) => {
+            sources::complain(&format!("the brokers cannot be asked: {error}"));
+            return Exit::Failed;
+        }
+    };
+    let printed = match args.format {
+        OutputFormat::Text => output::print_tinted(&report.text(), report::tint),
+        OutputFormat::Json => output::print(&report.json()),
+    };
+    if printed != Exit::Done {
+        return printed;
+    }
+    if args.apply {
+        return apply(&native, &report, args.yes).unwrap_or_else(|error| error.complain());
+    }
+    report.exit()
+}
+
+/// Looks at the brokers of all listeners, or of one.
+fn look(native: &Native, listener: Option<&str>, limits: SurveyLimits) -> std::io::Result<QueuesReport> {
+    let status = check::daemon_status(native).ok().flatten();
+    app::block_on(async {
+        let chosen =
+            || native.listeners.iter().filter(|conf| listener.is_none_or(|name| *conf.name == *name));
+        let surveys = chosen().filter_map(|conf| {
+            let wanted = conf.wanted()?;
+            let counts = counts(native, status.as_ref(), conf);
+            Some(async move { wanted.survey(counts, limits).await })
+        });
+        let topics = chosen().filter(|conf| conf.wanted().is_none()).map(topics::look);
+        let (surveys, topics, left) =
+            tokio::join!(join_all(surveys), join_all(topics), native.left_queues(limits.deadline));
+        let mut findings: Vec<Finding> = surveys.iter().flat_map(Survey::findings).collect();
+        findings.extend(left.iter().filter_map(osnl::listener::UnreadQueue::finding));
+        sort(&mut findings);
+        QueuesReport { surveys, topics, left, findings }
+    })
+}
+
+fn counts(native: &Native, status: Option<&Status>, conf: &ListenerConf) -> DaemonCounts {
+    let has_received = native.has_received(conf).then_some(true);
+    let found = status.and_then(|status| status.listeners.iter().find(|one| *one.name == *conf.name));
+    let (Some(status), Some(found)) = (status, found) else {
+        return DaemonCounts { has_received, ..DaemonCounts::default() };
+    };
+    let own = status.listeners.iter().flat_map(check::consumed).filter(|(broker, _)| *broker == found.broker);
+    let mut consumers = std::collections::BTreeMap::new();
+    for (_, queue) in own {
+        *consumers.entry(queue).or_default() += 1;
+    }
+    DaemonCounts {
+        has_received: has_received.or(Some(found.messages > 0)),
+        received: found.messages,
+        matched: status.counters.get("matched").copied(),
+        consumers: Some(consumers),
+    }
+}
+
+/// Makes the changes that osnl may make, after a question.
+fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit, NoAnswer> {
+    let changes = native.queue_changes(&report.surveys, &report.left);
+    if changes.is_empty() {
+        output::print("\nnothing to apply: the rest is for the owner of the broker or of the services\n");
+        return Ok(report.exit());
+    }
+    let lines: Vec<String> = changes.iter().flat_map(osnl::native::QueueChanges::lines).collect();
+    output::print(&format!(
+        "\nto apply:\n  {}\n",
+        crate::clean::text(&lines.join("\n")).replace('\n', "\n  ")
+    ));
+    let question = match lines.len() {
+        1 => "apply this change?".to_owned(),
+        many => format!("apply these {many} changes?"),
+    };
+    if !is_agreed && !confirm::agreed_to(&question, "nothing was applied: add --yes")? {
+        return Ok(Exit::Failed);
+    }
+    for change in &changes {
+        let made = app::block_on(native.change_queues(change));
+        let made = made.map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))?;
+        made.map_err(|error| NoAnswer::new(Exit::Unavailable, error.to_string()))?;
+    }
+    output::print("applied\n");
+    Ok(Exit::Done)
+}
+
+impl QueuesReport {
+    fn exit(&self) -> Exit {
+        let reached = |survey: &Survey| survey.is_reached;
+        let answers = self.surveys.iter().any(reached) || self.topics.iter().any(|look| look.seen.is_ok());
+        let is_wrong = self.findings.iter().any(|finding| finding.severity > FindingSeverity::Note)
+            || self.topics.iter().any(|look| !look.missing.is_empty());
+        match (answers, is_wrong) {
+            (false, _) => Exit::Unavailable,
+            (true, true) => Exit::Failed,
+            (true, false) => Exit::Done,
+        }
+    }
+}

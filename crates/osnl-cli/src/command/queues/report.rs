@@ -1,0 +1,176 @@
+//! The output of `osnl queues`: tables and findings, or one object `{"brokers", "findings"}`.
+
+use std::ops::Range;
+
+use osnl::listener::UnreadQueue;
+use osnl::queues::{Finding, FindingSeverity, QueueRow, QueueState, Survey};
+use osnl_transport::ExchangeLook;
+use serde_json::{Value, json};
+
+use super::super::table::table;
+use super::topics::{self, TopicsLook};
+use crate::clean;
+use crate::output;
+use crate::terminal::Tone;
+
+pub(super) struct QueuesReport {
+    pub(super) surveys: Vec<Survey>,
+    pub(super) topics: Vec<TopicsLook>,
+    pub(super) left: Vec<UnreadQueue>,
+    pub(super) findings: Vec<Finding>,
+}
+
+const WORDS: [(FindingSeverity, &str); 3] = [
+    (FindingSeverity::Critical, "critical"),
+    (FindingSeverity::Warning, "warning"),
+    (FindingSeverity::Note, "note"),
+];
+
+impl QueuesReport {
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for survey in &self.surveys {
+            text.push_str(&heading(survey));
+            text.push_str(&table(rows(survey)));
+            if let Some(unknown) = &survey.unknown {
+                text.push_str(&format!("  not known: types, bindings, policies: {}\n", unknown.reason()));
+                text.push_str(&format!("  -> {}\n", unknown.remedy()));
+            }
+            text.push('\n');
+        }
+        for look in &self.topics {
+            text.push_str(&format!("Kafka at {}\n", look.broker));
+            match &look.seen {
+                Err(error) => text.push_str(&format!("  {error}\n")),
+                Ok(seen) => {
+                    let lines = topics::lines(seen, &look.missing);
+                    text.extend(lines.iter().map(|(what, line)| format!("  {what} {line}\n")));
+                }
+            }
+            text.push('\n');
+        }
+        for finding in &self.findings {
+            text.push_str(&shown(finding));
+        }
+        text.push_str(&self.sum());
+        text.lines().map(|line| format!("{}\n", clean::text(line))).collect()
+    }
+
+    fn sum(&self) -> String {
+        let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
+        let counts =
+            WORDS.iter().map(|(severity, word)| (count(*severity), word)).filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+        match counts.is_empty() {
+            true => "no findings\n".to_owned(),
+            false => format!("findings: {}\n", counts.join(", ")),
+        }
+    }
+
+    pub(super) fn json(&self) -> String {
+        let brokers: Vec<Value> = self.surveys.iter().map(broker).collect();
+        let kafka: Vec<Value> = self
+            .topics
+            .iter()
+            .map(|look| {
+                let seen = look.seen.as_ref();
+                json!({"broker": look.broker, "seen": seen.map(topics::json).ok(), "error": seen.err(), "missing": look.missing})
+            })
+            .collect();
+        let all = json!({"brokers": brokers, "kafka": kafka, "findings": self.findings});
+        clean::json(format!("{all}\n"))
+    }
+}
+
+fn heading(survey: &Survey) -> String {
+    let words = survey.greeting.words().unwrap_or_else(|| "not reached".to_owned());
+    format!(
+        "listener {}: {}, virtual host {}, {words}\n",
+        survey.wanted.listener,
+        survey.broker,
+        survey.vhost()
+    )
+}
+
+fn rows(survey: &Survey) -> Vec<Vec<String>> {
+    let mut rows = vec![["  name", "state", "messages", "growth", "consumers"].map(str::to_owned).to_vec()];
+    for (name, look) in &survey.exchanges {
+        let state = match look {
+            ExchangeLook::Missing => "missing".to_owned(),
+            ExchangeLook::Refused(reason) => reason.clone(),
+            ExchangeLook::There(found) => {
+                let durable = match found.durable {
+                    Some(true) => "durable",
+                    Some(false) => "transient",
+                    None => "durability not known",
+                };
+                format!("{}, {durable}", found.kind.as_deref().unwrap_or("topic"))
+            }
+        };
+        rows.push(vec![format!("  exchange {name}"), state]);
+    }
+    // Hardly a service publishes with all priorities.
+    let shown = survey.queues.iter().filter(|row| row.is_read || row.state != QueueState::Missing);
+    rows.extend(shown.map(|row| {
+        let growth = row.growth.map_or_else(|| "-".to_owned(), |growth| format!("{growth:.1}/s"));
+        let numbers = match row.state {
+            QueueState::There => [row.messages.to_string(), growth, row.consumers.to_string()],
+            QueueState::Missing | QueueState::Refused(_) => ["-", "-", "-"].map(str::to_owned),
+        };
+        [vec![format!("  queue {}", row.name), state(row)], numbers.to_vec()].concat()
+    }));
+    rows
+}
+
+fn state(row: &QueueRow) -> String {
+    let whose = if row.is_read { "read by osnl" } else { "the services'" };
+    match &row.state {
+        QueueState::Missing => "missing".to_owned(),
+        QueueState::Refused(reason) => reason.clone(),
+        QueueState::There => {
+            let durable = row.durable.map(|durable| if durable { "durable" } else { "transient" });
+            let words = [Some(whose), row.queue_type.as_deref(), durable];
+            words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+fn shown(finding: &Finding) -> String {
+    let word = word(finding.severity);
+    let Finding { subject, vhost, broker, seen, consequence, command, deployers, .. } = finding;
+    let mut text = format!("{word:<9} {subject} ({broker}, virtual host {vhost}): {seen}\n");
+    text.push_str(&format!("          if nothing is done: {consequence}\n          -> {command}\n"));
+    text.extend(deployers.iter().map(|(name, line)| format!("             {name:<18} {line}\n")));
+    text
+}
+
+fn word(severity: FindingSeverity) -> &'static str {
+    WORDS.iter().find(|(known, _)| *known == severity).map_or("", |(_, word)| word)
+}
+
+pub(super) fn tint(line: &str) -> Option<(Tone, Range<usize>)> {
+    match line.split(' ').next() {
+        Some("critical") => output::word(line, &[("critical", Tone::Bad)]),
+        Some("warning") => output::word(line, &[("warning", Tone::Warn)]),
+        Some("listener") => output::all(Tone::Strong, line),
+        _ if line.starts_with("  name ") => output::all(Tone::Dim, line),
+        _ if line == "no findings" => output::all(Tone::Good, line),
+        _ => None,
+    }
+}
+
+fn broker(survey: &Survey) -> Value {
+    let exchanges = survey.exchanges.iter().map(|(name, look)| match look {
+        ExchangeLook::There(found) => {
+            json!({"name": name, "state": "there", "type": found.kind, "durable": found.durable})
+        }
+        ExchangeLook::Missing => json!({"name": name, "state": "missing"}),
+        ExchangeLook::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
+    });
+    json!({
+        "listener": &*survey.wanted.listener, "broker": survey.broker, "vhost": survey.vhost(),
+        "version": survey.greeting.version, "reached": survey.is_reached,
+        "exchanges": exchanges.collect::<Vec<_>>(), "queues": survey.queues,
+        "unknown": survey.unknown.as_ref().map(|unknown| json!({"reason": unknown.reason(), "remedy": unknown.remedy()})),
+    })
+}

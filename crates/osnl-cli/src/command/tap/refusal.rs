@@ -1,0 +1,47 @@
+use osnl_transport::{TransportError, escaped, shell_quoted as quoted};
+
+/// Returns the permissions of a tap as a command; the user may exist for the tap only.
+fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) -> String {
+    let names: Vec<String> = exchanges.iter().map(|name| escaped(name)).collect();
+    let read = format!("^(amq\\.gen-.*|{})$", names.join("|"));
+    format!(
+        "rabbitmqctl set_permissions -p {} {} '^amq\\.gen-.*' '^(amq\\.gen-.*|amq\\.default)$' {}  \
+         # overwrites its permissions; see them first: rabbitmqctl list_user_permissions {}",
+        quoted(virtual_host),
+        quoted(user),
+        quoted(&read),
+        quoted(user)
+    )
+}
+
+/// Returns the remedy for a refused login or queue; `None` if the error itself has one.
+pub(super) fn remedy(
+    error: &TransportError,
+    (user, virtual_host): (&str, &str),
+    exchanges: &[&str],
+) -> Option<String> {
+    // Before it listens, a tap uses only its own queue.
+    error.remedy(virtual_host, |virtual_host| permissions(user, virtual_host, exchanges))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_tap_has_its_command() {
+        assert_eq!(
+            permissions("o'tap", "/", &["nova", "my.exchange"]),
+            "rabbitmqctl set_permissions -p / 'o'\\''tap' '^amq\\.gen-.*' '^(amq\\.gen-.*|amq\\.default)$' \
+             '^(amq\\.gen-.*|nova|my\\.exchange)$'  # overwrites its permissions; see them first: rabbitmqctl list_user_permissions 'o'\\''tap'"
+        );
+        let error = TransportError::Refused {
+            what: String::new(),
+            reason: "403 ACCESS_REFUSED - access to queue 'q' in vhost '/v' refused for user 'tap'"
+                .to_owned(),
+            code: Some(403),
+        };
+        let found = remedy(&error, ("tap", "/v"), &["nova"]).unwrap();
+        assert!(found.starts_with("rabbitmqctl set_permissions -p /v tap '^amq\\.gen-.*' "), "{found}");
+    }
+}

@@ -1,0 +1,120 @@
+//! The changes that `osnl queues --apply` makes: bindings of osnl's own queues, and its own empty queues.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use osnl_transport::{Binding, RabbitTransport, TransportError};
+use tokio::time::timeout;
+
+use super::{JournalConf, ListenerConf, Native};
+use crate::listener::{Bindings, UnreadQueue};
+use crate::queues::Survey;
+
+/// Changes at the broker of a listener.
+#[derive(Clone, Debug)]
+pub struct QueueChanges {
+    pub listener: Arc<str>,
+    pub bind: Vec<Binding>,
+    pub unbind: Vec<Binding>,
+    pub delete: Vec<String>,
+}
+
+impl Native {
+    /// Opens the daemon's record of its queues, for reading.
+    fn record(&self) -> Bindings {
+        let journal = match &self.journal {
+            JournalConf::Memory => "memory://".to_owned(),
+            JournalConf::Sqlite(options) => options.path.display().to_string(),
+            JournalConf::Shared(options) => options.shown.clone(),
+        };
+        let record = Bindings::open(self.state_folder().as_deref(), journal);
+        record.want(self.listeners.iter().flat_map(ListenerConf::read_queues).collect());
+        record
+    }
+
+    /// Whether a daemon has ever received a message of the listener's queues, as far as its record knows.
+    #[must_use]
+    pub fn has_received(&self, conf: &ListenerConf) -> bool {
+        let record = self.record();
+        conf.read_queues().iter().any(|queue| record.has_received(&queue.own))
+    }
+
+    /// Returns the queues that no listener reads any more, with their content where a listener's broker has them.
+    pub async fn left_queues(&self, limit: Duration) -> Vec<UnreadQueue> {
+        let mut left = self.record().left();
+        for conf in &self.listeners {
+            let Some(here) = conf.read_queues().into_iter().next() else { continue };
+            let names: Vec<String> = left
+                .iter()
+                .filter(|one| one.seen.is_none() && one.queue.is_beside(&here.own))
+                .map(|one| one.queue.queue.clone())
+                .collect();
+            let Ok(transport) = conf.transport() else { continue };
+            let Ok(Ok(seen)) = timeout(limit, transport.tidy(&[], &names)).await else { continue };
+            for (name, seen) in names.iter().zip(seen) {
+                let is_it = |one: &UnreadQueue| one.queue.queue == *name && one.queue.is_beside(&here.own);
+                match seen {
+                    None => left.retain(|one| !is_it(one)),
+                    Some(seen) => left
+                        .iter_mut()
+                        .filter(|one| is_it(one))
+                        .for_each(|one| one.seen = Some((seen, SystemTime::now()))),
+                }
+            }
+        }
+        left
+    }
+
+    /// Plans the changes that osnl may make, without those that are none.
+    #[must_use]
+    pub fn queue_changes(&self, surveys: &[Survey], left: &[UnreadQueue]) -> Vec<QueueChanges> {
+        let record = self.record();
+        let mut planned: Vec<QueueChanges> = Vec::new();
+        for conf in &self.listeners {
+            let queues = conf.read_queues();
+            let Some(here) = queues.first() else { continue };
+            let of = surveys.iter().filter(|survey| survey.wanted.listener == conf.name);
+            let is_new = |name: &String| !planned.iter().any(|one| one.delete.contains(name));
+            let emptied = left.iter().filter(|one| one.queue.is_beside(&here.own));
+            let emptied =
+                emptied.filter(|one| one.delete_command().is_some()).map(|one| one.queue.queue.clone());
+            let changes = QueueChanges {
+                listener: conf.name.clone(),
+                bind: of.flat_map(Survey::unbound).collect(),
+                unbind: queues.iter().flat_map(|queue| record.superfluous(&queue.own)).collect(),
+                delete: emptied.filter(is_new).collect(),
+            };
+            if !(changes.bind.is_empty() && changes.unbind.is_empty() && changes.delete.is_empty()) {
+                planned.push(changes);
+            }
+        }
+        planned
+    }
+
+    /// Makes the changes.
+    ///
+    /// # Errors
+    /// The broker refuses one; those before it are made.
+    pub async fn change_queues(&self, changes: &QueueChanges) -> Result<(), TransportError> {
+        let Some(conf) = self.listeners.iter().find(|conf| conf.name == changes.listener) else {
+            return Ok(());
+        };
+        let transport = RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone())?;
+        transport.mend((&changes.bind, &changes.unbind), &changes.delete).await
+    }
+}
+
+impl QueueChanges {
+    /// Describes each change on a line.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let binding = |verb: &str, Binding { queue, exchange, routing_key }: &Binding| {
+            format!("{verb} queue {queue} with {routing_key} of exchange {exchange}")
+        };
+        let bind = self.bind.iter().map(|one| binding("bind", one));
+        let unbind = self.unbind.iter().map(|one| binding("unbind", one));
+        let delete =
+            self.delete.iter().map(|name| format!("delete queue {name}, if it is still empty and unused"));
+        bind.chain(unbind).chain(delete).collect()
+    }
+}

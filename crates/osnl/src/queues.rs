@@ -1,0 +1,239 @@
+//! The doctor of queues: the picture that a broker gives of a listener's exchanges and queues, and its judgement.
+//!
+//! A [`Survey`] is one look for one listener: by AMQP alone ([`gather`](Wanted::survey)), and completed by the management
+//! API. [`Survey::findings`] is pure, so each trouble is a row of a test. A [`Finding`] is the only text of a trouble:
+//! `osnl queues`, `osnl check --connect`, `osnl status`, the page, and HTTP show it.
+//!
+//! The services' own queues are the evidence for "nothing arrives". The publisher of oslo.messaging declares the queue
+//! `<topic>.<priority>` and binds it before it publishes, so a missing queue shows that nothing was published:
+//!
+//! | first step that fails | shown by | finding |
+//! | --- | --- | --- |
+//! | the exchange is there | passive declaration | the service has never published here: driver, virtual host, or `control_exchange` |
+//! | some queue `<topic>.<priority>` is there | passive declaration | the exchange carries RPC alone: driver |
+//! | one of the listener's topics has such a queue | the same | topics, or `notification_format` of nova |
+//! | one of its priorities too | the same | priorities |
+//! | such a queue is bound to the listener's exchange | management API | another exchange |
+//! | the listener's queue is bound | management API | the binding |
+//! | messages come, and a rule matches | counters of the daemon | rules |
+//!
+//! A step whose evidence is unknown is passed over.
+
+mod gather;
+mod judge;
+mod nothing;
+mod services;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use osnl_transport::{Binding, ExchangeLook, Greeting, QueueKind, RabbitOptions};
+use serde::{Deserialize, Serialize};
+
+pub use self::gather::SurveyLimits;
+pub(crate) use self::gather::refused;
+pub(crate) use self::judge::of_left_queue;
+pub use self::judge::{sort, tag_parts};
+use crate::management::{BrokerFacts, ManagementConf, QueueFacts, UnknownFact};
+
+/// Topics of oslo.messaging, of nova and masakari, and of ironic.
+pub const TOPICS: [&str; 3] = ["notifications", "versioned_notifications", "ironic_versioned_notifications"];
+
+/// The kind of a finding. Its name in JSON does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    Unreachable,
+    Permissions,
+    QueueMissing,
+    ExchangeMissing,
+    ExchangeType,
+    NeverPublished,
+    WrongTopic,
+    WrongPriority,
+    OtherExchange,
+    NotBound,
+    NoRuleMatches,
+    /// A services' queue that nobody reads.
+    Unread,
+    /// A queue of osnl that is not read, or grows.
+    Growing,
+    Rival,
+    OtherRules,
+    SamePool,
+    Differs,
+    Lossy,
+    ClassicOnCluster,
+    TransientQueue,
+    /// A queue that no listener of the configuration reads any more.
+    Left,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingSeverity {
+    /// Nothing is wrong today.
+    Note,
+    Warning,
+    Critical,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub kind: FindingKind,
+    pub severity: FindingSeverity,
+    pub broker: String,
+    pub vhost: String,
+    /// `queue notifications.info`, `exchange nova`, `listener nova`, or `host mq1:5672`.
+    pub subject: String,
+    /// The evidence.
+    pub seen: String,
+    /// What happens if nothing is done.
+    pub consequence: String,
+    /// The command or setting that mends it.
+    pub command: String,
+    /// The same setting for each deployer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deployers: BTreeMap<String, String>,
+}
+
+impl FindingKind {
+    /// Whether the kind is an answer to "nothing arrives".
+    #[must_use]
+    pub fn explains_silence(self) -> bool {
+        matches!(
+            self,
+            Self::ExchangeMissing
+                | Self::NeverPublished
+                | Self::WrongTopic
+                | Self::WrongPriority
+                | Self::OtherExchange
+                | Self::NotBound
+        )
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subject, vhost, seen, consequence, .. } = self;
+        write!(f, "{subject} in virtual host {vhost}: {seen}: {consequence}")
+    }
+}
+
+/// The needs of a listener, and its way to the broker.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub listener: Arc<str>,
+    pub exchanges: Vec<String>,
+    pub topics: Vec<String>,
+    pub priorities: Vec<String>,
+    /// `None` means the services' own queues.
+    pub pool: Option<String>,
+    pub queues: Vec<String>,
+    /// Queues of dead letters, which the management API alone is asked about.
+    pub dead_letters: Vec<String>,
+    pub bindings: Vec<Binding>,
+    /// Whether osnl creates and binds the queue.
+    pub declares: bool,
+    pub kind: QueueKind,
+    pub url: osnl_model::TransportUrl,
+    pub rabbit: RabbitOptions,
+    pub management: Option<ManagementConf>,
+    pub rules_digest: String,
+    /// The command that grants the permissions in the virtual host.
+    pub permissions: String,
+}
+
+/// The picture of a broker for one listener.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    pub wanted: Wanted,
+    pub broker: String,
+    pub greeting: Greeting,
+    /// Hosts that refuse, each with the reason and its remedy.
+    pub refusals: Vec<(String, String, Option<String>)>,
+    pub is_reached: bool,
+    pub exchanges: Vec<(String, ExchangeLook)>,
+    pub queues: Vec<QueueRow>,
+    /// The broker's words for missing permissions of the user.
+    pub denied: Vec<String>,
+    pub facts: Option<BrokerFacts>,
+    pub unknown: Option<UnknownFact>,
+    pub daemon: DaemonCounts,
+}
+
+/// The counts of this configuration's daemon for the listener; all unknown if it does not answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DaemonCounts {
+    /// Whether it ever received a message.
+    pub has_received: Option<bool>,
+    pub received: u64,
+    pub matched: Option<u64>,
+    /// Its consumers of each queue.
+    pub consumers: Option<BTreeMap<String, u64>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueState {
+    There,
+    Missing,
+    Refused(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct QueueRow {
+    pub name: String,
+    /// Whether the listener reads it.
+    #[serde(rename = "read_by_osnl")]
+    pub is_read: bool,
+    pub state: QueueState,
+    pub messages: u64,
+    pub consumers: u64,
+    /// Messages per second that it grew between two looks.
+    #[serde(rename = "growth_per_second")]
+    pub growth: Option<f64>,
+    pub durable: Option<bool>,
+    #[serde(rename = "type")]
+    pub queue_type: Option<String>,
+    /// Exchange and key of each binding.
+    pub bindings: Option<Vec<(String, String)>>,
+    pub differs: Option<String>,
+    pub drops: Option<String>,
+    #[serde(skip)]
+    pub facts: Option<QueueFacts>,
+}
+
+impl QueueRow {
+    #[must_use]
+    pub fn missing(name: &str, is_read: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            is_read,
+            state: QueueState::Missing,
+            messages: 0,
+            consumers: 0,
+            growth: None,
+            durable: None,
+            queue_type: None,
+            bindings: None,
+            differs: None,
+            drops: None,
+            facts: None,
+        }
+    }
+
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.state == QueueState::There
+    }
+
+    /// Whether the name is one that services give their queues.
+    fn of_service(&self) -> Option<(&str, &str)> {
+        let (topic, priority) = self.name.rsplit_once('.')?;
+        services::PRIORITIES.contains(&priority).then_some((topic, priority))
+    }
+}

@@ -1,0 +1,269 @@
+//! Gathers a [`Survey`]: by AMQP twice, so that growth shows, and by the management API. Nothing is consumed or changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use osnl_transport::{
+    Look, Proof, Proofs, QueueKind, QueueLook, QueueMade, RabbitTransport, Thorough, Transport as _,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::services::PRIORITIES;
+use super::{DaemonCounts, QueueRow, QueueState, Survey, TOPICS, Wanted};
+use crate::management::client::ApiQuestion;
+use crate::management::{BrokerFacts, UnknownFact};
+
+const USUAL_PRIORITIES: [&str; 2] = ["info", "error"];
+
+/// The waits of a survey.
+#[derive(Clone, Copy, Debug)]
+pub struct SurveyLimits {
+    /// The longest wait for the whole survey.
+    pub deadline: Duration,
+    /// The pause between two looks, in which growth shows.
+    pub pause: Duration,
+}
+
+impl Wanted {
+    /// Looks at the broker.
+    pub async fn survey(&self, daemon: DaemonCounts, limits: SurveyLimits) -> Survey {
+        let transport = match RabbitTransport::new(self.url.clone(), self.rabbit.clone()) {
+            Ok(transport) => transport,
+            Err(error) => return self.unreached(daemon, error.to_string(), None),
+        };
+        let surveying = async {
+            let limit = limits.deadline.mul_f64(0.5);
+            let look = self.look(&transport, limit).await;
+            let (services, facts) =
+                tokio::join!(self.look_at_services(&transport, &look, limit), self.facts(&look));
+            let mut survey = self.of_looks(transport.location(), &look, &services, facts);
+            if survey.is_reached {
+                survey.denied = self.denied(&transport, &look, limit).await;
+                if !limits.pause.is_zero() {
+                    survey.grow(&transport, limits, limit).await;
+                }
+            }
+            Survey { daemon: daemon.clone(), ..survey }
+        };
+        let late = || {
+            let reason = format!("no answer within {} s", limits.deadline.as_secs_f64());
+            let remedy = Some("look at names, routes and firewalls on the way".to_owned());
+            self.unreached(daemon.clone(), reason, remedy)
+        };
+        timeout(limits.deadline + limits.pause, surveying).await.unwrap_or_else(|_| late())
+    }
+
+    fn unreached(&self, daemon: DaemonCounts, reason: String, remedy: Option<String>) -> Survey {
+        let hosts: Vec<&str> = self.url.hosts().iter().map(|host| host.hostname.as_str()).collect();
+        let broker = hosts.join(", ");
+        Survey { refusals: vec![(broker.clone(), reason, remedy)], daemon, ..self.empty(broker) }
+    }
+
+    fn empty(&self, broker: String) -> Survey {
+        Survey {
+            wanted: self.clone(),
+            broker,
+            greeting: Default::default(),
+            refusals: Vec::new(),
+            is_reached: false,
+            exchanges: Vec::new(),
+            queues: Vec::new(),
+            denied: Vec::new(),
+            facts: None,
+            unknown: None,
+            daemon: DaemonCounts::default(),
+        }
+    }
+
+    async fn look(&self, transport: &RabbitTransport, limit: Duration) -> Look {
+        let ours = self.declares.then_some(&self.kind);
+        transport.look(&self.exchanges, &self.queues, ours, limit).await
+    }
+
+    /// Looks at the queues that services may have made. A comparison with oslo.messaging's default shows whether one is
+    /// durable.
+    pub(crate) async fn look_at_services(
+        &self,
+        transport: &RabbitTransport,
+        look: &Look,
+        limit: Duration,
+    ) -> Look {
+        if !look.hosts.iter().any(|host| host.reached.is_ok()) {
+            return Look::default();
+        }
+        transport.look(&[], &self.services_queues(), Some(&QueueKind::OSLO), limit).await
+    }
+
+    /// Returns the names of the queues that services give the usual topics and the listener's, without those that the
+    /// listener reads. The broker logs each question about a missing queue, so rare priorities are not asked.
+    pub(crate) fn services_queues(&self) -> Vec<String> {
+        let is_plain = |topic: &&str| !topic.contains(['*', '#']);
+        let own = self.topics.iter().map(String::as_str).filter(is_plain);
+        let few =
+            self.priorities.iter().map(String::as_str).filter(|_| self.priorities.len() < PRIORITIES.len());
+        let priorities: BTreeSet<&str> = few.chain(USUAL_PRIORITIES).collect();
+        let topics: BTreeSet<&str> = own.chain(TOPICS).collect();
+        let names = topics
+            .iter()
+            .flat_map(|topic| priorities.iter().map(move |priority| format!("{topic}.{priority}")));
+        names.filter(|name| !self.queues.contains(name)).collect()
+    }
+
+    pub(crate) async fn facts(&self, look: &Look) -> Result<BrokerFacts, UnknownFact> {
+        let Some(api) = &self.management else { return Err(UnknownFact::not_asked(&self.listener)) };
+        let mut hosts = look.hosts.iter();
+        let cluster = hosts.find_map(|host| host.reached.as_ref().ok()?.greeting.cluster.as_deref());
+        let (vhost, queues) = (self.url.virtual_host(), [&self.queues[..], &self.dead_letters[..]].concat());
+        api.ask(&ApiQuestion { vhost, queues: &queues, cluster, thorough: Some(&self.exchanges) }).await
+    }
+
+    async fn denied(&self, transport: &RabbitTransport, look: &Look, limit: Duration) -> Vec<String> {
+        let ours = self.declares.then_some(&self.kind);
+        let is_there = |name: &&String| {
+            let looked = look.exchanges.iter().find(|(exchange, _)| exchange == *name);
+            looked.is_some_and(|(_, found)| *found != osnl_transport::ExchangeLook::Missing)
+        };
+        let exchanges: Vec<String> = self.exchanges.iter().filter(is_there).cloned().collect();
+        let mut denied = Vec::new();
+        for queue in &self.queues {
+            let Ok(proofs) = transport.prove(queue, &exchanges, ours, Thorough::Asks, limit).await else {
+                continue;
+            };
+            denied.extend(refused(&proofs));
+        }
+        denied
+    }
+
+    /// Makes a survey of the looks at the listener's objects and at the services' queues.
+    pub(crate) fn of_looks(
+        &self,
+        broker: String,
+        look: &Look,
+        services: &Look,
+        facts: Result<BrokerFacts, UnknownFact>,
+    ) -> Survey {
+        let mut survey = self.empty(broker);
+        for host in &look.hosts {
+            match &host.reached {
+                Ok(reached) => {
+                    survey.greeting = reached.greeting.clone();
+                    survey.is_reached = true;
+                }
+                Err(error) => {
+                    let remedy = error.remedy(self.url.virtual_host(), |_| self.permissions.clone());
+                    let words = error.to_string();
+                    let words = words.strip_prefix(&format!("{}: ", host.host)).unwrap_or(&words).to_owned();
+                    survey.refusals.push((host.host.clone(), words, remedy));
+                }
+            }
+        }
+        survey.exchanges.clone_from(&look.exchanges);
+        survey.queues = look.queues.iter().map(|(name, found)| row(name, found, Some(&self.kind))).collect();
+        survey.queues.extend(services.queues.iter().map(|(name, found)| row(name, found, None)));
+        match facts {
+            Ok(facts) => survey.add(facts),
+            Err(unknown) => survey.unknown = Some(unknown),
+        }
+        survey
+    }
+
+    /// Makes a survey of the numbers that a daemon knows.
+    pub(crate) fn of_depths(
+        &self,
+        broker: String,
+        exchanges: Vec<(String, osnl_transport::ExchangeLook)>,
+        queues: Vec<QueueRow>,
+        facts: Result<BrokerFacts, UnknownFact>,
+    ) -> Survey {
+        let mut survey = Survey { is_reached: true, exchanges, queues, ..self.empty(broker) };
+        match facts {
+            Ok(facts) => survey.add(facts),
+            Err(unknown) => survey.unknown = Some(unknown),
+        }
+        survey
+    }
+}
+
+impl Survey {
+    fn add(&mut self, mut facts: BrokerFacts) {
+        for (name, found) in &facts.services {
+            if !self.queues.iter().any(|row| row.name == *name && row.state != QueueState::Missing) {
+                self.queues.retain(|row| row.name != *name);
+                let (messages, consumers) = (found.messages.unwrap_or(0), found.consumer_count.unwrap_or(0));
+                let seen = QueueRow {
+                    messages,
+                    consumers,
+                    state: QueueState::There,
+                    ..QueueRow::missing(name, false)
+                };
+                self.queues.push(seen);
+            }
+        }
+        let own = facts.queues.iter().filter_map(|(name, found)| Some((name, found.as_ref().ok()?)));
+        let known: BTreeMap<&String, _> =
+            own.chain(facts.services.iter().map(|(name, found)| (name, found))).collect();
+        for row in &mut self.queues {
+            row.bindings = facts.bindings.remove(&row.name);
+            let Some(found) = known.get(&row.name) else { continue };
+            row.facts = Some((*found).clone());
+            row.durable = found.durable.or(row.durable);
+            row.queue_type = found.queue_type.clone().or(row.queue_type.take());
+        }
+        self.unknown = facts.unknown().cloned();
+        self.facts = Some(facts);
+    }
+
+    /// Looks again after a pause.
+    async fn grow(&mut self, transport: &RabbitTransport, limits: SurveyLimits, limit: Duration) {
+        let names: Vec<String> =
+            self.queues.iter().filter(|row| row.is_there()).map(|row| row.name.clone()).collect();
+        let began = Instant::now();
+        sleep(limits.pause).await;
+        let again = transport.look(&[], &names, None, limit).await;
+        let seconds = began.elapsed().as_secs_f64();
+        for (name, found) in again.queues {
+            let QueueLook::There { waiting, consumers, .. } = found else { continue };
+            for row in self.queues.iter_mut().filter(|row| row.name == name) {
+                row.growth = Some((f64::from(waiting) - row.messages as f64) / seconds);
+                (row.messages, row.consumers) = (waiting.into(), consumers.into());
+            }
+        }
+    }
+}
+
+/// Reads a look at a queue; `own` is the kind that it was compared with, if the listener reads it.
+fn row(name: &str, found: &QueueLook, own: Option<&QueueKind>) -> QueueRow {
+    let missing = QueueRow::missing(name, own.is_some());
+    match found {
+        QueueLook::Missing => missing,
+        QueueLook::Refused(error) => QueueRow { state: QueueState::Refused(error.to_string()), ..missing },
+        QueueLook::There { waiting, consumers, made, drops } => {
+            let durable = match (made, own) {
+                (QueueMade::Unknown, _) => None,
+                (QueueMade::Differs(difference), _) if difference.starts_with("durable: ") => {
+                    Some(difference.ends_with("found true"))
+                }
+                // Durability is compared first.
+                (_, Some(kind)) => Some(kind.durable),
+                (_, None) => Some(false),
+            };
+            let differs = match made {
+                QueueMade::Differs(difference) if own.is_some() => Some(difference.clone()),
+                _ => None,
+            };
+            let drops = drops.clone().filter(|_| own.is_some());
+            let (messages, consumers) = (u64::from(*waiting), u64::from(*consumers));
+            QueueRow { state: QueueState::There, messages, consumers, durable, differs, drops, ..missing }
+        }
+    }
+}
+
+/// Returns the broker's words for the first permission that is refused.
+pub(crate) fn refused(Proofs { make, bind, read, .. }: &Proofs) -> Option<String> {
+    let all = make.iter().chain(bind.iter().map(|(_, proof)| proof)).chain([read]);
+    let words = |proof: &Proof| match proof {
+        Proof::Refused(words) => Some(words.clone()),
+        Proof::Proven | Proof::Unknown(_) => None,
+    };
+    all.filter_map(words).next()
+}

@@ -1,0 +1,439 @@
+//! The judgement of a [`Survey`]. Pure.
+
+use std::collections::BTreeMap;
+
+use osnl_transport::{Binding, BrokerVersion, ExchangeLook, QueueType, shell_quoted};
+
+use super::nothing::messages;
+use super::services::{ServiceSetting, bound};
+use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, Survey};
+use crate::management::risk::{QueueRisk, risks};
+
+/// A services' queue with more messages than this is not bounded by the policy that osnl names.
+const BOUND: u64 = 1000;
+const TAG: &str = "osnl";
+
+pub(super) struct Judge<'a> {
+    pub(super) survey: &'a Survey,
+}
+
+impl Survey {
+    /// Returns the troubles, worst first.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        let judge = Judge { survey: self };
+        let mut found = judge.refusals();
+        if self.is_reached {
+            found.extend(judge.permissions());
+            found.extend(judge.exchange_types());
+            found.extend(judge.nothing_arrives());
+            found.extend(self.queues.iter().flat_map(|row| judge.queue(row)));
+            found.extend(judge.lossy());
+        }
+        sort(&mut found);
+        found
+    }
+
+    #[must_use]
+    pub fn vhost(&self) -> &str {
+        self.wanted.url.virtual_host()
+    }
+
+    /// Returns the bindings of the listener's own queues that are missing although their exchange is there.
+    #[must_use]
+    pub fn unbound(&self) -> Vec<Binding> {
+        let wanted = &self.wanted;
+        let is_there = |exchange: &str| {
+            let mut exchanges = self.exchanges.iter();
+            exchanges.any(|(name, look)| name == exchange && matches!(look, ExchangeLook::There(_)))
+        };
+        let is_missing = |one: &&Binding| {
+            let mut rows = self.queues.iter().filter(|row| row.is_read && row.name == one.queue);
+            let made = rows.find_map(|row| row.bindings.as_ref());
+            made.is_some_and(|made| {
+                !made.iter().any(|(x, key)| *x == one.exchange && *key == one.routing_key)
+            })
+        };
+        let ours = wanted.bindings.iter().filter(|_| wanted.declares && wanted.pool.is_some());
+        ours.filter(|one| is_there(&one.exchange)).filter(is_missing).cloned().collect()
+    }
+
+    #[must_use]
+    pub fn version(&self) -> Option<BrokerVersion> {
+        self.greeting.rabbitmq()
+    }
+}
+
+/// Sorts findings worst first, and removes those that another listener has too.
+pub fn sort(found: &mut Vec<Finding>) {
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let mut seen: Vec<Finding> = Vec::new();
+    found.retain(|finding| {
+        let is_new = !seen.contains(finding);
+        if is_new {
+            seen.push(finding.clone());
+        }
+        is_new
+    });
+}
+
+/// Judges a queue that osnl has read, and that no listener of the configuration reads. `seen` has its messages and
+/// consumers; `delete` is the command that deletes it, if it may be deleted.
+pub(crate) fn of_left_queue(
+    (broker, vhost, queue): (String, &str, &str),
+    seen: Option<(u32, u32)>,
+    is_bound: bool,
+    delete: Option<String>,
+) -> Option<Finding> {
+    let bindings = if is_bound { ", and its bindings fill it" } else { "" };
+    let forget = format!(
+        "osnl queues forget {} --vhost {}  # or delete it on the broker",
+        shell_quoted(queue),
+        shell_quoted(vhost)
+    );
+    let (seen, command) = match seen {
+        Some((_, 1..)) => return None,
+        Some((0, 0)) => (format!("it is empty{bindings}"), delete.unwrap_or(forget)),
+        Some((count, 0)) => (
+            format!("{} in it{bindings}", messages(count.into())),
+            format!("a listener with queue = {queue} reads them"),
+        ),
+        None => (format!("its content is not known{bindings}"), forget),
+    };
+    Some(Finding {
+        kind: Kind::Left,
+        severity: Severity::Warning,
+        subject: format!("queue {queue} at {broker}"),
+        seen: format!("no listener reads it any more; {seen}"),
+        consequence: "it stays on the broker, and osnl status shows it".to_owned(),
+        command,
+        vhost: vhost.to_owned(),
+        broker,
+        deployers: BTreeMap::new(),
+    })
+}
+
+impl Judge<'_> {
+    pub(super) fn finding(
+        &self,
+        (kind, severity): (Kind, Severity),
+        subject: String,
+        seen: String,
+        consequence: &str,
+        command: String,
+    ) -> Finding {
+        Finding {
+            kind,
+            severity,
+            broker: self.survey.broker.clone(),
+            vhost: self.survey.vhost().to_owned(),
+            subject,
+            seen,
+            consequence: consequence.to_owned(),
+            command,
+            deployers: BTreeMap::new(),
+        }
+    }
+
+    fn refusals(&self) -> Vec<Finding> {
+        let severity = if self.survey.is_reached { Severity::Warning } else { Severity::Critical };
+        let consequence = match severity {
+            Severity::Critical => "nothing is read",
+            Severity::Note | Severity::Warning => "nothing is read when the other hosts are down",
+        };
+        let refusal = |(host, reason, remedy): &(String, String, Option<String>)| {
+            let command = remedy.clone().unwrap_or_else(|| "osnl check --connect".to_owned());
+            let subject = format!("host {host}");
+            self.finding((Kind::Unreachable, severity), subject, reason.clone(), consequence, command)
+        };
+        self.survey.refusals.iter().map(refusal).collect()
+    }
+
+    fn permissions(&self) -> Option<Finding> {
+        let wanted = &self.survey.wanted;
+        let seen = self.survey.denied.first()?.clone();
+        let consequence = "the listener cannot create, bind, or read its queue";
+        let subject = format!("listener {}", wanted.listener);
+        let kind = (Kind::Permissions, Severity::Critical);
+        Some(self.finding(kind, subject, seen, consequence, wanted.permissions.clone()))
+    }
+
+    fn exchange_types(&self) -> Vec<Finding> {
+        let wrong = |(name, look): &(String, ExchangeLook)| {
+            let ExchangeLook::There(found) = look else { return None };
+            let kind = found.kind.as_deref().filter(|kind| *kind != "topic")?;
+            let command = format!(
+                "name the service's control_exchange in exchange of [listener:{}]",
+                self.survey.wanted.listener
+            );
+            Some(self.finding(
+                (Kind::ExchangeType, Severity::Critical),
+                format!("exchange {name}"),
+                format!("its type is {kind}, not topic"),
+                "no notification comes by it: oslo.messaging publishes to topic exchanges",
+                command,
+            ))
+        };
+        self.survey.exchanges.iter().filter_map(wrong).collect()
+    }
+
+    fn queue(&self, row: &QueueRow) -> Vec<Finding> {
+        match &row.state {
+            QueueState::Missing if row.is_read && !self.survey.wanted.declares => {
+                let command =
+                    format!("create it, or correct queue in [listener:{}]", self.survey.wanted.listener);
+                let kind = (Kind::QueueMissing, Severity::Critical);
+                let seen = "it does not exist, and with queue = NAME osnl creates nothing".to_owned();
+                vec![self.of(row, kind, seen, "nothing is read", command)]
+            }
+            QueueState::Missing | QueueState::Refused(_) => Vec::new(),
+            QueueState::There if row.is_read => self.own(row),
+            QueueState::There => self.unread(row).into_iter().chain(self.transient(row)).collect(),
+        }
+    }
+
+    fn of(
+        &self,
+        row: &QueueRow,
+        kind: (Kind, Severity),
+        seen: String,
+        consequence: &str,
+        command: String,
+    ) -> Finding {
+        self.finding(kind, format!("queue {}", row.name), seen, consequence, command)
+    }
+
+    fn own(&self, row: &QueueRow) -> Vec<Finding> {
+        [
+            self.growing(row),
+            self.rival(row),
+            self.other_rules(row),
+            self.not_bound(row),
+            self.same_pool(row),
+            self.differs(row),
+            self.classic_on_cluster(row),
+            self.transient(row),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn growing(&self, row: &QueueRow) -> Option<Finding> {
+        let grows = growing(row);
+        let waiting = messages(row.messages);
+        let (severity, seen, consequence, command) = match (row.consumers, grows) {
+            (0, _) if row.messages > 0 => (
+                Severity::Warning,
+                format!("{waiting}, no consumer{}", grown(row)),
+                "it grows, and no action is called: on the broker that carries RPC too",
+                "systemctl start osnl".to_owned(),
+            ),
+            (1.., true) if row.messages > BOUND => (
+                Severity::Warning,
+                format!("{waiting}, and {}", grown(row).trim_start_matches(", ")),
+                "its consumer is slower than the services, so actions come ever later",
+                "osnl status  # which action holds it up".to_owned(),
+            ),
+            _ => return None,
+        };
+        Some(self.of(row, (Kind::Growing, severity), seen, consequence, command))
+    }
+
+    fn rival(&self, row: &QueueRow) -> Option<Finding> {
+        let wanted = &self.survey.wanted;
+        let is_exclusive = wanted.kind.single_active_consumer || wanted.kind.queue_type == QueueType::Stream;
+        let own = self.survey.daemon.consumers.as_ref()?.get(&row.name).copied().unwrap_or(0);
+        let others = row.consumers.saturating_sub(own);
+        let is_standby = is_exclusive && row.differs.is_none();
+        if others == 0 || (is_standby && own > 0) {
+            return None;
+        }
+        let readers = if others == 1 { "1 consumer is" } else { "consumers are" };
+        let count = if others == 1 { String::new() } else { format!("{others} ") };
+        let who = row.facts.iter().flat_map(|facts| &facts.consumers);
+        let who: Vec<String> = who.map(|one| format!("{} of {}", one.tag, one.connection)).take(5).collect();
+        let who = if who.is_empty() { String::new() } else { format!(" ({})", who.join("; ")) };
+        let (severity, consequence) = match is_standby {
+            true => (Severity::Warning, "if another program reads it, that program gets the messages"),
+            false => (Severity::Critical, "each message goes to one of the consumers only"),
+        };
+        let command = format!("write a pool of its own in [listener:{}]", wanted.listener);
+        let seen = format!("{count}{readers} not of this configuration's daemon{who}");
+        Some(self.of(row, (Kind::Rival, severity), seen, consequence, command))
+    }
+
+    fn other_rules(&self, row: &QueueRow) -> Option<Finding> {
+        let own = &self.survey.wanted.rules_digest;
+        let consumers = &row.facts.as_ref()?.consumers;
+        let other = consumers.iter().find_map(|one| {
+            let (host, digest) = tag_parts(&one.tag)?;
+            (digest != own).then(|| format!("osnl on {host} ({})", one.connection))
+        })?;
+        Some(self.of(
+            row,
+            (Kind::OtherRules, Severity::Warning),
+            format!("{other} connected to it with other rules"),
+            "the rules of the one that is not active never run",
+            "give both the same rules, or each a pool; after osnl reload on both, a restart of the standby shows it".to_owned(),
+        ))
+    }
+
+    fn not_bound(&self, row: &QueueRow) -> Option<Finding> {
+        let missing: Vec<String> = self
+            .survey
+            .unbound()
+            .into_iter()
+            .filter(|one| one.queue == row.name)
+            .map(|one| format!("{} of {}", one.routing_key, one.exchange))
+            .collect();
+        (!missing.is_empty()).then(|| {
+            self.of(
+                row,
+                (Kind::NotBound, Severity::Critical),
+                format!("it is not bound with {}", missing.join(", ")),
+                "these notifications do not reach the listener",
+                "osnl queues --apply  # makes the bindings; a restart of osnl does too".to_owned(),
+            )
+        })
+    }
+
+    fn same_pool(&self, row: &QueueRow) -> Option<Finding> {
+        let (wanted, bindings) = (&self.survey.wanted, row.bindings.as_ref()?);
+        if !wanted.declares || wanted.pool.is_none() {
+            return None;
+        }
+        let is_wanted = |exchange: &str, key: &str| {
+            wanted.bindings.iter().any(|one| one.exchange == exchange && one.routing_key == key)
+        };
+        let others: Vec<String> = bindings
+            .iter()
+            .filter(|(exchange, key)| !exchange.is_empty() && !is_wanted(exchange, key))
+            .map(|(exchange, key)| format!("{key} of {exchange}"))
+            .collect();
+        (!others.is_empty()).then(|| {
+            self.of(
+                row,
+                (Kind::SamePool, Severity::Warning),
+                format!("it is bound with {} too, which [listener:{}] does not name", others.join(", "), wanted.listener),
+                "a program with the same pool, or an earlier configuration, fills it with other messages",
+                format!("write another pool in [listener:{}], or osnl queues --apply  # removes osnl's former bindings", wanted.listener),
+            )
+        })
+    }
+
+    fn differs(&self, row: &QueueRow) -> Option<Finding> {
+        let seen = match (&row.differs, &row.drops) {
+            (Some(differs), Some(drops)) => format!("{differs}; it {drops}"),
+            (Some(differs), None) => differs.clone(),
+            // The management API shows the limit with its policy.
+            (None, Some(drops)) if row.facts.is_none() => format!("it {drops}"),
+            (None, _) => return None,
+        };
+        let command =
+            "stop its consumers, empty it, and delete it: osnl then creates it as configured".to_owned();
+        let kind = (Kind::Differs, Severity::Warning);
+        Some(self.of(row, kind, seen, "osnl uses it as it is", command))
+    }
+
+    fn classic_on_cluster(&self, row: &QueueRow) -> Option<Finding> {
+        let nodes = self.survey.facts.as_ref()?.nodes.filter(|nodes| *nodes > 1)?;
+        if row.queue_type.as_deref() != Some("classic") {
+            return None;
+        }
+        let command =
+            format!("queue_type = quorum and another pool in [listener:{}]", self.survey.wanted.listener);
+        Some(self.of(
+            row,
+            (Kind::ClassicOnCluster, Severity::Warning),
+            format!("it is a classic queue on a cluster of {nodes} nodes, so one node has it"),
+            "while that node is down nothing is read, and what is published is lost",
+            command,
+        ))
+    }
+
+    /// A transient queue, which RabbitMQ 4.3 refuses to create.
+    fn transient(&self, row: &QueueRow) -> Option<Finding> {
+        let wanted = &self.survey.wanted;
+        // A queue that osnl only reads is among the risks.
+        (row.durable == Some(false) && (!row.is_read || wanted.declares)).then_some(())?;
+        let exchange = wanted.exchanges.first().map_or("nova", String::as_str);
+        if row.is_read && wanted.pool.is_some() {
+            let command = format!("durable = true and another pool in [listener:{}]", wanted.listener);
+            let seen = "it is transient".to_owned();
+            let consequence =
+                "a restart of the broker deletes it with its messages, and RabbitMQ 4.3 refuses it";
+            return Some(self.of(row, (Kind::TransientQueue, Severity::Warning), seen, consequence, command));
+        }
+        let setting = ServiceSetting {
+            exchange,
+            section: "oslo_messaging_rabbit",
+            option: "amqp_durable_queues",
+            value: "true",
+        };
+        let consequence = "RabbitMQ 4.3 refuses it by default, and then the services publish nothing";
+        let kind = (Kind::TransientQueue, Severity::Note);
+        let finding = self.of(row, kind, "it is transient".to_owned(), consequence, setting.command());
+        Some(Finding { deployers: setting.deployers(), ..finding })
+    }
+
+    fn lossy(&self) -> Vec<Finding> {
+        let Some(facts) = &self.survey.facts else { return Vec::new() };
+        let (wanted, vhost) = (&self.survey.wanted, self.survey.vhost());
+        let known =
+            facts.queues.iter().filter_map(|(name, found)| Some((name.as_str(), found.as_ref().ok()?)));
+        let risks = known.flat_map(|queue| {
+            let risks = risks(queue, vhost, &wanted.kind, wanted.declares, facts.major());
+            risks.into_iter().map(move |risk| (queue.0, risk))
+        });
+        risks
+            .map(|(name, QueueRisk { seen, consequence, remedy })| {
+                let kind = (Kind::Lossy, Severity::Warning);
+                self.finding(kind, format!("queue {name}"), seen, &consequence, remedy)
+            })
+            .collect()
+    }
+
+    fn unread(&self, row: &QueueRow) -> Option<Finding> {
+        let (topic, _) = row.of_service()?;
+        if row.messages == 0 || row.consumers > 0 {
+            return None;
+        }
+        let policies = row.facts.as_ref().and_then(|facts| facts.policies.as_ref().ok());
+        let effective = policies.map(|policies| policies.effective.clone()).unwrap_or_default();
+        let arguments = row.facts.iter().flat_map(|facts| facts.arguments.keys());
+        let mut limits =
+            effective.keys().map(String::as_str).chain(arguments.map(|name| name.trim_start_matches("x-")));
+        let is_bounded = limits
+            .any(|limit| matches!(limit, "max-length" | "max-length-bytes" | "message-ttl" | "expires"));
+        if is_bounded {
+            return None;
+        }
+        let is_sure = policies.is_some() || growing(row) || row.messages > BOUND;
+        let severity = if is_sure { Severity::Warning } else { Severity::Note };
+        let unknown = if is_sure { "" } else { "; whether a policy bounds it is not known" };
+        let seen = format!("{}, no consumer{}{unknown}", messages(row.messages), grown(row));
+        let consequence = "the services create it and fill it; unread, it fills the memory and disk of the broker that carries RPC";
+        let command = bound(self.survey.vhost(), topic, &effective);
+        Some(self.of(row, (Kind::Unread, severity), seen, consequence, command))
+    }
+}
+
+/// Reads `osnl@HOST#DIGEST`, the tag of a consumer.
+#[must_use]
+pub fn tag_parts(tag: &str) -> Option<(&str, &str)> {
+    let (program, rest) = tag.split_once('@')?;
+    (program == TAG).then_some(())?;
+    rest.rsplit_once('#')
+}
+
+fn growing(row: &QueueRow) -> bool {
+    row.growth.is_some_and(|growth| growth > 0.0)
+}
+
+fn grown(row: &QueueRow) -> String {
+    match row.growth {
+        Some(growth) if growth > 0.0 => format!(", grows by {growth:.1}/s"),
+        Some(_) | None => String::new(),
+    }
+}

@@ -1,0 +1,203 @@
+//! The decision tree of "nothing arrives": the first step whose evidence is missing, for each exchange of a listener.
+
+use std::collections::BTreeSet;
+
+use osnl_transport::ExchangeLook;
+
+use super::judge::Judge;
+use super::services::ServiceSetting;
+use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, TOPICS};
+
+const NOTHING: &str = "nothing reaches the listener from this exchange";
+
+impl Judge<'_> {
+    pub(super) fn nothing_arrives(&self) -> Vec<Finding> {
+        let survey = self.survey;
+        let waits =
+            survey.queues.iter().any(|row| row.is_read && row.messages > 0 && survey.wanted.pool.is_some());
+        if survey.daemon.has_received == Some(true) || waits {
+            return self.no_rule_matches().into_iter().collect();
+        }
+        survey.exchanges.iter().filter_map(|(name, look)| self.first_answer(name, look)).collect()
+    }
+
+    /// Messages come, so the rules decide.
+    fn no_rule_matches(&self) -> Option<Finding> {
+        let (daemon, listener) = (&self.survey.daemon, &self.survey.wanted.listener);
+        let is_idle = daemon.matched == Some(0) && daemon.received > 0;
+        is_idle.then(|| {
+            self.finding(
+                (Kind::NoRuleMatches, Severity::Note),
+                format!("listener {listener}"),
+                format!("{} received since the start, and no rule matched one", messages(daemon.received)),
+                "no action is called",
+                "osnl explain --counts; osnl explain --unmatched".to_owned(),
+            )
+        })
+    }
+
+    fn first_answer(&self, exchange: &str, look: &ExchangeLook) -> Option<Finding> {
+        match look {
+            ExchangeLook::Missing => Some(self.exchange_missing(exchange)),
+            ExchangeLook::Refused(_) => None,
+            ExchangeLook::There(found) if found.kind.as_deref().is_some_and(|kind| kind != "topic") => None,
+            ExchangeLook::There(_) => self.nothing_routed(exchange),
+        }
+    }
+
+    fn exchange_missing(&self, exchange: &str) -> Finding {
+        let survey = self.survey;
+        let subject = format!("exchange {exchange}");
+        let kind = (Kind::ExchangeMissing, Severity::Warning);
+        let elsewhere = survey.facts.iter().flat_map(|facts| &facts.exchanges);
+        let elsewhere: Vec<&str> = elsewhere
+            .filter(|(vhost, name)| name == exchange && vhost != survey.vhost())
+            .map(|(vhost, _)| vhost.as_str())
+            .collect();
+        if let Some(vhost) = elsewhere.first() {
+            let seen = format!("it does not exist here, and exists in virtual host {vhost}");
+            let command = format!(
+                "name virtual host {vhost} in transport_url of [listener:{}]",
+                survey.wanted.listener
+            );
+            return self.finding(kind, subject, seen, NOTHING, command);
+        }
+        let sources = self.sources();
+        let known: Vec<&str> = sources.iter().map(String::as_str).collect();
+        let present: Vec<&str> = self.published().map(|row| row.name.as_str()).collect();
+        let seen = match (&known[..], &present[..]) {
+            ([], []) if !self.is_looked() => "it does not exist: its service has published nothing here".to_owned(),
+            ([], []) => "it does not exist, and no queue <topic>.<priority> either: no service has published a notification in \
+                         this virtual host"
+                .to_owned(),
+            ([], present) => format!(
+                "it does not exist: {} has never published here, and other services have (queue {})",
+                ServiceSetting::driver(exchange).name(),
+                present.join(", ")
+            ),
+            (known, _) => format!("it does not exist; notifications come here by exchange {}", known.join(", ")),
+        };
+        let why = "; other causes: control_exchange of the service, its virtual host (transport_url)";
+        self.setting(kind, subject, format!("{seen}{why}"), &ServiceSetting::driver(exchange))
+    }
+
+    fn nothing_routed(&self, exchange: &str) -> Option<Finding> {
+        let wanted = &self.survey.wanted;
+        // A refused look says nothing about the queue.
+        if wanted.exchanges.is_empty() || !self.is_evidence_whole() {
+            return None;
+        }
+        let published: Vec<(&QueueRow, (&str, &str))> =
+            self.published().filter_map(|row| Some((row, row.of_service()?))).collect();
+        let subject = format!("exchange {exchange}");
+        if published.is_empty() {
+            let seen = "it exists, and no queue <topic>.<priority> does, which a publisher of notifications declares: the driver \
+                        is empty (the default) or noop";
+            let kind = (Kind::NeverPublished, Severity::Warning);
+            return Some(self.setting(kind, subject, seen.to_owned(), &ServiceSetting::driver(exchange)));
+        }
+        let matches = |pattern: &[String], text: &str| pattern.iter().any(|one| is_match(one, text));
+        let of_topic: Vec<_> =
+            published.iter().filter(|(_, (topic, _))| matches(&wanted.topics, topic)).collect();
+        let names = |rows: &[&(&QueueRow, (&str, &str))]| -> String {
+            let names: Vec<&str> = rows.iter().map(|(row, _)| row.name.as_str()).collect();
+            names.join(", ")
+        };
+        let (all, listener) = (published.iter().collect::<Vec<_>>(), &wanted.listener);
+        if of_topic.is_empty() {
+            let found: BTreeSet<&str> = published.iter().map(|(_, (topic, _))| *topic).collect();
+            let found = found.into_iter().collect::<Vec<_>>().join(", ");
+            let seen = format!(
+                "services publish to topic {found} (queue {}), and the listener binds topic {}",
+                names(&all),
+                wanted.topics.join(", ")
+            );
+            let command = format!("topics = {found} in [listener:{listener}]");
+            let finding =
+                self.finding((Kind::WrongTopic, Severity::Warning), subject, seen, NOTHING, command);
+            let is_versioned = wanted.topics.iter().any(|topic| topic == TOPICS[1]);
+            let setting = ServiceSetting {
+                exchange: "nova",
+                section: "notifications",
+                option: "notification_format",
+                value: "both",
+            };
+            return Some(match is_versioned && exchange == "nova" {
+                true => Finding {
+                    command: format!("{}, or {}", finding.command, setting.command()),
+                    deployers: setting.deployers(),
+                    ..finding
+                },
+                false => finding,
+            });
+        }
+        let of_priority = of_topic.iter().filter(|(_, (_, priority))| matches(&wanted.priorities, priority));
+        let of_priority: Vec<&(&QueueRow, (&str, &str))> = of_priority.copied().collect();
+        if of_priority.is_empty() {
+            let seen = format!(
+                "services publish with another priority (queue {}); the listener binds {}",
+                names(&of_topic),
+                wanted.priorities.join(", ")
+            );
+            let command = format!("remove priorities from [listener:{listener}]: all are bound then");
+            let kind = (Kind::WrongPriority, Severity::Warning);
+            return Some(self.finding(kind, subject, seen, NOTHING, command));
+        }
+        let sources = self.sources();
+        if !sources.is_empty() && !sources.contains(exchange) {
+            let found = sources.into_iter().collect::<Vec<_>>().join(", ");
+            let seen = format!(
+                "it exists, and the services' queues are bound to exchange {found} only: {exchange} carries no notification"
+            );
+            let kind = (Kind::OtherExchange, Severity::Warning);
+            return Some(self.setting(kind, subject, seen, &ServiceSetting::driver(exchange)));
+        }
+        None
+    }
+
+    fn published(&self) -> impl Iterator<Item = &QueueRow> {
+        let own: &[String] = if self.survey.wanted.pool.is_some() { &self.survey.wanted.queues } else { &[] };
+        self.survey
+            .queues
+            .iter()
+            .filter(|row| row.is_there() && row.of_service().is_some() && !own.contains(&row.name))
+    }
+
+    fn is_looked(&self) -> bool {
+        self.survey.queues.iter().any(|row| !row.is_read && row.of_service().is_some())
+    }
+
+    /// Without a pool, the listener itself has made its queues.
+    fn is_evidence_whole(&self) -> bool {
+        let rows = || self.survey.queues.iter().filter(|row| row.of_service().is_some());
+        self.survey.wanted.pool.is_some()
+            && rows().next().is_some()
+            && !rows().any(|row| matches!(row.state, super::QueueState::Refused(_)))
+    }
+
+    /// Returns the exchanges that the services' queues are bound to, as far as known.
+    fn sources(&self) -> BTreeSet<String> {
+        let bindings = self.published().flat_map(|row| row.bindings.iter().flatten());
+        bindings.map(|(exchange, _)| exchange.clone()).collect()
+    }
+
+    fn setting(
+        &self,
+        kind: (Kind, Severity),
+        subject: String,
+        seen: String,
+        setting: &ServiceSetting<'_>,
+    ) -> Finding {
+        let finding = self.finding(kind, subject, seen, NOTHING, setting.command());
+        Finding { deployers: setting.deployers(), ..finding }
+    }
+}
+
+/// Matches one word of a binding's pattern. `*` and `#` stand for a whole topic or priority.
+fn is_match(pattern: &str, text: &str) -> bool {
+    pattern == text || pattern.split('.').any(|word| word == "*" || word == "#")
+}
+
+pub(super) fn messages(count: u64) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+}

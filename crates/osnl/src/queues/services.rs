@@ -1,0 +1,87 @@
+//! Settings of OpenStack services: the line for the service's file, and the same for each deployer.
+
+use std::collections::BTreeMap;
+
+use osnl_transport::shell_quoted;
+
+pub(super) const PRIORITIES: [&str; 7] = ["audit", "debug", "info", "warn", "error", "critical", "sample"];
+
+/// A setting of a service, in the words of each deployer.
+pub(super) struct ServiceSetting<'a> {
+    pub(super) exchange: &'a str,
+    pub(super) section: &'static str,
+    pub(super) option: &'static str,
+    pub(super) value: &'a str,
+}
+
+impl ServiceSetting<'_> {
+    pub(super) const fn driver(exchange: &str) -> ServiceSetting<'_> {
+        let (section, option) = ("oslo_messaging_notifications", "driver");
+        ServiceSetting { exchange, section, option, value: "messagingv2" }
+    }
+
+    /// cinder and manila publish to oslo.messaging's default exchange.
+    pub(super) fn name(&self) -> &str {
+        if self.exchange == "openstack" { "cinder" } else { self.exchange }
+    }
+
+    pub(super) fn command(&self) -> String {
+        let Self { section, option, value, .. } = self;
+        let service = self.name();
+        let file = match service {
+            "glance" => "/etc/glance/glance-api.conf".to_owned(),
+            other => format!("/etc/{other}/{other}.conf"),
+        };
+        format!(
+            "crudini --set {} {section} {option} {}  # then restart the services of {service}",
+            shell_quoted(&file),
+            shell_quoted(value)
+        )
+    }
+
+    pub(super) fn deployers(&self) -> BTreeMap<String, String> {
+        let Self { section, option, value, .. } = self;
+        let service = self.name();
+        let file = if service == "glance" { "glance-api" } else { service };
+        let rhoso = match *option {
+            "driver" => format!("spec.{service}.template.notificationsBusInstance: NAME of the RabbitMQ"),
+            _ => format!("spec.{service}.template.customServiceConfig: [{section}] {option} = {value}"),
+        };
+        let lines = [
+            (
+                "kolla-ansible",
+                format!(
+                    "/etc/kolla/config/{service}.conf: [{section}] {option} = {value}; kolla-ansible reconfigure -t {service}"
+                ),
+            ),
+            (
+                "openstack-ansible",
+                format!(
+                    "{service}_{}_conf_overrides: {{{section}: {{{option}: {value}}}}}; openstack-ansible os-{service}-install.yml",
+                    file.replace('-', "_")
+                ),
+            ),
+            (
+                "openstack-helm",
+                format!("values of {service}: conf.{service}.{section}.{option}: {value}; helm upgrade"),
+            ),
+            ("rhoso", rhoso),
+        ];
+        lines.into_iter().map(|(deployer, line)| (deployer.to_owned(), line)).collect()
+    }
+}
+
+/// Returns the command that bounds the queues of a topic, which keeps the other settings of their policy.
+pub(super) fn bound(vhost: &str, topic: &str, effective: &BTreeMap<String, serde_json::Value>) -> String {
+    let mut definition: serde_json::Map<String, serde_json::Value> =
+        effective.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    definition.insert("max-length".to_owned(), serde_json::json!(1000));
+    let pattern = format!("^{}\\.", osnl_transport::escaped(topic));
+    format!(
+        "rabbitmqctl set_policy -p {} --apply-to queues --priority 999 {} {} {}",
+        shell_quoted(vhost),
+        shell_quoted(&format!("osnl-unread-{topic}")),
+        shell_quoted(&pattern),
+        shell_quoted(&serde_json::Value::Object(definition).to_string())
+    )
+}

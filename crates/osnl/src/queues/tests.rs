@@ -1,0 +1,218 @@
+use FindingKind as K;
+use FindingSeverity::{Critical, Note, Warning};
+use osnl_transport::{Argument, ExchangeFound, ExchangeLook};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::management::{ConsumerFacts, QueuePolicies};
+use crate::native::{Sources, load_texts};
+
+/// Returns a healthy survey of `[listener:l]`: nova publishes, and osnl reads what is published.
+fn survey(more: &str) -> Survey {
+    let text = format!(
+        "[listener:l]\ntransport_url = rabbit://u:p@mq1/\nexchange = nova\npool = osnl\n{more}\n[rule:r]\nactions = a\n\
+         [action:a]\ndriver = dump\n"
+    );
+    let loaded = load_texts(&[("f".to_owned(), text)], &Sources::default());
+    let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
+    let wanted = conf.listeners[0].wanted().unwrap();
+    let greeting = Greeting {
+        product: Some("RabbitMQ".to_owned()),
+        version: Some("3.10.8".to_owned()),
+        ..Greeting::default()
+    };
+    let mut queues: Vec<QueueRow> = wanted.queues.iter().map(|name| there(name, true)).collect();
+    queues.extend([there("notifications.info", false), QueueRow::missing("notifications.error", false)]);
+    for row in &mut queues {
+        row.consumers = 1;
+    }
+    let exchange = |name: &String| (name.clone(), exchange("topic"));
+    Survey {
+        exchanges: wanted.exchanges.iter().map(exchange).collect(),
+        broker: "rabbit at mq1:5672".to_owned(),
+        greeting,
+        refusals: Vec::new(),
+        is_reached: true,
+        queues,
+        denied: Vec::new(),
+        facts: None,
+        unknown: None,
+        daemon: DaemonCounts { has_received: Some(false), ..DaemonCounts::default() },
+        wanted,
+    }
+}
+
+fn exchange(kind: &str) -> ExchangeLook {
+    ExchangeLook::There(ExchangeFound { kind: Some(kind.to_owned()), durable: Some(true) })
+}
+
+fn there(name: &str, is_read: bool) -> QueueRow {
+    QueueRow { state: QueueState::There, durable: Some(true), ..QueueRow::missing(name, is_read) }
+}
+
+fn row<'a>(survey: &'a mut Survey, name: &str) -> &'a mut QueueRow {
+    survey.queues.iter_mut().find(|row| row.name == name).unwrap()
+}
+
+fn facts() -> QueueFacts {
+    QueueFacts {
+        queue_type: Some("classic".to_owned()),
+        durable: Some(true),
+        messages: None,
+        consumer_count: None,
+        arguments: BTreeMap::new(),
+        policies: Ok(QueuePolicies::default()),
+        delivery_limit: None,
+        consumers: Vec::new(),
+    }
+}
+
+fn with_api(survey: &mut Survey) -> &mut BrokerFacts {
+    for row in &mut survey.queues {
+        row.facts = Some(facts());
+    }
+    survey.facts.get_or_insert_default()
+}
+
+fn missing(s: &mut Survey) {
+    s.exchanges[0].1 = ExchangeLook::Missing;
+}
+
+fn waiting(s: &mut Survey, name: &str, messages: u64, consumers: u64, growth: Option<f64>) {
+    let row = row(s, name);
+    (row.messages, row.consumers, row.growth) = (messages, consumers, growth);
+}
+
+fn bound(s: &mut Survey, name: &str, bindings: &[(&str, &str)]) {
+    let bindings = bindings.iter().map(|(exchange, key)| ((*exchange).to_owned(), (*key).to_owned()));
+    row(s, name).bindings = Some(bindings.collect());
+}
+
+fn policy(s: &mut Survey, name: &str, key: &str, value: Value) {
+    with_api(s);
+    let effective = BTreeMap::from([(key.to_owned(), value)]);
+    let of = row(s, name).facts.as_mut().unwrap();
+    of.policies = Ok(QueuePolicies { policy: Some("p".to_owned()), effective, ..Default::default() });
+    let of = of.clone();
+    s.facts.as_mut().unwrap().queues.push((name.to_owned(), Ok(of)));
+}
+
+fn other_rules(s: &mut Survey) {
+    with_api(s);
+    let consumer = |host: &str, digest: &str| ConsumerFacts {
+        tag: format!("osnl@{host}#{digest}"),
+        connection: "10.0.0.2:1 -> 10.0.0.9:5672".into(),
+        user: "u".into(),
+    };
+    let both = [consumer("ctl1", &s.wanted.rules_digest), consumer("ctl2", "bbbbbbbb")];
+    row(s, "osnl").facts.as_mut().unwrap().consumers.extend(both);
+}
+
+fn shared(s: &mut Survey) {
+    waiting(s, "osnl", 0, 2, None);
+    s.daemon.consumers = Some(BTreeMap::from([("osnl".to_owned(), 1)]));
+}
+
+fn refused(s: &mut Survey) {
+    s.is_reached = false;
+    s.refusals.push(("mq1:5672".into(), "Connection refused".into(), Some("start it".into())));
+}
+
+fn unmatched(s: &mut Survey) {
+    s.daemon = DaemonCounts { has_received: Some(true), received: 7, matched: Some(0), ..Default::default() };
+}
+
+const DRIVER: &str = "crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2";
+const INFO: &str = "notifications.info";
+const BOUND: &str = "rabbitmqctl set_policy -p / --apply-to queues --priority 999 osnl-unread-notifications '^notifications\\.' \
+                     '{\"max-length\":1000}'";
+
+/// More options of the listener, the change of a healthy survey, then the only finding: kind, severity, evidence, command.
+type Trouble = (&'static str, fn(&mut Survey), FindingKind, FindingSeverity, &'static str, &'static str);
+
+#[rustfmt::skip]
+const TROUBLES: &[Trouble] = &[
+    ("", refused, K::Unreachable, Critical, "Connection refused", "start it"),
+    ("", |s| s.denied.push("403 ACCESS_REFUSED".into()), K::Permissions, Critical, "403", "rabbitmqctl set_permissions -p / u '^(osnl)$' '^(osnl)$' '^(nova|osnl)$'"),
+    ("", |s| s.exchanges[0].1 = exchange("fanout"), K::ExchangeType, Critical, "its type is fanout", "control_exchange"),
+    ("", |s| { missing(s); s.queues.truncate(1); }, K::ExchangeMissing, Warning, "its service has published nothing here", DRIVER),
+    ("", |s| { missing(s); s.queues.retain(|row| row.name != INFO); }, K::ExchangeMissing, Warning, "no queue <topic>.<priority> either: no service has published", DRIVER),
+    ("", missing, K::ExchangeMissing, Warning, "nova has never published here, and other services have (queue notifications.info)", DRIVER),
+    ("", |s| { missing(s); with_api(s).exchanges.push(("/nova".into(), "nova".into())); }, K::ExchangeMissing, Warning, "exists in virtual host /nova", "name virtual host /nova in transport_url"),
+    ("", |s| { missing(s); bound(s, INFO, &[("openstack", INFO)]); }, K::ExchangeMissing, Warning, "notifications come here by exchange openstack", DRIVER),
+    ("", |s| s.queues.retain(|row| row.name != INFO), K::NeverPublished, Warning, "the driver is empty (the default) or noop", DRIVER),
+    ("topics = versioned_notifications", |_| {}, K::WrongTopic, Warning, "publish to topic notifications (queue notifications.info), and the listener binds topic versioned_notifications", "topics = notifications in [listener:l], or crudini --set /etc/nova/nova.conf notifications notification_format both"),
+    ("priorities = error", |_| {}, K::WrongPriority, Warning, "another priority", "remove priorities"),
+    ("", |s| bound(s, INFO, &[("neutron", INFO)]), K::OtherExchange, Warning, "bound to exchange neutron only", DRIVER),
+    ("priorities = info", |s| bound(s, "osnl", &[]), K::NotBound, Critical, "notifications.info of nova", "osnl queues --apply"),
+    ("priorities = info", |s| bound(s, "osnl", &[("nova", INFO), ("cinder", INFO)]), K::SamePool, Warning, "bound with notifications.info of cinder too", "another pool"),
+    ("", unmatched, K::NoRuleMatches, Note, "7 messages received", "osnl explain --counts"),
+    ("", |s| waiting(s, INFO, 4579, 0, Some(5.0)), K::Unread, Warning, "4579 messages, no consumer, grows by 5.0/s", BOUND),
+    ("", |s| waiting(s, INFO, 3, 0, None), K::Unread, Note, "whether a policy bounds it is not known", BOUND),
+    ("", |s| { policy(s, INFO, "ha-mode", json!("all")); waiting(s, INFO, 3, 0, None); }, K::Unread, Warning, "3 messages, no consumer", "'{\"ha-mode\":\"all\",\"max-length\":1000}'"),
+    ("", |s| waiting(s, "osnl", 9, 0, None), K::Growing, Warning, "9 messages, no consumer", "systemctl start osnl"),
+    ("", |s| waiting(s, "osnl", 5000, 1, Some(2.0)), K::Growing, Warning, "5000 messages, and grows by 2.0/s", "osnl status"),
+    ("single_active_consumer = false", shared, K::Rival, Critical, "1 consumer is not of this configuration's daemon", "a pool of its own"),
+    ("", other_rules, K::OtherRules, Warning, "osnl on ctl2 (10.0.0.2:1 -> 10.0.0.9:5672) connected to it with other rules", "the same rules"),
+    ("", |s| row(s, "osnl").differs = Some("x-max-length: configured none, found 9".into()), K::Differs, Warning, "found 9", "delete it"),
+    ("", |s| { with_api(s).nodes = Some(3); row(s, "osnl").queue_type = Some("classic".into()); }, K::ClassicOnCluster, Warning, "cluster of 3 nodes", "queue_type = quorum"),
+    ("", |s| policy(s, "osnl", "message-ttl", json!(60000)), K::Lossy, Warning, "policy \"p\" sets message-ttl = 60000", "rabbitmqctl set_policy -p / --apply-to queues --priority 999 osnl-osnl '^osnl$'"),
+    ("", |s| row(s, INFO).durable = Some(false), K::TransientQueue, Note, "it is transient", "crudini --set /etc/nova/nova.conf oslo_messaging_rabbit amqp_durable_queues true"),
+    ("durable = false", |s| row(s, "osnl").durable = Some(false), K::TransientQueue, Warning, "transient", "durable = true"),
+];
+
+#[test]
+fn each_trouble_has_its_finding_with_evidence_and_command() {
+    for more in ["", "queue_type = quorum", "priorities = info", "topics = *"] {
+        assert_eq!(survey(more).findings(), [], "{more}");
+    }
+    for (more, prepare, kind, severity, seen, command) in TROUBLES {
+        let mut survey = survey(more);
+        prepare(&mut survey);
+        let findings = survey.findings();
+        let [finding] = &findings[..] else { panic!("{kind:?} ({seen}): {findings:#?}") };
+        assert_eq!((finding.kind, finding.severity), (*kind, *severity), "{finding:#?}");
+        assert!(finding.seen.contains(seen), "{seen}: {finding:#?}");
+        assert!(finding.command.contains(command), "{command}: {finding:#?}");
+        let deployers = ["kolla-ansible", "openstack-ansible", "openstack-helm", "rhoso"];
+        if finding.command.starts_with("crudini") {
+            assert!(deployers.iter().all(|name| finding.deployers.contains_key(*name)), "{finding:#?}");
+        }
+    }
+}
+
+#[test]
+fn an_unread_queue_that_a_policy_bounds_and_a_standby_are_no_findings() {
+    let mut bounded = survey("");
+    policy(&mut bounded, INFO, "max-length", json!(1000));
+    bounded.facts.as_mut().unwrap().queues.clear();
+    waiting(&mut bounded, INFO, 1000, 0, None);
+    let mut standby = survey("");
+    shared(&mut standby);
+    // A refused look is no evidence.
+    let mut blind = survey("");
+    row(&mut blind, INFO).state = QueueState::Refused("403".to_owned());
+    let mut asked = survey("arguments = x-max-length=9");
+    let queue = QueueFacts { arguments: BTreeMap::from([("x-max-length".to_owned(), json!(9))]), ..facts() };
+    with_api(&mut asked).queues.push(("osnl".to_owned(), Ok(queue)));
+    assert_eq!(asked.wanted.kind.arguments["x-max-length"], Argument::Integer(9));
+    for survey in [bounded, standby, blind, asked] {
+        assert_eq!(survey.findings(), []);
+    }
+}
+
+#[test]
+fn what_is_worst_is_first_and_said_once() {
+    let mut one = survey("");
+    row(&mut one, INFO).durable = Some(false);
+    one.denied.push("403".to_owned());
+    let mut all = one.findings();
+    all.extend(one.findings());
+    sort(&mut all);
+    let kinds: Vec<FindingKind> = all.iter().map(|finding| finding.kind).collect();
+    assert_eq!(kinds, [FindingKind::Permissions, FindingKind::TransientQueue]);
+    assert_eq!(tag_parts("osnl@ctl1#0a1b2c3d"), Some(("ctl1", "0a1b2c3d")));
+    for other in ["amq.ctag-x", "osnl", "x@h#1", "osnl@h"] {
+        assert_eq!(tag_parts(other), None, "{other}");
+    }
+}
