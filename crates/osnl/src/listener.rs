@@ -297,17 +297,21 @@ impl Listener {
             }
         };
         self.stall.send_replace(None);
+        self.end_reading();
+        if let Some(streams) = &mut streams {
+            streams.write(&self.config.name, true).await;
+        }
+        self.enter(ListenerState::Stopped);
+        result
+    }
+
+    fn end_reading(&self) {
         if let Some(tidying) = &self.tidying {
             tidying.end_reading(self.gauges.returns().expected());
             if self.gauges.messages() > 0 {
                 tidying.received();
             }
         }
-        if let Some(streams) = &mut streams {
-            streams.write(&self.config.name, true).await;
-        }
-        self.enter(ListenerState::Stopped);
-        result
     }
 
     /// Reads the positions again, since another listener of the name may have advanced.

@@ -149,7 +149,7 @@ impl ServicesQueues {
         let (before, at) = (std::mem::take(&mut self.rows), self.at.replace(Instant::now()));
         let (missing, there): (Vec<QueueRow>, Vec<QueueRow>) =
             before.into_iter().partition(|row| !row.is_there());
-        let is_whole = self.looks % ROUNDS == 0 || missing.is_empty() && there.is_empty();
+        let is_whole = self.looks.is_multiple_of(ROUNDS) || missing.is_empty() && there.is_empty();
         self.looks += 1;
         let names: Vec<String> = match is_whole {
             true => wanted.services_queues(),
