@@ -45,6 +45,7 @@ use crate::action::driver::probe::{kafka_canary_probe, kafka_probe};
 use crate::action::driver::{Probe, ProbeContext, client_certificate_probe, server_certificate_probe};
 use crate::action::http::HttpOptions;
 use crate::journal::shared::{DatabaseFact, FactKind, SharedOptions};
+use crate::queues::Finding;
 
 impl Native {
     pub async fn probe(&self, http: &HttpOptions, deadline: Duration) -> Vec<Probe> {
@@ -161,6 +162,23 @@ async fn listener(
     }
     let certificate = conf.rabbit.client_certificate();
     probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
+    let proofs = proven(conf, &transport, &look, ours, thorough, limit);
+    let dead_letters = dead_letters(conf, &transport, &look, thorough, limit);
+    let (proofs, dead_letters, (asked, mut findings)) =
+        tokio::join!(proofs, dead_letters, surveyed(conf, &transport, &look, limit.mul_f64(0.5)));
+    let of_finding = |found: Finding| {
+        let words = format!("{}: {}", found.seen, found.consequence);
+        probe(found.subject).warning(words, &found.command)
+    };
+    for (name, found) in &look.exchanges {
+        let subject = format!("exchange {name}");
+        let is_missing = *found == ExchangeLook::Missing;
+        let why = findings.iter().position(|one| is_missing && one.subject == subject);
+        probes.push(match why {
+            Some(at) => of_finding(findings.remove(at)),
+            None => exchange(probe(subject), found, conf.declare, virtual_host, needed),
+        });
+    }
     let reached = look.hosts.iter().find_map(|host| host.reached.as_ref().ok());
     let denies = reached.and_then(|facts| facts.greeting.rabbitmq());
     let denies = denies.is_some_and(BrokerVersion::denies_transient_queues);
@@ -173,22 +191,7 @@ async fn listener(
             conf,
         ));
     }
-    let proofs = proven(conf, &transport, &look, ours, thorough, limit);
-    let dead_letters = dead_letters(conf, &transport, &look, thorough, limit);
-    let (proofs, dead_letters, (asked, findings)) =
-        tokio::join!(proofs, dead_letters, surveyed(conf, &transport, &look, limit.mul_f64(0.5)));
-    for (name, found) in &look.exchanges {
-        let subject = format!("exchange {name}");
-        let is_explained =
-            *found == ExchangeLook::Missing && findings.iter().any(|one| one.subject == subject);
-        if !is_explained {
-            probes.push(exchange(probe(subject), found, conf.declare, virtual_host, needed));
-        }
-    }
-    probes.extend(findings.iter().map(|found| {
-        let words = format!("{}: {}", found.seen, found.consequence);
-        probe(found.subject.clone()).warning(words, &found.command)
-    }));
+    probes.extend(findings.into_iter().map(of_finding));
     probes.extend(proofs);
     probes.extend(dead_letters);
     probes.extend(asked);

@@ -363,7 +363,7 @@ impl Judge<'_> {
             let seen = "it is transient".to_owned();
             let consequence =
                 "a restart of the broker deletes it with its messages, and RabbitMQ 4.3 refuses it";
-            return Some(self.of(row, (Kind::TransientQueue, Severity::Warning), seen, consequence, command));
+            return Some(self.of(row, (Kind::TransientQueue, Severity::Note), seen, consequence, command));
         }
         let setting = ServiceSetting {
             exchange,

@@ -158,7 +158,7 @@ const TROUBLES: &[Trouble] = &[
     ("", |s| { with_api(s).nodes = Some(3); row(s, "osnl").queue_type = Some("classic".into()); }, K::ClassicOnCluster, Warning, "cluster of 3 nodes", "queue_type = quorum"),
     ("", |s| policy(s, "osnl", "message-ttl", json!(60000)), K::Lossy, Warning, "policy \"p\" sets message-ttl = 60000", "rabbitmqctl set_policy -p / --apply-to queues --priority 999 osnl-osnl '^osnl$'"),
     ("", |s| row(s, INFO).durable = Some(false), K::TransientQueue, Note, "it is transient", "crudini --set /etc/nova/nova.conf oslo_messaging_rabbit amqp_durable_queues true"),
-    ("durable = false", |s| row(s, "osnl").durable = Some(false), K::TransientQueue, Warning, "transient", "durable = true"),
+    ("durable = false", |s| row(s, "osnl").durable = Some(false), K::TransientQueue, Note, "transient", "durable = true"),
 ];
 
 #[test]
