@@ -138,6 +138,8 @@ pub struct Wanted {
     pub bindings: Vec<Binding>,
     /// Whether osnl creates and binds the queue.
     pub declares: bool,
+    /// Whether osnl creates a missing exchange, whose publisher may be no service of OpenStack then.
+    pub creates: bool,
     pub kind: QueueKind,
     pub url: osnl_model::TransportUrl,
     pub rabbit: RabbitOptions,

@@ -192,6 +192,7 @@ impl ListenerConf {
             dead_letters: self.dead_letter_queue().into_iter().collect(),
             bindings: options.bindings(&targets),
             declares: self.declare != Declare::Nothing,
+            creates: self.declare == Declare::Create,
             kind: self.queue.clone(),
             url: self.transport_url.clone(),
             rabbit: self.rabbit.clone(),

@@ -38,6 +38,7 @@ impl Judge<'_> {
 
     fn first_answer(&self, exchange: &str, look: &ExchangeLook) -> Option<Finding> {
         match look {
+            ExchangeLook::Missing if self.survey.wanted.creates => None,
             ExchangeLook::Missing => Some(self.exchange_missing(exchange)),
             ExchangeLook::Refused(_) => None,
             ExchangeLook::There(found) if found.kind.as_deref().is_some_and(|kind| kind != "topic") => None,
@@ -93,7 +94,8 @@ impl Judge<'_> {
         if published.is_empty() {
             let seen = "it exists, and no queue <topic>.<priority> does, which a publisher of notifications declares: the driver \
                         is empty (the default) or noop";
-            let kind = (Kind::NeverPublished, Severity::Warning);
+            let severity = if wanted.creates { Severity::Note } else { Severity::Warning };
+            let kind = (Kind::NeverPublished, severity);
             return Some(self.setting(kind, subject, seen.to_owned(), &ServiceSetting::driver(exchange)));
         }
         let matches = |pattern: &[String], text: &str| pattern.iter().any(|one| is_match(one, text));
