@@ -5,7 +5,7 @@
 //! `osnl queues`, `osnl check --connect`, `osnl status`, the page, and HTTP show it.
 //!
 //! The services' own queues are the evidence for "nothing arrives". The publisher of oslo.messaging declares the queue
-//! `<topic>.<priority>` and binds it before it publishes, so a missing queue shows that nothing was published:
+//! `<topic>.<priority>` and binds the queue before each message, so a missing queue shows that nothing was published:
 //!
 //! | first step that fails | shown by | finding |
 //! | --- | --- | --- |
@@ -75,7 +75,7 @@ pub enum FindingKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingSeverity {
-    /// Nothing is wrong today.
+    /// Nothing is lost or late today.
     Note,
     Warning,
     Critical,
@@ -89,7 +89,6 @@ pub struct Finding {
     pub vhost: String,
     /// `queue notifications.info`, `exchange nova`, `listener nova`, or `host mq1:5672`.
     pub subject: String,
-    /// The evidence.
     pub seen: String,
     /// What happens if nothing is done.
     pub consequence: String,

@@ -26,7 +26,7 @@ struct Stage {
 enum Mend {
     /// The finding's rabbitmqctl command is run.
     Ctl,
-    /// `osnl queues --apply --yes`.
+    /// `osnl queues --apply --yes` mends.
     Apply,
     /// The command's effect where another program than osnl or rabbitmqctl has it.
     Effect(fn(&mut Stage)),
@@ -294,7 +294,7 @@ const PRIORITY: &str = "exchange = nova\npool = osnl\npriorities = error";
 const OSLO: &str = "exchange = nova\npool = osnl\npriorities = info\nsingle_active_consumer = false\noslo_arguments = true\n\
                     durable = false";
 
-/// Kind, options of the listener, preparation, evidence, command, and what ends it.
+/// The kind, options of the listener, preparation, evidence, command, and the end of the trouble.
 #[rustfmt::skip]
 const TROUBLES: &[Trouble] = &[
     ("exchange-missing", USUAL, nothing, "no service has published", DRIVER, Effect(nova)),

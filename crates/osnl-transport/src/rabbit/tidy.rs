@@ -54,7 +54,7 @@ impl RabbitTransport {
     /// Makes bindings, removes others, and deletes queues that are empty and have no consumer.
     ///
     /// # Errors
-    /// The broker refuses a change; those before it are made.
+    /// The broker refuses a change; earlier changes are made.
     pub async fn mend(
         &self,
         (bindings, superfluous): (&[Binding], &[Binding]),

@@ -181,8 +181,8 @@ pub struct ListenerStatus {
     /// first connection.
     #[serde(default)]
     pub lag: Option<LagStatus>,
-    /// Seconds for which it has listened, if it has never received anything, in earlier runs either, for longer than
-    /// `silent_after`.
+    /// Seconds for which the listener has listened, if no message has ever come, in earlier runs either, for longer
+    /// than `silent_after`.
     #[serde(default)]
     pub never_received_seconds: Option<u64>,
     /// The most likely reason for which nothing arrives.

@@ -182,7 +182,7 @@ impl Gauges {
         *listening = is_active.then(|| listening.unwrap_or(now));
     }
 
-    /// Returns since when it listens if it has never received anything for longer than it may.
+    /// Returns the start of listening, if no message has ever come for longer than `silent_after`.
     pub(crate) fn never_received(&self) -> Option<SystemTime> {
         let after = self.silent_after.load(Ordering::Relaxed);
         let since = (*self.listening.lock().unwrap_or_else(PoisonError::into_inner))?;

@@ -91,10 +91,10 @@ impl Native {
         planned
     }
 
-    /// Makes the changes.
+    /// Makes the changes at the listener's broker.
     ///
     /// # Errors
-    /// The broker refuses one; those before it are made.
+    /// The broker refuses a change; earlier changes are made.
     pub async fn change_queues(&self, changes: &QueueChanges) -> Result<(), TransportError> {
         let Some(conf) = self.listeners.iter().find(|conf| conf.name == changes.listener) else {
             return Ok(());

@@ -25,7 +25,6 @@ pub struct SurveyLimits {
 }
 
 impl Wanted {
-    /// Looks at the broker.
     pub async fn survey(&self, daemon: DaemonCounts, limits: SurveyLimits) -> Survey {
         let transport = match RabbitTransport::new(self.url.clone(), self.rabbit.clone()) {
             Ok(transport) => transport,
@@ -231,7 +230,7 @@ impl Survey {
     }
 }
 
-/// Reads a look at a queue; `own` is the kind that it was compared with, if the listener reads it.
+/// Reads a look at a queue; `own` is the kind of the comparison, for the listener's queues.
 fn row(name: &str, found: &QueueLook, own: Option<&QueueKind>) -> QueueRow {
     let missing = QueueRow::missing(name, own.is_some());
     match found {
@@ -243,7 +242,7 @@ fn row(name: &str, found: &QueueLook, own: Option<&QueueKind>) -> QueueRow {
                 (QueueMade::Differs(difference), _) if difference.starts_with("durable: ") => {
                     Some(difference.ends_with("found true"))
                 }
-                // Durability is compared first.
+                // Durability is compared first, so another difference means that durability agrees.
                 (_, Some(kind)) => Some(kind.durable),
                 (_, None) => Some(false),
             };

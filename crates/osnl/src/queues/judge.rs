@@ -77,8 +77,8 @@ pub fn sort(found: &mut Vec<Finding>) {
     });
 }
 
-/// Judges a queue that osnl has read, and that no listener of the configuration reads. `seen` has its messages and
-/// consumers; `delete` is the command that deletes it, if it may be deleted.
+/// Judges a queue that osnl has read, and that no listener of the configuration reads. `seen` is the number of messages
+/// and of consumers; `delete` is the command that deletes the queue, if nothing forbids that.
 pub(crate) fn of_left_queue(
     (broker, vhost, queue): (String, &str, &str),
     seen: Option<(u32, u32)>,
