@@ -198,7 +198,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
             ..COMMAND
         },
     ),
-    ("queues-forget", Words { see: &["queues", "status"], ..COMMAND }),
+    ("queues-forget", Words { see: &["status"], ..COMMAND }),
     ("actions", Words { see: &["status", "deliveries"], ..COMMAND }),
     ("actions-list", Words { see: &["status"], ..COMMAND }),
     ("actions-probe", Words { see: &["status"], ..COMMAND }),
