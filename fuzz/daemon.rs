@@ -13,9 +13,9 @@ use std::time::Duration;
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl::journal::{ClaimLimits, Journal};
 use osnl_config::Ini;
-use osnl_http::{Client, HttpOptions, Method, Request, Url, redirected};
+use osnl_config::template::{Expression, LONGEST_OUTPUT, Names, Template};
 use osnl_model::Notification;
-use osnl_template::{Expression, LONGEST_OUTPUT, Names, Template};
+use osnl_net::http::{Client, HttpOptions, Method, Request, Url, redirected};
 use rusqlite::{Connection, params};
 
 const PATIENCE: Duration = Duration::from_secs(20);

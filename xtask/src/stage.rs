@@ -18,7 +18,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, RawMessage, Reply, RestartableProgram, Sink};
+use osnl_testkit::{
+    Broker, Notice, OsloPublisher, PublisherOptions, RawMessage, Reply, RestartableProgram, Sink,
+};
 use osnl_testkit::{SinkRequest, Vhost, wait_until};
 use serde_json::{Value, json};
 
@@ -31,7 +33,8 @@ const GUARDED: u64 = 300;
 const HELD: u64 = 11;
 const TOKEN: &str = "night-0123456789abcdef";
 /// A name that acts as markup, as a terminal's control, or by bidirectional characters where a screen does not escape.
-const HOSTILE: &str = "<script>window.hacked=1</script>\"><img src=x onerror=window.hacked=1>\u{202e}evil\u{1b}[2J{{7*7}}";
+const HOSTILE: &str =
+    "<script>window.hacked=1</script>\"><img src=x onerror=window.hacked=1>\u{202e}evil\u{1b}[2J{{7*7}}";
 
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let events = match args {
@@ -113,7 +116,11 @@ impl Night {
             status = self.status().unwrap_or_default();
             let target = |action: &str, key: &str| {
                 let targets = status["targets"].as_array().into_iter().flatten();
-                targets.into_iter().find(|target| target["action"] == action).and_then(|t| t[key].as_u64()).unwrap_or(0)
+                targets
+                    .into_iter()
+                    .find(|target| target["action"] == action)
+                    .and_then(|t| t[key].as_u64())
+                    .unwrap_or(0)
             };
             status["journal"]["quarantined"] == 3
                 && target("billing", "dead") == 4

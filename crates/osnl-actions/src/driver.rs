@@ -29,9 +29,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::template::Names;
 use osnl_model::{LoginProtection, Notification, TransportUrl, mask_secrets};
-use osnl_openstack::CloudConf;
-use osnl_template::Names;
+use osnl_net::openstack::CloudConf;
 use osnl_transport::{BoxFuture, Declare};
 
 pub use self::hosts::{MOST_AT_ONCE, hosts, rate};
@@ -57,8 +57,8 @@ use osnl_core::event::idempotency_key;
 use osnl_core::metrics::Counters;
 use osnl_delivery::HostLimits;
 use osnl_delivery::enrich::Ask;
-use osnl_http::{HttpError, HttpOptions, Scheme, Url};
 pub use osnl_model::SentLogin;
+use osnl_net::http::{HttpError, HttpOptions, Scheme, Url};
 
 #[derive(Clone)]
 pub struct ActionDriver {

@@ -5,8 +5,8 @@
 use super::Event;
 use crate::driver::{CallRequest, FENCE, NativeReader, OF_EVERY_DRIVER, SectionReader};
 
+use osnl_config::template::{Escape, Names, Template};
 use osnl_core::fence::Fence;
-use osnl_template::{Escape, Names, Template};
 
 pub(crate) fn of_section(reader: &SectionReader<'_>) -> Vec<String> {
     OF_EVERY_DRIVER.into_iter().map(str::to_owned).chain(reader.enrichments()).collect()

@@ -42,10 +42,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_core::trace::{SpanId, TRACEPARENT};
-use osnl_http::header::{HeaderName, HeaderValue, LOCATION};
-use osnl_http::{Answer, Client, Expiry, Failure, FailureClass, Request, StatusCode, redirected};
 use osnl_model::mask_text;
-use osnl_openstack::{NotFound, not_found};
+use osnl_net::http::header::{HeaderName, HeaderValue, LOCATION};
+use osnl_net::http::{Answer, Client, Expiry, Failure, FailureClass, Request, StatusCode, redirected};
+use osnl_net::openstack::{NotFound, not_found};
 use osnl_transport::BoxFuture;
 
 pub use self::authorization::{Authorization, FixedHeader};

@@ -15,9 +15,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use osnl_config::written_secrets;
-use osnl_http::Url as ApiUrl;
-use osnl_http::header::{ACCEPT_ENCODING, HOST, HeaderValue, USER_AGENT};
-use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Url};
+use osnl_net::http::Url as ApiUrl;
+use osnl_net::http::header::{ACCEPT_ENCODING, HOST, HeaderValue, USER_AGENT};
+use osnl_net::http::{Client, HttpError, HttpOptions, Method, Request, Url};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
@@ -113,7 +113,7 @@ impl K2hr3 {
         }
         if !answer.status.is_success() {
             let mut failure = answer.failure();
-            if failure.class == osnl_http::FailureClass::Status(400) {
+            if failure.class == osnl_net::http::FailureClass::Status(400) {
                 failure.reason.push_str(
                     "; is the address of this host registered in K2HR3's delhost role, and its storage up?",
                 );

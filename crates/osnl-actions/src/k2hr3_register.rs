@@ -19,10 +19,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use osnl_http::Url as ApiUrl;
-use osnl_http::header::{HeaderName, HeaderValue, USER_AGENT};
-use osnl_http::{Client, Method, Request, Url};
 use osnl_model::{Notification, resources};
+use osnl_net::http::Url as ApiUrl;
+use osnl_net::http::header::{HeaderName, HeaderValue, USER_AGENT};
+use osnl_net::http::{Client, Method, Request, Url};
 use osnl_transport::BoxFuture;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;

@@ -57,7 +57,7 @@ pub mod syslog;
 pub mod transport_url;
 mod wire;
 
-pub use osnl_http as http;
+pub use osnl_net::http;
 
 pub use osnl_core::attempt::{Action, ActionError, Completion, ErrorClass};
 pub use osnl_core::event::{Event, FAILURE, Progress};

@@ -1,4 +1,4 @@
-use osnl_http::Request;
+use osnl_net::http::Request;
 
 const BODY: usize = 2048;
 const VALUE: usize = 200;

@@ -20,8 +20,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_template::Template;
-use osnl_tls::LatestEnd;
+use osnl_config::template::Template;
+use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

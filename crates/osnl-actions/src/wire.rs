@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use osnl_tls::{CommonName, FileError, Remedies};
+use osnl_net::tls::{CommonName, FileError, Remedies};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -76,10 +76,12 @@ impl ServerAddress {
         match TlsConnector::from(config.clone()).connect(name, stream).await {
             Ok(stream) => {
                 let certificates = stream.get_ref().1.peer_certificates();
-                let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
+                let ends = certificates.and_then(|chain| osnl_net::tls::ends_at(chain.first()?));
                 Ok(TlsConnection { stream: Box::new(stream), certificate_ends: ends })
             }
-            Err(error) => Err(failed(osnl_tls::handshake_refusal(&self.host, &error, &REMEDIES).to_string())),
+            Err(error) => {
+                Err(failed(osnl_net::tls::handshake_refusal(&self.host, &error, &REMEDIES).to_string()))
+            }
         }
     }
 }
@@ -96,17 +98,19 @@ impl fmt::Display for ServerAddress {
 pub(crate) fn client_config(tls: &TlsConf) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = match (&tls.ca_file, tls.verify) {
-        (_, false) => osnl_tls::unchecked(),
-        (None, true) => osnl_tls::checked(osnl_tls::system_certificates()?, CommonName::Ignored, &provider)?,
+        (_, false) => osnl_net::tls::unchecked(),
+        (None, true) => {
+            osnl_net::tls::checked(osnl_net::tls::system_certificates()?, CommonName::Ignored, &provider)?
+        }
         (Some(path), true) => {
-            let certificates = osnl_tls::certificates_from(std::slice::from_ref(path));
+            let certificates = osnl_net::tls::certificates_from(std::slice::from_ref(path));
             let certificates = certificates.map_err(|FileError { path, reason }| {
                 let path = path.display();
                 format!(
                     "ca_file: {path}: {reason}; name a PEM file of CA certificates that this user can read"
                 )
             })?;
-            osnl_tls::checked(certificates, CommonName::Counts, &provider)?
+            osnl_net::tls::checked(certificates, CommonName::Counts, &provider)?
         }
     };
     let config = ClientConfig::builder_with_provider(provider)

@@ -69,8 +69,8 @@ fn times(files: &AdminTls) -> Vec<Option<SystemTime>> {
 fn config(files: &AdminTls) -> Result<(Arc<ServerConfig>, Option<i64>), String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let identity =
-        osnl_tls::identity(&files.certificate, Some(&files.key)).map_err(|error| error.to_string())?;
-    let ends = identity.chain.first().and_then(osnl_tls::ends_at);
+        osnl_net::tls::identity(&files.certificate, Some(&files.key)).map_err(|error| error.to_string())?;
+    let ends = identity.chain.first().and_then(osnl_net::tls::ends_at);
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
@@ -80,7 +80,7 @@ fn config(files: &AdminTls) -> Result<(Arc<ServerConfig>, Option<i64>), String> 
             let refuse = |error: String| format!("client_ca_file: {}: {error}", path.display());
             let mut roots = RootCertStore::empty();
             let trusted =
-                osnl_tls::certificates_from(std::slice::from_ref(path)).map_err(|e| refuse(e.reason))?;
+                osnl_net::tls::certificates_from(std::slice::from_ref(path)).map_err(|e| refuse(e.reason))?;
             for certificate in trusted {
                 roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
             }
@@ -89,8 +89,8 @@ fn config(files: &AdminTls) -> Result<(Arc<ServerConfig>, Option<i64>), String> 
         }
     };
     let config = builder.with_single_cert(identity.chain, identity.key);
-    let mut config =
-        config.map_err(|error| format!("{}: {}", files.certificate.display(), osnl_tls::misfit(&error)))?;
+    let mut config = config
+        .map_err(|error| format!("{}: {}", files.certificate.display(), osnl_net::tls::misfit(&error)))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok((Arc::new(config), ends))
 }

@@ -135,7 +135,7 @@ fn cut(text: &mut String, from: usize, longest: usize) {
 
 /// Prefixes of osnl's own targets; `k2hr3_osnl` and `oss_watcher` are lines that users of the
 /// former programs rely on.
-const OURS: [&str; 16] = [
+const OURS: [&str; 13] = [
     "k2hr3_osnl",
     "oss_watcher",
     "osnl",
@@ -143,14 +143,11 @@ const OURS: [&str; 16] = [
     "osnl_admin",
     "osnl_core",
     "osnl_delivery",
-    "osnl_http",
     "osnl_journal",
     "osnl_journal_postgresql",
-    "osnl_k2hr3",
+    "osnl_legacy",
     "osnl_model",
-    "osnl_openstack",
-    "osnl_oss",
-    "osnl_tls",
+    "osnl_net",
     "osnl_transport",
 ];
 

@@ -40,6 +40,8 @@ pub mod secret_file;
 pub mod sections;
 pub mod size;
 mod source;
+#[cfg(feature = "template")]
+pub mod template;
 pub mod typed;
 mod value;
 pub mod written_secrets;

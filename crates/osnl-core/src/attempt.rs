@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_http::{Expiry, Failure, FailureClass};
+use osnl_net::http::{Expiry, Failure, FailureClass};
 use osnl_transport::BoxFuture;
 use tokio_util::sync::CancellationToken;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
+use osnl_config::template::Names;
 use osnl_model::{Notification, bulk_part};
-use osnl_template::Names;
 use serde_json::Value;
 
 use super::fence::Fence;

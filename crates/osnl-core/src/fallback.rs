@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use osnl_config::template::{EvalError, Expression, Names};
 use osnl_model::bulk_part;
-use osnl_template::{EvalError, Expression, Names};
 
 use super::event::Event;
 

@@ -8,7 +8,7 @@
 //!
 //! use osnl_core::rule::{Rule, RuleDecision, RuleSet};
 //! use osnl_model::Notification;
-//! use osnl_template::{Expression, Names};
+//! use osnl_config::template::{Expression, Names};
 //!
 //! let when = Expression::new("payload.state == 'deleted'")?;
 //! let rule = Rule { name: "gone".into(), when: Some(when), actions: vec!["tell".into()], ..Rule::default() };
@@ -18,7 +18,7 @@
 //! let names = Names::from(Notification { payload, ..Notification::default() });
 //! let decisions = rules.decide(&names);
 //! assert!(matches!(&decisions.decided[..], [RuleDecision::Fires(rule)] if *rule.actions[0] == *"tell"));
-//! # Ok::<(), osnl_template::TemplateError>(())
+//! # Ok::<(), osnl_config::template::TemplateError>(())
 //! ```
 
 pub mod age;

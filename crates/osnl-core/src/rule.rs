@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::template::{Expression, Names};
 use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, Saw, StepLimit};
-use osnl_template::{Expression, Names};
 
 pub use self::condition::holds;
 pub use self::condition::{WhenFalse, WhenMismatch};

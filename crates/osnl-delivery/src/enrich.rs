@@ -31,10 +31,10 @@ use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, ErrorClass};
 pub use osnl_core::event::EnrichedValues;
-use osnl_http::{Expiry, FailureClass};
-pub use osnl_openstack as openstack;
-pub use osnl_openstack::Kind;
-use osnl_openstack::{ApiError, Cloud};
+use osnl_net::http::{Expiry, FailureClass};
+pub use osnl_net::openstack;
+pub use osnl_net::openstack::Kind;
+use osnl_net::openstack::{ApiError, Cloud};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 

@@ -8,12 +8,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use osnl_config::template::Expression;
 use osnl_core::attempt::{ActionError, Completion, ErrorClass};
 use osnl_core::event::{EnrichedValues, Event};
 use osnl_core::rule::{WhenMismatch, holds};
-use osnl_http::Expiry;
 use osnl_journal::{DeliveryId, Journal, LearntFacts};
-use osnl_template::Expression;
+use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 
 pub trait Prepare: fmt::Debug + Send + Sync {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use osnl_http::Expiry;
 use osnl_journal::DeliveryId;
+use osnl_net::http::Expiry;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 

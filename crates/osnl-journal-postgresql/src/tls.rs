@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
-use osnl_tls::{CommonName, any_name, certificates_from, checked, identity, system_certificates, unchecked};
+use osnl_net::tls::{
+    CommonName, any_name, certificates_from, checked, identity, system_certificates, unchecked,
+};
 use osnl_transport::BoxFuture;
 use rustls::ClientConfig;
 use rustls::crypto::ring::default_provider;

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use osnl_k2hr3::{HiddenInputs, Level, LoadedConf, LogFile};
+use osnl_legacy::k2hr3::{HiddenInputs, Level, LoadedConf, LogFile};
 use osnl_model::Pattern;
 use pyo3::exceptions::PyValueError;
 use pyo3::{PyResult, Python, pyclass, pymethods};
@@ -19,7 +19,7 @@ impl Conf {
     fn new(py: Python<'_>, path: PathBuf, program: &str) -> PyResult<Self> {
         let inputs =
             HiddenInputs::of(program, std::env::home_dir().as_deref(), std::env::vars_os().collect());
-        let loaded = py.detach(|| osnl_k2hr3::Conf::load(&path, &inputs));
+        let loaded = py.detach(|| osnl_legacy::k2hr3::Conf::load(&path, &inputs));
         Ok(Self { loaded: loaded.map_err(|error| PyValueError::new_err(error.to_string()))? })
     }
 
@@ -46,8 +46,8 @@ impl Conf {
                 "topic": on.topic,
                 "exchange": on.exchange,
                 "executor": match on.executor {
-                    osnl_k2hr3::Executor::Threading => "threading",
-                    osnl_k2hr3::Executor::Eventlet => "eventlet",
+                    osnl_legacy::k2hr3::Executor::Threading => "threading",
+                    osnl_legacy::k2hr3::Executor::Eventlet => "eventlet",
                 },
                 "pool": on.pool,
                 "allow_requeue": on.allow_requeue,

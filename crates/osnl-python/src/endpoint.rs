@@ -1,7 +1,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use osnl::notification_listener::Shutdown;
-use osnl_k2hr3::{HostParameters, NotificationEndpoint, NotificationResult, Unusable};
+use osnl_legacy::k2hr3::{HostParameters, NotificationEndpoint, NotificationResult, Unusable};
 use pyo3::exceptions::PyValueError;
 use pyo3::{PyRef, PyResult, Python, pyclass, pyfunction, pymethods};
 use serde_json::{Map, Value};

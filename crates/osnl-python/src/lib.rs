@@ -32,5 +32,5 @@ mod _native {
 /// Returns the version of k2hr3_osnl whose place this takes, and that of osnl.
 #[pyo3::pyfunction]
 fn version() -> (&'static str, &'static str) {
-    (osnl_k2hr3::version(), env!("CARGO_PKG_VERSION"))
+    (osnl_legacy::k2hr3::version(), env!("CARGO_PKG_VERSION"))
 }

@@ -2,7 +2,7 @@
 //!
 //! | endpoints | engine | store |
 //! | --- | --- | --- |
-//! | of the module, or with a `_payload_to_params` of their own | [`osnl_k2hr3::listen_until`] | `[journal]` |
+//! | of the module, or with a `_payload_to_params` of their own | [`osnl_legacy::k2hr3::listen_until`] | `[journal]` |
 //! | with methods of their own | [`NotificationListener`], each call in a thread of its own | none: the broker keeps unhandled messages |
 //!
 //! A call of Python may raise, never return, end its thread, or fork. None of these acknowledges a
@@ -15,7 +15,7 @@ use osnl::notification_listener::{
     BoxFuture, BuildError, Endpoint as Listening, NotificationFilter, NotificationListener,
     NotificationResult, Pattern, Priority, ReceivedNotification, Shutdown,
 };
-use osnl_k2hr3::{HostParameters, NotificationEndpoint, Unusable, listen_until};
+use osnl_legacy::k2hr3::{HostParameters, NotificationEndpoint, Unusable, listen_until};
 use osnl_transport::transport_with;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::{Py, PyAny, PyRef, PyResult, Python, pyfunction};
@@ -84,7 +84,7 @@ fn ended(ended: WaitOutcome<i32>) -> PyResult<i32> {
     }
 }
 
-async fn run(conf: &osnl_k2hr3::Conf, endpoints: Vec<PythonEndpoint>, shutdown: &Shutdown) -> i32 {
+async fn run(conf: &osnl_legacy::k2hr3::Conf, endpoints: Vec<PythonEndpoint>, shutdown: &Shutdown) -> i32 {
     let on = &conf.oslo_messaging_notifications;
     let listening = conf.listener().options;
     let transport = match transport_with(&on.transport_url, conf.rabbit()) {

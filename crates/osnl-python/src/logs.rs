@@ -63,7 +63,7 @@ fn is_ours(target: &str) -> bool {
 fn logger(target: &str) -> String {
     match target {
         "k2hr3_osnl" | "osnl_python::listen" => "k2hr3_osnl".to_owned(),
-        target if target.starts_with("osnl_k2hr3") => "k2hr3_osnl".to_owned(),
+        target if target.starts_with("osnl_legacy::k2hr3") => "k2hr3_osnl".to_owned(),
         target if target.starts_with("k2hr3_osnl") => target.replace("::", "."),
         target if is_ours(target) => format!("k2hr3_osnl.{}", target.replace("::", ".")),
         _ => "amqp".to_owned(),

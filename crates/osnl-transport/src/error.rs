@@ -154,7 +154,7 @@ impl TransportError {
         }
     }
 
-    pub(crate) fn no_tls(host: String, refusal: osnl_tls::Refusal) -> Self {
+    pub(crate) fn no_tls(host: String, refusal: osnl_net::tls::Refusal) -> Self {
         Self::Tls { host, reason: refusal.reason, remedy: refusal.remedy }
     }
 

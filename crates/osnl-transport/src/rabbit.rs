@@ -48,7 +48,7 @@ use std::time::Duration;
 
 use lapin::Connection;
 use osnl_model::{Priority, Target, TransportHost, TransportUrl};
-use osnl_tls::LatestEnd;
+use osnl_net::tls::LatestEnd;
 use tokio::time::timeout;
 
 #[cfg(feature = "kafka")]

@@ -14,9 +14,9 @@ pub mod words;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use osnl_config::template::Names;
 use osnl_core::age::EventAge;
 use osnl_model::{Budget, Notification, Predicate, Priority};
-use osnl_template::Names;
 
 pub use self::compare::{EventSample, RuleComparison, RuleSetComparison};
 pub use self::effects::Effect;

@@ -11,9 +11,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
+use osnl_config::template::Names;
 use osnl_core::age::EventAge;
 use osnl_model::{Budget, Head, Notification};
-use osnl_template::Names;
 use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
 use self::fallback::{fallback_delivery, once_each};

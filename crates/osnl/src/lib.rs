@@ -51,7 +51,7 @@
 //! - [`native`] is osnl's own configuration, and [`assembly`] builds a daemon from it.
 //! - [`explain`] reports why a rule fires or not; [`unmatched`] traces messages without a rule; [`replay`] sends
 //!   journalled or [`saved`] events through rules again.
-//! - `osnl_k2hr3` and `osnl_oss` serve the replacements of k2hr3_osnl and oss_watcher.
+//! - `osnl_legacy::k2hr3` and `osnl_legacy::oss` serve the replacements of k2hr3_osnl and oss_watcher.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
 pub use osnl_actions as action;

@@ -66,13 +66,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::sections::{Findings, Layers, joined, repeated};
+use osnl_config::template::Expression;
 use osnl_config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, Level, LogFile, Rate, ValueOrigin, Warning,
     files_of, folder_finding, in_order, read_text, secret_file,
 };
 use osnl_core::fallback::Fallback;
 use osnl_model::{Budget, Priority, TransportUrl};
-use osnl_template::Expression;
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaOptions;
 use osnl_transport::{Declare, QueueKind, RabbitOptions};

@@ -1,7 +1,7 @@
 use osnl_config::sections::{RawEntry, SectionReader};
+use osnl_config::template::{Expression, TemplateError};
 use osnl_config::{ConfigError, ValueOrigin, nearest};
 use osnl_model::is_secret_key;
-use osnl_template::{Expression, TemplateError};
 
 use super::NativeReader as _;
 use super::native_reader::{ACTION, RULE};

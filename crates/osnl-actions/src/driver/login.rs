@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
 use osnl_config::{nearest, typed};
-use osnl_http::Verification;
-use osnl_openstack::{CloudConf, CloudVariables, Clouds, CloudsError, Fields};
+use osnl_net::http::Verification;
+use osnl_net::openstack::{CloudConf, CloudVariables, Clouds, CloudsError, Fields};
 
 use super::{ENRICH, NativeReader as _, SectionReader, login_at};
 

@@ -1,9 +1,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use osnl_openstack::{Cloud, CloudConf};
+use osnl_net::openstack::{Cloud, CloudConf};
 
-use osnl_http::{HttpError, HttpOptions};
+use osnl_net::http::{HttpError, HttpOptions};
 
 /// The clouds of one start, or of one reload, shared by all sections with the same login. A section
 /// that survives a reload keeps its login, since the same files may contain other certificates.

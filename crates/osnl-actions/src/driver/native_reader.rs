@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use osnl_config::sections::SectionReader;
+use osnl_config::template::TemplateError;
 use osnl_config::typed;
 use osnl_model::{SentLogin, TransportUrl, catalogue};
-use osnl_template::TemplateError;
 use osnl_transport::{RabbitOptions, TrustWarning};
 
 use super::compiled;

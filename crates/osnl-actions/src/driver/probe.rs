@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use osnl_http::EXPIRES_SOON;
+use osnl_net::http::EXPIRES_SOON;
 use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook};
 
 pub use self::certificate::{client_certificate_probe, server_certificate_probe};

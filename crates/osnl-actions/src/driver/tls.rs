@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::{OptionDef, SectionReader};
-use osnl_http::{HttpOptions, Verification};
+use osnl_net::http::{HttpOptions, Verification};
 
 pub const VERIFY: OptionDef =
     OptionDef::new("verify", "boolean", "false: neither certificate nor host name is verified.").or("true");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl_config::duration;
-use osnl_template::{Escape, Template};
+use osnl_config::template::{Escape, Template};
 use osnl_transport::BoxFuture;
 
 use super::open::FileOutput;

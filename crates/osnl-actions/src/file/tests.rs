@@ -285,7 +285,7 @@ fn event(delivery: &str, text: &str) -> Event {
 async fn a_disk_that_does_not_answer_takes_one_thread_and_has_each_line_once() {
     let disk = HungDisk::new();
     let out = FileOutput::at(&disk.path, 0o600, Fsync::Each, NEVER, SystemTime::now());
-    let format = osnl_template::Template::new("{{ event_type }}{{ payload.x }}").unwrap();
+    let format = osnl_config::template::Template::new("{{ event_type }}{{ payload.x }}").unwrap();
     let action = std::sync::Arc::new(FileAction::new(LineFormat::Template(format), out));
     action.open().await.unwrap();
     let events = [event("1.0", "first")];

@@ -8,8 +8,8 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use osnl_http::Expiry;
-use osnl_http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use osnl_net::http::Expiry;
+use osnl_net::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use osnl_transport::BoxFuture;
 
 use crate::{ActionError, ErrorClass};

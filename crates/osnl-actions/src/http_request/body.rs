@@ -8,10 +8,10 @@
 //! | `form` | none: each `field.KEY` is a parameter, encoded | |
 //! | `text` | unchanged | |
 
-use osnl_http::Method;
-use osnl_http::header::HeaderValue;
+use osnl_config::template::{Escape, Names, Template};
 use osnl_model::mask_secrets;
-use osnl_template::{Escape, Names, Template};
+use osnl_net::http::Method;
+use osnl_net::http::header::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};

@@ -17,9 +17,9 @@
 //! one JSON object. Data is the action's body, or the payload with secrets masked.
 
 use jiff::civil::DateTime;
-use osnl_http::HeaderMap;
-use osnl_http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use osnl_template::{Names, Template};
+use osnl_config::template::{Names, Template};
+use osnl_net::http::HeaderMap;
+use osnl_net::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};

@@ -8,13 +8,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::template::{Escape, Template};
 use osnl_config::{nearest, shown, typed};
-use osnl_http::header::{
+use osnl_net::http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION,
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use osnl_http::{AddressGuard, AllowedHost, ClientCertificate, Method};
-use osnl_template::{Escape, Template};
+use osnl_net::http::{AddressGuard, AllowedHost, ClientCertificate, Method};
 
 pub(super) use self::login::Login;
 use super::body::{self, BodyFormat, RequestBody};
@@ -381,7 +381,7 @@ fn body(reader: &mut SectionReader<'_>) -> Option<RequestBody> {
     }
 }
 
-fn content_type(reader: &mut SectionReader<'_>) -> Option<Option<osnl_http::header::HeaderValue>> {
+fn content_type(reader: &mut SectionReader<'_>) -> Option<Option<osnl_net::http::header::HeaderValue>> {
     if !reader.is_set("content_type") {
         return Some(None);
     }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use osnl_config::template::readable;
 use osnl_config::written_secrets;
-use osnl_http::header::{HeaderName, HeaderValue};
-use osnl_http::{Client, HttpError, HttpOptions, Pool, Url};
 use osnl_model::{Notification, mask_text};
-use osnl_openstack::{Cloud, CloudConf};
-use osnl_template::readable;
+use osnl_net::http::header::{HeaderName, HeaderValue};
+use osnl_net::http::{Client, HttpError, HttpOptions, Pool, Url};
+use osnl_net::openstack::{Cloud, CloudConf};
 use osnl_transport::BoxFuture;
 
 use super::HttpAction;

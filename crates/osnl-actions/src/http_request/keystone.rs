@@ -4,9 +4,9 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use osnl_http::Expiry;
-use osnl_http::header::{HeaderName, HeaderValue};
-use osnl_openstack::{ApiError, Cloud};
+use osnl_net::http::Expiry;
+use osnl_net::http::header::{HeaderName, HeaderValue};
+use osnl_net::openstack::{ApiError, Cloud};
 use osnl_transport::BoxFuture;
 
 use super::authorization::Authorization;

@@ -4,10 +4,10 @@
 //! (`Bearer`) and the template's expressions, counts as a secret. It is masked for people, searched
 //! for in replies, and refused if an event decides the receiver.
 
+use osnl_config::template::Template;
 use osnl_config::written_secrets;
-use osnl_http::header::HeaderName;
 use osnl_model::is_secret_key;
-use osnl_template::Template;
+use osnl_net::http::header::HeaderName;
 
 use super::body::{RequestBody, form_encoded};
 use super::target::UrlTarget;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use osnl_config::template::{Names, Template};
 use osnl_core::fence::Fence;
-use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use osnl_http::{HeaderMap, Method, Request};
 use osnl_model::{mask_secrets, mask_text};
-use osnl_template::{Names, Template};
+use osnl_net::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use osnl_net::http::{HeaderMap, Method, Request};
 
 use super::body::{RequestBody, rendered};
 use super::cloud_event::{AttributeTemplates, CloudEvent, CloudEventMode};

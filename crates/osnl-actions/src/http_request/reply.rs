@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use osnl_http::{Answer, StatusCode};
-use osnl_template::{EvalError, Expression, Names, TemplateError};
+use osnl_config::template::{EvalError, Expression, Names, TemplateError};
+use osnl_net::http::{Answer, StatusCode};
 use serde_json::Value;
 
 const REPLY: &str = "reply";
@@ -65,7 +65,7 @@ fn answer_of(answer: &Answer, one: &Value) -> Result<Answer, String> {
 
 #[cfg(test)]
 mod tests {
-    use osnl_http::HeaderMap;
+    use osnl_net::http::HeaderMap;
 
     use super::*;
 

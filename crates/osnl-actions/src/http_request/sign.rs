@@ -16,8 +16,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use osnl_http::HeaderMap;
-use osnl_http::header::{HeaderName, HeaderValue};
+use osnl_net::http::HeaderMap;
+use osnl_net::http::header::{HeaderName, HeaderValue};
 use ring::hmac;
 
 const PREFIX: &str = "whsec_";

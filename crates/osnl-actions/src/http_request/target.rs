@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `https://host/path/{{ value }}` | the configuration's | percent-encoded, with slashes |
 //! | `catalog:TYPE/path/{{ value }}` | the service's, from our token's catalogue | the same |
-//! | `{{ value }}`, `https://{{ value }}/` | the event's, in part or in whole: [guarded](osnl_http::AddressGuard) | unchanged |
+//! | `{{ value }}`, `https://{{ value }}/` | the event's, in part or in whole: [guarded](osnl_net::http::AddressGuard) | unchanged |
 //!
 //! If the configuration names the host, an event cannot change the request beyond its values. A
 //! value stays in its segment (`|urlencode` leaves slashes alone). A segment that becomes `..` or
@@ -16,10 +16,10 @@
 //! Credentials beside a URL of the event are refused, because the event would decide their
 //! receiver. Only the configuration names a service of the catalogue.
 
+use osnl_config::template::{Escape, Names, Template, TemplateError};
 use osnl_config::written_secrets;
-use osnl_http::{Url, UrlError};
-use osnl_openstack::below;
-use osnl_template::{Escape, Names, Template, TemplateError};
+use osnl_net::http::{Url, UrlError};
+use osnl_net::openstack::below;
 
 const CATALOG: &str = "catalog:";
 /// The host of a service until the catalogue is read; it never resolves (RFC 2606).

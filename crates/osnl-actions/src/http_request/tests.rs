@@ -5,9 +5,9 @@ mod refused;
 use std::time::{Duration, UNIX_EPOCH};
 
 use osnl_config::sections::{Dialect, Findings, Layers, Schema, SectionDef, SectionReader, repeated};
+use osnl_config::template::Names;
 use osnl_config::{ConfigErrors, Ini, OptionDef, in_order, secret_file};
 use osnl_model::{Notification, Priority};
-use osnl_template::Names;
 use serde_json::json;
 
 use super::HttpConf;

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use osnl_http::Method;
-use osnl_template::{Names, Template};
+use osnl_config::template::{Names, Template};
+use osnl_net::http::Method;
 
 #[derive(Clone, Debug)]
 pub(super) enum HttpVerb {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use osnl_config::written_secrets;
-use osnl_http::Url as ApiUrl;
+use osnl_net::http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
 
 use super::{DELETIONS, K2hr3, K2hr3Events, NoAddresses, Unusable, asked_for, request_url, shown};

@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use osnl_http::Client;
-use osnl_http::Url as ApiUrl;
+use osnl_net::http::Client;
+use osnl_net::http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
 
 use super::{K2hr3Register, asked_for, request_url, token};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use osnl_config::duration;
+use osnl_config::template::{Escape, Template, TemplateError};
 use osnl_model::LoginProtection;
-use osnl_template::{Escape, Template, TemplateError};
-use osnl_tls::LatestEnd;
+use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
 
 use super::Mail;

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address as Header;
 use mail_builder::headers::raw::Raw;
+use osnl_config::template::{Names, Template};
 use osnl_model::{BodyDigest, mask_text};
-use osnl_template::{Names, Template};
 
 use super::address::MailAddress;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_config::template::{Escape, Template};
 use osnl_model::{Framing, TransportUrl};
-use osnl_template::{Escape, Template};
 use osnl_transport::{BoxFuture, Declare, OptionError, RabbitOptions, broker_logins, transport_with};
 
 use super::Publish;

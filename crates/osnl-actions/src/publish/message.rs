@@ -1,10 +1,10 @@
 //! The message of one event, and its destination, without input or output.
 
-use osnl_http::HeaderMap;
+use osnl_config::template::{Names, Template};
 use osnl_model::{
     BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets, resource_at, resource_key,
 };
-use osnl_template::{Names, Template};
+use osnl_net::http::HeaderMap;
 use osnl_transport::{Declare, LONGEST_NAME, OutgoingMessage, Properties};
 use serde_json::Value;
 use serde_json::value::RawValue;

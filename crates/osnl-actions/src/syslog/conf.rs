@@ -5,8 +5,8 @@ use std::time::UNIX_EPOCH;
 
 use futures_util::FutureExt as _;
 use jiff::tz::TimeZone;
-use osnl_template::{Escape, Template};
-use osnl_tls::LatestEnd;
+use osnl_config::template::{Escape, Template};
+use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
 use tokio::sync::Mutex;
 

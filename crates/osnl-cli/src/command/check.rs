@@ -241,7 +241,7 @@ fn unbound(loaded: &LoadedConf) -> Option<ConfigError> {
     })
 }
 
-fn native_form(loaded: &osnl_k2hr3::LoadedConf) -> Result<LoadedConf, ConfRefusal> {
+fn native_form(loaded: &osnl_legacy::k2hr3::LoadedConf) -> Result<LoadedConf, ConfRefusal> {
     let document = loaded.document().map_err(|error| ConfRefusal::Other(error.to_string()))?;
     let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
     native::load_texts(&texts, &Sources::default()).map_err(ConfRefusal::Native)

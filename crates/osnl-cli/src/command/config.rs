@@ -104,7 +104,7 @@ fn values(document: &native::Document) -> serde_json::Value {
 }
 
 pub(crate) fn reference(args: &ConfigReferenceArgs) -> Exit {
-    let reference = native::reference(osnl_oss::drivers());
+    let reference = native::reference(osnl_legacy::oss::drivers());
     let text = match args.format {
         ReferenceFormat::Text => reference.text(),
         ReferenceFormat::Markdown => reference.markdown(),

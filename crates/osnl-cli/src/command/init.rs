@@ -122,7 +122,7 @@ fn services(names: &[String]) -> Result<Vec<&'static str>, String> {
 
 /// Ignores the environment, which is for a daemon.
 fn sources() -> Sources {
-    Sources { drivers: osnl_oss::drivers(), ..Sources::default() }
+    Sources { drivers: osnl_legacy::oss::drivers(), ..Sources::default() }
 }
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ mod tests {
         let mut drivers: Vec<&str> =
             TARGETS.iter().map(|target| target.driver).chain(["oss_rest", "python"]).collect();
         drivers.sort_unstable();
-        let reference = native::reference(osnl_oss::drivers());
+        let reference = native::reference(osnl_legacy::oss::drivers());
         let actions = reference.sections.iter().find(|section| section.form == "[action:NAME]").unwrap();
         let driver = actions.options.iter().find(|option| option.name == "driver").unwrap();
         let mut all: Vec<&str> = driver.kind.trim_start_matches("one of ").split(", ").collect();

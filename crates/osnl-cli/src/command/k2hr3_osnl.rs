@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 use osnl::daemon::DaemonError;
 use osnl::metrics::Counters;
 use osnl_config::{Warning, in_words};
-use osnl_k2hr3::{Conf, HiddenInputs, Level, LogFile};
+use osnl_legacy::k2hr3::{Conf, HiddenInputs, Level, LogFile};
 use osnl_transport::{Transport, transport_with};
 use tracing::level_filters::LevelFilter;
 

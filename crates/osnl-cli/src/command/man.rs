@@ -32,7 +32,7 @@ pub(crate) fn man(args: &ManArgs, osnl: Definition) -> Exit {
         ManFormat::Roff => page::of(&args.page, osnl).map_or(Exit::Failed, |page| print(&page)),
         ManFormat::Markdown => {
             let pages = args::command(&args.page, osnl).map(markdown::pages);
-            print(&pages.unwrap_or_else(|| osnl::native::reference(osnl_oss::drivers()).markdown()))
+            print(&pages.unwrap_or_else(|| osnl::native::reference(osnl_legacy::oss::drivers()).markdown()))
         }
     }
 }

@@ -10,8 +10,8 @@ use osnl::action::http::HttpOptions;
 use osnl::metrics::Counters;
 use osnl_admin::serve_control_socket;
 use osnl_config::{ConfigErrors, LogFile, in_words};
-use osnl_oss as oss;
-use osnl_oss::conf::{Conf, LoadedConf, default_files};
+use osnl_legacy::oss;
+use osnl_legacy::oss::conf::{Conf, LoadedConf, default_files};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use osnl::native::{self, Drivers, Sources};
 use osnl_config::{ConfigErrors, Warning, in_words};
-use osnl_k2hr3::{Conf, HiddenInputs};
+use osnl_legacy::k2hr3::{Conf, HiddenInputs};
 
 use crate::clean;
 use crate::flags::{CheckArgs, SourceArgs};
@@ -14,12 +14,12 @@ const DEFAULT_FOLDER: &str = "/etc/osnl/conf.d";
 
 pub(super) enum AnyConf {
     Native(Box<native::LoadedConf>),
-    K2hr3Osnl(Box<osnl_k2hr3::LoadedConf>),
-    OssWatcher(Box<osnl_oss::conf::LoadedConf>),
+    K2hr3Osnl(Box<osnl_legacy::k2hr3::LoadedConf>),
+    OssWatcher(Box<osnl_legacy::oss::conf::LoadedConf>),
 }
 
 pub(super) fn drivers() -> Drivers {
-    osnl_oss::drivers().with_database(&osnl_journal_postgresql::PostgresDatabase)
+    osnl_legacy::oss::drivers().with_database(&osnl_journal_postgresql::PostgresDatabase)
 }
 
 pub(super) fn has_default() -> bool {
@@ -54,7 +54,7 @@ impl std::fmt::Display for ConfRefusal {
 pub(super) fn look(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
     if let Some(path) = &args.oss_watcher {
         let environment = std::env::vars_os().collect();
-        let loaded = osnl_oss::conf::Conf::load(std::slice::from_ref(path), &[], &environment);
+        let loaded = osnl_legacy::oss::conf::Conf::load(std::slice::from_ref(path), &[], &environment);
         return loaded.map(|loaded| AnyConf::OssWatcher(Box::new(loaded))).map_err(ConfRefusal::Native);
     }
     match &args.k2hr3_osnl {
@@ -67,7 +67,7 @@ pub(super) fn look(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
     }
 }
 
-fn legacy(path: &Path) -> Result<osnl_k2hr3::LoadedConf, String> {
+fn legacy(path: &Path) -> Result<osnl_legacy::k2hr3::LoadedConf, String> {
     let home = std::env::home_dir();
     let inputs = HiddenInputs::of("k2hr3-osnl", home.as_deref(), std::env::vars_os().collect());
     Conf::load(path, &inputs).map_err(|error| error.to_string())

@@ -60,8 +60,8 @@ const PARTS: [(&str, &str); 8] = [
     ("osnl_delivery", "osnl::delivery"),
     ("osnl_journal::in_hand", "osnl::in_hand"),
     ("osnl_journal", "osnl::journal"),
-    ("osnl_k2hr3", "osnl::k2hr3"),
-    ("osnl_oss", "osnl::oss"),
+    ("osnl_legacy::k2hr3", "osnl::k2hr3"),
+    ("osnl_legacy::oss", "osnl::oss"),
 ];
 
 pub(crate) fn logger(target: &str) -> String {
@@ -222,8 +222,8 @@ mod tests {
             tracing::info!(target: "osnl_journal", "");
             tracing::info!(target: "osnl_journal::in_hand", "");
             tracing::info!(target: "osnl_journal::sqlite::prune", "");
-            tracing::info!(target: "osnl_k2hr3::listen", "");
-            tracing::info!(target: "osnl_oss::watcher", "");
+            tracing::info!(target: "osnl_legacy::k2hr3::listen", "");
+            tracing::info!(target: "osnl_legacy::oss::watcher", "");
             tracing::debug!(target: "osnl_core::x", id = "a\u{1b}[31m\u{2028}", "{{}}");
             tracing::info!(target: "osnl::delivery", attempt = 1, former = "Handle event `x`.", "delivered");
         });

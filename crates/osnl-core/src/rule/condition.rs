@@ -7,8 +7,8 @@
 
 use std::fmt;
 
+use osnl_config::template::{EvalError, Expression, Names};
 use osnl_model::is_secret_key;
-use osnl_template::{EvalError, Expression, Names};
 
 use super::Rule;
 

@@ -1,6 +1,6 @@
 use super::{Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 
-use osnl_template::Names;
+use osnl_config::template::Names;
 
 #[derive(Debug)]
 pub struct Decisions<'a> {

@@ -1,9 +1,9 @@
 //! Patterns on values inside context and payload: `payload.port.name = ^web-`.
 
+use osnl_config::template::{walk, walk_object};
 use osnl_model::{
     JsonKind, Mismatch, Notification, Pattern, Predicate, Saw, StepLimit, is_secret_key, mask_text,
 };
-use osnl_template::{walk, walk_object};
 use serde_json::Value;
 
 /// A pattern on the value at a path. A key that equals the whole path, dots included, has precedence.

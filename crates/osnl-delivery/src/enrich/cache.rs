@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 use osnl_config::Rate;
 use osnl_core::attempt::ErrorClass;
-use osnl_http::Expiry;
+use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 use tokio::time::{Instant, sleep_until, timeout};
 

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use osnl_http::{HttpError, HttpOptions};
-use osnl_openstack::{Cloud, CloudConf};
-use osnl_template::Template;
+use osnl_config::template::Template;
+use osnl_net::http::{HttpError, HttpOptions};
+use osnl_net::openstack::{Cloud, CloudConf};
 use serde_json::Value;
 
 use super::cache::Limits;

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
+use osnl_config::template::{EvalError, Names, placeholder};
 use osnl_model::{Notification, is_secret_key};
-use osnl_template::{EvalError, Names, placeholder};
 use serde_json::Value;
 
 use super::steps::brought_by;

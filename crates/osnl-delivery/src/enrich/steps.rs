@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use osnl_config::template::{Names, Template};
 use osnl_core::attempt::{ActionError, ErrorClass};
 use osnl_core::event::{EnrichedValues, Event};
-use osnl_http::Expiry;
 use osnl_journal::{Journal, LearntFacts};
-use osnl_template::{Names, Template};
+use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 

@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use osnl_config::Rate;
+use osnl_config::template::Template;
 use osnl_core::event::Event;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::Journal;
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_model::Notification;
-use osnl_template::Template;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance, sleep};
 
@@ -325,7 +325,7 @@ fn the_subject_is_read_out_of_what_the_services_send() {
 
 #[test]
 fn only_what_is_forbidden_uses_attempts() {
-    use osnl_http::{Failure, FailureClass};
+    use osnl_net::http::{Failure, FailureClass};
     let at = || "http://nova".to_owned();
     let status = |status| ApiError::Status { at: at(), status, said: String::new(), retry_after: None };
     let asked =

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_tls::{CommonName, Refusal, Remedies};
+use osnl_net::tls::{CommonName, Refusal, Remedies};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
@@ -100,13 +100,13 @@ fn refusal(settings: &Settings, address: &str) -> Option<Refusal> {
     let (mut connection, mut tcp) = begin(config(settings)?, name, address, ANSWER)?;
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(&mut tcp) {
-            return Some(osnl_tls::handshake_refusal(name, &error, &REMEDIES));
+            return Some(osnl_net::tls::handshake_refusal(name, &error, &REMEDIES));
         }
     }
     // With TLS 1.3 a client's certificate is refused behind the handshake; a broker that takes it waits for a request.
     match Stream::new(&mut connection, &mut tcp).read(&mut [0; 1]) {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            Some(osnl_tls::handshake_refusal(name, &error, &REMEDIES))
+            Some(osnl_net::tls::handshake_refusal(name, &error, &REMEDIES))
         }
         Ok(_) | Err(_) => None,
     }
@@ -141,10 +141,10 @@ fn config(settings: &Settings) -> Option<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let file = |name: &str| settings.config.get(name).map(PathBuf::from);
     let (certificates, common_name) = match file("ssl.ca.location") {
-        Some(file) => (osnl_tls::certificates_from(&[file]).ok()?, CommonName::Counts),
-        None => (osnl_tls::system_certificates().ok()?, CommonName::Ignored),
+        Some(file) => (osnl_net::tls::certificates_from(&[file]).ok()?, CommonName::Counts),
+        None => (osnl_net::tls::system_certificates().ok()?, CommonName::Ignored),
     };
-    let verifier = osnl_tls::checked(certificates, common_name, &provider).ok()?;
+    let verifier = osnl_net::tls::checked(certificates, common_name, &provider).ok()?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .ok()?
@@ -154,6 +154,6 @@ fn config(settings: &Settings) -> Option<ClientConfig> {
         return Some(config.with_no_client_auth());
     };
     // The library alone reads a key with a passphrase.
-    let identity = osnl_tls::identity(&certificate, file("ssl.key.location").as_deref()).ok()?;
+    let identity = osnl_net::tls::identity(&certificate, file("ssl.key.location").as_deref()).ok()?;
     config.with_client_auth_cert(identity.chain, identity.key).ok()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use osnl_model::{TransportHost, TransportUrl};
-use osnl_tls::Refusal;
+use osnl_net::tls::Refusal;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -63,10 +63,10 @@ pub(super) async fn connect(
             let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
             let silent = |_| failed(format!("no end of the handshake within {seconds} s"));
             let stream = timeout_at(deadline, handshake).await.map_err(silent)?.map_err(|error| {
-                refused(osnl_tls::handshake_refusal(&host.hostname, &error, &tls::REMEDIES))
+                refused(osnl_net::tls::handshake_refusal(&host.hostname, &error, &tls::REMEDIES))
             })?;
             let certificates = stream.get_ref().1.peer_certificates();
-            ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
+            ends = certificates.and_then(|chain| osnl_net::tls::ends_at(chain.first()?));
             Carrier::Tls(Box::new(stream))
         }
     };

@@ -103,7 +103,7 @@ pub(super) fn connect_failure(
     if let Some(error) = io_error(error) {
         let inner = error.get_ref();
         if let Some(error) = inner.and_then(|inner| inner.downcast_ref()) {
-            return TransportError::no_tls(host, osnl_tls::refusal(name, error, &REMEDIES));
+            return TransportError::no_tls(host, osnl_net::tls::refusal(name, error, &REMEDIES));
         }
         match inner.and_then(|inner| inner.downcast_ref()) {
             Some(SilentEnd::Tls) => {

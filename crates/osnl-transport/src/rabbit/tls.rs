@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use osnl_tls::{CommonName, FileError, Remedies};
+use osnl_net::tls::{CommonName, FileError, Remedies};
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 
@@ -19,22 +19,22 @@ pub(super) const REMEDIES: Remedies = Remedies {
 pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match &options.trust {
-        Trust::Unverified => osnl_tls::unchecked(),
+        Trust::Unverified => osnl_net::tls::unchecked(),
         Trust::Ca { file, name } => {
             let (certificates, common_name, of) = match file {
                 Some(file) => {
-                    let certificates = osnl_tls::certificates_from(std::slice::from_ref(file));
+                    let certificates = osnl_net::tls::certificates_from(std::slice::from_ref(file));
                     let of = format!("ssl_ca_file {}", file.display());
                     (certificates.map_err(said("ssl_ca_file"))?, CommonName::Counts, of)
                 }
                 None => {
-                    let certificates = osnl_tls::system_certificates().map_err(|error| none(&error))?;
+                    let certificates = osnl_net::tls::system_certificates().map_err(|error| none(&error))?;
                     (certificates, CommonName::Ignored, "the system's store".to_owned())
                 }
             };
-            let verifier = osnl_tls::checked(certificates, common_name, &provider)
+            let verifier = osnl_net::tls::checked(certificates, common_name, &provider)
                 .map_err(|error| format!("{of} holds no CA certificate: {error}"))?;
-            if *name { verifier } else { osnl_tls::any_name(verifier) }
+            if *name { verifier } else { osnl_net::tls::any_name(verifier) }
         }
     };
     let versions = match options.versions {
@@ -48,11 +48,11 @@ pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     let Some(certificate) = &options.certificate else { return Ok(config.with_no_client_auth()) };
-    let identity = osnl_tls::identity(certificate, options.key.as_deref())
+    let identity = osnl_net::tls::identity(certificate, options.key.as_deref())
         .map_err(said("ssl_cert_file or ssl_key_file"))?;
     config
         .with_client_auth_cert(identity.chain, identity.key)
-        .map_err(|error| format!("ssl_cert_file and ssl_key_file: {}", osnl_tls::misfit(&error)))
+        .map_err(|error| format!("ssl_cert_file and ssl_key_file: {}", osnl_net::tls::misfit(&error)))
 }
 
 fn said(option: &str) -> impl FnOnce(FileError) -> String {

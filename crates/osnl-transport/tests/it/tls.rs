@@ -83,7 +83,7 @@ async fn a_broker_is_reached_by_tls_and_verified_as_the_options_say() {
     check(named, format!("ssl=1&ssl_ca_file={ca}&ssl_enforce_hostname_verification=0"), name).await;
     let date = "certificate expired on 2024-02-01T00:00:00Z; renew it on the server";
     check(expired, format!("ssl=1&ssl_ca_file={ca}"), date).await;
-    if osnl_tls::system_certificates().is_ok_and(|certificates| !certificates.is_empty()) {
+    if osnl_net::tls::system_certificates().is_ok_and(|certificates| !certificates.is_empty()) {
         for query in ["ssl=1", "tls=verify"] {
             check(both, query.to_owned(), unknown).await;
         }

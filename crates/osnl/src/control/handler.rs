@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use self::measure::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
-use osnl_http::Expiry;
+use osnl_net::http::Expiry;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;

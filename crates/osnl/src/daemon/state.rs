@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use osnl_http::Expiry;
+use osnl_net::http::Expiry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::reload::{ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadRequest, ReloadScope};

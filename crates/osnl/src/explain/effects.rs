@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use osnl_config::template::Names;
 use osnl_core::event::AskedFor;
 use osnl_model::Notification;
-use osnl_template::Names;
 
 use super::sentence::{is_secret_path, one_line, reason};
 use crate::enrich::{AnswerForecast, Ask, foresee};

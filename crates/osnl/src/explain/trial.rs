@@ -14,9 +14,9 @@ mod report;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use osnl_config::template::Names;
 use osnl_model::catalogue::CatalogueEvent;
 use osnl_model::{Notification, Priority};
-use osnl_template::Names;
 use serde_json::json;
 
 use self::conditions::Conditions;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use osnl_template::Names;
+use osnl_config::template::Names;
 
 use crate::delivery::AbandonedDelivery;
 use crate::journal::{Handover, NewDelivery};

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
+use osnl_config::template::Names;
 use osnl_model::{Bulk, Notification, Resource, resource_at};
-use osnl_template::Names;
 
 use crate::journal::{NewDelivery, Subject};
 use crate::rule::Rule;

@@ -30,7 +30,7 @@ fn places_are_filled_up_before_the_last_is_used() {
 fn the_condition_of_an_action_is_evaluated_for_each_of_its_deliveries() {
     let counters = Arc::new(Counters::default());
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
-    let when = |text: &str| osnl_template::Expression::new(text).unwrap();
+    let when = |text: &str| osnl_config::template::Expression::new(text).unwrap();
     let rule = Rule {
         name: "r".into(),
         actions: vec!["all".into(), "some".into(), "unsure".into()],
@@ -85,7 +85,7 @@ fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
     let rule = Rule {
         name: "r".into(),
         actions: vec!["a".into()],
-        conditions: [("a".into(), osnl_template::Expression::new("payload.x == 2").unwrap())].into(),
+        conditions: [("a".into(), osnl_config::template::Expression::new("payload.x == 2").unwrap())].into(),
         ..Rule::default()
     };
     let ring = Arc::new(Ring::new(crate::unmatched::KeepUnmatched { heads: 10, bodies: false }));
@@ -105,7 +105,7 @@ fn what_cannot_be_decided_is_a_dead_letter_of_each_action() {
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
     let when = |name: &str, when: &str, mode: Mode| Rule {
         name: name.into(),
-        when: Some(osnl_template::Expression::new(when).unwrap()),
+        when: Some(osnl_config::template::Expression::new(when).unwrap()),
         actions: vec!["a".into(), "b".into()],
         mode,
         ..Rule::default()
@@ -142,7 +142,7 @@ fn engine_of(rule: Rule) -> (RuleEngine, Arc<MemoryJournal>) {
 /// The cost is linear. When each condition read all resources, ten times as many took a hundred times as long.
 #[test]
 fn many_resources_cost_as_many_times_one() {
-    let when = |text: &str| osnl_template::Expression::new(text).unwrap();
+    let when = |text: &str| osnl_config::template::Expression::new(text).unwrap();
     let plain = Rule { name: "r".into(), actions: vec!["a".into(), "b".into()], ..Rule::default() };
     let asking = Rule { conditions: [("a".into(), when("payload.port.id == 'x'"))].into(), ..plain.clone() };
     let undecided = Rule { when: Some(when("payload.nothing + 1 == (1 + 'x')")), ..plain.clone() };
@@ -173,7 +173,8 @@ fn parts_have_their_own_keys_and_payloads() {
     let (engine, journal) = engine_of(Rule {
         name: "r".into(),
         actions: vec!["a".into()],
-        conditions: [("a".into(), osnl_template::Expression::new("resource.id != 'P2'").unwrap())].into(),
+        conditions: [("a".into(), osnl_config::template::Expression::new("resource.id != 'P2'").unwrap())]
+            .into(),
         ..Rule::default()
     });
     let body = r#"{"event_type": "port.create.end", "message_id": "1", "_context_user": "u",

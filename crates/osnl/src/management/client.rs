@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use osnl_http::header::{AUTHORIZATION, HeaderValue};
-use osnl_http::{Answer, Client, HttpOptions, Method, Proxies, Request, StatusCode, Url, Verification};
 use osnl_model::{TransportHost, TransportUrl};
+use osnl_net::http::header::{AUTHORIZATION, HeaderValue};
+use osnl_net::http::{Answer, Client, HttpOptions, Method, Proxies, Request, StatusCode, Url, Verification};
 use osnl_transport::shell_quoted;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
@@ -31,7 +31,7 @@ pub(crate) struct ApiQuestion<'a> {
 }
 
 impl ManagementConf {
-    pub(crate) fn targets(url: &TransportUrl) -> impl Iterator<Item = Result<Url, osnl_http::UrlError>> {
+    pub(crate) fn targets(url: &TransportUrl) -> impl Iterator<Item = Result<Url, osnl_net::http::UrlError>> {
         url.hosts().iter().map(|host| Url::parse(&format!("{}/", base(url, host))))
     }
 

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use osnl_config::sections::SectionReader;
+use osnl_config::template::Expression;
 use osnl_config::{nearest, typed};
-use osnl_template::Expression;
 
 use super::drivers::Drivers;
 use super::schema::{ACTION, ENRICH, SECTIONS};

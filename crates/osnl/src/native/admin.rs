@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use osnl_config::sections::SectionReader;
 use osnl_config::{Kind, OptionDef, shown};
-use osnl_openstack::ApiSecret;
+use osnl_net::openstack::ApiSecret;
 
 #[rustfmt::skip]
 pub(super) static OPTIONS: &[OptionDef] = &[

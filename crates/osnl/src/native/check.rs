@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::sections::{Findings, Layers, RawSection, SectionReader};
+use osnl_config::template::Template;
 use osnl_config::{ConfigError, Finding, Level, LogFile, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
-use osnl_template::Template;
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaOptions;
 use osnl_transport::{QueueType, RabbitOptions};

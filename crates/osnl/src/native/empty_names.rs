@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 
 use osnl_config::sections::{RawEntry, RawSection};
+use osnl_config::template::{Names, Template};
 use osnl_config::{Finding, Warning};
 use osnl_model::Notification;
 use osnl_model::catalogue::{self, CatalogueEvent};
-use osnl_template::{Names, Template};
 
 use super::schema::ACTION;
 use super::{LoadedConf, RuleConf};

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use osnl_config::rate::{self, RateError};
 use osnl_config::sections::SectionReader;
+use osnl_config::template::{NAMES, Template};
 use osnl_config::{Kind as Type, OptionDef, shown};
-use osnl_openstack::Kind;
-use osnl_template::{NAMES, Template};
+use osnl_net::openstack::Kind;
 use serde_json::Value;
 
 use crate::action::driver::{NativeReader as _, TEMPLATE_NAMES, cloud};

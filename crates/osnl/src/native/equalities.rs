@@ -3,7 +3,7 @@
 //! `event_type == "a" and payload.x in ["b", "c"]` requires a of `event_type`, and b or c of `payload.x`, since each
 //! side of a top-level `and` must hold. Other forms, and any `or` or `if`, are ignored.
 
-use osnl_template::conjuncts::{conjuncts, name, outside, text, texts};
+use osnl_config::template::conjuncts::{conjuncts, name, outside, text, texts};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Equality {

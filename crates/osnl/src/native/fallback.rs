@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use osnl_config::sections::SectionReader;
+use osnl_config::template::Expression;
 use osnl_core::fallback::Fallback;
-use osnl_template::Expression;
 
 use super::schema::ACTION;
 use super::{ActionConf, RuleConf};

@@ -1,5 +1,5 @@
-use osnl_http::HttpOptions;
 use osnl_model::{LoginProtection, SentLogin};
+use osnl_net::http::HttpOptions;
 
 const REMEDY: &str = "name a proxy on this machine, or one that asks for no login";
 

@@ -123,7 +123,7 @@ fn the_expressions_of_the_page_compile() {
         page.lines().filter_map(|line| line.strip_prefix("| `")?.split("` |").next()).collect();
     assert!(rows.len() >= 15, "{}", rows.len());
     for row in rows {
-        if let Err(error) = osnl_template::Expression::new(row) {
+        if let Err(error) = osnl_config::template::Expression::new(row) {
             panic!("{row}: {error}");
         }
     }

@@ -1,8 +1,8 @@
 //! The option `when`, and findings about constant conditions.
 
 use osnl_config::sections::SectionReader;
-use osnl_template::conjuncts::{outside, text};
-use osnl_template::{Expression, TemplateError};
+use osnl_config::template::conjuncts::{outside, text};
+use osnl_config::template::{Expression, TemplateError};
 
 use crate::action::driver::NativeReader;
 

@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 use std::os::unix::fs::PermissionsExt as _;
 
+use osnl_config::template::Expression;
 use osnl_model::{NotificationFilter, Pattern};
-use osnl_template::Expression;
 
 use super::*;
 use crate::rule::Rule;

@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use osnl_k2hr3::{ApiUrl, Conf};
+use osnl_legacy::k2hr3::{ApiUrl, Conf};
 use osnl_testkit::{Reply, Sink};
 use serde_json::json;
 
 use crate::harness::{QUEUE, SOON, daemon_for, instance, port_deleted, publish};
 
-fn load(text: &str) -> Result<osnl_k2hr3::LoadedConf, String> {
+fn load(text: &str) -> Result<osnl_legacy::k2hr3::LoadedConf, String> {
     Conf::from_text("k2hr3_osnl.conf", text).map_err(|error| error.to_string())
 }
 

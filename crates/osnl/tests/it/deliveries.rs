@@ -6,7 +6,7 @@ use osnl::journal::sqlite::{
     Change, DeliveryListRow, Filter, ListPage, RowState, SqliteJournal, SqliteOptions, SqliteReader,
 };
 use osnl::native::{Native, Sources, load_texts};
-use osnl_k2hr3::Conf;
+use osnl_legacy::k2hr3::Conf;
 use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, wait_until};
 use osnl_transport::MemoryBroker;
 use serde_json::json;

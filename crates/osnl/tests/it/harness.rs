@@ -11,7 +11,7 @@ use osnl::metrics::Counters;
 use osnl::native::{Native, Sources};
 use osnl::received::ReceivedMessage;
 use osnl::shutdown::Shutdown;
-use osnl_k2hr3::Conf;
+use osnl_legacy::k2hr3::Conf;
 use osnl_model::{Priority, Target};
 use osnl_testkit::{Sink, wait_until};
 use osnl_transport::{MemoryBroker, Properties, Transport};
@@ -25,7 +25,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
 
 pub(crate) fn sources() -> Sources {
-    Sources { drivers: osnl_oss::drivers(), ..Sources::default() }
+    Sources { drivers: osnl_legacy::oss::drivers(), ..Sources::default() }
 }
 
 pub(crate) fn conf(api_url: &str, more: &str) -> Conf {

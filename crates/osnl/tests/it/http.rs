@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use osnl::action::http::{HttpError, HttpOptions};
 use osnl::action::k2hr3::K2hr3;
 use osnl::action::{Action, ActionError, Completion, ErrorClass};
-use osnl_k2hr3::ApiUrl;
+use osnl_legacy::k2hr3::ApiUrl;
 use osnl_testkit::{Reply, Sink};
 use tokio::runtime::Runtime;
 

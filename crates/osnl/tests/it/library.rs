@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use osnl_k2hr3::{
+use osnl_legacy::k2hr3::{
     Conf, Error, HostParameters, NotificationEndpoint, NotificationResult, Unusable, listen, listen_on,
     version,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use osnl::action::exec::Program;
 use osnl::action::{ActionError, Completion, ErrorClass};
-use osnl_oss::python::{PayloadDetails, PluginConfig, Python, PythonOptions};
+use osnl_legacy::oss::python::{PayloadDetails, PluginConfig, Python, PythonOptions};
 use osnl_testkit::{Reply, Sink};
 use serde_json::{Value, json};
 use tempfile::TempDir;

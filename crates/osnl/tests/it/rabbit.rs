@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use osnl::daemon::{DaemonError, RunEnd};
-use osnl_k2hr3::Conf;
+use osnl_legacy::k2hr3::Conf;
 use osnl_model::TransportUrl;
 use osnl_testkit::{
     Broker, BrokerObjects, DeclaredBinding, DeclaredQueue, Exchange, Notice, OsloPublisher, PublisherOptions,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use osnl::action::ErrorClass;
 use osnl::action::http::{HttpOptions, Verification};
+use osnl_net::tls::CommonName;
 use osnl_testkit::{Authority, Certificate, OldServer, Protocols, ServerIdentity, TlsSink};
-use osnl_tls::CommonName;
 use rustls::pki_types::{ServerName, UnixTime};
 
 use crate::http::{Attempts, environment};
@@ -149,11 +149,11 @@ fn a_name_in_the_cn_is_held_to_the_constraints_of_its_issuer() {
 fn a_name_in_the_cn_counts_only_under_a_configured_ca() {
     let authority = Authority::new();
     let certificate = authority.issue(&ServerIdentity::CommonName("localhost"));
-    let chain = osnl_tls::certificates_from(&[certificate.file().to_owned()]).unwrap();
+    let chain = osnl_net::tls::certificates_from(&[certificate.file().to_owned()]).unwrap();
     let check = |common_name: CommonName, expected: bool| {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let authorities = osnl_tls::certificates_from(&[authority.file()]).unwrap();
-        let verifier = osnl_tls::checked(authorities, common_name, &provider).unwrap();
+        let authorities = osnl_net::tls::certificates_from(&[authority.file()]).unwrap();
+        let verifier = osnl_net::tls::checked(authorities, common_name, &provider).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let verdict = verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now());
         assert_eq!(verdict.is_ok(), expected, "{common_name:?}: {verdict:?}");

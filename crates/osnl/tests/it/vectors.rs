@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use osnl::action::k2hr3::HostParameters;
-use osnl_k2hr3::ApiUrl;
+use osnl_legacy::k2hr3::ApiUrl;
 use osnl_model::{Priority, Target};
 use osnl_testkit::{Sink, SinkRequest, fixture};
 use osnl_transport::MemoryBroker;

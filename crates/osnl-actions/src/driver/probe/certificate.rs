@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use osnl_http::EXPIRES_SOON;
+use osnl_net::http::EXPIRES_SOON;
 
 use super::{Probe, RENEW};
 
@@ -23,8 +23,8 @@ pub fn server_certificate_probe(section: &str, file: &Path) -> Option<Probe> {
 }
 
 fn dates(file: &Path) -> Option<(i64, i64)> {
-    let chain = osnl_tls::certificates_from(&[PathBuf::from(file)]).ok()?;
-    let times: Vec<_> = chain.iter().filter_map(osnl_tls::validity).collect();
+    let chain = osnl_net::tls::certificates_from(&[PathBuf::from(file)]).ok()?;
+    let times: Vec<_> = chain.iter().filter_map(osnl_net::tls::validity).collect();
     Some((times.iter().map(|time| time.begins).max()?, times.iter().map(|time| time.ends).min()?))
 }
 

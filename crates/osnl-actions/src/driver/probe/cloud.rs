@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
-use osnl_openstack::{ApiError, Cloud, CloudConf, CloudLogin, LoggedIn, SET_REGION, Scope, ServiceUrl};
+use osnl_net::openstack::{ApiError, Cloud, CloudConf, CloudLogin, LoggedIn, SET_REGION, Scope, ServiceUrl};
 
 use super::{Probe, ProbeVerdict, client_certificate_probe, silent};
-use osnl_http::{FailureClass, HttpOptions};
+use osnl_net::http::{FailureClass, HttpOptions};
 
 /// Logs in and searches the catalogue for this service, both within the deadline. `None` if the
 /// probe reports a failure, or no service was requested.

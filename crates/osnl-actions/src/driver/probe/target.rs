@@ -4,15 +4,15 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use osnl_http::Url as ApiUrl;
 use osnl_model::TransportUrl;
+use osnl_net::http::Url as ApiUrl;
 use osnl_transport::{
     Declare, ExchangeLook, MayWrite, RabbitOptions, RabbitTransport, login_user, set_permissions,
 };
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
 use super::{Probe, ProbeContext, broker, client_certificate_probe, exchange, silent};
-use osnl_http::{HttpOptions, ProbeError, reach};
+use osnl_net::http::{HttpOptions, ProbeError, reach};
 
 pub const NO_REQUEST: &str = "no request was sent";
 

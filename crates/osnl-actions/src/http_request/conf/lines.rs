@@ -1,5 +1,5 @@
-use osnl_http::header::HeaderName;
-use osnl_template::Template;
+use osnl_config::template::Template;
+use osnl_net::http::header::HeaderName;
 
 use super::super::target::UrlTarget;
 use super::super::verb::HttpVerb;

@@ -1,6 +1,6 @@
-use osnl_http::ClientCertificate;
-use osnl_http::header::HeaderName;
-use osnl_openstack::CloudConf;
+use osnl_net::http::ClientCertificate;
+use osnl_net::http::header::HeaderName;
+use osnl_net::openstack::CloudConf;
 
 use super::super::authorization::{Authorization as _, FixedHeader};
 use super::super::keystone;

@@ -1,7 +1,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
+use osnl_config::template::Names;
 use osnl_core::fence::Fence;
-use osnl_template::Names;
 
 use super::super::message::RequestSubject;
 use super::{conf, event, previewed, sent};

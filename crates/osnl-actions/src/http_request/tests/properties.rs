@@ -2,9 +2,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use osnl_http::{HeaderMap, Request};
+use osnl_config::template::Names;
 use osnl_model::{Notification, Priority};
-use osnl_template::Names;
+use osnl_net::http::{HeaderMap, Request};
 use osnl_testkit::python;
 use percent_encoding::percent_decode_str;
 use proptest::collection::vec;

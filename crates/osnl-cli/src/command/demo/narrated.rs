@@ -6,8 +6,8 @@ use osnl::intake::{Intake, RuleEngine};
 use osnl::journal::{Obstacle, Receipt, Settle};
 use osnl::received::ReceivedMessage;
 use osnl::rule::Rule;
+use osnl_config::template::Names;
 use osnl_model::{Head, Notification};
-use osnl_template::Names;
 use osnl_transport::BoxFuture;
 use tokio_util::task::TaskTracker;
 

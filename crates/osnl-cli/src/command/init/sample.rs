@@ -101,7 +101,7 @@ pub(super) struct SampleForm<'a> {
 }
 
 pub(super) fn sample(services: &[&str], target: &SampleTarget, form: SampleForm<'_>) -> String {
-    let reference = native::reference(osnl_oss::drivers());
+    let reference = native::reference(osnl_legacy::oss::drivers());
     let mut sample = SampleText { out: String::new(), reference, form };
     let services_named = services.join(", ");
     sample.comment(&format!("A sample by osnl init for {services_named}. Replace each {PLACEHOLDER}."));

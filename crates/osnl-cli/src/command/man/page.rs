@@ -51,7 +51,7 @@ fn configuration(words: &Words, osnl: Definition) -> String {
         ".SH NAME\nosnl.conf \\- the configuration of osnl: listeners, rules and actions\n.SH DESCRIPTION\n",
     );
     out.push_str(paragraphs(words.more).trim_start_matches(".PP\n"));
-    out.push_str(&osnl::native::reference(osnl_oss::drivers()).roff());
+    out.push_str(&osnl::native::reference(osnl_legacy::oss::drivers()).roff());
     out.push_str(words.sections.trim_start());
     see_also(&mut out, "osnl.conf", words, osnl);
     out

@@ -5,8 +5,8 @@
 
 use osnl::rule::PathPattern;
 use osnl_config::nearest;
+use osnl_config::template::{EvalError, Expression, Names};
 use osnl_model::{NotificationFilter, Pattern, Predicate, Priority};
-use osnl_template::{EvalError, Expression, Names};
 
 const PLACES: [&str; 6] =
     ["event_type", "publisher_id", "priorities", "context.KEY", "metadata.KEY", "payload.KEY"];

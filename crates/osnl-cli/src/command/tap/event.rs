@@ -3,8 +3,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use osnl_config::template::Names;
 use osnl_model::{Budget, ContentInfo, DecodeError, Excess, Notification, Pattern};
-use osnl_template::Names;
 use osnl_transport::{BodyBounds, Cut, TapMessage};
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
+use osnl_config::template::Expression;
 use osnl_model::{Notification, Pattern, Predicate};
-use osnl_template::Expression;
 use serde_json::json;
 
 use super::*;

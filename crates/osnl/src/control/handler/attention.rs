@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use osnl_http::EXPIRES_SOON;
+use osnl_net::http::EXPIRES_SOON;
 
 use super::super::problem::{Problem, ProblemKind as Kind, ProblemSeverity};
 use super::super::time::{self, span};

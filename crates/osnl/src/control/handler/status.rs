@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use osnl_http::Expiry;
+use osnl_net::http::Expiry;
 use tokio::time::{Instant, timeout};
 
 use super::super::lag::is_stale;

@@ -1,8 +1,8 @@
 //! Decides whether a rule may fire on some event like an example, whose values stand for any values.
 
+use osnl_config::template::conjuncts::{conjuncts, outside};
+use osnl_config::template::{EvalError, Expression, Names};
 use osnl_model::Saw;
-use osnl_template::conjuncts::{conjuncts, outside};
-use osnl_template::{EvalError, Expression, Names};
 
 use crate::native::{ActionConf, RuleConf};
 

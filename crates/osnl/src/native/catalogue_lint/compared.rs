@@ -1,7 +1,7 @@
 //! Finds comparisons in `when` that can never hold because the types differ, as a number never equals a text. Only a
 //! name and a constant in a side of a top-level `and` count.
 
-use osnl_template::conjuncts::{conjuncts, name, outside, text, texts};
+use osnl_config::template::conjuncts::{conjuncts, name, outside, text, texts};
 
 use super::fields::ValueTypes;
 

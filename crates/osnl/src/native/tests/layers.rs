@@ -205,7 +205,7 @@ fn what_is_shown_reads_back_as_the_same() {
 fn the_examples_load_without_a_warning() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let mut count = 0;
-    // `oss.conf` is no native file, and `plugins.conf` has a driver of another crate; osnl-oss loads both.
+    // `oss.conf` is no native file, and `plugins.conf` has a driver of another crate; osnl-legacy loads both.
     let files = osnl_config::files_of(&folder).unwrap().into_iter();
     for file in files.filter(|file| !["oss.conf", "plugins.conf"].iter().any(|other| file.ends_with(other))) {
         let sources = Sources { files: vec![file.clone()], ..Sources::default() };

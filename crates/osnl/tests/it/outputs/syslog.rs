@@ -136,8 +136,8 @@ fn a_collector_with_tls_must_have_a_certificate_of_the_ca() {
     let certificate = ours.issue(&ServerIdentity::LOOPBACK);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let osnl_tls::ClientIdentity { chain, key } =
-        osnl_tls::identity(certificate.file(), Some(certificate.key_file())).unwrap();
+    let osnl_net::tls::ClientIdentity { chain, key } =
+        osnl_net::tls::identity(certificate.file(), Some(certificate.key_file())).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
+use osnl_config::template::Names;
 use osnl_model::Notification;
-use osnl_template::Names;
 
 use super::kept::KeptEntry;
 use crate::command::tap::condition::TapCondition;

@@ -1,0 +1,168 @@
+//! `K2hr3NotificationEndpoint`: processes one message, in a call or for [`listen`](super::listen).
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use osnl::action::k2hr3::{HostParameters, K2hr3, Unusable, shown};
+use osnl::notification_listener::NotificationResult;
+use osnl_core::attempt::{Action, ActionError, Completion, ErrorClass};
+use osnl_core::event::Event;
+use osnl_core::received::{Origin, ReceivedMessage};
+use osnl_delivery::Decision;
+use osnl_model::{Notification, NotificationFilter, Priority};
+use serde_json::{Map, Value};
+use tokio::time::{sleep, timeout};
+
+use super::Conf;
+
+#[derive(Debug, thiserror::Error)]
+#[error("no endpoint for {api_url}: {reason}")]
+pub struct NotificationEndpointError {
+    pub api_url: String,
+    pub reason: String,
+}
+
+/// Turns a notification into a call of K2HR3. The listener applies the configured filter, not
+/// [`info`](Self::info), as in Python.
+#[derive(Clone)]
+pub struct NotificationEndpoint {
+    conf: Conf,
+    action: Arc<K2hr3>,
+}
+
+impl NotificationEndpoint {
+    pub fn new(conf: Conf) -> Result<Self, NotificationEndpointError> {
+        let action = conf.action(&conf.http_options(std::env::vars_os())).map_err(|error| {
+            NotificationEndpointError { api_url: shown(&conf.k2hr3.api_url), reason: error.to_string() }
+        })?;
+        Ok(Self { conf, action: Arc::new(action) })
+    }
+
+    /// Replaces [`HostParameters::of`]: the counterpart of overriding `_payload_to_params` in
+    /// Python.
+    ///
+    /// ```
+    /// use osnl_legacy::k2hr3::{Conf, HostParameters, NotificationEndpoint, Unusable};
+    ///
+    /// let conf = Conf::from_text("k2hr3_osnl.conf", "[k2hr3]\napi_url = http://127.0.0.1/v1/role\n")?.conf;
+    /// let endpoint = NotificationEndpoint::new(conf)?.with_payload_to_params(|payload| {
+    ///     match payload["node"]["uuid"].as_str() {
+    ///         Some(uuid) => Ok(HostParameters { cuk: uuid.to_owned(), addresses: Vec::new() }),
+    ///         None => Err(Unusable::NothingToDo("no node".to_owned())),
+    ///     }
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_payload_to_params(
+        mut self,
+        payload_to_params: impl Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync + 'static,
+    ) -> Self {
+        self.action = Arc::new((*self.action).clone().with_parameters(payload_to_params));
+        self
+    }
+
+    #[must_use]
+    pub fn conf(&self) -> &Conf {
+        &self.conf
+    }
+
+    #[must_use]
+    pub fn filter_rule(&self) -> NotificationFilter {
+        self.conf.rule().filter
+    }
+
+    pub(super) fn action(&self) -> Arc<K2hr3> {
+        self.action.clone()
+    }
+
+    /// Calls K2HR3 for one notification of priority info, and returns its result.
+    ///
+    /// Unlike the daemon, which holds an unreachable target without end, a call makes at most 1 +
+    /// `max_retries` attempts, with growing pauses (1 s up to `retry_interval_seconds`). A final
+    /// failure is logged and gives [`NotificationResult::Requeue`] with `requeue_on_error`, else
+    /// [`NotificationResult::Handled`]. A payload about no instance is handled without a call.
+    pub async fn info(
+        &self,
+        context: &Map<String, Value>,
+        publisher_id: &str,
+        event_type: &str,
+        payload: &Value,
+        metadata: &Map<String, Value>,
+    ) -> NotificationResult {
+        let text = |key: &str| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
+        let event = event(Notification {
+            event_type: Some(event_type.to_owned()),
+            publisher_id: Some(publisher_id.to_owned()),
+            priority: Some(Priority::Info),
+            message_id: text("message_id"),
+            timestamp: text("timestamp"),
+            unique_id: None,
+            context: context.clone(),
+            payload: payload.clone(),
+        });
+        let settings = self.conf.delivery();
+        let mut attempt = NonZeroU32::MIN;
+        loop {
+            let error = match timeout(settings.timeout, self.attempt(&event)).await {
+                Ok(Ok(Completion::Delivered(what))) => {
+                    tracing::info!("delivered {what}");
+                    return NotificationResult::Handled;
+                }
+                Ok(Ok(Completion::NothingToDo(why))) => {
+                    tracing::info!("nothing to do: {why}");
+                    return NotificationResult::Handled;
+                }
+                Ok(Err(error)) => error,
+                Err(_) => ActionError::new(ErrorClass::Timeout, format!("waited {:?}", settings.timeout)),
+            };
+            let pause = match settings.policy.decide(attempt, &error) {
+                Decision::GiveUp => None,
+                Decision::Hold if attempt >= settings.policy.max_attempts => None,
+                Decision::Hold => {
+                    Some(settings.policy.pause(attempt.get()).max(error.retry_after.unwrap_or_default()))
+                }
+                Decision::RetryAfter(pause) => Some(pause),
+            };
+            let Some(pause) = pause else {
+                tracing::error!("no sent. {error}");
+                let requeue = self.conf.k2hr3.requeue_on_error && !error.class.is_final();
+                return if requeue { NotificationResult::Requeue } else { NotificationResult::Handled };
+            };
+            tracing::warn!("{error}; next attempt in {:.1} s", pause.as_secs_f64());
+            sleep(pause).await;
+            attempt = attempt.saturating_add(1);
+        }
+    }
+
+    async fn attempt(&self, event: &Event) -> Result<Completion, ActionError> {
+        let verdict = self.action.run(std::slice::from_ref(event)).await.pop();
+        verdict.unwrap_or_else(|| Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict")))
+    }
+}
+
+impl fmt::Debug for NotificationEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotificationEndpoint").field("conf", &self.conf).finish_non_exhaustive()
+    }
+}
+
+fn event(notification: Notification) -> Event {
+    let origin = Origin {
+        listener: "-".into(),
+        queue: "-".into(),
+        exchange: String::new(),
+        routing_key: String::new(),
+        redelivered: false,
+        received: SystemTime::now(),
+    };
+    let received = ReceivedMessage {
+        body: bytes::Bytes::new(),
+        properties: Default::default(),
+        origin,
+        noted: Default::default(),
+    };
+    Event::new(received, notification, "info", super::meaning::NAME)
+}

@@ -1,0 +1,17 @@
+use std::sync::LazyLock;
+
+use osnl::native::Drivers;
+use osnl_actions::driver::DriverEntry;
+
+use crate::oss::python::PythonConf;
+use crate::oss::rest::OssRestConf;
+
+static ALL: LazyLock<Drivers> = LazyLock::new(|| {
+    let rest = Drivers::default().with("http", DriverEntry::of::<OssRestConf>());
+    rest.with("exec", DriverEntry::of::<PythonConf>())
+});
+
+#[must_use]
+pub fn drivers() -> Drivers {
+    *ALL
+}

@@ -1,0 +1,174 @@
+use osnl::native::{CallRequest, LoadedConf, Preview, Sources, load_texts};
+use osnl_config::ConfigErrors;
+use osnl_delivery::enrich::{AnswerForecast, Ask, Kind};
+use osnl_model::Notification;
+use serde_json::json;
+
+use crate::oss::drivers;
+
+pub(super) const WHOLE: &str = "\
+[listener:neutron]
+transport_url = rabbit://u:hunter2@localhost/
+exchange = neutron
+pool = osnl
+[rule:gone]
+event_type = ^port\\.delete\\.end$
+actions = roles, record
+[action:roles]
+driver = k2hr3
+api_url = http://k2hr3/v1/role
+[action:record]
+driver = dump
+";
+
+pub(super) fn load(text: &str) -> Result<LoadedConf, ConfigErrors> {
+    let sources = Sources { drivers: drivers(), ..Sources::default() };
+    load_texts(&[("a.conf".to_owned(), text.to_owned())], &sources)
+}
+
+pub(super) fn errors(result: Result<LoadedConf, ConfigErrors>) -> Vec<String> {
+    match result {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn tables_are_whole() {
+    let reference = osnl::native::reference(drivers());
+    let actions = reference.sections.iter().find(|section| section.form == "[action:NAME]").unwrap();
+    let of_all: Vec<&str> =
+        actions.options.iter().filter(|row| row.driver.is_none()).map(|row| row.name.as_str()).collect();
+    let entries = drivers().entries();
+    for (n, entry) in entries.iter().enumerate() {
+        let table = entry.table;
+        assert!(entries[..n].iter().all(|other| other.table.name != table.name), "{} twice", table.name);
+        for row in table.options.iter().chain(table.keyed) {
+            let place = format!("driver {}, option {}", table.name, row.name);
+            assert!(!of_all.contains(&row.name), "{place}: every action has it");
+            assert!(!row.kind.shown().is_empty() && row.meaning.ends_with('.'), "{place}: {:?}", row.meaning);
+            assert!(!row.secret || row.default.is_none(), "{place}: a secret with a default");
+        }
+        assert!(
+            table.keyed.iter().all(|row| row.name.ends_with('.')),
+            "{}: a prefix ends in a dot",
+            table.name
+        );
+        for (option, default) in table.defaults {
+            let known = of_all.contains(option) && *option != "driver";
+            assert!(known, "{}: {option} = {default} is not an option of all actions", table.name);
+        }
+    }
+}
+
+#[test]
+fn what_a_driver_does_not_have_is_refused_with_those_that_have_it() {
+    let found = errors(load(&format!("{WHOLE}verify = false\n")));
+    let expected = "verify: is not an option of the driver dump; k2hr3, http, oss_rest, syslog, mail, k2hr3_register have it";
+    assert_eq!(found, [format!("a.conf:13: [action:record] {expected}")]);
+    let found = errors(load(&WHOLE.replace("driver = dump", "driver = exce")));
+    let known = "k2hr3, http, oss_rest, dump, exec, python, file, syslog, publish, mail, k2hr3_register";
+    let expected = format!("unknown value \"exce\"; allowed: {known}; did you mean exec?");
+    assert_eq!(found, [format!("a.conf:12: [action:record] driver: {expected}")]);
+}
+
+#[test]
+fn the_cloud_that_is_asked_is_a_section_that_is_there() {
+    let cloud = "[enrich:cloud]\nkind = server\nauth_url = http://k/v3\nusername = u\npassword = p\n";
+    let rest = WHOLE.replace("driver = dump", "driver = oss_rest\nurl_creation = http://t/");
+    let python = WHOLE.replace("driver = dump", "driver = python\nplugin = a.B\nnode_detail = oss");
+    for (conf, line) in [(&rest, 14), (&python, 15)] {
+        let check = |ask: &str, expected: &str| {
+            let found = errors(load(&format!("{conf}ask = {ask}\n{cloud}")));
+            assert_eq!(found, [format!("a.conf:{line}: [action:record] ask: {expected}")], "{ask}");
+        };
+        check("clod", "there is no [enrich:clod]; there are: cloud; did you mean cloud?");
+        check("", "has an empty item; write names with commas between them");
+        let loaded = load(&format!("{conf}ask = cloud\n{cloud}")).unwrap();
+        let asks = loaded.conf.actions[1].driver.conf().traits().asks;
+        assert_eq!(asks.map(|name| &**name), Some("cloud"));
+    }
+    let two = format!("{rest}ask = cloud, other\n{cloud}{}", cloud.replace(":cloud", ":other"));
+    let several = "a.conf:14: [action:record] ask: names several; name the one whose cloud is asked";
+    assert_eq!(errors(load(&two)), [several]);
+    let found = errors(load(&format!("{rest}ask = cloud\n")));
+    assert_eq!(
+        found,
+        [
+            "a.conf:14: [action:record] ask: there is no [enrich:cloud]; there is none; write a section [enrich:NAME]"
+        ]
+    );
+    let plain = python.replace("= oss", "= plain");
+    let found = errors(load(&format!("{plain}ask = cloud\n{cloud}")));
+    let belongs = "ask: requires node_detail = oss; set that, or remove the line";
+    assert_eq!(found, [format!("a.conf:15: [action:record] {belongs}")]);
+    let explained = load(&format!("{rest}ask = cloud\n{cloud}")).unwrap().conf.explain();
+    assert!(
+        explained.contains("asks       the cloud of [enrich:cloud] for what no event has told"),
+        "{explained}"
+    );
+}
+
+/// An answer that no option uses is probably a mistake, so it causes a warning.
+#[test]
+fn a_plug_in_can_use_an_answer_unless_it_has_the_old_details() {
+    let check = |action: &str, expected: bool| {
+        let cloud = "[enrich:server]\nkind = server\nauth_url = http://k/v3\nusername = u\npassword = p\n";
+        let whole = WHOLE
+            .replace("driver = dump", &format!("driver = python\nplugin = a.B\n{action}enrich = server"));
+        let loaded = load(&format!("{whole}{cloud}")).unwrap_or_else(|errors| panic!("{errors}"));
+        let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let slip = "enrich: fetches values that neither when nor the driver uses; write a when that names it";
+        assert_eq!(said.join("\n").contains(slip), expected, "{action}\n{said:?}");
+    };
+    check("node_detail = oss\n", true);
+    check("", false);
+}
+
+#[test]
+fn a_preview_shows_the_answers_that_a_plug_in_would_get() {
+    let action = "driver = python\nplugin = a.B\nevents_creation = port.create.end";
+    let conf = load(&WHOLE.replace("driver = dump", action)).unwrap().conf;
+    let notification = Notification {
+        event_type: Some("port.create.end".to_owned()),
+        payload: json!({}),
+        ..Default::default()
+    };
+    let check = |value: AnswerForecast, expected: &str| {
+        let asks = [Ask {
+            name: "server".into(),
+            kind: Kind::Server,
+            id: Ok("s".to_owned()),
+            cloud: "http://k/v3".to_owned(),
+            value,
+        }];
+        let wanted = CallRequest { notification: &notification, rule: "r", resource: None, asks: &asks };
+        let Preview::Effect { with, .. } = conf.actions[1].preview(&wanted) else { panic!("no effect") };
+        let found = with.iter().find(|(name, _)| *name == "enrichments").map(|(_, text)| text.as_str());
+        assert!(found.is_some_and(|text| text.contains(expected)), "{with:?}");
+    };
+    check(AnswerForecast::Unknown, "{\"server\":\"<server>\"}");
+    check(AnswerForecast::Default(json!({"name": "nobody"})), "nobody");
+}
+
+#[test]
+fn credentials_that_leave_this_machine_in_clear_are_warned_of() {
+    let check = |options: &str, warned: &[&str]| {
+        for (origin, clear) in [("http://cmdb", true), ("https://cmdb", false), ("http://127.0.0.1", false)] {
+            let text = format!("{WHOLE}[action:x]\ndriver = oss_rest\n{}", options.replace("ORIGIN", origin));
+            let loaded = load(&text).unwrap_or_else(|errors| panic!("{errors}"));
+            let said = loaded.warnings.iter().map(ToString::to_string);
+            let said: Vec<String> = said.filter(|said| said.contains("in clear")).collect();
+            assert_eq!(said.len(), if clear { warned.len() } else { 0 }, "{origin} {said:?}");
+            assert!(
+                said.iter().zip(warned).all(|(said, option)| said.contains(&format!("] {option}: "))),
+                "{said:?}"
+            );
+        }
+    };
+    let rest = "url_creation = ORIGIN/a\nuser = u\npassword = hunter2\n";
+    check(rest, &["url_creation"]);
+    check(&format!("{rest}url_deletion = ORIGIN/b\n"), &["url_creation"]);
+    check(&format!("{rest}url_deletion = ORIGIN:81/b\n"), &["url_creation", "url_deletion"]);
+    check("url_creation = ORIGIN/a\n", &[]);
+}

@@ -1,0 +1,178 @@
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use hyper::http::Extensions;
+use hyper::{HeaderMap, Method, StatusCode, Uri};
+use hyper_util::client::legacy::Client as Connections;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use crate::http::answer::Answer;
+use crate::http::connector::{self, Connector, Traffic};
+use crate::http::failure::{self, Failure, FailureClass};
+use crate::http::options::{HttpError, HttpOptions};
+use crate::http::tls::HttpTls;
+use crate::http::url::{Scheme, Url};
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: Method,
+    pub url: Url,
+    /// The headers in the order of sending; `Host` and `Content-Length` are added if missing. A
+    /// secret value is marked as sensitive.
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub reply_limit: usize,
+    /// Whether the target may receive the request twice. Then it is repeated once, at once, over a
+    /// new connection, if a kept connection ended before a byte of an answer. Servers close idle
+    /// connections at any time, and each such race would otherwise hold a healthy target.
+    pub repeatable: bool,
+}
+
+impl Request {
+    /// Creates a request without headers and body, with a reply of 64 KiB; repeatable if its method
+    /// is idempotent.
+    #[must_use]
+    pub fn new(method: Method, url: Url) -> Self {
+        let repeatable = method.is_idempotent();
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        Self { method, url, headers, body, reply_limit: 64 * 1024, repeatable }
+    }
+}
+
+/// A pool of connections. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    connections: Connections<Connector, Full<Bytes>>,
+    fresh: Connections<Connector, Full<Bytes>>,
+    connector: Connector,
+    places: Arc<Semaphore>,
+}
+
+impl Client {
+    /// Creates a client for the host and port of this URL. Certificates are read only for `https`;
+    /// other URLs must have the same scheme.
+    pub fn to(options: &HttpOptions, target: &Url) -> Result<Self, HttpError> {
+        let proxy = options.proxies.toward(target.scheme(), target.authority())?;
+        if let Some(proxy) = &proxy {
+            let target = target.authority();
+            tracing::info!(
+                http.target = target,
+                http.proxy = %proxy,
+                "requests go through a proxy",
+            );
+        }
+        let tls = match target.scheme() {
+            Scheme::Http => HttpTls::without("this client was made for a target without TLS"),
+            Scheme::Https => HttpTls::to(options, target)?,
+        };
+        Ok(Self::with(options, tls))
+    }
+
+    pub fn anywhere(options: &HttpOptions) -> Result<Self, HttpError> {
+        let tls = match HttpTls::new(options) {
+            Ok(tls) => tls,
+            Err(error @ HttpError::NoRoots { .. }) => HttpTls::without(&error.to_string()),
+            Err(error) => return Err(error),
+        };
+        Ok(Self::with(options, tls))
+    }
+
+    fn with(options: &HttpOptions, tls: HttpTls) -> Self {
+        let connector = Connector::new(options, tls);
+        // The pool would keep an expired connection until its next use.
+        let kept = if options.pool.idle.is_zero() { 0 } else { options.pool.idle_per_target };
+        let pool = |kept: usize| {
+            Connections::builder(TokioExecutor::new())
+                // Python's http.client writes names in title case, and requests to K2HR3 equal its
+                // requests byte for byte.
+                .http1_title_case_headers(true)
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(options.pool.idle)
+                .pool_max_idle_per_host(kept)
+                .build(connector.clone())
+        };
+        let (connections, fresh) = (pool(kept), pool(0));
+        Self { connections, fresh, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
+    }
+
+    /// Returns the last valid second, since 1970, of the certificate that a target showed last.
+    #[must_use]
+    pub fn certificate_ends(&self) -> Option<i64> {
+        self.connector.certificate.get()
+    }
+
+    /// Makes one attempt, plus one as [`Request::repeatable`] allows: returns an answer with any
+    /// status, whose body is complete or cut at the limit. Redirects are not followed. There is no
+    /// time limit.
+    pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        let (scheme, authority) = (request.url.scheme(), request.url.authority());
+        let proxy = self.connector.proxy(scheme, authority);
+        let proxy = proxy.map_err(|error| Failure::new(FailureClass::Connect, error.to_string()))?;
+        let proxy = proxy.filter(|_| scheme == Scheme::Http);
+        let (limit, repeatable) = (request.reply_limit, request.repeatable);
+        let mut message = message(request)?;
+        if let Some(login) = proxy.as_ref().and_then(|proxy| proxy.authorization()) {
+            message.headers_mut().insert(PROXY_AUTHORIZATION, login.clone());
+        }
+        // Held until the reply is complete; the semaphore is never closed.
+        let _place = self.places.acquire().await;
+        let again = repeatable.then(|| message.clone());
+        let connection = capture_connection(&mut message);
+        let answer = match (self.connections.request(message).await, again) {
+            (Err(_), Some(again)) if ended_unanswered(&connection) => self.fresh.request(again).await,
+            (answer, _) => answer,
+        };
+        let answer = answer.map_err(|error| failure::of(&error, &self.connector.remedies))?;
+        let (head, body) = answer.into_parts();
+        if proxy.is_some() && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            // The target never received the request, so this answer is the proxy's.
+            return Err(Failure::new(FailureClass::Connect, connector::LOGIN_WANTED));
+        }
+        let (body, whole) = read(body, limit).await?;
+        Ok(Answer { status: head.status, headers: head.headers, body, whole })
+    }
+}
+
+fn ended_unanswered(connection: &CaptureConnection) -> bool {
+    let mut extras = Extensions::new();
+    if let Some(connected) = connection.connection_metadata().as_ref() {
+        connected.get_extras(&mut extras);
+    }
+    extras.get::<Traffic>().is_some_and(Traffic::ended_unanswered)
+}
+
+fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, Failure> {
+    let unsendable = |error: &dyn std::fmt::Display| {
+        Failure::new(FailureClass::Unsendable, format!("no valid request: {error}"))
+    };
+    let uri: Uri = request.url.to_string().parse().map_err(|error| unsendable(&error))?;
+    let mut message = hyper::Request::new(Full::new(request.body));
+    *message.method_mut() = request.method;
+    *message.uri_mut() = uri;
+    *message.headers_mut() = request.headers;
+    if !message.headers().contains_key(HOST) {
+        let host = HeaderValue::from_str(request.url.authority()).map_err(|error| unsendable(&error))?;
+        message.headers_mut().insert(HOST, host);
+    }
+    Ok(message)
+}
+
+async fn read(mut body: Incoming, limit: usize) -> Result<(Bytes, bool), Failure> {
+    let mut kept = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|error| Failure::new(FailureClass::Reset, format!("the reply broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let room = limit - kept.len();
+        kept.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            return Ok((kept.freeze(), false));
+        }
+    }
+    Ok((kept.freeze(), true))
+}

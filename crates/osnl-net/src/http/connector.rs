@@ -1,0 +1,316 @@
+//! Makes connections: TCP to the target or a proxy, for https a tunnel through the proxy (CONNECT),
+//! then TLS with the target.
+//!
+//! An own connector reports the step that failed. hyper-util's tunnel does not report the proxy's
+//! answer, and its matcher differs from urllib's.
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use crate::tls::{LatestEnd, Remedies};
+use hyper::Uri;
+use hyper::http::uri::{Authority, Scheme as UriScheme};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use crate::http::guard::{AddressGuard, Forbidden};
+use crate::http::options::HttpOptions;
+use crate::http::proxy::{Proxies, Proxy, ProxyError};
+use crate::http::resolver::Resolver;
+use crate::http::tls::{self, HttpTls};
+use crate::http::url::Scheme;
+
+pub(crate) const LOGIN_WANTED: &str =
+    "the proxy requires a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
+const MAX_TUNNEL_REPLY: usize = 8 * 1024;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Connector {
+    tcp: HttpConnector<Resolver>,
+    guard: Option<Arc<AddressGuard>>,
+    proxies: Arc<Proxies>,
+    tls: HttpTls,
+    pub(crate) remedies: Remedies,
+    pub(crate) certificate: LatestEnd,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("{0}")]
+    Tcp(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error("the proxy {proxy} cannot be reached")]
+    NoProxy { proxy: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the proxy {proxy} does not connect to {target}: {reason}")]
+    NoTunnel { proxy: String, target: String, reason: String },
+    #[error("there is no TLS: {0}")]
+    NoTls(Arc<str>),
+    #[error("{0:?} is not a name that a certificate can have")]
+    Name(String),
+    #[error("{error}")]
+    Tls { host: String, error: io::Error },
+}
+
+impl Connector {
+    pub(crate) fn new(options: &HttpOptions, tls: HttpTls) -> Self {
+        let guard = options.guard.clone().map(Arc::new);
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(guard.clone()));
+        tcp.enforce_http(false);
+        let (proxies, certificate) = (Arc::new(options.proxies.clone()), LatestEnd::default());
+        Self { tcp, guard, proxies, tls, remedies: options.remedies, certificate }
+    }
+
+    pub(crate) fn proxy(&self, scheme: Scheme, authority: &str) -> Result<Option<Proxy>, ProxyError> {
+        self.proxies.toward(scheme, authority)
+    }
+
+    async fn connect(mut self, target: Uri) -> Result<HttpStream, ConnectError> {
+        let scheme = if target.scheme() == Some(&UriScheme::HTTPS) { Scheme::Https } else { Scheme::Http };
+        let proxy = self.proxy(scheme, target.authority().map(Authority::as_str).unwrap_or_default())?;
+        let host = target.host().unwrap_or_default();
+        if let Some(guard) = &self.guard {
+            // The resolver does not see a literal address. A proxy may reach other networks, and
+            // its lookups are invisible, so only hosts of allow_hosts may be called through it.
+            let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+            if proxy.is_some() && !guard.allows(host, address) {
+                return Err(Forbidden::ByProxy { host: host.to_owned() }.into());
+            }
+            if let Some(address) = address {
+                guard.judge(host, address)?;
+            }
+        }
+        let to = proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.uri().clone());
+        let connected = self.tcp.call(to).await.map(TokioIo::into_inner);
+        let mut tcp = connected.map_err(|error| match &proxy {
+            Some(proxy) => ConnectError::NoProxy { proxy: proxy.to_string(), source: error.into() },
+            None => ConnectError::Tcp(error.into()),
+        })?;
+        let config = match (scheme, self.tls) {
+            (Scheme::Http, _) => return Ok(HttpStream::new(tcp, proxy.is_some())),
+            (Scheme::Https, HttpTls::Without(reason)) => return Err(ConnectError::NoTls(reason)),
+            (Scheme::Https, HttpTls::With(config)) => config,
+        };
+        if let Some(proxy) = &proxy {
+            tunnel(&mut tcp, proxy, &target).await?;
+        }
+        let name = tls::server_name(host).ok_or_else(|| ConnectError::Name(host.to_owned()))?;
+        let said = name.to_str().into_owned();
+        let connecting = TlsConnector::from(config).connect(name, tcp);
+        let stream = connecting.await.map_err(|error| ConnectError::Tls { host: said, error })?;
+        let certificates = stream.get_ref().1.peer_certificates();
+        let ends = certificates.and_then(|chain| crate::tls::ends_at(chain.first()?));
+        self.certificate.note(ends);
+        Ok(HttpStream { certificate_ends: ends, ..HttpStream::new(stream, false) })
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = HttpStream;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpStream, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        self.tcp.poll_ready(context).map_err(|error| ConnectError::Tcp(error.into()))
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        Box::pin(self.clone().connect(target))
+    }
+}
+
+async fn tunnel(tcp: &mut TcpStream, proxy: &Proxy, target: &Uri) -> Result<(), ConnectError> {
+    let host = target.host().unwrap_or_default();
+    let target = format!("{host}:{}", target.port_u16().unwrap_or(443));
+    let refused =
+        |reason: String| ConnectError::NoTunnel { proxy: proxy.to_string(), target: target.clone(), reason };
+    let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").into_bytes();
+    if let Some(login) = proxy.authorization() {
+        request.extend_from_slice(b"Proxy-Authorization: ");
+        request.extend_from_slice(login.as_bytes());
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    tcp.write_all(&request).await.map_err(|error| refused(error.to_string()))?;
+
+    // Byte by byte, because the bytes after the empty line belong to TLS. The cost arises once per
+    // connection.
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"\r\n\r\n") {
+        match tcp.read_u8().await {
+            Ok(byte) if reply.len() < MAX_TUNNEL_REPLY => reply.push(byte),
+            Ok(_) => return Err(refused("its answer to CONNECT has no end".to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(refused("it closed the connection instead of answering CONNECT".to_owned()));
+            }
+            Err(error) => return Err(refused(error.to_string())),
+        }
+    }
+    match status(&reply) {
+        Some((200..300, _)) => Ok(()),
+        Some((407, _)) => Err(refused(LOGIN_WANTED.to_owned())),
+        Some((code, words)) => Err(refused(format!("it answers {code} {words}").trim_end().to_owned())),
+        None => Err(refused("what it answers is not HTTP".to_owned())),
+    }
+}
+
+fn status(reply: &[u8]) -> Option<(u16, String)> {
+    let line = String::from_utf8_lossy(reply.split(|byte| *byte == b'\r').next()?).into_owned();
+    let rest = line.strip_prefix("HTTP/1.")?.split_once(' ')?.1;
+    let (code, words) = rest.split_once(' ').unwrap_or((rest, ""));
+    Some((code.parse().ok()?, words.chars().filter(|c| !c.is_control()).take(120).collect()))
+}
+
+pub(crate) struct HttpStream {
+    io: TokioIo<CountingStream>,
+    traffic: Traffic,
+    to_proxy: bool,
+    certificate_ends: Option<i64>,
+}
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Traffic(Arc<[AtomicBool; 2]>);
+
+impl Traffic {
+    pub(crate) fn ended_unanswered(&self) -> bool {
+        let [ever, since] = &*self.0;
+        ever.load(Ordering::Acquire) && !since.load(Ordering::Acquire)
+    }
+
+    fn read(&self) {
+        self.0.iter().for_each(|read| read.store(true, Ordering::Release));
+    }
+
+    fn written(&self) {
+        self.0[1].store(false, Ordering::Release);
+    }
+}
+
+struct CountingStream {
+    io: Box<dyn Io>,
+    traffic: Traffic,
+}
+
+impl AsyncRead for CountingStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.traffic.read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for CountingStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.traffic.written();
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.traffic.written();
+        Pin::new(&mut self.io).poll_write_vectored(context, bytes)
+    }
+}
+
+impl HttpStream {
+    fn new(io: impl Io + 'static, to_proxy: bool) -> Self {
+        let traffic = Traffic::default();
+        let io = TokioIo::new(CountingStream { io: Box::new(io), traffic: traffic.clone() });
+        Self { io, traffic, to_proxy, certificate_ends: None }
+    }
+
+    pub(crate) fn certificate_ends(&self) -> Option<i64> {
+        self.certificate_ends
+    }
+
+    fn io(&mut self) -> Pin<&mut TokioIo<CountingStream>> {
+        Pin::new(&mut self.io)
+    }
+}
+
+impl Connection for HttpStream {
+    fn connected(&self) -> Connected {
+        Connected::new().proxy(self.to_proxy).extra(self.traffic.clone())
+    }
+}
+
+impl Read for HttpStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.io().poll_read(context, buffer)
+    }
+}
+
+impl Write for HttpStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.io().poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.io().poll_write_vectored(context, bytes)
+    }
+}

@@ -1,0 +1,404 @@
+//! Reads objects and fetches tokens, each request with a deadline.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use crate::http::{
+    Answer, Client, Expiry, FailureClass, HttpError, HttpOptions, Method, Request, StatusCode, Url,
+};
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+use crate::openstack::catalog::{ServiceUrl, official};
+use crate::openstack::conf::{CloudConf, CloudLogin, Scope};
+use crate::openstack::error::{ApiError, ObjectRef, words};
+use crate::openstack::kind::Kind;
+use crate::openstack::login;
+use crate::openstack::not_found::{NotFound, not_found};
+use crate::openstack::objects::Object;
+use crate::openstack::token::{PATIENCE, Token, Tokens};
+
+const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+const NEW_TOKEN: &str = "x-subject-token";
+/// The catalogue of a large cloud has some tens of kilobytes; a server with long metadata has less.
+const REPLY_LIMIT: usize = 4 * 1024 * 1024;
+
+#[derive(Clone, Debug)]
+pub struct Cloud(Arc<SharedCloud>);
+
+#[derive(Debug)]
+struct SharedCloud {
+    conf: CloudConf,
+    client: Client,
+    /// The limit of each request; a read may need four requests when its token ended early.
+    timeout: Duration,
+    tokens: Tokens,
+    warned_of: Mutex<BTreeSet<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedIn {
+    pub user: String,
+    pub project: Option<String>,
+    pub roles: Vec<String>,
+    pub services: Vec<String>,
+    pub lifetime: Option<Duration>,
+}
+
+impl Cloud {
+    /// Creates a client for this cloud; `http` applies where the cloud has no options of its own.
+    /// Nothing is requested yet. `timeout` is for each request.
+    pub fn new(conf: CloudConf, http: &HttpOptions, timeout: Duration) -> Result<Self, HttpError> {
+        let mut http = http.clone();
+        if let Some(verification) = &conf.verification {
+            http.verification = verification.clone();
+            http.ca_remedy = "name a PEM file in cacert or ca_file, or remove it to trust the system's";
+        }
+        if conf.certificate.is_some() {
+            http.certificate.clone_from(&conf.certificate);
+        }
+        http.remedies.trust = "name the CA's certificate in cacert or ca_file, put it into the system's store, or set verify to false";
+        http.remedies.renewed = "cacert, ca_file or the system's store";
+        let client = Client::anywhere(&http)?;
+        Ok(Self(Arc::new(SharedCloud {
+            conf,
+            client,
+            timeout,
+            tokens: Tokens::default(),
+            warned_of: Mutex::default(),
+        })))
+    }
+
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{} at {}", self.0.conf.shown(), self.0.conf.auth_url)
+    }
+
+    /// Returns an identifier of the services, for any login: Keystone, region, and URLs of the
+    /// options.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let conf = &self.0.conf;
+        let mut place = conf.auth_url.to_string();
+        conf.region.iter().for_each(|region| place.push_str(&format!(" in {region}")));
+        conf.endpoints.iter().for_each(|(service, url)| place.push_str(&format!(", {service} at {url}")));
+        place
+    }
+
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
+    #[must_use]
+    pub fn remedy(&self, error: &ApiError) -> Option<&'static str> {
+        match error {
+            ApiError::Forbidden { .. } => Some(match self.conf().scope {
+                Scope::System => {
+                    "services refuse who is logged in for the whole system what belongs to projects; log in for a project"
+                }
+                Scope::Unscoped | Scope::ProjectId(_) | Scope::Project(..) | Scope::Domain(_) => {
+                    "give the user a role that may read it: reader for its own project, admin for all"
+                }
+            }),
+            ApiError::Status { status: 401, .. } => {
+                Some("does the service trust this Keystone (www_authenticate_uri), and is its clock right?")
+            }
+            ApiError::Unreachable { failure, .. } if failure.class == FailureClass::Tls => None,
+            ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
+                Some("the catalogue names this URL; can this machine reach it, or another interface?")
+            }
+            ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
+            ApiError::NotTheApi { .. } | ApiError::Answer { .. } => Some(
+                "compare the URL with that of `openstack endpoint list`, and with the proxy in front of the API; \
+                 deliveries that need it wait",
+            ),
+            ApiError::Gone(_) | ApiError::Login { .. } | ApiError::Catalog(_) => None,
+        }
+    }
+
+    #[must_use]
+    pub fn conf(&self) -> &CloudConf {
+        &self.0.conf
+    }
+
+    /// Returns the expiry of the latest certificate, and of the password if Keystone reported it.
+    #[must_use]
+    pub fn expiries(&self) -> Vec<Expiry> {
+        let SharedCloud { conf, client, tokens, .. } = &*self.0;
+        let ends = match &conf.identity {
+            CloudLogin::Password { .. } => tokens.current().and_then(|token| token.granted.password_ends),
+            // Keystone does not report their expiry.
+            CloudLogin::ApplicationCredential { .. } | CloudLogin::Token(_) => None,
+        };
+        let password = ends.map(|ends| Expiry { what: format!("the password of {}", conf.shown()), ends });
+        let certificate = client.certificate_ends();
+        let certificate =
+            certificate.map(|ends| Expiry { what: format!("the certificate of {}", self.shown()), ends });
+        certificate.into_iter().chain(password).collect()
+    }
+
+    /// Returns the service's view of one object, without its wrapper. An id is one segment of a
+    /// path, with any characters escaped.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; [`ApiError::Gone`] for the API's own 404.
+    pub async fn get(&self, kind: Kind, id: &str) -> Result<Value, ApiError> {
+        let endpoint = self.endpoint(kind.service()).await?;
+        let asked = || ObjectRef { kind, id: id.to_owned(), service: endpoint.clone() };
+        // `servers/` and `servers/..` would be other requests.
+        if id.is_empty() || id.chars().all(|c| c == '.') {
+            return Err(ApiError::Gone(asked()));
+        }
+        let at = kind.url(&endpoint, id);
+        let answered = self.ask(kind, &at).await.and_then(|answer| match answer.status {
+            StatusCode::FORBIDDEN => Err(ApiError::Forbidden { asked: asked(), said: words(&answer) }),
+            StatusCode::NOT_FOUND if not_found(kind.service(), &answer) == NotFound::Object => {
+                Err(ApiError::Gone(asked()))
+            }
+            _ => wanted(kind, &at, &answer, |body| match kind.wrapped_in() {
+                Some(key) => body.get_mut(key).map(Value::take).filter(Value::is_object),
+                None => Some(body.take()).filter(Value::is_object),
+            }),
+        });
+        self.placed(kind, answered)
+    }
+
+    /// Requests one object of a kind, to check that the API exists and permits a list.
+    ///
+    /// # Errors
+    /// See [`ApiError`]. A refusal is a [`ApiError::Status`] with 403.
+    pub async fn list_one(&self, kind: Kind) -> Result<(), ApiError> {
+        let endpoint = self.endpoint(kind.service()).await?;
+        let at = format!("{}?limit=1", kind.collection_url(&endpoint));
+        let answered = self.ask(kind, &at).await.and_then(|answer| {
+            // An old service without `limit` may answer with more than the reply limit.
+            if answer.status == StatusCode::OK && !answer.whole {
+                return Ok(());
+            }
+            wanted(kind, &at, &answer, |body| body.get(kind.collection())?.as_array().map(|_| ()))
+        });
+        self.placed(kind, answered)
+    }
+
+    async fn ask(&self, kind: Kind, at: &str) -> Result<Answer, ApiError> {
+        let url = Url::parse(at).map_err(|error| ApiError::Answer {
+            at: at.to_owned(),
+            problem: format!("the catalogue's URL cannot be called: {error}"),
+        })?;
+        let mut request = Request::new(Method::GET, url);
+        if let Some((name, version)) = kind.microversion()
+            && let Ok(name) = name.parse::<HeaderName>()
+        {
+            request.headers.insert(name, HeaderValue::from_static(version));
+        }
+        self.authorized(request).await
+    }
+
+    fn placed<T>(&self, kind: Kind, answered: Result<T, ApiError>) -> Result<T, ApiError> {
+        if answered.as_ref().is_err_and(ApiError::is_misplaced) && self.overridden(kind.service()).is_none() {
+            self.0.tokens.outdated(PATIENCE);
+        }
+        answered
+    }
+
+    /// Reports that a service is not at its URL of the catalogue: the next request reads the
+    /// catalogue anew. The caller limits the rate.
+    pub fn misplaced(&self, service: &str) {
+        if self.overridden(service).is_none() {
+            self.0.tokens.outdated(Duration::ZERO);
+        }
+    }
+
+    /// # Errors
+    ///
+    /// As [`Cloud::get`]; an object that lacks a required field.
+    pub async fn read<T: Object>(&self, id: &str) -> Result<T, ApiError> {
+        let object = self.get(T::KIND, id).await?;
+        serde_json::from_value(object).map_err(|error| ApiError::Answer {
+            at: format!("{} {id}", T::KIND),
+            problem: format!("is not described as expected: {error}"),
+        })
+    }
+
+    pub async fn endpoint(&self, service: &str) -> Result<String, ApiError> {
+        self.service_url(service).await.map(|found| found.url)
+    }
+
+    /// Returns the URL of a service with its region. The first choice among several regions is
+    /// logged.
+    pub async fn service_url(&self, service: &str) -> Result<ServiceUrl, ApiError> {
+        let conf = &self.0.conf;
+        let fixed = |url: String| Ok(ServiceUrl { url, region: None, other_regions: Vec::new() });
+        if let Some(url) = self.overridden(service) {
+            return fixed(url.clone());
+        }
+        let token = self.current().await?;
+        let found = token.granted.catalog.url(service, conf.interface, conf.region.as_deref());
+        match found {
+            // Keystone answers at `auth_url`, even for a login without scope.
+            Err(_) if service == "identity" => fixed(conf.auth_url.to_string()),
+            Ok(found) => {
+                self.note_choice(service, &found);
+                Ok(found)
+            }
+            Err(error) => {
+                self.0.tokens.outdated(PATIENCE);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn note_choice(&self, service: &str, found: &ServiceUrl) {
+        if found.other_regions.is_empty() {
+            return;
+        }
+        let mut warned = self.0.warned_of.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.insert(service.to_owned()) {
+            tracing::warn!(
+                service.name = service,
+                service.region = found.region.as_deref().unwrap_or("none"),
+                service.other_regions = found.other_regions.join(", "),
+                keystone.url = %self.0.conf.auth_url,
+                "the service catalogue has a service in several regions, and the first is used; set region_name to the region \
+                 of the notifications"
+            );
+        }
+    }
+
+    /// Returns the URL that the options give a service, which overrides the catalogue.
+    fn overridden(&self, service: &str) -> Option<&String> {
+        let endpoints = &self.0.conf.endpoints;
+        let exact = endpoints.iter().find(|(name, _)| name == service);
+        // Older names of a type mean the same service, as in the catalogue.
+        let alike = || endpoints.iter().find(|(name, _)| official(name) == official(service));
+        exact.or_else(alike).map(|(_, url)| url)
+    }
+
+    /// Returns the header for a request to any service: `X-Auth-Token`, its value marked as
+    /// sensitive.
+    pub async fn token(&self) -> Result<(HeaderName, HeaderValue), ApiError> {
+        Ok((TOKEN, self.current().await?.value.clone()))
+    }
+
+    /// Reports a 401 for this token, so that the next token is fetched anew.
+    pub fn refused(&self, token: &HeaderValue) {
+        self.0.tokens.refused(token);
+    }
+
+    pub async fn login(&self) -> Result<LoggedIn, ApiError> {
+        let token = self.current().await?;
+        let granted = &token.granted;
+        Ok(LoggedIn {
+            user: granted.user.clone(),
+            project: granted.project.clone(),
+            roles: granted.roles.clone(),
+            services: granted.catalog.services(),
+            lifetime: granted.lifetime,
+        })
+    }
+
+    async fn authorized(&self, mut request: Request) -> Result<Answer, ApiError> {
+        let (name, value) = self.token().await?;
+        request.headers.insert(name, value.clone());
+        let answer = self.send(request.clone()).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        self.refused(&value);
+        let (name, value) = self.token().await?;
+        request.headers.insert(name, value);
+        self.send(request).await
+    }
+
+    async fn current(&self) -> Result<Arc<Token>, ApiError> {
+        self.0.tokens.get(|| self.fetch()).await
+    }
+
+    async fn fetch(&self) -> Result<Token, ApiError> {
+        let conf = &self.0.conf;
+        let at = format!("{}/auth/tokens", conf.auth_url);
+        let problem = |problem: &str| ApiError::Answer { at: at.clone(), problem: problem.to_owned() };
+        let url = Url::parse(&at).map_err(|error| problem(&error.to_string()))?;
+        let mut request = Request::new(Method::POST, url);
+        request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.body = Bytes::from(login::body(conf));
+        let asked = Instant::now();
+        let answer = self.send(request).await?;
+        if answer.status != StatusCode::CREATED {
+            return Err(match answer.status.as_u16() {
+                429 | 500.. => refusal(at, &answer),
+                status => {
+                    let said = self.scrubbed(words(&answer));
+                    ApiError::Login { at, who: conf.shown(), status, said }
+                }
+            });
+        }
+        let value =
+            answer.headers.get(NEW_TOKEN).ok_or_else(|| problem("the answer has no X-Subject-Token"))?;
+        let mut value = value.clone();
+        value.set_sensitive(true);
+        let granted = login::granted(&answer.body).ok_or_else(|| problem("the answer describes no token"))?;
+        tracing::debug!(keystone.url = %conf.auth_url, keystone.user = conf.shown(), "logged in");
+        Ok(Token::new(value, granted, asked))
+    }
+
+    /// Keystone repeats no secret, but a proxy in front of it may.
+    fn scrubbed(&self, said: String) -> String {
+        let secret = match &self.0.conf.identity {
+            CloudLogin::Password { password, .. } => password,
+            CloudLogin::ApplicationCredential { secret, .. } => secret,
+            CloudLogin::Token(token) => token,
+        };
+        if secret.reveal().is_empty() { said } else { said.replace(secret.reveal(), "***") }
+    }
+
+    async fn send(&self, mut request: Request) -> Result<Answer, ApiError> {
+        request.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request
+            .headers
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
+        request.reply_limit = REPLY_LIMIT;
+        let (at, after) = (request.url.to_string(), self.0.timeout);
+        match timeout(after, self.0.client.send(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(failure)) => Err(ApiError::Unreachable { at, failure }),
+            Err(_) => Err(ApiError::TimedOut { at, after }),
+        }
+    }
+}
+
+fn wanted<T>(
+    kind: Kind,
+    at: &str,
+    answer: &Answer,
+    of: impl FnOnce(&mut Value) -> Option<T>,
+) -> Result<T, ApiError> {
+    let problem = |problem: String| ApiError::Answer { at: at.to_owned(), problem };
+    match answer.status {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => {
+            let said = words(answer);
+            return Err(ApiError::NotTheApi { at: at.to_owned(), service: kind.service(), said });
+        }
+        _ => return Err(refusal(at.to_owned(), answer)),
+    }
+    if !answer.whole {
+        return Err(problem("the answer is too long".to_owned()));
+    }
+    let mut body: Value =
+        serde_json::from_slice(&answer.body).map_err(|_| problem("the answer is not JSON".to_owned()))?;
+    of(&mut body).ok_or_else(|| problem(format!("the answer has no {kind} in it")))
+}
+
+fn refusal(at: String, answer: &Answer) -> ApiError {
+    ApiError::Status {
+        at,
+        status: answer.status.as_u16(),
+        said: words(answer),
+        retry_after: answer.retry_after(),
+    }
+}

@@ -1,0 +1,207 @@
+//! Errors of a read, in classes that a caller treats differently.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::http::{Answer, Failure, FailureClass, StatusCode};
+use serde_json::Value;
+
+use crate::openstack::catalog::CatalogError;
+use crate::openstack::kind::Kind;
+
+const LONGEST_WORDS: usize = 300;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectRef {
+    pub kind: Kind,
+    pub id: String,
+    pub service: String,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} of {}", self.kind, self.id, self.service)
+    }
+}
+
+/// The reason why a read failed, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The service has no object of this id, or hides it from this user. A retry changes nothing.
+    #[error("{0}: is not there (404)")]
+    Gone(ObjectRef),
+    /// The 404 does not have the API's form for a missing object: the URL is wrong, or another
+    /// server answers. The object may exist.
+    #[error(
+        "{at}: status 404, which is not the answer of the {service} API about a missing object: {said}; does the \
+         catalogue, or an endpoint override, name the API's URL?"
+    )]
+    NotTheApi { at: String, service: &'static str, said: String },
+    #[error("{asked}: forbidden (403): {said}")]
+    Forbidden { asked: ObjectRef, said: String },
+    #[error("{at}: login as {who} refused ({status}): {said}{}", login_hint(*.status))]
+    Login { at: String, who: String, status: u16, said: String },
+    #[error("{at}: {failure}")]
+    Unreachable { at: String, failure: Failure },
+    #[error("{at}: no answer in {} s", .after.as_secs_f64())]
+    TimedOut { at: String, after: Duration },
+    #[error("{at}: status {status}: {said}")]
+    Status { at: String, status: u16, said: String, retry_after: Option<Duration> },
+    /// The answer has an unexpected form.
+    #[error("{at}: {problem}")]
+    Answer { at: String, problem: String },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl ApiError {
+    /// Whether the object is missing, so that a retry is useless.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Gone(_) => true,
+            Self::NotTheApi { .. }
+            | Self::Forbidden { .. }
+            | Self::Login { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Status { .. }
+            | Self::Answer { .. }
+            | Self::Catalog(_) => false,
+        }
+    }
+
+    /// Whether the service may have moved, so that the catalogue is worth reading anew: its URL is
+    /// unreachable, or another server answers.
+    #[must_use]
+    pub fn is_misplaced(&self) -> bool {
+        match self {
+            Self::NotTheApi { .. } | Self::Answer { .. } => true,
+            // nova and glance answer a wrong path with the list of their versions.
+            Self::Status { status, .. } => (300..400).contains(status),
+            Self::Unreachable { failure, .. } => match failure.class {
+                FailureClass::Connect | FailureClass::Tls | FailureClass::Unsendable => true,
+                FailureClass::Reset | FailureClass::Status(_) | FailureClass::Forbidden => false,
+            },
+            Self::TimedOut { .. } => true,
+            Self::Gone(_) | Self::Forbidden { .. } | Self::Login { .. } | Self::Catalog(_) => false,
+        }
+    }
+
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::Unreachable { failure, .. } => failure.retry_after,
+            Self::Gone(_)
+            | Self::NotTheApi { .. }
+            | Self::Forbidden { .. }
+            | Self::Login { .. }
+            | Self::TimedOut { .. }
+            | Self::Answer { .. }
+            | Self::Catalog(_) => None,
+        }
+    }
+
+    /// Returns the failure's class for HTTP targets; `None` for a good but useless answer.
+    #[must_use]
+    pub fn class(&self) -> Option<FailureClass> {
+        match self {
+            Self::Gone(_) | Self::NotTheApi { .. } => Some(FailureClass::Status(404)),
+            Self::Forbidden { .. } => Some(FailureClass::Status(403)),
+            Self::Login { status, .. } | Self::Status { status, .. } => Some(FailureClass::Status(*status)),
+            Self::Unreachable { failure, .. } => Some(failure.class),
+            Self::TimedOut { .. } | Self::Answer { .. } | Self::Catalog(_) => None,
+        }
+    }
+}
+
+/// Keystone answers the same for a wrong password and a missing project, on purpose.
+fn login_hint(status: u16) -> &'static str {
+    match status {
+        401 => "; user, password, project or one of their domains is wrong, or the user has no role there",
+        404 => "; there is no Identity v3: auth_url should end in /v3",
+        _ => "",
+    }
+}
+
+pub(crate) fn words(answer: &Answer) -> String {
+    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let said =
+        body.as_ref().and_then(message).unwrap_or_else(|| plain(&String::from_utf8_lossy(&answer.body)));
+    let said: String =
+        said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_WORDS).collect();
+    if said.is_empty() { reason(answer.status).to_owned() } else { said }
+}
+
+fn reason(status: StatusCode) -> &'static str {
+    status.canonical_reason().unwrap_or("no reason given")
+}
+
+fn message(body: &Value) -> Option<String> {
+    let body = body.as_object()?;
+    if let Some(error) = body.get("error_message") {
+        let inner: Option<Value> = error.as_str().and_then(|text| serde_json::from_str(text).ok());
+        let fault = inner.as_ref().unwrap_or(error).get("faultstring").and_then(Value::as_str);
+        return fault.or(error.as_str()).map(str::to_owned);
+    }
+    body.values().find_map(|value| value.get("message")?.as_str()).map(str::to_owned)
+}
+
+fn plain(page: &str) -> String {
+    let mut text = String::new();
+    let mut inside = false;
+    for c in page.chars().take(4096) {
+        match c {
+            '<' => inside = true,
+            '>' => {
+                inside = false;
+                text.push(' ');
+            }
+            c if !inside && !c.is_control() => text.push(c),
+            _ if !inside => text.push(' '),
+            _ => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn each_services_words_are_found() {
+        let check = |body: &str, expected: &str| {
+            let body = body.to_owned().into_bytes().into();
+            let answer =
+                Answer { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body, whole: true };
+            assert_eq!(words(&answer), expected);
+        };
+        check(
+            r#"{"error": {"code": 401, "message": "The request you have made requires authentication."}}"#,
+            "The request you have made requires authentication.",
+        );
+        check(
+            r#"{"itemNotFound": {"code": 404, "message": "Instance x could not be found."}}"#,
+            "Instance x could not be found.",
+        );
+        check(
+            r#"{"NeutronError": {"type": "PortNotFound", "message": "Port p could not be found.", "detail": ""}}"#,
+            "Port p could not be found.",
+        );
+        check(
+            r#"{"error_message": "{\"faultstring\": \"Node n could not be found.\"}"}"#,
+            "Node n could not be found.",
+        );
+        check(
+            "<html><head><title>404 Not Found</title></head>\n<body>No image found</body></html>",
+            "404 Not Found No image found",
+        );
+        check("", "Not Found");
+        check("[1]", "[1]");
+        check(&"x".repeat(1000), &"x".repeat(300));
+    }
+}

@@ -1,0 +1,215 @@
+//! The kinds of objects, with the service and the path of each kind.
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::openstack::catalog::is_version;
+
+/// The characters that need no escape in a path (RFC 3986, unreserved).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    Server,
+    Port,
+    FloatingIp,
+    Flavor,
+    Image,
+    Project,
+    User,
+    Node,
+    Network,
+    Subnet,
+    Router,
+    Volume,
+    Domain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not a kind of object that osnl can look up")]
+pub struct NoKind;
+
+impl Kind {
+    pub const ALL: [Self; 13] = [
+        Self::Server,
+        Self::Port,
+        Self::FloatingIp,
+        Self::Flavor,
+        Self::Image,
+        Self::Project,
+        Self::User,
+        Self::Node,
+        Self::Network,
+        Self::Subnet,
+        Self::Router,
+        Self::Volume,
+        Self::Domain,
+    ];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Port => "port",
+            Self::FloatingIp => "floatingip",
+            Self::Flavor => "flavor",
+            Self::Image => "image",
+            Self::Project => "project",
+            Self::User => "user",
+            Self::Node => "node",
+            Self::Network => "network",
+            Self::Subnet => "subnet",
+            Self::Router => "router",
+            Self::Volume => "volume",
+            Self::Domain => "domain",
+        }
+    }
+
+    #[must_use]
+    pub fn service(self) -> &'static str {
+        match self {
+            Self::Server | Self::Flavor => "compute",
+            Self::Port | Self::FloatingIp | Self::Network | Self::Subnet | Self::Router => "network",
+            Self::Image => "image",
+            Self::Project | Self::User | Self::Domain => "identity",
+            Self::Node => "baremetal",
+            Self::Volume => "block-storage",
+        }
+    }
+
+    /// Returns the collection below the version, and the wrapper of an object; glance and ironic do
+    /// not wrap.
+    fn place(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Server => ("servers", Some("server")),
+            Self::Port => ("ports", Some("port")),
+            Self::FloatingIp => ("floatingips", Some("floatingip")),
+            Self::Flavor => ("flavors", Some("flavor")),
+            Self::Image => ("images", None),
+            Self::Project => ("projects", Some("project")),
+            Self::User => ("users", Some("user")),
+            Self::Node => ("nodes", None),
+            Self::Network => ("networks", Some("network")),
+            Self::Subnet => ("subnets", Some("subnet")),
+            Self::Router => ("routers", Some("router")),
+            Self::Volume => ("volumes", Some("volume")),
+            Self::Domain => ("domains", Some("domain")),
+        }
+    }
+
+    /// Returns the version of the API, for a catalogue's URL without one.
+    fn version(self) -> &'static str {
+        match self {
+            Self::Server | Self::Flavor => "v2.1",
+            Self::Port | Self::FloatingIp | Self::Network | Self::Subnet | Self::Router => "v2.0",
+            Self::Image => "v2",
+            Self::Project | Self::User | Self::Domain | Self::Volume => "v3",
+            Self::Node => "v1",
+        }
+    }
+
+    /// Returns the header for a newer form of the API. The first form of ironic lacks a node's name
+    /// (1.5) and its owner (1.50). Requests to nova stay at 2.1, its first form: later forms embed
+    /// the flavor (2.47) without its `id`.
+    pub(crate) fn microversion(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Node => Some(("X-OpenStack-Ironic-API-Version", "1.50")),
+            Self::Server
+            | Self::Flavor
+            | Self::Port
+            | Self::FloatingIp
+            | Self::Image
+            | Self::Project
+            | Self::User
+            | Self::Network
+            | Self::Subnet
+            | Self::Router
+            | Self::Volume
+            | Self::Domain => None,
+        }
+    }
+
+    pub(crate) fn wrapped_in(self) -> Option<&'static str> {
+        self.place().1
+    }
+
+    pub(crate) fn collection(self) -> &'static str {
+        self.place().0
+    }
+
+    pub(crate) fn url(self, endpoint: &str, id: &str) -> String {
+        format!("{}/{}", self.collection_url(endpoint), utf8_percent_encode(id, UNRESERVED))
+    }
+
+    pub(crate) fn collection_url(self, endpoint: &str) -> String {
+        let base = endpoint.trim_end_matches('/');
+        // Catalogues list Keystone with v2.0, v3 or no version; requests always use v3.
+        let base = match self {
+            Self::Project | Self::User | Self::Domain => base.strip_suffix("/v2.0").unwrap_or(base),
+            Self::Server
+            | Self::Flavor
+            | Self::Port
+            | Self::FloatingIp
+            | Self::Image
+            | Self::Node
+            | Self::Network
+            | Self::Subnet
+            | Self::Router
+            | Self::Volume => base,
+        };
+        let version = if versioned(base) { String::new() } else { format!("/{}", self.version()) };
+        format!("{base}{version}/{}", self.collection())
+    }
+}
+
+fn versioned(url: &str) -> bool {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest);
+    path.split('/').skip(1).any(is_version)
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = NoKind;
+
+    fn from_str(text: &str) -> Result<Self, NoKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(NoKind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_has_one_version_and_an_id_that_cannot_leave_its_place() {
+        let check = |kind: Kind, endpoint: &str, id: &str, expected: &str| {
+            assert_eq!(kind.url(endpoint, id), expected);
+        };
+        check(Kind::Server, "http://h:8774/v2.1", "a-1", "http://h:8774/v2.1/servers/a-1");
+        check(Kind::Server, "http://h/compute/v2.1/", "a", "http://h/compute/v2.1/servers/a");
+        check(Kind::Server, "http://h/v2.1/0123", "a", "http://h/v2.1/0123/servers/a");
+        check(Kind::Flavor, "http://v1/compute", "m1.small", "http://v1/compute/v2.1/flavors/m1.small");
+        check(Kind::Port, "http://h:9696", "p", "http://h:9696/v2.0/ports/p");
+        check(Kind::FloatingIp, "http://h:9696/", "f", "http://h:9696/v2.0/floatingips/f");
+        check(Kind::Image, "http://h/image", "i", "http://h/image/v2/images/i");
+        check(Kind::User, "http://h/identity", "u", "http://h/identity/v3/users/u");
+        check(Kind::User, "http://h:5000/v3", "u", "http://h:5000/v3/users/u");
+        check(Kind::Project, "http://h:5000/v2.0", "p", "http://h:5000/v3/projects/p");
+        check(Kind::Node, "http://h:6385", "n", "http://h:6385/v1/nodes/n");
+        check(Kind::Network, "http://h:9696", "n", "http://h:9696/v2.0/networks/n");
+        check(Kind::Volume, "http://h:8776/v3/0123", "v", "http://h:8776/v3/0123/volumes/v");
+        check(Kind::Volume, "http://h/volume/v3", "v", "http://h/volume/v3/volumes/v");
+        check(Kind::Domain, "http://h:5000/v2.0", "default", "http://h:5000/v3/domains/default");
+        check(Kind::Flavor, "http://h/v2.1", "../x y?z", "http://h/v2.1/flavors/..%2Fx%20y%3Fz");
+        for kind in Kind::ALL {
+            assert_eq!(kind.name().parse(), Ok(kind));
+        }
+    }
+}

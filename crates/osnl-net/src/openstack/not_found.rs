@@ -1,0 +1,94 @@
+//! Decides whether a 404 means a missing object, or a path that the API does not have.
+//!
+//! A proxy or another server answers a wrong path with 404 too, and an existing object would count
+//! as deleted. Each service has a form that it uses for missing objects only (recorded in
+//! `fixtures/openstack/not-found.json`):
+//!
+//! | service | a missing object | a wrong path |
+//! | --- | --- | --- |
+//! | Keystone | `error`, "Could not find …" | a page; of old releases `error` with other words |
+//! | neutron | `NeutronError` with the type of the object (`PortNotFound`); without it if policy hides the object | `NeutronError` with `HTTPNotFound`, or a title |
+//! | nova, cinder | `itemNotFound` | `message`, or the list of versions with 300 |
+//! | ironic | `error_message` with a `faultstring` | `error_message` with a title |
+//! | glance | "No image found …", as JSON, page or text | "The resource could not be found." in the same form |
+
+use crate::http::Answer;
+use serde_json::Value;
+
+use crate::openstack::catalog::official;
+use crate::openstack::error::words;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFound {
+    Object,
+    Path,
+    /// A JSON answer of a service whose forms are unknown.
+    Unknown,
+}
+
+#[must_use]
+pub fn not_found(service: &str, answer: &Answer) -> NotFound {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
+    let is_object = match official(service) {
+        "identity" => {
+            body.pointer("/error/code") == Some(&404.into())
+                && text("/error/message").is_some_and(|said| said.starts_with("Could not find"))
+        }
+        "network" => match text("/NeutronError/type") {
+            Some(kind) => kind != "HTTPNotFound",
+            None => text("/type") == Some("HTTPNotFound"),
+        },
+        "compute" | "block-storage" => body.get("itemNotFound").is_some(),
+        "baremetal" => text("/error_message")
+            .and_then(|inner| serde_json::from_str::<Value>(inner).ok())
+            .is_some_and(|fault| fault.get("faultstring").is_some()),
+        "image" => {
+            let said = words(answer);
+            said.contains("No image found") || said.contains("Failed to find image")
+        }
+        _ if body.is_object() => return NotFound::Unknown,
+        _ => false,
+    };
+    if is_object { NotFound::Object } else { NotFound::Path }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::{HeaderMap, StatusCode};
+    use osnl_testkit::fixture;
+
+    use super::*;
+
+    fn judged(service: &str, body: &str) -> NotFound {
+        let body = body.to_owned().into_bytes().into();
+        let answer = Answer { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body, whole: true };
+        not_found(service, &answer)
+    }
+
+    #[test]
+    fn a_missing_object_is_told_from_a_wrong_path_as_recorded() {
+        let recorded = fixture::json("openstack/not-found.json");
+        let answers = recorded["answers"].as_array().unwrap();
+        assert!(answers.len() > 25);
+        for answer in answers {
+            let (service, body) = (answer["service"].as_str().unwrap(), answer["body"].as_str().unwrap());
+            let expected = if answer["own"] == true { NotFound::Object } else { NotFound::Path };
+            assert_eq!(judged(service, body), expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn no_other_server_speaks_for_an_api() {
+        let page = "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n<center><h1>404 Not Found</h1>\
+                    </center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n";
+        let apache = "<p>The requested URL /v2/images/441d58b5 was not found on this server.</p>";
+        for service in ["identity", "network", "compute", "baremetal", "image", "volumev3", "dns"] {
+            for body in ["", page, apache, "404 page not found"] {
+                assert_eq!(judged(service, body), NotFound::Path, "{service}: {body}");
+            }
+        }
+        assert_eq!(judged("volumev3", r#"{"itemNotFound": {"code": 404}}"#), NotFound::Object);
+        assert_eq!(judged("dns", r#"{"code": 404, "type": "zone_not_found"}"#), NotFound::Unknown);
+    }
+}
