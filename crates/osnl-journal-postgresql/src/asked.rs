@@ -1,7 +1,7 @@
 //! The rows in which an operator's change is asked for and answered.
 
 use osnl_journal::DeliveryId;
-use osnl_journal::sqlite::Change;
+use osnl_journal::query::Change;
 
 use crate::partition::PartitionNumber;
 

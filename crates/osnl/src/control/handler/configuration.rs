@@ -1,5 +1,7 @@
 //! The configuration in force, without secrets.
 
+use tokio::task::spawn_blocking;
+
 use super::super::configuration::{ConfigurationReport, LastReload};
 use super::super::refusal::{Code, RequestRefusal};
 use super::ControlHandler;
@@ -29,7 +31,7 @@ impl ControlHandler {
         });
         let warnings = loaded.warnings.iter().map(|warning| masked(&warning.to_string())).collect();
         // Thousands of values take a moment, for which no message waits.
-        let made = self.on_thread(move || without_secrets(&loaded)).await;
+        let made = spawn_blocking(move || without_secrets(&loaded)).await;
         let document = made.map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))?;
         Ok(ConfigurationReport { loaded: reloads.loaded, document, warnings, last_reload })
     }

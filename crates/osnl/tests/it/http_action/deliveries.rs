@@ -1,7 +1,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use osnl::journal::sqlite::{DeliveryListRow, Filter, ListPage, RowState, SqliteReader};
+use osnl::journal::query::{DeliveryListRow, Filter, ListPage, RowState};
+use osnl::journal::sqlite::SqliteReader;
 use osnl::native::{Sources, load_texts};
 use osnl_model::{Priority, Target};
 use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, TlsSink};
