@@ -227,7 +227,9 @@ fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
     else {
         return Some("the file");
     };
-    let (old, new) = (conf.listener(), listener.config());
+    let (old, mut new) = (conf.listener(), listener.config());
+    // The tag names a consumer to the broker's users, and changes nothing of what is read.
+    new.options.consumer_tag.clone_from(&old.options.consumer_tag);
     let said =
         |listener: &osnl::listener::ListenerConfig| format!("{:?}{:?}", listener.targets, listener.options);
     let Some(k2hr3) = action.driver.options::<K2hr3Conf>() else { return Some("the action") };
