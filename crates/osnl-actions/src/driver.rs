@@ -40,11 +40,12 @@ pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;
 pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE, exchange_of_service};
 pub use self::preview::Preview;
+pub(crate) use self::probe::NO_REQUEST;
+pub use self::probe::{Probe, ProbeVerdict};
 pub use self::probe::{
-    NO_REQUEST, broker_probe, certificate_of_cloud, client_certificate_probe, cloud_probe, file_probe,
+    broker_probe, certificate_of_cloud, client_certificate_probe, cloud_probe, file_probe,
     server_certificate_probe, silent, target_probe,
 };
-pub use self::probe::{Probe, ProbeVerdict};
 pub use self::template_names::TEMPLATE_NAMES;
 pub(crate) use self::template_names::{EVENT, FENCE, OF_EVERY_DRIVER, OF_REQUESTS};
 pub use self::tls::TlsConf;

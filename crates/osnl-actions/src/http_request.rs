@@ -49,13 +49,12 @@ use osnl_net::openstack::{NotFound, not_found};
 use osnl_transport::BoxFuture;
 
 pub use self::authorization::{Authorization, FixedHeader};
-pub use self::body::BodyFormat;
-pub use self::cloud_event::CloudEventMode;
 pub use self::conf::HttpConf;
 use self::message::{RequestParts, RequestSubject};
 use self::reply::ReplyStatus;
 pub use self::secrets::scrub;
-pub use self::statuses::{NoStatuses, StatusClasses, Statuses};
+pub(crate) use self::statuses::StatusClasses;
+pub use self::statuses::{NoStatuses, Statuses};
 use super::sent::request_text;
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 

@@ -233,7 +233,7 @@ struct LogOutput {
 fn journald(style: Style) -> Option<Journald> {
     match style {
         Style::Osnl | Style::Json if stderr_is_the_journal() => Journald::connect(journald::SOCKET.as_ref()),
-        Style::Osnl | Style::Json | Style::K2hr3Osnl | Style::OssWatcher => None,
+        _ => None,
     }
 }
 

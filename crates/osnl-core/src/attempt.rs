@@ -134,13 +134,7 @@ impl ActionError {
             }
             ErrorClass::Status(404 | 405) => Some("check the path and the method of the action"),
             ErrorClass::Status(500..600) | ErrorClass::Reset => Some("the target's own log tells why"),
-            ErrorClass::Tls
-            | ErrorClass::Status(_)
-            | ErrorClass::Busy(_)
-            | ErrorClass::Refused(_)
-            | ErrorClass::Rejected
-            | ErrorClass::Content
-            | ErrorClass::Dependency => None,
+            _ => None,
         }
     }
 

@@ -96,7 +96,7 @@ impl Budget {
 
     /// The depth to which arrays, objects and texts may be nested. Reading, masking, writing and
     /// dropping a message are recursive and must work on a small stack, so no option changes it.
-    pub const DEPTH: usize = 120;
+    pub(crate) const DEPTH: usize = 120;
 
     /// The memory of a decoded message as a multiple of `body`. An ordinary message takes four to
     /// seven times its own size. With its masked and written copies, the worst message takes twenty

@@ -79,7 +79,7 @@ pub use one_line::{is_dangerous, one_line, one_line_json, one_line_with_tabs};
 pub use priority::Priority;
 pub use python_json::{parse_python_json, parse_python_json_as, to_python_json};
 pub use python_literal::parse_python_literal;
-pub use redact::{MaskedJson, is_secret_key, mask_members, mask_secrets, mask_text, mask_url_passwords};
+pub use redact::{MaskedJson, is_secret_key, mask_secrets, mask_text, mask_url_passwords};
 pub use resource::{
     Address, AddressKind, Bulk, Resource, bulk_len, bulk_part, resource_at, resource_key, resource_keys,
     resources,

@@ -50,7 +50,7 @@ pub fn mask_secrets(value: &Value) -> Value {
 }
 
 #[must_use]
-pub fn mask_members(object: &Map<String, Value>) -> Map<String, Value> {
+pub(crate) fn mask_members(object: &Map<String, Value>) -> Map<String, Value> {
     match masked_object(object, RemainingDepth::TOP) {
         Value::Object(masked) => masked,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),

@@ -43,7 +43,7 @@ impl HostileCompression {
     }
 
     #[must_use]
-    pub fn pack(self, plain: &[u8]) -> Vec<u8> {
+    pub(crate) fn pack(self, plain: &[u8]) -> Vec<u8> {
         let packed = match self {
             Self::Zlib => {
                 let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::best());
@@ -270,7 +270,7 @@ pub fn bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body
 }
 
 #[must_use]
-pub fn tree_bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
+pub(crate) fn tree_bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
     let times = plain / 7;
     let text = notification(event_type, &format!("[{}0]", r#"{"":0},"#.repeat(times)));
     packed(format!("a bomb of objects, {packing:?}"), &text, packing)

@@ -112,8 +112,8 @@ pub use tap::{
     TopicSeen, TopicsSeen,
 };
 pub use topology::{
-    Argument, Binding, BrokerVersion, CONSUMER_DISCONNECTED_TIMEOUT, Declare, KNOWN_ARGUMENTS, LONGEST_NAME,
-    ListenOptions, OpenQueue, QueueArguments, QueueKind, QueueType, Resume, StreamOffset, Subscription,
+    Argument, Binding, BrokerVersion, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, OpenQueue,
+    QueueArguments, QueueKind, QueueType, Resume, StreamOffset, Subscription,
 };
 
 /// Returns the transport for a URL, with the options of its query. Nothing is connected yet.

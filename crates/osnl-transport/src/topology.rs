@@ -13,9 +13,9 @@ use std::sync::Arc;
 use osnl_model::{Priority, Target};
 
 pub use self::broker_version::BrokerVersion;
+pub(crate) use self::queue::CONSUMER_DISCONNECTED_TIMEOUT;
 pub use self::queue::{
-    Argument, CONSUMER_DISCONNECTED_TIMEOUT, KNOWN_ARGUMENTS, QueueArguments, QueueKind, QueueType, Resume,
-    StreamOffset,
+    Argument, KNOWN_ARGUMENTS, QueueArguments, QueueKind, QueueType, Resume, StreamOffset,
 };
 pub(crate) use self::queue::{CONSUMER_DISCONNECTED, DELIVERY_LIMIT, TYPE};
 use crate::TransportError;

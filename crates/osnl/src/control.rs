@@ -65,7 +65,8 @@ pub use self::quarantine::{
 };
 pub use self::reach::{ControlBackend, ReachError, Where, reach};
 pub use self::refusal::{Code, RequestRefusal};
-pub use self::request::{ControlRequest, ListOrder, MOST_LISTED, Which};
+pub(crate) use self::request::MOST_LISTED;
+pub use self::request::{ControlRequest, ListOrder, Which};
 pub use self::rules::{
     RuleReport, RuleSettings, RuleTrial, RulesReport, TrialReport, TriedEvent, UnmatchedPage, UnmatchedRow,
 };

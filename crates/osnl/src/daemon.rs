@@ -22,8 +22,9 @@ pub use self::reload::{
     Reload, ReloadChanges, ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadScope, ReloadSummary,
     SectionChange,
 };
+pub(crate) use self::state::ATTENTION_AGE;
 pub(crate) use self::state::DaemonStop;
-pub use self::state::{ATTENTION_AGE, DaemonState, EndedReload, ListenerHandle, Reloads};
+pub use self::state::{DaemonState, EndedReload, ListenerHandle, Reloads};
 use self::tasks::Tasks;
 use crate::delivery::DeliveryLoop;
 use crate::ends::{EndReports, UnexpectedEnd};

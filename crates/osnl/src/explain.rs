@@ -197,14 +197,7 @@ impl Ruling {
     pub fn undecided(&self) -> Option<&str> {
         match self {
             Self::Undecided(why) => Some(why),
-            Self::Fires(_)
-            | Self::NotHeard(_)
-            | Self::Disabled
-            | Self::Stopped(_)
-            | Self::Fails { .. }
-            | Self::Failed(_)
-            | Self::Unknown
-            | Self::Unreadable(_) => None,
+            _ => None,
         }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) use self::gauges::Overseen;
 pub use self::gauges::{ConnectedQueues, ConnectionTrouble, DepthGauge, Gauges, LossyQueue};
 pub(crate) use self::leaving::{ExitObstacle, QueueExit, ReadTurn};
 use self::overseer::Overseer;
-pub use self::positions::PositionStore;
+pub(crate) use self::positions::PositionStore;
 use self::session::{ListenerSession, SessionEnd};
 pub use self::state::{ConnectionObserver, ListenerState};
 use self::stream::ListenerStreams;
@@ -118,13 +118,13 @@ impl Listener {
     /// Sets the store of positions, without which a restart begins at
     /// [`stream_offset`](osnl_transport::QueueKind::stream_offset).
     #[must_use]
-    pub fn with_positions(mut self, positions: PositionStore) -> Self {
+    pub(crate) fn with_positions(mut self, positions: PositionStore) -> Self {
         self.positions = Some(positions);
         self
     }
 
     #[must_use]
-    pub fn with_bindings(mut self, memory: Arc<Bindings>, queues: Vec<ReadQueue>) -> Self {
+    pub(crate) fn with_bindings(mut self, memory: Arc<Bindings>, queues: Vec<ReadQueue>) -> Self {
         let tidying = BindingCleanup::new(memory, queues);
         if tidying.has_received() {
             self.gauges.set_received_before();

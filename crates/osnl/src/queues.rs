@@ -36,7 +36,8 @@ use serde::{Deserialize, Serialize};
 pub use self::gather::SurveyLimits;
 pub(crate) use self::gather::refused;
 pub(crate) use self::judge::of_left_queue;
-pub use self::judge::{sort, tag_parts};
+pub use self::judge::sort;
+pub(crate) use self::judge::tag_parts;
 use crate::management::{BrokerFacts, ManagementConf, QueueFacts, UnknownFact};
 
 /// Topics of oslo.messaging, of nova and masakari, and of ironic.
@@ -102,7 +103,7 @@ pub struct Finding {
 impl FindingKind {
     /// Whether the kind is an answer to "nothing arrives".
     #[must_use]
-    pub fn explains_silence(self) -> bool {
+    pub(crate) fn explains_silence(self) -> bool {
         matches!(
             self,
             Self::ExchangeMissing

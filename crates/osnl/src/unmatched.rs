@@ -34,7 +34,7 @@ const BODIES: usize = 64 << 20;
 
 /// The limit of failed rules per message: with a thousand rules on payloads, the reasons would exceed all heads
 /// together.
-pub const REASONS: usize = 32;
+pub(crate) const REASONS: usize = 32;
 
 /// The longest reason that is kept, in characters.
 const LONGEST_REASON: usize = 500;

@@ -13,7 +13,8 @@ use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook};
 
 pub use self::certificate::{client_certificate_probe, server_certificate_probe};
 pub use self::cloud::{catalog_advice, certificate_of_cloud, chosen, cloud_probe, keystone_probe, log_in};
-pub use self::target::{NO_REQUEST, broker_probe, file_probe, free, target_probe};
+pub(crate) use self::target::NO_REQUEST;
+pub use self::target::{broker_probe, file_probe, free, target_probe};
 #[cfg(feature = "kafka")]
 pub use self::target::{kafka_canary_probe, kafka_probe};
 use super::ProbeContext;

@@ -21,7 +21,7 @@ use crate::driver::EVENT;
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'*');
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyFormat {
+pub(crate) enum BodyFormat {
     Json,
     /// Lines of JSON, of one event or of all events of a call.
     Ndjson,

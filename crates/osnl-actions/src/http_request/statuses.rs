@@ -25,7 +25,7 @@ impl Statuses {
     }
 
     #[must_use]
-    pub fn shared_with(&self, other: &Self) -> Option<u16> {
+    pub(crate) fn shared_with(&self, other: &Self) -> Option<u16> {
         (100..=599).find(|status| self.contains(*status) && other.contains(*status))
     }
 }
@@ -84,7 +84,7 @@ impl fmt::Display for Statuses {
 /// The classes of statuses. A status in none of the sets is refused: attempted `max_attempts`
 /// times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatusClasses {
+pub(crate) struct StatusClasses {
     pub success: Statuses,
     /// The target cannot answer now: attempted without a limit.
     pub retry: Statuses,
@@ -94,7 +94,7 @@ pub struct StatusClasses {
 
 impl StatusClasses {
     #[must_use]
-    pub fn failure(&self, status: u16) -> Option<ErrorClass> {
+    pub(crate) fn failure(&self, status: u16) -> Option<ErrorClass> {
         let later = matches!(status, 408 | 425 | 429 | 500..);
         if self.success.contains(status) {
             None

@@ -95,7 +95,7 @@ fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
-        Value::String(_) | Value::Null | Value::Array(_) | Value::Object(_) => None,
+        _ => None,
     }
 }
 

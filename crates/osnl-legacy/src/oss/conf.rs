@@ -152,7 +152,7 @@ impl Conf {
         if errors.is_empty() { Self::from_texts(&texts, environment) } else { Err(ConfigErrors(errors)) }
     }
 
-    pub fn from_texts(
+    pub(crate) fn from_texts(
         texts: &[(String, String)],
         environment: &Environment,
     ) -> Result<LoadedConf, ConfigErrors> {

@@ -178,6 +178,6 @@ fn noted(payload: &Value) -> Option<OrderedMap> {
             let pair = |item: &Value| Some((text_of(item, "key")?, item.get("value")?.clone()));
             Some(OrderedMap(items.iter().filter_map(pair).collect()))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        _ => None,
     }
 }

@@ -184,7 +184,7 @@ impl Memory {
     fn instance_row(&self, id: &str) -> Option<&InstanceRow> {
         match self.row(&instance_name(id))? {
             MemoryRow::Instance(row) => Some(row),
-            MemoryRow::Port(_) | MemoryRow::Floating(_) | MemoryRow::Asked(_) | MemoryRow::Address(_) => None,
+            _ => None,
         }
     }
 
@@ -200,7 +200,7 @@ impl Memory {
     fn floating_row(&self, id: &str) -> Option<&FloatingRow> {
         match self.row(&floating_name(id))? {
             MemoryRow::Floating(row) => Some(row),
-            MemoryRow::Instance(_) | MemoryRow::Port(_) | MemoryRow::Asked(_) | MemoryRow::Address(_) => None,
+            _ => None,
         }
     }
 

@@ -122,7 +122,7 @@ impl ScriptedLink {
         self.deliver_frames(channel, (delivery_tag, redelivered), (exchange, routing_key), &header, body);
     }
 
-    pub fn deliver_raw(
+    pub(crate) fn deliver_raw(
         &self,
         channel: u16,
         tag: (u64, bool),
@@ -134,7 +134,7 @@ impl ScriptedLink {
         self.deliver_frames(channel, tag, origin, &header, body);
     }
 
-    pub fn deliver_repeated(
+    pub(crate) fn deliver_repeated(
         &self,
         channel: u16,
         tag: (u64, bool),
@@ -187,7 +187,7 @@ impl ScriptedLink {
         self.send(channel, AMQPClass::Channel(ch::AMQPMethod::Close(close)));
     }
 
-    pub fn close_connection(&self, code: u16, text: &str, method: (u16, u16)) {
+    pub(crate) fn close_connection(&self, code: u16, text: &str, method: (u16, u16)) {
         let close = conn::Close {
             reply_code: code,
             reply_text: text.into(),

@@ -122,7 +122,7 @@ impl RabbitCluster {
 
     /// Kills all nodes with SIGKILL at once, and starts all together after a pause, because a node waits for its
     /// peers.
-    pub fn kill9_all(&self, pause: Duration) {
+    pub(crate) fn kill9_all(&self, pause: Duration) {
         let each = |act: fn(&Self, usize)| {
             std::thread::scope(|scope| {
                 for node in 0..self.members.len() {

@@ -145,7 +145,7 @@ impl OsloPublisher {
     ///
     /// # Errors
     /// The reason for the missing confirmation; the broker may have the message nevertheless.
-    pub fn try_notify(&mut self, notice: &Notice) -> Result<(), String> {
+    pub(crate) fn try_notify(&mut self, notice: &Notice) -> Result<(), String> {
         self.send_notice(notice);
         self.receive().map(drop)
     }
@@ -167,7 +167,7 @@ impl OsloPublisher {
     ///
     /// # Errors
     /// The reason for the missing confirmation; the broker may have the message nevertheless.
-    pub fn try_raw(&mut self, raw: &RawMessage) -> Result<(), String> {
+    pub(crate) fn try_raw(&mut self, raw: &RawMessage) -> Result<(), String> {
         self.send(&json!({
             "op": "raw", "exchange": raw.exchange, "routing_key": raw.routing_key, "body": hex::encode(&raw.body),
             "properties": raw.properties, "headers": raw.headers, "declare": raw.declare, "durable": raw.durable,

@@ -24,18 +24,13 @@ impl Postgres {
         Ok(())
     }
 
-    #[must_use]
-    pub fn has_disk(&self) -> bool {
-        self.disk.is_some()
-    }
-
-    pub fn fill_disk(&self) {
+    pub(crate) fn fill_disk(&self) {
         let (disk, _) = self.disk.as_ref().expect("a server of Postgres::on_disk");
         disk.fill();
     }
 
     /// Frees the space, and starts the server if it has ended because of the full disk.
-    pub fn free_disk(&mut self) {
+    pub(crate) fn free_disk(&mut self) {
         let (disk, _) = self.disk.as_ref().expect("a server of Postgres::on_disk");
         disk.free();
         if !reached(SHUTDOWN, &mut || self.has_ended() || self.is_ready()) || self.has_ended() {

@@ -29,7 +29,7 @@ impl Postgres {
         assert!(reached(PATIENCE, &mut { follows }), "no standby follows:\n{}", self.output());
     }
 
-    pub fn promote(&self) {
+    pub(crate) fn promote(&self) {
         assert_eq!(self.rows("postgres", "SELECT pg_promote()"), "t", "{}", self.output());
         self.set("synchronous_standby_names", None);
     }

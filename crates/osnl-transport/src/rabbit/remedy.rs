@@ -59,16 +59,7 @@ impl TransportError {
             Self::Refused { reason, .. } | Self::Lost { reason } => {
                 answer_remedy(reason, virtual_host, permissions)
             }
-            Self::UnknownDriver { .. }
-            | Self::Options(_)
-            | Self::TlsFiles { .. }
-            | Self::ListenOptions { .. }
-            | Self::Cancelled { .. }
-            | Self::Unroutable { .. }
-            | Self::NotTaken { .. }
-            | Self::NotConfirmed { .. }
-            | Self::TooLarge { .. }
-            | Self::OnlyListens { .. } => None,
+            _ => None,
         }
     }
 }

@@ -141,13 +141,13 @@ impl ControlHandler {
 
     /// Adds the events that readers look on at.
     #[must_use]
-    pub fn with_live_events(mut self, live: Arc<LiveEvents>) -> Self {
+    pub(crate) fn with_live_events(mut self, live: Arc<LiveEvents>) -> Self {
         self.live_events = live;
         self
     }
 
     #[must_use]
-    pub fn with_socket(mut self, socket: Option<SocketPlace>) -> Self {
+    pub(crate) fn with_socket(mut self, socket: Option<SocketPlace>) -> Self {
         self.socket = socket;
         self
     }
@@ -171,7 +171,7 @@ impl ControlHandler {
 
     /// Adds the bindings, from which the status names our queues that no listener reads any more.
     #[must_use]
-    pub fn with_bindings(mut self, bindings: Arc<Bindings>) -> Self {
+    pub(crate) fn with_bindings(mut self, bindings: Arc<Bindings>) -> Self {
         self.bindings = Some(bindings);
         self
     }
@@ -184,7 +184,7 @@ impl ControlHandler {
 
     /// The handler of the dead letter queues of a daemon that is stopped.
     #[must_use]
-    pub fn of_dead_letters(queues: Arc<DeadLetterQueues>, actions: Option<Vec<Arc<str>>>) -> Self {
+    pub(crate) fn of_dead_letters(queues: Arc<DeadLetterQueues>, actions: Option<Vec<Arc<str>>>) -> Self {
         let journal = MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default());
         Self::without_daemon(Store::Memory(Arc::new(journal), queues), actions)
     }

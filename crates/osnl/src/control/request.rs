@@ -12,7 +12,7 @@ use crate::journal::DeliveryId;
 use crate::journal::sqlite::{About, AnswerPolicy, Cursor, Filter, Moment, Phase, RowOrder};
 
 /// Deliveries that one list holds at most.
-pub const MOST_LISTED: u32 = 1000;
+pub(crate) const MOST_LISTED: u32 = 1000;
 
 fn usual() -> u32 {
     100

@@ -16,7 +16,7 @@ use crate::native::LoadedConf;
 /// A waiting request covers all later requests.
 const WAITING: usize = 16;
 
-pub const ATTENTION_AGE: Duration = Duration::from_secs(15 * 60);
+pub(crate) const ATTENTION_AGE: Duration = Duration::from_secs(15 * 60);
 
 pub struct DaemonState {
     shown: Mutex<RunningParts>,
@@ -160,11 +160,11 @@ impl DaemonState {
     }
 
     #[must_use]
-    pub fn admin_expiry(&self) -> Option<Expiry> {
+    pub(crate) fn admin_expiry(&self) -> Option<Expiry> {
         self.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn set_admin_expiry(&self, expiry: Option<Expiry>) {
+    pub(crate) fn set_admin_expiry(&self, expiry: Option<Expiry>) {
         *self.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner) = expiry;
     }
 

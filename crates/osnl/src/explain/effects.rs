@@ -52,12 +52,7 @@ impl Effect {
     pub fn undecided(&self) -> Option<&str> {
         match &self.would {
             Preview::Undecided { why } => Some(why),
-            Preview::Request { .. }
-            | Preview::Line { .. }
-            | Preview::Effect { .. }
-            | Preview::Nothing { .. }
-            | Preview::NotAsked { .. }
-            | Preview::Unusable { .. } => None,
+            _ => None,
         }
     }
 }

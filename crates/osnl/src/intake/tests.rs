@@ -90,7 +90,7 @@ fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
     };
     let ring = Arc::new(Ring::new(crate::unmatched::KeepUnmatched { heads: 10, bodies: false }));
     let engine = RuleEngine::new(vec![rule], journal, counters.clone());
-    let engine = engine.with_unmatched(ring.clone(), &"l".into());
+    let engine = engine.following(ring.clone(), &"l".into());
     let body = r#"{"event_type": "x", "message_id": "1", "payload": {"x": 1}}"#;
     let receipt = engine.notify(ReceivedMessage::sample(body.to_owned(), false));
     assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));

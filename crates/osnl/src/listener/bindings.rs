@@ -58,12 +58,12 @@ impl OwnQueue {
     }
 
     #[must_use]
-    pub fn delete_command(&self) -> String {
+    pub(crate) fn delete_command(&self) -> String {
         format!("rabbitmqctl delete_queue --vhost {} {}", quoted(&self.vhost), quoted(&self.queue))
     }
 
     #[must_use]
-    pub fn unbind_command(&self, bindings: &[Binding]) -> Option<String> {
+    pub(crate) fn unbind_command(&self, bindings: &[Binding]) -> Option<String> {
         let command = |binding: &Binding| {
             format!(
                 "rabbitmqadmin --vhost={} delete binding source={} destination_type=queue destination={} \
@@ -140,7 +140,7 @@ pub struct UnreadQueue {
 impl UnreadQueue {
     /// Returns the command that deletes our queue, if last seen without messages and consumers.
     #[must_use]
-    pub fn delete_command(&self) -> Option<String> {
+    pub(crate) fn delete_command(&self) -> Option<String> {
         let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
         self.seen.filter(|(seen, _)| self.declared && is_empty(seen)).map(|_| self.queue.delete_command())
     }

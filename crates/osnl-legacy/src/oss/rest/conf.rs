@@ -20,7 +20,7 @@ use osnl_actions::driver::{
 use osnl_actions::http_request::{Authorization as _, FixedHeader, Statuses};
 
 #[derive(Clone, Debug)]
-pub struct OssRestConf {
+pub(crate) struct OssRestConf {
     pub options: Box<OssRestOptions>,
     pub tls: TlsConf,
     pub ask: Option<Arc<str>>,

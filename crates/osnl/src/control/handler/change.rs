@@ -325,19 +325,7 @@ fn change_of(request: &ControlRequest, which: &Filter) -> Option<Change> {
         ControlRequest::Discard { by, .. } => Change::Discard { which, by: by.clone() },
         ControlRequest::Release { .. } => Change::Release { which },
         ControlRequest::Move { to, .. } => Change::Move { which, to: to.clone() },
-        ControlRequest::Status {}
-        | ControlRequest::List { .. }
-        | ControlRequest::Show { .. }
-        | ControlRequest::Pause { .. }
-        | ControlRequest::Probe { .. }
-        | ControlRequest::Resume { .. }
-        | ControlRequest::Reload { .. }
-        | ControlRequest::ForgetQueue { .. }
-        | ControlRequest::QuarantineList { .. }
-        | ControlRequest::QuarantineShow { .. }
-        | ControlRequest::QuarantineRetry { .. }
-        | ControlRequest::QuarantineDiscard { .. }
-        | ControlRequest::Replay { .. } => return None,
+        _ => return None,
     })
 }
 
