@@ -89,7 +89,6 @@ pub(crate) fn gate() -> Result<()> {
     Ok(())
 }
 
-/// Runs the quick on-ramps, for the gate.
 pub(crate) fn on_ramps_gate() -> Result<()> {
     on_ramps::test(on_ramps::QUICK).map(|_| ())
 }

@@ -109,7 +109,6 @@ impl HttpAction {
         self.verdicts(&shown, &answer, 1).pop().unwrap_or_else(|| Err(self.unread(&answer, "no status")))
     }
 
-    /// Sends the lines of all events in one request.
     async fn attempt_lines(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let mut body = String::new();
         let mut unusable: Vec<Option<ActionError>> = Vec::with_capacity(events.len());
@@ -145,7 +144,6 @@ impl HttpAction {
         Ok((shown, self.authorized(request).await?))
     }
 
-    /// Judges an answer about this many events.
     fn verdicts(&self, shown: &str, answer: &Answer, events: usize) -> Vec<Result<Completion, ActionError>> {
         let status = answer.status.as_u16();
         if let Some(class) = self.judgement.failure(status) {

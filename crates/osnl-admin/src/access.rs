@@ -6,7 +6,6 @@ use osnl::native::{AdminAddress, AdminConf};
 use ring::hmac;
 use ring::rand::SystemRandom;
 
-/// The checks of a request.
 pub(crate) struct Access {
     /// Compares in constant time: both sides become tags of one length under a key of this process.
     token: Option<(hmac::Key, hmac::Tag)>,
@@ -16,12 +15,10 @@ pub(crate) struct Access {
     host_names: Option<Vec<String>>,
 }
 
-/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Denial {
     /// It names another host: perhaps a page in a browser whose name leads here.
     Host,
-    /// Its token is not there, or another one.
     Token,
     /// A request about deliveries could be from any user of this machine.
     Anonymous,
@@ -51,7 +48,6 @@ impl Access {
         Self { token: None, knows_callers: true, allow_changes: true, host_names: None }
     }
 
-    /// Whether the request names this host.
     pub(crate) fn host(&self, head: &Parts) -> Result<(), Denial> {
         let Some(names) = &self.host_names else { return Ok(()) };
         match named_host(head) {
@@ -102,13 +98,11 @@ impl Access {
         if self.is_token(given) { Ok(()) } else { Err(Denial::Token) }
     }
 
-    /// Whether a text is the token.
     pub(crate) fn is_token(&self, given: &str) -> bool {
         let Some((key, tag)) = &self.token else { return false };
         hmac::verify(key, given.trim().as_bytes(), tag.as_ref()).is_ok()
     }
 
-    /// Whether a request about deliveries is answered.
     pub(crate) fn api(&self, changes: bool) -> Result<(), Denial> {
         match (self.knows_callers, changes, self.allow_changes) {
             (false, ..) => Err(Denial::Anonymous),
@@ -193,7 +187,6 @@ mod tests {
         // The browser has compared them: a proxy has changed the Host, or a page hides its origin.
         check(&[(origin, "null"), (site, "same-origin")], true);
         check(&[(origin, "https://front.example.com"), (site, "same-origin")], true);
-        // Behind a proxy that sends another Host.
         check(&[(origin, "https://OSNL.example.com")], true);
         check(&[(origin, "https://osnl.example.com:8443")], true);
         check(&[(origin, "https://osnl.example.com.evil.com")], false);

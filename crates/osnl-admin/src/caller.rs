@@ -5,7 +5,6 @@ use osnl::control::routes::{Right, Route};
 use osnl::control::{Code, ControlRequest, RequestRefusal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// The client of a connection.
 pub(crate) struct Caller {
     /// The name for the log and for the record of changes.
     pub(crate) name: Arc<str>,
@@ -21,7 +20,6 @@ pub(crate) enum Rights {
     All,
     /// On the control socket the members of this group read.
     Reads(String),
-    /// On the control socket other users have no rights.
     Nothing,
     /// On the control socket too many callers of these rights are being answered.
     Later,
@@ -32,7 +30,6 @@ impl Caller {
         Self { name: name.into(), rights, connection: connection.as_fd().try_clone_to_owned().ok() }
     }
 
-    /// Whether the request came by the control socket.
     pub(crate) fn is_own(&self) -> bool {
         self.rights != Rights::AsConfigured
     }

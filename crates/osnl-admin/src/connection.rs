@@ -133,7 +133,6 @@ async fn serve(
 
 type HttpConnection<'a, I, S> = std::pin::Pin<&'a mut hyper::server::conn::http1::Connection<I, S>>;
 
-/// Answers the request under way, and no later request.
 async fn finish<I, S>(mut connection: HttpConnection<'_, I, S>) -> hyper::Result<()>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,

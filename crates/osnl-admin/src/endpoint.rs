@@ -39,7 +39,6 @@ pub enum AdminStartError {
     Random,
 }
 
-/// A bound endpoint that does not answer yet.
 pub struct BoundEndpoint {
     socket: Socket,
     service: Arc<Service>,

@@ -23,48 +23,36 @@ pub(crate) use self::sampler::sample;
 pub(crate) use self::series::{Backlog, Counts, HistorySample, HistorySeries};
 use self::series::{SeriesTotals, of_action, of_all};
 
-/// The time of a sample.
 pub(crate) const EACH: Duration = Duration::from_secs(10);
-/// Samples of the last hour.
 pub(crate) const HOUR: usize = 360;
 /// Samples that become one of the last day: five minutes.
 pub(crate) const FOLDED: usize = 30;
-/// Samples of the last day.
 pub(crate) const DAY: usize = 288;
-/// Actions with a series of their own.
 pub(crate) const MOST_ACTIONS: usize = 32;
 
-/// The history of a daemon. See the [module](self).
 #[derive(Default)]
 pub(crate) struct DaemonHistory {
-    /// The moment of the latest sample, by both clocks.
     latest: Option<(Instant, SystemTime)>,
-    /// Samples so far, gaps included.
     samples: u64,
     all: HistorySeries,
-    /// In the order of the configuration.
     actions: Vec<(Arc<str>, HistorySeries)>,
     /// Actions beyond [`MOST_ACTIONS`], which are in the sums only.
     more: usize,
 }
 
 impl DaemonHistory {
-    /// Returns the moment of the latest sample.
     pub(crate) fn at(&self) -> Option<SystemTime> {
         self.latest.map(|(_, at)| at)
     }
 
-    /// Returns the series of all actions.
     pub(crate) fn all(&self) -> &HistorySeries {
         &self.all
     }
 
-    /// Returns the series of each action that has one.
     pub(crate) fn actions(&self) -> impl Iterator<Item = (&str, &HistorySeries)> {
         self.actions.iter().map(|(name, series)| (&**name, series))
     }
 
-    /// Returns the number of actions that have no series.
     pub(crate) fn more(&self) -> usize {
         self.more
     }
@@ -119,7 +107,6 @@ fn passed((then, at): (Instant, SystemTime), (now, later): (Instant, SystemTime)
     now.saturating_duration_since(then).max(later.duration_since(at).unwrap_or_default())
 }
 
-/// The history that the sampler writes and pages read.
 #[derive(Default)]
 pub(crate) struct SharedHistory(Mutex<DaemonHistory>);
 

@@ -13,7 +13,6 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::task::TaskTracker;
 
-/// The interval between two signs of life.
 const ALIVE: Duration = Duration::from_millis(250);
 /// A request without result and progress after so many signs of life has a thread that hangs, so they end.
 const MOST_ALIVE: u32 = 1200;
@@ -30,7 +29,6 @@ pub(crate) struct AnswerLines {
 }
 
 impl AnswerLines {
-    /// `refused` chooses the words of a refusal.
     pub(crate) fn new(
         handler: Arc<ControlHandler>,
         request: ControlRequest,

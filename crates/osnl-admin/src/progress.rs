@@ -13,7 +13,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct ProgressStream<S> {
     stream: S,
-    /// When a write that waits is given up.
     limit: Pin<Box<Sleep>>,
     waits: bool,
 }

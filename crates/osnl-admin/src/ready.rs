@@ -7,7 +7,6 @@
 use osnl::control::{ListenerStatus, Status};
 use serde_json::{Value, json};
 
-/// Answers whether the daemon is ready, and the reasons.
 pub(crate) fn ready(status: &Status) -> (bool, Value) {
     // A queue without any exchange that should fill it gets nothing.
     let listens =

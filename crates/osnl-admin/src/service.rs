@@ -35,7 +35,6 @@ use crate::page::{self, Page, Pages};
 use crate::ready::ready;
 use crate::tls::CurrentTls;
 
-/// The time for the body of a request.
 const BODY: Duration = Duration::from_secs(10);
 /// Metrics and readiness are made at most this often, however many ask.
 const FRESH: Duration = Duration::from_millis(200);
@@ -49,7 +48,6 @@ pub(crate) struct Service {
     metrics: Mutex<Vec<(MetricsFormat, Instant, Bytes)>>,
     readiness: Mutex<Option<(Instant, Readiness)>>,
     pace: Pace,
-    /// Requests that go on without their client.
     tasks: TaskTracker,
 }
 
@@ -80,12 +78,10 @@ impl Service {
         }
     }
 
-    /// Ends the streams of events, which would go on.
     pub(crate) fn end_streams(&self) {
         self.pages.iter().for_each(Pages::end);
     }
 
-    /// Waits for the requests whose clients may have left.
     pub(crate) async fn finish(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -284,7 +280,6 @@ impl Service {
     }
 }
 
-/// The body of a request that changes something.
 async fn read(head: &Parts, body: Incoming, media_type: &str, longest: usize) -> Result<Bytes, AdminAnswer> {
     let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = given.split(';').next().unwrap_or_default().trim();

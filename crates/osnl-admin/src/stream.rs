@@ -26,7 +26,6 @@ pub(crate) struct EventStream {
     reader: LiveReader,
     /// Writes an event: bytes of one line each.
     write: fn(&LiveEvent) -> String,
-    /// Whether the session that asked for it lives.
     is_open: Box<dyn Fn() -> bool + Send>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     ticks: Interval,

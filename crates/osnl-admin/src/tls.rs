@@ -12,11 +12,9 @@ use osnl::native::AdminTls;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-/// The configuration in force, and its files.
 pub(crate) struct CurrentTls {
     files: AdminTls,
     now: Mutex<(Vec<Option<SystemTime>>, Arc<ServerConfig>)>,
-    /// Its status has the end of the certificate.
     handler: Arc<ControlHandler>,
 }
 
@@ -31,7 +29,6 @@ impl CurrentTls {
         Ok(Self { files, now: Mutex::new((times, config)), handler })
     }
 
-    /// Returns the configuration for a client.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         let (known, now) = &mut *self.now.lock().unwrap_or_else(PoisonError::into_inner);
         let times = times(&self.files);
@@ -52,10 +49,6 @@ impl CurrentTls {
     }
 }
 
-/// Reads the files once.
-///
-/// # Errors
-/// As [`CurrentTls::new`].
 pub(crate) fn judge(files: &AdminTls) -> Result<(), String> {
     config(files).map(|_| ())
 }

@@ -55,7 +55,6 @@ enum OpeningCause {
     Target,
     /// Time-outs, resets, 5xx, "not now".
     Stumbles,
-    /// Refusals: a refused probe keeps the breaker open.
     Refusals,
 }
 

@@ -48,7 +48,6 @@ pub use self::steps::Enrichments;
 pub trait Lookup: Send + Sync {
     fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<LookupAnswer, EnrichError>>;
 
-    /// Returns the source's name for people, without secrets.
     fn target(&self) -> String;
 
     /// Returns an id of the place, without secrets. Two sources with the same place describe the same objects.

@@ -212,7 +212,6 @@ impl DeliveryLoop {
         }
     }
 
-    /// Returns a handle to change the loop's settings.
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.remote.clone()

@@ -28,7 +28,6 @@ pub trait Prepare: fmt::Debug + Send + Sync {
 
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// The delivery's earlier values together with the new answers.
     pub enriched: Arc<EnrichedValues>,
     pub learnt: LearntFacts,
     pub answered: Vec<Arc<str>>,

@@ -1,4 +1,3 @@
-/// Beginnings that no rule translates: legacy, versioned.
 const PAIRS: [(&str, &str); 20] = [
     ("compute.instance.resize.confirm", "instance.resize_confirm"),
     ("compute.instance.resize.revert", "instance.resize_revert"),

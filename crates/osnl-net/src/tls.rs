@@ -58,7 +58,6 @@ pub use certificates::{ClientIdentity, FileError, certificates_from, identity, s
 pub use expiry::{LatestEnd, Validity, ends_at, validity};
 pub use failure::{Refusal, Remedies, handshake_refusal, misfit, refusal};
 
-/// Whether the CN counts for a certificate without `subjectAltName`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommonName {
     /// The CN counts within the name constraints of the issuers: for CAs that a configuration

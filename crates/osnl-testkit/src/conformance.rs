@@ -70,7 +70,6 @@ pub struct SampleMessage {
     pub body: Vec<u8>,
     pub content_type: Option<String>,
     pub content_encoding: Option<String>,
-    /// Kombu's header of that name.
     pub compression: Option<String>,
 }
 

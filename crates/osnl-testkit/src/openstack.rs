@@ -36,7 +36,6 @@ struct StandInState {
     lifetime: u64,
     without: Option<String>,
     recorded: HashMap<String, Value>,
-    /// Further endpoints of the catalogue: type, interface, region, URL.
     listed: Vec<[String; 4]>,
 }
 

@@ -29,15 +29,11 @@ pub enum Reply {
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
-    /// Resets the connection (RST) without a reply.
     Reset,
-    /// Closes the connection (FIN) without a byte.
     CloseWithoutReply,
     /// Bytes that are not HTTP, then a close.
     Garbage,
-    /// A body shorter than its `Content-Length`, then a close.
     ShortBody,
-    /// A part of a body, then a reset (RST).
     ResetInBody,
     /// A body without an end, until the client closes.
     Endless,

@@ -136,7 +136,6 @@ pub trait Tap: Send {
         limit: usize,
     ) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    /// Acknowledges the messages taken so far.
     fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), TransportError>>;
 
     /// Binds to an exchange as requested. Returns `false` if the exchange is missing.

@@ -3,7 +3,6 @@
 
 use super::table::{Table, median, quantile};
 
-/// The share that a change may always cost.
 const ALLOWED: f64 = 0.03;
 
 #[derive(Debug, PartialEq)]

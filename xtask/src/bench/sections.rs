@@ -225,7 +225,6 @@ pub(super) fn paced_by(
     Ok((waits, (process.cpu()? - before).as_secs_f64() * 1e6 / count as f64))
 }
 
-/// Returns `median (min–max)`, or the single value.
 pub(super) fn spread(values: &[f64], digits: usize) -> String {
     let [least, middle, most] = [0.0, 0.5, 1.0].map(|share| quantile(values, share));
     if values.len() == 1 {

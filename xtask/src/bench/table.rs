@@ -3,7 +3,6 @@ pub(super) struct Figure {
     pub(super) messages: u64,
     pub(super) rate: f64,
     pub(super) cpu: f64,
-    /// The peak of the resident memory, in MiB.
     pub(super) memory: f64,
 }
 

@@ -1,5 +1,3 @@
-//! Options that only osnl's own form of configuration has: brokers, enrichments, and templates.
-
 use std::path::Path;
 use std::sync::Arc;
 

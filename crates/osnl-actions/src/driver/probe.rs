@@ -1,5 +1,3 @@
-//! Probes of configured targets, in the words of `osnl check --connect`.
-
 mod certificate;
 mod cloud;
 mod target;

@@ -86,7 +86,6 @@ impl ProcessGroup {
 }
 
 impl Drop for ProcessGroup {
-    /// tokio reaps the child later.
     fn drop(&mut self) {
         self.kill();
     }

@@ -40,7 +40,6 @@ pub struct ExecWorker {
 #[derive(Debug, Default)]
 struct ChildSlot {
     child: Option<Handle>,
-    /// The supervisor's task; dropping it kills the child.
     supervisor: JoinSet<()>,
 }
 

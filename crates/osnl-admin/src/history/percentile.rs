@@ -1,5 +1,3 @@
-//! Percentiles of times that were counted in buckets, as Prometheus estimates them.
-
 use super::series::BUCKETS;
 
 /// Upper bounds in microseconds: those of the histogram that osnl counts in.

@@ -1,5 +1,3 @@
-//! The latest of a fixed number of samples.
-
 use std::collections::VecDeque;
 
 use super::series::HistorySample;

@@ -1,5 +1,3 @@
-//! Measures the daemon, every ten seconds.
-
 use std::time::SystemTime;
 
 use osnl::control::ControlHandler;

@@ -15,19 +15,16 @@ pub(crate) const BUCKETS: usize = 13;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HistorySample {
     pub(crate) counts: Option<Counts>,
-    /// Found in the journal: the most in that time.
     pub(crate) backlog: Option<Backlog>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// The time in which they were counted.
     pub(crate) seconds: u32,
     /// Messages taken from the broker; 0 of an action.
     pub(crate) received: u32,
     /// Messages that a rule matched; 0 of an action.
     pub(crate) matched: u32,
-    /// Deliveries whose effect is done.
     pub(crate) delivered: u32,
     pub(crate) failed: u32,
     /// Deliveries by the time from publication to the effect.
@@ -79,7 +76,6 @@ impl HistorySeries {
         self.push(HistorySample::default(), is_last);
     }
 
-    /// `is_last`: it completes a sample of the day.
     fn push(&mut self, sample: HistorySample, is_last: bool) {
         self.hour.push(sample);
         let open = self.open.get_or_insert_default();
@@ -121,7 +117,6 @@ impl HistorySample {
         }
     }
 
-    /// Returns many samples as one.
     pub(crate) fn sum<'a>(samples: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut sum = Self::default();
         samples.into_iter().for_each(|sample| sum.fold(sample));

@@ -55,7 +55,6 @@ impl Clockwork {
         }
     }
 
-    /// Deliveries of each sample of the last hour.
     fn delivered(&self) -> Vec<Option<u32>> {
         self.history.all().hour().iter().map(|sample| sample.counts.map(|of| of.delivered)).collect()
     }
@@ -181,7 +180,6 @@ async fn times_and_counts_are_those_of_the_interval() {
 async fn memory_is_bounded_however_many_actions_there_are_and_however_long_it_runs() {
     let mut of = Clockwork::new(MOST_ACTIONS + 8);
     of.deliver(DAY * FOLDED / 20, 1);
-    // A month without a sample.
     of.pass(Duration::from_secs(30 * 86_400));
     of.deliver(HOUR + FOLDED, 1);
     assert_eq!((of.history.actions().count(), of.history.more()), (MOST_ACTIONS, 8));

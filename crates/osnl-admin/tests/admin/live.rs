@@ -34,7 +34,6 @@ async fn notify(engine: &RuleEngine, event_type: &str, payload: Value) {
     drop(engine.notify(received(body.to_string())));
 }
 
-/// A stream of events in chunked encoding.
 struct Events {
     stream: BufReader<TcpStream>,
     head: String,

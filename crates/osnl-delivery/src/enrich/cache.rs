@@ -43,7 +43,6 @@ impl Default for Limits {
     }
 }
 
-/// Asks a [`Lookup`] within [`Limits`]. Clones share the cache.
 #[derive(Clone)]
 pub struct Enricher {
     source: Arc<dyn Lookup>,

@@ -252,7 +252,6 @@ fn an_unusable_notification_is_a_dead_letter_at_once_even_when_requeueing() {
     assert_eq!(script.fails(1, ErrorClass::Content), [dead]);
 }
 
-/// A final refusal neither returns to the broker nor waits for a held target.
 #[test]
 fn a_final_refusal_is_a_dead_letter_at_once() {
     let mut script = Script::new(2, WhenExhausted::Return);

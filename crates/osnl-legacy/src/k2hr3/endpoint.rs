@@ -1,5 +1,3 @@
-//! `K2hr3NotificationEndpoint`: processes one message, in a call or for [`listen`](super::listen).
-
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -47,7 +47,6 @@ impl ClusterMember {
 }
 
 impl RabbitCluster {
-    /// Starts `nodes` nodes and joins them.
     #[must_use]
     pub fn start(nodes: usize) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-cluster-").tempdir().unwrap();

@@ -111,7 +111,6 @@ pub async fn pools_have_a_copy_each<R: BrokerRig>(mut rig: R) {
     depth_becomes(&rig, "two", 0, 0);
 }
 
-/// The listeners together receive each message once.
 pub async fn listeners_of_one_pool_share<R: BrokerRig>(mut rig: R) {
     let mut one = ConsumerSession::open(&rig, POOL).await;
     let mut two = ConsumerSession::open(&rig, POOL).await;

@@ -29,7 +29,6 @@ pub(super) struct Observations {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     pub times: usize,
-    /// The median over the breakages with a later effect.
     pub median: Duration,
     pub longest: Duration,
 }

@@ -19,13 +19,11 @@ pub struct PublisherOptions {
 #[derive(Debug, Clone)]
 pub struct Notice {
     pub exchange: String,
-    /// The topic; the routing key is topic, dot, priority.
     pub topic: String,
     /// The driver `messaging` (bare) or `messagingv2` (in the 2.0 envelope).
     pub driver: String,
     pub publisher_id: String,
     pub event_type: String,
-    /// One of `audit debug info warn error critical sample`.
     pub priority: String,
     pub payload: Value,
     /// The argument of `RequestContext.from_dict`; `None` for an empty context.

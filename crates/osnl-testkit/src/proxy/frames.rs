@@ -1,5 +1,3 @@
-//! The frames of an AMQP connection, parsed only to withhold messages.
-
 #[derive(Default)]
 pub(super) struct PartialFrame {
     rest: Vec<u8>,

@@ -60,7 +60,6 @@ impl Default for CertificateRequest<'_> {
 pub enum ServerIdentity {
     /// Valid today for these names, as `DNS:localhost,IP:127.0.0.1`.
     For(&'static str),
-    /// Without a `subjectAltName`; the name is the CN.
     CommonName(&'static str),
     /// A CN alone, signed with its own key: `openssl req -x509 -subj /CN=…`.
     SelfSignedCommonName(&'static str),

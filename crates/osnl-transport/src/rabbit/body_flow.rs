@@ -49,7 +49,6 @@ pub(crate) struct BodyShare {
     bytes: usize,
 }
 
-/// An awaited answer: while this exists, everything is read.
 #[derive(Debug)]
 pub(super) struct Question(Arc<BodyFlow>);
 

@@ -72,7 +72,6 @@ pub enum QueueMade {
     Alike,
     /// Equal but for the time until the next consumer takes over after the loss of a node.
     ChangesHandsLate(String),
-    /// The first difference, as `durable: configured true, found false`.
     Differs(String),
 }
 

@@ -97,7 +97,6 @@ except Exception as error:
     print(error)
 "#;
 
-/// Shows why a queue that services declare too must name no type.
 #[tokio::test(flavor = "multi_thread")]
 async fn issue_46_a_named_type_refuses_a_program_that_names_none_where_the_default_is_another() {
     let kind = QueueKind { single_active_consumer: false, ..QueueKind::DURABLE };

@@ -1,5 +1,3 @@
-//! Translates groups and all other elements that begin with a parenthesis.
-
 use super::width::Width;
 use super::{Flags, Last, MAX_DEPTH, PatternEngine, Rejection, ScanStep, Translator, refused};
 

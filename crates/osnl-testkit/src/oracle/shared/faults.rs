@@ -126,7 +126,6 @@ pub(super) struct SharedSaboteur<'a> {
     began: Instant,
     active: Vec<Active>,
     pub(super) counts: BTreeMap<&'static str, u64>,
-    /// Times in which daemons may have lost their partitions.
     pub(super) windows: Vec<FaultWindow>,
     pub(super) wrong: Vec<String>,
     pub(super) story: Vec<String>,

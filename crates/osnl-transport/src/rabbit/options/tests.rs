@@ -95,7 +95,6 @@ fn bad_options_are_refused_by_name_and_values_are_not_repeated() {
         "rabbit_quorum_queue=1&rabbit_ha_queues=1",
         "rabbit_quorum_queue and rabbit_ha_queues: exclude each other; remove rabbit_ha_queues",
     );
-    // A password may contain ? and &.
     let url = TransportUrl::parse("rabbit://u:12?hunter2&x@h:5672/").unwrap();
     let error = RabbitOptions::from_query(&url).unwrap_err();
     assert_eq!(error.to_string(), "a name in the query is not an option of [oslo_messaging_rabbit]");
