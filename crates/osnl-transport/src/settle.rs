@@ -23,7 +23,6 @@ pub enum Settlement {
     Requeue(u64),
 }
 
-/// The message belongs to a closed connection, so the broker redelivers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message belongs to an earlier connection")]
 pub struct Stale;
@@ -84,7 +83,6 @@ impl Window {
         self.channels.iter().map(|channel| channel.slots.len()).sum()
     }
 
-    /// Returns the due settlements of a channel in sending order, and counts these as sent.
     pub fn settlements(&mut self, channel: u16) -> Vec<Settlement> {
         let Some(channel) = self.channels.get_mut(usize::from(channel)) else { return Vec::new() };
         self.due -= channel.due;

@@ -12,8 +12,6 @@
 //! | [`Tap::look_for`] | checks once whether an exchange exists now, and binds to it |
 //! | [`Tap::dropped`] | the number of messages that the bound has dropped since the last call |
 //!
-//! As with [`Transport::listen`](crate::Transport::listen), nothing here sleeps, retries or reconnects.
-//!
 //! A tap acknowledges with a bounded prefetch. Otherwise the client library would buffer the messages that a slow
 //! terminal does not read. With the bound they wait in the tap's queue, which drops the oldest.
 
@@ -127,9 +125,6 @@ pub trait Tap: Send {
     fn tapped(&self) -> &TapOpening;
 
     /// Waits for a message, then takes all that are ready until `out` holds `limit`. Cancel-safe.
-    ///
-    /// # Errors
-    /// The tap has ended; every such error is final.
     fn poll<'a>(
         &'a mut self,
         out: &'a mut Vec<TapMessage>,
@@ -139,9 +134,6 @@ pub trait Tap: Send {
     fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), TransportError>>;
 
     /// Binds to an exchange as requested. Returns `false` if the exchange is missing.
-    ///
-    /// # Errors
-    /// [`TransportError::Refused`] if this user may not; the tap continues. Other errors as [`Tap::poll`].
     fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
 
     /// Examines the tapped topics and their groups: the given groups, and those that the broker lists. `None` if the

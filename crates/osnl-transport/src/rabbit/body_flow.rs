@@ -177,7 +177,6 @@ impl Drop for Question {
     }
 }
 
-/// Subtracts without going below zero: messages from before the count are subtracted too.
 fn subtract(from: &AtomicUsize, bytes: usize) {
     let _ = from.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_sub(bytes)));
 }

@@ -7,8 +7,8 @@
 //! oslo.messaging, in contrast, declares actively and fails on a mismatch. With [`Declare::Nothing`] a queue is only
 //! declared passively.
 //!
-//! A declared queue is examined afterwards. A virtual host's default type can make a queue without a type a quorum
-//! queue, and a broker may be configured to ignore another type.
+//! The default type of a virtual host can make a queue without a type a quorum queue, so a declared queue is
+//! examined afterwards.
 //!
 //! A queue of the services, without a pool, is made only if its exchange has the configured durability. Another
 //! durability shows that the service is configured differently, so the service could not declare that queue. A broker
@@ -175,7 +175,6 @@ impl LateBindings for RabbitLateBindings {
     }
 }
 
-/// A refused declaration closes its channel, so each step gets an open channel from `side`.
 struct Declarer<'a> {
     side: SideChannel<&'a Connection>,
     version: Option<BrokerVersion>,

@@ -101,8 +101,6 @@ impl RabbitTransport {
         Err(last)
     }
 
-    /// Logs in to every host concurrently, and examines exchanges and queues over one connection. Queues are compared
-    /// with `kind`, if given. A login may take `limit`, at most ten seconds.
     pub async fn look(
         &self,
         exchanges: &[String],

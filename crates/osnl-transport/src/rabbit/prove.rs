@@ -58,8 +58,6 @@ pub struct Proofs {
 }
 
 impl RabbitTransport {
-    /// Tests the permissions that a listener of this queue needs, with the arguments of `kind`; `None` for a queue that
-    /// is only read.
     pub async fn prove(
         &self,
         queue: &str,

@@ -1,6 +1,3 @@
-//! Exchanges and queues after a declaration, compared with the real oslo.messaging, which names no type of a classic
-//! queue.
-
 use osnl_model::{Priority, TransportUrl};
 use osnl_testkit::{Broker, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost, python};
 use osnl_transport::{Declare, QueueKind, QueueType, TransportError, transport};

@@ -1,3 +1,5 @@
+//! Translates groups and all other elements that begin with a parenthesis.
+
 use super::width::Width;
 use super::{Flags, Last, MAX_DEPTH, PatternEngine, Rejection, ScanStep, Translator, refused};
 
