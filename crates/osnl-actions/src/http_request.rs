@@ -1,19 +1,5 @@
 //! The action `http`: a request to any API or webhook, by template.
 //!
-//! | file | content |
-//! | --- | --- |
-//! | [`conf`](HttpConf) | the options; `conf/table.rs` is their reference |
-//! | `message` | the request of one event: method, URL, headers, body |
-//! | `verb` | the method |
-//! | `target` | the URL, whose host the configuration, the catalogue, or the event names |
-//! | `body` | JSON, XML, forms, texts, with values escaped |
-//! | [`cloud_event`](CloudEventMode) | the event as a CloudEvent |
-//! | `sign` | Standard Webhooks |
-//! | [`authorization`](Authorization) | the credentials, constant or fetched from another service |
-//! | `secrets`, `literals` | texts that are never shown: `secret.KEY`, and secrets in other options |
-//! | [`statuses`](StatusClasses) | done, later, never |
-//! | `reply` | the status of each event, by the reply |
-//!
 //! An attempt is one request (with `format = ndjson` for all events of the call), plus redirects, plus one more if the target refuses a token and
 //! [`Authorization`] has another. A request is repeated after every failure but a final one. After
 //! time-outs and resets the target may have received it, so the idempotency key stays the same.

@@ -1,12 +1,5 @@
 //! The action `mail`: sends events by SMTP, one mail each or several in a digest.
 //!
-//! | file | content |
-//! | --- | --- |
-//! | `conf` | the options |
-//! | `address` | strict addresses, so that an event cannot add an address or a header |
-//! | `letter` | the mail of events: headers, text, HTML |
-//! | `smtp` | one mail to one server: TLS, login, envelope, refusals |
-//!
 //! *Delivered* means that the server has accepted the mail. A call with several events is one mail,
 //! a digest, and all events share its outcome. A temporary refusal (4xx: greylisting, a full queue)
 //! is retried until the server accepts. A permanent refusal (5xx) makes a dead letter at once,

@@ -26,7 +26,6 @@ fn open(url: &str) -> Result<PostgresJournal> {
     Ok(PostgresJournal::open(options, Arc::default())?)
 }
 
-/// Appends `count` messages with `window` waiting for their commit, while deliveries are claimed and ended.
 pub(crate) async fn whole(url: &str, count: u64, window: u64) -> Result<()> {
     let journal = open(url)?;
     let messages = Messages::new(0)?;

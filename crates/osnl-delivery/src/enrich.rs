@@ -1,13 +1,5 @@
 //! The values that an event lacks, fetched from the OpenStack APIs: a server by its id, then its flavor, and so on.
 //!
-//! | file | decides |
-//! | --- | --- |
-//! | [`conf`](EnrichConf) | the checked form of `[enrich:NAME]` |
-//! | `cache` | [`Enricher`]: one answer for all deliveries that ask, for a while; the rate of questions to a source |
-//! | [`foreseen`](Ask) | the questions that would be asked, for `osnl explain`; pure |
-//! | `subject` | the object of an event, and the event's own description of the object; pure |
-//! | [`steps`](Enrichments) | the questions of one action about one event, and the value if there is no answer |
-//!
 //! Enrichment happens at the delivery, before the first attempt: a rule is decided before the append, and no API call
 //! may delay that. So a rule's `when` cannot use an enrichment, and an action's templates can. The values are
 //! journalled before the attempt begins, so that every further attempt sees the same, after a restart too.

@@ -40,7 +40,6 @@ impl ReplacedActions {
         }
     }
 
-    /// Drives starts and ends of actions, and returns whenever one is done.
     pub(super) async fn work(&mut self) {
         if self.chores.next().await.is_none() {
             std::future::pending::<()>().await;
@@ -53,7 +52,6 @@ impl ReplacedActions {
     }
 }
 
-/// Starts the long-running parts of an action, so that errors show before the first event.
 pub(super) async fn open(action: Arc<dyn Action>, name: Arc<str>, limit: Duration) {
     let error = match timeout(limit, action.open()).await {
         Ok(Ok(())) => return,

@@ -1,3 +1,5 @@
+//! PostgreSQL for `osnl run` and its commands: opening, reading, migrating, and queries to an open journal.
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};

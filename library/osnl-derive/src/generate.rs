@@ -1,3 +1,5 @@
+//! The parts of the output that payloads and notifications share.
+
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::Result;

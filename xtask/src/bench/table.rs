@@ -27,7 +27,6 @@ impl Figures {
     }
 }
 
-/// Returns the median; for an even number of values, the lower of both.
 pub(super) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }

@@ -117,8 +117,6 @@ pub fn silent(probe: Probe, deadline: Duration) -> Probe {
     probe.failed(found, Some("look at names, routes and firewalls on the way"))
 }
 
-/// Probes one host of a broker; `permissions` is the command that gives the user the needed
-/// permissions in a virtual host.
 pub fn broker(
     probe: Probe,
     host: &HostLook,

@@ -61,8 +61,6 @@ pub(crate) fn worded(consequence: &Consequence) -> String {
     }
 }
 
-/// A schedule whose deliveries 1, 2, 3 … have a key each, with a simulated journal. Pauses have no jitter, and attempts
-/// are limited to three.
 struct Script {
     schedule: Schedule,
     now: Instant,

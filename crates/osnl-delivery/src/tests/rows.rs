@@ -1,5 +1,3 @@
-//! Long rows of deliveries that the target fails on, with healthy deliveries behind, on either journal.
-
 use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;

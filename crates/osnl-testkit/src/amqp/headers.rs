@@ -17,10 +17,6 @@ pub fn text(text: &str) -> Vec<u8> {
     sized(b'S', text.as_bytes())
 }
 
-/// Returns an entry of a table, whose name may be any octets.
-///
-/// # Panics
-/// When the name is longer than 255 octets.
 #[must_use]
 pub fn named(name: &[u8], value: &[u8]) -> Vec<u8> {
     [&[u8::try_from(name.len()).unwrap()], name, value].concat()

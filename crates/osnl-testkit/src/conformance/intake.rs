@@ -3,7 +3,6 @@ use std::time::Duration;
 use super::BrokerRig;
 use super::session::{ConsumerSession, POOL, PREFETCH, depth_becomes, numbers, publish};
 
-/// The first subscription makes the queue and reports it; closing leaves the queue for the next.
 pub async fn a_subscription_opens_says_what_it_made_and_closes<R: BrokerRig>(mut rig: R) {
     let session = ConsumerSession::open(&rig, POOL).await;
     let found = session.consumer.subscription();

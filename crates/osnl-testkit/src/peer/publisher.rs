@@ -15,12 +15,10 @@ pub struct PublisherOptions {
     pub durable: bool,
 }
 
-/// A notification for the real Notifier; the defaults are those of Neutron's deleted port.
 #[derive(Debug, Clone)]
 pub struct Notice {
     pub exchange: String,
     pub topic: String,
-    /// The driver `messaging` (bare) or `messagingv2` (in the 2.0 envelope).
     pub driver: String,
     pub publisher_id: String,
     pub event_type: String,
@@ -47,7 +45,6 @@ impl Default for Notice {
 
 #[derive(Debug, Clone)]
 pub struct RawMessage {
-    /// The exchange; empty for the default exchange.
     pub exchange: String,
     pub routing_key: String,
     pub body: Vec<u8>,
@@ -140,9 +137,6 @@ impl OsloPublisher {
     }
 
     /// Publishes to a broker that may be down.
-    ///
-    /// # Errors
-    /// The reason for the missing confirmation; the broker may have the message nevertheless.
     pub fn try_notify(&mut self, notice: &Notice) -> Result<(), String> {
         self.send_notice(notice);
         self.receive().map(drop)
@@ -162,9 +156,6 @@ impl OsloPublisher {
     }
 
     /// Publishes raw bytes to a broker that may be down.
-    ///
-    /// # Errors
-    /// The reason for the missing confirmation; the broker may have the message nevertheless.
     pub fn try_raw(&mut self, raw: &RawMessage) -> Result<(), String> {
         self.send(&json!({
             "op": "raw", "exchange": raw.exchange, "routing_key": raw.routing_key, "body": hex::encode(&raw.body),

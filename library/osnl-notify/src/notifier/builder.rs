@@ -1,3 +1,5 @@
+//! The options of a notifier.
+
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -21,7 +21,6 @@ pub(super) struct OracleMember {
 }
 
 const CLOCK: &str = "clock";
-/// Small bounds, so that pauses and outages reach them.
 const MAX_PENDING: u32 = 80;
 const MAX_DEAD: u32 = 30;
 
@@ -143,7 +142,6 @@ impl OracleMember {
         group.child().try_wait().ok().flatten()
     }
 
-    /// Sets the networks to both servers of the database; a network that refuses also cuts open connections.
     pub(super) fn reach_database(&mut self, faults: [NetworkFault; 2]) {
         for ((proxy, now), fault) in self.database.iter().zip(&mut self.at_database).zip(faults) {
             change(proxy, now, fault);

@@ -1,3 +1,5 @@
+//! Nodes of ironic, and the payloads about them.
+
 use std::fmt;
 
 use osnl_derive::VersionedObject;
