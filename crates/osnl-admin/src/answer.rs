@@ -77,7 +77,6 @@ pub(crate) fn denied(denied: Denial) -> AdminAnswer {
     answer
 }
 
-/// Returns the status of a refusal, for the API and the pages.
 pub(crate) fn status(code: Code) -> StatusCode {
     match code {
         Code::BadRequest => StatusCode::BAD_REQUEST,
@@ -97,8 +96,8 @@ pub(crate) fn in_public(refusal: RequestRefusal) -> RequestRefusal {
     RequestRefusal { message: message(&refusal).to_owned(), ..refusal }
 }
 
-/// Returns the words of a refusal for a client of the admin endpoint. An error of the journal has SQL and paths, so only
-/// the log has its words.
+/// Returns a refusal's message for a client. An error of the journal contains SQL and paths, so only the log
+/// has its text.
 pub(crate) fn message(refusal: &RequestRefusal) -> &str {
     match refusal.code {
         Code::Unavailable => {
@@ -126,7 +125,7 @@ mod tests {
             assert!(is_shown || !said.contains("SELECT") && !said.contains('/'), "{said}");
         };
         check(Code::Unavailable, false);
-        // The caller can mend the cause of these refusals.
+        // The caller can correct the cause of these refusals.
         for code in [Code::BadRequest, Code::Unsupported, Code::NotFound, Code::OtherJournal, Code::Forbidden]
         {
             check(code, true);

@@ -1,4 +1,4 @@
-//! A stream that ends when its peer takes nothing for a while: an answer that is not read costs its memory no longer.
+//! A stream that ends when its peer reads nothing for a while, so that an unread answer frees its memory.
 
 use std::io;
 use std::pin::Pin;

@@ -1,7 +1,8 @@
-//! TLS as a server: our certificate, and those of clients where they must have one.
+//! TLS as a server: our certificate, and those of clients if required.
 //!
-//! Files are looked at when a client connects and read again when they have changed, so that a renewed certificate needs
-//! no restart. One that cannot be used then leaves the one before in force, and is logged once.
+//! Files are checked when a client connects, and read again after a change, so that a renewed certificate
+//! needs no restart. If a changed file is unusable, the certificate before stays in force, and the error is
+//! logged once.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +20,6 @@ pub(crate) struct CurrentTls {
 }
 
 impl CurrentTls {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// A file that cannot be used, and why.
     pub(crate) fn new(files: AdminTls, handler: Arc<ControlHandler>) -> Result<Self, String> {
         let (times, (config, ends)) = (times(&files), config(&files)?);
         handler.set_admin_certificate(ends);
@@ -58,7 +55,6 @@ fn times(files: &AdminTls) -> Vec<Option<SystemTime>> {
     [&files.certificate, &files.key].into_iter().chain(&files.client_ca).map(time).collect()
 }
 
-/// Returns the configuration, and the last second in which the certificate counts.
 fn config(files: &AdminTls) -> Result<(Arc<ServerConfig>, Option<i64>), String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let identity =

@@ -1,5 +1,3 @@
-//! Live events over real connections: a hostile publisher, a slow reader, and an ended session.
-
 use std::sync::Arc;
 
 use osnl::intake::{Intake as _, RuleEngine};
