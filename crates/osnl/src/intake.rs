@@ -127,7 +127,6 @@ impl RuleEngine {
         self
     }
 
-    /// Sets guards, which hold deliveries beyond their rate.
     #[must_use]
     pub fn with_guards(mut self, guards: Arc<Guards>) -> Self {
         self.guards = guards;
@@ -271,7 +270,6 @@ impl RuleEngine {
         self.with_permit(|own| own.succeed(places));
     }
 
-    /// Continues the counts of a former engine.
     fn begin(&self, before: Option<&Self>) {
         before.inspect(|before| self.rules.succeed(&before.rules));
         if let (Some(ring), Some(listener)) = (&self.ring, &self.listener) {

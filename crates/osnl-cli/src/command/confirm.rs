@@ -1,5 +1,3 @@
-//! The question before a change that cannot be undone.
-
 use std::io::{IsTerminal as _, Write as _};
 
 use super::asking::NoAnswer;
@@ -14,7 +12,6 @@ pub(super) fn agreed(question: &str, discard: &str) -> Result<bool, NoAnswer> {
     agreed_to(question, &format!("nothing was discarded: add --yes to {discard}; --dry-run shows which"))
 }
 
-/// The same, with the words of the refusal.
 #[expect(clippy::print_stderr, reason = "a question is no output")]
 pub(super) fn agreed_to(question: &str, refusal: &str) -> Result<bool, NoAnswer> {
     if !std::io::stdin().is_terminal() {

@@ -222,7 +222,6 @@ impl Bindings {
         });
     }
 
-    /// Returns bindings that are no longer configured.
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
@@ -301,7 +300,6 @@ impl Bindings {
         });
     }
 
-    /// Forgets left queues of a name.
     pub(crate) fn forget(&self, queue: &str, vhost: Option<&str>) {
         let left = self.left();
         let is_left = |own: &OwnQueue| left.iter().any(|one| one.queue.is_same(own));
@@ -445,7 +443,6 @@ mod tests {
         assert_eq!((broken.superfluous(&own("q")), left(&broken)), (vec![], vec![]));
     }
 
-    /// Otherwise the messages of the other broker's queue would be forgotten.
     #[test]
     fn a_queue_of_the_same_name_at_another_broker_is_left_and_a_cluster_may_change_its_hosts() {
         for (hosts, expected) in [(&["b:1", "c:1"], 0), (&["c:1", "d:1"], 1)] {
@@ -457,7 +454,6 @@ mod tests {
         }
     }
 
-    /// Otherwise this daemon's rules would judge messages meant for other rules.
     #[test]
     fn a_queue_of_a_daemon_with_another_journal_is_not_left() {
         let folder = tempfile::tempdir().unwrap();

@@ -44,9 +44,6 @@ impl PositionStore {
     }
 
     /// Looks whether `open` would succeed, and creates nothing.
-    ///
-    /// # Errors
-    /// As [`PositionStore::open`].
     pub fn look(state_dir: &Path, listener: &str) -> io::Result<()> {
         let folder = state_dir.join("streams");
         files::may_write_in(&folder)?;

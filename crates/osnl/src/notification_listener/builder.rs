@@ -44,7 +44,6 @@ pub enum BuildError {
     Transport(#[from] TransportError),
     #[error("allow_requeue is not supported by {location}: leave it out, or use another transport")]
     NoRequeue { location: String },
-    /// Messages would stay unacknowledged for longer than brokers allow.
     #[error(
         "a message that is requeued {attempts} times would wait for more than {}s, and the broker would end the \
          connection over it: fewer attempts, or shorter pauses",
@@ -184,7 +183,6 @@ impl Builder {
         self
     }
 
-    /// Sets further signals that end the listener.
     pub fn shutdown(mut self, shutdown: &Shutdown) -> Self {
         self.shutdown = Shutdown { drain: shutdown.drain.child_token(), abort: shutdown.abort.child_token() };
         self
@@ -195,10 +193,6 @@ impl Builder {
         self
     }
 
-    /// Builds the listener without connecting.
-    ///
-    /// # Errors
-    /// See [`BuildError`].
     pub fn build(self) -> Result<NotificationListener, BuildError> {
         let transport = self.transport?;
         if self.targets.is_empty() {

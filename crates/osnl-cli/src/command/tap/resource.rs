@@ -29,7 +29,6 @@ pub(super) struct EventSubject {
     /// Several for a bulk request, empty if no resource was found.
     pub(super) ids: Vec<String>,
     pub(super) name: Option<String>,
-    /// The caller's project, else the resource's.
     pub(super) project: Option<String>,
     pub(super) project_name: Option<String>,
     pub(super) user: Option<String>,
