@@ -21,15 +21,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! | item | purpose |
-//! | --- | --- |
-//! | [`Budget`] | limits the cost of one message; functions without one use its default |
-//! | [`Target`], [`Priority`], [`TransportUrl`] | the address of a listener |
-//! | [`resources`], [`resource_key`] | the resources of a notification, and the key of its order |
-//! | [`BodyDigest`] | recognises copies of a message |
-//! | [`mask_secrets`] | removes secrets before output |
-//! | [`catalogue`], [`nova`] | the events of each service; the two names of nova's events |
 
 pub mod catalogue;
 pub mod nova;

@@ -4,13 +4,6 @@
 //! `check` refuses each native configuration that a start refuses: the clients of a start are built and dropped, and the
 //! places of journal, state, log, and admin endpoint are read. Without `--connect` no connection is made. With that flag
 //! [`Native::probe`] tries brokers, targets, and files; no message is consumed, and no object is made or changed.
-//!
-//! | ends with | when |
-//! | --- | --- |
-//! | 0 | the configuration can be used, and what was tried is there |
-//! | 1 | it can be used, and an action makes nothing but dead letters of the events its rules match |
-//! | 69 | it can be used, and something is missing or refuses access |
-//! | 78 | it cannot be used; nothing is tried |
 
 mod report;
 
@@ -178,7 +171,6 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     }
 }
 
-/// Returns broker and name of each queue that the listener consumes. One that waits for its broker consumes nothing.
 pub(super) fn consumed(listener: &ListenerStatus) -> impl Iterator<Item = (String, String)> {
     let is_connected = matches!(listener.state.as_str(), "listening" | "standby" | "blocked" | "draining");
     let queues = listener.queues.iter().filter(move |_| is_connected);
@@ -186,9 +178,6 @@ pub(super) fn consumed(listener: &ListenerStatus) -> impl Iterator<Item = (Strin
 }
 
 /// Asks the daemon of the configuration; `None` if it is stopped.
-///
-/// # Errors
-/// The reason for which it cannot be asked.
 pub(super) fn daemon_status(native: &Native) -> Result<Option<Status>, String> {
     let Some(folder) = native.state_folder() else { return Ok(None) };
     let unknown = |error: &dyn std::fmt::Display| format!("{}: {error}", socket_path(&folder).display());

@@ -3,11 +3,8 @@ use std::io::{IsTerminal as _, Write as _};
 use super::asking::NoAnswer;
 use crate::exit::Exit;
 
-/// Asks on a terminal whether to continue; any answer but `y` or `yes` is a no.
-///
-/// # Errors
-/// Standard input is not a terminal: the operator must pass `--yes` to `discard`, a verb with its
-/// object.
+/// A standard input that is not a terminal is an error: the operator must pass `--yes` to `discard`, a verb
+/// with its object.
 pub(super) fn agreed(question: &str, discard: &str) -> Result<bool, NoAnswer> {
     agreed_to(question, &format!("nothing was discarded: add --yes to {discard}; --dry-run shows which"))
 }

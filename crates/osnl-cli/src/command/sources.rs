@@ -73,7 +73,6 @@ fn legacy(path: &Path) -> Result<osnl_legacy::k2hr3::LoadedConf, String> {
     Conf::load(path, &inputs).map_err(|error| error.to_string())
 }
 
-/// Prints warnings to stderr, so that stdout has only the configuration.
 #[expect(clippy::print_stderr, reason = "warnings go there")]
 pub(super) fn warn(warnings: &[Warning]) {
     for warning in warnings {
@@ -81,7 +80,6 @@ pub(super) fn warn(warnings: &[Warning]) {
     }
 }
 
-/// Prints each line of an error to stderr; keeps excerpts, which begin with a blank, unchanged.
 #[expect(clippy::print_stderr, reason = "errors go there")]
 pub(super) fn complain(errors: &str) {
     for line in errors.lines() {

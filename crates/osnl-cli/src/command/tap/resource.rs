@@ -1,6 +1,3 @@
-//! The resource of an event, as a line shows it: the unified view of `osnl_model`, the form of the
-//! payload, and the causing user.
-
 use osnl_model::{Notification, resources};
 use serde_json::{Map, Value};
 
