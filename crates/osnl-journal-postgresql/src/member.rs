@@ -42,8 +42,7 @@ pub(crate) struct Member {
 #[derive(Clone, Debug)]
 pub(crate) struct ReaderEpoch {
     pub(crate) epoch: i64,
-    /// Unused numbers of arrivals. The transaction that draws numbers writes the epoch, so they are above
-    /// those of earlier epochs.
+    /// Unused numbers of arrivals, above those of earlier epochs, as the drawing transaction writes the epoch.
     pub(crate) numbers: Range<i64>,
 }
 

@@ -38,6 +38,8 @@ const VERSIONED_ONLY: [&str; 7] =
 const SAME: [&str; 5] =
     ["aggregate.create.", "aggregate.delete.", "keypair.", "scheduler.select_destinations.", "volume.usage"];
 
+/// Returns the versioned name of a legacy event type:
+///
 /// ```
 /// use osnl_model::nova::versioned_name;
 ///

@@ -103,7 +103,7 @@ pub enum NotificationStatus {
     Success,
 }
 
-/// The event type: `baremetal.<object>.<action>.<status>`.
+/// The event type in the form `baremetal.<object>.<action>.<status>`.
 #[derive(Clone, PartialEq, Eq, VersionedObject)]
 #[versioned(namespace = "ironic", version = "1.1", timestamps)]
 pub struct EventType {
