@@ -1,16 +1,16 @@
 //! The values that an event lacks, fetched from the OpenStack APIs: a server by its id, then its flavor, and so on.
 //!
-//! Enrichment happens at the delivery, before the first attempt: a rule is decided before the append, and no API call
-//! may delay that. So a rule's `when` cannot use an enrichment, and an action's templates can. The values are
-//! journalled before the attempt begins, so that every further attempt sees the same, after a restart too.
+//! Enrichment happens before the first attempt and not before the append, because no API call may delay a
+//! rule. So a rule's `when` cannot use an enrichment, and an action's templates can. The values are
+//! journalled before the attempt, so that every further attempt sees the same, after a restart too.
 //!
-//! If an object is gone, its value is the event's own description, else an earlier description in the journal, by the
-//! API or an event. Without either, the configured default applies, which is null unless the operator sets a value.
+//! If an object is gone, its value is the event's own description, else an earlier description in the
+//! journal, else the configured default, which is null unless set.
 //!
-//! If the API is unreachable, the delivery waits for this dependency ([`ErrorClass::Dependency`]). The wait costs no
-//! attempt and does not blame the target, so deliveries that do not need the API are sent. One delivery at a time asks
-//! again, after a growing pause ([`Enricher`]). A refusal (403) is an answer about one object and costs attempts. With
-//! `on_error = default` a failed question counts as a missing object instead.
+//! If the API is unreachable, the delivery waits for this dependency ([`ErrorClass::Dependency`]), which
+//! costs no attempt and does not blame the target, so deliveries that do not need the API are sent. One
+//! delivery at a time asks again, after a growing pause ([`Enricher`]). A refusal (403) is an answer about
+//! one object and costs attempts. With `on_error = default` a failed question counts as a missing object.
 
 mod cache;
 mod conf;

@@ -1,8 +1,8 @@
 //! Taps: a subscription that takes no message from another queue and leaves nothing behind.
 //!
-//! A tap has a queue that exists as long as its connection: named by the broker, exclusive, transient, bounded in
-//! messages, bytes and age. When full, the broker drops the oldest messages, so a slow reader costs the broker no more
-//! than the bound. The tap declares exchanges only passively, and binds its queue to existing exchanges.
+//! A tap's queue exists as long as its connection: named by the broker, exclusive, transient, bounded in
+//! messages, bytes and age. A full queue drops the oldest messages, so a slow reader costs the broker no more
+//! than the bound. The tap declares exchanges only passively.
 //!
 //! | step | promise |
 //! | --- | --- |
