@@ -77,6 +77,7 @@ impl Service {
         }
     }
 
+    /// Ends the streams of events, which would go on.
     pub(crate) fn end_streams(&self) {
         self.pages.iter().for_each(Pages::end);
     }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 const DEAD: i64 = 3;
 const DELIVERED: i64 = 4;
+/// Resources of the events, in turn, so that most dead letters have a later event.
 const KEYS: u64 = 100_000;
 
 pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {

@@ -312,6 +312,7 @@ mod tests {
 
     const UNRELEASED: [&str; 4] = ["osnl_cli", "osnl_testkit", "osnl_bench", "osnl_python"];
 
+    /// A missing crate's lines would not be in the log file.
     #[test]
     fn each_crate_that_logs_is_among_ours() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

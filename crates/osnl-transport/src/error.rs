@@ -125,6 +125,7 @@ impl TransportError {
         }
     }
 
+    /// Returns whether nothing can be sent or read before a correction, because no host accepts the login.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {

@@ -23,6 +23,7 @@ pub enum Settlement {
     Requeue(u64),
 }
 
+/// The message belongs to a closed connection, so the broker redelivers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message belongs to an earlier connection")]
 pub struct Stale;

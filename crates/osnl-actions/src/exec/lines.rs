@@ -5,6 +5,7 @@ pub(super) struct LineBuffer {
     pub(super) buffer: BytesMut,
     limit: usize,
     looked_at: usize,
+    /// Whether the rest of the current line is discarded, because its beginning was too long.
     skipping: bool,
 }
 

@@ -16,6 +16,7 @@ use crate::driver::{
 };
 use crate::{Action, event_names};
 
+/// A smaller limit would give more files than lines.
 const LEAST_SIZE: u64 = 1024;
 const LARGEST_SIZE: u64 = 1 << 40;
 

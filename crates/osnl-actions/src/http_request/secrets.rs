@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+/// A shorter secret would match parts of innocent words.
 const SHORTEST_SEARCHED: usize = 4;
 pub(super) const MASK: &str = "***";
 

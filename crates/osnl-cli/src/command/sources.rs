@@ -73,6 +73,7 @@ fn legacy(path: &Path) -> Result<osnl_legacy::k2hr3::LoadedConf, String> {
     Conf::load(path, &inputs).map_err(|error| error.to_string())
 }
 
+/// Prints warnings to stderr, so that stdout has only the configuration.
 #[expect(clippy::print_stderr, reason = "warnings go there")]
 pub(super) fn warn(warnings: &[Warning]) {
     for warning in warnings {

@@ -133,6 +133,7 @@ mod tests {
         (text, file.write(b"x").is_ok())
     }
 
+    /// A single value is cut, so only several long values exceed a datagram.
     #[test]
     fn a_line_that_is_too_long_is_handed_over_as_a_file_and_a_full_socket_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();

@@ -65,6 +65,7 @@ impl Steps {
     }
 }
 
+/// A reload may correct the target, so the probe must precede every giving up.
 #[test]
 fn a_changed_target_is_probed_before_anything_behind_it_is_given_up() {
     let mut steps = Steps::new(settings(None));

@@ -213,6 +213,7 @@ impl Enricher {
     }
 }
 
+/// Removes a flight when its first caller is done or has given up, so that no question runs for ever.
 struct LandingGuard<'a> {
     state: &'a Mutex<CacheState>,
     key: &'a (Kind, String),

@@ -139,6 +139,7 @@ impl AttemptTerm for TestTerm {
     }
 }
 
+/// No attempt is used up, because the target is not to blame.
 #[tokio::test(start_paused = true)]
 async fn no_attempt_begins_when_the_term_has_ended() {
     let mut rig = Rig::start(None, Duration::from_secs(1));

@@ -2,6 +2,8 @@ use serde_json::Value;
 
 use super::MASK;
 
+/// The number of levels that may still be entered. A deeper value is `***`, so that a value too
+/// deep to be examined is not shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RemainingDepth {
     levels: usize,

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::BrokerRig;
 use super::session::{ConsumerSession, POOL, depth_becomes, number, numbers, publish, within};
 
+/// The broker has not refused access, so that the next attempt may follow at once.
 pub async fn a_closed_connection_ends_the_consumer_recoverably<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..1).await;

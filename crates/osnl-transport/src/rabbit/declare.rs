@@ -174,6 +174,7 @@ impl LateBindings for RabbitLateBindings {
     }
 }
 
+/// A refused declaration closes its channel, so each step gets an open channel from `side`.
 struct Declarer<'a> {
     side: SideChannel<&'a Connection>,
     version: Option<BrokerVersion>,

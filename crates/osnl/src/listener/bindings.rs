@@ -443,6 +443,7 @@ mod tests {
         assert_eq!((broken.superfluous(&own("q")), left(&broken)), (vec![], vec![]));
     }
 
+    /// Otherwise the messages of the other broker's queue would be forgotten.
     #[test]
     fn a_queue_of_the_same_name_at_another_broker_is_left_and_a_cluster_may_change_its_hosts() {
         for (hosts, expected) in [(&["b:1", "c:1"], 0), (&["c:1", "d:1"], 1)] {
@@ -454,6 +455,7 @@ mod tests {
         }
     }
 
+    /// Otherwise this daemon's rules would judge messages meant for other rules.
     #[test]
     fn a_queue_of_a_daemon_with_another_journal_is_not_left() {
         let folder = tempfile::tempdir().unwrap();

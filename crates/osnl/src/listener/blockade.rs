@@ -179,6 +179,7 @@ mod tests {
         check(&format!("{flows} =blocked t20 w1 =free"));
     }
 
+    /// The last pushed message would outwait the broker's patience.
     #[test]
     fn a_trickle_does_not_keep_what_was_pushed() {
         check(&format!("t1 {} =back", "r60 t1 s ".repeat(5)));

@@ -44,6 +44,7 @@ pub enum BuildError {
     Transport(#[from] TransportError),
     #[error("allow_requeue is not supported by {location}: leave it out, or use another transport")]
     NoRequeue { location: String },
+    /// Messages would stay unacknowledged for longer than brokers allow.
     #[error(
         "a message that is requeued {attempts} times would wait for more than {}s, and the broker would end the \
          connection over it: fewer attempts, or shorter pauses",

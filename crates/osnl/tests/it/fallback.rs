@@ -130,6 +130,7 @@ fn written(folder: &Path, name: &str) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The delivery keeps the failure, so that a restart before the fallback changes nothing.
 #[test]
 fn whoever_gets_what_is_given_up_is_told_by_whom_why_and_how_often() {
     for journal in JOURNALS {

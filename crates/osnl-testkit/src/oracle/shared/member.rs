@@ -21,6 +21,7 @@ pub(super) struct OracleMember {
 }
 
 const CLOCK: &str = "clock";
+/// Small bounds, so that pauses and outages reach them.
 const MAX_PENDING: u32 = 80;
 const MAX_DEAD: u32 = 30;
 

@@ -169,6 +169,7 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     assert_eq!(core.window.unsettled(), 1, "what it holds goes back with the channel");
 }
 
+/// A quorum queue would put a rejected message behind later messages.
 #[tokio::test(start_paused = true)]
 async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     for is_classic in [true, false] {
@@ -259,6 +260,7 @@ async fn a_standby_listens_from_its_first_message_on() {
     assert_eq!(rig.state(), "listening");
 }
 
+/// Cancelled first, a consumer would hand over its turn before its messages are back.
 #[tokio::test(start_paused = true)]
 async fn a_single_active_consumer_ends_by_closing() {
     let queue = QueueKind { single_active_consumer: true, ..QueueKind::OSLO };
