@@ -78,7 +78,7 @@ pub(crate) struct FormatArgs {
     pub(crate) format: OutputFormat,
 }
 
-/// The time of arrival.
+/// The bounds of the time of arrival.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct BetweenArgs {
     /// Received at this time or later: 2h (ago), 2026-11-20, 2026-11-20T06:30Z

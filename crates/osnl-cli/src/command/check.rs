@@ -4,13 +4,6 @@
 //! `check` refuses each native configuration that a start refuses: the clients of a start are built and dropped, and the
 //! places of journal, state, log, and admin endpoint are read. Without `--connect` no connection is made. With that flag
 //! [`Native::probe`] tries brokers, targets, and files; no message is consumed, and no object is made or changed.
-//!
-//! | ends with | when |
-//! | --- | --- |
-//! | 0 | the configuration can be used, and what was tried is there |
-//! | 1 | it can be used, and an action makes nothing but dead letters of the events its rules match |
-//! | 69 | it can be used, and something is missing or refuses access |
-//! | 78 | it cannot be used; nothing is tried |
 
 mod report;
 

@@ -15,17 +15,13 @@ pub struct PublisherOptions {
     pub durable: bool,
 }
 
-/// A notification for the real Notifier; the defaults are those of Neutron's deleted port.
 #[derive(Debug, Clone)]
 pub struct Notice {
     pub exchange: String,
-    /// The topic; the routing key is topic, dot, priority.
     pub topic: String,
-    /// The driver `messaging` (bare) or `messagingv2` (in the 2.0 envelope).
     pub driver: String,
     pub publisher_id: String,
     pub event_type: String,
-    /// One of `audit debug info warn error critical sample`.
     pub priority: String,
     pub payload: Value,
     /// The argument of `RequestContext.from_dict`; `None` for an empty context.
@@ -49,7 +45,6 @@ impl Default for Notice {
 
 #[derive(Debug, Clone)]
 pub struct RawMessage {
-    /// The exchange; empty for the default exchange.
     pub exchange: String,
     pub routing_key: String,
     pub body: Vec<u8>,

@@ -197,7 +197,6 @@ fn at_start(
 const FIRST_RECOUNT: Duration = Duration::from_secs(10);
 const LONGEST_RECOUNT: Duration = Duration::from_secs(300);
 
-/// Logs that a standby has become the reader.
 pub(super) fn log_others_left(listener: &str) {
     tracing::info!(
         listener.name = listener,

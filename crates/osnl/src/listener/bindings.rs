@@ -223,7 +223,6 @@ impl Bindings {
         });
     }
 
-    /// Returns bindings that are no longer configured.
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
@@ -302,7 +301,6 @@ impl Bindings {
         });
     }
 
-    /// Forgets left queues of a name.
     pub(crate) fn forget(&self, queue: &str, vhost: Option<&str>) {
         let left = self.left();
         let is_left = |own: &OwnQueue| left.iter().any(|one| one.queue.is_same(own));

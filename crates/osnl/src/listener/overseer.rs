@@ -135,7 +135,6 @@ impl Listener {
 /// The looks between two that ask for missing queues too, which the broker logs.
 const ROUNDS: u32 = 12;
 
-/// The services' queues at the last look.
 #[derive(Default)]
 struct ServicesQueues {
     rows: Vec<QueueRow>,
@@ -144,7 +143,6 @@ struct ServicesQueues {
 }
 
 impl ServicesQueues {
-    /// Without an answer nothing is known.
     async fn look(&mut self, listener: &Listener, wanted: &Wanted) {
         let (before, at) = (std::mem::take(&mut self.rows), self.at.replace(Instant::now()));
         let (missing, there): (Vec<QueueRow>, Vec<QueueRow>) =

@@ -16,9 +16,7 @@ use super::{BrokerFacts, ManagementConf, UnknownFact, reading};
 const ANSWER: Duration = Duration::from_secs(10);
 /// The most bytes of an answer: a queue with a thousand consumers has about 700 KB.
 const LONGEST: usize = 1 << 20;
-/// The names of the queues that services publish to.
 const SERVICES: &str = r"\.(audit|debug|info|warn|error|critical|sample)$";
-/// Queues whose bindings are asked.
 const MOST_BINDINGS: usize = 20;
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

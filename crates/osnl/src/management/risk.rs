@@ -11,14 +11,12 @@ use super::{QueueFacts, QueuePolicies, reading};
 const DEFAULT_LIMIT: i64 = 20;
 /// A bound that no queue reaches, because a policy needs a key.
 const NO_BOUND: i64 = 2_000_000_000;
-/// A priority above those that operators usually set.
 const PRIORITY: u32 = 999;
 
 const DECLARED: &str = "it cannot be changed afterwards; to have the queue created anew: stop its consumers, empty it, and delete it";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueRisk {
-    /// The setting, and who has set it.
     pub(crate) seen: String,
     pub(crate) consequence: String,
     pub(crate) remedy: String,

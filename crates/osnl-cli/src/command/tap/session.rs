@@ -1,5 +1,3 @@
-//! The connection of a tap: reconnects, looks for missing exchanges, counts dropped messages.
-//!
 //! Retries an unreachable broker after one second, then at growing intervals up to ten seconds; a
 //! refusing broker up to thirty. Only a refusal before the first open tap ends the run.
 
