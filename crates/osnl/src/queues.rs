@@ -37,7 +37,7 @@ pub use self::gather::SurveyLimits;
 pub(crate) use self::gather::refused;
 pub(crate) use self::judge::of_left_queue;
 pub use self::judge::sort;
-pub(crate) use self::judge::tag_parts;
+pub use self::judge::tag_parts;
 use crate::management::{BrokerFacts, ManagementConf, QueueFacts, UnknownFact};
 
 /// Topics of oslo.messaging, of nova and masakari, and of ironic.

@@ -434,7 +434,7 @@ impl Judge<'_> {
 
 /// Reads `osnl@HOST#DIGEST`, the tag of a consumer.
 #[must_use]
-pub(crate) fn tag_parts(tag: &str) -> Option<(&str, &str)> {
+pub fn tag_parts(tag: &str) -> Option<(&str, &str)> {
     let (program, rest) = tag.split_once('@')?;
     (program == TAG).then_some(())?;
     rest.rsplit_once('#')
