@@ -36,6 +36,7 @@ pub(super) async fn surveyed(
         FindingKind::Unreachable
         | FindingKind::Permissions
         | FindingKind::QueueMissing
+        | FindingKind::QueueRefused
         | FindingKind::ExchangeType
         | FindingKind::Growing
         | FindingKind::Differs => false,
