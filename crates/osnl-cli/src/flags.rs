@@ -11,7 +11,7 @@ use osnl_config::size;
 use osnl_model::{Budget, DecodeError, Pattern, Secret};
 
 /// The files of a native configuration.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct SourceArgs {
     /// Configuration file(s) [default: /etc/osnl/osnl.conf]
     #[arg(short = 'c', long, value_name = "FILE")]
@@ -22,7 +22,7 @@ pub(crate) struct SourceArgs {
 }
 
 /// The configuration: native files, a `k2hr3_osnl.conf`, or an `oss.conf`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,

@@ -74,6 +74,7 @@ pub struct BrokerFacts {
     pub(crate) version: Option<String>,
     pub(crate) cluster: Option<String>,
     pub(crate) default_queue_type: Option<String>,
+    /// The queues that were asked for, without those that do not exist.
     pub(crate) queues: Vec<(String, Result<QueueFacts, UnknownFact>)>,
     /// The services' queues of the virtual host.
     pub(crate) services: Vec<(String, QueueFacts)>,

@@ -129,6 +129,8 @@ impl fmt::Display for Finding {
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub listener: Arc<str>,
+    /// Its hosts, as they are shown.
+    pub broker: String,
     pub exchanges: Vec<String>,
     pub topics: Vec<String>,
     pub priorities: Vec<String>,
@@ -155,7 +157,6 @@ pub struct Wanted {
 #[derive(Clone, Debug)]
 pub struct Survey {
     pub wanted: Wanted,
-    pub broker: String,
     pub greeting: Greeting,
     /// Hosts that refuse, each with the reason and its remedy.
     pub refusals: Vec<(String, String, Option<String>)>,
@@ -178,6 +179,8 @@ pub struct DaemonCounts {
     pub matched: Option<u64>,
     /// Its consumers of each queue.
     pub consumers: Option<BTreeMap<String, u64>>,
+    /// The digest in the tag of its consumers, of the rules at its start.
+    pub rules_digest: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

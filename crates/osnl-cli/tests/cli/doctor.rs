@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use self::stage::Stage;
 use self::troubles::TROUBLES;
 
-pub(crate) use self::operator::{Service, words};
+pub(crate) use self::operator::{Service, monitor, words};
 
 /// A trouble's name, options of the listener, and preparation.
 struct Trouble {

@@ -5,7 +5,7 @@ use std::path::Path;
 use osnl_testkit::{Notice, Sink, Vhost, wait_until};
 use serde_json::json;
 
-use crate::doctor::{Service, words};
+use crate::doctor::{Service, monitor, words};
 use crate::harness::{Osnl, PROMPTLY, Place, SOON, instance};
 use crate::management::node;
 
@@ -69,9 +69,8 @@ fn command(screen: &str, program: &str) -> String {
 
 #[test]
 fn from_init_to_the_first_effect_by_the_screens_alone() {
-    let (broker, port) = node();
+    let (broker, _) = node();
     let (place, vhost) = (Place::new(), broker.vhost("first-hour"));
-    vhost.ctl(&["set_permissions", "monitor", "^$", "^$", "^$"]);
     let nova = Service::new("nova", &vhost.url(), &place.path(""));
     let mut hour = Hour { place, vhost, nova, sink: Sink::start() };
 
@@ -115,7 +114,7 @@ fn from_init_to_the_first_effect_by_the_screens_alone() {
     let queues = hour.osnl("osnl queues -c osnl.conf", 0);
     assert!(queues.contains("queue notifications.info"), "{queues}");
     assert!(queues.contains("write in [listener:nova] of an osnl.conf: management_url = "), "{queues}");
-    let api = format!("[listener:nova]\nmanagement_url = http://monitor:m0n%3A%40%2F@127.0.0.1:{port}/");
+    let api = format!("[listener:nova]\nmanagement_url = http://{}/", monitor(&[&hour.vhost]));
     hour.edit("[listener:nova]", &api);
     let mut queues = String::new();
     wait_until(SOON, "the API knows the queue", || {

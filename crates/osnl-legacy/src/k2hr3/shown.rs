@@ -1,12 +1,13 @@
 //! Converts a `k2hr3_osnl.conf` to the native form, for migration.
 
 use osnl::action::k2hr3::K2hr3Conf;
+use osnl::listener::ListenerConfig;
 use osnl::native::journal::written;
 use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
 use osnl_config::{ConfigErrors, ValueOrigin, shown};
 use osnl_core::rule::Rule;
 use osnl_model::Predicate;
-use osnl_transport::{HEARTBEAT_OPTION, OSLO_HEARTBEAT, QueueType, RabbitOptions};
+use osnl_transport::{HEARTBEAT_OPTION, ListenOptions, OSLO_HEARTBEAT, QueueType, RabbitOptions};
 
 use super::conf::{Conf, Level, LoadedConf, LogFile};
 use super::meaning::{NAME, PREFETCH, native_pattern};
@@ -228,8 +229,11 @@ fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
         return Some("the file");
     };
     let (old, new) = (conf.listener(), listener.config());
-    let said =
-        |listener: &osnl::listener::ListenerConfig| format!("{:?}{:?}", listener.targets, listener.options);
+    // The tag of `osnl run` names its rules.
+    let said = |listener: &ListenerConfig| {
+        let options = ListenOptions { consumer_tag: String::new(), ..listener.options.clone() };
+        format!("{:?}{options:?}", listener.targets)
+    };
     let Some(k2hr3) = action.driver.options::<K2hr3Conf>() else { return Some("the action") };
     if said(&old) != said(&new) || listener.transport_url != conf.oslo_messaging_notifications.transport_url {
         Some("what is listened to")

@@ -191,6 +191,9 @@ pub struct ListenerStatus {
     /// The host of the daemon that reads its queue while it stands by; `None` if that is not known.
     #[serde(default)]
     pub standing_by_for: Option<String>,
+    /// The tag of its consumers, `osnl@HOST#DIGEST` of the rules at the start; empty where it has none of its own.
+    #[serde(default)]
+    pub consumer_tag: String,
     /// Messages taken since the start.
     pub messages: u64,
     /// Connections opened after the first.

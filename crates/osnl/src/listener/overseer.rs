@@ -104,7 +104,7 @@ impl Listener {
                 received: self.gauges.messages(),
                 ..DaemonCounts::default()
             },
-            ..wanted.of_depths(self.location(), exchanges, rows, known)
+            ..wanted.of_depths(exchanges, rows, known)
         };
         let mut findings = survey.findings();
         findings.retain(|finding| finding.severity > FindingSeverity::Note);

@@ -29,7 +29,6 @@ fn survey(more: &str) -> Survey {
     let exchange = |name: &String| (name.clone(), exchange("topic"));
     Survey {
         exchanges: wanted.exchanges.iter().map(exchange).collect(),
-        broker: "rabbit at mq1:5672".to_owned(),
         greeting,
         refusals: Vec::new(),
         is_reached: true,
@@ -166,6 +165,7 @@ const TROUBLES: &[Trouble] = &[
     ("", |s| waiting(s, "osnl", 9, 0, None), K::Growing, Warning, "9 messages, no consumer", "systemctl start osnl"),
     ("", |s| waiting(s, "osnl", 5000, 1, Some(2.0)), K::Growing, Warning, "5000 messages, and grows by 2.0/s", "osnl status"),
     ("single_active_consumer = false", shared, K::Rival, Critical, "1 consumer is not of this configuration's daemon", "a pool of its own"),
+    ("", |s| s.daemon.consumers = Some(BTreeMap::new()), K::Rival, Warning, "1 consumer is not of this configuration's daemon", "list_consumers -p /"),
     ("", other_rules, K::OtherRules, Warning, "osnl on ctl2 (10.0.0.2:1 -> 10.0.0.9:5672) connected to it with other rules", "the same rules"),
     ("", |s| row(s, "osnl").differs = Some("x-max-length: configured none, found 9".into()), K::Differs, Warning, "found 9", "delete it"),
     ("", |s| { with_api(s).nodes = Some(3); row(s, "osnl").queue_type = Some("classic".into()); }, K::ClassicOnCluster, Warning, "cluster of 3 nodes", "queue_type = quorum"),
@@ -202,6 +202,11 @@ fn an_unread_queue_that_a_policy_bounds_and_a_standby_are_no_findings() {
     waiting(&mut bounded, INFO, 1000, 0, None);
     let mut standby = survey("");
     shared(&mut standby);
+    // This daemon is stopped, and one with the same rules reads.
+    let mut elsewhere = survey("");
+    other_rules(&mut elsewhere);
+    row(&mut elsewhere, "osnl").facts.as_mut().unwrap().consumers.truncate(1);
+    elsewhere.daemon.consumers = Some(BTreeMap::new());
     // A refused look is no evidence.
     let mut blind = survey("");
     row(&mut blind, INFO).state = QueueState::Refused("403".to_owned());
@@ -209,7 +214,7 @@ fn an_unread_queue_that_a_policy_bounds_and_a_standby_are_no_findings() {
     let queue = QueueFacts { arguments: BTreeMap::from([("x-max-length".to_owned(), json!(9))]), ..facts() };
     with_api(&mut asked).queues.push(("osnl".to_owned(), Ok(queue)));
     assert_eq!(asked.wanted.kind.arguments["x-max-length"], Argument::Integer(9));
-    for survey in [bounded, standby, blind, asked] {
+    for survey in [bounded, standby, elsewhere, blind, asked] {
         assert_eq!(survey.findings(), []);
     }
 }

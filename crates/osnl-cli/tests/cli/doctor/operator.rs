@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use osnl_testkit::{Notice, OsloPublisher};
+use osnl_testkit::{Notice, OsloPublisher, Vhost};
+
+use crate::management::node;
 
 /// A service whose file decides whether, and how, it publishes. Without a line in the file, oslo.messaging's defaults do.
 pub(crate) struct Service {
@@ -41,6 +43,15 @@ impl Service {
         std::fs::write(&self.file, text).unwrap();
         self.publisher = None;
     }
+}
+
+/// Makes a user of the management API that sees these virtual hosts only, and returns its login and the API's address.
+pub(crate) fn monitor(vhosts: &[&Vhost]) -> String {
+    let (broker, port) = node();
+    let user = format!("{}-monitor", vhosts[0].name());
+    vhosts.iter().for_each(|vhost| vhost.set_password(&user, "M0N1TOR"));
+    broker.ctl(&["set_user_tags", &user, "monitoring"]);
+    format!("{user}:M0N1TOR@127.0.0.1:{port}")
 }
 
 /// Returns the words that a shell makes of a command.

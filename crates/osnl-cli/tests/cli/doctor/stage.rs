@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use osnl_testkit::{BrokerObjects, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost, wait_until};
 use serde_json::{Value, json};
 
-use super::operator::edited;
+use super::operator::{edited, monitor};
 use super::{Mend, Service, Trouble, words};
 use crate::harness::{Osnl, Place, SOON};
 use crate::management::node;
@@ -46,13 +46,10 @@ impl Drop for Flood {
 
 impl Stage {
     pub(super) fn new(trouble: &Trouble, n: usize) -> Self {
-        let (broker, port) = node();
-        let [vhost, other] = ["doctor", "elsewhere"].map(|name| {
-            let vhost = broker.vhost(&format!("{name}-{n}"));
-            vhost.ctl(&["set_permissions", "monitor", "^$", "^$", "^$"]);
-            vhost
-        });
+        let (broker, _) = node();
+        let [vhost, other] = ["doctor", "elsewhere"].map(|name| broker.vhost(&format!("{name}-{n}")));
         let maker = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+        let api = monitor(&[&vhost, &other]);
         let mut stage = Self {
             vhost,
             other,
@@ -60,7 +57,7 @@ impl Stage {
             second: None,
             place: Place::new(),
             options: trouble.options.to_owned(),
-            api: format!("127.0.0.1:{port}"),
+            api,
             daemon: None,
             services: HashMap::new(),
             maker,
@@ -85,7 +82,7 @@ impl Stage {
             file,
             format!(
                 "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = memory://\n[listener:l]\n{url}silent_after = 1s\n\
-                 management_url = http://monitor:m0n%3A%40%2F@{}/\n{}\n[rule:r]\nevent_type = {pattern}\nactions = a\n\
+                 management_url = http://{}/\n{}\n[rule:r]\nevent_type = {pattern}\nactions = a\n\
                  [action:a]\ndriver = dump\n",
                 self.place.path(state).display(),
                 self.api,
@@ -180,7 +177,7 @@ impl Stage {
         let output = command.args(args).args(["-c", "osnl.conf"]).stdin(Stdio::null()).output().unwrap();
         let text =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(!text.contains("m0n"), "{text}");
+        assert!(!text.contains("M0N1TOR"), "{text}");
         (output.status.code(), text)
     }
 
@@ -331,7 +328,9 @@ impl Stage {
     /// Puts an API before the real one that says that the broker is a cluster of three.
     pub(super) fn cluster(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let real = std::mem::replace(&mut self.api, listener.local_addr().unwrap().to_string());
+        let (login, real) = self.api.split_once('@').unwrap();
+        let (login, real) = (login.to_owned(), real.to_owned());
+        self.api = format!("{login}@{}", listener.local_addr().unwrap());
         std::thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
                 let _ = pass_on(client, &real);

@@ -515,6 +515,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         never_received_seconds: heard.gauges.never_received().map(time::age),
         silence: heard.gauges.overseen().as_ref().and_then(silence),
         standing_by_for: standing_by_for(heard, &state),
+        consumer_tag: heard.consumer_tag.clone(),
         management: heard.gauges.overseen().map(management),
         missing_messages: heard.gauges.missing() as u64,
         queue_created: heard.gauges.created().map(time::shown),
