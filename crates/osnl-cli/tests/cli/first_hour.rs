@@ -93,8 +93,10 @@ fn from_init_to_the_first_effect_by_the_screens_alone() {
     // The operator starts osnl first, and nothing arrives.
     let osnl = hour.run();
     hour.delete(2);
-    let status = hour.osnl("osnl status -c osnl.conf", 1);
-    assert!(status.contains("! ") && status.contains("exchange nova"), "{status}");
+    wait_until(SOON, "status names the exchange", || {
+        let (code, status) = hour.said("osnl status -c osnl.conf");
+        code == Some(1) && status.lines().any(|line| line.starts_with("! ") && line.contains("exchange nova"))
+    });
     let queues = hour.osnl("osnl queues -c osnl.conf", 1);
     assert!(queues.contains("exchange nova") && queues.contains("kolla-ansible"), "{queues}");
     assert_eq!(command(&queues, "crudini"), turn_on);

@@ -258,11 +258,11 @@ impl Stage {
     fn checked(&self, name: &str, expected: &str) -> String {
         let (_, text) = self.osnl(&["check", "--connect"]);
         let is_bad = |line: &&str| line.starts_with("warning ") || line.starts_with("failed ");
-        let of_listener = text.lines().filter(is_bad).filter(|line| line.contains("[listener:l]"));
+        let mut of_listener = text.lines().filter(is_bad).filter(|line| line.contains("[listener:l]"));
         if expected.is_empty() {
             return String::new();
         }
-        let line = of_listener.clone().find(|line| line.contains(expected));
+        let line = of_listener.find(|line| line.contains(expected));
         let Some(line) = line else {
             eprintln!("SOFT {name}: check --connect: no {expected:?} in\n{text}");
             return String::new();
