@@ -7,7 +7,7 @@ use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
 use osnl_config::{ConfigErrors, ValueOrigin, shown};
 use osnl_core::rule::Rule;
 use osnl_model::Predicate;
-use osnl_transport::{HEARTBEAT_OPTION, ListenOptions, OSLO_HEARTBEAT, QueueType, RabbitOptions};
+use osnl_transport::{HEARTBEAT_OPTION, OSLO_HEARTBEAT, QueueType, RabbitOptions};
 
 use super::conf::{Conf, Level, LoadedConf, LogFile};
 use super::meaning::{NAME, PREFETCH, native_pattern};
@@ -228,12 +228,10 @@ fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
     else {
         return Some("the file");
     };
-    let (old, new) = (conf.listener(), listener.config());
+    let (old, mut new) = (conf.listener(), listener.config());
     // The tag of `osnl run` names its rules.
-    let said = |listener: &ListenerConfig| {
-        let options = ListenOptions { consumer_tag: String::new(), ..listener.options.clone() };
-        format!("{:?}{options:?}", listener.targets)
-    };
+    new.options.consumer_tag.clear();
+    let said = |listener: &ListenerConfig| format!("{:?}{:?}", listener.targets, listener.options);
     let Some(k2hr3) = action.driver.options::<K2hr3Conf>() else { return Some("the action") };
     if said(&old) != said(&new) || listener.transport_url != conf.oslo_messaging_notifications.transport_url {
         Some("what is listened to")

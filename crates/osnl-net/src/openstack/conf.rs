@@ -24,7 +24,7 @@ pub struct CloudConf {
     pub interface: Interface,
     /// Overrides of the catalogue: type of the service, and URL.
     pub endpoints: Vec<(String, String)>,
-    /// The trusted certificates; `None` follows [`HttpOptions`](osnl_net::http::HttpOptions).
+    /// The trusted certificates; `None` follows [`HttpOptions`](crate::http::HttpOptions).
     pub verification: Option<Verification>,
     pub certificate: Option<ClientCertificate>,
 }
