@@ -50,8 +50,11 @@ pub enum FindingKind {
     Unreachable,
     Permissions,
     QueueMissing,
+    /// The broker refuses a look at a queue of osnl: another connection has the queue, or its node is down.
+    QueueRefused,
     ExchangeMissing,
     ExchangeType,
+    ExchangeDiffers,
     NeverPublished,
     WrongTopic,
     WrongPriority,
@@ -208,6 +211,9 @@ pub struct QueueRow {
     pub bindings: Option<Vec<(String, String)>>,
     pub differs: Option<String>,
     pub drops: Option<String>,
+    /// The end of a refusal.
+    #[serde(skip)]
+    pub remedy: Option<String>,
     #[serde(skip)]
     pub facts: Option<QueueFacts>,
 }
@@ -227,6 +233,7 @@ impl QueueRow {
             bindings: None,
             differs: None,
             drops: None,
+            remedy: None,
             facts: None,
         }
     }

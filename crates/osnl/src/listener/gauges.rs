@@ -162,6 +162,11 @@ impl Gauges {
         self.silent_after.store(millis, Ordering::Relaxed);
     }
 
+    pub(super) fn silent_after(&self) -> Option<Duration> {
+        let millis = self.silent_after.load(Ordering::Relaxed);
+        (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
     pub(super) fn set_received_before(&self) {
         self.received_before.store(true, Ordering::Relaxed);
     }
@@ -178,10 +183,10 @@ impl Gauges {
 
     /// Returns the start of listening, if no message has ever come for longer than `silent_after`.
     pub(crate) fn never_received(&self) -> Option<SystemTime> {
-        let after = self.silent_after.load(Ordering::Relaxed);
+        let after = self.silent_after()?;
         let since = (*self.listening.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let is_long = since.elapsed().unwrap_or_default() >= Duration::from_millis(after);
-        (after > 0 && is_long && !self.has_received()).then_some(since)
+        let is_long = since.elapsed().unwrap_or_default() >= after;
+        (is_long && !self.has_received()).then_some(since)
     }
 
     pub(super) fn oversaw(&self, seen: Overseen) {

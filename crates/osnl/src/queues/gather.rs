@@ -152,7 +152,16 @@ impl Wanted {
             }
         }
         survey.exchanges.clone_from(&look.exchanges);
-        survey.queues = look.queues.iter().map(|(name, found)| row(name, found, Some(&self.kind))).collect();
+        let own = |(name, found): &(String, QueueLook)| {
+            let remedy = match found {
+                QueueLook::Refused(error) => {
+                    error.remedy(self.url.virtual_host(), |_| self.permissions.clone())
+                }
+                QueueLook::There { .. } | QueueLook::Missing => None,
+            };
+            QueueRow { remedy, ..row(name, found, Some(&self.kind)) }
+        };
+        survey.queues = look.queues.iter().map(own).collect();
         survey.queues.extend(services.queues.iter().map(|(name, found)| row(name, found, None)));
         match facts {
             Ok(facts) => survey.add(facts),

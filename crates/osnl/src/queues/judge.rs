@@ -26,6 +26,7 @@ impl Survey {
         if self.is_reached {
             found.extend(judge.permissions());
             found.extend(judge.exchange_types());
+            found.extend(judge.exchanges_made_otherwise());
             found.extend(judge.nothing_arrives());
             found.extend(self.queues.iter().flat_map(|row| judge.queue(row)));
             found.extend(judge.lossy());
@@ -180,6 +181,26 @@ impl Judge<'_> {
         self.survey.exchanges.iter().filter_map(wrong).collect()
     }
 
+    /// An exchange that osnl would create otherwise. RabbitMQ before 4.3 deletes a transient one at its restart, and the
+    /// program that declares the exchange first decides.
+    fn exchanges_made_otherwise(&self) -> Vec<Finding> {
+        let wanted = &self.survey.wanted;
+        let ours = wanted.rabbit.queue().as_oslo().durable;
+        let word = |durable: bool| if durable { "durable" } else { "transient" };
+        let differing = |(name, look): &(String, ExchangeLook)| {
+            let ExchangeLook::There(found) = look else { return None };
+            let theirs = found.durable.filter(|theirs| *theirs != ours)?;
+            Some(self.finding(
+                (Kind::ExchangeDiffers, Severity::Warning),
+                format!("exchange {name}"),
+                format!("it is {}, and with declare = create osnl makes a {} one", word(theirs), word(ours)),
+                "once it is gone and osnl is first, the broker refuses its service (406), whose RPC uses it too",
+                format!("amqp_durable_queues = {theirs} in [listener:{}]", wanted.listener),
+            ))
+        };
+        self.survey.exchanges.iter().filter(|_| wanted.creates).filter_map(differing).collect()
+    }
+
     fn queue(&self, row: &QueueRow) -> Vec<Finding> {
         match &row.state {
             QueueState::Missing if row.is_read && !self.survey.wanted.declares => {
@@ -188,6 +209,12 @@ impl Judge<'_> {
                 let kind = (Kind::QueueMissing, Severity::Critical);
                 let seen = "it does not exist, and with queue = NAME osnl creates nothing".to_owned();
                 vec![self.of(row, kind, seen, "nothing is read", command)]
+            }
+            // Missing permissions are a finding of the listener.
+            QueueState::Refused(words) if row.is_read && self.survey.denied.is_empty() => {
+                let command = row.remedy.clone().unwrap_or_else(|| "osnl check --connect".to_owned());
+                let kind = (Kind::QueueRefused, Severity::Critical);
+                vec![self.of(row, kind, words.clone(), "nothing is read", command)]
             }
             QueueState::Missing | QueueState::Refused(_) => Vec::new(),
             QueueState::There if row.is_read => self.own(row),
@@ -386,7 +413,11 @@ impl Judge<'_> {
         };
         let consequence = "RabbitMQ 4.3 refuses it by default, and then the services publish nothing";
         let kind = (Kind::TransientQueue, Severity::Note);
-        let finding = self.of(row, kind, "it is transient".to_owned(), consequence, setting.command());
+        let command = format!(
+            "{}; before the start, delete their transient queues and exchanges, which the broker does not change (406)",
+            setting.command()
+        );
+        let finding = self.of(row, kind, "it is transient".to_owned(), consequence, command);
         Some(Finding { deployers: setting.deployers(), ..finding })
     }
 

@@ -42,7 +42,11 @@ fn survey(more: &str) -> Survey {
 }
 
 fn exchange(kind: &str) -> ExchangeLook {
-    ExchangeLook::There(ExchangeFound { kind: Some(kind.to_owned()), durable: Some(true) })
+    found(kind, true)
+}
+
+fn found(kind: &str, durable: bool) -> ExchangeLook {
+    ExchangeLook::There(ExchangeFound { kind: Some(kind.to_owned()), durable: Some(durable) })
 }
 
 fn there(name: &str, is_read: bool) -> QueueRow {
@@ -117,6 +121,12 @@ fn refused(s: &mut Survey) {
     s.refusals.push(("mq1:5672".into(), "Connection refused".into(), Some("start it".into())));
 }
 
+fn locked(s: &mut Survey) {
+    let row = row(s, "osnl");
+    row.state = QueueState::Refused("405 RESOURCE_LOCKED".to_owned());
+    row.remedy = Some("give the listener a pool of its own".to_owned());
+}
+
 fn unmatched(s: &mut Survey) {
     s.daemon = DaemonCounts { has_received: Some(true), received: 7, matched: Some(0), ..Default::default() };
 }
@@ -134,12 +144,15 @@ const TROUBLES: &[Trouble] = &[
     ("", refused, K::Unreachable, Critical, "Connection refused", "start it"),
     ("", |s| s.denied.push("403 ACCESS_REFUSED".into()), K::Permissions, Critical, "403", "rabbitmqctl set_permissions -p / u '^(osnl)$' '^(osnl)$' '^(nova|osnl)$'"),
     ("", |s| s.exchanges[0].1 = exchange("fanout"), K::ExchangeType, Critical, "its type is fanout", "control_exchange"),
+    ("declare = create\namqp_durable_queues = true", |s| s.exchanges[0].1 = found("topic", false), K::ExchangeDiffers, Warning, "it is transient, and with declare = create osnl makes a durable one", "amqp_durable_queues = false in [listener:l]"),
     ("", |s| { missing(s); s.queues.truncate(1); }, K::ExchangeMissing, Warning, "its service has published nothing here", DRIVER),
     ("", |s| { missing(s); s.queues.retain(|row| row.name != INFO); }, K::ExchangeMissing, Warning, "no queue <topic>.<priority> either: no service has published", DRIVER),
     ("", missing, K::ExchangeMissing, Warning, "nova has never published here, and other services have (queue notifications.info)", DRIVER),
     ("", |s| { missing(s); with_api(s).exchanges.push(("/nova".into(), "nova".into())); }, K::ExchangeMissing, Warning, "exists in virtual host /nova", "name virtual host /nova in transport_url"),
     ("", |s| { missing(s); bound(s, INFO, &[("openstack", INFO)]); }, K::ExchangeMissing, Warning, "notifications come here by exchange openstack", DRIVER),
     ("", |s| s.queues.retain(|row| row.name != INFO), K::NeverPublished, Warning, "the driver is empty (the default) or noop", DRIVER),
+    ("", |s| { s.greeting.version = Some("4.3.0".into()); s.queues.retain(|row| row.name != INFO); }, K::NeverPublished, Warning, "541", DRIVER),
+    ("", locked, K::QueueRefused, Critical, "405 RESOURCE_LOCKED", "a pool of its own"),
     ("topics = versioned_notifications", |_| {}, K::WrongTopic, Warning, "publish to topic notifications (queue notifications.info), and the listener binds topic versioned_notifications", "topics = notifications in [listener:l], or crudini --set /etc/nova/nova.conf notifications notification_format both"),
     ("priorities = error", |_| {}, K::WrongPriority, Warning, "another priority", "remove priorities"),
     ("", |s| bound(s, INFO, &[("neutron", INFO)]), K::OtherExchange, Warning, "bound to exchange neutron only", DRIVER),

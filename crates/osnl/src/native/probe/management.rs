@@ -37,6 +37,7 @@ pub(super) async fn surveyed(
         FindingKind::Unreachable
         | FindingKind::Permissions
         | FindingKind::QueueMissing
+        | FindingKind::QueueRefused
         | FindingKind::ExchangeType
         | FindingKind::Growing
         | FindingKind::Differs => false,
