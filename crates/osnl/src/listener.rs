@@ -37,7 +37,7 @@ use osnl_transport::{Backoff, Consumer, ListenOptions, QueueType, Subscription, 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-pub(crate) use self::announce::{ANOTHER_LIMIT, AS_CONFIGURED};
+pub(crate) use self::announce::ANOTHER_LIMIT;
 pub use self::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 use self::blockade::Returns;
 pub(crate) use self::gauges::Overseen;

@@ -69,7 +69,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
         output.status.code()
     };
     let neutron = "ok       [listener:l] exchange neutron: exists: topic, durable";
-    let late = "osnl uses this queue as it is; to have it created as configured, stop its consumers, empty it, and delete it";
+    let late = "osnl uses it as it is; to have it created as configured: stop its consumers, empty it, and delete it";
     assert_eq!(
         check(
             "exchange = neutron\npool = alike",

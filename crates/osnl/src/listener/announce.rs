@@ -6,9 +6,8 @@ use osnl_transport::{Consumer, ListenOptions, OpenQueue, QueueType, Subscription
 
 use super::Listener;
 use super::recount::ReturnVerdict;
+use crate::management::risk::AS_CONFIGURED;
 
-pub(crate) const AS_CONFIGURED: &str =
-    "to have it created as configured: stop its consumers, empty it, and delete it";
 pub(crate) const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
      or read a pool of osnl's own: without oslo_arguments";
 

@@ -207,7 +207,7 @@ fn each_setting_that_loses_messages_is_a_risk_unless_the_configuration_asks_for_
         ],
     );
     let own = json!({"arguments": {"x-max-length": 9}});
-    check("3.10.8", own.clone(), kind, &[("its declaration sets max-length = 9", "cannot be changed")]);
+    check("3.10.8", own.clone(), kind, &[("its declaration sets max-length = 9", "created as configured")]);
     let mut asked = QueueKind::DURABLE;
     asked.arguments.insert("x-max-length".to_owned(), osnl_transport::Argument::Integer(9));
     check("3.10.8", own, &asked, &[]);

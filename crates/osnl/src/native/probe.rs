@@ -45,6 +45,7 @@ use crate::action::driver::probe::{kafka_canary_probe, kafka_probe};
 use crate::action::driver::{Probe, ProbeContext, client_certificate_probe, server_certificate_probe};
 use crate::action::http::HttpOptions;
 use crate::journal::shared::{DatabaseFact, FactKind, SharedOptions};
+use crate::management::risk::AS_CONFIGURED;
 use crate::queues::{DaemonCounts, Finding};
 
 impl Native {
@@ -280,10 +281,9 @@ fn queue(
                 None => found,
             };
             match made {
-                QueueMade::Differs(difference) => probe.warning(
-                    format!("{found}; {difference}"),
-                    "osnl uses this queue as it is; to have it created as configured, stop its consumers, empty it, and delete it",
-                ),
+                QueueMade::Differs(difference) => {
+                    probe.warning(format!("{found}; {difference}; osnl uses it as it is"), AS_CONFIGURED)
+                }
                 QueueMade::ChangesHandsLate(difference) => probe.warning(
                     format!(
                         "{found}; {difference}: when the node of its consumer dies, the next daemon gets its messages after \

@@ -7,7 +7,7 @@ use osnl_transport::{Binding, BrokerVersion, ExchangeLook, QueueType, shell_quot
 use super::nothing::messages;
 use super::services::{ServiceSetting, bound};
 use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, Survey};
-use crate::management::risk::{QueueRisk, risks};
+use crate::management::risk::{AS_CONFIGURED, QueueRisk, risks};
 
 /// A services' queue with more messages than this is not bounded by the policy that osnl names.
 const BOUND: u64 = 1000;
@@ -370,10 +370,8 @@ impl Judge<'_> {
             (None, Some(drops)) if row.facts.is_none() => format!("it {drops}"),
             (None, _) => return None,
         };
-        let command =
-            "stop its consumers, empty it, and delete it: osnl then creates it as configured".to_owned();
         let kind = (Kind::Differs, Severity::Warning);
-        Some(self.of(row, kind, seen, "osnl uses it as it is", command))
+        Some(self.of(row, kind, seen, "osnl uses it as it is", AS_CONFIGURED.to_owned()))
     }
 
     fn classic_on_cluster(&self, row: &QueueRow) -> Option<Finding> {

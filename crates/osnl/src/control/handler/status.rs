@@ -24,7 +24,8 @@ use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::shared::{OwnShare, RefusedRecord, SharedMember};
 use crate::journal::sqlite::{FailingKey, Overview, RowState, Tally};
 use crate::journal::{Journal as _, JournalState};
-use crate::listener::{ANOTHER_LIMIT, AS_CONFIGURED, ListenerState, LossyQueue};
+use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
+use crate::management::risk::AS_CONFIGURED;
 
 /// A delivery with this many failures counts as failing repeatedly.
 const SEVERAL: u32 = 5;

@@ -13,7 +13,7 @@ pub enum OwnDaemon {
     Stopped,
     Runs {
         pid: u32,
-        /// By listener.
+        /// The counts of each listener, by its name.
         counts: BTreeMap<String, DaemonCounts>,
     },
 }

@@ -4,7 +4,7 @@ use super::super::super::{
     AttemptFailure, FailingResource, LagStatus, ManagementStatus, PartitionLag, QueueRiskStatus,
 };
 use super::*;
-use crate::listener::AS_CONFIGURED;
+use crate::management::risk::AS_CONFIGURED;
 
 const BOUNDS: Bounds = Bounds { attention_age: Duration::from_secs(900), max_pending: Some(1000) };
 
