@@ -158,7 +158,7 @@ pub fn shown(value: &str) -> String {
 }
 
 #[must_use]
-pub fn unknown_value(shown: &str) -> String {
+pub(crate) fn unknown_value(shown: &str) -> String {
     format!("unknown value {}", shown.strip_prefix("the value ").unwrap_or(shown))
 }
 

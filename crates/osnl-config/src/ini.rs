@@ -218,37 +218,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_syntax_error_is_collected_with_its_line() {
-        let check = |text: &str, expected: &[&str]| {
-            let (_, errors) = Ini::parse("f", text);
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            assert_eq!(errors, expected, "{text:?}");
-        };
-        check("[a]\nk = v\n", &[]);
-        let before =
-            "the option is before the first section; write the line `[name]` of its section above it";
-        let neither = "the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, a continued value with a space";
-        check("k = v\n", &[&format!("f:1: {before}")]);
-        check("k = v\n[k2hr3]\nnonsense\n", &[&format!("f:1: {before}"), &format!("f:3: {neither}")]);
-        check(
-            "[a\nk = v\n  more\n[]\n= v\n[b]\n\n  more\n",
-            &[
-                "f:1: the section has no `]` at the end of its line; write `[name]` and nothing after it",
-                "f:4: the section has no name; write `[name]`",
-                "f:5: there is no name before the `=` or `:`; write `name = value`",
-                "f:8: the line begins with a space, but there is no value above it to continue; start it in column 1 (a blank line or a comment ends a value)",
-            ],
-        );
-        check(
-            "\u{feff}[a]\r\nnonsense\r\n  and its continuation\r\n",
-            &[
-                "f:1: the file begins with a byte order mark; save it as UTF-8 without one",
-                &format!("f:2: {neither}"),
-            ],
-        );
-    }
-
-    #[test]
     fn entries_keep_the_line_of_their_key() {
         let (ini, errors) = Ini::parse("f", "[a]\n\nk = 1\n  2\n\r\nk: 3\r[A]\nl=\n");
         assert_eq!(errors, []);

@@ -50,7 +50,8 @@ pub mod written_secrets;
 mod differential;
 
 pub use environment::{Environment, PREFIX, variable_name};
-pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_order, in_words, shown, unknown_value};
+pub(crate) use error::unknown_value;
+pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_order, in_words, shown};
 pub use ini::{Ini, IniEntry, IniSection};
 pub use log::{Level, LogFile};
 pub use option::{Kind, OptionDef, ValueOrigin};

@@ -78,7 +78,7 @@ impl SecretFileError {
 }
 
 /// Whether every user of this machine may read a file, by its mode and the modes of its parent folders.
-pub fn is_readable_by_all(path: &Path) -> bool {
+pub(crate) fn is_readable_by_all(path: &Path) -> bool {
     let has =
         |path: &Path, bit: u32| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & bit != 0);
     let Ok(path) = path.canonicalize() else { return false };

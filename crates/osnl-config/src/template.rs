@@ -32,7 +32,7 @@
 //! # }
 //! ```
 //!
-//! **Bounds**: [`FUEL`] instructions, [`LONGEST_SOURCE`] bytes of source, [`LONGEST_OUTPUT`] bytes of output
+//! **Bounds**: `FUEL` instructions, `LONGEST_SOURCE` bytes of source, `LONGEST_OUTPUT` bytes of output
 //! and of each string that `replace` or `join` makes. Text of a notification is data and is never compiled.
 //!
 //! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree;
@@ -73,7 +73,7 @@ use self::engine::{BoundedOutput, ENGINE};
 pub use self::error::{EvalError, TemplateError};
 pub use self::escape::Escape;
 use self::fast_path::{FastPath, Truth};
-pub use self::limits::{FUEL, LONGEST_OUTPUT, LONGEST_SOURCE};
+pub use self::limits::{FUEL, LONGEST_OUTPUT};
 use self::lint::EngineSource;
 use self::names::{Aliases, NameScope};
 pub use self::names::{NAMES, Names};

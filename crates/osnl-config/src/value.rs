@@ -94,7 +94,7 @@ impl Value {
     pub fn into_text(self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Bool(_) | Self::Integer(_) | Self::Seconds(_) | Self::Dict(_) => None,
+            _ => None,
         }
     }
 
@@ -102,7 +102,7 @@ impl Value {
     pub fn into_dict(self) -> Option<Vec<(String, String)>> {
         match self {
             Self::Dict(pairs) => Some(pairs),
-            Self::Text(_) | Self::Bool(_) | Self::Integer(_) | Self::Seconds(_) => None,
+            _ => None,
         }
     }
 
@@ -110,7 +110,7 @@ impl Value {
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Bool(_) | Self::Integer(_) | Self::Seconds(_) | Self::Dict(_) => None,
+            _ => None,
         }
     }
 
@@ -118,7 +118,7 @@ impl Value {
     pub fn as_seconds(&self) -> Option<f64> {
         match self {
             Self::Seconds(number) => Some(*number),
-            Self::Text(_) | Self::Bool(_) | Self::Integer(_) | Self::Dict(_) => None,
+            _ => None,
         }
     }
 
@@ -141,7 +141,7 @@ impl Value {
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(value) => Some(*value),
-            Self::Text(_) | Self::Integer(_) | Self::Seconds(_) | Self::Dict(_) => None,
+            _ => None,
         }
     }
 
@@ -149,7 +149,7 @@ impl Value {
     pub fn as_integer(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
-            Self::Text(_) | Self::Bool(_) | Self::Seconds(_) | Self::Dict(_) => None,
+            _ => None,
         }
     }
 }

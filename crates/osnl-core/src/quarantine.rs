@@ -17,7 +17,7 @@ use crate::received::ReceivedMessage;
 
 /// The longest body that is stored whole. A longer body is not even compressed.
 pub const LONGEST_WHOLE: usize = BodyBounds::DEFAULT.whole;
-pub const LARGEST_STORED: usize = 4 << 20;
+pub(crate) const LARGEST_STORED: usize = 4 << 20;
 pub const HEAD: usize = BodyBounds::HEAD;
 const LOOKED_AT: usize = 64 << 10;
 const LONGEST_VALUE: usize = 255;

@@ -3,13 +3,6 @@
 //! The crate is pure: no sockets, no clock, no log, no runtime. It turns bytes into values or errors, and its tests use
 //! recorded messages (`fixtures/wire`).
 //!
-//! A message passes through these steps:
-//!
-//! 1. [`plain_body`] decodes and decompresses the body as the message's properties state;
-//! 2. [`read_head`] reads event type, publisher, and priority, without the payload;
-//! 3. [`NotificationFilter::wants`] decides from the head whether the message may match;
-//! 4. [`Notification::decode`] reads the rest of such a message, and [`NotificationFilter::matches`] decides.
-//!
 //! ```
 //! use osnl_model::{ContentInfo, Notification, NotificationFilter, Pattern, plain_body, read_head, resource_key};
 //!
@@ -28,15 +21,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! | item | purpose |
-//! | --- | --- |
-//! | [`Budget`] | limits the cost of one message; functions without one use its default |
-//! | [`Target`], [`Priority`], [`TransportUrl`] | the address of a listener |
-//! | [`resources`], [`resource_key`] | the resources of a notification, and the key of its order |
-//! | [`BodyDigest`] | recognises copies of a message |
-//! | [`mask_secrets`] | removes secrets before output |
-//! | [`catalogue`], [`nova`] | the events of each service; the two names of nova's events |
 
 pub mod catalogue;
 pub mod nova;
@@ -79,7 +63,7 @@ pub use one_line::{is_dangerous, one_line, one_line_json, one_line_with_tabs};
 pub use priority::Priority;
 pub use python_json::{parse_python_json, parse_python_json_as, to_python_json};
 pub use python_literal::parse_python_literal;
-pub use redact::{MaskedJson, is_secret_key, mask_members, mask_secrets, mask_text, mask_url_passwords};
+pub use redact::{MaskedJson, is_secret_key, mask_secrets, mask_text, mask_url_passwords};
 pub use resource::{
     Address, AddressKind, Bulk, Resource, bulk_len, bulk_part, resource_at, resource_key, resource_keys,
     resources,

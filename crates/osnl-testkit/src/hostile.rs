@@ -43,7 +43,7 @@ impl HostileCompression {
     }
 
     #[must_use]
-    pub fn pack(self, plain: &[u8]) -> Vec<u8> {
+    pub(crate) fn pack(self, plain: &[u8]) -> Vec<u8> {
         let packed = match self {
             Self::Zlib => {
                 let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::best());
@@ -115,7 +115,6 @@ pub fn texts_within_texts(texts: usize, brackets: usize) -> String {
     format!("{before}{after}")
 }
 
-/// Returns texts of about this size in which each part could belong to all that follows, each a value of a payload.
 #[must_use]
 pub fn texts(bytes: usize) -> Vec<(&'static str, String)> {
     let filled = |piece: &str| piece.repeat(bytes / piece.len().max(1));
@@ -270,7 +269,7 @@ pub fn bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body
 }
 
 #[must_use]
-pub fn tree_bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
+pub(crate) fn tree_bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
     let times = plain / 7;
     let text = notification(event_type, &format!("[{}0]", r#"{"":0},"#.repeat(times)));
     packed(format!("a bomb of objects, {packing:?}"), &text, packing)
@@ -328,8 +327,6 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Returns a stream of notifications of at most about `largest` plain bytes; a bomb may have sixteen times as
-    /// many.
     #[must_use]
     pub fn new(event_type: &str, largest: usize, seed: u64) -> Self {
         let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

@@ -19,7 +19,7 @@ use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 use self::fallback::{fallback_delivery, once_each};
 pub(crate) use self::parts::Parts;
 use self::places::PredecessorPlaces;
-pub use self::swap::LiveRules;
+pub(crate) use self::swap::LiveRules;
 use crate::in_hand::InHand;
 use crate::journal::dead_letters::RetriedDelivery;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle, Subject};
@@ -108,12 +108,6 @@ impl RuleEngine {
         }
     }
 
-    #[must_use]
-    pub fn with_unmatched(self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
-        ring.watch(listener, &self.rules);
-        self.following(ring, listener)
-    }
-
     /// Sets the ring of an engine that will [replace](LiveRules::replace) another, whose counts begin then.
     #[must_use]
     pub(crate) fn following(mut self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
@@ -122,14 +116,13 @@ impl RuleEngine {
     }
 
     #[must_use]
-    pub fn with_budget(mut self, budget: Budget) -> Self {
+    pub(crate) fn with_budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
         self
     }
 
-    /// Sets guards, which hold deliveries beyond their rate.
     #[must_use]
-    pub fn with_guards(mut self, guards: Arc<Guards>) -> Self {
+    pub(crate) fn with_guards(mut self, guards: Arc<Guards>) -> Self {
         self.guards = guards;
         self
     }
@@ -271,7 +264,6 @@ impl RuleEngine {
         self.with_permit(|own| own.succeed(places));
     }
 
-    /// Continues the counts of a former engine.
     fn begin(&self, before: Option<&Self>) {
         before.inspect(|before| self.rules.succeed(&before.rules));
         if let (Some(ring), Some(listener)) = (&self.ring, &self.listener) {

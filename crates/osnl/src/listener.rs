@@ -37,14 +37,14 @@ use osnl_transport::{Backoff, Consumer, ListenOptions, QueueType, Subscription, 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-pub(crate) use self::announce::{ANOTHER_LIMIT, AS_CONFIGURED};
+pub(crate) use self::announce::ANOTHER_LIMIT;
 pub use self::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 use self::blockade::Returns;
 pub(crate) use self::gauges::Overseen;
 pub use self::gauges::{ConnectedQueues, ConnectionTrouble, DepthGauge, Gauges, LossyQueue};
 pub(crate) use self::leaving::{ExitObstacle, QueueExit, ReadTurn};
 use self::overseer::Overseer;
-pub use self::positions::PositionStore;
+pub(crate) use self::positions::PositionStore;
 use self::session::{ListenerSession, SessionEnd};
 pub use self::state::{ConnectionObserver, ListenerState};
 use self::stream::ListenerStreams;
@@ -70,7 +70,6 @@ pub struct ListenerConfig {
 
 pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// A subscription that reconnects by itself.
 pub struct Listener {
     config: ListenerConfig,
     transport: Arc<dyn Transport>,
@@ -118,13 +117,13 @@ impl Listener {
     /// Sets the store of positions, without which a restart begins at
     /// [`stream_offset`](osnl_transport::QueueKind::stream_offset).
     #[must_use]
-    pub fn with_positions(mut self, positions: PositionStore) -> Self {
+    pub(crate) fn with_positions(mut self, positions: PositionStore) -> Self {
         self.positions = Some(positions);
         self
     }
 
     #[must_use]
-    pub fn with_bindings(mut self, memory: Arc<Bindings>, queues: Vec<ReadQueue>) -> Self {
+    pub(crate) fn with_bindings(mut self, memory: Arc<Bindings>, queues: Vec<ReadQueue>) -> Self {
         let tidying = BindingCleanup::new(memory, queues);
         if tidying.has_received() {
             self.gauges.set_received_before();
@@ -216,17 +215,12 @@ impl Listener {
         self.gauges.clone()
     }
 
-    /// Returns the broker's address for display, without secrets.
     #[must_use]
     pub fn location(&self) -> String {
         self.transport.location()
     }
 
     /// Listens until `shutdown` asks to drain, then settles the open messages and takes no new message.
-    ///
-    /// # Errors
-    /// Access was refused at the start and [`ListenerConfig::refused_access_is_fatal`] is set, or no further attempt
-    /// can succeed.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
         self.recall_positions();
         let mut before: Option<Instant> = None;
@@ -343,7 +337,6 @@ impl Listener {
         self.state.send_replace(state);
     }
 
-    /// Reports the blockade, which began at the first report.
     fn blocked(&self, at: SystemTime, reason: String) {
         let known = match &*self.state.borrow() {
             ListenerState::Blocked { since, reason } => Some((*since, reason.clone())),

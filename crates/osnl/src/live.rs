@@ -29,12 +29,12 @@ use crate::journal::NewDelivery;
 use crate::received::ReceivedMessage;
 
 pub const MOST_READERS: usize = 16;
-pub const ROOM: usize = 128;
+pub(crate) const ROOM: usize = 128;
 /// The limit of events a second, of all readers together.
 pub const MOST_A_SECOND: u32 = 100;
 const MOST_TIME: Duration = Duration::from_millis(20);
 /// The number of events kept for a reader that reconnects.
-pub const RECENT: usize = 100;
+pub(crate) const RECENT: usize = 100;
 /// The time for which events are kept after a [look](LiveEvents::look).
 pub const LEASE: Duration = Duration::from_secs(60);
 

@@ -1,5 +1,3 @@
-//! Probes of configured targets, in the words of `osnl check --connect`.
-
 mod certificate;
 mod cloud;
 mod target;
@@ -13,7 +11,8 @@ use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook};
 
 pub use self::certificate::{client_certificate_probe, server_certificate_probe};
 pub use self::cloud::{catalog_advice, certificate_of_cloud, chosen, cloud_probe, keystone_probe, log_in};
-pub use self::target::{NO_REQUEST, broker_probe, file_probe, free, target_probe};
+pub(crate) use self::target::NO_REQUEST;
+pub use self::target::{broker_probe, file_probe, free, target_probe};
 #[cfg(feature = "kafka")]
 pub use self::target::{kafka_canary_probe, kafka_probe};
 use super::ProbeContext;
@@ -119,8 +118,6 @@ pub fn silent(probe: Probe, deadline: Duration) -> Probe {
     probe.failed(found, Some("look at names, routes and firewalls on the way"))
 }
 
-/// Probes one host of a broker; `permissions` is the command that gives the user the needed
-/// permissions in a virtual host.
 pub fn broker(
     probe: Probe,
     host: &HostLook,

@@ -30,7 +30,7 @@ pub(crate) const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloudEventMode {
+pub(crate) enum CloudEventMode {
     Binary,
     Structured,
 }

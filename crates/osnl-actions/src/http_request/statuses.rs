@@ -1,5 +1,3 @@
-//! The meaning of an answer's status to an action: done, later, never, or refused.
-
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -25,7 +23,7 @@ impl Statuses {
     }
 
     #[must_use]
-    pub fn shared_with(&self, other: &Self) -> Option<u16> {
+    pub(crate) fn shared_with(&self, other: &Self) -> Option<u16> {
         (100..=599).find(|status| self.contains(*status) && other.contains(*status))
     }
 }
@@ -84,17 +82,15 @@ impl fmt::Display for Statuses {
 /// The classes of statuses. A status in none of the sets is refused: attempted `max_attempts`
 /// times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatusClasses {
+pub(crate) struct StatusClasses {
     pub success: Statuses,
-    /// The target cannot answer now: attempted without a limit.
     pub retry: Statuses,
-    /// No attempt can succeed: a dead letter at once.
     pub last: Statuses,
 }
 
 impl StatusClasses {
     #[must_use]
-    pub fn failure(&self, status: u16) -> Option<ErrorClass> {
+    pub(crate) fn failure(&self, status: u16) -> Option<ErrorClass> {
         let later = matches!(status, 408 | 425 | 429 | 500..);
         if self.success.contains(status) {
             None

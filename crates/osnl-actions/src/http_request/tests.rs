@@ -1,6 +1,5 @@
 mod messages;
 mod properties;
-mod refused;
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use osnl_testkit::{
@@ -25,93 +25,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-#[track_caller]
-fn check(output: &Output, status: i32, stdout: &str, stderr: &str) {
-    assert_eq!(text(&output.stderr), stderr);
-    assert_eq!(text(&output.stdout), stdout);
-    assert_eq!(output.status.code(), Some(status));
-}
-
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
-}
-
-#[test]
-fn check_explains_what_would_be_done() {
-    let home = crate::private_folder().unwrap();
-    // A checkout is readable by all users, which would give a warning.
-    let example = home.path().join("k2hr3.conf");
-    fs::copy(examples().join("k2hr3.conf"), &example).unwrap();
-    let mut command = osnl(&home);
-    // An existing journal of the machine would be read.
-    command.env("STATE_DIRECTORY", "/nonexistent/osnl").arg("check").arg("--config-file").arg(&example);
-    let output = command.output().unwrap();
-    let expected = "\
-journal /nonexistent/osnl/journal.db
-  messages   acknowledged when they are stored on disk
-  history    ended deliveries are kept for 7 days, or less if their space is needed
-  limits     file size 10 GiB (or half of the free disk space, if that is less), 1000000 pending deliveries per action, 10000 dead letters
-  machine    when it dies, its work waits for its disk; with a second controller, memory:// on a quorum queue goes on: osnl init --standby
-listener neutron
-  broker     mq1.example.com:5671, mq2.example.com:5671, virtual host /
-  exchange   neutron, awaited until its service creates it
-  bindings   notifications.{info}
-  queue      osnl, created if missing: durable, single active consumer
-  prefetch   at most 200 unacknowledged messages
-  tls        encrypted; the broker needs a certificate of a CA that the system trusts for its name
-  option     tls = verify is osnl's own. verify: use TLS, and verify the broker's certificate and its name. unverified: use TLS, and verify neither, so that a forged broker gets the password. oslo: follow ssl and ssl_ca_file
-rule forget-deleted-ports
-  listeners  neutron
-  if         event_type matches ^port\\.delete\\.end$
-  and        publisher_id matches ^network.*$
-  actions    roles, record
-action roles
-  effect     DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
-  down       no connection, 429, 503 with Retry-After: the target is held; its deliveries wait and don't age
-  temporary  408, 425, 5xx (503 only without Retry-After), timeouts: retried for up to 1d after the first attempt, then a dead letter
-  refusals   other statuses: at most 6 attempts, then a dead letter
-  timeout    30 s per attempt; pauses between attempts 1 s to 300 s
-  events     port.delete.end, instance.delete.end, compute.instance.delete.end; for other events nothing is called
-  ports      a deleted port without addresses is skipped
-  guard      100 per 10m; more is held until an operator releases it
-action record
-  effect     writes each event to forgotten-ports.jsonl, one line of JSON each
-The configuration is valid.
-";
-    check(&output, 0, expected, "");
-    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
-}
-
-#[test]
-fn a_wrong_configuration_ends_with_78_and_a_line_for_each_error() {
-    let home = crate::private_folder().unwrap();
-    fs::write(
-        home.path().join("wrong.conf"),
-        "[listener:a]\ntransport_url = rabbit://u:hunter2@localhost/\nexchange = nova\ncolour = blue\n\
-         pool = osnl\n[rule:r]\nactions = role\n[action:roles]\ndriver = k2hr3\napi_url = http://h/\n",
-    )
-    .unwrap();
-    let errors = "\
-osnl: error: wrong.conf:4: [listener:a] colour: unknown option; osnl config reference has those of [listener:NAME]
-osnl: error: wrong.conf:7: [rule:r] actions: there is no [action:role]; there are: roles; did you mean roles?
-";
-    for command in [&["run"][..], &["check"], &["config", "show"]] {
-        let output = osnl(&home).args(command).args(["-c", "wrong.conf"]).output().unwrap();
-        check(&output, 78, "", errors);
-        let output = osnl(&home).args(command).args(["-c", "none.conf"]).output().unwrap();
-        check(
-            &output,
-            78,
-            "",
-            "osnl: error: none.conf: there is no such file; create it, or name another one\n",
-        );
-    }
-    let output = osnl(&home).args(["check", "--k2hr3-osnl", "none.conf"]).output().unwrap();
-    let missing =
-        "osnl: error: path must exist, not none.conf; create the file or name another one with -c\n";
-    check(&output, 78, "", missing);
-    let output = osnl(&home).args(["k2hr3-osnl", "-c", "none.conf"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "the legacy names keep upstream's status");
 }
 
 #[test]

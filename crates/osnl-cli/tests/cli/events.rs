@@ -71,33 +71,3 @@ fn json_is_for_scripts() {
         fields.iter().find(|field| field["path"] == json!(["nova_object.data", "keypairs"])).unwrap();
     assert_eq!((&keypairs["since"], &keypairs["later"]), (&json!("InstanceCreatePayload 1.3"), &json!(true)));
 }
-
-#[test]
-fn unknown_names_get_the_nearest() {
-    let check = |args: &[&str], expected: &str| {
-        let (code, stdout, stderr) = run(args);
-        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{args:?}");
-        assert!(stderr.contains(expected), "{args:?}\n{stderr}");
-    };
-    check(&["events", "nvoa"], "no service \"nvoa\" is known; known: cinder, designate");
-    check(&["events", "nvoa"], "did you mean nova?");
-    check(&["events", "port.deleted"], "no event \"port.deleted\" is known; near it: port.delete.end");
-    check(&["events", "nova", "port.deleted"], "is known of nova");
-    check(&["events", "neutron", "zzz"], "osnl events lists the services");
-}
-
-#[test]
-fn check_warns_of_rules_that_can_never_fire() {
-    let place = Place::new();
-    place.write(
-        "osnl.conf",
-        "[listener:l]\ntransport_url = rabbit://u:p@127.0.0.1/\nexchange = neutron\npool = osnl\n[rule:r]\nactions = a\n\
-         event_type = ^port\\.deleted\n[action:a]\ndriver = dump\n",
-    );
-    let mut osnl =
-        place.run(Path::new(OSNL), &["check", "--config-file", place.path("osnl.conf").to_str().unwrap()]);
-    assert_eq!(osnl.wait(PROMPTLY).code(), Some(0));
-    let stdout = osnl.stdout();
-    let expected = "osnl.conf:7: [rule:r] event_type: matches no known event of neutron";
-    assert!(stdout.contains(expected) && stdout.contains("did you mean port.delete.end?"), "{stdout}");
-}

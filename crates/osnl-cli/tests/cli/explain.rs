@@ -231,47 +231,6 @@ fn recordings_and_standard_input_are_read_in_every_framing() {
     );
 }
 
-#[test]
-fn what_cannot_be_explained_ends_with_the_reason_and_the_status_for_it() {
-    let place = Place::new();
-    quiet(&place);
-    place.write("event.json", EVENT);
-    place.write("broken.json", "{\"auth_token\": \"T0KEN\"");
-    place.write("wrong.conf", "[rule:x]\nnonsense = 1\n");
-    place.write(
-        "memory.conf",
-        conf(&place, "rabbit://h/", "http://h/").replace("allow_volatile = yes", "connection = memory://"),
-    );
-    let check = |args: &[&str], status: i32, expected: &str| {
-        let (code, stdout, stderr) = run(&place, &[&["explain"], args].concat());
-        assert_eq!((code, stdout.as_str()), (Some(status), ""), "{args:?}\n{stderr}");
-        assert!(stderr.contains(expected), "{args:?}\n{stderr}");
-        assert!(!stderr.contains("T0KEN") && !stderr.contains("S3CRET"), "{stderr}");
-    };
-    check(&["-c", "a.conf"], 2, "Usage: osnl explain");
-    check(&["-c", "a.conf", "event.json", "--unmatched"], 2, "cannot be used with");
-    check(
-        &["-c", "a.conf", "event.json", "--rule", "forget-port"],
-        2,
-        "no rule forget-port; did you mean forget-ports?",
-    );
-    check(&["-c", "a.conf", "event.json", "--listener", "cinder"], 2, "no listener cinder");
-    check(&["-c", "a.conf", "--since", "yesterday"], 2, "write 90m, 2h, 7d");
-    check(&["-c", "a.conf", "--id", "x"], 69, "there is no journal yet");
-    check(&["-c", "wrong.conf", "event.json"], 78, "wrong.conf:2: [rule:x] nonsense: unknown option");
-    check(&["-c", "memory.conf", "--journal"], 78, "memory://");
-    check(&["-c", "a.conf", "--journal"], 69, "there is no journal yet");
-    check(&["-c", "a.conf", "--unmatched"], 69, "there is no journal yet");
-    check(&["-c", "a.conf", "--counts"], 69, "no rule has been counted yet");
-    for name in ["unmatched", "rules"] {
-        std::fs::create_dir_all(place.path(&format!("state/journal.db.{name}"))).unwrap();
-    }
-    check(&["-c", "a.conf", "--unmatched"], 69, "journal.db.unmatched: Is a directory");
-    check(&["-c", "a.conf", "--counts"], 69, "journal.db.rules: Is a directory");
-    check(&["-c", "a.conf", "missing.json"], 1, "missing.json: No such file");
-    check(&["-c", "a.conf", "broken.json"], 1, "broken.json:1: not JSON");
-}
-
 pub(crate) fn port(n: usize) -> Notice {
     let mut payload = port_deleted(n);
     payload["port"]["device_owner"] = json!("compute:nova");

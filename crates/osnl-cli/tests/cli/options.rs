@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use osnl_testkit::{
     Broker, DeclaredBinding, Notice, OsloPublisher, PublisherOptions, Reply, Sink, SinkRequest, Vhost,
     wait_until,
@@ -133,50 +131,6 @@ fn each_filter_lets_through_what_it_says() {
 }
 
 #[test]
-fn retries_are_counted_and_paused_as_the_options_say() {
-    let vhost = Broker::shared().vhost("retries");
-    let sink = Sink::start();
-    sink.reply_with(Reply::Status(400));
-    let mut side = Side::new(&vhost, &sink);
-    let cases: [(&str, &str, usize, f64); 6] = [
-        ("max", "max_retries = 1", 2, 1.0),
-        ("documented", "retries = 1", 2, 1.0),
-        ("both", "retries = 3\nmax_retries = 1", 2, 1.0),
-        ("none", "max_retries = 0", 1, 0.0),
-        ("growing", "max_retries = 2", 3, 2.0),
-        ("interval", "max_retries = 3\nretry_interval_seconds = 1", 4, 1.0),
-    ];
-    for (name, lines, _, _) in cases {
-        side.start(name, lines);
-    }
-    side.all_listen();
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..1));
-    for (osnl, (name, lines, attempts, longest)) in std::mem::take(&mut side.running).into_iter().zip(cases) {
-        osnl.wait_for("dead letter");
-        settled(&vhost, name);
-        let log = osnl.stop();
-        let made = side.made(name);
-        assert_eq!(made.len(), attempts, "{lines}\n{log}");
-        assert!(log.contains(&format!(" attempt={attempts} ")), "{lines}\n{log}");
-        let pauses: Vec<f64> = log
-            .split("next_attempt_in=\"")
-            .skip(1)
-            .map(|rest| rest.split(' ').next().unwrap().parse().unwrap())
-            .collect();
-        assert_eq!(pauses.len(), attempts - 1, "{lines}\n{log}");
-        assert!(pauses.iter().all(|pause| (0.8..=longest).contains(pause)), "{lines}: {pauses:?}");
-        // The log prints a pause with one digit, so the real pause may differ by that rounding.
-        for (pair, pause) in made.windows(2).zip(&pauses) {
-            let gap = pair[1].at.duration_since(pair[0].at).as_secs_f64();
-            assert!(gap > pause - 0.06, "{lines}: {gap} after {pause}");
-        }
-        if name == "growing" {
-            assert!(pauses[1] >= 1.6, "{pauses:?}");
-        }
-    }
-}
-
-#[test]
 fn a_dead_letter_is_json_without_secrets() {
     let vhost = Broker::shared().vhost("dead-letter");
     let sink = Sink::start();
@@ -214,23 +168,6 @@ fn a_dead_letter_is_json_without_secrets() {
     assert!(letter["reason"].as_str().unwrap().contains("400"), "{line}");
     assert_eq!(letter["message_id"].as_str().unwrap().len(), 36, "{line}");
     assert!(!log.contains("hunter2"), "{log}");
-}
-
-#[test]
-fn timeout_seconds_ends_an_attempt_that_hangs() {
-    let vhost = Broker::shared().vhost("timeout");
-    let sink = Sink::start();
-    sink.script(vec![Reply::Hang]);
-    let place = Place::new();
-    let osnl = place.daemon("k", &conf(&vhost.url(), &sink.url("/r"), "timeout_seconds = 1")).listening();
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..1));
-    let made = sink.wait_for(2, SOON);
-    let gap = made[1].at.duration_since(made[0].at);
-    assert!((Duration::from_secs(1)..Duration::from_secs(20)).contains(&gap), "{gap:?}");
-    settled(&vhost, "k2hr3_osnl");
-    let log = osnl.stop();
-    assert!(log.contains("waited 1s"), "{log}");
-    assert_eq!(sink.requests().len(), 2);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 use std::path::Path;
 
-use osnl_testkit::wait_until;
-
 use crate::harness::{SOON, settled};
 use crate::oss_watcher::{QUEUE, Stand, recorded};
 
@@ -53,24 +51,6 @@ fn the_native_form_posts_what_the_programs_file_does() {
     }
 }
 
-/// logrotate may move the log without a signal.
-#[test]
-fn a_log_file_that_was_moved_is_opened_anew() {
-    let mut stand = Stand::new("oss-rotated", "");
-    let osnl = stand.start();
-    std::fs::rename(stand.place.path("oss.log"), stand.place.path("oss.log.1")).unwrap();
-    let path = stand.place.path("oss.log");
-    // The path is checked once a second, and only when a line is written.
-    wait_until(SOON, "the file is opened anew", || {
-        stand.last();
-        path.exists()
-    });
-    osnl.stop();
-    let (old, new) = (stand.place.read("oss.log.1"), stand.place.read("oss.log"));
-    assert!(old.contains("Listen queue monitoring.info") && !old.contains("Stopped"), "{old}");
-    assert!(new.contains("INFO (app) Stopped") && !new.contains("Listen queue"), "{new}");
-}
-
 /// The login is retried, because the operator may be setting the password just now.
 #[test]
 fn a_refused_login_is_said_and_tried_again() {
@@ -84,18 +64,4 @@ fn a_refused_login_is_said_and_tried_again() {
     assert!(osnl.is_running());
     let log = osnl.stop();
     assert!(!log.contains("not-the-secret-one"), "{log}");
-}
-
-/// Two daemons on one journal would post everything twice, or in the wrong order.
-#[test]
-fn a_second_one_with_the_same_journal_does_not_start() {
-    let stand = Stand::new("oss-second", "");
-    let journal = stand.place.path("journal.db");
-    stand.write(&format!("[journal]\nconnection = sqlite://{}\nallow_volatile = true", journal.display()));
-    let osnl = stand.start();
-    let mut second = stand.place.run(Path::new(OSNL), &["oss-watcher", "--config-file=oss.conf"]);
-    let (code, stderr) = second.refused();
-    assert_eq!(code, Some(1), "{stderr}");
-    assert!(stderr.contains("[journal]") && stderr.contains("journal.db"), "{stderr}");
-    osnl.stop();
 }

@@ -54,30 +54,6 @@ fn what_would_fire_and_what_no_longer_is_counted_and_named() {
 }
 
 #[test]
-fn what_cannot_be_tried_is_refused_before_anything_is_read() {
-    let place = Place::new();
-    quiet(&place);
-    place.write("other.conf", OTHER);
-    place.write("none.conf", "[DEFAULT]\ndebug = yes\n");
-    place.write("wrong.conf", "[rule:x]\nactions = rolls\nwhen = paylod.x\n");
-    let check = |args: &[&str], status: i32, expected: &[&str]| {
-        let (code, stdout, stderr) = run(&place, &[&["explain", "-c", "a.conf"], args].concat());
-        assert_eq!((code, stdout.as_str()), (Some(status), ""), "{args:?}\n{stderr}");
-        for expected in expected {
-            assert!(stderr.contains(expected), "{args:?}\n{stderr}");
-        }
-    };
-    let wrong =
-        ["wrong.conf:2: [rule:x] actions: there is no [action:rolls]", "wrong.conf:3:8: [rule:x] when"];
-    check(&["--rules", "wrong.conf"], 78, &wrong);
-    check(&["--rules", "none.conf"], 78, &["there is no [rule:NAME]"]);
-    check(&["--rules", "missing.conf"], 78, &["missing.conf: there is no such file"]);
-    check(&["--rules", "other.conf", "--rule", "network"], 2, &["no rule network; did you mean networks?"]);
-    check(&["--rules", "other.conf", "--limit", "3"], 2, &["cannot be used with"]);
-    check(&["--rules", "other.conf"], 69, &["there is no journal yet"]);
-}
-
-#[test]
 fn journal_and_ring_are_asked_as_a_whole() {
     let place = Place::new();
     let vhost = Broker::shared().vhost("other-rules");

@@ -1,7 +1,6 @@
-//! Refusals at the start that need a broker or a folder, by the exact text; `fixtures/errors` has
-//! those of values and files. Exit status 1, one line each, no password, no panic.
+//! Refusals at the start that need a broker, by the exact text; `fixtures/errors` has all others.
 
-use osnl_testkit::{Broker, closed_port};
+use osnl_testkit::Broker;
 
 use crate::harness::{Place, conf};
 
@@ -11,55 +10,14 @@ const PASSWORD: &str = "hunter2";
 fn said(text: impl AsRef<[u8]>, flags: &[&str]) -> String {
     let place = Place::new();
     place.write("k.conf", text);
-    said_in(&place, &[&["-c", "k.conf"], flags].concat())
-}
-
-#[track_caller]
-fn said_in(place: &Place, args: &[&str]) -> String {
-    let mut osnl = place.osnl(args);
+    let mut osnl = place.osnl(&[&["-c", "k.conf"], flags].concat());
     let (code, stderr) = osnl.refused();
-    assert_eq!(code, Some(1), "{args:?}\n{stderr}");
-    assert_eq!(osnl.stdout(), "", "{args:?}");
+    assert_eq!(code, Some(1), "{flags:?}\n{stderr}");
+    assert_eq!(osnl.stdout(), "", "{flags:?}");
     for word in [PASSWORD, "panicked"] {
         assert!(!stderr.contains(word), "{word} in\n{stderr}");
     }
     stderr
-}
-
-fn lines(expected: &[&str]) -> String {
-    expected.iter().map(|line| format!("k2hr3-osnl: error: {line}\n")).collect()
-}
-
-#[test]
-fn options_of_the_query_that_are_none() {
-    let vhost = Broker::shared().vhost("query");
-    for (query, expected) in [
-        ("ssl=2", "ssl has a bad value; allowed: true, yes, on, 1, or false, no, off, 0"),
-        ("ssl=1&ssl=0", "ssl is given more than once in the query; write it once"),
-        (
-            "heartbeat_timeout_treshold=5",
-            "unknown option \"heartbeat_timeout_treshold\"; known are those of [oslo_messaging_rabbit], as osnl config reference has them; did you \
-             mean heartbeat_timeout_threshold?",
-        ),
-    ] {
-        let url = format!("{}?{query}", vhost.url());
-        let said = said(conf(&url, "http://127.0.0.1:9/", ""), &["-d", "error"]);
-        let place = "k.conf:2: [oslo_messaging_notifications] transport_url";
-        assert_eq!(said, lines(&[&format!("{place}: {expected}")]));
-    }
-    assert_eq!(vhost.list_queues(), [], "it has logged in");
-}
-
-#[test]
-fn a_log_file_that_cannot_be_written() {
-    let place = Place::new();
-    let url = format!("rabbit://osnl:hunter2@127.0.0.1:{}/", closed_port());
-    place.write("k.conf", conf(&url, "http://h/", "[DEFAULT]\nlog_file = nowhere/osnl.log"));
-    let next = "name another one with log_file or -f, or give this user write access";
-    let missing = format!("log file nowhere/osnl.log: No such file or directory; {next}");
-    assert_eq!(said_in(&place, &["-c", "k.conf"]), lines(&[&missing]));
-    let folder = format!("log file .: Is a directory; {next}");
-    assert_eq!(said_in(&place, &["-c", "k.conf", "-f", "."]), lines(&[&folder]));
 }
 
 #[test]

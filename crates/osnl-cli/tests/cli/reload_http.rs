@@ -1,40 +1,8 @@
-use std::fs;
 use std::time::Duration;
 
-use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{Reply, wait_until};
 
 use crate::reloading::{LISTENER, RULE, Rig, SOON};
-
-/// The action's own section stays the same; the content of its file changes.
-#[test]
-fn a_corrected_clouds_yaml_counts_for_an_action_that_logs_in() {
-    let mut rig = Rig::start("reload-clouds");
-    let openstack = Openstack::start();
-    openstack.list("dns", "public", "RegionOne", &rig.sink.url("/dns"));
-    let action = "[action:roles]\ndriver = http\nurl = catalog:dns/v2/zones\nauth = keystone\ncloud = mine\n\
-                  clouds_file = HOME/clouds.yaml\nretry_interval = 1s\n";
-    let clouds = |password: &str| {
-        let login = format!("username: {USER}, password: {password}, project_name: oss");
-        let auth = format!("{{auth_url: '{}', {login}}}", openstack.auth_url());
-        let file = rig.home.path().join("clouds.yaml");
-        fs::write(file, format!("clouds: {{mine: {{auth: {auth}}}}}\n")).unwrap();
-    };
-    clouds("wr0ng");
-    rig.write(&[LISTENER, RULE, action]);
-    rig.reload(0);
-    rig.publish([(1, 1)]);
-    wait_until(SOON, "the login is refused", || {
-        rig.target("roles")["last_failure"].to_string().contains("login as user")
-    });
-    assert_eq!(rig.sink.requests().len(), 0);
-    let file = rig.home.path().join("clouds.yaml");
-    let corrected = fs::read_to_string(&file).unwrap().replace("wr0ng", PASSWORD);
-    fs::write(file, corrected).unwrap();
-    rig.reload(0);
-    wait_until(SOON, "it is delivered", || rig.target("roles")["pending"] == 0);
-    assert_eq!(rig.sink.requests()[0].target, "/dns/v2/zones");
-}
 
 #[test]
 fn connections_outlive_a_reload_that_is_not_about_their_action() {

@@ -80,18 +80,6 @@ fn what_cannot_be_decided_or_read_fails() {
 }
 
 #[test]
-fn every_mistake_in_a_file_of_tests_is_said_with_its_line() {
-    let place = beside(
-        "[test:one]\nevent = missing.json\nrules = forget-port\nactoins = none\n[other]\nevent = port.json\nrules = none\n\
-         [test:two]\nrules = none\n[test:three]\nevent = port.json\n[test:four]\nnotification = {\nrules = a,,\nlistener = n\n\
-         [test:five]\nevent = port.json\nnotification = {}\nrules = none\nrules = none\n",
-    );
-    let (code, stdout, stderr) = run(&place, &["test", "-c", "a.conf"]);
-    assert_eq!((code, stdout.as_str()), (Some(78), ""));
-    is_as_kept("test-mistakes", &stderr);
-}
-
-#[test]
 fn a_test_to_begin_with_passes_as_it_is() {
     let place = beside("");
     let (code, text) = said(&place, &["test", "--new", "port.delete.end", "-c", "a.conf"]);
@@ -138,13 +126,4 @@ fn the_manuals_tests_are_run() {
     place.write("tests/ports.test", block("ini"));
     let (code, text) = said(&place, &["test", "-c", "a.conf"]);
     assert_eq!((code, text), (Some(1), block("text").replace("/etc/osnl/", "")));
-}
-
-#[test]
-fn screens_of_help_are_as_kept() {
-    for command in ["explain", "test", "man"] {
-        let (code, text) = said(&Place::new(), &[command, "--help"]);
-        is_as_kept(&format!("help-{command}"), &text);
-        assert_eq!(code, Some(0));
-    }
 }

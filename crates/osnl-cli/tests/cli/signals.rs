@@ -2,11 +2,10 @@
 //! broker.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, closed_port};
 
-use crate::harness::{PROMPTLY, Place, QUEUE, SOON, conf, depth, notices, settled};
+use crate::harness::{PROMPTLY, Place, QUEUE, SOON, conf, depth, notices};
 
 #[test]
 fn a_second_signal_aborts_and_the_message_is_back_in_the_queue() {
@@ -37,40 +36,6 @@ fn a_second_signal_aborts_and_the_message_is_back_in_the_queue() {
 }
 
 #[test]
-fn a_drain_waits_for_the_answer_that_is_under_way() {
-    let vhost = Broker::shared().vhost("drain-waits");
-    let sink = Sink::start();
-    sink.script(vec![Reply::After(Duration::from_secs(1), Reply::Status(204).into()), Reply::Hang]);
-    let place = Place::new();
-    let text = conf(&vhost.url(), &sink.url("/v1/role"), "timeout_seconds = 2\n");
-    let osnl = place.daemon("k", &text).listening();
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..2));
-    sink.wait_for(2, SOON);
-    let log = osnl.stop();
-    assert!(log.contains("done=\"DELETE "), "{log}");
-    assert!(log.contains("waited 2s"), "{log}");
-    assert_eq!(sink.requests().len(), 2, "a drain begins nothing new");
-    depth(&vhost, QUEUE, (1, 0));
-}
-
-#[test]
-fn sighup_does_not_end_it() {
-    let vhost = Broker::shared().vhost("sighup");
-    let sink = Sink::start();
-    let place = Place::new();
-    let text = conf(&vhost.url(), &sink.url("/v1/role"), "");
-    let mut osnl = place.daemon("k", &text).listening();
-    osnl.signal("HUP");
-    osnl.wait_for("SIGHUP");
-    osnl.signal("HUP");
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..1));
-    sink.wait_for(1, SOON);
-    settled(&vhost, QUEUE);
-    assert!(osnl.is_running());
-    osnl.stop();
-}
-
-#[test]
 fn it_ends_promptly_while_no_broker_answers() {
     let mut held = Vec::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -97,29 +62,4 @@ fn it_ends_promptly_while_no_broker_answers() {
             assert!(!osnl.stderr().contains("hunter2"), "{}", osnl.stderr());
         }
     }
-}
-
-#[test]
-fn what_is_held_for_a_target_that_is_down_goes_back_to_the_queue() {
-    let vhost = Broker::shared().vhost("held");
-    let sink = Sink::start();
-    sink.stop();
-    let place = Place::new();
-    let text = conf(&vhost.url(), &sink.url("/v1/role"), "");
-    let osnl = place.daemon("k", &text).listening();
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..30));
-    osnl.wait_for("is held");
-    depth(&vhost, QUEUE, (0, 30));
-    osnl.stop();
-    depth(&vhost, QUEUE, (30, 0));
-
-    sink.restart();
-    let osnl = place.daemon("k", &text);
-    sink.wait_for(30, SOON);
-    settled(&vhost, QUEUE);
-    osnl.stop();
-    let mut targets: Vec<String> = sink.requests().into_iter().map(|request| request.target).collect();
-    targets.sort();
-    targets.dedup();
-    assert_eq!((targets.len(), sink.requests().len()), (30, 30));
 }

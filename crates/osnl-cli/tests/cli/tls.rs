@@ -67,29 +67,3 @@ fn a_proxy_is_told_at_the_start_without_its_login() {
     assert!(log.contains("http.target=k2hr3.example http.proxy=proxy.example:3128"), "{log}");
     assert!(!log.contains("secret"), "{log}");
 }
-
-#[test]
-fn what_the_environment_has_wrong_is_one_line_and_status_1() {
-    let check = |api_url: &str, variable: (&str, &str), expected: &str| {
-        let (_folder, path) = configuration(api_url, "");
-        let output = command(&path, &[variable]).output().unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{text}");
-        assert_eq!(text.lines().last().unwrap(), format!("k2hr3-osnl: error: {expected}"), "{text}");
-        assert!(!text.contains("secret"), "{text}");
-    };
-    let (https, http) = ("https://localhost/v1/role", "http://localhost/v1/role");
-    check(
-        https,
-        ("SSL_CERT_FILE", "/nonexistent/ca.pem"),
-        "CA certificates in /nonexistent/ca.pem: No such file or directory; name a PEM file in \
-         SSL_CERT_FILE or a folder of such files in SSL_CERT_DIR, or set neither and install the package \
-         ca-certificates",
-    );
-    check(
-        http,
-        ("http_proxy", "https://user:secret@proxy.example"),
-        "http_proxy of the environment: a proxy with TLS (https://) is not supported; write it as \
-         http://HOST:PORT or http://USER:PASSWORD@HOST:PORT",
-    );
-}

@@ -1,7 +1,7 @@
 use minijinja::{Error, ErrorKind};
 
 pub const FUEL: u64 = 50_000;
-pub const LONGEST_SOURCE: usize = 16 * 1024;
+pub(crate) const LONGEST_SOURCE: usize = 16 * 1024;
 /// The longest output, and the longest intermediate text, in bytes.
 pub const LONGEST_OUTPUT: usize = 1024 * 1024;
 

@@ -14,7 +14,7 @@ pub fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
             let item = items.get(place.parse::<usize>().ok()?)?;
             rest.map_or(Some(item), |rest| walk(item, rest))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        _ => None,
     }
 }
 

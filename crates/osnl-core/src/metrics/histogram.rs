@@ -61,7 +61,7 @@ impl Histogram {
         self.add(micros(time));
     }
 
-    pub fn observe_delivery(&self, time: Duration, delivery: u64, at: SystemTime) {
+    pub(crate) fn observe_delivery(&self, time: Duration, delivery: u64, at: SystemTime) {
         let micros = micros(time);
         let bucket = self.add(micros);
         // A scrape may hold the lock: it then reads the exemplar before, and no delivery waits.

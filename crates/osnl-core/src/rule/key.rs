@@ -30,7 +30,6 @@ impl Path {
     }
 }
 
-/// The shortest first key wins where several fit.
 fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     let object = value.as_object()?;
     let dots = path.match_indices('.').map(|(at, _)| at);
@@ -95,7 +94,7 @@ fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
-        Value::String(_) | Value::Null | Value::Array(_) | Value::Object(_) => None,
+        _ => None,
     }
 }
 

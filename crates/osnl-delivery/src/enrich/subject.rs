@@ -1,5 +1,3 @@
-//! The object of an event, and the event's own description of it. Pure.
-
 use osnl_model::{Notification, resources};
 use serde_json::{Map, Value, json};
 
@@ -66,17 +64,7 @@ pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
         match kind {
             Kind::Project => resource.project,
             Kind::User => resource.user,
-            Kind::Server
-            | Kind::Port
-            | Kind::FloatingIp
-            | Kind::Flavor
-            | Kind::Image
-            | Kind::Node
-            | Kind::Network
-            | Kind::Subnet
-            | Kind::Router
-            | Kind::Volume
-            | Kind::Domain => None,
+            _ => None,
         }
     });
     let elsewhere = || pointers(kind).iter().find_map(|at| event.payload.pointer(at)?.as_str());
@@ -96,13 +84,7 @@ pub(super) fn described(kind: Kind, id: &str, event: &Notification) -> Option<Va
             event.payload.get(kind.name())
         }
         Kind::Image => Some(&event.payload).filter(|payload| payload.get("disk_format").is_some()),
-        Kind::Server
-        | Kind::Flavor
-        | Kind::Project
-        | Kind::User
-        | Kind::Node
-        | Kind::Volume
-        | Kind::Domain => None,
+        _ => None,
     };
     if let Some(body @ Value::Object(_)) = body {
         return Some(body.clone());

@@ -22,7 +22,6 @@ use crate::oss::drivers::drivers;
 use osnl::native::{self, Document};
 use osnl_config::secret_file::open_files;
 
-/// A checked `oss.conf`. Its Debug form shows no password.
 #[derive(Clone)]
 pub struct Conf {
     pub plugins: Vec<Plugin>,
@@ -152,7 +151,7 @@ impl Conf {
         if errors.is_empty() { Self::from_texts(&texts, environment) } else { Err(ConfigErrors(errors)) }
     }
 
-    pub fn from_texts(
+    pub(crate) fn from_texts(
         texts: &[(String, String)],
         environment: &Environment,
     ) -> Result<LoadedConf, ConfigErrors> {

@@ -17,7 +17,6 @@ pub struct KnownInstance {
     pub os: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The root and ephemeral disk together, in GiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_gb: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,6 +177,6 @@ fn noted(payload: &Value) -> Option<OrderedMap> {
             let pair = |item: &Value| Some((text_of(item, "key")?, item.get("value")?.clone()));
             Some(OrderedMap(items.iter().filter_map(pair).collect()))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        _ => None,
     }
 }

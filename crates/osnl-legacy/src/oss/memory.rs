@@ -40,7 +40,6 @@ const LAST: usize = 4096;
 #[derive(Debug)]
 pub struct Memory {
     rows: HashMap<String, (u64, MemoryRow)>,
-    /// The names of rows, least recently used first.
     order: BTreeMap<u64, String>,
     tick: u64,
     most: usize,
@@ -184,7 +183,7 @@ impl Memory {
     fn instance_row(&self, id: &str) -> Option<&InstanceRow> {
         match self.row(&instance_name(id))? {
             MemoryRow::Instance(row) => Some(row),
-            MemoryRow::Port(_) | MemoryRow::Floating(_) | MemoryRow::Asked(_) | MemoryRow::Address(_) => None,
+            _ => None,
         }
     }
 
@@ -200,7 +199,7 @@ impl Memory {
     fn floating_row(&self, id: &str) -> Option<&FloatingRow> {
         match self.row(&floating_name(id))? {
             MemoryRow::Floating(row) => Some(row),
-            MemoryRow::Instance(_) | MemoryRow::Port(_) | MemoryRow::Asked(_) | MemoryRow::Address(_) => None,
+            _ => None,
         }
     }
 

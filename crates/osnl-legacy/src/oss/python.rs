@@ -30,9 +30,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-pub use self::conf::PythonConf;
+pub(crate) use self::conf::PythonConf;
 pub use self::config::PluginConfig;
-pub use self::node_detail::{NodeDetails, OssDetails, PayloadDetails, PluginCall, PluginCalls};
+pub(crate) use self::node_detail::OssDetails;
+pub use self::node_detail::{NodeDetails, PayloadDetails, PluginCall, PluginCalls};
 use osnl_actions::exec::Program;
 use osnl_actions::exec::worker::{ChildSettings, ExecWorker};
 use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};

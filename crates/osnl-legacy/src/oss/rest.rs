@@ -22,7 +22,7 @@ use osnl_net::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use osnl_net::http::{Client, HttpError, HttpOptions, Method, Request, Url};
 use osnl_transport::BoxFuture;
 
-pub use self::conf::OssRestConf;
+pub(crate) use self::conf::OssRestConf;
 pub(super) use self::conf::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 use super::{BodyForm, EventReport, Lists, NodeForm, Occurrence, PluginInvocation};
 use osnl_actions::http_request::{Authorization as _, FixedHeader, key_value, scrub};

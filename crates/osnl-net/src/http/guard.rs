@@ -95,7 +95,7 @@ impl AddressGuard {
     }
 
     #[must_use]
-    pub fn allows_name(&self, host: &str) -> bool {
+    pub(crate) fn allows_name(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let host = host.strip_suffix('.').unwrap_or(&host);
         self.hosts.iter().any(|allowed| match allowed {

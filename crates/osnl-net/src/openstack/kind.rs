@@ -116,18 +116,7 @@ impl Kind {
     pub(crate) fn microversion(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Node => Some(("X-OpenStack-Ironic-API-Version", "1.50")),
-            Self::Server
-            | Self::Flavor
-            | Self::Port
-            | Self::FloatingIp
-            | Self::Image
-            | Self::Project
-            | Self::User
-            | Self::Network
-            | Self::Subnet
-            | Self::Router
-            | Self::Volume
-            | Self::Domain => None,
+            _ => None,
         }
     }
 
@@ -148,16 +137,7 @@ impl Kind {
         // Catalogues list Keystone with v2.0, v3 or no version; requests always use v3.
         let base = match self {
             Self::Project | Self::User | Self::Domain => base.strip_suffix("/v2.0").unwrap_or(base),
-            Self::Server
-            | Self::Flavor
-            | Self::Port
-            | Self::FloatingIp
-            | Self::Image
-            | Self::Node
-            | Self::Network
-            | Self::Subnet
-            | Self::Router
-            | Self::Volume => base,
+            _ => base,
         };
         let version = if versioned(base) { String::new() } else { format!("/{}", self.version()) };
         format!("{base}{version}/{}", self.collection())

@@ -133,7 +133,7 @@ impl ScriptedBroker {
         self.close_channels(406, CONSUMER_TIMEOUT);
     }
 
-    pub fn close_channels(&self, code: u16, text: &str) {
+    pub(crate) fn close_channels(&self, code: u16, text: &str) {
         self.each(|consumer| consumer.link.close_channel(consumer.channel, code, text, (0, 0)));
         let mut state = self.shared.lock().unwrap();
         let numbers: Vec<u64> = state.consumers.keys().copied().collect();

@@ -37,7 +37,6 @@ pub struct ScriptedServer {
     agreed: Mutex<Receiver<AMQPClass>>,
 }
 
-/// A connection, as the script sees it. Clones write to the same connection.
 #[derive(Clone, Debug)]
 pub struct ScriptedLink {
     number: u64,
@@ -84,13 +83,11 @@ impl ScriptedServer {
         format!("rabbit://u:p@127.0.0.1:{}/", self.port)
     }
 
-    /// Returns the clients' methods since the last call, without the opening and closing of connections and channels.
     #[must_use]
     pub fn asked(&self) -> Vec<AMQPClass> {
         self.asked.lock().unwrap().try_iter().collect()
     }
 
-    /// Returns the clients' answers to the handshake since the last call: `start-ok` and `tune-ok`.
     #[must_use]
     pub fn agreed(&self) -> Vec<AMQPClass> {
         self.agreed.lock().unwrap().try_iter().collect()
@@ -122,7 +119,7 @@ impl ScriptedLink {
         self.deliver_frames(channel, (delivery_tag, redelivered), (exchange, routing_key), &header, body);
     }
 
-    pub fn deliver_raw(
+    pub(crate) fn deliver_raw(
         &self,
         channel: u16,
         tag: (u64, bool),
@@ -134,7 +131,7 @@ impl ScriptedLink {
         self.deliver_frames(channel, tag, origin, &header, body);
     }
 
-    pub fn deliver_repeated(
+    pub(crate) fn deliver_repeated(
         &self,
         channel: u16,
         tag: (u64, bool),
@@ -187,7 +184,7 @@ impl ScriptedLink {
         self.send(channel, AMQPClass::Channel(ch::AMQPMethod::Close(close)));
     }
 
-    pub fn close_connection(&self, code: u16, text: &str, method: (u16, u16)) {
+    pub(crate) fn close_connection(&self, code: u16, text: &str, method: (u16, u16)) {
         let close = conn::Close {
             reply_code: code,
             reply_text: text.into(),

@@ -114,7 +114,7 @@ impl Tansu {
         self.running = None;
     }
 
-    pub fn revive(&mut self) {
+    pub(crate) fn revive(&mut self) {
         let log = self.folder.path().join("log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let (listener, advertised) =

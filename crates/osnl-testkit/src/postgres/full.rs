@@ -7,7 +7,6 @@ const PLACE: &str = "disk";
 impl Postgres {
     /// Starts a server whose commits wait for the disk, on a file system of this size.
     ///
-    /// # Errors
     /// The reason why no file system can be mounted; mounting takes root.
     pub fn on_disk(megabytes: u32) -> Result<Self, String> {
         let mut server = Self::prepare(ports::free_port(), true);
@@ -24,18 +23,13 @@ impl Postgres {
         Ok(())
     }
 
-    #[must_use]
-    pub fn has_disk(&self) -> bool {
-        self.disk.is_some()
-    }
-
-    pub fn fill_disk(&self) {
+    pub(crate) fn fill_disk(&self) {
         let (disk, _) = self.disk.as_ref().expect("a server of Postgres::on_disk");
         disk.fill();
     }
 
     /// Frees the space, and starts the server if it has ended because of the full disk.
-    pub fn free_disk(&mut self) {
+    pub(crate) fn free_disk(&mut self) {
         let (disk, _) = self.disk.as_ref().expect("a server of Postgres::on_disk");
         disk.free();
         if !reached(SHUTDOWN, &mut || self.has_ended() || self.is_ready()) || self.has_ended() {

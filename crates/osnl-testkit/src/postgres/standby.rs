@@ -22,14 +22,13 @@ impl Postgres {
         standby
     }
 
-    /// Makes each commit wait until a standby has it on its disk, and waits for a standby.
     pub fn wait_for_standby(&self) {
         self.set("synchronous_standby_names", Some("*"));
         let follows = || self.rows("postgres", SYNCHRONOUS) == "t";
         assert!(reached(PATIENCE, &mut { follows }), "no standby follows:\n{}", self.output());
     }
 
-    pub fn promote(&self) {
+    pub(crate) fn promote(&self) {
         assert_eq!(self.rows("postgres", "SELECT pg_promote()"), "t", "{}", self.output());
         self.set("synchronous_standby_names", None);
     }

@@ -164,7 +164,7 @@ impl KafkaOptions {
         }
     }
 
-    pub fn linger(&self) -> Duration {
+    pub(crate) fn linger(&self) -> Duration {
         let seconds = self.values.get("producer_batch_timeout").and_then(Value::as_seconds);
         Duration::try_from_secs_f64(seconds.unwrap_or_default()).unwrap_or_default()
     }

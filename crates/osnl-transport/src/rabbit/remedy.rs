@@ -59,16 +59,7 @@ impl TransportError {
             Self::Refused { reason, .. } | Self::Lost { reason } => {
                 answer_remedy(reason, virtual_host, permissions)
             }
-            Self::UnknownDriver { .. }
-            | Self::Options(_)
-            | Self::TlsFiles { .. }
-            | Self::ListenOptions { .. }
-            | Self::Cancelled { .. }
-            | Self::Unroutable { .. }
-            | Self::NotTaken { .. }
-            | Self::NotConfirmed { .. }
-            | Self::TooLarge { .. }
-            | Self::OnlyListens { .. } => None,
+            _ => None,
         }
     }
 }
@@ -90,8 +81,6 @@ fn port(host: &str) -> &str {
     host.rsplit_once(':').map_or("5672", |(_, port)| port)
 }
 
-/// Returns the command that grants a listener's permissions. The listener makes and binds queues unless `declare` is
-/// `none`, and makes exchanges only with `create`.
 #[must_use]
 pub fn listener_permissions(
     user: &str,

@@ -36,7 +36,7 @@ impl BrokerVersion {
     }
 
     #[must_use]
-    pub fn knows_unlimited_deliveries(self) -> bool {
+    pub(crate) fn knows_unlimited_deliveries(self) -> bool {
         self >= Self::V4_0
     }
 

@@ -105,7 +105,6 @@ pub enum StreamOffset {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     At(u64),
-    /// The chunk of this time in seconds since 1970: the stream was read, but no message has arrived yet.
     Since(u64),
 }
 
@@ -193,7 +192,7 @@ impl QueueKind {
     /// - [`CONSUMER_DISCONNECTED_TIMEOUT`] on every version: a queue outlives an upgrade, and versions before 4.3
     ///   ignore the argument.
     #[must_use]
-    pub fn for_broker(&self, version: Option<BrokerVersion>) -> Self {
+    pub(crate) fn for_broker(&self, version: Option<BrokerVersion>) -> Self {
         let mut kind = self.clone();
         if self.queue_type != QueueType::Quorum || self.oslo_arguments {
             return kind;
@@ -248,7 +247,7 @@ impl QueueKind {
 /// The time in milliseconds after which RabbitMQ 4.3 gives the messages of a lost node's consumer to the next consumer.
 /// The default is 60 s. With less than 20 s the next consumer could begin before a daemon that is cut off with its node
 /// notices.
-pub const CONSUMER_DISCONNECTED_TIMEOUT: u32 = 20_000;
+pub(crate) const CONSUMER_DISCONNECTED_TIMEOUT: u32 = 20_000;
 pub(crate) const CONSUMER_DISCONNECTED: &str = "x-consumer-disconnected-timeout";
 pub(crate) const DELIVERY_LIMIT: &str = "x-delivery-limit";
 pub(crate) const TYPE: &str = "x-queue-type";

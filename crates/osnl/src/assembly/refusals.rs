@@ -115,6 +115,6 @@ impl LoadedConf {
 fn file_of(error: &HttpError) -> Option<&Path> {
     match error {
         HttpError::Ca { path, .. } | HttpError::Certificate { path, .. } => Some(path),
-        HttpError::NoRoots { .. } | HttpError::Tls(_) | HttpError::Name(_) | HttpError::Proxy(_) => None,
+        _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! The handler of requests. It answers the same to each source: a socket, another port, or a command with a file.
+//! The handler of requests from all sources: a socket, another port, or a command with a file.
 
 mod attention;
 mod change;
@@ -43,7 +43,6 @@ use crate::unmatched::Ring;
 /// The disk may take so long; then the rest is answered without it.
 const STORE: Duration = Duration::from_secs(3);
 
-/// The source of a handler's answers.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) journal: Arc<dyn JournalQueries>,
@@ -71,20 +70,17 @@ impl Store {
     }
 }
 
-/// Answers requests; the [control module](super) lists them.
 pub struct ControlHandler {
     store: Store,
     live: Option<LiveParts>,
-    /// The configured actions, where they are known, of a daemon that is stopped.
+    /// The configured actions of a stopped daemon, if known.
     actions: Option<Vec<Arc<str>>>,
     bindings: Option<Arc<Bindings>>,
-    /// Counts the messages on which each rule fired.
     rules: Option<Arc<Ring>>,
     guards: Option<Arc<GuardsInForce>>,
     live_events: Arc<LiveEvents>,
     /// The place of the control socket of a daemon with a state directory.
     socket: Option<SocketPlace>,
-    /// Held by the event that is tried.
     trials: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -96,7 +92,6 @@ struct LiveParts {
 }
 
 impl ControlHandler {
-    /// The handler of a daemon that is about to run.
     #[must_use]
     pub fn of_daemon(store: Store, daemon: Arc<DaemonState>, counters: Arc<Counters>) -> Self {
         Self {
@@ -119,15 +114,14 @@ impl ControlHandler {
         self
     }
 
-    /// Adds the events that readers look on at.
     #[must_use]
-    pub fn with_live_events(mut self, live: Arc<LiveEvents>) -> Self {
+    pub(crate) fn with_live_events(mut self, live: Arc<LiveEvents>) -> Self {
         self.live_events = live;
         self
     }
 
     #[must_use]
-    pub fn with_socket(mut self, socket: Option<SocketPlace>) -> Self {
+    pub(crate) fn with_socket(mut self, socket: Option<SocketPlace>) -> Self {
         self.socket = socket;
         self
     }
@@ -137,34 +131,31 @@ impl ControlHandler {
         self.socket.as_ref()
     }
 
-    /// Returns the events as they come.
     #[must_use]
     pub fn live_events(&self) -> &Arc<LiveEvents> {
         &self.live_events
     }
 
-    /// The handler of a store alone.
     #[cfg(test)]
     pub(crate) fn of_store(store: Store) -> Self {
         Self::without_daemon(store, None)
     }
 
-    /// Adds the bindings, from which the status names our queues that no listener reads any more.
+    /// Adds the bindings, by which the status names queues of osnl without a listener.
     #[must_use]
-    pub fn with_bindings(mut self, bindings: Arc<Bindings>) -> Self {
+    pub(crate) fn with_bindings(mut self, bindings: Arc<Bindings>) -> Self {
         self.bindings = Some(bindings);
         self
     }
 
-    /// The handler of a journal that no daemon has; with the actions of its configuration, where that is known.
+    /// Returns the handler of a stopped daemon's journal; `actions` are those of its configuration, if known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
         Self::without_daemon(Store::new(Arc::new(SqliteQueries::of_file(journal))), actions)
     }
 
-    /// The handler of the dead letter queues of a daemon that is stopped.
     #[must_use]
-    pub fn of_dead_letters(queues: Arc<DeadLetterQueues>, actions: Option<Vec<Arc<str>>>) -> Self {
+    pub(crate) fn of_dead_letters(queues: Arc<DeadLetterQueues>, actions: Option<Vec<Arc<str>>>) -> Self {
         let journal = MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default());
         Self::without_daemon(Store::of_memory(Arc::new(journal), queues), actions)
     }
@@ -174,7 +165,6 @@ impl ControlHandler {
         Self { store, live, actions, bindings, rules, guards, live_events, socket, trials }
     }
 
-    /// Notes the end of the admin endpoint's certificate, for the status.
     pub fn set_admin_certificate(&self, ends: Option<i64>) {
         if let Some(live) = &self.live {
             let what = "its certificate".to_owned();
@@ -182,17 +172,15 @@ impl ControlHandler {
         }
     }
 
-    /// Returns the age from which on a pending delivery needs attention.
+    /// Returns the age from which a pending delivery needs attention.
     fn attention_age(&self) -> Duration {
         self.live.as_ref().map_or(ATTENTION_AGE, |live| live.daemon.attention_age())
     }
 
-    /// Returns the configuration in force, where it was read from files.
     fn loaded(&self) -> Option<Arc<LoadedConf>> {
         self.live.as_ref()?.daemon.configuration()
     }
 
-    /// Returns the configured actions, where they are known.
     #[must_use]
     pub fn actions(&self) -> Option<Vec<Arc<str>>> {
         match &self.live {
@@ -201,19 +189,13 @@ impl ControlHandler {
         }
     }
 
-    /// Answers a request, as the JSON of what the [module](super) names for its verb.
-    ///
-    /// # Errors
-    /// See [`Code`].
+    /// Answers a request with the JSON of the verb's answer type.
     pub async fn answer(&self, request: &ControlRequest) -> Result<Value, RequestRefusal> {
         self.answer_telling(request, &|_| {}).await
     }
 
-    /// Like [`answer`](Self::answer), and reports the progress of a change of many deliveries. If the future is
-    /// dropped, the running step is the last.
-    ///
-    /// # Errors
-    /// See [`Code`].
+    /// Like [`answer`](Self::answer), and reports the progress of a change of many deliveries. If the future
+    /// is dropped, the current step is the last.
     pub async fn answer_telling(
         &self,
         request: &ControlRequest,
@@ -254,10 +236,6 @@ impl ControlHandler {
         }
     }
 
-    /// Checks that a path is this handler's journal.
-    ///
-    /// # Errors
-    /// [`Code::OtherJournal`].
     pub async fn is_of(&self, journal: &Path) -> Result<(), RequestRefusal> {
         let asked = self.store.journal.is_at(journal.to_owned());
         if timeout(STORE, asked).await.unwrap_or_default() {

@@ -13,10 +13,9 @@ use crate::listener::{Gauges, Listener, ListenerState, Stall};
 use crate::management::UnknownFact;
 use crate::native::LoadedConf;
 
-/// A waiting request covers all later requests.
 const WAITING: usize = 16;
 
-pub const ATTENTION_AGE: Duration = Duration::from_secs(15 * 60);
+pub(crate) const ATTENTION_AGE: Duration = Duration::from_secs(15 * 60);
 
 pub struct DaemonState {
     shown: Mutex<RunningParts>,
@@ -50,7 +49,6 @@ pub struct ListenerHandle {
     pub(crate) state: watch::Receiver<ListenerState>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) stall: watch::Receiver<Option<Stall>>,
-    /// Whether other consumers take none of the messages.
     pub(crate) exclusive: bool,
     pub(crate) consumer_tag: String,
 }
@@ -97,7 +95,6 @@ impl ListenerHandle {
         }
     }
 
-    /// Returns the broker's address for display, without secrets.
     #[must_use]
     pub fn broker(&self) -> &str {
         &self.broker
@@ -160,11 +157,11 @@ impl DaemonState {
     }
 
     #[must_use]
-    pub fn admin_expiry(&self) -> Option<Expiry> {
+    pub(crate) fn admin_expiry(&self) -> Option<Expiry> {
         self.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn set_admin_expiry(&self, expiry: Option<Expiry>) {
+    pub(crate) fn set_admin_expiry(&self, expiry: Option<Expiry>) {
         *self.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner) = expiry;
     }
 

@@ -12,19 +12,19 @@ use super::{Intake, RuleEngine};
 use crate::journal::{Obstacle, Receipt};
 use crate::received::ReceivedMessage;
 
-pub struct LiveRules {
+pub(crate) struct LiveRules {
     engine: RwLock<Arc<RuleEngine>>,
     replaced: Notify,
 }
 
 impl LiveRules {
     #[must_use]
-    pub fn new(engine: RuleEngine) -> Self {
+    pub(crate) fn new(engine: RuleEngine) -> Self {
         Self { engine: RwLock::new(Arc::new(engine)), replaced: Notify::new() }
     }
 
     /// Replaces the engine; rules of the same name keep their counts, and reserved places stay reserved.
-    pub fn replace(&self, engine: RuleEngine) {
+    pub(crate) fn replace(&self, engine: RuleEngine) {
         let mut current = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         engine.succeed(&current);
         *current = Arc::new(engine);
@@ -152,7 +152,6 @@ mod tests {
         drop(receipts);
     }
 
-    /// The place arrives in the same poll as the replacement.
     #[test]
     fn places_that_come_while_the_rules_are_replaced_are_those_of_the_new_rules() {
         let counters = Arc::<crate::metrics::Counters>::default();

@@ -90,7 +90,7 @@ fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
     };
     let ring = Arc::new(Ring::new(crate::unmatched::KeepUnmatched { heads: 10, bodies: false }));
     let engine = RuleEngine::new(vec![rule], journal, counters.clone());
-    let engine = engine.with_unmatched(ring.clone(), &"l".into());
+    let engine = engine.following(ring.clone(), &"l".into());
     let body = r#"{"event_type": "x", "message_id": "1", "payload": {"x": 1}}"#;
     let receipt = engine.notify(ReceivedMessage::sample(body.to_owned(), false));
     assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
@@ -162,7 +162,6 @@ fn many_resources_cost_as_many_times_one() {
 }
 
 fn cpu_time() -> Duration {
-    // Makes the kernel update the number.
     std::thread::yield_now();
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
@@ -226,7 +225,6 @@ fn what_costs_too_much_is_set_aside() {
     );
 }
 
-/// The fallback is not called, and a rule in shadow records as usual.
 #[test]
 fn an_event_that_is_too_old_is_a_dead_letter_whose_retry_is_the_delivery() {
     let day = Duration::from_secs(86_400);

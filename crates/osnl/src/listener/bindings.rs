@@ -58,12 +58,12 @@ impl OwnQueue {
     }
 
     #[must_use]
-    pub fn delete_command(&self) -> String {
+    pub(crate) fn delete_command(&self) -> String {
         format!("rabbitmqctl delete_queue --vhost {} {}", quoted(&self.vhost), quoted(&self.queue))
     }
 
     #[must_use]
-    pub fn unbind_command(&self, bindings: &[Binding]) -> Option<String> {
+    pub(crate) fn unbind_command(&self, bindings: &[Binding]) -> Option<String> {
         let command = |binding: &Binding| {
             format!(
                 "rabbitmqadmin --vhost={} delete binding source={} destination_type=queue destination={} \
@@ -140,7 +140,7 @@ pub struct UnreadQueue {
 impl UnreadQueue {
     /// Returns the command that deletes our queue, if last seen without messages and consumers.
     #[must_use]
-    pub fn delete_command(&self) -> Option<String> {
+    pub(crate) fn delete_command(&self) -> Option<String> {
         let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
         self.seen.filter(|(seen, _)| self.declared && is_empty(seen)).map(|_| self.queue.delete_command())
     }
@@ -148,12 +148,13 @@ impl UnreadQueue {
     #[must_use]
     pub fn finding(&self) -> Option<Finding> {
         let OwnQueue { vhost, queue, .. } = &self.queue;
-        let seen = self.seen.map(|(seen, _)| (seen.messages, seen.consumers));
+        let seen = self.seen.map(|(seen, _)| (seen.messages.into(), seen.consumers.into()));
+        let unbind = self.queue.unbind_command(&self.bindings);
         of_left_queue(
-            (self.queue.broker(), vhost, queue),
+            (&self.queue.broker(), vhost, queue),
             seen,
-            !self.bindings.is_empty(),
-            self.delete_command(),
+            unbind.as_deref(),
+            self.delete_command().as_deref(),
         )
     }
 }
@@ -222,7 +223,6 @@ impl Bindings {
         });
     }
 
-    /// Returns bindings that are no longer configured.
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
@@ -301,7 +301,6 @@ impl Bindings {
         });
     }
 
-    /// Forgets left queues of a name.
     pub(crate) fn forget(&self, queue: &str, vhost: Option<&str>) {
         let left = self.left();
         let is_left = |own: &OwnQueue| left.iter().any(|one| one.queue.is_same(own));

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 const FORMAT: u64 = 1;
 
 #[derive(Clone, Debug)]
-pub struct PositionStore {
+pub(crate) struct PositionStore {
     path: PathBuf,
     before: BTreeMap<String, Resume>,
 }
@@ -33,7 +33,7 @@ impl PositionStore {
     ///
     /// # Errors
     /// The folder or file cannot be written. An existing file cannot be read, so reading would begin anywhere.
-    pub fn open(state_dir: &Path, listener: &str) -> io::Result<Self> {
+    pub(crate) fn open(state_dir: &Path, listener: &str) -> io::Result<Self> {
         let folder = state_dir.join("streams");
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let path = folder.join(format!("{listener}.json"));
@@ -47,7 +47,7 @@ impl PositionStore {
     ///
     /// # Errors
     /// As [`PositionStore::open`].
-    pub fn look(state_dir: &Path, listener: &str) -> io::Result<()> {
+    pub(crate) fn look(state_dir: &Path, listener: &str) -> io::Result<()> {
         let folder = state_dir.join("streams");
         files::may_write_in(&folder)?;
         read_at(&folder.join(format!("{listener}.json"))).map(drop)

@@ -36,7 +36,6 @@ pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, UnknownFact> 
     Ok(facts(&found))
 }
 
-/// Returns the queues of a page, by name.
 pub(super) fn queues(body: &[u8]) -> Option<Vec<(String, QueueFacts)>> {
     let found: Value = serde_json::from_slice(body).ok()?;
     let items = found["items"].as_array()?;
@@ -135,7 +134,7 @@ pub(super) fn number(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_u64().map(|_| i64::MAX)),
         Value::String(text) => text.parse().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        _ => None,
     }
 }
 

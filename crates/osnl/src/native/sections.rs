@@ -16,7 +16,7 @@ const DIGITS: usize = 8;
 
 impl LoadedConf {
     #[must_use]
-    pub fn section_digests(&self) -> BTreeMap<String, String> {
+    pub(crate) fn section_digests(&self) -> BTreeMap<String, String> {
         let common = self.layers.sections.iter().filter(|section| COMMON.contains(&section.def.kind));
         common.map(|section| (section.heading(), self.digest(section))).collect()
     }

@@ -133,35 +133,6 @@ fn the_order_is_by_what_the_rule_says() {
 }
 
 #[test]
-fn a_wrong_credential_for_five_resources_is_held_and_once_corrected_drained_in_order() {
-    const INSTANCES: usize = 8;
-    let folder = tempfile::tempdir().unwrap();
-    let (wrong, right) = (Sink::start(), Sink::start());
-    wrong.reply_with(Reply::Status(403));
-    let broker = MemoryBroker::new();
-    let daemon = start(&native(folder.path(), &wrong.url("/v1/role"), "", ""), &broker);
-    for address in 1..=2 {
-        for n in 1..=INSTANCES {
-            publish(&broker, &port_deleted(&instance(n), &format!("10.0.0.{address}")));
-        }
-    }
-    daemon.wait_until("it is held, and probed", |c| c.failures.get() > 10);
-    assert_eq!(daemon.counters.dead.get(), 0);
-    daemon.stop().unwrap();
-    assert_eq!(rows(folder.path(), &[RowState::Waiting, RowState::Ready]).len(), 2 * INSTANCES);
-    // The attempt uses the current settings, not those of the append.
-    let daemon = start(&native(folder.path(), &right.url("/v1/role"), "", ""), &MemoryBroker::new());
-    daemon.wait_until("all are delivered", |c| c.delivered.get() == 2 * INSTANCES as u64);
-    daemon.stop().unwrap();
-    let asked = asked(&right);
-    assert_eq!(asked.len(), 2 * INSTANCES);
-    for n in 1..=INSTANCES {
-        let of: Vec<_> = asked.iter().filter(|a| a.starts_with(&format!("{n}."))).collect();
-        assert_eq!(of, [&format!("{n}.1"), &format!("{n}.2")]);
-    }
-}
-
-#[test]
 fn beyond_its_guard_an_action_does_nothing_until_somebody_releases_it() {
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start();

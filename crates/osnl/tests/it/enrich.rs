@@ -308,56 +308,6 @@ fn a_cloud_comes_out_of_clouds_yaml_and_its_secret_out_of_the_file_beside_it() {
     assert_eq!(stage.bodies(), [format!("{{\"device\": \"{}\"}}", Openstack::id("server"))]);
 }
 
-fn errors(more: &str) -> String {
-    let text = format!(
-        "[listener:l]\ntransport_url = rabbit://mq/\nexchange = x\npool = osnl\n[rule:r]\nactions = a\n[action:a]\ndriver = http\n\
-         url = http://h/\n{more}"
-    );
-    load_texts(&[("f".to_owned(), text)], &sources()).unwrap_err().to_string()
-}
-
-#[test]
-fn what_is_wrong_points_at_its_line() {
-    let check = |more: &str, expected: &str| {
-        let said = errors(more);
-        assert!(said.contains(expected), "{said}\n{expected}");
-        assert!(!said.contains("s3cr"), "{said}");
-    };
-    let login = "auth_url = http://h/v3\nusername = u\npassword = s3cr\n";
-    check(
-        "enrich = servr\n[enrich:server]\nkind = server\nauth_url = http://h/v3\nusername = u\npassword = p",
-        "f:10: [action:a] enrich: there is no [enrich:servr]; there are: server; did you mean server?",
-    );
-    check(&format!("[enrich:e]\n{login}"), "[enrich:e] kind: is not set; allowed: server, port, floatingip,");
-    check(&format!("[enrich:e]\nkind = sever\n{login}"), "did you mean server?");
-    check(
-        "[enrich:e]\nkind = port\n",
-        "[enrich:e] auth_url: is not set; write cloud = NAME of a clouds.yaml",
-    );
-    check(
-        "[enrich:e]\nkind = port\nauth_url = h/v3\n",
-        "f:12: [enrich:e] auth_url: the scheme must be http or https",
-    );
-    check(
-        "[enrich:e]\nkind = port\nauth_url = http://h\nusername = u",
-        "[enrich:e] password: is missing; write it",
-    );
-    check(
-        "[enrich:e]\nkind = port\ncloud = c\nclouds_file = /nowhere/clouds.yaml\n",
-        "f:13: [enrich:e] clouds_file: there is no such file; name an existing clouds.yaml",
-    );
-    check(&format!("[enrich:payload]\nkind = port\n{login}"), "payload is already a name in templates");
-    check(&format!("[enrich:a-b]\nkind = port\n{login}"), "is not a name for templates; use letters, digits");
-    check(&format!("[enrich:e]\nkind = port\ndefault = {{\n{login}"), "[enrich:e] default: is not JSON");
-    check(&format!("[enrich:e]\nkind = port\nid = {{{{ paylod.x }}}}\n{login}"), "did you mean payload?");
-    check("auth = basic\ncloud = c\n", "[action:a] cloud: requires auth = keystone; set that");
-    check(
-        "auth = keystone\n",
-        "[action:a] auth_url: is not set; write cloud = NAME of a clouds.yaml, or auth_url",
-    );
-    check(&format!("body = {{{{ e.name }}}}\n[enrich:e]\nkind = port\n{login}"), "f:10:11: [action:a] body:");
-}
-
 /// With `auth = keystone` all requests share a token until the target rejects it, and the log contains none.
 #[test]
 fn an_action_calls_with_a_token_of_keystone() {

@@ -8,9 +8,7 @@ use osnl::daemon::RunEnd;
 use osnl::metrics::Counters;
 use osnl::native::{Native, Sources, load_texts};
 use osnl_model::{Priority, Target};
-use osnl_testkit::{
-    Authority, Broker, OsloPublisher, Protocols, PublisherOptions, ServerIdentity, Sink, TlsSink, wait_until,
-};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Sink, wait_until};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
@@ -206,30 +204,4 @@ fn a_native_queue_is_durable_with_one_active_consumer() {
     publisher.notify_all(&ports(3..4));
     sink.wait_for(3, SOON);
     second.stop().unwrap();
-}
-
-#[test]
-fn verify_and_ca_file_say_whom_an_https_target_must_be() {
-    let authority = Authority::new();
-    let certificate = authority.issue(&ServerIdentity::LOOPBACK);
-    let check = |option: &str, delivered: bool| {
-        let folder = tempfile::tempdir().unwrap();
-        let target = TlsSink::start(&certificate, Protocols::Tls12And13);
-        let api_url = target.url("localhost", "/v1/role");
-        let more = format!("[listener:neutron]\ndeclare = create\n[action:roles]\n{option}\n");
-        let conf = native(&text("rabbit://mq/", &api_url, &folder.path().join("record"), &more));
-        let broker = MemoryBroker::new();
-        let daemon = start(&conf, &broker);
-        let payload = port_deleted(&instance(1), "10.0.0.1");
-        wait_until(SOON, "it is bound", || {
-            publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload) == 1
-        });
-        daemon.wait_until("an attempt", |c| c.failures.get() > 0 || c.delivered.get() == 2);
-        assert_eq!(daemon.counters.failures.get() == 0, delivered, "{option}");
-        assert_eq!(target.sink().requests().len(), usize::from(delivered), "{option}");
-        drop(daemon);
-    };
-    check("", false);
-    check("verify = false", true);
-    check(&format!("ca_file = {}", authority.file().display()), true);
 }

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use osnl::daemon::{DaemonError, RunEnd};
+use osnl::daemon::RunEnd;
 use osnl_legacy::k2hr3::Conf;
 use osnl_model::TransportUrl;
 use osnl_testkit::{
     Broker, BrokerObjects, DeclaredBinding, DeclaredQueue, Exchange, Notice, OsloPublisher, PublisherOptions,
     RawMessage, Reply, Sink, Upstream, Vhost, fixture, wait_until,
 };
-use osnl_transport::{Transport, TransportError, transport};
+use osnl_transport::{Transport, transport};
 use serde_json::Value;
 
 use crate::bodies::{body, wire_cases};
@@ -195,40 +195,6 @@ fn a_deleted_queue_is_declared_and_consumed_again() {
 }
 
 #[test]
-fn a_broker_absent_at_the_start_killed_and_restarted_loses_nothing_of_a_durable_queue() {
-    let broker = Broker::start();
-    let vhost = broker.root();
-    let sink = Sink::start();
-    let conf = conf(&sink.url("/v1/role"), "");
-    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
-    publisher.prepare(&BrokerObjects { queue: QUEUE.to_owned(), ..BrokerObjects::default() });
-    publisher.notify_all(&ports(0..10));
-    broker.kill9();
-
-    let daemon = ListenerRig::start(&conf, rabbit(&vhost.url()));
-    broker.start_again();
-    daemon.wait_until("what waited is delivered", |c| c.delivered.get() == 10);
-
-    sink.reply_with(Reply::Status(503));
-    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
-    publisher.notify_all(&ports(10..40));
-    daemon.wait_until("they are in work", |c| c.matched.get() >= 40);
-    broker.kill9();
-    broker.start_again();
-    sink.reply_with(Reply::Status(204));
-    wait_until(SOON, "the queue is empty", || vhost.queue_depth(QUEUE) == Some((0, 0)));
-    daemon.wait_until("all are delivered", |c| c.delivered.get() >= 40);
-    assert!(effects(&sink, 0..40).iter().all(|n| *n >= 1));
-
-    broker.shutdown();
-    broker.start_again();
-    OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true }).notify_all(&ports(40..45));
-    daemon.wait_until("what came after", |c| c.delivered.get() >= 45);
-    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
-    assert!(effects(&sink, 40..45).iter().all(|n| *n == 1));
-}
-
-#[test]
 fn every_recorded_body_is_settled_on_a_real_broker_too() {
     let vhost = Broker::shared().vhost("bodies");
     let sink = Sink::start();
@@ -297,48 +263,6 @@ fn the_next_host_is_tried_when_one_is_away() {
     let daemon = ListenerRig::start(&conf(&sink.url("/v1/role"), ""), rabbit(&url));
     wait_until(SOON, "the daemon consumes", || vhost.list_queues().iter().any(|q| q.consumers == 1));
     daemon.stop().unwrap();
-}
-
-#[test]
-fn a_refused_login_or_virtual_host_ends_the_start_with_its_name_and_no_password() {
-    let vhost = Broker::shared().vhost("refused");
-    let conf = conf("http://127.0.0.1:9/", "");
-    let mut login = ListenerRig::start(&conf, rabbit(&vhost.url().replace(":guest@", ":wrong-one@")));
-    let error = login.join().unwrap_err();
-    assert!(
-        matches!(&error, DaemonError::Listener(TransportError::LoginRefused { user, .. }) if user == "guest"),
-        "{error}"
-    );
-    assert!(!format!("{error} {error:?}").contains("wrong-one"));
-
-    let mut nowhere = ListenerRig::start(&conf, rabbit(&vhost.url().replace(vhost.name(), "no-such-host")));
-    let error = nowhere.join().unwrap_err();
-    assert!(
-        matches!(&error, DaemonError::Listener(TransportError::VirtualHostRefused { virtual_host, .. }) if virtual_host == "no-such-host"),
-        "{error}"
-    );
-}
-
-#[test]
-fn the_target_hangs_resets_and_refuses_and_every_message_still_has_its_effect() {
-    let vhost = Broker::shared().vhost("target");
-    let sink = Sink::start();
-    let daemon = listening(&conf(&sink.url("/v1/role"), "timeout_seconds = 1\n"), &vhost);
-    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-    let failures =
-        [Reply::Hang, Reply::Reset, Reply::Status(500), Reply::CloseWithoutReply, Reply::Status(503)];
-    for (round, failure) in failures.into_iter().enumerate() {
-        sink.reply_with(failure);
-        publisher.notify_all(&ports(round * 10..round * 10 + 10));
-        let tried = sink.requests().len();
-        sink.wait_for(tried + 2, SOON);
-        sink.reply_with(Reply::Status(204));
-        daemon.wait_until("this round is delivered", |c| c.delivered.get() == 10 * (round as u64 + 1));
-    }
-    settled(&vhost);
-    assert_eq!(daemon.counters.dead.get(), 0);
-    daemon.stop().unwrap();
-    assert!(effects(&sink, 0..50).iter().all(|n| *n >= 1));
 }
 
 #[test]

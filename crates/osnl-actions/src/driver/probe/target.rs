@@ -14,7 +14,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 use super::{Probe, ProbeContext, broker, client_certificate_probe, exchange, silent};
 use osnl_net::http::{HttpOptions, ProbeError, reach};
 
-pub const NO_REQUEST: &str = "no request was sent";
+pub(crate) const NO_REQUEST: &str = "no request was sent";
 
 /// Probes an HTTP target: TCP, a proxy's tunnel, TLS; no request is sent. `option` is the option
 /// with its URL.

@@ -1,5 +1,5 @@
 use jiff::Timestamp;
-use osnl_model::{Budget, Pattern, is_secret_key, parse_python_json};
+use osnl_model::{Budget, is_secret_key, parse_python_json};
 use osnl_testkit::fixture;
 use osnl_transport::{TapMessage, TapProperties};
 use serde_json::{Map, Value, json};
@@ -281,33 +281,6 @@ fn what_costs_too_much_is_shown_with_the_flag_that_reads_it() {
             assert!(expected.is_none_or(|expected| out.contains(expected)), "{out}");
         }
     }
-}
-
-#[test]
-fn filters_and_the_count_decide_what_is_shown() {
-    let services = services();
-    let check = |wanted: EventFilter, count, expected: (u64, u64)| {
-        let writer = EventWriter { wanted, count, ..writer(OutputFormat::Json, BodyPart::Hidden) };
-        let (out, written) = write(writer, &services);
-        assert_eq!(out.lines().count() as u64, written.shown);
-        let types =
-            out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event_type"].clone());
-        let deleted = types.filter(|kind| kind.as_str().is_some_and(|kind| kind.starts_with("port.delete")));
-        assert_eq!((written.shown, deleted.count() as u64), expected);
-    };
-    let port = || vec![Pattern::new(r"port\.delete\.").unwrap()];
-    check(EventFilter { event_type: port(), ..EventFilter::default() }, None, (2, 2));
-    check(EventFilter { event_type: port(), ..EventFilter::default() }, Some(1), (1, 1));
-    check(
-        EventFilter {
-            event_type: port(),
-            publisher: vec![Pattern::new("compute").unwrap()],
-            ..EventFilter::default()
-        },
-        None,
-        (0, 0),
-    );
-    check(EventFilter { project: vec!["none".into()], ..EventFilter::default() }, None, (0, 0));
 }
 
 #[test]

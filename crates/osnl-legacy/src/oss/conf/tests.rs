@@ -50,7 +50,6 @@ fn the_example_loads_without_a_warning() {
     assert!(loaded.document().reads_back());
 }
 
-/// The program's defaults apply, except for a default that it could not call.
 #[test]
 fn an_empty_file_has_the_program_s_defaults() {
     let loaded = load("").unwrap();
@@ -114,47 +113,6 @@ fn plug_ins_and_own_options_have_their_place() {
         ]
     );
     assert!(loaded.document().reads_back());
-}
-
-#[test]
-fn what_is_wrong_is_said_at_its_line_and_all_at_once() {
-    let check = |text: &str, expected: &[&str]| {
-        let errors = load(text).unwrap_err();
-        let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
-        assert_eq!(lines, expected, "{text}");
-    };
-    check(
-        "[DEFAULT]\nenabled_plugins = x\n[rabbit]\nport = 0\n[rest]\nhost = ftp://h\n",
-        &[
-            "/etc/oss.conf:2: [DEFAULT] enabled_plugins: \"x\" is not a class in a module; write module.Class, such as rest_plugin.RESTNotify",
-            "/etc/oss.conf:4: [rabbit] port: 0 is out of range; allowed: 1 to 65535",
-            "/etc/oss.conf:6: [rest] host: the scheme must be http or https; write https://host; the port and the path have options \
-             of their own",
-        ],
-    );
-    check(
-        "[rest]\ntimeout = soon\n",
-        &["/etc/oss.conf:2: [rest] timeout: \"soon\" is not a duration; write 30, 30s or 5m"],
-    );
-    check(
-        "[rabbit]\nwatch_queue =\n",
-        &["/etc/oss.conf:2: [rabbit] watch_queue: is empty; write a name, or remove the line"],
-    );
-    check(
-        "[journal]\nconnection = redis://x\n",
-        &[
-            "/etc/oss.conf:2: [journal] connection: is not a journal that osnl knows; write sqlite:///path/to/journal.db, \
-             memory://, or remove the line",
-        ],
-    );
-}
-
-#[test]
-fn unknown_names_are_warned_of() {
-    let loaded = load("[rest]\nhost = https://h\nurl_creaton = /x\n[nova]\na = b\n").unwrap();
-    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].contains("did you mean url_creation"), "{warnings:?}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use osnl_actions::exec::conf::{
 use osnl_actions::{Action, ErrorClass};
 
 #[derive(Clone, Debug)]
-pub struct PythonConf {
+pub(crate) struct PythonConf {
     pub options: PythonOptions,
     pub ask: Option<Arc<str>>,
 }

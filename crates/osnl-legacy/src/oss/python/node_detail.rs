@@ -50,7 +50,7 @@ fn narrowed(event: &Event) -> Cow<'_, Notification> {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OssDetails {
+pub(crate) struct OssDetails {
     pub lists: Lists,
     pub form: NodeForm,
 }

@@ -20,7 +20,7 @@ use osnl_actions::driver::{
 use osnl_actions::http_request::{Authorization as _, FixedHeader, Statuses};
 
 #[derive(Clone, Debug)]
-pub struct OssRestConf {
+pub(crate) struct OssRestConf {
     pub options: Box<OssRestOptions>,
     pub tls: TlsConf,
     pub ask: Option<Arc<str>>,
@@ -249,7 +249,6 @@ impl DriverConf for OssRestConf {
         }
     }
 
-    /// Assumes that no earlier event was seen.
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let lists = &self.options.lists;
         let event_type = wanted.notification.event_type.as_deref().unwrap_or_default();

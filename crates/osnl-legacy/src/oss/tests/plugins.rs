@@ -1,8 +1,8 @@
 use osnl_model::Notification;
 use serde_json::json;
 
-use super::native::{WHOLE, errors, load};
-use osnl::native::{CallRequest, LoadedConf, Preview};
+use super::native::{WHOLE, load};
+use osnl::native::{CallRequest, Preview};
 use osnl_actions::exec::{ExecConf, ExecMode};
 use osnl_delivery::DeliverySettings;
 
@@ -55,60 +55,6 @@ fn one_event_is_in_a_program_s_hands_unless_it_is_said_to_take_more() {
         let settings = delivery(action);
         assert_eq!((settings.concurrency, settings.timeout.as_secs()), (concurrency, 30), "{action}");
     }
-}
-
-#[test]
-fn what_cannot_be_meant_is_refused_with_what_can() {
-    const LIST: &str =
-        "write the program and its arguments with commas between them, or as a JSON array of strings";
-    const VARIABLES: &str = "write NAME=value, with commas between several or as a JSON array of strings";
-    const CLASS: &str = "write module.Class, such as rest_plugin.RESTNotify";
-    const ABSOLUTE: &str = "must be an absolute path; write one that begins with /";
-    for (action, expected) in [
-        ("driver = exec\n", format!("a.conf:11: [action:record] command: is not set; {LIST}")),
-        ("driver = exec\ncommand =\n", format!("a.conf:13: [action:record] command: names no program; {LIST}")),
-        ("driver = exec\ncommand = a,,b\n", format!("a.conf:13: [action:record] command: has an empty item; {LIST}")),
-        (
-            "driver = exec\ncommand = [\"a\"\n",
-            format!("a.conf:13: [action:record] command: begins like a JSON array, but is not one; {LIST}"),
-        ),
-        (
-            "driver = exec\ncommand = bin/x\n",
-            "a.conf:13: [action:record] command: names a program by a relative path; write an absolute path, or a \
-             name that is looked for in PATH"
-                .to_owned(),
-        ),
-        (
-            "driver = exec\ncommand = x\nmode = onec\n",
-            "a.conf:14: [action:record] mode: unknown value \"onec\"; allowed: stream, once; did you \
-             mean once?"
-                .to_owned(),
-        ),
-        (
-            "driver = exec\ncommand = x\nenvironment = S3CRET\n",
-            format!("a.conf:14: [action:record] environment: has an item without =; {VARIABLES}"),
-        ),
-        ("driver = exec\ncommand = x\nworking_dir = x\n", format!("a.conf:14: [action:record] working_dir: {ABSOLUTE}")),
-        (
-            "driver = exec\ncommand = x\nreply_limit = 10\n",
-            "a.conf:14: [action:record] reply_limit: \"10\" is out of range; allowed: 1 KiB to 64 MiB".to_owned(),
-        ),
-        ("driver = python\n", format!("a.conf:11: [action:record] plugin: is not set; {CLASS}")),
-        ("driver = python\nplugin = RESTNotify\n", format!("a.conf:13: [action:record] plugin: is not a class in a module; {CLASS}")),
-        ("driver = python\nplugin = a.B\nplugin_path = x\n", format!("a.conf:14: [action:record] plugin_path: {ABSOLUTE}")),
-        (
-            "driver = python\nplugin = a.B\ncommand = x\n",
-            "a.conf:14: [action:record] command: is not an option of the driver python; exec has it".to_owned(),
-        ),
-    ] {
-        assert_eq!(errors(load(&with(action))), [expected], "{action}");
-    }
-    let LoadedConf { warnings, .. } = load(&with("driver = exec\ncommand = /bin/x --flag\n")).unwrap();
-    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    assert!(
-        warnings.iter().any(|warning| warning.contains("no shell splits it after /bin/x")),
-        "{warnings:?}"
-    );
 }
 
 #[test]

@@ -88,7 +88,6 @@ fn the_first_file_counts_and_secrets_are_laid_over_it() {
     assert!(Clouds::find(&variables).unwrap().cloud("named", &[]).is_ok());
 }
 
-/// The files that operators, Kolla, DevStack and vendors write.
 #[test]
 fn every_usual_form_means_what_openstacksdk_means() {
     let text = "
@@ -147,25 +146,4 @@ clouds:
         &[],
         "profile: ovh is not in clouds-public.yaml, or has no auth_url there; write auth_url beside it",
     );
-}
-
-#[test]
-fn what_is_wrong_is_said_with_the_file_and_without_values() {
-    let (_folder, none) = folder(&[]);
-    let error = Clouds::find(&none).unwrap_err().to_string();
-    assert!(error.contains("there is no clouds.yaml in") && error.contains("/here"), "{error}");
-
-    let (_folder, variables) = folder(&[("here/clouds.yaml", CLOUDS)]);
-    let clouds = Clouds::find(&variables).unwrap();
-    let error = clouds.cloud("mina", &[]).unwrap_err().to_string();
-    assert!(error.ends_with("there is no cloud mina; it has app, mine, old"), "{error}");
-    let error = clouds.cloud("mine", &[]).unwrap_err().to_string();
-    assert!(error.ends_with("cloud mine: password: is missing; write it"), "{error}");
-
-    let (_folder, variables) = folder(&[("here/clouds.yaml", "clouds:\n  a:\n   password: 's3cr\n")]);
-    let error = Clouds::find(&variables).unwrap_err().to_string();
-    assert!(error.contains("is not YAML: line") && !error.contains("s3cr"), "{error}");
-    let (_folder, variables) = folder(&[("here/clouds.yaml", "clouds: [a]")]);
-    let error = Clouds::find(&variables).unwrap_err().to_string();
-    assert!(error.ends_with("`clouds` is not a map"), "{error}");
 }

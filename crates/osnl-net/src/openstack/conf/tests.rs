@@ -62,34 +62,6 @@ fn the_four_options_of_the_oss_framework_are_a_project_of_the_default_domain() {
 }
 
 #[test]
-fn what_is_missing_or_wrong_is_named() {
-    let check = |pairs: &[(&str, &str)], expected: &str| {
-        assert_eq!(CloudConf::of(&fields(pairs)).unwrap_err().to_string(), expected);
-    };
-    check(&[], "auth_url: is missing; write the URL of Keystone");
-    check(&[URL], "username: is missing; write it, or user_id");
-    check(&[URL, ("username", "u")], "password: is missing; write it");
-    check(
-        &[URL, ("application_credential_secret", "s")],
-        "application_credential_name: is missing; write application_credential_id, or the name and its user (username)",
-    );
-    check(
-        &[URL, ("auth_type", "v3oidcpassword")],
-        "auth_type: v3oidcpassword is not a known type; allowed: password, v3password, v2password, v3applicationcredential, \
-         token, v3token",
-    );
-    let login = [URL, ("username", "u"), ("password", "p")];
-    check(
-        &[&login[..], &[("interface", "private")]].concat(),
-        "interface: private is not an interface; allowed: public, internal, admin",
-    );
-    check(
-        &[&login[..], &[("verify", "maybe")]].concat(),
-        "verify: maybe is not a boolean; allowed: true, false",
-    );
-}
-
-#[test]
 fn no_secret_is_printed() {
     let secrets = ["p4ss", "s3cr", "t0k3"];
     for pairs in [

@@ -45,64 +45,6 @@ fn the_documentation_has_every_option_as_the_table_has_it() {
 }
 
 #[test]
-fn bad_options_are_refused_by_name_and_values_are_not_repeated() {
-    let check = |query: &str, expected: &str| {
-        let error = RabbitOptions::from_query(&url(query)).unwrap_err();
-        assert_eq!(error.to_string(), expected, "{query}");
-    };
-    let words = "allowed: true, yes, on, 1, or false, no, off, 0";
-    check("nosuch=1", "nosuch is not an option of [oslo_messaging_rabbit]");
-    check(
-        "rabbit_qos_prefetch_cnt=1",
-        "rabbit_qos_prefetch_cnt is not an option of [oslo_messaging_rabbit]; did you mean rabbit_qos_prefetch_count?",
-    );
-    check("SSL=1", "SSL is not an option of [oslo_messaging_rabbit]; did you mean ssl?");
-    check(
-        "heartbeat=60",
-        "heartbeat is an option of another client library; write heartbeat_timeout_threshold",
-    );
-    check(
-        "connection_attempts=3",
-        "connection_attempts is an option of another client library; remove it: osnl tries to connect without a limit",
-    );
-    check("ssl=hunter2", &format!("ssl has a bad value; {words}"));
-    check("ssl=", &format!("ssl has a bad value; {words}"));
-    check(
-        "ssl=1&ssl_version=1.2",
-        "ssl_version has a bad value; allowed: TLSv1, TLSv1_1, TLSv1_2, TLSv1_3, SSLv23, SSLv2, SSLv3",
-    );
-    check("ssl=1&ssl=0", "ssl is given more than once in the query; write it once");
-    check(
-        "rabbit_qos_prefetch_count=x",
-        "rabbit_qos_prefetch_count has a bad value; allowed: a whole number from 0 to 65535",
-    );
-    check("kombu_reconnect_delay=5", "kombu_reconnect_delay has a bad value; allowed: seconds from 0 to 4.5");
-    check(
-        "kombu_reconnect_delay=nan",
-        "kombu_reconnect_delay has a bad value; allowed: seconds from 0 to 4.5",
-    );
-    check(
-        "rabbit_login_method=RABBIT-CR-DEMO",
-        "rabbit_login_method = RABBIT-CR-DEMO is not supported: it is a demonstration of RabbitMQ's authors; write \
-         PLAIN, AMQPLAIN or EXTERNAL",
-    );
-    check(
-        "rabbit_login_method=EXTERNAL",
-        "rabbit_login_method = EXTERNAL: the login is the client's certificate: set ssl = true, ssl_cert_file and \
-         ssl_key_file",
-    );
-    check(
-        "rabbit_quorum_queue=1&rabbit_ha_queues=1",
-        "rabbit_quorum_queue and rabbit_ha_queues: exclude each other; remove rabbit_ha_queues",
-    );
-    // A password may contain ? and &.
-    let url = TransportUrl::parse("rabbit://u:12?hunter2&x@h:5672/").unwrap();
-    let error = RabbitOptions::from_query(&url).unwrap_err();
-    assert_eq!(error.to_string(), "a name in the query is not an option of [oslo_messaging_rabbit]");
-    assert!(!format!("{error:?}").contains("hunter2"));
-}
-
-#[test]
 fn what_is_laid_over_wins() {
     let mut options = RabbitOptions::default();
     options.set("ssl", "true").unwrap();

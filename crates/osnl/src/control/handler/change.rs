@@ -18,11 +18,10 @@ use crate::journal::query::{
     RowState,
 };
 
-/// Numbers that an answer holds.
 const NAMED: usize = 1000;
 
-/// The patience for one request. A commit takes milliseconds; a journal that cannot be written takes until the operator
-/// repairs it.
+/// The patience for one request. A commit takes milliseconds; a journal that cannot be written takes until
+/// the operator repairs it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 const PAUSE: Duration = Duration::from_millis(20);
@@ -155,7 +154,7 @@ impl ControlHandler {
         let to = if let ControlRequest::Move { to, .. } = request { Some(to) } else { None };
         let is_done = |row: &DeliveryListRow| match to {
             Some(to) => row.action == *to,
-            // Nothing else is asked for what is in hand.
+            // Only a discard applies to claimed deliveries.
             None => row.state == RowState::Discarded,
         };
         let deadline = Instant::now() + MOMENT;
@@ -170,7 +169,6 @@ impl ControlHandler {
         }
     }
 
-    /// Returns the requested deliveries by number, in their present state.
     async fn named(
         &self,
         ids: &[DeliveryId],
@@ -204,7 +202,6 @@ pub(super) async fn close(journal: Arc<dyn JournalChanges>) {
     let _ = spawn_blocking(move || drop(journal)).await;
 }
 
-/// Names as many as an answer holds.
 fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
     let room = NAMED.saturating_sub(names.len());
     names.extend(ids.iter().take(room).map(ToString::to_string));
@@ -230,19 +227,7 @@ fn change_of(request: &ControlRequest, which: &Filter) -> Option<Change> {
         ControlRequest::Discard { by, .. } => Change::Discard { which, by: by.clone() },
         ControlRequest::Release { .. } => Change::Release { which },
         ControlRequest::Move { to, .. } => Change::Move { which, to: to.clone() },
-        ControlRequest::Status {}
-        | ControlRequest::List { .. }
-        | ControlRequest::Show { .. }
-        | ControlRequest::Pause { .. }
-        | ControlRequest::Probe { .. }
-        | ControlRequest::Resume { .. }
-        | ControlRequest::Reload { .. }
-        | ControlRequest::ForgetQueue { .. }
-        | ControlRequest::QuarantineList { .. }
-        | ControlRequest::QuarantineShow { .. }
-        | ControlRequest::QuarantineRetry { .. }
-        | ControlRequest::QuarantineDiscard { .. }
-        | ControlRequest::Replay { .. } => return None,
+        _ => return None,
     })
 }
 

@@ -11,14 +11,9 @@ use crate::explain::sentence::is_secret_path;
 use crate::explain::words::masked;
 use crate::native::{Document, LoadedConf, Native};
 
-/// The beginning of the heading of a rule's section.
 const RULE_SECTION: &str = "rule:";
 
 impl ControlHandler {
-    /// Returns the configuration in force, each value with its origin, secrets masked.
-    ///
-    /// # Errors
-    /// No daemon with a configuration of files runs here.
     pub async fn configuration(&self) -> Result<ConfigurationReport, RequestRefusal> {
         let (Some(live), Some(loaded)) = (&self.live, self.loaded()) else {
             return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
@@ -47,14 +42,14 @@ fn without_secrets(loaded: &LoadedConf) -> Document {
             if is_condition || is_rule && is_secret_path(&entry.option) {
                 entry.text = "***".to_owned();
             }
-            // A password may also stand in an option that is not made for one.
+            // An option that is not meant for secrets may contain a password too.
             entry.text = osnl_model::mask_url_passwords(&entry.text).into_owned();
         }
     }
     document
 }
 
-/// Whether the condition of a section looks at a secret: it may be compared with one.
+/// Whether the condition of a section reads a secret, which it may be compared with.
 fn has_secret_when(conf: &Native, heading: &str) -> bool {
     let Some((kind, name)) = heading.split_once(':') else { return false };
     let when = match kind {

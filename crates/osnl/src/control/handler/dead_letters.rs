@@ -10,7 +10,6 @@ use crate::dead_letters::{DeadLetterChange, DeadLetterError, DeadLetterQueues, r
 use crate::journal::dead_letters::id_of;
 use crate::journal::query::{Filter, UnreadableFilter};
 
-/// Numbers that an answer holds.
 const NAMED: usize = 1000;
 
 impl From<DeadLetterError> for RequestRefusal {
@@ -20,12 +19,10 @@ impl From<DeadLetterError> for RequestRefusal {
 }
 
 impl ControlHandler {
-    /// The dead letter queues, if this handler's journal has any.
     pub(super) fn dead_letter_queues(&self) -> Option<&DeadLetterQueues> {
         self.store.dead_letters.as_deref().filter(|queues| !queues.is_empty())
     }
 
-    /// Retries or discards the dead letters that match.
     pub(super) async fn change_dead_letters(
         &self,
         queues: &DeadLetterQueues,

@@ -1,5 +1,3 @@
-//! Appending events anew to the journal of the daemon that runs here.
-
 use std::sync::Arc;
 
 use super::super::ReplayResult;
@@ -23,7 +21,7 @@ impl ControlHandler {
         }
         let journal = self.store.journal.clone().open_to_change().await?;
         let how = ReplaySettings { keep_ids, ..ReplaySettings::default() };
-        // All of them are understood before the first is appended.
+        // All events are parsed before the first is appended.
         let mut entries = Vec::with_capacity(events.len());
         for event in events {
             entries.push(self.entry(event, how).await?);

@@ -1,5 +1,3 @@
-//! The status of a journal that several daemons share.
-
 use std::collections::BTreeMap;
 
 use super::super::{HeldThere, JournalMember, RecordRefused, time};
@@ -45,7 +43,6 @@ fn held_there(HeldTarget { action, since, reason }: &HeldTarget) -> HeldThere {
     }
 }
 
-/// Compares the sections of this daemon with those of another one.
 fn differences(own: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = Vec::new();
     for (heading, digest) in own {

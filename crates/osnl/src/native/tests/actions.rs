@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use super::{WHOLE, errors, load};
+use super::{WHOLE, load};
 use crate::delivery::{BatchLimits, DeliverySettings, WhenExhausted};
-use crate::native::{CallRequest, DocEntry, Drivers, Preview};
+use crate::native::{CallRequest, DocEntry, Preview};
 
 /// Each driver has its own defaults for the options of every action.
 #[test]
@@ -63,40 +63,6 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
     assert_eq!(explained(WHOLE), [&roles[..], &record].concat());
     let more = format!("{WHOLE}concurrency = 3\n");
     assert_eq!(explained(&more), [&roles[..], &record, &["  parallel   at most 3 attempts"]].concat());
-}
-
-#[test]
-fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
-    let check = |line: &str, expected: &str| {
-        let found = errors(load(&format!("{WHOLE}{line}\n")));
-        assert_eq!(found, [format!("a.conf:13: [action:record] {expected}")], "{line}");
-    };
-    check(
-        "api_url = http://h/",
-        "api_url: is not an option of the driver dump; k2hr3, k2hr3_register have it",
-    );
-    check(
-        "verify = false",
-        "verify: is not an option of the driver dump; k2hr3, http, syslog, mail, k2hr3_register have it",
-    );
-    let found =
-        errors(load(&WHOLE.replace("driver = dump", "driver = k2hr3\napi_url = http://h/\npath = x")));
-    assert_eq!(
-        found,
-        ["a.conf:14: [action:record] path: is not an option of the driver k2hr3; dump, file have it"]
-    );
-    check(
-        "rate = 5/s",
-        "rate: \"5/s\" is not a rate; write 100 per 10m: at most this many calls within that time",
-    );
-    check("concurrency = 0", "concurrency: 0 is out of range; allowed: 1 to 1000");
-    let found = errors(load(&WHOLE.replace("driver = dump", "driver = $log_level")));
-    let known = format!("driver: unknown value \"info\"; allowed: {}", Drivers::default().names().join(", "));
-    assert_eq!(found, [format!("a.conf:12: [action:record] {known}")]);
-    let found =
-        errors(load(&format!("[DEFAULT]\nlog_file = dump\n{}", WHOLE.replace("= dump", "= $log_file"))));
-    let words = "driver: cannot be the value of another option; write the driver's name";
-    assert_eq!(found, [format!("a.conf:14: [action:record] {words}")]);
 }
 
 #[test]

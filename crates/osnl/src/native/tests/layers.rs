@@ -5,7 +5,7 @@ use std::path::Path;
 use osnl_config::{Level, LogFile};
 
 use super::super::{Sources, load as load_files, load_texts};
-use super::{WHOLE, errors, load, load_layers, warnings};
+use super::{WHOLE, load, load_layers, warnings};
 use crate::action::dump::DumpConf;
 
 fn shown(loaded: &super::LoadedConf, heading: &str, option: &str) -> Option<(String, String)> {
@@ -47,32 +47,10 @@ fn later_files_win_the_environment_is_above_them_and_flags_above_all() {
 }
 
 #[test]
-fn the_environment_reaches_keyed_options_that_a_file_sets_and_says_what_it_cannot_place() {
+fn the_environment_reaches_keyed_options_that_a_file_sets() {
     let text = format!("{WHOLE}[rule:gone]\npayload.state = ^a$\n");
     let loaded = load_layers(&[&text], &[("OS_RULE_GONE__PAYLOAD_STATE", "^b$")]).unwrap();
     assert_eq!(loaded.conf.rules[0].rule.filter.payload["state"].as_str(), "^b$");
-
-    let stray = [("OS_ACTION_ROLES__TIMEUOT", "1"), ("OS_ACTION_OTHER__TIMEOUT", "1"), ("OS_AUTH_URL", "x")];
-    let loaded = load_layers(&[WHOLE], &stray).unwrap();
-    assert_eq!(
-        warnings(&loaded),
-        [
-            "environment OS_ACTION_OTHER__TIMEOUT: no section [action:NAME] has this name in the environment, ignored; \
-             allowed: OS_ACTION_ROLES__..., OS_ACTION_RECORD__...",
-            "environment OS_ACTION_ROLES__TIMEUOT: [action:roles]: unknown option, ignored; did you mean timeout?"
-        ]
-    );
-    assert_eq!(
-        errors(load_layers(&[WHOLE], &[("OS_ACTION_ROLES__TIMEOUT", "soon")])),
-        ["environment OS_ACTION_ROLES__TIMEOUT: [action:roles] timeout: \"soon\" is not a duration; \
-             write 30, 30s, 500ms, 5m, 24h or 7d"]
-    );
-    let alike = format!("{WHOLE}[action:a-b]\ndriver = dump\n[action:a.b]\ndriver = dump\n");
-    assert_eq!(
-        errors(load_layers(&[&alike], &[("OS_ACTION_A_B__PATH", "x")])),
-        ["a.conf:15: [action:a.b]: has the same name in the environment as [action:a-b]: OS_ACTION_A_B__…; \
-             rename one of them"]
-    );
 }
 
 #[test]
@@ -115,25 +93,10 @@ fn values_of_ones_own_are_repeated_by_secrets_and_shown_by_no_output() {
     check(&format!("brokers = {both}"), "${values.brokers}/nova");
     check(&format!("brokers = file://{}", file.display()), "${values.brokers}/nova?ssl=1");
     check("one = osnl:hunter2@mq1\nother = hunter2", "rabbit://${values.one},osnl:${values.other}@mq2/nova");
-
-    let check = |text: &str, expected: &str| assert_eq!(errors(load(text)), [expected]);
-    check(
-        &format!("[values]\nbroker = x\n{}", whole("${values.brokers}/nova")),
-        "a.conf:4: [listener:neutron] transport_url: $values.brokers names no known option; \
-         write $$ where a dollar sign is meant",
-    );
-    check(
-        &format!("[values]\nsite = x\n{WHOLE}publisher_id = ${{values.site}}\n").replace(
-            "[action:record]\ndriver = dump\npublisher_id",
-            "[action:record]\ndriver = dump\n[rule:gone]\npublisher_id",
-        ),
-        "a.conf:16: [rule:gone] publisher_id: $values.site names a secret, which only a secret option may repeat; \
-         write $$ where a dollar sign is meant",
-    );
 }
 
 #[test]
-fn folders_come_after_files_sorted_and_every_unreadable_one_is_said() {
+fn folders_come_after_files_and_are_sorted() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("d")).unwrap();
@@ -142,25 +105,6 @@ fn folders_come_after_files_sorted_and_every_unreadable_one_is_said() {
     fs::write(at("d/9.conf"), "[listener:neutron]\npool = nine\n").unwrap();
     let sources = Sources { files: vec![at("main.conf")], folders: vec![at("d")], ..Sources::default() };
     assert_eq!(load_files(&sources).unwrap().conf.listeners[0].pool.as_deref(), Some("nine"));
-
-    fs::write(at("latin.conf"), b"[DEFAULT]\n\xe9\n").unwrap();
-    let sources = Sources {
-        files: vec![at("missing.conf"), at("d"), at("latin.conf")],
-        folders: vec![at("none")],
-        ..Sources::default()
-    };
-    let place = folder.path().display();
-    let errors = errors(load_files(&sources));
-    let expected = [
-        format!("{place}/none: the folder cannot be read: "),
-        format!("{place}/missing.conf: there is no such file; create it, or name another one"),
-        format!("{place}/d: is not a regular file; name a file, or a folder of files with --config-dir"),
-        format!("{place}/latin.conf:2: the line is not UTF-8; save the file as UTF-8"),
-    ];
-    assert_eq!(errors.len(), expected.len(), "{errors:?}");
-    for (error, expected) in errors.iter().zip(expected) {
-        assert!(error.starts_with(&expected), "{error}");
-    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use osnl_transport::{LoginMethod, QueueType, Trust};
 
-use super::{errors, load, load_layers};
+use super::{load, load_layers};
 use crate::native::{ListenerConf, LoadedConf};
 
 fn text(query: &str, listener: &str, section: &str) -> String {
@@ -35,6 +35,11 @@ fn section_query_and_listener_are_laid_over_one_another() {
     assert_eq!(trust, Trust::Ca { file: Some("/ca.pem".into()), name: true });
     let loaded = load_layers(&[&base], &[("OS_LISTENER_N__SSL", "off")]).unwrap();
     assert_eq!(listener(&loaded).rabbit.tls(), None);
+
+    // Options of the query and the section are checked together.
+    let external = "rabbit_login_method=EXTERNAL&ssl_cert_file=c&ssl_key_file=k";
+    let loaded = load(&text(&format!("?{external}"), "", "ssl = 1")).unwrap();
+    assert_eq!(listener(&loaded).rabbit.login(), Some(LoginMethod::External));
 }
 
 #[test]
@@ -79,65 +84,6 @@ fn the_kind_of_a_queue_follows_the_driver_unless_the_listener_says() {
     check("", &quorum, (QueueType::Quorum, false, Some(5), Some(7)));
     check("delivery_limit = 9", &quorum, (QueueType::Quorum, false, Some(9), Some(7)));
     check("queue_type = classic", &quorum, (QueueType::Classic, false, None, None));
-}
-
-#[test]
-fn what_is_wrong_points_at_its_line() {
-    let check = |query: &str, own: &str, section: &str, expected: &str| {
-        let seen = errors(load(&text(query, own, section)));
-        assert_eq!(seen, [expected], "{query} {own} {section}");
-        assert!(!seen.concat().contains("hunter2"));
-    };
-    let words = "allowed: true, yes, on, 1, or false, no, off, 0";
-    check(
-        "",
-        "",
-        "ssl = maybe",
-        &format!("a.conf:6: [oslo_messaging_rabbit] ssl: \"maybe\" is not a valid value; {words}"),
-    );
-    check(
-        "",
-        "ssl = maybe",
-        "",
-        &format!("a.conf:4: [listener:n] ssl: \"maybe\" is not a valid value; {words}"),
-    );
-    check(
-        "",
-        "",
-        "heartbeat_timout_threshold = 3",
-        "a.conf:6: [oslo_messaging_rabbit] heartbeat_timout_threshold: unknown option; did you mean \
-         heartbeat_timeout_threshold?",
-    );
-    check(
-        "?rabbit_qos_prefetch_count=x",
-        "",
-        "",
-        "a.conf:2: [listener:n] transport_url: rabbit_qos_prefetch_count has a bad value; allowed: a whole number \
-         from 0 to 65535",
-    );
-    check(
-        "",
-        "rabbit_login_method = rabbit-cr-demo",
-        "",
-        "a.conf:4: [listener:n] rabbit_login_method: RABBIT-CR-DEMO is not supported; it is a demonstration of \
-         RabbitMQ's authors; write PLAIN, AMQPLAIN or EXTERNAL",
-    );
-    check(
-        "?ssl=0",
-        "tls = verify",
-        "",
-        "a.conf:1: [listener:n]: tls = verify and ssl = false; one requires TLS, the other turns it off; remove one of them",
-    );
-    check(
-        "",
-        "tls = yes",
-        "",
-        "a.conf:4: [listener:n] tls: \"yes\" is not a valid value; allowed: oslo, verify, unverified",
-    );
-    // Options of the query and the section are checked together.
-    let external = "rabbit_login_method=EXTERNAL&ssl_cert_file=c&ssl_key_file=k";
-    let loaded = load(&text(&format!("?{external}"), "", "ssl = 1")).unwrap();
-    assert_eq!(listener(&loaded).rabbit.login(), Some(LoginMethod::External));
 }
 
 #[test]

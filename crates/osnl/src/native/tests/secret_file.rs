@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::super::drivers::Drivers;
-use super::{WHOLE, errors, load_layers, warnings};
+use super::{WHOLE, load_layers, warnings};
 
 const URL: &str = "rabbit://u:hun$ter2@localhost/";
 
@@ -46,55 +46,6 @@ fn a_secret_is_read_from_the_file_that_its_option_names() {
     let variables = [("OS_DEFAULT__STATE_DIR", place.as_str())];
     check(URL, &named, &variables);
     check(URL, "rabbit://h/", &[("OS_LISTENER_NEUTRON__TRANSPORT_URL", &plain)]);
-}
-
-#[test]
-fn a_file_that_gives_no_secret_is_refused_with_what_to_do() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().display().to_string();
-    fs::create_dir(folder.path().join("d")).unwrap();
-    write(&folder.path().join("empty"), "\n", 0o400);
-    write(&folder.path().join("lines"), "rabbit://u:hunter2@localhost/\n\n", 0o400);
-    write(&folder.path().join("latin"), b"rabbit://u:\xe9@localhost/", 0o400);
-    write(&folder.path().join("large"), vec![b'x'; 65_537], 0o400);
-    write(&folder.path().join("wrong"), "hunter2", 0o400);
-    let check = |value: &str, variables: &[(&str, &str)], expected: &str| {
-        let found = errors(load_layers(&[&with(value)], variables));
-        let expected = format!("a.conf:2: [listener:neutron] transport_url: {expected}");
-        assert_eq!(found, [expected.replace("HERE", &place)], "{value}");
-    };
-    let here = |name: &str| format!("file://{place}/{name}");
-    let nothing_else = "write the secret into it and nothing else";
-    check(&here("none"), &[], "there is no file HERE/none; write the secret into it, or name another file");
-    check(&here("d"), &[], "HERE/d is not a regular file; name a file with the secret in it");
-    check(&here("empty"), &[], "HERE/empty is empty; write the secret into it");
-    check(&here("lines"), &[], &format!("HERE/lines holds more than one line; {nothing_else}"));
-    check(&here("latin"), &[], "HERE/latin is not UTF-8; save it as UTF-8");
-    check(&here("large"), &[], &format!("HERE/large holds more than 64 KiB; {nothing_else}"));
-    check(
-        &here("empty/x"),
-        &[],
-        "HERE/empty/x cannot be read: Not a directory; let the user that osnl runs as read it",
-    );
-    let form =
-        "names no absolute path behind file://; write file:///path, or file://$CREDENTIALS_DIRECTORY/NAME";
-    check("file://secrets/url", &[], form);
-    check("file://", &[], form);
-    let credential = "file://$CREDENTIALS_DIRECTORY/url";
-    let unset = "CREDENTIALS_DIRECTORY is not set in the environment; systemd sets it for a service with \
-                 LoadCredential=; by hand, set it to a folder that holds such files";
-    check(credential, &[], unset);
-    check(credential, &[("CREDENTIALS_DIRECTORY", "relative")], unset);
-    check(
-        credential,
-        &[("CREDENTIALS_DIRECTORY", &place)],
-        "there is no credential url; add LoadCredential=NAME:/path to the unit, or name another one",
-    );
-    check("file:///$nothing/x", &[], "$… names no known option; write $$ where a dollar sign is meant");
-    // An error about the content must not contain it.
-    let found = errors(load_layers(&[&with(&here("wrong"))], &[]));
-    assert!(found[0].contains("transport_url: bad transport URL"), "{found:?}");
-    assert!(!found[0].contains("hunter2"), "{found:?}");
 }
 
 #[test]

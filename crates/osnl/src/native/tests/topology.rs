@@ -1,6 +1,6 @@
 use osnl_transport::{Argument, Declare, QueueKind, QueueType, StreamOffset};
 
-use super::{WHOLE, errors, load};
+use super::{WHOLE, load};
 use crate::native::ListenerConf;
 
 fn with(lines: &str) -> String {
@@ -23,82 +23,7 @@ fn listener(text: &str) -> ListenerConf {
 }
 
 #[test]
-fn every_conflict_says_what_to_do() {
-    let check = |lines: &str, expected: &str| {
-        assert_eq!(errors(load(&with(lines))), [format!("a.conf:14: [listener:neutron] {expected}")]);
-    };
-    check(
-        "single_active_consumer = true\nqueue_type = stream",
-        "single_active_consumer: a stream queue gives every reader all of its messages; remove it, or choose another \
-         queue_type",
-    );
-    check(
-        "durable = no\nqueue_type = quorum",
-        "durable: a quorum queue always survives a restart of the broker; remove it, or choose another queue_type",
-    );
-    check(
-        "arguments = x-delivery-limit=3",
-        "arguments: a classic queue does not know x-delivery-limit; leave it out of the list, or choose another queue_type",
-    );
-    check(
-        "delivery_limit = 3\nqueue_type = classic",
-        "delivery_limit: a classic queue has no limit of deliveries; remove it, or choose another queue_type",
-    );
-    check(
-        "arguments = x-queue-type=quorum",
-        "arguments: x-queue-type has an option of its own, queue_type; leave it out of the list, or choose another queue_type",
-    );
-    check(
-        "queue_type = qourum",
-        "queue_type: unknown value \"qourum\"; allowed: classic, quorum, stream; did you mean quorum?",
-    );
-    let form = "write name=value with commas between them; in double quotes a value is a string";
-    check("arguments = x-max-length", &format!("arguments: \"x-max-length\" has no value; {form}"));
-    check("arguments = =1", &format!("arguments: \"=1\" has no valid name; {form}"));
-    check("arguments = a=1, a=2", "arguments: names \"a\" twice; name it once");
-    check(
-        "stream_offset = first",
-        "stream_offset: only a stream has offsets; remove it, or set queue_type = stream",
-    );
-    check(
-        "stream_offset = yesterday\nqueue_type = stream",
-        "stream_offset: \"yesterday\" is not a position in a stream; allowed: first, last, next, or a time such as \
-         2026-11-20T06:00:00Z",
-    );
-    check(
-        "single_active_consumer = yes\npool =",
-        "single_active_consumer: services declare their queues without it, and would be refused; remove it, or set a \
-         pool",
-    );
-    check(
-        "topics = a.#\npool =",
-        "topics: a wildcard binds a pool; without one the queue would bear this name; set a pool, or name the topics",
-    );
-    check(
-        "prefetch = 20\npool =\ntopics = a, b, c",
-        "prefetch: 20 is less than the 21 queues that share it; each needs at least one; or set a pool",
-    );
-    check("exchange = neutron, nova, neutron", "exchange: names \"neutron\" twice; name it once");
-    check("exchange = neutron,, nova", "exchange: has an empty item; write names with commas between them");
-    check("queues = x", "queues: unknown option; did you mean queue?");
-    check("stream_ofset = x", "stream_ofset: unknown option; did you mean stream_offset?");
-}
-
-#[test]
 fn a_queue_stands_alone() {
-    let meaningless = "has no effect beside queue, which is read as it is: nothing is declared or bound; remove one \
-                       of the two";
-    let lines = "queue = theirs\nexchange = nova\npool = p\ndeclare = create\ndurable = true";
-    let expected = [("exchange", 4), ("pool", 5), ("declare", 6), ("durable", 7)];
-    assert_eq!(
-        errors(load(&alone(lines))),
-        expected.map(|(option, line)| format!("a.conf:{line}: [listener:neutron] {option}: {meaningless}"))
-    );
-    let neither = "a.conf:1: [listener:neutron] exchange: is not set; write the service's, such as neutron, nova or \
-                   openstack, or read a queue as it is: queue = NAME";
-    let no_pool = "a.conf:1: [listener:neutron] pool: is not set; write a queue name that no other team on this broker \
-                   uses, such as pool = osnl-TEAM";
-    assert_eq!(errors(load(&alone(""))), [neither, no_pool]);
     let conf = listener(&alone("queue = theirs"));
     assert_eq!((conf.pool.as_deref(), conf.declare), (Some("theirs"), Declare::Nothing));
     assert_eq!(conf.queue, QueueKind::OSLO);
@@ -160,85 +85,6 @@ fn every_form_means_what_it_says_and_reads_back() {
         let conf = listener(&alone(&format!("queue = log\nqueue_type = stream\n{offset}")));
         assert_eq!((conf.queue.stream_offset, conf.declare), (expected, Declare::Nothing));
     }
-}
-
-#[test]
-fn two_listeners_do_not_share_a_queue_but_may_share_a_stream() {
-    let second = |lines: &str| {
-        let lines = lines.replace('|', "\n");
-        format!(
-            "[listener:n]\ntransport_url = rabbit://localhost/\n{lines}\n[rule:gone]\nlisteners = neutron, n\n"
-        )
-    };
-    let check = |first: &str, other: &str, expected: Option<(&str, u32)>| {
-        let text = format!("{}{}", with(&first.replace('|', "\n")), second(other));
-        let expected: Vec<String> = expected
-            .map(|(option, line)| {
-                let mend = match option {
-                    "queue" => "read it by one listener only",
-                    _ => "give each listener a pool of its own",
-                };
-                format!(
-                    "a.conf:{line}: [listener:n] {option}: [listener:neutron] uses this queue of this broker already; \
-                     {mend}"
-                )
-            })
-            .into_iter()
-            .collect();
-        assert_eq!(errors(load(&text)), expected, "{text}");
-    };
-    check("pool = p", "queue = p", Some(("queue", 17)));
-    check("pool =|priorities = info", "queue = notifications.info", Some(("queue", 18)));
-    check("pool =|priorities = info", "exchange = nova|pool =|priorities = error, info", Some(("pool", 19)));
-    check("pool =|priorities = info", "exchange = nova|pool =|priorities = error", None);
-    check("queue_type = stream", "queue = osnl|queue_type = stream", None);
-}
-
-#[test]
-fn what_is_likely_a_slip_is_warned_of() {
-    let check = |lines: &str, expected: &str| {
-        let loaded = load(&with(lines)).unwrap_or_else(|errors| panic!("{errors}"));
-        let mut found: Vec<String> = loaded.all_warnings().iter().map(ToString::to_string).collect();
-        found.retain(|warning| !warning.contains("both are one section"));
-        assert_eq!(found, [format!("a.conf:14: [listener:neutron] {expected}")], "{lines}");
-    };
-    check(
-        "arguments = x-max-lenght=5",
-        "arguments: \"x-max-lenght\" is unknown to osnl, and is sent to the broker unchanged; did you mean \
-         x-max-length?",
-    );
-    check(
-        "arguments = x-overflow=reject-publish",
-        "arguments: when the queue is full, a service that waits for confirms fails to publish; drop-head, the \
-         broker's default, leaves services alone",
-    );
-    check(
-        "arguments = x-max-length=5\npool =",
-        "arguments: the broker refuses a service that declares its queue with other arguments; set a pool, or the options \
-         that the service has: amqp_durable_queues, rabbit_quorum_queue, amqp_auto_delete",
-    );
-    check(
-        "durable = true\npool =",
-        "durable: the broker refuses a service that declares its queue with other arguments; set a pool, or the options \
-         that the service has: amqp_durable_queues, rabbit_quorum_queue, amqp_auto_delete",
-    );
-    check(
-        "declare = create",
-        "declare: exchange neutron belongs to neutron: if osnl creates it first, the broker refuses a service that has \
-         amqp_durable_queues or rabbit_quorum_queue otherwise; remove the line: osnl waits until the service has created it",
-    );
-}
-
-#[test]
-fn a_state_directory_is_a_path_from_the_root() {
-    let check = |line: &str| errors(load(&format!("{WHOLE}[DEFAULT]\n{line}\n")));
-    assert_eq!(
-        check("state_dir = here"),
-        [
-            "a.conf:14: [DEFAULT] state_dir: must be an absolute path; write one that begins with /, or remove the line"
-        ]
-    );
-    assert_eq!(check("state_dir = /var/lib/osnl"), [""; 0]);
 }
 
 #[test]
