@@ -445,7 +445,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
             "a listener with queue = osnl and the transport_url of that broker",
         ),
         check: "",
-        status: "in queue osnl",
+        status: "no listener reads it any more; 1 message in it",
         mend: Follow(|stage| {
             let url = format!("transport_url = {}", stage.vhost.url());
             stage.configure(&format!("{USUAL}\n{url}\n[listener:former]\n{url}\nqueue = osnl").replacen(
