@@ -60,7 +60,6 @@ pub(crate) fn saved_events(data: &[u8]) {
     }
 }
 
-/// A mail server's answers are read to their end, and no error contains the password.
 pub(crate) fn smtp_replies(data: &[u8]) {
     let heard = block_on(osnl::action::mail::hear(data));
     let said = heard.unwrap_or_else(|error| error);
@@ -100,7 +99,6 @@ fn server_of_anything() -> (u16, Sender<Vec<u8>>) {
     (port, answers)
 }
 
-/// A journal whose rows hold anything is opened or refused; its claims can be decoded or refused.
 pub(crate) fn journal_rows(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("journal.db");

@@ -1,13 +1,9 @@
-//! The assertions about arbitrary bytes, for the fuzz targets and for `crates/osnl-model/tests/it/fuzz.rs` in the
-//! gate.
-
 use osnl_model::{
     BodyDigest, Budget, ContentInfo, DecodeError, MaskedJson, Notification, Secret, TransportUrl, bulk_len,
     bulk_part, mask_secrets, mask_text, parse_python_json, parse_python_literal, plain_body, read_head,
     resource_key, resources, to_python_json,
 };
 
-/// A parsed URL survives printing and parsing; `Display` hides its password; no error repeats the URL.
 pub(crate) fn transport_url(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     match TransportUrl::parse(&text) {
@@ -119,7 +115,6 @@ pub(crate) fn masking(data: &[u8]) {
     assert!(!mask_text(&planted).contains("S3CR3T"), "{text:?}");
 }
 
-/// A literal is parsed, or refused, without a panic, and survives JSON; JSON of texts and numbers is a literal.
 pub(crate) fn python_literals(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for value in [parse_python_literal(&text), parse_python_json(&text).ok()].into_iter().flatten() {

@@ -1,6 +1,3 @@
-//! The assertions about payloads that the library for services reads, for the fuzz targets and for
-//! `library/osnl-notify/tests/it/fuzz.rs`.
-
 use osnl_notify::Notification;
 use osnl_notify::service;
 use osnl_notify::versioned::ironic::{
@@ -8,8 +5,6 @@ use osnl_notify::versioned::ironic::{
 };
 use osnl_notify::versioned::{Json, ObjectForm, VersionedObject, WireObject, read_text, to_payload_text};
 
-/// A payload is read by any class, or refused, without a panic and without a loss. An object survives writing and
-/// reading.
 pub(crate) fn versioned(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(raw) = serde_json::from_str::<Json>(&text) else { return };
@@ -22,7 +17,6 @@ pub(crate) fn versioned(data: &[u8]) {
     read_as::<PortCRUDPayload>(&text, &raw);
 }
 
-/// A notification is read by its service, or by no reader, without a panic.
 pub(crate) fn services(data: &[u8]) {
     let Ok(read) = Notification::decode(data) else { return };
     let _ = format!("{:?}", service::read(&read));

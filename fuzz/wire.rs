@@ -1,6 +1,3 @@
-//! The assertions about bytes from a broker: frames and their tables, on their way to the client library. The fuzz
-//! driver and `crates/osnl-transport/tests/it/fuzz.rs` include this file.
-
 use osnl_testkit::amqp::frame::parse_frame;
 use osnl_transport::frames_in_pieces;
 

@@ -1,4 +1,3 @@
-//! With libFuzzer, inputs that reach new code are kept and mutated further.
 #![no_main]
 
 mod targets;

@@ -1,7 +1,5 @@
 //! `cargo xtask catalogue`: writes the binary's knowledge about notifications, `crates/osnl-model/data/*.json`.
 //!
-//! The sources are `fixtures/emission` and the list in [`more`]:
-//!
 //! | source | gives |
 //! | --- | --- |
 //! | `catalog/{nova,ironic,masakari}.json` | the classes of versioned payloads: fields, types, version |
@@ -11,12 +9,6 @@
 //! | [`more`] | events without a recording |
 //!
 //! Two files, each an object a line, sorted, so that a change is a small difference:
-//!
-//! - `catalogue.json`: `services`, `classes`, `shapes` (fields of plain payloads, shared by the events that have the
-//!   same) and `events`.
-//! - `samples.json`: payloads, masked, long texts and lists cut.
-//!
-//! A test fails when the files are outdated.
 
 mod classes;
 mod events;

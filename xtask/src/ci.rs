@@ -2,8 +2,6 @@
 //!
 //! A step with a part of `ci --long` ([`long`]) runs only if the part's paths have changed since its last passed
 //! commit in `docs/long-runs.toml`.
-//!
-//! The gate needs no terminal, asks nothing, and ends with the time of each step and the count of tests.
 
 pub(crate) mod long;
 
@@ -108,7 +106,6 @@ fn cargo(args: &[&str]) -> Result<()> {
     step::run(step::cargo().args(args).stdin(Stdio::null()))
 }
 
-/// Checks Kafka, which the default build lacks, with the real oslo.messaging on the mock cluster.
 fn kafka() -> Result<()> {
     setup::kafka()?;
     let of = ["-p", "osnl-transport", "-p", "osnl-cli", "--features", test::KAFKA_FEATURES, "--locked"];

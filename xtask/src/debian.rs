@@ -106,7 +106,6 @@ fn mirror(sources: &[String], suite: &str) -> Option<String> {
     sources.iter().find_map(|text| in_lines(text, suite).or_else(|| in_stanzas(text, suite)))
 }
 
-/// Reads lines of the form `deb [options] URI SUITE COMPONENT…`.
 fn in_lines(text: &str, suite: &str) -> Option<String> {
     text.lines().find_map(|line| {
         let rest = line.trim().strip_prefix("deb ")?.trim_start();

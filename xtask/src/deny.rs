@@ -14,7 +14,6 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{setup, step};
 
-/// Checks licences, versions and origins; fails for a broken rule, and for an unused rule.
 pub(crate) fn run() -> Result<ExitCode> {
     let mut deny = cargo_deny(&["check", "--hide-inclusion-graph", "-D", "unnecessary-skip"])?;
     verdict(deny.args(["licenses", "bans", "sources"]))

@@ -130,7 +130,6 @@ fn ask(question: &[&str]) -> Result<String> {
     step::output(program.args(question))
 }
 
-/// Writes a file for each command and their lines in the summary, and removes files of former commands.
 fn commands(text: &str) -> Result<()> {
     let folder = step::root().join(FOLDER);
     if folder.is_dir() {

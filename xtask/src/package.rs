@@ -74,7 +74,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 /// The longest run of the gate's part, on a busy machine without a root directory yet.
 const BOUND: Duration = Duration::from_secs(20 * 60);
 
-/// Tests the packages of the debug build, for the gate. The process ends with an error after [`BOUND`].
 pub(crate) fn gate() -> Result<()> {
     let (_running, ended) = mpsc::channel::<()>();
     thread::spawn(move || {
@@ -89,7 +88,6 @@ pub(crate) fn gate() -> Result<()> {
     Ok(())
 }
 
-/// Runs the quick on-ramps, for the gate.
 pub(crate) fn on_ramps_gate() -> Result<()> {
     on_ramps::test(on_ramps::QUICK).map(|_| ())
 }

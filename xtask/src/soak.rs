@@ -30,7 +30,6 @@ struct Arguments {
     rate: u64,
     /// Plain bytes of the largest hostile message, except bombs.
     largest: u64,
-    /// The memory bound of the daemon, in MiB.
     memory: u64,
     huge: u64,
     osnl: Option<PathBuf>,

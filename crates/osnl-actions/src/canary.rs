@@ -1,5 +1,3 @@
-//! The action of the canary, which only notes that osnl's own notification has arrived again.
-//!
 //! No section names this driver: `native/canary.rs` of `osnl` makes the action.
 
 use std::sync::Arc;

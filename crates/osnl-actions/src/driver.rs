@@ -95,7 +95,6 @@ impl fmt::Debug for ActionDriver {
 #[derive(Clone, Copy)]
 pub struct DriverEntry {
     pub table: DriverTable,
-    /// Reads the options of a section; returns `None` after it has reported an error.
     pub read: fn(&mut SectionReader<'_>) -> Option<ActionDriver>,
 }
 
@@ -120,12 +119,9 @@ pub enum DriverError {
 pub trait ReadDriver: DriverConf + Sized {
     const TABLE: DriverTable;
 
-    /// Reads the driver's own options of one section; returns `None` after it has reported an
-    /// error.
     fn read(reader: &mut SectionReader<'_>) -> Option<Self>;
 }
 
-/// The operations on a driver's options. Their texts are for people and hold no secret.
 pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     /// Builds the action that makes the attempts. Building connects to nothing but may open files.
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError>;
@@ -253,7 +249,6 @@ pub struct ProbeContext<'a> {
 
 #[derive(Clone, Copy, Debug)]
 pub struct CallRequest<'a> {
-    /// The event; for a bulk request with the payload of the one resource.
     pub notification: &'a Notification,
     pub rule: &'a str,
     pub resource: Option<u32>,

@@ -1,16 +1,6 @@
 //! The action `exec`: runs a program without a shell and without the daemon's environment. Its
 //! input, output and child processes are bounded.
 //!
-//! | file | content |
-//! | --- | --- |
-//! | `event`, `verdict` | a program's input and output: the protocol of `docs/exec.md` |
-//! | [`program`](Program) | the command and its environment |
-//! | `process` | the process group and its end |
-//! | `worker`, `supervisor` | `mode = stream`: one child for all events, restarted after its end |
-//! | `once` | `mode = once`: one process for each event |
-//! | `conf`, `words` | the options; a command as a list |
-//! | `lines`, `chatter` | bounded lines; the standard error in osnl's log |
-//!
 //! The only time limit here is between asking a process to end and killing it; the delivery loop
 //! decides the attempt's time-out and the next attempt. A time-out ends the program. All events of
 //! a long-lived child then fail, as if their connection was lost.

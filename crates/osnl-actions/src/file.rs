@@ -1,23 +1,21 @@
 //! The action `file`: appends each event as a line to a file, which osnl or another program
 //! rotates.
 //!
-//! A line is JSON, as the action `dump` writes it, or a rendered template. Line ends inside become
-//! `\n` and `\r`, so that no event can forge a line. A call takes all ready events and writes all
-//! lines with one `write`. With `fsync = each` one sync follows, and *delivered* means that the
-//! line is on the disk. With `interval` and `never`, *delivered* means that the operating system
-//! has the line, which a power failure may lose.
+//! A line is JSON, as the action `dump` writes it, or a rendered template. Line ends inside become `
+//! ` and `\r`, so that no event can forge a line. A call writes all ready events with one `write`, and with
+//! `fsync = each` one sync follows. With `interval` and `never`, *delivered* means only that the operating
+//! system has the line, which a power failure may lose.
 //!
 //! A line is complete or absent: a partial write is cut off again. A file that cannot be written
 //! counts as a target that is down: attempts continue without end, and nothing is lost.
 //!
 //! With `interval` a timer syncs even if no line follows, and the stop syncs too.
 //!
-//! A thread for blocking work writes one call at a time. A slow disk delays no other action, and a
-//! hanging disk takes one thread in spite of any number of time-outs.
+//! One thread writes one call at a time, so a slow disk delays no other action, and a hanging disk takes one
+//! thread in spite of any number of time-outs.
 //!
-//! A write cannot be cancelled when its attempt ends early (time-out, or another daemon claims the
-//! delivery). The next attempts wait for its end, and its lines then count as delivered without a
-//! second write. An attempt that ends before its turn has written nothing.
+//! A write cannot be cancelled when its attempt ends early (time-out, or another daemon claims the delivery).
+//! The next attempts wait for its end, and its lines then count as delivered without a second write.
 
 mod conf;
 mod late;

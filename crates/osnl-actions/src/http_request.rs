@@ -1,19 +1,5 @@
 //! The action `http`: a request to any API or webhook, by template.
 //!
-//! | file | content |
-//! | --- | --- |
-//! | [`conf`](HttpConf) | the options; `conf/table.rs` is their reference |
-//! | `message` | the request of one event: method, URL, headers, body |
-//! | `verb` | the method |
-//! | `target` | the URL, whose host the configuration, the catalogue, or the event names |
-//! | `body` | JSON, XML, forms, texts, with values escaped |
-//! | [`cloud_event`](CloudEventMode) | the event as a CloudEvent |
-//! | `sign` | Standard Webhooks |
-//! | [`authorization`](Authorization) | the credentials, constant or fetched from another service |
-//! | `secrets`, `literals` | texts that are never shown: `secret.KEY`, and secrets in other options |
-//! | [`statuses`](StatusClasses) | done, later, never |
-//! | `reply` | the status of each event, by the reply |
-//!
 //! An attempt is one request (with `format = ndjson` for all events of the call), plus redirects, plus one more if the target refuses a token and
 //! [`Authorization`] has another. A request is repeated after every failure but a final one. After
 //! time-outs and resets the target may have received it, so the idempotency key stays the same.
@@ -108,7 +94,6 @@ impl HttpAction {
         self.verdicts(&shown, &answer, 1).pop().unwrap_or_else(|| Err(self.unread(&answer, "no status")))
     }
 
-    /// Sends the lines of all events in one request.
     async fn attempt_lines(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let mut body = String::new();
         let mut unusable: Vec<Option<ActionError>> = Vec::with_capacity(events.len());
@@ -144,7 +129,6 @@ impl HttpAction {
         Ok((shown, self.authorized(request).await?))
     }
 
-    /// Judges an answer about this many events.
     fn verdicts(&self, shown: &str, answer: &Answer, events: usize) -> Vec<Result<Completion, ActionError>> {
         let status = answer.status.as_u16();
         if let Some(class) = self.judgement.failure(status) {

@@ -52,11 +52,6 @@ pub struct K2hr3 {
 }
 
 impl K2hr3 {
-    /// Creates an action on the role API at this URL, with k2hr3_osnl's [`NoAddresses::All`] and
-    /// [`K2hr3Events::All`]. Logs a warning if certificates are not verified.
-    ///
-    /// # Errors
-    /// The URL is `https` and there are no CA certificates, or its proxy cannot be used.
     pub fn new(api_url: ApiUrl, options: &HttpOptions) -> Result<Self, HttpError> {
         let mut options = options.clone();
         options.remedies.trust =

@@ -1,17 +1,9 @@
 //! The action `mail`: sends events by SMTP, one mail each or several in a digest.
 //!
-//! | file | content |
-//! | --- | --- |
-//! | `conf` | the options |
-//! | `address` | strict addresses, so that an event cannot add an address or a header |
-//! | `letter` | the mail of events: headers, text, HTML |
-//! | `smtp` | one mail to one server: TLS, login, envelope, refusals |
-//!
-//! *Delivered* means that the server has accepted the mail. A call with several events is one mail,
-//! a digest, and all events share its outcome. A temporary refusal (4xx: greylisting, a full queue)
-//! is retried until the server accepts. A permanent refusal (5xx) makes a dead letter at once,
-//! unless the server refuses the login or the sender, which is not the event's fault. A retried
-//! mail has the same `Message-ID`.
+//! *Delivered* means that the server has accepted the mail. A call with several events is one mail, a digest,
+//! and all events share its outcome. A temporary refusal (4xx) is retried until the server accepts. A
+//! permanent refusal (5xx) makes a dead letter at once, unless the server refuses the login or the sender,
+//! which is not the event's fault. A retried mail has the same `Message-ID`.
 //!
 //! A digest is a batch of deliveries, so events wait in no second place where they could be lost.
 //! Its deliveries keep their key but wait for no lane, since their order is kept within the mail.

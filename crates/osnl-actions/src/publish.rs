@@ -53,7 +53,6 @@ impl Publish {
     }
 }
 
-/// AMQP's codes `no-route` and `resource-error`.
 const NO_ROUTE: u16 = 312;
 const RESOURCE_ERROR: u16 = 506;
 

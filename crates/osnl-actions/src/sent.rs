@@ -3,8 +3,6 @@ use osnl_net::http::Request;
 const BODY: usize = 2048;
 const VALUE: usize = 200;
 
-/// Returns method, URL, headers, and the beginning of the body of a request whose secrets are
-/// masked.
 pub(crate) fn request_text(request: &Request, url: &str) -> String {
     let mut text = format!("{} {url}\n", request.method);
     for (name, value) in &request.headers {

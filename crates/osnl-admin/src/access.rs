@@ -6,24 +6,22 @@ use osnl::native::{AdminAddress, AdminConf};
 use ring::hmac;
 use ring::rand::SystemRandom;
 
-/// The checks of a request.
 pub(crate) struct Access {
-    /// Compares in constant time: both sides become tags of one length under a key of this process.
+    /// Both sides of a comparison become tags of one length under a key of this process, for constant time.
     token: Option<(hmac::Key, hmac::Tag)>,
     knows_callers: bool,
     allow_changes: bool,
-    /// `None` where the address is the path of a socket.
+    /// `None` if the address is the path of a socket.
     host_names: Option<Vec<String>>,
 }
 
-/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Denial {
-    /// It names another host: perhaps a page in a browser whose name leads here.
+    /// The request names another host, perhaps because a page in a browser uses a name that resolves to this
+    /// address.
     Host,
-    /// Its token is not there, or another one.
     Token,
-    /// A request about deliveries could be from any user of this machine.
+    /// Any local user could have sent the request about deliveries.
     Anonymous,
     Change,
 }
@@ -46,12 +44,11 @@ impl Access {
         })
     }
 
-    /// The checks on the control socket, where the rights of the [`Caller`](crate::caller::Caller) decide.
+    /// On the control socket, only the rights of the [`Caller`](crate::caller::Caller) decide.
     pub(crate) fn of_control_socket() -> Self {
         Self { token: None, knows_callers: true, allow_changes: true, host_names: None }
     }
 
-    /// Whether the request names this host.
     pub(crate) fn host(&self, head: &Parts) -> Result<(), Denial> {
         let Some(names) = &self.host_names else { return Ok(()) };
         match named_host(head) {
@@ -60,10 +57,10 @@ impl Access {
         }
     }
 
-    /// Whether the browser's words about the sender of a form name a page of this endpoint. A browser that compared the
-    /// sender with the address itself is believed (`Sec-Fetch-Site`, which goes only to encrypted and local addresses).
-    /// Otherwise the `Origin` has the host of the request, or a name of `host_names`, as behind a proxy that sends
-    /// another Host. Without either it is no browser.
+    /// Whether a form was sent from a page of this endpoint. A browser that reports `Sec-Fetch-Site`, which
+    /// it sends only to encrypted and local addresses, is believed. Otherwise the `Origin` must have the host
+    /// of the request, or a name of `host_names`, as behind a proxy that changes the Host. A request without
+    /// either is not from a browser.
     pub(crate) fn is_own_form(&self, head: &Parts) -> bool {
         let mut origins = head.headers.get_all(ORIGIN).iter();
         match (site(head), origins.next(), origins.next()) {
@@ -76,7 +73,7 @@ impl Access {
     }
 
     fn is_own_origin(&self, origin: &str, host: Option<&str>) -> bool {
-        // `null` is the origin of a page whose place the browser hides.
+        // A browser sends the origin `null` for a page whose place it hides.
         let Some((scheme, authority)) = origin.split_once("://") else { return false };
         let port = match scheme {
             "http" => ":80",
@@ -89,7 +86,6 @@ impl Access {
             || self.host_names.iter().flatten().any(|known| *known == name)
     }
 
-    /// Whether the request has the token, where there is one.
     pub(crate) fn token(&self, head: &Parts) -> Result<(), Denial> {
         if self.token.is_none() {
             return Ok(());
@@ -102,13 +98,11 @@ impl Access {
         if self.is_token(given) { Ok(()) } else { Err(Denial::Token) }
     }
 
-    /// Whether a text is the token.
     pub(crate) fn is_token(&self, given: &str) -> bool {
         let Some((key, tag)) = &self.token else { return false };
         hmac::verify(key, given.trim().as_bytes(), tag.as_ref()).is_ok()
     }
 
-    /// Whether a request about deliveries is answered.
     pub(crate) fn api(&self, changes: bool) -> Result<(), Denial> {
         match (self.knows_callers, changes, self.allow_changes) {
             (false, ..) => Err(Denial::Anonymous),
@@ -118,7 +112,7 @@ impl Access {
     }
 }
 
-/// The host that a request names, if it names one.
+/// Returns the host that the request names.
 fn named_host(head: &Parts) -> Option<&str> {
     let mut hosts = head.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next(), head.uri.authority()) {
@@ -128,12 +122,12 @@ fn named_host(head: &Parts) -> Option<&str> {
     }
 }
 
-/// The browser's word for the site that a request comes from.
 pub(crate) fn site(head: &Parts) -> Option<&str> {
     head.headers.get("sec-fetch-site").and_then(|site| site.to_str().ok())
 }
 
-/// An address cannot be another host's name; any name can lead here, so the others must be configured.
+/// A numeric address cannot be another host's name; any name may resolve to this address, so names must be
+/// configured.
 fn is_ours(host: &str, names: &[String]) -> bool {
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => {
@@ -190,15 +184,14 @@ mod tests {
         check(&[(origin, "http://evil.com"), (site, "none")], false);
         check(&[(origin, "10.1.2.3:9464")], false);
         check(&[(origin, "null")], false);
-        // The browser has compared them: a proxy has changed the Host, or a page hides its origin.
+        // The browser has compared the sites: a proxy has changed the Host, or a page hides its origin.
         check(&[(origin, "null"), (site, "same-origin")], true);
         check(&[(origin, "https://front.example.com"), (site, "same-origin")], true);
-        // Behind a proxy that sends another Host.
         check(&[(origin, "https://OSNL.example.com")], true);
         check(&[(origin, "https://osnl.example.com:8443")], true);
         check(&[(origin, "https://osnl.example.com.evil.com")], false);
         check(&[(origin, "https://osnl.example.com"), (site, "cross-site")], false);
-        // The port that a scheme has anyway is not in an origin.
+        // A scheme's default port is omitted in an origin.
         let is_own = |origin, host| access.is_own_origin(origin, Some(host));
         assert!(is_own("https://front.example.com", "front.example.com:443"));
         assert!(is_own("http://[::1]", "[::1]:80"));

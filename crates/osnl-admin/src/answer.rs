@@ -1,5 +1,3 @@
-//! Answers, which no browser keeps. Events and answers in lines have no length.
-
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
@@ -14,7 +12,6 @@ use crate::stream::EventStream;
 pub(crate) type AnswerBody = Either<Full<Bytes>, Either<EventStream, AnswerLines>>;
 pub(crate) type AdminAnswer = Response<AnswerBody>;
 
-/// A body of this type.
 pub(crate) fn body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> AdminAnswer {
     whole(status, content_type, Either::Left(Full::new(body.into())))
 }
@@ -27,7 +24,6 @@ pub(crate) fn lines(lines: AnswerLines) -> AdminAnswer {
     whole(StatusCode::OK, LINES, Either::Right(Either::Right(lines)))
 }
 
-/// Whether the handler still works on the answer.
 pub(crate) fn is_under_way(answer: &AdminAnswer) -> bool {
     matches!(answer.body(), Either::Right(Either::Right(_)))
 }
@@ -53,7 +49,6 @@ pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> AdminAnswe
     json(status, &json!({"error": {"code": code, "message": message}}))
 }
 
-/// Returns the reason that a denied caller may read.
 pub(crate) fn reason(denial: Denial) -> &'static str {
     match denial {
         Denial::Host => {
@@ -82,7 +77,6 @@ pub(crate) fn denied(denied: Denial) -> AdminAnswer {
     answer
 }
 
-/// Returns the status of a refusal, for the API and the pages.
 pub(crate) fn status(code: Code) -> StatusCode {
     match code {
         Code::BadRequest => StatusCode::BAD_REQUEST,
@@ -98,13 +92,12 @@ pub(crate) fn refused(refusal: &RequestRefusal) -> AdminAnswer {
     json(status(refusal.code), &json!({"error": refusal}))
 }
 
-/// Returns a refusal with the words of [`message`].
 pub(crate) fn in_public(refusal: RequestRefusal) -> RequestRefusal {
     RequestRefusal { message: message(&refusal).to_owned(), ..refusal }
 }
 
-/// Returns the words of a refusal for a client of the admin endpoint. An error of the journal has SQL and paths, so only
-/// the log has its words.
+/// Returns a refusal's message for a client. An error of the journal contains SQL and paths, so only the log
+/// has its text.
 pub(crate) fn message(refusal: &RequestRefusal) -> &str {
     match refusal.code {
         Code::Unavailable => {
@@ -132,7 +125,7 @@ mod tests {
             assert!(is_shown || !said.contains("SELECT") && !said.contains('/'), "{said}");
         };
         check(Code::Unavailable, false);
-        // The caller can mend the cause of these refusals.
+        // The caller can correct the cause of these refusals.
         for code in [Code::BadRequest, Code::Unsupported, Code::NotFound, Code::OtherJournal, Code::Forbidden]
         {
             check(code, true);

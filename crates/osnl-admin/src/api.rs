@@ -3,7 +3,6 @@ use std::sync::LazyLock;
 pub use osnl::control::routes::{Parameter, ParameterPlace, ROUTES, Route, ValueForm};
 use serde_json::{Map, Value, json};
 
-/// The document without its paths: [`ROUTES`] has those.
 const FRAME: &str = include_str!("../openapi.json");
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -14,7 +13,6 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     document.to_string()
 });
 
-/// Returns the OpenAPI document of the verbs.
 #[must_use]
 pub fn openapi() -> &'static str {
     &DOCUMENT

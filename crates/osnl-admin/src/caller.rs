@@ -5,9 +5,7 @@ use osnl::control::routes::{Right, Route};
 use osnl::control::{Code, ControlRequest, RequestRefusal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// The client of a connection.
 pub(crate) struct Caller {
-    /// The name for the log and for the record of changes.
     pub(crate) name: Arc<str>,
     pub(crate) rights: Rights,
     connection: Option<OwnedFd>,
@@ -19,11 +17,10 @@ pub(crate) enum Rights {
     AsConfigured,
     /// On the control socket root and the daemon's own user have all rights.
     All,
-    /// On the control socket the members of this group read.
+    /// On the control socket the members of this group may read.
     Reads(String),
-    /// On the control socket other users have no rights.
     Nothing,
-    /// On the control socket too many callers of these rights are being answered.
+    /// Too many callers with these rights are being answered on the control socket.
     Later,
 }
 
@@ -32,12 +29,11 @@ impl Caller {
         Self { name: name.into(), rights, connection: connection.as_fd().try_clone_to_owned().ok() }
     }
 
-    /// Whether the request came by the control socket.
     pub(crate) fn is_own(&self) -> bool {
         self.rights != Rights::AsConfigured
     }
 
-    /// Whether the client has given up, as a command does when this process hangs for a while. A change that was
+    /// Whether the client has disconnected, as a command does when the daemon hangs. A change that was
     /// reported as failed must not happen later.
     pub(crate) fn has_gone(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
@@ -56,7 +52,6 @@ impl Caller {
         Err(RequestRefusal { code, message: why.to_owned() })
     }
 
-    /// Whether a caller who may ask may send this request to this route.
     pub(crate) fn may(&self, route: &Route, request: &ControlRequest) -> Result<(), RequestRefusal> {
         match &self.rights {
             Rights::Reads(group) if route.right == Right::Change || request.shows_secrets() => {

@@ -1,8 +1,8 @@
 //! The connections of a server, each in a task of its own.
 //!
-//! On the control socket root and the daemon's own user have a share of the connections, so that other users never keep
-//! them out. In each share the oldest idle connection gives way to a new one ([`Connections`]); while all are being
-//! answered, the new one is refused.
+//! On the control socket root and the daemon's own user have a share of the connections, so that other users
+//! cannot exhaust it. In each share a new connection replaces the oldest idle one ([`Connections`]); a new
+//! connection is refused if all are being answered.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,23 +26,21 @@ use crate::service::Service;
 
 /// The time for a handshake, for the head of a request, and between two requests of a connection.
 const HEAD: Duration = Duration::from_secs(5);
-/// The longest life of a connection to the admin endpoint; a scraper opens another one.
+/// The longest life of a connection to the admin endpoint; a scraper connects again.
 const LIFE: Duration = Duration::from_secs(10 * 60);
-/// Bytes of the head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
-/// The time of an answer under way after the end was asked for.
+/// The time that remains for an answer in progress after the stop.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
-/// Connections of other users than root and the daemon's own to the control socket, at once.
+/// The most concurrent connections of users other than root and the daemon's own to the control socket.
 const OTHERS: usize = 16;
 
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 pub(crate) struct Shares {
-    /// On the control socket this share is that of root and the daemon's own user.
     first: Connections,
     others: Connections,
-    /// These callers get no other answer than to ask again in a moment.
+    /// These callers are told to repeat the request in a moment.
     late: Connections,
 }
 
@@ -72,7 +70,6 @@ impl Shares {
         share.add(move |busy| Box::pin(serve(service, stream, caller, busy, stop)));
     }
 
-    /// Waits until a connection has ended.
     pub(crate) async fn ended(&mut self) {
         tokio::select! {
             () = self.first.ended() => {}
@@ -133,7 +130,6 @@ async fn serve(
 
 type HttpConnection<'a, I, S> = std::pin::Pin<&'a mut hyper::server::conn::http1::Connection<I, S>>;
 
-/// Answers the request under way, and no later request.
 async fn finish<I, S>(mut connection: HttpConnection<'_, I, S>) -> hyper::Result<()>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,

@@ -26,7 +26,6 @@ use crate::tls::CurrentTls;
 /// A pause after a failure to accept, such as too many open files.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The reason why the endpoint cannot begin; its words follow `[admin]`.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminStartError {
     #[error("listen: {address}: {error}; name another address, or end what listens there")]
@@ -39,7 +38,6 @@ pub enum AdminStartError {
     Random,
 }
 
-/// A bound endpoint that does not answer yet.
 pub struct BoundEndpoint {
     socket: Socket,
     service: Arc<Service>,
@@ -55,10 +53,8 @@ enum Socket {
 }
 
 impl AdminEndpoint {
-    /// Reads the files for TLS as a start would, and looks at the address without taking it.
-    ///
-    /// # Errors
-    /// See [`AdminStartError`]; an address in use is none, because the daemon may be running.
+    /// Checks the TLS files as a start would, and the address without binding it. An address in use is no
+    /// error, because the daemon may be running.
     pub fn check(conf: &AdminConf) -> Result<(), AdminStartError> {
         conf.tls.as_ref().map_or(Ok(()), crate::tls::judge).map_err(AdminStartError::Tls)?;
         let failed = |error| AdminStartError::Listen { address: conf.listen.clone(), error };
@@ -72,10 +68,6 @@ impl AdminEndpoint {
         }
     }
 
-    /// Opens the address for connections, which [`BoundEndpoint::run`] answers.
-    ///
-    /// # Errors
-    /// See [`AdminStartError`].
     pub async fn bind(
         conf: &AdminConf,
         handler: Arc<ControlHandler>,
@@ -103,15 +95,14 @@ impl AdminEndpoint {
     }
 }
 
-/// Adds the server on the control socket to a daemon with a state directory. A daemon whose socket cannot be bound runs
-/// without the server, and the log has the reason.
+/// Adds the server on the control socket to a daemon with a state directory. If the socket cannot be bound,
+/// the daemon runs without the server, and the log has the reason.
 #[must_use]
 pub fn serve_control_socket(daemon: Daemon, handler: Arc<ControlHandler>) -> Daemon {
     let Some(place) = handler.socket().cloned() else { return daemon };
     daemon.serving("control socket", Box::new(|end| Box::pin(answer_on(place, handler, end))))
 }
 
-/// Answers on a control socket until told to stop.
 pub async fn answer_on(place: SocketPlace, handler: Arc<ControlHandler>, stop: CancellationToken) {
     match place.bind() {
         Ok(socket) => {
@@ -132,7 +123,7 @@ fn is_other_file(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|meta| !meta.file_type().is_socket())
 }
 
-/// Removes a socket on which no process answers any more.
+/// Removes a socket of a process that has ended.
 fn replace(path: &Path) -> io::Result<()> {
     if path.symlink_metadata().is_err() {
         return Ok(());
@@ -144,7 +135,7 @@ fn replace(path: &Path) -> io::Result<()> {
 }
 
 impl BoundEndpoint {
-    /// Returns the address that was bound; `None` for a Unix socket.
+    /// Returns the bound address; `None` for a Unix socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.socket {
@@ -153,7 +144,6 @@ impl BoundEndpoint {
         }
     }
 
-    /// Answers until told to stop.
     pub async fn run(self, stop: CancellationToken) {
         tokio::join!(self.serve_all(&stop), self.service.record_history(&stop));
     }
@@ -183,7 +173,7 @@ impl BoundEndpoint {
                     }
                     let is_own = caller.is_own();
                     shares.add(self.service.clone(), stream, caller, stop.clone());
-                    // On the control socket the owner does not wait for others.
+                    // On the control socket the owner does not wait for other users.
                     if !is_own {
                         tokio::select! {
                             () = stop.cancelled() => break,
@@ -202,13 +192,13 @@ impl BoundEndpoint {
         self.service.end_streams();
         let _ = timeout(GRACE, async { tokio::join!(shares.finish(), self.service.finish()) }).await;
         if let Socket::Unix(_, path) = &self.socket {
-            // The next daemon replaces a socket that is left.
+            // The next daemon replaces a remaining socket.
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
-/// Finds the folder of a socket. A unit makes folders below `/run` when it starts.
+/// Finds the folder of a socket. A unit creates folders below `/run` when it starts.
 fn folder_of_socket(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let folder = path.parent().filter(|folder| !folder.starts_with("/run"));
@@ -244,7 +234,7 @@ impl Socket {
             }
             Self::Control(socket, group) => {
                 let (stream, _) = socket.listener().accept().await?;
-                // Beside root and the owner, the socket's mode lets in the group alone.
+                // The socket's mode admits only root, the owner, and the group.
                 let rights = match (stream.peer_cred(), group) {
                     (Ok(peer), _) if may_ask(peer.uid()) => Rights::All,
                     (Ok(_), Some(group)) => Rights::Reads(group.name.clone()),

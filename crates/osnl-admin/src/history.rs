@@ -1,11 +1,12 @@
-//! The last hour and the last day in numbers, for the plots of the page: what the daemon measures, every ten seconds.
+//! The measured numbers of the last hour and the last day, every ten seconds, for the plots of the page.
 //!
-//! Memory is bounded: each series has [`HOUR`] samples of [`EACH`] and [`DAY`] of [`FOLDED`] times that, which is 56 KiB.
-//! There is one series of all actions and one of each of the first [`MOST_ACTIONS`] actions: three actions take 224 KiB,
-//! 32 or a thousand 1.8 MiB. Nothing outlives the process.
+//! Memory is bounded: each series has [`HOUR`] samples of [`EACH`] and [`DAY`] of [`FOLDED`] times that,
+//! which is 56 KiB. There is one series for all actions together and one for each of the first
+//! [`MOST_ACTIONS`] actions: three actions take 224 KiB, 32 or a thousand take 1.8 MiB. Nothing outlives the
+//! process.
 //!
-//! A moment of which nothing is known is a gap: before the start, while the process stood still or slept, and, of the
-//! backlog alone, while the journal could not be read. Counts over a gap belong to no sample.
+//! Times without measurements are gaps: before the start, while the process or machine was suspended, and,
+//! for the backlog alone, while the journal was unreadable. Counts over a gap belong to no sample.
 
 mod percentile;
 mod ring;
@@ -23,53 +24,40 @@ pub(crate) use self::sampler::sample;
 pub(crate) use self::series::{Backlog, Counts, HistorySample, HistorySeries};
 use self::series::{SeriesTotals, of_action, of_all};
 
-/// The time of a sample.
 pub(crate) const EACH: Duration = Duration::from_secs(10);
-/// Samples of the last hour.
 pub(crate) const HOUR: usize = 360;
-/// Samples that become one of the last day: five minutes.
+/// The number of samples that become one of the last day: five minutes.
 pub(crate) const FOLDED: usize = 30;
-/// Samples of the last day.
 pub(crate) const DAY: usize = 288;
-/// Actions with a series of their own.
 pub(crate) const MOST_ACTIONS: usize = 32;
 
-/// The history of a daemon. See the [module](self).
 #[derive(Default)]
 pub(crate) struct DaemonHistory {
-    /// The moment of the latest sample, by both clocks.
     latest: Option<(Instant, SystemTime)>,
-    /// Samples so far, gaps included.
     samples: u64,
     all: HistorySeries,
-    /// In the order of the configuration.
     actions: Vec<(Arc<str>, HistorySeries)>,
-    /// Actions beyond [`MOST_ACTIONS`], which are in the sums only.
+    /// The number of actions beyond [`MOST_ACTIONS`], which are only in the sums.
     more: usize,
 }
 
 impl DaemonHistory {
-    /// Returns the moment of the latest sample.
     pub(crate) fn at(&self) -> Option<SystemTime> {
         self.latest.map(|(_, at)| at)
     }
 
-    /// Returns the series of all actions.
     pub(crate) fn all(&self) -> &HistorySeries {
         &self.all
     }
 
-    /// Returns the series of each action that has one.
     pub(crate) fn actions(&self) -> impl Iterator<Item = (&str, &HistorySeries)> {
         self.actions.iter().map(|(name, series)| (&**name, series))
     }
 
-    /// Returns the number of actions that have no series.
     pub(crate) fn more(&self) -> usize {
         self.more
     }
 
-    /// Adds a sample: what was measured at a moment, by both clocks.
     pub(crate) fn add(&mut self, now: Instant, at: SystemTime, measured: &Measurements) {
         let passed = self.latest.map_or(EACH, |latest| passed(latest, (now, at)));
         let missed = ((passed.as_secs_f64() / EACH.as_secs_f64()).round() as usize).saturating_sub(1);
@@ -77,7 +65,7 @@ impl DaemonHistory {
             self.push(|series, is_last| series.skip(is_last));
         }
         self.latest = Some((now, at));
-        // Of an action that only the journal knows nothing is said while that cannot be read.
+        // An action that is known only from the journal has no values while the journal is unreadable.
         if measured.journal.is_readable {
             let is_there = |name: &str| measured.actions.iter().any(|action| *action.name == *name);
             self.actions.retain(|(name, _)| is_there(name));
@@ -104,7 +92,6 @@ impl DaemonHistory {
         });
     }
 
-    /// Adds a sample to each series: that of all actions first.
     fn push(&mut self, mut add: impl FnMut(&mut HistorySeries, bool)) {
         self.samples += 1;
         let is_last = self.samples.is_multiple_of(FOLDED as u64);
@@ -113,18 +100,17 @@ impl DaemonHistory {
     }
 }
 
-/// Returns the time between two moments. The steady clock does not count the time that the machine slept, and the other
-/// one may be set back.
+/// Returns the time between two moments. The steady clock omits the time of a suspended machine, and the wall
+/// clock may be set back.
 fn passed((then, at): (Instant, SystemTime), (now, later): (Instant, SystemTime)) -> Duration {
     now.saturating_duration_since(then).max(later.duration_since(at).unwrap_or_default())
 }
 
-/// The history that the sampler writes and pages read.
 #[derive(Default)]
 pub(crate) struct SharedHistory(Mutex<DaemonHistory>);
 
 impl SharedHistory {
-    /// Returns the history; not to be kept over a wait.
+    /// Returns the history; the lock must not be held over an await.
     pub(crate) fn lock(&self) -> MutexGuard<'_, DaemonHistory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

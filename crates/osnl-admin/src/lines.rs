@@ -13,13 +13,12 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::task::TaskTracker;
 
-/// The interval between two signs of life.
 const ALIVE: Duration = Duration::from_millis(250);
 /// A request without result and progress after so many signs of life has a thread that hangs, so they end.
 const MOST_ALIVE: u32 = 1200;
 
-/// An answer in lines: signs of life and progress while the handler works, then the result. A dropped answer ends its
-/// request after the step under way, unless the request has a task.
+/// An answer in lines: signs of life and progress while the handler works, then the result. Dropping the
+/// answer ends its request after the current step, unless the request has a task.
 pub(crate) struct AnswerLines {
     /// `None` once the result has been sent.
     answering: Option<BoxFuture<'static, AnswerLine>>,
@@ -30,7 +29,6 @@ pub(crate) struct AnswerLines {
 }
 
 impl AnswerLines {
-    /// `refused` chooses the words of a refusal.
     pub(crate) fn new(
         handler: Arc<ControlHandler>,
         request: ControlRequest,

@@ -1,19 +1,19 @@
-//! A pace for what clients cause. However many there are and however fast they ask, messages and deliveries keep the
-//! processor: what comes faster waits its turn, and the peer with it.
+//! Limits the processor time that clients use: faster requests wait for their turn, so messages and
+//! deliveries always get processor time.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// The interval between two turns when all the time is used.
+/// The interval between two turns at full load.
 const EACH: Duration = Duration::from_millis(5);
 pub(crate) const MOST: usize = 64;
-/// Turns that are saved up while there is nothing to do: that of as many connections as there may be.
+/// Turns that accumulate while idle: as many as there may be connections.
 const SAVED: u32 = MOST as u32;
 
 pub(crate) struct Pace {
-    /// The moment of the latest turn, had they come evenly.
+    /// The time of the latest turn if turns were evenly spaced.
     latest: Mutex<Instant>,
 }
 

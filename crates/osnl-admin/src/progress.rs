@@ -1,4 +1,4 @@
-//! A stream that ends when its peer takes nothing for a while: an answer that is not read costs its memory no longer.
+//! A stream that ends when its peer reads nothing for a while, so that an unread answer frees its memory.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct ProgressStream<S> {
     stream: S,
-    /// When a write that waits is given up.
     limit: Pin<Box<Sleep>>,
     waits: bool,
 }

@@ -1,15 +1,14 @@
-//! Whether the daemon is ready: each listener listens or stands by on a queue that an exchange fills, and the journal takes
-//! messages.
+//! Whether the daemon is ready: each listener listens or stands by on a queue that an exchange fills, and the
+//! journal accepts messages.
 //!
-//! A target that is held does not make it unready: nothing is lost, and another instance would meet the same target. It
-//! is in the answer all the same, with everything else that needs attention.
+//! A held target does not make the daemon unready: no message is lost, and another instance would meet the
+//! same target. The answer still lists the target with all other problems.
 
 use osnl::control::{ListenerStatus, Status};
 use serde_json::{Value, json};
 
-/// Answers whether the daemon is ready, and the reasons.
 pub(crate) fn ready(status: &Status) -> (bool, Value) {
-    // A queue without any exchange that should fill it gets nothing.
+    // A queue that no exchange fills receives nothing.
     let listens =
         |listener: &ListenerStatus| ["listening", "standby"].contains(&&*listener.state) && !listener.unbound;
     let listeners: Vec<Value> = status
@@ -26,7 +25,7 @@ pub(crate) fn ready(status: &Status) -> (bool, Value) {
         })
         .collect();
     let all_listen = !status.listeners.is_empty() && status.listeners.iter().all(listens);
-    // A listener notices it with the next message only.
+    // A listener notices a failed journal only with its next message.
     let journal = &status.journal;
     let takes = !matches!(journal.state.as_deref(), Some("full" | "failed"));
     let is_ready = all_listen && takes;

@@ -35,9 +35,8 @@ use crate::page::{self, Page, Pages};
 use crate::ready::ready;
 use crate::tls::CurrentTls;
 
-/// The time for the body of a request.
 const BODY: Duration = Duration::from_secs(10);
-/// Metrics and readiness are made at most this often, however many ask.
+/// The shortest time between two computations of metrics or readiness, however many clients ask.
 const FRESH: Duration = Duration::from_millis(200);
 
 pub(crate) struct Service {
@@ -49,11 +48,9 @@ pub(crate) struct Service {
     metrics: Mutex<Vec<(MetricsFormat, Instant, Bytes)>>,
     readiness: Mutex<Option<(Instant, Readiness)>>,
     pace: Pace,
-    /// Requests that go on without their client.
     tasks: TaskTracker,
 }
 
-/// Whether the daemon is ready, and the answer with the reasons.
 type Readiness = (bool, Arc<Value>);
 
 impl Service {
@@ -71,7 +68,7 @@ impl Service {
         self.tls.as_ref()
     }
 
-    /// Records the history that the page shows, where a page is read, until told to stop.
+    /// Records the history for the page, if the page is enabled, until stopped.
     pub(crate) async fn record_history(&self, stop: &CancellationToken) {
         if let Some(pages) = &self.pages
             && self.access.api(false).is_ok()
@@ -85,7 +82,6 @@ impl Service {
         self.pages.iter().for_each(Pages::end);
     }
 
-    /// Waits for the requests whose clients may have left.
     pub(crate) async fn finish(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -125,7 +121,7 @@ impl Service {
                     answer::body(StatusCode::OK, "application/json", openapi())
                 }
                 Ok(()) => {
-                    // While a body is read the connection may give way.
+                    // While a body is read the connection may be replaced.
                     busy.set(false);
                     self.api(&head, body, caller, busy).await
                 }
@@ -133,7 +129,7 @@ impl Service {
         }
     }
 
-    /// Without the token only whether, not why.
+    /// Without the token the answer is only yes or no.
     async fn readiness(&self, head: &Parts) -> AdminAnswer {
         let (is_ready, why) = match self.is_ready().await {
             Ok(readiness) => readiness,
@@ -146,7 +142,7 @@ impl Service {
         }
     }
 
-    /// Asks the journal once for all clients of a moment, as a client without a token may ask at any rate.
+    /// Queries the journal once for all concurrent clients, as clients without a token may ask at any rate.
     async fn is_ready(&self) -> Result<Readiness, RequestRefusal> {
         let mut made = self.readiness.lock().await;
         if let Some((at, readiness)) = &*made
@@ -176,7 +172,7 @@ impl Service {
                         "no daemon runs here",
                     );
                 };
-                // Megabytes of text must not keep messages waiting.
+                // Megabytes of text must not delay messages.
                 let text =
                     spawn_blocking(move || render(&measured, ProcessNumbers::read().ok().as_ref(), format))
                         .await;
@@ -208,7 +204,7 @@ impl Service {
         let form = match (&head.method, pages.longest_form(page, &self.access, head)) {
             (&Method::GET | &Method::HEAD, _) => Bytes::new(),
             (&Method::POST, Some(longest)) => {
-                // While a body is read the connection may give way.
+                // While a body is read the connection may be replaced.
                 busy.set(false);
                 match read(head, body, "application/x-www-form-urlencoded", longest).await {
                     Ok(form) => form,
@@ -243,7 +239,7 @@ impl Service {
         }
         let body = match route.changes() {
             false => Bytes::new(),
-            // JSON, which no form of a browser can send.
+            // A browser's form cannot send JSON.
             true => match read(head, body, "application/json", LONGEST_REQUEST).await {
                 Ok(body) => body,
                 Err(answer) => return answer,
@@ -256,7 +252,7 @@ impl Service {
             Ok(request) => request,
             Err(error) => return answer::error(StatusCode::BAD_REQUEST, "bad-request", &error),
         };
-        // On the control socket the answer has the words that other callers must look up in the log.
+        // Only callers on the control socket get the full text; for other callers it is in the log.
         let words = if is_own { std::convert::identity } else { answer::in_public };
         if let Err(refusal) = caller.may(route, &request) {
             return answer::refused(&refusal);
@@ -272,7 +268,8 @@ impl Service {
             return answer::error(StatusCode::REQUEST_TIMEOUT, "bad-request", "the client has gone");
         }
         if head.headers.get(ACCEPT).is_some_and(|accepted| accepted == LINES) {
-            // A million deliveries are changed in steps, and Ctrl-C ends them. Any other change goes on to its line in the log.
+            // A million deliveries are changed in steps, and Ctrl-C ends the change. Any other change runs
+            // until its line in the log.
             let tasks = (route.changes() && request.changed_word().is_empty()).then_some(&self.tasks);
             let lines = AnswerLines::new(self.handler.clone(), request, words, busy.clone(), tasks);
             return answer::lines(lines);
@@ -284,7 +281,6 @@ impl Service {
     }
 }
 
-/// The body of a request that changes something.
 async fn read(head: &Parts, body: Incoming, media_type: &str, longest: usize) -> Result<Bytes, AdminAnswer> {
     let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = given.split(';').next().unwrap_or_default().trim();

@@ -1,7 +1,7 @@
-//! Server-sent events: the body of an answer that goes on.
+//! Server-sent events: the body of an answer that continues.
 //!
-//! Its memory is that of its reader. It ends with the session that asked for it, with the daemon, and after a while,
-//! since no connection lives for ever: a browser connects again, and says which event it had last.
+//! The stream's memory is that of its reader. The stream ends with its session, with the daemon, and after a
+//! while, since no connection lives for ever. A browser connects again and sends the id of its last event.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -15,22 +15,20 @@ use osnl::live::{LiveEvent, LiveReader};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// The interval at which the session is looked at, and missed events are reported.
+/// The interval at which the session is checked, and missed events are reported.
 const EACH: Duration = Duration::from_secs(1);
-/// After so many intervals without an event a comment goes out: a client that is gone is noticed.
+/// After so many intervals without an event a comment is sent, which reveals a disconnected client.
 const QUIET: u32 = 15;
 /// The stream ends after so many intervals.
 const MOST: u32 = 9 * 60;
 
 pub(crate) struct EventStream {
     reader: LiveReader,
-    /// Writes an event: bytes of one line each.
     write: fn(&LiveEvent) -> String,
-    /// Whether the session that asked for it lives.
     is_open: Box<dyn Fn() -> bool + Send>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     ticks: Interval,
-    /// Intervals so far, and those since the last frame.
+    /// The intervals so far, and those since the last frame.
     passed: u32,
     quiet: u32,
     state: EventStreamState,
@@ -55,7 +53,6 @@ impl EventStream {
         Self { reader, write, is_open, stop, ticks, passed: 0, quiet: 0, state: EventStreamState::New }
     }
 
-    /// The next frame; `None` at the end.
     fn poll_text(&mut self, context: &mut Context<'_>) -> Poll<Option<String>> {
         match self.state {
             EventStreamState::New => {
@@ -69,7 +66,7 @@ impl EventStream {
             self.state = EventStreamState::Over;
             return Poll::Ready(None);
         }
-        // First, so that no number of events keeps a session open.
+        // The session is checked first, so that no number of events keeps it open.
         while self.ticks.poll_tick(context).is_ready() {
             self.passed += 1;
             self.quiet += 1;
@@ -99,7 +96,7 @@ impl EventStream {
         })
     }
 
-    /// An event of one line of data: a line end within it would end the event, or begin another.
+    /// An event has one line of data: a line end in the data would end the event, or begin another.
     fn event(&self, event: &Arc<LiveEvent>) -> String {
         let data = (self.write)(event).replace(['\n', '\r'], " ");
         format!("id: {}\ndata: {data}\n\n", event.id)

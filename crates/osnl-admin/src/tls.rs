@@ -1,7 +1,8 @@
-//! TLS as a server: our certificate, and those of clients where they must have one.
+//! TLS as a server: our certificate, and those of clients if required.
 //!
-//! Files are looked at when a client connects and read again when they have changed, so that a renewed certificate needs
-//! no restart. One that cannot be used then leaves the one before in force, and is logged once.
+//! Files are checked when a client connects, and read again after a change, so that a renewed certificate
+//! needs no restart. If a changed file is unusable, the certificate before stays in force, and the error is
+//! logged once.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,26 +13,19 @@ use osnl::native::AdminTls;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-/// The configuration in force, and its files.
 pub(crate) struct CurrentTls {
     files: AdminTls,
     now: Mutex<(Vec<Option<SystemTime>>, Arc<ServerConfig>)>,
-    /// Its status has the end of the certificate.
     handler: Arc<ControlHandler>,
 }
 
 impl CurrentTls {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// A file that cannot be used, and why.
     pub(crate) fn new(files: AdminTls, handler: Arc<ControlHandler>) -> Result<Self, String> {
         let (times, (config, ends)) = (times(&files), config(&files)?);
         handler.set_admin_certificate(ends);
         Ok(Self { files, now: Mutex::new((times, config)), handler })
     }
 
-    /// Returns the configuration for a client.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         let (known, now) = &mut *self.now.lock().unwrap_or_else(PoisonError::into_inner);
         let times = times(&self.files);
@@ -52,10 +46,6 @@ impl CurrentTls {
     }
 }
 
-/// Reads the files once.
-///
-/// # Errors
-/// As [`CurrentTls::new`].
 pub(crate) fn judge(files: &AdminTls) -> Result<(), String> {
     config(files).map(|_| ())
 }
@@ -65,7 +55,6 @@ fn times(files: &AdminTls) -> Vec<Option<SystemTime>> {
     [&files.certificate, &files.key].into_iter().chain(&files.client_ca).map(time).collect()
 }
 
-/// Returns the configuration, and the last second in which the certificate counts.
 fn config(files: &AdminTls) -> Result<(Arc<ServerConfig>, Option<i64>), String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let identity =

@@ -2,7 +2,6 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-/// Returns nanoseconds since the epoch, comparable between processes of one machine.
 pub(crate) fn now() -> u128 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }

@@ -15,7 +15,6 @@ use crate::messages::Messages;
 
 const OPEN: usize = 200;
 pub(crate) const ACTION: &str = "roles";
-/// A page of SQLite's WAL with its head, twice: the least that a commit writes.
 const WRITTEN: usize = 2 * (4096 + 24);
 
 fn open(file: &str) -> Result<SqliteJournal> {

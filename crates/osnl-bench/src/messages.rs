@@ -28,7 +28,6 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    /// Takes the recorded notifications as templates. A message without a match has at least `size` bytes.
     pub(crate) fn new(size: usize) -> Result<Self> {
         let recorded: Value = serde_json::from_str(RECORDED).context("the recorded notifications")?;
         let find = |event_type: &str| {
@@ -65,7 +64,6 @@ impl Messages {
     }
 }
 
-/// Returns a member of the notification, which is JSON text within a JSON string.
 fn escaped(key: &str, value: &str) -> String {
     format!(r#"\"{key}\": \"{value}\""#)
 }

@@ -1,5 +1,3 @@
-//! The least that a consumer with this client library can do: consume and acknowledge.
-
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};

@@ -1,5 +1,3 @@
-//! The journal in PostgreSQL alone, beside a bare client that writes the same rows.
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +11,6 @@ use crate::clock::print_span;
 use crate::journal::{ACTION, append_all, entry, received};
 use crate::messages::Messages;
 
-/// Messages made at once, to bound the memory.
 const PIECE: usize = 10_000;
 const PARTITIONS: i64 = 64;
 const IN_FLIGHT: usize = 64;
@@ -29,7 +26,6 @@ fn open(url: &str) -> Result<PostgresJournal> {
     Ok(PostgresJournal::open(options, Arc::default())?)
 }
 
-/// Appends `count` messages with `window` waiting for their commit, while deliveries are claimed and ended.
 pub(crate) async fn whole(url: &str, count: u64, window: u64) -> Result<()> {
     let journal = open(url)?;
     let messages = Messages::new(0)?;

@@ -14,7 +14,6 @@ use crate::messages::Messages;
 use crate::queue;
 
 const SHARE: u64 = 10;
-/// The event types of hostile messages: of the first rule, of a bulk request, and of the second rule only.
 const EVENT_TYPES: [&str; 3] = ["port.delete.end", "port.create.end", "compute.instance.update"];
 const AHEAD: usize = 20;
 const UNCONFIRMED: u64 = 500;

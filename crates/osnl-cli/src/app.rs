@@ -24,8 +24,6 @@ pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 const REMIND: Duration = Duration::from_secs(10);
 
-/// Runs a command on one thread, see the [module](self).
-///
 /// The runtime's end does not wait for a name lookup, which may take as long as the resolver likes.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -36,9 +34,6 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T>
 
 /// Runs the daemon until SIGTERM or SIGINT; a second signal aborts the drain. SIGHUP reopens the
 /// log file and requests a reload.
-///
-/// # Errors
-/// A part of the daemon has ended unexpectedly.
 pub(crate) async fn run(
     daemon: Daemon,
     mut signals: Signals,

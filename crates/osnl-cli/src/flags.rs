@@ -11,7 +11,7 @@ use osnl_config::size;
 use osnl_model::{Budget, DecodeError, Pattern, Secret};
 
 /// The files of a native configuration.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct SourceArgs {
     /// Configuration file(s) [default: /etc/osnl/osnl.conf]
     #[arg(short = 'c', long, value_name = "FILE")]
@@ -22,7 +22,7 @@ pub(crate) struct SourceArgs {
 }
 
 /// The configuration: native files, a `k2hr3_osnl.conf`, or an `oss.conf`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
@@ -78,7 +78,7 @@ pub(crate) struct FormatArgs {
     pub(crate) format: OutputFormat,
 }
 
-/// The time of arrival.
+/// The bounds of the time of arrival.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct BetweenArgs {
     /// Received at this time or later: 2h (ago), 2026-11-20, 2026-11-20T06:30Z

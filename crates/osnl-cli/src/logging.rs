@@ -63,7 +63,6 @@ impl fmt::Display for LogDestination {
 }
 
 impl LogDestination {
-    /// Returns the words for a log file that cannot be opened.
     pub(crate) fn unopened(&self, error: &io::Error) -> String {
         format!("{self}: {error}; name another one with log_file, or give this user write access")
     }
@@ -157,9 +156,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 static OUTPUT: OnceLock<LogOutput> = OnceLock::new();
 
 /// Starts logging; must be called once.
-///
-/// # Errors
-/// The log file cannot be opened.
 pub(crate) fn start(settings: &LogSettings) -> io::Result<()> {
     let file = match &settings.destination {
         LogDestination::Stderr => None,

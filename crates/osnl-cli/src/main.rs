@@ -146,7 +146,7 @@ enum Command {
     Tap(Box<TapArgs>),
     /// Show the daemon's health: connections, backlog, dead letters
     Status(StatusArgs),
-    /// Find troubles of exchanges and queues, each with the command that mends it
+    /// Find troubles of exchanges and queues, each with its remedy
     Queues(Box<QueuesArgs>),
     /// Reload the daemon's configuration
     Reload(ReloadArgs),

@@ -1,5 +1,3 @@
-//! Standard output of printing commands: text for people or scripts, partly coloured on a terminal.
-//!
 //! A closed pipe, such as of `head`, is no failure. Any other error, such as a full disk, is
 //! reported and ends the command with 1, because a script must not take a partial answer for a
 //! whole one.

@@ -21,7 +21,6 @@ use rustix::process::{Signal, kill_current_process_group};
 use unicode_truncate::UnicodeTruncateStr as _;
 use unicode_width::UnicodeWidthStr as _;
 
-/// A smaller terminal gets lines instead of a screen.
 const SMALLEST: Size = Size::new(72, 18);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@
 //! # }
 //! ```
 //!
-//! **Bounds**: [`FUEL`] instructions, [`LONGEST_SOURCE`] bytes of source, [`LONGEST_OUTPUT`] bytes of output
+//! **Bounds**: `FUEL` instructions, `LONGEST_SOURCE` bytes of source, `LONGEST_OUTPUT` bytes of output
 //! and of each string that `replace` or `join` makes. Text of a notification is data and is never compiled.
 //!
 //! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree;

@@ -13,7 +13,6 @@ pub trait Action: Send + Sync {
     /// Makes one attempt for each event, and returns one verdict each in the same order.
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>>;
 
-    /// Returns the target's name for people, without secrets.
     fn target(&self) -> String;
 
     /// Returns `host:port` of an attempt, if the event names the host. `None` if the configuration names the target.
@@ -62,10 +61,8 @@ pub enum Completion {
 #[error("{}: {reason}", self.kind())]
 pub struct ActionError {
     pub class: ErrorClass,
-    /// The failure in the target's words, without secrets.
     pub reason: String,
     pub retry_after: Option<Duration>,
-    /// The unreachable service of [`ErrorClass::Dependency`], without secrets.
     pub dependency: Option<Arc<str>>,
     pub is_template: bool,
     /// A name for the kind of failure, where the name of its class misleads.

@@ -1,5 +1,3 @@
-//! `on_failure`: the action that receives an event which another action gives up.
-
 use std::sync::Arc;
 
 use osnl_config::template::{EvalError, Expression, Names};
@@ -12,7 +10,6 @@ pub struct Fallback {
     pub action: Arc<str>,
     /// The fallback's own condition, decided when a delivery is given up: the failure is not known before.
     pub when: Option<Expression>,
-    /// As `ordered` of a new delivery.
     pub ordered: bool,
 }
 

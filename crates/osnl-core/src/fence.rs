@@ -1,8 +1,9 @@
 //! Fences: numbers by which a target refuses requests that arrive late.
 //!
-//! Several daemons may share a journal, and one takes over the deliveries of another that was stopped or cut off. A
-//! request of the old daemon may still arrive after requests of the new daemon, and only the target can tell. So each
-//! request carries a fence. A target that keeps the largest fence of a resource refuses a smaller one.
+//! Several daemons may share a journal, and one takes over the deliveries of another that was stopped or cut
+//! off. A request of the old daemon may arrive after requests of the new daemon, and only the target can
+//! tell. So each request has a fence, and a target that keeps the largest fence of a resource refuses a
+//! smaller one.
 //!
 //! # Promise
 //!
@@ -16,8 +17,8 @@
 //!
 //! # Form
 //!
-//! A fence is an integer in decimal digits that the journal assigns. Fences stay below 2^53 until the year 2242: JSON
-//! readers with floating-point numbers stay exact, and every database compares fences as integers. A text of fixed width
+//! A fence is a decimal integer. Fences stay below 2^53 until the year 2242, so that JSON readers with
+//! floating-point numbers stay exact, and every database compares fences as integers. A text of fixed width
 //! would fit no integer column.
 //!
 //! A journal of one daemon assigns no fences, since no other process makes its deliveries.

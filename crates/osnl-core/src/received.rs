@@ -36,9 +36,7 @@ pub struct RowChange {
 /// Notes that are kept with a message, so that each attempt sees the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageNotes {
-    /// The meaning against earlier messages: `Occurrence`s as JSON.
     pub happened: Option<Arc<str>>,
-    /// The changed rows, which the message's transaction stores.
     pub changes: Vec<RowChange>,
     /// Whether an operator appended the message again: no broker can redeliver it.
     pub is_again: bool,
@@ -103,9 +101,6 @@ impl ReceivedMessage {
 }
 
 /// Reads the head of a message without building the payload, and passes it to `with`.
-///
-/// # Errors
-/// As [`ReceivedMessage::decode`], as far as the head is concerned.
 pub fn with_head<T>(
     message: &IncomingMessage,
     budget: &Budget,

@@ -41,7 +41,6 @@ pub struct Rule {
     pub when: Option<Expression>,
     pub stop: bool,
     pub actions: Vec<Arc<str>>,
-    /// The own conditions of actions, by the action's name.
     pub conditions: BTreeMap<Arc<str>, Expression>,
     /// Actions that get deliveries which the rule's actions give up. The journal must have room for them too.
     pub fallbacks: Vec<Arc<str>>,

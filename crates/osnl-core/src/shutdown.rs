@@ -1,5 +1,3 @@
-//! The two signals that end the program: *drain*, then *abort*.
-
 use tokio_util::sync::CancellationToken;
 
 /// The signals that every loop observes. Draining takes nothing new and finishes the work in hand. Aborting drops that

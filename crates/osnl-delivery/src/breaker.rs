@@ -3,17 +3,17 @@
 //! The breaker opens
 //! - at once on failures that only the target or the way to it can cause: connect, TLS, 429, and a 503 with
 //!   `Retry-After`,
-//! - on a time-out, a reset, a "not now", 408, 425, or a 5xx, for **two new keys in a row**, which had never failed
-//!   before, without a success between. If a key has succeeded within the last minute, [`MANY_FAILING`] or twice the
-//!   concurrency is needed, whichever is more. So an event that makes the target stumble holds only its own key,
+//! - on a time-out, a reset, a "not now", 408, 425, or a 5xx, for **two new keys in a row**, which had never
+//!   failed before. If a key has succeeded within the last minute, [`MANY_FAILING`] or twice the concurrency
+//!   is needed, whichever is more. So an event that makes the target stumble holds only its own key,
 //! - on the same refusal (3xx, 400, 401, 403, 404, 405, a failed program) for **five different keys** in a row, unless
 //!   a key has succeeded within the last minute. A wrong token or path is a fault of the target; a rejected name is a
 //!   fault of the event.
 //!
-//! An open breaker allows one probe at a time, after a pause that grows to half a minute. Single events may cause
-//! stumbles and refusals, so there a delivery that has never failed probes after [`LONGEST_FRESH`] at most. After a
-//! success the limit of concurrent attempts starts at one and doubles with each success. After stumbles it starts at
-//! two, so that a newer delivery has a place beside the oldest, which may be the cause.
+//! An open breaker allows one probe at a time, after a pause that grows to half a minute. Single events may
+//! cause stumbles and refusals, so there a delivery that has never failed probes after [`LONGEST_FRESH`] at
+//! most. After a success the limit of concurrent attempts doubles from one with each success. After stumbles
+//! it starts at two, so that a newer delivery runs beside the oldest, which may be the cause.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -55,7 +55,6 @@ enum OpeningCause {
     Target,
     /// Time-outs, resets, 5xx, "not now".
     Stumbles,
-    /// Refusals: a refused probe keeps the breaker open.
     Refusals,
 }
 

@@ -1,16 +1,6 @@
 //! The course of one action's deliveries: the wakes of the loop and their consequences. Pure: the caller passes the
 //! time.
 //!
-//! | wake | meaning |
-//! | --- | --- |
-//! | [`Wake::Attempted`] | the results of one call's deliveries |
-//! | [`Wake::Claimed`] | deliveries that the journal has handed out |
-//! | [`Wake::Withdrawn`] | deliveries that the operator took away, or that must return to the broker |
-//! | [`Wake::Changed`] | other settings |
-//! | [`Wake::Allowed`] | whether the journal can be written, and whether the action is paused |
-//! | [`Wake::Draining`] | no further attempt begins |
-//! | [`Wake::Due`] | a due time has passed |
-//!
 //! The consequences of a step have a fixed order: those of the wake, calls that may begin, then deliveries that are
 //! given up after a long hold. So after a change of settings, a held target is probed before any delivery is given up.
 

@@ -1,24 +1,16 @@
 //! The values that an event lacks, fetched from the OpenStack APIs: a server by its id, then its flavor, and so on.
 //!
-//! | file | decides |
-//! | --- | --- |
-//! | [`conf`](EnrichConf) | the checked form of `[enrich:NAME]` |
-//! | `cache` | [`Enricher`]: one answer for all deliveries that ask, for a while; the rate of questions to a source |
-//! | [`foreseen`](Ask) | the questions that would be asked, for `osnl explain`; pure |
-//! | `subject` | the object of an event, and the event's own description of the object; pure |
-//! | [`steps`](Enrichments) | the questions of one action about one event, and the value if there is no answer |
+//! Enrichment happens before the first attempt and not before the append, because no API call may delay a
+//! rule. So a rule's `when` cannot use an enrichment, and an action's templates can. The values are
+//! journalled before the attempt, so that every further attempt sees the same, after a restart too.
 //!
-//! Enrichment happens at the delivery, before the first attempt: a rule is decided before the append, and no API call
-//! may delay that. So a rule's `when` cannot use an enrichment, and an action's templates can. The values are
-//! journalled before the attempt begins, so that every further attempt sees the same, after a restart too.
+//! If an object is gone, its value is the event's own description, else an earlier description in the
+//! journal, else the configured default, which is null unless set.
 //!
-//! If an object is gone, its value is the event's own description, else an earlier description in the journal, by the
-//! API or an event. Without either, the configured default applies, which is null unless the operator sets a value.
-//!
-//! If the API is unreachable, the delivery waits for this dependency ([`ErrorClass::Dependency`]). The wait costs no
-//! attempt and does not blame the target, so deliveries that do not need the API are sent. One delivery at a time asks
-//! again, after a growing pause ([`Enricher`]). A refusal (403) is an answer about one object and costs attempts. With
-//! `on_error = default` a failed question counts as a missing object instead.
+//! If the API is unreachable, the delivery waits for this dependency ([`ErrorClass::Dependency`]), which
+//! costs no attempt and does not blame the target, so deliveries that do not need the API are sent. One
+//! delivery at a time asks again, after a growing pause ([`Enricher`]). A refusal (403) is an answer about
+//! one object and costs attempts. With `on_error = default` a failed question counts as a missing object.
 
 mod cache;
 mod conf;
@@ -48,7 +40,6 @@ pub use self::steps::Enrichments;
 pub trait Lookup: Send + Sync {
     fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<LookupAnswer, EnrichError>>;
 
-    /// Returns the source's name for people, without secrets.
     fn target(&self) -> String;
 
     /// Returns an id of the place, without secrets. Two sources with the same place describe the same objects.

@@ -1,5 +1,3 @@
-//! `on_failure`: the failure that is handed over with an event that an action gives up.
-//!
 //! The delivery loop knows the current settings, and the journal makes the end and the new delivery in one step.
 //! `failure` is stored with the enrichments, so that each attempt sends the same.
 

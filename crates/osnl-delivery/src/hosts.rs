@@ -54,7 +54,6 @@ impl Hosts {
         Self { limits, concurrency, most: MOST_HOSTS, hosts: HashMap::new(), uses: 0, changed: false }
     }
 
-    /// Applies other settings, or another way to the hosts. Each held host is probed at once.
     pub(super) fn change(&mut self, limits: HostLimits, concurrency: usize, now: Instant) {
         (self.limits, self.concurrency) = (limits, concurrency);
         let most = self.calls_at_once();

@@ -40,8 +40,8 @@
 //! }
 //! ```
 //!
-//! The loop claims deliveries from the journal, attempts up to `concurrency` of them at once, and returns each outcome.
-//! The journal hands out only the first delivery of each resource, so it decides the order. A failing resource waits
+//! The loop claims deliveries from the journal, attempts up to `concurrency` deliveries at once, and
+//! returns each outcome. The journal hands out only the first delivery of each resource, so it decides the order. A failing resource waits
 //! alone. A target that is down is *held*: the breaker stops all attempts, probes, and resumes at a growing pace, first
 //! with deliveries that have never failed.
 //!
@@ -212,7 +212,6 @@ impl DeliveryLoop {
         }
     }
 
-    /// Returns a handle to change the loop's settings.
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.remote.clone()

@@ -2,7 +2,6 @@ use osnl_journal::{ClaimedDelivery, DeliveryId, End, Outcome};
 
 use super::DeliveryLoop;
 
-/// Observes the outcomes of deliveries without changing them. An observer must not block.
 pub trait DeliveryObserver: Send + Sync {
     fn claimed(&self, claimed: &ClaimedDelivery);
 

@@ -91,7 +91,6 @@ impl Outages {
         self.down.get(dependency).map(|down| down.hold.kept_waiting(arrived, now))
     }
 
-    /// Applies other settings: each outage starts anew, and its next try is due at once.
     pub(super) fn change(&mut self, now: Instant) {
         for down in self.down.values_mut() {
             down.failures = 0;

@@ -22,8 +22,6 @@ pub enum Decision {
 }
 
 impl RetryPolicy {
-    /// Decides the consequence of the failure of attempt number `attempt` (1 is the first).
-    ///
     /// | failure | decision |
     /// | --- | --- |
     /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, what its action calls busy, "not now", a dependency | hold |

@@ -17,9 +17,6 @@ use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 
 pub trait Prepare: fmt::Debug + Send + Sync {
-    /// Finds values that the event lacks; `None` if no value is missing.
-    ///
-    /// # Errors
     /// Fails if a service is unreachable now, and then no answer is kept; or if no attempt can ever be made.
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>>;
 
@@ -28,7 +25,6 @@ pub trait Prepare: fmt::Debug + Send + Sync {
 
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// The delivery's earlier values together with the new answers.
     pub enriched: Arc<EnrichedValues>,
     pub learnt: LearntFacts,
     pub answered: Vec<Arc<str>>,

@@ -15,11 +15,8 @@ use super::{BreakerState, HeldHost, Outage, Setup};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetState {
     Closed,
-    Open {
-        until: Instant,
-    },
+    Open { until: Instant },
     Probing,
-    /// The operator has paused the action. Nothing ages.
     Paused,
 }
 

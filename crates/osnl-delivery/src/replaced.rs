@@ -40,7 +40,6 @@ impl ReplacedActions {
         }
     }
 
-    /// Drives starts and ends of actions, and returns whenever one is done.
     pub(super) async fn work(&mut self) {
         if self.chores.next().await.is_none() {
             std::future::pending::<()>().await;

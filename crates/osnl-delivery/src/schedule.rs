@@ -3,13 +3,6 @@
 //! A claimed delivery is either *ready* or *under way*. A delivery that waits for its retry is in the journal with its
 //! due time, and its claim has ended. So claims cover only deliveries that run or can run now, at most
 //! [`Schedule::window`]. The breaker limits the calls under way; the policy decides the consequence of a failure.
-//!
-//! | file | decides |
-//! | --- | --- |
-//! | `calls` | which deliveries make the next call, and when |
-//! | `report` | the consequences of an attempt |
-//! | `hold` | the deliveries that wait for a held target, and for how long |
-//! | `change` | the effect of other settings |
 
 mod calls;
 mod change;
@@ -224,7 +217,6 @@ impl Schedule {
         }
     }
 
-    /// Returns the most claims of deliveries that have never failed. Failed deliveries get half as many.
     pub(super) fn window(&self) -> usize {
         let gathered = (self.concurrency * self.batch.most).min(MOST_GATHERED);
         (self.concurrency * 4).max(gathered).max(self.batch.most * 2).max(FEWEST)

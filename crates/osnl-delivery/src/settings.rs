@@ -9,7 +9,6 @@ use crate::schedule::WhenExhausted;
 
 #[derive(Clone, Copy, Debug)]
 pub struct DeliverySettings {
-    /// Concurrent calls, each for other keys.
     pub concurrency: usize,
     pub timeout: Duration,
     pub policy: RetryPolicy,

@@ -6,7 +6,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DeliverySettings, Fallback, Preparation};
 
-/// An action and its delivery settings. An attempt keeps the setup that was in force at its start.
 #[derive(Clone)]
 pub struct Setup {
     pub action: Arc<dyn Action>,

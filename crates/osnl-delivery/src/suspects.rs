@@ -1,5 +1,3 @@
-//! Deliveries that the process had in hand when it ended unexpectedly: see [`osnl_journal::in_hand`].
-
 use osnl_core::event::Event;
 use osnl_journal::{ClaimedDelivery, DeliveryId, Outcome};
 

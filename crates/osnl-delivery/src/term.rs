@@ -98,7 +98,6 @@ mod tests {
         assert_eq!(done, Some(()));
     }
 
-    /// The process was stopped: the awaited answer has arrived, and the term has ended.
     #[tokio::test(start_paused = true)]
     async fn nothing_of_an_attempt_is_done_after_its_term_even_if_it_could_go_on() {
         let term = Until::of(10);

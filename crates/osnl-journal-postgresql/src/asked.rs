@@ -1,11 +1,9 @@
-//! The rows in which an operator's change is asked for and answered.
-
 use osnl_journal::DeliveryId;
 use osnl_journal::sqlite::Change;
 
 use crate::partition::PartitionNumber;
 
-/// The kind of a change. The numbers are those of the tables.
+/// The numbers are stored in the tables and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeKind {
     Retry = 0,
@@ -16,7 +14,6 @@ pub(crate) enum ChangeKind {
 }
 
 impl ChangeKind {
-    /// Returns the kind of a change of deliveries, and the text of its rows; `None` if it changes none.
     pub(crate) fn of(change: &Change) -> Option<(Self, String)> {
         Some(match change {
             Change::Retry { .. } => (Self::Retry, String::new()),
@@ -34,15 +31,15 @@ impl ChangeKind {
     }
 }
 
-/// The answer in a row. The numbers are those of the tables.
+/// The numbers are stored in the tables and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowAnswer {
     Asked = 0,
-    /// It is claimed: the change follows the end of the claim. The answer of a dry run.
+    /// The delivery is claimed: the change follows the end of the claim. Also the answer of a dry run.
     UnderWay = 1,
     Changed = 2,
     Refused = 3,
-    /// It is gone, or in a state that the change is not about.
+    /// The delivery is gone, or in a state that the change does not apply to.
     Left = 4,
 }
 
@@ -53,16 +50,13 @@ impl RowAnswer {
     }
 }
 
-/// A row that waits for an answer.
 #[derive(Clone, Debug)]
 pub(crate) struct ChangeRow {
     pub(crate) command: Vec<u8>,
     pub(crate) delivery: DeliveryId,
     pub(crate) partition: PartitionNumber,
     pub(crate) kind: ChangeKind,
-    /// The operator, the reason, or the other action.
     pub(crate) text: String,
-    /// The action that was asked for.
     pub(crate) action: Option<String>,
     pub(crate) out_of_order: bool,
     pub(crate) is_dry_run: bool,

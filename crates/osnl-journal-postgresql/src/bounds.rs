@@ -1,9 +1,9 @@
-//! The bounds of dead letters and of the quarantine: what is beyond them leaves, the oldest first.
+//! The bounds of dead letters and of the quarantine.
 //!
-//! Each owner looks at the same rows and removes those of its own partitions, so that together they remove what is beyond the
-//! bound. Of dead letters the oldest of the action and cause leave that have most of them: however many events of one tenant end in
-//! the same way, those of the others stay. Those that hold their lane stay. The quarantine is in no partition: the owner of the
-//! first one removes what is beyond its bounds, from the queue that has most of it.
+//! Each owner reads the same rows and removes those of its own partitions, so that all owners together remove
+//! the excess. Dead letters leave first from the action and cause with the most of them, so that one tenant's
+//! flood keeps the letters of other tenants. Dead letters that hold their lane stay. The quarantine is in no
+//! partition: the owner of partition 0 keeps its bounds, from the queue with the most messages.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -23,13 +23,11 @@ use crate::session::Session;
 use crate::transaction::{CommitFailure, Transaction};
 use crate::view::quarantine::{COLUMNS, unreadable};
 
-/// Dead letters of one transaction.
 const BITE: i64 = 250;
-/// Messages that leave the quarantine in one transaction.
 const MESSAGES: i64 = 20;
-/// The bytes of their bodies, as received, unless a single one has more: while they are written nothing else is done.
+/// Nothing else is done while bodies are written. The limit counts bytes as received; a single larger body is
+/// still written.
 const MESSAGE_BYTES: i64 = 16 << 20;
-/// The partition whose owner keeps the bounds of the quarantine.
 pub(crate) const OF_QUARANTINE: PartitionNumber = 0;
 
 const COUNT: &str = "SELECT coalesce(sum(count), 0)::bigint FROM osnl_tally WHERE state = 3";
@@ -43,13 +41,11 @@ const BURY: &str = "DELETE FROM osnl_delivery WHERE id = ANY($1) AND state = 3 A
      RETURNING id, arrival, partition, action";
 const SHARES: &str = "SELECT listener, queue, count(*), sum(octet_length(body))::bigint FROM osnl_unreadable GROUP BY listener, queue \
      ORDER BY listener, queue";
-/// The oldest messages of each queue, each with its stored length and its length as received.
 const OLDEST_OF_QUEUES: &str = "SELECT id, listener, queue, stored, size FROM (SELECT id, listener, queue, octet_length(body)::bigint AS stored, \
      size, row_number() OVER (PARTITION BY listener, queue ORDER BY id) AS place FROM osnl_unreadable) AS m \
      WHERE place <= $1 ORDER BY id DESC";
 const UNLOAD: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1)";
 
-/// Returns the dead letters of these partitions that leave.
 pub(crate) async fn beyond(
     session: &mut Session,
     own: &[PartitionNumber],
@@ -59,7 +55,8 @@ pub(crate) async fn beyond(
     if count(session).await? <= most {
         return Ok(Vec::new());
     }
-    // What another owner removes meanwhile must not count as here and be missing among the oldest: too many would leave.
+    // Without a snapshot, a letter that another owner removes would be counted but not listed, and too many
+    // would leave.
     session.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let leave = oldest(session, own, most).await?;
     session.batch("COMMIT").await?;
@@ -71,10 +68,8 @@ async fn count(session: &mut Session) -> Result<i64, Error> {
     counted.first().map_or(Ok(0), |row| row.try_get(0))
 }
 
-/// Returns those of these partitions among the oldest beyond `most`, of one snapshot.
 async fn oldest(session: &mut Session, own: &[PartitionNumber], most: i64) -> Result<Vec<i64>, Error> {
     let dead = count(session).await?;
-    // Each group with what is left of it, and what leaves.
     let mut groups: Vec<(String, Option<String>, i64, i64)> = Vec::new();
     for row in session.query(BY_CAUSE, &[]).await? {
         groups.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, 0));
@@ -98,7 +93,7 @@ async fn oldest(session: &mut Session, own: &[PartitionNumber], most: i64) -> Re
     Ok(ids)
 }
 
-/// Writes the lines of dead letters, one after the other: no more than one message is in memory.
+/// Writes one line at a time, so that one message is in memory.
 pub(crate) async fn write_letters(
     session: &mut Session,
     file: &Path,
@@ -118,7 +113,6 @@ pub(crate) async fn write_letters(
     Ok(archive.finish())
 }
 
-/// Returns the line that the archive keeps of a dead letter.
 fn letter(row: &Row) -> Result<Value, Error> {
     let key: Option<Vec<u8>> = row.try_get(15)?;
     let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
@@ -127,7 +121,6 @@ fn letter(row: &Row) -> Result<Value, Error> {
     Ok(archive::dead(delivery(id), &rule, &action, key.as_deref(), &reason, &received(row)?))
 }
 
-/// Returns the numbers of the messages that leave the quarantine, a few at a time.
 pub(crate) async fn unloaded(session: &mut Session, max_dead: u64) -> Result<Vec<i64>, Error> {
     let bounds = QuarantineBounds::of(max_dead);
     let mut shares = Vec::new();
@@ -139,7 +132,6 @@ pub(crate) async fn unloaded(session: &mut Session, max_dead: u64) -> Result<Vec
     if bounds.leaves(&shares).is_none() {
         return Ok(Vec::new());
     }
-    // Of each queue, the oldest at the end.
     let mut oldest: HashMap<(String, String), Vec<StoredSize>> = HashMap::new();
     for row in session.query(OLDEST_OF_QUEUES, &[&MESSAGES]).await? {
         let size = StoredSize { id: row.try_get(0)?, stored: row.try_get(3)?, received: row.try_get(4)? };
@@ -148,8 +140,8 @@ pub(crate) async fn unloaded(session: &mut Session, max_dead: u64) -> Result<Vec
     Ok(leaving(&bounds, &mut shares, oldest))
 }
 
-/// Writes the lines of messages in quarantine, one after the other: no more than one body is in memory. Returns the numbers of
-/// those that are written, and why the others are not.
+/// Writes one line at a time, so that one body is in memory. Returns the numbers of the messages that are
+/// written, and the error of the others.
 pub(crate) async fn write_messages(
     session: &mut Session,
     file: &Path,
@@ -164,7 +156,6 @@ pub(crate) async fn write_messages(
                     Ok(()) => written.push(id),
                     Err(error) => return Ok((written, Err(error.to_string()))),
                 },
-                // It stays, and those behind it leave.
                 Err(error) => problem = Err(error),
             }
         }
@@ -172,14 +163,13 @@ pub(crate) async fn write_messages(
     Ok((written, problem))
 }
 
-/// The size of a message in quarantine.
 pub(crate) struct StoredSize {
     pub(crate) id: i64,
     pub(crate) stored: i64,
     pub(crate) received: i64,
 }
 
-/// Returns the messages that leave together; `oldest` has those of each queue, the oldest at the end.
+/// Returns the messages that leave together; each queue of `oldest` has its oldest message at the end.
 pub(crate) fn leaving(
     bounds: &QuarantineBounds,
     shares: &mut [QueueShare],
@@ -201,7 +191,6 @@ pub(crate) fn leaving(
 }
 
 impl Transaction<'_> {
-    /// Removes dead letters of this member's partitions.
     pub(crate) async fn bury(&mut self, ids: &[i64]) -> Result<(), CommitFailure> {
         let own = self.member.leases.partitions();
         let (mut gone, mut arrivals, mut partitions) = (Vec::new(), Vec::new(), BTreeSet::new());
@@ -216,7 +205,6 @@ impl Transaction<'_> {
         self.leave(&gone, &arrivals, i64::MAX).await
     }
 
-    /// Removes messages from the quarantine.
     pub(crate) async fn unload(&mut self, ids: &[i64]) -> Result<(), CommitFailure> {
         self.own([OF_QUARANTINE]).await?;
         self.execute(UNLOAD, &[&ids]).await?;

@@ -1,13 +1,13 @@
 //! The operator's changes to deliveries, as the owner of a partition carries them out.
 //!
-//! The member that is asked inserts a row for each delivery ([`crate::view`]); the owner of the delivery's partition finds it
-//! within a tenth of a second, decides, and answers in the row. The answer and the change are one transaction, which writes the
-//! lease: a change is made once, whichever member dies. A row that its asker has taken back is changed no more, as the number of
-//! rows that the answer is written to decides.
+//! The asked member inserts a row for each delivery ([`crate::view`]). The owner of the delivery's partition
+//! finds the row within 100 ms, decides, and answers in the row. Answer and change are one transaction that
+//! writes the lease, so a change is made once even if a member dies. The owner's UPDATE finds no row that the
+//! asker has withdrawn, and then changes nothing.
 //!
-//! A delivery with a claim is not taken out of its hands: the row is *under way*, the claim is called back, and the change is made
-//! in the transaction that records the end of the claim, unless the attempt succeeded. If the owner dies before that, the next
-//! one makes the change.
+//! A claimed delivery keeps its claim: the row is *under way*, the claim is recalled, and the transaction
+//! that records the end of the claim makes the change, unless the attempt succeeded. If the owner dies before
+//! that, the next owner makes the change.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,13 +20,11 @@ use crate::lane::{ARRIVED, DEAD, READY, WAITING};
 use crate::partition::{PartitionNumber, lane, place};
 use crate::transaction::{CommitFailure, Transaction};
 
-/// Rows that are looked at in one transaction, besides those under way.
 pub(crate) const AT_ONCE: i64 = 500;
 
 const HELD: i16 = RowState::Held as i16;
 
 impl ChangeKind {
-    /// Whether it changes deliveries of a state.
     fn takes(self, state: i16) -> bool {
         match self {
             Self::Retry => state == DEAD,
@@ -37,7 +35,7 @@ impl ChangeKind {
         }
     }
 
-    /// Whether a claimed delivery is changed when its claim has ended. The others are of deliveries without a claim.
+    /// Whether the change of a claimed delivery is made when the claim has ended.
     fn waits_for_claims(self) -> bool {
         match self {
             Self::Discard | Self::Hold | Self::Move => true,
@@ -46,7 +44,6 @@ impl ChangeKind {
     }
 }
 
-/// A delivery as it is found by a change.
 #[derive(Clone, Debug)]
 struct FoundDelivery {
     partition: PartitionNumber,
@@ -55,53 +52,43 @@ struct FoundDelivery {
     lane: Option<i64>,
     key: Option<String>,
     ordered: bool,
-    /// A later delivery of its action and resource that has had an effect, or is about to.
+    /// A later delivery of the same action and resource that has had an effect, or is about to.
     later: Option<DeliveryId>,
-    /// Such a delivery may have left the tables.
     is_forgotten: bool,
 }
 
 impl FoundDelivery {
-    /// The lane in which the delivery waits once open.
     fn own_lane(&self) -> Option<i64> {
         self.lane.or_else(|| lane(&self.action, self.key.as_deref(), self.ordered))
     }
 }
 
-/// A delivery that was changed.
 #[derive(Clone, Debug)]
 pub(crate) struct ChangedDelivery {
     pub(crate) id: DeliveryId,
     pub(crate) action: String,
-    /// The change in the number of pending deliveries of each action.
     pub(crate) pending: Vec<(String, i64)>,
 }
 
-/// A look at the rows that wait.
 #[derive(Clone, Debug)]
 pub(crate) struct ChangePass {
-    /// The deliveries with a claim.
     pub(crate) claimed: HashSet<DeliveryId>,
-    /// The most rows that are looked at, besides those under way.
     pub(crate) at_most: i64,
     /// PostgreSQL's refusal of these changes, which is the answer to their requests.
     pub(crate) refusal: Option<String>,
 }
 
-/// The result of a look at the rows that wait.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChangePassResult {
     pub(crate) changed: Vec<ChangedDelivery>,
-    /// Rows of claimed deliveries, each with the delivery's action.
     pub(crate) under_way: Vec<(ChangeRow, String)>,
     pub(crate) promoted: Vec<Promotion>,
 }
 
-/// The answer to a row.
 enum ChangeAnswer {
-    /// It is looked at again: the delivery is in no lane yet, or another change of it is before it.
+    /// The row is read again later: the delivery is in no lane yet, or an earlier change of the delivery
+    /// waits.
     Later,
-    /// The delivery has another owner by now.
     Elsewhere(PartitionNumber),
     Is(RowAnswer, Option<String>),
 }
@@ -132,7 +119,7 @@ const OPEN: &str = "UPDATE osnl_delivery d SET state = CASE WHEN n.lane IS NULL 
      FROM unnest($1::bigint[], $2::bigint[]) AS n (id, lane) WHERE d.id = n.id AND d.state IN (2, 3)";
 const HOLD: &str = "UPDATE osnl_delivery d SET state = 2, reason = n.reason, due = 0, pause = 0 \
      FROM unnest($1::bigint[], $2::text[]) AS n (id, reason) WHERE d.id = n.id AND d.state IN (0, 1)";
-/// It arrives in the other lane, which may be another member's; for a digest it waits for no other of its resource.
+/// The delivery arrives in its new lane, whose owner may be another member; a digest orders nothing.
 const MOVE: &str = "UPDATE osnl_delivery d SET action = n.action, lane = n.lane, partition = n.partition, ordered = n.ordered, \
        state = -1, \
        begins = CASE WHEN d.state = 2 THEN 2 ELSE 0 END, reason = CASE WHEN d.state = 2 THEN d.reason END, due = 0, pause = 0 \
@@ -140,7 +127,6 @@ const MOVE: &str = "UPDATE osnl_delivery d SET action = n.action, lane = n.lane,
        AS n (id, action, lane, partition, ordered) \
      WHERE d.id = n.id AND d.state BETWEEN 0 AND 2";
 
-/// The rows of one kind of statement.
 #[derive(Default)]
 struct ChangeGroups {
     discards: (Vec<i64>, Vec<String>),
@@ -149,7 +135,6 @@ struct ChangeGroups {
     moves: MovedRows,
 }
 
-/// Deliveries that are moved to other actions, and their places there.
 #[derive(Default)]
 struct MovedRows {
     ids: Vec<i64>,
@@ -160,7 +145,6 @@ struct MovedRows {
 }
 
 impl Transaction<'_> {
-    /// Answers what was asked in this member's partitions.
     pub(crate) async fn change(&mut self, pass: &ChangePass) -> Result<ChangePassResult, CommitFailure> {
         let own = self.member.leases.partitions();
         let rows = self.pending_changes(&own, pass.at_most).await?;
@@ -208,7 +192,7 @@ impl Transaction<'_> {
         Ok(result)
     }
 
-    /// Makes the changes that wait for the end of these claims; returns the changes made, and the lanes that go on.
+    /// Makes the changes that wait for the end of these claims; returns the changes and the lanes to advance.
     pub(crate) async fn change_ended(
         &mut self,
         rows: &[&ChangeRow],
@@ -226,12 +210,10 @@ impl Transaction<'_> {
             .filter(|(row, ..)| answered.contains(&(row.command.clone(), row.delivery)))
             .filter_map(|(row, ..)| Some((row, found.get(&row.delivery)?)))
             .collect();
-        // None of these kinds makes a delivery claimable.
         let (lanes, _) = self.carry_out(&carried).await?;
         Ok((carried.iter().map(|(row, found)| changed(row, found)).collect(), lanes))
     }
 
-    /// Answers changes that waited for claims whose attempts have succeeded.
     pub(crate) async fn refuse_succeeded(&mut self, rows: &[&ChangeRow]) -> Result<(), CommitFailure> {
         let why = || Some("the attempt that was under way has succeeded".to_owned());
         let answers: Vec<_> = rows.iter().map(|row| (*row, RowAnswer::Refused, why())).collect();
@@ -294,7 +276,7 @@ impl Transaction<'_> {
         Ok(all)
     }
 
-    /// Writes answers; returns the rows that were still waiting for one.
+    /// Returns the rows that were still waiting for an answer.
     async fn answer(
         &mut self,
         answers: &[(&ChangeRow, RowAnswer, Option<String>)],
@@ -310,7 +292,7 @@ impl Transaction<'_> {
         rows.iter().map(|row| Ok((row.try_get(0)?, delivery(row.try_get(1)?)))).collect()
     }
 
-    /// Makes changes; returns the lanes to look at, and what is claimable already.
+    /// Returns the lanes to advance, and the deliveries that are claimable already.
     async fn carry_out(
         &mut self,
         changes: &[(&ChangeRow, &FoundDelivery)],
@@ -382,7 +364,7 @@ impl Transaction<'_> {
         if written == asked as u64 {
             return Ok(());
         }
-        // Only an owner of the partition changes them, and its row is written here.
+        // Only an owner of the partition changes deliveries, and this transaction has written the lease.
         Err(CommitFailure::Conflict("a delivery has changed within a change".to_owned()))
     }
 }
@@ -421,7 +403,6 @@ fn judge(row: &ChangeRow, found: Option<&FoundDelivery>, is_claimed: bool) -> Ch
     ChangeAnswer::Is(RowAnswer::Changed, None)
 }
 
-/// Returns the consequences of a change that was made.
 fn changed(row: &ChangeRow, found: &FoundDelivery) -> ChangedDelivery {
     let was_open = found.state <= HELD;
     let pending = match row.kind {

@@ -1,17 +1,15 @@
-//! The clock of leases: it counts while the machine is suspended, and is never compared with another machine's.
+//! The clock of leases: it counts while the machine is suspended, and is never compared with another
+//! machine's.
 
 use std::fmt::Debug;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A clock that only goes forward.
 pub trait LeaseClock: Debug + Send + Sync {
-    /// Returns the time since some moment in the past.
     fn now(&self) -> Duration;
 }
 
-/// The time since the machine was booted, suspended or not.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BootClock;
 

@@ -1,5 +1,3 @@
-//! The commands of callers to the thread that writes, and the identity of what is appended.
-
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,30 +17,23 @@ use crate::session::LARGE;
 pub(crate) enum PostgresCommand {
     Append(Box<NewEntry>, oneshot::Sender<Settle>),
     SetAside(Box<NewUnreadable>, oneshot::Sender<Settle>),
-    /// The broker hands this queue to this member, from now on.
     BeginReading(QueueReader),
     Attempted(DeliveryId, UsedLimits, String),
-    /// The request of the attempt that was reported last, and its duration.
     Sent(DeliveryId, u32, SentRequest),
-    /// An attempt that failed and will be repeated.
     Retry(DeliveryId, Due, UsedLimits, String),
-    /// All retries of an action are due at this moment.
+    /// All retries of the action are due at this moment.
     DueNow(Arc<str>, i64),
     End(DeliveryId, End),
-    /// Keeps the enrichment of a delivery, and the facts learnt of objects.
     Enriched(DeliveryId, String, LearntFacts, oneshot::Sender<()>),
-    /// Asks for the last known state of an object.
     Known(String, oneshot::Sender<Option<String>>),
-    /// From the tables into memory; what is due by that moment.
+    /// Reads deliveries that are due by this moment into memory.
     Fetch(Arc<str>, FetchKinds, i64),
     Close(Option<oneshot::Sender<()>>),
-    /// Looks for arrivals and at leases now.
     Look(oneshot::Sender<()>),
     Do(Box<dyn FnOnce(&mut Member) + Send>),
 }
 
 impl PostgresCommand {
-    /// Returns the delivery whose claim it is about.
     pub(crate) fn claim(&self) -> Option<DeliveryId> {
         match self {
             Self::Attempted(id, ..)
@@ -62,7 +53,6 @@ impl PostgresCommand {
         }
     }
 
-    /// Whether it is a message whose connection is gone.
     pub(crate) fn is_unheard(&self) -> bool {
         match self {
             Self::Append(_, receipt) | Self::SetAside(_, receipt) => receipt.is_closed(),
@@ -70,18 +60,16 @@ impl PostgresCommand {
         }
     }
 
-    /// Whether it ends a delivery.
     pub(crate) fn ends(&self) -> bool {
         matches!(self, Self::End(..))
     }
 
-    /// Whether it appends a message that is a copy only of what is open.
+    /// Whether the command appends a message without an id, which is a copy only of an open message.
     pub(crate) fn asks_what_is_open(&self) -> bool {
         let Self::Append(new, _) = self else { return false };
         new.identity.id.is_none() && new.entry.received.origin.redelivered
     }
 
-    /// Returns the queue that it appends from.
     pub(crate) fn reader(&self) -> Option<&QueueReader> {
         if let Self::Append(new, _) = self {
             Some(&new.reader)
@@ -92,7 +80,6 @@ impl PostgresCommand {
         }
     }
 
-    /// Returns the body that is to be sent in parts before the command is carried out.
     pub(crate) fn unsent_body(&self) -> Option<Bytes> {
         let body = match self {
             Self::Append(new, _) if new.sent.is_none() && !new.entry.deliveries.is_empty() => {
@@ -110,7 +97,6 @@ impl PostgresCommand {
         (body.len() > LARGE).then_some(body)
     }
 
-    /// The body is there, as the parts of this transfer.
     pub(crate) fn set_sent(&mut self, sent: Option<SentBody>) {
         match self {
             Self::Append(new, _) => new.sent = sent,
@@ -127,7 +113,7 @@ impl PostgresCommand {
         }
     }
 
-    /// Returns its number of arrival and the numbers that it takes.
+    /// Returns the command's arrival number and how many numbers the command takes.
     pub(crate) fn number(&mut self) -> Option<(&mut i64, i64)> {
         if let Self::Append(new, _) = self {
             let takes = reserved_numbers(new.entry.deliveries.len());
@@ -140,28 +126,24 @@ impl PostgresCommand {
     }
 }
 
-/// A body whose parts are in the tables. The number of bytes shows parts that are lost again: a replica that takes over may lack
-/// some.
+/// A body whose parts are in the tables. The number of bytes shows lost parts: a replica that takes over may
+/// lack some.
 #[derive(Clone, Debug)]
 pub(crate) struct SentBody {
     pub(crate) transfer: Vec<u8>,
     pub(crate) bytes: i64,
 }
 
-/// An entry on its way into the tables.
 pub(crate) struct NewEntry {
     pub(crate) entry: Entry,
     pub(crate) identity: MessageIdentity,
-    /// The reader of its queue; the member's own of a message that no broker hands over.
+    /// The reader of the message's queue; the member's own reader if no broker delivers the message.
     pub(crate) reader: QueueReader,
-    /// Its number, once it has one.
     pub(crate) id: i64,
-    /// The transfer whose parts are its body, if that was sent before.
     pub(crate) sent: Option<SentBody>,
 }
 
 impl NewEntry {
-    /// `own` is the reader of this member's own messages.
     pub(crate) fn new(entry: Entry, own: &QueueReader) -> Self {
         let identity = MessageIdentity::of(&entry.received, &entry.notification);
         let reader =
@@ -169,7 +151,7 @@ impl NewEntry {
         Self { reader, identity, entry, id: 0, sent: None }
     }
 
-    /// Returns the key of which there is one row: of the message, or of this arrival if it has no id.
+    /// Returns the unique key: of the message, or of this arrival if the message has no id.
     pub(crate) fn unique_key(&self) -> Vec<u8> {
         match &self.identity.id {
             Some(id) => self.key(b"message", id.as_bytes()),
@@ -177,7 +159,6 @@ impl NewEntry {
         }
     }
 
-    /// Returns the key by which copies of a message without an id are found.
     pub(crate) fn nameless_key(&self) -> Option<Vec<u8>> {
         self.identity.id.is_none().then(|| self.key(b"nameless", b""))
     }
@@ -187,8 +168,7 @@ impl NewEntry {
     }
 }
 
-/// Returns a key of a message. Its queue is that of the message, not of its reader: one that is appended again is a copy of
-/// itself.
+/// The queue is that of the message, not of its reader, so that a message appended again is a copy of itself.
 pub(crate) fn message_key(
     received: &ReceivedMessage,
     identity: &MessageIdentity,
@@ -199,18 +179,15 @@ pub(crate) fn message_key(
     key(kind, &[origin.listener.as_bytes(), origin.queue.as_bytes(), id, identity.digest.as_bytes()])
 }
 
-/// An unreadable message on its way into the tables.
 pub(crate) struct NewUnreadable {
     pub(crate) received: ReceivedMessage,
     pub(crate) reason: String,
     pub(crate) reader: QueueReader,
     pub(crate) id: i64,
-    /// The transfer whose parts are its stored body, if that was sent before.
     pub(crate) sent: Option<SentBody>,
 }
 
 impl NewUnreadable {
-    /// Returns the key by which its copies are found.
     pub(crate) fn key(&self) -> Vec<u8> {
         let digest = self.received.digest();
         key(

@@ -1,4 +1,4 @@
-//! PostgreSQL as `osnl run` and its commands know it: opening, looking, migrating, and the questions to an open journal.
+//! PostgreSQL for `osnl run` and its commands: opening, reading, migrating, and queries to an open journal.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
@@ -32,21 +32,17 @@ use crate::tls::PostgresTls;
 use crate::url::ConnectionUrl;
 use crate::view::{JournalView, events, verify};
 
-/// The longest time in which a command connects.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const SERVER: &str = "SELECT current_setting('server_version'), current_setting('server_version_num')::integer, \
      current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_standby_names'), \
      current_setting('server_encoding'), current_user::text, current_database()::text";
 const MAY_CREATE: &str = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)";
-/// Tables of the journal that this user may not write.
 const NOT_OURS: &str = "SELECT c.relname::text FROM pg_class c WHERE c.relkind = 'r' AND c.relname LIKE 'osnl\\_%' \
      AND pg_table_is_visible(c.oid) AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
      AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')) ORDER BY 1";
-/// The oldest server that has what the statements use.
 const OLDEST_SERVER: i32 = 130_000;
 
-/// PostgreSQL as a kind of database.
 #[derive(Clone, Copy, Debug)]
 pub struct PostgresDatabase;
 
@@ -166,7 +162,7 @@ impl SharedDatabase for PostgresDatabase {
     }
 }
 
-/// The options of this member, which is named by its machine and process.
+/// The member is named by its machine and process.
 fn own_options(options: &SharedOptions) -> Result<Options, String> {
     let url = ConnectionUrl::parse(options.connection.expose()).map_err(|error| error.to_string())?;
     let url = url.in_file(options.connection_file.clone());
@@ -205,7 +201,6 @@ pub(crate) fn fact(
     DatabaseFact { part, kind, found: found.into(), advice: advice.map(str::to_owned) }
 }
 
-/// Looks at the server, then at the tables.
 async fn look(options: &Options, largest_body: u64, facts: &mut Vec<DatabaseFact>) -> Result<(), String> {
     let mut session = session(options).await?;
     let failed = |error: tokio_postgres::Error| words(&error);
@@ -395,7 +390,7 @@ impl SharedJournal for PostgresJournal {
         let (action, by) = (action.to_owned(), by.map(str::to_owned));
         Box::pin(async move {
             self.view.set_paused(&self.options, &action, by.as_deref()).await?;
-            // The other members see it at their next look.
+            // The other members read the change within 100 ms.
             let mut paused: PausedActions = self.shared.paused.borrow().clone();
             if by.is_some() {
                 paused.entry(action).or_insert_with(SystemTime::now);

@@ -1,5 +1,3 @@
-//! Deliveries as their rows are, and on the way from the tables into memory.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +7,10 @@ use tokio_postgres::{Error, Row};
 
 use crate::partition::PartitionNumber;
 
-/// Returns the number of a delivery, from its column.
 pub(crate) fn delivery(row: i64) -> DeliveryId {
     DeliveryId(row.unsigned_abs())
 }
 
-/// A delivery as it is in the tables.
 #[derive(Clone, Debug)]
 pub(crate) struct DeliveryRow {
     pub(crate) arrival: i64,
@@ -24,17 +20,15 @@ pub(crate) struct DeliveryRow {
     pub(crate) key: Option<String>,
     pub(crate) resource: Option<u32>,
     pub(crate) used: UsedLimits,
-    /// When its retry is due; 0 without one.
+    /// When the retry is due; 0 without a retry.
     pub(crate) due: i64,
     pub(crate) enriched: Option<Arc<EnrichedValues>>,
-    /// Whether it has a lane, and so a fence.
     pub(crate) ordered: bool,
 }
 
 impl TryFrom<&Row> for DeliveryRow {
     type Error = Error;
 
-    /// Reads a row of `LOAD`.
     fn try_from(row: &Row) -> Result<Self, Error> {
         let key: Option<Vec<u8>> = row.try_get(5)?;
         let number = |column: usize| row.try_get::<_, i64>(column).map(i64::unsigned_abs);
@@ -59,17 +53,14 @@ impl TryFrom<&Row> for DeliveryRow {
     }
 }
 
-/// A delivery that has become claimable.
 #[derive(Clone, Debug)]
 pub(crate) struct Promotion {
     pub(crate) id: DeliveryId,
     pub(crate) action: String,
-    /// Its row, if it is known without reading it.
     pub(crate) row: Option<Arc<DeliveryRow>>,
 }
 
 impl Promotion {
-    /// One whose row has to be read.
     pub(crate) fn new(id: DeliveryId, action: String) -> Self {
         Self { id, action, row: None }
     }
@@ -84,7 +75,6 @@ pub(crate) struct ArrivedDelivery {
 }
 
 impl ArrivedDelivery {
-    /// Reads the rows of `ARRIVALS`.
     pub(crate) fn all(rows: &[Row]) -> Result<Vec<Self>, Error> {
         rows.iter()
             .map(|row| Ok(Self { id: row.try_get(0)?, partition: row.try_get(1)?, lane: row.try_get(2)? }))

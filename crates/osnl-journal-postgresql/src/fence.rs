@@ -1,19 +1,18 @@
-//! The numbers of [fences](Fence): the *epoch* of a partition and the *number* of the claim in it, `epoch * 2^20 + number`.
+//! The numbers of [fences](Fence): the *epoch* of a partition and the *number* of the claim in it, `epoch *
+//! 2^20 + number`.
 //!
-//! - An epoch is larger than the one before of the same partition, and not smaller than the seconds since 1970 when the lease was
-//!   taken. So fences go on growing where the epochs of the past are lost: after a restored backup, and in another database.
-//!   The clock only raises an epoch: one that is wrong breaks no order while the journal keeps its rows.
-//! - A number, and not the place of the delivery in its queue: a dead letter that is retried after its successors, or a delivery
-//!   that is moved to another action, has an old place and is sent last.
+//! - An epoch is larger than the partition's epoch before, and at least the Unix time when the lease was
+//!   taken. So fences keep growing after a restored backup or in another database, where old epochs are lost.
+//!   A wrong clock breaks no order while the journal keeps its rows.
+//! - The number counts claims and is not the delivery's place in its queue: a dead letter that is retried
+//!   after its successors has an old place and is sent last.
 
 use osnl_journal::Fence;
 
-/// The claims of a lease before it needs a larger epoch.
 pub(crate) const CLAIMS: u64 = 1 << 20;
-/// The largest epoch that a clock gives: fences of this one are below 2^53.
+/// The largest epoch from a clock: its fences are below 2^53.
 pub(crate) const LATEST: i64 = (1 << 33) - 1;
 
-/// Returns the fence of a claim with this number in an epoch.
 pub(crate) fn fence(epoch: i64, number: u64) -> Fence {
     debug_assert!(number < CLAIMS, "a lease with so many claims needs a larger epoch");
     Fence(epoch.unsigned_abs().saturating_mul(CLAIMS).saturating_add(number))

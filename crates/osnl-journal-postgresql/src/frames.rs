@@ -1,5 +1,5 @@
-//! The server's messages as they arrive, looked at before the client library holds them: it would gather a message of any
-//! announced length, up to 2 GiB, and answers any request for a password.
+//! The bounds of the server's messages, checked before the client library holds them: the library would
+//! gather a message of any announced length, up to 2 GiB, and answers any request for a password.
 //!
 //! | the server | its messages are at most |
 //! | --- | --- |
@@ -12,28 +12,23 @@ use std::io;
 use crate::url::AuthMethods;
 
 const BEFORE_LOGIN: usize = 8 << 10;
-/// The largest `max_body` is 128 MiB; daemons may have other ones.
+/// The largest `max_body` is 128 MiB; other daemons may be configured differently.
 const ROW: usize = 144 << 20;
 const OTHERWISE: usize = 1 << 20;
 
-/// The tag of a row, and that of a request for a login or of its end.
+/// The tags of a row, and of a login request or its end.
 const DATA_ROW: u8 = b'D';
 const AUTHENTICATION: u8 = b'R';
-/// Tag and length; the length counts itself.
 const HEADER: usize = 5;
-/// A request for a login begins with a number.
 const WITH_REQUEST: usize = HEADER + 4;
 
-/// The position within the server's messages, and the rules for them.
 #[derive(Debug)]
 pub(crate) struct ServerFrames {
     methods: AuthMethods,
     is_logged_in: bool,
     was_asked: bool,
     header: [u8; WITH_REQUEST],
-    /// Bytes of `header` that are there.
     have: usize,
-    /// Bytes of the message that are still to come.
     left: usize,
 }
 
@@ -42,10 +37,8 @@ impl ServerFrames {
         Self { methods, is_logged_in: false, was_asked: false, header: Default::default(), have: 0, left: 0 }
     }
 
-    /// Looks at the next bytes.
-    ///
     /// # Errors
-    /// A message that is too long, or a request for a login that may not be answered.
+    /// A message that is too long, or a login request that may not be answered.
     pub(crate) fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.left > 0 {
@@ -72,7 +65,6 @@ impl ServerFrames {
         Ok(())
     }
 
-    /// Returns the length that the header announces, without the tag.
     fn length(&self) -> io::Result<usize> {
         let [tag, a, b, c, d, ..] = self.header;
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
@@ -149,7 +141,6 @@ mod tests {
         message(AUTHENTICATION, 8, &number.to_be_bytes())
     }
 
-    /// In parts of any size: TCP keeps no borders.
     fn look(methods: AuthMethods, bytes: &[u8]) -> Result<(), String> {
         let looks = [1, 3, 7, bytes.len()].map(|part| {
             let mut frames = ServerFrames::new(methods);
@@ -185,7 +176,6 @@ mod tests {
                 assert!(said.contains(&format!("{length} bytes")), "{said}");
             }
         }
-        // One message behind the other.
         let many =
             [ok, message(b'S', 6, b"ab"), message(b'Z', 5, b"I"), message(b'N', 1 << 30, b"")].concat();
         assert!(look(AuthMethods::ALL, &many).is_err());

@@ -1,13 +1,14 @@
-//! A group of commands in one transaction, in steps that each concern all of them:
+//! A group of commands in one transaction. Each step concerns all commands:
 //!
-//! 1. what is new is appended, with the rows of its readers; what is the first of an empty lane of this member is claimable;
-//! 2. of claimed deliveries: attempts, enrichments, retries, ends, with the rows of their leases; an operator's change that
-//!    waited for the end of a claim is made instead of it, unless the attempt succeeded;
-//! 3. what had arrived before, also from other members, is admitted;
-//! 4. lanes go on;
-//! 5. with COMMIT is read what is left to admit.
+//! 1. Append new messages with the rows of their readers. The first delivery of an empty lane of this member
+//!    is claimable.
+//! 2. Record attempts, enrichments, retries, and ends of claimed deliveries with the rows of their leases. An
+//!    operator's change that waited for the end of a claim replaces the end, unless the attempt succeeded.
+//! 3. Admit deliveries that had arrived before, also from other members.
+//! 4. Advance the lanes.
+//! 5. With COMMIT, read the deliveries that are left to admit.
 //!
-//! The end of a claim counts once: the first of a group. Claims of partitions that the member has lost are left out.
+//! The first end of a claim in a group counts. Claims of lost partitions are left out.
 
 mod append;
 mod ends;
@@ -29,13 +30,11 @@ use crate::results::{GroupResult, JobResult};
 use crate::session::Session;
 use crate::transaction::{CommitFailure, Transaction, TransactionProgress};
 
-/// The end of a claim.
 enum ClaimEnd<'a> {
     Outcome(&'a End),
     Retry(Due),
 }
 
-/// Runs a group; returns its results when it is committed.
 pub(crate) async fn run(
     session: &mut Session,
     member: &Member,
@@ -66,7 +65,6 @@ pub(crate) async fn run(
 }
 
 impl Transaction<'_> {
-    /// Writes the leases of what the commands are about; returns the ends of claims, one of each.
     async fn own_claims<'c>(
         &mut self,
         batch: &'c [PostgresCommand],
@@ -92,7 +90,6 @@ impl Transaction<'_> {
         Ok(over)
     }
 
-    /// Makes the changes that waited for claims which end now, and takes their ends out; returns the lanes that go on.
     async fn make_deferred_changes(
         &mut self,
         over: &mut Vec<(DeliveryId, ClaimEnd<'_>)>,
@@ -117,12 +114,11 @@ impl Transaction<'_> {
     }
 }
 
-/// The longest keys and names, in bytes, that are stored as they are: an index of PostgreSQL takes entries of up to 2,704.
+/// An index of PostgreSQL takes entries of up to 2,704 bytes.
 const LONGEST_NAME: usize = 1024;
-/// The beginning that is kept of a longer one.
 const BEGINNING: usize = 900;
 
-/// A key or a name as it is stored and looked for: of a long one the beginning, and the digest of all of it.
+/// Returns a long key or name as its beginning and the digest of all of it, for storing and searching.
 pub(crate) fn stored_name(name: &str) -> Cow<'_, str> {
     if name.len() <= LONGEST_NAME {
         return Cow::Borrowed(name);
@@ -131,7 +127,6 @@ pub(crate) fn stored_name(name: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{beginning}...{}", BodyDigest::of(name.as_bytes())))
 }
 
-/// A text as PostgreSQL takes it, which refuses NUL.
 pub(crate) fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

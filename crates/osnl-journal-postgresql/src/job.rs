@@ -1,5 +1,3 @@
-//! The kinds of transactions of a member besides groups of commands, and the way in which each is brought to an end.
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -15,51 +13,46 @@ use crate::results::JobResult;
 use crate::session::Session;
 use crate::transaction::{CommitFailure, Transaction, TransactionProgress};
 
-/// The content of a transaction.
 pub(crate) enum TransactionJob<'a> {
     Group(&'a [PostgresCommand]),
-    /// Writes the rows of all leases, and the member's.
     Renew,
-    /// Takes partitions whose rows are still as they were seen, at a time of the clock of due times; of its own ones, the next
-    /// epoch.
+    /// Takes partitions whose rows are unchanged since they were read, at a time of the clock of due times;
+    /// an owner gives its own partition the next epoch.
     Take(Vec<LeaseRow>, i64),
     Release(Vec<PartitionNumber>),
-    /// Removes a bite of what ended before a moment.
     Prune(i64),
-    /// Removes these dead letters of this member's partitions.
     Bury(Vec<i64>),
-    /// Removes these messages from the quarantine, as the owner of the first partition.
+    /// Removes messages from the quarantine, as the owner of partition 0.
     Unload(Vec<i64>),
     Change(ChangePass),
-    /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, so many.
+    /// Takes the next epoch of a queue, or this many more numbers in the member's epoch.
     Read(QueueReader, Option<i64>, i64),
 }
 
-/// A result, and the moment before the transaction was sent; `None` if the answer was late.
+/// A result, and the time before the transaction was sent; `None` if the answer was late.
 pub(crate) type Result = std::result::Result<(JobResult, Option<Duration>), CommitRefusal>;
 
-/// Why a transaction will not be committed as it is.
 #[derive(Debug)]
 pub(crate) enum CommitRefusal {
     Lost(Vec<PartitionNumber>),
     Fenced(Vec<QueueReader>),
     Forgotten,
     Closing,
-    /// A group takes longer than a transaction may, and is not committed: a part of it may be.
+    /// A group takes longer than a transaction may; a smaller group may succeed.
     TooLong(String),
-    /// PostgreSQL refuses a row of a job that the member can do without, in these words.
+    /// PostgreSQL refuses, with this error, a row of a job that the member can do without.
     Unstorable(String),
-    /// Parts of a body of the group were lost after they were sent.
     PartsLost,
 }
 
-/// The epoch is the next one, or the time: where rows have lost their latest epochs, as those of a restored backup have, the clock
-/// of the database goes on above them.
+/// The epoch is the next number or the time, whichever is larger: a restored backup has lost its latest
+/// epochs, and the database's clock is above them.
 const TAKE: &str = "UPDATE osnl_partition p SET token = $1, beat = p.beat + 1, \
        epoch = greatest(p.epoch + 1, least(floor(extract(epoch FROM statement_timestamp()))::bigint, $5::bigint)) \
      FROM unnest($2::smallint[], $3::bigint[], $4::bigint[]) AS seen (id, epoch, beat) \
      WHERE p.id = seen.id AND p.epoch = seen.epoch AND p.beat = seen.beat RETURNING p.id, p.epoch";
-/// The clock of the former owner does not count: no retry waits for longer than its pause, by the clock of the new one.
+/// No retry waits longer than its pause by the new owner's clock, because the former owner's clock may have
+/// been wrong.
 const CLAMP: &str = "UPDATE osnl_delivery SET due = $2::bigint + pause WHERE state = 1 AND due > 0 AND partition = ANY($1) \
      AND due > $2 + pause";
 const RELEASE: &str =
@@ -70,12 +63,12 @@ const NUMBERS: &str =
     "UPDATE osnl_counter SET next = next + $1::bigint WHERE name = 'arrival' RETURNING next";
 
 impl TransactionJob<'_> {
-    /// Whether the member's other work goes on if a row of it is refused.
+    /// Whether the member's other work goes on if a row of the job is refused.
     pub(crate) fn may_be_refused(&self) -> bool {
         matches!(self, Self::Group(_) | Self::Prune(_) | Self::Bury(_) | Self::Unload(_) | Self::Change(_))
     }
 
-    /// Runs it once. `kept` has its result from before COMMIT on.
+    /// `kept` has the result from before COMMIT on.
     pub(crate) async fn run(
         &self,
         session: &mut Session,

@@ -1,12 +1,12 @@
-//! States of deliveries in the tables, and whose turn a lane is.
+//! States of deliveries in the tables, and the turns of lanes.
 //!
-//! The numbers are those of [`RowState`], and one more: a delivery that has *arrived* is in no lane yet. Only the owner
-//! of its partition admits it, behind everything of its lane, and only the owner makes one of a lane claimable: the
-//! first that waits, unless one is claimable or claimed already, a dead letter holds the lane, or a held one is before
-//! it.
+//! The numbers are those of [`RowState`], and one more: an *arrived* delivery is in no lane yet. Only the
+//! owner of its partition admits the delivery, behind all others of its lane. Only the owner makes a delivery
+//! of a lane claimable: the first that waits, unless a delivery of the lane is claimable or claimed already,
+//! a dead letter holds the lane, or a held delivery is before it.
 //!
-//! The order of a lane is that of the numbers of its deliveries, which within a queue is the order of its readers' epochs and
-//! of the messages in each. Between queues there is none.
+//! A lane is ordered by the numbers of its deliveries. Within a queue, this is the order of its readers'
+//! epochs and of the messages in each; between queues there is no order.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,6 @@ use crate::delivery::{ArrivedDelivery, Promotion, delivery};
 use crate::partition::PartitionNumber;
 use crate::transaction::{CommitFailure, Transaction};
 
-/// Deliveries that are admitted in one transaction.
 pub(crate) const AT_ONCE: i64 = 1000;
 
 pub(crate) const ARRIVED: i16 = -1;
@@ -25,7 +24,6 @@ pub(crate) const WAITING: i16 = RowState::Waiting as i16;
 pub(crate) const READY: i16 = RowState::Ready as i16;
 pub(crate) const DEAD: i16 = RowState::Dead as i16;
 
-/// The number of a beginning in the tables.
 pub(crate) fn begins(begin: &Begin) -> i16 {
     match begin {
         Begin::Live => WAITING,
@@ -35,20 +33,16 @@ pub(crate) fn begins(begin: &Begin) -> i16 {
     }
 }
 
-/// The result of an admission.
 #[derive(Debug, Default)]
 pub(crate) struct LaneAdmission {
-    /// The lanes to look at.
     pub(crate) lanes: Vec<i64>,
-    /// Those that are claimable already.
     pub(crate) ready: Vec<Promotion>,
 }
 
-/// Deliveries that have arrived in these partitions, so many.
 pub(crate) const ARRIVALS: &str = "SELECT id, partition, lane FROM osnl_delivery WHERE state = -1 AND partition = ANY($1) \
      ORDER BY id LIMIT $2";
-/// One without a lane waits for none; nor does the first of a lane in which nothing is. The sum keeps the planner from the
-/// index of what has arrived, all of which it would look at for each number.
+/// A delivery without a lane is claimable at once, as is the first of an empty lane. The sum keeps the
+/// planner from the index of arrived deliveries, which it would scan for each number.
 const ADMIT: &str = "UPDATE osnl_delivery d SET \
        state = CASE WHEN d.begins = 0 AND (d.lane IS NULL OR n.is_first AND NOT EXISTS ( \
          SELECT 1 FROM osnl_delivery o WHERE o.lane = d.lane AND o.state BETWEEN 0 AND 3)) THEN 1 ELSE d.begins END, \
@@ -63,10 +57,8 @@ const TURN: &str = "UPDATE osnl_delivery d SET state = 1 \
      RETURNING d.id, d.partition, d.action";
 
 impl Transaction<'_> {
-    /// Admits what the member knows to have arrived in its partitions.
-    ///
-    /// It was read with the COMMIT before this transaction. Only the owner changes what has arrived, and what it has changed
-    /// since is left out; what has arrived since is admitted by the next transaction.
+    /// The arrived deliveries were read with the COMMIT before this transaction. Deliveries that the owner
+    /// has changed since are left out; later arrivals are admitted by the next transaction.
     pub(crate) async fn admit(&mut self) -> Result<LaneAdmission, CommitFailure> {
         let mut admitted = LaneAdmission::default();
         let (mut ids, mut partitions): (Vec<i64>, Vec<PartitionNumber>) = (Vec::new(), Vec::new());
@@ -96,7 +88,7 @@ impl Transaction<'_> {
         Ok(admitted)
     }
 
-    /// Makes the delivery claimable whose turn each of these lanes is. Their partitions are this member's.
+    /// Makes the next delivery of each lane claimable. The lanes' partitions are this member's.
     pub(crate) async fn turn(&mut self, mut lanes: Vec<i64>) -> Result<Vec<Promotion>, CommitFailure> {
         lanes.sort_unstable();
         lanes.dedup();

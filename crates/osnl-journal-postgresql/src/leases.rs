@@ -1,8 +1,9 @@
-//! The leases that a member holds, and those of others that it watches. Pure: the caller brings rows and the time.
+//! A member's own leases, and the leases of other members that the member watches. Pure: the caller brings
+//! rows and the time.
 //!
-//! No wall clocks are compared. A member holds a lease from before it sent the transaction that wrote its row. Another takes
-//! it when it has seen the row unchanged for a whole lease by its own clock: later than that, as the row was written before it
-//! was seen.
+//! No wall clocks are compared. A member's lease starts before the member sent the transaction that wrote the
+//! lease row. Another member takes the partition after seeing the row unchanged for a whole lease by its own
+//! clock, which is later, as the row was written before it was seen.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -12,10 +13,8 @@ use osnl_journal::Fence;
 use crate::fence::{CLAIMS, fence};
 use crate::partition::PartitionNumber;
 
-/// The random number of a member's start.
 pub(crate) type LeaseToken = Vec<u8>;
 
-/// A row of `osnl_partition`, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LeaseRow {
     pub(crate) partition: PartitionNumber,
@@ -24,12 +23,10 @@ pub(crate) struct LeaseRow {
     pub(crate) beat: i64,
 }
 
-/// A lease that this member holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) epoch: i64,
     pub(crate) until: Duration,
-    /// Claims that have a fence of this epoch.
     fences: u64,
 }
 
@@ -38,7 +35,6 @@ impl Lease {
         Self { epoch, until, fences: 0 }
     }
 
-    /// Returns the fence of the next claim.
     pub(crate) fn next_fence(&mut self) -> Fence {
         let fence = fence(self.epoch, self.fences.min(CLAIMS - 1));
         self.fences += 1;
@@ -49,9 +45,7 @@ impl Lease {
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     pub(crate) held: BTreeMap<PartitionNumber, Lease>,
-    /// Rows of others, and since when each has been the same.
     seen: HashMap<PartitionNumber, (LeaseRow, Duration)>,
-    /// Counters of members, and since when each has been the same.
     members: HashMap<LeaseToken, (i64, Duration)>,
 }
 
@@ -64,18 +58,17 @@ impl Leases {
         self.held.keys().copied().collect()
     }
 
-    /// Returns the leases that have given half of the fences of their epochs, with these: many more than between two looks.
+    /// Returns the leases that have used half of the fences of their epochs, with these epochs; the other
+    /// half lasts until the next check.
     pub(crate) fn worn(&self) -> Vec<(PartitionNumber, i64)> {
         let worn = self.held.iter().filter(|(_, held)| held.fences >= CLAIMS / 2);
         worn.map(|(partition, held)| (*partition, held.epoch)).collect()
     }
 
-    /// Returns the moment at which the first lease ends.
     pub(crate) fn first_end(&self) -> Option<Duration> {
         self.held.values().map(|held| held.until).min()
     }
 
-    /// A transaction has written these rows; it was sent after `sent`.
     pub(crate) fn renewed(&mut self, partitions: impl IntoIterator<Item = PartitionNumber>, until: Duration) {
         for partition in partitions {
             if let Some(held) = self.held.get_mut(&partition) {
@@ -84,8 +77,8 @@ impl Leases {
         }
     }
 
-    /// Takes note of rows that were asked for and answered at these moments, and returns those that may be taken: released
-    /// ones, and those that have not changed for a whole lease.
+    /// Returns the rows that may be taken: released rows, and rows that have not changed for a whole lease.
+    /// The two times are those of the query and its answer.
     pub(crate) fn watch(
         &mut self,
         rows: Vec<LeaseRow>,
@@ -110,7 +103,7 @@ impl Leases {
         free
     }
 
-    /// Takes note of the members' counters, and returns the number of those that are alive: at least this one.
+    /// Returns the number of live members, at least 1 for this one.
     pub(crate) fn count_members(
         &mut self,
         rows: Vec<(LeaseToken, i64)>,
@@ -132,12 +125,10 @@ impl Leases {
         alive.max(1)
     }
 
-    /// Returns the time for which a member's counter has been the same.
     pub(crate) fn silence(&self, member: &LeaseToken, now: Duration) -> Duration {
         self.members.get(member).map_or(Duration::ZERO, |(_, since)| now.saturating_sub(*since))
     }
 
-    /// Members that have been silent for so long.
     pub(crate) fn silent(&self, own: &LeaseToken, now: Duration, silence: Duration) -> Vec<LeaseToken> {
         let is_silent = |since: &Duration| now.saturating_sub(*since) >= silence;
         let silent = self.members.iter().filter(|(token, (_, since))| *token != own && is_silent(since));

@@ -15,37 +15,41 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The database decides everything; there is no coordination service and no protocol between daemons. Nothing relies on row
-//! locks, advisory locks, or sequences: the same tables and rules are meant for MariaDB with Galera, where locks are not
-//! replicated. Every rule below is one of the model in `osnl-journal/tests/shared_model`, which breaks without it.
+//! The database decides everything; there is no coordination service and no protocol between daemons. No rule
+//! relies on row locks, advisory locks, or sequences: the same tables and rules are meant for MariaDB with
+//! Galera, where locks are not replicated. The model in `osnl-journal/tests/shared_model` has every rule
+//! below, and breaks without it.
 //!
 //! # Rules
 //!
-//! - **Arrivals.** Any member appends: an arrival (a message) and its deliveries in the state `arrived`. An append never
-//!   decides whether a delivery is claimable.
-//! - **Partitions.** A delivery belongs to one of 64 partitions, by its lane, or by its number if it waits for none. The
-//!   deliveries of an action with a digest belong to one, by the action: its owner gathers them. The owner
-//!   of a partition alone admits arrivals, makes deliveries claimable, ends them, and counts.
-//! - **Leases.** A row for each partition: epoch, token of the owner, beat. Every transaction of an owner *writes* the rows of
-//!   the partitions that it changes, on condition of epoch and token; a transaction that misses one is repeated without that
-//!   partition. A member that sees a row unchanged for a whole lease, by its own clock, takes it: the next epoch.
-//! - **Readers.** A row for each listener and queue. An append writes it, on condition of the reader's epoch, so that a reader
-//!   that was stopped cannot append behind its successor. The broker chooses the reader: the first append takes the next
-//!   epoch. A reader that has lost its epoch appends nothing before
-//!   [`begin_reading`](PostgresJournal::begin_reading); its messages stay with the broker. What an operator has appended again
-//!   is of a reader of the member's own, which fences none.
-//! - **Consumer groups.** The group chooses the reader of each partition of a topic: it has a row as a queue has, and its epoch
-//!   begins each time that the group assigns the partition to a member.
-//! - **Numbers.** An epoch draws numbers of arrivals in blocks, in a transaction that writes its row. The numbers of one queue
-//!   therefore grow with its epochs and messages. Between queues they say nothing.
-//! - **Copies.** A unique index over 160 bits of a digest of listener, queue, id, and bytes. A message without an id is a copy
-//!   only of what is open or was not settled, and only if the broker says so.
-//! - **Unknown commits.** A member's transactions are numbered in its row, each on condition of the one before. A COMMIT
-//!   without an answer is repeated under its number: if the number is taken, the transaction is committed.
-//! - **Changes** by the operator are a row for each delivery; the owner of its partition makes the change and answers in the
-//!   row, in one transaction.
-//! - **Outcomes** of a claim whose partition has another epoch are dropped, and a claim is answered only while all leases of
-//!   the member hold.
+//! - **Arrivals.** Any member appends an arrival (a message) and its deliveries in the state `arrived`. An
+//!   append never decides whether a delivery is claimable.
+//! - **Partitions.** A delivery belongs to one of 64 partitions, by its lane, or by its number if it waits
+//!   for none. All deliveries of an action with a digest belong to one partition, whose owner gathers them.
+//!   Only the owner of a partition admits arrivals, makes deliveries claimable, ends them, and counts.
+//! - **Leases.** Each partition has a row: epoch, token of the owner, beat. Every transaction of an owner
+//!   *writes* the rows of the partitions that it changes, on condition of epoch and token; a transaction that
+//!   misses a row is repeated without that partition. A member that sees a row unchanged for a whole lease,
+//!   by its own clock, takes the partition with the next epoch.
+//! - **Readers.** Each listener and queue has a row. An append writes the row on condition of the reader's
+//!   epoch, so that a stopped reader cannot append behind its successor. The broker chooses the reader: the
+//!   first append takes the next epoch. A reader that has lost its epoch appends nothing before
+//!   [`begin_reading`](PostgresJournal::begin_reading); its messages stay with the broker. A message that an
+//!   operator appends again has a reader of the member's own, which fences none.
+//! - **Consumer groups.** The group chooses the reader of each partition of a topic. The partition has a row
+//!   as a queue does, and its epoch begins each time that the group assigns the partition to a member.
+//! - **Numbers.** An epoch draws numbers of arrivals in blocks, in a transaction that writes its row. The
+//!   numbers of one queue therefore grow with its epochs and messages; between queues they have no order.
+//! - **Copies.** A unique index over 160 bits of a digest of listener, queue, id, and bytes. A message
+//!   without an id is a copy only of an open or unsettled message, and only if the broker reports a
+//!   redelivery.
+//! - **Unknown commits.** A member's transactions are numbered in its row, each on condition of the one
+//!   before. A COMMIT without an answer is repeated under its number: if the number is taken, the transaction
+//!   is committed.
+//! - **Changes** by the operator are a row for each delivery; the owner of its partition makes the change and
+//!   answers in the row, in one transaction.
+//! - **Outcomes** of a claim whose partition has another epoch are dropped, and a claim is answered only
+//!   while all leases of the member hold.
 //!
 //! # Tables
 //!
@@ -55,7 +59,7 @@
 //! | `osnl_partition` | the lease of a partition |
 //! | `osnl_member` | a running daemon, and the number of its latest transaction |
 //! | `osnl_reader` | a listener and its queue: epoch and token of the reader |
-//! | `osnl_counter` | the next number of an arrival; a journal that is moved has another name for it, which tells where |
+//! | `osnl_counter` | the next number of an arrival; in a moved journal it is renamed after the new place |
 //! | `osnl_arrival` | a message as received; `identity` is its key, `nameless` finds copies of one without an id |
 //! | `osnl_delivery` | a delivery: its states are those of the SQLite journal, and -1 for `arrived`; `begins` is the state that admission gives it |
 //! | `osnl_attempt`, `osnl_enriched`, `osnl_object` | as in the SQLite journal |
@@ -68,20 +72,21 @@
 //!
 //! # While the database is away
 //!
-//! The journal is failed: nothing is taken from the brokers, no attempt begins. The member's thread connects again each second,
-//! and looks at tables and settings anew, as another server may answer than before. That holds for the start too; only a
-//! database that answers and cannot be used ends it.
+//! The journal is failed: no message is taken from the brokers, and no attempt begins. The member's thread
+//! connects again each second, also at the start, and checks tables and settings again, because another
+//! server may answer. Only a database that answers and cannot be used ends the start.
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! At least once. Order per action and resource for what is recorded: a daemon that has lost a partition records nothing in it.
-//! An attempt is given up when the lease ends; what is in its socket may take effect late, unless the target refuses it by its
-//! [`Fence`](osnl_journal::Fence): the epoch of the partition, which each owner raises, and the number of the claim in it, which the
-//! owner counts in memory. A member that has given half of the numbers takes its own partition again, with the next epoch.
+//! At least once. Recorded effects keep their order per action and resource: a daemon that has lost a
+//! partition records nothing in it. An attempt is abandoned when the lease ends; a request in its socket may
+//! take effect late, unless the target refuses its [`Fence`](osnl_journal::Fence): the partition's epoch,
+//! which each owner raises, and the claim's number, which the owner counts in memory. A member that has used
+//! half of the numbers takes its own partition again, with the next epoch.
 //!
-//! `synchronous_commit = on` is set for each session; a server with `fsync = off` is refused. So is one with asynchronous
-//! replicas alone if the URL names several hosts: a fail-over would lose what they have not received. A fail-over behind one
-//! address cannot be seen from here.
+//! `synchronous_commit = on` is set for each session; a server with `fsync = off` is refused. If the URL
+//! names several hosts, a server whose replicas are all asynchronous is refused too, because a fail-over
+//! would lose commits. A fail-over behind one address cannot be detected.
 
 mod asked;
 mod bounds;
@@ -147,26 +152,21 @@ pub use self::url::{ConnectionUrl, DatabaseUrlError};
 use self::view::JournalView;
 use self::writer::PostgresWriter;
 
-/// A member of a shared journal. See the [crate].
 #[derive(Debug)]
 pub struct PostgresJournal {
     shared: Arc<SharedJournalState>,
     commands: mpsc::UnboundedSender<PostgresCommand>,
     options: Options,
-    /// The reader of messages that no broker hands over.
     own: QueueReader,
     view: JournalView,
-    /// A view of its own: a canary does not wait for the operator's question.
+    /// A connection of its own: a canary must not wait for an operator's query.
     canaries: JournalView,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl PostgresJournal {
-    /// Connects, and starts the thread that writes. Blocks until the partitions that are free are taken, for seconds at most
-    /// if the database is away.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
+    /// Connects, starts the writing thread, and blocks until the free partitions are taken, for seconds at
+    /// most if the database is away.
     pub fn open(options: Options, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let gate = Gate::new(options.max_pending, options.overflowing.clone());
         let shared = Arc::new(SharedJournalState::new(gate, counters, Clock::starting_at(options.started)));
@@ -207,14 +207,13 @@ impl PostgresJournal {
         Ok(Self { shared, commands, options, own, view, canaries, writer: Mutex::new(Some(thread)) })
     }
 
-    /// Returns the place where its thread reports an unexpected end.
     #[must_use]
     pub fn ends(&self) -> EndReports {
         self.shared.ends.clone()
     }
 
-    /// The broker hands this queue to this member, from now on: its next append takes the next epoch. To be called after each
-    /// new subscription of a queue that another member may have read meanwhile.
+    /// Makes this member the queue's reader: its next append takes the next epoch. Call it after each new
+    /// subscription of a queue that another member may have read meanwhile.
     pub fn begin_reading(&self, listener: &str, queue: &str) {
         self.send(PostgresCommand::BeginReading(QueueReader {
             listener: listener.into(),
@@ -222,23 +221,23 @@ impl PostgresJournal {
         }));
     }
 
-    /// Looks for arrivals of other members and at the leases now, not at the next interval; completes when that is done.
+    /// Reads arrivals of other members and the leases now, and completes when that is done.
     pub async fn look(&self) {
         let (sender, receiver) = oneshot::channel();
         self.send(PostgresCommand::Look(sender));
-        // Dropped by a thread that has ended.
         let _ = receiver.await;
     }
 
     fn send(&self, command: PostgresCommand) {
-        // After close nothing that comes late can be kept, and its receipt says so.
+        // A closed journal keeps no late command, and the receipt reports the loss.
         if self.commands.send(command).is_err() && !self.shared.closing.load(Ordering::Relaxed) {
             self.shared.writer_is_gone("nothing takes its commands");
         }
     }
 }
 
-/// The lease of claims: that of this member which ends first, unless another member has one of them already.
+/// The lease of claims: the member's earliest lease end, or nothing if another member owns one of the claims
+/// already.
 #[derive(Debug)]
 struct MemberLease {
     shared: Arc<SharedJournalState>,
@@ -248,7 +247,7 @@ struct MemberLease {
 
 impl AttemptTerm for MemberLease {
     fn left(&self) -> Duration {
-        // In a process that was stopped, the other leases may be renewed before its attempts go on.
+        // After a suspended process resumes, the other leases may be renewed before its attempts go on.
         if self.shared.has_lost_claim(&self.deliveries) {
             return Duration::ZERO;
         }
@@ -334,7 +333,6 @@ impl Journal for PostgresJournal {
         let found = serde_json::to_string(enriched).unwrap_or_default();
         self.send(PostgresCommand::Enriched(delivery, found, learnt, sender));
         Box::pin(async move {
-            // The writer has ended: so has everything else.
             let _ = receiver.await;
         })
     }
@@ -379,19 +377,18 @@ impl Journal for PostgresJournal {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.send(PostgresCommand::Close(Some(sender)));
         Box::pin(async move {
-            // Dropped unsent by a thread that has ended already: as closed as can be.
+            // A thread that has ended drops the sender, and then the journal is closed already.
             let _ = receiver.await;
         })
     }
 }
 
 impl Drop for PostgresJournal {
-    /// Waits for what is queued to be committed, and for the partitions to be given back.
+    /// Waits until queued commands are committed and the partitions are given back.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.send(PostgresCommand::Close(None));
         if let Some(writer) = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            // A panic has been reported within.
             let _ = writer.join();
         }
     }

@@ -1,4 +1,5 @@
-//! The network to the database, measured: how long the largest message takes, and whether the lease is long enough for it.
+//! Measures the network to the database: how long the largest message takes, and whether the lease is long
+//! enough for it.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +8,20 @@ use tokio_postgres::Error;
 
 use crate::session::{LARGE, Session};
 
-/// With so many bytes a second more are sent, to measure it better.
+/// Above this many bytes a second, a second measurement sends more bytes for precision.
 const FAST: f64 = 2_000_000.0;
-/// The bytes that are sent then.
 const MANY: usize = 1 << 20;
-/// A message that takes longer holds up its queue for too long.
+/// A message that takes longer blocks its queue for too long.
 const LONGEST: Duration = Duration::from_secs(60);
 const ANSWER: &str = "SELECT 1";
 const LENGTH: &str = "SELECT octet_length($1::bytea)";
 
-/// Sends some bytes to the server, and judges by the time that takes.
 pub(crate) async fn look(
     session: &mut Session,
     lease: Duration,
     largest_body: u64,
 ) -> Result<DatabaseFact, Error> {
-    // Both are prepared before they are measured.
+    // Both statements are prepared before the measurement.
     session.query(ANSWER, &[]).await?;
     session.query(LENGTH, &[&&[0_u8][..]]).await?;
     let begun = Instant::now();
@@ -35,9 +34,8 @@ pub(crate) async fn look(
     Ok(judge(answer, speed, lease, largest_body))
 }
 
-/// Sends so many bytes, and returns how many pass in a second.
 async fn sent(session: &mut Session, count: usize, answer: Duration) -> Result<f64, Error> {
-    // No compression on the way makes them fewer.
+    // Random bytes cannot be compressed on the way.
     let bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(count).collect();
     let begun = Instant::now();
     session.query(LENGTH, &[&&bytes[..]]).await?;
@@ -45,7 +43,6 @@ async fn sent(session: &mut Session, count: usize, answer: Duration) -> Result<f
     Ok(count as f64 / took.as_secs_f64())
 }
 
-/// Judges a network of so many bytes a second.
 fn judge(answer: Duration, speed: f64, lease: Duration, largest_body: u64) -> DatabaseFact {
     let takes = Duration::from_secs_f64(largest_body as f64 / speed);
     let found = format!(

@@ -1,8 +1,8 @@
-//! From the tables into the short piece of claimable deliveries that is in memory.
+//! Reads deliveries from the tables into the short piece of claimable deliveries in memory.
 //!
-//! Only what is committed in this member's partitions is read. What has a lane gets its fence here: of a lane at most one delivery
-//! is claimable, so that it is larger than those of all claims before. A message is read and decoded once for all of its
-//! deliveries that are in memory.
+//! Only committed deliveries of this member's partitions are read. A delivery with a lane gets its fence
+//! here: a lane has at most one claimable delivery, so the fence is larger than those of all claims before. A
+//! message is read and decoded once for all of its deliveries in memory.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -22,29 +22,25 @@ use crate::group::stored_name;
 use crate::member::{DeliveryInMemory, Member};
 use crate::session::{LARGE, Session};
 
-/// The bytes of stored bodies that one statement reads, which has a time limit; one body may have more.
+/// One statement reads at most this many bytes of bodies, because statements have a time limit; a single body
+/// may be larger.
 pub(crate) const BODIES: usize = 1 << 20;
 
-/// The deliveries read for an action.
 #[derive(Debug, Default)]
 struct LoadedPiece {
-    /// Each with its due time.
     claimed: Vec<(i64, ClaimedDelivery)>,
     more: bool,
-    /// The bytes of their messages.
     bytes: usize,
     unusable: UnusableDeliveries,
 }
 
 #[derive(Debug, Default)]
 struct LoadedMessages {
-    /// By arrival, each with its bytes; the error is of a body that cannot be read.
+    /// Each arrival's message with its size; the error is that of an unreadable body.
     by_arrival: HashMap<i64, Result<(Message, usize), String>>,
-    /// There was no room for all of them.
     is_cut: bool,
 }
 
-/// Those whose message cannot be read, and why.
 pub(crate) type UnusableDeliveries = Vec<(DeliveryId, String)>;
 
 const READY: &str = "SELECT id FROM osnl_delivery WHERE action = $1 AND state = 1 AND due = 0 AND partition = ANY($2) \
@@ -57,23 +53,23 @@ const DUE: &str = "SELECT id FROM osnl_delivery WHERE action = $1 AND state = 1 
      AND partition = ANY($2) AND id <> ALL($3) ORDER BY due, id LIMIT $4";
 const NEXT_DUE: &str = "SELECT due FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > $2 AND partition = ANY($3) \
      ORDER BY due LIMIT 1";
-/// The sum keeps the planner from an index of states: without statistics it would look at all of it for each number.
+/// The sum keeps the planner from an index of states: without statistics it would scan the whole index for
+/// each number.
 const LOAD: &str = "SELECT d.id, d.arrival, d.partition, d.rule, d.action, d.key, d.resource, d.attempts, d.aged, d.tries, \
        d.due, e.found, d.lane IS NOT NULL \
      FROM osnl_delivery d LEFT JOIN osnl_enriched e ON e.delivery = d.id \
      WHERE d.id = ANY($1) AND d.state + 0 = 1 AND d.partition = ANY($2)";
 pub(crate) const MESSAGES: &str = "SELECT id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
        content_encoding, compression, body, happened FROM osnl_arrival WHERE id = ANY($1)";
-/// A row for each, in their order; the length of a stored body is known without reading it.
+/// One row per number, in their order; PostgreSQL knows the length of a stored body without reading it.
 const SIZES: &str = "SELECT coalesce(octet_length(a.body), 0)::bigint FROM unnest($1::bigint[]) WITH ORDINALITY AS u (id, n) \
      LEFT JOIN osnl_arrival a ON a.id = u.id ORDER BY u.n";
-/// The same as of [`MESSAGES`] without the body, which was read in parts.
+/// The columns of [`MESSAGES`] without the body, which was read in parts.
 const HEADS: &str = "SELECT id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
        content_encoding, compression, ''::bytea, happened FROM osnl_arrival WHERE id = $1";
 const PART: &str = "SELECT substring(body FROM $2::integer FOR $3::integer) FROM osnl_arrival WHERE id = $1";
 const KNOWN: &str = "SELECT body FROM osnl_object WHERE name = $1";
 
-/// Returns messages with the lengths of their stored bodies.
 async fn sized(session: &mut Session, arrivals: Vec<i64>) -> Result<VecDeque<(i64, usize)>, Error> {
     if arrivals.is_empty() {
         return Ok(VecDeque::new());
@@ -84,8 +80,8 @@ async fn sized(session: &mut Session, arrivals: Vec<i64>) -> Result<VecDeque<(i6
     Ok(arrivals.into_iter().zip(sizes?).collect())
 }
 
-/// Takes the messages that one statement reads: as long as their bodies take no more than the room, which is less than what
-/// they take in memory. One is always among them.
+/// Takes the messages that one statement reads: at least one, and as many as have bodies within the room. A
+/// body takes less room than its decoded message.
 fn first_of(missing: &mut VecDeque<(i64, usize)>, room: usize) -> Vec<i64> {
     let (mut some, mut bytes) = (Vec::new(), 0);
     while bytes < room.min(BODIES)
@@ -98,7 +94,6 @@ fn first_of(missing: &mut VecDeque<(i64, usize)>, room: usize) -> Vec<i64> {
 }
 
 impl Member {
-    /// Puts claimable deliveries into memory, while there is place.
     pub(crate) async fn offer(
         &mut self,
         session: &mut Session,
@@ -112,7 +107,7 @@ impl Member {
             known.extend(row.map(|row| (id, Arc::unwrap_or_clone(row))));
             actions.insert(action);
         }
-        // Without room for all, those that are left are newer.
+        // Under a limit, the newer ones are left for later.
         ids.sort_unstable();
         let room = actions.iter().map(|action| claimable.room(action, ClaimableKind::Fresh)).min();
         let loaded = self.load(session, &ids, known, room.unwrap_or(0)).await?;
@@ -126,7 +121,6 @@ impl Member {
         Ok(loaded.unusable)
     }
 
-    /// Fetches deliveries for a claim.
     pub(crate) async fn fetch(
         &mut self,
         session: &mut Session,
@@ -179,7 +173,7 @@ impl Member {
         Ok(unusable)
     }
 
-    /// Loads a piece of the rows that were found. One row more than a piece means that others wait.
+    /// One row more than a piece shows that others wait.
     async fn load_piece(
         &mut self,
         session: &mut Session,
@@ -195,8 +189,8 @@ impl Member {
         Ok(LoadedPiece { more: more || loaded.more, ..loaded })
     }
 
-    /// Loads claimable deliveries of this member's partitions, in this order, until they take more than the room; the rows of some are
-    /// known. Returns them in the order of their numbers.
+    /// Loads claimable deliveries in this order until they fill the room; some rows are known. Returns them
+    /// in the order of their numbers.
     async fn load(
         &mut self,
         session: &mut Session,
@@ -205,7 +199,7 @@ impl Member {
         room: usize,
     ) -> Result<LoadedPiece, Error> {
         let mut loaded = LoadedPiece::default();
-        // Held, so that none of them goes meanwhile.
+        // A strong reference keeps the messages in memory meanwhile.
         let _held: Vec<Message> = rows.values().filter_map(|row| self.messages.get(&row.arrival)).collect();
         let unread: Vec<i64> = ids.iter().filter(|id| !rows.contains_key(id)).map(|id| id.row()).collect();
         if !unread.is_empty() {
@@ -233,7 +227,7 @@ impl Member {
                 continue;
             }
             let Some(held) = self.leases.held.get_mut(&partition) else { continue };
-            // Where nothing is in order, a target would refuse what is not late.
+            // A target would refuse unordered deliveries that are not late.
             let fence = ordered.then(|| held.next_fence());
             let place = DeliveryInMemory { partition, epoch: held.epoch, action: action.as_str().into() };
             self.places.insert(id, place);
@@ -260,7 +254,6 @@ impl Member {
         Ok(loaded)
     }
 
-    /// Returns the messages of deliveries, in their order, until they take more than the room.
     async fn messages(
         &mut self,
         session: &mut Session,
@@ -274,7 +267,7 @@ impl Member {
                 arrivals.push(row.arrival);
             }
         }
-        // Held, so that none of them goes meanwhile.
+        // A strong reference keeps the messages in memory.
         let known: HashMap<i64, Message> =
             arrivals.iter().filter_map(|arrival| Some((*arrival, self.messages.get(arrival)?))).collect();
         let missing: Vec<i64> = arrivals
@@ -286,7 +279,7 @@ impl Member {
         let mut wanted = bytes;
         missing.retain(|(arrival, size)| {
             let is_large = *size > LARGE;
-            // The fetch is repeated when it is there.
+            // The fetch is repeated when the body is there.
             loaded.is_cut |= is_large;
             if is_large && wanted < room {
                 wanted += size;
@@ -322,7 +315,6 @@ impl Member {
         Ok(loaded)
     }
 
-    /// Keeps a message that was read in parts for the fetch that wants it.
     pub(crate) fn read_large(&mut self, arrival: i64, message: Option<ReceivedMessage>) {
         let message = match message {
             Some(received) => self.decoded(arrival, received),
@@ -347,7 +339,6 @@ fn limit(piece: usize) -> i64 {
     piece as i64 + 1
 }
 
-/// A message as it came, from a row of [`MESSAGES`].
 pub(crate) fn received(row: &Row) -> Result<ReceivedMessage, Error> {
     let (origin, properties) = head(row, 1)?;
     let happened: Option<String> = row.try_get(11)?;
@@ -359,7 +350,7 @@ pub(crate) fn received(row: &Row) -> Result<ReceivedMessage, Error> {
     })
 }
 
-/// Returns a message's origin and properties, from nine columns of a row: `received` to `compression` in [`MESSAGES`].
+/// Reads nine columns of a row: `received` to `compression` in [`MESSAGES`].
 pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Error> {
     let text = |n: usize| row.try_get::<_, String>(first + n);
     let property = |n: usize| row.try_get::<_, Option<String>>(first + n);
@@ -379,7 +370,7 @@ pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Erro
     Ok((origin, properties))
 }
 
-/// Reads so many bytes of a stored body behind those that are known; fewer are the last, none are of a message that has left.
+/// Returns the next bytes of a stored body: fewer at its end, none if the message has left.
 pub(crate) async fn part(
     session: &mut Session,
     arrival: i64,
@@ -391,7 +382,6 @@ pub(crate) async fn part(
     rows.first().map_or(Ok(Vec::new()), |row| row.try_get(0))
 }
 
-/// A message whose body was read in parts; `None` if it has left.
 pub(crate) async fn large(
     session: &mut Session,
     arrival: i64,
@@ -402,7 +392,6 @@ pub(crate) async fn large(
     Ok(found.map(|found| ReceivedMessage { body: body.into(), ..found }))
 }
 
-/// Returns the last known state of an object.
 pub(crate) async fn known(session: &mut Session, object: &str) -> Result<Option<String>, Error> {
     let rows = session.query(KNOWN, &[&stored_name(object).as_bytes()]).await?;
     rows.first().map(|row| row.try_get(0)).transpose()

@@ -1,5 +1,3 @@
-//! A connection, and the bounds of a journal.
-
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,42 +6,40 @@ use std::time::{Duration, SystemTime};
 use crate::clock::{BootClock, LeaseClock};
 use crate::url::ConnectionUrl;
 
-/// The database of a journal, and the bounds of both.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub url: ConnectionUrl,
     /// The name of this daemon among the members, for operators.
     pub name: String,
-    /// Whether it may make the tables, or bring them to its version.
+    /// Whether the member may create or upgrade the tables.
     pub migrate: bool,
-    /// Whether a database will do that may lose what it has committed.
+    /// Whether a database is accepted that may lose committed data.
     pub allow_volatile: bool,
-    /// A silent member's work waits for so long, the same for all members.
+    /// The silence after which a member's work is taken over, the same for all members.
     pub lease: Duration,
     /// The interval at which leases are renewed, well below `lease`.
     pub renewal: Duration,
     /// Bounds waiting for a lock, and for a session whose client is silent within a transaction.
     pub patience: Duration,
-    /// The longest time that owners have to answer an operator's change. An owner looks each tenth of a second.
+    /// The longest time that owners have to answer an operator's change; an owner reads changes every 100 ms.
     pub answers: Duration,
-    /// Deliveries of one action that may be pending; several members may exceed it by what they have in hand.
+    /// The bound of pending deliveries per action. Several members together may exceed it by uncommitted
+    /// deliveries.
     pub max_pending: u64,
-    /// Dead letters that are kept, and messages in quarantine.
     pub max_dead: u64,
-    /// The file beside which those are written that leave; without it they stay.
+    /// The file beside which removed records are written; without a file no record is removed.
     pub archive: Option<PathBuf>,
     /// Actions whose deliveries beyond `max_pending` are dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
     pub digests: BTreeSet<Arc<str>>,
-    /// The time for which delivered deliveries are kept.
     pub retention: Duration,
     pub clock: Arc<dyn LeaseClock>,
-    /// The time of the machine at the start, which due times count from: it may be wrong, and set right later.
+    /// The wall-clock time at the start, from which due times count, because the clock may be corrected
+    /// later.
     pub started: SystemTime,
 }
 
 impl Options {
-    /// The defaults for a database.
     #[must_use]
     pub fn new(url: ConnectionUrl, name: impl Into<String>) -> Self {
         Self {

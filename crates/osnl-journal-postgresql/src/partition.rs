@@ -1,26 +1,25 @@
-//! The partition of a delivery: that of its lane. One that waits for no lane has that of its number, or of its action:
+//! The partition of a delivery: that of its lane, of its number if the delivery waits for no lane, or of an
+//! action with a digest.
 //!
-//! The deliveries of an action with a digest are not ordered, and no others are. They have one partition, so that one owner
-//! gathers all of them. A row says by itself where it belongs, whatever its owner's configuration says of the action.
+//! Exactly the deliveries of an action with a digest are unordered. They share one partition, so that one
+//! owner gathers all deliveries. A row alone determines its partition, whatever the owner's configuration
+//! says of the action.
 //!
-//! Every member must come to the same answer, of every version: the rule never changes. Another one would come with a version of
-//! the tables.
+//! Members of all versions must compute the same partition, so the rule never changes. Another rule needs a
+//! new version of the tables.
 
 use osnl_journal::DeliveryId;
 use osnl_journal::store::digest;
 
-/// The number of a partition.
 pub(crate) type PartitionNumber = i16;
 
-/// The number of partitions; the first version of the tables has them.
+/// The first version of the tables has this many rows.
 pub(crate) const PARTITIONS: u16 = 64;
 
-/// Returns the lane of a delivery, if it waits for others.
 pub(crate) fn lane(action: &str, key: Option<&str>, ordered: bool) -> Option<i64> {
     key.filter(|_| ordered).map(|key| digest::lane(action, key))
 }
 
-/// Returns the lane of a delivery, if it waits for others, and its partition.
 pub(crate) fn place(
     action: &str,
     key: Option<&str>,
@@ -31,7 +30,7 @@ pub(crate) fn place(
     let spread = match lane {
         Some(lane) => lane.cast_unsigned(),
         None if !ordered => digest::lane(action, "").cast_unsigned(),
-        // Numbers of deliveries are dense: their low bits say which one of a message they are.
+        // Numbers of deliveries are dense: the low bits are the delivery's index within its message.
         None => (id.0 >> 16) ^ id.0,
     };
     (lane, (spread % u64::from(PARTITIONS)).cast_signed() as PartitionNumber)
@@ -41,7 +40,6 @@ pub(crate) fn place(
 mod tests {
     use super::*;
 
-    /// Rows in databases have these numbers.
     #[test]
     fn the_rule_is_the_one_of_all_versions() {
         let of = |action: &str, key: Option<&str>, ordered, id| place(action, key, ordered, DeliveryId(id));

@@ -1,11 +1,10 @@
-//! Makes sure of what a journal needs of its database, on each new connection: another server may answer than before, and the
-//! journal may have been moved.
+//! Checks the database on each new connection: another server may answer than before, and the journal may
+//! have been moved.
 
 use crate::options::Options;
 use crate::schema;
 use crate::session::{OpenError, Session, refused};
 
-/// Looks at encoding, tables, their mark, and settings of the server; brings the tables to this version if that is permitted.
 pub(crate) async fn prepare(session: &Session, options: &Options) -> Result<(), OpenError> {
     let encoding = session.client.query_one("SELECT current_setting('server_encoding')", &[]).await;
     let encoding: String = encoding.and_then(|row| row.try_get(0)).map_err(refused)?;

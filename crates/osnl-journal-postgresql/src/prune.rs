@@ -1,8 +1,8 @@
-//! Retention: what has ended long enough ago leaves, in bites.
+//! Retention: removes old ended deliveries in batches.
 //!
-//! An owner removes deliveries of its own partitions, as only it counts them. An arrival leaves with the last of its
-//! deliveries; where two owners remove the last two at once, neither sees it, so that each round also looks at the next few
-//! arrivals in the order of their numbers.
+//! Only the owner of a partition counts its deliveries, so only the owner removes them. An arrival leaves
+//! with the last of its deliveries. Two owners that remove the last two at once each see the other's
+//! delivery, so each round also checks the next few arrivals in the order of their numbers.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,7 @@ use crate::session::Session;
 use crate::transaction::{CommitFailure, Transaction};
 
 const BITE: i64 = 500;
-/// The states of deliveries that have had an effect.
 const EFFECTS: [i16; 2] = [RowState::Delivered as i16, RowState::NothingToDo as i16];
-/// Arrivals that a round looks at besides.
 const LOOKED_AT: i64 = 100;
 
 const IS_OLD: &str =
@@ -29,24 +27,23 @@ const ENRICHED: &str = "DELETE FROM osnl_enriched WHERE delivery = ANY($1)";
 const ARRIVALS: &str = "DELETE FROM osnl_arrival a WHERE a.id = ANY($1) AND a.received < $2 AND NOT EXISTS ( \
        SELECT 1 FROM osnl_delivery d WHERE d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16)";
 const NEXT_ARRIVALS: &str = "SELECT id FROM osnl_arrival WHERE id > $1 ORDER BY id LIMIT $2";
-/// A dead letter that is older than one of these may have been overtaken.
+/// A dead letter that is older than a forgotten delivery may have been overtaken.
 const FORGOTTEN: &str = "INSERT INTO osnl_forgotten (partition, action, delivery) \
      SELECT * FROM unnest($1::smallint[], $2::text[], $3::bigint[]) \
      ON CONFLICT (partition, action) DO UPDATE SET delivery = greatest(osnl_forgotten.delivery, excluded.delivery)";
 const OBJECTS: &str =
     "DELETE FROM osnl_object WHERE name IN (SELECT name FROM osnl_object WHERE at < $1 LIMIT $2)";
 
-/// A transfer that began six hours ago, by the server's clock, is over: its daemon has died, or has lost its queue.
+/// A transfer older than six hours, by the server's clock, is abandoned: its daemon has died or has lost its
+/// queue.
 const PARTS: &str = "DELETE FROM osnl_part WHERE transfer IN (SELECT transfer FROM osnl_part \
      WHERE at < (extract(epoch FROM now())::bigint - 6 * 3600) * 1000 LIMIT 10)";
 
-/// Objects that are remembered, as in the SQLite journal.
 const MOST_OBJECTS: i64 = 100_000;
 const COUNT_OBJECTS: &str = "SELECT count(*) FROM osnl_object";
 const OLDEST_OBJECTS: &str =
     "DELETE FROM osnl_object WHERE name IN (SELECT name FROM osnl_object ORDER BY at LIMIT $1)";
 
-/// Whether deliveries of these partitions ended before a moment.
 pub(crate) async fn is_due(
     session: &mut Session,
     before: i64,
@@ -55,8 +52,8 @@ pub(crate) async fn is_due(
     Ok(!session.query(IS_OLD, &[&before, &own]).await?.is_empty())
 }
 
-/// Removes arrivals without deliveries among the few behind a number, objects that were seen before a moment, and transfers that
-/// are over; returns the number to go on from.
+/// Removes arrivals without deliveries among the few after a number, old objects, and abandoned transfers;
+/// returns the number to continue from.
 pub(crate) async fn sweep(session: &mut Session, before: i64, from: i64) -> Result<i64, Error> {
     let rows = session.query(NEXT_ARRIVALS, &[&from, &LOOKED_AT]).await?;
     let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, Error>>()?;
@@ -65,11 +62,9 @@ pub(crate) async fn sweep(session: &mut Session, before: i64, from: i64) -> Resu
     }
     session.execute(OBJECTS, &[&before, &BITE]).await?;
     session.execute(PARTS, &[]).await?;
-    // After the last one it begins again.
     Ok(if ids.len() as i64 == LOOKED_AT { ids.last().copied().unwrap_or(0) } else { 0 })
 }
 
-/// Removes a bite of the objects beyond their bound, the oldest first.
 pub(crate) async fn bound_objects(session: &mut Session) -> Result<(), Error> {
     let counted = session.query(COUNT_OBJECTS, &[]).await?;
     let count: i64 = counted.first().map_or(Ok(0), |row| row.try_get(0))?;
@@ -80,7 +75,6 @@ pub(crate) async fn bound_objects(session: &mut Session) -> Result<(), Error> {
 }
 
 impl Transaction<'_> {
-    /// Removes a bite of this member's deliveries that ended before a moment.
     pub(crate) async fn prune(&mut self, before: i64) -> Result<(), CommitFailure> {
         let own = self.member.leases.partitions();
         let (mut ids, mut arrivals, mut partitions) = (Vec::new(), Vec::new(), Vec::new());
@@ -104,8 +98,6 @@ impl Transaction<'_> {
         self.leave(&ids, &arrivals, before).await
     }
 
-    /// Removes what is kept with deliveries that are gone, and their messages that were received before a moment and have no
-    /// other delivery.
     pub(crate) async fn leave(
         &mut self,
         ids: &[i64],
@@ -118,7 +110,6 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Notes the latest of the deliveries with an effect that leave.
     async fn forget(
         &mut self,
         latest: BTreeMap<(PartitionNumber, String), i64>,

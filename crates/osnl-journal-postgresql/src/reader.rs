@@ -5,7 +5,7 @@ use std::sync::Arc;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::BodyDigest;
 
-/// A listener and the queue that it reads: of a consumer group, a partition of a topic.
+/// A listener and the queue that it reads; for a consumer group, a partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct QueueReader {
     pub(crate) listener: Arc<str>,
@@ -18,8 +18,8 @@ impl QueueReader {
         Self { listener: received.origin.listener.clone(), queue: queue.clone() }
     }
 
-    /// A reader of messages that no broker hands over, but an operator: of this start of a member alone, so that it fences
-    /// none.
+    /// Returns a reader for messages that an operator appends: unique to this start of the member, so that it
+    /// fences no other reader.
     pub(crate) fn own() -> Self {
         let name: String = std::iter::repeat_with(fastrand::alphanumeric).take(20).collect();
         Self { listener: "".into(), queue: name.into() }
@@ -29,13 +29,13 @@ impl QueueReader {
         self.listener.is_empty()
     }
 
-    /// Returns its key in the tables.
     pub(crate) fn name(&self) -> Vec<u8> {
         key(b"reader", &[self.listener.as_bytes(), self.queue.as_bytes()])
     }
 }
 
-/// Returns 160 bits of a digest over parts that cannot run into each other. They are stored: they never change.
+/// Returns 160 bits of a digest over delimited parts. The tables store these keys, so the function never
+/// changes.
 pub(crate) fn key(kind: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut text = kind.to_vec();
     for part in parts {
@@ -56,7 +56,6 @@ mod tests {
         assert_ne!(key(b"message", &[b"a"]), key(b"arrival", &[b"a"]));
     }
 
-    /// Rows in databases have this key.
     #[test]
     fn keys_are_those_of_all_versions() {
         let reader = QueueReader { listener: "nova".into(), queue: "osnl".into() };

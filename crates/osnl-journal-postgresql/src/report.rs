@@ -1,5 +1,3 @@
-//! The contents of a daemon's row for the other daemons: its configuration, and the targets that it holds.
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,10 +6,9 @@ use osnl_core::moment::{millis, moment};
 use osnl_journal::shared::{HeldTarget, HeldTargets};
 use serde_json::{Value, json};
 
-/// The longest reason, in bytes.
 const REASON: usize = 400;
 
-/// The two columns: sections, and targets that are held; NULL without any.
+/// The two columns: sections, and held targets; NULL if there are none.
 pub(crate) type Columns = (Option<String>, Option<String>);
 
 #[derive(Default)]
@@ -21,7 +18,7 @@ pub(crate) struct MemberReport(Mutex<ReportContents>);
 struct ReportContents {
     sections: Option<String>,
     held: Option<HeldTargets>,
-    /// The contents of the row; `None` while that is not known.
+    /// The contents of the row; `None` while unknown.
     written: Option<Columns>,
 }
 
@@ -36,17 +33,15 @@ impl MemberReport {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the digests of the sections of this daemon's configuration.
     pub(crate) fn set_sections(&self, sections: &BTreeMap<String, String>) {
         self.contents().sections = serde_json::to_string(sections).ok();
     }
 
-    /// Sets where the targets are asked for that this daemon holds.
     pub(crate) fn set_held(&self, held: HeldTargets) {
         self.contents().held = Some(held);
     }
 
-    /// Returns the columns if the row has others; it is about to have these.
+    /// Returns the columns if the row has other contents, and notes them as written.
     pub(crate) fn take(&self) -> Option<Columns> {
         let mut contents = self.contents();
         let held = contents.held.as_ref().map(|held| held()).filter(|held| !held.is_empty());
@@ -58,7 +53,6 @@ impl MemberReport {
         Some(columns)
     }
 
-    /// The row is a new one, or was not written.
     pub(crate) fn forget(&self) {
         self.contents().written = None;
     }
@@ -72,7 +66,7 @@ fn text(held: &[HeldTarget]) -> String {
     Value::Array(held.iter().map(object).collect()).to_string()
 }
 
-/// Returns the targets of a column; those that cannot be read are left out.
+/// Returns the targets of a column and skips unreadable entries.
 pub(crate) fn held(text: Option<&str>) -> Vec<HeldTarget> {
     let found: Value = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let target = |of: &Value| {

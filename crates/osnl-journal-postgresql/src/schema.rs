@@ -1,14 +1,14 @@
 //! The tables, and the steps that make them.
 //!
-//! Each step is one transaction, which begins with the row of its version: of two daemons that migrate at once, one can insert
-//! it. A version names the oldest one that a program must know to work with it, so that programs of two versions run side by
-//! side during an upgrade. PostgreSQL 13 or newer; no table needs more than its owner's rights.
+//! Each step is one transaction that first inserts the row of its version, so of two daemons that migrate at
+//! once one wins. A version names the oldest version that a program must know, so that programs of two
+//! versions run side by side during an upgrade. PostgreSQL 13 or newer; the owner of the tables needs no
+//! further rights.
 
 use tokio_postgres::Client;
 
 use crate::session::{OpenError, refused, words};
 
-/// A step from one version to the next.
 struct SchemaStep {
     sql: &'static str,
     /// The oldest version of the tables that a program must know to use these.
@@ -22,13 +22,12 @@ pub const VERSION: i32 = STEPS.len() as i32;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS osnl_version (version integer PRIMARY KEY, oldest integer NOT NULL, program text NOT NULL)";
 
-/// Attempts at a step that another daemon makes at the same time.
 const TRIES: usize = 10;
-/// Another daemon has made a table or a row of the same step, or holds its lock.
+/// Errors that mean that another daemon runs the same step, or holds its lock.
 const RACES: [&str; 4] = ["23505", "42P07", "42710", "55P03"];
 
-/// Returns the SQL that brings tables from a version, 0 without any, to the newest, for a database administrator to read or
-/// run.
+/// Returns the SQL that upgrades tables from a version (0 without tables) to the newest, for a database
+/// administrator.
 #[must_use]
 pub fn sql(from: i32) -> String {
     let mut text = String::new();
@@ -46,9 +45,6 @@ fn mark(version: i32, step: &SchemaStep) -> String {
 }
 
 /// Returns the version of the tables; 0 if there are none.
-///
-/// # Errors
-/// The tables need a newer program, or PostgreSQL refuses.
 pub(crate) async fn check(client: &Client) -> Result<i32, OpenError> {
     let there = client.query_one("SELECT to_regclass('osnl_version') IS NOT NULL", &[]).await;
     if !there.and_then(|row| row.try_get(0)).map_err(refused)? {
@@ -64,10 +60,6 @@ pub(crate) async fn check(client: &Client) -> Result<i32, OpenError> {
     Ok(version)
 }
 
-/// Brings the tables to the newest version.
-///
-/// # Errors
-/// As [`check`].
 pub(crate) async fn migrate(client: &Client) -> Result<i32, OpenError> {
     let mut tries = 0;
     loop {

@@ -2,12 +2,13 @@
 //!
 //! - `synchronous_commit = on`: an acknowledged message is on the disk.
 //! - READ COMMITTED, which the fences are written for.
-//! - Each statement is planned for the tables as they are: a plan that was kept from when they were empty reads all of them.
-//!   The writer, whose statements are small and many, keeps plans until a table has twice or half the size: planning is most
-//!   of what they cost. PostgreSQL makes a new plan itself when it has new statistics.
-//! - A transaction that its member left open is ended by the server soon, so that its locks keep no successor waiting.
-//! - A statement without an answer ends with its connection, not later than a lease: the network may be there, and the server
-//!   or its disk hang.
+//! - By default each statement is planned anew, because a plan for empty tables would scan full ones. The
+//!   writer, whose cost is mostly planning, keeps plans until a table has twice or half the size. PostgreSQL
+//!   makes a new plan when it has new statistics.
+//! - The server soon ends a transaction that its member left open, so that the transaction's locks keep no
+//!   successor waiting.
+//! - A statement without an answer closes its connection within a lease: the network may work while the
+//!   server or its disk hangs.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,55 +26,48 @@ use tokio_postgres::{Client, Config, Connection, Error, Row, Socket, Statement};
 use crate::tls::{PostgresStream, PostgresTls};
 use crate::url::ConnectionUrl;
 
-/// The part of the patience for which a host may be silent before the next one is tried beside it.
+/// After this part of the patience, the next host is tried beside a silent one.
 const SHARE: u32 = 4;
 
 pub(crate) type StatementValues<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// An answer to a statement.
 #[derive(Debug, Default)]
 pub(crate) struct StatementAnswer {
     pub(crate) rows: Vec<Row>,
-    /// The rows that were written.
     pub(crate) count: u64,
 }
 
-/// A body with more bytes is sent and read in parts: it has no place in a statement whose answer is waited for.
+/// A larger body is sent and read in parts, as it would exceed the time limit of a statement.
 pub(crate) const LARGE: usize = 64 << 10;
 
-/// Statements that are sent at once: up to 30 futures are polled in their order.
+/// Up to 30 futures are polled in their order, so statements are sent in theirs.
 pub(crate) const AT_ONCE: usize = 16;
 
-/// The tables that grow, whose plans are kept.
 pub(crate) const GROWING: [&str; 6] =
     ["osnl_arrival", "osnl_delivery", "osnl_attempt", "osnl_enriched", "osnl_object", "osnl_tally"];
-/// The bytes of tables, which the planner looks at.
+/// The planner decides by these sizes of tables.
 pub(crate) const TABLE_SIZES: &str = "SELECT coalesce(pg_relation_size(to_regclass(name)), 0) \
      FROM unnest($1::text[]) WITH ORDINALITY AS of (name, n) ORDER BY n";
-/// Replicas of a server that waits for none of them. A user without rights sees no more of a replica than these columns.
+/// Replicas of a server that waits for none of them. A user without rights sees only these columns.
 const ASYNCHRONOUS_REPLICAS: &str = "SELECT count(*) FROM pg_stat_replication AS r \
      WHERE current_setting('synchronous_standby_names') = '' \
      AND r.application_name NOT IN ('pg_basebackup', 'pg_receivewal') \
      AND NOT EXISTS (SELECT FROM pg_replication_slots AS s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')";
 const FORGET_PLANS: &str = "DISCARD PLANS";
 
-/// Why a database is no journal here.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is no connection, or none that takes writes: it may come.
+    /// There is no connection, or none that takes writes; a later attempt may succeed.
     #[error("{0}")]
     Away(String),
     #[error("{0}")]
     Refused(String),
-    /// There are no tables yet, or older ones.
     #[error("the tables are of version {found}, this osnl needs {known}; run osnl journal migrate")]
     NotMigrated {
         /// The version of the tables; 0 if there are none.
         found: i32,
-        /// The version that is needed.
         known: i32,
     },
-    /// The same, and this user may not make them.
     #[error(
         "the tables are of version {found}, this osnl needs {known}, and this user may not migrate them ({reason}); \
          let their owner run the SQL of osnl journal migrate --dry-run"
@@ -81,21 +75,14 @@ pub enum OpenError {
     NotPermitted {
         /// The version of the tables; 0 if there are none.
         found: i32,
-        /// The version that is needed.
         known: i32,
         reason: String,
     },
-    /// Texts of other languages cannot be kept.
     #[error("the database has the encoding {0}; create it with ENCODING 'UTF8'")]
     Encoding(String),
     /// A newer program has made the tables, and an older one would misread them.
     #[error("the tables are of version {found} and need a newer osnl, this one knows {known}")]
-    Newer {
-        /// The version of the tables.
-        found: i32,
-        /// The newest version that is known.
-        known: i32,
-    },
+    Newer { found: i32, known: i32 },
     #[error(
         "commits would be lost when the server fails ({0}); set it on, or set allow_volatile = true in [journal]"
     )]
@@ -108,7 +95,6 @@ pub enum OpenError {
     Asynchronous(i64),
 }
 
-/// PostgreSQL's own words, with what the server adds.
 pub(crate) fn words(error: &Error) -> String {
     match error.as_db_error() {
         Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
@@ -119,7 +105,7 @@ pub(crate) fn words(error: &Error) -> String {
     }
 }
 
-/// Tells a refusal from a connection that is gone.
+/// Distinguishes a refusal from a lost connection.
 pub(crate) fn refused(error: Error) -> OpenError {
     if error.as_db_error().is_some_and(|said| !is_ending(said.code().code())) {
         OpenError::Refused(words(&error))
@@ -128,18 +114,16 @@ pub(crate) fn refused(error: Error) -> OpenError {
     }
 }
 
-/// Whether a server that starts, stops, takes no writes, or has no room or connection left says so: it may be otherwise soon.
+/// Whether the code means a temporary state of the server: starting, stopping, read-only, or out of
+/// connections or space.
 fn is_ending(code: &str) -> bool {
     ["08", "53", "57P", "25006"].iter().any(|beginning| code.starts_with(beginning))
 }
 
-/// An open connection with its prepared statements.
 pub(crate) struct Session {
     pub(crate) client: Client,
     statements: HashMap<String, Statement>,
-    /// The sizes of the growing tables for which plans were made.
     planned_for: Vec<i64>,
-    /// The longest time for an answer.
     limit: Duration,
     driver: JoinSet<()>,
 }
@@ -151,8 +135,8 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Connects to the first host that takes writes ([`connect`]). `patience` bounds how long the server waits for this session, and this
-    /// session for a lock; three times as long a statement may take.
+    /// Connects to the first host that takes writes ([`connect`]). `patience` bounds how long the server
+    /// waits for this session, and this session for a lock. A statement may take three times as long.
     pub(crate) async fn connect(
         url: &ConnectionUrl,
         tls: PostgresTls,
@@ -178,12 +162,11 @@ impl Session {
         Ok(session)
     }
 
-    /// Keeps the plans of statements until [`forget_outgrown_plans`](Self::forget_outgrown_plans) is called.
     pub(crate) async fn keep_plans(&mut self) -> Result<(), Error> {
         self.execute("SET plan_cache_mode = force_generic_plan", &[]).await.map(drop)
     }
 
-    /// Forgets the plans if one of these sizes of tables is twice or half that for which they were made.
+    /// Forgets the plans if a table has twice or half the size for which the plans were made.
     pub(crate) async fn forget_outgrown_plans(&mut self, sizes: Vec<i64>) -> Result<(), Error> {
         let is_other = |(then, now): (&i64, &i64)| *now > then * 2 || now * 2 < *then;
         if self.planned_for.len() == sizes.len() && !self.planned_for.iter().zip(&sizes).any(is_other) {
@@ -194,7 +177,7 @@ impl Session {
         Ok(())
     }
 
-    /// Returns the setting of the server that makes commits volatile, if one does.
+    /// Returns the server's setting that makes commits volatile, if there is one.
     pub(crate) async fn is_volatile(&self) -> Result<Option<&'static str>, Error> {
         for (setting, said) in [("fsync", "fsync = off"), ("full_page_writes", "full_page_writes = off")] {
             let row = self.client.query_one("SELECT current_setting($1)", &[&setting]).await?;
@@ -205,8 +188,8 @@ impl Session {
         Ok(None)
     }
 
-    /// Returns the number of replicas, none of which is synchronous; 0 if one is required, or if there are none. Copies, archives
-    /// of the log, and subscribers are not replicas: no client can fail over to them.
+    /// Returns the number of replicas if all are asynchronous; 0 if a synchronous one is required. Copies,
+    /// log archives, and subscribers don't count: no client can fail over to them.
     pub(crate) async fn asynchronous_replicas(&self) -> Result<i64, Error> {
         self.client.query_one(ASYNCHRONOUS_REPLICAS, &[]).await?.try_get(0)
     }
@@ -220,10 +203,10 @@ impl Session {
         Ok(statement)
     }
 
-    /// Sends statements, prepared once, without waiting for an answer between them. Returns their answers in the order of the
-    /// statements: within a transaction, those behind an error are errors.
+    /// Sends prepared statements without waiting between them, and returns their answers in order. Within a
+    /// transaction, the answers after an error are errors.
     ///
-    /// At most [`AT_ONCE`], which are known to be sent in their order.
+    /// At most [`AT_ONCE`], up to which the order of sending is known.
     pub(crate) async fn send(
         &mut self,
         all: &[(&str, StatementValues<'_>)],
@@ -247,7 +230,6 @@ impl Session {
         answer(&mut self.driver, self.limit, async { Ok(asked.await) }).await
     }
 
-    /// Runs statements sent at once, and returns the rows of each.
     pub(crate) async fn queries<const N: usize>(
         &mut self,
         all: [(&str, StatementValues<'_>); N],
@@ -259,26 +241,23 @@ impl Session {
         Ok(rows)
     }
 
-    /// Runs statements without values and answers.
     pub(crate) async fn batch(&mut self, sql: &str) -> Result<(), Error> {
         answer(&mut self.driver, self.limit, self.client.batch_execute(sql)).await
     }
 
-    /// Runs a statement, prepared once, and returns its rows.
     pub(crate) async fn query(&mut self, sql: &str, values: StatementValues<'_>) -> Result<Vec<Row>, Error> {
         let [rows] = self.queries([(sql, values)]).await?;
         Ok(rows)
     }
 
-    /// Runs a statement, prepared once, and returns the number of its rows.
     pub(crate) async fn execute(&mut self, sql: &str, values: StatementValues<'_>) -> Result<u64, Error> {
         let statement = self.statement(sql).await?;
         answer(&mut self.driver, self.limit, self.client.execute(&statement, values)).await
     }
 }
 
-/// Connects to the first host that takes writes. The next one is tried when a host refuses, and beside it when a host is
-/// silent for a while: a machine without power does not answer, and its standby has been promoted.
+/// Connects to the first host that takes writes. The next host is tried when a host refuses, and beside a
+/// host that stays silent: a machine without power does not answer, and its standby may be promoted.
 async fn connect(
     url: &ConnectionUrl,
     tls: &PostgresTls,
@@ -301,13 +280,12 @@ async fn connect(
             (Some(Ok(connected)), _) => return Ok(connected),
             (Some(Err(error)), _) => failure = Some(error),
             (None, Some(error)) => return Err(error),
-            // A URL has a host.
             (None, None) => return Config::new().connect(tls.clone()).await,
         }
     }
 }
 
-/// Waits for an answer. If none comes in time, the connection is closed, and the answer is that it is.
+/// Waits for an answer; on a timeout, closes the connection and returns that it is closed.
 async fn answer<T>(
     driver: &mut JoinSet<()>,
     limit: Duration,

@@ -1,5 +1,3 @@
-//! The state that callers and the thread that writes share.
-
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +15,9 @@ use tokio::sync::watch;
 use crate::leases::LeaseToken;
 use crate::report::MemberReport;
 
-/// The daemons that share the journal, as this one saw them last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MembersSeen {
     pub(crate) members: Vec<SharedMember>,
-    /// Partitions without a daemon that is alive.
     pub(crate) unowned: u64,
 }
 
@@ -35,21 +31,19 @@ pub(crate) struct SharedJournalState {
     pub(crate) counters: Arc<Counters>,
     pub(crate) ends: EndReports,
     pub(crate) closing: AtomicBool,
-    /// Milliseconds of the clock of leases at which the first lease ends; 0 without one.
+    /// The end of the first lease in milliseconds of the lease clock; 0 without a lease.
     lease_end: AtomicU64,
-    /// Claims of partitions that this member has lost, until they end.
+    /// Claims of partitions that this member has lost, until the claims end.
     lost_claims: Mutex<HashSet<DeliveryId>>,
-    /// The daemons and their partitions, as they were seen last.
     pub(crate) members: Mutex<MembersSeen>,
-    /// The number of members that are alive, this one among them.
+    /// The number of live members, this one included.
     pub(crate) daemons: watch::Sender<usize>,
-    /// The records that the database refuses while it takes others.
+    /// Records that the database refuses while other records are accepted.
     pub(crate) refused: Mutex<Vec<RefusedRecord>>,
-    /// The member's token, once it is registered, and its commands that wait for answers.
+    /// The member's token, once registered, and its commands that wait for answers.
     asking: Mutex<(LeaseToken, HashSet<Vec<u8>>)>,
-    /// The contents of this daemon's row for the others.
     pub(crate) report: MemberReport,
-    /// Open deliveries that were appended and are not committed, by action.
+    /// Open deliveries per action that were appended and are not yet committed.
     uncommitted: Mutex<HashMap<Arc<str>, u64>>,
 }
 
@@ -75,24 +69,21 @@ impl SharedJournalState {
         }
     }
 
-    /// Whether all leases of this member hold at this moment.
     pub(crate) fn leases_hold(&self, now: Duration) -> bool {
         now.as_millis() < self.lease_end().as_millis()
     }
 
-    /// Returns the end of the first lease, by the clock of leases.
     pub(crate) fn lease_end(&self) -> Duration {
         Duration::from_millis(self.lease_end.load(Ordering::Relaxed))
     }
 
-    /// Sets the end of the first lease; returns whether it had passed, and has not any more.
+    /// Sets the end of the first lease; returns whether an expired lease holds again.
     pub(crate) fn set_lease_end(&self, end: Duration, now: Duration) -> bool {
         let held = self.leases_hold(now);
         self.lease_end.store(u64::try_from(end.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         !held && self.leases_hold(now)
     }
 
-    /// The partition of a claim is another member's.
     pub(crate) fn lose_claim(&self, delivery: DeliveryId) {
         self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner).insert(delivery);
     }
@@ -101,23 +92,23 @@ impl SharedJournalState {
         self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&delivery);
     }
 
-    /// Whether one of these claims is of a partition that this member has lost.
+    /// Whether one of these claims belongs to a partition that this member has lost.
     pub(crate) fn has_lost_claim(&self, deliveries: &[DeliveryId]) -> bool {
         let lost = self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner);
         !lost.is_empty() && deliveries.iter().any(|delivery| lost.contains(delivery))
     }
 
-    /// Returns the member's token; an empty one before it is registered.
+    /// Returns the member's token, which is empty before registration.
     pub(crate) fn token(&self) -> LeaseToken {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// The member has this token from now on.
     pub(crate) fn set_token(&self, token: LeaseToken) {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).0 = token;
     }
 
-    /// Begins a command; its answers are kept until it ends. Returns the token of the member that asks.
+    /// Begins a command, whose answers are kept until the command ends. Returns the token of the asking
+    /// member.
     pub(crate) fn begin_command(&self, command: Vec<u8>) -> LeaseToken {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         asking.1.insert(command);
@@ -128,17 +119,15 @@ impl SharedJournalState {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).1.remove(command);
     }
 
-    /// Returns the commands that have not ended.
     pub(crate) fn commands_in_progress(&self) -> Vec<Vec<u8>> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).1.iter().cloned().collect()
     }
 
-    /// Publishes the records that are refused.
     pub(crate) fn set_refused(&self, refused: Vec<RefusedRecord>) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
-    /// Publishes what is paused; a claim that waits looks again.
+    /// Publishes the paused actions and wakes waiting claims.
     pub(crate) fn set_paused(&self, paused: PausedActions) {
         self.paused.send_if_modified(|known| {
             let is_changed = *known != paused;
@@ -147,22 +136,19 @@ impl SharedJournalState {
         });
     }
 
-    /// So many members are alive.
     pub(crate) fn set_daemons(&self, alive: usize) {
         self.daemons.send_if_modified(|known| std::mem::replace(known, alive) != alive);
     }
 
-    /// An entry with these open deliveries is on its way into the tables.
     pub(crate) fn appended<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>> + Clone) {
         let mut uncommitted = self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner);
         for action in actions.clone() {
             *uncommitted.entry(action.clone()).or_default() += 1;
         }
-        // Within the lock, so that a count of the tables does not come between.
+        // Under the lock, so that no recount of the tables comes between the two counts.
         self.gate.appended(actions);
     }
 
-    /// They are in the tables, or will not be.
     pub(crate) fn committed<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>>) {
         let mut uncommitted = self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner);
         for action in actions {
@@ -172,7 +158,6 @@ impl SharedJournalState {
         }
     }
 
-    /// So many deliveries are pending by the tables.
     pub(crate) fn recount(&self, pending: &BTreeMap<String, u64>) {
         let mut uncommitted = self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner);
         for (action, pending) in pending {
@@ -185,7 +170,7 @@ impl SharedJournalState {
         }
     }
 
-    /// Nothing is written any more, for good: intake stops, no attempt begins.
+    /// Records that the writer has ended for good: intake stops, and no attempt begins.
     pub(crate) fn writer_is_gone(&self, words: &str) {
         let reason = format!("the journal's thread ended unexpectedly: {words}; restart osnl");
         self.gate.set_open(false);

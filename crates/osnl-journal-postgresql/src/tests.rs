@@ -1,7 +1,7 @@
-//! The promises of the journal in PostgreSQL, on the real one.
+//! Tests of the journal on a real PostgreSQL.
 //!
-//! Members are several journals of one process. Time is a clock that the test moves; a member is paused by a command that keeps
-//! its thread until the test lets go.
+//! Members are several journals of one process. The test moves the clock; a member is paused by a command
+//! that blocks its thread until the test releases it.
 
 mod bounds;
 mod canaries;
@@ -51,7 +51,6 @@ fn options(url: &str, name: &str) -> Options {
     Options { migrate: true, allow_volatile: true, ..Options::new(url, name) }
 }
 
-/// A clock that stands still until it is moved.
 #[derive(Debug, Default)]
 struct TestClock(AtomicU64);
 
@@ -61,7 +60,6 @@ impl LeaseClock for TestClock {
     }
 }
 
-/// A database, and the clock of its members.
 struct Stage {
     url: String,
     clock: Arc<TestClock>,
@@ -84,13 +82,11 @@ impl Stage {
         self.clock.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
-    /// Returns the rows of a query, a line each.
     fn rows(&self, sql: &str) -> String {
         let database = self.url.rsplit_once('/').unwrap().1;
         Postgres::shared().rows(database, sql)
     }
 
-    /// Returns the counts of deliveries by state, and asserts that they are those of the rows.
     fn tally(&self) -> String {
         let by_rows =
             "SELECT state, count(*) FROM osnl_delivery WHERE state >= 0 GROUP BY state ORDER BY state";
@@ -102,7 +98,7 @@ impl Stage {
     }
 }
 
-/// Keeps a member's thread until the answer is dropped; what it is told meanwhile waits.
+/// Blocks a member's thread until the returned sender is dropped; later commands wait.
 fn pause(member: &PostgresJournal) -> Sender<()> {
     let (resume, resumed) = channel::<()>();
     let (paused, is_paused) = channel();
@@ -114,15 +110,13 @@ fn pause(member: &PostgresJournal) -> Sender<()> {
     resume
 }
 
-/// Appends and waits for the commit.
 async fn keep(member: &PostgresJournal, id: &str, key: &str) {
     assert_eq!(within(append(member, entry(id, key, false)).await).await, Settle::Acknowledge, "{id}");
 }
 
-/// Claims what is claimable after a look at the tables.
 async fn claimable(member: &PostgresJournal, action: &str) -> Vec<ClaimedDelivery> {
     let mut claimed = Vec::new();
-    // The first asks for what is in the tables.
+    // The first claim triggers reading the tables.
     for _ in 0..2 {
         let some = member.claim(action, ClaimLimits::in_order(100)).now_or_never();
         claimed.extend(some.unwrap_or_default());
@@ -136,7 +130,7 @@ fn fence(claimed: &ClaimedDelivery) -> Fence {
     claimed.event.fence.unwrap()
 }
 
-/// A text that is longer than what an index takes, and cannot be compressed.
+/// A text that exceeds an index entry and cannot be compressed.
 fn long(seed: u64) -> String {
     let mut chance = fastrand::Rng::with_seed(seed);
     std::iter::repeat_with(|| chance.alphanumeric()).take(6000).collect()

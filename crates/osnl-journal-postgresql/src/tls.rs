@@ -1,7 +1,7 @@
-//! TLS of the connection, and the bounds of what the server sends: the client library's trait over rustls.
+//! TLS of the connection, and the bounds of the server's messages: the client library's trait over rustls.
 //!
-//! The library hands over each socket as for TLS from the first byte. So TLS is asked for here, and also a connection in clear
-//! is one whose messages are looked at ([`ServerFrames`]).
+//! The library hands over each socket as for TLS from the first byte, so this module requests TLS. A
+//! connection without TLS is bounded by [`ServerFrames`] too.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,11 +28,10 @@ use crate::url::{AuthMethods, ConnectionUrl, SessionSecurity};
 /// The bytes that ask a server for TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// Secures connections as a URL asks for.
 #[derive(Clone)]
 pub(crate) struct PostgresTls {
     url: ConnectionUrl,
-    /// One for each security that a host of the URL has.
+    /// One connector for each security level among the URL's hosts.
     connectors: Vec<(SessionSecurity, TlsConnector)>,
 }
 
@@ -43,10 +42,6 @@ impl fmt::Debug for PostgresTls {
 }
 
 impl PostgresTls {
-    /// Reads the certificates that a URL names.
-    ///
-    /// # Errors
-    /// A file, and what is wrong with it.
     pub(crate) fn of(url: &ConnectionUrl) -> Result<Self, String> {
         let mut connectors: Vec<(SessionSecurity, TlsConnector)> = Vec::new();
         for security in url.hosts().map(|host| url.security(host)) {
@@ -108,9 +103,8 @@ impl MakeTlsConnect<Socket> for PostgresTls {
     }
 }
 
-/// The way to secure a connection with one host.
 pub(crate) struct ToHost {
-    /// `None`: TLS is not asked for.
+    /// `None`: TLS is not requested.
     connector: Option<TlsConnector>,
     host: String,
     may_be_clear: bool,
@@ -148,8 +142,8 @@ impl TlsConnect<Socket> for ToHost {
     }
 }
 
-/// A connection, and the server's messages on it. It binds no channel: SCRAM goes on without, as with every client of an
-/// older libpq.
+/// A connection with bounded messages. SCRAM runs without channel binding, as with every client of an older
+/// libpq.
 #[derive(Debug)]
 pub(crate) struct PostgresStream {
     stream: Either<Socket, Box<client::TlsStream<Socket>>>,

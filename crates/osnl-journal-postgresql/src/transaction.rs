@@ -1,8 +1,9 @@
 //! A transaction of a member: its own number, its fences, its end.
 //!
-//! It writes what it relies on: the member's number, the lease rows of the partitions that it changes, the rows of the queues
-//! that it reads. Each write is on condition of what the member knows, and must find its row; PostgreSQL looks at the condition
-//! again when another transaction has changed the row meanwhile, Galera refuses the commit.
+//! The transaction writes all rows on which its result depends: the member's number, the lease rows of the
+//! changed partitions, the rows of the queues that are read. Each write is on condition of the member's
+//! knowledge, and must find its row. PostgreSQL evaluates the condition again when another transaction has
+//! changed the row meanwhile; Galera refuses the commit.
 //!
 //! A COMMIT without an answer is repeated as a whole under its number: only one of the two can write it.
 
@@ -17,61 +18,53 @@ use crate::partition::PartitionNumber;
 use crate::reader::QueueReader;
 use crate::session::{AT_ONCE, Session, StatementAnswer, StatementValues, words};
 
-/// Why a transaction did not commit, or may have.
 #[derive(Debug)]
 pub(crate) enum CommitFailure {
-    /// Another transaction was in its way: it is repeated at once.
+    /// A conflict with another transaction: repeated at once.
     Conflict(String),
     /// A unique index refuses a row: another transaction was faster, or the row is refused each time.
     Duplicate(String),
-    /// The database cannot be written.
     Failed(String),
-    /// It refuses a row that is written, and may take the others.
+    /// PostgreSQL refuses a row, and may accept the others.
     Unstorable(String),
-    /// The server has ended the session, as it received nothing whole for too long: it is not committed.
+    /// The server ended the session, as no whole statement arrived in time: the transaction is not committed.
     TooSlow(String),
-    /// There is no answer to COMMIT.
     Unknown(String),
-    /// The transaction of this number is committed.
     Committed,
-    /// The member's row is gone: it was silent for too long.
+    /// The member's row is gone: the member was silent for too long.
     Forgotten,
-    /// Other members have these partitions.
     Lost(Vec<PartitionNumber>),
-    /// Other members read these queues.
     Fenced(Vec<QueueReader>),
-    /// Parts of a body that was sent before are not there any more.
+    /// Parts of a body that was sent before are missing.
     PartsLost,
 }
 
-/// Conflicts, and locks that took too long.
 const CONFLICTS: [&str; 4] = ["40001", "40P01", "55P03", "57014"];
 
-/// A violation of a unique index.
 const DUPLICATE: &str = "23505";
 
 /// `idle_in_transaction_session_timeout`, which counts while a large statement is on its way.
 const IDLE: &str = "25P03";
 
-/// Beginnings of SQLSTATE that are about the database, the session, or the user, and so about every row: connections,
-/// unsupported features, states of transactions, logins, names that do not exist, conflicts, resources, the operator, the
-/// system, settings, and defects. Any other one may be about a row, as that of a trigger, a constraint, or a value.
+/// Beginnings of SQLSTATE that are about the database, the session, or the user, and so about every row:
+/// connections, unsupported features, states of transactions, logins, unknown names, conflicts, resources,
+/// the operator, the system, settings, and defects. Any other state may be about a single row: a trigger, a
+/// constraint, or a value.
 const OF_THE_DATABASE: [&str; 19] = [
     "01", "02", "03", "08", "0A", "0L", "0P", "25", "26", "28", "34", "3D", "3F", "40", "53", "55", "57",
     "58", "F0",
 ];
-/// Denied permissions and unknown names: of the whole database unless they come from within a trigger.
+/// Denied permissions and unknown names concern the whole database unless they come from within a trigger.
 const OF_STATEMENTS: &str = "42";
-/// A denied permission is the user's for every row.
 const DENIED: &str = "42501";
 const DEFECTS: &str = "XX";
 
-/// Whether an error of the server is about a row that a statement writes, so that other rows may be taken.
+/// Whether the server's error is about a row that a statement writes, so that other rows may be accepted.
 pub(crate) fn is_of_a_row(error: &Error) -> bool {
     let Some(said) = error.as_db_error() else { return false };
     let code = said.code().code();
     if code.starts_with(OF_STATEMENTS) {
-        // Statements of ours have no context: with one it comes from a function, as that of a trigger.
+        // An error of our own statement has no context; a context comes from a function, such as a trigger.
         return code != DENIED && said.where_().is_some();
     }
     !code.starts_with(DEFECTS) && !OF_THE_DATABASE.iter().any(|class| code.starts_with(class))
@@ -98,60 +91,46 @@ const TALLY: &str = "INSERT INTO osnl_tally (partition, action, state, count) \
      SELECT * FROM unnest($1::smallint[], $2::text[], $3::smallint[], $4::bigint[]) \
      ON CONFLICT (partition, action, state) DO UPDATE SET count = osnl_tally.count + excluded.count";
 
-/// The most statements whose answers are waited for at once.
 const ANSWERED: usize = 3;
 
-/// A value of a statement that waits to be sent.
 pub(crate) type StatementValue = Box<dyn ToSql + Sync + Send>;
 
-/// A statement that is sent with the next one whose answer is waited for.
 struct UnsentStatement {
     sql: &'static str,
     values: Vec<StatementValue>,
     check: AnswerCheck,
 }
 
-/// The condition on the answer to a statement; without it the transaction is not committed.
+/// The condition on the answer to a statement; if it fails, the transaction is not committed.
 enum AnswerCheck {
     Done,
-    /// The member's number was the one before.
     Number,
-    /// The member has the leases of these partitions.
     Leases(BTreeSet<PartitionNumber>),
-    /// The member reads this queue.
     Reader(QueueReader),
-    /// All parts of a body were there.
     Parts,
 }
 
-/// The progress of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TransactionProgress {
-    /// The one before it may still be committed: the number was not answered.
+    /// The member's transaction before may still be committed: its number was not answered.
     Begins,
-    /// It has the number, and COMMIT was not sent.
     HasNumber,
-    /// COMMIT may have been sent.
     Commits,
 }
 
-/// An open transaction.
-///
-/// The network is most of what a small transaction takes. So a statement whose answer only has to be right waits for the next
-/// one whose answer is needed, and both are sent at once. All that it relies on is known before COMMIT is sent.
+/// The network is most of a small transaction's time. A statement whose answer is only checked waits for the
+/// next one whose answer is needed, and both are sent at once. All checks are known before COMMIT is sent.
 pub(crate) struct Transaction<'a> {
     session: &'a mut Session,
     pub(crate) member: &'a Member,
     pub(crate) now: i64,
     waiting: Vec<UnsentStatement>,
     written: BTreeSet<PartitionNumber>,
-    /// The change in the number of deliveries.
     tally: BTreeMap<(PartitionNumber, String, i16), i64>,
     progress: &'a mut TransactionProgress,
 }
 
 impl<'a> Transaction<'a> {
-    /// Begins the transaction after the member's latest.
     pub(crate) fn begin(
         session: &'a mut Session,
         member: &'a Member,
@@ -175,7 +154,6 @@ impl<'a> Transaction<'a> {
         Ok(rows)
     }
 
-    /// Runs statements sent at once, at most [`ANSWERED`], and returns the rows of each.
     pub(crate) async fn queries<const N: usize>(
         &mut self,
         all: [(&str, StatementValues<'_>); N],
@@ -196,7 +174,7 @@ impl<'a> Transaction<'a> {
         Ok(self.send(&[(sql, values)]).await?.pop().unwrap_or_default().count)
     }
 
-    /// Runs a statement without a need for its answer: it is sent with the next one.
+    /// Queues a statement whose answer is only checked; the next statement sends it.
     pub(crate) async fn later(
         &mut self,
         sql: &'static str,
@@ -222,7 +200,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Sends what waits, and statements behind it; returns the answers to those.
+    /// Sends queued statements and then `last`; returns the answers to `last`.
     async fn send(
         &mut self,
         last: &[(&str, StatementValues<'_>)],
@@ -277,9 +255,9 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Tells a transaction that is committed from a member that is gone.
+    /// Distinguishes a committed transaction from a deleted member.
     async fn number_is_used(&mut self) -> Result<CommitFailure, CommitFailure> {
-        // What was sent behind it may have failed, and the transaction with it.
+        // The transaction may have failed in a statement that was sent after it.
         self.session.batch("ROLLBACK; BEGIN").await?;
         let sql = "SELECT number FROM osnl_member WHERE token = $1";
         let found = self.session.query(sql, &[&self.member.token]).await?;
@@ -289,7 +267,6 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Writes the lease rows of partitions that the transaction changes, once each.
     pub(crate) async fn own(
         &mut self,
         partitions: impl IntoIterator<Item = PartitionNumber>,
@@ -309,7 +286,6 @@ impl<'a> Transaction<'a> {
         self.wait(UnsentStatement { sql: LEASES, values, check: AnswerCheck::Leases(new) }).await
     }
 
-    /// Writes the rows of the queues that the transaction appends from.
     pub(crate) async fn read(&mut self, readers: BTreeSet<QueueReader>) -> Result<(), CommitFailure> {
         for reader in readers {
             let epoch = self.member.reading.get(&reader).map_or(-1, |reading| reading.epoch);
@@ -320,13 +296,12 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Counts deliveries in or out of a state.
     pub(crate) fn count(&mut self, partition: PartitionNumber, action: &str, state: i16, by: i64) {
         *self.tally.entry((partition, action.to_owned(), state)).or_default() += by;
     }
 
-    /// Ends it; returns the partitions whose lease rows it has written. `keep` keeps its result before COMMIT is sent, for a
-    /// COMMIT without an answer.
+    /// Commits; returns the partitions whose lease rows were written. `keep` receives the result before
+    /// COMMIT is sent, for a COMMIT without an answer.
     pub(crate) async fn commit(
         self,
         keep: impl FnOnce(),
@@ -334,7 +309,7 @@ impl<'a> Transaction<'a> {
         Ok(self.commit_after(None, keep).await?.0)
     }
 
-    /// The same, and returns the rows of a statement that is sent with COMMIT, before it.
+    /// Commits, and returns the rows of a statement that is sent just before COMMIT.
     pub(crate) async fn commit_after(
         mut self,
         last: Option<(&str, StatementValues<'_>)>,
@@ -355,7 +330,6 @@ impl<'a> Transaction<'a> {
         Ok((self.written, rows))
     }
 
-    /// Runs the last statement, writes the counts, and commits; returns the rows of that statement.
     async fn write_commit(
         &mut self,
         last: Option<(&str, StatementValues<'_>)>,
@@ -377,19 +351,19 @@ impl<'a> Transaction<'a> {
         all.push(("COMMIT", &[]));
         let unknown = |error: Error| CommitFailure::Unknown(words(&error));
         let mut answers = self.session.send(&all).await?;
-        // The server's own refusal of COMMIT too: it may end a session whose commit is done.
+        // The server's own refusal of COMMIT is uncertain too: it may end a session whose commit is done.
         let committed = answers.pop().map_or(Ok(()), |answer| answer.map(drop));
         let mut rows = Vec::new();
         for (n, answer) in answers.into_iter().enumerate() {
             match answer {
-                // COMMIT behind a refused statement rolls back.
+                // COMMIT after a refused statement rolls back.
                 Err(error) if error.as_db_error().is_some() => return Err(error.into()),
                 Err(error) => return Err(unknown(error)),
                 Ok(answer) if n == 0 && last.is_some() => rows = answer.rows,
                 Ok(_) => {}
             }
         }
-        // A constraint that is deferred refuses a row at COMMIT: nothing is committed then.
+        // A deferred constraint refuses a row at COMMIT: nothing is committed then.
         committed.map_err(|error| if is_of_a_row(&error) { error.into() } else { unknown(error) })?;
         Ok(rows)
     }

@@ -11,7 +11,7 @@
 //! | `connect_timeout` | seconds for each host, 10 by default |
 //! | `client_encoding` | ignored, as is `charset`: the session is in UTF-8 |
 //!
-//! `prefer` and `require` encrypt and check nothing, and a false server would be given a password that it asks for.
+//! `prefer` and `require` encrypt without checks, so a false server could ask for the password.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +22,6 @@ use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, SslNegotiation, TargetSessionAttrs};
 
-/// The encryption of a session, and the checks of the server's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SessionSecurity {
     Disable,
@@ -32,12 +31,10 @@ pub(crate) enum SessionSecurity {
     VerifyFull,
 }
 
-/// The logins that a server may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AuthMethods {
-    /// The password as it is.
     pub(crate) password: bool,
-    /// A digest of it that can be tried against many passwords, and used in its place.
+    /// A digest of the password that allows guessing, and can be used in the password's place.
     pub(crate) md5: bool,
     pub(crate) scram: bool,
     pub(crate) none: bool,
@@ -56,7 +53,8 @@ pub struct ConnectionUrl {
     shown: String,
 }
 
-/// A file that has the login. It is read for each connection, because a password may change while the program runs.
+/// A file with the login. The file is read for each connection, because a password may change while the
+/// program runs.
 #[derive(Clone)]
 enum LoginFile {
     Password(PathBuf),
@@ -64,24 +62,19 @@ enum LoginFile {
     Url(PathBuf),
 }
 
-/// Why a URL cannot be used. It never repeats the password.
+/// The reason that a URL cannot be used. The text never repeats the password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseUrlError {
-    /// Another database, or no URL.
     #[error("must begin with postgresql://, as in postgresql://osnl:password@db.example.com/osnl")]
     Scheme,
     #[error("{0} is required, as in postgresql://osnl:password@db.example.com/osnl")]
     Missing(&'static str),
-    /// A part cannot be read.
     #[error("{0} cannot be read: percent-encode : / ? # [ ] @ % and ,")]
     Unreadable(&'static str),
-    /// An option that is not known, and those that are.
     #[error("unknown option {0:?}; allowed: {OPTIONS}")]
     Option(String),
-    /// A value that is not allowed.
     #[error("unknown value {1:?} of {0}; allowed: {2}")]
     Value(&'static str, String, &'static str),
-    /// A file that cannot be read.
     #[error("{0}: {1}")]
     File(PathBuf, String),
 }
@@ -108,10 +101,6 @@ impl AuthMethods {
 }
 
 impl ConnectionUrl {
-    /// Reads a URL, and the file of its password.
-    ///
-    /// # Errors
-    /// See [`DatabaseUrlError`].
     pub fn parse(url: &str) -> Result<Self, DatabaseUrlError> {
         let (scheme, rest) = url.split_once("://").ok_or(DatabaseUrlError::Scheme)?;
         if !["postgresql", "postgres"].contains(&scheme.split('+').next().unwrap_or_default()) {
@@ -136,7 +125,7 @@ impl ConnectionUrl {
         config.user(&user).dbname(&database).application_name("osnl");
         config.connect_timeout(Duration::from_secs(10)).tcp_user_timeout(Duration::from_secs(10));
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        // The library hands over each socket at once, and `tls` does what the mode asks for.
+        // The library hands over each socket at once, and `tls` negotiates by the mode.
         config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
         let mut parsed_hosts = Vec::new();
         for host in hosts.split(',') {
@@ -154,21 +143,20 @@ impl ConnectionUrl {
         Ok(url)
     }
 
-    /// The same, of a URL that stands in this file; `None` changes nothing.
+    /// Sets the file that has the URL; `None` changes nothing.
     #[must_use]
     pub fn in_file(mut self, file: Option<PathBuf>) -> Self {
-        // A file of the password alone is the more exact one.
+        // A file with the password alone takes precedence.
         self.login_file = self.login_file.or(file.map(LoginFile::Url));
         self
     }
 
-    /// Whether a fail-over to another host is intended.
     pub(crate) fn has_several_hosts(&self) -> bool {
         self.hosts.len() > 1
     }
 
-    /// Returns the configuration for each host, in their order, with the login that its file has now. A file that has none,
-    /// as while it is replaced, changes nothing.
+    /// Returns a configuration per host, in their order, with the login that is in the file now. A file
+    /// without a login, as while it is replaced, changes nothing.
     pub(crate) fn configs(&self) -> Vec<Config> {
         let mut now = self.config.clone();
         match &self.login_file {
@@ -198,12 +186,10 @@ impl ConnectionUrl {
         self.hosts.iter().map(of_host).collect()
     }
 
-    /// Returns the names of its hosts.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
         self.hosts.iter().map(|(host, _)| host.as_str())
     }
 
-    /// Returns the encryption of a session with a host.
     pub(crate) fn security(&self, host: &str) -> SessionSecurity {
         self.security.unwrap_or_else(|| match is_this_machine(host) && self.root.is_none() {
             true => SessionSecurity::Prefer,
@@ -211,7 +197,6 @@ impl ConnectionUrl {
         })
     }
 
-    /// Returns the logins that a host may ask for.
     pub(crate) fn methods(&self, host: &str) -> AuthMethods {
         self.methods.unwrap_or_else(|| match is_this_machine(host) || self.knows(host) {
             true => AuthMethods::ALL,
@@ -219,7 +204,8 @@ impl ConnectionUrl {
         })
     }
 
-    /// Whether a session is with that host or with none: without a name, an authority that the system trusts certifies anyone.
+    /// Whether a session must reach that host or fail: without a name, an authority that the system trusts
+    /// certifies anyone.
     fn knows(&self, host: &str) -> bool {
         match self.security(host) {
             SessionSecurity::VerifyFull => true,
@@ -228,7 +214,6 @@ impl ConnectionUrl {
         }
     }
 
-    /// Returns the login at each host.
     pub(crate) fn logins(&self) -> Vec<SentLogin> {
         let of_host = |host: &str| {
             let protection = match self.security(host) {
@@ -318,7 +303,7 @@ fn read_password(path: &Path) -> io::Result<String> {
 
 fn decoded(part: &'static str, text: &str) -> Result<String, DatabaseUrlError> {
     let text = percent_decode_str(text).decode_utf8().map_err(|_| DatabaseUrlError::Unreadable(part))?;
-    // The protocol ends strings with it.
+    // The protocol ends strings with NUL.
     if text.contains('\0') { Err(DatabaseUrlError::Unreadable(part)) } else { Ok(text.into_owned()) }
 }
 
@@ -331,7 +316,7 @@ fn host_and_port(host: &str) -> Option<(&str, u16)> {
         None => host.rsplit_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
     };
     let port = port.map_or(Some(5432), |port| port.parse().ok())?;
-    // A path would be that of a socket.
+    // A path would name a socket.
     (!name.is_empty() && !name.contains('%') && !name.starts_with('/')).then_some((name, port))
 }
 
@@ -375,7 +360,8 @@ mod tests {
         );
     }
 
-    /// Another machine is checked unless the operator says otherwise, and gets no password that it could keep.
+    /// Another machine's certificate is checked unless the operator disables that; without a check, the
+    /// server gets no password that it could keep.
     #[test]
     fn a_host_that_is_not_checked_gets_no_password_and_is_named() {
         let check =
@@ -443,7 +429,7 @@ mod tests {
         let url = ConnectionUrl::parse(&url).unwrap();
         std::fs::write(&file, "behind\n").unwrap();
         assert_eq!(login(&url), r#"osnl behind Tcp("db1"), osnl behind Tcp("db2")"#);
-        // While the file is replaced, and where it is not there any more.
+        // The file is empty while it is replaced, and later missing.
         std::fs::write(&file, "").unwrap();
         assert_eq!(login(&url), r#"osnl before Tcp("db1"), osnl before Tcp("db2")"#);
         std::fs::remove_file(&file).unwrap();
@@ -454,7 +440,6 @@ mod tests {
         for (text, expected) in [
             (whole, "osnl before Tcp(\"db\")"),
             ("postgresql://osnl2:behind@db/osnl\n", "osnl2 behind Tcp(\"db\")"),
-            // Another place needs a restart.
             ("postgresql://osnl:behind@other/osnl", "osnl behind Tcp(\"db\")"),
             ("half of", "osnl before Tcp(\"db\")"),
         ] {

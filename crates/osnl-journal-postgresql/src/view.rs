@@ -1,6 +1,6 @@
-//! Looking into the tables, on a connection of its own, which neither waits for the member's thread nor holds it up.
+//! Reads the tables on a connection of its own, which neither waits for the member's thread nor blocks it.
 //!
-//! An answer is one snapshot. Without an answer there is an error, never an empty list.
+//! An answer is one snapshot. A failure is an error, never an empty list.
 
 mod canaries;
 mod changing;
@@ -22,21 +22,17 @@ use crate::options::Options;
 use crate::session::{Session, words};
 use crate::tls::PostgresTls;
 
-/// The longest time that the server works on a question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The paused actions, since when each is, and the operator.
 pub(crate) const PAUSED: &str = "SELECT action, since, operator FROM osnl_paused";
 const PAUSE: &str =
     "INSERT INTO osnl_paused (action, since, operator) VALUES ($1, $2, $3) ON CONFLICT (action) DO NOTHING";
 const RESUME: &str = "DELETE FROM osnl_paused WHERE action = $1";
 
-/// A connection for questions, opened with the first.
 #[derive(Debug, Default)]
 pub(crate) struct JournalView(Mutex<Option<Session>>);
 
 impl JournalView {
-    /// Asks; a connection that has failed is given up.
     async fn ask<T>(
         &self,
         options: &Options,
@@ -64,7 +60,6 @@ impl JournalView {
         }
     }
 
-    /// Asks for what belongs together: one snapshot.
     pub(crate) async fn read<T>(
         &self,
         options: &Options,
@@ -79,7 +74,6 @@ impl JournalView {
         self.ask(options, "read", snapshot).await
     }
 
-    /// Pauses an action by this operator, or resumes it.
     pub(crate) async fn set_paused(
         &self,
         options: &Options,

@@ -1,4 +1,5 @@
-//! The thread that writes: takes what is queued, commits it as one, answers the callers; keeps the leases of its member.
+//! The writing thread: commits queued commands as one transaction, answers the callers, and keeps the
+//! member's leases.
 
 mod bounds;
 mod changing;
@@ -34,9 +35,8 @@ use crate::shared::SharedJournalState;
 use crate::tls::PostgresTls;
 
 const AT_ONCE: usize = 1000;
-/// Tries of a single command that took too long, after which it counts as one that cannot be stored.
+/// After this many slow tries, a single command counts as one that cannot be stored.
 const SLOW: u32 = 3;
-/// The interval at which it looks for arrivals of other members.
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) struct PostgresWriter {
@@ -44,39 +44,36 @@ pub(crate) struct PostgresWriter {
     tls: PostgresTls,
     shared: Arc<SharedJournalState>,
     commands: mpsc::UnboundedReceiver<PostgresCommand>,
-    /// Commands that did not fit into a group: they come before all others.
+    /// Commands that did not fit into a group and run before all others.
     returned: VecDeque<PostgresCommand>,
-    /// Commands that arrived while a failure lasted, or that have waited for others.
+    /// Commands that arrived during a failure, or that have waited for others.
     backlog: VecDeque<PostgresCommand>,
-    /// `None` after a failure, until there is another.
+    /// `None` after a failure, until the next connection.
     session: Option<Session>,
     pub(crate) member: Member,
-    /// Its row is in the tables.
     is_registered: bool,
     closing: bool,
-    /// A caller waits for the journal to be open: nothing is tried twice.
+    /// A caller waits for the journal to open, so a failed connection is not retried.
     opening: bool,
-    /// Since when it fails, and when the log said so last.
+    /// The start of the failure, and the time of its latest log line.
     failing: Option<(SystemTime, Instant)>,
     next_look: Instant,
-    /// By the clock of leases.
     next_renewal: Duration,
     next_watch: Duration,
-    /// The number of the latest arrival that was looked at.
     swept: i64,
     chore: Chore,
     more_arrived: bool,
-    /// The most commands of a transaction: fewer after one that took too long.
+    /// The most commands of a transaction: lower after one that took too long.
     at_once: usize,
-    /// The most changes of the operator in a transaction: fewer after one that was refused.
+    /// The most changes of the operator in a transaction: lower after a refused one.
     changes_at_once: i64,
     refused: RefusedRecords,
     transfers: Transfers,
 }
 
 impl PostgresWriter {
-    /// Connects, brings the tables to this version if that is permitted, and takes the partitions that are free. A
-    /// database that is away is tried each second from then on.
+    /// Connects, migrates the tables if permitted, and takes the free partitions. If the database is away,
+    /// the writer retries each second.
     pub(crate) async fn open(
         options: Options,
         shared: Arc<SharedJournalState>,
@@ -154,7 +151,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Takes the queued commands, at least one unless it is time to look around.
+    /// Takes the queued commands, at least one unless the next check is due.
     async fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<PostgresCommand> {
         let mut batch = Vec::new();
         while batch.len() < self.at_once {
@@ -192,7 +189,7 @@ impl PostgresWriter {
             match next {
                 None => break,
                 Some(PostgresCommand::Close(waiting)) => {
-                    // What was sent before is before it in the queue.
+                    // Earlier commands precede the close command in the queue.
                     self.closing = true;
                     closed.extend(waiting);
                 }
@@ -200,7 +197,7 @@ impl PostgresWriter {
                     self.backlog.push_front(command);
                     break;
                 }
-                // It is a copy of what is open: an end before it is committed first.
+                // The message may be a copy of an open one: an end before it is committed first.
                 Some(command) if command.asks_what_is_open() && batch.iter().any(PostgresCommand::ends) => {
                     self.backlog.push_front(command);
                     break;
@@ -252,7 +249,7 @@ impl PostgresWriter {
             } else if let (PostgresCommand::Known(object, sender), Some(session)) =
                 (command, &mut self.session)
             {
-                // What cannot be read now is not known: the next commit says why.
+                // An unreadable object counts as unknown, and the next commit reports the failure.
                 let _ = sender.send(load::known(session, &object).await.unwrap_or_default());
             }
         }
@@ -307,16 +304,15 @@ impl PostgresWriter {
         }
     }
 
-    /// Leaves the second half of a group for the next one.
     fn halve(&mut self, batch: &mut Vec<PostgresCommand>) {
         self.at_once = batch.len() / 2;
         let mut rest = batch.split_off(self.at_once);
-        // What is before them may be given larger numbers yet.
+        // The other messages may still get larger numbers.
         rest.iter_mut().filter_map(PostgresCommand::number).for_each(|(id, _)| *id = 0);
         rest.into_iter().rev().for_each(|command| self.returned.push_front(command));
     }
 
-    /// Takes note of a refusal: what was refused is left out of the next attempt. `false` when the program ends.
+    /// Leaves a refused command out of the next attempt. `false` when the program ends.
     async fn bear(&mut self, refusal: CommitRefusal) -> bool {
         match refusal {
             CommitRefusal::Lost(partitions) => self.lose(&partitions),
@@ -356,7 +352,7 @@ impl PostgresWriter {
         true
     }
 
-    /// Gives each append a number of its reader's; `false` when the program ends.
+    /// Gives each append a number of its reader; `false` when the program ends.
     async fn number(&mut self, batch: &mut [PostgresCommand]) -> bool {
         let mut needs: std::collections::BTreeMap<_, i64> = std::collections::BTreeMap::new();
         for command in batch.iter_mut() {
@@ -400,7 +396,7 @@ impl PostgresWriter {
         true
     }
 
-    /// Reads what claims ask for, after what has become claimable.
+    /// Answers fetches after adding the deliveries that have become claimable.
     async fn bring(&mut self, promoted: Vec<Promotion>, fetches: Vec<PostgresCommand>) {
         let fetches = self.detain_fetches(fetches);
         if promoted.is_empty() && fetches.is_empty() {
@@ -448,7 +444,6 @@ impl PostgresWriter {
     }
 }
 
-/// Returns the time of records.
 fn wall() -> i64 {
     millis(SystemTime::now())
 }

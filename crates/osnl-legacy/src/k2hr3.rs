@@ -19,7 +19,6 @@
 //! # Ok::<(), osnl_legacy::k2hr3::ConfError>(())
 //! ```
 //!
-//! # The library
 #![doc = include_str!("../doc/k2hr3-library.md")]
 
 mod conf;

@@ -27,15 +27,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! | module | decision |
-//! | --- | --- |
-//! | [`event`](Lists) | the events that count, and whether each is an allocation or a release |
-//! | [`memory`](Memory) | the meaning of an event, given earlier events of instances, ports, and floating IPs |
-//! | [`node_detail`](NodeForm) | the keys and values of a node detail, in each of the program's forms |
-//! | [`body`](BodyForm) | JSON, or JSON in XML |
-//! | [`asked`](CloudLookup) | the answers of nova, neutron, and glance about an instance |
-//! | [`completing`](CompletionStep) | the questions of a delivery; each is asked once |
-//!
 //! All modules are pure but for [`Servers`], the source of answers, which [`CloudLookup`] asks
 //! before a delivery's first attempt. The action that posts is [`rest`]; [`python`] calls plug-ins,
 //! and [`drivers`] adds both to those of `osnl run`.

@@ -28,11 +28,6 @@ pub struct ContentInfo<'a> {
 
 /// Returns the decompressed body as UTF-8 (not yet checked); borrows unless a conversion was
 /// needed.
-///
-/// # Errors
-///
-/// An unknown compression or encoding, compressed data that is damaged, cut off, or larger than
-/// [`Budget::DEFAULT`] allows.
 pub fn plain_body<'a>(raw: &'a [u8], info: &ContentInfo<'_>) -> Result<Cow<'a, [u8]>, DecodeError> {
     plain_body_of(raw, info, Budget::DEFAULT.body)
 }
@@ -59,9 +54,8 @@ pub(crate) fn plain_body_of<'a>(
 }
 
 impl Budget {
-    /// Returns the decompressed body as UTF-8 (not yet checked), see
-    /// [`plain_body`](crate::plain_body). The size of an uncompressed body is checked later, when
-    /// it is read.
+    /// Returns the decompressed body as UTF-8 (not yet checked). The size of an uncompressed body is checked
+    /// later, when it is read.
     pub fn plain_body<'a>(
         &self,
         raw: &'a [u8],
@@ -217,7 +211,6 @@ mod tests {
         let refused = plain_body(&bomb, &info(None, Some("gzip"))).unwrap_err();
         assert_eq!(refused, Excess::Decompressed { limit: MAX_PLAIN_BODY }.into());
 
-        // bzip2 packs far denser: hundreds of bytes are megabytes.
         let check =
             |size: usize| read_up_to(MultiBzDecoder::new(&*bz2(&vec![0; size])), 1000).map(|b| b.len());
         assert_eq!(check(1000), Ok(1000));

@@ -8,9 +8,8 @@
 //! | [`DEPTH`](Budget::DEPTH) | 120, fixed | arrays, objects, and the text of the envelope, together |
 //! | [`resources`](Budget::resources) | 10,000 | resources of a bulk request |
 //!
-//! `max_body` is the only option: the other limits follow from it, see [`Budget::of_body`]. Reading
-//! stops at the first limit that is exceeded. The limits do not count the contents of texts in the
-//! payload; masking reads into such texts, with limits of its own.
+//! `max_body` is the only option: the other limits follow from it, see [`Budget::of_body`]. The limits do not
+//! count the contents of texts in the payload; masking reads into such texts, with limits of its own.
 
 mod tree;
 
@@ -24,7 +23,6 @@ pub(crate) use self::tree::{Tree, members_memory};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
-    /// The size of the decompressed body in bytes: option `max_body`.
     pub body: usize,
     pub values: usize,
     pub resources: usize,
@@ -81,8 +79,6 @@ impl Budget {
     /// delivery's number has room for 65,536 resources.
     pub const MOST: Self = Self { body: 128 << 20, values: 16_000_000, resources: 60_000 };
 
-    /// Returns the limits for bodies of this size: at least [`DEFAULT`](Self::DEFAULT), with values
-    /// and resources that grow with a larger body.
     #[must_use]
     pub fn of_body(body: usize) -> Self {
         let larger =

@@ -39,8 +39,6 @@ pub struct CatalogueEvent {
     pub form: PayloadForm,
     pub topics: Vec<&'static str>,
     pub priorities: Vec<&'static str>,
-    /// The publishers: `nova-compute:<host>`, `volume.<host>@<backend>`, or `null` for a message
-    /// without one.
     pub publishers: Vec<&'static str>,
     /// Whether a message with this event was recorded. Otherwise the event is known from the
     /// service's lists, code or documentation, and its fields are those of similar events.
@@ -57,14 +55,12 @@ pub enum PayloadForm {
     Versioned(&'static str),
 }
 
-/// A payload as an example: secrets masked, long texts and lists cut, nested contexts left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
     pub event_type: &'static str,
     pub payload: &'static Value,
 }
 
-/// Returns every known event, by service and event type. An event with two forms appears twice.
 #[must_use]
 pub fn events() -> &'static [CatalogueEvent] {
     &data::catalogue().events
@@ -115,8 +111,8 @@ const MORE_EXCHANGES: [&str; 21] = [
     "zun",
 ];
 
-/// Returns the service that owns an exchange, or "several services" for `openstack`,
-/// oslo.messaging's default. Such an exchange also carries RPC.
+/// Returns the service that owns an exchange, or "several services" for `openstack`, oslo.messaging's
+/// default.
 #[must_use]
 pub fn owner_of_exchange(exchange: &str) -> Option<&'static str> {
     let services = &data::catalogue().services;
@@ -151,9 +147,6 @@ impl CatalogueEvent {
         fields::list(self)
     }
 
-    /// Whether the payload may have the field. Dots separate keys, which may contain dots
-    /// (`nova_object.data.uuid`); an item of a list is a number or `*`.
-    ///
     /// Any member of a free map counts as a field.
     #[must_use]
     pub fn has_field(&self, path: &str) -> bool {

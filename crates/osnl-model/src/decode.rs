@@ -1,6 +1,3 @@
-//! The content type is ignored: JSON is read under any label, where oslo.messaging drops the
-//! message.
-
 use serde_json::{Map, Value};
 
 use crate::budget::Purse;

@@ -19,9 +19,7 @@ use crate::{Budget, DecodeError, Notification, Part, Priority, resource_key};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Framing {
-    /// Driver `messaging`: the body is the notification.
     Bare,
-    /// Driver `messagingv2`: `{"oslo.version": "2.0", "oslo.message": "<its JSON text>"}`.
     Envelope,
     /// The envelope around a notification whose context is one object, `_context`, as
     /// oslo.messaging's Kafka driver writes for both drivers. Its reader stops at a message that
@@ -29,7 +27,6 @@ pub enum Framing {
     Kafka,
 }
 
-/// A notification to be sent. Debug output masks the secrets of payload and context.
 #[derive(Clone)]
 pub struct Emission {
     /// A UUID, the same for all topics. Like the other optional fields, `None` is written as null.
@@ -51,8 +48,6 @@ impl Emission {
         Self::read_within(body, &Budget::MOST)
     }
 
-    /// Reads like [`read`](Self::read), a body of at most the size in `budget`. The values stay
-    /// text and are not counted.
     pub fn read_within(body: &[u8], budget: &Budget) -> Result<Self, DecodeError> {
         budget.check_size(body)?;
         let text = json_text(body)?;
@@ -73,9 +68,6 @@ impl Emission {
         Ok(pairs.0)
     }
 
-    /// # Errors
-    ///
-    /// The error of `serde_json`; values that were built without `unsafe` have none.
     pub fn body(&self, framing: Framing) -> Result<String, serde_json::Error> {
         let inner = match framing {
             Framing::Bare => return to_python_json(self),

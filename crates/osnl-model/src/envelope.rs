@@ -9,8 +9,7 @@
 //! (see `fast`). Any other order of keys, and anything unusual, needs a whole parse with the same
 //! result.
 //!
-//! A read that stops early does not notice a repeated key, a damaged payload or a cut-off end: only
-//! [`Notification::decode`](crate::Notification::decode) does.
+//! A read that stops early does not notice a repeated key, a damaged payload or a cut-off end.
 
 mod fast;
 
@@ -47,10 +46,6 @@ impl Head<'_> {
     }
 }
 
-/// # Errors
-///
-/// A body that is not a JSON object, an envelope that is incomplete or not of version `2.0`, an
-/// enveloped message that is not a JSON object, a priority that is neither text nor null.
 pub fn read_head(body: &[u8]) -> Result<Head<'_>, DecodeError> {
     head_within(body, &Budget::DEFAULT)
 }

@@ -1,5 +1,5 @@
-//! A message never repeats the body: a notification may hold tokens and passwords anywhere. Only a
-//! version, a compression or an encoding is shown, and of each at most a short beginning.
+//! A message never repeats the body, because a notification may hold tokens and passwords anywhere. Only a
+//! version, a compression or an encoding is shown, each shortened.
 
 use std::fmt;
 
@@ -8,7 +8,6 @@ use thiserror::Error;
 
 use crate::Excess;
 
-/// A body that cannot be read as a notification. A retry never helps.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
     #[error("the body is empty")]
@@ -61,7 +60,6 @@ impl fmt::Display for Part {
     }
 }
 
-/// The kind of a JSON value, so that errors describe a value without showing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JsonKind {
     Null,

@@ -154,10 +154,7 @@ pub enum Saw {
     NotText(JsonKind),
     NoKeys(JsonKind),
     Text(String),
-    /// A text that exceeded the pattern's limit of steps.
-    StepLimit {
-        length: usize,
-    },
+    StepLimit { length: usize },
 }
 
 impl Saw {

@@ -3,13 +3,6 @@
 //! The crate is pure: no sockets, no clock, no log, no runtime. It turns bytes into values or errors, and its tests use
 //! recorded messages (`fixtures/wire`).
 //!
-//! A message passes through these steps:
-//!
-//! 1. [`plain_body`] decodes and decompresses the body as the message's properties state;
-//! 2. [`read_head`] reads event type, publisher, and priority, without the payload;
-//! 3. [`NotificationFilter::wants`] decides from the head whether the message may match;
-//! 4. [`Notification::decode`] reads the rest of such a message, and [`NotificationFilter::matches`] decides.
-//!
 //! ```
 //! use osnl_model::{ContentInfo, Notification, NotificationFilter, Pattern, plain_body, read_head, resource_key};
 //!
@@ -28,15 +21,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! | item | purpose |
-//! | --- | --- |
-//! | [`Budget`] | limits the cost of one message; functions without one use its default |
-//! | [`Target`], [`Priority`], [`TransportUrl`] | the address of a listener |
-//! | [`resources`], [`resource_key`] | the resources of a notification, and the key of its order |
-//! | [`BodyDigest`] | recognises copies of a message |
-//! | [`mask_secrets`] | removes secrets before output |
-//! | [`catalogue`], [`nova`] | the events of each service; the two names of nova's events |
 
 pub mod catalogue;
 pub mod nova;

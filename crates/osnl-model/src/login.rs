@@ -55,7 +55,6 @@ impl SentLogin {
     }
 }
 
-/// Whether a connection to this host stays on this machine: `localhost`, 127.0.0.0/8, `::1`.
 #[must_use]
 pub fn is_this_machine(host: &str) -> bool {
     let name = host.trim_end_matches('.');

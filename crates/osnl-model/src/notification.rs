@@ -14,14 +14,9 @@ pub struct Notification {
     pub event_type: Option<String>,
     pub publisher_id: Option<String>,
     pub priority: Option<crate::Priority>,
-    /// A UUID, the same in all copies of one notification. [`decode`](Self::decode) replaces an id
-    /// of more than 255 bytes by its digest.
     pub message_id: Option<String>,
-    /// `2026-11-20 06:36:22.662155`: UTC without a zone, and without the fraction when that is
-    /// zero.
+    /// UTC without a zone, and without the fraction when that is zero: `2026-11-20 06:36:22.662155`.
     pub timestamp: Option<String>,
-    /// 32 hex digits, different in each sent copy, absent over Kafka. Its length is bounded like
-    /// the message id's.
     pub unique_id: Option<String>,
     /// The request context: each `_context_<key>` under `<key>`. The object `_context` of Kafka's
     /// messages is read as well.

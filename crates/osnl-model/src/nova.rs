@@ -1,4 +1,3 @@
-/// Beginnings that no rule translates: legacy, versioned.
 const PAIRS: [(&str, &str); 20] = [
     ("compute.instance.resize.confirm", "instance.resize_confirm"),
     ("compute.instance.resize.revert", "instance.resize_revert"),
@@ -39,6 +38,8 @@ const VERSIONED_ONLY: [&str; 7] =
 const SAME: [&str; 5] =
     ["aggregate.create.", "aggregate.delete.", "keypair.", "scheduler.select_destinations.", "volume.usage"];
 
+/// Returns the versioned name of a legacy event type:
+///
 /// ```
 /// use osnl_model::nova::versioned_name;
 ///

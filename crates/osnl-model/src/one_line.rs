@@ -1,5 +1,3 @@
-//! Texts from outside, made harmless on one line of a log, a file or a terminal.
-//!
 //! An event, a broker or a target may contain escape sequences that move the cursor or rename the
 //! window, line ends that split a record, and characters that reverse the text. Such characters are
 //! written as escapes.
@@ -36,7 +34,6 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// Escapes like [`one_line`] but keeps tabs, which separate columns.
 #[must_use]
 pub fn one_line_with_tabs(text: &str) -> Cow<'_, str> {
     if !text.contains('\t') {

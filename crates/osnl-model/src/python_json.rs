@@ -1,5 +1,3 @@
-//! JSON as Python writes it.
-//!
 //! Python's `json` has two additions to JSON: the words `NaN`, `Infinity` and `-Infinity`, and
 //! escapes of lone surrogates (`"\ud800"`, from file names that are not UTF-8). They are read as
 //! `null` and `\ufffd`: neither a JSON number nor a Rust string can hold the original, and the
@@ -30,8 +28,6 @@ pub(crate) fn repairing<T>(
     }
 }
 
-/// Reads JSON as [`parse_python_json`] does, into the caller's type, which must not borrow from the
-/// text.
 pub fn parse_python_json_as<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, serde_json::Error> {
     repairing(text, |text| serde_json::from_str(text))
 }

@@ -1,16 +1,8 @@
 //! Masking of secrets in JSON that is shown.
 //!
-//! Services put secrets into notifications. Old services send the whole context with its token, and
-//! nova's legacy form nested contexts, the root password and user data. heat sends AWS credentials,
-//! designate the keys of zone transfers and TSIG secrets, ironic the config drive, cinder the CHAP
-//! password in a JSON text. Everything that is shown or logged passes through [`mask_secrets`]
-//! first.
-//!
-//! | criterion | module | example |
-//! |---|---|---|
-//! | a word in the name | [`words`] | `auth_token`, `adminPass`, `configdrive` |
-//! | the neighbouring keys | [`places`] | `key` of a zone transfer, not that of a metadata row |
-//! | the value itself | [`text`] | a URL with a password, a Fernet token, a private key, JSON or a Python dict as text |
+//! Services put secrets into notifications: contexts with tokens, root passwords and user data (nova), AWS
+//! credentials (heat), keys of zone transfers (designate), config drives (ironic), CHAP passwords (cinder).
+//! Everything that is shown or logged passes through [`mask_secrets`] first.
 //!
 //! Names match generously: hiding too much costs a look at the source, hiding too little a
 //! password. `fixtures/emission/masked.txt` lists the values of recorded messages that are hidden.

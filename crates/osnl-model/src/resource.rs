@@ -129,7 +129,6 @@ pub fn resource_keys(n: &Notification) -> Vec<String> {
     keys.filter(|key| seen.insert(key.clone())).collect()
 }
 
-/// The resources of a bulk request, read one at a time, so that the payload is examined only once.
 #[derive(Clone, Copy, Debug)]
 pub struct Bulk<'a> {
     kind: &'a str,

@@ -13,8 +13,7 @@ impl Target {
         Self { exchange: Some(exchange.into()), topic: topic.into() }
     }
 
-    /// Returns `<topic>.<priority>`: the routing key of notifications of one priority, and the name
-    /// of the queue that oslo's notifier declares for that priority.
+    /// The topic's routing key is also the name of the queue that oslo's notifier declares for that priority.
     pub fn routing_key(&self, priority: &Priority) -> String {
         format!("{}.{}", self.topic, priority.as_str())
     }

@@ -24,7 +24,6 @@ use thiserror::Error;
 
 pub use secret::Secret;
 
-/// The addresses of the brokers and the login. Debug and Display hide the passwords.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TransportUrl {
     driver: String,

@@ -21,7 +21,6 @@ const CASE: &str = "OSNL_TEST_COST_CASE";
 
 const TIMES: usize = 20;
 
-/// The memory that a process takes anyway, which weighs more where the budget is an eighth.
 const BESIDE: usize = if cfg!(debug_assertions) { 1 << 20 } else { 0 };
 
 /// The limit of time for a MiB, with optimization. A debug build takes ten times as long.

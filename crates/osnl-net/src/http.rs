@@ -31,16 +31,6 @@
 //! # }
 //! ```
 //!
-//! | item | purpose |
-//! | --- | --- |
-//! | [`Url`] | the URL of a target, kept byte for byte |
-//! | [`Client`] | a pool of connections that sends requests |
-//! | [`HttpOptions`] | trusted certificates, client certificate, proxies, size of the pool |
-//! | [`Proxies`] | the proxy of a request, chosen as Python's urllib does |
-//! | [`AddressGuard`] | the addresses that a request may reach when an event names its target |
-//! | [`redirected`] | the request that follows a redirect, without the secrets that must not leave |
-//! | [`reach`] | a test whether a target accepts connections, without a request |
-//!
 //! The client uses hyper and not reqwest. Requests equal the old programs' requests byte for byte,
 //! with the case of header names and the proxy rules of urllib. A [`Failure`] names the step that
 //! failed.

@@ -29,17 +29,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! | item | purpose |
-//! | --- | --- |
-//! | [`CloudConf`] | a cloud and a login: options under the names of keystoneauth, checked |
-//! | [`Clouds`] | the options of a cloud in `clouds.yaml` |
-//! | [`Cloud`] | reads objects and fetches tokens, each request with a deadline |
-//! | [`Kind`] | the service and the path of an object |
-//! | [`Server`] and the other objects | the fields of an object |
-//! | [`Catalog`] | the URL of a service |
-//! | [`not_found`] | whether a 404 means a missing object or a wrong URL |
-//! | [`ApiError`] | missing, forbidden, late, or failing, with the service's message |
-//!
 //! openstack_sdk has a client for each request of each service, 150,000 generated lines, with TLS
 //! and proxies of its own, which would ignore this daemon's trust and proxies.
 //!

@@ -1,14 +1,5 @@
 //! TLS for clients of brokers and of https targets.
 //!
-//! | item | purpose |
-//! | --- | --- |
-//! | [`system_certificates`], [`certificates_from`] | CA certificates of the system, of files, and of folders |
-//! | [`checked`], [`any_name`], [`unchecked`] | verifiers, which treat private installations as OpenSSL does |
-//! | [`identity`] | a client certificate and its key |
-//! | [`validity`], [`ends_at`], [`LatestEnd`] | the validity of a certificate |
-//! | [`handshake_refusal`], [`refusal`] | the [`Refusal`] of a failed handshake: the reason, and the remedy in the words of the caller's [`Remedies`] |
-//! | [`misfit`] | the refusal of an unusable client certificate |
-//!
 //! ```
 //! use std::sync::Arc;
 //!
@@ -58,7 +49,6 @@ pub use certificates::{ClientIdentity, FileError, certificates_from, identity, s
 pub use expiry::{LatestEnd, Validity, ends_at, validity};
 pub use failure::{Refusal, Remedies, handshake_refusal, misfit, refusal};
 
-/// Whether the CN counts for a certificate without `subjectAltName`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommonName {
     /// The CN counts within the name constraints of the issuers: for CAs that a configuration

@@ -16,7 +16,6 @@ use tokio::sync::oneshot;
 /// The time for running calls to end after the engine has given up.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
-/// The calls of one listener.
 #[pyclass(frozen)]
 pub(crate) struct Calls {
     shared: Arc<SharedCalls>,
@@ -156,19 +155,16 @@ impl Calls {
 
 #[pymethods]
 impl TakenCall {
-    /// Returns the function to call.
     #[getter]
     fn function(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.request.as_ref().map(|request| request.function.clone_ref(py))
     }
 
-    /// Returns its arguments.
     #[getter]
     fn texts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.request.as_ref().map_or(&[][..], |request| &request.texts))
     }
 
-    /// Brings the result.
     fn end(&mut self, result: String) {
         if let Some(request) = self.request.take() {
             // The engine may have given up the call.

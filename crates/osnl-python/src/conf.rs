@@ -64,7 +64,6 @@ impl Conf {
         .to_string()
     }
 
-    /// Returns what the writer of the file should know.
     fn warnings(&self) -> Vec<String> {
         self.loaded.warnings.iter().map(ToString::to_string).collect()
     }

@@ -12,7 +12,6 @@ mod listen;
 mod logs;
 mod wait;
 
-/// The names that Python imports.
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]

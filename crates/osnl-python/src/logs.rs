@@ -1,6 +1,3 @@
-//! Sends the engine's log lines to Python's `logging`, where programs configure handlers and
-//! levels.
-
 use std::fmt::{Debug, Write as _};
 use std::sync::OnceLock;
 

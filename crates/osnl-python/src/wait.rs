@@ -16,7 +16,6 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::{PyErr, PyResult, Python};
 use tokio::runtime::Builder;
 
-/// The pause between checks of Python's signals.
 const LOOKS: Duration = Duration::from_millis(200);
 
 /// The time for running calls to end after Ctrl-C.

@@ -5,7 +5,8 @@
   raw      any bytes with any properties, by py-amqp; answered when the broker has confirmed
   prepare  declares an exchange, a queue and bindings, as an operator would
   take     takes the next message off a queue, or null
-Ends with its standard input. Arguments: transport URL, then true or false for amqp_durable_queues.
+Ends with its standard input. Arguments: transport URL, then true or false for amqp_durable_queues, then, if the service has
+one, its configuration file: "notify" then takes driver, topics, and durability from it.
 """
 import json
 import logging
@@ -30,9 +31,10 @@ class Failures(logging.Handler):
 
 
 class Peer:
-    def __init__(self, url, durable):
+    def __init__(self, url, durable, file=None):
         self.url = url
         self.durable = durable
+        self.files = [file] if file else []
         self.notifiers = {}
         self.transports = {}
         self.connection = None
@@ -42,10 +44,11 @@ class Peer:
     def transport(self, exchange):
         if exchange not in self.transports:
             conf = cfg.ConfigOpts()
-            conf([], project="osnl-test", default_config_files=[], default_config_dirs=[])
+            conf([], project="osnl-test", default_config_files=self.files, default_config_dirs=[])
             transport = oslo_messaging.get_notification_transport(conf, url=self.url)
             conf.set_override("control_exchange", exchange)
-            conf.set_override("amqp_durable_queues", self.durable, group="oslo_messaging_rabbit")
+            if not self.files:
+                conf.set_override("amqp_durable_queues", self.durable, group="oslo_messaging_rabbit")
             # The exchange and the options are read when a transport is made: made once more with them.
             transport.cleanup()
             self.transports[exchange] = oslo_messaging.get_notification_transport(conf, url=self.url)
@@ -54,8 +57,8 @@ class Peer:
     def notify(self, exchange, topic, driver, publisher_id, event_type, priority, payload, context):
         key = (exchange, topic, driver)
         if key not in self.notifiers:
-            self.notifiers[key] = oslo_messaging.Notifier(
-                self.transport(exchange), driver=driver, topics=[topic], retry=3)
+            own = {} if self.files else {"driver": driver, "topics": [topic]}
+            self.notifiers[key] = oslo_messaging.Notifier(self.transport(exchange), retry=3, **own)
         notifier = self.notifiers[key].prepare(publisher_id=publisher_id)
         context = {} if context is None else oslo_context.RequestContext.from_dict(context)
         self.failures.lines.clear()
@@ -79,13 +82,13 @@ class Peer:
         channel.basic_publish_confirm(message, exchange, routing_key)
         return {}
 
-    def prepare(self, exchange, queue, routing_keys, durable, auto_delete, arguments):
+    def prepare(self, exchange, queue, routing_keys, durable, auto_delete, exclusive, arguments):
         channel = self.channel()
         if exchange:
             channel.exchange_declare(exchange, "topic", durable=durable, auto_delete=auto_delete)
         if queue:
             channel.queue_declare(
-                queue, durable=durable, auto_delete=auto_delete, arguments=arguments or None)
+                queue, durable=durable, auto_delete=auto_delete, exclusive=exclusive, arguments=arguments or None)
             for key in routing_keys:
                 channel.queue_bind(queue, exchange, key)
         return {}
@@ -107,7 +110,7 @@ class Peer:
 
 
 def main():
-    peer = Peer(sys.argv[1], sys.argv[2] == "true")
+    peer = Peer(sys.argv[1], sys.argv[2] == "true", *sys.argv[3:])
     replies = sys.stdout
     sys.stdout = sys.stderr
     for line in sys.stdin:

@@ -1,5 +1,3 @@
-//! A server whose backlog of unaccepted connections is full, so that a client is neither accepted nor refused.
-
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 

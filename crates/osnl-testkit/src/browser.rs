@@ -109,7 +109,6 @@ impl Browser {
         text(&self.ask("GET", "/url", &Value::Null))
     }
 
-    /// Runs the body of a function in the page, also where the page's own scripts are off.
     #[track_caller]
     pub fn run(&self, script: &str, arguments: &Value) -> Value {
         self.post("/execute/sync", &json!({"script": script, "args": arguments}))
@@ -212,8 +211,6 @@ impl Browser {
         self.post("/cookie", &json!({"cookie": cookie}));
     }
 
-    /// Returns the faults on the console since the last call: violations of the policy, errors of scripts, failed
-    /// requests.
     #[track_caller]
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
@@ -236,7 +233,6 @@ impl Browser {
         addresses.collect()
     }
 
-    /// Returns the violations of WCAG 2 A and AA, and of axe-core's best practices, each with its elements.
     #[track_caller]
     #[must_use]
     pub fn violations(&self) -> Vec<String> {

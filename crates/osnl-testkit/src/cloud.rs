@@ -37,9 +37,6 @@ const TOKEN_SECONDS: u64 = 3600;
 
 impl RealCloud {
     /// Makes the databases and starts these services, which publish to the broker at `url` (`rabbit://…`).
-    ///
-    /// # Panics
-    /// When a service does not start, with its output.
     #[must_use]
     pub fn start(services: &[&str], url: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-cloud-").tempdir().unwrap();
@@ -128,7 +125,6 @@ impl RealCloud {
         )
     }
 
-    /// Calls an API as the administrator, with a new login if the token has expired.
     #[track_caller]
     pub fn call(&mut self, service: &str, method: &str, path: &str, body: Value, expected: u16) -> Value {
         let mut answer = self.request(service, method, path, &body);

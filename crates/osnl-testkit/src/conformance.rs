@@ -1,5 +1,3 @@
-//! The promises of every transport, as one suite of tests.
-//!
 //! A transport supplies a [`BrokerRig`], its broker with outside interference, and one line:
 //!
 //! ```text
@@ -70,13 +68,10 @@ pub struct SampleMessage {
     pub body: Vec<u8>,
     pub content_type: Option<String>,
     pub content_encoding: Option<String>,
-    /// Kombu's header of that name.
     pub compression: Option<String>,
 }
 
 impl SampleMessage {
-    /// Returns a message as neutron would send it: exchange `neutron`, key `notifications.info`, UTF-8 JSON by its
-    /// properties.
     #[must_use]
     pub fn new(body: impl Into<Vec<u8>>) -> Self {
         Self {
@@ -104,7 +99,6 @@ pub mod behaviours {
     pub use super::topology::*;
 }
 
-/// Runs a behaviour on a fresh rig, unless the transport's features or the rig's broker lack it.
 pub fn run<R: BrokerRig, F: Future<Output = ()>>(name: &str, behaviour: fn(R) -> F) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_all().build().unwrap();

@@ -1,5 +1,3 @@
-//! A small file system in memory, which a test fills.
-
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

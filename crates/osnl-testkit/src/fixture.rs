@@ -5,9 +5,6 @@ use serde_json::Value;
 use crate::hex;
 
 /// Returns the path of a fixture by its path below `fixtures/`, such as `k2hr3/requests.json`.
-///
-/// # Panics
-/// When the fixture does not exist.
 #[must_use]
 #[track_caller]
 pub fn path(name: &str) -> PathBuf {
@@ -23,7 +20,6 @@ pub fn text(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
 }
 
-/// Returns the bytes of a fixture of hexadecimal digits.
 #[must_use]
 #[track_caller]
 pub fn bytes(name: &str) -> Vec<u8> {

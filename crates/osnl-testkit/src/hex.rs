@@ -1,5 +1,3 @@
-//! Bytes as hexadecimal digits, the form in which they pass through JSON and Erlang terms.
-
 use std::fmt::Write as _;
 
 pub(crate) fn encode(bytes: &[u8]) -> String {

@@ -115,7 +115,6 @@ pub fn texts_within_texts(texts: usize, brackets: usize) -> String {
     format!("{before}{after}")
 }
 
-/// Returns texts of about this size in which each part could belong to all that follows, each a value of a payload.
 #[must_use]
 pub fn texts(bytes: usize) -> Vec<(&'static str, String)> {
     let filled = |piece: &str| piece.repeat(bytes / piece.len().max(1));
@@ -328,8 +327,6 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Returns a stream of notifications of at most about `largest` plain bytes; a bomb may have sixteen times as
-    /// many.
     #[must_use]
     pub fn new(event_type: &str, largest: usize, seed: u64) -> Self {
         let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

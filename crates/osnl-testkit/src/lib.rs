@@ -24,9 +24,6 @@
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
 //! | [`wait_until`] | waits for a condition, with a deadline whose message names it |
 //!
-//! Calls block, so that a test on an async runtime calls from a blocking thread. An error is a panic that names the
-//! missing part.
-//!
 //! Tests that need the broker or the Python peer run under `cargo xtask test`, which sets [`BROKER_VARIABLE`] and
 //! [`PYTHON_VARIABLE`], and [`AXE_VARIABLE`] for accessibility. Such tests fail without the variables.
 #![expect(
@@ -95,7 +92,7 @@ pub const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 
 pub const KAFKA_REQUIREMENTS: &str = include_str!("../python/kafka-requirements.txt");
 
-/// A Python program: oslo.messaging as a publisher or a listener on Kafka. Its first lines describe its arguments.
+/// The first lines of the Python program describe its arguments.
 pub const KAFKA_PEER: &str = include_str!("../python/kafka.py");
 
 pub const BROKER_VARIABLE: &str = "OSNL_TEST_BROKER";

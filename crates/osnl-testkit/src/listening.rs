@@ -6,7 +6,6 @@ use osnl_transport::{
     Tap, TapOptions, Transport, TransportError,
 };
 
-/// A transport that listens by the given function; publishing, watching and tidying fail.
 #[derive(Debug)]
 pub struct ListenOnly<F>(F);
 

@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 
 use crate::{Reply, Sink, SinkRequest, fixture};
 
-/// The user that [`Openstack`] accepts, of project `oss` and domain `Default`.
 pub const USER: &str = "osswatch";
 pub const PASSWORD: &str = "s3cret-password";
 pub const CREDENTIAL: &str = "a906a37caf67443a9cd229f5661b6f71";
@@ -36,7 +35,6 @@ struct StandInState {
     lifetime: u64,
     without: Option<String>,
     recorded: HashMap<String, Value>,
-    /// Further endpoints of the catalogue: type, interface, region, URL.
     listed: Vec<[String; 4]>,
 }
 
@@ -207,7 +205,6 @@ impl StandInState {
         self.recorded(label)
     }
 
-    /// Returns a recorded answer; an answer with a token gets a fresh one.
     fn recorded(&mut self, label: &str) -> Reply {
         let recorded = self.recorded[label].clone();
         let status = u16::try_from(recorded["status"].as_u64().unwrap()).unwrap();

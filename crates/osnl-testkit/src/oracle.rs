@@ -1,8 +1,6 @@
-//! The oracle: publishes with confirms, kills and breaks everything at random moments, and counts at the target.
-//!
-//! Each event has a number and a key. With [`OraclePlan::standby`] a second daemon takes over after each kill of the
-//! first, and order is judged per daemon. One seed decides everything random, but not the scheduling: a seed repeats
-//! the kind of a run, not its every moment.
+//! One seed decides everything random, but not the scheduling: a seed repeats the kind of a run, not its
+//! every moment. With [`OraclePlan::standby`] a second daemon takes over after each kill of the first, and
+//! order is judged per daemon.
 
 mod breaking;
 mod judge;

@@ -1,6 +1,4 @@
 //! The real oslo.messaging as a publisher and as a listener, and the real k2hr3-osnl as the reference.
-//!
-//! Both run from the Python environment of `cargo xtask setup`, as children that end with this process.
 
 mod listener;
 mod publisher;

@@ -1,7 +1,6 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 
-/// Copies both ways until both sides have ended; the end of one direction is passed on.
 pub(crate) fn pipe(here: &TcpStream, there: &TcpStream) -> io::Result<()> {
     let (from, to) = (there.try_clone()?, here.try_clone()?);
     let back = std::thread::spawn(move || copy(from, to));
@@ -11,7 +10,6 @@ pub(crate) fn pipe(here: &TcpStream, there: &TcpStream) -> io::Result<()> {
 }
 
 fn copy(mut from: TcpStream, mut to: TcpStream) {
-    // Either side may close at any time.
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Write);
 }

@@ -183,7 +183,6 @@ impl Postgres {
         format!("postgresql://osnl@127.0.0.1:{}/{name}", self.port)
     }
 
-    /// Runs SQL in a database and returns a line for each row, columns separated by `|`.
     #[must_use]
     pub fn rows(&self, database: &str, sql: &str) -> String {
         let mut psql = program("psql", &self.folder);

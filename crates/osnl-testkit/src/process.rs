@@ -34,7 +34,6 @@ impl ChildGroup {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends a signal, by its name without `SIG`, to the leader alone.
     pub(crate) fn signal(&self, name: &str) {
         send(name, &self.id().to_string());
     }
@@ -53,7 +52,6 @@ impl Drop for ChildGroup {
     }
 }
 
-/// Sends a process a signal by its name without `SIG`.
 #[track_caller]
 pub fn signal(process: u32, name: &str) {
     assert!(send(name, &process.to_string()), "cannot send {name} to process {process}");

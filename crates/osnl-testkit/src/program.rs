@@ -36,9 +36,6 @@ impl RestartableProgram {
     }
 
     /// Starts the program again after its end and keeps the earlier output.
-    ///
-    /// # Panics
-    /// When the program still runs, or cannot be started.
     pub fn start_again(&mut self) {
         assert!(!self.is_running(), "it still runs");
         let path = self.log();
@@ -63,7 +60,6 @@ impl RestartableProgram {
         self.running = None;
     }
 
-    /// Sends a signal by its name without `SIG`, such as `TERM`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
         if let Some(running) = &self.running {
             running.group.signal(name);

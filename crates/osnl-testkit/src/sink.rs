@@ -20,7 +20,6 @@ use crate::{ports, wait};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// A status with the headers of the K2HR3 API, without a body.
     Status(u16),
     /// A status with exactly these headers, and a body. A missing `Content-Length` is added if the
     /// status has a body.
@@ -29,17 +28,12 @@ pub enum Reply {
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
-    /// Resets the connection (RST) without a reply.
     Reset,
-    /// Closes the connection (FIN) without a byte.
     CloseWithoutReply,
     /// Bytes that are not HTTP, then a close.
     Garbage,
-    /// A body shorter than its `Content-Length`, then a close.
     ShortBody,
-    /// A part of a body, then a reset (RST).
     ResetInBody,
-    /// A body without an end, until the client closes.
     Endless,
     /// Exactly these bytes, then a close.
     Raw(Vec<u8>),
@@ -134,9 +128,6 @@ impl Sink {
     }
 
     /// Waits for at least `n` requests and returns all.
-    ///
-    /// # Panics
-    /// When fewer requests arrive before `deadline` from now.
     #[track_caller]
     pub fn wait_for(&self, n: usize, deadline: Duration) -> Vec<SinkRequest> {
         let state = self.shared.state.lock().unwrap();

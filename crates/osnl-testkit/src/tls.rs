@@ -1,5 +1,3 @@
-//! A target behind TLS with the faults that clients must refuse: wrong certificates, old protocols.
-//!
 //! `openssl`, a dependency of RabbitMQ's package, makes the certificates. TLS 1.2 and 1.3 are rustls's; `openssl
 //! s_server` has TLS 1.1, which rustls lacks.
 

@@ -2,17 +2,13 @@ use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Calls `done` every 10 ms until it returns true.
-///
-/// # Panics
-/// At the deadline; the message contains `description`, which follows "waited 5s for", such as "the queue to be
-/// empty".
+/// At the deadline the panic's message contains `description`, which follows "waited 5s for", such as "the
+/// queue to be empty".
 #[track_caller]
 pub fn wait_until(deadline: Duration, description: &str, mut done: impl FnMut() -> bool) {
     assert!(reached(deadline, &mut done), "waited {deadline:?} for {description}");
 }
 
-/// Waits as [`wait_until`] does, for callers with a longer message.
 pub(crate) fn reached(deadline: Duration, done: &mut dyn FnMut() -> bool) -> bool {
     let end = Instant::now() + deadline;
     loop {

@@ -1,5 +1,3 @@
-//! The real k2hr3-osnl between the real oslo.messaging and the sink: all parts of this crate at once.
-
 use std::time::Duration;
 
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, Upstream, fixture};

@@ -3,7 +3,6 @@ use osnl_model::BodyDigest;
 /// The bounds on the message bodies of one subscription in memory. A broker without sockets keeps bodies itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyBounds {
-    /// Bytes of unsettled bodies beyond which reading stops.
     pub in_hand: usize,
     /// The longest whole body. A longer body is cut: the message has its [head](Self::HEAD) and a [`Cut`].
     pub whole: usize,

@@ -20,9 +20,6 @@ pub type QueueDepths = Vec<(Arc<str>, QueueSeen)>;
 /// forward one.
 pub trait Transport: Send + Sync {
     /// Makes one attempt to connect, declare and consume. With several hosts, an attempt is one round over all of them.
-    ///
-    /// # Errors
-    /// See [`TransportError`]; [`TransportError::is_recoverable`] tells whether to try again.
     fn listen<'a>(
         &'a self,
         to: &'a [(Target, Priority)],
@@ -32,13 +29,13 @@ pub trait Transport: Send + Sync {
     /// Publishes a message, and waits until the broker has confirmed the message. Without `mandatory`, a message that
     /// no queue takes is confirmed too. A lost connection is reopened by the next send.
     ///
-    /// Any number of sends may be in flight; beyond a thousand they wait. Messages are published in the order of the
-    /// sends, as long as the connection holds. `mandatory` messages are in flight one at a time. A broker that blocks
-    /// publishers (memory or disk alarm) delays a send without a time limit, which is logged once. An abandoned send
-    /// may have reached the broker.
+    /// Beyond a thousand sends in flight, further sends wait. Messages are published in the order of the
+    /// sends, as long as the connection holds. `mandatory` messages are in flight one at a time. A broker
+    /// that blocks publishers (memory or disk alarm) delays a send without a time limit, which is logged
+    /// once.
     ///
     /// # Errors
-    /// See [`TransportError`]. The message may have reached the broker all the same, unless the error is
+    /// The message may have reached the broker despite an error, unless it is
     /// [`Unroutable`](TransportError::Unroutable) or [`TooLarge`](TransportError::TooLarge).
     fn send<'a>(
         &'a self,
@@ -47,13 +44,9 @@ pub trait Transport: Send + Sync {
         message: OutgoingMessage,
     ) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    /// Closes the connection of [`Transport::send`] in good order; a later send opens it again.
     fn close(&self) -> BoxFuture<'_, ()>;
 
     /// Makes one attempt to connect and to tap, with a queue that takes no message from other queues.
-    ///
-    /// # Errors
-    /// As [`Transport::listen`]. A transport that cannot be tapped refuses.
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>>;
 
     /// Removes bindings of osnl's queues, then examines queues, each of which may be missing. Removing a missing
@@ -64,7 +57,6 @@ pub trait Transport: Send + Sync {
         queues: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>>;
 
-    /// Returns the access to queues by name; `None` if the broker has no queues, or keeps no messages in them.
     fn queue_access(&self) -> Option<&dyn QueueAccess>;
 
     fn oslo_queue(&self) -> QueueKind;
@@ -73,7 +65,6 @@ pub trait Transport: Send + Sync {
 
     fn reconnect(&self) -> Reconnect;
 
-    /// Returns the last valid second, since 1970, of the certificate that the broker showed last; `None` without TLS.
     fn certificate_ends(&self) -> Option<i64>;
 
     fn location(&self) -> String;
@@ -122,7 +113,6 @@ impl fmt::Display for LostPosition {
 }
 
 impl PartitionSeen {
-    /// Returns the messages from the next commit to the end, as Kafka counts a group's lag.
     #[must_use]
     pub fn lag(&self) -> Option<u64> {
         let (end, _) = self.end?;
@@ -147,32 +137,20 @@ pub trait Consumer: Send {
     fn subscription(&self) -> &Subscription;
 
     /// Waits until at least one message is ready, then takes all ready messages that fit in `out`. Cancel-safe.
-    ///
-    /// # Errors
-    /// The subscription has ended: the connection or the channel was closed, or the broker cancelled the consumer.
-    /// Every such error is final for this consumer.
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>>;
 
     /// Waits for the end of the subscription without handing over messages, so that a lost connection is noticed while
     /// there is no room. Cancel-safe; messages that arrive meanwhile are kept for the next poll.
     fn ended(&mut self) -> BoxFuture<'_, TransportError>;
 
-    /// Returns the number of messages that arrived while there was no room, as far as known.
     fn untaken(&self) -> usize;
 
     /// Sends the settlements that `window` has gathered, or leaves them there while the broker takes nothing.
-    ///
-    /// # Errors
-    /// As [`Consumer::poll`]. Messages whose settlement was not sent are redelivered.
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>>;
 
     fn late_bindings(&self) -> Box<dyn LateBindings>;
 
-    /// Asks the broker for each queue's waiting messages and consumers. The question costs a few round trips, so it is
-    /// for idle listeners and not for each message.
-    ///
-    /// # Errors
-    /// Fails if the broker does not answer, which does not end the subscription.
+    /// The question costs a few round trips, so it is for idle listeners and not for each message.
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>>;
 
     /// Returns the partitions that it reads, with their ends at the last answer to [`Consumer::waiting`]; `None` if the

@@ -21,7 +21,6 @@ pub fn dead_letter_queue(queue: &str) -> String {
     format!("{queue}{SUFFIX}")
 }
 
-/// Returns the name of the exclusive queue that restricts a dead letter queue to one reader.
 #[must_use]
 pub fn queue_reader(queue: &str) -> String {
     format!("{queue}.reader")
@@ -62,7 +61,6 @@ pub trait QueueAccess: Send + Sync {
         wants_body: WantsBody<'a>,
     ) -> BoxFuture<'a, Result<Option<Box<dyn QueueReader>>, TransportError>>;
 
-    /// Returns the number of waiting messages, without those that a reader holds; `None` if the queue is missing.
     fn depth<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<Option<u32>, TransportError>>;
 }
 
@@ -74,9 +72,6 @@ pub trait QueueReader: Send {
     fn has_more(&self) -> bool;
 
     /// Removes the message at this index from its queue.
-    ///
-    /// # Errors
-    /// Fails if the connection has ended: the message may still be in the queue.
     fn acknowledge(&mut self, at: usize) -> BoxFuture<'_, Result<(), TransportError>>;
 
     /// Returns the rest to the queue. The broker has processed each acknowledgement when this returns.

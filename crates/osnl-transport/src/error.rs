@@ -27,13 +27,11 @@ pub enum TransportError {
     LoginRefused { host: String, user: String, reason: String },
     #[error("{host}: virtual host \"{virtual_host}\" refused: {reason}")]
     VirtualHostRefused { host: String, virtual_host: String, reason: String },
-    /// The exchange is missing, and osnl must not make it.
     #[error(
         "exchange \"{exchange}\" does not exist yet; its service creates it when it first publishes, and what is \
          published before we are bound to it stands only in the service's own queues"
     )]
     NoExchange { exchange: String },
-    /// The queue is missing, and osnl must not make it.
     #[error("queue \"{queue}\" does not exist, and osnl declares nothing here: create it, or check its name")]
     NoQueue { queue: String },
     #[error("{problem}")]

@@ -54,8 +54,6 @@
 //! **A stream takes nothing back.** Requeuing a message of a stream ends the consumer with a recoverable error, and the
 //! next consumer reads from [`QueueKind::resume`]. Such a message has a
 //! [`stream_offset`](IncomingMessage::stream_offset).
-//!
-//! `osnl_testkit::conformance` tests each detail of this contract on every transport.
 
 mod backoff;
 mod bodies;
@@ -118,8 +116,7 @@ pub use topology::{
 
 /// Returns the transport for a URL, with the options of its query. Nothing is connected yet.
 ///
-/// # Errors
-/// [`TransportError::UnknownDriver`] names the known drivers. Other errors: a wrong option, or an unusable file. An unverified broker is logged as a warning here, since no check of a configuration reports it.
+/// An unverified broker is logged as a warning here, since no check of a configuration reports it.
 pub fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportError> {
     let options = RabbitOptions::from_query(url)?;
     let warning = options.tls().and_then(|tls| tls.warning());

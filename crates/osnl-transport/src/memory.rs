@@ -24,7 +24,6 @@ use crate::{
     Transport, TransportError,
 };
 
-/// A broker that lives as long as its last handle. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBroker {
     shared: Arc<SharedBrokerState>,

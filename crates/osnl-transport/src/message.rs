@@ -77,7 +77,6 @@ pub struct IncomingMessage {
 
 #[derive(Debug)]
 pub struct AssignedPartition {
-    /// The topic and number, as in `notifications.info/3`.
     pub name: Arc<str>,
     pub assignment: u64,
     is_revoked: AtomicBool,
@@ -137,7 +136,6 @@ impl Batch {
         self.messages.iter()
     }
 
-    /// Takes the messages out, oldest first, and keeps the buffer for the next poll.
     pub fn drain(&mut self) -> impl Iterator<Item = IncomingMessage> + '_ {
         self.messages.drain(..)
     }

@@ -3,7 +3,6 @@ use bytes::Bytes;
 use crate::message::Properties;
 use crate::topology::Declare;
 
-/// A message that [`Transport::send`](crate::Transport::send) publishes, and its route. Clones share the bytes.
 #[derive(Clone, Debug)]
 pub struct OutgoingMessage {
     pub body: Bytes,

@@ -3,8 +3,6 @@
 //! One subscription is one connection, with a channel and a consumer for each queue. Publishing has one connection of
 //! its own (see `publisher`). The library's own recovery stays off: a broken connection ends the consumer, and the
 //! listener's loop connects anew.
-//!
-//! The transport declares like oslo.messaging (see [`declare`]). An existing exchange or queue is never changed.
 
 mod answer;
 mod arguments;

@@ -84,7 +84,6 @@ impl Window {
         self.channels.iter().map(|channel| channel.slots.len()).sum()
     }
 
-    /// Returns the due settlements of a channel in sending order, and counts these as sent.
     pub fn settlements(&mut self, channel: u16) -> Vec<Settlement> {
         let Some(channel) = self.channels.get_mut(usize::from(channel)) else { return Vec::new() };
         self.due -= channel.due;

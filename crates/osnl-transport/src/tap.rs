@@ -1,8 +1,8 @@
 //! Taps: a subscription that takes no message from another queue and leaves nothing behind.
 //!
-//! A tap has a queue that exists as long as its connection: named by the broker, exclusive, transient, bounded in
-//! messages, bytes and age. When full, the broker drops the oldest messages, so a slow reader costs the broker no more
-//! than the bound. The tap declares exchanges only passively, and binds its queue to existing exchanges.
+//! A tap's queue exists as long as its connection: named by the broker, exclusive, transient, bounded in
+//! messages, bytes and age. A full queue drops the oldest messages, so a slow reader costs the broker no more
+//! than the bound. The tap declares exchanges only passively.
 //!
 //! | step | promise |
 //! | --- | --- |
@@ -11,8 +11,6 @@
 //! | [`Tap::acknowledge`] | acknowledges taken messages; to be called a few times a second |
 //! | [`Tap::look_for`] | checks once whether an exchange exists now, and binds to it |
 //! | [`Tap::dropped`] | the number of messages that the bound has dropped since the last call |
-//!
-//! As with [`Transport::listen`](crate::Transport::listen), nothing here sleeps, retries or reconnects.
 //!
 //! A tap acknowledges with a bounded prefetch. Otherwise the client library would buffer the messages that a slow
 //! terminal does not read. With the bound they wait in the tap's queue, which drops the oldest.
@@ -127,22 +125,15 @@ pub trait Tap: Send {
     fn tapped(&self) -> &TapOpening;
 
     /// Waits for a message, then takes all that are ready until `out` holds `limit`. Cancel-safe.
-    ///
-    /// # Errors
-    /// The tap has ended; every such error is final.
     fn poll<'a>(
         &'a mut self,
         out: &'a mut Vec<TapMessage>,
         limit: usize,
     ) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    /// Acknowledges the messages taken so far.
     fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), TransportError>>;
 
     /// Binds to an exchange as requested. Returns `false` if the exchange is missing.
-    ///
-    /// # Errors
-    /// [`TransportError::Refused`] if this user may not; the tap continues. Other errors as [`Tap::poll`].
     fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
 
     /// Examines the tapped topics and their groups: the given groups, and those that the broker lists. `None` if the

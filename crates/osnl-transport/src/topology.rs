@@ -42,7 +42,6 @@ pub enum Declare {
 pub struct ListenOptions {
     /// The queue's name, shared by all listeners with the same pool. `None` selects the service's own queues.
     pub pool: Option<String>,
-    /// The number of unsettled messages, divided equally among the queues.
     pub prefetch: u16,
     pub declare: Declare,
     pub queue: QueueKind,
@@ -95,7 +94,6 @@ pub struct OpenQueue {
     pub name: Arc<str>,
     /// The type, or `None` if unknown: for a queue that is only read, osnl learns only whether it is a stream.
     pub queue_type: Option<QueueType>,
-    /// The messages that waited at the start; 0 for a stream, which has no such number.
     pub waiting: u32,
     pub other_consumers: u32,
     /// Whether the queue was missing and was made. Also true of a stream that was deleted and made anew since the last

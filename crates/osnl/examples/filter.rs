@@ -46,7 +46,7 @@ impl Endpoint for ForgetPorts {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let filter = NotificationFilter {
-        // All patterns mean what Python's re.match makes of them.
+        // All patterns have the meaning of Python's re.match.
         event_type: Some(Pattern::new(r"^port\.delete\.end$")?),
         publisher_id: Some(Pattern::new("^network")?),
         // Top-level keys of the payload whose values are texts.

@@ -1,8 +1,8 @@
 //! Requests to a daemon, or to the journal of a stopped daemon.
 //!
-//! HTTP is the only protocol: always on `control.sock` in the state directory, with `[admin]` also on a port or a second
-//! socket. Each verb is a row of [`routes::ROUTES`], by which [`ControlClient`] writes a request and the server of
-//! `osnl-admin` reads the same.
+//! HTTP is the only protocol: always on `control.sock` in the state directory, with `[admin]` also on a port
+//! or a second socket. Each verb is a row of [`routes::ROUTES`], by which [`ControlClient`] writes a request
+//! and the server of `osnl-admin` reads it.
 //!
 //! ```text
 //! GET /api/v1/deliveries?action=roles&state=dead
@@ -11,17 +11,17 @@
 //! {"error": {"code": "not-found", "message": "there is no delivery 17.0"}}
 //! ```
 //!
-//! A client that accepts [`LINES`] gets status 200 as soon as its request is understood. While the daemon works, it sends
-//! four lines a second: the progress, `{"progress": {"done": 1000, "of": 5000}}`, or an empty line. The last line is
-//! `{"ok": …}` or `{"error": …}`. So a client without a line for long knows that the daemon hangs. A client that goes
-//! away ends its request after the step under way.
+//! A client that accepts [`LINES`] gets status 200 as soon as its request is parsed. While the daemon works,
+//! it sends four lines a second: the progress, `{"progress": {"done": 1000, "of": 5000}}`, or an empty line.
+//! The last line is `{"ok": …}` or `{"error": …}`. So a long silence shows the client that the daemon hangs.
+//! A client that disconnects ends its request after the current step.
 //!
-//! On `control.sock` the peer must be root or the daemon's own user; members of `control_group` only read. There a request
-//! names its user (`by`), and may ask for the bytes of a message (`raw`). [`JOURNAL_HEADER`] names the journal that is
-//! meant, and a daemon with another journal refuses.
+//! On `control.sock` the peer must be root or the daemon's own user; members of `control_group` only read.
+//! There a request names its user (`by`), and may ask for the bytes of a message (`raw`). A daemon refuses a
+//! request whose [`JOURNAL_HEADER`] names another journal.
 //!
-//! [`ControlHandler`] answers requests of socket, page, and API. [`reach`] finds the handler from outside: by the socket
-//! where a daemon holds the journal, else in this process, on the journal's file.
+//! [`ControlHandler`] answers requests of socket, page, and API. [`reach`] finds the handler from outside: by
+//! the socket if a daemon holds the journal, else in this process, on the journal's file.
 
 mod again;
 mod answer;
@@ -80,17 +80,15 @@ pub use self::status::{
 pub use self::time::{ago, shown as moment, span};
 pub use self::words::{millis, size};
 
-/// Bytes of the body of a request.
 pub const LONGEST_REQUEST: usize = 4 << 20;
 
-/// The media type of an answer in [lines](AnswerLine).
 pub const LINES: &str = "application/x-ndjson";
 
 /// The header with the path of the journal that is meant, percent-encoded.
 pub const JOURNAL_HEADER: &str = "osnl-journal";
 
-/// Reads a line with a method and a target, and a body behind the line, as a request, and writes the request again. For
-/// fuzzing.
+/// Reads a line with a method and a target, and a body after it, as a request, and writes the request again.
+/// For fuzzing.
 #[doc(hidden)]
 pub fn read_again(text: &[u8]) -> Result<Vec<u8>, String> {
     use routes::{BASE, Route, RouteLookup, Sender, find};
@@ -109,7 +107,6 @@ pub fn read_again(text: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The socket of a daemon with this state directory.
 #[must_use]
 pub fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join("control.sock")

@@ -91,7 +91,6 @@ impl Daemon {
         self
     }
 
-    /// Adds the source of [reloads](DaemonState::reload), counted by `counters`.
     #[must_use]
     pub fn with_reload(mut self, reload: Box<dyn Reload>, counters: Arc<Counters>) -> Self {
         self.reload = Some((reload, counters));
@@ -132,9 +131,6 @@ impl Daemon {
     ///
     /// At the end, listeners take no new message, running attempts finish, the journal closes, and listeners settle
     /// complete messages and disconnect. The broker redelivers unsettled messages.
-    ///
-    /// # Errors
-    /// The first part that failed for good, after the rest was drained.
     pub async fn run(mut self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<RunEnd, DaemonError> {
         let _held = self.state_lock.take();
         let in_hand = self.in_hand.clone();

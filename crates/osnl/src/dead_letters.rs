@@ -53,7 +53,6 @@ pub struct DeadLetterQueueState {
 pub enum DeadLetterError {
     #[error("the dead letter queue \"{0}\" is busy: another command reads it; ask again in a few seconds")]
     Busy(String),
-    /// The broker refuses access, or cannot be reached.
     #[error("the dead letter queue \"{queue}\" cannot be used: {error}")]
     Transport { queue: String, error: TransportError },
 }
@@ -220,9 +219,6 @@ impl DeadLetterQueues {
 
     /// Returns each dead letter once, oldest first, and whether more wait than fit. Bodies are included where
     /// `wants_body` holds.
-    ///
-    /// # Errors
-    /// See [`DeadLetterError`].
     pub(crate) async fn read(
         &self,
         wants_body: impl Fn(&QueuedMessage) -> bool + Send + Sync,
@@ -245,9 +241,6 @@ impl DeadLetterQueues {
 
     /// Changes dead letters, and returns their numbers. The broker confirms a message put back before its dead letter
     /// is removed, so none is lost.
-    ///
-    /// # Errors
-    /// See [`DeadLetterError`]; `changed` has the changes made before the error.
     pub(crate) async fn change(
         &self,
         change: DeadLetterChange,

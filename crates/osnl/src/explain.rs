@@ -131,7 +131,6 @@ impl ExplainedEvent {
 pub struct RuleVerdict {
     pub rule: Arc<str>,
     pub ruling: Ruling,
-    /// The listeners assumed to receive the event, if unknown.
     pub if_received_by: Vec<Arc<str>>,
 }
 
@@ -142,7 +141,6 @@ pub enum Ruling {
     /// All conditions hold, but no listener of the rule receives the event.
     NotHeard(Vec<NotHeard>),
     Disabled,
-    /// An earlier rule fires and stops.
     Stopped(Arc<str>),
     /// `when` cannot be decided. Each action gets a dead letter, or none in shadow.
     Undecided(String),
@@ -150,12 +148,10 @@ pub enum Ruling {
         condition: Condition,
         /// `***` if the condition reads a key that seems secret.
         allows: String,
-        /// The event's value; `***` for a secret.
         saw: String,
     },
     /// A payload condition failed at that time; its value is lost.
     Failed(FailedBehind),
-    /// Too little of the event was kept.
     Unknown,
     Unreadable(String),
 }
@@ -207,7 +203,6 @@ pub fn explain(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>) 
     verdicts(conf, subject, listener, true)
 }
 
-/// Returns the verdicts, with effects if `previews` is set.
 fn verdicts(
     conf: &Native,
     subject: &ExplainedEvent,

@@ -1,6 +1,5 @@
 use std::fs;
 
-/// A group as listed in `/etc/group`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemGroup {
     pub name: String,
@@ -9,9 +8,6 @@ pub struct SystemGroup {
 
 impl SystemGroup {
     /// Finds a group by name or number.
-    ///
-    /// # Errors
-    /// No group has this name.
     pub fn find(name: &str) -> Result<Self, String> {
         if let Ok(gid) = name.parse() {
             return Ok(Self { name: name.to_owned(), gid });

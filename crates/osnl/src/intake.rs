@@ -121,7 +121,6 @@ impl RuleEngine {
         self
     }
 
-    /// Sets guards, which hold deliveries beyond their rate.
     #[must_use]
     pub(crate) fn with_guards(mut self, guards: Arc<Guards>) -> Self {
         self.guards = guards;
@@ -265,7 +264,6 @@ impl RuleEngine {
         self.with_permit(|own| own.succeed(places));
     }
 
-    /// Continues the counts of a former engine.
     fn begin(&self, before: Option<&Self>) {
         before.inspect(|before| self.rules.succeed(&before.rules));
         if let (Some(ring), Some(listener)) = (&self.ring, &self.listener) {

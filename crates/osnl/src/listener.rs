@@ -37,7 +37,7 @@ use osnl_transport::{Backoff, Consumer, ListenOptions, QueueType, Subscription, 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-pub(crate) use self::announce::{ANOTHER_LIMIT, AS_CONFIGURED};
+pub(crate) use self::announce::ANOTHER_LIMIT;
 pub use self::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 use self::blockade::Returns;
 pub(crate) use self::gauges::Overseen;
@@ -70,7 +70,6 @@ pub struct ListenerConfig {
 
 pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// A subscription that reconnects by itself.
 pub struct Listener {
     config: ListenerConfig,
     transport: Arc<dyn Transport>,
@@ -216,17 +215,12 @@ impl Listener {
         self.gauges.clone()
     }
 
-    /// Returns the broker's address for display, without secrets.
     #[must_use]
     pub fn location(&self) -> String {
         self.transport.location()
     }
 
     /// Listens until `shutdown` asks to drain, then settles the open messages and takes no new message.
-    ///
-    /// # Errors
-    /// Access was refused at the start and [`ListenerConfig::refused_access_is_fatal`] is set, or no further attempt
-    /// can succeed.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
         self.recall_positions();
         let mut before: Option<Instant> = None;
@@ -343,7 +337,6 @@ impl Listener {
         self.state.send_replace(state);
     }
 
-    /// Reports the blockade, which began at the first report.
     fn blocked(&self, at: SystemTime, reason: String) {
         let known = match &*self.state.borrow() {
             ListenerState::Blocked { since, reason } => Some((*since, reason.clone())),

@@ -35,7 +35,6 @@ use serde_json::Value;
 pub struct ManagementConf {
     /// `http://` or `https://`, hosts, and a path before `/api`.
     pub(crate) url: TransportUrl,
-    /// The login for hosts without their own.
     pub(crate) login: (String, Secret),
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -74,10 +73,9 @@ pub struct BrokerFacts {
     pub(crate) version: Option<String>,
     pub(crate) cluster: Option<String>,
     pub(crate) default_queue_type: Option<String>,
+    /// The queues that were asked for, without those that do not exist.
     pub(crate) queues: Vec<(String, Result<QueueFacts, UnknownFact>)>,
-    /// The services' queues of the virtual host.
     pub(crate) services: Vec<(String, QueueFacts)>,
-    /// Exchange and key of each binding, by queue.
     pub(crate) bindings: BTreeMap<String, Vec<(String, String)>>,
     /// Virtual host and name of each exchange of the listener's names.
     pub(crate) exchanges: Vec<(String, String)>,

@@ -136,7 +136,6 @@ impl NotificationListener {
         Builder::of_url(url)
     }
 
-    /// Returns the builder for a transport such as [`MemoryBroker::transport`].
     pub fn on(transport: Arc<dyn Transport>) -> Builder {
         Builder::of(Ok(transport))
     }
@@ -186,17 +185,11 @@ impl RunningListener {
     }
 
     /// Waits for the end, caused by [`stop`](Self::stop) or an error.
-    ///
-    /// # Errors
-    /// As [`NotificationListener::run`].
     pub async fn wait(mut self) -> Result<RunEnd, TransportError> {
         self.join().await
     }
 
     /// Stops, and after `deadline` abandons the messages in work.
-    ///
-    /// # Errors
-    /// As [`NotificationListener::run`].
     pub async fn stop_within(mut self, deadline: Duration) -> Result<RunEnd, TransportError> {
         self.stop();
         if let Ok(ended) = tokio::time::timeout(deadline, self.join()).await {

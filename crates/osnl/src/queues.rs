@@ -37,7 +37,7 @@ pub use self::gather::SurveyLimits;
 pub(crate) use self::gather::refused;
 pub(crate) use self::judge::of_left_queue;
 pub use self::judge::sort;
-pub(crate) use self::judge::tag_parts;
+pub use self::judge::tag_parts;
 use crate::management::{BrokerFacts, ManagementConf, QueueFacts, UnknownFact};
 
 /// Topics of oslo.messaging, of nova and masakari, and of ironic.
@@ -50,8 +50,11 @@ pub enum FindingKind {
     Unreachable,
     Permissions,
     QueueMissing,
+    /// The broker refuses a look at a queue of osnl: another connection has the queue, or its node is down.
+    QueueRefused,
     ExchangeMissing,
     ExchangeType,
+    ExchangeDiffers,
     NeverPublished,
     WrongTopic,
     WrongPriority,
@@ -127,6 +130,8 @@ impl fmt::Display for Finding {
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub listener: Arc<str>,
+    /// Its hosts, as they are shown.
+    pub broker: String,
     pub exchanges: Vec<String>,
     pub topics: Vec<String>,
     pub priorities: Vec<String>,
@@ -153,7 +158,6 @@ pub struct Wanted {
 #[derive(Clone, Debug)]
 pub struct Survey {
     pub wanted: Wanted,
-    pub broker: String,
     pub greeting: Greeting,
     /// Hosts that refuse, each with the reason and its remedy.
     pub refusals: Vec<(String, String, Option<String>)>,
@@ -176,6 +180,8 @@ pub struct DaemonCounts {
     pub matched: Option<u64>,
     /// Its consumers of each queue.
     pub consumers: Option<BTreeMap<String, u64>>,
+    /// The digest in the tag of its consumers, of the rules at its start.
+    pub rules_digest: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -205,6 +211,9 @@ pub struct QueueRow {
     pub bindings: Option<Vec<(String, String)>>,
     pub differs: Option<String>,
     pub drops: Option<String>,
+    /// The end of a refusal.
+    #[serde(skip)]
+    pub remedy: Option<String>,
     #[serde(skip)]
     pub facts: Option<QueueFacts>,
 }
@@ -224,6 +233,7 @@ impl QueueRow {
             bindings: None,
             differs: None,
             drops: None,
+            remedy: None,
             facts: None,
         }
     }

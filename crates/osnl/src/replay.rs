@@ -30,7 +30,6 @@ pub struct ReplayEvent {
     pub kept: bool,
     pub received: ReceivedMessage,
     pub subject: ExplainedEvent,
-    /// The event's earlier deliveries that a journal knows.
     pub before: Vec<DeliveryListRow>,
 }
 
@@ -180,9 +179,6 @@ pub enum ReplayError {
 }
 
 /// Appends the planned deliveries in order, waits until they are kept, and returns the number of events.
-///
-/// # Errors
-/// See [`ReplayError`]; events appended before stay.
 pub async fn live(
     journal: &dyn Journal,
     planned: &[EventPlan],

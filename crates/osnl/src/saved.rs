@@ -29,7 +29,6 @@ pub struct RecordedEvent {
     pub received: Option<SystemTime>,
 }
 
-/// The error, which has none of the content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SavedError {
     #[error("line {line}: not JSON: {reason}; {FORM}")]
@@ -43,7 +42,6 @@ pub enum SavedError {
 const FORM: &str = "a file holds JSON documents, one after the other";
 
 impl SavedError {
-    /// Returns the error as `FILE:LINE: problem`.
     #[must_use]
     pub fn of_file(&self, name: &str) -> String {
         match self {
@@ -55,9 +53,6 @@ impl SavedError {
 }
 
 /// Reads all events of a text.
-///
-/// # Errors
-/// See [`SavedError`]; one bad document rejects the text.
 pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
     let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>();
     let mut found = Vec::new();
@@ -100,9 +95,6 @@ fn event(document: &str, line: usize) -> Result<RecordedEvent, String> {
 }
 
 /// Returns the body of a document that holds a received message.
-///
-/// # Errors
-/// The body is not valid base64.
 pub fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {
     let text = |key: &str| object.get(key).and_then(Value::as_str);
     if let Some(body) = text("body").or_else(|| text("body_text")) {

@@ -36,7 +36,6 @@ const BODIES: usize = 64 << 20;
 /// together.
 pub(crate) const REASONS: usize = 32;
 
-/// The longest reason that is kept, in characters.
 const LONGEST_REASON: usize = 500;
 
 /// The most bytes of a text, since a head's text may be as long as its body.
@@ -45,7 +44,6 @@ const LONGEST_TEXT: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepUnmatched {
     pub heads: u32,
-    /// Whether bodies are kept too, with their secrets.
     pub bodies: bool,
 }
 
@@ -146,7 +144,6 @@ impl Ring {
         locked(&self.shared.rules).retain(|(name, _)| **name != *listener);
     }
 
-    /// Notes a message whose head matches no rule.
     pub(crate) fn head(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
         self.shared.note(|slot, keep| {
             slot.place(listener, &message.queue, &message.exchange, &message.routing_key);

@@ -1,4 +1,4 @@
-//! `#[versioned(…)]` as it was written, into what it means; every error says what is allowed there.
+//! Parses `#[versioned(…)]`; every error says which attributes are allowed there.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -13,7 +13,6 @@ use syn::{
 
 use crate::source::SourceDeclaration;
 
-/// A struct and its attributes.
 pub(crate) struct AnnotatedStruct<'a> {
     pub(crate) input: &'a DeriveInput,
     pub(crate) namespace: String,
@@ -29,11 +28,9 @@ pub(crate) struct AnnotatedStruct<'a> {
     pub(crate) fields: Vec<ObjectField<'a>>,
 }
 
-/// A field and its attributes.
 pub(crate) struct ObjectField<'a> {
     pub(crate) field: &'a Field,
     pub(crate) ident: &'a Ident,
-    /// The key on the wire.
     pub(crate) name: String,
     pub(crate) extra: bool,
     pub(crate) default: Option<Expr>,
@@ -43,7 +40,6 @@ pub(crate) struct ObjectField<'a> {
 }
 
 impl ObjectField<'_> {
-    /// Whether the type is written as an `Option`.
     pub(crate) fn is_option(&self) -> bool {
         match &self.field.ty {
             Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Option"),
@@ -56,7 +52,6 @@ pub(crate) fn default_crate() -> Path {
     parse_quote!(::osnl_notify::versioned)
 }
 
-/// The path after `crate = `, an identifier or a path.
 pub(crate) fn path_value(meta: &ParseNestedMeta<'_>) -> Result<Path> {
     meta.value()?.call(Path::parse_mod_style)
 }
@@ -205,7 +200,6 @@ impl<'a> ObjectField<'a> {
     }
 }
 
-/// Runs over everything in `#[versioned(…)]`.
 pub(crate) fn each(
     attributes: &[Attribute],
     mut read: impl FnMut(&ParseNestedMeta<'_>) -> Result<()>,
@@ -248,7 +242,7 @@ fn version_text(meta: &ParseNestedMeta<'_>) -> Result<(u32, u32)> {
     })
 }
 
-/// A default in the two forms it is needed in: as Python's `str()` writes it, and what it is in Rust.
+/// The default in two forms: as Python's `str()` writes it, and as a Rust value.
 pub(crate) fn default_text(default: &Expr) -> Result<String> {
     let text = match default {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
@@ -265,7 +259,6 @@ pub(crate) fn default_text(default: &Expr) -> Result<String> {
     })
 }
 
-/// The default as a value of the field's type.
 pub(crate) fn default_value(default: &Expr) -> TokenStream {
     match default {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => quote! { ::core::convert::From::from(#text) },

@@ -1,5 +1,3 @@
-//! `#[derive(VersionedEnum)]`
-
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Data, DeriveInput, Error, Fields, Ident, Result, Variant};
@@ -91,7 +89,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// The text of a variant; `None` for the one that takes others.
+/// The text of a variant; `None` for the variant that accepts any other text.
 fn value(variant: &Variant) -> Result<Option<String>> {
     let mut value = snake_case(&variant.ident.to_string());
     let mut other = false;

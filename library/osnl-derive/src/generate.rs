@@ -8,7 +8,6 @@ use syn::spanned::Spanned as _;
 use crate::attributes::{AnnotatedStruct, ObjectField, default_text, default_value};
 use crate::schema::FieldSource;
 
-/// `FieldType`, `VersionedObject` and `Debug`.
 pub(crate) fn implementations(
     object: &AnnotatedStruct<'_>,
     filled: &[Option<FieldSource<'_>>],
@@ -103,8 +102,8 @@ pub(crate) fn implementations(
     })
 }
 
-/// A field that came later is absent in what older programs wrote: that it can be read without is checked when the
-/// compiler knows its type.
+/// A field with `since` is absent in messages of older programs. The compiler checks that the field's type
+/// allows absence once that type is known.
 fn may_be_absent(object: &AnnotatedStruct<'_>, field: &ObjectField<'_>) -> Option<TokenStream> {
     let (major, minor) = field.since.filter(|(_, minor)| *minor > 0)?;
     if field.default.is_some() {

@@ -1,5 +1,5 @@
-//! Derives for versioned objects and notifications. Programs use them through `osnl_notify::versioned`, as those of
-//! `serde_derive` through `serde`; the traits of the same names are documented there.
+//! Derives for versioned objects and notifications. Programs use them through `osnl_notify::versioned`, which
+//! documents the traits of the same names.
 //!
 //! ```
 //! use osnl_notify::versioned::{VersionedObject, to_payload_text};
@@ -20,7 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Attributes are `#[versioned(…)]`:
+//! The attributes in `#[versioned(…)]` are these:
 //!
 //! | on a struct | meaning |
 //! | --- | --- |
@@ -62,23 +62,23 @@ mod source;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// A payload or another object with a version. Also writes `Debug`, which shows the object with its secrets masked, and,
-/// when there is a `schema`, `populate` and the struct of extra fields that it takes, `<Name>Extra`.
+/// Derives a payload or another object with a version. Also writes `Debug`, which masks secrets, and, if
+/// there is a `schema`, `populate` and the struct of its extra fields, `<Name>Extra`.
 #[proc_macro_derive(VersionedObject, attributes(versioned))]
 pub fn versioned_object(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     object::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// A notification: a struct of `payload`, `level` (or nova's `priority`), `event_type` and `publisher`. Also writes `new`,
-/// which takes them in the order payload, event type, publisher, level.
+/// Derives a notification: a struct of `payload`, `level` (or nova's `priority`), `event_type` and
+/// `publisher`. Also writes `new`, with the arguments payload, event type, publisher, level.
 #[proc_macro_derive(VersionedNotification, attributes(versioned))]
 pub fn versioned_notification(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     notification::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// An enum whose values are texts.
+/// Derives an enum whose values are strings.
 #[proc_macro_derive(VersionedEnum, attributes(versioned))]
 pub fn versioned_enum(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

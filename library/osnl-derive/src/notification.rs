@@ -1,5 +1,3 @@
-//! `#[derive(VersionedNotification)]`
-
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, Error, Result};
@@ -37,7 +35,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         #implementations
 
         impl #ident {
-            /// The notification of a populated payload.
+            /// Makes the notification of a populated payload.
             #vis fn new(
                 payload: impl #krate::IntoPayload<#payload>,
                 event_type: #event_type,

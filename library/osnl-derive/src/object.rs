@@ -1,5 +1,3 @@
-//! `#[derive(VersionedObject)]`
-
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, Error, Result};

@@ -1,12 +1,9 @@
-//! Schemas: which field of which source fills which field of the payload.
-
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, Error, Ident, Result};
 
 use crate::attributes::{AnnotatedStruct, ObjectField, default_value};
 
-/// The source of a field.
 pub(crate) struct FieldSource<'a> {
     pub(crate) object: &'a Ident,
     pub(crate) field: Ident,
@@ -63,7 +60,6 @@ fn no_such_field(object: &AnnotatedStruct<'_>, key: &Ident) -> Error {
     )
 }
 
-/// `populate`, and the struct of extra fields that it takes.
 pub(crate) fn populate(object: &AnnotatedStruct<'_>, filled: &[Option<FieldSource<'_>>]) -> TokenStream {
     if object.sources.is_empty() {
         return TokenStream::new();

@@ -1,15 +1,12 @@
-//! A source of fields, as the attribute writes it.
-
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
 use syn::{Ident, Result, Token, Type, braced};
 
-/// `node: Node { uuid, name = display_name, .. }`
+/// The declaration of a source, such as `node: Node { uuid, name = display_name, .. }`.
 pub(crate) struct SourceDeclaration {
     pub(crate) name: Ident,
     pub(crate) ty: Type,
     pub(crate) pairs: Vec<SourcePair>,
-    /// The place of `..`.
     pub(crate) rest: Option<Span>,
 }
 

@@ -1,5 +1,5 @@
-//! Declarations that do not compile, and the compiler's words about them. Grouped, because each file costs a run of
-//! the compiler.
+//! Declarations that do not compile, with the compiler's messages. They are grouped, because each file costs
+//! a run of the compiler.
 //!
 //! After a change of the wording: `TRYBUILD=overwrite cargo test -p osnl-derive`, and read the difference.
 

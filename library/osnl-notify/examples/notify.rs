@@ -1,4 +1,4 @@
-//! Emits a notification: into an in-process broker here; with a URL in `OSNL_TRANSPORT_URL`, into RabbitMQ.
+//! Emits a notification into an in-process broker, or into RabbitMQ with a URL in `OSNL_TRANSPORT_URL`.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let context = RequestContext { request_id: Some("req-1".to_owned()), ..RequestContext::default() };
     let deleted = InstanceDelete { instance_id: "7b2f6f0e-3c0c-4d3f-9e0b-0d3f1a2b3c4d", state: "deleted" };
-    // Returns when the broker has confirmed it.
+    // Returns when the broker has confirmed the notification.
     notifier.info(&context.into(), "compute.instance.delete.end", &deleted).await?;
     assert_eq!(notifier.counters().confirmed.get(), 1);
 

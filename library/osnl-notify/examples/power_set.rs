@@ -1,5 +1,5 @@
-//! Switches nodes on and reports it as ironic's conductor does: `start`, then `end`, or `error` if it fails. Into an
-//! in-process broker here; with a URL in `OSNL_TRANSPORT_URL`, into RabbitMQ.
+//! Switches nodes on and reports `start`, then `end` or `error`, as ironic's conductor does. Emits into an
+//! in-process broker, or into RabbitMQ with a URL in `OSNL_TRANSPORT_URL`.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use osnl_notify::{
 
 const POWER_ON: &str = "power on";
 
-/// Sets power states, and has it known.
+/// Sets power states of nodes, and emits notifications.
 struct Conductor {
     outlet: Outlet,
     publisher: NotificationPublisher,
@@ -22,7 +22,7 @@ struct Conductor {
 
 impl Conductor {
     async fn power_on(&self, node: &mut Node, context: &Context) -> Result<(), &'static str> {
-        // From here on, whatever ends this function without `end` emits `error`: an early return, a panic.
+        // From here on, an early return or a panic before `end` emits `error`.
         let mut operation = Operation::<NodeSetPowerStateNotification>::start(
             &self.outlet,
             context,
@@ -44,13 +44,13 @@ impl Conductor {
     }
 }
 
-/// The public view of the node. Its secrets are masked when it is emitted.
+/// The public view of the node. Emitting masks its secrets.
 fn payload(node: &Node) -> NodeSetPowerStatePayload {
     let extra = NodeSetPowerStatePayloadExtra { to_power: Some(POWER_ON.to_owned()), traits: Some(vec![]) };
     NodeSetPowerStatePayload::populate(node, extra)
 }
 
-/// Stands for the machine's controller.
+/// Stands for a request to the machine's controller.
 async fn switch_on(node: &Node) -> Result<(), &'static str> {
     tokio::task::yield_now().await;
     if node.name.as_deref() == Some("node-2") { Err("the controller does not answer") } else { Ok(()) }
@@ -70,7 +70,7 @@ fn node(name: &str, uuid: &str) -> Result<Node, serde_json::Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Once, at the start: where it goes, and what is severe enough (ironic's `notification_level`).
+    // Once at the start: the transport and the least severity (ironic's `notification_level`).
     let broker: Arc<dyn Transport> = match std::env::var("OSNL_TRANSPORT_URL") {
         Ok(url) => transport(&TransportUrl::parse(&url)?)?.into(),
         Err(_) => Arc::new(MemoryBroker::new().transport()),
@@ -84,7 +84,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         publisher: NotificationPublisher::new("ironic-conductor", "hostname01"),
     };
 
-    // A request comes in.
     let context =
         Context::from(RequestContext { request_id: Some("req-1".to_owned()), ..RequestContext::default() });
     let mut first = node("node-1", "1be26c0b-03f2-4d2e-ae87-c02d7f33c123")?;
@@ -92,7 +91,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut second = node("node-2", "2f1a1f5e-8c6b-4a0e-9a4f-5d0c7d0b7c02")?;
     assert!(conductor.power_on(&mut second, &context).await.is_err());
 
-    // Emitting did not wait; the end does. What could not be sent is an error here, and counted.
+    // Emitting did not wait, but closing does. An unsent notification is an error here, and counted.
     notifier.close(Duration::from_secs(10)).await?;
     assert_eq!(notifier.counters().confirmed.get(), 4);
     broker.close().await;

@@ -1,4 +1,4 @@
-//! The request context that goes along, each entry under `_context_<key>`.
+//! The request context of a notification, each entry under `_context_<key>`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use osnl_model::{is_secret_key, mask_secrets, to_python_json};
 /// The key that is sent as null.
 const TOKEN: &str = "auth_token";
 
-/// The cause of an event: its user, project and request. Keys keep their order.
-/// Debug output has secrets masked. A clone shares the entries.
+/// The request, user, and project behind an event. Keys keep their order. Debug output masks secrets. A clone
+/// shares the entries.
 #[derive(Clone, Default)]
 pub struct Context(Arc<Vec<(String, Box<RawValue>)>>);
 
 impl Context {
-    /// An empty context: no `_context_*` at all.
+    /// Returns an empty context, without any `_context_*`.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With one more entry, or another value for one that is there.
+    /// Adds an entry, or replaces its value.
     ///
     /// # Errors
     /// The value cannot be written as JSON.
@@ -37,12 +37,12 @@ impl Context {
         Ok(self)
     }
 
-    /// The entries in their order, keys without `_context_`.
+    /// Iterates over the entries in their order; keys have no `_context_`.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.0.iter().map(|(key, value)| (key.as_str(), &**value))
     }
 
-    /// The entries as they leave: oslo.context's `redacted_copy` has no token.
+    /// Returns the entries as sent: oslo.context's `redacted_copy` has no token.
     #[must_use]
     pub fn redacted(&self) -> Vec<(String, Box<RawValue>)> {
         let mut entries = Vec::clone(&self.0);
@@ -65,7 +65,7 @@ impl<K: Into<String>, V: Into<Json>> FromIterator<(K, V)> for Context {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut context = Self::new();
         for (key, value) in entries {
-            // Any `Json` can be written.
+            // Every `Json` can be written.
             let written = to_python_json(&value.into()).and_then(RawValue::from_string);
             context.set(key.into(), written.unwrap_or_else(|_| RawValue::NULL.to_owned()));
         }
@@ -83,8 +83,8 @@ impl fmt::Debug for Context {
     }
 }
 
-/// oslo.context's `RequestContext`; [`Context::from`] makes the seventeen entries of it that its `to_dict` gives, in
-/// its order.
+/// oslo.context's `RequestContext`; [`Context::from`] makes the seventeen entries of its `to_dict`, in the
+/// same order.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the fields are oslo.context's, by its names")]
 pub struct RequestContext {
@@ -101,7 +101,7 @@ pub struct RequestContext {
     pub global_request_id: Option<String>,
     pub resource_uuid: Option<String>,
     pub roles: Vec<String>,
-    /// `true` in oslo.context by default.
+    /// The default in oslo.context is `true`.
     pub is_admin_project: bool,
 }
 
@@ -143,7 +143,7 @@ impl From<RequestContext> for Context {
             ("user_identity", Text(Some(&identity))),
             ("is_admin_project", Flag(from.is_admin_project)),
         ];
-        // Texts, booleans and lists of texts can always be written.
+        // Strings, booleans, and lists of strings can always be written.
         entries
             .iter()
             .fold(Self::new(), |context, (key, value)| context.clone().with(*key, value).unwrap_or(context))

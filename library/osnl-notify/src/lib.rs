@@ -16,7 +16,7 @@ pub mod versioned;
 mod context;
 mod recorder;
 
-// The derives write `::osnl_notify`, here too.
+// The derives write `::osnl_notify` in this crate too.
 extern crate self as osnl_notify;
 
 pub use context::{Context, RequestContext};

@@ -60,7 +60,8 @@ use self::worker::WorkerOrder;
 use crate::versioned::Topics;
 pub use crate::{Context, Recorder, RequestContext};
 
-/// See the [module](self). Clones, and what [`prepare`](Self::prepare) gives, share buffer and counters.
+/// An emitter of notifications; see the [module](self). Clones and results of [`prepare`](Self::prepare)
+/// share buffer and counters.
 #[derive(Clone)]
 pub struct Notifier {
     shared: Arc<NotifierState>,
@@ -76,11 +77,11 @@ struct NotifierState {
     declare: Declare,
     mandatory: bool,
     compression: Option<Compression>,
-    /// The one framing that readers of the broker know, if it has one.
+    /// The only framing that readers of the broker know, if there is one.
     framing: Option<Framing>,
     /// Whether the broker orders messages by their resource.
     has_keys: bool,
-    /// A place for each message that is not settled yet.
+    /// One permit for each message that is not settled yet.
     places: Arc<Semaphore>,
     capacity: usize,
     sequence: AtomicU64,
@@ -89,12 +90,11 @@ struct NotifierState {
     /// The number of losses that [`Notifier::flush`] has already reported.
     told: AtomicU64,
     closed: AtomicBool,
-    /// Whether [`emitter`] has said that it drops notifications.
+    /// Whether [`emitter`] has logged that it drops notifications.
     dropping: AtomicBool,
     worker: Mutex<JoinSet<()>>,
 }
 
-/// A notification as it goes to the broker.
 struct PreparedNotification {
     priority: Priority,
     label: Arc<Label>,
@@ -106,12 +106,11 @@ macro_rules! methods {
     ($($(#[$doc:meta])* $name:ident => $priority:ident,)*) => {
         impl Notifier {
             $($(#[$doc])*
-            ///
-            /// Nothing happens until the future is awaited. `payload` is any JSON that is not too deep for
-            /// Python; keys go out in the order in which the value serializes them.
+            /// The notification is emitted only when the future is awaited. `payload` is any JSON that is not
+            /// too deep for Python; its keys keep the order in which the value serializes them.
             ///
             /// # Errors
-            /// See [`NotifyError`].
+            /// See [`NotifyError`] for the failures.
             pub fn $name<P: Serialize + ?Sized>(
                 &self,
                 context: &Context,
@@ -125,19 +124,19 @@ macro_rules! methods {
 }
 
 methods! {
-    /// Emits with priority `audit`.
+    /// Emits a notification with priority `audit`.
     audit => Audit,
-    /// Emits with priority `debug`.
+    /// Emits a notification with priority `debug`.
     debug => Debug,
-    /// Emits with priority `info`.
+    /// Emits a notification with priority `info`.
     info => Info,
-    /// Emits with priority `warn`.
+    /// Emits a notification with priority `warn`.
     warn => Warn,
-    /// Emits with priority `error`.
+    /// Emits a notification with priority `error`.
     error => Error,
-    /// Emits with priority `critical`.
+    /// Emits a notification with priority `critical`.
     critical => Critical,
-    /// Emits with priority `sample`: measurements, as Ceilometer's.
+    /// Emits a notification with priority `sample`: measurements, as Ceilometer's.
     sample => Sample,
 }
 
@@ -180,11 +179,11 @@ impl Notifier {
         &self.shared.counters
     }
 
-    /// Emits a notification that is complete: its ids and its time are kept where it has them. A given `unique_id` is
-    /// the same for all topics.
+    /// Emits a complete notification: its ids and its time are kept if set. A given `unique_id` is the same
+    /// for all topics.
     ///
     /// # Errors
-    /// See [`NotifyError`].
+    /// See [`NotifyError`] for the failures.
     pub async fn send(&self, emission: Emission) -> Result<(), NotifyError> {
         let prepared = self.prepared(emission)?;
         if prepared.copies.is_empty() {
@@ -202,25 +201,26 @@ impl Notifier {
         }
     }
 
-    /// Like [`send`](Self::send), and never waits: it is done when the emission is in the buffer, with any `confirm`
-    /// and `on_full`. May be called from any thread.
+    /// Like [`send`](Self::send), but never waits: returns when the emission is in the buffer, whatever
+    /// `confirm` and `on_full` are. May be called from any thread.
     ///
     /// # Errors
-    /// No place in the buffer, closed, or not to be written as JSON. Then nothing was taken.
+    /// The buffer is full, the notifier is closed, or the payload cannot be written as JSON. The emission was
+    /// not accepted then.
     pub fn offer(&self, emission: Emission) -> Result<(), NotifyError> {
         let prepared = self.prepared(emission)?;
         if !prepared.copies.is_empty() {
             let places = self.shared.places_at_once(prepared.copies.len())?;
-            // `flush` reports the outcome.
+            // `flush` reports the outcome later.
             drop(self.queue(prepared, places));
         }
         Ok(())
     }
 
-    /// Waits, at most `within`, until everything emitted before is settled.
+    /// Waits, at most `within`, until all earlier emissions are settled.
     ///
     /// # Errors
-    /// Something still waits, or was given up since the last flush.
+    /// A message is still unsettled, or was given up since the last flush.
     pub async fn flush(&self, within: Duration) -> Result<(), UnsentMessages> {
         let (reply, flushed) = oneshot::channel();
         let shared = &self.shared;
@@ -236,11 +236,12 @@ impl Notifier {
         Err(UnsentMessages { waiting, lost: lost - told, reason: shared.counters.last_failure() })
     }
 
-    /// Takes nothing more, waits as [`flush`](Self::flush) does, then gives up what is left, a log line each.
-    /// The transport stays open: it is its owner's (see [`Transport::close`](osnl_transport::Transport::close)).
+    /// Rejects new emissions, waits as [`flush`](Self::flush) does, then gives up each remaining message with
+    /// a log line. The transport stays open, since its owner closes it (see
+    /// [`Transport::close`](osnl_transport::Transport::close)).
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
+    /// The same errors as of [`flush`](Self::flush).
     pub async fn close(&self, within: Duration) -> Result<(), UnsentMessages> {
         self.shared.closed.store(true, Ordering::Relaxed);
         let flushed = self.flush(within).await;
@@ -252,7 +253,7 @@ impl Notifier {
         flushed
     }
 
-    /// Completes an emission, gives it to the drivers that take it at once, and writes the bodies for the others.
+    /// Completes an emission for the immediate drivers, and writes the bodies for the broker's drivers.
     fn prepared(&self, mut emission: Emission) -> Result<PreparedNotification, NotifyError> {
         let shared = &self.shared;
         if shared.closed.load(Ordering::Relaxed) {
@@ -286,7 +287,6 @@ impl Notifier {
         Ok(PreparedNotification { priority, label, copies })
     }
 
-    /// Puts the copies into the buffer, where their places are.
     fn queue(
         &self,
         prepared: PreparedNotification,
@@ -311,7 +311,7 @@ impl Notifier {
                 reply: Some(reply),
                 place: places.split(1),
             };
-            // The worker lives as long as this; a job it cannot take says so itself.
+            // The worker lives as long as `shared`; a rejected job reports its own loss.
             let _ = shared.orders.send(WorkerOrder::Send(Box::new(job)));
         }
         outcomes
@@ -355,13 +355,12 @@ impl NotifierState {
         message
     }
 
-    /// Places for all copies of one notification, or none.
+    /// Waits for permits for all copies of one notification, or for none.
     async fn places(&self, count: usize, at_most: Duration) -> Result<OwnedSemaphorePermit, NotifyError> {
         let places = self.places.clone().acquire_many_owned(permits(count));
         timeout(at_most, places).await.ok().and_then(Result::ok).ok_or_else(|| self.full())
     }
 
-    /// As [`places`](Self::places), without waiting.
     fn places_at_once(&self, count: usize) -> Result<OwnedSemaphorePermit, NotifyError> {
         self.places.clone().try_acquire_many_owned(permits(count)).map_err(|_| self.full())
     }
@@ -375,18 +374,17 @@ impl NotifierState {
     }
 }
 
-/// The builder has seen to it that they fit.
+/// The builder has checked that all copies fit.
 fn permits(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// The first failure of all copies.
 async fn confirmed(
     outcomes: Vec<oneshot::Receiver<EmissionOutcome>>,
     at_most: Duration,
 ) -> Result<(), NotifyError> {
     match timeout(at_most, join_all(outcomes)).await {
-        // A job always answers; were it not so, nothing is known of it.
+        // A job always answers; otherwise its outcome would be unknown.
         Ok(outcomes) => {
             outcomes.into_iter().try_for_each(|outcome| outcome.unwrap_or(Err(NotifyError::Closed)))
         }

@@ -1,8 +1,9 @@
 //! Typed readers: the payload as its service means it, borrowed from the notification.
 //!
-//! [`read`] selects a reader by the payload's form and the event type. Each member of the returned struct is a [`Field`],
-//! because absent, null, and a value differ for these services. Reading never fails: a member of an unexpected type is
-//! [`Field::Odd`], and the other members are still read. A payload without a reader is [`Service::Other`].
+//! [`read`] selects a reader by the payload's form and the event type. Each member of the returned struct is
+//! a [`Field`], because absent, null, and a value differ for these services. Reading never fails: a member of
+//! an unexpected type is [`Field::Odd`], and the other members are still read. A payload without a reader is
+//! [`Service::Other`].
 //!
 //! | module | reads |
 //! |---|---|
@@ -14,10 +15,11 @@
 //! | [`cinder`] | volumes and their attachments, snapshots, backups |
 //! | [`others`] | designate, heat, magnum, manila, masakari, octavia |
 //!
-//! [`osnl_model::resources`] is a view that does not depend on the service. Debug output of these structs masks the
-//! secrets in free maps and texts.
+//! [`osnl_model::resources`] is a view that does not depend on the service. Debug output of these structs
+//! masks the secrets in free maps and texts.
 //!
 #![doc = include_str!("service/guide.md")]
+#![expect(missing_docs, reason = "a field without a line has the name and meaning of the service's key")]
 
 pub mod cinder;
 pub mod glance;
@@ -37,20 +39,16 @@ use osnl_model::Notification;
 pub use self::field::{Field, FieldState, Read, View};
 pub use self::free::{Free, FreeValue};
 
-/// A payload, read.
+/// A payload, as its service's reader returns it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Service<'a> {
     /// A payload of nova, in either form.
     Nova(nova::Payload<'a>),
-    /// A payload of neutron.
     Neutron(neutron::Payload<'a>),
-    /// A payload of ironic.
     Ironic(ironic::Payload<'a>),
     /// A payload of keystone, in either form.
     Keystone(keystone::Payload<'a>),
-    /// A payload of glance.
     Glance(glance::Payload<'a>),
-    /// A payload of cinder.
     Cinder(cinder::Payload<'a>),
     /// A payload of one of the smaller readers.
     Others(others::Payload<'a>),
@@ -58,7 +56,7 @@ pub enum Service<'a> {
     Other(FreeValue<'a>),
 }
 
-/// The payload as its service means it.
+/// Reads the payload with its service's reader.
 #[must_use]
 pub fn read(n: &Notification) -> Service<'_> {
     let event_type = n.event_type.as_deref().unwrap_or_default();
@@ -88,7 +86,7 @@ pub fn read(n: &Notification) -> Service<'_> {
     }
 }
 
-/// Namespace, class and version of a versioned object.
+/// Returns namespace, class, and version of a versioned object.
 ///
 /// ```
 /// let payload = serde_json::json!({
@@ -106,7 +104,7 @@ pub fn object(value: &Value) -> Option<(&str, &str, &str)> {
     Some((prefix, class, version.unwrap_or_default()))
 }
 
-/// The members of a versioned object, or the value itself.
+/// Returns the members of a versioned object, or the value itself.
 pub(crate) fn data(value: &Value) -> &Value {
     let inside = value.as_object().into_iter().flatten().find(|(key, _)| key.ends_with("_object.data"));
     inside.map_or(value, |(_, data)| data)

@@ -1,31 +1,32 @@
-//! Versioned notifications: objects as oslo.versionedobjects puts them on the wire, defined, emitted and read.
+//! Versioned notifications: defining, emitting, and reading objects in oslo.versionedobjects' wire form.
 //!
 //! A payload is a struct with `#[derive(VersionedObject)]`, a notification one with
-//! `#[derive(VersionedNotification)]`; [`ironic`] is ironic's whole set, ready for use, [`nova`] holds nova's event
-//! types and publishers.
+//! `#[derive(VersionedNotification)]`. [`ironic`] is ironic's whole set, ready for use; [`nova`] has nova's
+//! event types and publishers.
 //!
-//! What goes through here, in this order:
+//! The parts, in the order in which a notification passes them:
 //!
 //! 1. [`Fills`]: fields of a domain object fill those of a payload, by name, checked by the compiler;
-//! 2. [`VersionedNotification::emit`]: asks the [`Outlet`] whether anything would be sent, masks, writes the wire form;
-//! 3. [`Emitter`]: takes the finished [`Emission`](crate::Emission); the one that talks to a broker is
-//!    a [`Notifier`](crate::Notifier);
-//! 4. [`read`]: the way back, into a typed object, or an [`UnknownObject`] that has lost nothing; [`ObjectForm`] reads objects
-//!    of any class.
+//! 2. [`VersionedNotification::emit`]: asks the [`Outlet`] whether the notification would be sent, masks,
+//!    writes the wire form;
+//! 3. [`Emitter`]: takes the finished [`Emission`](crate::Emission); a [`Notifier`](crate::Notifier) sends it
+//!    to a broker;
+//! 4. [`read`]: the way back, into a typed object, or a lossless [`UnknownObject`]; [`ObjectForm`] reads
+//!    objects of any class.
 //!
-//! The wire form of an object, keys in this order (`changes` only where ironic has it):
+//! The wire form of an object, keys in this order (only ironic has `changes`):
 //!
 //! ```json
 //! {"ironic_object.name": "NodePayload", "ironic_object.namespace": "ironic", "ironic_object.version": "1.17",
 //!  "ironic_object.data": {"uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"}, "ironic_object.changes": ["uuid"]}
 //! ```
 //!
-//! Checked against what ironic 39, nova 34 and oslo.versionedobjects 3.12 send and compute (`fixtures/emission`,
-//! `library/fixtures`).
+//! Checked against the notifications and fingerprints of ironic 39, nova 34, and oslo.versionedobjects 3.12
+//! (`fixtures/emission`, `library/fixtures`).
 //!
-//! A required field that was never set does not compile, and `populate` takes all sources and a struct of all extra
-//! fields, so that the compiler names what is missing. Reading is more lenient than oslo.versionedobjects: a newer
-//! minor version is read, and what cannot be read is an `UnknownObject`.
+//! A required field that was never set does not compile: `populate` takes all sources and a struct of all
+//! extra fields, so the compiler names the missing one. Reading is more lenient than oslo.versionedobjects: a
+//! newer minor version is read, and an unreadable object is an `UnknownObject`.
 //!
 //! This program emits the notifications of a node's power state:
 //!
@@ -85,7 +86,7 @@ pub use text_kinds::{IpNetwork, PciAddress, SensitiveText, Uuid, VersionPredicat
 pub use topics::Topics;
 pub use version::{ObjectVersion, ObjectVersionError};
 
-/// The calls of the derives' output; no API.
+/// Functions that the derives' output calls; not part of the API.
 #[doc(hidden)]
 pub mod derived {
     pub use serde::Serializer;

@@ -1,9 +1,5 @@
-//! One build beside another, in interleaved rounds: the ratio of the medians, and the spread of the other build's own
-//! rounds.
-
 use super::table::{Table, median, quantile};
 
-/// The share that a change may always cost.
 const ALLOWED: f64 = 0.03;
 
 #[derive(Debug, PartialEq)]
@@ -13,7 +9,6 @@ pub(super) struct Line {
     other: f64,
     /// The share by which our build is worse; below 0 it is better.
     worse: f64,
-    /// The spread of the other build's rounds, as a share of their median.
     spread: f64,
 }
 

@@ -1,5 +1,3 @@
-//! Commands on a journal with a long history: their time, and the longest stop of the journal.
-
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -32,7 +30,6 @@ pub(super) fn history(stage: &Stage, name: &str, count: u64) -> Result<(PathBuf,
     Ok((state, dead))
 }
 
-/// Measures from publishing to the request during a command: the maximum is the longest stop of the journal.
 pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
     let count = effort.history;
     let (state, dead) = history(stage, "commands", count)?;

@@ -7,7 +7,6 @@ use super::stage::{Program, Stage, built};
 use super::table::{Table, quantile};
 use crate::step;
 
-/// Measures from publishing to the request at 1,000 messages a second, through the journal.
 pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     let folder = stage.folder("latency")?;
     let columns = ["", "msg/s", "messages", "p50", "p99", "max"];

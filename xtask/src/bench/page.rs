@@ -1,5 +1,3 @@
-//! Searches of the page in a journal with a long history: from the request to the first byte of the answer.
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Instant;
@@ -45,7 +43,6 @@ pub(super) fn searches(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// Returns the pages by their search, each in a journal of [`history`].
 fn pages(count: u64) -> Vec<(&'static str, String)> {
     let middle = count / 2 + 1;
     let key = format!("00000000-0000-4000-8000-{:012x}", 5000);

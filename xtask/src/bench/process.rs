@@ -45,7 +45,6 @@ impl Process {
         writeln!(stdin, "{line}").with_context(|| format!("{} reads no more", self.name))
     }
 
-    /// Returns the CPU time of all threads, in user and kernel mode, in steps of 10 ms.
     pub(super) fn cpu(&self) -> Result<Duration> {
         let stat = self.proc("stat")?;
         // The name of the program is in parentheses and may contain any character.

@@ -1,6 +1,3 @@
-//! The cost of a message in the Python library k2hr3_osnl: ours beside the original, with the library's own endpoint
-//! and with an empty endpoint in Python.
-
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};

@@ -1,5 +1,3 @@
-//! A long backlog with failing keys, which must not delay the other keys.
-
 use anyhow::{Result, ensure};
 
 use super::sections::Effort;
@@ -10,9 +8,7 @@ use crate::step;
 const KEYS: u64 = 50_000;
 const SHARE: u64 = 10;
 const SMALL: u64 = 512;
-/// The accepted factor over the time without failing keys.
 const WANTED: f64 = 1.2;
-/// The factor at which the run gives up waiting.
 const PATIENCE: f64 = 3.0;
 
 pub(super) fn backlog(stage: &Stage, effort: Effort) -> Result<()> {

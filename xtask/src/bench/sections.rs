@@ -7,7 +7,6 @@ use super::stage::{Program, Queue, Stage};
 use super::table::{Figures, Table, median, quantile};
 
 const PROGRAMS: [Program; 4] = [Program::Raw, Program::Osnl, Program::Other, Program::Upstream];
-/// The size in bytes of a message that matches no rule, unless a section has its own.
 pub(super) const SIZE: u64 = 4096;
 /// The share of messages and the number of rounds for k2hr3_osnl, because it is slow.
 const UPSTREAM_SHARE: u64 = 6;
@@ -191,7 +190,6 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// Returns the times in ms from publishing to the request, and the CPU time per message in µs.
 pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> Result<(Vec<f64>, f64)> {
     paced_by(stage, &program.to_string(), |queue| queue.consume(program, 1), rate, count)
 }
@@ -225,7 +223,6 @@ pub(super) fn paced_by(
     Ok((waits, (process.cpu()? - before).as_secs_f64() * 1e6 / count as f64))
 }
 
-/// Returns `median (min–max)`, or the single value.
 pub(super) fn spread(values: &[f64], digits: usize) -> String {
     let [least, middle, most] = [0.0, 0.5, 1.0].map(|share| quantile(values, share));
     if values.len() == 1 {

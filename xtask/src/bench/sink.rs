@@ -10,7 +10,6 @@ pub(super) struct Sink {
     port: u16,
 }
 
-/// Arrivals of the first and the last of some messages, in nanoseconds since the epoch of Unix.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     pub(super) first: u128,
@@ -64,7 +63,6 @@ impl Sink {
         self.process.line()?.parse().context("the answer of the sink")
     }
 
-    /// Waits as [`Sink::wait`] does, and returns the number of requests if the count is not reached.
     pub(super) fn wait_up_to(&mut self, count: u64, seconds: u64) -> Result<(u64, Span)> {
         self.process.tell(&format!("wait {count} {seconds}"))?;
         let line = self.process.line()?;

@@ -16,15 +16,11 @@ pub(super) const SOON: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
-    /// A consumer with osnl's client library, which only acknowledges.
     Raw,
-    /// A consumer in C with librabbitmq, which only acknowledges.
     C,
     Osnl,
     Other,
-    /// osnl with a configuration in its own form and the journal in memory.
     Native,
-    /// osnl with a configuration in its own form and the journal on the disk.
     Journal,
     OtherJournal,
     Upstream,
@@ -112,8 +108,6 @@ impl Stage {
 }
 
 impl Queue<'_> {
-    /// Publishes `count` messages and waits until the queue has them. Every `every`th message matches, the others
-    /// have `size` bytes.
     pub(super) fn fill(&self, count: u64, every: u64, size: u64) -> Result<()> {
         let numbers = [count, every, size].map(|number| number.to_string());
         step::run(built("osnl-bench").args(["fill", &self.vhost.url()]).args(numbers))

@@ -3,7 +3,6 @@ pub(super) struct Figure {
     pub(super) messages: u64,
     pub(super) rate: f64,
     pub(super) cpu: f64,
-    /// The peak of the resident memory, in MiB.
     pub(super) memory: f64,
 }
 
@@ -28,7 +27,6 @@ impl Figures {
     }
 }
 
-/// Returns the median; for an even number of values, the lower of both.
 pub(super) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }

@@ -41,7 +41,6 @@ impl Classes {
         self.0.contains_key(&(service.to_owned(), class.to_owned()))
     }
 
-    /// Returns the class with the longest name that `name` begins with.
     pub(super) fn longest_beginning(&self, service: &str, name: &str) -> Option<String> {
         let known = self.0.keys().filter(|(of, class)| of == service && name.starts_with(class.as_str()));
         known.map(|(_, class)| class.clone()).max_by_key(String::len)
@@ -52,7 +51,6 @@ impl Classes {
     }
 }
 
-/// Returns a type in words: `string or null`, `list of IpPayload`, `one of: active, error`.
 fn words(field: &Value) -> String {
     let mut words = kind(field);
     if field["nullable"] == true && field["type"] != "FlexibleDict" {

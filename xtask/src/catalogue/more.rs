@@ -1,5 +1,3 @@
-//! Events that services send without a recording, from their documentation and their code.
-//!
 //! A pattern of recorded events of the same service, or a class, describes each. Words in braces are alternatives;
 //! `~` is the event's own first word.
 

@@ -17,7 +17,6 @@ fn shortened(value: &Value, depth: usize) -> Value {
         Value::Object(object) if depth > DEEPEST && !object.is_empty() => json!({"…": object.len()}),
         Value::Object(object) => object
             .iter()
-            // Nested contexts and caches of nova's legacy form are left out.
             .filter(|(key, _)| *key != "_context" && !key.starts_with("_obj_") && *key != "_changed_fields")
             .map(|(key, value)| (key.clone(), shortened(value, depth + 1)))
             .collect(),

@@ -1,5 +1,3 @@
-//! The common shape of the payloads of one event: paths and the types found there.
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;

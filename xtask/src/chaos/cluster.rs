@@ -1,5 +1,3 @@
-//! Three nodes, a quorum queue, a publisher with confirms, and osnl as the consumer; nodes are killed and restarted.
-
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

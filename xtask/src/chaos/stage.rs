@@ -74,8 +74,6 @@ impl ChaosStage {
         self.effects.lock().map_or(0, |effects| effects.len())
     }
 
-    /// Waits for `more` effects after the moment. Returns the time to the first effect, and the longest later time
-    /// without one.
     pub(super) fn flows_after(&self, moment: Instant, more: usize) -> (Duration, Duration) {
         let since = || -> Vec<Instant> {
             let effects = self.effects.lock().map(|effects| effects.clone()).unwrap_or_default();

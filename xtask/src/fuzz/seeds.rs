@@ -83,7 +83,6 @@ pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the seeds of a target; none for a target without seeds here.
 pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     Ok(match target {

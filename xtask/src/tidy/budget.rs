@@ -1,5 +1,3 @@
-//! The budget of each crate: the number of remaining violations, which may only fall.
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

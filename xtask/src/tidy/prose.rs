@@ -1,5 +1,3 @@
-//! Counts comments under five words, and sentences of comments with two pronouns.
-
 const FEWEST: usize = 5;
 const PRONOUNS: [&str; 10] =
     ["it", "itself", "they", "them", "themselves", "those", "these", "ones", "others", "what"];

@@ -1,6 +1,5 @@
 use super::Violation;
 
-/// The lines of a module whose name says enough.
 const MOST_WITHOUT_DOC: usize = 200;
 const MOST_LINES: usize = 800;
 const FRAGMENT_KINDS: [&str; 5] = ["feature", "fix", "change", "removal", "summary"];

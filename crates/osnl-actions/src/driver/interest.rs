@@ -9,7 +9,6 @@ use osnl_core::observe::Observe;
 use osnl_delivery::Prepare;
 use osnl_delivery::enrich::EnrichmentStep;
 
-/// Makes an observer from the rows that earlier runs have stored, by their names.
 pub type MakeObserver = fn(Vec<(String, String)>) -> Arc<dyn SharedObserver>;
 
 #[derive(Clone)]

@@ -1,5 +1,3 @@
-//! Options that only osnl's own form of configuration has: brokers, enrichments, and templates.
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,8 +23,6 @@ pub trait NativeReader<'a> {
 
     fn warn_of_trust(&mut self, options: &RabbitOptions);
 
-    /// Returns the enrichments that an action names, which its templates may use. Their sections
-    /// are checked elsewhere.
     fn enrichments(&self) -> Vec<String>;
 
     fn all_enrichments(&self) -> Vec<&'a str>;

@@ -1,6 +1,5 @@
 use super::CallRequest;
 
-/// The effect that an action would have, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preview {
     Request {
@@ -19,7 +18,6 @@ pub enum Preview {
     Nothing {
         why: String,
     },
-    /// No effect: the action's own condition does not hold.
     NotAsked {
         why: String,
     },
@@ -27,7 +25,6 @@ pub enum Preview {
     Undecided {
         why: String,
     },
-    /// A dead letter: the event makes no valid request.
     Unusable {
         why: String,
     },

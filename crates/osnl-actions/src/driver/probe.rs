@@ -1,5 +1,3 @@
-//! Probes of configured targets, in the words of `osnl check --connect`.
-
 mod certificate;
 mod cloud;
 mod target;
@@ -120,8 +118,6 @@ pub fn silent(probe: Probe, deadline: Duration) -> Probe {
     probe.failed(found, Some("look at names, routes and firewalls on the way"))
 }
 
-/// Probes one host of a broker; `permissions` is the command that gives the user the needed
-/// permissions in a virtual host.
 pub fn broker(
     probe: Probe,
     host: &HostLook,

@@ -18,7 +18,6 @@ pub struct TlsConf {
 }
 
 impl TlsConf {
-    /// Reads both options, and warns of disabled verification where the target may have TLS.
     pub fn read(reader: &mut SectionReader<'_>, may_have_tls: bool) -> Option<Self> {
         let verify = reader.boolean("verify");
         let ca_file = reader.path("ca_file", "write the path of a PEM file, or remove the line");

@@ -1,5 +1,3 @@
-//! The standard error of a child, logged in bounded lines at a bounded rate.
-//!
 //! A line that begins with `<0>` to `<7>` has that priority, as under systemd (sd-daemon(3)); other
 //! lines are `info`.
 

@@ -1,5 +1,3 @@
-//! One process per event: the event on its standard input, the verdict in its exit status.
-//!
 //! The first line of standard output is a reason. With status 0, an output that is one verdict of
 //! the protocol counts instead. A cancelled attempt ends its process, and no other process starts
 //! before that is gone.

@@ -33,7 +33,6 @@ impl ProcessGroup {
         self.child.id()
     }
 
-    /// Waits for the child's end, and kills the rest of its group. Cancel-safe.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         if let Some(status) = self.status {
             return Ok(status);
@@ -86,7 +85,6 @@ impl ProcessGroup {
 }
 
 impl Drop for ProcessGroup {
-    /// tokio reaps the child later.
     fn drop(&mut self) {
         self.kill();
     }

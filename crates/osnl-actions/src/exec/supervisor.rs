@@ -1,8 +1,5 @@
-//! The task that alone writes to one long-lived child, reads its output and ends the process.
-//!
-//! Orders arrive by a bounded channel, and each verdict has a channel of its own. When the child
-//! ends, all unanswered events fail, and the task ends too. The task ends only after the child and
-//! its whole group are gone, so that no event is attempted twice at once.
+//! When the child ends, all unanswered events fail, and the task ends too. The task ends only after the child
+//! and its whole group are gone, so that no event is attempted twice at once.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -1,6 +1,3 @@
-//! A long-lived child, started with the first event, and again with the next event after its end.
-//! The delivery loop, which holds an unreachable target, decides the pause between two starts.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -40,7 +37,6 @@ pub struct ExecWorker {
 #[derive(Debug, Default)]
 struct ChildSlot {
     child: Option<Handle>,
-    /// The supervisor's task; dropping it kills the child.
     supervisor: JoinSet<()>,
 }
 
@@ -113,8 +109,6 @@ impl ExecWorker {
         results
     }
 
-    /// Ends the child by closing its input, then SIGTERM, then SIGKILL; by SIGKILL at once if
-    /// `abort` is cancelled.
     pub async fn close(&self, abort: &CancellationToken) {
         let mut slot = self.slot.lock().await;
         slot.child = None;

@@ -1,6 +1,3 @@
-//! The lines that were written after their attempt had ended: the next attempt of the same delivery
-//! does not write them again.
-
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,7 +24,6 @@ struct Writes {
 pub(super) struct FinishedWrite(u64);
 
 impl LateLines {
-    /// Notes the lines of a successful write, before its attempt can receive the result.
     pub(super) fn written(&self, lines: Vec<LateLine>) -> FinishedWrite {
         let mut writes = self.lock();
         let number = writes.next;
@@ -39,7 +35,6 @@ impl LateLines {
         FinishedWrite(number)
     }
 
-    /// Forgets the lines of a write whose attempt has received the result.
     pub(super) fn reported(&self, FinishedWrite(write): FinishedWrite) {
         self.lock().unreported.retain(|(number, _)| *number != write);
     }

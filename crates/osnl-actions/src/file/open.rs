@@ -50,7 +50,6 @@ impl FileOutput {
         &self.path
     }
 
-    /// Appends whole lines and syncs by the option. All lines of one file are written, or none.
     pub(super) fn append(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
         let result = self.append_all(lines, now);
         if result.is_err() {

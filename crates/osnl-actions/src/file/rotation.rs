@@ -1,5 +1,3 @@
-//! The rotation of a file, and the removal of old files. The caller passes the time.
-
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,3 @@
-//! The credentials of a request, as a header.
-//!
 //! Credentials in the configuration are [`FixedHeader`]. A login that has to fetch a token first
 //! (Keystone) implements [`Authorization`] and is passed to
 //! [`HttpConf::build`](super::HttpConf::build).
@@ -40,7 +38,6 @@ pub trait Authorization: Send + Sync + fmt::Debug {
 
     fn shown(&self) -> (HeaderName, String);
 
-    /// Returns the texts that no log line and no error may repeat.
     fn secrets(&self) -> Vec<String> {
         Vec::new()
     }

@@ -77,7 +77,6 @@ impl RequestBody {
         }
     }
 
-    /// Whether one request may carry the lines of several events.
     pub(super) fn is_lines(&self) -> bool {
         matches!(self, Self::Text(BodyFormat::Ndjson, _))
     }
@@ -120,7 +119,6 @@ fn json_of(text: &str) -> Result<(), String> {
     read.map(drop).map_err(|error| format!("body: the rendered template is not JSON: {error}"))
 }
 
-/// Returns each JSON value of the text on a line of its own.
 fn lines(text: &str) -> Result<String, String> {
     let mut lines = String::with_capacity(text.len() + 1);
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();

@@ -35,7 +35,6 @@ use osnl_delivery::HostLimits;
 
 const MOST_REPLY: u64 = 16 << 20;
 
-/// `driver = http`. Its Debug form shows no secret; cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct HttpConf(pub(super) Arc<HttpSettings>);
 

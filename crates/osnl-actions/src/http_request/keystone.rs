@@ -1,6 +1,3 @@
-//! `auth = keystone`: a Keystone token, fetched on demand and renewed before it expires, and its
-//! catalogue.
-
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 

@@ -73,12 +73,10 @@ impl RequestParts {
         self.made(&names, about, Some(now), None)
     }
 
-    /// Returns the lines of this event in a request of several events.
     pub(super) fn lines(&self, event: &Names, about: &RequestSubject<'_>) -> Result<String, String> {
         self.body.render(&named(event, about).with("secret", self.secrets.values()))
     }
 
-    /// Returns the request of events with the given lines; the rest of the request depends on no event.
     pub(super) fn request_of_lines(&self, lines: String) -> Result<Request, String> {
         let names = Names::new(Arc::default()).with("secret", self.secrets.values());
         self.made(&names, &NO_SUBJECT, None, Some(lines))

@@ -1,5 +1,3 @@
-//! `reply_status`: the status of each event of a request, out of the JSON of the reply.
-
 use std::sync::Arc;
 
 use osnl_config::template::{EvalError, Expression, Names, TemplateError};
@@ -26,7 +24,6 @@ impl ReplyStatus {
         self.0.source()
     }
 
-    /// Returns the answer about each event: its status, and its part of the reply.
     pub(super) fn answers(&self, answer: &Answer, events: usize) -> Result<Vec<Answer>, String> {
         if !answer.whole {
             return Err("the reply is longer than reply_limit".to_owned());

@@ -1,5 +1,3 @@
-//! The values of `secret.KEY`, which are never printed.
-//!
 //! For people the template is rendered again with `***` as their values, and replies and errors are
 //! searched for them.
 

@@ -1,5 +1,3 @@
-//! The meaning of an answer's status to an action: done, later, never, or refused.
-
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -86,9 +84,7 @@ impl fmt::Display for Statuses {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatusClasses {
     pub success: Statuses,
-    /// The target cannot answer now: attempted without a limit.
     pub retry: Statuses,
-    /// No attempt can succeed: a dead letter at once.
     pub last: Statuses,
 }
 

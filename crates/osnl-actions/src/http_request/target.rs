@@ -6,12 +6,11 @@
 //! | `catalog:TYPE/path/{{ value }}` | the service's, from our token's catalogue | the same |
 //! | `{{ value }}`, `https://{{ value }}/` | the event's, in part or in whole: [guarded](osnl_net::http::AddressGuard) | unchanged |
 //!
-//! If the configuration names the host, an event cannot change the request beyond its values. A
-//! value stays in its segment (`|urlencode` leaves slashes alone). A segment that becomes `..` or
-//! empty is refused, because servers resolve such paths: a deletion of `hosts/{{ name }}` must not
-//! become a deletion of `hosts/`. A value of several steps (`vm/../../x`) is sent as
-//! `vm%2F..%2F..%2Fx`. Some servers and proxies decode before they resolve, so its steps are judged
-//! like segments.
+//! If the configuration names the host, an event cannot change the request beyond its values. A segment that
+//! becomes `..` or empty is refused, because servers resolve such paths: a deletion of `hosts/{{ name }}`
+//! must not become a deletion of `hosts/`. A value of several steps (`vm/../../x`) is sent as
+//! `vm%2F..%2F..%2Fx`, and its steps are judged like segments, because some servers decode before they
+//! resolve. (`|urlencode` leaves slashes alone.)
 //!
 //! Credentials beside a URL of the event are refused, because the event would decide their
 //! receiver. Only the configuration names a service of the catalogue.

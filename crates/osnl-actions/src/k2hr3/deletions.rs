@@ -4,7 +4,6 @@ pub const DELETIONS: [&str; 3] = ["port.delete.end", "instance.delete.end", "com
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum K2hr3Events {
-    /// The [`DELETIONS`] and no other event.
     Deletions,
     /// Each event that a rule matches, as in k2hr3_osnl: the payload alone names the host.
     All,

@@ -29,7 +29,6 @@ const BODY: &str = "{{ event_type|default('an event without a type') }} from {{ 
     about {{ resource.kind|default('something') }} {{ resource.id|default('-') }}, rule {{ rule }}\n\
     message {{ message_id|default('-') }}";
 
-/// `driver = mail`. Its Debug form shows no password.
 #[derive(Clone, Debug)]
 pub struct MailConf {
     name: String,
@@ -50,7 +49,6 @@ enum Security {
 }
 
 impl ReadDriver for MailConf {
-    /// A mail server is slow and dislikes frequent connections.
     const TABLE: DriverTable = DriverTable::new(
         "mail",
         &[

@@ -158,9 +158,6 @@ impl MailServer {
         );
     }
 
-    /// Sends the mail of these events. With `wait_for_all` no recipient gets the mail while the
-    /// server refuses a recipient temporarily.
-    ///
     /// The step that failed: [`ErrorClass::Busy`] for a temporary refusal, [`ErrorClass::Rejected`]
     /// for a permanent refusal of the mail, [`ErrorClass::Refused`] for a refusal of the client.
     pub(super) async fn send(

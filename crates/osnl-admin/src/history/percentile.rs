@@ -1,8 +1,5 @@
-//! Percentiles of times that were counted in buckets, as Prometheus estimates them.
-
 use super::series::BUCKETS;
 
-/// Upper bounds in microseconds: those of the histogram that osnl counts in.
 pub(crate) const BOUNDS: [u64; BUCKETS - 1] = [
     5_000,
     25_000,
@@ -18,8 +15,8 @@ pub(crate) const BOUNDS: [u64; BUCKETS - 1] = [
     86_400_000_000,
 ];
 
-/// Returns the time in seconds within which this share of all was; `None` for no times. Within a bucket times are taken
-/// for evenly spread; beyond the last bound its value is returned.
+/// Returns the time in seconds within which this share of all deliveries was made; `None` without deliveries.
+/// Times within a bucket count as evenly spread; beyond the last bound, that bound is returned.
 pub(crate) fn percentile(counts: &[u32; BUCKETS], share: f64) -> Option<f64> {
     let all: f64 = counts.iter().map(|count| f64::from(*count)).sum();
     if all == 0.0 {
@@ -69,7 +66,7 @@ mod tests {
         check(&[(0, 98), (4, 2)], 0.99, Some(0.75));
         check(&[(0, 1), (11, 1)], 0.5, Some(0.005));
         check(&[(5, u32::MAX), (6, u32::MAX)], 1.0, Some(30.0));
-        // Beyond the last bound nothing is known but that.
+        // Beyond the last bound, only the bound is known.
         check(&[(12, 1)], 0.5, Some(86_400.0));
     }
 }

@@ -1,10 +1,8 @@
-//! The latest of a fixed number of samples.
-
 use std::collections::VecDeque;
 
 use super::series::HistorySample;
 
-/// The latest `MOST` samples. Its memory is taken with the first one, and never grows.
+/// The latest `MOST` samples. The first sample allocates all of the memory.
 #[derive(Default)]
 pub(super) struct SampleRing<const MOST: usize>(VecDeque<HistorySample>);
 

@@ -1,5 +1,3 @@
-//! Measures the daemon, every ten seconds.
-
 use std::time::SystemTime;
 
 use osnl::control::ControlHandler;
@@ -8,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EACH, SharedHistory};
 
-/// Adds samples until told to stop. A sample asks for what a scrape of the metrics asks for, and waits at most three
-/// seconds for a disk that hangs.
+/// Adds samples until stopped. A sample reads the same values as a scrape of the metrics, and waits at most
+/// three seconds for a disk that hangs.
 pub(crate) async fn sample(handler: &ControlHandler, history: &SharedHistory, stop: &CancellationToken) {
     let mut ticks = interval(EACH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

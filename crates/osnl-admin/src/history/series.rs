@@ -11,37 +11,32 @@ use super::{DAY, HOUR};
 /// Buckets of the time from publication to the effect; the last one has no bound.
 pub(crate) const BUCKETS: usize = 13;
 
-/// The numbers of a span of time. Without either it is a gap.
+/// The numbers of a span of time; a sample without counts and backlog is a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HistorySample {
     pub(crate) counts: Option<Counts>,
-    /// Found in the journal: the most in that time.
     pub(crate) backlog: Option<Backlog>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// The time in which they were counted.
     pub(crate) seconds: u32,
-    /// Messages taken from the broker; 0 of an action.
+    /// Messages received from the broker; 0 in an action's series.
     pub(crate) received: u32,
-    /// Messages that a rule matched; 0 of an action.
+    /// Messages that a rule matched; 0 in an action's series.
     pub(crate) matched: u32,
-    /// Deliveries whose effect is done.
     pub(crate) delivered: u32,
     pub(crate) failed: u32,
-    /// Deliveries by the time from publication to the effect.
     pub(crate) latency: [u32; BUCKETS],
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog {
     pub(crate) pending: u32,
-    /// The age of the oldest in seconds.
+    /// The age of the oldest delivery in seconds.
     pub(crate) oldest: u32,
 }
 
-/// Numbers counted since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SeriesTotals {
     received: u64,
@@ -51,14 +46,13 @@ pub(super) struct SeriesTotals {
     latency: [u64; BUCKETS],
 }
 
-/// The samples of the last hour and the last day.
 #[derive(Default)]
 pub(crate) struct HistorySeries {
-    /// At the latest sample; `None` after a gap.
+    /// The totals at the latest sample; `None` after a gap.
     before: Option<SeriesTotals>,
     hour: SampleRing<HOUR>,
     day: SampleRing<DAY>,
-    /// The sample of the day that is not complete; `None` for an empty one.
+    /// The incomplete sample of the day; `None` if it is empty.
     open: Option<HistorySample>,
 }
 
@@ -79,7 +73,6 @@ impl HistorySeries {
         self.push(HistorySample::default(), is_last);
     }
 
-    /// `is_last`: it completes a sample of the day.
     fn push(&mut self, sample: HistorySample, is_last: bool) {
         self.hour.push(sample);
         let open = self.open.get_or_insert_default();
@@ -90,12 +83,12 @@ impl HistorySeries {
         }
     }
 
-    /// Returns the last hour, the oldest first; shorter if there is less.
+    /// Returns the samples of the last hour, oldest first.
     pub(crate) fn hour(&self) -> Vec<HistorySample> {
         self.hour.iter().copied().collect()
     }
 
-    /// Returns the last day, the oldest first; shorter if there is less.
+    /// Returns the samples of the last day, oldest first.
     pub(crate) fn day(&self) -> Vec<HistorySample> {
         let all = self.day.iter().copied().chain(self.open);
         let more = (self.day.len() + usize::from(self.open.is_some())).saturating_sub(DAY);
@@ -109,7 +102,7 @@ impl HistorySeries {
 }
 
 impl HistorySample {
-    /// Adds another one: counts are summed, of a backlog the most is kept.
+    /// Adds another sample: counts are summed, and the larger backlog is kept.
     pub(crate) fn fold(&mut self, other: &Self) {
         if let Some(other) = &other.counts {
             self.counts.get_or_insert_default().fold(other);
@@ -121,7 +114,6 @@ impl HistorySample {
         }
     }
 
-    /// Returns many samples as one.
     pub(crate) fn sum<'a>(samples: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut sum = Self::default();
         samples.into_iter().for_each(|sample| sum.fold(sample));
@@ -142,7 +134,8 @@ impl Counts {
 }
 
 impl SeriesTotals {
-    /// Numbers that are less than before count from anew, such as those of an action that a reload has removed.
+    /// Totals that have decreased count from 0, such as those of an action that a reload has removed and
+    /// brought back.
     fn since(&self, before: &Self, passed: Duration) -> Counts {
         let less = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
         let mut latency = [0; BUCKETS];

@@ -1,5 +1,3 @@
-//! Samples over hours and days, of what a daemon may measure.
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use osnl::control::{MeasuredAction, MeasuredJournal};
@@ -8,7 +6,6 @@ use osnl::metrics::Counters;
 
 use super::*;
 
-/// A daemon whose numbers a test sets, at a moment that it sets too.
 struct Clockwork {
     now: Instant,
     at: SystemTime,
@@ -47,7 +44,6 @@ impl Clockwork {
         self.history.add(self.now, self.at, &self.measured);
     }
 
-    /// Samples so often; before each, so many deliveries are made.
     fn deliver(&mut self, samples: usize, deliveries: u64) {
         for _ in 0..samples {
             self.measured.counters.delivered.add(deliveries);
@@ -55,7 +51,6 @@ impl Clockwork {
         }
     }
 
-    /// Deliveries of each sample of the last hour.
     fn delivered(&self) -> Vec<Option<u32>> {
         self.history.all().hour().iter().map(|sample| sample.counts.map(|of| of.delivered)).collect()
     }
@@ -85,16 +80,16 @@ fn action(counters: &Arc<Counters>, name: &str) -> MeasuredAction {
 async fn a_gap_is_a_gap_and_its_counts_belong_to_no_sample() {
     let mut of = Clockwork::new(1);
     of.deliver(3, 5);
-    // Nothing is known of the time before the first sample.
+    // The time before the first sample is unknown.
     assert_eq!(of.delivered(), [None, Some(5), Some(5)]);
     of.pass(EACH * 2);
     of.deliver(2, 100);
     assert_eq!(of.delivered(), [None, Some(5), Some(5), None, None, None, Some(100)]);
-    // The machine slept: only one clock counts that.
+    // The machine slept: only the wall clock counts that.
     of.at += EACH * 2;
     of.deliver(2, 7);
     assert_eq!(of.delivered()[7..], [None, None, None, Some(7)]);
-    // The clock was set back: that is no gap.
+    // A wall clock that was set back makes no gap.
     of.at -= Duration::from_secs(86_400);
     of.deliver(1, 8);
     assert_eq!(of.delivered()[11..], [Some(8)]);
@@ -171,7 +166,7 @@ async fn times_and_counts_are_those_of_the_interval() {
     assert_eq!(p99(of.history.all()), Some(1.0 + 4.0 * 0.98));
     let each: Vec<_> = of.history.actions().map(|(name, series)| (name, p99(series))).collect();
     assert_eq!(each, [("a0", Some(0.5 + 0.5 * 0.99)), ("a1", Some(1.0 + 4.0 * 0.99))]);
-    // An action that a reload has removed and brought back counts from anew.
+    // An action that reloads have removed and brought back counts from 0.
     of.measured.actions[0] = action(&Arc::default(), "a0");
     of.sample();
     assert_eq!(p99(of.history.all()), None);
@@ -181,7 +176,6 @@ async fn times_and_counts_are_those_of_the_interval() {
 async fn memory_is_bounded_however_many_actions_there_are_and_however_long_it_runs() {
     let mut of = Clockwork::new(MOST_ACTIONS + 8);
     of.deliver(DAY * FOLDED / 20, 1);
-    // A month without a sample.
     of.pass(Duration::from_secs(30 * 86_400));
     of.deliver(HOUR + FOLDED, 1);
     assert_eq!((of.history.actions().count(), of.history.more()), (MOST_ACTIONS, 8));

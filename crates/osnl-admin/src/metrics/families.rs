@@ -3,7 +3,6 @@ pub enum MetricKind {
     /// Grows until the process ends; its samples end in `_total`.
     Counter,
     Gauge,
-    /// Counts by upper bounds: `_bucket`, `_sum`, `_count`.
     Histogram,
     /// The value 1 with facts as labels; its samples end in `_info`.
     Info,
@@ -28,7 +27,6 @@ pub struct Family {
     pub kind: MetricKind,
     /// `seconds` or `bytes`; empty for a count.
     pub unit: &'static str,
-    /// The names of the labels, besides `le`.
     pub labels: &'static [&'static str],
     pub help: &'static str,
 }

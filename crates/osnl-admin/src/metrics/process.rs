@@ -1,5 +1,3 @@
-//! The numbers of the process, named as in the client libraries of Prometheus.
-
 use std::fs;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,8 +19,6 @@ pub struct ProcessNumbers {
 }
 
 impl ProcessNumbers {
-    /// # Errors
-    /// `/proc` is missing, or is another kernel's.
     pub fn read() -> io::Result<Self> {
         let stat = fs::read_to_string("/proc/self/stat")?;
         let boot = fs::read_to_string("/proc/stat")?;

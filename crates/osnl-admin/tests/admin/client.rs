@@ -18,7 +18,6 @@ pub(crate) struct RunningEndpoint {
     task: JoinSet<()>,
 }
 
-/// Returns the checked section; `lines` follow `[admin]`.
 pub(crate) fn conf(lines: &str) -> AdminConf {
     let text = format!(
         "[listener:l]\ntransport_url = rabbit://u:p@h/\nexchange = x\npool = p\n[rule:r]\nactions = a\n[action:a]\ndriver = dump\n\

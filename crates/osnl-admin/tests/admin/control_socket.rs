@@ -147,7 +147,6 @@ async fn many_clients_are_answered_and_those_that_say_nothing_keep_nobody_waitin
     server.end().await;
 }
 
-/// Issue 46: the oldest idle client gives way, however many there are.
 #[tokio::test]
 async fn idle_clients_give_way_to_a_command() {
     let server = TestServer::start().await;
@@ -184,7 +183,6 @@ impl Reload for SlowReload {
     fn commit(&mut self) {}
 }
 
-/// A daemon whose reloads last until `end`.
 struct SlowDaemon {
     server: TestServer,
     end: CancellationToken,
@@ -214,7 +212,6 @@ impl SlowDaemon {
     }
 }
 
-/// Returns the lines of a reload's answer.
 fn reload(socket: &Path) -> impl Iterator<Item = String> + use<> {
     let mut stream = UnixStream::connect(socket).unwrap();
     let head = format!(

@@ -1,5 +1,3 @@
-//! The document of the API describes the members of requests and answers.
-
 use std::collections::BTreeSet;
 
 use osnl::control as of;

@@ -20,7 +20,6 @@ async fn on_loopback_health_and_metrics_are_open_and_deliveries_are_not() {
     let (status, answer) = running.get("/livez").await;
     assert_eq!(status, 200);
     assert!(answer.ends_with("\r\n\r\nok\n") && answer.contains("cache-control: no-store"), "{answer}");
-    // Not ready, as there is no listener.
     let (status, answer) = running.get("/readyz").await;
     assert!(status == 503 && answer.contains(r#""ready":false"#) && answer.contains("listeners"), "{answer}");
     let (status, answer) = running.get("/metrics").await;

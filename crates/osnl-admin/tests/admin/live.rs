@@ -1,5 +1,3 @@
-//! Live events over real connections: a hostile publisher, a slow reader, and an ended session.
-
 use std::sync::Arc;
 
 use osnl::intake::{Intake as _, RuleEngine};
@@ -34,7 +32,6 @@ async fn notify(engine: &RuleEngine, event_type: &str, payload: Value) {
     drop(engine.notify(received(body.to_string())));
 }
 
-/// A stream of events in chunked encoding.
 struct Events {
     stream: BufReader<TcpStream>,
     head: String,

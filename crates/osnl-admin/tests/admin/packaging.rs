@@ -13,7 +13,6 @@ use crate::promtool::measurements;
 
 /// The page of runbooks, which one rule of the file names.
 const RUNBOOKS: &str = r#"'{{ range query "osnl:runbooks" }}{{ .Labels.url }}{{ end }}"#;
-/// The alert that the packages leave off.
 const STANDBY: &str = "OsnlStandbyMissing";
 
 fn root(path: &str) -> PathBuf {
@@ -157,7 +156,6 @@ fn promtool_plays_every_alert() {
     let tests = read("packaging/prometheus/osnl.rules.test.yml");
     fs::write(folder.path().join("osnl.rules.test.yml"), &tests).unwrap();
     promtool(&["test", "rules", "osnl.rules.test.yml"], &all, "SUCCESS");
-    // A site sets the book's address once.
     let page = ["file:///usr/share/doc/osnl/monitoring.md", "https://book.example.com/monitoring.html"];
     fs::write(folder.path().join("osnl.rules.test.yml"), tests.replace(page[0], page[1])).unwrap();
     promtool(&["test", "rules", "osnl.rules.test.yml"], &all.replacen(page[0], page[1], 1), "SUCCESS");
@@ -182,7 +180,6 @@ fn every_query_of_the_dashboard_names_metrics_that_exist() {
     check_query("instance", dashboard["templating"]["list"][1]["query"].as_str().unwrap());
 }
 
-/// `OSNL_UPDATE_SNAPSHOTS=1` writes the table to the file.
 #[test]
 fn the_book_has_the_table_of_metrics() {
     let book = read("docs/reference/metrics.md");

@@ -1,5 +1,3 @@
-//! The page, over real connections, with a journal on disk and hostile names.
-
 use std::sync::Arc;
 use std::time::SystemTime;
 

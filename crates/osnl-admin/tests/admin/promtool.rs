@@ -1,5 +1,3 @@
-//! Prometheus' own tool reads the text format; and the size of the metrics of a large configuration.
-
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;

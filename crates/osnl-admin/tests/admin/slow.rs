@@ -1,5 +1,3 @@
-//! Clients that send nothing, or an incomplete request, leave room for others and are closed.
-
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

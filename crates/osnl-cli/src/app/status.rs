@@ -15,7 +15,6 @@ use super::notify::{self, SystemdNotifier};
 
 pub(super) struct SystemdStatus {
     daemon_state: Arc<DaemonState>,
-    /// Changes when a reload replaces the loops.
     version: watch::Receiver<u64>,
     reloads: watch::Receiver<Reloads>,
     journal: watch::Receiver<JournalState>,

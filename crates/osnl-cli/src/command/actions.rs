@@ -1,5 +1,3 @@
-//! `osnl actions`: lists targets; probes, pauses, and resumes an action.
-
 mod args;
 
 use osnl::control::{ControlRequest, PauseResult, ProbeResult, Status};

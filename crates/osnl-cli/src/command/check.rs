@@ -4,13 +4,6 @@
 //! `check` refuses each native configuration that a start refuses: the clients of a start are built and dropped, and the
 //! places of journal, state, log, and admin endpoint are read. Without `--connect` no connection is made. With that flag
 //! [`Native::probe`] tries brokers, targets, and files; no message is consumed, and no object is made or changed.
-//!
-//! | ends with | when |
-//! | --- | --- |
-//! | 0 | the configuration can be used, and what was tried is there |
-//! | 1 | it can be used, and an action makes nothing but dead letters of the events its rules match |
-//! | 69 | it can be used, and something is missing or refuses access |
-//! | 78 | it cannot be used; nothing is tried |
 
 mod report;
 
@@ -25,6 +18,7 @@ use osnl::explain::{Trial, try_actions};
 use osnl::native::{
     self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, SystemUser, proxy_warnings,
 };
+use osnl::queues::{DaemonCounts, tag_parts};
 use osnl_admin::AdminEndpoint;
 use osnl_config::{ConfigError, ConfigErrors, Finding, Warning};
 use osnl_transport::Thorough;
@@ -86,7 +80,6 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         (Ok((looked, _)), Some(user)) => rights(looked, user, &args.of),
         (Ok(_) | Err(_), _) => Vec::new(),
     };
-    let is_legacy = matches!(looked, Ok((AnyConf::K2hr3Osnl(_) | AnyConf::OssWatcher(_), _)));
     let judged = looked.and_then(|(looked, trial)| Ok((meaning(looked)?, trial)));
     let ((native, warnings), trial) = match judged {
         Ok(found) => found,
@@ -112,7 +105,7 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     let mut report = CheckReport { explanation: native.explain(), warnings, trial, probes: None };
     if args.connect {
         let thorough = if args.declare { Thorough::Does } else { Thorough::Asks };
-        let daemon = own_daemon(&native, is_legacy);
+        let daemon = own_daemon(&native, &args.of);
         match app::block_on(native.probe_by(&http, thorough, &daemon, args.timeout)) {
             Ok(mut probes) => {
                 probes.extend(rights);
@@ -159,8 +152,8 @@ fn rights(looked: &AnyConf, user: &SystemUser, args: &CheckArgs) -> Vec<Probe> {
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
-fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
-    if is_legacy {
+pub(super) fn own_daemon(native: &Native, of: &CheckArgs) -> OwnDaemon {
+    if of.k2hr3_osnl.is_some() || of.oss_watcher.is_some() {
         return OwnDaemon::Unknown("under this name osnl has no control socket".to_owned());
     }
     let status = match daemon_status(native) {
@@ -168,28 +161,36 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
         Ok(None) => return OwnDaemon::Stopped,
         Err(unknown) => return OwnDaemon::Unknown(unknown),
     };
-    let mut consumers = BTreeMap::new();
-    for (broker, queue) in status.listeners.iter().flat_map(consumed) {
-        *consumers.entry((broker, queue)).or_default() += 1;
-    }
-    match status.pid {
-        Some(pid) => OwnDaemon::Runs { pid, consumers },
-        None => OwnDaemon::Stopped,
-    }
+    let Some(pid) = status.pid else { return OwnDaemon::Stopped };
+    let counts = |listener: &ListenerStatus| {
+        let mut consumers = BTreeMap::new();
+        let beside = status.listeners.iter().filter(|other| other.broker == listener.broker);
+        for queue in beside.flat_map(consumed) {
+            *consumers.entry(queue.clone()).or_default() += 1;
+        }
+        DaemonCounts {
+            has_received: Some(listener.messages > 0),
+            received: listener.messages,
+            matched: status.counters.get("matched").copied(),
+            consumers: Some(consumers),
+            rules_digest: tag_parts(&listener.consumer_tag).map(|(_, digest)| digest.to_owned()),
+        }
+    };
+    let of = |listener: &ListenerStatus| (listener.name.to_string(), counts(listener));
+    OwnDaemon::Runs { pid, counts: status.listeners.iter().map(of).collect() }
 }
 
-/// Returns broker and name of each queue that the listener consumes. One that waits for its broker consumes nothing.
-pub(super) fn consumed(listener: &ListenerStatus) -> impl Iterator<Item = (String, String)> {
+/// Returns the queues that a listener consumes. One that waits for its broker consumes nothing.
+fn consumed(listener: &ListenerStatus) -> impl Iterator<Item = &String> {
     let is_connected = matches!(listener.state.as_str(), "listening" | "standby" | "blocked" | "draining");
-    let queues = listener.queues.iter().filter(move |_| is_connected);
-    queues.map(|queue| (listener.broker.clone(), queue.clone()))
+    listener.queues.iter().filter(move |_| is_connected)
 }
 
 /// Asks the daemon of the configuration; `None` if it is stopped.
 ///
 /// # Errors
 /// The reason for which it cannot be asked.
-pub(super) fn daemon_status(native: &Native) -> Result<Option<Status>, String> {
+fn daemon_status(native: &Native) -> Result<Option<Status>, String> {
     let Some(folder) = native.state_folder() else { return Ok(None) };
     let unknown = |error: &dyn std::fmt::Display| format!("{}: {error}", socket_path(&folder).display());
     let client = match ControlClient::connect(&folder, PATIENCE) {

@@ -1,20 +1,14 @@
-//! The question before a change that cannot be undone.
-
 use std::io::{IsTerminal as _, Write as _};
 
 use super::asking::NoAnswer;
 use crate::exit::Exit;
 
-/// Asks on a terminal whether to continue; any answer but `y` or `yes` is a no.
-///
-/// # Errors
-/// Standard input is not a terminal: the operator must pass `--yes` to `discard`, a verb with its
-/// object.
+/// A standard input that is not a terminal is an error: the operator must pass `--yes` to `discard`, a verb
+/// with its object.
 pub(super) fn agreed(question: &str, discard: &str) -> Result<bool, NoAnswer> {
     agreed_to(question, &format!("nothing was discarded: add --yes to {discard}; --dry-run shows which"))
 }
 
-/// The same, with the words of the refusal.
 #[expect(clippy::print_stderr, reason = "a question is no output")]
 pub(super) fn agreed_to(question: &str, refusal: &str) -> Result<bool, NoAnswer> {
     if !std::io::stdin().is_terminal() {

@@ -1,5 +1,3 @@
-//! `osnl deliveries`: lists and changes the deliveries of the journal.
-
 mod args;
 mod list;
 mod show;

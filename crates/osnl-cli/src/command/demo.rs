@@ -3,13 +3,7 @@
 //! Listeners, rules, journal, delivery loop, and the HTTP action are real; with `--transport-url`
 //! the broker too. Recorded notifications with other names replace the services (`cloud.rs`). A
 //! server on 127.0.0.1 replaces the target (`stand_in.rs`). Three files report the steps, and
-//! `printer.rs` prints the lines:
-//!
-//! | file | reports |
-//! | --- | --- |
-//! | `narrated.rs` | the verdict of a rule on a message, and the acknowledgement |
-//! | `stand_in.rs` | each request, and the target's answer |
-//! | `events.rs` | the library's own log events: retries, outcomes, unreadable bodies |
+//! `printer.rs` prints the lines.
 //!
 //! The same `--seed`, `--count` and `--fail` give the same events and failures. Without a rate and
 //! a terminal, each event waits for the one before, so the lines are the same too, but for port and

@@ -1,8 +1,6 @@
 //! `osnl events`: the catalogue of the notifications that OpenStack services send.
 //!
-//! Without arguments the command lists the services, with a service its events. For an event it
-//! prints the exchange, the topics, the fields of the payload, and a sample. `--format json` has the same content. `--format
-//! markdown` is a table of the events.
+//! `--format json` has the same content as the text. `--format markdown` is a table of the events.
 
 mod summary;
 

@@ -1,14 +1,6 @@
 //! `osnl explain`: the verdict of each rule on an event, and the effect of a match. The event is
 //! from a file, the journal or the ring of unmatched messages. `--rules` shows the changes that
 //! other rules would make. Connects only to the daemon, and to the database of a shared journal.
-//!
-//! | ends with | when |
-//! | --- | --- |
-//! | 0 | some rule matches some event; with `--counts`, always |
-//! | 1 | none does, or a delivery would be a dead letter at once; there is no such event, or a file cannot be read |
-//! | 2 | the command line is wrong |
-//! | 69 | there is no journal, or it cannot be opened |
-//! | 78 | the configuration cannot be used |
 
 mod args;
 mod compare;

@@ -18,7 +18,6 @@ use crate::exit::Exit;
 use crate::logging::{self, LogDestination};
 use crate::output;
 
-/// The path of the manual, and the path of the RPM, relative to the root.
 const DEFAULT_PATHS: [&str; 2] = ["etc/k2hr3/k2hr3_osnl.conf", "etc/k2hr3/k2hr3-osnl.conf"];
 const REPLACES: &str = "1.0.8";
 

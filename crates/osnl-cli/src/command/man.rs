@@ -1,13 +1,5 @@
 //! `osnl man` and `osnl completions`: manual pages and shell scripts for packages, generated from
 //! the definitions of the flags.
-//!
-//! | file | content |
-//! | --- | --- |
-//! | `page.rs` | a manual page: the flags, and text that no `--help` has |
-//! | `words.rs` | that text, by page |
-//! | `names.rs` | names that shells offer from the configuration and the journal |
-//! | `scripts.rs` | shell scripts that request the names |
-//! | `markdown.rs` | the commands as pages of the book |
 
 pub(crate) mod args;
 mod markdown;

@@ -1,6 +1,3 @@
-//! `oss_watcher`: the configuration file, flags, and calls of that program, without its losses of
-//! events.
-
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use futures_util::future::join_all;
-use osnl::control::{ControlRequest, ForgottenQueues, LeftQueue, Status};
-use osnl::native::{ListenerConf, Native};
-use osnl::queues::{DaemonCounts, Finding, FindingSeverity, Survey, SurveyLimits, sort};
+use osnl::control::{ControlRequest, ForgottenQueues, LeftQueue};
+use osnl::native::{Native, OwnDaemon};
+use osnl::queues::{Finding, FindingSeverity, Survey, SurveyLimits, sort};
 
 use self::report::QueuesReport;
 use super::asking::{NoAnswer, Respondent, clean, print_json};
@@ -135,14 +135,16 @@ pub(crate) fn run(args: &QueuesArgs) -> Exit {
     }
     let limits = SurveyLimits { deadline: args.timeout, pause: args.pause };
     if args.watch {
-        let (native, listener) = (native.clone(), args.listener.clone());
-        let shown = move || match look(&native, listener.as_deref(), limits) {
+        let (native, of, listener) = (native.clone(), args.of.clone(), args.listener.clone());
+        let shown = move || match look(&native, &check::own_daemon(&native, &of), listener.as_deref(), limits)
+        {
             Ok(report) => report.text(),
             Err(error) => format!("! {error}\n"),
         };
         return watch::run(shown, Duration::from_secs(2), report::tint);
     }
-    let report = match look(&native, args.listener.as_deref(), limits) {
+    let daemon = check::own_daemon(&native, &args.of);
+    let report = match look(&native, &daemon, args.listener.as_deref(), limits) {
         Ok(report) => report,
         Err(error) => {
             sources::complain(&format!("the brokers cannot be asked: {error}"));
@@ -163,14 +165,18 @@ pub(crate) fn run(args: &QueuesArgs) -> Exit {
 }
 
 /// Looks at the brokers of all listeners, or of one.
-fn look(native: &Native, listener: Option<&str>, limits: SurveyLimits) -> std::io::Result<QueuesReport> {
-    let status = check::daemon_status(native).ok().flatten();
+fn look(
+    native: &Native,
+    daemon: &OwnDaemon,
+    listener: Option<&str>,
+    limits: SurveyLimits,
+) -> std::io::Result<QueuesReport> {
     app::block_on(async {
         let chosen =
             || native.listeners.iter().filter(|conf| listener.is_none_or(|name| *conf.name == *name));
         let surveys = chosen().filter_map(|conf| {
             let wanted = conf.wanted()?;
-            let counts = counts(native, status.as_ref(), conf);
+            let counts = daemon.counts(native, conf);
             Some(async move { wanted.survey(counts, limits).await })
         });
         let topics = chosen().filter(|conf| conf.wanted().is_none()).map(topics::look);
@@ -181,25 +187,6 @@ fn look(native: &Native, listener: Option<&str>, limits: SurveyLimits) -> std::i
         sort(&mut findings);
         QueuesReport { surveys, topics, left, findings }
     })
-}
-
-fn counts(native: &Native, status: Option<&Status>, conf: &ListenerConf) -> DaemonCounts {
-    let has_received = native.has_received(conf).then_some(true);
-    let found = status.and_then(|status| status.listeners.iter().find(|one| *one.name == *conf.name));
-    let (Some(status), Some(found)) = (status, found) else {
-        return DaemonCounts { has_received, ..DaemonCounts::default() };
-    };
-    let own = status.listeners.iter().flat_map(check::consumed).filter(|(broker, _)| *broker == found.broker);
-    let mut consumers = std::collections::BTreeMap::new();
-    for (_, queue) in own {
-        *consumers.entry(queue).or_default() += 1;
-    }
-    DaemonCounts {
-        has_received: has_received.or(Some(found.messages > 0)),
-        received: found.messages,
-        matched: status.counters.get("matched").copied(),
-        consumers: Some(consumers),
-    }
 }
 
 /// Makes the changes that osnl may make, after a question.

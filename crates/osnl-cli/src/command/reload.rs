@@ -1,6 +1,3 @@
-//! `osnl reload`: makes the daemon read its configuration again, and prints the changes or the
-//! refusal.
-
 use clap::Args;
 use osnl::control::{ControlRequest, ReloadResult};
 use osnl::daemon::ReloadRefusalReason;

@@ -1,14 +1,6 @@
 //! `osnl replay`: applies the configured rules to journalled or saved events again. Shows earlier
 //! and planned deliveries. `--live` appends the events to the journal as new: through the daemon
 //! that has the journal, or in this process if no daemon runs.
-//!
-//! | ends with | when |
-//! | --- | --- |
-//! | 0 | a rule matches; with `--live`, something was appended |
-//! | 1 | no rule matches, the operator has not agreed, or a file cannot be read |
-//! | 2 | the command line is wrong |
-//! | 69 | the journal cannot be opened or written, or the daemon that has it does not answer |
-//! | 78 | the configuration cannot be used |
 
 mod args;
 mod daemon;

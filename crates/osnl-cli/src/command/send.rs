@@ -2,15 +2,6 @@
 //!
 //! Nothing is declared without `--declare`. Every message is `mandatory`, since an unroutable
 //! message would be lost without a trace. Messages are sent in the order of the input.
-//!
-//! | ends with | when |
-//! | --- | --- |
-//! | 0 | the broker has confirmed everything |
-//! | 1 | it refused something, or no queue took a message and `--mandatory` was given; the input cannot be read |
-//! | 2 | the command line is wrong, or a sample of a deletion for a service's exchange needs `--yes` |
-//! | 69 | the broker cannot be reached, refuses access, or the connection was lost |
-//! | 78 | the configuration cannot be used |
-//! | 130 | Ctrl-C: confirms of sent messages are still awaited, unless it is a second Ctrl-C or no confirm has arrived yet |
 
 mod args;
 mod destination;

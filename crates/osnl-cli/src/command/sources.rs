@@ -81,7 +81,6 @@ pub(super) fn warn(warnings: &[Warning]) {
     }
 }
 
-/// Prints each line of an error to stderr; keeps excerpts, which begin with a blank, unchanged.
 #[expect(clippy::print_stderr, reason = "errors go there")]
 pub(super) fn complain(errors: &str) {
     for line in errors.lines() {

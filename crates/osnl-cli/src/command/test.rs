@@ -3,13 +3,6 @@
 //!
 //! A test is a section of a file `*.test`, which `osnl test` looks for in the folder `tests` beside
 //! each file of the configuration; [`file`] has the format. `--new EVENT` prints a first test.
-//!
-//! | ends with | when |
-//! | --- | --- |
-//! | 0 | every test passes; `--new` |
-//! | 1 | one fails, or there is none |
-//! | 2 | the command line is wrong |
-//! | 78 | the configuration, or a file of tests, cannot be used |
 
 mod args;
 mod file;

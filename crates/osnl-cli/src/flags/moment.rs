@@ -1,5 +1,3 @@
-//! Moments as `journalctl` reads them, in local time, the same for every command.
-
 use std::time::SystemTime;
 
 use jiff::Timestamp;

@@ -15,10 +15,6 @@ use super::{LogDestination, LogSettings, OUTPUT, Style};
 
 pub(super) static LEVELS: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
 
-/// Prepares the settings; calling the result applies them.
-///
-/// # Errors
-/// The log file cannot be opened.
 pub(crate) fn prepare(settings: LogSettings) -> io::Result<Box<dyn FnOnce() + Send>> {
     let file = match &settings.destination {
         LogDestination::Stderr => None,

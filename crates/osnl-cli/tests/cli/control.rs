@@ -139,7 +139,7 @@ fn normal(mut value: Value) -> Value {
                     *text = "WHEN".to_owned();
                 }
                 "message_id" | "digest" | "timestamp" | "path" | "broker" | "version" | "target"
-                | "paused_by" | "message" => {
+                | "consumer_tag" | "paused_by" | "message" => {
                     *text = key.to_uppercase();
                 }
                 _ => {}
@@ -342,7 +342,10 @@ fn beside_amqp(listener: &mut Value) {
         "seen_seconds": null, "version": null, "default_queue_type": null, "queues": [], "risks": []
     });
     listener["missing_messages"] = json!(0);
-    for never in ["queue_created", "queue_created_seconds"] {
+    listener["consumer_tag"] = json!("CONSUMER_TAG");
+    for never in
+        ["never_received_seconds", "queue_created", "queue_created_seconds", "silence", "standing_by_for"]
+    {
         listener[never] = Value::Null;
     }
 }

@@ -16,6 +16,7 @@ mod errors;
 mod events;
 mod explain;
 mod faults;
+mod first_hour;
 mod gap;
 mod harness;
 mod hostile_screens;

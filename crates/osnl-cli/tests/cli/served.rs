@@ -389,4 +389,10 @@ fn reloads(api: &mut Api, rig: &Rig, listeners: &str, actions: &str) {
         let is_there = status["left_queues"].get(0).is_some_and(|left| left["delete"].is_string());
         if is_there { Vec::new() } else { vec!["delete"] }
     });
+    let forget = |api: &mut Api, body: Value| api.post("/queues/{queue}/forget", "/queues/osnl/forget", body);
+    let elsewhere = forget(api, json!({"vhost": "elsewhere"}));
+    assert_eq!(elsewhere["forgotten"], json!([]), "{elsewhere}");
+    let forgotten = forget(api, json!({}));
+    assert_eq!(forgotten["forgotten"][0]["queue"], "osnl", "{forgotten}");
+    assert_eq!(api.status()["left_queues"], json!([]));
 }

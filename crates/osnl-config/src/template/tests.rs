@@ -1,6 +1,7 @@
 use osnl_model::Priority;
 use serde_json::json;
 
+use super::limits::LONGEST_SOURCE;
 use super::*;
 
 mod jinja;

@@ -30,7 +30,6 @@ impl Path {
     }
 }
 
-/// The shortest first key wins where several fit.
 fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     let object = value.as_object()?;
     let dots = path.match_indices('.').map(|(at, _)| at);

@@ -1,5 +1,3 @@
-//! Patterns on values inside context and payload: `payload.port.name = ^web-`.
-
 use osnl_config::template::{walk, walk_object};
 use osnl_model::{
     JsonKind, Mismatch, Notification, Pattern, Predicate, Saw, StepLimit, is_secret_key, mask_text,

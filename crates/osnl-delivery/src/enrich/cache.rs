@@ -43,7 +43,6 @@ impl Default for Limits {
     }
 }
 
-/// Asks a [`Lookup`] within [`Limits`]. Clones share the cache.
 #[derive(Clone)]
 pub struct Enricher {
     source: Arc<dyn Lookup>,
@@ -99,12 +98,9 @@ impl Enricher {
         Self { source, limits, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Returns one object from the cache or the source.
-    ///
-    /// # Errors
-    /// Fails if there is no answer in time. Only failures of an unreachable source are remembered. Until the next try,
-    /// after a pause from `FIRST_PAUSE` to `LONGEST_PAUSE`, the same error is returned at once. So no delivery waits
-    /// for a time-out that another has met.
+    /// Fails if there is no answer in time. Until the next try, after a pause from `FIRST_PAUSE` to
+    /// `LONGEST_PAUSE`, the error of an unreachable source is returned at once, so that no delivery waits for
+    /// a time-out that another has met.
     pub async fn fetch(&self, kind: Kind, id: &str) -> Result<LookupAnswer, EnrichError> {
         self.look_up(kind, id, SystemTime::UNIX_EPOCH).await.map(|(found, _)| found)
     }

@@ -9,7 +9,6 @@ use super::cache::Limits;
 use super::steps::brought_by;
 use super::{Enricher, Kind};
 
-/// The checked form of `[enrich:NAME]`, see `docs/enrichment.md`. The Debug form shows no secret.
 #[derive(Clone, Debug)]
 pub struct EnrichConf {
     pub name: Arc<str>,
@@ -24,7 +23,6 @@ pub struct EnrichConf {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
-    /// The delivery waits, as for a target that is down.
     Retry,
     Default,
 }

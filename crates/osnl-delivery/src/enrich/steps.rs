@@ -170,7 +170,6 @@ fn of_others(kind: Kind, found: &EnrichedValues) -> Option<String> {
 }
 
 impl Prepare for Enrichments {
-    /// Finds the values that the action may use. Values that the event has already stay unchanged.
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>> {
         Box::pin(async move {
             let before = event.enriched.as_deref();

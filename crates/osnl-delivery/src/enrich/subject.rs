@@ -1,5 +1,3 @@
-//! The object of an event, and the event's own description of it. Pure.
-
 use osnl_model::{Notification, resources};
 use serde_json::{Map, Value, json};
 

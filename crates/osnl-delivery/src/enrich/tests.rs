@@ -224,7 +224,6 @@ async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
     assert_eq!(resolve(&port("")).await, json!({"name": "unknown"}));
 }
 
-/// The cache may hold the state before the event.
 #[tokio::test(start_paused = true)]
 async fn the_object_of_an_event_is_never_older_than_the_event() {
     let source = Source::of(&[("p", json!({"id": "p", "name": "vm-1", "device_id": "s"}))]);

@@ -195,7 +195,6 @@ impl Schedule {
         waiting.filter(|item| !item.alone).map(|item| item.ready_since).min()?.checked_add(self.batch.wait)
     }
 
-    /// Returns the time of the next due call, if no report arrives before. `None` while nothing waits.
     pub(crate) fn wake_at(&mut self, now: Instant) -> Option<Instant> {
         if self.items.len() == self.under_way.len() {
             return None;

@@ -22,27 +22,11 @@ pub(crate) enum Consequence {
     Retry(Box<RetriedDelivery>),
     Return(DeliveryId),
     DueNow,
-    /// A digest was refused, so each of its events is tried alone; for the log.
-    Apart {
-        id: DeliveryId,
-        error: String,
-    },
-    Opened {
-        host: Option<Arc<str>>,
-        error: String,
-        remedy: Option<&'static str>,
-        pause: Duration,
-    },
-    Closed {
-        host: Option<Arc<str>>,
-    },
-    Down {
-        dependency: Arc<str>,
-        error: String,
-    },
-    Answers {
-        dependency: Arc<str>,
-    },
+    Apart { id: DeliveryId, error: String },
+    Opened { host: Option<Arc<str>>, error: String, remedy: Option<&'static str>, pause: Duration },
+    Closed { host: Option<Arc<str>> },
+    Down { dependency: Arc<str>, error: String },
+    Answers { dependency: Arc<str> },
 }
 
 #[derive(Debug)]

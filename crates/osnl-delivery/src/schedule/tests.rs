@@ -61,8 +61,6 @@ pub(crate) fn worded(consequence: &Consequence) -> String {
     }
 }
 
-/// A schedule whose deliveries 1, 2, 3 … have a key each, with a simulated journal. Pauses have no jitter, and attempts
-/// are limited to three.
 struct Script {
     schedule: Schedule,
     now: Instant,
@@ -252,7 +250,6 @@ fn an_unusable_notification_is_a_dead_letter_at_once_even_when_requeueing() {
     assert_eq!(script.fails(1, ErrorClass::Content), [dead]);
 }
 
-/// A final refusal neither returns to the broker nor waits for a held target.
 #[test]
 fn a_final_refusal_is_a_dead_letter_at_once() {
     let mut script = Script::new(2, WhenExhausted::Return);

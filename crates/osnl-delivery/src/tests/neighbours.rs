@@ -174,7 +174,6 @@ async fn thousands_of_failing_keys_leave_healthy_ones_undisturbed_on_disk() {
     healthy_ones_are_undisturbed(on_disk(&folder), 3).await;
 }
 
-/// Before, 28 s and 60 s were measured.
 #[tokio::test(start_paused = true)]
 async fn a_healthy_event_behind_eight_that_fail_waits_ten_seconds_at_most() {
     let mut street = Street::start(in_memory(1000));

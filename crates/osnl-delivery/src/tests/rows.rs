@@ -1,5 +1,3 @@
-//! Long rows of deliveries that the target fails on, with healthy deliveries behind, on either journal.
-
 use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
@@ -62,7 +60,6 @@ async fn a_long_row_of_failing_keys_does_not_keep_those_behind_it_waiting() {
     }
 }
 
-/// Before, five of eight deliveries waited for more than 15 s.
 #[tokio::test(start_paused = true)]
 async fn calls_that_hang_do_not_keep_later_ones_waiting() {
     const LONGEST: u64 = 8;

@@ -1,8 +1,8 @@
-//! Appends: they insert, and decide about whose turn it is only where nothing else can be: a delivery in a partition of this
-//! member, in a lane that is empty, is claimable at once.
+//! Appends insert, and decide a turn only where the answer is certain: a delivery in a partition of this
+//! member and in an empty lane is claimable at once.
 //!
-//! A message whose key is there attaches to the stored arrival. One without an id is the same only if the broker says that it
-//! has delivered it before, and the stored one is open or was not settled.
+//! A message whose key exists attaches to the stored arrival. A message without an id is a copy only if the
+//! broker reports a redelivery, and the stored message is open or was not settled.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -50,7 +50,6 @@ const MOVE_UNREADABLE: &str = "UPDATE osnl_unreadable SET body = sent.body \
 const FORGET_PARTS: &str = "DELETE FROM osnl_part WHERE transfer = $1";
 const TOLD: &str =
     "INSERT INTO osnl_enriched (delivery, found) SELECT * FROM unnest($1::bigint[], $2::text[])";
-/// Arrivals of messages without an id that may be meant: those that are open, and those that were not settled.
 const NAMELESS: &str = "SELECT a.nameless, a.id FROM osnl_arrival a WHERE a.nameless = ANY($1) AND (a.id = ANY($2) OR EXISTS ( \
        SELECT 1 FROM osnl_delivery d WHERE d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16 \
        AND d.state BETWEEN -1 AND 2)) ORDER BY a.id";
@@ -65,8 +64,8 @@ const UNREADABLE: &str = "INSERT INTO osnl_unreadable (id, identity, received, r
      $11::text, $12::text, $13::bigint, $14::bigint, $15::text, $16::text, $17::text, $18::bytea, $19::text \
      WHERE NOT $4 OR NOT EXISTS (SELECT 1 FROM osnl_unreadable WHERE identity = $2)";
 
-/// Returns which deliveries may be claimable at once, if their lanes are empty: those in partitions of this member that are
-/// the first of their lane here.
+/// Returns the deliveries that are claimable at once if their lanes are empty: each is the first of its lane
+/// here, in a partition of this member.
 fn are_admitted<'a>(
     member: &Member,
     all: impl Iterator<Item = (&'a NewDelivery, (Option<i64>, PartitionNumber))>,
@@ -79,14 +78,12 @@ fn are_admitted<'a>(
     .collect()
 }
 
-/// The values of a column.
 type AppendColumn<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
 fn values<'a>(columns: &'a [AppendColumn<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
     columns.iter().map(|column| &**column as &(dyn ToSql + Sync)).collect()
 }
 
-/// Returns the columns of [`ARRIVAL`].
 fn arrival_columns<'a>(member: &Member, entries: &[(usize, &'a NewEntry)]) -> Vec<AppendColumn<'a>> {
     let all = || entries.iter().map(|(_, new)| *new);
     let origins = || all().map(|new| &new.entry.received.origin);
@@ -95,7 +92,7 @@ fn arrival_columns<'a>(member: &Member, entries: &[(usize, &'a NewEntry)]) -> Ve
         Box::new(all().map(|new| clean_option(found(new))).collect::<Vec<Option<String>>>())
     };
     let epoch = |new: &NewEntry| member.reading.get(&new.reader).map_or(0, |reading| reading.epoch);
-    // One that was sent in parts is moved into the row behind the insert.
+    // A body that was sent in parts is moved into the row after the insert.
     let body = |new: &'a NewEntry| if new.sent.is_some() { &[][..] } else { &new.entry.received.body[..] };
     let deliveries: Vec<i64> = all().map(|new| new.entry.deliveries.len() as i64).collect();
     let compression = |found: &Properties| clean_option(found.compression.as_deref());
@@ -122,7 +119,6 @@ fn arrival_columns<'a>(member: &Member, entries: &[(usize, &'a NewEntry)]) -> Ve
     ]
 }
 
-/// A delivery with its place in the tables.
 #[derive(Debug)]
 struct PlacedDelivery<'a> {
     arrival: i64,
@@ -131,12 +127,10 @@ struct PlacedDelivery<'a> {
     new: &'a NewDelivery,
     partition: PartitionNumber,
     lane: Option<i64>,
-    /// Whether it is claimable at once if its lane is empty.
     admitted: bool,
 }
 
 impl PlacedDelivery<'_> {
-    /// Returns its row, once it is claimable.
     fn row(&self) -> DeliveryRow {
         DeliveryRow {
             arrival: self.arrival,
@@ -153,7 +147,6 @@ impl PlacedDelivery<'_> {
     }
 }
 
-/// The deliveries of arrivals that are being appended.
 #[derive(Debug, Default)]
 struct NewDeliveries<'a> {
     all: Vec<PlacedDelivery<'a>>,
@@ -180,12 +173,11 @@ impl<'a> NewDeliveries<'a> {
         Self { all }
     }
 
-    /// Returns the partitions whose lease rows are written: those of deliveries that may be claimable at once.
+    /// Returns the partitions of deliveries that may be claimable at once: their lease rows are written.
     fn claimable_partitions(&self) -> Vec<PartitionNumber> {
         self.all.iter().filter(|placed| placed.admitted).map(|placed| placed.partition).collect()
     }
 
-    /// Returns the columns of [`DELIVERY`].
     fn columns(&self) -> Vec<AppendColumn<'_>> {
         let all = || self.all.iter();
         let new = || all().map(|placed| placed.new);
@@ -263,7 +255,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Moves the parts of a body into a row that is new, with this statement; of one that is known they are forgotten.
+    /// Moves the parts of a body into a new row with this statement; the parts of a known message are
+    /// deleted.
     async fn move_parts(
         &mut self,
         sql: Option<&'static str>,
@@ -276,7 +269,6 @@ impl Transaction<'_> {
         self.later(FORGET_PARTS, vec![Box::new(transfer.clone())]).await
     }
 
-    /// Returns the places of messages without an id that are copies.
     async fn nameless_copies(
         &mut self,
         entries: &[(usize, &NewEntry)],
@@ -299,7 +291,7 @@ impl Transaction<'_> {
         for (n, new) in entries {
             let Some(key) = new.nameless_key() else { continue };
             let there = known.entry(key).or_default();
-            // One that was not settled is met once; one that is open, as often as it comes.
+            // An unsettled message is redelivered once; an open one may be redelivered many times.
             if new.entry.received.origin.redelivered
                 && let Some(id) = there.first().copied()
             {
@@ -320,8 +312,7 @@ impl Transaction<'_> {
         Ok(copies)
     }
 
-    /// Inserts arrivals whose key is not there, and deliveries of arrivals that are there, both at once. Returns the numbers of
-    /// the new arrivals, and the rows of the deliveries.
+    /// Inserts new arrivals, and the deliveries of new and known arrivals, in one round trip.
     async fn insert(
         &mut self,
         entries: &[(usize, &NewEntry)],
@@ -338,7 +329,6 @@ impl Transaction<'_> {
         Ok((new, rows))
     }
 
-    /// Returns and counts the deliveries that are claimable at once.
     fn promoted(&mut self, all: &NewDeliveries<'_>, rows: &[Row]) -> Result<Vec<Promotion>, CommitFailure> {
         let by_id: HashMap<DeliveryId, &PlacedDelivery<'_>> =
             all.all.iter().map(|new| (new.id, new)).collect();
@@ -349,7 +339,7 @@ impl Transaction<'_> {
             if state == READY {
                 self.count(partition, &action, READY, 1);
                 let id = delivery(row.try_get(0)?);
-                // What a fallback is told is read as it is stored.
+                // A fallback receives the values in their stored form.
                 let new = by_id.get(&id).filter(|placed| placed.new.told.is_none());
                 promoted.push(Promotion { id, action, row: new.map(|placed| Arc::new(placed.row())) });
             }
@@ -357,12 +347,11 @@ impl Transaction<'_> {
         Ok(promoted)
     }
 
-    /// Keeps what deliveries of new arrivals are told.
     async fn tell(&mut self, all: &NewDeliveries<'_>, new: &HashSet<i64>) -> Result<(), CommitFailure> {
         let told = all.all.iter().filter(|placed| new.contains(&placed.arrival));
         let told = told.filter_map(|placed| Some((placed.id.row(), placed.new.told.as_ref()?)));
         let (ids, found): (Vec<i64>, Vec<String>) = told
-            // Texts as keys, and no number that JSON does not have.
+            // Keys are strings, and every number is one that JSON has.
             .map(|(id, told)| (id, serde_json::to_string(&**told).unwrap_or_default()))
             .unzip();
         if !ids.is_empty() {
@@ -371,7 +360,6 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Answers whether it is kept; a copy that the broker delivers again is there already.
     async fn set_aside(&mut self, new: &NewUnreadable) -> Result<bool, CommitFailure> {
         let (origin, properties) = (&new.received.origin, &new.received.properties);
         let StoredBody { extent, bytes } = StoredBody::of_received(&new.received);

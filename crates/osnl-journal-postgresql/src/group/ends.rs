@@ -1,5 +1,3 @@
-//! Ends of claims: retries, outcomes, and deliveries of other actions that take over what is given up.
-
 use osnl_journal::sqlite::RowState;
 use osnl_journal::store::clock::whole_millis;
 use osnl_journal::{DeliveryId, End, Handover, Outcome};
@@ -12,13 +10,12 @@ use crate::partition::{PartitionNumber, place};
 use crate::results::GroupResult;
 use crate::transaction::{CommitFailure, Transaction};
 
-/// Retries of an action that are made due in one transaction.
 const DUE_AT_ONCE: i64 = 1000;
 
 const RETRY: &str = "UPDATE osnl_delivery d SET due = n.due, pause = n.pause \
      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS n (id, due, pause) \
      WHERE d.id = n.id AND d.state = 1 RETURNING d.id";
-/// A delivery that has ended stands in no other's way, unless it holds its lane.
+/// An ended delivery blocks no other, unless it holds its lane.
 const END: &str = "UPDATE osnl_delivery d SET state = n.state, ended = $7, took = n.took, reason = n.reason, cause = n.cause, \
        lane = CASE WHEN n.holds THEN d.lane END \
      FROM (SELECT e.*, old.lane FROM unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::bigint[], $5::text[], $6::text[]) \
@@ -26,7 +23,8 @@ const END: &str = "UPDATE osnl_delivery d SET state = n.state, ended = $7, took 
      WHERE d.id = n.id AND d.state = 1 RETURNING d.id, d.partition, d.action, d.state, n.lane, n.holds";
 const DUE_NOW: &str = "UPDATE osnl_delivery SET due = $2, pause = 0 WHERE id IN (SELECT id FROM osnl_delivery \
      WHERE action = $1 AND state = 1 AND due > $2 AND partition = ANY($3) LIMIT $4)";
-/// The first free number of an arrival's deliveries, unless its rule has had one of this action for the resource.
+/// The first free number among the arrival's deliveries, unless its rule already had this action for the
+/// resource.
 const PLACE: &str = "SELECT f.arrival, f.key, (SELECT max(id) + 1 FROM osnl_delivery d \
        WHERE d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16), \
        (a.id + 1 + (a.deliveries >> 16)) << 16 \
@@ -34,8 +32,8 @@ const PLACE: &str = "SELECT f.arrival, f.key, (SELECT max(id) + 1 FROM osnl_deli
      WHERE f.id = $1 AND NOT EXISTS (SELECT 1 FROM osnl_delivery d \
        WHERE d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16 \
        AND d.action = $2 AND d.rule = f.rule AND d.resource IS NOT DISTINCT FROM f.resource)";
-/// Gives an arrival the next number too, unless that is another one's: an older osnl has reserved none, or a delivery has more
-/// fallbacks than numbers are reserved for.
+/// Reserves the arrival's next number too, unless another arrival has it: an older osnl reserved none, or a
+/// delivery has more fallbacks than reserved numbers.
 const GROW: &str = "UPDATE osnl_arrival a SET deliveries = ((a.deliveries >> 16) + 1) << 16 \
      WHERE a.id = $1 AND NOT EXISTS (SELECT 1 FROM osnl_arrival b WHERE b.id > a.id AND b.id <= a.id + 1 + (a.deliveries >> 16))";
 const FALL_BACK: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane, state, begins, rule, action, key, ordered, \
@@ -46,7 +44,6 @@ const FALL_BACK: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane
 const TOLD: &str = "INSERT INTO osnl_enriched (delivery, found) VALUES ($1, $2)";
 
 impl Transaction<'_> {
-    /// Ends claims; returns the lanes that go on.
     pub(super) async fn end_claims(
         &mut self,
         over: Vec<(DeliveryId, ClaimEnd<'_>)>,
@@ -113,11 +110,11 @@ impl Transaction<'_> {
         Ok(lanes)
     }
 
-    /// Makes a delivery of another action for rule, resource and key of `from`. It arrives, as a message's own do: its lane
-    /// may be another member's. Returns whether it is new.
+    /// Makes a delivery of another action for the rule, resource, and key of `from`. The delivery arrives as
+    /// a message's own do, because another member may own its lane. Returns whether the delivery is new.
     ///
-    /// Two members that make one of the same arrival at once draw the same number: one of them is repeated, and sees the
-    /// other's.
+    /// Two members that make a delivery of the same arrival at once draw the same number: one transaction is
+    /// repeated and sees the other's delivery.
     async fn fall_back(&mut self, from: DeliveryId, to: &Handover) -> Result<bool, CommitFailure> {
         let action = clean(&to.action);
         let rows = self.query(PLACE, &[&from.row(), &action]).await?;
@@ -139,7 +136,6 @@ impl Transaction<'_> {
         Ok(true)
     }
 
-    /// Makes the retries due that a command names: of an action, in this member's partitions.
     pub(super) async fn make_due(
         &mut self,
         batch: &[PostgresCommand],
@@ -156,7 +152,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Returns the state in which a claim's end leaves its delivery; `None` if it stays as it is.
+/// Returns the state of a delivery after the end of its claim; `None` if the state stays.
 fn state(end: &End) -> Option<RowState> {
     match &end.outcome {
         Outcome::Delivered => Some(RowState::Delivered),

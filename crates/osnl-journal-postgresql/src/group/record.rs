@@ -1,5 +1,3 @@
-//! Records of claimed deliveries that end no claim: failed attempts, their requests, enrichments.
-
 use std::collections::BTreeMap;
 
 use osnl_journal::store::clock::whole_millis;
@@ -9,12 +7,10 @@ use super::{clean, stored_name};
 use crate::command::PostgresCommand;
 use crate::transaction::{CommitFailure, StatementValue, Transaction};
 
-/// The latest failed attempts kept of a delivery.
 const ATTEMPTS: u32 = 20;
-/// The bytes kept of an answer, and of a request.
 const ANSWER: usize = 1000;
 const REQUEST: usize = 4096;
-/// The latest failed attempts of a delivery of which the request is kept.
+/// The requests of this many latest failed attempts are kept for each delivery.
 const REQUESTS: u32 = 3;
 
 const USED: &str = "UPDATE osnl_delivery d SET attempts = n.attempts, aged = n.aged, tries = n.tries \
@@ -29,13 +25,11 @@ const ENRICHED: &str = "INSERT INTO osnl_enriched (delivery, found) VALUES ($1, 
 const OBJECT: &str = "INSERT INTO osnl_object (name, at, body) VALUES ($1, $2, $3) \
      ON CONFLICT (name) DO UPDATE SET at = excluded.at, body = excluded.body";
 
-/// The row in which an attempt is kept.
 fn slot(made: u32) -> i16 {
     (made % ATTEMPTS) as i16
 }
 
 impl Transaction<'_> {
-    /// Keeps attempts, requests, and enrichments of deliveries that this member has claimed.
     pub(super) async fn record(&mut self, batch: &[PostgresCommand]) -> Result<(), CommitFailure> {
         let mut used: BTreeMap<DeliveryId, UsedLimits> = BTreeMap::new();
         let mut answers: BTreeMap<(DeliveryId, i16), &str> = BTreeMap::new();

@@ -1,14 +1,10 @@
-//! The bounds of dead letters and of the quarantine.
-
 use super::*;
 
-/// A member with room for five dead letters.
 fn bounded(stage: &Stage, name: &str, folder: &std::path::Path) -> PostgresJournal {
     let archive = Some(folder.join(name));
     PostgresJournal::open(Options { max_dead: 5, archive, ..stage.options(name) }, Arc::default()).unwrap()
 }
 
-/// Returns the lines of what has left by this member.
 fn left(folder: &std::path::Path, name: &str) -> Vec<String> {
     let text = std::fs::read_to_string(folder.join(format!("{name}.dead.jsonl"))).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
@@ -43,7 +39,7 @@ async fn dead_letters_beyond_the_bound_leave_by_their_owners_into_files() {
     for member in [&a, &b] {
         for action in ["a", "rare"] {
             for claimed in claimable(member, action).await {
-                // The first one holds its lane, and stays.
+                // The first dead letter holds its lane, and stays.
                 let is_first = names(std::slice::from_ref(&claimed)) == ["0"];
                 let outcome = if is_first { Outcome::DeadHoldingKey } else { Outcome::Dead };
                 member.end(claimed.id, outcome("no".into()).into());
@@ -59,7 +55,7 @@ async fn dead_letters_beyond_the_bound_leave_by_their_owners_into_files() {
     assert_eq!(by_a.len() + by_b.len(), 11);
     assert!(by_a.iter().all(|line| line.contains("\"reason\":\"no\"")), "{by_a:?}");
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_arrival"), "5");
-    // Of the action with most of them; what holds its lane stays.
+    // The action with the most dead letters loses some; a letter that holds its lane stays.
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_delivery WHERE action = 'rare'"), "2");
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_delivery WHERE lane IS NOT NULL"), "1");
 }
@@ -89,14 +85,13 @@ async fn messages_beyond_the_bound_leave_the_quarantine_with_their_bytes() {
     let bytes = |n: usize| ["Zmxvb2QgMA==", "Zmxvb2QgMQ=="][n];
     assert!(gone.len() == 2 && gone[0].contains(bytes(0)) && gone[1].contains(bytes(1)), "{gone:?}");
 
-    // Where nothing can be written, nothing leaves.
     std::fs::remove_dir_all(folder.path()).unwrap();
     set_aside("one more", "q2").await;
     look(&stage, &[&a]).await;
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_unreadable"), "6");
 }
 
-/// The message of a newer osnl among them cannot be written: the others leave all the same.
+/// One message is of a newer osnl and cannot be written; the others leave.
 #[tokio::test]
 async fn a_message_that_cannot_leave_the_quarantine_keeps_no_other_one() {
     let stage = Stage::new();

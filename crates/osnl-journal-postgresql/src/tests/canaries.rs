@@ -1,5 +1,3 @@
-//! Canaries of one member whose deliveries another one makes.
-
 use osnl_core::metrics::Canary;
 use osnl_journal::shared::SharedJournal as _;
 
@@ -45,7 +43,7 @@ async fn the_sender_learns_that_its_canary_has_come_back_from_any_member() {
     owner.end(claimed[2].id, Outcome::Delivered.into());
     within(owner.look()).await;
     assert_eq!(returned().await, ["c1", "c3"]);
-    // The condition of the index is that of the question.
+    // The index serves the query only if both have the same condition.
     let condition = stage.rows("SELECT pg_get_indexdef('osnl_arrival_canary'::regclass)");
     assert!(condition.contains(&format!("'{}'", Canary::EVENT_TYPE)), "{condition}");
 }

@@ -1,5 +1,3 @@
-//! The operator's changes, asked of one member and made by the owners.
-
 use std::collections::HashSet;
 
 use osnl_journal::Handover;
@@ -8,7 +6,6 @@ use osnl_journal::sqlite::{Change, ChangeOutcome, Filter, RowState};
 
 use super::*;
 
-/// Asks a member for a change of all that match, and returns all answers.
 async fn ask(member: &PostgresJournal, change: Change, is_dry_run: bool) -> ChangeOutcome {
     let mut run = SharedChangeRun::new(member, change, is_dry_run);
     let mut all = ChangeOutcome::default();
@@ -32,7 +29,6 @@ fn dead() -> End {
     Outcome::Dead("no".into()).into()
 }
 
-/// Two members, each with half of the partitions.
 async fn halves(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
     let (a, b) = (stage.member("a"), stage.member("b"));
     for _ in 0..2 {
@@ -43,7 +39,7 @@ async fn halves(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
     (a, b)
 }
 
-/// A member that owns all, another that owns nothing, and a claimed delivery with one behind it.
+/// A member that owns all partitions, another that owns none, and a claimed delivery with one behind it.
 async fn claimed(stage: &Stage) -> (PostgresJournal, PostgresJournal, DeliveryId) {
     let (owner, other) = (stage.member("owner"), stage.member("other"));
     keep(&owner, "1", "k").await;
@@ -94,7 +90,7 @@ async fn a_retry_keeps_the_order_of_its_resource() {
     let done = ask(&b, Change::Retry { which: Filter::default(), out_of_order: true }, false).await;
     assert_eq!(done.changed, [first]);
 
-    // One that holds its lane has not been overtaken.
+    // A dead letter that holds its lane has not been overtaken.
     let first = claim(&a, "a", 1).await[0].id;
     keep(&a, "3", "k").await;
     a.end(first, Outcome::DeadHoldingKey("no".into()).into());
@@ -109,7 +105,6 @@ async fn a_retry_keeps_the_order_of_its_resource() {
     assert_eq!(stage.tally(), "1|1 4|1");
 }
 
-/// Deliveries that retention has removed may have been of the same resource.
 #[tokio::test]
 async fn a_retry_is_refused_where_retention_has_removed_later_effects() {
     let stage = Stage::new();
@@ -228,7 +223,8 @@ async fn what_was_asked_for_is_done_when_the_member_that_was_asked_is_gone() {
     }
     within(other.close()).await;
     drop(other);
-    // The one behind it is claimable: nothing came later than the dead letter once it is discarded.
+    // After the discard, the delivery behind the dead letter is claimable, as no later delivery had an
+    // effect.
     stage.rows("UPDATE osnl_change SET out_of_order = true");
     drop(paused);
     within(owner.look()).await;
@@ -255,7 +251,6 @@ async fn a_change_that_no_owner_answers_is_taken_back() {
     assert_eq!(stage.tally(), "1|1");
 }
 
-/// The next owner makes the change before it attempts anything.
 #[tokio::test]
 async fn a_change_of_a_delivery_under_way_outlives_its_owner() {
     let stage = Stage::new();
@@ -275,7 +270,6 @@ async fn a_change_of_a_delivery_under_way_outlives_its_owner() {
     assert_eq!(stage.tally(), "1|1 6|1", "the late end is not recorded");
 }
 
-/// Ends and changes of the same deliveries at the same time: each has one end, and the answers are true.
 #[tokio::test]
 async fn changes_and_ends_at_the_same_time_leave_one_end_each() {
     let stage = Stage::new();

@@ -1,5 +1,3 @@
-//! Commits without an answer, and a database that goes away.
-
 use osnl_testkit::{FaultyProxy, NetworkFault, wait_until};
 
 use super::*;
@@ -7,13 +5,12 @@ use crate::member::CommitFault;
 
 const WAIT: Duration = Duration::from_secs(30);
 
-/// Breaks the connection of the next COMMIT.
 fn lose(member: &PostgresJournal, fault: CommitFault) {
     member.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
 }
 
-/// Opens a journal behind a proxy, and returns both and the URL. The proxy is dropped before the journal, which waits for its
-/// thread.
+/// Opens a journal behind a proxy, and returns both and the URL. Drop the proxy before the journal, which
+/// waits for its thread.
 fn behind_proxy(patience: Duration) -> (PostgresJournal, FaultyProxy, String) {
     let server = Postgres::shared();
     let proxy = FaultyProxy::before(server.port());
@@ -22,13 +19,12 @@ fn behind_proxy(patience: Duration) -> (PostgresJournal, FaultyProxy, String) {
     (PostgresJournal::open(options, Arc::default()).unwrap(), proxy, url)
 }
 
-/// Neither a tally nor a message without an id is there twice, nor not at all.
 #[tokio::test]
 async fn a_commit_without_an_answer_takes_effect_once() {
     for fault in [CommitFault::AnswerLost, CommitFault::CommitLost] {
         let stage = Stage::new();
         let a = stage.member("a");
-        // The reader's epoch is not what is lost.
+        // This commit takes the reader's epoch, so that the lost commit does not.
         keep(&a, "0", "0").await;
         lose(&a, fault);
         let mut nameless = entry("1", "k", false);
@@ -48,20 +44,18 @@ async fn a_commit_without_an_answer_takes_effect_once() {
     }
 }
 
-/// The leases are taken, and renewed before a claim is answered.
 #[tokio::test]
 async fn a_take_over_without_an_answer_is_one() {
     for fault in [CommitFault::AnswerLost, CommitFault::CommitLost] {
         let stage = Stage::new();
         let (a, b) = (stage.member("a"), stage.member("b"));
         keep(&a, "1", "k").await;
-        // Its first look for arrivals is over.
         within(b.look()).await;
         within(a.close()).await;
-        // Ahead of every clock: the next one is the next number.
+        // An epoch ahead of every clock: the next one is one larger.
         stage.rows("UPDATE osnl_partition SET epoch = 9000000000");
         lose(&b, fault);
-        // The first transaction from here on is the take-over: no renewal is due.
+        // No renewal is due, so the next transaction is the take-over.
         stage.pass(Duration::from_secs(1));
         within(b.look()).await;
         within(b.look()).await;
@@ -109,8 +103,8 @@ async fn a_database_that_ends_and_comes_back_loses_nothing() {
     );
 }
 
-/// A server that restarts shows what waited for its standby as committed. It is not acknowledged before a later commit has
-/// reached the standby, which may become the server.
+/// After a restart, a server shows transactions as committed that waited for its standby. They are
+/// acknowledged after a later commit has reached the standby, which may be promoted.
 #[tokio::test]
 async fn what_the_standby_may_not_have_is_not_acknowledged() {
     let mut server = Postgres::start(true);
@@ -139,7 +133,6 @@ async fn what_the_standby_may_not_have_is_not_acknowledged() {
     assert_eq!(names(&claim(&a, "a", 2).await), ["1", "2"]);
 }
 
-/// Its connections stay open, and nothing comes: the journal asks outside of transactions too.
 #[tokio::test]
 async fn a_database_that_does_not_answer_is_away() {
     let (a, proxy, _) = behind_proxy(Duration::from_millis(200));
@@ -153,7 +146,6 @@ async fn a_database_that_does_not_answer_is_away() {
     assert_eq!(names(&claim(&a, "a", 2).await), ["1", "2"]);
 }
 
-/// A slow network, and more than passes in the time of a transaction.
 #[tokio::test]
 async fn a_group_that_takes_too_long_is_committed_in_parts() {
     let (a, proxy, url) = behind_proxy(Duration::from_millis(500));
@@ -166,7 +158,7 @@ async fn a_group_that_takes_too_long_is_committed_in_parts() {
         received.body = [&received.body[..], &vec![b' '; 60 << 10]].concat().into();
         receipts.push(append(&a, new).await);
     }
-    // 64 KiB each 4 ms: all of them need a second and a half, and a transaction has one.
+    // 64 KiB each 4 ms: the messages need 1.5 s together, and a transaction has 1 s.
     proxy.set(NetworkFault::Delay(Duration::from_millis(4)));
     drop(paused);
     for receipt in receipts {
@@ -179,7 +171,7 @@ async fn a_group_that_takes_too_long_is_committed_in_parts() {
     assert_eq!(Postgres::shared().rows(database, order), expected.join(" "));
 }
 
-/// Other members have forgotten it: nothing that it had claimed is recorded, and it goes on as a new one.
+/// Other members have deleted its row: the member records none of its former claims, and registers again.
 #[tokio::test]
 async fn a_member_that_was_given_up_begins_anew() {
     let stage = Stage::new();

@@ -1,5 +1,3 @@
-//! Actions with a digest: one owner gathers all of their deliveries.
-
 use osnl_journal::shared::SharedChangeRun;
 use osnl_journal::sqlite::{Change, Filter};
 use osnl_journal::{End, Handover};
@@ -8,10 +6,9 @@ use super::*;
 use crate::partition::PartitionNumber;
 
 const DIGEST: &str = "digest";
-/// Its partition, of all versions.
 const HOME: PartitionNumber = 45;
 
-/// Two members with half of the partitions each: the one that owns those of the digest, and the other.
+/// Two members with half of the partitions each: the owner of the digest's partition, and the other one.
 async fn owner_and_other(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
     let member = |name| {
         let digests = [Arc::from(DIGEST)].into();
@@ -34,14 +31,12 @@ async fn owner_and_other(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
     if held(&a).await.contains(&HOME) { (a, b) } else { (b, a) }
 }
 
-/// An event about a resource of its own, for the digest.
 fn gathered(id: &str) -> Entry {
     let mut new = entry(id, id, false);
     (new.deliveries[0].action, new.deliveries[0].ordered) = (DIGEST.into(), false);
     new
 }
 
-/// Appends one from a queue that this member reads.
 async fn gather(member: &PostgresJournal, id: &str) {
     let mut new = gathered(id);
     let mut received = (*new.received).clone();
@@ -56,7 +51,6 @@ fn sorted(claimed: &[ClaimedDelivery]) -> Vec<String> {
     names
 }
 
-/// Changes all deliveries of an action.
 async fn change_all(member: &PostgresJournal, change: impl Fn(Filter) -> Change, action: &str) -> usize {
     let which = Filter { action: Some(action.into()), ..Filter::default() };
     let mut run = SharedChangeRun::new(member, change(which), false);
@@ -84,7 +78,7 @@ async fn one_owner_gathers_all_deliveries_of_a_digest_and_a_take_over_gathers_th
     assert_eq!(names(&claimable(&other, DIGEST).await), [""; 0]);
     let claimed = claimable(&owner, DIGEST).await;
     assert_eq!(sorted(&claimed), ["10", "11", "12", "13", "14", "15", "16", "17"]);
-    // Two are in a digest that has been sent, one has failed, five are being gathered.
+    // Two deliveries are in a digest that has been sent, one has failed, five are being gathered.
     claimed[..2].iter().for_each(|sent| owner.end(sent.id, Outcome::Delivered.into()));
     let retry = AttemptRetry {
         due: Instant::now(),
@@ -104,7 +98,7 @@ async fn one_owner_gathers_all_deliveries_of_a_digest_and_a_take_over_gathers_th
     assert_eq!(sorted(&again), expected, "what was sent is not sent again, and nothing is missing");
     again.iter().for_each(|sent| other.end(sent.id, Outcome::Delivered.into()));
     drop(paused);
-    // Its claims have ended, and it records nothing of them.
+    // The former owner's claims have ended, and their outcomes are not recorded.
     claimed.iter().for_each(|late| owner.end(late.id, Outcome::Dead("late".into()).into()));
     within(owner.look()).await;
     within(other.look()).await;
@@ -122,7 +116,7 @@ async fn what_falls_back_or_is_moved_to_a_digest_is_gathered_with_the_rest() {
     for member in [&owner, &other] {
         let claimed = claimable(member, "a").await;
         assert!(claimed.len() > 2, "{claimed:?}");
-        // Half of them are given up, and the digest takes them.
+        // Half of the deliveries are given up, and the digest takes them.
         for given_up in claimed.iter().step_by(2) {
             let to = Handover { ordered: false, ..Handover::to(DIGEST) };
             member.end(given_up.id, End::from(Outcome::Dead("no".into())).handed_to(to));
@@ -137,7 +131,7 @@ async fn what_falls_back_or_is_moved_to_a_digest_is_gathered_with_the_rest() {
     assert!(all.len() == 17 && moved > 4, "{moved}: {all:?}");
     assert_eq!((partitions_of(&stage, DIGEST).as_str(), claimable(&other, DIGEST).await.len()), ("1|17", 0));
 
-    // Moved on, each has the lane of its resource again.
+    // After the move, each delivery has the lane of its resource again.
     all.iter().for_each(|back| owner.end(back.id, Outcome::Returned.into()));
     within(owner.look()).await;
     assert_eq!(change_all(&other, to("plain"), DIGEST).await, 17);
@@ -150,7 +144,7 @@ async fn what_falls_back_or_is_moved_to_a_digest_is_gathered_with_the_rest() {
     stage.tally();
 }
 
-/// The action has had no digest until now, or has none in the configuration of another daemon.
+/// The action had no digest before, or has none in another daemon's configuration.
 #[tokio::test]
 async fn what_was_kept_for_the_action_before_stays_with_its_owners_and_is_delivered() {
     let stage = Stage::new();
@@ -174,7 +168,6 @@ async fn what_was_kept_for_the_action_before_stays_with_its_owners_and_is_delive
         claimed.iter().for_each(|claimed| member.end(claimed.id, Outcome::Dead("no".into()).into()));
         within(member.look()).await;
     }
-    // Each goes back to where it was.
     let retry = |which| Change::Retry { which, out_of_order: false };
     assert_eq!(change_all(&other, retry, DIGEST).await, 20);
     let again = (claimable(&owner, DIGEST).await.len(), claimable(&other, DIGEST).await.len());

@@ -1,4 +1,4 @@
-//! Servers that are no PostgreSQL: they ask for the password, or announce messages without an end.
+//! Servers that only imitate PostgreSQL: they ask for the password, or announce endless messages.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -6,7 +6,7 @@ use std::thread::{JoinHandle, spawn};
 
 use super::*;
 
-/// Answers a request for TLS with no, the start with these bytes; returns all that the client said.
+/// Refuses TLS, answers the start with these bytes, and returns everything that the client sent.
 fn false_server(answer: &'static [u8]) -> (u16, JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -20,7 +20,7 @@ fn false_server(answer: &'static [u8]) -> (u16, JoinHandle<Vec<u8>>) {
         let mut rest = vec![0; u32::from_be_bytes(start) as usize - 4];
         client.read_exact(&mut rest).unwrap();
         client.write_all(answer).unwrap();
-        // As much as it takes: a client that gathers a message would take all of it.
+        // The server sends as much as the client reads: a client that gathers a message would read on.
         let part = [b'x'; 64 << 10];
         let mut sent = 0_usize;
         while sent < 256 << 20 && client.write_all(&part).is_ok() {
@@ -42,7 +42,7 @@ fn a_false_server_gets_no_password_and_fills_no_memory() {
         (b"R\0\0\0\x08\0\0\0\0S\x7f\xff\xff\xff", "announced a message of 2147483647 bytes"),
     ] {
         let (port, served) = false_server(answer);
-        // No loopback address by its form: it is treated as another machine.
+        // The name does not look like a loopback address, so the client treats the host as another machine.
         let url =
             ConnectionUrl::parse(&format!("postgresql://osnl:hunter2@0.0.0.0:{port}/osnl?sslmode=prefer"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,6 +1,5 @@
-//! Random faults: members that are paused beyond their leases and go on, readers that change, commits without an answer.
-//!
-//! `OSNL_STORIES=100` tells so many stories instead of a few.
+//! Random faults: members that are paused beyond their leases and resume, readers that change, commits
+//! without an answer. `OSNL_STORIES=100` runs 100 stories.
 
 use super::*;
 use crate::member::CommitFault;
@@ -9,14 +8,13 @@ const KEYS: u8 = 4;
 const MESSAGES: usize = 40;
 const STEPS: usize = 120;
 
-/// A member, as the story knows it.
 struct Actor {
     journal: PostgresJournal,
     paused: Option<Sender<()>>,
     claimed: Vec<DeliveryId>,
 }
 
-/// A broker with one queue: what is not acknowledged comes again, in its order, to the reader that it chooses.
+/// A broker with one queue that redelivers unacknowledged messages in order to the chosen reader.
 struct Story {
     stage: Stage,
     actors: Vec<Actor>,
@@ -71,7 +69,6 @@ impl Story {
         }
     }
 
-    /// A paused member hears of its ends later.
     fn end(&mut self, n: usize, always: bool) {
         let actor = &mut self.actors[n];
         for id in std::mem::take(&mut actor.claimed) {

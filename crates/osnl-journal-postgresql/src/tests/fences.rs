@@ -1,15 +1,13 @@
-//! Fences: they grow with each claim of a resource, whatever happens to its deliveries, its owner, and the database.
-
 use osnl_journal::shared::SharedChangeRun;
 use osnl_journal::sqlite::{Change, Filter};
 
 use super::*;
 use crate::fence::CLAIMS;
 
-/// Claims one delivery, which must be this one with a larger fence than the one before, and ends it.
+/// Claims and ends one delivery, which must have this name and a larger fence than the claim before.
 async fn ends(member: &PostgresJournal, name: &str, last: &mut Option<Fence>, end: Outcome) {
     let mut claimed = Vec::new();
-    // A member that has lost a claim is told so first.
+    // A member's first claim reports a lost one.
     for _ in 0..2 {
         claimed.extend(claimable(member, "a").await);
     }
@@ -35,7 +33,7 @@ async fn a_fence_grows_with_each_claim_of_a_resource_and_with_each_owner() {
     let mut last = None;
     let claimed = claim(&a, "a", 1).await;
     grows(&mut last, &claimed[0]);
-    // An attempt failed: the next one has a claim of its own.
+    // The attempt failed, and the retry has a claim of its own.
     let used = osnl_journal::conformance::attempts(1);
     a.retry_at(claimed[0].id, AttemptRetry { due: Instant::now(), used, answer: "no".into() });
     ends(&a, "1", &mut last, Outcome::Delivered).await;
@@ -72,7 +70,6 @@ async fn a_dead_letter_that_is_retried_behind_its_successors_has_a_larger_fence(
     ends(&a, "1", &mut last, Outcome::Delivered).await;
 }
 
-/// `on_failure` brings a delivery of an early message behind one of a late message.
 #[tokio::test]
 async fn a_delivery_that_another_action_hands_over_has_a_larger_fence() {
     let stage = Stage::new();
@@ -95,7 +92,6 @@ async fn a_delivery_that_another_action_hands_over_has_a_larger_fence() {
     grows(&mut last, &handed[0]);
 }
 
-/// Numbers of messages say nothing between two queues.
 #[tokio::test]
 async fn fences_of_a_resource_grow_over_queues() {
     let stage = Stage::new();
@@ -110,7 +106,7 @@ async fn fences_of_a_resource_grow_over_queues() {
     assert_eq!(stage.rows("SELECT string_agg(unique_id, ',' ORDER BY id) FROM osnl_arrival"), "1,3,2");
 }
 
-/// A restored backup has the epochs of its time, and another database has none. A clock that is behind changes nothing.
+/// A restored backup has old epochs, and another database has none. A slow clock changes nothing.
 #[tokio::test]
 async fn fences_grow_where_epochs_are_lost_and_where_the_clock_is_behind() {
     let stage = Stage::new();
@@ -158,7 +154,6 @@ async fn a_lease_with_very_many_claims_gets_the_next_epoch_and_keeps_them() {
     assert!(last.unwrap().number() - fence(&claimed[0]).number() >= CLAIMS);
 }
 
-/// Two of them are attempted at once, and neither is late.
 #[tokio::test]
 async fn deliveries_without_an_order_have_no_fence() {
     let stage = Stage::new();

@@ -1,14 +1,12 @@
-//! Messages that take longer on the network than a lease lasts.
-
 use osnl_testkit::{FaultyProxy, NetworkFault};
 
 use super::*;
 
 const SHORT: Duration = Duration::from_secs(2);
 const BODY: usize = 2 << 20;
-/// A part of 64 KiB waits so long in each direction, and so do commits between parts: 2 MiB take longer than the lease.
+/// A part of 64 KiB waits this long in each direction, as do commits between parts, so that 2 MiB exceed the
+/// lease.
 const SLOW: NetworkFault = NetworkFault::Delay(Duration::from_millis(20));
-/// PostgreSQL answers 8 KiB each time: the same.
 const SLOW_ANSWERS: NetworkFault = NetworkFault::Delay(Duration::from_millis(10));
 
 fn large(id: &str) -> Entry {
@@ -24,7 +22,6 @@ fn of_another_queue(id: &str) -> Entry {
     new
 }
 
-/// A member behind a network that can be made slow, on the clock of the machine.
 fn open(proxy: &FaultyProxy, url: &str) -> PostgresJournal {
     let port = Postgres::shared().port();
     let url = url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port()));
@@ -82,7 +79,6 @@ async fn a_large_message_on_a_slow_network_holds_up_its_queue_alone() {
     proxy.set(NetworkFault::None);
 }
 
-/// Only the beginning of a refused large message is quarantined.
 #[tokio::test]
 async fn a_large_message_whose_parts_are_refused_is_set_aside_cut() {
     let stage = Stage::new();
@@ -95,7 +91,7 @@ async fn a_large_message_whose_parts_are_refused_is_set_aside_cut() {
     assert_eq!(stage.rows(kept), "t|2|t|t");
 }
 
-/// As after a fail-over to a replica that lacks the latest commits: a body without its beginning is no message.
+/// A replica that takes over may lack the latest commits: a body without its beginning is no message.
 #[tokio::test]
 async fn a_large_message_whose_parts_are_lost_is_sent_again_in_its_place() {
     let stage = Stage::new();

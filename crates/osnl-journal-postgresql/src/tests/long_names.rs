@@ -1,10 +1,7 @@
-//! Ids and keys of messages that are longer than what an index takes.
-
 use osnl_model::bounded_id;
 
 use super::*;
 
-/// Runs all that comes to be claimable; returns the ids of the messages.
 async fn deliver_all(member: &PostgresJournal) -> Vec<String> {
     let mut delivered = Vec::new();
     loop {
@@ -28,7 +25,6 @@ async fn a_message_with_long_names_is_delivered_and_keeps_its_order() {
     keep(&member, &first, &key).await;
     keep(&member, &second, &key).await;
     keep(&member, &first, &key).await;
-    // Another one with the same beginning.
     keep(&member, "other", &format!("{}x", &key[..5999])).await;
     let keys =
         "SELECT count(DISTINCT key), min(length(key)) > 900, max(length(key)) < 1000 FROM osnl_delivery";
@@ -36,7 +32,7 @@ async fn a_message_with_long_names_is_delivered_and_keeps_its_order() {
     let lanes = "SELECT count(DISTINCT lane) FROM osnl_delivery";
     assert_eq!(stage.rows(lanes), "2");
     let claimed = claimable(&member, "a").await;
-    // Of a long id there is the digest.
+    // A long id is stored as its digest.
     assert_eq!(names(&claimed), [&*bounded_id(&*first), "other"]);
     claimed.iter().for_each(|claimed| member.end(claimed.id, Outcome::Delivered.into()));
     within(member.look()).await;

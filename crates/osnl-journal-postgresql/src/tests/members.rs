@@ -1,5 +1,3 @@
-//! Two members: leases, take-over, fencing.
-
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -22,7 +20,7 @@ async fn work_of_a_silent_member_is_taken_over_after_a_lease_and_not_before() {
     stage.pass(LEASE - Duration::from_millis(1));
     assert_eq!(names(&claimable(&b, "a").await), [""; 0], "it has not been seen unchanged for a whole lease");
     stage.pass(Duration::from_secs(1));
-    // What was under way is repeated before the next of its resource.
+    // The claimed delivery is repeated before the next one of its resource.
     let again = claimable(&b, "a").await;
     assert_eq!(names(&again), ["1"]);
     b.end(again[0].id, Outcome::Delivered.into());
@@ -70,7 +68,6 @@ async fn a_member_that_was_paused_beyond_its_lease_records_nothing() {
     assert_eq!((a.shared.counters.dead.get(), b.shared.counters.delivered.get()), (0, 2));
 }
 
-/// A process that was stopped renews its other leases before its attempts go on.
 #[tokio::test]
 async fn an_attempt_ends_when_its_partition_is_lost_though_other_leases_are_renewed() {
     let stage = Stage::new();
@@ -86,11 +83,11 @@ async fn an_attempt_ends_when_its_partition_is_lost_though_other_leases_are_rene
         "UPDATE osnl_partition SET epoch = epoch + 1, token = 'b', beat = beat + 1 WHERE id = {of_first}"
     ));
     stage.pass(Duration::from_secs(6));
-    // The first look finds that it is lost, the second one renews the others.
+    // The first check finds the lost lease, and the second renews the others.
     within(a.look()).await;
     within(a.look()).await;
     assert_eq!(left(), [Duration::ZERO, LEASE]);
-    // Given back, and this member's once more: the claim is of an earlier epoch all the same.
+    // The partition was given back and taken again: the claim still belongs to an earlier epoch.
     stage.rows("UPDATE osnl_partition SET token = NULL, beat = beat + 1 WHERE token = 'b'");
     stage.pass(Duration::from_secs(1));
     within(a.look()).await;
@@ -103,14 +100,13 @@ async fn an_attempt_ends_when_its_partition_is_lost_though_other_leases_are_rene
     assert!(fence(&again[0]) > fence(&claimed[0]), "no request has the fence of the lease that was lost");
 }
 
-/// A claim of an epoch that has passed is none of the next one.
 #[tokio::test]
 async fn an_outcome_of_an_earlier_epoch_is_dropped_by_its_own_member() {
     let stage = Stage::new();
     let a = stage.member("a");
     keep(&a, "1", "k").await;
     let claimed = claim(&a, "a", 1).await;
-    // Taken by another, which gives it back at once.
+    // Another member takes the partition and gives it back at once.
     stage.rows("UPDATE osnl_partition SET epoch = epoch + 1, token = NULL, beat = beat + 1");
     stage.pass(Duration::from_secs(6));
     within(a.look()).await;
@@ -183,7 +179,7 @@ async fn a_member_tells_the_others_which_targets_it_holds() {
     assert_eq!(seen().await, [("a".to_owned(), Vec::new()), ("b".to_owned(), Vec::new())]);
 }
 
-/// A sum over the daemons in Prometheus would count each delivery once for each of them.
+/// A sum over the daemons in Prometheus would count each delivery once per daemon.
 #[tokio::test]
 async fn the_shares_that_members_report_add_up() {
     let stage = Stage::new();
@@ -205,7 +201,8 @@ async fn the_shares_that_members_report_add_up() {
     assert_eq!(overviews.iter().filter(|found| found.own.reports_sums).count(), 1);
 }
 
-/// The first of an empty lane is claimable with its append; what another member has put there before is before it.
+/// The first delivery of an empty lane is claimable with its append; another member's earlier delivery comes
+/// before it.
 #[tokio::test]
 async fn what_another_member_has_appended_and_is_not_admitted_yet_keeps_its_place() {
     let stage = Stage::new();
@@ -223,8 +220,8 @@ async fn what_another_member_has_appended_and_is_not_admitted_yet_keeps_its_plac
     assert_eq!(stage.tally(), "0|1 1|2");
 }
 
-/// The lane of the other action may be another member's.
-/// One message may ask for tens of thousands of deliveries, and each may be given up.
+/// The lane of the other action may be another member's. One message may have tens of thousands of
+/// deliveries, and each may be given up.
 #[tokio::test]
 async fn a_fallback_delivery_has_a_number_though_its_arrival_has_65536() {
     let stage = Stage::new();
@@ -233,7 +230,7 @@ async fn a_fallback_delivery_has_a_number_though_its_arrival_has_65536() {
     let many = Entry { deliveries: (0..2048).map(of).collect(), ..entry("1", "k", false) };
     assert_eq!(within(append(&a, many).await).await, Settle::Acknowledge);
     keep(&a, "2", "k").await;
-    // The last number of the arrival is taken, as if all the others had been given up before.
+    // The arrival's last number is taken, as if all others had been given up before.
     stage.rows("UPDATE osnl_delivery SET id = (arrival << 16) + 65535 WHERE key = '2047' RETURNING 1");
     for claimed in claim(&a, "a", 2).await.into_iter().take(2) {
         let end = End::from(Outcome::Dead("no".into()));
@@ -245,7 +242,7 @@ async fn a_fallback_delivery_has_a_number_though_its_arrival_has_65536() {
         stage.rows("SELECT DISTINCT (id >> 16) - arrival, id & 65535 FROM osnl_delivery WHERE action = 'b' ORDER BY 2"),
         "1|0\n1|1"
     );
-    // Nothing is reserved behind the second arrival, and the third has its number.
+    // The second arrival has no reserved numbers, and the third has the next one.
     let (first, third) = ("(SELECT min(id) FROM osnl_arrival)", "(SELECT max(id) FROM osnl_arrival)");
     assert_eq!(stage.rows(&format!("SELECT {third} - {first}")), "2");
 }
@@ -276,7 +273,6 @@ async fn a_fallback_delivery_is_admitted_by_the_owner_of_its_lane() {
     assert_eq!(stage.tally(), "1|16 3|16");
 }
 
-/// No clock of another machine decides when a retry is due.
 #[tokio::test]
 async fn a_retry_waits_for_its_pause_at_most_whatever_the_former_owners_clock_said() {
     let stage = Stage::new();
@@ -309,7 +305,8 @@ async fn a_retry_waits_for_its_pause_at_most_where_the_clock_was_behind_at_the_s
     assert_eq!(names(&claim(&b, "a", 1).await), ["1"]);
 }
 
-/// Without room for all of the newest, a probe has the newest of them: a message of 260 kB takes 24 MiB decoded.
+/// If the newest messages don't fit, a probe gets the newest of them: a message of 260 kB takes 24 MiB
+/// decoded.
 #[tokio::test]
 async fn of_large_messages_the_newest_is_claimed_as_such() {
     let stage = Stage::new();

@@ -1,5 +1,3 @@
-//! Opening: tables, versions, settings of the server, secrets.
-
 use super::*;
 
 fn refusal(options: Options) -> OpenError {
@@ -13,7 +11,6 @@ fn a_server_that_may_lose_commits_is_refused() {
     assert!(said.starts_with("commits would be lost when the server fails (fsync = off)"), "{said}");
 }
 
-/// A user without rights sees the replicas too.
 #[test]
 fn a_server_with_asynchronous_replicas_alone_is_refused_for_several_hosts() {
     let server = Postgres::start(true);
@@ -34,7 +31,7 @@ fn a_server_with_asynchronous_replicas_alone_is_refused_for_several_hosts() {
         said.contains("are asynchronous (1 connected); set synchronous_standby_names, name one"),
         "{said}"
     );
-    // Nothing is failed over to, or the operator takes the risk.
+    // There is no host to fail over to, or the operator accepts the risk.
     drop(PostgresJournal::open(durable(&one_host), Arc::default()).unwrap());
     drop(PostgresJournal::open(options(&several, "a"), Arc::default()).unwrap());
     server.wait_for_standby();
@@ -46,7 +43,6 @@ fn tables_are_made_only_where_that_is_permitted() {
     let stage = Stage::new();
     let said = refusal(Options { migrate: false, ..stage.options("a") });
     assert!(matches!(said, OpenError::NotMigrated { found: 0, known: schema::VERSION }), "{said:?}");
-    // As a database administrator does it.
     stage.rows(&schema::sql(0));
     assert_eq!(schema::sql(schema::VERSION), "");
     let opened = PostgresJournal::open(Options { migrate: false, ..stage.options("a") }, Arc::default());
@@ -111,7 +107,7 @@ fn a_session_waits_for_the_disk_and_its_password_is_not_printed() {
     assert!(reason.contains("refused") && !reason.contains("hunter2"), "{reason}");
 }
 
-/// As a machine without power, or a server whose disk hangs, while its standby has been promoted.
+/// A machine without power, or a server whose disk hangs, while its standby has been promoted.
 #[tokio::test]
 async fn a_silent_host_does_not_keep_the_next_one_from_being_used() {
     let server = Postgres::shared();

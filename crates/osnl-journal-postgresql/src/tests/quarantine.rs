@@ -1,5 +1,3 @@
-//! Messages kept unread, and messages that an operator has appended again.
-
 use osnl_journal::shared::SharedJournal as _;
 use osnl_journal::sqlite::{Bodies, UnreadableFilter};
 
@@ -47,7 +45,7 @@ async fn any_member_looks_at_the_quarantine_and_lets_messages_go() {
     assert_eq!(found(&a, all()).await, ["one"]);
 }
 
-/// A message that is kept only in part has the digest of all of it.
+/// The digest covers the whole message, even of a message that is kept in part.
 #[tokio::test]
 async fn a_message_beyond_what_is_kept_has_its_own_digest() {
     let stage = Stage::new();
@@ -62,7 +60,7 @@ async fn a_message_beyond_what_is_kept_has_its_own_digest() {
     assert_eq!((found.digest, found.size, found.extent.is_whole()), (digest.to_string(), 14, false));
 }
 
-/// The member that reads the queue goes on, and a message that is appended twice is one event.
+/// The member that reads the queue continues, and a message that is appended twice is one event.
 #[tokio::test]
 async fn a_message_that_is_appended_again_takes_the_queue_from_nobody() {
     let stage = Stage::new();

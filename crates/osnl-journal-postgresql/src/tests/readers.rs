@@ -1,5 +1,3 @@
-//! Readers of queues: epochs, copies, order.
-
 use super::*;
 
 #[tokio::test]
@@ -8,7 +6,7 @@ async fn a_reader_that_was_stopped_appends_nothing_behind_its_successor() {
     let (a, b) = (stage.member("a"), stage.member("b"));
     keep(&a, "1", "k").await;
     keep(&b, "2", "k").await;
-    // What it received before is the broker's again.
+    // The broker redelivers messages that the former reader had received.
     for id in ["3", "4"] {
         assert_eq!(within(append(&a, entry(id, "k", false)).await).await, Settle::Resubscribe);
     }
@@ -30,7 +28,8 @@ async fn a_reader_that_was_stopped_appends_nothing_behind_its_successor() {
     }
 }
 
-/// The members of a consumer group read one queue at once, each its own partitions, and one may get another's.
+/// Members of a consumer group read one queue at once, each its own partitions; a rebalance may move a
+/// partition.
 #[tokio::test]
 async fn each_partition_of_a_group_has_a_reader_of_its_own() {
     let stage = Stage::new();
@@ -56,7 +55,6 @@ async fn each_partition_of_a_group_has_a_reader_of_its_own() {
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_arrival"), "6");
 }
 
-/// Places that a refused message had come back.
 #[tokio::test]
 async fn a_refused_message_takes_no_place() {
     let stage = Stage::new();
@@ -69,7 +67,6 @@ async fn a_refused_message_takes_no_place() {
     }
     let claimed = claimable(&b, "a").await;
     assert_eq!(names(&claimed), ["1"]);
-    // The other member's delivery counts too.
     stage.pass(Duration::from_secs(1));
     within(a.look()).await;
     assert!(a.reserve(&["a".into()], 1).now_or_never().is_none());
@@ -92,7 +89,6 @@ async fn a_message_that_another_member_has_kept_attaches_to_it() {
     assert_eq!(names(&claimable(&a, "a").await), ["1"]);
 }
 
-/// Two copies in one transaction are one arrival.
 #[tokio::test]
 async fn copies_that_come_together_are_one() {
     let stage = Stage::new();
@@ -114,7 +110,6 @@ async fn copies_that_come_together_are_one() {
     assert_eq!(claimable(&a, "a").await.len(), 2);
 }
 
-/// Its delivery ends in the same moment.
 #[tokio::test]
 async fn a_message_without_an_id_is_no_copy_of_one_that_has_ended_before_it() {
     let stage = Stage::new();
@@ -131,7 +126,6 @@ async fn a_message_without_an_id_is_no_copy_of_one_that_has_ended_before_it() {
     assert_eq!(stage.tally(), "1|1 4|1");
 }
 
-/// PostgreSQL's texts refuse NUL; MariaDB's merge letters.
 #[tokio::test]
 async fn keys_and_texts_may_have_any_characters() {
     let stage = Stage::new();

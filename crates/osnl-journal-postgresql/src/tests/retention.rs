@@ -1,5 +1,3 @@
-//! Retention: what leaves, and what stays.
-
 use super::*;
 
 #[tokio::test]
@@ -30,14 +28,13 @@ async fn what_has_ended_leaves_after_its_retention_and_its_message_with_the_last
     check("3|3", "1|1 3|1 4|2").await;
     stage.rows("UPDATE osnl_delivery SET ended = ended - 8::bigint * 86400000");
     check("2|1", "1|1 3|1").await;
-    // Of the first message, the other delivery is open: a copy is one still.
+    // The other delivery of the first message is open, so a copy is still recognized.
     assert_eq!(within(append(&a, two).await).await, Settle::Acknowledge);
-    // After its retention, a message of the same id is another.
+    // After its retention, a message with the same id is new.
     keep(&a, "2", "other").await;
     assert_eq!(stage.rows("SELECT unique_id FROM osnl_arrival ORDER BY id"), "1\n3\n2");
 }
 
-/// Two owners that remove the last deliveries at once see each other's.
 #[tokio::test]
 async fn a_message_that_was_left_without_deliveries_leaves_too() {
     let stage = Stage::new();

@@ -1,5 +1,3 @@
-//! Encrypted sessions, and servers that are not the one that was meant.
-
 use osnl_testkit::{Authority, ServerIdentity};
 
 use super::*;

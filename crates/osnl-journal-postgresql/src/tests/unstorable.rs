@@ -1,5 +1,3 @@
-//! Messages that PostgreSQL refuses to store.
-
 use osnl_journal::shared::SharedJournal as _;
 use osnl_journal::sqlite::{Bodies, Change, Filter, UnreadableFilter};
 
@@ -60,12 +58,12 @@ async fn a_refused_message_is_set_aside_and_the_rest_keeps_its_order() {
     let rest: Vec<String> = ids.iter().filter(|id| !id.starts_with("poison")).cloned().collect();
     assert_eq!(delivered_in_order(&member).await, rest);
     assert_eq!(stage.tally(), "4|17");
-    // No place is taken any more.
     let more: Vec<String> = (20..40).map(|n| n.to_string()).collect();
     assert_eq!(keep_all(&member, &more).await, vec![Settle::Acknowledge; 20]);
 }
 
-/// Whatever says no: a constraint, an index of the DBA, a trigger with a defect, one that is deferred until COMMIT.
+/// The cause may be a constraint, an index of the DBA, a faulty trigger, or a constraint that is deferred
+/// until COMMIT.
 #[tokio::test]
 async fn any_refusal_of_a_row_is_about_that_row() {
     let trigger = "TRIGGER AFTER INSERT ON osnl_arrival FOR EACH ROW WHEN (NEW.unique_id = 'poison1') EXECUTE FUNCTION refuse()";
@@ -103,13 +101,11 @@ async fn any_refusal_of_a_row_is_about_that_row() {
     }
 }
 
-/// Returns the records that are named, and whether they are given up.
 fn refused(member: &PostgresJournal) -> Vec<(String, bool)> {
     let all = member.shared.refused.lock().unwrap();
     all.iter().map(|of| (format!("{}: {} {}", of.subject, of.record, of.reason), of.is_given_up)).collect()
 }
 
-/// Looks until nothing is refused any more.
 async fn until_taken(member: &PostgresJournal) {
     let all = async {
         while !refused(member).is_empty() {
@@ -120,7 +116,7 @@ async fn until_taken(member: &PostgresJournal) {
     within(all).await;
 }
 
-/// Looks until the query has this answer: commands that were halved with their group follow a look.
+/// Repeats checks until the query returns this answer: halved groups continue with a later check.
 async fn until_rows(stage: &Stage, member: &PostgresJournal, sql: &str, expected: &str) {
     let seen = async {
         while stage.rows(sql) != expected {
@@ -130,7 +126,6 @@ async fn until_rows(stage: &Stage, member: &PostgresJournal, sql: &str, expected
     within(seen).await;
 }
 
-/// It is tried again: the message is neither lost nor forgotten in hand.
 #[tokio::test]
 async fn a_message_that_is_refused_in_the_quarantine_too_waits_alone_and_is_named() {
     let stage = Stage::new();
@@ -187,7 +182,6 @@ async fn an_end_that_is_refused_holds_up_its_resource_alone() {
     assert_eq!(stage.tally(), "1|1 4|21");
 }
 
-/// The delivery is tried again at its time; the answers alone are missing.
 #[tokio::test]
 async fn answers_that_are_refused_are_given_up_and_the_retry_is_kept() {
     let stage = Stage::new();
@@ -210,7 +204,6 @@ async fn answers_that_are_refused_are_given_up_and_the_retry_is_kept() {
     assert_eq!(refused(&member), [(expected, true)]);
 }
 
-/// What another member has stored holds up its lane alone.
 #[tokio::test]
 async fn what_cannot_be_admitted_holds_up_its_lane_until_the_cause_is_gone() {
     let stage = Stage::new();
@@ -227,7 +220,6 @@ async fn what_cannot_be_admitted_holds_up_its_lane_until_the_cause_is_gone() {
     assert_eq!(names(&claimable(&owner, "a").await), ["0"]);
 }
 
-/// Retention and the operator's changes are refused alone too.
 #[tokio::test]
 async fn chores_and_changes_that_are_refused_stop_nothing() {
     let stage = Stage::new();

@@ -1,5 +1,3 @@
-//! A check of all tables.
-
 use std::ops::ControlFlow;
 
 use osnl_journal::sqlite::upkeep::Observer;
@@ -46,7 +44,7 @@ async fn each_kind_of_damage_is_named() {
     assert_eq!(of(&format!("delivery {} has an unknown state", shown(2))), 1, "{found:?}");
     assert_eq!(of(&format!("event {} cannot be read: ", shown(4).0 >> 16)), 1, "{found:?}");
     assert_eq!(of("1 deliveries delivered are counted, and there are 0"), 1, "{found:?}");
-    // A lane with two that are ready, and one in which all wait.
+    // One lane has two ready deliveries, and another has only waiting ones.
     stage.rows(&format!("UPDATE osnl_delivery SET state = 1 WHERE id = {}", ids[1]));
     let (_, found) = problems().await;
     let two = format!("delivery {} is ready with another one of its resource", shown(1));

@@ -1,7 +1,7 @@
-//! The operator's changes, as the member that is asked has them made by the owners of the deliveries.
+//! The operator's changes: the asked member has the owners of the deliveries make them.
 //!
-//! A row for each delivery; the owners answer in it. Rows that have no answer in time are taken back: what is deleted without an
-//! answer will not be changed, and what has one was.
+//! Each delivery has a row, in which its owner answers. Rows without an answer in time are deleted: a deleted
+//! row without an answer will not be carried out, and one with an answer was.
 
 use std::time::Duration;
 
@@ -18,14 +18,12 @@ use crate::options::Options;
 use crate::session::{Session, words};
 use crate::shared::SharedJournalState;
 
-/// The interval at which answers are looked for.
 const AGAIN: Duration = Duration::from_millis(20);
-/// Attempts to take rows back while an owner answers them.
 const TRIES: u32 = 3;
 /// SQLSTATE of a deadlock: an owner writes the same rows.
 const DEADLOCK: &str = "40P01";
 
-/// The reason for which a delivery is not changed that no owner has looked at.
+/// The error of a delivery whose owner did not answer in time.
 const UNANSWERED: &str = "the daemon that owns it has not answered: it is being replaced, stopped, or too old for this command; \
      nothing was changed, ask again";
 
@@ -37,7 +35,7 @@ const UNDER_WAY: &str = "SELECT delivery FROM osnl_change WHERE command = $1 AND
 const TAKE_BACK: &str = "DELETE FROM osnl_change WHERE command = $1 AND (verdict <> 1 OR is_dry_run) \
      RETURNING delivery, verdict, why";
 
-/// A command whose answers are awaited; they are given up when it is dropped.
+/// A command whose answers are awaited; dropping it withdraws the command.
 struct CommandInProgress<'a> {
     shared: &'a SharedJournalState,
     id: Vec<u8>,
@@ -50,7 +48,6 @@ impl Drop for CommandInProgress<'_> {
 }
 
 impl JournalView {
-    /// Returns the deliveries that a change is about.
     pub(crate) async fn select(&self, options: &Options, change: &Change) -> Result<Vec<DeliveryId>, String> {
         let Some(filter) = change.selection() else { return Ok(Vec::new()) };
         let conditions = conditions::of(&filter);
@@ -64,7 +61,6 @@ impl JournalView {
         self.read(options, select).await
     }
 
-    /// Has deliveries changed by their owners, and returns the answers.
     pub(crate) async fn change(
         &self,
         options: &Options,
@@ -111,7 +107,7 @@ impl JournalView {
         Ok(outcome)
     }
 
-    /// Takes the rows of a command out, but for those under way; returns them.
+    /// Withdraws and returns the rows of a command, except those under way.
     async fn take_back(
         &self,
         options: &Options,

@@ -1,6 +1,7 @@
-//! The conditions of a filter in PostgreSQL's SQL, on rows `d` of `osnl_delivery` with `a` of `osnl_arrival`.
+//! The conditions of a filter in SQL, on rows `d` of `osnl_delivery` with `a` of `osnl_arrival`.
 //!
-//! They mean what [`Filter::matches`] means; a delivery that has arrived is in no state of a file but its own phase.
+//! They mean the same as [`Filter::matches`]; an arrived delivery has its own phase, which SQLite's states
+//! lack.
 
 use osnl_core::moment::millis;
 use osnl_journal::DeliveryId;
@@ -8,7 +9,6 @@ use osnl_journal::sqlite::{About, AnswerPolicy, Filter, Moment, Phase, RowState}
 
 use crate::lane::ARRIVED;
 
-/// Returns the conditions, each with `AND` before it.
 pub(super) fn of(filter: &Filter) -> String {
     let Filter { after, ids, event, rule, action, states, phases, moment, .. } = filter;
     let Filter { about, key, status, text, event_type, since, until, .. } = filter;
@@ -42,7 +42,7 @@ pub(super) fn of(filter: &Filter) -> String {
     all.iter().map(|condition| format!(" AND {condition}")).collect()
 }
 
-/// Returns the number of a row's phase, its place in [`Phase::ALL`].
+/// Returns the number of a row's phase, its index in [`Phase::ALL`].
 pub(super) fn phase(moment: &Moment) -> String {
     let orphaned = match &moment.configured {
         Some(known) if known.is_empty() => "true".to_owned(),
@@ -76,7 +76,6 @@ pub(super) fn phase(moment: &Moment) -> String {
     format!("(CASE{whens} ELSE {} END)", Phase::Shadow as i64)
 }
 
-/// Returns whether a row needs an operator's attention, or is about to.
 pub(super) fn attention(moment: &Moment) -> String {
     let phases = [Phase::Dead, Phase::HeldAfterCrashes, Phase::HeldByGuard, Phase::Orphaned, Phase::Retrying];
     let phases: Vec<String> = phases.iter().map(|phase| (*phase as i64).to_string()).collect();
@@ -84,7 +83,7 @@ pub(super) fn attention(moment: &Moment) -> String {
     format!("({} IN ({}) OR {retried})", phase(moment), phases.join(", "))
 }
 
-/// An arrival of more than 65536 deliveries has the numbers of several.
+/// An arrival with more than 65,536 deliveries has several numbers.
 fn of_event(number: u64) -> String {
     format!("d.arrival = {}", i64::try_from(number).unwrap_or(i64::MAX))
 }
@@ -103,7 +102,7 @@ fn of_resource(name: &str) -> String {
     let text = quoted(name);
     let bytes: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
     let same = |column: &str| format!("lower(d.{column} COLLATE \"C\") = lower({text} COLLATE \"C\")");
-    // As escaped text: a key may hold what PostgreSQL's text does not.
+    // Escaped text: a key may hold characters that PostgreSQL's text does not allow.
     let key = format!(
         "lower(encode(d.key, 'escape') COLLATE \"C\") = lower(encode('\\x{bytes}'::bytea, 'escape') COLLATE \"C\")"
     );
@@ -125,7 +124,7 @@ fn of_answers(answers: &AnswerPolicy) -> String {
     )
 }
 
-/// A string of SQL. The session reads backslashes as they are.
+/// The session reads backslashes literally.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\0', "\u{fffd}").replace('\'', "''"))
 }

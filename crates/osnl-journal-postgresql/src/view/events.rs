@@ -1,5 +1,3 @@
-//! Messages with their deliveries, for commands that send them through rules again.
-
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -29,7 +27,6 @@ impl JournalView {
         self.read(options, event).await
     }
 
-    /// Counts the messages with an id that are kept already.
     pub(crate) async fn keeps(
         &self,
         options: &Options,
@@ -71,7 +68,7 @@ pub(crate) async fn events(
     }
     let mut found = Vec::with_capacity(numbers.len());
     for number in numbers {
-        // One that has left meanwhile is one that there is not.
+        // A message that has left meanwhile is skipped.
         found.extend(event(session, number).await?);
     }
     Ok(found)
@@ -90,7 +87,7 @@ async fn deliveries(session: &mut Session, number: u64) -> Result<Vec<DeliveryLi
     list(session, &filter, &ListPage { limit: u32::MAX, ..ListPage::default() }).await
 }
 
-/// Returns the enrichments that are kept with the deliveries of each message, secrets and all.
+/// The returned enrichments include their secrets.
 pub(crate) async fn asked_for(
     session: &mut Session,
     events: &[Vec<DeliveryListRow>],
@@ -107,7 +104,6 @@ pub(crate) async fn asked_for(
     Ok(events.iter().map(|deliveries| deliveries.iter().filter_map(of).collect()).collect())
 }
 
-/// Returns the known ones of these message ids, each with its deliveries.
 pub(crate) async fn deliveries_of(
     session: &mut Session,
     message_ids: &HashSet<String>,

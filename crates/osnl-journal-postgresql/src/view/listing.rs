@@ -1,5 +1,3 @@
-//! Lists of deliveries, a page at a time, and one with all that is known of it.
-
 use std::time::{Duration, SystemTime};
 
 use osnl_core::moment::moment;
@@ -17,13 +15,11 @@ use crate::load::{MESSAGES, received};
 use crate::options::Options;
 use crate::session::Session;
 
-/// Deliveries behind one that are named.
 const BEHIND: i64 = 10;
-/// Other deliveries of an event that are listed.
 const OTHERS: u32 = 20;
 
 const FROM: &str = "FROM osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival WHERE true";
-/// The holder of a lane: the delivery whose turn it is, one that is held, or a dead letter.
+/// The holder of a lane: the delivery whose turn it is, a held delivery, or a dead letter.
 const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, a.received, a.queue, \
      a.event_type, a.message_id, d.resource, d.subject_id, d.subject_name, d.due, d.guarded, \
      CASE WHEN d.state = 0 THEN coalesce( \
@@ -43,7 +39,8 @@ const FIRST_BEHIND: &str = "SELECT id FROM osnl_delivery WHERE lane = $1 AND sta
      ORDER BY id LIMIT $3";
 
 impl JournalView {
-    /// Returns the deliveries of a page, and the counts of all that match, at most so many of the newest.
+    /// Returns the deliveries of a page and the counts of all matches; the listing covers at most this many
+    /// of the newest.
     pub(crate) async fn list(
         &self,
         options: &Options,
@@ -58,7 +55,6 @@ impl JournalView {
         self.read(options, both).await
     }
 
-    /// Returns a delivery with its history and its message.
     pub(crate) async fn show(
         &self,
         options: &Options,
@@ -150,7 +146,7 @@ async fn show(session: &mut Session, id: DeliveryId) -> Result<Option<DeliveryDe
     Ok(Some(DeliveryDetails { row, tries, received, ahead, behind: (first, more), others }))
 }
 
-/// One that has arrived will wait, or begin, in its lane.
+/// An arrived delivery will wait, or begin, in its lane.
 pub(super) fn state(number: i16) -> RowState {
     RowState::ALL.into_iter().find(|state| *state as i16 == number).unwrap_or(RowState::Waiting)
 }

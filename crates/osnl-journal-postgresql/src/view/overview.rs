@@ -1,5 +1,3 @@
-//! The journal as a whole, for a status.
-
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -17,7 +15,6 @@ use crate::leases::LeaseToken;
 use crate::options::Options;
 use crate::session::Session;
 
-/// Rows of an action that one look reads at most.
 const LOOKED_AT: i64 = 1000;
 
 /// The last number is that of a member's own partitions, here and below.
@@ -42,7 +39,6 @@ const COUNTS: &str = "SELECT (SELECT count(*) FROM osnl_arrival), (SELECT count(
      (SELECT received FROM osnl_arrival ORDER BY id LIMIT 1)";
 
 impl JournalView {
-    /// Counts what is kept, and the share of the member with this token.
     pub(crate) async fn overview(
         &self,
         options: &Options,
@@ -52,7 +48,6 @@ impl JournalView {
     }
 }
 
-/// The deliveries of an action and state in all partitions, and in those of a member.
 type StateCounts = BTreeMap<(String, RowState), [i64; 2]>;
 
 fn tally(counts: &StateCounts, of: usize) -> Vec<Tally> {
@@ -70,7 +65,7 @@ async fn overview(session: &mut Session, token: &LeaseToken) -> Result<SharedOve
     for row in session.query(TALLY, &[token]).await? {
         counts.insert((row.try_get(0)?, state(row.try_get(1)?)), [row.try_get(2)?, row.try_get(3)?]);
     }
-    // As they will be: those that are live wait for their lane.
+    // Arrived deliveries count as waiting, since live ones wait for their lane.
     for row in session.query(ARRIVED, &[token]).await? {
         let action: String = row.try_get(0)?;
         let begins = state(row.try_get(1)?);

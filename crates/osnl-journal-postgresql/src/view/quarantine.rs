@@ -1,6 +1,4 @@
-//! Messages that are kept unread: looking at them, letting them go.
-//!
-//! Any member may let one go; the number of rows that are deleted says whether it was there.
+//! Any member may delete a message; the number of deleted rows shows whether the message was there.
 
 use osnl_core::moment::millis;
 use osnl_core::quarantine::{Extent, Glimpse, StoredBody};
@@ -20,7 +18,7 @@ pub(crate) const COLUMNS: &str = "id, reason, size, extent, message_id, publishe
 const FORGET: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1) RETURNING id";
 
 impl JournalView {
-    /// Returns the messages that a filter matches and that have a larger number, oldest first.
+    /// Returns the matching messages with a larger number, oldest first.
     pub(crate) async fn quarantined(
         &self,
         options: &Options,
@@ -36,7 +34,6 @@ impl JournalView {
         rows.await?.iter().map(|row| unreadable(row, bodies)).collect()
     }
 
-    /// Returns the numbers of all messages that a filter matches, oldest first.
     pub(crate) async fn numbers_quarantined(
         &self,
         options: &Options,
@@ -51,7 +48,7 @@ impl JournalView {
         self.read(options, numbers).await
     }
 
-    /// Lets messages go; returns the numbers of those that were there.
+    /// Deletes messages; returns the numbers of those that were there.
     pub(crate) async fn forget_quarantined(
         &self,
         options: &Options,
@@ -65,7 +62,7 @@ impl JournalView {
     }
 }
 
-/// Returns the numbers of those whose bytes cannot be read. One is in memory at a time.
+/// Returns the numbers of messages with unreadable bytes, with one message in memory at a time.
 pub(crate) async fn damaged(session: &mut Session) -> Result<Vec<i64>, Error> {
     const NEXT: &str = "SELECT id, extent, body FROM osnl_unreadable WHERE id > $1 ORDER BY id LIMIT 1";
     let (mut after, mut damaged) = (i64::MIN, Vec::new());
@@ -78,7 +75,6 @@ pub(crate) async fn damaged(session: &mut Session) -> Result<Vec<i64>, Error> {
     Ok(damaged)
 }
 
-/// Returns the conditions of a filter, each with `AND` before it.
 fn conditions(filter: &UnreadableFilter) -> String {
     let UnreadableFilter { ids, queue, reason, since, until } = filter;
     let mut all: Vec<String> = Vec::new();
@@ -113,7 +109,6 @@ pub(crate) fn unreadable(row: &Row, bodies: Bodies) -> Result<Unreadable, String
     Ok(found)
 }
 
-/// Returns a row without its body, the form of the body, its bytes, and its digest.
 fn stored(row: &Row) -> Result<(Unreadable, i64, Vec<u8>, Option<String>), Error> {
     let (origin, properties) = head(row, 7)?;
     let received =

@@ -1,5 +1,5 @@
-//! Finds what is wrong with the tables: messages that cannot be read, deliveries without their message, lanes that cannot move,
-//! and counts that are not those of the rows. All of it at one moment, while daemons work.
+//! Finds faults in the tables: unreadable messages, deliveries without their message, blocked lanes, and
+//! wrong counts. All queries see one snapshot, while daemons work.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -19,9 +19,7 @@ use crate::tls::PostgresTls;
 
 /// The longest time for an answer: a count reads a whole table.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Problems of one kind that are named.
 const NAMED: usize = 20;
-/// Messages whose lengths are read at once.
 const PIECE: i64 = 500;
 const REPORT: Duration = Duration::from_millis(200);
 
@@ -42,7 +40,6 @@ const STUCK: &str = "SELECT min(w.id) FROM osnl_delivery w WHERE w.lane IS NOT N
        SELECT 1 FROM osnl_delivery o WHERE o.lane = w.lane AND o.state IN (1, 2, 3)) GROUP BY w.lane ORDER BY 1 LIMIT $2";
 const TWO: &str = "SELECT max(id) FROM osnl_delivery WHERE lane IS NOT NULL AND state = $1 GROUP BY lane \
      HAVING count(*) > 1 ORDER BY 1 LIMIT $2";
-/// Counts of partitions, actions, and states, as they are kept and as the rows are.
 const TALLY: &str = "SELECT coalesce(t.partition, d.partition), coalesce(t.action, d.action), coalesce(t.state, d.state), \
        coalesce(t.count, 0), coalesce(d.count, 0) \
      FROM (SELECT partition, action, state, count FROM osnl_tally) t \
@@ -51,7 +48,7 @@ const TALLY: &str = "SELECT coalesce(t.partition, d.partition), coalesce(t.actio
      ON t.partition = d.partition AND t.action = d.action AND t.state = d.state \
      WHERE coalesce(t.count, 0) <> coalesce(d.count, 0) ORDER BY 1, 2, 3 LIMIT $1";
 
-/// Reads all of the tables; `None` if the observer has ended it.
+/// Reads all tables; `None` if the observer has stopped the check.
 pub(crate) async fn verify(options: &Options, observer: &Observer) -> Result<Option<VerifyReport>, String> {
     let tls = PostgresTls::of(&options.url)?;
     let session = Session::connect(&options.url, tls, PATIENCE).await.map_err(|error| words(&error))?;
@@ -67,7 +64,6 @@ pub(crate) async fn verify(options: &Options, observer: &Observer) -> Result<Opt
     check.run(found).await.map_err(|error| words(&error))
 }
 
-/// A check that is under way.
 struct DatabaseCheck<'a> {
     session: Session,
     observer: &'a Observer,
@@ -92,7 +88,7 @@ impl DatabaseCheck<'_> {
         Ok(Some(VerifyReport { contents, problems: std::mem::take(&mut self.problems) }))
     }
 
-    /// Messages that cannot be read, though they could when they were appended. A bounded number is in memory at a time.
+    /// Finds messages that were readable when they were appended. A bounded number is in memory at a time.
     async fn messages(&mut self, of: u64) -> Result<ControlFlow<()>, Error> {
         let (mut after, mut done, mut found) = (i64::MIN, 0, Vec::new());
         loop {
@@ -132,7 +128,6 @@ impl DatabaseCheck<'_> {
         (self.observer)(UpkeepProgress { done, of })
     }
 
-    /// Adds a line for each delivery that a statement finds.
     async fn each(&mut self, sql: &str, state: i16, line: &str) -> Result<(), Error> {
         let mut found = Vec::new();
         for row in self.session.query(sql, &[&state, &(NAMED as i64 + 1)]).await? {

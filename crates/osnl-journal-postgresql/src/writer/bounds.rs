@@ -1,5 +1,3 @@
-//! Keeps the bounds of dead letters and of the quarantine: what leaves is written into a file first.
-
 use tokio_postgres::Error;
 
 use super::PostgresWriter;
@@ -7,10 +5,9 @@ use crate::bounds::{self, OF_QUARANTINE};
 use crate::job::TransactionJob;
 
 impl PostgresWriter {
-    /// Removes a bite of what is beyond the bounds.
     pub(super) async fn keep_bounds(&mut self) -> Result<(), Error> {
         let (own, most) = (self.member.leases.partitions(), self.options.max_dead);
-        // Without a file for what leaves, more than the bound is better than none.
+        // Without an archive file, exceeding the bound is better than losing records.
         let Some(file) = self.options.archive.clone() else { return Ok(()) };
         let Some(session) = &mut self.session else { return Ok(()) };
         let beyond = bounds::beyond(session, &own, most).await?;
@@ -38,7 +35,6 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Removes what is in the file.
     async fn remove(&mut self, job: &TransactionJob<'_>) {
         if let Err(refusal) = self.transact(job).await {
             _ = self.bear(refusal).await;

@@ -1,13 +1,10 @@
-//! The operator's changes in this member's partitions.
-
 use super::PostgresWriter;
 use crate::change::{AT_ONCE, ChangePass, ChangePassResult};
 use crate::job::{CommitRefusal, TransactionJob};
 use crate::results::JobResult;
 
 impl PostgresWriter {
-    /// Makes the changes that were asked for. Nothing is claimed meanwhile, so that what the transaction takes for claimed is all
-    /// that is.
+    /// Makes the requested changes. No claim is made meanwhile, so that the transaction sees every claim.
     pub(super) async fn make_changes(&mut self) {
         let claimed = self.shared.claimable.freeze();
         let at_most = self.changes_at_once;
@@ -27,7 +24,6 @@ impl PostgresWriter {
                     pass.refusal = Some(format!("PostgreSQL refuses the change: {reason}"));
                     continue;
                 }
-                // It is tried again at the next look.
                 Err(refusal) => _ = self.bear(refusal).await,
             }
             break;
@@ -38,7 +34,7 @@ impl PostgresWriter {
     async fn tell_changed(&mut self, result: ChangePassResult) {
         let ChangePassResult { changed, under_way, promoted } = result;
         for changed in &changed {
-            // The next claim reads it as it is now.
+            // The next claim reads the changed delivery.
             self.shared.claimable.withdraw(&changed.action, changed.id);
             self.member.places.remove(&changed.id);
             self.member.deferred.remove(&changed.id);

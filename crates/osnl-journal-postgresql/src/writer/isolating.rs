@@ -1,6 +1,6 @@
-//! Keeps one row that PostgreSQL refuses from holding up the rest.
+//! Keeps one row that PostgreSQL refuses from blocking the rest.
 //!
-//! A group that is refused is halved until its cause is alone:
+//! A refused group is halved until its cause is alone:
 //!
 //! | refused alone | what follows |
 //! | --- | --- |
@@ -10,8 +10,8 @@
 //! | the answer of a failed attempt, a request, an enrichment | it is given up, and `osnl status` names it for a while |
 //! | the admission of a stored delivery | it and its lane are left out, and tried again |
 //!
-//! What is known of PostgreSQL's limits is kept before (`stored_name`, `clean`); this is for the rest: a trigger or a constraint
-//! of the DBA, a limit of an extension, a version to come.
+//! PostgreSQL's known limits are met before (`stored_name`, `clean`). This module handles a trigger or a
+//! constraint of the DBA, and limits of extensions and later versions.
 //!
 //! [`RefusedRecords`]: super::refused::RefusedRecords
 
@@ -23,7 +23,7 @@ use crate::job::{CommitRefusal, TransactionJob};
 use crate::results::{AppendResult, JobResult};
 
 impl PostgresWriter {
-    /// Makes a refused group smaller, or takes the refused row out of it. `false` when the program ends.
+    /// Makes a refused group smaller, or removes the refused row. `false` when the program ends.
     pub(super) async fn isolate(&mut self, batch: &mut Vec<PostgresCommand>, reason: String) -> bool {
         if batch.len() > 1 {
             self.halve(batch);
@@ -32,13 +32,12 @@ impl PostgresWriter {
         if batch.is_empty() {
             return self.isolate_arrived(reason).await;
         }
-        // A group also admits what is stored already: the cause may be there.
+        // A group also admits stored deliveries, and the cause may be among them.
         match self.transact(&TransactionJob::Group(&[])).await {
             Ok((JobResult::Group(done), _)) => self.tell(Vec::new(), *done, Vec::new()).await,
             Ok(_) => {}
             Err(CommitRefusal::Unstorable(reason)) => return self.isolate_arrived(reason).await,
             Err(CommitRefusal::TooLong(reason)) => return self.repeat(&reason).await,
-            // The group meets it too.
             Err(refusal) => return self.bear(refusal).await,
         }
         if let Some(command) = batch.pop() {
@@ -48,11 +47,11 @@ impl PostgresWriter {
         true
     }
 
-    /// Admits less at once, and leaves a stored delivery out that is refused alone.
+    /// Admits fewer deliveries at once, and skips a stored delivery that is refused alone.
     async fn isolate_arrived(&mut self, reason: String) -> bool {
         let arrived = &mut self.member.arrived;
         match arrived.len() {
-            // Nothing is left that may be the cause but the rows that every group writes.
+            // The cause can only be in the rows that every group writes.
             0 => return self.repeat(&reason).await,
             1 => {
                 if let Some(new) = arrived.pop() {
@@ -66,7 +65,7 @@ impl PostgresWriter {
         true
     }
 
-    /// Keeps a command that was refused alone for later, or gives up on the command; returns the command to try instead.
+    /// Keeps a command that was refused alone for later, or gives it up; returns a replacement command.
     fn without_refused(&mut self, command: PostgresCommand, reason: String) -> Option<PostgresCommand> {
         let action =
             command.claim().and_then(|id| self.member.places.get(&id)).map(|place| place.action.clone());
@@ -78,7 +77,7 @@ impl PostgresWriter {
                 let reason = format!("PostgreSQL cannot store it: {reason}");
                 let unreadable =
                     NewUnreadable { received, reason, reader: new.reader, id: new.id, sent: None };
-                // Its body may have to be sent first.
+                // The command's body may have to be sent first.
                 self.backlog.push_front(PostgresCommand::SetAside(Box::new(unreadable), receipt));
                 None
             }
@@ -119,7 +118,7 @@ impl PostgresWriter {
             }
             PostgresCommand::Enriched(id, _, _, sender) => {
                 self.refused.give_up(named("the enrichment", id), reason);
-                // The attempt has it in memory, and goes on.
+                // The attempt has the enrichment in memory, and continues.
                 let _ = sender.send(());
                 None
             }
@@ -128,17 +127,16 @@ impl PostgresWriter {
                 self.refused.give_up(named, reason);
                 None
             }
-            // Nothing else is in a group.
             _ => None,
         }
     }
 
-    /// Tries those again that are due, each alone. `false` when the program ends.
+    /// Retries the due records, each alone. `false` when the program ends.
     pub(super) async fn retry_refused(&mut self) -> bool {
         let waiting = self.refused.shown().len();
         while let Some(due) = self.refused.take_due() {
             match due.item {
-                // Its connection is gone: the broker delivers the message again.
+                // The message's connection is closed, so the broker delivers the message again.
                 RefusedItem::Command(command) if command.is_unheard() => {}
                 RefusedItem::Command(command) => {
                     if !self.commit(vec![*command], Vec::new()).await {
@@ -161,12 +159,11 @@ impl PostgresWriter {
         true
     }
 
-    /// Lets the status name what is refused.
     fn publish_refused(&self) {
         self.shared.set_refused(self.refused.shown());
     }
 
-    /// Gives up what a chore would have written: the next one tries again.
+    /// Gives up the rows of a chore: the next run tries again.
     pub(super) fn give_up_chore(&mut self, reason: String) {
         let named =
             ("journal".to_owned(), "the removal of what is old, or of what is beyond a bound".to_owned());

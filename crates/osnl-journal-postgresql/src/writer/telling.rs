@@ -1,5 +1,3 @@
-//! After a commit: memory follows, and callers are answered.
-
 use std::sync::Arc;
 
 use osnl_journal::{Entry, Outcome, Settle, begin, store};
@@ -10,7 +8,6 @@ use crate::command::{NewEntry, PostgresCommand};
 use crate::delivery::Promotion;
 use crate::results::{AppendResult, GroupResult};
 
-/// The most arrivals in `unsettled`; the latest are kept.
 const UNSETTLED: usize = u16::MAX as usize;
 
 impl PostgresWriter {
@@ -40,7 +37,7 @@ impl PostgresWriter {
                     };
                     self.tell_appended(&new, appended);
                     let is_nameless = appended == AppendResult::New && new.identity.id.is_none();
-                    // Its connection is gone, and the message comes again.
+                    // The message's connection is closed, and the broker delivers the message again.
                     if receipt.send(settle).is_err() && is_nameless {
                         self.member.unsettled.insert(new.id);
                     }
@@ -77,12 +74,12 @@ impl PostgresWriter {
         while self.member.unsettled.len() > UNSETTLED {
             self.member.unsettled.pop_first();
         }
-        // Messages are large trees: they are dropped while the database works.
+        // Dropping large messages takes time, so it runs while the database works.
         futures_util::join!(self.bring(promoted, fetches), async move { drop(told) });
         self.shared.claimable.changed.notify_waiters();
     }
 
-    /// Brings what is in memory up to date, before anything is read into it; returns what is claimable again.
+    /// Updates memory before new rows are read into it; returns the deliveries that are claimable again.
     fn follow(&mut self, batch: &[PostgresCommand], done: &GroupResult) -> Vec<Promotion> {
         let shared = self.shared.clone();
         let mut again = Vec::new();
@@ -112,7 +109,8 @@ impl PostgresWriter {
                     }
                 }
                 PostgresCommand::End(_, end) if own && end.outcome == Outcome::Returned => {
-                    // It may be one that has failed, and has no place in memory: the next claim looks.
+                    // The delivery may have failed and have no place in memory: the next claim reads the
+                    // tables.
                     shared.claimable.waits_until(&action, 0);
                     again.push(Promotion::new(*id, action.to_string()));
                 }
@@ -124,7 +122,7 @@ impl PostgresWriter {
                             "another daemon has taken over the delivery: its end here is not recorded"
                         );
                     }
-                    // It may be this member's again, under another epoch.
+                    // The partition may be this member's again, under another epoch.
                     shared.claimable.is_beyond(&action);
                     shared.claimable.waits_until(&action, 0);
                 }
@@ -133,7 +131,6 @@ impl PostgresWriter {
         again
     }
 
-    /// Counts what is pending after a change.
     pub(super) fn count_pending_change(&self, changed: &ChangedDelivery) {
         for (action, by) in &changed.pending {
             self.shared.gate.changed(action, *by);

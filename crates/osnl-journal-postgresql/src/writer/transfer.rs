@@ -1,9 +1,9 @@
-//! Bodies that are too large for one statement: they are sent and read in parts, each a statement of its own.
+//! Bodies that are too large for one statement are sent and read in parts, each a statement of its own.
 //!
-//! Between two parts leases are renewed, and everything else goes on: a large message takes its time on a slow network, and
-//! holds up only what must stay behind it, the later messages of its queue. What is read in parts holds up further claims of its
-//! action alone. A part takes longer or shorter with the network; the transaction that stores the message moves the parts into
-//! its row without sending them again.
+//! Between two parts, the member renews leases and other commands run. A large message on a slow network
+//! delays only the later messages of its queue; a body that is read in parts delays further claims of its
+//! action. The size of a part follows the network. The transaction that stores the message moves the parts
+//! into its row without sending them again.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -22,22 +22,21 @@ use crate::results::AppendResult;
 use crate::session::{LARGE, words};
 use crate::transaction::is_of_a_row;
 
-/// The smallest part, and the largest, in bytes.
 const SMALLEST: usize = 4 << 10;
 const LARGEST: usize = 1 << 20;
 /// A part that takes less time is followed by a longer one.
 const QUICK: Duration = Duration::from_millis(100);
-/// Messages that were read and that no fetch has asked for, above which they are forgotten.
+/// The most messages that are kept without a fetch for them.
 const MOST_READ: usize = 64;
 /// The time for parts before other commands have their turn.
 const TURN: Duration = Duration::from_millis(50);
 
-/// The clock is the server's: those of the machines need not agree, and an old transfer is removed.
+/// The server's clock dates a transfer for its later removal, because the machines' clocks may differ.
 const PART: &str = "INSERT INTO osnl_part (transfer, part, at, bytes) \
      VALUES ($1, $2, (extract(epoch FROM now()) * 1000)::bigint, $3) \
      ON CONFLICT (transfer, part) DO UPDATE SET bytes = excluded.bytes";
 
-/// A body on its way into the tables, and the commands that stay behind it.
+/// A body on its way into the tables, and the commands that wait behind it.
 struct Upload {
     reader: QueueReader,
     command: PostgresCommand,
@@ -48,15 +47,10 @@ struct Upload {
     behind: VecDeque<PostgresCommand>,
 }
 
-/// The bodies on their way. See the [module](self).
 pub(super) struct Transfers {
-    /// At most one of each reader.
     uploads: VecDeque<Upload>,
-    /// The bytes that were read of the bodies of arrivals.
     downloads: BTreeMap<i64, Vec<u8>>,
-    /// Fetches that wait for these bodies.
     fetches: Vec<PostgresCommand>,
-    /// The bytes of the next part.
     size: usize,
 }
 
@@ -67,14 +61,13 @@ impl Default for Transfers {
 }
 
 impl Transfers {
-    /// Whether nothing is on its way.
     pub(super) fn is_empty(&self) -> bool {
         self.uploads.is_empty() && self.downloads.is_empty()
     }
 }
 
 impl PostgresWriter {
-    /// Keeps a command back that has a large body, or that stays behind such a one; returns any other one.
+    /// Keeps back a command that has a large body or waits behind one; returns any other command.
     pub(super) fn detain(&mut self, command: PostgresCommand) -> Option<PostgresCommand> {
         let reader = match &command {
             PostgresCommand::BeginReading(reader) => Some(reader),
@@ -85,7 +78,7 @@ impl PostgresWriter {
             upload.behind.push_back(command);
             return None;
         }
-        // It will be refused without its body.
+        // The append will be refused, so its body is not sent.
         if self.member.fenced.contains(reader) {
             return Some(command);
         }
@@ -105,7 +98,7 @@ impl PostgresWriter {
         None
     }
 
-    /// Keeps fetches back while bodies are read that an earlier one needs; returns them if none is.
+    /// Keeps fetches back while bodies for an earlier fetch are read; returns the fetches otherwise.
     pub(super) fn detain_fetches(&mut self, fetches: Vec<PostgresCommand>) -> Vec<PostgresCommand> {
         if self.transfers.downloads.is_empty() {
             return fetches;
@@ -119,7 +112,6 @@ impl PostgresWriter {
         go_on
     }
 
-    /// Begins to read the bodies that fetches have found too large.
     pub(super) fn begin_downloads(&mut self) {
         if self.member.large.len() > MOST_READ {
             self.member.large.clear();
@@ -129,7 +121,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Sends and reads parts for a short while. `false` when the program ends.
+    /// Sends and reads parts for at most [`TURN`]. `false` when the program ends.
     pub(super) async fn transfer(&mut self) -> bool {
         let until = Instant::now() + TURN;
         while Instant::now() < until && !self.closing && !self.transfers.is_empty() {
@@ -159,12 +151,12 @@ impl PostgresWriter {
         true
     }
 
-    /// Sends the next part of the first body, or hands its command over if all of it is there.
+    /// Sends the next part of the first body, or queues its command if the body is complete.
     async fn send_part(&mut self) -> Result<(), tokio_postgres::Error> {
         let size = self.transfers.size;
         let fenced = &self.member.fenced;
         if let Some(upload) = self.transfers.uploads.pop_front_if(|upload| fenced.contains(&upload.reader)) {
-            // It is refused without its body.
+            // The append is refused without its body.
             self.hand_over(upload.command, upload.behind);
             return Ok(());
         }
@@ -178,7 +170,6 @@ impl PostgresWriter {
         upload.sent += part.len();
         upload.parts += 1;
         if upload.sent < upload.body.len() {
-            // Each reader has its turn.
             self.transfers.uploads.rotate_left(1);
         } else if let Some(mut upload) = self.transfers.uploads.pop_front() {
             let bytes = upload.body.len() as i64;
@@ -188,14 +179,14 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Queues a command, and the commands that waited behind its body, before everything else.
+    /// Queues a command, and the commands that waited behind its body, before all others.
     fn hand_over(&mut self, command: PostgresCommand, behind: VecDeque<PostgresCommand>) {
         behind.into_iter().rev().for_each(|command| self.backlog.push_front(command));
         self.backlog.push_front(command);
     }
 
-    /// Sends bodies again whose parts are lost. Later messages of the same queues stay behind, whether in the group, returned
-    /// from a halved group, or on their way.
+    /// Sends bodies with lost parts again. Later messages of the same queues wait behind such a body, whether
+    /// they are in the group, returned from a halved group, or being sent.
     pub(super) fn send_again(&mut self, batch: &mut Vec<PostgresCommand>) {
         let sent = batch.iter().filter(|command| command.has_sent());
         let readers: HashSet<QueueReader> = sent.filter_map(|command| command.reader().cloned()).collect();
@@ -226,7 +217,7 @@ impl PostgresWriter {
         }
     }
 
-    /// The database refuses a part of the first body: its beginning alone is set aside.
+    /// The database refuses a part of the first body, so only the body's beginning is quarantined.
     fn cut_first(&mut self, reason: &str) {
         let Some(Upload { command, behind, .. }) = self.transfers.uploads.pop_front() else { return };
         let reason = format!("PostgreSQL cannot store it: {reason}");
@@ -245,7 +236,6 @@ impl PostgresWriter {
         self.hand_over(command, behind);
     }
 
-    /// Reads the next part of the first body that is wanted.
     async fn read_part(&mut self) -> Result<(), tokio_postgres::Error> {
         let size = self.transfers.size;
         let Some(session) = &mut self.session else { return Ok(()) };
@@ -277,7 +267,6 @@ impl PostgresWriter {
     }
 }
 
-/// A message of which only the beginning is kept.
 pub(super) fn cut(mut new: NewUnreadable) -> NewUnreadable {
     let received = &mut new.received;
     if received.noted.cut.is_none() && received.body.len() > HEAD {

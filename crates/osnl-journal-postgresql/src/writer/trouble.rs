@@ -1,4 +1,4 @@
-//! Brings a transaction to its end, whatever happens to the connection.
+//! Brings a transaction to its end despite lost connections.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,24 +14,21 @@ use crate::results::JobResult;
 use crate::session::{OpenError, Session, refused, words};
 use crate::transaction::{CommitFailure, TransactionProgress};
 
-/// The pause after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The time for which a transaction may meet conflicts before the database counts as one that cannot be written.
+/// After conflicts for this long, the database counts as not writable.
 const CONTENDED: Duration = Duration::from_secs(10);
-/// Violations of a unique index after which a row counts as refused: another transaction that was faster is met once or twice.
+/// After this many violations of a unique index, a row counts as refused: a faster transaction causes one or
+/// two.
 const DUPLICATES: u32 = 20;
-/// The longest pause after a conflict, in milliseconds.
 const APART: u64 = 64;
 const CONFIRM: &str = "UPDATE osnl_member SET number = number WHERE token = $1";
-/// The interval at which the log repeats that it fails.
+/// The interval at which the log repeats the failure.
 const REMIND: Duration = Duration::from_secs(60);
 
-/// The remedy for a server that is away, and for one that refuses rows.
 const OF_THE_SERVER: &str = "see that the server runs, takes writes, and lets this user in";
 const OF_A_ROW: &str =
     "the server runs, and refuses a row: look for the trigger, constraint, or limit that says so";
 
-/// The conflicts that a transaction has met.
 struct Contention {
     since: Instant,
     conflicts: u32,
@@ -44,7 +41,7 @@ impl Contention {
 }
 
 impl PostgresWriter {
-    /// Repeats a transaction until its end is known.
+    /// Repeats a transaction until its outcome is known.
     pub(super) async fn transact(&mut self, job: &TransactionJob<'_>) -> Result {
         let mut kept = None;
         let mut contention = None;
@@ -109,7 +106,7 @@ impl PostgresWriter {
                     self.member.fault = CommitFault::None;
                     self.session = None;
                 }
-                // All of it again would take as long.
+                // The whole group would take as long again.
                 CommitFailure::TooSlow(reason) if matches!(job, TransactionJob::Group(_)) => {
                     tracing::debug!(reason, "a transaction takes too long; a part of it is tried");
                     self.session = None;
@@ -126,9 +123,9 @@ impl PostgresWriter {
         }
     }
 
-    /// Commits a write of the member's row before a transaction counts that was found committed: it may be on this server
-    /// alone. A server that restarts does not wait for its synchronous standby again, and a later commit does. `None` if it
-    /// is to be looked up again.
+    /// Commits a write of the member's row before a transaction that was found committed counts: the
+    /// transaction may be on this server alone. A restarted server does not wait for its synchronous standby
+    /// again, but a later commit does. `None` if the outcome must be looked up again.
     async fn confirmed(&mut self, ended: Option<JobResult>) -> Option<Result> {
         self.rollback().await;
         let Some(ended) = ended else { return Some(Err(CommitRefusal::Forgotten)) };
@@ -148,7 +145,6 @@ impl PostgresWriter {
         Some(Ok((ended, None)))
     }
 
-    /// Publishes that the journal fails, and pauses.
     async fn fail_for_a_while(
         &mut self,
         reason: &str,
@@ -159,14 +155,14 @@ impl PostgresWriter {
         if self.pause().await { Ok(()) } else { Err(CommitRefusal::Closing) }
     }
 
-    /// Lets the transactions that were in the way pass. `false` when the program ends.
+    /// Waits for conflicting transactions. `false` when the program ends.
     async fn stand_back(&mut self, contention: &mut Contention, reason: &str) -> bool {
         contention.conflicts += 1;
         if contention.since.elapsed() >= CONTENDED {
             self.failed(reason);
             return self.pause().await;
         }
-        // A member that is faster would be in the way each time.
+        // A fixed pause would let a faster member win each time.
         let longest = APART.min(1 << contention.conflicts.min(6));
         sleep(Duration::from_millis(fastrand::u64(0..longest))).await;
         true
@@ -177,7 +173,6 @@ impl PostgresWriter {
         Err(refusal)
     }
 
-    /// A session without half a transaction.
     async fn rollback(&mut self) {
         if let Some(session) = &self.session {
             let done = timeout(self.options.patience, session.client.batch_execute("ROLLBACK")).await;
@@ -187,14 +182,13 @@ impl PostgresWriter {
         }
     }
 
-    /// A session on tables of this version, connected anew if there is none.
     pub(super) async fn connected(&mut self) -> std::result::Result<(), OpenError> {
         if self.session.as_ref().is_some_and(|session| !session.client.is_closed()) {
             return Ok(());
         }
         self.session = None;
         let (options, tls) = (self.options.clone(), self.tls.clone());
-        // Another server may answer than before: a replica, or one that was restored.
+        // Another server may answer: a replica, or a restored one.
         let connecting = async {
             let session = Session::connect(&options.url, tls, options.patience).await;
             let mut session = session.map_err(|error| OpenError::Away(words(&error)))?;
@@ -215,7 +209,7 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// A pause in which what comes is kept in memory. `false` at the end of the program.
+    /// Pauses while new commands are kept in memory. `false` at the end of the program.
     pub(super) async fn pause(&mut self) -> bool {
         if self.opening {
             return false;
@@ -240,17 +234,15 @@ impl PostgresWriter {
         false
     }
 
-    /// Publishes that the database cannot be written.
     pub(super) fn failed(&mut self, reason: &str) {
         self.fail(reason, OF_THE_SERVER);
     }
 
-    /// Publishes that the database refuses rows without which nothing goes on.
+    /// Publishes that the database refuses rows that all work needs.
     pub(super) fn failed_by_row(&mut self, reason: &str) {
         self.fail(reason, OF_A_ROW);
     }
 
-    /// Publishes that the journal fails, with the remedy.
     fn fail(&mut self, reason: &str, remedy: &str) {
         let now = Instant::now();
         let database = self.options.url.to_string();

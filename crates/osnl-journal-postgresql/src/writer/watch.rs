@@ -1,6 +1,6 @@
-//! Leases: renewed, watched, taken, given back.
+//! Renews, watches, takes, and gives back leases.
 //!
-//! A member takes partitions up to its share of those that are alive, and gives back what exceeds it and has no claim.
+//! A member takes partitions up to its share of the live members, and gives back the excess without claims.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::PoisonError;
@@ -29,12 +29,11 @@ use crate::shared::MembersSeen;
 use crate::transaction::is_of_a_row;
 use crate::view::PAUSED;
 
-/// The interval at which rows of others are read.
 const WATCH: Duration = Duration::from_secs(1);
-/// A member that is silent for so long is forgotten.
+/// A member that is silent for this long is deleted.
 const SILENCE: Duration = Duration::from_secs(3600);
 
-/// A daemon that has no work any more is named for so long after its last sign of life.
+/// A dead daemon without work is named for this long after its last renewal.
 const NEWS: Duration = Duration::from_secs(600);
 
 const ROWS: &str = "SELECT id, epoch, token, beat FROM osnl_partition";
@@ -42,28 +41,24 @@ const MEMBERS: &str = "SELECT token, number, name, program, sections, held FROM 
 const TELL: &str = "UPDATE osnl_member SET sections = $2, held = $3 WHERE token = $1";
 const FORGET: &str = "DELETE FROM osnl_member m WHERE m.token = ANY($1) \
      AND NOT EXISTS (SELECT 1 FROM osnl_partition p WHERE p.token = m.token)";
-/// Whether there are changes to make; those of claimed deliveries wait for the ends of the claims.
+/// Whether changes wait; those of claimed deliveries wait for the ends of the claims.
 const CHANGES: &str = "SELECT EXISTS (SELECT 1 FROM osnl_change WHERE partition = ANY($1) \
        AND (verdict = 0 OR verdict = 1 AND NOT is_dry_run AND delivery <> ALL($2)))";
-/// Answers without a reader: of commands that were given up, and of members that are gone.
+/// Answers without a reader: of withdrawn commands, and of deleted members.
 const ANSWERED: &str = "DELETE FROM osnl_change c WHERE (c.verdict >= 2 OR c.is_dry_run) AND ( \
        c.asker = $1 AND c.command <> ALL($2) OR NOT EXISTS (SELECT 1 FROM osnl_member m WHERE m.token = c.asker))";
-/// Readers of members that are gone, of messages that no broker hands over.
+/// Readers of deleted members, for messages that an operator appended.
 const OWN_READERS: &str = "DELETE FROM osnl_reader r WHERE r.listener = '' \
      AND NOT EXISTS (SELECT 1 FROM osnl_member m WHERE m.token = r.token)";
 const PENDING: &str = "SELECT action, sum(count)::bigint FROM (SELECT action, count FROM osnl_tally WHERE state <= 2 \
      UNION ALL SELECT action, 1 FROM osnl_delivery WHERE state = -1) AS pending GROUP BY action";
 
-/// Work that follows each watch, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chore {
     None,
     Pending,
-    /// Removes deliveries that ended long ago.
     History,
-    /// Removes what no delivery belongs to.
     Orphans,
-    /// Keeps the bounds of dead letters and of the quarantine.
     Bounds,
 }
 
@@ -79,7 +74,6 @@ impl Chore {
 }
 
 impl PostgresWriter {
-    /// Looks for arrivals and for changes to make, and keeps the leases.
     pub(super) async fn look(&mut self) {
         self.keep_leases().await;
         let own = self.member.leases.partitions();
@@ -102,19 +96,18 @@ impl PostgresWriter {
                     self.make_changes().await;
                 }
             }
-            // The next transaction says why, and connects again.
+            // The next transaction reports the failure and connects again.
             Err(_) => self.session = None,
         }
     }
 
-    /// Renews, watches, and takes what is due by the clock of leases.
     pub(super) async fn keep_leases(&mut self) {
         let now = self.options.clock.now();
         if now >= self.next_renewal || self.session.is_none() {
             self.next_renewal = now + self.options.renewal;
             match self.transact(&TransactionJob::Renew).await {
                 Ok((JobResult::Renewed(written), Some(sent))) => self.renewed(written, sent),
-                // Late: it is repeated at once.
+                // The renewal was late, and is repeated at once.
                 Ok(_) => self.next_renewal = now,
                 Err(refusal) => {
                     self.next_renewal = now;
@@ -205,9 +198,7 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Does the next of what is done once after each watch, if there is one.
-    ///
-    /// A chore is short, and there is time for commands between two of them: a delivery does not wait for all.
+    /// A chore is short, and commands run between two of them, so that a delivery does not wait for all.
     pub(super) async fn do_chore(&mut self) {
         let done = match self.chore {
             Chore::None => return,
@@ -227,7 +218,6 @@ impl PostgresWriter {
         }
     }
 
-    /// Does all that is left of them.
     pub(super) async fn do_chores(&mut self) {
         while self.chore != Chore::None {
             self.do_chore().await;
@@ -251,7 +241,7 @@ impl PostgresWriter {
         if new > 0 {
             tracing::info!(partitions = new, "partitions of the journal are taken over");
         }
-        // An answer that was late is followed by a renewal.
+        // After a late answer the lease counts as expired, and is renewed at once.
         let until = sent.map_or(Duration::ZERO, |sent| sent + self.options.lease);
         for (partition, epoch) in taken {
             if let Some(former) = self.member.leases.held.insert(partition, Lease::new(epoch, until)) {
@@ -263,11 +253,11 @@ impl PostgresWriter {
         }
         self.more_arrived = true;
         self.publish_lease();
-        // The deliveries of these partitions are not fetched yet.
+        // Memory lacks the deliveries of the new partitions, so claims must fetch again.
         self.shared.claimable.drop_all();
     }
 
-    /// Gives back partitions beyond a share, those without a claim.
+    /// Gives back partitions without a claim beyond the member's share.
     async fn give_back(&mut self, share: usize) {
         let claimed: HashSet<DeliveryId> = self.shared.claimable.freeze();
         let busy: HashSet<PartitionNumber> =
@@ -288,7 +278,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Gives back the deliveries in memory of partitions that this member no longer owns.
+    /// Drops the deliveries in memory of partitions that this member no longer owns.
     pub(super) fn lose(&mut self, partitions: &[PartitionNumber]) {
         for partition in partitions {
             self.member.leases.held.remove(partition);
@@ -308,25 +298,23 @@ impl PostgresWriter {
         }
     }
 
-    /// Publishes until when claims may be answered; returns whether claims had to wait before.
+    /// Publishes the end of the lease; returns whether claims had to wait before.
     fn publish_lease(&self) -> bool {
         let now = self.options.clock.now();
         self.shared.set_lease_end(self.member.leases.first_end().unwrap_or_default(), now)
     }
 
-    /// Counts pending deliveries, those that other members have appended too.
     async fn count_pending(&mut self) -> Result<(), tokio_postgres::Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let mut found = BTreeMap::new();
         for row in session.query(PENDING, &[]).await? {
             found.insert(row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?.unsigned_abs());
         }
-        // Those that are queued here are not counted in the tables yet: the queue is empty of what was committed.
+        // The tables do not count queued deliveries yet, and the queue has no committed ones.
         self.shared.recount(&found);
         Ok(())
     }
 
-    /// Removes what has ended long enough ago: a bite.
     async fn prune(&mut self) -> Result<(), tokio_postgres::Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let before = wall().saturating_sub(whole_millis(self.options.retention));
@@ -341,7 +329,7 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Removes messages that no delivery belongs to, and objects that are old or too many: a bite.
+    /// Removes a batch of messages without deliveries, and of old or excess objects.
     async fn sweep(&mut self) -> Result<(), tokio_postgres::Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let before = wall().saturating_sub(whole_millis(self.options.retention));
@@ -352,7 +340,6 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Gives everything back at the end.
     pub(super) async fn release(&mut self) {
         self.closing = true;
         let own = self.member.leases.partitions();
@@ -372,13 +359,12 @@ impl PostgresWriter {
             );
         }
         while let Ok(command) = self.commands.try_recv() {
-            // Its sender learns that nothing was kept.
+            // The dropped sender reports that the message was not stored.
             drop::<PostgresCommand>(command);
         }
     }
 }
 
-/// A row of a member.
 struct MemberRow {
     token: LeaseToken,
     name: String,
@@ -387,7 +373,7 @@ struct MemberRow {
     held: Vec<HeldTarget>,
 }
 
-/// Leaves out dead daemons that have no work any more, once another one runs on their machine, or after [`NEWS`].
+/// Leaves out dead daemons without work, once another daemon runs on their machine, or after [`NEWS`].
 fn with_news(mut members: Vec<SharedMember>) -> Vec<SharedMember> {
     let machine =
         |name: &str| name.rsplit_once(':').map_or_else(|| name.to_owned(), |(machine, _)| machine.to_owned());
@@ -399,7 +385,7 @@ fn with_news(mut members: Vec<SharedMember>) -> Vec<SharedMember> {
     members
 }
 
-/// Returns the daemons with their parts of the partitions; `silence` is that of one that may be dead.
+/// Returns the daemons with their shares; `silence` is the time after which a daemon may be dead.
 fn members_seen(
     named: Vec<MemberRow>,
     rows: &[LeaseRow],

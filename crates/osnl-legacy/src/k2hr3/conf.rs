@@ -91,10 +91,6 @@ impl Conf {
 
     /// Checks `text`, the content of a file that messages call `file_name`; opens no file and
     /// resolves no name.
-    ///
-    /// # Errors
-    /// The text does not follow the syntax, or values are wrong: every such place, in the order of
-    /// lines.
     pub fn from_text(file_name: &str, text: &str) -> Result<LoadedConf, ConfError> {
         Self::from_layers(&[(file_name.to_owned(), text.to_owned())], &Environment::default())
     }

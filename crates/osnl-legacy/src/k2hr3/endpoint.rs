@@ -1,5 +1,3 @@
-//! `K2hr3NotificationEndpoint`: processes one message, in a call or for [`listen`](super::listen).
-
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -78,8 +76,6 @@ impl NotificationEndpoint {
         self.action.clone()
     }
 
-    /// Calls K2HR3 for one notification of priority info, and returns its result.
-    ///
     /// Unlike the daemon, which holds an unreachable target without end, a call makes at most 1 +
     /// `max_retries` attempts, with growing pauses (1 s up to `retry_interval_seconds`). A final
     /// failure is logged and gives [`NotificationResult::Requeue`] with `requeue_on_error`, else

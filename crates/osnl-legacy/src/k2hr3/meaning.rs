@@ -85,8 +85,6 @@ impl Conf {
         }
     }
 
-    /// Returns the delivery settings that the retry options mean here.
-    ///
     /// `max_retries` bounds the attempts after K2HR3's *answers*. A target without an answer, or
     /// with 408, 425, 429 or 5xx, is held without end. The pause grows from one second up to
     /// `retry_interval_seconds`. A failure returns to the broker with `requeue_on_error` and

@@ -1,6 +1,7 @@
 //! Converts a `k2hr3_osnl.conf` to the native form, for migration.
 
 use osnl::action::k2hr3::K2hr3Conf;
+use osnl::listener::ListenerConfig;
 use osnl::native::journal::written;
 use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
 use osnl_config::{ConfigErrors, ValueOrigin, shown};
@@ -228,10 +229,9 @@ fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
         return Some("the file");
     };
     let (old, mut new) = (conf.listener(), listener.config());
-    // The tag names a consumer to the broker's users, and changes nothing of what is read.
-    new.options.consumer_tag.clone_from(&old.options.consumer_tag);
-    let said =
-        |listener: &osnl::listener::ListenerConfig| format!("{:?}{:?}", listener.targets, listener.options);
+    // The tag of `osnl run` names its rules.
+    new.options.consumer_tag.clear();
+    let said = |listener: &ListenerConfig| format!("{:?}{:?}", listener.targets, listener.options);
     let Some(k2hr3) = action.driver.options::<K2hr3Conf>() else { return Some("the action") };
     if said(&old) != said(&new) || listener.transport_url != conf.oslo_messaging_notifications.transport_url {
         Some("what is listened to")

@@ -22,7 +22,6 @@ use crate::oss::drivers::drivers;
 use osnl::native::{self, Document};
 use osnl_config::secret_file::open_files;
 
-/// A checked `oss.conf`. Its Debug form shows no password.
 #[derive(Clone)]
 pub struct Conf {
     pub plugins: Vec<Plugin>,

@@ -17,7 +17,6 @@ pub struct KnownInstance {
     pub os: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The root and ephemeral disk together, in GiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_gb: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -40,7 +40,6 @@ const LAST: usize = 4096;
 #[derive(Debug)]
 pub struct Memory {
     rows: HashMap<String, (u64, MemoryRow)>,
-    /// The names of rows, least recently used first.
     order: BTreeMap<u64, String>,
     tick: u64,
     most: usize,

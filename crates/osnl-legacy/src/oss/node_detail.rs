@@ -29,7 +29,6 @@ const NOTED: [&str; 5] = ["Owner", "AdditionalUsers", "ApplicationName", "Enviro
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DetailKeys {
-    /// The keys of the program's document and first version.
     #[default]
     Documented,
     /// The keys of its last version: `Hostname`, `ID`, and each key of the metadata beside these.

@@ -1,5 +1,3 @@
-//! The sources of details that events lack: nova, neutron and glance, or a test's substitute.
-
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,5 +1,3 @@
-//! The actions whose events depend on earlier events.
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

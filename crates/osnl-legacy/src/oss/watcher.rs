@@ -34,7 +34,6 @@ impl Watcher {
         Self { memory: Mutex::new(memory), watched: RwLock::new(watched) }
     }
 
-    /// Serves other actions from now on; a reload of the configuration forgets nothing.
     pub fn watch(&self, watched: WatchedActions) {
         *self.watched.write().unwrap_or_else(PoisonError::into_inner) = watched;
     }

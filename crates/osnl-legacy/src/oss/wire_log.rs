@@ -1,5 +1,3 @@
-//! oss_watcher's log line for a lost broker, word for word for monitoring, once per outage.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -14,7 +14,6 @@ use super::{Excess, Purse};
 const NODE: usize = 640;
 const MEMBERS: usize = 6;
 
-/// The allocator's overhead for one allocation, in bytes.
 const ALLOCATION: usize = 16;
 
 #[derive(Clone, Copy)]

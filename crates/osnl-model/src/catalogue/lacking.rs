@@ -1,5 +1,3 @@
-//! A path that the payloads of some events do not have: the keys at that place, and a suggestion.
-
 use std::collections::BTreeSet;
 
 use super::{CatalogueEvent, PayloadForm};
@@ -8,7 +6,6 @@ use crate::nearest;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LackingPath {
     pub inside: String,
-    /// The existing keys, by name; `*` means the items of a list.
     pub keys: Vec<&'static str>,
     /// The suggested path: the same field at its place (`port.name` for `name`), or a similar name.
     pub near: Option<String>,

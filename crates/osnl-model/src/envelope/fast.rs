@@ -1,7 +1,5 @@
-//! The fast way to a head: a scanner that stops at the payload.
-//!
-//! The scanner understands the output of oslo.messaging and returns None for anything else, unusual
-//! or wrong: the slow way then decides. It allocates only for a value with escapes.
+//! The fast way to a head: a scanner of oslo.messaging's output that stops at the payload and returns None
+//! for anything else. Only a value with escapes allocates.
 //!
 //! An envelope holds the notification as JSON text inside a JSON string, so its quotes are `\"` and
 //! its backslashes `\\`. The scanner reads through that layer ([`Layer::Enveloped`]); the slow way

@@ -59,9 +59,6 @@ pub struct StepLimit {
 }
 
 impl Pattern {
-    /// # Errors
-    ///
-    /// Patterns that Python refuses, and patterns whose compiled form would be too large.
     pub fn new(pattern: &str) -> Result<Self, PatternError> {
         let error = |position, message| PatternError { pattern: pattern.to_owned(), position, message };
         let translated = translate(pattern).map_err(|refused| error(refused.position, refused.message))?;
@@ -87,8 +84,6 @@ impl Pattern {
         Ok(Self { text: pattern.to_owned(), engine })
     }
 
-    /// Whether the text begins with a match; a text that needs too many steps counts as no match,
-    /// see [`matches`](Self::matches).
     pub fn is_match(&self, text: &str) -> bool {
         self.matches(text).unwrap_or(false)
     }

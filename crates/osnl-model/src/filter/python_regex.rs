@@ -30,11 +30,7 @@ use width::Width;
 
 pub(super) enum Translation {
     One(PatternEngine, String),
-    /// A pattern for ASCII texts that are not empty, and a pattern for all other texts.
-    Two {
-        linear_for_ascii: String,
-        exact: String,
-    },
+    Two { linear_for_ascii: String, exact: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +62,6 @@ pub(super) fn translate(pattern: &str) -> Result<Translation, Rejection> {
 
 type ScanStep = Result<(), Rejection>;
 
-/// The nesting limit: both regex crates recurse.
 const MAX_DEPTH: usize = 50;
 
 struct Translator {

@@ -9,8 +9,6 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
-/// Keys keep the order in which the value serializes. The blanks and escapes of a
-/// [`RawValue`](serde_json::value::RawValue) become Python's; its keys and numbers stay.
 pub fn to_python_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let mut out = Vec::with_capacity(256);
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, PythonFormatter))?;

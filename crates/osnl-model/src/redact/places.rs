@@ -7,7 +7,6 @@ use super::words::is_secret_key;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
     Secret,
-    /// A value with secrets inside, masked whole only if it cannot be parsed.
     Within,
     Plain,
 }

@@ -1,5 +1,3 @@
-//! CADF events of keystone, magnum and the audit middleware, recognised by `typeURI`.
-
 use std::borrow::Cow;
 
 use serde_json::Value;

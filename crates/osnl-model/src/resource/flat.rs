@@ -103,8 +103,6 @@ fn request_spec(payload: &Value) -> Option<std::borrow::Cow<'_, str>> {
         .or_else(|| first_id(spec.get("instance_properties")?, &["uuid"]))
 }
 
-/// Reads nova's `[{address, floating_ips: [{address}]}]`, and octavia's virtual and additional
-/// addresses.
 fn addresses(payload: &Value) -> Option<Vec<Address>> {
     if text(payload, "vip_address").is_some() {
         let further = items(payload, "additional_vips").unwrap_or_default();

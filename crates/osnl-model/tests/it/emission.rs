@@ -1,5 +1,3 @@
-//! The messages of oslo.messaging's Notifier (`fixtures/wire`), read and written again.
-
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! The fuzz targets' assertions with a bounded number of inputs: randomly mutated recordings, and
 //! URLs of odd pieces.
-//!
-//! `cargo xtask fuzz` runs longer, see CONTRIBUTING.md. This test needs only cargo.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic anywhere")]
 
@@ -40,7 +38,6 @@ fn bodies() -> &'static [Vec<u8>] {
     })
 }
 
-/// Coverage guides a fuzzer to inputs that contain the words of their own refusal.
 #[test]
 fn a_url_that_is_the_words_of_its_own_refusal_is_no_finding() {
     entries::transport_url(b"invalid scheme: the URL must begin like rabbit:// Scheme");

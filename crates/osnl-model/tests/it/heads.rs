@@ -1,5 +1,3 @@
-//! A head that is read alone equals the head of the whole message, and no bytes cause a panic.
-
 use osnl_model::{ContentInfo, Notification, plain_body, read_head};
 use proptest::collection::vec;
 use proptest::option;

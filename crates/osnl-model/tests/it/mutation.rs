@@ -1,5 +1,3 @@
-//! Recorded messages, mutated at random. `library/osnl-notify/tests/it/fuzz.rs` shares this file.
-
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 use std::path::Path;

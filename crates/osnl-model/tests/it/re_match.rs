@@ -1,6 +1,3 @@
-//! `Pattern` against answers recorded from Python 3.11's `re.match`
-//! (`fixtures/filter/record_re_match.py`).
-
 use osnl_model::Pattern;
 use proptest::prelude::*;
 use serde_json::Value;

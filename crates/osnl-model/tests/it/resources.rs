@@ -1,5 +1,3 @@
-//! The resource view over recordings of thirteen services, and over shapes that were not recorded.
-
 #![expect(clippy::unwrap_used, reason = "a test's helper: what is not there fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -273,7 +271,6 @@ fn keys_are_where_each_service_has_them() {
     check("", json!({"instance_id": 7}), &[]);
 }
 
-/// Watcher has a class for each action; all such classes are about one object.
 #[test]
 fn an_object_of_an_unknown_class_has_the_kind_that_the_event_type_names() {
     let check = |event_type: &str, class: &str, expected: &str| {

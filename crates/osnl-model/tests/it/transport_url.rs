@@ -42,7 +42,6 @@ fn hosts_and_credentials() {
     check("rabbit://h:0,h:65535", &["guest guest h 0", "guest guest h 65535"]);
 }
 
-/// The expectations were measured with oslo.messaging 18.3.1; deviations are marked.
 #[test]
 fn every_form_that_was_measured_with_oslo_messaging() {
     let check = |url: &str, driver: &str, hosts: &[&str], virtual_host: &str| {

@@ -1,5 +1,3 @@
-//! Recorded messages (`fixtures/wire`) against the callbacks of a real oslo.messaging listener.
-
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 use std::collections::BTreeMap;

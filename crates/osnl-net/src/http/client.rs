@@ -44,7 +44,6 @@ impl Request {
     }
 }
 
-/// A pool of connections. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Client {
     connections: Connections<Connector, Full<Bytes>>,

@@ -26,7 +26,6 @@ impl Failure {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureClass {
-    /// Refused, unresolved, unreachable; nothing was sent.
     Connect,
     Tls,
     /// The connection ended, or the answer was incomplete. Whether the target received the request

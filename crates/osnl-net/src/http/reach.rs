@@ -1,5 +1,3 @@
-//! Connects to a target without sending a request.
-
 use std::error::Error as StdError;
 
 use crate::tls::Refusal;

@@ -1,5 +1,3 @@
-//! Resolves names by the system's resolver; with a guard, only to allowed addresses.
-
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;

@@ -1,5 +1,3 @@
-//! TLS 1.2 or newer; SNI sends a name, but no address.
-
 use std::path::PathBuf;
 use std::sync::Arc;
 

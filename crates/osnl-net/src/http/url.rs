@@ -160,7 +160,6 @@ impl fmt::Debug for Url {
     }
 }
 
-/// The longest URL that the HTTP library sends.
 const LONGEST_URL: usize = 65_534;
 /// The longest name of RFC 1035, with a final dot.
 const LONGEST_HOST: usize = 254;

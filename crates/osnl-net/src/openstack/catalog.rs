@@ -98,7 +98,6 @@ pub const SET_REGION: &str = "set region_name to the region of the notifications
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
-    /// An unscoped token has no catalogue.
     #[error("the token has no service catalogue: the login has no scope; name a project (project_name)")]
     None,
     #[error("the service catalogue has no service of type {service}; it has {}", .have.join(", "))]

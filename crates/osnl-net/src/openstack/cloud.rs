@@ -143,9 +143,6 @@ impl Cloud {
 
     /// Returns the service's view of one object, without its wrapper. An id is one segment of a
     /// path, with any characters escaped.
-    ///
-    /// # Errors
-    /// See [`ApiError`]; [`ApiError::Gone`] for the API's own 404.
     pub async fn get(&self, kind: Kind, id: &str) -> Result<Value, ApiError> {
         let endpoint = self.endpoint(kind.service()).await?;
         let asked = || ObjectRef { kind, id: id.to_owned(), service: endpoint.clone() };
@@ -168,9 +165,6 @@ impl Cloud {
     }
 
     /// Requests one object of a kind, to check that the API exists and permits a list.
-    ///
-    /// # Errors
-    /// See [`ApiError`]. A refusal is a [`ApiError::Status`] with 403.
     pub async fn list_one(&self, kind: Kind) -> Result<(), ApiError> {
         let endpoint = self.endpoint(kind.service()).await?;
         let at = format!("{}?limit=1", kind.collection_url(&endpoint));
@@ -213,9 +207,6 @@ impl Cloud {
         }
     }
 
-    /// # Errors
-    ///
-    /// As [`Cloud::get`]; an object that lacks a required field.
     pub async fn read<T: Object>(&self, id: &str) -> Result<T, ApiError> {
         let object = self.get(T::KIND, id).await?;
         serde_json::from_value(object).map_err(|error| ApiError::Answer {

@@ -14,7 +14,6 @@ use serde_json::{Map, Value};
 
 use crate::openstack::conf::{CloudConf, CloudConfError, Fields};
 
-/// The variables of the environment, which the caller passes.
 #[derive(Clone, Debug, Default)]
 pub struct CloudVariables {
     pub config_file: Option<PathBuf>,

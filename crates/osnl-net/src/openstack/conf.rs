@@ -24,7 +24,7 @@ pub struct CloudConf {
     pub interface: Interface,
     /// Overrides of the catalogue: type of the service, and URL.
     pub endpoints: Vec<(String, String)>,
-    /// The trusted certificates; `None` follows [`HttpOptions`](osnl_net::http::HttpOptions).
+    /// The trusted certificates; `None` follows [`HttpOptions`](crate::http::HttpOptions).
     pub verification: Option<Verification>,
     pub certificate: Option<ClientCertificate>,
 }
@@ -35,7 +35,6 @@ pub enum CloudLogin {
         user: UserName,
         password: ApiSecret,
     },
-    /// An application credential, which contains its scope.
     ApplicationCredential {
         credential: Credential,
         secret: ApiSecret,
@@ -106,9 +105,6 @@ const TYPES: [(&str, Type); 6] = [
 impl CloudConf {
     /// Checks the options and fills in defaults: a missing domain is `default`, as in the
     /// `openstack` command.
-    ///
-    /// # Errors
-    /// The first missing option or conflict.
     pub fn of(fields: &Fields) -> Result<Self, CloudConfError> {
         let auth_url = url::auth_url(fields.require("auth_url", "write the URL of Keystone")?)?;
         let kind = match fields.get("auth_type") {

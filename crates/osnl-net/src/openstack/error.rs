@@ -24,7 +24,6 @@ impl fmt::Display for ObjectRef {
     }
 }
 
-/// The reason why a read failed, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// The service has no object of this id, or hides it from this user. A retry changes nothing.
@@ -47,7 +46,6 @@ pub enum ApiError {
     TimedOut { at: String, after: Duration },
     #[error("{at}: status {status}: {said}")]
     Status { at: String, status: u16, said: String, retry_after: Option<Duration> },
-    /// The answer has an unexpected form.
     #[error("{at}: {problem}")]
     Answer { at: String, problem: String },
     #[error(transparent)]

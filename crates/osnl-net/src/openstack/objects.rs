@@ -89,9 +89,7 @@ pub struct Flavor {
     pub name: String,
     /// The memory in MiB, as nova counts.
     pub ram: u64,
-    /// The root disk, in GiB.
     pub disk: u64,
-    /// The ephemeral disk, in GiB.
     #[serde(rename = "OS-FLV-EXT-DATA:ephemeral", default)]
     pub ephemeral: u64,
     pub vcpus: u64,
@@ -104,7 +102,6 @@ pub struct Image {
     pub name: Option<String>,
     pub owner: Option<String>,
     pub status: Option<String>,
-    /// The property `os`, which the OSS Framework reads.
     pub os: Option<String>,
     pub os_distro: Option<String>,
     pub os_version: Option<String>,

@@ -26,7 +26,6 @@ pub(crate) struct Token {
     pub(crate) granted: Grant,
     /// The expiry by our own clock; `None` if Keystone did not report it.
     ends: Option<Instant>,
-    /// The time of the request, by our own clock.
     asked: Instant,
     /// Whether the catalogue has to be read anew; the token itself is still valid.
     is_outdated: AtomicBool,

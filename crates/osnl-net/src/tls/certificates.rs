@@ -18,9 +18,6 @@ pub struct ClientIdentity {
 }
 
 /// Returns the CA certificates of the system's store.
-///
-/// # Errors
-/// The store is empty; the text is the reason.
 pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
     let CertificateResult { certs, errors, .. } = load_native_certs();
     match errors.first() {
@@ -74,9 +71,6 @@ fn foreign_heading(path: &Path) -> Option<&'static str> {
 
 /// Reads a client's certificate and key; without a key file, the certificate's file contains the
 /// key.
-///
-/// # Errors
-/// The file that is unreadable, or lacks a certificate or an unencrypted key.
 pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<ClientIdentity, FileError> {
     let chain = from_path(certificate)?;
     let path = key.unwrap_or(certificate);

@@ -59,7 +59,6 @@ fn second((tag, text): (u8, &[u8])) -> Option<i64> {
 pub struct LatestEnd(Arc<AtomicI64>);
 
 impl LatestEnd {
-    /// Notes a certificate's [end](ends_at). An unreadable certificate changes nothing.
     pub fn note(&self, ends: Option<i64>) {
         if let Some(ends) = ends {
             self.0.store(ends, Ordering::Relaxed);

@@ -4,7 +4,6 @@ use std::io;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
-/// The remedies, in the words of the caller's configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Remedies {
     pub trust: &'static str,

@@ -47,7 +47,6 @@ impl OwnCertificates {
             && constraints::allow(certificate, intermediates, &self.trusted, name)
     }
 
-    /// The order of checks is dates, chain, name.
     fn judge(
         &self,
         certificate: &CertificateDer<'_>,

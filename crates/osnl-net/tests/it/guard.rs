@@ -63,8 +63,6 @@ fn forbidden() -> impl Strategy<Value = Ipv4Addr> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The test judges addresses without connecting: the system's resolver reads numbers without a
-    /// query.
     #[test]
     fn no_spelling_of_an_address_makes_another_of_it(
         address in forbidden(), form in 0..14_usize, bases in prop::array::uniform4(0..5_u8),

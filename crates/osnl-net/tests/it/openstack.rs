@@ -65,7 +65,6 @@ async fn each_kind_is_read_and_listed_where_its_service_has_it() {
     }
 }
 
-/// A wrong path, or another server, proves nothing about the object.
 #[tokio::test]
 async fn a_404_is_gone_only_as_the_answer_of_the_api() {
     let openstack = Openstack::start();
@@ -99,7 +98,6 @@ async fn an_override_counts_under_each_name_of_its_service() {
     assert_eq!(openstack.count(LOGINS), 0);
 }
 
-/// A corrected endpoint counts with the next login, which follows soon.
 #[tokio::test]
 async fn a_service_that_is_not_where_the_catalogue_says_has_it_read_anew() {
     let openstack = Openstack::start();

@@ -1,5 +1,3 @@
-//! A client without a library, which can send any bytes.
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 

@@ -17,16 +17,11 @@ pub fn text(text: &str) -> Vec<u8> {
     sized(b'S', text.as_bytes())
 }
 
-/// Returns an entry of a table, whose name may be any octets.
-///
-/// # Panics
-/// When the name is longer than 255 octets.
 #[must_use]
 pub fn named(name: &[u8], value: &[u8]) -> Vec<u8> {
     [&[u8::try_from(name.len()).unwrap()], name, value].concat()
 }
 
-/// Returns a value with its length in front.
 #[must_use]
 pub fn sized(kind: u8, octets: &[u8]) -> Vec<u8> {
     [&[kind][..], &u32::try_from(octets.len()).unwrap().to_be_bytes(), octets].concat()

@@ -37,7 +37,6 @@ pub struct ScriptedServer {
     agreed: Mutex<Receiver<AMQPClass>>,
 }
 
-/// A connection, as the script sees it. Clones write to the same connection.
 #[derive(Clone, Debug)]
 pub struct ScriptedLink {
     number: u64,
@@ -84,13 +83,11 @@ impl ScriptedServer {
         format!("rabbit://u:p@127.0.0.1:{}/", self.port)
     }
 
-    /// Returns the clients' methods since the last call, without the opening and closing of connections and channels.
     #[must_use]
     pub fn asked(&self) -> Vec<AMQPClass> {
         self.asked.lock().unwrap().try_iter().collect()
     }
 
-    /// Returns the clients' answers to the handshake since the last call: `start-ok` and `tune-ok`.
     #[must_use]
     pub fn agreed(&self) -> Vec<AMQPClass> {
         self.agreed.lock().unwrap().try_iter().collect()

@@ -7,8 +7,7 @@ use super::node::{BrokerNode, binary};
 use super::running::{await_server, launch_epmd, spawn_server};
 use crate::process::{ChildGroup, Guard};
 
-/// A RabbitMQ cluster on 127.0.0.1 with user and password `guest`, which ends when dropped or when the owning process
-/// is killed.
+/// Dropping the cluster, or killing the owning process, ends it.
 #[derive(Debug)]
 pub struct RabbitCluster {
     // Fields drop in this order: servers before epmd, and processes before their folder.
@@ -47,7 +46,6 @@ impl ClusterMember {
 }
 
 impl RabbitCluster {
-    /// Starts `nodes` nodes and joins them.
     #[must_use]
     pub fn start(nodes: usize) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-cluster-").tempdir().unwrap();
@@ -147,7 +145,6 @@ impl RabbitCluster {
         self.members.iter().position(|member| member.node.name == name)
     }
 
-    /// Hands the lead of a queue to another node, which must be up to date.
     pub fn move_leader(&self, queue: &str, to: usize) {
         let to = &self.members[to].node.name;
         let asked =

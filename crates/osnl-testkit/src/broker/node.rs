@@ -1,8 +1,8 @@
-//! A node's identity, the environment of its programs, and questions to the node.
+//! Questions to a node use `erl_call` of Erlang and take 2 to 10 ms, where each call of rabbitmqctl boots an
+//! Erlang machine.
 //!
-//! Questions use `erl_call` of Erlang and take 2 to 10 ms, where each call of rabbitmqctl boots an Erlang machine.
-//! With [`BROKER_ROOT_VARIABLE`] the programs are those of another root directory, which sees the node's folder at
-//! the same path.
+//! With [`BROKER_ROOT_VARIABLE`] the programs are those of another root directory, which sees the node's
+//! folder at the same path.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -180,9 +180,6 @@ impl BrokerNode {
     }
 
     /// Evaluates an Erlang expression whose value is iodata in the node, and returns the bytes as text.
-    ///
-    /// # Errors
-    /// The error that Erlang raised, or the reason why `erl_call` failed.
     pub(super) fn eval(&self, expression: &str) -> Result<String, String> {
         // The reply is in hex, because printed strings and binaries differ between versions.
         let program = format!(

@@ -20,8 +20,7 @@ const STOP: Duration = Duration::from_secs(30);
 /// Attempts with new ports, because another process may take a port before the node does.
 const TRIES: usize = 4;
 
-/// A private RabbitMQ node on 127.0.0.1 with user and password `guest`, which ends when dropped or when the owning
-/// process is killed.
+/// Dropping the node, or killing the owning process, ends it.
 #[derive(Debug)]
 pub struct Broker {
     pub(super) node: Arc<BrokerNode>,
@@ -41,9 +40,6 @@ struct Processes {
 impl Broker {
     /// Starts a node that accepts queues that are neither durable nor exclusive, which RabbitMQ 4.3 refuses by
     /// default.
-    ///
-    /// # Panics
-    /// When RabbitMQ is missing or the node does not start, with the end of the node's log.
     #[must_use]
     pub fn start() -> Self {
         Self::start_prepared(|node| node.permit_transient_queues(true))

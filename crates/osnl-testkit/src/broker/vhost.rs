@@ -227,7 +227,6 @@ impl Vhost {
         seen.as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
     }
 
-    /// Closes all connections as an operator does: 320 CONNECTION_FORCED with `reason`.
     #[track_caller]
     pub fn close_all_connections(&self, reason: &str) {
         let reason = binary(reason);

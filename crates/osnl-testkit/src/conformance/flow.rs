@@ -60,7 +60,6 @@ pub async fn a_quiet_consumer_is_sent_nothing_and_can_still_settle<R: BrokerRig>
     depth_becomes(&rig, POOL, 3, 0);
 }
 
-/// The stall watchdog asks for the depth, which takes and alters nothing.
 pub async fn what_waits_in_the_queue_is_known_without_taking_it<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..13).await;

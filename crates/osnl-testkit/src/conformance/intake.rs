@@ -3,7 +3,6 @@ use std::time::Duration;
 use super::BrokerRig;
 use super::session::{ConsumerSession, POOL, PREFETCH, depth_becomes, numbers, publish};
 
-/// The first subscription makes the queue and reports it; closing leaves the queue for the next.
 pub async fn a_subscription_opens_says_what_it_made_and_closes<R: BrokerRig>(mut rig: R) {
     let session = ConsumerSession::open(&rig, POOL).await;
     let found = session.consumer.subscription();
@@ -111,7 +110,6 @@ pub async fn pools_have_a_copy_each<R: BrokerRig>(mut rig: R) {
     depth_becomes(&rig, "two", 0, 0);
 }
 
-/// The listeners together receive each message once.
 pub async fn listeners_of_one_pool_share<R: BrokerRig>(mut rig: R) {
     let mut one = ConsumerSession::open(&rig, POOL).await;
     let mut two = ConsumerSession::open(&rig, POOL).await;

@@ -19,9 +19,6 @@ exec "$0" "$@""#;
 
 /// Runs this test's program again with this test alone, named by `path` with modules and crate, and calls `test`
 /// there. Other tests would distort a process's peak memory.
-///
-/// # Panics
-/// When the test fails in the other process.
 pub fn in_a_process_of_its_own(path: &str, test: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         return test();

@@ -62,7 +62,6 @@ impl ConsumerSession {
         taken
     }
 
-    /// Whether a poll returns nothing for a moment.
     pub(super) async fn is_silent(&mut self) -> bool {
         let poll = self.consumer.poll(&mut self.batch);
         let _ = tokio::time::timeout(Duration::from_millis(30), poll).await;

@@ -1,7 +1,6 @@
 use super::BrokerRig;
 use super::session::{ConsumerSession, POOL, depth_becomes, number, numbers, publish};
 
-/// Neither this consumer nor the next receives the message again.
 pub async fn what_is_acknowledged_never_comes_again<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..5).await;
@@ -16,7 +15,6 @@ pub async fn what_is_acknowledged_never_comes_again<R: BrokerRig>(mut rig: R) {
     assert_eq!(numbers(&next.take(1).await), [5]);
 }
 
-/// Messages that were settled between unsettled ones are not redelivered.
 pub async fn what_is_unsettled_at_the_close_comes_again_in_order_and_marked<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..6).await;

@@ -40,7 +40,6 @@ pub async fn many_targets_feed_one_pool<R: BrokerRig>(mut rig: R) {
     assert!(session.is_silent().await);
 }
 
-/// A transport passes on the publisher's values without interpretation.
 pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: BrokerRig>(mut rig: R) {
     let long = "x".repeat(200);
     let to = [

@@ -74,7 +74,6 @@ impl KafkaClient {
         config.create().unwrap()
     }
 
-    /// Returns number, offset, metadata, and end of each partition of a topic, for a group.
     #[must_use]
     pub fn committed(&self, group: &str, topic: &str) -> Vec<(i32, Option<i64>, String, i64)> {
         let client = self.client(group);

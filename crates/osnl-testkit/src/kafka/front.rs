@@ -191,7 +191,6 @@ impl LoginSession {
     }
 }
 
-/// Returns the bytes of a login after the request's header: key, version, number, and the name of the client.
 fn said(request: &[u8]) -> Option<&[u8]> {
     let name = usize::from(u16::from_be_bytes(*request.get(8..)?.first_chunk()?));
     request.get(10 + name + 4..)

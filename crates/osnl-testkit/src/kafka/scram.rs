@@ -1,5 +1,3 @@
-//! The broker's side of SCRAM (RFC 5802, RFC 7677), without channel binding.
-//!
 //! Unlike a broker, the module keeps the plain passwords of its tests.
 
 use std::num::NonZeroU32;
@@ -61,7 +59,6 @@ impl ScramLogin {
         Self { hash, nonce: nonce.to_owned(), salt: salt.to_vec(), first: None }
     }
 
-    /// Answers a message of the client, with whether the login succeeds; `None` refuses it.
     pub(super) fn answer(&mut self, message: &[u8], user: &str, password: &str) -> Option<(String, bool)> {
         let message = std::str::from_utf8(message).ok()?;
         match self.first.take() {

@@ -79,7 +79,6 @@ pub(super) fn all() -> Vec<(String, Value)> {
     ]
 }
 
-/// Returns the common members of a network, a subnet, or a router.
 fn of_neutron(kind: &str, id: &str, name: &str) -> Value {
     json!({kind: {"id": id, "name": name, "project_id": PROJECT, "tenant_id": PROJECT, "network_id": NETWORK}})
 }

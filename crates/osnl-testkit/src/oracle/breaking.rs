@@ -1,5 +1,3 @@
-//! Kills and faults at random moments, independent for each part, so that they coincide.
-
 use std::time::{Duration, Instant};
 
 use super::pause_until;

@@ -1,7 +1,5 @@
-//! The operator during a run: reloads, pauses, commands on dead letters and held deliveries, another queue.
-//!
-//! A command meets a running daemon, a daemon being killed, or the file of a stopped daemon; the promise holds for
-//! any outcome.
+//! A command meets a running daemon, a daemon being killed, or the file of a stopped daemon; the promise
+//! holds for any outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -68,7 +66,6 @@ impl Saboteur<'_> {
     }
 }
 
-/// Ends all pauses, guards and holds, and lets nothing become a dead letter.
 pub(super) fn make_whole(daemons: &[OracleDaemon], done: &mut Operations) {
     for daemon in daemons {
         daemon.configure(daemon.settings().plain());

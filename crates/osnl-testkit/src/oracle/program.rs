@@ -30,7 +30,6 @@ impl OracleProgram {
     }
 }
 
-/// The exit status of a start that found the journal in use by a command.
 const UNAVAILABLE: i32 = 69;
 
 pub(super) struct OracleDaemon {

@@ -20,8 +20,6 @@ pub(super) struct Confirmations {
 }
 
 impl Confirmations {
-    /// Publishes at most `rate` events a second about `keys` resources, chosen by the seed, through the first of the
-    /// broker's nodes that answers.
     pub(super) fn start(ports: &[u16], vhost: &str, [rate, keys, seed]: [u64; 3]) -> Self {
         let mut command = crate::peer::python_program("python");
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();

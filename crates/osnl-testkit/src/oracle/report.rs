@@ -25,11 +25,9 @@ pub(super) struct Observations {
     pub(super) log: String,
 }
 
-/// Times from the end of a breakage to the effect of an event published afterwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     pub times: usize,
-    /// The median over the breakages with a later effect.
     pub median: Duration,
     pub longest: Duration,
 }

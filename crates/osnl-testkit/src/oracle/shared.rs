@@ -1,9 +1,5 @@
-//! The oracle of a journal that daemons share: four daemons on one PostgreSQL with a standby and one RabbitMQ. Three
-//! queues have one active reader each. Random faults follow from a seed, and a verdict compares the records of target
-//! and database.
-//!
-//! The folder of logs has a folder for each daemon, `story.txt` with each fault and its time, `effects.txt`, and
-//! `rows.txt` with the deliveries of the database.
+//! The oracle of a journal that daemons share: four daemons on one PostgreSQL with a standby and one
+//! RabbitMQ. Three queues have one active reader each. Random faults follow from a seed.
 
 mod faults;
 mod judge;
@@ -40,7 +36,6 @@ use crate::{Broker, DeclaredQueue, Postgres, Vhost, wait_until};
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const QUEUES: [&str; 3] = ["neutron", "nova", "cinder"];
 const PORTS: u32 = 8;
-/// The target rejects one event in this number, whenever it works.
 const REJECTED: u64 = 97;
 const CONCURRENCY: usize = 6;
 const MOST_LATE: usize = 2 * CONCURRENCY;

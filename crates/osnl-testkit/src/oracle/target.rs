@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::{Reply, Sink, SinkRequest};
 
-/// One key in this number fails while the target refuses some keys.
 pub(super) const SHARE: u64 = 8;
 
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +58,6 @@ impl OracleTarget {
         self.state.lock().unwrap().fault = fault;
     }
 
-    /// Answers requests with this reply for keys that are this far above a multiple of [`SHARE`].
     pub(super) fn refuse_some(&self, refused: Option<(u64, Reply)>) {
         self.state.lock().unwrap().refused = refused;
     }

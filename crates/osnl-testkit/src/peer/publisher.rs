@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -15,17 +16,13 @@ pub struct PublisherOptions {
     pub durable: bool,
 }
 
-/// A notification for the real Notifier; the defaults are those of Neutron's deleted port.
 #[derive(Debug, Clone)]
 pub struct Notice {
     pub exchange: String,
-    /// The topic; the routing key is topic, dot, priority.
     pub topic: String,
-    /// The driver `messaging` (bare) or `messagingv2` (in the 2.0 envelope).
     pub driver: String,
     pub publisher_id: String,
     pub event_type: String,
-    /// One of `audit debug info warn error critical sample`.
     pub priority: String,
     pub payload: Value,
     /// The argument of `RequestContext.from_dict`; `None` for an empty context.
@@ -49,7 +46,6 @@ impl Default for Notice {
 
 #[derive(Debug, Clone)]
 pub struct RawMessage {
-    /// The exchange; empty for the default exchange.
     pub exchange: String,
     pub routing_key: String,
     pub body: Vec<u8>,
@@ -83,6 +79,8 @@ pub struct BrokerObjects {
     pub routing_keys: Vec<String>,
     pub durable: bool,
     pub auto_delete: bool,
+    /// Whether the queue is the publisher's alone, until it ends.
+    pub exclusive: bool,
     pub arguments: Value,
 }
 
@@ -94,6 +92,7 @@ impl Default for BrokerObjects {
             routing_keys: vec!["notifications.info".to_owned()],
             durable: true,
             auto_delete: false,
+            exclusive: false,
             arguments: json!({}),
         }
     }
@@ -118,7 +117,18 @@ pub struct OsloPublisher {
 impl OsloPublisher {
     #[must_use]
     pub fn start(url: &str, options: PublisherOptions) -> Self {
-        let script = Script::start(SCRIPT, &[url, if options.durable { "true" } else { "false" }]);
+        Self::with(&[url, if options.durable { "true" } else { "false" }])
+    }
+
+    /// Publishes as a service with this configuration file: `driver` and `topics` of
+    /// `[oslo_messaging_notifications]` decide, not those of a [`Notice`].
+    #[must_use]
+    pub fn of_service(url: &str, file: &Path) -> Self {
+        Self::with(&[url, "false", file.to_str().unwrap()])
+    }
+
+    fn with(arguments: &[&str]) -> Self {
+        let script = Script::start(SCRIPT, arguments);
         let replies = script.output();
         Self { script, replies }
     }
@@ -180,7 +190,7 @@ impl OsloPublisher {
         self.send(&json!({
             "op": "prepare", "exchange": prepared.exchange, "queue": prepared.queue,
             "routing_keys": prepared.routing_keys, "durable": prepared.durable,
-            "auto_delete": prepared.auto_delete, "arguments": prepared.arguments,
+            "auto_delete": prepared.auto_delete, "exclusive": prepared.exclusive, "arguments": prepared.arguments,
         }));
         self.receive().unwrap_or_else(|error| panic!("not prepared: {error}"));
     }

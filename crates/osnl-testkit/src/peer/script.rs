@@ -1,10 +1,6 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-/// Runs a script with this standard input, and returns its standard output.
-///
-/// # Panics
-/// When the script fails, or the tests were not started by `cargo xtask test`.
 #[must_use]
 #[track_caller]
 pub fn python(script: &str, input: &str) -> String {

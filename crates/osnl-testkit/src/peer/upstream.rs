@@ -21,9 +21,6 @@ pub struct Upstream {
 
 impl Upstream {
     /// Starts k2hr3-osnl on a configuration file. The program logs `Starting` when it is connected.
-    ///
-    /// # Panics
-    /// When the tests were not started by `cargo xtask test`.
     #[must_use]
     pub fn start(configuration: &Path) -> Self {
         // The home is empty, because k2hr3-osnl would read ~/k2hr3-osnl.conf.d.

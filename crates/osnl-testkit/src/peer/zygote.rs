@@ -1,5 +1,3 @@
-//! Scripts with the real oslo.messaging, each forked from one process that has loaded it (`python/zygote.py`).
-
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::linux::net::SocketAddrExt as _;

@@ -7,7 +7,6 @@ const PLACE: &str = "disk";
 impl Postgres {
     /// Starts a server whose commits wait for the disk, on a file system of this size.
     ///
-    /// # Errors
     /// The reason why no file system can be mounted; mounting takes root.
     pub fn on_disk(megabytes: u32) -> Result<Self, String> {
         let mut server = Self::prepare(ports::free_port(), true);

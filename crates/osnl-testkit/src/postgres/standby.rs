@@ -22,7 +22,6 @@ impl Postgres {
         standby
     }
 
-    /// Makes each commit wait until a standby has it on its disk, and waits for a standby.
     pub fn wait_for_standby(&self) {
         self.set("synchronous_standby_names", Some("*"));
         let follows = || self.rows("postgres", SYNCHRONOUS) == "t";

@@ -1,5 +1,3 @@
-//! The frames of an AMQP connection, parsed only to withhold messages.
-
 #[derive(Default)]
 pub(super) struct PartialFrame {
     rest: Vec<u8>,
@@ -10,7 +8,6 @@ const METHOD: u8 = 1;
 const DELIVER: [u8; 4] = [0, 60, 0, 60];
 
 impl PartialFrame {
-    /// Returns the complete frames so far; `withhold` leaves messages out.
     pub(super) fn pass(&mut self, bytes: &[u8], withhold: bool) -> Vec<u8> {
         self.rest.extend_from_slice(bytes);
         let mut passed = Vec::new();

@@ -3,7 +3,6 @@ use std::time::Instant;
 #[derive(Debug, Clone)]
 pub struct SinkRequest {
     pub method: String,
-    /// The request target as sent: path and query, or the absolute form through a proxy.
     pub target: String,
     pub version: String,
     /// Names and values in the order and case of the wire, without one blank after the colon.

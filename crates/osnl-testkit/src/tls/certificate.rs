@@ -58,15 +58,11 @@ impl Default for CertificateRequest<'_> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerIdentity {
-    /// Valid today for these names, as `DNS:localhost,IP:127.0.0.1`.
     For(&'static str),
-    /// Without a `subjectAltName`; the name is the CN.
     CommonName(&'static str),
     /// A CN alone, signed with its own key: `openssl req -x509 -subj /CN=…`.
     SelfSignedCommonName(&'static str),
-    /// For `localhost`, until the first of February 2024.
     Expired,
-    /// For `localhost`, from the first of January 2124 on.
     NotYet,
     /// For `localhost`, `127.0.0.1` and `::1`, signed with its own key and marked as a CA's, as `openssl req -x509`
     /// does.
@@ -94,9 +90,6 @@ pub struct Certificate {
 
 impl Authority {
     /// Makes a CA that nothing trusts yet.
-    ///
-    /// # Panics
-    /// When there is no `openssl`; `cargo xtask setup` installs it with RabbitMQ.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "making one runs a program and writes files")]
     pub fn new() -> Self {

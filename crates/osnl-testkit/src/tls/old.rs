@@ -4,7 +4,6 @@ use std::process::{Command, Stdio};
 use super::Certificate;
 use crate::process::{ChildGroup, Guard};
 
-/// `openssl s_server` with TLS 1.1 only. The server ends when dropped.
 #[derive(Debug)]
 pub struct OldServer {
     port: u16,
@@ -14,9 +13,6 @@ pub struct OldServer {
 
 impl OldServer {
     /// Listens on a free port of 127.0.0.1.
-    ///
-    /// # Panics
-    /// When this machine's OpenSSL no longer has TLS 1.1.
     #[must_use]
     pub fn start(certificate: &Certificate) -> Self {
         let mut command = Command::new("openssl");

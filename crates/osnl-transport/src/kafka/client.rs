@@ -99,7 +99,17 @@ pub(super) fn decline(client: &impl Consumer<Context>, rebalance: &Rebalance) ->
     match (rebalance, is_cooperative) {
         (Rebalance::Assigned(_), true) => client.incremental_assign(&none),
         (Rebalance::Assigned(_), false) => client.assign(&none),
-        (Rebalance::Revoked(list), true) => client.incremental_unassign(list),
+        (Rebalance::Revoked(list), true) => {
+            // The library refuses the whole list for one partition that was declined, and then never closes.
+            let held = client.assignment()?;
+            let mut returned = TopicPartitionList::new();
+            for of in list.elements() {
+                if held.find_partition(of.topic(), of.partition()).is_some() {
+                    returned.add_partition(of.topic(), of.partition());
+                }
+            }
+            client.incremental_unassign(&returned)
+        }
         (Rebalance::Revoked(_), false) => client.unassign(),
     }
 }

@@ -421,6 +421,8 @@ impl Driver {
     }
 
     async fn leave(mut self) {
+        // The messages since the last commit would be delivered again to the next member that gets their partition.
+        self.commit().await;
         self.answer_at_once();
         self.shared.lock().client = None;
         // After a lost connection the library connects again meanwhile. Otherwise, what was settled last is redelivered.

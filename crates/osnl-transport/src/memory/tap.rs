@@ -1,5 +1,3 @@
-//! A tap on the in-process broker, bounded like RabbitMQ's. Messages do not expire here.
-
 use std::collections::VecDeque;
 
 use super::consumer::lost;

@@ -1,22 +1,21 @@
 //! Counts the bytes of a connection's unsettled message bodies, buffered by the client library or in work.
 //!
-//! `prefetch` bounds messages and not bytes, and the client library buffers all that the broker pushes. So the
-//! [socket](super::socket) counts a body when its content header arrives. Beyond [`BodyBounds::in_hand`] bytes it stops
-//! reading, as long as one complete message can be settled to make room. The broker's own flow control holds back the
-//! rest. Meanwhile osnl feeds heartbeats to the client library, which would take the pause for a silent broker.
+//! `prefetch` bounds messages and not bytes, and the client library buffers all that the broker pushes. So
+//! the [socket](super::socket) counts a body at its content header, and beyond [`BodyBounds::in_hand`] bytes
+//! stops reading while a complete message can be settled. The broker's flow control holds back the rest.
+//! Meanwhile osnl feeds heartbeats to the client library, which would take the pause for a silent broker.
 //!
-//! Lowering the prefetch is no alternative. With RabbitMQ, `basic.qos` applies to later consumers only. A new consumer
-//! would return all unsettled messages, which quorum queues count against the delivery limit.
+//! A lower prefetch is no alternative: `basic.qos` applies to later consumers only, and a new consumer would
+//! return all unsettled messages, which quorum queues count against the delivery limit.
 //!
-//! A body above [`BodyBounds::whole`] is never assembled: see [`cut`](super::cut). So a connection needs at most
-//! `in_hand`, one body of `whole`, and the client library's two buffers of 4 MiB.
+//! A body above [`BodyBounds::whole`] is never assembled, see [`cut`](super::cut), so a connection needs at
+//! most `in_hand`, one body of `whole`, and the client library's two buffers of 4 MiB.
 //!
-//! A tap has no settlements: a body's share ends when its last copy is dropped. The answers to a tap's questions follow
-//! the pushed messages on the same connection, and the code that makes room waits for them. So everything is read
+//! A tap has no settlements: a body's share ends when its last copy is dropped. The answers to a tap's
+//! questions follow the pushed messages, and the code that makes room waits for them. So everything is read
 //! meanwhile, and bodies beyond the bound are cut, to at most `prefetch` times [`BodyBounds::HEAD`].
 //!
-//! Once no message is wanted any more, everything is read and every body is cut, since the broker's last answers follow
-//! the pushed messages.
+//! Once no message is wanted, all bodies are cut, since the broker's last answers follow the pushed messages.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -49,7 +48,6 @@ pub(crate) struct BodyShare {
     bytes: usize,
 }
 
-/// An awaited answer: while this exists, everything is read.
 #[derive(Debug)]
 pub(super) struct Question(Arc<BodyFlow>);
 
@@ -178,7 +176,6 @@ impl Drop for Question {
     }
 }
 
-/// Subtracts without going below zero: messages from before the count are subtracted too.
 fn subtract(from: &AtomicUsize, bytes: usize) {
     let _ = from.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_sub(bytes)));
 }

@@ -112,7 +112,6 @@ pub(super) fn login_name<'a>(host: &'a TransportHost, options: &RabbitOptions) -
     }
 }
 
-/// Logs in over the given stream: the library asks for the connection once.
 async fn login(uri: AMQPUri, by: BrokerLogin, stream: BrokerStream) -> lapin::Result<Connection> {
     let properties = ConnectionProperties::default()
         .with_auth_provider(by)

@@ -49,7 +49,6 @@ pub(super) struct RabbitConsumer {
     events: Pin<Box<dyn Stream<Item = Event> + Send + Sync>>,
     /// Messages that arrived without room in a batch; never more than the prefetch.
     held: VecDeque<IncomingMessage>,
-    /// The end of the subscription, reported after the messages before it.
     ended: Option<TransportError>,
     shortened: u64,
     /// Completes when the broker's node has been cut off; `None` if the broker closes the connection then.

@@ -64,7 +64,6 @@ impl std::fmt::Debug for QueuePublisher {
 }
 
 impl QueuePublisher {
-    /// Uses the open connection, or a new one, to send so many bytes. After a failure the connection is not used again.
     async fn with_link<T>(
         &self,
         transport: &RabbitTransport,
@@ -120,7 +119,6 @@ impl Link {
         }
     }
 
-    /// Makes a missing queue. An existing queue with other arguments is used as it is.
     async fn declare(&self, queue: &str) -> Result<(), TransportError> {
         if self.depth(queue).await?.is_some() {
             return Ok(());

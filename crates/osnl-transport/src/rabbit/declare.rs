@@ -1,23 +1,22 @@
-//! Exchanges, queues and bindings. An exchange is declared as oslo.messaging declares it with the same options
-//! ([`exchange_options`]), and only on request. osnl's own options concern only queues, since a service is refused if
-//! its exchange has another durability.
+//! Exchanges, queues and bindings. An exchange is declared as oslo.messaging declares it
+//! ([`exchange_options`]), and only on request, because a service is refused if its exchange has another
+//! durability. osnl's own options concern only queues.
 //!
-//! Everything is first declared passively. An existing exchange is never declared again. An existing queue is used
-//! unchanged: a declaration with osnl's arguments and the [`refusal`](super::refusal) show the difference.
-//! oslo.messaging, in contrast, declares actively and fails on a mismatch. With [`Declare::Nothing`] a queue is only
-//! declared passively.
+//! An existing exchange is never declared again, and an existing queue is used unchanged; a declaration with
+//! osnl's arguments and the [`refusal`](super::refusal) show the difference. oslo.messaging declares actively
+//! and fails on a mismatch. With [`Declare::Nothing`] a queue is only declared passively.
 //!
-//! A declared queue is examined afterwards. A virtual host's default type can make a queue without a type a quorum
-//! queue, and a broker may be configured to ignore another type.
+//! The default type of a virtual host can make a queue without a type a quorum queue, so a declared queue is
+//! examined afterwards.
 //!
 //! A queue of the services, without a pool, is made only if its exchange has the configured durability. Another
 //! durability shows that the service is configured differently, so the service could not declare that queue. A broker
 //! that refuses transient queues leaves no choice.
 //!
-//! A missing exchange is no refusal. A queue of osnl is still read, because it may hold older messages. A restarting
-//! broker keeps a durable queue and loses a transient exchange until its service publishes again. The listener looks
-//! for the exchange each second without end ([`LateBindings`]): messages before the binding are only in the service's
-//! own queues. Queues of services are left to the services.
+//! A missing exchange is no refusal, because a queue of osnl may hold older messages. A restarting broker
+//! keeps a durable queue and loses a transient exchange until its service publishes again, so the listener
+//! looks for the exchange each second ([`LateBindings`]): messages before the binding are only in the
+//! service's own queues. Queues of services are left to the services.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

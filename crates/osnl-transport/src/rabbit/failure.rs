@@ -166,7 +166,6 @@ mod tests {
         assert!(!check(closing, "mq1:5672: 320 CONNECTION_FORCED - bye"));
     }
 
-    /// The words of RabbitMQ here, and in its issues 2454 and 13683.
     #[test]
     fn a_queue_that_is_away_is_not_one_that_is_missing() {
         for (words, expected) in [
@@ -191,7 +190,6 @@ mod tests {
         )));
     }
 
-    /// The words of RabbitMQ 4.3 by default, and of 4.3.6 by its operator's choice.
     #[test]
     fn only_the_refusal_of_a_transient_queue_asks_for_a_durable_one() {
         let deprecated = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\nBy default, this feature is \

@@ -3,8 +3,6 @@
 //! Bodies and heartbeats pass unchanged. A method frame or a content header is passed on once complete, usually in the
 //! caller's buffer. Frames that change ([`headers`], [`tune`]), frames behind these in the same buffer, and incomplete
 //! frames use a buffer here. A body that is too large is [cut](super::cut).
-//!
-//! No kept frame is larger than [`LARGEST`], which is also the limit agreed with the broker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -158,8 +156,6 @@ impl Frames {
         Ok(stay.unwrap_or(bytes.len()))
     }
 
-    /// Returns the number of bytes that the incomplete frame lacks. A caller that reads no more than that keeps the
-    /// rest of the stream out of this buffer.
     pub(super) fn lacking(&self) -> Option<usize> {
         let length = size(&self.held).map_or(HEADER, |size| HEADER + size + 1);
         (!self.held.is_empty()).then(|| length - self.held.len())

@@ -1,6 +1,3 @@
-//! The broker's description of itself before the login: the server properties of `connection.start`, and its mechanisms
-//! and locales.
-//!
 //! The client library does not hand over these properties, so this code reads the stream, which passes unchanged. Only
 //! texts are read, no nested table, and at most [`MOST`] bytes. A malformed part ends the reading, and the texts before
 //! it count.

@@ -68,7 +68,6 @@ const PROPERTIES: [FieldForm; 14] =
     [Text, Text, Table, Octets(1), Octets(1), Text, Text, Text, Text, Octets(8), Text, Text, Text, Text];
 const HEADERS: u16 = 1 << 13;
 
-/// Returns a new payload of a content header frame; `None` if changes in place are enough.
 pub(super) fn content_header(payload: &mut [u8]) -> Option<Vec<u8>> {
     let flags = u16::from_be_bytes(payload.get(BEFORE_FLAGS..BEFORE_FLAGS + 2)?.try_into().ok()?);
     let present = PROPERTIES.iter().enumerate().filter(|(at, _)| flags & (1 << (15 - at)) != 0);

@@ -72,7 +72,6 @@ pub enum QueueMade {
     Alike,
     /// Equal but for the time until the next consumer takes over after the loss of a node.
     ChangesHandsLate(String),
-    /// The first difference, as `durable: configured true, found false`.
     Differs(String),
 }
 
@@ -102,8 +101,6 @@ impl RabbitTransport {
         Err(last)
     }
 
-    /// Logs in to every host concurrently, and examines exchanges and queues over one connection. Queues are compared
-    /// with `kind`, if given. A login may take `limit`, at most ten seconds.
     pub async fn look(
         &self,
         exchanges: &[String],

@@ -5,11 +5,10 @@
 //! ([`CONSUMER_DISCONNECTED_TIMEOUT`](crate::topology::CONSUMER_DISCONNECTED_TIMEOUT)). Before 4.3, `pause_minority`
 //! closes the connection.
 //!
-//! The test is to make an existing binding again: this changes nothing, and only a majority of the nodes can answer.
-//! Measured on a cluster of three (4.3.6, loopback): 3 ms and two entries in the log of the metadata. A node that is
-//! cut off does not answer for 30 s, and then with 541. A passive look at the queue proves nothing, since that node
-//! answers it in 1 ms. A published message would wait behind other messages, and an alarm of the broker stops a
-//! connection that publishes, acknowledgements included.
+//! The test makes an existing binding again: this changes nothing, and only a majority of the nodes can
+//! answer. Measured on a cluster of three (4.3.6, loopback): 3 ms and two entries in the log of the metadata;
+//! a node that is cut off answers after 30 s, with 541. That node answers a passive look at the queue in 1
+//! ms, a published message would wait behind others, and an alarm stops a connection that publishes.
 //!
 //! A question every 5 s with 10 s for its answer ends the subscription at most 15 s after the cut, before the next
 //! consumer begins. A queue whose bindings are not osnl's is not watched.

@@ -242,7 +242,6 @@ impl RabbitOptions {
         }
     }
 
-    /// Returns the limit of unsettled messages. oslo.messaging's 0, which means no limit, counts as not set.
     #[must_use]
     pub fn prefetch(&self) -> Option<u16> {
         self.integer("rabbit_qos_prefetch_count")

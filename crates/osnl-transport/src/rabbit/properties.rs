@@ -5,7 +5,7 @@ use lapin::types::{AMQPValue, ShortString};
 
 use crate::message::Properties;
 
-/// Reads the properties of a message. Values that oslo.messaging always sends are not copied per message.
+/// Values that oslo.messaging always sends are not copied per message.
 pub(super) fn properties(from: &BasicProperties) -> Properties {
     fn known(text: Option<&ShortString>, usual: &'static str) -> Option<Cow<'static, str>> {
         text.map(

@@ -1,6 +1,6 @@
 //! Tests whether a broker permits a listener's operations: making, binding and reading its queue.
 //!
-//! Permissions are tested without making anything. The broker checks them first (`rabbit_channel.erl`,
+//! Permissions are tested without making anything. The broker checks permissions first (`rabbit_channel.erl`,
 //! `check_configure_permitted`, `binding_action`, `basic.consume`), so a later refusal for another reason proves the
 //! permission:
 //!
@@ -58,8 +58,6 @@ pub struct Proofs {
 }
 
 impl RabbitTransport {
-    /// Tests the permissions that a listener of this queue needs, with the arguments of `kind`; `None` for a queue that
-    /// is only read.
     pub async fn prove(
         &self,
         queue: &str,

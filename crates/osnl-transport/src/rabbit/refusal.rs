@@ -1,5 +1,3 @@
-//! Reads the broker's refusal of a declaration that differs from an existing queue.
-//!
 //! `inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'`
 //! `inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received the value '5' of type 'signedint' but current is none`
 //!

@@ -81,8 +81,6 @@ fn port(host: &str) -> &str {
     host.rsplit_once(':').map_or("5672", |(_, port)| port)
 }
 
-/// Returns the command that grants a listener's permissions. The listener makes and binds queues unless `declare` is
-/// `none`, and makes exchanges only with `create`.
 #[must_use]
 pub fn listener_permissions(
     user: &str,

@@ -4,8 +4,6 @@ use lapin::{Channel, Connection};
 
 use super::failure::OperationFailure;
 
-/// A channel for questions that the broker may refuse. A refusal closes the channel, and the next question opens
-/// another.
 pub(super) struct SideChannel<C> {
     connection: C,
     channel: Option<Channel>,

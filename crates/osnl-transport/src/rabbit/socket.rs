@@ -1,5 +1,3 @@
-//! The bytes between the client library and a broker, in plain or under TLS.
-//!
 //! Beyond passing bytes on, the stream
 //!
 //! - fails when no byte arrives within the [`SilenceLimit`]. The client library waits for about two and a half

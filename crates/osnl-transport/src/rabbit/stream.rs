@@ -73,7 +73,6 @@ fn decide(read: u64, before: Option<u64>, newest: Option<u64>) -> StreamIdentity
     }
 }
 
-/// The end of a consumer and an error decide nothing either.
 fn offset(message: Option<lapin::Result<Delivery>>) -> Option<u64> {
     stream_offset(&message?.ok()?.properties)
 }

@@ -1,5 +1,3 @@
-//! A tap on RabbitMQ; see [`crate::Tap`] for its promises.
-//!
 //! A tap is one connection with two channels. The first consumes; the second examines, binds and counts, since a look
 //! at a missing exchange closes its channel.
 //!
@@ -42,7 +40,6 @@ pub(super) struct RabbitTap {
     counter: Option<ShortString>,
     taken: Option<u64>,
     unacknowledged: u16,
-    /// The end of the tap, reported after the messages before it.
     ended: Option<TransportError>,
 }
 

@@ -1,5 +1,3 @@
-//! Changes what osnl has made on a broker, and nothing else: bindings of its queues, and empty queues.
-
 use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
@@ -51,8 +49,6 @@ pub(super) async fn tidy(
 }
 
 impl RabbitTransport {
-    /// Makes bindings, removes others, and deletes queues that are empty and have no consumer.
-    ///
     /// # Errors
     /// The broker refuses a change; earlier changes are made.
     pub async fn mend(

@@ -105,7 +105,6 @@ pub enum StreamOffset {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     At(u64),
-    /// The chunk of this time in seconds since 1970: the stream was read, but no message has arrived yet.
     Since(u64),
 }
 

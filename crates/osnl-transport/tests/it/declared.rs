@@ -1,6 +1,3 @@
-//! Exchanges and queues after a declaration, compared with the real oslo.messaging, which names no type of a classic
-//! queue.
-
 use osnl_model::{Priority, TransportUrl};
 use osnl_testkit::{Broker, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost, python};
 use osnl_transport::{Declare, QueueKind, QueueType, TransportError, transport};
@@ -97,7 +94,6 @@ except Exception as error:
     print(error)
 "#;
 
-/// Shows why a queue that services declare too must name no type.
 #[tokio::test(flavor = "multi_thread")]
 async fn issue_46_a_named_type_refuses_a_program_that_names_none_where_the_default_is_another() {
     let kind = QueueKind { single_active_consumer: false, ..QueueKind::DURABLE };

@@ -1,6 +1,3 @@
-//! The fuzz target of a broker's frames, bounded: a recorded connection, mutated at random. `cargo xtask fuzz` searches
-//! further.
-
 #[path = "../../../../fuzz/wire.rs"]
 mod wire;
 

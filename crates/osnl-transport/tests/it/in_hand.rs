@@ -1,5 +1,3 @@
-//! Bodies in hand are bounded in bytes, whatever the prefetch: RabbitMQ keeps the rest.
-
 use std::time::Duration;
 
 use osnl_model::{Priority, Target, TransportUrl};

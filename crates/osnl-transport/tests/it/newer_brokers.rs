@@ -35,7 +35,6 @@ fn declared(broker: &ScriptedBroker) -> Vec<bool> {
         .collect()
 }
 
-/// A scripted RabbitMQ 4.3; the real one is in [`versions`](crate::versions).
 #[tokio::test]
 async fn where_transient_queues_are_refused_the_second_attempt_declares_a_durable_one_and_says_so() {
     let broker = ScriptedBroker::start(Habits { refuses_transient_queues: true, ..Habits::default() });
@@ -114,7 +113,6 @@ async fn a_queue_that_changes_hands_late_is_as_ours_and_the_policy_is_named() {
     consumer.close().await;
 }
 
-/// The broker gives only this reason for a channel that ends by a time-out.
 #[tokio::test]
 async fn a_consumer_that_timed_out_ends_recoverably_in_the_broker_s_words() {
     let broker = ScriptedBroker::start(Habits::default());

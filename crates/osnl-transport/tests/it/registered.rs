@@ -1,5 +1,3 @@
-//! Compares the options of both drivers with those that the real oslo.messaging 18.3.1 registers.
-
 use std::collections::BTreeMap;
 
 use osnl_testkit::python;

@@ -1,5 +1,3 @@
-//! Differences between versions of RabbitMQ on the real broker: 3.10, and others with `xtask test --broker`.
-
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{
     Broker, BrokerObjects, OsloPublisher, PublisherOptions, RawMessage, Vhost, python, wait_until,

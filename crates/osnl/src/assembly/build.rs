@@ -35,9 +35,6 @@ use crate::unmatched::Ring;
 
 impl Native {
     /// Builds the daemon without connecting; opens the files that actions write.
-    ///
-    /// # Errors
-    /// See [`BuildError`].
     pub fn daemon(&self, http: &HttpOptions, counters: &Arc<Counters>) -> Result<Daemon, BuildError> {
         self.daemon_with(&real, http, counters)
     }
@@ -52,9 +49,6 @@ impl Native {
     }
 
     /// Builds the daemon with other transports, for tests.
-    ///
-    /// # Errors
-    /// As [`Native::daemon`].
     pub fn daemon_with(
         &self,
         transports: Transports<'_>,
@@ -307,9 +301,6 @@ impl ListenerConf {
 
 impl ActionConf {
     /// Builds the action without enrichments. Connects to nothing, and opens no file.
-    ///
-    /// # Errors
-    /// See [`BuildError`].
     pub fn open(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, BuildError> {
         let (logins, counters) = (Logins::default(), Arc::default());
         let context = BuildContext { name: &self.name, http, logins: &logins, counters: &counters };

@@ -14,7 +14,6 @@ use crate::journal::sqlite::OpenError;
 pub enum BuildError {
     #[error("[listener:{listener}] {error}")]
     Transport { listener: Arc<str>, error: TransportError },
-    /// No option names a folder for the persistent state.
     #[error(
         "[listener:{listener}] a stream needs a folder for how far it was read; set state_dir in [DEFAULT]"
     )]
@@ -24,7 +23,6 @@ pub enum BuildError {
         .path.display()
     )]
     State { listener: Arc<str>, path: PathBuf, error: io::Error },
-    /// Another user could replace the persistent state.
     #[error("[DEFAULT] state_dir: {0}")]
     OpenState(#[from] crate::state_dir::UnsafePlace),
     #[error(

@@ -78,9 +78,6 @@ pub(super) fn leaving(
 }
 
 /// Refuses a reload while a left queue may hold messages.
-///
-/// # Errors
-/// The queues that may hold messages, and the remedies.
 pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), ReloadRefusal> {
     let asked = leaving.iter().map(|listener| timeout(ANSWER, listener.obstacle_that_stays()));
     let mut errors = Vec::new();
@@ -144,7 +141,6 @@ impl LeavingListener {
         })
     }
 
-    /// Returns the reason and the remedies, a line each.
     fn refusal(&self, obstacle: &Option<ExitObstacle>) -> Vec<String> {
         let name = &self.conf.name;
         let Some(ExitObstacle { queue, reason }) = obstacle else {

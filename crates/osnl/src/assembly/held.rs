@@ -1,5 +1,3 @@
-//! Reports this daemon's held targets to other daemons on a shared journal.
-
 use std::sync::Arc;
 
 use crate::control::Store;

@@ -1,5 +1,3 @@
-//! The parts that listeners and actions share, which a daemon keeps over reloads.
-
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -64,9 +64,6 @@ struct PendingReload {
 
 impl LoadedConf {
     /// Builds a daemon that reads `sources` again on request.
-    ///
-    /// # Errors
-    /// See [`BuildError`].
     pub fn daemon(
         self,
         sources: Sources,

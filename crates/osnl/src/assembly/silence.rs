@@ -1,5 +1,3 @@
-//! Logs when an expected stream falls silent, and when it resumes.
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,7 +1,5 @@
-//! Events to be appended anew, as a request names them.
-//!
-//! A request has the numbers of events, and bodies only from files. The daemon does not decide again: what was shown
-//! is what is appended.
+//! A request has the numbers of events, and bodies only from files. The daemon appends the planned deliveries
+//! without deciding again.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -13,26 +11,22 @@ use crate::received::ReceivedMessage;
 use crate::replay::EventPlan;
 use crate::saved::RecordedEvent;
 
-/// An event, and what is asked for about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Again {
-    /// Its number, if the daemon's journal holds it; else there is a `message`.
+    /// The event's number, if the daemon's journal has the event; otherwise `message` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<u64>,
-    /// The message, if it comes from elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<GivenMessage>,
     /// The deliveries to make, never empty.
     pub deliveries: Vec<RuleWish>,
 }
 
-/// A message that the journal need not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GivenMessage {
     pub body_base64: String,
-    /// The content type, as AMQP's properties give it.
     #[serde(default)]
     pub content_type: Option<String>,
     #[serde(default)]
@@ -40,10 +34,10 @@ pub struct GivenMessage {
     /// The compression, from the header that kombu sets.
     #[serde(default)]
     pub compression: Option<String>,
-    /// The exchange it was published to, empty if that is not known.
+    /// The message's exchange; empty if unknown.
     #[serde(default)]
     pub exchange: String,
-    /// `<topic>.<priority>`, empty if that is not known.
+    /// The routing key `<topic>.<priority>`; empty if unknown.
     #[serde(default)]
     pub routing_key: String,
 }
@@ -52,18 +46,18 @@ pub struct GivenMessage {
 #[serde(deny_unknown_fields)]
 pub struct RuleWish {
     pub rule: String,
-    /// The action; the daemon must have it.
+    /// The action, which must exist in the daemon.
     pub action: String,
     /// The resource key; without one the delivery waits for no other.
     #[serde(default)]
     pub resource: Option<String>,
-    /// The index of the resource of a bulk request that it is about.
+    /// The index of the resource in a bulk request.
     #[serde(default)]
     pub of_bulk: Option<u32>,
-    /// Whether it waits for those before it of its resource; a mail of a digest does not.
+    /// Whether the delivery waits for earlier ones of its resource; deliveries of a digest do not.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub ordered: bool,
-    /// Only recorded, nothing is called.
+    /// The delivery is only recorded, and no target is called.
     #[serde(default)]
     pub shadow: bool,
 }
@@ -73,7 +67,7 @@ fn yes() -> bool {
 }
 
 impl Again {
-    /// Converts a plan for the daemon from whose journal it was made; `None` if it has no deliveries.
+    /// Converts a plan for the daemon of the planned journal; `None` for a plan without deliveries.
     #[must_use]
     pub fn of(planned: &EventPlan) -> Option<Self> {
         let deliveries: Vec<RuleWish> =
@@ -123,7 +117,6 @@ impl GivenMessage {
 }
 
 impl RuleWish {
-    /// Converts a delivery that a rule requests.
     #[must_use]
     pub fn of(new: &NewDelivery) -> Self {
         let shadow = match &new.begin {

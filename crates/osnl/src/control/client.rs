@@ -1,8 +1,7 @@
 //! The client of a daemon's control socket.
 //!
-//! Each request has a connection of its own, as minutes may pass between two requests of one command. A daemon sends
-//! lines while it works on a request, so the process of a daemon that is silent for too long hangs, and the error names
-//! the process.
+//! Each request has a connection of its own, because a command may pause for minutes between two requests. A
+//! daemon sends lines while it works on a request, so a silent daemon hangs, and the error names its process.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -34,24 +33,20 @@ use super::silence::{Silence, listening_process};
 use super::socket::{may_ask, with_short};
 use super::{ControlRequest, JOURNAL_HEADER, LINES, socket_path};
 
-/// Bytes of an answer; the largest is a message's body.
+/// The largest answer in bytes, which is a message's body.
 const LONGEST: usize = 512 << 20;
 
 #[derive(Clone, Debug)]
 pub struct ControlClient {
     socket: PathBuf,
     patience: Duration,
-    /// The journal whose lock shows that the daemon runs.
     journal: Option<PathBuf>,
 }
 
-/// The reasons for a missing answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// The daemon does not do it.
     #[error(transparent)]
     Refused(#[from] RequestRefusal),
-    /// The daemon was silent for too long.
     #[error("{0}")]
     Silent(Box<Silence>),
     #[error("the daemon did not answer: {0}")]
@@ -77,12 +72,13 @@ impl From<serde_json::Error> for AskError {
 }
 
 impl ControlClient {
-    /// Returns a client of the daemon with this state directory, if the daemon accepts a connection. `patience` is the
-    /// longest silence of the daemon.
+    /// Returns a client of the daemon with this state directory, if the daemon accepts a connection.
+    /// `patience` is the longest silence of the daemon.
     ///
     /// # Errors
-    /// The socket is missing, no daemon accepts its connections, or it belongs to a user other than root, this user, and
-    /// the owner of the folder. A daemon whose queue of connections stays full is [`io::ErrorKind::WouldBlock`].
+    /// The socket is missing, no daemon accepts its connections, or it belongs to a user other than root,
+    /// this user, and the owner of the folder. A daemon whose queue of connections stays full is
+    /// [`io::ErrorKind::WouldBlock`].
     pub fn connect(state_dir: &Path, patience: Duration) -> io::Result<Self> {
         let client = Self { socket: socket_path(state_dir), patience, journal: None };
         client.stream()?;
@@ -91,7 +87,8 @@ impl ControlClient {
 
     fn stream(&self) -> io::Result<UnixStream> {
         let owner = std::fs::symlink_metadata(&self.socket)?.uid();
-        // A member of control_group asks a daemon of another user; that user's folder is as trusted as the socket.
+        // A member of control_group asks a daemon of another user; that user's folder is as trusted as the
+        // socket.
         let is_of_folder = || {
             let folder = self.socket.parent().and_then(|folder| std::fs::metadata(folder).ok());
             folder.is_some_and(|folder| folder.uid() == owner)
@@ -103,16 +100,12 @@ impl ControlClient {
         with_short(&self.socket, |short| connect_within(short, self.patience))
     }
 
-    /// Sets the journal whose lock shows that the daemon runs.
     #[must_use]
     pub(super) fn with_journal(self, journal: PathBuf) -> Self {
         Self { journal: Some(journal), ..self }
     }
 
-    /// Sends a request, and waits for the answer. A daemon whose journal is not `journal` refuses.
-    ///
-    /// # Errors
-    /// See [`AskError`].
+    /// A daemon whose journal is not `journal` refuses the request.
     pub async fn ask<T: DeserializeOwned>(
         &self,
         request: &ControlRequest,
@@ -121,10 +114,6 @@ impl ControlClient {
         Ok(serde_json::from_value(self.ask_telling(request, journal, &|_| {}).await?)?)
     }
 
-    /// Does the same as [`ask`](Self::ask), and reports the progress.
-    ///
-    /// # Errors
-    /// See [`AskError`].
     pub async fn ask_telling(
         &self,
         request: &ControlRequest,
@@ -140,14 +129,14 @@ impl ControlClient {
         stream.set_nonblocking(true)?;
         let stream = TokioIo::new(tokio::net::UnixStream::from_std(stream)?);
         let (mut sender, connection) = http1::handshake(stream).await?;
-        // The set ends the connection with this request.
+        // Dropping the set ends the connection with this request.
         let mut connections = JoinSet::new();
         connections.spawn(connection);
         let answer = self.within(process, sender.send_request(request)).await??;
         self.heard(process, answer, told).await
     }
 
-    /// Reads lines up to the result, or a refusal in one piece.
+    /// Reads lines up to the result, or a refusal without lines.
     async fn heard(
         &self,
         process: Option<i32>,
@@ -162,7 +151,7 @@ impl ControlClient {
             if text.len() > LONGEST {
                 return Err(AskError::NotUnderstood(format!("it is longer than {LONGEST} bytes")));
             }
-            // Only a piece with a line end is searched, as a large result comes in thousands of pieces.
+            // A large result arrives in thousands of pieces, so only a piece with a line end is searched.
             while head.status == StatusCode::OK && data.contains(&b'\n') {
                 let Some(end) = text.iter().position(|byte| *byte == b'\n') else { break };
                 let line: Vec<u8> = text.drain(..=end).collect();
@@ -202,7 +191,7 @@ fn written(request: &ControlRequest, journal: Option<&Path>) -> Result<Request<F
     let mut head = Request::builder()
         .method(&route.method)
         .uri(target)
-        // HTTP asks for the name of a host, and a socket has none.
+        // HTTP requires the name of a host, and a socket has none.
         .header(HOST, "osnl")
         .header(ACCEPT, LINES)
         .header(CONTENT_TYPE, "application/json");
@@ -225,7 +214,7 @@ fn refused(text: &[u8]) -> AskError {
     }
     match serde_json::from_slice(text) {
         Ok(Refused { error: Told { code, message } }) => {
-            // The codes of the server itself, such as `method`, are about the request.
+            // The server's own codes, such as `method`, are about the request.
             let code = serde_json::from_value(code).unwrap_or(Code::BadRequest);
             RequestRefusal::new(code, message).into()
         }
@@ -233,8 +222,8 @@ fn refused(text: &[u8]) -> AskError {
     }
 }
 
-/// Connects, and waits so long at most where the queue of connections is full: each command that gave up on a hung
-/// daemon has left one there.
+/// Connects, and waits at most `patience` while the queue of connections is full: a hung daemon's queue has
+/// the connections of all commands that gave up.
 pub(super) fn connect_within(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&socket, Timeout::Send, Some(patience))?;

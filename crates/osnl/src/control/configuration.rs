@@ -1,5 +1,3 @@
-//! The configuration in force, and the reload that led to it.
-
 use std::time::SystemTime;
 
 use super::answer::ReloadResult;
@@ -15,7 +13,6 @@ pub struct ConfigurationReport {
     pub last_reload: Option<LastReload>,
 }
 
-/// A reload that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastReload {
     pub at: SystemTime,

@@ -1,4 +1,4 @@
-//! The handler of requests. It answers the same to each source: a socket, another port, or a command with a file.
+//! The handler of requests from all sources: a socket, another port, or a command with a file.
 
 mod attention;
 mod change;
@@ -43,25 +43,23 @@ use crate::native::LoadedConf;
 use crate::rule::GuardsInForce;
 use crate::unmatched::Ring;
 
-/// Threads that ask the journal's disk at once.
 const MOST_READERS: usize = 8;
-/// The disk may take so long; then the rest is answered without it.
+/// The disk may take this long; then the answer has no values from the disk.
 const STORE: Duration = Duration::from_secs(3);
 
-/// The source of a handler's answers.
 #[derive(Clone, Debug)]
 pub enum Store {
-    /// The file of a journal, with the journal of a running daemon. All queries open the file read-only; of a stopped
-    /// daemon, a change opens the journal until the change is done.
+    /// The file of a journal, with the journal of a running daemon. All queries open the file read-only; to
+    /// change a stopped daemon's journal, it is opened until the change is done.
     Sqlite(Option<Arc<SqliteJournal>>, PathBuf),
-    /// This process keeps nothing; its dead letters are in these queues.
+    /// A journal in memory; its dead letters are in these queues.
     Memory(Arc<MemoryJournal>, Arc<DeadLetterQueues>),
-    /// The journal of this process that other daemons share, and its database for display.
+    /// The journal that daemons share, and its database for display.
     Shared(Arc<dyn SharedJournal>, String),
 }
 
 impl Store {
-    /// Returns the name that tells it from the journals of other daemons: its file or its database.
+    /// Returns the journal's unique name: its file or its database.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -72,26 +70,22 @@ impl Store {
     }
 }
 
-/// Answers requests; the [control module](super) lists them.
 pub struct ControlHandler {
     store: Store,
     live: Option<LiveParts>,
-    /// The configured actions, where they are known, of a daemon that is stopped.
+    /// The configured actions of a stopped daemon, if known.
     actions: Option<Vec<Arc<str>>>,
     bindings: Option<Arc<Bindings>>,
-    /// Counts the messages on which each rule fired.
     rules: Option<Arc<Ring>>,
     guards: Option<Arc<GuardsInForce>>,
     live_events: Arc<LiveEvents>,
     readers: Readers,
-    /// The place of the control socket of a daemon with a state directory.
     socket: Option<SocketPlace>,
-    /// Held by the event that is tried.
     trials: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The threads that may ask the journal's disk at once. A disk that hangs keeps each of these threads; without a bound no
-/// thread would be left to look up host names and to ask services.
+/// The threads that may read the journal's disk at once. A disk that hangs blocks each of these threads;
+/// without a bound no thread would be left to resolve host names and to query services.
 struct Readers(Arc<Semaphore>);
 
 impl Default for Readers {
@@ -100,14 +94,12 @@ impl Default for Readers {
     }
 }
 
-/// The space of the journal on its disk, as far as that is known.
 #[derive(Clone, Copy, Debug, Default)]
 struct DiskUse {
     bytes: Option<u64>,
     free_bytes: Option<u64>,
 }
 
-/// The running parts of this process.
 struct LiveParts {
     started: SystemTime,
     daemon: Arc<DaemonState>,
@@ -115,7 +107,6 @@ struct LiveParts {
 }
 
 impl ControlHandler {
-    /// The handler of a daemon that is about to run.
     #[must_use]
     pub fn of_daemon(store: Store, daemon: Arc<DaemonState>, counters: Arc<Counters>) -> Self {
         Self {
@@ -139,7 +130,6 @@ impl ControlHandler {
         self
     }
 
-    /// Adds the events that readers look on at.
     #[must_use]
     pub(crate) fn with_live_events(mut self, live: Arc<LiveEvents>) -> Self {
         self.live_events = live;
@@ -157,32 +147,29 @@ impl ControlHandler {
         self.socket.as_ref()
     }
 
-    /// Returns the events as they come.
     #[must_use]
     pub fn live_events(&self) -> &Arc<LiveEvents> {
         &self.live_events
     }
 
-    /// The handler of a store alone.
     #[cfg(test)]
     pub(crate) fn of_store(store: Store) -> Self {
         Self::without_daemon(store, None)
     }
 
-    /// Adds the bindings, from which the status names our queues that no listener reads any more.
+    /// Adds the bindings, by which the status names queues of osnl without a listener.
     #[must_use]
     pub(crate) fn with_bindings(mut self, bindings: Arc<Bindings>) -> Self {
         self.bindings = Some(bindings);
         self
     }
 
-    /// The handler of a journal that no daemon has; with the actions of its configuration, where that is known.
+    /// Returns the handler of a stopped daemon's journal; `actions` are those of its configuration, if known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
         Self::without_daemon(Store::Sqlite(None, journal), actions)
     }
 
-    /// The handler of the dead letter queues of a daemon that is stopped.
     #[must_use]
     pub(crate) fn of_dead_letters(queues: Arc<DeadLetterQueues>, actions: Option<Vec<Arc<str>>>) -> Self {
         let journal = MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default());
@@ -194,7 +181,6 @@ impl ControlHandler {
         Self { store, live, actions, bindings, rules, guards, live_events, readers, socket, trials }
     }
 
-    /// Notes the end of the admin endpoint's certificate, for the status.
     pub fn set_admin_certificate(&self, ends: Option<i64>) {
         if let Some(live) = &self.live {
             let what = "its certificate".to_owned();
@@ -202,17 +188,15 @@ impl ControlHandler {
         }
     }
 
-    /// Returns the age from which on a pending delivery needs attention.
+    /// Returns the age from which a pending delivery needs attention.
     fn attention_age(&self) -> Duration {
         self.live.as_ref().map_or(ATTENTION_AGE, |live| live.daemon.attention_age())
     }
 
-    /// Returns the configuration in force, where it was read from files.
     fn loaded(&self) -> Option<Arc<LoadedConf>> {
         self.live.as_ref()?.daemon.configuration()
     }
 
-    /// Returns the configured actions, where they are known.
     #[must_use]
     pub fn actions(&self) -> Option<Vec<Arc<str>>> {
         match &self.live {
@@ -221,19 +205,13 @@ impl ControlHandler {
         }
     }
 
-    /// Answers a request, as the JSON of what the [module](super) names for its verb.
-    ///
-    /// # Errors
-    /// See [`Code`].
+    /// Answers a request with the JSON of the verb's answer type.
     pub async fn answer(&self, request: &ControlRequest) -> Result<Value, RequestRefusal> {
         self.answer_telling(request, &|_| {}).await
     }
 
-    /// Like [`answer`](Self::answer), and reports the progress of a change of many deliveries. If the future is
-    /// dropped, the running step is the last.
-    ///
-    /// # Errors
-    /// See [`Code`].
+    /// Like [`answer`](Self::answer), and reports the progress of a change of many deliveries. If the future
+    /// is dropped, the current step is the last.
     pub async fn answer_telling(
         &self,
         request: &ControlRequest,
@@ -274,10 +252,6 @@ impl ControlHandler {
         }
     }
 
-    /// Checks that a path is this handler's journal.
-    ///
-    /// # Errors
-    /// [`Code::OtherJournal`].
     pub async fn is_of(&self, journal: &Path) -> Result<(), RequestRefusal> {
         let here = match &self.store {
             Store::Sqlite(_, path) => path,
@@ -305,7 +279,8 @@ impl ControlHandler {
         Err(RequestRefusal::new(Code::OtherJournal, format!("this daemon's journal is {}", here.display())))
     }
 
-    /// Returns the bytes of the journal and the free bytes of its disk; none of a disk that does not answer in time.
+    /// Returns the bytes of the journal and the free bytes of its disk; `None` if the disk does not answer in
+    /// time.
     async fn disk_use(&self) -> DiskUse {
         let path = match &self.store {
             Store::Sqlite(_, path) => path.clone(),
@@ -321,7 +296,6 @@ impl ControlHandler {
         }
     }
 
-    /// Asks a disk on a thread that may wait for it.
     async fn on_thread<T: Send + 'static>(
         &self,
         look: impl FnOnce() -> T + Send + 'static,
@@ -335,7 +309,8 @@ impl ControlHandler {
         .await
     }
 
-    /// Looks into the file on a thread that may wait; `None` of a journal in memory. A shared journal has no file, and says so.
+    /// Reads the file on a blocking thread; `None` for a journal in memory. A shared journal has no file,
+    /// which is an error.
     async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&SqliteReader) -> ReadResult<T> + Send + 'static,
@@ -361,7 +336,7 @@ impl ControlHandler {
     }
 }
 
-/// The answer to a request that works on a journal in a file only.
+/// The refusal of a request that only a journal in a file supports.
 fn not_shared(database: &str) -> RequestRefusal {
     let why = format!(
         "this does not work on {database}, a journal that daemons share; docs/shared-journal.md lists what does; nothing was \

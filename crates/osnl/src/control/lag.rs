@@ -1,5 +1,3 @@
-//! The lag of a partition: known, stale, or not known, with the reason. Pure.
-
 use std::time::{Duration, SystemTime};
 
 use osnl_transport::PartitionSeen;
@@ -7,16 +5,14 @@ use osnl_transport::PartitionSeen;
 use super::status::{LagStatus, PartitionLag};
 use super::time::span;
 
-/// An end that was told longer ago says nothing: brokers are asked every ten seconds, and may take thirty.
+/// An older end is out of date: brokers are asked every ten seconds, and may take thirty.
 const STALE: Duration = Duration::from_secs(60);
 
-/// Whether an answer of this moment is too old to count.
 pub(super) fn is_stale(at: SystemTime) -> bool {
     at.elapsed().unwrap_or_default() >= STALE
 }
 
 impl PartitionLag {
-    /// Returns the lag of a partition at this moment.
     pub(crate) fn of(seen: &PartitionSeen, is_subscribed: bool, now: SystemTime) -> Self {
         let age = seen.end.map(|(_, at)| now.duration_since(at).unwrap_or_default());
         let is_fresh = is_subscribed && age.is_some_and(|age| age < STALE);
@@ -42,13 +38,12 @@ impl PartitionLag {
 }
 
 impl LagStatus {
-    /// The lag of a group in these partitions.
     pub(super) fn new(group: String, partitions: Vec<PartitionLag>) -> Self {
         let sum = partitions.iter().map(|partition| partition.lag).sum();
         Self { group, messages: if partitions.is_empty() { None } else { sum }, partitions }
     }
 
-    /// Returns the lag in words: the sum, the partition with most, and those of which it is not known.
+    /// Returns the lag in words: the sum, the partition with most, and those with an unknown lag.
     #[must_use]
     pub fn text(&self) -> String {
         let group = &self.group;
@@ -143,7 +138,6 @@ mod tests {
         );
     }
 
-    /// An answer that is a little old counts, though the latest question had none.
     #[test]
     fn an_answer_counts_for_a_minute() {
         check(

@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// A folder that this user may not enter, or a file that this user may not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoAccess {
     path: PathBuf,
@@ -16,7 +15,7 @@ pub struct NoAccess {
 }
 
 impl NoAccess {
-    /// Finds what refuses on the way to a path: the path itself, or the first folder above it that can be seen.
+    /// Finds the cause of a refusal: the path, or the first visible folder above.
     #[must_use]
     pub fn to(path: &Path) -> Self {
         let seen = path.ancestors().find_map(|path| Some((path, fs::metadata(path).ok()?)));
@@ -31,7 +30,7 @@ impl NoAccess {
         }
     }
 
-    /// Whether this user may not read the file. A file that is missing refuses nothing.
+    /// Whether this user may not read the file. A missing file refuses nothing.
     #[must_use]
     pub fn is_refused(file: &Path) -> bool {
         File::open(file).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)

@@ -1,5 +1,3 @@
-//! Requests and answers about messages that are kept unread.
-
 use std::time::SystemTime;
 
 use base64::Engine as _;
@@ -20,29 +18,26 @@ use crate::replay::{self, ReplayEvent};
 pub struct WhichMessages {
     pub ids: Vec<i64>,
     pub queue: Option<String>,
-    /// With a reason that contains this.
     pub reason: Option<String>,
-    /// Received then or later, RFC 3339.
+    /// The first time of receipt, RFC 3339.
     pub since: Option<String>,
-    /// Received before then, RFC 3339.
+    /// The end of the times of receipt, RFC 3339, itself excluded.
     pub until: Option<String>,
 }
 
-/// A message that goes through the rules again, and what they ask for.
+/// A message that goes through the rules again, and the deliveries that they request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessageAgain {
     pub id: i64,
-    /// The deliveries to make, never empty.
     pub deliveries: Vec<RuleWish>,
 }
 
-/// Messages that are kept unread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineList {
     /// In the order of their numbers, which is that of their arrival.
     pub messages: Vec<QuarantinedMessage>,
-    /// The number of messages that the filter matches, on this page or not.
+    /// The number of all messages that match the filter, over all pages.
     pub total: u64,
     /// The start of the next page, as `after`; `None` on the last page.
     pub next: Option<i64>,
@@ -54,62 +49,45 @@ pub struct QuarantinedMessage {
     pub id: i64,
     pub received: String,
     pub age_seconds: u64,
-    /// The reason, and the option that would accept it, if there is one.
+    /// The reason, and the option that would accept the message, if there is one.
     pub reason: String,
-    /// The listener that took it.
     pub listener: String,
-    /// The queue it was taken from.
     pub queue: String,
-    /// The exchange it was published to.
     pub exchange: String,
     pub routing_key: String,
-    /// Whether the broker had delivered it before.
     pub redelivered: bool,
-    /// The publisher that it names.
     pub publisher_id: Option<String>,
-    /// The id that it has.
     pub message_id: Option<String>,
-    /// The event that it names.
     pub event_type: Option<String>,
-    /// The digest of its body as received.
     pub digest: String,
-    /// The length of its body as received.
     pub bytes: u64,
-    /// Whether all of it is kept; else its first 64 KiB.
+    /// Whether the whole message is kept; else its first 64 KiB.
     pub is_whole: bool,
 }
 
-/// A quarantined message in full.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineShow {
     pub message: QuarantinedMessage,
-    /// The beginning of its body: names and shape, values masked.
+    /// The beginning of the body: names and shape, values masked.
     pub preview: String,
-    /// The content type that the message declares.
     pub content_type: Option<String>,
     pub content_encoding: Option<String>,
     /// The compression, from the header that kombu sets.
     pub compression: Option<String>,
-    /// The bytes that are kept, in base64, if that was asked for.
+    /// The stored bytes, in base64, on request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }
 
-/// The effect of a change, or of its dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineChanges {
     pub dry_run: bool,
-    /// The number of messages that were, or would be, changed.
     pub changed: u64,
-    /// The first thousand of them.
     pub ids: Vec<i64>,
-    /// The number of requested messages that were not changed.
     pub refused: u64,
-    /// The first thousand of them.
     pub refusals: Vec<NotChanged>,
 }
 
-/// A message that was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotChanged {
     pub id: i64,
@@ -117,10 +95,6 @@ pub struct NotChanged {
 }
 
 impl QuarantineShow {
-    /// The message, of an answer with its bytes.
-    ///
-    /// # Errors
-    /// They are not there, or are no base64.
     pub fn received(&self) -> Result<ReceivedMessage, String> {
         let body = self.body_base64.as_ref().ok_or("its bytes were not asked for")?;
         let body = BASE64_STANDARD.decode(body).map_err(|error| format!("body_base64: {error}"))?;
@@ -146,13 +120,10 @@ impl QuarantineShow {
 }
 
 impl MessageAgain {
-    /// Plans what the rules of a configuration ask for about a message that is kept whole.
-    ///
-    /// # Errors
-    /// The message stays in quarantine: it still cannot be read, or no rule asks for anything; why.
+    /// Plans the deliveries that a configuration's rules request for a message that is kept whole.
     pub fn planned(conf: &Native, id: i64, received: ReceivedMessage) -> Result<Self, String> {
         let listener = conf.listeners.iter().find(|listener| *listener.name == *received.origin.listener);
-        // The budget counts that would for a message that comes now.
+        // The budget is that for a message received now.
         let budget = listener.map_or_else(|| conf.budget(), |listener| listener.budget);
         let unread = |why: String| format!("it still cannot be read: {why}");
         if let Err(error) = received.decode_within(&budget) {
@@ -166,7 +137,8 @@ impl MessageAgain {
         let source =
             ReplayEvent { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
         let plan = replay::plan(conf, source, &[], listener.as_deref());
-        // A message that comes from the broker makes dead letters of such a rule: here the rule can be mended first.
+        // A message from the broker would become dead letters of such a rule; here the operator can correct
+        // the rule first.
         let undecided = plan.rules.iter().find_map(|rule| {
             let (name, ruling) = (&rule.verdict.rule, &rule.verdict.ruling);
             let of_rule = ruling.undecided().map(|why| format!("rule {name} cannot be decided: {why}"));
@@ -189,10 +161,8 @@ impl MessageAgain {
 }
 
 impl QuarantineChanges {
-    /// Numbers that an answer holds.
     const NAMED: usize = 1000;
 
-    /// Adds what another answer says, which has changed something.
     pub fn add(&mut self, done: Self) {
         done.ids.into_iter().for_each(|id| self.changed(id));
         done.refusals.into_iter().for_each(|refused| self.refuse(refused.id, refused.why));

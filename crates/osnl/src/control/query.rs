@@ -1,14 +1,8 @@
-//! The part of an address behind `?`, as JSON: `action=roles&state=dead&limit=5`.
-
 use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value, json};
 
 use super::routes::{Parameter, RESERVED, ValueForm};
 
-/// Reads a query by its parameters.
-///
-/// # Errors
-/// The first parameter that is not known, repeated, or of another form, in words.
 pub fn read<'a>(
     query: &str,
     rows: impl IntoIterator<Item = &'a Parameter>,
@@ -34,7 +28,6 @@ pub fn read<'a>(
     Ok(object)
 }
 
-/// Reads one value, or one entry of a list.
 pub(super) fn value(row: &Parameter, text: &str) -> Result<Value, String> {
     let name = row.name;
     match row.form {
@@ -61,10 +54,6 @@ pub(super) fn value(row: &Parameter, text: &str) -> Result<Value, String> {
     }
 }
 
-/// Writes the members of a request as a query.
-///
-/// # Errors
-/// No parameter has a member that has a value.
 pub(super) fn write<'a>(
     object: Map<String, Value>,
     rows: impl IntoIterator<Item = &'a Parameter>,
@@ -102,7 +91,6 @@ fn left(object: &Value) -> Option<&str> {
     })
 }
 
-/// Returns the place of a member, and creates missing objects on its way.
 fn member<'a>(object: &'a mut Map<String, Value>, at: &str) -> &'a mut Value {
     let (first, rest) = at.split_once('/').unwrap_or((at, ""));
     let first = object.entry(first).or_insert(Value::Null);
@@ -110,9 +98,6 @@ fn member<'a>(object: &'a mut Map<String, Value>, at: &str) -> &'a mut Value {
 }
 
 /// Decodes `%XX`; a plus is a space.
-///
-/// # Errors
-/// The text is not UTF-8, or a `%` has no digits; in words.
 pub fn plain(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

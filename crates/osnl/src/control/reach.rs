@@ -1,7 +1,7 @@
-//! From outside: by the socket where a daemon holds the journal, in this process where none does.
+//! Access from outside: by the socket if a daemon holds the journal, in this process otherwise.
 //!
-//! Commands on the file of a stopped daemon use the same handler, on a journal that is opened without bounds: opening
-//! it for a change must not make anything leave.
+//! Commands on the file of a stopped daemon use the same handler, on a journal that is opened without bounds:
+//! opening it for a change must not remove records.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,74 +16,51 @@ use super::{ControlClient, ControlHandler, socket_path};
 use crate::dead_letters::DeadLetterQueues;
 use crate::journal::sqlite::SqliteJournal;
 
-/// A daemon that has just begun has the lock before its socket; another command has the lock for a moment.
+/// A starting daemon holds the lock before its socket exists; another command holds the lock for a moment.
 const BEGINNING: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The places in which to look for a daemon or its journal.
 #[derive(Clone, Debug, Default)]
 pub struct Where {
     pub state_dir: Option<PathBuf>,
-    /// The journal's file; none of a daemon that keeps it in memory.
+    /// The journal's file; `None` for a daemon with a journal in memory.
     pub journal: Option<PathBuf>,
     /// The database of a journal that daemons share, for display.
     pub shared: Option<String>,
-    /// The dead letter queues of a daemon that keeps its journal in memory.
     pub dead_letters: Arc<DeadLetterQueues>,
     /// Any journal that the daemon of the state directory has will do.
     pub any_journal: bool,
-    /// The configured actions, where they are known.
     pub actions: Option<Vec<Arc<str>>>,
 }
 
-/// The daemon or file that answers.
 pub enum ControlBackend {
-    /// A daemon, and the journal it must have.
     Daemon(ControlClient, Option<PathBuf>),
-    /// This process, with the file or the dead letter queues of a daemon that is stopped.
+    /// This process, with the file or the dead letter queues of a stopped daemon.
     File(ControlHandler),
 }
 
-/// The reasons why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReachError {
-    /// There is nothing to look at.
     #[error(
         "no daemon answers at {socket}, and {file}; start the daemon (osnl run), or name it by its -c, --state-dir, or --journal"
     )]
-    Nothing {
-        /// The path at which a daemon's socket would be.
-        socket: String,
-        /// The state of the journal's file.
-        file: String,
-    },
+    Nothing { socket: String, file: String },
     /// The journal is in use, and the process that holds it does not answer.
     #[error("{journal} is in use by {holder}, which does not answer at {socket}: {error}")]
-    Silent {
-        journal: String,
-        holder: String,
-        /// The path at which its socket would be.
-        socket: String,
-        error: io::Error,
-    },
-    /// This user may not look where the daemon's socket would be.
+    Silent { journal: String, holder: String, socket: String, error: io::Error },
+    /// This user may not access the daemon's socket, so the daemon's state is unknown.
     #[error(
         "{0}, so whether a daemon runs is not known; run this command as root or as the daemon's user, or let a group read its \
          status and deliveries with control_group"
     )]
     Forbidden(NoAccess),
-    /// The daemon takes no connection.
     #[error("{0}")]
     Hung(Box<Silence>),
-    /// There is a socket, and it cannot be used.
     #[error("{socket}: {error}")]
     Socket { socket: String, error: io::Error },
 }
 
-/// Finds the daemon or file that answers; waits for seconds at most. A daemon may be silent for so long at a time.
-///
-/// # Errors
-/// See [`ReachError`].
+/// Finds the daemon or file that answers; waits for seconds at most. `patience` bounds a daemon's silence.
 pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, ReachError> {
     let folder = place.state_dir.clone().or_else(|| Some(place.journal.as_ref()?.parent()?.to_owned()));
     let folder = folder.unwrap_or_default();
@@ -91,15 +68,17 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
     // A database is named like a file: the daemon compares it with its own.
     let meant = place.journal.clone().or_else(|| place.shared.clone().map(PathBuf::from));
     let meant = meant.filter(|_| !place.any_journal);
-    // Its lock shows that a daemon runs that does not answer.
+    // The lock shows that a daemon runs that does not answer.
     let locked = place.journal.clone().unwrap_or_else(|| folder.join("journal.db"));
     let deadline = Instant::now() + BEGINNING.min(patience);
     loop {
         let looked = place.journal.as_deref().map_or(Ok(None), SqliteJournal::look_for_holder);
-        // A member of control_group may use the socket and not look at the lock: the daemon compares the journal then.
+        // A member of control_group may use the socket but not see the lock; the daemon compares the journal
+        // then.
         let is_hidden = looked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
         let holder = looked.ok().flatten();
-        // A daemon of the same directory with another journal is not asked about a file that no process holds.
+        // A daemon of the same directory with another journal is not asked about a file that no process
+        // holds.
         if holder.is_none() && !is_hidden && !place.any_journal && place.journal.is_some() {
             break;
         }

@@ -18,7 +18,8 @@ fn usual() -> u32 {
     100
 }
 
-/// A request. Its row of [`ROUTES`](super::routes::ROUTES) has the meaning and the members; `by` names who asks.
+/// A request. Its row of [`ROUTES`](super::routes::ROUTES) has the meaning and the members; `by` names the
+/// user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ControlRequest {
@@ -32,7 +33,7 @@ pub enum ControlRequest {
         after: Option<String>,
         #[serde(default = "usual")]
         limit: u32,
-        /// The totals count at most so many deliveries, the newest. Only the page bounds them.
+        /// The totals count at most this many deliveries, the newest. Only the page bounds them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count_at_most: Option<u64>,
     },
@@ -112,10 +113,9 @@ pub enum ControlRequest {
     Reload {
         by: String,
     },
-    /// Queues that no listener reads any more are shown no longer. Nothing changes at the broker.
+    /// Removes queues without a listener from the status. The broker's queues stay.
     ForgetQueue {
         queue: String,
-        /// Those of this virtual host only.
         #[serde(default)]
         vhost: Option<String>,
         by: String,
@@ -129,7 +129,8 @@ impl ControlRequest {
         matches!(self, Self::Show { raw: true, .. } | Self::QuarantineShow { raw: true, .. })
     }
 
-    /// Returns the word for changed deliveries, such as `retried`; empty for a request that changes no delivery.
+    /// Returns the word for changed deliveries, such as `retried`; empty for a request that changes no
+    /// delivery.
     #[must_use]
     pub fn changed_word(&self) -> &'static str {
         match self {
@@ -142,7 +143,6 @@ impl ControlRequest {
     }
 }
 
-/// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ListOrder {

@@ -1,7 +1,7 @@
 //! The verbs: [`ROUTES`] has a row for each, with its address, its parameters, the type of its answer, and who may ask.
 //!
-//! The server reads a request by its row ([`find`], [`Route::read`]), the client writes a request by the same row
-//! ([`Route::write`]), and `openapi.json` is made of all rows. So neither can know an address that the other does not.
+//! The server reads a request by its row ([`find`], [`Route::read`]), the client writes a request by the same
+//! row ([`Route::write`]), and `openapi.json` is made of all rows. So both always know the same addresses.
 
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,13 +11,11 @@ use self::ValueForm::{Choice, Count, Flag, Number, Numbers, Object, Objects, Tex
 use super::query;
 use super::{ControlRequest, MOST_LISTED};
 
-/// The path before that of each row.
 pub const BASE: &str = "/api/v1";
 
 /// All characters that a path or a query gives another meaning.
 pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The right that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
     /// On the control socket members of `control_group` have this right.
@@ -36,7 +34,6 @@ pub enum ValueForm {
     Flag,
     Texts,
     Numbers,
-    /// An object of the schema with this name.
     Object(&'static str),
     /// Objects that only a command plans, so no schema describes their members.
     Objects,
@@ -50,26 +47,22 @@ pub struct Parameter {
     pub form: ValueForm,
     pub is_required: bool,
     pub meaning: &'static str,
-    /// Whether no other server than that of the control socket knows the parameter.
+    /// Whether only the server of the control socket knows the parameter.
     pub is_own: bool,
 }
 
-/// The part of an HTTP request that has a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterPlace {
     Path,
     Query,
-    /// A member of the JSON object.
     Body,
 }
 
 #[derive(Debug)]
 pub struct Route {
-    /// `POST` for a verb that changes something, else `GET`.
     pub method: Method,
     /// The path below [`BASE`], with the names of parameters in braces.
     pub path: &'static str,
-    /// The name of its [`ControlRequest`].
     pub verb: &'static str,
     pub right: Right,
     pub takes: &'static [Parameter],
@@ -78,16 +71,13 @@ pub struct Route {
     pub answer: (&'static str, &'static str),
 }
 
-/// The sender of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
-    /// The name for the record of changes.
     pub name: &'a str,
     /// Whether the request came by the control socket, where a command names its user.
     pub is_own: bool,
 }
 
-/// The parameters that a path has.
 type PathValues = Vec<(&'static str, String)>;
 
 #[must_use]
@@ -336,7 +326,6 @@ impl Route {
         self.right == Right::Change
     }
 
-    /// Returns the parameters in this part of a request.
     pub fn taken(&self, place: ParameterPlace) -> impl Iterator<Item = &'static Parameter> {
         let (path, changes) = (self.path, self.changes());
         self.takes.iter().filter(move |row| {
@@ -350,7 +339,6 @@ impl Route {
         })
     }
 
-    /// Returns the values of the parameters in a path; `None` if the path is not this route's.
     fn values(&self, path: &str) -> Option<PathValues> {
         let mut values = Vec::new();
         let (mut own, mut given) = (self.path.split('/'), path.split('/'));
@@ -367,10 +355,6 @@ impl Route {
         }
     }
 
-    /// Reads a request to this route.
-    ///
-    /// # Errors
-    /// The reason why the request is not understood.
     pub fn read(
         &self,
         values: PathValues,
@@ -400,10 +384,6 @@ impl Route {
         serde_json::from_value(Value::Object(object)).map_err(|error| in_words(&error.to_string()))
     }
 
-    /// Writes a request: its route, its path with the query, its body.
-    ///
-    /// # Errors
-    /// The request has a member that no parameter of its route has.
     pub fn write(request: &ControlRequest) -> Result<(&'static Self, String, Vec<u8>), String> {
         let value = serde_json::to_value(request).map_err(|error| error.to_string())?;
         let Value::Object(mut object) = value else { return Err("not an object".to_owned()) };
@@ -449,17 +429,15 @@ fn in_words(error: &str) -> String {
     format!("{found}; allowed: {expected}")
 }
 
-/// The result of the search for an address.
 #[derive(Debug)]
 pub enum RouteLookup {
     Route(&'static Route, PathValues),
-    /// The address has other methods, these.
     OtherMethod(String),
     Nothing,
 }
 
-/// Finds the route of a request by its path below [`BASE`]. `/deliveries/retry` is found before `/deliveries/{id}`.
-/// `HEAD` is `GET` whose body the server leaves out.
+/// Finds the route of a request by its path below [`BASE`]. `/deliveries/retry` is found before
+/// `/deliveries/{id}`. `HEAD` is `GET` whose body the server leaves out.
 #[must_use]
 pub fn find(method: &Method, path: &str) -> RouteLookup {
     let method = if method == Method::HEAD { &Method::GET } else { method };

@@ -1,6 +1,6 @@
-//! A daemon that is there and does not answer: which process it is, and the next step.
+//! A daemon that runs and does not answer: its process, and the next step.
 //!
-//! The process is the one that listens at the socket, as the kernel knows it; the journal's lock shows that it runs.
+//! The kernel names the process that listens at the socket; the journal's lock shows that the process runs.
 
 use std::fmt;
 use std::os::unix::net::UnixStream;
@@ -11,7 +11,6 @@ use osnl_config::duration;
 
 use crate::journal::sqlite::SqliteJournal;
 
-/// A daemon that has been asked and has been silent for too long.
 #[derive(Debug)]
 pub struct Silence {
     process: Option<i32>,
@@ -22,7 +21,6 @@ pub struct Silence {
 }
 
 impl Silence {
-    /// The silence of the daemon at this socket, after so long.
     pub(super) fn of(
         process: Option<i32>,
         socket: &Path,
@@ -42,16 +40,16 @@ impl Silence {
     }
 }
 
-/// Returns the process that listens at the other end; `None` if it is out of sight, as in another container.
+/// Returns the process that listens at the other end; `None` if it is invisible, as in another container.
 pub(super) fn listening_process(stream: &UnixStream) -> Option<i32> {
     let peer = rustix::net::sockopt::socket_peercred(stream).ok()?;
     Some(peer.pid.as_raw_nonzero().get())
 }
 
-/// Whether a signal has stopped the process, as far as `/proc` shows it.
+/// Whether a signal has stopped the process, as far as `/proc` shows that.
 fn is_stopped(process: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The name is in parentheses, and may have any character itself.
+    // The name is in parentheses, and may contain any character.
     stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['T', 't']))
 }
 
@@ -77,7 +75,6 @@ impl fmt::Display for Silence {
     }
 }
 
-/// `5 s`, or with the unit of a shorter time.
 fn seconds(time: Duration) -> String {
     match time.subsec_nanos() {
         0 => format!("{} s", time.as_secs()),

@@ -14,12 +14,11 @@ use super::client::connect_within;
 use super::socket_path;
 use crate::group::SystemGroup;
 
-/// Clients that the kernel keeps until they are accepted, as with the standard library.
+/// The kernel's queue of unaccepted clients, as in the standard library.
 const BACKLOG: i32 = 128;
-/// Bytes of a path that `sockaddr_un` holds (`unix(7)`), its zero apart.
+/// Bytes of a path that `sockaddr_un` holds (`unix(7)`), without its final zero.
 const ADDRESS: usize = 107;
 
-/// The reason why there is no socket; its words follow the path of the socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error("another daemon answers there; give each its own state_dir")]
@@ -37,13 +36,10 @@ pub enum BindError {
     Io(#[from] io::Error),
 }
 
-/// The place of a daemon's control socket.
-///
-/// The socket has mode 0600 in a folder of mode 0700. With a group the socket has mode 0660, and its members can enter
-/// the folder, whose other files stay the owner's alone.
+/// The socket has mode 0600 in a folder of mode 0700. With a group the socket has mode 0660, and its members
+/// can enter the folder, whose other files stay the owner's alone.
 #[derive(Clone, Debug)]
 pub struct SocketPlace {
-    /// The state directory, created if missing.
     pub state_dir: PathBuf,
     pub group: Option<SystemGroup>,
 }
@@ -62,10 +58,7 @@ impl SocketPlace {
         socket_path(&self.state_dir)
     }
 
-    /// Binds the socket, and replaces a socket on which no process answers any more.
-    ///
-    /// # Errors
-    /// See [`BindError`].
+    /// Binds the socket, and replaces a socket of a process that has ended.
     pub fn bind(&self) -> Result<ControlSocket, BindError> {
         bind(&self.state_dir, self.group.as_ref())
     }
@@ -118,11 +111,8 @@ fn bind(state_dir: &Path, group: Option<&SystemGroup>) -> Result<ControlSocket, 
     Ok(ControlSocket { listener, path, inode: (meta.dev(), meta.ino()) })
 }
 
-/// Binds a socket that only this user can open. The socket has its mode before its name, so that no other user can
-/// connect in between, with any umask.
-///
-/// # Errors
-/// Those of the operating system.
+/// Binds a socket that only this user can open. The socket has its mode before its name, so that no other
+/// user can connect in between, with any umask.
 pub fn bind_private(path: &Path) -> io::Result<UnixListener> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -132,7 +122,6 @@ pub fn bind_private(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(socket.into())
 }
 
-/// Gives it to the group.
 fn share(path: &Path, group: &SystemGroup, mode: u32) -> Result<(), BindError> {
     let failed = |error| BindError::Group(group.name.clone(), error);
     if fs::metadata(path).map_err(failed)?.gid() != group.gid {
@@ -149,7 +138,8 @@ fn found(path: &Path) -> io::Result<Option<fs::Metadata>> {
     }
 }
 
-/// Calls `with` with the path, or with a path through the open folder where an address cannot hold the whole path.
+/// Calls `with` with the path, or with a path through the open folder if an address cannot hold the whole
+/// path.
 pub(super) fn with_short<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     let length = path.as_os_str().as_bytes().len();
     let (Some(folder), Some(name), true) = (path.parent(), path.file_name(), length > ADDRESS) else {
@@ -173,7 +163,7 @@ impl Drop for ControlSocket {
         if let Ok(Some(meta)) = found(&self.path)
             && (meta.dev(), meta.ino()) == self.inode
         {
-            // The next daemon replaces a socket that is left.
+            // The next daemon replaces a remaining socket.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -27,7 +27,6 @@ async fn the_socket_is_ours_alone_and_goes_with_us() {
     assert_eq!(std::fs::read_dir(&state_dir).unwrap().count(), 0);
 }
 
-/// Issue 19: between `bind` and `chmod` any user could connect.
 #[tokio::test]
 async fn a_socket_has_its_mode_before_it_has_a_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -43,11 +42,11 @@ async fn a_socket_has_its_mode_before_it_has_a_name() {
 async fn one_that_nobody_answers_is_replaced_and_one_that_answers_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = socket_path(folder.path());
-    // As a daemon that was killed leaves it.
+    // A killed daemon leaves such a socket.
     drop(UnixListener::bind(&path).unwrap());
     let first = place(folder.path()).bind().unwrap();
     assert!(matches!(place(folder.path()).bind(), Err(BindError::InUse)));
-    // Another has taken the name meanwhile: it is not ours to remove.
+    // Another daemon has taken the name: its socket must stay.
     std::fs::remove_file(&path).unwrap();
     let _other = UnixListener::bind(&path).unwrap();
     drop(first);
@@ -65,13 +64,12 @@ async fn a_folder_whose_path_is_longer_than_an_address_will_do() {
     let state_dir = folder.path().join("d".repeat(90)).join("e".repeat(90));
     let socket = place(&state_dir).bind().unwrap();
     assert!(ControlClient::connect(&state_dir, std::time::Duration::from_secs(5)).is_ok());
-    // A second daemon finds that the place is taken, by the same way round.
+    // A second daemon finds that the place is taken, through the same short path.
     assert!(matches!(place(&state_dir).bind(), Err(BindError::InUse)));
     drop(socket);
     assert!(!socket_path(&state_dir).exists());
 }
 
-/// One type opens the journal of a running and of a stopped daemon.
 #[tokio::test]
 async fn queries_leave_the_journal_of_a_stopped_daemon_as_it_is() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,3 @@
-//! Moments in requests and answers: RFC 3339 in UTC, to the millisecond.
-
 use std::time::SystemTime;
 
 use jiff::{Timestamp, Unit};
@@ -27,23 +25,22 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
-/// `42 s ago`, or `-` where it is not known.
+/// `42 s ago`, or `-` if unknown.
 #[must_use]
 pub fn ago(seconds: Option<u64>) -> String {
     seconds.map_or("-".to_owned(), |seconds| format!("{} ago", span(seconds)))
 }
 
-/// Whole seconds since then; none of a moment to come.
+/// Whole seconds since then; 0 for a moment in the future.
 pub(super) fn age(at: SystemTime) -> u64 {
     at.elapsed().unwrap_or_default().as_secs()
 }
 
-/// Whole seconds until then, rounded up; none of a moment that has passed.
+/// Whole seconds until then, rounded up; 0 for a moment in the past.
 pub(super) fn until(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64().ceil() as u64
 }
 
-/// The moment of the wall clock.
 pub(super) fn of_instant(at: Instant) -> SystemTime {
     SystemTime::now() + at.saturating_duration_since(Instant::now())
 }

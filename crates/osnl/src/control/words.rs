@@ -1,5 +1,3 @@
-//! The words of deliveries, listeners, and targets, for every screen and page.
-
 use super::answer::Delivery;
 use super::problem::ProblemKind;
 use super::status::{ListenerStatus, Status, TargetReport};
@@ -7,7 +5,6 @@ use super::time::span;
 use crate::journal::sqlite::Phase;
 
 impl Delivery {
-    /// Returns the state, and what it waits for.
     #[must_use]
     pub fn state_text(&self) -> String {
         let Self { state, waits_for, next_attempt_seconds, target_held, .. } = self;
@@ -26,7 +23,7 @@ impl Delivery {
         resource(self.resource_name.as_deref(), self.resource_id.as_deref()).or_else(|| self.key.clone())
     }
 
-    /// Returns the attempts made, and as long as that matters, how many of them count and how many are allowed.
+    /// Returns the attempts made and, while relevant, the numbers of counting and allowed attempts.
     #[must_use]
     pub fn attempts_text(&self) -> String {
         let Self { attempts_made: made, attempts_counted: counted, attempts_allowed: allowed, .. } = self;
@@ -42,7 +39,8 @@ impl Delivery {
 }
 
 impl Status {
-    /// Whether the journal has told how many deliveries there are: if not, these numbers are 0 and to be shown as `-`.
+    /// Whether the journal has reported its numbers of deliveries: if not, the numbers are 0 and shown as
+    /// `-`.
     #[must_use]
     pub fn counts_are_known(&self) -> bool {
         !self.problems.iter().any(|problem| problem.kind == ProblemKind::JournalUnreadable)
@@ -50,7 +48,7 @@ impl Status {
 }
 
 impl ListenerStatus {
-    /// Returns the state, and when the next attempt to connect begins.
+    /// Returns the state, and the time until the next attempt to connect.
     #[must_use]
     pub fn state_text(&self) -> String {
         match self.next_attempt_seconds {
@@ -61,7 +59,6 @@ impl ListenerStatus {
 }
 
 impl TargetReport {
-    /// Returns the state; `-` for one that is not known.
     #[must_use]
     pub fn state(&self) -> &str {
         match (&self.state, self.configured) {
@@ -71,7 +68,7 @@ impl TargetReport {
         }
     }
 
-    /// Returns the state, and when the next probe is due.
+    /// Returns the state, and the time until the next probe.
     #[must_use]
     pub fn state_text(&self) -> String {
         match (&self.state, self.next_probe_seconds) {
@@ -80,7 +77,7 @@ impl TargetReport {
         }
     }
 
-    /// Returns the number of deliveries that are done, and how many of them were only recorded.
+    /// Returns the number of ended deliveries, and how many of them were only recorded.
     #[must_use]
     pub fn done_text(&self) -> String {
         match self.shadow {
@@ -91,7 +88,6 @@ impl TargetReport {
     }
 }
 
-/// Returns a resource by its name and its id.
 pub(super) fn resource(name: Option<&str>, id: Option<&str>) -> Option<String> {
     match (name, id) {
         (Some(name), Some(id)) if name != id => Some(format!("{name} ({id})")),
@@ -110,7 +106,6 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Returns the time that a call took in words.
 #[must_use]
 pub fn millis(millis: u64) -> String {
     if millis < 1000 { format!("{millis} ms") } else { format!("{:.1} s", millis as f64 / 1000.0) }

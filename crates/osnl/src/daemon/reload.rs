@@ -33,7 +33,6 @@ pub trait Reload: Send {
 
 #[derive(Default)]
 pub struct ReloadChanges {
-    /// The listeners that end, replaced ones included.
     pub leave: Vec<Arc<str>>,
     pub(crate) exits: Vec<QueueExit>,
     pub begin: Vec<Listener>,
@@ -73,7 +72,6 @@ impl std::fmt::Display for SectionChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReloadRefusal {
     pub reason: ReloadRefusalReason,
-    /// Every error, one line each.
     pub errors: Vec<String>,
 }
 
@@ -81,13 +79,9 @@ pub struct ReloadRefusal {
 #[serde(rename_all = "kebab-case")]
 pub enum ReloadRefusalReason {
     Configuration,
-    /// A change in the valid configuration needs a restart.
     NeedsRestart,
-    /// The valid configuration names something unusable at present.
     Unusable,
-    /// A left queue may hold messages.
     QueueNotEmpty,
-    /// The daemon is ending, or has no configuration files.
     Unsupported,
 }
 

@@ -13,7 +13,6 @@ use crate::listener::{Gauges, Listener, ListenerState, Stall};
 use crate::management::UnknownFact;
 use crate::native::LoadedConf;
 
-/// A waiting request covers all later requests.
 const WAITING: usize = 16;
 
 pub(crate) const ATTENTION_AGE: Duration = Duration::from_secs(15 * 60);
@@ -50,7 +49,6 @@ pub struct ListenerHandle {
     pub(crate) state: watch::Receiver<ListenerState>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) stall: watch::Receiver<Option<Stall>>,
-    /// Whether other consumers take none of the messages.
     pub(crate) exclusive: bool,
     pub(crate) consumer_tag: String,
 }
@@ -97,7 +95,6 @@ impl ListenerHandle {
         }
     }
 
-    /// Returns the broker's address for display, without secrets.
     #[must_use]
     pub fn broker(&self) -> &str {
         &self.broker

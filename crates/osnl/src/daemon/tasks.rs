@@ -43,7 +43,6 @@ struct Seat {
     ended: CancellationToken,
     leaving: bool,
     turns: Vec<ReadTurn>,
-    /// The turn that follows its end and the unbinding.
     exit: Option<ReadTurn>,
 }
 

@@ -251,7 +251,6 @@ async fn run_on(
     (ended, attempted)
 }
 
-/// 14.8: after three ends over one delivery the daemon continues without that delivery.
 #[tokio::test]
 async fn a_delivery_that_ends_the_daemon_three_times_is_held_or_given_up_and_the_others_go_on() {
     for durable in [false, true] {

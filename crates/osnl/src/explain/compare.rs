@@ -35,7 +35,6 @@ pub struct RuleComparison {
     pub more: EventSample,
     /// Events on which only the present rule fires.
     pub no_longer: EventSample,
-    /// Events of which too little was kept to decide.
     pub unknown: u64,
     /// Events that would be dead letters, because `when` is undecided.
     pub undecided: u64,

@@ -15,7 +15,6 @@ use crate::rule::{Mode, RuleMismatch, WhenMismatch, holds};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
     pub action: Arc<str>,
-    /// The resource whose order is kept.
     pub key: Option<String>,
     pub resource: Option<u32>,
     pub mode: Mode,
@@ -163,7 +162,6 @@ fn not_asked(mismatch: WhenMismatch) -> Preview {
 
 enum Late {
     Holds,
-    /// The preview gives the reason.
     False(Preview),
     /// The decision needs an answer that is not known yet.
     Open(String),

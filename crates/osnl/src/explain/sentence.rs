@@ -1,5 +1,3 @@
-//! Describes failed conditions: bounded, on one line, without secrets.
-
 use osnl_model::{Mismatch, Predicate, is_secret_key};
 
 use crate::rule::RuleMismatch;

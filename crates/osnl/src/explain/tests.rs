@@ -143,7 +143,6 @@ fn who_hears_it_is_asked_first() {
                 0,
                 "ports: listener neutron does not receive it: the routing key is \"notifications.warn\", and its priorities are info, error",
             ),
-            // The bindings of this queue are unknown.
             (2, "payload: payload.state saw \"there\" wants ^gone$"),
         ],
     );
@@ -162,7 +161,6 @@ fn who_hears_it_is_asked_first() {
     );
 }
 
-/// In a recording without an exchange: neutron's ports never reach nova's exchange.
 #[test]
 fn a_rule_of_a_listener_that_may_not_receive_it_fires_only_if_it_does() {
     let fires_if = |event: &serde_json::Value, place: Option<(&str, &str)>| -> Vec<(String, Vec<String>)> {
@@ -239,7 +237,6 @@ fn values_are_shortened_and_actions_say_when_there_is_nothing_to_do() {
     assert_eq!(said(&subject(&event, place), None)[1], "errors: priority saw missing wants error, critical");
 }
 
-/// `stop` ends only the evaluation of later rules whose listener receives the event too.
 #[test]
 fn stop_and_when_are_explained() {
     let text = "

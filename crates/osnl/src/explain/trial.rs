@@ -95,7 +95,6 @@ fn is_certain_of(why: &str, event: &CatalogueEvent) -> bool {
     event.recorded && event.sample().is_some_and(|sample| sample.event_type == event.event_type)
 }
 
-/// Returns a failure as `on_failure` receives it.
 fn failure(to: &Arc<str>) -> Ask {
     let failure = json!({
         "action": "ACTION", "reason": "REASON", "attempts": 1, "answer": "", "at": "2026-01-01T00:00:00Z",

@@ -1,5 +1,3 @@
-//! Makes `on_failure` deliveries for dead letters that could not begin.
-
 use std::collections::HashSet;
 use std::sync::Arc;
 

@@ -152,7 +152,6 @@ mod tests {
         drop(receipts);
     }
 
-    /// The place arrives in the same poll as the replacement.
     #[test]
     fn places_that_come_while_the_rules_are_replaced_are_those_of_the_new_rules() {
         let counters = Arc::<crate::metrics::Counters>::default();

@@ -162,7 +162,6 @@ fn many_resources_cost_as_many_times_one() {
 }
 
 fn cpu_time() -> Duration {
-    // Makes the kernel update the number.
     std::thread::yield_now();
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
@@ -226,7 +225,6 @@ fn what_costs_too_much_is_set_aside() {
     );
 }
 
-/// The fallback is not called, and a rule in shadow records as usual.
 #[test]
 fn an_event_that_is_too_old_is_a_dead_letter_whose_retry_is_the_delivery() {
     let day = Duration::from_secs(86_400);

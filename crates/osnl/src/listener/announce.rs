@@ -6,9 +6,8 @@ use osnl_transport::{Consumer, ListenOptions, OpenQueue, QueueType, Subscription
 
 use super::Listener;
 use super::recount::ReturnVerdict;
+use crate::management::risk::AS_CONFIGURED;
 
-pub(crate) const AS_CONFIGURED: &str =
-    "to have it created as configured: stop its consumers, empty it, and delete it";
 pub(crate) const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
      or read a pool of osnl's own: without oslo_arguments";
 
@@ -197,7 +196,6 @@ fn at_start(
 const FIRST_RECOUNT: Duration = Duration::from_secs(10);
 const LONGEST_RECOUNT: Duration = Duration::from_secs(300);
 
-/// Logs that a standby has become the reader.
 pub(super) fn log_others_left(listener: &str) {
     tracing::info!(
         listener.name = listener,

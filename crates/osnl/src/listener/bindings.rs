@@ -148,12 +148,13 @@ impl UnreadQueue {
     #[must_use]
     pub fn finding(&self) -> Option<Finding> {
         let OwnQueue { vhost, queue, .. } = &self.queue;
-        let seen = self.seen.map(|(seen, _)| (seen.messages, seen.consumers));
+        let seen = self.seen.map(|(seen, _)| (seen.messages.into(), seen.consumers.into()));
+        let unbind = self.queue.unbind_command(&self.bindings);
         of_left_queue(
-            (self.queue.broker(), vhost, queue),
+            (&self.queue.broker(), vhost, queue),
             seen,
-            !self.bindings.is_empty(),
-            self.delete_command(),
+            unbind.as_deref(),
+            self.delete_command().as_deref(),
         )
     }
 }
@@ -222,7 +223,6 @@ impl Bindings {
         });
     }
 
-    /// Returns bindings that are no longer configured.
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
@@ -301,7 +301,6 @@ impl Bindings {
         });
     }
 
-    /// Forgets left queues of a name.
     pub(crate) fn forget(&self, queue: &str, vhost: Option<&str>) {
         let left = self.left();
         let is_left = |own: &OwnQueue| left.iter().any(|one| one.queue.is_same(own));

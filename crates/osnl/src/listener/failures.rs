@@ -1,5 +1,3 @@
-//! Logs failed attempts to listen, and ends of subscriptions.
-
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,7 +6,6 @@ use super::Listener;
 use super::gauges::ConnectionTrouble;
 use super::session::SessionEnd;
 
-/// The interval between log lines about the same failures.
 const REMIND: Duration = Duration::from_secs(600);
 /// The limit of distinct reasons; each host of a broker may have its own.
 const REASONS: usize = 16;

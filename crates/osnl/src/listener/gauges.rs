@@ -29,11 +29,9 @@ pub struct Gauges {
     returns: Mutex<ReturnCount>,
     created: Mutex<Option<SystemTime>>,
     overseen: Mutex<Option<Overseen>>,
-    /// Whether an earlier run has received a message.
     received_before: AtomicBool,
     /// The time without any message after which that needs attention, in milliseconds; 0 means never.
     silent_after: AtomicU64,
-    /// The first moment of listening without a standby since.
     listening: Mutex<Option<SystemTime>>,
 }
 
@@ -46,7 +44,6 @@ pub(crate) struct Overseen {
 }
 
 impl Overseen {
-    /// Whether it has this finding, with any numbers.
     pub(super) fn has(&self, finding: &Finding) -> bool {
         self.findings.iter().any(|one| one.kind == finding.kind && one.subject == finding.subject)
     }
@@ -64,9 +61,7 @@ pub struct ConnectionTrouble {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DepthGauge {
-    /// Waiting messages, without those that a consumer holds.
     pub messages: u64,
-    /// Consumers of the queue with most.
     pub consumers: u64,
     pub at: SystemTime,
     /// The time from which messages wait without becoming fewer.
@@ -84,7 +79,6 @@ impl DepthGauge {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectedQueues {
     pub queues: Vec<String>,
-    /// The `host:port` of the latest connection.
     pub host: Option<String>,
     pub waiting: u32,
     /// The certificate's last valid second, since 1970; `None` without TLS.
@@ -168,6 +162,11 @@ impl Gauges {
         self.silent_after.store(millis, Ordering::Relaxed);
     }
 
+    pub(super) fn silent_after(&self) -> Option<Duration> {
+        let millis = self.silent_after.load(Ordering::Relaxed);
+        (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
     pub(super) fn set_received_before(&self) {
         self.received_before.store(true, Ordering::Relaxed);
     }
@@ -184,10 +183,10 @@ impl Gauges {
 
     /// Returns the start of listening, if no message has ever come for longer than `silent_after`.
     pub(crate) fn never_received(&self) -> Option<SystemTime> {
-        let after = self.silent_after.load(Ordering::Relaxed);
+        let after = self.silent_after()?;
         let since = (*self.listening.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let is_long = since.elapsed().unwrap_or_default() >= Duration::from_millis(after);
-        (after > 0 && is_long && !self.has_received()).then_some(since)
+        let is_long = since.elapsed().unwrap_or_default() >= after;
+        (is_long && !self.has_received()).then_some(since)
     }
 
     pub(super) fn oversaw(&self, seen: Overseen) {

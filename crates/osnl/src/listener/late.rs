@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep};
 use super::Listener;
 use super::gauges::ConnectionTrouble;
 
-/// Messages published in this pause miss the queue.
 const EACH: Duration = Duration::from_secs(1);
 
 impl Listener {

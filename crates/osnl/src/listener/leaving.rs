@@ -43,7 +43,6 @@ pub(crate) struct QueueExit {
     pub(crate) queues: Vec<OwnQueue>,
     /// The bindings to remove, if the listener reads another queue from now on.
     pub(crate) bindings: Vec<Binding>,
-    /// Whether another listener takes over.
     pub(crate) is_replaced: bool,
     pub(crate) state: watch::Receiver<ListenerState>,
     pub(crate) gauges: Arc<Gauges>,
@@ -56,7 +55,6 @@ pub(crate) struct ExitObstacle {
 }
 
 impl QueueExit {
-    /// Returns the obstacle: messages, other consumers, or no answer.
     pub(crate) async fn obstacle(&self) -> Option<ExitObstacle> {
         let first = self.queues.first()?;
         if let Some(reason) = self.open_messages() {
@@ -188,18 +186,13 @@ fn messages(count: usize) -> String {
 /// The wait of a listener that replaces another on another queue. See the [module](self).
 #[derive(Clone, Default)]
 pub(crate) struct ReadTurn {
-    /// Cancelled when the new queue is bound.
     pub(crate) bound: CancellationToken,
-    /// Cancelled when the former listener has ended.
     pub(crate) over: CancellationToken,
     pub(crate) queues: String,
 }
 
 impl ReadTurn {
     /// Waits without reading; returns `false` on shutdown.
-    ///
-    /// # Errors
-    /// The subscription has ended.
     pub(super) async fn comes(
         &self,
         consumer: &mut dyn Consumer,

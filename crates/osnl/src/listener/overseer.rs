@@ -2,7 +2,7 @@
 //!
 //! The broker gathers a queue's statistics only seconds after its creation, so missing answers of the API are soon
 //! requested again, then less often. The services' queues are looked at over a connection of its own from a minute after
-//! the connect on. Each finding and each reason is logged once.
+//! the connect on, or from `silent_after` on. Each finding and each reason is logged once.
 
 use std::time::{Duration, SystemTime};
 
@@ -47,9 +47,11 @@ impl Listener {
         let began = Instant::now();
         let mut depths = ServicesQueues::default();
         let mut pause = SOON;
+        // Who is told that nothing was ever received is told why.
+        let first = self.gauges.silent_after().map_or(FIRST, |after| after.min(FIRST));
         loop {
             let before = self.gauges.overseen().unwrap_or_default();
-            let is_thorough = began.elapsed() >= FIRST;
+            let is_thorough = began.elapsed() >= first;
             if is_thorough {
                 depths.look(self, wanted).await;
             }
@@ -64,7 +66,7 @@ impl Listener {
             let is_known = seen.unknown.is_none() || wanted.management.is_none();
             pause = if is_known { AGAIN } else { pause.mul_f64(1.5).min(AGAIN) };
             self.gauges.oversaw(seen);
-            sleep(if is_thorough { pause } else { pause.min(FIRST.saturating_sub(began.elapsed())) }).await;
+            sleep(if is_thorough { pause } else { pause.min(first.saturating_sub(began.elapsed())) }).await;
         }
     }
 
@@ -102,7 +104,7 @@ impl Listener {
                 received: self.gauges.messages(),
                 ..DaemonCounts::default()
             },
-            ..wanted.of_depths(self.location(), exchanges, rows, known)
+            ..wanted.of_depths(exchanges, rows, known)
         };
         let mut findings = survey.findings();
         findings.retain(|finding| finding.severity > FindingSeverity::Note);
@@ -135,7 +137,6 @@ impl Listener {
 /// The looks between two that ask for missing queues too, which the broker logs.
 const ROUNDS: u32 = 12;
 
-/// The services' queues at the last look.
 #[derive(Default)]
 struct ServicesQueues {
     rows: Vec<QueueRow>,
@@ -144,7 +145,6 @@ struct ServicesQueues {
 }
 
 impl ServicesQueues {
-    /// Without an answer nothing is known.
     async fn look(&mut self, listener: &Listener, wanted: &Wanted) {
         let (before, at) = (std::mem::take(&mut self.rows), self.at.replace(Instant::now()));
         let (missing, there): (Vec<QueueRow>, Vec<QueueRow>) =

@@ -7,9 +7,7 @@
 pub(super) struct ReturnCount {
     expected: usize,
     back: usize,
-    /// Missing messages that were already reported.
     missing: usize,
-    /// Whether another consumer was seen since.
     was_shared: bool,
     /// Whether the latest look found the queue empty, with no arrival since.
     was_empty: bool,

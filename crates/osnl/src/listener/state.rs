@@ -8,7 +8,6 @@ pub trait ConnectionObserver: Send + Sync {
     fn attempted(&self, is_connected: bool);
 }
 
-/// The states of the diagram in the [listener's module](super).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenerState {
     /// `attempt` counts from 1 since the loss or the start.
@@ -16,7 +15,6 @@ pub enum ListenerState {
         attempt: u32,
     },
     Listening,
-    /// Another consumer receives the messages, as far as known.
     Standby,
     /// Nothing more can be kept, so nothing is read. Pushed messages return to the broker after a while.
     Blocked {

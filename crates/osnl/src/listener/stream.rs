@@ -50,7 +50,6 @@ impl ListenerStreams {
         options
     }
 
-    /// Begins a connection, which redelivers the held messages.
     pub(super) fn opened(
         &mut self,
         options: &ListenOptions,
@@ -178,7 +177,6 @@ struct LowWater {
     open: VecDeque<(u64, bool)>,
     end: Option<u64>,
     left_at: Option<u64>,
-    /// Later offsets that were done, but are redelivered.
     done_before: BTreeSet<u64>,
 }
 

@@ -1,5 +1,3 @@
-//! Removes bindings of an earlier configuration and checks left queues, beside reading.
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -152,7 +152,6 @@ impl Watchdog {
         self.moved = true;
     }
 
-    /// Ends a standby, and returns whether there was one.
     pub(super) fn arrived(&mut self) -> bool {
         self.moved = true;
         std::mem::take(&mut self.standby)
@@ -179,7 +178,6 @@ impl Watchdog {
         self.stalled(kind, since, Instant::now()).filter(|_| !is_known)
     }
 
-    /// Waits for a look or an answer. Cancel-safe.
     pub(super) async fn wake(&mut self) -> SessionWake {
         let answer = async {
             match &mut self.asking {

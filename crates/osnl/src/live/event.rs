@@ -9,16 +9,13 @@ use crate::received::ReceivedMessage;
 
 pub(super) const LONGEST: usize = 256;
 const PAYLOAD: usize = 2048;
-/// A larger body is not decoded for a reader.
 pub(super) const LARGE: usize = 64 * 1024;
 const NAMED: usize = 8;
-/// A bulk request repeats the same names.
 const LOOKED_AT: usize = 256;
 
 /// Texts are the publisher's, so a reader must make them safe for its screen.
 #[derive(Clone, Debug)]
 pub struct LiveEvent {
-    /// A number that grows with each event.
     pub id: u64,
     pub received: SystemTime,
     pub listener: Arc<str>,
@@ -27,7 +24,6 @@ pub struct LiveEvent {
     pub priority: Option<String>,
     /// The message id, if more than the head was read.
     pub message_id: Option<String>,
-    /// The resource, the first of a bulk request.
     pub resource: Option<String>,
     pub fired: Vec<(Arc<str>, Arc<str>)>,
     /// The beginning as JSON, secrets masked; `None` if large.

@@ -7,7 +7,6 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{LiveEvent, LiveEvents};
 
-/// Receives live events as they arrive. See the [module](super).
 pub struct LiveReader {
     id: u64,
     events: Receiver<Arc<LiveEvent>>,

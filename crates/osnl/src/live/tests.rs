@@ -140,7 +140,6 @@ async fn readers_are_bounded_and_one_that_comes_back_gets_what_it_missed() {
     let again = |after: u64| types(&taken(&mut live.read(LiveFilter::default(), Some(after)))).join("");
     assert_eq!(again(2), "cd");
     assert_eq!(again(4), "");
-    // A number of an earlier process.
     assert_eq!(again(1 << 40), "abcd");
     // Without a reader for a while, nothing is kept.
     tokio::time::advance(LEASE).await;
@@ -163,7 +162,6 @@ async fn a_look_keeps_the_latest_events_for_a_while() {
     }
     let events = live.look(&ports);
     assert_eq!((events.len(), types(&events)[0]), (RECENT, "port.104"));
-    // Looks are limited too, whatever their filters.
     for n in 0..100 {
         live.look(&filter(|f| f.event_type = n.to_string()));
     }

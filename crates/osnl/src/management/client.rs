@@ -16,9 +16,7 @@ use super::{BrokerFacts, ManagementConf, UnknownFact, reading};
 const ANSWER: Duration = Duration::from_secs(10);
 /// The most bytes of an answer: a queue with a thousand consumers has about 700 KB.
 const LONGEST: usize = 1 << 20;
-/// The names of the queues that services publish to.
 const SERVICES: &str = r"\.(audit|debug|info|warn|error|critical|sample)$";
-/// Queues whose bindings are asked.
 const MOST_BINDINGS: usize = 20;
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -97,14 +95,11 @@ impl<'a> Api<'a> {
             let found = match self.get(&format!("queues/{vhost}/{}", encoded(name))).await {
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
                     // RabbitMQ 4.3 also answers 404 for a virtual host hidden from the user; older versions answer 401.
-                    let vhost = subject.vhost;
-                    Err(UnknownFact::new(
-                        format!(
-                            "the management API shows no queue {name} in virtual host {vhost}: 404, the queue is not there, or \
-                             the user may not see the virtual host"
-                        ),
-                        self.let_see(),
-                    ))
+                    if self.body(&format!("queues/{vhost}?page=1&page_size=1&columns=name")).await.is_some() {
+                        continue;
+                    }
+                    let reason = "404, the user may not see the virtual host";
+                    Err(UnknownFact::new(format!("{}/api/queues: {reason}", self.base), self.let_see()))
                 }
                 Ok(answer) => {
                     let judged = self.judged(answer, "/api/queues");

@@ -36,7 +36,6 @@ pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, UnknownFact> 
     Ok(facts(&found))
 }
 
-/// Returns the queues of a page, by name.
 pub(super) fn queues(body: &[u8]) -> Option<Vec<(String, QueueFacts)>> {
     let found: Value = serde_json::from_slice(body).ok()?;
     let items = found["items"].as_array()?;

@@ -11,14 +11,13 @@ use super::{QueueFacts, QueuePolicies, reading};
 const DEFAULT_LIMIT: i64 = 20;
 /// A bound that no queue reaches, because a policy needs a key.
 const NO_BOUND: i64 = 2_000_000_000;
-/// A priority above those that operators usually set.
 const PRIORITY: u32 = 999;
 
-const DECLARED: &str = "it cannot be changed afterwards; to have the queue created anew: stop its consumers, empty it, and delete it";
+pub(crate) const AS_CONFIGURED: &str =
+    "to have it created as configured: stop its consumers, empty it, and delete it";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueRisk {
-    /// The setting, and who has set it.
     pub(crate) seen: String,
     pub(crate) consequence: String,
     pub(crate) remedy: String,
@@ -61,7 +60,7 @@ impl QueueJudge<'_> {
             found.push(QueueRisk {
                 seen: "it is transient".to_owned(),
                 consequence: "a restart of the broker deletes it with its messages".to_owned(),
-                remedy: DECLARED.to_owned(),
+                remedy: AS_CONFIGURED.to_owned(),
             });
         }
         found
@@ -82,7 +81,7 @@ impl QueueJudge<'_> {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let remedy = match setting {
             Setting::Policy | Setting::Default => self.policy_without(key),
-            Setting::Argument => DECLARED.to_owned(),
+            Setting::Argument => AS_CONFIGURED.to_owned(),
         };
         let seen = format!("{place} sets {key} = {shown}");
         Some(QueueRisk { seen, consequence: self.consequence(key, &shown), remedy })

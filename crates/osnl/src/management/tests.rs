@@ -119,9 +119,17 @@ fn a_missing_answer_is_unknown_with_its_reason_and_its_remedy() {
     check(
         queue_path,
         body(404, ""),
-        "shows no queue a/b c in virtual host /: 404",
+        "404, the user may not see the virtual host",
         "set_permissions -p / u '^$' '^$' '^$'",
     );
+    let missing = Sink::start();
+    missing.reply_when(|request| match request.target.split_once('?') {
+        Some(("/api/queues/%2F", _)) => Some(body(200, r#"{"items":[]}"#)),
+        _ if request.target.starts_with("/api/queues") => Some(body(404, "")),
+        _ => Some(body(200, r#"{"rabbitmq_version":"3.10.8","cluster_name":"rabbit@mq1"}"#)),
+    });
+    let facts = ask(&conf(&format!("http://u:p@127.0.0.1:{}/", missing.port()))).unwrap();
+    assert_eq!((facts.queues.len(), facts.unknown()), (0, None), "the queue does not exist");
     check(queue_path, body(200, r#"{"name":"b"}"#), "about another queue", "look at host");
     check(queue_path, body(200, r#"{"name":"a/b c"}"#), "no statistics", "ask again");
     let nothing = osnl_testkit::closed_port();
@@ -199,7 +207,7 @@ fn each_setting_that_loses_messages_is_a_risk_unless_the_configuration_asks_for_
         ],
     );
     let own = json!({"arguments": {"x-max-length": 9}});
-    check("3.10.8", own.clone(), kind, &[("its declaration sets max-length = 9", "cannot be changed")]);
+    check("3.10.8", own.clone(), kind, &[("its declaration sets max-length = 9", "created as configured")]);
     let mut asked = QueueKind::DURABLE;
     asked.arguments.insert("x-max-length".to_owned(), osnl_transport::Argument::Integer(9));
     check("3.10.8", own, &asked, &[]);

@@ -184,6 +184,7 @@ impl ListenerConf {
         let vhost = self.transport_url.virtual_host();
         (!self.is_kafka()).then(|| Wanted {
             listener: self.name.clone(),
+            broker: self.hosts().into_iter().collect::<Vec<_>>().join(", "),
             exchanges: self.exchanges.clone(),
             topics: self.topics.clone(),
             priorities: self.priorities.iter().map(|priority| priority.as_str().to_owned()).collect(),

@@ -31,7 +31,7 @@ use osnl_model::Priority;
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
     BrokerVersion, Declare, ExchangeLook, Look, QueueAccess as _, QueueKind, QueueLook, QueueMade, QueueType,
-    RabbitTransport, Thorough, Transport as _, login_user, take_over_policy,
+    RabbitTransport, Thorough, login_user, take_over_policy,
 };
 
 use self::cloud::enrichment;
@@ -45,7 +45,8 @@ use crate::action::driver::probe::{kafka_canary_probe, kafka_probe};
 use crate::action::driver::{Probe, ProbeContext, client_certificate_probe, server_certificate_probe};
 use crate::action::http::HttpOptions;
 use crate::journal::shared::{DatabaseFact, FactKind, SharedOptions};
-use crate::queues::Finding;
+use crate::management::risk::AS_CONFIGURED;
+use crate::queues::{DaemonCounts, Finding};
 
 impl Native {
     pub async fn probe(&self, http: &HttpOptions, deadline: Duration) -> Vec<Probe> {
@@ -79,7 +80,8 @@ impl Native {
                 vec![silent(probe, deadline)]
             };
             let probing =
-                tokio::time::timeout(deadline, listener(conf, thorough, daemon, deadline.mul_f64(0.6)));
+                listener(conf, thorough, (daemon, daemon.counts(self, conf)), deadline.mul_f64(0.6));
+            let probing = tokio::time::timeout(deadline, probing);
             all.push(probing.map(move |probes| probes.unwrap_or(late)).boxed());
         }
         for conf in &self.actions {
@@ -122,7 +124,7 @@ async fn shared_journal(options: &SharedOptions, largest_body: u64, deadline: Du
 async fn listener(
     conf: &ListenerConf,
     thorough: Thorough,
-    daemon: &OwnDaemon,
+    (daemon, counts): (&OwnDaemon, DaemonCounts),
     limit: Duration,
 ) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
@@ -162,10 +164,11 @@ async fn listener(
     }
     let certificate = conf.rabbit.client_certificate();
     probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
+    let consumers = counts.consumers.clone().unwrap_or_default();
     let proofs = proven(conf, &transport, &look, ours, thorough, limit);
     let dead_letters = dead_letters(conf, &transport, &look, thorough, limit);
     let (proofs, dead_letters, (asked, mut findings)) =
-        tokio::join!(proofs, dead_letters, surveyed(conf, &transport, &look, limit.mul_f64(0.5)));
+        tokio::join!(proofs, dead_letters, surveyed(conf, &transport, (&look, counts), limit.mul_f64(0.5)));
     let of_finding = |found: Finding| {
         let words = format!("{}: {}", found.seen, found.consequence);
         probe(found.subject).warning(words, &found.command)
@@ -186,8 +189,9 @@ async fn listener(
         probes.push(queue(
             probe(format!("queue {name}")),
             found,
-            (&transport.location(), name),
-            (daemon, denies),
+            name,
+            (daemon, consumers.get(name).copied().unwrap_or_default()),
+            denies,
             conf,
         ));
     }
@@ -258,8 +262,9 @@ async fn dead_letters(
 fn queue(
     probe: Probe,
     found: &QueueLook,
-    place: (&str, &str),
-    (daemon, denies): (&OwnDaemon, bool),
+    name: &str,
+    (daemon, own): (&OwnDaemon, u64),
+    denies: bool,
     conf: &ListenerConf,
 ) -> Probe {
     let is_transient = !conf.queue.durable && conf.queue.queue_type == QueueType::Classic;
@@ -270,27 +275,31 @@ fn queue(
                 1 => messages.to_owned(),
                 n => format!("{n} {messages}"),
             };
-            let is_exclusive =
-                conf.queue.single_active_consumer || conf.queue.queue_type == QueueType::Stream;
-            let (readers, others) = daemon.readers(place, *consumers, is_exclusive);
-            let found = format!("exists, {messages}, {readers}");
+            let found = format!("exists, {messages}, {}", daemon.readers(*consumers, own));
             let found = match drops {
                 Some(drops) => format!("{found}; it {drops}"),
                 None => found,
             };
             match made {
-                QueueMade::Differs(difference) => probe.warning(
-                    format!("{found}; {difference}"),
-                    "osnl uses this queue as it is; to have it created as configured, stop its consumers, empty it, and delete it",
-                ),
+                QueueMade::Differs(difference) => {
+                    probe.warning(format!("{found}; {difference}; osnl uses it as it is"), AS_CONFIGURED)
+                }
                 QueueMade::ChangesHandsLate(difference) => probe.warning(
                     format!(
                         "{found}; {difference}: when the node of its consumer dies, the next daemon gets its messages after \
                          that time, by default 60 s, unless a policy says otherwise"
                     ),
-                    &take_over_policy(conf.transport_url.virtual_host(), place.1),
+                    &take_over_policy(conf.transport_url.virtual_host(), name),
                 ),
-                QueueMade::Alike | QueueMade::Unknown if let Some(advice) = others => probe.warning(found, advice),
+                QueueMade::Alike | QueueMade::Unknown
+                    if *consumers > 0 && matches!(daemon, OwnDaemon::Unknown(_)) =>
+                {
+                    probe.warning(
+                        found,
+                        "whoever else reads it takes messages from us; give each reader a pool of its own; to see them: \
+                         rabbitmqctl list_consumers",
+                    )
+                }
                 QueueMade::Alike | QueueMade::Unknown if drops.is_some() => probe.warning(
                     found,
                     "what waits longer than the broker's consumer time-out comes back: give the queue a dead-letter \
@@ -354,7 +363,7 @@ mod tests {
                 code: Some(code),
             };
             let (daemon, look) = (OwnDaemon::Unknown(String::new()), QueueLook::Refused(error()));
-            let found = queue(Probe::of("listener:l", "queue q"), &look, ("mq", "q"), (&daemon, false), conf);
+            let found = queue(Probe::of("listener:l", "queue q"), &look, "q", (&daemon, 0), false, conf);
             assert!(found.found.contains(reason), "{found}");
             let remedy = transport.remedy(&error(), &conf.targets(), &conf.options());
             assert_eq!(found.advice, remedy);

@@ -184,7 +184,6 @@ impl Builder {
         self
     }
 
-    /// Sets further signals that end the listener.
     pub fn shutdown(mut self, shutdown: &Shutdown) -> Self {
         self.shutdown = Shutdown { drain: shutdown.drain.child_token(), abort: shutdown.abort.child_token() };
         self
@@ -195,10 +194,6 @@ impl Builder {
         self
     }
 
-    /// Builds the listener without connecting.
-    ///
-    /// # Errors
-    /// See [`BuildError`].
     pub fn build(self) -> Result<NotificationListener, BuildError> {
         let transport = self.transport?;
         if self.targets.is_empty() {

@@ -63,7 +63,6 @@ enum Lane {
 struct DispatchJob {
     received: Arc<ReceivedNotification>,
     endpoints: Arc<[usize]>,
-    /// One sender per delivery by the broker.
     receipts: Vec<oneshot::Sender<Settle>>,
 }
 

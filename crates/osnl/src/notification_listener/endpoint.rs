@@ -93,7 +93,6 @@ impl ReceivedNotification {
         &self.raw.origin
     }
 
-    /// Returns the received body, framed and perhaps compressed.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.raw.body

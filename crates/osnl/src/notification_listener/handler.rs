@@ -52,14 +52,12 @@ impl Handler {
         }
     }
 
-    /// Restricts the handler to these priorities.
     #[must_use]
     pub fn priorities(mut self, priorities: impl IntoIterator<Item = Priority>) -> Self {
         self.priorities = priorities.into_iter().collect();
         self
     }
 
-    /// Restricts the handler to matching notifications.
     #[must_use]
     pub fn filter(mut self, filter: NotificationFilter) -> Self {
         self.filter = Some(filter);

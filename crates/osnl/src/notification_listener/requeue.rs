@@ -36,7 +36,6 @@ impl RequeuePolicy {
             .then(|| self.first.saturating_mul(doubled).min(self.longest.max(self.first)))
     }
 
-    /// Returns the longest time unacknowledged, without the calls.
     pub(super) fn stay(&self) -> Duration {
         let mut stay = Duration::ZERO;
         let mut attempt = 1;

@@ -1,5 +1,3 @@
-//! The store of messages that are unreadable or that no endpoint could handle.
-
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 

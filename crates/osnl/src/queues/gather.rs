@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use osnl_transport::{
-    Look, Proof, Proofs, QueueKind, QueueLook, QueueMade, RabbitTransport, Thorough, Transport as _,
-};
+use osnl_transport::{Look, Proof, Proofs, QueueKind, QueueLook, QueueMade, RabbitTransport, Thorough};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::services::PRIORITIES;
@@ -35,7 +33,7 @@ impl Wanted {
             let look = self.look(&transport, limit).await;
             let (services, facts) =
                 tokio::join!(self.look_at_services(&transport, &look, limit), self.facts(&look));
-            let mut survey = self.of_looks(transport.location(), &look, &services, facts);
+            let mut survey = self.of_looks(&look, &services, facts);
             if survey.is_reached {
                 survey.denied = self.denied(&transport, &look, limit).await;
                 if !limits.pause.is_zero() {
@@ -53,15 +51,13 @@ impl Wanted {
     }
 
     fn unreached(&self, daemon: DaemonCounts, reason: String, remedy: Option<String>) -> Survey {
-        let hosts: Vec<&str> = self.url.hosts().iter().map(|host| host.hostname.as_str()).collect();
-        let broker = hosts.join(", ");
-        Survey { refusals: vec![(broker.clone(), reason, remedy)], daemon, ..self.empty(broker) }
+        let refusals = vec![(self.broker.clone(), reason, remedy)];
+        Survey { refusals, daemon, ..self.empty() }
     }
 
-    fn empty(&self, broker: String) -> Survey {
+    fn empty(&self) -> Survey {
         Survey {
             wanted: self.clone(),
-            broker,
             greeting: Default::default(),
             refusals: Vec::new(),
             is_reached: false,
@@ -136,12 +132,11 @@ impl Wanted {
     /// Makes a survey of the looks at the listener's objects and at the services' queues.
     pub(crate) fn of_looks(
         &self,
-        broker: String,
         look: &Look,
         services: &Look,
         facts: Result<BrokerFacts, UnknownFact>,
     ) -> Survey {
-        let mut survey = self.empty(broker);
+        let mut survey = self.empty();
         for host in &look.hosts {
             match &host.reached {
                 Ok(reached) => {
@@ -157,7 +152,16 @@ impl Wanted {
             }
         }
         survey.exchanges.clone_from(&look.exchanges);
-        survey.queues = look.queues.iter().map(|(name, found)| row(name, found, Some(&self.kind))).collect();
+        let own = |(name, found): &(String, QueueLook)| {
+            let remedy = match found {
+                QueueLook::Refused(error) => {
+                    error.remedy(self.url.virtual_host(), |_| self.permissions.clone())
+                }
+                QueueLook::There { .. } | QueueLook::Missing => None,
+            };
+            QueueRow { remedy, ..row(name, found, Some(&self.kind)) }
+        };
+        survey.queues = look.queues.iter().map(own).collect();
         survey.queues.extend(services.queues.iter().map(|(name, found)| row(name, found, None)));
         match facts {
             Ok(facts) => survey.add(facts),
@@ -169,12 +173,11 @@ impl Wanted {
     /// Makes a survey of the numbers that a daemon knows.
     pub(crate) fn of_depths(
         &self,
-        broker: String,
         exchanges: Vec<(String, osnl_transport::ExchangeLook)>,
         queues: Vec<QueueRow>,
         facts: Result<BrokerFacts, UnknownFact>,
     ) -> Survey {
-        let mut survey = Survey { is_reached: true, exchanges, queues, ..self.empty(broker) };
+        let mut survey = Survey { is_reached: true, exchanges, queues, ..self.empty() };
         match facts {
             Ok(facts) => survey.add(facts),
             Err(unknown) => survey.unknown = Some(unknown),

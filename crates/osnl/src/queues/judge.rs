@@ -7,7 +7,7 @@ use osnl_transport::{Binding, BrokerVersion, ExchangeLook, QueueType, shell_quot
 use super::nothing::messages;
 use super::services::{ServiceSetting, bound};
 use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, Survey};
-use crate::management::risk::{QueueRisk, risks};
+use crate::management::risk::{AS_CONFIGURED, QueueRisk, risks};
 
 /// A services' queue with more messages than this is not bounded by the policy that osnl names.
 const BOUND: u64 = 1000;
@@ -26,6 +26,7 @@ impl Survey {
         if self.is_reached {
             found.extend(judge.permissions());
             found.extend(judge.exchange_types());
+            found.extend(judge.exchanges_made_otherwise());
             found.extend(judge.nothing_arrives());
             found.extend(self.queues.iter().flat_map(|row| judge.queue(row)));
             found.extend(judge.lossy());
@@ -78,14 +79,14 @@ pub fn sort(found: &mut Vec<Finding>) {
 }
 
 /// Judges a queue that osnl has read, and that no listener of the configuration reads. `seen` is the number of messages
-/// and of consumers; `delete` is the command that deletes the queue, if nothing forbids that.
+/// and of consumers; `unbind` and `delete` are the commands that end its bindings and the queue, where they are known.
 pub(crate) fn of_left_queue(
-    (broker, vhost, queue): (String, &str, &str),
-    seen: Option<(u32, u32)>,
-    is_bound: bool,
-    delete: Option<String>,
+    (broker, vhost, queue): (&str, &str, &str),
+    seen: Option<(u64, u64)>,
+    unbind: Option<&str>,
+    delete: Option<&str>,
 ) -> Option<Finding> {
-    let bindings = if is_bound { ", and its bindings fill it" } else { "" };
+    let bindings = if unbind.is_some() { ", and its bindings fill it" } else { "" };
     let forget = format!(
         "osnl queues forget {} --vhost {}  # or delete it on the broker",
         shell_quoted(queue),
@@ -93,11 +94,13 @@ pub(crate) fn of_left_queue(
     );
     let (seen, command) = match seen {
         Some((_, 1..)) => return None,
-        Some((0, 0)) => (format!("it is empty{bindings}"), delete.unwrap_or(forget)),
-        Some((count, 0)) => (
-            format!("{} in it{bindings}", messages(count.into())),
-            format!("a listener with queue = {queue} reads them"),
-        ),
+        Some((0, 0)) => (format!("it is empty{bindings}"), delete.or(unbind).unwrap_or(&forget).to_owned()),
+        Some((count, 0)) => {
+            let unbind = unbind.map_or(String::new(), |unbind| format!("; to unbind it: {unbind}"));
+            let reads =
+                format!("a listener with queue = {queue} and the transport_url of that broker reads them");
+            (format!("{} in it{bindings}", messages(count)), format!("{reads}{unbind}"))
+        }
         None => (format!("its content is not known{bindings}"), forget),
     };
     Some(Finding {
@@ -105,10 +108,11 @@ pub(crate) fn of_left_queue(
         severity: Severity::Warning,
         subject: format!("queue {queue} at {broker}"),
         seen: format!("no listener reads it any more; {seen}"),
-        consequence: "it stays on the broker, and osnl status shows it".to_owned(),
+        consequence: if unbind.is_some() { "it fills the broker" } else { "it stays on the broker" }
+            .to_owned(),
         command,
         vhost: vhost.to_owned(),
-        broker,
+        broker: broker.to_owned(),
         deployers: BTreeMap::new(),
     })
 }
@@ -125,7 +129,7 @@ impl Judge<'_> {
         Finding {
             kind,
             severity,
-            broker: self.survey.broker.clone(),
+            broker: self.survey.wanted.broker.clone(),
             vhost: self.survey.vhost().to_owned(),
             subject,
             seen,
@@ -177,6 +181,26 @@ impl Judge<'_> {
         self.survey.exchanges.iter().filter_map(wrong).collect()
     }
 
+    /// An exchange that osnl would create otherwise. RabbitMQ before 4.3 deletes a transient one at its restart, and the
+    /// program that declares the exchange first decides.
+    fn exchanges_made_otherwise(&self) -> Vec<Finding> {
+        let wanted = &self.survey.wanted;
+        let ours = wanted.rabbit.queue().as_oslo().durable;
+        let word = |durable: bool| if durable { "durable" } else { "transient" };
+        let differing = |(name, look): &(String, ExchangeLook)| {
+            let ExchangeLook::There(found) = look else { return None };
+            let theirs = found.durable.filter(|theirs| *theirs != ours)?;
+            Some(self.finding(
+                (Kind::ExchangeDiffers, Severity::Warning),
+                format!("exchange {name}"),
+                format!("it is {}, and with declare = create osnl makes a {} one", word(theirs), word(ours)),
+                "once it is gone and osnl is first, the broker refuses its service (406), whose RPC uses it too",
+                format!("amqp_durable_queues = {theirs} in [listener:{}]", wanted.listener),
+            ))
+        };
+        self.survey.exchanges.iter().filter(|_| wanted.creates).filter_map(differing).collect()
+    }
+
     fn queue(&self, row: &QueueRow) -> Vec<Finding> {
         match &row.state {
             QueueState::Missing if row.is_read && !self.survey.wanted.declares => {
@@ -185,6 +209,12 @@ impl Judge<'_> {
                 let kind = (Kind::QueueMissing, Severity::Critical);
                 let seen = "it does not exist, and with queue = NAME osnl creates nothing".to_owned();
                 vec![self.of(row, kind, seen, "nothing is read", command)]
+            }
+            // Missing permissions are a finding of the listener.
+            QueueState::Refused(words) if row.is_read && self.survey.denied.is_empty() => {
+                let command = row.remedy.clone().unwrap_or_else(|| "osnl check --connect".to_owned());
+                let kind = (Kind::QueueRefused, Severity::Critical);
+                vec![self.of(row, kind, words.clone(), "nothing is read", command)]
             }
             QueueState::Missing | QueueState::Refused(_) => Vec::new(),
             QueueState::There if row.is_read => self.own(row),
@@ -246,25 +276,35 @@ impl Judge<'_> {
         let own = self.survey.daemon.consumers.as_ref()?.get(&row.name).copied().unwrap_or(0);
         let others = row.consumers.saturating_sub(own);
         let is_standby = is_exclusive && row.differs.is_none();
-        if others == 0 || (is_standby && own > 0) {
+        let consumers = || row.facts.iter().flat_map(|facts| &facts.consumers);
+        let are_osnl = consumers().count() > 0 && consumers().all(|one| tag_parts(&one.tag).is_some());
+        if others == 0 || (is_standby && (own > 0 || are_osnl)) {
             return None;
         }
         let readers = if others == 1 { "1 consumer is" } else { "consumers are" };
         let count = if others == 1 { String::new() } else { format!("{others} ") };
-        let who = row.facts.iter().flat_map(|facts| &facts.consumers);
-        let who: Vec<String> = who.map(|one| format!("{} of {}", one.tag, one.connection)).take(5).collect();
+        let who: Vec<String> =
+            consumers().map(|one| format!("{} of {}", one.tag, one.connection)).take(5).collect();
         let who = if who.is_empty() { String::new() } else { format!(" ({})", who.join("; ")) };
         let (severity, consequence) = match is_standby {
-            true => (Severity::Warning, "if another program reads it, that program gets the messages"),
+            true => (
+                Severity::Warning,
+                "right if that is osnl on another host; another program would get the messages",
+            ),
             false => (Severity::Critical, "each message goes to one of the consumers only"),
         };
-        let command = format!("write a pool of its own in [listener:{}]", wanted.listener);
+        let command = format!(
+            "write a pool of its own in [listener:{}]; to see the consumers: rabbitmqctl list_consumers -p {}",
+            wanted.listener,
+            shell_quoted(self.survey.vhost())
+        );
         let seen = format!("{count}{readers} not of this configuration's daemon{who}");
         Some(self.of(row, (Kind::Rival, severity), seen, consequence, command))
     }
 
     fn other_rules(&self, row: &QueueRow) -> Option<Finding> {
-        let own = &self.survey.wanted.rules_digest;
+        // Tags stay as they are when rules are loaded again, so all are compared as at their start.
+        let own = self.survey.daemon.rules_digest.as_ref().unwrap_or(&self.survey.wanted.rules_digest);
         let consumers = &row.facts.as_ref()?.consumers;
         let other = consumers.iter().find_map(|one| {
             let (host, digest) = tag_parts(&one.tag)?;
@@ -275,7 +315,7 @@ impl Judge<'_> {
             (Kind::OtherRules, Severity::Warning),
             format!("{other} connected to it with other rules"),
             "the rules of the one that is not active never run",
-            "give both the same rules, or each a pool; after osnl reload on both, a restart of the standby shows it".to_owned(),
+            "give both the same rules, or each a pool, and restart osnl on both".to_owned(),
         ))
     }
 
@@ -330,10 +370,8 @@ impl Judge<'_> {
             (None, Some(drops)) if row.facts.is_none() => format!("it {drops}"),
             (None, _) => return None,
         };
-        let command =
-            "stop its consumers, empty it, and delete it: osnl then creates it as configured".to_owned();
         let kind = (Kind::Differs, Severity::Warning);
-        Some(self.of(row, kind, seen, "osnl uses it as it is", command))
+        Some(self.of(row, kind, seen, "osnl uses it as it is", AS_CONFIGURED.to_owned()))
     }
 
     fn classic_on_cluster(&self, row: &QueueRow) -> Option<Finding> {
@@ -373,7 +411,11 @@ impl Judge<'_> {
         };
         let consequence = "RabbitMQ 4.3 refuses it by default, and then the services publish nothing";
         let kind = (Kind::TransientQueue, Severity::Note);
-        let finding = self.of(row, kind, "it is transient".to_owned(), consequence, setting.command());
+        let command = format!(
+            "{}; before the start, delete their transient queues and exchanges, which the broker does not change (406)",
+            setting.command()
+        );
+        let finding = self.of(row, kind, "it is transient".to_owned(), consequence, command);
         Some(Finding { deployers: setting.deployers(), ..finding })
     }
 
@@ -421,7 +463,7 @@ impl Judge<'_> {
 
 /// Reads `osnl@HOST#DIGEST`, the tag of a consumer.
 #[must_use]
-pub(crate) fn tag_parts(tag: &str) -> Option<(&str, &str)> {
+pub fn tag_parts(tag: &str) -> Option<(&str, &str)> {
     let (program, rest) = tag.split_once('@')?;
     (program == TAG).then_some(())?;
     rest.rsplit_once('#')

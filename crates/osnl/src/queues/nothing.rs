@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use osnl_transport::ExchangeLook;
+use osnl_transport::{BrokerVersion, ExchangeLook};
 
 use super::judge::Judge;
 use super::services::ServiceSetting;
@@ -83,7 +83,8 @@ impl Judge<'_> {
     }
 
     fn nothing_routed(&self, exchange: &str) -> Option<Finding> {
-        let wanted = &self.survey.wanted;
+        let survey = self.survey;
+        let wanted = &survey.wanted;
         // A refused look says nothing about the queue.
         if wanted.exchanges.is_empty() || !self.is_evidence_whole() {
             return None;
@@ -92,11 +93,21 @@ impl Judge<'_> {
             self.published().filter_map(|row| Some((row, row.of_service()?))).collect();
         let subject = format!("exchange {exchange}");
         if published.is_empty() {
-            let seen = "it exists, and no queue <topic>.<priority> does, which a publisher of notifications declares: the driver \
-                        is empty (the default) or noop";
+            let denies = survey.version().is_some_and(BrokerVersion::denies_transient_queues);
+            let other = match denies {
+                true => {
+                    "; or this RabbitMQ refuses the transient queue that a service declares by default: the service's log has \
+                     541, and needs amqp_durable_queues = true"
+                }
+                false => "",
+            };
+            let seen = format!(
+                "it exists, and no queue <topic>.<priority> does, which a publisher of notifications declares: the driver is \
+                 empty (the default) or noop{other}"
+            );
             let severity = if wanted.creates { Severity::Note } else { Severity::Warning };
             let kind = (Kind::NeverPublished, severity);
-            return Some(self.setting(kind, subject, seen.to_owned(), &ServiceSetting::driver(exchange)));
+            return Some(self.setting(kind, subject, seen, &ServiceSetting::driver(exchange)));
         }
         let matches = |pattern: &[String], text: &str| pattern.iter().any(|one| is_match(one, text));
         let of_topic: Vec<_> =

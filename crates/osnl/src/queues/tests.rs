@@ -29,7 +29,6 @@ fn survey(more: &str) -> Survey {
     let exchange = |name: &String| (name.clone(), exchange("topic"));
     Survey {
         exchanges: wanted.exchanges.iter().map(exchange).collect(),
-        broker: "rabbit at mq1:5672".to_owned(),
         greeting,
         refusals: Vec::new(),
         is_reached: true,
@@ -43,7 +42,11 @@ fn survey(more: &str) -> Survey {
 }
 
 fn exchange(kind: &str) -> ExchangeLook {
-    ExchangeLook::There(ExchangeFound { kind: Some(kind.to_owned()), durable: Some(true) })
+    found(kind, true)
+}
+
+fn found(kind: &str, durable: bool) -> ExchangeLook {
+    ExchangeLook::There(ExchangeFound { kind: Some(kind.to_owned()), durable: Some(durable) })
 }
 
 fn there(name: &str, is_read: bool) -> QueueRow {
@@ -118,6 +121,12 @@ fn refused(s: &mut Survey) {
     s.refusals.push(("mq1:5672".into(), "Connection refused".into(), Some("start it".into())));
 }
 
+fn locked(s: &mut Survey) {
+    let row = row(s, "osnl");
+    row.state = QueueState::Refused("405 RESOURCE_LOCKED".to_owned());
+    row.remedy = Some("give the listener a pool of its own".to_owned());
+}
+
 fn unmatched(s: &mut Survey) {
     s.daemon = DaemonCounts { has_received: Some(true), received: 7, matched: Some(0), ..Default::default() };
 }
@@ -135,12 +144,15 @@ const TROUBLES: &[Trouble] = &[
     ("", refused, K::Unreachable, Critical, "Connection refused", "start it"),
     ("", |s| s.denied.push("403 ACCESS_REFUSED".into()), K::Permissions, Critical, "403", "rabbitmqctl set_permissions -p / u '^(osnl)$' '^(osnl)$' '^(nova|osnl)$'"),
     ("", |s| s.exchanges[0].1 = exchange("fanout"), K::ExchangeType, Critical, "its type is fanout", "control_exchange"),
+    ("declare = create\namqp_durable_queues = true", |s| s.exchanges[0].1 = found("topic", false), K::ExchangeDiffers, Warning, "it is transient, and with declare = create osnl makes a durable one", "amqp_durable_queues = false in [listener:l]"),
     ("", |s| { missing(s); s.queues.truncate(1); }, K::ExchangeMissing, Warning, "its service has published nothing here", DRIVER),
     ("", |s| { missing(s); s.queues.retain(|row| row.name != INFO); }, K::ExchangeMissing, Warning, "no queue <topic>.<priority> either: no service has published", DRIVER),
     ("", missing, K::ExchangeMissing, Warning, "nova has never published here, and other services have (queue notifications.info)", DRIVER),
     ("", |s| { missing(s); with_api(s).exchanges.push(("/nova".into(), "nova".into())); }, K::ExchangeMissing, Warning, "exists in virtual host /nova", "name virtual host /nova in transport_url"),
     ("", |s| { missing(s); bound(s, INFO, &[("openstack", INFO)]); }, K::ExchangeMissing, Warning, "notifications come here by exchange openstack", DRIVER),
     ("", |s| s.queues.retain(|row| row.name != INFO), K::NeverPublished, Warning, "the driver is empty (the default) or noop", DRIVER),
+    ("", |s| { s.greeting.version = Some("4.3.0".into()); s.queues.retain(|row| row.name != INFO); }, K::NeverPublished, Warning, "541", DRIVER),
+    ("", locked, K::QueueRefused, Critical, "405 RESOURCE_LOCKED", "a pool of its own"),
     ("topics = versioned_notifications", |_| {}, K::WrongTopic, Warning, "publish to topic notifications (queue notifications.info), and the listener binds topic versioned_notifications", "topics = notifications in [listener:l], or crudini --set /etc/nova/nova.conf notifications notification_format both"),
     ("priorities = error", |_| {}, K::WrongPriority, Warning, "another priority", "remove priorities"),
     ("", |s| bound(s, INFO, &[("neutron", INFO)]), K::OtherExchange, Warning, "bound to exchange neutron only", DRIVER),
@@ -153,6 +165,7 @@ const TROUBLES: &[Trouble] = &[
     ("", |s| waiting(s, "osnl", 9, 0, None), K::Growing, Warning, "9 messages, no consumer", "systemctl start osnl"),
     ("", |s| waiting(s, "osnl", 5000, 1, Some(2.0)), K::Growing, Warning, "5000 messages, and grows by 2.0/s", "osnl status"),
     ("single_active_consumer = false", shared, K::Rival, Critical, "1 consumer is not of this configuration's daemon", "a pool of its own"),
+    ("", |s| s.daemon.consumers = Some(BTreeMap::new()), K::Rival, Warning, "1 consumer is not of this configuration's daemon", "list_consumers -p /"),
     ("", other_rules, K::OtherRules, Warning, "osnl on ctl2 (10.0.0.2:1 -> 10.0.0.9:5672) connected to it with other rules", "the same rules"),
     ("", |s| row(s, "osnl").differs = Some("x-max-length: configured none, found 9".into()), K::Differs, Warning, "found 9", "delete it"),
     ("", |s| { with_api(s).nodes = Some(3); row(s, "osnl").queue_type = Some("classic".into()); }, K::ClassicOnCluster, Warning, "cluster of 3 nodes", "queue_type = quorum"),
@@ -189,6 +202,11 @@ fn an_unread_queue_that_a_policy_bounds_and_a_standby_are_no_findings() {
     waiting(&mut bounded, INFO, 1000, 0, None);
     let mut standby = survey("");
     shared(&mut standby);
+    // This daemon is stopped, and one with the same rules reads.
+    let mut elsewhere = survey("");
+    other_rules(&mut elsewhere);
+    row(&mut elsewhere, "osnl").facts.as_mut().unwrap().consumers.truncate(1);
+    elsewhere.daemon.consumers = Some(BTreeMap::new());
     // A refused look is no evidence.
     let mut blind = survey("");
     row(&mut blind, INFO).state = QueueState::Refused("403".to_owned());
@@ -196,7 +214,7 @@ fn an_unread_queue_that_a_policy_bounds_and_a_standby_are_no_findings() {
     let queue = QueueFacts { arguments: BTreeMap::from([("x-max-length".to_owned(), json!(9))]), ..facts() };
     with_api(&mut asked).queues.push(("osnl".to_owned(), Ok(queue)));
     assert_eq!(asked.wanted.kind.arguments["x-max-length"], Argument::Integer(9));
-    for survey in [bounded, standby, blind, asked] {
+    for survey in [bounded, standby, elsewhere, blind, asked] {
         assert_eq!(survey.findings(), []);
     }
 }

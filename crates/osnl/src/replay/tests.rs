@@ -93,7 +93,6 @@ async fn what_fires_is_appended_in_order_under_fresh_ids() {
         assert!(id.len() == 36 && unique.len() == 32, "{id} {unique}");
         assert!(String::from_utf8_lossy(&received.body).contains("1.50"), "numbers keep their digits");
     }
-    // A repeated replay appends new events.
     assert_eq!(file.append(&planned(0..1, &[]), ReplaySettings::default()).await.unwrap(), 1);
     assert_eq!(file.rows()[600..], ["601.0 ports audit", "601.1 all audit", "601.2 all more"]);
     assert_eq!(file.counters.duplicates.get(), 0);
@@ -176,7 +175,6 @@ async fn what_cannot_be_read_or_does_not_fire_is_left_out() {
     assert_eq!(file.append(&planned, ReplaySettings::default()).await.unwrap(), 0);
 }
 
-/// A journal that answers too late may keep the events all the same.
 #[tokio::test(start_paused = true)]
 async fn what_the_journal_does_not_answer_about_is_not_said_to_be_missing() {
     // Receipts complete with outcomes, which this test never makes.

@@ -27,9 +27,6 @@ pub(super) fn rules(journal: &Path) -> PathBuf {
 }
 
 /// Returns the last unmatched messages of this journal's daemon, oldest first.
-///
-/// # Errors
-/// There is no file, or access is denied.
 pub fn read(journal: &Path, most: usize) -> io::Result<Vec<UnmatchedMessage>> {
     // In the other order, entries moved between the two reads would be missed.
     let new = fs::read_to_string(current(journal));
@@ -56,9 +53,6 @@ pub struct RuleMatches {
 }
 
 /// Returns counts since the daemon's start, at most some seconds old.
-///
-/// # Errors
-/// There is no file, or access is denied.
 pub fn counts(journal: &Path) -> io::Result<(SystemTime, Vec<RuleMatches>)> {
     let value: Value = serde_json::from_str(&fs::read_to_string(rules(journal))?)?;
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "is damaged");

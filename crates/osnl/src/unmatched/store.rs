@@ -1,5 +1,3 @@
-//! The thread that writes ring and counts; only dropping the ring waits for it.
-
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

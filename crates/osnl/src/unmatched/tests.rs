@@ -85,7 +85,6 @@ fn what_is_written_is_read_again_by_another_process_and_stays_bounded() {
     for process in 0..6 {
         let ring = Ring::beside(keep, &journal);
         note(&ring, process * 3..process * 3 + 3);
-        // Dropping the ring waits for the writer.
         drop(ring);
     }
     let all = read(&journal, usize::MAX).unwrap();
@@ -161,7 +160,6 @@ fn the_counts_of_each_rule_are_written() {
     assert_eq!(counted, [expected]);
 }
 
-/// A thousand rules with only `when`, and two with conditions on the head.
 #[test]
 fn of_many_rules_the_reasons_of_a_few_are_kept() {
     let ring = Ring::new(KeepUnmatched { heads: 2, bodies: false });
@@ -181,7 +179,6 @@ fn of_many_rules_the_reasons_of_a_few_are_kept() {
     assert!(kept.iter().all(|failed| failed.reason.chars().count() == LONGEST_REASON + 1));
 }
 
-/// Issue 19: a metric's counts never decrease, and continue over listeners and reloads.
 #[test]
 fn matches_of_a_rule_stay_when_one_of_its_listeners_is_gone() {
     let counters = Arc::<crate::metrics::Counters>::default();

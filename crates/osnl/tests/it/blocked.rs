@@ -102,7 +102,6 @@ fn two_daemons_that_are_blocked_do_not_pass_the_queue_to_and_fro() {
     assert_eq!(target.effects(0..6), [1; 6]);
 }
 
-/// Requests about one resource show the order of the queue.
 #[test]
 fn a_quorum_queue_keeps_its_order_over_daemons_that_give_it_back_and_stop() {
     const EVENTS: usize = 30;

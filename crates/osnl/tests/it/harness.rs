@@ -121,7 +121,6 @@ impl ListenerRig {
         self.states.lock().unwrap().clone()
     }
 
-    /// Returns the number of transitions into listening.
     pub(crate) fn listened(&self) -> usize {
         self.states().iter().filter(|(_, state)| *state == ListenerState::Listening).count()
     }
@@ -181,7 +180,6 @@ pub(crate) fn daemon_for(sink: &Sink, more: &str) -> (MemoryBroker, ListenerRig)
     (broker, daemon)
 }
 
-/// Returns an instance's uuid that contains its number.
 pub(crate) fn instance(n: usize) -> String {
     format!("12345678-1234-5678-1234-{n:012}")
 }

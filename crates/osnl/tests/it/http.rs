@@ -49,7 +49,6 @@ fn ipv6_targets_are_reached() {
     assert!(request.target.starts_with("/v1/role?"), "{}", request.target);
 }
 
-/// K2HR3's server, Node.js, closes idle connections after five seconds.
 #[test]
 fn idle_connections_that_the_server_closed_fail_no_request() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

@@ -313,7 +313,6 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
     assert!(error.reason.ends_with("it leads to /b, and no more than 1 redirect is followed"), "{error}");
 }
 
-/// The event is valid, and the target's next answer may differ.
 #[test]
 fn a_redirect_that_is_not_allowed_is_a_refusal_with_its_status() {
     let sink = Sink::start();
@@ -397,7 +396,6 @@ fn no_secret_comes_back_in_a_reply_or_a_log_line() {
     assert!(!printed.contains("hunter"), "{printed}");
 }
 
-/// K2HR3 gets the query of `api_url` as written; a reader gets it without secrets.
 #[test]
 fn a_secret_in_the_query_of_k2hr3_is_sent_and_not_shown() {
     let sink = Sink::start();

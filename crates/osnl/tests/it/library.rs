@@ -138,7 +138,6 @@ fn listen_hands_each_message_to_every_endpoint_that_wants_it() {
     assert_eq!((first.requests().len(), second.requests().len()), (1, 2));
 }
 
-/// Returns a transport that cannot requeue, as Kafka's.
 pub(crate) fn no_requeue() -> Arc<dyn Transport> {
     Arc::new(ListenOnly::new(|_, _| {
         Box::pin(async { Err(TransportError::Connect { host: "-".into(), reason: "never".into() }) })

@@ -27,7 +27,6 @@ fn all_done(broker: &ScriptedBroker, target: &Target, daemon: ListenerRig, event
     daemon.stop().unwrap();
 }
 
-/// RabbitMQ 4.3 and later refuse transient queues by default.
 #[test]
 fn where_transient_queues_are_refused_ours_becomes_durable_and_the_start_goes_on() {
     let broker = ScriptedBroker::start(Habits { refuses_transient_queues: true, ..Habits::default() });
@@ -64,7 +63,6 @@ fn a_delivery_limit_takes_no_effect_away() {
     all_done(&broker, &target, daemon, 3);
 }
 
-/// RabbitMQ 3.8.15 and later have a consumer time-out.
 #[test]
 fn a_consumer_time_out_is_told_and_everything_in_work_is_adopted() {
     let broker = ScriptedBroker::start(Habits::default());

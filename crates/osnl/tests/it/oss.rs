@@ -1,5 +1,3 @@
-//! The action `oss_rest`: its requests, and the consequences of a failure among several.
-
 use std::sync::Arc;
 
 use osnl::action::http::HttpOptions;

@@ -37,7 +37,6 @@ fn associated(change: impl Fn(&mut Value)) -> Value {
     payload
 }
 
-/// Older versions of neutron send only the port's id.
 fn port_alone(floatingip: &mut Value) {
     floatingip.as_object_mut().unwrap().remove("port_details");
 }

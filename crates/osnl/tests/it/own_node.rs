@@ -1,5 +1,3 @@
-//! Faults of the broker's node, which these tests share one after the other.
-
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 

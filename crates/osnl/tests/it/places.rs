@@ -1,5 +1,3 @@
-//! Listeners share the journal's places, but a waiting listener keeps none from another.
-
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, Vhost};
 
 use crate::harness::{ListenerRig, SOON};

@@ -106,7 +106,6 @@ fn certificates_are_refused_with_the_reason() {
     check(&renewed[0].issue(&ServerIdentity::LOOPBACK), "localhost", &trusting(renewed[1].file()), reason);
 }
 
-/// `openssl req -x509` with `SSL_CERT_FILE` is the usual setup of private K2HR3 servers.
 #[test]
 fn certificates_that_openssl_takes_are_taken() {
     let authority = Authority::new();
@@ -123,7 +122,6 @@ fn certificates_that_openssl_takes_are_taken() {
     reached(&target.url("localhost", "/"), &trusting(authority.file()));
 }
 
-/// OpenSSL applies constraints to the CN; webpki applies them to a `subjectAltName` only.
 #[test]
 fn a_name_in_the_cn_is_held_to_the_constraints_of_its_issuer() {
     let authority = Authority::new();

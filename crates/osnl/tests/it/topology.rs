@@ -26,7 +26,6 @@ fn start(listeners: &str, record: &Path, broker: &MemoryBroker) -> ListenerRig {
     ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10))
 }
 
-/// Returns the number of queues that received the message.
 fn publish(
     broker: &MemoryBroker,
     exchange: &str,

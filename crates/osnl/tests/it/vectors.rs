@@ -1,5 +1,3 @@
-//! Requests of k2hr3_osnl 1.0.8, recorded in `fixtures/k2hr3/requests.json`.
-
 use std::sync::Arc;
 
 use osnl::action::k2hr3::HostParameters;

@@ -53,6 +53,6 @@ fn main() {
     let extra = PayloadExtra { to_power: None };
     Notification::new(extra, event_type, publisher, Level::Info);
 
-    // Forgotten an extra field.
+    // The argument lacks an extra field.
     Payload::populate(&node, PayloadExtra {});
 }

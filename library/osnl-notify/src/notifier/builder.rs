@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 
 use super::{BuildError, Counters, Driver, Notifier, NotifierState, worker};
 
-/// When an emission is done.
+/// The point at which an emission is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confirm {
-    /// When the broker has confirmed it, or it was given up; after this time an error says that it is still being
-    /// tried.
+    /// When the broker has confirmed the message, or the message was given up. After this time an error says
+    /// that sending continues.
     Awaited(Duration),
-    /// When it is in the buffer. [`Notifier::flush`] reports the outcome.
+    /// When the message is in the buffer. [`Notifier::flush`] reports the outcome.
     Background,
 }
 
@@ -27,23 +27,23 @@ pub enum Confirm {
 pub enum OnFull {
     /// Waits for a place, at most this long; then as `Error`.
     Wait(Duration),
-    /// Fails at once.
+    /// Fails without waiting for a place.
     Error,
 }
 
-/// oslo.messaging's `retry`: how often a message that could not be sent is sent again.
+/// oslo.messaging's `retry`: how often an unsent message is sent again.
 ///
 /// While the broker is away, all messages in the buffer share one attempt about each second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// Without end: `-1`.
+    /// Retries without end, as `-1` does.
     Forever,
-    /// This often; `0`: one attempt and no more.
+    /// The number of retries; `0` means one attempt.
     Times(u32),
 }
 
 impl Retry {
-    /// From the number in a configuration: negative is without end.
+    /// Converts the number of a configuration: a negative one means without end.
     #[must_use]
     pub fn from_oslo(retry: i64) -> Self {
         u32::try_from(retry)
@@ -59,7 +59,7 @@ impl Retry {
     }
 }
 
-/// Collects what a [`Notifier`] is made of; every choice but the driver has a default.
+/// Collects the parts of a [`Notifier`]; every choice but the driver has a default.
 #[must_use]
 pub struct NotifierBuilder {
     publisher_id: Arc<str>,
@@ -100,13 +100,13 @@ impl NotifierBuilder {
         self
     }
 
-    /// The topic exchange, oslo's `control_exchange`; `openstack` by default.
+    /// Sets the topic exchange, oslo's `control_exchange`; `openstack` by default.
     pub fn exchange(mut self, exchange: impl Into<String>) -> Self {
         self.exchange = Some(exchange.into());
         self
     }
 
-    /// The topics, each of which gets a copy; `notifications` by default.
+    /// Sets the topics, each of which gets a copy; `notifications` by default.
     pub fn topics<T: Into<String>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         self.topics = topics.into_iter().map(Into::into).collect();
         self
@@ -124,7 +124,7 @@ impl NotifierBuilder {
         self
     }
 
-    /// When an emission is done; by default when it is confirmed, at most a minute.
+    /// Sets when an emission is done; by default when confirmed, at most a minute.
     pub fn confirm(mut self, confirm: Confirm) -> Self {
         self.confirm = confirm;
         self
@@ -142,30 +142,30 @@ impl NotifierBuilder {
         self
     }
 
-    /// Whether exchange, queue, and binding are made on the broker where they are missing ([`Declare::Create`], the
-    /// default), as oslo's Notifier makes them with the options of the URL's query: `amqp_durable_queues`,
+    /// Sets whether missing exchanges, queues, and bindings are declared ([`Declare::Create`], the default),
+    /// as oslo's Notifier declares them with the options of the URL's query: `amqp_durable_queues`,
     /// `amqp_auto_delete`, `rabbit_quorum_queue`.
     pub fn declare(mut self, declare: Declare) -> Self {
         self.declare = declare;
         self
     }
 
-    /// Whether a message that no queue takes is an error. Such messages are sent one at a time.
+    /// Sets whether an unroutable message is an error. Such messages are sent one at a time.
     pub fn mandatory(mut self, mandatory: bool) -> Self {
         self.mandatory = mandatory;
         self
     }
 
-    /// oslo's `kombu_compression`; none by default.
+    /// Sets oslo's `kombu_compression`; none by default.
     pub fn compression(mut self, compression: Option<Compression>) -> Self {
         self.compression = compression;
         self
     }
 
-    /// Builds it. With a messaging driver its task runs on the runtime this is called in.
+    /// Builds the notifier. With a messaging driver, its task runs on the current tokio runtime.
     ///
     /// # Errors
-    /// See [`BuildError`].
+    /// See [`BuildError`] for the failures.
     pub fn build(self) -> Result<Notifier, BuildError> {
         let capacity = self.buffer.min(Semaphore::MAX_PERMITS);
         let senders = check_size(&self.drivers, self.topics.len(), capacity)?;
@@ -207,7 +207,7 @@ impl NotifierBuilder {
     }
 }
 
-/// Returns the number of drivers that send; each notification has a copy for each topic and each of them.
+/// Returns the number of drivers that send; each notification has a copy for each topic and each such driver.
 pub(super) fn check_size(drivers: &[Driver], topics: usize, capacity: usize) -> Result<usize, BuildError> {
     let senders = drivers.iter().filter(|driver| driver.framing().is_some()).count();
     let needed = senders * topics;

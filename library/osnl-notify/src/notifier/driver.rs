@@ -1,4 +1,5 @@
-//! The destinations of notifications, by the names of oslo.messaging's `[oslo_messaging_notifications] driver`.
+//! The destinations of notifications, by the names of oslo.messaging's `[oslo_messaging_notifications]
+//! driver`.
 
 use std::str::FromStr;
 
@@ -7,19 +8,19 @@ use tracing::Level;
 
 use crate::Recorder;
 
-/// One of the drivers of a notifier.
+/// A destination of a notifier's notifications.
 #[derive(Clone, Debug)]
 pub enum Driver {
-    /// To the broker, without envelope.
+    /// Sends to the broker, without envelope.
     Messaging,
-    /// To the broker, in the envelope 2.0. What services use today.
+    /// Sends to the broker, in the envelope 2.0, as services do today.
     MessagingV2,
-    /// To the log, target `osnl_notify::notification`, secrets masked: at the priority's level, where `audit` and `sample` are
-    /// info (oslo.messaging logs these two not at all) and `critical` is error.
+    /// Logs with target `osnl_notify::notification` and masked secrets, at the priority's level, where
+    /// `audit` and `sample` are info (oslo.messaging does not log these two) and `critical` is error.
     Log,
-    /// Nowhere.
+    /// Discards each notification without a trace.
     Noop,
-    /// Into memory, for tests.
+    /// Records notifications in memory, for tests.
     Test(Recorder),
 }
 
@@ -33,7 +34,6 @@ impl Driver {
         }
     }
 
-    /// Takes a notification at once, if it does not go to the broker.
     pub(super) fn record(&self, emission: &Emission) {
         match self {
             Self::Log => log(emission),
@@ -46,7 +46,7 @@ impl Driver {
 impl FromStr for Driver {
     type Err = String;
 
-    /// Reads oslo.messaging's names. `routing` does not exist here.
+    /// Reads oslo.messaging's names except `routing`, which has no counterpart.
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "messaging" => Ok(Self::Messaging),
@@ -61,7 +61,6 @@ impl FromStr for Driver {
     }
 }
 
-/// The whole notification as JSON.
 fn log(emission: &Emission) {
     macro_rules! at {
         ($level:expr) => {

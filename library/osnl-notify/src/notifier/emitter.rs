@@ -1,7 +1,5 @@
-//! Emits versioned notifications through a notifier.
-//!
-//! The reported operation neither waits nor learns of a failure: a notification that finds no place in the buffer is
-//! lost and counted. The log has a line when losses begin, and one when they are over.
+//! The reported operation neither waits nor learns of a failure: a notification that finds the buffer full is
+//! lost and counted. The log has a line when losses begin, and one when losses end.
 
 use std::sync::atomic::Ordering;
 
@@ -11,8 +9,8 @@ use super::{Notifier, NotifyError};
 use crate::versioned::Emitter;
 
 impl Emitter for Notifier {
-    /// Puts it into the buffer, as [`offer`](Notifier::offer) does. Publisher and event type are the notification's; the
-    /// topics are this notifier's.
+    /// Buffers the emission, as [`offer`](Notifier::offer) does. Publisher and event type are the
+    /// notification's; the topics are this notifier's.
     fn emit(&self, emission: Emission) {
         let event_type = emission.event_type.clone().unwrap_or_default();
         match self.offer(emission) {

@@ -1,4 +1,4 @@
-//! One message between emission and confirm. It answers exactly once, whatever the outcome.
+//! One message between emission and confirm. A job answers exactly once, whatever the outcome.
 
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use super::{Counters, NotifyError};
 
 pub(super) type EmissionOutcome = Result<(), NotifyError>;
 
-/// The identity of a notification in a log line.
 #[derive(Debug)]
 pub(super) struct Label {
     message_id: String,
@@ -27,7 +26,7 @@ impl Label {
     }
 }
 
-/// Dropped without an answer it is lost, and says so.
+/// A job that is dropped without an answer reports its message as lost.
 pub(super) struct EmissionJob {
     /// Its place in the order of emission.
     pub(super) sequence: u64,
@@ -35,15 +34,14 @@ pub(super) struct EmissionJob {
     pub(super) priority: Priority,
     pub(super) message: OutgoingMessage,
     pub(super) retry: Retry,
-    /// Attempts that failed, those shared with others included.
+    /// Failed attempts, including shared ones.
     pub(super) failures: u32,
-    /// Attempts that the broker refused for now: of this message alone.
+    /// Attempts that the broker refused temporarily, of this message alone.
     pub(super) refusals: u32,
     pub(super) label: Arc<Label>,
     pub(super) counters: Arc<Counters>,
-    /// `None` once it has answered.
+    /// `None` once the job has answered.
     pub(super) reply: Option<oneshot::Sender<EmissionOutcome>>,
-    /// Its place in the buffer.
     pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
@@ -73,7 +71,7 @@ impl EmissionJob {
     }
 
     fn answer(&mut self, outcome: EmissionOutcome) {
-        // The caller that emitted it may not wait any more.
+        // The emitting caller may have stopped waiting.
         let _ = self.reply.take().map(|reply| reply.send(outcome));
         self.place = None;
     }

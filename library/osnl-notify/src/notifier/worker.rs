@@ -1,12 +1,11 @@
-//! The task that empties the buffer: it alone decides when something is sent and sent again.
+//! The task that empties the buffer and alone decides about sending and retries.
 //!
-//! While sends succeed, many are open at a time. When the broker cannot be reached, or the connection is lost, nothing is
-//! begun until the pause is over; then one message, the oldest, is sent as a probe, and the rest follows when the broker
-//! has answered. A failure to reach the broker counts as an attempt of every message that waits: each would have met the
-//! same.
+//! While sends succeed, many are open at a time. After a lost connection, the worker pauses, then sends the
+//! oldest message as a probe, and continues when the broker has answered. A failure to reach the broker
+//! counts as an attempt of every waiting message, as each would have failed.
 //!
-//! A message that the broker refuses for now (its exchange is missing, its queue is full) waits by itself: it says nothing
-//! about the others.
+//! A message that the broker refuses temporarily (its exchange is missing, its queue is full) waits alone:
+//! the refusal says nothing about other messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,9 +21,8 @@ use super::job::EmissionJob;
 
 /// Messages that may wait for their confirm at the same time.
 const IN_FLIGHT: usize = 1000;
-/// A message that was refused is tried again after this long, twice as long after each further refusal.
+/// The pause of a refused message, which doubles after each further refusal.
 const REFUSED: Duration = Duration::from_secs(1);
-/// The longest of these pauses.
 const REFUSED_LONGEST: Duration = Duration::from_secs(30);
 
 pub(super) enum WorkerOrder {
@@ -34,16 +32,14 @@ pub(super) enum WorkerOrder {
         upto: u64,
         reply: oneshot::Sender<()>,
     },
-    /// Drop what is left.
     Stop,
 }
 
-/// Whether something may be begun.
 enum WorkerGate {
     Open,
-    /// Nothing until then.
+    /// No send begins before this moment.
     Shut(Instant),
-    /// One message, whose outcome opens or shuts.
+    /// One message, whose outcome opens or shuts the gate.
     Probing,
 }
 
@@ -52,17 +48,17 @@ type EmissionAttempt = BoxFuture<'static, (Box<EmissionJob>, Result<(), Transpor
 struct NotifierWorker {
     transport: Arc<dyn Transport>,
     waiting: BTreeMap<u64, Box<EmissionJob>>,
-    /// Those that were refused, by when each is tried again. The notifier's buffer bounds them.
+    /// Refused messages by the time of their retry. The notifier's buffer bounds their number.
     refused: BTreeMap<(Instant, u64), Box<EmissionJob>>,
     attempts: FuturesUnordered<EmissionAttempt>,
-    /// Sequences of all jobs here.
     open: BTreeSet<u64>,
     flushes: Vec<(u64, oneshot::Sender<()>)>,
     gate: WorkerGate,
     backoff: Backoff,
 }
 
-/// Runs until it is stopped, or until no sender of orders is left. Each remaining message then reports its own loss.
+/// Runs until stopped, or until all senders of orders are dropped. Each remaining message then reports its
+/// own loss.
 pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::UnboundedReceiver<WorkerOrder>) {
     let backoff = Backoff::new(transport.reconnect());
     let mut worker = NotifierWorker {
@@ -134,7 +130,6 @@ impl NotifierWorker {
         if !error.is_recoverable() {
             self.open.remove(&job.sequence);
             job.lost(error);
-            // The broker has answered.
             if is_probe {
                 self.gate = WorkerGate::Open;
             }
@@ -146,7 +141,7 @@ impl NotifierWorker {
         }
         if error.is_unreachable() || is_lost(&error) {
             self.shut(&error);
-            // What loses the connection each time must not be the only probe there ever is.
+            // Another message becomes the probe next, in case this one breaks the connection each time.
             match is_probe && is_lost(&error) {
                 true => self.refuse(job),
                 false => drop(self.waiting.insert(job.sequence, job)),
@@ -168,7 +163,7 @@ impl NotifierWorker {
         self.give_up(&error);
     }
 
-    /// Nothing is begun for a while, unless that is so already.
+    /// Pauses sending, unless it is paused already.
     fn shut(&mut self, error: &TransportError) {
         let first = match self.gate {
             WorkerGate::Open => true,
@@ -190,14 +185,12 @@ impl NotifierWorker {
         }
     }
 
-    /// Lets a message wait by itself.
     fn refuse(&mut self, mut job: Box<EmissionJob>) {
         let pause = REFUSED.saturating_mul(2_u32.saturating_pow(job.refusals.min(16))).min(REFUSED_LONGEST);
         job.refusals = job.refusals.saturating_add(1);
         self.refused.insert((Instant::now() + pause, job.sequence), job);
     }
 
-    /// Those whose own pause is over may be sent again.
     fn refused_are_due(&mut self) {
         let now = Instant::now();
         while let Some(entry) = self.refused.first_entry()
@@ -208,7 +201,6 @@ impl NotifierWorker {
         }
     }
 
-    /// Gives up the messages that may not be tried again.
     fn give_up(&mut self, error: &TransportError) {
         let ends = |job: &EmissionJob| job.failures > 0 && !job.retry.allows(job.failures);
         let waiting = self.waiting.extract_if(.., |_, job| ends(job)).map(|(_, job)| job);
@@ -222,13 +214,13 @@ impl NotifierWorker {
     fn answer_flushes(&mut self) {
         let oldest = self.open.first().copied().unwrap_or(u64::MAX);
         for (_, reply) in self.flushes.extract_if(.., |(upto, _)| oldest >= *upto) {
-            // The caller may not wait any more.
+            // The caller may have stopped waiting.
             let _ = reply.send(());
         }
     }
 }
 
-/// Whether the connection ended, which says nothing of the message that was under way.
+/// Whether the connection ended, which says nothing about the message under way.
 fn is_lost(error: &TransportError) -> bool {
     matches!(error, TransportError::Lost { .. })
 }

@@ -1,7 +1,8 @@
 //! Cinder: `volume.*`, `snapshot.*`, `backup.*`, groups.
 //!
-//! - Metadata is a list of rows, of a snapshot the text of a Python dictionary: [`Free`] reads both.
-//! - `user_id` and `tenant_id` are the owner's, after a transfer the new one's; the acting user is in the context.
+//! - Metadata is a list of rows; a snapshot's is the text of a Python dictionary. [`Free`] reads both.
+//! - `user_id` and `tenant_id` are the owner's, after a transfer the new owner's; the acting user is in the
+//!   context.
 //! - `launched_at` of a volume that was never scheduled is the time of the message.
 //! - There are no `.error` events: a failed create is `scheduler.create_volume` ([`FailedTask`]).
 //! - One volume's events have several publishers: with a backend, with a pool, with neither.
@@ -12,161 +13,125 @@ use super::field::view;
 use super::{Free, FreeValue, Read};
 use osnl_model::Timestamp;
 
-/// A payload of cinder's.
+/// A payload of a cinder event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Payload<'a> {
-    /// `volume.*`
     Volume(Box<Volume<'a>>),
-    /// `snapshot.*`
     Snapshot(Snapshot<'a>),
-    /// `backup.*`
     Backup(Box<Backup<'a>>),
-    /// `group.*`, `group_snapshot.*`
     Group(Group<'a>),
-    /// `scheduler.create_volume`: no place was found.
+    /// `scheduler.create_volume`: no host can hold the volume.
     Failed(FailedTask<'a>),
-    /// Types, quality of service: as it came.
+    /// Volume types and quality of service, without a reader.
     Other(FreeValue<'a>),
 }
 
 view! {
-    /// A volume.
+    /// A volume in `volume.*` events.
     pub struct Volume<'a> {
-        /// Its id.
         volume_id: &'a str = "volume_id",
-        /// The project it belongs to.
         tenant_id: &'a str = "tenant_id",
-        /// The user it belongs to.
         user_id: &'a str = "user_id",
-        /// Its name.
         display_name: &'a str = "display_name",
-        /// `host@backend#pool`; null before it is scheduled.
+        /// `host@backend#pool`; null before the volume is scheduled.
         host: &'a str = "host",
-        /// Its zone.
         availability_zone: &'a str = "availability_zone",
-        /// `available`, `in-use`, …
+        /// Such as `available` or `in-use`.
         status: &'a str = "status",
-        /// GiB.
+        /// The volume's size in GiB.
         size: i64 = "size",
-        /// The id of its type.
         volume_type: &'a str = "volume_type",
-        /// The snapshot that it was made from.
+        /// The snapshot that the volume was created from.
         snapshot_id: &'a str = "snapshot_id",
-        /// Names and values of the user's.
         metadata: Free<'a> = "metadata",
-        /// The metadata of the image it was made from, if it was.
+        /// The metadata of the image that the volume was created from.
         glance_metadata: Free<'a> = "glance_metadata",
-        /// To what it is attached. `attach.start` may have none yet, `detach.end` none any more.
+        /// The volume's attachments. `attach.start` may not have the new one yet; `detach.end` has lost the
+        /// old one.
         volume_attachment: Vec<Attachment<'a>> = "volume_attachment",
-        /// When it was made.
         created_at: Timestamp = "created_at",
-        /// When it was ready.
+        /// When the volume became available.
         launched_at: Timestamp = "launched_at",
     }
 
-    /// One of `volume_attachment`.
+    /// An element of a volume's `volume_attachment`.
     pub struct Attachment<'a> {
-        /// Its id.
         id: &'a str = "id",
-        /// The server.
         instance_uuid: &'a str = "instance_uuid",
-        /// The host, if it is attached to none.
+        /// The host, if the volume is attached to no server.
         attached_host: &'a str = "attached_host",
-        /// `/dev/vdb`
+        /// A device such as `/dev/vdb`.
         mountpoint: &'a str = "mountpoint",
-        /// `attached`, `reserved`, …
+        /// Such as `attached` or `reserved`.
         attach_status: &'a str = "attach_status",
-        /// `rw`, `ro`; the text `null` while it is reserved.
+        /// `rw` or `ro`; the string `null` while the volume is reserved.
         attach_mode: &'a str = "attach_mode",
-        /// JSON as a text, passwords among it.
+        /// A string of JSON, which may contain passwords.
         connection_info: Free<'a> = "connection_info",
-        /// JSON as a text: initiator, address.
+        /// A string of JSON with initiator and address.
         connector: Free<'a> = "connector",
     }
 
-    /// A snapshot.
+    /// A snapshot in `snapshot.*` events.
     pub struct Snapshot<'a> {
-        /// Its id.
         snapshot_id: &'a str = "snapshot_id",
-        /// Its volume.
         volume_id: &'a str = "volume_id",
-        /// GiB.
+        /// The volume's size in GiB.
         volume_size: i64 = "volume_size",
-        /// The project it belongs to.
         tenant_id: &'a str = "tenant_id",
-        /// The user it belongs to.
         user_id: &'a str = "user_id",
-        /// Its name.
         display_name: &'a str = "display_name",
-        /// `available`, `deleting`, …
+        /// Such as `available` or `deleting`.
         status: &'a str = "status",
         /// The text of a Python dictionary; `""` if there is none.
         metadata: Free<'a> = "metadata",
-        /// When it was made.
         created_at: Timestamp = "created_at",
     }
 
-    /// A backup.
+    /// A backup in `backup.*` events.
     pub struct Backup<'a> {
-        /// Its id.
         backup_id: &'a str = "backup_id",
-        /// Its volume; of a restore, the one that was saved.
+        /// The source volume of the backup, also in a restore.
         volume_id: &'a str = "volume_id",
-        /// The project it belongs to.
         tenant_id: &'a str = "tenant_id",
-        /// The user it belongs to.
         user_id: &'a str = "user_id",
-        /// Its name.
         display_name: &'a str = "display_name",
-        /// The host of the backup service.
         host: &'a str = "host",
-        /// `available`, `error`, …
+        /// Such as `available` or `error`.
         status: &'a str = "status",
-        /// GiB.
+        /// The backup's size in GiB.
         size: i64 = "size",
-        /// The service that keeps the backup.
+        /// The service that stores the backup.
         service: &'a str = "service",
-        /// The reason of the failure.
         fail_reason: &'a str = "fail_reason",
-        /// The backup that it adds to.
+        /// The parent of an incremental backup.
         parent_id: &'a str = "parent_id",
-        /// When it was made.
         created_at: Timestamp = "created_at",
     }
 
     /// A group, or a snapshot of one.
     pub struct Group<'a> {
-        /// The group.
         group_id: &'a str = "group_id",
         /// The group snapshot that a snapshot belongs to.
         group_snapshot_id: &'a str = "group_snapshot_id",
-        /// The project it belongs to.
         tenant_id: &'a str = "tenant_id",
-        /// The user it belongs to.
         user_id: &'a str = "user_id",
-        /// Its name.
         name: &'a str = "name",
-        /// `available`, …
         status: &'a str = "status",
-        /// When it was made.
         created_at: Timestamp = "created_at",
     }
 
-    /// A volume that found no place.
+    /// A volume that no host can hold.
     pub struct FailedTask<'a> {
-        /// The volume.
         volume_id: &'a str = "volume_id",
-        /// Its state now.
         state: &'a str = "state",
-        /// The method that failed.
         method: &'a str = "method",
-        /// Why, as a text.
         reason: Free<'a> = "reason",
     }
 }
 
 impl Volume<'_> {
-    /// Host, backend and pool.
+    /// Splits `host` into host, backend, and pool.
     #[must_use]
     pub fn place(&self) -> Option<(&str, Option<&str>, Option<&str>)> {
         let host = self.host.text()?;

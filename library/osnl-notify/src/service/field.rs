@@ -1,5 +1,3 @@
-//! One member of a payload, and how values are read.
-
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -7,22 +5,22 @@ use serde_json::Value;
 use super::data;
 use osnl_model::Timestamp;
 
-/// A member of an object.
+/// A member of a payload's object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Field<'a, T> {
-    /// The object has no such member: its service did not say.
+    /// The object has no such member, so its value is unknown.
     #[default]
     Absent,
-    /// Null, or `""` where a date or an address should be: its service says that there is none.
+    /// Null, or `""` in place of a date or an address: there is no value.
     Null,
-    /// A value.
+    /// A value of the expected type.
     Is(T),
-    /// A value of another type than this service's.
+    /// A value of an unexpected type.
     Odd(&'a Value),
 }
 
 impl<'a, T: Read<'a>> Field<'a, T> {
-    /// Reads a member.
+    /// Reads a member of an object.
     #[must_use]
     pub fn of(object: &'a Value, key: &str) -> Self {
         match object.get(key) {
@@ -38,7 +36,7 @@ impl<'a, T: Read<'a>> Field<'a, T> {
 }
 
 impl<'a, T> Field<'a, T> {
-    /// The value, if there is one.
+    /// Returns the value, if there is one.
     #[must_use]
     pub fn get(&self) -> Option<&T> {
         match self {
@@ -47,7 +45,7 @@ impl<'a, T> Field<'a, T> {
         }
     }
 
-    /// The value, if there is one.
+    /// Returns the value, if there is one.
     #[must_use]
     pub fn into_value(self) -> Option<T> {
         match self {
@@ -69,38 +67,38 @@ impl<'a, T> Field<'a, T> {
 }
 
 impl<'a> Field<'a, &'a str> {
-    /// The text, if it is not empty: services write `""` where they mean that there is none.
+    /// Returns the text unless empty: services write `""` for a missing value.
     #[must_use]
     pub fn text(&self) -> Option<&'a str> {
         self.get().copied().filter(|text| !text.is_empty())
     }
 }
 
-/// A [`Field`] without its value.
+/// The state of a [`Field`], without its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FieldState {
-    /// [`Field::Absent`]
+    /// The state of [`Field::Absent`] fields.
     Absent,
-    /// [`Field::Null`]
+    /// The state of [`Field::Null`] fields.
     Null,
-    /// [`Field::Is`]
+    /// The state of [`Field::Is`] fields.
     Is,
-    /// [`Field::Odd`]
+    /// The state of [`Field::Odd`] fields.
     Odd,
 }
 
-/// A type that can be read from a JSON value without failing a message: `None` if it is something else.
+/// A type that can be read from a JSON value; `None` stands for a value of another type.
 pub trait Read<'a>: Sized {
-    /// Reads it.
+    /// Reads the value, if the type fits.
     fn read(value: &'a Value) -> Option<Self>;
 }
 
-/// An object of a service's, read into a struct of [`Field`]s.
+/// An object of a service, read into a struct of [`Field`]s.
 pub trait View<'a>: Read<'a> {
-    /// The keys that it reads, as they are on the wire.
+    /// The keys of the view's fields, as on the wire.
     const KEYS: &'static [&'static str];
 
-    /// The state of each of [`Self::KEYS`], in their order.
+    /// Returns the state of each of [`Self::KEYS`], in their order.
     fn states(&self) -> Vec<FieldState>;
 }
 
@@ -117,7 +115,7 @@ impl<'a> Read<'a> for bool {
 }
 
 impl<'a> Read<'a> for i64 {
-    /// Also the text of a number: glance's `min_disk` in nova's image properties is one.
+    /// Also accepts a number in a string, such as glance's `min_disk` in nova's image properties.
     fn read(value: &'a Value) -> Option<Self> {
         value.as_i64().or_else(|| value.as_str()?.parse().ok())
     }
@@ -136,19 +134,17 @@ impl<'a> Read<'a> for IpAddr {
 }
 
 impl<'a, T: Read<'a>> Read<'a> for Vec<T> {
-    /// Items of another type are left out, so that one does not cost the others.
+    /// Skips items of another type, so that the other items are still read.
     fn read(value: &'a Value) -> Option<Self> {
         Some(value.as_array()?.iter().filter_map(|item| T::read(item)).collect())
     }
 }
 
-/// The object, or what is inside the versioned object.
 pub(super) fn object(value: &Value) -> Option<&Value> {
     let object = data(value);
     object.is_object().then_some(object)
 }
 
-/// Declares structs of fields: `name: Type = "key"`.
 macro_rules! view {
     ($($(#[$doc:meta])* pub struct $name:ident<'a> {
         $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal,)*

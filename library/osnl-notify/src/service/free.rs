@@ -1,4 +1,4 @@
-//! Values whose members are not promised: free maps, rows, and texts that hold them.
+//! Values with unspecified members: free maps, rows, and texts that hold them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Read;
 use osnl_model::{mask_secrets, mask_text, parse_python_json, parse_python_literal};
 
-/// A value as it came. Its Debug output is masked.
+/// A value without a reader. Debug output masks its secrets.
 #[derive(Clone, Copy, PartialEq)]
 pub struct FreeValue<'a>(pub &'a Value);
 
@@ -24,17 +24,17 @@ impl<'a> Read<'a> for FreeValue<'a> {
     }
 }
 
-/// A map of names and values, however it is written:
+/// A map of names and values in one of three forms:
 ///
 /// - an object (nova's metadata, ironic's properties);
 /// - a list of rows `{"key": …, "value": …}` (cinder's volume metadata, glance's of a volume);
 /// - the text of a Python dictionary or of JSON (cinder's snapshot metadata, connection information, nova's
-///   exceptions). Such a text is read when it is looked into.
+///   exceptions), which is parsed on access.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Free<'a>(&'a Value);
 
 impl<'a> Free<'a> {
-    /// A member. Rows are looked through in their order.
+    /// Returns a member. Rows are searched in their order.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Cow<'a, Value>> {
         match self.0 {
@@ -61,7 +61,7 @@ impl<'a> Free<'a> {
         }
     }
 
-    /// The text, if it came as one.
+    /// Returns the text, if the value is a string.
     #[must_use]
     pub fn as_text(&self) -> Option<&'a str> {
         self.0.as_str()

@@ -1,7 +1,7 @@
-//! Glance: `image.*`, `task.*`, `metadef_*`.
+//! Readers of glance's `image.*`, `task.*`, and `metadef_*`.
 //!
-//! `image.upload` at ERROR is a sentence with the id in it ([`Payload::UploadFailed`]). A task that failed has the
-//! priority INFO. No image names the user that acted.
+//! `image.upload` at ERROR is a sentence that contains the id ([`Payload::UploadFailed`]). A failed task has
+//! the priority INFO. No image names the acting user.
 
 use serde_json::Value;
 
@@ -9,132 +9,100 @@ use super::field::view;
 use super::{Free, FreeValue, Read};
 use osnl_model::Timestamp;
 
-/// A payload of glance's.
+/// A payload of a glance event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Payload<'a> {
     /// `image.create`, `update`, `prepare`, `upload`, `activate`, `delete`.
     Image(Box<Image<'a>>),
-    /// The payload is a text: what went wrong. Its id is read out of the sentence.
+    /// The payload is an error message, which contains the id.
     UploadFailed {
-        /// The sentence.
         text: &'a str,
         /// The image, if the sentence has an id.
         image_id: Option<&'a str>,
     },
-    /// `image.member.*`
     Member(ImageMember<'a>),
-    /// `image.send`
     Sent(ImageSend<'a>),
-    /// `task.*`
     Task(Task<'a>),
-    /// `metadef_*`
     Metadef(Metadef<'a>),
-    /// Anything else.
+    /// A payload without a reader.
     Other(FreeValue<'a>),
 }
 
 view! {
-    /// An image.
+    /// An image in `image.*` events.
     pub struct Image<'a> {
-        /// Its id.
         id: &'a str = "id",
-        /// Its name.
         name: &'a str = "name",
-        /// The project it belongs to.
         owner: &'a str = "owner",
-        /// `queued`, `active`, `deleted`, …
+        /// Such as `queued`, `active`, or `deleted`.
         status: &'a str = "status",
-        /// `private`, `public`, `shared`, `community`.
+        /// `private`, `public`, `shared`, or `community`.
         visibility: &'a str = "visibility",
-        /// Whether it is public.
         is_public: bool = "is_public",
-        /// Bytes.
+        /// The size of the image file in bytes.
         size: i64 = "size",
-        /// Bytes, unpacked.
+        /// The size in bytes, unpacked.
         virtual_size: i64 = "virtual_size",
-        /// MD5 of its data.
         checksum: &'a str = "checksum",
-        /// `qcow2`, `raw`, …
+        /// Such as `qcow2` or `raw`.
         disk_format: &'a str = "disk_format",
-        /// `bare`, …
         container_format: &'a str = "container_format",
-        /// GiB.
         min_disk: i64 = "min_disk",
-        /// MiB.
         min_ram: i64 = "min_ram",
-        /// Whether it must not be deleted.
         protected: bool = "protected",
-        /// The properties, which stand at the top level over REST: `os_distro`, …
+        /// The properties, which the REST API has at the top level, such as `os_distro`.
         properties: Free<'a> = "properties",
-        /// Its tags.
         tags: Vec<&'a str> = "tags",
-        /// Whether it is gone.
         deleted: bool = "deleted",
-        /// When it was made.
         created_at: Timestamp = "created_at",
-        /// When it was changed.
         updated_at: Timestamp = "updated_at",
-        /// When it was deleted.
         deleted_at: Timestamp = "deleted_at",
     }
 
-    /// `image.member.*`
+    /// A project's membership of an image.
     pub struct ImageMember<'a> {
-        /// The image.
         image_id: &'a str = "image_id",
-        /// The project that may use it.
+        /// The project that may use the image.
         member_id: &'a str = "member_id",
-        /// `pending`, `accepted`, `rejected`.
+        /// `pending`, `accepted`, or `rejected` by the project.
         status: &'a str = "status",
-        /// Whether it is over.
         deleted: bool = "deleted",
-        /// When it began.
         created_at: Timestamp = "created_at",
     }
 
-    /// `image.send`
+    /// A download of an image's data.
     pub struct ImageSend<'a> {
-        /// The image.
         image_id: &'a str = "image_id",
-        /// The project it belongs to.
         owner_id: &'a str = "owner_id",
-        /// Bytes.
         bytes_sent: i64 = "bytes_sent",
-        /// The user that got it.
+        /// The user that received the data.
         receiver_user_id: &'a str = "receiver_user_id",
-        /// For which project.
         receiver_tenant_id: &'a str = "receiver_tenant_id",
     }
 
-    /// `task.*`
+    /// A task in `task.*` events.
     pub struct Task<'a> {
-        /// Its id.
         id: &'a str = "id",
-        /// `api_image_import`, …
+        /// The type, such as `api_image_import`.
         kind: &'a str = "type",
-        /// `pending`, `processing`, `success`, `failure`.
+        /// `pending`, `processing`, `success`, or `failure`.
         status: &'a str = "status",
-        /// The project it belongs to.
         owner: &'a str = "owner",
-        /// The message about the failure.
+        /// The message of a failure.
         message: &'a str = "message",
-        /// When it was made.
         created_at: Timestamp = "created_at",
-        /// When it is forgotten.
+        /// When glance deletes the task.
         expires_at: Timestamp = "expires_at",
     }
 
-    /// `metadef_*`
+    /// A metadata definition in `metadef_*` events.
     pub struct Metadef<'a> {
-        /// Its namespace.
         namespace: &'a str = "namespace",
-        /// The namespace's name before.
+        /// The namespace's name before a change.
         namespace_old: &'a str = "namespace_old",
-        /// The object's, property's, tag's or type's name.
         name: &'a str = "name",
-        /// Its name before.
+        /// The definition's name before a change.
         name_old: &'a str = "name_old",
-        /// The project it belongs to.
         owner: &'a str = "owner",
     }
 }
@@ -157,7 +125,6 @@ pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Payload<'a> {
     read.unwrap_or(Payload::Other(FreeValue(payload)))
 }
 
-/// The first word that is a UUID.
 fn id_in(text: &str) -> Option<&str> {
     text.split(|c: char| !c.is_ascii_hexdigit() && c != '-').find(|word| {
         word.len() == 36 && word.char_indices().all(|(at, c)| matches!(at, 8 | 13 | 18 | 23) == (c == '-'))

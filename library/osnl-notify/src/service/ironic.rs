@@ -1,8 +1,8 @@
-//! Ironic: `baremetal.*`, versioned objects all of them.
+//! Ironic: `baremetal.*`, all of them versioned objects.
 //!
-//! No payload has a user; of projects there are only `owner` and `lessee`. Some operations send an `.end` without
-//! a `.start`, some a `.start` and nothing else though they succeed: the state of later messages tells. A missing
-//! member is one that the service did not set.
+//! No payload has a user; of projects there are only `owner` and `lessee`. Some operations send an `.end`
+//! without a `.start`, some a `.start` and nothing else though the operation succeeds: later messages have
+//! the new state. A missing member was not set by the service.
 
 use serde_json::Value;
 
@@ -10,133 +10,101 @@ use super::field::view;
 use super::{Free, FreeValue, Read as _};
 use osnl_model::Timestamp;
 
-/// A payload of ironic's.
+/// A payload of an ironic event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Payload<'a> {
-    /// The classes `Node*Payload`.
+    /// The classes whose names match `Node*Payload`.
     Node(Box<Node<'a>>),
     /// A part of a node: port, portgroup, volume connector or target, by the class.
     Part(&'a str, Box<NodePart<'a>>),
-    /// `AllocationCRUDPayload`
     Allocation(Allocation<'a>),
-    /// Chassis, deploy templates, runbooks, inspection rules, and classes of later releases: name, and what is
-    /// inside.
+    /// Chassis, deploy templates, runbooks, inspection rules, and classes of later releases: class name and
+    /// contents.
     Object(&'a str, FreeValue<'a>),
 }
 
 view! {
-    /// A node.
+    /// A node in `baremetal.node.*` events.
     pub struct Node<'a> {
-        /// Its id.
         uuid: &'a str = "uuid",
-        /// Its name.
         name: &'a str = "name",
-        /// The server of nova that it is.
+        /// The id of nova's server on the node.
         instance_uuid: &'a str = "instance_uuid",
-        /// The project it belongs to.
         owner: &'a str = "owner",
-        /// The project that may use it.
+        /// The project that may use the node.
         lessee: &'a str = "lessee",
-        /// `ipmi`, `redfish`, …
+        /// Such as `ipmi` or `redfish`.
         driver: &'a str = "driver",
-        /// The class that placement counts it as.
+        /// The class by which placement counts the node.
         resource_class: &'a str = "resource_class",
-        /// Conductors that may manage it.
+        /// The group of conductors that may manage the node.
         conductor_group: &'a str = "conductor_group",
-        /// `power on`, `power off`.
+        /// Such as `power on` or `power off`.
         power_state: &'a str = "power_state",
-        /// The power state it is changing to.
         target_power_state: &'a str = "target_power_state",
-        /// `available`, `active`, `cleaning`, …
+        /// Such as `available`, `active`, or `cleaning`.
         provision_state: &'a str = "provision_state",
-        /// The provision state it is changing to.
         target_provision_state: &'a str = "target_provision_state",
-        /// Whether it is left alone. `maintenance_set.start` shows the new value already.
+        /// Whether ironic leaves the node alone. `maintenance_set.start` has the new value already.
         maintenance: bool = "maintenance",
-        /// Why.
         maintenance_reason: &'a str = "maintenance_reason",
         /// The fault that ironic itself found.
         fault: &'a str = "fault",
-        /// The last failure.
         last_error: &'a str = "last_error",
-        /// Sizes, capabilities.
         properties: Free<'a> = "properties",
-        /// The operator's own.
         extra: Free<'a> = "extra",
-        /// Its traits.
         traits: Vec<&'a str> = "traits",
-        /// In `create`, `update`, `delete`, `provision_set`: the user's wishes, a config drive in clear among
-        /// them.
+        /// In `create`, `update`, `delete`, `provision_set`: the requested instance, including an unmasked
+        /// config drive.
         instance_info: Free<'a> = "instance_info",
-        /// In `create`, `update`, `delete`: how it is reached; passwords are masked.
+        /// In `create`, `update`, `delete`: the access to the controller, with masked passwords.
         driver_info: Free<'a> = "driver_info",
-        /// In `create`, `update`, `delete`.
+        /// Only in `create`, `update`, and `delete`.
         chassis_uuid: &'a str = "chassis_uuid",
-        /// In `power_set`: also `rebooting`, `soft power off`.
+        /// In `power_set`: also `rebooting` and `soft power off`.
         to_power: &'a str = "to_power",
-        /// In `power_state_corrected`: what ironic had believed.
+        /// In `power_state_corrected`: the state that ironic had recorded.
         from_power: &'a str = "from_power",
         /// In `provision_set`: the verb at the start, `done` at the end, `fail`.
         event: &'a str = "event",
-        /// In `provision_set`: the state before.
+        /// In `provision_set`: the state before the change.
         previous_provision_state: &'a str = "previous_provision_state",
-        /// In `provision_set`.
+        /// In `provision_set`: the target before the change.
         previous_target_provision_state: &'a str = "previous_target_provision_state",
-        /// When its provision state changed.
         provision_updated_at: Timestamp = "provision_updated_at",
-        /// When it was made.
         created_at: Timestamp = "created_at",
-        /// When it was changed.
         updated_at: Timestamp = "updated_at",
     }
 
     /// A part of a node.
     pub struct NodePart<'a> {
-        /// Its id.
         uuid: &'a str = "uuid",
-        /// The node.
         node_uuid: &'a str = "node_uuid",
-        /// Its name.
         name: &'a str = "name",
         /// The MAC address of a port or portgroup.
         address: &'a str = "address",
-        /// The port group of a port.
         portgroup_uuid: &'a str = "portgroup_uuid",
-        /// The physical network of a port.
         physical_network: &'a str = "physical_network",
         /// The switch at the other end of a port.
         local_link_connection: Free<'a> = "local_link_connection",
-        /// The id of a volume connector.
         connector_id: &'a str = "connector_id",
-        /// The id of a volume target's volume.
         volume_id: &'a str = "volume_id",
-        /// The operator's own.
         extra: Free<'a> = "extra",
-        /// When it was made.
         created_at: Timestamp = "created_at",
-        /// When it was changed.
         updated_at: Timestamp = "updated_at",
     }
 
-    /// An allocation. `create.end` has the state `allocating` and no node yet; what becomes of it is not sent.
+    /// An allocation. `create.end` has the state `allocating` and no node yet; the result is not sent.
     pub struct Allocation<'a> {
-        /// Its id.
         uuid: &'a str = "uuid",
-        /// Its name.
         name: &'a str = "name",
-        /// The node it got.
         node_uuid: &'a str = "node_uuid",
-        /// Nodes it may get.
         candidate_nodes: Vec<&'a str> = "candidate_nodes",
-        /// `allocating`, `active`, `error`.
+        /// `allocating`, `active`, or `error` after failures.
         state: &'a str = "state",
-        /// The project it belongs to.
         owner: &'a str = "owner",
-        /// The class that is wanted.
         resource_class: &'a str = "resource_class",
-        /// Traits that are wanted.
         traits: Vec<&'a str> = "traits",
-        /// The last failure.
         last_error: &'a str = "last_error",
     }
 }

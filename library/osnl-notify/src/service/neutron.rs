@@ -8,8 +8,8 @@
 //! | `port.delete.start`, old releases' `port.delete.end` | `{port_id}` | [`Payload::id`], no object |
 //! | `port.delete.end` | `{port: …, port_id}` | both |
 //!
-//! A missing field of a `.start` says that it is not changed. A member of a project sees fewer `binding:` fields
-//! in `create.end` and `update.end` than `delete.end` has. Deleting a port that has a floating IP sends no event
+//! A missing field of a `.start` is not changed. A member of a project sees fewer `binding:` fields in
+//! `create.end` and `update.end` than `delete.end` has. Deleting a port that has a floating IP sends no event
 //! of the floating IP.
 
 use std::net::IpAddr;
@@ -20,197 +20,151 @@ use super::field::view;
 use super::{Field, Free, FreeValue, Read};
 use osnl_model::Timestamp;
 
-/// A payload of neutron's.
+/// A payload of a neutron event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Payload<'a> {
-    /// `port`, `floatingip`, `network`, `security_group_rule`, `tag`, …
+    /// Such as `port`, `floatingip`, `network`, or `tag`.
     pub kind: &'a str,
-    /// The id beside the object: `port_id` of a deletion, `id` of an update that begins.
+    /// The id beside the object: `port_id` of a deletion, `id` of an update's start.
     pub id: Option<&'a str>,
-    /// The objects: one, of a bulk request several, none in `delete.start`.
+    /// The objects: one, several in a bulk request, none in `delete.start`.
     pub objects: Vec<NeutronObject<'a>>,
-    /// Whether the request was one for several.
+    /// Whether the request was a bulk request.
     pub bulk: bool,
 }
 
-/// An object of neutron's.
+/// An object in a payload of neutron.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NeutronObject<'a> {
-    /// A port.
     Port(Box<Port<'a>>),
-    /// A floating IP.
     FloatingIp(Box<FloatingIp<'a>>),
-    /// A router's new or gone interface.
+    /// A new or removed interface of a router.
     RouterInterface(RouterInterface<'a>),
-    /// A tagged object.
     Tagged(TaggedObject<'a>),
     /// Any other: network, subnet, subnetpool, router, security_group, policy, trunk, …
     Other(Box<Common<'a>>),
 }
 
 view! {
-    /// A port.
+    /// A port in `port.*` events.
     pub struct Port<'a> {
-        /// Its id; absent in `create.start`.
+        /// The port's id; absent in `create.start`.
         id: &'a str = "id",
-        /// Its name.
         name: &'a str = "name",
-        /// The project it belongs to; before neutron 9.0.0 only `tenant_id`.
+        /// The port's project; before neutron 9.0.0 only `tenant_id`.
         project_id: &'a str = "project_id",
-        /// The same.
         tenant_id: &'a str = "tenant_id",
-        /// Its network.
         network_id: &'a str = "network_id",
-        /// Its MAC address.
         mac_address: &'a str = "mac_address",
-        /// Whether it is switched on.
         admin_state_up: bool = "admin_state_up",
-        /// `ACTIVE`, `DOWN`, …
+        /// Such as `ACTIVE` or `DOWN`.
         status: &'a str = "status",
-        /// The instance, router or agent that has it; `""` if none has.
+        /// The instance, router, or agent of the port; `""` if there is none.
         device_id: &'a str = "device_id",
-        /// `compute:<zone>`, `network:dhcp`, …
+        /// Such as `compute:<zone>` or `network:dhcp`.
         device_owner: &'a str = "device_owner",
-        /// Its addresses.
         fixed_ips: Vec<FixedIp<'a>> = "fixed_ips",
-        /// Ids.
         security_groups: Vec<&'a str> = "security_groups",
-        /// The host it is bound to; `""` if to none. Only administrators see it.
+        /// The host that the port is bound to; `""` if unbound. Only administrators see it.
         host_id: &'a str = "binding:host_id",
-        /// `normal`, `direct`, …
+        /// Such as `normal` or `direct`.
         vnic_type: &'a str = "binding:vnic_type",
-        /// `ovs`, `unbound`, …
+        /// Such as `ovs` or `unbound`.
         vif_type: &'a str = "binding:vif_type",
-        /// The data for its driver.
         profile: Free<'a> = "binding:profile",
-        /// Its description.
         description: &'a str = "description",
-        /// Its tags.
         tags: Vec<&'a str> = "tags",
         /// The number that orders the events of one port.
         revision_number: i64 = "revision_number",
-        /// When it was made.
         created_at: Timestamp = "created_at",
-        /// When it was changed.
         updated_at: Timestamp = "updated_at",
     }
 
-    /// One of `fixed_ips`.
+    /// An element of a port's `fixed_ips`.
     pub struct FixedIp<'a> {
-        /// Its subnet.
         subnet_id: &'a str = "subnet_id",
-        /// The address.
         ip_address: IpAddr = "ip_address",
     }
 
-    /// A floating IP. Its `status` is `DOWN` whatever it does: see [`FloatingIp::is_associated`].
+    /// A floating IP. Its `status` is always `DOWN`: see [`FloatingIp::is_associated`].
     pub struct FloatingIp<'a> {
-        /// Its id.
         id: &'a str = "id",
-        /// The project it belongs to.
         project_id: &'a str = "project_id",
-        /// The same.
         tenant_id: &'a str = "tenant_id",
-        /// The address.
         floating_ip_address: IpAddr = "floating_ip_address",
-        /// The network it is from.
+        /// The network of the floating address.
         floating_network_id: &'a str = "floating_network_id",
-        /// The router that maps it.
+        /// The router that translates the address.
         router_id: &'a str = "router_id",
-        /// The port it is mapped to.
+        /// The port that the address is mapped to.
         port_id: &'a str = "port_id",
-        /// The address it is mapped to.
+        /// The fixed address that the floating address is mapped to.
         fixed_ip_address: IpAddr = "fixed_ip_address",
-        /// That port, where neutron (from 13.0.0 on) has the extension loaded.
+        /// The port's details, where neutron (from 13.0.0 on) has the extension loaded.
         port_details: PortDetails<'a> = "port_details",
-        /// Its description.
         description: &'a str = "description",
-        /// Its tags.
         tags: Vec<&'a str> = "tags",
-        /// The number that orders its events.
+        /// The number that orders the events of one floating IP.
         revision_number: i64 = "revision_number",
-        /// When it was made.
         created_at: Timestamp = "created_at",
-        /// When it was changed.
         updated_at: Timestamp = "updated_at",
     }
 
-    /// `port_details`
+    /// The `port_details` of a floating IP.
     pub struct PortDetails<'a> {
-        /// The port's name.
         name: &'a str = "name",
-        /// Its network.
         network_id: &'a str = "network_id",
-        /// The instance.
         device_id: &'a str = "device_id",
-        /// `compute:<zone>`
         device_owner: &'a str = "device_owner",
-        /// The port's status.
         status: &'a str = "status",
     }
 
     /// `router.interface.create` and `delete`, which have no start and end.
     pub struct RouterInterface<'a> {
-        /// The router.
         id: &'a str = "id",
-        /// The project it belongs to.
         project_id: &'a str = "project_id",
-        /// The port.
         port_id: &'a str = "port_id",
-        /// The port's network.
         network_id: &'a str = "network_id",
-        /// The subnet.
         subnet_id: &'a str = "subnet_id",
     }
 
-    /// `tag.*`
+    /// A tagged object in `tag.*` events.
     pub struct TaggedObject<'a> {
-        /// A plural: `ports`, `floatingips`.
+        /// A plural: `ports` or `floatingips`.
         obj_resource: &'a str = "obj_resource",
-        /// Its id.
         obj_resource_id: &'a str = "obj_resource_id",
-        /// All of its tags; absent in `delete_all`.
+        /// All tags of the object; absent in `delete_all`.
         tags: Vec<&'a str> = "tags",
     }
 
     /// The fields of most objects.
     pub struct Common<'a> {
-        /// Its id.
         id: &'a str = "id",
-        /// Its name.
         name: &'a str = "name",
-        /// The project it belongs to.
         project_id: &'a str = "project_id",
-        /// The network of a subnet.
         network_id: &'a str = "network_id",
-        /// The security group of a rule.
         security_group_id: &'a str = "security_group_id",
-        /// The range of a subnet.
         cidr: &'a str = "cidr",
-        /// `ACTIVE`, `DOWN`, …
+        /// Such as `ACTIVE` or `DOWN`.
         status: &'a str = "status",
-        /// Its description.
         description: &'a str = "description",
-        /// Its tags.
         tags: Vec<&'a str> = "tags",
-        /// The number that orders its events.
+        /// The number that orders the events of one object.
         revision_number: i64 = "revision_number",
-        /// When it was made.
         created_at: Timestamp = "created_at",
-        /// When it was changed.
         updated_at: Timestamp = "updated_at",
     }
 }
 
 impl<'a> Port<'a> {
-    /// The instance that has it: the device, if its owner is compute.
+    /// Returns the instance of the port: the device, if its owner is compute.
     #[must_use]
     pub fn instance(&self) -> Option<&'a str> {
         self.device_owner.text().filter(|owner| owner.starts_with("compute:"))?;
         self.device_id.text()
     }
 
-    /// The host it is bound to.
+    /// Returns the host that the port is bound to.
     #[must_use]
     pub fn host(&self) -> Option<&'a str> {
         self.host_id.text()
@@ -218,8 +172,8 @@ impl<'a> Port<'a> {
 }
 
 impl<'a> FloatingIp<'a> {
-    /// Whether it is mapped to a port; `None` if the message does not say. Compare with what was known: any edit
-    /// sends an `update.end`, and one that takes it from its port has null where the port was.
+    /// Whether the address is mapped to a port; `None` if the message does not say. Compare with the state
+    /// before: any edit sends an `update.end`, and one that unmaps the address has a null port.
     #[must_use]
     pub fn is_associated(&self) -> Option<bool> {
         match self.port_id {
@@ -229,7 +183,7 @@ impl<'a> FloatingIp<'a> {
         }
     }
 
-    /// The instance it leads to, if the message has the details of the port.
+    /// Returns the instance behind the address, if the message has the details of the port.
     #[must_use]
     pub fn instance(&self) -> Option<&'a str> {
         let details = self.port_details.get()?;
@@ -255,7 +209,6 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Payloa
     let (objects, bulk) = match (object.get(kind), object.get(&plural(kind)).and_then(Value::as_array)) {
         (Some(one), _) if one.is_object() => (vec![one_of(kind, one)?], false),
         (_, Some(several)) => (several.iter().filter_map(|one| one_of(kind, one)).collect(), true),
-        // `{port_id}`
         _ => (own_id.map(|_| Vec::new())?, false),
     };
     let id = own_id.or_else(|| object.get("id").and_then(Value::as_str));
@@ -278,13 +231,13 @@ fn plural(kind: &str) -> String {
 }
 
 impl<'a> Payload<'a> {
-    /// The only object, or nothing.
+    /// Returns the only object, or nothing.
     #[must_use]
     pub fn one(&self) -> Option<&NeutronObject<'a>> {
         self.objects.first().filter(|_| self.objects.len() == 1)
     }
 
-    /// The members of an object as they came.
+    /// Returns the members of an object without a reader.
     #[must_use]
     pub fn inner(payload: &'a Value, kind: &str) -> Option<FreeValue<'a>> {
         payload.get(kind).map(FreeValue)

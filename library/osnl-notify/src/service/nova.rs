@@ -1,11 +1,12 @@
 //! Nova: instances in the legacy form (`compute.instance.*`) and the versioned one (`instance.*`).
 //!
-//! What is easily read wrong:
+//! These payloads have some pitfalls:
 //!
-//! - Legacy addresses are absent in most events, `delete.end` among them; `[]` means that there are none.
-//! - Versioned addresses are `[]` in `create.start` and `delete.end`, where it says nothing; see
-//!   [`Instance::addresses`]. Floating ones are never there.
-//! - An `.end` may follow an `.error` of the same operation (`compute.instance.reboot`): it is no success.
+//! - Legacy addresses are absent in most events, including `delete.end`; `[]` means that there are none.
+//! - Versioned addresses are `[]` in `create.start` and `delete.end` without a meaning; see
+//!   [`Instance::addresses`]. Floating addresses are never included.
+//! - An `.end` may follow an `.error` of the same operation (`compute.instance.reboot`), and then is no
+//!   success.
 //! - Some events have one name in both forms (`aggregate.create.start`), and some two: [`versioned_name`].
 
 use std::net::IpAddr;
@@ -18,10 +19,9 @@ use osnl_model::Timestamp;
 
 pub use osnl_model::nova::{legacy_name, versioned_name};
 
-/// A payload of nova's.
+/// A payload of a nova event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Payload<'a> {
-    /// `compute.instance.*`
     Legacy(Box<LegacyInstance<'a>>),
     /// An object of a class whose name begins with `Instance`, or nova's own of another major version.
     Versioned(Box<Instance<'a>>),
@@ -29,80 +29,66 @@ pub enum Payload<'a> {
     Raised(RaisedError<'a>),
     /// An exception as an object: `compute.exception`.
     Exception(Fault<'a>),
-    /// Any other object of a class: its name, and what is inside.
+    /// Any other object of a class: class name and contents.
     Object(&'a str, FreeValue<'a>),
 }
 
 view! {
-    /// `compute.instance.*`
+    /// An instance in `compute.instance.*` events.
     pub struct LegacyInstance<'a> {
-        /// The instance.
         instance_id: &'a str = "instance_id",
-        /// The project it belongs to.
         tenant_id: &'a str = "tenant_id",
-        /// The user it belongs to.
         user_id: &'a str = "user_id",
-        /// Its name.
         display_name: &'a str = "display_name",
-        /// Its name, made fit for DNS.
+        /// The instance's name, made fit for DNS.
         hostname: &'a str = "hostname",
-        /// Its compute host; null until one claims it, and in `create.error`.
+        /// The compute host; null until one claims the instance, and in `create.error`.
         host: &'a str = "host",
-        /// Its hypervisor.
         node: &'a str = "node",
-        /// Its zone.
         availability_zone: &'a str = "availability_zone",
-        /// `vm_state`.
+        /// The instance's `vm_state` in the database.
         state: &'a str = "state",
-        /// `task_state`; `""` if nothing is being done.
+        /// `task_state`; `""` if no task is running.
         state_description: &'a str = "state_description",
-        /// In per cent; `""` if not known, which reads as null.
+        /// The progress in per cent; `""` if unknown, which reads as null.
         progress: i64 = "progress",
-        /// The flavor's name.
         instance_type: &'a str = "instance_type",
         /// The flavor's id in the API.
         instance_flavor_id: &'a str = "instance_flavor_id",
-        /// MiB.
         memory_mb: i64 = "memory_mb",
-        /// Virtual processors.
         vcpus: i64 = "vcpus",
-        /// GiB, root and ephemeral together.
+        /// The size in GiB, root and ephemeral disks together.
         disk_gb: i64 = "disk_gb",
-        /// GiB.
         root_gb: i64 = "root_gb",
-        /// GiB.
         ephemeral_gb: i64 = "ephemeral_gb",
         /// A URL, or an id alone.
         image_ref_url: &'a str = "image_ref_url",
-        /// Properties of the image, all of them texts.
+        /// Properties of the image, all as strings.
         image_meta: Free<'a> = "image_meta",
-        /// Absent: the event does not say. Empty: there are none.
+        /// Absent if the event does not include them; empty if there are none.
         fixed_ips: Vec<FixedIp<'a>> = "fixed_ips",
-        /// The user's own names and values.
         metadata: Free<'a> = "metadata",
-        /// When it was made.
         created_at: Timestamp = "created_at",
-        /// When it first ran.
+        /// When the instance first ran.
         launched_at: Timestamp = "launched_at",
-        /// When it was deleted.
         deleted_at: Timestamp = "deleted_at",
-        /// When it was stopped for good.
+        /// When the instance was stopped for good.
         terminated_at: Timestamp = "terminated_at",
-        /// In `update`: the state before.
+        /// In `update`: the state before the change.
         old_state: &'a str = "old_state",
-        /// In `update`: the task before.
+        /// In `update`: the task before the change.
         old_task_state: &'a str = "old_task_state",
-        /// In `update`: the task now.
+        /// In `update`: the task after the change.
         new_task_state: &'a str = "new_task_state",
-        /// In `update`, when it was renamed.
+        /// In `update` events, after a renaming.
         old_display_name: &'a str = "old_display_name",
-        /// In `exists` and `update`.
+        /// Only in `exists` and `update`.
         audit_period_beginning: Timestamp = "audit_period_beginning",
-        /// In `exists` and `update`.
+        /// Only in `exists` and `update`.
         audit_period_ending: Timestamp = "audit_period_ending",
-        /// In `volume.attach` and `volume.detach`.
+        /// Only in `volume.attach` and `volume.detach`.
         volume_id: &'a str = "volume_id",
-        /// `Success` in `create.end`; what went wrong in `.error`.
+        /// `Success` in `create.end`; the error message in `.error`.
         message: &'a str = "message",
         /// In `.error`: 500 unless the exception has a code of its own.
         code: i64 = "code",
@@ -110,159 +96,120 @@ view! {
         exception: Free<'a> = "exception",
     }
 
-    /// One of `fixed_ips`.
+    /// An element of an instance's `fixed_ips`.
     pub struct FixedIp<'a> {
-        /// The address.
         address: IpAddr = "address",
-        /// 4 or 6.
+        /// The IP version, 4 or 6.
         version: i64 = "version",
-        /// The network's name.
         label: &'a str = "label",
-        /// The port's MAC address.
         vif_mac: &'a str = "vif_mac",
-        /// Floating addresses mapped to it, as nova had them cached.
+        /// Floating addresses mapped to the fixed one, from nova's cache.
         floating_ips: Vec<FloatingIp<'a>> = "floating_ips",
     }
 
-    /// One of `floating_ips`.
+    /// An element of an address's `floating_ips`.
     pub struct FloatingIp<'a> {
-        /// The address.
         address: IpAddr = "address",
-        /// 4 or 6.
+        /// The IP version, 4 or 6.
         version: i64 = "version",
     }
 
-    /// The classes `Instance*Payload`.
+    /// An instance in the classes `Instance*Payload`.
     pub struct Instance<'a> {
-        /// The instance.
         uuid: &'a str = "uuid",
-        /// The project it belongs to.
         tenant_id: &'a str = "tenant_id",
-        /// The user it belongs to.
         user_id: &'a str = "user_id",
-        /// The user that asked for it.
+        /// The user that requested the action.
         action_initiator_user: &'a str = "action_initiator_user",
-        /// The id of the project on whose behalf it was made.
+        /// The id of the project that requested the action.
         action_initiator_project: &'a str = "action_initiator_project",
         /// The id of the request, `req-…`.
         request_id: &'a str = "request_id",
-        /// Its name.
         display_name: &'a str = "display_name",
-        /// Its name, made fit for DNS.
+        /// The instance's name, made fit for DNS.
         host_name: &'a str = "host_name",
-        /// Its description.
         display_description: &'a str = "display_description",
-        /// Its compute host.
         host: &'a str = "host",
-        /// Its hypervisor.
         node: &'a str = "node",
-        /// Its zone.
         availability_zone: &'a str = "availability_zone",
-        /// `active`, `deleted`, …
+        /// Such as `active` or `deleted`.
         state: &'a str = "state",
-        /// `running`, … ; `pending` after the deletion.
+        /// Such as `running`; `pending` after the deletion.
         power_state: &'a str = "power_state",
-        /// The task under way.
         task_state: &'a str = "task_state",
-        /// Its flavor.
         flavor: Flavor<'a> = "flavor",
-        /// Its image; its properties are in no payload.
+        /// The image's id; no payload has the image's properties.
         image_uuid: &'a str = "image_uuid",
-        /// Fixed addresses. Empty says nothing: see [`Instance::addresses`].
+        /// Fixed addresses. An empty list has no meaning: see [`Instance::addresses`].
         ip_addresses: Vec<Ip<'a>> = "ip_addresses",
-        /// The user's own names and values.
         metadata: Free<'a> = "metadata",
-        /// The name of its key pair.
         key_name: &'a str = "key_name",
-        /// Whether only administrators may change it.
+        /// Whether only administrators may change the instance.
         locked: bool = "locked",
         /// The failure; null except in `.error`.
         fault: Fault<'a> = "fault",
-        /// In `create`: its tags.
+        /// Present only in `create` events.
         tags: Vec<&'a str> = "tags",
-        /// When it was made.
         created_at: Timestamp = "created_at",
-        /// When it first ran.
+        /// When the instance first ran.
         launched_at: Timestamp = "launched_at",
-        /// When it was changed.
         updated_at: Timestamp = "updated_at",
-        /// When it was deleted.
         deleted_at: Timestamp = "deleted_at",
-        /// When it was stopped for good.
+        /// When the instance was stopped for good.
         terminated_at: Timestamp = "terminated_at",
         /// In `update`: the states before and after.
         state_update: StateUpdate<'a> = "state_update",
-        /// In `update` and `exists`.
+        /// Only in `update` and `exists`.
         audit_period: AuditPeriod<'a> = "audit_period",
-        /// In `update`, when it was renamed.
+        /// In `update` events, after a renaming.
         old_display_name: &'a str = "old_display_name",
     }
 
-    /// `FlavorPayload`
+    /// The class `FlavorPayload` of nova.
     pub struct Flavor<'a> {
-        /// Its id in the API.
+        /// The flavor's id in the API.
         flavorid: &'a str = "flavorid",
-        /// Its name.
         name: &'a str = "name",
-        /// MiB.
         memory_mb: i64 = "memory_mb",
-        /// Virtual processors.
         vcpus: i64 = "vcpus",
-        /// GiB.
         root_gb: i64 = "root_gb",
-        /// GiB.
         ephemeral_gb: i64 = "ephemeral_gb",
-        /// MiB.
         swap: i64 = "swap",
         /// Names and values of drivers.
         extra_specs: Free<'a> = "extra_specs",
     }
 
-    /// `IpPayload`
+    /// The class `IpPayload` of nova.
     pub struct Ip<'a> {
-        /// The address.
         address: IpAddr = "address",
-        /// 4 or 6.
+        /// The IP version, 4 or 6.
         version: i64 = "version",
-        /// The network's name.
         label: &'a str = "label",
-        /// The port's MAC address.
         mac: &'a str = "mac",
-        /// The port; one port's v4 and v6 addresses are two of these.
+        /// The port; its v4 and v6 addresses are two elements.
         port_uuid: &'a str = "port_uuid",
-        /// `tap…`
         device_name: &'a str = "device_name",
     }
 
-    /// `ExceptionPayload`
+    /// The class `ExceptionPayload` of nova.
     pub struct Fault<'a> {
-        /// The class of the exception.
         exception: &'a str = "exception",
-        /// Its message.
         exception_message: &'a str = "exception_message",
-        /// The module that raised it.
         module_name: &'a str = "module_name",
-        /// The function that raised it.
         function_name: &'a str = "function_name",
     }
 
-    /// `InstanceStateUpdatePayload`
+    /// The class `InstanceStateUpdatePayload` of nova.
     pub struct StateUpdate<'a> {
-        /// The state before.
         old_state: &'a str = "old_state",
-        /// The state now.
         state: &'a str = "state",
-        /// The task before.
         old_task_state: &'a str = "old_task_state",
-        /// The task now.
         new_task_state: &'a str = "new_task_state",
     }
 
-    /// `AuditPeriodPayload`
+    /// The class `AuditPeriodPayload` of nova.
     pub struct AuditPeriod<'a> {
-        /// The beginning of the period.
         audit_period_beginning: Timestamp = "audit_period_beginning",
-        /// The end of the period.
         audit_period_ending: Timestamp = "audit_period_ending",
     }
 
@@ -271,13 +218,14 @@ view! {
         /// The text of a Python dictionary, `kwargs`, `message`, `class`; of exceptions that are not nova's
         /// own, `TypeError("…")`.
         exception: Free<'a> = "exception",
-        /// The arguments of the method: whole rows, contexts among them.
+        /// The arguments of the method, including whole rows and contexts.
         args: Free<'a> = "args",
     }
 }
 
 impl RaisedError<'_> {
-    /// The class of the exception: nova's own say it in the dictionary, others are `TypeError("…")`.
+    /// Returns the class of the exception: from the dictionary of nova's own exceptions, or from
+    /// `TypeError("…")`.
     #[must_use]
     pub fn class(&self) -> Option<String> {
         let exception = self.exception.get()?;
@@ -289,7 +237,7 @@ impl RaisedError<'_> {
 }
 
 impl LegacyInstance<'_> {
-    /// Fixed and floating addresses; `None` where the event does not say.
+    /// Returns fixed and floating addresses; `None` if the event does not include them.
     #[must_use]
     pub fn addresses(&self) -> Option<(Vec<IpAddr>, Vec<IpAddr>)> {
         let fixed = self.fixed_ips.get()?;
@@ -302,7 +250,7 @@ impl LegacyInstance<'_> {
 }
 
 impl Instance<'_> {
-    /// Fixed addresses; `None` where the event does not say, which an empty list does not either.
+    /// Returns the fixed addresses; `None` if the event does not include them or has an empty list.
     #[must_use]
     pub fn addresses(&self) -> Option<Vec<IpAddr>> {
         let list = self.ip_addresses.get().filter(|list| !list.is_empty())?;

@@ -1,5 +1,3 @@
-//! Addresses: MAC, IPv4, IPv6.
-
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -12,7 +10,7 @@ use super::{FieldError, FieldKind, FieldType, Json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MacAddress(pub [u8; 6]);
 
-/// A text that is no MAC address.
+/// The error of a malformed MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a MAC address is six pairs of hex digits with colons between them, such as fa:16:3e:00:00:01")]
 pub struct MacAddressError;
@@ -20,7 +18,7 @@ pub struct MacAddressError;
 impl FromStr for MacAddress {
     type Err = MacAddressError;
 
-    /// Reads either case; dashes are refused, as oslo.versionedobjects does.
+    /// Accepts either case, but no dashes, as oslo.versionedobjects does.
     fn from_str(text: &str) -> Result<Self, MacAddressError> {
         let byte = |pair: &str| -> Option<u8> {
             let plain = pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());

@@ -1,44 +1,44 @@
-//! Down-conversion: an object in the form of an older minor version, for readers that cannot skip what is new.
+//! Down-conversion: an object in the form of an older minor version, for readers that cannot skip new fields.
 
 use super::{FieldKind, Json, JsonObject, ObjectInfo, ObjectPayload, ObjectVersion, VersionedObject};
 
-/// The versions to write, by class; classes that are not in it keep their own.
+/// The versions to write, by class; a class without an entry keeps its own.
 pub type Manifest<'a> = &'a [(&'a str, ObjectVersion)];
 
-/// A version that cannot be written.
+/// A version to which an object cannot be converted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum NotConvertible {
-    /// A version of another major number.
+    /// The version has another major number.
     #[error("{class} {own} cannot be written as {asked}: another major version is another class")]
     OtherMajor {
-        /// The class.
+        /// The class of the object.
         class: &'static str,
         /// The version that this program knows.
         own: ObjectVersion,
-        /// The version asked for.
+        /// The version that was requested.
         asked: ObjectVersion,
     },
-    /// A version newer than the class.
+    /// The version is newer than the class.
     #[error("{class} is known up to {own}: {asked} cannot be written")]
     Newer {
-        /// The class.
+        /// The class of the object.
         class: &'static str,
         /// The version that this program knows.
         own: ObjectVersion,
-        /// The version asked for.
+        /// The version that was requested.
         asked: ObjectVersion,
     },
-    /// A field of one's own type that could not be written.
+    /// A field of a custom type failed to serialize.
     #[error("the object could not be written: {0}")]
     NotWritten(String),
 }
 
-/// The payload's form with older versions: fields whose `since` is newer are left out, at every depth, and so are their
-/// change marks. A field that says no `since` has been there from the beginning.
+/// Returns the payload's form in older versions: fields with a newer `since` are left out at every depth,
+/// with their change marks. A field without `since` belongs to every version.
 ///
-/// Only fields are taken out. A null in a field that was not nullable then, and a value of an enum that it did not list
-/// then, stay: there is nothing to put in their place. Of ironic's classes that concerns the payloads of nodes before
-/// 1.2 (`network_interface`, `console_enabled`, `maintenance`).
+/// Only fields are removed. A null in a field that was not nullable then, and a value of an enum that was
+/// added later, stay, because there is no replacement. Of ironic's classes that concerns the payloads of
+/// nodes before 1.2 (`network_interface`, `console_enabled`, `maintenance`).
 ///
 /// ```
 /// use osnl_notify::versioned::{Json, ObjectVersion, ironic, to_version};
@@ -57,7 +57,7 @@ pub enum NotConvertible {
 /// ```
 ///
 /// # Errors
-/// A version that a class does not have.
+/// A requested version does not exist in its class.
 pub fn to_version<T: VersionedObject>(object: &T, manifest: Manifest<'_>) -> Result<Json, NotConvertible> {
     let text = serde_json::to_string(&ObjectPayload(object));
     let form = text.and_then(|text| serde_json::from_str(&text));

@@ -12,7 +12,8 @@ use super::{FieldError, FieldKind, FieldType, Json};
 
 /// A point in time: `2016-01-26T20:41:03Z`.
 ///
-/// Fractions of a second are cut, not rounded. The form of the zone is kept, so what was read is written the same.
+/// Fractions of a second are cut, not rounded. The form of the zone is kept, so that a time that was read is
+/// written the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DateTime {
     local: civil::DateTime,
@@ -22,17 +23,18 @@ pub struct DateTime {
 /// The zone behind the seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Zone {
-    /// `Z`: UTC; also what no zone at all is read as.
+    /// `Z`: UTC, also for a text without a zone.
     Utc,
-    /// `+09:00`: seconds east of UTC, as Python writes a date-time that it has read from text.
+    /// `+09:00`: seconds east of UTC, as Python writes a date-time that was parsed.
     Offset(i32),
-    /// `UTC+09:00`: seconds east of UTC, as Python names its own fixed offsets. oslo's parser cannot read it.
+    /// `UTC+09:00`: seconds east of UTC, as Python names its own fixed offsets. oslo's parser cannot read
+    /// this form.
     UtcOffset(i32),
-    /// A zone's abbreviation, such as `JST`; which instant it means cannot be known.
+    /// An ambiguous zone abbreviation, such as `JST`; the instant is unknown.
     Named(String),
 }
 
-/// A text that is no date and time.
+/// The error of a malformed date and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a date and time is written as 2016-01-26T20:41:03Z, or with +09:00, UTC+09:00 or a zone's name at its end"
@@ -40,23 +42,23 @@ pub enum Zone {
 pub struct DateTimeError;
 
 impl DateTime {
-    /// A local time in a zone.
+    /// Makes a point in time from a local time and a zone.
     pub fn new(local: civil::DateTime, zone: Zone) -> Self {
         let whole = local - SignedDuration::from_nanos(local.subsec_nanosecond().into());
         Self { local: whole, zone }
     }
 
-    /// The local time.
+    /// Returns the local time of the zone.
     pub const fn local(&self) -> civil::DateTime {
         self.local
     }
 
-    /// The zone as it is written.
+    /// Returns the zone as it is written.
     pub const fn zone(&self) -> &Zone {
         &self.zone
     }
 
-    /// The instant; `None` when only a zone's name is known, or it is out of range.
+    /// Returns the instant; `None` if the zone is only a name, or the instant is out of range.
     pub fn timestamp(&self) -> Option<Timestamp> {
         let east = match &self.zone {
             Zone::Utc => 0,
@@ -68,10 +70,11 @@ impl DateTime {
         local.checked_sub(SignedDuration::from_secs(east.into())).ok()
     }
 
-    /// Reads what oslo.versionedobjects writes; `T` may be a blank, a fraction is cut, no zone is UTC.
+    /// Reads the forms of oslo.versionedobjects; a space may replace `T`, a fraction is cut, a missing zone
+    /// is UTC.
     ///
     /// # Errors
-    /// Any other text.
+    /// The text is not a date and time.
     pub fn parse(text: &str) -> Result<Self, DateTimeError> {
         const SECONDS: usize = "2016-01-26T20:41:03".len();
         let (local, rest) = text.split_at_checked(SECONDS).ok_or(DateTimeError)?;
@@ -98,7 +101,6 @@ fn zone(text: &str) -> Option<Zone> {
     name.then(|| Zone::Named(text.to_owned()))
 }
 
-/// `+09:00` in seconds.
 fn offset(text: &str) -> Option<i32> {
     let [sign, h1, h2, b':', m1, m2] = text.as_bytes() else { return None };
     let digits = |a: &u8, b: &u8| {
@@ -123,7 +125,7 @@ impl From<Timestamp> for DateTime {
 }
 
 impl From<SystemTime> for DateTime {
-    /// Times that jiff cannot hold (before the year -9999, after 9999) become the nearest that it can.
+    /// Clamps times that jiff cannot hold (before the year -9999, after 9999).
     fn from(time: SystemTime) -> Self {
         let instant = Timestamp::try_from(time).unwrap_or(if time < SystemTime::UNIX_EPOCH {
             Timestamp::MIN

@@ -1,23 +1,21 @@
-//! The joint between a finished notification and whatever sends it.
-
 use std::sync::Arc;
 
 use osnl_model::Emission;
 
-/// Takes notifications to send them: a [`Notifier`](crate::Notifier), or in tests a [`Recorder`](crate::Recorder).
+/// A sender of notifications: a [`Notifier`](crate::Notifier), or in tests a [`Recorder`](crate::Recorder).
 ///
-/// No method may block or panic: they are called in the midst of the operation that is reported on. What cannot
-/// be sent is the emitter's to log; the operation does not hear of it.
+/// No method may block or panic, because the reported operation calls the emitter. The emitter logs failures
+/// to send; the operation does not learn of a failure.
 pub trait Emitter: Send + Sync {
-    /// Takes a notification: masked, written, above the threshold, without a token in its context. Its ids and its
-    /// time are the emitter's to add.
+    /// Sends a notification that is masked, written, above the threshold, and without a token in its context.
+    /// The emitter adds ids and time.
     fn emit(&self, emission: Emission);
 
-    /// Hears that a payload could not be written, which only a field type of one's own can bring about.
+    /// Reports that a payload could not be written, which only a custom field type can cause.
     fn not_written(&self, event_type: &str, error: &serde_json::Error);
 
-    /// Whether what it takes goes anywhere. Asked once, by [`Outlet::new`](super::Outlet::new): payloads for an emitter
-    /// that drops them are not built.
+    /// Whether emissions are sent at all. [`Outlet::new`](super::Outlet::new) asks once, so that no payloads
+    /// are built for an emitter that drops them.
     fn is_enabled(&self) -> bool {
         true
     }

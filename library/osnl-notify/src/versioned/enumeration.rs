@@ -5,7 +5,7 @@ use serde::ser::Serializer;
 use super::{EnumValues, FieldError, Json};
 use osnl_model::excerpt;
 
-/// An enum whose values are texts; `#[derive(VersionedEnum)]` writes it.
+/// An enum whose values are strings; `#[derive(VersionedEnum)]` implements the trait.
 ///
 /// ```
 /// use osnl_notify::versioned::VersionedEnum;
@@ -26,20 +26,20 @@ use osnl_model::excerpt;
 pub trait VersionedEnum: Sized {
     /// The name of the class, which is a part of fingerprints.
     const NAME: &'static str;
-    /// The values, in the order in which they are declared.
+    /// The values, in the order of their declaration.
     const VALUES: EnumValues;
 
-    /// The value as a text.
+    /// Returns the value as a string.
     fn as_str(&self) -> &str;
 
-    /// The value of a text; upper and lower case are different.
+    /// Returns the value of a string, which is case-sensitive.
     ///
     /// # Errors
-    /// A text that is not listed, when no variant takes others.
+    /// The string is not listed, and no variant accepts other strings.
     fn parse(text: &str) -> Result<Self, UnlistedValue>;
 }
 
-/// A text that is no value of an enum.
+/// The error of an unlisted value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is no {name}; its values are {allowed}")]
 pub struct UnlistedValue {
@@ -49,25 +49,25 @@ pub struct UnlistedValue {
 }
 
 impl UnlistedValue {
-    /// The error of an enum.
+    /// Returns the error for an enum.
     pub fn of<T: VersionedEnum>(found: &str) -> Self {
         Self { name: T::NAME, found: excerpt(found), allowed: T::VALUES.as_slice().join(", ") }
     }
 }
 
-/// Reads an enum's field.
+/// Reads the value of an enum field.
 ///
 /// # Errors
-/// Other JSON than a text; a text that is not listed.
+/// The JSON is not a string, or the string is not listed.
 pub fn read_enum<T: VersionedEnum>(value: &Json) -> Result<T, FieldError> {
     let text = value.as_text().ok_or_else(|| FieldError::kind("a text", value))?;
     T::parse(text).map_err(|_| FieldError::value(T::NAME))
 }
 
-/// Writes an enum's field.
+/// Writes the value of an enum field.
 ///
 /// # Errors
-/// The error of the serializer.
+/// The serializer fails to write the string.
 pub fn write_enum<T: VersionedEnum, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(value.as_str())
 }

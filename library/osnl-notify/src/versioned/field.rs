@@ -1,4 +1,4 @@
-//! The types of fields: Rust types with the field kind of oslo.versionedobjects that each stands for.
+//! The types of fields: Rust types, each with its field kind of oslo.versionedobjects.
 //!
 //! | Rust | kind | on the wire |
 //! | --- | --- | --- |
@@ -41,36 +41,36 @@ use osnl_model::JsonKind;
             see osnl_notify::versioned::FieldType"
 )]
 pub trait FieldType: Sized {
-    /// Its name in the declaration of a class.
+    /// The kind's name in the declaration of a class.
     const KIND: FieldKind;
-    /// Whether null is a value of it.
+    /// Whether null is a value of the type.
     const NULLABLE: bool = false;
-    /// Whether `mask_field` does anything.
+    /// Whether `mask_field` has an effect.
     const MASKS: bool = false;
-    /// Whether [`absent`](Self::absent) gives a value.
+    /// Whether [`absent`](Self::absent) returns a value.
     const MAY_BE_ABSENT: bool = false;
 
-    /// Writes the value as it is on the wire.
+    /// Writes the value in its wire form.
     ///
     /// # Errors
-    /// The error of the serializer.
+    /// The serializer fails to write the value.
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 
-    /// Reads what is on the wire.
+    /// Reads the value from its wire form.
     ///
     /// # Errors
-    /// JSON of another kind, or a text that is no such value.
+    /// The JSON has another kind, or is not a valid value.
     fn read(value: &Json) -> Result<Self, FieldError>;
 
     /// Writes the null of `Option<Self>`.
     ///
     /// # Errors
-    /// The error of the serializer.
+    /// The serializer fails to write the null.
     fn write_null<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_unit()
     }
 
-    /// The value of an absent key; `None` when that is an error.
+    /// Returns the value of an absent key; `None` if absence is an error.
     fn absent() -> Option<Self> {
         None
     }
@@ -80,22 +80,22 @@ pub trait FieldType: Sized {
         true
     }
 
-    /// Whether this is an object that carries `changes` where ironic has them.
+    /// Whether the value is an object with ironic's `changes`.
     fn has_changes(&self) -> bool {
         false
     }
 
-    /// Masks the secrets in it.
+    /// Masks the secrets in the value.
     fn mask_field(&mut self) {}
 }
 
-/// A field that could not be read: where, and what is wrong with it. The value is not shown.
+/// An unreadable field: its path and the problem, without the value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{path}: {problem}")]
 pub struct FieldError {
-    /// The field, with the way to it: `ip_addresses[1].address`.
+    /// The path of the field: `ip_addresses[1].address`.
     pub path: String,
-    /// The problem.
+    /// The problem with the field's value.
     pub problem: FieldProblem,
 }
 
@@ -105,10 +105,10 @@ pub enum FieldProblem {
     /// The key is absent and the field has no default.
     #[error("the field is absent and has no default")]
     Absent,
-    /// JSON of another kind.
+    /// The JSON is of another kind.
     #[error("{expected} is expected here, not {found}")]
     Kind {
-        /// The kind that is read here.
+        /// The kind that the field requires.
         expected: &'static str,
         /// The kind that was found.
         found: JsonKind,
@@ -116,7 +116,7 @@ pub enum FieldProblem {
     /// A value that the kind does not allow.
     #[error("this is not a valid {expected}")]
     Value {
-        /// The kind that is read here.
+        /// The kind that the field requires.
         expected: &'static str,
     },
     /// A nested object of an unknown class or another major version.
@@ -125,17 +125,17 @@ pub enum FieldProblem {
 }
 
 impl FieldError {
-    /// JSON of another kind than expected, at this place.
+    /// Returns the error of JSON of an unexpected kind.
     pub fn kind(expected: &'static str, found: &Json) -> Self {
         Self { path: String::new(), problem: FieldProblem::Kind { expected, found: found.kind() } }
     }
 
-    /// A text or number that is no value of the kind, at this place.
+    /// Returns the error of an invalid value.
     pub fn value(expected: &'static str) -> Self {
         Self { path: String::new(), problem: FieldProblem::Value { expected } }
     }
 
-    /// The same error seen from one level above.
+    /// Adds a step to the front of the path.
     pub(super) fn below(mut self, step: &str) -> Self {
         let joint = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("{step}{joint}{}", self.path);
@@ -143,7 +143,7 @@ impl FieldError {
     }
 }
 
-/// A field as something that serde can write.
+/// A wrapper that serializes a field with serde.
 #[derive(Debug, Clone, Copy)]
 pub struct Wire<'a, T>(pub &'a T);
 
@@ -153,18 +153,18 @@ impl<T: FieldType> Serialize for Wire<'_, T> {
     }
 }
 
-/// A field that need not be set: unset, its key is absent from the wire, which is not the same as null.
+/// A field that may be unset: the key is then absent from the wire, which differs from null.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaybeSet<T> {
-    /// Never set: absent.
+    /// An unset field, whose key is absent.
     #[default]
     Unset,
-    /// Set.
+    /// A field that has a value.
     Set(T),
 }
 
 impl<T> MaybeSet<T> {
-    /// The value, if it was set.
+    /// Returns the value, if the field is set.
     pub fn as_option(&self) -> Option<&T> {
         match self {
             Self::Unset => None,
@@ -179,10 +179,10 @@ impl<T> From<T> for MaybeSet<T> {
     }
 }
 
-/// Reads the field of an object; the derive's output calls it.
+/// Reads the field of an object; the derive's output calls this function.
 ///
 /// # Errors
-/// The field's, with its name.
+/// The field's error, with the field's name.
 pub fn read_field<T: FieldType>(
     data: &JsonObject,
     name: &str,

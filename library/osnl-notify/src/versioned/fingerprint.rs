@@ -1,23 +1,24 @@
-//! Fingerprints: whether a class has changed without saying so.
+//! Fingerprints: they change when a class changes without a new version.
 //!
 //! A fingerprint is the version, a dash, and the MD5 of a Python text that lists the fields, exactly as
-//! oslo.versionedobjects' `ObjectVersionChecker` (`fixture.py`) writes it. Projects keep a table of them in a test:
-//! when fields change, the table no longer fits, and the test asks the developer to raise the version.
-//! Neither sees the class of a nested object: after a change in one, the parents' versions are raised by hand.
+//! oslo.versionedobjects' `ObjectVersionChecker` (`fixture.py`) writes it. Projects keep a table of
+//! fingerprints in a test: when fields change, the test fails and asks the developer to raise the version. A
+//! fingerprint does not cover the class of a nested object: after a change there, the parents' versions are
+//! raised by hand.
 
 use md5::{Digest as _, Md5};
 
 use super::{ClassField, EnumValues, FieldKind, ObjectInfo};
 
-/// The fingerprint of a class, such as `1.0-dce63895d8186279a7dd577cffccb202`.
+/// Returns the fingerprint of a class, such as `1.0-dce63895d8186279a7dd577cffccb202`.
 pub fn fingerprint(info: &ObjectInfo) -> String {
     let digest = Md5::digest(fingerprint_text(info.fields, info.schema_in_fingerprint));
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{hex}", info.version_text)
 }
 
-/// The text that is digested: Python's form of a tuple of the sorted fields, the remotable methods (none) and, for
-/// nova's payloads, the sorted schema.
+/// Returns the digested text: Python's form of a tuple of the sorted fields, the remotable methods (none)
+/// and, for nova's payloads, the sorted schema.
 pub fn fingerprint_text(fields: &[ClassField], with_schema: bool) -> String {
     let mut fields: Vec<&ClassField> = fields.iter().collect();
     fields.sort_by_key(|field| field.name);
@@ -51,7 +52,7 @@ fn values_text(values: EnumValues) -> String {
     }
 }
 
-/// Python's `repr()` of a text, as far as names and enum values need it.
+/// Returns Python's `repr()` of a text, as far as names and enum values need it.
 fn repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut repr = String::from(quote);
@@ -65,7 +66,7 @@ fn repr(text: &str) -> String {
     repr
 }
 
-/// A class whose fingerprint is not the one that a table has for it.
+/// A class whose fingerprint differs from the table's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FingerprintMismatch {
     /// The fields changed and the version did not.
@@ -74,46 +75,46 @@ pub enum FingerprintMismatch {
          added, else to {major}.0, and put into the table\n    (\"{class}\", \"{minor}-{md5}\"),"
     )]
     VersionNotRaised {
-        /// The class.
+        /// The name of the class.
         class: String,
-        /// The version it has.
+        /// The version of the class.
         version: String,
-        /// The next minor version.
+        /// The next minor version of the class.
         minor: String,
-        /// The next major number.
+        /// The next major version's number.
         major: u32,
-        /// The digest it has now.
+        /// The digest of the changed fields.
         md5: String,
     },
-    /// The version was raised, the table not renewed.
+    /// The version was raised, and the table is older.
     #[error("the table has {class} as {expected}; put into it\n    (\"{class}\", \"{found}\"),")]
     TableIsOld {
-        /// The class.
+        /// The name of the class.
         class: String,
         /// The fingerprint in the table.
         expected: String,
-        /// The fingerprint it has now.
+        /// The current fingerprint of the class.
         found: String,
     },
     /// The class is not in the table.
     #[error("{class} is not in the table; put into it\n    (\"{class}\", \"{found}\"),")]
     NotInTable {
-        /// The class.
+        /// The name of the class.
         class: String,
-        /// The fingerprint it has.
+        /// The current fingerprint of the class.
         found: String,
     },
-    /// The table names a class that was not given.
+    /// The table names a class that was not passed.
     #[error(
         "the table has {class}, but the class was not given to the check: remove the line, or give the class"
     )]
     NoSuchClass {
-        /// The class.
+        /// The name of the class.
         class: String,
     },
 }
 
-/// Compares classes with a table of `(class, fingerprint)`: what a service calls in a test of its own.
+/// Compares classes with a table of `(class, fingerprint)`, for a test of the service.
 ///
 /// # Errors
 ///

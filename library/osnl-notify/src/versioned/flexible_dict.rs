@@ -1,5 +1,3 @@
-//! ironic's FlexibleDict: an object with any JSON inside.
-
 use std::fmt;
 
 use serde::Serialize as _;
@@ -8,8 +6,8 @@ use serde::ser::{SerializeMap as _, Serializer};
 use super::{FieldError, FieldKind, FieldType, Json, JsonObject};
 use osnl_model::mask_secrets;
 
-/// An object with any JSON inside, in the order in which it was filled. `Option<FlexibleDict>` is nullable, and yet
-/// its null is written as `{}`, as ironic does.
+/// An object with any JSON inside, in the order of insertion. The null of `Option<FlexibleDict>` is written
+/// as `{}`, as ironic does.
 #[derive(Clone, Default, PartialEq)]
 pub struct FlexibleDict(pub JsonObject);
 
@@ -17,7 +15,7 @@ impl FlexibleDict {
     /// Reads the text of a JSON object.
     ///
     /// # Errors
-    /// The error of `serde_json`; a text that is other JSON.
+    /// The text is not JSON, or not an object.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         match serde_json::from_str(text)? {
             Json::Object(object) => Ok(Self(object)),
@@ -51,7 +49,6 @@ impl FieldType for FlexibleDict {
     }
 }
 
-/// The JSON, with what looks secret masked.
 impl fmt::Debug for FlexibleDict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", mask_secrets(&Json::Object(self.0.clone()).into_value()))

@@ -3,9 +3,9 @@
 use super::read::{data_of, prefix};
 use super::{Json, JsonObject, NotReadable, ObjectVersion};
 
-/// The five keys of a versioned object, whatever its class, borrowed from the JSON that it was read from.
+/// The five keys of a versioned object of any class, borrowed from the JSON.
 ///
-/// nova and masakari have some eighty payloads; to read them, no class need be declared:
+/// nova and masakari have some eighty payloads, which are readable without declaring their classes:
 ///
 /// ```
 /// use osnl_notify::versioned::{ObjectForm, Json};
@@ -25,28 +25,28 @@ use super::{Json, JsonObject, NotReadable, ObjectVersion};
 pub struct ObjectForm<'a> {
     /// The prefix of the keys: `nova_object`.
     pub serial_namespace: &'a str,
-    /// `nova`
+    /// The project, such as `nova`.
     pub namespace: &'a str,
-    /// The class: `KeypairPayload`.
+    /// The class, such as `KeypairPayload`.
     pub name: &'a str,
-    /// The class's version.
+    /// The version of the class.
     pub version: ObjectVersion,
-    /// The fields that were set, in the order in which they were written.
+    /// The fields that were set, in written order.
     pub data: &'a JsonObject,
-    /// The names of the fields marked as changed, as they were written; their order means nothing.
+    /// The names of the fields marked as changed, as written; their order has no meaning.
     pub changes: Option<&'a [Json]>,
 }
 
 impl<'a> ObjectForm<'a> {
-    /// Whether this is the form of a versioned object: an object with a key that ends in `_object.name`.
+    /// Whether the JSON is an object with a key that ends in `_object.name`.
     pub fn is_one(json: &Json) -> bool {
         json.as_object().is_some_and(|object| prefix(object).is_some())
     }
 
-    /// The form, of any class and any version.
+    /// Reads the form of any class and version.
     ///
     /// # Errors
-    /// It is no form of a versioned object, one of its keys is missing, or its version is none.
+    /// The JSON has no form of a versioned object, a key is missing, or the version is malformed.
     pub fn of(json: &'a Json) -> Result<Self, NotReadable> {
         let no_form = || NotReadable::NotVersioned(json.kind());
         let object = json.as_object().ok_or_else(no_form)?;

@@ -1,12 +1,13 @@
 //! ironic's notifications, ready for use by a service in Rust: `baremetal.<object>.<action>.<status>`.
 //!
 //! Every notification of ironic 39: of nodes ([`NodeCRUDNotification`], [`NodeMaintenanceNotification`],
-//! [`NodeSetPowerStateNotification`], [`NodeCorrectedPowerStateNotification`], [`NodeSetProvisionStateNotification`],
-//! [`NodeConsoleNotification`]), and of ports, port groups, chassis, allocations, volume connectors and targets,
-//! deploy templates, runbooks and inspection rules. Payloads are populated from [`Node`], [`Port`] and so on, which a
-//! service fills from what it knows; secrets are masked before anything is emitted.
+//! [`NodeSetPowerStateNotification`], [`NodeCorrectedPowerStateNotification`],
+//! [`NodeSetProvisionStateNotification`], [`NodeConsoleNotification`]), and of ports, port groups, chassis,
+//! allocations, volume connectors and targets, deploy templates, runbooks and inspection rules. Payloads are
+//! populated from [`Node`], [`Port`] and so on, which a service fills with its data; secrets are masked
+//! before emission.
 //!
-//! A node's power state was found to be another one and is corrected: one notification.
+//! ironic corrects the power state of a node with one notification:
 //!
 //! ```
 //! use osnl_notify::versioned::ironic::{
@@ -39,7 +40,9 @@
 //! # }
 //! ```
 //!
-//! Setting it takes a while, and may fail: [`Operation`] emits `start`, then `end` or `error`.
+//! Setting a power state takes a while, and may fail: [`Operation`] emits `start`, then `end` or `error`.
+
+#![expect(missing_docs, reason = "a field without a line has the name and meaning of ironic's key")]
 
 mod allocation;
 mod chassis;
@@ -74,55 +77,45 @@ use osnl_derive::{VersionedEnum, VersionedNotification, VersionedObject};
 use super::{EventTypeText, Level, ObjectInfo, PublisherText, VersionedEnum as _, VersionedObject as _};
 use crate::versioned;
 
-/// The actions on an object, by ironic's names. Others can be sent as well: it is a text.
+/// The actions on an object, by ironic's names. Any other string is allowed too.
 pub mod action {
-    /// Something is created.
     pub const CREATE: &str = "create";
-    /// Something is changed.
     pub const UPDATE: &str = "update";
-    /// Something is deleted.
     pub const DELETE: &str = "delete";
-    /// A node goes into maintenance, or out of it.
     pub const MAINTENANCE_SET: &str = "maintenance_set";
-    /// A node is switched on or off.
     pub const POWER_SET: &str = "power_set";
-    /// A node was found in another power state.
     pub const POWER_STATE_CORRECTED: &str = "power_state_corrected";
-    /// A node goes from one provision state to another.
     pub const PROVISION_SET: &str = "provision_set";
-    /// A console is switched on or off.
     pub const CONSOLE_SET: &str = "console_set";
-    /// A console is switched on again after a restart.
     pub const CONSOLE_RESTORE: &str = "console_restore";
 }
 
 /// The status of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VersionedEnum)]
 pub enum NotificationStatus {
-    /// An action that takes a while begins.
+    /// The start of an action that takes a while.
     Start,
-    /// An action that takes a while is done.
+    /// The end of an action that takes a while.
     End,
-    /// Any failure.
+    /// The failure of an action.
     Error,
     /// An immediate action is done.
     Success,
 }
 
-/// The event type: `baremetal.<object>.<action>.<status>`.
+/// The event type in the form `baremetal.<object>.<action>.<status>`.
 #[derive(Clone, PartialEq, Eq, VersionedObject)]
 #[versioned(namespace = "ironic", version = "1.1", timestamps)]
 pub struct EventType {
-    /// `node`, `port`, ...: the class in lower case. Any text; dots are not escaped.
+    /// The class in lower case, such as `node` or `port`. Any string; dots are not escaped.
     pub object: String,
-    /// `power_set`, ...: any text; dots are not escaped.
+    /// Such as `power_set`. Any string; dots are not escaped.
     pub action: String,
-    /// The status of the action.
     pub status: NotificationStatus,
 }
 
 impl EventType {
-    /// An event type of its parts.
+    /// Makes an event type of its parts.
     pub fn new(object: impl Into<String>, action: impl Into<String>, status: NotificationStatus) -> Self {
         Self { object: object.into(), action: action.into(), status }
     }
@@ -134,18 +127,18 @@ impl EventTypeText for EventType {
     }
 }
 
-/// The publisher: `<service>.<host>`.
+/// The publisher in the form `<service>.<host>`.
 #[derive(Clone, PartialEq, Eq, VersionedObject)]
 #[versioned(namespace = "ironic", version = "1.0", timestamps)]
 pub struct NotificationPublisher {
-    /// `ironic-conductor` or `ironic-api`.
+    /// `ironic-conductor` or `ironic-api`, for example.
     pub service: String,
-    /// The option `host`.
+    /// The option `host` of ironic.
     pub host: String,
 }
 
 impl NotificationPublisher {
-    /// A publisher of its parts.
+    /// Makes a publisher of its parts.
     pub fn new(service: impl Into<String>, host: impl Into<String>) -> Self {
         Self { service: service.into(), host: host.into() }
     }
@@ -157,12 +150,12 @@ impl PublisherText for NotificationPublisher {
     }
 }
 
-/// A notification of ironic's form: what [`Operation`] needs to make one.
+/// A notification of ironic's form, which [`Operation`] can make.
 pub trait IronicNotification: versioned::VersionedNotification<Level = Level> {
     /// The object in the event type, such as `node`.
     const OBJECT: &'static str;
 
-    /// The notification of its four parts.
+    /// Makes the notification of its four parts.
     fn of(payload: Self::Payload, event: EventType, publisher: NotificationPublisher, level: Level) -> Self;
 }
 
@@ -173,13 +166,9 @@ macro_rules! notifications {
             #[derive(Clone, PartialEq, VersionedNotification)]
             #[versioned(namespace = "ironic", version = "1.0", timestamps)]
             pub struct $name {
-                /// The payload.
                 pub payload: $payload,
-                /// The severity.
                 pub level: Level,
-                /// The event type.
                 pub event_type: EventType,
-                /// The publisher.
                 pub publisher: NotificationPublisher,
             }
 
@@ -228,13 +217,13 @@ notifications! {
     NodeCRUDNotification(NodeCRUDPayload) of "node";
     /// A node's console is switched on or off, or restored.
     NodeConsoleNotification(NodePayload) of "node";
-    /// A node was found in another power state than ironic thought.
+    /// A node's power state differs from ironic's record.
     NodeCorrectedPowerStateNotification(NodeCorrectedPowerStatePayload) of "node";
-    /// A node goes into maintenance, or out of it.
+    /// A node's maintenance begins or ends.
     NodeMaintenanceNotification(NodePayload) of "node";
     /// A node's power state is set.
     NodeSetPowerStateNotification(NodeSetPowerStatePayload) of "node";
-    /// A node goes from one provision state to another.
+    /// A node changes its provision state.
     NodeSetProvisionStateNotification(NodeSetProvisionStatePayload) of "node";
     /// A port is created, changed or deleted.
     PortCRUDNotification(PortCRUDPayload) of "port";

@@ -10,32 +10,32 @@ use serde_json::{Number, Value};
 
 use osnl_model::JsonKind;
 
-/// Any JSON, objects in the order in which they were written.
+/// Any JSON, with the written order of objects' members.
 #[derive(Clone, Default, PartialEq)]
 pub enum Json {
-    /// `null`
+    /// The value `null` of JSON.
     #[default]
     Null,
-    /// `true` or `false`
+    /// The value `true` or `false`.
     Bool(bool),
-    /// A number.
+    /// A number, as `serde_json` keeps it.
     Number(Number),
-    /// A text.
+    /// A string, without its escapes.
     Text(String),
-    /// An array.
+    /// An array with its items.
     Array(Vec<Json>),
-    /// An object.
+    /// An object with its members.
     Object(JsonObject),
 }
 
-/// A JSON object in the order in which it was written. Of a repeated key the last counts.
+/// A JSON object in written order. Of a repeated key the last member counts.
 ///
-/// Equal are two objects with the same members in the same order.
+/// Two objects are equal if they have the same members in the same order.
 #[derive(Clone, Default, PartialEq)]
 pub struct JsonObject(Vec<(String, Json)>);
 
 impl Json {
-    /// The kind, for saying what was found without showing it.
+    /// Returns the kind, so that messages need not show the value.
     pub fn kind(&self) -> JsonKind {
         match self {
             Self::Null => JsonKind::Null,
@@ -47,7 +47,7 @@ impl Json {
         }
     }
 
-    /// The text, if it is one.
+    /// Returns the text, if the value is a string.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -55,7 +55,7 @@ impl Json {
         }
     }
 
-    /// The object, if it is one.
+    /// Returns the members, if the value is an object.
     pub fn as_object(&self) -> Option<&JsonObject> {
         match self {
             Self::Object(object) => Some(object),
@@ -63,7 +63,7 @@ impl Json {
         }
     }
 
-    /// The same without the order, as the rest of this crate has it.
+    /// Converts to serde_json's value, which does not keep the order.
     pub fn into_value(self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -79,22 +79,22 @@ impl Json {
 }
 
 impl JsonObject {
-    /// An object without members.
+    /// Returns an object without members.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: &str) -> Option<&Json> {
         self.0.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// The value of a key, to be changed.
+    /// Returns the value of a key, to be changed.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Json> {
         self.0.iter_mut().rev().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// Sets a key: where it stands, or at the end.
+    /// Replaces the value of a key, or appends a member.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Json>) {
         let key = key.into();
         match self.get_mut(&key) {
@@ -103,27 +103,27 @@ impl JsonObject {
         }
     }
 
-    /// Keeps the members that are asked for.
+    /// Keeps the members for which `keep` returns true.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &mut Json) -> bool) {
         self.0.retain_mut(|(key, value)| keep(key, value));
     }
 
-    /// The members in their order.
+    /// Iterates over the members in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// The members in their order, values to be changed.
+    /// Iterates over the members in their order, with mutable values.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Json)> {
         self.0.iter_mut().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// The number of members, repeated keys counted again.
+    /// Returns the number of members, including repeated keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no member.
+    /// Whether there is no member at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -267,7 +267,7 @@ impl<'de> Visitor<'de> for AnyJson {
     }
 }
 
-/// The members' names and kinds; values may be secrets.
+/// Shows names and kinds of members; values may be secrets.
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -278,7 +278,7 @@ impl fmt::Debug for Json {
     }
 }
 
-/// The members' names and kinds; values may be secrets.
+/// Shows names and kinds of members; values may be secrets.
 impl fmt::Debug for JsonObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.0.iter().map(|(key, value)| (key, value))).finish()

@@ -1,4 +1,4 @@
-//! Levels, and the threshold below which nothing is sent.
+//! Levels, and the threshold below which no notification is sent.
 
 use super::VersionedEnum;
 use osnl_model::Priority;
@@ -7,15 +7,15 @@ use osnl_model::Priority;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, osnl_derive::VersionedEnum)]
 #[versioned(name = "NotificationLevel")]
 pub enum Level {
-    /// `debug`
+    /// The level `debug` of ironic.
     Debug,
-    /// `info`
+    /// The level `info` of ironic.
     Info,
-    /// `warning`, which goes out as priority `warn`.
+    /// The level `warning`, which is sent as priority `warn`.
     Warning,
-    /// `error`
+    /// The level `error` of ironic.
     Error,
-    /// `critical`
+    /// The level `critical` of ironic.
     Critical,
 }
 
@@ -26,10 +26,10 @@ pub enum Level {
             osnl_notify::versioned::nova::NotificationPriority"
 )]
 pub trait Severity: Copy {
-    /// The level that the threshold is compared with.
+    /// Returns the level that the threshold is compared with.
     fn level(self) -> Level;
 
-    /// The priority of the message: its routing key's suffix, and in capitals in the body.
+    /// Returns the priority, which is the routing key's suffix, and in capitals in the body.
     fn priority(self) -> Priority;
 }
 
@@ -52,12 +52,12 @@ impl Severity for Level {
 /// The notifications that are sent: ironic's option `notification_level`, or nova's `notification_format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Threshold {
-    /// Nothing: `notification_level` is not set.
+    /// No notification is sent: `notification_level` is not set.
     #[default]
     Never,
-    /// Notifications of at least this severity.
+    /// Notifications of at least this severity are sent.
     AtLeast(Level),
-    /// Everything.
+    /// Notifications of every level are sent.
     Always,
 }
 
@@ -67,7 +67,7 @@ pub enum Threshold {
 pub struct ThresholdError(super::UnlistedValue);
 
 impl Threshold {
-    /// Reads the option `notification_level` of a configuration; absent means that nothing is sent.
+    /// Reads the option `notification_level` of a configuration; without it no notification is sent.
     ///
     /// # Errors
     /// Any other word than the five levels in lower case.
@@ -78,7 +78,7 @@ impl Threshold {
         }
     }
 
-    /// Whether something of this level is sent.
+    /// Whether notifications of this level are sent.
     pub fn passes(self, severity: impl Severity) -> bool {
         match self {
             Self::Never => false,

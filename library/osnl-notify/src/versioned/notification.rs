@@ -1,5 +1,3 @@
-//! Notifications: a payload with a level, an event type and a publisher.
-
 use osnl_model::Emission;
 use serde_json::value::to_raw_value;
 
@@ -13,7 +11,7 @@ use crate::Context;
             implement EventTypeText for your own"
 )]
 pub trait EventTypeText {
-    /// The body's `event_type`.
+    /// Returns the body's `event_type` as text.
     fn event_type(&self) -> String;
 }
 
@@ -24,7 +22,7 @@ pub trait EventTypeText {
             osnl_notify::versioned::nova::NotificationPublisher (source:host) or String, or implement PublisherText for your own"
 )]
 pub trait PublisherText {
-    /// The body's `publisher_id`.
+    /// Returns the body's `publisher_id` as text.
     fn publisher_id(&self) -> String;
 }
 
@@ -40,9 +38,9 @@ impl PublisherText for String {
     }
 }
 
-/// A notification; `#[derive(VersionedNotification)]` writes it.
+/// A notification; `#[derive(VersionedNotification)]` implements the trait.
 ///
-/// Only the payload goes onto the wire as an object. Event type, publisher and level become `event_type`,
+/// Only the payload is an object on the wire. Event type, publisher and level become `event_type`,
 /// `publisher_id` and the priority.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a versioned notification",
@@ -52,25 +50,25 @@ impl PublisherText for String {
 pub trait VersionedNotification: VersionedObject {
     /// The class of the payload.
     type Payload: VersionedObject;
-    /// The type of its level.
+    /// The type of the level.
     type Level: Severity;
 
-    /// The payload.
+    /// Returns the payload of the notification.
     fn payload(&self) -> &Self::Payload;
 
-    /// The severity.
+    /// Returns the severity of the notification.
     fn level(&self) -> Self::Level;
 
-    /// The body's `event_type`.
+    /// Returns the body's `event_type` as text.
     fn event_type(&self) -> String;
 
-    /// The body's `publisher_id`.
+    /// Returns the body's `publisher_id` as text.
     fn publisher_id(&self) -> String;
 
-    /// Emits the notification, as often as it is called.
+    /// Emits the notification; each call emits another copy.
     ///
-    /// Below the threshold this is one comparison; nothing is copied, masked or written. It does not fail: what
-    /// becomes of the message is the [`Emitter`](super::Emitter)'s.
+    /// Below the threshold this is one comparison, without copying, masking, or writing. Failures are the
+    /// [`Emitter`](super::Emitter)'s to report.
     fn emit(&self, outlet: &Outlet, context: &Context) {
         let Some(emitter) = outlet.open_for(self.level()) else { return };
         let written = if Self::Payload::MASKS {
@@ -96,7 +94,7 @@ pub trait VersionedNotification: VersionedObject {
         }
     }
 
-    /// The payload as it would be emitted, secrets and all.
+    /// Returns the payload with its secrets unmasked.
     fn unmasked(&self) -> ObjectPayload<'_, Self::Payload> {
         ObjectPayload(self.payload())
     }

@@ -1,4 +1,4 @@
-//! Objects: what `#[derive(VersionedObject)]` implements, and the form they have on the wire.
+//! Objects: the trait of `#[derive(VersionedObject)]`, and the wire form of objects.
 
 use std::fmt;
 
@@ -21,20 +21,20 @@ pub trait VersionedObject: FieldType + Clone {
     /// Writes the fields that are set, in their order.
     ///
     /// # Errors
-    /// The error of the serializer.
+    /// The serializer fails to write a field.
     fn write_data<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 
-    /// Visits the fields in their order: name, whether it is set, whether it is an object with changes.
+    /// Visits the fields in their order: name, whether the field is set, whether its value has `changes`.
     fn visit_fields(&self, visit: &mut dyn FnMut(&'static str, bool, bool));
 
-    /// Reads the fields; unknown keys are left out.
+    /// Reads the fields, and ignores unknown keys.
     ///
     /// # Errors
     /// The first field that cannot be read.
     fn read_data(data: &JsonObject) -> Result<Self, FieldError>;
 
-    /// Masks the secrets: those of nested objects, then what the class's hook `mask = function` does. Called on a copy
-    /// before anything is emitted, and before anything is shown.
+    /// Masks the secrets of nested objects, then calls the class's hook `mask = function`. Emission and debug
+    /// output call this method on a copy.
     fn mask(&mut self);
 }
 
@@ -49,20 +49,20 @@ impl<T: VersionedObject> Serialize for ObjectPayload<'_, T> {
     }
 }
 
-/// The payload's JSON text. Secrets are in it: [`VersionedObject::mask`] is the caller's.
+/// Returns the payload's JSON text with unmasked secrets; the caller masks with [`VersionedObject::mask`].
 ///
 /// # Errors
-/// Only what a [`FieldType`] of one's own returns.
+/// Only the error of a custom [`FieldType`].
 pub fn to_payload_text<T: VersionedObject>(object: &T) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(2048);
     serde_json::to_writer(&mut bytes, &ObjectPayload(object))?;
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
 }
 
-/// Writes an object that is a field of another one, with its change marks where ironic has them.
+/// Writes a nested object, with ironic's change marks if its class has them.
 ///
 /// # Errors
-/// The error of the serializer.
+/// The serializer fails to write a field.
 pub fn write_nested<T: VersionedObject, S: Serializer>(object: &T, serializer: S) -> Result<S::Ok, S::Error> {
     let all = |is_set, _| is_set;
     write(object, all, serializer)
@@ -107,7 +107,7 @@ impl<T: VersionedObject> Serialize for Data<'_, T> {
 /// Reads an object that is a field of another one.
 ///
 /// # Errors
-/// Another class or major version, or the first of its fields that cannot be read.
+/// Another class or major version, or the first unreadable field.
 pub fn read_nested<T: VersionedObject>(value: &Json) -> Result<T, FieldError> {
     match head_of::<T>(value) {
         Ok((_, data)) => T::read_data(data),
@@ -117,7 +117,7 @@ pub fn read_nested<T: VersionedObject>(value: &Json) -> Result<T, FieldError> {
     }
 }
 
-/// Whether a nested object carries `changes`.
+/// Whether a nested object has `changes`.
 pub fn has_changes<T: VersionedObject>(object: &T) -> bool {
     let mut any = false;
     if T::INFO.changes {
@@ -129,7 +129,7 @@ pub fn has_changes<T: VersionedObject>(object: &T) -> bool {
 /// Shows an object: class, version and fields, secrets masked.
 ///
 /// # Errors
-/// The error of the formatter.
+/// The formatter fails to write the text.
 pub fn debug<T: VersionedObject>(object: &T, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut shown = object.clone();
     shown.mask();

@@ -1,11 +1,9 @@
-//! The outlet of a service's notifications: an emitter behind a threshold.
-
 use std::fmt;
 use std::sync::Arc;
 
 use super::{Emitter, Severity, Threshold};
 
-/// The outlet of a service's notifications. Made once, cloned cheaply.
+/// The outlet of a service's notifications: an emitter behind a threshold. Create it once; clones are cheap.
 #[derive(Clone)]
 pub struct Outlet {
     emitter: Option<Arc<dyn Emitter>>,
@@ -13,7 +11,7 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// An outlet that lets pass what reaches the threshold; closed if the emitter sends nothing anyway.
+    /// Returns an outlet that passes notifications above the threshold, or none if the emitter sends none.
     pub fn new(emitter: impl Emitter + 'static, threshold: Threshold) -> Self {
         if emitter.is_enabled() {
             Self { emitter: Some(Arc::new(emitter)), threshold }
@@ -22,17 +20,17 @@ impl Outlet {
         }
     }
 
-    /// An outlet that sends nothing.
+    /// Returns an outlet that sends no notification.
     pub const fn closed() -> Self {
         Self { emitter: None, threshold: Threshold::Never }
     }
 
-    /// Whether something of this level would be sent. For work that is only done for a notification.
+    /// Whether a notification of this level would be sent, so that callers can skip work for it.
     pub fn passes(&self, severity: impl Severity) -> bool {
         self.emitter.is_some() && self.threshold.passes(severity)
     }
 
-    /// The emitter, if something of this level is sent.
+    /// Returns the emitter, if a notification of this level is sent.
     pub(super) fn open_for(&self, severity: impl Severity) -> Option<&dyn Emitter> {
         if self.threshold.passes(severity) { self.emitter.as_deref() } else { None }
     }

@@ -1,8 +1,9 @@
-//! Reading: the typed object, or an unknown one that has lost nothing.
+//! Reads JSON into a typed object, or into a lossless unknown one.
 //!
-//! The contract is the one that services keep towards consumers, not the stricter one of oslo.versionedobjects' own
-//! decoder (which refuses a newer minor version): same major version is read, unknown fields are kept beside the
-//! object; another major version, another class, or a field that cannot be read gives an [`UnknownObject`].
+//! The contract is the one of services towards consumers, not the stricter one of oslo.versionedobjects' own
+//! decoder (which refuses a newer minor version): the same major version is read, and unknown fields are kept
+//! beside the object. Another major version, another class, or an unreadable field gives an
+//! [`UnknownObject`].
 
 use serde::ser::{Serialize as _, Serializer};
 
@@ -10,74 +11,74 @@ use super::{FieldError, FieldKind, FieldType, Json, JsonObject, ObjectVersion, V
 use super::{object, version::ObjectVersionError};
 use osnl_model::{JsonKind, Notification};
 
-/// An object as it was read.
+/// The result of reading an object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WireObject<T> {
-    /// The class and a version that can be read.
+    /// An object of the class and a readable version.
     Known(ReadObject<T>),
-    /// Everything else.
+    /// An object that could not be read.
     Unknown(UnknownObject),
 }
 
-/// A typed object and what it was read from.
+/// A typed object and its wire form.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadObject<T> {
-    /// The fields this program knows. A nullable field that was absent is null here; `raw` tells the difference.
+    /// The fields of the class. An absent nullable field is null here; `raw` shows the difference.
     pub object: T,
-    /// The version that was written, which may be older or newer than `T`'s.
+    /// The written version, which may be older or newer than `T`'s.
     pub version: ObjectVersion,
-    /// The whole form on the wire, at every depth and in order.
+    /// The whole wire form, at every depth and in order.
     pub raw: JsonObject,
 }
 
-/// An object that could not be read as the class that was asked for.
+/// An object that could not be read as the requested class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnknownObject {
-    /// The namespace it claims, if it has one.
+    /// The namespace in the object, if there is one.
     pub namespace: Option<String>,
-    /// The class it claims, if it has one.
+    /// The class in the object, if there is one.
     pub name: Option<String>,
-    /// The version it claims, as written.
+    /// The version in the object, as written.
     pub version: Option<String>,
-    /// Why it was not read.
+    /// The reason that reading failed.
     pub reason: NotReadable,
     /// The whole form on the wire.
     pub raw: Json,
 }
 
-/// Why an object was not read as a class.
+/// The reason that an object is not of a class.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum NotReadable {
-    /// No object with a key that ends in `_object.name`.
+    /// The JSON is not an object with a key that ends in `_object.name`.
     #[error("this is {0}, not the form of a versioned object")]
     NotVersioned(JsonKind),
-    /// One of the keys is missing, or holds other JSON.
+    /// A key is missing, or has other JSON.
     #[error("the form of a versioned object has {key} with {expected}")]
     Incomplete {
-        /// The key.
+        /// The name of the key.
         key: String,
         /// The kind that is declared.
         expected: &'static str,
     },
-    /// Another class.
+    /// The object is of another class.
     #[error("the class is {found}, not {expected}")]
     OtherClass {
-        /// Namespace and name of the class that was asked for.
+        /// Namespace and name of the requested class.
         expected: String,
-        /// Namespace and name that were found.
+        /// Namespace and name in the object.
         found: String,
     },
-    /// Another major version.
+    /// The object has another major version.
     #[error("version {found} of {class} cannot be read by a program that knows {known}")]
     OtherMajor {
-        /// The class.
+        /// The name of the class.
         class: &'static str,
-        /// The version this program knows.
+        /// The version that this program knows.
         known: ObjectVersion,
-        /// The version that was found.
+        /// The version in the object.
         found: ObjectVersion,
     },
-    /// No version.
+    /// The version is malformed, such as `x`.
     #[error(transparent)]
     Version(#[from] ObjectVersionError),
     /// A field that cannot be read.
@@ -87,8 +88,8 @@ pub enum NotReadable {
 
 /// A received notification whose payload is read as a versioned object.
 pub trait ReadVersioned {
-    /// Reads the payload as an object of a class. Another class, another major version, and a payload without a class are
-    /// [`WireObject::Unknown`], with all of their content.
+    /// Reads the payload as an object of a class. Another class, another major version, and a payload without
+    /// a class are [`WireObject::Unknown`], with all of their content.
     ///
     /// ```
     /// use osnl_notify::Notification;
@@ -112,7 +113,7 @@ impl ReadVersioned for Notification {
 }
 
 impl<T> ReadObject<T> {
-    /// The fields that were written and that this program does not know: those of a newer minor version.
+    /// Returns the fields that this program does not know: those of a newer minor version.
     pub fn unknown_fields(&self) -> impl Iterator<Item = (&str, &Json)>
     where
         T: VersionedObject,
@@ -122,7 +123,8 @@ impl<T> ReadObject<T> {
         data.into_iter().flat_map(JsonObject::iter).filter(|(name, _)| T::INFO.field(name).is_none())
     }
 
-    /// The names of the fields marked as changed, sorted: on the wire their order means nothing.
+    /// Returns the names of the fields marked as changed, sorted, since their order on the wire has no
+    /// meaning.
     pub fn changes(&self) -> Vec<&str>
     where
         T: VersionedObject,
@@ -140,7 +142,7 @@ impl<T> ReadObject<T> {
 }
 
 impl<T> WireObject<T> {
-    /// The typed object, if it could be read.
+    /// Returns the typed object, if reading succeeded.
     pub fn known(&self) -> Option<&T> {
         match self {
             Self::Known(read) => Some(&read.object),
@@ -155,7 +157,7 @@ impl<T: VersionedObject> From<T> for WireObject<T> {
     }
 }
 
-/// Reads an object of a class; nothing is lost, whatever it is.
+/// Reads an object of a class without losing content.
 ///
 /// ```
 /// use osnl_notify::versioned::{WireObject, ironic::ChassisCRUDPayload, read_text};
@@ -175,7 +177,7 @@ pub fn read<T: VersionedObject>(raw: Json) -> WireObject<T> {
     match try_read::<T>(&raw) {
         Ok((object, version)) => match raw {
             Json::Object(raw) => WireObject::Known(ReadObject { object, version, raw }),
-            // Only an object was read, so there is no other.
+            // Only an object can have been read.
             raw @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Array(_)) => {
                 WireObject::Unknown(unknown(NotReadable::NotVersioned(raw.kind()), raw))
             }
@@ -184,10 +186,10 @@ pub fn read<T: VersionedObject>(raw: Json) -> WireObject<T> {
     }
 }
 
-/// As [`read`], from JSON text.
+/// Reads JSON text as [`read`] does.
 ///
 /// # Errors
-/// A text that is not JSON.
+/// The text is not JSON.
 pub fn read_text<T: VersionedObject>(text: &str) -> Result<WireObject<T>, serde_json::Error> {
     Ok(read(osnl_model::parse_python_json_as(text)?))
 }
@@ -206,12 +208,12 @@ fn unknown(reason: NotReadable, raw: Json) -> UnknownObject {
     UnknownObject { namespace, name, version, reason, raw }
 }
 
-/// `ironic_object.`, from the first key that ends in `_object.name`.
+/// Returns `ironic_object.`, from the first key that ends in `_object.name`.
 pub(super) fn prefix(object: &JsonObject) -> Option<&str> {
     object.iter().find(|(key, _)| key.ends_with("_object.name")).and_then(|(key, _)| key.strip_suffix("name"))
 }
 
-/// Version and fields of an object, if it is one that `T` can read.
+/// Returns version and fields of an object, if `T` can read the version.
 pub(super) fn head_of<T: VersionedObject>(raw: &Json) -> Result<(ObjectVersion, &JsonObject), NotReadable> {
     let object = raw.as_object().ok_or_else(|| NotReadable::NotVersioned(raw.kind()))?;
     let prefix = prefix(object).ok_or_else(|| NotReadable::NotVersioned(raw.kind()))?;
@@ -236,14 +238,13 @@ pub(super) fn head_of<T: VersionedObject>(raw: &Json) -> Result<(ObjectVersion, 
     Ok((version, data_of(object, prefix)?))
 }
 
-/// The fields.
 pub(super) fn data_of<'a>(object: &'a JsonObject, prefix: &str) -> Result<&'a JsonObject, NotReadable> {
     let key = format!("{prefix}data");
     let data = object.get(&key).and_then(Json::as_object);
     data.ok_or(NotReadable::Incomplete { key, expected: "an object" })
 }
 
-/// A nested object that is judged by its own version: when it cannot be read, the object around it still can.
+/// A nested object with its own version: the outer object is readable even if the nested one is not.
 impl<T: VersionedObject> FieldType for WireObject<T> {
     const KIND: FieldKind = T::KIND;
     const MASKS: bool = T::MASKS;

@@ -1,14 +1,14 @@
 //! Schemas: fields of a domain object fill those of a payload.
 //!
-//! `populate` of a payload is written by the derive and calls these for each pair of fields, so that a pair which does
-//! not fit is an error of the compiler, at the schema's line.
+//! The derive writes a payload's `populate`, which calls these functions for each pair of fields, so that a
+//! mismatched pair is a compiler error at the schema's line.
 
 use super::{MaybeSet, VersionedObject};
 
 /// A source field of this type can fill a payload field of type `Field`.
 ///
-/// It can when both are of one type, or the payload's is an `Option` of it. For conversions between types of one's
-/// own it can be implemented.
+/// Both types are equal, or the payload's is an `Option` of the source's. Implement the trait for conversions
+/// between custom types.
 #[diagnostic::on_unimplemented(
     message = "a source field of type `{Self}` cannot fill a payload field of type `{Field}`",
     label = "the source's field is `{Self}`, the payload's is `{Field}`",
@@ -16,7 +16,7 @@ use super::{MaybeSet, VersionedObject};
             field only if that has a default: #[versioned(default = …)]"
 )]
 pub trait Fills<Field> {
-    /// The payload's value.
+    /// Returns the value for the payload.
     fn fill(&self) -> Field;
 }
 
@@ -45,7 +45,7 @@ impl<T: Clone> Fills<MaybeSet<T>> for T {
     note = "both have the same type, or the source's is an Option of it: the payload's field has a default"
 )]
 pub trait FillsOr<Field> {
-    /// The payload's value, or its default when the source is `None`.
+    /// Returns the payload's value, or its default if the source is `None`.
     fn fill_or(&self, default: fn() -> Field) -> Field;
 }
 
@@ -61,7 +61,7 @@ impl<T: Clone> FillsOr<T> for Option<T> {
     }
 }
 
-/// A payload that is complete; what a notification's `new` takes.
+/// A complete payload, the argument of a notification's `new`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a populated `{P}`",
     label = "this is not a complete payload",
@@ -69,7 +69,7 @@ impl<T: Clone> FillsOr<T> for Option<T> {
             and gives the payload"
 )]
 pub trait IntoPayload<P> {
-    /// The payload.
+    /// Returns the payload without its wrapper.
     fn into_payload(self) -> P;
 }
 

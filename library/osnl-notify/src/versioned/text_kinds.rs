@@ -1,4 +1,4 @@
-//! Field kinds whose values are texts that are passed on as they are, and networks.
+//! Field kinds whose values are unchecked strings, and networks.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ macro_rules! text_kind {
         pub struct $type(String);
 
         impl $type {
-            /// The text.
+            /// Returns the text as it was given.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -53,26 +53,27 @@ macro_rules! text_kind {
 }
 
 text_kind! {
-    /// A UUID, as given: oslo.versionedobjects warns about a text that is none and sends it, so readers must not insist.
+    /// A UUID, unchecked: oslo.versionedobjects sends a malformed text with a warning, so readers must accept
+    /// it.
     Uuid, "UUID"
 }
 
 text_kind! {
-    /// The address of a PCI device, `0000:00:1f.2`, as given.
+    /// The address of a PCI device, such as `0000:00:1f.2`, unchecked.
     PciAddress, "PCIAddress"
 }
 
 text_kind! {
-    /// A condition on versions, such as `>=1.0`, as given.
+    /// A condition on versions, such as `>=1.0`, unchecked.
     VersionPredicate, "VersionPredicate"
 }
 
-/// A text that holds a secret: written in full, never shown.
+/// A text that holds a secret: written in full, masked in debug output.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SensitiveText(String);
 
 impl SensitiveText {
-    /// The secret itself.
+    /// Returns the secret in clear text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -116,7 +117,7 @@ pub struct IpNetwork {
 }
 
 impl IpNetwork {
-    /// A network of an address in it and the length of its prefix; `None` when that is longer than the address.
+    /// Makes a network of an address and a prefix length; `None` if the prefix is longer than the address.
     pub const fn new(address: IpAddr, prefix: u8) -> Option<Self> {
         let longest = match address {
             IpAddr::V4(_) => 32,

@@ -1,5 +1,3 @@
-//! The exchange and the topics of versioned notifications.
-
 use osnl_model::{Priority, Target};
 
 /// An exchange and the topics on it; each topic gets its own copy of every message.
@@ -10,31 +8,31 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Ironic's defaults: exchange `ironic`, topic `ironic_versioned_notifications`.
+    /// Returns ironic's defaults: exchange `ironic`, topic `ironic_versioned_notifications`.
     pub fn ironic() -> Self {
         Self::from_option("ironic", "ironic_versioned_notifications")
     }
 
-    /// Nova's defaults: exchange `nova`, topic `versioned_notifications`.
+    /// Returns nova's defaults: exchange `nova`, topic `versioned_notifications`.
     pub fn nova() -> Self {
         Self::from_option("nova", "versioned_notifications")
     }
 
-    /// The options `control_exchange` and `versioned_notifications_topics`, a list with commas; blanks around a
-    /// topic are no part of it, and empty items are none.
+    /// Reads the options `control_exchange` and `versioned_notifications_topics`, a list with commas; spaces
+    /// around a topic are trimmed, and empty items are skipped.
     pub fn from_option(control_exchange: &str, versioned_notifications_topics: &str) -> Self {
         let topics =
             versioned_notifications_topics.split(',').map(str::trim).filter(|topic| !topic.is_empty());
         Self { exchange: control_exchange.to_owned(), topics: topics.map(str::to_owned).collect() }
     }
 
-    /// One target for each topic.
+    /// Returns one target for each topic.
     pub fn targets(&self) -> Vec<Target> {
         let target = |topic: &String| Target { exchange: Some(self.exchange.clone()), topic: topic.clone() };
         self.topics.iter().map(target).collect()
     }
 
-    /// The routing key of each copy: `<topic>.<priority>`.
+    /// Returns the routing key of each copy: `<topic>.<priority>`.
     pub fn routing_keys(&self, priority: &Priority) -> Vec<String> {
         self.topics.iter().map(|topic| format!("{topic}.{priority}")).collect()
     }

@@ -10,19 +10,19 @@ use osnl_model::excerpt;
 /// A new minor version only adds fields (or values of an enum); a new major one may change anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectVersion {
-    /// Readers of another major version cannot read the object.
+    /// The major number; readers of another one cannot read the object.
     pub major: u32,
-    /// Readers of a lower minor version ignore what is new.
+    /// The minor number; readers of a lower one ignore new fields.
     pub minor: u32,
 }
 
-/// A text that is no version.
+/// The error of a malformed version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{0}\" is not a version of an object: it is a major and a minor number, such as 1.17")]
 pub struct ObjectVersionError(String);
 
 impl ObjectVersion {
-    /// A version of its two numbers.
+    /// Makes a version of its two numbers.
     pub const fn new(major: u32, minor: u32) -> Self {
         Self { major, minor }
     }
@@ -32,7 +32,7 @@ impl ObjectVersion {
         self.major == written.major
     }
 
-    /// The version to take when fields were added to this one.
+    /// Returns the version for added fields.
     pub const fn next_minor(self) -> Self {
         Self { major: self.major, minor: self.minor.saturating_add(1) }
     }
@@ -41,11 +41,11 @@ impl ObjectVersion {
 impl FromStr for ObjectVersion {
     type Err = ObjectVersionError;
 
-    /// Reads `1.17`. `1` is 1.0, and what follows the minor number (`1.3.1`) is dropped if it is numbers too, as
+    /// Reads `1.17`. `1` is 1.0, and numbers after the minor one (`1.3.1`) are dropped, as
     /// oslo.versionedobjects' serializer does.
     fn from_str(text: &str) -> Result<Self, ObjectVersionError> {
         let number = |part: &str| -> Option<u32> {
-            // u32's own parser would take a sign.
+            // u32's own parser would accept a sign.
             if part.bytes().all(|byte| byte.is_ascii_digit()) { part.parse().ok() } else { None }
         };
         let parts: Option<Vec<u32>> = text.split('.').map(number).collect();

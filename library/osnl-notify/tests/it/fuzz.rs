@@ -1,4 +1,5 @@
-//! The fuzz targets' assertions, bounded: recorded payloads, mutated at random. `cargo xtask fuzz` looks further.
+//! The fuzz targets' assertions, bounded: recorded payloads, mutated at random. `cargo xtask fuzz` runs
+//! longer.
 
 #![expect(clippy::expect_used, reason = "a test may panic anywhere")]
 
@@ -18,7 +19,6 @@ use proptest::sample::Index;
 
 use self::mutation::{mutated, mutation, notifications, with_foreign_values};
 
-/// Payloads of versioned notifications, a few of each class that the target reads.
 fn payloads() -> &'static [Vec<u8>] {
     static PAYLOADS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     PAYLOADS.get_or_init(|| {
@@ -27,7 +27,7 @@ fn payloads() -> &'static [Vec<u8>] {
         let recording = parse_python_json(&std::fs::read_to_string(path).unwrap()).unwrap();
         let cases = recording["cases"].as_object().unwrap().values();
         let bodies = cases.filter_map(|case| case[0]["body_text"].as_str());
-        // As text, with the order of the keys.
+        // As text, because values lose the order of the keys.
         let payloads: Vec<Vec<u8>> = bodies
             .map(|body| Emission::read(body.as_bytes()).unwrap().payload.get().as_bytes().to_vec())
             .collect();
@@ -43,7 +43,8 @@ fn recorded_payloads_hold_what_the_targets_assert() {
 }
 
 proptest! {
-    // A failure is printed with its input; files of seeds are for crates that have a lib.rs beside their tests.
+    // A failure is printed with its input; files of seeds are for crates that have a lib.rs beside their
+    // tests.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]

@@ -1,5 +1,3 @@
-//! The log lines of the library, kept for the test.
-
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +14,6 @@ impl Log {
         self.0.lock().unwrap().clone()
     }
 
-    /// Keeps what osnl's own crates say.
     pub(crate) fn subscriber(&self) -> impl Subscriber + Send + Sync + 'static {
         tracing_subscriber::registry().with(self.clone())
     }

@@ -1,5 +1,5 @@
-//! The library against recordings of services, against the real oslo.messaging and oslo.versionedobjects, and against what
-//! is made up at random.
+//! Tests of the library against recordings of services and the real oslo libraries.
+
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod fuzz;
@@ -13,5 +13,5 @@ mod versioned;
 
 use std::time::Duration;
 
-/// Longer than anything here takes, shorter than anybody waits.
+/// Longer than any step takes, shorter than a person waits.
 const SOON: Duration = Duration::from_secs(20);

@@ -1,5 +1,3 @@
-//! The notifier against the real oslo.messaging's listener, and against a broker with faults.
-
 mod emitter;
 mod faults;
 mod interop;
@@ -13,14 +11,12 @@ use osnl_model::TransportUrl;
 use osnl_notify::notifier::{Driver, Notifier, NotifierBuilder};
 use osnl_transport::{Transport, transport};
 
-/// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(30);
 
 fn rabbit(url: &str) -> Arc<dyn Transport> {
     transport(&TransportUrl::parse(url).unwrap()).unwrap().into()
 }
 
-/// As Nova's in these tests, with one driver.
 fn builder(transport: Arc<dyn Transport>, driver: Driver) -> NotifierBuilder {
     Notifier::builder("compute.node1").transport(transport).exchange("nova").driver(driver)
 }

@@ -1,5 +1,3 @@
-//! Versioned notifications and the real oslo.messaging with the real oslo.versionedobjects: each reads the other.
-
 use std::collections::BTreeSet;
 
 use osnl_model::{Notification, TransportUrl};
@@ -16,7 +14,7 @@ use serde_json::{Value, json};
 use crate::SOON;
 use crate::peer::VersionedPeer;
 
-/// One message of each class that ironic was recorded with: class and payload as JSON text.
+/// One message of each recorded class of ironic: class and payload as JSON text.
 fn recorded() -> Vec<(String, String)> {
     let mut seen = BTreeSet::new();
     let recording = fixture::json("emission/captures2/ironic.json");
@@ -31,7 +29,6 @@ fn recorded() -> Vec<(String, String)> {
     named.filter(|(class, _)| seen.insert(class.clone())).collect()
 }
 
-/// Emits a payload that is read by its class.
 fn emit<N: IronicNotification>((outlet, payload): (&Outlet, &str)) {
     let WireObject::Known(read) = read_text::<N::Payload>(payload).unwrap() else { panic!("{payload}") };
     let event = EventType::new(N::OBJECT, "probe", ironic::NotificationStatus::End);
@@ -106,7 +103,7 @@ fn what_is_emitted_is_read_by_the_real_libraries_as_objects() {
     }
     runtime.block_on(notifier.close(SOON)).unwrap();
     assert_eq!(notifier.counters().confirmed.get(), 28);
-    // The copies of one notification are one notification, with an id of the copy each.
+    // The copies of one notification share its id, and each has an id of its own.
     let mut broker = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let mut ids = BTreeSet::new();
     while let Some(delivered) = broker.take("second.warn") {
@@ -116,7 +113,6 @@ fn what_is_emitted_is_read_by_the_real_libraries_as_objects() {
     assert_eq!(ids.len(), 28);
 }
 
-/// The keys of the data, in order.
 fn keys(payload: &str) -> Vec<String> {
     let json: osnl_notify::versioned::Json = serde_json::from_str(payload).unwrap();
     let object = json.as_object().unwrap();
@@ -124,7 +120,6 @@ fn keys(payload: &str) -> Vec<String> {
     object.iter().chain(data.iter()).map(|(key, _)| key.to_owned()).collect()
 }
 
-/// Reads what Python wrote as `N`'s payload, and writes it again.
 fn read_and_write<N: VersionedNotification>(payload: &str) -> (String, String) {
     match read_text::<N::Payload>(payload).unwrap() {
         WireObject::Known(read) => {
@@ -166,7 +161,7 @@ fn what_the_real_libraries_write_is_read_typed() {
     }
 }
 
-/// The payload in an older version, and that version, as the real decoder of that time meets it.
+/// The payload in an older version, and that version, as the real decoder of that time reads it.
 fn check_older<N: VersionedNotification>((peer, payload): (&mut VersionedPeer, &str)) {
     let class = N::Payload::INFO;
     let WireObject::Known(read) = read_text::<N::Payload>(payload).unwrap() else { panic!("{payload}") };
@@ -201,7 +196,7 @@ fn an_older_version_is_read_by_the_decoder_that_refuses_the_newer_one() {
     }
 }
 
-/// The probe of the class that is declared here and in no catalogue: real libraries refuse it, we keep it.
+/// No catalogue declares the class: real libraries refuse the object, and ours keeps it.
 #[test]
 fn an_unknown_class_is_no_lost_message() {
     #[derive(Clone, VersionedObject)]

@@ -9,26 +9,18 @@ use serde_json::{Value, json};
 
 const SCRIPT: &str = include_str!("peer.py");
 
-/// A notification as the real libraries gave it to an endpoint: the payload was an object of a class.
+/// A notification as the real libraries passed it to an endpoint: the payload was an object of a class.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ReceivedObject {
-    /// The method of the endpoint that was called: `info`, `warn`, ...
     pub(crate) priority: String,
-    /// The context, as a JSON object.
     pub(crate) context: Value,
-    /// As in the body.
     pub(crate) publisher_id: String,
-    /// As in the body.
     pub(crate) event_type: String,
-    /// The class of the payload.
     pub(crate) class: String,
-    /// The version of the payload.
     pub(crate) version: String,
-    /// The payload serialized again, as JSON text.
     pub(crate) payload: String,
 }
 
-/// A Python process with ironic's payload classes. Ends when dropped.
 #[derive(Debug)]
 pub(crate) struct VersionedPeer {
     requests: ChildStdin,
@@ -38,7 +30,7 @@ pub(crate) struct VersionedPeer {
 }
 
 impl VersionedPeer {
-    /// Starts the process; it connects to the broker at `url` (`rabbit://…`) when it is told to listen.
+    /// Starts the process; `listen` connects to the broker at `url` (`rabbit://…`).
     #[track_caller]
     pub(crate) fn start(url: &str) -> Self {
         let mut command = python_program("python");
@@ -51,13 +43,12 @@ impl VersionedPeer {
         Self { requests, replies, process, _guard: guard }
     }
 
-    /// Starts the listener; returns when it consumes.
+    /// Starts the listener; returns once it consumes.
     #[track_caller]
     pub(crate) fn listen(&mut self, exchange: &str, topic: &str) {
         self.call(&json!({"op": "listen", "exchange": exchange, "topic": topic}));
     }
 
-    /// The next notification that reached an endpoint.
     #[track_caller]
     pub(crate) fn take(&mut self) -> ReceivedObject {
         let reply = self.call(&json!({"op": "take"}));
@@ -80,11 +71,7 @@ impl VersionedPeer {
         reply["payload"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The fields that a program finds set in this payload when it knows the class in an older version, which lacks some
-    /// of the fields.
-    ///
-    /// # Errors
-    /// The real decoder's, when it refuses the payload.
+    /// Returns the fields of the payload that a program with an older version of the class finds set.
     pub(crate) fn read_as_older(
         &mut self,
         class: &str,

@@ -1,4 +1,5 @@
-//! The example service: what it emits reaches the real libraries as objects, and a program of this library typed.
+//! The example service: real libraries read its notifications as objects, and a program of this library reads
+//! them typed.
 
 use std::process::Command;
 
@@ -10,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::peer::VersionedPeer;
 
-/// Event, priority, node, its power state, the state it goes to, its last error.
 type PowerEvent = (String, String, String, Option<String>, Option<String>, Option<String>);
 
 fn story() -> Vec<PowerEvent> {
@@ -27,7 +27,7 @@ fn story() -> Vec<PowerEvent> {
     ]
 }
 
-/// An example as cargo has built it: `cargo test` does, unless it is told to build this test alone.
+/// `cargo test` builds the example, unless this test is built alone.
 fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);

@@ -1,4 +1,4 @@
-//! Versioned notifications against what ironic 39, nova 34 and oslo.versionedobjects 3.12 put on the wire and compute
+//! Versioned notifications against the output of ironic 39, nova 34 and oslo.versionedobjects 3.12
 //! (`fixtures/emission`, `library/fixtures`).
 
 mod catalogue;

@@ -23,7 +23,6 @@ pub(super) struct Module {
     pub(super) children: BTreeMap<String, usize>,
     pub(super) definitions: BTreeSet<String>,
     pub(super) aliases: Vec<Alias>,
-    /// Modules whose names are all imported.
     pub(super) globs: Vec<Vec<String>>,
     pub(super) paths: BTreeSet<Vec<String>>,
     /// Single names in code that can mean a type, a function or a macro.

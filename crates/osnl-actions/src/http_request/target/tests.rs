@@ -40,7 +40,6 @@ fn a_service_of_the_catalogue_is_named_and_placed() {
     );
 }
 
-/// Some servers and proxies decode a path before resolving its steps.
 #[test]
 fn a_value_makes_no_steps_within_its_segment() {
     let check = |url: &str, value: &str, expected: Result<&str, &str>| match (rendered(url, value), expected)

@@ -2,7 +2,7 @@ use clap::{Args, Subcommand};
 
 use crate::flags::{FormatArgs, PlaceArgs};
 
-/// `osnl actions` and what is behind it.
+/// The arguments of `osnl actions` and its subcommands.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exits with 1 if the target is still not ok after a probe, 69 if no daemon answers.\n\n\
@@ -39,7 +39,7 @@ pub(crate) struct ActionsListArgs {
     pub(crate) format: FormatArgs,
 }
 
-/// One action.
+/// The action that a subcommand probes, pauses, or resumes.
 #[derive(Debug, Args)]
 pub(crate) struct OneActionArgs {
     /// Name of the action

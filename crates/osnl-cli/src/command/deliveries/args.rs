@@ -6,7 +6,7 @@ use osnl::journal::sqlite::{AnswerPolicy, Cursor};
 
 use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states, states_offering};
 
-/// `osnl deliveries` and what is behind it.
+/// The arguments of `osnl deliveries` and its subcommands.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Asks the daemon, or uses the journal if none runs. Exits with 1 if something was refused or does not \

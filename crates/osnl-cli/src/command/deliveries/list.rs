@@ -1,5 +1,3 @@
-//! `osnl deliveries list`: urgent deliveries first, then the newest.
-
 use osnl::control::{ControlRequest, Delivery, List, ListOrder, Which};
 use osnl::journal::sqlite::Phase;
 

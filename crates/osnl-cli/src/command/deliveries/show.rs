@@ -1,5 +1,3 @@
-//! `osnl deliveries show`: one delivery, found by its number, its message, or its resource.
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl::control::{
@@ -146,7 +144,6 @@ fn attempts(show: &Show, lines: &mut ValueLines) {
     }
 }
 
-/// Lines of a name and a value. A missing value makes no line.
 #[derive(Default)]
 struct ValueLines(String);
 

@@ -15,10 +15,6 @@ pub(super) enum DemoBroker {
 }
 
 impl DemoBroker {
-    /// Uses the in-process broker without a URL.
-    ///
-    /// # Errors
-    /// Fails if the URL is not valid or needs a missing feature, if no broker answers, or if access is refused.
     pub(super) async fn open(url: Option<&str>, exchanges: &[&str]) -> anyhow::Result<Self> {
         let Some(url) = url else { return Ok(Self::InProcess(MemoryBroker::new())) };
         let url = TransportUrl::parse(url).context("--transport-url")?;
@@ -66,9 +62,6 @@ impl DemoBroker {
     }
 
     /// Deletes all that the demo declared, and returns the number of messages left in these queues.
-    ///
-    /// # Errors
-    /// The real broker does not answer.
     pub(super) async fn close(self, queues: &[String]) -> anyhow::Result<u64> {
         match self {
             Self::InProcess(broker) => Ok(queues.iter().map(|queue| broker.ready(queue) as u64).sum()),

@@ -1,5 +1,3 @@
-//! An intake that reports the verdict of the rule engine on each message, and the message's end.
-
 use std::sync::Arc;
 
 use osnl::intake::{Intake, RuleEngine};

@@ -1,5 +1,3 @@
-//! Publishes the events: at a rate, or each after the verdict on the one before.
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 

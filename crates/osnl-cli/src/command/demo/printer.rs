@@ -1,5 +1,3 @@
-//! Prints the story on standard output: lines of text, or one JSON object per line.
-//!
 //! JSON has `at` (seconds), `message` (its number), `by`, `what`, and `text`; the last line is
 //! `{"summary": {…}}`.
 

@@ -1,6 +1,3 @@
-//! Reads HTTP/1.1 requests from a client of this process, with only the features that the stand-ins
-//! need.
-
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 

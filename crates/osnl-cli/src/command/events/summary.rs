@@ -1,6 +1,3 @@
-//! The catalogue as a page of the book: exchanges and event types of each service, without fields
-//! and samples.
-
 use std::fmt::Write as _;
 
 use osnl_model::catalogue::{self, CatalogueEvent};

@@ -1,5 +1,3 @@
-//! `osnl explain --counts`: counts of each rule since the daemon's start.
-
 use std::io::ErrorKind;
 use std::path::Path;
 

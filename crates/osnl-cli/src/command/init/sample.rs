@@ -1,5 +1,3 @@
-//! The text of a sample.
-//!
 //! The meaning of an option is from the table that also parses the option, so a sample always fits
 //! the program. [`PLACEHOLDER`] stands for values that only the operator knows.
 

@@ -1,5 +1,3 @@
-//! `osnl journal export`: events as JSON lines.
-//!
 //! A line is an object. Later versions add members; the meaning of a member does not change within
 //! one `format`.
 //!

@@ -1,5 +1,3 @@
-//! `osnl journal migrate`: creates or updates the tables of a shared journal.
-
 use osnl::native::{self, JournalConf};
 
 use super::args::MigrateArgs;

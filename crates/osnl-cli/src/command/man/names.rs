@@ -1,6 +1,3 @@
-//! Names that a shell offers: actions, rules, and listeners of the configuration, deliveries and
-//! messages of the journal.
-//!
 //! `-c`, `--state-dir`, and `--journal` on the command line count. Any error offers nothing,
 //! because `Tab` has no place for a message. Only names and numbers are offered, never values of
 //! options or messages.

@@ -1,5 +1,4 @@
-//! A manual page in roff. The parts have the usual order of manual pages: text of the flags, more
-//! of [`words`](super::words), exit statuses, examples, and related pages.
+//! A manual page in roff, whose parts have the usual order of manual pages.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,3 @@
-//! `osnl quarantine retry`: applies the configuration's rules to messages that can be read by now.
-
 use osnl::control::{
     ControlRequest, MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, WhichMessages,
 };

@@ -60,7 +60,9 @@ impl QueuesReport {
         let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
         let counts =
             WORDS.iter().map(|(severity, word)| (count(*severity), word)).filter(|(count, _)| *count > 0);
-        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+        let plural = |count, word: &str| if count == 1 || word == "critical" { "" } else { "s" };
+        let counts = counts.map(|(count, word)| format!("{count} {word}{}", plural(count, word)));
+        let counts: Vec<String> = counts.collect();
         match counts.is_empty() {
             true => "no findings\n".to_owned(),
             false => format!("findings: {}\n", counts.join(", ")),
@@ -87,7 +89,7 @@ fn heading(survey: &Survey) -> String {
     format!(
         "listener {}: {}, virtual host {}, {words}\n",
         survey.wanted.listener,
-        survey.broker,
+        survey.wanted.broker,
         survey.vhost()
     )
 }
@@ -168,7 +170,7 @@ fn broker(survey: &Survey) -> Value {
         ExchangeLook::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
     });
     json!({
-        "listener": &*survey.wanted.listener, "broker": survey.broker, "vhost": survey.vhost(),
+        "listener": &*survey.wanted.listener, "broker": survey.wanted.broker, "vhost": survey.vhost(),
         "version": survey.greeting.version, "reached": survey.is_reached,
         "exchanges": exchanges.collect::<Vec<_>>(), "queues": survey.queues,
         "unknown": survey.unknown.as_ref().map(|unknown| json!({"reason": unknown.reason(), "remedy": unknown.remedy()})),

@@ -1,5 +1,3 @@
-//! Appends events through the daemon that has the journal.
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

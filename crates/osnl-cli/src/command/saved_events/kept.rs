@@ -1,5 +1,3 @@
-//! The events of a journal: of a file, or of a shared database, which needs no running daemon.
-
 use std::collections::{HashMap, HashSet};
 
 use osnl::explain::AskedFor;

@@ -1,5 +1,3 @@
-//! `osnl send --sample EVENT`: the catalogue's example of an event, as its service would send it.
-//!
 //! A reader of a service's exchange cannot tell an example from an event. A sample that looks like
 //! a deletion therefore needs a confirmation at the terminal or `--yes`.
 
@@ -60,10 +58,6 @@ pub(super) fn document(event: &CatalogueEvent) -> String {
     document.to_string()
 }
 
-/// Asks before a sample of a deletion is published to a service's exchange.
-///
-/// # Errors
-/// The operator refused, or there is neither a terminal nor `--yes`.
 pub(super) fn confirm(
     args: &SendArgs,
     event_type: &str,

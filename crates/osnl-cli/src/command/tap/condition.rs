@@ -21,9 +21,6 @@ pub(crate) enum TapCondition {
 
 impl TapCondition {
     /// Parses `NAME=PATTERN`, with optional blanks around the sign.
-    ///
-    /// # Errors
-    /// The problem, and the remedy.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let names = PLACES.join(", ");
         let (name, pattern) = text
@@ -74,9 +71,6 @@ impl TapCondition {
     }
 
     /// Whether the condition holds. A field that the event lacks makes an expression false.
-    ///
-    /// # Errors
-    /// An expression that can be neither true nor false.
     pub(super) fn holds(&self, names: &Names) -> Result<bool, EvalError> {
         let n = names.notification();
         match self {

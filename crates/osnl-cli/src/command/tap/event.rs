@@ -159,7 +159,6 @@ fn mask_bytes(body: &[u8]) -> String {
 }
 
 impl TapEvent {
-    /// Returns the publisher's time, else the time of receipt.
     pub(super) fn time(&self, received: Timestamp) -> String {
         match &self.notification.timestamp {
             Some(time) => time.replacen(' ', "T", 1),

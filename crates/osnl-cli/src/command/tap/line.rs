@@ -1,6 +1,3 @@
-//! One line for an event, for readers and `awk`: fixed columns, `-` for a missing value, quotes
-//! around blanks.
-//!
 //! `TIME EXCHANGE KEY PRIORITY EVENT_TYPE PUBLISHER project=… user=… id=… name=… FORM`
 
 use std::borrow::Cow;

@@ -1,6 +1,3 @@
-//! The resource of an event, as a line shows it: the unified view of `osnl_model`, the form of the
-//! payload, and the causing user.
-
 use osnl_model::{Notification, resources};
 use serde_json::{Map, Value};
 
@@ -29,7 +26,6 @@ pub(super) struct EventSubject {
     /// Several for a bulk request, empty if no resource was found.
     pub(super) ids: Vec<String>,
     pub(super) name: Option<String>,
-    /// The caller's project, else the resource's.
     pub(super) project: Option<String>,
     pub(super) project_name: Option<String>,
     pub(super) user: Option<String>,

@@ -15,10 +15,6 @@ pub(super) struct Save {
 }
 
 impl Save {
-    /// Creates the file with mode 0600, or appends to a file that others cannot read.
-    ///
-    /// # Errors
-    /// The file cannot be opened, or other users may read it.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);

@@ -1,5 +1,3 @@
-//! The connection of a tap: reconnects, looks for missing exchanges, counts dropped messages.
-//!
 //! Retries an unreachable broker after one second, then at growing intervals up to ten seconds; a
 //! refusing broker up to thirty. Only a refusal before the first open tap ends the run.
 
@@ -168,6 +166,7 @@ impl TapSession<'_> {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         second.reset();
         let mut messages = Vec::with_capacity(BATCH);
+        self.tell_the_time(sender);
         loop {
             tokio::select! {
                 biased;
@@ -175,13 +174,7 @@ impl TapSession<'_> {
                     self.tap.acknowledge().await?;
                     self.look(&mut missing).await?;
                     self.report_dropped(course).await?;
-                    match self.clock {
-                        // A full channel needs no tick: its batches carry the time too.
-                        WriterClock::Told => {
-                            drop(sender.try_send(Arrivals { messages: Vec::new(), at: Timestamp::now() }));
-                        }
-                        WriterClock::Untold => {}
-                    }
+                    self.tell_the_time(sender);
                 }
                 place = sender.reserve(), if !messages.is_empty() => {
                     let Ok(place) = place else { return Ok(()) };
@@ -191,6 +184,16 @@ impl TapSession<'_> {
                 () = sender.closed() => return Ok(()),
                 polled = self.tap.poll(&mut messages, BATCH), if messages.is_empty() => polled?,
             }
+        }
+    }
+
+    fn tell_the_time(&self, sender: &Sender<Arrivals>) {
+        match self.clock {
+            // A full channel needs no tick: its batches carry the time too.
+            WriterClock::Told => {
+                drop(sender.try_send(Arrivals { messages: Vec::new(), at: Timestamp::now() }));
+            }
+            WriterClock::Untold => {}
         }
     }
 

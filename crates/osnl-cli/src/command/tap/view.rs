@@ -2,15 +2,6 @@
 //!
 //! A thread receives batches, as the [writer](super::writer) does. It draws after a key at once, else
 //! at most each 100 ms. [`kept`] bounds the events in memory, so the header shows the total.
-//!
-//! | file | content |
-//! | --- | --- |
-//! | `kept.rs` | the events that are kept |
-//! | `state.rs`, `state/` | selection, filter, pause, input: keys to changes, pure |
-//! | `search.rs` | the text after `/` |
-//! | `frame.rs` | a screen of some size: header, page, foot |
-//! | `list.rs`, `detail.rs`, `table.rs`, `help.rs` | its pages |
-//! | `rules.rs` | the verdicts of a configuration's rules on an event |
 
 mod detail;
 mod frame;

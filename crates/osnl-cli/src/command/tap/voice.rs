@@ -58,7 +58,6 @@ impl TapVoice {
     }
 }
 
-/// Prints a remark to stderr, since standard output has the events.
 pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "osnl tap: {}", clean::text(text));
 }

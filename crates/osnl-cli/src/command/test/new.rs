@@ -1,6 +1,3 @@
-//! `osnl test --new EVENT`: prints a test of a catalogue event, with the present verdicts of the
-//! rules as its expectation.
-
 use osnl::explain::{ExplainedEvent, explain};
 use osnl::native::Native;
 use osnl::saved;

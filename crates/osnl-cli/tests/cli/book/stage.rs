@@ -21,13 +21,14 @@ use super::page::Step;
 
 const SOON: Duration = Duration::from_secs(30);
 /// Commands that change nothing, so that they may be repeated.
-const ASKING: [&str; 12] = [
+const ASKING: [&str; 13] = [
     "osnl status",
     "osnl deliveries list",
     "osnl deliveries show",
     "osnl explain",
     "osnl check",
     "osnl tap",
+    "osnl queues -c",
     "sudo rabbitmqctl list",
     "cat ",
     "tail ",

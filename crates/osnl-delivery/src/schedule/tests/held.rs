@@ -233,7 +233,6 @@ fn a_dependency_that_is_down_for_longer_than_hold_max_ends_what_waits_for_it() {
     assert_eq!(depends(&mut script, 1), [dead]);
 }
 
-/// If the probe of a held target needs a dependency, another delivery probes.
 #[test]
 fn a_probe_that_needs_a_dependency_makes_place_for_another() {
     let mut script = Script::new(6, WhenExhausted::DeadLetter);

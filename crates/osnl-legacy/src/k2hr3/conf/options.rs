@@ -17,10 +17,7 @@ pub struct Conf {
     /// manual calls the default and k2hr3_osnl refused. `critical` is valid on the command line
     /// only.
     pub debug_level: Level,
-    /// The file of the log. Default: `sys.stderr`.
     pub log_file: LogFile,
-    /// The log level of the libraries. Default: warn.
-    ///
     /// The file may have debug, info, warn, error and `warning`, which k2hr3_osnl refused although
     /// the manual's sample has it.
     pub libs_debug_level: Level,
@@ -35,7 +32,6 @@ pub struct Conf {
 pub struct NotificationOptions {
     /// The event types that match from their start. Default: `^port\.delete\.end$`.
     pub event_type: Pattern,
-    /// The publishers that match from their start. Default: `^network.*$`.
     pub publisher_id: Pattern,
     /// Top-level keys of the context that must be texts and match. Default: none.
     pub context: Vec<(String, Pattern)>,
@@ -43,9 +39,7 @@ pub struct NotificationOptions {
     pub payload: Vec<(String, Pattern)>,
     /// The URL of the broker. Default: `rabbit://guest:guest@127.0.0.1:5672/`.
     pub transport_url: TransportUrl,
-    /// The topic, one name; the queue is bound with `<topic>.info`. Default: notifications.
     pub topic: String,
-    /// The topic exchange. Default: neutron.
     pub exchange: String,
     /// Accepted without effect. Default: threading.
     pub executor: Executor,

@@ -1,6 +1,3 @@
-//! The options of a `k2hr3_osnl.conf`: the names, types and defaults of k2hr3_osnl 1.0.8,
-//! documented words that it refused or ignored, and osnl's own `[journal]`.
-
 use osnl::native::journal::STORE;
 use osnl_config::sections::{ForeignSection, Schema, SectionDef};
 use osnl_config::{Kind, OptionDef};

@@ -1,5 +1,3 @@
-//! Converts an `oss.conf` to the native form, which runs and helps to migrate.
-
 use osnl_config::ValueOrigin;
 use osnl_config::sections::Layers;
 use osnl_model::nova::{legacy_name, versioned_name};

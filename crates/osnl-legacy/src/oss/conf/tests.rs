@@ -50,7 +50,6 @@ fn the_example_loads_without_a_warning() {
     assert!(loaded.document().reads_back());
 }
 
-/// The program's defaults apply, except for a default that it could not call.
 #[test]
 fn an_empty_file_has_the_program_s_defaults() {
     let loaded = load("").unwrap();

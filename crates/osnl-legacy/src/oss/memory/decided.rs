@@ -1,6 +1,3 @@
-//! The meanings of the last messages: a repeated message keeps its meaning, even after later
-//! changes.
-
 use std::collections::{HashMap, VecDeque};
 
 use crate::oss::event::Occurrence;

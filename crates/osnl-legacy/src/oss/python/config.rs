@@ -8,7 +8,6 @@ use serde::{Serialize, Serializer};
 /// All values by group and option, in the order of the files; any value may be a secret.
 type Texts = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
-/// Files whose options form a plug-in's `CONF`. Its Debug form shows no value.
 #[derive(Clone, Default)]
 pub struct PluginConfig {
     files: Vec<PathBuf>,

@@ -249,7 +249,6 @@ impl DriverConf for OssRestConf {
         }
     }
 
-    /// Assumes that no earlier event was seen.
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let lists = &self.options.lists;
         let event_type = wanted.notification.event_type.as_deref().unwrap_or_default();

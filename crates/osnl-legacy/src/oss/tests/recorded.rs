@@ -1,5 +1,3 @@
-//! Every input with which the original was run, compared with each of its recorded versions.
-
 use futures_util::FutureExt as _;
 use osnl_testkit::fixture;
 use osnl_transport::BoxFuture;

@@ -60,7 +60,6 @@ impl Linear {
         Ok(Self(Arc::new(LinearMatcher::Engine { regex, built })))
     }
 
-    /// Returns `None` if the engine refuses the pattern late, which [`LIGHT`] rules out.
     pub(super) fn is_match(&self, text: &str) -> Option<bool> {
         match &*self.0 {
             LinearMatcher::Texts(texts) => Some(texts.iter().any(|wanted| wanted.begins(text))),
@@ -182,7 +181,6 @@ mod tests {
         check("a+", None);
     }
 
-    /// Comparison as texts must give the engine's result.
     #[test]
     fn texts_and_engine_agree() {
         let parts =

@@ -14,7 +14,6 @@ impl Category {
 
 pub(super) enum EscapeKind {
     Char(char),
-    /// A range of characters, allowed in a class only.
     Range(char, char),
     Category(Category),
 }

@@ -252,8 +252,6 @@ fn block(text: &str, from: usize) -> Option<PairValue> {
     (start < end).then_some(PairValue { from: start, to: end, next: end })
 }
 
-/// Reads `--name value`, also as two texts of a list. Without a value, the second result is the end
-/// of the name.
 fn option(text: &str, since: usize, at: usize) -> (Option<PairValue>, usize) {
     let before = at.checked_sub(1).filter(|before| *before >= since);
     if before.and_then(|before| text.as_bytes().get(before)).is_some_and(|byte| in_name(*byte)) {

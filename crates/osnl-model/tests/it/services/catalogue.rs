@@ -1,5 +1,3 @@
-//! The catalogue marks exactly the recorded events as recorded.
-
 use std::collections::BTreeSet;
 
 use osnl_model::catalogue::{self, CatalogueEvent, PayloadForm};

@@ -1,5 +1,3 @@
-//! [`mask_secrets`] hides a secret at any place of any recorded message, and changes nothing else.
-
 use std::collections::BTreeSet;
 
 use osnl_model::{is_secret_key, mask_secrets};

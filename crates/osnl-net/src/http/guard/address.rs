@@ -42,7 +42,6 @@ const METADATA_V4: [Ipv4Addr; 5] = [
     Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(192, 0, 0, 192),
 ];
-/// OpenStack, Amazon (the service, and its containers'), Google, Scaleway.
 const METADATA_V6: [Ipv6Addr; 5] = [
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),

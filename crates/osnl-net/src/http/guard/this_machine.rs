@@ -4,7 +4,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// The discard port; connecting a UDP socket sends nothing.
 const PORT: u16 = 9;
 
 /// Whether connections to this address stay within this machine. An IPv4 address within an IPv6

@@ -88,7 +88,6 @@ fn the_first_file_counts_and_secrets_are_laid_over_it() {
     assert!(Clouds::find(&variables).unwrap().cloud("named", &[]).is_ok());
 }
 
-/// The files that operators, Kolla, DevStack and vendors write.
 #[test]
 fn every_usual_form_means_what_openstacksdk_means() {
     let text = "

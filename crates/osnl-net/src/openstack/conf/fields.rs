@@ -9,7 +9,6 @@ pub struct Fields {
     endpoints: Vec<(String, String)>,
 }
 
-/// Every known option, each with its aliases.
 const NAMES: [&[&str]; 26] = [
     &["auth_type"],
     &["auth_url"],

@@ -18,12 +18,10 @@ use crate::{Broker, NetworkFault, Reply};
 
 const AT_ONCE: usize = 3;
 const SIGTERM: i32 = 15;
-/// The largest change of a clock, in seconds.
 const FURTHEST: i64 = 6 * 3600;
 const READ_ONLY: &str = "default_transaction_read_only";
 const TICK: Duration = Duration::from_millis(20);
 const UNDER_WAY: Duration = Duration::from_millis(300);
-/// The bound for a daemon's end; a daemon finishes its work within half a minute.
 const DRAIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +59,6 @@ pub(super) enum FaultKind {
 
 use FaultKind::*;
 
-/// Kind, name, weight, and the shortest and longest duration in milliseconds.
 const KINDS: [(FaultKind, &str, u32, [u64; 2]); 29] = [
     (Kill, "daemon killed with SIGKILL", 4, [1, 2_000]),
     (Stop, "daemon stopped and continued", 4, [500, 12_000]),
@@ -126,7 +123,6 @@ pub(super) struct SharedSaboteur<'a> {
     began: Instant,
     active: Vec<Active>,
     pub(super) counts: BTreeMap<&'static str, u64>,
-    /// Times in which daemons may have lost their partitions.
     pub(super) windows: Vec<FaultWindow>,
     pub(super) wrong: Vec<String>,
     pub(super) story: Vec<String>,
@@ -357,7 +353,6 @@ impl<'a> SharedSaboteur<'a> {
         self.windows.push(FaultWindow { daemon, from: active.since, until: Instant::now() });
     }
 
-    /// Kills the broker; its messages, exchanges, queues, and bindings survive.
     fn kill_broker(&mut self, until: Instant) {
         self.broker.kill9();
         let broker = self.broker.clone();

@@ -1,5 +1,3 @@
-//! The verdict on a shared journal: compares the records of the target and of the database with the promise.
-//!
 //! | rule | broken by |
 //! | --- | --- |
 //! | each event has its effect, and a record of it | `lost` |
@@ -204,8 +202,6 @@ impl SharedVerdict {
             .extend(refused.into_iter().filter(|(_, refused)| *refused).map(|((event, _), _)| event));
     }
 
-    /// Checks that the journal stores the messages of a resource in order, except for redeliveries, and records ends
-    /// in the order of deliveries.
     fn judge_records(&mut self, evidence: &SharedEvidence) {
         let ports: HashMap<u64, u32> = evidence.published.iter().map(|one| (one.event, one.port)).collect();
         let mut stored = HashSet::new();

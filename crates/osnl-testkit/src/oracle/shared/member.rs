@@ -143,7 +143,6 @@ impl OracleMember {
         group.child().try_wait().ok().flatten()
     }
 
-    /// Sets the networks to both servers of the database; a network that refuses also cuts open connections.
     pub(super) fn reach_database(&mut self, faults: [NetworkFault; 2]) {
         for ((proxy, now), fault) in self.database.iter().zip(&mut self.at_database).zip(faults) {
             change(proxy, now, fault);

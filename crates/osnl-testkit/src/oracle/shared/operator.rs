@@ -12,7 +12,6 @@ use crate::oracle::pause_until;
 
 /// More than any command may take: its own limit is 5 s, and the daemons' for an answer 8 s.
 const LONGEST: Duration = Duration::from_secs(20);
-/// The expected statuses: done, failed or refused, no daemon or database.
 const STATUSES: [i32; 3] = [0, 1, 69];
 const RESUME: &[&str] = &["actions", "resume", "hook"];
 const PAUSE: &[&str] = &["actions", "pause", "hook"];

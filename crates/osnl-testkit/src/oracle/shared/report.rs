@@ -15,7 +15,6 @@ pub struct SharedReport {
     pub(super) nameless: usize,
     pub(super) again: usize,
     pub(super) publishing: Duration,
-    /// The time from the end of the faults until nothing was open; `None` if something stayed open.
     pub(super) drained: Option<Duration>,
     pub(super) faults: BTreeMap<&'static str, u64>,
     pub(super) untried: Vec<String>,

@@ -1,6 +1,4 @@
 //! The database of a run: a server, and a synchronous standby that replaces a lost server.
-//!
-//! Both ports stay the same: the port of a lost server gets a standby of the new one.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};

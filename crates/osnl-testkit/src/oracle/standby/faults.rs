@@ -1,4 +1,5 @@
-//! Applies one fault after the other, in an order that the seed draws; after each fault everything is restored.
+//! Applies one fault after the other, in an order that the seed draws; after each fault everything is
+//! restored.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,7 +15,6 @@ use crate::wait::reached;
 use crate::{RabbitCluster, Reply};
 
 const BACK: Duration = Duration::from_secs(120);
-/// The bound for a daemon's end; a daemon finishes its work within half a minute.
 const END: Duration = Duration::from_secs(60);
 /// By then a silent daemon has lost the queue, after 2.9 heartbeats of 10 s.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -43,7 +43,6 @@ enum FaultKind {
 
 use FaultKind::*;
 
-/// Kind, name, and the number of times before the order is drawn anew.
 const KINDS: [(FaultKind, &str, usize); 14] = [
     (ActiveKilled, "active daemon killed", 3),
     (StandbyKilled, "standby killed", 1),

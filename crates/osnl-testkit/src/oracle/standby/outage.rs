@@ -30,7 +30,6 @@ pub struct OutagePlan {
     pub held: Duration,
     pub events: u64,
     pub standby: bool,
-    /// Whether the journal is a file instead of the broker.
     pub file: bool,
     pub seed: u64,
     pub logs: PathBuf,

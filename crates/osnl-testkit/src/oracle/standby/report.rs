@@ -14,7 +14,6 @@ pub struct StandbyReport {
     pub(super) version: String,
     pub(super) published: Duration,
     pub(super) confirmed: usize,
-    /// The time from the end of the faults until the queue was empty; `None` if it never was.
     pub(super) drained: Option<Duration>,
     pub(super) seen: Vec<SeenFault>,
     pub(super) verdict: StandbyVerdict,

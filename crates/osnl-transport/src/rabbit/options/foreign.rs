@@ -1,5 +1,3 @@
-//! Options in URLs of pika, kombu, celery, and aio-pika, with their names in oslo.messaging.
-
 const FOREIGN: &[(&[&str], &str)] = &[
     (
         &["heartbeat", "heartbeat_interval", "heartbeat_timeout", "broker_heartbeat"],

@@ -2,7 +2,6 @@ use osnl_config::sections::FormerOption;
 
 const URL: &[&str] = &["transport_url"];
 
-/// The former options of oslo.messaging, which identify configuration files of that time (Kilo and before).
 pub const FORMER_OPTIONS: &[FormerOption] = &[
     FormerOption::new("rpc_backend", URL),
     FormerOption::new("rabbit_host", &["transport_url", "host"]),

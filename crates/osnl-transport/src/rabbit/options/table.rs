@@ -10,7 +10,6 @@ const MAX: i64 = i32::MAX as i64;
 /// effect in oslo.messaging either.
 pub const NO_EFFECT: &str = "Has no effect.";
 
-/// The options in the order of oslo.messaging's reference. A default is oslo.messaging's; an empty one means none.
 #[rustfmt::skip]
 pub static RABBIT_OPTIONS: [OptionDef; 45] = [
     OptionDef::typed("amqp_durable_queues", Kind::Bool, "Decides whether an exchange and a queue that osnl has to create are durable; existing ones are used as they are.").or("false"),

@@ -1,5 +1,3 @@
-//! Tests that a reload leads to the same state as a restart.
-
 mod stories;
 
 use std::path::Path;
@@ -72,7 +70,6 @@ fn a_digest_that_comes_or_goes_with_a_reload_counts_as_after_a_restart() {
     }
 }
 
-/// A change without effect leaves the rules alone, with their counts and places.
 #[test]
 fn rules_are_made_anew_only_where_something_of_them_is_another() {
     let folder = tempfile::tempdir().unwrap();

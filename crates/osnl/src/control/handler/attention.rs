@@ -464,24 +464,16 @@ fn unread(listener: &ListenerStatus) -> Option<Problem> {
 
 /// A queue that osnl has read, that no listener reads any more, and that holds or receives messages, or may.
 pub(super) fn of_left_queue(left: &LeftQueue) -> Option<Problem> {
-    let LeftQueue { broker, vhost, queue, messages, consumers, unbind, .. } = left;
-    let place = format!("queue {queue} of virtual host {vhost} at {broker}");
-    let message = match (messages, unbind) {
-        (Some(_), _) if consumers.is_some_and(|consumers| consumers > 0) => return None,
-        (Some(0), None) => return None,
-        (Some(0), Some(_)) => format!("no listener reads {place} any more, and its bindings still fill it"),
-        (Some(1), _) => format!("1 message waits in {place}, which no listener reads any more"),
-        (Some(many), _) => format!("{many} messages wait in {place}, which no listener reads any more"),
-        (None, _) => {
-            format!("no listener reads {place} any more, and whether messages wait in it is not known")
-        }
-    };
-    let problem =
-        Problem::new(Kind::QueueUnread, ProblemSeverity::Warning, format!("queue {queue}"), message);
-    let unbind = unbind.iter().fold(String::new(), |_, unbind| format!("; to unbind it: {unbind}"));
-    Some(problem.remedy(format!(
-        "a listener with queue = {queue} and the transport_url of that broker reads its messages{unbind}"
-    )))
+    let LeftQueue { broker, vhost, queue, unbind, delete, .. } = left;
+    let seen = left.messages.zip(left.consumers);
+    if unbind.is_none() && seen.is_some_and(|(messages, _)| messages == 0) {
+        return None;
+    }
+    let found =
+        crate::queues::of_left_queue((broker, vhost, queue), seen, unbind.as_deref(), delete.as_deref())?;
+    let (subject, message) = (format!("queue {queue}"), found.to_string());
+    let problem = Problem::new(Kind::QueueUnread, ProblemSeverity::Warning, subject, message);
+    Some(problem.remedy(found.command))
 }
 
 pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {

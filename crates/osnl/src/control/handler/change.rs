@@ -20,14 +20,13 @@ use crate::journal::sqlite::{
 };
 use crate::journal::{DeliveryId, Journal as _, JournalState};
 
-/// Numbers that an answer holds.
 const NAMED: usize = 1000;
 
-/// The patience for one request. A commit takes milliseconds; a journal that cannot be written takes until the operator
-/// repairs it.
+/// The patience for one request. A commit takes milliseconds; a journal that cannot be written takes until
+/// the operator repairs it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Another command may have the file of a stopped daemon: for a moment.
+/// The time for which another command may hold the file of a stopped daemon.
 const OTHERS: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -61,7 +60,7 @@ impl ControlHandler {
         if let Some(change) = change_of(request, &which) {
             let mut changing = journal.changing(change, *dry_run);
             let mut in_hand = Vec::new();
-            // Each bite is committed for itself, so that nothing else waits for all of them.
+            // Each batch has its own commit, so that other work does not wait for all batches.
             while let Some(changed) = next(&mut changing, changes.changed).await? {
                 let (done, of) = changing.progress();
                 told(RequestProgress { done, of });
@@ -205,12 +204,12 @@ impl ControlHandler {
 
     pub(super) async fn give_back(&self, journal: Writable) {
         if let Store::Sqlite(None, _) = &self.store {
-            // A file that cannot be closed was closed by a panic, which has been told.
+            // A file that cannot be closed was closed by a panic, which was reported.
             let _ = spawn_blocking(move || drop(journal)).await;
         }
     }
 
-    /// Returns the deliveries that a delivery loop has in hand and gives back within a moment, since they only wait.
+    /// Returns the claimed deliveries that a delivery loop gives back within a moment, since they only wait.
     /// The others are under way.
     async fn given_back(
         &self,
@@ -220,7 +219,7 @@ impl ControlHandler {
         let to = if let ControlRequest::Move { to, .. } = request { Some(to) } else { None };
         let is_done = |row: &DeliveryListRow| match to {
             Some(to) => row.action == *to,
-            // Nothing else is asked for what is in hand.
+            // Only a discard applies to claimed deliveries.
             None => row.state == RowState::Discarded,
         };
         let deadline = Instant::now() + MOMENT;
@@ -235,7 +234,6 @@ impl ControlHandler {
         }
     }
 
-    /// Returns the requested deliveries by number, in their present state.
     async fn named(
         &self,
         ids: &[DeliveryId],
@@ -275,7 +273,6 @@ pub(super) fn unavailable(why: String) -> RequestRefusal {
     RequestRefusal::new(Code::Unavailable, why)
 }
 
-/// Refuses to change a journal that cannot be written.
 fn can_be_changed(state: &JournalState) -> Result<(), RequestRefusal> {
     match state {
         JournalState::Working | JournalState::Full { .. } => Ok(()),
@@ -283,13 +280,12 @@ fn can_be_changed(state: &JournalState) -> Result<(), RequestRefusal> {
     }
 }
 
-/// Names as many as an answer holds.
 fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
     let room = NAMED.saturating_sub(names.len());
     names.extend(ids.iter().take(room).map(ToString::to_string));
 }
 
-/// The next bite, after so many deliveries.
+/// The next batch, after so many deliveries.
 async fn next(
     changing: &mut JournalChange<'_>,
     before: u64,
@@ -306,7 +302,7 @@ async fn next(
     }
 }
 
-/// Returns options without bounds: opening a file to change it must not remove anything else from it.
+/// Returns options without bounds: opening a file for a change must not remove other records.
 fn unbounded(path: &Path) -> SqliteOptions {
     SqliteOptions {
         retention: Duration::from_secs(1_000 * 365 * 86_400),

@@ -1,5 +1,3 @@
-//! The configuration in force, without secrets.
-
 use super::super::configuration::{ConfigurationReport, LastReload};
 use super::super::refusal::{Code, RequestRefusal};
 use super::ControlHandler;
@@ -9,14 +7,9 @@ use crate::explain::sentence::is_secret_path;
 use crate::explain::words::masked;
 use crate::native::{Document, LoadedConf, Native};
 
-/// The beginning of the heading of a rule's section.
 const RULE_SECTION: &str = "rule:";
 
 impl ControlHandler {
-    /// Returns the configuration in force, each value with its origin, secrets masked.
-    ///
-    /// # Errors
-    /// No daemon with a configuration of files runs here.
     pub async fn configuration(&self) -> Result<ConfigurationReport, RequestRefusal> {
         let (Some(live), Some(loaded)) = (&self.live, self.loaded()) else {
             return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
@@ -28,7 +21,7 @@ impl ControlHandler {
             result: reload_result(outcome),
         });
         let warnings = loaded.warnings.iter().map(|warning| masked(&warning.to_string())).collect();
-        // Thousands of values take a moment, for which no message waits.
+        // Thousands of values take time, which must not delay messages.
         let made = self.on_thread(move || without_secrets(&loaded)).await;
         let document = made.map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))?;
         Ok(ConfigurationReport { loaded: reloads.loaded, document, warnings, last_reload })
@@ -45,14 +38,14 @@ fn without_secrets(loaded: &LoadedConf) -> Document {
             if is_condition || is_rule && is_secret_path(&entry.option) {
                 entry.text = "***".to_owned();
             }
-            // A password may also stand in an option that is not made for one.
+            // An option that is not meant for secrets may contain a password too.
             entry.text = osnl_model::mask_url_passwords(&entry.text).into_owned();
         }
     }
     document
 }
 
-/// Whether the condition of a section looks at a secret: it may be compared with one.
+/// Whether the condition of a section reads a secret, which it may be compared with.
 fn has_secret_when(conf: &Native, heading: &str) -> bool {
     let Some((kind, name)) = heading.split_once(':') else { return false };
     let when = match kind {

@@ -12,7 +12,6 @@ use crate::journal::JournalState;
 use crate::journal::dead_letters::{DeadLetterRow, id_of};
 use crate::journal::sqlite::{DeliveryDetails, DeliveryListRow, Filter, Unreadable, UnreadableFilter};
 
-/// Numbers that an answer holds.
 const NAMED: usize = 1000;
 
 impl From<DeadLetterError> for RequestRefusal {
@@ -22,7 +21,6 @@ impl From<DeadLetterError> for RequestRefusal {
 }
 
 impl ControlHandler {
-    /// The dead letter queues, if this handler's journal has any.
     pub(super) fn dead_letter_queues(&self) -> Option<&DeadLetterQueues> {
         match &self.store {
             Store::Memory(_, queues) => Some(&**queues).filter(|queues| !queues.is_empty()),
@@ -30,7 +28,8 @@ impl ControlHandler {
         }
     }
 
-    /// Returns the dead letters that match, and whether more wait than one reading holds; none without such queues.
+    /// Returns the matching dead letters, and whether more wait than one reading holds; none without such
+    /// queues.
     pub(super) async fn dead_letters(
         &self,
         filter: &Filter,
@@ -40,7 +39,6 @@ impl ControlHandler {
         Ok((found.iter().filter_map(row_of).filter(|row| filter.matches(row)).collect(), has_more))
     }
 
-    /// Returns one dead letter and its message.
     pub(super) async fn dead_letter(&self, id: u64) -> Result<Option<DeliveryDetails>, RequestRefusal> {
         let Some(queues) = self.dead_letter_queues() else { return Ok(None) };
         let (found, _) = queues.read(|message| id_of(message) == id).await?;
@@ -55,7 +53,6 @@ impl ControlHandler {
         }))
     }
 
-    /// Retries or discards the dead letters that match.
     pub(super) async fn change_dead_letters(
         &self,
         queues: &DeadLetterQueues,
@@ -94,7 +91,7 @@ impl ControlHandler {
         Ok(changes)
     }
 
-    /// Returns the messages that cannot be read and match, oldest first; with their bodies where one is asked for by number.
+    /// Returns the matching unreadable messages, oldest first; with its body if one is requested by number.
     pub(super) async fn unread_letters(
         &self,
         queues: &DeadLetterQueues,
@@ -107,7 +104,7 @@ impl ControlHandler {
         Ok(found)
     }
 
-    /// Puts messages back into the queue of their listener, or removes the messages.
+    /// Returns messages to the queue of their listener, or removes them.
     pub(super) async fn change_unread_letters(
         &self,
         queues: &DeadLetterQueues,
@@ -139,7 +136,7 @@ impl ControlHandler {
         Ok(changes)
     }
 
-    /// Returns the state of a journal in memory; its dead letters are those of which the broker has said.
+    /// Returns the state of a journal in memory; its dead letters are those that the broker has reported.
     pub(super) fn memory_status(queues: &DeadLetterQueues, deliveries: u64) -> JournalStatus {
         let states = queues.states();
         let names: Vec<&str> = states.iter().map(|state| &*state.queue).collect();
@@ -174,7 +171,7 @@ fn is_named(filter: &UnreadableFilter, message: &QueuedMessage) -> bool {
     i64::try_from(id_of(message)).is_ok_and(|id| filter.ids.contains(&id))
 }
 
-/// The message, if it cannot be read and is meant.
+/// Returns the message if it is unreadable and matches.
 fn unread(message: &QueuedMessage, filter: &UnreadableFilter) -> Option<Unreadable> {
     let DeadLetterRow::Unreadable(found) = DeadLetterRow::read(message) else { return None };
     let UnreadableFilter { ids, queue, reason, since, until } = filter;

@@ -1,4 +1,4 @@
-//! Looking at deliveries.
+//! Lists deliveries, and shows one with its attempts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,13 +16,11 @@ use crate::delivery::{TargetMonitor, TargetState};
 use crate::journal::sqlite::{DeliveryDetails, DeliveryListRow, ListPage, Moment, Phase, RowOrder, RowState};
 use crate::received::ReceivedMessage;
 
-/// The facts about actions that deliveries are shown with.
 pub(super) struct Facts {
     moment: Moment,
     targets: BTreeMap<String, DeliveryTarget>,
 }
 
-/// A target, as far as its deliveries are concerned.
 struct DeliveryTarget {
     name: String,
     max_attempts: u32,
@@ -30,7 +28,6 @@ struct DeliveryTarget {
 }
 
 impl ControlHandler {
-    /// Returns what is known of attempts and actions at this moment.
     pub(super) fn moment(&self) -> Moment {
         let configured = self.actions();
         Moment {
@@ -150,7 +147,6 @@ impl ControlHandler {
     }
 }
 
-/// The page of a list that a request asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListedPage<'a> {
     pub(super) order: RowOrder,
@@ -168,7 +164,7 @@ impl Facts {
             Some(TargetState::Closed | TargetState::Probing | TargetState::Paused) | None => None,
         };
         let is_paused = target.is_some_and(|target| matches!(target.state, TargetState::Paused));
-        // No attempt comes before the target is probed, and none while it is paused.
+        // No attempt begins before a held target is probed, or while it is paused.
         let due = row.due.filter(|_| phase == Phase::Retrying && !is_paused);
         let next = due.map(|due| held_until.map_or(due, |probe| due.max(probe)));
         let has_succeeded = matches!(row.state, RowState::Delivered | RowState::NothingToDo);

@@ -1,7 +1,5 @@
-//! The numbers of a daemon at one moment, for its metrics.
-//!
-//! Numbers that change with each message are counted there; the rest is looked up here: in the live state, and in
-//! the journal's file on a thread that may wait.
+//! Numbers that change with each message are counted continuously; all others are read here, from the live
+//! state and from the journal's file on a blocking thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,86 +19,70 @@ use crate::journal::sqlite::{Overview, RowState, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::metrics::Counters;
 
-/// The numbers of a daemon at one moment.
 #[derive(Clone, Debug)]
 pub struct Measurements {
     pub started: SystemTime,
-    /// The counters of the process.
     pub counters: Arc<Counters>,
-    /// In the order of the configuration.
     pub listeners: Vec<MeasuredListener>,
-    /// In the order of the configuration, then those that only the journal knows.
+    /// Actions in the order of the configuration, then those that only the journal knows.
     pub actions: Vec<MeasuredAction>,
-    /// The messages on which each rule fired.
     pub rules: BTreeMap<Arc<str>, u64>,
     /// Each guard, `rule` or `action` with its name, and whether it would hold a further resource.
     pub guards: Vec<(&'static str, Arc<str>, bool)>,
-    /// The streams that should not fall silent.
     pub streams: Vec<StreamState>,
     pub journal: MeasuredJournal,
-    /// When the configuration was read that counts.
     pub loaded: SystemTime,
-    /// Whether the latest reload was done; true before the first one.
+    /// Whether the latest reload succeeded; true before the first one.
     pub is_reloaded: bool,
-    /// The kinds of problems that need attention, with their urgencies.
     pub problems: BTreeSet<(ProblemKind, ProblemSeverity)>,
 }
 
 #[derive(Clone, Debug)]
 pub struct MeasuredListener {
     pub name: Arc<str>,
-    /// The word for its state.
     pub state: &'static str,
-    /// Whether nothing moves although messages wait.
     pub is_stalled: bool,
     pub series: Arc<ListenerSeries>,
-    /// When the latest message came.
     pub last_message: Option<SystemTime>,
-    /// The messages and consumers of its queues, as the broker said within the last seconds.
+    /// The messages and consumers of the listener's queues, as the broker reported within the last seconds.
     pub waiting: QueueDepths,
-    /// The lag of its group, where the broker has partitions.
+    /// The lag of the listener's group, if the broker has partitions.
     pub lag: Option<LagStatus>,
-    /// The last second, since 1970, in which the broker's certificate counts.
+    /// The last second, since 1970, in which the broker's certificate is valid.
     pub certificate_ends: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
 pub struct MeasuredAction {
     pub name: Arc<str>,
-    /// The word for the state of its target; `None` without a daemon's loop.
+    /// The name of the target's state; `None` without a daemon's loop.
     pub state: Option<&'static str>,
     pub series: Arc<ActionSeries>,
     pub under_way: usize,
-    /// The number of times that its program was started again; `None` for one that keeps none running.
+    /// The number of restarts of the action's program; `None` without a long-running program.
     pub restarts: Option<u64>,
-    /// The last second, since 1970, in which the target's certificate counts.
+    /// The last second, since 1970, in which the target's certificate is valid.
     pub certificate_ends: Option<i64>,
     /// The deliveries in the journal; of a shared one, those in the partitions of this daemon.
     pub deliveries: BTreeMap<RowState, u64>,
-    /// The deliveries in all of a shared journal, if this daemon is the one that reports them.
+    /// The deliveries of the whole shared journal, if this daemon reports them.
     pub shared_deliveries: Option<BTreeMap<RowState, u64>>,
-    /// When the message of the oldest that is not held reached us.
+    /// The receipt of the oldest pending message that is not held.
     pub oldest_pending: Option<SystemTime>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct MeasuredJournal {
-    /// The word for its state.
     pub state: &'static str,
-    /// Whether its file could be read for these numbers.
     pub is_readable: bool,
-    /// Bytes on its disk; `None` in memory, or if the disk does not answer in time.
+    /// Bytes on the disk; `None` in memory, or if the disk does not answer in time.
     pub bytes: Option<u64>,
-    /// Bytes that it may take.
     pub max_bytes: Option<u64>,
-    /// Bytes free on that disk.
     pub free_bytes: Option<u64>,
     pub quarantined: Option<u64>,
-    /// The dead letter queues of a journal in memory.
     pub dead_letters: Vec<DeadLetterQueueState>,
 }
 
-/// Returns the deliveries of each action by their states.
 fn by_action(tally: &[Tally]) -> BTreeMap<&str, BTreeMap<RowState, u64>> {
     let mut deliveries: BTreeMap<&str, BTreeMap<RowState, u64>> = BTreeMap::new();
     for of in tally {
@@ -110,12 +92,11 @@ fn by_action(tally: &[Tally]) -> BTreeMap<&str, BTreeMap<RowState, u64>> {
 }
 
 impl ControlHandler {
-    /// Returns the numbers of the daemon; `None` for a handler without one.
     pub async fn measurements(&self) -> Option<Measurements> {
         let live = self.live.as_ref()?;
-        // A journal that cannot be read is a number too.
+        // An unreadable journal is a measurement too.
         let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
-        // The same judgement as every screen's.
+        // The judgement is the same as on every screen.
         let problems =
             self.status_of(kept.as_ref(), disk).map_or_else(|_| Vec::new(), |status| status.problems);
         let kept = kept.ok();

@@ -1,5 +1,3 @@
-//! The answers of the management API, in the form of a status.
-
 use super::super::{ManagementStatus, QueueRiskStatus, QueueStatus, time};
 use crate::listener::Overseen;
 use crate::management::{ConsumerFacts, QueueFacts};
@@ -11,17 +9,15 @@ impl From<&Finding> for QueueRiskStatus {
     }
 }
 
-/// Returns the most likely reason for which nothing arrives.
 pub(super) fn silence(seen: &Overseen) -> Option<QueueRiskStatus> {
     seen.findings.iter().find(|finding| finding.kind.explains_silence()).map(QueueRiskStatus::from)
 }
 
-/// Returns the host of another daemon of osnl that reads the same queue.
 pub(super) fn other_daemon(seen: &Overseen, own_tag: &str) -> Option<String> {
     let (facts, _) = seen.facts.as_ref()?;
     let queues = facts.queues.iter().filter_map(|(_, found)| found.as_ref().ok());
     let mut tags: Vec<&str> = queues.flat_map(|queue| &queue.consumers).map(|one| one.tag.as_str()).collect();
-    // Another daemon on this host, with the same rules, has the same tag.
+    // Another daemon on this host with the same rules has the same tag.
     let own = tags.iter().position(|tag| *tag == own_tag)?;
     tags.remove(own);
     tags.into_iter().filter_map(tag_parts).map(|(host, _)| host.to_owned()).next()

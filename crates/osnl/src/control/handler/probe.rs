@@ -1,4 +1,4 @@
-//! A probe on request: the held target is asked now, and the answer waits for its result.
+//! A probe on request: the held target is called at once, and the answer waits for the result.
 
 use std::time::{Duration, SystemTime};
 
@@ -35,7 +35,7 @@ impl ControlHandler {
         let asked = SystemTime::now();
         target.probe();
         if was.state != TargetState::Closed {
-            // The answer names the state at the end, whichever it is.
+            // The answer has the final state in any case.
             let _ = timeout(RESULT, result(target, asked)).await;
         }
         let now = *target.status().borrow();
@@ -43,7 +43,7 @@ impl ControlHandler {
     }
 }
 
-/// Waits until an attempt that ended after this moment has decided.
+/// Waits until an attempt has ended after this moment.
 async fn result(target: &TargetMonitor, asked: SystemTime) {
     let mut status = target.status();
     loop {

@@ -1,4 +1,4 @@
-//! Messages that are kept unread: looking at them, letting them go, sending them through rules again.
+//! Messages that are kept unread: lists, removal, and another run through the rules.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,15 +24,12 @@ use crate::quarantine;
 use crate::replay::{self, ReplayError, ReplaySettings};
 
 const AT_ONCE: usize = 1000;
-/// Messages that one call sends through the rules in force.
 const MOST_BY_RULES: usize = 200;
-/// After so long no further message is read for that.
+/// After this time no further message is read for a request.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A retry of several messages.
 #[derive(Default)]
 struct Retrial {
-    /// Opened for the first message that can be appended.
     journal: Option<Writable>,
     changes: QuarantineChanges,
 }
@@ -123,7 +120,7 @@ impl ControlHandler {
         Ok(self.ended(retrial, by).await)
     }
 
-    /// Appends one message and removes it from the quarantine: no more than one body is in memory.
+    /// Appends one message and removes it from the quarantine, so that one body is in memory.
     async fn retry_one(
         &self,
         id: i64,
@@ -141,7 +138,8 @@ impl ControlHandler {
             Some(journal) => journal,
             None => self.writable().await?,
         };
-        // Under its own ids: what was appended before a failure is no second event when it is tried again.
+        // With its own ids, a message that was appended before a failure is no second event when it is
+        // appended again.
         let how = ReplaySettings { keep_ids: true, ..ReplaySettings::default() };
         match replay::append(&*journal, vec![entry], how).await {
             Ok(_) => {
@@ -168,10 +166,11 @@ impl ControlHandler {
         changes
     }
 
-    /// Sends messages through the rules in force, as `osnl quarantine retry` does with those of the files.
+    /// Sends messages through the rules in force; `osnl quarantine retry` uses the rules of the files.
     ///
     /// # Errors
-    /// No daemon runs here, it keeps no quarantine, more than 200 messages match, or the journal cannot be read or written.
+    /// No daemon runs here, it keeps no quarantine, more than 200 messages match, or the journal cannot be
+    /// read or written.
     pub async fn retry_by_rules(
         &self,
         filter: &WhichMessages,
@@ -216,7 +215,7 @@ impl ControlHandler {
         Ok(self.ended(retrial, by).await)
     }
 
-    /// Asks the rules about a message, and returns it too; else the reason why it stays.
+    /// Returns the message with the rules' plan, or the reason why the message stays.
     async fn planned(&self, id: i64, loaded: Arc<LoadedConf>) -> Result<(MessageAgain, Unreadable), String> {
         let found = self.quarantined(id).await.map_err(|refusal| refusal.message)?;
         is_whole(&found).map_err(|refusal| refusal.message)?;
@@ -226,7 +225,7 @@ impl ControlHandler {
         Ok((again, found))
     }
 
-    /// Returns the entry to append for a message that can be read by now.
+    /// Returns the entry to append for a message that is readable by now.
     async fn again(&self, again: &MessageAgain) -> Result<Entry, RequestRefusal> {
         self.can_be_made(again)?;
         let found = self.quarantined(again.id).await?;
@@ -234,7 +233,6 @@ impl ControlHandler {
         entry(again, found)
     }
 
-    /// Refuses a message of which nothing can be made here.
     fn can_be_made(&self, again: &MessageAgain) -> Result<(), RequestRefusal> {
         if again.deliveries.is_empty() {
             return Err(RequestRefusal::new(Code::BadRequest, "no rule asks for anything"));
@@ -251,7 +249,6 @@ impl ControlHandler {
         })
     }
 
-    /// Returns the messages that match and have a larger number, oldest first.
     async fn messages_quarantined(
         &self,
         filter: UnreadableFilter,
@@ -274,7 +271,6 @@ impl ControlHandler {
         Ok(self.read(look).await?.unwrap_or_default())
     }
 
-    /// Returns the numbers of all messages that match, oldest first.
     async fn numbers_quarantined(&self, filter: UnreadableFilter) -> Result<Vec<i64>, RequestRefusal> {
         if let Some(queues) = self.dead_letter_queues() {
             return Ok(self.unread_letters(queues, &filter).await?.iter().map(|one| one.id).collect());
@@ -298,7 +294,7 @@ impl ControlHandler {
     }
 }
 
-/// Refuses those of the named messages that were not found.
+/// Refuses the named messages that were not found.
 pub(super) fn refuse_missing(changes: &mut QuarantineChanges, named: &[i64], found: &[i64]) {
     for id in named.iter().filter(|id| !found.contains(id)) {
         changes.refuse(*id, "there is no message with this number, or another filter excludes it");
@@ -318,7 +314,6 @@ fn is_whole(found: &Unreadable) -> Result<(), RequestRefusal> {
     Err(RequestRefusal::new(Code::Unsupported, why))
 }
 
-/// Returns what is appended for a message that is kept whole.
 fn entry(again: &MessageAgain, found: Unreadable) -> Result<Entry, RequestRefusal> {
     let unread = |error| RequestRefusal::new(Code::Unsupported, format!("it still cannot be read: {error}"));
     let notification = found.received.decode().map_err(unread)?;

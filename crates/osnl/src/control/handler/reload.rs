@@ -1,4 +1,4 @@
-//! Asking the daemon to read its configuration again, and how the configuration came to be what it is.
+//! Reloads of the configuration, and the origin of the configuration in force.
 
 use super::super::answer::{ForgottenQueues, ReloadResult};
 use super::super::refusal::{Code, RequestRefusal};
@@ -23,7 +23,7 @@ impl ControlHandler {
         }
     }
 
-    /// Shows queues that no listener reads any more no longer.
+    /// Removes a queue without a listener from the status.
     pub(super) fn forget_queue(&self, queue: &str, vhost: Option<&str>, by: &str) -> ForgottenQueues {
         let is_it = |left: &LeftQueue| left.queue == queue && vhost.is_none_or(|vhost| left.vhost == vhost);
         let forgotten: Vec<LeftQueue> = self.left_queues().into_iter().filter(is_it).collect();

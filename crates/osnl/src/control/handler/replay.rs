@@ -1,5 +1,3 @@
-//! Appending events anew to the journal of the daemon that runs here.
-
 use std::sync::Arc;
 
 use osnl_model::Notification;
@@ -31,7 +29,7 @@ impl ControlHandler {
             }
         };
         let how = ReplaySettings { keep_ids, ..ReplaySettings::default() };
-        // All of them are understood before the first is appended.
+        // All events are parsed before the first is appended.
         let mut entries = Vec::with_capacity(events.len());
         for event in events {
             entries.push(self.entry(event, how).await?);

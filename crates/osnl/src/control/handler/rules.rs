@@ -1,5 +1,3 @@
-//! The rules with their counts, and the messages that matched none.
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,10 +12,6 @@ use crate::rule::{Condition, Mode};
 use crate::unmatched::{Ring, RuleTotals, UnmatchedMessage};
 
 impl ControlHandler {
-    /// Returns the rules with their counts since the start.
-    ///
-    /// # Errors
-    /// No daemon with rules runs here.
     pub async fn rules(&self) -> Result<RulesReport, RequestRefusal> {
         let ring = self.ring()?;
         let loaded = self.loaded();
@@ -27,9 +21,6 @@ impl ControlHandler {
     }
 
     /// Returns messages that matched no rule, newest first: the latest, or those before a number.
-    ///
-    /// # Errors
-    /// No daemon with rules runs here.
     pub async fn unmatched(
         &self,
         before: Option<u64>,
@@ -102,7 +93,6 @@ fn row(number: u64, message: &UnmatchedMessage) -> UnmatchedRow {
     }
 }
 
-/// Returns the first resource of an event, by its name and its id.
 fn resource(notification: &Notification) -> Option<String> {
     let first = osnl_model::resource_at(notification, 0)?;
     words::resource(first.name, first.id.as_deref())

@@ -1,5 +1,3 @@
-//! The status of a journal that several daemons share.
-
 use std::collections::BTreeMap;
 
 use super::super::{HeldThere, JournalMember, JournalStatus, RecordRefused, time};
@@ -7,7 +5,6 @@ use super::status::StoreNumbers;
 use crate::journal::JournalState;
 use crate::journal::shared::{HeldTarget, RefusedRecord, SharedMember, SharedOverview};
 
-/// Returns the data of the tables as those of any store.
 pub(super) fn of_shared(found: SharedOverview) -> StoreNumbers {
     let SharedOverview { contents, tally, oldest, failing, dead_reasons, members, unowned, refused, own } =
         found;
@@ -27,7 +24,6 @@ pub(super) fn of_shared(found: SharedOverview) -> StoreNumbers {
     }
 }
 
-/// Returns the status of the journal, with these numbers of deliveries and dead letters.
 pub(super) fn shared_status(
     state: JournalState,
     database: &str,
@@ -98,7 +94,6 @@ fn held_there(HeldTarget { action, since, reason }: &HeldTarget) -> HeldThere {
     }
 }
 
-/// Compares the sections of this daemon with those of another one.
 fn differences(own: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = Vec::new();
     for (heading, digest) in own {

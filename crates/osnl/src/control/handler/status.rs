@@ -1,4 +1,4 @@
-//! The status: what the daemon, its journal, and its broker say now.
+//! The status: the current state of the daemon, its journal, and its broker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,16 +24,14 @@ use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::shared::{OwnShare, RefusedRecord, SharedMember};
 use crate::journal::sqlite::{FailingKey, Overview, RowState, Tally};
 use crate::journal::{Journal as _, JournalState};
-use crate::listener::{ANOTHER_LIMIT, AS_CONFIGURED, ListenerState, LossyQueue};
+use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
+use crate::management::risk::AS_CONFIGURED;
 
-/// A delivery that has failed so often fails again and again.
+/// A delivery with this many failures counts as failing repeatedly.
 const SEVERAL: u32 = 5;
-/// One that fails for so long does too.
 const LONG: Duration = Duration::from_secs(60);
-/// Failing resources that are named.
 const NAMED: usize = 10;
 
-/// The data of the store.
 #[derive(Default)]
 pub(super) struct StoreNumbers {
     pub(super) overview: Option<Overview>,
@@ -43,31 +41,23 @@ pub(super) struct StoreNumbers {
     pub(super) dead_reasons: BTreeMap<String, String>,
     pub(super) used: Option<u64>,
     pub(super) paused: BTreeMap<String, SystemTime>,
-    /// The daemons that share the journal.
     pub(super) members: Vec<SharedMember>,
-    /// Partitions that no daemon owns.
     pub(super) unowned: u64,
-    /// The records that the database of a shared journal refuses while it takes others.
     pub(super) refused: Vec<RefusedRecord>,
-    /// The share of this daemon of a shared journal.
     pub(super) own: Option<OwnShare>,
 }
 
 impl ControlHandler {
-    /// Returns the status: the one that the screen, JSON, monitoring systems, and HTTP show.
-    ///
-    /// # Errors
-    /// The file of a stopped daemon can't be read.
     pub async fn status(&self) -> Result<Status, RequestRefusal> {
         if let (None, Some(queues)) = (&self.live, self.dead_letter_queues()) {
             queues.count().await;
         }
-        // The store may be unreadable, which is often the reason for the request: the rest is answered nevertheless.
+        // An unreadable store is often the reason for the request, so everything else is answered
+        // nevertheless.
         let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
         self.status_of(kept.as_ref(), disk)
     }
 
-    /// Returns the same of what the store has answered.
     pub(super) fn status_of(
         &self,
         kept: Result<&StoreNumbers, &RequestRefusal>,
@@ -143,7 +133,7 @@ impl ControlHandler {
         }
     }
 
-    /// A disk that hangs must not hide what is known without it.
+    /// A disk that hangs must not hide the other values.
     pub(super) async fn kept_in_time(&self) -> Result<StoreNumbers, RequestRefusal> {
         match self.live {
             None => self.kept().await,
@@ -155,7 +145,6 @@ impl ControlHandler {
         }
     }
 
-    /// Whether a delivery of the action can begin or waits for one.
     pub(super) async fn is_pending(&self, action: &str) -> Result<bool, RequestRefusal> {
         let kept = self.kept_in_time().await?;
         let is_open = |of: &Tally| matches!(of.state, RowState::Ready | RowState::Waiting);
@@ -239,7 +228,8 @@ impl ControlHandler {
         listeners
     }
 
-    /// The ends of certificates and credentials, each once: those of brokers, targets, clouds, and the admin endpoint.
+    /// The ends of certificates and credentials, each once: those of brokers, targets, clouds, and the admin
+    /// endpoint.
     fn expiries(&self) -> Vec<ExpiryStatus> {
         let Some(LiveParts { daemon, .. }) = &self.live else { return Vec::new() };
         let mut all: Vec<(String, Expiry)> = Vec::new();
@@ -315,7 +305,8 @@ impl ControlHandler {
         let oldest = overview.and_then(|overview| overview.oldest);
         let done = [RowState::Delivered, RowState::NothingToDo, RowState::Discarded, RowState::Shadow];
         let done: u64 = done.into_iter().map(|state| of(Some(state))).sum();
-        // History leaves when its space is needed; its share of the file is about its share of the deliveries.
+        // History is removed when its space is needed; its share of the file is about its share of the
+        // deliveries.
         let open_bytes = kept.used.map(|used| match deliveries {
             0 => 0,
             all => (used as f64 * (all - done) as f64 / all as f64) as u64,
@@ -381,7 +372,7 @@ fn target(
         shadow: count(&[RowState::Shadow]),
         ..TargetReport::default()
     };
-    // The loop notices a moment later than the journal.
+    // The loop notices the pause a moment after the journal.
     let mut state = paused.map(|since| (TargetState::Paused, since));
     if let Some(published) = published {
         let status = *published.status().borrow();
@@ -416,7 +407,7 @@ fn target(
     report
 }
 
-/// Adds the resources that fail again and again. What failed while the target was held is the target's.
+/// Adds the resources that fail repeatedly. Failures while the target was held are the target's.
 fn fail(report: &mut TargetReport, failing: Option<&Vec<FailingKey>>, reachable: Option<SystemTime>) {
     let is_failing = |failing: &&FailingKey| {
         let lasts = failing.since.elapsed().unwrap_or_default();
@@ -459,7 +450,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
     let last = heard.gauges.last_message();
     let state = heard.state.borrow().clone();
     let trouble = match &state {
-        // One that reads its queue may wait for its exchange.
+        // A listener that reads its queue may wait for its exchange.
         ListenerState::Connecting { .. } | ListenerState::Listening | ListenerState::Standby => {
             heard.gauges.trouble()
         }
@@ -478,13 +469,13 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         let left = next.duration_since(SystemTime::now()).unwrap_or_default();
         left.as_secs_f64().ceil() as u64
     };
-    // What was seen of a queue that is not read any more says nothing.
+    // An earlier depth of a queue without a reader is out of date.
     let depth = heard.gauges.depth().filter(|_| state.is_subscribed());
     let lag = lag(heard);
-    // Some partition's end is not known.
+    // The end of some partition is unknown.
     let depth = depth.filter(|depth| lag.is_none() || !is_stale(depth.at));
     let waiting_since = depth.as_ref().and_then(|depth| depth.waiting_since);
-    // What the partitions of a Kafka topic had at the connection is not known.
+    // The number of waiting messages at the connection is unknown for a Kafka topic.
     let waiting_at_connect =
         opened.host.as_ref().filter(|_| lag.is_none()).map(|_| u64::from(opened.waiting));
     ListenerStatus {
@@ -515,6 +506,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         never_received_seconds: heard.gauges.never_received().map(time::age),
         silence: heard.gauges.overseen().as_ref().and_then(silence),
         standing_by_for: standing_by_for(heard, &state),
+        consumer_tag: heard.consumer_tag.clone(),
         management: heard.gauges.overseen().map(management),
         missing_messages: heard.gauges.missing() as u64,
         queue_created: heard.gauges.created().map(time::shown),
@@ -539,7 +531,6 @@ fn standing_by_for(heard: &ListenerHandle, state: &ListenerState) -> Option<Stri
     other_daemon(&seen, &heard.consumer_tag)
 }
 
-/// Returns the lag of its group in the partitions that it reads.
 pub(super) fn lag(heard: &ListenerHandle) -> Option<LagStatus> {
     let partitions = heard.gauges.partitions()?;
     let is_subscribed = heard.state.borrow().is_subscribed();

@@ -1,5 +1,3 @@
-//! An event tried against the rules in force, as `osnl explain` does.
-
 use std::time::Duration;
 
 use super::super::refusal::{Code, RequestRefusal};
@@ -12,14 +10,10 @@ use crate::native::Native;
 use crate::saved;
 
 const MOST_EVENTS: usize = 20;
-/// The caller waits so long for a trial.
 const LONGEST: Duration = Duration::from_secs(10);
 
 impl ControlHandler {
-    /// Tries an event against the rules in force. Nothing is contacted, no secret is shown.
-    ///
-    /// # Errors
-    /// There is no such event, or the text is not one.
+    /// Tries an event against the rules in force. No service is contacted, and no secret is shown.
     pub async fn try_event(&self, event: TriedEvent) -> Result<Vec<TrialReport>, RequestRefusal> {
         let Some(loaded) = self.loaded() else {
             return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
@@ -37,7 +31,7 @@ impl ControlHandler {
                 TriedEvents::One(format!("delivery {id}"), Box::new(self.event_of(&id).await?))
             }
         };
-        // Many rules and a large event take their time, for which no message waits; one trial at a time.
+        // Many rules and a large event take time, which must not delay messages; one trial runs at a time.
         let tried = async {
             let turn = self.trials.clone().lock_owned().await;
             let on_thread = self.on_thread(move || {
@@ -53,7 +47,6 @@ impl ControlHandler {
         }
     }
 
-    /// Returns the event of a delivery, with the answers that are kept with it.
     async fn event_of(&self, id: &str) -> Result<ExplainedEvent, RequestRefusal> {
         let number = delivery_id(id)?;
         let found = self.read(move |reader| {

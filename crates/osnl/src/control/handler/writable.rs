@@ -1,4 +1,4 @@
-//! A journal that can be changed, and a change of it that is being made.
+//! A journal that can be changed, and a change in progress.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,14 +9,12 @@ use crate::journal::Journal;
 use crate::journal::shared::{SharedChangeRun, SharedJournal};
 use crate::journal::sqlite::{Change, ChangeOutcome, ChangeRun, SqliteJournal};
 
-/// The journal of this process, or that of a file.
 pub(super) enum Writable {
     File(Arc<SqliteJournal>),
     Shared(Arc<dyn SharedJournal>),
 }
 
 impl Writable {
-    /// Begins a change; a dry run changes nothing.
     pub(super) fn changing(&self, change: Change, is_dry_run: bool) -> JournalChange<'_> {
         match self {
             Self::File(journal) => JournalChange::File(journal.changing(change, is_dry_run)),
@@ -26,7 +24,6 @@ impl Writable {
         }
     }
 
-    /// Lets messages go that were kept unread.
     pub(super) async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<(), RequestRefusal> {
         match self {
             Self::File(journal) => {
@@ -49,14 +46,14 @@ impl Deref for Writable {
     }
 }
 
-/// A change that is being made, a bite at a time.
+/// A change in progress, a batch at a time.
 pub(super) enum JournalChange<'a> {
     File(ChangeRun<'a>),
     Shared(SharedChangeRun<'a>),
 }
 
 impl JournalChange<'_> {
-    /// Returns the number of deliveries that it has looked at, and of all that it was asked for.
+    /// Returns the numbers of processed and of requested deliveries.
     pub(super) fn progress(&self) -> (u64, u64) {
         match self {
             Self::File(run) => run.progress(),
@@ -64,7 +61,7 @@ impl JournalChange<'_> {
         }
     }
 
-    /// The next bite; `None` when all is done.
+    /// Makes the next batch; `None` if the change is complete.
     pub(super) async fn next(&mut self) -> Result<Option<ChangeOutcome>, RequestRefusal> {
         match self {
             Self::File(run) => run.next().await.map_err(|error| unavailable(error.to_string())),

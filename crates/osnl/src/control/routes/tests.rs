@@ -49,7 +49,7 @@ fn an_address_is_a_request() {
     check(Method::POST, "/reload", "", "{}", json!({"verb": "reload", "by": "me"}));
 }
 
-/// Returns the known names: serde's refusal of an unknown name lists them.
+/// Serde's refusal of an unknown name lists the known names.
 fn known(request: Value) -> BTreeSet<String> {
     let error = serde_json::from_value::<ControlRequest>(request).unwrap_err().to_string();
     error.split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect()

@@ -29,7 +29,6 @@ fn again(ids: &[i64], action: &str) -> ControlRequest {
     serde_json::from_value(request).unwrap()
 }
 
-/// The answers are the same for a running and for a stopped daemon.
 #[tokio::test]
 async fn the_quarantine_is_listed_shown_discarded_and_retried() {
     const READ: &str = r#"{"message_id": "m2", "event_type": "e", "payload": {"a": 1}}"#;
@@ -108,7 +107,7 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
     }
 }
 
-/// A retry forgets nothing that the message asks for: neither a rule nor an action that cannot be decided.
+/// A retry keeps the whole plan of a message: both rules and actions that cannot be decided.
 #[test]
 fn a_message_stays_in_quarantine_while_a_condition_cannot_be_decided() {
     let text = |rule: &str, action: &str| {

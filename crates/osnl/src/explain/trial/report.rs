@@ -1,5 +1,3 @@
-//! Turns dead letters of a trial into warnings, one per option and cause.
-
 use std::collections::BTreeMap;
 
 use osnl_config::Warning;

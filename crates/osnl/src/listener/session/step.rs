@@ -38,11 +38,8 @@ pub(in crate::listener) enum WakeCause {
     Draining,
     Completed(IncomingMessage, Settle),
     HandOut(usize),
-    /// A filled batch, or a lost connection.
     Polled(Result<(), TransportError>),
-    /// A due flush or position.
     Clock,
-    /// A periodic check for progress, with the intake's obstacle.
     Look(Option<Obstacle>),
     Watch(SessionWake),
 }

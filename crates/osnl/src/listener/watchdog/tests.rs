@@ -278,7 +278,7 @@ async fn a_standby_of_a_quorum_queue_is_one_until_it_is_alone() {
     running.stop(1).await;
 }
 
-/// An attempt may have bound what it was to bind when it is given up for another configuration.
+/// An attempt that is given up for another configuration may have made its bindings.
 #[tokio::test(start_paused = true)]
 async fn bindings_of_an_attempt_that_was_given_up_are_remembered() {
     let memory = Arc::new(Bindings::open(None, "memory://"));

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use osnl_transport::{Look, QueueLook, RabbitTransport, Transport as _};
+use osnl_transport::{Look, RabbitTransport};
 use tokio::time::timeout;
 
 use crate::action::driver::Probe;
 use crate::management::{BrokerFacts, QueueFacts, UnknownFact};
 use crate::native::ListenerConf;
-use crate::queues::{Finding, FindingKind, FindingSeverity};
+use crate::queues::{DaemonCounts, Finding, FindingKind, FindingSeverity, Survey};
 
 /// Asks the API and the services' queues; `look` has the broker's own answers. The findings are those that no other probe
 /// has.
 pub(super) async fn surveyed(
     conf: &ListenerConf,
     transport: &RabbitTransport,
-    look: &Look,
+    (look, daemon): (&Look, DaemonCounts),
     limit: Duration,
 ) -> (Vec<Probe>, Vec<Finding>) {
     let Some(wanted) = conf.wanted() else { return (Vec::new(), Vec::new()) };
@@ -29,13 +29,15 @@ pub(super) async fn surveyed(
     let services =
         async { timeout(limit, wanted.look_at_services(transport, look, limit)).await.unwrap_or_default() };
     let (facts, services) = tokio::join!(asked, services);
-    let probes = of_facts(conf, look, &facts);
-    let mut findings = wanted.of_looks(transport.location(), look, &services, facts).findings();
+    let probes = of_facts(conf, &[wanted.queues.clone(), wanted.dead_letters.clone()].concat(), &facts);
+    let survey = wanted.of_looks(look, &services, facts);
+    let mut findings = Survey { daemon, ..survey }.findings();
     findings.retain(|found| match found.kind {
         FindingKind::Unread => true,
         FindingKind::Unreachable
         | FindingKind::Permissions
         | FindingKind::QueueMissing
+        | FindingKind::QueueRefused
         | FindingKind::ExchangeType
         | FindingKind::Growing
         | FindingKind::Differs => false,
@@ -44,7 +46,7 @@ pub(super) async fn surveyed(
     (probes, findings)
 }
 
-fn of_facts(conf: &ListenerConf, look: &Look, facts: &Result<BrokerFacts, UnknownFact>) -> Vec<Probe> {
+fn of_facts(conf: &ListenerConf, queues: &[String], facts: &Result<BrokerFacts, UnknownFact>) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
     let probe = |what: String| Probe::of(section.clone(), what);
     let unproven = |what: String, unknown: &UnknownFact| {
@@ -55,21 +57,17 @@ fn of_facts(conf: &ListenerConf, look: &Look, facts: &Result<BrokerFacts, Unknow
         Ok(facts) => facts,
         Err(unknown) => return vec![unproven("management API".to_owned(), unknown)],
     };
-    let is_missing = |queue: &str| {
-        conf.dead_letter_queue().is_some_and(|dead| dead == queue)
-            || look.queues.iter().any(|(name, found)| *name == queue && matches!(found, QueueLook::Missing))
-    };
-    let mut probes = Vec::new();
-    for (name, found) in &facts.queues {
+    let of_queue = |name: &String| {
         let what = format!("management API, queue {name}");
-        probes.push(match found {
-            Err(_) if is_missing(name) => probe(what).fine("is asked when the queue exists"),
-            Err(unknown) => unproven(what, unknown),
-            Ok(QueueFacts { policies: Err(unknown), .. }) => unproven(what, unknown),
-            Ok(queue) => probe(what).fine(in_words(facts, queue)),
-        });
-    }
-    probes
+        match facts.queues.iter().find(|(of, _)| of == name) {
+            None => probe(what).fine("is asked when the queue exists"),
+            Some((_, Err(unknown) | Ok(QueueFacts { policies: Err(unknown), .. }))) => {
+                unproven(what, unknown)
+            }
+            Some((_, Ok(queue))) => probe(what).fine(in_words(facts, queue)),
+        }
+    };
+    queues.iter().map(of_queue).collect()
 }
 
 /// Describes a queue as `quorum, durable, policy "a", no operator policy, 2 consumers, RabbitMQ 3.10.8`.

@@ -23,7 +23,6 @@ fn a_keystone_that_is_down_at_the_start_is_waited_for() {
     assert_eq!(stage.bodies(), [r#"{"host": "web 1"}"#]);
 }
 
-/// The deliveries obey nova's `Retry-After`.
 #[test]
 fn who_says_later_is_asked_later() {
     let stage = Stage::new();

@@ -80,7 +80,6 @@ fn a_token_that_is_no_longer_believed_is_renewed_with_its_catalogue() {
     assert_eq!((before.requests().len(), openstack.count(LOGINS)), (5, 4));
 }
 
-/// A proxy's 404, and neutron's for an unknown path, mean nothing for an object.
 #[test]
 fn a_404_of_another_server_holds_the_target_until_the_catalogue_is_right() {
     let openstack = Openstack::start();
@@ -223,7 +222,6 @@ fn a_cloud_of_clouds_yaml_is_one_login_for_all() {
     assert_eq!(openstack.count(LOGINS) - before, 1);
 }
 
-/// The delivery waits without using an attempt, logs the remedy, and continues by itself.
 #[test]
 fn a_delivery_waits_for_the_service_to_be_in_the_catalogue() {
     let openstack = Openstack::start();

@@ -10,7 +10,6 @@ fn raw(text: &str) -> Reply {
     Reply::Raw(text.as_bytes().to_vec())
 }
 
-/// A server may close an idle connection at any time, also during a request.
 #[test]
 fn a_kept_connection_that_ends_unanswered_costs_no_attempt() {
     let sink = Sink::start();

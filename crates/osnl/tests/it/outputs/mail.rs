@@ -283,7 +283,6 @@ fn a_recipient_who_is_refused_for_now_keeps_the_others_waiting_for_so_long_only(
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// Addresses beyond ASCII need a server with SMTPUTF8; another server gets none.
 #[test]
 fn addresses_beyond_ascii_want_a_server_that_knows_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -337,7 +336,6 @@ fn nothing_in_a_text_ends_a_mail_or_makes_it_unreadable() {
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// The password is in no line of the log.
 #[test]
 fn a_refused_login_and_a_server_without_starttls_are_faults_of_the_server() {
     let folder = tempfile::tempdir().unwrap();

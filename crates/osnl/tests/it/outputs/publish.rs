@@ -168,7 +168,6 @@ fn a_notification_that_comes_back_is_not_published_again() {
     daemon.stop().unwrap();
 }
 
-/// Readers of another broker could use a published token.
 #[test]
 fn the_token_of_the_context_stays_here_unless_it_is_wanted() {
     let vhost = Broker::shared().vhost("publish-token");
@@ -200,7 +199,6 @@ fn the_token_of_the_context_stays_here_unless_it_is_wanted() {
     check("keep_token = true\nmask_secrets = true", "\"***\"", "\"adminPass\": \"***\"", &mut reading);
 }
 
-/// A tenant that names a port cannot choose the topic.
 #[test]
 fn a_value_is_one_word_of_a_routing_key() {
     let vhost = Broker::shared().vhost("publish-words");
@@ -216,7 +214,6 @@ fn a_value_is_one_word_of_a_routing_key() {
     daemon.stop().unwrap();
 }
 
-/// The body chooses the priority, which may differ from that of the routing key.
 #[test]
 fn a_key_that_amqp_does_not_allow_is_a_dead_letter_and_the_next_message_is_sent() {
     let vhost = Broker::shared().vhost("publish-long");

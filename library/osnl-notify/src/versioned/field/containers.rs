@@ -1,5 +1,3 @@
-//! Lists, sets and dictionaries of other kinds.
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::ser::{SerializeMap as _, Serializer};
@@ -7,7 +5,7 @@ use serde::ser::{SerializeMap as _, Serializer};
 use super::{FieldError, FieldType, Wire};
 use crate::versioned::{FieldKind, Json};
 
-/// A dictionary whose values are all of one kind, in the order in which it was filled.
+/// A dictionary with values of one kind, in the order of insertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dict<T>(pub Vec<(String, T)>);
 

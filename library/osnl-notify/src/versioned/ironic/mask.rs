@@ -1,12 +1,12 @@
-//! The secrets that ironic hides before it emits.
+//! Masks the secrets that ironic hides before it emits.
 //!
-//! Which keys hold a secret is oslo.utils' list (`strutils.mask_dict_password`), at any depth. Stricter than there: a
-//! text in which one of these words stands is hidden as a whole, where oslo.utils looks for the password in it.
+//! The keys of secrets are oslo.utils' list (`strutils.mask_dict_password`), at any depth. Stricter than
+//! there: a text with one of these words is hidden as a whole, where oslo.utils hides only the password
+//! within.
 
 use super::{InspectionRuleCRUDPayload, NodeCRUDPayload, NodeSetProvisionStatePayload};
 use crate::versioned::{FlexibleDict, Json, JsonObject};
 
-/// The text that replaces a secret.
 const MASK: &str = "******";
 
 /// oslo.utils 10.2, `_SANITIZE_KEYS`, without those that contain another one.
@@ -42,19 +42,19 @@ const SECRET_WORDS: [&str; 29] = [
     "cephmonkey",
 ];
 
-/// `instance_info`, with its `image_url`, and `driver_info`.
+/// Masks `instance_info`, with its `image_url`, and `driver_info`.
 pub(super) fn node_crud(payload: &mut NodeCRUDPayload) {
     instance_info(&mut payload.instance_info);
     dict(&mut payload.driver_info);
 }
 
-/// `instance_info`, with its `image_url`, and `driver_internal_info`.
+/// Masks `instance_info`, with its `image_url`, and `driver_internal_info`.
 pub(super) fn node_set_provision_state(payload: &mut NodeSetProvisionStatePayload) {
     instance_info(&mut payload.instance_info);
     dict(&mut payload.driver_internal_info);
 }
 
-/// All actions and conditions of a rule that says it is sensitive.
+/// Masks all actions and conditions of a sensitive rule.
 pub(super) fn inspection_rule(payload: &mut InspectionRuleCRUDPayload) {
     if payload.sensitive {
         for dict in payload.actions.iter_mut().chain(payload.conditions.iter_mut().flatten()) {
@@ -81,7 +81,7 @@ fn dict(dict: &mut Option<FlexibleDict>) {
 fn mask_object(object: &mut JsonObject) {
     for (key, value) in object.iter_mut() {
         match value {
-            // An object is looked into, whatever it is called.
+            // An object's members are masked whatever its key is.
             Json::Object(inner) => mask_object(inner),
             _ if is_secret(key) => *value = MASK.into(),
             other => mask_value(other),

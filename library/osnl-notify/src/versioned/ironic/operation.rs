@@ -3,10 +3,11 @@
 use super::{EventType, IronicNotification, NotificationPublisher, NotificationStatus};
 use crate::versioned::{Context, Level, Outlet};
 
-/// An action that takes a while. It emits `start` when it begins, and `end` or `success` on request, at level info. If
-/// it is dropped before, by an early return or a panic, it emits `error` at level error.
+/// An action that takes a while. The operation emits `start` when it begins, and `end` or `success` on
+/// request, at level info. An operation that is dropped before, by an early return or a panic, emits `error`
+/// at level error.
 ///
-/// The payload is built only if it is sent. Masking applies to the emitted copy.
+/// The payload is built only if a notification is sent. Masking applies to the emitted copy.
 ///
 /// ```
 /// use osnl_notify::versioned::ironic::{
@@ -45,7 +46,7 @@ use crate::versioned::{Context, Level, Outlet};
 /// ```
 #[must_use = "dropped at once, the operation has failed at once"]
 pub struct Operation<N: IronicNotification> {
-    /// `None` when nothing would be sent, or all is said.
+    /// `None` if no notification would be sent, or the last one was emitted.
     open: Option<OpenOperation<N::Payload>>,
 }
 
@@ -58,7 +59,7 @@ struct OpenOperation<P> {
 }
 
 impl<N: IronicNotification> Operation<N> {
-    /// Emits `start`. The payload is only asked for when the end or a failure would be sent.
+    /// Emits `start`. The payload is only built if the end or a failure would be sent.
     pub fn start(
         outlet: &Outlet,
         context: &Context,
@@ -66,7 +67,7 @@ impl<N: IronicNotification> Operation<N> {
         action: &str,
         payload: impl FnOnce() -> N::Payload,
     ) -> Self {
-        // What is less severe than an error is sent only where errors are.
+        // The threshold passes no milder level if it stops errors.
         if !outlet.passes(Level::Error) {
             return Self { open: None };
         }
@@ -83,7 +84,7 @@ impl<N: IronicNotification> Operation<N> {
         operation
     }
 
-    /// Changes what the next notification reports. Not called when nothing would be sent.
+    /// Changes the content of the next notification. `change` is not called if no notification would be sent.
     pub fn update(&mut self, change: impl FnOnce(&mut N::Payload)) {
         if let Some(open) = &mut self.open {
             change(&mut open.payload);
@@ -96,7 +97,7 @@ impl<N: IronicNotification> Operation<N> {
         self.open = None;
     }
 
-    /// Emits `success`: how ironic ends a provision state that was reached at once.
+    /// Emits `success`, as ironic does for a provision state that was reached at once.
     pub fn success(mut self) {
         self.emit(Level::Info, NotificationStatus::Success);
         self.open = None;
@@ -112,7 +113,7 @@ impl<N: IronicNotification> Operation<N> {
     }
 }
 
-/// Emits `error` for an operation that has not come to its end.
+/// Emits `error` for an unfinished operation.
 impl<N: IronicNotification> Drop for Operation<N> {
     fn drop(&mut self) {
         if self.open.is_some() {

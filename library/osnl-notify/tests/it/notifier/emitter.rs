@@ -1,5 +1,3 @@
-//! Versioned notifications through a notifier: what does not fit is lost, and neither waits nor fails.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +39,7 @@ fn outlet(notifier: &Notifier, topics: &str) -> Outlet {
     Outlet::new(notifier.to(&topics).unwrap(), Threshold::Always)
 }
 
-/// `confirm` and `on_full` have no effect here: they apply only to callers that await.
+/// `confirm` and `on_full` apply only to callers that await.
 #[tokio::test(start_paused = true)]
 async fn a_full_buffer_loses_what_it_counts_and_says_so_once() {
     let log = Log::default();

@@ -1,5 +1,3 @@
-//! A broker that goes away, refuses or blocks while notifications are emitted.
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +10,6 @@ use serde_json::Value;
 
 use super::{LONG, builder, rabbit, runtime};
 
-/// Drains the queue and returns the numbers in the payloads.
 fn drained(peer: &mut OsloPublisher, queue: &str) -> Vec<u64> {
     let mut numbers = Vec::new();
     while let Some(message) = peer.take(queue) {
@@ -47,7 +44,7 @@ fn nothing_confirmed_is_missing_after_the_broker_was_killed_and_restarted_while_
             while notifier.counters().confirmed.get() < 500 {
                 tokio::task::yield_now().await;
             }
-            // The node takes seconds, and the emission goes on meanwhile.
+            // The node takes seconds to stop, and the emission continues meanwhile.
             let broker = broker.clone();
             let fault = move || {
                 broker.kill9();
@@ -65,7 +62,7 @@ fn nothing_confirmed_is_missing_after_the_broker_was_killed_and_restarted_while_
     let missing: Vec<_> = confirmed.difference(&found).collect();
     assert!(confirmed.len() == 4000 && missing.is_empty(), "confirmed and not there: {missing:?}");
 
-    // The same node, out of memory: it takes nothing until the alarm is over.
+    // The node has no memory left: it accepts no message until the alarm is over.
     broker.ctl(&["set_vm_memory_high_watermark", "0"]);
     runtime().block_on(async {
         let transport = rabbit(&url);

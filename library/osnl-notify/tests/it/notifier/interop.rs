@@ -1,5 +1,5 @@
-//! Interoperability: oslo.messaging's listener receives our notifications field for field, and on the broker a
-//! notification of its Notifier looks the same as ours.
+//! Interoperability: oslo.messaging's listener receives our notifications field for field, and on the broker
+//! a notification of its Notifier looks the same as ours.
 
 use osnl_model::{Compression, Emission, Priority, to_python_json};
 use osnl_notify::notifier::{Context, Driver, RequestContext};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{LONG, builder, rabbit, runtime};
 
-/// Payloads whose every part must survive; `big` is beyond what JSON readers in Rust hold.
+/// Payloads whose every part must survive; `big` exceeds the numbers of JSON readers in Rust.
 const PAYLOADS: [&str; 6] = [
     r#"{"z": {"y": [1, 2.5, -0.0, 1e+300, true, null, {}], "x": ""}, "a": [[], [[1]]]}"#,
     r#"{"name": "仮想マシン é😀 \"quote\\ / \u2028 \u0001 \u007f", "ключ": "значение"}"#,
@@ -98,9 +98,8 @@ fn oslo_s_listener_receives_what_was_emitted_in_every_priority_framing_and_topic
         for copy in copies.iter().chain(&of(&pooled)) {
             assert_eq!(copy["priority"], *priority);
             assert_eq!(copy["publisher_id"], "compute.node1");
-            // To the digit and in the same order of keys, which a comparison of values would not see.
+            // The text shows every digit and the order of keys, which comparing values would not.
             assert_eq!(copy["payload_json"], to_python_json(payload).unwrap(), "{event}");
-            // The same notification on all topics.
             assert_eq!(copy["metadata"], copies[0]["metadata"]);
             assert_eq!(copy["metadata"]["message_id"].as_str().unwrap().len(), 36);
             let context = &copy["ctxt"];
@@ -108,7 +107,7 @@ fn oslo_s_listener_receives_what_was_emitted_in_every_priority_framing_and_topic
             assert_eq!(context["user_identity"], format!("{} projekt-é - - -", "u".repeat(32)));
             assert_eq!(context["roles"], json!(["admin", "member"]));
             assert_eq!(context["nested"]["b"][1]["c"], "😀");
-            // Seventeen of oslo.context, ours, and the one that the listener adds.
+            // Seventeen of oslo.context, our own entry, and one of the listener.
             assert_eq!(context.as_object().unwrap().len(), 19, "{context}");
         }
     }
@@ -177,7 +176,7 @@ fn issue_46_what_oslo_messaging_s_notifier_makes_on_the_broker_ours_makes_too() 
 fn what_is_there_is_used_as_it_is() {
     let vhost = Broker::shared().vhost("notifier");
     let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-    // Durable, with an expiry: neither is what we would make.
+    // Durable, with an expiry: the notifier would declare neither.
     peer.prepare(&BrokerObjects {
         exchange: "nova".to_owned(),
         queue: "notifications.info".to_owned(),

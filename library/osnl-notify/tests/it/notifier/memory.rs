@@ -1,5 +1,3 @@
-//! Drivers, preparing and the buffer, on the in-process broker.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +83,7 @@ async fn retries_are_counted_for_each_message() {
         let error = prepared.info(&context, "e", &()).await.unwrap_err().to_string();
         let expected = format!("given up after {} attempts: memory: the broker is down", times + 1);
         assert_eq!(error, expected);
-        // One attempt about each second, and one pause that the attempt before may have left.
+        // One attempt about each second, and one pause of the attempt before.
         assert!(begun.elapsed() <= Duration::from_secs(u64::from(times) + 1), "{:?}", begun.elapsed());
     }
     assert_eq!(notifier.counters().lost.get(), 3);
@@ -111,7 +109,7 @@ fn what_cannot_be_built_says_why() {
     }
 }
 
-/// Finding 18: what the broker refuses for now waits by itself; the gate is for a broker that cannot be reached.
+/// A temporarily refused message waits alone; the gate is for an unreachable broker.
 #[tokio::test(start_paused = true)]
 async fn a_missing_exchange_keeps_the_notifications_for_another_exchange_waiting_for_nothing() {
     let broker = MemoryBroker::new();
@@ -132,14 +130,14 @@ async fn a_missing_exchange_keeps_the_notifications_for_another_exchange_waiting
     let unsent = notifier.flush(Duration::from_secs(3600)).await.unwrap_err();
     assert_eq!((unsent.waiting, unsent.lost, notifier.counters().confirmed.get()), (1, 0, 100));
     assert_eq!(broker.ready("notifications.info"), 101);
-    // As soon as the exchange is there, it is found: within the longest pause.
+    // A retry finds the new exchange within the longest pause.
     let maker = builder(Arc::new(broker.transport()), Driver::Messaging).exchange("missing").build().unwrap();
     maker.info(&Context::new(), "e", &1).await.unwrap();
     notifier.flush(Duration::from_secs(31)).await.unwrap();
     assert_eq!(notifier.counters().confirmed.get(), 101);
 }
 
-/// The pause is the message's own, and its attempts are counted as ever.
+/// The pause is the message's own, and its attempts count as usual.
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_each_time_is_given_up_after_its_own_attempts() {
     let broker = MemoryBroker::new();

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::{LONG, builder};
 
-/// Keeps what is sent; the rest is the in-process broker's.
 struct Ordered {
     inner: MemoryTransport,
     sent: Arc<Mutex<Vec<OutgoingMessage>>>,

@@ -1,4 +1,4 @@
-//! The facts about the services, each shown by the messages that were recorded of it.
+//! The facts about the services, each shown by recorded messages.
 
 use osnl_model::{AddressKind, Notification, resources};
 use osnl_notify::service::{self, Field, Service, cinder, glance, ironic, keystone, neutron, nova, others};
@@ -63,7 +63,7 @@ fn nova_says_addresses_only_in_some_events() {
             if event(n) == "instance.delete.start" && instance.host.text().is_some() {
                 assert!(instance.addresses().is_some());
             }
-            // What is silent here is silent in the view of resources too, and floating ones are never there.
+            // The view of resources has no addresses here either, and floating ones never.
             let addresses = resources(n)[0].addresses.clone();
             assert_eq!(addresses.as_ref().map(Vec::len), instance.addresses().map(|list| list.len()));
             assert!(addresses.iter().flatten().all(|address| address.kind == AddressKind::Fixed));
@@ -73,7 +73,6 @@ fn nova_says_addresses_only_in_some_events() {
         with > 20 && without > 60 && floating > 0 && said > 60 && silent > 10,
         "{with} {without} {floating} {said} {silent}"
     );
-    // Known to have none.
     let n = &made("compute.instance.rescue.end", json!({"instance_id": "i", "fixed_ips": []}));
     assert_eq!(legacy(n).unwrap().addresses(), Some((vec![], vec![])));
 }
@@ -95,7 +94,7 @@ fn nova_writes_dates_in_three_ways_and_empty_where_there_is_none() {
             Some(&(instance.root_gb.get().unwrap() + instance.ephemeral_gb.get().unwrap()))
         );
     }
-    // A date that is none costs its own field only.
+    // A malformed date affects its own field only.
     let n = &made(
         "compute.instance.update",
         json!({"instance_id": "i", "created_at": "soon", "state": "active"}),
@@ -116,7 +115,6 @@ fn nova_errors_are_the_text_of_a_python_dictionary() {
         all.iter().filter(|r| event(&r.n).starts_with("compute.instance.") && event(&r.n).ends_with(".error"))
     {
         let instance = legacy(n).unwrap();
-        // 500, unless the exception has a code of its own.
         assert!(matches!(instance.code.get(), Some(500 | 400)), "{}", event(n));
         assert!(instance.message.text().is_some() && instance.exception.get().unwrap().as_text().is_some());
         seen += 1;
@@ -190,7 +188,7 @@ fn neutron_has_one_wrapper_for_one_and_for_many() {
         assert!(payload.bulk || payload.objects.len() <= 1);
     }
     assert!(bulk >= 2 && gone >= 2, "{bulk} {gone}");
-    // Releases before 9.0.0.
+    // Releases before 9.0.0 send only an id.
     let n = &made("port.delete.end", json!({"port_id": "p"}));
     let payload = neutron_of(n);
     assert_eq!((payload.id, payload.objects.len()), (Some("p"), 0));
@@ -230,13 +228,12 @@ fn a_port_says_whose_it_is_and_a_floating_ip_where_it_leads() {
             }
             Some(false) => {
                 free += 1;
-                // Which port it left is not said.
+                // The message does not name the former port.
                 assert_eq!((ip.router_id, ip.port_details.state()), (Field::Null, service::FieldState::Null));
                 assert_eq!(ip.instance(), None);
             }
             None => panic!("{ip:?}"),
         }
-        // Whatever it does.
         assert_eq!(n.payload["floatingip"]["status"], "DOWN");
     }
     assert!(mapped >= 3 && free >= 3, "{mapped} {free}");
@@ -290,7 +287,7 @@ fn keystone_is_judged_message_by_message() {
                 assert!(read.subject().is_some(), "{}", event(n));
                 let made_up = read.target.get().unwrap().id.text();
                 if event(n) == "identity.authenticate" || event(n).contains("role_assignment") {
-                    // Whatever the form that was asked for.
+                    // Independent of the requested form.
                     assert_ne!(read.subject(), made_up);
                 } else {
                     assert_eq!((read.subject(), file.as_str()), (read.resource_info.text(), "keystone-cadf"));
@@ -311,7 +308,7 @@ fn keystone_is_judged_message_by_message() {
         }
     }
     assert!(cadf >= 9 && basic >= 25, "{cadf} {basic}");
-    // Where one deletion causes another, nobody asked.
+    // If one deletion causes another, there is no initiator.
     let caused = of("keystone-cadf").into_iter().any(|r| match service::read(&r.n) {
         Service::Keystone(keystone::Payload::Cadf(read)) => {
             read.initiator == Field::Absent && read.actor().is_none()
@@ -468,7 +465,6 @@ fn what_is_nobodys_or_odd_is_still_there() {
     // A class of a later release is an object with its name.
     let n = &made("instance.new", json!({"nova_object.name": "NewPayload", "nova_object.data": {"a": 1}}));
     assert!(matches!(service::read(n), Service::Nova(nova::Payload::Object("NewPayload", _))));
-    // No secret in Debug output.
     let n = &made(
         "compute.instance.create.error",
         json!({"instance_id": "i", "tenant_id": "t",

@@ -1,5 +1,3 @@
-//! Typed readers over all recorded messages, and what the services are known for.
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use osnl_notify::service::{
@@ -25,7 +23,6 @@ fn inner<'a, T: View<'a>>(name: &'static str, field: &Field<'a, T>) -> Vec<Struc
     field.get().into_iter().map(|item| view(name, item)).collect()
 }
 
-/// Every struct that a payload was read into.
 fn views(read: &Service<'_>) -> Vec<StructStates> {
     match read {
         Service::Nova(payload) => of_nova(payload),
@@ -133,7 +130,7 @@ fn of_cadf(cadf: &keystone::Cadf<'_>) -> Vec<StructStates> {
     all
 }
 
-/// Keys that no recording has a value for, though their service sends one in other circumstances.
+/// Keys without a value in any recording, though the service sends one in other circumstances.
 const NEVER_RECORDED: [&str; 8] = [
     "cinder::Backup fail_reason",
     "cinder::Volume snapshot_id",

@@ -1,18 +1,16 @@
-//! The recorded catalogues as declarations, to be compared with what the derives declare.
+//! The recorded catalogues as declarations, to be compared with those of the derives.
 
 use osnl_notify::versioned::{ClassField, EnumValues, FieldKind, ObjectInfo, ObjectVersion, SourceField};
 use serde_json::Value;
 
 use crate::versioned::recordings::json;
 
-/// A class of a catalogue.
 pub(crate) struct Class {
     pub(crate) name: String,
     pub(crate) is_payload: bool,
     pub(crate) namespace: String,
     pub(crate) version: String,
     pub(crate) fingerprint: String,
-    /// In the order of the wire.
     pub(crate) fields: Vec<ClassField>,
 }
 
@@ -22,12 +20,10 @@ pub(crate) fn classes(project: &str) -> Vec<Class> {
     catalogue.as_object().unwrap().iter().map(|(name, class)| read_class(name, class)).collect()
 }
 
-/// The class of a name.
 pub(crate) fn class(project: &str, name: &str) -> Class {
     classes(project).into_iter().find(|class| class.name == name).unwrap_or_else(|| panic!("no class {name}"))
 }
 
-/// Compares what a derive declares with the catalogue.
 pub(crate) fn check_declaration(info: &ObjectInfo, class: &Class) {
     let shallow = |field: &ClassField| {
         let ClassField { name, kind, nullable, default, since: _, source } = *field;
@@ -42,7 +38,6 @@ pub(crate) fn check_declaration(info: &ObjectInfo, class: &Class) {
     assert_eq!(declared, expected, "{}", class.name);
 }
 
-/// The kind and those inside it, as text.
 fn shape(kind: &FieldKind) -> String {
     let of = kind.of.map(|of| format!("<{}>", shape(of))).unwrap_or_default();
     let object = kind.object.map(|object| format!(" {}", object.name)).unwrap_or_default();

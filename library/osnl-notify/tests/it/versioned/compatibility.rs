@@ -1,5 +1,3 @@
-//! Versions: what is read, what is kept as unknown, what an older version looks like.
-
 use osnl_notify::versioned::{
     Json, MaybeSet, NotReadable, ObjectVersion, VersionedObject, WireObject, read, read_text, to_version,
 };
@@ -21,8 +19,8 @@ fn form(namespace: &str, name: &str, version: &str, data: serde_json::Value) -> 
     .into()
 }
 
-/// Every version of the measured table; where this differs from oslo.versionedobjects' decoder, the contract says so:
-/// a newer minor version is read, and what cannot be read is not lost.
+/// Every version of the measured table. The contract differs from oslo.versionedobjects' decoder in two
+/// points: a newer minor version is read, and an unreadable object is kept.
 #[test]
 fn same_major_is_read_and_the_rest_is_kept() {
     let measured = &recordings::json("semantics/ironic.json")["decode_with_class_version_1_3"];

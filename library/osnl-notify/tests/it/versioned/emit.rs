@@ -1,5 +1,3 @@
-//! Emitting: the threshold, the head of the message, masking, and what it costs when nothing is sent.
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use osnl_model::Priority;
@@ -174,7 +172,7 @@ fn a_sensitive_rule_is_hidden_whole() {
     assert!(payload_of(&rule(false)).contains("S3CRET"));
     assert!(!payload_of(&rule(true)).contains("S3CRET"));
     assert!(!format!("{:?}", rule(true)).contains("S3CRET"));
-    // The default of `priority` stands where the source has none.
+    // The default of `priority` replaces a missing source.
     assert!(payload_of(&rule(false)).contains(r#""priority":0"#));
 }
 
@@ -206,7 +204,6 @@ struct CountedNotification {
     publisher: String,
 }
 
-/// Below the threshold the payload is neither copied nor masked.
 #[test]
 fn below_the_threshold_nothing_is_done() {
     let (sent, outlet) = outlet(Threshold::AtLeast(Level::Warning));

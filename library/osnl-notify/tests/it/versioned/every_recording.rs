@@ -1,5 +1,5 @@
-//! All recordings, those of thirteen services: what is a versioned object is read without its class, holds what its
-//! project's catalogue declares, and is written as it was.
+//! All recordings, those of thirteen services: each versioned object is read without its class, has the
+//! members that its project's catalogue declares, and is written unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,20 +34,15 @@ const RECORDINGS: [&str; 17] = [
     "captures2/octavia.json",
 ];
 
-/// The findings in a recording, beside the rules for every message.
 #[derive(Default)]
 struct Findings {
-    /// Objects at any depth, by class.
     objects: BTreeMap<String, usize>,
     /// Class and field that was absent although the catalogue declares it.
     absent: BTreeSet<String>,
     /// Class and field with a value that its enumeration does not list.
     unlisted: BTreeSet<String>,
-    /// Classes that no catalogue has.
     unknown: BTreeSet<String>,
-    /// Class and field that was null.
     nulls: usize,
-    /// Objects that carry `changes`.
     changes: BTreeSet<String>,
 }
 
@@ -154,7 +149,7 @@ fn check_field(catalogue: &Value, field: &Value, value: &Json, at: (&str, &str),
                 "IPV4AndV6Address" => same::<std::net::IpAddr>(value),
                 "VersionPredicate" => same::<VersionPredicate>(value),
                 "FlexibleDict" => same::<FlexibleDict>(value),
-                // Only enums are left; their values were looked at.
+                // Only enums are left; their values were checked before.
                 _ if field["enum_field"] == true => same::<String>(value),
                 other => panic!("{case}: {name} is of the kind {other}"),
             };
@@ -163,7 +158,6 @@ fn check_field(catalogue: &Value, field: &Value, value: &Json, at: (&str, &str),
     }
 }
 
-/// Read as this kind and written again, it is the same.
 fn same<T: FieldType>(value: &Json) -> Result<(), String> {
     let read = T::read(value).map_err(|error| error.to_string())?;
     let (again, before) = (Wire(&read).to_string(), serde_json::to_string(value).unwrap());
@@ -182,7 +176,7 @@ fn what_is_recorded_is_what_the_catalogues_declare() {
         assert!(found.nulls > 0, "{project}");
     };
     check("ironic", &["captures2/ironic.json"], (14, 134), ["", "", "", ""]);
-    // The fact sheet's: a field that a schema declares may be absent.
+    // By the fact sheet, a field that a schema declares may be absent.
     let absent = "DestinationPayload.host DestinationPayload.node ImageMetaPropsPayload.* RequestSpecPayload.image_meta";
     check("nova", &["captures2/nova.json"], (36, 923), [absent, "", "", ""]);
     let absent = "HostApiPayload.id HostApiPayload.uuid NotificationApiPayload.id \
@@ -205,7 +199,6 @@ struct Inner {
     level: Level,
 }
 
-/// Absent, null, `{}`, change marks and values of enums that came later.
 #[test]
 fn special_cases_are_read_and_nothing_of_them_is_lost() {
     let check = |data: Value, expected: Result<&str, &str>| {
@@ -252,14 +245,13 @@ fn special_cases_are_read_and_nothing_of_them_is_lost() {
     check(json!({"level": "INFO"}), Err("field level: this is not a valid NotificationLevel"));
     check(json!({"level": null}), Err("field level: a text is expected here, not null"));
     check(json!({}), Err("field level: the field is absent and has no default"));
-    // Judged on its own, a nested object keeps a value of an enum that came later.
+    // A nested object that is read alone keeps a later value of an enum.
     for odd in [inner("notice", "1.1"), inner("info", "2.0"), json!({"no": "form"})] {
         let expected = json!({"level": "info", "levels": odd, "clean_step": {}}).to_string();
         check(json!({"level": "info", "levels": odd}), Ok(&expected));
     }
 }
 
-/// Reads a payload as a class and writes it again.
 fn round_trip<T: VersionedObject>(payload: &str, what: &str) {
     match read_text::<T>(payload).unwrap() {
         WireObject::Known(read) => {

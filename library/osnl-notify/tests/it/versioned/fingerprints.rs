@@ -1,5 +1,3 @@
-//! Fingerprints are those of oslo.versionedobjects.
-
 use osnl_notify::versioned::{
     ClassField, DateTime, EnumValues, FieldKind, FieldType as _, ObjectInfo, VersionedEnum, VersionedObject,
     check_fingerprints, fingerprint, fingerprint_text, ironic, nova,
@@ -10,7 +8,6 @@ use crate::versioned::catalogue::{Class, check_declaration, class, classes};
 use crate::versioned::nova_classes as nova_payloads;
 use crate::versioned::recordings::json;
 
-/// The fingerprint of a class of a catalogue.
 fn of_class(class: &Class) -> String {
     let info = ObjectInfo {
         namespace: "",
@@ -50,7 +47,6 @@ fn the_digested_texts_are_those_of_the_vectors() {
     assert_eq!(vectors.as_object().map(serde_json::Map::len), Some(8));
 }
 
-/// Watcher has no catalogue.
 fn watcher_event_type() -> Vec<ClassField> {
     let field =
         |name, kind, nullable| ClassField { name, kind, nullable, default: None, since: None, source: None };
@@ -102,7 +98,7 @@ fn classes_of_nova_are_novas() {
     }
 }
 
-/// A changed field moves the fingerprint, measured on a class with the one field `a`.
+/// Measured on a class with the one field `a`.
 #[test]
 fn changes_move_it_as_measured() {
     macro_rules! class {

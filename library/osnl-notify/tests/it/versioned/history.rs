@@ -1,5 +1,5 @@
-//! Ironic's classes as their older versions were: with which version each field came, what is written for a reader of an
-//! older one, and what an older ironic sends.
+//! Ironic's classes in their older versions: the version of each field, the form for an older reader, and the
+//! messages of an older ironic.
 
 use osnl_notify::versioned::{
     ClassField, Json, NotConvertible, ObjectInfo, ObjectPayload, ObjectVersion, VersionedObject, WireObject,
@@ -27,14 +27,13 @@ fn every_field_came_with_the_version_that_its_service_says() {
     assert_eq!(later, 140);
 }
 
-/// The names of the data, in order.
 fn names(form: &Json, info: &ObjectInfo) -> Vec<String> {
     let data = form.as_object().and_then(|form| form.get(info.keys[3])).and_then(Json::as_object).unwrap();
     data.iter().map(|(name, _)| name.to_owned()).collect()
 }
 
-/// A recorded payload in all versions its class has had: what is in each is what was there, in the same order, and is
-/// read again as what it was.
+/// A recorded payload in all versions of its class: each keeps the remaining fields in order, and is read
+/// again as written.
 fn check_every_version<T: VersionedObject + PartialEq>(payload: &str, what: &str) -> u32 {
     let WireObject::Known(current) = read_text::<T>(payload).unwrap() else { panic!("{what}") };
     let whole: Json = serde_json::from_str(payload).unwrap();

@@ -1,4 +1,4 @@
-//! Classes of nova 34 as its catalogue declares them: those in the recordings of `captures/nova.json`.
+//! The classes of nova 34 in the recordings of `captures/nova.json`, as nova's catalogue declares them.
 mod instance_action;
 
 pub(crate) use instance_action::InstanceActionPayload;
@@ -154,7 +154,6 @@ pub(crate) struct InstanceCreatePayload {
 }
 
 impl InstanceCreatePayload {
-    /// The same, populated from sources that have what it has.
     pub(crate) fn repopulated(&self) -> Self {
         let instance = InstanceCreateInstance {
             architecture: self.architecture.clone(),
@@ -242,7 +241,6 @@ pub(crate) struct FlavorPayload {
 }
 
 impl FlavorPayload {
-    /// The same, populated from sources that have what it has.
     pub(crate) fn repopulated(&self) -> Self {
         let flavor = FlavorFlavor {
             description: self.description.clone(),
@@ -295,7 +293,6 @@ pub(crate) struct KeypairPayload {
 }
 
 impl KeypairPayload {
-    /// The same, populated from sources that have what it has.
     pub(crate) fn repopulated(&self) -> Self {
         let keypair = KeypairKeypair {
             fingerprint: self.fingerprint.clone(),
@@ -338,7 +335,6 @@ pub(crate) struct BlockDevicePayload {
 }
 
 impl BlockDevicePayload {
-    /// The same, populated from sources that have what it has.
     pub(crate) fn repopulated(&self) -> Self {
         let bdm = BlockDeviceBdm {
             boot_index: self.boot_index,
@@ -368,7 +364,6 @@ pub(crate) struct SharePayload {
 }
 
 impl SharePayload {
-    /// The same, populated from sources that have what it has.
     pub(crate) fn repopulated(&self) -> Self {
         let share = ShareShare {
             share_id: self.share_id.clone(),

@@ -1,5 +1,3 @@
-//! The story of the developer guide: a node's power is set, as ironic reported it.
-
 use std::panic::AssertUnwindSafe;
 
 use osnl_model::Priority;

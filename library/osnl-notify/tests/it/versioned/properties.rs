@@ -1,5 +1,3 @@
-//! Properties of versions and of every field kind.
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -144,7 +142,7 @@ proptest! {
         }
     }
 
-    /// A foreign value in the place of any nested one panics nowhere and loses nothing.
+    /// A foreign value in place of any nested one causes no panic and no loss.
     #[test]
     fn a_payload_with_a_foreign_value_is_never_lost(object in everything(), foreign in json(), at in 0..16_usize) {
         let mut form: Json = serde_json::from_str(&to_payload_text(&object).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The recordings: payloads as Python wrote them, and JSON written as Python writes it.
+//! The recordings: Python's payloads, and JSON in Python's form.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,7 +30,6 @@ struct Inner {
     payload: Box<RawValue>,
 }
 
-/// A recorded message.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) case: String,
@@ -41,25 +40,21 @@ pub(crate) struct Message {
     pub(crate) priority: String,
     /// The payload, byte for byte.
     pub(crate) payload: String,
-    /// The class of the payload, if it is a versioned object.
     pub(crate) class: Option<String>,
 }
 
-/// All messages of a recording, by the names of their cases.
 pub(crate) fn messages(name: &str) -> Vec<Message> {
     let recording: Recording = serde_json::from_str(&text(name)).unwrap();
     let cases = recording.cases.into_iter();
     cases.flat_map(|(case, raws)| raws.into_iter().map(move |raw| message(&case, raw))).collect()
 }
 
-/// The messages of one case.
 pub(crate) fn case(name: &str, case: &str) -> Vec<Message> {
     let found: Vec<Message> = messages(name).into_iter().filter(|message| message.case == case).collect();
     assert!(!found.is_empty(), "no case {case} in {name}");
     found
 }
 
-/// A file of `library/fixtures`, or of `fixtures/emission`.
 pub(crate) fn text(name: &str) -> String {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let own = manifest.join("../fixtures").join(name);
@@ -67,7 +62,6 @@ pub(crate) fn text(name: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The same as JSON.
 pub(crate) fn json(name: &str) -> Value {
     serde_json::from_str(&text(name)).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The written form equals what the services wrote, byte for byte (written as Python writes JSON).
+//! The written form equals the services' output, byte for byte (written as Python writes JSON).
 
 use osnl_notify::versioned::{
     DateTime, EventTypeText as _, FlexibleDict, Json, MacAddress, MaybeSet, PublisherText as _, Uuid,
@@ -11,7 +11,6 @@ use crate::versioned::nova_classes::{
 };
 use crate::versioned::recordings::{as_python, case, messages};
 
-/// Reads a payload as a class and writes it again.
 fn check_round_trip<T: VersionedObject>(payload: &str, what: &str) -> T {
     match read_text::<T>(payload).unwrap() {
         WireObject::Known(read) => {

@@ -60,7 +60,6 @@ impl RealBroker {
         self.location.clone()
     }
 
-    /// Publishes as oslo.messaging does, and waits for the broker's confirm.
     pub(super) async fn publish(&self, message: &DemoMessage) -> anyhow::Result<()> {
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())

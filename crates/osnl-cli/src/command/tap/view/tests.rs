@@ -71,7 +71,6 @@ fn lines(state: &mut ViewState, size: Size) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(size.width, size.height)).unwrap();
     terminal.draw(|frame| frame::draw(frame, state, &standing(), false)).unwrap();
     let shown = terminal.backend().to_string();
-    // `TestBackend` puts each line in quotes.
     shown.lines().map(|line| line[1..line.len() - 1].to_owned()).collect()
 }
 

@@ -1,5 +1,3 @@
-//! The hidden inputs, as measured with k2hr3_osnl 1.0.8 and oslo.config 10.7.0.
-
 use std::fs;
 use std::path::Path;
 

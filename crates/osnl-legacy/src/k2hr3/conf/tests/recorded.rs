@@ -1,5 +1,3 @@
-//! The files with which k2hr3_osnl 1.0.8 was run, and the recorded configuration objects.
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use super::super::super::{
     AttemptFailure, FailingResource, LagStatus, ManagementStatus, PartitionLag, QueueRiskStatus,
 };
 use super::*;
-use crate::listener::AS_CONFIGURED;
+use crate::management::risk::AS_CONFIGURED;
 
 const BOUNDS: Bounds = Bounds { attention_age: Duration::from_secs(900), max_pending: Some(1000) };
 
@@ -240,16 +240,22 @@ fn a_left_queue_needs_attention_while_it_holds_or_receives_messages_or_may() {
         assert!(problem.iter().all(|problem| problem.kind == Kind::QueueUnread));
         assert_eq!(problem.map(|problem| problem.message).as_deref(), expected, "{left:?}");
     };
-    let place = "queue old of virtual host / at mq1:5672";
-    let waits = format!("3 messages wait in {place}, which no listener reads any more");
-    let one = format!("1 message waits in {place}, which no listener reads any more");
-    let fills = format!("no listener reads {place} any more, and its bindings still fill it");
-    let unknown = format!("no listener reads {place} any more, and whether messages wait in it is not known");
+    let said = |seen: &str, consequence: &str| {
+        format!(
+            "queue old at mq1:5672 in virtual host /: no listener reads it any more; {seen}: {consequence}"
+        )
+    };
+    let (stays, fills) = ("it stays on the broker", "it fills the broker");
+    let waits = said("3 messages in it", stays);
+    let one = said("1 message in it, and its bindings fill it", fills);
+    let unknown = said("its content is not known", stays);
+    let fills_unknown = said("its content is not known, and its bindings fill it", fills);
+    let fills = said("it is empty, and its bindings fill it", fills);
     judge(Some(3), Some(0), None, Some(&waits));
     judge(Some(1), Some(0), Some("unbind"), Some(&one));
     judge(Some(0), Some(0), Some("unbind"), Some(&fills));
     judge(None, None, None, Some(&unknown));
-    judge(None, None, Some("unbind"), Some(&unknown));
+    judge(None, None, Some("unbind"), Some(&fills_unknown));
     judge(Some(0), Some(0), None, None);
     judge(Some(3), Some(1), None, None);
     judge(Some(0), Some(1), Some("unbind"), None);

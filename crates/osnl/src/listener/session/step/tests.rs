@@ -297,7 +297,6 @@ fn go_on(rig: &Rig, core: &mut Core<'_>) -> (usize, usize) {
     (core.open.len(), core.batch.len())
 }
 
-/// F5: hundreds of slow messages leave other tasks their turns.
 #[tokio::test(start_paused = true)]
 async fn messages_that_take_long_leave_other_tasks_their_turns() {
     let mut rig = Rig::new(4, QueueKind::OSLO).await;

@@ -1,5 +1,3 @@
-//! Stand-ins of receivers, which refuse what the documentation in `fixtures/http/receivers.json` does not allow.
-
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -31,7 +29,6 @@ fn receivers() -> Value {
     fixture::json("http/receivers.json")
 }
 
-/// Returns what the receiver's documentation does not allow.
 pub(super) fn faults(receiver: &str, request: &SinkRequest) -> Vec<String> {
     let receivers = receivers();
     let known = receivers.get(receiver).unwrap_or_else(|| panic!("no receiver {receiver}"));

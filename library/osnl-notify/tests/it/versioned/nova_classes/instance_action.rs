@@ -1,5 +1,3 @@
-//! The payload of what is done to an instance.
-
 use osnl_notify::versioned::{DateTime, Dict, Uuid, VersionedObject};
 
 use super::{BlockDevicePayload, ExceptionPayload, FlavorPayload, IpPayload, SharePayload};
@@ -147,7 +145,6 @@ pub(crate) struct InstanceActionPayload {
 }
 
 impl InstanceActionPayload {
-    /// The same, populated from sources that have what it has.
     pub(crate) fn repopulated(&self) -> Self {
         let instance = InstanceActionInstance {
             architecture: self.architecture.clone(),
