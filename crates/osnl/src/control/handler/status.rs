@@ -23,7 +23,8 @@ use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::JournalState;
 use crate::journal::query::{DiskUse, FailingKey, JournalNumbers, RowState, Tally};
-use crate::listener::{ANOTHER_LIMIT, AS_CONFIGURED, ListenerState, LossyQueue};
+use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
+use crate::management::risk::AS_CONFIGURED;
 
 /// A delivery with this many failures counts as failing repeatedly.
 const SEVERAL: u32 = 5;
