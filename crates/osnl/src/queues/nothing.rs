@@ -93,21 +93,7 @@ impl Judge<'_> {
             self.published().filter_map(|row| Some((row, row.of_service()?))).collect();
         let subject = format!("exchange {exchange}");
         if published.is_empty() {
-            let denies = survey.version().is_some_and(BrokerVersion::denies_transient_queues);
-            let other = match denies {
-                true => {
-                    "; or this RabbitMQ refuses the transient queue that a service declares by default: the service's log has \
-                     541, and needs amqp_durable_queues = true"
-                }
-                false => "",
-            };
-            let seen = format!(
-                "it exists, and no queue <topic>.<priority> does, which a publisher of notifications declares: the driver is \
-                 empty (the default) or noop{other}"
-            );
-            let severity = if wanted.creates { Severity::Note } else { Severity::Warning };
-            let kind = (Kind::NeverPublished, severity);
-            return Some(self.setting(kind, subject, seen, &ServiceSetting::driver(exchange)));
+            return Some(self.unpublished(exchange, subject));
         }
         let matches = |pattern: &[String], text: &str| pattern.iter().any(|one| is_match(one, text));
         let of_topic: Vec<_> =
@@ -166,6 +152,23 @@ impl Judge<'_> {
             return Some(self.setting(kind, subject, seen, &ServiceSetting::driver(exchange)));
         }
         None
+    }
+
+    fn unpublished(&self, exchange: &str, subject: String) -> Finding {
+        let survey = self.survey;
+        let denies = survey.version().is_some_and(BrokerVersion::denies_transient_queues);
+        let other = if denies {
+            "; or this RabbitMQ refuses the transient queue that a service declares by default: the service's log has 541, and \
+             needs amqp_durable_queues = true"
+        } else {
+            ""
+        };
+        let seen = format!(
+            "it exists, and no queue <topic>.<priority> does, which a publisher of notifications declares: the driver is empty \
+             (the default) or noop{other}"
+        );
+        let severity = if survey.wanted.creates { Severity::Note } else { Severity::Warning };
+        self.setting((Kind::NeverPublished, severity), subject, seen, &ServiceSetting::driver(exchange))
     }
 
     fn published(&self) -> impl Iterator<Item = &QueueRow> {
