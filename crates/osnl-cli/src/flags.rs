@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{ArgAction, Args, ValueEnum};
 use jiff::Timestamp;
-use osnl::journal::sqlite::Phase;
+use osnl::journal::query::Phase;
 use osnl_config::size;
 use osnl_model::{Budget, DecodeError, Pattern, Secret};
 

@@ -150,22 +150,22 @@ async fn a_journal_in_memory_is_told_of_failed_attempts_that_are_repeated() {
 #[tokio::test(start_paused = true)]
 async fn a_paused_target_is_not_called_and_what_waits_does_not_age() {
     let rig = Rig::start(None, Duration::from_secs(1));
-    rig.journal.set_paused("a", true);
+    rig.journal.pause("a", true);
     let receipt = rig.append("k").await;
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(*rig.action.attempts.lock().unwrap(), 0);
-    rig.journal.set_paused("b", true);
-    rig.journal.set_paused("a", false);
+    rig.journal.pause("b", true);
+    rig.journal.pause("a", false);
     assert_eq!(receipt.await, Settle::Acknowledge);
 
     *rig.action.failure.lock().unwrap() = Some(ErrorClass::Status(409));
     let receipt = rig.append("l").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    rig.journal.set_paused("a", true);
+    rig.journal.pause("a", true);
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(*rig.action.attempts.lock().unwrap(), 2);
     *rig.action.failure.lock().unwrap() = None;
-    rig.journal.set_paused("a", false);
+    rig.journal.pause("a", false);
     assert_eq!(receipt.await, Settle::Acknowledge);
     assert_eq!(*rig.action.attempts.lock().unwrap(), 3);
     rig.stop().await;

@@ -1,5 +1,5 @@
 use osnl_journal::DeliveryId;
-use osnl_journal::sqlite::Change;
+use osnl_journal::query::Change;
 
 use crate::partition::PartitionNumber;
 

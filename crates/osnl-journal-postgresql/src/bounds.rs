@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 
-use osnl_journal::sqlite::Bodies;
+use osnl_journal::query::Bodies;
 use osnl_journal::sqlite::archive::{self, Archive};
 use osnl_journal::store::shares::{QuarantineBounds, QueueShare};
 use serde_json::Value;

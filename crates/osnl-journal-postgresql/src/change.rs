@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet};
 
 use osnl_journal::DeliveryId;
-use osnl_journal::sqlite::{FORGOTTEN, RowState, overtaken, same_action};
+use osnl_journal::query::{FORGOTTEN, RowState, overtaken, same_action};
 
 use crate::asked::{ChangeKind, ChangeRow, RowAnswer};
 use crate::delivery::{Promotion, delivery};

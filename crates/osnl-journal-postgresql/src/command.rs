@@ -4,7 +4,7 @@ use bytes::Bytes;
 use osnl_core::quarantine::StoredBody;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::identity::MessageIdentity;
-use osnl_journal::sqlite::reserved_numbers;
+use osnl_journal::reserved_numbers;
 use osnl_journal::store::claimable::FetchKinds;
 use osnl_journal::store::clock::Due;
 use osnl_journal::{DeliveryId, End, Entry, LearntFacts, SentRequest, Settle, UsedLimits};

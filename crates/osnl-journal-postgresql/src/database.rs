@@ -1,24 +1,19 @@
 //! PostgreSQL for `osnl run` and its commands: opening, reading, migrating, and queries to an open journal.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use osnl_core::ends::EndReports;
 use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
-use osnl_core::received::ReceivedMessage;
+use osnl_journal::query::{DeliveryListRow, Filter, KeptEvent};
 use osnl_journal::shared::{
     CheckedConnection, DatabaseFact, FactKind, HeldTargets, Migration, SharedDatabase, SharedJournal,
-    SharedOptions, SharedOverview, UnusableDatabase,
+    SharedOptions, UnusableDatabase,
 };
 use osnl_journal::sqlite::upkeep::{Observer, VerifyReport};
-use osnl_journal::sqlite::{
-    Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, DeliveryListRow, Filter, KeptEvent,
-    ListPage, Unreadable, UnreadableFilter,
-};
-use osnl_journal::{DeliveryId, PausedActions};
-use osnl_model::{Notification, Secret};
+use osnl_model::Secret;
 use osnl_transport::BoxFuture;
 use tokio::time::timeout;
 
@@ -285,14 +280,6 @@ impl SharedJournal for PostgresJournal {
         self.shared.ends.clone()
     }
 
-    fn max_pending(&self) -> u64 {
-        self.shared.gate.max_pending()
-    }
-
-    fn max_dead(&self) -> u64 {
-        self.options.max_dead
-    }
-
     fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         self.shared.gate.set_overflowing(actions);
     }
@@ -314,91 +301,7 @@ impl SharedJournal for PostgresJournal {
         Self::begin_reading(self, listener, queue);
     }
 
-    fn overview(&self) -> BoxFuture<'_, Result<SharedOverview, String>> {
-        Box::pin(async move {
-            let found = self.view.overview(&self.options, &self.shared.token()).await?;
-            let seen = self.shared.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Ok(SharedOverview { members: seen.members, unowned: seen.unowned, refused, ..found })
-        })
-    }
-
-    fn list(
-        &self,
-        filter: Filter,
-        page: ListPage,
-        most: u64,
-    ) -> BoxFuture<'_, Result<(Vec<DeliveryListRow>, BoundedCount), String>> {
-        Box::pin(async move { self.view.list(&self.options, &filter, &page, most).await })
-    }
-
-    fn show(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<DeliveryDetails>, String>> {
-        Box::pin(async move { self.view.show(&self.options, id).await })
-    }
-
-    fn select(&self, change: &Change) -> BoxFuture<'_, Result<Vec<DeliveryId>, String>> {
-        let change = change.clone();
-        Box::pin(async move { self.view.select(&self.options, &change).await })
-    }
-
-    fn change(
-        &self,
-        change: &Change,
-        ids: Vec<DeliveryId>,
-        is_dry_run: bool,
-    ) -> BoxFuture<'_, Result<ChangeOutcome, String>> {
-        let change = change.clone();
-        Box::pin(
-            async move { self.view.change(&self.options, &self.shared, (&change, &ids, is_dry_run)).await },
-        )
-    }
-
-    fn quarantined(
-        &self,
-        filter: UnreadableFilter,
-        after: i64,
-        limit: u32,
-        bodies: Bodies,
-    ) -> BoxFuture<'_, Result<Vec<Unreadable>, String>> {
-        Box::pin(async move { self.view.quarantined(&self.options, &filter, (after, limit), bodies).await })
-    }
-
-    fn numbers_quarantined(&self, filter: UnreadableFilter) -> BoxFuture<'_, Result<Vec<i64>, String>> {
-        Box::pin(async move { self.view.numbers_quarantined(&self.options, &filter).await })
-    }
-
-    fn forget_quarantined(&self, ids: Vec<i64>) -> BoxFuture<'_, Result<Vec<i64>, String>> {
-        Box::pin(async move { self.view.forget_quarantined(&self.options, &ids).await })
-    }
-
-    fn event(&self, number: u64) -> BoxFuture<'_, Result<Option<KeptEvent>, String>> {
-        Box::pin(async move { self.view.event(&self.options, number).await })
-    }
-
-    fn keeps(
-        &self,
-        messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>,
-    ) -> BoxFuture<'_, Result<u64, String>> {
-        Box::pin(async move { self.view.keeps(&self.options, &messages).await })
-    }
-
     fn returned_canaries(&self, message_ids: Vec<String>) -> BoxFuture<'_, Result<Vec<String>, String>> {
         Box::pin(async move { self.canaries.returned_canaries(&self.options, &message_ids).await })
-    }
-
-    fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>> {
-        let (action, by) = (action.to_owned(), by.map(str::to_owned));
-        Box::pin(async move {
-            self.view.set_paused(&self.options, &action, by.as_deref()).await?;
-            // The other members read the change within 100 ms.
-            let mut paused: PausedActions = self.shared.paused.borrow().clone();
-            if by.is_some() {
-                paused.entry(action).or_insert_with(SystemTime::now);
-            } else {
-                paused.remove(&action);
-            }
-            self.shared.set_paused(paused);
-            Ok(())
-        })
     }
 }

@@ -11,7 +11,7 @@
 use std::collections::HashSet;
 
 use osnl_journal::Begin;
-use osnl_journal::sqlite::RowState;
+use osnl_journal::query::RowState;
 
 use crate::delivery::{ArrivedDelivery, Promotion, delivery};
 use crate::partition::PartitionNumber;

@@ -108,6 +108,7 @@ mod options;
 mod partition;
 mod prepare;
 mod prune;
+mod queries;
 mod reader;
 mod report;
 mod results;

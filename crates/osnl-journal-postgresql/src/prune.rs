@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use osnl_journal::sqlite::RowState;
+use osnl_journal::query::RowState;
 use tokio_postgres::Error;
 
 use crate::partition::PartitionNumber;

@@ -43,7 +43,7 @@ fn rig() -> StoreRig {
     let counters: Arc<Counters> = Arc::default();
     let options = Options { max_pending: PLACES as u64, ..options(&Postgres::shared().database(), "a") };
     let journal = Arc::new(PostgresJournal::open(options, counters.clone()).unwrap());
-    StoreRig { journal, counters, durable: true, keeps: Box::new(()) }
+    StoreRig { journal: journal.clone(), queries: journal, counters, durable: true, keeps: Box::new(()) }
 }
 
 fn options(url: &str, name: &str) -> Options {

@@ -8,6 +8,51 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub u64);
 
+/// The bits of a delivery's place in its event, below the event's number.
+pub(crate) const SHIFT: u32 = 16;
+
+impl DeliveryId {
+    #[must_use]
+    pub fn of(event: i64, n: usize) -> Self {
+        Self((event.unsigned_abs() << SHIFT) + n as u64)
+    }
+
+    #[expect(clippy::cast_possible_wrap, reason = "numbers come from a file of signed ones")]
+    #[must_use]
+    pub fn row(self) -> i64 {
+        self.0 as i64
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (event, n) = text.split_once('.')?;
+        let (event, n) = (event.parse::<u64>().ok()?, n.parse::<u16>().ok()?);
+        // Numbers of the file are signed.
+        (event < 1 << (63 - SHIFT)).then(|| Self((event << SHIFT) + u64::from(n)))
+    }
+}
+
+impl std::fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0 >> SHIFT, self.0 & ((1 << SHIFT) - 1))
+    }
+}
+
+#[must_use]
+pub(crate) fn numbers(deliveries: usize) -> i64 {
+    1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)
+}
+
+/// Returns how many event numbers an event gets. Each delivery has room for an `on_failure` delivery and its
+/// fallbacks.
+#[must_use]
+pub fn reserved_numbers(deliveries: usize) -> i64 {
+    numbers(deliveries.saturating_mul(1 + FALLBACKS))
+}
+
+/// The reserved fallbacks of one delivery, each behind the other.
+const FALLBACKS: usize = 31;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClaimLimits {
     pub oldest: usize,

@@ -15,6 +15,7 @@ pub mod claims;
 pub mod copies;
 pub mod handover;
 pub mod order;
+pub mod queries;
 pub mod receipts;
 
 use std::any::Any;
@@ -26,6 +27,7 @@ use futures_util::FutureExt as _;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 
+use crate::query::JournalQueries;
 use crate::{
     ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, NewDelivery, Outcome, Receipt, UsedLimits,
 };
@@ -34,6 +36,7 @@ pub const PLACES: usize = 8;
 
 pub struct StoreRig {
     pub journal: Arc<dyn Journal>,
+    pub queries: Arc<dyn JournalQueries>,
     pub counters: Arc<Counters>,
     /// Whether receipts complete with the commit; otherwise with the last outcome.
     pub durable: bool,
@@ -65,6 +68,10 @@ macro_rules! conformance {
             claims::a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it,
             handover::a_given_up_delivery_becomes_one_of_another_action_once,
             handover::a_fallback_delivery_keeps_the_order_of_its_action,
+            queries::every_store_finds_the_same_deliveries,
+            queries::pages_follow_each_other_in_every_order,
+            queries::every_store_counts_and_pauses_alike,
+            queries::history_and_quarantine_are_shown_or_refused,
         );
     };
     ($open:path; $($module:ident::$name:ident),* $(,)?) => {

@@ -33,7 +33,7 @@ use osnl_transport::dead_letters::{EXCHANGE, ROUTING_KEY};
 use osnl_transport::{Marks, QueuedMessage};
 
 use crate::identity::{MessageIdentity, RETRY_OF};
-use crate::sqlite::{DeliveryListRow, RowState, Unreadable};
+use crate::query::{DeliveryListRow, RowState, Unreadable};
 use crate::{DeliveryId, NewDelivery, Subject, UsedLimits};
 
 const ID: &str = "osnl-id";

@@ -67,6 +67,7 @@ pub mod in_hand;
 pub mod memory;
 mod outcome;
 mod permit;
+pub mod query;
 mod receipt;
 pub mod shared;
 pub mod sqlite;
@@ -77,7 +78,9 @@ pub mod store;
 
 pub use osnl_core::fence::Fence;
 
-pub use self::claim::{AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits};
+pub use self::claim::{
+    AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits, reserved_numbers,
+};
 pub use self::contract::{AttemptTerm, Journal, LearntFacts, PausedActions};
 pub use self::entry::{Begin, Entry, NewDelivery, Subject};
 pub use self::outcome::{End, Handover, Outcome};

@@ -21,6 +21,7 @@ mod ends;
 mod kept;
 mod limits;
 mod listing;
+mod queries;
 mod recent;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};

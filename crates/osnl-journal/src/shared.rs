@@ -5,13 +5,11 @@
 //! | --- | --- |
 //! | [`SharedDatabase`] | a kind of database: checks URLs, opens journals, migrates tables, reports; a program passes in the kinds that it is built with |
 //! | [`SharedOptions`] | `[journal]`, checked |
-//! | [`SharedJournal`] | an open journal: a [`Journal`], and the answers that the daemon's commands need |
+//! | [`SharedJournal`] | an open journal: a [`Journal`] with [`JournalQueries`], and what daemons tell each other |
 //!
-//! An answer is complete for one moment, or an error gives the reason. A daemon opens the journal also while
+//! A daemon opens the journal also while
 //! the database is unreachable. The journal is [failed](crate::JournalState::Failed) then, accepts no
 //! messages from the brokers, and recovers by itself.
-
-mod changing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -22,17 +20,12 @@ use std::time::{Duration, SystemTime};
 use osnl_core::ends::EndReports;
 use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
-use osnl_core::received::ReceivedMessage;
-use osnl_model::{Notification, Secret, SentLogin};
+use osnl_model::{Secret, SentLogin};
 use osnl_transport::BoxFuture;
 
-pub use self::changing::SharedChangeRun;
+use crate::Journal;
+use crate::query::{DeliveryListRow, Filter, JournalQueries, KeptEvent, Tally};
 use crate::sqlite::upkeep::{Observer, VerifyReport};
-use crate::sqlite::{
-    Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, DeliveryListRow, FailingKey, Filter,
-    KeptEvent, ListPage, Overview, Tally, Unreadable, UnreadableFilter,
-};
-use crate::{DeliveryId, Journal};
 
 #[derive(Clone, Debug)]
 pub struct CheckedConnection {
@@ -200,20 +193,6 @@ pub struct RefusedRecord {
     pub is_given_up: bool,
 }
 
-#[derive(Clone, Debug, Default)]
-pub struct SharedOverview {
-    pub contents: Option<Overview>,
-    /// Deliveries of each action and state; deliveries that are in no lane yet count as waiting.
-    pub tally: Vec<Tally>,
-    pub oldest: BTreeMap<String, SystemTime>,
-    pub failing: BTreeMap<String, Vec<FailingKey>>,
-    pub dead_reasons: BTreeMap<String, String>,
-    pub members: Vec<SharedMember>,
-    pub unowned: u64,
-    pub refused: Vec<RefusedRecord>,
-    pub own: OwnShare,
-}
-
 /// The part of a shared journal that one daemon reports to monitoring; the parts of all daemons add up.
 #[derive(Clone, Debug, Default)]
 pub struct OwnShare {
@@ -222,13 +201,10 @@ pub struct OwnShare {
     pub reports_sums: bool,
 }
 
-/// An open journal that other daemons share. See the [module](self).
-pub trait SharedJournal: Journal + fmt::Debug {
+/// An open journal that other daemons share: what the daemons tell each other through it. See the
+/// [module](self).
+pub trait SharedJournal: Journal + JournalQueries {
     fn ends(&self) -> EndReports;
-
-    fn max_pending(&self) -> u64;
-
-    fn max_dead(&self) -> u64;
 
     fn set_overflowing(&self, actions: BTreeSet<Arc<str>>);
 
@@ -244,48 +220,5 @@ pub trait SharedJournal: Journal + fmt::Debug {
     /// takes the next epoch.
     fn begin_reading(&self, listener: &str, queue: &str);
 
-    fn overview(&self) -> BoxFuture<'_, Result<SharedOverview, String>>;
-
-    fn list(
-        &self,
-        filter: Filter,
-        page: ListPage,
-        most: u64,
-    ) -> BoxFuture<'_, Result<(Vec<DeliveryListRow>, BoundedCount), String>>;
-
-    fn show(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<DeliveryDetails>, String>>;
-
-    fn select(&self, change: &Change) -> BoxFuture<'_, Result<Vec<DeliveryId>, String>>;
-
-    /// Asks the owning daemons to change deliveries; a dry run changes nothing. A daemon that does not answer
-    /// has changed nothing, and the result reports that. [`SharedChangeRun`] changes many.
-    fn change(
-        &self,
-        change: &Change,
-        ids: Vec<DeliveryId>,
-        is_dry_run: bool,
-    ) -> BoxFuture<'_, Result<ChangeOutcome, String>>;
-
-    fn quarantined(
-        &self,
-        filter: UnreadableFilter,
-        after: i64,
-        limit: u32,
-        bodies: Bodies,
-    ) -> BoxFuture<'_, Result<Vec<Unreadable>, String>>;
-
-    fn numbers_quarantined(&self, filter: UnreadableFilter) -> BoxFuture<'_, Result<Vec<i64>, String>>;
-
-    fn forget_quarantined(&self, ids: Vec<i64>) -> BoxFuture<'_, Result<Vec<i64>, String>>;
-
-    fn event(&self, number: u64) -> BoxFuture<'_, Result<Option<KeptEvent>, String>>;
-
-    fn keeps(
-        &self,
-        messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>,
-    ) -> BoxFuture<'_, Result<u64, String>>;
-
     fn returned_canaries(&self, message_ids: Vec<String>) -> BoxFuture<'_, Result<Vec<String>, String>>;
-
-    fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>>;
 }

@@ -17,8 +17,6 @@
 //! journal, with the same pauses.
 #![doc = include_str!("sqlite/tables.md")]
 
-mod about;
-mod answers;
 pub mod archive;
 mod blocks;
 mod change;
@@ -39,8 +37,8 @@ mod phase;
 mod place;
 mod prune;
 mod quarantine;
+mod queries;
 mod reader;
-mod records;
 mod rows;
 mod schema;
 mod selection;
@@ -71,23 +69,11 @@ use osnl_transport::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-pub use self::about::About;
-pub use self::answers::AnswerPolicy;
-pub use self::change::{Change, ChangeError, ChangeOutcome, FORGOTTEN, overtaken, same_action};
-pub use self::count::{BoundedCount, PhaseCount};
 use self::decoded::DecodedMessages;
-pub use self::failing::FailingKey;
-pub use self::filter::Filter;
 pub use self::look::{PlaceLook, look};
-pub use self::overview::Overview;
-pub use self::phase::{Moment, Phase};
 use self::place::JournalLock;
-pub use self::quarantine::{Bodies, UnreadableFilter};
-pub use self::reader::{
-    AttemptRow, Cursor, DeliveryDetails, KeptEvent, ListPage, RecentDelivery, RowOrder, SqliteReader, Tally,
-};
-pub use self::records::{DeliveryListRow, Unreadable};
-pub use self::rows::{RowState, reserved_numbers};
+pub use self::queries::SqliteQueries;
+pub use self::reader::SqliteReader;
 pub use self::selection::ChangeRun;
 use self::stuck::DiskWait;
 use self::writer::{Apply, JournalWriter, NewEntry, SqliteCommand};
@@ -101,6 +87,7 @@ use super::{
     AttemptRetry, AttemptTerm, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
     LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
 };
+use crate::query::{Change, ChangeError, ChangeOutcome, RecentDelivery};
 
 pub type ReadResult<T> = rusqlite::Result<T>;
 
@@ -285,6 +272,11 @@ impl SqliteJournal {
     }
 
     #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.path
+    }
+
+    #[must_use]
     pub fn max_pending(&self) -> u64 {
         self.shared.gate.max_pending()
     }
@@ -338,12 +330,6 @@ impl SqliteJournal {
         if !suspects.is_empty() {
             self.send(SqliteCommand::HoldSuspects(suspects));
         }
-    }
-
-    pub async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<usize, ChangeError> {
-        let (sender, receiver) = oneshot::channel();
-        self.send(SqliteCommand::ForgetUnreadable(ids, sender));
-        receiver.await.map_err(|_| ChangeError::Closed)
     }
 
     /// Returns a change that the caller runs one transaction at a time; with `preview`, nothing is changed.

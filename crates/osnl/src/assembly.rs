@@ -13,6 +13,7 @@ mod reloading;
 mod secrets;
 mod silence;
 
+pub use self::build::OpenedJournal;
 pub use self::error::BuildError;
 pub use self::orphans::Orphans;
 pub use self::parts::Transports;

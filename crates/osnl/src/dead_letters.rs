@@ -3,6 +3,8 @@
 //! A listener that reads a quorum queue of its own (`pool`, or a queue that is only read) has the queue `POOL.dead` on
 //! the same broker. One program at a time reads that queue; another waits a few seconds, then fails as busy.
 
+mod queries;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +16,7 @@ use osnl_transport::{BoxFuture, QueueReader, QueueType, QueuedMessage, Transport
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::queries::{MemoryAndQueues, row_of, unread};
 use crate::daemon::ServiceTask;
 use crate::journal::dead_letters::{again, bytes_of, copy_of, id_of};
 use crate::journal::memory::{Burial, MemoryJournal};

@@ -14,7 +14,7 @@ use osnl_transport::Properties;
 
 use crate::explain::{Content, Effect, ExplainedEvent, RuleVerdict, explain};
 use crate::intake::Parts;
-use crate::journal::sqlite::{DeliveryListRow, RowState};
+use crate::journal::query::{DeliveryListRow, RowState};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
 use crate::native::{Native, Preview};
 use crate::received::{MessageNotes, Origin, ReceivedMessage};
@@ -35,7 +35,7 @@ pub struct ReplayEvent {
 
 impl ReplayEvent {
     #[must_use]
-    pub fn kept(kept: crate::journal::sqlite::KeptEvent) -> Self {
+    pub fn kept(kept: crate::journal::query::KeptEvent) -> Self {
         let subject = ExplainedEvent::received(&kept.received);
         Self { number: kept.number, kept: true, received: kept.received, subject, before: kept.deliveries }
     }

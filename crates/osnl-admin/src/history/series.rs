@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use osnl::control::{MeasuredAction, Measurements};
-use osnl::journal::sqlite::RowState;
+use osnl::journal::query::RowState;
 
 use super::ring::SampleRing;
 use super::{DAY, HOUR};

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use osnl::control::{MeasuredAction, MeasuredJournal};
-use osnl::journal::sqlite::RowState;
+use osnl::journal::query::RowState;
 use osnl::metrics::Counters;
 
 use super::*;

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
-use osnl::journal::sqlite::{Phase, RowState};
+use osnl::journal::query::{Phase, RowState};
 use osnl_core::metrics::{Canary, Counter};
 
 use super::ProcessNumbers;

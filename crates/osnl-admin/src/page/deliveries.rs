@@ -4,7 +4,7 @@ use askama::Template;
 use hyper::{Method, StatusCode};
 use osnl::control::routes::{RouteLookup, Sender, find};
 use osnl::control::{ControlRequest, Delivery, List, MaskedMessage, RequestRefusal, Show, millis, query};
-use osnl::journal::sqlite::Phase;
+use osnl::journal::query::Phase;
 use serde_json::json;
 
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};

@@ -31,7 +31,7 @@ pub(crate) fn handler(counters: &Arc<Counters>) -> Arc<ControlHandler> {
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
     let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
     Arc::new(ControlHandler::of_daemon(
-        Store::Memory(journal, Default::default()),
+        Store::of_memory(journal, Default::default()),
         daemon.state(),
         counters.clone(),
     ))

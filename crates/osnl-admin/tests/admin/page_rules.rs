@@ -47,9 +47,8 @@ impl ConfiguredSite {
         ring.watch(&"l".into(), &rules);
         daemon.state().set_configuration(Arc::new(loaded));
         let guards = Arc::new(GuardsInForce::new(Arc::new(Guards::new([], []))));
-        let handler =
-            ControlHandler::of_daemon(Store::Sqlite(Some(journal.clone()), path), daemon.state(), counters)
-                .with_rules(ring.clone(), guards);
+        let handler = ControlHandler::of_daemon(Store::of_sqlite(journal.clone()), daemon.state(), counters)
+            .with_rules(ring.clone(), guards);
         let admin = format!("listen = 127.0.0.1:0\ntoken = {TOKEN}\n{lines}");
         let running = RunningEndpoint::with(&conf(&admin), Arc::new(handler)).await.unwrap();
         Self { running, daemon, journal, ring, rules, _folder: folder }

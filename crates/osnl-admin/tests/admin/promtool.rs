@@ -8,7 +8,7 @@ use osnl::control::{
     ProblemSeverity,
 };
 use osnl::dead_letters::DeadLetterQueueState;
-use osnl::journal::sqlite::RowState;
+use osnl::journal::query::RowState;
 use osnl::metrics::Counters;
 use osnl_admin::metrics::{FAMILIES, MetricKind, MetricsFormat, ProcessNumbers, render};
 use osnl_core::attempt::{Completion, ErrorClass};

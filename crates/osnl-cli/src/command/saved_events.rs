@@ -11,7 +11,8 @@ use std::time::SystemTime;
 
 use clap::Args;
 use osnl::control::NoAccess;
-use osnl::journal::sqlite::{About, Filter, KeptEvent, OpenError, Phase, SqliteReader};
+use osnl::journal::query::{About, Filter, KeptEvent, Phase};
+use osnl::journal::sqlite::{OpenError, SqliteReader};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, RecordedEvent};
 use osnl_config::nearest;

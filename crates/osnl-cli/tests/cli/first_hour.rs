@@ -95,7 +95,7 @@ fn from_init_to_the_first_effect_by_the_screens_alone() {
     hour.delete(2);
     wait_until(SOON, "status names the exchange", || {
         let (code, status) = hour.said("osnl status -c osnl.conf");
-        code == Some(1) && status.lines().any(|line| line.starts_with("! ") && line.contains("exchange nova"))
+        code == Some(1) && status.lines().any(|line| line.starts_with("! ") && line.contains(&turn_on))
     });
     let queues = hour.osnl("osnl queues -c osnl.conf", 1);
     assert!(queues.contains("exchange nova") && queues.contains("kolla-ansible"), "{queues}");

@@ -2,8 +2,7 @@ use std::path::Path;
 
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{
-    Broker, BrokerObjects, OsloPublisher, PublisherOptions, RawMessage, Reply, Sink, Vhost, fixture,
-    wait_until,
+    Broker, BrokerObjects, OsloPublisher, PublisherOptions, RawMessage, Sink, Vhost, fixture, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -278,24 +277,6 @@ fn a_queue_that_comes_later_is_read_and_said_once() {
     stand.last();
     assert_eq!(stand.posted(), [""; 0]);
     assert_eq!(osnl.stop().matches("Rabbit service is unavailable").count(), 1);
-}
-
-/// The original lost requests that its target refused, and a hanging target stopped everything.
-#[test]
-fn a_target_that_fails_is_tried_again_with_the_same_request() {
-    let mut stand = Stand::new("oss-target", "[rest]\ntimeout = 500ms");
-    stand.sink.script(vec![Reply::Status(500), Reply::Hang, Reply::Reset]);
-    let osnl = stand.start();
-    stand.last();
-    let requests = stand.sink.wait_for(4, SOON);
-    assert!(requests.iter().all(|request| request.body == requests[0].body));
-    assert!(
-        requests
-            .iter()
-            .all(|request| request.header("Idempotency-Key") == requests[0].header("Idempotency-Key"))
-    );
-    settled(&stand.vhost, QUEUE);
-    osnl.stop();
 }
 
 /// Seen addresses are in the journal, so the next process knows them.

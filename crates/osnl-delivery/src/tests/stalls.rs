@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use futures_util::FutureExt as _;
-use osnl_journal::sqlite::{Change, Filter, RowState, SqliteJournal, SqliteOptions};
+use osnl_journal::query::{Change, Filter, RowState};
+use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
 
 use super::neighbours::Judge;
 use super::*;

@@ -1,4 +1,6 @@
-use osnl_journal::sqlite::RowState;
+//! Ends of claims: retries, outcomes, and deliveries of other actions that take over what is given up.
+
+use osnl_journal::query::RowState;
 use osnl_journal::store::clock::whole_millis;
 use osnl_journal::{DeliveryId, End, Handover, Outcome};
 

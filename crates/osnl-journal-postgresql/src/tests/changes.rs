@@ -1,13 +1,12 @@
 use std::collections::HashSet;
 
 use osnl_journal::Handover;
-use osnl_journal::shared::{SharedChangeRun, SharedJournal as _};
-use osnl_journal::sqlite::{Change, ChangeOutcome, Filter, RowState};
+use osnl_journal::query::{Change, ChangeOutcome, Filter, JournalChanges as _, RowState};
 
 use super::*;
 
 async fn ask(member: &PostgresJournal, change: Change, is_dry_run: bool) -> ChangeOutcome {
-    let mut run = SharedChangeRun::new(member, change, is_dry_run);
+    let mut run = member.changing(change, is_dry_run);
     let mut all = ChangeOutcome::default();
     while let Some(some) = within(run.next()).await.unwrap() {
         all.changed.extend(some.changed);
@@ -82,7 +81,7 @@ async fn a_retry_keeps_the_order_of_its_resource() {
     let (a, b, first) = claimed(&stage).await;
     a.end(first, dead());
     let second = claim(&a, "a", 1).await[0].id;
-    let refused = |later: DeliveryId| vec![(first, osnl_journal::sqlite::overtaken(later))];
+    let refused = |later: DeliveryId| vec![(first, osnl_journal::query::overtaken(later))];
     assert_eq!(ask(&b, retry(), false).await.refused, refused(second), "it may be having an effect");
     a.end(second, Outcome::Delivered.into());
     within(a.look()).await;
@@ -121,7 +120,7 @@ async fn a_retry_is_refused_where_retention_has_removed_later_effects() {
     }
     assert_eq!(stage.tally(), "3|1");
     let asked = ask(&a, retry(), false).await;
-    assert_eq!(asked.refused[0].1, osnl_journal::sqlite::FORGOTTEN);
+    assert_eq!(asked.refused[0].1, osnl_journal::query::FORGOTTEN);
     keep(&a, "3", "k").await;
     a.end(claim(&a, "a", 1).await[0].id, dead());
     within(a.look()).await;
@@ -209,7 +208,8 @@ async fn what_was_asked_for_is_done_when_the_member_that_was_asked_is_gone() {
     within(owner.look()).await;
     let paused = pause(&owner);
     {
-        let asking = other.change(&retry(), vec![id], false);
+        let retry = retry();
+        let asking = other.change(&retry, vec![id], false);
         tokio::pin!(asking);
         let asked = async {
             while stage.rows("SELECT count(*) FROM osnl_change") == "0" {

@@ -1,5 +1,6 @@
-use osnl_journal::shared::SharedChangeRun;
-use osnl_journal::sqlite::{Change, Filter};
+//! Actions with a digest: one owner gathers all of their deliveries.
+
+use osnl_journal::query::{Change, Filter, JournalChanges as _};
 use osnl_journal::{End, Handover};
 
 use super::*;
@@ -53,7 +54,7 @@ fn sorted(claimed: &[ClaimedDelivery]) -> Vec<String> {
 
 async fn change_all(member: &PostgresJournal, change: impl Fn(Filter) -> Change, action: &str) -> usize {
     let which = Filter { action: Some(action.into()), ..Filter::default() };
-    let mut run = SharedChangeRun::new(member, change(which), false);
+    let mut run = member.changing(change(which), false);
     let mut changed = 0;
     while let Some(some) = within(run.next()).await.unwrap() {
         changed += some.changed.len();

@@ -1,5 +1,6 @@
-use osnl_journal::shared::SharedChangeRun;
-use osnl_journal::sqlite::{Change, Filter};
+//! Fences: they grow with each claim of a resource, whatever happens to its deliveries, its owner, and the database.
+
+use osnl_journal::query::{Change, Filter, JournalChanges as _};
 
 use super::*;
 use crate::fence::CLAIMS;
@@ -64,7 +65,7 @@ async fn a_dead_letter_that_is_retried_behind_its_successors_has_a_larger_fence(
         ends(&a, name, &mut last, end).await;
     }
     let retry = Change::Retry { which: Filter::default(), out_of_order: true };
-    let mut run = SharedChangeRun::new(&a, retry, false);
+    let mut run = a.changing(retry, false);
     let changed = within(run.next()).await.unwrap().unwrap().changed;
     assert_eq!(changed.len(), 1);
     ends(&a, "1", &mut last, Outcome::Delivered).await;

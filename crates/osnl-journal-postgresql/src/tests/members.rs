@@ -2,8 +2,8 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use osnl_core::moment::moment;
+use osnl_journal::query::{JournalQueries as _, Tally};
 use osnl_journal::shared::{HeldTarget, SharedJournal as _};
-use osnl_journal::sqlite::Tally;
 
 use super::*;
 
@@ -171,7 +171,7 @@ async fn a_member_tells_the_others_which_targets_it_holds() {
         within(a.look()).await;
         stage.pass(Duration::from_secs(1));
         within(b.look()).await;
-        let members = within(b.overview()).await.unwrap().members;
+        let members = within(b.numbers()).await.unwrap().members;
         members.into_iter().map(|member| (member.name, member.held)).collect::<Vec<_>>()
     };
     assert_eq!(seen().await, [("a".to_owned(), vec![held]), ("b".to_owned(), Vec::new())]);
@@ -192,13 +192,13 @@ async fn the_shares_that_members_report_add_up() {
     for n in 0..20 {
         keep(&a, &n.to_string(), &n.to_string()).await;
     }
-    let overviews = [within(a.overview()).await.unwrap(), within(b.overview()).await.unwrap()];
+    let overviews = [within(a.numbers()).await.unwrap(), within(b.numbers()).await.unwrap()];
     let count = |tally: &[Tally]| tally.iter().map(|of| of.count).sum::<u64>();
     assert_eq!(overviews.each_ref().map(|found| count(&found.tally)), [20, 20]);
-    let own = overviews.each_ref().map(|found| count(&found.own.tally));
+    let own = overviews.each_ref().map(|found| count(&found.own.as_ref().unwrap().tally));
     assert_eq!(own.iter().sum::<u64>(), 20);
     assert!(own.iter().all(|own| *own > 0), "{own:?}");
-    assert_eq!(overviews.iter().filter(|found| found.own.reports_sums).count(), 1);
+    assert_eq!(overviews.iter().filter(|found| found.own.as_ref().unwrap().reports_sums).count(), 1);
 }
 
 /// The first delivery of an empty lane is claimable with its append; another member's earlier delivery comes

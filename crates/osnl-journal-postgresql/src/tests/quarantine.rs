@@ -1,5 +1,6 @@
-use osnl_journal::shared::SharedJournal as _;
-use osnl_journal::sqlite::{Bodies, UnreadableFilter};
+//! Messages kept unread, and messages that an operator has appended again.
+
+use osnl_journal::query::{Bodies, JournalChanges as _, JournalQueries as _, UnreadableFilter};
 
 use super::*;
 
@@ -40,8 +41,8 @@ async fn any_member_looks_at_the_quarantine_and_lets_messages_go() {
     assert!(behind.iter().all(|one| one.received.body.is_empty()));
 
     let numbers = within(b.numbers_quarantined(of_queue)).await.unwrap();
-    assert_eq!(within(a.forget_quarantined(numbers.clone())).await.unwrap(), numbers);
-    assert_eq!(within(b.forget_quarantined(numbers)).await.unwrap(), [0_i64; 0], "they are gone already");
+    assert_eq!(within(a.forget_quarantined(numbers.clone())).await.unwrap(), 2);
+    assert_eq!(within(b.forget_quarantined(numbers)).await.unwrap(), 0, "they are gone already");
     assert_eq!(found(&a, all()).await, ["one"]);
 }
 

@@ -1,5 +1,6 @@
-use osnl_journal::shared::SharedJournal as _;
-use osnl_journal::sqlite::{Bodies, Change, Filter, UnreadableFilter};
+//! Messages that PostgreSQL refuses to store.
+
+use osnl_journal::query::{Bodies, Change, Filter, JournalQueries as _, UnreadableFilter};
 
 use super::*;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use osnl_core::moment::millis;
 use osnl_journal::DeliveryId;
-use osnl_journal::sqlite::{Change, ChangeOutcome};
+use osnl_journal::query::{Change, ChangeOutcome};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Error;
 

@@ -5,7 +5,7 @@
 
 use osnl_core::moment::millis;
 use osnl_journal::DeliveryId;
-use osnl_journal::sqlite::{About, AnswerPolicy, Filter, Moment, Phase, RowState};
+use osnl_journal::query::{About, AnswerPolicy, Filter, Moment, Phase, RowState};
 
 use crate::lane::ARRIVED;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use osnl_core::event::AskedFor;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::identity::MessageIdentity;
-use osnl_journal::sqlite::{DeliveryListRow, Filter, KeptEvent, ListPage};
+use osnl_journal::query::{DeliveryListRow, Filter, KeptEvent, ListPage};
 use osnl_model::Notification;
 use tokio_postgres::Error;
 

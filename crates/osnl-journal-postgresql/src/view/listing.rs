@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::moment::moment;
 use osnl_journal::DeliveryId;
-use osnl_journal::sqlite::{
+use osnl_journal::query::{
     AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, ListPage, Phase, PhaseCount,
     RowOrder, RowState,
 };

@@ -3,8 +3,8 @@ use std::time::SystemTime;
 
 use osnl_core::moment::moment;
 use osnl_journal::PausedActions;
-use osnl_journal::shared::SharedOverview;
-use osnl_journal::sqlite::{FailingKey, Overview, RowState, Tally};
+use osnl_journal::query::{FailingKey, JournalNumbers, Overview, RowState, Tally};
+use osnl_journal::shared::OwnShare;
 use tokio_postgres::Error;
 
 use super::listing::state;
@@ -39,12 +39,13 @@ const COUNTS: &str = "SELECT (SELECT count(*) FROM osnl_arrival), (SELECT count(
      (SELECT received FROM osnl_arrival ORDER BY id LIMIT 1)";
 
 impl JournalView {
-    pub(crate) async fn overview(
+    /// Counts what is kept, and the share of the member with this token.
+    pub(crate) async fn numbers(
         &self,
         options: &Options,
         token: &LeaseToken,
-    ) -> Result<SharedOverview, String> {
-        self.read(options, async |session: &mut Session| overview(session, token).await).await
+    ) -> Result<JournalNumbers, String> {
+        self.read(options, async |session: &mut Session| numbers(session, token).await).await
     }
 }
 
@@ -59,8 +60,8 @@ fn tally(counts: &StateCounts, of: usize) -> Vec<Tally> {
     .collect()
 }
 
-async fn overview(session: &mut Session, token: &LeaseToken) -> Result<SharedOverview, Error> {
-    let mut found = SharedOverview::default();
+async fn numbers(session: &mut Session, token: &LeaseToken) -> Result<JournalNumbers, Error> {
+    let mut found = JournalNumbers::default();
     let mut counts = StateCounts::new();
     for row in session.query(TALLY, &[token]).await? {
         counts.insert((row.try_get(0)?, state(row.try_get(1)?)), [row.try_get(2)?, row.try_get(3)?]);
@@ -77,8 +78,8 @@ async fn overview(session: &mut Session, token: &LeaseToken) -> Result<SharedOve
         }
     }
     found.tally = tally(&counts, 0);
-    found.own.tally = tally(&counts, 1);
-    found.own.reports_sums = !session.query(OWNER, &[&OF_QUARANTINE, token]).await?.is_empty();
+    let reports_sums = !session.query(OWNER, &[&OF_QUARANTINE, token]).await?.is_empty();
+    found.own = Some(OwnShare { tally: tally(&counts, 1), reports_sums });
     for of in &found.tally {
         let action = &of.action;
         if of.state == RowState::Ready {
@@ -99,9 +100,9 @@ async fn overview(session: &mut Session, token: &LeaseToken) -> Result<SharedOve
         paused.insert(row.try_get(0)?, moment(row.try_get(1)?));
         paused_by.insert(row.try_get(0)?, row.try_get(2)?);
     }
-    let counted = session.query(COUNTS, &[]).await?;
-    for row in counted {
-        found.contents = Some(Overview {
+    found.paused.clone_from(&paused);
+    for row in session.query(COUNTS, &[]).await? {
+        found.overview = Some(Overview {
             events: row.try_get::<_, i64>(0)?.unsigned_abs(),
             unreadable: row.try_get::<_, i64>(1)?.unsigned_abs(),
             oldest: row.try_get::<_, Option<i64>>(2)?.map(moment),

@@ -3,7 +3,7 @@
 use osnl_core::moment::millis;
 use osnl_core::quarantine::{Extent, Glimpse, StoredBody};
 use osnl_core::received::{MessageNotes, ReceivedMessage};
-use osnl_journal::sqlite::{Bodies, Unreadable, UnreadableFilter};
+use osnl_journal::query::{Bodies, Unreadable, UnreadableFilter};
 use osnl_model::BodyDigest;
 use tokio_postgres::{Error, Row};
 
@@ -15,7 +15,7 @@ use crate::session::{Session, words};
 
 pub(crate) const COLUMNS: &str = "id, reason, size, extent, message_id, publisher_id, event_type, received, redelivered, listener, queue, \
      exchange, routing_key, content_type, content_encoding, compression, digest, body";
-const FORGET: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1) RETURNING id";
+const FORGET: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1)";
 
 impl JournalView {
     /// Returns the matching messages with a larger number, oldest first.
@@ -48,17 +48,10 @@ impl JournalView {
         self.read(options, numbers).await
     }
 
-    /// Deletes messages; returns the numbers of those that were there.
-    pub(crate) async fn forget_quarantined(
-        &self,
-        options: &Options,
-        ids: &[i64],
-    ) -> Result<Vec<i64>, String> {
-        let forget = async |session: &mut Session| {
-            let rows = session.query(FORGET, &[&ids]).await?;
-            rows.iter().map(|row| row.try_get(0)).collect()
-        };
-        self.ask(options, "written", forget).await
+    /// Lets messages go; returns how many were there.
+    pub(crate) async fn forget_quarantined(&self, options: &Options, ids: &[i64]) -> Result<u64, String> {
+        self.ask(options, "written", async |session: &mut Session| session.execute(FORGET, &[&ids]).await)
+            .await
     }
 }
 

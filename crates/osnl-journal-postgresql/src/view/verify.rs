@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use osnl_core::moment::moment;
+use osnl_journal::query::{Phase, RowState};
 use osnl_journal::sqlite::upkeep::{Contents, Observer, UpkeepProgress, VerifyReport};
-use osnl_journal::sqlite::{Phase, RowState};
 use tokio_postgres::{Error, Row};
 
 use super::quarantine;

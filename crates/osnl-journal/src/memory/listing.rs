@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{FailedAttempts, MemoryJournal, MemoryLane, PendingDelivery};
 use crate::DeliveryId;
-use crate::sqlite::{DeliveryListRow, FailingKey, RowState, Tally};
+use crate::query::{DeliveryListRow, FailingKey, RowState, Tally};
 
 impl MemoryJournal {
     /// Returns the open deliveries by number; ended ones are not kept.
@@ -83,7 +83,7 @@ impl MemoryJournal {
 
     /// Pauses an action for the life of the process, or resumes it. Its messages stay unsettled, and return
     /// to the broker after too long a wait.
-    pub fn set_paused(&self, action: &str, pause: bool) {
+    pub fn pause(&self, action: &str, pause: bool) {
         self.paused.send_if_modified(|paused| match (pause, paused.contains_key(action)) {
             (true, false) => paused.insert(action.to_owned(), SystemTime::now()).is_none(),
             (false, true) => paused.remove(action).is_some(),

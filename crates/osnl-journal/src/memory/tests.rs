@@ -16,7 +16,7 @@ fn rig() -> StoreRig {
     let counters: Arc<Counters> = Arc::default();
     let limits = MemoryLimits::for_prefetch(u16::try_from(PLACES / 2).unwrap());
     let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
-    StoreRig { journal, counters, durable: false, keeps: Box::new(()) }
+    StoreRig { journal: journal.clone(), queries: journal, counters, durable: false, keeps: Box::new(()) }
 }
 
 fn journal() -> MemoryJournal {

@@ -20,9 +20,9 @@ use osnl_core::received::ReceivedMessage;
 use osnl_model::mask_secrets;
 use serde_json::{Value, json};
 
-use super::records::Unreadable;
 use super::rows::millis;
 use crate::files::beside;
+use crate::query::Unreadable;
 use crate::{DeliveryId, state_dir};
 
 const LARGEST: u64 = 64 << 20;

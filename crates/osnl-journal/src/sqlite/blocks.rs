@@ -20,12 +20,13 @@ use osnl_model::BodyDigest;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
-use super::about::About;
-use super::answers::AnswerPolicy;
-use super::filter::RowCondition;
-use super::phase::Phase;
-use super::rows::{RowState, SHIFT};
 use super::work::Work;
+use crate::claim::SHIFT;
+use crate::query::About;
+use crate::query::AnswerPolicy;
+use crate::query::Phase;
+use crate::query::RowCondition;
+use crate::query::RowState;
 
 /// Events of a block, as a power of two.
 const EVENTS: u32 = 9;

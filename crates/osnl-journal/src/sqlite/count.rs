@@ -4,16 +4,8 @@ use std::ops::Range;
 use rusqlite::{Result, ToSql, params};
 
 use super::blocks::BlockNeeds;
-use super::filter::Filter;
-use super::phase::{Moment, Phase};
 use super::reader::{SqliteReader, parts};
-use super::records::DeliveryListRow;
-use super::rows::RowState;
-
-pub type PhaseCount = (RowState, Phase, u64);
-
-/// Counts, and whether more deliveries match than were counted.
-pub type BoundedCount = (Vec<PhaseCount>, bool);
+use crate::query::{BoundedCount, Filter, Phase, PhaseCount, RowState, counted_phases};
 
 impl SqliteReader {
     /// Returns the number of matches in each state and phase. Counts by action and state are kept, counts by
@@ -110,17 +102,4 @@ impl SqliteReader {
         counts.retain(|(_, phase), _| is_asked(phase));
         Ok(counted_phases(counts))
     }
-}
-
-pub(super) fn count_rows(rows: &[DeliveryListRow], moment: &Moment) -> Vec<PhaseCount> {
-    let mut counts: BTreeMap<(RowState, Phase), u64> = BTreeMap::new();
-    for row in rows {
-        *counts.entry((row.state, Phase::of_row(row, moment))).or_default() += 1;
-    }
-    counted_phases(counts)
-}
-
-fn counted_phases(counts: BTreeMap<(RowState, Phase), u64>) -> Vec<PhaseCount> {
-    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
-    counts.map(|((state, phase), count)| (state, phase, count)).collect()
 }

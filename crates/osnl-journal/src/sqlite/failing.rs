@@ -1,26 +1,13 @@
 //! Deliveries that have failed several times, for a status.
 
-use std::time::SystemTime;
-
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::reader::SqliteReader;
 use super::rows::{delivery_id, is, moment};
-use crate::DeliveryId;
+use crate::query::FailingKey;
 
 const LOOKED_AT: i64 = 1000;
 const CAUSES: usize = 100;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailingKey {
-    pub id: DeliveryId,
-    /// The resource's name, else its id, else its key.
-    pub resource: Option<String>,
-    pub tries: u32,
-    pub since: SystemTime,
-    pub at: SystemTime,
-    pub answer: String,
-}
 
 impl SqliteReader {
     /// Returns open deliveries of an action that have failed at least twice, oldest first, a bounded number.

@@ -4,8 +4,9 @@ use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::blocks::BlockFact;
 use super::lane::LaneKey;
-use super::rows::{self, RowState, delivery_id, event_of};
+use super::rows::{self, delivery_id, event_of};
 use super::work::Work;
+use crate::query::RowState;
 use crate::{DeliveryId, Handover};
 
 impl Work<'_> {
@@ -60,7 +61,7 @@ impl Work<'_> {
     /// Whether an event has numbers for so many deliveries. The next numbers may be another event's, if an
     /// older osnl reserved none or a delivery has more fallbacks than reserved.
     fn has_number(&mut self, event: i64, deliveries: usize) -> Result<bool> {
-        let end = event + rows::numbers(deliveries);
+        let end = event + crate::claim::numbers(deliveries);
         if end == event + 1 {
             return Ok(true);
         }

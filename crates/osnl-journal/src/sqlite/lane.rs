@@ -1,7 +1,8 @@
 use rusqlite::{Result, Row};
 
-use super::rows::{self, RowState};
+use super::rows::{self};
 use crate::DeliveryId;
+use crate::query::RowState;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LaneKey {

@@ -1,24 +1,12 @@
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension as _, Result};
 
 use super::reader::SqliteReader;
 use super::rows::moment;
 use super::{SqliteJournal, paused, place};
-use crate::PausedActions;
 use crate::files::beside;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overview {
-    pub events: u64,
-    pub oldest: Option<SystemTime>,
-    pub unreadable: u64,
-    pub suspects: u64,
-    pub paused: PausedActions,
-    pub paused_by: BTreeMap<String, String>,
-}
+use crate::query::Overview;
 
 impl SqliteReader {
     pub fn overview(&self) -> Result<Overview> {

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, params};
 
-use super::rows::{self, delivery_id, event_of, is, millis, numbers, received};
+use super::rows::{self, delivery_id, event_of, is, millis, received};
 use super::work::Work;
 use super::{SqliteOptions, archive, blocks, enriched, quarantine};
 use crate::DeliveryId;
+use crate::claim::numbers;
 use crate::store::shares::QuarantineBounds;
 
 const BITE: i64 = 250;

@@ -11,28 +11,12 @@ use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension as _, Result, ToSql, params};
 
 use super::reader::SqliteReader;
-use super::records::Unreadable;
-use super::rows::{self, RowState, identity_number, millis, received};
+use super::rows::{self, identity_number, millis, received};
 use super::work::Work;
 use crate::identity::MessageIdentity;
+use crate::query::{Bodies, RowState, Unreadable, UnreadableFilter};
 use crate::store::shares::QueueShare;
 use crate::{DeliveryId, in_hand};
-
-#[derive(Clone, Debug, Default)]
-pub struct UnreadableFilter {
-    pub ids: Vec<i64>,
-    pub queue: Option<String>,
-    pub reason: Option<String>,
-    pub since: Option<std::time::SystemTime>,
-    pub until: Option<std::time::SystemTime>,
-}
-
-/// Whether bodies are read. A body may take 16 MiB, stored in a few bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bodies {
-    Read,
-    Left,
-}
 
 impl Work<'_> {
     /// Keeps a message; returns `false` for a redelivered copy of a kept message.

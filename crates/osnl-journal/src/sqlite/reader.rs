@@ -12,46 +12,13 @@ use std::time::{Duration, SystemTime};
 use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
-pub use self::listing::{Cursor, ListPage, RowOrder};
 pub(super) use self::listing::{list, parts};
-pub use self::lookup::KeptEvent;
-pub use self::recent::RecentDelivery;
+
 pub(super) use self::recent::recent;
-use super::records::DeliveryListRow;
-use super::rows::{self, RowState, delivery_id, event_of, is, moment, received};
+use super::rows::{self, delivery_id, event_of, is, moment, received};
 use super::{OpenError, schema};
 use crate::DeliveryId;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttemptRow {
-    pub at: SystemTime,
-    pub answer: String,
-    /// The sent request, secrets masked; kept of the latest few.
-    pub request: Option<String>,
-    pub took: Option<Duration>,
-}
-
-#[derive(Clone, Debug)]
-pub struct DeliveryDetails {
-    pub row: DeliveryListRow,
-    /// The latest failed attempts, oldest first; at most 20.
-    pub tries: Vec<AttemptRow>,
-    /// The message as received, with its secrets.
-    pub received: ReceivedMessage,
-    /// Open deliveries of the same action and resource before this delivery.
-    pub ahead: u64,
-    /// The first open deliveries of the same action and resource behind this one, and the number of further
-    /// ones.
-    pub behind: (Vec<DeliveryId>, u64),
-    pub others: Vec<DeliveryListRow>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tally {
-    pub action: String,
-    pub state: RowState,
-    pub count: u64,
-}
+use crate::query::Tally;
 
 #[derive(Debug)]
 pub struct SqliteReader(pub(super) Connection);

@@ -11,43 +11,9 @@ use rusqlite::{Connection, Result, Row};
 
 use crate::DeliveryId;
 use crate::identity::MessageIdentity;
+use crate::query::RowState;
 use crate::store::digest::number;
 pub(super) use crate::store::digest::{lane, message_number};
-
-/// The state of a delivery. The numbers are those of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RowState {
-    /// Behind an older delivery of its key.
-    Waiting = 0,
-    /// The oldest of its key: attempted as soon as its target accepts.
-    Ready = 1,
-    /// Held by the operator or a guard, as are the deliveries behind it.
-    Held = 2,
-    Dead = 3,
-    Delivered = 4,
-    NothingToDo = 5,
-    Discarded = 6,
-    /// Wanted by a shadow rule: recorded as done, and nothing was called.
-    Shadow = 7,
-}
-
-impl RowState {
-    pub const ALL: [Self; 8] = [
-        Self::Waiting,
-        Self::Ready,
-        Self::Held,
-        Self::Dead,
-        Self::Delivered,
-        Self::NothingToDo,
-        Self::Discarded,
-        Self::Shadow,
-    ];
-
-    #[must_use]
-    pub fn is_open(self) -> bool {
-        self <= Self::Held
-    }
-}
 
 /// The SQL `state = N` by the state's name, as a literal and not bound, so that SQLite uses partial indexes.
 macro_rules! is {
@@ -87,51 +53,6 @@ impl FromSql for RowState {
         Self::ALL.into_iter().find(|state| *state as i64 == number).ok_or(FromSqlError::OutOfRange(number))
     }
 }
-
-/// The bits of a delivery's place in its event, below the event's number.
-pub(super) const SHIFT: u32 = 16;
-
-impl DeliveryId {
-    #[must_use]
-    pub fn of(event: i64, n: usize) -> Self {
-        Self((event.unsigned_abs() << SHIFT) + n as u64)
-    }
-
-    #[expect(clippy::cast_possible_wrap, reason = "numbers come from a file of signed ones")]
-    #[must_use]
-    pub fn row(self) -> i64 {
-        self.0 as i64
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (event, n) = text.split_once('.')?;
-        let (event, n) = (event.parse::<u64>().ok()?, n.parse::<u16>().ok()?);
-        // Numbers of the file are signed.
-        (event < 1 << (63 - SHIFT)).then(|| Self((event << SHIFT) + u64::from(n)))
-    }
-}
-
-impl std::fmt::Display for DeliveryId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.0 >> SHIFT, self.0 & ((1 << SHIFT) - 1))
-    }
-}
-
-#[must_use]
-pub(super) fn numbers(deliveries: usize) -> i64 {
-    1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)
-}
-
-/// Returns how many event numbers an event gets. Each delivery has room for an `on_failure` delivery and its
-/// fallbacks.
-#[must_use]
-pub fn reserved_numbers(deliveries: usize) -> i64 {
-    numbers(deliveries.saturating_mul(1 + FALLBACKS))
-}
-
-/// The reserved fallbacks of one delivery, each behind the other.
-const FALLBACKS: usize = 31;
 
 pub(super) fn delivery_id(row: i64) -> DeliveryId {
     DeliveryId(row.unsigned_abs())

@@ -195,7 +195,7 @@ mod tests {
             let rows = super::super::reader::list(&old, &Default::default(), &Default::default()).unwrap();
             let seen: Vec<_> = rows
                 .iter()
-                .map(|row| (row.id.0, super::super::Phase::word_of(row.state), row.action.as_str()))
+                .map(|row| (row.id.0, crate::query::Phase::word_of(row.state), row.action.as_str()))
                 .collect();
             assert_eq!(
                 seen,

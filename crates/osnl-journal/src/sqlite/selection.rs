@@ -8,13 +8,15 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::SqliteJournal;
-use super::change::{Bite, BiteResult, Change, ChangeError, ChangeOutcome};
-use super::filter::Filter;
+use super::change::{Bite, BiteResult};
 use super::lane::DeferredChange;
 use super::reader::SqliteReader;
-use super::rows::{RowState, delivery_id};
+use super::rows::delivery_id;
 use super::writer::{Apply, SqliteCommand};
 use crate::DeliveryId;
+use crate::query::Filter;
+use crate::query::RowState;
+use crate::query::{Change, ChangeError, ChangeOutcome};
 
 const AT_ONCE: usize = 1000;
 /// Milliseconds by which an effect may be written after its date, which is the start of the transaction.

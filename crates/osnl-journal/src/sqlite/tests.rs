@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use super::writer::SqliteCommand;
 use super::*;
 use crate::conformance::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
+use crate::query::{Filter, ListPage, Phase};
 use crate::{Outcome, Settle};
 
 mod suite {
@@ -28,7 +29,8 @@ fn rig() -> StoreRig {
     let counters: Arc<Counters> = Arc::default();
     let options = SqliteOptions { max_pending: PLACES as u64, ..options(&folder) };
     let journal = Arc::new(SqliteJournal::open(options, counters.clone()).unwrap());
-    StoreRig { journal, counters, durable: true, keeps: Box::new(folder) }
+    let queries = Arc::new(SqliteQueries::of_daemon(journal.clone()));
+    StoreRig { journal, queries, counters, durable: true, keeps: Box::new(folder) }
 }
 
 fn options(folder: &TempDir) -> SqliteOptions {

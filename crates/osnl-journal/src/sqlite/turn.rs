@@ -19,9 +19,10 @@
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::lane::LaneKey;
-use super::rows::{RowState, delivery_id, is};
+use super::rows::{delivery_id, is};
 use super::work::Work;
 use crate::DeliveryId;
+use crate::query::RowState;
 
 impl Work<'_> {
     pub(super) fn lane_turn(&mut self, lane: LaneKey) -> Result<()> {

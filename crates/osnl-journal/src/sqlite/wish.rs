@@ -2,9 +2,10 @@ use rusqlite::{Result, params};
 
 use super::blocks::BlockFact;
 use super::lane::{DeferredChange, LaneEntry};
-use super::rows::{RowState, is};
+use super::rows::is;
 use super::work::{PendingChange, Work};
 use crate::DeliveryId;
+use crate::query::RowState;
 
 impl Work<'_> {
     /// Stores a change for the end of the claim, in place of an earlier one.

@@ -12,8 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::blocks::{BlockFact, BlockNotes};
 use super::lane::{DeferredChange, LaneEntry, LaneKey};
-use super::rows::{self, RowState, identity_number, is, millis};
+use super::rows::{self, identity_number, is, millis};
 use crate::identity::MessageIdentity;
+use crate::query::RowState;
 use crate::store::clock::{Due, whole_millis};
 use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, UsedLimits};
 
@@ -100,7 +101,7 @@ impl<'a> Work<'a> {
             return Ok(AppendResult::Copy);
         }
         let event = self.next_event;
-        self.next_event += rows::reserved_numbers(entry.deliveries.len());
+        self.next_event += crate::reserved_numbers(entry.deliveries.len());
         self.blocks.took(event, self.next_event);
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl::action::k2hr3::K2hr3;
-use osnl::assembly::BuildError;
-use osnl::control::Store;
+use osnl::assembly::{BuildError, OpenedJournal};
 use osnl::daemon::Daemon;
 use osnl::intake::RuleEngine;
 use osnl::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
@@ -146,19 +145,17 @@ impl Conf {
 
     pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<OpenJournal, StartError> {
         let opened = self.journal.open(self.listener().options.prefetch, None, Default::default(), counters);
-        let (journal, store) = opened.map_err(StartError::Journal)?;
-        let (ends, in_hand) = match &store {
-            Store::Sqlite(Some(sqlite), path) => {
-                let in_hand = path.parent().map_or_else(InHand::default, |folder| InHand::open(folder, true));
-                sqlite.hold_suspects(in_hand.take_suspects());
-                (sqlite.ends(), in_hand)
-            }
-            Store::Memory(memory, _) => {
-                memory.on_return(Box::new(log_returned));
-                Default::default()
-            }
-            Store::Shared(..) | Store::Sqlite(None, _) => Default::default(),
-        };
+        let OpenedJournal { journal, sqlite, memory, .. } = opened.map_err(StartError::Journal)?;
+        let (mut ends, mut in_hand) = Default::default();
+        if let Some(sqlite) = sqlite {
+            in_hand =
+                sqlite.file().parent().map_or_else(InHand::default, |folder| InHand::open(folder, true));
+            sqlite.hold_suspects(in_hand.take_suspects());
+            ends = sqlite.ends();
+        }
+        if let Some(memory) = memory {
+            memory.on_return(Box::new(log_returned));
+        }
         Ok(OpenJournal { journal, ends, in_hand: Arc::new(in_hand) })
     }
 }

@@ -25,7 +25,7 @@ use crate::enrich::{EnrichConf, EnrichmentStep, Enrichments};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
-use crate::journal::shared::SharedOptions;
+use crate::journal::shared::{SharedJournal, SharedOptions};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
@@ -71,7 +71,7 @@ impl Native {
         if let Some(folder) = self.state_folder() {
             crate::state_dir::judge(&folder)?;
         }
-        let (journal, store) = self.journal.open(
+        let opened = self.journal.open(
             self.prefetch(),
             self.shared_place(),
             (self.overflowing(), self.digests()),
@@ -79,9 +79,9 @@ impl Native {
         )?;
         let (state_folder, state_lock) = self.own_state_folder()?;
         self.say_orphans();
-        let in_hand = |folder: &PathBuf| InHand::open(folder, matches!(store, Store::Sqlite(..)));
+        let in_hand = |folder: &PathBuf| InHand::open(folder, opened.sqlite.is_some());
         let in_hand = state_folder.as_ref().map_or_else(InHand::default, in_hand);
-        if let Store::Sqlite(Some(journal), _) = &store {
+        if let Some(journal) = &opened.sqlite {
             journal.hold_suspects(in_hand.take_suspects());
         }
         let guards = Arc::new(self.guards());
@@ -91,21 +91,20 @@ impl Native {
             state_folder: state_folder.clone(),
             counters: counters.clone(),
             state: None,
-            journal: journal.clone(),
-            store: store.clone(),
+            opened: opened.clone(),
             canary_way: Default::default(),
             guards_in_force: Arc::new(GuardsInForce::new(guards.clone())),
             guards,
             ring: Arc::new(self.ring(state_folder.is_some())),
             live: Arc::default(),
             observer: self.observer(),
-            bindings: Arc::new(Bindings::open(state_folder.as_deref(), store.name())),
+            bindings: Arc::new(Bindings::open(state_folder.as_deref(), opened.store.journal.facts().name())),
             transports: HashMap::new(),
             rules: HashMap::new(),
             asking: self.asking(http, &logins, |_| None)?,
             logins,
         };
-        follow_releases(&parts.store, &parts.guards);
+        follow_releases(&parts.opened, &parts.guards);
         parts.serve(self);
         let mut listeners = Vec::new();
         for (conf, rules) in self.heard() {
@@ -116,14 +115,14 @@ impl Native {
         parts.rules.values().for_each(|live| live.begin(None));
         let deliveries = self.actions.iter().map(|conf| conf.delivery_loop(&parts));
         let deliveries = deliveries.collect::<Result<_, _>>()?;
-        let mut daemon = Daemon::new(listeners, deliveries, journal)
+        let mut daemon = Daemon::new(listeners, deliveries, opened.journal.clone())
             .watching(parts.ring.ends())
             .recording(parts.in_hand.clone())
             .holding(state_lock);
-        daemon = store.accompany(daemon);
+        daemon = opened.accompany(daemon);
         daemon.state().set_attention_age(self.attention_age);
         parts.follow(daemon.state());
-        let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone())
+        let handler = ControlHandler::of_daemon(opened.store, daemon.state(), counters.clone())
             .with_bindings(parts.bindings.clone())
             .with_rules(parts.ring.clone(), parts.guards_in_force.clone())
             .with_live_events(parts.live.clone());
@@ -132,7 +131,7 @@ impl Native {
         let handler = Arc::new(handler.with_socket(socket));
         if let Some(conf) = self.canary.clone() {
             let (way, state) = (parts.canary_way.clone(), daemon.state());
-            let records = canary::SharedRecords::of(&parts.store);
+            let records = canary::SharedRecords(parts.opened.shared.clone());
             daemon = daemon.serving("canary", canary::send(conf, way, state, records, counters.clone()));
         }
         daemon = daemon.serving("watch over silent streams", silence::watch(counters.clone()));
@@ -232,16 +231,32 @@ impl Native {
     }
 }
 
-impl Store {
-    fn accompany(&self, daemon: Daemon) -> Daemon {
-        match self {
-            Self::Sqlite(Some(journal), _) => daemon.watching(journal.ends()),
-            Self::Shared(journal, _) => daemon.watching(journal.ends()),
-            Self::Memory(journal, queues) => {
-                daemon.serving("dead letter queues", queues.clone().keep(journal.clone()))
-            }
-            Self::Sqlite(None, _) => daemon,
+/// An open journal, with what only one kind of store has.
+#[derive(Clone)]
+pub struct OpenedJournal {
+    pub journal: Arc<dyn Journal>,
+    pub store: Store,
+    pub sqlite: Option<Arc<SqliteJournal>>,
+    pub memory: Option<Arc<MemoryJournal>>,
+    pub shared: Option<Arc<dyn SharedJournal>>,
+}
+
+impl OpenedJournal {
+    fn new(journal: Arc<dyn Journal>, store: Store) -> Self {
+        Self { journal, store, sqlite: None, memory: None, shared: None }
+    }
+
+    fn accompany(&self, mut daemon: Daemon) -> Daemon {
+        if let Some(journal) = &self.sqlite {
+            daemon = daemon.watching(journal.ends());
         }
+        if let Some(journal) = &self.shared {
+            daemon = daemon.watching(journal.ends());
+        }
+        if let (Some(journal), Some(queues)) = (&self.memory, &self.store.dead_letters) {
+            daemon = daemon.serving("dead letter queues", queues.clone().keep(journal.clone()));
+        }
+        daemon
     }
 }
 
@@ -253,12 +268,13 @@ impl JournalConf {
         place: Option<PathBuf>,
         (overflowing, digests): (BTreeSet<Arc<str>>, BTreeSet<Arc<str>>),
         counters: &Arc<Counters>,
-    ) -> Result<(Arc<dyn Journal>, Store), BuildError> {
+    ) -> Result<OpenedJournal, BuildError> {
         match self {
             Self::Memory => {
                 let limits = MemoryLimits::for_prefetch(prefetch);
                 let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
-                Ok((journal.clone(), Store::Memory(journal, Arc::default())))
+                let store = Store::of_memory(journal.clone(), Arc::default());
+                Ok(OpenedJournal { memory: Some(journal.clone()), ..OpenedJournal::new(journal, store) })
             }
             Self::Sqlite(options) => {
                 let options = SqliteOptions { overflowing, ..options.clone() };
@@ -266,7 +282,11 @@ impl JournalConf {
                 match SqliteJournal::open(options, counters.clone()) {
                     Ok(journal) => {
                         let journal = Arc::new(journal);
-                        Ok((journal.clone(), Store::Sqlite(Some(journal), path)))
+                        let store = Store::of_sqlite(journal.clone());
+                        Ok(OpenedJournal {
+                            sqlite: Some(journal.clone()),
+                            ..OpenedJournal::new(journal, store)
+                        })
                     }
                     Err(error) => Err(BuildError::Journal { path, error }),
                 }
@@ -275,7 +295,10 @@ impl JournalConf {
                 let options = SharedOptions { overflowing, digests, archive: place, ..options.clone() };
                 let database = options.shown.clone();
                 match options.database.open(&options, counters.clone()) {
-                    Ok(journal) => Ok((journal.clone(), Store::Shared(journal, database))),
+                    Ok(journal) => Ok(OpenedJournal {
+                        shared: Some(journal.clone()),
+                        ..OpenedJournal::new(journal.clone(), Store::new(journal))
+                    }),
                     Err(error) => Err(BuildError::Database { database, error }),
                 }
             }
@@ -317,7 +340,7 @@ impl ActionConf {
         let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();
         let mut preparation = Preparation::default();
         if !steps.is_empty() {
-            preparation.ask(Arc::new(Enrichments::new(steps, parts.journal.clone())));
+            preparation.ask(Arc::new(Enrichments::new(steps, parts.opened.journal.clone())));
         }
         if let Some(when) = self.decided_late() {
             preparation.require(when.clone());
@@ -336,7 +359,7 @@ impl ActionConf {
 
     pub(super) fn delivery_loop(&self, parts: &AssemblyParts) -> Result<DeliveryLoop, BuildError> {
         let Setup { action, settings, preparation, fallback } = self.setup(parts)?;
-        let (journal, counters) = (parts.journal.clone(), parts.counters.clone());
+        let (journal, counters) = (parts.opened.journal.clone(), parts.counters.clone());
         let delivery = DeliveryLoop::new(self.name.clone(), action, journal, settings, counters);
         Ok(delivery.with_preparation(preparation).with_fallback(fallback).with_in_hand(parts.in_hand.clone()))
     }

@@ -14,7 +14,6 @@ use osnl_transport::{Declare, OutgoingMessage, Transport};
 use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::control::Store;
 use crate::daemon::{DaemonState, ServiceTask};
 use crate::journal::shared::SharedJournal;
 use crate::listener::ListenerState;
@@ -42,16 +41,9 @@ impl Way {
 /// The bounds of the pause between two questions to the journal.
 const ASK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-pub(super) struct SharedRecords(Option<Arc<dyn SharedJournal>>);
+pub(super) struct SharedRecords(pub(super) Option<Arc<dyn SharedJournal>>);
 
 impl SharedRecords {
-    pub(super) fn of(store: &Store) -> Self {
-        Self(match store {
-            Store::Shared(journal, _) => Some(journal.clone()),
-            Store::Sqlite(..) | Store::Memory(..) => None,
-        })
-    }
-
     /// Asks the journal when due; waits for ever without a shared journal.
     async fn hear(&self, canary: &Canary) {
         match canary.under_way().filter(|_| self.0.is_some()) {

@@ -1,12 +1,10 @@
 use std::sync::Arc;
 
-use crate::control::Store;
 use crate::daemon::DaemonState;
 use crate::delivery::{TargetMonitor, TargetState};
-use crate::journal::shared::HeldTarget;
+use crate::journal::shared::{HeldTarget, SharedJournal};
 
-pub(super) fn tell_held(store: &Store, state: &Arc<DaemonState>) {
-    let Store::Shared(journal, _) = store else { return };
+pub(super) fn tell_held(journal: &dyn SharedJournal, state: &Arc<DaemonState>) {
     let state = Arc::downgrade(state);
     journal.tell_held(Box::new(move || {
         let targets = state.upgrade().map(|state| state.targets()).unwrap_or_default();

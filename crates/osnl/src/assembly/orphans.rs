@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::control::Store;
-use crate::journal::sqlite::{OpenError, RecentDelivery, SqliteReader};
+use super::build::OpenedJournal;
+use crate::journal::query::RecentDelivery;
+use crate::journal::sqlite::{OpenError, SqliteReader};
 use crate::native::{JournalConf, Native};
 use crate::rule::Guards;
 
@@ -100,13 +101,10 @@ fn remember(guards: &Guards, row: &RecentDelivery) {
     guards.remember(&row.rule, &row.action, &row.key, row.received, row.has_passed);
 }
 
-pub(super) fn follow_releases(store: &Store, guards: &Arc<Guards>) {
-    match store {
-        Store::Sqlite(Some(journal), _) => {
-            let guards = guards.clone();
-            journal.on_release(Box::new(move |row| remember(&guards, row)));
-        }
-        // Without a journal of its own, a guard does not receive releases.
-        Store::Memory(..) | Store::Shared(..) | Store::Sqlite(None, _) => {}
+/// Without a journal of its own, a guard does not receive releases.
+pub(super) fn follow_releases(opened: &OpenedJournal, guards: &Arc<Guards>) {
+    if let Some(journal) = &opened.sqlite {
+        let guards = guards.clone();
+        journal.on_release(Box::new(move |row| remember(&guards, row)));
     }
 }

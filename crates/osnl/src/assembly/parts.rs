@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use osnl_transport::{QueueType, Transport, TransportError};
 
+use super::build::OpenedJournal;
 use super::canary::Way;
 use super::error::BuildError;
 use super::held::tell_held;
 use crate::action::driver::{Logins, SharedObserver};
 use crate::action::http::HttpOptions;
-use crate::control::Store;
 use crate::daemon::DaemonState;
 use crate::enrich::EnrichmentStep;
 use crate::in_hand::InHand;
 use crate::intake::{LiveRules, Observe, RuleEngine};
-use crate::journal::Journal;
 use crate::listener::{Bindings, Listener, ReadQueue};
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
@@ -34,8 +33,7 @@ pub(super) struct AssemblyParts {
     pub(super) counters: Arc<Counters>,
     pub(super) state: Option<Arc<DaemonState>>,
     pub(super) canary_way: Way,
-    pub(super) journal: Arc<dyn Journal>,
-    pub(super) store: Store,
+    pub(super) opened: OpenedJournal,
     pub(super) guards: Arc<Guards>,
     pub(super) guards_in_force: Arc<GuardsInForce>,
     pub(super) in_hand: Arc<InHand>,
@@ -66,12 +64,14 @@ impl AssemblyParts {
     }
 
     pub(super) fn follow(&mut self, state: Arc<DaemonState>) {
-        tell_held(&self.store, &state);
+        if let Some(journal) = &self.opened.shared {
+            tell_held(&**journal, &state);
+        }
         self.state = Some(state);
     }
 
     pub(super) fn tell_members(&self, loaded: &LoadedConf) {
-        if let Store::Shared(journal, _) = &self.store {
+        if let Some(journal) = &self.opened.shared {
             journal.set_sections(&loaded.section_digests());
         }
     }
@@ -86,7 +86,7 @@ impl AssemblyParts {
     }
 
     pub(super) fn engine(&self, conf: &ListenerConf, rules: Vec<Rule>) -> RuleEngine {
-        RuleEngine::new(rules, self.journal.clone(), self.counters.clone())
+        RuleEngine::new(rules, self.opened.journal.clone(), self.counters.clone())
             .with_budget(conf.budget)
             .with_guards(self.guards.clone())
             .with_observer(self.observer.clone().map(|observer| observer as Arc<dyn Observe>))
@@ -119,15 +119,15 @@ impl AssemblyParts {
         let live = Arc::new(LiveRules::new(self.engine(conf, rules)));
         self.rules.insert(conf.name.clone(), live.clone());
         let is_shared = transport.features().partitions;
-        if let Store::Memory(journal, queues) = &self.store
+        if let (Some(journal), Some(queues)) = (&self.opened.memory, &self.opened.store.dead_letters)
             && queues.serve(conf, transport.clone())
         {
             journal.keep_dead_letters_of(conf.name.clone());
         }
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
-        let listener = match &self.store {
-            Store::Shared(journal, _) => listener.with_shared(journal.clone()),
-            Store::Memory(..) | Store::Sqlite(..) => listener,
+        let listener = match &self.opened.shared {
+            Some(journal) => listener.with_shared(journal.clone()),
+            None => listener,
         };
         let listener = match conf.wanted().filter(|_| !is_shared) {
             Some(wanted) => listener.with_survey(wanted).silent_after(conf.silent_after),
@@ -150,9 +150,9 @@ impl AssemblyParts {
 
 impl AssemblyParts {
     fn outlives(&self, native: &Native) -> bool {
-        match &self.store {
-            Store::Memory(..) => native.state_dir.is_some(),
-            Store::Shared(..) | Store::Sqlite(..) => self.state_folder.is_some(),
+        match self.opened.memory {
+            Some(_) => native.state_dir.is_some(),
+            None => self.state_folder.is_some(),
         }
     }
 }

@@ -28,7 +28,7 @@ use super::parts::{AssemblyParts, MakeTransport, real};
 use super::{reload_summary, secrets};
 use crate::action::driver::{DriverError, Logins};
 use crate::action::http::HttpOptions;
-use crate::control::{ControlHandler, Store};
+use crate::control::ControlHandler;
 use crate::daemon::{Daemon, Reload, ReloadChanges, ReloadRefusal, ReloadRefusalReason, ReloadScope};
 use crate::enrich::EnrichConf;
 use crate::intake::RuleEngine;
@@ -119,21 +119,22 @@ impl Reload for RunningDaemon {
         parts.counters.series.streams.expect(loaded.conf.expected(), SystemTime::now());
         parts.guards.take_effect();
         parts.guards_in_force.set(parts.guards.clone());
-        follow_releases(&parts.store, &parts.guards);
+        follow_releases(&parts.opened, &parts.guards);
         parts.serve(&loaded.conf);
         if let Some(state) = &parts.state {
             state.set_attention_age(loaded.conf.attention_age);
             state.set_configuration(loaded.clone());
         }
         parts.tell_members(&loaded);
-        match &parts.store {
-            Store::Sqlite(Some(journal), _) => journal.set_overflowing(loaded.conf.overflowing()),
-            Store::Shared(journal, _) => {
-                journal.set_overflowing(loaded.conf.overflowing());
-                journal.set_digests(loaded.conf.digests());
-            }
-            Store::Memory(journal, _) => journal.make_room(loaded.conf.prefetch()),
-            Store::Sqlite(None, _) => {}
+        if let Some(journal) = &parts.opened.sqlite {
+            journal.set_overflowing(loaded.conf.overflowing());
+        }
+        if let Some(journal) = &parts.opened.shared {
+            journal.set_overflowing(loaded.conf.overflowing());
+            journal.set_digests(loaded.conf.digests());
+        }
+        if let Some(journal) = &parts.opened.memory {
+            journal.make_room(loaded.conf.prefetch());
         }
         parts.bindings.want(loaded.conf.read_queues());
         for (name, live) in &parts.rules {

@@ -15,7 +15,6 @@ mod rules;
 mod shared;
 mod status;
 mod try_event;
-mod writable;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,17 +24,15 @@ pub use self::measure::{MeasuredAction, MeasuredJournal, MeasuredListener, Measu
 use osnl_net::http::Expiry;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::Semaphore;
-use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
 use super::refusal::{Code, RequestRefusal};
 use super::{ControlRequest, OnProgress, SocketPlace};
 use crate::daemon::{ATTENTION_AGE, DaemonState};
-use crate::dead_letters::DeadLetterQueues;
+use crate::dead_letters::{DeadLetterQueues, MemoryAndQueues};
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
-use crate::journal::shared::SharedJournal;
-use crate::journal::sqlite::{ReadResult, SqliteJournal, SqliteReader};
+use crate::journal::query::{DiskUse, JournalQueries, QueryError};
+use crate::journal::sqlite::{SqliteJournal, SqliteQueries};
 use crate::listener::Bindings;
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
@@ -43,30 +40,33 @@ use crate::native::LoadedConf;
 use crate::rule::GuardsInForce;
 use crate::unmatched::Ring;
 
-const MOST_READERS: usize = 8;
-/// The disk may take this long; then the answer has no values from the disk.
+/// The disk may take so long; then the rest is answered without it.
 const STORE: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Debug)]
-pub enum Store {
-    /// The file of a journal, with the journal of a running daemon. All queries open the file read-only; to
-    /// change a stopped daemon's journal, it is opened until the change is done.
-    Sqlite(Option<Arc<SqliteJournal>>, PathBuf),
-    /// A journal in memory; its dead letters are in these queues.
-    Memory(Arc<MemoryJournal>, Arc<DeadLetterQueues>),
-    /// The journal that daemons share, and its database for display.
-    Shared(Arc<dyn SharedJournal>, String),
+pub struct Store {
+    pub(crate) journal: Arc<dyn JournalQueries>,
+    /// The queues of the broker with the dead letters of a journal in memory.
+    pub(crate) dead_letters: Option<Arc<DeadLetterQueues>>,
 }
 
 impl Store {
-    /// Returns the journal's unique name: its file or its database.
+    /// Returns a journal that has its dead letters itself.
     #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Self::Sqlite(_, file) => file.display().to_string(),
-            Self::Memory(..) => "memory://".to_owned(),
-            Self::Shared(_, database) => database.clone(),
-        }
+    pub fn new(journal: Arc<dyn JournalQueries>) -> Self {
+        Self { journal, dead_letters: None }
+    }
+
+    #[must_use]
+    pub fn of_sqlite(journal: Arc<SqliteJournal>) -> Self {
+        Self::new(Arc::new(SqliteQueries::of_daemon(journal)))
+    }
+
+    /// Returns a journal that keeps nothing; its dead letters are in these queues.
+    #[must_use]
+    pub fn of_memory(journal: Arc<MemoryJournal>, dead_letters: Arc<DeadLetterQueues>) -> Self {
+        let queries = MemoryAndQueues { journal, dead_letters: dead_letters.clone() };
+        Self { journal: Arc::new(queries), dead_letters: Some(dead_letters) }
     }
 }
 
@@ -79,27 +79,12 @@ pub struct ControlHandler {
     rules: Option<Arc<Ring>>,
     guards: Option<Arc<GuardsInForce>>,
     live_events: Arc<LiveEvents>,
-    readers: Readers,
+    /// The place of the control socket of a daemon with a state directory.
     socket: Option<SocketPlace>,
     trials: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The threads that may read the journal's disk at once. A disk that hangs blocks each of these threads;
-/// without a bound no thread would be left to resolve host names and to query services.
-struct Readers(Arc<Semaphore>);
-
-impl Default for Readers {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MOST_READERS)))
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct DiskUse {
-    bytes: Option<u64>,
-    free_bytes: Option<u64>,
-}
-
+/// The running parts of this process.
 struct LiveParts {
     started: SystemTime,
     daemon: Arc<DaemonState>,
@@ -117,7 +102,6 @@ impl ControlHandler {
             rules: None,
             guards: None,
             live_events: Arc::default(),
-            readers: Readers::default(),
             socket: None,
             trials: Arc::default(),
         }
@@ -167,18 +151,18 @@ impl ControlHandler {
     /// Returns the handler of a stopped daemon's journal; `actions` are those of its configuration, if known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
-        Self::without_daemon(Store::Sqlite(None, journal), actions)
+        Self::without_daemon(Store::new(Arc::new(SqliteQueries::of_file(journal))), actions)
     }
 
     #[must_use]
     pub(crate) fn of_dead_letters(queues: Arc<DeadLetterQueues>, actions: Option<Vec<Arc<str>>>) -> Self {
         let journal = MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default());
-        Self::without_daemon(Store::Memory(Arc::new(journal), queues), actions)
+        Self::without_daemon(Store::of_memory(Arc::new(journal), queues), actions)
     }
 
     fn without_daemon(store: Store, actions: Option<Vec<Arc<str>>>) -> Self {
-        let (live, bindings, rules, guards, live_events, readers, socket, trials) = Default::default();
-        Self { store, live, actions, bindings, rules, guards, live_events, readers, socket, trials }
+        let (live, bindings, rules, guards, live_events, socket, trials) = Default::default();
+        Self { store, live, actions, bindings, rules, guards, live_events, socket, trials }
     }
 
     pub fn set_admin_certificate(&self, ends: Option<i64>) {
@@ -253,96 +237,32 @@ impl ControlHandler {
     }
 
     pub async fn is_of(&self, journal: &Path) -> Result<(), RequestRefusal> {
-        let here = match &self.store {
-            Store::Sqlite(_, path) => path,
-            Store::Memory(..) => {
-                let why = "this daemon keeps its journal in memory";
-                return Err(RequestRefusal::new(Code::OtherJournal, why));
-            }
-            Store::Shared(_, database) if journal == Path::new(database) => return Ok(()),
-            Store::Shared(_, database) => {
-                let why = format!("this daemon's journal is {database}");
-                return Err(RequestRefusal::new(Code::OtherJournal, why));
-            }
+        let asked = self.store.journal.is_at(journal.to_owned());
+        if timeout(STORE, asked).await.unwrap_or_default() {
+            return Ok(());
+        }
+        let facts = self.store.journal.facts();
+        let why = match facts.place.filter(|_| facts.is_durable) {
+            Some(place) => format!("this daemon's journal is {place}"),
+            None => "this daemon keeps its journal in memory".to_owned(),
         };
-        if here == journal {
-            return Ok(());
-        }
-        let paths = [here.clone(), journal.to_owned()];
-        let real = |path: PathBuf| path.canonicalize().unwrap_or(path);
-        let looked = self.on_thread(move || paths.map(real));
-        if let Ok(Ok([here, journal])) = timeout(STORE, looked).await
-            && here == journal
-        {
-            return Ok(());
-        }
-        Err(RequestRefusal::new(Code::OtherJournal, format!("this daemon's journal is {}", here.display())))
+        Err(RequestRefusal::new(Code::OtherJournal, why))
     }
 
-    /// Returns the bytes of the journal and the free bytes of its disk; `None` if the disk does not answer in
-    /// time.
+    /// Returns the space of the journal on its disk; none of a disk that does not answer in time.
     async fn disk_use(&self) -> DiskUse {
-        let path = match &self.store {
-            Store::Sqlite(_, path) => path.clone(),
-            Store::Memory(..) | Store::Shared(..) => return DiskUse::default(),
-        };
-        let looked = self.on_thread(move || DiskUse {
-            bytes: Some(SqliteJournal::bytes(&path)),
-            free_bytes: SqliteJournal::free_bytes(&path),
-        });
-        match timeout(STORE, looked).await {
-            Ok(Ok(disk)) => disk,
-            Ok(Err(_)) | Err(_) => DiskUse::default(),
-        }
-    }
-
-    async fn on_thread<T: Send + 'static>(
-        &self,
-        look: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
-        // The semaphore is never closed.
-        let permit = self.readers.0.clone().acquire_owned().await.ok();
-        spawn_blocking(move || {
-            let _permit = permit;
-            look()
-        })
-        .await
-    }
-
-    /// Reads the file on a blocking thread; `None` for a journal in memory. A shared journal has no file,
-    /// which is an error.
-    async fn read<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&SqliteReader) -> ReadResult<T> + Send + 'static,
-    ) -> Result<Option<T>, RequestRefusal> {
-        let path = match &self.store {
-            Store::Sqlite(_, path) => path.clone(),
-            Store::Memory(..) => return Ok(None),
-            Store::Shared(_, database) => return Err(not_shared(database)),
-        };
-        let looked = self.on_thread(move || {
-            let unavailable = |why: String| {
-                RequestRefusal::new(Code::Unavailable, format!("the journal {} {why}", path.display()))
-            };
-            let reader = SqliteReader::open(&path).map_err(|error| unavailable(error.to_string()))?;
-            look(&reader).map_err(|error| unavailable(format!("cannot be read: {error}")))
-        });
-        match looked.await {
-            Ok(found) => found.map(Some),
-            Err(error) => {
-                Err(RequestRefusal::new(Code::Unavailable, format!("the journal cannot be read: {error}")))
-            }
-        }
+        timeout(STORE, self.store.journal.disk_use()).await.unwrap_or_default()
     }
 }
 
-/// The refusal of a request that only a journal in a file supports.
-fn not_shared(database: &str) -> RequestRefusal {
-    let why = format!(
-        "this does not work on {database}, a journal that daemons share; docs/shared-journal.md lists what does; nothing was \
-         changed"
-    );
-    RequestRefusal::new(Code::Unsupported, why)
+impl From<QueryError> for RequestRefusal {
+    fn from(error: QueryError) -> Self {
+        let code = match &error {
+            QueryError::Unavailable(_) => Code::Unavailable,
+            QueryError::Unsupported(_) => Code::Unsupported,
+        };
+        Self::new(code, error.to_string())
+    }
 }
 
 fn json(answer: impl Serialize) -> Result<Value, RequestRefusal> {

@@ -9,7 +9,7 @@ use super::quarantine::{MessageAgain, WhichMessages};
 use super::refusal::{Code, RequestRefusal};
 use super::time;
 use crate::journal::DeliveryId;
-use crate::journal::sqlite::{About, AnswerPolicy, Cursor, Filter, Moment, Phase, RowOrder};
+use crate::journal::query::{About, AnswerPolicy, Cursor, Filter, Moment, Phase, RowOrder};
 
 /// Deliveries that one list holds at most.
 pub(crate) const MOST_LISTED: u32 = 1000;

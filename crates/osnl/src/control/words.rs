@@ -2,7 +2,7 @@ use super::answer::Delivery;
 use super::problem::ProblemKind;
 use super::status::{ListenerStatus, Status, TargetReport};
 use super::time::span;
-use crate::journal::sqlite::Phase;
+use crate::journal::query::Phase;
 
 impl Delivery {
     #[must_use]

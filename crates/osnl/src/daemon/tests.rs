@@ -278,7 +278,7 @@ async fn a_delivery_that_ends_the_daemon_three_times_is_held_or_given_up_and_the
             let reader = crate::journal::sqlite::SqliteReader::open(&folder.path().join("j.db")).unwrap();
             let rows = reader.list(&Default::default(), &Default::default()).unwrap();
             let held: Vec<_> =
-                rows.iter().filter(|row| row.state == crate::journal::sqlite::RowState::Held).collect();
+                rows.iter().filter(|row| row.state == crate::journal::query::RowState::Held).collect();
             assert_eq!((held.len(), held[0].message_id.as_deref()), (1, Some("poison")));
             assert!(held[0].reason.as_deref().unwrap().contains("ended unexpectedly 3 times"));
             assert_eq!(reader.overview().unwrap().suspects, 1);

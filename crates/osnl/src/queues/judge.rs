@@ -411,9 +411,9 @@ impl Judge<'_> {
         };
         let consequence = "RabbitMQ 4.3 refuses it by default, and then the services publish nothing";
         let kind = (Kind::TransientQueue, Severity::Note);
-        let command = format!(
-            "{}; before the start, delete their transient queues and exchanges, which the broker does not change (406)",
-            setting.command()
+        let command = setting.command_and(
+            "then stop its services, delete their transient queues and exchanges, which the broker does not change (406), and \
+             start them",
         );
         let finding = self.of(row, kind, "it is transient".to_owned(), consequence, command);
         Some(Finding { deployers: setting.deployers(), ..finding })

@@ -26,17 +26,17 @@ impl ServiceSetting<'_> {
     }
 
     pub(super) fn command(&self) -> String {
+        self.command_and(&format!("then restart the services of {}", self.name()))
+    }
+
+    pub(super) fn command_and(&self, more: &str) -> String {
         let Self { section, option, value, .. } = self;
         let service = self.name();
         let file = match service {
             "glance" => "/etc/glance/glance-api.conf".to_owned(),
             other => format!("/etc/{other}/{other}.conf"),
         };
-        format!(
-            "crudini --set {} {section} {option} {}  # then restart the services of {service}",
-            shell_quoted(&file),
-            shell_quoted(value)
-        )
+        format!("crudini --set {} {section} {option} {}  # {more}", shell_quoted(&file), shell_quoted(value))
     }
 
     pub(super) fn deployers(&self) -> BTreeMap<String, String> {

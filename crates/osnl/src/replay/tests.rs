@@ -1,7 +1,8 @@
 use super::*;
 use crate::explain::Ruling;
 use crate::journal::ClaimLimits;
-use crate::journal::sqlite::{Filter, ListPage, SqliteJournal, SqliteOptions, SqliteReader};
+use crate::journal::query::{Filter, ListPage};
+use crate::journal::sqlite::{SqliteJournal, SqliteOptions, SqliteReader};
 use crate::metrics::Counters;
 use crate::native::{Sources, load_texts};
 use crate::saved;

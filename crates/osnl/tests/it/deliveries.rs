@@ -2,9 +2,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl::journal::sqlite::{
-    Change, DeliveryListRow, Filter, ListPage, RowState, SqliteJournal, SqliteOptions, SqliteReader,
-};
+use osnl::journal::query::{Change, DeliveryListRow, Filter, ListPage, RowState};
+use osnl::journal::sqlite::{SqliteJournal, SqliteOptions, SqliteReader};
 use osnl::native::{Native, Sources, load_texts};
 use osnl_legacy::k2hr3::Conf;
 use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, wait_until};

@@ -4,7 +4,8 @@ mod retries;
 use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
-use osnl::journal::sqlite::{Filter, ListPage, RowState, SqliteReader};
+use osnl::journal::query::{Filter, ListPage, RowState};
+use osnl::journal::sqlite::SqliteReader;
 use osnl::native::{Native, ProbeVerdict, load_texts};
 use osnl_model::{Priority, Target};
 use osnl_testkit::openstack::{CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};

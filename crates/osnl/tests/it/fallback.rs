@@ -1,9 +1,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use osnl::journal::sqlite::{
-    Change, Filter, ListPage, Phase, RowState, SqliteJournal, SqliteOptions, SqliteReader,
-};
+use osnl::journal::query::{Change, Filter, ListPage, Phase, RowState};
+use osnl::journal::sqlite::{SqliteJournal, SqliteOptions, SqliteReader};
 use osnl::native::{Native, Sources, load_texts};
 use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;

@@ -2,7 +2,8 @@ use std::path::Path;
 
 use osnl::daemon::RunEnd;
 use osnl::journal::DeliveryId;
-use osnl::journal::sqlite::{Filter, ListPage, RowState, SqliteReader};
+use osnl::journal::query::{Filter, ListPage, RowState};
+use osnl::journal::sqlite::SqliteReader;
 use osnl::native::{Native, Sources, load_texts};
 use osnl_testkit::{Reply, Sink, wait_until};
 use osnl_transport::MemoryBroker;

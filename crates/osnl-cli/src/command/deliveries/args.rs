@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use osnl::journal::DeliveryId;
-use osnl::journal::sqlite::{AnswerPolicy, Cursor};
+use osnl::journal::query::{AnswerPolicy, Cursor};
 
 use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states, states_offering};
 

@@ -1,5 +1,5 @@
 use osnl::control::{ControlRequest, Delivery, List, ListOrder, Which};
-use osnl::journal::sqlite::Phase;
+use osnl::journal::query::Phase;
 
 use super::super::asking::{NoAnswer, Respondent, age, print_json, print_tinted, short};
 use super::super::table::{breadth, table};

@@ -18,8 +18,8 @@ use std::ops::ControlFlow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use osnl::journal::query::{DeliveryListRow, KeptEvent, Phase};
 use osnl::journal::sqlite::upkeep::{self, UpkeepError, UpkeepProgress};
-use osnl::journal::sqlite::{DeliveryListRow, KeptEvent, Phase};
 use osnl_model::{MaskedJson, mask_text};
 use serde_json::{Map, Value, json};
 

@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 use clap::{Arg, Command};
-use osnl::journal::sqlite::{Filter, ListPage, Phase, RowOrder, SqliteReader, UnreadableFilter};
+use osnl::journal::query::{Filter, ListPage, Phase, RowOrder, UnreadableFilter};
+use osnl::journal::sqlite::SqliteReader;
 use osnl::native::{self, JournalConf, Native};
 
 use super::args::Definition;

@@ -2,8 +2,9 @@ use std::collections::{HashMap, HashSet};
 
 use osnl::explain::AskedFor;
 use osnl::journal::DeliveryId;
+use osnl::journal::query::{DeliveryListRow, Filter, KeptEvent};
 use osnl::journal::shared::SharedOptions;
-use osnl::journal::sqlite::{DeliveryListRow, Filter, KeptEvent, SqliteReader};
+use osnl::journal::sqlite::SqliteReader;
 use osnl::native::{JournalConf, Native};
 
 use super::{SavedEventsRefusal, journal, reader, unreadable};

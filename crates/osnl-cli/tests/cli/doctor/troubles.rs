@@ -96,9 +96,7 @@ fn matched(stage: &mut Stage) {
 }
 
 fn left(stage: &mut Stage) {
-    nova(stage);
     stage.run_and_stop();
-    stage.vhost.delete_exchange("nova");
     stage.set("pool = osnl", "pool = mine");
 }
 
@@ -132,7 +130,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: notify,
         finding: ("exchange-missing", "no service has published", DRIVER),
         check: "no service has published",
-        status: "exchange nova",
+        status: "\"nova\" does not exist yet; crudini",
         mend: Run(notify),
     },
     Trouble {
@@ -141,7 +139,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: |stage| stage.publish("neutron"),
         finding: ("exchange-missing", "notifications come here by exchange neutron", DRIVER),
         check: "notifications come here by exchange neutron",
-        status: "exchange nova",
+        status: "\"nova\" does not exist yet; crudini",
         mend: Run(notify),
     },
     Trouble {
@@ -150,7 +148,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: elsewhere,
         finding: ("exchange-missing", "exists in virtual host elsewhere-", "in transport_url"),
         check: "exists in virtual host elsewhere-",
-        status: "exchange nova",
+        status: "name virtual host elsewhere-",
         mend: Follow(|stage| stage.log_in(&stage.other.url())),
     },
     Trouble {
@@ -159,7 +157,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: rpc,
         finding: ("never-published", "the driver is empty (the default) or noop", DRIVER),
         check: "the driver is empty (the default) or noop",
-        status: "has never received anything",
+        status: "the driver is empty",
         mend: Run(notify),
     },
     Trouble {
@@ -172,7 +170,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
             "topics = notifications in [listener:l]",
         ),
         check: "publish to topic notifications",
-        status: "has never received anything",
+        status: "publish to topic notifications",
         mend: Run(nothing),
     },
     Trouble {
@@ -181,7 +179,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: nova,
         finding: ("wrong-priority", "another priority (queue notifications.info)", "remove priorities"),
         check: "another priority",
-        status: "has never received anything",
+        status: "another priority",
         mend: Run(nothing),
     },
     Trouble {
@@ -193,7 +191,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         },
         finding: ("other-exchange", "bound to exchange openstack only", DRIVER),
         check: "bound to exchange openstack only",
-        status: "has never received anything",
+        status: "openstack only",
         mend: Run(notify),
     },
     Trouble {
@@ -270,7 +268,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         options: OSLO,
         prepare: rival,
         finding: ("rival", "1 consumer is not of this configuration's daemon", "a pool of its own"),
-        check: "consumers read it",
+        check: "not of this configuration's daemon",
         status: "shares queue osnl",
         mend: Follow(|stage| drop(stage.rival.take())),
     },
@@ -387,7 +385,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         name: "the user may not create the queue (configure)",
         options: USUAL,
         prepare: |stage| permit(stage, ["^$", ".*", ".*"]),
-        finding: ("permissions", "configure access", GRANTS),
+        finding: ("permissions", "queue 'osnl'", GRANTS),
         check: "permissions for queue osnl",
         status: "ACCESS_REFUSED",
         mend: Run(nothing),
@@ -396,7 +394,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         name: "the user may not bind the queue (write)",
         options: USUAL,
         prepare: |stage| permit(stage, [".*", "^$", ".*"]),
-        finding: ("permissions", "write access", GRANTS),
+        finding: ("permissions", "queue 'osnl'", GRANTS),
         check: "permissions for queue osnl",
         status: "ACCESS_REFUSED",
         mend: Run(nothing),
@@ -405,7 +403,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         name: "the user may not read (read)",
         options: USUAL,
         prepare: |stage| permit(stage, [".*", ".*", "^$"]),
-        finding: ("permissions", "read access", GRANTS),
+        finding: ("permissions", "exchange 'nova'", GRANTS),
         check: "permissions for queue osnl",
         status: "ACCESS_REFUSED",
         mend: Run(nothing),
@@ -444,11 +442,18 @@ pub(super) const TROUBLES: &[Trouble] = &[
         finding: (
             "left",
             "1 message in it, and its bindings fill it",
-            "a listener with queue = osnl reads them",
+            "a listener with queue = osnl and the transport_url of that broker",
         ),
         check: "",
-        status: "in queue osnl",
-        mend: Follow(|stage| stage.set("pool = mine", "pool = osnl")),
+        status: "no listener reads it any more; 1 message in it",
+        mend: Follow(|stage| {
+            let url = format!("transport_url = {}", stage.vhost.url());
+            stage.configure(&format!("{USUAL}\n{url}\n[listener:former]\n{url}\nqueue = osnl").replacen(
+                "pool = osnl",
+                "pool = mine",
+                1,
+            ));
+        }),
     },
     Trouble {
         name: "a queue is left in a former virtual host",

@@ -6,86 +6,15 @@ use std::time::Duration;
 use rusqlite::{Connection, Result, ToSql, params};
 
 use super::super::blocks::BlockNeeds;
-use super::super::count::{BoundedCount, count_rows};
-use super::super::filter::Filter;
-use super::super::phase::Moment;
 use super::super::rows::{delivery_id, is, moment};
-use super::{AttemptRow, DeliveryDetails, DeliveryListRow, SqliteReader};
+use super::SqliteReader;
 use crate::DeliveryId;
+use crate::query::{
+    AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, ListPage, RowOrder, count_rows,
+};
 
 const BEHIND: u32 = 10;
 const OTHERS: u32 = 20;
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RowOrder {
-    #[default]
-    Oldest,
-    Newest,
-    /// Deliveries that need attention or fail, then all others, newest first.
-    Attention,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListPage {
-    pub order: RowOrder,
-    pub after: Option<Cursor>,
-    pub limit: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    pub id: DeliveryId,
-    /// Whether the delivery is among those that need attention; used only by [`RowOrder::Attention`].
-    pub is_attention: bool,
-}
-
-impl Default for ListPage {
-    fn default() -> Self {
-        Self { order: RowOrder::Oldest, after: None, limit: 100 }
-    }
-}
-
-impl ListPage {
-    #[must_use]
-    pub fn cursor(&self, row: &DeliveryListRow, moment: &Moment) -> Cursor {
-        let is_attention = match self.order {
-            RowOrder::Attention => moment.needs_attention(row),
-            RowOrder::Oldest | RowOrder::Newest => false,
-        };
-        Cursor { id: row.id, is_attention }
-    }
-
-    pub fn cut(&self, rows: &mut Vec<DeliveryListRow>, moment: &Moment) {
-        let place = |id: DeliveryId, is_attention: bool| match self.order {
-            RowOrder::Oldest => (false, i128::from(id.0)),
-            RowOrder::Newest | RowOrder::Attention => (!is_attention, -i128::from(id.0)),
-        };
-        let of_row = |row: &DeliveryListRow| place(row.id, self.cursor(row, moment).is_attention);
-        rows.sort_by_key(of_row);
-        if let Some(after) = self.after {
-            let is_attention = after.is_attention && self.order == RowOrder::Attention;
-            rows.retain(|row| of_row(row) > place(after.id, is_attention));
-        }
-        rows.truncate(self.limit as usize);
-    }
-}
-
-impl Cursor {
-    /// Parses the [`Display`](std::fmt::Display) form: `17.0`, or `attention:17.0` for a delivery that needs
-    /// attention.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let plain = text.strip_prefix("attention:");
-        Some(Self { id: DeliveryId::parse(plain.unwrap_or(text))?, is_attention: plain.is_some() })
-    }
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let attention = if self.is_attention { "attention:" } else { "" };
-        write!(f, "{attention}{}", self.id)
-    }
-}
 
 impl SqliteReader {
     pub fn list(&self, filter: &Filter, page: &ListPage) -> Result<Vec<DeliveryListRow>> {

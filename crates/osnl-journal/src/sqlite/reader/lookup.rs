@@ -5,19 +5,12 @@ use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 use rusqlite::{OptionalExtension as _, Result, ToSql};
 
-use super::super::filter::Filter;
 use super::super::rows::{self, received};
 use super::super::{enriched, work};
-use super::{DeliveryListRow, ListPage, SqliteReader, list};
+use super::{SqliteReader, list};
 use crate::DeliveryId;
 use crate::identity::MessageIdentity;
-
-#[derive(Clone, Debug)]
-pub struct KeptEvent {
-    pub number: u64,
-    pub received: ReceivedMessage,
-    pub deliveries: Vec<DeliveryListRow>,
-}
+use crate::query::{DeliveryListRow, Filter, KeptEvent, ListPage};
 
 impl SqliteReader {
     pub fn event_numbers(&self, filter: &Filter, limit: u32, last: bool) -> Result<Vec<u64>> {

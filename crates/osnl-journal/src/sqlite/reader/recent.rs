@@ -3,24 +3,13 @@ use std::time::{Duration, SystemTime};
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
-use super::super::rows::{RowState, event_of, millis, moment};
+use super::super::rows::{event_of, millis, moment};
 use super::SqliteReader;
 use crate::DeliveryId;
+use crate::query::{RecentDelivery, RowState};
 
 /// The difference of time by which messages of several listeners may be out of order.
 const APART: Duration = Duration::from_secs(60);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecentDelivery {
-    pub rule: String,
-    pub action: String,
-    /// The key, or the substitute from message and resource.
-    pub key: String,
-    pub received: SystemTime,
-    /// Whether no guard held the delivery, or it has been released. A delivery discarded while held has not
-    /// passed.
-    pub has_passed: bool,
-}
 
 struct RecentEvent {
     id: i64,

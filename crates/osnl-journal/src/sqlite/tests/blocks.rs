@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::super::blocks::BlockNeeds;
 use super::hands::{change, one, only};
 use super::*;
+use crate::query::{About, AnswerPolicy, Change, Filter, ListPage, Moment, Phase, RowOrder, RowState};
 use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, Subject, UsedLimits};
 
 const EVENTS: u64 = 1700;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::End;
+use crate::query::{Filter, ListPage, RowState};
 use crate::store::claimable::PIECE;
 
 #[tokio::test]

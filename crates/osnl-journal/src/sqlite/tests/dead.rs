@@ -1,5 +1,6 @@
 use super::hands::{change, one, only};
 use super::*;
+use crate::query::{Change, Filter, ListPage, RowState};
 use crate::{End, Handover, NewDelivery};
 
 #[tokio::test]

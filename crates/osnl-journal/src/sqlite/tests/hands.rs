@@ -1,4 +1,5 @@
 use super::*;
+use crate::query::{Change, Filter, ListPage, Phase, RecentDelivery, RowState};
 use crate::{AttemptRetry, Begin, End, Handover, UsedLimits};
 
 pub(super) fn only(states: &[RowState]) -> Filter {

@@ -1,8 +1,7 @@
 //! Texts of a filter are bound values: no text of an operator or an API caller is a part of the SQL.
 
-use super::super::about::About;
-use super::super::answers::AnswerPolicy;
 use super::*;
+use crate::query::{About, AnswerPolicy, Filter, ListPage, Moment};
 
 #[tokio::test]
 async fn any_text_finds_what_has_it_and_nothing_else() {

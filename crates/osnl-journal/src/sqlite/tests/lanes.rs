@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::query::{Change, Filter, ListPage, RowState};
 use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, UsedLimits};
 
 const ACTIONS: [&str; 2] = ["a", "b"];

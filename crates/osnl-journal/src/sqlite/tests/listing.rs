@@ -1,5 +1,6 @@
 use super::hands::{one, only};
 use super::*;
+use crate::query::{About, AnswerPolicy, Cursor, Filter, ListPage, Moment, Phase, RowOrder, RowState};
 use crate::{AttemptRetry, End, NewDelivery, Subject, UsedLimits};
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use osnl_core::quarantine::{Extent, HEAD, LONGEST_WHOLE};
 
 use super::*;
+use crate::query::{Bodies, Unreadable, UnreadableFilter};
 
 async fn put(journal: &SqliteJournal, body: impl Into<bytes::Bytes>, redelivered: bool, reason: &str) {
     let receipt = journal.set_aside(ReceivedMessage::sample(body, redelivered), reason.to_owned());

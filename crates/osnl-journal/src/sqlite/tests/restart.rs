@@ -6,6 +6,7 @@ use std::process::{Command as Process, Stdio};
 use super::super::{change, load, prune, turn, wish, work};
 use super::*;
 use crate::NewDelivery;
+use crate::query::{Cursor, Filter, ListPage, RowState};
 
 #[tokio::test]
 async fn everything_is_there_again_as_it_came() {

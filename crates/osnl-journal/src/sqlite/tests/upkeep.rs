@@ -14,6 +14,7 @@ use super::super::upkeep::{
     compact, restore, verify,
 };
 use super::*;
+use crate::query::{Filter, ListPage, Phase};
 
 fn quiet() -> Observer {
     Arc::new(|_| ControlFlow::Continue(()))

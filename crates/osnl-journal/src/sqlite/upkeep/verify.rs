@@ -7,9 +7,11 @@ use std::path::Path;
 use osnl_core::quarantine::{Extent, StoredBody};
 use rusqlite::{Connection, Result, Row};
 
-use super::super::rows::{self, RowState, delivery_id, is};
-use super::super::{Phase, SqliteJournal};
+use super::super::SqliteJournal;
+use super::super::rows::{self, delivery_id, is};
 use super::{Contents, Observer, ProgressReports, UpkeepError, UpkeepProgress, counted, open};
+use crate::query::Phase;
+use crate::query::RowState;
 
 const NAMED: usize = 20;
 

@@ -5,7 +5,8 @@ use osnl_core::event::Event;
 use super::super::reader::recent;
 use super::super::work::{AppendResult, EndResult};
 use super::super::{SqliteState, prune};
-use super::{Apply, BiteResult, Change, CommandResult, JournalWriter, NewEntry, SqliteCommand, UNSETTLED};
+use super::{Apply, BiteResult, CommandResult, JournalWriter, NewEntry, SqliteCommand, UNSETTLED};
+use crate::query::Change;
 use crate::{ClaimedDelivery, DeliveryId, End, Entry, Settle, UsedLimits, begin, store};
 
 impl JournalWriter {

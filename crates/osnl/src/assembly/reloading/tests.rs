@@ -46,6 +46,7 @@ fn at_once(running: &RunningDaemon) -> usize {
     }
     running
         .parts
+        .opened
         .journal
         .claim("post", ClaimLimits::in_order(10))
         .now_or_never()

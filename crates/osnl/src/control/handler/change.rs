@@ -1,7 +1,6 @@
 //! Changes to deliveries: retry, discard, release, move, pause.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,13 +11,12 @@ use super::super::refusal::{Code, RequestRefusal};
 use super::super::{
     ChangeResult, ControlRequest, OnProgress, PauseResult, RefusedDelivery, RequestProgress, time,
 };
-use super::writable::{JournalChange, Writable};
-use super::{ControlHandler, Store};
-use crate::journal::sqlite::{
-    Change, ChangeOutcome, DeliveryListRow, Filter, ListPage, Moment, OpenError, Phase, RowState,
-    SqliteJournal, SqliteOptions,
+use super::ControlHandler;
+use crate::journal::DeliveryId;
+use crate::journal::query::{
+    Change, ChangeOutcome, ChangeSteps, DeliveryListRow, Filter, JournalChanges, ListPage, Moment, Phase,
+    RowState,
 };
-use crate::journal::{DeliveryId, Journal as _, JournalState};
 
 const NAMED: usize = 1000;
 
@@ -26,8 +24,6 @@ const NAMED: usize = 1000;
 /// the operator repairs it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The time for which another command may hold the file of a stopped daemon.
-const OTHERS: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The time within which a delivery loop gives back deliveries that only wait.
@@ -53,15 +49,15 @@ impl ControlHandler {
         if let Some(queues) = self.dead_letter_queues() {
             return self.change_dead_letters(queues, request, &which).await;
         }
-        let journal = self.writable().await?;
+        let journal = self.store.journal.clone().open_to_change().await?;
         let named = self.named(&which.ids).await?;
         let mut seen: HashSet<DeliveryId> = HashSet::new();
         let mut changes = ChangeResult { dry_run: *dry_run, ..ChangeResult::default() };
         if let Some(change) = change_of(request, &which) {
             let mut changing = journal.changing(change, *dry_run);
             let mut in_hand = Vec::new();
-            // Each batch has its own commit, so that other work does not wait for all batches.
-            while let Some(changed) = next(&mut changing, changes.changed).await? {
+            // Each bite is committed for itself, so that nothing else waits for all of them.
+            while let Some(changed) = next(&mut *changing, changes.changed).await? {
                 let (done, of) = changing.progress();
                 told(RequestProgress { done, of });
                 let ChangeOutcome { changed, refused, under_way } = changed;
@@ -100,7 +96,7 @@ impl ControlHandler {
                 "an operator changed deliveries: the change waits for the end of their attempts"
             );
         }
-        self.give_back(journal).await;
+        close(journal).await;
         Ok(changes)
     }
 
@@ -114,19 +110,8 @@ impl ControlHandler {
         if known.is_none() {
             self.is_configured(action)?;
         }
-        if let Store::Memory(journal, _) = &self.store {
-            journal.set_paused(action, pause);
-        } else if let Store::Shared(journal, _) = &self.store {
-            let paused = journal.set_paused(action, pause.then_some(by)).await;
-            paused.map_err(unavailable)?;
-        } else {
-            let journal = self.writable().await?;
-            let action = action.to_owned();
-            let by = by.to_owned();
-            let change = if pause { Change::Pause { action, by } } else { Change::Resume { action } };
-            next(&mut journal.changing(change, false), 0).await?;
-            self.give_back(journal).await;
-        }
+        let set = self.store.journal.set_paused(action, pause.then_some(by));
+        timeout(PATIENCE, set).await.map_err(|_| not_now(0))??;
         let now = self.paused_since(action).await?;
         if known.is_some() != now.is_some() {
             match pause {
@@ -144,14 +129,7 @@ impl ControlHandler {
     }
 
     async fn paused_since(&self, action: &str) -> Result<Option<SystemTime>, RequestRefusal> {
-        let paused = match &self.store {
-            Store::Sqlite(Some(journal), _) => journal.paused().borrow().clone(),
-            Store::Memory(journal, _) => journal.paused().borrow().clone(),
-            Store::Shared(journal, _) => journal.paused().borrow().clone(),
-            Store::Sqlite(None, _) => {
-                self.read(|reader| Ok(reader.overview()?.paused)).await?.unwrap_or_default()
-            }
-        };
+        let paused = self.store.journal.paused_actions().await?;
         Ok(paused.get(action).copied())
     }
 
@@ -166,50 +144,7 @@ impl ControlHandler {
         }
     }
 
-    /// The journal of this process; else that of the file, until it is given back.
-    pub(super) async fn writable(&self) -> Result<Writable, RequestRefusal> {
-        let path = match &self.store {
-            Store::Sqlite(Some(journal), _) => {
-                can_be_changed(&journal.state().borrow())?;
-                return Ok(Writable::File(journal.clone()));
-            }
-            Store::Shared(journal, _) => {
-                can_be_changed(&journal.state().borrow())?;
-                return Ok(Writable::Shared(journal.clone()));
-            }
-            Store::Memory(..) => {
-                let why = "memory:// keeps nothing that could be changed: what is open is the broker's, and dead letters are in \
-                           the log unless the listener reads a quorum queue of its own (rabbit_quorum_queue, pool); pause and \
-                           resume work";
-                return Err(RequestRefusal::new(Code::Unsupported, why));
-            }
-            Store::Sqlite(None, path) => path.clone(),
-        };
-        let deadline = Instant::now() + OTHERS;
-        loop {
-            let options = unbounded(&path);
-            let opened = spawn_blocking(move || SqliteJournal::open(options, Arc::default())).await;
-            let error = match opened {
-                Ok(Ok(journal)) => return Ok(Writable::File(Arc::new(journal))),
-                Ok(Err(OpenError::InUse(_))) if Instant::now() < deadline => {
-                    sleep(PAUSE).await;
-                    continue;
-                }
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-            };
-            return Err(RequestRefusal::new(Code::Unavailable, format!("{}: {error}", path.display())));
-        }
-    }
-
-    pub(super) async fn give_back(&self, journal: Writable) {
-        if let Store::Sqlite(None, _) = &self.store {
-            // A file that cannot be closed was closed by a panic, which was reported.
-            let _ = spawn_blocking(move || drop(journal)).await;
-        }
-    }
-
-    /// Returns the claimed deliveries that a delivery loop gives back within a moment, since they only wait.
+    /// Returns the deliveries that a delivery loop has in hand and gives back within a moment, since they only wait.
     /// The others are under way.
     async fn given_back(
         &self,
@@ -242,15 +177,7 @@ impl ControlHandler {
         for some in ids.chunks(NAMED) {
             let filter = Filter { ids: some.to_vec(), ..Filter::default() };
             let page = ListPage { limit: u32::MAX, ..ListPage::default() };
-            let mut rows = match &self.store {
-                Store::Shared(journal, _) => {
-                    let (rows, _) = journal.list(filter, page, 1).await.map_err(unavailable)?;
-                    rows
-                }
-                Store::Sqlite(..) | Store::Memory(..) => {
-                    self.read(move |reader| reader.list(&filter, &page)).await?.unwrap_or_default()
-                }
-            };
+            let (mut rows, _) = self.store.journal.list(filter, page, 1).await?;
             for id in some {
                 let at = rows.iter().position(|row| row.id == *id);
                 named.push((*id, at.map(|at| rows.swap_remove(at))));
@@ -269,15 +196,10 @@ impl ChangeResult {
     }
 }
 
-pub(super) fn unavailable(why: String) -> RequestRefusal {
-    RequestRefusal::new(Code::Unavailable, why)
-}
-
-fn can_be_changed(state: &JournalState) -> Result<(), RequestRefusal> {
-    match state {
-        JournalState::Working | JournalState::Full { .. } => Ok(()),
-        JournalState::Failed { reason, .. } => Err(unavailable(format!("nothing was changed: {reason}"))),
-    }
+/// Drops the journal. That of a stopped daemon is closed then, for which its thread waits.
+pub(super) async fn close(journal: Arc<dyn JournalChanges>) {
+    // A journal that cannot be closed was closed by a panic, which has been reported.
+    let _ = spawn_blocking(move || drop(journal)).await;
 }
 
 fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
@@ -285,33 +207,17 @@ fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
     names.extend(ids.iter().take(room).map(ToString::to_string));
 }
 
-/// The next batch, after so many deliveries.
-async fn next(
-    changing: &mut JournalChange<'_>,
-    before: u64,
-) -> Result<Option<ChangeOutcome>, RequestRefusal> {
-    match timeout(PATIENCE, changing.next()).await {
-        Ok(changed) => changed,
-        Err(_) => {
-            let why = format!(
-                "the journal cannot be written now; {before} deliveries were changed before, and up to a thousand more are as \
-                 soon as it can: look at it with osnl status, then ask again"
-            );
-            Err(RequestRefusal::new(Code::Unavailable, why))
-        }
-    }
+/// Returns the next step of a change, `before` deliveries of which are changed.
+async fn next(changing: &mut dyn ChangeSteps, before: u64) -> Result<Option<ChangeOutcome>, RequestRefusal> {
+    Ok(timeout(PATIENCE, changing.next()).await.map_err(|_| not_now(before))??)
 }
 
-/// Returns options without bounds: opening a file for a change must not remove other records.
-fn unbounded(path: &Path) -> SqliteOptions {
-    SqliteOptions {
-        retention: Duration::from_secs(1_000 * 365 * 86_400),
-        max_size: Some(u64::MAX),
-        max_pending: u64::from(u32::MAX),
-        max_dead: u64::from(u32::MAX),
-        allow_volatile: true,
-        ..SqliteOptions::new(path)
-    }
+fn not_now(before: u64) -> RequestRefusal {
+    let why = format!(
+        "the journal cannot be written now; {before} deliveries were changed before, and up to a thousand more are as soon as \
+         it can: look at it with osnl status, then ask again"
+    );
+    RequestRefusal::new(Code::Unavailable, why)
 }
 
 fn change_of(request: &ControlRequest, which: &Filter) -> Option<Change> {

@@ -1,3 +1,7 @@
+//! The configuration in force, without secrets.
+
+use tokio::task::spawn_blocking;
+
 use super::super::configuration::{ConfigurationReport, LastReload};
 use super::super::refusal::{Code, RequestRefusal};
 use super::ControlHandler;
@@ -21,8 +25,8 @@ impl ControlHandler {
             result: reload_result(outcome),
         });
         let warnings = loaded.warnings.iter().map(|warning| masked(&warning.to_string())).collect();
-        // Thousands of values take time, which must not delay messages.
-        let made = self.on_thread(move || without_secrets(&loaded)).await;
+        // Thousands of values take a moment, for which no message waits.
+        let made = spawn_blocking(move || without_secrets(&loaded)).await;
         let document = made.map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))?;
         Ok(ConfigurationReport { loaded: reloads.loaded, document, warnings, last_reload })
     }

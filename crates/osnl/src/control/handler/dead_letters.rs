@@ -1,16 +1,14 @@
-//! Requests about dead letters of `memory://`, which are in queues of the broker: list, show, retry, discard.
+//! Changes of dead letters of `memory://`, which are in queues of the broker: retry, discard.
 
-use osnl_core::quarantine::Glimpse;
 use osnl_transport::QueuedMessage;
 
 use super::super::quarantine::QuarantineChanges;
 use super::super::refusal::{Code, RequestRefusal};
-use super::super::{ChangeResult, ControlRequest, JournalStatus, time};
-use super::{ControlHandler, Store};
-use crate::dead_letters::{DeadLetterChange, DeadLetterError, DeadLetterQueues};
-use crate::journal::JournalState;
-use crate::journal::dead_letters::{DeadLetterRow, id_of};
-use crate::journal::sqlite::{DeliveryDetails, DeliveryListRow, Filter, Unreadable, UnreadableFilter};
+use super::super::{ChangeResult, ControlRequest};
+use super::ControlHandler;
+use crate::dead_letters::{DeadLetterChange, DeadLetterError, DeadLetterQueues, row_of, unread};
+use crate::journal::dead_letters::id_of;
+use crate::journal::query::{Filter, UnreadableFilter};
 
 const NAMED: usize = 1000;
 
@@ -22,35 +20,7 @@ impl From<DeadLetterError> for RequestRefusal {
 
 impl ControlHandler {
     pub(super) fn dead_letter_queues(&self) -> Option<&DeadLetterQueues> {
-        match &self.store {
-            Store::Memory(_, queues) => Some(&**queues).filter(|queues| !queues.is_empty()),
-            Store::Sqlite(..) | Store::Shared(..) => None,
-        }
-    }
-
-    /// Returns the matching dead letters, and whether more wait than one reading holds; none without such
-    /// queues.
-    pub(super) async fn dead_letters(
-        &self,
-        filter: &Filter,
-    ) -> Result<(Vec<DeliveryListRow>, bool), RequestRefusal> {
-        let Some(queues) = self.dead_letter_queues() else { return Ok(Default::default()) };
-        let (found, has_more) = queues.read(|_| false).await?;
-        Ok((found.iter().filter_map(row_of).filter(|row| filter.matches(row)).collect(), has_more))
-    }
-
-    pub(super) async fn dead_letter(&self, id: u64) -> Result<Option<DeliveryDetails>, RequestRefusal> {
-        let Some(queues) = self.dead_letter_queues() else { return Ok(None) };
-        let (found, _) = queues.read(|message| id_of(message) == id).await?;
-        let message = found.iter().find(|message| id_of(message) == id);
-        Ok(message.map(DeadLetterRow::read).and_then(|read| match read {
-            DeadLetterRow::Delivery(found) => {
-                let (row, received) = *found;
-                let (tries, others, behind) = (Vec::new(), Vec::new(), (Vec::new(), 0));
-                Some(DeliveryDetails { row, tries, received, ahead: 0, behind, others })
-            }
-            DeadLetterRow::Unreadable(_) => None,
-        }))
+        self.store.dead_letters.as_deref().filter(|queues| !queues.is_empty())
     }
 
     pub(super) async fn change_dead_letters(
@@ -91,20 +61,7 @@ impl ControlHandler {
         Ok(changes)
     }
 
-    /// Returns the matching unreadable messages, oldest first; with its body if one is requested by number.
-    pub(super) async fn unread_letters(
-        &self,
-        queues: &DeadLetterQueues,
-        filter: &UnreadableFilter,
-    ) -> Result<Vec<Unreadable>, RequestRefusal> {
-        let wants_body = |message: &QueuedMessage| filter.ids.len() == 1 && is_named(filter, message);
-        let (found, _) = queues.read(wants_body).await?;
-        let mut found: Vec<Unreadable> = found.iter().filter_map(|message| unread(message, filter)).collect();
-        found.sort_by_key(|one| one.id);
-        Ok(found)
-    }
-
-    /// Returns messages to the queue of their listener, or removes them.
+    /// Puts messages back into the queue of their listener, or removes the messages.
     pub(super) async fn change_unread_letters(
         &self,
         queues: &DeadLetterQueues,
@@ -135,52 +92,4 @@ impl ControlHandler {
         super::quarantine::refuse_missing(&mut changes, &filter.ids, &changed);
         Ok(changes)
     }
-
-    /// Returns the state of a journal in memory; its dead letters are those that the broker has reported.
-    pub(super) fn memory_status(queues: &DeadLetterQueues, deliveries: u64) -> JournalStatus {
-        let states = queues.states();
-        let names: Vec<&str> = states.iter().map(|state| &*state.queue).collect();
-        let trouble = states.iter().find_map(|state| state.trouble.clone());
-        let since = trouble.as_ref().map(|(since, _)| *since);
-        let state = match trouble.clone() {
-            Some((since, reason)) => JournalState::Full { reason, since },
-            None => JournalState::Working,
-        };
-        JournalStatus {
-            store: "memory".to_owned(),
-            path: (!names.is_empty()).then(|| format!("dead letters in queue {}", names.join(", "))),
-            state: Some(state.name().to_owned()),
-            reason: trouble.map(|(_, reason)| reason),
-            since: since.map(time::shown),
-            since_seconds: since.map(time::age),
-            dead: states.iter().filter_map(|state| state.count).sum(),
-            deliveries,
-            ..JournalStatus::default()
-        }
-    }
-}
-
-fn row_of(message: &QueuedMessage) -> Option<DeliveryListRow> {
-    match DeadLetterRow::read(message) {
-        DeadLetterRow::Delivery(found) => Some(found.0),
-        DeadLetterRow::Unreadable(_) => None,
-    }
-}
-
-fn is_named(filter: &UnreadableFilter, message: &QueuedMessage) -> bool {
-    i64::try_from(id_of(message)).is_ok_and(|id| filter.ids.contains(&id))
-}
-
-/// Returns the message if it is unreadable and matches.
-fn unread(message: &QueuedMessage, filter: &UnreadableFilter) -> Option<Unreadable> {
-    let DeadLetterRow::Unreadable(found) = DeadLetterRow::read(message) else { return None };
-    let UnreadableFilter { ids, queue, reason, since, until } = filter;
-    let received = found.received.origin.received;
-    let is_meant = (ids.is_empty() || ids.contains(&found.id))
-        && queue.as_ref().is_none_or(|queue| **queue == *found.received.origin.queue)
-        && reason.as_ref().is_none_or(|reason| found.reason.contains(&**reason))
-        && since.is_none_or(|since| received >= since)
-        && until.is_none_or(|until| received < until);
-    let glimpse = Glimpse::of(&found.received.body);
-    is_meant.then(|| Unreadable { glimpse, ..*found })
 }

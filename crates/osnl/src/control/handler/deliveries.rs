@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::request::{MOST_LISTED, Which, cursor, delivery_id};
 use super::super::{AttemptAnswer, Delivery, List, MaskedMessage, Show, StateTotals, time};
-use super::{ControlHandler, Store};
+use super::ControlHandler;
 use crate::delivery::{TargetMonitor, TargetState};
-use crate::journal::sqlite::{DeliveryDetails, DeliveryListRow, ListPage, Moment, Phase, RowOrder, RowState};
+use crate::journal::query::{DeliveryDetails, DeliveryListRow, ListPage, Moment, Phase, RowOrder, RowState};
 use crate::received::ReceivedMessage;
 
 pub(super) struct Facts {
@@ -70,27 +70,8 @@ impl ControlHandler {
         let filter = which.filter(facts.moment.clone())?;
         let after = after.map(cursor).transpose()?;
         let page = ListPage { order, after, limit: limit + 1 };
-        let (mut rows, (counts, has_more)) = match &self.store {
-            Store::Memory(journal, _) => {
-                let mut rows = journal.rows();
-                rows.retain(|row| filter.matches(row));
-                let (dead, has_more) = self.dead_letters(&filter).await?;
-                rows.extend(dead);
-                let counts =
-                    rows.iter().map(|row| (row.state, Phase::of_row(row, &filter.moment), 1)).collect();
-                page.cut(&mut rows, &filter.moment);
-                (rows, (counts, has_more))
-            }
-            Store::Shared(journal, _) => {
-                let looked = journal.list(filter, page, count_at_most.unwrap_or(u64::MAX)).await;
-                looked.map_err(|why| RequestRefusal::new(Code::Unavailable, why))?
-            }
-            Store::Sqlite(..) => {
-                let most = count_at_most.unwrap_or(u64::MAX);
-                let looked = self.read(move |reader| reader.list_and_count(&filter, &page, most));
-                looked.await?.unwrap_or_default()
-            }
-        };
+        let most = count_at_most.unwrap_or(u64::MAX);
+        let (mut rows, (counts, has_more)) = self.store.journal.list(filter, page, most).await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let mut totals = StateTotals { more: has_more, ..StateTotals::default() };
@@ -105,21 +86,7 @@ impl ControlHandler {
 
     pub(super) async fn show(&self, id: &str, raw: bool) -> Result<Show, RequestRefusal> {
         let number = delivery_id(id)?;
-        let found = match &self.store {
-            Store::Shared(journal, _) => {
-                journal.show(number).await.map_err(|why| RequestRefusal::new(Code::Unavailable, why))?
-            }
-            Store::Memory(..) => {
-                let found = self.dead_letter(number.0).await?;
-                let why = || {
-                    let why = "memory:// keeps no history of a delivery; list shows those that are open, and show shows dead letters \
-                               of a quorum queue";
-                    RequestRefusal::new(Code::Unsupported, why)
-                };
-                Some(found.ok_or_else(why)?)
-            }
-            Store::Sqlite(..) => self.read(move |reader| reader.show(number)).await?.flatten(),
-        };
+        let found = self.store.journal.show(number).await?;
         let Some(DeliveryDetails { row, tries, received, ahead, behind, others }) = found else {
             return Err(RequestRefusal::new(Code::NotFound, format!("there is no delivery {id}")));
         };

@@ -10,13 +10,13 @@ use osnl_transport::QueueDepths;
 
 use super::super::LagStatus;
 use super::super::problem::{ProblemKind, ProblemSeverity};
+use super::ControlHandler;
 use super::status::lag;
-use super::{ControlHandler, DiskUse, Store};
 use crate::daemon::{DaemonState, ListenerHandle};
 use crate::dead_letters::{DeadLetterQueueState, DeadLetterQueues};
 use crate::delivery::TargetMonitor;
-use crate::journal::sqlite::{Overview, RowState, Tally};
-use crate::journal::{Journal as _, JournalState};
+use crate::journal::JournalState;
+use crate::journal::query::{DiskUse, Overview, RowState, Tally};
 use crate::metrics::Counters;
 
 #[derive(Clone, Debug)]
@@ -146,33 +146,15 @@ impl ControlHandler {
 
     /// `overview`: `None` if the journal could not be read.
     fn measured_journal(&self, overview: Option<Option<&Overview>>, disk: DiskUse) -> MeasuredJournal {
-        let is_readable = overview.is_some();
-        if let Store::Shared(journal, _) = &self.store {
-            return MeasuredJournal {
-                state: journal.state().borrow().name(),
-                is_readable,
-                quarantined: overview.flatten().map(|overview| overview.unreadable),
-                ..MeasuredJournal::default()
-            };
-        }
-        let Store::Sqlite(Some(journal), _) = &self.store else {
-            let dead_letters = self.dead_letter_queues().map(DeadLetterQueues::states).unwrap_or_default();
-            let has_trouble = dead_letters.iter().any(|queue| queue.trouble.is_some());
-            return MeasuredJournal {
-                state: if has_trouble { "full" } else { JournalState::Working.name() },
-                is_readable,
-                dead_letters,
-                ..MeasuredJournal::default()
-            };
-        };
+        let facts = self.store.journal.facts();
         MeasuredJournal {
-            state: journal.state().borrow().name(),
-            is_readable,
+            state: facts.state.unwrap_or(JournalState::Working).name(),
+            is_readable: overview.is_some(),
             bytes: disk.bytes,
-            max_bytes: Some(journal.max_size()),
+            max_bytes: facts.max_bytes,
             free_bytes: disk.free_bytes,
             quarantined: overview.flatten().map(|overview| overview.unreadable),
-            dead_letters: Vec::new(),
+            dead_letters: self.dead_letter_queues().map(DeadLetterQueues::states).unwrap_or_default(),
         }
     }
 }

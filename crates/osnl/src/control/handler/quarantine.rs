@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::super::quarantine::{
@@ -13,12 +14,11 @@ use super::super::quarantine::{
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::request::{MOST_LISTED, moment};
 use super::super::{RuleWish, time};
-use super::change::{PATIENCE, unavailable};
-use super::writable::Writable;
-use super::{ControlHandler, Store};
+use super::ControlHandler;
+use super::change::{PATIENCE, close};
 use crate::dead_letters::DeadLetterChange;
 use crate::journal::Entry;
-use crate::journal::sqlite::{Bodies, Unreadable, UnreadableFilter};
+use crate::journal::query::{Bodies, JournalChanges, Unreadable, UnreadableFilter};
 use crate::native::LoadedConf;
 use crate::quarantine;
 use crate::replay::{self, ReplayError, ReplaySettings};
@@ -30,7 +30,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Retrial {
-    journal: Option<Writable>,
+    /// Opened for the first message that can be appended.
+    journal: Option<Arc<dyn JournalChanges>>,
     changes: QuarantineChanges,
 }
 
@@ -47,10 +48,10 @@ impl ControlHandler {
                 format!("limit: allowed are 1 to {MOST_LISTED}"),
             ));
         }
-        self.keeps_unread()?;
         let filter = filter.filter()?;
-        let mut found = self.messages_quarantined(filter.clone(), after, limit + 1, Bodies::Left).await?;
-        let total = self.numbers_quarantined(filter).await?.len() as u64;
+        let mut found =
+            self.store.journal.quarantined(filter.clone(), after, limit + 1, Bodies::Left).await?;
+        let total = self.store.journal.numbers_quarantined(filter).await?.len() as u64;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let next = found.last().filter(|_| more).map(|last| last.id);
@@ -81,20 +82,19 @@ impl ControlHandler {
         dry_run: bool,
         by: &str,
     ) -> Result<QuarantineChanges, RequestRefusal> {
-        self.keeps_unread()?;
         let named = filter.ids.clone();
         if let Some(queues) = self.dead_letter_queues() {
             let change = DeadLetterChange::Discard;
             return self.change_unread_letters(queues, change, &filter.filter()?, (dry_run, by)).await;
         }
-        let found = self.numbers_quarantined(filter.filter()?).await?;
+        let found = self.store.journal.numbers_quarantined(filter.filter()?).await?;
         let mut changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
         if !dry_run && !found.is_empty() {
-            let journal = self.writable().await?;
+            let journal = self.store.journal.clone().open_to_change().await?;
             for some in found.chunks(AT_ONCE) {
-                forget(&journal, some.to_vec()).await?;
+                forget(&*journal, some.to_vec()).await?;
             }
-            self.give_back(journal).await;
+            close(journal).await;
             tracing::warn!(messages = found.len(), by, "an operator discarded messages of the quarantine");
         }
         found.iter().for_each(|id| changes.changed(*id));
@@ -136,14 +136,14 @@ impl ControlHandler {
         };
         let journal = match retrial.journal.take() {
             Some(journal) => journal,
-            None => self.writable().await?,
+            None => self.store.journal.clone().open_to_change().await?,
         };
         // With its own ids, a message that was appended before a failure is no second event when it is
         // appended again.
         let how = ReplaySettings { keep_ids: true, ..ReplaySettings::default() };
         match replay::append(&*journal, vec![entry], how).await {
             Ok(_) => {
-                forget(&journal, vec![id]).await?;
+                forget(&*journal, vec![id]).await?;
                 retrial.changes.changed(id);
             }
             Err(
@@ -160,7 +160,7 @@ impl ControlHandler {
     async fn ended(&self, retrial: Retrial, by: &str) -> QuarantineChanges {
         let Retrial { journal, changes } = retrial;
         if let Some(journal) = journal {
-            self.give_back(journal).await;
+            close(journal).await;
             tracing::info!(messages = changes.changed, by, "an operator retried messages of the quarantine");
         }
         changes
@@ -180,13 +180,12 @@ impl ControlHandler {
         let Some(loaded) = self.loaded() else {
             return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
         };
-        self.keeps_unread()?;
         if let Some(queues) = self.dead_letter_queues() {
             let change = DeadLetterChange::Retry;
             return self.change_unread_letters(queues, change, &filter.filter()?, (dry_run, by)).await;
         }
         let named = filter.ids.clone();
-        let found = self.numbers_quarantined(filter.filter()?).await?;
+        let found = self.store.journal.numbers_quarantined(filter.filter()?).await?;
         if found.len() > MOST_BY_RULES {
             let why = format!(
                 "{} messages match; allowed are {MOST_BY_RULES} at a time: search for fewer, or use osnl quarantine retry",
@@ -220,7 +219,7 @@ impl ControlHandler {
         let found = self.quarantined(id).await.map_err(|refusal| refusal.message)?;
         is_whole(&found).map_err(|refusal| refusal.message)?;
         let received = found.received.clone();
-        let planned = self.on_thread(move || MessageAgain::planned(&loaded.conf, id, received));
+        let planned = spawn_blocking(move || MessageAgain::planned(&loaded.conf, id, received));
         let again = planned.await.unwrap_or_else(|error| Err(error.to_string()))?;
         Ok((again, found))
     }
@@ -241,56 +240,11 @@ impl ControlHandler {
     }
 
     async fn quarantined(&self, id: i64) -> Result<Unreadable, RequestRefusal> {
-        self.keeps_unread()?;
         let filter = UnreadableFilter { ids: vec![id], ..UnreadableFilter::default() };
-        let found = self.messages_quarantined(filter, -1, 1, Bodies::Read).await?.pop();
+        let found = self.store.journal.quarantined(filter, -1, 1, Bodies::Read).await?.pop();
         found.ok_or_else(|| {
             RequestRefusal::new(Code::NotFound, format!("there is no message {id} in the quarantine"))
         })
-    }
-
-    async fn messages_quarantined(
-        &self,
-        filter: UnreadableFilter,
-        after: i64,
-        limit: u32,
-        bodies: Bodies,
-    ) -> Result<Vec<Unreadable>, RequestRefusal> {
-        if let Some(queues) = self.dead_letter_queues() {
-            let mut found = self.unread_letters(queues, &filter).await?;
-            found.retain(|one| one.id > after);
-            found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-            return Ok(found);
-        }
-        if let Store::Shared(journal, _) = &self.store {
-            return journal.quarantined(filter, after, limit, bodies).await.map_err(unavailable);
-        }
-        let look = move |reader: &crate::journal::sqlite::SqliteReader| {
-            reader.quarantined(&filter, after, limit, bodies)
-        };
-        Ok(self.read(look).await?.unwrap_or_default())
-    }
-
-    async fn numbers_quarantined(&self, filter: UnreadableFilter) -> Result<Vec<i64>, RequestRefusal> {
-        if let Some(queues) = self.dead_letter_queues() {
-            return Ok(self.unread_letters(queues, &filter).await?.iter().map(|one| one.id).collect());
-        }
-        if let Store::Shared(journal, _) = &self.store {
-            return journal.numbers_quarantined(filter).await.map_err(unavailable);
-        }
-        Ok(self.read(move |reader| reader.numbers_quarantined(&filter)).await?.unwrap_or_default())
-    }
-
-    fn keeps_unread(&self) -> Result<(), RequestRefusal> {
-        match &self.store {
-            Store::Sqlite(..) | Store::Shared(..) => Ok(()),
-            Store::Memory(..) if self.dead_letter_queues().is_some() => Ok(()),
-            Store::Memory(..) => {
-                let why = "memory:// keeps no quarantine: what cannot be read is in the log, with its digest; set \
-                           sqlite:// in [journal] connection to keep it, or let the listener read a quorum queue of its own";
-                Err(RequestRefusal::new(Code::Unsupported, why))
-            }
-        }
     }
 }
 
@@ -322,14 +276,15 @@ fn entry(again: &MessageAgain, found: Unreadable) -> Result<Entry, RequestRefusa
     Ok(replay::entry(found.received, &Arc::new(notification), deliveries, how))
 }
 
-async fn forget(journal: &Writable, ids: Vec<i64>) -> Result<(), RequestRefusal> {
-    match timeout(PATIENCE, journal.forget_quarantined(ids)).await {
-        Ok(forgotten) => forgotten,
-        Err(_) => Err(RequestRefusal::new(
+async fn forget(journal: &dyn JournalChanges, ids: Vec<i64>) -> Result<(), RequestRefusal> {
+    let not_now = |_| {
+        RequestRefusal::new(
             Code::Unavailable,
             "the journal cannot be written now; what was asked for is done as soon as it can: look at it with osnl status",
-        )),
-    }
+        )
+    };
+    timeout(PATIENCE, journal.forget_quarantined(ids)).await.map_err(not_now)??;
+    Ok(())
 }
 
 impl WhichMessages {

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use osnl_model::Notification;
+use tokio::task::spawn_blocking;
 
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::rules::{RuleReport, RuleSettings, RulesReport, UnmatchedPage, UnmatchedRow};
@@ -16,7 +17,7 @@ impl ControlHandler {
         let ring = self.ring()?;
         let loaded = self.loaded();
         // With many rules the counts take a moment to add up.
-        let made = self.on_thread(move || report(&ring, loaded.as_ref().map(|loaded| &loaded.conf)));
+        let made = spawn_blocking(move || report(&ring, loaded.as_ref().map(|loaded| &loaded.conf)));
         made.await.map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))
     }
 
@@ -27,7 +28,7 @@ impl ControlHandler {
         limit: usize,
     ) -> Result<UnmatchedPage, RequestRefusal> {
         let ring = self.ring()?;
-        let made = self.on_thread(move || {
+        let made = spawn_blocking(move || {
             let keep = ring.keep();
             let mut found = ring.page(before, limit.saturating_add(1));
             let more = found.len() > limit;

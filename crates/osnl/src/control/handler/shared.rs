@@ -1,44 +1,11 @@
 use std::collections::BTreeMap;
 
-use super::super::{HeldThere, JournalMember, JournalStatus, RecordRefused, time};
-use super::status::StoreNumbers;
-use crate::journal::JournalState;
-use crate::journal::shared::{HeldTarget, RefusedRecord, SharedMember, SharedOverview};
+use super::super::{HeldThere, JournalMember, RecordRefused, time};
+use crate::journal::shared::{HeldTarget, RefusedRecord, SharedMember};
 
-pub(super) fn of_shared(found: SharedOverview) -> StoreNumbers {
-    let SharedOverview { contents, tally, oldest, failing, dead_reasons, members, unowned, refused, own } =
-        found;
-    let paused = contents.as_ref().map(|contents| contents.paused.clone()).unwrap_or_default();
-    StoreNumbers {
-        overview: contents,
-        tally,
-        oldest,
-        failing,
-        dead_reasons,
-        paused,
-        members,
-        unowned,
-        refused,
-        own: Some(own),
-        ..StoreNumbers::default()
-    }
-}
-
-pub(super) fn shared_status(
-    state: JournalState,
-    database: &str,
-    kept: &StoreNumbers,
-    (deliveries, dead, max_dead): (u64, u64, u64),
-) -> JournalStatus {
-    let (reason, since) = match &state {
-        JournalState::Working => (None, None),
-        JournalState::Full { reason, since } | JournalState::Failed { reason, since } => {
-            (Some(reason.clone()), Some(*since))
-        }
-    };
-    let overview = kept.overview.as_ref();
-    let oldest = overview.and_then(|overview| overview.oldest);
-    let own = kept.members.iter().find(|member| member.is_own).and_then(|own| own.sections.as_ref());
+/// Returns the daemons that share the journal, each with the sections in which it differs from this one.
+pub(super) fn members(all: &[SharedMember]) -> Vec<JournalMember> {
+    let own = all.iter().find(|member| member.is_own).and_then(|own| own.sections.as_ref());
     let member = |member: &SharedMember| JournalMember {
         name: member.name.clone(),
         version: member.version.clone(),
@@ -51,28 +18,10 @@ pub(super) fn shared_status(
         },
         held: member.held.iter().map(held_there).collect(),
     };
-    JournalStatus {
-        store: "postgresql".to_owned(),
-        path: Some(database.to_owned()),
-        state: Some(state.name().to_owned()),
-        reason,
-        since: since.map(time::shown),
-        since_seconds: since.map(time::age),
-        events: overview.map(|overview| overview.events),
-        deliveries,
-        dead,
-        max_dead: Some(max_dead),
-        oldest: oldest.map(time::shown),
-        oldest_seconds: oldest.map(time::age),
-        quarantined: overview.map(|overview| overview.unreadable),
-        members: kept.members.iter().map(member).collect(),
-        unowned_partitions: overview.map(|_| kept.unowned),
-        refused: kept.refused.iter().map(refused_there).collect(),
-        ..JournalStatus::default()
-    }
+    all.iter().map(member).collect()
 }
 
-fn refused_there(
+pub(super) fn refused_there(
     RefusedRecord { subject, record, reason, since, is_given_up }: &RefusedRecord,
 ) -> RecordRefused {
     RecordRefused {

@@ -17,13 +17,12 @@ use super::super::{
 use super::attention::{self, Bounds};
 use super::overseen::{management, other_daemon, silence};
 use super::reload::configuration;
-use super::shared::{of_shared, shared_status};
-use super::{ControlHandler, DiskUse, LiveParts, STORE, Store};
+use super::shared::{members, refused_there};
+use super::{ControlHandler, LiveParts, STORE};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
-use crate::journal::shared::{OwnShare, RefusedRecord, SharedMember};
-use crate::journal::sqlite::{FailingKey, Overview, RowState, Tally};
-use crate::journal::{Journal as _, JournalState};
+use crate::journal::JournalState;
+use crate::journal::query::{DiskUse, FailingKey, JournalNumbers, RowState, Tally};
 use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
 use crate::management::risk::AS_CONFIGURED;
 
@@ -31,21 +30,6 @@ use crate::management::risk::AS_CONFIGURED;
 const SEVERAL: u32 = 5;
 const LONG: Duration = Duration::from_secs(60);
 const NAMED: usize = 10;
-
-#[derive(Default)]
-pub(super) struct StoreNumbers {
-    pub(super) overview: Option<Overview>,
-    pub(super) tally: Vec<Tally>,
-    pub(super) oldest: BTreeMap<String, SystemTime>,
-    pub(super) failing: BTreeMap<String, Vec<FailingKey>>,
-    pub(super) dead_reasons: BTreeMap<String, String>,
-    pub(super) used: Option<u64>,
-    pub(super) paused: BTreeMap<String, SystemTime>,
-    pub(super) members: Vec<SharedMember>,
-    pub(super) unowned: u64,
-    pub(super) refused: Vec<RefusedRecord>,
-    pub(super) own: Option<OwnShare>,
-}
 
 impl ControlHandler {
     pub async fn status(&self) -> Result<Status, RequestRefusal> {
@@ -60,10 +44,10 @@ impl ControlHandler {
 
     pub(super) fn status_of(
         &self,
-        kept: Result<&StoreNumbers, &RequestRefusal>,
+        kept: Result<&JournalNumbers, &RequestRefusal>,
         disk: DiskUse,
     ) -> Result<Status, RequestRefusal> {
-        let nothing = StoreNumbers::default();
+        let nothing = JournalNumbers::default();
         let (kept, unreadable) = match kept {
             Ok(kept) => (kept, None),
             Err(refusal) if self.live.is_some() => (&nothing, Some(refusal.message.clone())),
@@ -79,7 +63,10 @@ impl ControlHandler {
         if live.is_none() {
             problems.push(no_daemon());
         }
-        let bounds = Bounds { attention_age: self.attention_age(), max_pending: self.max_pending() };
+        let bounds = Bounds {
+            attention_age: self.attention_age(),
+            max_pending: self.store.journal.facts().max_pending,
+        };
         problems.extend(configuration.iter().filter_map(attention::of_configuration));
         problems.extend(attention::of_journal(&journal));
         let stop = live.and_then(|live| live.daemon.stop());
@@ -124,24 +111,20 @@ impl ControlHandler {
         })
     }
 
-    /// Returns `max_pending`, which only a daemon with a durable journal has.
-    fn max_pending(&self) -> Option<u64> {
-        match &self.store {
-            Store::Sqlite(Some(journal), _) => Some(journal.max_pending()),
-            Store::Shared(journal, _) => Some(journal.max_pending()),
-            Store::Memory(..) | Store::Sqlite(None, _) => None,
-        }
-    }
-
-    /// A disk that hangs must not hide the other values.
-    pub(super) async fn kept_in_time(&self) -> Result<StoreNumbers, RequestRefusal> {
+    /// A disk that hangs must not hide what is known without it.
+    pub(super) async fn kept_in_time(&self) -> Result<JournalNumbers, RequestRefusal> {
         match self.live {
-            None => self.kept().await,
-            Some(_) => timeout(STORE, self.kept()).await.unwrap_or_else(|_| {
-                let why =
-                    format!("the journal cannot be read: no answer of its disk for {} s", STORE.as_secs());
-                Err(RequestRefusal::new(Code::Unavailable, why))
-            }),
+            None => Ok(self.store.journal.numbers().await?),
+            Some(_) => match timeout(STORE, self.store.journal.numbers()).await {
+                Ok(numbers) => Ok(numbers?),
+                Err(_) => {
+                    let why = format!(
+                        "the journal cannot be read: no answer of its disk for {} s",
+                        STORE.as_secs()
+                    );
+                    Err(RequestRefusal::new(Code::Unavailable, why))
+                }
+            },
         }
     }
 
@@ -149,62 +132,6 @@ impl ControlHandler {
         let kept = self.kept_in_time().await?;
         let is_open = |of: &Tally| matches!(of.state, RowState::Ready | RowState::Waiting);
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
-    }
-
-    async fn kept(&self) -> Result<StoreNumbers, RequestRefusal> {
-        if let Store::Memory(journal, _) = &self.store {
-            let mut oldest = BTreeMap::new();
-            for row in journal.rows() {
-                let first = oldest.entry(row.action).or_insert(row.received);
-                *first = row.received.min(*first);
-            }
-            let paused = journal.paused().borrow().clone();
-            let mut failing: BTreeMap<String, Vec<FailingKey>> = BTreeMap::new();
-            for (action, key) in journal.failing() {
-                failing.entry(action.to_string()).or_default().push(key);
-            }
-            return Ok(StoreNumbers {
-                tally: journal.tally(),
-                oldest,
-                failing,
-                paused,
-                ..StoreNumbers::default()
-            });
-        }
-        if let Store::Shared(journal, _) = &self.store {
-            let found =
-                journal.overview().await.map_err(|why| RequestRefusal::new(Code::Unavailable, why))?;
-            return Ok(of_shared(found));
-        }
-        let looked = self.read(move |reader| {
-            let (overview, tally) = (reader.overview()?, reader.tally()?);
-            let (mut oldest, mut failing) = (BTreeMap::new(), BTreeMap::new());
-            for of in tally.iter().filter(|of| of.state == RowState::Ready) {
-                if let Some(at) = reader.oldest_ready(&of.action)? {
-                    oldest.insert(of.action.clone(), at);
-                }
-                failing.insert(of.action.clone(), reader.failing(&of.action)?);
-            }
-            let mut dead_reasons = BTreeMap::new();
-            for of in tally.iter().filter(|of| of.state == RowState::Dead) {
-                if let Some(reason) = reader.latest_dead(&of.action)? {
-                    dead_reasons.insert(of.action.clone(), reason);
-                }
-            }
-            let paused = overview.paused.clone();
-            let used = Some(reader.used_bytes()?);
-            Ok(StoreNumbers {
-                overview: Some(overview),
-                tally,
-                oldest,
-                failing,
-                dead_reasons,
-                used,
-                paused,
-                ..StoreNumbers::default()
-            })
-        });
-        Ok(looked.await?.unwrap_or_default())
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {
@@ -258,7 +185,7 @@ impl ControlHandler {
     }
 
     /// Configured actions first, in their order; then those that only the journal knows.
-    fn targets(&self, kept: &StoreNumbers) -> Vec<TargetReport> {
+    fn targets(&self, kept: &JournalNumbers) -> Vec<TargetReport> {
         let live: Vec<TargetMonitor> = self.live.iter().flat_map(|live| live.daemon.targets()).collect();
         let published: BTreeMap<&str, &TargetMonitor> =
             live.iter().map(|target| (&**target.name(), target)).collect();
@@ -277,7 +204,7 @@ impl ControlHandler {
         names.into_iter().map(report).collect()
     }
 
-    fn journal(&self, kept: &StoreNumbers, disk: DiskUse) -> JournalStatus {
+    fn journal(&self, kept: &JournalNumbers, disk: DiskUse) -> JournalStatus {
         let of = |state: Option<RowState>| -> u64 {
             kept.tally
                 .iter()
@@ -285,17 +212,9 @@ impl ControlHandler {
                 .map(|of| of.count)
                 .sum()
         };
-        let (deliveries, dead) = (of(None), of(Some(RowState::Dead)));
-        let (journal, path) = match &self.store {
-            Store::Memory(_, queues) => return Self::memory_status(queues, deliveries),
-            Store::Shared(journal, database) => {
-                let counts = (deliveries, dead, journal.max_dead());
-                return shared_status(journal.state().borrow().clone(), database, kept, counts);
-            }
-            Store::Sqlite(journal, path) => (journal.as_ref(), path),
-        };
-        let state = journal.map(|journal| journal.state().borrow().clone());
-        let (reason, since) = match &state {
+        let (deliveries, dead) = (of(None), of(Some(RowState::Dead)) + kept.dead_in_queues);
+        let facts = self.store.journal.facts();
+        let (reason, since) = match &facts.state {
             None | Some(JournalState::Working) => (None, None),
             Some(JournalState::Full { reason, since } | JournalState::Failed { reason, since }) => {
                 (Some(reason.clone()), Some(*since))
@@ -312,25 +231,27 @@ impl ControlHandler {
             all => (used as f64 * (all - done) as f64 / all as f64) as u64,
         });
         JournalStatus {
-            store: "sqlite".to_owned(),
-            path: Some(path.display().to_string()),
-            state: state.as_ref().map(|state| state.name().to_owned()),
+            store: facts.kind.to_owned(),
+            path: facts.place,
+            state: facts.state.as_ref().map(|state| state.name().to_owned()),
             reason,
             since: since.map(time::shown),
             since_seconds: since.map(time::age),
             bytes: disk.bytes,
             open_bytes,
-            max_bytes: journal.map(|journal| journal.max_size()),
+            max_bytes: facts.max_bytes,
             free_bytes: disk.free_bytes,
             events: overview.map(|overview| overview.events),
             deliveries,
             dead,
-            max_dead: journal.map(|journal| journal.max_dead()),
-            max_pending: self.max_pending(),
+            max_dead: facts.max_dead,
+            max_pending: facts.max_pending,
             oldest: oldest.map(time::shown),
             oldest_seconds: oldest.map(time::age),
             quarantined: overview.map(|overview| overview.unreadable),
-            ..JournalStatus::default()
+            members: members(&kept.members),
+            unowned_partitions: kept.unowned,
+            refused: kept.refused.iter().map(refused_there).collect(),
         }
     }
 }
@@ -349,7 +270,7 @@ fn target(
     name: &str,
     configured: Option<bool>,
     published: Option<&TargetMonitor>,
-    kept: &StoreNumbers,
+    kept: &JournalNumbers,
 ) -> TargetReport {
     let count = |states: &[RowState]| -> u64 {
         let of = kept.tally.iter().filter(|of| of.action == name && states.contains(&of.state));

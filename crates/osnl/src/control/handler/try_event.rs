@@ -1,11 +1,13 @@
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
+
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::request::delivery_id;
 use super::super::rules::{RuleTrial, TrialReport, TriedEvent};
 use super::ControlHandler;
 use crate::explain::{Content, ExplainedEvent, RuleVerdict, explain, words};
-use crate::journal::sqlite::DeliveryDetails;
+use crate::journal::query::DeliveryDetails;
 use crate::native::Native;
 use crate::saved;
 
@@ -34,7 +36,7 @@ impl ControlHandler {
         // Many rules and a large event take time, which must not delay messages; one trial runs at a time.
         let tried = async {
             let turn = self.trials.clone().lock_owned().await;
-            let on_thread = self.on_thread(move || {
+            let on_thread = spawn_blocking(move || {
                 let (_turn, conf) = (turn, &loaded.conf);
                 Ok(subjects.read(conf)?.iter().map(|(name, subject)| report(conf, name, subject)).collect())
             });
@@ -49,15 +51,11 @@ impl ControlHandler {
 
     async fn event_of(&self, id: &str) -> Result<ExplainedEvent, RequestRefusal> {
         let number = delivery_id(id)?;
-        let found = self.read(move |reader| {
-            let Some(DeliveryDetails { row, received, others, .. }) = reader.show(number)? else {
-                return Ok(None);
-            };
-            let asked = reader.asked_for(&[vec![row], others].concat())?;
-            Ok(Some(ExplainedEvent::received(&received).with_asked(asked)))
-        });
+        let found = self.store.journal.show(number).await?;
         let missing = || RequestRefusal::new(Code::NotFound, format!("there is no delivery {id}"));
-        found.await?.flatten().ok_or_else(missing)
+        let DeliveryDetails { row, received, others, .. } = found.ok_or_else(missing)?;
+        let asked = self.store.journal.asked_for([vec![row], others].concat()).await?;
+        Ok(ExplainedEvent::received(&received).with_asked(asked))
     }
 }
 

@@ -1,6 +1,7 @@
 use osnl_core::quarantine::LONGEST_WHOLE;
 use osnl_core::received::ReceivedMessage;
-use osnl_journal::sqlite::{Filter, ListPage, SqliteReader};
+use osnl_journal::query::{Filter, ListPage};
+use osnl_journal::sqlite::SqliteReader;
 use osnl_journal::{Journal as _, Settle};
 
 use super::*;
@@ -41,14 +42,13 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         put(&journal, READ, "more than max_body").await;
         put(&journal, vec![b'{'; LONGEST_WHOLE + 1], "more than max_body").await;
         put(&journal, READ.replace("m2", "m4"), "no JSON").await;
-        let store = match running {
-            true => Store::Sqlite(Some(journal), path.clone()),
+        let handler = match running {
+            true => ControlHandler::of_store(Store::of_sqlite(journal)),
             false => {
                 drop(journal);
-                Store::Sqlite(None, path.clone())
+                ControlHandler::of_file(path.clone(), None)
             }
         };
-        let handler = ControlHandler::of_store(store);
 
         let list = ask(&handler, of(WhichMessages::default())).await.unwrap();
         assert_eq!(

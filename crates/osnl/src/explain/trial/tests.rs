@@ -20,30 +20,6 @@ const DELETED: &str = "event_type = ^compute\\.instance\\.delete\\.end$";
 const HTTP: &str = "driver = http\nurl = http://h/";
 
 #[test]
-fn a_template_that_makes_no_request_is_said_before_an_event_shows_it() {
-    let hopeless = |body: &str, said: &str| {
-        let (warnings, hopeless) = tried(DELETED, &format!("{HTTP}\n{body}"));
-        assert_eq!(warnings.len(), 1, "{body}: {warnings:?}");
-        let begin = "every event would become a dead letter; tried with compute.instance.delete.end: ";
-        assert!(warnings[0].contains(&format!("{begin}{said}")), "{body}: {warnings:?}");
-        assert_eq!(hopeless, ["hook"], "{body}");
-    };
-    hopeless("body = {\"text\": \"{{ resource.name }}\"", "the rendered template is not JSON: EOF");
-    hopeless("body = {\"text\": {{ resource.name }}}", "the rendered template is not JSON: expected");
-    hopeless("body = {'text': 'x'}", "the rendered template is not JSON: key must be a string");
-    hopeless("body = {\"a\": \"{{ payload.instance_uuid }}\"}", "the event has no payload.instance_uuid");
-    hopeless(
-        "body = {\"a\": 1}\n  max_attempts = 3",
-        "the rendered template is not JSON: trailing characters",
-    );
-    hopeless("header.X-Name = {{ payload.nope }}", "the event has no payload.nope");
-    let (warnings, _) =
-        tried(DELETED, &format!("{HTTP}\nfield.a = x\nformat = form\nheader.X = {{{{ failure.reason }}}}"));
-    assert!(warnings[0].contains("[action:hook] header.X: every event would"), "{warnings:?}");
-    assert!(warnings[0].starts_with("a.conf:14: "), "{warnings:?}");
-}
-
-#[test]
 fn every_driver_is_tried() {
     for (action, option) in [
         (
@@ -71,18 +47,6 @@ fn every_driver_is_tried() {
     }
     let (warnings, hopeless) = tried(DELETED, "driver = k2hr3\napi_url = http://h/v1/role");
     assert_eq!((warnings.len(), hopeless), (0, Vec::new()), "{warnings:?}");
-}
-
-#[test]
-fn what_some_events_lack_is_said_with_their_names() {
-    let (warnings, hopeless) = tried(
-        "event_type = ^compute\\.instance\\.",
-        &format!("{HTTP}\nbody = {{{{ payload.old_state | tojson }}}}"),
-    );
-    assert_eq!(hopeless, Vec::<String>::new());
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains("[action:hook] body: makes a dead letter of "), "{warnings:?}");
-    assert!(warnings[0].contains("the event has no payload.old_state; osnl events "), "{warnings:?}");
 }
 
 #[test]

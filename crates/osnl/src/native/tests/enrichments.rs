@@ -4,7 +4,7 @@ use osnl_core::event::AskedFor;
 use osnl_model::Notification;
 use serde_json::{Value, json};
 
-use super::{errors, load, warnings};
+use super::{errors, load};
 use crate::enrich::{AnswerForecast, Ask, Kind, foresee};
 use crate::explain::{Content, ExplainedEvent, explain};
 use crate::native::Drivers;
@@ -76,49 +76,6 @@ fn every_template_takes_what_its_action_asks_and_nothing_else() {
             "{}",
             entry.table.name
         );
-    }
-}
-
-#[test]
-fn conditions_and_ids_see_what_is_asked_before_them() {
-    let rule = text("driver = dump").replace("event_type = ^port", "when = server.name == 'x'");
-    assert_eq!(
-        errors(load(&rule)),
-        [
-            "a.conf:5:8: [rule:r] when: [enrich:server] is asked at the delivery, after rules are decided; write the \
-          condition as when of the action"
-        ]
-    );
-    let ordered = |enrich: &str| {
-        text(&format!("driver = dump\nenrich = {enrich}"))
-            .replace("kind = flavor\n", "kind = flavor\nid = {{ server.flavor.id }}\n")
-    };
-    assert_eq!(errors(load(&ordered("server, flavor"))), [""; 0]);
-    for wrong in ["flavor, server", "flavor"] {
-        assert_eq!(
-            errors(load(&ordered(wrong))),
-            [
-                "a.conf:20: [action:a] enrich: the id of [enrich:flavor] names server, which is not asked before it; name \
-              server before flavor"
-            ]
-        );
-    }
-}
-
-/// An unused answer is likely a mistake.
-#[test]
-fn a_driver_that_cannot_use_an_answer_is_warned_of() {
-    let check = |action: &str, expected: bool| {
-        let loaded = load(&text(action)).unwrap_or_else(|errors| panic!("{errors}"));
-        let said = warnings(&loaded).join("\n");
-        let slip = "enrich: fetches values that neither when nor the driver uses; write a when that names it";
-        assert_eq!(said.contains(slip), expected, "{action}\n{said}");
-    };
-    let k2hr3 = "driver = k2hr3\napi_url = http://h/\nenrich = server\n";
-    check(k2hr3, true);
-    check(&format!("{k2hr3}when = server.name"), false);
-    for driver in ["dump", "exec\ncommand = /bin/true", "syslog"] {
-        check(&format!("driver = {driver}\nenrich = server"), false);
     }
 }
 

@@ -7,7 +7,8 @@ use std::os::unix::net::UnixDatagram;
 
 use osnl::enrich::AnswerForecast;
 use osnl::explain::{ExplainedEvent, Ruling, explain};
-use osnl::journal::sqlite::{Filter, SqliteReader};
+use osnl::journal::query::Filter;
+use osnl::journal::sqlite::SqliteReader;
 use osnl::native::{Native, Preview};
 use osnl_testkit::openstack::Openstack;
 use osnl_testkit::{Broker, Sink, wait_until};

@@ -1,7 +1,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use osnl::journal::sqlite::{DeliveryListRow, Filter, ListPage, RowState, SqliteReader};
+use osnl::journal::query::{DeliveryListRow, Filter, ListPage, RowState};
+use osnl::journal::sqlite::SqliteReader;
 use osnl::native::{Sources, load_texts};
 use osnl_model::{Priority, Target};
 use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, TlsSink};
@@ -78,55 +79,6 @@ fn what_fails_for_a_time_is_delivered_by_the_same_request() {
     let rows = rows(folder.path(), RowState::Delivered);
     let said = rows[0].reason.as_deref().unwrap();
     assert_eq!(said, format!("POST {}: 200", target.url("localhost", "/gone")));
-}
-
-#[test]
-fn what_cannot_be_delivered_says_why() {
-    let check = |lines: &str, replies: Vec<Reply>, attempts: usize, expected: &str| {
-        let authority = Authority::new();
-        let target = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
-        target.sink().script(replies);
-        let folder = tempfile::tempdir().unwrap();
-        let broker = MemoryBroker::new();
-        let url = target.url("localhost", "");
-        let lines = lines.replace("TARGET", &url);
-        let lines = format!("ca_file = {}\nmax_attempts = 2\n{lines}", authority.file().display());
-        let daemon = start(folder.path(), &broker, &lines);
-        publish(&broker, "vm-1");
-        daemon.wait_until("it is given up", |c| c.dead.get() == 1);
-        daemon.stop().unwrap();
-        assert_eq!(target.sink().requests().len(), attempts, "{lines}");
-        let rows = rows(folder.path(), RowState::Dead);
-        let reason = rows[0].reason.as_deref().unwrap();
-        assert_eq!(reason.replace(&url, "TARGET"), expected, "{lines}");
-    };
-    let refuses = |status: u16| vec![with(status, &[], "no such thing"); 2];
-    check("url = TARGET/x", refuses(422), 2, "status 422: Unprocessable Entity, reply: no such thing");
-    check(
-        "url = TARGET/x\nfinal = 410",
-        refuses(410),
-        1,
-        "refused for good: status 410, Gone, reply: no such thing",
-    );
-    check(
-        "url = TARGET/{{ payload.no }}",
-        Vec::new(),
-        0,
-        "the action's template does not fit this event: url: the event has no payload.no",
-    );
-    check(
-        "url = TARGET/x\nredirects = 1",
-        vec![with(307, &[("Location", "https://169.254.169.254/latest")], ""); 2],
-        2,
-        "status 307: Temporary Redirect; it leads to https://169.254.169.254/latest, and is not followed: 169.254.169.254 is 169.254.169.254, a cloud's metadata service, and its URL is not from \
-         the configuration; if it may be called, name it in allow_hosts",
-    );
-    check(
-        "url = TARGET/x\nredirects = 1",
-        vec![with(307, &[("Location", "http://localhost/x")], ""); 2],
-        2,
-        "status 307: Temporary Redirect; it leads to http://localhost/x, and is not followed: it leads from https to http",
-    );
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::path::Path;
 use osnl_config::Environment;
 
 use super::super::*;
-use super::warnings;
 
 fn load_in_home(
     program: &str,
@@ -85,60 +84,6 @@ fn only_the_first_folder_that_exists_is_read() {
     assert_eq!((conf.k2hr3.timeout_seconds, conf.k2hr3.max_retries), (7, 5));
     let named = HiddenInputs::of("k2hr3-osnl", Some(Path::new("/h")), Environment::default());
     assert_eq!(named.folders, [Path::new("/h/k2hr3-osnl.conf.d"), Path::new("/etc/k2hr3-osnl.conf.d")]);
-}
-
-#[test]
-fn errors_and_warnings_name_the_layer() {
-    let main = "[k2hr3]\napi_url = http://h/\nretries = 3\n";
-    let check = |file: &str, variables: &[(&str, &str)], expected: &[&str]| {
-        let (home, loaded) =
-            load_in_home("k2hr3-osnl", &[("k2hr3-osnl.conf.d/a.conf", file)], main, variables);
-        let said: Vec<String> = match loaded {
-            Ok(loaded) => warnings(&loaded),
-            Err(error) => error.to_string().lines().map(str::to_owned).collect(),
-        };
-        let said: Vec<String> = said.iter().map(|line| line.replace(&home, "~")).collect();
-        assert_eq!(said, expected, "{file} {variables:?}");
-    };
-    check("", &[], &[]);
-    check(
-        "[k2hr3]\nmax_retries = 1\n",
-        &[],
-        &[
-            "~/k.conf:3: [k2hr3] retries: ignored, because max_retries is set too (~/k2hr3-osnl.conf.d/a.conf:2); leave one of them out",
-        ],
-    );
-    check(
-        "",
-        &[("OS_K2HR3__MAX_RETRIES", "1")],
-        &[
-            "~/k.conf:3: [k2hr3] retries: ignored, because max_retries is set too (environment OS_K2HR3__MAX_RETRIES); leave one of them out",
-        ],
-    );
-    check(
-        "[k2hr3]\ntimeout_seconds = soon\n",
-        &[
-            ("OS_DEFAULT__DEBUG_LEVEL", "loud"),
-            ("OS_OSLO_MESSAGING_NOTIFICATIONS__TRANSPORT_URL", "rabbit://u:hunter2@h:x/"),
-        ],
-        &[
-            "~/k2hr3-osnl.conf.d/a.conf:2: [k2hr3] timeout_seconds: \"soon\" is not a whole number; allowed: digits, with a sign before them if need be",
-            "environment OS_DEFAULT__DEBUG_LEVEL: [DEFAULT] debug_level: unknown value \"loud\"; allowed: debug, info, warn, warning, error, notset",
-            "environment OS_OSLO_MESSAGING_NOTIFICATIONS__TRANSPORT_URL: [oslo_messaging_notifications] transport_url: bad transport URL: invalid port of host 1: not a number up to 65535 (in a password, write / as %2F, @ as %40, ? as %3F, # as %23 and a comma as %2C); write rabbit://user:password@host:port/vhost",
-        ],
-    );
-    check(
-        "",
-        &[("OS_K2HR3__API_ULR", "x"), ("OS_AUTH_URL", "x")],
-        &["environment OS_K2HR3__API_ULR: [k2hr3]: unknown option, ignored; did you mean api_url?"],
-    );
-    check(
-        "nonsense\n",
-        &[],
-        &[
-            "parse error, ~/k2hr3-osnl.conf.d/a.conf:1: the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, a continued value with a space",
-        ],
-    );
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! The interface through which people ask about a journal and change it, and the words of every store.
+//!
+//! | part | is |
+//! | --- | --- |
+//! | [`JournalQueries`] | the questions; implemented by each store, for a running and for a stopped daemon |
+//! | [`JournalChanges`] | a journal that is open to be changed |
+//! | [`Filter`], [`ListPage`], [`Phase`] | which deliveries, in which order, and the words for their states |
+//! | [`DeliveryListRow`], [`JournalNumbers`] and others | the records that answer |
+//! | [`Change`], [`ChangeOutcome`] | what an operator asks for, and what came of it |
+//!
+//! An answer is complete for one moment, or an error gives the reason. The conformance suite asks every store
+//! the same questions.
+
+mod change;
+mod filter;
+mod numbers;
+mod page;
+mod phase;
+mod records;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use osnl_core::event::AskedFor;
+use osnl_core::received::ReceivedMessage;
+use osnl_model::Notification;
+use osnl_transport::BoxFuture;
+
+pub use self::change::{Change, ChangeError, ChangeOutcome, FORGOTTEN, overtaken, same_action};
+pub(crate) use self::filter::RowCondition;
+pub use self::filter::{About, AnswerPolicy, Filter};
+pub use self::numbers::{DiskUse, JournalNumbers, StoreFacts};
+pub use self::page::{BoundedCount, Cursor, ListPage, PhaseCount, RowOrder, page_of};
+pub(crate) use self::page::{count_rows, counted_phases};
+pub use self::phase::{Moment, Phase, RowState};
+pub use self::records::{
+    AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, KeptEvent, Overview, RecentDelivery,
+    Tally, Unreadable, UnreadableFilter,
+};
+use crate::{DeliveryId, Journal, PausedActions};
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The store does not answer now; a later question may be answered.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The store never answers this question.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, QueryError>>;
+
+/// The questions that people ask about a journal. See the [module](self).
+pub trait JournalQueries: fmt::Debug + Send + Sync {
+    fn facts(&self) -> StoreFacts;
+
+    /// Whether a path, or the connection of a database as it is shown, names this journal.
+    fn is_at(&self, place: PathBuf) -> BoxFuture<'_, bool>;
+
+    fn disk_use(&self) -> BoxFuture<'_, DiskUse>;
+
+    fn numbers(&self) -> Answer<'_, JournalNumbers>;
+
+    fn paused_actions(&self) -> Answer<'_, PausedActions>;
+
+    /// Returns a page, and the counts of all that match, of at most `most` deliveries.
+    fn list(
+        &self,
+        filter: Filter,
+        page: ListPage,
+        most: u64,
+    ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)>;
+
+    fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>>;
+
+    /// Returns the enrichments that are kept with deliveries of one event; secrets are not masked.
+    fn asked_for(&self, deliveries: Vec<DeliveryListRow>) -> Answer<'_, Vec<AskedFor>>;
+
+    fn event(&self, number: u64) -> Answer<'_, Option<KeptEvent>>;
+
+    /// Counts the messages that the journal would take for copies of kept ones.
+    fn keeps(&self, messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>) -> Answer<'_, u64>;
+
+    /// Returns messages in quarantine with a number above `after`, oldest first.
+    fn quarantined(
+        &self,
+        filter: UnreadableFilter,
+        after: i64,
+        limit: u32,
+        bodies: Bodies,
+    ) -> Answer<'_, Vec<Unreadable>>;
+
+    fn numbers_quarantined(&self, filter: UnreadableFilter) -> Answer<'_, Vec<i64>>;
+
+    /// Pauses an action for the operator `by`, or resumes it.
+    fn set_paused<'a>(&'a self, action: &'a str, by: Option<&'a str>) -> Answer<'a, ()>;
+
+    /// Opens the journal to change it. The journal of a stopped daemon is open until the last clone is
+    /// dropped, which blocks.
+    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<dyn JournalChanges>>;
+}
+
+/// A journal that is open to be changed by an operator.
+pub trait JournalChanges: Journal {
+    /// Begins a change, which selects its deliveries at the first step; a dry run changes nothing.
+    fn changing(&self, change: Change, is_dry_run: bool) -> Box<dyn ChangeSteps + '_>;
+
+    /// Deletes messages from the quarantine; returns how many were there.
+    fn forget_quarantined(&self, ids: Vec<i64>) -> Answer<'_, u64>;
+}
+
+/// A change under way. Each step is committed for itself, so that appends continue in between; without further
+/// calls the rest is not changed.
+pub trait ChangeSteps: Send {
+    /// Returns the number of deliveries that were tried, and of all that are selected.
+    fn progress(&self) -> (u64, u64);
+
+    fn next(&mut self) -> Answer<'_, Option<ChangeOutcome>>;
+}

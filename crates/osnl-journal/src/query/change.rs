@@ -1,0 +1,107 @@
+use super::{Filter, RowState};
+use crate::DeliveryId;
+
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Opens dead letters again, with all their attempts.
+    Retry {
+        which: Filter,
+        out_of_order: bool,
+    },
+    Discard {
+        which: Filter,
+        by: String,
+    },
+    /// Holds open deliveries, and the deliveries behind them in their lanes, until the release.
+    Hold {
+        which: Filter,
+        why: String,
+    },
+    /// Releases held deliveries, and claimed deliveries that were to be held.
+    Release {
+        which: Filter,
+    },
+    Move {
+        which: Filter,
+        to: String,
+    },
+    /// Stops attempts of an action until its resume, across restarts.
+    Pause {
+        action: String,
+        by: String,
+    },
+    Resume {
+        action: String,
+    },
+}
+
+impl Change {
+    #[must_use]
+    pub fn which(&self) -> Option<(&Filter, &'static [RowState])> {
+        Some(match self {
+            Self::Retry { which, .. } => (which, &[RowState::Dead]),
+            Self::Discard { which, .. } => {
+                (which, &[RowState::Waiting, RowState::Ready, RowState::Held, RowState::Dead])
+            }
+            Self::Hold { which, .. } => (which, &[RowState::Waiting, RowState::Ready]),
+            Self::Release { which } => (which, &[RowState::Held]),
+            Self::Move { which, .. } => (which, &[RowState::Waiting, RowState::Ready, RowState::Held]),
+            Self::Pause { .. } | Self::Resume { .. } => return None,
+        })
+    }
+
+    #[must_use]
+    pub fn is_out_of_order(&self) -> bool {
+        matches!(self, Self::Retry { out_of_order: true, .. })
+    }
+
+    #[must_use]
+    pub fn selection(&self) -> Option<Filter> {
+        let (which, states) = self.which()?;
+        let states: Vec<RowState> = match &which.states[..] {
+            [] => states.to_vec(),
+            asked => states.iter().copied().filter(|state| asked.contains(state)).collect(),
+        };
+        (!states.is_empty()).then(|| Filter { states, ..which.clone() })
+    }
+}
+
+#[must_use]
+pub fn overtaken(later: DeliveryId) -> String {
+    format!(
+        "{later} of the same resource came later: a late retry could undo it; --out-of-order does it nevertheless"
+    )
+}
+
+/// The refusal of a retry if the effects of later deliveries are unknown.
+pub const FORGOTTEN: &str = "deliveries that ended since it came have left the journal (retention), and whether one was of the \
+     same resource is not known: a late retry could undo it; --out-of-order does it nevertheless";
+
+#[must_use]
+pub fn same_action(to: &str) -> String {
+    format!("it is of {to} already")
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangeOutcome {
+    pub changed: Vec<DeliveryId>,
+    pub refused: Vec<(DeliveryId, String)>,
+    /// Claimed deliveries, which change at the end of their attempt unless it succeeds.
+    pub under_way: Vec<DeliveryId>,
+}
+
+impl ChangeOutcome {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.changed.extend(other.changed);
+        self.refused.extend(other.refused);
+        self.under_way.extend(other.under_way);
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("the journal is closed")]
+    Closed,
+    #[error("the journal cannot be read: {0}")]
+    Unreadable(String),
+}

@@ -1,0 +1,209 @@
+use std::time::SystemTime;
+
+use osnl_core::moment::millis;
+
+use super::{DeliveryListRow, Moment, Phase, RowState};
+use crate::DeliveryId;
+
+/// A filter of deliveries; an empty or `None` field excludes nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub after: Option<DeliveryId>,
+    pub ids: Vec<DeliveryId>,
+    pub event: Option<u64>,
+    pub rule: Option<String>,
+    pub action: Option<String>,
+    pub states: Vec<RowState>,
+    pub phases: Vec<Phase>,
+    /// The facts of the moment that phases depend on.
+    pub moment: Moment,
+    /// Alternatives, any of which must match.
+    pub about: Vec<About>,
+    /// The resource's id, name, or order key.
+    pub key: Option<String>,
+    /// The HTTP status of an answer: `409`, or `4xx`.
+    pub status: Option<AnswerPolicy>,
+    pub text: Option<AnswerPolicy>,
+    pub event_type: Option<String>,
+    pub since: Option<SystemTime>,
+    pub until: Option<SystemTime>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RowCondition<'a> {
+    After(DeliveryId),
+    Ids(&'a [DeliveryId]),
+    Event(u64),
+    Rule(&'a str),
+    Action(&'a str),
+    States(&'a [RowState]),
+    Phases(&'a [Phase], &'a Moment),
+    About(&'a [About]),
+    Key(&'a str),
+    Answered(&'a AnswerPolicy),
+    EventType(&'a str),
+    Since(SystemTime),
+    Until(SystemTime),
+}
+
+impl RowCondition<'_> {
+    /// Whether a row matches; the number of an event has a meaning only in a file.
+    fn matches(self, row: &DeliveryListRow) -> bool {
+        match self {
+            Self::After(id) => row.id > id,
+            Self::Ids(ids) => ids.contains(&row.id),
+            Self::Event(number) => row.id.0 >> 16 == number,
+            Self::Rule(rule) => row.rule == rule,
+            Self::Action(action) => row.action == action,
+            Self::States(states) => states.contains(&row.state),
+            Self::Phases(phases, moment) => phases.contains(&Phase::of_row(row, moment)),
+            Self::About(about) => about.iter().any(|about| about.matches(row)),
+            Self::Key(key) => About::Resource(key.to_owned()).matches(row),
+            Self::Answered(answers) => answers.matches(row),
+            Self::EventType(event_type) => row.event_type.as_deref() == Some(event_type),
+            // Times in a file have milliseconds, so the comparison does too.
+            Self::Since(at) => millis(row.received) >= millis(at),
+            Self::Until(at) => millis(row.received) < millis(at),
+        }
+    }
+}
+
+impl Filter {
+    pub(crate) fn conditions(&self) -> Vec<RowCondition<'_>> {
+        let Self { after, ids, event, rule, action, states, phases, moment, .. } = self;
+        let Self { about, key, status, text, event_type, since, until, .. } = self;
+        let all = [
+            after.map(RowCondition::After),
+            (!ids.is_empty()).then_some(RowCondition::Ids(ids)),
+            event.map(RowCondition::Event),
+            rule.as_deref().map(RowCondition::Rule),
+            action.as_deref().map(RowCondition::Action),
+            (!states.is_empty()).then_some(RowCondition::States(states)),
+            (!phases.is_empty()).then_some(RowCondition::Phases(phases, moment)),
+            (!about.is_empty()).then_some(RowCondition::About(about)),
+            key.as_deref().map(RowCondition::Key),
+            status.as_ref().map(RowCondition::Answered),
+            text.as_ref().map(RowCondition::Answered),
+            event_type.as_deref().map(RowCondition::EventType),
+            since.map(RowCondition::Since),
+            until.map(RowCondition::Until),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    #[must_use]
+    pub fn matches(&self, row: &DeliveryListRow) -> bool {
+        self.conditions().into_iter().all(|condition| condition.matches(row))
+    }
+
+    /// Whether the filter has only conditions on action, state, and phase.
+    pub(crate) fn is_by_action_and_state(&self) -> bool {
+        self.conditions().into_iter().all(|condition| match condition {
+            RowCondition::Action(_) | RowCondition::States(_) | RowCondition::Phases(..) => true,
+            RowCondition::After(_)
+            | RowCondition::Ids(_)
+            | RowCondition::Event(_)
+            | RowCondition::Rule(_)
+            | RowCondition::About(_)
+            | RowCondition::Key(_)
+            | RowCondition::Answered(_)
+            | RowCondition::EventType(_)
+            | RowCondition::Since(_)
+            | RowCondition::Until(_) => false,
+        })
+    }
+}
+
+/// Deliveries by an operator's term: the number of a delivery or an event, the id of a message, the id or the name
+/// of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    Delivery(DeliveryId),
+    Event(u64),
+    Named(String),
+    Resource(String),
+}
+
+impl About {
+    /// Parses an operator's input: `17.0`, `17`, or anything else as an id or a name.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let delivery = DeliveryId::parse(text).map(Self::Delivery);
+        let event = || text.parse().ok().filter(|number| *number < 1 << 47).map(Self::Event);
+        delivery.or_else(event).unwrap_or_else(|| Self::Named(text.to_owned()))
+    }
+
+    pub(crate) fn matches(&self, row: &DeliveryListRow) -> bool {
+        let of_resource = |name: &str| {
+            let same =
+                |text: &Option<String>| text.as_ref().is_some_and(|text| text.eq_ignore_ascii_case(name));
+            same(&row.key) || same(&row.resource_id) || same(&row.resource_name)
+        };
+        match self {
+            Self::Delivery(id) => row.id == *id,
+            Self::Event(number) => row.id.0 >> 16 == *number,
+            Self::Resource(name) => of_resource(name),
+            Self::Named(name) => of_resource(name) || row.message_id.as_ref() == Some(name),
+        }
+    }
+}
+
+/// Deliveries by the target's answer: in the reason of their end, and in the kept failed attempts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerPolicy {
+    /// An HTTP status; an `x` is any digit.
+    Status(String),
+    Text(String),
+}
+
+impl AnswerPolicy {
+    #[must_use]
+    pub fn status(text: &str) -> Option<Self> {
+        let text = text.trim().to_ascii_lowercase();
+        let mut bytes = text.bytes();
+        let first = bytes.next().is_some_and(|byte| (b'1'..=b'5').contains(&byte));
+        let rest = text.len() == 3 && bytes.all(|byte| byte.is_ascii_digit() || byte == b'x');
+        (first && rest).then_some(Self::Status(text))
+    }
+
+    /// Compares the reason and the last answer, as a row has no other attempts.
+    pub(crate) fn matches(&self, row: &DeliveryListRow) -> bool {
+        row.reason.iter().chain(&row.last_answer).any(|text| self.is_in(text))
+    }
+
+    fn is_in(&self, answer: &str) -> bool {
+        match self {
+            Self::Status(status) => {
+                let has = |found: &str| {
+                    let pairs = status.bytes().zip(found.bytes());
+                    found.len() >= 3 && pairs.into_iter().all(|(want, is)| want == is || want == b'x')
+                };
+                let after_word = answer
+                    .match_indices("status ")
+                    .any(|(at, word)| answer.get(at + word.len()..).is_some_and(has));
+                after_word || answer.rsplit_once(": ").is_some_and(|(_, last)| last.len() == 3 && has(last))
+            }
+            Self::Text(text) => answer.to_lowercase().contains(&text.to_lowercase()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_numbers_or_classes() {
+        for (text, expected) in [
+            ("409", true),
+            ("4xx", true),
+            ("50X", true),
+            ("600", false),
+            ("4", false),
+            ("xxx", false),
+            ("4xxx", false),
+        ] {
+            assert_eq!(AnswerPolicy::status(text).is_some(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The words for the state of a delivery, defined only here and used by screens, JSON, filters, and the
+//! glossary.
+//!
+//! A [`RowState`] is the state that a store keeps. A phase combines that state with facts of the moment: whether
+//! an attempt runs or has failed, and whether the action is configured. SQL and [`Phase::of_row`] decide alike.
+
+use super::DeliveryListRow;
+use crate::{DeliveryId, Outcome};
+
+/// The state of a delivery. The numbers are those of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowState {
+    /// Behind an older delivery of its key.
+    Waiting = 0,
+    /// The oldest of its key: attempted as soon as its target accepts.
+    Ready = 1,
+    /// Held by the operator or a guard, as are the deliveries behind it.
+    Held = 2,
+    Dead = 3,
+    Delivered = 4,
+    NothingToDo = 5,
+    Discarded = 6,
+    /// Wanted by a shadow rule: recorded as done, and nothing was called.
+    Shadow = 7,
+}
+
+impl RowState {
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Ready,
+        Self::Held,
+        Self::Dead,
+        Self::Delivered,
+        Self::NothingToDo,
+        Self::Discarded,
+        Self::Shadow,
+    ];
+
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self <= Self::Held
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Kept, and not yet in a lane. Only a shared journal has this phase.
+    Arrived,
+    /// First of its resource, without a failed attempt.
+    Ready,
+    Running,
+    Retrying,
+    /// Behind another delivery of its resource.
+    Waiting,
+    /// Held by a guard until an operator releases or discards it.
+    HeldByGuard,
+    /// Held because osnl ended unexpectedly three times during its attempts.
+    HeldAfterCrashes,
+    /// Open, and its action is not configured.
+    Orphaned,
+    Dead,
+    Delivered,
+    NoActionNeeded,
+    /// Decided by a rule in shadow mode; nothing was called.
+    Shadow,
+    Discarded,
+}
+
+impl Phase {
+    pub const ALL: [Self; 13] = [
+        Self::Arrived,
+        Self::Ready,
+        Self::Running,
+        Self::Retrying,
+        Self::Waiting,
+        Self::HeldByGuard,
+        Self::HeldAfterCrashes,
+        Self::Orphaned,
+        Self::Dead,
+        Self::Delivered,
+        Self::NoActionNeeded,
+        Self::Shadow,
+        Self::Discarded,
+    ];
+
+    pub const GROUPS: [(&'static str, &'static [Self]); 4] = [
+        (
+            "pending",
+            &[Self::Arrived, Self::Ready, Self::Running, Self::Retrying, Self::Waiting, Self::Orphaned],
+        ),
+        (
+            "open",
+            &[
+                Self::Arrived,
+                Self::Ready,
+                Self::Running,
+                Self::Retrying,
+                Self::Waiting,
+                Self::HeldByGuard,
+                Self::HeldAfterCrashes,
+                Self::Orphaned,
+            ],
+        ),
+        ("held", &[Self::HeldByGuard, Self::HeldAfterCrashes]),
+        ("done", &[Self::Delivered, Self::NoActionNeeded, Self::Shadow]),
+    ];
+
+    pub const NAMES: [&'static str; 17] = [
+        "arrived",
+        "ready",
+        "running",
+        "retrying",
+        "waiting",
+        "held-by-guard",
+        "held-after-crashes",
+        "orphaned",
+        "dead",
+        "delivered",
+        "no-action-needed",
+        "shadow",
+        "discarded",
+        "pending",
+        "held",
+        "open",
+        "done",
+    ];
+
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Arrived => "arrived",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Waiting => "waiting",
+            Self::HeldByGuard => "held by guard",
+            Self::HeldAfterCrashes => "held after crashes",
+            Self::Orphaned => "orphaned",
+            Self::Dead => "dead",
+            Self::Delivered => "delivered",
+            Self::NoActionNeeded => "no action needed",
+            Self::Shadow => "shadow",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    /// Returns the phases of a name: a word, with blanks or hyphens, or a group.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Vec<Self>> {
+        let name = name.trim().to_ascii_lowercase();
+        if let Some((_, group)) = Self::GROUPS.into_iter().find(|(group, _)| *group == name) {
+            return Some(group.to_vec());
+        }
+        let name = name.replace(['-', '_'], " ");
+        Self::ALL.into_iter().find(|phase| phase.word() == name).map(|phase| vec![phase])
+    }
+
+    #[must_use]
+    pub fn of_row(row: &DeliveryListRow, moment: &Moment) -> Self {
+        if row.state.is_open() && !moment.is_configured(&row.action) {
+            return Self::Orphaned;
+        }
+        match Self::of_state(row.state) {
+            _ if row.is_arrived => Self::Arrived,
+            Self::Ready if moment.running.contains(&row.id) => Self::Running,
+            Self::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
+            Self::HeldAfterCrashes if row.is_guarded => Self::HeldByGuard,
+            phase => phase,
+        }
+    }
+
+    /// Returns the word for a state alone; `held` covers both phases of this name.
+    #[must_use]
+    pub fn word_of(state: RowState) -> &'static str {
+        match state {
+            RowState::Held => "held",
+            other => Self::of_state(other).word(),
+        }
+    }
+
+    fn of_state(state: RowState) -> Self {
+        match state {
+            RowState::Waiting => Self::Waiting,
+            RowState::Ready => Self::Ready,
+            RowState::Held => Self::HeldAfterCrashes,
+            RowState::Dead => Self::Dead,
+            RowState::Delivered => Self::Delivered,
+            RowState::NothingToDo => Self::NoActionNeeded,
+            RowState::Discarded => Self::Discarded,
+            RowState::Shadow => Self::Shadow,
+        }
+    }
+
+    #[must_use]
+    pub fn after(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered => Self::Delivered,
+            Outcome::NothingToDo => Self::NoActionNeeded,
+            Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => Self::Dead,
+            Outcome::Returned => Self::Ready,
+        }
+    }
+
+    pub(crate) fn states(self) -> &'static [RowState] {
+        match self {
+            Self::Arrived => &[],
+            Self::Ready | Self::Running | Self::Retrying => &[RowState::Ready],
+            Self::Waiting => &[RowState::Waiting],
+            Self::HeldByGuard | Self::HeldAfterCrashes => &[RowState::Held],
+            Self::Orphaned => &[RowState::Waiting, RowState::Ready, RowState::Held],
+            Self::Dead => &[RowState::Dead],
+            Self::Delivered => &[RowState::Delivered],
+            Self::NoActionNeeded => &[RowState::NothingToDo],
+            Self::Shadow => &[RowState::Shadow],
+            Self::Discarded => &[RowState::Discarded],
+        }
+    }
+
+    pub(crate) fn of_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| *phase as i64 == number)
+    }
+}
+
+/// The facts about deliveries that only the daemon has, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    pub running: Vec<DeliveryId>,
+    pub configured: Option<Vec<String>>,
+}
+
+impl Moment {
+    pub(crate) fn is_configured(&self, action: &str) -> bool {
+        self.configured.as_ref().is_none_or(|known| known.iter().any(|known| known == action))
+    }
+
+    /// Whether the row needs attention, by the rule of [`attention_sql`](Self::attention_sql).
+    pub(crate) fn needs_attention(&self, row: &DeliveryListRow) -> bool {
+        match Phase::of_row(row, self) {
+            Phase::Dead
+            | Phase::HeldAfterCrashes
+            | Phase::HeldByGuard
+            | Phase::Orphaned
+            | Phase::Retrying => true,
+            Phase::Running => row.due.is_some() && row.tries > 0,
+            Phase::Arrived
+            | Phase::Ready
+            | Phase::Waiting
+            | Phase::Delivered
+            | Phase::NoActionNeeded
+            | Phase::Shadow
+            | Phase::Discarded => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_and_each_word_is_understood() {
+        let check = |name: &str, expected: &[Phase]| {
+            assert_eq!(Phase::named(name).as_deref(), Some(expected), "{name}");
+        };
+        for phase in Phase::ALL {
+            check(phase.word(), &[phase]);
+        }
+        check("no-action-needed", &[Phase::NoActionNeeded]);
+        check("Held_By_Guard", &[Phase::HeldByGuard]);
+        check("held", &[Phase::HeldByGuard, Phase::HeldAfterCrashes]);
+        for state in RowState::ALL {
+            let phases = Phase::named(Phase::word_of(state)).unwrap_or_default();
+            assert!(phases.iter().any(|phase| phase.states().contains(&state)), "{state:?}");
+        }
+        let pending = Phase::named("pending").unwrap();
+        assert!(pending.contains(&Phase::Retrying) && !pending.contains(&Phase::HeldAfterCrashes));
+        assert_eq!(Phase::named("dedd"), None);
+        for phase in Phase::ALL {
+            assert!(Phase::NAMES.contains(&phase.word().replace(' ', "-").as_str()), "{phase:?}");
+        }
+        for name in Phase::NAMES {
+            assert!(Phase::named(name).is_some(), "{name}");
+        }
+    }
+}

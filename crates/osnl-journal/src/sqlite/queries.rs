@@ -1,0 +1,280 @@
+//! The questions to the file of a running or a stopped daemon. A thread that may wait reads the file, on a
+//! read-only connection of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_core::event::AskedFor;
+use osnl_core::received::ReceivedMessage;
+use osnl_model::Notification;
+use osnl_transport::BoxFuture;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Instant, sleep};
+
+use super::selection::ChangeRun;
+use super::writer::SqliteCommand;
+use super::{OpenError, ReadResult, SqliteJournal, SqliteOptions, SqliteReader};
+use crate::query::{
+    Answer, Bodies, BoundedCount, Change, ChangeError, ChangeOutcome, ChangeSteps, DeliveryDetails,
+    DeliveryListRow, DiskUse, Filter, JournalChanges, JournalNumbers, JournalQueries, KeptEvent, ListPage,
+    QueryError, RowState, StoreFacts, Unreadable, UnreadableFilter,
+};
+use crate::{DeliveryId, Journal as _, PausedActions};
+
+/// The number of threads that read the file at once. A disk that hangs keeps each of these threads; without a
+/// bound, no thread would be left to look up host names.
+const MOST_READERS: usize = 8;
+/// The time for which another command may have the file of a stopped daemon.
+const OTHERS: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The journal in a file, for [`JournalQueries`].
+#[derive(Clone, Debug)]
+pub struct SqliteQueries {
+    file: PathBuf,
+    /// The open journal of a running daemon.
+    journal: Option<Arc<SqliteJournal>>,
+    readers: Arc<Semaphore>,
+}
+
+impl SqliteQueries {
+    #[must_use]
+    pub fn of_daemon(journal: Arc<SqliteJournal>) -> Self {
+        Self { journal: Some(journal.clone()), ..Self::of_file(journal.path.clone()) }
+    }
+
+    /// Returns the journal of a stopped daemon. A change opens the journal until the change is done.
+    #[must_use]
+    pub fn of_file(file: PathBuf) -> Self {
+        Self { file, journal: None, readers: Arc::new(Semaphore::new(MOST_READERS)) }
+    }
+
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Path) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        // The semaphore is never closed.
+        let permit = self.readers.clone().acquire_owned().await.ok();
+        let file = self.file.clone();
+        spawn_blocking(move || {
+            let _permit = permit;
+            look(&file)
+        })
+        .await
+    }
+
+    async fn open(&self) -> Result<Arc<dyn JournalChanges>, QueryError> {
+        if let Some(journal) = &self.journal {
+            journal.state().borrow().can_be_changed()?;
+            return Ok(journal.clone() as Arc<dyn JournalChanges>);
+        }
+        let deadline = Instant::now() + OTHERS;
+        loop {
+            let options = unbounded(&self.file);
+            let opened = spawn_blocking(move || SqliteJournal::open(options, Arc::default())).await;
+            let error = match opened {
+                Ok(Ok(journal)) => return Ok(Arc::new(journal) as Arc<dyn JournalChanges>),
+                Ok(Err(OpenError::InUse(_))) if Instant::now() < deadline => {
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            return Err(QueryError::Unavailable(format!("{}: {error}", self.file.display())));
+        }
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&SqliteReader) -> ReadResult<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(async move {
+            let looked = self.on_thread(move |file| {
+                let unavailable =
+                    |why: String| QueryError::Unavailable(format!("the journal {} {why}", file.display()));
+                let reader = SqliteReader::open(file).map_err(|error| unavailable(error.to_string()))?;
+                look(&reader).map_err(|error| unavailable(format!("cannot be read: {error}")))
+            });
+            looked.await.unwrap_or_else(|error| {
+                Err(QueryError::Unavailable(format!("the journal cannot be read: {error}")))
+            })
+        })
+    }
+}
+
+fn numbers(reader: &SqliteReader) -> ReadResult<JournalNumbers> {
+    let (overview, tally) = (reader.overview()?, reader.tally()?);
+    let (mut oldest, mut failing) = (BTreeMap::new(), BTreeMap::new());
+    for of in tally.iter().filter(|of| of.state == RowState::Ready) {
+        if let Some(at) = reader.oldest_ready(&of.action)? {
+            oldest.insert(of.action.clone(), at);
+        }
+        failing.insert(of.action.clone(), reader.failing(&of.action)?);
+    }
+    let mut dead_reasons = BTreeMap::new();
+    for of in tally.iter().filter(|of| of.state == RowState::Dead) {
+        if let Some(reason) = reader.latest_dead(&of.action)? {
+            dead_reasons.insert(of.action.clone(), reason);
+        }
+    }
+    Ok(JournalNumbers {
+        paused: overview.paused.clone(),
+        used: Some(reader.used_bytes()?),
+        overview: Some(overview),
+        tally,
+        oldest,
+        failing,
+        dead_reasons,
+        ..JournalNumbers::default()
+    })
+}
+
+impl JournalQueries for SqliteQueries {
+    fn facts(&self) -> StoreFacts {
+        let journal = self.journal.as_ref();
+        StoreFacts {
+            kind: "sqlite",
+            place: Some(self.file.display().to_string()),
+            state: journal.map(|journal| journal.state().borrow().clone()),
+            is_durable: true,
+            max_pending: journal.map(|journal| journal.max_pending()),
+            max_dead: journal.map(|journal| journal.max_dead()),
+            max_bytes: journal.map(|journal| journal.max_size()),
+        }
+    }
+
+    fn is_at(&self, place: PathBuf) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            self.file == place
+                || self.on_thread(move |file| real(file) == real(&place)).await.unwrap_or_default()
+        })
+    }
+
+    fn disk_use(&self) -> BoxFuture<'_, DiskUse> {
+        let looked = self.on_thread(|file| DiskUse {
+            bytes: Some(SqliteJournal::bytes(file)),
+            free_bytes: SqliteJournal::free_bytes(file),
+        });
+        Box::pin(async move { looked.await.unwrap_or_default() })
+    }
+
+    fn numbers(&self) -> Answer<'_, JournalNumbers> {
+        self.read(numbers)
+    }
+
+    fn paused_actions(&self) -> Answer<'_, PausedActions> {
+        match &self.journal {
+            Some(journal) => Box::pin(std::future::ready(Ok(journal.paused().borrow().clone()))),
+            None => self.read(|reader| Ok(reader.overview()?.paused)),
+        }
+    }
+
+    fn list(
+        &self,
+        filter: Filter,
+        page: ListPage,
+        most: u64,
+    ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)> {
+        self.read(move |reader| reader.list_and_count(&filter, &page, most))
+    }
+
+    fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>> {
+        self.read(move |reader| reader.show(id))
+    }
+
+    fn asked_for(&self, deliveries: Vec<DeliveryListRow>) -> Answer<'_, Vec<AskedFor>> {
+        self.read(move |reader| reader.asked_for(&deliveries))
+    }
+
+    fn event(&self, number: u64) -> Answer<'_, Option<KeptEvent>> {
+        self.read(move |reader| reader.event(number))
+    }
+
+    fn keeps(&self, messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>) -> Answer<'_, u64> {
+        self.read(move |reader| {
+            let mut found = 0;
+            for (received, notification) in &messages {
+                found += u64::from(reader.keeps(received, notification)?);
+            }
+            Ok(found)
+        })
+    }
+
+    fn quarantined(
+        &self,
+        filter: UnreadableFilter,
+        after: i64,
+        limit: u32,
+        bodies: Bodies,
+    ) -> Answer<'_, Vec<Unreadable>> {
+        self.read(move |reader| reader.quarantined(&filter, after, limit, bodies))
+    }
+
+    fn numbers_quarantined(&self, filter: UnreadableFilter) -> Answer<'_, Vec<i64>> {
+        self.read(move |reader| reader.numbers_quarantined(&filter))
+    }
+
+    fn set_paused<'a>(&'a self, action: &'a str, by: Option<&'a str>) -> Answer<'a, ()> {
+        let action = action.to_owned();
+        let change = match by {
+            Some(by) => Change::Pause { action, by: by.to_owned() },
+            None => Change::Resume { action },
+        };
+        Box::pin(async move {
+            let journal = self.open().await?;
+            journal.changing(change, false).next().await?;
+            // The last clone of a stopped daemon's journal waits for its thread.
+            let _ = spawn_blocking(move || drop(journal)).await;
+            Ok(())
+        })
+    }
+
+    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<dyn JournalChanges>> {
+        Box::pin(async move { self.open().await })
+    }
+}
+
+/// Returns options without bounds: opening a file to change it must not remove anything else from it.
+fn unbounded(file: &Path) -> SqliteOptions {
+    SqliteOptions {
+        retention: Duration::from_secs(1_000 * 365 * 86_400),
+        max_size: Some(u64::MAX),
+        max_pending: u64::from(u32::MAX),
+        max_dead: u64::from(u32::MAX),
+        allow_volatile: true,
+        ..SqliteOptions::new(file)
+    }
+}
+
+impl JournalChanges for SqliteJournal {
+    fn changing(&self, change: Change, is_dry_run: bool) -> Box<dyn ChangeSteps + '_> {
+        Box::new(Self::changing(self, change, is_dry_run))
+    }
+
+    fn forget_quarantined(&self, ids: Vec<i64>) -> Answer<'_, u64> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(SqliteCommand::ForgetUnreadable(ids, sender));
+        Box::pin(async move { Ok(receiver.await.map_err(|_| ChangeError::Closed)? as u64) })
+    }
+}
+
+impl ChangeSteps for ChangeRun<'_> {
+    fn progress(&self) -> (u64, u64) {
+        Self::progress(self)
+    }
+
+    fn next(&mut self) -> Answer<'_, Option<ChangeOutcome>> {
+        Box::pin(async move { Ok(Self::next(self).await?) })
+    }
+}
+
+impl From<ChangeError> for QueryError {
+    fn from(error: ChangeError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}

@@ -1,0 +1,173 @@
+//! The questions to a journal in memory with dead letters in queues of the broker.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use osnl_core::event::AskedFor;
+use osnl_core::quarantine::Glimpse;
+use osnl_model::Notification;
+use osnl_transport::{BoxFuture, QueuedMessage};
+
+use super::{DeadLetterError, DeadLetterQueues};
+use crate::journal::dead_letters::{DeadLetterRow, id_of};
+use crate::journal::memory::MemoryJournal;
+use crate::journal::query::{
+    Answer, Bodies, BoundedCount, DeliveryDetails, DeliveryListRow, DiskUse, Filter, JournalChanges,
+    JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts, Unreadable,
+    UnreadableFilter, page_of,
+};
+use crate::journal::{DeliveryId, JournalState, PausedActions};
+use crate::received::ReceivedMessage;
+
+/// Answers with the open deliveries of this process and the dead letters of the queues.
+#[derive(Debug)]
+pub(crate) struct MemoryAndQueues {
+    pub(crate) journal: Arc<MemoryJournal>,
+    pub(crate) dead_letters: Arc<DeadLetterQueues>,
+}
+
+impl From<DeadLetterError> for QueryError {
+    fn from(error: DeadLetterError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl MemoryAndQueues {
+    /// Returns the messages that cannot be read and match, oldest first; with the body of one that is named alone.
+    async fn unread(&self, filter: &UnreadableFilter) -> Result<Vec<Unreadable>, QueryError> {
+        let wants_body = |message: &QueuedMessage| filter.ids.len() == 1 && is_named(filter, message);
+        let (found, _) = self.dead_letters.read(wants_body).await?;
+        let mut found: Vec<Unreadable> = found.iter().filter_map(|message| unread(message, filter)).collect();
+        found.sort_by_key(|one| one.id);
+        Ok(found)
+    }
+}
+
+impl JournalQueries for MemoryAndQueues {
+    fn facts(&self) -> StoreFacts {
+        let queues = self.dead_letters.states();
+        let names: Vec<&str> = queues.iter().map(|queue| &*queue.queue).collect();
+        let trouble = queues.iter().find_map(|queue| queue.trouble.clone());
+        let state =
+            trouble.map_or(JournalState::Working, |(since, reason)| JournalState::Full { reason, since });
+        let place = (!names.is_empty()).then(|| format!("dead letters in queue {}", names.join(", ")));
+        StoreFacts { place, state: Some(state), ..self.journal.facts() }
+    }
+
+    fn is_at(&self, place: PathBuf) -> BoxFuture<'_, bool> {
+        self.journal.is_at(place)
+    }
+
+    fn disk_use(&self) -> BoxFuture<'_, DiskUse> {
+        self.journal.disk_use()
+    }
+
+    fn numbers(&self) -> Answer<'_, JournalNumbers> {
+        let dead_in_queues = self.dead_letters.states().iter().filter_map(|queue| queue.count).sum();
+        Box::pin(async move { Ok(JournalNumbers { dead_in_queues, ..self.journal.numbers().await? }) })
+    }
+
+    fn paused_actions(&self) -> Answer<'_, PausedActions> {
+        self.journal.paused_actions()
+    }
+
+    fn list(
+        &self,
+        filter: Filter,
+        page: ListPage,
+        _most: u64,
+    ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)> {
+        Box::pin(async move {
+            let mut rows = self.journal.rows();
+            // One reading of the queues is bounded, so there may be more.
+            let (found, has_more) = self.dead_letters.read(|_| false).await?;
+            rows.extend(found.iter().filter_map(row_of));
+            let (rows, counts) = page_of(rows, &filter, &page);
+            Ok((rows, (counts, has_more)))
+        })
+    }
+
+    fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>> {
+        Box::pin(async move {
+            let (found, _) = self.dead_letters.read(|message| id_of(message) == id.0).await?;
+            match found.iter().find(|message| id_of(message) == id.0).map(DeadLetterRow::read) {
+                Some(DeadLetterRow::Delivery(found)) => {
+                    let (row, received) = *found;
+                    let (tries, others, behind) = (Vec::new(), Vec::new(), (Vec::new(), 0));
+                    Ok(Some(DeliveryDetails { row, tries, received, ahead: 0, behind, others }))
+                }
+                Some(DeadLetterRow::Unreadable(_)) | None => self.journal.show(id).await,
+            }
+        })
+    }
+
+    fn asked_for(&self, deliveries: Vec<DeliveryListRow>) -> Answer<'_, Vec<AskedFor>> {
+        self.journal.asked_for(deliveries)
+    }
+
+    fn event(&self, number: u64) -> Answer<'_, Option<KeptEvent>> {
+        self.journal.event(number)
+    }
+
+    fn keeps(&self, messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>) -> Answer<'_, u64> {
+        self.journal.keeps(messages)
+    }
+
+    fn quarantined(
+        &self,
+        filter: UnreadableFilter,
+        after: i64,
+        limit: u32,
+        bodies: Bodies,
+    ) -> Answer<'_, Vec<Unreadable>> {
+        if self.dead_letters.is_empty() {
+            return self.journal.quarantined(filter, after, limit, bodies);
+        }
+        Box::pin(async move {
+            let mut found = self.unread(&filter).await?;
+            found.retain(|one| one.id > after);
+            found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            Ok(found)
+        })
+    }
+
+    fn numbers_quarantined(&self, filter: UnreadableFilter) -> Answer<'_, Vec<i64>> {
+        if self.dead_letters.is_empty() {
+            return self.journal.numbers_quarantined(filter);
+        }
+        Box::pin(async move { Ok(self.unread(&filter).await?.iter().map(|one| one.id).collect()) })
+    }
+
+    fn set_paused<'a>(&'a self, action: &'a str, by: Option<&'a str>) -> Answer<'a, ()> {
+        self.journal.set_paused(action, by)
+    }
+
+    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<dyn JournalChanges>> {
+        self.journal.clone().open_to_change()
+    }
+}
+
+pub(crate) fn row_of(message: &QueuedMessage) -> Option<DeliveryListRow> {
+    match DeadLetterRow::read(message) {
+        DeadLetterRow::Delivery(found) => Some(found.0),
+        DeadLetterRow::Unreadable(_) => None,
+    }
+}
+
+fn is_named(filter: &UnreadableFilter, message: &QueuedMessage) -> bool {
+    i64::try_from(id_of(message)).is_ok_and(|id| filter.ids.contains(&id))
+}
+
+/// The message, if it cannot be read and is meant.
+pub(crate) fn unread(message: &QueuedMessage, filter: &UnreadableFilter) -> Option<Unreadable> {
+    let DeadLetterRow::Unreadable(found) = DeadLetterRow::read(message) else { return None };
+    let UnreadableFilter { ids, queue, reason, since, until } = filter;
+    let received = found.received.origin.received;
+    let is_meant = (ids.is_empty() || ids.contains(&found.id))
+        && queue.as_ref().is_none_or(|queue| **queue == *found.received.origin.queue)
+        && reason.as_ref().is_none_or(|reason| found.reason.contains(&**reason))
+        && since.is_none_or(|since| received >= since)
+        && until.is_none_or(|until| received < until);
+    let glimpse = Glimpse::of(&found.received.body);
+    is_meant.then(|| Unreadable { glimpse, ..*found })
+}
