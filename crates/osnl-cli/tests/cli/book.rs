@@ -165,7 +165,8 @@ fn the_summary_lists_each_page_once() {
 fn every_link_leads_to_a_file_and_its_heading() {
     let root = root();
     let docs = pages().into_iter().chain(["SUMMARY.md".to_owned()]).map(|page| format!("docs/{page}"));
-    let files = docs.chain(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned));
+    let files =
+        docs.chain(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned));
     let broken: Vec<String> = files.flat_map(|file| links::broken(&root, &file)).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }

@@ -1,5 +1,3 @@
-//! Numbers of the documents beside the constants that decide them, and the tests that SECURITY.md names.
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,7 +57,7 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
 #[test]
 fn numbers_in_the_documents_are_those_of_the_code() {
     let read = |path: &str| fs::read_to_string(super::root().join(path)).unwrap();
-    // Lines are wrapped anywhere.
+    // A document may break its lines anywhere.
     let in_one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut wrong = Vec::new();
     for (document, words, file, code) in NUMBERS {
