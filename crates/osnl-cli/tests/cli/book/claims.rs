@@ -1,0 +1,103 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A document, its words, and the code that must change with them: a file below `crates`, and its text.
+#[rustfmt::skip]
+const NUMBERS: &[(&str, &str, &str, &str)] = &[
+    ("SECURITY.md", "nest deeper than 16 levels", "osnl-transport/src/rabbit/headers.rs", "const DEEPEST: usize = 16;"),
+    ("SECURITY.md", "1,024 values in all", "osnl-transport/src/rabbit/headers.rs", "const MOST_VALUES: usize = 1024;"),
+    ("SECURITY.md", "(4 MiB unpacked), 500,000 values and 10,000 resources", "osnl-model/src/budget.rs", "DEFAULT: Self = Self { body: 4 * 1024 * 1024, values: 500_000, resources: 10_000 };"),
+    ("SECURITY.md", "for up to 60,000 where", "osnl-model/src/budget.rs", "resources: 60_000 };"),
+    ("SECURITY.md", "and 120 levels of", "osnl-model/src/budget.rs", "const DEPTH: usize = 120;"),
+    ("SECURITY.md", "at most 20 times `max_body`", "osnl-model/tests/cost.rs", "const TIMES: usize = 20;"),
+    ("SECURITY.md", "holds 64 MiB of unsettled bodies", "osnl-transport/src/bodies.rs", "in_hand: 64 << 20"),
+    ("SECURITY.md", "a body above 16 MiB", "osnl-transport/src/bodies.rs", "whole: 16 << 20"),
+    ("SECURITY.md", "only 64 KiB reach", "osnl-transport/src/bodies.rs", "const HEAD: usize = 64 << 10;"),
+    ("SECURITY.md", "while 20,000 of its deliveries", "osnl/src/listener/session/step.rs", "const MOST_DELIVERIES: usize = 20_000;"),
+    ("SECURITY.md", "its turn every 10 ms", "osnl/src/listener/session/step.rs", "const SLICE: Duration = Duration::from_millis(10);"),
+    ("SECURITY.md", "at most 10,000 dead letters", "osnl-transport/src/rabbit/dead_letters.rs", "const MOST: u16 = 10_000;"),
+    ("SECURITY.md", "each header at most 1 KiB", "osnl-journal/src/dead_letters.rs", "const LONGEST: usize = 1024;"),
+    ("SECURITY.md", "and 64 MiB of bodies", "osnl/src/dead_letters.rs", "const BODIES: u64 = 64 << 20;"),
+    ("SECURITY.md", "at three unexpected ends", "osnl-journal/src/in_hand.rs", "const MOST_ENDS: u32 = 3;"),
+    ("SECURITY.md", "(`reply_limit`, 64 KiB;", "osnl-net/src/http/client.rs", "reply_limit: 64 * 1024"),
+    ("SECURITY.md", "mail servers 16 KiB", "osnl-actions/src/mail/smtp.rs", "const LONGEST_REPLY: usize = 16 * 1024;"),
+    ("SECURITY.md", "for at most an hour", "osnl-net/src/http/answer.rs", "const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);"),
+    ("SECURITY.md", "frame is 131,072 bytes", "osnl-transport/src/rabbit/frames.rs", "const LARGEST: u32 = 131_072;"),
+    ("SECURITY.md", "one answer has at most 1 MiB", "osnl-transport/src/kafka/options.rs", "const ONE_ANSWER: i64 = 1 << 20;"),
+    ("SECURITY.md", "after 12 hours", "osnl-admin/src/page/session.rs", "const LIFE: Duration = Duration::from_secs(12 * 60 * 60);"),
+    ("SECURITY.md", "the oldest of 65", "osnl-admin/src/page/session.rs", "const MOST: usize = 64;"),
+    ("SECURITY.md", "64 connections, 200 requests", "osnl-admin/src/pace.rs", "const MOST: usize = 64;"),
+    ("SECURITY.md", "200 requests per second", "osnl-admin/src/pace.rs", "const EACH: Duration = Duration::from_millis(5);"),
+    ("SECURITY.md", "16 readers of live events", "osnl/src/live.rs", "const MOST_READERS: usize = 16;"),
+    ("SECURITY.md", "8 KiB before the login", "osnl-journal-postgresql/src/frames.rs", "const BEFORE_LOGIN: usize = 8 << 10;"),
+    ("SECURITY.md", "a row 144 MiB", "osnl-journal-postgresql/src/frames.rs", "const ROW: usize = 144 << 20;"),
+    ("SECURITY.md", "anything else 1 MiB", "osnl-journal-postgresql/src/frames.rs", "const OTHERWISE: usize = 1 << 20;"),
+    ("SECURITY.md", "is at most 3 seconds", "osnl-delivery/src/breaker.rs", "const LONGEST_FRESH: Duration = Duration::from_secs(3);"),
+    ("docs/concepts.md", "ended deliveries for `retention` (7 days)", "osnl-journal/src/sqlite.rs", "retention: Duration::from_secs(7 * 24 * 3600),"),
+    ("docs/concepts.md", "`max_dead` (10,000) dead letters", "osnl-journal/src/sqlite.rs", "max_dead: 10_000,"),
+    ("docs/concepts.md", "to the broker's queue after 5 minutes", "osnl/src/listener.rs", "GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);"),
+    ("docs/concepts.md", "`retry_max_age` (24 hours;", "osnl/src/native/deliveries.rs", "Time in which its target is held does not count.\").or(\"24h\")"),
+    ("docs/concepts.md", "after pauses of up to 30 s", "osnl-delivery/src/enrich/cache.rs", "const LONGEST_PAUSE: Duration = Duration::from_secs(30);"),
+    ("docs/concepts.md", "first attempts of two deliveries fail", "osnl-delivery/src/breaker.rs", "const FAILING_KEYS: usize = 2;"),
+    ("docs/concepts.md", "at least 64 must fail", "osnl-delivery/src/breaker.rs", "const MANY_FAILING: usize = 64;"),
+    ("docs/concepts.md", "the calls for 5 resources", "osnl-delivery/src/breaker.rs", "const REFUSED_KEYS: usize = 5;"),
+    ("docs/concepts.md", "within the last minute", "osnl-delivery/src/breaker.rs", "const LATELY: Duration = Duration::from_secs(60);"),
+    ("docs/concepts.md", "from one second to at most 30 s", "osnl-delivery/src/breaker.rs", "const LONGEST_OPEN: Duration = Duration::from_secs(30);"),
+    ("docs/concepts.md", "at most 3 s for a delivery", "osnl-delivery/src/breaker.rs", "const LONGEST_FRESH: Duration = Duration::from_secs(3);"),
+    ("docs/concepts.md", "longer than 255 bytes", "osnl-model/src/digest.rs", "const LONGEST_ID: usize = 255;"),
+    ("docs/concepts.md", "waits up to 30 s for the attempts", "osnl-cli/src/app.rs", "const DRAIN_DEADLINE: Duration = Duration::from_secs(30);"),
+    ("docs/concepts.md", "to the queue after 15 minutes", "osnl-journal/src/memory/limits.rs", "unsettled: Duration::from_secs(15 * 60),"),
+    ("docs/concepts.md", "waits for 5 s and then says *busy*", "osnl/src/dead_letters.rs", "const BUSY: Duration = Duration::from_secs(5);"),
+    ("docs/page.md", "at most 16 readers", "osnl/src/live.rs", "const MOST_READERS: usize = 16;"),
+    ("docs/page.md", "at most 100 events per\n  second", "osnl/src/live.rs", "const MOST_A_SECOND: u32 = 100;"),
+    ("docs/monitoring.md", "the first 500 of a listener", "osnl-core/src/metrics/event_types.rs", "const MOST_TYPES: usize = 500;"),
+];
+
+#[test]
+fn numbers_in_the_documents_are_those_of_the_code() {
+    let read = |path: &str| fs::read_to_string(super::root().join(path)).unwrap();
+    // A document may break its lines anywhere.
+    let in_one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut wrong = Vec::new();
+    for (document, words, file, code) in NUMBERS {
+        if !in_one_line(&read(document)).contains(&in_one_line(words)) {
+            wrong.push(format!("{document} lacks \"{words}\""));
+        }
+        if !read(&format!("crates/{file}")).contains(code) {
+            wrong.push(format!("crates/{file} lacks `{code}`: mend \"{words}\" in {document}, and this row"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_promise_lacks_its_test() {
+    let text = fs::read_to_string(super::root().join("SECURITY.md")).unwrap();
+    let promises = text.split("## Promises").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut known = BTreeSet::new();
+    functions(&super::root().join("crates"), &mut known);
+    let promises: Vec<&str> = promises.split("\n- **").skip(1).collect();
+    assert!(promises.len() > 20, "{}", promises.len());
+    for promise in promises {
+        let name = promise.split("**").next().unwrap();
+        let (_, tests) = promise.split_once("\n  Tests: ").unwrap_or_else(|| panic!("{name}: no line Tests"));
+        let tests = tests.split(". ").next().unwrap().split("\n\n").next().unwrap();
+        let named = tests.split('`').skip(1).step_by(2).filter(|name| !name.contains(['.', '/']));
+        let gone: Vec<&str> = named.filter(|name| !known.contains(*name)).collect();
+        assert!(gone.is_empty(), "{name}: there is no test {gone:?}");
+    }
+}
+
+fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            functions(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+            found.extend(names.map(str::to_owned));
+        }
+    }
+}
