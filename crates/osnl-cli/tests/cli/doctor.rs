@@ -39,6 +39,7 @@ enum Mend {
 
 /// Plays all, so that one that fails hides no other.
 #[test]
+#[expect(clippy::print_stdout, reason = "the table is a result for people, shown with --nocapture")]
 fn each_trouble_is_found_and_its_command_ends_it() {
     let (next, played) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
