@@ -24,7 +24,7 @@ pub enum Decision {
 impl RetryPolicy {
     /// | failure | decision |
     /// | --- | --- |
-    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, what its action calls busy, "not now", a dependency | hold |
+    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, `Failure::Busy`, a dependency | hold |
     /// | any other status, a program that failed | retry until `max_attempts`, then give up |
     /// | a final refusal, an unusable notification | give up |
     #[must_use]

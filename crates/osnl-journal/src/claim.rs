@@ -56,8 +56,8 @@ const FALLBACKS: usize = 31;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClaimLimits {
     pub oldest: usize,
-    /// The bound of those that have never failed, newest first. From a long backlog some are random, as a
-    /// target may fail on both ends. The newest precede the oldest.
+    /// The most never-failed deliveries to claim, newest first. In a long backlog some are random, because
+    /// both the oldest and the newest may fail. The newest precede the oldest.
     pub newest: usize,
     pub newer_than: Option<DeliveryId>,
     /// One of the oldest is taken even without a place if it is older than this delivery.

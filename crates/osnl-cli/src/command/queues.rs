@@ -68,7 +68,7 @@ pub(crate) struct QueuesArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueuesVerb {
-    /// Show a queue that no listener reads any more no longer
+    /// Remove a queue without a listener from the status
     Forget(ForgetArgs),
 }
 

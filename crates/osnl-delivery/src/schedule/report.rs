@@ -91,7 +91,7 @@ impl Schedule {
     ) {
         let outcome = match &done {
             Completion::Delivered(_) => {
-                // An answer of the target before proves nothing about this target.
+                // An answer under earlier settings proves nothing about the current target.
                 if back.current {
                     self.probe_owed = false;
                     let change = match &item.host {

@@ -339,8 +339,8 @@ impl<'a> Work<'a> {
             .optional()
     }
 
-    /// Sets a state. An end has a time and a reason, an open state has neither; only waiting and held are set
-    /// as open.
+    /// Sets a state. An ended state gets its time, and a reason where there is one. The open states that are
+    /// set here are waiting and held.
     pub(super) fn set_state(&mut self, was: &LaneEntry, state: RowState, reason: Option<&str>) -> Result<()> {
         self.set_state_over(was, state, reason, None, None)
     }

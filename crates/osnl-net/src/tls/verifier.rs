@@ -11,12 +11,12 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use crate::tls::{CommonName, common_name, constraints};
 
 /// The log mentions a name in the CN once, not with every connection.
-static TOLD: Once = Once::new();
+static CN_WARNING: Once = Once::new();
 
 /// Accepts chains to trusted certificates, and a trusted certificate itself. `openssl req -x509`
-/// marks a self-signed certificate as a CA's. OpenSSL lets a server present a trusted one; webpki
-/// refuses a CA's certificate from a server before it tests trust. Exactly that refusal is
-/// overruled, for exactly the trusted certificates. webpki has checked the dates before.
+/// marks a self-signed certificate as a CA's. OpenSSL accepts a trusted CA's certificate from a
+/// server; webpki refuses the certificate before it tests trust. This verifier overrules that refusal
+/// for trusted certificates only, whose dates webpki has checked before.
 ///
 /// The CN of a certificate without `subjectAltName` may count, within the issuers' name
 /// constraints. webpki applies the constraints to a `subjectAltName` only.
@@ -78,12 +78,12 @@ impl ServerCertVerifier for OwnCertificates {
     ) -> Result<ServerCertVerified, Error> {
         match self.judge(certificate, intermediates, name, ocsp, now) {
             Err(error) if names_nobody(&error) && self.is_named_by_cn(certificate, intermediates, name) => {
-                TOLD.call_once(|| {
+                CN_WARNING.call_once(|| {
                     let server = name.to_str();
                     tracing::warn!(
                         server.name = &*server,
-                        "a certificate names its server in its CN only, which is out of use; let it be issued \
-                         with a subjectAltName",
+                        "the server's certificate has no subjectAltName, and other clients refuse its CN; \
+                         reissue the certificate with a subjectAltName",
                     );
                 });
                 Ok(ServerCertVerified::assertion())

@@ -183,10 +183,13 @@ impl RabbitConsumer {
                 Event::ConnectionBlocked(reason) => tracing::warn!(
                     broker.host = &**host,
                     reason = reason.as_str(),
-                    "the broker takes nothing from publishers; what waits is consumed all the same"
+                    "the broker blocks publishers; osnl goes on reading the messages that wait"
                 ),
                 Event::ConnectionUnblocked => {
-                    tracing::info!(broker.host = &**host, "the broker takes messages from publishers again");
+                    tracing::info!(
+                        broker.host = &**host,
+                        "the broker accepts messages from publishers again"
+                    );
                 }
                 _ => {}
             }

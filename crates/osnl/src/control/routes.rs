@@ -295,7 +295,7 @@ pub static ROUTES: &[Route] = &[
             required("queue", Text, "Its name."),
             option("vhost", "vhost", Text, "Only that of this virtual host."),
         ],
-        "Show a queue that no listener reads any more no longer.",
+        "Remove a queue without a listener from the status.",
         ("ForgottenQueues", "The queues that are shown no longer."),
     ),
 ];
