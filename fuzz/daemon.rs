@@ -150,7 +150,8 @@ fn blob_of(text: &mut impl FnMut() -> String) -> Vec<u8> {
 }
 
 fn open(file: &Path) -> Result<SqliteJournal, osnl::journal::sqlite::OpenError> {
-    SqliteJournal::open(SqliteOptions { allow_volatile: true, ..SqliteOptions::new(file) }, Arc::default())
+    let options = SqliteOptions::new(file).bounded(|bounds| bounds.allow_volatile = true);
+    SqliteJournal::open(options, Arc::default())
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

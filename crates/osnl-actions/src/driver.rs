@@ -34,7 +34,7 @@ use osnl_model::{LoginProtection, Notification, TransportUrl, mask_secrets};
 use osnl_net::openstack::CloudConf;
 use osnl_transport::{BoxFuture, Declare};
 
-pub use self::hosts::{MOST_AT_ONCE, hosts, rate};
+pub use self::hosts::hosts;
 pub use self::interest::{Interest, MakeObserver, SharedObserver};
 pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;

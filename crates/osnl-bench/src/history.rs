@@ -13,7 +13,7 @@ const KEYS: u64 = 100_000;
 
 pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {
     ensure!(dead <= count, "more dead letters than deliveries");
-    let options = || SqliteOptions { allow_volatile: true, ..SqliteOptions::new(PathBuf::from(file)) };
+    let options = || SqliteOptions::new(PathBuf::from(file)).bounded(|bounds| bounds.allow_volatile = true);
     drop(SqliteJournal::open(options(), Default::default()).with_context(|| file.to_owned())?);
     let mut connection = Connection::open(Path::new(file))?;
     connection.pragma_update(None, "synchronous", "off")?;

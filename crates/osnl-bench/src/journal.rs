@@ -19,8 +19,8 @@ const WRITTEN: usize = 2 * (4096 + 24);
 
 fn open(file: &str) -> Result<SqliteJournal> {
     let mut options = SqliteOptions::new(PathBuf::from(file));
-    options.allow_volatile = true;
-    options.max_pending = u64::from(u32::MAX);
+    options.bounds.allow_volatile = true;
+    options.bounds.max_pending = u64::from(u32::MAX);
     SqliteJournal::open(options, Arc::default()).with_context(|| file.to_owned())
 }
 

@@ -17,12 +17,9 @@ const IN_FLIGHT: usize = 64;
 const DONE: i16 = 4;
 
 fn open(url: &str) -> Result<PostgresJournal> {
-    let options = Options {
-        migrate: true,
-        allow_volatile: true,
-        max_pending: u64::from(u32::MAX),
-        ..Options::new(ConnectionUrl::parse(url)?, "bench")
-    };
+    let mut options = Options { migrate: true, ..Options::new(ConnectionUrl::parse(url)?, "bench") };
+    options.bounds.allow_volatile = true;
+    options.bounds.max_pending = u64::from(u32::MAX);
     Ok(PostgresJournal::open(options, Arc::default())?)
 }
 

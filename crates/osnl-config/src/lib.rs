@@ -35,6 +35,7 @@ mod error;
 mod ini;
 mod log;
 mod option;
+mod options;
 pub mod rate;
 pub mod secret_file;
 pub mod sections;
@@ -55,6 +56,7 @@ pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_order, in_words,
 pub use ini::{Ini, IniEntry, IniSection};
 pub use log::{Level, LogFile};
 pub use option::{Kind, OptionDef, ValueOrigin};
+pub use options::{Bytes, OptionValue, Options, ReadBySection};
 pub use osnl_model::nearest;
 pub use rate::Rate;
 pub use source::{ReadError, files_of, folder_finding, read_text};

@@ -9,6 +9,7 @@ use std::fmt;
 
 use osnl_model::is_secret_key;
 
+use crate::options::OptionValue;
 use crate::secret_file::SCHEME;
 
 /// One option: `OptionDef::new("url", "URL", "Where …. Must be set.").secret()`.
@@ -24,6 +25,12 @@ pub struct OptionDef {
     pub secret_by_key: bool,
     /// Whether a URL with a login, or the name of a file with a login, is secret.
     pub secret_by_login: bool,
+    /// The least and the greatest value, as a file writes them.
+    pub least: Option<&'static str>,
+    pub most: Option<&'static str>,
+    pub is_needed: bool,
+    /// The advice if the text is empty or no such value, or nothing sets an option that must be set.
+    pub otherwise: Option<&'static str>,
     pub meaning: &'static str,
 }
 
@@ -59,7 +66,63 @@ impl OptionDef {
             secret: false,
             secret_by_key: false,
             secret_by_login: false,
+            least: None,
+            most: None,
+            is_needed: false,
+            otherwise: None,
             meaning,
+        }
+    }
+
+    /// Returns the option of a field of [`options!`](macro@crate::options).
+    #[must_use]
+    pub const fn of<T: OptionValue>(name: &'static str, meaning: &'static str) -> Self {
+        Self::typed(name, T::KIND, meaning)
+    }
+
+    /// Names the form of the text better than its type does.
+    #[must_use]
+    pub const fn written(self, form: &'static str) -> Self {
+        self.kind(Kind::Form(form))
+    }
+
+    #[must_use]
+    pub const fn kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    #[must_use]
+    pub const fn needed(self, otherwise: &'static str) -> Self {
+        Self { is_needed: true, ..self.otherwise(otherwise) }
+    }
+
+    #[must_use]
+    pub const fn otherwise(self, advice: &'static str) -> Self {
+        Self { otherwise: Some(advice), ..self }
+    }
+
+    #[must_use]
+    pub const fn at_least(self, least: &'static str) -> Self {
+        Self { least: Some(least), ..self }
+    }
+
+    #[must_use]
+    pub const fn within(self, least: &'static str, most: &'static str) -> Self {
+        Self { least: Some(least), most: Some(most), ..self }
+    }
+
+    pub(crate) fn bounds<T>(&self, read: impl Fn(&'static str) -> Option<T>) -> (Option<T>, Option<T>) {
+        (self.least.and_then(&read), self.most.and_then(&read))
+    }
+
+    /// Returns the form of the value with its bounds, for the reference.
+    #[must_use]
+    pub fn form(&self) -> String {
+        let kind = self.kind.shown();
+        match (self.least, self.most) {
+            (Some(least), Some(most)) => format!("{kind}, {least} to {most}"),
+            (Some(least), None) => format!("{kind}, at least {least}"),
+            (None, _) => kind.into_owned(),
         }
     }
 
@@ -110,7 +173,15 @@ impl Kind {
             Self::Integer => "whole number".into(),
             Self::Range(least, most) => format!("whole number, {least} to {most}").into(),
             Self::Seconds(least, most) => format!("seconds, {least} to {most}").into(),
-            Self::Choice(words) | Self::Word(words) => format!("one of {}", listed(words)).into(),
+            Self::Choice(words) | Self::Word(words) => {
+                let words: Vec<&str> = words.iter().filter(|word| !word.is_empty()).copied().collect();
+                match &words[..] {
+                    [words @ .., last] if !words.is_empty() => {
+                        format!("{} or {last}", words.join(", ")).into()
+                    }
+                    words => words.concat().into(),
+                }
+            }
             Self::Dict => "name:value,name:value".into(),
         }
     }

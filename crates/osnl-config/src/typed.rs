@@ -1,6 +1,11 @@
 //! Values that several dialects share, and the reasons to refuse them.
 
-use osnl_model::PatternError;
+use std::fmt::Display;
+use std::time::Duration;
+
+use osnl_model::{PatternError, nearest};
+
+use super::{duration, shown, size, unknown_value};
 
 /// The reason of a refusal, without its place and without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +20,11 @@ impl ValueRefusal {
     pub fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
     }
+
+    /// Replaces the advice if the option has its own.
+    pub(crate) fn advised(self, advice: Option<&str>) -> Self {
+        Self { allowed: advice.map_or(self.allowed, str::to_owned), ..self }
+    }
 }
 
 /// Returns the items of a list as oslo.config's `ListOpt` reads them: separated by commas, without
@@ -23,6 +33,67 @@ pub fn list(text: &str) -> Vec<String> {
     match text.trim_matches(super::ini::is_space).trim_end_matches(',') {
         "" => Vec::new(),
         text => text.split(',').map(|item| item.trim_matches(super::ini::is_space).to_owned()).collect(),
+    }
+}
+
+pub(crate) fn out_of_range(value: impl Display, least: impl Display, most: impl Display) -> ValueRefusal {
+    ValueRefusal::new(format!("{value} is out of range"), format!("allowed: {least} to {most}"))
+}
+
+pub(crate) fn number(text: &str, least: u32, most: u32) -> Result<u32, ValueRefusal> {
+    match text.trim().parse::<u32>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        Ok(number) => Err(out_of_range(number, least, most)),
+        Err(_) => Err(ValueRefusal::new(
+            format!("{} is not a whole number", shown(text)),
+            format!("allowed: {least} to {most}"),
+        )),
+    }
+}
+
+/// The longest duration that a 31-bit count of milliseconds holds.
+pub(crate) const LONGEST: Duration = Duration::from_secs(2_147_483);
+
+pub(crate) fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, ValueRefusal> {
+    match duration::parse(text) {
+        Some(duration) if (least..=most).contains(&duration) => Ok(duration),
+        Some(_) => Err(out_of_range(shown(text), duration::shown(least), duration::shown(most))),
+        None => Err(ValueRefusal::new(
+            format!("{} is not a duration", shown(text)),
+            "write 30, 30s, 500ms, 5m, 24h or 7d",
+        )),
+    }
+}
+
+pub(crate) fn size(text: &str, least: u64, most: u64) -> Result<u64, ValueRefusal> {
+    match size::parse(text) {
+        Some(bytes) if (least..=most).contains(&bytes) => Ok(bytes),
+        Some(_) => Err(out_of_range(shown(text), size::shown(least), size::shown(most))),
+        None => {
+            Err(ValueRefusal::new(format!("{} is not a size", shown(text)), "write 65536, 64KiB or 5MiB"))
+        }
+    }
+}
+
+pub fn word<T, const N: usize>(text: &str, words: [(&str, T); N]) -> Result<T, ValueRefusal> {
+    let names = words.each_ref().map(|(word, _)| *word);
+    let found = words.into_iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| value).ok_or_else(|| ValueRefusal {
+        suggestion: nearest(text, names.iter().copied()).map(str::to_owned),
+        ..ValueRefusal::new(unknown_value(&shown(text)), format!("allowed: {}", names.join(", ")))
+    })
+}
+
+/// Returns names separated by commas: at least one, without duplicates.
+pub fn names(text: &str) -> Result<Vec<String>, ValueRefusal> {
+    let items = list(text);
+    if items.is_empty() || items.iter().any(String::is_empty) {
+        return Err(ValueRefusal::new("has an empty item", "write names with commas between them"));
+    }
+    let twice = items.iter().enumerate().find(|(n, item)| items[..*n].contains(item));
+    match twice {
+        Some((_, item)) => Err(ValueRefusal::new(format!("names {} twice", shown(item)), "name it once")),
+        None => Ok(items),
     }
 }
 

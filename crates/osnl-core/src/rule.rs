@@ -61,6 +61,8 @@ pub enum Mode {
     Shadow,
 }
 
+osnl_config::words!(Mode: "live" => Mode::Live, "shadow" => Mode::Shadow);
+
 impl Rule {
     /// Returns whether the rule may match a message with this head. If not, the rest is not read. A pattern that is
     /// given up may match.

@@ -38,6 +38,8 @@ pub enum WhenExhausted {
     Return,
 }
 
+osnl_config::words!(WhenExhausted: "dead_letter" => WhenExhausted::DeadLetter, "return" => WhenExhausted::Return);
+
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) claimed: ClaimedDelivery,

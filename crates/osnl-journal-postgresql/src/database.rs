@@ -164,16 +164,13 @@ fn own_options(options: &SharedOptions) -> Result<Options, String> {
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Ok(Options {
         migrate: true,
-        allow_volatile: options.allow_volatile,
         lease: options.lease,
         renewal: options.lease / 3,
         patience: options.lease / 3,
-        max_pending: options.max_pending,
-        max_dead: options.max_dead,
+        bounds: options.bounds.clone(),
         archive: options.archive.clone(),
         overflowing: options.overflowing.clone(),
         digests: options.digests.clone(),
-        retention: options.retention,
         ..Options::new(url, format!("{machine}:{}", std::process::id()))
     })
 }
@@ -229,7 +226,7 @@ async fn look(options: &Options, largest_body: u64, facts: &mut Vec<DatabaseFact
         let found = format!("{found}; encoding {encoding}");
         fact("server", FactKind::Failed, found, Some("create the database with ENCODING 'UTF8'"))
     } else if let Some((risk, remedy)) = risk {
-        match options.allow_volatile {
+        match options.bounds.allow_volatile {
             true => fact("server", FactKind::Warning, found, Some(risk)),
             false => {
                 let advice = format!("{remedy}, or set allow_volatile = true: {risk}");

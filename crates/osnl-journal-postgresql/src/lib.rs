@@ -169,7 +169,7 @@ impl PostgresJournal {
     /// Connects, starts the writing thread, and blocks until the free partitions are taken, for seconds at
     /// most if the database is away.
     pub fn open(options: Options, counters: Arc<Counters>) -> Result<Self, OpenError> {
-        let gate = Gate::new(options.max_pending, options.overflowing.clone());
+        let gate = Gate::new(options.bounds.max_pending, options.overflowing.clone());
         let shared = Arc::new(SharedJournalState::new(gate, counters, Clock::starting_at(options.started)));
         let (commands, receiver) = mpsc::unbounded_channel();
         let (opened, opens) = std::sync::mpsc::sync_channel(1);

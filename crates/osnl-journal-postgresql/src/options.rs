@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use osnl_journal::JournalBounds;
+
 use crate::clock::{BootClock, LeaseClock};
 use crate::url::ConnectionUrl;
 
@@ -13,8 +15,6 @@ pub struct Options {
     pub name: String,
     /// Whether the member may create or upgrade the tables.
     pub migrate: bool,
-    /// Whether a database is accepted that may lose committed data.
-    pub allow_volatile: bool,
     /// The silence after which a member's work is taken over, the same for all members.
     pub lease: Duration,
     /// The interval at which leases are renewed, well below `lease`.
@@ -23,16 +23,13 @@ pub struct Options {
     pub patience: Duration,
     /// The longest time that owners have to answer an operator's change; an owner reads changes every 100 ms.
     pub answers: Duration,
-    /// The bound of pending deliveries per action. Several members together may exceed it by uncommitted
-    /// deliveries.
-    pub max_pending: u64,
-    pub max_dead: u64,
+    /// Several members may exceed `max_pending` by the deliveries that they have in hand.
+    pub bounds: JournalBounds,
     /// The file beside which removed records are written; without a file no record is removed.
     pub archive: Option<PathBuf>,
     /// Actions whose deliveries beyond `max_pending` are dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
     pub digests: BTreeSet<Arc<str>>,
-    pub retention: Duration,
     pub clock: Arc<dyn LeaseClock>,
     /// The wall-clock time at the start, from which due times count, because the clock may be corrected
     /// later.
@@ -46,19 +43,22 @@ impl Options {
             url,
             name: name.into(),
             migrate: false,
-            allow_volatile: false,
             lease: Duration::from_secs(15),
             renewal: Duration::from_secs(5),
             patience: Duration::from_secs(5),
             answers: Duration::from_secs(8),
-            max_pending: 1_000_000,
-            max_dead: 10_000,
+            bounds: JournalBounds::default(),
             archive: None,
             overflowing: BTreeSet::new(),
             digests: BTreeSet::new(),
-            retention: Duration::from_secs(7 * 24 * 3600),
             clock: Arc::new(BootClock),
             started: SystemTime::now(),
         }
+    }
+
+    #[must_use]
+    pub fn bounded(mut self, change: impl FnOnce(&mut JournalBounds)) -> Self {
+        change(&mut self.bounds);
+        self
     }
 }

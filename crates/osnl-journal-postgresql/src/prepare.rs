@@ -18,7 +18,7 @@ pub(crate) async fn prepare(session: &Session, options: &Options) -> Result<(), 
     if found < schema::VERSION {
         return Err(OpenError::NotMigrated { found, known: schema::VERSION });
     }
-    if options.allow_volatile {
+    if options.bounds.allow_volatile {
         return Ok(());
     }
     if let Some(setting) = session.is_volatile().await.map_err(refused)? {

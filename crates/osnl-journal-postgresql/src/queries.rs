@@ -32,7 +32,7 @@ impl JournalQueries for PostgresJournal {
             state: Some(self.shared.state.borrow().clone()),
             is_durable: true,
             max_pending: Some(self.shared.gate.max_pending()),
-            max_dead: Some(self.options.max_dead),
+            max_dead: Some(self.options.bounds.max_dead),
             max_bytes: None,
         }
     }

@@ -41,14 +41,15 @@ mod suite {
 
 fn rig() -> StoreRig {
     let counters: Arc<Counters> = Arc::default();
-    let options = Options { max_pending: PLACES as u64, ..options(&Postgres::shared().database(), "a") };
+    let options =
+        options(&Postgres::shared().database(), "a").bounded(|bounds| bounds.max_pending = PLACES as u64);
     let journal = Arc::new(PostgresJournal::open(options, counters.clone()).unwrap());
     StoreRig { journal: journal.clone(), queries: journal, counters, durable: true, keeps: Box::new(()) }
 }
 
 fn options(url: &str, name: &str) -> Options {
     let url = ConnectionUrl::parse(url).unwrap();
-    Options { migrate: true, allow_volatile: true, ..Options::new(url, name) }
+    Options { migrate: true, ..Options::new(url, name).bounded(|bounds| bounds.allow_volatile = true) }
 }
 
 #[derive(Debug, Default)]

@@ -55,6 +55,7 @@
 //! with its due time ([`retry_at`](Journal::retry_at)).
 
 pub mod begin;
+mod bounds;
 mod claim;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -78,6 +79,7 @@ pub mod store;
 
 pub use osnl_core::fence::Fence;
 
+pub use self::bounds::JournalBounds;
 pub use self::claim::{
     AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits, reserved_numbers,
 };

@@ -23,9 +23,9 @@ use osnl_core::metrics::Counters;
 use osnl_model::{Secret, SentLogin};
 use osnl_transport::BoxFuture;
 
-use crate::Journal;
 use crate::query::{DeliveryListRow, Filter, JournalQueries, KeptEvent, Tally};
 use crate::sqlite::upkeep::{Observer, VerifyReport};
+use crate::{Journal, JournalBounds};
 
 #[derive(Clone, Debug)]
 pub struct CheckedConnection {
@@ -97,14 +97,10 @@ pub struct SharedOptions {
     pub connection_file: Option<PathBuf>,
     pub shown: String,
     pub lease: Duration,
-    pub retention: Duration,
-    pub max_pending: u64,
-    pub max_dead: u64,
+    pub bounds: JournalBounds,
     /// The file beside which the archives are written; without it, dead letters and messages beyond the
     /// bounds stay.
     pub archive: Option<PathBuf>,
-    /// Whether a server that may lose committed data is accepted.
-    pub allow_volatile: bool,
     /// Actions whose deliveries beyond `max_pending` become dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
     /// Actions with a digest: one daemon gathers all of their deliveries.
@@ -119,19 +115,15 @@ impl PartialEq for SharedOptions {
             connection_file,
             shown,
             lease,
-            retention,
-            max_pending,
-            max_dead,
+            bounds,
             archive,
-            allow_volatile,
             overflowing,
             digests,
         } = self;
-        (connection, connection_file, shown, lease, retention)
-            == (&other.connection, &other.connection_file, &other.shown, &other.lease, &other.retention)
-            && (max_pending, max_dead, archive) == (&other.max_pending, &other.max_dead, &other.archive)
-            && (allow_volatile, overflowing, digests)
-                == (&other.allow_volatile, &other.overflowing, &other.digests)
+        (connection, connection_file, shown, lease)
+            == (&other.connection, &other.connection_file, &other.shown, &other.lease)
+            && (bounds, archive) == (&other.bounds, &other.archive)
+            && (overflowing, digests) == (&other.overflowing, &other.digests)
     }
 }
 

@@ -58,7 +58,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use osnl_core::ends::{self, EndReports};
 use osnl_core::event::EnrichedValues;
@@ -84,8 +83,8 @@ use super::store::gate::Gate;
 pub use super::store::gate::IN_MEMORY;
 use super::store::weight::{LIGHT, bytes_of};
 use super::{
-    AttemptRetry, AttemptTerm, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
-    LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
+    AttemptRetry, AttemptTerm, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalBounds,
+    JournalState, LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
 };
 use crate::query::{Change, ChangeError, ChangeOutcome, RecentDelivery};
 
@@ -94,29 +93,20 @@ pub type ReadResult<T> = rusqlite::Result<T>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
     pub path: PathBuf,
-    pub retention: Duration,
-    /// The largest size of the file in bytes; `None` is 10 GiB or half of the space free at the start, the
-    /// smaller.
-    pub max_size: Option<u64>,
-    pub max_pending: u64,
-    pub max_dead: u64,
-    /// Whether a place that does not outlive a restart is accepted.
-    pub allow_volatile: bool,
+    pub bounds: JournalBounds,
     pub overflowing: BTreeSet<Arc<str>>,
 }
 
 impl SqliteOptions {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            retention: Duration::from_secs(7 * 24 * 3600),
-            max_size: None,
-            max_pending: 1_000_000,
-            max_dead: 10_000,
-            allow_volatile: false,
-            overflowing: BTreeSet::new(),
-        }
+        Self { path: path.into(), bounds: JournalBounds::default(), overflowing: BTreeSet::new() }
+    }
+
+    #[must_use]
+    pub fn bounded(mut self, change: impl FnOnce(&mut JournalBounds)) -> Self {
+        change(&mut self.bounds);
+        self
     }
 }
 
@@ -232,7 +222,7 @@ impl SqliteJournal {
         let shared = Arc::new(SqliteState {
             claimable: Claimable::default(),
             clock: Clock::start(),
-            gate: Arc::new(Gate::new(options.max_pending, options.overflowing.clone())),
+            gate: Arc::new(Gate::new(options.bounds.max_pending, options.overflowing.clone())),
             state: watch::Sender::new(JournalState::Working),
             paused: watch::Sender::new(PausedActions::new()),
             counters,
@@ -246,7 +236,7 @@ impl SqliteJournal {
         });
         let (commands, receiver) = mpsc::channel();
         let path = options.path.clone();
-        let max_dead = options.max_dead;
+        let max_dead = options.bounds.max_dead;
         let writer = JournalWriter::open(options, shared.clone(), receiver)?;
         let bounds = (writer.max_size, max_dead);
         let theirs = shared.clone();

@@ -23,7 +23,7 @@ fn peak() -> usize {
 async fn dead_letters_leave_one_after_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
-    let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(&path) };
+    let options = SqliteOptions::new(&path).bounded(|bounds| bounds.allow_volatile = true);
     let journal = SqliteJournal::open(options.clone(), Arc::default()).unwrap();
     let objects = vec![r#"{"":0}"#; 37_000].join(",");
     for n in 0..LETTERS {
@@ -42,7 +42,7 @@ async fn dead_letters_leave_one_after_the_other() {
     }
     drop(journal);
     let before = peak();
-    let journal = SqliteJournal::open(SqliteOptions { max_dead: 0, ..options }, Arc::default()).unwrap();
+    let journal = SqliteJournal::open(options.bounded(|bounds| bounds.max_dead = 0), Arc::default()).unwrap();
     let archive = folder.path().join("journal.db.dead.jsonl");
     let lines = || fs::read_to_string(&archive).unwrap_or_default().lines().count();
     osnl_testkit::wait_until(Duration::from_secs(60), "they have left", || lines() == LETTERS);

@@ -29,9 +29,9 @@ impl Conf {
         let on = &conf.oslo_messaging_notifications;
         json!({
             "DEFAULT": {
-                "debug_level": level(conf.debug_level),
-                "libs_debug_level": level(conf.libs_debug_level),
-                "log_file": match &conf.log_file {
+                "debug_level": level(conf.log.debug_level),
+                "libs_debug_level": level(conf.log.libs_debug_level),
+                "log_file": match &conf.log.log_file {
                     LogFile::Stderr => "sys.stderr".to_owned(),
                     LogFile::Path(path) => path.display().to_string(),
                 },

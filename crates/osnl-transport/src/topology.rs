@@ -38,6 +38,8 @@ pub enum Declare {
     Nothing,
 }
 
+osnl_config::words!(Declare: "passive" => Declare::Passive, "create" => Declare::Create);
+
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
     /// The queue's name, shared by all listeners with the same pool. `None` selects the service's own queues.

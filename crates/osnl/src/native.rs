@@ -39,10 +39,12 @@ mod guests;
 pub mod journal;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod kinds;
 mod lenient;
 mod management;
 mod members;
 mod mending;
+mod options;
 mod preview;
 mod probe;
 mod programs;

@@ -167,7 +167,10 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        let options = SqliteOptions { max_dead: 1, allow_volatile: true, ..SqliteOptions::new(path) };
+        let options = SqliteOptions::new(path).bounded(|bounds| {
+            bounds.max_dead = 1;
+            bounds.allow_volatile = true;
+        });
         let journal = SqliteJournal::open(options, Default::default()).unwrap();
         let mut first = ReceivedMessage::sample(vec![0x78, 0x9c, 0xff], false);
         first.properties.content_encoding = Some("binary".into());

@@ -6,7 +6,7 @@ use osnl_config::{Rate, shown};
 use osnl_delivery::HostLimits;
 
 /// The bound exists because each call takes memory and, for most targets, a connection.
-pub const MOST_AT_ONCE: u32 = 1000;
+const MOST_AT_ONCE: u32 = 1000;
 
 pub fn hosts(reader: &mut SectionReader<'_>, from_event: bool) -> Option<HostLimits> {
     let is_set = |option: &&str| reader.is_set(option);
@@ -22,7 +22,7 @@ pub fn hosts(reader: &mut SectionReader<'_>, from_event: bool) -> Option<HostLim
     Some(HostLimits { concurrency, rate: rate(reader, "host_rate", "calls")? })
 }
 
-pub fn rate(reader: &mut SectionReader<'_>, option: &str, what: &str) -> Option<Option<Rate>> {
+fn rate(reader: &mut SectionReader<'_>, option: &str, what: &str) -> Option<Option<Rate>> {
     if !reader.is_set(option) {
         return Some(None);
     }

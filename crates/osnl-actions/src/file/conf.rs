@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_config::duration;
 use osnl_config::template::{Escape, Template};
+use osnl_config::{Bytes, Options as _, ReadBySection, duration, options, words};
 use osnl_transport::BoxFuture;
 
 use super::open::FileOutput;
@@ -16,9 +16,18 @@ use crate::driver::{
 };
 use crate::{Action, event_names};
 
-/// A smaller limit would give more files than lines.
-const LEAST_SIZE: u64 = 1024;
-const LARGEST_SIZE: u64 = 1 << 40;
+options! {
+    pub(crate) struct FileOptions {
+        path: PathBuf, needed("write the path of a file") => "File to which lines are appended. Must be set.";
+        format: ReadBySection = "json", written("json or template") => "json: one object per event, with secrets masked. template: the text of template.";
+        template: ReadBySection, written("template") => "Line of an event, with format = template.";
+        mode: u32 as mode = "0600", written("octal number") => "Permissions of a new file.";
+        fsync: Fsync = "each" => "each: an event counts as delivered when its line is on the disk. interval: the file is synchronized once a second. never: the operating system decides.";
+        rotate_size: Option<Bytes>, within("1KiB", "1TiB") => "Largest size of the file. Before a line would exceed it, the file is renamed to PATH.20261120T150312Z. Without it: no limit.";
+        rotate_interval: Option<Duration>, at_least("1s") => "Time after which the file is renamed, at the next line; 1d means at midnight UTC. Without it: never.";
+        rotate_keep: usize = "7", within("1", "100000") => "Number of renamed files that are kept.";
+    }
+}
 
 #[derive(Clone, Debug)]
 pub struct FileConf {
@@ -45,59 +54,33 @@ pub(crate) enum Fsync {
 
 impl ReadDriver for FileConf {
     /// Lines of one call share its sync; a file that cannot be written is retried without end.
-    const TABLE: DriverTable = DriverTable::new(
-        "file",
-        &[
-            OptionDef::new("path", "path", "File to which lines are appended. Must be set."),
-            OptionDef::new(
-                "format",
-                "json or template",
-                "json: one object per event, with secrets masked. template: the text of template.",
-            )
-            .or("json"),
-            OptionDef::new("template", "template", "Line of an event, with format = template."),
-            OptionDef::new("mode", "octal number", "Permissions of a new file.").or("0600"),
-            OptionDef::new(
-                "fsync",
-                "each, interval or never",
-                "each: an event counts as delivered when its line is on the disk. interval: the file is \
-                 synchronized once a second. never: the operating system decides.",
-            )
-            .or("each"),
-            OptionDef::new(
-                "rotate_size",
-                "size",
-                "Largest size of the file. Before a line would exceed it, the file is renamed to \
-                 PATH.20261120T150312Z. Without it: no limit.",
-            ),
-            OptionDef::new(
-                "rotate_interval",
-                "duration",
-                "Time after which the file is renamed, at the next line; 1d means at midnight UTC. Without it: \
-                 never.",
-            ),
-            OptionDef::new("rotate_keep", "whole number", "Number of renamed files that are kept.").or("7"),
-        ],
-    )
-    .with_defaults(&[("concurrency", "1"), ("timeout", "60s"), ("max_attempts", "1"), ("batch", "100")]);
+    const TABLE: DriverTable = DriverTable::new("file", FileOptions::OPTIONS).with_defaults(&[
+        ("concurrency", "1"),
+        ("timeout", "60s"),
+        ("max_attempts", "1"),
+        ("batch", "100"),
+    ]);
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
-        let path = reader.required("path", "write the path of a file");
-        let path = path.and_then(|path| match path.as_str() {
-            "" => reader.refuse("path", "is empty", "write the path of a file"),
-            _ => Some(PathBuf::from(path)),
-        });
-        let (format, mode, fsync) = (format(reader), mode(reader), fsync(reader));
-        let rotation = rotation(reader);
-        Some(Self {
-            name: reader.name().to_owned(),
-            path: path?,
-            format: format?,
-            mode: mode?,
-            fsync: fsync?,
-            rotation: rotation?,
-        })
+        let own = FileOptions::read(reader);
+        let format = format(reader);
+        let own = own?;
+        let rotation = FileRotation {
+            size: own.rotate_size.map(|size| size.0),
+            interval: own.rotate_interval,
+            keep: own.rotate_keep,
+        };
+        if reader.is_set("rotate_keep") && rotation.size.is_none() && rotation.interval.is_none() {
+            let problem = "has no effect without rotate_size or rotate_interval";
+            reader.warn("rotate_keep", problem, "set one of them, or remove this");
+        }
+        let (name, format) = (reader.name().to_owned(), format?);
+        Some(Self { name, path: own.path, format, mode: own.mode, fsync: own.fsync, rotation })
     }
+}
+
+words! {
+    Fsync: "each" => Fsync::Each, "interval" => Fsync::Interval(Duration::from_secs(1)), "never" => Fsync::Never,
 }
 
 fn format(reader: &mut SectionReader<'_>) -> Option<LineFormat> {
@@ -113,40 +96,14 @@ fn format(reader: &mut SectionReader<'_>) -> Option<LineFormat> {
     }
 }
 
-fn mode(reader: &mut SectionReader<'_>) -> Option<u32> {
-    let text = reader.text("mode")?;
+fn mode(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<u32> {
+    let text = reader.text(option.name)?;
     match u32::from_str_radix(text.trim(), 8) {
         Ok(mode) if mode & !0o777 == 0 && mode & 0o200 != 0 => Some(mode),
         Ok(_) | Err(_) => {
             reader.refuse("mode", "is not a file mode", "write an octal number such as 0600 or 0640")
         }
     }
-}
-
-fn fsync(reader: &mut SectionReader<'_>) -> Option<Fsync> {
-    let pause = Duration::from_secs(1);
-    reader.word(
-        "fsync",
-        &[("each", Fsync::Each), ("interval", Fsync::Interval(pause)), ("never", Fsync::Never)],
-    )
-}
-
-fn rotation(reader: &mut SectionReader<'_>) -> Option<FileRotation> {
-    let size = match reader.is_set("rotate_size") {
-        false => Some(None),
-        true => reader.size("rotate_size", LEAST_SIZE, LARGEST_SIZE).map(Some),
-    };
-    let interval = match reader.is_set("rotate_interval") {
-        false => Some(None),
-        true => reader.duration("rotate_interval", Duration::from_secs(1)).map(Some),
-    };
-    let keep = reader.number("rotate_keep", 1, 100_000);
-    let rotation = FileRotation { size: size?, interval: interval?, keep: usize::try_from(keep?).ok()? };
-    if reader.is_set("rotate_keep") && rotation.size.is_none() && rotation.interval.is_none() {
-        let problem = "has no effect without rotate_size or rotate_interval";
-        reader.warn("rotate_keep", problem, "set one of them, or remove this");
-    }
-    Some(rotation)
 }
 
 impl DriverConf for FileConf {

@@ -28,7 +28,7 @@ impl Site {
     pub(crate) async fn start(lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(&path) };
+        let options = SqliteOptions::new(&path).bounded(|bounds| bounds.allow_volatile = true);
         let journal = Arc::new(SqliteJournal::open(options, Arc::default()).unwrap());
         let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
         let name = HOSTILE.repeat(1000);

@@ -36,7 +36,7 @@ impl ConfiguredSite {
     pub(crate) async fn start(text: &str, sources: &Sources, keep: KeepUnmatched, lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(&path) };
+        let options = SqliteOptions::new(&path).bounded(|bounds| bounds.allow_volatile = true);
         let journal = Arc::new(SqliteJournal::open(options, Arc::default()).unwrap());
         let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
         let loaded = load_texts(&[("/etc/osnl/<b>\u{202e}.conf".to_owned(), text.to_owned())], sources);

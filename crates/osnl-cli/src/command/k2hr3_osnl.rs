@@ -133,13 +133,13 @@ fn default_path(root: &Path) -> PathBuf {
 }
 
 fn start_logging(args: &K2hr3OsnlArgs, conf: &Conf) -> anyhow::Result<()> {
-    let destination = match (&args.log_file, &conf.log_file) {
+    let destination = match (&args.log_file, &conf.log.log_file) {
         (Some(path), _) => LogDestination::File(path.into()),
         (None, LogFile::Path(path)) => LogDestination::File(path.clone()),
         (None, LogFile::Stderr) => LogDestination::Stderr,
     };
-    let ours = args.debug_level.map_or(filter(conf.debug_level), LevelFlag::filter);
-    let libraries = args.libs_debug_level.map_or(filter(conf.libs_debug_level), LevelFlag::filter);
+    let ours = args.debug_level.map_or(filter(conf.log.debug_level), LevelFlag::filter);
+    let libraries = args.libs_debug_level.map_or(filter(conf.log.libs_debug_level), LevelFlag::filter);
     let settings = logging::LogSettings { destination, ours, libraries, style: logging::Style::K2hr3Osnl };
     logging::start(&settings).map_err(|error: io::Error| {
         anyhow::anyhow!(

@@ -101,10 +101,10 @@ fn start(loaded: &LoadedConf) -> anyhow::Result<Exit> {
 fn announce(loaded: &LoadedConf) {
     let conf = &loaded.conf;
     tracing::info!(target: "oss_watcher::service", "Listen queue {}", conf.watch_queue);
-    let (creation, deletion) = (conf.events_creation.concat(), conf.events_deletion.concat());
+    let (creation, deletion) = (conf.program.events_creation.concat(), conf.program.events_deletion.concat());
     tracing::info!(target: "oss_watcher::service", "Handled events of creation: {creation}");
     tracing::info!(target: "oss_watcher::service", "Handled events of deletion: {deletion}");
-    for plugin in &conf.plugins {
+    for plugin in &conf.program.enabled_plugins {
         tracing::info!(target: "oss_watcher::service", "Plugin `{}`is loaded.", plugin.loaded_as());
     }
     for warning in &loaded.warnings {

@@ -13,7 +13,7 @@ use super::layers::Layers;
 use super::raw::RawSection;
 use crate::secret_file::is_readable_by_all;
 use crate::typed::{self, ValueRefusal};
-use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, unknown_value};
+use crate::{ConfigError, Finding, Kind, Value, Warning, nearest, shown, unknown_value};
 
 /// A reader of one section. A method that returns `None` for a set value has reported an error.
 pub struct SectionReader<'a> {
@@ -114,54 +114,25 @@ impl<'a> SectionReader<'a> {
     }
 
     pub fn number(&mut self, option: &str, least: u32, most: u32) -> Option<u32> {
-        let allowed = format!("allowed: {least} to {most}");
-        let number = if self.is_oslo() {
-            self.integer(option)?
-        } else {
+        if !self.is_oslo() {
             let text = self.text(option)?;
-            let number = text.trim().parse::<u32>().map(i64::from);
-            let problem = || format!("{} is not a whole number", shown(&text));
-            self.readable(option, number.map_err(|_| ValueRefusal::new(problem(), allowed.clone())))?
-        };
+            return self.readable(option, typed::number(&text, least, most));
+        }
+        let number = self.integer(option)?;
         match u32::try_from(number) {
             Ok(number) if (least..=most).contains(&number) => Some(number),
-            Ok(_) | Err(_) => self.refuse(option, &format!("{number} is out of range"), &allowed),
+            Ok(_) | Err(_) => self.refused(option, typed::out_of_range(number, least, most)),
         }
     }
 
     pub fn duration(&mut self, option: &str, least: Duration) -> Option<Duration> {
-        /// 24 days, the longest duration that a 31-bit count of milliseconds holds.
-        const MOST: Duration = Duration::from_secs(2_147_483);
-        self.duration_within(option, least, MOST)
-    }
-
-    pub fn duration_within(&mut self, option: &str, least: Duration, most: Duration) -> Option<Duration> {
         let text = self.text(option)?;
-        match duration::parse(&text) {
-            Some(duration) if (least..=most).contains(&duration) => Some(duration),
-            Some(_) => {
-                let allowed = format!("allowed: {} to {}", duration::shown(least), duration::shown(most));
-                self.refuse(option, &format!("{} is out of range", shown(&text)), &allowed)
-            }
-            None => {
-                let problem = format!("{} is not a duration", shown(&text));
-                self.refuse(option, &problem, "write 30, 30s, 500ms, 5m, 24h or 7d")
-            }
-        }
+        self.readable(option, typed::duration(&text, least, typed::LONGEST))
     }
 
     pub fn size(&mut self, option: &str, least: u64, most: u64) -> Option<u64> {
         let text = self.text(option)?;
-        match size::parse(&text) {
-            Some(bytes) if (least..=most).contains(&bytes) => Some(bytes),
-            Some(_) => {
-                let allowed = format!("allowed: {} to {}", size::shown(least), size::shown(most));
-                self.refuse(option, &format!("{} is out of range", shown(&text)), &allowed)
-            }
-            None => {
-                self.refuse(option, &format!("{} is not a size", shown(&text)), "write 65536, 64KiB or 5MiB")
-            }
-        }
+        self.readable(option, typed::size(&text, least, most))
     }
 
     pub fn word<T: Clone>(&mut self, option: &str, words: &[(&str, T)]) -> Option<T> {
@@ -178,19 +149,9 @@ impl<'a> SectionReader<'a> {
         self.refused(option, refusal)
     }
 
-    /// Returns names separated by commas: at least one, without duplicates.
     pub fn list(&mut self, option: &str) -> Option<Vec<String>> {
         let text = self.text(option)?;
-        let items = typed::list(&text);
-        if items.is_empty() || items.iter().any(String::is_empty) {
-            return self.refuse(option, "has an empty item", "write names with commas between them");
-        }
-        for (n, item) in items.iter().enumerate() {
-            if items[..n].contains(item) {
-                return self.refuse(option, &format!("names {} twice", shown(item)), "name it once");
-            }
-        }
-        Some(items)
+        self.readable(option, typed::names(&text))
     }
 
     pub fn priorities(&mut self, option: &str) -> Option<Vec<Priority>> {

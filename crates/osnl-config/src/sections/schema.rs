@@ -64,7 +64,8 @@ pub struct SectionDef {
     pub about: &'static str,
     /// The section's own options. If it has drivers, the first option names the driver.
     pub options: &'static [OptionDef],
-    pub shared: &'static [OptionDef],
+    /// Further tables of the section.
+    pub shared: &'static [&'static [OptionDef]],
     /// Options that end in the user's key: `payload.` is `payload.KEY`.
     pub keyed: &'static [OptionDef],
     pub drivers: &'static [DriverTable],
@@ -102,7 +103,7 @@ impl SectionDef {
         Self { named: true, ..Self::new(kind, about, options) }
     }
 
-    pub const fn with_shared(self, shared: &'static [OptionDef]) -> Self {
+    pub const fn with_shared(self, shared: &'static [&'static [OptionDef]]) -> Self {
         Self { shared, ..self }
     }
 
@@ -119,7 +120,10 @@ impl SectionDef {
             let other = defaults.iter().find(|(name, _)| *name == row.name).map(|(_, default)| *default);
             SectionOption { row: OptionDef { default: other.or(row.default), ..*row }, driver: None }
         };
-        head.iter().map(own).chain(drivers).chain(tail.iter().chain(self.shared).map(own))
+        head.iter()
+            .map(own)
+            .chain(drivers)
+            .chain(tail.iter().chain(self.shared.iter().copied().flatten()).map(own))
     }
 
     pub fn option(&self, name: &str) -> Option<SectionOption> {

@@ -27,6 +27,8 @@ pub enum OnError {
     Default,
 }
 
+osnl_config::words!(OnError: "retry" => OnError::Retry, "default" => OnError::Default);
+
 impl EnrichConf {
     pub fn brings(&self, kind: Kind) -> bool {
         brought_by(kind).iter().any(|(by, _)| *by == self.kind)

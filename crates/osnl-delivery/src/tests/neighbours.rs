@@ -159,7 +159,8 @@ pub(super) fn in_memory(entries: usize) -> Arc<dyn Journal> {
 }
 
 pub(super) fn on_disk(folder: &tempfile::TempDir) -> Arc<dyn Journal> {
-    let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("j.db")) };
+    let options =
+        SqliteOptions::new(folder.path().join("j.db")).bounded(|bounds| bounds.allow_volatile = true);
     Arc::new(SqliteJournal::open(options, Arc::default()).unwrap())
 }
 

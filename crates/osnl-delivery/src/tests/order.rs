@@ -155,7 +155,7 @@ async fn an_attempt_of_unknown_outcome_is_repeated_before_what_is_behind_it_on_d
     for seed in 0..3 {
         let (folder, counters) = (tempfile::tempdir().unwrap(), Arc::<Counters>::default());
         let options =
-            SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("j.db")) };
+            SqliteOptions::new(folder.path().join("j.db")).bounded(|bounds| bounds.allow_volatile = true);
         check(seed, Arc::new(SqliteJournal::open(options, counters.clone()).unwrap()), &counters).await;
     }
 }

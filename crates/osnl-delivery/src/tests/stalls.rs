@@ -48,7 +48,7 @@ fn all() -> Filter {
 impl Story {
     fn new(seed: u64, folder: &tempfile::TempDir) -> Self {
         let path = folder.path().join("j.db");
-        let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(path) };
+        let options = SqliteOptions::new(path).bounded(|bounds| bounds.allow_volatile = true);
         let journal = Arc::new(SqliteJournal::open(options, Arc::default()).unwrap());
         let action = Arc::new(Judge::default());
         let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings(), Arc::default());

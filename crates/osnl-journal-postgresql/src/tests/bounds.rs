@@ -2,7 +2,11 @@ use super::*;
 
 fn bounded(stage: &Stage, name: &str, folder: &std::path::Path) -> PostgresJournal {
     let archive = Some(folder.join(name));
-    PostgresJournal::open(Options { max_dead: 5, archive, ..stage.options(name) }, Arc::default()).unwrap()
+    PostgresJournal::open(
+        Options { archive, ..stage.options(name).bounded(|bounds| bounds.max_dead = 5) },
+        Arc::default(),
+    )
+    .unwrap()
 }
 
 fn left(folder: &std::path::Path, name: &str) -> Vec<String> {

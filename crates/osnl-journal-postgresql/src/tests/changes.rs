@@ -107,7 +107,7 @@ async fn a_retry_keeps_the_order_of_its_resource() {
 #[tokio::test]
 async fn a_retry_is_refused_where_retention_has_removed_later_effects() {
     let stage = Stage::new();
-    let options = Options { retention: Duration::ZERO, ..stage.options("a") };
+    let options = stage.options("a").bounded(|bounds| bounds.retention = Duration::ZERO);
     let a = PostgresJournal::open(options, Arc::default()).unwrap();
     keep(&a, "1", "k").await;
     keep(&a, "2", "k").await;

@@ -79,7 +79,7 @@ async fn a_reader_that_takes_its_epoch_without_an_answer_reads() {
 async fn a_database_that_ends_and_comes_back_loses_nothing() {
     let mut server = Postgres::start(true);
     let url = server.database();
-    let options = Options { allow_volatile: false, ..options(&url, "a") };
+    let options = options(&url, "a").bounded(|bounds| bounds.allow_volatile = false);
     let a = PostgresJournal::open(options, Arc::default()).unwrap();
     keep(&a, "1", "k").await;
     let claimed = claim(&a, "a", 1).await;

@@ -7,7 +7,7 @@ fn refusal(options: Options) -> OpenError {
 #[test]
 fn a_server_that_may_lose_commits_is_refused() {
     let stage = Stage::new();
-    let said = refusal(Options { allow_volatile: false, ..stage.options("a") }).to_string();
+    let said = refusal(stage.options("a").bounded(|bounds| bounds.allow_volatile = false)).to_string();
     assert!(said.starts_with("commits would be lost when the server fails (fsync = off)"), "{said}");
 }
 
@@ -21,7 +21,7 @@ fn a_server_with_asynchronous_replicas_alone_is_refused_for_several_hosts() {
     let standby = server.standby(osnl_testkit::free_port(), server.port());
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}/", server.port(), standby.port());
     let several = one_host.replace(&format!("127.0.0.1:{}/", server.port()), &hosts);
-    let durable = |url: &str| Options { allow_volatile: false, ..options(url, "a") };
+    let durable = |url: &str| options(url, "a").bounded(|bounds| bounds.allow_volatile = false);
     let follows = || server.rows("postgres", "SELECT count(*) FROM pg_stat_replication") == "1";
     osnl_testkit::wait_until(Duration::from_secs(60), "the standby to follow", follows);
     let refused = refusal(durable(&several));

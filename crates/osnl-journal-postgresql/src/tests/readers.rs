@@ -59,7 +59,7 @@ async fn each_partition_of_a_group_has_a_reader_of_its_own() {
 async fn a_refused_message_takes_no_place() {
     let stage = Stage::new();
     let (a, b) = (stage.options("a"), stage.member("b"));
-    let a = PostgresJournal::open(Options { max_pending: 2, ..a }, Arc::default()).unwrap();
+    let a = PostgresJournal::open(a.bounded(|bounds| bounds.max_pending = 2), Arc::default()).unwrap();
     keep(&a, "1", "k").await;
     keep(&b, "2", "k").await;
     for id in ["3", "4", "5"] {

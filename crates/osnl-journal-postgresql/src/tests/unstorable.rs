@@ -47,7 +47,7 @@ fn numbered(poison: &[usize]) -> Vec<String> {
 #[tokio::test]
 async fn a_refused_message_is_set_aside_and_the_rest_keeps_its_order() {
     let stage = Stage::new();
-    let options = Options { max_pending: 20, ..stage.options("a") };
+    let options = stage.options("a").bounded(|bounds| bounds.max_pending = 20);
     let member = PostgresJournal::open(options, Arc::default()).unwrap();
     refuse(&stage, "osnl_arrival", "INSERT", "NEW.unique_id LIKE 'poison%'");
     let ids = numbered(&[0, 7, 8]);
@@ -224,7 +224,7 @@ async fn what_cannot_be_admitted_holds_up_its_lane_until_the_cause_is_gone() {
 #[tokio::test]
 async fn chores_and_changes_that_are_refused_stop_nothing() {
     let stage = Stage::new();
-    let options = Options { retention: Duration::ZERO, ..stage.options("a") };
+    let options = stage.options("a").bounded(|bounds| bounds.retention = Duration::ZERO);
     let member = PostgresJournal::open(options, Arc::default()).unwrap();
     keep(&member, "1", "k").await;
     refuse(&stage, "osnl_delivery", "DELETE", "true");

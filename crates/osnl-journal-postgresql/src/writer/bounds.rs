@@ -6,7 +6,7 @@ use crate::job::TransactionJob;
 
 impl PostgresWriter {
     pub(super) async fn keep_bounds(&mut self) -> Result<(), Error> {
-        let (own, most) = (self.member.leases.partitions(), self.options.max_dead);
+        let (own, most) = (self.member.leases.partitions(), self.options.bounds.max_dead);
         // Without an archive file, exceeding the bound is better than losing records.
         let Some(file) = self.options.archive.clone() else { return Ok(()) };
         let Some(session) = &mut self.session else { return Ok(()) };

@@ -317,7 +317,7 @@ impl PostgresWriter {
 
     async fn prune(&mut self) -> Result<(), tokio_postgres::Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let before = wall().saturating_sub(whole_millis(self.options.retention));
+        let before = wall().saturating_sub(whole_millis(self.options.bounds.retention));
         let own = self.member.leases.partitions();
         let (token, asked) = (&self.member.token, self.shared.commands_in_progress());
         session.execute(ANSWERED, &[token, &asked]).await?;
@@ -332,7 +332,7 @@ impl PostgresWriter {
     /// Removes a batch of messages without deliveries, and of old or excess objects.
     async fn sweep(&mut self) -> Result<(), tokio_postgres::Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let before = wall().saturating_sub(whole_millis(self.options.retention));
+        let before = wall().saturating_sub(whole_millis(self.options.bounds.retention));
         self.swept = prune::sweep(session, before, self.swept).await?;
         if self.member.leases.partitions().contains(&OF_QUARANTINE) {
             prune::bound_objects(session).await?;

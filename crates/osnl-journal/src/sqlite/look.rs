@@ -21,7 +21,7 @@ pub struct PlaceLook {
 /// the process that has the file.
 pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     let file = &options.path;
-    judge_place(file, options.allow_volatile, judge_for_any)?;
+    judge_place(file, options.bounds.allow_volatile, judge_for_any)?;
     let (holder, exists) = (JournalLock::holder(file), file.exists());
     if exists && holder.is_none() {
         judge_tables(file)?;
@@ -54,9 +54,8 @@ mod tests {
     #[test]
     fn a_place_is_looked_at_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let options = |path: PathBuf, allow_volatile: bool| SqliteOptions {
-            allow_volatile,
-            ..SqliteOptions::new(path)
+        let options = |path: PathBuf, allow_volatile: bool| {
+            SqliteOptions::new(path).bounded(|bounds| bounds.allow_volatile = allow_volatile)
         };
         let file = folder.path().join("a/b/journal.db");
         let found = look(&options(file.clone(), true)).unwrap();

@@ -190,7 +190,7 @@ mod tests {
                 place.display()
             );
             assert_eq!(JournalLock::take(&file, true).unwrap_err().to_string(), words);
-            let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(file.clone()) };
+            let options = SqliteOptions::new(file.clone()).bounded(|bounds| bounds.allow_volatile = true);
             assert_eq!(super::super::look(&options).unwrap_err().to_string(), words);
             assert_eq!(fs::metadata(&place).unwrap().mode(), mode, "{more}");
             fs::remove_dir(&place).unwrap();

@@ -38,7 +38,7 @@ pub(super) struct Pruner<'a> {
 
 pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
     let end = Instant::now() + AT_MOST;
-    let retention = i64::try_from(pruner.options.retention.as_millis()).unwrap_or(i64::MAX);
+    let retention = i64::try_from(pruner.options.bounds.retention.as_millis()).unwrap_or(i64::MAX);
     let cutoff = millis(SystemTime::now()).saturating_sub(retention);
     loop {
         let size = used(pruner.connection)?;
@@ -97,7 +97,7 @@ pub(super) fn forgotten_until(connection: &Connection) -> Result<Option<i64>> {
 /// stay. The oldest of the most common action and cause are removed first, so that one tenant's failures do
 /// not displace others'.
 fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
-    let most = i64::try_from(pruner.options.max_dead).unwrap_or(i64::MAX);
+    let most = i64::try_from(pruner.options.bounds.max_dead).unwrap_or(i64::MAX);
     let connection = &mut *pruner.connection;
     let dead: i64 = connection.query_row(
         concat!("SELECT coalesce(sum(count), 0) FROM tally WHERE ", is!(Dead)),
@@ -246,7 +246,7 @@ fn remove(
 /// Archives messages in quarantine beyond the bounds of count and bytes, the oldest of the largest queue
 /// first.
 pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
-    let bounds = QuarantineBounds::of(pruner.options.max_dead);
+    let bounds = QuarantineBounds::of(pruner.options.bounds.max_dead);
     let connection = &*pruner.connection;
     let mut shares = quarantine::shares(connection)?;
     while let Some(index) = bounds.leaves(&shares) {

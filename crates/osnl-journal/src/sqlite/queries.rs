@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::Bytes;
 use osnl_core::event::AskedFor;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
@@ -241,14 +242,13 @@ impl JournalQueries for SqliteQueries {
 
 /// Returns options without bounds: opening a file to change it must not remove anything else from it.
 fn unbounded(file: &Path) -> SqliteOptions {
-    SqliteOptions {
-        retention: Duration::from_secs(1_000 * 365 * 86_400),
-        max_size: Some(u64::MAX),
-        max_pending: u64::from(u32::MAX),
-        max_dead: u64::from(u32::MAX),
-        allow_volatile: true,
-        ..SqliteOptions::new(file)
-    }
+    SqliteOptions::new(file).bounded(|bounds| {
+        bounds.retention = Duration::from_secs(1_000 * 365 * 86_400);
+        bounds.max_size = Some(Bytes(u64::MAX));
+        bounds.max_pending = u64::from(u32::MAX);
+        bounds.max_dead = u64::from(u32::MAX);
+        bounds.allow_volatile = true;
+    })
 }
 
 impl JournalChanges for SqliteJournal {

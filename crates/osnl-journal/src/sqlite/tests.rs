@@ -11,6 +11,8 @@ mod quarantine;
 mod restart;
 mod upkeep;
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 use tempfile::TempDir;
 
@@ -27,14 +29,14 @@ mod suite {
 fn rig() -> StoreRig {
     let folder = tempfile::tempdir().unwrap();
     let counters: Arc<Counters> = Arc::default();
-    let options = SqliteOptions { max_pending: PLACES as u64, ..options(&folder) };
+    let options = options(&folder).bounded(|bounds| bounds.max_pending = PLACES as u64);
     let journal = Arc::new(SqliteJournal::open(options, counters.clone()).unwrap());
     let queries = Arc::new(SqliteQueries::of_daemon(journal.clone()));
     StoreRig { journal, queries, counters, durable: true, keeps: Box::new(folder) }
 }
 
 fn options(folder: &TempDir) -> SqliteOptions {
-    SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("journal.db")) }
+    SqliteOptions::new(folder.path().join("journal.db")).bounded(|bounds| bounds.allow_volatile = true)
 }
 
 fn open(folder: &TempDir) -> SqliteJournal {

@@ -137,10 +137,10 @@ impl JournalWriter {
         shared: Arc<SqliteState>,
         commands: Receiver<SqliteCommand>,
     ) -> Result<Self, OpenError> {
-        let place = JournalLock::take(&options.path, options.allow_volatile)?;
+        let place = JournalLock::take(&options.path, options.bounds.allow_volatile)?;
         let free = free_bytes(&place.file).unwrap_or(u64::MAX);
         let own = std::fs::metadata(&place.file).map_or(0, |found| found.len());
-        let max_size = options.max_size.unwrap_or_else(|| default_size(free, own));
+        let max_size = options.bounds.max_size.map_or_else(|| default_size(free, own), |size| size.0);
         let mut writer = Self {
             max_size,
             inode: None,

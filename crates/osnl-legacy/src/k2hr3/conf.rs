@@ -31,7 +31,7 @@ use osnl_config::secret_file::open_files;
 pub struct LoadedConf {
     pub conf: Conf,
     pub warnings: Vec<Warning>,
-    layers: Layers,
+    pub(super) layers: Layers,
 }
 
 impl LoadedConf {

@@ -2,7 +2,6 @@
 
 use osnl::action::k2hr3::K2hr3Conf;
 use osnl::listener::ListenerConfig;
-use osnl::native::journal::written;
 use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
 use osnl_config::{ConfigErrors, ValueOrigin, shown};
 use osnl_core::rule::Rule;
@@ -77,14 +76,14 @@ impl LoadedConf {
 
     fn log(&self) -> Vec<DocEntry> {
         let mut log = vec![
-            entry("log_level", level(self.conf.debug_level), self.origin_of("DEFAULT", "debug_level")),
+            entry("log_level", level(self.conf.log.debug_level), self.origin_of("DEFAULT", "debug_level")),
             entry(
                 "libs_log_level",
-                level(self.conf.libs_debug_level),
+                level(self.conf.log.libs_debug_level),
                 self.origin_of("DEFAULT", "libs_debug_level"),
             ),
         ];
-        if let LogFile::Path(path) = &self.conf.log_file {
+        if let LogFile::Path(path) = &self.conf.log.log_file {
             log.push(entry("log_file", path.display().to_string(), self.origin_of("DEFAULT", "log_file")));
         }
         log
@@ -199,14 +198,17 @@ impl LoadedConf {
 
 impl LoadedConf {
     fn journal(&self) -> Vec<DocEntry> {
-        let JournalConf::Sqlite(options) = &self.conf.journal else {
+        let section = self.layers.unnamed("journal").filter(|_| self.conf.journal != JournalConf::Memory);
+        let Some(section) = section else {
             return vec![entry("connection", "memory://", "k2hr3_osnl keeps no state")];
         };
         let from = |option: &str| match self.origin("journal", option) {
             ValueOrigin::Default => format!("default of [journal] {option}"),
             origin => format!("{origin}, [journal] {option}"),
         };
-        written(options).into_iter().map(|(option, text)| entry(option, text, from(option))).collect()
+        let text = |option: &str| self.layers.resolve(section, option).ok().flatten();
+        let options = section.def.all_options().map(|option| option.row.name);
+        options.filter_map(|option| Some(entry(option, text(option)?, from(option)))).collect()
     }
 }
 

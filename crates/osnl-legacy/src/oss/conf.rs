@@ -18,22 +18,19 @@ use osnl_config::{
 };
 
 use self::check::OssChecker;
+pub use self::schema::ProgramOptions;
+use self::schema::{OpenstackOptions, RestOptions};
 use crate::oss::drivers::drivers;
 use osnl::native::{self, Document};
 use osnl_config::secret_file::open_files;
 
 #[derive(Clone)]
 pub struct Conf {
-    pub plugins: Vec<Plugin>,
-    pub log_file: String,
-    pub events_creation: Vec<String>,
-    pub events_deletion: Vec<String>,
-    pub plugin_path: Vec<String>,
-    pub python: Option<String>,
+    pub program: ProgramOptions,
     transport_url: String,
     pub watch_queue: String,
     rest: Option<RestSection>,
-    openstack: Option<OpenstackSection>,
+    openstack: Option<OpenstackOptions>,
     oss: Vec<(&'static str, String)>,
     journal: Vec<(&'static str, String)>,
 }
@@ -48,20 +45,7 @@ pub enum Plugin {
 struct RestSection {
     url_creation: String,
     url_deletion: String,
-    user: String,
-    password: String,
-    body: String,
-    verify: bool,
-    ca_file: Option<String>,
-    timeout: String,
-}
-
-#[derive(Clone)]
-struct OpenstackSection {
-    auth_url: String,
-    user: String,
-    password: String,
-    tenant: String,
+    own: RestOptions,
 }
 
 #[derive(Clone)]
@@ -102,10 +86,10 @@ impl Plugin {
 impl std::fmt::Debug for Conf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Conf")
-            .field("plugins", &self.plugins)
+            .field("plugins", &self.program.enabled_plugins)
             .field("watch_queue", &self.watch_queue)
-            .field("events_creation", &self.events_creation)
-            .field("events_deletion", &self.events_deletion)
+            .field("events_creation", &self.program.events_creation)
+            .field("events_deletion", &self.program.events_deletion)
             .finish_non_exhaustive()
     }
 }
@@ -173,7 +157,7 @@ impl Conf {
             Some(conf) if errors.is_empty() => conf,
             Some(_) | None => return Err(ConfigErrors(errors)),
         };
-        if conf.plugins.iter().any(|plugin| *plugin != Plugin::Rest) {
+        if conf.program.enabled_plugins.iter().any(|plugin| *plugin != Plugin::Rest) {
             // A plug-in finds unknown sections in its CONF, so they cause no warning.
             warnings.retain(|warning| warning.0.option.is_some() || warning.0.group.is_none());
         }

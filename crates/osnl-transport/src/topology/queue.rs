@@ -75,6 +75,10 @@ pub enum QueueType {
     Stream,
 }
 
+osnl_config::words! {
+    QueueType: "classic" => QueueType::Classic, "quorum" => QueueType::Quorum, "stream" => QueueType::Stream,
+}
+
 impl QueueType {
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -74,7 +74,7 @@ async fn a_folder_whose_path_is_longer_than_an_address_will_do() {
 async fn queries_leave_the_journal_of_a_stopped_daemon_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
-    let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(path.clone()) };
+    let options = SqliteOptions::new(path.clone()).bounded(|bounds| bounds.allow_volatile = true);
     let journal = SqliteJournal::open(options, Arc::default()).unwrap();
     quarantine::put(&journal, "{", "no JSON").await;
     drop(journal);

@@ -167,7 +167,8 @@ async fn the_end_of_a_listener_or_a_control_socket_that_panics_ends_the_daemon()
 #[tokio::test]
 async fn a_journal_thread_that_panics_fails_the_journal_and_ends_the_daemon() {
     let folder = tempfile::tempdir().unwrap();
-    let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("j.db")) };
+    let options =
+        SqliteOptions::new(folder.path().join("j.db")).bounded(|bounds| bounds.allow_volatile = true);
     let store = Arc::new(SqliteJournal::open(options, Arc::default()).unwrap());
     let journal: Arc<dyn Journal> = store.clone();
     let broker = MemoryBroker::new();
@@ -218,7 +219,8 @@ async fn run_on(
     let counters = Arc::<Counters>::default();
     let journal: Arc<dyn Journal> = match durable {
         true => {
-            let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.join("j.db")) };
+            let options =
+                SqliteOptions::new(folder.join("j.db")).bounded(|bounds| bounds.allow_volatile = true);
             let journal = SqliteJournal::open(options, counters.clone()).unwrap();
             journal.hold_suspects(in_hand.take_suspects());
             Arc::new(journal)

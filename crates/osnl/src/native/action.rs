@@ -2,11 +2,12 @@ use std::sync::Arc;
 
 use osnl_config::sections::SectionReader;
 use osnl_config::template::Expression;
-use osnl_config::{nearest, typed};
+use osnl_config::{Options as _, nearest, typed};
 
+use super::deliveries::ActionOptions;
 use super::drivers::Drivers;
 use super::schema::{ACTION, ENRICH, SECTIONS};
-use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
+use super::{ActionConf, Native, RuleConf, fallback, when};
 use crate::action::driver::{DriverEntry, NativeReader};
 use crate::enrich::EnrichConf;
 
@@ -23,26 +24,26 @@ pub(super) fn action(
         reader.warn_of_logins(&conf.conf().logins());
     }
     let traits = conf.as_ref().map(|conf| conf.conf().traits()).unwrap_or_default();
-    let delivery = deliveries::settings(reader, traits.gathers, traits.hosts.unwrap_or_default());
+    let own = ActionOptions::read(reader);
+    let delivery = own
+        .as_ref()
+        .map(|own| own.settings(traits.gathers, traits.hosts.unwrap_or_default(), reader.is_set("batch")));
     let enrich = match reader.is_set("enrich") {
         true => reader.references("enrich", ENRICH, enrichments),
         false => Some(Vec::new()),
     };
     let named = reader.enrichments();
     let named: Vec<&str> = named.iter().map(String::as_str).collect();
-    let (guard, on_full) = (deliveries::guard(reader), deliveries::on_full(reader));
     let (when, on_failure) = (when::read(reader, &named), fallback::read(reader, actions));
-    if foreign {
-        return None;
-    }
+    let own = own.filter(|_| !foreign)?;
     Some(ActionConf {
         name: reader.section.name.as_str().into(),
         driver: conf?,
         delivery: delivery?,
         when: when.ok()?,
         on_failure: on_failure?,
-        guard: guard?,
-        on_full: on_full?,
+        guard: own.guard,
+        on_full: own.on_full,
         enrich: enrich?.iter().map(|name| Arc::from(name.as_str())).collect(),
     })
 }

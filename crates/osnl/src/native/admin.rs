@@ -8,20 +8,23 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use osnl_config::sections::SectionReader;
-use osnl_config::{Kind, OptionDef, shown};
+use osnl_config::typed::ValueRefusal;
+use osnl_config::{Kind, OptionDef, OptionValue, Options as _, options, shown};
 use osnl_net::openstack::ApiSecret;
 
-#[rustfmt::skip]
-pub(super) static OPTIONS: &[OptionDef] = &[
-    OptionDef::new("listen", "ADDRESS:PORT or unix:/path", "Address of the endpoint, such as 127.0.0.1:9464. An address other than loopback needs TLS, and a token or client certificates."),
-    OptionDef::new("token", "text", "Bearer token that each request must have, at least 16 characters. /livez and /readyz answer without it, but give no reasons.").secret(),
-    OptionDef::new("tls_certificate", "path", "PEM file of the endpoint's certificate and its chain. It is read again when it changes."),
-    OptionDef::new("tls_key", "path", "PEM file of the certificate's key. Without it, the key is read from tls_certificate."),
-    OptionDef::new("client_ca_file", "path", "PEM file of the authorities of client certificates. With it, each client must have a certificate."),
-    OptionDef::typed("allow_changes", Kind::Bool, "true: requests may change deliveries, pause actions, and reload. Needs a token, client certificates, or a Unix socket.").or("false"),
-    OptionDef::new("host_names", "list", "Host names of the endpoint, besides addresses and localhost. A request with another Host header is refused."),
-];
+options! {
+    pub(super) struct AdminOptions {
+        listen: Option<AdminAddress> => "Address of the endpoint, such as 127.0.0.1:9464. An address other than loopback needs TLS, and a token or client certificates.";
+        token: Option<ApiSecret> as token, secret => "Bearer token that each request must have, at least 16 characters. /livez and /readyz answer without it, but give no reasons.";
+        tls_certificate: Option<PathBuf>, otherwise(PEM) => "PEM file of the endpoint's certificate and its chain. It is read again when it changes.";
+        tls_key: Option<PathBuf>, otherwise(PEM) => "PEM file of the certificate's key. Without it, the key is read from tls_certificate.";
+        client_ca_file: Option<PathBuf>, otherwise(PEM) => "PEM file of the authorities of client certificates. With it, each client must have a certificate.";
+        allow_changes: bool = "false" => "true: requests may change deliveries, pause actions, and reload. Needs a token, client certificates, or a Unix socket.";
+        host_names: Option<Vec<String>> as host_names, written("list") => "Host names of the endpoint, besides addresses and localhost. A request with another Host header is refused.";
+    }
+}
 
+const PEM: &str = "write the path of a PEM file, or remove the line";
 const ADDRESSES: &str = "write ADDRESS:PORT, such as 127.0.0.1:9464, or unix:/path";
 /// A shorter token could be guessed.
 const LEAST_TOKEN: usize = 16;
@@ -70,28 +73,27 @@ impl AdminConf {
 
 /// Returns `Some(None)` if the endpoint is off.
 pub(super) fn admin(reader: &mut SectionReader<'_>) -> Option<Option<AdminConf>> {
-    let listen = if reader.is_set("listen") { listen(reader).map(Some) } else { Some(None) };
-    let token = token(reader);
-    let tls = tls(reader);
-    let allow_changes = reader.boolean("allow_changes");
-    let host_names = host_names(reader);
-    let Some(listen) = listen? else {
-        let mut idle = vec!["token", "tls_certificate", "tls_key", "client_ca_file", "host_names"];
-        idle.extend(allow_changes.filter(|changes| *changes).map(|_| "allow_changes"));
-        for option in idle {
-            if reader.is_set(option) {
-                reader.warn(option, "has no effect without listen", "set listen, or remove the line");
-            }
+    let own = AdminOptions::read(reader);
+    let has_certificate = has_certificate(reader);
+    let own = own?;
+    let tls = tls(reader, &own);
+    let Some(listen) = own.listen else {
+        let is_idle = |option: &&OptionDef| {
+            reader.is_set(option.name) && (option.name != "allow_changes" || own.allow_changes)
+        };
+        for option in AdminOptions::OPTIONS.iter().filter(is_idle).collect::<Vec<_>>() {
+            reader.warn(option.name, "has no effect without listen", "set listen, or remove the line");
         }
         return Some(None);
     };
     let conf = AdminConf {
         listen,
-        token: token?,
-        tls: tls?,
-        allow_changes: allow_changes?,
-        host_names: host_names?,
+        token: own.token,
+        tls,
+        allow_changes: own.allow_changes,
+        host_names: own.host_names.unwrap_or_default(),
     };
+    has_certificate?;
     guarded(reader, &conf)?;
     Some(Some(conf))
 }
@@ -128,22 +130,23 @@ fn guarded(reader: &mut SectionReader<'_>, conf: &AdminConf) -> Option<()> {
     Some(())
 }
 
-fn listen(reader: &mut SectionReader<'_>) -> Option<AdminAddress> {
-    let text = reader.text("listen")?;
-    if let Some(path) = text.strip_prefix("unix:") {
-        return match path.starts_with('/') && !path.ends_with('/') {
-            true => Some(AdminAddress::Unix(path.into())),
-            false => reader.refuse("listen", "names no absolute path behind unix:", ADDRESSES),
-        };
-    }
-    match text.parse() {
-        Ok(address) => Some(AdminAddress::Tcp(address)),
-        Err(_) => reader.refuse("listen", &format!("{} is not an address", shown(&text)), ADDRESSES),
+impl OptionValue for AdminAddress {
+    const KIND: Kind = Kind::Form("ADDRESS:PORT or unix:/path");
+
+    fn parse(text: &str, _: &OptionDef) -> Result<Self, ValueRefusal> {
+        match text.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') && !path.ends_with('/') => Ok(Self::Unix(path.into())),
+            Some(_) => Err(ValueRefusal::new("names no absolute path behind unix:", ADDRESSES)),
+            None => text
+                .parse()
+                .map(Self::Tcp)
+                .map_err(|_| ValueRefusal::new(format!("{} is not an address", shown(text)), ADDRESSES)),
+        }
     }
 }
 
-fn token(reader: &mut SectionReader<'_>) -> Option<Option<ApiSecret>> {
-    if !reader.is_set("token") {
+fn token(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<ApiSecret>> {
+    if !reader.is_set(option.name) {
         return Some(None);
     }
     let text = reader.text("token")?;
@@ -159,11 +162,8 @@ fn token(reader: &mut SectionReader<'_>) -> Option<Option<ApiSecret>> {
 }
 
 /// Reads names as in a `Host` header, because another spelling would never match.
-fn host_names(reader: &mut SectionReader<'_>) -> Option<Vec<String>> {
-    if !reader.is_set("host_names") {
-        return Some(Vec::new());
-    }
-    let names = reader.list("host_names")?;
+fn host_names(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<Vec<String>>> {
+    let Some(names) = <Option<Vec<String>>>::read(reader, option)? else { return Some(None) };
     let is_name = |name: &String| {
         !name.is_empty()
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
@@ -174,26 +174,21 @@ fn host_names(reader: &mut SectionReader<'_>) -> Option<Vec<String>> {
         let allowed = "write names alone, such as osnl1.example.com: no scheme, port, or wildcard";
         return reader.refuse("host_names", &problem, allowed);
     }
-    Some(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
+    Some(Some(names.into_iter().map(|name| name.to_ascii_lowercase()).collect()))
 }
 
-fn tls(reader: &mut SectionReader<'_>) -> Option<Option<AdminTls>> {
-    let allowed = "write the path of a PEM file, or remove the line";
-    let certificate = reader.path("tls_certificate", allowed);
-    let key = reader.path("tls_key", allowed);
-    let client_ca = reader.path("client_ca_file", allowed);
-    match (certificate?, key?, client_ca?) {
-        (Some(certificate), key, client_ca) => {
-            let key = key.unwrap_or_else(|| certificate.clone());
-            reader.warn_of_open("tls_key", &key, "a private key");
-            Some(Some(AdminTls { certificate, key, client_ca }))
-        }
-        (None, None, None) => Some(None),
-        (None, Some(_), _) => {
-            reader.refuse("tls_key", "needs tls_certificate", "name the certificate's file there")
-        }
-        (None, None, Some(_)) => {
-            reader.refuse("client_ca_file", "needs tls_certificate", "name the certificate's file there")
-        }
-    }
+/// Refuses files that count only beside a certificate.
+fn has_certificate(reader: &mut SectionReader<'_>) -> Option<()> {
+    let mut files = ["tls_key", "client_ca_file"].into_iter();
+    let lone = files.find(|option| reader.is_set(option) && !reader.is_set("tls_certificate"));
+    lone.map_or(Some(()), |option| {
+        reader.refuse(option, "needs tls_certificate", "name the certificate's file there")
+    })
+}
+
+fn tls(reader: &mut SectionReader<'_>, own: &AdminOptions) -> Option<AdminTls> {
+    let certificate = own.tls_certificate.clone()?;
+    let key = own.tls_key.clone().unwrap_or_else(|| certificate.clone());
+    reader.warn_of_open("tls_key", &key, "a private key");
+    Some(AdminTls { certificate, key, client_ca: own.client_ca_file.clone() })
 }

@@ -7,12 +7,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_config::OptionDef;
 use osnl_config::sections::SectionReader;
+use osnl_config::{Options as _, ReadBySection, options};
 use osnl_model::{NotificationFilter, Pattern};
 use osnl_transport::Declare;
 
-use super::schema::{ACTION, LISTENER};
+use super::kinds::{ACTION, LISTENER};
 use super::{ActionConf, ListenerConf, OverflowPolicy, RuleConf};
 use crate::action::canary::CanaryDriver;
 use crate::action::driver::ActionDriver;
@@ -28,12 +28,13 @@ pub(crate) const TOPIC: &str = "osnl_canary";
 pub(crate) const EVENT_TYPE: &str = Canary::EVENT_TYPE;
 pub(crate) const PUBLISHER: &str = "osnl.";
 
-#[rustfmt::skip]
-pub(super) static OPTIONS: &[OptionDef] = &[
-    OptionDef::new("listener", "name of a listener", "Listener that must receive the canary. The canary is published to the listener's first exchange as osnl.canary, with the routing key osnl_canary.info. That needs write permission on the exchange; queues bound with # receive it too. The listener must have a pool."),
-    OptionDef::new("every", "duration", "Interval between two canaries.").or("1m"),
-    OptionDef::new("action", "name of an action", "Action that is called with each canary. Without it, no action is called."),
-];
+options! {
+    pub(super) struct CanaryOptions {
+        listener: ReadBySection, written("name of a listener") => "Listener that must receive the canary. The canary is published to the listener's first exchange as osnl.canary, with the routing key osnl_canary.info. That needs write permission on the exchange; queues bound with # receive it too. The listener must have a pool.";
+        every: Duration = "1m", at_least("1s") => "Interval between two canaries.";
+        action: ReadBySection, written("name of an action") => "Action that is called with each canary. Without it, no action is called.";
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanaryConf {
@@ -47,7 +48,7 @@ pub(super) fn canary(
     listeners: &[&str],
     actions: &[&str],
 ) -> Option<Option<CanaryConf>> {
-    let every = reader.duration("every", Duration::from_secs(1));
+    let own = CanaryOptions::read(reader);
     let action = match reader.is_set("action") {
         true => one(reader, "action", ACTION, actions).map(Some),
         false => Some(None),
@@ -59,7 +60,7 @@ pub(super) fn canary(
         return Some(None);
     }
     let listener = one(reader, "listener", LISTENER, listeners);
-    Some(Some(CanaryConf { listener: listener?, every: every?, action: action? }))
+    Some(Some(CanaryConf { listener: listener?, every: own?.every, action: action? }))
 }
 
 fn one(reader: &mut SectionReader<'_>, option: &str, kind: &str, known: &[&str]) -> Option<Arc<str>> {

@@ -1,13 +1,11 @@
 //! Checks each section in the order of the files, then their relations.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use osnl_config::sections::{Findings, Layers, RawSection, SectionReader};
 use osnl_config::template::Template;
-use osnl_config::{ConfigError, Finding, Level, LogFile, Warning};
+use osnl_config::{ConfigError, Finding, Level, LogFile, Options as _, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaOptions;
@@ -18,28 +16,23 @@ use super::admin::admin;
 use super::canary::{self, canary};
 use super::drivers::Drivers;
 use super::enrich::enrich;
-use super::journal::{journal_with, keep_unmatched};
+use super::journal::journal_with;
 #[cfg(feature = "kafka")]
 use super::kafka;
+use super::options::{DaemonOptions, RuleOptions, StreamOptions};
 #[cfg(feature = "kafka")]
 use super::schema::KAFKA;
 use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::{
-    ActionConf, JournalConf, ListenerConf, LogFormat, Native, OverflowPolicy, RuleConf, deliveries, fallback,
+    ActionConf, JournalConf, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries, fallback,
     management, members, rabbit, topology, unreachable_rules, when,
 };
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
-use crate::group::SystemGroup;
 use crate::journal::sqlite::IN_MEMORY;
 use crate::listener::GIVE_BACK_AFTER;
 use crate::rule::{PathPattern, Rule};
 use crate::unmatched::KeepUnmatched;
-
-const LEVELS: [(&str, Level); 4] =
-    [("debug", Level::Debug), ("info", Level::Info), ("warn", Level::Warn), ("error", Level::Error)];
-
-const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// The checked configuration, which is `None` with at least one error.
 pub(super) struct ConfCheck {
@@ -76,20 +69,12 @@ impl<'a> Checker<'a> {
     fn journal(&mut self) -> Option<(JournalConf, KeepUnmatched)> {
         let database = self.drivers.database();
         let section = self.unnamed(JOURNAL)?;
-        let mut reader = self.reader(section);
-        let (journal, keep) = (journal_with(&mut reader, database), keep_unmatched(&mut reader));
-        Some((journal?, keep?))
+        journal_with(&mut self.reader(section), database)
     }
 
     fn native(&mut self) -> Option<Native> {
         // Every section is read before a `None` ends the check, so that all errors are reported.
-        let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
-        let state_dir = self.unnamed(DEFAULT).and_then(|section| state_dir(&mut self.reader(section)));
-        let attention_age = self
-            .unnamed(DEFAULT)
-            .and_then(|section| self.reader(section).duration("attention_age", Duration::from_secs(1)));
-        let control_group =
-            self.unnamed(DEFAULT).and_then(|section| control_group(&mut self.reader(section)));
+        let daemon = self.unnamed(DEFAULT).and_then(|section| DaemonOptions::read(&mut self.reader(section)));
         let (journal, keep_unmatched) = self.journal().unzip();
         let admin = match self.unnamed(ADMIN) {
             Some(section) => admin(&mut self.reader(section)),
@@ -140,15 +125,15 @@ impl<'a> Checker<'a> {
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
             self.places(journal, rules, actions);
         }
-        let ((log_level, libs_log_level, log_file, log_format), _) = (log?, options?);
+        let (daemon, _) = (daemon?, options?);
         Some(Native {
-            log_level,
-            libs_log_level,
-            log_file,
-            log_format,
-            state_dir: state_dir?,
-            attention_age: attention_age?,
-            control_group: control_group?,
+            log_level: if daemon.debug { Level::Debug } else { daemon.log_level },
+            libs_log_level: daemon.libs_log_level,
+            log_file: daemon.log_file.map_or(LogFile::Stderr, LogFile::Path),
+            log_format: daemon.log_format,
+            state_dir: daemon.state_dir,
+            attention_age: daemon.attention_age,
+            control_group: daemon.control_group,
             journal: journal?,
             keep_unmatched: keep_unmatched?,
             admin: admin?,
@@ -375,51 +360,6 @@ impl<'a> Checker<'a> {
     }
 }
 
-fn log(reader: &mut SectionReader<'_>) -> Option<(Level, Level, LogFile, LogFormat)> {
-    let debug = reader.boolean("debug");
-    let level = reader.word("log_level", &LEVELS);
-    let libraries = reader.word("libs_log_level", &LEVELS);
-    let file = match reader.is_set("log_file").then(|| reader.text("log_file")) {
-        None => Some(LogFile::Stderr),
-        Some(Some(path)) if path.is_empty() => {
-            reader.refuse("log_file", "is empty", "write a path, or remove the line to log to stderr")
-        }
-        Some(path) => path.map(|path| LogFile::Path(path.into())),
-    };
-    let format = reader.word("log_format", &FORMATS);
-    let level = if debug? { Level::Debug } else { level? };
-    Some((level, libraries?, file?, format?))
-}
-
-fn state_dir(reader: &mut SectionReader<'_>) -> Option<Option<PathBuf>> {
-    if !reader.is_set("state_dir") {
-        return Some(None);
-    }
-    match reader.text("state_dir")? {
-        path if path.starts_with('/') => Some(Some(path.into())),
-        _ => reader.refuse(
-            "state_dir",
-            "must be an absolute path",
-            "write one that begins with /, or remove the line",
-        ),
-    }
-}
-
-fn control_group(reader: &mut SectionReader<'_>) -> Option<Option<SystemGroup>> {
-    if !reader.is_set("control_group") {
-        return Some(None);
-    }
-    let name = reader.text("control_group")?;
-    match SystemGroup::find(&name) {
-        Ok(group) => Some(Some(group)),
-        Err(problem) => reader.refuse(
-            "control_group",
-            &problem,
-            "name a group of this machine, or its number; groupadd makes one",
-        ),
-    }
-}
-
 /// Limits the prefetch to a disk journal's memory, beyond which messages would only wait.
 fn kept_in_memory(reader: &mut SectionReader<'_>, prefetch: u16) -> u16 {
     let most = u16::try_from(IN_MEMORY).unwrap_or(u16::MAX);
@@ -451,14 +391,10 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         reader.warn_of_logins(&options.logins(url));
     }
     let topology = topology::read(reader, rabbit.as_ref());
-    let prefetch = reader.number("prefetch", 1, u16::MAX.into());
-    let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
-    let (expect, max_event_age) = (deliveries::expect(reader), deliveries::max_event_age(reader));
-    let silent_after = reader.duration("silent_after", Duration::ZERO);
-    let silent_after = silent_after.map(|after| (!after.is_zero()).then_some(after));
-    let max_body = reader.size("max_body", Budget::LEAST_BODY as u64, Budget::MOST.body as u64);
+    let own = StreamOptions::read(reader);
     let topology = topology?;
-    let prefetch = kept_in_memory(reader, prefetch?);
+    let own = own?;
+    let prefetch = kept_in_memory(reader, rabbit::prefetch(reader, rabbit.as_ref(), own.prefetch));
     let queues = topology.topics.len() * topology.priorities.len();
     if topology.pool.is_none() && queues > usize::from(prefetch) {
         let problem = format!("{prefetch} is less than the {queues} queues that share it");
@@ -475,13 +411,13 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         queue: topology.queue,
         prefetch,
         give_back_after: GIVE_BACK_AFTER,
-        budget: Budget::of_body(usize::try_from(max_body?).ok()?),
+        budget: Budget::of_body(usize::try_from(own.max_body.0).ok()?),
         has_canary: false,
         keeps_dead_letters: false,
-        expect: expect?,
-        silent_after: silent_after?,
+        expect: own.expect,
+        silent_after: (!own.silent_after.is_zero()).then_some(own.silent_after),
         rules_digest: String::new(),
-        max_event_age: max_event_age?,
+        max_event_age: own.max_event_age,
         rabbit: rabbit?,
         management: management?,
         #[cfg(feature = "kafka")]
@@ -490,41 +426,34 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
 }
 
 fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) -> Option<RuleConf> {
-    let enabled = reader.boolean("enabled");
+    let own = RuleOptions::read(reader);
     let heard = match reader.is_set("listeners") {
         true => reader.references("listeners", LISTENER, listeners),
         false => Some(listeners.iter().map(|name| (*name).to_owned()).collect()),
     };
-    let priorities = match reader.is_set("priorities") {
-        true => reader.priorities("priorities").map(|found| Some(found.into_iter().collect())),
-        false => Some(None),
-    };
-    let [event_type, publisher_id] = ["event_type", "publisher_id"].map(|option| named(reader, option));
     let context = patterns(reader, "context.");
     let metadata = patterns(reader, "metadata.");
     let payload = patterns(reader, "payload.");
     let when = when::read(reader, &[]);
-    let stop = reader.boolean("stop");
     let fired = match reader.is_set("actions") {
         true => reader.references("actions", ACTION, actions),
         false => {
             reader.required("actions", "name the sections [action:NAME] that it calls").map(|_| Vec::new())
         }
     };
-    let (mode, key, guard) = (deliveries::mode(reader), deliveries::key(reader), deliveries::guard(reader));
-    let (expect, max_event_age) = (deliveries::expect(reader), deliveries::max_event_age(reader));
+    let own = own?;
     let (context, payload, nested) = nested(context?, payload?);
     Some(RuleConf {
-        enabled: enabled?,
-        guard: guard?,
-        expect: expect?,
+        enabled: own.enabled,
+        guard: own.guard,
+        expect: own.expect,
         listeners: heard?.iter().map(|name| Arc::from(name.as_str())).collect(),
         rule: Rule {
             name: reader.section.name.as_str().into(),
-            priorities: priorities?,
+            priorities: own.priorities,
             filter: NotificationFilter {
-                publisher_id: publisher_id.ok()?,
-                event_type: event_type.ok()?,
+                publisher_id: own.publisher_id,
+                event_type: own.event_type,
                 context,
                 metadata: metadata?,
                 payload,
@@ -535,11 +464,11 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
             on_failure: BTreeMap::new(),
             unordered: BTreeSet::new(),
             when: when.ok()?,
-            stop: stop?,
+            stop: own.stop,
             actions: fired?.iter().map(|name| Arc::from(name.as_str())).collect(),
-            key: key?,
-            mode: mode?,
-            max_event_age: max_event_age?,
+            key: own.key,
+            mode: own.mode,
+            max_event_age: own.max_event_age,
         },
     })
 }
@@ -555,15 +484,6 @@ fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, 
     let mut nested = take(&mut context, Predicate::Context);
     nested.extend(take(&mut payload, Predicate::Payload));
     (context, payload, nested)
-}
-
-/// Refuses an empty pattern, as from an unset variable, which would match all.
-fn named(reader: &mut SectionReader<'_>, option: &str) -> Result<Option<Pattern>, ()> {
-    if reader.section.entry(option).is_some_and(|entry| entry.text.is_empty()) {
-        let allowed = "write a pattern, or remove the line to match all";
-        return reader.refuse(option, "is empty", allowed).ok_or(());
-    }
-    reader.pattern(option)
 }
 
 fn patterns(reader: &mut SectionReader<'_>, prefix: &str) -> Option<BTreeMap<String, Pattern>> {

@@ -100,7 +100,7 @@ fn journal(out: &mut String, conf: &JournalConf) {
     };
     line(out, 0, &format!("journal {}", options.path.display()));
     line(out, 1, "messages   acknowledged when they are stored on disk");
-    let days = options.retention.as_secs_f64() / 86_400.0;
+    let days = options.bounds.retention.as_secs_f64() / 86_400.0;
     line(
         out,
         1,
@@ -109,8 +109,8 @@ fn journal(out: &mut String, conf: &JournalConf) {
             (days * 100.0).round() / 100.0
         ),
     );
-    let size = match options.max_size {
-        Some(bytes) => size::shown(bytes),
+    let size = match options.bounds.max_size {
+        Some(bytes) => size::shown(bytes.0),
         None => "10 GiB (or half of the free disk space, if that is less)".to_owned(),
     };
     line(
@@ -118,10 +118,10 @@ fn journal(out: &mut String, conf: &JournalConf) {
         1,
         &format!(
             "limits     file size {size}, {} pending deliveries per action, {} dead letters",
-            options.max_pending, options.max_dead
+            options.bounds.max_pending, options.bounds.max_dead
         ),
     );
-    if options.allow_volatile {
+    if options.bounds.allow_volatile {
         line(out, 1, "place      may be lost with a restart of the machine");
     }
 }
@@ -131,9 +131,9 @@ fn shared_journal(out: &mut String, options: &SharedOptions) {
     line(out, 1, "messages   acknowledged when they are committed");
     let lease = duration::shown(options.lease);
     line(out, 1, &format!("take-over  {lease} after a daemon falls silent"));
-    line(out, 1, &format!("history    {}", duration::shown(options.retention)));
-    line(out, 1, &format!("limits     {} pending deliveries per action", options.max_pending));
-    if options.allow_volatile {
+    line(out, 1, &format!("history    {}", duration::shown(options.bounds.retention)));
+    line(out, 1, &format!("limits     {} pending deliveries per action", options.bounds.max_pending));
+    if options.bounds.allow_volatile {
         line(out, 1, "place      may lose commits when the server fails");
     }
 }

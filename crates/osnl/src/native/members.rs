@@ -10,15 +10,12 @@ use osnl_model::Secret;
 use osnl_transport::QueueType;
 
 use super::{ActionConf, ListenerConf};
+use crate::journal::JournalBounds;
 use crate::journal::shared::{SharedDatabase, SharedOptions};
-use crate::journal::sqlite::SqliteOptions;
 
 const JOURNAL: &str = "or set sqlite:// in [journal] connection";
 pub(super) const CONNECTION: &str = "write postgresql://USER:PASSWORD@HOST/DATABASE";
-/// A shorter lease would end with any hiccup of the database.
-const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 const USUAL_LEASE: Duration = Duration::from_secs(15);
-const LONGEST_LEASE: Duration = Duration::from_secs(600);
 const UNKEPT: [(&str, &str, &str); 1] = [(
     "max_size",
     "is not kept by a journal in PostgreSQL",
@@ -27,41 +24,27 @@ const UNKEPT: [(&str, &str, &str); 1] = [(
 
 pub(super) fn journal(
     reader: &mut SectionReader<'_>,
-    options: SqliteOptions,
+    (bounds, lease): (JournalBounds, Option<Duration>),
     (connection, shown): (Secret, String),
     database: &'static dyn SharedDatabase,
-) -> Option<SharedOptions> {
-    let lease = match reader.is_set("lease") {
-        true => reader.duration("lease", SHORTEST_LEASE),
-        false => Some(USUAL_LEASE),
-    };
-    let lease = lease.and_then(|lease| match lease <= LONGEST_LEASE {
-        true => Some(lease),
-        false => reader.refuse("lease", "is out of range", "allowed: 2s to 10m"),
-    });
+) -> SharedOptions {
     for (option, problem, allowed) in UNKEPT {
         if reader.is_set(option) {
             reader.refuse::<()>(option, problem, allowed);
         }
     }
-    let SqliteOptions { retention, max_pending, max_dead, allow_volatile, overflowing, .. } = options;
-    let lease = lease?;
     let entry = reader.section.entry("connection");
-    let connection_file = entry.and_then(|entry| Some(entry.file.as_ref()?.path.clone()));
-    Some(SharedOptions {
+    SharedOptions {
         database,
         connection,
-        connection_file,
+        connection_file: entry.and_then(|entry| Some(entry.file.as_ref()?.path.clone())),
         shown,
-        lease,
-        retention,
-        max_pending,
-        max_dead,
+        lease: lease.unwrap_or(USUAL_LEASE),
+        bounds,
         archive: None,
-        allow_volatile,
-        overflowing,
+        overflowing: BTreeSet::new(),
         digests: BTreeSet::new(),
-    })
+    }
 }
 
 pub(super) fn keeps(option: &str) -> bool {

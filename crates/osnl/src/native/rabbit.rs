@@ -81,9 +81,9 @@ pub(super) fn lay(
     good
 }
 
-pub(super) fn prefetch(reader: &SectionReader<'_>, options: Option<&RabbitOptions>, own: u32) -> Option<u16> {
+pub(super) fn prefetch(reader: &SectionReader<'_>, options: Option<&RabbitOptions>, own: u16) -> u16 {
     let said = options.and_then(RabbitOptions::prefetch).filter(|_| !reader.is_set("prefetch"));
-    said.or_else(|| u16::try_from(own).ok())
+    said.unwrap_or(own)
 }
 
 /// Shows the default that the driver's options change, so that it reads back unchanged.

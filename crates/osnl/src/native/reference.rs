@@ -5,7 +5,7 @@
 
 use osnl_config::sections::{SectionDef, SectionOption};
 use osnl_config::variable_name;
-use osnl_transport::NO_EFFECT;
+use osnl_transport::{NO_EFFECT, RABBIT_OPTIONS};
 
 use super::Drivers;
 use super::schema::{ACTION, KAFKA, LISTENER, RABBIT};
@@ -58,7 +58,7 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
         name: option.row.name.to_owned(),
         kind: match (def.kind, option.row.name) {
             (ACTION, "driver") => format!("one of {}", drivers.names().join(", ")),
-            _ => option.row.kind.shown().into_owned(),
+            _ => option.row.form(),
         },
         default: option.row.default,
         meaning: match (def.kind, option.driver) {
@@ -71,8 +71,9 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
     };
     let keyed = |of: SectionOption| ReferenceOption { name: format!("{}KEY", of.row.name), ..option(of) };
     // One line describes all options of the rabbit driver.
-    let is_own =
-        |of: &SectionOption| def.kind != LISTENER || def.options.iter().any(|row| row.name == of.row.name);
+    let is_own = |of: &SectionOption| {
+        def.kind != LISTENER || !RABBIT_OPTIONS.iter().any(|row| row.name == of.row.name)
+    };
     let (own, of_drivers): (Vec<_>, Vec<_>) = def.all_options().partition(|of| of.driver.is_none());
     let mut own = own.into_iter().filter(is_own).map(option);
     let mut options: Vec<ReferenceOption> = own.by_ref().take(usize::from(!def.drivers.is_empty())).collect();

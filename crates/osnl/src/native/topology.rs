@@ -9,18 +9,40 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use osnl_config::sections::{RawSection, SectionReader};
-use osnl_config::{nearest, shown};
+use osnl_config::{OptionDef, Options as _, ReadBySection, nearest, options, shown};
 use osnl_model::Priority;
 use osnl_transport::{
     Argument, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, QueueArguments, QueueKind, QueueOptions, QueueType,
     RabbitOptions, StreamOffset,
 };
 
-use super::schema::LISTENER;
+use super::kinds::LISTENER;
 use crate::action::driver::NativeReader;
 
 /// A routing key is topic, dot, and priority.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();
+
+options! {
+    /// The options of a listener that are about its queues.
+    pub(super) struct ListenerOptions {
+        transport_url: ReadBySection, written("URL"), secret => "Broker: rabbit://user:password@host:port,user:password@host2:port/vhost. Must be set.";
+        management_url: ReadBySection, written("URL"), secret => "Management API of the broker: https://user:password@host:15671/, several hosts with commas between them. osnl asks it for policies, the delivery limit, and other consumers of the queue, which AMQP does not report. The user needs the tag monitoring; without a user, that of transport_url is meant. TLS trusts ssl_ca_file if it is set, else the system's authorities. Without this option these facts are unknown.";
+        exchange: ReadBySection, written("list") => "Exchanges of the services, such as neutron, nova, openstack. Must be set, unless queue is.";
+        topics: Vec<String> as topics = "notifications", written("list") => "Topics. The queue is bound to each exchange with each topic and priority.";
+        priorities: Vec<Priority> as priorities = "audit, debug, info, warn, error, critical, sample", written("list") => "Priorities to bind, of audit, debug, info, warn, error, critical and sample.";
+        pool: ReadBySection, written("name") => "Name of the queue, different for each listener of a broker. Must be set, unless queue is. Empty: no pool; the services' own queues <topic>.<priority> are read.";
+        queue: ReadBySection, written("name") => "Existing queue to read as it is; nothing is declared or bound. Replaces pool, exchange, and the options of queues.";
+        declare: Declare = "passive" => "passive: osnl waits until the service has created the exchange, and reads its queue meanwhile. create: osnl creates the exchange as oslo.messaging does with amqp_durable_queues, amqp_auto_delete, and rabbit_quorum_queue; a service that has them otherwise is then refused.";
+        queue_type: QueueType = "classic" => "Type of the queue, if osnl has to create it.";
+        durable: bool = "true" => "true: a queue that osnl has to create survives a restart of the broker; it says nothing of the exchange. Without a pool the default is false.";
+        auto_delete: bool = "false" => "true: the broker deletes the queue with its last consumer.";
+        single_active_consumer: bool = "true" => "true: one of several consumers receives all messages, in order, and the others stand by. Without a pool, and for a stream, the default is false.";
+        oslo_arguments: bool = "false" => "true: oslo.messaging programs declare this queue too, as k2hr3_osnl does, so osnl sends the arguments that they send: no x-queue-type of a classic queue, and no x-delivery-limit of its own. Without a pool always.";
+        delivery_limit: Option<u32>, within("0", "2147483647") => "Number of redeliveries of a message, of a quorum queue.";
+        arguments: QueueArguments as arguments, written("list of name=value") => "Further arguments of the queue, if osnl has to create it: x-max-length=1000, x-queue-version=2.";
+        stream_offset: StreamOffset as stream_offset = "next", written("first, last, next or a time") => "Position at which osnl starts to read a stream; later it continues after the last message. A time is written as 2026-11-20T06:00:00Z.";
+    }
+}
 
 const DECLARING: [&str; 11] = [
     "exchange",
@@ -70,11 +92,9 @@ pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions
         return existing(reader);
     }
     let exchanges = exchanges(reader);
-    let topics = reader.list("topics").and_then(|topics| {
-        let good: Vec<bool> = topics.iter().map(|t| reader.check_name("topics", t, LONGEST_TOPIC)).collect();
-        good.into_iter().all(|good| good).then_some(topics)
-    });
-    for topic in topics.iter().flatten() {
+    let own = ListenerOptions::read(reader);
+    let topics = own.as_ref().map(|own| own.topics.as_slice()).unwrap_or_default();
+    for topic in topics {
         if let Some((topic, last)) = topic.rsplit_once('.')
             && (last == "*" || matches!(Priority::parse(last), known if !matches!(known, Priority::Other(_))))
         {
@@ -83,26 +103,24 @@ pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions
             reader.warn("topics", &problem, &format!("write {topic}, and name priorities in priorities"));
         }
     }
-    let priorities = reader.priorities("priorities");
     let pool = match reader.required("pool", NAME_YOUR_QUEUE) {
         Some(text) if text.trim().is_empty() => Some(None),
         text => text.filter(|text| reader.check_name("pool", text, LONGEST_NAME)).map(Some),
     };
-    let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
-    let own = pool == Some(None);
+    let own = own?;
+    let is_theirs = pool == Some(None);
     let driver = rabbit.map(RabbitOptions::queue).unwrap_or_default();
-    let queue = queue(reader, own, driver);
-    if own && topics.iter().flatten().any(|topic| topic.split('.').any(|word| word == "*" || word == "#")) {
+    let queue = queue(reader, &own, is_theirs, driver);
+    if is_theirs && own.topics.iter().any(|topic| topic.split('.').any(|word| word == "*" || word == "#")) {
         let problem = "a wildcard binds a pool; without one the queue would bear this name";
         return reader.refuse("topics", problem, "set a pool, or name the topics");
     }
-    let (topics, priorities) = (topics?, priorities?);
     Some(Topology {
         exchanges: exchanges?,
-        topics,
-        priorities,
+        topics: own.topics,
+        priorities: own.priorities,
         pool: pool?,
-        declare: declare?,
+        declare: own.declare,
         queue: queue?,
     })
 }
@@ -117,10 +135,12 @@ fn existing(reader: &mut SectionReader<'_>) -> Option<Topology> {
         }
     }
     let name = reader.broker_name("queue", LONGEST_NAME);
-    let queue_type = queue_type(reader);
-    let stream_offset = stream_offset(reader, queue_type);
-    let queue = QueueKind { queue_type: queue_type?, stream_offset: stream_offset?, ..QueueKind::OSLO };
+    let own = ListenerOptions::read(reader);
+    let only_of_streams = own.as_ref().and_then(|own| only_of_streams(reader, own.queue_type));
     alone.then_some(())?;
+    only_of_streams?;
+    let ListenerOptions { queue_type, stream_offset, .. } = own?;
+    let queue = QueueKind { queue_type, stream_offset, ..QueueKind::OSLO };
     Some(Topology {
         exchanges: Vec::new(),
         topics: Vec::new(),
@@ -150,71 +170,72 @@ fn exchanges(reader: &mut SectionReader<'_>) -> Option<Vec<String>> {
     good.into_iter().all(|good| good).then_some(exchanges)
 }
 
-fn queue_type(reader: &mut SectionReader<'_>) -> Option<QueueType> {
-    let types = [QueueType::Classic, QueueType::Quorum, QueueType::Stream];
-    reader.word("queue_type", &types.map(|queue_type| (queue_type.as_str(), queue_type)))
+fn topics(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<String>> {
+    let topics = reader.list(option.name)?;
+    let good: Vec<bool> =
+        topics.iter().map(|topic| reader.check_name(option.name, topic, LONGEST_TOPIC)).collect();
+    good.into_iter().all(|good| good).then_some(topics)
 }
 
-/// Reads the queue's kind. `own`: the services declare these queues, so ours must equal theirs.
-fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Option<QueueKind> {
+fn priorities(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<Priority>> {
+    reader.priorities(option.name)
+}
+
+/// Reads the queue's kind. `is_theirs`: the services declare these queues, so ours must equal theirs.
+fn queue(
+    reader: &mut SectionReader<'_>,
+    own: &ListenerOptions,
+    is_theirs: bool,
+    driver: QueueOptions,
+) -> Option<QueueKind> {
     let queue_type = match driver.quorum {
-        Some(_) if !reader.is_set("queue_type") => Some(QueueType::Quorum),
-        Some(_) | None => queue_type(reader),
+        Some(_) if !reader.is_set("queue_type") => QueueType::Quorum,
+        Some(_) | None => own.queue_type,
     };
-    let replicated = queue_type.is_some_and(|queue_type| queue_type != QueueType::Classic);
-    let durable = match reader.is_set("durable") {
-        false if driver.durable.is_some() => driver.durable,
-        false if own => Some(replicated),
-        false | true => reader.boolean("durable"),
+    let durable = match (reader.is_set("durable"), driver.durable) {
+        (false, Some(durable)) => durable,
+        (false, None) if is_theirs => queue_type != QueueType::Classic,
+        (false | true, _) => own.durable,
     };
-    let auto_delete = match driver.auto_delete {
-        Some(driver) if !reader.is_set("auto_delete") => Some(driver),
-        Some(_) | None => reader.boolean("auto_delete"),
-    };
+    let auto_delete = driver.auto_delete.filter(|_| !reader.is_set("auto_delete")).unwrap_or(own.auto_delete);
     let single_active_consumer = match reader.is_set("single_active_consumer") {
-        false if own || queue_type == Some(QueueType::Stream) => Some(false),
-        false | true => reader.boolean("single_active_consumer"),
+        false if is_theirs || queue_type == QueueType::Stream => false,
+        false | true => own.single_active_consumer,
     };
-    let oslo_arguments = match own {
-        true => Some(true),
-        false => reader.boolean("oslo_arguments"),
-    };
-    let limits = driver.quorum.filter(|_| queue_type == Some(QueueType::Quorum)).unwrap_or_default();
-    let delivery_limit = match reader.is_set("delivery_limit") {
-        false => Some(limits.delivery_limit),
-        true => reader.number("delivery_limit", 0, u32::MAX >> 1).map(Some),
-    };
-    let declared = arguments(reader, "arguments");
-    let stream_offset = stream_offset(reader, queue_type);
-    if own && single_active_consumer == Some(true) {
+    let oslo_arguments = is_theirs || own.oslo_arguments;
+    let limits = driver.quorum.filter(|_| queue_type == QueueType::Quorum).unwrap_or_default();
+    let declared = own.arguments.clone();
+    let only_of_streams = only_of_streams(reader, queue_type);
+    if is_theirs && single_active_consumer {
         let problem = "services declare their queues without it, and would be refused";
         return reader.refuse("single_active_consumer", problem, "remove it, or set a pool");
     }
-    if oslo_arguments == Some(true) && single_active_consumer == Some(true) {
+    if oslo_arguments && single_active_consumer {
         let problem = "oslo.messaging programs declare their queues without it, and would be refused";
         return reader.refuse("oslo_arguments", problem, "set single_active_consumer = false, or remove it");
     }
     let refuses = Some(Argument::Text("reject-publish".to_owned()));
-    if declared.as_ref().and_then(|declared| declared.get("x-overflow")) == refuses.as_ref() {
+    if declared.get("x-overflow") == refuses.as_ref() {
         let problem = "when the queue is full, a service that waits for confirms fails to publish";
         reader.warn("arguments", problem, "drop-head, the broker's default, leaves services alone");
     }
     let queue = QueueKind {
-        queue_type: queue_type?,
-        durable: durable?,
-        auto_delete: auto_delete?,
-        single_active_consumer: single_active_consumer?,
-        delivery_limit: delivery_limit?,
+        queue_type,
+        durable,
+        auto_delete,
+        single_active_consumer,
+        delivery_limit: own.delivery_limit.or(limits.delivery_limit),
         max_in_memory_length: limits.max_in_memory_length,
         max_in_memory_bytes: limits.max_in_memory_bytes,
-        ha_policy: driver.as_oslo().ha_policy.filter(|_| oslo_arguments == Some(true)),
-        oslo_arguments: oslo_arguments?,
-        arguments: declared?,
-        stream_offset: stream_offset?,
+        ha_policy: driver.as_oslo().ha_policy.filter(|_| oslo_arguments),
+        oslo_arguments,
+        arguments: declared,
+        stream_offset: own.stream_offset,
         ..QueueKind::OSLO
     };
+    only_of_streams?;
     checked(reader, &queue)?;
-    if own {
+    if is_theirs {
         as_services_do(reader, &queue, &driver.as_oslo());
     }
     Some(queue)
@@ -246,12 +267,16 @@ fn checked(reader: &mut SectionReader<'_>, queue: &QueueKind) -> Option<()> {
     reader.refuse(option, &why, allowed)
 }
 
-fn stream_offset(reader: &mut SectionReader<'_>, queue_type: Option<QueueType>) -> Option<StreamOffset> {
+fn only_of_streams(reader: &mut SectionReader<'_>, queue_type: QueueType) -> Option<()> {
     const OPTION: &str = "stream_offset";
-    if reader.is_set(OPTION) && queue_type.is_some_and(|queue_type| queue_type != QueueType::Stream) {
-        return reader.refuse(OPTION, "only a stream has offsets", "remove it, or set queue_type = stream");
+    match reader.is_set(OPTION) && queue_type != QueueType::Stream {
+        true => reader.refuse(OPTION, "only a stream has offsets", "remove it, or set queue_type = stream"),
+        false => Some(()),
     }
-    let text = reader.text(OPTION)?;
+}
+
+fn stream_offset(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<StreamOffset> {
+    let text = reader.text(option.name)?;
     let time = || {
         let seconds = text.parse::<i64>().ok().or_else(|| Some(text.parse::<Timestamp>().ok()?.as_second()));
         seconds.and_then(|seconds| u64::try_from(seconds).ok())
@@ -265,14 +290,15 @@ fn stream_offset(reader: &mut SectionReader<'_>, queue_type: Option<QueueType>) 
             None => {
                 let problem = format!("{} is not a position in a stream", shown(&text));
                 let allowed = "allowed: first, last, next, or a time such as 2026-11-20T06:00:00Z";
-                reader.refuse(OPTION, &problem, allowed)
+                reader.refuse(option.name, &problem, allowed)
             }
         },
     }
 }
 
 /// Reads arguments such as `x-max-length=1000, x-overflow=reject-publish`.
-fn arguments(reader: &mut SectionReader<'_>, option: &str) -> Option<QueueArguments> {
+fn arguments(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<QueueArguments> {
+    let option = option.name;
     if !reader.is_set(option) {
         return Some(BTreeMap::new());
     }

@@ -57,7 +57,8 @@ impl File {
     }
 
     fn options(&self) -> SqliteOptions {
-        SqliteOptions { allow_volatile: true, ..SqliteOptions::new(self.folder.path().join("journal.db")) }
+        SqliteOptions::new(self.folder.path().join("journal.db"))
+            .bounded(|bounds| bounds.allow_volatile = true)
     }
 
     async fn append(&self, planned: &[EventPlan], how: ReplaySettings) -> Result<u64, ReplayError> {
@@ -150,7 +151,7 @@ async fn events_are_chosen_and_say_what_was_done_about_them() {
 #[tokio::test]
 async fn a_journal_that_takes_nothing_is_said() {
     let file = File::new();
-    let options = SqliteOptions { max_pending: 3, ..file.options() };
+    let options = file.options().bounded(|bounds| bounds.max_pending = 3);
     let journal = SqliteJournal::open(options, file.counters.clone()).unwrap();
     let how = ReplaySettings { patience: Duration::from_millis(500), ..ReplaySettings::default() };
     let error = live(&journal, &planned(0..5, &["ports"]), how).await.unwrap_err();

@@ -158,7 +158,7 @@ fn beyond_its_guard_an_action_does_nothing_until_somebody_releases_it() {
     assert_eq!(reasons, ["guard of action roles: more than 2 per 10m"; 4]);
 
     let options =
-        SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("journal.db")) };
+        SqliteOptions::new(folder.path().join("journal.db")).bounded(|bounds| bounds.allow_volatile = true);
     let journal = SqliteJournal::open(options, Arc::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(journal.change(Change::Release { which: Filter::default() })).unwrap();

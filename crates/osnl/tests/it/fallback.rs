@@ -83,7 +83,7 @@ fn a_dead_letter_that_is_retried_and_given_up_again_is_handed_on_once() {
     daemon.wait_until("it is done", |c| c.delivered.get() == 1);
     daemon.stop().unwrap();
     let options =
-        SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("journal.db")) };
+        SqliteOptions::new(folder.path().join("journal.db")).bounded(|bounds| bounds.allow_volatile = true);
     let journal = SqliteJournal::open(options, Arc::default()).unwrap();
     let which = Filter { states: vec![RowState::Dead], ..Filter::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

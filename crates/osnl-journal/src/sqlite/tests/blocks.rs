@@ -198,7 +198,7 @@ async fn blocks_leave_with_their_last_event_and_go_on_after_a_restart() {
     }
     assert_eq!(blocks(), [(0, false)]);
     drop(journal);
-    let journal = open_with(SqliteOptions { retention: Duration::ZERO, ..options(&folder) });
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.retention = Duration::ZERO));
     keep(&journal, "512", "k").await;
     assert_eq!(blocks(), [(0, true), (1, false)]);
     change(&journal, Change::Discard { which: Filter::default(), by: "eve".into() }).await;

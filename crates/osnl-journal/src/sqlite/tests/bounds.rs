@@ -1,3 +1,5 @@
+use osnl_config::Bytes;
+
 use super::*;
 use crate::End;
 use crate::query::{Filter, ListPage, RowState};
@@ -6,7 +8,7 @@ use crate::store::claimable::PIECE;
 #[tokio::test]
 async fn history_leaves_after_its_time_and_its_number_is_not_used_again() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open_with(SqliteOptions { retention: Duration::ZERO, ..options(&folder) });
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.retention = Duration::ZERO));
     keep(&journal, "1", "k").await;
     keep(&journal, "2", "k").await;
     let claimed = claim(&journal, "a", 1).await;
@@ -29,7 +31,7 @@ async fn history_leaves_after_its_time_and_its_number_is_not_used_again() {
 #[tokio::test]
 async fn the_oldest_dead_letters_leave_to_a_file_first() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open_with(SqliteOptions { max_dead: 2, ..options(&folder) });
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.max_dead = 2));
     for n in 0..4 {
         keep(&journal, &n.to_string(), "k").await;
         let claimed = claim(&journal, "a", 1).await;
@@ -59,7 +61,7 @@ async fn the_oldest_dead_letters_leave_to_a_file_first() {
 #[tokio::test]
 async fn dead_letters_of_one_cause_do_not_push_out_those_of_another() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open_with(SqliteOptions { max_dead: 4, ..options(&folder) });
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.max_dead = 4));
     let reasons = ["status 403: no (attempt 6)", "cannot connect: refused (attempt 6)"];
     let flood = (0..6).map(|n| format!("status 400: name {n} is too long (attempt 6)"));
     for (n, reason) in reasons.map(str::to_owned).into_iter().chain(flood).enumerate() {
@@ -82,7 +84,7 @@ async fn dead_letters_of_one_cause_do_not_push_out_those_of_another() {
 #[tokio::test]
 async fn unreadable_messages_are_kept_with_their_bytes_and_bounded() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open_with(SqliteOptions { max_dead: 2, ..options(&folder) });
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.max_dead = 2));
     for n in 0..4_u8 {
         let receipt =
             journal.set_aside(ReceivedMessage::sample(vec![0xff, n], false), format!("no text {n}"));
@@ -115,7 +117,7 @@ fn archived(folder: &TempDir) -> Vec<(String, Vec<u8>)> {
 #[tokio::test]
 async fn a_queue_that_floods_the_quarantine_pushes_out_its_own_messages() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open_with(SqliteOptions { max_dead: 4, ..options(&folder) });
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.max_dead = 4));
     let queues = [("l", "quiet"), ("other", "flood")].into_iter().chain([("l", "flood"); 6]);
     for (n, (listener, queue)) in queues.enumerate() {
         let mut received = ReceivedMessage::sample(vec![0xff, n as u8], false);
@@ -134,7 +136,7 @@ async fn a_queue_that_floods_the_quarantine_pushes_out_its_own_messages() {
 #[tokio::test]
 async fn a_message_that_was_cut_leaves_a_trace_and_no_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open_with(SqliteOptions { max_dead: 1, ..options(&folder) });
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.max_dead = 1));
     let long = vec![b'['; osnl_core::quarantine::LONGEST_WHOLE + 1];
     for body in [long, b"{".to_vec()] {
         within(journal.set_aside(ReceivedMessage::sample(body, false), "why".into())).await;
@@ -150,7 +152,7 @@ async fn a_message_that_was_cut_leaves_a_trace_and_no_bytes() {
 #[tokio::test]
 async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open_with(SqliteOptions { max_size: Some(1 << 20), ..options(&folder) });
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.max_size = Some(Bytes(1 << 20))));
     let large = |n: usize| entry(&n.to_string(), &format!("{n}{}", "x".repeat(20_000)), false);
     let mut n = 0;
     // Bodies of 20 kB and keys of the same length: about twenty entries fill the file.
@@ -206,7 +208,7 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
 async fn a_burst_does_not_grow_the_file_beyond_its_size() {
     const SIZE: u64 = 1 << 20;
     let folder = tempfile::tempdir().unwrap();
-    let journal = open_with(SqliteOptions { max_size: Some(SIZE), ..options(&folder) });
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.max_size = Some(Bytes(SIZE))));
     let mut permit = within(journal.reserve(&["a".into()], 60)).await;
     let receipts: Vec<_> = (0..60)
         .map(|n| {
@@ -262,7 +264,7 @@ async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let counters: Arc<Counters> = Arc::default();
     let overflowing = ["a".into()].into_iter().collect();
-    let options = SqliteOptions { max_pending: 2, overflowing, ..options(&folder) };
+    let options = SqliteOptions { overflowing, ..options(&folder).bounded(|bounds| bounds.max_pending = 2) };
     let journal = SqliteJournal::open(options, counters.clone()).unwrap();
     for id in ["1", "2", "3", "4"] {
         keep(&journal, id, id).await;

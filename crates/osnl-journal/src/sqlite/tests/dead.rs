@@ -74,7 +74,7 @@ async fn a_dead_letter_from_before_history_left_is_retried_only_out_of_order() {
     let third = claim(&journal, "a", 1).await;
     journal.end(third[0].id, Outcome::Delivered.into());
     drop(journal);
-    let journal = open_with(SqliteOptions { retention: Duration::ZERO, ..options(&folder) });
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.retention = Duration::ZERO));
     let left = || states(&reader(&folder)).len();
     osnl_testkit::wait_until(Duration::from_secs(20), "the delivered one has left", || left() == 2);
     keep(&journal, "4", "new").await;
@@ -223,7 +223,7 @@ async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_dec
 async fn a_dead_letter_that_holds_its_key_does_not_leave_for_want_of_room() {
     let folder = tempfile::tempdir().unwrap();
     let journal =
-        SqliteJournal::open(SqliteOptions { max_dead: 1, ..options(&folder) }, Arc::default()).unwrap();
+        SqliteJournal::open(options(&folder).bounded(|bounds| bounds.max_dead = 1), Arc::default()).unwrap();
     for id in ["1", "2", "3"] {
         keep(&journal, id, id).await;
     }

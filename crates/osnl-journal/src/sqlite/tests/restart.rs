@@ -89,7 +89,7 @@ const CHILD: &str = "OSNL_TEST_JOURNAL";
 async fn appends_until_it_is_killed() {
     let Some(file) = std::env::var_os(CHILD) else { return };
     let mut promised = std::fs::File::create(Path::new(&file).with_extension("promised")).unwrap();
-    let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(file) };
+    let options = SqliteOptions::new(file).bounded(|bounds| bounds.allow_volatile = true);
     let journal = SqliteJournal::open(options, Arc::default()).unwrap();
     for round in 0.. {
         let mut receipts = Vec::new();

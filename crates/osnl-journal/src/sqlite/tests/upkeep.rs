@@ -67,7 +67,7 @@ async fn a_backup_is_one_moment_of_a_journal_that_is_in_use() {
     let error = backup(&file, &copy, false, &quiet()).unwrap_err();
     assert!(matches!(error, UpkeepError::Exists { .. }), "{error}");
     assert_eq!(backup(&file, &copy, true, &quiet()).unwrap().events, 6);
-    let opened = open_with(SqliteOptions { allow_volatile: true, ..SqliteOptions::new(&copy) });
+    let opened = open_with(SqliteOptions::new(&copy).bounded(|bounds| bounds.allow_volatile = true));
     assert_eq!(names(&claim(&opened, "a", 3).await), ["3", "5", "6"]);
     let error = backup(&file, &copy, true, &quiet()).unwrap_err();
     assert!(matches!(error, UpkeepError::InUse { .. }), "{error}");

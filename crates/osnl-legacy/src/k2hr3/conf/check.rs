@@ -4,14 +4,14 @@ use osnl::action::driver::{NativeReader as _, UNVERIFIED};
 use osnl::native::journal::journal;
 use osnl::transport_url;
 use osnl_config::sections::{Findings, Layers, SectionReader};
-use osnl_config::{Value, ValueOrigin, shown, typed};
+use osnl_config::{OptionDef, Options as _, Value, ValueOrigin, shown, typed};
 use osnl_model::{Pattern, PatternError, TransportUrl};
 use osnl_net::http::Scheme;
 use osnl_transport::{LONGEST_NAME, RabbitOptions, broker_logins};
 
 use super::ApiUrl;
-use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
-use super::schema::{DEFAULT, DEFAULT_API_URL, JOURNAL, K2HR3, NOTIFICATIONS};
+use super::options::{Conf, DEFAULT_API_URL, K2hr3Options, LogFile, LogOptions, NotificationOptions};
+use super::schema::{DEFAULT, JOURNAL, K2HR3, NOTIFICATIONS};
 
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".info".len();
 /// The longest time-out of Python's sockets: milliseconds in 31 bits.
@@ -25,79 +25,24 @@ pub(super) fn check(file: &str, layers: &Layers, findings: &mut Findings) -> Opt
     };
     // Each call reports the errors of its own options; a `None` ends the check only afterwards.
     let (mut log, mut notified, mut called, mut kept) = (None, None, None, None);
-    of(DEFAULT, &mut |reader| {
-        log = Some((level(reader, "debug_level"), log_file(reader), level(reader, "libs_debug_level")));
+    of(DEFAULT, &mut |reader| log = LogOptions::read(reader));
+    of(NOTIFICATIONS, &mut |reader| notified = NotificationOptions::read(reader));
+    of(K2HR3, &mut |reader| {
+        called = K2hr3Options::read(reader);
+        let is_unverified =
+            |conf: &K2hr3Options| conf.allow_self_signed_cert && conf.api_url.scheme() == Scheme::Https;
+        if called.as_ref().is_some_and(is_unverified) {
+            let remedy =
+                "put the CA's certificate into SSL_CERT_FILE or the system's store, and set it to False";
+            reader.warn("allow_self_signed_cert", UNVERIFIED, remedy);
+        }
     });
-    of(NOTIFICATIONS, &mut |reader| notified = notifications(reader));
-    of(K2HR3, &mut |reader| called = k2hr3(reader));
     of(JOURNAL, &mut |reader| kept = journal(reader));
-    let (debug_level, log_file, libs_debug_level) = log?;
-    Some(Conf {
-        debug_level: debug_level?,
-        log_file: log_file?,
-        libs_debug_level: libs_debug_level?,
-        oslo_messaging_notifications: notified?,
-        k2hr3: called?,
-        journal: kept?,
-    })
+    Some(Conf { log: log?, oslo_messaging_notifications: notified?, k2hr3: called?, journal: kept? })
 }
 
-fn notifications(reader: &mut SectionReader<'_>) -> Option<NotificationOptions> {
-    let event_type = pattern(reader, "event_type");
-    let publisher_id = pattern(reader, "publisher_id");
-    let context = patterns(reader, "context");
-    let metadata = patterns(reader, "metadata");
-    let payload = patterns(reader, "payload");
-    let transport_url = transport_url(reader);
-    let topic = broker_name(reader, "topic", LONGEST_TOPIC);
-    let exchange = broker_name(reader, "exchange", LONGEST_NAME);
-    let executor = executor(reader);
-    let pool = broker_name(reader, "pool", LONGEST_NAME);
-    let allow_requeue = reader.boolean("allow_requeue");
-    Some(NotificationOptions {
-        event_type: event_type?,
-        publisher_id: publisher_id?,
-        context: context?,
-        metadata: metadata?,
-        payload: payload?,
-        transport_url: transport_url?,
-        topic: topic?,
-        exchange: exchange?,
-        executor: executor?,
-        pool: pool?,
-        allow_requeue: allow_requeue?,
-    })
-}
-
-fn k2hr3(reader: &mut SectionReader<'_>) -> Option<K2hr3Options> {
-    let api_url = api_url(reader);
-    let timeout_seconds = seconds(reader, "timeout_seconds", 1);
-    let max_retries = max_retries(reader);
-    let retry_interval_seconds = seconds(reader, "retry_interval_seconds", 0);
-    let allow_self_signed_cert = reader.boolean("allow_self_signed_cert");
-    let requeue_on_error = reader.boolean("requeue_on_error");
-    if allow_self_signed_cert == Some(true)
-        && api_url.as_ref().is_some_and(|url| url.scheme() == Scheme::Https)
-    {
-        let remedy = "put the CA's certificate into SSL_CERT_FILE or the system's store, and set it to False";
-        reader.warn("allow_self_signed_cert", UNVERIFIED, remedy);
-    }
-    Some(K2hr3Options {
-        api_url: api_url?,
-        timeout_seconds: timeout_seconds?,
-        max_retries: max_retries?,
-        retry_interval_seconds: retry_interval_seconds?,
-        allow_self_signed_cert: allow_self_signed_cert?,
-        requeue_on_error: requeue_on_error?,
-    })
-}
-
-fn level(reader: &mut SectionReader<'_>, option: &str) -> Option<Level> {
-    reader.text(option).and_then(|word| Level::from_word(&word))
-}
-
-fn log_file(reader: &mut SectionReader<'_>) -> Option<LogFile> {
-    let text = reader.text("log_file")?;
+pub(super) fn log_file(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<LogFile> {
+    let text = reader.text(option.name)?;
     match text.as_str() {
         "sys.stderr" => Some(LogFile::Stderr),
         "" => reader.refuse("log_file", "is empty", "write sys.stderr or the path of a file"),
@@ -114,7 +59,8 @@ fn log_file(reader: &mut SectionReader<'_>) -> Option<LogFile> {
     }
 }
 
-fn pattern(reader: &mut SectionReader<'_>, option: &str) -> Option<Pattern> {
+pub(super) fn pattern(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Pattern> {
+    let option = option.name;
     let text = reader.text(option)?;
     if text.is_empty() {
         reader.warn(option, "is empty, so every message matches", "remove the line to get the default");
@@ -125,7 +71,11 @@ fn pattern(reader: &mut SectionReader<'_>, option: &str) -> Option<Pattern> {
     }
 }
 
-fn patterns(reader: &mut SectionReader<'_>, option: &str) -> Option<Vec<(String, Pattern)>> {
+pub(super) fn patterns(
+    reader: &mut SectionReader<'_>,
+    option: &'static OptionDef,
+) -> Option<Vec<(String, Pattern)>> {
+    let option = option.name;
     let pairs = reader.value(option)?.and_then(Value::into_dict).unwrap_or_default();
     let mut patterns = Vec::new();
     let mut all = true;
@@ -146,19 +96,21 @@ fn bad_pattern<T>(reader: &mut SectionReader<'_>, option: &str, of: &str, error:
     reader.refused(option, typed::bad_pattern(of, error))
 }
 
-fn transport_url(reader: &mut SectionReader<'_>) -> Option<TransportUrl> {
-    const OPTION: &str = "transport_url";
-    let text = reader.text(OPTION)?;
+pub(super) fn transport_url(
+    reader: &mut SectionReader<'_>,
+    option: &'static OptionDef,
+) -> Option<TransportUrl> {
+    let text = reader.text(option.name)?;
     match transport_url::check(&text) {
         Ok(url) => {
             if text.is_empty() {
                 let allowed = "name the broker or remove the line";
                 let problem = "is blank, which means guest at rabbit://localhost";
-                reader.warn(OPTION, problem, allowed);
+                reader.warn(option.name, problem, allowed);
             }
             trusting(reader, url)
         }
-        Err(refusal) => reader.refused(OPTION, refusal),
+        Err(refusal) => reader.refused(option.name, refusal),
     }
 }
 
@@ -179,7 +131,9 @@ fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<Transpo
     }
 }
 
-fn broker_name(reader: &mut SectionReader<'_>, option: &str, longest: usize) -> Option<String> {
+pub(super) fn broker_name(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<String> {
+    let longest = if option.name == "topic" { LONGEST_TOPIC } else { LONGEST_NAME };
+    let option = option.name;
     let text = reader.text(option)?;
     if text.is_empty() {
         return reader.refuse(option, "is empty", "write a name or remove the line");
@@ -198,19 +152,10 @@ fn broker_name(reader: &mut SectionReader<'_>, option: &str, longest: usize) -> 
     Some(text)
 }
 
-fn executor(reader: &mut SectionReader<'_>) -> Option<Executor> {
-    match reader.text("executor")?.as_str() {
-        "threading" => Some(Executor::Threading),
-        "eventlet" => Some(Executor::Eventlet),
-        _ => None,
-    }
-}
-
-fn api_url(reader: &mut SectionReader<'_>) -> Option<ApiUrl> {
-    const OPTION: &str = "api_url";
-    let text = reader.text(OPTION)?;
-    if reader.section.origin(OPTION) == ValueOrigin::Default {
-        reader.warn(OPTION,
+pub(super) fn api_url(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<ApiUrl> {
+    let text = reader.text(option.name)?;
+    if reader.section.origin(option.name) == ValueOrigin::Default {
+        reader.warn(option.name,
             &format!("not set, {DEFAULT_API_URL} is used"),
             "write the URL of your role API (k2hr3_osnl's default lacked a colon and failed for every message)",
         );
@@ -219,18 +164,18 @@ fn api_url(reader: &mut SectionReader<'_>) -> Option<ApiUrl> {
         Ok(url) => {
             if url.has_query() {
                 reader.warn(
-                    OPTION,
+                    option.name,
                     "the query is kept and parameters follow it with \"&\"",
                     "k2hr3_osnl sent a second \"?\"",
                 );
             }
             Some(url)
         }
-        Err(error) => reader.refuse(OPTION, error.problem, error.allowed),
+        Err(error) => reader.refuse(option.name, error.problem, error.allowed),
     }
 }
 
-fn max_retries(reader: &mut SectionReader<'_>) -> Option<u32> {
+pub(super) fn max_retries(reader: &mut SectionReader<'_>, _: &'static OptionDef) -> Option<u32> {
     let max_retries = reader.integer("max_retries");
     let (option, count) = match reader.section.origin("retries") {
         ValueOrigin::Default => ("max_retries", max_retries?),
@@ -266,13 +211,13 @@ fn max_retries(reader: &mut SectionReader<'_>) -> Option<u32> {
     }
 }
 
-fn seconds(reader: &mut SectionReader<'_>, option: &str, least: u32) -> Option<u32> {
-    let number = reader.integer(option)?;
+pub(super) fn seconds(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<u32> {
+    let (number, least) = (reader.integer(option.name)?, u32::from(option.name == "timeout_seconds"));
     match u32::try_from(number) {
         Ok(seconds) if (least..=LONGEST_TIMEOUT).contains(&seconds) => Some(seconds),
         Ok(_) | Err(_) => {
             let allowed = format!("allowed: {least} to {LONGEST_TIMEOUT} seconds");
-            reader.refuse(option, &format!("{number} is out of range"), &allowed)
+            reader.refuse(option.name, &format!("{number} is out of range"), &allowed)
         }
     }
 }

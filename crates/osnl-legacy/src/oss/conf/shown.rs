@@ -3,8 +3,8 @@ use osnl_config::sections::Layers;
 use osnl_model::nova::{legacy_name, versioned_name};
 use osnl_transport::{HEARTBEAT_OPTION, OSLO_HEARTBEAT};
 
-use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, RABBIT, REST};
-use super::{Conf, OpenstackSection, Plugin, RestSection};
+use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, OpenstackOptions, RABBIT, REST};
+use super::{Conf, Plugin, RestSection};
 use osnl::native::{DocEntry, DocSection};
 
 const NAME: &str = "oss_watcher";
@@ -36,7 +36,7 @@ pub(super) fn sections(conf: &Conf, layers: &Layers, files: &[String]) -> Vec<Do
     let log = vec![
         entry("log_level", "info", FIXED),
         entry("libs_log_level", "warn", FIXED),
-        entry("log_file", &conf.log_file, from(DEFAULT, "log_file")),
+        entry("log_file", &conf.program.log_file, from(DEFAULT, "log_file")),
     ];
     let journal = conf.journal.iter().map(|(name, text)| entry(name, text, from(JOURNAL, name))).collect();
     let listener = vec![
@@ -48,7 +48,7 @@ pub(super) fn sections(conf: &Conf, layers: &Layers, files: &[String]) -> Vec<Do
         entry("queue", &conf.watch_queue, from(RABBIT, "watch_queue")),
         entry(HEARTBEAT_OPTION, OSLO_HEARTBEAT.to_string(), "oslo.messaging's own; osnl's is 10"),
     ];
-    let actions: Vec<String> = conf.plugins.iter().map(Plugin::action).collect();
+    let actions: Vec<String> = conf.program.enabled_plugins.iter().map(Plugin::action).collect();
     let rule = vec![
         entry("listeners", NAME, FIXED),
         entry("event_type", pattern(conf), "the listed events, and those that tell what they leave out"),
@@ -60,7 +60,7 @@ pub(super) fn sections(conf: &Conf, layers: &Layers, files: &[String]) -> Vec<Do
         section(&format!("listener:{NAME}"), listener),
         section(&format!("rule:{NAME}"), rule),
     ];
-    for plugin in &conf.plugins {
+    for plugin in &conf.program.enabled_plugins {
         let mut entries = match (plugin, &conf.rest) {
             (Plugin::Rest, Some(rest)) => rest_entries(rest, &from),
             (Plugin::Rest, None) => Vec::new(),
@@ -71,22 +71,23 @@ pub(super) fn sections(conf: &Conf, layers: &Layers, files: &[String]) -> Vec<Do
                     entry("node_detail", "oss", FIXED),
                     entry("plugin_config", files.join(", "), "the files of this configuration"),
                 ];
-                if !conf.plugin_path.is_empty() {
+                if !conf.program.plugin_path.is_empty() {
                     entries.push(entry(
                         "plugin_path",
-                        conf.plugin_path.join(", "),
+                        conf.program.plugin_path.join(", "),
                         from(DEFAULT, "plugin_path"),
                     ));
                 }
-                if let Some(python) = &conf.python {
+                if let Some(python) = &conf.program.python {
                     entries.push(entry("python", python, from(DEFAULT, "python")));
                 }
                 entries
             }
         };
-        for (option, list) in
-            [("events_creation", &conf.events_creation), ("events_deletion", &conf.events_deletion)]
-        {
+        for (option, list) in [
+            ("events_creation", &conf.program.events_creation),
+            ("events_deletion", &conf.program.events_deletion),
+        ] {
             entries.push(entry(option, list.join(", "), from(DEFAULT, option)));
         }
         if conf.openstack.is_some() {
@@ -100,8 +101,8 @@ pub(super) fn sections(conf: &Conf, layers: &Layers, files: &[String]) -> Vec<Do
     sections
 }
 
-fn cloud_entries(openstack: &OpenstackSection, from: &dyn Fn(&str, &str) -> String) -> Vec<DocEntry> {
-    let OpenstackSection { auth_url, user, password, tenant } = openstack;
+fn cloud_entries(openstack: &OpenstackOptions, from: &dyn Fn(&str, &str) -> String) -> Vec<DocEntry> {
+    let OpenstackOptions { auth_url, user, password, tenant } = openstack;
     let values =
         [("auth_url", auth_url), ("username", user), ("password", password), ("project_name", tenant)];
     let mut entries = vec![entry("kind", "server", FIXED)];
@@ -123,13 +124,13 @@ fn rest_entries(rest: &RestSection, from: &dyn Fn(&str, &str) -> String) -> Vec<
         entry("driver", "oss_rest", FIXED),
         entry("url_creation", &rest.url_creation, url("url_creation")),
         entry("url_deletion", &rest.url_deletion, url("url_deletion")),
-        entry("user", &rest.user, from(REST, "user")),
-        entry("password", &rest.password, from(REST, "password")),
-        entry("body", &rest.body, from(REST, "body")),
-        entry("timeout", &rest.timeout, from(REST, "timeout")),
-        entry("verify", rest.verify.to_string(), from(REST, "verify")),
+        entry("user", &rest.own.user, from(REST, "user")),
+        entry("password", &rest.own.password, from(REST, "password")),
+        entry("body", &rest.own.body, from(REST, "body")),
+        entry("timeout", &rest.own.timeout, from(REST, "timeout")),
+        entry("verify", rest.own.verify.to_string(), from(REST, "verify")),
     ];
-    if let Some(path) = &rest.ca_file {
+    if let Some(path) = &rest.own.ca_file {
         entries.push(entry("ca_file", path, from(REST, "ca_file")));
     }
     entries
@@ -137,7 +138,7 @@ fn rest_entries(rest: &RestSection, from: &dyn Fn(&str, &str) -> String) -> Vec<
 
 fn pattern(conf: &Conf) -> String {
     let mut names: Vec<String> = Vec::new();
-    let listed = conf.events_creation.iter().chain(&conf.events_deletion);
+    let listed = conf.program.events_creation.iter().chain(&conf.program.events_deletion);
     for name in listed.cloned().chain(REMEMBERED.map(str::to_owned)) {
         let twins = [versioned_name(&name), legacy_name(&name)].into_iter().flatten();
         for name in std::iter::once(name.clone()).chain(twins.collect::<Vec<_>>()) {

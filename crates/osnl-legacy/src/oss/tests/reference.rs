@@ -63,7 +63,9 @@ fn the_three_forms_have_every_option() {
     }
     assert!(forms[0].lines().all(|line| line.chars().count() <= 160), "{}", forms[0]);
     assert!(
-        forms[0].contains("  retention (duration; default 7d)\n      Time for which ended deliveries"),
+        forms[0].contains(
+            "  retention (duration, 0 to 3650d; default 7d)\n      Time for which ended deliveries"
+        ),
         "{}",
         forms[0]
     );

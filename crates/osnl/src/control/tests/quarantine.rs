@@ -36,7 +36,7 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
     for running in [true, false] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(path.clone()) };
+        let options = SqliteOptions::new(path.clone()).bounded(|bounds| bounds.allow_volatile = true);
         let journal = Arc::new(SqliteJournal::open(options, Arc::default()).unwrap());
         put(&journal, SEEN, "no JSON").await;
         put(&journal, READ, "more than max_body").await;

@@ -11,9 +11,10 @@ use super::OwnDaemon;
 use crate::action::driver::probe::free;
 use crate::action::driver::{Probe, ProbeVerdict};
 use crate::journal::sqlite::{self, SqliteOptions};
-use crate::native::journal::SMALLEST as LEAST_ROOM;
 use crate::native::{JournalConf, ListenerConf, Native};
 
+/// The least `max_size` of a journal.
+const LEAST_ROOM: u64 = 16 << 20;
 const OF_ANOTHER: &str =
     "expected if that is the daemon of this configuration; otherwise stop it, or choose another file";
 
@@ -96,7 +97,7 @@ fn with_room(probe: Probe, options: &SqliteOptions) -> Probe {
         );
         return probe.failed(found, Some(&advice));
     }
-    match options.max_size.filter(|most| *most > room) {
+    match options.bounds.max_size.map(|most| most.0).filter(|most| *most > room) {
         Some(most) => {
             let found = format!(
                 "{}, but its disk has {} left, and max_size is {}",

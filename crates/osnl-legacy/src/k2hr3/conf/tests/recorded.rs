@@ -79,12 +79,12 @@ fn as_recorded(conf: &Conf) -> Json {
     };
     json!({
         "DEFAULT": {
-            "debug_level": conf.debug_level.as_str(),
-            "log_file": match &conf.log_file {
+            "debug_level": conf.log.debug_level.as_str(),
+            "log_file": match &conf.log.log_file {
                 LogFile::Stderr => Path::new("sys.stderr"),
                 LogFile::Path(path) => path,
             },
-            "libs_debug_level": conf.libs_debug_level.as_str(),
+            "libs_debug_level": conf.log.libs_debug_level.as_str(),
         },
         "oslo_messaging_notifications": {
             "event_type": on.event_type.as_str(),
