@@ -303,6 +303,7 @@ impl OptionValue for Level {
 }
 
 #[cfg(test)]
+#[expect(clippy::allow_attributes, reason = "clippy sees through a macro of the same crate")]
 mod tests {
     use super::*;
     use crate::Ini;
