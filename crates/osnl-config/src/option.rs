@@ -9,7 +9,6 @@ use std::fmt;
 
 use osnl_model::is_secret_key;
 
-use crate::options::OptionValue;
 use crate::secret_file::SCHEME;
 
 /// One option: `OptionDef::new("url", "URL", "Where …. Must be set.").secret()`.
@@ -72,12 +71,6 @@ impl OptionDef {
             otherwise: None,
             meaning,
         }
-    }
-
-    /// Returns the option of a field of [`options!`](macro@crate::options).
-    #[must_use]
-    pub const fn of<T: OptionValue>(name: &'static str, meaning: &'static str) -> Self {
-        Self::typed(name, T::KIND, meaning)
     }
 
     /// Names the form of the text better than its type does.

@@ -72,7 +72,7 @@ pub trait OptionValue: Sized {
 /// Makes a struct and its table of options from one declaration; its module has an example.
 #[macro_export]
 macro_rules! options {
-    (@def [$type:ty] $name:expr, $meaning:expr) => { $crate::OptionDef::of::<$type>($name, $meaning) };
+    (@def [$type:ty] $name:expr, $meaning:expr) => { $crate::OptionDef::typed($name, <$type as $crate::OptionValue>::KIND, $meaning) };
     (@def [$type:ty as $reader:path] $name:expr, $meaning:expr) => {
         $crate::OptionDef::new($name, "text", $meaning)
     };
@@ -127,8 +127,7 @@ macro_rules! words {
     };
 }
 
-/// The field of an option that the reader of its section reads, because other options or sections decide
-/// what it may be.
+/// The field of an option whose value the section reads, because other options or sections bound the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadBySection;
 

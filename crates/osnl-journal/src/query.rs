@@ -13,6 +13,7 @@
 
 mod change;
 mod filter;
+pub(crate) mod members;
 mod numbers;
 mod page;
 mod phase;
@@ -38,7 +39,7 @@ pub use self::records::{
     AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, KeptEvent, Overview, RecentDelivery,
     Tally, Unreadable, UnreadableFilter,
 };
-use crate::{DeliveryId, Journal, PausedActions};
+use crate::{DeliveryId, Journal, JournalState, PausedActions};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
@@ -118,4 +119,19 @@ pub trait ChangeSteps: Send {
     fn progress(&self) -> (u64, u64);
 
     fn next(&mut self) -> Answer<'_, Option<ChangeOutcome>>;
+}
+
+impl JournalState {
+    /// Refuses an operator's change while the journal cannot be written.
+    ///
+    /// # Errors
+    /// The journal is failed.
+    pub fn can_be_changed(&self) -> Result<(), QueryError> {
+        match self {
+            Self::Working | Self::Full { .. } => Ok(()),
+            Self::Failed { reason, .. } => {
+                Err(QueryError::Unavailable(format!("nothing was changed: {reason}")))
+            }
+        }
+    }
 }

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use osnl_core::ends::EndReports;
 use osnl_core::event::AskedFor;
@@ -23,7 +23,8 @@ use osnl_core::metrics::Counters;
 use osnl_model::{Secret, SentLogin};
 use osnl_transport::BoxFuture;
 
-use crate::query::{DeliveryListRow, Filter, JournalQueries, KeptEvent, Tally};
+pub use crate::query::members::{HeldTarget, OwnShare, RefusedRecord, SharedMember};
+use crate::query::{DeliveryListRow, Filter, JournalQueries, KeptEvent};
 use crate::sqlite::upkeep::{Observer, VerifyReport};
 use crate::{Journal, JournalBounds};
 
@@ -152,49 +153,9 @@ pub struct Migration {
     pub sql: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedMember {
-    pub name: String,
-    pub version: String,
-    pub partitions: u64,
-    pub is_own: bool,
-    /// The time without a sign of life, after which the daemon may be dead.
-    pub silent: Option<Duration>,
-    pub sections: Option<BTreeMap<String, String>>,
-    pub held: Vec<HeldTarget>,
-}
-
-/// A target that a daemon holds: the daemon attempts nothing there but probes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldTarget {
-    pub action: String,
-    pub since: SystemTime,
-    pub reason: String,
-}
-
 pub type HeldTargets = Box<dyn Fn() -> Vec<HeldTarget> + Send + Sync>;
 
-/// A record that the database refuses while other records are accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedRecord {
-    pub subject: String,
-    pub record: String,
-    pub reason: String,
-    pub since: SystemTime,
-    /// Whether the record is not retried any more: its data is lost, and nothing waits for it.
-    pub is_given_up: bool,
-}
-
-/// The part of a shared journal that one daemon reports to monitoring; the parts of all daemons add up.
-#[derive(Clone, Debug, Default)]
-pub struct OwnShare {
-    pub tally: Vec<Tally>,
-    /// Whether this daemon reports the numbers of the whole journal: the owner of the first partition does.
-    pub reports_sums: bool,
-}
-
-/// An open journal that other daemons share: what the daemons tell each other through it. See the
-/// [module](self).
+/// An open journal that several daemons share. See the [module](self).
 pub trait SharedJournal: Journal + JournalQueries {
     fn ends(&self) -> EndReports;
 

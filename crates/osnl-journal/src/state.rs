@@ -4,8 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::query::QueryError;
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalState {
     Working,
@@ -37,19 +35,6 @@ impl JournalState {
             Self::Working => None,
             Self::Full { reason, .. } => Some(Obstacle::Full { reason: reason.clone() }),
             Self::Failed { reason, .. } => Some(Obstacle::Failed { reason: reason.clone() }),
-        }
-    }
-
-    /// Refuses an operator's change while the journal cannot be written.
-    ///
-    /// # Errors
-    /// The journal is failed.
-    pub fn can_be_changed(&self) -> Result<(), QueryError> {
-        match self {
-            Self::Working | Self::Full { .. } => Ok(()),
-            Self::Failed { reason, .. } => {
-                Err(QueryError::Unavailable(format!("nothing was changed: {reason}")))
-            }
         }
     }
 

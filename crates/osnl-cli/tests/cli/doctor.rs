@@ -1,5 +1,5 @@
-//! `osnl queues` on a real broker in each of its troubles: what it, `osnl check --connect`, and a daemon's `osnl status`
-//! say, and that its command, which the test executes, ends the finding.
+//! `osnl queues`, `osnl check --connect`, and a daemon's `osnl status` on a real broker in each trouble of queues. The
+//! test executes the command of each finding, and the finding ends.
 //!
 //! Prints the table for people: `cargo xtask test -p osnl-cli --test cli -- doctor:: --nocapture`.
 
@@ -31,7 +31,7 @@ struct Trouble {
 }
 
 enum Mend {
-    /// The command is executed, and then what it leaves to an operator is done.
+    /// The command is executed, and then the operator's part is done.
     Run(fn(&mut Stage)),
     /// An instruction in words is followed.
     Follow(fn(&mut Stage)),

@@ -1,3 +1,6 @@
+//! Which deliveries a list, a count, or a change is about. A [`Filter`] is text of an operator: a store binds each
+//! value as a parameter, so that no value becomes part of a statement.
+
 use std::time::SystemTime;
 
 use osnl_core::moment::millis;

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use super::members::{OwnShare, RefusedRecord, SharedMember};
 use super::{FailingKey, Overview, Tally};
-use crate::shared::{OwnShare, RefusedRecord, SharedMember};
 use crate::{JournalState, PausedActions};
 
 /// The facts about a store that need no question to its disk or database.
@@ -14,7 +14,7 @@ pub struct StoreFacts {
     pub place: Option<String>,
     /// `None` for the journal of a stopped daemon.
     pub state: Option<JournalState>,
-    /// Whether the journal keeps messages after it has acknowledged them.
+    /// Whether acknowledged messages survive the end of the daemon.
     pub is_durable: bool,
     pub max_pending: Option<u64>,
     pub max_dead: Option<u64>,
@@ -53,7 +53,7 @@ pub struct JournalNumbers {
     pub members: Vec<SharedMember>,
     /// Partitions of a shared journal that no daemon owns.
     pub unowned: Option<u64>,
-    /// The records that the database refuses while it takes others.
+    /// The records that the database refuses while other records are accepted.
     pub refused: Vec<RefusedRecord>,
     /// The share of this daemon of a shared journal.
     pub own: Option<OwnShare>,

@@ -240,7 +240,7 @@ impl JournalQueries for SqliteQueries {
     }
 }
 
-/// Returns options without bounds: opening a file to change it must not remove anything else from it.
+/// Returns options without bounds: an operator's change of one delivery must not remove others from the file.
 fn unbounded(file: &Path) -> SqliteOptions {
     SqliteOptions::new(file).bounded(|bounds| {
         bounds.retention = Duration::from_secs(1_000 * 365 * 86_400);

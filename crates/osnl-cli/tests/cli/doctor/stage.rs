@@ -20,7 +20,7 @@ pub(super) const USUAL: &str = "exchange = nova\npool = osnl\npriorities = info,
 pub(super) const DRIVER: &str =
     "crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2";
 
-/// What uses the virtual hosts is dropped before them.
+/// Users of the virtual hosts are dropped before the virtual hosts.
 pub(super) struct Stage {
     flood: Option<Flood>,
     daemon: Option<Osnl>,

@@ -68,7 +68,7 @@ fn rival(stage: &mut Stage) {
     stage.run();
 }
 
-/// What nova had before blocks what nova makes now.
+/// A queue that nova made before blocks the queue that nova makes now.
 fn clear(stage: &mut Stage) {
     stage.vhost.delete_queue("notifications.info");
     stage.vhost.delete_exchange("nova");

@@ -23,7 +23,6 @@ const PATTERN: &str = "regular expression";
 /// A checked `k2hr3_osnl.conf`. Debug output shows no password.
 #[derive(Clone, Debug)]
 pub struct Conf {
-    /// `[DEFAULT]`.
     pub log: LogOptions,
     pub oslo_messaging_notifications: NotificationOptions,
     pub k2hr3: K2hr3Options,

@@ -114,7 +114,7 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
     problems
 }
 
-/// Records that the database refuses while it takes others, a line for those with the same words.
+/// Records that the database refuses while other records are accepted; one line for equal words.
 fn of_refused(refused: &[RecordRefused]) -> Vec<Problem> {
     let mut problems: Vec<(Problem, usize)> = Vec::new();
     for RecordRefused { subject, record, since, since_seconds, reason, is_given_up } in refused {
@@ -214,7 +214,7 @@ pub(super) fn of_expiry(expiry: &ExpiryStatus) -> Option<Problem> {
     Some(problem.because("as its latest connection showed").since(since, Some(seconds)).remedy(remedy))
 }
 
-/// A daemon that stops: its listeners end with it, so they need no remedy of their own.
+/// A daemon that stops. Listeners end with the daemon, and need no remedy of their own.
 pub(super) fn of_stop(stop: DaemonStop, running: u64) -> Problem {
     let lasting = lasting(Some(time::age(stop.since)));
     let attempts = match running {

@@ -56,7 +56,7 @@ impl ControlHandler {
         if let Some(change) = change_of(request, &which) {
             let mut changing = journal.changing(change, *dry_run);
             let mut in_hand = Vec::new();
-            // Each bite is committed for itself, so that nothing else waits for all of them.
+            // Each part is committed alone, so that no append waits for the whole change.
             while let Some(changed) = next(&mut *changing, changes.changed).await? {
                 let (done, of) = changing.progress();
                 told(RequestProgress { done, of });

@@ -111,7 +111,7 @@ impl ControlHandler {
         })
     }
 
-    /// A disk that hangs must not hide what is known without it.
+    /// A disk that hangs must not hide the facts that need no disk.
     pub(super) async fn kept_in_time(&self) -> Result<JournalNumbers, RequestRefusal> {
         match self.live {
             None => Ok(self.store.journal.numbers().await?),
