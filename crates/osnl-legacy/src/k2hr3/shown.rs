@@ -206,7 +206,14 @@ impl LoadedConf {
             ValueOrigin::Default => format!("default of [journal] {option}"),
             origin => format!("{origin}, [journal] {option}"),
         };
-        let text = |option: &str| self.layers.resolve(section, option).ok().flatten();
+        // The native form reads integers more strictly, and an empty value is no default there.
+        let number = |option: &str| match (&self.conf.journal, option) {
+            (JournalConf::Sqlite(of), "max_pending") => Some(of.bounds.max_pending.to_string()),
+            (JournalConf::Sqlite(of), "max_dead") => Some(of.bounds.max_dead.to_string()),
+            _ => None,
+        };
+        let written = |option: &str| self.layers.resolve(section, option).ok().flatten();
+        let text = |option: &str| number(option).or_else(|| written(option)).filter(|text| !text.is_empty());
         let options = section.def.all_options().map(|option| option.row.name);
         options.filter_map(|option| Some(entry(option, text(option)?, from(option)))).collect()
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_config::sections::{RawSection, SectionDef, SectionReader};
-use osnl_config::{OptionDef, Options as _, options};
+use osnl_config::{Kind, OptionDef, OptionValue as _, Options as _, ReadBySection, options};
 use osnl_model::Secret;
 
 use super::kinds::JOURNAL;
@@ -28,7 +28,7 @@ options! {
     pub(super) struct NativeJournalOptions {
         keep_unmatched: u32 = "1000", within("0", "100000") => "Number of messages without a matching rule whose heads are kept for osnl explain.";
         keep_unmatched_bodies: bool = "false" => "true: their bodies are kept too, with secrets.";
-        lease: Option<Duration>, within("2s", "10m") => "postgresql: time after which other daemons take over the work of a silent one; the same for all daemons. Without it: 15s.";
+        lease: ReadBySection, kind(Kind::Form("duration")), within("2s", "10m") => "postgresql: time after which other daemons take over the work of a silent one; the same for all daemons. Without it: 15s.";
     }
 }
 
@@ -87,7 +87,7 @@ pub enum JournalPlace {
 
 /// Reads a [`section`] without a shared journal.
 pub fn journal(reader: &mut SectionReader<'_>) -> Option<JournalConf> {
-    read(reader, None, |text| match is_shared(&text) {
+    read(reader, |text| match is_shared(&text) {
         true => Err((NATIVE_ONLY.0.to_owned(), NATIVE_ONLY.1)),
         false => place(text, None),
     })
@@ -98,15 +98,13 @@ pub(super) fn journal_with(
     database: Option<&'static dyn SharedDatabase>,
 ) -> Option<(JournalConf, KeepUnmatched)> {
     let own = NativeJournalOptions::read(reader);
-    let lease = own.as_ref().and_then(|own| own.lease);
-    let journal = read(reader, lease, |text| place(text, database));
+    let journal = read(reader, |text| place(text, database));
     let NativeJournalOptions { keep_unmatched: heads, keep_unmatched_bodies: bodies, lease: _ } = own?;
     Some((journal?, KeepUnmatched { heads, bodies }))
 }
 
 fn read(
     reader: &mut SectionReader<'_>,
-    lease: Option<Duration>,
     place: impl FnOnce(String) -> Result<JournalPlace, (String, &'static str)>,
 ) -> Option<JournalConf> {
     let bounds = JournalBounds::read(reader);
@@ -119,6 +117,8 @@ fn read(
         connection
     {
         reader.warn_of_logins(&logins);
+        let lease = NativeJournalOptions::OPTIONS.iter().find(|option| option.name == "lease")?;
+        let lease = Option::<Duration>::read(reader, lease)?;
         let options = members::journal(reader, (bounds, lease), (connection, shown), database);
         return Some(JournalConf::Shared(options));
     }
