@@ -53,7 +53,7 @@ pub(crate) struct QueuesArgs {
     #[arg(long, conflicts_with_all = ["format", "apply"])]
     pub(crate) watch: bool,
     /// Mend osnl's own bindings and its own empty queues, after a question
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     pub(crate) apply: bool,
     /// Do not ask before --apply
     #[arg(long, requires = "apply")]
@@ -197,10 +197,8 @@ fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit
         return Ok(report.exit());
     }
     let lines: Vec<String> = changes.iter().flat_map(osnl::native::QueueChanges::lines).collect();
-    output::print(&format!(
-        "\nto apply:\n  {}\n",
-        crate::clean::text(&lines.join("\n")).replace('\n', "\n  ")
-    ));
+    let shown: String = lines.iter().map(|line| format!("  {}\n", clean(line))).collect();
+    output::print(&format!("\nto apply:\n{shown}"));
     let question = match lines.len() {
         1 => "apply this change?".to_owned(),
         many => format!("apply these {many} changes?"),
@@ -208,10 +206,21 @@ fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit
     if !is_agreed && !confirm::agreed_to(&question, "nothing was applied: add --yes")? {
         return Ok(Exit::Failed);
     }
+    let mut refused = Vec::new();
     for change in &changes {
         let made = app::block_on(native.change_queues(change));
-        let made = made.map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))?;
-        made.map_err(|error| NoAnswer::new(Exit::Unavailable, error.to_string()))?;
+        match made.map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))? {
+            Ok(kept) => {
+                for queue in kept {
+                    let queue = clean(&queue);
+                    output::print(&format!("kept: queue {queue} has a message or a consumer by now\n"));
+                }
+            }
+            Err(error) => refused.push(format!("[listener:{}] {error}", change.listener)),
+        }
+    }
+    if !refused.is_empty() {
+        return Err(NoAnswer::new(Exit::Unavailable, refused.join("; ")));
     }
     output::print("applied\n");
     Ok(Exit::Done)

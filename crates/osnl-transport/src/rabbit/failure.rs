@@ -11,6 +11,7 @@ use crate::TransportError;
 
 pub(super) const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
+pub(super) const NOT_IMPLEMENTED: u16 = 540;
 const INTERNAL_ERROR: u16 = 541;
 pub(super) const NO_TRANSIENT_QUEUES: &str =
     "the broker refuses queues that are neither durable nor exclusive (541, transient_nonexcl_queues)";
@@ -18,6 +19,7 @@ pub(super) const NO_TRANSIENT_QUEUES: &str =
 pub(super) const DURABLE_EVERYWHERE: &str =
     "write amqp_durable_queues = true or rabbit_quorum_queue = true, there and here";
 pub(super) const NOT_FOUND: u16 = 404;
+pub(super) const RESOURCE_LOCKED: u16 = 405;
 pub(super) const PRECONDITION_FAILED: u16 = 406;
 
 #[derive(Debug)]

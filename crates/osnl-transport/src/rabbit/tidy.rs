@@ -1,8 +1,10 @@
-use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
 use super::RabbitTransport;
-use super::failure::{OperationFailure, is_missing};
+use super::failure::{
+    NOT_IMPLEMENTED, OperationFailure, PRECONDITION_FAILED, RESOURCE_LOCKED, is_missing, reply_code,
+};
 use super::side::SideChannel;
 use crate::topology::Binding;
 use crate::{QueueSeen, TransportError};
@@ -49,13 +51,15 @@ pub(super) async fn tidy(
 }
 
 impl RabbitTransport {
+    /// Binds and unbinds, then deletes the queues that are empty and unused; returns those that are not.
+    ///
     /// # Errors
     /// The broker refuses a change; earlier changes are made.
     pub async fn mend(
         &self,
         (bindings, superfluous): (&[Binding], &[Binding]),
         emptied: &[String],
-    ) -> Result<(), TransportError> {
+    ) -> Result<Vec<String>, TransportError> {
         tidy(self, superfluous, &[]).await?;
         let mut side = SideChannel::new(self.connection().await?);
         for Binding { queue, exchange, routing_key } in bindings {
@@ -69,15 +73,54 @@ impl RabbitTransport {
                 return Err(OperationFailure { what, error }.into());
             }
         }
+        let _ = side.connection().close(200, "mended".into()).await;
+        let mut kept = Vec::new();
         for queue in emptied {
-            let channel = side.channel().await?;
-            let options =
-                QueueDeleteOptions { if_unused: true, if_empty: true, ..QueueDeleteOptions::default() };
-            if let Err(error) = channel.queue_delete(queue.as_str().into(), options).await {
-                return Err(OperationFailure { what: format!("delete queue \"{queue}\""), error }.into());
+            if !self.delete(queue).await? {
+                kept.push(queue.clone());
             }
         }
+        Ok(kept)
+    }
+
+    /// Deletes a queue without bindings; returns `false` if the queue has a message or a consumer.
+    async fn delete(&self, queue: &str) -> Result<bool, TransportError> {
+        let failed = |error| OperationFailure { what: format!("delete queue \"{queue}\""), error };
+        let mut side = SideChannel::new(self.connection().await?);
+        let channel = side.channel().await?;
+        // A stream ignores the conditions of a deletion, and refuses this question with 540; a quorum queue with a single
+        // active consumer refuses the question with 405.
+        match channel.basic_get(queue.into(), BasicGetOptions::default()).await {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                let _ = side.connection().close(200, "kept".into()).await;
+                return Ok(false);
+            }
+            Err(error) if reply_code(&error) == Some(RESOURCE_LOCKED) => drop(side.closed_by("look", error)),
+            Err(error) => return Err(failed(error).into()),
+        }
+        let channel = side.channel().await?;
+        let options = QueueDeleteOptions { if_unused: true, if_empty: true, ..QueueDeleteOptions::default() };
+        match channel.queue_delete(queue.into(), options).await {
+            Ok(_) => {
+                let _ = side.connection().close(200, "mended".into()).await;
+                return Ok(true);
+            }
+            Err(error) if reply_code(&error) == Some(PRECONDITION_FAILED) => return Ok(false),
+            Err(error) if reply_code(&error) != Some(NOT_IMPLEMENTED) => return Err(failed(error).into()),
+            Err(_) => {}
+        }
+        // A quorum queue knows no conditions (540). Nothing is routed to a queue without bindings.
+        let mut side = SideChannel::new(self.connection().await?);
+        let channel = side.channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let found =
+            channel.queue_declare(queue.into(), passive, FieldTable::default()).await.map_err(failed)?;
+        let is_unused = found.message_count() == 0 && found.consumer_count() == 0;
+        if is_unused {
+            channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map_err(failed)?;
+        }
         let _ = side.connection().close(200, "mended".into()).await;
-        Ok(())
+        Ok(is_unused)
     }
 }

@@ -65,7 +65,7 @@ impl Native {
         left
     }
 
-    /// Plans the changes that osnl may make, without those that are none.
+    /// Plans the changes that osnl may make for the listeners of the surveys, without those that are none.
     #[must_use]
     pub fn queue_changes(&self, surveys: &[Survey], left: &[UnreadQueue]) -> Vec<QueueChanges> {
         let record = self.record();
@@ -73,16 +73,24 @@ impl Native {
         for conf in &self.listeners {
             let queues = conf.read_queues();
             let Some(here) = queues.first() else { continue };
-            let of = surveys.iter().filter(|survey| survey.wanted.listener == conf.name);
-            let is_new = |name: &String| !planned.iter().any(|one| one.delete.contains(name));
-            let emptied = left.iter().filter(|one| one.queue.is_beside(&here.own));
-            let emptied =
-                emptied.filter(|one| one.delete_command().is_some()).map(|one| one.queue.queue.clone());
+            let of: Vec<&Survey> =
+                surveys.iter().filter(|survey| survey.wanted.listener == conf.name).collect();
+            if of.is_empty() {
+                continue;
+            }
+            let is_new =
+                |one: &&UnreadQueue| !planned.iter().any(|plan| plan.delete.contains(&one.queue.queue));
+            let emptied: Vec<&UnreadQueue> = left
+                .iter()
+                .filter(|one| one.queue.is_beside(&here.own) && one.delete_command().is_some())
+                .filter(is_new)
+                .collect();
+            let superfluous = queues.iter().flat_map(|queue| record.superfluous(&queue.own));
             let changes = QueueChanges {
                 listener: conf.name.clone(),
-                bind: of.flat_map(Survey::unbound).collect(),
-                unbind: queues.iter().flat_map(|queue| record.superfluous(&queue.own)).collect(),
-                delete: emptied.filter(is_new).collect(),
+                bind: of.into_iter().flat_map(Survey::unbound).collect(),
+                unbind: superfluous.chain(emptied.iter().flat_map(|one| one.bindings.clone())).collect(),
+                delete: emptied.iter().map(|one| one.queue.queue.clone()).collect(),
             };
             if !(changes.bind.is_empty() && changes.unbind.is_empty() && changes.delete.is_empty()) {
                 planned.push(changes);
@@ -91,13 +99,14 @@ impl Native {
         planned
     }
 
-    /// Makes the changes at the listener's broker.
+    /// Makes the changes at the listener's broker; returns the queues that are kept, because they are not empty or
+    /// unused any more.
     ///
     /// # Errors
     /// The broker refuses a change; earlier changes are made.
-    pub async fn change_queues(&self, changes: &QueueChanges) -> Result<(), TransportError> {
+    pub async fn change_queues(&self, changes: &QueueChanges) -> Result<Vec<String>, TransportError> {
         let Some(conf) = self.listeners.iter().find(|conf| conf.name == changes.listener) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let transport = RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone())?;
         transport.mend((&changes.bind, &changes.unbind), &changes.delete).await

@@ -289,7 +289,7 @@ impl Stage {
         line.unwrap_or_default().trim_start_matches("! ").to_owned()
     }
 
-    fn execute(&mut self, command: &str) {
+    pub(super) fn execute(&mut self, command: &str) {
         if let Some(options) = edited(&self.options, command) {
             return self.configure(&options);
         }

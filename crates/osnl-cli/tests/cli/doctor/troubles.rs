@@ -436,6 +436,15 @@ pub(super) const TROUBLES: &[Trouble] = &[
         mend: Run(nothing),
     },
     Trouble {
+        name: "a quorum queue of an earlier pool is left, empty",
+        options: QUORUM,
+        prepare: left,
+        finding: ("left", "no listener reads it any more; it is empty", "rabbitmqctl delete_queue"),
+        check: "",
+        status: "",
+        mend: Follow(|stage| stage.execute(APPLY)),
+    },
+    Trouble {
         name: "a queue of an earlier pool is left, and services fill it",
         options: USUAL,
         prepare: left_filled,
