@@ -50,12 +50,7 @@ struct QueueJudge<'a> {
 
 impl QueueJudge<'_> {
     fn all(&self, declares: bool) -> Vec<QueueRisk> {
-        let keys: &[&str] = match self.queue.queue_type.as_deref() {
-            Some("stream") => &["max-age", "max-length-bytes"],
-            Some("quorum") => &["message-ttl", "expires", "max-length", "max-length-bytes", "delivery-limit"],
-            Some(_) | None => &["message-ttl", "expires", "max-length", "max-length-bytes"],
-        };
-        let mut found: Vec<QueueRisk> = keys.iter().filter_map(|key| self.of_key(key)).collect();
+        let mut found: Vec<QueueRisk> = self.keys().iter().filter_map(|key| self.of_key(key)).collect();
         if !declares && self.queue.durable == Some(false) {
             found.push(QueueRisk {
                 seen: "it is transient".to_owned(),
@@ -66,12 +61,24 @@ impl QueueJudge<'_> {
         found
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        match self.queue.queue_type.as_deref() {
+            Some("stream") => &["max-age", "max-length-bytes"],
+            Some("quorum") => &["message-ttl", "expires", "max-length", "max-length-bytes", "delivery-limit"],
+            Some(_) | None => &["message-ttl", "expires", "max-length", "max-length-bytes"],
+        }
+    }
+
+    fn in_force(&self, key: &str) -> Option<(Setting, Value)> {
+        if key == "delivery-limit" { self.limit() } else { self.bound(key) }
+    }
+
     fn policies(&self) -> Option<&QueuePolicies> {
         self.queue.policies.as_ref().ok()
     }
 
     fn of_key(&self, key: &str) -> Option<QueueRisk> {
-        let (setting, value) = if key == "delivery-limit" { self.limit()? } else { self.bound(key)? };
+        let (setting, value) = self.in_force(key)?;
         let place = match &setting {
             Setting::Policy => self.named(),
             Setting::Argument => "its declaration".to_owned(),
@@ -80,7 +87,7 @@ impl QueueJudge<'_> {
         };
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let remedy = match setting {
-            Setting::Policy | Setting::Default => self.policy_without(key),
+            Setting::Policy | Setting::Default => self.safe_policy(),
             Setting::Argument => AS_CONFIGURED.to_owned(),
         };
         let seen = format!("{place} sets {key} = {shown}");
@@ -174,16 +181,19 @@ impl QueueJudge<'_> {
         }
     }
 
-    /// Returns commands for a policy of this queue alone without `key`.
-    fn policy_without(&self, key: &str) -> String {
+    /// Returns commands for a policy of this queue alone that has none of the risky keys: a second policy of the same
+    /// name would bring the first key back.
+    fn safe_policy(&self) -> String {
+        let is_argument = |key: &str| matches!(self.in_force(key), None | Some((Setting::Argument, _)));
+        let risky: Vec<&str> = self.keys().iter().copied().filter(|key| !is_argument(key)).collect();
         let policies = self.policies();
         let present = policies.into_iter().flat_map(|policies| &policies.effective);
         let mut definition: Map<String, Value> = present
-            .filter(|(name, _)| *name != key)
+            .filter(|(name, _)| !risky.contains(&name.as_str()))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        if key == "delivery-limit" && self.major.is_some_and(|major| major >= 4) {
-            definition.insert(key.to_owned(), json!(-1));
+        if risky.contains(&"delivery-limit") && self.major.is_some_and(|major| major >= 4) {
+            definition.insert("delivery-limit".to_owned(), json!(-1));
         } else if definition.is_empty() {
             definition.insert("max-length".to_owned(), json!(NO_BOUND));
         }

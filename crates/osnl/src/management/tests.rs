@@ -203,7 +203,10 @@ fn each_setting_that_loses_messages_is_a_risk_unless_the_configuration_asks_for_
                 "deletes the queue with its messages after 1500 ms without a consumer",
                 "list_operator_policies -p /",
             ),
-            ("beyond 7 bytes the oldest message goes to exchange \"d\"", "set_policy"),
+            (
+                "beyond 7 bytes the oldest message goes to exchange \"d\"",
+                "'{\"dead-letter-exchange\":\"d\"}'",
+            ),
         ],
     );
     let own = json!({"arguments": {"x-max-length": 9}});

@@ -88,7 +88,7 @@ pub(crate) fn of_left_queue(
 ) -> Option<Finding> {
     let bindings = if unbind.is_some() { ", and its bindings fill it" } else { "" };
     let forget = format!(
-        "osnl queues forget {} --vhost {}  # or delete it on the broker",
+        "osnl queues forget {} --vhost {}  # unless it is read under another address, delete it on that broker too",
         shell_quoted(queue),
         shell_quoted(vhost)
     );
@@ -412,8 +412,8 @@ impl Judge<'_> {
         let consequence = "RabbitMQ 4.3 refuses it by default, and then the services publish nothing";
         let kind = (Kind::TransientQueue, Severity::Note);
         let command = setting.command_and(
-            "then stop its services, delete their transient queues and exchanges, which the broker does not change (406), and \
-             start them",
+            "and so for each service that fills this queue; then stop them, delete their transient queues and exchanges, which \
+             the broker does not change (406), and start them",
         );
         let finding = self.of(row, kind, "it is transient".to_owned(), consequence, command);
         Some(Finding { deployers: setting.deployers(), ..finding })

@@ -15,10 +15,12 @@ impl Judge<'_> {
         let survey = self.survey;
         let waits =
             survey.queues.iter().any(|row| row.is_read && row.messages > 0 && survey.wanted.pool.is_some());
-        if survey.daemon.has_received == Some(true) || waits {
-            return self.no_rule_matches().into_iter().collect();
-        }
-        survey.exchanges.iter().filter_map(|(name, look)| self.first_answer(name, look)).collect()
+        let comes = survey.daemon.has_received == Some(true) || waits;
+        // Messages of one exchange say nothing about another that is missing.
+        let asked =
+            survey.exchanges.iter().filter(|(_, look)| !comes || matches!(look, ExchangeLook::Missing));
+        let silent = asked.filter_map(|(name, look)| self.first_answer(name, look));
+        silent.chain(comes.then(|| self.no_rule_matches()).flatten()).collect()
     }
 
     /// Messages come, so the rules decide.

@@ -131,6 +131,11 @@ fn unmatched(s: &mut Survey) {
     s.daemon = DaemonCounts { has_received: Some(true), received: 7, matched: Some(0), ..Default::default() };
 }
 
+fn comes_from_others(s: &mut Survey) {
+    s.daemon = DaemonCounts { has_received: Some(true), received: 7, matched: Some(7), ..Default::default() };
+    missing(s);
+}
+
 const DRIVER: &str = "crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2";
 const INFO: &str = "notifications.info";
 const BOUND: &str = "rabbitmqctl set_policy -p / --apply-to queues --priority 999 osnl-unread-notifications '^notifications\\.' \
@@ -147,6 +152,7 @@ const TROUBLES: &[Trouble] = &[
     ("declare = create\namqp_durable_queues = true", |s| s.exchanges[0].1 = found("topic", false), K::ExchangeDiffers, Warning, "it is transient, and with declare = create osnl makes a durable one", "amqp_durable_queues = false in [listener:l]"),
     ("", |s| { missing(s); s.queues.truncate(1); }, K::ExchangeMissing, Warning, "its service has published nothing here", DRIVER),
     ("", |s| { missing(s); s.queues.retain(|row| row.name != INFO); }, K::ExchangeMissing, Warning, "no queue <topic>.<priority> either: no service has published", DRIVER),
+    ("", comes_from_others, K::ExchangeMissing, Warning, "it does not exist", DRIVER),
     ("", missing, K::ExchangeMissing, Warning, "nova has never published here, and other services have (queue notifications.info)", DRIVER),
     ("", |s| { missing(s); with_api(s).exchanges.push(("/nova".into(), "nova".into())); }, K::ExchangeMissing, Warning, "exists in virtual host /nova", "name virtual host /nova in transport_url"),
     ("", |s| { missing(s); bound(s, INFO, &[("openstack", INFO)]); }, K::ExchangeMissing, Warning, "notifications come here by exchange openstack", DRIVER),
