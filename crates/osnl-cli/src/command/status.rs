@@ -103,6 +103,9 @@ fn text(status: &Status) -> String {
         )),
         (false, _) => {}
     }
+    if status.healthy {
+        text.push_str(&nothing_yet(status));
+    }
     for line in &status.attention {
         text.push_str(&format!("! {}\n", short(line, 500)));
     }
@@ -153,6 +156,19 @@ fn text(status: &Status) -> String {
 }
 
 /// Says for whom the daemon stands by, if all its listeners do.
+/// Returns the reason for the silence of each listener without a message, before the silence needs attention.
+fn nothing_yet(status: &Status) -> String {
+    let line = |listener: &ListenerStatus| {
+        let silence = listener.silence.as_ref().filter(|_| listener.messages == 0)?;
+        let (name, message) = (clean(&listener.name), short(&silence.message, 500));
+        Some(format!(
+            "listener {name} has received nothing yet: {message}\n  -> {}\n",
+            short(&silence.remedy, 500)
+        ))
+    };
+    status.listeners.iter().filter_map(line).collect()
+}
+
 fn standing_by(status: &Status) -> String {
     let listeners = &status.listeners;
     if listeners.is_empty() || listeners.iter().any(|one| one.state != "standby") {

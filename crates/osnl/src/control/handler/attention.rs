@@ -370,7 +370,9 @@ fn never_received(listener: &ListenerStatus) -> Option<Problem> {
     Some(match &listener.silence {
         Some(silence) => problem.remedy(&silence.remedy),
         None => {
-            problem.remedy("osnl queues shows how far notifications come; silent_after = 0 ends this note")
+            problem.remedy(
+                "osnl queues shows how far notifications come, and with management_url the reason; silent_after = 0 ends this note",
+            )
         }
     })
 }

@@ -113,8 +113,8 @@ fn a_listener_that_never_received_anything_says_the_most_likely_reason() {
         &[(
             Kind::NeverReceived,
             ProblemSeverity::Warning,
-            "listener nova has never received anything (for 20 min so far); osnl queues shows how far notifications come; \
-             silent_after = 0 ends this note",
+            "listener nova has never received anything (for 20 min so far); osnl queues shows how far notifications come, \
+             and with management_url the reason; silent_after = 0 ends this note",
         )],
     );
     let known = ListenerStatus { silence: Some(silence.clone()), ..never };
