@@ -110,7 +110,7 @@ fn a_blocked_connection_is_told_and_goes_on_consuming() {
     assert_eq!(broker.depth(), (0, 4));
     broker.unblock();
     wait_until(SOON, "all is acknowledged", || broker.depth() == (0, 0));
-    daemon.wait_for_log("takes messages from publishers again");
+    daemon.wait_for_log("accepts messages from publishers again");
     assert_eq!((daemon.listened(), daemon.state()), (1, ListenerState::Listening));
     all_done(&broker, &target, daemon, 4);
 }
