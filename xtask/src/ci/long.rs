@@ -61,7 +61,7 @@ const STORE: &[&str] = &["crates/osnl-journal-postgresql", "crates/osnl-journal/
 const SHARED: &[&str] = &[
     "crates/osnl-journal-postgresql",
     "crates/osnl-journal/src/shared.rs",
-    "crates/osnl-journal/src/shared",
+    "crates/osnl-journal/src/query",
     "crates/osnl-cli/tests/shared_journal",
 ];
 const LIBRARY: &[&str] =

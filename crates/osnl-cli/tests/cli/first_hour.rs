@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Notice, Sink, Vhost, wait_until};
+use osnl_testkit::{DeclaredBinding, Notice, Sink, Vhost, wait_until};
 use serde_json::json;
 
 use crate::doctor::{Service, monitor, words};
@@ -104,7 +104,11 @@ fn from_init_to_the_first_effect_by_the_screens_alone() {
 
     hour.nova.crudini(&turn_on);
     hour.delete(3);
-    let is_bound = || hour.vhost.list_bindings().iter().any(|one| one.queue == "osnl-nova");
+    // The queue itself is bound to the default exchange.
+    let (exchange, queue, key) = ("nova", "osnl-nova", "notifications.info");
+    let is_it =
+        |one: &DeclaredBinding| (&*one.exchange, &*one.queue, &*one.routing_key) == (exchange, queue, key);
+    let is_bound = || hour.vhost.list_bindings().iter().any(is_it);
     wait_until(SOON, "osnl binds its queue", is_bound);
     hour.delete(4);
     let asked = hour.sink.wait_for(1, SOON).remove(0);
