@@ -1,7 +1,7 @@
 //! Live events for readers, such as a page in a browser.
 //!
 //! Without readers, a message costs one load of a flag. With readers, a message never waits: [`MOST_READERS`] readers,
-//! [`ROOM`] waiting events each, [`MOST_A_SECOND`] events and 20 ms of work per second. A reader learns how many events
+//! `ROOM` waiting events each, [`MOST_A_SECOND`] events and 20 ms of work per second. A reader learns how many events
 //! it has missed.
 //!
 //! An unmatched message is shown by its head, and decoded up to 64 KiB only for a reader that needs the rest.

@@ -64,7 +64,7 @@ pub struct UnmatchedMessage {
     pub publisher_id: Option<String>,
     pub priority: Option<String>,
     pub message_id: Option<String>,
-    /// The rules whose condition on the payload failed, at most [`REASONS`].
+    /// The rules whose condition on the payload failed, at most `REASONS`.
     pub failed: Vec<FailedBehind>,
     pub body: Option<(Bytes, Properties)>,
 }

@@ -118,7 +118,7 @@ pub fn set_permissions(user: &str, virtual_host: &str, [configure, write, read]:
     )
 }
 
-/// Returns the command that makes RabbitMQ 4.3 hand a queue over after [`CONSUMER_DISCONNECTED_TIMEOUT`]. Only one
+/// Returns the command that makes RabbitMQ 4.3 hand a queue over after `CONSUMER_DISCONNECTED_TIMEOUT`. Only one
 /// policy applies to a queue, so this policy replaces another.
 #[must_use]
 pub fn take_over_policy(virtual_host: &str, queue: &str) -> String {
