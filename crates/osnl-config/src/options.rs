@@ -8,7 +8,7 @@
 //! options! {
 //!     #[derive(Debug, PartialEq)]
 //!     pub struct Lamp {
-//!         on_for: Duration = "5m", within("1s", "1h") => "Time after which the light goes out, whoever is in the room.";
+//!         on_for: Duration = "5m", within("1s", "1h") => "Time after which the light goes out.";
 //!         key: Option<String>, secret => "Key of the switch.";
 //!     }
 //! }

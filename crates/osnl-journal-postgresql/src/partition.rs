@@ -1,9 +1,9 @@
 //! The partition of a delivery: that of its lane, of its number if the delivery waits for no lane, or of an
 //! action with a digest.
 //!
-//! Exactly the deliveries of an action with a digest are unordered. They share one partition, so that one
-//! owner gathers all deliveries. A row alone determines its partition, whatever the owner's configuration
-//! says of the action.
+//! Only the deliveries of an action with a digest are unordered. These deliveries share one partition, so that
+//! one owner gathers the whole digest. The row of a delivery determines the partition; configurations of members
+//! may differ.
 //!
 //! Members of all versions must compute the same partition, so the rule never changes. Another rule needs a
 //! new version of the tables.

@@ -17,7 +17,7 @@ use crate::delivery::ArrivedDelivery;
 /// The pause before the second try; each further pause is twice as long.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
-/// How long a given-up record is reported.
+/// Status reports a given-up record for this time, so that an operator sees the loss.
 const NAMED: Duration = Duration::from_secs(600);
 /// With this many waiting records, the database refuses more than single rows, and the journal counts as
 /// failed.

@@ -10,8 +10,8 @@ use crate::query::{
 };
 use crate::{AttemptRetry, DeliveryId, NewDelivery};
 
-/// The messages 1 and 2 about one resource, of which 1 is claimed; 3, which waits for a retry; and 4 for another
-/// action.
+/// Fills a store: messages 1 and 2 of one resource, with 1 claimed; message 3 waits for a retry; message 4 is for
+/// another action.
 async fn filled(rig: &StoreRig) {
     let journal = &*rig.journal;
     let mut third = entry("3", "L", false);

@@ -1,5 +1,5 @@
-//! Which deliveries a list, a count, or a change is about. A [`Filter`] is text of an operator: a store binds each
-//! value as a parameter, so that no value becomes part of a statement.
+//! A [`Filter`] selects the deliveries of a list, a count, or a change. Its values are an operator's text: a store
+//! binds each value as a parameter, so that no value becomes part of a statement.
 
 use std::time::SystemTime;
 
