@@ -33,7 +33,7 @@ use crate::output;
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Exits with 0 if nothing is to be mended; 1 if something is; 69 if no broker answers; 78 if the configuration is \
+    after_help = "Exits with 0 if nothing is to be mended, or --apply has made its changes; 1 if something is; 69 if no broker answers; 78 if the configuration is \
                   wrong.\n\n\
                   Examples:\n  osnl queues -c /etc/osnl/osnl.conf\n  osnl queues --format json | jq '.findings[].command'\n  \
                   osnl queues --watch"
@@ -206,11 +206,12 @@ fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit
     if !is_agreed && !confirm::agreed_to(&question, "nothing was applied: add --yes")? {
         return Ok(Exit::Failed);
     }
-    let mut refused = Vec::new();
+    let (mut refused, mut is_all) = (Vec::new(), true);
     for change in &changes {
         let made = app::block_on(native.change_queues(change));
         match made.map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))? {
             Ok(kept) => {
+                is_all &= kept.is_empty();
                 for queue in kept {
                     let queue = clean(&queue);
                     output::print(&format!("kept: queue {queue} has a message or a consumer by now\n"));
@@ -222,8 +223,8 @@ fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit
     if !refused.is_empty() {
         return Err(NoAnswer::new(Exit::Unavailable, refused.join("; ")));
     }
-    output::print("applied\n");
-    Ok(Exit::Done)
+    output::print(if is_all { "applied\n" } else { "applied, but for the queues that are kept\n" });
+    Ok(if is_all { Exit::Done } else { Exit::Failed })
 }
 
 impl QueuesReport {
@@ -231,7 +232,7 @@ impl QueuesReport {
         let reached = |survey: &Survey| survey.is_reached;
         let answers = self.surveys.iter().any(reached) || self.topics.iter().any(|look| look.seen.is_ok());
         let is_wrong = self.findings.iter().any(|finding| finding.severity > FindingSeverity::Note)
-            || self.topics.iter().any(|look| !look.missing.is_empty());
+            || self.topics.iter().any(topics::TopicsLook::is_wrong);
         match (answers, is_wrong) {
             (false, _) => Exit::Unavailable,
             (true, true) => Exit::Failed,

@@ -51,16 +51,31 @@ pub(super) async fn tidy(
 }
 
 impl RabbitTransport {
-    /// Binds and unbinds, then deletes the queues that are empty and unused; returns those that are not.
+    /// Binds, then unbinds, then deletes the queues that are empty and unused, each with its bindings; returns those
+    /// that are kept.
     ///
     /// # Errors
-    /// The broker refuses a change; earlier changes are made.
+    /// The broker refuses a change; the other changes are made, unless the connection fails.
     pub async fn mend(
         &self,
         (bindings, superfluous): (&[Binding], &[Binding]),
-        emptied: &[String],
+        emptied: &[(String, Vec<Binding>)],
     ) -> Result<Vec<String>, TransportError> {
+        // In this order no message falls between an old and a new binding, and a refused binding leaves the old ones.
+        self.bind(bindings).await?;
         tidy(self, superfluous, &[]).await?;
+        let (mut kept, mut refused) = (Vec::new(), None);
+        for (queue, bindings) in emptied {
+            match self.delete(queue, bindings).await {
+                Ok(true) => {}
+                Ok(false) => kept.push(queue.clone()),
+                Err(error) => drop(refused.get_or_insert(error)),
+            }
+        }
+        refused.map_or(Ok(kept), Err)
+    }
+
+    async fn bind(&self, bindings: &[Binding]) -> Result<(), TransportError> {
         let mut side = SideChannel::new(self.connection().await?);
         for Binding { queue, exchange, routing_key } in bindings {
             let channel = side.channel().await?;
@@ -74,17 +89,11 @@ impl RabbitTransport {
             }
         }
         let _ = side.connection().close(200, "mended".into()).await;
-        let mut kept = Vec::new();
-        for queue in emptied {
-            if !self.delete(queue).await? {
-                kept.push(queue.clone());
-            }
-        }
-        Ok(kept)
+        Ok(())
     }
 
-    /// Deletes a queue without bindings; returns `false` if the queue has a message or a consumer.
-    async fn delete(&self, queue: &str) -> Result<bool, TransportError> {
+    /// Deletes a queue; returns `false` if the queue has a message or a consumer.
+    async fn delete(&self, queue: &str, bindings: &[Binding]) -> Result<bool, TransportError> {
         let failed = |error| OperationFailure { what: format!("delete queue \"{queue}\""), error };
         let mut side = SideChannel::new(self.connection().await?);
         let channel = side.channel().await?;
@@ -111,16 +120,21 @@ impl RabbitTransport {
             Err(_) => {}
         }
         // A quorum queue knows no conditions (540). Nothing is routed to a queue without bindings.
+        let queues = [queue.to_owned()];
+        let is_unused = |seen: Vec<Option<QueueSeen>>| {
+            seen.into_iter().flatten().all(|seen| seen.messages == 0 && seen.consumers == 0)
+        };
+        if !is_unused(tidy(self, &[], &queues).await?) {
+            return Ok(false);
+        }
+        if !is_unused(tidy(self, bindings, &queues).await?) {
+            self.bind(bindings).await?;
+            return Ok(false);
+        }
         let mut side = SideChannel::new(self.connection().await?);
         let channel = side.channel().await?;
-        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        let found =
-            channel.queue_declare(queue.into(), passive, FieldTable::default()).await.map_err(failed)?;
-        let is_unused = found.message_count() == 0 && found.consumer_count() == 0;
-        if is_unused {
-            channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map_err(failed)?;
-        }
+        channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map_err(failed)?;
         let _ = side.connection().close(200, "mended".into()).await;
-        Ok(is_unused)
+        Ok(true)
     }
 }

@@ -1,10 +1,11 @@
-use osnl_model::{Priority, Target};
+use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{
     Broker, BrokerObjects, DeclaredBinding, DeclaredQueue, Exchange, Notice, OsloPublisher, PublisherOptions,
     RawMessage, Vhost, wait_until,
 };
 use osnl_transport::{
-    Argument, Declare, MemoryBroker, Properties, QueueKind, QueueType, Transport, TransportError,
+    Argument, Binding, Declare, MemoryBroker, Properties, QueueKind, QueueType, RabbitOptions,
+    RabbitTransport, Transport, TransportError,
 };
 use serde_json::json;
 
@@ -473,8 +474,8 @@ async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
         session.close().await;
     }
     let names: Vec<String> = vhost.list_queues().into_iter().map(|queue| queue.name).collect();
-    let url = osnl_model::TransportUrl::parse(&vhost.url()).unwrap();
-    let looks = osnl_transport::RabbitTransport::new(url, osnl_transport::RabbitOptions::default()).unwrap();
+    let url = TransportUrl::parse(&vhost.url()).unwrap();
+    let looks = RabbitTransport::new(url, RabbitOptions::default()).unwrap();
     for (name, expected) in [("own", Some(dropped)), ("none", default.as_deref()), ("gone", None)] {
         let look = looks.look(&[], &[name.to_owned()], Some(&ours), SOON).await;
         match &look.queues[0].1 {
@@ -491,4 +492,48 @@ async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
         }
     }
     assert_eq!(vhost.list_queues().into_iter().map(|queue| queue.name).collect::<Vec<_>>(), names);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_empty_queue_that_is_no_stream_is_deleted_and_a_kept_one_keeps_its_bindings() {
+    let vhost = Broker::shared().vhost("mend");
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+    let mut emptied = Vec::new();
+    for kind in ["classic", "quorum", "stream"] {
+        for has_message in [false, true] {
+            let queue = format!("{kind}-{has_message}");
+            let key = queue.clone();
+            publisher.prepare(&BrokerObjects {
+                queue: queue.clone(),
+                routing_keys: vec![key.clone()],
+                arguments: json!({"x-queue-type": kind}),
+                ..BrokerObjects::default()
+            });
+            if has_message {
+                let (exchange, routing_key) = ("neutron".to_owned(), key.clone());
+                publisher.raw(&RawMessage {
+                    exchange,
+                    routing_key,
+                    body: b"{}".to_vec(),
+                    ..RawMessage::default()
+                });
+                wait_until(SOON, "the message is there", || {
+                    vhost.queue_depth(&queue).is_some_and(|(ready, _)| ready == 1)
+                });
+            }
+            let binding = Binding { queue: queue.clone(), exchange: "neutron".to_owned(), routing_key: key };
+            emptied.push((queue, vec![binding]));
+        }
+    }
+    let url = TransportUrl::parse(&vhost.url()).unwrap();
+    let transport = RabbitTransport::new(url.clone(), RabbitOptions::from_query(&url).unwrap()).unwrap();
+    let refused = transport.mend((&[], &[]), &emptied).await.unwrap_err().to_string();
+    assert!(refused.contains("delete queue \"stream-false\": 540"), "{refused}");
+    let left: Vec<String> = vhost.list_queues().into_iter().map(|queue| queue.name).collect();
+    assert_eq!(left, ["classic-true", "quorum-true", "stream-false", "stream-true"]);
+    let bound =
+        vhost.list_bindings().into_iter().filter(|one| one.exchange == "neutron").map(|one| one.queue);
+    assert_eq!(bound.collect::<Vec<_>>(), left);
+    let kept = transport.mend((&[], &[]), &emptied[1..2]).await.unwrap();
+    assert_eq!(kept, ["classic-true"]);
 }

@@ -16,7 +16,8 @@ pub struct QueueChanges {
     pub listener: Arc<str>,
     pub bind: Vec<Binding>,
     pub unbind: Vec<Binding>,
-    pub delete: Vec<String>,
+    /// Queues to delete, each with its recorded bindings.
+    pub delete: Vec<(String, Vec<Binding>)>,
 }
 
 impl Native {
@@ -49,6 +50,9 @@ impl Native {
                 .filter(|one| one.seen.is_none() && one.queue.is_beside(&here.own))
                 .map(|one| one.queue.queue.clone())
                 .collect();
+            if names.is_empty() {
+                continue;
+            }
             let Ok(transport) = conf.transport() else { continue };
             let Ok(Ok(seen)) = timeout(limit, transport.tidy(&[], &names)).await else { continue };
             for (name, seen) in names.iter().zip(seen) {
@@ -70,6 +74,7 @@ impl Native {
     pub fn queue_changes(&self, surveys: &[Survey], left: &[UnreadQueue]) -> Vec<QueueChanges> {
         let record = self.record();
         let mut planned: Vec<QueueChanges> = Vec::new();
+        let mut deleted: Vec<&UnreadQueue> = Vec::new();
         for conf in &self.listeners {
             let queues = conf.read_queues();
             let Some(here) = queues.first() else { continue };
@@ -78,19 +83,17 @@ impl Native {
             if of.is_empty() {
                 continue;
             }
-            let is_new =
-                |one: &&UnreadQueue| !planned.iter().any(|plan| plan.delete.contains(&one.queue.queue));
             let emptied: Vec<&UnreadQueue> = left
                 .iter()
                 .filter(|one| one.queue.is_beside(&here.own) && one.delete_command().is_some())
-                .filter(is_new)
+                .filter(|one| !deleted.iter().any(|other| other.queue.is_same(&one.queue)))
                 .collect();
-            let superfluous = queues.iter().flat_map(|queue| record.superfluous(&queue.own));
+            deleted.extend(&emptied);
             let changes = QueueChanges {
                 listener: conf.name.clone(),
                 bind: of.into_iter().flat_map(Survey::unbound).collect(),
-                unbind: superfluous.chain(emptied.iter().flat_map(|one| one.bindings.clone())).collect(),
-                delete: emptied.iter().map(|one| one.queue.queue.clone()).collect(),
+                unbind: queues.iter().flat_map(|queue| record.superfluous(&queue.own)).collect(),
+                delete: emptied.iter().map(|one| (one.queue.queue.clone(), one.bindings.clone())).collect(),
             };
             if !(changes.bind.is_empty() && changes.unbind.is_empty() && changes.delete.is_empty()) {
                 planned.push(changes);
@@ -122,8 +125,10 @@ impl QueueChanges {
         };
         let bind = self.bind.iter().map(|one| binding("bind", one));
         let unbind = self.unbind.iter().map(|one| binding("unbind", one));
-        let delete =
-            self.delete.iter().map(|name| format!("delete queue {name}, if it is still empty and unused"));
+        let delete = self
+            .delete
+            .iter()
+            .map(|(name, _)| format!("delete queue {name}, if it is still empty and unused"));
         bind.chain(unbind).chain(delete).collect()
     }
 }
