@@ -155,20 +155,20 @@ fn text(status: &Status) -> String {
     text
 }
 
-/// Says for whom the daemon stands by, if all its listeners do.
 /// Returns the reason for the silence of each listener without a message, before the silence needs attention.
 fn nothing_yet(status: &Status) -> String {
     let line = |listener: &ListenerStatus| {
         let silence = listener.silence.as_ref().filter(|_| listener.messages == 0)?;
         let (name, message) = (clean(&listener.name), short(&silence.message, 500));
         Some(format!(
-            "listener {name} has received nothing yet: {message}\n  -> {}\n",
+            "listener {name} has received nothing since its start: {message}\n  -> {}\n",
             short(&silence.remedy, 500)
         ))
     };
     status.listeners.iter().filter_map(line).collect()
 }
 
+/// Says for whom the daemon stands by, if all its listeners do.
 fn standing_by(status: &Status) -> String {
     let listeners = &status.listeners;
     if listeners.is_empty() || listeners.iter().any(|one| one.state != "standby") {

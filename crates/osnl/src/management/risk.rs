@@ -195,7 +195,11 @@ impl QueueJudge<'_> {
         if risky.contains(&"delivery-limit") && self.major.is_some_and(|major| major >= 4) {
             definition.insert("delivery-limit".to_owned(), json!(-1));
         } else if definition.is_empty() {
-            definition.insert("max-length".to_owned(), json!(NO_BOUND));
+            // A stream ignores a policy with a key that it does not know.
+            let is_stream = self.queue.queue_type.as_deref() == Some("stream");
+            let (key, bound) =
+                if is_stream { ("max-length-bytes", i64::MAX) } else { ("max-length", NO_BOUND) };
+            definition.insert(key.to_owned(), json!(bound));
         }
         let name = shell_quoted(&format!("osnl-{}", self.name)).into_owned();
         let pattern = shell_quoted(&format!("^{}$", osnl_transport::escaped(self.name))).into_owned();

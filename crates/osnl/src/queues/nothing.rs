@@ -69,7 +69,7 @@ impl Judge<'_> {
         let known: Vec<&str> = sources.iter().map(String::as_str).collect();
         let present: Vec<&str> = self.published().map(|row| row.name.as_str()).collect();
         let seen = match (&known[..], &present[..]) {
-            ([], []) if !self.is_looked() => "it does not exist: its service has published nothing here".to_owned(),
+            ([], []) if !self.is_looked() || survey.daemon.has_received == Some(true) => "it does not exist: its service has published nothing here".to_owned(),
             ([], []) => "it does not exist, and no queue <topic>.<priority> either: no service has published a notification in \
                          this virtual host"
                 .to_owned(),

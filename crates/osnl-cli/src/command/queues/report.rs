@@ -64,6 +64,9 @@ impl QueuesReport {
         let counts = counts.map(|(count, word)| format!("{count} {word}{}", plural(count, word)));
         let counts: Vec<String> = counts.collect();
         match counts.is_empty() {
+            true if self.topics.iter().any(TopicsLook::is_wrong) => {
+                "Kafka has troubles, shown above\n".to_owned()
+            }
             true => "no findings\n".to_owned(),
             false => format!("findings: {}\n", counts.join(", ")),
         }

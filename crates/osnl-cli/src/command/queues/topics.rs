@@ -14,6 +14,12 @@ pub(super) struct TopicsLook {
     pub(super) missing: Vec<String>,
 }
 
+impl TopicsLook {
+    pub(super) fn is_wrong(&self) -> bool {
+        self.seen.is_err() || !self.missing.is_empty()
+    }
+}
+
 /// Looks from no consumer group: nothing is read or committed.
 pub(super) async fn look(conf: &ListenerConf) -> TopicsLook {
     let broker =
