@@ -111,7 +111,16 @@ impl ControlHandler {
             self.is_configured(action)?;
         }
         let set = self.store.journal.set_paused(action, pause.then_some(by));
-        timeout(PATIENCE, set).await.map_err(|_| not_now(0))??;
+        let unknown = |_| {
+            let done = if pause { "paused" } else { "resumed" };
+            let why = format!(
+                "the journal has not answered for {} s: {action} may have been {done}, may be later, or not at all; look at it \
+                 with osnl status, then ask again",
+                PATIENCE.as_secs()
+            );
+            RequestRefusal::new(Code::Unavailable, why)
+        };
+        timeout(PATIENCE, set).await.map_err(unknown)??;
         let now = self.paused_since(action).await?;
         if known.is_some() != now.is_some() {
             match pause {
