@@ -54,7 +54,7 @@ macro_rules! families {
 
 families! {
     BUILD = "osnl_build" Info "" ["version"] "The version of the program.";
-    ATTENTION = "osnl_attention" Gauge "" ["kind", "severity"] "1 while something of this kind needs attention, as osnl status lists it; absent otherwise.";
+    ATTENTION = "osnl_attention" Gauge "" ["kind", "severity", "action", "listener"] "1 while there is an incident of this kind, as osnl status lists it; absent otherwise. action and listener are empty where it concerns none.";
     LISTENER_STATE = "osnl_listener_state" Gauge "" ["listener", "state"] "1 for the state that the listener is in.";
     LISTENER_STALLED = "osnl_listener_stalled" Gauge "" ["listener"] "1 while messages wait and none moves.";
     RECEIVED = "osnl_messages_received" Counter "" ["listener"] "Messages taken from the broker, redeliveries included.";
