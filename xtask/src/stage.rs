@@ -124,7 +124,7 @@ impl Night {
             };
             status["journal"]["quarantined"] == 3
                 && target("billing", "dead") == 4
-                && target("ticket", "held") >= HELD
+                && target("ticket", "for_release") >= HELD
                 && target("cmdb", "done") + 10 > events
         };
         wait_until(DRAIN, "all eight faults", is_there);
@@ -135,7 +135,7 @@ impl Night {
         Ok(serde_json::from_str(&self.ask(&["status", "--format", "json"])?)?)
     }
 
-    /// Runs a command of osnl; 1 is the status of a daemon that needs attention.
+    /// Runs a command of osnl; 1 is the status of a daemon with an incident.
     fn ask(&self, args: &[&str]) -> Result<String> {
         let output = osnl().args(args).arg("-c").arg(&self.file).stdin(Stdio::null()).output()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();

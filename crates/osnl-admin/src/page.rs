@@ -2,7 +2,7 @@
 //!
 //! | path | page |
 //! | --- | --- |
-//! | `/` | problems, actions, listeners, the journal |
+//! | `/` | the verdict, incidents, actions, listeners, the journal |
 //! | `/deliveries` | deliveries, newest first, by a search |
 //! | `/deliveries/{id}` | one delivery |
 //! | `/deliveries/change` | a preview of a change; with `POST`, the change |

@@ -1,8 +1,8 @@
 //! Whether the daemon is ready: each listener listens or stands by on a queue that an exchange fills, and the
 //! journal accepts messages.
 //!
-//! A held target does not make the daemon unready: no message is lost, and another instance would meet the
-//! same target. The answer still lists the target with all other problems.
+//! A target that is down does not make it unready: nothing is lost, and another instance would meet the same target. It
+//! is in the answer all the same, with all other incidents.
 
 use osnl::control::{ListenerStatus, Status};
 use serde_json::{Value, json};
@@ -39,7 +39,8 @@ pub(crate) fn ready(status: &Status) -> (bool, Value) {
         "ready": is_ready,
         "listeners": listeners,
         "journal": journal,
-        "attention": status.attention,
+        "verdict": status.verdict,
+        "incidents": status.incidents.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     (is_ready, body)
 }
@@ -52,7 +53,7 @@ mod tests {
         let listeners =
             listeners.iter().map(|state| json!({"name": "l", "state": state, "broker": "", "queues": [], "messages": 0, "reconnects": 0}));
         let mut whole = json!({
-            "running": true, "healthy": true, "attention": [], "version": "0.1.0", "pid": 1, "started": null,
+            "verdict": "", "numbers": {}, "running": true, "healthy": true, "incidents": [], "version": "0.1.0", "pid": 1, "started": null,
             "uptime_seconds": 1, "listeners": listeners.collect::<Vec<_>>(), "targets": [], "counters": {},
             "journal": {"store": "sqlite", "deliveries": 0},
         });

@@ -130,6 +130,7 @@ impl ActionError {
                 Some("check the action's credentials; then: osnl reload (a file:// is read again without it)")
             }
             ErrorClass::Status(404 | 405) => Some("check the path and the method of the action"),
+            ErrorClass::Status(400 | 415 | 422) => Some("correct what the action sends: body, headers, url"),
             ErrorClass::Status(500..600) | ErrorClass::Reset => Some("the target's own log tells why"),
             _ => None,
         }
@@ -211,6 +212,22 @@ impl ErrorClass {
             Self::Rejected => 9,
             Self::Content => 10,
             Self::Dependency => 11,
+        }
+    }
+
+    /// Whether the target answers and refuses: only a change of the action or of the target ends that.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        match self {
+            Self::Status(status) => !matches!(status, 408 | 425 | 429 | 500..),
+            Self::Refused(_) | Self::Rejected => true,
+            Self::Connect
+            | Self::Tls
+            | Self::Timeout
+            | Self::Reset
+            | Self::Busy(_)
+            | Self::Content
+            | Self::Dependency => false,
         }
     }
 

@@ -5,6 +5,7 @@ mod canary;
 mod event_types;
 mod histogram;
 mod old_events;
+mod rates;
 mod series;
 mod silence;
 
@@ -14,6 +15,7 @@ pub use self::canary::Canary;
 pub use self::event_types::EventTypes;
 pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
 pub use self::old_events::OldEvents;
+pub use self::rates::Rates;
 pub use self::series::{ActionSeries, ListenerSeries, RuleSeries, Series};
 pub use self::silence::{ExpectedStream, StreamKind, StreamState, Streams};
 

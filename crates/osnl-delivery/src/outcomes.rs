@@ -56,7 +56,7 @@ impl DeliveryLoop {
                 answer = error.to_string();
                 cause = Some(error.class.to_string());
                 remedy = error.remedy();
-                self.failed(&answer, remedy);
+                self.failed(&answer, remedy, error.class.is_refusal());
                 self.journal.attempted(id, used, &answer);
                 if let Some(sent) = sent {
                     self.journal.sent(id, used.made, sent);
@@ -83,13 +83,13 @@ impl DeliveryLoop {
     }
 
     pub(super) fn retried(&mut self, retried: RetriedDelivery) {
-        let RetriedDelivery { claimed, mut retry, pause, reason, remedy } = retried;
+        let RetriedDelivery { claimed, mut retry, pause, reason, remedy, is_refusal } = retried;
         let ClaimedDelivery { id, key, event, .. } = claimed;
         let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
         self.log_retry(id, key.as_deref(), &event, (error, remedy), attempt, pause, &reason);
         match reason {
-            WaitReason::Failed | WaitReason::Held => self.failed(error, remedy),
+            WaitReason::Failed | WaitReason::Held => self.failed(error, remedy, is_refusal),
             // A failed dependency proves nothing about the target.
             WaitReason::Dependency => self.counters.failures.increment(),
             WaitReason::Crowded => {}
@@ -141,7 +141,7 @@ impl DeliveryLoop {
                 attempt,
                 message.id = message,
                 error,
-                "attempt failed, target held"
+                "attempt failed, target down"
             ),
             WaitReason::Dependency => tracing::debug!(
                 action.name = action,
@@ -154,13 +154,13 @@ impl DeliveryLoop {
                 action.name = action,
                 delivery.id = %id,
                 message.id = message,
-                "the host is busy or held, waiting"
+                "the host is busy or down, waiting"
             ),
         }
     }
 
     pub(super) fn apart(&self, id: DeliveryId, error: &str) {
-        self.failed(error, None);
+        self.failed(error, None, false);
         tracing::warn!(
             action.name = &*self.name,
             delivery.id = %id,
@@ -169,10 +169,10 @@ impl DeliveryLoop {
         );
     }
 
-    fn failed(&self, error: &str, remedy: Option<&'static str>) {
+    fn failed(&self, error: &str, remedy: Option<&'static str>, is_refusal: bool) {
         self.counters.failures.increment();
         *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(LastFailure { at: SystemTime::now(), answer: error.to_owned(), remedy });
+            Some(LastFailure { at: SystemTime::now(), answer: error.to_owned(), remedy, is_refusal });
     }
 
     fn last_answer(&self) -> String {
@@ -191,7 +191,7 @@ impl DeliveryLoop {
             None => tracing::warn!(
                 action.name = &*self.name,
                 remedy,
-                "{target} is held: {error}; nothing is lost, next try in {:.1} s",
+                "{target} is down: {error}; nothing is lost, next try in {:.1} s",
                 pause.as_secs_f64()
             ),
             Some(host) => tracing::warn!(
@@ -200,7 +200,7 @@ impl DeliveryLoop {
                 error,
                 remedy,
                 next_attempt_in = format!("{:.1} s", pause.as_secs_f64()),
-                "a host that an event names is held, the others are not"
+                "a host that an event names is down, the others are not"
             ),
         }
     }
@@ -266,7 +266,7 @@ impl DeliveryLoop {
             tracing::warn!(
                 action.name = &*self.name,
                 deliveries = self.course.schedule.claimed(),
-                "{} is still held, for {} s now; nothing is lost",
+                "{} is still down, for {} s now; nothing is lost",
                 self.action.target(),
                 (now - since).as_secs()
             );

@@ -34,7 +34,7 @@ impl TargetState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Closed => "ok",
-            Self::Open { .. } => "held",
+            Self::Open { .. } => "down",
             Self::Probing => "probing",
             Self::Paused => "paused",
         }
@@ -105,6 +105,7 @@ pub struct LastFailure {
     pub at: SystemTime,
     pub answer: String,
     pub remedy: Option<&'static str>,
+    pub is_refusal: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

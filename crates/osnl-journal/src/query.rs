@@ -32,7 +32,7 @@ pub use self::change::{Change, ChangeError, ChangeOutcome, FORGOTTEN, overtaken,
 pub(crate) use self::filter::RowCondition;
 pub use self::filter::{About, AnswerPolicy, Filter};
 pub use self::numbers::{DiskUse, JournalNumbers, StoreFacts};
-pub use self::page::{BoundedCount, Cursor, ListPage, PhaseCount, RowOrder, page_of};
+pub use self::page::{BoundedCount, ListPage, PhaseCount, RowOrder, page_of};
 pub(crate) use self::page::{count_rows, counted_phases};
 pub use self::phase::{Moment, Phase, RowState};
 pub use self::records::{

@@ -28,9 +28,9 @@ mod answer;
 mod client;
 mod configuration;
 mod handler;
+mod incident;
 mod lag;
 mod no_access;
-mod problem;
 mod quarantine;
 pub mod query;
 mod reach;
@@ -48,17 +48,17 @@ use std::path::{Path, PathBuf};
 
 pub use self::again::{Again, GivenMessage, RuleWish};
 pub use self::answer::{
-    AnswerLine, AttemptAnswer, ChangeResult, Delivery, ForgottenQueues, List, MaskedMessage, OnProgress,
-    PauseResult, ProbeResult, RefusedDelivery, ReloadResult, ReplayResult, RequestProgress, Show,
-    StateTotals,
+    AnswerLine, AttemptAnswer, ChangeResult, Delivery, DeliveryGroup, DeliveryGroups, ForgottenQueues, List,
+    MaskedMessage, OnProgress, PauseResult, ProbeResult, RefusedDelivery, ReloadResult, ReplayResult,
+    RequestProgress, Show, StateTotals,
 };
 pub use self::client::{AskError, ControlClient};
 pub use self::configuration::{ConfigurationReport, LastReload};
 pub use self::handler::{
     ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
+pub use self::incident::{Incident, IncidentActor, IncidentKind, IncidentSeverity, grouped};
 pub use self::no_access::NoAccess;
-pub use self::problem::{Problem, ProblemKind, ProblemSeverity};
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage,
     WhichMessages,
@@ -73,12 +73,12 @@ pub use self::rules::{
 pub use self::silence::Silence;
 pub use self::socket::{BindError, ControlSocket, SocketPlace, bind_private, may_ask};
 pub use self::status::{
-    AttemptFailure, ConfigurationStatus, ExpiryStatus, FailingResource, HeldThere, JournalMember,
+    AttemptFailure, ConfigurationStatus, DownThere, ExpiryStatus, FailingResource, HeldReason, JournalMember,
     JournalStatus, LagStatus, LeftQueue, ListenerStatus, ManagementStatus, NotReloaded, PartitionLag,
-    QueueRiskStatus, QueueStatus, RecordRefused, Status, TargetReport, Unavailable,
+    QueueStatus, RecordRefused, Status, StatusNumbers, TargetReport, Unavailable,
 };
-pub use self::time::{ago, shown as moment, span};
-pub use self::words::{millis, size};
+pub use self::time::{ago, relative, shown as moment, span};
+pub use self::words::{counter_words, millis, short_answer, size};
 
 pub const LONGEST_REQUEST: usize = 4 << 20;
 

@@ -50,7 +50,7 @@ fn pages(count: u64) -> Vec<(&'static str, String)> {
     vec![
         ("overview", "/".to_owned()),
         ("no filter", "/deliveries".to_owned()),
-        ("in order of attention", search("order=attention".to_owned())),
+        ("oldest first", search("order=oldest".to_owned())),
         ("one of the oldest pages", search(format!("after={}.0", count / 100))),
         ("state dead", search("state=dead".to_owned())),
         ("state discarded: none", search("state=discarded".to_owned())),

@@ -29,7 +29,7 @@ const TEMPLATES: &[&str] = &[
 
 const REQUESTS: &[&str] = &[
     "GET /api/v1/status\n",
-    "GET /api/v1/deliveries?state=dead&state=held&since=2026-11-20T06%3A00%3A00Z&limit=10&after=17.0\n",
+    "GET /api/v1/deliveries?state=dead&state=waiting-for-release&since=2026-11-20T06%3A00%3A00Z&limit=10&after=17.0\n",
     "GET /api/v1/deliveries/17.0?raw=true\n",
     "GET /api/v1/quarantine?id=4&reason=a+b\n",
     r#"POST /api/v1/deliveries/retry

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use osnl::control::{MeasuredAction, MeasuredJournal};
 use osnl::journal::query::RowState;
@@ -29,7 +29,7 @@ impl Clockwork {
             journal: MeasuredJournal { is_readable: true, ..MeasuredJournal::default() },
             loaded: at,
             is_reloaded: true,
-            problems: BTreeSet::new(),
+            incidents: Vec::new(),
         };
         Self { now: Instant::now(), at, measured, history: DaemonHistory::default() }
     }

@@ -54,7 +54,7 @@ macro_rules! families {
 
 families! {
     BUILD = "osnl_build" Info "" ["version"] "The version of the program.";
-    ATTENTION = "osnl_attention" Gauge "" ["kind", "severity"] "1 while something of this kind needs attention, as osnl status lists it; absent otherwise.";
+    ATTENTION = "osnl_attention" Gauge "" ["kind", "severity", "action", "listener"] "1 while there is an incident of this kind, as osnl status lists it; absent otherwise. action and listener are empty where it concerns none.";
     LISTENER_STATE = "osnl_listener_state" Gauge "" ["listener", "state"] "1 for the state that the listener is in.";
     LISTENER_STALLED = "osnl_listener_stalled" Gauge "" ["listener"] "1 while messages wait and none moves.";
     RECEIVED = "osnl_messages_received" Counter "" ["listener"] "Messages taken from the broker, redeliveries included.";
@@ -81,7 +81,7 @@ families! {
     TARGET_STATE = "osnl_target_state" Gauge "" ["action", "state"] "1 for the state that the target is in.";
     DELIVERIES = "osnl_deliveries" Gauge "" ["action", "state"] "Deliveries in the journal, of a shared one in the partitions of this daemon; those that have ended leave it after retention.";
     SHARED_DELIVERIES = "osnl_shared_deliveries" Gauge "" ["action", "state"] "Deliveries in a journal that several daemons share; only one of them reports it.";
-    OLDEST_PENDING = "osnl_delivery_oldest_pending_age_seconds" Gauge "seconds" ["action"] "The age of the oldest delivery that is not held, in all of a shared journal; 0 without one.";
+    OLDEST_PENDING = "osnl_delivery_oldest_pending_age_seconds" Gauge "seconds" ["action"] "The age of the oldest delivery that does not wait for release, in all of a shared journal; 0 without one.";
     IN_PROGRESS = "osnl_delivery_attempts_in_progress" Gauge "" ["action"] "Attempts under way.";
     ATTEMPTS = "osnl_delivery_attempts" Counter "" ["action", "result"] "Attempts by their result: ok, or the class of the failure.";
     ENDED = "osnl_deliveries_ended" Counter "" ["action", "outcome"] "Deliveries that have ended, by their outcome.";

@@ -1,5 +1,6 @@
 //! The value of each metric, from the counters and the status.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
@@ -12,14 +13,27 @@ use super::families::Family;
 use super::text::{FamilyWriter, SampleWriter};
 
 const LISTENER_STATES: [&str; 6] = ["connecting", "listening", "standby", "blocked", "draining", "stopped"];
-const TARGET_STATES: [&str; 4] = ["ok", "held", "probing", "paused"];
+const TARGET_STATES: [&str; 4] = ["ok", "down", "probing", "paused"];
 const JOURNAL_STATES: [&str; 3] = ["ok", "full", "failed"];
 
 pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, out: &mut FamilyWriter) {
     out.family(&of::BUILD, |samples| samples.sample(&[env!("CARGO_PKG_VERSION")], 1u64));
     out.family(&of::ATTENTION, |samples| {
-        for (kind, severity) in &measured.problems {
-            samples.sample(&[&kind.name(), &severity.name()], 1u64);
+        // Two incidents of one kind, such as of two queues, are one sample.
+        let mut all = BTreeSet::new();
+        for incident in &measured.incidents {
+            let (kind, severity) = (incident.kind.name(), incident.severity.name());
+            let listener = incident.listener.clone().unwrap_or_default();
+            let mut add = |action: &str| {
+                all.insert((kind.clone(), severity.clone(), action.to_owned(), listener.clone()));
+            };
+            match &incident.actions[..] {
+                [] => add(""),
+                actions => actions.iter().for_each(|action| add(action)),
+            }
+        }
+        for (kind, severity, action, listener) in &all {
+            samples.sample(&[kind, severity, action, listener], 1u64);
         }
     });
     listeners(&measured.listeners, out);
@@ -139,6 +153,11 @@ fn listeners(listeners: &[MeasuredListener], out: &mut FamilyWriter) {
     });
 }
 
+/// A state as `--state` spells it.
+fn label(word: &str) -> String {
+    word.replace(' ', "-")
+}
+
 fn actions(actions: &[MeasuredAction], out: &mut FamilyWriter) {
     let mut each = |family: &'static Family, write: &dyn Fn(&MeasuredAction, &mut SampleWriter<'_>)| {
         out.family(family, |samples| actions.iter().for_each(|action| write(action, samples)));
@@ -151,7 +170,7 @@ fn actions(actions: &[MeasuredAction], out: &mut FamilyWriter) {
     each(&of::DELIVERIES, &|a, s| {
         for state in RowState::ALL {
             s.sample(
-                &[&a.name, Phase::word_of(state)],
+                &[&a.name, &label(Phase::word_of(state))],
                 a.deliveries.get(&state).copied().unwrap_or_default(),
             );
         }
@@ -160,7 +179,10 @@ fn actions(actions: &[MeasuredAction], out: &mut FamilyWriter) {
         for (state, deliveries) in
             RowState::ALL.into_iter().filter_map(|state| Some((state, a.shared_deliveries.as_ref()?)))
         {
-            s.sample(&[&a.name, Phase::word_of(state)], deliveries.get(&state).copied().unwrap_or_default());
+            s.sample(
+                &[&a.name, &label(Phase::word_of(state))],
+                deliveries.get(&state).copied().unwrap_or_default(),
+            );
         }
     });
     each(&of::OLDEST_PENDING, &|a, s| {
@@ -176,7 +198,7 @@ fn actions(actions: &[MeasuredAction], out: &mut FamilyWriter) {
     });
     each(&of::ENDED, &|a, s| {
         s.sample(&[&a.name, Phase::Delivered.word()], a.series.delivered.get());
-        s.sample(&[&a.name, Phase::NoActionNeeded.word()], a.series.no_action_needed.get());
+        s.sample(&[&a.name, &label(Phase::NoActionNeeded.word())], a.series.no_action_needed.get());
         s.sample(&[&a.name, Phase::Dead.word()], a.series.dead.get());
     });
     each(&of::EFFECT, &|a, s| s.histogram(&[&a.name], &a.series.effect.observed()));

@@ -3,7 +3,9 @@
 use askama::Template;
 use hyper::{Method, StatusCode};
 use osnl::control::routes::{RouteLookup, Sender, find};
-use osnl::control::{ControlRequest, Delivery, List, MaskedMessage, RequestRefusal, Show, millis, query};
+use osnl::control::{
+    ControlRequest, Delivery, List, MaskedMessage, RequestRefusal, Show, millis, query, relative,
+};
 use osnl::journal::query::Phase;
 use serde_json::json;
 
@@ -135,7 +137,7 @@ pub(super) async fn list(
         frame: Frame::new(place, caller, "Deliveries", "/deliveries"),
         search,
         states: Phase::NAMES.iter().map(|name| (*name, *name == state)).collect(),
-        orders: ["newest", "attention", "oldest"].map(|name| (name, name == order)).to_vec(),
+        orders: ["newest", "oldest"].map(|name| (name, name == order)).to_vec(),
         totals,
         rows: list.deliveries.iter().map(ShownDelivery::new).collect(),
         next,
@@ -154,7 +156,7 @@ pub(super) async fn one(
     let show: Show = ask(place, &request(&format!("/deliveries/{id}"), "")?).await?;
     let delivery = &show.delivery;
     let attempts = show.attempts.iter().map(|attempt| ShownAttempt {
-        at: text::line(&attempt.at),
+        at: text::line(&relative(&attempt.at)),
         took: attempt.took_millis.map(millis).unwrap_or_default(),
         answer: text::line(&attempt.answer),
         request: attempt.request.as_deref().map(text::lines).unwrap_or_default(),
@@ -194,7 +196,7 @@ fn changes(delivery: &Delivery) -> Vec<&'static str> {
     let is = |phase: Phase| delivery.state == phase.word();
     if is(Phase::Dead) {
         vec!["retry", "discard"]
-    } else if is(Phase::HeldAfterCrashes) || is(Phase::HeldByGuard) {
+    } else if is(Phase::ForRelease) {
         vec!["release", "discard"]
     } else if delivery.ended.is_none() {
         vec!["discard"]
@@ -230,7 +232,7 @@ fn success(show: &Show) -> Option<ShownAttempt> {
     let succeeded = [Phase::Delivered.word(), Phase::NoActionNeeded.word()].contains(&&*delivery.state);
     let at = delivery.ended.as_deref().filter(|_| succeeded)?;
     Some(ShownAttempt {
-        at: text::line(at),
+        at: text::line(&relative(at)),
         took: show.took_millis.map(millis).unwrap_or_default(),
         answer: delivery.reason.as_deref().map_or_else(|| delivery.state.clone(), text::line),
         request: String::new(),
@@ -265,7 +267,7 @@ impl ShownDelivery {
 
 fn tone(phase: &str) -> &'static str {
     match phase {
-        "dead" | "held after crashes" | "held by guard" => "bad",
+        "dead" | "waiting for release" => "bad",
         "retrying" => "warn",
         "delivered" | "no action needed" => "good",
         _ => "",
@@ -276,10 +278,11 @@ fn facts(show: &Show) -> Vec<(&'static str, String)> {
     let delivery = &show.delivery;
     let target = show.target.as_ref().map_or(String::new(), |target| format!(" ({})", text::line(target)));
     let took = show.took_millis.map_or(String::new(), |took| format!("; the last took {}", millis(took)));
-    let ended = delivery.ended.as_ref().map_or(String::new(), |at| format!(", since {}", text::line(at)));
+    let ended =
+        delivery.ended.as_ref().map_or(String::new(), |at| format!(", {}", text::line(&relative(at))));
     let facts = [
         ("State", format!("{}{ended}", text::line(&delivery.state_text()))),
-        ("Next attempt", text::or_empty(delivery.next_attempt.as_deref())),
+        ("Next attempt", delivery.next_attempt.as_deref().map(relative).unwrap_or_default()),
         ("Reason", text::or_empty(delivery.reason.as_deref())),
         ("Last answer", text::or_empty(delivery.last_answer.as_deref())),
         ("Action", format!("{}{target}", text::line(&delivery.action))),
@@ -302,14 +305,7 @@ fn facts(show: &Show) -> Vec<(&'static str, String)> {
 fn message(message: &MaskedMessage, delivery: &Delivery) -> Vec<(&'static str, String)> {
     let again = if message.redelivered { ", redelivered" } else { "" };
     let facts = [
-        (
-            "Received",
-            format!(
-                "{}, {} ago{again}",
-                text::line(&delivery.received),
-                text::age(Some(delivery.age_seconds))
-            ),
-        ),
+        ("Received", format!("{}{again}", text::line(&relative(&delivery.received)))),
         ("Message id", text::or_empty(delivery.message_id.as_deref())),
         ("Listener", text::line(&message.listener)),
         ("Queue", text::line(&message.queue)),

@@ -1,10 +1,10 @@
-//! The overview page: conditions that need attention, then listeners and actions.
+//! The overview page: the verdict, four numbers, and the incidents; then listeners and actions.
 
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{
-    JournalStatus, LagStatus, ListenerStatus, Problem, ProblemSeverity, RequestRefusal, TargetReport, ago,
-    span,
+    Incident, IncidentSeverity, JournalStatus, ListenerStatus, RequestRefusal, Status, TargetReport, ago,
+    counter_words, span,
 };
 
 use super::plot::Plot;
@@ -17,8 +17,13 @@ use crate::history::SharedHistory;
 #[template(path = "overview.html")]
 struct OverviewPage {
     frame: Frame,
-    problems: Vec<ProblemView>,
-    refused: Vec<String>,
+    /// The title of the tab, and its icon.
+    tab: String,
+    icon: &'static str,
+    verdict: String,
+    tone: &'static str,
+    numbers: [(&'static str, String); 4],
+    incidents: Vec<IncidentView>,
     actions: Vec<ActionRow>,
     /// Whether the journal has reported its counts, as a 0 would read as "none".
     is_counted: bool,
@@ -28,13 +33,13 @@ struct OverviewPage {
     counters: Vec<(String, u64)>,
 }
 
-struct ProblemView {
+struct IncidentView {
     tone: &'static str,
     severity: &'static str,
-    message: String,
+    what: String,
+    why: String,
+    to_do: String,
     since: String,
-    reason: String,
-    remedy: String,
 }
 
 struct ActionRow {
@@ -53,7 +58,6 @@ struct ActionRow {
     dead: u64,
     done: String,
     address: String,
-    lines: Vec<String>,
 }
 
 struct ListenerRow {
@@ -67,7 +71,7 @@ struct ListenerRow {
     waiting: String,
     consumers: String,
     queues: String,
-    reason: String,
+    lag: String,
 }
 
 pub(super) async fn page(
@@ -83,77 +87,68 @@ pub(super) async fn page(
         frame.made = format!("{}, process {pid}, up {}", frame.made, span(up));
     }
     let is_counted = status.counts_are_known();
-    let mut problems = status.problems;
-    problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
-    let not_reloaded = status.configuration.and_then(|configuration| configuration.not_reloaded);
-    let errors = not_reloaded.map(|refused| refused.errors).unwrap_or_default();
+    let (tab, tone) = standing(&status);
     let plots = {
         let history = history.lock();
         plots(&history, history.all(), PlotPeriod::Hour, false)
     };
     let page = OverviewPage {
         frame,
-        problems: problems.iter().map(ProblemView::new).collect(),
-        refused: errors.iter().take(20).map(|error| text::line(error)).collect(),
+        tab,
+        icon: match tone {
+            "good" => "%232e7d32",
+            "bad" => "%23c62828",
+            _ => "%23ef6c00",
+        },
+        tone,
+        verdict: text::line(&status.verdict),
+        numbers: status.numbers.named(),
+        incidents: status.incidents.iter().map(IncidentView::new).collect(),
         actions: status.targets.into_iter().map(ActionRow::new).collect(),
         is_counted,
         plots,
         listeners: status.listeners.iter().map(ListenerRow::new).collect(),
         journal: journal(&status.journal),
-        counters: status.counters.into_iter().filter(|(_, count)| *count > 0).collect(),
+        counters: status
+            .counters
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| (counter_words(&name), count))
+            .collect(),
     };
     Ok(html(StatusCode::OK, &page))
 }
 
-impl ProblemView {
-    fn new(problem: &Problem) -> Self {
-        let (tone, severity) = match problem.severity {
-            ProblemSeverity::Critical => ("bad", "Critical"),
-            ProblemSeverity::Warning => ("warn", "Warning"),
+/// Returns the title of the tab, `3 critical`, and the tone of the verdict.
+fn standing(status: &Status) -> (String, &'static str) {
+    let critical = status.incidents.iter().filter(|one| one.severity == IncidentSeverity::Critical).count();
+    match (critical, status.incidents.len()) {
+        (0, 0) => ("Well".to_owned(), "good"),
+        (0, 1) => ("1 warning".to_owned(), "warn"),
+        (0, warnings) => (format!("{warnings} warnings"), "warn"),
+        (critical, _) => (format!("{critical} critical"), "bad"),
+    }
+}
+
+impl IncidentView {
+    fn new(incident: &Incident) -> Self {
+        let (tone, severity) = match incident.severity {
+            IncidentSeverity::Critical => ("bad", "Critical"),
+            IncidentSeverity::Warning => ("warn", "Warning"),
         };
         Self {
             tone,
             severity,
-            message: text::line(&problem.message),
-            // Most messages include the duration already.
-            since: Some(text::age(problem.since_seconds))
-                .filter(|since| !problem.message.contains(&format!("for {since}")))
-                .unwrap_or_default(),
-            reason: problem
-                .reason
-                .as_deref()
-                .filter(|reason| !problem.message.contains(reason))
-                .map(text::line)
-                .unwrap_or_default(),
-            remedy: text::or_empty(problem.remedy.as_deref()),
+            what: text::line(&incident.what),
+            why: text::or_empty(incident.why.as_deref()),
+            to_do: text::or_empty(incident.doing().as_deref()),
+            since: text::or_empty(incident.since.as_deref()),
         }
     }
 }
 
 impl ActionRow {
     fn new(target: TargetReport) -> Self {
-        let mut lines = Vec::new();
-        if let Some(by) = &target.paused_by {
-            lines.push(format!("paused by {}", text::line(by)));
-        }
-        for key in &target.failing {
-            let resource = text::or_empty(key.resource.as_deref());
-            let (since, answer) = (span(key.since_seconds), text::line(&key.answer));
-            lines.push(format!(
-                "{}, resource {resource}: {} failed attempts for {since}: {answer}",
-                key.id, key.failed_attempts
-            ));
-        }
-        if target.more_failing > 0 {
-            lines.push(format!("{} more resources fail", target.more_failing));
-        }
-        for host in target.held_hosts.iter().chain(&target.dependencies_down) {
-            let (name, reason) = (text::line(&host.name), text::line(&host.reason));
-            lines.push(format!("{name} is held for {}: {reason}", span(host.since_seconds)));
-        }
-        if let Some(failure) = &target.last_failure {
-            lines.push(format!("last failure {}: {}", text::line(&failure.at), text::line(&failure.answer)));
-        }
         let (state, tone) = (target.state_text(), tone(target.state()));
         Self {
             name: text::line(&target.action),
@@ -164,14 +159,13 @@ impl ActionRow {
             pending: target.pending,
             oldest: text::age(target.oldest_pending_seconds),
             in_flight: target.in_flight,
-            held: target.held,
+            held: target.for_release,
             dead: target.dead,
             done: target.done_text(),
             address: text::or_empty(target.target.as_deref()),
             exact: target.action,
             state,
             tone,
-            lines,
         }
     }
 }
@@ -181,9 +175,6 @@ impl ListenerRow {
         let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
         let queues =
             if listener.queues.is_empty() { listener.broker.clone() } else { listener.queues.join(", ") };
-        let reason = [&listener.reason, &listener.stalled, &listener.remedy];
-        let lag = listener.lag.as_ref().map(LagStatus::text);
-        let reason: Vec<&str> = reason.into_iter().flatten().chain(&lag).map(String::as_str).collect();
         Self {
             name: text::line(&listener.name),
             tone: tone(&listener.state),
@@ -195,7 +186,7 @@ impl ListenerRow {
             waiting: number(listener.queue_messages),
             consumers: number(listener.consumers),
             queues: text::line(&queues),
-            reason: text::line(&reason.join("; ")),
+            lag: listener.lag.as_ref().map_or(String::new(), |lag| text::line(&lag.text())),
         }
     }
 }
@@ -203,7 +194,7 @@ impl ListenerRow {
 fn tone(state: &str) -> &'static str {
     match state {
         "ok" | "listening" | "standby" => "good",
-        "held" | "blocked" => "bad",
+        "down" | "blocked" => "bad",
         _ => "warn",
     }
 }
@@ -217,7 +208,7 @@ fn journal(journal: &JournalStatus) -> Vec<(&'static str, String)> {
     add("State", journal.state.clone());
     add("Reason", journal.reason.as_deref().map(text::line));
     add("Size", journal.bytes.map(text::size));
-    add("Largest size", journal.max_bytes.map(text::size));
+    add("Limit", journal.max_bytes.map(text::size));
     add("Free on the disk", journal.free_bytes.map(text::size));
     add("Events", journal.events.map(|events| events.to_string()));
     add("Deliveries", Some(journal.deliveries.to_string()));
@@ -234,14 +225,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_says_each_thing_once() {
-        let view = |message: &str| {
-            let problem = json!({"kind": "target-held", "severity": "critical", "subject": "a", "message": message,
-                                 "reason": "it is <down>", "since": "x", "since_seconds": 3, "remedy": null});
-            let view = ProblemView::new(&serde_json::from_value(problem).unwrap());
-            (view.since, view.reason)
+    fn the_tab_says_how_many_are_critical() {
+        let incident = |severity: &str| {
+            json!({"kind": "target-down", "severity": severity, "subject": "a", "actions": [], "listener": null, "what": "a",
+                   "why": null, "since": null, "since_seconds": null, "waiting": 0, "oldest_seconds": null, "for_release": 0,
+                   "must_act": "osnl", "to_do": null, "by_itself": null, "symptoms": []})
         };
-        assert_eq!(view("a is held (for 3 s): it is <down>"), (String::new(), String::new()));
-        assert_eq!(view("a is held"), ("3 s".to_owned(), "it is <down>".to_owned()));
+        for (severities, expected) in [
+            (&[][..], ("Well", "good")),
+            (&["warning"], ("1 warning", "warn")),
+            (&["critical", "critical", "warning"], ("2 critical", "bad")),
+        ] {
+            let incidents: Vec<_> = severities.iter().map(|severity| incident(severity)).collect();
+            let status = json!({
+                "verdict": "", "numbers": {}, "running": true, "healthy": false, "incidents": incidents, "version": "0",
+                "pid": 1, "started": null, "uptime_seconds": 1, "listeners": [], "targets": [], "counters": {},
+                "journal": {"store": "sqlite", "deliveries": 0},
+            });
+            let (tab, tone) = standing(&serde_json::from_value(status).unwrap());
+            assert_eq!((&*tab, tone), expected);
+        }
     }
 }

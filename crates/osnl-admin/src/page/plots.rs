@@ -125,7 +125,7 @@ pub(super) fn plots(
         plot("oldest", "Age of the oldest pending", Unit::Time, vec![found("oldest", |of| of.oldest)]),
         plot(
             "latency",
-            "From publication to the effect",
+            "Delivery time",
             Unit::Time,
             vec![time("median (p50)", 0.5), time("99th percentile (p99)", 0.99)],
         ),

@@ -4,7 +4,7 @@ use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{
     ControlRequest, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, RequestRefusal,
-    WhichMessages,
+    WhichMessages, relative,
 };
 
 use super::change::{ChangePage, ConfirmForm, NAMED, allowed, and_more, until_now, without_until};
@@ -86,10 +86,7 @@ pub(super) async fn one(
     let whole = if message.is_whole { "" } else { ", of which the beginning was kept" };
     let facts = [
         ("Reason", text::line(&message.reason)),
-        (
-            "Received",
-            format!("{}, {} ago{again}", text::line(&message.received), text::age(Some(message.age_seconds))),
-        ),
+        ("Received", format!("{}{again}", text::line(&relative(&message.received)))),
         ("Listener", text::line(&message.listener)),
         ("Queue", text::line(&message.queue)),
         ("Exchange", text::line(&message.exchange)),

@@ -66,7 +66,8 @@ fn filters_and_answers_have_the_members_that_are_described() {
     check("DeliveryFilter", members::<of::Which>(), &[]);
     check("QuarantineFilter", members::<of::WhichMessages>(), &[]);
     check("Status", members::<of::Status>(), &[]);
-    check("Problem", members::<of::Problem>(), &[]);
+    check("StatusNumbers", members::<of::StatusNumbers>(), &[]);
+    check("Incident", members::<of::Incident>(), &[]);
     check("ConfigurationStatus", members::<of::ConfigurationStatus>(), &[]);
     check("NotReloaded", members::<of::NotReloaded>(), &[]);
     check("ListenerStatus", members::<of::ListenerStatus>(), &[]);
@@ -74,7 +75,6 @@ fn filters_and_answers_have_the_members_that_are_described() {
     check("PartitionLag", members::<of::PartitionLag>(), &[]);
     check("ManagementStatus", members::<of::ManagementStatus>(), &[]);
     check("QueueStatus", members::<of::QueueStatus>(), &[]);
-    check("QueueRiskStatus", members::<of::QueueRiskStatus>(), &[]);
     check("LeftQueue", members::<of::LeftQueue>(), &[]);
     check("TargetStatus", members::<of::TargetReport>(), &[]);
     check("FailingResource", members::<of::FailingResource>(), &[]);
@@ -84,8 +84,10 @@ fn filters_and_answers_have_the_members_that_are_described() {
     check("JournalStatus", members::<of::JournalStatus>(), &[]);
     check("RefusedRecord", members::<of::RecordRefused>(), &[]);
     check("JournalMember", members::<of::JournalMember>(), &[]);
-    check("HeldThere", members::<of::HeldThere>(), &[]);
+    check("DownThere", members::<of::DownThere>(), &[]);
     check("DeliveryPage", members::<of::List>(), &[]);
+    check("DeliveryGroups", members::<of::DeliveryGroups>(), &[]);
+    check("DeliveryGroup", members::<of::DeliveryGroup>(), &[]);
     // No request of the API bounds the count.
     check("DeliveryTotals", members::<of::StateTotals>(), &["more"]);
     check("Delivery", members::<of::Delivery>(), &[]);

@@ -85,7 +85,7 @@ async fn a_token_opens_what_it_guards_and_appears_nowhere() {
     let (_, answer) = running.get("/readyz").await;
     assert!(answer.ends_with("{\"ready\":false}\n"), "{answer}");
     let (_, answer) = running.ask("GET", "/readyz", &bearer(TOKEN), "").await;
-    assert!(answer.contains("attention"), "{answer}");
+    assert!(answer.contains("incidents"), "{answer}");
     let (status, answer) = running.ask("POST", "/api/v1/reload", &bearer(TOKEN), "").await;
     assert!(status == 403 && answer.contains("allow_changes"), "{answer}");
     running.end().await;

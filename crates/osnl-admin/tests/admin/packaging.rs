@@ -3,7 +3,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use osnl::control::{ProblemKind, ProblemSeverity};
+use osnl::control::{IncidentKind, IncidentSeverity};
 use osnl_admin::metrics::{FAMILIES, MetricKind, MetricsFormat, render, table};
 use regex::Regex;
 use serde::de::DeserializeOwned;
@@ -92,8 +92,8 @@ fn check_query(place: &str, query: &str) {
         for (_, [label, values]) in value.captures_iter(selector).map(|found| found.extract()) {
             for chosen in values.split('|') {
                 let is_known = match (name, label) {
-                    ("osnl_attention", "kind") => is_word::<ProblemKind>(chosen),
-                    ("osnl_attention", "severity") => is_word::<ProblemSeverity>(chosen),
+                    ("osnl_attention", "kind") => is_word::<IncidentKind>(chosen),
+                    ("osnl_attention", "severity") => is_word::<IncidentSeverity>(chosen),
                     (_, label) => words.get(label).is_none_or(|words| words.contains(chosen)),
                 };
                 assert!(is_known, "{place}: no {label} of {name} is {chosen:?}");

@@ -186,7 +186,7 @@ async fn foreign_texts_are_shown_and_do_not_act() {
         ("/".to_owned(), "<strong>Warning</strong>"),
         ("/?refresh=10".to_owned(), "http-equiv=\"refresh\""),
         ("/deliveries".to_owned(), "1 in all: 1 dead."),
-        ("/deliveries?about=&action=a%26b&state=dead&order=attention".to_owned(), "answered &#60;i&#62;404"),
+        ("/deliveries?about=&action=a%26b&state=dead&order=newest".to_owned(), "answered &#60;i&#62;404"),
         ("/deliveries?text=%3Cscript%3E&state=dead".to_owned(), "No delivery matches."),
         ("/deliveries?limit=10".to_owned(), "1 in all: 1 dead."),
         ("/quarantine?limit=10".to_owned(), "not &#60;b&#62;JSON"),

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl::control::{
-    LagStatus, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, PartitionLag, ProblemKind,
-    ProblemSeverity,
+    LagStatus, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, PartitionLag,
 };
 use osnl::dead_letters::DeadLetterQueueState;
 use osnl::journal::query::RowState;
@@ -36,7 +35,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
         series.done(&Completion::Delivered("x".to_owned()), &notification, 17);
         MeasuredAction {
             name,
-            state: Some("held"),
+            state: Some("down"),
             series,
             under_way: 1,
             restarts: (n == 0).then_some(0),
@@ -94,7 +93,15 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
         },
         loaded: now,
         is_reloaded: true,
-        problems: [(ProblemKind::ExchangeMissing, ProblemSeverity::Warning)].into(),
+        incidents: vec![
+            serde_json::from_value(serde_json::json!({
+                "kind": "exchange-missing", "severity": "warning", "subject": "listener neutron", "actions": [],
+                "listener": "neutron", "what": "", "why": null, "since": null, "since_seconds": null, "waiting": 0,
+                "oldest_seconds": null, "for_release": 0, "must_act": "operator", "to_do": null, "by_itself": null,
+                "symptoms": [],
+            }))
+            .unwrap(),
+        ],
         counters,
     }
 }

@@ -225,7 +225,7 @@ fn line<'a>(
     }
     clauses.extend(held.map(|(target, reason)| {
         let because = reason.map_or(String::new(), |reason| format!(": {}", shortened(&reason)));
-        format!("{target} is held{because}")
+        format!("{target} is down{because}")
     }));
     clauses.join("; ")
 }
@@ -256,11 +256,11 @@ mod tests {
                 "waiting for a, b: login refused; waiting for c",
             ),
             (&[("a", Listening, None)], none, "listening to a"),
-            (&[("a", Listening, None)], &[("K2HR3 at u", "")], "listening to a; K2HR3 at u is held"),
+            (&[("a", Listening, None)], &[("K2HR3 at u", "")], "listening to a; K2HR3 at u is down"),
             (
                 &[("a", Listening, None)],
                 &[("K2HR3 at u", "HTTP 503")],
-                "listening to a; K2HR3 at u is held: HTTP 503",
+                "listening to a; K2HR3 at u is down: HTTP 503",
             ),
             (
                 &[("a", blocked.clone(), Some("the journal is full")), ("b", Standby, None)],

@@ -1,6 +1,6 @@
 mod args;
 
-use osnl::control::{ControlRequest, PauseResult, ProbeResult, Status};
+use osnl::control::{ControlRequest, PauseResult, ProbeResult, Status, relative};
 
 use self::args::ActionsListArgs;
 pub(crate) use self::args::{ActionsArgs, ActionsCommand, OneActionArgs};
@@ -56,9 +56,9 @@ fn said(probed: &ProbeResult) -> String {
         }
         ("ok", false) => format!("{action} is ok: {target}; nothing is pending\n"),
         ("paused", _) => format!("{action} is paused, and not probed; osnl actions resume {action}\n"),
-        ("held", false) => {
+        ("down", false) => {
             format!(
-                "{action} is held{answer}; no delivery is pending; osnl probes the target with the next one\n"
+                "{action} is down{answer}; no delivery is pending; osnl probes the target with the next one\n"
             )
         }
         (status, _) => format!("{action} is still {status}{answer}{next}\n"),
@@ -77,7 +77,7 @@ pub(super) fn pause(args: &OneActionArgs, request: &ControlRequest) -> Result<Ex
                 "{action} is paused: no attempt starts, deliveries wait; to end the pause: osnl actions resume {action}\n"
             )
         }
-        (Some(since), false) => format!("{action} is paused already, since {since}\n"),
+        (Some(since), false) => format!("{action} is paused already: {}\n", relative(since)),
         (None, true) => format!("{action} is resumed\n"),
         (None, false) => format!("{action} was not paused\n"),
     }))

@@ -116,11 +116,11 @@ fn why_none(request: &ControlRequest) -> &'static str {
     match request {
         ControlRequest::Retry { .. } => "no dead letter matches",
         ControlRequest::Release { .. } => {
-            "no held delivery matches; deliveries that wait for a held target need no release (to call it now: osnl \
+            "no delivery that waits for release matches; deliveries that wait for a target that is down need no release (to call it now: osnl \
              actions probe ACTION)"
         }
-        ControlRequest::Move { .. } => "no pending or held delivery matches",
-        _ => "no pending, held, or dead delivery matches",
+        ControlRequest::Move { .. } => "no open delivery matches",
+        _ => "no open or dead delivery matches",
     }
 }
 

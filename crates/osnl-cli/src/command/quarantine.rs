@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl::control::{
     ControlRequest, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, WhichMessages,
+    relative,
 };
 
 use self::args::WhichArgs;
@@ -212,7 +213,7 @@ fn text(show: &QuarantineShow) -> String {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     line("message", message.id.to_string());
     line("reason", message.reason.clone());
-    line("received", format!("{}, {} ago", message.received, age(message.age_seconds)));
+    line("received", relative(&message.received));
     let QuarantinedMessage { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } =
         message;
     let again = if *redelivered { ", not for the first time" } else { "" };

@@ -279,7 +279,7 @@ fn before(wish: &RequestedDelivery) -> String {
         RowState::Shadow => "only recorded before (mode = shadow), as",
         RowState::Discarded => "discarded before, as",
         RowState::Dead => "became dead letter",
-        RowState::Held => "held now: delivery",
+        RowState::Held => "waiting for release now: delivery",
         RowState::Waiting | RowState::Ready => "pending now: delivery",
     };
     match row.state.is_open() {

@@ -8,25 +8,30 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use osnl::control::{ControlRequest, JournalStatus, LeftQueue, ListenerStatus, Status, ago, size};
+use osnl::control::{
+    ControlRequest, Incident, IncidentSeverity, JournalStatus, LeftQueue, ListenerStatus, Status, ago,
+    counter_words, size,
+};
 
 use super::asking::{NoAnswer, Respondent, age, clean, print, print_json, print_tinted, short};
-use super::table::{breadth, table, table_within};
+use super::table::{breadth, paragraph, table, table_within};
 use crate::exit::Exit;
 use crate::flags::{PlaceArgs, duration};
 use crate::output;
 use crate::terminal::{self, Tone};
 
+/// The heads of an incident's lines.
+const HEADS: [&str; 4] = ["!!   ", "!    ", "why  ", "do   "];
 const FEW: usize = 10;
-const HELD: usize = 6;
+const FOR_RELEASE: usize = 6;
 const COUNTERS: usize = 78;
 
 /// The flags of `osnl status`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0 if all is well, 1 if something needs attention, 69 if there is neither a daemon \
+    after_help = "Exits with 0 if all is well, 1 if there is an incident, 69 if there is neither a daemon \
                         nor a journal. With nagios: 0 ok, 1 warning, 2 critical, 3 unknown.\n\n\
-                        Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .problems\n  osnl status --watch"
+                        Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .incidents\n  osnl status --watch"
 )]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
@@ -55,8 +60,8 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
     if args.watch {
         let place = args.place.clone();
         let shown = move || match look(&place) {
-            Ok(status) => text(&status),
-            Err(error) => format!("! {}\n", short(error.message(), 400)),
+            Ok(status) => wrapped(&text(&status), terminal::columns()),
+            Err(error) => wrapped(&format!("!!   {}\n", short(error.message(), 400)), terminal::columns()),
         };
         return watch::run(shown, args.interval, tint);
     }
@@ -66,7 +71,7 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
         Err(error) => return error.complain(),
     };
     let printed = match args.format {
-        StatusFormat::Text => print_tinted(&text(&status), tint),
+        StatusFormat::Text => print_tinted(&wrapped(&text(&status), terminal::columns()), tint),
         StatusFormat::Json => print_json(&status),
         StatusFormat::Nagios => return plug_in(nagios::text(&status)),
     };
@@ -89,27 +94,17 @@ fn look(place: &PlaceArgs) -> Result<Status, NoAnswer> {
 }
 
 fn text(status: &Status) -> String {
-    let mut text = match (status.pid, status.uptime_seconds) {
-        (Some(pid), Some(seconds)) => {
-            format!("osnl {}, process {pid}, up {}\n", status.version, age(seconds))
-        }
-        _ => "the daemon is stopped; this is what its journal holds\n".to_owned(),
-    };
-    match (status.healthy, status.idle) {
-        (true, true) => text.push_str(&format!("all is well{}\n", standing_by(status))),
-        (true, false) => text.push_str(&format!(
-            "nothing needs attention{}, and messages or deliveries are under way\n",
-            standing_by(status)
-        )),
-        (false, _) => {}
+    let numbers: Vec<String> =
+        status.numbers.named().iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let mut text = format!("{}\n{}\n", clean(&status.verdict), numbers.join("   "));
+    for incident in &status.incidents {
+        text.push('\n');
+        text.push_str(&lines(incident));
     }
     if status.healthy {
         text.push_str(&nothing_yet(status));
     }
-    for line in &status.attention {
-        text.push_str(&format!("! {}\n", short(line, 500)));
-    }
-    // A single error is already among the problems.
+    // A single error is already among the incidents.
     let refused = status.configuration.as_ref().and_then(|of| of.not_reloaded.as_ref());
     if let Some(failed) = refused.filter(|failed| failed.errors.len() > 1) {
         text.push_str(&format!("\nthe last reload was refused, {} ago\n", age(failed.since_seconds)));
@@ -143,7 +138,8 @@ fn text(status: &Status) -> String {
         text.push_str("\nsince the start\n");
         let mut line = String::new();
         for (n, (name, count)) in counters.iter().enumerate() {
-            let one = format!("{} {count}{}", counter(name), if n + 1 < counters.len() { "," } else { "" });
+            let one =
+                format!("{} {count}{}", counter_words(name), if n + 1 < counters.len() { "," } else { "" });
             if !line.is_empty() && line.len() + 1 + one.len() > COUNTERS {
                 text.push_str(&format!(" {line}\n"));
                 line.clear();
@@ -152,6 +148,9 @@ fn text(status: &Status) -> String {
         }
         text.push_str(&format!(" {line}\n"));
     }
+    if let (Some(pid), Some(seconds)) = (status.pid, status.uptime_seconds) {
+        text.push_str(&format!("\nosnl {}, process {pid}, up {}\n", status.version, age(seconds)));
+    }
     text
 }
 
@@ -159,35 +158,44 @@ fn text(status: &Status) -> String {
 fn nothing_yet(status: &Status) -> String {
     let line = |listener: &ListenerStatus| {
         let silence = listener.silence.as_ref().filter(|_| listener.messages == 0)?;
-        let (name, message) = (clean(&listener.name), short(&silence.message, 500));
-        Some(format!(
-            "listener {name} has received nothing since its start: {message}\n  -> {}\n",
-            short(&silence.remedy, 500)
-        ))
+        let (name, why) = (clean(&listener.name), short(&silence.to_string(), 500));
+        let what = format!("     listener {name} has received nothing since its start");
+        Some(format!("\n{what}\nwhy  {why}\ndo   {}\n", short(&silence.command, 500)))
     };
     status.listeners.iter().filter_map(line).collect()
 }
 
-/// Says for whom the daemon stands by, if all its listeners do.
-fn standing_by(status: &Status) -> String {
-    let listeners = &status.listeners;
-    if listeners.is_empty() || listeners.iter().any(|one| one.state != "standby") {
-        return String::new();
-    }
-    match listeners.iter().find_map(|one| one.standing_by_for.as_deref()) {
-        Some(host) => format!("; standing by for host {}", clean(host)),
-        None => "; standing by for another daemon, whose rules are not known: management_url is not set, or has no answer"
-            .to_owned(),
-    }
+/// Returns three short lines: what, why, do.
+fn lines(incident: &Incident) -> String {
+    let mark = match incident.severity {
+        IncidentSeverity::Critical => "!!",
+        IncidentSeverity::Warning => "!",
+    };
+    let all = [(mark, Some(incident.what.clone())), ("why", incident.why.clone()), ("do", incident.doing())];
+    let line = |(head, text): (&str, Option<String>)| Some(format!("{head:<5}{}\n", short(&text?, 500)));
+    all.into_iter().filter_map(line).collect()
 }
 
-fn counter(name: &str) -> String {
-    match name {
-        "failures" => "failed attempts".to_owned(),
-        "shadowed" => "shadow".to_owned(),
-        "unreadable" => "quarantined".to_owned(),
-        name => name.replace('_', " "),
+/// Wraps lines at words, behind their heads.
+fn wrapped(text: &str, columns: Option<usize>) -> String {
+    let Some(columns) = columns else { return text.to_owned() };
+    let mut all = String::new();
+    for line in text.lines() {
+        let head = match HEADS.iter().any(|head| line.starts_with(head)) {
+            true => HEADS[0].len(),
+            false => line.len() - line.trim_start().len(),
+        };
+        if breadth(line) <= columns || head >= columns {
+            all.push_str(&format!("{line}\n"));
+            continue;
+        }
+        let (head, rest) = line.split_at(head);
+        for (n, part) in paragraph(rest, columns - head.len()).lines().enumerate() {
+            let head = if n == 0 { head.to_owned() } else { " ".repeat(head.len()) };
+            all.push_str(&format!("{head}{part}\n"));
+        }
     }
+    all
 }
 
 pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
@@ -199,13 +207,15 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
         ("connecting", Tone::Warn),
         ("paused", Tone::Warn),
         ("probing", Tone::Warn),
-        ("held", Tone::Bad),
+        ("down", Tone::Bad),
     ];
-    if line.starts_with("! ") {
-        return output::all(Tone::Warn, line);
+    if line.starts_with('!') {
+        return output::all(if line.starts_with("!!") { Tone::Bad } else { Tone::Warn }, line);
     }
     match line {
-        _ if line.starts_with("all is well") => output::all(Tone::Good, line),
+        _ if line.starts_with("all is well") || line.starts_with("nothing needs") => {
+            output::all(Tone::Good, line)
+        }
         "listeners" | "actions" | "journal" | "since the start" => output::all(Tone::Strong, line),
         _ if line.starts_with("the last reload was refused, ") => output::all(Tone::Bad, line),
         _ if line.starts_with("  name ") => output::all(Tone::Dim, line),
@@ -316,7 +326,7 @@ pub(super) fn targets(status: &Status) -> String {
             "pending",
             "oldest",
             "running",
-            "to release",
+            "for release",
             "dead",
             "done",
             "address",
@@ -333,15 +343,15 @@ pub(super) fn targets(status: &Status) -> String {
             number(target.pending),
             lasting(target.oldest_pending_seconds),
             target.in_flight.to_string(),
-            number(target.held),
+            number(target.for_release),
             number(target.dead),
             if is_known { target.done_text() } else { "-".to_owned() },
             target.target.as_deref().map_or(String::new(), |target| short(target, 60)),
         ]);
     }
-    // Held deliveries are rare, and a column of zeros is misread beside a held target.
-    if targets.iter().all(|target| target.held == 0) {
-        rows.iter_mut().for_each(|row| drop(row.remove(HELD)));
+    // Deliveries that wait for release are rare.
+    if targets.iter().all(|target| target.for_release == 0) {
+        rows.iter_mut().for_each(|row| drop(row.remove(FOR_RELEASE)));
     }
     let address = rows[0].len() - 1;
     let done = address - 1;
@@ -351,21 +361,7 @@ pub(super) fn targets(status: &Status) -> String {
     if columns.is_some_and(|columns| breadth(&kept()) > columns) {
         rows.iter_mut().skip(1).zip(targets).for_each(|(row, target)| row[done] = number(target.done));
     }
-    let mut text = table_within(rows, columns, &[address, 2, 5]);
-    for target in targets {
-        for host in &target.held_hosts {
-            let (action, name) = (clean(&target.action), clean(&host.name));
-            let next =
-                host.next_probe_seconds.map_or("now".to_owned(), |seconds| format!("in {}", age(seconds)));
-            let (since, reason) = (age(host.since_seconds), short(&host.reason, 200));
-            text.push_str(&format!("  {action}: host {name} held for {since}, probe {next}: {reason}\n"));
-        }
-        if target.more_held_hosts > 0 {
-            let (action, more) = (clean(&target.action), target.more_held_hosts);
-            text.push_str(&format!("  {action}: {more} more hosts held\n"));
-        }
-    }
-    text
+    table_within(rows, columns, &[address, 2, 5])
 }
 
 fn journal(journal: &JournalStatus) -> String {
@@ -400,15 +396,15 @@ fn members(journal: &JournalStatus) -> String {
                 if member.partitions > 0 { "its work is taken over" } else { "it has no work any more" };
             format!(", silent for {}: {work}", age(seconds))
         });
-        let held: Vec<&str> = member.held.iter().map(|held| held.action.as_str()).collect();
-        let held = if held.is_empty() {
+        let down: Vec<&str> = member.down.iter().map(|down| down.action.as_str()).collect();
+        let down = if down.is_empty() {
             String::new()
         } else {
-            format!(", holds the target of {}", clean(&held.join(", ")))
+            format!(", the target of {} is down", clean(&down.join(", ")))
         };
         let (name, version) = (clean(&member.name), clean(&member.version));
         text.push_str(&format!(
-            "  daemon {name}{own}: osnl {version}, {} of 64 partitions{held}{silent}\n",
+            "  daemon {name}{own}: osnl {version}, {} of 64 partitions{down}{silent}\n",
             member.partitions
         ));
     }
@@ -432,14 +428,12 @@ mod tests {
 
     #[test]
     fn a_journal_that_does_not_answer_has_no_dead_letters_nor_none() {
-        let problem = serde_json::json!({"kind": "journal-unreadable", "severity": "critical", "subject": "journal",
-            "message": "no answer", "reason": null, "since": null, "since_seconds": null, "remedy": null});
-        for (problems, expected) in [
+        for (incidents, expected) in [
             (vec![], ["ok", "-", "0", "-", "0", "0", "0"]),
-            (vec![problem], ["ok", "-", "-", "-", "0", "-", "-"]),
+            (vec![incident("journal-unreadable", "critical")], ["ok", "-", "-", "-", "0", "-", "-"]),
         ] {
             let status: Status = serde_json::from_value(serde_json::json!({
-                "running": true, "healthy": false, "attention": [], "problems": problems, "version": "1", "pid": 1,
+                "verdict": "", "numbers": {}, "running": true, "healthy": false, "incidents": incidents, "version": "1", "pid": 1,
                 "started": null, "uptime_seconds": 1, "listeners": [], "journal": JournalStatus::default(), "counters": {},
                 "targets": [TargetReport { action: "a".into(), state: Some("ok".into()), ..TargetReport::default() }],
             }))
@@ -450,10 +444,39 @@ mod tests {
         }
     }
 
+    fn incident(kind: &str, severity: &str) -> Incident {
+        serde_json::from_value(serde_json::json!({
+            "kind": kind, "severity": severity, "subject": "action ticket", "actions": ["ticket"], "listener": null,
+            "what": "ticket: the target refuses everything for 20 min; 1,054 wait, the oldest 21 min",
+            "why": "status 400: Bad Request, reply: {\"error\":\"no such field: tags\"}", "since": null,
+            "since_seconds": null, "waiting": 1054, "oldest_seconds": 1260, "for_release": 0, "must_act": "operator",
+            "to_do": "[action:ticket]: correct what the action sends: body, headers, url, then osnl reload",
+            "by_itself": null, "symptoms": [],
+        }))
+        .unwrap()
+    }
+
     #[test]
-    fn lines_of_problems_have_a_colour() {
+    fn an_incident_is_what_why_and_do_and_fits_the_terminal() {
+        let text = lines(&incident("target-refuses", "critical"));
+        let expected = [
+            "!!   ticket: the target refuses everything for 20 min; 1,054 wait, the oldest 21",
+            "     min",
+            "why  status 400: Bad Request, reply: {\"error\":\"no such field: tags\"}",
+            "do   [action:ticket]: correct what the action sends: body, headers, url, then",
+            "     osnl reload",
+        ];
+        assert_eq!(wrapped(&text, Some(80)).lines().collect::<Vec<_>>(), expected);
+        // A pipe gets each on one line, for grep.
+        assert_eq!(wrapped(&text, None), text);
+        assert_eq!(wrapped("a b\n\n  long line\n", Some(8)), "a b\n\n  long\n  line\n");
+    }
+
+    #[test]
+    fn lines_of_incidents_have_a_colour() {
         for (line, expected) in [
-            ("! the target does not answer", "Warn"),
+            ("!    a: the target is down", "Warn"),
+            ("!!   a: the target is down", "Bad"),
             ("the last reload was refused, 5m ago", "Bad"),
             ("all is well", "Good"),
         ] {

@@ -4,7 +4,7 @@
 //! Callers clean foreign text before, and colour finished lines.
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{ColumnConstraint, Row, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table};
 use unicode_width::UnicodeWidthStr as _;
 
 pub(super) fn table<R: Into<Row>>(rows: impl IntoIterator<Item = R>) -> String {
@@ -36,6 +36,18 @@ pub(super) fn table_within<R: Into<Row>>(
         lines = text(&table);
     }
     lines
+}
+
+/// Wraps a text at words.
+pub(super) fn paragraph(text: &str, columns: usize) -> String {
+    let mut table = Table::new();
+    let width = u16::try_from(columns).unwrap_or(u16::MAX);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.add_row([text]);
+    if let Some(column) = table.column_mut(0) {
+        column.set_padding((0, 0));
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
 pub(super) fn breadth(lines: &str) -> usize {

@@ -32,11 +32,11 @@ impl Stage {
             let target = |action: &str| target(status, action);
             [
                 ("quarantined", status["journal"]["quarantined"] == 2),
-                ("held by guard", target("inventory")["held"] == 2),
+                ("waiting for release", target("inventory")["for_release"] == 2),
                 ("delivered", target("inventory")["done"] == 5),
                 ("dead", target("dns")["dead"] == 4),
                 ("failing", target("billing")["failing"].as_array().is_some_and(|keys| !keys.is_empty())),
-                ("held", target("roles")["state"] == "held"),
+                ("down", target("roles")["state"] == "down"),
             ]
         });
         stage

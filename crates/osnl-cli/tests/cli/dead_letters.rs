@@ -71,8 +71,11 @@ fn a_dead_letter_outlives_the_daemon_and_its_retry_calls_only_its_action() {
     assert_eq!(shown["message"]["routing_key"], "notifications.info", "{shown}");
     assert!(shown["message"]["payload"]["port"].is_object(), "{shown}");
     wait_until(SOON, "the status counts them", || rig.status()["journal"]["dead"] == 2);
-    let attention = rig.status()["attention"].to_string();
-    assert!(attention.contains("2 dead letters wait: dead letters in queue osnl.dead"), "{attention}");
+    let incidents = rig.status()["incidents"].to_string();
+    assert!(
+        incidents.contains("2 dead letters") && incidents.contains("dead letters in queue osnl.dead"),
+        "{incidents}"
+    );
 
     kill(&mut rig);
     let ids = |found: &[Value]| found.iter().map(|one| one["id"].clone()).collect::<Vec<_>>();
@@ -136,8 +139,8 @@ fn a_dead_letter_queue_that_is_full_or_gone_loses_nothing() {
     rig.vhost.ctl(&["set_policy", "full", "dead$", policy, "--apply-to", "queues"]);
     rig.publish((1..=5).map(|n| (n, n)));
     wait_until(SOON, "the status says so", || rig.status()["journal"]["state"] == "full");
-    let attention = rig.status()["attention"].to_string();
-    assert!(attention.contains("the dead letter queue \\\"osnl.dead\\\" is full"), "{attention}");
+    let incidents = rig.status()["incidents"].to_string();
+    assert!(incidents.contains("the dead letter queue \\\"osnl.dead\\\" is full"), "{incidents}");
     wait_until(SOON, "the others have their effect", || calls(&rig, true) == 5);
     rig.vhost.ctl(&["clear_policy", "full"]);
     wait_until(SOON, "all are kept", || dead(&rig).len() == 5);

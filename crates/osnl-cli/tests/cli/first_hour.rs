@@ -6,7 +6,7 @@ use osnl_testkit::{DeclaredBinding, Notice, Sink, Vhost, wait_until};
 use serde_json::json;
 
 use crate::doctor::{Service, monitor, words};
-use crate::harness::{Osnl, PROMPTLY, Place, SOON, instance};
+use crate::harness::{Osnl, PROMPTLY, Place, SOON, incidents, instance};
 use crate::management::node;
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
@@ -95,7 +95,7 @@ fn from_init_to_the_first_effect_by_the_screens_alone() {
     hour.delete(2);
     wait_until(SOON, "status names the exchange", || {
         let (code, status) = hour.said("osnl status -c osnl.conf");
-        code == Some(1) && status.lines().any(|line| line.starts_with("! ") && line.contains(&turn_on))
+        code == Some(1) && incidents(&status).iter().any(|line| line.contains(&turn_on))
     });
     let queues = hour.osnl("osnl queues -c osnl.conf", 1);
     assert!(queues.contains("exchange nova") && queues.contains("kolla-ansible"), "{queues}");

@@ -234,3 +234,15 @@ pub(crate) fn depth(vhost: &Vhost, queue: &str, expected: (u64, u64)) {
         vhost.queue_depth(queue) == Some(expected)
     });
 }
+
+/// Returns the incidents of the screen of `osnl status`, each in a line: what, why, do.
+pub(crate) fn incidents(status: &str) -> Vec<String> {
+    let of_block = |block: &str| -> Vec<String> {
+        block.lines().map(|line| line.get(5..).unwrap_or_default().to_owned()).collect()
+    };
+    status
+        .split("\n\n")
+        .filter(|block| block.starts_with('!'))
+        .map(|block| of_block(block).join("; "))
+        .collect()
+}

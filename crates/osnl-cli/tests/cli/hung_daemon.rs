@@ -131,16 +131,22 @@ fn a_listener_that_cannot_connect_has_its_reason_in_every_form() {
     };
     wait_until(SOON, "an attempt has failed", || json()["listeners"][0]["attempts"].is_number());
     let status = json();
-    let (listener, problem) = (&status["listeners"][0], &status["problems"][0]);
-    assert_eq!((&listener["state"], &problem["kind"]), (&"connecting".into(), &"listener-connecting".into()));
-    assert!(problem["reason"].as_str().unwrap().contains("refused"), "{problem}");
-    assert_eq!((&problem["subject"], &problem["remedy"]), (&"listener nova".into(), &listener["remedy"]));
-    assert!(problem["remedy"].as_str().unwrap().starts_with("check host and port in transport_url; "));
+    let (listener, incident) = (&status["listeners"][0], &status["incidents"][0]);
+    assert_eq!(
+        (&listener["state"], &incident["kind"]),
+        (&"connecting".into(), &"listener-connecting".into())
+    );
+    assert!(incident["why"].as_str().unwrap().contains("refused"), "{incident}");
+    assert_eq!((&incident["subject"], &incident["to_do"]), (&"listener nova".into(), &listener["remedy"]));
+    assert!(incident["to_do"].as_str().unwrap().starts_with("check host and port in transport_url; "));
     let text = String::from_utf8(rig.say(&["status", "-c", "a.conf"]).stdout).unwrap();
-    assert!(text.contains("\n! listener nova is not connected (for ") && text.contains("next in"), "{text}");
+    assert!(
+        text.contains("\n!    nova: not connected for ") && text.contains("osnl tries again in"),
+        "{text}"
+    );
     let plug_in = rig.say(&["status", "-c", "a.conf", "--format", "nagios"]);
     let said = String::from_utf8(plug_in.stdout).unwrap();
-    assert!(said.starts_with("OSNL WARNING - listener nova is not connected (for "), "{said}");
+    assert!(said.starts_with("OSNL WARNING - nova: not connected for "), "{said}");
     assert!(said.contains(" | listeners=0;;;0;1 queue_messages=0;;;0 "), "{said}");
     assert_eq!(plug_in.status.code(), Some(1));
 }
@@ -173,11 +179,11 @@ fn watching_goes_on_over_a_hang_and_ctrl_c_ends_it_well() {
     let mut watching = command(&rig.home, &arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut await_line = |part: &str| assert!(lines.any(|line| line.contains(part)), "{part}");
-    await_line("! listener nova is not connected");
+    await_line("!    nova: not connected");
     rig.signal("STOP");
-    await_line("! osnl (process ");
+    await_line("!!   osnl (process ");
     rig.signal("CONT");
-    await_line("! listener nova is not connected");
+    await_line("!    nova: not connected");
     signal(watching.id(), "INT");
     assert_eq!(watching.wait().unwrap().code(), Some(0));
 }

@@ -108,7 +108,7 @@ fn a_restart_with_another_pool_names_the_old_queue_until_nothing_is_left() {
     let waits = format!(" in virtual host {vhost}: no listener reads it any more; 3 messages in it");
     wait_until(SOON, "the number is known", || {
         let (code, text, _) = rig.ask(&["status"]);
-        code == Some(1) && text.contains("! queue osnl at 127.0.0.1:") && text.contains(&waits)
+        code == Some(1) && text.contains("!    queue osnl at 127.0.0.1:") && text.contains(&waits)
     });
     let left = rig.status()["left_queues"][0].clone();
     assert!(left["unbind"].as_str().is_some_and(|unbind| unbind.contains("destination='osnl'")), "{left}");

@@ -88,19 +88,20 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         );
         assert!(found[1..].iter().all(|line| line.contains("queue osnl.dead: is asked when")), "{found:?}");
         let daemon = run(&place);
-        let known = || status(&place)["listeners"][0]["management"].clone();
-        wait_until(SOON * 2, "the API has told all", || known()["status"] == "known");
-        let (known, shown) = (known(), osnl(&place, &["status"]));
+        let known = || status(&place)["listeners"][0]["management"]["status"] == "known";
+        wait_until(SOON * 2, "the API has told all", known);
+        let (known, shown) = (status(&place), osnl(&place, &["status"]));
         let lines = checked(&place);
-        let risks = known["risks"].as_array().unwrap();
-        assert_eq!(risks.len(), expected.len(), "{name}: {known:#}");
-        for (risk, words) in risks.iter().zip(expected) {
-            let (message, remedy) = (risk["message"].as_str().unwrap(), risk["remedy"].as_str().unwrap());
-            assert!(message.contains(words), "{name}: {message}");
-            let attention = format!("! listener l: {message}");
-            assert!(shown.1.contains(&attention), "{name}: {attention}\n{}", shown.1);
-            let seen = message.split_once(": ").unwrap().1;
-            let warning = format!("warning  [listener:l] queue osnl: {seen}; {remedy}");
+        let incidents = known["incidents"].as_array().unwrap();
+        assert_eq!(incidents.len(), expected.len(), "{name}: {known:#}");
+        for (incident, words) in incidents.iter().zip(expected) {
+            let text = |member: &str| incident[member].as_str().unwrap();
+            let (what, why, to_do) = (text("what"), text("why"), text("to_do"));
+            assert!(format!("{what}: {why}").contains(words), "{name}: {incident}");
+            let lines_of = format!("!    {what}\nwhy  {why}\ndo   {to_do}\n");
+            assert!(shown.1.contains(&lines_of), "{name}: {lines_of}\n{}", shown.1);
+            let seen = what.splitn(3, ": ").nth(2).unwrap();
+            let warning = format!("warning  [listener:l] queue osnl: {seen}: {why}; {to_do}");
             assert!(lines.contains(&warning), "{name}: {warning}\n{lines:#?}");
         }
         assert_eq!(shown.0, Some(i32::from(!expected.is_empty())), "{name}: {}", shown.1);
@@ -114,7 +115,8 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
     // In parallel, because each waits for its daemon's next request to the API.
     let (vhost, place, daemon, known) = std::thread::scope(|scope| {
         scope.spawn(|| {
-            let (.., known) = check("plain", |_| {}, "", &[]);
+            let (.., status) = check("plain", |_| {}, "", &[]);
+            let known = &status["listeners"][0]["management"];
             let version = broker.root().greeting()[1].clone();
             assert_eq!(
                 (&known["version"], &known["queues"][0]["type"]),
@@ -146,7 +148,7 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
             ],
         )
     });
-    let remedy = known["risks"][0]["remedy"].as_str().unwrap();
+    let remedy = known["incidents"][0]["to_do"].as_str().unwrap();
     let words: Vec<String> = remedy.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
     assert_eq!(words[0], "rabbitmqctl", "{remedy}");
     let words: Vec<&str> = words[1..].iter().map(String::as_str).collect();
@@ -246,7 +248,7 @@ fn messages_that_a_delivery_limit_drops_are_counted_and_not_called_kept() {
     let (code, text) = osnl(&place, &["status"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(
-        "! listener l: messages that were unsettled when a connection ended did not come back (3)"
+        "!    l: 3 messages were unsettled when a connection ended, and did not come back\nwhy  the queue is empty"
     ));
     let log = daemon.stderr();
     assert!(log.contains("unsettled messages did not come back, and the queue is empty"), "{log}");
@@ -271,5 +273,5 @@ fn a_queue_that_is_gone_after_a_stop_is_said_with_what_was_unsettled_in_it() {
     let (code, text) = osnl(&place, &["status"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("  l: its queue was missing and was created "), "{text}");
-    assert!(text.contains("did not come back (3), and the queue did not exist any more"), "{text}");
+    assert!(text.contains("did not come back\nwhy  the queue did not exist any more"), "{text}");
 }

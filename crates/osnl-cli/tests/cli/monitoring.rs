@@ -202,19 +202,19 @@ fn a_broken_target_raises_alerts_that_end_with_a_retry() {
     });
     rig.sink.reply_with(Reply::Status(503));
     rig.publish((1..20).map(|n| (n, n)));
-    wait_until(SOON, "the target is held, and Prometheus says so", || fires("OsnlTargetHeld"));
+    wait_until(SOON, "the target is down, and Prometheus says so", || fires("OsnlTargetDown"));
     let (status, body) = get(&admin, "/readyz");
-    assert!(status == 200 && body.contains("roles is held") && body.contains("503"), "{body}");
-    assert!(rig.ask(&["status"]).1.contains("roles is held"));
+    assert!(status == 200 && body.contains("roles: the target is down") && body.contains("503"), "{body}");
+    assert!(rig.ask(&["status"]).1.contains("roles: the target is down"));
     rig.sink.reply_with(Reply::Status(204));
     let (code, _, said) = rig.ask(&["deliveries", "retry", "--action", "roles"]);
     assert_eq!(code, Some(0), "{said}");
     wait_until(SOON, "all is delivered", || rig.target("roles")["done"] == 20);
     wait_until(SOON, "no alert fires", || prometheus.firing().is_empty());
     let (status, body) = get(&admin, "/readyz");
-    assert!(status == 200 && body.contains("\"attention\":[]"), "{body}");
+    assert!(status == 200 && body.contains("\"incidents\":[]"), "{body}");
     // The log has one line for each change of the target's state, however many attempts fail.
-    for line in [" is held: ", " answers again"] {
+    for line in [" is down: ", " answers again"] {
         assert_eq!(rig.log().matches(line).count(), 1, "{line}: {}", rig.log());
     }
 }
@@ -224,7 +224,12 @@ fn a_broken_target_raises_alerts_that_end_with_a_retry() {
 fn a_queue_that_no_exchange_fills_is_not_ready_and_needs_attention() {
     let listener = "[listener:neutron]\ntransport_url = URL\nexchange = neutron\npool = osnl\n";
     let (mut rig, admin) = monitored("monitoring-unbound", &[listener, RULE, ACTION]);
-    let attention = || sample(&admin, "osnl_attention{kind=\"exchange-missing\",severity=\"warning\"}");
+    let attention = || {
+        sample(
+            &admin,
+            "osnl_attention{kind=\"exchange-missing\",severity=\"warning\",action=\"\",listener=\"neutron\"}",
+        )
+    };
     wait_until(SOON, "the exchange is missed", || get(&admin, "/readyz").0 == 503);
     let (_, body) = get(&admin, "/readyz");
     let reason = "bound to 0 of 1 exchanges: exchange \\\"neutron\\\" does not exist yet";
@@ -287,7 +292,7 @@ fn a_listener_and_a_rule_with_an_expectation_fall_silent_and_speak_again() {
     wait_until(SOON, "the listener is silent", || silent("listener", "neutron").as_deref() == Some("1"));
     let said = rig.ask(&["status"]).1;
     assert!(
-        said.contains("listener neutron is silent: 1 per 3s expected, none came since the start"),
+        said.contains("listener neutron: silent, none since the start\nwhy  expected are 1 per 3s\n"),
         "{said}"
     );
     rig.publish([(1, 1)]);

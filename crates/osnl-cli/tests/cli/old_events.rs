@@ -35,8 +35,8 @@ fn status(place: &Place) -> Value {
     serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"))
 }
 
-fn attention(status: &Value) -> Vec<&str> {
-    status["attention"].as_array().unwrap().iter().filter_map(Value::as_str).collect()
+fn incidents(status: &Value) -> Vec<&str> {
+    status["incidents"].as_array().unwrap().iter().filter_map(|one| one["what"].as_str()).collect()
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn old_events_are_dead_letters_that_a_retry_delivers() {
     let now = status(&place);
     assert_eq!(now["counters"]["too_old"], json!(2 * OLD), "{now}");
     assert!(now["listeners"][0]["last_event_age_seconds"].as_u64().is_some_and(|age| age < 3600), "{now}");
-    assert!(!attention(&now).iter().any(|line| line.contains("days old")), "{now}");
+    assert!(!incidents(&now).iter().any(|line| line.contains("days old")), "{now}");
     let (code, text, _) = run(&place, &["explain", "-c", "a.conf", "--journal", "--limit", "1"]);
     assert_eq!(code, Some(0), "the last one is new: {text}");
     let (code, text, stderr) =
@@ -73,14 +73,17 @@ fn old_events_are_dead_letters_that_a_retry_delivers() {
 }
 
 #[test]
-fn old_events_that_run_are_an_attention() {
+fn old_events_that_run_are_an_incident() {
     let (_vhost, place, sink, osnl) = with_history("old-events-run", "prefetch = 20");
     sink.wait_for(1 + OLD, SOON);
     let now = status(&place);
-    let found = attention(&now);
-    let old: Vec<_> =
-        found.iter().filter(|line| line.contains("listener neutron runs events that were up to")).collect();
-    assert!(old.len() == 1 && old[0].contains("max_event_age = 1d"), "{found:?}");
+    let found = incidents(&now);
+    let old: Vec<_> = found
+        .iter()
+        .filter(|line| line.contains("neutron: actions run for events that were up to"))
+        .collect();
+    assert_eq!(old.len(), 1, "{found:?}");
+    assert!(now["incidents"].to_string().contains("max_event_age = 1d"), "{now}");
     assert_eq!(now["counters"]["too_old"], json!(0));
     drop(osnl);
 }

@@ -16,9 +16,9 @@ fn a_wrong_credential_holds_the_target_and_a_corrected_one_drains_it_in_order() 
         Some(Reply::Status(if request.target.starts_with("/right/") { 204 } else { 403 }))
     });
     rig.publish((0..5).flat_map(|key| (0..4).map(move |n| (key, key + 5 * n))));
-    wait_until(SOON, "the target is held", || {
+    wait_until(SOON, "the target is down", || {
         let target = rig.target("roles");
-        matches!(target["state"].as_str(), Some("held" | "probing")) && target["pending"] == 20
+        matches!(target["state"].as_str(), Some("down" | "probing")) && target["pending"] == 20
     });
     let right = ACTION.replace("SINK", &rig.sink.url("/right/v1/role"));
     rig.write(&[LISTENER, RULE, &right]);
@@ -89,7 +89,7 @@ fn what_is_wrong_changes_nothing_and_is_said_everywhere_until_it_is_mended() {
 
     let (code, text, _) = rig.ask(&["status"]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("! the last reload was refused at "), "{text}");
+    assert!(text.contains("!    the last reload was refused "), "{text}");
     assert!(text.contains("the last reload was refused, ") && text.contains("a.conf:12"), "{text}");
     let status = rig.status();
     let failed = status["configuration"]["not_reloaded"].clone();
@@ -135,7 +135,7 @@ fn rules_and_actions_come_and_go_and_orphans_are_adopted() {
     assert!(told.contains("[action:roles] removed: running attempts finish"), "{told}");
     assert!(told.contains("! orphaned: 2 deliveries in the journal wait for [action:roles]"), "{told}");
     let (_, text, _) = rig.ask(&["status"]);
-    assert!(text.contains("2 deliveries of roles, which is not configured: orphaned"), "{text}");
+    assert!(text.contains("roles: 2 deliveries are orphaned"), "{text}");
     assert_eq!(rig.target("roles")["configured"], false);
     rig.publish([(3, 3)]);
     wait_until(SOON, "the note", || rig.target("notes")["done"] == 1);

@@ -241,7 +241,7 @@ fn systemd_is_told_what_is_waited_for() {
     let target = format!("K2HR3 at {}", sink.url("/v1/role"));
     let held = manager.news();
     assert!(
-        held.starts_with(&format!("STATUS=listening to {broker}; {target} is held: cannot connect")),
+        held.starts_with(&format!("STATUS=listening to {broker}; {target} is down: cannot connect")),
         "{held}"
     );
     sink.restart();

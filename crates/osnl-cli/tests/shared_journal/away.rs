@@ -16,9 +16,7 @@ fn is_failed(stage: &mut Stage, numbers: std::ops::Range<u64>, why: &str) {
     let status = stage.status("a");
     let reason = status["journal"]["reason"].as_str().unwrap();
     assert!(reason.contains(why) && reason.contains("osnl tries each second"), "{reason}");
-    let attention: Vec<&str> =
-        status["attention"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert!(attention.iter().any(|line| line.starts_with("the journal is failed")), "{attention:?}");
+    assert_eq!(status["incidents"][0]["kind"], "journal-failed", "{status}");
     let (code, said) = stage.run("a", &["deliveries", "list"]);
     assert!(code == Some(69) && said.contains("cannot be read"), "{code:?}: {said}");
     assert_eq!(stage.sink.requests().len(), before, "nothing is delivered that could not be recorded");

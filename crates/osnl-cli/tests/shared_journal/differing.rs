@@ -5,9 +5,9 @@ use crate::stage::{SOON, Stage};
 
 fn differing(stage: &Stage, name: &str) -> Vec<String> {
     let status = stage.status(name);
-    let problems = status["problems"].as_array().unwrap();
-    let of_kind = problems.iter().filter(|problem| problem["kind"] == "members-differ");
-    of_kind.map(|problem| problem["reason"].as_str().unwrap().to_owned()).collect()
+    let incidents = status["incidents"].as_array().unwrap();
+    let of_kind = incidents.iter().filter(|one| one["kind"] == "members-differ");
+    of_kind.map(|one| one["why"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -19,12 +19,12 @@ fn daemons_with_different_configurations_are_named_until_they_are_the_same() {
     let _b = stage.daemon_with("b", &edits);
     let (of_a, of_b) = (|| differing(&stage, "a"), || differing(&stage, "b"));
     wait_until(SOON, "the difference to be seen", || {
-        of_a() == ["[rule:gone] differs\n[action:other] is missing here"]
-            && of_b() == ["[action:other] is missing there\n[rule:gone] differs"]
+        of_a() == ["[rule:gone] differs, [action:other] is missing here"]
+            && of_b() == ["[action:other] is missing there, [rule:gone] differs"]
     });
     let (code, said) = stage.run("a", &["status"]);
     assert!(
-        code == Some(1) && said.contains("has another configuration: [rule:gone] differs"),
+        code == Some(1) && said.contains("has another configuration\nwhy  [rule:gone] differs"),
         "{code:?}: {said}"
     );
     let status = stage.status("a");

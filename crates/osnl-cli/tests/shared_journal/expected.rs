@@ -8,7 +8,7 @@ use crate::stage::{SOON, Stage};
 const LONG: Duration = Duration::from_secs(9);
 
 fn is_silent(stage: &Stage, name: &str) -> bool {
-    stage.status(name).to_string().contains("listener neutron is silent")
+    stage.status(name).to_string().contains("listener neutron: silent")
 }
 
 fn speak(stage: &mut Stage, names: &[&str], n: &mut u64) {

@@ -25,7 +25,7 @@ fn a_listener_that_the_journal_has_given_up_subscribes_again_and_reads_on() {
         next += 20;
     }
     assert_eq!(daemon.output().matches("the listener subscribes again").count(), statements.len());
-    wait_until(SOON, "nothing to be left to do", || stage.status("a")["attention"] == serde_json::json!([]));
+    wait_until(SOON, "nothing to be left to do", || stage.status("a")["incidents"] == serde_json::json!([]));
     for port in stage.delivered() {
         let firsts: Vec<&u64> =
             port.iter().enumerate().filter(|(at, n)| !port[..*at].contains(n)).map(|(_, n)| n).collect();

@@ -29,9 +29,9 @@ fn a_guard_counts_what_its_daemon_reads_and_anew_after_a_takeover() {
     let [mut first, second] = daemons(&stage, "guard = 2 per 10m");
     stage.publish(0..8);
     wait_until(SOON, "two ports to be delivered", || count(&stage, "delivered") == 4);
-    wait_until(SOON, "the other two to be held", || count(&stage, "held-by-guard") == 4);
-    let held = listed(&stage, "held-by-guard")["deliveries"][0].clone();
-    assert_eq!(held["state"], "held by guard", "{held}");
+    wait_until(SOON, "the other two to be held", || count(&stage, "waiting-for-release") == 4);
+    let held = listed(&stage, "waiting-for-release")["deliveries"][0].clone();
+    assert_eq!(held["state"], "waiting for release", "{held}");
     let (_, shown) = stage.run("a", &["deliveries", "show", held["id"].as_str().unwrap()]);
     assert!(shown.contains("guard of action hook: more than 2 per 10m"), "{shown}");
     let said = |daemon: &RestartableProgram| {
@@ -42,7 +42,7 @@ fn a_guard_counts_what_its_daemon_reads_and_anew_after_a_takeover() {
     first.kill9();
     stage.publish(8..16);
     second.wait_for("a guard holds deliveries for further resources", 1, SOON);
-    wait_until(SOON, "its first two ports to pass", || count(&stage, "held-by-guard") == 8);
+    wait_until(SOON, "its first two ports to pass", || count(&stage, "waiting-for-release") == 8);
     stage.run("b", &["deliveries", "release", "--all"]);
     stage.wait_for_all(0..16);
     for port in stage.delivered() {

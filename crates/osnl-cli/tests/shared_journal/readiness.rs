@@ -47,8 +47,8 @@ fn unready(address: &str) -> String {
     let found: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((&found["ready"], &found["journal"]["ready"]), (&false.into(), &false.into()), "{body}");
     assert_eq!(found["journal"]["state"], "failed", "{body}");
-    let attention = found["attention"].to_string();
-    assert!(attention.contains("the journal is failed"), "{body}");
+    let incidents = found["incidents"].to_string();
+    assert!(incidents.contains("the journal is failed"), "{body}");
     found["journal"]["reason"].as_str().unwrap().to_owned()
 }
 

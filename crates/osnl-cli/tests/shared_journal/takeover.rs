@@ -94,7 +94,7 @@ fn a_target_that_one_daemon_holds_is_known_to_the_others() {
     let hears = |name: &str| {
         let members = stage.status(name)["journal"]["members"].clone();
         let others = members.as_array().unwrap().iter().filter(|member| member["is_own"] == false);
-        others.flat_map(|member| member["held"].as_array().cloned()).flatten().next()
+        others.flat_map(|member| member["down"].as_array().cloned()).flatten().next()
     };
     wait_until(SOON, "one to hear of the other", || ["a", "b"].into_iter().any(|name| hears(name).is_some()));
     let name = if hears("a").is_some() { "a" } else { "b" };
@@ -102,7 +102,7 @@ fn a_target_that_one_daemon_holds_is_known_to_the_others() {
     assert_eq!(held["action"], "hook");
     assert!(held["reason"].as_str().unwrap().contains("503"), "{held}");
     let (_, said) = stage.run(name, &["status"]);
-    assert!(said.contains("of 64 partitions, holds the target of hook"), "{said}");
+    assert!(said.contains("of 64 partitions, the target of hook is down"), "{said}");
     stage.sink.reply_with(Reply::Status(204));
     wait_until(SOON, "it to hear of the end", || hears(name).is_none());
 }

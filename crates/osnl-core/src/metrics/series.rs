@@ -14,6 +14,7 @@ use super::canary::Canary;
 use super::event_types::EventTypes;
 use super::histogram::{DISK, Histogram, LATENCY};
 use super::old_events::OldEvents;
+use super::rates::Rates;
 use super::silence::Streams;
 use crate::age::EventAge;
 use crate::attempt::{CLASSES, Completion, ErrorClass};
@@ -26,6 +27,7 @@ pub struct Series {
     rules: SeriesByName<RuleSeries>,
     pub canary: Canary,
     pub streams: Streams,
+    pub rates: Rates,
     pub commits: Histogram,
     /// The time of each move from the WAL to the journal's file.
     pub checkpoints: Histogram,
@@ -71,6 +73,7 @@ impl Default for Series {
             rules: SeriesByName::default(),
             canary: Canary::default(),
             streams: Streams::default(),
+            rates: Rates::default(),
             commits: Histogram::new(&DISK),
             checkpoints: Histogram::new(&DISK),
         }

@@ -44,6 +44,7 @@ pub(crate) struct RetriedDelivery {
     pub(crate) pause: Duration,
     pub(crate) reason: WaitReason,
     pub(crate) remedy: Option<&'static str>,
+    pub(crate) is_refusal: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -407,5 +408,7 @@ pub(super) fn retried(
 ) -> Consequence {
     let pause = retry.due.saturating_duration_since(now);
     let remedy = error.and_then(ActionError::remedy);
-    Consequence::Retry(Box::new(RetriedDelivery { claimed: item.claimed, retry, pause, reason, remedy }))
+    let is_refusal = error.is_some_and(|error| error.class.is_refusal());
+    let claimed = item.claimed;
+    Consequence::Retry(Box::new(RetriedDelivery { claimed, retry, pause, reason, remedy, is_refusal }))
 }

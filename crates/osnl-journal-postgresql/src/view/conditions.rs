@@ -64,8 +64,7 @@ pub(super) fn phase(moment: &Moment) -> String {
         (format!("d.state = 1 AND {running}"), Phase::Running),
         ("d.state = 1 AND d.due > 0 AND d.tries > 0".to_owned(), Phase::Retrying),
         ("d.state = 1".to_owned(), Phase::Ready),
-        ("d.state = 2 AND d.guarded".to_owned(), Phase::HeldByGuard),
-        ("d.state = 2".to_owned(), Phase::HeldAfterCrashes),
+        ("d.state = 2".to_owned(), Phase::ForRelease),
         ("d.state = 3".to_owned(), Phase::Dead),
         ("d.state = 4".to_owned(), Phase::Delivered),
         ("d.state = 5".to_owned(), Phase::NoActionNeeded),
@@ -74,13 +73,6 @@ pub(super) fn phase(moment: &Moment) -> String {
     let whens: String =
         phases.iter().map(|(when, phase)| format!(" WHEN {when} THEN {}", *phase as i64)).collect();
     format!("(CASE{whens} ELSE {} END)", Phase::Shadow as i64)
-}
-
-pub(super) fn attention(moment: &Moment) -> String {
-    let phases = [Phase::Dead, Phase::HeldAfterCrashes, Phase::HeldByGuard, Phase::Orphaned, Phase::Retrying];
-    let phases: Vec<String> = phases.iter().map(|phase| (*phase as i64).to_string()).collect();
-    let retried = format!("{} = {} AND d.due > 0 AND d.tries > 0", phase(moment), Phase::Running as i64);
-    format!("({} IN ({}) OR {retried})", phase(moment), phases.join(", "))
 }
 
 /// An arrival with more than 65,536 deliveries has several numbers.

@@ -70,24 +70,13 @@ pub(super) async fn list(
     page: &ListPage,
 ) -> Result<Vec<DeliveryListRow>, Error> {
     let conditions = conditions::of(filter);
-    let attention = conditions::attention(&filter.moment);
-    let (order, behind) = match (page.order, page.after) {
-        (RowOrder::Oldest, after) => {
-            ("d.id".to_owned(), after.map(|after| format!(" AND d.id > {}", after.id.row())))
-        }
-        (RowOrder::Newest, after) => {
-            ("d.id DESC".to_owned(), after.map(|after| format!(" AND d.id < {}", after.id.row())))
-        }
-        (RowOrder::Attention, after) => {
-            let behind = after.map(|after| {
-                let (id, is_attention) = (after.id.row(), after.is_attention);
-                format!(" AND ({attention} < {is_attention} OR {attention} = {is_attention} AND d.id < {id})")
-            });
-            (format!("{attention} DESC, d.id DESC"), behind)
-        }
+    let (order, than) = match page.order {
+        RowOrder::Oldest => ("ASC", ">"),
+        RowOrder::Newest => ("DESC", "<"),
     };
-    let behind = behind.unwrap_or_default();
-    let sql = format!("SELECT {COLUMNS} {FROM}{conditions}{behind} ORDER BY {order} LIMIT {}", page.limit);
+    let behind = page.after.map_or(String::new(), |after| format!(" AND d.id {than} {}", after.row()));
+    let sql =
+        format!("SELECT {COLUMNS} {FROM}{conditions}{behind} ORDER BY d.id {order} LIMIT {}", page.limit);
     session.client.query(&sql, &[]).await?.iter().map(row).collect()
 }
 

@@ -116,17 +116,15 @@ pub async fn pages_follow_each_other_in_every_order(open: impl Fn() -> StoreRig)
     let rig = open();
     filled(&rig).await;
     let filter = Filter::default();
-    for (order, expected) in [
-        (RowOrder::Oldest, ["m1", "m2", "m3", "m4"]),
-        (RowOrder::Newest, ["m4", "m3", "m2", "m1"]),
-        (RowOrder::Attention, ["m3", "m4", "m2", "m1"]),
-    ] {
+    for (order, expected) in
+        [(RowOrder::Oldest, ["m1", "m2", "m3", "m4"]), (RowOrder::Newest, ["m4", "m3", "m2", "m1"])]
+    {
         assert_eq!(listed(&rig, &filter, ListPage { order, ..ListPage::default() }).await, expected);
         let (mut page, mut seen) = (ListPage { order, after: None, limit: 1 }, Vec::new());
         loop {
             let (rows, _) = within(rig.queries.list(filter.clone(), page, u64::MAX)).await.expect("a page");
             let Some(row) = rows.last() else { break };
-            page.after = Some(page.cursor(row, &filter.moment));
+            page.after = Some(row.id);
             seen.extend(rows.into_iter().filter_map(|row| row.message_id));
         }
         assert_eq!(seen, expected, "{order:?}");

@@ -52,10 +52,8 @@ pub enum Phase {
     Retrying,
     /// Behind another delivery of its resource.
     Waiting,
-    /// Held by a guard until an operator releases or discards it.
-    HeldByGuard,
-    /// Held because osnl ended unexpectedly three times during its attempts.
-    HeldAfterCrashes,
+    /// Waits for an operator: a guard's limit was exceeded, or osnl ended unexpectedly three times during its attempts.
+    ForRelease,
     /// Open, and its action is not configured.
     Orphaned,
     Dead,
@@ -67,14 +65,13 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::Arrived,
         Self::Ready,
         Self::Running,
         Self::Retrying,
         Self::Waiting,
-        Self::HeldByGuard,
-        Self::HeldAfterCrashes,
+        Self::ForRelease,
         Self::Orphaned,
         Self::Dead,
         Self::Delivered,
@@ -83,7 +80,7 @@ impl Phase {
         Self::Discarded,
     ];
 
-    pub const GROUPS: [(&'static str, &'static [Self]); 4] = [
+    pub const GROUPS: [(&'static str, &'static [Self]); 3] = [
         (
             "pending",
             &[Self::Arrived, Self::Ready, Self::Running, Self::Retrying, Self::Waiting, Self::Orphaned],
@@ -96,23 +93,20 @@ impl Phase {
                 Self::Running,
                 Self::Retrying,
                 Self::Waiting,
-                Self::HeldByGuard,
-                Self::HeldAfterCrashes,
+                Self::ForRelease,
                 Self::Orphaned,
             ],
         ),
-        ("held", &[Self::HeldByGuard, Self::HeldAfterCrashes]),
         ("done", &[Self::Delivered, Self::NoActionNeeded, Self::Shadow]),
     ];
 
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 15] = [
         "arrived",
         "ready",
         "running",
         "retrying",
         "waiting",
-        "held-by-guard",
-        "held-after-crashes",
+        "waiting-for-release",
         "orphaned",
         "dead",
         "delivered",
@@ -120,7 +114,6 @@ impl Phase {
         "shadow",
         "discarded",
         "pending",
-        "held",
         "open",
         "done",
     ];
@@ -133,8 +126,7 @@ impl Phase {
             Self::Running => "running",
             Self::Retrying => "retrying",
             Self::Waiting => "waiting",
-            Self::HeldByGuard => "held by guard",
-            Self::HeldAfterCrashes => "held after crashes",
+            Self::ForRelease => "waiting for release",
             Self::Orphaned => "orphaned",
             Self::Dead => "dead",
             Self::Delivered => "delivered",
@@ -164,25 +156,21 @@ impl Phase {
             _ if row.is_arrived => Self::Arrived,
             Self::Ready if moment.running.contains(&row.id) => Self::Running,
             Self::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
-            Self::HeldAfterCrashes if row.is_guarded => Self::HeldByGuard,
             phase => phase,
         }
     }
 
-    /// Returns the word for a state alone; `held` covers both phases of this name.
+    /// Returns the word for a state alone.
     #[must_use]
     pub fn word_of(state: RowState) -> &'static str {
-        match state {
-            RowState::Held => "held",
-            other => Self::of_state(other).word(),
-        }
+        Self::of_state(state).word()
     }
 
     fn of_state(state: RowState) -> Self {
         match state {
             RowState::Waiting => Self::Waiting,
             RowState::Ready => Self::Ready,
-            RowState::Held => Self::HeldAfterCrashes,
+            RowState::Held => Self::ForRelease,
             RowState::Dead => Self::Dead,
             RowState::Delivered => Self::Delivered,
             RowState::NothingToDo => Self::NoActionNeeded,
@@ -206,7 +194,7 @@ impl Phase {
             Self::Arrived => &[],
             Self::Ready | Self::Running | Self::Retrying => &[RowState::Ready],
             Self::Waiting => &[RowState::Waiting],
-            Self::HeldByGuard | Self::HeldAfterCrashes => &[RowState::Held],
+            Self::ForRelease => &[RowState::Held],
             Self::Orphaned => &[RowState::Waiting, RowState::Ready, RowState::Held],
             Self::Dead => &[RowState::Dead],
             Self::Delivered => &[RowState::Delivered],
@@ -232,25 +220,6 @@ impl Moment {
     pub(crate) fn is_configured(&self, action: &str) -> bool {
         self.configured.as_ref().is_none_or(|known| known.iter().any(|known| known == action))
     }
-
-    /// Whether the row needs attention, by the rule of [`attention_sql`](Self::attention_sql).
-    pub(crate) fn needs_attention(&self, row: &DeliveryListRow) -> bool {
-        match Phase::of_row(row, self) {
-            Phase::Dead
-            | Phase::HeldAfterCrashes
-            | Phase::HeldByGuard
-            | Phase::Orphaned
-            | Phase::Retrying => true,
-            Phase::Running => row.due.is_some() && row.tries > 0,
-            Phase::Arrived
-            | Phase::Ready
-            | Phase::Waiting
-            | Phase::Delivered
-            | Phase::NoActionNeeded
-            | Phase::Shadow
-            | Phase::Discarded => false,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -266,14 +235,13 @@ mod tests {
             check(phase.word(), &[phase]);
         }
         check("no-action-needed", &[Phase::NoActionNeeded]);
-        check("Held_By_Guard", &[Phase::HeldByGuard]);
-        check("held", &[Phase::HeldByGuard, Phase::HeldAfterCrashes]);
+        check("Waiting_For_Release", &[Phase::ForRelease]);
         for state in RowState::ALL {
             let phases = Phase::named(Phase::word_of(state)).unwrap_or_default();
             assert!(phases.iter().any(|phase| phase.states().contains(&state)), "{state:?}");
         }
         let pending = Phase::named("pending").unwrap();
-        assert!(pending.contains(&Phase::Retrying) && !pending.contains(&Phase::HeldAfterCrashes));
+        assert!(pending.contains(&Phase::Retrying) && !pending.contains(&Phase::ForRelease));
         assert_eq!(Phase::named("dedd"), None);
         for phase in Phase::ALL {
             assert!(Phase::NAMES.contains(&phase.word().replace(' ', "-").as_str()), "{phase:?}");

@@ -196,11 +196,6 @@ impl BlockNeeds {
         needs
     }
 
-    pub(super) fn add_attention(&mut self) {
-        let any = [BlockFact::State(RowState::Dead), BlockFact::State(RowState::Held), BlockFact::Failed];
-        self.facts.push(any.map(BlockFact::mark).to_vec());
-    }
-
     fn add_states(&mut self, states: &[RowState]) {
         // Each block has had open deliveries.
         if !states.iter().any(|state| matches!(state, RowState::Waiting | RowState::Ready)) {
@@ -216,6 +211,7 @@ impl BlockNeeds {
                 self.facts.push(vec![BlockFact::EventType(event_type).mark()]);
             }
             RowCondition::States(states) => self.add_states(states),
+            RowCondition::Phases([Phase::Retrying], _) => self.facts.push(vec![BlockFact::Failed.mark()]),
             RowCondition::Phases(phases, _) => {
                 let states: Vec<RowState> =
                     phases.iter().flat_map(|phase: &Phase| phase.states()).copied().collect();

@@ -86,10 +86,7 @@ impl SqliteReader {
                     add(Phase::Retrying, few(&retrying)?);
                     add(Phase::Ready, u64::MAX);
                 }
-                RowState::Held => {
-                    add(Phase::HeldByGuard, few("d.state = 2 AND d.guarded")?);
-                    add(Phase::HeldAfterCrashes, u64::MAX);
-                }
+                RowState::Held => add(Phase::ForRelease, u64::MAX),
                 RowState::Waiting => add(Phase::Waiting, u64::MAX),
                 RowState::Dead => add(Phase::Dead, u64::MAX),
                 RowState::Delivered => add(Phase::Delivered, u64::MAX),

@@ -1,9 +1,7 @@
-//! [`Phase`] and the need for attention as SQL, which decides as [`Phase::of_row`] does.
-
-use rusqlite::Connection;
+//! [`Phase`] as SQL, which decides as [`Phase::of_row`] does.
 
 use super::rows::hex_text;
-use crate::query::{Moment, Phase, RowState};
+use crate::query::{Moment, Phase};
 
 impl Moment {
     fn orphaned(&self) -> String {
@@ -22,7 +20,7 @@ impl Moment {
         format!(
             "CASE WHEN d.state <= 2 AND {orphaned} THEN {} WHEN d.state = 0 THEN {} \
              WHEN d.state = 1 AND {running} THEN {} WHEN d.state = 1 AND d.due > 0 AND d.tries > 0 THEN {} \
-             WHEN d.state = 1 THEN {} WHEN d.state = 2 AND d.guarded THEN {} WHEN d.state = 2 THEN {} \
+             WHEN d.state = 1 THEN {} WHEN d.state = 2 THEN {} \
              WHEN d.state = 3 THEN {} WHEN d.state = 4 THEN {} WHEN d.state = 5 THEN {} WHEN d.state = 6 THEN {} \
              ELSE {} END",
             phase(Phase::Orphaned),
@@ -30,8 +28,7 @@ impl Moment {
             phase(Phase::Running),
             phase(Phase::Retrying),
             phase(Phase::Ready),
-            phase(Phase::HeldByGuard),
-            phase(Phase::HeldAfterCrashes),
+            phase(Phase::ForRelease),
             phase(Phase::Dead),
             phase(Phase::Delivered),
             phase(Phase::NoActionNeeded),
@@ -41,67 +38,15 @@ impl Moment {
             running = self.running_sql(),
         )
     }
-
-    /// SQL for whether a row `d` needs an operator's attention, or soon will: dead, held, orphaned, retrying.
-    pub(super) fn attention_sql(&self) -> String {
-        format!(
-            // The sign prevents an index for each part, whose rows would all be sorted.
-            "+(d.state IN (2, 3) OR d.state = 1 AND d.due > 0 AND d.tries > 0 OR d.state <= 2 AND {})",
-            self.orphaned()
-        )
-    }
-
-    /// SQL for the same rows by indexes; `orphans` is from [`orphan_states`](Self::orphan_states).
-    pub(super) fn attention_ids_sql(&self, orphans: &[RowState]) -> String {
-        self.attention_parts(orphans).join(" UNION ALL ")
-    }
-
-    pub(super) fn newest_attention_sql(&self, orphans: &[RowState], before: i64, limit: u32) -> String {
-        let newest = |part: String| {
-            format!("SELECT id FROM ({part} AND d.id < {before} ORDER BY d.id DESC LIMIT {limit})")
-        };
-        self.attention_parts(orphans).into_iter().map(newest).collect::<Vec<_>>().join(" UNION ALL ")
-    }
-
-    fn attention_parts(&self, orphans: &[RowState]) -> Vec<String> {
-        let part = |index: &str, condition: &str| {
-            let by = if index.is_empty() { String::new() } else { format!(" INDEXED BY {index}") };
-            format!("SELECT d.id FROM delivery d{by} WHERE {condition}")
-        };
-        let orphans = orphans.iter().filter_map(|state| {
-            let index = match state {
-                RowState::Ready => "delivery_ready",
-                RowState::Waiting => "",
-                // All deliveries in these states need attention anyway.
-                _ => return None,
-            };
-            Some(part(index, &format!("d.state = {} AND {}", *state as i64, self.orphaned())))
-        });
-        let all = [
-            part("delivery_dead_newest", "d.state = 3"),
-            part("delivery_held", "d.state = 2"),
-            part("delivery_retrying", "d.state = 1 AND d.due > 0 AND d.tries > 0"),
-        ];
-        all.into_iter().chain(orphans).collect()
-    }
-
-    /// Returns the open states of deliveries whose actions are missing, by the counts.
-    pub(super) fn orphan_states(&self, connection: &Connection) -> rusqlite::Result<Vec<RowState>> {
-        if self.configured.is_none() {
-            return Ok(Vec::new());
-        }
-        let sql = format!(
-            "SELECT DISTINCT d.state FROM tally d WHERE d.count > 0 AND d.state <= 2 AND {}",
-            self.orphaned()
-        );
-        connection.prepare(&sql)?.query_map([], |row| row.get(0))?.collect()
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
     use crate::DeliveryId;
+    use crate::query::RowState;
 
     #[test]
     fn sql_and_code_agree_on_every_kind_of_row() {
@@ -126,25 +71,12 @@ mod tests {
         let configured = Some(vec!["a".to_owned(), "it's".to_owned()]);
         let mut seen = std::collections::BTreeSet::new();
         for moment in [Moment::default(), Moment { running, configured }] {
-            let ids = |condition: &str| -> Vec<i64> {
-                let sql = format!("SELECT d.id FROM delivery d WHERE {condition} ORDER BY d.id");
-                let mut select = connection.prepare(&sql).unwrap();
-                select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-            };
-            let attention = ids(&moment.attention_sql());
-            let orphans = [RowState::Waiting, RowState::Ready, RowState::Held];
-            let orphans = if moment.configured.is_some() { &orphans[..] } else { &[] };
-            assert_eq!(ids(&format!("d.id IN ({})", moment.attention_ids_sql(orphans))), attention);
-            let newest: Vec<i64> = attention.iter().rev().take(3).rev().copied().collect();
-            let found = ids(&format!("d.id IN ({})", moment.newest_attention_sql(orphans, i64::MAX, 3)));
-            assert!(found.ends_with(&newest), "{found:?} {newest:?}");
             for row in &all {
                 let sql = format!("SELECT {} FROM delivery d WHERE d.id = ?", moment.phase_sql());
                 let number: i64 = connection.query_row(&sql, [row.id.row()], |row| row.get(0)).unwrap();
                 let phase = Phase::of_row(row, &moment);
                 assert_eq!(Phase::of_number(number), Some(phase), "{row:?}");
                 assert!(phase.states().contains(&row.state), "{row:?}");
-                assert_eq!(attention.contains(&row.id.row()), moment.needs_attention(row), "{row:?}");
                 seen.insert(phase);
             }
         }

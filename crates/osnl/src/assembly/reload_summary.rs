@@ -32,7 +32,7 @@ fn effect(section: &Different, old: &Native, new: &Native) -> String {
                 .to_owned()
         }
         (ACTION, SectionChangeKind::Changed) => {
-            "applies to the next attempt; if its target is held, it is probed now".to_owned()
+            "applies to the next attempt; if its target is down, it is probed now".to_owned()
         }
         (ENRICH, _) => "applies to new attempts; cached answers are requested again".to_owned(),
         (RABBIT | KAFKA, _) => "the listeners that it concerns reconnect".to_owned(),

@@ -20,7 +20,10 @@ pub(super) fn watch(counters: Arc<Counters>) -> ServiceTask {
                 tokio::select! {
                     biased;
                     () = end.cancelled() => return,
-                    _ = look.tick() => silent.look(counters.series.streams.states(SystemTime::now())),
+                    at = look.tick() => {
+                        counters.series.rates.note(at, counters.received.get(), counters.delivered.get());
+                        silent.look(counters.series.streams.states(SystemTime::now()));
+                    }
                 }
             }
         })

@@ -53,6 +53,26 @@ pub struct List {
     pub next: Option<String>,
 }
 
+/// The deliveries that are not done, folded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryGroups {
+    /// In the order of who must act: dead, waiting for release, orphaned, failing, then those that osnl goes on with.
+    pub groups: Vec<DeliveryGroup>,
+    /// The numbers of all deliveries that the filter matches, also of done ones.
+    pub totals: StateTotals,
+}
+
+/// The deliveries of one action in one state with one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryGroup {
+    pub count: u64,
+    pub newest: Delivery,
+    /// Whether some have another cause than the newest: more than the thousand newest were not compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_mixed: bool,
+}
+
+/// The numbers of deliveries, in all and by state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateTotals {
     pub all: u64,
@@ -66,9 +86,7 @@ pub struct StateTotals {
 pub struct Delivery {
     pub id: String,
     pub state: String,
-    /// Whether the delivery waits because its target is held or paused.
-    #[serde(default)]
-    pub target_held: bool,
+    /// The obstacle: `target down`, `action paused by NAME`, `release`, or the id of another delivery.
     #[serde(default)]
     pub waits_for: Option<String>,
     /// When the next attempt is due, after a failed one.
@@ -192,7 +210,7 @@ pub struct ProbeResult {
     pub action: String,
     pub target: String,
     pub probed: bool,
-    /// The target's state afterwards: `ok`, `held`, `probing` or `paused`.
+    /// The target's state afterwards: `ok`, `down`, `probing` or `paused`.
     pub state: String,
     /// The latest failure, unless the target is `ok`.
     pub answer: Option<String>,

@@ -1,10 +1,10 @@
 //! The handler of requests from all sources: a socket, another port, or a command with a file.
 
-mod attention;
 mod change;
 mod configuration;
 mod dead_letters;
 mod deliveries;
+mod groups;
 mod measure;
 mod overseen;
 mod probe;
@@ -208,6 +208,7 @@ impl ControlHandler {
                     deliveries::ListedPage { order: order.order(), after: after.as_deref(), limit: *limit };
                 json(self.list(filter, page, *count_at_most).await?)
             }
+            ControlRequest::Groups { filter } => json(self.groups(filter).await?),
             ControlRequest::Show { id, raw } => json(self.show(id, *raw).await?),
             ControlRequest::Retry { .. }
             | ControlRequest::Discard { .. }

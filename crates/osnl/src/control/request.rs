@@ -9,7 +9,7 @@ use super::quarantine::{MessageAgain, WhichMessages};
 use super::refusal::{Code, RequestRefusal};
 use super::time;
 use crate::journal::DeliveryId;
-use crate::journal::query::{About, AnswerPolicy, Cursor, Filter, Moment, Phase, RowOrder};
+use crate::journal::query::{About, AnswerPolicy, Filter, Moment, Phase, RowOrder};
 
 /// Deliveries that one list holds at most.
 pub(crate) const MOST_LISTED: u32 = 1000;
@@ -36,6 +36,11 @@ pub enum ControlRequest {
         /// The totals count at most this many deliveries, the newest. Only the page bounds them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count_at_most: Option<u64>,
+    },
+    /// Deliveries folded: one group for each action, state, and cause.
+    Groups {
+        #[serde(default)]
+        filter: Which,
     },
     Show {
         id: String,
@@ -149,8 +154,6 @@ pub enum ListOrder {
     #[default]
     Oldest,
     Newest,
-    /// Deliveries that need attention or fail, then all others, each part with the newest first.
-    Attention,
 }
 
 impl ListOrder {
@@ -163,7 +166,6 @@ impl ListOrder {
         match self {
             Self::Oldest => RowOrder::Oldest,
             Self::Newest => RowOrder::Newest,
-            Self::Attention => RowOrder::Attention,
         }
     }
 }
@@ -212,15 +214,6 @@ impl Which {
             until: moment("until", self.until.as_deref())?,
         })
     }
-}
-
-pub(super) fn cursor(text: &str) -> Result<Cursor, RequestRefusal> {
-    Cursor::parse(text).ok_or_else(|| {
-        RequestRefusal::new(
-            Code::BadRequest,
-            format!("after: {text:?} is not the end of a page; write its `next`"),
-        )
-    })
 }
 
 pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, RequestRefusal> {

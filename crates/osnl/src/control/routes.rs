@@ -141,12 +141,15 @@ const DELIVERIES: &[Parameter] = &[
     option(
         "order",
         "order",
-        Choice(&["oldest", "newest", "attention"]),
-        "The order: by number (the default), the largest first, or what needs attention first.",
+        Choice(&["oldest", "newest"]),
+        "The order: by number (the default), or the largest number first.",
     ),
     option("after", "after", Text, "The value of next of the page before."),
     LIMIT,
 ];
+
+/// The filter alone: all but order, position, and length of the page.
+const DELIVERY_FILTER: &[Parameter] = DELIVERIES.split_at(DELIVERIES.len() - 3).0;
 
 const QUARANTINE: &[Parameter] = &[
     option("id", "filter/ids", Numbers, "Messages with these numbers."),
@@ -165,7 +168,7 @@ pub static ROUTES: &[Route] = &[
         "/status",
         "status",
         &[],
-        "Show the status: connections, targets, backlog, dead letters, and what needs attention.",
+        "Show the status: the verdict, the incidents, connections, targets, backlog, and dead letters.",
         ("Status", "The status, as osnl status --format json has it."),
     ),
     Route::get(
@@ -174,6 +177,13 @@ pub static ROUTES: &[Route] = &[
         DELIVERIES,
         "List deliveries in the order of their ids.",
         ("DeliveryPage", "A page of deliveries, totals by state, and the start of the next page."),
+    ),
+    Route::get(
+        "/deliveries/groups",
+        "groups",
+        DELIVERY_FILTER,
+        "Show deliveries that are not done as groups of the same action, state, and cause.",
+        ("DeliveryGroups", "The groups, those that wait for an operator first, and totals by state."),
     ),
     Route::get(
         "/deliveries/{id}",
@@ -205,7 +215,13 @@ pub static ROUTES: &[Route] = &[
         "Discard pending and dead deliveries.",
         CHANGES,
     ),
-    Route::post("/deliveries/release", "release", &[FILTER, DRY_RUN], "Release held deliveries.", CHANGES),
+    Route::post(
+        "/deliveries/release",
+        "release",
+        &[FILTER, DRY_RUN],
+        "Release deliveries that wait for it.",
+        CHANGES,
+    ),
     Route::post(
         "/deliveries/move",
         "move",
@@ -217,7 +233,7 @@ pub static ROUTES: &[Route] = &[
         "/actions/{action}/probe",
         "probe",
         &[ACTION],
-        "Probe a held target now, with a delivery that waits.",
+        "Probe a target that is down now, with a delivery that waits.",
         ("ProbeResult", "The state of the target afterwards."),
     ),
     Route::post(

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::Problem;
+use super::incident::Incident;
 use crate::daemon::ReloadRefusalReason;
-use crate::queues::FindingKind;
+use crate::queues::Finding;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
+    /// How osnl is, in one line: `2 of 6 actions deliver; 2,996 wait, the oldest 20 min`.
+    pub verdict: String,
+    pub numbers: StatusNumbers,
     pub running: bool,
+    /// Whether there is no incident.
     pub healthy: bool,
     /// Whether no delivery is pending or running, and no message is on its way from the broker.
     #[serde(default)]
     pub idle: bool,
-    /// The problems that need the operator's attention, as the sentences of `problems`.
-    pub attention: Vec<String>,
-    /// The problems that need the operator's attention, with kind, urgency, cause, duration, and remedy.
-    #[serde(default)]
-    pub problems: Vec<Problem>,
+    /// Critical incidents first, and of one severity first the incidents that wait for an operator.
+    pub incidents: Vec<Incident>,
     /// Seconds after which a pending delivery needs attention: `attention_age`.
     #[serde(default)]
     pub attention_age_seconds: u64,
@@ -44,6 +45,20 @@ pub struct Status {
     pub counters: BTreeMap<String, u64>,
 }
 
+/// The four numbers that say how much comes, goes, and waits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatusNumbers {
+    /// Messages taken from the broker per second, over the last minute; `null` in the first seconds.
+    pub received_per_second: Option<f64>,
+    /// Deliveries done per second, over the last minute.
+    pub delivered_per_second: Option<f64>,
+    /// Deliveries that wait for an attempt; `null` while the journal can't be read.
+    pub waiting: Option<u64>,
+    /// The age of the oldest of them.
+    pub oldest_seconds: Option<u64>,
+}
+
+/// The time of a daemon's configuration, and the latest reload if it was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigurationStatus {
     /// The time of the start, or of the latest reload.
@@ -168,9 +183,10 @@ pub struct ListenerStatus {
     /// in earlier runs either.
     #[serde(default)]
     pub never_received_seconds: Option<u64>,
+    /// The most likely reason for the silence of a listener; a part of the incident, once there is one.
     #[serde(default)]
-    pub silence: Option<QueueRiskStatus>,
-    /// The host of the active daemon while the listener stands by; `None` if unknown.
+    pub silence: Option<Finding>,
+    /// The host of the daemon that reads its queue while it stands by; `None` if that is not known.
     #[serde(default)]
     pub standing_by_for: Option<String>,
     /// The tag of its consumers, `osnl@HOST#DIGEST` of the rules at the start; empty where it has none of its own.
@@ -209,8 +225,9 @@ pub struct ManagementStatus {
     pub default_queue_type: Option<String>,
     #[serde(default)]
     pub queues: Vec<QueueStatus>,
-    #[serde(default)]
-    pub risks: Vec<QueueRiskStatus>,
+    /// The findings of `osnl queues` about its queues and the services', each of which is an incident.
+    #[serde(skip)]
+    pub findings: Vec<Finding>,
 }
 
 /// A queue, as the management API shows it. A `null` is unknown.
@@ -228,13 +245,7 @@ pub struct QueueStatus {
     pub consumers: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueRiskStatus {
-    pub kind: FindingKind,
-    pub message: String,
-    pub remedy: String,
-}
-
+/// The lag of a consumer group in the partitions that a listener reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LagStatus {
     pub group: String,
@@ -269,7 +280,7 @@ pub struct TargetReport {
     pub target: Option<String>,
     /// Whether the configuration has the action; unknown for a journal alone.
     pub configured: Option<bool>,
-    /// `ok`, `held`, `probing` or `paused`; of a stopped daemon `paused` or nothing.
+    /// `ok`, `down`, `probing` or `paused`; of a stopped daemon `paused` or nothing.
     pub state: Option<String>,
     pub since: Option<String>,
     pub since_seconds: Option<u64>,
@@ -283,12 +294,15 @@ pub struct TargetReport {
     #[serde(default)]
     pub more_failing: u64,
     pub pending: u64,
-    /// The receipt of the oldest pending message that is not held.
+    /// When the message of the oldest of them reached us.
     pub oldest_pending: Option<String>,
     pub oldest_pending_seconds: Option<u64>,
     pub in_flight: u64,
-    /// Deliveries that a guard holds, or that are held after unexpected ends of the process.
-    pub held: u64,
+    /// Deliveries that wait until an operator releases them: after a guard, or after unexpected ends of the process.
+    pub for_release: u64,
+    /// The reason if known, which is a part of the incident.
+    #[serde(skip)]
+    pub held_reason: Option<HeldReason>,
     pub dead: u64,
     /// The reason of the latest dead letter that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -299,11 +313,12 @@ pub struct TargetReport {
     #[serde(default)]
     pub shadow: u64,
     pub last_failure: Option<AttemptFailure>,
-    /// Held hosts that events name, longest held first.
+    /// Hosts that events name and that are down, those that are down longest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub held_hosts: Vec<Unavailable>,
+    pub down_hosts: Vec<Unavailable>,
+    /// The number of other hosts that are down.
     #[serde(default, skip_serializing_if = "is_none")]
-    pub more_held_hosts: usize,
+    pub more_down_hosts: usize,
     /// Services that deliveries need before their attempts, and that are down.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies_down: Vec<Unavailable>,
@@ -312,6 +327,17 @@ pub struct TargetReport {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_none(count: &usize) -> bool {
     *count == 0
+}
+
+/// The reason for which deliveries wait until an operator releases them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldReason {
+    pub reason: String,
+    /// When the message of the oldest of them reached us, RFC 3339.
+    pub since: String,
+    pub since_seconds: u64,
+    /// Whether all of them wait since the process ended unexpectedly.
+    pub is_crash: bool,
 }
 
 /// A host or a service that some deliveries of an action wait for.
@@ -345,6 +371,9 @@ pub struct AttemptFailure {
     /// The first remedy to try, if the answer does not name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// Whether the target answered and refused, which only a change of the action or of the target ends.
+    #[serde(default)]
+    pub is_refusal: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -415,12 +444,14 @@ pub struct JournalMember {
     /// The sections of the configuration that differ from the answering daemon's, each with the difference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
+    /// The targets that are down for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub held: Vec<HeldThere>,
+    pub down: Vec<DownThere>,
 }
 
+/// A target that is down for another daemon on the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldThere {
+pub struct DownThere {
     pub action: String,
     pub since: String,
     pub since_seconds: u64,

@@ -31,6 +31,16 @@ pub fn ago(seconds: Option<u64>) -> String {
     seconds.map_or("-".to_owned(), |seconds| format!("{} ago", span(seconds)))
 }
 
+/// `12 min ago (2026-11-26T10:00:00.000Z)`, `in 12 s (…)`: a moment of an answer for people. Another text stays.
+#[must_use]
+pub fn relative(at: &str) -> String {
+    match read(at) {
+        Some(moment) if moment > SystemTime::now() => format!("in {} ({at})", span(until(moment))),
+        Some(moment) => format!("{} ago ({at})", span(age(moment))),
+        None => at.to_owned(),
+    }
+}
+
 /// Whole seconds since then; 0 for a moment in the future.
 pub(super) fn age(at: SystemTime) -> u64 {
     at.elapsed().unwrap_or_default().as_secs()
@@ -58,5 +68,10 @@ mod tests {
         assert_eq!(read(&shown(at)), Some(at));
         assert_eq!(read("2026-09-21T16:13:20.12+02:00"), Some(at));
         assert_eq!(read("yesterday"), None);
+        assert_eq!(relative("yesterday"), "yesterday");
+        let past = shown(SystemTime::now() - Duration::from_secs(3 * 3600 + 60));
+        assert_eq!(relative(&past), format!("3 h ago ({past})"));
+        let ahead = shown(SystemTime::now() + Duration::from_secs(3 * 3600 + 60));
+        assert_eq!(relative(&ahead), format!("in 3 h ({ahead})"));
     }
 }

@@ -1,19 +1,24 @@
+//! The words for states, verdicts, answers, and sizes, which every screen uses.
+
 use super::answer::Delivery;
-use super::problem::ProblemKind;
-use super::status::{ListenerStatus, Status, TargetReport};
+use super::incident::{IncidentActor, IncidentKind, counted, grouped, verb};
+use super::status::{ListenerStatus, Status, StatusNumbers, TargetReport};
 use super::time::span;
+use crate::journal::DeliveryId;
 use crate::journal::query::Phase;
 
 impl Delivery {
     #[must_use]
     pub fn state_text(&self) -> String {
-        let Self { state, waits_for, next_attempt_seconds, target_held, .. } = self;
-        match (waits_for, next_attempt_seconds, target_held) {
-            (Some(other), _, _) => format!("{state} for {other}"),
-            (None, _, true) => format!("{state} (target held)"),
-            (None, Some(0), false) => format!("{state}, next attempt now"),
-            (None, Some(seconds), false) => format!("{state}, next attempt in {}", span(*seconds)),
-            (None, None, false) => state.clone(),
+        let Self { state, waits_for, next_attempt_seconds, .. } = self;
+        match (waits_for, next_attempt_seconds) {
+            (Some(cause), _) if cause == "release" || DeliveryId::parse(cause).is_some() => {
+                format!("waiting for {cause}")
+            }
+            (Some(cause), _) => format!("waiting: {cause}"),
+            (None, Some(0)) => format!("{state}, next attempt now"),
+            (None, Some(seconds)) => format!("{state}, next attempt in {}", span(*seconds)),
+            (None, None) => state.clone(),
         }
     }
 
@@ -43,7 +48,92 @@ impl Status {
     /// `-`.
     #[must_use]
     pub fn counts_are_known(&self) -> bool {
-        !self.problems.iter().any(|problem| problem.kind == ProblemKind::JournalUnreadable)
+        !self.incidents.iter().any(|incident| incident.kind == IncidentKind::JournalUnreadable)
+    }
+
+    /// Says how osnl is, in one line.
+    pub(super) fn judged(&self) -> String {
+        let waiting = self.waiting_text().map_or(String::new(), |waiting| format!("; {waiting}"));
+        if !self.running {
+            return format!("the daemon is stopped; this is what its journal holds{waiting}");
+        }
+        match (self.healthy, self.idle) {
+            (true, true) => return format!("all is well{}", self.standing_by()),
+            (true, false) if waiting.is_empty() => {
+                return format!("nothing needs attention{}; messages are under way", self.standing_by());
+            }
+            (true, false) => return format!("nothing needs attention{}{waiting}", self.standing_by()),
+            (false, _) => {}
+        }
+        let reads = |state: &str| matches!(state, "listening" | "standby");
+        let (reading, listeners) = (
+            self.listeners.iter().filter(|one| reads(&one.state)).count() as u64,
+            self.listeners.len() as u64,
+        );
+        let configured = || self.targets.iter().filter(|one| one.configured != Some(false));
+        let (working, actions) = (
+            configured().filter(|one| one.state.as_deref() == Some("ok")).count() as u64,
+            configured().count() as u64,
+        );
+        let mut parts = Vec::new();
+        if reading < listeners {
+            parts.push(share(reading, listeners, ("listener", "listeners"), ("reads", "read")));
+        }
+        if actions > 0 {
+            parts.push(share(working, actions, ("action", "actions"), ("delivers", "deliver")));
+        }
+        if reading == listeners && working == actions {
+            let ours =
+                self.incidents.iter().filter(|one| one.must_act == IncidentActor::Operator).count() as u64;
+            parts.insert(
+                0,
+                match ours {
+                    0 => counted(self.incidents.len() as u64, "incident", "incidents"),
+                    ours => format!("{} for an operator", counted(ours, "incident", "incidents")),
+                },
+            );
+        }
+        format!("{}{waiting}", parts.join(", "))
+    }
+
+    /// `2,996 wait, the oldest 20 min`.
+    fn waiting_text(&self) -> Option<String> {
+        let waiting = self.numbers.waiting.filter(|waiting| *waiting > 0)?;
+        let oldest = self.numbers.oldest_seconds;
+        let oldest = oldest.map_or(String::new(), |seconds| format!(", the oldest {}", span(seconds)));
+        Some(format!("{} {}{oldest}", grouped(waiting), verb(waiting)))
+    }
+
+    /// Says for whom the daemon stands by, if all its listeners do.
+    fn standing_by(&self) -> String {
+        if self.listeners.is_empty() || self.listeners.iter().any(|one| one.state != "standby") {
+            return String::new();
+        }
+        match self.listeners.iter().find_map(|one| one.standing_by_for.as_deref()) {
+            Some(host) => format!("; standing by for host {host}"),
+            None => "; standing by for another daemon, whose rules are not known: management_url is not set, or has no answer"
+                .to_owned(),
+        }
+    }
+}
+
+/// `2 of 6 actions deliver`.
+fn share(some: u64, all: u64, (one, many): (&str, &str), (singular, plural): (&str, &str)) -> String {
+    let verb = if some == 1 || all == 1 { singular } else { plural };
+    format!("{some} of {} {verb}", counted(all, one, many))
+}
+
+impl StatusNumbers {
+    /// The four numbers with their names, for every screen.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, String); 4] {
+        let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.1}/s"));
+        [
+            ("in", rate(self.received_per_second)),
+            ("out", rate(self.delivered_per_second)),
+            ("waiting", self.waiting.map_or("-".to_owned(), grouped)),
+            ("oldest", self.oldest_seconds.map_or("-".to_owned(), span)),
+        ]
     }
 }
 
@@ -52,6 +142,9 @@ impl ListenerStatus {
     #[must_use]
     pub fn state_text(&self) -> String {
         match self.next_attempt_seconds {
+            Some(seconds) if self.state == "listening" => {
+                format!("listening, looks for the exchange in {}", span(seconds))
+            }
             Some(seconds) => format!("{}, next attempt in {}", self.state, span(seconds)),
             None => self.state.clone(),
         }
@@ -68,11 +161,10 @@ impl TargetReport {
         }
     }
 
-    /// Returns the state, and the time until the next probe.
     #[must_use]
     pub fn state_text(&self) -> String {
         match (&self.state, self.next_probe_seconds) {
-            (Some(state), Some(seconds)) => format!("{state}, probe in {}", span(seconds)),
+            (Some(state), Some(seconds)) => format!("{state}, tried in {}", span(seconds)),
             (_, None) | (None, _) => self.state().to_owned(),
         }
     }
@@ -94,6 +186,50 @@ pub(super) fn resource(name: Option<&str>, id: Option<&str>) -> Option<String> {
         (Some(one), _) | (None, Some(one)) => Some(one.to_owned()),
         (None, None) => None,
     }
+}
+
+/// Returns the words for a counter of the status.
+#[must_use]
+pub fn counter_words(name: &str) -> String {
+    match name {
+        "failures" => "failed attempts".to_owned(),
+        "guarded" => "kept back by a guard".to_owned(),
+        "shadowed" => "shadow".to_owned(),
+        name => name.replace('_', " "),
+    }
+}
+
+/// Returns an answer in few words, its status first: `400 no such field` of `status 400: Bad Request, reply: {"error": "no
+/// such field"}`, and `204` of `DELETE http://x: 204`.
+#[must_use]
+pub fn short_answer(answer: &str) -> String {
+    let is_status = |text: &str| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((_, status)) = answer.rsplit_once(": ").filter(|(_, status)| is_status(status)) {
+        return status.to_owned();
+    }
+    let Some((status, rest)) = answer.strip_prefix("status ").and_then(|rest| rest.split_once(": ")) else {
+        return answer.to_owned();
+    };
+    let (phrase, reply) =
+        rest.split_once(", reply: ").map_or((rest, None), |(phrase, reply)| (phrase, Some(reply)));
+    let said = reply.map(|reply| said(reply).unwrap_or_else(|| reply.to_owned()));
+    format!("{status} {}", said.as_deref().unwrap_or(phrase))
+}
+
+/// Returns the message of an error in JSON, as most services write it.
+fn said(reply: &str) -> Option<String> {
+    let mut value: serde_json::Value = serde_json::from_str(reply).ok()?;
+    while let serde_json::Value::Object(mut members) = value {
+        let name = ["error", "message", "detail", "title", "reason"]
+            .into_iter()
+            .find(|name| members.contains_key(*name));
+        // An error of OpenStack has one member, the name of its kind.
+        let name = name
+            .map(str::to_owned)
+            .or_else(|| members.keys().next().filter(|_| members.len() == 1).cloned())?;
+        value = members.remove(&name)?;
+    }
+    value.as_str().map(str::to_owned)
 }
 
 /// Returns a number of bytes in words, at least a KiB.
@@ -126,10 +262,31 @@ mod tests {
     }
 
     #[test]
+    fn the_verdict_counts_what_works_and_what_waits() {
+        let judged = |listener: &str, actions: &[&str], waiting: u64| {
+            let target =
+                |state: &&str| TargetReport { state: Some((*state).to_owned()), ..TargetReport::default() };
+            let listener = ListenerStatus { state: listener.to_owned(), ..ListenerStatus::default() };
+            let status: Status = serde_json::from_value(serde_json::json!({
+                "verdict": "", "numbers": {"waiting": waiting, "oldest_seconds": 1200}, "running": true, "healthy": false,
+                "incidents": [], "version": "0", "pid": 1, "started": null, "uptime_seconds": 1, "listeners": [listener],
+                "targets": actions.iter().map(target).collect::<Vec<_>>(), "journal": {"store": "sqlite", "deliveries": 0},
+                "counters": {},
+            }))
+            .unwrap();
+            status.judged()
+        };
+        let actions = ["ok", "down", "ok", "paused", "down", "probing"];
+        let expected = "2 of 6 actions deliver; 2,996 wait, the oldest 20 min";
+        assert_eq!(judged("listening", &actions, 2996), expected);
+        assert_eq!(judged("connecting", &["ok"], 0), "0 of 1 listener reads, 1 of 1 action delivers");
+    }
+
+    #[test]
     fn a_state_says_what_it_waits_for() {
         for (json, expected) in [
             (serde_json::json!({}), "ready"),
-            (serde_json::json!({"state": "ready", "target_held": true}), "ready (target held)"),
+            (serde_json::json!({"state": "ready", "waits_for": "target down"}), "waiting: target down"),
             (
                 serde_json::json!({"state": "retrying", "next_attempt_seconds": 12}),
                 "retrying, next attempt in 12 s",
@@ -138,6 +295,26 @@ mod tests {
             (serde_json::json!({"state": "no action needed"}), "no action needed"),
         ] {
             assert_eq!(delivery(json).state_text(), expected);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_short_with_its_status_first() {
+        for (answer, expected) in [
+            ("DELETE http://x/7: 204", "204"),
+            (
+                "status 400: Bad Request, reply: {\"error\": \"no such field: tags\"}",
+                "400 no such field: tags",
+            ),
+            (
+                "status 404: Not Found, reply: {\"itemNotFound\": {\"code\": 404, \"message\": \"gone\"}}",
+                "404 gone",
+            ),
+            ("status 502: Bad Gateway, reply: <html>", "502 <html>"),
+            ("status 503: Service Unavailable", "503 Service Unavailable"),
+            ("cannot connect: 127.0.0.1:9: refused", "cannot connect: 127.0.0.1:9: refused"),
+        ] {
+            assert_eq!(short_answer(answer), expected);
         }
     }
 

@@ -281,7 +281,7 @@ fn rule(out: &mut String, conf: &RuleConf) {
         line(out, 1, &format!("order      by {}", rule.key));
     }
     if let Some(rate) = conf.guard {
-        line(out, 1, &format!("guard      {rate}; more is held until an operator releases it"));
+        line(out, 1, &format!("guard      {rate}; more waits for release"));
     }
 }
 
@@ -305,7 +305,7 @@ fn action(out: &mut String, conf: &ActionConf) {
     }
     match conf.guard {
         Some(rate) => {
-            say("guard", &format!("{rate}; more is held until an operator releases it"));
+            say("guard", &format!("{rate}; more waits for release"));
         }
         None if driver.traits().destroys => {
             say("guard", "none; recommended for an action that deletes: guard = 100 per 10m");

@@ -48,7 +48,7 @@ options! {
         actions: ReadBySection, written("list") => "Actions to call. Must be set.";
         mode: Mode = "live" => "live: actions are called. shadow: deliveries are only recorded, and nothing is called.";
         key: KeySource as key = "resource", written("resource, none or a path") => "Value by which deliveries are kept in order: the resource, nothing, or the value at a path, such as payload.port.network_id or context.project_id.";
-        guard: Option<Rate> => "Most different resources within a time, such as 100 per 10m. Deliveries of further resources are held until an operator releases or discards them.";
+        guard: Option<Rate> => "Most different resources within a time, such as 100 per 10m. Deliveries of further resources wait until an operator releases or discards them.";
         expect: Option<Rate> as expect, written("number per duration") => "Least number of messages that the rule matches, as for a listener.";
         max_event_age: Option<Duration>, within("1s", "3650d") => "Greatest age of an event for this rule, in place of the listener's.";
     }

@@ -18,7 +18,7 @@ pub(crate) struct ActionsArgs {
 pub(crate) enum ActionsCommand {
     /// List actions: state of the target, pending deliveries, address
     List(ActionsListArgs),
-    /// Probe a held target now. If it answers, its deliveries go on
+    /// Probe a target that is down now. If it answers, its deliveries go on
     #[command(after_help = "Example:\n  osnl actions probe roles")]
     Probe(OneActionArgs),
     /// Pause an action; it stays paused until you resume it, also after a restart

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use osnl::journal::DeliveryId;
-use osnl::journal::query::{AnswerPolicy, Cursor};
+use osnl::journal::query::AnswerPolicy;
 
 use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states, states_offering};
 
@@ -28,11 +28,11 @@ pub(crate) enum DeliveriesCommand {
     Show(ShowArgs),
     /// Retry dead letters; attempts are counted from 0 again
     Retry(RetryArgs),
-    /// Discard pending, held, and dead deliveries
+    /// Discard open and dead deliveries
     Discard(DiscardArgs),
-    /// Release held deliveries, so that osnl attempts them
+    /// Release waiting deliveries, so that osnl attempts them
     Release(ReleaseArgs),
-    /// Move pending and held deliveries to another action
+    /// Move open deliveries to another action
     Move(MoveArgs),
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct FilterArgs {
     /// Only this action
     #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub(crate) action: Option<String>,
-    /// Only these states, such as dead, held, or pending; separated by commas
+    /// Only these states, such as dead, waiting-for-release, or pending; separated by commas
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true, help_heading = "Filters")]
     pub(crate) state: Vec<String>,
     /// Only this resource: its id, its name, or its order key
@@ -68,11 +68,8 @@ pub(crate) struct FilterArgs {
 }
 
 /// The order of a list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sort {
-    /// Deliveries that need attention or fail, then all others, each with the newest first.
-    #[default]
-    Attention,
     Newest,
     Oldest,
 }
@@ -80,7 +77,7 @@ pub(crate) enum Sort {
 /// The flags of `osnl deliveries list`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  osnl deliveries list --action roles --state pending,held --since 1d\n  \
+    after_help = "Examples:\n  osnl deliveries list --action roles --state pending,dead --since 1d\n  \
                         osnl deliveries list web-7\n  osnl deliveries list --status 4xx"
 )]
 pub(crate) struct ListArgs {
@@ -92,12 +89,15 @@ pub(crate) struct ListArgs {
     /// Show at most N deliveries
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
-    /// Show the next page, from the POSITION that the previous page prints
-    #[arg(long, value_name = "POSITION", value_parser = cursor)]
+    /// Show the next page, behind the delivery that the previous page names
+    #[arg(long, value_name = "DELIVERY", value_parser = number)]
     pub(crate) after: Option<String>,
-    /// attention (problems first), newest (first), or oldest (first)
-    #[arg(long, value_enum, default_value_t = Sort::Attention, value_name = "ORDER", hide_possible_values = true)]
-    pub(crate) sort: Sort,
+    /// Show every column, and each delivery in a row of its own
+    #[arg(long)]
+    pub(crate) wide: bool,
+    /// newest or oldest first, each delivery in a row of its own
+    #[arg(long, value_enum, value_name = "ORDER", hide_possible_values = true)]
+    pub(crate) sort: Option<Sort>,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
@@ -121,32 +121,28 @@ pub(crate) struct ShowArgs {
     pub(crate) format: FormatArgs,
 }
 
-const HELD: [&str; 3] = ["held-by-guard", "held-after-crashes", "held"];
-const OPEN: [&str; 11] = [
+const FOR_RELEASE: [&str; 1] = ["waiting-for-release"];
+const OPEN: [&str; 9] = [
     "arrived",
     "ready",
     "running",
     "retrying",
     "waiting",
-    "held-by-guard",
-    "held-after-crashes",
+    "waiting-for-release",
     "orphaned",
     "pending",
-    "held",
     "open",
 ];
-const UNDONE: [&str; 12] = [
+const UNDONE: [&str; 10] = [
     "arrived",
     "ready",
     "running",
     "retrying",
     "waiting",
-    "held-by-guard",
-    "held-after-crashes",
+    "waiting-for-release",
     "orphaned",
     "dead",
     "pending",
-    "held",
     "open",
 ];
 
@@ -194,7 +190,7 @@ pub(crate) struct DiscardArgs {
 
 /// The flags of `osnl deliveries release`.
 #[derive(Debug, Args)]
-#[command(mut_arg("state", |arg| arg.help("held-by-guard, held-after-crashes, or held (both)").value_parser(states_offering(&HELD))))]
+#[command(mut_arg("state", |arg| arg.help("waiting-for-release: the one state that can be released").value_parser(states_offering(&FOR_RELEASE))))]
 #[command(after_help = "Example:\n  osnl deliveries release --action roles")]
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
@@ -203,7 +199,7 @@ pub(crate) struct ReleaseArgs {
 
 /// The flags of `osnl deliveries move`.
 #[derive(Debug, Args)]
-#[command(mut_arg("state", |arg| arg.help("Only these states, such as pending, held, or orphaned; separated by commas").value_parser(states_offering(&OPEN))))]
+#[command(mut_arg("state", |arg| arg.help("Only these states, such as pending, waiting-for-release, or orphaned; separated by commas").value_parser(states_offering(&OPEN))))]
 #[command(after_help = "Example:\n  osnl deliveries move --action old-name --to roles")]
 pub(crate) struct MoveArgs {
     #[command(flatten)]
@@ -217,13 +213,6 @@ fn status(text: &str) -> Result<String, String> {
     match AnswerPolicy::status(text) {
         Some(_) => Ok(text.to_owned()),
         None => Err("write a status, 409, or a class, 4xx".to_owned()),
-    }
-}
-
-fn cursor(text: &str) -> Result<String, String> {
-    match Cursor::parse(text) {
-        Some(cursor) => Ok(cursor.to_string()),
-        None => Err("write the value from the last line of the previous page".to_owned()),
     }
 }
 

@@ -1,8 +1,12 @@
-use osnl::control::{ControlRequest, Delivery, List, ListOrder, Which};
+//! `osnl deliveries list`: deliveries of one cause are one row with a count, unless each is asked for.
+
+use osnl::control::{
+    ControlRequest, Delivery, DeliveryGroups, List, ListOrder, StateTotals, Which, grouped, short_answer,
+};
 use osnl::journal::query::Phase;
 
 use super::super::asking::{NoAnswer, Respondent, age, print_json, print_tinted, short};
-use super::super::table::{breadth, table};
+use super::super::table::{breadth, table, table_within};
 use super::args::{ListArgs, Sort};
 use super::{deliveries, which};
 use crate::exit::Exit;
@@ -10,146 +14,223 @@ use crate::flags::OutputFormat;
 use crate::output;
 use crate::terminal::{self, Tone};
 
-const NAMED: usize = 6;
-const KEY: usize = 7;
+/// The breadth of a list that goes elsewhere than to a terminal.
+const NARROW: usize = 100;
+/// The room that a result has at least.
+const RESULT: usize = 16;
+const DONE: [Phase; 4] = [Phase::Delivered, Phase::NoActionNeeded, Phase::Shadow, Phase::Discarded];
 
 pub(super) fn run(args: &ListArgs) -> Result<Exit, NoAnswer> {
     let filter = Which { about: args.about.clone(), ..which(&[], &args.filter) };
+    let respondent = Respondent::of(&args.place)?;
+    // One action and its states are what a folded row opens to.
+    let is_open = filter.action.is_some() && !filter.states.is_empty();
+    let is_one = !filter.about.is_empty() || filter.event.is_some() || filter.resource.is_some();
+    let is_plain = args.sort.is_some() || args.after.is_some() || args.wide;
+    if !is_open && !is_one && !is_plain && args.format.format == OutputFormat::Text {
+        return folded(&respondent, filter, args.limit);
+    }
     let order = match args.sort {
-        Sort::Attention => ListOrder::Attention,
-        Sort::Newest => ListOrder::Newest,
-        Sort::Oldest => ListOrder::Oldest,
+        Some(Sort::Oldest) => ListOrder::Oldest,
+        Some(Sort::Newest) | None => ListOrder::Newest,
     };
-    let request = ControlRequest::List {
-        filter,
-        order,
-        after: args.after.clone(),
-        limit: args.limit,
-        count_at_most: None,
-    };
-    let list: List = Respondent::of(&args.place)?.ask(&request)?;
-    Ok(print(&list, args.format.format))
+    let list = respondent.ask(&request(filter, order, args.after.clone(), args.limit))?;
+    Ok(print(&list, args.format.format, args.wide))
 }
 
-pub(super) fn print(list: &List, format: OutputFormat) -> Exit {
+fn request(filter: Which, order: ListOrder, after: Option<String>, limit: u32) -> ControlRequest {
+    ControlRequest::List { filter, order, after, limit, count_at_most: None }
+}
+
+fn folded(respondent: &Respondent, filter: Which, limit: u32) -> Result<Exit, NoAnswer> {
+    let found: DeliveryGroups = respondent.ask(&ControlRequest::Groups { filter: filter.clone() })?;
+    let mut rows: Vec<ListRow<'_>> = found.groups.iter().map(ListRow::of).collect();
+    let is_asked = |phase: &Phase| {
+        let mut named = filter.states.iter().filter_map(|name| Phase::named(name));
+        filter.states.is_empty() || named.any(|phases| phases.contains(phase))
+    };
+    let states = DONE.into_iter().filter(is_asked).map(|phase| phase.word().to_owned()).collect::<Vec<_>>();
+    let mut done = None;
+    if !states.is_empty() {
+        let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit)).max(1);
+        done = Some(respondent.ask::<List>(&request(
+            Which { states, ..filter },
+            ListOrder::Newest,
+            None,
+            left,
+        ))?);
+    }
+    let done = done.as_ref();
+    rows.extend(done.into_iter().flat_map(|list| &list.deliveries).map(ListRow::single));
+    let mut text = narrow(&rows, terminal::columns().unwrap_or(NARROW));
+    text.push_str(&ending(&found.totals, done));
+    if let Some(group) = found.groups.iter().find(|group| group.count > 1) {
+        let (action, state) = (&group.newest.action, group.newest.state.replace(' ', "-"));
+        text.push_str(&format!(
+            "each of a row with a count: osnl deliveries list --action {} --state {state}\n",
+            short(action, 60)
+        ));
+    }
+    Ok(print_tinted(&text, tint))
+}
+
+pub(super) fn print(list: &List, format: OutputFormat, is_wide: bool) -> Exit {
     match format {
         OutputFormat::Json => print_json(list),
-        OutputFormat::Text => print_tinted(&text(list, terminal::columns()), tint),
+        OutputFormat::Text => print_tinted(&text(list, terminal::columns().unwrap_or(NARROW), is_wide), tint),
     }
 }
 
-fn text(list: &List, columns: Option<usize>) -> String {
-    let mut text = String::new();
-    if !list.deliveries.is_empty() {
-        let heads =
-            ["ID", "STATE", "AGE", "ACTION", "RULE", "EVENT TYPE", "RESOURCE", "KEY", "ATTEMPTS", "RESULT"];
-        let mut rows = vec![heads.map(str::to_owned).to_vec()];
-        rows.extend(list.deliveries.iter().map(row));
-        // For most resources the order key repeats the id, so the column is left out.
-        if list.deliveries.iter().all(has_own_key) {
-            rows.iter_mut().for_each(|row| drop(row.remove(KEY)));
-        }
-        text = fitted(rows, columns);
-    }
-    let by_state = || list.totals.by_state.iter().map(|(state, count)| format!("{count} {state}"));
-    text.push_str(&match list.totals.all {
+fn text(list: &List, columns: usize, is_wide: bool) -> String {
+    let rows: Vec<ListRow<'_>> = list.deliveries.iter().map(ListRow::single).collect();
+    let table = if is_wide { wide(&list.deliveries) } else { narrow(&rows, columns) };
+    table + &ending(&list.totals, Some(list))
+}
+
+fn ending(totals: &StateTotals, page: Option<&List>) -> String {
+    let by_state: Vec<String> =
+        totals.by_state.iter().map(|(state, count)| format!("{} {state}", grouped(*count))).collect();
+    let mut text = match totals.all {
         0 => "no deliveries\n".to_owned(),
-        all => format!("{}: {}\n", deliveries(all), by_state().collect::<Vec<_>>().join(", ")),
-    });
-    if let Some(next) = &list.next {
-        text.push_str(&format!("{} shown; the next page: --after {next}\n", list.deliveries.len()));
+        all => format!("{}: {}\n", deliveries(all), by_state.join(", ")),
+    };
+    if let Some((next, page)) = page.and_then(|page| Some((page.next.as_ref()?, page))) {
+        text.push_str(&format!("{} shown; the next page: --after {next}\n", page.deliveries.len()));
     }
     text
 }
 
-fn has_own_key(delivery: &Delivery) -> bool {
-    match (&delivery.key, &delivery.resource_id) {
-        (None, _) | (Some(_), None) => true,
-        (Some(key), Some(id)) => key.eq_ignore_ascii_case(id),
+struct ListRow<'a> {
+    count: u64,
+    is_mixed: bool,
+    delivery: &'a Delivery,
+}
+
+impl<'a> ListRow<'a> {
+    fn of(group: &'a osnl::control::DeliveryGroup) -> Self {
+        Self { count: group.count, is_mixed: group.is_mixed, delivery: &group.newest }
+    }
+
+    fn single(delivery: &'a Delivery) -> Self {
+        Self { count: 1, is_mixed: false, delivery }
     }
 }
 
-/// Returns the table. On a narrow terminal each delivery has a second line with its resource and
-/// its reason.
-fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
-    let whole = table(&rows);
-    let Some(columns) = columns.filter(|columns| breadth(&whole) > *columns) else { return whole };
-    let below: Vec<Vec<String>> = rows.iter_mut().map(|row| row.split_off(NAMED)).collect();
-    let table = table(&rows);
-    let mut lines = table.lines();
-    let mut text = lines.next().unwrap_or_default().to_owned() + "\n";
-    let names: Vec<String> = below.first().into_iter().flatten().map(|head| head.to_lowercase()).collect();
-    for (line, below) in lines.zip(below.iter().skip(1)) {
-        text.push_str(&format!("{line}\n"));
-        let named = below.iter().zip(&names).filter(|(part, _)| !["-", "0"].contains(&part.as_str()));
-        let mut parts: Vec<String> = named
-            .map(|(part, name)| match name.as_str() {
-                "key" | "attempts" => format!("{name} {part}"),
-                _ => part.clone(),
-            })
-            .collect();
-        // The reason matters more than the number of attempts, and the end may be cut.
-        parts.sort_by_key(|part| part.starts_with("attempts "));
-        if !parts.is_empty() {
-            text.push_str(&format!("      {}\n", short(&parts.join(", "), columns.saturating_sub(6))));
+/// Returns the form for a terminal: the result gets the room that the other columns leave.
+fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let has_counts = rows.iter().any(|row| row.count > 1);
+    let cells = |row: &ListRow<'_>| {
+        let of = row.delivery;
+        let count = if row.count > 1 { format!("{} ×", grouped(row.count)) } else { String::new() };
+        let resource = if row.count > 1 { "-".to_owned() } else { short_resource(of) };
+        let mut cells =
+            vec![of.id.clone(), short_state(of), age(of.age_seconds), short(&of.action, 16), resource];
+        if has_counts {
+            cells.insert(1, count);
         }
+        cells
+    };
+    let mut heads: Vec<String> = ["ID", "STATE", "AGE", "ACTION", "RESOURCE"].map(str::to_owned).to_vec();
+    if has_counts {
+        heads.insert(1, "COUNT".to_owned());
     }
-    text
+    let mut all = vec![heads];
+    all.extend(rows.iter().map(cells));
+    let room = columns.saturating_sub(breadth(&table(&all)) + 2).max(RESULT);
+    all[0].push("RESULT".to_owned());
+    for (cells, row) in all.iter_mut().skip(1).zip(rows) {
+        let several = if row.is_mixed { "several causes, such as " } else { "" };
+        cells.push(short(
+            &format!("{several}{}", result(row.delivery).unwrap_or_else(|| "-".to_owned())),
+            room,
+        ));
+    }
+    let resource = all[0].len() - 2;
+    table_within(all, Some(columns), &[resource, resource - 2])
+}
+
+fn result(delivery: &Delivery) -> Option<String> {
+    delivery.reason.as_deref().or(delivery.last_answer.as_deref()).map(short_answer)
+}
+
+/// What the delivery waits for, else its state.
+fn short_state(delivery: &Delivery) -> String {
+    let Delivery { state, waits_for, next_attempt_seconds, .. } = delivery;
+    match (waits_for.as_deref(), next_attempt_seconds) {
+        (Some("target down" | "action paused"), _) => short(waits_for.as_deref().unwrap_or_default(), 24),
+        (Some(cause), _) if cause.starts_with("action paused by ") => short(&cause["action ".len()..], 24),
+        (_, Some(seconds)) if waits_for.is_none() => format!("{state}, in {}", age(*seconds)),
+        (_, _) => delivery.state_text(),
+    }
+}
+
+/// The name of the resource, or the first digits of its id.
+fn short_resource(delivery: &Delivery) -> String {
+    let id = delivery.resource_id.as_ref().or(delivery.key.as_ref());
+    let first = |id: &String| if id.len() == 36 { id.chars().take(8).collect() } else { id.clone() };
+    let text = delivery.resource_name.clone().or_else(|| id.map(first));
+    text.map_or("-".to_owned(), |text| short(&text, 24))
+}
+
+/// Returns the form with everything.
+fn wide(deliveries: &[Delivery]) -> String {
+    if deliveries.is_empty() {
+        return String::new();
+    }
+    let heads =
+        ["ID", "STATE", "AGE", "ACTION", "RULE", "EVENT TYPE", "RESOURCE", "KEY", "ATTEMPTS", "RESULT"];
+    let or_none = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), |text| short(text, 200));
+    let row = |of: &Delivery| {
+        vec![
+            of.id.clone(),
+            of.state_text(),
+            age(of.age_seconds),
+            short(&of.action, 200),
+            short(&of.rule, 200),
+            or_none(&of.event_type),
+            or_none(&of.resource_text()),
+            or_none(&of.key),
+            of.attempts_text(),
+            or_none(&of.reason.clone().or_else(|| of.last_answer.clone())),
+        ]
+    };
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    rows.extend(deliveries.iter().map(row));
+    table(rows)
 }
 
 fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     if line.starts_with("ID ") {
         return output::all(Tone::Dim, line);
     }
-    let (id, rest) = line.split_once("  ").filter(|(id, _)| id.contains('.') && !id.starts_with(' '))?;
-    let from = id.len() + 2 + (rest.len() - rest.trim_start().len());
-    let (phase, word) = Phase::ALL
-        .into_iter()
-        .map(|phase| (phase, phase.word()))
-        .filter(|(_, word)| line[from..].starts_with(word))
-        .max_by_key(|(_, word)| word.len())?;
-    Some((tone(phase), from..from + word.len()))
+    let words = Phase::ALL.map(|phase| (phase.word(), tone(phase)));
+    let waits = [
+        ("waiting for release", Tone::Warn),
+        ("target down", Tone::Warn),
+        ("paused", Tone::Warn),
+        ("waiting: target down", Tone::Warn),
+        ("waiting: action paused", Tone::Warn),
+    ];
+    let (_, rest) = line.split_once("  ").filter(|(id, _)| id.contains('.') && !id.starts_with(' '))?;
+    // A count may stand before the state.
+    let rest = rest.trim_start();
+    let rest = rest.split_once(" ×").map_or(rest, |(_, rest)| rest.trim_start());
+    let from = line.len() - rest.len();
+    let all = words.into_iter().chain(waits).filter(|(word, _)| rest.starts_with(word));
+    let (word, tone) = all.max_by_key(|(word, _)| word.len())?;
+    Some((tone, from..from + word.len()))
 }
 
 fn tone(phase: Phase) -> Tone {
     match phase {
         Phase::Dead => Tone::Bad,
-        Phase::HeldByGuard | Phase::HeldAfterCrashes | Phase::Orphaned | Phase::Retrying => Tone::Warn,
+        Phase::ForRelease | Phase::Orphaned | Phase::Retrying => Tone::Warn,
         Phase::Delivered => Tone::Good,
         Phase::NoActionNeeded | Phase::Discarded | Phase::Shadow => Tone::Dim,
         Phase::Arrived | Phase::Ready | Phase::Running | Phase::Waiting => Tone::Plain,
-    }
-}
-
-fn row(delivery: &Delivery) -> Vec<String> {
-    let or_none =
-        |text: &Option<String>, most| text.as_deref().map_or("-".to_owned(), |text| short(text, most));
-    let result = match &delivery.reason {
-        Some(done) if delivery.state == Phase::Delivered.word() => Some(status_first(done)),
-        reason => reason.clone().or_else(|| delivery.last_answer.clone()),
-    };
-    vec![
-        delivery.id.clone(),
-        delivery.state_text(),
-        age(delivery.age_seconds),
-        short(&delivery.action, 20),
-        short(&delivery.rule, 24),
-        or_none(&delivery.event_type, 32),
-        delivery.resource_text().map_or("-".to_owned(), |text| short(&text, 60)),
-        or_none(&delivery.key, 36),
-        delivery.attempts_text(),
-        or_none(&result, 80),
-    ]
-}
-
-/// Puts the status of an answer, such as `DELETE http://x: 204`, before the request, because a
-/// narrow column cuts the end.
-fn status_first(answer: &str) -> String {
-    match answer.rsplit_once(": ") {
-        Some((request, status)) if status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit()) => {
-            format!("{status} for {request}")
-        }
-        _ => answer.to_owned(),
     }
 }
 
@@ -160,13 +241,39 @@ mod tests {
     #[test]
     fn the_state_is_what_is_coloured() {
         for (line, expected) in [
-            ("17.0  held by guard  1 s", Some("held by guard")),
-            ("17.0    held after crashes  1 s", Some("held after crashes")),
-            ("17.0  no action needed  1 s", Some("no action needed")),
+            ("17.0  dead  1 s", Some("dead")),
+            ("17.0  1,781 ×  waiting for release  1 s", Some("waiting for release")),
+            ("17.0         no action needed  1 s", Some("no action needed")),
             ("      web-7, 1 made", None),
             ("2 deliveries: 1 dead", None),
         ] {
             assert_eq!(tint(line).map(|(_, part)| &line[part]), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_list_fits_a_hundred_columns_and_a_row_has_its_count() {
+        let delivery = |id: &str, state: &str, answer: &str| -> Delivery {
+            serde_json::from_value(serde_json::json!({
+                "id": id, "state": state, "received": "", "age_seconds": 1260, "ended": null, "action": "ticket",
+                "rule": "deleted-instances", "event_type": "compute.instance.delete.end", "failed_attempts": 7,
+                "reason": answer, "queue": "q", "message_id": null, "copies": 0,
+                "resource_id": "6a1f7c1e-7a0b-4c55-9d0e-3f6c1b2a9e00",
+                "waits_for": (state == "retrying").then_some("target down"),
+            }))
+            .unwrap()
+        };
+        let answer = "status 400: Bad Request, reply: {\"error\":\"no such field: tags\"}";
+        let (dead, many) = (delivery("4711.0", "dead", answer), delivery("5120.1", "retrying", answer));
+        let rows = [ListRow::single(&dead), ListRow { count: 1781, is_mixed: false, delivery: &many }];
+        let expected = [
+            "ID      COUNT    STATE        AGE     ACTION  RESOURCE  RESULT",
+            "4711.0           dead         21 min  ticket  6a1f7c1e  400 no such field: tags",
+            "5120.1  1,781 ×  target down  21 min  ticket  -         400 no such field: tags",
+        ];
+        assert_eq!(narrow(&rows, 100).lines().collect::<Vec<_>>(), expected);
+        // What has no room is cut, then left out.
+        assert!(narrow(&rows, 72).lines().all(|line| line.chars().count() <= 72));
+        assert!(!narrow(&rows, 64).contains("RESOURCE"));
     }
 }

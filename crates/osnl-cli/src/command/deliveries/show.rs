@@ -1,11 +1,11 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl::control::{
-    AttemptAnswer, ControlRequest, Delivery, List, ListOrder, MaskedMessage, Show, Which, millis,
+    AttemptAnswer, ControlRequest, Delivery, List, ListOrder, MaskedMessage, Show, Which, millis, relative,
 };
 use osnl::journal::DeliveryId;
 
-use super::super::asking::{NoAnswer, Respondent, age, clean, print, print_bytes, print_json};
+use super::super::asking::{NoAnswer, Respondent, clean, print, print_bytes, print_json};
 use super::args::ShowArgs;
 use super::list;
 use crate::command::sources;
@@ -38,7 +38,7 @@ fn found(respondent: &Respondent, args: &ShowArgs) -> Result<Result<String, Exit
     let filter = Which { about: vec![args.about.clone()], ..Which::default() };
     let request = ControlRequest::List {
         filter,
-        order: ListOrder::Attention,
+        order: ListOrder::Newest,
         after: None,
         limit: LISTED,
         count_at_most: None,
@@ -55,7 +55,7 @@ fn found(respondent: &Respondent, args: &ShowArgs) -> Result<Result<String, Exit
         }
         [one] => Ok(Ok(one.id.clone())),
         [..] => {
-            let printed = list::print(&found, args.format.format);
+            let printed = list::print(&found, args.format.format, false);
             sources::complain(&format!("{about}: several deliveries; name one of them by its id"));
             Ok(Err(if printed == Exit::Done { Exit::Failed } else { printed }))
         }
@@ -67,9 +67,12 @@ fn text(show: &Show) -> String {
     let mut lines = ValueLines::default();
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     lines.add("delivery", delivery.id.clone());
-    let ended = delivery.ended.as_ref().map_or(String::new(), |at| format!(", since {at}"));
+    let ended = delivery.ended.as_ref().map_or(String::new(), |at| format!(", {}", relative(at)));
     lines.add("state", format!("{}{ended}", delivery.state_text()));
-    lines.add("next", delivery.next_attempt.as_ref().map_or(String::new(), |at| format!("attempt at {at}")));
+    lines.add(
+        "next",
+        delivery.next_attempt.as_ref().map_or(String::new(), |at| format!("attempt {}", relative(at))),
+    );
     lines.add("reason", or_empty(&delivery.reason));
     let target = show.target.as_ref().map_or(String::new(), |target| format!(" ({target})"));
     lines.add("action", format!("{}{target}, by rule {}", delivery.action, delivery.rule));
@@ -117,7 +120,7 @@ fn origin(show: &Show, lines: &mut ValueLines) {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     let MaskedMessage { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } =
         &show.message;
-    lines.add("received", format!("{}, {} ago", delivery.received, age(delivery.age_seconds)));
+    lines.add("received", relative(&delivery.received));
     let exchange = match exchange.as_str() {
         "" => "the default exchange".to_owned(),
         name => format!("exchange {name}"),
@@ -137,7 +140,7 @@ fn attempts(show: &Show, lines: &mut ValueLines) {
     lines.add("attempts", format!("{}{took}", show.delivery.attempts_text()));
     for AttemptAnswer { at, answer, request, took_millis } in &show.attempts {
         let took = took_millis.map_or(String::new(), |took| format!(", after {}", millis(took)));
-        lines.0.push_str(&format!("\nfailed at {}{took}: {}\n", clean(at), clean(answer)));
+        lines.0.push_str(&format!("\nfailed {}{took}: {}\n", clean(&relative(at)), clean(answer)));
         for line in request.iter().flat_map(|request| request.lines()) {
             lines.0.push_str(&format!("  > {}\n", clean(line)));
         }

@@ -47,7 +47,7 @@ impl<S: Subscriber> Layer<S> for StoryLayer {
             ("osnl::quarantine", Level::ERROR) if fields.reason.is_some() => "unreadable",
             ("osnl::delivery" | "osnl::delivery::outcomes", Level::INFO) if number.is_some() => "done",
             ("osnl::delivery" | "osnl::delivery::outcomes", Level::WARN) => "retry",
-            ("osnl::delivery" | "osnl::delivery::outcomes", Level::DEBUG) => "held",
+            ("osnl::delivery" | "osnl::delivery::outcomes", Level::DEBUG) => "down",
             (_, Level::DEBUG | Level::TRACE) => return,
             (_, Level::INFO) => "note",
             (_, Level::WARN) => "warning",

@@ -187,9 +187,7 @@ fn kind(arg: &Arg, path: &[String]) -> Option<NameKind> {
         ("listener", _) => Some(NameKind::Listeners),
         ("id" | "ids", ["quarantine", ..]) => Some(NameKind::Quarantined),
         ("ids", ["deliveries", "retry"]) => Some(NameKind::Deliveries(&[Phase::Dead])),
-        ("ids", ["deliveries", "release"]) => {
-            Some(NameKind::Deliveries(&[Phase::HeldAfterCrashes, Phase::HeldByGuard]))
-        }
+        ("ids", ["deliveries", "release"]) => Some(NameKind::Deliveries(&[Phase::ForRelease])),
         ("id" | "ids" | "about", _) => Some(NameKind::Deliveries(&[])),
         _ => None,
     }

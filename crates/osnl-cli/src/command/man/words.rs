@@ -30,7 +30,7 @@ macro_rules! times {
 
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR also takes groups of states. Group \fBpending\fR: arrived (not put in order yet), ready (the next of its resource), running, retrying, waiting (for an earlier one of its resource), orphaned (its action is not configured). Group \fBheld\fR: held\-by\-guard, held\-after\-crashes. Group \fBopen\fR: all of pending and held. Group \fBdone\fR: delivered, no\-action\-needed, shadow. In no group: dead, discarded. Deliveries that wait for a held target are in group \fBpending\fR.")
+        concat!(times!(), r" \fB\-\-state\fR also takes groups of states. Group \fBpending\fR: arrived (not put in order yet), ready (the next of its resource), running, retrying, waiting (for an earlier one of its resource), orphaned (its action is not configured). Group \fBopen\fR: all of pending, and waiting\-for\-release. Group \fBdone\fR: delivered, no\-action\-needed, shadow. In no group: dead, discarded. Deliveries that wait for a target that is down are in group \fBpending\fR.")
     };
 }
 
@@ -231,7 +231,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
         },
     ),
     ("deliveries-discard", Words { more: groups!(), see: &["deliveries-list"], ..COMMAND }),
-    ("deliveries-release", Words { more: concat!(r"A delivery is held because a guard's limit was exceeded, or because osnl crashed three times during its attempts. Deliveries that wait for a held target are pending, and need no release: \fBosnl actions probe\fR calls the target now.", "\n", times!()), see: &["deliveries-list"], ..COMMAND }),
+    ("deliveries-release", Words { more: concat!(r"A delivery waits for release because a guard's limit was exceeded, or because osnl crashed three times during its attempts. Deliveries that wait for a target that is down are pending, and need no release: \fBosnl actions probe\fR calls the target now.", "\n", times!()), see: &["deliveries-list"], ..COMMAND }),
     ("deliveries-move", Words { more: groups!(), see: &["deliveries-list"], ..COMMAND }),
     (
         "quarantine",

@@ -1,35 +1,34 @@
 //! `osnl status --format nagios`: one line for a monitoring plug-in, with performance data; further
-//! problems a line each.
+//! incidents a line each.
 //!
 //! | exit status | line | when |
 //! | --- | --- | --- |
-//! | 0 | `OSNL OK` | nothing needs attention |
-//! | 1 | `OSNL WARNING` | something needs attention, and can wait |
+//! | 0 | `OSNL OK` | there is no incident |
+//! | 1 | `OSNL WARNING` | an incident can wait |
 //! | 2 | `OSNL CRITICAL` | events are not read or not delivered, or no daemon answers |
 //! | 3 | `OSNL UNKNOWN` | the daemon could not be asked: a wrong configuration, no permission |
 
-use osnl::control::{ProblemSeverity, Status};
+use osnl::control::{IncidentSeverity, Status};
 
 use super::super::asking::{NoAnswer, clean};
 use crate::exit::Exit;
 
 pub(super) fn text(status: &Status) -> (String, Exit) {
-    let (word, exit) = match status.problems.iter().map(|problem| problem.severity).max() {
+    let (word, exit) = match status.incidents.first().map(|incident| incident.severity) {
         None => ("OK", Exit::Done),
-        Some(ProblemSeverity::Warning) => ("WARNING", Exit::Failed),
-        Some(ProblemSeverity::Critical) => ("CRITICAL", Exit::Critical),
+        Some(IncidentSeverity::Warning) => ("WARNING", Exit::Failed),
+        Some(IncidentSeverity::Critical) => ("CRITICAL", Exit::Critical),
     };
-    // A pager shows only the first problem, so the most urgent is first.
-    let mut problems: Vec<_> = status.problems.iter().collect();
-    problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
-    let more = match problems.len() {
+    // A pager shows only the first line; the most urgent incident is first.
+    let incidents = &status.incidents;
+    let more = match incidents.len() {
         0 | 1 => String::new(),
         several => format!(" (and {} more)", several - 1),
     };
-    let first = problems.first().map_or_else(|| well(status), |problem| one_line(&problem.to_string()));
+    let first = incidents.first().map_or_else(|| well(status), |incident| one_line(&incident.to_string()));
     let mut text = format!("OSNL {word} - {first}{more} | {}\n", data(status).join(" "));
-    for problem in problems.iter().skip(1) {
-        text.push_str(&format!("{}\n", one_line(&problem.to_string())));
+    for incident in incidents.iter().skip(1) {
+        text.push_str(&format!("{}\n", one_line(&incident.to_string())));
     }
     (text, exit)
 }
@@ -66,7 +65,7 @@ fn data(status: &Status) -> Vec<String> {
         format!("queue_messages={waiting};;;0"),
         format!("pending={};;;0", pending(status)),
         format!("oldest_pending={oldest}s;;{};0", status.attention_age_seconds),
-        format!("held={};0;;0", sum(|target| target.held)),
+        format!("for_release={};0;;0", sum(|target| target.for_release)),
         format!("dead={};0;;0", sum(|target| target.dead)),
         format!("received={}c;;;0", counter("received")),
         format!("delivered={}c;;;0", counter("delivered")),

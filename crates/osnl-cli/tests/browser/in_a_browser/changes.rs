@@ -21,7 +21,7 @@ fn an_action_is_paused_resumed_and_probed() {
         browser.click("button[aria-label='Probe roles now']");
         assert_eq!(stage.path(), "/");
         let status = stage.target("roles")["state"].clone();
-        assert!(status == "held" || status == "probing", "{status}");
+        assert!(status == "down" || status == "probing", "{status}");
     }
     let log = stage.rig.log();
     assert!(log.matches("by=\"the admin endpoint for 127.0.0.1").count() >= 4, "{log}");
@@ -54,14 +54,14 @@ fn deliveries_are_retried_released_and_discarded_after_a_look_at_what_would_happ
 
     browser.set_scripts(false);
     stage.open("/");
-    browser.click("a[href*='action=inventory'][href*='state=held']");
+    browser.click("a[href*='action=inventory'][href*='state=waiting-for-release']");
     browser.click_text("release");
     stage.shows("2 deliveries would be released.");
     browser.click_text("Back");
     browser.click_text("release");
     browser.click_text("Release 2 deliveries");
     stage.shows("2 deliveries released.");
-    assert_eq!(stage.target("inventory")["held"], 0);
+    assert_eq!(stage.target("inventory")["for_release"], 0);
 
     stage.open("/deliveries?state=dead");
     browser.click_text("discard");

@@ -15,8 +15,9 @@ fn state(stage: &Stage) -> Value {
         status["journal"]["quarantined"].is_number()
     });
     let targets = status["targets"].as_array().unwrap().iter();
-    let targets: Vec<Value> =
-        targets.map(|target| json!([target["paused_since"], target["dead"], target["held"]])).collect();
+    let targets: Vec<Value> = targets
+        .map(|target| json!([target["paused_since"], target["dead"], target["for_release"]]))
+        .collect();
     json!([targets, status["journal"]["quarantined"], status["configuration"]["loaded_at"]])
 }
 

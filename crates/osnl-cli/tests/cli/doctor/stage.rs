@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::operator::{edited, monitor};
 use super::{Mend, Service, Trouble, words};
-use crate::harness::{Osnl, Place, SOON};
+use crate::harness::{Osnl, Place, SOON, incidents};
 use crate::management::node;
 
 pub(super) const USUAL: &str = "exchange = nova\npool = osnl\npriorities = info, error";
@@ -265,7 +265,7 @@ impl Stage {
         line.split_whitespace().collect::<Vec<_>>().join(" ").replacen("[listener:l] ", "", 1)
     }
 
-    /// Waits for a line of attention of a daemon, which runs for that alone unless it is part of the trouble.
+    /// Waits for an incident of a daemon, which runs for that alone unless it is part of the trouble.
     #[track_caller]
     fn shown(&mut self, name: &str, expected: &str) -> String {
         if expected.is_empty() {
@@ -277,16 +277,13 @@ impl Stage {
         while line.is_none() {
             assert!(Instant::now() < end, "{name}: status: no {expected:?} in\n{text}");
             text = self.osnl(&["status"]).1;
-            line = text
-                .lines()
-                .find(|line| line.starts_with("! ") && line.contains(expected))
-                .map(str::to_owned);
+            line = incidents(&text).into_iter().find(|line| line.contains(expected));
         }
         if own.is_some() {
             drop(own);
             self.stop();
         }
-        line.unwrap_or_default().trim_start_matches("! ").to_owned()
+        line.unwrap_or_default()
     }
 
     pub(super) fn execute(&mut self, command: &str) {

@@ -269,7 +269,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: rival,
         finding: ("rival", "1 consumer is not of this configuration's daemon", "a pool of its own"),
         check: "not of this configuration's daemon",
-        status: "shares queue osnl",
+        status: "queue osnl: 1 consumer that is not this daemon's",
         mend: Follow(|stage| drop(stage.rival.take())),
     },
     Trouble {

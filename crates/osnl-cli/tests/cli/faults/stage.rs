@@ -11,9 +11,10 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{Fault, Part};
+use crate::harness::incidents;
 
 /// Lines that appear later, or never, depending on the machine's speed.
-const LATER: [&str; 3] = [" is still held, ", "listener neutron is blocked", "the listener is blocked"];
+const LATER: [&str; 3] = [" is still down, ", "neutron: blocked", "the listener is blocked"];
 const SOON: Duration = Duration::from_secs(60);
 
 const USUAL: &str = r#"[DEFAULT]
@@ -217,12 +218,14 @@ impl<'a> Stage<'a> {
             lines
         };
         let is_error = |line: &str| line.starts_with("osnl: error: ") || line.starts_with("osnl: ");
+        let mut of_status = keep(&status, &|line| is_error(line));
+        of_status.extend(keep(&incidents(&status).join("\n"), &|_| true));
         [
             keep(&check, &|line| is_error(line) || line.starts_with("warning: ")),
             keep(&connect, &|line| {
                 is_error(line) || ["failed ", "warning  ["].iter().any(|begin| line.starts_with(begin))
             }),
-            keep(&status, &|line| is_error(line) || line.starts_with("! ")),
+            of_status,
             keep(&log, &|line| is_error(line) || line.contains(" WARNING ") || line.contains(" ERROR ")),
         ]
     }

@@ -21,7 +21,7 @@ fn fault(area: &'static str, name: &'static str, edits: Edits, shows: [&'static 
 }
 
 fn broker(area: &'static str, name: &'static str, edits: Edits) -> Fault {
-    fault(area, name, edits, [" is not connected", "tries again until"])
+    fault(area, name, edits, [": not connected", "tries again until"])
 }
 
 fn event(area: &'static str, name: &'static str, edits: Edits) -> Fault {
@@ -67,7 +67,7 @@ fn of_queue() -> Vec<Fault> {
             "queue",
             "missing queue",
             &[("exchange = neutron\ndeclare = create\npool = osnl", "queue = none")],
-            [" is not connected", "looks for the missing"],
+            [": not connected", "looks for the missing"],
         ),
         Fault {
             part: Part::QueueOfOthers,
@@ -81,7 +81,7 @@ fn of_queue() -> Vec<Fault> {
         Fault {
             part: Part::SecondReader,
             events: 6,
-            ..fault("queue", "another reader", &[], ["shares queue", "take a share"])
+            ..fault("queue", "another reader", &[], ["not this daemon's", "take a share"])
         },
     ]
 }
@@ -190,7 +190,11 @@ fn of_cloud() -> Vec<Fault> {
     let page = reply(404, "text/html", "<html><title>404 Not Found</title></html>");
     let refused = r#"{"NeutronError": {"message": "rule:get_port is disallowed by policy"}}"#;
     let refused = reply(403, "application/json", refused);
-    let cloud = |name, part| Fault { part, shows: ["is down", "is down"], ..event("cloud", name, ENRICHED) };
+    let cloud = |name, part| Fault {
+        part,
+        shows: ["deliveries that need", "is down"],
+        ..event("cloud", name, ENRICHED)
+    };
     vec![
         cloud("Keystone is away", Part::NoCloud),
         cloud("another server at the catalogue's URL", Part::Cloud("/network/", page)),

@@ -66,7 +66,7 @@ fn bash_offers_commands_options_values_and_files() {
     check(&["completions", "z"], &["zsh"]);
     check(&["explain", "--state", "de"], &["dead", "delivered"]);
     check(&["deliveries", "retry", "--state", ""], &["dead"]);
-    check(&["deliveries", "release", "--state", ""], &["held", "held-after-crashes", "held-by-guard"]);
+    check(&["deliveries", "release", "--state", ""], &["waiting-for-release"]);
     check(&["run", "-c", "a"], &["a b.conf", "a.conf"]);
     check(&["status", "--config-file", "a.c"], &["a.conf"]);
     check(&["tap", "--save", "b"], &["b.jsonl"]);

@@ -165,9 +165,12 @@ fn ctrl_c_once_drains_a_daemon_and_twice_aborts_it() {
     twice.wait_for("SIGINT");
     assert!(twice.is_running(), "the attempt under way may yet be answered");
     let told = rig.tell(&["status", "-c", "a.conf"]);
-    assert!(told.code == Some(1) && told.stdout.contains("! osnl is stopping (for "), "{told:?}");
-    assert!(told.stdout.contains(": 1 running attempt is finished first; a second SIGTERM"), "{told:?}");
-    assert!(!told.stdout.contains("! listener"), "{told:?}");
+    assert!(told.code == Some(1) && told.stdout.contains("!    osnl is stopping for "), "{told:?}");
+    assert!(
+        told.stdout.contains("do   a second SIGTERM ends it at once; 1 running attempt is finished first"),
+        "{told:?}"
+    );
+    assert!(!told.stdout.contains("!    neutron: "), "{told:?}");
     twice.signal("INT");
     assert_eq!(twice.wait(PROMPTLY).code(), Some(130), "{}", twice.stderr());
 }

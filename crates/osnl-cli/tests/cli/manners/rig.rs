@@ -54,8 +54,8 @@ impl Rig {
         rig.wait("roles", "dead", 1);
         rig.wait("roles", "done", 1);
         wait_until(SOON, "two messages are kept unread", || rig.status()["journal"]["quarantined"] == 2);
-        // The attempted delivery counts as held while it waits for its next attempt.
-        wait_until(SOON, "cmdb is held", || rig.target("cmdb")["state"] == "held");
+        // The attempted delivery waits for the target while it waits for its next attempt.
+        wait_until(SOON, "cmdb is down", || rig.target("cmdb")["state"] == "down");
         let unmatched = ["explain", "-c", "a.conf", "--unmatched"];
         wait_until(SOON, "what no rule wanted is kept", || {
             rig.tell(&unmatched).stdout.contains("subnet.create.end")

@@ -32,14 +32,16 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"\b[0-9a-f]{32}\b", "UNIQUE-ID"),
         (r"\b\d+ bytes", "N bytes"),
         (
-            r"(?m)^(  cmdb  held)(?:, probe in \d+ \w+)?(  .*?)  [01]  0  0  http",
-            "$1, probe in N s$2  0  0  0  http",
+            r"(?m)^(  cmdb  down)(?:, tried in \d+ \w+)?(  .*?)  [01]  0  0  http",
+            "$1, tried in N s$2  0  0  0  http",
         ),
         (r"\b(attempts|failures) \d+,", "$1 N,"),
+        (r"osnl tries again (now|in \d+ \w+)", "osnl tries again in N s"),
+        (r"\b(in|out) (-|\d+\.\d/s)", "$1 N/s"),
         (r"( {2,})\d+( {2,}cannot connect)", "${1}N$2"),
         (
-            r"(\.\d+  )(running|ready|retrying)( \(target held\)|, next attempt (now|in \d+ s))?  ",
-            "${1}retrying (target held)  ",
+            r"(\.\d+  )(running|ready|retrying|waiting: target down|target down)(, (next attempt )?(now|in \d+ s))?  ",
+            "${1}target down  ",
         ),
         (r"\d+ (running|ready|retrying)\b", "N retrying"),
         (

@@ -27,10 +27,10 @@ fn a_topic_of_kafka_that_was_created_anew_is_read_from_its_beginning() {
         osnl
     };
     let body = r#"{"event_type": "port.delete.end", "publisher_id": "n", "priority": "INFO", "payload": {}}"#;
-    let problems = || {
+    let incidents = || {
         let (_, status, _) = place.run(&["status", "-c", "a.conf", "--format", "json"]);
         let status: Value = serde_json::from_str(&status).unwrap();
-        status["problems"].to_string()
+        status["incidents"].to_string()
     };
     let first = MockKafka::start();
     first.create_topic(TOPIC, 1);
@@ -41,14 +41,14 @@ fn a_topic_of_kafka_that_was_created_anew_is_read_from_its_beginning() {
     wait_until(SOON, "the memory of the group", || {
         fs::read_to_string(&memory).unwrap_or_default().contains("\"osnl\":{\"since\":")
     });
-    assert!(!problems().contains("position-lost"), "{}", problems());
+    assert!(!incidents().contains("position-lost"), "{}", incidents());
     osnl.stop();
     let second = MockKafka::start();
     second.create_topic(TOPIC, 1);
     second.publish(TOPIC, body);
     let osnl = run_on(&second);
     sink.wait_for(1, SOON);
-    let found = problems();
+    let found = incidents();
     assert!(found.contains("position-lost"), "{found}");
     assert!(
         found.contains("the group has read before and has no committed offset of the topic; messages are read from offset 0 on"),

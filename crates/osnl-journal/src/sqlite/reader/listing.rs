@@ -88,10 +88,6 @@ fn millis(number: i64) -> Duration {
     Duration::from_millis(number.unsigned_abs())
 }
 
-/// The number of rows that need attention up to which indexes find the rows; beyond, a search reads the
-/// blocks.
-const FEW: u32 = 2000;
-
 pub(in crate::sqlite) fn list(
     connection: &Connection,
     filter: &Filter,
@@ -108,63 +104,45 @@ fn list_in(
     parts: &[Range<i64>],
 ) -> Result<Vec<DeliveryListRow>> {
     let ListPage { order, after, limit } = *page;
-    let id = after.map(|after| after.id);
-    let search = |direction, begun| RowSearch { filter, condition: "", begun, direction, parts };
-    match order {
-        RowOrder::Oldest => search(Direction::Up, id).rows(connection, limit),
-        RowOrder::Newest => search(Direction::Down, id).rows(connection, limit),
-        RowOrder::Attention => {
-            let begun = after.filter(|after| after.is_attention).map(|after| after.id);
-            let is_over = after.is_some_and(|after| !after.is_attention);
-            let mut rows = match is_over {
-                true => Vec::new(),
-                false => attention(connection, filter, begun, limit, parts)?,
-            };
-            let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
-            if left > 0 {
-                let others = format!(" AND NOT {}", filter.moment.attention_sql());
-                let begun = id.filter(|_| is_over);
-                rows.extend(
-                    RowSearch { condition: &others, ..search(Direction::Down, begun) }
-                        .rows(connection, left)?,
-                );
-            }
-            Ok(rows)
+    let mut ranges = parts.to_vec();
+    let direction = match order {
+        RowOrder::Oldest => "ASC",
+        RowOrder::Newest => {
+            ranges.reverse();
+            "DESC"
+        }
+    };
+    let (conditions, values) = filter.sql();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM delivery d \
+         JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+         WHERE d.id >= ?1 AND d.id < ?2 {conditions} ORDER BY d.id {direction} LIMIT ?{}",
+        values.len() + 3,
+    );
+    let mut select = connection.prepare(&sql)?;
+    let begun = after.map(DeliveryId::row);
+    let mut rows = Vec::new();
+    for range in ranges {
+        let (from, to) = match (order, begun) {
+            (_, None) => (range.start, range.end),
+            (RowOrder::Oldest, Some(begun)) => (range.start.max(begun.saturating_add(1)), range.end),
+            (RowOrder::Newest, Some(begun)) => (range.start, range.end.min(begun)),
+        };
+        if from >= to {
+            continue;
+        }
+        let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
+        if left == 0 {
+            break;
+        }
+        let mut all: Vec<&dyn ToSql> = vec![&from, &to];
+        all.extend(values.iter().map(|value| &**value));
+        all.push(&left);
+        for row in select.query_map(&all[..], read)? {
+            rows.push(row?);
         }
     }
-}
-
-fn attention(
-    connection: &Connection,
-    filter: &Filter,
-    begun: Option<DeliveryId>,
-    limit: u32,
-    all: &[Range<i64>],
-) -> Result<Vec<DeliveryListRow>> {
-    let moment = &filter.moment;
-    let orphans = moment.orphan_states(connection)?;
-    let search = |condition: &str, parts: &[Range<i64>]| {
-        RowSearch { filter, condition, begun, direction: Direction::Down, parts }.rows(connection, limit)
-    };
-    if filter.conditions().is_empty() {
-        let before = begun.map_or(i64::MAX, DeliveryId::row);
-        let newest = moment.newest_attention_sql(&orphans, before, limit);
-        return search(&format!(" AND d.id IN ({newest})"), all);
-    }
-    let among = moment.attention_ids_sql(&orphans);
-    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM ({among}) LIMIT {FEW})");
-    let count: u32 = connection.query_row(&sql, [], |row| row.get(0))?;
-    if count < FEW {
-        let span = filter.span(connection)?;
-        return search(&format!(" AND d.id IN ({among})"), std::slice::from_ref(&span));
-    }
-    let condition = format!(" AND {}", moment.attention_sql());
-    if !orphans.is_empty() {
-        return search(&condition, all);
-    }
-    let mut needs = BlockNeeds::of(filter.conditions());
-    needs.add_attention();
-    search(&condition, &parts(connection, filter, &needs)?)
+    Ok(rows)
 }
 
 pub(in crate::sqlite) fn parts(
@@ -175,65 +153,6 @@ pub(in crate::sqlite) fn parts(
     let (ranges, span) = (needs.ranges(connection)?, filter.span(connection)?);
     let within = |range: Range<i64>| range.start.max(span.start)..range.end.min(span.end);
     Ok(ranges.into_iter().map(within).filter(|part| !part.is_empty()).collect())
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    Up,
-    Down,
-}
-
-struct RowSearch<'a> {
-    filter: &'a Filter,
-    condition: &'a str,
-    begun: Option<DeliveryId>,
-    direction: Direction,
-    parts: &'a [Range<i64>],
-}
-
-impl RowSearch<'_> {
-    fn rows(&self, connection: &Connection, limit: u32) -> Result<Vec<DeliveryListRow>> {
-        let mut ranges = self.parts.to_vec();
-        let order = match self.direction {
-            Direction::Up => "ASC",
-            Direction::Down => {
-                ranges.reverse();
-                "DESC"
-            }
-        };
-        let (conditions, values) = self.filter.sql();
-        let sql = format!(
-            "SELECT {COLUMNS} FROM delivery d \
-             JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
-             WHERE d.id >= ?1 AND d.id < ?2 {conditions}{} ORDER BY d.id {order} LIMIT ?{}",
-            self.condition,
-            values.len() + 3,
-        );
-        let mut select = connection.prepare(&sql)?;
-        let begun = self.begun.map(DeliveryId::row);
-        let mut rows = Vec::new();
-        for range in ranges {
-            let (from, to) = match (self.direction, begun) {
-                (_, None) => (range.start, range.end),
-                (Direction::Up, Some(begun)) => (range.start.max(begun.saturating_add(1)), range.end),
-                (Direction::Down, Some(begun)) => (range.start, range.end.min(begun)),
-            };
-            if from >= to {
-                continue;
-            }
-            let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
-            if left == 0 {
-                break;
-            }
-            let mut all: Vec<&dyn ToSql> = vec![&from, &to];
-            all.extend(values.iter().map(|value| &**value));
-            all.push(&left);
-            for row in select.query_map(&all[..], read)? {
-                rows.push(row?);
-            }
-        }
-        Ok(rows)
-    }
 }
 
 /// The holder of a lane is its claimable delivery, a held delivery, or a dead letter.

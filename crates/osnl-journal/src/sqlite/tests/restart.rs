@@ -6,7 +6,7 @@ use std::process::{Command as Process, Stdio};
 use super::super::{change, load, prune, turn, wish, work};
 use super::*;
 use crate::NewDelivery;
-use crate::query::{Cursor, Filter, ListPage, RowState};
+use crate::query::{Filter, ListPage, RowState};
 
 #[tokio::test]
 async fn everything_is_there_again_as_it_came() {
@@ -135,7 +135,7 @@ async fn nothing_that_was_promised_is_missing_after_a_kill() {
         loop {
             let rows = reader.list(&Filter::default(), &page).unwrap();
             let Some(last) = rows.last() else { break };
-            page.after = Some(Cursor { id: last.id, is_attention: false });
+            page.after = Some(last.id);
             kept.extend(
                 rows.into_iter().filter_map(|row| Some(row.message_id?.trim_start_matches('m').to_owned())),
             );

@@ -244,22 +244,10 @@ fn why_not(request: &ControlRequest, row: Option<&DeliveryListRow>, moment: &Mom
     let Some(row) = row else { return "there is none of this number".to_owned() };
     let takes = match request {
         ControlRequest::Retry { .. } => "dead letters are retried",
-        ControlRequest::Release { .. } => "held ones are released",
+        ControlRequest::Release { .. } => "those that wait for release are released",
         ControlRequest::Discard { .. } => "open and dead ones are discarded",
         ControlRequest::Move { .. } => "open ones are moved",
-        ControlRequest::Status {}
-        | ControlRequest::List { .. }
-        | ControlRequest::Show { .. }
-        | ControlRequest::Pause { .. }
-        | ControlRequest::Probe { .. }
-        | ControlRequest::Resume { .. }
-        | ControlRequest::Reload { .. }
-        | ControlRequest::ForgetQueue { .. }
-        | ControlRequest::QuarantineList { .. }
-        | ControlRequest::QuarantineShow { .. }
-        | ControlRequest::QuarantineRetry { .. }
-        | ControlRequest::QuarantineDiscard { .. }
-        | ControlRequest::Replay { .. } => "nothing is changed",
+        _ => "nothing is changed",
     };
     match (row.state, &row.reason) {
         (RowState::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),

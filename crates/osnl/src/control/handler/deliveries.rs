@@ -9,7 +9,7 @@ use osnl_model::mask_secrets;
 use serde_json::{Map, Value};
 
 use super::super::refusal::{Code, RequestRefusal};
-use super::super::request::{MOST_LISTED, Which, cursor, delivery_id};
+use super::super::request::{MOST_LISTED, Which, delivery_id};
 use super::super::{AttemptAnswer, Delivery, List, MaskedMessage, Show, StateTotals, time};
 use super::ControlHandler;
 use crate::delivery::{TargetMonitor, TargetState};
@@ -25,6 +25,7 @@ struct DeliveryTarget {
     name: String,
     max_attempts: u32,
     state: TargetState,
+    paused_by: Option<String>,
 }
 
 impl ControlHandler {
@@ -41,20 +42,37 @@ impl ControlHandler {
         }
     }
 
-    pub(super) fn facts(&self) -> Facts {
-        let targets = self.live.iter().flat_map(|live| live.daemon.targets());
+    pub(super) async fn facts(&self) -> Facts {
+        let targets: Vec<TargetMonitor> = self.live.iter().flat_map(|live| live.daemon.targets()).collect();
+        let is_paused = |one: &TargetMonitor| one.status().borrow().state == TargetState::Paused;
+        // Only the journal knows who has paused an action.
+        let overview = match targets.iter().any(is_paused) {
+            true => self.kept_in_time().await.ok().and_then(|kept| kept.overview),
+            false => None,
+        };
         let target = |one: TargetMonitor| {
             let state = one.status().borrow().state;
+            let paused_by = overview.as_ref().and_then(|kept| kept.paused_by.get(&**one.name()).cloned());
             (
                 one.name().to_string(),
-                DeliveryTarget { name: one.target(), max_attempts: one.max_attempts(), state },
+                DeliveryTarget { name: one.target(), max_attempts: one.max_attempts(), state, paused_by },
             )
         };
-        Facts { moment: self.moment(), targets: targets.map(target).collect() }
+        Facts { moment: self.moment(), targets: targets.into_iter().map(target).collect() }
     }
 
     pub(super) async fn list(
         &self,
+        which: &Which,
+        asked: ListedPage<'_>,
+        count_at_most: Option<u64>,
+    ) -> Result<List, RequestRefusal> {
+        self.list_at(&self.facts().await, which, asked, count_at_most).await
+    }
+
+    pub(super) async fn list_at(
+        &self,
+        facts: &Facts,
         which: &Which,
         asked: ListedPage<'_>,
         count_at_most: Option<u64>,
@@ -66,9 +84,8 @@ impl ControlHandler {
                 format!("limit: allowed are 1 to {MOST_LISTED}"),
             ));
         }
-        let facts = self.facts();
         let filter = which.filter(facts.moment.clone())?;
-        let after = after.map(cursor).transpose()?;
+        let after = after.map(delivery_id).transpose()?;
         let page = ListPage { order, after, limit: limit + 1 };
         let most = count_at_most.unwrap_or(u64::MAX);
         let (mut rows, (counts, has_more)) = self.store.journal.list(filter, page, most).await?;
@@ -79,7 +96,7 @@ impl ControlHandler {
             totals.all += count;
             *totals.by_state.entry(phase.word().to_owned()).or_default() += count;
         }
-        let next = rows.last().filter(|_| more).map(|last| page.cursor(last, &facts.moment).to_string());
+        let next = rows.last().filter(|_| more).map(|last| last.id.to_string());
         let deliveries = rows.into_iter().map(|row| facts.delivery(row)).collect();
         Ok(List { deliveries, totals, next })
     }
@@ -90,7 +107,7 @@ impl ControlHandler {
         let Some(DeliveryDetails { row, tries, received, ahead, behind, others }) = found else {
             return Err(RequestRefusal::new(Code::NotFound, format!("there is no delivery {id}")));
         };
-        let facts = self.facts();
+        let facts = self.facts().await;
         let (behind, more_behind) = behind;
         Ok(Show {
             ahead,
@@ -125,7 +142,16 @@ impl Facts {
     pub(super) fn delivery(&self, row: DeliveryListRow) -> Delivery {
         let phase = Phase::of_row(&row, &self.moment);
         let target = self.targets.get(&row.action);
-        let is_next = matches!(phase, Phase::Ready | Phase::Retrying);
+        let waits_for = match (phase, target.map(|target| (target.state, &target.paused_by))) {
+            (Phase::ForRelease, _) => Some("release".to_owned()),
+            (Phase::Ready | Phase::Retrying, Some((TargetState::Paused, by))) => {
+                Some(by.as_ref().map_or("action paused".to_owned(), |by| format!("action paused by {by}")))
+            }
+            (Phase::Ready | Phase::Retrying, Some((TargetState::Open { .. } | TargetState::Probing, _))) => {
+                Some("target down".to_owned())
+            }
+            (_, Some(_) | None) => None,
+        };
         let held_until = match target.map(|target| target.state) {
             Some(TargetState::Open { until }) => Some(time::of_instant(until)),
             Some(TargetState::Closed | TargetState::Probing | TargetState::Paused) | None => None,
@@ -138,8 +164,7 @@ impl Facts {
         Delivery {
             id: row.id.to_string(),
             state: phase.word().to_owned(),
-            target_held: is_next && target.is_some_and(|target| !matches!(target.state, TargetState::Closed)),
-            waits_for: row.waits_for.map(|id| id.to_string()),
+            waits_for: waits_for.or_else(|| row.waits_for.map(|id| id.to_string())),
             next_attempt: next.map(time::shown),
             next_attempt_seconds: next.map(time::until),
             received: time::shown(row.received),

@@ -1,15 +1,15 @@
 //! Numbers that change with each message are counted continuously; all others are read here, from the live
 //! state and from the journal's file on a blocking thread.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_core::metrics::{ActionSeries, ListenerSeries, StreamState};
 use osnl_transport::QueueDepths;
 
+use super::super::Incident;
 use super::super::LagStatus;
-use super::super::problem::{ProblemKind, ProblemSeverity};
 use super::ControlHandler;
 use super::status::lag;
 use crate::daemon::{DaemonState, ListenerHandle};
@@ -34,7 +34,7 @@ pub struct Measurements {
     pub loaded: SystemTime,
     /// Whether the latest reload succeeded; true before the first one.
     pub is_reloaded: bool,
-    pub problems: BTreeSet<(ProblemKind, ProblemSeverity)>,
+    pub incidents: Vec<Incident>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub struct MeasuredAction {
     pub deliveries: BTreeMap<RowState, u64>,
     /// The deliveries of the whole shared journal, if this daemon reports them.
     pub shared_deliveries: Option<BTreeMap<RowState, u64>>,
-    /// The receipt of the oldest pending message that is not held.
+    /// When the message of the oldest that waits for no release reached us.
     pub oldest_pending: Option<SystemTime>,
 }
 
@@ -96,9 +96,9 @@ impl ControlHandler {
         let live = self.live.as_ref()?;
         // An unreadable journal is a measurement too.
         let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
-        // The judgement is the same as on every screen.
-        let problems =
-            self.status_of(kept.as_ref(), disk).map_or_else(|_| Vec::new(), |status| status.problems);
+        // The same judgement as every screen's.
+        let incidents =
+            self.status_of(kept.as_ref(), disk).await.map_or_else(|_| Vec::new(), |status| status.incidents);
         let kept = kept.ok();
         let mut journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()), disk);
         let kept = kept.unwrap_or_default();
@@ -140,7 +140,7 @@ impl ControlHandler {
             journal,
             loaded: reloads.loaded,
             is_reloaded: reloads.failed.is_none(),
-            problems: problems.iter().map(|problem| (problem.kind, problem.severity)).collect(),
+            incidents,
         })
     }
 

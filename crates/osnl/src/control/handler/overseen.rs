@@ -1,16 +1,10 @@
-use super::super::{ManagementStatus, QueueRiskStatus, QueueStatus, time};
+use super::super::{ManagementStatus, QueueStatus, time};
 use crate::listener::Overseen;
 use crate::management::{ConsumerFacts, QueueFacts};
 use crate::queues::{Finding, tag_parts};
 
-impl From<&Finding> for QueueRiskStatus {
-    fn from(finding: &Finding) -> Self {
-        Self { kind: finding.kind, message: finding.to_string(), remedy: finding.command.clone() }
-    }
-}
-
-pub(super) fn silence(seen: &Overseen) -> Option<QueueRiskStatus> {
-    seen.findings.iter().find(|finding| finding.kind.explains_silence()).map(QueueRiskStatus::from)
+pub(super) fn silence(seen: &Overseen) -> Option<Finding> {
+    seen.findings.iter().find(|finding| finding.kind.explains_silence()).cloned()
 }
 
 pub(super) fn other_daemon(seen: &Overseen, own_tag: &str) -> Option<String> {
@@ -25,12 +19,12 @@ pub(super) fn other_daemon(seen: &Overseen, own_tag: &str) -> Option<String> {
 
 pub(super) fn management(seen: Overseen) -> ManagementStatus {
     let (reason, remedy) = seen.unknown.map(|unknown| (unknown.reason, unknown.remedy)).unzip();
-    let risks = seen.findings.iter().filter(|finding| !finding.kind.explains_silence());
+    let findings = seen.findings.iter().filter(|finding| !finding.kind.explains_silence());
     let mut status = ManagementStatus {
         status: if reason.is_some() { "unknown" } else { "known" }.to_owned(),
         reason,
         remedy,
-        risks: risks.map(QueueRiskStatus::from).collect(),
+        findings: findings.cloned().collect(),
         ..ManagementStatus::default()
     };
     if let Some((facts, at)) = seen.facts {

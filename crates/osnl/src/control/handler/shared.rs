@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::super::{HeldThere, JournalMember, RecordRefused, time};
+use super::super::{DownThere, JournalMember, RecordRefused, time};
 use crate::journal::shared::{HeldTarget, RefusedRecord, SharedMember};
 
 /// Returns the daemons that share the journal, each with the sections in which it differs from this one.
@@ -16,7 +16,7 @@ pub(super) fn members(all: &[SharedMember]) -> Vec<JournalMember> {
             (Some(own), Some(other)) if !member.is_own => differences(own, other),
             (_, _) => Vec::new(),
         },
-        held: member.held.iter().map(held_there).collect(),
+        down: member.held.iter().map(down_there).collect(),
     };
     all.iter().map(member).collect()
 }
@@ -34,8 +34,8 @@ pub(super) fn refused_there(
     }
 }
 
-fn held_there(HeldTarget { action, since, reason }: &HeldTarget) -> HeldThere {
-    HeldThere {
+fn down_there(HeldTarget { action, since, reason }: &HeldTarget) -> DownThere {
+    DownThere {
         action: action.clone(),
         since: time::shown(*since),
         since_seconds: time::age(*since),

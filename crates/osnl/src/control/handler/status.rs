@@ -7,14 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use osnl_net::http::Expiry;
 use tokio::time::{Instant, timeout};
 
+use super::super::incident::{self, Bounds, Incident};
 use super::super::lag::is_stale;
-use super::super::problem::{Problem, ProblemKind, ProblemSeverity};
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::{
-    AttemptFailure, ExpiryStatus, FailingResource, JournalStatus, LagStatus, ListenerStatus, PartitionLag,
-    Status, TargetReport, Unavailable, time,
+    AttemptFailure, ExpiryStatus, FailingResource, HeldReason, JournalStatus, LagStatus, ListenerStatus,
+    PartitionLag, Status, StatusNumbers, TargetReport, Unavailable, time,
 };
-use super::attention::{self, Bounds};
 use super::overseen::{management, other_daemon, silence};
 use super::reload::configuration;
 use super::shared::{members, refused_there};
@@ -22,7 +21,9 @@ use super::{ControlHandler, LiveParts, STORE};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::JournalState;
-use crate::journal::query::{DiskUse, FailingKey, JournalNumbers, RowState, Tally};
+use crate::journal::query::{
+    DeliveryListRow, DiskUse, FailingKey, Filter, JournalNumbers, ListPage, RowState, Tally,
+};
 use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
 use crate::management::risk::AS_CONFIGURED;
 
@@ -39,10 +40,10 @@ impl ControlHandler {
         // An unreadable store is often the reason for the request, so everything else is answered
         // nevertheless.
         let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
-        self.status_of(kept.as_ref(), disk)
+        self.status_of(kept.as_ref(), disk).await
     }
 
-    pub(super) fn status_of(
+    pub(super) async fn status_of(
         &self,
         kept: Result<&JournalNumbers, &RequestRefusal>,
         disk: DiskUse,
@@ -54,44 +55,55 @@ impl ControlHandler {
             Err(refusal) => return Err(refusal.clone()),
         };
         let live = self.live.as_ref();
-        let targets = self.targets(kept);
+        let held = self.held_reasons(kept).await;
+        let targets = self.targets(kept, &held);
         let listeners = self.listeners();
         let configuration = live.map(|live| configuration(&live.daemon.reloads().borrow()));
         let left_queues = self.left_queues();
         let journal = self.journal(kept, disk);
-        let mut problems: Vec<Problem> = unreadable.into_iter().map(journal_unreadable).collect();
+        let is_counted = unreadable.is_none();
+        let mut incidents: Vec<Incident> =
+            unreadable.into_iter().map(incident::of_unreadable_journal).collect();
         if live.is_none() {
-            problems.push(no_daemon());
+            incidents.push(incident::of_no_daemon());
         }
-        let bounds = Bounds {
-            attention_age: self.attention_age(),
-            max_pending: self.store.journal.facts().max_pending,
-        };
-        problems.extend(configuration.iter().filter_map(attention::of_configuration));
-        problems.extend(attention::of_journal(&journal));
+        // Of a stopped daemon all deliveries wait for its start.
+        let attention_age = if live.is_some() { self.attention_age() } else { Duration::MAX };
+        let bounds = Bounds { attention_age, max_pending: journal.max_pending };
+        incidents.extend(incident::of_journal(&journal));
         let stop = live.and_then(|live| live.daemon.stop());
         let running = targets.iter().map(|target| target.in_flight).sum();
-        problems.extend(stop.map(|stop| attention::of_stop(stop, running)));
-        let listening = listeners.iter().filter(|one| stop.is_none() || !attention::has_ended(one));
-        problems.extend(listening.flat_map(attention::of_listener));
-        problems.extend(left_queues.iter().filter_map(attention::of_left_queue));
-        problems.extend(targets.iter().flat_map(|target| attention::of_target(target, &bounds)));
-        problems.extend(attention::of_held_there(&journal.members, &targets));
+        incidents.extend(stop.map(|stop| incident::of_stop(stop, running)));
+        let listening = listeners.iter().filter(|one| stop.is_none() || !incident::has_ended(one));
+        incidents.extend(listening.flat_map(incident::of_listener));
+        incidents.extend(targets.iter().flat_map(|target| incident::of_target(target, &bounds)));
+        incidents.extend(incident::of_guards(&targets));
+        incidents.extend(incident::of_down_there(&journal.members, &targets));
         let overview = kept.overview.as_ref();
-        problems
-            .extend(overview.iter().flat_map(|kept| attention::of_overview(kept.unreadable, kept.suspects)));
-        problems.extend(live.iter().flat_map(|live| attention::of_streams(&live.counters)));
+        incidents.extend(overview.and_then(|kept| incident::of_suspects(kept.suspects)));
+        incidents.extend(overview.and_then(|kept| incident::of_quarantine(kept.unreadable)));
+        incidents.extend(left_queues.iter().filter_map(incident::of_left_queue));
+        incidents.extend(live.iter().flat_map(|live| incident::of_streams(&live.counters)));
+        incidents.extend(configuration.iter().filter_map(incident::of_configuration));
         let expiries = self.expiries();
-        problems.extend(expiries.iter().filter_map(attention::of_expiry));
+        incidents.extend(expiries.iter().filter_map(incident::of_expiry));
+        incident::sort(&mut incidents);
         let is_open = |target: &TargetReport| target.pending + target.in_flight > 0;
         let is_idle = live.iter().flat_map(|live| live.daemon.listeners()).all(|listener| listener.is_idle());
-        Ok(Status {
+        let rates = live.and_then(|live| live.counters.series.rates.per_second());
+        let mut status = Status {
+            verdict: String::new(),
+            numbers: StatusNumbers {
+                received_per_second: rates.map(|(received, _)| received),
+                delivered_per_second: rates.map(|(_, delivered)| delivered),
+                waiting: is_counted.then(|| targets.iter().map(|target| target.pending).sum()),
+                oldest_seconds: targets.iter().filter_map(|target| target.oldest_pending_seconds).max(),
+            },
             running: live.is_some(),
-            healthy: problems.is_empty(),
+            healthy: incidents.is_empty(),
             idle: is_idle && !targets.iter().any(is_open),
-            attention_age_seconds: bounds.attention_age.as_secs(),
-            attention: problems.iter().map(ToString::to_string).collect(),
-            problems,
+            attention_age_seconds: self.attention_age().as_secs(),
+            incidents,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: live.map(|_| std::process::id()),
             started: live.map(|live| time::shown(live.started)),
@@ -108,7 +120,9 @@ impl ControlHandler {
                 .into_iter()
                 .map(|(name, count)| (name.to_owned(), count))
                 .collect(),
-        })
+        };
+        status.verdict = status.judged();
+        Ok(status)
     }
 
     /// A disk that hangs must not hide the facts that need no disk.
@@ -132,6 +146,22 @@ impl ControlHandler {
         let kept = self.kept_in_time().await?;
         let is_open = |of: &Tally| matches!(of.state, RowState::Ready | RowState::Waiting);
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
+    }
+
+    /// Returns why deliveries wait for release, by action. A guard's reason goes before that of a crash, whose
+    /// deliveries are counted as suspects.
+    async fn held_reasons(&self, kept: &JournalNumbers) -> BTreeMap<String, HeldReason> {
+        let mut reasons = BTreeMap::new();
+        for of in kept.tally.iter().filter(|of| of.state == RowState::Held) {
+            let (action, states) = (Some(of.action.clone()), vec![RowState::Held]);
+            let filter = Filter { action, states, ..Filter::default() };
+            let oldest = self.store.journal.list(filter, ListPage::default(), 1);
+            let Ok(Ok((rows, _))) = timeout(STORE, oldest).await else { continue };
+            if let Some(row) = rows.iter().find(|row| row.is_guarded).or(rows.first()) {
+                reasons.insert(of.action.clone(), held_reason(row));
+            }
+        }
+        reasons
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {
@@ -185,7 +215,7 @@ impl ControlHandler {
     }
 
     /// Configured actions first, in their order; then those that only the journal knows.
-    fn targets(&self, kept: &JournalNumbers) -> Vec<TargetReport> {
+    fn targets(&self, kept: &JournalNumbers, held: &BTreeMap<String, HeldReason>) -> Vec<TargetReport> {
         let live: Vec<TargetMonitor> = self.live.iter().flat_map(|live| live.daemon.targets()).collect();
         let published: BTreeMap<&str, &TargetMonitor> =
             live.iter().map(|target| (&**target.name(), target)).collect();
@@ -200,7 +230,10 @@ impl ControlHandler {
         }
         let configured =
             |name: &str| actions.as_ref().map(|known| known.iter().any(|known| **known == *name));
-        let report = |name| target(name, configured(name), published.get(name).copied(), kept);
+        let report = |name: &str| TargetReport {
+            held_reason: held.get(name).cloned(),
+            ..target(name, configured(name), published.get(name).copied(), kept)
+        };
         names.into_iter().map(report).collect()
     }
 
@@ -256,14 +289,13 @@ impl ControlHandler {
     }
 }
 
-fn journal_unreadable(why: String) -> Problem {
-    Problem::new(ProblemKind::JournalUnreadable, ProblemSeverity::Critical, "journal", why)
-        .remedy("look at its disk and at the log")
-}
-
-fn no_daemon() -> Problem {
-    Problem::new(ProblemKind::NoDaemon, ProblemSeverity::Critical, "daemon", "no daemon runs on this journal")
-        .remedy("systemctl start osnl, or osnl run")
+fn held_reason(row: &DeliveryListRow) -> HeldReason {
+    HeldReason {
+        reason: row.reason.clone().unwrap_or_default(),
+        since: time::shown(row.received),
+        since_seconds: time::age(row.received),
+        is_crash: !row.is_guarded,
+    }
 }
 
 fn target(
@@ -286,7 +318,7 @@ fn target(
         pending: count(&[RowState::Waiting, RowState::Ready]),
         oldest_pending: oldest.map(time::shown),
         oldest_pending_seconds: oldest.map(time::age),
-        held: count(&[RowState::Held]),
+        for_release: count(&[RowState::Held]),
         dead: count(&[RowState::Dead]),
         dead_reason: kept.dead_reasons.get(name).cloned(),
         done: count(&[RowState::Delivered, RowState::NothingToDo, RowState::Shadow]),
@@ -299,19 +331,23 @@ fn target(
         let status = *published.status().borrow();
         report.target = Some(published.target());
         report.in_flight = published.under_way() as u64;
-        report.last_failure = published.last_failure().map(|LastFailure { at, answer, remedy }| {
-            AttemptFailure { at: time::shown(at), answer, remedy: remedy.map(str::to_owned) }
-        });
+        report.last_failure =
+            published.last_failure().map(|LastFailure { at, answer, remedy, is_refusal }| AttemptFailure {
+                at: time::shown(at),
+                answer,
+                remedy: remedy.map(str::to_owned),
+                is_refusal,
+            });
         let (state, since) = *state.get_or_insert((status.state, status.since));
         if let TargetState::Open { until } = state {
             report.next_probe_seconds = Some(seconds_until(until));
         }
         let HeldHosts { hosts, others, outages } = published.held();
-        report.held_hosts = hosts
+        report.down_hosts = hosts
             .into_iter()
             .map(|held| unavailable(held.host, held.since, held.reason, held.next_probe))
             .collect();
-        report.more_held_hosts = others;
+        report.more_down_hosts = others;
         report.dependencies_down = outages
             .into_iter()
             .map(|down| {

@@ -132,7 +132,7 @@ fn a_written_request_is_read_as_the_same() {
     };
     let list = |count_at_most| ControlRequest::List {
         filter: filter.clone(),
-        order: ListOrder::Attention,
+        order: ListOrder::Newest,
         after: Some("1.0".to_owned()),
         limit: 7,
         count_at_most,

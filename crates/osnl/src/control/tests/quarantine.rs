@@ -102,8 +102,7 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         let left = ask(&handler, of(WhichMessages::default())).await.unwrap();
         assert_eq!((&left["total"], &left["messages"][0]["id"]), (&json!(1), &json!(1)));
         let status = ask(&handler, ControlRequest::Status {}).await.unwrap();
-        let attention = status["attention"].to_string();
-        assert!(attention.contains("1 message is in quarantine; see osnl quarantine list"), "{attention}");
+        assert_eq!(status["incidents"][1]["what"], "1 message is in quarantine", "{status}");
     }
 }
 

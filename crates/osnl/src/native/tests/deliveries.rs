@@ -46,13 +46,13 @@ on_full = dead_letter
     for line in [
         "  shadow     deliveries are only recorded, nothing is called",
         "  order      by payload.port.network_id",
-        "  guard      20 per 1m; more is held until an operator releases it",
-        "  down       no connection, 429, 503 with Retry-After: the target is held; its deliveries wait and don't age",
+        "  guard      20 per 1m; more waits for release",
+        "  down       no connection, 429, 503 with Retry-After: the target is down; its deliveries wait and don't age",
         "  temporary  408, 425, 5xx (503 only without Retry-After), timeouts: retried for up to 1d after the first attempt, then a dead letter",
         "  held       for at most 2d, then dead letters",
         "  dead       the next deliveries of the resource wait",
         "  full       deliveries beyond max_pending become dead letters",
-        "  guard      100 per 10m; more is held until an operator releases it",
+        "  guard      100 per 10m; more waits for release",
     ] {
         assert!(explained.lines().any(|found| found == line), "{line}\n{explained}");
     }

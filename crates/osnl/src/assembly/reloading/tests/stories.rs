@@ -299,7 +299,7 @@ impl ReloadStory {
             if status.healthy && status.idle {
                 break;
             }
-            assert!(Instant::now() < end, "{:?} {}", status.attention, self.told());
+            assert!(Instant::now() < end, "{:?} {}", status.incidents, self.told());
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -1,0 +1,127 @@
+use std::collections::BTreeMap;
+
+use super::super::refusal::RequestRefusal;
+use super::super::words::short_answer;
+use super::super::{Delivery, DeliveryGroup, DeliveryGroups, List, MOST_LISTED, Which};
+use super::ControlHandler;
+use super::deliveries::{Facts, ListedPage};
+use crate::journal::query::{Phase, RowOrder};
+
+/// By who must act: an operator, then osnl.
+const ORDER: [Phase; 8] = [
+    Phase::Dead,
+    Phase::ForRelease,
+    Phase::Orphaned,
+    Phase::Retrying,
+    Phase::Ready,
+    Phase::Waiting,
+    Phase::Arrived,
+    Phase::Running,
+];
+
+impl ControlHandler {
+    pub(super) async fn groups(&self, which: &Which) -> Result<DeliveryGroups, RequestRefusal> {
+        let facts = self.facts().await;
+        let totals = self.newest(&facts, which, 1).await?.totals;
+        let mut groups = Vec::new();
+        for phase in ORDER {
+            let Some(count) = totals.by_state.get(phase.word()).copied() else { continue };
+            let of_phase = Which { states: vec![phase.word().to_owned()], ..which.clone() };
+            if count <= u64::from(MOST_LISTED) {
+                groups.extend(folded(self.newest(&facts, &of_phase, MOST_LISTED).await?.deliveries));
+                continue;
+            }
+            // A page of the newest could have hidden the few of another action.
+            let mut actions: Vec<String> = match &which.action {
+                Some(action) => vec![action.clone()],
+                None => self.kept_in_time().await?.tally.into_iter().map(|of| of.action).collect(),
+            };
+            actions.sort_unstable();
+            actions.dedup();
+            for action in actions {
+                let of_action = Which { action: Some(action), ..of_phase.clone() };
+                let list = self.newest(&facts, &of_action, MOST_LISTED).await?;
+                groups.extend(counted(folded(list.deliveries), list.totals.all));
+            }
+        }
+        Ok(DeliveryGroups { groups, totals })
+    }
+
+    async fn newest(&self, facts: &Facts, which: &Which, limit: u32) -> Result<List, RequestRefusal> {
+        let page = ListedPage { order: RowOrder::Newest, after: None, limit };
+        self.list_at(facts, which, page, None).await
+    }
+}
+
+/// Folds the deliveries of one state, newest first.
+fn folded(rows: Vec<Delivery>) -> Vec<DeliveryGroup> {
+    let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut groups: Vec<DeliveryGroup> = Vec::new();
+    for row in rows {
+        let place = *places.entry((row.action.clone(), cause(&row))).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.count += 1,
+            None => groups.push(DeliveryGroup { count: 1, newest: row, is_mixed: false }),
+        }
+    }
+    groups
+}
+
+/// Groups of which not all deliveries were seen: one cause has them all, several become one group.
+fn counted(groups: Vec<DeliveryGroup>, all: u64) -> Vec<DeliveryGroup> {
+    let seen: u64 = groups.iter().map(|group| group.count).sum();
+    if seen == all {
+        return groups;
+    }
+    let is_mixed = groups.len() > 1;
+    let newest = groups.into_iter().next();
+    newest.map(|newest| DeliveryGroup { count: all, is_mixed, ..newest }).into_iter().collect()
+}
+
+/// Returns the obstacle of a delivery, or its answer without the names and numbers of its own resource.
+fn cause(delivery: &Delivery) -> String {
+    let is_lane = |cause: &&String| crate::journal::DeliveryId::parse(cause).is_some();
+    let waits = delivery.waits_for.as_ref().filter(|cause| *cause != "release" && !is_lane(cause));
+    let answer = delivery.reason.as_deref().or(delivery.last_answer.as_deref());
+    let own = [&delivery.resource_id, &delivery.resource_name, &delivery.key, &delivery.message_id];
+    let mut text = waits.map_or_else(|| answer.map(short_answer).unwrap_or_default(), Clone::clone);
+    for own in own.into_iter().flatten().filter(|own| own.len() > 2) {
+        text = text.replace(own.as_str(), "#");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: &str, action: &str, answer: &str) -> Delivery {
+        let resource = format!("port-{id}");
+        let json = serde_json::json!({
+            "id": id, "state": "retrying", "received": "", "age_seconds": 1, "ended": null, "action": action, "rule": "r",
+            "event_type": null, "failed_attempts": 0, "reason": null, "last_answer": answer.replace("ID", &resource),
+            "resource_id": resource, "queue": "q", "message_id": null, "copies": 0,
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn deliveries_of_one_cause_are_one_group_whatever_resource_it_names() {
+        let rows = [
+            row("9.0", "cmdb", "status 404: Not Found, reply: no port ID"),
+            row("8.0", "cmdb", "status 500: no"),
+            row("7.0", "cmdb", "status 404: Not Found, reply: no port ID"),
+            row("6.0", "dns", "status 500: no"),
+        ];
+        let groups = folded(rows.to_vec());
+        let found: Vec<_> = groups.iter().map(|one| (&*one.newest.id, one.count)).collect();
+        assert_eq!(found, [("9.0", 2), ("8.0", 1), ("6.0", 1)]);
+        // More than were seen: the causes of the others are not known.
+        let all = counted(groups.clone(), 4);
+        assert_eq!(all, groups);
+        let more = counted(groups[..2].to_vec(), 5000);
+        assert_eq!((more.len(), more[0].count, more[0].is_mixed), (1, 5000, true));
+        let one = counted(groups[..1].to_vec(), 5000);
+        assert_eq!((one[0].count, one[0].is_mixed), (5000, false));
+    }
+}

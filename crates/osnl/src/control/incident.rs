@@ -1,0 +1,293 @@
+//! The one model of trouble. An [`Incident`] is a broken part of osnl with its cause, its cost, and the next step of an
+//! operator and of osnl. The functions are pure.
+//!
+//! The screen, the page, JSON, metrics, exit codes, and alerts are views of [`Status::incidents`](super::Status). The
+//! effects of a cause, such as the age of deliveries behind a target that is down, are symptoms of that incident and no
+//! incidents of their own.
+
+mod actions;
+mod daemon;
+mod journal;
+mod listeners;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::actions::{of_down_there, of_guards, of_target};
+pub(super) use self::daemon::{of_configuration, of_expiry, of_no_daemon, of_stop, of_streams};
+pub(super) use self::journal::{of_journal, of_quarantine, of_suspects, of_unreadable_journal};
+pub(super) use self::listeners::{has_ended, of_left_queue, of_listener};
+use super::time::span;
+use crate::queues::FindingKind;
+
+/// The kind of a cause. Its name in JSON does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IncidentKind {
+    NoDaemon,
+    Stopping,
+    JournalUnreadable,
+    /// The journal is at its limit: nothing is read from the broker.
+    JournalFull,
+    JournalFailed,
+    /// The database of the journal refuses a record, and takes others.
+    RecordRefused,
+    NearBound,
+    NotReloaded,
+    /// A daemon that shares the journal is configured otherwise.
+    MembersDiffer,
+    ListenerConnecting,
+    /// A listener reads its queue, and an exchange that should fill it is missing.
+    ExchangeMissing,
+    /// A listener reads nothing, because nothing more can be kept.
+    ListenerBlocked,
+    ListenerEnded,
+    ListenerStalled,
+    /// Another program reads the same queue: each message goes to one of the readers.
+    QueueShared,
+    /// A queue that another program has made can lose messages that ours would keep.
+    QueueLossy,
+    ServicesQueueUnread,
+    OtherRules,
+    NeverReceived,
+    /// Messages that were unsettled when a connection ended did not come back.
+    MessagesMissing,
+    /// The position of a consumer group did not exist any more: messages were deleted before they were read.
+    PositionLost,
+    /// Messages wait in a queue of ours that has no reader, or whose reader takes none.
+    QueueUnread,
+    ActionPaused,
+    /// The target answers and refuses every delivery.
+    TargetRefuses,
+    /// The target does not work; osnl tries again until the target works.
+    TargetDown,
+    /// A service that deliveries need before their attempts is down.
+    DependencyDown,
+    /// The deliveries of a resource fail again and again while others succeed.
+    ResourceFailing,
+    PendingOld,
+    /// An action has as many open deliveries as it may.
+    PendingFull,
+    WaitingForRelease,
+    DeadLetters,
+    Orphaned,
+    Quarantined,
+    /// Deliveries wait for an operator since the process ended unexpectedly while attempting them.
+    Suspects,
+    OldEvents,
+    Silent,
+    CanaryLate,
+    Certificate,
+}
+
+impl IncidentKind {
+    #[must_use]
+    pub fn name(self) -> String {
+        word(&self)
+    }
+}
+
+impl From<FindingKind> for IncidentKind {
+    fn from(finding: FindingKind) -> Self {
+        match finding {
+            FindingKind::Unread => Self::ServicesQueueUnread,
+            FindingKind::OtherRules => Self::OtherRules,
+            FindingKind::SamePool | FindingKind::Rival => Self::QueueShared,
+            FindingKind::Left | FindingKind::Growing => Self::QueueUnread,
+            FindingKind::ExchangeMissing => Self::ExchangeMissing,
+            _ => Self::QueueLossy,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IncidentSeverity {
+    /// It can wait for the morning.
+    Warning,
+    /// Events are not read, or not delivered.
+    Critical,
+}
+
+impl IncidentSeverity {
+    #[must_use]
+    pub fn name(self) -> String {
+        word(&self)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IncidentActor {
+    Operator,
+    /// osnl tries again until it works.
+    Osnl,
+}
+
+/// A part of osnl in trouble, with one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    pub kind: IncidentKind,
+    pub severity: IncidentSeverity,
+    /// The part: `action roles`, `listener nova`, `queue osnl`, `quarantine`, `journal`, `configuration`, `daemon`.
+    pub subject: String,
+    /// The actions whose deliveries it concerns.
+    pub actions: Vec<String>,
+    pub listener: Option<String>,
+    /// What is broken, with the duration and the cost, as one sentence.
+    pub what: String,
+    /// The cause, in the words of the target, the broker, or the disk; `null` if `what` has it.
+    pub why: Option<String>,
+    /// When it began, RFC 3339; `null` if that is not known.
+    pub since: Option<String>,
+    pub since_seconds: Option<u64>,
+    /// Deliveries that wait for its end.
+    pub waiting: u64,
+    /// The age of the oldest of them.
+    pub oldest_seconds: Option<u64>,
+    /// Deliveries that an operator has to release or to discard.
+    pub for_release: u64,
+    /// Who must act before it ends.
+    pub must_act: IncidentActor,
+    /// The command or setting that ends it.
+    pub to_do: Option<String>,
+    /// The work of osnl until the incident ends.
+    pub by_itself: Option<String>,
+    /// The effects that are no incidents of their own.
+    pub symptoms: Vec<IncidentKind>,
+}
+
+/// The bounds that decide what is an incident.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// The age from which on a pending delivery needs attention.
+    pub(super) attention_age: Duration,
+    /// Deliveries of an action that may be pending; `None` where there is no such bound.
+    pub(super) max_pending: Option<u64>,
+}
+
+impl Incident {
+    fn new(
+        kind: IncidentKind,
+        severity: IncidentSeverity,
+        subject: impl Into<String>,
+        what: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            severity,
+            subject: subject.into(),
+            actions: Vec::new(),
+            listener: None,
+            what: what.into(),
+            why: None,
+            since: None,
+            since_seconds: None,
+            waiting: 0,
+            oldest_seconds: None,
+            for_release: 0,
+            must_act: IncidentActor::Operator,
+            to_do: None,
+            by_itself: None,
+            symptoms: Vec::new(),
+        }
+    }
+
+    fn of_action(self, action: &str) -> Self {
+        Self { actions: vec![action.to_owned()], ..self }
+    }
+
+    fn of_listener(self, listener: &str) -> Self {
+        Self { listener: Some(listener.to_owned()), ..self }
+    }
+
+    fn because(self, why: impl Into<String>) -> Self {
+        let why: String = why.into();
+        Self { why: Some(why).filter(|why| !why.is_empty()), ..self }
+    }
+
+    fn since(self, since: Option<String>, since_seconds: Option<u64>) -> Self {
+        Self { since, since_seconds, ..self }
+    }
+
+    fn to_do(self, to_do: impl Into<String>) -> Self {
+        Self { to_do: Some(to_do.into()), ..self }
+    }
+
+    /// Says that osnl ends the incident, and how.
+    fn heals(self, by_itself: impl Into<String>) -> Self {
+        Self { must_act: IncidentActor::Osnl, by_itself: Some(by_itself.into()), ..self }
+    }
+
+    /// Returns the next steps: of an operator first, then of osnl.
+    #[must_use]
+    pub fn doing(&self) -> Option<String> {
+        let both: Vec<&str> = self.to_do.iter().chain(&self.by_itself).map(String::as_str).collect();
+        (!both.is_empty()).then(|| both.join("; "))
+    }
+}
+
+impl fmt::Display for Incident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.why.iter().try_for_each(|why| write!(f, ": {why}"))?;
+        self.doing().iter().try_for_each(|doing| write!(f, "; {doing}"))
+    }
+}
+
+/// Sorts incidents by severity, and of one severity first the incidents that wait for an operator.
+pub(super) fn sort(incidents: &mut [Incident]) {
+    incidents.sort_by_key(|one| (Reverse(one.severity), one.must_act));
+}
+
+fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// ` for 20 min`, or nothing where it is not known.
+fn lasting(seconds: Option<u64>) -> String {
+    seconds.map_or(String::new(), |seconds| format!(" for {}", span(seconds)))
+}
+
+/// ` (and 2 more hosts)`, or nothing.
+fn and_more(more: u64, one: &str) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(" (and {})", counted(more, &format!("more {one}"), &format!("more {one}s"))),
+    }
+}
+
+fn is_near(count: u64, most: u64) -> bool {
+    /// Hundredths of a bound from which on it is near.
+    const NEAR: u64 = 80;
+    count >= most / 100 * NEAR + most % 100 * NEAR / 100
+}
+
+/// `1,054`: a number that people read.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Returns `1 delivery` or `1,054 deliveries`.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
+}
+
+pub(super) fn verb(count: u64) -> &'static str {
+    if count == 1 { "waits" } else { "wait" }
+}

@@ -1,0 +1,309 @@
+//! The incidents of actions. The effects of a target's trouble on deliveries belong to the target's incident.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::{DownThere, HeldReason, JournalMember, TargetReport, Unavailable};
+use super::{
+    Bounds, Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped,
+    is_near, lasting, verb,
+};
+use crate::control::time::span;
+
+pub(in crate::control) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Incident> {
+    if target.configured == Some(false) {
+        return orphaned(target).into_iter().chain(dead(target, None)).collect();
+    }
+    let cause = paused(target)
+        .or_else(|| down(target))
+        .or_else(|| dependency(target))
+        .or_else(|| hosts(target))
+        .or_else(|| failing(target));
+    let mut incidents: Vec<Incident> = cause.or_else(|| unexplained(target, bounds)).into_iter().collect();
+    if let Some(cause) = incidents.first_mut() {
+        costs(cause, target, bounds);
+    }
+    let own = dead(target, incidents.first_mut());
+    incidents.extend(own);
+    incidents
+}
+
+fn incident(target: &TargetReport, kind: Kind, what: String) -> Incident {
+    let subject = format!("action {}", target.action);
+    Incident::new(kind, Severity::Warning, subject, what).of_action(&target.action)
+}
+
+fn since(incident: Incident, target: &TargetReport) -> Incident {
+    incident.since(target.since.clone(), target.since_seconds)
+}
+
+fn is_paused(target: &TargetReport) -> bool {
+    target.state.as_deref() == Some("paused")
+}
+
+fn is_down(target: &TargetReport) -> bool {
+    matches!(target.state.as_deref(), Some("down" | "probing"))
+}
+
+fn paused(target: &TargetReport) -> Option<Incident> {
+    is_paused(target).then_some(())?;
+    let name = &target.action;
+    let by = target.paused_by.iter().fold(String::new(), |_, by| format!(" by {by}"));
+    let what = format!("{name}: paused{by}{}", lasting(target.since_seconds));
+    let incident = incident(target, Kind::ActionPaused, what).to_do(format!("osnl actions resume {name}"));
+    Some(since(incident, target))
+}
+
+fn down(target: &TargetReport) -> Option<Incident> {
+    is_down(target).then_some(())?;
+    let name = &target.action;
+    let last = target.last_failure.as_ref();
+    let answer = last.map_or("", |failure| &failure.answer);
+    let remedy = last.and_then(|failure| failure.remedy.as_deref());
+    let lasting = lasting(target.since_seconds);
+    let next = match target.next_probe_seconds {
+        Some(seconds @ 1..) => format!("osnl tries again in {}", span(seconds)),
+        Some(0) | None => "osnl tries again now".to_owned(),
+    };
+    let incident = match last.is_some_and(|failure| failure.is_refusal) {
+        true => {
+            let what = format!("{name}: the target refuses everything{lasting}");
+            let correct = remedy.unwrap_or("correct the action, or the target");
+            let reload = if correct.contains("osnl reload") { "" } else { ", then osnl reload" };
+            incident(target, Kind::TargetRefuses, what).to_do(format!("[action:{name}]: {correct}{reload}"))
+        }
+        false => {
+            let found = incident(target, Kind::TargetDown, format!("{name}: the target is down{lasting}"));
+            let found = found.heals(format!("{next}; sooner: osnl actions probe {name}"));
+            remedy.into_iter().fold(found, Incident::to_do)
+        }
+    };
+    Some(since(incident.because(answer), target))
+}
+
+fn dependency(target: &TargetReport) -> Option<Incident> {
+    let first = target.dependencies_down.first()?;
+    let more = and_more(target.dependencies_down.len() as u64 - 1, "service");
+    let what = format!(
+        "{}: deliveries that need {}{more} wait{}",
+        target.action,
+        first.name,
+        lasting(Some(first.since_seconds))
+    );
+    let found =
+        incident(target, Kind::DependencyDown, what).to_do("osnl check --connect tries it step by step");
+    Some(unavailable(found, first))
+}
+
+fn hosts(target: &TargetReport) -> Option<Incident> {
+    let first = target.down_hosts.first()?;
+    let more = and_more((target.down_hosts.len() + target.more_down_hosts) as u64 - 1, "host");
+    let what =
+        format!("{}: {}{more} is down{}", target.action, first.name, lasting(Some(first.since_seconds)));
+    Some(unavailable(incident(target, Kind::TargetDown, what), first))
+}
+
+fn unavailable(incident: Incident, first: &Unavailable) -> Incident {
+    let next = match first.next_probe_seconds {
+        Some(seconds @ 1..) => format!("osnl tries again in {}", span(seconds)),
+        Some(0) | None => "osnl tries again now".to_owned(),
+    };
+    let incident =
+        incident.because(&first.reason).since(Some(first.since.clone()), Some(first.since_seconds));
+    incident.heals(format!("{next}; the other deliveries go on"))
+}
+
+fn failing(target: &TargetReport) -> Option<Incident> {
+    let worst = target.failing.first()?;
+    let resource = worst.resource.as_deref().unwrap_or("an event without a resource");
+    let more = and_more(target.failing.len() as u64 + target.more_failing - 1, "resource");
+    let what = format!(
+        "{}: {resource}{more} fails{}, {} attempts",
+        target.action,
+        lasting(Some(worst.since_seconds)),
+        worst.failed_attempts
+    );
+    let found = incident(target, Kind::ResourceFailing, what).because(&worst.answer);
+    let found = found.since(Some(worst.since.clone()), Some(worst.since_seconds));
+    let found = found.to_do(format!("osnl deliveries show {}", worst.id));
+    Some(found.heals("osnl tries each again; the other deliveries go on"))
+}
+
+/// Deliveries that are old, many, or both, without a cause that is known.
+fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
+    let symptoms = symptoms(target, bounds);
+    let kind = *symptoms.first()?;
+    let name = &target.action;
+    let open = target.pending + target.for_release;
+    let (what, to_do) = match (kind, bounds.max_pending) {
+        (Kind::PendingFull, Some(most)) => (
+            format!(
+                "{name}: max_pending ({}) is reached, so further messages stay with the broker",
+                grouped(most)
+            ),
+            "or raise max_pending",
+        ),
+        (Kind::NearBound, Some(most)) => (
+            format!("{name}: {} of max_pending ({}) are pending", grouped(open), grouped(most)),
+            "or raise max_pending",
+        ),
+        _ => (
+            format!("{name}: deliveries wait too long"),
+            "and raise concurrency or set batch if the target is slow",
+        ),
+    };
+    let last = target.last_failure.as_ref();
+    let found = incident(target, kind, what)
+        .to_do(format!("see osnl deliveries list --action {name} --state pending, {to_do}"));
+    Some(
+        last.into_iter()
+            .fold(found, |found, failure| found.because(format!("the latest failure: {}", failure.answer))),
+    )
+}
+
+/// What the numbers of its deliveries show, worst first.
+fn symptoms(target: &TargetReport, bounds: &Bounds) -> Vec<Kind> {
+    let open = target.pending + target.for_release;
+    let is_old =
+        target.oldest_pending_seconds.is_some_and(|age| Duration::from_secs(age) >= bounds.attention_age);
+    let (is_full, is_near) = match bounds.max_pending {
+        Some(most) => (open >= most, open > 1 && is_near(open, most)),
+        None => (false, false),
+    };
+    let all =
+        [(is_full, Kind::PendingFull), (is_old, Kind::PendingOld), (is_near && !is_full, Kind::NearBound)];
+    all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, kind)| kind).collect()
+}
+
+/// Adds what the incident costs, and the symptoms. An operator knows the age of what waits for a pause.
+fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
+    cause.waiting = target.pending;
+    cause.oldest_seconds = target.oldest_pending_seconds;
+    if target.pending > 0 && cause.kind != Kind::NearBound {
+        let oldest =
+            target.oldest_pending_seconds.filter(|age| cause.since_seconds.is_none_or(|since| *age > since));
+        let oldest = oldest.map_or(String::new(), |age| format!(", the oldest {}", span(age)));
+        cause.what.push_str(&format!("; {} {}{oldest}", grouped(target.pending), verb(target.pending)));
+    }
+    cause.symptoms = symptoms(target, bounds);
+    cause.symptoms.retain(|symptom| *symptom != cause.kind);
+    let is_urgent = |kind: &Kind| matches!(kind, Kind::PendingOld | Kind::PendingFull);
+    let is_old = is_urgent(&cause.kind) || cause.symptoms.iter().any(is_urgent);
+    if is_old && cause.kind != Kind::ActionPaused {
+        cause.severity = Severity::Critical;
+    }
+}
+
+/// Dead letters. Those of the cause that the action has an incident of are a part of that.
+fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident> {
+    (target.dead > 0).then_some(())?;
+    let name = &target.action;
+    let letters = counted(target.dead, "dead letter", "dead letters");
+    let reason = target.dead_reason.as_deref();
+    let same = cause.filter(|cause| match (&cause.why, reason) {
+        (Some(why), Some(reason)) => reason.contains(why),
+        (_, None) | (None, _) => false,
+    });
+    if let Some(cause) = same {
+        cause.what.push_str(&format!("; {letters}"));
+        cause.symptoms.push(Kind::DeadLetters);
+        let retry = format!("osnl deliveries retry --action {name}");
+        let first = cause.to_do.as_ref().map_or(String::new(), |first| format!("{first}; then "));
+        cause.to_do = Some(first + &retry);
+        return None;
+    }
+    let found = incident(target, Kind::DeadLetters, format!("{name}: {letters}"));
+    let found = found.to_do(format!(
+        "osnl deliveries list --action {name} --state dead; then osnl deliveries retry --action {name}, or discard"
+    ));
+    Some(reason.into_iter().fold(found, Incident::because))
+}
+
+fn orphaned(target: &TargetReport) -> Option<Incident> {
+    let open = target.pending + target.for_release;
+    (open > 0).then_some(())?;
+    let name = &target.action;
+    let what = format!(
+        "{name}: {} {} orphaned",
+        counted(open, "delivery", "deliveries"),
+        if open == 1 { "is" } else { "are" }
+    );
+    let found =
+        incident(target, Kind::Orphaned, what).because(format!("the configuration has no [action:{name}]"));
+    let found =
+        found.to_do(format!("osnl deliveries move --action {name} --to ACTION, or discard --action {name}"));
+    Some(Incident {
+        waiting: target.pending,
+        for_release: target.for_release,
+        oldest_seconds: target.oldest_pending_seconds,
+        ..found
+    })
+}
+
+/// The deliveries that a guard keeps back: an incident for each guard, whichever actions it concerns.
+pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
+    let mut guards: BTreeMap<Option<&str>, Vec<&TargetReport>> = BTreeMap::new();
+    for target in targets.iter().filter(|target| target.for_release > 0 && target.configured != Some(false)) {
+        match &target.held_reason {
+            Some(HeldReason { is_crash: true, .. }) => {}
+            guard => {
+                let reason = guard.as_ref().map(|guard| guard.reason.as_str());
+                guards.entry(reason).or_default().push(target);
+            }
+        }
+    }
+    let guard = |(reason, held): (Option<&str>, Vec<&TargetReport>)| {
+        let count: u64 = held.iter().map(|target| target.for_release).sum();
+        let names: Vec<&str> = held.iter().map(|target| target.action.as_str()).collect();
+        let first = held
+            .iter()
+            .filter_map(|target| target.held_reason.as_ref())
+            .max_by_key(|guard| guard.since_seconds);
+        let what = format!(
+            "{}: {} {} for release{}",
+            names.join(", "),
+            counted(count, "delivery", "deliveries"),
+            verb(count),
+            first.map_or(String::new(), |first| lasting(Some(first.since_seconds)))
+        );
+        let filter = match &names[..] {
+            [one] => format!("--action {one} --state waiting-for-release"),
+            _ => "--state waiting-for-release".to_owned(),
+        };
+        let found = Incident::new(
+            Kind::WaitingForRelease,
+            Severity::Warning,
+            format!("action {}", names.join(", ")),
+            what,
+        );
+        let found = reason.into_iter().fold(found, Incident::because);
+        let found = found.to_do(format!(
+            "osnl deliveries release {filter} if the changes are meant, else discard {filter}"
+        ));
+        let found =
+            found.since(first.map(|first| first.since.clone()), first.map(|first| first.since_seconds));
+        Incident { for_release: count, actions: names.into_iter().map(str::to_owned).collect(), ..found }
+    };
+    guards.into_iter().map(guard).collect()
+}
+
+/// A target that is down for other daemons on the journal alone: this one may reach it, and has no deliveries of theirs.
+pub(in crate::control) fn of_down_there(
+    members: &[JournalMember],
+    targets: &[TargetReport],
+) -> Vec<Incident> {
+    let is_known = |action: &str| targets.iter().any(|of| of.action == action && is_down(of));
+    let others = members.iter().filter(|member| !member.is_own && member.silent_seconds.is_none());
+    let down = others.flat_map(|member| member.down.iter().map(move |down| (member, down)));
+    down.filter(|(_, down)| !is_known(&down.action))
+        .map(|(JournalMember { name, .. }, DownThere { action, since, since_seconds, reason })| {
+            let what =
+                format!("{action}: the target is down for daemon {name}{}", lasting(Some(*since_seconds)));
+            let found = Incident::new(Kind::TargetDown, Severity::Warning, format!("action {action}"), what);
+            let found =
+                found.of_action(action).because(reason).since(Some(since.clone()), Some(*since_seconds));
+            let found = found.to_do("osnl check --connect on that machine");
+            found.heals(format!("daemon {name} tries again; sooner: osnl actions probe {action} there"))
+        })
+        .collect()
+}

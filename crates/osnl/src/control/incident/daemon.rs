@@ -1,0 +1,105 @@
+use std::time::{Duration, SystemTime};
+
+use osnl_net::http::EXPIRES_SOON;
+
+use super::{Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, grouped, lasting};
+use crate::control::time::{self, span};
+use crate::control::{ConfigurationStatus, ExpiryStatus};
+use crate::daemon::{DaemonStop, ReloadRefusalReason};
+use crate::metrics::Counters;
+
+pub(in crate::control) fn of_no_daemon() -> Incident {
+    Incident::new(Kind::NoDaemon, Severity::Critical, "daemon", "no daemon runs on this journal")
+        .to_do("systemctl start osnl, or osnl run")
+}
+
+pub(in crate::control) fn of_configuration(configuration: &ConfigurationStatus) -> Option<Incident> {
+    let failed = configuration.not_reloaded.as_ref()?;
+    let first = failed.errors.first().map(String::as_str).unwrap_or_default();
+    let more = and_more(failed.errors.len().saturating_sub(1) as u64, "error");
+    let what = format!("the last reload was refused {} ago", span(failed.since_seconds));
+    let found = Incident::new(Kind::NotReloaded, Severity::Warning, "configuration", what);
+    let found = found.because(format!("{first}{more}"));
+    let found = found.since(Some(failed.since.clone()), Some(failed.since_seconds));
+    let found = found.to_do(match failed.reason {
+        ReloadRefusalReason::QueueNotEmpty => {
+            "take one of the ways out that osnl reload names, then osnl reload"
+        }
+        ReloadRefusalReason::Configuration
+        | ReloadRefusalReason::NeedsRestart
+        | ReloadRefusalReason::Unusable
+        | ReloadRefusalReason::Unsupported => "correct the file, then osnl check and osnl reload",
+    });
+    Some(Incident { by_itself: Some("osnl still uses the previous configuration".to_owned()), ..found })
+}
+
+/// A certificate or credential that ends soon, or has ended.
+pub(in crate::control) fn of_expiry(expiry: &ExpiryStatus) -> Option<Incident> {
+    let ExpiryStatus { subject, what, ends, ends_seconds } = expiry;
+    let soon = i64::try_from(EXPIRES_SOON.as_secs()).unwrap_or(i64::MAX);
+    if *ends_seconds > soon {
+        return None;
+    }
+    let day = ends.split('T').next().unwrap_or(ends);
+    let left = span(ends_seconds.unsigned_abs());
+    let (severity, text) = match ends_seconds {
+        0.. => (Severity::Warning, format!("{subject}: {what} ends in {left}, on {day}")),
+        _ => (Severity::Critical, format!("{subject}: {what} ended {left} ago, on {day}")),
+    };
+    let (ended, soon) = (ends_seconds.unsigned_abs(), soon.unsigned_abs());
+    let seconds = if *ends_seconds >= 0 { soon - ended } else { soon + ended };
+    let since = SystemTime::now().checked_sub(Duration::from_secs(seconds)).map(time::shown);
+    let found = Incident::new(Kind::Certificate, severity, subject, text).since(since, Some(seconds));
+    let found = match subject.split_once(' ') {
+        Some(("action", name)) => found.of_action(name),
+        Some(("listener", name)) => found.of_listener(name),
+        Some(_) | None => found,
+    };
+    Some(match what.starts_with("the password") {
+        true => found.to_do("change it in Keystone and in the configuration, then osnl reload"),
+        false => found.to_do("renew it where it is installed; osnl sees the new one at its next connection"),
+    })
+}
+
+/// A daemon that stops. The listeners end too, and need no remedy.
+pub(in crate::control) fn of_stop(stop: DaemonStop, running: u64) -> Incident {
+    let lasting = lasting(Some(time::age(stop.since)));
+    let attempts = match running {
+        0 => "no attempt runs any more".to_owned(),
+        1 => "1 running attempt is finished first".to_owned(),
+        many => format!("{} running attempts are finished first", grouped(many)),
+    };
+    let (severity, why, to_do) = match stop.is_failure {
+        true => (Severity::Critical, " after a failure", "see the log"),
+        false => (Severity::Warning, "", "a second SIGTERM ends it at once"),
+    };
+    let found = Incident::new(Kind::Stopping, severity, "daemon", format!("osnl is stopping{why}{lasting}"));
+    found.since(Some(time::shown(stop.since)), Some(time::age(stop.since))).to_do(to_do).heals(attempts)
+}
+
+/// Streams that should not be silent, and the canary.
+pub(in crate::control) fn of_streams(counters: &Counters) -> Vec<Incident> {
+    let now = SystemTime::now();
+    let silent = counters.series.streams.states(now).into_iter().filter(|stream| stream.is_silent);
+    let silent = silent.map(|stream| {
+        let (kind, name, expect) = (stream.kind.name(), stream.name, stream.expect);
+        let last = stream.last.map_or_else(
+            || "none since the start".to_owned(),
+            |last| format!("the last {} ago", span(time::age(last))),
+        );
+        let what = format!("{kind} {name}: silent, {last}");
+        let found = Incident::new(Kind::Silent, Severity::Warning, format!("{kind} {name}"), what);
+        let found = found.because(format!("expected are {expect}"));
+        let found = found.since(stream.last.map(time::shown), stream.last.map(time::age));
+        let found = if kind == "listener" { found.of_listener(&name) } else { found };
+        found.to_do("osnl tap shows whether the service sends notifications")
+    });
+    let canary = counters.series.canary.late(now).map(|late| {
+        let what = format!("the canary is late: none came back for {}", span(late.as_secs()));
+        let found = Incident::new(Kind::CanaryLate, Severity::Critical, "canary", what);
+        found
+            .since(None, Some(late.as_secs()))
+            .to_do("see whether osnl may write to the exchange, and its listener")
+    });
+    silent.chain(canary).collect()
+}

@@ -1,0 +1,150 @@
+use super::{
+    Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped, is_near,
+    lasting, verb,
+};
+use crate::control::{JournalMember, JournalStatus, RecordRefused};
+
+/// Differences of two configurations that a line names.
+const DIFFERENCES: usize = 5;
+/// A disk with less room is nearly full.
+const FREE: u64 = 100 << 20;
+
+pub(in crate::control) fn of_unreadable_journal(why: String) -> Incident {
+    Incident::new(Kind::JournalUnreadable, Severity::Critical, "journal", why)
+        .to_do("look at its disk and at the log")
+}
+
+pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
+    let mut incidents = Vec::new();
+    if let (Some(status), Some(reason)) = (&journal.state, &journal.reason) {
+        let (kind, to_do) = match &**status {
+            "full" => (Kind::JournalFull, "make room, or raise its bound"),
+            _ => (Kind::JournalFailed, "look at its disk or its database"),
+        };
+        let what = format!("the journal is {status}{}", lasting(journal.since_seconds));
+        let found = Incident::new(kind, Severity::Critical, "journal", what).because(reason).to_do(to_do);
+        let found = found.since(journal.since.clone(), journal.since_seconds);
+        let by_itself = "nothing is read until then; the broker keeps the messages".to_owned();
+        incidents.push(Incident { by_itself: Some(by_itself), ..found });
+    }
+    if let (Some(queues), dead @ 1.., "memory") = (&journal.path, journal.dead, &*journal.store) {
+        let what = counted(dead, "dead letter", "dead letters");
+        let found = Incident::new(Kind::DeadLetters, Severity::Warning, "journal", what).because(queues);
+        incidents.push(found.to_do(
+            "see osnl deliveries list --state dead and osnl quarantine list, then retry or discard them",
+        ));
+    }
+    incidents.extend(of_refused(&journal.refused));
+    incidents.extend(journal.members.iter().filter_map(of_member));
+    incidents.extend(near(journal));
+    incidents
+}
+
+/// Bounds that are near. The worst one is the incident.
+fn near(journal: &JournalStatus) -> Option<Incident> {
+    let is_full = journal.state.as_deref() == Some("full");
+    let found = |what: String, to_do: &str| {
+        Some(Incident::new(Kind::NearBound, Severity::Warning, "journal", what).to_do(to_do))
+    };
+    if let (Some(open), Some(most), false) = (journal.open_bytes, journal.max_bytes, is_full)
+        && is_near(open, most)
+    {
+        return found(
+            format!(
+                "the journal is nearly full: open deliveries and dead letters take {} of {} MiB",
+                open >> 20,
+                most >> 20
+            ),
+            "look at targets that are down and at dead letters, or raise max_size",
+        );
+    }
+    if let (Some(free), Some(bytes), Some(most)) = (journal.free_bytes, journal.bytes, journal.max_bytes)
+        && free < FREE
+        && bytes.saturating_add(free) < most
+    {
+        let what = format!("the journal's disk has {} MiB left, and its max_size needs more", free >> 20);
+        return found(what, "make room there, or lower max_size");
+    }
+    if let (dead, Some(most)) = (journal.dead, journal.max_dead)
+        && dead > 0
+        && is_near(dead, most)
+    {
+        return found(
+            format!(
+                "{} of at most {} dead letters are kept: beyond max_dead the oldest leave",
+                grouped(dead),
+                grouped(most)
+            ),
+            "osnl deliveries retry or discard --state dead, or raise max_dead",
+        );
+    }
+    None
+}
+
+/// Records that the database refuses while other records are accepted: an incident for each reason.
+fn of_refused(refused: &[RecordRefused]) -> Vec<Incident> {
+    let mut incidents: Vec<(Incident, u64)> = Vec::new();
+    for RecordRefused { subject, record, since, since_seconds, reason, is_given_up } in refused {
+        let same = incidents
+            .iter_mut()
+            .find(|(one, _)| one.subject == *subject && one.why.as_deref() == Some(reason.as_str()));
+        if let Some((_, more)) = same {
+            *more += 1;
+            continue;
+        }
+        let what = format!("the database refuses {record}{}", lasting(Some(*since_seconds)));
+        let (severity, by_itself) = match is_given_up {
+            true => (Severity::Warning, "the record is lost, the delivery goes on"),
+            false => (
+                Severity::Critical,
+                "its resource waits, other deliveries go on, and osnl tries again within a minute",
+            ),
+        };
+        let found = Incident::new(Kind::RecordRefused, severity, subject, what).because(reason);
+        let found = found.since(Some(since.clone()), Some(*since_seconds));
+        let found = match subject.split_once(' ') {
+            Some(("action", name)) => found.of_action(name),
+            Some(("listener", name)) => found.of_listener(name),
+            Some(_) | None => found,
+        };
+        let found = found.to_do("look for the trigger, constraint, or limit in the database that says so");
+        incidents.push((Incident { by_itself: Some(by_itself.to_owned()), ..found }, 0));
+    }
+    let whole = |(mut one, more): (Incident, u64)| {
+        one.what.push_str(&and_more(more, "record"));
+        one
+    };
+    incidents.into_iter().map(whole).collect()
+}
+
+/// A daemon on the same journal that is configured otherwise. One that is silent does nothing.
+fn of_member(member: &JournalMember) -> Option<Incident> {
+    let JournalMember { name, silent_seconds: None, differences, .. } = member else { return None };
+    let shown: Vec<&str> = differences.iter().take(DIFFERENCES).map(String::as_str).collect();
+    let more = and_more(differences.len().saturating_sub(DIFFERENCES) as u64, "section");
+    let what = format!("daemon {name} has another configuration");
+    let found = Incident::new(Kind::MembersDiffer, Severity::Warning, format!("daemon {name}"), what);
+    let found = found.because(format!("{}{more}", shown.join(", ")));
+    let to_do = "give all daemons on a journal the same configuration, then osnl reload on each: deliveries of an action wait \
+                 where it is missing";
+    (!differences.is_empty()).then(|| found.to_do(to_do))
+}
+
+/// Messages that were not read.
+pub(in crate::control) fn of_quarantine(messages: u64) -> Option<Incident> {
+    (messages > 0).then_some(())?;
+    let what = format!("{} in quarantine", counted(messages, "message is", "messages are"));
+    let found = Incident::new(Kind::Quarantined, Severity::Warning, "quarantine", what);
+    Some(found.to_do("osnl quarantine list; then osnl quarantine retry or discard"))
+}
+
+/// Deliveries that may have ended the process.
+pub(in crate::control) fn of_suspects(suspects: u64) -> Option<Incident> {
+    (suspects > 0).then_some(())?;
+    let what = format!("{} {} for release", counted(suspects, "delivery", "deliveries"), verb(suspects));
+    let found = Incident::new(Kind::Suspects, Severity::Warning, "journal", what);
+    let found = found.because("the process ended unexpectedly each time while attempting");
+    let found =
+        found.to_do("look at them before the release: osnl deliveries list --state waiting-for-release --text unexpectedly");
+    Some(Incident { for_release: suspects, ..found })
+}

@@ -1,0 +1,245 @@
+//! The incidents of listeners and of their queues at the broker.
+
+use super::{
+    Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped, lasting, verb,
+};
+use crate::control::time::span;
+use crate::control::{LeftQueue, ListenerStatus};
+use crate::queues::Finding;
+
+/// A listener that does not connect for so long is urgent: until then it may be a restart of the broker.
+const CONNECTING: u64 = 60;
+/// Messages may wait for so long before a queue counts as unread.
+const UNREAD: u64 = 60;
+/// Consumers that a line names.
+const CONSUMERS: usize = 5;
+
+/// Whether a listener ends or has ended.
+pub(in crate::control) fn has_ended(listener: &ListenerStatus) -> bool {
+    matches!(listener.state.as_str(), "draining" | "stopped")
+}
+
+pub(in crate::control) fn of_listener(listener: &ListenerStatus) -> Vec<Incident> {
+    match (listener.state.as_str(), &listener.stalled) {
+        ("listening" | "standby", Some(stalled)) => {
+            let what = format!("{}: stalled: {stalled}", listener.name);
+            vec![incident(listener, Kind::ListenerStalled, Severity::Critical, what).to_do("see the log")]
+        }
+        ("listening" | "standby", None) => {
+            let queue = if listener.state == "listening" { shared(listener) } else { unread(listener) };
+            let found = listener.management.iter().flat_map(|seen| &seen.findings);
+            let all = unbound(listener).into_iter().chain(queue).chain(lossy(listener));
+            all.chain(never_received(listener))
+                .chain(found.map(|finding| of_finding(listener, finding)))
+                .chain(missing(listener))
+                .chain(lost_position(listener))
+                .chain(old_events(listener))
+                .collect()
+        }
+        ("connecting", _) => vec![connecting(listener)],
+        ("blocked", _) => {
+            let what = format!("{}: blocked{}", listener.name, lasting(listener.since_seconds));
+            let why = listener.reason.as_deref().unwrap_or("nothing more can be kept");
+            let found = incident(listener, Kind::ListenerBlocked, Severity::Critical, what).because(why);
+            let found = found.since(listener.since.clone(), listener.since_seconds);
+            let found = found.to_do("mend the actions and the journal that this list names");
+            vec![Incident { by_itself: Some("the broker keeps the messages".to_owned()), ..found }]
+        }
+        (state, _) => {
+            let what = format!("{}: {state}{}", listener.name, lasting(listener.since_seconds));
+            let is_over = state == "stopped";
+            let severity = if is_over { Severity::Critical } else { Severity::Warning };
+            let found = incident(listener, Kind::ListenerEnded, severity, what).because(&listener.broker);
+            let found = found.since(listener.since.clone(), listener.since_seconds);
+            vec![match is_over {
+                true => {
+                    found.to_do(format!("see the log, correct [listener:{}], osnl reload", listener.name))
+                }
+                false => found.heals("it ends when its messages are settled"),
+            }]
+        }
+    }
+}
+
+fn incident(listener: &ListenerStatus, kind: Kind, severity: Severity, what: String) -> Incident {
+    Incident::new(kind, severity, format!("listener {}", listener.name), what).of_listener(&listener.name)
+}
+
+fn of_queue(
+    listener: &ListenerStatus,
+    kind: Kind,
+    severity: Severity,
+    queue: &str,
+    what: String,
+) -> Incident {
+    Incident::new(kind, severity, format!("queue {queue}"), what).of_listener(&listener.name)
+}
+
+fn connecting(listener: &ListenerStatus) -> Incident {
+    let is_long = listener.since_seconds.is_some_and(|seconds| seconds >= CONNECTING);
+    let severity = if is_long { Severity::Critical } else { Severity::Warning };
+    let what = format!("{}: not connected{}", listener.name, lasting(listener.since_seconds));
+    let found = incident(listener, Kind::ListenerConnecting, severity, what);
+    let found = found.because(listener.reason.as_ref().unwrap_or(&listener.broker));
+    let found = found.since(listener.since.clone(), listener.since_seconds);
+    let found = match (listener.attempts, listener.next_attempt_seconds) {
+        (Some(attempts), Some(next)) => {
+            let attempts = counted(attempts.into(), "attempt", "attempts");
+            found.heals(format!("osnl tries again in {} ({attempts})", span(next)))
+        }
+        (None, _) | (_, None) => found.heals("osnl tries until it is connected"),
+    };
+    match (&listener.remedy, &listener.reason) {
+        (Some(remedy), _) => found.to_do(remedy),
+        (None, Some(_)) => found.to_do("osnl check --connect"),
+        (None, None) => found,
+    }
+}
+
+/// A missing exchange of a listener that reads its queue.
+fn unbound(listener: &ListenerStatus) -> Option<Incident> {
+    let reason = listener.reason.as_ref()?;
+    let what = format!("{}: {reason}", listener.name);
+    let found = incident(listener, Kind::ExchangeMissing, Severity::Warning, what);
+    let known = listener.silence.as_ref().map(|finding| &finding.command);
+    let found = known.or(listener.remedy.as_ref()).into_iter().fold(found, Incident::to_do);
+    Some(Incident {
+        by_itself: Some("osnl binds its queue as soon as the exchange is there".to_owned()),
+        ..found
+    })
+}
+
+/// Actions that are called for a history that was not read.
+fn old_events(listener: &ListenerStatus) -> Option<Incident> {
+    let (name, age) = (&listener.name, span(listener.old_events_seconds?));
+    let what = format!("{name}: actions run for events that were up to {age} old when they were read");
+    Some(incident(listener, Kind::OldEvents, Severity::Warning, what).to_do(format!(
+        "max_event_age = 1d in [listener:{name}] would make dead letters of such events, which can be retried"
+    )))
+}
+
+/// Other consumers of a queue whose messages go round among them all.
+fn shared(listener: &ListenerStatus) -> Option<Incident> {
+    let (queue, consumers) = (listener.queues.first()?, listener.consumers?);
+    if listener.exclusive || consumers <= listener.own_consumers {
+        return None;
+    }
+    let others = consumers - listener.own_consumers;
+    let name = &listener.name;
+    let known = listener.management.iter().flat_map(|seen| &seen.queues);
+    let known: Vec<&str> =
+        known.flat_map(|queue| &queue.consumers).take(CONSUMERS).map(String::as_str).collect();
+    let what = format!(
+        "queue {queue}: {} that {} not this daemon's, and each message goes to one of them only",
+        counted(others, "consumer", "consumers"),
+        if others == 1 { "is" } else { "are" }
+    );
+    let found =
+        of_queue(listener, Kind::QueueShared, Severity::Critical, queue, what).because(known.join("; "));
+    Some(found.to_do(format!(
+        "give [listener:{name}] a pool of its own, or recreate the queue with single_active_consumer = true; to \
+         see the consumers: rabbitmqctl list_consumers"
+    )))
+}
+
+/// A queue that another program, or the broker, has made so that it can lose messages.
+fn lossy(listener: &ListenerStatus) -> Option<Incident> {
+    let (how, queue) = (listener.queue_lossy.as_ref()?, listener.queues.first()?);
+    let found = of_queue(listener, Kind::QueueLossy, Severity::Warning, queue, how.clone());
+    Some(listener.queue_remedy.iter().fold(found, Incident::to_do))
+}
+
+/// A listener that has never received anything. A missing exchange is an incident by itself.
+fn never_received(listener: &ListenerStatus) -> Option<Incident> {
+    let seconds = listener.never_received_seconds.filter(|_| listener.reason.is_none())?;
+    let what = format!("{}: it has never received anything{}", listener.name, lasting(Some(seconds)));
+    let found = incident(listener, Kind::NeverReceived, Severity::Warning, what);
+    let found = found.since(listener.since.clone(), Some(seconds));
+    Some(match &listener.silence {
+        Some(silence) => found.because(silence.to_string()).to_do(&silence.command),
+        None => found.to_do(
+            "osnl queues shows how far notifications come, and with management_url the reason; silent_after = 0 ends \
+             this note",
+        ),
+    })
+}
+
+/// A finding of `osnl queues`.
+fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
+    let Finding { kind, subject, vhost, seen, consequence, command, .. } = finding;
+    let what = format!("{}: {subject} in virtual host {vhost}: {seen}", listener.name);
+    let found = Incident::new((*kind).into(), Severity::Warning, subject, what).of_listener(&listener.name);
+    found.because(consequence).to_do(command)
+}
+
+/// Messages that were unsettled when a connection ended, and did not come back.
+fn missing(listener: &ListenerStatus) -> Option<Incident> {
+    let (name, messages) = (&listener.name, listener.missing_messages);
+    (messages > 0).then_some(())?;
+    let why = match listener.queue_created {
+        Some(_) => "the queue did not exist any more and was created anew",
+        None => {
+            "the queue is empty: a delivery limit or a time-out has dropped or dead-lettered them, another consumer has read \
+             them, or an operator has purged it"
+        }
+    };
+    let what = format!(
+        "{name}: {} unsettled when a connection ended, and did not come back",
+        counted(messages, "message was", "messages were")
+    );
+    let found = incident(listener, Kind::MessagesMissing, Severity::Warning, what).because(why);
+    Some(found.to_do(
+        "see the limits of the queue: osnl check --connect with management_url; deliveries that osnl has read are made; a \
+         restart of osnl ends this note",
+    ))
+}
+
+/// Partitions whose position did not exist any more when the listener began to read them.
+fn lost_position(listener: &ListenerStatus) -> Option<Incident> {
+    let lag = listener.lag.as_ref()?;
+    let mut lost = lag.partitions.iter().filter_map(|partition| Some((partition, partition.lost.as_ref()?)));
+    let (partition, words) = lost.next()?;
+    let more = and_more(lost.count() as u64, "partition");
+    let what = format!(
+        "{}: topic {}, partition {}: {words}{more}",
+        listener.name, partition.topic, partition.partition
+    );
+    let found = incident(listener, Kind::PositionLost, Severity::Warning, what).because(format!(
+        "the topic was deleted and created anew, its messages expired unread, or the offsets of group {} expired",
+        lag.group
+    ));
+    Some(found.to_do("a restart of osnl ends this note"))
+}
+
+/// Messages that the active consumer of a standby's queue does not take.
+fn unread(listener: &ListenerStatus) -> Option<Incident> {
+    let (queue, messages, seconds) =
+        (listener.queues.first()?, listener.queue_messages?, listener.queue_waiting_seconds?);
+    if messages == 0 || seconds < UNREAD {
+        return None;
+    }
+    let what = format!(
+        "queue {queue}: its active reader takes no message for {}; {} {}",
+        span(seconds),
+        grouped(messages),
+        verb(messages)
+    );
+    let found = of_queue(listener, Kind::QueueUnread, Severity::Critical, queue, what);
+    let found = found.because("this daemon stands by, and another one reads the queue");
+    let found = found.since(listener.queue_waiting_since.clone(), Some(seconds));
+    Some(found.to_do("look at the other daemon (osnl status there; rabbitmqctl list_consumers), or stop it"))
+}
+
+/// A queue that osnl has read, that no listener reads any more, and that holds or receives messages, or may.
+pub(in crate::control) fn of_left_queue(left: &LeftQueue) -> Option<Incident> {
+    let LeftQueue { broker, vhost, queue, unbind, delete, .. } = left;
+    let seen = left.messages.zip(left.consumers);
+    if unbind.is_none() && seen.is_some_and(|(messages, _)| messages == 0) {
+        return None;
+    }
+    let found =
+        crate::queues::of_left_queue((broker, vhost, queue), seen, unbind.as_deref(), delete.as_deref())?;
+    let what = format!("{} in virtual host {vhost}: {}", found.subject, found.seen);
+    let incident = Incident::new(Kind::QueueUnread, Severity::Warning, format!("queue {queue}"), what);
+    Some(incident.because(found.consequence).to_do(found.command))
+}
