@@ -169,7 +169,7 @@ impl BoundEndpoint {
             match accepted {
                 Ok((stream, caller)) => {
                     if std::mem::take(&mut fails) {
-                        tracing::info!("{server} accepts connections again");
+                        tracing::info!(server, "connections are accepted again");
                     }
                     let is_own = caller.is_own();
                     shares.add(self.service.clone(), stream, caller, stop.clone());
@@ -183,7 +183,7 @@ impl BoundEndpoint {
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut fails, true) {
-                        tracing::warn!(%error, "{server} cannot accept connections");
+                        tracing::warn!(server, %error, "connections cannot be accepted");
                     }
                     let _ = timeout(PAUSE, stop.cancelled()).await;
                 }

@@ -68,19 +68,19 @@ pub(crate) async fn run(
                 received += 1;
                 if received == 1 {
                     tracing::info!("Stopping");
-                    tracing::info!("{name}: waiting for running attempts, at most {} s", DRAIN_DEADLINE.as_secs());
+                    tracing::info!(signal = name, at_most = seconds(DRAIN_DEADLINE), "waiting for running attempts");
                     systemd.send(&format!("STOPPING=1\nSTATUS={}", status::STOPPING));
                     shutdown.drain.cancel();
                     let now = Instant::now();
                     drain = Some((now + DRAIN_DEADLINE, interval_at(now + REMIND, REMIND)));
                 } else {
-                    tracing::warn!("{name} again: dropping running attempts; unfinished work is repeated");
+                    tracing::warn!(signal = name, "dropping running attempts; unfinished work is repeated");
                     shutdown.abort.cancel();
                 }
             }
             end = remind(&mut drain) => {
-                let left = end.saturating_duration_since(Instant::now()).as_secs();
-                tracing::info!("still waiting for running attempts, at most {left} s left");
+                let left = end.saturating_duration_since(Instant::now());
+                tracing::info!(at_most = seconds(left), "still waiting for running attempts");
             }
             () = &mut status => {}
         }
@@ -92,8 +92,8 @@ pub(crate) async fn run(
         RunEnd::Drained => Exit::Done,
         RunEnd::DeadlinePassed => {
             tracing::error!(
-                "the drain took longer than {} s; the broker delivers the rest again",
-                DRAIN_DEADLINE.as_secs()
+                after = seconds(DRAIN_DEADLINE),
+                "running attempts did not end in time; the broker delivers the rest again"
             );
             Exit::Failed
         }
@@ -118,10 +118,11 @@ fn log_summary(counters: &Counters) {
         .filter(|(_, count)| *count > 0)
         .map(|(name, count)| format!("{name}={count}"))
         .collect();
-    tracing::info!(
-        "Stopped: {}",
-        if counts.is_empty() { "nothing was received".to_owned() } else { counts.join(" ") }
-    );
+    tracing::info!(counts = counts.join(" "), "Stopped");
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

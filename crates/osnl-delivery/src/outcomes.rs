@@ -186,13 +186,14 @@ impl DeliveryLoop {
         (error, remedy): (&str, Option<&'static str>),
         pause: Duration,
     ) {
-        let target = self.action.target();
         match host {
             None => tracing::warn!(
                 action.name = &*self.name,
+                target.address = self.action.target(),
+                error,
                 remedy,
-                "{target} is down: {error}; nothing is lost, next try in {:.1} s",
-                pause.as_secs_f64()
+                next_attempt_in = format!("{:.1} s", pause.as_secs_f64()),
+                "the target is down; nothing is lost"
             ),
             Some(host) => tracing::warn!(
                 action.name = &*self.name,
@@ -207,7 +208,13 @@ impl DeliveryLoop {
 
     pub(super) fn closed(&self, host: Option<Arc<str>>) {
         match host {
-            None => tracing::info!(action.name = &*self.name, "{} answers again", self.action.target()),
+            None => {
+                tracing::info!(
+                    action.name = &*self.name,
+                    target.address = self.action.target(),
+                    "the target answers again"
+                );
+            }
             Some(host) => tracing::info!(
                 action.name = &*self.name,
                 target.host = %host.escape_debug(),
@@ -265,10 +272,10 @@ impl DeliveryLoop {
             self.held = Some((since, now));
             tracing::warn!(
                 action.name = &*self.name,
+                target.address = self.action.target(),
+                down_for = format!("{} s", (now - since).as_secs()),
                 deliveries = self.course.schedule.claimed(),
-                "{} is still down, for {} s now; nothing is lost",
-                self.action.target(),
-                (now - since).as_secs()
+                "the target is still down; nothing is lost"
             );
         }
     }

@@ -72,10 +72,10 @@ impl Chatter {
             );
         }
         match priority {
-            0..=3 => tracing::error!(action.name = action, "{action}: {text}"),
-            4 => tracing::warn!(action.name = action, "{action}: {text}"),
-            5 | 6 => tracing::info!(action.name = action, "{action}: {text}"),
-            _ => tracing::debug!(action.name = action, "{action}: {text}"),
+            0..=3 => tracing::error!(action.name = action, "{text}"),
+            4 => tracing::warn!(action.name = action, "{text}"),
+            5 | 6 => tracing::info!(action.name = action, "{text}"),
+            _ => tracing::debug!(action.name = action, "{text}"),
         }
     }
 }

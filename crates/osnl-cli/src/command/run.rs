@@ -64,7 +64,7 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
     logging::start(&settings)
         .map_err(|error: io::Error| anyhow::anyhow!(settings.destination.unopened(&error)))?;
     for warning in loaded.warnings.iter().chain(&loaded.service_exchanges()) {
-        tracing::warn!("{warning}");
+        tracing::warn!(%warning, "the configuration has a warning");
     }
     let counters = Arc::new(Counters::default());
     let (rules, actions) = (loaded.conf.rules.len(), loaded.conf.actions.len());
@@ -108,47 +108,33 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
                 });
             }
         };
-        tracing::info!(
-            "osnl {} with {}, {}, {}",
-            env!("CARGO_PKG_VERSION"),
-            several(daemon.listeners.len(), "listener"),
-            several(rules, "rule"),
-            several(actions, "action")
-        );
-        for end in ends {
-            tracing::info!("{end}");
+        let (version, listeners) = (env!("CARGO_PKG_VERSION"), daemon.listeners.len());
+        tracing::info!(version, listeners, rules, actions, "osnl runs");
+        for (age, actions) in ends {
+            match age {
+                Some(age) => tracing::info!(
+                    action.names = actions,
+                    retry_max_age = duration::shown(age),
+                    "a delivery that still fails this long after its first attempt becomes a dead letter; time while the target is down does not count"
+                ),
+                None => tracing::info!(
+                    action.names = actions,
+                    retry_max_age = "none",
+                    "deliveries are retried without a time limit"
+                ),
+            }
         }
         Ok(app::run(daemon, signals, &counters).await?)
     })?
 }
 
-fn several(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
-}
-
-fn ends_of_retries(conf: &Native) -> Vec<String> {
+/// Returns the actions by the age at which they give deliveries up.
+fn ends_of_retries(conf: &Native) -> BTreeMap<Option<Duration>, String> {
     let mut by_age: BTreeMap<Option<Duration>, Vec<&str>> = BTreeMap::new();
     for action in &conf.actions {
         by_age.entry(action.delivery.limits.max_age).or_default().push(&action.name);
     }
-    let line = |(age, actions): (Option<Duration>, Vec<&str>)| {
-        let actions = actions.join(", ");
-        match age {
-            Some(age) => {
-                let age = duration::shown(age);
-                format!(
-                    "action {actions}: a delivery that still fails {age} after its first attempt becomes a dead letter (retry_max_age); time while the target is down does not count"
-                )
-            }
-            None => {
-                format!(
-                    "action {actions}: deliveries are retried without a time limit (retry_max_age = none)"
-                )
-            }
-        }
-    };
-    by_age.into_iter().map(line).collect()
+    by_age.into_iter().map(|(age, actions)| (age, actions.join(", "))).collect()
 }
 
 /// Adds the control socket, and binds the admin endpoint before the daemon runs, so that a used address fails the start.

@@ -90,7 +90,7 @@ fn in_the_default_folder_the_second_daemon_keeps_no_state() {
     let mut second = start("second");
     let said = || fs::read_to_string(home.path().join("second")).unwrap();
     wait_until(SOON, "the second runs", || {
-        said().contains("no state is kept") && said().contains("with 1 listener")
+        said().contains("no state is kept") && said().contains("osnl runs")
     });
     assert!(said().contains(&format!("is in use by process {}", first.0.id())), "{}", said());
     assert!(second.0.try_wait().unwrap().is_none());

@@ -214,7 +214,7 @@ fn a_broken_target_raises_alerts_that_end_with_a_retry() {
     let (status, body) = get(&admin, "/readyz");
     assert!(status == 200 && body.contains("\"incidents\":[]"), "{body}");
     // The log has one line for each change of the target's state, however many attempts fail.
-    for line in [" is down: ", " answers again"] {
+    for line in ["the target is down; ", "the target answers again"] {
         assert_eq!(rig.log().matches(line).count(), 1, "{line}: {}", rig.log());
     }
 }

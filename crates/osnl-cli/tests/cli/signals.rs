@@ -27,7 +27,7 @@ fn a_second_signal_aborts_and_the_message_is_back_in_the_queue() {
         assert!(osnl.is_running());
         assert_eq!(vhost.queue_depth(QUEUE), Some((0, 1)));
         if n == 0 {
-            osnl.wait_for("still waiting for running attempts, at most ");
+            osnl.wait_for("still waiting for running attempts at_most=");
         }
         osnl.signal(second);
         assert_eq!(osnl.wait(PROMPTLY).code(), Some(130), "{}", osnl.stderr());

@@ -85,7 +85,7 @@ impl Work<'_> {
                 delivery.id = %found.id,
                 action.name = found.action,
                 reason = why,
-                "delivery is held; look at it, then release or discard it",
+                "a delivery waits for release; look at it, then release or discard it",
             );
         }
         // Released, ended or deleted deliveries are not suspect any more.

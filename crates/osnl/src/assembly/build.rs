@@ -65,7 +65,7 @@ impl Native {
         counters: &Arc<Counters>,
     ) -> Result<(Daemon, AssemblyParts, Arc<ControlHandler>), BuildError> {
         for warning in proxy_warnings(http) {
-            tracing::warn!("{warning}");
+            tracing::warn!(warning, "the environment has a warning");
         }
         let logins = Logins::default();
         if let Some(folder) = self.state_folder() {

@@ -295,7 +295,7 @@ fn what_a_child_says_on_its_standard_error_is_logged_within_bounds() {
     said(stand.attempt(&json!({"do": "chat", "text": "again and again", "times": 50000})));
     stand.close(false);
     let lines = stand.log.lines();
-    assert!(lines.iter().any(|line| line.starts_with("WARN a: careful [1m")), "{:?}", &lines[..5]);
+    assert!(lines.iter().any(|line| line.starts_with("WARN careful [1m")), "{:?}", &lines[..5]);
     assert!(lines.iter().all(|line| line.len() < 4096));
     let repeated = lines.iter().filter(|line| line.contains("again and again")).count();
     assert!((50..1000).contains(&repeated), "{repeated}");

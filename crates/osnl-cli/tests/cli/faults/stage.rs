@@ -14,7 +14,7 @@ use super::{Fault, Part};
 use crate::harness::incidents;
 
 /// Lines that appear later, or never, depending on the machine's speed.
-const LATER: [&str; 3] = [" is still down, ", "neutron: blocked", "the listener is blocked"];
+const LATER: [&str; 3] = ["the target is still down", "neutron: blocked", "the listener is blocked"];
 const SOON: Duration = Duration::from_secs(60);
 
 const USUAL: &str = r#"[DEFAULT]
