@@ -23,13 +23,14 @@ pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, o
         let mut all = BTreeSet::new();
         for incident in &measured.incidents {
             let (kind, severity) = (incident.kind.name(), incident.severity.name());
-            let listener = incident.listener.clone().unwrap_or_default();
-            let mut add = |action: &str| {
-                all.insert((kind.clone(), severity.clone(), action.to_owned(), listener.clone()));
+            let or_none = |names: &[String]| match names {
+                [] => vec![String::new()],
+                names => names.to_vec(),
             };
-            match &incident.actions[..] {
-                [] => add(""),
-                actions => actions.iter().for_each(|action| add(action)),
+            for action in or_none(&incident.actions) {
+                for listener in or_none(&incident.listeners) {
+                    all.insert((kind.clone(), severity.clone(), action.clone(), listener));
+                }
             }
         }
         for (kind, severity, action, listener) in &all {

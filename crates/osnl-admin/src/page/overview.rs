@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn the_tab_says_how_many_are_critical() {
         let incident = |severity: &str| {
-            json!({"kind": "target-down", "severity": severity, "subject": "a", "actions": [], "listener": null, "what": "a",
+            json!({"kind": "target-down", "severity": severity, "subject": "a", "actions": [], "listeners": [], "what": "a",
                    "why": null, "since": null, "since_seconds": null, "waiting": 0, "oldest_seconds": null, "for_release": 0,
                    "must_act": "osnl", "to_do": null, "by_itself": null, "symptoms": []})
         };

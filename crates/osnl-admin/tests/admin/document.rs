@@ -75,6 +75,7 @@ fn filters_and_answers_have_the_members_that_are_described() {
     check("PartitionLag", members::<of::PartitionLag>(), &[]);
     check("ManagementStatus", members::<of::ManagementStatus>(), &[]);
     check("QueueStatus", members::<of::QueueStatus>(), &[]);
+    check("Finding", members::<osnl::queues::Finding>(), &[]);
     check("LeftQueue", members::<of::LeftQueue>(), &[]);
     check("TargetStatus", members::<of::TargetReport>(), &[]);
     check("FailingResource", members::<of::FailingResource>(), &[]);

@@ -86,6 +86,8 @@ pub(crate) fn is_harmless(path: &str, page: &str) {
     assert_eq!(header(page, "x-frame-options"), "DENY");
     assert_eq!(header(page, "cache-control"), "no-store");
     let (_, html) = page.split_once("\r\n\r\n").unwrap();
+    // The name of SVG in the icon is no address.
+    let html = html.replace("http://www.w3.org/2000/svg", "");
     let acts =
         ["<script", "<i>404", "<b>", "<b ", " onload=x\"", "\u{202e}", "\u{1b}", "http://", "style=\""];
     for bad in acts.into_iter().chain(["hunter2", "S3CRET"]) {

@@ -96,7 +96,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
         incidents: vec![
             serde_json::from_value(serde_json::json!({
                 "kind": "exchange-missing", "severity": "warning", "subject": "listener neutron", "actions": [],
-                "listener": "neutron", "what": "", "why": null, "since": null, "since_seconds": null, "waiting": 0,
+                "listeners": ["neutron"], "what": "", "why": null, "since": null, "since_seconds": null, "waiting": 0,
                 "oldest_seconds": null, "for_release": 0, "must_act": "operator", "to_do": null, "by_itself": null,
                 "symptoms": [],
             }))

@@ -446,7 +446,7 @@ mod tests {
 
     fn incident(kind: &str, severity: &str) -> Incident {
         serde_json::from_value(serde_json::json!({
-            "kind": kind, "severity": severity, "subject": "action ticket", "actions": ["ticket"], "listener": null,
+            "kind": kind, "severity": severity, "subject": "action ticket", "actions": ["ticket"], "listeners": [],
             "what": "ticket: the target refuses everything for 20 min; 1,054 wait, the oldest 21 min",
             "why": "status 400: Bad Request, reply: {\"error\":\"no such field: tags\"}", "since": null,
             "since_seconds": null, "waiting": 1054, "oldest_seconds": 1260, "for_release": 0, "must_act": "operator",

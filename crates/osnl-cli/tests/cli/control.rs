@@ -343,7 +343,9 @@ fn beside_amqp(listener: &mut Value) {
     });
     listener["missing_messages"] = json!(0);
     listener["consumer_tag"] = json!("CONSUMER_TAG");
-    for never in ["never_received_seconds", "queue_created", "queue_created_seconds", "standing_by_for"] {
+    for never in
+        ["never_received_seconds", "queue_created", "queue_created_seconds", "silence", "standing_by_for"]
+    {
         listener[never] = Value::Null;
     }
 }
@@ -367,7 +369,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         "running": true, "healthy": false, "idle": false,
         "incidents": [{
             "kind": "action-paused", "severity": "warning", "subject": "action roles", "actions": ["roles"],
-            "listener": null, "what": "WHAT", "why": null, "since": "WHEN", "since_seconds": "NUMBER", "waiting": 2,
+            "listeners": [], "what": "WHAT", "why": null, "since": "WHEN", "since_seconds": "NUMBER", "waiting": 2,
             "oldest_seconds": "NUMBER", "for_release": 0, "must_act": "operator",
             "to_do": "osnl actions resume roles", "by_itself": null, "symptoms": []
         }],

@@ -7,6 +7,7 @@
 
 mod actions;
 mod daemon;
+mod fold;
 mod journal;
 mod listeners;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::actions::{of_down_there, of_guards, of_target};
 pub(super) use self::daemon::{of_configuration, of_expiry, of_no_daemon, of_stop, of_streams};
+pub(super) use self::fold::fold;
 pub(super) use self::journal::{of_journal, of_quarantine, of_suspects, of_unreadable_journal};
 pub(super) use self::listeners::{has_ended, of_left_queue, of_listener};
 use super::time::span;
@@ -138,7 +140,8 @@ pub struct Incident {
     pub subject: String,
     /// The actions whose deliveries it concerns.
     pub actions: Vec<String>,
-    pub listener: Option<String>,
+    /// The listeners that it concerns.
+    pub listeners: Vec<String>,
     /// What is broken, with the duration and the cost, as one sentence.
     pub what: String,
     /// The cause, in the words of the target, the broker, or the disk; `null` if `what` has it.
@@ -183,7 +186,7 @@ impl Incident {
             severity,
             subject: subject.into(),
             actions: Vec::new(),
-            listener: None,
+            listeners: Vec::new(),
             what: what.into(),
             why: None,
             since: None,
@@ -203,7 +206,7 @@ impl Incident {
     }
 
     fn of_listener(self, listener: &str) -> Self {
-        Self { listener: Some(listener.to_owned()), ..self }
+        Self { listeners: vec![listener.to_owned()], ..self }
     }
 
     fn because(self, why: impl Into<String>) -> Self {

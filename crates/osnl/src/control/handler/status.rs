@@ -87,6 +87,7 @@ impl ControlHandler {
         incidents.extend(configuration.iter().filter_map(incident::of_configuration));
         let expiries = self.expiries();
         incidents.extend(expiries.iter().filter_map(incident::of_expiry));
+        let mut incidents = incident::fold(incidents);
         incident::sort(&mut incidents);
         let is_open = |target: &TargetReport| target.pending + target.in_flight > 0;
         let is_idle = live.iter().flat_map(|live| live.daemon.listeners()).all(|listener| listener.is_idle());
@@ -174,6 +175,8 @@ impl ControlHandler {
         for listener in &mut listeners {
             if let Some(live) = &self.live {
                 let series = live.counters.series.listener(&listener.name);
+                // A reload that changes the pool begins with another gauge.
+                listener.messages = series.received.get();
                 listener.last_event_age_seconds = series.ages.last().map(|age| age.as_secs());
                 listener.old_events_seconds = series.ages.running(SystemTime::now()).map(|age| age.as_secs());
             }

@@ -29,12 +29,13 @@ pub(in crate::control) fn of_listener(listener: &ListenerStatus) -> Vec<Incident
             let queue = if listener.state == "listening" { shared(listener) } else { unread(listener) };
             let found = listener.management.iter().flat_map(|seen| &seen.findings);
             let all = unbound(listener).into_iter().chain(queue).chain(lossy(listener));
-            all.chain(never_received(listener))
-                .chain(found.map(|finding| of_finding(listener, finding)))
-                .chain(missing(listener))
-                .chain(lost_position(listener))
-                .chain(old_events(listener))
-                .collect()
+            let all = all.chain(never_received(listener)).chain(missing(listener));
+            let mut all: Vec<Incident> =
+                all.chain(lost_position(listener)).chain(old_events(listener)).collect();
+            let own: Vec<Kind> = all.iter().map(|one| one.kind).collect();
+            let found = found.map(|finding| of_finding(listener, finding));
+            all.extend(found.filter(|one| !own.contains(&one.kind)));
+            all
         }
         ("connecting", _) => vec![connecting(listener)],
         ("blocked", _) => {

@@ -141,7 +141,7 @@ fn a_finding_of_the_doctor_is_an_incident_of_its_listener() {
     let what = "nova: exchange nova in virtual host /: services publish to another topic";
     let doing = "topics = notifications in [listener:nova]";
     check(&found, &[(IncidentKind::ServicesQueueUnread, Warning, what, "nothing comes", doing)]);
-    assert_eq!((found[0].listener.as_deref(), &*found[0].subject), (Some("nova"), "exchange nova"));
+    assert_eq!((&*found[0].listeners, &*found[0].subject), (&["nova".to_owned()][..], "exchange nova"));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_certificate_or_password_that_ends_soon_is_named() {
     let what = "listener nova: the certificate of mq1:5671 ends in 9 d, on 2026-12-01";
     let doing = "renew it where it is installed; osnl sees the new one at its next connection";
     check(std::slice::from_ref(&soon), &[(IncidentKind::Certificate, Warning, what, "", doing)]);
-    assert_eq!((soon.since_seconds, soon.listener.as_deref()), (Some(5 * 86_400), Some("nova")));
+    assert_eq!((soon.since_seconds, &*soon.listeners), (Some(5 * 86_400), &["nova".to_owned()][..]));
     let password = ends("the password of user osnl", -3600).unwrap();
     let what = "listener nova: the password of user osnl ended 60 min ago, on 2026-12-01";
     let doing = "change it in Keystone and in the configuration, then osnl reload";

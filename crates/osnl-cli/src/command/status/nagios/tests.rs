@@ -6,7 +6,7 @@ use super::*;
 fn status(incidents: &[(IncidentSeverity, &str)]) -> Status {
     let incident = |(severity, what): &(IncidentSeverity, &str)| -> Incident {
         serde_json::from_value(json!({
-            "kind": "target-down", "severity": severity, "subject": "action a", "actions": ["a"], "listener": null,
+            "kind": "target-down", "severity": severity, "subject": "action a", "actions": ["a"], "listeners": [],
             "what": what, "why": null, "since": null, "since_seconds": null, "waiting": 0, "oldest_seconds": null,
             "for_release": 0, "must_act": "osnl", "to_do": null, "by_itself": null, "symptoms": [],
         }))

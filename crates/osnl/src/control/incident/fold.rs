@@ -1,0 +1,133 @@
+use super::{Incident, IncidentKind as Kind};
+
+/// Makes the effects of an incident on other parts symptoms of that incident.
+pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
+    let (mut effects, mut kept): (Vec<Incident>, Vec<Incident>) =
+        incidents.into_iter().partition(|one| is_effect(one.kind));
+    effects.sort_by_key(|one| one.kind);
+    for effect in effects {
+        match kept.iter_mut().find(|cause| causes(cause, &effect)) {
+            Some(cause) => take(cause, effect),
+            None => kept.push(effect),
+        }
+    }
+    kept
+}
+
+fn is_effect(kind: Kind) -> bool {
+    matches!(kind, Kind::ListenerConnecting | Kind::ListenerBlocked | Kind::Silent | Kind::CanaryLate)
+}
+
+fn causes(cause: &Incident, effect: &Incident) -> bool {
+    let why = effect.why.as_deref().unwrap_or_default();
+    let is = |kind| cause.kind == kind || cause.symptoms.contains(&kind);
+    let is_journal = matches!(cause.kind, Kind::JournalFull | Kind::JournalFailed);
+    let reads_nothing =
+        matches!(cause.kind, Kind::ListenerConnecting | Kind::ListenerStalled | Kind::ListenerEnded)
+            || is(Kind::ListenerBlocked);
+    match effect.kind {
+        Kind::ListenerConnecting => {
+            is(Kind::ListenerConnecting) && cause.why == effect.why && cause.to_do == effect.to_do
+        }
+        Kind::ListenerBlocked => {
+            let is_named = |action: &String| why.contains(&format!("action {action} has "));
+            is_journal || is(Kind::PendingFull) && cause.actions.iter().any(is_named)
+        }
+        Kind::Silent => {
+            let is_same = cause.listeners.iter().any(|name| effect.listeners.contains(name));
+            is_same && (reads_nothing || matches!(cause.kind, Kind::ExchangeMissing | Kind::NeverReceived))
+        }
+        _ => is_journal || reads_nothing,
+    }
+}
+
+fn take(cause: &mut Incident, effect: Incident) {
+    match effect.kind {
+        Kind::ListenerConnecting => {
+            cause.subject = format!("{}, {}", cause.subject, effect.listeners.join(", "));
+            cause.what = format!("{}, {}", effect.listeners.join(", "), cause.what);
+        }
+        Kind::ListenerBlocked => {
+            cause.what.push_str(&format!("; {} reads nothing", effect.subject));
+        }
+        _ => {}
+    }
+    cause.severity = cause.severity.max(effect.severity);
+    if effect.kind != cause.kind && !cause.symptoms.contains(&effect.kind) {
+        cause.symptoms.push(effect.kind);
+    }
+    for name in effect.listeners {
+        if !cause.listeners.contains(&name) {
+            cause.listeners.push(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::IncidentSeverity::{Critical, Warning};
+    use super::*;
+    use crate::journal::Obstacle;
+
+    fn of_listener(kind: Kind, name: &str, why: &str) -> Incident {
+        let what = format!("{name}: {}", kind.name());
+        Incident::new(kind, Critical, format!("listener {name}"), what).of_listener(name).because(why)
+    }
+
+    fn shown(incidents: Vec<Incident>) -> Vec<String> {
+        let one = |one: &Incident| {
+            let symptoms: Vec<String> = one.symptoms.iter().map(|kind| kind.name()).collect();
+            format!("{:?} {} [{}] ({})", one.severity, one.what, symptoms.join(" "), one.listeners.join(" "))
+        };
+        fold(incidents).iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_broker_that_is_down_is_one_incident_of_all_its_listeners() {
+        let refused = "mq1:5672: Connection refused";
+        let silent =
+            Incident { severity: Warning, ..of_listener(Kind::Silent, "nova", "expected are 1 per 10m") };
+        let canary = Incident::new(Kind::CanaryLate, Critical, "canary", "the canary is late");
+        let connecting = |name, why| of_listener(Kind::ListenerConnecting, name, why);
+        let all = [
+            silent.clone(),
+            connecting("nova", refused),
+            connecting("neutron", refused),
+            connecting("cinder", "login refused"),
+            canary.clone(),
+        ];
+        let expected = [
+            "Critical neutron, nova: listener-connecting [silent canary-late] (nova neutron)",
+            "Critical cinder: listener-connecting [] (cinder)",
+        ];
+        assert_eq!(shown(all.to_vec()), expected);
+        // A listener that reads explains no silence.
+        let other = [connecting("cinder", "login refused"), silent];
+        assert_eq!(shown(other.to_vec()).len(), 2);
+        assert_eq!(shown(vec![canary]), ["Critical the canary is late [] ()"]);
+    }
+
+    #[test]
+    fn a_listener_that_has_no_place_is_a_symptom_of_what_is_full() {
+        let full = Obstacle::Full { reason: "max_size is reached".to_owned() };
+        let journal = Incident::new(Kind::JournalFull, Critical, "journal", "the journal is full");
+        let blocked = |obstacle: &Obstacle| of_listener(Kind::ListenerBlocked, "nova", &obstacle.to_string());
+        let expected =
+            ["Critical the journal is full; listener nova reads nothing [listener-blocked] (nova)"];
+        assert_eq!(shown(vec![blocked(&full), journal]), expected);
+
+        let action = |name: &str| {
+            let found =
+                Incident::new(Kind::TargetDown, Warning, format!("action {name}"), name).of_action(name);
+            Incident { symptoms: vec![Kind::PendingFull], ..found }
+        };
+        let full = Obstacle::ActionFull { action: "hook".into(), pending: 9, most: 9 };
+        let expected = [
+            "Warning other [pending-full] ()",
+            "Critical hook; listener nova reads nothing [pending-full listener-blocked] (nova)",
+        ];
+        assert_eq!(shown(vec![blocked(&full), action("other"), action("hook")]), expected);
+        let alone = ["Critical nova: listener-blocked [] (nova)"];
+        assert_eq!(shown(vec![blocked(&Obstacle::NoPlace { open: 1, ended: 0 })]), alone);
+    }
+}
