@@ -79,7 +79,7 @@ families! {
     CANARY_LATE = "osnl_canary_late" Gauge "" [] "1 while no canary has come back for the time of three.";
     CANARY_DELAY = "osnl_canary_delay_seconds" Histogram "seconds" [] "The time from publication until the canary has come back.";
     TARGET_STATE = "osnl_target_state" Gauge "" ["action", "state"] "1 for the state that the target is in.";
-    DELIVERIES = "osnl_deliveries" Gauge "" ["action", "state"] "Deliveries in the journal, of a shared one in the partitions of this daemon; those that have ended leave it after retention.";
+    DELIVERIES = "osnl_deliveries" Gauge "" ["action", "state"] "Deliveries in the journal, of a shared one in the partitions of this daemon; those that have ended leave it after retention. ready has also what runs or is retried.";
     SHARED_DELIVERIES = "osnl_shared_deliveries" Gauge "" ["action", "state"] "Deliveries in a journal that several daemons share; only one of them reports it.";
     OLDEST_PENDING = "osnl_delivery_oldest_pending_age_seconds" Gauge "seconds" ["action"] "The age of the oldest delivery that does not wait for release, in all of a shared journal; 0 without one.";
     IN_PROGRESS = "osnl_delivery_attempts_in_progress" Gauge "" ["action"] "Attempts under way.";
@@ -88,7 +88,7 @@ families! {
     EFFECT = "osnl_delivery_effect_delay_seconds" Histogram "seconds" ["action"] "The time from publication until the effect, with delivery numbers as exemplars.";
     RESTARTS = "osnl_plugin_restarts" Counter "" ["action"] "The times that the program of an action was started again, of actions that keep one running.";
     TARGET_CERTIFICATE = "osnl_target_certificate_expiry_timestamp_seconds" Gauge "seconds" ["action"] "The end of the validity of the certificate that the target showed last.";
-    GUARDED = "osnl_deliveries_guarded" Counter "" [] "Deliveries that a guard held.";
+    GUARDED = "osnl_deliveries_guarded" Counter "" [] "Deliveries that a guard let wait for release.";
     TOO_OLD = "osnl_deliveries_too_old" Counter "" [] "Deliveries that became dead letters because their event was too old when it was first read (max_event_age).";
     RETURNED = "osnl_messages_returned" Counter "" [] "Messages given back to the broker.";
     STALLS = "osnl_listener_stalls" Counter "" [] "The times that messages waited and none moved.";

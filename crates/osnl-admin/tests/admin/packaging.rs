@@ -161,23 +161,107 @@ fn promtool_plays_every_alert() {
     promtool(&["test", "rules", "osnl.rules.test.yml"], &all.replacen(page[0], page[1], 1), "SUCCESS");
 }
 
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value[name].as_array().unwrap_or_else(|| panic!("{name} of {value}"))
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("{name} of {value}"))
+}
+
 #[test]
-fn every_query_of_the_dashboard_names_metrics_that_exist() {
-    let dashboard: Value = serde_json::from_str(&read("packaging/grafana/osnl.json")).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap();
+fn every_query_of_the_dashboard_names_metrics_that_exist_and_follows_the_variables() {
+    let source = read("packaging/grafana/osnl.json");
+    let dashboard: Value = serde_json::from_str(&source).unwrap();
+    let variables = list(&dashboard["templating"], "list");
+    let defined: BTreeSet<&str> = variables.iter().map(|variable| text(variable, "name")).collect();
+    let used = Regex::new(r"\$\{?([a-z]\w*)").unwrap();
+    let used: BTreeSet<&str> =
+        used.captures_iter(&source).map(|found| found.get(1).unwrap().as_str()).collect();
+    assert_eq!(used, defined, "variables that are used, and defined");
+    let queries = variables.iter().filter(|variable| variable["type"] == "query");
+    for (name, query) in queries.map(|variable| (text(variable, "name"), text(variable, "query"))) {
+        match name {
+            "runbooks" => {
+                let [installed, _] = rules();
+                assert!(
+                    query == "label_values(osnl:runbooks, url)"
+                        && installed.contains("record: osnl:runbooks")
+                );
+            }
+            name => check_query(name, query),
+        }
+    }
+    let selector = Regex::new(r"\b((?:osnl|process)_[a-z_]+)\{([^}]*)\}").unwrap();
+    let known = samples();
     let mut queries = 0;
-    for panel in panels {
-        let title = panel["title"].as_str().unwrap();
+    for panel in list(&dashboard, "panels") {
+        let title = text(panel, "title");
         for target in panel["targets"].as_array().into_iter().flatten() {
-            check_query(title, target["expr"].as_str().unwrap());
+            let query = text(target, "expr");
+            check_query(title, query);
+            for (_, [name, selected]) in selector.captures_iter(query).map(|found| found.extract()) {
+                let (_, labels) = known.iter().find(|(known, _)| known == name).unwrap();
+                let followed = ["listener", "action"].into_iter().filter(|label| labels.contains(label));
+                for label in followed.chain(["instance"]) {
+                    assert!(
+                        selected.contains(&format!("{label}=~\"${label}\"")),
+                        "{title}: {query}: {label}"
+                    );
+                }
+            }
             queries += 1;
         }
-        let place = &panel["gridPos"];
-        let (x, w) = (place["x"].as_u64().unwrap(), place["w"].as_u64().unwrap());
-        assert!(x + w <= 24, "{title} does not fit");
     }
     assert!(queries > 20, "{queries} queries");
-    check_query("instance", dashboard["templating"]["list"][1]["query"].as_str().unwrap());
+}
+
+#[test]
+fn panels_of_the_dashboard_have_places_thresholds_and_runbooks_that_exist() {
+    let dashboard: Value = serde_json::from_str(&read("packaging/grafana/osnl.json")).unwrap();
+    let book = read("docs/monitoring.md");
+    let anchor = |link: &Value| text(link, "url").strip_prefix("${runbooks:raw}#").unwrap().to_owned();
+    assert!(list(&dashboard, "links").iter().all(|link| {
+        book.lines().any(|line| line.to_lowercase().replace(' ', "-") == format!("##-{}", anchor(link)))
+    }));
+    let (mut ids, mut taken) = (BTreeSet::new(), BTreeSet::new());
+    for panel in list(&dashboard, "panels") {
+        let title = text(panel, "title");
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is another panel's");
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|name| panel["gridPos"][name].as_u64().unwrap());
+        assert!(x + w <= 24, "{title} does not fit");
+        let cells = (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y)));
+        assert!(cells.fold(true, |free, cell| taken.insert(cell) && free), "{title} covers another panel");
+        let kind = text(panel, "type");
+        if kind == "row" {
+            continue;
+        }
+        assert!(["stat", "timeseries"].contains(&kind), "{title}: {kind}");
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
+        let names: BTreeSet<&str> =
+            list(panel, "targets").iter().map(|target| text(target, "refId")).collect();
+        assert!(!names.is_empty() && names.len() == list(panel, "targets").len(), "{title}: {names:?}");
+        let legends: Vec<&str> =
+            list(panel, "targets").iter().map(|target| text(target, "legendFormat")).collect();
+        let config = &panel["fieldConfig"];
+        let defaults = &config["defaults"]["thresholds"];
+        assert!(kind != "stat" || defaults.is_object(), "{title} has no thresholds");
+        let mut thresholds = vec![defaults];
+        for other in list(config, "overrides") {
+            assert!(legends.contains(&text(&other["matcher"], "options")), "{title}: {other}");
+            thresholds.extend(list(other, "properties").iter().map(|property| &property["value"]));
+        }
+        for steps in thresholds.into_iter().filter(|one| one.is_object()).map(|one| list(one, "steps")) {
+            let values: Vec<Option<u64>> = steps.iter().map(|step| step["value"].as_u64()).collect();
+            assert!(values.len() > 1 && values[0].is_none() && values.is_sorted(), "{title}: {values:?}");
+        }
+        for link in panel["links"].as_array().into_iter().flatten() {
+            let alert = text(link, "title");
+            assert_eq!(anchor(link), alert.to_lowercase(), "{title}");
+            assert!(book.contains(&format!("\n### {alert}\n")), "{title}: {alert}");
+        }
+        assert!(kind != "stat" || !list(panel, "links").is_empty(), "{title} links to no runbook");
+    }
 }
 
 #[test]
