@@ -89,14 +89,14 @@ mod tests {
     fn a_part_of_a_line_is_painted_and_its_text_stays() {
         let tint: Tint = |line| match line.strip_prefix("! ") {
             Some(_) => all(Tone::Warn, line),
-            None => word(line, &[("dead", Tone::Bad), ("held", Tone::Warn)]),
+            None => word(line, &[("dead", Tone::Bad), ("down", Tone::Warn)]),
         };
         for (text, expected) in [
             ("", ""),
             ("plain\n", "plain\n"),
-            ("! mind\nplain", "\x1b[33m! mind\x1b[0m\nplain"),
-            ("1.0  dead  x\n\n", "1.0  \x1b[31mdead\x1b[0m  x\n\n"),
-            ("roles: held, probe", "roles: \x1b[33mheld\x1b[0m, probe"),
+            ("! mind\nplain", "\x1b[38;5;3m! mind\x1b[39m\nplain"),
+            ("1.0  dead  x\n\n", "1.0  \x1b[38;5;1mdead\x1b[39m  x\n\n"),
+            ("roles: down, probe", "roles: \x1b[38;5;3mdown\x1b[39m, probe"),
             ("deadline", "deadline"),
         ] {
             assert_eq!(tinted(text, tint), expected);

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, stdout};
 
+use ratatui::backend::IntoCrossterm as _;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::crossterm::execute;
@@ -35,14 +36,7 @@ pub(crate) enum Tone {
 
 impl Tone {
     pub(crate) fn paint(self, text: &str) -> String {
-        match self {
-            Self::Plain => text.to_owned(),
-            Self::Dim => format!("\x1b[2m{text}\x1b[0m"),
-            Self::Good => format!("\x1b[32m{text}\x1b[0m"),
-            Self::Warn => format!("\x1b[33m{text}\x1b[0m"),
-            Self::Bad => format!("\x1b[31m{text}\x1b[0m"),
-            Self::Strong => format!("\x1b[1m{text}\x1b[0m"),
-        }
+        Style::from(self).into_crossterm().apply(text).to_string()
     }
 }
 

@@ -8,6 +8,7 @@ use osnl_transport::TapMessage;
 
 use super::event::{TapEvent, UnreadableBody};
 use crate::clean;
+use crate::terminal::Tone;
 
 pub(super) fn event(
     out: &mut String,
@@ -18,9 +19,8 @@ pub(super) fn event(
 ) {
     let n = &event.notification;
     let about = &event.about;
-    let (before, after) = if colour { shade(n.priority.as_ref()) } else { ("", "") };
+    let from = out.len();
     let priority = n.priority.as_ref().map(|priority| priority.as_str().to_uppercase());
-    out.push_str(before);
     field(out, "", Some(&event.time(received)));
     field(out, " ", Some(&message.exchange));
     field(out, " ", Some(&message.routing_key));
@@ -37,7 +37,11 @@ pub(super) fn event(
     field(out, " id=", id.as_deref());
     field(out, " name=", about.name.as_deref());
     field(out, " ", Some(&about.form.label()));
-    out.push_str(after);
+    if colour {
+        let line = shade(n.priority.as_ref()).paint(&out[from..]);
+        out.truncate(from);
+        out.push_str(&line);
+    }
 }
 
 pub(super) fn unreadable(out: &mut String, message: &TapMessage, why: &UnreadableBody, received: Timestamp) {
@@ -63,11 +67,11 @@ fn field(out: &mut String, before: &str, text: Option<&str>) {
     }
 }
 
-fn shade(priority: Option<&Priority>) -> (&'static str, &'static str) {
+pub(super) fn shade(priority: Option<&Priority>) -> Tone {
     match priority {
-        Some(Priority::Error | Priority::Critical) => ("\x1b[31m", "\x1b[0m"),
-        Some(Priority::Warn) => ("\x1b[33m", "\x1b[0m"),
-        Some(Priority::Debug | Priority::Sample) => ("\x1b[2m", "\x1b[0m"),
-        Some(Priority::Audit | Priority::Info | Priority::Other(_)) | None => ("", ""),
+        Some(Priority::Error | Priority::Critical) => Tone::Bad,
+        Some(Priority::Warn) => Tone::Warn,
+        Some(Priority::Debug | Priority::Sample) => Tone::Dim,
+        Some(Priority::Audit | Priority::Info | Priority::Other(_)) | None => Tone::Plain,
     }
 }

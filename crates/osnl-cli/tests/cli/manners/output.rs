@@ -119,8 +119,8 @@ fn an_error_is_marked_on_a_terminal_and_plain_elsewhere() {
     assert_eq!(osnl.wait(PROMPTLY).code(), Some(78));
     assert!(osnl.stderr().starts_with("osnl: error: wrong.conf:1: "), "{}", osnl.stderr());
     for (variable, start) in [
-        ("OTHER=1", "osnl: \x1b[31merror:\x1b[0m wrong.conf:1: "),
-        ("NO_COLOR=", "osnl: \x1b[31merror:\x1b[0m wrong.conf:1: "),
+        ("OTHER=1", "osnl: \x1b[38;5;1merror:\x1b[39m wrong.conf:1: "),
+        ("NO_COLOR=", "osnl: \x1b[38;5;1merror:\x1b[39m wrong.conf:1: "),
         ("NO_COLOR=1", "osnl: error: wrong.conf:1: "),
         ("TERM=dumb", "osnl: error: wrong.conf:1: "),
     ] {

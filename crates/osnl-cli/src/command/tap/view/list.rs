@@ -1,10 +1,10 @@
-use osnl_model::Priority;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Offset, Rect};
 use ratatui::style::{Style, Stylize as _};
 use ratatui::text::Line;
 use ratatui::widgets::{HighlightSpacing, Row, Table, TableState};
 
+use super::super::line;
 use super::kept::KeptEntry;
 use super::state::ViewState;
 use crate::clean;
@@ -50,12 +50,9 @@ fn nothing(state: &ViewState) -> Line<'static> {
 }
 
 fn shade(kept: &KeptEntry) -> Tone {
-    match kept.priority {
-        _ if !kept.readable => Tone::Warn,
-        _ if kept.is_failure => Tone::Bad,
-        Some(Priority::Error | Priority::Critical) => Tone::Bad,
-        Some(Priority::Warn) => Tone::Warn,
-        Some(Priority::Debug | Priority::Sample) => Tone::Dim,
-        Some(Priority::Audit | Priority::Info | Priority::Other(_)) | None => Tone::Plain,
+    match kept {
+        KeptEntry { readable: false, .. } => Tone::Warn,
+        KeptEntry { is_failure: true, .. } => Tone::Bad,
+        KeptEntry { priority, .. } => line::shade(priority.as_ref()),
     }
 }
