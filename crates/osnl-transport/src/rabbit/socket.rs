@@ -34,7 +34,7 @@ pub(super) type SilenceLimit = Option<Duration>;
 /// The broker ended the connection before it sent a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SilentEnd {
-    #[error("the broker ended the connection without a word; if its port is one of TLS, set ssl = true")]
+    #[error("the broker ended the connection and gave no reason; if its port is one of TLS, set ssl = true")]
     Plain,
     #[error("the broker ended the connection right after the handshake")]
     Tls,

@@ -170,8 +170,9 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
             ),
         );
     }
-    if let Some(held) = hold_max {
-        say("held", &format!("for at most {}, then dead letters", duration::shown(held)));
+    if let Some(down) = hold_max {
+        let most = duration::shown(down);
+        say("waiting", &format!("at most {most} while the target is down, then dead letters"));
     }
     if on_dead == OnDead::HoldKey {
         say("dead", "the next deliveries of the resource wait");
