@@ -86,9 +86,9 @@ pub(crate) struct ListArgs {
     pub(crate) about: Vec<String>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-    /// Show at most N deliveries
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) limit: u32,
+    /// Show at most N rows [default: 20, or 50 with each delivery in a row of its own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: Option<u32>,
     /// Show the next page, behind the delivery that the previous page names
     #[arg(long, value_name = "DELIVERY", value_parser = number)]
     pub(crate) after: Option<String>,

@@ -18,6 +18,9 @@ use crate::terminal::{self, Tone};
 const NARROW: usize = 100;
 /// The room that a result has at least.
 const RESULT: usize = 16;
+/// The rows that a screen of 24 lines has room for.
+const SCREEN: u32 = 20;
+const PAGE: u32 = 50;
 const DONE: [Phase; 4] = [Phase::Delivered, Phase::NoActionNeeded, Phase::Shadow, Phase::Discarded];
 
 pub(super) fn run(args: &ListArgs) -> Result<Exit, NoAnswer> {
@@ -28,13 +31,14 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, NoAnswer> {
     let is_one = !filter.about.is_empty() || filter.event.is_some() || filter.resource.is_some();
     let is_plain = args.sort.is_some() || args.after.is_some() || args.wide;
     if !is_open && !is_one && !is_plain && args.format.format == OutputFormat::Text {
-        return folded(&respondent, filter, args.limit);
+        return folded(&respondent, filter, args.limit.unwrap_or(SCREEN));
     }
     let order = match args.sort {
         Some(Sort::Oldest) => ListOrder::Oldest,
         Some(Sort::Newest) | None => ListOrder::Newest,
     };
-    let list = respondent.ask(&request(filter, order, args.after.clone(), args.limit))?;
+    let limit = args.limit.unwrap_or(PAGE);
+    let list = respondent.ask(&request(filter, order, args.after.clone(), limit))?;
     Ok(print(&list, args.format.format, args.wide))
 }
 
@@ -50,20 +54,22 @@ fn folded(respondent: &Respondent, filter: Which, limit: u32) -> Result<Exit, No
         filter.states.is_empty() || named.any(|phases| phases.contains(phase))
     };
     let states = DONE.into_iter().filter(is_asked).map(|phase| phase.word().to_owned()).collect::<Vec<_>>();
+    let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
+    let more = rows.len().saturating_sub(limit as usize);
+    rows.truncate(limit as usize);
     let mut done = None;
-    if !states.is_empty() {
-        let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit)).max(1);
-        done = Some(respondent.ask::<List>(&request(
-            Which { states, ..filter },
-            ListOrder::Newest,
-            None,
-            left,
-        ))?);
+    if !states.is_empty() && left > 0 {
+        let which = Which { states, ..filter };
+        done = Some(respondent.ask::<List>(&request(which, ListOrder::Newest, None, left))?);
     }
     let done = done.as_ref();
     rows.extend(done.into_iter().flat_map(|list| &list.deliveries).map(ListRow::single));
     let mut text = narrow(&rows, terminal::columns().unwrap_or(NARROW));
-    text.push_str(&ending(&found.totals, done));
+    // Behind rows with counts a page of the finished ones would begin anew.
+    text.push_str(&ending(&found.totals, done.filter(|_| found.groups.is_empty())));
+    if more > 0 {
+        text.push_str(&format!("{more} not shown: --limit {}\n", rows.len() + more));
+    }
     if let Some(group) = found.groups.iter().find(|group| group.count > 1) {
         let (action, state) = (&group.newest.action, group.newest.state.replace(' ', "-"));
         text.push_str(&format!(

@@ -38,7 +38,6 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"\b(attempts|failures) \d+,", "$1 N,"),
         (r"osnl tries again (now|in \d+ \w+)", "osnl tries again in N s"),
         (r"\b(in|out) (-|\d+\.\d/s)", "$1 N/s"),
-        (r"( {2,})\d+( {2,}cannot connect)", "${1}N$2"),
         (
             r"(\.\d+  )(running|ready|retrying|waiting: target down|target down)(, (next attempt )?(now|in \d+ s))?  ",
             "${1}target down  ",
