@@ -17,7 +17,7 @@
 //! | `/login`, `/logout` | a session for the token |
 //!
 //! Every text from outside is one line without control characters, has a bounded length, and is escaped by
-//! the templates. Nothing is loaded from other sites. One page has a script, which is a file of this
+//! the templates. Nothing is loaded from other sites. The script is a file of this
 //! endpoint.
 //!
 //! A form that changes something carries the session's secret number, which no other site can know. The
@@ -61,7 +61,7 @@ const CSS: &str = include_str!("../templates/page.css");
 const LONGEST_FORM: usize = 64 * 1024;
 /// The form encoding may write each byte as three, and a broker's messages have up to some hundred KiB.
 const LONGEST_EVENT: usize = 1024 * 1024;
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(crate) struct Pages {
     sessions: Arc<Sessions>,
