@@ -2,7 +2,8 @@
 //!
 //! | path | page |
 //! | --- | --- |
-//! | `/` | the verdict, incidents, actions, listeners, the journal |
+//! | `/` | the verdict, four numbers, incidents, listeners, actions |
+//! | `/actions/{name}` | one action: its state, plots, failures, and rules |
 //! | `/deliveries` | deliveries, newest first, by a search |
 //! | `/deliveries/{id}` | one delivery |
 //! | `/deliveries/change` | a preview of a change; with `POST`, the change |
@@ -17,16 +18,19 @@
 //! | `/login`, `/logout` | a session for the token |
 //!
 //! Every text from outside is one line without control characters, has a bounded length, and is escaped by
-//! the templates. Nothing is loaded from other sites. One page has a script, which is a file of this
-//! endpoint.
+//! the templates. Nothing is loaded from other sites. The one script is a file of this endpoint, and every page works
+//! without it.
 //!
 //! A form that changes something carries the session's secret number, which no other site can know. The
 //! request is refused if the browser reports another site as its origin.
 
+mod action;
 mod change;
 mod configuration;
 mod deliveries;
 mod explain;
+mod frame;
+mod incidents;
 mod live;
 mod login;
 mod overview;
@@ -51,6 +55,7 @@ use osnl::control::{Code, ControlHandler, ControlRequest, RequestRefusal};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use self::frame::{Frame, SharedStanding, Standing};
 use self::session::Sessions;
 use crate::access::{Access, Denial, site};
 use crate::answer::{self, AdminAnswer};
@@ -61,11 +66,12 @@ const CSS: &str = include_str!("../templates/page.css");
 const LONGEST_FORM: usize = 64 * 1024;
 /// The form encoding may write each byte as three, and a broker's messages have up to some hundred KiB.
 const LONGEST_EVENT: usize = 1024 * 1024;
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(crate) struct Pages {
     sessions: Arc<Sessions>,
     pub(crate) history: SharedHistory,
+    standing: SharedStanding,
     ends: CancellationToken,
 }
 
@@ -75,6 +81,7 @@ pub(crate) struct PageContext<'a> {
     pub(crate) access: &'a Access,
     pub(crate) is_tls: bool,
     pub(crate) by: &'a str,
+    pub(crate) standing: Standing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +92,7 @@ pub(crate) enum Page {
     Logout,
     Overview,
     Actions,
+    Action(String),
     Deliveries,
     Change,
     Delivery(String),
@@ -98,16 +106,6 @@ pub(crate) enum Page {
     Quarantined(String),
     QuarantineChange,
     Configuration,
-}
-
-struct Frame {
-    title: String,
-    here: &'static str,
-    refresh: Option<u32>,
-    may_change: bool,
-    has_session: bool,
-    csrf: String,
-    made: String,
 }
 
 #[derive(Template)]
@@ -145,6 +143,7 @@ pub(crate) fn find(path: &str) -> Option<Page> {
         "/quarantine/change" => Page::QuarantineChange,
         "/configuration" => Page::Configuration,
         _ => match path.split_at_checked(path.rfind('/')? + 1)? {
+            ("/actions/", name) if !name.is_empty() => Page::Action(name.to_owned()),
             ("/deliveries/", id) if !id.is_empty() => Page::Delivery(id.to_owned()),
             ("/quarantine/", id) if !id.is_empty() => Page::Quarantined(id.to_owned()),
             _ => return None,
@@ -164,6 +163,7 @@ impl Page {
             Self::Explain => Some(LONGEST_EVENT),
             Self::Css
             | Self::Overview
+            | Self::Action(_)
             | Self::Deliveries
             | Self::Delivery(_)
             | Self::Rules
@@ -183,6 +183,7 @@ impl Pages {
         Ok(Self {
             sessions: Arc::new(Sessions::new()?),
             history: SharedHistory::default(),
+            standing: SharedStanding::default(),
             ends: CancellationToken::new(),
         })
     }
@@ -229,6 +230,12 @@ impl Pages {
             );
         }
         let query = head.uri.query().unwrap_or_default();
+        let standing = match page {
+            // These ask for the status themselves.
+            Page::Overview | Page::Action(_) | Page::LiveEvents => Standing::default(),
+            _ => self.standing.get(place.handler).await,
+        };
+        let place = PageContext { standing, ..place };
         let made = match page {
             Page::Logout if is_post => {
                 self.sessions.end(head);
@@ -240,7 +247,8 @@ impl Pages {
             Page::Explain if is_post => explain::pasted(place, &caller, body).await,
             Page::Configuration if is_post => configuration::reload(place).await,
             Page::Logout | Page::Actions | Page::Css | Page::Script | Page::Login => return to("/"),
-            Page::Overview => overview::page(place, &caller, &self.history, query).await,
+            Page::Overview => overview::page(place, &caller, &self.history).await,
+            Page::Action(name) => action::page(place, &caller, &self.history, name, query).await,
             Page::Deliveries => deliveries::list(place, &caller, query).await,
             Page::Change => change::preview(place, &caller, query).await,
             Page::Delivery(id) => deliveries::one(place, &caller, id).await,
@@ -255,6 +263,9 @@ impl Pages {
             Page::QuarantineChange => quarantine::preview(place, &caller, query).await,
             Page::Quarantined(id) => quarantine::one(place, &caller, id).await,
         };
+        if is_post {
+            self.standing.forget();
+        }
         made.unwrap_or_else(|refusal| refusal_page(answer::status(refusal.code), answer::message(&refusal)))
     }
 
@@ -284,39 +295,6 @@ impl Pages {
             return Err(html(StatusCode::OK, &page).into());
         }
         Err(to(&format!("/login?next={}", text::query(here))).into())
-    }
-}
-
-impl Frame {
-    fn new(
-        place: PageContext<'_>,
-        caller: &PageCaller,
-        title: impl Into<String>,
-        here: &'static str,
-    ) -> Self {
-        Self {
-            title: title.into(),
-            here,
-            refresh: None,
-            may_change: place.access.api(true).is_ok(),
-            has_session: caller.has_session,
-            csrf: caller.csrf.clone(),
-            made: format!("osnl {}, {}", env!("CARGO_PKG_VERSION"), text::now()),
-        }
-    }
-
-    fn pages(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("/", "Overview"),
-            ("/deliveries", "Deliveries"),
-            ("/live", "Live"),
-            ("/plots", "Plots"),
-            ("/rules", "Rules"),
-            ("/unmatched", "Unmatched"),
-            ("/explain", "Try an event"),
-            ("/quarantine", "Quarantine"),
-            ("/configuration", "Configuration"),
-        ]
     }
 }
 

@@ -1,22 +1,28 @@
 use askama::Template;
+use askama::filters::Safe;
 use hyper::StatusCode;
-use osnl::control::{ConfigurationReport, ControlRequest, LastReload, ReloadResult, RequestRefusal, moment};
-use osnl::native::DocSection;
+use osnl::control::{
+    ConfigurationReport, ControlRequest, JournalStatus, LastReload, ReloadResult, RequestRefusal, grouped, moment,
+};
+use osnl::native::{DocEntry, DocSection};
 
 use super::{Frame, PageCaller, PageContext, after, ask, change, html, text, to};
 use crate::answer::AdminAnswer;
 
 const LISTED: usize = 100;
 const MOST: usize = 50;
+/// The origin of a value that nobody has set.
+const DEFAULT: &str = "default";
 
 #[derive(Template)]
 #[template(path = "configuration.html")]
 struct ConfigurationPage {
     frame: Frame,
-    loaded: String,
+    loaded: Safe<String>,
     reload: Option<ReloadView>,
     warnings: Vec<String>,
     sections: Vec<SectionView>,
+    journal: Vec<(&'static str, String)>,
     next: Option<String>,
 }
 
@@ -28,7 +34,8 @@ struct ReloadView {
 
 struct SectionView {
     heading: String,
-    rows: Vec<ValueRow>,
+    set: Vec<ValueRow>,
+    defaults: Vec<ValueRow>,
 }
 
 struct ValueRow {
@@ -45,12 +52,14 @@ pub(super) async fn page(
     let ConfigurationReport { loaded, document, warnings, last_reload } =
         place.handler.configuration().await?;
     let (shown, next) = after(&document.sections, query, LISTED, |section| &section.heading);
+    let status = place.handler.status().await?;
     let page = ConfigurationPage {
-        frame: Frame::new(place, caller, "Configuration", "/configuration"),
-        loaded: moment(loaded),
+        frame: Frame::new(place, caller, "Settings", "/configuration"),
+        loaded: text::time(&moment(loaded)),
         reload: last_reload.map(ReloadView::new),
         warnings: sentences(&warnings),
         sections: shown.iter().map(SectionView::new).collect(),
+        journal: journal(&status.journal),
         next,
     };
     Ok(html(StatusCode::OK, &page))
@@ -83,13 +92,31 @@ impl ReloadView {
 
 impl SectionView {
     fn new(section: &DocSection) -> Self {
-        let row = |entry: &osnl::native::DocEntry| ValueRow {
+        let row = |entry: &DocEntry| ValueRow {
             option: text::cell(&entry.option),
-            value: text::value(&entry.text),
+            value: match entry.text.strip_prefix("file://") {
+                Some(file) => format!("file {} (not shown)", text::line(file)),
+                None => text::value(&entry.text),
+            },
             from: text::line(&entry.from),
         };
-        Self { heading: text::line(&section.heading), rows: section.entries.iter().map(row).collect() }
+        let (defaults, set): (Vec<_>, Vec<_>) =
+            section.entries.iter().map(row).partition(|row| row.from == DEFAULT);
+        Self { heading: text::line(&section.heading), set, defaults }
     }
+}
+
+fn journal(journal: &JournalStatus) -> Vec<(&'static str, String)> {
+    let place = journal.path.as_deref().map_or("in memory: nothing outlives the process".to_owned(), text::line);
+    let mut facts = vec![("Place", place)];
+    let mut add = |name: &'static str, value: Option<String>| facts.extend(value.map(|value| (name, value)));
+    add("State", journal.state.clone());
+    add("Size", journal.bytes.map(text::size));
+    add("Limit", journal.max_bytes.map(text::size));
+    add("Free on the disk", journal.free_bytes.map(text::size));
+    add("Events", journal.events.map(grouped));
+    add("Deliveries", Some(grouped(journal.deliveries)));
+    facts
 }
 
 fn sentences(all: &[String]) -> Vec<String> {

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use osnl::control::{query, span};
+use askama::filters::{Escaper as _, Html, Safe};
+use osnl::control::{query, relative, span};
 use osnl_model::{one_line, one_line_json};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -53,6 +54,28 @@ fn lines_at_most(text: &str, most: usize) -> String {
 pub(super) fn json(value: &Value) -> String {
     let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
     cut_only(&one_line_json(pretty), LONG)
+}
+
+/// Returns the HTML of a name that breaks behind dots and slashes.
+pub(super) fn breakable(text: &str) -> Safe<String> {
+    Safe(text.split_inclusive(['.', '/']).map(escaped).collect::<Vec<_>>().join("<wbr>"))
+}
+
+/// Returns the HTML of a moment, `4 min ago`; its title is the whole moment.
+pub(super) fn time(at: &str) -> Safe<String> {
+    let shown = relative(at);
+    timed(at, shown.split(" (").next().unwrap_or_default())
+}
+
+pub(super) fn timed(at: &str, words: &str) -> Safe<String> {
+    let (at, words) = (escaped(&line(at)), escaped(&line(words)));
+    Safe(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{words}</time>"))
+}
+
+fn escaped(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    let _ = Html.write_escaped_str(&mut html, text);
+    html
 }
 
 pub(super) fn age(seconds: Option<u64>) -> String {
@@ -117,6 +140,15 @@ mod tests {
         let long = value(&"é\n".repeat(1 << 20));
         assert!(long.ends_with("é… (3145728 bytes in all)") && long.len() < 20_000, "{}", long.len());
         assert!(value(&"\u{202e}".repeat(5000)).len() < 2 * VALUE);
+    }
+
+    #[test]
+    fn a_name_breaks_at_dots_and_slashes_and_stays_text() {
+        let html = breakable("http://h/{{ a.b }}?<b>&\"'").0;
+        let expected = "http:/<wbr>/<wbr>h/<wbr>{{ a.<wbr>b }}?&#60;b&#62;&#38;&#34;&#39;";
+        assert_eq!(html, expected);
+        let html = time("\"><script>").0;
+        assert!(!html.contains("<script>") && !html.contains("\"\""), "{html}");
     }
 
     #[test]
