@@ -57,7 +57,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::frame::{Frame, SharedStanding, Standing};
 use self::session::Sessions;
-use crate::access::{Access, Denial, site};
+use crate::access::{Access, Denial, named, site};
 use crate::answer::{self, AdminAnswer};
 use crate::history::SharedHistory;
 
@@ -121,6 +121,8 @@ struct MessagePage<'a> {
 struct PageCaller {
     csrf: String,
     has_session: bool,
+    /// The name of the token's owner, which may be empty.
+    owner: Arc<str>,
 }
 
 pub(crate) fn find(path: &str) -> Option<Page> {
@@ -229,6 +231,8 @@ impl Pages {
                 "This form is from another page or session; load it again.",
             );
         }
+        let by = named(&caller.owner, place.by);
+        let place = PageContext { by: &by, ..place };
         let query = head.uri.query().unwrap_or_default();
         let standing = match page {
             // These ask for the status themselves.
@@ -273,11 +277,11 @@ impl Pages {
         if let Err(denial) = place.access.api(false) {
             return Err(denied(denial).into());
         }
-        if let Some(csrf) = self.sessions.find(head) {
-            return Ok(PageCaller { csrf, has_session: true });
+        if let Some((csrf, owner)) = self.sessions.find(head) {
+            return Ok(PageCaller { csrf, has_session: true, owner });
         }
-        if place.access.token(head).is_ok() {
-            return Ok(PageCaller { csrf: self.sessions.own_csrf().to_owned(), has_session: false });
+        if let Ok(owner) = place.access.token(head) {
+            return Ok(PageCaller { csrf: self.sessions.own_csrf().to_owned(), has_session: false, owner });
         }
         let here = head.uri.path_and_query().map_or("/", |here| here.as_str());
         if head.method != Method::GET && head.method != Method::HEAD {
