@@ -3,9 +3,9 @@
 //! | path | page |
 //! | --- | --- |
 //! | `/` | the verdict, incidents, actions, listeners, the journal |
-//! | `/deliveries` | deliveries, newest first, by a search |
+//! | `/deliveries` | deliveries, by who must act, or by a search |
 //! | `/deliveries/{id}` | one delivery |
-//! | `/deliveries/change` | a preview of a change; with `POST`, the change |
+//! | `/deliveries/change`, `/actions/change` | a preview of a change; with `POST`, the change |
 //! | `/live`, `/live/events` | the latest events; a stream of events |
 //! | `/plots` | the last hour or the last day: rates, backlog, times |
 //! | `/rules` | the rules with their counts |
@@ -13,7 +13,8 @@
 //! | `/explain` | an event tested against the rules; with `POST`, a pasted event |
 //! | `/quarantine`, `/quarantine/{id}` | unreadable messages |
 //! | `/quarantine/change` | a preview of a change of these; with `POST`, the change |
-//! | `/configuration` | each value with its origin, and the latest reload; with `POST`, a reload |
+//! | `/configuration` | each value with its origin, and the latest reload |
+//! | `/configuration/reload` | a preview of a reload; with `POST`, the reload |
 //! | `/login`, `/logout` | a session for the token |
 //!
 //! Every text from outside is one line without control characters, has a bounded length, and is escaped by
@@ -23,6 +24,7 @@
 //! A form that changes something carries the session's secret number, which no other site can know. The
 //! request is refused if the browser reports another site as its origin.
 
+mod action_change;
 mod change;
 mod configuration;
 mod deliveries;
@@ -84,7 +86,7 @@ pub(crate) enum Page {
     Login,
     Logout,
     Overview,
-    Actions,
+    ActionChange,
     Deliveries,
     Change,
     Delivery(String),
@@ -98,6 +100,7 @@ pub(crate) enum Page {
     Quarantined(String),
     QuarantineChange,
     Configuration,
+    Reload,
 }
 
 struct Frame {
@@ -131,7 +134,7 @@ pub(crate) fn find(path: &str) -> Option<Page> {
         "/page.css" => Page::Css,
         "/login" => Page::Login,
         "/logout" => Page::Logout,
-        "/actions" => Page::Actions,
+        "/actions/change" => Page::ActionChange,
         "/deliveries" => Page::Deliveries,
         "/deliveries/change" => Page::Change,
         "/page.js" => Page::Script,
@@ -144,6 +147,7 @@ pub(crate) fn find(path: &str) -> Option<Page> {
         "/quarantine" => Page::Quarantine,
         "/quarantine/change" => Page::QuarantineChange,
         "/configuration" => Page::Configuration,
+        "/configuration/reload" => Page::Reload,
         _ => match path.split_at_checked(path.rfind('/')? + 1)? {
             ("/deliveries/", id) if !id.is_empty() => Page::Delivery(id.to_owned()),
             ("/quarantine/", id) if !id.is_empty() => Page::Quarantined(id.to_owned()),
@@ -157,10 +161,10 @@ impl Page {
         match self {
             Self::Login
             | Self::Logout
-            | Self::Actions
+            | Self::ActionChange
             | Self::Change
             | Self::QuarantineChange
-            | Self::Configuration => Some(LONGEST_FORM),
+            | Self::Reload => Some(LONGEST_FORM),
             Self::Explain => Some(LONGEST_EVENT),
             Self::Css
             | Self::Overview
@@ -170,6 +174,7 @@ impl Page {
             | Self::Unmatched
             | Self::Quarantine
             | Self::Quarantined(_)
+            | Self::Configuration
             | Self::Plots
             | Self::Script
             | Self::Live
@@ -234,12 +239,15 @@ impl Pages {
                 self.sessions.end(head);
                 return with_cookie(to("/login"), "", 0, place);
             }
-            Page::Actions if is_post => change::action(place, body).await,
             Page::Change if is_post => change::done(place, &caller, body).await,
             Page::QuarantineChange if is_post => quarantine::done(place, &caller, body).await,
             Page::Explain if is_post => explain::pasted(place, &caller, body).await,
-            Page::Configuration if is_post => configuration::reload(place).await,
-            Page::Logout | Page::Actions | Page::Css | Page::Script | Page::Login => return to("/"),
+            Page::Logout | Page::Css | Page::Script | Page::Login => return to("/"),
+            Page::ActionChange => {
+                let given = if is_post { body } else { query.as_bytes() };
+                action_change::page(place, &caller, (given, is_post)).await
+            }
+            Page::Reload => action_change::reload(place, &caller, is_post).await,
             Page::Overview => overview::page(place, &caller, &self.history, query).await,
             Page::Deliveries => deliveries::list(place, &caller, query).await,
             Page::Change => change::preview(place, &caller, query).await,
@@ -248,7 +256,7 @@ impl Pages {
             Page::LiveEvents => return live::stream(self, place, &caller, head),
             Page::Plots => plots::page(place, &caller, &self.history.lock(), query),
             Page::Rules => rules::page(place, &caller, query).await,
-            Page::Unmatched => unmatched::page(place, &caller, query).await,
+            Page::Unmatched => unmatched::page(place, &caller).await,
             Page::Explain => explain::page(place, &caller, query).await,
             Page::Configuration => configuration::page(place, &caller, query).await,
             Page::Quarantine => quarantine::list(place, &caller, query).await,

@@ -1,9 +1,9 @@
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{ConfigurationReport, ControlRequest, LastReload, ReloadResult, RequestRefusal, moment};
+use osnl::control::{ConfigurationReport, LastReload, RequestRefusal, moment};
 use osnl::native::DocSection;
 
-use super::{Frame, PageCaller, PageContext, after, ask, change, html, text, to};
+use super::{Frame, PageCaller, PageContext, after, html, text};
 use crate::answer::AdminAnswer;
 
 const LISTED: usize = 100;
@@ -56,12 +56,6 @@ pub(super) async fn page(
     Ok(html(StatusCode::OK, &page))
 }
 
-pub(super) async fn reload(place: PageContext<'_>) -> Result<AdminAnswer, RequestRefusal> {
-    change::allowed(place)?;
-    ask::<ReloadResult>(place, &ControlRequest::Reload { by: place.by.to_owned() }).await?;
-    Ok(to("/configuration"))
-}
-
 impl ReloadView {
     fn new(LastReload { at, by, result }: LastReload) -> Self {
         let (tone, outcome) = match (result.reloaded, result.changes.is_empty()) {
@@ -92,7 +86,7 @@ impl SectionView {
     }
 }
 
-fn sentences(all: &[String]) -> Vec<String> {
+pub(super) fn sentences(all: &[String]) -> Vec<String> {
     let mut shown: Vec<String> = all.iter().take(MOST).map(|one| text::sentence(one)).collect();
     if all.len() > MOST {
         shown.push(format!("and {} more", all.len() - MOST));

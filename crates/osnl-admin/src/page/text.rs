@@ -1,8 +1,10 @@
 //! Texts for pages: one line each, bounded, without control characters.
 
+use std::fmt;
 use std::time::SystemTime;
 
-use osnl::control::{query, span};
+use askama::filters::{Html, HtmlSafe, escape};
+use osnl::control::{grouped, query, relative, span};
 use osnl_model::{one_line, one_line_json};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -82,6 +84,55 @@ pub(super) fn now() -> String {
     osnl::control::moment(SystemTime::now())
 }
 
+/// Markup for a template; each text in it is escaped.
+#[derive(Default)]
+pub(super) struct Markup(String);
+
+impl fmt::Display for Markup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl HtmlSafe for Markup {}
+
+impl Markup {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn and(self, other: &Self) -> Self {
+        Self(self.0 + &other.0)
+    }
+}
+
+pub(super) fn plain(text: &str) -> Markup {
+    let Ok(escaped) = escape(text, Html);
+    Markup(escaped.to_string())
+}
+
+/// Returns a name that a narrow column breaks behind dots and slashes.
+pub(super) fn breakable(text: &str) -> Markup {
+    let parts = text.split_inclusive(['.', '/']).map(|part| plain(part).0);
+    Markup(parts.collect::<Vec<_>>().join("<wbr>"))
+}
+
+pub(super) fn link(path: &str, text: &str) -> Markup {
+    Markup(format!("<a href=\"{}\">{}</a>", plain(path), breakable(text)))
+}
+
+/// Returns a moment of an answer as `4 min ago`, with the full time beside it.
+pub(super) fn time(at: &str) -> Markup {
+    let words = relative(at);
+    let words = words.split_once(" (").map_or(&*words, |(words, _)| words);
+    let at = plain(at);
+    Markup(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{}</time>", plain(words)))
+}
+
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
+}
+
 /// Cuts before the cleaning, since a text may have megabytes.
 fn cut(text: &str, most: usize) -> String {
     let end = |text: &str| text.char_indices().nth(most).map(|(at, _)| at);
@@ -117,6 +168,16 @@ mod tests {
         let long = value(&"é\n".repeat(1 << 20));
         assert!(long.ends_with("é… (3145728 bytes in all)") && long.len() < 20_000, "{}", long.len());
         assert!(value(&"\u{202e}".repeat(5000)).len() < 2 * VALUE);
+    }
+
+    #[test]
+    fn markup_breaks_names_and_escapes_them() {
+        assert_eq!(breakable("a.b/c").to_string(), "a.<wbr>b/<wbr>c");
+        assert_eq!(
+            link("/x?a=1&b", "<i>.\"").to_string(),
+            "<a href=\"/x?a=1&#38;b\">&#60;i&#62;.<wbr>&#34;</a>"
+        );
+        assert!(!time("<b>").to_string().contains("<b>"));
     }
 
     #[test]
