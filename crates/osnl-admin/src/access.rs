@@ -1,5 +1,7 @@
 //! The checks of a request: its host, its token, and whether changes are allowed.
 
+use std::sync::Arc;
+
 use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
 use hyper::http::request::Parts;
 use osnl::native::{AdminAddress, AdminConf};
@@ -7,8 +9,9 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 
 pub(crate) struct Access {
-    /// Both sides of a comparison become tags of one length under a key of this process, for constant time.
-    token: Option<(hmac::Key, hmac::Tag)>,
+    /// With the names of their owners. Both sides of a comparison become tags of one length under a key of this
+    /// process, for constant time.
+    tokens: Vec<(Arc<str>, hmac::Key, hmac::Tag)>,
     knows_callers: bool,
     allow_changes: bool,
     /// `None` if the address is the path of a socket.
@@ -28,13 +31,13 @@ pub(crate) enum Denial {
 
 impl Access {
     pub(crate) fn new(conf: &AdminConf) -> Result<Self, ring::error::Unspecified> {
-        let token = conf.token.as_ref().map(|token| {
+        let tokens = conf.tokens.iter().map(|(owner, token)| {
             let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?;
             let tag = hmac::sign(&key, token.reveal().as_bytes());
-            Ok::<_, ring::error::Unspecified>((key, tag))
+            Ok((owner.as_str().into(), key, tag))
         });
         Ok(Self {
-            token: token.transpose()?,
+            tokens: tokens.collect::<Result<_, _>>()?,
             knows_callers: conf.knows_callers(),
             allow_changes: conf.allow_changes,
             host_names: match conf.listen {
@@ -46,7 +49,7 @@ impl Access {
 
     /// On the control socket, only the rights of the [`Caller`](crate::caller::Caller) decide.
     pub(crate) fn of_control_socket() -> Self {
-        Self { token: None, knows_callers: true, allow_changes: true, host_names: None }
+        Self { tokens: Vec::new(), knows_callers: true, allow_changes: true, host_names: None }
     }
 
     pub(crate) fn host(&self, head: &Parts) -> Result<(), Denial> {
@@ -86,21 +89,25 @@ impl Access {
             || self.host_names.iter().flatten().any(|known| *known == name)
     }
 
-    pub(crate) fn token(&self, head: &Parts) -> Result<(), Denial> {
-        if self.token.is_none() {
-            return Ok(());
+    /// Returns the name of the token's owner, which may be empty.
+    pub(crate) fn token(&self, head: &Parts) -> Result<Arc<str>, Denial> {
+        if self.tokens.is_empty() {
+            return Ok("".into());
         }
         let mut values = head.headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return Err(Denial::Token) };
         let given = value.to_str().ok().and_then(|value| value.split_once(' '));
         let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let (_, given) = given.ok_or(Denial::Token)?;
-        if self.is_token(given) { Ok(()) } else { Err(Denial::Token) }
+        self.owner(given).ok_or(Denial::Token)
     }
 
-    pub(crate) fn is_token(&self, given: &str) -> bool {
-        let Some((key, tag)) = &self.token else { return false };
-        hmac::verify(key, given.trim().as_bytes(), tag.as_ref()).is_ok()
+    /// Returns the name of the token's owner. All tokens are compared, so that the time tells nothing.
+    pub(crate) fn owner(&self, given: &str) -> Option<Arc<str>> {
+        let given = given.trim().as_bytes();
+        let owners =
+            self.tokens.iter().filter(|(_, key, tag)| hmac::verify(key, given, tag.as_ref()).is_ok());
+        owners.map(|(owner, ..)| owner.clone()).last()
     }
 
     pub(crate) fn api(&self, changes: bool) -> Result<(), Denial> {
@@ -120,6 +127,11 @@ fn named_host(head: &Parts) -> Option<&str> {
         (None, None, Some(authority)) => Some(authority.as_str()),
         _ => None,
     }
+}
+
+/// Returns the caller's name for the log, behind the name of the token's owner.
+pub(crate) fn named(owner: &str, caller: &str) -> String {
+    if owner.is_empty() { caller.to_owned() } else { format!("{owner} through {caller}") }
 }
 
 pub(crate) fn site(head: &Parts) -> Option<&str> {
@@ -154,12 +166,8 @@ mod tests {
 
     #[test]
     fn a_form_of_another_origin_is_refused() {
-        let access = Access {
-            token: None,
-            knows_callers: true,
-            allow_changes: true,
-            host_names: Some(vec!["osnl.example.com".to_owned()]),
-        };
+        let names = Some(vec!["osnl.example.com".to_owned()]);
+        let access = Access { host_names: names, ..Access::of_control_socket() };
         let check = |heads: &[(&str, &str)], expected: bool| {
             let request = hyper::Request::builder().header(HOST, "10.1.2.3:9464");
             let request = heads.iter().fold(request, |request, (name, value)| request.header(*name, *value));

@@ -18,7 +18,7 @@
 //! | `/login`, `/logout` | a session for the token |
 //!
 //! Every text from outside is one line without control characters, has a bounded length, and is escaped by
-//! the templates. Nothing is loaded from other sites. One page has a script, which is a file of this
+//! the templates. Nothing is loaded from other sites. The script is a file of this
 //! endpoint.
 //!
 //! A form that changes something carries the session's secret number, which no other site can know. The
@@ -54,7 +54,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use self::session::Sessions;
-use crate::access::{Access, Denial, site};
+use crate::access::{Access, Denial, named, site};
 use crate::answer::{self, AdminAnswer};
 use crate::history::SharedHistory;
 
@@ -63,7 +63,7 @@ const CSS: &str = include_str!("../templates/page.css");
 const LONGEST_FORM: usize = 64 * 1024;
 /// The form encoding may write each byte as three, and a broker's messages have up to some hundred KiB.
 const LONGEST_EVENT: usize = 1024 * 1024;
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(crate) struct Pages {
     sessions: Arc<Sessions>,
@@ -126,6 +126,8 @@ struct MessagePage<'a> {
 struct PageCaller {
     csrf: String,
     has_session: bool,
+    /// The name of the token's owner, which may be empty.
+    owner: Arc<str>,
 }
 
 pub(crate) fn find(path: &str) -> Option<Page> {
@@ -233,6 +235,8 @@ impl Pages {
                 "This form is from another page or session; load it again.",
             );
         }
+        let by = named(&caller.owner, place.by);
+        let place = PageContext { by: &by, ..place };
         let query = head.uri.query().unwrap_or_default();
         let made = match page {
             Page::Logout if is_post => {
@@ -270,11 +274,11 @@ impl Pages {
         if let Err(denial) = place.access.api(false) {
             return Err(denied(denial).into());
         }
-        if let Some(csrf) = self.sessions.find(head) {
-            return Ok(PageCaller { csrf, has_session: true });
+        if let Some((csrf, owner)) = self.sessions.find(head) {
+            return Ok(PageCaller { csrf, has_session: true, owner });
         }
-        if place.access.token(head).is_ok() {
-            return Ok(PageCaller { csrf: self.sessions.own_csrf().to_owned(), has_session: false });
+        if let Ok(owner) = place.access.token(head) {
+            return Ok(PageCaller { csrf: self.sessions.own_csrf().to_owned(), has_session: false, owner });
         }
         let here = head.uri.path_and_query().map_or("/", |here| here.as_str());
         if head.method != Method::GET && head.method != Method::HEAD {

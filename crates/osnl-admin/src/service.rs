@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Access;
+use crate::access::{Access, named};
 use crate::answer::{self, AdminAnswer};
 use crate::api::openapi;
 use crate::caller::{Caller, Rights};
@@ -116,14 +116,14 @@ impl Service {
             }
             _ => match self.access.token(&head) {
                 Err(denied) => answer::denied(denied),
-                Ok(()) if path == "/metrics" => self.metrics(&head).await,
-                Ok(()) if path == "/api/v1/openapi.json" => {
+                Ok(_) if path == "/metrics" => self.metrics(&head).await,
+                Ok(_) if path == "/api/v1/openapi.json" => {
                     answer::body(StatusCode::OK, "application/json", openapi())
                 }
-                Ok(()) => {
+                Ok(owner) => {
                     // While a body is read the connection may be replaced.
                     busy.set(false);
-                    self.api(&head, body, caller, busy).await
+                    self.api(&head, body, caller, &owner, busy).await
                 }
             },
         }
@@ -137,7 +137,7 @@ impl Service {
         };
         let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         match self.access.token(head) {
-            Ok(()) => answer::json(code, &why),
+            Ok(_) => answer::json(code, &why),
             Err(_) => answer::json(code, &json!({"ready": is_ready})),
         }
     }
@@ -227,7 +227,14 @@ impl Service {
         pages.answer(page, place, head, &form).await
     }
 
-    async fn api(&self, head: &Parts, body: Incoming, caller: &Caller, busy: &Busy) -> AdminAnswer {
+    async fn api(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        caller: &Caller,
+        owner: &str,
+        busy: &Busy,
+    ) -> AdminAnswer {
         let Some(path) = head.uri.path().strip_prefix(BASE) else { return nothing() };
         let (route, values) = match find(&head.method, path) {
             RouteLookup::Route(route, values) => (route, values),
@@ -248,7 +255,8 @@ impl Service {
         busy.set(true);
         let query = head.uri.query().unwrap_or_default();
         let is_own = caller.is_own();
-        let request = match route.read(values, query, &body, Sender { name: &caller.name, is_own }) {
+        let name = &*named(owner, &caller.name);
+        let request = match route.read(values, query, &body, Sender { name, is_own }) {
             Ok(request) => request,
             Err(error) => return answer::error(StatusCode::BAD_REQUEST, "bad-request", &error),
         };

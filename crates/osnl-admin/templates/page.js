@@ -1,5 +1,93 @@
-// Live events: without this file the page shows the latest ones and a link that loads it again.
+// Without this file each page works: it is loaded again for newer values, and a plot's values are in its table.
 "use strict";
+
+// Refresh in place: the new content replaces the old one, unless somebody works in it.
+(() => {
+  const IN_USE = "input:focus, select:focus, textarea:focus, input:checked, details[open], output:not(:empty)";
+  const refresh = async () => {
+    const main = document.getElementById("main");
+    const seconds = Number(main?.dataset.refresh);
+    if (!seconds) {
+      return;
+    }
+    const isInUse = () =>
+      document.hidden || main.querySelector(IN_USE) || !document.getSelection().isCollapsed;
+    if (!isInUse()) {
+      try {
+        const answer = await fetch(location.href, { redirect: "error" });
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const next = page.getElementById("main");
+        if (answer.ok && next && !isInUse()) {
+          const focused = document.activeElement?.id || document.activeElement?.getAttribute("href");
+          main.replaceChildren(...next.childNodes);
+          document.title = page.title;
+          document.querySelector("link[rel=icon]").href = page.querySelector("link[rel=icon]").href;
+          if (focused) {
+            const again = document.getElementById(focused) ?? main.querySelector(`[href="${CSS.escape(focused)}"]`);
+            again?.focus({ preventScroll: true });
+          }
+        }
+      } catch {
+        document.title = "no answer | osnl";
+      }
+    }
+    setTimeout(refresh, seconds * 1000);
+  };
+  const seconds = Number(document.getElementById("main")?.dataset.refresh);
+  if (seconds) {
+    setTimeout(refresh, seconds * 1000);
+  }
+})();
+
+// Plots: the value under the pointer, or under the arrow keys while the plot has the focus.
+(() => {
+  const show = (plot, hit) => {
+    plot.querySelectorAll(".chosen").forEach((other) => other.classList.remove("chosen"));
+    const output = plot.querySelector("output");
+    hit?.classList.add("chosen");
+    if (output) {
+      output.textContent = hit ? `${hit.dataset.at}  ${hit.dataset.value}` : "";
+    }
+  };
+  const plotOf = (event) => event.target.closest?.(".plot");
+  document.addEventListener("pointerover", (event) => {
+    const hit = event.target.closest?.("rect.hit");
+    if (hit) {
+      show(plotOf(event), hit);
+    }
+  });
+  for (const ended of ["pointerout", "focusout"]) {
+    document.addEventListener(ended, (event) => plotOf(event) && show(plotOf(event), null));
+  }
+  const hits = (plot) => [...plot.querySelectorAll("rect.hit")];
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches?.(".plot svg[tabindex]")) {
+      show(plotOf(event), hits(plotOf(event)).at(-1));
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step || !event.target.matches?.(".plot svg[tabindex]")) {
+      return;
+    }
+    const all = hits(plotOf(event));
+    const now = all.findIndex((hit) => hit.classList.contains("chosen"));
+    show(plotOf(event), all[Math.min(Math.max(now + step, 0), all.length - 1)]);
+    event.preventDefault();
+  });
+})();
+
+// A checkbox in the head of a table checks all others.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("input.all")) {
+    const boxes = event.target.closest("table").querySelectorAll("tbody input[type=checkbox]");
+    boxes.forEach((box) => {
+      box.checked = event.target.checked;
+    });
+  }
+});
+
+// Live events: without this file the page shows the latest ones and a link that loads it again.
 (() => {
   const live = document.getElementById("live");
   if (!live || !window.EventSource) {

@@ -23,11 +23,11 @@ pub(super) fn answer(pages: &Pages, place: PageContext<'_>, head: &Parts, body: 
     if !place.access.is_own_form(head) {
         return foreign_form();
     }
-    if !text::field(body, "token").is_some_and(|token| place.access.is_token(&token)) {
+    let Some(owner) = text::field(body, "token").and_then(|token| place.access.owner(&token)) else {
         tracing::warn!(by = place.by, "a login to the admin page was refused");
-        return form(StatusCode::FORBIDDEN, "This is not the token.".to_owned(), next);
-    }
-    let Ok(value) = pages.sessions.begin() else {
+        return form(StatusCode::FORBIDDEN, "This is not a token of [admin].".to_owned(), next);
+    };
+    let Ok(value) = pages.sessions.begin(owner) else {
         return refusal_page(
             StatusCode::SERVICE_UNAVAILABLE,
             "The operating system gives no random numbers.",

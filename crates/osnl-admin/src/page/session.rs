@@ -24,6 +24,8 @@ struct PageSession {
     /// The digest of the cookie's value, so that the time of a comparison reveals nothing.
     digest: [u8; 32],
     csrf: String,
+    /// The name of the token's owner, which may be empty.
+    owner: Arc<str>,
     ends: Instant,
 }
 
@@ -38,21 +40,24 @@ impl Sessions {
         &self.own_csrf
     }
 
-    pub(super) fn begin(&self) -> Result<String, ring::error::Unspecified> {
+    pub(super) fn begin(&self, owner: Arc<str>) -> Result<String, ring::error::Unspecified> {
         let (value, csrf) = (number(&self.random)?, number(&self.random)?);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         if live.len() >= MOST {
             live.remove(0);
         }
-        live.push(PageSession { digest: digest(&value), csrf, ends: Instant::now() + LIFE });
+        live.push(PageSession { digest: digest(&value), csrf, owner, ends: Instant::now() + LIFE });
         Ok(value)
     }
 
-    pub(super) fn find(&self, head: &Parts) -> Option<String> {
+    /// Returns the secret number of its forms and the name of the token's owner.
+    pub(super) fn find(&self, head: &Parts) -> Option<(String, Arc<str>)> {
         let digest = digest(cookie(head)?);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(|session| session.ends > Instant::now());
-        live.iter().find(|session| session.digest == digest).map(|session| session.csrf.clone())
+        live.iter()
+            .find(|session| session.digest == digest)
+            .map(|session| (session.csrf.clone(), session.owner.clone()))
     }
 
     pub(super) fn watch(self: &Arc<Self>, head: &Parts) -> Box<dyn Fn() -> bool + Send> {
@@ -112,7 +117,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_session_lives_until_it_is_ended_or_old() {
         let sessions = Sessions::new().unwrap();
-        let (one, other) = (sessions.begin().unwrap(), sessions.begin().unwrap());
+        let (one, other) = (sessions.begin("".into()).unwrap(), sessions.begin("".into()).unwrap());
         let found = |value: &str| sessions.find(&head(&format!("a=b; {NAME}={value}"))).is_some();
         assert!(found(&one) && found(&other));
         assert!(!found("") && !found(&one[1..]) && !found(&format!("{one}; {NAME}={other}")));
@@ -125,9 +130,9 @@ mod tests {
     #[tokio::test]
     async fn sessions_are_bounded() {
         let sessions = Sessions::new().unwrap();
-        let first = sessions.begin().unwrap();
+        let first = sessions.begin("".into()).unwrap();
         for _ in 0..MOST {
-            sessions.begin().unwrap();
+            sessions.begin("".into()).unwrap();
         }
         assert!(sessions.find(&head(&format!("{NAME}={first}"))).is_none());
     }

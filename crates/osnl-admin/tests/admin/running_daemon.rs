@@ -40,7 +40,7 @@ impl RunningDaemon {
         let counters = Arc::<Counters>::default();
         let logs: osnl::assembly::Logs = Arc::new(|_| Ok(Box::new(|| {})));
         let (daemon, handler) = loaded.daemon(sources, &HttpOptions::default(), &counters, logs).unwrap();
-        let admin = format!("listen = 127.0.0.1:0\ntoken = {TOKEN}\n{lines}");
+        let admin = format!("listen = 127.0.0.1:0\ntoken = maria:{TOKEN}, ops:0123456789abcdef\n{lines}");
         let running = RunningEndpoint::with(&conf(&admin), handler).await.unwrap();
         let (journal, shutdown, mut task) = (daemon.journal.clone(), Shutdown::new(), JoinSet::new());
         let stop = shutdown.clone();

@@ -15,7 +15,7 @@ use osnl_net::openstack::ApiSecret;
 options! {
     pub(super) struct AdminOptions {
         listen: Option<AdminAddress> => "Address of the endpoint, such as 127.0.0.1:9464. An address other than loopback needs TLS, and a token or client certificates.";
-        token: Option<ApiSecret> as token, secret => "Bearer token that each request must have, at least 16 characters. /livez and /readyz answer without it, but give no reasons.";
+        token: Vec<(String, ApiSecret)> as tokens, secret, written("list") => "Bearer token that each request must have, at least 16 characters; or a list of NAME:TOKEN, so that the log names who made a change. /livez and /readyz answer without it, but give no reasons.";
         tls_certificate: Option<PathBuf>, otherwise(PEM) => "PEM file of the endpoint's certificate and its chain. It is read again when it changes.";
         tls_key: Option<PathBuf>, otherwise(PEM) => "PEM file of the certificate's key. Without it, the key is read from tls_certificate.";
         client_ca_file: Option<PathBuf>, otherwise(PEM) => "PEM file of the authorities of client certificates. With it, each client must have a certificate.";
@@ -32,7 +32,8 @@ const LEAST_TOKEN: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConf {
     pub listen: AdminAddress,
-    pub token: Option<ApiSecret>,
+    /// Each with the name of its owner, which may be empty.
+    pub tokens: Vec<(String, ApiSecret)>,
     pub tls: Option<AdminTls>,
     pub allow_changes: bool,
     /// Accepted names in `Host`, beside addresses and localhost.
@@ -67,7 +68,7 @@ impl AdminConf {
     #[must_use]
     pub fn knows_callers(&self) -> bool {
         let has_certificates = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        self.token.is_some() || has_certificates || matches!(self.listen, AdminAddress::Unix(_))
+        !self.tokens.is_empty() || has_certificates || matches!(self.listen, AdminAddress::Unix(_))
     }
 }
 
@@ -88,7 +89,7 @@ pub(super) fn admin(reader: &mut SectionReader<'_>) -> Option<Option<AdminConf>>
     };
     let conf = AdminConf {
         listen,
-        token: own.token,
+        tokens: own.token,
         tls,
         allow_changes: own.allow_changes,
         host_names: own.host_names.unwrap_or_default(),
@@ -145,20 +146,38 @@ impl OptionValue for AdminAddress {
     }
 }
 
-fn token(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<ApiSecret>> {
+fn tokens(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<(String, ApiSecret)>> {
     if !reader.is_set(option.name) {
-        return Some(None);
+        return Some(Vec::new());
     }
-    let text = reader.text("token")?;
-    let allowed =
-        "write at least 16 visible characters, such as those of openssl rand -hex 32, or file:///path";
-    if text.len() < LEAST_TOKEN {
-        return reader.refuse("token", "is too short", allowed);
+    let text = reader.text(option.name)?;
+    let allowed = "write at least 16 visible characters, such as those of openssl rand -hex 32, or NAME:TOKEN, \
+                   NAME:TOKEN, or file:///path";
+    let mut tokens: Vec<(String, ApiSecret)> = Vec::new();
+    let each = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|one| !one.is_empty());
+    for one in each {
+        let (name, token) = one.split_once(':').unwrap_or(("", one));
+        let is_double = || tokens.iter().any(|(known, other)| known == name || other.reveal() == token);
+        let problem = match () {
+            () if token.len() < LEAST_TOKEN => "is too short",
+            () if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                "has characters that no header can have"
+            }
+            () if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) => {
+                "has a name with other characters than letters, digits, ., _, and -"
+            }
+            () if is_double() => "has a name or a token twice",
+            () => {
+                tokens.push((name.to_owned(), ApiSecret::new(token.to_owned())));
+                continue;
+            }
+        };
+        return reader.refuse(option.name, problem, allowed);
     }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return reader.refuse("token", "has characters that no header can have", allowed);
+    if tokens.is_empty() {
+        return reader.refuse(option.name, "is too short", allowed);
     }
-    Some(Some(ApiSecret::new(text)))
+    Some(tokens)
 }
 
 /// Reads names as in a `Host` header, because another spelling would never match.

@@ -23,7 +23,7 @@ fn a_session_begins_with_the_token_and_ends_with_a_button_or_the_daemon() {
         browser.press(BrowserKey::Enter);
         browser.wait(
             "the refusal",
-            "return document.querySelector('main').innerText.includes('This is not the token.')",
+            "return document.querySelector('main').innerText.includes('This is not a token of [admin].')",
         );
         assert!(browser.cookies().is_empty());
         browser.write("#token", TOKEN);
