@@ -4,9 +4,9 @@
 //! | --- | --- |
 //! | `/` | the verdict, four numbers, incidents, listeners, actions |
 //! | `/actions/{name}` | one action: its state, plots, failures, and rules |
-//! | `/deliveries` | deliveries, newest first, by a search |
+//! | `/deliveries` | deliveries, by who must act, or by a search |
 //! | `/deliveries/{id}` | one delivery |
-//! | `/deliveries/change` | a preview of a change; with `POST`, the change |
+//! | `/deliveries/change`, `/actions/change` | a preview of a change; with `POST`, the change |
 //! | `/live`, `/live/events` | the latest events; a stream of events |
 //! | `/plots` | the last hour or the last day: rates, backlog, times |
 //! | `/rules` | the rules with their counts |
@@ -14,7 +14,8 @@
 //! | `/explain` | an event tested against the rules; with `POST`, a pasted event |
 //! | `/quarantine`, `/quarantine/{id}` | unreadable messages |
 //! | `/quarantine/change` | a preview of a change of these; with `POST`, the change |
-//! | `/configuration` | each value with its origin, and the latest reload; with `POST`, a reload |
+//! | `/configuration` | each value with its origin, and the latest reload |
+//! | `/configuration/reload` | a preview of a reload; with `POST`, the reload |
 //! | `/login`, `/logout` | a session for the token |
 //!
 //! Every text from outside is one line without control characters, has a bounded length, and is escaped by
@@ -25,6 +26,7 @@
 //! request is refused if the browser reports another site as its origin.
 
 mod action;
+mod action_change;
 mod change;
 mod configuration;
 mod deliveries;
@@ -91,8 +93,8 @@ pub(crate) enum Page {
     Login,
     Logout,
     Overview,
-    Actions,
     Action(String),
+    ActionChange,
     Deliveries,
     Change,
     Delivery(String),
@@ -106,6 +108,7 @@ pub(crate) enum Page {
     Quarantined(String),
     QuarantineChange,
     Configuration,
+    Reload,
 }
 
 #[derive(Template)]
@@ -131,7 +134,7 @@ pub(crate) fn find(path: &str) -> Option<Page> {
         "/page.css" => Page::Css,
         "/login" => Page::Login,
         "/logout" => Page::Logout,
-        "/actions" => Page::Actions,
+        "/actions/change" => Page::ActionChange,
         "/deliveries" => Page::Deliveries,
         "/deliveries/change" => Page::Change,
         "/page.js" => Page::Script,
@@ -144,6 +147,7 @@ pub(crate) fn find(path: &str) -> Option<Page> {
         "/quarantine" => Page::Quarantine,
         "/quarantine/change" => Page::QuarantineChange,
         "/configuration" => Page::Configuration,
+        "/configuration/reload" => Page::Reload,
         _ => match path.split_at_checked(path.rfind('/')? + 1)? {
             ("/actions/", name) if !name.is_empty() => Page::Action(name.to_owned()),
             ("/deliveries/", id) if !id.is_empty() => Page::Delivery(id.to_owned()),
@@ -158,10 +162,10 @@ impl Page {
         match self {
             Self::Login
             | Self::Logout
-            | Self::Actions
+            | Self::ActionChange
             | Self::Change
             | Self::QuarantineChange
-            | Self::Configuration => Some(LONGEST_FORM),
+            | Self::Reload => Some(LONGEST_FORM),
             Self::Explain => Some(LONGEST_EVENT),
             Self::Css
             | Self::Overview
@@ -172,6 +176,7 @@ impl Page {
             | Self::Unmatched
             | Self::Quarantine
             | Self::Quarantined(_)
+            | Self::Configuration
             | Self::Plots
             | Self::Script
             | Self::Live
@@ -245,12 +250,15 @@ impl Pages {
                 self.sessions.end(head);
                 return with_cookie(to("/login"), "", 0, place);
             }
-            Page::Actions if is_post => change::action(place, body).await,
             Page::Change if is_post => change::done(place, &caller, body).await,
             Page::QuarantineChange if is_post => quarantine::done(place, &caller, body).await,
             Page::Explain if is_post => explain::pasted(place, &caller, body).await,
-            Page::Configuration if is_post => configuration::reload(place).await,
-            Page::Logout | Page::Actions | Page::Css | Page::Script | Page::Login => return to("/"),
+            Page::Logout | Page::Css | Page::Script | Page::Login => return to("/"),
+            Page::ActionChange => {
+                let given = if is_post { body } else { query.as_bytes() };
+                action_change::page(place, &caller, (given, is_post)).await
+            }
+            Page::Reload => action_change::reload(place, &caller, is_post).await,
             Page::Overview => overview::page(place, &caller, &self.history).await,
             Page::Action(name) => action::page(place, &caller, &self.history, name, query).await,
             Page::Deliveries => deliveries::list(place, &caller, query).await,
@@ -260,7 +268,7 @@ impl Pages {
             Page::LiveEvents => return live::stream(self, place, &caller, head),
             Page::Plots => plots::page(place, &caller, &self.history.lock(), query),
             Page::Rules => rules::page(place, &caller, query).await,
-            Page::Unmatched => unmatched::page(place, &caller, query).await,
+            Page::Unmatched => unmatched::page(place, &caller).await,
             Page::Explain => explain::page(place, &caller, query).await,
             Page::Configuration => configuration::page(place, &caller, query).await,
             Page::Quarantine => quarantine::list(place, &caller, query).await,

@@ -1,5 +1,4 @@
 use askama::Template;
-use askama::filters::Safe;
 use hyper::StatusCode;
 use osnl::control::{Code, FailingResource, List, RequestRefusal, TargetReport, grouped, short_answer, span};
 use percent_encoding::percent_decode_str;
@@ -10,6 +9,7 @@ use super::incidents::{IncidentView, Step, incidents};
 use super::overview::Badge;
 use super::plot::Plot;
 use super::plots::{Choice, note, period, plots};
+use super::text::Markup;
 use super::{Frame, PageCaller, PageContext, ask, html, text};
 use crate::answer::AdminAnswer;
 use crate::history::SharedHistory;
@@ -21,14 +21,14 @@ const FAILURES: usize = 10;
 struct ActionPage {
     frame: Frame,
     badge: Badge,
-    address: Safe<String>,
+    address: Option<Markup>,
     changes: Vec<Step>,
     numbers: Vec<(&'static str, String, Option<String>)>,
     incidents: Vec<IncidentView>,
     failing: Vec<FailingRow>,
     more_failing: u64,
     failures: Vec<FailureRow>,
-    last_failure: Option<(Safe<String>, String)>,
+    last_failure: Option<(Markup, String)>,
     choices: Vec<Choice>,
     note: String,
     plots: Vec<Plot>,
@@ -38,9 +38,9 @@ struct ActionPage {
 
 struct FailingRow {
     id: String,
-    resource: Safe<String>,
+    resource: Markup,
     attempts: u32,
-    since: Safe<String>,
+    since: Markup,
     answer: String,
 }
 
@@ -48,8 +48,8 @@ struct FailureRow {
     id: String,
     state: String,
     tone: &'static str,
-    age: Safe<String>,
-    resource: Safe<String>,
+    age: Markup,
+    resource: Markup,
     answer: String,
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn page(
     };
     let page = ActionPage {
         badge: Badge::of_action(target),
-        address: text::breakable(&text::or_empty(target.target.as_deref())),
+        address: target.target.as_deref().map(|address| text::breakable(&text::line(address))),
         changes: if frame.may_change { changes(target) } else { Vec::new() },
         numbers: numbers(target, status.counts_are_known(), &encoded),
         incidents: incidents(&status, Some(&name), frame.may_change),

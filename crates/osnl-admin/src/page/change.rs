@@ -2,21 +2,29 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{ChangeResult, ControlRequest, PauseResult, ProbeResult, RequestRefusal, Which};
+use osnl::control::{ChangeResult, ControlRequest, DeliveryGroup, RequestRefusal, Which};
 
-use super::deliveries::{fields, request, written};
-use super::{Frame, PageCaller, PageContext, ask, bad, html, text, to};
+use super::deliveries::{fields, request, takes, tone, written};
+use super::text::{Markup, breakable, counted, plain};
+use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::access::Denial;
 use crate::answer::{self, AdminAnswer};
 
 pub(super) const NAMED: usize = 100;
+const COUNTED: u64 = 10_000;
+const RESOURCES: usize = 3;
 
+/// A change: before it is confirmed what it will do, afterwards its result.
 #[derive(Template)]
 #[template(path = "change.html")]
 pub(super) struct ChangePage {
     pub(super) frame: Frame,
-    pub(super) summary: String,
-    pub(super) refusals: Vec<String>,
+    /// The result with its tone; empty before the change.
+    pub(super) result: (&'static str, String),
+    pub(super) says: Vec<Markup>,
+    pub(super) is_final: bool,
+    pub(super) parts: Vec<ChangePart>,
+    pub(super) lists: Vec<(&'static str, Vec<String>)>,
     pub(super) ids: Vec<String>,
     pub(super) more: String,
     pub(super) confirm: Option<ConfirmForm>,
@@ -24,14 +32,26 @@ pub(super) struct ChangePage {
 }
 
 pub(super) struct ConfirmForm {
-    pub(super) query: String,
+    pub(super) path: &'static str,
+    pub(super) fields: Vec<(&'static str, String)>,
     pub(super) button: String,
+}
+
+/// Deliveries of one action, state, and cause that a change takes.
+pub(super) struct ChangePart {
+    count: String,
+    action: Markup,
+    tone: &'static str,
+    state: String,
+    resources: Markup,
+    result: Markup,
 }
 
 struct DeliveryChangeRequest {
     change: DeliveryVerb,
     filter: Which,
     fields: Vec<(String, String)>,
+    back: String,
 }
 
 enum DeliveryVerb {
@@ -49,18 +69,24 @@ pub(super) async fn preview(
     let mut wish = wish(query)?;
     allowed(place)?;
     let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
-    let begun = begun.map(|now| format!("&until={}", text::query(&now))).unwrap_or_default();
+    wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
     let result: ChangeResult = ask(place, &wish.request(true, place.by)).await?;
-    let confirm = (result.changed + result.under_way > 0).then(|| ConfirmForm {
-        query: [query, &begun].concat(),
-        button: format!(
-            "{} {}{}",
-            capital(wish.word()),
-            deliveries(result.changed + result.under_way),
-            wish.goal()
-        ),
-    });
-    Ok(wish.page(place, caller, result, confirm))
+    let mut page = wish.page(place, caller, &result);
+    let count = result.changed + result.under_way;
+    if count > 0 {
+        let (word, takes) = (wish.word(), takes(wish.word()));
+        let groups = place.handler.groups(&wish.filter, Some(COUNTED)).await?.groups;
+        let taken = groups.iter().filter(|group| takes.contains(&&*group.newest.state));
+        page.parts = taken.map(ChangePart::new).collect();
+        page.says.push(plain(wish.effect()));
+        page.is_final = word == "discard";
+        page.confirm = Some(ConfirmForm {
+            path: "/deliveries/change",
+            fields: vec![("query", wish.written())],
+            button: format!("{} {}{}", capital(word), deliveries(count), wish.goal()),
+        });
+    }
+    Ok(html(StatusCode::OK, &page))
 }
 
 pub(super) async fn done(
@@ -72,22 +98,7 @@ pub(super) async fn done(
     let wish = wish(&query)?;
     allowed(place)?;
     let result: ChangeResult = ask(place, &wish.request(false, place.by)).await?;
-    Ok(wish.page(place, caller, result, None))
-}
-
-pub(super) async fn action(place: PageContext<'_>, body: &[u8]) -> Result<AdminAnswer, RequestRefusal> {
-    allowed(place)?;
-    let (Some(action), Some(change)) = (text::field(body, "action"), text::field(body, "change")) else {
-        return Err(bad("the form has no action or no change"));
-    };
-    let by = place.by.to_owned();
-    match &*change {
-        "pause" => ask::<PauseResult>(place, &ControlRequest::Pause { action, by }).await.map(drop)?,
-        "resume" => ask::<PauseResult>(place, &ControlRequest::Resume { action, by }).await.map(drop)?,
-        "probe" => ask::<ProbeResult>(place, &ControlRequest::Probe { action, by }).await.map(drop)?,
-        _ => return Err(bad("a change of an action is pause, resume, or probe")),
-    }
-    Ok(to("/"))
+    Ok(html(StatusCode::OK, &wish.page(place, caller, &result)))
 }
 
 pub(super) fn allowed(place: PageContext<'_>) -> Result<(), RequestRefusal> {
@@ -108,24 +119,40 @@ pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>) -> Optio
     until.clone()
 }
 
+/// Reads a change of all results (`all`), of the selected ones (`change` with `selected`), or of a search (`change`).
 fn wish(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
     let mut fields = fields(query)?;
     let mut take = |name: &str| {
         let at = fields.iter().position(|(known, _)| known == name);
         at.map(|at| fields.remove(at).1)
     };
-    let change = match (take("change").as_deref(), take("to")) {
-        (Some("retry"), None) => DeliveryVerb::Retry,
-        (Some("release"), None) => DeliveryVerb::Release,
-        (Some("discard"), None) => DeliveryVerb::Discard,
+    let (all, change, to, selected) = (take("all"), take("change"), take("to"), take("selected"));
+    let change = match (all.as_deref().or(change.as_deref()), to) {
+        (Some("retry"), _) => DeliveryVerb::Retry,
+        (Some("release"), _) => DeliveryVerb::Release,
+        (Some("discard"), _) => DeliveryVerb::Discard,
         (Some("move"), Some(to)) => DeliveryVerb::Move(to),
         (Some("move"), None) => return Err(bad("choose the action to move to")),
         (Some(_) | None, _) => {
             return Err(bad("a change of deliveries is retry, release, discard, or move to an action"));
         }
     };
+    let search = |(name, _): &&(String, String)| !matches!(&**name, "id" | "until");
+    let back = written(&fields.iter().filter(search).cloned().collect::<Vec<_>>());
+    if all.is_some() {
+        fields.retain(|(name, _)| name != "id");
+    } else if selected.is_some() {
+        fields.retain(|(name, _)| name == "id");
+        if fields.is_empty() {
+            return Err(bad("no delivery is selected: select some in the table"));
+        }
+    }
+    let back = match &fields[..] {
+        [(name, id)] if name == "id" && back.is_empty() => format!("/deliveries/{}", text::query(id)),
+        _ => format!("/deliveries?{back}"),
+    };
     match request("/deliveries", &written(&fields))? {
-        ControlRequest::List { filter, .. } => Ok(DeliveryChangeRequest { change, filter, fields }),
+        ControlRequest::List { filter, .. } => Ok(DeliveryChangeRequest { change, filter, fields, back }),
         _ => Err(bad("this is not a search of deliveries")),
     }
 }
@@ -140,11 +167,28 @@ impl DeliveryChangeRequest {
         }
     }
 
+    fn effect(&self) -> &'static str {
+        match self.change {
+            DeliveryVerb::Retry => "Each is attempted again, in the order of its resource.",
+            DeliveryVerb::Release => "Each is attempted as soon as its turn comes.",
+            DeliveryVerb::Discard => "Nothing is called for them any more.",
+            DeliveryVerb::Move(_) => "The other action attempts them; the attempts so far stay.",
+        }
+    }
+
     fn goal(&self) -> String {
         match &self.change {
             DeliveryVerb::Retry | DeliveryVerb::Release | DeliveryVerb::Discard => String::new(),
             DeliveryVerb::Move(to) => format!(" to {}", text::line(to)),
         }
+    }
+
+    fn written(&self) -> String {
+        let mut fields = vec![("change".to_owned(), self.word().to_owned())];
+        if let DeliveryVerb::Move(to) = &self.change {
+            fields.push(("to".to_owned(), to.clone()));
+        }
+        written(&[fields, self.fields.clone()].concat())
     }
 
     fn request(&self, dry_run: bool, by: &str) -> ControlRequest {
@@ -157,19 +201,10 @@ impl DeliveryChangeRequest {
         }
     }
 
-    fn page(
-        &self,
-        place: PageContext<'_>,
-        caller: &PageCaller,
-        result: ChangeResult,
-        confirm: Option<ConfirmForm>,
-    ) -> AdminAnswer {
+    fn page(&self, place: PageContext<'_>, caller: &PageCaller, result: &ChangeResult) -> ChangePage {
         let (changed, goal) = (self.request(true, "").changed_word(), self.goal());
-        let all = deliveries(result.changed);
-        let mut summary = match result.dry_run {
-            true => format!("{all} would be {changed}{goal}."),
-            false => format!("{all} {changed}{goal}."),
-        };
+        let would = if result.dry_run { "would be " } else { "" };
+        let mut summary = format!("{} {would}{changed}{goal}.", deliveries(result.changed));
         if result.under_way > 0 {
             summary.push_str(&format!(
                 " {} running: changed when the attempt ends, unless it succeeds.",
@@ -179,39 +214,77 @@ impl DeliveryChangeRequest {
         if result.refused > 0 {
             summary.push_str(&format!(" {} cannot be {changed}.", result.refused));
         }
-        let title = if result.dry_run {
-            format!("{}: what would happen", capital(self.word()))
-        } else {
-            format!("{}: done", capital(self.word()))
-        };
-        let refusals = result.refusals.iter().take(NAMED);
-        let named = result.ids.len().min(NAMED) as u64;
-        let page = ChangePage {
-            frame: Frame::new(place, caller, title, "/deliveries"),
-            summary,
-            refusals: refusals
-                .map(|refusal| format!("{}: {}", refusal.id, text::line(&refusal.why)))
-                .collect(),
-            ids: result.ids.into_iter().take(NAMED).collect(),
-            more: and_more(result.changed.saturating_sub(named)),
-            confirm,
-            back: format!("/deliveries?{}", written(&without_until(&self.fields))),
-        };
-        html(StatusCode::OK, &page)
+        let refusals = result.refusals.iter().map(|refusal| (&refusal.id, &refusal.why));
+        let title = capital(self.word());
+        let frame = Frame::new(place, caller, format!("{title} deliveries"), "/deliveries");
+        let mut page = ChangePage::new(frame, result.dry_run, &summary, self.back.clone());
+        page.refused(refusals);
+        page.ids = result.ids.iter().take(NAMED).cloned().collect();
+        page.more = and_more(result.changed.saturating_sub(page.ids.len() as u64));
+        page
     }
 }
 
-/// Returns the fields of a search without the end that a preview has set.
-pub(super) fn without_until(fields: &[(String, String)]) -> Vec<(String, String)> {
-    fields.iter().filter(|(name, _)| name != "until").cloned().collect()
+impl ChangePage {
+    pub(super) fn new(frame: Frame, is_preview: bool, summary: &str, back: String) -> Self {
+        let (result, says) = match is_preview {
+            true => (("", String::new()), vec![plain(summary)]),
+            false => (("good", summary.to_owned()), Vec::new()),
+        };
+        Self {
+            frame,
+            result,
+            says,
+            is_final: false,
+            parts: Vec::new(),
+            lists: Vec::new(),
+            ids: Vec::new(),
+            more: String::new(),
+            confirm: None,
+            back,
+        }
+    }
+
+    pub(super) fn refused<'a>(&mut self, refusals: impl Iterator<Item = (impl ToString, &'a String)>) {
+        let line = |(id, why): (_, &String)| format!("{}: {}", ToString::to_string(&id), text::line(why));
+        let lines: Vec<String> = refusals.take(NAMED).map(line).collect();
+        if !lines.is_empty() {
+            self.lists.push(("Not changed", lines));
+        }
+    }
+}
+
+impl ChangePart {
+    fn new(group: &DeliveryGroup) -> Self {
+        let newest = &group.newest;
+        let mut names: Vec<String> = Vec::new();
+        for name in group.some.iter().filter_map(osnl::control::Delivery::short_resource) {
+            let name = text::cell(&name);
+            if names.len() < RESOURCES && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let others = group.count.saturating_sub(names.len() as u64);
+        if !names.is_empty() && others > 0 {
+            names.push(and_more(others));
+        }
+        Self {
+            count: osnl::control::grouped(group.count),
+            action: breakable(&text::cell(&newest.action)),
+            tone: tone(&newest.state),
+            state: text::cell(&newest.short_state()),
+            resources: breakable(&names.join(", ")),
+            result: breakable(&text::cell(&newest.short_result().unwrap_or_default())),
+        }
+    }
 }
 
 pub(super) fn and_more(count: u64) -> String {
-    if count == 0 { String::new() } else { format!("and {count} more") }
+    if count == 0 { String::new() } else { format!("and {} more", osnl::control::grouped(count)) }
 }
 
 fn deliveries(count: u64) -> String {
-    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+    counted(count, "delivery", "deliveries")
 }
 
 fn capital(word: &str) -> String {

@@ -1,12 +1,10 @@
 use askama::Template;
-use askama::filters::Safe;
 use hyper::StatusCode;
-use osnl::control::{
-    ConfigurationReport, ControlRequest, JournalStatus, LastReload, ReloadResult, RequestRefusal, grouped, moment,
-};
+use osnl::control::{ConfigurationReport, JournalStatus, LastReload, RequestRefusal, grouped, moment};
 use osnl::native::{DocEntry, DocSection};
 
-use super::{Frame, PageCaller, PageContext, after, ask, change, html, text, to};
+use super::text::Markup;
+use super::{Frame, PageCaller, PageContext, after, html, text};
 use crate::answer::AdminAnswer;
 
 const LISTED: usize = 100;
@@ -18,7 +16,7 @@ const DEFAULT: &str = "default";
 #[template(path = "configuration.html")]
 struct ConfigurationPage {
     frame: Frame,
-    loaded: Safe<String>,
+    loaded: Markup,
     reload: Option<ReloadView>,
     warnings: Vec<String>,
     sections: Vec<SectionView>,
@@ -65,12 +63,6 @@ pub(super) async fn page(
     Ok(html(StatusCode::OK, &page))
 }
 
-pub(super) async fn reload(place: PageContext<'_>) -> Result<AdminAnswer, RequestRefusal> {
-    change::allowed(place)?;
-    ask::<ReloadResult>(place, &ControlRequest::Reload { by: place.by.to_owned() }).await?;
-    Ok(to("/configuration"))
-}
-
 impl ReloadView {
     fn new(LastReload { at, by, result }: LastReload) -> Self {
         let (tone, outcome) = match (result.reloaded, result.changes.is_empty()) {
@@ -107,7 +99,8 @@ impl SectionView {
 }
 
 fn journal(journal: &JournalStatus) -> Vec<(&'static str, String)> {
-    let place = journal.path.as_deref().map_or("in memory: nothing outlives the process".to_owned(), text::line);
+    let place =
+        journal.path.as_deref().map_or("in memory: nothing outlives the process".to_owned(), text::line);
     let mut facts = vec![("Place", place)];
     let mut add = |name: &'static str, value: Option<String>| facts.extend(value.map(|value| (name, value)));
     add("State", journal.state.clone());
@@ -119,7 +112,7 @@ fn journal(journal: &JournalStatus) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn sentences(all: &[String]) -> Vec<String> {
+pub(super) fn sentences(all: &[String]) -> Vec<String> {
     let mut shown: Vec<String> = all.iter().take(MOST).map(|one| text::sentence(one)).collect();
     if all.len() > MOST {
         shown.push(format!("and {} more", all.len() - MOST));

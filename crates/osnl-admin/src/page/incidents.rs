@@ -14,7 +14,7 @@ pub(super) struct IncidentView {
     pub(super) why: String,
     pub(super) itself: String,
     pub(super) steps: Vec<Step>,
-    /// The next step as a command of a terminal, or else as a sentence.
+    /// The next step as a command beside the buttons, or as a sentence where there is no button.
     pub(super) command: String,
     pub(super) sentence: String,
 }
@@ -39,12 +39,12 @@ impl IncidentView {
             IncidentSeverity::Critical => ("bad", "Critical"),
             IncidentSeverity::Warning => ("warn", "Warning"),
         };
+        let mut steps = steps(incident, dead, may_change);
         let to_do = text::or_empty(incident.to_do.as_deref());
-        let (command, sentence) = match to_do.starts_with("osnl ") && !to_do.contains([';', ',']) {
-            true => (to_do, String::new()),
+        let (command, sentence) = match to_do.starts_with("osnl ") && !steps.is_empty() {
+            true => (first_command(&to_do).to_owned(), String::new()),
             false => (String::new(), to_do),
         };
-        let mut steps = steps(incident, dead, may_change);
         if let ([name], false) = (&incident.actions[..], is_on_action) {
             steps.push(Step::link(format!("Open {}", text::cell(name)), action_path(name)));
         }
@@ -80,6 +80,12 @@ pub(super) fn action_path(name: &str) -> String {
         "change" => "/actions/%63hange".to_owned(),
         name => format!("/actions/{}", text::query(name)),
     }
+}
+
+/// Returns the first command of what to do, whose alternatives have buttons.
+fn first_command(to_do: &str) -> &str {
+    let ends = [", ", "; ", " if "].into_iter().filter_map(|end| to_do.find(end));
+    &to_do[..ends.min().unwrap_or(to_do.len())]
 }
 
 fn steps(incident: &Incident, dead: &BTreeMap<&str, u64>, may_change: bool) -> Vec<Step> {
@@ -192,6 +198,17 @@ mod tests {
             ]
         );
         assert_eq!(shown("certificate", json!({}), true), []);
+    }
+
+    #[test]
+    fn the_command_beside_the_buttons_is_the_first() {
+        for (to_do, expected) in [
+            ("osnl actions resume a", "osnl actions resume a"),
+            ("osnl deliveries list --action a; then osnl deliveries retry", "osnl deliveries list --action a"),
+            ("osnl deliveries release if the changes are meant, else discard", "osnl deliveries release"),
+        ] {
+            assert_eq!(first_command(to_do), expected);
+        }
     }
 
     #[test]

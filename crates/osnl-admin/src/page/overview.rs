@@ -1,5 +1,4 @@
 use askama::Template;
-use askama::filters::Safe;
 use hyper::StatusCode;
 use osnl::control::{ListenerStatus, RequestRefusal, TargetReport, grouped, span};
 
@@ -7,6 +6,7 @@ use super::frame::Standing;
 use super::incidents::{IncidentView, action_path, incidents};
 use super::plot::Plot;
 use super::plots::{PlotPeriod, plots};
+use super::text::Markup;
 use super::{Frame, PageCaller, PageContext, html, text};
 use crate::answer::AdminAnswer;
 use crate::history::SharedHistory;
@@ -34,25 +34,26 @@ pub(super) struct Badge {
     pub(super) tone: &'static str,
     pub(super) state: String,
     /// The time since then, of a state that is not the usual one.
-    pub(super) since: Option<Safe<String>>,
+    pub(super) since: Option<Markup>,
 }
 
 struct ActionRow {
-    name: Safe<String>,
+    name: Markup,
     path: String,
     query: String,
     badge: Badge,
     waiting: String,
     oldest: String,
     dead: String,
+    has_dead: bool,
 }
 
 struct ListenerRow {
-    name: Safe<String>,
+    name: Markup,
     badge: Badge,
     waiting: String,
-    last: Option<Safe<String>>,
-    queues: Safe<String>,
+    last: Option<Markup>,
+    queues: Markup,
     lag: String,
 }
 
@@ -88,15 +89,6 @@ pub(super) async fn page(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Returns a number for a table: nothing for 0, `-` if unknown.
-fn count(number: u64, is_counted: bool) -> String {
-    match (number, is_counted) {
-        (_, false) => "-".to_owned(),
-        (0, true) => String::new(),
-        (number, true) => grouped(number),
-    }
-}
-
 impl Badge {
     pub(super) fn of_action(target: &TargetReport) -> Self {
         let state = match (target.state(), &target.paused_by) {
@@ -130,14 +122,16 @@ impl Badge {
 
 impl ActionRow {
     fn new(target: &TargetReport, is_counted: bool) -> Self {
+        let count = |number: u64| if is_counted { grouped(number) } else { "-".to_owned() };
         Self {
             name: text::breakable(&text::line(&target.action)),
             path: action_path(&target.action),
             query: text::query(&target.action),
             badge: Badge::of_action(target),
-            waiting: count(target.pending, is_counted),
+            waiting: count(target.pending),
             oldest: text::age(target.oldest_pending_seconds),
-            dead: count(target.dead, is_counted),
+            dead: count(target.dead),
+            has_dead: is_counted && target.dead > 0,
         }
     }
 }

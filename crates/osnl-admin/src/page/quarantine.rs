@@ -4,11 +4,12 @@ use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{
     ControlRequest, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, RequestRefusal,
-    WhichMessages, relative,
+    WhichMessages,
 };
 
-use super::change::{ChangePage, ConfirmForm, NAMED, allowed, and_more, until_now, without_until};
+use super::change::{ChangePage, ConfirmForm, NAMED, allowed, and_more, until_now};
 use super::deliveries::{fields, request, written};
+use super::text::{Markup, breakable, counted, plain, time};
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::answer::AdminAnswer;
 
@@ -26,10 +27,10 @@ struct QuarantinePage {
 
 struct QuarantineRow {
     id: i64,
-    age: String,
-    queue: String,
-    event_type: String,
-    publisher: String,
+    age: Markup,
+    queue: Markup,
+    event_type: Markup,
+    publisher: Markup,
     size: String,
     reason: String,
 }
@@ -39,7 +40,7 @@ struct QuarantineRow {
 struct QuarantinedPage {
     frame: Frame,
     id: i64,
-    facts: Vec<(&'static str, String)>,
+    facts: Vec<(&'static str, Markup)>,
     text: String,
 }
 
@@ -62,9 +63,8 @@ pub(super) async fn list(
     let page = QuarantinePage {
         frame: Frame::new(place, caller, "Quarantine", "/quarantine"),
         totals: match list.total {
-            0 => "No message is in quarantine.".to_owned(),
-            1 => "1 message could not be read.".to_owned(),
-            total => format!("{total} messages could not be read."),
+            0 => String::new(),
+            total => format!("{} could not be read.", messages(total)),
         },
         queue: value("queue"),
         reason: value("reason"),
@@ -84,21 +84,22 @@ pub(super) async fn one(
     let message = &show.message;
     let again = if message.redelivered { ", redelivered" } else { "" };
     let whole = if message.is_whole { "" } else { ", of which the beginning was kept" };
+    let words = |text: Option<&str>| breakable(&text::or_empty(text));
     let facts = [
-        ("Reason", text::line(&message.reason)),
-        ("Received", format!("{}{again}", text::line(&relative(&message.received)))),
-        ("Listener", text::line(&message.listener)),
-        ("Queue", text::line(&message.queue)),
-        ("Exchange", text::line(&message.exchange)),
-        ("Routing key", text::line(&message.routing_key)),
-        ("Publisher", text::or_empty(message.publisher_id.as_deref())),
-        ("Message id", text::or_empty(message.message_id.as_deref())),
-        ("Event type", text::or_empty(message.event_type.as_deref())),
-        ("Content type", text::or_empty(show.content_type.as_deref())),
-        ("Content encoding", text::or_empty(show.content_encoding.as_deref())),
-        ("Compression", text::or_empty(show.compression.as_deref())),
-        ("Size", format!("{}{whole}", text::size(message.bytes))),
-        ("Digest", text::line(&message.digest)),
+        ("Reason", words(Some(&message.reason))),
+        ("Received", time(&message.received).and(&plain(again))),
+        ("Listener", words(Some(&message.listener))),
+        ("Queue", words(Some(&message.queue))),
+        ("Exchange", words(Some(&message.exchange))),
+        ("Routing key", words(Some(&message.routing_key))),
+        ("Publisher", words(message.publisher_id.as_deref())),
+        ("Message id", words(message.message_id.as_deref())),
+        ("Event type", words(message.event_type.as_deref())),
+        ("Content type", words(show.content_type.as_deref())),
+        ("Content encoding", words(show.content_encoding.as_deref())),
+        ("Compression", words(show.compression.as_deref())),
+        ("Size", plain(&format!("{}{whole}", text::size(message.bytes)))),
+        ("Digest", words(Some(&message.digest))),
     ];
     let page = QuarantinedPage {
         frame: Frame::new(place, caller, format!("Message {} in quarantine", message.id), "/quarantine"),
@@ -131,11 +132,16 @@ pub(super) async fn preview(
     let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
     wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
     let result = wish.made(place, true).await?;
-    let confirm = (result.changed > 0).then(|| ConfirmForm {
-        query: wish.written(),
-        button: format!("{} {}", wish.word(), messages(result.changed)),
-    });
-    Ok(wish.page(place, caller, result, confirm))
+    let mut page = wish.page(place, caller, &result);
+    if result.changed > 0 {
+        page.is_final = matches!(wish.verb, MessageVerb::Discard);
+        page.confirm = Some(ConfirmForm {
+            path: "/quarantine/change",
+            fields: vec![("query", wish.written())],
+            button: format!("{} {}", wish.word(), messages(result.changed)),
+        });
+    }
+    Ok(html(StatusCode::OK, &page))
 }
 
 pub(super) async fn done(
@@ -147,7 +153,7 @@ pub(super) async fn done(
     let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
     let wish = MessageChangeRequest::read(&query)?;
     let result = wish.made(place, false).await?;
-    Ok(wish.page(place, caller, result, None))
+    Ok(html(StatusCode::OK, &wish.page(place, caller, &result)))
 }
 
 impl MessageChangeRequest {
@@ -190,13 +196,7 @@ impl MessageChangeRequest {
         }
     }
 
-    fn page(
-        &self,
-        place: PageContext<'_>,
-        caller: &PageCaller,
-        result: QuarantineChanges,
-        confirm: Option<ConfirmForm>,
-    ) -> AdminAnswer {
+    fn page(&self, place: PageContext<'_>, caller: &PageCaller, result: &QuarantineChanges) -> ChangePage {
         let all = messages(result.changed);
         let summary = match (&self.verb, result.dry_run) {
             (MessageVerb::Discard, true) => format!("{all} would be discarded, and gone for good."),
@@ -206,36 +206,31 @@ impl MessageChangeRequest {
                 format!("{all} left the quarantine; the deliveries are in the journal.")
             }
         };
-        let title = if result.dry_run { "what would happen" } else { "done" };
-        let named = result.ids.len().min(NAMED);
-        let refusals = result.refusals.iter().take(NAMED);
-        let page = ChangePage {
-            frame: Frame::new(place, caller, format!("{}: {title}", self.word()), "/quarantine"),
-            summary,
-            refusals: refusals
-                .map(|refusal| format!("{}: {}", refusal.id, text::line(&refusal.why)))
-                .collect(),
-            ids: result.ids.iter().take(named).map(ToString::to_string).collect(),
-            more: and_more(result.changed.saturating_sub(named as u64)),
-            confirm,
-            back: format!("/quarantine?{}", written(&without_until(&self.fields))),
-        };
-        html(StatusCode::OK, &page)
+        let title = format!("{} messages in quarantine", self.word());
+        let search = |(name, _): &&(String, String)| name != "until";
+        let back = written(&self.fields.iter().filter(search).cloned().collect::<Vec<_>>());
+        let frame = Frame::new(place, caller, title, "/quarantine");
+        let mut page = ChangePage::new(frame, result.dry_run, &summary, format!("/quarantine?{back}"));
+        page.refused(result.refusals.iter().map(|refusal| (refusal.id, &refusal.why)));
+        page.ids = result.ids.iter().take(NAMED).map(ToString::to_string).collect();
+        page.more = and_more(result.changed.saturating_sub(page.ids.len() as u64));
+        page
     }
 }
 
 fn messages(count: u64) -> String {
-    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+    counted(count, "message", "messages")
 }
 
 impl QuarantineRow {
     fn new(message: &QuarantinedMessage) -> Self {
+        let name = |text: Option<&str>| breakable(&text::cell(text.unwrap_or_default()));
         Self {
             id: message.id,
-            age: text::age(Some(message.age_seconds)),
-            queue: text::cell(&message.queue),
-            event_type: message.event_type.as_deref().map(text::cell).unwrap_or_default(),
-            publisher: message.publisher_id.as_deref().map(text::cell).unwrap_or_default(),
+            age: time(&message.received),
+            queue: name(Some(&message.queue)),
+            event_type: name(message.event_type.as_deref()),
+            publisher: name(message.publisher_id.as_deref()),
             size: text::size(message.bytes),
             reason: text::cell(&message.reason),
         }

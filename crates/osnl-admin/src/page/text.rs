@@ -1,9 +1,10 @@
 //! Texts for pages: one line each, bounded, without control characters.
 
+use std::fmt;
 use std::time::SystemTime;
 
-use askama::filters::{Escaper as _, Html, Safe};
-use osnl::control::{query, relative, span};
+use askama::filters::{Html, HtmlSafe, escape};
+use osnl::control::{grouped, query, relative, span};
 use osnl_model::{one_line, one_line_json};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -56,28 +57,6 @@ pub(super) fn json(value: &Value) -> String {
     cut_only(&one_line_json(pretty), LONG)
 }
 
-/// Returns the HTML of a name that breaks behind dots and slashes.
-pub(super) fn breakable(text: &str) -> Safe<String> {
-    Safe(text.split_inclusive(['.', '/']).map(escaped).collect::<Vec<_>>().join("<wbr>"))
-}
-
-/// Returns the HTML of a moment, `4 min ago`; its title is the whole moment.
-pub(super) fn time(at: &str) -> Safe<String> {
-    let shown = relative(at);
-    timed(at, shown.split(" (").next().unwrap_or_default())
-}
-
-pub(super) fn timed(at: &str, words: &str) -> Safe<String> {
-    let (at, words) = (escaped(&line(at)), escaped(&line(words)));
-    Safe(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{words}</time>"))
-}
-
-fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    let _ = Html.write_escaped_str(&mut html, text);
-    html
-}
-
 pub(super) fn age(seconds: Option<u64>) -> String {
     seconds.map_or(String::new(), span)
 }
@@ -103,6 +82,59 @@ pub(super) fn size(bytes: u64) -> String {
 
 pub(super) fn now() -> String {
     osnl::control::moment(SystemTime::now())
+}
+
+/// Markup for a template; each text in it is escaped.
+#[derive(Default)]
+pub(super) struct Markup(String);
+
+impl fmt::Display for Markup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl HtmlSafe for Markup {}
+
+impl Markup {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn and(self, other: &Self) -> Self {
+        Self(self.0 + &other.0)
+    }
+}
+
+pub(super) fn plain(text: &str) -> Markup {
+    let Ok(escaped) = escape(text, Html);
+    Markup(escaped.to_string())
+}
+
+/// Returns a name that a narrow column breaks behind dots and slashes.
+pub(super) fn breakable(text: &str) -> Markup {
+    let parts = text.split_inclusive(['.', '/']).map(|part| plain(part).0);
+    Markup(parts.collect::<Vec<_>>().join("<wbr>"))
+}
+
+pub(super) fn link(path: &str, text: &str) -> Markup {
+    Markup(format!("<a href=\"{}\">{}</a>", plain(path), breakable(text)))
+}
+
+/// Returns a moment of an answer as `4 min ago`, with the full time beside it.
+pub(super) fn time(at: &str) -> Markup {
+    let words = relative(at);
+    timed(at, words.split_once(" (").map_or(&*words, |(words, _)| words))
+}
+
+/// Returns words such as `4 min` for a duration since a moment, with the moment beside it.
+pub(super) fn timed(at: &str, words: &str) -> Markup {
+    let (at, words) = (plain(at), plain(words));
+    Markup(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{words}</time>"))
+}
+
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
 /// Cuts before the cleaning, since a text may have megabytes.
@@ -143,12 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_breaks_at_dots_and_slashes_and_stays_text() {
-        let html = breakable("http://h/{{ a.b }}?<b>&\"'").0;
-        let expected = "http:/<wbr>/<wbr>h/<wbr>{{ a.<wbr>b }}?&#60;b&#62;&#38;&#34;&#39;";
-        assert_eq!(html, expected);
-        let html = time("\"><script>").0;
-        assert!(!html.contains("<script>") && !html.contains("\"\""), "{html}");
+    fn markup_breaks_names_and_escapes_them() {
+        assert_eq!(breakable("a.b/c").to_string(), "a.<wbr>b/<wbr>c");
+        assert_eq!(
+            link("/x?a=1&b", "<i>.\"").to_string(),
+            "<a href=\"/x?a=1&#38;b\">&#60;i&#62;.<wbr>&#34;</a>"
+        );
+        assert!(!time("<b>").to_string().contains("<b>"));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{RequestRefusal, UnmatchedPage, UnmatchedRow};
+use osnl::control::{RequestRefusal, UnmatchedGroup, UnmatchedReport, UnmatchedRow, grouped, span};
 
-use super::{Frame, PageCaller, PageContext, bad, html, text};
+use super::text::{Markup, breakable, counted};
+use super::{Frame, PageCaller, PageContext, html, text};
 use crate::answer::AdminAnswer;
 
 const LISTED: usize = 50;
@@ -13,53 +14,62 @@ struct MessagesPage {
     frame: Frame,
     keep: u32,
     with_bodies: bool,
-    rows: Vec<UnmatchedLine>,
-    is_behind: bool,
-    next: Option<String>,
+    groups: Vec<UnmatchedType>,
+    more: String,
+}
+
+struct UnmatchedType {
+    count: String,
+    event_type: Markup,
+    why: String,
+    newest: Vec<UnmatchedLine>,
 }
 
 struct UnmatchedLine {
     number: u64,
     age: String,
-    event_type: String,
-    publisher: String,
-    priority: String,
-    resource: String,
-    listener: String,
-    queue: String,
+    publisher: Markup,
+    resource: Markup,
+    listener: Markup,
 }
 
-pub(super) async fn page(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let before = text::field(query.as_bytes(), "before").map(|before| before.parse::<u64>());
-    let before = before.transpose().map_err(|_| bad("before: not the number of a message"))?;
-    let found: UnmatchedPage = place.handler.unmatched(before, LISTED).await?;
+pub(super) async fn page(place: PageContext<'_>, caller: &PageCaller) -> Result<AdminAnswer, RequestRefusal> {
+    let UnmatchedReport { keep, with_bodies, groups, more } = place.handler.unmatched(LISTED).await?;
     let page = MessagesPage {
         frame: Frame::new(place, caller, "Unmatched messages", "/unmatched"),
-        keep: found.keep,
-        with_bodies: found.with_bodies,
-        rows: found.messages.iter().map(UnmatchedLine::new).collect(),
-        is_behind: before.is_some(),
-        next: found.next.map(|next| format!("before={next}")),
+        keep,
+        with_bodies,
+        groups: groups.iter().map(UnmatchedType::new).collect(),
+        more: match more as u64 {
+            0 => String::new(),
+            more => counted(more, "more event type", "more event types"),
+        },
     };
     Ok(html(StatusCode::OK, &page))
 }
 
+impl UnmatchedType {
+    fn new(group: &UnmatchedGroup) -> Self {
+        Self {
+            count: grouped(group.count),
+            event_type: breakable(
+                &group.event_type.as_deref().map_or("no event type".to_owned(), text::cell),
+            ),
+            why: text::line(&group.why),
+            newest: group.newest.iter().map(UnmatchedLine::new).collect(),
+        }
+    }
+}
+
 impl UnmatchedLine {
     fn new(row: &UnmatchedRow) -> Self {
-        let text = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), text::cell);
+        let text = |text: &Option<String>| breakable(&text.as_deref().map(text::cell).unwrap_or_default());
         Self {
             number: row.number,
-            age: text::age(Some(row.age_seconds)),
-            event_type: text(&row.event_type),
+            age: format!("{} ago", span(row.age_seconds)),
             publisher: text(&row.publisher_id),
-            priority: text(&row.priority),
             resource: text(&row.resource),
-            listener: text::cell(&row.listener),
-            queue: text::cell(&row.queue),
+            listener: breakable(&text::cell(&row.listener)),
         }
     }
 }

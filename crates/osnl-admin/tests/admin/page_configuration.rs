@@ -82,7 +82,10 @@ async fn the_result_of_the_last_reload_is_shown() {
         let (status, answer) = ask(&own).await;
         assert_eq!((status, &*header(&answer, "location")), (303, "/configuration"));
         let page = site.read("/configuration", &session).await;
-        assert!(page.contains(expected) && page.contains(", by maria through the admin endpoint for 127.0.0.1"), "{page}");
+        assert!(
+            page.contains(expected) && page.contains(", by maria through the admin endpoint for 127.0.0.1"),
+            "{page}"
+        );
     }
     let page = site.read("/configuration", &session).await;
     assert!(page.contains("<h3>Errors</h3>") && page.contains("evnt_type"), "{page}");
