@@ -34,7 +34,7 @@ impl Access {
         let tokens = conf.tokens.iter().map(|(owner, token)| {
             let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?;
             let tag = hmac::sign(&key, token.reveal().as_bytes());
-            Ok((owner.as_str().into(), key, tag))
+            Ok::<_, ring::error::Unspecified>((owner.as_str().into(), key, tag))
         });
         Ok(Self {
             tokens: tokens.collect::<Result<_, _>>()?,

@@ -82,7 +82,7 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("input.all")) {
     const boxes = event.target.closest("table").querySelectorAll("tbody input[type=checkbox]");
     boxes.forEach((box) => {
-      box.checked = event.target.checked;
+      box.checked = event.target.checked && box.checkVisibility();
     });
   }
 });

@@ -7,7 +7,7 @@ use osnl::control::{
 use super::change::{ChangePage, ConfirmForm, allowed};
 use super::configuration::sentences;
 use super::incidents::action_path;
-use super::text::{Markup, counted, link, plain, time};
+use super::text::counted;
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::answer::AdminAnswer;
 
@@ -97,13 +97,7 @@ fn verb(change: &str) -> Result<&'static str, RequestRefusal> {
     }
 }
 
-fn says(change: &str, target: &TargetReport) -> Vec<Markup> {
-    let pending = counted(target.pending, "delivery waits", "deliveries wait");
-    let path = format!("/deliveries?action={}&state=pending", text::query(&target.action));
-    let waiting = link(&path, &format!("{pending} now")).and(&plain("."));
-    let since = target.since.as_deref().map(time).unwrap_or_default();
-    let state = plain(&format!("It is {}, since ", target.state())).and(&since).and(&plain(". "));
-    let state = if since.is_empty() { Markup::default() } else { state };
+fn says(change: &str, target: &TargetReport) -> Vec<String> {
     let effect = match change {
         "pause" => {
             "No attempt starts until somebody resumes it. A running attempt finishes, deliveries wait, none is lost."
@@ -111,10 +105,13 @@ fn says(change: &str, target: &TargetReport) -> Vec<Markup> {
         "resume" => "Attempts start again with the deliveries that wait.",
         _ => "osnl calls its target now, with one of the deliveries that wait, and shows the answer here.",
     };
+    let since = target.since_seconds.map_or(String::new(), |seconds| format!(" for {}", span(seconds)));
+    let pending = counted(target.pending, "delivery waits", "deliveries wait");
+    let mut says = vec![effect.to_owned(), format!("It is {}{since}; {pending} now.", target.state())];
     let failure = target.last_failure.as_ref().filter(|_| change == "probe");
-    let answer = failure.map(|failure| format!("The last answer: {}.", short_answer(&failure.answer)));
-    let mut says = vec![plain(effect), state.and(&waiting)];
-    says.extend(answer.map(|answer| plain(&text::line(&answer))));
+    says.extend(
+        failure.map(|failure| text::line(&format!("The last answer: {}", short_answer(&failure.answer)))),
+    );
     says
 }
 

@@ -2,10 +2,10 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{ChangeResult, ControlRequest, DeliveryGroup, RequestRefusal, Which};
+use osnl::control::{ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, Which, grouped};
 
-use super::deliveries::{fields, request, takes, tone, written};
-use super::text::{Markup, breakable, counted, plain};
+use super::deliveries::{fields, request, takes, tone, without, written};
+use super::text::counted;
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::access::Denial;
 use crate::answer::{self, AdminAnswer};
@@ -21,9 +21,10 @@ pub(super) struct ChangePage {
     pub(super) frame: Frame,
     /// The result with its tone; empty before the change.
     pub(super) result: (&'static str, String),
-    pub(super) says: Vec<Markup>,
+    pub(super) says: Vec<String>,
     pub(super) is_final: bool,
-    pub(super) parts: Vec<ChangePart>,
+    /// The deliveries that it takes.
+    pub(super) groups: Vec<DeliveryGroup>,
     pub(super) lists: Vec<(&'static str, Vec<String>)>,
     pub(super) ids: Vec<String>,
     pub(super) more: String,
@@ -35,16 +36,6 @@ pub(super) struct ConfirmForm {
     pub(super) path: &'static str,
     pub(super) fields: Vec<(&'static str, String)>,
     pub(super) button: String,
-}
-
-/// Deliveries of one action, state, and cause that a change takes.
-pub(super) struct ChangePart {
-    count: String,
-    action: Markup,
-    tone: &'static str,
-    state: String,
-    resources: Markup,
-    result: Markup,
 }
 
 struct DeliveryChangeRequest {
@@ -76,9 +67,9 @@ pub(super) async fn preview(
     if count > 0 {
         let (word, takes) = (wish.word(), takes(wish.word()));
         let groups = place.handler.groups(&wish.filter, Some(COUNTED)).await?.groups;
-        let taken = groups.iter().filter(|group| takes.contains(&&*group.newest.state));
-        page.parts = taken.map(ChangePart::new).collect();
-        page.says.push(plain(wish.effect()));
+        let taken = groups.into_iter().filter(|group| takes.contains(&&*group.newest.state));
+        page.groups = taken.collect();
+        page.says.push(wish.effect().to_owned());
         page.is_final = word == "discard";
         page.confirm = Some(ConfirmForm {
             path: "/deliveries/change",
@@ -137,8 +128,7 @@ fn wish(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
             return Err(bad("a change of deliveries is retry, release, discard, or move to an action"));
         }
     };
-    let search = |(name, _): &&(String, String)| !matches!(&**name, "id" | "until");
-    let back = written(&fields.iter().filter(search).cloned().collect::<Vec<_>>());
+    let back = written(&without(&fields, &["id", "until"]));
     if all.is_some() {
         fields.retain(|(name, _)| name != "id");
     } else if selected.is_some() {
@@ -228,7 +218,7 @@ impl DeliveryChangeRequest {
 impl ChangePage {
     pub(super) fn new(frame: Frame, is_preview: bool, summary: &str, back: String) -> Self {
         let (result, says) = match is_preview {
-            true => (("", String::new()), vec![plain(summary)]),
+            true => (("", String::new()), vec![summary.to_owned()]),
             false => (("good", summary.to_owned()), Vec::new()),
         };
         Self {
@@ -236,7 +226,7 @@ impl ChangePage {
             result,
             says,
             is_final: false,
-            parts: Vec::new(),
+            groups: Vec::new(),
             lists: Vec::new(),
             ids: Vec::new(),
             more: String::new(),
@@ -254,33 +244,21 @@ impl ChangePage {
     }
 }
 
-impl ChangePart {
-    fn new(group: &DeliveryGroup) -> Self {
-        let newest = &group.newest;
-        let mut names: Vec<String> = Vec::new();
-        for name in group.some.iter().filter_map(osnl::control::Delivery::short_resource) {
-            let name = text::cell(&name);
-            if names.len() < RESOURCES && !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        let others = group.count.saturating_sub(names.len() as u64);
-        if !names.is_empty() && others > 0 {
-            names.push(and_more(others));
-        }
-        Self {
-            count: osnl::control::grouped(group.count),
-            action: breakable(&text::cell(&newest.action)),
-            tone: tone(&newest.state),
-            state: text::cell(&newest.short_state()),
-            resources: breakable(&names.join(", ")),
-            result: breakable(&text::cell(&newest.short_result().unwrap_or_default())),
-        }
+/// Returns some resources of a group by name, and the number of the others.
+fn resources(group: &DeliveryGroup) -> String {
+    let names = group.some.iter().filter_map(Delivery::short_resource);
+    let mut names: Vec<String> = names.map(|name| text::cell(&name)).collect();
+    names.dedup();
+    names.truncate(RESOURCES);
+    let others = group.count.saturating_sub(names.len() as u64);
+    if !names.is_empty() && others > 0 {
+        names.push(and_more(others));
     }
+    names.join(", ")
 }
 
 pub(super) fn and_more(count: u64) -> String {
-    if count == 0 { String::new() } else { format!("and {} more", osnl::control::grouped(count)) }
+    if count == 0 { String::new() } else { format!("and {} more", grouped(count)) }
 }
 
 fn deliveries(count: u64) -> String {

@@ -8,8 +8,8 @@ use osnl::control::{
 };
 
 use super::change::{ChangePage, ConfirmForm, NAMED, allowed, and_more, until_now};
-use super::deliveries::{fields, request, written};
-use super::text::{Markup, breakable, counted, plain, time};
+use super::deliveries::{fields, request, value_of, without, written};
+use super::text::counted;
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::answer::AdminAnswer;
 
@@ -20,28 +20,16 @@ struct QuarantinePage {
     totals: String,
     queue: String,
     reason: String,
-    rows: Vec<QuarantineRow>,
+    rows: Vec<QuarantinedMessage>,
     next: Option<String>,
     filter: String,
-}
-
-struct QuarantineRow {
-    id: i64,
-    age: Markup,
-    queue: Markup,
-    event_type: Markup,
-    publisher: Markup,
-    size: String,
-    reason: String,
 }
 
 #[derive(Template)]
 #[template(path = "quarantined.html")]
 struct QuarantinedPage {
     frame: Frame,
-    id: i64,
-    facts: Vec<(&'static str, Markup)>,
-    text: String,
+    show: QuarantineShow,
 }
 
 pub(super) async fn list(
@@ -51,14 +39,11 @@ pub(super) async fn list(
 ) -> Result<AdminAnswer, RequestRefusal> {
     let given = fields(query)?;
     let list: QuarantineList = ask(place, &request("/quarantine", &written(&given))?).await?;
-    let asked: Vec<_> = given.into_iter().filter(|(name, _)| name != "after").collect();
-    let filter: Vec<_> = asked.iter().filter(|(name, _)| name != "limit").cloned().collect();
-    let value = |name: &str| {
-        filter.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
-    };
+    let filter = without(&given, &["after", "limit"]);
+    let value = |name: &str| value_of(&filter, name).unwrap_or_default().to_owned();
     let next = list.next.map(|next| {
         let after = ("after".to_owned(), next.to_string());
-        written(&asked.iter().cloned().chain([after]).collect::<Vec<_>>())
+        written(&[without(&given, &["after"]), vec![after]].concat())
     });
     let page = QuarantinePage {
         frame: Frame::new(place, caller, "Quarantine", "/quarantine"),
@@ -68,7 +53,7 @@ pub(super) async fn list(
         },
         queue: value("queue"),
         reason: value("reason"),
-        rows: list.messages.iter().map(QuarantineRow::new).collect(),
+        rows: list.messages,
         next,
         filter: if filter.is_empty() { String::new() } else { format!("&{}", written(&filter)) },
     };
@@ -81,33 +66,9 @@ pub(super) async fn one(
     id: &str,
 ) -> Result<AdminAnswer, RequestRefusal> {
     let show: QuarantineShow = ask(place, &request(&format!("/quarantine/{id}"), "")?).await?;
-    let message = &show.message;
-    let again = if message.redelivered { ", redelivered" } else { "" };
-    let whole = if message.is_whole { "" } else { ", of which the beginning was kept" };
-    let words = |text: Option<&str>| breakable(&text::or_empty(text));
-    let facts = [
-        ("Reason", words(Some(&message.reason))),
-        ("Received", time(&message.received).and(&plain(again))),
-        ("Listener", words(Some(&message.listener))),
-        ("Queue", words(Some(&message.queue))),
-        ("Exchange", words(Some(&message.exchange))),
-        ("Routing key", words(Some(&message.routing_key))),
-        ("Publisher", words(message.publisher_id.as_deref())),
-        ("Message id", words(message.message_id.as_deref())),
-        ("Event type", words(message.event_type.as_deref())),
-        ("Content type", words(show.content_type.as_deref())),
-        ("Content encoding", words(show.content_encoding.as_deref())),
-        ("Compression", words(show.compression.as_deref())),
-        ("Size", plain(&format!("{}{whole}", text::size(message.bytes)))),
-        ("Digest", words(Some(&message.digest))),
-    ];
-    let page = QuarantinedPage {
-        frame: Frame::new(place, caller, format!("Message {} in quarantine", message.id), "/quarantine"),
-        id: message.id,
-        facts: facts.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
-        text: text::lines(&show.preview),
-    };
-    Ok(html(StatusCode::OK, &page))
+    let title = format!("Message {} in quarantine", show.message.id);
+    let frame = Frame::new(place, caller, title, "/quarantine");
+    Ok(html(StatusCode::OK, &QuarantinedPage { frame, show }))
 }
 
 struct MessageChangeRequest {
@@ -207,8 +168,7 @@ impl MessageChangeRequest {
             }
         };
         let title = format!("{} messages in quarantine", self.word());
-        let search = |(name, _): &&(String, String)| name != "until";
-        let back = written(&self.fields.iter().filter(search).cloned().collect::<Vec<_>>());
+        let back = written(&without(&self.fields, &["until"]));
         let frame = Frame::new(place, caller, title, "/quarantine");
         let mut page = ChangePage::new(frame, result.dry_run, &summary, format!("/quarantine?{back}"));
         page.refused(result.refusals.iter().map(|refusal| (refusal.id, &refusal.why)));
@@ -220,19 +180,4 @@ impl MessageChangeRequest {
 
 fn messages(count: u64) -> String {
     counted(count, "message", "messages")
-}
-
-impl QuarantineRow {
-    fn new(message: &QuarantinedMessage) -> Self {
-        let name = |text: Option<&str>| breakable(&text::cell(text.unwrap_or_default()));
-        Self {
-            id: message.id,
-            age: time(&message.received),
-            queue: name(Some(&message.queue)),
-            event_type: name(message.event_type.as_deref()),
-            publisher: name(message.publisher_id.as_deref()),
-            size: text::size(message.bytes),
-            reason: text::cell(&message.reason),
-        }
-    }
 }

@@ -4,7 +4,6 @@ use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{RequestRefusal, RuleReport, RuleSettings, moment};
 
-use super::text::{Markup, link, plain, time};
 use super::{Frame, PageCaller, PageContext, after, html, text};
 use crate::answer::AdminAnswer;
 
@@ -17,22 +16,16 @@ const NAMED: [&str; 2] = ["actions", "listeners"];
 #[template(path = "rules.html")]
 struct RulesPage {
     frame: Frame,
-    since: Markup,
+    since: String,
     rows: Vec<RuleRow>,
     next: Option<String>,
 }
 
 struct RuleRow {
-    name: String,
-    listeners: String,
-    actions: String,
+    rule: RuleReport,
     notes: String,
-    /// Whether it was tested, and never matched.
+    /// Whether it is enabled, and never matched.
     is_idle: bool,
-    matched: Markup,
-    last: Markup,
-    tested: u64,
-    stopped: u64,
     failed: String,
     conditions: Vec<(String, String)>,
 }
@@ -54,7 +47,7 @@ pub(super) async fn page(
     };
     let page = RulesPage {
         frame: Frame::new(place, caller, "Rules", "/rules"),
-        since: time(&moment(report.since)),
+        since: moment(report.since),
         rows: shown.iter().map(|rule| RuleRow::new(rule, conditions(&rule.name))).collect(),
         next,
     };
@@ -63,26 +56,30 @@ pub(super) async fn page(
 
 impl RuleRow {
     fn new(rule: &RuleReport, conditions: Vec<(String, String)>) -> Self {
-        let names = |names: &[String]| text::cell(&names.join(", "));
         let settings = rule.settings.as_ref();
         let failed = rule.failed.iter().take(CONDITIONS).map(|(condition, times)| {
             let share = share(*times, rule.seen);
             format!("{}: {times}{share}", text::cell(condition))
         });
-        let path = format!("/deliveries?rule={}&order=newest", text::query(&rule.name));
         Self {
-            name: text::line(&rule.name),
-            listeners: settings.map_or_else(|| "-".to_owned(), |settings| names(&settings.listeners)),
-            actions: settings.map_or_else(|| "-".to_owned(), |settings| names(&settings.actions)),
             notes: notes(settings),
             is_idle: rule.fired == 0 && settings.is_some_and(|settings| settings.is_enabled),
-            matched: if rule.fired == 0 { plain("0") } else { link(&path, &rule.fired.to_string()) },
-            last: rule.last_fired.map_or_else(|| plain("-"), |at| time(&moment(at))),
-            tested: rule.seen,
-            stopped: rule.stopped,
             failed: failed.collect::<Vec<_>>().join("; "),
             conditions,
+            rule: rule.clone(),
         }
+    }
+
+    fn names(&self, of: fn(&RuleSettings) -> &Vec<String>) -> String {
+        self.rule.settings.as_ref().map_or("-".to_owned(), |settings| text::cell(&of(settings).join(", ")))
+    }
+
+    fn listeners(&self) -> String {
+        self.names(|settings| &settings.listeners)
+    }
+
+    fn actions(&self) -> String {
+        self.names(|settings| &settings.actions)
     }
 }
 

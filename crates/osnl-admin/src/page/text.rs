@@ -85,7 +85,6 @@ pub(super) fn now() -> String {
 }
 
 /// Markup for a template; each text in it is escaped.
-#[derive(Default)]
 pub(super) struct Markup(String);
 
 impl fmt::Display for Markup {
@@ -96,29 +95,55 @@ impl fmt::Display for Markup {
 
 impl HtmlSafe for Markup {}
 
-impl Markup {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
+/// A text of an answer, which may be missing.
+pub(super) trait Words {
+    fn words(&self) -> &str;
+}
 
-    pub(super) fn and(self, other: &Self) -> Self {
-        Self(self.0 + &other.0)
+impl Words for str {
+    fn words(&self) -> &str {
+        self
     }
 }
 
-pub(super) fn plain(text: &str) -> Markup {
+impl Words for String {
+    fn words(&self) -> &str {
+        self
+    }
+}
+
+impl Words for Option<String> {
+    fn words(&self) -> &str {
+        self.as_deref().unwrap_or_default()
+    }
+}
+
+impl<T: Words + ?Sized> Words for &T {
+    fn words(&self) -> &str {
+        (**self).words()
+    }
+}
+
+fn escaped(text: &str) -> String {
     let Ok(escaped) = escape(text, Html);
-    Markup(escaped.to_string())
+    escaped.to_string()
 }
 
-/// Returns a name that a narrow column breaks behind dots and slashes.
+/// Returns a text that a narrow column breaks behind dots and slashes.
 pub(super) fn breakable(text: &str) -> Markup {
-    let parts = text.split_inclusive(['.', '/']).map(|part| plain(part).0);
-    Markup(parts.collect::<Vec<_>>().join("<wbr>"))
+    Markup(text.split_inclusive(['.', '/']).map(escaped).collect::<Vec<_>>().join("<wbr>"))
 }
 
-pub(super) fn link(path: &str, text: &str) -> Markup {
-    Markup(format!("<a href=\"{}\">{}</a>", plain(path), breakable(text)))
+pub(super) fn name(text: impl Words) -> Markup {
+    breakable(&cell(text.words()))
+}
+
+/// Returns a row of a list of facts, or nothing for an empty text.
+pub(super) fn fact(name: &'static str, text: impl Words) -> Markup {
+    match text.words() {
+        "" => Markup(String::new()),
+        text => Markup(format!("<dt>{name}</dt><dd>{}</dd>", breakable(&line(text)))),
+    }
 }
 
 /// Returns a moment of an answer as `4 min ago`, with the full time beside it.
@@ -129,7 +154,7 @@ pub(super) fn time(at: &str) -> Markup {
 
 /// Returns words such as `4 min` for a duration since a moment, with the moment beside it.
 pub(super) fn timed(at: &str, words: &str) -> Markup {
-    let (at, words) = (plain(at), plain(words));
+    let (at, words) = (escaped(at), escaped(words));
     Markup(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{words}</time>"))
 }
 
@@ -177,9 +202,10 @@ mod tests {
     #[test]
     fn markup_breaks_names_and_escapes_them() {
         assert_eq!(breakable("a.b/c").to_string(), "a.<wbr>b/<wbr>c");
+        assert_eq!(name(&Some("<i>.\"".to_owned())).to_string(), "&#60;i&#62;.<wbr>&#34;");
         assert_eq!(
-            link("/x?a=1&b", "<i>.\"").to_string(),
-            "<a href=\"/x?a=1&#38;b\">&#60;i&#62;.<wbr>&#34;</a>"
+            fact("State", "a").to_string() + &fact("State", &None).to_string(),
+            "<dt>State</dt><dd>a</dd>"
         );
         assert!(!time("<b>").to_string().contains("<b>"));
     }

@@ -1,8 +1,6 @@
 //! `osnl deliveries list`: deliveries of one cause are one row with a count, unless each is asked for.
 
-use osnl::control::{
-    ControlRequest, Delivery, DeliveryGroups, List, ListOrder, StateTotals, Which, grouped,
-};
+use osnl::control::{ControlRequest, Delivery, DeliveryGroups, List, ListOrder, StateTotals, Which, grouped};
 use osnl::journal::query::Phase;
 
 use super::super::asking::{NoAnswer, Respondent, age, print_json, print_tinted, short};
@@ -128,8 +126,7 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
         let resource = of.short_resource().filter(|_| row.count == 1);
         let resource = resource.map_or("-".to_owned(), |resource| short(&resource, 24));
         let state = short(&of.short_state(), 24);
-        let mut cells =
-            vec![of.id.clone(), state, age(of.age_seconds), short(&of.action, 16), resource];
+        let mut cells = vec![of.id.clone(), state, age(of.age_seconds), short(&of.action, 16), resource];
         if has_counts {
             cells.insert(1, count);
         }

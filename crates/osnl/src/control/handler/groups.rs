@@ -4,7 +4,7 @@ use super::super::refusal::RequestRefusal;
 use super::super::words::short_answer;
 use super::super::{Delivery, DeliveryGroup, DeliveryGroups, MOST_LISTED, Which};
 use super::ControlHandler;
-use super::deliveries::{Facts, ListedPage};
+use super::deliveries::ListedPage;
 use crate::journal::query::{Phase, RowOrder};
 
 const SOME: usize = 10;
@@ -34,8 +34,7 @@ impl ControlHandler {
             self.list_at(&facts, which, page, count_at_most).await
         };
         let totals = newest(which, 1).await?.totals;
-        let asked: Vec<Phase> =
-            which.states.iter().filter_map(|name| Phase::named(name)).flatten().collect();
+        let asked: Vec<Phase> = which.states.iter().filter_map(|name| Phase::named(name)).flatten().collect();
         let mut groups = Vec::new();
         for phase in ORDER.into_iter().filter(|phase| asked.is_empty() || asked.contains(phase)) {
             let of_phase = Which { states: vec![phase.word().to_owned()], ..which.clone() };
@@ -82,7 +81,12 @@ fn folded(rows: Vec<Delivery>) -> Vec<DeliveryGroup> {
                 }
             }
             None => {
-                groups.push(DeliveryGroup { count: 1, some: vec![row.clone()], newest: row, is_mixed: false });
+                groups.push(DeliveryGroup {
+                    count: 1,
+                    some: vec![row.clone()],
+                    newest: row,
+                    is_mixed: false,
+                });
             }
         }
     }
