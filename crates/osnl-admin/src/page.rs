@@ -32,7 +32,7 @@ mod configuration;
 mod deliveries;
 mod explain;
 mod frame;
-mod incidents;
+mod incident;
 mod live;
 mod login;
 mod overview;

@@ -6,7 +6,7 @@ use osnl::control::{
 
 use super::change::{ChangePage, ConfirmForm, allowed};
 use super::configuration::sentences;
-use super::incidents::action_path;
+use super::incident::action_path;
 use super::text::counted;
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::answer::AdminAnswer;

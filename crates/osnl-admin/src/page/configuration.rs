@@ -3,7 +3,6 @@ use hyper::StatusCode;
 use osnl::control::{ConfigurationReport, JournalStatus, LastReload, RequestRefusal, grouped, moment};
 use osnl::native::{DocEntry, DocSection};
 
-use super::text::Markup;
 use super::{Frame, PageCaller, PageContext, after, html, text};
 use crate::answer::AdminAnswer;
 
@@ -16,11 +15,11 @@ const DEFAULT: &str = "default";
 #[template(path = "configuration.html")]
 struct ConfigurationPage {
     frame: Frame,
-    loaded: Markup,
+    loaded: String,
     reload: Option<ReloadView>,
     warnings: Vec<String>,
-    sections: Vec<SectionView>,
-    journal: Vec<(&'static str, String)>,
+    sections: Vec<DocSection>,
+    journal: JournalStatus,
     next: Option<String>,
 }
 
@@ -28,18 +27,6 @@ struct ReloadView {
     tone: &'static str,
     summary: String,
     lists: Vec<(&'static str, Vec<String>)>,
-}
-
-struct SectionView {
-    heading: String,
-    set: Vec<ValueRow>,
-    defaults: Vec<ValueRow>,
-}
-
-struct ValueRow {
-    option: String,
-    value: String,
-    from: String,
 }
 
 pub(super) async fn page(
@@ -53,14 +40,22 @@ pub(super) async fn page(
     let status = place.handler.status().await?;
     let page = ConfigurationPage {
         frame: Frame::new(place, caller, "Settings", "/configuration"),
-        loaded: text::time(&moment(loaded)),
+        loaded: moment(loaded),
         reload: last_reload.map(ReloadView::new),
         warnings: sentences(&warnings),
-        sections: shown.iter().map(SectionView::new).collect(),
-        journal: journal(&status.journal),
+        sections: shown.to_vec(),
+        journal: status.journal,
         next,
     };
     Ok(html(StatusCode::OK, &page))
+}
+
+impl ConfigurationPage {
+    fn sizes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let JournalStatus { bytes, max_bytes, free_bytes, .. } = self.journal;
+        let sizes = [("Size", bytes), ("Limit", max_bytes), ("Free on the disk", free_bytes)];
+        sizes.into_iter().filter_map(|(name, bytes)| Some((name, bytes?)))
+    }
 }
 
 impl ReloadView {
@@ -82,34 +77,16 @@ impl ReloadView {
     }
 }
 
-impl SectionView {
-    fn new(section: &DocSection) -> Self {
-        let row = |entry: &DocEntry| ValueRow {
-            option: text::cell(&entry.option),
-            value: match entry.text.strip_prefix("file://") {
-                Some(file) => format!("file {} (not shown)", text::line(file)),
-                None => text::value(&entry.text),
-            },
-            from: text::line(&entry.from),
-        };
-        let (defaults, set): (Vec<_>, Vec<_>) =
-            section.entries.iter().map(row).partition(|row| row.from == DEFAULT);
-        Self { heading: text::line(&section.heading), set, defaults }
-    }
+/// Returns the values of a section that somebody has set, or its defaults.
+fn values(section: &DocSection, are_set: bool) -> Vec<&DocEntry> {
+    section.entries.iter().filter(|entry| (entry.from != DEFAULT) == are_set).collect()
 }
 
-fn journal(journal: &JournalStatus) -> Vec<(&'static str, String)> {
-    let place =
-        journal.path.as_deref().map_or("in memory: nothing outlives the process".to_owned(), text::line);
-    let mut facts = vec![("Place", place)];
-    let mut add = |name: &'static str, value: Option<String>| facts.extend(value.map(|value| (name, value)));
-    add("State", journal.state.clone());
-    add("Size", journal.bytes.map(text::size));
-    add("Limit", journal.max_bytes.map(text::size));
-    add("Free on the disk", journal.free_bytes.map(text::size));
-    add("Events", journal.events.map(grouped));
-    add("Deliveries", Some(grouped(journal.deliveries)));
-    facts
+fn value(entry: &DocEntry) -> String {
+    match entry.text.strip_prefix("file://") {
+        Some(file) => format!("file {} (not shown)", text::line(file)),
+        None => text::value(&entry.text),
+    }
 }
 
 pub(super) fn sentences(all: &[String]) -> Vec<String> {

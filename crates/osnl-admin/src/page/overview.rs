@@ -1,12 +1,12 @@
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{ListenerStatus, RequestRefusal, TargetReport, grouped, span};
+use osnl::control::{Incident, ListenerStatus, RequestRefusal, Status, TargetReport, grouped, span};
 
 use super::frame::Standing;
-use super::incidents::{IncidentView, action_path, incidents};
+use super::incident::{self, action_path};
 use super::plot::Plot;
 use super::plots::{PlotPeriod, plots};
-use super::text::Markup;
+use super::text::{Markup, badge};
 use super::{Frame, PageCaller, PageContext, html, text};
 use crate::answer::AdminAnswer;
 use crate::history::SharedHistory;
@@ -15,46 +15,12 @@ use crate::history::SharedHistory;
 #[template(path = "overview.html")]
 struct OverviewPage {
     frame: Frame,
-    verdict: String,
-    tone: &'static str,
-    numbers: Vec<Tile>,
-    incidents: Vec<IncidentView>,
-    listeners: Vec<ListenerRow>,
-    actions: Vec<ActionRow>,
-}
-
-/// A number with its course over the last hour.
-pub(super) struct Tile {
-    pub(super) name: &'static str,
-    pub(super) value: String,
-    pub(super) plot: Option<Plot>,
-}
-
-pub(super) struct Badge {
-    pub(super) tone: &'static str,
-    pub(super) state: String,
-    /// The time since then, of a state that is not the usual one.
-    pub(super) since: Option<Markup>,
-}
-
-struct ActionRow {
-    name: Markup,
-    path: String,
-    query: String,
-    badge: Badge,
-    waiting: String,
-    oldest: String,
-    dead: String,
-    has_dead: bool,
-}
-
-struct ListenerRow {
-    name: Markup,
-    badge: Badge,
-    waiting: String,
-    last: Option<Markup>,
-    queues: Markup,
-    lag: String,
+    status: Status,
+    incidents: Vec<Incident>,
+    /// Whether the journal has reported its counts, as a 0 would read as "none".
+    is_counted: bool,
+    /// The courses of the four numbers; none before the first measurement.
+    courses: Vec<Plot>,
 }
 
 pub(super) async fn page(
@@ -74,79 +40,44 @@ pub(super) async fn page(
         plots(&history, history.all(), PlotPeriod::Hour, true)
     };
     courses.retain(|plot| ["messages", "delivered", "pending", "oldest"].contains(&plot.id));
-    let mut courses = courses.into_iter();
-    let numbers = status.numbers.named().into_iter().zip(["In", "Out", "Waiting", "Oldest"]);
-    let is_counted = status.counts_are_known();
-    let page = OverviewPage {
-        verdict: text::line(&status.verdict),
-        tone: frame.standing.tone(),
-        numbers: numbers.map(|((_, value), name)| Tile { name, value, plot: courses.next() }).collect(),
-        incidents: incidents(&status, None, frame.may_change),
-        listeners: status.listeners.iter().map(ListenerRow::new).collect(),
-        actions: status.targets.iter().map(|target| ActionRow::new(target, is_counted)).collect(),
-        frame,
+    let (is_counted, incidents) = (status.counts_are_known(), status.incidents.clone());
+    Ok(html(StatusCode::OK, &OverviewPage { frame, status, incidents, is_counted, courses }))
+}
+
+impl OverviewPage {
+    /// Returns each number with its name and the place of its course.
+    fn numbers(&self) -> impl Iterator<Item = (usize, (&'static str, String))> {
+        let names = ["In", "Out", "Waiting", "Oldest"];
+        let values = self.status.numbers.named().map(|(_, value)| value);
+        names.into_iter().zip(values).enumerate()
+    }
+}
+
+pub(super) fn action_badge(target: &TargetReport) -> Markup {
+    let (tone, is_usual) = match target.state() {
+        "ok" => ("good", true),
+        "down" | "probing" => ("bad", false),
+        "paused" => ("warn", false),
+        _ => ("quiet", true),
     };
-    Ok(html(StatusCode::OK, &page))
+    let state = match (target.state(), &target.paused_by) {
+        ("paused", Some(by)) => format!("paused by {by}"),
+        (state, _) => state.to_owned(),
+    };
+    let since = target.since.as_deref().zip(target.since_seconds).filter(|_| !is_usual);
+    badge(tone, &state, since)
 }
 
-impl Badge {
-    pub(super) fn of_action(target: &TargetReport) -> Self {
-        let state = match (target.state(), &target.paused_by) {
-            ("paused", Some(by)) => format!("paused by {}", text::cell(by)),
-            (state, _) => state.to_owned(),
-        };
-        let tone = match target.state() {
-            "ok" => "good",
-            "down" | "probing" => "bad",
-            "paused" => "warn",
-            _ => "quiet",
-        };
-        Self::new(tone, state, target.since.as_deref(), target.since_seconds)
-    }
-
-    fn of_listener(listener: &ListenerStatus) -> Self {
-        let tone = match &*listener.state {
-            "listening" | "standby" => "good",
-            "blocked" | "stopped" => "bad",
-            _ => "warn",
-        };
-        let state = text::cell(&listener.state);
-        Self::new(tone, state, listener.since.as_deref(), listener.since_seconds)
-    }
-
-    fn new(tone: &'static str, state: String, since: Option<&str>, seconds: Option<u64>) -> Self {
-        let since = since.zip(seconds).filter(|_| !matches!(tone, "good" | "quiet"));
-        Self { tone, state, since: since.map(|(at, seconds)| text::timed(at, &span(seconds))) }
-    }
+fn listener_badge(listener: &ListenerStatus) -> Markup {
+    let (tone, is_usual) = match &*listener.state {
+        "listening" | "standby" => ("good", true),
+        "blocked" | "stopped" => ("bad", false),
+        _ => ("warn", false),
+    };
+    let since = listener.since.as_deref().zip(listener.since_seconds).filter(|_| !is_usual);
+    badge(tone, &listener.state, since)
 }
 
-impl ActionRow {
-    fn new(target: &TargetReport, is_counted: bool) -> Self {
-        let count = |number: u64| if is_counted { grouped(number) } else { "-".to_owned() };
-        Self {
-            name: text::breakable(&text::line(&target.action)),
-            path: action_path(&target.action),
-            query: text::query(&target.action),
-            badge: Badge::of_action(target),
-            waiting: count(target.pending),
-            oldest: text::age(target.oldest_pending_seconds),
-            dead: count(target.dead),
-            has_dead: is_counted && target.dead > 0,
-        }
-    }
-}
-
-impl ListenerRow {
-    fn new(listener: &ListenerStatus) -> Self {
-        let queues =
-            if listener.queues.is_empty() { listener.broker.clone() } else { listener.queues.join(", ") };
-        Self {
-            name: text::breakable(&text::line(&listener.name)),
-            badge: Badge::of_listener(listener),
-            waiting: listener.queue_messages.map_or("-".to_owned(), grouped),
-            last: listener.last_message.as_deref().map(text::time),
-            queues: text::breakable(&text::line(&queues)),
-            lag: listener.lag.as_ref().map_or(String::new(), |lag| text::line(&lag.text())),
-        }
-    }
+fn queues(listener: &ListenerStatus) -> String {
+    if listener.queues.is_empty() { listener.broker.clone() } else { listener.queues.join(", ") }
 }

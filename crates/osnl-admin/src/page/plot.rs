@@ -20,12 +20,11 @@ pub(super) enum Unit {
     Time,
 }
 
-/// The values of a line, oldest first; `None` at a gap. `columns` and `rows` have the same in larger steps.
+/// The values of a line, oldest first; `None` at a gap. `columns` has them in larger steps.
 pub(super) struct PlotValues {
     pub(super) name: &'static str,
     pub(super) values: Vec<Option<f64>>,
     pub(super) columns: Vec<Option<f64>>,
-    pub(super) rows: Vec<Option<f64>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +35,6 @@ pub(super) struct PlotSpan {
     pub(super) count: usize,
     /// The values of a column, whose value is shown at once.
     pub(super) column: usize,
-    /// The values of a row of the table.
-    pub(super) row: usize,
 }
 
 pub(super) struct Plot {
@@ -52,7 +49,6 @@ pub(super) struct Plot {
     pub(super) ticks: [String; 3],
     pub(super) times: [String; 3],
     pub(super) columns: Vec<PlotColumn>,
-    pub(super) rows: Vec<(String, Vec<String>)>,
 }
 
 pub(super) struct PlotLine {
@@ -113,7 +109,6 @@ impl Plot {
             ticks: [top, top / 2.0, 0.0].map(|value| unit.words(value)),
             times,
             columns: columns(all, unit, span),
-            rows: rows(all, unit, span),
             lines,
         }
     }
@@ -129,40 +124,26 @@ impl PlotSpan {
     fn at(&self, n: usize) -> SystemTime {
         self.until - self.each * u32::try_from(self.count.saturating_sub(n)).unwrap_or(u32::MAX)
     }
-
-    /// Returns the first value of each group, of which the first may have fewer.
-    fn begins(&self, group: usize) -> Vec<usize> {
-        let groups = self.count.div_ceil(group);
-        (0..groups).map(|n| self.count.saturating_sub((groups - n) * group)).collect()
-    }
 }
 
 fn columns(all: &[PlotValues], unit: Unit, span: PlotSpan) -> Vec<PlotColumn> {
-    let begins = span.begins(span.column);
-    let ends = begins.iter().skip(1).chain([&span.count]);
-    let column = |(n, (begin, end)): (usize, (&usize, &usize))| {
+    let columns = span.count.div_ceil(span.column);
+    // The first column may have fewer values than the others.
+    let begin = |n: usize| span.count.saturating_sub((columns - n) * span.column);
+    let x = |n: usize| (n as f64 - 0.5).clamp(0.0, span.count.saturating_sub(1).max(1) as f64);
+    let column = |n: usize| {
         let words = |line: &PlotValues| {
             let value = unit.words_or_dash(line.columns.get(n).copied().flatten());
             if all.len() == 1 { value } else { format!("{} {value}", line.name) }
         };
-        let left = (*begin as f64 - 0.5).max(0.0);
-        let right = (*end as f64 - 0.5).min(span.count.saturating_sub(1).max(1) as f64);
         PlotColumn {
-            x: left,
-            width: right - left,
-            at: clock(span.at(*begin), 1),
+            x: x(begin(n)),
+            width: x(begin(n + 1)) - x(begin(n)),
+            at: clock(span.at(begin(n)), 1),
             value: all.iter().map(words).collect::<Vec<_>>().join(", "),
         }
     };
-    begins.iter().zip(ends).enumerate().map(column).collect()
-}
-
-fn rows(all: &[PlotValues], unit: Unit, span: PlotSpan) -> Vec<(String, Vec<String>)> {
-    let row = |(n, begin): (usize, usize)| {
-        let cell = |line: &PlotValues| unit.words_or_dash(line.rows.get(n).copied().flatten());
-        (clock(span.at(begin), span.row), all.iter().map(cell).collect())
-    };
-    span.begins(span.row).into_iter().enumerate().map(row).collect()
+    (0..columns).map(column).collect()
 }
 
 /// Returns the top of the scale, and the highest value.
@@ -255,13 +236,13 @@ mod tests {
     }
 
     fn line(values: Vec<Option<f64>>) -> PlotValues {
-        PlotValues { name: "received", columns: values.clone(), rows: Vec::new(), values }
+        PlotValues { name: "received", columns: values.clone(), values }
     }
 
     fn plot(values: Vec<Option<f64>>) -> Plot {
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(12 * 3600);
         let each = Duration::from_secs(10);
-        let span = PlotSpan { until, each, count: values.len(), column: 1, row: 30 };
+        let span = PlotSpan { until, each, count: values.len(), column: 1 };
         Plot::new("p", "Messages", Unit::PerSecond, span, &[line(values)])
     }
 
@@ -317,6 +298,5 @@ mod tests {
             [(0.0, 0.5, "11:59:30", "-"), (0.5, 1.0, "11:59:40", "1.0/s"), (1.5, 0.5, "11:59:50", "3.0/s")];
         assert_eq!(columns, expected);
         assert_eq!(plot.label, "Messages since 11:59:30; received: now 3.0/s, lowest 1.0/s, highest 3.0/s");
-        assert_eq!(plot.rows.len(), 1);
     }
 }

@@ -5,7 +5,7 @@ use hyper::StatusCode;
 use osnl::control::routes::{Parameter, ValueForm, option};
 use osnl::control::{RequestRefusal, query, span};
 
-use super::incidents::action_path;
+use super::incident::action_path;
 use super::plot::{Plot, PlotSpan, PlotValues, Unit, clock};
 use super::{Frame, PageCaller, PageContext, bad, html, text};
 use crate::answer::AdminAnswer;
@@ -15,7 +15,8 @@ use crate::history::{
 
 const OPTIONS: [Parameter; 1] = [option("over", "over", ValueForm::Text, "")];
 const COLUMNS: usize = 60;
-const ROWS: usize = 12;
+pub(super) const CHOICES: [(PlotPeriod, &str, &str); 2] =
+    [(PlotPeriod::Hour, "hour", "Last hour"), (PlotPeriod::Day, "day", "Last day")];
 const FIGURES: [&str; 8] = [
     "Delivered, hour",
     "Failed attempts, hour",
@@ -31,17 +32,11 @@ const FIGURES: [&str; 8] = [
 #[template(path = "plots.html")]
 struct PlotsPage {
     frame: Frame,
-    choices: Vec<Choice>,
+    over: PlotPeriod,
     note: String,
     plots: Vec<Plot>,
     actions: Vec<ActionFigures>,
     more: usize,
-}
-
-pub(super) struct Choice {
-    pub(super) name: &'static str,
-    pub(super) word: &'static str,
-    pub(super) is_chosen: bool,
 }
 
 struct ActionFigures {
@@ -70,7 +65,7 @@ pub(super) fn page(
     );
     let page = PlotsPage {
         frame: Frame::new(place, caller, "Plots", "/plots"),
-        choices: Choice::all(over),
+        over,
         note: note(history, history.all(), over),
         plots: plots(history, history.all(), over, true),
         actions: all,
@@ -98,15 +93,13 @@ pub(super) fn plots(
     let Some(until) = history.at() else { return Vec::new() };
     let samples = over.samples(series);
     let count = samples.len();
-    let (column, row) = (count.div_ceil(COLUMNS).max(1), count.div_ceil(ROWS).max(1));
-    let span = PlotSpan { until, each: over.each(), count, column, row };
-    let sums = |most| -> Vec<HistorySample> { samples.rchunks(most).rev().map(HistorySample::sum).collect() };
-    let (columns, rows) = (sums(column), sums(row));
+    let column = count.div_ceil(COLUMNS).max(1);
+    let span = PlotSpan { until, each: over.each(), count, column };
+    let columns: Vec<_> = samples.rchunks(column).rev().map(HistorySample::sum).collect();
     let values = |name, value: &dyn Fn(&HistorySample) -> Option<f64>| PlotValues {
         name,
         values: samples.iter().map(value).collect(),
         columns: columns.iter().map(value).collect(),
-        rows: rows.iter().map(value).collect(),
     };
     let rate = |name, count: fn(&Counts) -> u32| {
         values(name, &|sample| sample.counts.as_ref().map(|counts| per_second(counts, count)))
@@ -167,13 +160,6 @@ impl PlotPeriod {
             Self::Hour => EACH,
             Self::Day => EACH * FOLDED as u32,
         }
-    }
-}
-
-impl Choice {
-    pub(super) fn all(chosen: PlotPeriod) -> Vec<Self> {
-        let choice = |name, word, of| Self { name, word, is_chosen: of == chosen };
-        vec![choice("Last hour", "hour", PlotPeriod::Hour), choice("Last day", "day", PlotPeriod::Day)]
     }
 }
 

@@ -158,6 +158,14 @@ pub(super) fn timed(at: &str, words: &str) -> Markup {
     Markup(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{words}</time>"))
 }
 
+/// Returns a state with the time that it has lasted.
+pub(super) fn badge(tone: &str, state: &str, since: Option<(&str, u64)>) -> Markup {
+    let since = since.map_or(String::new(), |(at, seconds)| {
+        format!(" <span class=\"muted\">for {}</span>", timed(at, &span(seconds)))
+    });
+    Markup(format!("<span class=\"badge {tone}\">{}</span>{since}", escaped(&cell(state))))
+}
+
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }

@@ -1,65 +1,11 @@
-//! Incidents with the links and buttons of their next steps.
-
-use std::collections::BTreeMap;
-
 use osnl::control::{Incident, IncidentKind as Kind, IncidentSeverity, Status, grouped};
 
 use super::text;
-
-pub(super) struct IncidentView {
-    pub(super) tone: &'static str,
-    pub(super) severity: &'static str,
-    pub(super) since: String,
-    pub(super) what: String,
-    pub(super) why: String,
-    pub(super) itself: String,
-    pub(super) steps: Vec<Step>,
-    /// The next step as a command beside the buttons, or as a sentence where there is no button.
-    pub(super) command: String,
-    pub(super) sentence: String,
-}
 
 pub(super) struct Step {
     pub(super) words: String,
     pub(super) path: String,
     pub(super) style: &'static str,
-}
-
-/// Returns the incidents that concern an action, or all.
-pub(super) fn incidents(status: &Status, of: Option<&str>, may_change: bool) -> Vec<IncidentView> {
-    let dead = status.targets.iter().map(|target| (&*target.action, target.dead)).collect();
-    let concerns = |one: &&Incident| of.is_none_or(|action| one.actions.iter().any(|name| name == action));
-    let all = status.incidents.iter().filter(concerns);
-    all.map(|one| IncidentView::new(one, &dead, of.is_some(), may_change)).collect()
-}
-
-impl IncidentView {
-    fn new(incident: &Incident, dead: &BTreeMap<&str, u64>, is_on_action: bool, may_change: bool) -> Self {
-        let (tone, severity) = match incident.severity {
-            IncidentSeverity::Critical => ("bad", "Critical"),
-            IncidentSeverity::Warning => ("warn", "Warning"),
-        };
-        let mut steps = steps(incident, dead, may_change);
-        let to_do = text::or_empty(incident.to_do.as_deref());
-        let (command, sentence) = match to_do.starts_with("osnl ") && !steps.is_empty() {
-            true => (first_command(&to_do).to_owned(), String::new()),
-            false => (String::new(), to_do),
-        };
-        if let ([name], false) = (&incident.actions[..], is_on_action) {
-            steps.push(Step::link(format!("Open {}", text::cell(name)), action_path(name)));
-        }
-        Self {
-            tone,
-            severity,
-            since: text::or_empty(incident.since.as_deref()),
-            what: text::line(&incident.what),
-            why: text::or_empty(incident.why.as_deref()),
-            itself: text::or_empty(incident.by_itself.as_deref()),
-            steps,
-            command,
-            sentence,
-        }
-    }
 }
 
 impl Step {
@@ -82,13 +28,21 @@ pub(super) fn action_path(name: &str) -> String {
     }
 }
 
+pub(super) fn tone(incident: &Incident) -> (&'static str, &'static str) {
+    match incident.severity {
+        IncidentSeverity::Critical => ("bad", "Critical"),
+        IncidentSeverity::Warning => ("warn", "Warning"),
+    }
+}
+
 /// Returns the first command of what to do, whose alternatives have buttons.
-fn first_command(to_do: &str) -> &str {
+pub(super) fn first_command(to_do: &str) -> &str {
     let ends = [", ", "; ", " if "].into_iter().filter_map(|end| to_do.find(end));
     &to_do[..ends.min().unwrap_or(to_do.len())]
 }
 
-fn steps(incident: &Incident, dead: &BTreeMap<&str, u64>, may_change: bool) -> Vec<Step> {
+/// Returns the links and buttons of what to do.
+pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> Vec<Step> {
     let action = match &incident.actions[..] {
         [one] => Some(&**one),
         _ => None,
@@ -100,7 +54,8 @@ fn steps(incident: &Incident, dead: &BTreeMap<&str, u64>, may_change: bool) -> V
     };
     let waiting = || show(incident.waiting, "waiting delivery", "waiting deliveries", "pending");
     let letters = || {
-        let count = action.map_or(0, |name| dead.get(name).copied().unwrap_or_default());
+        let target = status.targets.iter().find(|target| action == Some(&*target.action));
+        let count = target.map_or(0, |target| target.dead);
         show(count, "dead letter", "dead letters", "dead")
     };
     let change = |words: &str, change: &str| {
@@ -160,6 +115,7 @@ fn steps(incident: &Incident, dead: &BTreeMap<&str, u64>, may_change: bool) -> V
 
 #[cfg(test)]
 mod tests {
+    use osnl::control::TargetReport;
     use serde_json::json;
 
     use super::*;
@@ -172,7 +128,13 @@ mod tests {
         });
         incident.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let incident: Incident = serde_json::from_value(incident).unwrap();
-        let steps = steps(&incident, &[("a&b", 4)].into(), may_change);
+        let status = json!({
+            "verdict": "", "numbers": {}, "running": true, "healthy": false, "incidents": [], "version": "0", "pid": 1,
+            "started": null, "uptime_seconds": 1, "listeners": [], "counters": {},
+            "targets": [TargetReport { action: "a&b".to_owned(), dead: 4, ..TargetReport::default() }],
+            "journal": {"store": "sqlite", "deliveries": 0},
+        });
+        let steps = steps(&incident, &serde_json::from_value(status).unwrap(), may_change);
         steps.into_iter().map(|step| (step.words, step.path, step.style)).collect()
     }
 
