@@ -237,24 +237,19 @@ impl Pages {
         }
         let by = named(&caller.owner, place.by);
         let place = PageContext { by: &by, ..place };
-        let query = head.uri.query().unwrap_or_default();
+        let (query, form) = (head.uri.query().unwrap_or_default(), is_post.then_some(body));
         let made = match page {
             Page::Logout if is_post => {
                 self.sessions.end(head);
                 return with_cookie(to("/login"), "", 0, place);
             }
-            Page::Change if is_post => change::done(place, &caller, body).await,
-            Page::QuarantineChange if is_post => quarantine::done(place, &caller, body).await,
             Page::Explain if is_post => explain::pasted(place, &caller, body).await,
             Page::Logout | Page::Css | Page::Script | Page::Login => return to("/"),
-            Page::ActionChange => {
-                let given = if is_post { body } else { query.as_bytes() };
-                action_change::page(place, &caller, (given, is_post)).await
-            }
+            Page::ActionChange => action_change::page(place, &caller, query, form).await,
             Page::Reload => action_change::reload(place, &caller, is_post).await,
             Page::Overview => overview::page(place, &caller, &self.history, query).await,
             Page::Deliveries => deliveries::list(place, &caller, query).await,
-            Page::Change => change::preview(place, &caller, query).await,
+            Page::Change => change::page(place, &caller, query, form).await,
             Page::Delivery(id) => deliveries::one(place, &caller, id).await,
             Page::Live => live::page(place, &caller, query),
             Page::LiveEvents => return live::stream(self, place, &caller, head),
@@ -264,7 +259,7 @@ impl Pages {
             Page::Explain => explain::page(place, &caller, query).await,
             Page::Configuration => configuration::page(place, &caller, query).await,
             Page::Quarantine => quarantine::list(place, &caller, query).await,
-            Page::QuarantineChange => quarantine::preview(place, &caller, query).await,
+            Page::QuarantineChange => quarantine::change(place, &caller, query, form).await,
             Page::Quarantined(id) => quarantine::one(place, &caller, id).await,
         };
         made.unwrap_or_else(|refusal| refusal_page(answer::status(refusal.code), answer::message(&refusal)))
