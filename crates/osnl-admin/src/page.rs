@@ -238,7 +238,7 @@ impl Pages {
         }
         let by = named(&caller.owner, place.by);
         let place = PageContext { by: &by, ..place };
-        let query = head.uri.query().unwrap_or_default();
+        let (query, form) = (head.uri.query().unwrap_or_default(), is_post.then_some(body));
         let standing = match page {
             // These ask for the status themselves.
             Page::Overview | Page::Action(_) | Page::LiveEvents => Standing::default(),
@@ -250,19 +250,14 @@ impl Pages {
                 self.sessions.end(head);
                 return with_cookie(to("/login"), "", 0, place);
             }
-            Page::Change if is_post => change::done(place, &caller, body).await,
-            Page::QuarantineChange if is_post => quarantine::done(place, &caller, body).await,
             Page::Explain if is_post => explain::pasted(place, &caller, body).await,
             Page::Logout | Page::Css | Page::Script | Page::Login => return to("/"),
-            Page::ActionChange => {
-                let given = if is_post { body } else { query.as_bytes() };
-                action_change::page(place, &caller, (given, is_post)).await
-            }
+            Page::ActionChange => action_change::page(place, &caller, query, form).await,
             Page::Reload => action_change::reload(place, &caller, is_post).await,
             Page::Overview => overview::page(place, &caller, &self.history).await,
             Page::Action(name) => action::page(place, &caller, &self.history, name, query).await,
             Page::Deliveries => deliveries::list(place, &caller, query).await,
-            Page::Change => change::preview(place, &caller, query).await,
+            Page::Change => change::page(place, &caller, query, form).await,
             Page::Delivery(id) => deliveries::one(place, &caller, id).await,
             Page::Live => live::page(place, &caller, query),
             Page::LiveEvents => return live::stream(self, place, &caller, head),
@@ -272,7 +267,7 @@ impl Pages {
             Page::Explain => explain::page(place, &caller, query).await,
             Page::Configuration => configuration::page(place, &caller, query).await,
             Page::Quarantine => quarantine::list(place, &caller, query).await,
-            Page::QuarantineChange => quarantine::preview(place, &caller, query).await,
+            Page::QuarantineChange => quarantine::change(place, &caller, query, form).await,
             Page::Quarantined(id) => quarantine::one(place, &caller, id).await,
         };
         if is_post {

@@ -15,9 +15,11 @@ use crate::answer::AdminAnswer;
 pub(super) async fn page(
     place: PageContext<'_>,
     caller: &PageCaller,
-    (given, is_confirmed): (&[u8], bool),
+    query: &str,
+    form: Option<&[u8]>,
 ) -> Result<AdminAnswer, RequestRefusal> {
     allowed(place)?;
+    let given = form.unwrap_or(query.as_bytes());
     let (Some(action), Some(change)) = (text::field(given, "action"), text::field(given, "change")) else {
         return Err(bad("the form has no action or no change"));
     };
@@ -29,7 +31,7 @@ pub(super) async fn page(
         message: format!("there is no action {action}"),
     })?;
     let name = text::line(&action);
-    let result = match (&*change, is_confirmed) {
+    let result = match (&*change, form.is_some()) {
         (_, false) => None,
         ("pause", true) => Some(ask(place, &ControlRequest::Pause { action, by }).await.map(paused)?),
         ("resume", true) => Some(ask(place, &ControlRequest::Resume { action, by }).await.map(paused)?),

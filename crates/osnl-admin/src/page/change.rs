@@ -4,7 +4,7 @@ use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, Which, grouped};
 
-use super::deliveries::{fields, request, takes, tone, without, written};
+use super::deliveries::{CHANGES, fields, request, takes, tone, without, written};
 use super::text::counted;
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::access::Denial;
@@ -39,57 +39,48 @@ pub(super) struct ConfirmForm {
 }
 
 struct DeliveryChangeRequest {
-    change: DeliveryVerb,
+    verb: &'static str,
+    /// The action to move to.
+    to: Option<String>,
     filter: Which,
     fields: Vec<(String, String)>,
     back: String,
 }
 
-enum DeliveryVerb {
-    Retry,
-    Release,
-    Discard,
-    Move(String),
-}
-
-pub(super) async fn preview(
+/// Shows what a change would do; with a form, makes it.
+pub(super) async fn page(
     place: PageContext<'_>,
     caller: &PageCaller,
     query: &str,
+    form: Option<&[u8]>,
 ) -> Result<AdminAnswer, RequestRefusal> {
-    let mut wish = wish(query)?;
+    let mut wish = wish(&given(query, form)?)?;
     allowed(place)?;
-    let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
+    let begun = until_now(&wish.filter.ids, &mut wish.filter.until).filter(|_| form.is_none());
     wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
-    let result: ChangeResult = ask(place, &wish.request(true, place.by)).await?;
+    let result: ChangeResult = ask(place, &wish.request(form.is_none(), place.by)).await?;
     let mut page = wish.page(place, caller, &result);
-    let count = result.changed + result.under_way;
-    if count > 0 {
-        let (word, takes) = (wish.word(), takes(wish.word()));
+    let (count, takes) = (result.changed + result.under_way, takes(wish.verb));
+    if form.is_none() && count > 0 {
         let groups = place.handler.groups(&wish.filter, Some(COUNTED)).await?.groups;
-        let taken = groups.into_iter().filter(|group| takes.contains(&&*group.newest.state));
-        page.groups = taken.collect();
-        page.says.push(wish.effect().to_owned());
-        page.is_final = word == "discard";
+        page.groups = groups.into_iter().filter(|group| takes.contains(&&*group.newest.state)).collect();
+        page.says.push(effect(wish.verb).to_owned());
+        page.is_final = wish.verb == "discard";
         page.confirm = Some(ConfirmForm {
             path: "/deliveries/change",
             fields: vec![("query", wish.written())],
-            button: format!("{} {}{}", capital(word), deliveries(count), wish.goal()),
+            button: format!("{} {}{}", capital(wish.verb), deliveries(count), wish.goal()),
         });
     }
     Ok(html(StatusCode::OK, &page))
 }
 
-pub(super) async fn done(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    body: &[u8],
-) -> Result<AdminAnswer, RequestRefusal> {
-    let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
-    let wish = wish(&query)?;
-    allowed(place)?;
-    let result: ChangeResult = ask(place, &wish.request(false, place.by)).await?;
-    Ok(html(StatusCode::OK, &wish.page(place, caller, &result)))
+/// Returns the query of a preview, or the query that a form confirms.
+pub(super) fn given(query: &str, form: Option<&[u8]>) -> Result<String, RequestRefusal> {
+    match form {
+        Some(form) => text::field(form, "query").ok_or_else(|| bad("the form has no query")),
+        None => Ok(query.to_owned()),
+    }
 }
 
 pub(super) fn allowed(place: PageContext<'_>) -> Result<(), RequestRefusal> {
@@ -118,16 +109,14 @@ fn wish(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
         at.map(|at| fields.remove(at).1)
     };
     let (all, change, to, selected) = (take("all"), take("change"), take("to"), take("selected"));
-    let change = match (all.as_deref().or(change.as_deref()), to) {
-        (Some("retry"), _) => DeliveryVerb::Retry,
-        (Some("release"), _) => DeliveryVerb::Release,
-        (Some("discard"), _) => DeliveryVerb::Discard,
-        (Some("move"), Some(to)) => DeliveryVerb::Move(to),
-        (Some("move"), None) => return Err(bad("choose the action to move to")),
-        (Some(_) | None, _) => {
-            return Err(bad("a change of deliveries is retry, release, discard, or move to an action"));
-        }
-    };
+    let known = CHANGES.iter().map(|(verb, _)| *verb);
+    let verb = known.into_iter().find(|verb| all.as_deref().or(change.as_deref()) == Some(verb));
+    let verb =
+        verb.ok_or_else(|| bad("a change of deliveries is retry, release, discard, or move to an action"))?;
+    let to = to.filter(|_| verb == "move");
+    if verb == "move" && to.is_none() {
+        return Err(bad("choose the action to move to"));
+    }
     let back = written(&without(&fields, &["id", "until"]));
     if all.is_some() {
         fields.retain(|(name, _)| name != "id");
@@ -142,52 +131,39 @@ fn wish(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
         _ => format!("/deliveries?{back}"),
     };
     match request("/deliveries", &written(&fields))? {
-        ControlRequest::List { filter, .. } => Ok(DeliveryChangeRequest { change, filter, fields, back }),
+        ControlRequest::List { filter, .. } => Ok(DeliveryChangeRequest { verb, to, filter, fields, back }),
         _ => Err(bad("this is not a search of deliveries")),
     }
 }
 
+fn effect(verb: &str) -> &'static str {
+    match verb {
+        "retry" => "Each is attempted again, in the order of its resource.",
+        "release" => "Each is attempted as soon as its turn comes.",
+        "discard" => "Nothing is called for them any more.",
+        _ => "The other action attempts them; the attempts so far stay.",
+    }
+}
+
 impl DeliveryChangeRequest {
-    fn word(&self) -> &'static str {
-        match self.change {
-            DeliveryVerb::Retry => "retry",
-            DeliveryVerb::Release => "release",
-            DeliveryVerb::Discard => "discard",
-            DeliveryVerb::Move(_) => "move",
-        }
-    }
-
-    fn effect(&self) -> &'static str {
-        match self.change {
-            DeliveryVerb::Retry => "Each is attempted again, in the order of its resource.",
-            DeliveryVerb::Release => "Each is attempted as soon as its turn comes.",
-            DeliveryVerb::Discard => "Nothing is called for them any more.",
-            DeliveryVerb::Move(_) => "The other action attempts them; the attempts so far stay.",
-        }
-    }
-
     fn goal(&self) -> String {
-        match &self.change {
-            DeliveryVerb::Retry | DeliveryVerb::Release | DeliveryVerb::Discard => String::new(),
-            DeliveryVerb::Move(to) => format!(" to {}", text::line(to)),
-        }
+        self.to.as_deref().map_or(String::new(), |to| format!(" to {}", text::line(to)))
     }
 
     fn written(&self) -> String {
-        let mut fields = vec![("change".to_owned(), self.word().to_owned())];
-        if let DeliveryVerb::Move(to) = &self.change {
-            fields.push(("to".to_owned(), to.clone()));
-        }
-        written(&[fields, self.fields.clone()].concat())
+        let change = ("change".to_owned(), self.verb.to_owned());
+        let to = self.to.clone().map(|to| ("to".to_owned(), to));
+        let fields = [change].into_iter().chain(to).chain(self.fields.iter().cloned());
+        written(&fields.collect::<Vec<_>>())
     }
 
     fn request(&self, dry_run: bool, by: &str) -> ControlRequest {
-        let (filter, by) = (self.filter.clone(), by.to_owned());
-        match &self.change {
-            DeliveryVerb::Retry => ControlRequest::Retry { filter, out_of_order: false, dry_run, by },
-            DeliveryVerb::Release => ControlRequest::Release { filter, dry_run, by },
-            DeliveryVerb::Discard => ControlRequest::Discard { filter, dry_run, by },
-            DeliveryVerb::Move(to) => ControlRequest::Move { filter, to: to.clone(), dry_run, by },
+        let (filter, by, to) = (self.filter.clone(), by.to_owned(), self.to.clone());
+        match (self.verb, to) {
+            (_, Some(to)) => ControlRequest::Move { filter, to, dry_run, by },
+            ("retry", None) => ControlRequest::Retry { filter, out_of_order: false, dry_run, by },
+            ("release", None) => ControlRequest::Release { filter, dry_run, by },
+            (_, None) => ControlRequest::Discard { filter, dry_run, by },
         }
     }
 
@@ -205,7 +181,7 @@ impl DeliveryChangeRequest {
             summary.push_str(&format!(" {} cannot be {changed}.", result.refused));
         }
         let refusals = result.refusals.iter().map(|refusal| (&refusal.id, &refusal.why));
-        let title = capital(self.word());
+        let title = capital(self.verb);
         let frame = Frame::new(place, caller, format!("{title} deliveries"), "/deliveries");
         let mut page = ChangePage::new(frame, result.dry_run, &summary, self.back.clone());
         page.refused(refusals);

@@ -21,7 +21,7 @@ const COUNTED: u64 = 1000;
 const GROUPS: usize = 100;
 const LONGEST_PART: usize = 100;
 /// The changes, each with its button.
-const CHANGES: &[(&str, &str)] =
+pub(super) const CHANGES: &[(&str, &str)] =
     &[("retry", "Retry"), ("release", "Release"), ("discard", "Discard"), ("move", "Move")];
 
 #[derive(Template)]
@@ -280,8 +280,19 @@ pub(super) fn written(fields: &[(String, String)]) -> String {
 
 /// Returns the attempts that are known, oldest first, the one that succeeded last.
 fn attempts(show: &Show) -> Vec<ShownAttempt> {
+    let mut shown = folded(&show.attempts);
+    let Delivery { ended, state, reason, took_millis, .. } = &show.delivery;
+    if let Some(at) = ended.clone().filter(|_| tone(state) == "good") {
+        let answer = reason.clone().unwrap_or_else(|| state.clone());
+        let attempt = AttemptAnswer { at, answer, request: None, took_millis: *took_millis };
+        shown.push(ShownAttempt { attempt, is_success: true, times: 1 });
+    }
+    shown
+}
+
+fn folded(attempts: &[AttemptAnswer]) -> Vec<ShownAttempt> {
     let mut shown: Vec<ShownAttempt> = Vec::new();
-    for attempt in show.attempts.iter().cloned() {
+    for attempt in attempts.iter().cloned() {
         let same = |before: &&mut ShownAttempt| {
             attempt.request.is_some() && before.attempt.request == attempt.request
         };
@@ -291,11 +302,23 @@ fn attempts(show: &Show) -> Vec<ShownAttempt> {
         });
         shown.push(ShownAttempt { attempt, is_success: false, times });
     }
-    let Delivery { ended, state, reason, took_millis, .. } = &show.delivery;
-    if let Some(at) = ended.clone().filter(|_| tone(state) == "good") {
-        let answer = reason.clone().unwrap_or_else(|| state.clone());
-        let attempt = AttemptAnswer { at, answer, request: None, took_millis: *took_millis };
-        shown.push(ShownAttempt { attempt, is_success: true, times: 1 });
-    }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_repeated_is_shown_once() {
+        let attempt = |request: &str| AttemptAnswer {
+            at: String::new(),
+            answer: "status 400: Bad Request".to_owned(),
+            request: Some(request.to_owned()),
+            took_millis: None,
+        };
+        let shown = folded(&[attempt("a"), attempt("a"), attempt("b")]);
+        let found: Vec<_> = shown.iter().map(|one| (one.attempt.request.as_deref(), one.times)).collect();
+        assert_eq!(found, [(None, 1), (Some("a"), 2), (Some("b"), 1)]);
+    }
 }

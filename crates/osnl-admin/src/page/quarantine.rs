@@ -7,7 +7,7 @@ use osnl::control::{
     WhichMessages,
 };
 
-use super::change::{ChangePage, ConfirmForm, NAMED, allowed, and_more, until_now};
+use super::change::{ChangePage, ConfirmForm, NAMED, allowed, and_more, given, until_now};
 use super::deliveries::{fields, request, value_of, without, written};
 use super::text::counted;
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
@@ -72,100 +72,73 @@ pub(super) async fn one(
 }
 
 struct MessageChangeRequest {
-    verb: MessageVerb,
+    /// Whether it discards; else it passes the messages through the current rules once more.
+    discards: bool,
     filter: WhichMessages,
     fields: Vec<(String, String)>,
 }
 
-enum MessageVerb {
-    /// Passes the messages through the current rules once more.
-    Retry,
-    Discard,
-}
-
-pub(super) async fn preview(
+/// Shows what a change would do; with a form, makes it.
+pub(super) async fn change(
     place: PageContext<'_>,
     caller: &PageCaller,
     query: &str,
+    form: Option<&[u8]>,
 ) -> Result<AdminAnswer, RequestRefusal> {
     allowed(place)?;
-    let mut wish = MessageChangeRequest::read(query)?;
-    let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
+    let mut wish = MessageChangeRequest::read(&given(query, form)?)?;
+    let begun = until_now(&wish.filter.ids, &mut wish.filter.until).filter(|_| form.is_none());
     wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
-    let result = wish.made(place, true).await?;
+    let result = wish.made(place, form.is_none()).await?;
     let mut page = wish.page(place, caller, &result);
-    if result.changed > 0 {
-        page.is_final = matches!(wish.verb, MessageVerb::Discard);
+    if form.is_none() && result.changed > 0 {
+        page.is_final = wish.discards;
         page.confirm = Some(ConfirmForm {
             path: "/quarantine/change",
-            fields: vec![("query", wish.written())],
+            fields: vec![(
+                "query",
+                format!("change={}&{}", wish.word().to_lowercase(), written(&wish.fields)),
+            )],
             button: format!("{} {}", wish.word(), messages(result.changed)),
         });
     }
     Ok(html(StatusCode::OK, &page))
 }
 
-pub(super) async fn done(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    body: &[u8],
-) -> Result<AdminAnswer, RequestRefusal> {
-    allowed(place)?;
-    let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
-    let wish = MessageChangeRequest::read(&query)?;
-    let result = wish.made(place, false).await?;
-    Ok(html(StatusCode::OK, &wish.page(place, caller, &result)))
-}
-
 impl MessageChangeRequest {
     fn read(query: &str) -> Result<Self, RequestRefusal> {
         let mut fields = fields(query)?;
         let at = fields.iter().position(|(name, _)| name == "change");
-        let verb = match at.map(|at| fields.remove(at).1).as_deref() {
-            Some("retry") => MessageVerb::Retry,
-            Some("discard") => MessageVerb::Discard,
+        let discards = match at.map(|at| fields.remove(at).1).as_deref() {
+            Some("retry") => false,
+            Some("discard") => true,
             Some(_) | None => return Err(bad("a change of messages is retry or discard")),
         };
         match request("/quarantine", &written(&fields))? {
-            ControlRequest::QuarantineList { filter, .. } => Ok(Self { verb, filter, fields }),
+            ControlRequest::QuarantineList { filter, .. } => Ok(Self { discards, filter, fields }),
             _ => Err(bad("this is not a search of the quarantine")),
         }
     }
 
-    fn written(&self) -> String {
-        let change = match self.verb {
-            MessageVerb::Retry => "retry",
-            MessageVerb::Discard => "discard",
-        };
-        format!("change={change}&{}", written(&self.fields))
-    }
-
     fn word(&self) -> &'static str {
-        match self.verb {
-            MessageVerb::Retry => "Retry",
-            MessageVerb::Discard => "Discard",
-        }
+        if self.discards { "Discard" } else { "Retry" }
     }
 
     async fn made(&self, place: PageContext<'_>, dry_run: bool) -> Result<QuarantineChanges, RequestRefusal> {
-        let (filter, by) = (self.filter.clone(), place.by);
-        match self.verb {
-            MessageVerb::Retry => place.handler.retry_by_rules(&filter, dry_run, by).await,
-            MessageVerb::Discard => {
-                ask(place, &ControlRequest::QuarantineDiscard { filter, dry_run, by: by.to_owned() }).await
-            }
+        let (filter, by) = (self.filter.clone(), place.by.to_owned());
+        match self.discards {
+            false => place.handler.retry_by_rules(&filter, dry_run, &by).await,
+            true => ask(place, &ControlRequest::QuarantineDiscard { filter, dry_run, by }).await,
         }
     }
 
     fn page(&self, place: PageContext<'_>, caller: &PageCaller, result: &QuarantineChanges) -> ChangePage {
         let all = messages(result.changed);
-        let summary = match (&self.verb, result.dry_run) {
-            (MessageVerb::Discard, true) => format!("{all} would be discarded, and gone for good."),
-            (MessageVerb::Discard, false) => format!("{all} discarded."),
-            (MessageVerb::Retry, true) => format!("{all} would go through the rules again."),
-            (MessageVerb::Retry, false) => {
-                format!("{all} left the quarantine; the deliveries are in the journal.")
-            }
+        let summary = match (self.discards, result.dry_run) {
+            (true, true) => format!("{all} would be discarded."),
+            (true, false) => format!("{all} discarded."),
+            (false, true) => format!("{all} would go through the rules again."),
+            (false, false) => format!("{all} left the quarantine; the deliveries are in the journal."),
         };
         let title = format!("{} messages in quarantine", self.word());
         let back = written(&without(&self.fields, &["until"]));
