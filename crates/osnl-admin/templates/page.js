@@ -82,7 +82,7 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("input.all")) {
     const boxes = event.target.closest("table").querySelectorAll("tbody input[type=checkbox]");
     boxes.forEach((box) => {
-      box.checked = event.target.checked;
+      box.checked = event.target.checked && box.checkVisibility();
     });
   }
 });
@@ -100,12 +100,15 @@ document.addEventListener("change", (event) => {
   const MOST = 500;
   let held = [];
   let isPaused = false;
-  let shown = 0;
   let missed = 0;
 
-  const cell = (row, text, kind) => {
+  const cell = (row, label, text, kind) => {
     const cell = document.createElement("td");
-    cell.textContent = text;
+    cell.dataset.label = label;
+    // A name breaks behind its dots and slashes.
+    text.split(/(?<=[./])/).forEach((part, at) => {
+      cell.append(...(at > 0 ? [document.createElement("wbr"), part] : [part]));
+    });
     cell.className = kind;
     row.append(cell);
     return cell;
@@ -113,31 +116,31 @@ document.addEventListener("change", (event) => {
 
   const show = (event) => {
     const row = document.createElement("tr");
-    cell(row, event.time, "number");
-    cell(row, event.event_type, "");
-    cell(row, event.publisher, "");
-    cell(row, event.resource, "long");
-    cell(row, event.listener, "");
-    cell(row, event.outcome, "");
+    cell(row, "Time", event.time, "number");
+    cell(row, "Event type", event.event_type, "long");
+    cell(row, "Resource", event.resource, "long");
+    cell(row, "Rule → actions", event.outcome, event.is_matched ? "" : "muted");
+    cell(row, "Publisher", event.publisher, "");
     const details = document.createElement("details");
     const summary = document.createElement("summary");
-    summary.textContent = event.about;
+    summary.textContent = "Show";
+    const about = document.createElement("p");
+    about.textContent = event.about;
     const payload = document.createElement("pre");
     payload.textContent = event.payload;
     payload.tabIndex = 0;
     payload.setAttribute("aria-label", "Payload");
-    details.append(summary, payload);
-    cell(row, "", "long").append(details);
+    details.append(summary, about, payload);
+    cell(row, "Payload", "", "").append(details);
     rows.prepend(row);
     while (rows.rows.length > MOST) {
       rows.lastElementChild.remove();
     }
-    shown += 1;
   };
 
   // Not a live region: it changes with each event. The status changes with the connection only.
   const tell = () => {
-    const parts = [`${shown} shown`];
+    const parts = [`${rows.rows.length} shown`];
     if (held.length > 0) {
       parts.push(`${held.length} held back`);
     }
@@ -147,6 +150,7 @@ document.addEventListener("change", (event) => {
     count.textContent = parts.join(", ");
   };
 
+  const PAUSED = `Paused: the latest ${MOST} new events appear when you resume, older ones are missed.`;
   const say = (text) => {
     if (status.textContent !== text) {
       status.textContent = text;
@@ -155,7 +159,7 @@ document.addEventListener("change", (event) => {
 
   const join = live.dataset.stream.endsWith("?") ? "" : "&";
   const events = new EventSource(`${live.dataset.stream}${join}after=${live.dataset.after}`);
-  events.onopen = () => say(isPaused ? "Paused." : "Connected: events appear as they come, the newest first.");
+  events.onopen = () => say(isPaused ? PAUSED : "Connected: events appear as they come, the newest first.");
   events.onerror = () => {
     const isOver = events.readyState === EventSource.CLOSED;
     say(isOver ? "The stream was refused: load the page again." : "Disconnected, connecting again.");
@@ -191,7 +195,7 @@ document.addEventListener("change", (event) => {
   pause.addEventListener("click", () => {
     isPaused = !isPaused;
     pause.textContent = isPaused ? "Resume" : "Pause";
-    say(isPaused ? "Paused." : "Resumed.");
+    say(isPaused ? PAUSED : "Resumed.");
     held.forEach(show);
     held = [];
     tell();

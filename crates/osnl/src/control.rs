@@ -68,7 +68,8 @@ pub use self::refusal::{Code, RequestRefusal};
 pub(crate) use self::request::MOST_LISTED;
 pub use self::request::{ControlRequest, ListOrder, Which};
 pub use self::rules::{
-    RuleReport, RuleSettings, RuleTrial, RulesReport, TrialReport, TriedEvent, UnmatchedPage, UnmatchedRow,
+    RuleReport, RuleSettings, RuleTrial, RulesReport, TrialEffect, TrialReport, TriedEvent, UnmatchedGroup,
+    UnmatchedReport, UnmatchedRow,
 };
 pub use self::silence::Silence;
 pub use self::socket::{BindError, ControlSocket, SocketPlace, bind_private, may_ask};

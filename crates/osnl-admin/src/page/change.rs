@@ -2,21 +2,30 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{ChangeResult, ControlRequest, PauseResult, ProbeResult, RequestRefusal, Which};
+use osnl::control::{ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, Which, grouped};
 
-use super::deliveries::{fields, request, written};
-use super::{Frame, PageCaller, PageContext, ask, bad, html, text, to};
+use super::deliveries::{CHANGES, fields, request, takes, tone, without, written};
+use super::text::counted;
+use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::access::Denial;
 use crate::answer::{self, AdminAnswer};
 
 pub(super) const NAMED: usize = 100;
+const COUNTED: u64 = 10_000;
+const RESOURCES: usize = 3;
 
+/// A change: before it is confirmed what it will do, afterwards its result.
 #[derive(Template)]
 #[template(path = "change.html")]
 pub(super) struct ChangePage {
     pub(super) frame: Frame,
-    pub(super) summary: String,
-    pub(super) refusals: Vec<String>,
+    /// The result with its tone; empty before the change.
+    pub(super) result: (&'static str, String),
+    pub(super) says: Vec<String>,
+    pub(super) is_final: bool,
+    /// The deliveries that it takes.
+    pub(super) groups: Vec<DeliveryGroup>,
+    pub(super) lists: Vec<(&'static str, Vec<String>)>,
     pub(super) ids: Vec<String>,
     pub(super) more: String,
     pub(super) confirm: Option<ConfirmForm>,
@@ -24,70 +33,54 @@ pub(super) struct ChangePage {
 }
 
 pub(super) struct ConfirmForm {
-    pub(super) query: String,
+    pub(super) path: &'static str,
+    pub(super) fields: Vec<(&'static str, String)>,
     pub(super) button: String,
 }
 
 struct DeliveryChangeRequest {
-    change: DeliveryVerb,
+    verb: &'static str,
+    /// The action to move to.
+    to: Option<String>,
     filter: Which,
     fields: Vec<(String, String)>,
+    back: String,
 }
 
-enum DeliveryVerb {
-    Retry,
-    Release,
-    Discard,
-    Move(String),
-}
-
-pub(super) async fn preview(
+/// Shows what a change would do; with a form, makes it.
+pub(super) async fn page(
     place: PageContext<'_>,
     caller: &PageCaller,
     query: &str,
+    form: Option<&[u8]>,
 ) -> Result<AdminAnswer, RequestRefusal> {
-    let mut wish = wish(query)?;
+    let mut wish = wish(&given(query, form)?)?;
     allowed(place)?;
-    let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
-    let begun = begun.map(|now| format!("&until={}", text::query(&now))).unwrap_or_default();
-    let result: ChangeResult = ask(place, &wish.request(true, place.by)).await?;
-    let confirm = (result.changed + result.under_way > 0).then(|| ConfirmForm {
-        query: [query, &begun].concat(),
-        button: format!(
-            "{} {}{}",
-            capital(wish.word()),
-            deliveries(result.changed + result.under_way),
-            wish.goal()
-        ),
-    });
-    Ok(wish.page(place, caller, result, confirm))
-}
-
-pub(super) async fn done(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    body: &[u8],
-) -> Result<AdminAnswer, RequestRefusal> {
-    let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
-    let wish = wish(&query)?;
-    allowed(place)?;
-    let result: ChangeResult = ask(place, &wish.request(false, place.by)).await?;
-    Ok(wish.page(place, caller, result, None))
-}
-
-pub(super) async fn action(place: PageContext<'_>, body: &[u8]) -> Result<AdminAnswer, RequestRefusal> {
-    allowed(place)?;
-    let (Some(action), Some(change)) = (text::field(body, "action"), text::field(body, "change")) else {
-        return Err(bad("the form has no action or no change"));
-    };
-    let by = place.by.to_owned();
-    match &*change {
-        "pause" => ask::<PauseResult>(place, &ControlRequest::Pause { action, by }).await.map(drop)?,
-        "resume" => ask::<PauseResult>(place, &ControlRequest::Resume { action, by }).await.map(drop)?,
-        "probe" => ask::<ProbeResult>(place, &ControlRequest::Probe { action, by }).await.map(drop)?,
-        _ => return Err(bad("a change of an action is pause, resume, or probe")),
+    let begun = until_now(&wish.filter.ids, &mut wish.filter.until).filter(|_| form.is_none());
+    wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
+    let result: ChangeResult = ask(place, &wish.request(form.is_none(), place.by)).await?;
+    let mut page = wish.page(place, caller, &result);
+    let (count, takes) = (result.changed + result.under_way, takes(wish.verb));
+    if form.is_none() && count > 0 {
+        let groups = place.handler.groups(&wish.filter, Some(COUNTED)).await?.groups;
+        page.groups = groups.into_iter().filter(|group| takes.contains(&&*group.newest.state)).collect();
+        page.says.push(effect(wish.verb).to_owned());
+        page.is_final = wish.verb == "discard";
+        page.confirm = Some(ConfirmForm {
+            path: "/deliveries/change",
+            fields: vec![("query", wish.written())],
+            button: format!("{} {}{}", capital(wish.verb), deliveries(count), wish.goal()),
+        });
     }
-    Ok(to("/"))
+    Ok(html(StatusCode::OK, &page))
+}
+
+/// Returns the query of a preview, or the query that a form confirms.
+pub(super) fn given(query: &str, form: Option<&[u8]>) -> Result<String, RequestRefusal> {
+    match form {
+        Some(form) => text::field(form, "query").ok_or_else(|| bad("the form has no query")),
+        None => Ok(query.to_owned()),
+    }
 }
 
 pub(super) fn allowed(place: PageContext<'_>) -> Result<(), RequestRefusal> {
@@ -108,68 +101,76 @@ pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>) -> Optio
     until.clone()
 }
 
+/// Reads a change of all results (`all`), of the selected ones (`change` with `selected`), or of a search (`change`).
 fn wish(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
     let mut fields = fields(query)?;
     let mut take = |name: &str| {
         let at = fields.iter().position(|(known, _)| known == name);
         at.map(|at| fields.remove(at).1)
     };
-    let change = match (take("change").as_deref(), take("to")) {
-        (Some("retry"), None) => DeliveryVerb::Retry,
-        (Some("release"), None) => DeliveryVerb::Release,
-        (Some("discard"), None) => DeliveryVerb::Discard,
-        (Some("move"), Some(to)) => DeliveryVerb::Move(to),
-        (Some("move"), None) => return Err(bad("choose the action to move to")),
-        (Some(_) | None, _) => {
-            return Err(bad("a change of deliveries is retry, release, discard, or move to an action"));
+    let (all, change, to, selected) = (take("all"), take("change"), take("to"), take("selected"));
+    let known = CHANGES.iter().map(|(verb, _)| *verb);
+    let verb = known.into_iter().find(|verb| all.as_deref().or(change.as_deref()) == Some(verb));
+    let verb =
+        verb.ok_or_else(|| bad("a change of deliveries is retry, release, discard, or move to an action"))?;
+    let to = to.filter(|_| verb == "move");
+    if verb == "move" && to.is_none() {
+        return Err(bad("choose the action to move to"));
+    }
+    let back = written(&without(&fields, &["id", "until"]));
+    if all.is_some() {
+        fields.retain(|(name, _)| name != "id");
+    } else if selected.is_some() {
+        fields.retain(|(name, _)| name == "id");
+        if fields.is_empty() {
+            return Err(bad("no delivery is selected: select some in the table"));
         }
+    }
+    let back = match &fields[..] {
+        [(name, id)] if name == "id" && back.is_empty() => format!("/deliveries/{}", text::query(id)),
+        _ => format!("/deliveries?{back}"),
     };
     match request("/deliveries", &written(&fields))? {
-        ControlRequest::List { filter, .. } => Ok(DeliveryChangeRequest { change, filter, fields }),
+        ControlRequest::List { filter, .. } => Ok(DeliveryChangeRequest { verb, to, filter, fields, back }),
         _ => Err(bad("this is not a search of deliveries")),
     }
 }
 
+fn effect(verb: &str) -> &'static str {
+    match verb {
+        "retry" => "Each is attempted again, in the order of its resource.",
+        "release" => "Each is attempted as soon as its turn comes.",
+        "discard" => "Nothing is called for them any more.",
+        _ => "The other action attempts them; the attempts so far stay.",
+    }
+}
+
 impl DeliveryChangeRequest {
-    fn word(&self) -> &'static str {
-        match self.change {
-            DeliveryVerb::Retry => "retry",
-            DeliveryVerb::Release => "release",
-            DeliveryVerb::Discard => "discard",
-            DeliveryVerb::Move(_) => "move",
-        }
+    fn goal(&self) -> String {
+        self.to.as_deref().map_or(String::new(), |to| format!(" to {}", text::line(to)))
     }
 
-    fn goal(&self) -> String {
-        match &self.change {
-            DeliveryVerb::Retry | DeliveryVerb::Release | DeliveryVerb::Discard => String::new(),
-            DeliveryVerb::Move(to) => format!(" to {}", text::line(to)),
-        }
+    fn written(&self) -> String {
+        let change = ("change".to_owned(), self.verb.to_owned());
+        let to = self.to.clone().map(|to| ("to".to_owned(), to));
+        let fields = [change].into_iter().chain(to).chain(self.fields.iter().cloned());
+        written(&fields.collect::<Vec<_>>())
     }
 
     fn request(&self, dry_run: bool, by: &str) -> ControlRequest {
-        let (filter, by) = (self.filter.clone(), by.to_owned());
-        match &self.change {
-            DeliveryVerb::Retry => ControlRequest::Retry { filter, out_of_order: false, dry_run, by },
-            DeliveryVerb::Release => ControlRequest::Release { filter, dry_run, by },
-            DeliveryVerb::Discard => ControlRequest::Discard { filter, dry_run, by },
-            DeliveryVerb::Move(to) => ControlRequest::Move { filter, to: to.clone(), dry_run, by },
+        let (filter, by, to) = (self.filter.clone(), by.to_owned(), self.to.clone());
+        match (self.verb, to) {
+            (_, Some(to)) => ControlRequest::Move { filter, to, dry_run, by },
+            ("retry", None) => ControlRequest::Retry { filter, out_of_order: false, dry_run, by },
+            ("release", None) => ControlRequest::Release { filter, dry_run, by },
+            (_, None) => ControlRequest::Discard { filter, dry_run, by },
         }
     }
 
-    fn page(
-        &self,
-        place: PageContext<'_>,
-        caller: &PageCaller,
-        result: ChangeResult,
-        confirm: Option<ConfirmForm>,
-    ) -> AdminAnswer {
+    fn page(&self, place: PageContext<'_>, caller: &PageCaller, result: &ChangeResult) -> ChangePage {
         let (changed, goal) = (self.request(true, "").changed_word(), self.goal());
-        let all = deliveries(result.changed);
-        let mut summary = match result.dry_run {
-            true => format!("{all} would be {changed}{goal}."),
-            false => format!("{all} {changed}{goal}."),
-        };
+        let would = if result.dry_run { "would be " } else { "" };
+        let mut summary = format!("{} {would}{changed}{goal}.", deliveries(result.changed));
         if result.under_way > 0 {
             summary.push_str(&format!(
                 " {} running: changed when the attempt ends, unless it succeeds.",
@@ -179,39 +180,65 @@ impl DeliveryChangeRequest {
         if result.refused > 0 {
             summary.push_str(&format!(" {} cannot be {changed}.", result.refused));
         }
-        let title = if result.dry_run {
-            format!("{}: what would happen", capital(self.word()))
-        } else {
-            format!("{}: done", capital(self.word()))
-        };
-        let refusals = result.refusals.iter().take(NAMED);
-        let named = result.ids.len().min(NAMED) as u64;
-        let page = ChangePage {
-            frame: Frame::new(place, caller, title, "/deliveries"),
-            summary,
-            refusals: refusals
-                .map(|refusal| format!("{}: {}", refusal.id, text::line(&refusal.why)))
-                .collect(),
-            ids: result.ids.into_iter().take(NAMED).collect(),
-            more: and_more(result.changed.saturating_sub(named)),
-            confirm,
-            back: format!("/deliveries?{}", written(&without_until(&self.fields))),
-        };
-        html(StatusCode::OK, &page)
+        let refusals = result.refusals.iter().map(|refusal| (&refusal.id, &refusal.why));
+        let title = capital(self.verb);
+        let frame = Frame::new(place, caller, format!("{title} deliveries"), "/deliveries");
+        let mut page = ChangePage::new(frame, result.dry_run, &summary, self.back.clone());
+        page.refused(refusals);
+        page.ids = result.ids.iter().take(NAMED).cloned().collect();
+        page.more = and_more(result.changed.saturating_sub(page.ids.len() as u64));
+        page
     }
 }
 
-/// Returns the fields of a search without the end that a preview has set.
-pub(super) fn without_until(fields: &[(String, String)]) -> Vec<(String, String)> {
-    fields.iter().filter(|(name, _)| name != "until").cloned().collect()
+impl ChangePage {
+    pub(super) fn new(frame: Frame, is_preview: bool, summary: &str, back: String) -> Self {
+        let (result, says) = match is_preview {
+            true => (("", String::new()), vec![summary.to_owned()]),
+            false => (("good", summary.to_owned()), Vec::new()),
+        };
+        Self {
+            frame,
+            result,
+            says,
+            is_final: false,
+            groups: Vec::new(),
+            lists: Vec::new(),
+            ids: Vec::new(),
+            more: String::new(),
+            confirm: None,
+            back,
+        }
+    }
+
+    pub(super) fn refused<'a>(&mut self, refusals: impl Iterator<Item = (impl ToString, &'a String)>) {
+        let line = |(id, why): (_, &String)| format!("{}: {}", ToString::to_string(&id), text::line(why));
+        let lines: Vec<String> = refusals.take(NAMED).map(line).collect();
+        if !lines.is_empty() {
+            self.lists.push(("Not changed", lines));
+        }
+    }
+}
+
+/// Returns some resources of a group by name, and the number of the others.
+fn resources(group: &DeliveryGroup) -> String {
+    let names = group.some.iter().filter_map(Delivery::short_resource);
+    let mut names: Vec<String> = names.map(|name| text::cell(&name)).collect();
+    names.dedup();
+    names.truncate(RESOURCES);
+    let others = group.count.saturating_sub(names.len() as u64);
+    if !names.is_empty() && others > 0 {
+        names.push(and_more(others));
+    }
+    names.join(", ")
 }
 
 pub(super) fn and_more(count: u64) -> String {
-    if count == 0 { String::new() } else { format!("and {count} more") }
+    if count == 0 { String::new() } else { format!("and {} more", grouped(count)) }
 }
 
 fn deliveries(count: u64) -> String {
-    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+    counted(count, "delivery", "deliveries")
 }
 
 fn capital(word: &str) -> String {

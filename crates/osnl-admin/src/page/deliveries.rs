@@ -1,10 +1,13 @@
 //! The pages of deliveries: a search, and the details of one delivery.
 
+use std::sync::Arc;
+
 use askama::Template;
 use hyper::{Method, StatusCode};
 use osnl::control::routes::{RouteLookup, Sender, find};
 use osnl::control::{
-    ControlRequest, Delivery, List, MaskedMessage, RequestRefusal, Show, millis, query, relative,
+    AttemptAnswer, ControlRequest, Delivery, DeliveryGroup, List, ListOrder, RequestRefusal, Show,
+    StateTotals, Which, grouped, millis, query, short_answer,
 };
 use osnl::journal::query::Phase;
 use serde_json::json;
@@ -15,72 +18,46 @@ use crate::answer::AdminAnswer;
 const LISTED: u32 = 50;
 /// The most deliveries that a search counts, as a million would take seconds.
 const COUNTED: u64 = 1000;
-pub(super) const CHANGES: [&str; 3] = ["retry", "release", "discard"];
+const GROUPS: usize = 100;
+const LONGEST_PART: usize = 100;
+/// The changes, each with its button.
+pub(super) const CHANGES: &[(&str, &str)] =
+    &[("retry", "Retry"), ("release", "Release"), ("discard", "Discard"), ("move", "Move")];
 
 #[derive(Template)]
 #[template(path = "deliveries.html")]
 struct DeliveriesPage {
     frame: Frame,
-    search: SearchForm,
-    states: Vec<(&'static str, bool)>,
-    orders: Vec<(&'static str, bool)>,
-    totals: String,
-    rows: Vec<ShownDelivery>,
+    /// The fields of the filter, without order and page.
+    filter: Vec<(String, String)>,
+    /// The name of a field, its label, its values, the chosen one.
+    choices: [(&'static str, &'static str, Vec<String>, String); 4],
+    totals: StateTotals,
+    /// The deliveries of the search in any state.
+    any: StateTotals,
+    groups: Vec<DeliveryGroup>,
     next: Option<String>,
-    changes: [&'static str; 3],
-    filter: String,
-    moving: MoveForm,
-}
-
-struct MoveForm {
-    fields: Vec<(String, String)>,
-    actions: Vec<(String, String)>,
-}
-
-#[derive(Default)]
-struct SearchForm {
-    about: String,
-    action: String,
-    rule: String,
-    event_type: String,
-    status: String,
-}
-
-struct ShownDelivery {
-    id: String,
-    tone: &'static str,
-    state: String,
-    age: String,
-    action: String,
-    rule: String,
-    event_type: String,
-    resource: String,
-    attempts: String,
-    reason: String,
+    moving: Vec<Arc<str>>,
 }
 
 #[derive(Template)]
 #[template(path = "delivery.html")]
 struct DeliveryPage {
     frame: Frame,
-    id: String,
-    facts: Vec<(&'static str, String)>,
-    changes: Vec<&'static str>,
-    moving: MoveForm,
+    show: Show,
+    changes: Vec<(&'static str, &'static str)>,
+    moving: Vec<Arc<str>>,
+    /// The number of the first attempt that is known.
+    first: u64,
     attempts: Vec<ShownAttempt>,
-    earlier_attempts: u64,
-    behind: Vec<String>,
-    more_behind: String,
-    others: Vec<(String, String)>,
-    message: Vec<(&'static str, String)>,
     payload: String,
 }
 
 struct ShownAttempt {
-    at: String,
-    took: String,
-    answer: String,
-    request: String,
+    attempt: AttemptAnswer,
+    is_success: bool,
+    /// The attempts in a row with the same request, which is shown below the last of them.
+    times: usize,
 }
 
 pub(super) async fn list(
@@ -89,61 +66,62 @@ pub(super) async fn list(
     query: &str,
 ) -> Result<AdminAnswer, RequestRefusal> {
     let given = fields(query)?;
-    let value = |name: &str| {
-        given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    let value = |name: &str| value_of(&given, name).unwrap_or_default().to_owned();
+    let (order, is_urgent) = match value("order") {
+        order if order.is_empty() || order == "urgent" => ("newest".to_owned(), true),
+        order => (order, false),
     };
-    let order = match value("order") {
-        order if order.is_empty() => "newest".to_owned(),
-        order => order,
-    };
-    let mut asked: Vec<_> = given.iter().filter(|(name, _)| name != "order").cloned().collect();
+    let filter = without(&given, &["order", "after", "limit"]);
+    let mut asked = without(&given, &["order"]);
     asked.push(("order".to_owned(), order.clone()));
-    let mut limited = asked.clone();
-    if !limited.iter().any(|(name, _)| name == "limit") {
-        limited.push(("limit".to_owned(), LISTED.to_string()));
+    if value("limit").is_empty() {
+        asked.push(("limit".to_owned(), LISTED.to_string()));
     }
-    let mut request = request("/deliveries", &written(&limited))?;
-    if let ControlRequest::List { count_at_most, .. } = &mut request {
-        *count_at_most = Some(COUNTED);
-    }
-    let list: List = ask(place, &request).await?;
-    let next = list.next.as_ref().map(|after| {
-        let mut next: Vec<_> = asked.iter().filter(|(name, _)| name != "after").cloned().collect();
-        next.push(("after".to_owned(), after.clone()));
-        written(&next)
-    });
-    let filter: Vec<_> =
-        given.iter().filter(|(name, _)| !matches!(&**name, "order" | "after" | "limit")).cloned().collect();
-    let moving = MoveForm::new(place, filter.clone(), None);
-    let filter = if filter.is_empty() { String::new() } else { format!("&{}", written(&filter)) };
-    let by_state = list.totals.by_state.iter().map(|(state, count)| format!("{count} {state}"));
-    let by_state: Vec<String> = by_state.collect();
-    let totals = match list.totals.all {
-        0 => "No delivery matches.".to_owned(),
-        all if list.totals.more => format!("More than {all}. The newest {all}: {}.", by_state.join(", ")),
-        all => format!("{all} in all: {}.", by_state.join(", ")),
+    let mut request = request("/deliveries", &written(&asked))?;
+    let ControlRequest::List { filter: which, after, count_at_most, .. } = &mut request else {
+        return Err(bad("this is not a search of deliveries"));
     };
-    let (state, search) = (
-        value("state"),
-        SearchForm {
-            about: value("about"),
-            action: value("action"),
-            rule: value("rule"),
-            event_type: value("event_type"),
-            status: value("status"),
-        },
-    );
+    *count_at_most = Some(COUNTED);
+    let (which, names_few) = (which.clone(), !which.about.is_empty() || !which.ids.is_empty());
+    let mut found = None;
+    if is_urgent && after.is_none() && !names_few && which.event.is_none() {
+        let urgent = place.handler.groups(&which, Some(COUNTED)).await?;
+        found = Some((urgent.groups, urgent.totals, None)).filter(|(groups, ..)| !groups.is_empty());
+    }
+    let (groups, totals, after) = match found {
+        Some(found) => found,
+        None => {
+            let list: List = ask(place, &request).await?;
+            let single = |newest| DeliveryGroup { count: 1, newest, some: Vec::new(), is_mixed: false };
+            (list.deliveries.into_iter().map(single).collect(), list.totals, list.next)
+        }
+    };
+    let any = match which.states.is_empty() {
+        true => totals.clone(),
+        false => totals_of(place, Which { states: Vec::new(), ..which }).await?,
+    };
+    let next = after.map(|after| {
+        let order = if is_urgent { "newest".to_owned() } else { order.clone() };
+        let begin = [("order".to_owned(), order), ("after".to_owned(), after)];
+        written(&[without(&given, &["order", "after"]), begin.to_vec()].concat())
+    });
+    let order = if is_urgent { "urgent".to_owned() } else { order };
+    let names = |names: Vec<Arc<str>>| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let actions = place.handler.actions().unwrap_or_default();
     let page = DeliveriesPage {
         frame: Frame::new(place, caller, "Deliveries", "/deliveries"),
-        search,
-        states: Phase::NAMES.iter().map(|name| (*name, *name == state)).collect(),
-        orders: ["newest", "oldest"].map(|name| (name, name == order)).to_vec(),
+        choices: [
+            ("action", "Action", names(actions.clone()), value("action")),
+            ("rule", "Rule", names(place.handler.rule_names()), value("rule")),
+            ("state", "State", Phase::NAMES.map(str::to_owned).to_vec(), value("state")),
+            ("order", "Order", ["urgent", "newest", "oldest"].map(str::to_owned).to_vec(), order),
+        ],
         totals,
-        rows: list.deliveries.iter().map(ShownDelivery::new).collect(),
+        any,
+        groups: groups.into_iter().take(GROUPS).collect(),
         next,
-        changes: CHANGES,
+        moving: actions,
         filter,
-        moving,
     };
     Ok(html(StatusCode::OK, &page))
 }
@@ -155,53 +133,118 @@ pub(super) async fn one(
 ) -> Result<AdminAnswer, RequestRefusal> {
     let show: Show = ask(place, &request(&format!("/deliveries/{id}"), "")?).await?;
     let delivery = &show.delivery;
-    let attempts = show.attempts.iter().map(|attempt| ShownAttempt {
-        at: text::line(&relative(&attempt.at)),
-        took: attempt.took_millis.map(millis).unwrap_or_default(),
-        answer: text::line(&attempt.answer),
-        request: attempt.request.as_deref().map(text::lines).unwrap_or_default(),
-    });
-    let others = show.others.iter().map(|other| {
-        let (action, rule) = (text::line(&other.action), text::line(&other.rule));
-        (other.id.clone(), format!("{action}, by rule {rule}: {}", text::line(&other.state_text())))
-    });
-    let open = delivery.ended.is_none();
-    let moving = MoveForm::new(place, vec![("id".to_owned(), delivery.id.clone())], Some(&delivery.action));
-    let payload = match &show.message.unreadable {
-        Some(reason) => format!("cannot be read: {}", text::line(reason)),
-        None => text::json(&json!({"payload": show.message.payload, "context": show.message.context})),
-    };
+    let actions = place.handler.actions().unwrap_or_default();
     let page = DeliveryPage {
         frame: Frame::new(place, caller, format!("Delivery {}", delivery.id), "/deliveries"),
-        id: text::query(&delivery.id),
-        facts: facts(&show),
-        changes: changes(delivery),
-        moving: if open { moving } else { MoveForm { fields: Vec::new(), actions: Vec::new() } },
-        earlier_attempts: u64::from(delivery.failed_attempts).saturating_sub(show.attempts.len() as u64),
-        attempts: success(&show).into_iter().chain(attempts.rev()).collect(),
-        behind: show.behind.clone(),
-        more_behind: if show.more_behind > 0 {
-            format!("and {} more", show.more_behind)
-        } else {
-            String::new()
+        changes: CHANGES
+            .iter()
+            .copied()
+            .filter(|(verb, _)| takes(verb).contains(&&*delivery.state))
+            .collect(),
+        moving: actions.into_iter().filter(|action| **action != *delivery.action).collect(),
+        first: u64::from(delivery.failed_attempts).saturating_sub(show.attempts.len() as u64) + 1,
+        attempts: attempts(&show),
+        payload: match &show.message.unreadable {
+            Some(reason) => format!("cannot be read: {}", text::line(reason)),
+            None => text::json(&json!({"payload": show.message.payload, "context": show.message.context})),
         },
-        others: others.collect(),
-        message: message(&show.message, delivery),
-        payload,
+        show,
     };
     Ok(html(StatusCode::OK, &page))
 }
 
-fn changes(delivery: &Delivery) -> Vec<&'static str> {
-    let is = |phase: Phase| delivery.state == phase.word();
-    if is(Phase::Dead) {
-        vec!["retry", "discard"]
-    } else if is(Phase::ForRelease) {
-        vec!["release", "discard"]
-    } else if delivery.ended.is_none() {
-        vec!["discard"]
-    } else {
-        Vec::new()
+async fn totals_of(place: PageContext<'_>, filter: Which) -> Result<StateTotals, RequestRefusal> {
+    let (order, count_at_most) = (ListOrder::Newest, Some(COUNTED));
+    let request = ControlRequest::List { filter, order, after: None, limit: 1, count_at_most };
+    ask::<List>(place, &request).await.map(|list| list.totals)
+}
+
+/// Returns the states to which a change applies.
+pub(super) fn takes(verb: &str) -> Vec<&'static str> {
+    let open = || Phase::named("open").unwrap_or_default();
+    let phases = match verb {
+        "retry" => vec![Phase::Dead],
+        "release" => vec![Phase::ForRelease],
+        "discard" => [open(), vec![Phase::Dead]].concat(),
+        _ => open(),
+    };
+    phases.into_iter().map(Phase::word).collect()
+}
+
+/// Returns the phases by who must act: an operator, then osnl, then nobody.
+fn phases() -> Vec<Phase> {
+    let urgent = [Phase::Dead, Phase::ForRelease, Phase::Orphaned, Phase::Retrying];
+    urgent.into_iter().chain(Phase::ALL.into_iter().filter(|phase| !urgent.contains(phase))).collect()
+}
+
+impl DeliveriesPage {
+    fn given(&self, name: &str) -> &str {
+        value_of(&self.filter, name).unwrap_or_default()
+    }
+
+    /// Returns a button's words with the number of results to which a change applies; nothing without any.
+    fn all(&self, verb: &str, label: &str) -> Option<String> {
+        let of = takes(verb);
+        let counts = self.totals.by_state.iter().filter(|(state, _)| of.contains(&&***state));
+        let count = counts.map(|(_, count)| count).sum();
+        (count > 0).then(|| format!("{label} all {}", number(&count, &self.totals)))
+    }
+
+    fn in_state(&self, state: &str) -> String {
+        let mut fields = without(&self.filter, &["state"]);
+        fields.push(("state".to_owned(), state.replace(' ', "-")));
+        written(&fields)
+    }
+
+    /// Returns the search for a group: by action and state, and where these have several groups, by a text of
+    /// the answer.
+    fn all_of(&self, group: &DeliveryGroup) -> String {
+        let newest = &group.newest;
+        let of = |other: &&DeliveryGroup| {
+            other.newest.action == newest.action && other.newest.state == newest.state
+        };
+        let mut fields = without(&self.filter, &["action", "state"]);
+        fields.push(("action".to_owned(), newest.action.clone()));
+        fields.push(("state".to_owned(), newest.state.replace(' ', "-")));
+        let is_one_of_many = self.groups.iter().filter(of).count() > 1 && value_of(&fields, "text").is_none();
+        let part = common_part(newest).filter(|_| is_one_of_many);
+        fields.extend(part.map(|part| ("text".to_owned(), part)));
+        fields.push(("order".to_owned(), "newest".to_owned()));
+        written(&fields)
+    }
+}
+
+fn number(count: &u64, totals: &StateTotals) -> String {
+    format!("{}{}", grouped(*count), if totals.more { "+" } else { "" })
+}
+
+/// Returns the longest part of an answer that does not name the delivery's own resource.
+fn common_part(delivery: &Delivery) -> Option<String> {
+    let mut answer = delivery.reason.as_ref().or(delivery.last_answer.as_ref())?.clone();
+    let own = [&delivery.resource_id, &delivery.resource_name, &delivery.key, &delivery.message_id];
+    for own in own.into_iter().flatten().filter(|own| own.len() > 2) {
+        answer = answer.replace(own.as_str(), "\0");
+    }
+    let longest = answer.split('\0').max_by_key(|part| part.len())?;
+    Some(longest[..longest.floor_char_boundary(LONGEST_PART)].to_owned())
+}
+
+fn can_change(delivery: &Delivery) -> bool {
+    takes("discard").contains(&&*delivery.state)
+}
+
+/// Returns `200, 3 ms`, or `400 no such field`.
+fn result(delivery: &Delivery) -> String {
+    let took = delivery.took_millis.map_or(String::new(), |took| format!(", {}", millis(took)));
+    delivery.short_result().map_or(String::new(), |result| result + &took)
+}
+
+pub(super) fn tone(state: &str) -> &'static str {
+    match state {
+        "dead" | "waiting for release" | "orphaned" => "bad",
+        "retrying" => "warn",
+        "delivered" | "no action needed" => "good",
+        _ => "quiet",
     }
 }
 
@@ -222,106 +265,60 @@ pub(super) fn fields(query: &str) -> Result<Vec<(String, String)>, RequestRefusa
         .collect()
 }
 
+pub(super) fn value_of<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+}
+
+pub(super) fn without(fields: &[(String, String)], names: &[&str]) -> Vec<(String, String)> {
+    fields.iter().filter(|(name, _)| !names.contains(&&**name)).cloned().collect()
+}
+
 pub(super) fn written(fields: &[(String, String)]) -> String {
     let pairs = fields.iter().map(|(name, value)| format!("{}={}", text::query(name), text::query(value)));
     pairs.collect::<Vec<_>>().join("&")
 }
 
-fn success(show: &Show) -> Option<ShownAttempt> {
-    let delivery = &show.delivery;
-    let succeeded = [Phase::Delivered.word(), Phase::NoActionNeeded.word()].contains(&&*delivery.state);
-    let at = delivery.ended.as_deref().filter(|_| succeeded)?;
-    Some(ShownAttempt {
-        at: text::line(&relative(at)),
-        took: show.took_millis.map(millis).unwrap_or_default(),
-        answer: delivery.reason.as_deref().map_or_else(|| delivery.state.clone(), text::line),
-        request: String::new(),
-    })
-}
-
-impl MoveForm {
-    fn new(place: PageContext<'_>, fields: Vec<(String, String)>, of: Option<&str>) -> Self {
-        let actions = place.handler.actions().unwrap_or_default();
-        let others = actions.iter().filter(|action| Some(&***action) != of);
-        Self { fields, actions: others.map(|name| (name.to_string(), text::line(name))).collect() }
+/// Returns the attempts that are known, oldest first, the one that succeeded last.
+fn attempts(show: &Show) -> Vec<ShownAttempt> {
+    let mut shown = folded(&show.attempts);
+    let Delivery { ended, state, reason, took_millis, .. } = &show.delivery;
+    if let Some(at) = ended.clone().filter(|_| tone(state) == "good") {
+        let answer = reason.clone().unwrap_or_else(|| state.clone());
+        let attempt = AttemptAnswer { at, answer, request: None, took_millis: *took_millis };
+        shown.push(ShownAttempt { attempt, is_success: true, times: 1 });
     }
+    shown
 }
 
-impl ShownDelivery {
-    fn new(delivery: &Delivery) -> Self {
-        let reason = delivery.reason.as_deref().or(delivery.last_answer.as_deref());
-        Self {
-            id: delivery.id.clone(),
-            tone: tone(&delivery.state),
-            state: text::cell(&delivery.state_text()),
-            age: text::age(Some(delivery.age_seconds)),
-            action: text::cell(&delivery.action),
-            rule: text::cell(&delivery.rule),
-            event_type: delivery.event_type.as_deref().map(text::cell).unwrap_or_default(),
-            resource: delivery.resource_text().as_deref().map(text::cell).unwrap_or_default(),
-            attempts: delivery.attempts_text(),
-            reason: reason.map(text::cell).unwrap_or_default(),
-        }
+fn folded(attempts: &[AttemptAnswer]) -> Vec<ShownAttempt> {
+    let mut shown: Vec<ShownAttempt> = Vec::new();
+    for attempt in attempts.iter().cloned() {
+        let same = |before: &&mut ShownAttempt| {
+            attempt.request.is_some() && before.attempt.request == attempt.request
+        };
+        let times = shown.last_mut().filter(same).map_or(1, |before| {
+            before.attempt.request = None;
+            before.times + 1
+        });
+        shown.push(ShownAttempt { attempt, is_success: false, times });
     }
+    shown
 }
 
-fn tone(phase: &str) -> &'static str {
-    match phase {
-        "dead" | "waiting for release" => "bad",
-        "retrying" => "warn",
-        "delivered" | "no action needed" => "good",
-        _ => "",
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_repeated_is_shown_once() {
+        let attempt = |request: &str| AttemptAnswer {
+            at: String::new(),
+            answer: "status 400: Bad Request".to_owned(),
+            request: Some(request.to_owned()),
+            took_millis: None,
+        };
+        let shown = folded(&[attempt("a"), attempt("a"), attempt("b")]);
+        let found: Vec<_> = shown.iter().map(|one| (one.attempt.request.as_deref(), one.times)).collect();
+        assert_eq!(found, [(None, 1), (Some("a"), 2), (Some("b"), 1)]);
     }
-}
-
-fn facts(show: &Show) -> Vec<(&'static str, String)> {
-    let delivery = &show.delivery;
-    let target = show.target.as_ref().map_or(String::new(), |target| format!(" ({})", text::line(target)));
-    let took = show.took_millis.map_or(String::new(), |took| format!("; the last took {}", millis(took)));
-    let ended =
-        delivery.ended.as_ref().map_or(String::new(), |at| format!(", {}", text::line(&relative(at))));
-    let facts = [
-        ("State", format!("{}{ended}", text::line(&delivery.state_text()))),
-        ("Next attempt", delivery.next_attempt.as_deref().map(relative).unwrap_or_default()),
-        ("Reason", text::or_empty(delivery.reason.as_deref())),
-        ("Last answer", text::or_empty(delivery.last_answer.as_deref())),
-        ("Action", format!("{}{target}", text::line(&delivery.action))),
-        ("Rule", text::line(&delivery.rule)),
-        ("Event type", text::or_empty(delivery.event_type.as_deref())),
-        ("Resource", text::or_empty(delivery.resource_text().as_deref())),
-        ("Order key", text::or_empty(delivery.key.as_deref())),
-        (
-            "Older of the same action and key",
-            match show.ahead {
-                0 => String::new(),
-                ahead => ahead.to_string(),
-            },
-        ),
-        ("Attempts", format!("{}{took}", delivery.attempts_text())),
-    ];
-    facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
-}
-
-fn message(message: &MaskedMessage, delivery: &Delivery) -> Vec<(&'static str, String)> {
-    let again = if message.redelivered { ", redelivered" } else { "" };
-    let facts = [
-        ("Received", format!("{}{again}", text::line(&relative(&delivery.received)))),
-        ("Message id", text::or_empty(delivery.message_id.as_deref())),
-        ("Listener", text::line(&message.listener)),
-        ("Queue", text::line(&message.queue)),
-        ("Exchange", text::line(&message.exchange)),
-        ("Routing key", text::line(&message.routing_key)),
-        ("Publisher", text::or_empty(message.publisher_id.as_deref())),
-        ("Sent", text::or_empty(message.timestamp.as_deref())),
-        ("Size", text::size(message.bytes)),
-        ("Digest", text::line(&message.digest)),
-        (
-            "Further copies",
-            match delivery.copies {
-                0 => String::new(),
-                copies => copies.to_string(),
-            },
-        ),
-    ];
-    facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }

@@ -1,18 +1,25 @@
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{Code, RequestRefusal, RuleTrial, TrialReport, TriedEvent};
+use osnl_model::catalogue;
+use serde_json::json;
 
 use super::{Frame, PageCaller, PageContext, bad, html, text};
 use crate::answer::{self, AdminAnswer};
 
 const EFFECTS: usize = 256 * 1024;
 const VERDICTS: usize = 2000;
+const UNMATCHED: usize = 20;
 
 #[derive(Template)]
 #[template(path = "explain.html")]
 struct ExplainPage {
     frame: Frame,
     problem: String,
+    /// The event to edit.
+    text: String,
+    /// Groups of events, each with its value and words.
+    samples: Vec<(String, Vec<(String, String)>)>,
     events: Vec<EventView>,
 }
 
@@ -25,7 +32,7 @@ struct EventView {
 struct VerdictView {
     tone: &'static str,
     verdict: String,
-    effects: Vec<String>,
+    effects: Vec<(&'static str, String)>,
 }
 
 pub(super) async fn page(
@@ -34,20 +41,27 @@ pub(super) async fn page(
     query: &str,
 ) -> Result<AdminAnswer, RequestRefusal> {
     let field = |name: &str| text::field(query.as_bytes(), name).filter(|value| !value.is_empty());
-    let tried = match (field("unmatched"), field("delivery")) {
-        (None, None) => None,
-        (Some(number), None) => {
-            let number = number.parse().map_err(|_| bad("unmatched: not the number of a message"))?;
-            Some(TriedEvent::Unmatched(number))
-        }
-        (None, Some(id)) => Some(TriedEvent::Delivery(id)),
-        (Some(_), Some(_)) => return Err(bad("choose a message or a delivery")),
+    let number = |number: &str| number.parse().map_err(|_| bad("unmatched: not the number of a message"));
+    let mut text = String::new();
+    let tried = match (field("unmatched"), field("delivery"), field("sample")) {
+        (None, None, None) => None,
+        (Some(given), None, None) => Some(TriedEvent::Unmatched(number(&given)?)),
+        (None, Some(id), None) => Some(TriedEvent::Delivery(id)),
+        (None, None, Some(sample)) => match sample.strip_prefix("unmatched ") {
+            Some(given) => Some(TriedEvent::Unmatched(number(given)?)),
+            None => {
+                text = example(&sample)?;
+                Some(TriedEvent::Text(text.clone()))
+            }
+        },
+        _ => return Err(bad("choose a message, a delivery, or a sample")),
     };
     let reports = match tried {
         Some(event) => place.handler.try_event(event).await?,
         None => Vec::new(),
     };
-    Ok(html(StatusCode::OK, &ExplainPage::new(place, caller, &reports, String::new())))
+    let page = ExplainPage::new(place, caller, &reports, String::new(), text).await;
+    Ok(html(StatusCode::OK, &page))
 }
 
 pub(super) async fn pasted(
@@ -57,21 +71,66 @@ pub(super) async fn pasted(
 ) -> Result<AdminAnswer, RequestRefusal> {
     let event = text::field(body, "event").ok_or_else(|| bad("the form has no event"))?;
     match place.handler.try_event(TriedEvent::Text(event)).await {
-        Ok(reports) => Ok(html(StatusCode::OK, &ExplainPage::new(place, caller, &reports, String::new()))),
+        Ok(reports) => {
+            let page = ExplainPage::new(place, caller, &reports, String::new(), String::new()).await;
+            Ok(html(StatusCode::OK, &page))
+        }
         Err(refusal) if refusal.code == Code::BadRequest => {
-            let page = ExplainPage::new(place, caller, &[], text::sentence(&refusal.message));
+            let problem = text::sentence(&refusal.message);
+            let page = ExplainPage::new(place, caller, &[], problem, String::new()).await;
             Ok(html(answer::status(refusal.code), &page))
         }
         Err(refusal) => Err(refusal),
     }
 }
 
+/// Returns the sample of a catalogue event as JSON to edit.
+fn example(event_type: &str) -> Result<String, RequestRefusal> {
+    let found = catalogue::find(event_type).into_iter().find(|event| event.sample().is_some());
+    let found = found.ok_or_else(|| bad(format!("sample: no sample of {event_type} is known")))?.example();
+    let event = json!({
+        "event_type": found.event_type, "publisher_id": found.publisher_id,
+        "priority": found.priority.as_ref().map(osnl_model::Priority::as_str), "payload": found.payload,
+    });
+    Ok(serde_json::to_string_pretty(&event).unwrap_or_default())
+}
+
+/// Returns the latest unmatched messages, then the events of the catalogue by service.
+async fn samples(place: PageContext<'_>) -> Vec<(String, Vec<(String, String)>)> {
+    let unmatched = place.handler.unmatched(UNMATCHED).await;
+    let groups = unmatched.map(|report| report.groups).unwrap_or_default();
+    let latest = groups.iter().filter_map(|group| {
+        let event_type = text::cell(group.event_type.as_deref()?);
+        Some((format!("unmatched {}", group.newest.first()?.number), event_type))
+    });
+    let mut samples = vec![("Unmatched messages".to_owned(), latest.collect::<Vec<_>>())];
+    for event in catalogue::events().iter().filter(|event| event.recorded && event.sample().is_some()) {
+        if samples.last().is_none_or(|(service, _)| service != event.service) {
+            samples.push((event.service.to_owned(), Vec::new()));
+        }
+        let option = (event.event_type.to_owned(), event.event_type.to_owned());
+        if let Some((_, events)) = samples.last_mut().filter(|(_, events)| !events.contains(&option)) {
+            events.push(option);
+        }
+    }
+    samples.retain(|(_, events)| !events.is_empty());
+    samples
+}
+
 impl ExplainPage {
-    fn new(place: PageContext<'_>, caller: &PageCaller, reports: &[TrialReport], problem: String) -> Self {
+    async fn new(
+        place: PageContext<'_>,
+        caller: &PageCaller,
+        reports: &[TrialReport],
+        problem: String,
+        text: String,
+    ) -> Self {
         let mut room = PageRoom { verdicts: VERDICTS, effects: EFFECTS };
         Self {
             frame: Frame::new(place, caller, "Try an event", "/explain"),
             problem,
+            text,
+            samples: samples(place).await,
             events: reports.iter().map(|report| EventView::new(report, &mut room)).collect(),
         }
     }
@@ -103,17 +162,21 @@ impl VerdictView {
     fn new(rule: &RuleTrial, room: &mut PageRoom) -> Self {
         let mut effects = Vec::new();
         for (at, effect) in rule.effects.iter().enumerate() {
-            let effect = text::lines(effect);
+            let tone = if effect.is_dead_letter { "bad" } else { "" };
+            let effect = text::lines(&effect.words);
             if effect.len() > room.effects {
-                effects.push(format!(
-                    "{} more effects are not shown: use osnl explain",
-                    rule.effects.len() - at
-                ));
+                let more = rule.effects.len() - at;
+                effects.push(("", format!("{more} more effects are not shown: use osnl explain")));
                 break;
             }
             room.effects -= effect.len();
-            effects.push(effect);
+            effects.push((tone, effect));
         }
-        Self { tone: if rule.fires { "good" } else { "" }, verdict: text::sentence(&rule.verdict), effects }
+        let tone = match (rule.is_undecided, rule.fires) {
+            (true, _) => "bad",
+            (false, true) => "good",
+            (false, false) => "quiet",
+        };
+        Self { tone, verdict: text::sentence(&rule.verdict), effects }
     }
 }

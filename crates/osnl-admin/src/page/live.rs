@@ -42,8 +42,8 @@ struct LiveRow {
     event_type: String,
     publisher: String,
     resource: String,
-    listener: String,
     outcome: String,
+    is_matched: bool,
     about: String,
     payload: String,
 }
@@ -134,19 +134,28 @@ impl LiveQuery {
 
 impl LiveRow {
     fn new(event: &LiveEvent) -> Self {
-        let fired = event.fired.iter().map(|(rule, action)| format!("{rule}: {action}"));
-        let fired = fired.collect::<Vec<_>>().join(", ");
+        let mut fired: Vec<String> = Vec::new();
+        let mut last = None;
+        for (rule, action) in &event.fired {
+            match fired.last_mut().filter(|_| last == Some(rule)) {
+                Some(actions) => actions.push_str(&format!(", {action}")),
+                None => fired.push(format!("{rule} → {action}")),
+            }
+            last = Some(rule);
+        }
+        let fired = fired.join("; ");
         let about = [
             event.priority.as_deref().map(text::cell),
             event.message_id.as_deref().map(|id| format!("message {}", text::cell(id))),
             Some(text::size(event.bytes)),
+            Some(format!("listener {}", text::cell(&event.listener))),
         ];
         Self {
             time: moment(event.received).get(11..23).unwrap_or_default().to_owned(),
             event_type: event.event_type.as_deref().map(text::cell).unwrap_or_default(),
             publisher: event.publisher_id.as_deref().map(text::cell).unwrap_or_default(),
             resource: event.resource.as_deref().map(text::line).unwrap_or_default(),
-            listener: text::cell(&event.listener),
+            is_matched: event.is_matched(),
             outcome: if event.is_matched() { text::line(&fired) } else { "no rule matched".to_owned() },
             about: about.into_iter().flatten().collect::<Vec<_>>().join(", "),
             payload: event.payload.as_deref().map_or_else(

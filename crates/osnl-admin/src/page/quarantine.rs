@@ -4,11 +4,12 @@ use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{
     ControlRequest, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, RequestRefusal,
-    WhichMessages, relative,
+    WhichMessages,
 };
 
-use super::change::{ChangePage, ConfirmForm, NAMED, allowed, and_more, until_now, without_until};
-use super::deliveries::{fields, request, written};
+use super::change::{ChangePage, ConfirmForm, NAMED, allowed, and_more, given, until_now};
+use super::deliveries::{fields, request, value_of, without, written};
+use super::text::counted;
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::answer::AdminAnswer;
 
@@ -19,28 +20,16 @@ struct QuarantinePage {
     totals: String,
     queue: String,
     reason: String,
-    rows: Vec<QuarantineRow>,
+    rows: Vec<QuarantinedMessage>,
     next: Option<String>,
     filter: String,
-}
-
-struct QuarantineRow {
-    id: i64,
-    age: String,
-    queue: String,
-    event_type: String,
-    publisher: String,
-    size: String,
-    reason: String,
 }
 
 #[derive(Template)]
 #[template(path = "quarantined.html")]
 struct QuarantinedPage {
     frame: Frame,
-    id: i64,
-    facts: Vec<(&'static str, String)>,
-    text: String,
+    show: QuarantineShow,
 }
 
 pub(super) async fn list(
@@ -50,25 +39,21 @@ pub(super) async fn list(
 ) -> Result<AdminAnswer, RequestRefusal> {
     let given = fields(query)?;
     let list: QuarantineList = ask(place, &request("/quarantine", &written(&given))?).await?;
-    let asked: Vec<_> = given.into_iter().filter(|(name, _)| name != "after").collect();
-    let filter: Vec<_> = asked.iter().filter(|(name, _)| name != "limit").cloned().collect();
-    let value = |name: &str| {
-        filter.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
-    };
+    let filter = without(&given, &["after", "limit"]);
+    let value = |name: &str| value_of(&filter, name).unwrap_or_default().to_owned();
     let next = list.next.map(|next| {
         let after = ("after".to_owned(), next.to_string());
-        written(&asked.iter().cloned().chain([after]).collect::<Vec<_>>())
+        written(&[without(&given, &["after"]), vec![after]].concat())
     });
     let page = QuarantinePage {
         frame: Frame::new(place, caller, "Quarantine", "/quarantine"),
         totals: match list.total {
-            0 => "No message is in quarantine.".to_owned(),
-            1 => "1 message could not be read.".to_owned(),
-            total => format!("{total} messages could not be read."),
+            0 => String::new(),
+            total => format!("{} could not be read.", messages(total)),
         },
         queue: value("queue"),
         reason: value("reason"),
-        rows: list.messages.iter().map(QuarantineRow::new).collect(),
+        rows: list.messages,
         next,
         filter: if filter.is_empty() { String::new() } else { format!("&{}", written(&filter)) },
     };
@@ -81,163 +66,91 @@ pub(super) async fn one(
     id: &str,
 ) -> Result<AdminAnswer, RequestRefusal> {
     let show: QuarantineShow = ask(place, &request(&format!("/quarantine/{id}"), "")?).await?;
-    let message = &show.message;
-    let again = if message.redelivered { ", redelivered" } else { "" };
-    let whole = if message.is_whole { "" } else { ", of which the beginning was kept" };
-    let facts = [
-        ("Reason", text::line(&message.reason)),
-        ("Received", format!("{}{again}", text::line(&relative(&message.received)))),
-        ("Listener", text::line(&message.listener)),
-        ("Queue", text::line(&message.queue)),
-        ("Exchange", text::line(&message.exchange)),
-        ("Routing key", text::line(&message.routing_key)),
-        ("Publisher", text::or_empty(message.publisher_id.as_deref())),
-        ("Message id", text::or_empty(message.message_id.as_deref())),
-        ("Event type", text::or_empty(message.event_type.as_deref())),
-        ("Content type", text::or_empty(show.content_type.as_deref())),
-        ("Content encoding", text::or_empty(show.content_encoding.as_deref())),
-        ("Compression", text::or_empty(show.compression.as_deref())),
-        ("Size", format!("{}{whole}", text::size(message.bytes))),
-        ("Digest", text::line(&message.digest)),
-    ];
-    let page = QuarantinedPage {
-        frame: Frame::new(place, caller, format!("Message {} in quarantine", message.id), "/quarantine"),
-        id: message.id,
-        facts: facts.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
-        text: text::lines(&show.preview),
-    };
-    Ok(html(StatusCode::OK, &page))
+    let title = format!("Message {} in quarantine", show.message.id);
+    let frame = Frame::new(place, caller, title, "/quarantine");
+    Ok(html(StatusCode::OK, &QuarantinedPage { frame, show }))
 }
 
 struct MessageChangeRequest {
-    verb: MessageVerb,
+    /// Whether it discards; else it passes the messages through the current rules once more.
+    discards: bool,
     filter: WhichMessages,
     fields: Vec<(String, String)>,
 }
 
-enum MessageVerb {
-    /// Passes the messages through the current rules once more.
-    Retry,
-    Discard,
-}
-
-pub(super) async fn preview(
+/// Shows what a change would do; with a form, makes it.
+pub(super) async fn change(
     place: PageContext<'_>,
     caller: &PageCaller,
     query: &str,
+    form: Option<&[u8]>,
 ) -> Result<AdminAnswer, RequestRefusal> {
     allowed(place)?;
-    let mut wish = MessageChangeRequest::read(query)?;
-    let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
+    let mut wish = MessageChangeRequest::read(&given(query, form)?)?;
+    let begun = until_now(&wish.filter.ids, &mut wish.filter.until).filter(|_| form.is_none());
     wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
-    let result = wish.made(place, true).await?;
-    let confirm = (result.changed > 0).then(|| ConfirmForm {
-        query: wish.written(),
-        button: format!("{} {}", wish.word(), messages(result.changed)),
-    });
-    Ok(wish.page(place, caller, result, confirm))
-}
-
-pub(super) async fn done(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    body: &[u8],
-) -> Result<AdminAnswer, RequestRefusal> {
-    allowed(place)?;
-    let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
-    let wish = MessageChangeRequest::read(&query)?;
-    let result = wish.made(place, false).await?;
-    Ok(wish.page(place, caller, result, None))
+    let result = wish.made(place, form.is_none()).await?;
+    let mut page = wish.page(place, caller, &result);
+    if form.is_none() && result.changed > 0 {
+        page.is_final = wish.discards;
+        page.confirm = Some(ConfirmForm {
+            path: "/quarantine/change",
+            fields: vec![(
+                "query",
+                format!("change={}&{}", wish.word().to_lowercase(), written(&wish.fields)),
+            )],
+            button: format!("{} {}", wish.word(), messages(result.changed)),
+        });
+    }
+    Ok(html(StatusCode::OK, &page))
 }
 
 impl MessageChangeRequest {
     fn read(query: &str) -> Result<Self, RequestRefusal> {
         let mut fields = fields(query)?;
         let at = fields.iter().position(|(name, _)| name == "change");
-        let verb = match at.map(|at| fields.remove(at).1).as_deref() {
-            Some("retry") => MessageVerb::Retry,
-            Some("discard") => MessageVerb::Discard,
+        let discards = match at.map(|at| fields.remove(at).1).as_deref() {
+            Some("retry") => false,
+            Some("discard") => true,
             Some(_) | None => return Err(bad("a change of messages is retry or discard")),
         };
         match request("/quarantine", &written(&fields))? {
-            ControlRequest::QuarantineList { filter, .. } => Ok(Self { verb, filter, fields }),
+            ControlRequest::QuarantineList { filter, .. } => Ok(Self { discards, filter, fields }),
             _ => Err(bad("this is not a search of the quarantine")),
         }
     }
 
-    fn written(&self) -> String {
-        let change = match self.verb {
-            MessageVerb::Retry => "retry",
-            MessageVerb::Discard => "discard",
-        };
-        format!("change={change}&{}", written(&self.fields))
-    }
-
     fn word(&self) -> &'static str {
-        match self.verb {
-            MessageVerb::Retry => "Retry",
-            MessageVerb::Discard => "Discard",
-        }
+        if self.discards { "Discard" } else { "Retry" }
     }
 
     async fn made(&self, place: PageContext<'_>, dry_run: bool) -> Result<QuarantineChanges, RequestRefusal> {
-        let (filter, by) = (self.filter.clone(), place.by);
-        match self.verb {
-            MessageVerb::Retry => place.handler.retry_by_rules(&filter, dry_run, by).await,
-            MessageVerb::Discard => {
-                ask(place, &ControlRequest::QuarantineDiscard { filter, dry_run, by: by.to_owned() }).await
-            }
+        let (filter, by) = (self.filter.clone(), place.by.to_owned());
+        match self.discards {
+            false => place.handler.retry_by_rules(&filter, dry_run, &by).await,
+            true => ask(place, &ControlRequest::QuarantineDiscard { filter, dry_run, by }).await,
         }
     }
 
-    fn page(
-        &self,
-        place: PageContext<'_>,
-        caller: &PageCaller,
-        result: QuarantineChanges,
-        confirm: Option<ConfirmForm>,
-    ) -> AdminAnswer {
+    fn page(&self, place: PageContext<'_>, caller: &PageCaller, result: &QuarantineChanges) -> ChangePage {
         let all = messages(result.changed);
-        let summary = match (&self.verb, result.dry_run) {
-            (MessageVerb::Discard, true) => format!("{all} would be discarded, and gone for good."),
-            (MessageVerb::Discard, false) => format!("{all} discarded."),
-            (MessageVerb::Retry, true) => format!("{all} would go through the rules again."),
-            (MessageVerb::Retry, false) => {
-                format!("{all} left the quarantine; the deliveries are in the journal.")
-            }
+        let summary = match (self.discards, result.dry_run) {
+            (true, true) => format!("{all} would be discarded."),
+            (true, false) => format!("{all} discarded."),
+            (false, true) => format!("{all} would go through the rules again."),
+            (false, false) => format!("{all} left the quarantine; the deliveries are in the journal."),
         };
-        let title = if result.dry_run { "what would happen" } else { "done" };
-        let named = result.ids.len().min(NAMED);
-        let refusals = result.refusals.iter().take(NAMED);
-        let page = ChangePage {
-            frame: Frame::new(place, caller, format!("{}: {title}", self.word()), "/quarantine"),
-            summary,
-            refusals: refusals
-                .map(|refusal| format!("{}: {}", refusal.id, text::line(&refusal.why)))
-                .collect(),
-            ids: result.ids.iter().take(named).map(ToString::to_string).collect(),
-            more: and_more(result.changed.saturating_sub(named as u64)),
-            confirm,
-            back: format!("/quarantine?{}", written(&without_until(&self.fields))),
-        };
-        html(StatusCode::OK, &page)
+        let title = format!("{} messages in quarantine", self.word());
+        let back = written(&without(&self.fields, &["until"]));
+        let frame = Frame::new(place, caller, title, "/quarantine");
+        let mut page = ChangePage::new(frame, result.dry_run, &summary, format!("/quarantine?{back}"));
+        page.refused(result.refusals.iter().map(|refusal| (refusal.id, &refusal.why)));
+        page.ids = result.ids.iter().take(NAMED).map(ToString::to_string).collect();
+        page.more = and_more(result.changed.saturating_sub(page.ids.len() as u64));
+        page
     }
 }
 
 fn messages(count: u64) -> String {
-    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
-}
-
-impl QuarantineRow {
-    fn new(message: &QuarantinedMessage) -> Self {
-        Self {
-            id: message.id,
-            age: text::age(Some(message.age_seconds)),
-            queue: text::cell(&message.queue),
-            event_type: message.event_type.as_deref().map(text::cell).unwrap_or_default(),
-            publisher: message.publisher_id.as_deref().map(text::cell).unwrap_or_default(),
-            size: text::size(message.bytes),
-            reason: text::cell(&message.reason),
-        }
-    }
+    counted(count, "message", "messages")
 }

@@ -1,6 +1,4 @@
-//! The rules: how often each fired, and the conditions that prevented it.
-
-use std::time::SystemTime;
+//! The rules: what each asks for, how often it matched, and the conditions that prevented it.
 
 use askama::Template;
 use hyper::StatusCode;
@@ -11,6 +9,8 @@ use crate::answer::AdminAnswer;
 
 const LISTED: usize = 200;
 const CONDITIONS: usize = 5;
+/// The options with columns of their own.
+const NAMED: [&str; 2] = ["actions", "listeners"];
 
 #[derive(Template)]
 #[template(path = "rules.html")]
@@ -22,17 +22,12 @@ struct RulesPage {
 }
 
 struct RuleRow {
-    name: String,
-    query: String,
-    listeners: String,
-    actions: String,
+    rule: RuleReport,
     notes: String,
-    fired: u64,
-    last: String,
-    stopped: u64,
-    seen: u64,
-    first: String,
-    others: String,
+    /// Whether it is enabled, and never matched.
+    is_idle: bool,
+    failed: String,
+    conditions: Vec<(String, String)>,
 }
 
 pub(super) async fn page(
@@ -42,36 +37,49 @@ pub(super) async fn page(
 ) -> Result<AdminAnswer, RequestRefusal> {
     let report = place.handler.rules().await?;
     let (shown, next) = after(&report.rules, query, LISTED, |rule| &rule.name);
+    let document = place.handler.configuration().await?.document;
+    let conditions = |name: &str| {
+        let heading = format!("rule:{name}");
+        let section = document.sections.iter().find(|section| section.heading == heading);
+        let entries = section.into_iter().flat_map(|section| &section.entries);
+        let set = entries.filter(|entry| entry.from != "default" && !NAMED.contains(&&*entry.option));
+        set.map(|entry| (text::cell(&entry.option), text::value(&entry.text))).collect()
+    };
     let page = RulesPage {
         frame: Frame::new(place, caller, "Rules", "/rules"),
         since: moment(report.since),
-        rows: shown.iter().map(RuleRow::new).collect(),
+        rows: shown.iter().map(|rule| RuleRow::new(rule, conditions(&rule.name))).collect(),
         next,
     };
     Ok(html(StatusCode::OK, &page))
 }
 
 impl RuleRow {
-    fn new(rule: &RuleReport) -> Self {
-        let names = |names: &[String]| text::cell(&names.join(", "));
+    fn new(rule: &RuleReport, conditions: Vec<(String, String)>) -> Self {
         let settings = rule.settings.as_ref();
-        let mut failed = rule.failed.iter().map(|(condition, times)| {
+        let failed = rule.failed.iter().take(CONDITIONS).map(|(condition, times)| {
             let share = share(*times, rule.seen);
             format!("{}: {times}{share}", text::cell(condition))
         });
         Self {
-            name: text::line(&rule.name),
-            query: text::query(&rule.name),
-            listeners: settings.map_or_else(|| "-".to_owned(), |settings| names(&settings.listeners)),
-            actions: settings.map_or_else(|| "-".to_owned(), |settings| names(&settings.actions)),
             notes: notes(settings),
-            fired: rule.fired,
-            last: rule.last_fired.map_or("-".to_owned(), ago),
-            stopped: rule.stopped,
-            seen: rule.seen,
-            first: failed.next().unwrap_or_else(|| "-".to_owned()),
-            others: failed.take(CONDITIONS - 1).collect::<Vec<_>>().join("; "),
+            is_idle: rule.fired == 0 && settings.is_some_and(|settings| settings.is_enabled),
+            failed: failed.collect::<Vec<_>>().join("; "),
+            conditions,
+            rule: rule.clone(),
         }
+    }
+
+    fn names(&self, of: fn(&RuleSettings) -> &Vec<String>) -> String {
+        self.rule.settings.as_ref().map_or("-".to_owned(), |settings| text::cell(&of(settings).join(", ")))
+    }
+
+    fn listeners(&self) -> String {
+        self.names(|settings| &settings.listeners)
+    }
+
+    fn actions(&self) -> String {
+        self.names(|settings| &settings.actions)
     }
 }
 
@@ -80,7 +88,7 @@ fn notes(settings: Option<&RuleSettings>) -> String {
     let notes = [
         (!settings.is_enabled, "not enabled"),
         (settings.is_shadow, "in shadow: recorded, and not done"),
-        (settings.stops, "stop: no later rule is asked"),
+        (settings.stops, "stop: no later rule is tested"),
     ];
     let notes: Vec<&str> = notes.into_iter().filter_map(|(is, words)| is.then_some(words)).collect();
     notes.join("; ")
@@ -91,8 +99,4 @@ fn share(times: u64, seen: u64) -> String {
         0 => String::new(),
         seen => format!(" ({} %)", (times as f64 * 100.0 / seen as f64).round()),
     }
-}
-
-fn ago(at: SystemTime) -> String {
-    format!("{} ago", text::age(Some(at.elapsed().unwrap_or_default().as_secs())))
 }

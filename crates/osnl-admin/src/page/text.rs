@@ -1,8 +1,10 @@
 //! Texts for pages: one line each, bounded, without control characters.
 
+use std::fmt;
 use std::time::SystemTime;
 
-use osnl::control::{query, span};
+use askama::filters::{Html, HtmlSafe, escape};
+use osnl::control::{grouped, query, relative, span};
 use osnl_model::{one_line, one_line_json};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -82,6 +84,92 @@ pub(super) fn now() -> String {
     osnl::control::moment(SystemTime::now())
 }
 
+/// Markup for a template; each text in it is escaped.
+pub(super) struct Markup(String);
+
+impl fmt::Display for Markup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl HtmlSafe for Markup {}
+
+/// A text of an answer, which may be missing.
+pub(super) trait Words {
+    fn words(&self) -> &str;
+}
+
+impl Words for str {
+    fn words(&self) -> &str {
+        self
+    }
+}
+
+impl Words for String {
+    fn words(&self) -> &str {
+        self
+    }
+}
+
+impl Words for Option<String> {
+    fn words(&self) -> &str {
+        self.as_deref().unwrap_or_default()
+    }
+}
+
+impl<T: Words + ?Sized> Words for &T {
+    fn words(&self) -> &str {
+        (**self).words()
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let Ok(escaped) = escape(text, Html);
+    escaped.to_string()
+}
+
+/// Returns a text that a narrow column breaks behind dots and slashes.
+pub(super) fn breakable(text: &str) -> Markup {
+    Markup(text.split_inclusive(['.', '/']).map(escaped).collect::<Vec<_>>().join("<wbr>"))
+}
+
+pub(super) fn name(text: impl Words) -> Markup {
+    breakable(&cell(text.words()))
+}
+
+/// Returns a row of a list of facts, or nothing for an empty text.
+pub(super) fn fact(name: &'static str, text: impl Words) -> Markup {
+    match text.words() {
+        "" => Markup(String::new()),
+        text => Markup(format!("<dt>{name}</dt><dd>{}</dd>", breakable(&line(text)))),
+    }
+}
+
+/// Returns a moment of an answer as `4 min ago`, with the full time beside it.
+pub(super) fn time(at: &str) -> Markup {
+    let words = relative(at);
+    timed(at, words.split_once(" (").map_or(&*words, |(words, _)| words))
+}
+
+/// Returns words such as `4 min` for a duration since a moment, with the moment beside it.
+pub(super) fn timed(at: &str, words: &str) -> Markup {
+    let (at, words) = (escaped(at), escaped(words));
+    Markup(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{words}</time>"))
+}
+
+/// Returns a state with the time that it has lasted.
+pub(super) fn badge(tone: &str, state: &str, since: Option<(&str, u64)>) -> Markup {
+    let since = since.map_or(String::new(), |(at, seconds)| {
+        format!(" <span class=\"muted\">for {}</span>", timed(at, &span(seconds)))
+    });
+    Markup(format!("<span class=\"badge {tone}\">{}</span>{since}", escaped(&cell(state))))
+}
+
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
+}
+
 /// Cuts before the cleaning, since a text may have megabytes.
 fn cut(text: &str, most: usize) -> String {
     let end = |text: &str| text.char_indices().nth(most).map(|(at, _)| at);
@@ -117,6 +205,17 @@ mod tests {
         let long = value(&"é\n".repeat(1 << 20));
         assert!(long.ends_with("é… (3145728 bytes in all)") && long.len() < 20_000, "{}", long.len());
         assert!(value(&"\u{202e}".repeat(5000)).len() < 2 * VALUE);
+    }
+
+    #[test]
+    fn markup_breaks_names_and_escapes_them() {
+        assert_eq!(breakable("a.b/c").to_string(), "a.<wbr>b/<wbr>c");
+        assert_eq!(name(&Some("<i>.\"".to_owned())).to_string(), "&#60;i&#62;.<wbr>&#34;");
+        assert_eq!(
+            fact("State", "a").to_string() + &fact("State", &None).to_string(),
+            "<dt>State</dt><dd>a</dd>"
+        );
+        assert!(!time("<b>").to_string().contains("<b>"));
     }
 
     #[test]

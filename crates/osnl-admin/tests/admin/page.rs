@@ -119,10 +119,11 @@ pub(crate) fn header(answer: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
 }
 
-pub(crate) fn rows<'a>(page: &'a str, header: &str) -> Vec<Vec<&'a str>> {
-    let header = format!("{header}</th>");
-    let rows = page.split("<tr").filter_map(|row| row.split_once(&header)).map(|(_, cells)| cells);
+/// Returns the cells of the rows whose heading begins so.
+pub(crate) fn rows<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let cells = |row: &'a str| Some(row.split_once(heading)?.1.split_once("</th>")?.1);
     let cell = |cell: &'a str| cell.split_once('>')?.1.split_once("</td>").map(|(content, _)| content);
+    let rows = page.split("<tr").filter_map(cells);
     rows.map(|cells| cells.split("<td").skip(1).filter_map(cell).collect()).collect()
 }
 
@@ -188,10 +189,10 @@ async fn foreign_texts_are_shown_and_do_not_act() {
     for (path, words) in [
         ("/".to_owned(), "<strong>Warning</strong>"),
         ("/?refresh=10".to_owned(), "http-equiv=\"refresh\""),
-        ("/deliveries".to_owned(), "1 in all: 1 dead."),
+        ("/deliveries".to_owned(), "<span class=\"count\">1</span> dead</a>"),
         ("/deliveries?about=&action=a%26b&state=dead&order=newest".to_owned(), "answered &#60;i&#62;404"),
         ("/deliveries?text=%3Cscript%3E&state=dead".to_owned(), "No delivery matches."),
-        ("/deliveries?limit=10".to_owned(), "1 in all: 1 dead."),
+        ("/deliveries?order=newest&limit=10".to_owned(), "<span class=\"count\">1</span> in all</a>"),
         ("/quarantine?limit=10".to_owned(), "not &#60;b&#62;JSON"),
         (format!("/deliveries/{}", site.dead), "r&#60;b&#62;"),
         ("/plots".to_owned(), "Each action"),
@@ -242,13 +243,15 @@ async fn a_change_is_shown_before_it_is_made_and_needs_the_form_of_this_session(
         let (status, answer) = site.running.ask("POST", "/deliveries/change", head, &body).await;
         assert!(status == 403 && answer.contains("another page or session"), "{answer}");
     }
-    assert!(site.read("/deliveries?state=dead", &session).await.contains("1 in all"));
+    assert!(site.read("/deliveries?state=dead", &session).await.contains("1</span> dead"));
     let body = format!("csrf={own}&{query}");
     let (status, answer) = site.running.ask("POST", "/deliveries/change", &session, &body).await;
     assert!(status == 200 && answer.contains("1 delivery discarded."), "{answer}");
-    assert!(site.read("/deliveries?state=discarded", &session).await.contains("1 in all"));
-    let (status, answer) =
-        site.running.ask("POST", "/actions", &session, &format!("csrf={own}&action=x&change=pause")).await;
+    assert!(site.read("/deliveries?state=discarded", &session).await.contains("1</span> discarded"));
+    let (status, answer) = site
+        .running
+        .ask("POST", "/actions/change", &session, &format!("csrf={own}&action=x&change=pause"))
+        .await;
     assert!(status == 404 && answer.contains("text/html"), "{answer}");
     site.running.end().await;
 }
@@ -290,7 +293,8 @@ async fn a_page_that_changes_nothing_says_so() {
     let own = csrf(&site.read("/", &session).await);
     for (path, body) in [
         ("/deliveries/change", format!("csrf={own}&query=change%3Ddiscard")),
-        ("/actions", format!("csrf={own}&action=a&change=pause")),
+        ("/actions/change", format!("csrf={own}&action=a&change=pause")),
+        ("/configuration/reload", format!("csrf={own}")),
         ("/quarantine/change", format!("csrf={own}&query=change%3Ddiscard%26queue%3Dosnl")),
     ] {
         let (status, answer) = site.running.ask("POST", path, &session, &body).await;

@@ -18,11 +18,26 @@ async fn deliveries_move_after_a_preview() {
         (status, page)
     };
     for action in ["first", "second"] {
-        assert_eq!(post("/actions", &format!("action={action}&change=pause")).await.0, 303);
+        let change = format!("action={action}&change=pause");
+        let preview = site.read(&format!("/actions/change?{change}"), &session).await;
+        assert!(
+            preview.contains("0 deliveries wait now")
+                && preview.contains(&format!("Pause {action}</button>")),
+            "{preview}"
+        );
+        let (status, done) = post("/actions/change", &change).await;
+        assert!(status == 200 && done.contains(&format!("{action} is paused: no attempt starts")), "{done}");
     }
     site.keep(port("p1"), "first").await;
     site.keep(port("p2"), "first").await;
     let list = site.read("/deliveries?action=first", &session).await;
+    // Both wait for the same: one row, which opens to them.
+    assert!(
+        list.contains(">2 ×</summary>")
+            && list.matches("<tr class=\"member\"><td class=\"pick\">").count() == 2,
+        "{list}"
+    );
+    assert!(list.contains("Discard all 2</button>") && !list.contains("Retry all"), "{list}");
     assert!(list.contains("<option value=\"second\">second</option>"), "{list}");
     assert!(list.contains("<input type=\"hidden\" name=\"action\" value=\"first\">"), "{list}");
     let (_, row) = list.split_once("href=\"/deliveries/").unwrap();
@@ -35,7 +50,7 @@ async fn deliveries_move_after_a_preview() {
     // The loop of the paused action has claimed both.
     assert!(preview.contains("would be moved to second."), "{preview}");
     assert!(preview.contains("Move 1 delivery to second</button>"), "{preview}");
-    assert!(site.read("/deliveries?action=first", &session).await.contains("2 in all"));
+    assert!(site.read("/deliveries?action=first", &session).await.contains("2</span> in all"));
     let query = change.replace('=', "%3D").replace('&', "%26");
     let (status, done) =
         site.running.ask("POST", "/deliveries/change", &session, &format!("query={query}")).await;
@@ -43,7 +58,8 @@ async fn deliveries_move_after_a_preview() {
     let (status, done) = post("/deliveries/change", &format!("query={query}")).await;
     assert!(status == 200 && done.contains("1 delivery moved to second."), "{done}");
     for action in ["first", "second"] {
-        while !site.read(&format!("/deliveries?action={action}"), &session).await.contains("1 in all") {
+        while !site.read(&format!("/deliveries?action={action}"), &session).await.contains("1</span> in all")
+        {
             tokio::task::yield_now().await;
         }
     }
@@ -51,7 +67,8 @@ async fn deliveries_move_after_a_preview() {
     for (query, expected, words) in [
         ("change=move&action=first", 400, "choose the action"),
         ("change=move&action=first&to=", 400, "choose the action"),
-        ("change=retry&action=first&to=second", 400, "or move to an action"),
+        ("selected=1&action=first&change=retry", 400, "no delivery is selected"),
+        ("change=forget&action=first", 400, "or move to an action"),
         ("change=move&action=first&to=%3Cb%3E", 404, "&#60;b&#62;"),
     ] {
         let (status, page) =
@@ -69,7 +86,7 @@ async fn deliveries_that_come_after_the_preview_are_not_changed() {
     let post = async |path: &str, body: &str| {
         site.running.ask("POST", path, &session, &format!("csrf={own}&{body}")).await
     };
-    assert_eq!(post("/actions", "action=first&change=pause").await.0, 303);
+    assert_eq!(post("/actions/change", "action=first&change=pause").await.0, 200);
     site.keep(port("p1"), "first").await;
     let seen = std::time::SystemTime::now();
     // Times have a resolution of one millisecond.
@@ -82,7 +99,7 @@ async fn deliveries_that_come_after_the_preview_are_not_changed() {
     site.keep(port("p2"), "first").await;
     let (status, done) = post("/deliveries/change", &format!("query={}", confirmed(&preview))).await;
     assert!(status == 200 && !done.contains("2 deliveries"), "{done}");
-    while !site.read("/deliveries?about=p1&state=discarded", &session).await.contains("1 in all") {
+    while !site.read("/deliveries?about=p1&state=discarded", &session).await.contains("1</span> discarded") {
         tokio::task::yield_now().await;
     }
     let later = site.read("/deliveries?about=p2&state=discarded", &session).await;
@@ -98,7 +115,7 @@ async fn the_attempt_that_succeeded_is_shown_and_no_form_is_left() {
     let done = "/deliveries?state=delivered";
     let list = loop {
         let list = site.read(done, &session).await;
-        if list.contains("1 in all") {
+        if list.contains("1</span> delivered") {
             break list;
         }
         tokio::task::yield_now().await;
@@ -106,7 +123,10 @@ async fn the_attempt_that_succeeded_is_shown_and_no_form_is_left() {
     let (_, row) = list.split_once("href=\"/deliveries/").unwrap();
     let one = site.read(&format!("/deliveries/{}", row.split('"').next().unwrap()), &session).await;
     let (_, attempts) = one.split_once("<h2 id=\"attempts\">Attempts</h2>").unwrap();
-    assert!(attempts.contains("<ol class=\"attempts\">") && attempts.contains(", after "), "{one}");
+    assert!(
+        attempts.contains("<ol class=\"attempts\" start=\"1\">") && attempts.contains(", after "),
+        "{one}"
+    );
     assert!(!one.contains("name=\"to\"") && !one.contains("change=retry"), "{one}");
     site.end().await;
 }

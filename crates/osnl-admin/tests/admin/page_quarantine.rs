@@ -36,7 +36,7 @@ async fn messages_that_can_be_read_by_now_are_retried_after_a_preview() {
     let (status, done) = site.running.ask("POST", "/quarantine/change", &session, &body).await;
     assert!(status == 200 && done.contains("1 message left the quarantine"), "{done}");
     assert!(site.read("/quarantine", &session).await.contains("2 messages could not be read."));
-    while !site.read("/deliveries?about=m1&state=delivered", &session).await.contains("1 in all") {
+    while !site.read("/deliveries?about=m1&state=delivered", &session).await.contains("1</span> delivered") {
         tokio::task::yield_now().await;
     }
     let (status, none) = site.running.ask("GET", "/quarantine/change?change=retry&id=1", &session, "").await;

@@ -95,26 +95,30 @@ fn port(event_type: &str) -> String {
 const BODIES: KeepUnmatched = KeepUnmatched { heads: 1000, bodies: true };
 
 #[tokio::test]
-async fn rules_show_how_often_they_fired_and_why_not() {
+async fn rules_show_their_conditions_how_often_they_matched_and_why_not() {
     let site = ConfiguredSite::of_rules(BODIES).await;
     let session = log_in(&site.running).await;
     let before = site.read("/rules", &session).await;
-    assert!(before.contains("not enabled") && before.contains("stop: no later rule is asked"), "{before}");
+    assert!(before.contains("not enabled") && before.contains("stop: no later rule is tested"), "{before}");
     for _ in 0..3 {
         site.comes(&port("port.delete.end"));
     }
     site.comes(&port("subnet.create.end"));
     let page = site.read("/rules", &session).await;
     let check = |name: &str, expected: [&str; 5]| {
-        let mut found = rows(&page, &format!("{name}</a>"));
-        found.iter_mut().flatten().filter(|cell| cell.ends_with(" s ago")).for_each(|cell| *cell = "now");
+        let mut found = rows(&page, &format!("<summary>{name}</summary>"));
+        let cells = found.iter_mut().flatten();
+        cells.filter(|cell| cell.ends_with(" ago</time>")).for_each(|cell| *cell = "now");
         assert_eq!(found, [[&["l", "dump"][..], &expected].concat()], "{name}");
     };
-    check("ports", ["4", "3", "now", "0", "event_type: 1 (25 %)"]);
-    check("again", ["4", "0", "-", "3", "event_type: 1 (25 %)"]);
+    let three = "<a href=\"/deliveries?rule=ports&#38;order=newest\">3</a>";
+    let never = "<span class=\"badge warn\">never</span>";
+    check("ports", ["4", three, "now", "0", "event_type: 1 (25 %)"]);
+    check("again", ["4", never, "-", "3", "event_type: 1 (25 %)"]);
     // The rule is evaluated for the fourth event alone: a rule with stop matched the others.
-    check("nets", ["4", "0", "-", "3", "when: 1 (25 %)"]);
-    check("off", ["0", "0", "-", "0", "-"]);
+    check("nets", ["4", never, "-", "3", "when: 1 (25 %)"]);
+    check("off", ["0", "0", "-", "0", ""]);
+    assert!(page.contains("<dt>event_type</dt><dd><code>^port\\.delete\\.end$</code></dd>"), "{page}");
     assert!(page.contains("in shadow: recorded"), "{page}");
     site.running.end().await;
 }
@@ -146,39 +150,43 @@ async fn many_rules_are_read_in_pages() {
 }
 
 #[tokio::test]
-async fn unmatched_messages_are_listed_newest_first_and_can_be_tried() {
+async fn unmatched_messages_are_grouped_with_the_reason_and_can_be_tried() {
     let site = ConfiguredSite::of_rules(BODIES).await;
     let session = log_in(&site.running).await;
-    assert!(site.read("/unmatched", &session).await.contains("Every message matched a rule."));
+    let none = site.read("/unmatched", &session).await;
+    assert!(none.contains("Every message since the start matched a rule."), "{none}");
     for n in 0..120 {
-        site.comes(&port(&format!("subnet.create.{n}")));
+        site.comes(&port(&format!("subnet.create.{}", n % 60)));
+    }
+    for _ in 0..9 {
+        site.comes(&port("subnet.create.7"));
     }
     let name = HOSTILE.repeat(20_000);
-    site.comes(&format!(
+    let hostile = format!(
         r#"{{"event_type": "{name}", "publisher_id": "{HOSTILE}", "payload": {{"network": {{"admin_pass": "hunter2"}}}}}}"#
-    ));
+    );
+    for _ in 0..3 {
+        site.comes(&hostile);
+    }
     let page = site.read("/unmatched", &session).await;
     assert!(page.contains("&#60;script&#62;alert") && page.contains("bytes in all)"), "{page}");
-    assert!(page.contains("web (p-1)"), "{page}");
-    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} in {page}"));
+    assert!(page.contains("web (p-1)") && page.contains("And 11 more event types."), "{page}");
+    // The most frequent type is first, with its number, the reason, and the newest messages.
+    let found = rows(&page, "scope=\"row\">subnet.<wbr>create.<wbr>7");
+    assert_eq!(found[0][..2], ["11", "rule nets does not match: when is false: ***"], "{page}");
     assert!(
-        at("unmatched=120") < at("subnet.create.119") && at("subnet.create.119") < at("subnet.create.118")
+        found[0][2].contains("href=\"/explain?unmatched=128\"") && !found[0][2].contains("unmatched=123"),
+        "{page}"
     );
-    assert!(!page.contains("subnet.create.70<") && page.contains("/unmatched?before=71"), "{page}");
-    let second = site.read("/unmatched?before=71", &session).await;
-    assert!(second.contains("subnet.create.70<") && second.contains("/unmatched?before=21"), "{second}");
-    let last = site.read("/unmatched?before=21", &session).await;
-    assert!(last.contains("subnet.create.0<") && !last.contains("Next page"), "{last}");
+    assert!(page.find("create.<wbr>7<") < page.find("&#60;script&#62;alert"), "{page}");
 
     let why = site.read("/explain?unmatched=3", &session).await;
     assert!(why.contains("Rules that match: 0 of 4."), "{why}");
     assert!(why.contains("rule ports does not match: event_type is &#34;subnet.create.3&#34;"), "{why}");
     assert!(why.contains("rule off does not match: it is not enabled"), "{why}");
-    let hostile = site.read("/explain?unmatched=120", &session).await;
+    let hostile = site.read("/explain?unmatched=130", &session).await;
     assert!(hostile.contains("rule nets does not match: when is false"), "{hostile}");
-    for (path, expected) in
-        [("/explain?unmatched=500", 404), ("/explain?unmatched=x", 400), ("/unmatched?before=x", 400)]
-    {
+    for (path, expected) in [("/explain?unmatched=500", 404), ("/explain?unmatched=x", 400)] {
         let (status, page) = site.running.ask("GET", path, &session, "").await;
         assert_eq!(status, expected, "{path}: {page}");
     }
@@ -217,6 +225,15 @@ async fn an_event_is_tried_as_explain_does() {
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
+    let sample = site.read("/explain?sample=port.delete.end", &session).await;
+    assert!(
+        sample.contains("rule ports matches")
+            && sample.contains("&#34;event_type&#34;: &#34;port.delete.end&#34;"),
+        "{sample}"
+    );
+    assert!(sample.contains("<optgroup label=\"nova\">"), "{sample}");
+    let (status, page) = site.running.ask("GET", "/explain?sample=made.up", &session, "").await;
+    assert!(status == 400 && page.contains("no sample of made.up"), "{page}");
     let envelope = json!({"oslo.version": "2.0", "oslo.message": port("port.update.end")}).to_string();
     let (_, page) = ask(&envelope, &own).await;
     assert!(page.contains("port.update.end from network.h"), "{page}");

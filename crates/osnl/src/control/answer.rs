@@ -67,6 +67,9 @@ pub struct DeliveryGroups {
 pub struct DeliveryGroup {
     pub count: u64,
     pub newest: Delivery,
+    /// The newest of them with `newest`, for the page.
+    #[serde(skip)]
+    pub some: Vec<Delivery>,
     /// Whether some have another cause than the newest: more than the thousand newest were not compared.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_mixed: bool,
@@ -119,6 +122,9 @@ pub struct Delivery {
     pub reason: Option<String>,
     #[serde(default)]
     pub last_answer: Option<String>,
+    /// The time that the successful attempt took.
+    #[serde(default)]
+    pub took_millis: Option<u64>,
     pub queue: String,
     pub message_id: Option<String>,
     pub copies: u64,
@@ -137,8 +143,6 @@ pub struct Show {
     /// The other deliveries of the event; at most 20.
     #[serde(default)]
     pub others: Vec<Delivery>,
-    #[serde(default)]
-    pub took_millis: Option<u64>,
     /// The target of the action; unknown for a stopped daemon.
     pub target: Option<String>,
     /// The latest failed attempts, oldest first; at most 20.

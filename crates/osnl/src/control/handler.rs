@@ -189,6 +189,14 @@ impl ControlHandler {
         }
     }
 
+    /// Returns the names of the configured rules; none of a stopped daemon.
+    #[must_use]
+    pub fn rule_names(&self) -> Vec<Arc<str>> {
+        let loaded = self.loaded();
+        let rules = loaded.iter().flat_map(|loaded| &loaded.conf.rules);
+        rules.map(|rule| rule.rule.name.clone()).collect()
+    }
+
     /// Answers a request with the JSON of the verb's answer type.
     pub async fn answer(&self, request: &ControlRequest) -> Result<Value, RequestRefusal> {
         self.answer_telling(request, &|_| {}).await
@@ -208,7 +216,7 @@ impl ControlHandler {
                     deliveries::ListedPage { order: order.order(), after: after.as_deref(), limit: *limit };
                 json(self.list(filter, page, *count_at_most).await?)
             }
-            ControlRequest::Groups { filter } => json(self.groups(filter).await?),
+            ControlRequest::Groups { filter } => json(self.groups(filter, None).await?),
             ControlRequest::Show { id, raw } => json(self.show(id, *raw).await?),
             ControlRequest::Retry { .. }
             | ControlRequest::Discard { .. }

@@ -31,13 +31,24 @@ pub struct RuleSettings {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnmatchedPage {
+pub struct UnmatchedReport {
     /// The most messages that are kept; 0 keeps none.
     pub keep: u32,
     pub with_bodies: bool,
-    pub messages: Vec<UnmatchedRow>,
-    /// The start of the next page, as `before`; `None` on the last page.
-    pub next: Option<u64>,
+    /// By event type, the most frequent first.
+    pub groups: Vec<UnmatchedGroup>,
+    /// The number of further event types.
+    pub more: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnmatchedGroup {
+    pub event_type: Option<String>,
+    pub count: u64,
+    /// Why the newest matches no rule: the rule that comes closest, and its condition.
+    pub why: String,
+    /// The newest messages, newest first.
+    pub newest: Vec<UnmatchedRow>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +57,7 @@ pub struct UnmatchedRow {
     pub age_seconds: u64,
     pub listener: String,
     pub queue: String,
-    pub event_type: Option<String>,
     pub publisher_id: Option<String>,
-    pub priority: Option<String>,
     /// The resource by its name and its id; known while the body is kept.
     pub resource: Option<String>,
 }
@@ -70,5 +79,13 @@ pub struct TrialReport {
 pub struct RuleTrial {
     pub fires: bool,
     pub verdict: String,
-    pub effects: Vec<String>,
+    /// Whether `when` cannot be decided, so that each action has a dead letter.
+    pub is_undecided: bool,
+    pub effects: Vec<TrialEffect>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrialEffect {
+    pub words: String,
+    pub is_dead_letter: bool,
 }

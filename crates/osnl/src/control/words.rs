@@ -28,6 +28,31 @@ impl Delivery {
         resource(self.resource_name.as_deref(), self.resource_id.as_deref()).or_else(|| self.key.clone())
     }
 
+    /// Returns what the delivery waits for, else its state.
+    #[must_use]
+    pub fn short_state(&self) -> String {
+        match (self.waits_for.as_deref(), self.next_attempt_seconds) {
+            (Some("target down" | "action paused"), _) => self.waits_for.clone().unwrap_or_default(),
+            (Some(cause), _) if cause.starts_with("action paused by ") => cause["action ".len()..].to_owned(),
+            (None, Some(seconds)) => format!("{}, in {}", self.state, span(seconds)),
+            (_, _) => self.state_text(),
+        }
+    }
+
+    /// Returns the name of the resource, or the first digits of its id.
+    #[must_use]
+    pub fn short_resource(&self) -> Option<String> {
+        let id = self.resource_id.as_ref().or(self.key.as_ref());
+        let first = |id: &String| if id.len() == 36 { id.chars().take(8).collect() } else { id.clone() };
+        self.resource_name.clone().or_else(|| id.map(first))
+    }
+
+    /// Returns the answer that counts in few words.
+    #[must_use]
+    pub fn short_result(&self) -> Option<String> {
+        self.reason.as_deref().or(self.last_answer.as_deref()).map(short_answer)
+    }
+
     /// Returns the attempts made and, while relevant, the numbers of counting and allowed attempts.
     #[must_use]
     pub fn attempts_text(&self) -> String {

@@ -1,8 +1,6 @@
 //! `osnl deliveries list`: deliveries of one cause are one row with a count, unless each is asked for.
 
-use osnl::control::{
-    ControlRequest, Delivery, DeliveryGroups, List, ListOrder, StateTotals, Which, grouped, short_answer,
-};
+use osnl::control::{ControlRequest, Delivery, DeliveryGroups, List, ListOrder, StateTotals, Which, grouped};
 use osnl::journal::query::Phase;
 
 use super::super::asking::{NoAnswer, Respondent, age, print_json, print_tinted, short};
@@ -131,9 +129,10 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     let cells = |row: &ListRow<'_>| {
         let of = row.delivery;
         let count = if row.count > 1 { format!("{} ×", grouped(row.count)) } else { String::new() };
-        let resource = if row.count > 1 { "-".to_owned() } else { short_resource(of) };
-        let mut cells =
-            vec![of.id.clone(), short_state(of), age(of.age_seconds), short(&of.action, 16), resource];
+        let resource = of.short_resource().filter(|_| row.count == 1);
+        let resource = resource.map_or("-".to_owned(), |resource| short(&resource, 24));
+        let state = short(&of.short_state(), 24);
+        let mut cells = vec![of.id.clone(), state, age(of.age_seconds), short(&of.action, 16), resource];
         if has_counts {
             cells.insert(1, count);
         }
@@ -150,35 +149,12 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     for (cells, row) in all.iter_mut().skip(1).zip(rows) {
         let several = if row.is_mixed { "several causes, such as " } else { "" };
         cells.push(short(
-            &format!("{several}{}", result(row.delivery).unwrap_or_else(|| "-".to_owned())),
+            &format!("{several}{}", row.delivery.short_result().unwrap_or_else(|| "-".to_owned())),
             room,
         ));
     }
     let resource = all[0].len() - 2;
     table_within(all, Some(columns), &[resource, resource - 2])
-}
-
-fn result(delivery: &Delivery) -> Option<String> {
-    delivery.reason.as_deref().or(delivery.last_answer.as_deref()).map(short_answer)
-}
-
-/// What the delivery waits for, else its state.
-fn short_state(delivery: &Delivery) -> String {
-    let Delivery { state, waits_for, next_attempt_seconds, .. } = delivery;
-    match (waits_for.as_deref(), next_attempt_seconds) {
-        (Some("target down" | "action paused"), _) => short(waits_for.as_deref().unwrap_or_default(), 24),
-        (Some(cause), _) if cause.starts_with("action paused by ") => short(&cause["action ".len()..], 24),
-        (_, Some(seconds)) if waits_for.is_none() => format!("{state}, in {}", age(*seconds)),
-        (_, _) => delivery.state_text(),
-    }
-}
-
-/// The name of the resource, or the first digits of its id.
-fn short_resource(delivery: &Delivery) -> String {
-    let id = delivery.resource_id.as_ref().or(delivery.key.as_ref());
-    let first = |id: &String| if id.len() == 36 { id.chars().take(8).collect() } else { id.clone() };
-    let text = delivery.resource_name.clone().or_else(|| id.map(first));
-    text.map_or("-".to_owned(), |text| short(&text, 24))
 }
 
 /// Returns the form with everything.

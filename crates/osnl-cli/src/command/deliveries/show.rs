@@ -136,7 +136,8 @@ fn origin(show: &Show, lines: &mut ValueLines) {
 }
 
 fn attempts(show: &Show, lines: &mut ValueLines) {
-    let took = show.took_millis.map_or(String::new(), |took| format!("; the last took {}", millis(took)));
+    let took =
+        show.delivery.took_millis.map_or(String::new(), |took| format!("; the last took {}", millis(took)));
     lines.add("attempts", format!("{}{took}", show.delivery.attempts_text()));
     for AttemptAnswer { at, answer, request, took_millis } in &show.attempts {
         let took = took_millis.map_or(String::new(), |took| format!(", after {}", millis(took)));

@@ -26,10 +26,10 @@ fn state(stage: &Stage) -> Value {
 fn attack(base: &str, id: &str, stolen: &str) -> String {
     let mut forms = String::new();
     let posts = [
-        ("/actions", "action=inventory&change=pause"),
+        ("/actions/change", "action=inventory&change=pause"),
         ("/deliveries/change", "query=change%3Ddiscard%26state%3Ddead"),
         ("/quarantine/change", "query=change%3Ddiscard%26queue%3D"),
-        ("/configuration", "a=b"),
+        ("/configuration/reload", "a=b"),
         ("/logout", ""),
         ("/login", "token=another&next=/"),
     ];
@@ -67,7 +67,7 @@ fn attack(base: &str, id: &str, stolen: &str) -> String {
          for (const path of ['/', '/api/v1/status', '/deliveries', '/metrics'])
              for (const mode of ['cors', 'no-cors'])
                  tries.push(fetch('{base}' + path, {{mode, credentials: 'include'}}).then(r => r.text()).then(t => read.push(t), () => 0));
-         for (const path of ['/actions', '/api/v1/actions/inventory/pause', '/api/v1/deliveries/discard', '/api/v1/reload'])
+         for (const path of ['/actions/change', '/api/v1/actions/inventory/pause', '/api/v1/deliveries/discard', '/api/v1/reload'])
              for (const type of ['application/json', 'text/plain', 'application/x-www-form-urlencoded'])
                  tries.push(fetch('{base}' + path, {{method: 'POST', mode: type.includes('json') ? 'cors' : 'no-cors', credentials: 'include',
                      headers: {{'Content-Type': type}}, body: '{{\"filter\": {{}}}}'}}).then(r => r.text()).then(t => read.push(t), () => 0));

@@ -19,7 +19,7 @@ fn events_appear_as_they_come_until_the_reader_pauses() {
 
     stage.publish_one("port.delete.end", "web-1");
     has_rows(&stage, 1);
-    has(&stage, "the rule", "live-rows", "port-deleted: inventory");
+    has(&stage, "the rule", "live-rows", "port-deleted → inventory");
     stage.publish_one("port.update.end", HOSTILE);
     has_rows(&stage, 2);
 

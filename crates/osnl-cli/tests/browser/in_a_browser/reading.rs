@@ -9,9 +9,10 @@ use crate::stage::Stage;
 
 const WIDTHS: [u32; 2] = [320, 1280];
 const WIDEST: u32 = 2560;
-const EXPECTED: [&str; 13] = [
+const EXPECTED: [&str; 14] = [
     "/",
     "/configuration",
+    "/configuration/reload",
     "/deliveries",
     "/deliveries/N",
     "/deliveries/change?change&id",
@@ -54,7 +55,9 @@ fn each_page_is_well_at_each_width_in_each_theme_with_and_without_scripts() {
     let dead = stage.dead("dns");
     let more = [
         ("/deliveries/N of a dead one".to_owned(), format!("/deliveries/{}", dead[0])),
-        ("/deliveries/change?change".to_owned(), "/deliveries/change?change=retry&state=dead".to_owned()),
+        ("/deliveries/change?change".to_owned(), "/deliveries/change?change=discard&state=dead".to_owned()),
+        ("/actions/change".to_owned(), "/actions/change?action=roles&change=probe".to_owned()),
+        ("/deliveries?state=dead".to_owned(), "/deliveries?state=dead".to_owned()),
         ("/deliveries?nothing".to_owned(), "/deliveries?about=nothing-has-this-name".to_owned()),
     ];
     let mut seen = Vec::new();

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use crate::stage::{HOSTILE, Stage};
 
 const EVENT: &str =
@@ -19,12 +21,17 @@ fn an_event_is_pasted_or_chosen_and_nothing_is_called() {
         let effect = browser.text("main pre");
         assert!(effect.contains("/v1/role/inventory") && !effect.contains("hunter2"), "{effect}");
 
+        browser.run("document.getElementById('sample').value = 'port.delete.end'", &json!([]));
+        browser.click_text("Try it");
+        stage.shows("rule port-deleted matches");
+        browser.wait("its text", "return document.getElementById('event').value.includes('port.delete.end')");
+
         browser.write("#event", "{");
         browser.click_text("Try");
         stage.shows("Not an event");
 
         stage.open("/unmatched");
-        browser.click_text("why");
+        browser.click("main a[href^='/explain?unmatched=']");
         stage.shows("port-created");
         assert!(stage.path().starts_with("/explain?unmatched="), "{}", stage.path());
     }

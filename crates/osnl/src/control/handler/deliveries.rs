@@ -114,7 +114,6 @@ impl ControlHandler {
             behind: behind.iter().map(ToString::to_string).collect(),
             more_behind,
             others: others.into_iter().map(|other| facts.delivery(other)).collect(),
-            took_millis: row.took.map(whole_millis),
             target: facts.targets.get(&row.action).map(|target| target.name.clone()),
             attempts: tries
                 .into_iter()
@@ -182,6 +181,7 @@ impl Facts {
             attempts_allowed: target.map(|target| target.max_attempts),
             reason: row.reason,
             last_answer: row.last_answer,
+            took_millis: row.took.map(whole_millis),
             queue: row.queue,
             message_id: row.message_id,
             copies: row.copies,

@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 
 use super::super::refusal::RequestRefusal;
 use super::super::words::short_answer;
-use super::super::{Delivery, DeliveryGroup, DeliveryGroups, List, MOST_LISTED, Which};
+use super::super::{Delivery, DeliveryGroup, DeliveryGroups, MOST_LISTED, Which};
 use super::ControlHandler;
-use super::deliveries::{Facts, ListedPage};
+use super::deliveries::ListedPage;
 use crate::journal::query::{Phase, RowOrder};
+
+const SOME: usize = 10;
 
 /// By who must act: an operator, then osnl.
 const ORDER: [Phase; 8] = [
@@ -20,15 +22,32 @@ const ORDER: [Phase; 8] = [
 ];
 
 impl ControlHandler {
-    pub(super) async fn groups(&self, which: &Which) -> Result<DeliveryGroups, RequestRefusal> {
+    /// Returns the deliveries that are not done as groups. With `count_at_most` a number above it is not exact.
+    pub async fn groups(
+        &self,
+        which: &Which,
+        count_at_most: Option<u64>,
+    ) -> Result<DeliveryGroups, RequestRefusal> {
         let facts = self.facts().await;
-        let totals = self.newest(&facts, which, 1).await?.totals;
+        let newest = async |which: &Which, limit: u32| {
+            let page = ListedPage { order: RowOrder::Newest, after: None, limit };
+            self.list_at(&facts, which, page, count_at_most).await
+        };
+        let totals = newest(which, 1).await?.totals;
+        let asked: Vec<Phase> = which.states.iter().filter_map(|name| Phase::named(name)).flatten().collect();
         let mut groups = Vec::new();
-        for phase in ORDER {
-            let Some(count) = totals.by_state.get(phase.word()).copied() else { continue };
+        for phase in ORDER.into_iter().filter(|phase| asked.is_empty() || asked.contains(phase)) {
             let of_phase = Which { states: vec![phase.word().to_owned()], ..which.clone() };
+            let count = match totals.by_state.get(phase.word()).copied() {
+                // A count that stopped may have missed the phase.
+                _ if totals.more => newest(&of_phase, 1).await?.totals.all,
+                count => count.unwrap_or_default(),
+            };
+            if count == 0 {
+                continue;
+            }
             if count <= u64::from(MOST_LISTED) {
-                groups.extend(folded(self.newest(&facts, &of_phase, MOST_LISTED).await?.deliveries));
+                groups.extend(folded(newest(&of_phase, MOST_LISTED).await?.deliveries));
                 continue;
             }
             // A page of the newest could have hidden the few of another action.
@@ -40,16 +59,11 @@ impl ControlHandler {
             actions.dedup();
             for action in actions {
                 let of_action = Which { action: Some(action), ..of_phase.clone() };
-                let list = self.newest(&facts, &of_action, MOST_LISTED).await?;
+                let list = newest(&of_action, MOST_LISTED).await?;
                 groups.extend(counted(folded(list.deliveries), list.totals.all));
             }
         }
         Ok(DeliveryGroups { groups, totals })
-    }
-
-    async fn newest(&self, facts: &Facts, which: &Which, limit: u32) -> Result<List, RequestRefusal> {
-        let page = ListedPage { order: RowOrder::Newest, after: None, limit };
-        self.list_at(facts, which, page, None).await
     }
 }
 
@@ -60,8 +74,20 @@ fn folded(rows: Vec<Delivery>) -> Vec<DeliveryGroup> {
     for row in rows {
         let place = *places.entry((row.action.clone(), cause(&row))).or_insert(groups.len());
         match groups.get_mut(place) {
-            Some(group) => group.count += 1,
-            None => groups.push(DeliveryGroup { count: 1, newest: row, is_mixed: false }),
+            Some(group) => {
+                group.count += 1;
+                if group.some.len() < SOME {
+                    group.some.push(row);
+                }
+            }
+            None => {
+                groups.push(DeliveryGroup {
+                    count: 1,
+                    some: vec![row.clone()],
+                    newest: row,
+                    is_mixed: false,
+                });
+            }
         }
     }
     groups

@@ -1,16 +1,23 @@
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use osnl_model::Notification;
+use osnl_model::{Notification, Predicate};
 use tokio::task::spawn_blocking;
 
 use super::super::refusal::{Code, RequestRefusal};
-use super::super::rules::{RuleReport, RuleSettings, RulesReport, UnmatchedPage, UnmatchedRow};
+use super::super::rules::{
+    RuleReport, RuleSettings, RulesReport, UnmatchedGroup, UnmatchedReport, UnmatchedRow,
+};
 use super::super::{time, words};
 use super::ControlHandler;
+use crate::explain::{ExplainedEvent, Ruling, explain, words as explained};
 use crate::native::{Native, RuleConf};
 use crate::rule::{Condition, Mode};
 use crate::unmatched::{Ring, RuleTotals, UnmatchedMessage};
+
+/// The messages of an event type that are shown.
+const NEWEST: usize = 5;
 
 impl ControlHandler {
     pub async fn rules(&self) -> Result<RulesReport, RequestRefusal> {
@@ -21,21 +28,21 @@ impl ControlHandler {
         made.await.map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))
     }
 
-    /// Returns messages that matched no rule, newest first: the latest, or those before a number.
-    pub async fn unmatched(
-        &self,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<UnmatchedPage, RequestRefusal> {
-        let ring = self.ring()?;
+    /// Returns the messages that matched no rule by their event types, each with the reason of the newest.
+    pub async fn unmatched(&self, most: usize) -> Result<UnmatchedReport, RequestRefusal> {
+        let (ring, loaded) = (self.ring()?, self.loaded());
         let made = spawn_blocking(move || {
             let keep = ring.keep();
-            let mut found = ring.page(before, limit.saturating_add(1));
-            let more = found.len() > limit;
-            found.truncate(limit);
-            let next = found.last().map(|(number, _)| *number).filter(|_| more);
-            let messages = found.iter().map(|(number, message)| row(*number, message)).collect();
-            UnmatchedPage { keep: keep.heads, with_bodies: keep.bodies, messages, next }
+            let mut groups = by_type(&ring.page(None, usize::MAX));
+            let more = groups.len().saturating_sub(most);
+            groups.truncate(most);
+            if let Some(loaded) = loaded {
+                for group in &mut groups {
+                    let newest = group.newest.first().and_then(|row| ring.get(row.number));
+                    group.why = newest.map(|newest| why(&loaded.conf, &newest)).unwrap_or_default();
+                }
+            }
+            UnmatchedReport { keep: keep.heads, with_bodies: keep.bodies, groups, more }
         });
         made.await.map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))
     }
@@ -81,15 +88,45 @@ fn settings(conf: &RuleConf) -> RuleSettings {
     }
 }
 
+/// Groups messages, newest first, by their event types, the most frequent first.
+fn by_type(messages: &[(u64, UnmatchedMessage)]) -> Vec<UnmatchedGroup> {
+    let mut places: HashMap<Option<&str>, usize> = HashMap::new();
+    let mut groups: Vec<UnmatchedGroup> = Vec::new();
+    for (number, message) in messages {
+        let place = *places.entry(message.event_type.as_deref()).or_insert(groups.len());
+        if place == groups.len() {
+            let event_type = message.event_type.clone();
+            groups.push(UnmatchedGroup { event_type, count: 0, why: String::new(), newest: Vec::new() });
+        }
+        let group = &mut groups[place];
+        group.count += 1;
+        if group.newest.len() < NEWEST {
+            group.newest.push(row(*number, message));
+        }
+    }
+    groups.sort_by_key(|group| Reverse(group.count));
+    groups
+}
+
+/// Returns the verdict of the first rule whose `event_type` matches, or says that there is none.
+fn why(conf: &Native, message: &UnmatchedMessage) -> String {
+    let is_far = |ruling: &Ruling| match ruling {
+        Ruling::NotHeard(_) | Ruling::Disabled => true,
+        Ruling::Fails { condition: Condition::Filter(predicate), .. } => *predicate == Predicate::EventType,
+        _ => false,
+    };
+    let verdicts = explain(conf, &ExplainedEvent::unmatched(message), None);
+    let nearest = verdicts.iter().find(|verdict| !is_far(&verdict.ruling));
+    nearest.map_or_else(|| "no rule has this event type".to_owned(), explained::verdict)
+}
+
 fn row(number: u64, message: &UnmatchedMessage) -> UnmatchedRow {
     UnmatchedRow {
         number,
         age_seconds: message.received.map(time::age).unwrap_or_default(),
         listener: message.listener.to_string(),
         queue: message.queue.to_string(),
-        event_type: message.event_type.clone(),
         publisher_id: message.publisher_id.clone(),
-        priority: message.priority.clone(),
         resource: message.decoded().as_ref().and_then(resource),
     }
 }

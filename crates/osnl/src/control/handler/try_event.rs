@@ -4,9 +4,9 @@ use tokio::task::spawn_blocking;
 
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::request::delivery_id;
-use super::super::rules::{RuleTrial, TrialReport, TriedEvent};
+use super::super::rules::{RuleTrial, TrialEffect, TrialReport, TriedEvent};
 use super::ControlHandler;
-use crate::explain::{Content, ExplainedEvent, RuleVerdict, explain, words};
+use crate::explain::{Content, Effect, ExplainedEvent, RuleVerdict, explain, words};
 use crate::journal::query::DeliveryDetails;
 use crate::native::Native;
 use crate::saved;
@@ -95,9 +95,14 @@ fn report(conf: &Native, name: &str, subject: &ExplainedEvent) -> TrialReport {
 }
 
 fn trial(verdict: &RuleVerdict) -> RuleTrial {
+    let effect = |effect| TrialEffect {
+        words: words::would(effect),
+        is_dead_letter: Effect::dead_letter(effect).is_some(),
+    };
     RuleTrial {
         fires: verdict.ruling.fires(),
         verdict: words::verdict(verdict),
-        effects: verdict.ruling.effects().iter().map(words::would).collect(),
+        is_undecided: verdict.ruling.undecided().is_some(),
+        effects: verdict.ruling.effects().iter().map(effect).collect(),
     }
 }

@@ -1,0 +1,183 @@
+use hyper::StatusCode;
+use osnl::control::{
+    ControlRequest, PauseResult, ProbeResult, ReloadResult, RequestRefusal, Status, TargetReport, grouped,
+    short_answer, span,
+};
+
+use super::change::{ChangePage, ConfirmForm, allowed};
+use super::configuration::sentences;
+use super::incident::action_path;
+use super::text::counted;
+use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
+use crate::answer::AdminAnswer;
+
+/// Shows what a pause, a resume, or a probe of an action will do; with a form, does it.
+pub(super) async fn page(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    query: &str,
+    form: Option<&[u8]>,
+) -> Result<AdminAnswer, RequestRefusal> {
+    allowed(place)?;
+    let given = form.unwrap_or(query.as_bytes());
+    let (Some(action), Some(change)) = (text::field(given, "action"), text::field(given, "change")) else {
+        return Err(bad("the form has no action or no change"));
+    };
+    let (verb, by) = (verb(&change)?, place.by.to_owned());
+    let status: Status = ask(place, &ControlRequest::Status {}).await?;
+    let found = status.targets.into_iter().find(|target| target.action == action);
+    let target = found.ok_or_else(|| RequestRefusal {
+        code: osnl::control::Code::NotFound,
+        message: format!("there is no action {action}"),
+    })?;
+    let name = text::line(&action);
+    let result = match (&*change, form.is_some()) {
+        (_, false) => None,
+        ("pause", true) => Some(ask(place, &ControlRequest::Pause { action, by }).await.map(paused)?),
+        ("resume", true) => Some(ask(place, &ControlRequest::Resume { action, by }).await.map(paused)?),
+        (_, true) => {
+            let result = ask(place, &ControlRequest::Probe { action, by }).await?;
+            Some(probed(&result, target.pending))
+        }
+    };
+    let back = action_path(&target.action);
+    let frame = Frame::new(place, caller, format!("{verb} {name}"), "/actions");
+    let mut page = ChangePage::new(frame, true, "", back);
+    match result {
+        Some(result) => (page.result, page.says) = (result, Vec::new()),
+        None => {
+            page.says = says(&change, &target);
+            page.confirm = Some(ConfirmForm {
+                path: "/actions/change",
+                fields: vec![("action", target.action.clone()), ("change", change)],
+                button: format!("{verb} {name}"),
+            });
+        }
+    }
+    Ok(html(StatusCode::OK, &page))
+}
+
+/// Shows what a reload will do; with a form, reloads.
+pub(super) async fn reload(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    is_confirmed: bool,
+) -> Result<AdminAnswer, RequestRefusal> {
+    allowed(place)?;
+    let frame = Frame::new(place, caller, "Reload", "/configuration");
+    let words = "osnl reads its files again. If they have an error, it changes nothing and says why. Otherwise what \
+                 changed applies from then on: running attempts finish, no delivery is lost.";
+    let mut page = ChangePage::new(frame, true, words, "/configuration".to_owned());
+    if !is_confirmed {
+        page.confirm = Some(ConfirmForm {
+            path: "/configuration/reload",
+            fields: Vec::new(),
+            button: "Reload".to_owned(),
+        });
+        return Ok(html(StatusCode::OK, &page));
+    }
+    let result: ReloadResult = ask(place, &ControlRequest::Reload { by: place.by.to_owned() }).await?;
+    let (tone, words) = match (result.reloaded, result.changes.is_empty()) {
+        (true, true) => ("good", "The configuration was unchanged."),
+        (true, false) => ("good", "The new configuration is in force."),
+        (false, _) => ("bad", "Refused: nothing was changed."),
+    };
+    (page.result, page.says) = ((tone, words.to_owned()), Vec::new());
+    let changes: Vec<String> = result.changes.iter().map(ToString::to_string).collect();
+    let lists = [("Errors", &result.errors), ("Changes", &changes), ("Warnings", &result.warnings)];
+    let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    page.lists = lists.map(|(heading, list)| (heading, sentences(list))).collect();
+    Ok(html(StatusCode::OK, &page))
+}
+
+fn verb(change: &str) -> Result<&'static str, RequestRefusal> {
+    match change {
+        "pause" => Ok("Pause"),
+        "resume" => Ok("Resume"),
+        "probe" => Ok("Probe"),
+        _ => Err(bad("a change of an action is pause, resume, or probe")),
+    }
+}
+
+fn says(change: &str, target: &TargetReport) -> Vec<String> {
+    let effect = match change {
+        "pause" => {
+            "No attempt starts until somebody resumes it. A running attempt finishes, deliveries wait, none is lost."
+        }
+        "resume" => "Attempts start again with the deliveries that wait.",
+        _ => "osnl calls its target now, with one of the deliveries that wait, and shows the answer here.",
+    };
+    let since = target.since_seconds.map_or(String::new(), |seconds| format!(" for {}", span(seconds)));
+    let pending = counted(target.pending, "delivery waits", "deliveries wait");
+    let mut says = vec![effect.to_owned(), format!("It is {}{since}; {pending} now.", target.state())];
+    let failure = target.last_failure.as_ref().filter(|_| change == "probe");
+    says.extend(
+        failure.map(|failure| text::line(&format!("The last answer: {}", short_answer(&failure.answer)))),
+    );
+    says
+}
+
+fn paused(result: PauseResult) -> (&'static str, String) {
+    let name = text::line(&result.action);
+    let words = match (result.paused_since.is_some(), result.changed) {
+        (true, true) => format!("{name} is paused: no attempt starts, its deliveries wait."),
+        (true, false) => format!("{name} was paused already."),
+        (false, true) => format!("{name} is resumed: attempts start again."),
+        (false, false) => format!("{name} was not paused."),
+    };
+    ("good", words)
+}
+
+/// `ok: 3 deliveries go on`, or `still 400: no such field; tried again in 1 s`.
+fn probed(result: &ProbeResult, pending: u64) -> (&'static str, String) {
+    if !result.probed {
+        let why = match &*result.state {
+            "paused" => "it is paused, resume it first",
+            _ => "no delivery waits for it",
+        };
+        return ("warn", format!("Not probed: {why}."));
+    }
+    let answer = result.answer.as_deref().map(|answer| text::line(&short_answer(answer)));
+    let Some(answer) = answer else {
+        let words = if pending == 1 { "delivery goes on" } else { "deliveries go on" };
+        return ("good", format!("ok: {} {words}", grouped(pending)));
+    };
+    let answer = match answer.split_once(' ') {
+        Some((status, rest)) if status.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("{status}: {rest}")
+        }
+        _ => answer,
+    };
+    let next = result.next_probe_seconds;
+    let next = next.map_or(String::new(), |seconds| format!("; tried again in {}", span(seconds)));
+    ("bad", format!("still {answer}{next}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_answers_with_its_result() {
+        let probe = |probed, state: &str, answer: Option<&str>| ProbeResult {
+            action: "a".to_owned(),
+            target: "http://x".to_owned(),
+            probed,
+            state: state.to_owned(),
+            answer: answer.map(str::to_owned),
+            next_probe_seconds: answer.map(|_| 1),
+        };
+        let refused = "status 400: Bad Request, reply: {\"error\": \"no such field\"}";
+        for (result, expected) in [
+            (probe(true, "ok", None), ("good", "ok: 3 deliveries go on")),
+            (probe(true, "down", Some(refused)), ("bad", "still 400: no such field; tried again in 1 s")),
+            (
+                probe(true, "down", Some("cannot connect: refused")),
+                ("bad", "still cannot connect: refused; tried again in 1 s"),
+            ),
+            (probe(false, "paused", None), ("warn", "Not probed: it is paused, resume it first.")),
+        ] {
+            assert_eq!(super::probed(&result, 3), (expected.0, expected.1.to_owned()));
+        }
+    }
+}
