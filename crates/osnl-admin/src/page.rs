@@ -2,7 +2,8 @@
 //!
 //! | path | page |
 //! | --- | --- |
-//! | `/` | the verdict, incidents, actions, listeners, the journal |
+//! | `/` | the verdict, four numbers, incidents, listeners, actions |
+//! | `/actions/{name}` | one action: its state, plots, failures, and rules |
 //! | `/deliveries` | deliveries, by who must act, or by a search |
 //! | `/deliveries/{id}` | one delivery |
 //! | `/deliveries/change`, `/actions/change` | a preview of a change; with `POST`, the change |
@@ -18,17 +19,20 @@
 //! | `/login`, `/logout` | a session for the token |
 //!
 //! Every text from outside is one line without control characters, has a bounded length, and is escaped by
-//! the templates. Nothing is loaded from other sites. The script is a file of this
-//! endpoint.
+//! the templates. Nothing is loaded from other sites. The one script is a file of this endpoint, and every page works
+//! without it.
 //!
 //! A form that changes something carries the session's secret number, which no other site can know. The
 //! request is refused if the browser reports another site as its origin.
 
+mod action;
 mod action_change;
 mod change;
 mod configuration;
 mod deliveries;
 mod explain;
+mod frame;
+mod incident;
 mod live;
 mod login;
 mod overview;
@@ -53,6 +57,7 @@ use osnl::control::{Code, ControlHandler, ControlRequest, RequestRefusal};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use self::frame::{Frame, SharedStanding, Standing};
 use self::session::Sessions;
 use crate::access::{Access, Denial, named, site};
 use crate::answer::{self, AdminAnswer};
@@ -68,6 +73,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self';
 pub(crate) struct Pages {
     sessions: Arc<Sessions>,
     pub(crate) history: SharedHistory,
+    standing: SharedStanding,
     ends: CancellationToken,
 }
 
@@ -77,6 +83,7 @@ pub(crate) struct PageContext<'a> {
     pub(crate) access: &'a Access,
     pub(crate) is_tls: bool,
     pub(crate) by: &'a str,
+    pub(crate) standing: Standing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +93,7 @@ pub(crate) enum Page {
     Login,
     Logout,
     Overview,
+    Action(String),
     ActionChange,
     Deliveries,
     Change,
@@ -101,16 +109,6 @@ pub(crate) enum Page {
     QuarantineChange,
     Configuration,
     Reload,
-}
-
-struct Frame {
-    title: String,
-    here: &'static str,
-    refresh: Option<u32>,
-    may_change: bool,
-    has_session: bool,
-    csrf: String,
-    made: String,
 }
 
 #[derive(Template)]
@@ -151,6 +149,7 @@ pub(crate) fn find(path: &str) -> Option<Page> {
         "/configuration" => Page::Configuration,
         "/configuration/reload" => Page::Reload,
         _ => match path.split_at_checked(path.rfind('/')? + 1)? {
+            ("/actions/", name) if !name.is_empty() => Page::Action(name.to_owned()),
             ("/deliveries/", id) if !id.is_empty() => Page::Delivery(id.to_owned()),
             ("/quarantine/", id) if !id.is_empty() => Page::Quarantined(id.to_owned()),
             _ => return None,
@@ -170,6 +169,7 @@ impl Page {
             Self::Explain => Some(LONGEST_EVENT),
             Self::Css
             | Self::Overview
+            | Self::Action(_)
             | Self::Deliveries
             | Self::Delivery(_)
             | Self::Rules
@@ -190,6 +190,7 @@ impl Pages {
         Ok(Self {
             sessions: Arc::new(Sessions::new()?),
             history: SharedHistory::default(),
+            standing: SharedStanding::default(),
             ends: CancellationToken::new(),
         })
     }
@@ -238,6 +239,12 @@ impl Pages {
         let by = named(&caller.owner, place.by);
         let place = PageContext { by: &by, ..place };
         let (query, form) = (head.uri.query().unwrap_or_default(), is_post.then_some(body));
+        let standing = match page {
+            // These ask for the status themselves.
+            Page::Overview | Page::Action(_) | Page::LiveEvents => Standing::default(),
+            _ => self.standing.get(place.handler).await,
+        };
+        let place = PageContext { standing, ..place };
         let made = match page {
             Page::Logout if is_post => {
                 self.sessions.end(head);
@@ -247,7 +254,8 @@ impl Pages {
             Page::Logout | Page::Css | Page::Script | Page::Login => return to("/"),
             Page::ActionChange => action_change::page(place, &caller, query, form).await,
             Page::Reload => action_change::reload(place, &caller, is_post).await,
-            Page::Overview => overview::page(place, &caller, &self.history, query).await,
+            Page::Overview => overview::page(place, &caller, &self.history).await,
+            Page::Action(name) => action::page(place, &caller, &self.history, name, query).await,
             Page::Deliveries => deliveries::list(place, &caller, query).await,
             Page::Change => change::page(place, &caller, query, form).await,
             Page::Delivery(id) => deliveries::one(place, &caller, id).await,
@@ -262,6 +270,9 @@ impl Pages {
             Page::QuarantineChange => quarantine::change(place, &caller, query, form).await,
             Page::Quarantined(id) => quarantine::one(place, &caller, id).await,
         };
+        if is_post {
+            self.standing.forget();
+        }
         made.unwrap_or_else(|refusal| refusal_page(answer::status(refusal.code), answer::message(&refusal)))
     }
 
@@ -291,39 +302,6 @@ impl Pages {
             return Err(html(StatusCode::OK, &page).into());
         }
         Err(to(&format!("/login?next={}", text::query(here))).into())
-    }
-}
-
-impl Frame {
-    fn new(
-        place: PageContext<'_>,
-        caller: &PageCaller,
-        title: impl Into<String>,
-        here: &'static str,
-    ) -> Self {
-        Self {
-            title: title.into(),
-            here,
-            refresh: None,
-            may_change: place.access.api(true).is_ok(),
-            has_session: caller.has_session,
-            csrf: caller.csrf.clone(),
-            made: format!("osnl {}, {}", env!("CARGO_PKG_VERSION"), text::now()),
-        }
-    }
-
-    fn pages(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("/", "Overview"),
-            ("/deliveries", "Deliveries"),
-            ("/live", "Live"),
-            ("/plots", "Plots"),
-            ("/rules", "Rules"),
-            ("/unmatched", "Unmatched"),
-            ("/explain", "Try an event"),
-            ("/quarantine", "Quarantine"),
-            ("/configuration", "Configuration"),
-        ]
     }
 }
 

@@ -17,6 +17,7 @@ mod packaging;
 #[path = "admin/page.rs"]
 mod page;
 #[path = "admin/page_configuration.rs"]
+mod page_action;
 mod page_configuration;
 #[path = "admin/page_moves.rs"]
 mod page_moves;

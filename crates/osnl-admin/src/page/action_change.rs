@@ -6,6 +6,7 @@ use osnl::control::{
 
 use super::change::{ChangePage, ConfirmForm, allowed};
 use super::configuration::sentences;
+use super::incident::action_path;
 use super::text::counted;
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::answer::AdminAnswer;
@@ -39,8 +40,8 @@ pub(super) async fn page(
             Some(probed(&result, target.pending))
         }
     };
-    let back = format!("/deliveries?action={}", text::query(&target.action));
-    let frame = Frame::new(place, caller, format!("{verb} {name}"), "/deliveries");
+    let back = action_path(&target.action);
+    let frame = Frame::new(place, caller, format!("{verb} {name}"), "/actions");
     let mut page = ChangePage::new(frame, true, "", back);
     match result {
         Some(result) => (page.result, page.says) = (result, Vec::new()),

@@ -1,13 +1,15 @@
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{ConfigurationReport, LastReload, RequestRefusal, moment};
-use osnl::native::DocSection;
+use osnl::control::{ConfigurationReport, JournalStatus, LastReload, RequestRefusal, grouped, moment};
+use osnl::native::{DocEntry, DocSection};
 
 use super::{Frame, PageCaller, PageContext, after, html, text};
 use crate::answer::AdminAnswer;
 
 const LISTED: usize = 100;
 const MOST: usize = 50;
+/// The origin of a value that nobody has set.
+const DEFAULT: &str = "default";
 
 #[derive(Template)]
 #[template(path = "configuration.html")]
@@ -16,7 +18,8 @@ struct ConfigurationPage {
     loaded: String,
     reload: Option<ReloadView>,
     warnings: Vec<String>,
-    sections: Vec<SectionView>,
+    sections: Vec<DocSection>,
+    journal: JournalStatus,
     next: Option<String>,
 }
 
@@ -24,17 +27,6 @@ struct ReloadView {
     tone: &'static str,
     summary: String,
     lists: Vec<(&'static str, Vec<String>)>,
-}
-
-struct SectionView {
-    heading: String,
-    rows: Vec<ValueRow>,
-}
-
-struct ValueRow {
-    option: String,
-    value: String,
-    from: String,
 }
 
 pub(super) async fn page(
@@ -45,15 +37,25 @@ pub(super) async fn page(
     let ConfigurationReport { loaded, document, warnings, last_reload } =
         place.handler.configuration().await?;
     let (shown, next) = after(&document.sections, query, LISTED, |section| &section.heading);
+    let status = place.handler.status().await?;
     let page = ConfigurationPage {
-        frame: Frame::new(place, caller, "Configuration", "/configuration"),
+        frame: Frame::new(place, caller, "Settings", "/configuration"),
         loaded: moment(loaded),
         reload: last_reload.map(ReloadView::new),
         warnings: sentences(&warnings),
-        sections: shown.iter().map(SectionView::new).collect(),
+        sections: shown.to_vec(),
+        journal: status.journal,
         next,
     };
     Ok(html(StatusCode::OK, &page))
+}
+
+impl ConfigurationPage {
+    fn sizes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let JournalStatus { bytes, max_bytes, free_bytes, .. } = self.journal;
+        let sizes = [("Size", bytes), ("Limit", max_bytes), ("Free on the disk", free_bytes)];
+        sizes.into_iter().filter_map(|(name, bytes)| Some((name, bytes?)))
+    }
 }
 
 impl ReloadView {
@@ -75,14 +77,15 @@ impl ReloadView {
     }
 }
 
-impl SectionView {
-    fn new(section: &DocSection) -> Self {
-        let row = |entry: &osnl::native::DocEntry| ValueRow {
-            option: text::cell(&entry.option),
-            value: text::value(&entry.text),
-            from: text::line(&entry.from),
-        };
-        Self { heading: text::line(&section.heading), rows: section.entries.iter().map(row).collect() }
+/// Returns the values of a section that somebody has set, or its defaults.
+fn values(section: &DocSection, are_set: bool) -> Vec<&DocEntry> {
+    section.entries.iter().filter(|entry| (entry.from != DEFAULT) == are_set).collect()
+}
+
+fn value(entry: &DocEntry) -> String {
+    match entry.text.strip_prefix("file://") {
+        Some(file) => format!("file {} (not shown)", text::line(file)),
+        None => text::value(&entry.text),
     }
 }
 

@@ -37,7 +37,10 @@ pub(super) fn answer(pages: &Pages, place: PageContext<'_>, head: &Parts, body: 
 }
 
 fn form(status: StatusCode, message: String, next: String) -> AdminAnswer {
-    html(status, &MessagePage { title: "Log in", message, onward: None, login: Some(next), back: "/" })
+    html(
+        status,
+        &MessagePage { title: "Log in to osnl", message, onward: None, login: Some(next), back: "/" },
+    )
 }
 
 /// Whether a path is this endpoint's: `//host` and `/\host` lead to another host.

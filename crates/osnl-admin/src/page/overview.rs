@@ -1,14 +1,12 @@
-//! The overview page: the verdict, four numbers, and the incidents; then listeners and actions.
-
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{
-    Incident, IncidentSeverity, JournalStatus, ListenerStatus, RequestRefusal, Status, TargetReport, ago,
-    counter_words, span,
-};
+use osnl::control::{Incident, ListenerStatus, RequestRefusal, Status, TargetReport, grouped, span};
 
+use super::frame::Standing;
+use super::incident::{self, action_path};
 use super::plot::Plot;
 use super::plots::{PlotPeriod, plots};
+use super::text::{Markup, badge};
 use super::{Frame, PageCaller, PageContext, html, text};
 use crate::answer::AdminAnswer;
 use crate::history::SharedHistory;
@@ -17,233 +15,69 @@ use crate::history::SharedHistory;
 #[template(path = "overview.html")]
 struct OverviewPage {
     frame: Frame,
-    /// The title of the tab, and its icon.
-    tab: String,
-    icon: &'static str,
-    verdict: String,
-    tone: &'static str,
-    numbers: [(&'static str, String); 4],
-    incidents: Vec<IncidentView>,
-    actions: Vec<ActionRow>,
+    status: Status,
+    incidents: Vec<Incident>,
     /// Whether the journal has reported its counts, as a 0 would read as "none".
     is_counted: bool,
-    plots: Vec<Plot>,
-    listeners: Vec<ListenerRow>,
-    journal: Vec<(&'static str, String)>,
-    counters: Vec<(String, u64)>,
-}
-
-struct IncidentView {
-    tone: &'static str,
-    severity: &'static str,
-    what: String,
-    why: String,
-    to_do: String,
-    since: String,
-}
-
-struct ActionRow {
-    name: String,
-    exact: String,
-    query: String,
-    state: String,
-    tone: &'static str,
-    is_configured: bool,
-    is_paused: bool,
-    since: String,
-    pending: u64,
-    oldest: String,
-    in_flight: u64,
-    held: u64,
-    dead: u64,
-    done: String,
-    address: String,
-}
-
-struct ListenerRow {
-    name: String,
-    state: String,
-    tone: &'static str,
-    since: String,
-    messages: u64,
-    last: String,
-    reconnects: u64,
-    waiting: String,
-    consumers: String,
-    queues: String,
-    lag: String,
+    /// The courses of the four numbers; none before the first measurement.
+    courses: Vec<Plot>,
 }
 
 pub(super) async fn page(
     place: PageContext<'_>,
     caller: &PageCaller,
     history: &SharedHistory,
-    query: &str,
 ) -> Result<AdminAnswer, RequestRefusal> {
     let status = place.handler.status().await?;
     let mut frame = Frame::new(place, caller, "Overview", "/");
-    frame.refresh = (query == "refresh=10").then_some(10);
+    frame.standing = Standing::of(&status);
+    frame.refresh = Some(10);
     if let (Some(pid), Some(up)) = (status.pid, status.uptime_seconds) {
         frame.made = format!("{}, process {pid}, up {}", frame.made, span(up));
     }
-    let is_counted = status.counts_are_known();
-    let (tab, tone) = standing(&status);
-    let plots = {
+    let mut courses = {
         let history = history.lock();
-        plots(&history, history.all(), PlotPeriod::Hour, false)
+        plots(&history, history.all(), PlotPeriod::Hour, true)
     };
-    let page = OverviewPage {
-        frame,
-        tab,
-        icon: match tone {
-            "good" => "%232e7d32",
-            "bad" => "%23c62828",
-            _ => "%23ef6c00",
-        },
-        tone,
-        verdict: text::line(&status.verdict),
-        numbers: status.numbers.named(),
-        incidents: status.incidents.iter().map(IncidentView::new).collect(),
-        actions: status.targets.into_iter().map(ActionRow::new).collect(),
-        is_counted,
-        plots,
-        listeners: status.listeners.iter().map(ListenerRow::new).collect(),
-        journal: journal(&status.journal),
-        counters: status
-            .counters
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(name, count)| (counter_words(&name), count))
-            .collect(),
+    courses.retain(|plot| ["messages", "delivered", "pending", "oldest"].contains(&plot.id));
+    let (is_counted, incidents) = (status.counts_are_known(), status.incidents.clone());
+    Ok(html(StatusCode::OK, &OverviewPage { frame, status, incidents, is_counted, courses }))
+}
+
+impl OverviewPage {
+    /// Returns each number with its name and the place of its course.
+    fn numbers(&self) -> impl Iterator<Item = (usize, (&'static str, String))> {
+        let names = ["In", "Out", "Waiting", "Oldest"];
+        let values = self.status.numbers.named().map(|(_, value)| value);
+        names.into_iter().zip(values).enumerate()
+    }
+}
+
+pub(super) fn action_badge(target: &TargetReport) -> Markup {
+    let (tone, is_usual) = match target.state() {
+        "ok" => ("good", true),
+        "down" | "probing" => ("bad", false),
+        "paused" => ("warn", false),
+        _ => ("quiet", true),
     };
-    Ok(html(StatusCode::OK, &page))
+    let state = match (target.state(), &target.paused_by) {
+        ("paused", Some(by)) => format!("paused by {by}"),
+        (state, _) => state.to_owned(),
+    };
+    let since = target.since.as_deref().zip(target.since_seconds).filter(|_| !is_usual);
+    badge(tone, &state, since)
 }
 
-/// Returns the title of the tab, `3 critical`, and the tone of the verdict.
-fn standing(status: &Status) -> (String, &'static str) {
-    let critical = status.incidents.iter().filter(|one| one.severity == IncidentSeverity::Critical).count();
-    match (critical, status.incidents.len()) {
-        (0, 0) => ("Well".to_owned(), "good"),
-        (0, 1) => ("1 warning".to_owned(), "warn"),
-        (0, warnings) => (format!("{warnings} warnings"), "warn"),
-        (critical, _) => (format!("{critical} critical"), "bad"),
-    }
+fn listener_badge(listener: &ListenerStatus) -> Markup {
+    let (tone, is_usual) = match &*listener.state {
+        "listening" | "standby" => ("good", true),
+        "blocked" | "stopped" => ("bad", false),
+        _ => ("warn", false),
+    };
+    let since = listener.since.as_deref().zip(listener.since_seconds).filter(|_| !is_usual);
+    badge(tone, &listener.state, since)
 }
 
-impl IncidentView {
-    fn new(incident: &Incident) -> Self {
-        let (tone, severity) = match incident.severity {
-            IncidentSeverity::Critical => ("bad", "Critical"),
-            IncidentSeverity::Warning => ("warn", "Warning"),
-        };
-        Self {
-            tone,
-            severity,
-            what: text::line(&incident.what),
-            why: text::or_empty(incident.why.as_deref()),
-            to_do: text::or_empty(incident.doing().as_deref()),
-            since: text::or_empty(incident.since.as_deref()),
-        }
-    }
-}
-
-impl ActionRow {
-    fn new(target: TargetReport) -> Self {
-        let (state, tone) = (target.state_text(), tone(target.state()));
-        Self {
-            name: text::line(&target.action),
-            query: text::query(&target.action),
-            is_configured: target.configured != Some(false),
-            is_paused: target.paused_since.is_some(),
-            since: ago(target.since_seconds),
-            pending: target.pending,
-            oldest: text::age(target.oldest_pending_seconds),
-            in_flight: target.in_flight,
-            held: target.for_release,
-            dead: target.dead,
-            done: target.done_text(),
-            address: text::or_empty(target.target.as_deref()),
-            exact: target.action,
-            state,
-            tone,
-        }
-    }
-}
-
-impl ListenerRow {
-    fn new(listener: &ListenerStatus) -> Self {
-        let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
-        let queues =
-            if listener.queues.is_empty() { listener.broker.clone() } else { listener.queues.join(", ") };
-        Self {
-            name: text::line(&listener.name),
-            tone: tone(&listener.state),
-            state: text::line(&listener.state_text()),
-            since: ago(listener.since_seconds),
-            messages: listener.messages,
-            last: ago(listener.last_message_seconds),
-            reconnects: listener.reconnects,
-            waiting: number(listener.queue_messages),
-            consumers: number(listener.consumers),
-            queues: text::line(&queues),
-            lag: listener.lag.as_ref().map_or(String::new(), |lag| text::line(&lag.text())),
-        }
-    }
-}
-
-fn tone(state: &str) -> &'static str {
-    match state {
-        "ok" | "listening" | "standby" => "good",
-        "down" | "blocked" => "bad",
-        _ => "warn",
-    }
-}
-
-fn journal(journal: &JournalStatus) -> Vec<(&'static str, String)> {
-    let mut facts = vec![match &journal.path {
-        Some(path) => ("File", text::line(path)),
-        None => ("Store", "in memory: nothing outlives the process".to_owned()),
-    }];
-    let mut add = |name: &'static str, value: Option<String>| facts.extend(value.map(|value| (name, value)));
-    add("State", journal.state.clone());
-    add("Reason", journal.reason.as_deref().map(text::line));
-    add("Size", journal.bytes.map(text::size));
-    add("Limit", journal.max_bytes.map(text::size));
-    add("Free on the disk", journal.free_bytes.map(text::size));
-    add("Events", journal.events.map(|events| events.to_string()));
-    add("Deliveries", Some(journal.deliveries.to_string()));
-    add("Dead", Some(journal.dead.to_string()));
-    add("Oldest", journal.oldest_seconds.map(|seconds| format!("{} ago", span(seconds))));
-    add("In quarantine", journal.quarantined.map(|count| count.to_string()));
-    facts
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn the_tab_says_how_many_are_critical() {
-        let incident = |severity: &str| {
-            json!({"kind": "target-down", "severity": severity, "subject": "a", "actions": [], "listener": null, "what": "a",
-                   "why": null, "since": null, "since_seconds": null, "waiting": 0, "oldest_seconds": null, "for_release": 0,
-                   "must_act": "osnl", "to_do": null, "by_itself": null, "symptoms": []})
-        };
-        for (severities, expected) in [
-            (&[][..], ("Well", "good")),
-            (&["warning"], ("1 warning", "warn")),
-            (&["critical", "critical", "warning"], ("2 critical", "bad")),
-        ] {
-            let incidents: Vec<_> = severities.iter().map(|severity| incident(severity)).collect();
-            let status = json!({
-                "verdict": "", "numbers": {}, "running": true, "healthy": false, "incidents": incidents, "version": "0",
-                "pid": 1, "started": null, "uptime_seconds": 1, "listeners": [], "targets": [], "counters": {},
-                "journal": {"store": "sqlite", "deliveries": 0},
-            });
-            let (tab, tone) = standing(&serde_json::from_value(status).unwrap());
-            assert_eq!((&*tab, tone), expected);
-        }
-    }
+fn queues(listener: &ListenerStatus) -> String {
+    if listener.queues.is_empty() { listener.broker.clone() } else { listener.queues.join(", ") }
 }

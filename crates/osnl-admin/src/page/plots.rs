@@ -1,41 +1,48 @@
-//! Plots of the last hour or the last day: of all actions, and of each.
+use std::time::Duration;
 
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::routes::{Parameter, ValueForm, option};
-use osnl::control::{Code, RequestRefusal, query};
+use osnl::control::{RequestRefusal, query, span};
 
-use super::plot::{Plot, PlotSpan, PlotValues, Unit};
+use super::incident::action_path;
+use super::plot::{Plot, PlotSpan, PlotValues, Unit, clock};
 use super::{Frame, PageCaller, PageContext, bad, html, text};
 use crate::answer::AdminAnswer;
 use crate::history::{
-    Backlog, Counts, DAY, DaemonHistory, EACH, FOLDED, HOUR, HistorySample, HistorySeries, MOST_ACTIONS,
-    percentile,
+    Backlog, Counts, DaemonHistory, EACH, FOLDED, HistorySample, HistorySeries, MOST_ACTIONS, percentile,
 };
 
-const OPTIONS: [Parameter; 2] =
-    [option("over", "over", ValueForm::Text, ""), option("action", "action", ValueForm::Text, "")];
+const OPTIONS: [Parameter; 1] = [option("over", "over", ValueForm::Text, "")];
+const COLUMNS: usize = 60;
+pub(super) const CHOICES: [(PlotPeriod, &str, &str); 2] =
+    [(PlotPeriod::Hour, "hour", "Last hour"), (PlotPeriod::Day, "day", "Last day")];
+const FIGURES: [&str; 8] = [
+    "Delivered, hour",
+    "Failed attempts, hour",
+    "Waiting",
+    "Most waiting, hour",
+    "p50, hour",
+    "p99, hour",
+    "p50, day",
+    "p99, day",
+];
 
 #[derive(Template)]
 #[template(path = "plots.html")]
 struct PlotsPage {
     frame: Frame,
-    choices: Vec<Choice>,
+    over: PlotPeriod,
     note: String,
     plots: Vec<Plot>,
     actions: Vec<ActionFigures>,
     more: usize,
 }
 
-struct Choice {
-    name: &'static str,
-    query: String,
-    is_chosen: bool,
-}
-
 struct ActionFigures {
     name: String,
-    query: String,
+    /// The action's own page; of all actions none.
+    path: Option<String>,
     cells: [String; 8],
 }
 
@@ -51,38 +58,29 @@ pub(super) fn page(
     history: &DaemonHistory,
     query: &str,
 ) -> Result<AdminAnswer, RequestRefusal> {
-    let read = query::read(query, &OPTIONS).map_err(bad)?;
-    let option =
-        |name: &str| read.get(name).and_then(|value| value.as_str()).filter(|value| !value.is_empty());
-    let over = match option("over") {
-        None | Some("hour") => PlotPeriod::Hour,
-        Some("day") => PlotPeriod::Day,
-        Some(_) => return Err(bad("plots are over an hour or a day")),
-    };
-    let action = option("action");
-    let series = match action {
-        None => Some(history.all()),
-        Some(action) => history.actions().find(|(name, _)| *name == action).map(|(_, series)| series),
-    };
-    let series = series.ok_or_else(|| RequestRefusal {
-        code: Code::NotFound,
-        message: format!("there is no plot of the action {}", action.unwrap_or_default()),
-    })?;
-    let title = match action {
-        None => "Plots".to_owned(),
-        Some(action) => format!("Plots of {}", text::line(action)),
-    };
-    let mut all = vec![ActionFigures::new("all actions", "", history.all())];
-    all.extend(history.actions().map(|(name, series)| ActionFigures::new(name, name, series)));
+    let over = period(query)?;
+    let mut all = vec![ActionFigures::new("all actions", None, history.all())];
+    all.extend(
+        history.actions().map(|(name, series)| ActionFigures::new(name, Some(action_path(name)), series)),
+    );
     let page = PlotsPage {
-        frame: Frame::new(place, caller, title, "/plots"),
-        choices: [PlotPeriod::Hour, PlotPeriod::Day].map(|choice| Choice::new(choice, over, action)).into(),
-        note: note(history, series, over),
-        plots: plots(history, series, over, action.is_none()),
+        frame: Frame::new(place, caller, "Plots", "/plots"),
+        over,
+        note: note(history, history.all(), over),
+        plots: plots(history, history.all(), over, true),
         actions: all,
         more: history.more(),
     };
     Ok(html(StatusCode::OK, &page))
+}
+
+pub(super) fn period(query: &str) -> Result<PlotPeriod, RequestRefusal> {
+    let read = query::read(query, &OPTIONS).map_err(bad)?;
+    match read.get("over").and_then(|value| value.as_str()) {
+        None | Some("" | "hour") => Ok(PlotPeriod::Hour),
+        Some("day") => Ok(PlotPeriod::Day),
+        Some(_) => Err(bad("plots are over an hour or a day")),
+    }
 }
 
 /// Returns the plots of a series; the series of all actions also has those of messages.
@@ -93,16 +91,15 @@ pub(super) fn plots(
     is_all: bool,
 ) -> Vec<Plot> {
     let Some(until) = history.at() else { return Vec::new() };
-    let span = match over {
-        PlotPeriod::Hour => PlotSpan { until, each: EACH, most: HOUR, grouped: FOLDED },
-        PlotPeriod::Day => PlotSpan { until, each: EACH * FOLDED as u32, most: DAY, grouped: DAY / 12 },
-    };
     let samples = over.samples(series);
-    let grouped: Vec<HistorySample> = samples.rchunks(span.grouped).rev().map(HistorySample::sum).collect();
+    let count = samples.len();
+    let column = count.div_ceil(COLUMNS).max(1);
+    let span = PlotSpan { until, each: over.each(), count, column };
+    let columns: Vec<_> = samples.rchunks(column).rev().map(HistorySample::sum).collect();
     let values = |name, value: &dyn Fn(&HistorySample) -> Option<f64>| PlotValues {
         name,
         values: samples.iter().map(value).collect(),
-        figures: grouped.iter().map(value).collect(),
+        columns: columns.iter().map(value).collect(),
     };
     let rate = |name, count: fn(&Counts) -> u32| {
         values(name, &|sample| sample.counts.as_ref().map(|counts| per_second(counts, count)))
@@ -113,45 +110,41 @@ pub(super) fn plots(
     let time = |name, share: f64| {
         values(name, &|sample| sample.counts.and_then(|counts| percentile(&counts.latency, share)))
     };
-    let plot = |id, title, unit, lines| Plot::new(id, title, unit, span, lines);
-    let messages = is_all.then(|| {
-        let lines = vec![rate("received", |of| of.received), rate("matched", |of| of.matched)];
-        plot("messages", "Messages", Unit::PerSecond, lines)
-    });
-    let ends = vec![rate("delivered", |of| of.delivered), rate("failed attempts", |of| of.failed)];
-    let others = [
-        plot("ends", "Deliveries", Unit::PerSecond, ends),
-        plot("pending", "Pending deliveries", Unit::Count, vec![found("pending", |of| of.pending)]),
-        plot("oldest", "Age of the oldest pending", Unit::Time, vec![found("oldest", |of| of.oldest)]),
-        plot(
-            "latency",
-            "Delivery time",
-            Unit::Time,
-            vec![time("median (p50)", 0.5), time("99th percentile (p99)", 0.99)],
-        ),
-    ];
-    messages.into_iter().chain(others).collect()
+    let plot = |id, title, unit, lines: &[PlotValues]| Plot::new(id, title, unit, span, lines);
+    let (delivered, failed) = (rate("delivered", |of| of.delivered), rate("failed attempts", |of| of.failed));
+    let mut all = Vec::new();
+    if is_all {
+        let lines = [rate("received", |of| of.received), rate("matched", |of| of.matched)];
+        all.push(plot("messages", "Messages", Unit::PerSecond, &lines));
+        all.push(plot("delivered", "Deliveries", Unit::PerSecond, &[delivered]));
+        all.push(plot("failed", "Failed attempts", Unit::PerSecond, &[failed]));
+    } else {
+        all.push(plot("ends", "Deliveries", Unit::PerSecond, &[delivered, failed]));
+    }
+    let times = [time("median (p50)", 0.5), time("99th percentile (p99)", 0.99)];
+    all.extend([
+        plot("pending", "Waiting", Unit::Count, &[found("waiting", |of| of.pending)]),
+        plot("oldest", "Age of the oldest", Unit::Time, &[found("oldest", |of| of.oldest)]),
+        plot("latency", "Delivery time", Unit::Time, &times),
+    ]);
+    all
 }
 
 fn per_second(counts: &Counts, count: fn(&Counts) -> u32) -> f64 {
     f64::from(count(counts)) / f64::from(counts.seconds.max(1))
 }
 
-fn note(history: &DaemonHistory, series: &HistorySeries, over: PlotPeriod) -> String {
-    if history.at().is_none() {
+/// Says since when there are values, and how many.
+pub(super) fn note(history: &DaemonHistory, series: &HistorySeries, over: PlotPeriod) -> String {
+    let samples = over.samples(series);
+    let (Some(until), false) = (history.at(), samples.is_empty()) else {
         return "Nothing has been measured yet.".to_owned();
-    }
-    let (samples, most, each) = match over {
-        PlotPeriod::Hour => (over.samples(series), HOUR, "10 s"),
-        PlotPeriod::Day => (over.samples(series), DAY, "5 min"),
     };
-    let unknown = samples.iter().filter(|sample| sample.counts.is_none()).count();
-    let missing = most - samples.len() + unknown;
-    let times = "Times are in UTC";
-    match missing {
-        0 => format!("A value each {each}. {times}."),
-        _ => format!("A value each {each}; {missing} of {most} are not known, and are gaps. {times}."),
-    }
+    let since = until - over.each() * samples.len() as u32;
+    // The first value has no rate, as there is none before it.
+    let gaps = samples.iter().skip(1).filter(|sample| sample.counts.is_none()).count();
+    let gaps = if gaps > 0 { " A gap is a time without measurements." } else { "" };
+    format!("Since {} UTC. One point per {}.{gaps}", clock(since, samples.len()), span(over.each().as_secs()))
 }
 
 impl PlotPeriod {
@@ -162,30 +155,16 @@ impl PlotPeriod {
         }
     }
 
-    fn word(self) -> &'static str {
+    fn each(self) -> Duration {
         match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-        }
-    }
-}
-
-impl Choice {
-    fn new(choice: PlotPeriod, chosen: PlotPeriod, action: Option<&str>) -> Self {
-        let action = action.map(|action| format!("&action={}", text::query(action))).unwrap_or_default();
-        Self {
-            name: match choice {
-                PlotPeriod::Hour => "Last hour",
-                PlotPeriod::Day => "Last day",
-            },
-            query: format!("over={}{action}", choice.word()),
-            is_chosen: choice == chosen,
+            Self::Hour => EACH,
+            Self::Day => EACH * FOLDED as u32,
         }
     }
 }
 
 impl ActionFigures {
-    fn new(name: &str, action: &str, series: &HistorySeries) -> Self {
+    fn new(name: &str, path: Option<String>, series: &HistorySeries) -> Self {
         let (samples, day) = (series.hour(), HistorySample::sum(&series.day()));
         let hour = HistorySample::sum(&samples);
         let count = |count: fn(&Counts) -> u32| {
@@ -201,7 +180,7 @@ impl ActionFigures {
         };
         Self {
             name: text::line(name),
-            query: text::query(action),
+            path,
             cells: [
                 count(|of| of.delivered),
                 count(|of| of.failed),
@@ -213,5 +192,9 @@ impl ActionFigures {
                 time(&day, 0.99),
             ],
         }
+    }
+
+    fn cells(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        FIGURES.into_iter().zip(&self.cells)
     }
 }

@@ -149,9 +149,21 @@ pub(super) fn fact(name: &'static str, text: impl Words) -> Markup {
 /// Returns a moment of an answer as `4 min ago`, with the full time beside it.
 pub(super) fn time(at: &str) -> Markup {
     let words = relative(at);
-    let words = words.split_once(" (").map_or(&*words, |(words, _)| words);
+    timed(at, words.split_once(" (").map_or(&*words, |(words, _)| words))
+}
+
+/// Returns words such as `4 min` for a duration since a moment, with the moment beside it.
+pub(super) fn timed(at: &str, words: &str) -> Markup {
     let (at, words) = (escaped(at), escaped(words));
     Markup(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{words}</time>"))
+}
+
+/// Returns a state with the time that it has lasted.
+pub(super) fn badge(tone: &str, state: &str, since: Option<(&str, u64)>) -> Markup {
+    let since = since.map_or(String::new(), |(at, seconds)| {
+        format!(" <span class=\"muted\">for {}</span>", timed(at, &span(seconds)))
+    });
+    Markup(format!("<span class=\"badge {tone}\">{}</span>{since}", escaped(&cell(state))))
 }
 
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {

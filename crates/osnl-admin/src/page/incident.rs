@@ -1,0 +1,181 @@
+use osnl::control::{Incident, IncidentKind as Kind, IncidentSeverity, Status, grouped};
+
+use super::text;
+
+pub(super) struct Step {
+    pub(super) words: String,
+    pub(super) path: String,
+    pub(super) style: &'static str,
+}
+
+impl Step {
+    fn link(words: impl Into<String>, path: impl Into<String>) -> Self {
+        Self { words: words.into(), path: path.into(), style: "" }
+    }
+
+    /// A button that leads to the confirmation of a change.
+    pub(super) fn change(words: &str, action: &str, change: &str) -> Self {
+        let path = format!("/actions/change?action={}&change={change}", text::query(action));
+        Self { style: "primary", ..Self::link(words, path) }
+    }
+}
+
+pub(super) fn action_path(name: &str) -> String {
+    match name {
+        // The page of changes has this path.
+        "change" => "/actions/%63hange".to_owned(),
+        name => format!("/actions/{}", text::query(name)),
+    }
+}
+
+pub(super) fn tone(incident: &Incident) -> (&'static str, &'static str) {
+    match incident.severity {
+        IncidentSeverity::Critical => ("bad", "Critical"),
+        IncidentSeverity::Warning => ("warn", "Warning"),
+    }
+}
+
+/// Returns the first command of what to do, whose alternatives have buttons.
+pub(super) fn first_command(to_do: &str) -> &str {
+    let ends = [", ", "; ", " if "].into_iter().filter_map(|end| to_do.find(end));
+    &to_do[..ends.min().unwrap_or(to_do.len())]
+}
+
+/// Returns the links and buttons of what to do.
+pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> Vec<Step> {
+    let action = match &incident.actions[..] {
+        [one] => Some(&**one),
+        _ => None,
+    };
+    let of = action.map(|name| format!("action={}&", text::query(name))).unwrap_or_default();
+    let show = |count: u64, one: &str, many: &str, state: &str| {
+        let words = format!("Show {} {}", grouped(count), if count == 1 { one } else { many });
+        (count > 0).then(|| Step::link(words, format!("/deliveries?{of}state={state}")))
+    };
+    let waiting = || show(incident.waiting, "waiting delivery", "waiting deliveries", "pending");
+    let letters = || {
+        let target = status.targets.iter().find(|target| action == Some(&*target.action));
+        let count = target.map_or(0, |target| target.dead);
+        show(count, "dead letter", "dead letters", "dead")
+    };
+    let change = |words: &str, change: &str| {
+        action.filter(|_| may_change).map(|name| Step::change(words, name, change))
+    };
+    let of_all = |words: &str, change: &str, state: &str, style: &'static str| {
+        let path = format!("/deliveries/change?change={change}&{of}state={state}");
+        may_change.then(|| Step { style, ..Step::link(words, path) })
+    };
+    let all = match incident.kind {
+        Kind::ActionPaused => [change("Resume", "resume"), waiting(), letters()],
+        Kind::TargetRefuses | Kind::TargetDown => [change("Probe now", "probe"), waiting(), letters()],
+        Kind::DependencyDown | Kind::PendingOld | Kind::PendingFull => [waiting(), letters(), None],
+        Kind::ResourceFailing => {
+            let failing = Step::link("Show those that fail", format!("/deliveries?{of}state=retrying"));
+            [Some(failing), letters(), None]
+        }
+        Kind::DeadLetters => {
+            let shown =
+                letters().unwrap_or_else(|| Step::link("Show dead letters", "/deliveries?state=dead"));
+            [
+                Some(shown),
+                of_all("Retry all", "retry", "dead", "primary"),
+                of_all("Discard all", "discard", "dead", "danger"),
+            ]
+        }
+        Kind::WaitingForRelease => {
+            let state = "waiting-for-release";
+            [
+                show(incident.for_release, "that waits for release", "that wait for release", state),
+                of_all("Release all", "release", state, "primary"),
+                of_all("Discard all", "discard", state, "danger"),
+            ]
+        }
+        Kind::Suspects => {
+            let path = "/deliveries?state=waiting-for-release&text=unexpectedly";
+            [Some(Step::link("Show them", path)), None, None]
+        }
+        Kind::Orphaned => [
+            show(incident.waiting + incident.for_release, "orphan", "orphans", "orphaned"),
+            of_all("Discard all", "discard", "orphaned", "danger"),
+            None,
+        ],
+        Kind::Quarantined => [Some(Step::link("Show the messages", "/quarantine")), None, None],
+        Kind::NotReloaded | Kind::MembersDiffer => {
+            [Some(Step::link("Show the configuration", "/configuration")), None, None]
+        }
+        Kind::Silent | Kind::NeverReceived | Kind::ListenerStalled => {
+            let of = incident.listener.as_ref();
+            let path = of.map(|name| format!("/live?listener={}", text::query(name)));
+            [path.map(|path| Step::link("Watch its events", path)), None, None]
+        }
+        _ => [waiting(), None, None],
+    };
+    all.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl::control::TargetReport;
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(kind: &str, more: serde_json::Value, may_change: bool) -> Vec<(String, String, &'static str)> {
+        let mut incident = json!({
+            "kind": kind, "severity": "warning", "subject": "action a&b", "actions": ["a&b"], "listener": null, "what": "w",
+            "why": null, "since": null, "since_seconds": null, "waiting": 0, "oldest_seconds": null, "for_release": 0,
+            "must_act": "operator", "to_do": null, "by_itself": null, "symptoms": [],
+        });
+        incident.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let incident: Incident = serde_json::from_value(incident).unwrap();
+        let status = json!({
+            "verdict": "", "numbers": {}, "running": true, "healthy": false, "incidents": [], "version": "0", "pid": 1,
+            "started": null, "uptime_seconds": 1, "listeners": [], "counters": {},
+            "targets": [TargetReport { action: "a&b".to_owned(), dead: 4, ..TargetReport::default() }],
+            "journal": {"store": "sqlite", "deliveries": 0},
+        });
+        let steps = steps(&incident, &serde_json::from_value(status).unwrap(), may_change);
+        steps.into_iter().map(|step| (step.words, step.path, step.style)).collect()
+    }
+
+    #[test]
+    fn an_incident_leads_to_its_deliveries_and_to_the_change_that_ends_it() {
+        let step = |words: &str, path: &str, style| (words.to_owned(), path.to_owned(), style);
+        assert_eq!(
+            shown("target-down", json!({"waiting": 1054}), true),
+            [
+                step("Probe now", "/actions/change?action=a%26b&change=probe", "primary"),
+                step("Show 1,054 waiting deliveries", "/deliveries?action=a%26b&state=pending", ""),
+                step("Show 4 dead letters", "/deliveries?action=a%26b&state=dead", ""),
+            ]
+        );
+        let dead = step("Show 4 dead letters", "/deliveries?action=a%26b&state=dead", "");
+        assert_eq!(shown("dead-letters", json!({}), false), [dead]);
+        let two = json!({"actions": ["a", "b"], "for_release": 11});
+        assert_eq!(
+            shown("waiting-for-release", two, true)[1..],
+            [
+                step("Release all", "/deliveries/change?change=release&state=waiting-for-release", "primary"),
+                step("Discard all", "/deliveries/change?change=discard&state=waiting-for-release", "danger"),
+            ]
+        );
+        assert_eq!(shown("certificate", json!({}), true), []);
+    }
+
+    #[test]
+    fn the_command_beside_the_buttons_is_the_first() {
+        for (to_do, expected) in [
+            ("osnl actions resume a", "osnl actions resume a"),
+            ("osnl deliveries list --action a; then osnl deliveries retry", "osnl deliveries list --action a"),
+            ("osnl deliveries release if the changes are meant, else discard", "osnl deliveries release"),
+        ] {
+            assert_eq!(first_command(to_do), expected);
+        }
+    }
+
+    #[test]
+    fn an_action_with_the_name_of_another_page_has_its_own() {
+        assert_eq!(action_path("change"), "/actions/%63hange");
+        assert_eq!(action_path("a/b?"), "/actions/a%2Fb%3F");
+    }
+}

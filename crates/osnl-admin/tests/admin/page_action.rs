@@ -1,0 +1,69 @@
+use crate::page::{HOSTILE, Site, TOKEN, is_harmless, log_in};
+use crate::running_daemon::RunningDaemon;
+
+#[tokio::test]
+async fn an_incident_has_links_and_buttons_for_what_to_do() {
+    let site = Site::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}\nallow_changes = yes")).await;
+    let session = site.log_in().await;
+    let page = site.read("/", &session).await;
+    is_harmless("/", &page);
+    for words in [
+        "<title>2 warnings: Overview | osnl</title>",
+        "<p class=\"verdict warn\">",
+        "a&#38;b: 1 dead letter</h3>",
+        "<p class=\"why\">answered &#60;i&#62;404&#60;/i&#62;</p>",
+        "href=\"/deliveries?action=a%26b&#38;state=dead\">Show 1 dead letter</a>",
+        "href=\"/deliveries/change?change=discard&#38;action=a%26b&#38;state=dead\">Discard all</a>",
+        "href=\"/actions/a%26b\">Open a&#38;b</a>",
+        "href=\"/quarantine\">Show the messages</a>",
+        "<a href=\"/quarantine\">Quarantine <span class=\"count\">1</span></a>",
+        "<a href=\"/\" aria-current=\"page\">Overview</a>",
+    ] {
+        assert!(page.contains(words), "{words} in {page}");
+    }
+    site.running.end().await;
+}
+
+#[tokio::test]
+async fn an_action_has_its_state_failures_and_rules() {
+    let site = RunningDaemon::start("allow_changes = yes").await;
+    let session = log_in(&site.running).await;
+    let name = HOSTILE.repeat(3);
+    for n in 0..2 {
+        let event = format!(
+            r#"{{"message_id": "m{n}", "event_type": "port.delete.end", "payload": {{"port_id": "{name}"}}}}"#
+        );
+        site.keep(event, "gone").await;
+    }
+    let page = site.read("/actions/first", &session).await;
+    for words in [
+        "<h1>Action first</h1>",
+        "<span class=\"badge good\">ok</span>",
+        "href=\"/actions/change?action=first&#38;change=pause\">Pause</a>",
+        "href=\"/actions/change?action=first&#38;change=probe\">Probe now</a>",
+        "<a href=\"/deliveries?action=first&amp;rule=r\">r</a>",
+        "No delivery is dead or is tried again.",
+    ] {
+        assert!(page.contains(words), "{words} in {page}");
+    }
+    assert!(site.read("/actions/second", &session).await.contains("No rule names this action."));
+    let page = site.read("/actions/gone", &session).await;
+    for words in ["not configured</span>", "gone: 2 deliveries are orphaned", "state=orphaned\">Show 2 orphans</a>"] {
+        assert!(page.contains(words), "{words} in {page}");
+    }
+    assert!(!page.contains("/actions/change"), "{page}");
+    let (status, page) = site.running.ask("GET", "/actions/%3Cb%3E", &session, "").await;
+    assert!(status == 404 && page.contains("there is no action &#60;b&#62;"), "{page}");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn without_allow_changes_no_button_changes_anything() {
+    let site = Site::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}")).await;
+    let session = site.log_in().await;
+    for path in ["/", "/actions/a%26b"] {
+        let page = site.read(path, &session).await;
+        assert!(page.contains("Show 1 dead letter") && !page.contains("change="), "{path}: {page}");
+    }
+    site.running.end().await;
+}
