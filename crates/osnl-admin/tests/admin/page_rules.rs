@@ -92,6 +92,8 @@ fn port(event_type: &str) -> String {
     .to_string()
 }
 
+const WHY: &str = "rule nets does not match: when is false: the event has no payload.network.admin_pass";
+
 const BODIES: KeepUnmatched = KeepUnmatched { heads: 1000, bodies: true };
 
 #[tokio::test]
@@ -173,7 +175,6 @@ async fn unmatched_messages_are_grouped_with_the_reason_and_can_be_tried() {
     assert!(page.contains("web (p-1)") && page.contains("And 11 more event types."), "{page}");
     // The most frequent type is first, with its number, the reason, and the newest messages.
     let found = rows(&page, "scope=\"row\">subnet.<wbr>create.<wbr>7");
-    const WHY: &str = "rule nets does not match: when is false: the event has no payload.network.admin_pass";
     assert_eq!(found[0][..2], ["11", WHY], "{page}");
     assert!(
         found[0][2].contains("href=\"/explain?unmatched=128\"") && !found[0][2].contains("unmatched=123"),
