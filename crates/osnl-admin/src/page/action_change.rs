@@ -177,7 +177,7 @@ mod tests {
             ),
             (probe(false, "paused", None), ("warn", "Not probed: it is paused, resume it first.")),
         ] {
-            assert_eq!(super::probed(&result, 3), (expected.0, expected.1.to_owned()));
+            assert_eq!(probed(&result, 3), (expected.0, expected.1.to_owned()));
         }
     }
 }
