@@ -14,7 +14,6 @@
 //! an option.
 
 mod compiled;
-mod hosts;
 mod interest;
 mod login;
 mod logins;
@@ -34,7 +33,6 @@ use osnl_model::{LoginProtection, Notification, TransportUrl, mask_secrets};
 use osnl_net::openstack::CloudConf;
 use osnl_transport::{BoxFuture, Declare};
 
-pub use self::hosts::hosts;
 pub use self::interest::{Interest, MakeObserver, SharedObserver};
 pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;
@@ -48,8 +46,7 @@ pub use self::probe::{
 };
 pub use self::template_names::TEMPLATE_NAMES;
 pub(crate) use self::template_names::{EVENT, FENCE, OF_EVERY_DRIVER, OF_REQUESTS};
-pub use self::tls::TlsConf;
-pub use self::tls::{CA_FILE, UNVERIFIED, VERIFY};
+pub use self::tls::{TlsConf, UNVERIFIED};
 use crate::Action;
 use crate::http_request::Statuses;
 pub use osnl_config::OptionDef;

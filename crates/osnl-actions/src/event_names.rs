@@ -3,7 +3,7 @@
 //! for an attempt and [`of_preview`] for a preview.
 
 use super::Event;
-use crate::driver::{CallRequest, FENCE, NativeReader, OF_EVERY_DRIVER, SectionReader};
+use crate::driver::{CallRequest, FENCE, NativeReader, OF_EVERY_DRIVER, OptionDef, SectionReader};
 
 use osnl_config::template::{Escape, Names, Template};
 use osnl_core::fence::Fence;
@@ -12,7 +12,22 @@ pub(crate) fn of_section(reader: &SectionReader<'_>) -> Vec<String> {
     OF_EVERY_DRIVER.into_iter().map(str::to_owned).chain(reader.enrichments()).collect()
 }
 
-pub(crate) fn template(
+/// Reads an option with a default.
+pub(crate) fn template(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Template> {
+    match optional(reader, option)? {
+        Some(template) => Some(template),
+        None => Template::compile(option.default.unwrap_or_default(), &OF_EVERY_DRIVER).ok(),
+    }
+}
+
+pub(crate) fn optional(
+    reader: &mut SectionReader<'_>,
+    option: &'static OptionDef,
+) -> Option<Option<Template>> {
+    escaping(reader, option.name, Escape::None)
+}
+
+pub(crate) fn escaping(
     reader: &mut SectionReader<'_>,
     option: &str,
     escape: Escape,
@@ -20,18 +35,6 @@ pub(crate) fn template(
     let names = of_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     reader.compiled(option, |text| Template::escaping(text, &names, escape)).ok()
-}
-
-pub(crate) fn template_or(
-    reader: &mut SectionReader<'_>,
-    option: &str,
-    default: &str,
-    escape: Escape,
-) -> Option<Template> {
-    match template(reader, option, escape)? {
-        Some(template) => Some(template),
-        None => Template::compile(default, &OF_EVERY_DRIVER).ok(),
-    }
 }
 
 pub(crate) fn of_event(event: &Event) -> Names {

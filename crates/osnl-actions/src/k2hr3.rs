@@ -22,7 +22,7 @@ use osnl_transport::BoxFuture;
 use serde_json::Value;
 
 pub use self::conf::K2hr3Conf;
-pub(crate) use self::conf::{API_URL, api_url};
+pub(crate) use self::conf::api_url;
 pub use self::deletions::{DELETIONS, K2hr3Events};
 pub use self::parameters::{HostParameters, Unusable};
 use super::http_request::scrub;

@@ -55,14 +55,11 @@ pub fn option_refusal(error: &OptionError) -> ValueRefusal {
         OptionError::Foreign { name, instead } => {
             ValueRefusal::new(format!("{} is an option of another client library", shown(name)), *instead)
         }
-        OptionError::Value { name, allowed } => {
-            ValueRefusal::new(format!("{name} has a bad value"), format!("allowed: {allowed}"))
+        OptionError::Value { name, refusal } => {
+            ValueRefusal::new(format!("{name} has a bad value"), &refusal.allowed)
         }
         OptionError::Repeated { name } => {
             ValueRefusal::new(format!("{name} is given more than once in the query"), "write it once")
-        }
-        OptionError::Refused { name, value, reason } => {
-            ValueRefusal::new(format!("{name} = {value} is not supported"), *reason)
         }
         OptionError::Together { names, reason } => ValueRefusal::new(*names, *reason),
     }

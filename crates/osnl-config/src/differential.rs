@@ -134,7 +134,6 @@ fn check_values(text: &str, ini: &Ini, values: &serde_json::Map<String, Json>) {
                 Some(Value::Text(text)) => json!(text),
                 Some(Value::Bool(value)) => json!(value),
                 Some(Value::Integer(number)) => json!(number),
-                Some(Value::Seconds(number)) => json!(number),
                 Some(Value::Dict(pairs)) => json!(pairs.into_iter().collect::<BTreeMap<_, _>>()),
             },
             Err(error) => {

@@ -56,7 +56,7 @@ pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_order, in_words,
 pub use ini::{Ini, IniEntry, IniSection};
 pub use log::{Level, LogFile};
 pub use option::{Kind, OptionDef, ValueOrigin};
-pub use options::{Bytes, OptionValue, Options, ReadBySection};
+pub use options::{Bytes, OptionValue, Options, ReadBySection, Seconds, without_defaults};
 pub use osnl_model::nearest;
 pub use rate::Rate;
 pub use source::{ReadError, files_of, folder_finding, read_text};

@@ -41,11 +41,8 @@ pub enum Kind {
     Bool,
     /// A whole number as Python's `int` reads it.
     Integer,
-    Range(i64, i64),
-    Seconds(f64, f64),
+    /// One of these words; an empty word means none.
     Choice(&'static [&'static str]),
-    /// One of these words in any case; an empty word means none.
-    Word(&'static [&'static str]),
     Dict,
 }
 
@@ -59,7 +56,7 @@ impl OptionDef {
     #[must_use]
     pub const fn typed(name: &'static str, kind: Kind, meaning: &'static str) -> Self {
         Self {
-            name,
+            name: without_raw(name),
             kind,
             default: None,
             secret: false,
@@ -157,6 +154,17 @@ impl OptionDef {
     }
 }
 
+/// Returns the name of a field such as `r#final` without its prefix.
+const fn without_raw(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', rest @ ..] => match std::str::from_utf8(rest) {
+            Ok(name) => name,
+            Err(_) => name,
+        },
+        _ => name,
+    }
+}
+
 impl Kind {
     #[must_use]
     pub fn shown(self) -> Cow<'static, str> {
@@ -164,9 +172,7 @@ impl Kind {
             Self::Form(form) => form.into(),
             Self::Bool => "boolean".into(),
             Self::Integer => "whole number".into(),
-            Self::Range(least, most) => format!("whole number, {least} to {most}").into(),
-            Self::Seconds(least, most) => format!("seconds, {least} to {most}").into(),
-            Self::Choice(words) | Self::Word(words) => {
+            Self::Choice(words) => {
                 let words: Vec<&str> = words.iter().filter(|word| !word.is_empty()).copied().collect();
                 match &words[..] {
                     [words @ .., last] if !words.is_empty() => {

@@ -27,7 +27,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use osnl_model::{Pattern, Secret};
+use osnl_model::Secret;
 
 use crate::option::{Kind, OptionDef};
 use crate::rate::{self, Rate, RateError};
@@ -44,6 +44,9 @@ pub trait Options: Sized {
     /// # Errors
     /// An option has no default that reads.
     fn defaults() -> Result<Self, ValueRefusal>;
+
+    /// Sets an option from a source that is no section, such as a URL's query; `None` if there is no such option.
+    fn set(&mut self, name: &str, text: &str) -> Option<Result<(), ValueRefusal>>;
 }
 
 /// The type of an option's value.
@@ -81,7 +84,9 @@ macro_rules! options {
     };
     (@read [$type:ty as $reader:path] $section:expr, $option:expr) => { $reader($section, $option) };
     (@default [$type:ty] $option:expr) => { <$type as $crate::OptionValue>::default_of($option) };
-    (@default [$type:ty as $reader:path] $option:expr) => {
+    (@parse [$type:ty] $text:expr, $option:expr) => { <$type as $crate::OptionValue>::parse($text, $option) };
+    (@default [$type:ty as $reader:path] $option:expr) => { $crate::options!(@parse [$type as $reader] (), ()) };
+    (@parse [$type:ty as $reader:path] $text:expr, $option:expr) => {
         Err($crate::typed::ValueRefusal::new("is not set", "its section reads it"))
     };
     ($(#[$attribute:meta])* $vis:vis struct $name:ident { $(
@@ -109,19 +114,44 @@ macro_rules! options {
                 let mut options = Self::OPTIONS.iter();
                 Ok(Self { $($option: $crate::options!(@default [$type $(as $reader)?] options.next())?),* })
             }
+
+            fn set(&mut self, name: &str, text: &str) -> Option<Result<(), $crate::typed::ValueRefusal>> {
+                let option = Self::OPTIONS.iter().find(|option| option.name == name)?;
+                let value = match name {
+                    $(stringify!($option) => $crate::options!(@parse [$type $(as $reader)?] text, option)
+                        .map(|value| self.$option = value),)*
+                    _ => return None,
+                };
+                Some(value)
+            }
         }
     };
 }
 
-/// Gives the values of a type their words in files: `words!(Color: "red" => Color::Red)`.
+/// Returns a table without its defaults.
+#[must_use]
+pub const fn without_defaults<const N: usize>(table: &[OptionDef]) -> [OptionDef; N] {
+    let mut options = [OptionDef::new("", "", ""); N];
+    let mut n = 0;
+    while n < N {
+        options[n] = OptionDef { default: None, ..table[n] };
+        n += 1;
+    }
+    options
+}
+
+/// Gives the values of a type their words in files: `words!(Color: "red" => Color::Red)`; `Color, in_any_case` has
+/// them in any case.
 #[macro_export]
 macro_rules! words {
-    ($type:ty: $($word:literal => $value:expr),+ $(,)?) => {
+    (@read) => { $crate::typed::word };
+    (@read in_any_case) => { $crate::typed::word_in_any_case };
+    ($type:ty $(, $case:ident)?: $($word:literal => $value:expr),+ $(,)?) => {
         impl $crate::OptionValue for $type {
             const KIND: $crate::Kind = $crate::Kind::Choice(&[$($word),+]);
 
             fn parse(text: &str, _: &$crate::OptionDef) -> Result<Self, $crate::typed::ValueRefusal> {
-                $crate::typed::word(text, [$(($word, $value)),+])
+                $crate::words!(@read $($case)?)(text, [$(($word, $value)),+])
             }
         }
     };
@@ -176,31 +206,36 @@ impl OptionValue for bool {
 }
 
 macro_rules! numbers {
-    ($($type:ty: $least:expr, $most:expr;)+) => {$(
+    ($($type:ty, by $via:ty: $least:expr, $most:expr;)+) => {$(
         impl OptionValue for $type {
             const KIND: Kind = Kind::Integer;
 
             fn parse(text: &str, option: &OptionDef) -> Result<Self, ValueRefusal> {
-                let (least, most) = option.bounds(|text| text.parse().ok());
-                let number = typed::number(text, least.unwrap_or($least), most.unwrap_or($most))?;
-                Self::try_from(number).map_err(|_| typed::out_of_range(number, $least, $most))
+                let (least, most) = bounds_of_number(option, $least.into(), $most.into());
+                let number = <$via>::try_from(typed::number(text, least, most)?).ok();
+                number.and_then(|number| number.try_into().ok()).ok_or_else(|| typed::out_of_range(text, least, most))
             }
 
             fn read(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Self> {
-                let (least, most) = option.bounds(|text| text.parse().ok());
-                let number = reader.number(option.name, least.unwrap_or($least), most.unwrap_or($most))?;
-                Self::try_from(number).ok()
+                let (least, most) = bounds_of_number(option, $least.into(), $most.into());
+                <$via>::try_from(reader.number(option.name, least, most)?).ok()?.try_into().ok()
             }
         }
     )+};
 }
 
 numbers! {
-    u16: 0, 65_535;
-    u32: 0, u32::MAX;
-    u64: 0, u32::MAX;
-    usize: 0, u32::MAX;
-    NonZeroU32: 1, u32::MAX;
+    i32, by i64: i32::MIN, i32::MAX;
+    u16, by i64: 0, 65_535;
+    u32, by i64: 0, u32::MAX;
+    u64, by i64: 0, u32::MAX;
+    usize, by i64: 0, u32::MAX;
+    NonZeroU32, by u32: 1, u32::MAX;
+}
+
+fn bounds_of_number(option: &OptionDef, least: i64, most: i64) -> (i64, i64) {
+    let bounds = option.bounds(|text| text.parse().ok());
+    (bounds.0.unwrap_or(least), bounds.1.unwrap_or(most))
 }
 
 impl OptionValue for Duration {
@@ -210,6 +245,26 @@ impl OptionValue for Duration {
         let (least, most) = option.bounds(duration::parse);
         let read = typed::duration(text, least.unwrap_or_default(), most.unwrap_or(typed::LONGEST));
         read.map_err(|refusal| refusal.advised(option.otherwise.filter(|_| duration::parse(text).is_none())))
+    }
+}
+
+/// A duration as oslo.config's `FloatOpt` has it: `0.5`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seconds(pub Duration);
+
+impl OptionValue for Seconds {
+    const KIND: Kind = Kind::Form("seconds");
+
+    fn parse(text: &str, option: &OptionDef) -> Result<Self, ValueRefusal> {
+        let seconds = |text: &str| Duration::try_from_secs_f64(text.trim().parse().ok()?).ok();
+        let (least, most) = option.bounds(seconds);
+        match seconds(text) {
+            Some(read) if (least..=most).contains(&Some(read)) => Ok(Self(read)),
+            Some(_) | None => Err(ValueRefusal::new(
+                format!("{} is out of range", shown(text)),
+                format!("allowed: {}", option.form()),
+            )),
+        }
     }
 }
 
@@ -281,14 +336,6 @@ impl OptionValue for Vec<String> {
 
     fn parse(text: &str, _: &OptionDef) -> Result<Self, ValueRefusal> {
         typed::names(text)
-    }
-}
-
-impl OptionValue for Pattern {
-    const KIND: Kind = Kind::Form("regular expression");
-
-    fn parse(text: &str, _: &OptionDef) -> Result<Self, ValueRefusal> {
-        Self::new(text).map_err(|error| typed::bad_pattern("", &error))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use osnl_model::{PatternError, nearest};
 
+use super::option::listed;
 use super::{duration, shown, size, unknown_value};
 
 /// The reason of a refusal, without its place and without secrets.
@@ -40,8 +41,8 @@ pub(crate) fn out_of_range(value: impl Display, least: impl Display, most: impl 
     ValueRefusal::new(format!("{value} is out of range"), format!("allowed: {least} to {most}"))
 }
 
-pub(crate) fn number(text: &str, least: u32, most: u32) -> Result<u32, ValueRefusal> {
-    match text.trim().parse::<u32>() {
+pub(crate) fn number(text: &str, least: i64, most: i64) -> Result<i64, ValueRefusal> {
+    match text.trim().parse::<i64>() {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
         Ok(number) => Err(out_of_range(number, least, most)),
         Err(_) => Err(ValueRefusal::new(
@@ -75,13 +76,22 @@ pub(crate) fn size(text: &str, least: u64, most: u64) -> Result<u64, ValueRefusa
     }
 }
 
-pub fn word<T, const N: usize>(text: &str, words: [(&str, T); N]) -> Result<T, ValueRefusal> {
-    let names = words.each_ref().map(|(word, _)| *word);
-    let found = words.into_iter().find(|(word, _)| *word == text);
-    found.map(|(_, value)| value).ok_or_else(|| ValueRefusal {
+pub fn word<'a, T>(text: &str, words: impl IntoIterator<Item = (&'a str, T)>) -> Result<T, ValueRefusal> {
+    let mut words: Vec<(&str, T)> = words.into_iter().collect();
+    if let Some(at) = words.iter().position(|(word, _)| *word == text) {
+        return Ok(words.swap_remove(at).1);
+    }
+    let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    Err(ValueRefusal {
         suggestion: nearest(text, names.iter().copied()).map(str::to_owned),
-        ..ValueRefusal::new(unknown_value(&shown(text)), format!("allowed: {}", names.join(", ")))
+        ..ValueRefusal::new(unknown_value(&shown(text)), format!("allowed: {}", listed(&names)))
     })
+}
+
+pub fn word_in_any_case<T, const N: usize>(text: &str, words: [(&str, T); N]) -> Result<T, ValueRefusal> {
+    let written = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
+    let written = written.map(|(word, _)| *word);
+    word(written.unwrap_or(text), words)
 }
 
 /// Returns names separated by commas: at least one, without duplicates.

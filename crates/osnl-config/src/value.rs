@@ -13,7 +13,6 @@ pub enum Value {
     Text(String),
     Bool(bool),
     Integer(i64),
-    Seconds(f64),
     Dict(Vec<(String, String)>),
 }
 
@@ -39,23 +38,8 @@ impl Value {
             Kind::Choice(words) if words.contains(&text) => Ok(Some(Self::Text(text.to_owned()))),
             Kind::Choice(words) => {
                 let suggestion = nearest(text, words.iter().copied()).map(str::to_owned);
-                unknown(words.join(", ")).map_err(|error| ValueRefusal { suggestion, ..error })
+                unknown(listed(words)).map_err(|error| ValueRefusal { suggestion, ..error })
             }
-            Kind::Word(words) => {
-                let found = words.iter().find(|word| word.eq_ignore_ascii_case(text.trim()));
-                match found {
-                    Some(word) => Ok(Some(Self::Text((*word).to_owned()))),
-                    None => unknown(listed(words)),
-                }
-            }
-            Kind::Range(least, most) => match text.trim().parse() {
-                Ok(number) if (least..=most).contains(&number) => Ok(Some(Self::Integer(number))),
-                Ok(_) | Err(_) => refuse("is out of range", format!("allowed: {least} to {most}")),
-            },
-            Kind::Seconds(least, most) => match text.trim().parse() {
-                Ok(number) if (least..=most).contains(&number) => Ok(Some(Self::Seconds(number))),
-                Ok(_) | Err(_) => refuse("is out of range", format!("allowed: {least} to {most}")),
-            },
             Kind::Bool => match boolean(text) {
                 Some(value) => Ok(Some(Self::Bool(value))),
                 None => refuse(
@@ -85,7 +69,6 @@ impl Value {
             Self::Bool(true) => Some("True".to_owned()),
             Self::Bool(false) => Some("False".to_owned()),
             Self::Integer(number) => Some(number.to_string()),
-            Self::Seconds(number) => Some(number.to_string()),
             Self::Dict(_) => None,
         }
     }
@@ -103,37 +86,6 @@ impl Value {
         match self {
             Self::Dict(pairs) => Some(pairs),
             _ => None,
-        }
-    }
-
-    #[must_use]
-    pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    #[must_use]
-    pub fn as_seconds(&self) -> Option<f64> {
-        match self {
-            Self::Seconds(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    #[must_use]
-    pub fn shown(&self) -> String {
-        match self {
-            Self::Text(text) => text.clone(),
-            Self::Bool(value) => value.to_string(),
-            Self::Integer(number) => number.to_string(),
-            Self::Seconds(number) => number.to_string(),
-            Self::Dict(pairs) => {
-                let pairs: Vec<String> =
-                    pairs.iter().map(|(name, value)| format!("{name}:{value}")).collect();
-                pairs.join(",")
-            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Errors between a transport and a broker, and whether another attempt can succeed.
 
-use crate::rabbit::options::OptionError;
+use crate::options::OptionError;
 
 pub const DRIVERS: &[&str] =
     if cfg!(feature = "kafka") { &["rabbit", "kombu", "kafka"] } else { &["rabbit", "kombu"] };

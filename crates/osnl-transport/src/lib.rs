@@ -66,6 +66,7 @@ mod kafka;
 mod logins;
 mod memory;
 mod message;
+mod options;
 mod outgoing;
 mod rabbit;
 mod settle;
@@ -84,11 +85,12 @@ pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
 pub use error::{DRIVERS, TransportError};
 pub use future::BoxFuture;
 #[cfg(feature = "kafka")]
-pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, SecurityProtocol};
+pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions};
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaLook, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, Properties};
+pub use options::{DriverOptions, DriverSection, OptionError};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]
@@ -97,7 +99,7 @@ pub use rabbit::greeting::Greeting;
 pub use rabbit::look::{ExchangeLook, HostFacts, HostLook, Look, MayWrite, QueueLook, QueueMade};
 pub use rabbit::options::{
     FORMER_OPTIONS, FailoverStrategy, HEARTBEAT, HEARTBEAT_OPTION, LoginMethod, NO_EFFECT, OSLO_HEARTBEAT,
-    OptionError, QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions, Reconnect, RetryPauses,
+    QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions, RabbitSection, Reconnect, RetryPauses,
     TlsOptions, TlsVersions, Trust, TrustWarning, effect_of,
 };
 pub use rabbit::prove::{Proof, Proofs, Thorough};

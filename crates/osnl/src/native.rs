@@ -39,7 +39,7 @@ mod guests;
 pub mod journal;
 #[cfg(feature = "kafka")]
 mod kafka;
-mod kinds;
+pub(crate) mod kinds;
 mod lenient;
 mod management;
 mod members;
@@ -53,7 +53,7 @@ mod rabbit;
 mod reference;
 mod rights;
 mod rule_events;
-pub(crate) mod schema;
+mod schema;
 mod secrets;
 mod sections;
 mod service_exchanges;
@@ -313,7 +313,7 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     let mut findings = Findings::default();
     for (n, (name, text)) in texts.iter().enumerate() {
         if sources.rules.is_some() && n + 1 == texts.len() {
-            layers.sections.retain(|section| section.def.kind != schema::RULE);
+            layers.sections.retain(|section| section.def.kind != kinds::RULE);
         }
         let (ini, syntax) = Ini::parse(name, text);
         findings.errors.extend(syntax);
@@ -323,7 +323,7 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     }
     findings.extend(layers.apply_environment(&sources.environment));
     for (option, value, flag) in &sources.flags {
-        layers.set(schema::DEFAULT, option, value, ValueOrigin::CommandLine { flag });
+        layers.set(kinds::DEFAULT, option, value, ValueOrigin::CommandLine { flag });
     }
     findings.errors.extend(layers.alike());
     findings.warnings.extend(secret_file::read_all(&mut layers, &sources.environment));

@@ -1,30 +1,28 @@
 use std::path::PathBuf;
 
-use super::{OptionDef, SectionReader};
+use osnl_config::{Options as _, options};
 use osnl_net::http::{HttpOptions, Verification};
 
-pub const VERIFY: OptionDef =
-    OptionDef::new("verify", "boolean", "false: neither certificate nor host name is verified.").or("true");
-pub const CA_FILE: OptionDef =
-    OptionDef::new("ca_file", "path", "PEM file of the certificates to trust instead of the system's.");
+use super::SectionReader;
 
 pub const UNVERIFIED: &str =
     "the certificate of the target and its name are not verified, and a forged target would be trusted";
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsConf {
-    pub verify: bool,
-    pub ca_file: Option<PathBuf>,
+options! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct TlsConf {
+        verify: bool = "true" => "false: neither certificate nor host name is verified.";
+        ca_file: Option<PathBuf>, otherwise("write the path of a PEM file, or remove the line") => "PEM file of the certificates to trust instead of the system's.";
+    }
 }
 
 impl TlsConf {
-    pub fn read(reader: &mut SectionReader<'_>, may_have_tls: bool) -> Option<Self> {
-        let verify = reader.boolean("verify");
-        let ca_file = reader.path("ca_file", "write the path of a PEM file, or remove the line");
-        if may_have_tls && verify == Some(false) {
+    pub fn checked(reader: &mut SectionReader<'_>, may_have_tls: bool) -> Option<Self> {
+        let tls = Self::read(reader);
+        if may_have_tls && reader.valid("verify") == Some(false) {
             reader.warn("verify", UNVERIFIED, "name the file of its CA's certificate in ca_file");
         }
-        Some(Self { verify: verify?, ca_file: ca_file? })
+        tls
     }
 
     pub fn http(&self, http: &HttpOptions) -> HttpOptions {

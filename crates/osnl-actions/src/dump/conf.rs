@@ -1,18 +1,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use osnl_config::{Options, options};
 use osnl_transport::BoxFuture;
 
 use super::Dump;
 use crate::Action;
 use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
     ReadDriver, SectionReader, SentLogin, Traits, file_probe,
 };
 
-#[derive(Clone, Debug)]
-pub struct DumpConf {
-    pub path: Option<PathBuf>,
+options! {
+    #[derive(Clone, Debug)]
+    pub struct DumpConf {
+        path: Option<PathBuf>, otherwise("write the path of a file, or remove the line to write to stdout") => "File to which a JSON line is appended for each event, with secrets masked. Without it: standard output.";
+    }
 }
 
 impl DumpConf {
@@ -23,19 +26,14 @@ impl DumpConf {
 
 impl ReadDriver for DumpConf {
     /// Lines are written one by one; a file that cannot be written is retried without end.
-    const TABLE: DriverTable = DriverTable::new(
-        "dump",
-        &[OptionDef::new(
-            "path",
-            "path",
-            "File to which a JSON line is appended for each event, with secrets masked. Without it: standard output.",
-        )],
-    )
-    .with_defaults(&[("concurrency", "1"), ("timeout", "60s"), ("max_attempts", "1")]);
+    const TABLE: DriverTable = DriverTable::new("dump", &[Self::OPTIONS]).with_defaults(&[
+        ("concurrency", "1"),
+        ("timeout", "60s"),
+        ("max_attempts", "1"),
+    ]);
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
-        let allowed = "write the path of a file, or remove the line to write to stdout";
-        Some(Self { path: reader.path("path", allowed)? })
+        Options::read(reader)
     }
 }
 

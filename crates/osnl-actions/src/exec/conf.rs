@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::{Bytes, Options as _, options, words};
 use osnl_model::{Notification, resources};
 use osnl_transport::BoxFuture;
 
@@ -21,23 +22,25 @@ pub struct ExecConf {
     pub options: ExecOptions,
 }
 
-pub const ENVIRONMENT: OptionDef = OptionDef {
-    secret: true,
-    ..OptionDef::new(
-        "environment",
-        "list of NAME=value",
-        "Environment of the process, besides PATH and LANG. Nothing of osnl's own environment is passed on.",
-    )
-};
-pub const WORKING_DIR: OptionDef =
-    OptionDef::new("working_dir", "absolute path", "Working directory of the process.").or("/");
-pub const STOP_TIMEOUT: OptionDef = OptionDef::new(
-    "stop_timeout",
-    "duration",
-    "Time for the process to end after its input was closed, and again after SIGTERM. Then its whole process \
-     group is killed.",
-)
-.or("5s");
+options! {
+    pub(crate) struct ExecSection {
+        command: Vec<String> as command_words, written("list") => "Program and arguments, separated by commas or as a JSON array of strings; no shell is involved. Must be set.";
+        mode: ExecMode = "stream" => "stream: one process that keeps running and exchanges JSON lines with osnl. once: one process per event, which reads the event from standard input; its exit status is the outcome.";
+        reply_limit: Bytes = "64KiB", within("1KiB", "64MiB") => "Longest line that the process may write (stream), or its whole output (once). A process that writes more is ended.";
+        mask_secrets: bool = "false" => "true: values in context and payload whose names say that they are secrets are replaced by ***.";
+    }
+}
+
+options! {
+    /// The options of a driver that runs a program.
+    pub struct Surroundings {
+        environment: Vec<(String, String)> as environment, written("list of NAME=value"), secret => "Environment of the process, besides PATH and LANG. Nothing of osnl's own environment is passed on.";
+        working_dir: PathBuf as working_dir = "/", written("absolute path") => "Working directory of the process.";
+        stop_timeout: Duration = "5s" => "Time for the process to end after its input was closed, and again after SIGTERM. Then its whole process group is killed.";
+    }
+}
+
+words!(ExecMode: "stream" => Self::Stream, "once" => Self::Once);
 
 const COMMAND: &str =
     "write the program and its arguments with commas between them, or as a JSON array of strings";
@@ -45,60 +48,18 @@ const COMMAND: &str =
 impl ReadDriver for ExecConf {
     /// The default `concurrency` is 1: the operator has to declare that a program can process
     /// several events at once.
-    const TABLE: DriverTable = DriverTable::new(
-        "exec",
-        &[
-            OptionDef::new(
-                "command",
-                "list",
-                "Program and arguments, separated by commas or as a JSON array of strings; no shell is involved. \
-                 Must be set.",
-            ),
-            OptionDef::new(
-                "mode",
-                "stream or once",
-                "stream: one process that keeps running and exchanges JSON lines with osnl. once: one process per \
-                 event, which reads the event from standard input; its exit status is the outcome.",
-            )
-            .or("stream"),
-            ENVIRONMENT,
-            WORKING_DIR,
-            OptionDef::new(
-                "reply_limit",
-                "size",
-                "Longest line that the process may write (stream), or its whole output (once). A process that \
-                 writes more is ended.",
-            )
-            .or("64KiB"),
-            STOP_TIMEOUT,
-            OptionDef::new(
-                "mask_secrets",
-                "boolean",
-                "true: values in context and payload whose names say that they are secrets are replaced by ***.",
-            )
-            .or("false"),
-        ],
-    )
-    .with_defaults(&[("concurrency", "1")]);
+    const TABLE: DriverTable = DriverTable::new("exec", &[ExecSection::OPTIONS, Surroundings::OPTIONS])
+        .with_defaults(&[("concurrency", "1")]);
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
-        let command = match reader.is_set("command") {
-            true => reader.text("command").and_then(|text| command(reader, "command", &text)),
-            false => reader.required("command", COMMAND).and(None),
-        };
-        let mode = reader.word("mode", &[("stream", ExecMode::Stream), ("once", ExecMode::Once)]);
+        let own = ExecSection::read(reader);
         let surroundings = Surroundings::read(reader);
-        let reply_limit = reader.size("reply_limit", 1024, 64 << 20);
-        let mask_secrets = reader.boolean("mask_secrets");
+        let ExecSection { command, mode, reply_limit, mask_secrets } = own?;
         let Surroundings { environment, working_dir, stop_timeout } = surroundings?;
+        let reply_limit = usize::try_from(reply_limit.0).ok()?;
         Some(Self {
-            program: Program { command: command?, environment, working_dir },
-            options: ExecOptions {
-                mode: mode?,
-                reply_limit: usize::try_from(reply_limit?).ok()?,
-                stop_timeout,
-                mask_secrets: mask_secrets?,
-            },
+            program: Program { command, environment, working_dir },
+            options: ExecOptions { mode, reply_limit, stop_timeout, mask_secrets },
         })
     }
 }
@@ -150,29 +111,24 @@ pub fn about(notification: &Notification) -> Vec<(&'static str, String)> {
     about
 }
 
-pub struct Surroundings {
-    pub environment: Vec<(String, String)>,
-    pub working_dir: PathBuf,
-    pub stop_timeout: Duration,
-}
-
-impl Surroundings {
-    pub fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
-        let environment = match reader.is_set("environment") {
-            true => environment(reader),
-            false => Some(Vec::new()),
-        };
-        let working_dir = reader.text("working_dir").and_then(|text| absolute(reader, "working_dir", &text));
-        let stop_timeout = reader.duration("stop_timeout", Duration::ZERO);
-        Some(Self { environment: environment?, working_dir: working_dir?, stop_timeout: stop_timeout? })
-    }
-}
-
-fn environment(reader: &mut SectionReader<'_>) -> Option<Vec<(String, String)>> {
+fn environment(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<(String, String)>> {
     const FORM: &str = "write NAME=value, with commas between several or as a JSON array of strings";
-    let text = reader.text("environment")?;
+    if !reader.is_set(option.name) {
+        return Some(Vec::new());
+    }
+    let text = reader.text(option.name)?;
     let pairs = words::read(&text).and_then(|words| words.iter().map(|word| words::variable(word)).collect());
-    pairs.map_or_else(|problem| reader.refuse("environment", problem, FORM), Some)
+    pairs.map_or_else(|problem| reader.refuse(option.name, problem, FORM), Some)
+}
+
+fn working_dir(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<PathBuf> {
+    let text = reader.text(option.name)?;
+    absolute(reader, option.name, &text)
+}
+
+fn command_words(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<String>> {
+    let text = reader.required(option.name, COMMAND)?;
+    command(reader, option.name, &text)
 }
 
 pub fn command(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<Vec<String>> {

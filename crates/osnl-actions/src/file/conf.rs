@@ -54,7 +54,7 @@ pub(crate) enum Fsync {
 
 impl ReadDriver for FileConf {
     /// Lines of one call share its sync; a file that cannot be written is retried without end.
-    const TABLE: DriverTable = DriverTable::new("file", FileOptions::OPTIONS).with_defaults(&[
+    const TABLE: DriverTable = DriverTable::new("file", &[FileOptions::OPTIONS]).with_defaults(&[
         ("concurrency", "1"),
         ("timeout", "60s"),
         ("max_attempts", "1"),
@@ -84,8 +84,8 @@ words! {
 }
 
 fn format(reader: &mut SectionReader<'_>) -> Option<LineFormat> {
-    let json = reader.word("format", &[("json", true), ("template", false)]);
-    let template = event_names::template(reader, "template", Escape::None);
+    let json = reader.word("format", [("json", true), ("template", false)]);
+    let template = event_names::escaping(reader, "template", Escape::None);
     match (json?, template?) {
         (false, Some(template)) => Some(LineFormat::Template(template)),
         (false, None) => reader.refuse("template", "is not set", "write what a line is, or format = json"),

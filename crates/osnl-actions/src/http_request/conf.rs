@@ -9,14 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::template::{Escape, Template};
-use osnl_config::{nearest, shown, typed};
+use osnl_config::typed::ValueRefusal;
+use osnl_config::{Kind, OptionValue, Options as _, nearest, shown, words};
 use osnl_net::http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use osnl_net::http::{AddressGuard, AllowedHost, ClientCertificate, Method};
 
 pub(super) use self::login::Login;
+use self::table::HttpOptions;
 use super::body::{self, BodyFormat, RequestBody};
 use super::cloud_event::{AttributeTemplates, CloudEventMode};
 use super::keystone;
@@ -29,11 +31,10 @@ use super::statuses::{StatusClasses, Statuses};
 use super::target::{TargetError, UrlTarget};
 use super::verb::{self, HttpVerb};
 use crate::driver::{
-    self, DriverTable, EVENT, NativeReader, OF_REQUESTS, ReadDriver, SectionReader, TlsConf,
+    DriverTable, EVENT, NativeReader, OF_EVERY_DRIVER, OF_REQUESTS, OptionDef, ReadDriver, SectionReader,
+    TlsConf,
 };
 use osnl_delivery::HostLimits;
-
-const MOST_REPLY: u64 = 16 << 20;
 
 #[derive(Clone, Debug)]
 pub struct HttpConf(pub(super) Arc<HttpSettings>);
@@ -58,29 +59,20 @@ impl ReadDriver for HttpConf {
     const TABLE: DriverTable = table::TABLE;
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
+        let own = HttpOptions::read(reader);
         let method = method(reader);
         let target = target(reader);
         let query = pairs(reader, "query.");
         let body = body(reader);
-        let content_type = content_type(reader);
         let secrets = secrets(reader);
         let login = login::login(reader);
         let certificate = login::certificate(reader);
-        let tls = TlsConf::read(reader, true);
-        let signer = login::signer(reader);
-        let idempotency = header_name(reader, "idempotency_header");
-        let fence = header_name(reader, "fence_header");
-        let headers = headers(reader, signer.as_ref().is_some_and(Option::is_some));
-        let cloud_event = cloud_event(reader);
+        let tls = TlsConf::checked(reader, true);
+        let signed = reader.is_set("signing_secret");
+        let headers = headers(reader, signed);
         let judgement = judgement(reader);
-        let reply = reader.compiled("reply_status", ReplyStatus::compile).ok();
-        let redirects = reader.number("redirects", 0, 20);
-        let reply_limit = reply_limit(reader);
-        let idle = reader.duration("idle", Duration::ZERO);
-        let guard = guard(reader);
         let (target, secrets) = (target?, secrets?);
-        let hosts = driver::hosts(reader, target.is_event_s())?;
-        let hosts = target.is_event_s().then_some(hosts);
+        let hosts = hosts(reader, target.is_event_s())?;
         let (login, certificate) = (login?, certificate?);
         let sent = login.is_some() || certificate.is_some() || !secrets.is_empty();
         catalogue(reader, &target, login.as_ref())?;
@@ -88,8 +80,6 @@ impl ReadDriver for HttpConf {
         if body.is_lines() {
             lines::check(reader, &method, &target, &query, &headers)?;
         }
-        let of_one = |name: Option<HeaderName>| name.filter(|_| !body.is_lines());
-        let (idempotency, fence) = (of_one(idempotency?), of_one(fence?));
         let literals = Literals::of(&target, &query, &headers, &body);
         if target.is_event_s()
             && let Some(option) = &literals.first
@@ -103,12 +93,21 @@ impl ReadDriver for HttpConf {
                 "write a fixed scheme and host into url, or remove the line",
             );
         }
-        let signed = signer.as_ref().is_some_and(Option::is_some);
         if target.is_event_s() && (sent || signed) {
             let problem = "its host comes from the event, so any host that an event names would receive the credentials";
             return reader.refuse("url", problem, "write a fixed scheme and host, or remove the credentials");
         }
+        let own = own?;
+        let of_one = |name: Option<HeaderName>| name.filter(|_| !body.is_lines());
+        let (idempotency, fence) = (of_one(own.idempotency_header), of_one(own.fence_header));
+        let attributes = AttributeTemplates {
+            source: own.cloudevents_source,
+            kind: own.cloudevents_type,
+            subject: own.cloudevents_subject,
+        };
+        let limits = HostLimits { concurrency: own.host_concurrency, rate: own.host_rate };
         Some(Self(Arc::new(HttpSettings {
+            hosts: hosts.then_some(limits),
             name: reader.name().to_owned(),
             message: Arc::new(RequestParts {
                 method,
@@ -116,24 +115,23 @@ impl ReadDriver for HttpConf {
                 query,
                 headers,
                 body,
-                content_type: content_type?,
-                cloud_event: cloud_event?,
+                content_type: own.content_type,
+                cloud_event: own.cloudevents.0.map(|mode| CloudEventConf { mode, attributes }),
                 idempotency,
                 fence,
                 secrets,
-                signer: signer?,
-                reply_limit: reply_limit?,
+                signer: own.signing_secret,
+                reply_limit: usize::try_from(own.reply_limit.0).ok()?,
             }),
             login,
             certificate,
             tls: tls?,
             judgement: judgement?,
-            reply: reply?,
-            redirects: redirects?,
-            guard: guard?,
-            idle: idle?,
+            reply: own.reply_status,
+            redirects: own.redirects,
+            guard: AddressGuard { hosts: own.allow_hosts, private: own.allow_private },
+            idle: own.idle,
             literals,
-            hosts,
         })))
     }
 }
@@ -151,6 +149,18 @@ fn catalogue(reader: &mut SectionReader<'_>, target: &UrlTarget, login: Option<&
         return reader.refuse(option, problem, "write url = catalog:TYPE/path, or remove the line");
     }
     Some(())
+}
+
+/// Returns whether each host of the event has limits of its own.
+fn hosts(reader: &mut SectionReader<'_>, from_event: bool) -> Option<bool> {
+    let set = ["host_concurrency", "host_rate"].into_iter().find(|option| reader.is_set(option));
+    match set.filter(|_| !from_event) {
+        Some(option) => {
+            let problem = "limits each host that an event names, but the host of url is fixed";
+            reader.refuse(option, problem, "remove the line; concurrency and rate limit the target")
+        }
+        None => Some(from_event),
+    }
 }
 
 const METHODS: [&str; 22] = [
@@ -186,8 +196,8 @@ fn known(reader: &mut SectionReader<'_>, method: Method) -> Option<Method> {
     let allowed = format!("known: {}", METHODS[..7].join(", "));
     match nearest(method.as_str(), METHODS) {
         Some(near) => {
-            let refusal = typed::ValueRefusal::new(problem, allowed);
-            reader.refused("method", typed::ValueRefusal { suggestion: Some(near.to_owned()), ..refusal })
+            let refusal = ValueRefusal::new(problem, allowed);
+            reader.refused("method", ValueRefusal { suggestion: Some(near.to_owned()), ..refusal })
         }
         None => {
             reader.warn("method", &problem, &allowed);
@@ -238,6 +248,14 @@ fn target(reader: &mut SectionReader<'_>) -> Option<UrlTarget> {
 fn template(reader: &mut SectionReader<'_>, option: &str, escape: Escape) -> Option<Template> {
     let names = names(reader);
     reader.compiled(option, |text| Template::escaping(text, &of(&names), escape)).ok()?
+}
+
+/// Reads an option with a default.
+fn template_or(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Template> {
+    match reader.is_set(option.name) {
+        true => template(reader, option.name, Escape::None),
+        false => Template::compile(option.default.unwrap_or_default(), &OF_EVERY_DRIVER).ok(),
+    }
 }
 
 fn names(reader: &SectionReader<'_>) -> Vec<String> {
@@ -338,16 +356,8 @@ fn secrets(reader: &mut SectionReader<'_>) -> Option<Secrets> {
 }
 
 fn body(reader: &mut SectionReader<'_>) -> Option<RequestBody> {
-    let formats = [
-        ("json", BodyFormat::Json),
-        ("ndjson", BodyFormat::Ndjson),
-        ("xml", BodyFormat::Xml),
-        ("form", BodyFormat::Form),
-        ("text", BodyFormat::Text),
-    ];
-    let format = reader.word("format", &formats);
     let fields = pairs(reader, "field.");
-    let (format, fields) = (format?, fields?);
+    let (format, fields): (BodyFormat, _) = (reader.valid("format")?, fields?);
     match (format, reader.is_set("body")) {
         (BodyFormat::Form, true) => {
             reader.refuse("body", "can't be used with format = form", "write a field.KEY for each parameter")
@@ -380,21 +390,20 @@ fn body(reader: &mut SectionReader<'_>) -> Option<RequestBody> {
     }
 }
 
-fn content_type(reader: &mut SectionReader<'_>) -> Option<Option<osnl_net::http::header::HeaderValue>> {
-    if !reader.is_set("content_type") {
+fn content_type(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<HeaderValue>> {
+    if !reader.is_set(option.name) {
         return Some(None);
     }
-    let text = reader.text("content_type")?;
+    let text = reader.text(option.name)?;
     match body::content_type(&text) {
         Some(value) => Some(Some(value)),
-        None => {
-            reader.refuse("content_type", "is not a content type", "write application/json or another one")
-        }
+        None => reader.refuse(option.name, "is not a content type", "write application/json or another one"),
     }
 }
 
 /// Returns the configured name of a header; `Some(None)` if the operator turns it off.
-fn header_name(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<HeaderName>> {
+fn header_name(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<HeaderName>> {
+    let option = option.name;
     match reader.text(option)?.as_str() {
         "" => Some(None),
         text => match HeaderName::from_str(text) {
@@ -411,35 +420,24 @@ fn header_name(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<He
     }
 }
 
-fn cloud_event(reader: &mut SectionReader<'_>) -> Option<Option<CloudEventConf>> {
-    let modes = [
-        ("off", None),
-        ("binary", Some(CloudEventMode::Binary)),
-        ("structured", Some(CloudEventMode::Structured)),
-    ];
-    let mode = reader.word("cloudevents", &modes);
-    let usual = AttributeTemplates::usual()?;
-    let mut attribute = |option: &str, usual: Template| match reader.is_set(option) {
-        true => template(reader, option, Escape::None),
-        false => Some(usual),
-    };
-    let source = attribute("cloudevents_source", usual.source);
-    let kind = attribute("cloudevents_type", usual.kind);
-    let subject = attribute("cloudevents_subject", usual.subject);
-    let attributes = AttributeTemplates { source: source?, kind: kind?, subject: subject? };
-    Some(mode?.map(|mode| CloudEventConf { mode, attributes }))
+pub(crate) struct EventMode(Option<CloudEventMode>);
+
+words! {
+    EventMode: "off" => Self(None), "binary" => Self(Some(CloudEventMode::Binary)),
+    "structured" => Self(Some(CloudEventMode::Structured)),
+}
+words! {
+    BodyFormat: "json" => Self::Json, "ndjson" => Self::Ndjson, "xml" => Self::Xml, "form" => Self::Form,
+    "text" => Self::Text,
+}
+
+fn reply_status(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<ReplyStatus>> {
+    reader.compiled(option.name, ReplyStatus::compile).ok()
 }
 
 fn judgement(reader: &mut SectionReader<'_>) -> Option<StatusClasses> {
-    let success = match reader.section.entry("success") {
-        Some(entry) if entry.text.trim().is_empty() => {
-            reader.refuse("success", "is empty: no request could succeed", "write 2xx, or remove the line")
-        }
-        Some(_) | None => statuses(reader, "success"),
-    };
-    let retry = statuses(reader, "retry");
-    let last = statuses(reader, "final");
-    let (success, retry, last) = (success?, retry?, last?);
+    let (success, retry): (Statuses, Statuses) = (reader.valid("success")?, reader.valid("retry")?);
+    let last: Statuses = reader.valid("final")?;
     for (option, one, other, other_option) in [
         ("retry", &retry, &success, "success"),
         ("final", &last, &success, "success"),
@@ -460,40 +458,39 @@ fn judgement(reader: &mut SectionReader<'_>) -> Option<StatusClasses> {
     Some(StatusClasses { success, retry, last })
 }
 
-fn statuses(reader: &mut SectionReader<'_>, option: &str) -> Option<Statuses> {
-    let text = reader.text(option)?;
-    text.parse().map_or_else(
-        |_| {
-            let problem = format!("{} is not a list of statuses", shown(&text));
-            let allowed = match option == "retry" && text.trim().len() < 3 {
+impl OptionValue for Statuses {
+    const KIND: Kind = Kind::Form("statuses");
+
+    fn parse(text: &str, option: &OptionDef) -> Result<Self, ValueRefusal> {
+        if option.name == "success" && text.trim().is_empty() {
+            let allowed = "write 2xx, or remove the line";
+            return Err(ValueRefusal::new("is empty: no request could succeed", allowed));
+        }
+        text.parse().map_err(|_| {
+            let allowed = match option.name == "retry" && text.trim().len() < 3 {
                 true => "retry names statuses, such as 429, 5xx; the number of attempts is max_attempts",
                 false => "write 2xx, 304",
             };
-            reader.refuse(option, &problem, allowed)
-        },
-        Some,
-    )
+            ValueRefusal::new(format!("{} is not a list of statuses", shown(text)), allowed)
+        })
+    }
 }
 
-fn reply_limit(reader: &mut SectionReader<'_>) -> Option<usize> {
-    reader.size("reply_limit", 0, MOST_REPLY).and_then(|bytes| usize::try_from(bytes).ok())
-}
-
-fn guard(reader: &mut SectionReader<'_>) -> Option<AddressGuard> {
-    let private = reader.boolean("allow_private");
-    if !reader.is_set("allow_hosts") {
-        return Some(AddressGuard { hosts: Vec::new(), private: private? });
+fn allow_hosts(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<AllowedHost>> {
+    let option = option.name;
+    if !reader.is_set(option) {
+        return Some(Vec::new());
     }
     let mut hosts = Some(Vec::new());
-    for item in reader.list("allow_hosts")? {
+    for item in reader.list(option)? {
         match (item.parse::<AllowedHost>(), &mut hosts) {
             (Ok(host), Some(hosts)) => hosts.push(host),
             (Ok(_), None) => {}
             (Err(error), _) => {
                 let problem = format!("{} {error}", shown(&item));
-                hosts = reader.refuse("allow_hosts", &problem, "write cmdb.example, *.example or 10.0.0.0/8");
+                hosts = reader.refuse(option, &problem, "write cmdb.example, *.example or 10.0.0.0/8");
             }
         }
     }
-    Some(AddressGuard { hosts: hosts?, private: private? })
+    hosts
 }

@@ -1,24 +1,32 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use osnl_config::written_secrets;
+use osnl_config::{Options as _, options, words, written_secrets};
 use osnl_net::http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
 
 use super::{DELETIONS, K2hr3, K2hr3Events, NoAddresses, Unusable, asked_for, request_url, shown};
 use crate::Action;
 use crate::driver::{
-    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, VERIFY, target_probe,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, target_probe,
 };
 use crate::http_request::Statuses;
 
-pub(crate) const API_URL: OptionDef =
-    OptionDef::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set.");
+options! {
+    pub(crate) struct K2hr3Options {
+        api_url: ApiUrl as api_url, written("URL") => "K2HR3's role API, https://host/v1/role. Must be set.";
+        events: K2hr3Events = "deletions" => "Events whose host K2HR3 forgets. deletions: port.delete.end, instance.delete.end, compute.instance.delete.end; nothing is done for others. all: each event that a rule lets through, as k2hr3_osnl does it.";
+        no_addresses: NoAddresses = "skip" => "Effect of a deleted port without addresses. skip: nothing. all: K2HR3 deletes every address of the instance.";
+    }
+}
 
-pub(crate) fn api_url(reader: &mut SectionReader<'_>) -> Option<ApiUrl> {
-    let text = reader.required(API_URL.name, "write the URL of your role API, https://host/v1/role")?;
-    ApiUrl::parse(&text).map_or_else(|e| reader.refuse(API_URL.name, e.problem, e.allowed), Some)
+words!(K2hr3Events: "deletions" => Self::Deletions, "all" => Self::All);
+words!(NoAddresses: "skip" => Self::Skip, "all" => Self::All);
+
+pub(crate) fn api_url(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<ApiUrl> {
+    let text = reader.required(option.name, "write the URL of your role API, https://host/v1/role")?;
+    ApiUrl::parse(&text).map_or_else(|e| reader.refuse(option.name, e.problem, e.allowed), Some)
 }
 
 #[derive(Clone, Debug)]
@@ -30,43 +38,18 @@ pub struct K2hr3Conf {
 }
 
 impl ReadDriver for K2hr3Conf {
-    const TABLE: DriverTable = DriverTable::new(
-        "k2hr3",
-        &[
-            API_URL,
-            OptionDef::new(
-                "events",
-                "deletions or all",
-                "Events whose host K2HR3 forgets. deletions: port.delete.end, instance.delete.end, \
-                 compute.instance.delete.end; nothing is done for others. all: each event that a rule lets through, as \
-                 k2hr3_osnl does it.",
-            )
-            .or("deletions"),
-            OptionDef::new(
-                "no_addresses",
-                "skip or all",
-                "Effect of a deleted port without addresses. skip: nothing. all: K2HR3 deletes every address of \
-                 the instance.",
-            )
-            .or("skip"),
-            VERIFY,
-            CA_FILE,
-        ],
-    );
+    const TABLE: DriverTable = DriverTable::new("k2hr3", &[K2hr3Options::OPTIONS, TlsConf::OPTIONS]);
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
-        let api_url = api_url(reader);
-        let events =
-            reader.word("events", &[("deletions", K2hr3Events::Deletions), ("all", K2hr3Events::All)]);
-        let no_addresses =
-            reader.word("no_addresses", &[("skip", NoAddresses::Skip), ("all", NoAddresses::All)]);
-        let tls = TlsConf::read(reader, true);
-        if no_addresses == Some(NoAddresses::All) {
+        let own = K2hr3Options::read(reader);
+        let tls = TlsConf::checked(reader, true);
+        if reader.valid("no_addresses") == Some(NoAddresses::All) {
             let problem =
                 "a deleted port without addresses asks K2HR3 to forget every address of its instance";
             reader.warn("no_addresses", problem, "skip is the safe choice");
         }
-        Some(Self { api_url: api_url?, events: events?, no_addresses: no_addresses?, tls: tls? })
+        let K2hr3Options { api_url, events, no_addresses } = own?;
+        Some(Self { api_url, events, no_addresses, tls: tls? })
     }
 }
 

@@ -1,7 +1,8 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_config::{Options as _, options};
 use osnl_net::http::Client;
 use osnl_net::http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
@@ -9,12 +10,19 @@ use osnl_transport::BoxFuture;
 use super::{K2hr3Register, asked_for, request_url, token};
 use crate::Action;
 use crate::driver::{
-    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, VERIFY, login_at,
-    target_probe,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, login_at, target_probe,
 };
 use crate::http_request::Statuses;
-use crate::k2hr3::{API_URL, Unusable, api_url};
+use crate::k2hr3::{Unusable, api_url};
+
+options! {
+    pub(crate) struct RegisterOptions {
+        api_url: ApiUrl as register_url, written("URL") => "K2HR3's role API, https://host/v1/role. Must be set.";
+        role: String as role, written("name") => "Role to which hosts are added. Must be set.";
+        token_file: PathBuf, needed("write the path of a file that holds U=TOKEN") => "File that contains U= and the scoped token of a user of the role's tenant. It is read for each attempt. Must be set.";
+    }
+}
 
 #[derive(Clone, Debug)]
 pub struct K2hr3RegisterConf {
@@ -25,44 +33,35 @@ pub struct K2hr3RegisterConf {
 }
 
 impl ReadDriver for K2hr3RegisterConf {
-    const TABLE: DriverTable = DriverTable::new(
-        "k2hr3_register",
-        &[
-            API_URL,
-            OptionDef::new("role", "name", "Role to which hosts are added. Must be set."),
-            OptionDef::new(
-                "token_file",
-                "path",
-                "File that contains U= and the scoped token of a user of the role's tenant. It is read for each \
-                 attempt. Must be set.",
-            ),
-            VERIFY,
-            CA_FILE,
-        ],
-    );
+    const TABLE: DriverTable =
+        DriverTable::new("k2hr3_register", &[RegisterOptions::OPTIONS, TlsConf::OPTIONS]);
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
-        let api_url = api_url(reader).and_then(|url| match url.has_query() {
-            true => reader.refuse("api_url", "has a query", "write https://host/v1/role"),
-            false => Some(url),
-        });
-        let role = reader.required("role", "write the name of a role").and_then(|role| {
-            match role.is_empty() || role.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/')
-            {
-                true => reader.refuse(
-                    "role",
-                    "is not the name of a role",
-                    "write a name without spaces and slashes",
-                ),
-                false => Some(role),
-            }
-        });
-        let token_file = reader.required("token_file", "write the path of a file that holds U=TOKEN");
-        if let Some(path) = &token_file {
-            reader.warn_of_open("token_file", Path::new(path), "a token");
+        let own = RegisterOptions::read(reader);
+        if let Some(path) = reader.valid::<PathBuf>("token_file") {
+            reader.warn_of_open("token_file", &path, "a token");
         }
-        let tls = TlsConf::read(reader, true);
-        Some(Self { api_url: api_url?, role: role?, token_file: token_file?.into(), tls: tls? })
+        let tls = TlsConf::checked(reader, true);
+        let RegisterOptions { api_url, role, token_file } = own?;
+        Some(Self { api_url, role, token_file, tls: tls? })
+    }
+}
+
+fn register_url(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<ApiUrl> {
+    match api_url(reader, option)? {
+        url if url.has_query() => reader.refuse(option.name, "has a query", "write https://host/v1/role"),
+        url => Some(url),
+    }
+}
+
+fn role(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<String> {
+    let role = reader.required(option.name, "write the name of a role")?;
+    match role.is_empty() || role.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/') {
+        true => {
+            let allowed = "write a name without spaces and slashes";
+            reader.refuse(option.name, "is not the name of a role", allowed)
+        }
+        false => Some(role),
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use osnl_config::duration;
 use osnl_config::template::{Escape, Template, TemplateError};
+use osnl_config::typed::ValueRefusal;
+use osnl_config::{Kind, OptionValue, Options as _, duration, options, words};
 use osnl_model::LoginProtection;
 use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
@@ -15,8 +16,8 @@ use super::address::{MailAddress, split};
 use super::letter::MailWriter;
 use super::smtp::{MailServer, MailTls, SmtpLogin};
 use crate::driver::{
-    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
-    Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, TlsConf, Traits, VERIFY,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OF_EVERY_DRIVER,
+    OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, TlsConf, Traits,
 };
 use crate::wire::{ServerAddress, client_config};
 use crate::{Action, ErrorClass, event_names};
@@ -28,6 +29,23 @@ const BODY: &str = "{{ event_type|default('an event without a type') }} from {{ 
     at {{ timestamp|default('an unknown time') }}\n\
     about {{ resource.kind|default('something') }} {{ resource.id|default('-') }}, rule {{ rule }}\n\
     message {{ message_id|default('-') }}";
+
+options! {
+    pub(crate) struct MailOptions {
+        server: ServerAddress as server, written("host[:port]") => "SMTP server. Must be set.";
+        tls: Security = "starttls" => "starttls: TLS by STARTTLS, on port 587. implicit: TLS from the first byte, on port 465. none: no TLS, on port 25.";
+        username: Option<String>, written("name") => "User to log in as, by PLAIN or LOGIN. Without it: no login.";
+        password: Option<String>, secret => "Password of the user.";
+        from: MailAddress, needed("write the sender's address") => "Sender: osnl@example.com, or Name <osnl@example.com>. Must be set.";
+        to: Vec<Template> as recipients, written("list of templates") => "Recipients, separated by commas; each template makes one address. Must be set.";
+        subject: Template as event_names::template = SUBJECT, written("template") => "Subject of the mail.";
+        body: Template as body, written("template") => "Text of the mail. Without it: event type, publisher, time, and resource.";
+        html: Option<Template> as html, written("template") => "HTML version of the text; values in it are escaped. Without it: none.";
+        digest: Option<Duration>, within("1s", "1h") => "Time for which the first event waits for others that go into the same mail. Without it, each event is a mail.";
+        digest_subject: Template as digest_subject = DIGEST_SUBJECT, written("template") => "Subject of a mail with several events. count is their number; the other names are those of the first event.";
+        wait_for_recipients: Duration = "1h" => "Time for which a recipient that the server refuses temporarily (greylisting, a full mailbox) delays the mail; then it goes to the other recipients.";
+    }
+}
 
 #[derive(Clone, Debug)]
 pub struct MailConf {
@@ -42,118 +60,53 @@ pub struct MailConf {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Security {
+pub(crate) enum Security {
     Starttls,
     Implicit,
     None,
 }
 
+words!(Security: "starttls" => Self::Starttls, "implicit" => Self::Implicit, "none" => Self::None);
+
 impl ReadDriver for MailConf {
-    const TABLE: DriverTable = DriverTable::new(
-        "mail",
-        &[
-            OptionDef::new("server", "host[:port]", "SMTP server. Must be set."),
-            OptionDef::new(
-                "tls",
-                "starttls, implicit or none",
-                "starttls: TLS by STARTTLS, on port 587. implicit: TLS from the first byte, on port 465. none: no \
-                 TLS, on port 25.",
-            )
-            .or("starttls"),
-            OptionDef::new("username", "name", "User to log in as, by PLAIN or LOGIN. Without it: no login."),
-            OptionDef::new("password", "text", "Password of the user.").secret(),
-            VERIFY,
-            CA_FILE,
-            OptionDef::new("from", "address", "Sender: osnl@example.com, or Name <osnl@example.com>. Must be set."),
-            OptionDef::new(
-                "to",
-                "list of templates",
-                "Recipients, separated by commas; each template makes one address. Must be set.",
-            ),
-            OptionDef::new("subject", "template", "Subject of the mail.").or(SUBJECT),
-            OptionDef::new("body", "template", "Text of the mail. Without it: event type, publisher, time, and resource."),
-            OptionDef::new(
-                "html",
-                "template",
-                "HTML version of the text; values in it are escaped. Without it: none.",
-            ),
-            OptionDef::new(
-                "digest",
-                "duration",
-                "Time for which the first event waits for others that go into the same mail, at most an hour. \
-                 Without it, each event is a mail.",
-            ),
-            OptionDef::new(
-                "digest_subject",
-                "template",
-                "Subject of a mail with several events. count is their number; the other names are those of the \
-                 first event.",
-            )
-            .or(DIGEST_SUBJECT),
-            OptionDef::new(
-                "wait_for_recipients",
-                "duration",
-                "Time for which a recipient that the server refuses temporarily (greylisting, a full mailbox) \
-                 delays the mail; then it goes to the other recipients.",
-            )
-            .or("1h"),
-        ],
-    )
-    .with_defaults(&[("concurrency", "1"), ("timeout", "60s")]);
+    const TABLE: DriverTable = DriverTable::new("mail", &[MailOptions::OPTIONS, TlsConf::OPTIONS])
+        .with_defaults(&[("concurrency", "1"), ("timeout", "60s")]);
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
-        let words = [
-            ("starttls", (Security::Starttls, 587)),
-            ("implicit", (Security::Implicit, 465)),
-            ("none", (Security::None, 25)),
-        ];
-        let security = reader.word("tls", &words);
-        let place = reader.required("server", "write the name of your SMTP server").and_then(|text| {
-            let port = security.map_or(25, |(_, port)| port);
-            ServerAddress::parse(&text, port).or_else(|| {
-                reader.refuse(
-                    "server",
-                    "is not the address of a server",
-                    "write mail.example.com or mail.example.com:587",
-                )
-            })
-        });
-        let tls = TlsConf::read(reader, security.is_some_and(|(security, _)| security != Security::None));
-        let login = login(reader);
-        let from = reader.required("from", "write the sender's address").and_then(|text| {
-            MailAddress::parse(&text).or_else(|| {
-                reader.refuse(
-                    "from",
-                    "is not a mail address",
-                    "write osnl@example.com or Name <osnl@example.com>",
-                )
-            })
-        });
-        let to = recipients(reader);
-        let subject = event_names::template_or(reader, "subject", SUBJECT, Escape::None);
-        let body = event_names::template_or(reader, "body", BODY, Escape::None);
-        let digest_subject = digest_subject(reader);
-        let html = event_names::template(reader, "html", Escape::Xml);
-        let digest = digest(reader, to.as_deref().unwrap_or_default());
-        let patience = reader.duration("wait_for_recipients", Duration::ZERO);
+        let own = MailOptions::read(reader);
+        let security = reader.valid("tls");
+        let tls = TlsConf::checked(reader, matches!(security, Some(Security::Starttls | Security::Implicit)));
+        let mut pair = Some(());
+        for (option, other) in [("username", "password"), ("password", "username")] {
+            if reader.is_set(option) && !reader.is_set(other) {
+                pair = reader.refuse(other, "is not set", &format!("{option} needs one"));
+            }
+        }
+        let own = own?;
+        if own.digest.is_some() && own.to.iter().any(|to| to.source().contains('{')) {
+            let problem = "collects events into one mail, but the recipients are templates";
+            return reader.refuse("digest", problem, "write addresses in to, or remove digest");
+        }
+        pair?;
+        let login = own.username.zip(own.password);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Some(Self {
             name: reader.name().to_owned(),
-            place: place?,
-            security: security?.0,
+            place: own.server,
+            security: own.tls,
             tls: tls?,
-            login: login?,
+            login: login.map(|(user, password)| SmtpLogin { user, password }),
             writer: MailWriter {
-                from: from?,
-                to: to?,
-                subject: subject?,
-                digest_subject: digest_subject?,
-                body: body?,
-                html: html?,
+                from: own.from,
+                to: own.to,
+                subject: own.subject,
+                digest_subject: own.digest_subject,
+                body: own.body,
+                html: own.html,
                 host: own_name(&host),
             },
-            digest: digest?,
-            patience: patience?,
+            digest: own.digest,
+            patience: own.wait_for_recipients,
         })
     }
 }
@@ -163,37 +116,52 @@ fn own_name(host: &str) -> String {
     if fine { host.to_owned() } else { "localhost".to_owned() }
 }
 
-fn digest_subject(reader: &mut SectionReader<'_>) -> Option<Template> {
+fn server(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<ServerAddress> {
+    let text = reader.required(option.name, "write the name of your SMTP server")?;
+    let port = match reader.valid("tls") {
+        Some(Security::Starttls) => 587,
+        Some(Security::Implicit) => 465,
+        Some(Security::None) | None => 25,
+    };
+    ServerAddress::parse(&text, port).or_else(|| {
+        let allowed = "write mail.example.com or mail.example.com:587";
+        reader.refuse(option.name, "is not the address of a server", allowed)
+    })
+}
+
+impl OptionValue for MailAddress {
+    const KIND: Kind = Kind::Form("address");
+
+    fn parse(text: &str, _: &OptionDef) -> Result<Self, ValueRefusal> {
+        let allowed = "write osnl@example.com or Name <osnl@example.com>";
+        Self::parse(text).ok_or_else(|| ValueRefusal::new("is not a mail address", allowed))
+    }
+}
+
+fn body(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Template> {
+    event_names::optional(reader, option)?.or_else(|| Template::compile(BODY, &OF_EVERY_DRIVER).ok())
+}
+
+fn html(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<Template>> {
+    event_names::escaping(reader, option.name, Escape::Xml)
+}
+
+fn digest_subject(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Template> {
     let names = event_names::of_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).chain(["count"]).collect();
     let compile = |text: &str| Template::compile(text, &names);
-    match reader.compiled("digest_subject", compile).ok()? {
-        Some(template) => Some(template),
-        None => compile(DIGEST_SUBJECT).ok(),
-    }
+    reader.compiled(option.name, compile).ok()?.or_else(|| compile(DIGEST_SUBJECT).ok())
 }
 
-fn login(reader: &mut SectionReader<'_>) -> Option<Option<SmtpLogin>> {
-    match (reader.is_set("username"), reader.is_set("password")) {
-        (false, false) => Some(None),
-        (true, true) => {
-            let (user, password) = (reader.text("username"), reader.text("password"));
-            Some(Some(SmtpLogin { user: user?, password: password? }))
-        }
-        (true, false) => reader.refuse("password", "is not set", "username needs one"),
-        (false, true) => reader.refuse("username", "is not set", "password needs one"),
-    }
-}
-
-fn recipients(reader: &mut SectionReader<'_>) -> Option<Vec<Template>> {
+fn recipients(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<Template>> {
     const ALLOWED: &str = "write addresses or templates with commas between them";
-    let text = reader.required("to", "write the recipients")?;
+    let text = reader.required(option.name, "write the recipients")?;
     if split(&text).iter().any(|item| !item.contains('{') && MailAddress::parse(item).is_none()) {
-        return reader.refuse("to", "has an item that is not a mail address", ALLOWED);
+        return reader.refuse(option.name, "has an item that is not a mail address", ALLOWED);
     }
     let names = event_names::of_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let compiled = reader.compiled("to", |text| {
+    let compiled = reader.compiled(option.name, |text| {
         let mut begin = 0;
         let compile = |item: &str| {
             begin += text[begin..].find(item).unwrap_or_default();
@@ -202,22 +170,6 @@ fn recipients(reader: &mut SectionReader<'_>) -> Option<Vec<Template>> {
         split(text).into_iter().map(compile).collect()
     });
     compiled.ok()?
-}
-
-fn digest(reader: &mut SectionReader<'_>, to: &[Template]) -> Option<Option<Duration>> {
-    const LONGEST: Duration = Duration::from_secs(3600);
-    if !reader.is_set("digest") {
-        return Some(None);
-    }
-    let digest = reader.duration("digest", Duration::from_secs(1))?;
-    if digest > LONGEST {
-        return reader.refuse("digest", "is too long", "allowed: 1s to 1h");
-    }
-    if to.iter().any(|to| to.source().contains('{')) {
-        let problem = "collects events into one mail, but the recipients are templates";
-        return reader.refuse("digest", problem, "write addresses in to, or remove digest");
-    }
-    Some(Some(digest))
 }
 
 impl MailConf {

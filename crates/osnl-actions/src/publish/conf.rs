@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use osnl_config::template::{Escape, Template};
+use osnl_config::{Options as _, ReadBySection, options, words};
 use osnl_model::{Framing, TransportUrl};
-use osnl_transport::{BoxFuture, Declare, OptionError, RabbitOptions, broker_logins, transport_with};
+use osnl_transport::{
+    BoxFuture, Declare, DriverSection as _, OptionError, RabbitOptions, RabbitSection, broker_logins,
+    transport_with,
+};
 
 use super::Publish;
 use super::message::{Changes, CloudEvents, MessageFormat, MessageTemplates, Privacy};
@@ -20,6 +24,36 @@ use crate::{Action, event_names};
 const TOPIC: &str = "notifications";
 const KAFKA: &str = "kafka";
 
+options! {
+    pub(crate) struct PublishOptions {
+        transport_url: ReadBySection, written("URL"), secret => "The broker: rabbit://user:password@host:port/vhost, with oslo.messaging's options in its query. Must be set.";
+        exchange: ReadBySection, written("template") => "Exchange to publish to. Must be set.";
+        topic: Template as topic = TOPIC, written("template") => "Topic; the routing key is <topic>.<priority>.";
+        key: Option<Template> as address, written("template") => "Whole routing key, in place of <topic>.<priority>; it must contain a dot. Dots, * and # in values of exchange, topic, and key become _; event_type, publisher_id, and values with |dotted keep their dots.";
+        format: Format = "notification" => "notification: as oslo.messaging writes it. raw: the bytes as received. cloudevents: JSON of CloudEvents 1.0.";
+        framing: Framing as framing = "messagingv2", written("messagingv2 or messaging") => "Framing of a notification: messagingv2 in oslo.messaging's envelope 2.0, messaging without envelope.";
+        event_type: Option<Template> as event_names::optional, written("template") => "For a notification. Without it: the event's own.";
+        publisher_id: Option<Template> as event_names::optional, written("template") => "For a notification. Without it: the event's own.";
+        priority: Option<Template> as event_names::optional, written("template") => "For a notification. Without it: the event's own.";
+        payload: Option<Template> as event_names::optional, written("template") => "Payload of a notification, data of a CloudEvent, or all of a raw message. Without it: the event's own. A single {{ expression }} gives its value, anything else a string.";
+        mask_secrets: bool = "false" => "true: in a notification, values in context and payload whose names say that they are secrets are replaced by ***.";
+        keep_token: bool = "false" => "true: in a notification, the request's token in the context is passed on; otherwise it is null.";
+        declare: Declare = "passive" => "passive: the exchange must exist. create: osnl creates it as oslo.messaging does, with a queue named like the routing key; amqp_durable_queues, amqp_auto_delete, and rabbit_quorum_queue count, in [oslo_messaging_rabbit] and in the query of transport_url.";
+        mandatory: bool = "false" => "true: a message that no queue receives counts as refused; otherwise the broker drops it.";
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Format {
+    Notification,
+    Raw,
+    CloudEvents,
+}
+
+words! {
+    Format: "notification" => Self::Notification, "raw" => Self::Raw, "cloudevents" => Self::CloudEvents,
+}
+
 #[derive(Clone, Debug)]
 pub struct PublishConf {
     name: String,
@@ -29,77 +63,7 @@ pub struct PublishConf {
 }
 
 impl ReadDriver for PublishConf {
-    const TABLE: DriverTable = DriverTable::new(
-        "publish",
-        &[
-            OptionDef::new(
-                "transport_url",
-                "URL",
-                "The broker: rabbit://user:password@host:port/vhost, with oslo.messaging's options in its query. Must be \
-                 set.",
-            )
-            .secret(),
-            OptionDef::new("exchange", "template", "Exchange to publish to. Must be set."),
-            OptionDef::new("topic", "template", "Topic; the routing key is <topic>.<priority>.").or(TOPIC),
-            OptionDef::new(
-                "key",
-                "template",
-                "Whole routing key, in place of <topic>.<priority>; it must contain a dot. Dots, * and # in \
-                 values of exchange, topic, and key become _; event_type, publisher_id, and values with |dotted \
-                 keep their dots.",
-            ),
-            OptionDef::new(
-                "format",
-                "notification, raw or cloudevents",
-                "notification: as oslo.messaging writes it. raw: the bytes as received. cloudevents: JSON of \
-                 CloudEvents 1.0.",
-            )
-            .or("notification"),
-            OptionDef::new(
-                "framing",
-                "messagingv2 or messaging",
-                "Framing of a notification: messagingv2 in oslo.messaging's envelope 2.0, messaging without \
-                 envelope.",
-            )
-            .or("messagingv2"),
-            OptionDef::new("event_type", "template", "For a notification. Without it: the event's own."),
-            OptionDef::new("publisher_id", "template", "For a notification. Without it: the event's own."),
-            OptionDef::new("priority", "template", "For a notification. Without it: the event's own."),
-            OptionDef::new(
-                "payload",
-                "template",
-                "Payload of a notification, data of a CloudEvent, or all of a raw message. Without it: the \
-                 event's own. A single {{ expression }} gives its value, anything else a string.",
-            ),
-            OptionDef::new(
-                "mask_secrets",
-                "boolean",
-                "true: in a notification, values in context and payload whose names say that they are secrets are \
-                 replaced by ***.",
-            )
-            .or("false"),
-            OptionDef::new(
-                "keep_token",
-                "boolean",
-                "true: in a notification, the request's token in the context is passed on; otherwise it is null.",
-            )
-            .or("false"),
-            OptionDef::new(
-                "declare",
-                "passive or create",
-                "passive: the exchange must exist. create: osnl creates it as oslo.messaging does, with a queue \
-                 named like the routing key; amqp_durable_queues, amqp_auto_delete, and rabbit_quorum_queue count, \
-                 in [oslo_messaging_rabbit] and in the query of transport_url.",
-            )
-            .or("passive"),
-            OptionDef::new(
-                "mandatory",
-                "boolean",
-                "true: a message that no queue receives counts as refused; otherwise the broker drops it.",
-            )
-            .or("false"),
-        ],
-    );
+    const TABLE: DriverTable = DriverTable::new("publish", &[PublishOptions::OPTIONS]);
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let url = reader.transport_url();
@@ -109,35 +73,35 @@ impl ReadDriver for PublishConf {
         });
         let has_topics = url.as_ref().is_some_and(|url| url.driver() == KAFKA);
         let exchange = match reader.is_set("exchange") {
-            true => address(reader, "exchange").flatten(),
+            true => template_of(reader, "exchange").flatten(),
             false if has_topics => Template::compile("", &OF_EVERY_DRIVER).ok(),
             false => reader.required("exchange", "write the name of an exchange").and(None),
         };
-        let topic = match address(reader, "topic") {
-            Some(None) => Template::compile(TOPIC, &OF_EVERY_DRIVER).ok(),
-            Some(topic) => topic,
-            None => None,
-        };
-        let key = address(reader, "key");
-        let format = format(reader);
-        let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
-        if declare == Some(Declare::Create) && !has_topics {
+        let own = PublishOptions::read(reader);
+        if reader.valid("declare") == Some(Declare::Create) && !has_topics {
             reader.warn_of_service(exchange.as_ref().and_then(literal));
         }
-        let mandatory = reader.boolean("mandatory");
+        let kind = reader.valid("format").unwrap_or(Format::Notification);
+        let masks = kind != Format::Notification && reader.valid("mask_secrets") == Some(true);
+        if masks {
+            let allowed =
+                "set that; raw forwards the bytes as they came, and cloudevents masks secrets anyway";
+            reader.refuse::<()>("mask_secrets", "requires format = notification", allowed);
+        }
         let options = options?;
         reader.warn_of_trust(&options);
+        let own = own.filter(|_| !masks)?;
         Some(Self {
             name: reader.name().to_owned(),
             url: url?,
             message: MessageTemplates {
                 exchange: exchange?,
-                topic: topic?,
-                key: key?,
-                format: format?,
-                declare: declare?,
-                mandatory: mandatory?,
+                declare: own.declare,
+                mandatory: own.mandatory,
                 has_topics,
+                key: own.key.clone(),
+                topic: own.topic.clone(),
+                format: format(reader, own)?,
             },
             options,
         })
@@ -148,7 +112,7 @@ impl ReadDriver for PublishConf {
 /// other options apply to the listeners' brokers only.
 fn driver_options(reader: &SectionReader<'_>, url: &TransportUrl) -> Result<RabbitOptions, OptionError> {
     let mut options = RabbitOptions::default();
-    let section = reader.layers.sections.iter().find(|section| section.def.kind == "oslo_messaging_rabbit");
+    let section = reader.layers.sections.iter().find(|section| section.def.kind == RabbitSection::SECTION);
     for (section, name) in section.into_iter().flat_map(|s| RabbitOptions::DECLARING.map(|name| (s, name))) {
         if let Ok(Some(text)) = reader.layers.resolve(section, name) {
             let _ = options.set(name, &text);
@@ -159,16 +123,24 @@ fn driver_options(reader: &SectionReader<'_>, url: &TransportUrl) -> Result<Rabb
     Ok(options)
 }
 
-fn optional(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Template>> {
-    event_names::template(reader, option, Escape::None)
-}
-
 /// Reads a name on a broker. An expression for one word of the name loses its dots, except where a
 /// single expression is a name that services write with dots.
-fn address(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Template>> {
+fn template_of(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Template>> {
     let names = event_names::of_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     reader.compiled(option, |text| Template::escaping(&with_dots(text), &names, Escape::Word)).ok()
+}
+
+fn address(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<Template>> {
+    template_of(reader, option.name)
+}
+
+fn topic(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Template> {
+    address(reader, option)?.or_else(|| Template::compile(TOPIC, &OF_EVERY_DRIVER).ok())
+}
+
+fn framing(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Framing> {
+    reader.word(option.name, [("messagingv2", Framing::Envelope), ("messaging", Framing::Bare)])
 }
 
 fn with_dots(text: &str) -> String {
@@ -187,33 +159,18 @@ fn with_dots(text: &str) -> String {
     out + rest
 }
 
-fn format(reader: &mut SectionReader<'_>) -> Option<MessageFormat> {
+fn format(reader: &mut SectionReader<'_>, own: PublishOptions) -> Option<MessageFormat> {
     const CHANGES: [&str; 5] = ["framing", "event_type", "publisher_id", "priority", "keep_token"];
-    let text = reader.word("format", &[("notification", 0), ("raw", 1), ("cloudevents", 2)]);
-    let framing = reader.word("framing", &[("messagingv2", Framing::Envelope), ("messaging", Framing::Bare)]);
-    let event_type = optional(reader, "event_type");
-    let publisher_id = optional(reader, "publisher_id");
-    let priority = optional(reader, "priority");
-    let payload = optional(reader, "payload");
-    let (mask, keep_token) = (reader.boolean("mask_secrets"), reader.boolean("keep_token"));
-    let changes = Changes {
-        event_type: event_type?,
-        publisher_id: publisher_id?,
-        priority: priority?,
-        payload: payload?,
-    };
-    let text = text?;
-    if text != 0 && mask? {
-        let problem = "requires format = notification";
-        let allowed = "set that; raw forwards the bytes as they came, and cloudevents masks secrets anyway";
-        return reader.refuse("mask_secrets", problem, allowed);
-    }
-    let privacy = Privacy { mask: mask?, keep_token: keep_token? };
-    let (format, idle): (_, &[&str]) = match text {
-        0 => (MessageFormat::Notification { framing: framing?, changes, privacy }, &[]),
-        1 => (MessageFormat::Raw(changes.payload), &CHANGES),
-        _ => {
-            let conf = CloudEvents { attributes: AttributeTemplates::usual()?, data: changes.payload };
+    let PublishOptions { event_type, publisher_id, priority, payload, .. } = own;
+    let (format, idle): (_, &[&str]) = match own.format {
+        Format::Notification => {
+            let changes = Changes { event_type, publisher_id, priority, payload };
+            let privacy = Privacy { mask: own.mask_secrets, keep_token: own.keep_token };
+            (MessageFormat::Notification { framing: own.framing, changes, privacy }, &[])
+        }
+        Format::Raw => (MessageFormat::Raw(payload), &CHANGES),
+        Format::CloudEvents => {
+            let conf = CloudEvents { attributes: AttributeTemplates::usual()?, data: payload };
             (MessageFormat::CloudEvents(Box::new(conf)), &CHANGES)
         }
     };

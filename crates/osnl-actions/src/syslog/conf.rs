@@ -5,7 +5,9 @@ use std::time::UNIX_EPOCH;
 
 use futures_util::FutureExt as _;
 use jiff::tz::TimeZone;
-use osnl_config::template::{Escape, Template};
+use osnl_config::template::Template;
+use osnl_config::typed::ValueRefusal;
+use osnl_config::{Kind, OptionValue, Options as _, options, words};
 use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
 use tokio::sync::Mutex;
@@ -13,8 +15,8 @@ use tokio::sync::Mutex;
 use super::message::{Header, SyslogForm};
 use super::{Syslog, SyslogServer};
 use crate::driver::{
-    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, SectionReader, SentLogin, TlsConf, Traits, VERIFY,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, SectionReader, SentLogin, TlsConf, Traits,
 };
 use crate::wire::{ServerAddress, client_config};
 use crate::{Action, ActionError, ErrorClass, event_names};
@@ -28,8 +30,27 @@ const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "noti
 const TEXT: &str =
     "{{ event_type|default('an event without a type') }} from {{ publisher_id|default('nobody') }}";
 /// The length that every receiver of datagrams should accept (RFC 5426, 3.2).
-const LONGEST_DATAGRAM: u32 = 2048;
-const LONGEST: u32 = 8192;
+const LONGEST_DATAGRAM: usize = 2048;
+const LONGEST: usize = 8192;
+
+options! {
+    pub(crate) struct SyslogOptions {
+        server: SyslogServer = "/dev/log" => "Socket such as /dev/log, or udp://HOST:514, tcp://HOST:601, tls://HOST:6514.";
+        facility: u8 as facility = "daemon", written("name") => "Facility: user, daemon, local0 to local7, or another one of RFC 5424.";
+        severity: Option<u8> as severity = "auto", written("name") => "Severity: auto follows the notification's priority; otherwise emerg, alert, crit, err, warning, notice, info or debug.";
+        app_name: String as app_name = "osnl", written("name") => "Application name in the messages.";
+        hostname: String as hostname, written("name") => "Host name in the messages. Without it: the machine's own.";
+        format: FormChoice = "auto" => "rfc3164: the old form, <PRI>Nov 20 06:36:22 HOST NAME[PID]: text, with local time, and without HOST for a socket, as in syslog(3). auto: rfc3164 for a socket, since journald reads nothing else, and rfc5424 for a collector.";
+        structured_data: Option<String> as sd_id = "osnl@32473", written("name or none") => "Name of the structured data with event type, message id, publisher, and priority: NAME@NUMBER, with an enterprise number. none leaves them out.";
+        message: Template as event_names::template = TEXT, written("template") => "Text of an event.";
+        max_size: Option<usize>, within("480", "65000") => "Longest message in bytes; a longer one is cut. Without it: 2048 for udp, otherwise 8192.";
+    }
+}
+
+/// Whether the form is that of RFC 5424, unless the server decides.
+pub(crate) struct FormChoice(Option<bool>);
+
+words!(FormChoice: "auto" => Self(None), "rfc5424" => Self(Some(true)), "rfc3164" => Self(Some(false)));
 
 #[derive(Clone, Debug)]
 pub struct SyslogConf {
@@ -41,58 +62,14 @@ pub struct SyslogConf {
 }
 
 impl ReadDriver for SyslogConf {
-    const TABLE: DriverTable = DriverTable::new(
-        "syslog",
-        &[
-            OptionDef::new(
-                "server",
-                "path or URL",
-                "Socket such as /dev/log, or udp://HOST:514, tcp://HOST:601, tls://HOST:6514.",
-            )
-            .or("/dev/log"),
-            OptionDef::new("facility", "name", "Facility: user, daemon, local0 to local7, or another one of RFC 5424.")
-                .or("daemon"),
-            OptionDef::new(
-                "severity",
-                "name",
-                "Severity: auto follows the notification's priority; otherwise emerg, alert, crit, err, warning, \
-                 notice, info or debug.",
-            )
-            .or("auto"),
-            OptionDef::new("app_name", "name", "Application name in the messages.").or("osnl"),
-            OptionDef::new("hostname", "name", "Host name in the messages. Without it: the machine's own."),
-            OptionDef::new(
-                "format",
-                "auto, rfc5424 or rfc3164",
-                "rfc3164: the old form, <PRI>Nov 20 06:36:22 HOST NAME[PID]: text, with local time, and without \
-                 HOST for a socket, as in syslog(3). auto: rfc3164 for a socket, since journald reads nothing \
-                 else, and rfc5424 for a collector.",
-            )
-            .or("auto"),
-            OptionDef::new(
-                "structured_data",
-                "name or none",
-                "Name of the structured data with event type, message id, publisher, and priority: NAME@NUMBER, \
-                 with an enterprise number. none leaves them out.",
-            )
-            .or("osnl@32473"),
-            OptionDef::new("message", "template", "Text of an event.").or(TEXT),
-            OptionDef::new(
-                "max_size",
-                "whole number",
-                "Longest message in bytes, 480 to 65000; a longer one is cut. Without it: 2048 for udp, otherwise \
-                 8192.",
-            ),
-            VERIFY,
-            CA_FILE,
-        ],
-    )
-    .with_defaults(&[("concurrency", "1"), ("max_attempts", "1"), ("batch", "100")]);
+    const TABLE: DriverTable = DriverTable::new("syslog", &[SyslogOptions::OPTIONS, TlsConf::OPTIONS])
+        .with_defaults(&[("concurrency", "1"), ("max_attempts", "1"), ("batch", "100")]);
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
-        let server = server(reader);
+        let own = SyslogOptions::read(reader);
+        let server = reader.valid("server");
         let may_have_tls = matches!(server, Some(SyslogServer::Tls(_)) | None);
-        let tls = TlsConf::read(reader, may_have_tls);
+        let tls = TlsConf::checked(reader, may_have_tls);
         if !may_have_tls {
             for option in ["verify", "ca_file"] {
                 if reader.is_set(option) {
@@ -100,23 +77,9 @@ impl ReadDriver for SyslogConf {
                 }
             }
         }
-        let facilities: Vec<(&str, u8)> = FACILITIES.into_iter().zip(0..).collect();
-        let facility = reader.word("facility", &facilities);
-        let severities = std::iter::once(("auto", None));
-        let severities: Vec<_> = severities.chain(SEVERITIES.into_iter().zip((0..8).map(Some))).collect();
-        let severity = reader.word("severity", &severities);
-        let app_name = name(reader, "app_name", 48);
-        let hostname = match reader.is_set("hostname") {
-            true => name(reader, "hostname", 255),
-            false => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
-        };
-        let sd_id = sd_id(reader);
-        let words = [("auto", None), ("rfc5424", Some(true)), ("rfc3164", Some(false))];
-        let format = reader.word("format", &words);
-        let text = event_names::template_or(reader, "message", TEXT, Escape::None);
-        let server = server?;
-        let socket = matches!(server, SyslogServer::Unix(_));
-        let form = match format?.unwrap_or(!socket) {
+        let own = own?;
+        let socket = matches!(own.server, SyslogServer::Unix(_));
+        let form = match own.format.0.unwrap_or(!socket) {
             true => SyslogForm::Rfc5424,
             false => {
                 if reader.is_set("structured_data") {
@@ -126,59 +89,81 @@ impl ReadDriver for SyslogConf {
                 SyslogForm::Rfc3164 { with_host: !socket, zone: TimeZone::system() }
             }
         };
-        let longest = match (reader.is_set("max_size"), &server) {
-            (true, _) => reader.number("max_size", 480, 65_000),
-            (false, SyslogServer::Udp(_)) => Some(LONGEST_DATAGRAM),
-            (false, SyslogServer::Unix(_) | SyslogServer::Tcp(_) | SyslogServer::Tls(_)) => Some(LONGEST),
+        let longest = match own.server {
+            SyslogServer::Udp(_) => LONGEST_DATAGRAM,
+            SyslogServer::Unix(_) | SyslogServer::Tcp(_) | SyslogServer::Tls(_) => LONGEST,
         };
         Some(Self {
             name: reader.name().to_owned(),
-            server,
+            server: own.server,
             header: Header {
                 form,
-                facility: facility?,
-                severity: severity?,
-                hostname: hostname?,
-                app_name: app_name?,
+                facility: own.facility,
+                severity: own.severity,
+                hostname: own.hostname,
+                app_name: own.app_name,
                 process: std::process::id(),
-                sd_id: sd_id?,
-                longest: usize::try_from(longest?).ok()?,
+                sd_id: own.structured_data,
+                longest: own.max_size.unwrap_or(longest),
             },
-            text: text?,
+            text: own.message,
             tls: tls?,
         })
     }
 }
 
-fn server(reader: &mut SectionReader<'_>) -> Option<SyslogServer> {
-    const ALLOWED: &str = "write /dev/log, udp://host:514, tcp://host:601 or tls://host:6514";
-    let text = reader.text("server")?;
-    if text.starts_with('/') {
-        return Some(SyslogServer::Unix(text.into()));
+impl OptionValue for SyslogServer {
+    const KIND: Kind = Kind::Form("path or URL");
+
+    fn parse(text: &str, _: &OptionDef) -> Result<Self, ValueRefusal> {
+        if text.starts_with('/') {
+            return Ok(Self::Unix(text.into()));
+        }
+        let place = |rest: &str, port| ServerAddress::parse(rest.trim_end_matches('/'), port);
+        let server = match text.split_once("://") {
+            Some(("udp", rest)) => place(rest, 514).map(Self::Udp),
+            Some(("tcp", rest)) => place(rest, 601).map(Self::Tcp),
+            Some(("tls", rest)) => place(rest, 6514).map(Self::Tls),
+            Some(_) | None => None,
+        };
+        let allowed = "write /dev/log, udp://host:514, tcp://host:601 or tls://host:6514";
+        server.ok_or_else(|| ValueRefusal::new("is not the address of a log server", allowed))
     }
-    let place = |rest: &str, port| ServerAddress::parse(rest.trim_end_matches('/'), port);
-    let server = match text.split_once("://") {
-        Some(("udp", rest)) => place(rest, 514).map(SyslogServer::Udp),
-        Some(("tcp", rest)) => place(rest, 601).map(SyslogServer::Tcp),
-        Some(("tls", rest)) => place(rest, 6514).map(SyslogServer::Tls),
-        Some(_) | None => None,
-    };
-    server.or_else(|| reader.refuse("server", "is not the address of a log server", ALLOWED))
 }
 
-fn name(reader: &mut SectionReader<'_>, option: &str, longest: usize) -> Option<String> {
-    let text = reader.text(option)?;
+fn facility(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<u8> {
+    reader.word(option.name, FACILITIES.into_iter().zip(0..))
+}
+
+fn severity(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<u8>> {
+    let severities = SEVERITIES.into_iter().zip((0..8).map(Some));
+    reader.word(option.name, std::iter::once(("auto", None)).chain(severities))
+}
+
+fn app_name(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<String> {
+    name(reader, option, 48)
+}
+
+fn hostname(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<String> {
+    match reader.is_set(option.name) {
+        true => name(reader, option, 255),
+        false => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
+    }
+}
+
+fn name(reader: &mut SectionReader<'_>, option: &'static OptionDef, longest: usize) -> Option<String> {
+    let text = reader.text(option.name)?;
     match !text.is_empty() && text.len() <= longest && text.chars().all(|c| c.is_ascii_graphic()) {
         true => Some(text),
         false => {
             let allowed = format!("1 to {longest} ASCII characters without spaces");
-            reader.refuse(option, "is not a valid name in a log", &allowed)
+            reader.refuse(option.name, "is not a valid name in a log", &allowed)
         }
     }
 }
 
-fn sd_id(reader: &mut SectionReader<'_>) -> Option<Option<String>> {
-    let text = reader.text("structured_data")?;
+fn sd_id(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<String>> {
+    let text = reader.text(option.name)?;
     let fine = |c: char| c.is_ascii_graphic() && !"=]\"".contains(c);
     match text.as_str() {
         "none" => Some(None),
@@ -187,7 +172,7 @@ fn sd_id(reader: &mut SectionReader<'_>) -> Option<Option<String>> {
         }
         _ => {
             let allowed = "write NAME@NUMBER, at most 32 characters without = ] \" and spaces; or none";
-            reader.refuse("structured_data", "is not a name of structured data", allowed)
+            reader.refuse(option.name, "is not a name of structured data", allowed)
         }
     }
 }

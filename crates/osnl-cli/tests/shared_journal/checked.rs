@@ -28,6 +28,11 @@ fn options_that_count_in_one_daemon_are_refused() {
         "[action:hook] driver: depends on what earlier messages said, which each of the daemons",
     );
     check("lease = 3s", "max_size = 1GiB", "[journal] max_size: is not kept by a journal in PostgreSQL");
+    check(
+        "lease = 3s",
+        "lease = 1s\nmax_size = 1GiB",
+        "[journal] max_size: is not kept by a journal in PostgreSQL",
+    );
     check("lease = 3s", "lease = 1s", "[journal] lease: \"1s\" is out of range; allowed: 2s to");
     check("DATABASE", "postgresql://db/osnl", "[journal] connection: the user is required");
 

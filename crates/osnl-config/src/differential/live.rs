@@ -385,7 +385,6 @@ fn one(layers: &Layers, group: &str, name: &str) -> Json {
             Some(Value::Text(text)) => json!(text),
             Some(Value::Bool(value)) => json!(value),
             Some(Value::Integer(number)) => json!(number),
-            Some(Value::Seconds(number)) => json!(number),
             Some(Value::Dict(_)) => unreachable!("none in the schema"),
         },
     }

@@ -3,7 +3,8 @@ use crate::OptionDef;
 #[derive(Clone, Copy, Debug)]
 pub struct DriverTable {
     pub name: &'static str,
-    pub options: &'static [OptionDef],
+    /// The tables of the driver's own options, and of those that it shares with other drivers.
+    pub options: &'static [&'static [OptionDef]],
     /// Options that end in the user's key: `header.` is `header.KEY`.
     pub keyed: &'static [OptionDef],
     /// Defaults that replace those of options common to all actions.
@@ -11,7 +12,7 @@ pub struct DriverTable {
 }
 
 impl DriverTable {
-    pub const fn new(name: &'static str, options: &'static [OptionDef]) -> Self {
+    pub const fn new(name: &'static str, options: &'static [&'static [OptionDef]]) -> Self {
         Self { name, options, keyed: &[], defaults: &[] }
     }
 
@@ -19,8 +20,12 @@ impl DriverTable {
         Self { defaults, ..self }
     }
 
+    pub fn rows(&self) -> impl Iterator<Item = &'static OptionDef> + Clone + use<> {
+        self.options.iter().copied().flatten()
+    }
+
     pub fn options_named(&self, option: &str) -> impl Iterator<Item = &'static OptionDef> {
-        let named = self.options.iter().filter(move |row| row.name == option);
+        let named = self.rows().filter(move |row| row.name == option);
         named.chain(self.keyed.iter().filter(move |row| row.has_key(option)))
     }
 

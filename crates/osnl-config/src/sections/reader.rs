@@ -13,7 +13,7 @@ use super::layers::Layers;
 use super::raw::RawSection;
 use crate::secret_file::is_readable_by_all;
 use crate::typed::{self, ValueRefusal};
-use crate::{ConfigError, Finding, Kind, Value, Warning, nearest, shown, unknown_value};
+use crate::{ConfigError, Finding, Kind, OptionValue, Value, Warning, nearest, shown};
 
 /// A reader of one section. A method that returns `None` for a set value has reported an error.
 pub struct SectionReader<'a> {
@@ -113,15 +113,14 @@ impl<'a> SectionReader<'a> {
         default.parse().ok()
     }
 
-    pub fn number(&mut self, option: &str, least: u32, most: u32) -> Option<u32> {
+    pub(crate) fn number(&mut self, option: &str, least: i64, most: i64) -> Option<i64> {
         if !self.is_oslo() {
             let text = self.text(option)?;
             return self.readable(option, typed::number(&text, least, most));
         }
-        let number = self.integer(option)?;
-        match u32::try_from(number) {
-            Ok(number) if (least..=most).contains(&number) => Some(number),
-            Ok(_) | Err(_) => self.refused(option, typed::out_of_range(number, least, most)),
+        match self.integer(option)? {
+            number if (least..=most).contains(&number) => Some(number),
+            number => self.refused(option, typed::out_of_range(number, least, most)),
         }
     }
 
@@ -130,23 +129,15 @@ impl<'a> SectionReader<'a> {
         self.readable(option, typed::duration(&text, least, typed::LONGEST))
     }
 
-    pub fn size(&mut self, option: &str, least: u64, most: u64) -> Option<u64> {
+    pub fn word<'b, T>(&mut self, option: &str, words: impl IntoIterator<Item = (&'b str, T)>) -> Option<T> {
         let text = self.text(option)?;
-        self.readable(option, typed::size(&text, least, most))
+        self.readable(option, typed::word(&text, words))
     }
 
-    pub fn word<T: Clone>(&mut self, option: &str, words: &[(&str, T)]) -> Option<T> {
-        let text = self.text(option)?;
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return Some(value.clone());
-        }
-        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let problem = unknown_value(&shown(&text));
-        let refusal = ValueRefusal {
-            suggestion: nearest(&text, names.iter().copied()).map(str::to_owned),
-            ..ValueRefusal::new(problem, format!("allowed: {}", names.join(", ")))
-        };
-        self.refused(option, refusal)
+    /// Returns the value of an option if that is good, for the checks of other options; reports nothing.
+    pub fn valid<T: OptionValue>(&self, option: &str) -> Option<T> {
+        let text = self.layers.resolve(self.section, option).ok()??;
+        T::parse(&text, &self.section.option(option)?.row).ok()
     }
 
     pub fn list(&mut self, option: &str) -> Option<Vec<String>> {

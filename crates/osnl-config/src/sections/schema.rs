@@ -112,9 +112,10 @@ impl SectionDef {
     pub fn all_options(&self) -> impl Iterator<Item = SectionOption> + Clone + use<> {
         let first = if self.drivers.is_empty() { self.options.len() } else { 1 };
         let (head, tail) = self.options.split_at(first);
-        let drivers = self.drivers.iter().flat_map(|table| {
-            table.options.iter().map(|row| SectionOption { row: *row, driver: Some(table.name) })
-        });
+        let drivers = self
+            .drivers
+            .iter()
+            .flat_map(|table| table.rows().map(|row| SectionOption { row: *row, driver: Some(table.name) }));
         let defaults = self.defaults;
         let own = move |row: &OptionDef| {
             let other = defaults.iter().find(|(name, _)| *name == row.name).map(|(_, default)| *default);

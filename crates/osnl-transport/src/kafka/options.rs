@@ -8,109 +8,110 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use osnl_config::{Kind, OptionDef, Value};
-use osnl_model::{Secret, SentLogin, TransportHost, TransportUrl, nearest};
+use osnl_config::{OptionDef, Options as _, Seconds, options, words};
+use osnl_model::{Secret, SentLogin, TransportHost, TransportUrl};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 use crate::TransportError;
-use crate::rabbit::options::{OptionError, allowed, each_of_query, read};
+use crate::options::{DriverOptions, DriverSection, OptionError, file};
 
-const MAX: i64 = i32::MAX as i64;
-const POOL: &str =
-    "Has no effect: it no longer exists in oslo.messaging; there is one connection to each broker.";
+pub const KAFKA_OPTIONS: &[OptionDef] = KafkaSection::OPTIONS;
 
-/// In the order of oslo.messaging's reference. An empty default is none.
-#[rustfmt::skip]
-pub static KAFKA_OPTIONS: [OptionDef; 19] = [
-    OptionDef::typed("kafka_max_fetch_bytes", Kind::Range(1, 1_000_000_000), "Is the number of bytes that one answer of a broker may have for a partition; a longer message comes all the same.").or("1048576"),
-    OptionDef::typed("kafka_consumer_timeout", Kind::Seconds(0.0, 86_400.0), "Has no effect: osnl waits until a message is there.").or("1.0"),
-    OptionDef::typed("pool_size", Kind::Range(-MAX, MAX), POOL).or("10"),
-    OptionDef::typed("conn_pool_min_size", Kind::Range(-MAX, MAX), POOL).or("2"),
-    OptionDef::typed("conn_pool_ttl", Kind::Range(-MAX, MAX), POOL).or("1200"),
-    OptionDef::typed("consumer_group", Kind::Form("text"), "Is the consumer group of a listener without a pool.").or("oslo_messaging_consumer"),
-    OptionDef::typed("producer_batch_timeout", Kind::Seconds(0.0, 900.0), "Is the time that a published message waits for others, in seconds.").or("0.0"),
-    OptionDef::typed("producer_batch_size", Kind::Range(1, MAX), "Is the most published messages that are sent together.").or("16384"),
-    OptionDef::typed("compression_codec", Kind::Word(&["none", "gzip", "snappy", "lz4", "zstd"]), "Is the compression of published messages; received ones state their own.").or("none"),
-    OptionDef::typed("enable_auto_commit", Kind::Bool, "Has no effect: an offset is committed after everything below it is done, never before.").or("false"),
-    OptionDef::typed("max_poll_records", Kind::Range(1, MAX), "Has no effect: the listener's prefetch is the number of messages that may be unfinished.").or("500"),
-    OptionDef::typed("security_protocol", Kind::Word(&["PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"]), "Decides whether the connection is encrypted, and whether the URL's user logs in.").or("PLAINTEXT"),
-    OptionDef::typed("sasl_mechanism", Kind::Word(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM"]), "Is the mechanism of the login.").or("PLAIN"),
-    OptionDef::typed("ssl_cafile", Kind::Form("text"), "Is the file of the trusted authorities; without it the system's are trusted.").or(""),
-    OptionDef::typed("ssl_client_cert_file", Kind::Form("text"), "Is the certificate to present to the broker.").or(""),
-    OptionDef::typed("ssl_client_key_file", Kind::Form("text"), "Is the key of ssl_client_cert_file.").or(""),
-    OptionDef::typed("ssl_client_key_password", Kind::Form("text"), "Is the passphrase of ssl_client_key_file.").or("").secret(),
-    OptionDef::typed("auto_offset_reset", Kind::Word(&["latest", "earliest"]), "Is the first message that a new group reads: the next one, or the oldest that is kept. It is osnl's own option; oslo.messaging's driver always begins with the next.").or("latest"),
-    OptionDef::typed("partition_assignment_strategy", Kind::Word(&["range,roundrobin", "cooperative-sticky"]), "Decides how partitions are shared among the members of a group; all of them need the same. It is osnl's own option; oslo.messaging's driver has range,roundrobin.").or("range,roundrobin"),
-];
+options! {
+    /// In the order of oslo.messaging's reference. An empty text is none.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct KafkaSection {
+        kafka_max_fetch_bytes: u32 = "1048576", within("1", "1000000000") => "Is the number of bytes that one answer of a broker may have for a partition; a longer message comes all the same.";
+        kafka_consumer_timeout: Seconds = "1.0", within("0", "86400") => "Has no effect: osnl waits until a message is there.";
+        pool_size: i32 = "10" => "Has no effect: it no longer exists in oslo.messaging; there is one connection to each broker.";
+        conn_pool_min_size: i32 = "2" => "Has no effect: it no longer exists in oslo.messaging; there is one connection to each broker.";
+        conn_pool_ttl: i32 = "1200" => "Has no effect: it no longer exists in oslo.messaging; there is one connection to each broker.";
+        consumer_group: String = "oslo_messaging_consumer" => "Is the consumer group of a listener without a pool.";
+        producer_batch_timeout: Seconds = "0.0", within("0", "900") => "Is the time that a published message waits for others, in seconds.";
+        producer_batch_size: u32 = "16384", within("1", "2147483647") => "Is the most published messages that are sent together.";
+        compression_codec: Codec = "none" => "Is the compression of published messages; received ones state their own.";
+        enable_auto_commit: bool = "false" => "Has no effect: an offset is committed after everything below it is done, never before.";
+        max_poll_records: u32 = "500", within("1", "2147483647") => "Has no effect: the listener's prefetch is the number of messages that may be unfinished.";
+        security_protocol: SecurityProtocol = "PLAINTEXT" => "Decides whether the connection is encrypted, and whether the URL's user logs in.";
+        sasl_mechanism: Mechanism = "PLAIN" => "Is the mechanism of the login.";
+        ssl_cafile: String = "" => "Is the file of the trusted authorities; without it the system's are trusted.";
+        ssl_client_cert_file: String = "" => "Is the certificate to present to the broker.";
+        ssl_client_key_file: String = "" => "Is the key of ssl_client_cert_file.";
+        ssl_client_key_password: Secret = "", secret => "Is the passphrase of ssl_client_key_file.";
+        auto_offset_reset: FirstOffset = "latest" => "Is the first message that a new group reads: the next one, or the oldest that is kept. It is osnl's own option; oslo.messaging's driver always begins with the next.";
+        partition_assignment_strategy: Assignment = "range,roundrobin" => "Decides how partitions are shared among the members of a group; all of them need the same. It is osnl's own option; oslo.messaging's driver has range,roundrobin.";
+    }
+}
 
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct KafkaOptions {
-    values: BTreeMap<&'static str, Value>,
-    key_password: Option<Secret>,
+impl Default for KafkaSection {
+    fn default() -> Self {
+        Self::defaults().expect("a test reads every default")
+    }
+}
+
+/// The word of an option, which is the client library's too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Codec(&'static str);
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mechanism(&'static str);
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Assignment(&'static str);
+
+words! {
+    Codec, in_any_case: "none" => Self("none"), "gzip" => Self("gzip"), "snappy" => Self("snappy"), "lz4" => Self("lz4"),
+    "zstd" => Self("zstd"),
+}
+words! {
+    Mechanism, in_any_case: "PLAIN" => Self("PLAIN"), "SCRAM-SHA-256" => Self("SCRAM-SHA-256"),
+    "SCRAM-SHA-512" => Self("SCRAM-SHA-512"),
+}
+words! {
+    Assignment, in_any_case: "range,roundrobin" => Self("range,roundrobin"),
+    "cooperative-sticky" => Self("cooperative-sticky"),
 }
 
 /// The first message that a group without an offset reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstOffset {
-    #[default]
     Latest,
     Earliest,
 }
 
+words!(FirstOffset, in_any_case: "latest" => Self::Latest, "earliest" => Self::Earliest);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityProtocol {
+    /// The name in the client library's settings.
+    name: &'static str,
     pub tls: bool,
     pub sasl: bool,
 }
 
-impl KafkaOptions {
-    pub const SECTION: &'static str = "oslo_messaging_kafka";
+words! {
+    SecurityProtocol, in_any_case: "PLAINTEXT" => Self { name: "plaintext", tls: false, sasl: false },
+    "SASL_PLAINTEXT" => Self { name: "sasl_plaintext", tls: false, sasl: true },
+    "SSL" => Self { name: "ssl", tls: true, sasl: false },
+    "SASL_SSL" => Self { name: "sasl_ssl", tls: true, sasl: true },
+}
 
-    pub fn from_query(url: &TransportUrl) -> Result<Self, OptionError> {
-        let mut options = Self::default();
-        options.set_from_query(url)?;
-        options.check()?;
-        Ok(options)
+pub type KafkaOptions = DriverOptions<KafkaSection>;
+
+impl DriverSection for KafkaSection {
+    const SECTION: &'static str = "oslo_messaging_kafka";
+
+    fn is_of(driver: &str) -> bool {
+        driver == "kafka"
     }
 
-    pub fn set_from_query(&mut self, url: &TransportUrl) -> Result<(), OptionError> {
-        each_of_query(url, option, |name, value| self.set(name, value))
-    }
-
-    pub fn set(&mut self, name: &str, text: &str) -> Result<(), OptionError> {
-        let Some(option) = option(name) else {
-            let nearest = nearest(name, KAFKA_OPTIONS.iter().map(|option| option.name));
-            return Err(OptionError::Unknown {
-                section: Self::SECTION,
-                name: Some(name.to_owned()),
-                nearest: nearest.and_then(option).map(|option| option.name),
-            });
-        };
-        if option.secret {
-            self.key_password = (!text.is_empty()).then(|| Secret::new(text));
-            return Ok(());
-        }
-        let value = read(option.kind, text)
-            .ok_or_else(|| OptionError::Value { name: option.name, allowed: allowed(option.kind) })?;
-        let is_value = |word: &&str| value.as_text() == Some(*word);
-        if let Some(value) = ["GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM"].into_iter().find(is_value) {
-            let reason = "write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512";
-            return Err(OptionError::Refused { name: "sasl_mechanism", value, reason });
-        }
-        self.values.insert(option.name, value);
-        Ok(())
-    }
-
-    pub fn check(&self) -> Result<(), OptionError> {
+    fn check(&self) -> Result<(), OptionError> {
         let refuse = |names, reason| Err(OptionError::Together { names, reason });
-        let has = |name| !self.text(name).is_empty();
-        if has("ssl_client_key_file") && !has("ssl_client_cert_file") {
+        let certificate = !self.ssl_client_cert_file.is_empty();
+        if !self.ssl_client_key_file.is_empty() && !certificate {
             return refuse("ssl_client_key_file without ssl_client_cert_file", "a key needs its certificate");
         }
-        let files = has("ssl_cafile") || has("ssl_client_cert_file");
-        if files && !self.security().tls {
+        if (certificate || !self.ssl_cafile.is_empty()) && !self.security_protocol.tls {
             return refuse(
                 "ssl_cafile, ssl_client_cert_file, and security_protocol",
                 "the connection is not encrypted: set security_protocol = SSL or SASL_SSL",
@@ -118,28 +119,17 @@ impl KafkaOptions {
         }
         Ok(())
     }
+}
 
-    pub fn is_set(&self, name: &str) -> bool {
-        self.values.contains_key(name)
-            || option(name).is_some_and(|o| o.secret) && self.key_password.is_some()
-    }
-
-    /// Returns the options that are set, in the order of the table; a secret as `***`.
-    pub fn set_options(&self) -> impl Iterator<Item = (&'static OptionDef, String)> {
-        KAFKA_OPTIONS.iter().filter(|option| self.is_set(option.name)).map(|option| {
-            (option, self.values.get(option.name).map_or_else(|| "***".to_owned(), Value::shown))
-        })
-    }
-
+impl KafkaOptions {
     pub fn security(&self) -> SecurityProtocol {
-        let text = self.text("security_protocol");
-        SecurityProtocol { tls: text.ends_with("SSL"), sasl: text.starts_with("SASL") }
+        self.values.security_protocol
     }
 
     /// Returns the logins that go to a broker in clear. SCRAM does not send the password.
     pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
         let security = self.security();
-        let is_sent = url.driver() == "kafka" && security.sasl && self.text("sasl_mechanism") == "PLAIN";
+        let is_sent = url.driver() == "kafka" && security.sasl && self.values.sasl_mechanism.0 == "PLAIN";
         match is_sent && !security.tls {
             true => {
                 crate::logins::in_clear(url, "set security_protocol = SASL_SSL, or a sasl_mechanism of SCRAM")
@@ -149,50 +139,23 @@ impl KafkaOptions {
     }
 
     pub fn client_certificate(&self) -> Option<PathBuf> {
-        let file = self.text("ssl_client_cert_file");
-        (self.security().tls && !file.is_empty()).then(|| file.into())
+        file(Some(&self.values.ssl_client_cert_file)).filter(|_| self.security().tls)
     }
 
     pub fn group(&self) -> &str {
-        self.text("consumer_group")
+        &self.values.consumer_group
     }
 
     pub fn first_offset(&self) -> FirstOffset {
-        match self.text("auto_offset_reset") {
-            "earliest" => FirstOffset::Earliest,
-            _ => FirstOffset::Latest,
-        }
+        self.values.auto_offset_reset
     }
-
-    pub(crate) fn linger(&self) -> Duration {
-        let seconds = self.values.get("producer_batch_timeout").and_then(Value::as_seconds);
-        Duration::try_from_secs_f64(seconds.unwrap_or_default()).unwrap_or_default()
-    }
-
-    pub fn integer(&self, name: &str) -> i64 {
-        let set = self.values.get(name).and_then(Value::as_integer);
-        set.or_else(|| option(name)?.default?.parse().ok()).unwrap_or_default()
-    }
-
-    pub fn text(&self, name: &str) -> &str {
-        let set = self.values.get(name).and_then(Value::as_text);
-        set.or_else(|| option(name)?.default).unwrap_or_default()
-    }
-
-    pub fn key_password(&self) -> Option<&Secret> {
-        self.key_password.as_ref()
-    }
-}
-
-fn option(name: &str) -> Option<&'static OptionDef> {
-    KAFKA_OPTIONS.iter().find(|option| option.name == name)
 }
 
 const DEFAULT_PORT: u16 = 9092;
 /// The library refuses larger batches.
-const MOST_OF_A_BATCH: i64 = 1_000_000;
+const MOST_OF_A_BATCH: u32 = 1_000_000;
 /// The bytes of one answer to a consumer, unless a partition alone may have more.
-const ONE_ANSWER: i64 = 1 << 20;
+const ONE_ANSWER: u32 = 1 << 20;
 
 /// The settings of all clients of one transport. The library's Debug leaves out passwords.
 #[derive(Clone, Debug)]
@@ -218,13 +181,13 @@ impl Settings {
         config.set("socket.connection.setup.timeout.ms", "10000").set("socket.timeout.ms", "10000");
         // A lost cluster ends the subscription. The library would hide it by starting again.
         config.set("metadata.recovery.strategy", "none");
-        config.set("security.protocol", options.text("security_protocol").to_lowercase());
+        config.set("security.protocol", options.security().name);
         let security = options.security();
         let login =
             url.hosts().iter().find_map(|host| Some((host.username.as_ref()?, host.password.as_ref())));
         let user = match (security.sasl, login) {
             (true, Some((name, password))) => {
-                config.set("sasl.mechanism", options.text("sasl_mechanism")).set("sasl.username", name);
+                config.set("sasl.mechanism", options.values.sasl_mechanism.0).set("sasl.username", name);
                 config.set("sasl.password", password.map_or("", Secret::expose));
                 Some(name.clone())
             }
@@ -238,10 +201,10 @@ impl Settings {
         };
         if security.tls {
             for (name, value) in [
-                ("ssl.ca.location", options.text("ssl_cafile")),
-                ("ssl.certificate.location", options.text("ssl_client_cert_file")),
-                ("ssl.key.location", options.text("ssl_client_key_file")),
-                ("ssl.key.password", options.key_password().map_or("", Secret::expose)),
+                ("ssl.ca.location", options.values.ssl_cafile.as_str()),
+                ("ssl.certificate.location", options.values.ssl_client_cert_file.as_str()),
+                ("ssl.key.location", options.values.ssl_client_key_file.as_str()),
+                ("ssl.key.password", options.values.ssl_client_key_password.expose()),
             ] {
                 if !value.is_empty() {
                     config.set(name, value);
@@ -264,7 +227,7 @@ impl Settings {
 }
 
 pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Vec<(&'static str, String)> {
-    let of_a_partition = options.integer("kafka_max_fetch_bytes");
+    let of_a_partition = options.values.kafka_max_fetch_bytes;
     vec![
         ("group.id", group.to_owned()),
         // Only `offsets` decides about positions.
@@ -273,7 +236,7 @@ pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Ve
         // A missing offset is an error, and no jump.
         ("auto.offset.reset", "error".to_owned()),
         ("allow.auto.create.topics", creates.to_string()),
-        ("partition.assignment.strategy", options.text("partition_assignment_strategy").to_owned()),
+        ("partition.assignment.strategy", options.values.partition_assignment_strategy.0.to_owned()),
         ("max.partition.fetch.bytes", of_a_partition.to_string()),
         // The library allocates memory for each answer. With 1 MiB instead of its 50 MiB, a message of a long backlog costs
         // a third less. A larger message comes alone.
@@ -289,17 +252,17 @@ pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Ve
 }
 
 pub(super) fn of_producer(options: &KafkaOptions, confirmed: Duration) -> Vec<(&'static str, String)> {
-    let batch = options.integer("producer_batch_size").min(MOST_OF_A_BATCH);
+    let batch = options.values.producer_batch_size.min(MOST_OF_A_BATCH);
     vec![
         ("enable.idempotence", "true".to_owned()),
         ("acks", "all".to_owned()),
         ("queue.buffering.max.messages", "1000".to_owned()),
         ("message.timeout.ms", confirmed.as_millis().to_string()),
         ("request.timeout.ms", "10000".to_owned()),
-        ("linger.ms", options.linger().as_millis().to_string()),
+        ("linger.ms", options.values.producer_batch_timeout.0.as_millis().to_string()),
         // oslo.messaging's driver sets the same.
         ("batch.num.messages", batch.to_string()),
-        ("compression.codec", options.text("compression_codec").to_owned()),
+        ("compression.codec", options.values.compression_codec.0.to_owned()),
         // That of Java's clients, so that all publishers choose the same partition for a key.
         ("partitioner", "murmur2_random".to_owned()),
         // The broker decides what is too large.

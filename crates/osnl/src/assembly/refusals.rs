@@ -15,7 +15,7 @@ use crate::action::driver::{ACTION, BuildContext, DriverError, ENRICH, Logins};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::journal::sqlite::{self, OpenError};
 use crate::listener::PositionStore;
-use crate::native::schema::{DEFAULT, JOURNAL, LISTENER};
+use crate::native::kinds::{DEFAULT, JOURNAL, LISTENER};
 use crate::native::{JournalConf, LoadedConf, Native};
 use crate::state_dir::UnsafePlace;
 

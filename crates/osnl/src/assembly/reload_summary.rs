@@ -1,6 +1,6 @@
 use crate::daemon::SectionChange;
 use crate::native::change::Different;
-use crate::native::schema::{ACTION, ENRICH, KAFKA, LISTENER, RABBIT, RULE};
+use crate::native::kinds::{ACTION, ENRICH, KAFKA, LISTENER, RABBIT, RULE};
 use crate::native::{ListenerConf, Native, SectionChangeKind};
 
 pub(super) fn reload_summary(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {

@@ -34,7 +34,7 @@ use crate::enrich::EnrichConf;
 use crate::intake::RuleEngine;
 use crate::metrics::Counters;
 use crate::native::change::{ConfigurationValues, Different};
-use crate::native::schema::{ACTION, ENRICH, LISTENER};
+use crate::native::kinds::{ACTION, ENRICH, LISTENER};
 use crate::native::{LoadedConf, Native, Sources, load};
 use crate::rule::Guards;
 

@@ -6,7 +6,8 @@ use osnl_config::{Options as _, nearest, typed};
 
 use super::deliveries::ActionOptions;
 use super::drivers::Drivers;
-use super::schema::{ACTION, ENRICH, SECTIONS};
+use super::kinds::{ACTION, ENRICH};
+use super::schema::SECTIONS;
 use super::{ActionConf, Native, RuleConf, fallback, when};
 use crate::action::driver::{DriverEntry, NativeReader};
 use crate::enrich::EnrichConf;
@@ -51,7 +52,7 @@ pub(super) fn action(
 fn which(reader: &mut SectionReader<'_>, drivers: Drivers) -> Option<&'static DriverEntry> {
     let words: Vec<(&str, &str)> = drivers.names().into_iter().map(|name| (name, name)).collect();
     let name = match reader.is_set("driver") {
-        true => reader.word("driver", &words),
+        true => reader.word("driver", words),
         false => reader.required("driver", &format!("allowed: {}", drivers.names().join(", "))).and(None),
     }?;
     if reader.section.driver() != Some(name) {

@@ -24,7 +24,7 @@ use self::types::{TEXT, is_text, other_type, project_of_request};
 use super::canary;
 use super::equalities;
 use super::findings::finding_at;
-use super::schema::RULE;
+use super::kinds::RULE;
 use super::{ListenerConf, LoadedConf, Native, RuleConf};
 
 /// The exchange of services without one of their own.

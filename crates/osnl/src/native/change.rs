@@ -10,7 +10,7 @@ use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{ConfigError, Finding, ValueOrigin};
 use serde::{Deserialize, Serialize};
 
-use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
+use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
 use super::{LoadedConf, programs};
 use crate::action::driver::cloud_content;
 

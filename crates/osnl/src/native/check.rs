@@ -18,11 +18,9 @@ use super::drivers::Drivers;
 use super::enrich::enrich;
 use super::journal::journal_with;
 #[cfg(feature = "kafka")]
-use super::kafka;
+use super::kinds::KAFKA;
+use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::options::{DaemonOptions, RuleOptions, StreamOptions};
-#[cfg(feature = "kafka")]
-use super::schema::KAFKA;
-use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::{
     ActionConf, JournalConf, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries, fallback,
     management, members, rabbit, topology, unreachable_rules, when,
@@ -58,7 +56,7 @@ impl<'a> Checker<'a> {
     fn driver_options(&mut self) -> Option<DriverOptions> {
         let rabbit = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
         #[cfg(feature = "kafka")]
-        let of_kafka = self.unnamed(KAFKA).and_then(|section| kafka::section(&mut self.reader(section)));
+        let of_kafka = self.unnamed(KAFKA).and_then(|section| rabbit::section(&mut self.reader(section)));
         Some(DriverOptions {
             rabbit: rabbit?,
             #[cfg(feature = "kafka")]
@@ -382,8 +380,11 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let rabbit = rabbit::of_listener(reader, &options.rabbit, url.as_ref());
     let management = management::of_listener(reader, url.as_ref(), rabbit.as_ref());
     #[cfg(feature = "kafka")]
-    let of_kafka = kafka::of_listener(reader, &options.kafka, url.as_ref());
+    let of_kafka = rabbit::of_listener(reader, &options.kafka, url.as_ref());
     if let (Some(url), Some(rabbit)) = (&url, &rabbit) {
+        if url.driver() != "kafka" {
+            reader.warn_of_trust(rabbit);
+        }
         reader.warn_of_logins(&rabbit.logins(url));
     }
     #[cfg(feature = "kafka")]
@@ -393,13 +394,14 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let topology = topology::read(reader, rabbit.as_ref());
     let own = StreamOptions::read(reader);
     let topology = topology?;
-    let own = own?;
-    let prefetch = kept_in_memory(reader, rabbit::prefetch(reader, rabbit.as_ref(), own.prefetch));
+    let prefetch = rabbit::prefetch(reader, rabbit.as_ref(), reader.valid("prefetch")?);
+    let prefetch = kept_in_memory(reader, prefetch);
     let queues = topology.topics.len() * topology.priorities.len();
     if topology.pool.is_none() && queues > usize::from(prefetch) {
         let problem = format!("{prefetch} is less than the {queues} queues that share it");
         return reader.refuse("prefetch", &problem, "each needs at least one; or set a pool");
     }
+    let own = own?;
     Some(ListenerConf {
         name: reader.section.name.as_str().into(),
         transport_url: url?,

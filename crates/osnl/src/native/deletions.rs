@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use osnl_config::Warning;
 
-use super::schema::RULE;
+use super::kinds::RULE;
 use super::{LoadedConf, RuleConf};
 use crate::action::k2hr3::{DELETIONS, K2hr3Conf, K2hr3Events};
 

@@ -6,7 +6,8 @@ use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{Kind, OptionDef, secret_file, substitute, written_secrets};
 use osnl_model::TransportUrl;
 
-use super::schema::{ACTION, KAFKA, LISTENER, RABBIT, SECTIONS, VALUES};
+use super::kinds::{ACTION, KAFKA, LISTENER, RABBIT, VALUES};
+use super::schema::SECTIONS;
 use super::{Drivers, LoadedConf, journal, rabbit, topology};
 
 /// A configuration with secrets, whose `Debug` form is for tests.

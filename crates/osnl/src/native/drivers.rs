@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 
 use osnl_config::sections::{DriverTable, Schema, SectionDef};
 
-use super::schema::{ACTION, SCHEMA};
+use super::kinds::ACTION;
+use super::schema::SCHEMA;
 use crate::action::driver::DriverEntry;
 use crate::action::dump::DumpConf;
 use crate::action::exec::ExecConf;

@@ -11,7 +11,7 @@ use osnl_config::{Finding, Warning};
 use osnl_model::Notification;
 use osnl_model::catalogue::{self, CatalogueEvent};
 
-use super::schema::ACTION;
+use super::kinds::ACTION;
 use super::{LoadedConf, RuleConf};
 use crate::action::driver::TEMPLATE_NAMES;
 

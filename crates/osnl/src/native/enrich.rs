@@ -53,7 +53,7 @@ pub(super) fn enrich(reader: &mut SectionReader<'_>, all: &[&str]) -> Option<Enr
     let name = named(reader);
     let kinds: Vec<(&str, Kind)> = Kind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
     let kind = match reader.is_set("kind") {
-        true => reader.word("kind", &kinds),
+        true => reader.word("kind", kinds),
         false => {
             let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
             reader.required("kind", &format!("allowed: {}", names.join(", "))).and(None)

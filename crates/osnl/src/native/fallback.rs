@@ -7,7 +7,7 @@ use osnl_config::sections::SectionReader;
 use osnl_config::template::Expression;
 use osnl_core::fallback::Fallback;
 
-use super::schema::ACTION;
+use super::kinds::ACTION;
 use super::{ActionConf, RuleConf};
 
 const OPTION: &str = "on_failure";

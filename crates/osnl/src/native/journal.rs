@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_config::sections::{RawSection, SectionDef, SectionReader};
-use osnl_config::{Kind, OptionDef, OptionValue as _, Options as _, ReadBySection, options};
+use osnl_config::{OptionDef, Options as _, options};
 use osnl_model::Secret;
 
 use super::kinds::JOURNAL;
@@ -28,7 +28,7 @@ options! {
     pub(super) struct NativeJournalOptions {
         keep_unmatched: u32 = "1000", within("0", "100000") => "Number of messages without a matching rule whose heads are kept for osnl explain.";
         keep_unmatched_bodies: bool = "false" => "true: their bodies are kept too, with secrets.";
-        lease: ReadBySection, kind(Kind::Form("duration")), within("2s", "10m") => "postgresql: time after which other daemons take over the work of a silent one; the same for all daemons. Without it: 15s.";
+        lease: Option<Duration>, within("2s", "10m") => "postgresql: time after which other daemons take over the work of a silent one; the same for all daemons. Without it: 15s.";
     }
 }
 
@@ -112,16 +112,13 @@ fn read(
         Ok(place) => place,
         Err((problem, remedy)) => return reader.refuse("connection", &problem, remedy),
     };
-    let bounds = bounds?;
     if let JournalPlace::Shared { connection, checked: CheckedConnection { shown, logins }, database } =
         connection
     {
         reader.warn_of_logins(&logins);
-        let lease = NativeJournalOptions::OPTIONS.iter().find(|option| option.name == "lease")?;
-        let lease = Option::<Duration>::read(reader, lease)?;
-        let options = members::journal(reader, (bounds, lease), (connection, shown), database);
-        return Some(JournalConf::Shared(options));
+        return members::journal(reader, bounds, (connection, shown), database).map(JournalConf::Shared);
     }
+    let bounds = bounds?;
     members::idle(reader);
     let JournalPlace::File(path) = connection else {
         for option in

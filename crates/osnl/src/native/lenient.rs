@@ -7,7 +7,7 @@ use osnl_config::sections::Layers;
 use osnl_config::{Ini, files_of, read_text};
 
 use super::Sources;
-use super::schema::DEFAULT;
+use super::kinds::DEFAULT;
 
 /// Returns the state directory of these sources, else the default, whatever else is wrong.
 #[must_use]

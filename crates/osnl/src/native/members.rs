@@ -24,27 +24,27 @@ const UNKEPT: [(&str, &str, &str); 1] = [(
 
 pub(super) fn journal(
     reader: &mut SectionReader<'_>,
-    (bounds, lease): (JournalBounds, Option<Duration>),
+    bounds: Option<JournalBounds>,
     (connection, shown): (Secret, String),
     database: &'static dyn SharedDatabase,
-) -> SharedOptions {
+) -> Option<SharedOptions> {
     for (option, problem, allowed) in UNKEPT {
         if reader.is_set(option) {
             reader.refuse::<()>(option, problem, allowed);
         }
     }
     let entry = reader.section.entry("connection");
-    SharedOptions {
+    Some(SharedOptions {
         database,
         connection,
         connection_file: entry.and_then(|entry| Some(entry.file.as_ref()?.path.clone())),
         shown,
-        lease: lease.unwrap_or(USUAL_LEASE),
-        bounds,
+        lease: reader.valid("lease").unwrap_or(USUAL_LEASE),
+        bounds: bounds?,
         archive: None,
         overflowing: BTreeSet::new(),
         digests: BTreeSet::new(),
-    }
+    })
 }
 
 pub(super) fn keeps(option: &str) -> bool {

@@ -2,80 +2,62 @@
 
 use std::path::Path;
 
+use osnl_config::ValueOrigin;
 use osnl_config::sections::SectionReader;
-use osnl_config::{OptionDef, ValueOrigin, nearest, shown, typed};
 use osnl_model::TransportUrl;
-use osnl_transport::{OptionError, RABBIT_OPTIONS, RabbitOptions, Trust, effect_of};
+use osnl_transport::{DriverOptions, DriverSection, OptionError, RabbitOptions, Trust, effect_of};
 
 use super::ListenerConf;
 use super::document::DocEntry;
-use crate::action::driver::NativeReader as _;
 use crate::transport_url;
 
-pub(super) fn section(reader: &mut SectionReader<'_>) -> Option<RabbitOptions> {
-    let mut options = RabbitOptions::default();
-    lay(reader, &RABBIT_OPTIONS, |name, text| options.set(name, text)).then_some(options)
+pub(super) fn section<T: DriverSection>(reader: &mut SectionReader<'_>) -> Option<DriverOptions<T>> {
+    let mut options = DriverOptions::default();
+    lay(reader, &mut options).then_some(options)
 }
 
-pub(super) fn of_listener(
+/// Lays the URL's query and the listener's own options over those of the section, and checks their combination.
+pub(super) fn of_listener<T: DriverSection + Clone>(
     reader: &mut SectionReader<'_>,
-    section: &RabbitOptions,
+    section: &DriverOptions<T>,
     url: Option<&TransportUrl>,
-) -> Option<RabbitOptions> {
+) -> Option<DriverOptions<T>> {
     let mut options = section.clone();
     // Errors of the query were reported with the URL.
     let query = url.map_or(Ok(()), |url| options.set_from_query(url));
-    let is_good = lay(reader, &RABBIT_OPTIONS, |name, text| options.set(name, text));
+    let is_good = lay(reader, &mut options);
     query.ok().filter(|()| is_good)?;
+    if url.is_some_and(|url| !T::is_of(url.driver())) {
+        return Some(options);
+    }
     match options.check() {
-        Ok(()) => {
-            if url.is_some_and(|url| url.driver() != "kafka") {
-                reader.warn_of_trust(&options);
-            }
-            Some(options)
-        }
+        Ok(()) => Some(options),
         Err(error) => reader.refused("", transport_url::option_refusal(&error)),
     }
 }
 
-pub(super) fn lay(
-    reader: &mut SectionReader<'_>,
-    options: &[OptionDef],
-    mut set: impl FnMut(&str, &str) -> Result<(), OptionError>,
-) -> bool {
+fn lay<T: DriverSection>(reader: &mut SectionReader<'_>, options: &mut DriverOptions<T>) -> bool {
     let mut good = true;
-    for option in options {
-        if !reader.is_set(option.name) {
+    for option in T::OPTIONS.iter().map(|option| option.name) {
+        if !reader.is_set(option) {
             continue;
         }
-        let Some(text) = reader.text(option.name) else {
+        let Some(text) = reader.text(option) else {
             good = false;
             continue;
         };
-        let of_key = ["ssl_key_file", "ssl_client_key_file"].contains(&option.name)
-            || option.name == "ssl_cert_file" && !reader.is_set("ssl_key_file");
+        let of_key = ["ssl_key_file", "ssl_client_key_file"].contains(&option)
+            || option == "ssl_cert_file" && !reader.is_set("ssl_key_file");
         if of_key {
-            reader.warn_of_open(option.name, Path::new(&text), "a private key");
+            reader.warn_of_open(option, Path::new(&text), "a private key");
         }
-        if let Err(error) = set(option.name, &text) {
+        if let Err(error) = options.set(option, &text) {
             good = false;
-            let refusal = match &error {
-                OptionError::Value { allowed, .. } => typed::ValueRefusal {
-                    suggestion: nearest(&text, allowed.split(", ")).map(str::to_owned),
-                    ..typed::ValueRefusal::new(
-                        format!("{} is not a valid value", shown(&text)),
-                        format!("allowed: {allowed}"),
-                    )
-                },
-                OptionError::Refused { value, reason, .. } => {
-                    typed::ValueRefusal::new(format!("{value} is not supported"), *reason)
-                }
-                OptionError::Unknown { .. }
-                | OptionError::Foreign { .. }
-                | OptionError::Repeated { .. }
-                | OptionError::Together { .. } => transport_url::option_refusal(&error),
+            let refusal = match error {
+                OptionError::Value { refusal, .. } => refusal,
+                error => transport_url::option_refusal(&error),
             };
-            reader.refused::<()>(option.name, refusal);
+            reader.refused::<()>(option, refusal);
         }
     }
     good

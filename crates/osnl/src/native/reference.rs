@@ -8,7 +8,7 @@ use osnl_config::variable_name;
 use osnl_transport::{NO_EFFECT, RABBIT_OPTIONS};
 
 use super::Drivers;
-use super::schema::{ACTION, KAFKA, LISTENER, RABBIT};
+use super::kinds::{ACTION, KAFKA, LISTENER, RABBIT};
 use crate::action::driver::DriverEntry;
 
 const SYNTAX: [&str; 5] = [

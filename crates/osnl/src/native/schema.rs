@@ -1,12 +1,12 @@
 //! The sections and options of the native form.
 //!
 //! An option is a field of its section's struct, in the module that reads the section: `journal.rs`, `admin.rs`,
-//! `canary.rs`, `enrich.rs`, `deliveries.rs`, `check.rs`. The options of queues here, of a driver in its `conf.rs`, and of
-//! brokers in `osnl-transport` are rows of a table.
+//! `canary.rs`, `enrich.rs`, `deliveries.rs`, `options.rs`, `topology.rs`; of a driver in its `conf.rs`, of brokers in
+//! `osnl-transport`.
 
 use osnl_config::sections::{Dialect, ForeignSection, Schema, SectionDef};
 use osnl_config::typed::ValueRefusal;
-use osnl_config::{OptionDef, Options as _};
+use osnl_config::{OptionDef, Options as _, without_defaults};
 #[cfg(feature = "kafka")]
 use osnl_transport::KAFKA_OPTIONS;
 use osnl_transport::{FORMER_OPTIONS, RABBIT_OPTIONS};
@@ -19,7 +19,7 @@ use super::journal;
 use super::options::{DaemonOptions, RuleOptions, StreamOptions};
 use super::topology::ListenerOptions;
 
-pub(crate) use super::kinds::*;
+use super::kinds::*;
 
 /// The native form, to which [`Drivers`](super::Drivers) add their options.
 pub(super) const SCHEMA: Schema = Schema {
@@ -148,25 +148,8 @@ static RULE_KEYED: &[OptionDef] = &[
     OptionDef::new("payload.", "regular expression", "Pattern that a string in the payload must match; KEY may be a path, such as port.name."),
 ];
 
-/// The Kafka options without defaults, so that only set options are shown.
+/// Without the drivers' defaults, because osnl has its own: only options that are set are shown.
 #[cfg(feature = "kafka")]
-static KAFKA_DEFS: [OptionDef; KAFKA_OPTIONS.len()] = {
-    let mut all = KAFKA_OPTIONS;
-    let mut n = 0;
-    while n < all.len() {
-        all[n].default = None;
-        n += 1;
-    }
-    all
-};
+static KAFKA_DEFS: [OptionDef; KAFKA_OPTIONS.len()] = without_defaults(KAFKA_OPTIONS);
 
-/// The rabbit options without oslo.messaging's defaults, because osnl has its own.
-static RABBIT_DEFS: [OptionDef; RABBIT_OPTIONS.len()] = {
-    let mut all = RABBIT_OPTIONS;
-    let mut n = 0;
-    while n < all.len() {
-        all[n].default = None;
-        n += 1;
-    }
-    all
-};
+static RABBIT_DEFS: [OptionDef; RABBIT_OPTIONS.len()] = without_defaults(RABBIT_OPTIONS);

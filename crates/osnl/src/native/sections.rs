@@ -8,7 +8,7 @@ use osnl_config::sections::RawSection;
 use osnl_model::BodyDigest;
 
 use super::LoadedConf;
-use super::schema::{ACTION, ENRICH, JOURNAL, LISTENER, RULE};
+use super::kinds::{ACTION, ENRICH, JOURNAL, LISTENER, RULE};
 
 /// The sections that decide which deliveries exist and how they are made.
 const COMMON: [&str; 5] = [JOURNAL, LISTENER, RULE, ACTION, ENRICH];

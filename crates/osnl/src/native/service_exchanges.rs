@@ -6,7 +6,7 @@ use osnl_config::Warning;
 use osnl_transport::Declare;
 
 use super::LoadedConf;
-use super::schema::LISTENER;
+use super::kinds::LISTENER;
 use crate::action::driver::exchange_of_service;
 
 impl LoadedConf {

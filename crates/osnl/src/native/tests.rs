@@ -104,6 +104,34 @@ fn the_whole_is_well() {
 }
 
 #[test]
+fn a_mistake_in_one_option_hides_none_in_another() {
+    for (lines, expected) in [
+        (
+            "[listener:neutron]\npool =\ndelivery_limit = many\nsingle_active_consumer = true",
+            ["delivery_limit: \"many\" is not a whole", "single_active_consumer: services declare"],
+        ),
+        (
+            "[listener:neutron]\npool =\nexpect = often\nprefetch = 1",
+            ["expect: \"often\" is not a rate", "prefetch: 1 is less than the 7 queues"],
+        ),
+        (
+            "[action:m]\ndriver = mail\nserver = h\nfrom = a\nto = b@c\nusername = u",
+            ["from: is not a mail address", "password: is not set; username needs one"],
+        ),
+        (
+            "[action:h]\ndriver = http\nurl = catalog:dns/v2\nidle = soon",
+            ["idle: \"soon\" is not a duration", "url: names a service of the catalogue"],
+        ),
+    ] {
+        let said = errors(load(&format!("{WHOLE}{lines}\n")));
+        assert_eq!(said.len(), 2, "{said:?}");
+        for expected in expected {
+            assert!(said.iter().any(|said| said.contains(expected)), "{expected} not in {said:?}");
+        }
+    }
+}
+
+#[test]
 fn no_output_holds_the_password() {
     for lines in [
         "[listener:neutron]\ntransport_url = rabbit://u:hunter2@h:port/",

@@ -107,10 +107,11 @@ pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions
         Some(text) if text.trim().is_empty() => Some(None),
         text => text.filter(|text| reader.check_name("pool", text, LONGEST_NAME)).map(Some),
     };
-    let own = own?;
     let is_theirs = pool == Some(None);
     let driver = rabbit.map(RabbitOptions::queue).unwrap_or_default();
-    let queue = queue(reader, &own, is_theirs, driver);
+    let single = single_active_consumer(reader, is_theirs, driver);
+    let own = own?;
+    let queue = queue(reader, &own, single, is_theirs, driver);
     if is_theirs && own.topics.iter().any(|topic| topic.split('.').any(|word| word == "*" || word == "#")) {
         let problem = "a wildcard binds a pool; without one the queue would bear this name";
         return reader.refuse("topics", problem, "set a pool, or name the topics");
@@ -181,39 +182,53 @@ fn priorities(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Opt
     reader.priorities(option.name)
 }
 
+fn queue_type(reader: &SectionReader<'_>, own: QueueType, driver: QueueOptions) -> QueueType {
+    match driver.quorum {
+        Some(_) if !reader.is_set("queue_type") => QueueType::Quorum,
+        Some(_) | None => own,
+    }
+}
+
+fn single_active_consumer(
+    reader: &mut SectionReader<'_>,
+    is_theirs: bool,
+    driver: QueueOptions,
+) -> Option<bool> {
+    const OPTION: &str = "single_active_consumer";
+    let is_stream = queue_type(reader, reader.valid("queue_type")?, driver) == QueueType::Stream;
+    if !reader.valid(OPTION)? || !reader.is_set(OPTION) && (is_theirs || is_stream) {
+        return Some(false);
+    }
+    if is_theirs {
+        let problem = "services declare their queues without it, and would be refused";
+        return reader.refuse(OPTION, problem, "remove it, or set a pool");
+    }
+    if reader.valid("oslo_arguments")? {
+        let problem = "oslo.messaging programs declare their queues without it, and would be refused";
+        return reader.refuse("oslo_arguments", problem, "set single_active_consumer = false, or remove it");
+    }
+    Some(true)
+}
+
 /// Reads the queue's kind. `is_theirs`: the services declare these queues, so ours must equal theirs.
 fn queue(
     reader: &mut SectionReader<'_>,
     own: &ListenerOptions,
+    single_active_consumer: Option<bool>,
     is_theirs: bool,
     driver: QueueOptions,
 ) -> Option<QueueKind> {
-    let queue_type = match driver.quorum {
-        Some(_) if !reader.is_set("queue_type") => QueueType::Quorum,
-        Some(_) | None => own.queue_type,
-    };
+    let queue_type = queue_type(reader, own.queue_type, driver);
     let durable = match (reader.is_set("durable"), driver.durable) {
         (false, Some(durable)) => durable,
         (false, None) if is_theirs => queue_type != QueueType::Classic,
         (false | true, _) => own.durable,
     };
     let auto_delete = driver.auto_delete.filter(|_| !reader.is_set("auto_delete")).unwrap_or(own.auto_delete);
-    let single_active_consumer = match reader.is_set("single_active_consumer") {
-        false if is_theirs || queue_type == QueueType::Stream => false,
-        false | true => own.single_active_consumer,
-    };
     let oslo_arguments = is_theirs || own.oslo_arguments;
     let limits = driver.quorum.filter(|_| queue_type == QueueType::Quorum).unwrap_or_default();
     let declared = own.arguments.clone();
     let only_of_streams = only_of_streams(reader, queue_type);
-    if is_theirs && single_active_consumer {
-        let problem = "services declare their queues without it, and would be refused";
-        return reader.refuse("single_active_consumer", problem, "remove it, or set a pool");
-    }
-    if oslo_arguments && single_active_consumer {
-        let problem = "oslo.messaging programs declare their queues without it, and would be refused";
-        return reader.refuse("oslo_arguments", problem, "set single_active_consumer = false, or remove it");
-    }
     let refuses = Some(Argument::Text("reject-publish".to_owned()));
     if declared.get("x-overflow") == refuses.as_ref() {
         let problem = "when the queue is full, a service that waits for confirms fails to publish";
@@ -223,7 +238,7 @@ fn queue(
         queue_type,
         durable,
         auto_delete,
-        single_active_consumer,
+        single_active_consumer: single_active_consumer?,
         delivery_limit: own.delivery_limit.or(limits.delivery_limit),
         max_in_memory_length: limits.max_in_memory_length,
         max_in_memory_bytes: limits.max_in_memory_bytes,

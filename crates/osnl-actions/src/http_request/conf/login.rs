@@ -1,3 +1,6 @@
+use std::path::PathBuf;
+
+use osnl_config::words;
 use osnl_net::http::ClientCertificate;
 use osnl_net::http::header::HeaderName;
 use osnl_net::openstack::CloudConf;
@@ -5,14 +8,18 @@ use osnl_net::openstack::CloudConf;
 use super::super::authorization::{Authorization as _, FixedHeader};
 use super::super::keystone;
 use super::super::sign::Signer;
-use crate::driver::{LOGIN, SectionReader, cloud};
+use crate::driver::{LOGIN, OptionDef, SectionReader, cloud};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Auth {
+pub(crate) enum Auth {
     None,
     Basic,
     Bearer,
     Keystone,
+}
+
+words! {
+    Auth: "none" => Self::None, "basic" => Self::Basic, "bearer" => Self::Bearer, "keystone" => Self::Keystone,
 }
 
 #[derive(Clone, Debug)]
@@ -31,13 +38,7 @@ impl Login {
 }
 
 pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
-    let words = [
-        ("none", Auth::None),
-        ("basic", Auth::Basic),
-        ("bearer", Auth::Bearer),
-        ("keystone", Auth::Keystone),
-    ];
-    let auth = reader.word("auth", &words)?;
+    let auth: Auth = reader.valid("auth")?;
     let shared = ["username", "password", "verify", "ca_file"];
     let of_keystone = LOGIN.iter().map(|(option, _)| *option).chain(["cloud", "clouds_file"]);
     for option in of_keystone.filter(|option| !shared.contains(option)) {
@@ -81,33 +82,31 @@ pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
 }
 
 pub(super) fn certificate(reader: &mut SectionReader<'_>) -> Option<Option<ClientCertificate>> {
-    let allowed = "write the path of a PEM file, or remove the line";
-    let certificate = reader.path("client_certificate", allowed);
-    let key = reader.path("client_key", allowed);
-    let with_key =
-        if reader.is_set("client_key") { ("client_key", &key) } else { ("client_certificate", &certificate) };
-    if let (option, Some(Some(path))) = with_key {
+    let [certificate, key] =
+        ["client_certificate", "client_key"].map(|option| reader.valid::<PathBuf>(option));
+    if let Some(path) = key.as_ref().or(certificate.as_ref()) {
+        let option = if key.is_some() { "client_key" } else { "client_certificate" };
         reader.warn_of_open(option, path, "a private key");
     }
-    match (certificate?, key?) {
+    match (certificate, key) {
         (Some(certificate), key) => Some(Some(ClientCertificate { certificate, key })),
-        (None, None) => Some(None),
-        (None, Some(_)) => {
+        (None, Some(_)) if !reader.is_set("client_certificate") => {
             reader.refuse("client_key", "needs client_certificate", "name the file of the certificate there")
         }
+        (None, _) => Some(None),
     }
 }
 
-pub(super) fn signer(reader: &mut SectionReader<'_>) -> Option<Option<Signer>> {
-    if !reader.is_set("signing_secret") {
+pub(super) fn signer(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<Signer>> {
+    if !reader.is_set(option.name) {
         return Some(None);
     }
-    match Signer::parse(&reader.text("signing_secret")?) {
+    match Signer::parse(&reader.text(option.name)?) {
         Ok(signer) => Some(Some(signer)),
         Err(error) => {
             let allowed =
                 "write whsec_ and base64, as the receiver shows it; several with spaces between them";
-            reader.refuse("signing_secret", &error.to_string(), allowed)
+            reader.refuse(option.name, &error.to_string(), allowed)
         }
     }
 }

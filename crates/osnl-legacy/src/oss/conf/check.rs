@@ -63,8 +63,12 @@ impl OssChecker<'_> {
     }
 
     fn rest(&mut self) -> Option<RestSection> {
-        let own = RestOptions::read(&mut self.reader(REST)?)?;
-        let mut host = own.host.clone();
+        let mut reader = self.reader(REST)?;
+        let own = RestOptions::read(&mut reader);
+        let mut host: String = reader.valid("host")?;
+        let port = reader.valid::<u16>("port").unwrap_or(80);
+        let paths =
+            ["url_creation", "url_deletion"].map(|option| Some((option, reader.valid::<String>(option)?)));
         if !host.contains("://") {
             let problem = "has no scheme, http:// is used";
             self.warn(
@@ -75,7 +79,7 @@ impl OssChecker<'_> {
             );
             host = format!("http://{host}");
         }
-        let origin = format!("{}:{}", host.trim_end_matches('/'), own.port);
+        let origin = format!("{}:{port}", host.trim_end_matches('/'));
         if let Err(error) = Url::parse(&origin) {
             return self.refuse(
                 REST,
@@ -84,8 +88,9 @@ impl OssChecker<'_> {
                 "write https://host; the port and the path have options of their own",
             );
         }
-        let creation = self.url("url_creation", &own.url_creation, &origin);
-        let deletion = self.url("url_deletion", &own.url_deletion, &origin);
+        let [creation, deletion] =
+            paths.map(|path| path.and_then(|(option, path)| self.url(option, path, &origin)));
+        let own = own?;
         if own.body == "xml_unescaped" {
             let problem = "a user who can write metadata can write any XML into the body";
             self.warn(REST, "body", problem, "xml escapes < and &, and is safe");
@@ -102,8 +107,7 @@ impl OssChecker<'_> {
         OpenstackOptions::read(&mut self.reader(OPENSTACK)?).map(Some)
     }
 
-    fn url(&mut self, option: &str, path: &str, origin: &str) -> Option<String> {
-        let mut path = path.to_owned();
+    fn url(&mut self, option: &str, mut path: String, origin: &str) -> Option<String> {
         if !path.starts_with('/') {
             self.warn(REST, option, "does not begin with /, which is put before it", "write /path");
             path.insert(0, '/');

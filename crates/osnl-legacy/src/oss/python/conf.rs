@@ -3,21 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use osnl_config::{Options as _, options, without_defaults, words};
 use osnl_transport::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::{NodeDetails, OssDetails, PayloadDetails, PluginCall, PluginConfig, Python, PythonOptions};
 use crate::oss::Lists;
 use crate::oss::completing::interest;
-use crate::oss::rest::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
+use crate::oss::rest::{AskOptions, NodeOptions, form};
 use osnl_actions::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, SectionReader, SentLogin, Traits,
 };
 use osnl_actions::exec::Program;
-use osnl_actions::exec::conf::{
-    ENVIRONMENT, STOP_TIMEOUT, Surroundings, WORKING_DIR, about, absolute, command,
-};
+use osnl_actions::exec::conf::{Surroundings, about, absolute, command};
 use osnl_actions::{Action, ErrorClass};
 
 #[derive(Clone, Debug)]
@@ -28,80 +27,76 @@ pub(crate) struct PythonConf {
 
 const CLASS: &str = "write module.Class, such as rest_plugin.RESTNotify";
 
+options! {
+    pub(crate) struct PythonSection {
+        plugin: String as plugin, written("module.Class") => "Class with notify(self, node_detail, created), in a module in plugin_path or an installed one. Must be set.";
+        plugin_path: Vec<PathBuf> as paths, written("list of absolute paths") => "Folders with plug-ins, searched in this order.";
+        python: Vec<String> as interpreter = "python3", written("list") => "Interpreter, Python 3.6 or newer, with its own arguments if any.";
+        plugin_config: Vec<PathBuf> as paths, written("list of absolute paths") => "Files in oslo.config's form for the plug-in's CONF; later ones override earlier ones.";
+        events_creation: Option<Vec<String>> => "Event types that are allocations. Without both lists, the word create or delete in the event type decides.";
+        events_deletion: Option<Vec<String>> => "Event types that are releases.";
+        node_detail: DetailKind = "plain" => "Argument of the plug-in. plain: the event. oss: oss_watcher's node detail, for each address that was added or removed since the last event.";
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum DetailKind {
+    Plain,
+    Oss,
+}
+
+words!(DetailKind: "plain" => Self::Plain, "oss" => Self::Oss);
+
+/// Without defaults, because they are those of node_detail = oss.
+const NODE: &[OptionDef] = &without_defaults::<{ NodeOptions::OPTIONS.len() }>(NodeOptions::OPTIONS);
+
 impl ReadDriver for PythonConf {
     /// A plug-in processes one event at a time, so batches have no advantage.
     const TABLE: DriverTable = DriverTable::new(
         "python",
-        &[
-            OptionDef::new(
-                "plugin",
-                "module.Class",
-                "Class with notify(self, node_detail, created), in a module in plugin_path or an installed one. \
-                 Must be set.",
-            ),
-            OptionDef::new("plugin_path", "list of absolute paths", "Folders with plug-ins, searched in this order."),
-            OptionDef::new(
-                "python",
-                "list",
-                "Interpreter, Python 3.6 or newer, with its own arguments if any.",
-            )
-            .or("python3"),
-            OptionDef::new(
-                "plugin_config",
-                "list of absolute paths",
-                "Files in oslo.config's form for the plug-in's CONF; later ones override earlier ones.",
-            ),
-            OptionDef::new(
-                "events_creation",
-                "list",
-                "Event types that are allocations. Without both lists, the word create or delete in the event \
-                 type decides.",
-            ),
-            OptionDef::new("events_deletion", "list", "Event types that are releases."),
-            OptionDef::new(
-                "node_detail",
-                "plain or oss",
-                "Argument of the plug-in. plain: the event. oss: oss_watcher's node detail, for each address that \
-                 was added or removed since the last event.",
-            )
-            .or("plain"),
-            OptionDef { default: None, ..KEYS },
-            OptionDef { default: None, ..VALUES },
-            OptionDef { default: None, ..IP_TYPE },
-            OptionDef { default: None, ..DATACENTER },
-            OptionDef { default: None, ..SECURITY_DOMAIN },
-            ASK,
-            ENVIRONMENT,
-            WORKING_DIR,
-            STOP_TIMEOUT,
-        ],
+        &[PythonSection::OPTIONS, NODE, AskOptions::OPTIONS, Surroundings::OPTIONS],
     )
     .with_defaults(&[("concurrency", "1")]);
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
-        let plugin = reader.required("plugin", CLASS).and_then(|text| class(reader, text));
-        let plugin_path = paths(reader, "plugin_path");
-        let python = reader.text("python").and_then(|text| command(reader, "python", &text));
-        let plugin_config = paths(reader, "plugin_config");
-        let events_creation = names(reader, "events_creation");
-        let events_deletion = names(reader, "events_deletion");
+        let own = PythonSection::read(reader);
         let surroundings = Surroundings::read(reader);
-        let lists = events_creation.zip(events_deletion);
-        let (creation, deletion) = lists.clone().unwrap_or_default();
-        let details = details(reader, creation, deletion);
-        let ask = reader.enrichment(ASK.name);
-        lists?;
+        let form = form(reader);
+        let ask = AskOptions::read(reader);
+        if reader.valid("node_detail") == Some(DetailKind::Plain) {
+            let set = NODE.iter().chain(AskOptions::OPTIONS).find(|option| reader.is_set(option.name));
+            if let Some(option) = set {
+                return reader.refuse(
+                    option.name,
+                    "requires node_detail = oss",
+                    "set that, or remove the line",
+                );
+            }
+        }
+        let own = own?;
         let Surroundings { environment, working_dir, stop_timeout } = surroundings?;
+        let events_creation = own.events_creation.unwrap_or_default();
+        let events_deletion = own.events_deletion.unwrap_or_default();
+        let details: Arc<dyn NodeDetails> = match own.node_detail {
+            DetailKind::Plain => Arc::new(PayloadDetails { events_creation, events_deletion }),
+            DetailKind::Oss => {
+                let lists = match events_creation.is_empty() && events_deletion.is_empty() {
+                    true => Lists::default(),
+                    false => Lists { creation: events_creation, deletion: events_deletion },
+                };
+                Arc::new(OssDetails { lists, form: form? })
+            }
+        };
         Some(Self {
             options: PythonOptions {
-                plugin: plugin?,
-                plugin_path: plugin_path?,
-                python: Program { command: python?, environment, working_dir },
-                config: PluginConfig::files_of(plugin_config?),
+                plugin: own.plugin,
+                plugin_path: own.plugin_path,
+                python: Program { command: own.python, environment, working_dir },
+                config: PluginConfig::files_of(own.plugin_config),
                 stop_timeout,
-                details: details?,
+                details,
             },
-            ask: ask?,
+            ask: ask?.ask,
         })
     }
 }
@@ -165,45 +160,27 @@ impl DriverConf for PythonConf {
     }
 }
 
-fn details(
-    reader: &mut SectionReader<'_>,
-    events_creation: Vec<String>,
-    events_deletion: Vec<String>,
-) -> Option<Arc<dyn NodeDetails>> {
-    if reader.word("node_detail", &[("plain", false), ("oss", true)])? {
-        let lists = match events_creation.is_empty() && events_deletion.is_empty() {
-            true => Lists::default(),
-            false => Lists { creation: events_creation, deletion: events_deletion },
-        };
-        return Some(Arc::new(OssDetails { lists, form: form(reader)? }));
-    }
-    for option in [KEYS, VALUES, IP_TYPE, DATACENTER, SECURITY_DOMAIN, ASK] {
-        if reader.is_set(option.name) {
-            return reader.refuse(option.name, "requires node_detail = oss", "set that, or remove the line");
-        }
-    }
-    Some(Arc::new(PayloadDetails { events_creation, events_deletion }))
-}
-
-fn class(reader: &mut SectionReader<'_>, text: String) -> Option<String> {
+fn plugin(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<String> {
+    let text = reader.required(option.name, CLASS)?;
     let named = |word: &str| {
         word.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
             && word.chars().all(|c| c.is_alphanumeric() || c == '_')
     };
     match text.contains('.') && text.split('.').all(named) {
         true => Some(text),
-        false => reader.refuse("plugin", "is not a class in a module", CLASS),
+        false => reader.refuse(option.name, "is not a class in a module", CLASS),
     }
 }
 
-fn names(reader: &mut SectionReader<'_>, option: &str) -> Option<Vec<String>> {
-    match reader.is_set(option) {
-        true => reader.list(option),
-        false => Some(Vec::new()),
-    }
+fn interpreter(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<String>> {
+    let text = reader.text(option.name)?;
+    command(reader, option.name, &text)
 }
 
-fn paths(reader: &mut SectionReader<'_>, option: &str) -> Option<Vec<PathBuf>> {
-    let names = names(reader, option)?;
-    names.iter().map(|name| absolute(reader, option, name)).collect()
+fn paths(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<PathBuf>> {
+    if !reader.is_set(option.name) {
+        return Some(Vec::new());
+    }
+    let names = reader.list(option.name)?;
+    names.iter().map(|name| absolute(reader, option.name, name)).collect()
 }

@@ -4,6 +4,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_config::{Options as _, options, words};
 use osnl_net::http::header::HeaderName;
 use osnl_net::http::{HttpOptions, Url};
 use osnl_transport::BoxFuture;
@@ -13,9 +14,8 @@ use crate::oss::completing::interest;
 use crate::oss::{BodyForm, Constants, DetailKeys, EventReport, IpType, Lists, Memory, NodeForm, ValueRule};
 use osnl_actions::Action;
 use osnl_actions::driver::{
-    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
-    Preview, Probe, ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, VERIFY,
-    login_at, target_probe,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
+    ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, login_at, target_probe,
 };
 use osnl_actions::http_request::{Authorization as _, FixedHeader, Statuses};
 
@@ -26,122 +26,100 @@ pub(crate) struct OssRestConf {
     pub ask: Option<Arc<str>>,
 }
 
-const EVENTS_CREATION: OptionDef = OptionDef::new(
-    "events_creation",
-    "list",
-    "Event types that are allocations, in nova's legacy or versioned words; floatingip.update.end stands for every way in \
-     which a floating IP comes or goes.",
-)
-.or("compute.instance.create.end, floatingip.update.end");
-const EVENTS_DELETION: OptionDef =
-    OptionDef::new("events_deletion", "list", "Event types that are releases; as events_creation.")
-        .or("compute.instance.delete.end, floatingip.update.end");
-pub(crate) const KEYS: OptionDef = OptionDef::new(
-    "keys",
-    "documented, flattened or metadata",
-    "Keys of a node detail. documented: those of oss_watcher's documentation (FQDN, five of the metadata). \
-     flattened: those of its last version (Hostname, ID, all metadata beside them). metadata: those of its branch \
-     oldmeta (Metadata as one object).",
-)
-.or("documented");
-pub(crate) const VALUES: OptionDef = OptionDef::new(
-    "values",
-    "original or uniform",
-    "original: as oss_watcher wrote them, with different names, sizes, and dates for floating IPs and for \
-     instances. uniform: the same for both.",
-)
-.or("original");
-pub(crate) const IP_TYPE: OptionDef =
-    OptionDef::new("ip_type", "text", "Value of IPType; auto: Private or Public, by the address.")
-        .or("Public");
-pub(crate) const DATACENTER: OptionDef =
-    OptionDef::new("datacenter", "text", "Value of Datacenter.").or("KDC");
-pub(crate) const SECURITY_DOMAIN: OptionDef =
-    OptionDef::new("security_domain", "text", "Value of SecurityDomain.").or("DQT");
-pub(crate) const ASK: OptionDef = OptionDef::new(
-    "ask",
-    "name",
-    "Section [enrich:NAME] whose cloud is queried for values of an instance that no event contained; its kind \
-     does not matter. Without it, these values are null.",
-);
+options! {
+    pub(crate) struct RestOptions {
+        url_creation: Url as url_creation, written("URL") => "URL to which allocations are posted. Must be set.";
+        url_deletion: Option<Url> as url_deletion, written("URL") => "URL to which releases are posted. Without it: url_creation.";
+        user: Option<String> => "User for basic authentication. Without it: none.";
+        password: Option<String>, secret => "Password for basic authentication.";
+        body: BodyForm = "json" => "json: JSON. xml: oss_watcher's XML, with the JSON as a string in it. xml_unescaped: the same without escapes, as oss_watcher wrote it; a < or & in metadata makes it invalid.";
+        events_creation: Vec<String> = "compute.instance.create.end, floatingip.update.end" => "Event types that are allocations, in nova's legacy or versioned words; floatingip.update.end stands for every way in which a floating IP comes or goes.";
+        events_deletion: Vec<String> = "compute.instance.delete.end, floatingip.update.end" => "Event types that are releases; as events_creation.";
+        idempotency_header: Option<HeaderName> as idempotency_header = "Idempotency-Key", written("header") => "Header with the idempotency key, which is the same in all attempts of one request; empty for none.";
+    }
+}
+
+options! {
+    /// The form of a node detail; an option that is not set has the default of [`NodeForm`].
+    pub(crate) struct NodeOptions {
+        keys: Option<DetailKeys> = "documented" => "Keys of a node detail. documented: those of oss_watcher's documentation (FQDN, five of the metadata). flattened: those of its last version (Hostname, ID, all metadata beside them). metadata: those of its branch oldmeta (Metadata as one object).";
+        values: Option<ValueRule> = "original" => "original: as oss_watcher wrote them, with different names, sizes, and dates for floating IPs and for instances. uniform: the same for both.";
+        ip_type: Option<String> = "Public" => "Value of IPType; auto: Private or Public, by the address.";
+        datacenter: Option<String> = "KDC" => "Value of Datacenter.";
+        security_domain: Option<String> = "DQT" => "Value of SecurityDomain.";
+    }
+}
+
+options! {
+    pub(crate) struct AskOptions {
+        ask: Option<Arc<str>> as ask, written("name") => "Section [enrich:NAME] whose cloud is queried for values of an instance that no event contained; its kind does not matter. Without it, these values are null.";
+    }
+}
+
+words! {
+    BodyForm: "json" => Self::Json, "xml" => Self::Xml, "xml_unescaped" => Self::XmlUnescaped,
+}
+words! {
+    DetailKeys: "documented" => Self::Documented, "flattened" => Self::Flattened, "metadata" => Self::Metadata,
+}
+words!(ValueRule: "original" => Self::Original, "uniform" => Self::Uniform);
 
 impl ReadDriver for OssRestConf {
     const TABLE: DriverTable = DriverTable::new(
         "oss_rest",
-        &[
-            OptionDef::new("url_creation", "URL", "URL to which allocations are posted. Must be set."),
-            OptionDef::new("url_deletion", "URL", "URL to which releases are posted. Without it: url_creation."),
-            OptionDef::new("user", "text", "User for basic authentication. Without it: none."),
-            OptionDef::new("password", "text", "Password for basic authentication.").secret(),
-            OptionDef::new(
-                "body",
-                "json, xml or xml_unescaped",
-                "json: JSON. xml: oss_watcher's XML, with the JSON as a string in it. xml_unescaped: the same \
-                 without escapes, as oss_watcher wrote it; a < or & in metadata makes it invalid.",
-            )
-            .or("json"),
-            EVENTS_CREATION,
-            EVENTS_DELETION,
-            KEYS,
-            VALUES,
-            IP_TYPE,
-            DATACENTER,
-            SECURITY_DOMAIN,
-            ASK,
-            OptionDef::new(
-                "idempotency_header",
-                "header",
-                "Header with the idempotency key, which is the same in all attempts of one request; empty for none.",
-            )
-            .or("Idempotency-Key"),
-            VERIFY,
-            CA_FILE,
-        ],
+        &[RestOptions::OPTIONS, NodeOptions::OPTIONS, AskOptions::OPTIONS, TlsConf::OPTIONS],
     );
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
-        let creation = match reader.required("url_creation", "write where to post, https://host/path") {
-            Some(text) => url(reader, "url_creation", &text),
-            None => None,
-        };
-        let deletion = match reader.text("url_deletion") {
-            Some(text) => url(reader, "url_deletion", &text),
-            None => creation.clone(),
-        };
-        let login = login(reader);
-        let lists = lists(reader);
+        let own = RestOptions::read(reader);
         let form = form(reader);
-        let bodies =
-            [("json", BodyForm::Json), ("xml", BodyForm::Xml), ("xml_unescaped", BodyForm::XmlUnescaped)];
-        let body = reader.word("body", &bodies);
-        if body == Some(BodyForm::XmlUnescaped) {
+        let ask = AskOptions::read(reader);
+        let tls = TlsConf::checked(reader, true);
+        let login = login(reader);
+        if reader.valid("body") == Some(BodyForm::XmlUnescaped) {
             let problem = "a user who can write metadata can write any XML into the body";
             reader.warn("body", problem, "xml escapes < and &, and is safe");
         }
-        let idempotency = match reader.text("idempotency_header")?.trim() {
-            "" => Some(None),
-            text => match HeaderName::from_str(text) {
-                Ok(name) => Some(Some(name)),
-                Err(_) => reader.refuse(
-                    "idempotency_header",
-                    "is not the name of a header",
-                    "use letters, digits, and dashes",
-                ),
-            },
-        };
-        let tls = TlsConf::read(reader, true);
-        let ask = reader.enrichment(ASK.name);
+        let own = own?;
         let options = OssRestOptions {
-            creation: creation?,
-            deletion: deletion?,
+            deletion: own.url_deletion.unwrap_or_else(|| own.url_creation.clone()),
+            creation: own.url_creation,
             login: login?,
-            lists: lists?,
+            lists: Lists { creation: own.events_creation, deletion: own.events_deletion },
             form: form?,
-            body: body?,
-            idempotency: idempotency?,
+            body: own.body,
+            idempotency: own.idempotency_header,
         };
-        Some(Self { options: Box::new(options), tls: tls?, ask: ask? })
+        Some(Self { options: Box::new(options), tls: tls?, ask: ask?.ask })
     }
+}
+
+fn url_creation(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Url> {
+    let text = reader.required(option.name, "write where to post, https://host/path")?;
+    url(reader, option.name, &text)
+}
+
+fn url_deletion(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<Url>> {
+    match reader.text(option.name) {
+        Some(text) => url(reader, option.name, &text).map(Some),
+        None => (!reader.is_set(option.name)).then_some(None),
+    }
+}
+
+fn idempotency_header(
+    reader: &mut SectionReader<'_>,
+    option: &'static OptionDef,
+) -> Option<Option<HeaderName>> {
+    match reader.text(option.name)?.trim() {
+        "" => Some(None),
+        text => HeaderName::from_str(text).map(Some).ok().or_else(|| {
+            reader.refuse(option.name, "is not the name of a header", "use letters, digits, and dashes")
+        }),
+    }
+}
+
+fn ask(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<Arc<str>>> {
+    reader.enrichment(option.name)
 }
 
 fn url(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<Url> {
@@ -160,37 +138,22 @@ fn login(reader: &mut SectionReader<'_>) -> Option<Option<FixedHeader>> {
     }
 }
 
-fn lists(reader: &mut SectionReader<'_>) -> Option<Lists> {
-    let (creation, deletion) = (reader.list("events_creation"), reader.list("events_deletion"));
-    Some(Lists { creation: creation?, deletion: deletion? })
-}
-
 pub(crate) fn form(reader: &mut SectionReader<'_>) -> Option<NodeForm> {
-    let mut form = NodeForm::default();
-    let (mut known_keys, mut known_values) = (Some(form.keys), Some(form.values));
-    if reader.text(KEYS.name).is_some() {
-        let keys = [
-            ("documented", DetailKeys::Documented),
-            ("flattened", DetailKeys::Flattened),
-            ("metadata", DetailKeys::Metadata),
-        ];
-        known_keys = reader.word(KEYS.name, &keys);
-    }
-    if reader.text(VALUES.name).is_some() {
-        known_values =
-            reader.word(VALUES.name, &[("original", ValueRule::Original), ("uniform", ValueRule::Uniform)]);
-    }
-    let Constants { ip_type, datacenter, security_domain } = &mut form.constants;
-    if let Some(text) = reader.text(IP_TYPE.name) {
-        *ip_type = if text == "auto" { IpType::FromAddress } else { IpType::Constant(text) };
-    }
-    for (option, value) in [(DATACENTER, datacenter), (SECURITY_DOMAIN, security_domain)] {
-        if let Some(text) = reader.text(option.name) {
-            *value = text;
-        }
-    }
-    (form.keys, form.values) = (known_keys?, known_values?);
-    Some(form)
+    let set = NodeOptions::read(reader)?;
+    let usual = NodeForm::default();
+    let constants = usual.constants;
+    Some(NodeForm {
+        keys: set.keys.unwrap_or(usual.keys),
+        values: set.values.unwrap_or(usual.values),
+        constants: Constants {
+            ip_type: set.ip_type.map_or(constants.ip_type, |text| match text.as_str() {
+                "auto" => IpType::FromAddress,
+                _ => IpType::Constant(text),
+            }),
+            datacenter: set.datacenter.unwrap_or(constants.datacenter),
+            security_domain: set.security_domain.unwrap_or(constants.security_domain),
+        },
+    })
 }
 
 impl OssRestConf {

@@ -36,7 +36,7 @@ fn tables_are_whole() {
     for (n, entry) in entries.iter().enumerate() {
         let table = entry.table;
         assert!(entries[..n].iter().all(|other| other.table.name != table.name), "{} twice", table.name);
-        for row in table.options.iter().chain(table.keyed) {
+        for row in table.rows().chain(table.keyed) {
             let place = format!("driver {}, option {}", table.name, row.name);
             assert!(!of_all.contains(&row.name), "{place}: every action has it");
             assert!(!row.kind.shown().is_empty() && row.meaning.ends_with('.'), "{place}: {:?}", row.meaning);

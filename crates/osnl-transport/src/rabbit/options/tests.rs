@@ -1,3 +1,5 @@
+use osnl_config::OptionDef;
+
 use super::*;
 
 fn url(query: &str) -> TransportUrl {
@@ -11,7 +13,7 @@ fn options(query: &str) -> RabbitOptions {
 #[test]
 fn every_option_takes_its_own_default() {
     let mut names: Vec<&str> = RABBIT_OPTIONS.iter().map(|option| option.name).collect();
-    for option in &RABBIT_OPTIONS {
+    for option in RABBIT_OPTIONS {
         let mut options = RabbitOptions::default();
         options.set(option.name, option.default.unwrap()).unwrap_or_else(|error| panic!("{error}"));
         assert!(options.is_set(option.name));
@@ -55,7 +57,7 @@ fn what_is_laid_over_wins() {
     assert!(options.tls().is_some());
     let set: Vec<_> =
         options.set_options().map(|(option, value)| format!("{}={value}", option.name)).collect();
-    assert_eq!(set, ["ssl=true", "heartbeat_timeout_threshold=10"]);
+    assert_eq!(set, ["ssl=YES", "heartbeat_timeout_threshold=10"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use osnl_config::in_words;
+use osnl_config::size;
 use osnl_journal::files::may_write_in;
 use osnl_journal::state_lock::StateLock;
 use osnl_transport::QueueType;
@@ -10,11 +11,10 @@ use osnl_transport::QueueType;
 use super::OwnDaemon;
 use crate::action::driver::probe::free;
 use crate::action::driver::{Probe, ProbeVerdict};
+use crate::journal::JournalBounds;
 use crate::journal::sqlite::{self, SqliteOptions};
 use crate::native::{JournalConf, ListenerConf, Native};
 
-/// The least `max_size` of a journal.
-const LEAST_ROOM: u64 = 16 << 20;
 const OF_ANOTHER: &str =
     "expected if that is the daemon of this configuration; otherwise stop it, or choose another file";
 
@@ -89,12 +89,11 @@ fn with_room(probe: Probe, options: &SqliteOptions) -> Probe {
     let taken = std::fs::metadata(&options.path).map_or(0, |file| file.len());
     let room = free.saturating_add(taken);
     let shown = |bytes: u64| format!("{} MiB", bytes >> 20);
-    if room < LEAST_ROOM {
+    let least = size::parse(JournalBounds::LEAST_SIZE).unwrap_or_default();
+    if room < least {
         let found = format!("{}, but its disk has {} left", probe.found, shown(free));
-        let advice = format!(
-            "a journal takes {} at least: make room, or name a file on another disk",
-            shown(LEAST_ROOM)
-        );
+        let advice =
+            format!("a journal takes {} at least: make room, or name a file on another disk", shown(least));
         return probe.failed(found, Some(&advice));
     }
     match options.bounds.max_size.map(|most| most.0).filter(|most| *most > room) {

@@ -69,7 +69,7 @@ fn every_template_takes_what_its_action_asks_and_nothing_else() {
     }
     // Each driver with templates must be in the table.
     for entry in Drivers::default().entries() {
-        let has = entry.table.options.iter().any(|option| option.kind == osnl_config::Kind::Form("template"));
+        let has = entry.table.rows().any(|option| option.kind == osnl_config::Kind::Form("template"));
         assert_eq!(
             has,
             TEMPLATES.iter().any(|(driver, _)| *driver == entry.table.name),

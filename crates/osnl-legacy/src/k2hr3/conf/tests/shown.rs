@@ -92,7 +92,7 @@ fn issue_46_every_option_of_the_query_declares_the_same_in_the_native_form() {
             _ => &["1"],
         }
     };
-    for option in &osnl_transport::RABBIT_OPTIONS {
+    for option in osnl_transport::RABBIT_OPTIONS {
         for value in values(option.name) {
             let query = format!("{}={value}", option.name);
             let text = format!(
