@@ -130,7 +130,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: notify,
         finding: ("exchange-missing", "no service has published", DRIVER),
         check: "no service has published",
-        status: "\"nova\" does not exist yet; crudini",
+        status: "\"nova\" does not exist yet; set [",
         mend: Run(notify),
     },
     Trouble {
@@ -139,7 +139,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: |stage| stage.publish("neutron"),
         finding: ("exchange-missing", "notifications come here by exchange neutron", DRIVER),
         check: "notifications come here by exchange neutron",
-        status: "\"nova\" does not exist yet; crudini",
+        status: "\"nova\" does not exist yet; set [",
         mend: Run(notify),
     },
     Trouble {
@@ -150,6 +150,15 @@ pub(super) const TROUBLES: &[Trouble] = &[
         check: "exists in virtual host elsewhere-",
         status: "name virtual host elsewhere-",
         mend: Follow(|stage| stage.log_in(&stage.other.url())),
+    },
+    Trouble {
+        name: "the exchange's name has a slip",
+        options: "exchange = noav\npool = osnl\npriorities = info, error",
+        prepare: nova,
+        finding: ("exchange-missing", "did you mean nova?", "exchange = nova in [listener:l]"),
+        check: "did you mean nova?",
+        status: "\"noav\" does not exist yet; exchange = nova in [listener:l]",
+        mend: Run(nothing),
     },
     Trouble {
         name: "nova's exchange carries RPC alone",
@@ -342,7 +351,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         finding: (
             "transient-queue",
             "it is transient",
-            "crudini --set /etc/nova/nova.conf oslo_messaging_rabbit amqp_durable_queues true",
+            "set [oslo_messaging_rabbit] amqp_durable_queues = true in /etc/nova/nova.conf, and so",
         ),
         check: "",
         status: "",
