@@ -121,6 +121,8 @@ const QUORUM: &str = "exchange = nova\npool = osnl\nqueue_type = quorum";
 const TRANSIENT: &str = "exchange = nova\npool = osnl\ndurable = false";
 const APPLY: &str = "osnl queues --apply";
 const GRANTS: &str = "rabbitmqctl set_permissions -p doctor-";
+/// Without a priority, because the API tells that no policy is there.
+const BOUND: &str = "--apply-to queues osnl-unread-notifications ";
 const POLICY: &str = "rabbitmqctl set_policy -p doctor-";
 
 pub(super) const TROUBLES: &[Trouble] = &[
@@ -249,7 +251,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         name: "nobody reads what services fill",
         options: USUAL,
         prepare: nova,
-        finding: ("unread", "1 message, no consumer", POLICY),
+        finding: ("unread", "1 message, no consumer", BOUND),
         check: "1 message, no consumer",
         status: "1 message, no consumer",
         mend: Run(nothing),
@@ -258,7 +260,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         name: "nobody reads what services fill, and it grows",
         options: USUAL,
         prepare: Stage::flood,
-        finding: ("unread", ", grows by ", POLICY),
+        finding: ("unread", ", grows by ", BOUND),
         check: "no consumer",
         status: "no consumer",
         mend: Run(nothing),
