@@ -50,9 +50,10 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     if let Some(ended) = setup::with_peers(&["stage"], args)? {
         return Ok(ended);
     }
-    step::run(step::cargo().args(["build", "--release", "--locked", "-p", "osnl-cli"]).stdin(Stdio::null()))?;
+    step::run(step::cargo().args(["build", "--locked", "-p", "osnl-cli"]).stdin(Stdio::null()))?;
     let broker = Broker::start();
-    let mut night = Night::prepare(&broker.vhost("night"))?;
+    let vhost = broker.vhost("night");
+    let mut night = Night::prepare(&vhost)?;
     night.publish(events);
     night.wait(events)?;
     println!("{}", night.invitation()?);
@@ -87,15 +88,17 @@ impl Night {
         let file = folder.join("osnl.conf");
         let text = configuration(&folder, &vhost.url(), &targets.url(""), &closed.url("/catalog"));
         fs::write(&file, text)?;
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+        // osnl binds its queues to exchanges that exist; a service creates its exchange with its first notification.
+        publisher.notify_all(&[deleted_port(0), deleted_instance(0)]);
         let mut command = osnl();
         command.args(["run", "-c"]).arg(&file);
         let osnl = RestartableProgram::start(command);
         wait_until(SOON, "the queues to be consumed", || {
             vhost.list_queues().iter().filter(|queue| queue.consumers > 0).count() == 2
         });
-        let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         let night = Self { folder, file, osnl, publisher, published: 0, _targets: targets };
-        night.ask(&["actions", "pause", "dns", "--yes"])?;
+        night.ask(&["actions", "pause", "dns"])?;
         Ok(night)
     }
 
@@ -164,7 +167,7 @@ impl Night {
 }
 
 fn osnl() -> Command {
-    Command::new(step::target_dir().join("release/osnl"))
+    Command::new(step::target_dir().join("debug/osnl"))
 }
 
 fn configuration(folder: &Path, broker: &str, targets: &str, closed: &str) -> String {
@@ -177,8 +180,8 @@ fn configuration(folder: &Path, broker: &str, targets: &str, closed: &str) -> St
         format!(
             "[DEFAULT]\nstate_dir = {folder}/state\nattention_age = 1m\n[journal]\nallow_volatile = yes\n\
              [admin]\nlisten = 127.0.0.1:0\ntoken = {TOKEN}\nallow_changes = yes\n\
-             [listener:neutron]\ntransport_url = {broker}\nexchange = neutron\npool = osnl\ndeclare = create\n\
-             [listener:nova]\ntransport_url = {broker}\nexchange = nova\npool = osnl-nova\ndeclare = create\n\
+             [listener:neutron]\ntransport_url = {broker}\nexchange = neutron\npool = osnl\n\
+             [listener:nova]\ntransport_url = {broker}\nexchange = nova\npool = osnl-nova\n\
              [rule:deleted-ports]\nlisteners = neutron\nevent_type = ^port\\.delete\\.end$\n\
              actions = cmdb, billing, backup-catalog, pager, dns\n\
              [rule:deleted-instances]\nlisteners = nova\nevent_type = ^compute\\.instance\\.delete\\.end$\n\

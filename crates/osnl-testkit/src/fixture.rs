@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::hex;
@@ -30,6 +32,28 @@ pub fn bytes(name: &str) -> Vec<u8> {
 #[track_caller]
 pub fn json(name: &str) -> Value {
     serde_json::from_str(&text(name)).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
+}
+
+/// Returns name and text of each recorded message below `fixtures/wire`, sorted. One text has Python's `NaN`.
+#[must_use]
+#[track_caller]
+pub fn wire() -> Vec<(String, String)> {
+    let names = std::fs::read_dir(path("wire")).unwrap();
+    let mut names: Vec<String> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(".json"));
+    names.sort();
+    names.into_iter().map(|name| (name.clone(), text(&format!("wire/{name}")))).collect()
+}
+
+/// Returns the bytes of a recorded message's body.
+#[must_use]
+#[track_caller]
+pub fn body(message: &Value) -> Vec<u8> {
+    match message["body_text"].as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => STANDARD.decode(message["body_base64"].as_str().unwrap_or_default()).unwrap(),
+    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl RestartableProgram {
         let log = || File::options().create(true).append(true).open(&path).unwrap();
         self.command.stdin(Stdio::null()).stdout(log()).stderr(log());
         let group = ChildGroup::spawn(&mut self.command);
-        let guard = Guard::over(&[group.id()], None);
+        let guard = Guard::over(&[group.id()], Some(self.folder.path()));
         self.running = Some(RunningProcess { group, _guard: guard });
     }
 

@@ -77,7 +77,7 @@ pub struct BrokerFacts {
     pub(crate) queues: Vec<(String, Result<QueueFacts, UnknownFact>)>,
     pub(crate) services: Vec<(String, QueueFacts)>,
     pub(crate) bindings: BTreeMap<String, Vec<(String, String)>>,
-    /// Virtual host and name of each exchange of the listener's names.
+    /// Virtual host and name of each exchange of the listener's names, and of names near them.
     pub(crate) exchanges: Vec<(String, String)>,
     pub(crate) nodes: Option<usize>,
 }

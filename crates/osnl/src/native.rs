@@ -70,14 +70,14 @@ use std::time::Duration;
 use osnl_config::sections::{Findings, Layers, joined, repeated};
 use osnl_config::template::Expression;
 use osnl_config::{
-    ConfigError, ConfigErrors, Environment, Finding, Ini, Level, LogFile, Rate, ValueOrigin, Warning,
-    files_of, folder_finding, in_order, read_text, secret_file,
+    ConfigError, ConfigErrors, Environment, Finding, Ini, Level, LogFile, Rate, ReadError, ValueOrigin,
+    Warning, files_of, folder_finding, in_order, read_text, secret_file,
 };
 use osnl_core::fallback::Fallback;
 use osnl_model::{Budget, Priority, TransportUrl};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaOptions;
-use osnl_transport::{Declare, QueueKind, RabbitOptions};
+use osnl_transport::{Declare, QueueKind, RabbitOptions, shell_quoted};
 
 pub use self::admin::{AdminAddress, AdminConf, AdminTls};
 pub use self::canary::CanaryConf;
@@ -103,6 +103,9 @@ use crate::journal::sqlite::SqliteOptions;
 use crate::management::ManagementConf;
 use crate::rule::Rule;
 use crate::unmatched::KeepUnmatched;
+
+/// The mark of a value that only the operator knows, in what `osnl init` writes.
+pub const PLACEHOLDER: &str = "CHANGE-ME";
 
 /// A checked configuration, whose `Debug` output shows no password.
 #[derive(Clone, Debug)]
@@ -237,8 +240,20 @@ impl LoadedConf {
         warnings.extend(self.guest_hosts());
         warnings.extend(self.service_exchanges());
         warnings.extend(self.not_deletions());
+        warnings.extend(self.placeholders());
         in_order(&mut warnings, |warning| &warning.0, &self.files);
         warnings
+    }
+
+    fn placeholders(&self) -> impl Iterator<Item = Warning> {
+        self.layers.sections.iter().flat_map(|section| {
+            let left = section.entries.iter().filter(|entry| entry.text.contains(PLACEHOLDER));
+            left.map(|entry| {
+                let problem = format!("still has the placeholder {PLACEHOLDER} of osnl init");
+                let finding = findings::finding_at(Some(section), &entry.option, &problem);
+                Warning(finding.allowed("write the value of this site"))
+            })
+        })
     }
 
     pub fn add_warnings(&mut self, more: Vec<Warning>) {
@@ -297,6 +312,14 @@ pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
         let name = file.display().to_string();
         match read_text(file) {
             Ok(text) => texts.push((name, text)),
+            Err(ReadError::Missing) if sources.files.contains(file) => {
+                let init = format!(
+                    "write it by osnl init SERVICE --output {}, or name another one by --config-file",
+                    shell_quoted(&name)
+                );
+                let finding = Finding::of(&name, "there is no such file").allowed(init);
+                errors.push(ConfigError(finding));
+            }
             Err(error) => errors.push(ConfigError(error.finding(&name))),
         }
     }

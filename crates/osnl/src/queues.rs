@@ -40,6 +40,23 @@ pub use self::judge::sort;
 pub use self::judge::tag_parts;
 use crate::management::{BrokerFacts, ManagementConf, QueueFacts, UnknownFact};
 
+/// The usual exchanges of services that send notifications. `openstack` is oslo.messaging's default: cinder, manila, and
+/// the audit middleware publish there.
+pub const EXCHANGES: [&str; 12] = [
+    "nova",
+    "neutron",
+    "glance",
+    "cinder",
+    "keystone",
+    "ironic",
+    "openstack",
+    "heat",
+    "designate",
+    "octavia",
+    "magnum",
+    "masakari",
+];
+
 /// Topics of oslo.messaging, of nova and masakari, and of ironic.
 pub const TOPICS: [&str; 3] = ["notifications", "versioned_notifications", "ironic_versioned_notifications"];
 
@@ -163,6 +180,8 @@ pub struct Survey {
     pub refusals: Vec<(String, String, Option<String>)>,
     pub is_reached: bool,
     pub exchanges: Vec<(String, ExchangeLook)>,
+    /// Exchanges that exist, with names near those of missing ones.
+    pub near: Vec<String>,
     pub queues: Vec<QueueRow>,
     /// The broker's words for missing permissions of the user.
     pub denied: Vec<String>,

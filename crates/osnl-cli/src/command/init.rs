@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use osnl::native::{self, Sources};
+use osnl::native::{self, PLACEHOLDER, Sources};
 use osnl_config::nearest;
 use osnl_model::catalogue;
 
-use self::sample::{PLACEHOLDER, SampleForm, SampleTarget, TARGETS, sample};
+use self::sample::{SampleForm, SampleTarget, TARGETS, sample};
 use super::asking::clean;
 use super::sources::{complain, warn};
 use crate::exit::Exit;

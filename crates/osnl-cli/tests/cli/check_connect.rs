@@ -112,8 +112,8 @@ fn everything_is_looked_at_and_left_as_it_was() {
              the service publishes to: its control_exchange",
             "warning  [listener:l] exchange cinder: it does not exist, and no queue <topic>.<priority> either: no service has \
              published a notification in this virtual host; other causes: control_exchange of the service, its virtual host \
-             (transport_url): nothing reaches the listener from this exchange; crudini --set /etc/cinder/cinder.conf \
-             oslo_messaging_notifications driver messagingv2  # then restart the services of cinder",
+             (transport_url): nothing reaches the listener from this exchange; set [oslo_messaging_notifications] driver = \
+             messagingv2 in /etc/cinder/cinder.conf, then restart the services of cinder",
             "ok       [listener:l] queue none: does not exist, and will be created",
         ],
     );

@@ -43,9 +43,19 @@ fn check_accepts_the_sample_of_every_service_and_target() {
             assert!(said.starts_with(&format!("{file}: written; ")), "{said}");
             let (checked, warned) = run(&place, &["check", "-c", &file], 0);
             let found = format!("{checked}{warned}");
-            assert!(found.contains("is valid") && !found.contains("warning"), "{service} {target}: {found}");
+            assert!(checked.contains("is valid"), "{service} {target}: {found}");
+            let placeholders = place.read(&file).lines().filter(|line| is_placeholder(line)).count();
+            let warnings: Vec<&str> = found.lines().filter(|line| line.contains("warning: ")).collect();
+            assert_eq!(warnings.len(), placeholders, "{service} {target}: {found}");
+            for warning in warnings {
+                assert!(warning.contains("still has the placeholder CHANGE-ME of osnl init"), "{warning}");
+            }
         }
     }
+}
+
+fn is_placeholder(line: &str) -> bool {
+    line.contains("CHANGE-ME") && !line.starts_with('#')
 }
 
 #[test]

@@ -76,8 +76,7 @@ fn the_way_out_of_a_refusal_loses_nothing() {
     wait_until(SOON, "it is blocked", || rig.listener("neutron")["state"] == "blocked");
     rig.write(&[&moved(), RULE, ACTION, bound]);
     rig.reload(1);
-    rig.write(&[&moved(), former, RULE, ACTION, bound]);
-    rig.reload(0);
+    rig.apply(&[&moved(), former, RULE, ACTION, bound]);
     wait_until(SOON, "both are bound", || {
         rig.vhost.list_bindings().iter().any(|binding| binding.queue == "newpool")
     });
@@ -118,8 +117,7 @@ fn a_restart_with_another_pool_names_the_old_queue_until_nothing_is_left() {
     assert!(code == Some(1) && text.starts_with("nothing is forgotten"), "{text}");
 
     let former = "[listener:former]\ntransport_url = URL\nqueue = osnl\n";
-    rig.write(&[&moved(), former, RULE, ACTION]);
-    rig.reload(0);
+    rig.apply(&[&moved(), former, RULE, ACTION]);
     delivered(&rig, 3);
     assert_eq!(rig.status()["left_queues"], json!([]));
 }

@@ -330,8 +330,7 @@ fn a_canary_comes_back_and_no_other_rule_sees_it() {
         "{said}"
     );
     // A reload keeps the canary, but a change of its section needs a restart.
-    rig.write(&[ADMIN, LISTENER, &RULE.replace("end$", "(start|end)$"), ACTION, canary]);
-    rig.reload(0);
+    rig.apply(&[ADMIN, LISTENER, &RULE.replace("end$", "(start|end)$"), ACTION, canary]);
     let before = count("returned");
     wait_until(SOON, "canaries come back after a reload", || count("returned") > before + 1);
     rig.write(&[ADMIN, LISTENER, RULE, ACTION, &canary.replace("1s", "2s")]);

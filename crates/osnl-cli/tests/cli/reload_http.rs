@@ -8,12 +8,10 @@ use crate::reloading::{LISTENER, RULE, Rig, SOON};
 fn connections_outlive_a_reload_that_is_not_about_their_action() {
     let mut rig = Rig::start("reload-connections");
     let hook = "[action:roles]\ndriver = http\nurl = SINK\nidle = 1m\nconcurrency = 1\nretry_interval = 1s\n";
-    rig.write(&[LISTENER, RULE, hook]);
-    rig.reload(0);
+    rig.apply(&[LISTENER, RULE, hook]);
     rig.publish([(1, 1)]);
     wait_until(SOON, "the first is delivered", || rig.target("roles")["done"] == 1);
-    rig.write(&[LISTENER, &RULE.replace("end$", "(start|end)$"), hook]);
-    assert!(rig.reload(0).contains("[rule:r] changed"));
+    assert!(rig.apply(&[LISTENER, &RULE.replace("end$", "(start|end)$"), hook]).contains("[rule:r] changed"));
     rig.publish([(2, 2)]);
     wait_until(SOON, "the second is delivered", || rig.target("roles")["done"] == 2);
     let connections =
@@ -23,8 +21,7 @@ fn connections_outlive_a_reload_that_is_not_about_their_action() {
     rig.publish([(3, 3)]);
     rig.sink.wait_for(3, SOON);
     let other = format!("{hook}header.X-Other = yes\nrate = 100 per 1s\n");
-    rig.write(&[LISTENER, RULE, &other]);
-    assert!(rig.reload(0).contains("[action:roles] changed"));
+    assert!(rig.apply(&[LISTENER, RULE, &other]).contains("[action:roles] changed"));
     rig.publish([(4, 4)]);
     wait_until(SOON, "all are delivered", || rig.target("roles")["done"] == 4);
     assert_eq!(connections(&rig), [1, 1, 1, 2]);

@@ -72,6 +72,13 @@ impl Rig {
         stdout + &stderr
     }
 
+    /// Reloads with these sections, which must succeed.
+    #[track_caller]
+    pub(crate) fn apply(&self, sections: &[&str]) -> String {
+        self.write(sections);
+        self.reload(0)
+    }
+
     pub(crate) fn status(&self) -> Value {
         serde_json::from_str(&self.ask(&["status", "--format", "json"]).1).unwrap_or_default()
     }
@@ -148,4 +155,9 @@ pub(crate) fn asked(sink: &Sink, counts: impl Fn(&str) -> bool) -> BTreeMap<Stri
         asked.entry(key).or_default().push(event);
     }
     asked
+}
+
+/// Returns what `asked` does if events 0 to `events` went to these many instances in turn.
+pub(crate) fn dealt(instances: usize, events: usize) -> BTreeMap<String, Vec<usize>> {
+    (0..instances).map(|key| (instance(key), (key..events).step_by(instances).collect())).collect()
 }

@@ -11,10 +11,10 @@ use serde_json::json;
 
 use crate::harness::{Osnl, PROMPTLY, Place, SOON};
 
-struct Rig {
-    place: Place,
-    vhost: Vhost,
-    publisher: OsloPublisher,
+pub(crate) struct Rig {
+    pub(crate) place: Place,
+    pub(crate) vhost: Vhost,
+    pub(crate) publisher: OsloPublisher,
 }
 
 impl Rig {
@@ -24,7 +24,7 @@ impl Rig {
         Self { place: Place::new(), vhost, publisher }
     }
 
-    fn with_nova(name: &str) -> Self {
+    pub(crate) fn with_nova(name: &str) -> Self {
         let mut rig = Self::new(name);
         rig.publisher.notify(&event(0));
         rig
@@ -47,12 +47,16 @@ fn state(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBindi
     (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings())
 }
 
-fn event(n: usize) -> Notice {
+/// What must not reach a terminal.
+const HOSTILE: &str = "\u{1b}]0;owned\u{7}";
+
+pub(crate) fn event(n: usize) -> Notice {
     Notice {
         exchange: "nova".to_owned(),
         publisher_id: "compute.node1".to_owned(),
         event_type: "compute.instance.delete.end".to_owned(),
-        payload: json!({"instance_id": format!("i-{n}"), "display_name": format!("vm {n}"), "adminPass": "S3CRET"}),
+        payload: json!({"instance_id": format!("i-{n}"), "display_name": format!("vm {n}"), "adminPass": "S3CRET",
+            "note": HOSTILE}),
         ..Notice::default()
     }
 }

@@ -1,42 +1,21 @@
 use std::path::Path;
 
-use osnl_testkit::{Broker, BrokerObjects, Notice, OsloPublisher, Pty, PublisherOptions, Vhost};
+use osnl_testkit::{BrokerObjects, Notice, OsloPublisher, Pty, PublisherOptions, Vhost};
 use serde_json::{Value, json};
 
-use crate::harness::{PROMPTLY, Place, SOON};
+use crate::harness::{PROMPTLY, SOON};
+use crate::tap::{Rig, event};
 
-struct Rig {
-    place: Place,
-    vhost: Vhost,
-    publisher: OsloPublisher,
+fn view(rig: &Rig, args: &[&str]) -> Pty {
+    let url = rig.vhost.url();
+    let args: Vec<&str> = ["tap", &url, "--exchange", "nova"].iter().chain(args).copied().collect();
+    let view = start(rig, &args, (100, 24));
+    view.shows(SOON, "live");
+    view
 }
 
-impl Rig {
-    fn new(name: &str) -> Self {
-        let vhost = Broker::shared().vhost(name);
-        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-        publisher.notify(&event(0));
-        Self { place: Place::new(), vhost, publisher }
-    }
-
-    fn view(&self, args: &[&str]) -> Pty {
-        let url = self.vhost.url();
-        let args: Vec<&str> = ["tap", &url, "--exchange", "nova"].iter().chain(args).copied().collect();
-        let view = Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), &args, &self.place.path(""), (100, 24));
-        view.shows(SOON, "live");
-        view
-    }
-}
-
-fn event(n: usize) -> Notice {
-    Notice {
-        exchange: "nova".to_owned(),
-        publisher_id: "compute.node1".to_owned(),
-        event_type: "compute.instance.delete.end".to_owned(),
-        payload: json!({"instance_id": format!("i-{n}"), "display_name": format!("vm {n}"), "adminPass": "S3CRET",
-            "note": "\u{1b}]0;owned\u{7}"}),
-        ..Notice::default()
-    }
+fn start(rig: &Rig, args: &[&str], size: (u16, u16)) -> Pty {
+    Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), args, &rig.place.path(""), size)
 }
 
 fn rules(vhost: &Vhost) -> String {
@@ -50,7 +29,7 @@ fn rules(vhost: &Vhost) -> String {
 
 #[test]
 fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
-    let mut rig = Rig::new("view");
+    let mut rig = Rig::with_nova("view");
     rig.publisher.prepare(&BrokerObjects {
         exchange: "nova".to_owned(),
         queue: "others".to_owned(),
@@ -59,7 +38,7 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
     });
     rig.place.write("osnl.conf", rules(&rig.vhost));
     let before = (rig.vhost.list_exchanges(), rig.vhost.list_queues().len());
-    let mut view = rig.view(&["-c", "osnl.conf"]);
+    let mut view = view(&rig, &["-c", "osnl.conf"]);
     rig.publisher.notify_all(&(1..4).map(event).collect::<Vec<_>>());
     rig.publisher.notify(&Notice {
         event_type: "port.create.end".into(),
@@ -162,12 +141,12 @@ fn at_end(view: &Pty) -> bool {
 
 #[test]
 fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
-    let mut rig = Rig::new("view-flood");
+    let mut rig = Rig::with_nova("view-flood");
     rig.place.write("osnl.conf", rules(&rig.vhost));
     let url = rig.vhost.url();
     let osnl = Path::new(env!("CARGO_BIN_EXE_osnl"));
     let args = ["tap", &url, "--exchange", "nova", "-c", "osnl.conf"];
-    let mut view = Pty::start(osnl, &args, &rig.place.path(""), (72, 18));
+    let mut view = start(&rig, &args, (72, 18));
     view.shows(SOON, "live");
     let payload = json!({"instance_id": "i-1", "display_name": "仮想", "note": vec!["仮想 x".repeat(20_000); 8], "z": "the end"});
     rig.publisher.notify(&Notice { payload, ..event(0) });
@@ -212,9 +191,9 @@ fn columns(line: &str) -> usize {
 
 #[test]
 fn the_terminal_is_given_back_at_every_end() {
-    let rig = Rig::new("view-ends");
+    let rig = Rig::with_nova("view-ends");
     for (end, status) in [("q", 1), ("\x03", 1), ("TERM", 1), ("HUP", 1)] {
-        let mut view = rig.view(&["--rates"]);
+        let mut view = view(&rig, &["--rates"]);
         view.shows(SOON, "PER SECOND:");
         match end {
             "TERM" | "HUP" => view.signal(end),
@@ -225,8 +204,7 @@ fn the_terminal_is_given_back_at_every_end() {
         assert!(after.contains("osnl tap: 0 events shown in "), "{end:?}: {after}");
     }
     let closed = format!("rabbit://127.0.0.1:{}/", osnl_testkit::closed_port());
-    let mut view =
-        Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), &["tap", &closed], &rig.place.path(""), (100, 24));
+    let mut view = start(&rig, &["tap", &closed], (100, 24));
     view.shows(SOON, "cannot connect: 127.0.0.1:");
     assert!(view.picture().contains("osnl tap  connecting"), "{}", view.picture());
     view.type_in("q");
@@ -234,8 +212,7 @@ fn the_terminal_is_given_back_at_every_end() {
     assert!(view.left_behind().contains("osnl tap: cannot connect: 127.0.0.1:"), "{}", view.left_behind());
 
     let refused = rig.vhost.url().replace("guest:guest@", "guest:S3CRET@");
-    let mut view =
-        Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), &["tap", &refused], &rig.place.path(""), (100, 24));
+    let mut view = start(&rig, &["tap", &refused], (100, 24));
     assert_eq!(view.wait(PROMPTLY).code(), Some(69), "{}", view.text());
     let after = view.left_behind();
     assert!(after.contains("login refused") && !view.text().contains("S3CRET"), "{after}");
@@ -243,8 +220,8 @@ fn the_terminal_is_given_back_at_every_end() {
 
 #[test]
 fn a_lost_connection_and_a_stop_are_survived() {
-    let mut rig = Rig::new("view-lost");
-    let mut view = rig.view(&[]);
+    let mut rig = Rig::with_nova("view-lost");
+    let mut view = view(&rig, &[]);
     rig.publisher.notify(&event(1));
     view.shows(SOON, "1 seen");
     rig.vhost.close_all_connections("maintenance");

@@ -124,51 +124,35 @@ async fn every_tap_sees_what_its_bindings_match_and_what_appears_later() {
 }
 
 #[tokio::test]
-async fn what_the_bound_drops_is_counted_and_the_latest_are_kept() {
-    for mut rig in Rig::both("tap-bound") {
+async fn what_a_bound_drops_is_counted_and_the_latest_are_kept() {
+    let bounded = TapOptions { prefetch: 1, ..options(&[("nova", "k")]) };
+    let by_count = || TapOptions { max_messages: 5, ..bounded.clone() };
+    let by_time = || TapOptions { ttl: Duration::from_millis(20), ..bounded.clone() };
+    let [memory, rabbit] = Rig::both("tap-bound");
+    let rabbit_by_time = Rig::Rabbit(Box::new(Rabbit::new("tap-ttl")));
+    // RabbitMQ hands one message over before the bound is reached.
+    let cases: [(Rig, TapOptions, u64, u64, &[&str]); 3] = [
+        (memory, by_count(), 50, 44, &["46", "47", "48", "49", "50"]),
+        (rabbit, by_count(), 50, 44, &["46", "47", "48", "49", "50"]),
+        (rabbit_by_time, by_time(), 10, 9, &["1"]),
+    ];
+    for (mut rig, options, published, least, kept) in cases {
         rig.publish("nova", "k", "before");
-        let wanted = TapOptions { prefetch: 1, max_messages: 5, ..options(&[("nova", "k")]) };
-        let mut tap = rig.transport().tap(&wanted).await.unwrap();
-        for n in 1..=50 {
+        let mut tap = rig.transport().tap(&options).await.unwrap();
+        for n in 1..=published {
             rig.publish("nova", "k", &n.to_string());
         }
         let mut dropped = 0;
         let end = Instant::now() + SOON;
-        // RabbitMQ hands one message over before the bound is reached.
-        while dropped < 44 {
+        while dropped < least {
             dropped += tap.dropped().await.unwrap().unwrap();
-            assert!(Instant::now() < end, "{dropped}");
+            assert!(Instant::now() < end, "{dropped} of {published}, {options:?}");
         }
-        let seen = take(&mut *tap, 50 - usize::try_from(dropped).unwrap()).await;
-        assert_eq!(seen[seen.len() - 5..], ["46", "47", "48", "49", "50"]);
+        let seen = take(&mut *tap, usize::try_from(published - dropped).unwrap()).await;
+        assert_eq!(seen[seen.len() - kept.len()..], *kept, "{options:?}");
         assert_eq!(tap.dropped().await.unwrap(), Some(0), "counted once");
         tap.close().await;
     }
-}
-
-#[tokio::test]
-async fn what_waits_too_long_is_dropped_and_counted() {
-    let mut rabbit = Rabbit::new("tap-ttl");
-    let raw = |body: &str| RawMessage {
-        exchange: "nova".into(),
-        body: body.into(),
-        declare: true,
-        ..RawMessage::default()
-    };
-    rabbit.publisher.raw(&raw("before"));
-    let wanted = TapOptions { prefetch: 1, ttl: Duration::from_millis(20), ..options(&[("nova", "#")]) };
-    let mut tap = rabbit.transport().tap(&wanted).await.unwrap();
-    for n in 1..=10 {
-        rabbit.publisher.raw(&raw(&n.to_string()));
-    }
-    let mut dropped = 0;
-    let end = Instant::now() + SOON;
-    while dropped < 9 {
-        dropped += tap.dropped().await.unwrap().unwrap();
-        assert!(Instant::now() < end, "{dropped}");
-    }
-    assert_eq!(take(&mut *tap, 1).await, ["1"]);
-    tap.close().await;
 }
 
 #[tokio::test]

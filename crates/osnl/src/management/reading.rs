@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use osnl_model::is_dangerous;
+use osnl_model::{is_dangerous, nearest};
 use serde_json::Value;
 
 use super::{BrokerFacts, ConsumerFacts, QueueFacts, QueuePolicies, UnknownFact};
@@ -49,12 +49,12 @@ pub(super) fn bindings(body: &[u8]) -> Option<Vec<(String, String)>> {
     Some(found.as_array()?.iter().filter_map(binding).collect())
 }
 
-/// Returns virtual host and name of the exchanges that have one of the names.
+/// Returns virtual host and name of the exchanges that have one of the names, or a name near it.
 pub(super) fn exchanges(names: &[String], body: &[u8]) -> Option<Vec<(String, String)>> {
     let found: Value = serde_json::from_slice(body).ok()?;
     let exchange = |one: &Value| Some((text(&one["vhost"])?, text(&one["name"])?));
     let all = found.as_array()?.iter().filter_map(exchange);
-    Some(all.filter(|(_, name)| names.contains(name)).collect())
+    Some(all.filter(|(_, name)| names.iter().any(|one| nearest(one, [&**name]).is_some())).collect())
 }
 
 pub(super) fn nodes(body: &[u8]) -> Option<usize> {

@@ -11,7 +11,13 @@ use super::{QueueFacts, QueuePolicies, reading};
 const DEFAULT_LIMIT: i64 = 20;
 /// A bound that no queue reaches, because a policy needs a key.
 const NO_BOUND: i64 = 2_000_000_000;
-const PRIORITY: u32 = 999;
+
+/// Returns the option with which a new policy precedes a present one, or one that is not known, such as Kolla's `ha-all`.
+pub(crate) fn precedence(policies: Option<&QueuePolicies>, of: Kind) -> &'static str {
+    if policies.is_some_and(|found| of(found).is_none()) { "" } else { " --priority 999" }
+}
+
+type Kind = fn(&QueuePolicies) -> &Option<String>;
 
 pub(crate) const AS_CONFIGURED: &str =
     "to have it created as configured: stop its consumers, empty it, and delete it";
@@ -205,20 +211,19 @@ impl QueueJudge<'_> {
         let pattern = shell_quoted(&format!("^{}$", osnl_transport::escaped(self.name))).into_owned();
         let definition = shell_quoted(&Value::Object(definition).to_string()).into_owned();
         let vhost = shell_quoted(self.vhost);
-        let command = |verb: &str| {
-            format!(
-                "rabbitmqctl {verb} -p {vhost} --apply-to queues --priority {PRIORITY} {name} {pattern} {definition}"
-            )
+        let command = |verb: &str, of: Kind| {
+            let priority = precedence(policies, of);
+            format!("rabbitmqctl {verb} -p {vhost} --apply-to queues{priority} {name} {pattern} {definition}")
         };
-        let has =
-            |of: fn(&QueuePolicies) -> &Option<String>| policies.is_some_and(|found| of(found).is_some());
-        match (has(|found| &found.policy), has(|found| &found.operator_policy)) {
-            (_, false) => command("set_policy"),
-            (false, true) => command("set_operator_policy"),
+        let (policy, operator): (Kind, Kind) = (|found| &found.policy, |found| &found.operator_policy);
+        let has = |of: Kind| policies.is_some_and(|found| of(found).is_some());
+        match (has(policy), has(operator)) {
+            (_, false) => command("set_policy", policy),
+            (false, true) => command("set_operator_policy", operator),
             (true, true) => format!(
                 "to see which one: rabbitmqctl list_policies -p {vhost}; rabbitmqctl list_operator_policies -p {vhost}; then {}, \
                  or the same with set_operator_policy",
-                command("set_policy")
+                command("set_policy", policy)
             ),
         }
     }

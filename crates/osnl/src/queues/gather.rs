@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use osnl_transport::{Look, Proof, Proofs, QueueKind, QueueLook, QueueMade, RabbitTransport, Thorough};
+use osnl_model::nearest;
+use osnl_transport::{
+    ExchangeLook, Look, Proof, Proofs, QueueKind, QueueLook, QueueMade, RabbitTransport, Thorough,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::services::PRIORITIES;
-use super::{DaemonCounts, QueueRow, QueueState, Survey, TOPICS, Wanted};
+use super::{DaemonCounts, EXCHANGES, QueueRow, QueueState, Survey, TOPICS, Wanted};
 use crate::management::client::ApiQuestion;
 use crate::management::{BrokerFacts, UnknownFact};
 
@@ -62,6 +65,7 @@ impl Wanted {
             refusals: Vec::new(),
             is_reached: false,
             exchanges: Vec::new(),
+            near: Vec::new(),
             queues: Vec::new(),
             denied: Vec::new(),
             facts: None,
@@ -75,8 +79,8 @@ impl Wanted {
         transport.look(&self.exchanges, &self.queues, ours, limit).await
     }
 
-    /// Looks at the queues that services may have made. A comparison with oslo.messaging's default shows whether one is
-    /// durable.
+    /// Looks at the queues that services may have made, and at the exchanges of services with names near those of missing
+    /// ones. A comparison with oslo.messaging's default shows whether a queue is durable.
     pub(crate) async fn look_at_services(
         &self,
         transport: &RabbitTransport,
@@ -86,7 +90,11 @@ impl Wanted {
         if !look.hosts.iter().any(|host| host.reached.is_ok()) {
             return Look::default();
         }
-        transport.look(&[], &self.services_queues(), Some(&QueueKind::OSLO), limit).await
+        let missing = look.exchanges.iter().filter(|(_, found)| *found == ExchangeLook::Missing);
+        let near = missing.filter_map(|(name, _)| nearest(name, EXCHANGES)).map(str::to_owned);
+        transport
+            .look(&near.collect::<Vec<_>>(), &self.services_queues(), Some(&QueueKind::OSLO), limit)
+            .await
     }
 
     /// Returns the names of the queues that services give the usual topics and the listener's, without those that the
@@ -116,7 +124,7 @@ impl Wanted {
         let ours = self.declares.then_some(&self.kind);
         let is_there = |name: &&String| {
             let looked = look.exchanges.iter().find(|(exchange, _)| exchange == *name);
-            looked.is_some_and(|(_, found)| *found != osnl_transport::ExchangeLook::Missing)
+            looked.is_some_and(|(_, found)| *found != ExchangeLook::Missing)
         };
         let exchanges: Vec<String> = self.exchanges.iter().filter(is_there).cloned().collect();
         let mut denied = Vec::new();
@@ -152,6 +160,8 @@ impl Wanted {
             }
         }
         survey.exchanges.clone_from(&look.exchanges);
+        let is_there = |(_, found): &&(String, ExchangeLook)| matches!(found, ExchangeLook::There(_));
+        survey.near = services.exchanges.iter().filter(is_there).map(|(name, _)| name.clone()).collect();
         let own = |(name, found): &(String, QueueLook)| {
             let remedy = match found {
                 QueueLook::Refused(error) => {
@@ -173,7 +183,7 @@ impl Wanted {
     /// Makes a survey of the numbers that a daemon knows.
     pub(crate) fn of_depths(
         &self,
-        exchanges: Vec<(String, osnl_transport::ExchangeLook)>,
+        exchanges: Vec<(String, ExchangeLook)>,
         queues: Vec<QueueRow>,
         facts: Result<BrokerFacts, UnknownFact>,
     ) -> Survey {

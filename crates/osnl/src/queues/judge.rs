@@ -442,10 +442,10 @@ impl Judge<'_> {
             return None;
         }
         let policies = row.facts.as_ref().and_then(|facts| facts.policies.as_ref().ok());
-        let effective = policies.map(|policies| policies.effective.clone()).unwrap_or_default();
+        let effective = policies.iter().flat_map(|policies| policies.effective.keys());
         let arguments = row.facts.iter().flat_map(|facts| facts.arguments.keys());
         let mut limits =
-            effective.keys().map(String::as_str).chain(arguments.map(|name| name.trim_start_matches("x-")));
+            effective.map(String::as_str).chain(arguments.map(|name| name.trim_start_matches("x-")));
         let is_bounded = limits
             .any(|limit| matches!(limit, "max-length" | "max-length-bytes" | "message-ttl" | "expires"));
         if is_bounded {
@@ -456,7 +456,7 @@ impl Judge<'_> {
         let unknown = if is_sure { "" } else { "; whether a policy bounds it is not known" };
         let seen = format!("{}, no consumer{}{unknown}", messages(row.messages), grown(row));
         let consequence = "the services create it and fill it; unread, it fills the memory and disk of the broker that carries RPC";
-        let command = bound(self.survey.vhost(), topic, &effective);
+        let command = bound(self.survey.vhost(), topic, policies);
         Some(self.of(row, (Kind::Unread, severity), seen, consequence, command))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use osnl_model::nearest;
 use osnl_transport::{BrokerVersion, ExchangeLook};
 
 use super::judge::Judge;
@@ -63,6 +64,18 @@ impl Judge<'_> {
                 "name virtual host {vhost} in transport_url of [listener:{}]",
                 survey.wanted.listener
             );
+            return self.finding(kind, subject, seen, NOTHING, command);
+        }
+        let here = survey.facts.iter().flat_map(|facts| &facts.exchanges);
+        let here = here.filter(|(vhost, _)| vhost == survey.vhost()).map(|(_, name)| name);
+        if let Some(near) = nearest(exchange, here.chain(&survey.near).map(String::as_str)) {
+            let names = survey.wanted.exchanges.iter().map(|name| if name == exchange { near } else { name });
+            let command = format!(
+                "exchange = {} in [listener:{}]",
+                names.collect::<Vec<_>>().join(", "),
+                survey.wanted.listener
+            );
+            let seen = format!("it does not exist, and {near} does; did you mean {near}?");
             return self.finding(kind, subject, seen, NOTHING, command);
         }
         let sources = self.sources();

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use osnl_transport::shell_quoted;
 
+use crate::management::QueuePolicies;
+use crate::management::risk::precedence;
+
 pub(super) const PRIORITIES: [&str; 7] = ["audit", "debug", "info", "warn", "error", "critical", "sample"];
 
 /// A setting of a service, in the words of each deployer.
@@ -29,6 +32,7 @@ impl ServiceSetting<'_> {
         self.command_and(&format!("then restart the services of {}", self.name()))
     }
 
+    /// Returns the setting as a line of the service's file, and what to do next.
     pub(super) fn command_and(&self, more: &str) -> String {
         let Self { section, option, value, .. } = self;
         let service = self.name();
@@ -36,7 +40,7 @@ impl ServiceSetting<'_> {
             "glance" => "/etc/glance/glance-api.conf".to_owned(),
             other => format!("/etc/{other}/{other}.conf"),
         };
-        format!("crudini --set {} {section} {option} {}  # {more}", shell_quoted(&file), shell_quoted(value))
+        format!("set [{section}] {option} = {value} in {file}, {more}")
     }
 
     pub(super) fn deployers(&self) -> BTreeMap<String, String> {
@@ -72,14 +76,15 @@ impl ServiceSetting<'_> {
 }
 
 /// Returns the command that bounds the queues of a topic, which keeps the other settings of their policy.
-pub(super) fn bound(vhost: &str, topic: &str, effective: &BTreeMap<String, serde_json::Value>) -> String {
-    let mut definition: serde_json::Map<String, serde_json::Value> =
-        effective.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+pub(super) fn bound(vhost: &str, topic: &str, policies: Option<&QueuePolicies>) -> String {
+    let effective = policies.map(|policies| policies.effective.clone()).unwrap_or_default();
+    let mut definition: serde_json::Map<String, serde_json::Value> = effective.into_iter().collect();
     definition.insert("max-length".to_owned(), serde_json::json!(1000));
     let pattern = format!("^{}\\.", osnl_transport::escaped(topic));
     format!(
-        "rabbitmqctl set_policy -p {} --apply-to queues --priority 999 {} {} {}",
+        "rabbitmqctl set_policy -p {} --apply-to queues{} {} {} {}",
         shell_quoted(vhost),
+        precedence(policies, |found| &found.policy),
         shell_quoted(&format!("osnl-unread-{topic}")),
         shell_quoted(&pattern),
         shell_quoted(&serde_json::Value::Object(definition).to_string())

@@ -33,6 +33,7 @@ fn survey(more: &str) -> Survey {
         refusals: Vec::new(),
         is_reached: true,
         queues,
+        near: Vec::new(),
         denied: Vec::new(),
         facts: None,
         unknown: None,
@@ -79,6 +80,11 @@ fn with_api(survey: &mut Survey) -> &mut BrokerFacts {
 
 fn missing(s: &mut Survey) {
     s.exchanges[0].1 = ExchangeLook::Missing;
+}
+
+fn misspelt(s: &mut Survey) {
+    s.wanted.exchanges = vec!["noav".to_owned(), "cinder".to_owned()];
+    s.exchanges[0] = ("noav".to_owned(), ExchangeLook::Missing);
 }
 
 fn waiting(s: &mut Survey, name: &str, messages: u64, consumers: u64, growth: Option<f64>) {
@@ -136,7 +142,8 @@ fn comes_from_others(s: &mut Survey) {
     missing(s);
 }
 
-const DRIVER: &str = "crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2";
+const DRIVER: &str =
+    "set [oslo_messaging_notifications] driver = messagingv2 in /etc/nova/nova.conf, then restart";
 const INFO: &str = "notifications.info";
 const BOUND: &str = "rabbitmqctl set_policy -p / --apply-to queues --priority 999 osnl-unread-notifications '^notifications\\.' \
                      '{\"max-length\":1000}'";
@@ -155,11 +162,13 @@ const TROUBLES: &[Trouble] = &[
     ("", comes_from_others, K::ExchangeMissing, Warning, "it does not exist", DRIVER),
     ("", missing, K::ExchangeMissing, Warning, "nova has never published here, and other services have (queue notifications.info)", DRIVER),
     ("", |s| { missing(s); with_api(s).exchanges.push(("/nova".into(), "nova".into())); }, K::ExchangeMissing, Warning, "exists in virtual host /nova", "name virtual host /nova in transport_url"),
+    ("", |s| { misspelt(s); s.near.push("nova".into()); }, K::ExchangeMissing, Warning, "did you mean nova?", "exchange = nova, cinder in [listener:l]"),
+    ("", |s| { misspelt(s); with_api(s).exchanges.push(("/".into(), "nova".into())); }, K::ExchangeMissing, Warning, "did you mean nova?", "exchange = nova, cinder in [listener:l]"),
     ("", |s| { missing(s); bound(s, INFO, &[("openstack", INFO)]); }, K::ExchangeMissing, Warning, "notifications come here by exchange openstack", DRIVER),
     ("", |s| s.queues.retain(|row| row.name != INFO), K::NeverPublished, Warning, "the driver is empty (the default) or noop", DRIVER),
     ("", |s| { s.greeting.version = Some("4.3.0".into()); s.queues.retain(|row| row.name != INFO); }, K::NeverPublished, Warning, "541", DRIVER),
     ("", locked, K::QueueRefused, Critical, "405 RESOURCE_LOCKED", "a pool of its own"),
-    ("topics = versioned_notifications", |_| {}, K::WrongTopic, Warning, "publish to topic notifications (queue notifications.info), and the listener binds topic versioned_notifications", "topics = notifications in [listener:l], or crudini --set /etc/nova/nova.conf notifications notification_format both"),
+    ("topics = versioned_notifications", |_| {}, K::WrongTopic, Warning, "publish to topic notifications (queue notifications.info), and the listener binds topic versioned_notifications", "topics = notifications in [listener:l], or set [notifications] notification_format = both in /etc/nova/nova.conf, then"),
     ("priorities = error", |_| {}, K::WrongPriority, Warning, "another priority", "remove priorities"),
     ("", |s| bound(s, INFO, &[("neutron", INFO)]), K::OtherExchange, Warning, "bound to exchange neutron only", DRIVER),
     ("priorities = info", |s| bound(s, "osnl", &[]), K::NotBound, Critical, "notifications.info of nova", "osnl queues --apply"),
@@ -167,6 +176,7 @@ const TROUBLES: &[Trouble] = &[
     ("", unmatched, K::NoRuleMatches, Note, "7 messages received", "osnl explain --counts"),
     ("", |s| waiting(s, INFO, 4579, 0, Some(5.0)), K::Unread, Warning, "4579 messages, no consumer, grows by 5.0/s", BOUND),
     ("", |s| waiting(s, INFO, 3, 0, None), K::Unread, Note, "whether a policy bounds it is not known", BOUND),
+    ("", |s| { with_api(s); waiting(s, INFO, 3, 0, None); }, K::Unread, Warning, "3 messages, no consumer", "rabbitmqctl set_policy -p / --apply-to queues osnl-unread-notifications '^notif"),
     ("", |s| { policy(s, INFO, "ha-mode", json!("all")); waiting(s, INFO, 3, 0, None); }, K::Unread, Warning, "3 messages, no consumer", "'{\"ha-mode\":\"all\",\"max-length\":1000}'"),
     ("", |s| waiting(s, "osnl", 9, 0, None), K::Growing, Warning, "9 messages, no consumer", "systemctl start osnl"),
     ("", |s| waiting(s, "osnl", 5000, 1, Some(2.0)), K::Growing, Warning, "5000 messages, and grows by 2.0/s", "osnl status"),
@@ -176,7 +186,7 @@ const TROUBLES: &[Trouble] = &[
     ("", |s| row(s, "osnl").differs = Some("x-max-length: configured none, found 9".into()), K::Differs, Warning, "found 9", "delete it"),
     ("", |s| { with_api(s).nodes = Some(3); row(s, "osnl").queue_type = Some("classic".into()); }, K::ClassicOnCluster, Warning, "cluster of 3 nodes", "queue_type = quorum"),
     ("", |s| policy(s, "osnl", "message-ttl", json!(60000)), K::Lossy, Warning, "policy \"p\" sets message-ttl = 60000", "rabbitmqctl set_policy -p / --apply-to queues --priority 999 osnl-osnl '^osnl$'"),
-    ("", |s| row(s, INFO).durable = Some(false), K::TransientQueue, Note, "it is transient", "crudini --set /etc/nova/nova.conf oslo_messaging_rabbit amqp_durable_queues true"),
+    ("", |s| row(s, INFO).durable = Some(false), K::TransientQueue, Note, "it is transient", "set [oslo_messaging_rabbit] amqp_durable_queues = true in /etc/nova/nova.conf, and so"),
     ("durable = false", |s| row(s, "osnl").durable = Some(false), K::TransientQueue, Note, "transient", "durable = true"),
 ];
 
@@ -194,7 +204,7 @@ fn each_trouble_has_its_finding_with_evidence_and_command() {
         assert!(finding.seen.contains(seen), "{seen}: {finding:#?}");
         assert!(finding.command.contains(command), "{command}: {finding:#?}");
         let deployers = ["kolla-ansible", "openstack-ansible", "openstack-helm", "rhoso"];
-        if finding.command.starts_with("crudini") {
+        if finding.command.starts_with("set [") {
             assert!(deployers.iter().all(|name| finding.deployers.contains_key(*name)), "{finding:#?}");
         }
     }

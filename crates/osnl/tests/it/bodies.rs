@@ -1,6 +1,6 @@
-use base64::Engine as _;
 use osnl_model::parse_python_json;
-use osnl_testkit::{Sink, fixture};
+use osnl_testkit::Sink;
+use osnl_testkit::fixture::{self, body};
 use osnl_transport::Properties;
 use serde_json::Value;
 
@@ -23,28 +23,7 @@ pub(crate) fn properties(case: &Value) -> Properties {
 }
 
 pub(crate) fn wire_cases() -> Vec<(String, Value)> {
-    let mut names: Vec<String> = std::fs::read_dir(fixture::path("wire"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".json"))
-        .collect();
-    names.sort();
-    // The recording of Python's NaN contains NaN itself.
-    let read = |name: &String| parse_python_json(&fixture::text(&format!("wire/{name}"))).unwrap();
-    names
-        .into_iter()
-        .map(|name| {
-            let case = read(&name);
-            (name, case)
-        })
-        .collect()
-}
-
-pub(crate) fn body(case: &Value) -> Vec<u8> {
-    match case["body_text"].as_str() {
-        Some(text) => text.as_bytes().to_vec(),
-        None => base64::prelude::BASE64_STANDARD.decode(case["body_base64"].as_str().unwrap()).unwrap(),
-    }
+    fixture::wire().into_iter().map(|(name, text)| (name, parse_python_json(&text).unwrap())).collect()
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn compressed(name: &str, hex: &str) -> Body {
 
 fn recorded(name: &str) -> Body {
     let case = fixture::json(&format!("wire/{name}.json"));
-    (bodies::body(&case), bodies::properties(&case))
+    (fixture::body(&case), bodies::properties(&case))
 }
 
 fn message(event_type: &str, priority: &str) -> String {

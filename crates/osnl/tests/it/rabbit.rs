@@ -10,7 +10,7 @@ use osnl_testkit::{
 use osnl_transport::{Transport, transport};
 use serde_json::Value;
 
-use crate::bodies::{body, wire_cases};
+use crate::bodies::wire_cases;
 use crate::harness::{ListenerRig, QUEUE, SOON, conf, instance, port_deleted};
 use crate::vectors::assert_as_recorded;
 
@@ -203,7 +203,7 @@ fn every_recorded_body_is_settled_on_a_real_broker_too() {
     let cases = wire_cases();
     for (_, case) in &cases {
         publisher.raw(&RawMessage {
-            body: body(case),
+            body: fixture::body(case),
             properties: case["properties"].clone(),
             headers: case["headers"].clone(),
             ..RawMessage::default()

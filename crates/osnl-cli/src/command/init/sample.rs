@@ -3,11 +3,10 @@
 
 use std::fmt::Write as _;
 
-use osnl::native::{self, Reference};
+use osnl::native::{self, PLACEHOLDER, Reference};
 use osnl_model::catalogue::{self, CatalogueEvent};
 use osnl_model::nova;
 
-pub(super) const PLACEHOLDER: &str = "CHANGE-ME";
 const WIDTH: usize = 100;
 
 pub(super) struct SampleTarget {

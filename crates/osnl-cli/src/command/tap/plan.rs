@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 
 use anyhow::bail;
 use osnl::native::{self, ListenerConf, Native};
+use osnl::queues::{EXCHANGES, TOPICS};
 use osnl_model::{Budget, Secret, TransportUrl, nearest};
 use osnl_transport::{BodyBounds, TapBinding, TapOptions, Transport};
 
@@ -20,27 +21,6 @@ use super::writer::{BodyPart, EventWriter};
 use crate::command::sources;
 use crate::flags::OutputFormat;
 use crate::terminal;
-
-/// The usual exchanges of services that send notifications. `openstack` is oslo.messaging's
-/// default: cinder, manila and the audit middleware publish there.
-pub(super) const EXCHANGES: [&str; 12] = [
-    "nova",
-    "neutron",
-    "glance",
-    "cinder",
-    "keystone",
-    "ironic",
-    "openstack",
-    "heat",
-    "designate",
-    "octavia",
-    "magnum",
-    "masakari",
-];
-
-/// The topics of oslo.messaging, of nova (and masakari), of ironic.
-pub(super) const TOPICS: [&str; 3] =
-    ["notifications", "versioned_notifications", "ironic_versioned_notifications"];
 
 #[derive(Debug)]
 pub(super) struct WrongUsage(String);

@@ -11,20 +11,11 @@ use crate::flags::OutputFormat;
 
 fn recorded(message: &Value) -> TapMessage {
     let text = |of: &Value| of.as_str().map(str::to_owned);
-    let body = match message["body_text"].as_str() {
-        Some(text) => text.as_bytes().to_vec(),
-        None => {
-            use base64::Engine as _;
-            base64::engine::general_purpose::STANDARD
-                .decode(message["body_base64"].as_str().unwrap_or_default())
-                .unwrap()
-        }
-    };
     let properties = &message["properties"];
     TapMessage {
         exchange: text(&message["exchange"]).unwrap(),
         routing_key: text(&message["routing_key"]).unwrap(),
-        body: body.into(),
+        body: fixture::body(message).into(),
         cut: None,
         properties: TapProperties {
             content_type: text(&properties["content_type"]),
@@ -36,13 +27,8 @@ fn recorded(message: &Value) -> TapMessage {
 }
 
 fn wire() -> Vec<(String, TapMessage)> {
-    let folder = std::fs::read_dir(fixture::path("wire")).unwrap();
-    let mut names: Vec<String> =
-        folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names.retain(|name| name.ends_with(".json"));
-    let read = |name: &String| parse_python_json(&fixture::text(&format!("wire/{name}"))).unwrap();
-    names.into_iter().map(|name| (name.clone(), recorded(&read(&name)))).collect()
+    let read = |(name, text): (String, String)| (name, recorded(&parse_python_json(&text).unwrap()));
+    fixture::wire().into_iter().map(read).collect()
 }
 
 pub(super) fn services() -> Vec<TapMessage> {

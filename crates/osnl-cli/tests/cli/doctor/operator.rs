@@ -29,17 +29,16 @@ impl Service {
         publisher.notify(&Notice { exchange: exchange.clone(), ..notice.clone() });
     }
 
-    /// Does what `crudini --set FILE SECTION OPTION VALUE` does, and restarts the service. In a file of oslo.config, the
-    /// later value counts.
-    pub(crate) fn crudini(&mut self, command: &str) {
-        let words = words(command);
-        let [program, verb, file, section, option, value] = &words[..] else { panic!("{command}") };
-        let named = PathBuf::from(file);
-        assert_eq!((program.as_str(), verb.as_str()), ("crudini", "--set"), "{command}");
+    /// Does what `set [SECTION] OPTION = VALUE in FILE, then …` says, and restarts the service. In a file of oslo.config,
+    /// the later value counts.
+    pub(crate) fn set(&mut self, command: &str) {
+        let (section, rest) = command.strip_prefix("set [").unwrap().split_once("] ").unwrap();
+        let (line, rest) = rest.split_once(" in ").unwrap();
+        let named = PathBuf::from(rest.split(',').next().unwrap());
         assert!(named.starts_with(Path::new("/etc").join(named.file_stem().unwrap())), "{command}");
         assert_eq!(named.file_name(), self.file.file_name(), "{command}");
         let mut text = std::fs::read_to_string(&self.file).unwrap();
-        writeln!(text, "[{section}]\n{option} = {value}").unwrap();
+        writeln!(text, "[{section}]\n{line}").unwrap();
         std::fs::write(&self.file, text).unwrap();
         self.publisher = None;
     }

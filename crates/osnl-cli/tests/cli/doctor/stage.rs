@@ -18,7 +18,7 @@ use crate::management::node;
 
 pub(super) const USUAL: &str = "exchange = nova\npool = osnl\npriorities = info, error";
 pub(super) const DRIVER: &str =
-    "crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2";
+    "set [oslo_messaging_notifications] driver = messagingv2 in /etc/nova/nova.conf";
 
 /// Users of the virtual hosts are dropped before the virtual hosts.
 pub(super) struct Stage {
@@ -119,7 +119,7 @@ impl Stage {
 
     /// Has a service with the one line that all need publish a notification.
     pub(super) fn publish(&mut self, exchange: &str) {
-        self.service(exchange).crudini(&DRIVER.replace("nova", exchange));
+        self.service(exchange).set(&DRIVER.replace("nova", exchange));
         self.notify(exchange);
     }
 
@@ -290,15 +290,15 @@ impl Stage {
         if let Some(options) = edited(&self.options, command) {
             return self.configure(&options);
         }
+        if command.starts_with("set [") {
+            let file = command.split_once(" in ").unwrap().1.split(',').next().unwrap();
+            return self.service(Path::new(file).file_stem().unwrap().to_str().unwrap()).set(command);
+        }
         let line = words(command);
         let (program, rest) = line.split_first().unwrap();
         let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
         match program.as_str() {
             "rabbitmqctl" => drop(node().0.ctl(&rest)),
-            "crudini" => {
-                let service = Path::new(rest[1]).file_stem().unwrap().to_str().unwrap().to_owned();
-                self.service(&service).crudini(command.split("  #").next().unwrap());
-            }
             "osnl" if rest.contains(&"--apply") => {
                 let (code, text) = self.osnl(&rest);
                 assert_eq!(code, Some(2), "nothing asks without a terminal: {text}");

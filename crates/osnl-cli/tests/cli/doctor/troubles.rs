@@ -121,6 +121,8 @@ const QUORUM: &str = "exchange = nova\npool = osnl\nqueue_type = quorum";
 const TRANSIENT: &str = "exchange = nova\npool = osnl\ndurable = false";
 const APPLY: &str = "osnl queues --apply";
 const GRANTS: &str = "rabbitmqctl set_permissions -p doctor-";
+/// Without a priority, because the API tells that no policy is there.
+const BOUND: &str = "--apply-to queues osnl-unread-notifications ";
 const POLICY: &str = "rabbitmqctl set_policy -p doctor-";
 
 pub(super) const TROUBLES: &[Trouble] = &[
@@ -130,7 +132,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: notify,
         finding: ("exchange-missing", "no service has published", DRIVER),
         check: "no service has published",
-        status: "\"nova\" does not exist yet; crudini",
+        status: "\"nova\" does not exist yet; set [",
         mend: Run(notify),
     },
     Trouble {
@@ -139,7 +141,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: |stage| stage.publish("neutron"),
         finding: ("exchange-missing", "notifications come here by exchange neutron", DRIVER),
         check: "notifications come here by exchange neutron",
-        status: "\"nova\" does not exist yet; crudini",
+        status: "\"nova\" does not exist yet; set [",
         mend: Run(notify),
     },
     Trouble {
@@ -150,6 +152,15 @@ pub(super) const TROUBLES: &[Trouble] = &[
         check: "exists in virtual host elsewhere-",
         status: "name virtual host elsewhere-",
         mend: Follow(|stage| stage.log_in(&stage.other.url())),
+    },
+    Trouble {
+        name: "the exchange's name has a slip",
+        options: "exchange = noav\npool = osnl\npriorities = info, error",
+        prepare: nova,
+        finding: ("exchange-missing", "did you mean nova?", "exchange = nova in [listener:l]"),
+        check: "did you mean nova?",
+        status: "\"noav\" does not exist yet; exchange = nova in [listener:l]",
+        mend: Run(nothing),
     },
     Trouble {
         name: "nova's exchange carries RPC alone",
@@ -240,7 +251,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         name: "nobody reads what services fill",
         options: USUAL,
         prepare: nova,
-        finding: ("unread", "1 message, no consumer", POLICY),
+        finding: ("unread", "1 message, no consumer", BOUND),
         check: "1 message, no consumer",
         status: "1 message, no consumer",
         mend: Run(nothing),
@@ -249,7 +260,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         name: "nobody reads what services fill, and it grows",
         options: USUAL,
         prepare: Stage::flood,
-        finding: ("unread", ", grows by ", POLICY),
+        finding: ("unread", ", grows by ", BOUND),
         check: "no consumer",
         status: "no consumer",
         mend: Run(nothing),
@@ -342,7 +353,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         finding: (
             "transient-queue",
             "it is transient",
-            "crudini --set /etc/nova/nova.conf oslo_messaging_rabbit amqp_durable_queues true",
+            "set [oslo_messaging_rabbit] amqp_durable_queues = true in /etc/nova/nova.conf, and so",
         ),
         check: "",
         status: "",

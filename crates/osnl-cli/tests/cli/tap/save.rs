@@ -3,27 +3,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use osnl_testkit::{RawMessage, fixture};
 use serde_json::{Value, json};
 
-use super::{Rig, event};
+use super::{HOSTILE, Rig, event};
 use crate::harness::PROMPTLY;
 
 fn recorded() -> Vec<RawMessage> {
-    let folder = std::fs::read_dir(fixture::path("wire")).unwrap();
-    let mut names: Vec<String> =
-        folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.retain(|name| name.ends_with(".json"));
-    names.sort();
     let mut messages = Vec::new();
-    for name in names {
-        let text = fixture::text(&format!("wire/{name}"));
+    for (_, text) in fixture::wire() {
         let message = osnl_model::parse_python_json(&text).unwrap();
-        let body = match message["body_text"].as_str() {
-            Some(text) => text.as_bytes().to_vec(),
-            None => {
-                use base64::Engine as _;
-                let body = message["body_base64"].as_str().unwrap_or_default();
-                base64::engine::general_purpose::STANDARD.decode(body).unwrap()
-            }
-        };
+        let body = fixture::body(&message);
         // `osnl send` replaces a token with null by design.
         if String::from_utf8_lossy(&body).contains("_context_auth_token\\\": \\\"") {
             continue;
@@ -148,7 +135,7 @@ fn what_is_saved_is_as_it_was_received_and_for_its_owner_only() {
     let printed: Vec<Value> = tap.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
         printed[0]["payload"],
-        json!({"instance_id": "i-1", "display_name": "vm 1", "adminPass": "***"})
+        json!({"instance_id": "i-1", "display_name": "vm 1", "adminPass": "***", "note": HOSTILE})
     );
     assert_eq!(printed[0]["resource"], json!({"id": "i-1", "ids": ["i-1"], "name": "vm 1"}));
     assert_eq!(printed[1]["body_escaped"], "\\xff\\x1b]0;owned\\x07");
