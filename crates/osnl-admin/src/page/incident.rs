@@ -104,7 +104,7 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             [Some(Step::link("Show the configuration", "/configuration")), None, None]
         }
         Kind::Silent | Kind::NeverReceived | Kind::ListenerStalled => {
-            let of = incident.listener.as_ref();
+            let of = incident.listeners.first();
             let path = of.map(|name| format!("/live?listener={}", text::query(name)));
             [path.map(|path| Step::link("Watch its events", path)), None, None]
         }
@@ -122,7 +122,7 @@ mod tests {
 
     fn shown(kind: &str, more: serde_json::Value, may_change: bool) -> Vec<(String, String, &'static str)> {
         let mut incident = json!({
-            "kind": kind, "severity": "warning", "subject": "action a&b", "actions": ["a&b"], "listener": null, "what": "w",
+            "kind": kind, "severity": "warning", "subject": "action a&b", "actions": ["a&b"], "listeners": [], "what": "w",
             "why": null, "since": null, "since_seconds": null, "waiting": 0, "oldest_seconds": null, "for_release": 0,
             "must_act": "operator", "to_do": null, "by_itself": null, "symptoms": [],
         });
