@@ -16,8 +16,9 @@ mod live;
 mod packaging;
 #[path = "admin/page.rs"]
 mod page;
-#[path = "admin/page_configuration.rs"]
+#[path = "admin/page_action.rs"]
 mod page_action;
+#[path = "admin/page_configuration.rs"]
 mod page_configuration;
 #[path = "admin/page_moves.rs"]
 mod page_moves;
