@@ -230,8 +230,8 @@ fn panels_of_the_dashboard_have_places_thresholds_and_runbooks_that_exist() {
         assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is another panel's");
         let [x, y, w, h] = ["x", "y", "w", "h"].map(|name| panel["gridPos"][name].as_u64().unwrap());
         assert!(x + w <= 24, "{title} does not fit");
-        let cells = (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y)));
-        assert!(cells.fold(true, |free, cell| taken.insert(cell) && free), "{title} covers another panel");
+        let mut cells = (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y)));
+        assert!(cells.all(|cell| taken.insert(cell)), "{title} covers another panel");
         let kind = text(panel, "type");
         if kind == "row" {
             continue;

@@ -93,17 +93,19 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
         },
         loaded: now,
         is_reloaded: true,
-        incidents: vec![
-            serde_json::from_value(serde_json::json!({
-                "kind": "exchange-missing", "severity": "warning", "subject": "listener neutron", "actions": [],
-                "listeners": ["neutron"], "what": "", "why": null, "since": null, "since_seconds": null, "waiting": 0,
-                "oldest_seconds": null, "for_release": 0, "must_act": "operator", "to_do": null, "by_itself": null,
-                "symptoms": [],
-            }))
-            .unwrap(),
-        ],
+        incidents: vec![incident()],
         counters,
     }
+}
+
+fn incident() -> osnl::control::Incident {
+    serde_json::from_value(serde_json::json!({
+        "kind": "exchange-missing", "severity": "warning", "subject": "listener neutron", "actions": [],
+        "listeners": ["neutron"], "what": "", "why": null, "since": null, "since_seconds": null, "waiting": 0,
+        "oldest_seconds": null, "for_release": 0, "must_act": "operator", "to_do": null, "by_itself": null,
+        "symptoms": [],
+    }))
+    .unwrap()
 }
 
 #[test]

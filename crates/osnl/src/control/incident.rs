@@ -218,7 +218,7 @@ impl Incident {
         Self { since, since_seconds, ..self }
     }
 
-    fn to_do(self, to_do: impl Into<String>) -> Self {
+    fn mended_by(self, to_do: impl Into<String>) -> Self {
         Self { to_do: Some(to_do.into()), ..self }
     }
 

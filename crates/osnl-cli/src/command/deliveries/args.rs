@@ -86,7 +86,7 @@ pub(crate) struct ListArgs {
     pub(crate) about: Vec<String>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-    /// Show at most N rows [default: 20, or 50 with each delivery in a row of its own]
+    /// Show at most N rows: by default 20, of single deliveries 50
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: Option<u32>,
     /// Show the next page, behind the delivery that the previous page names

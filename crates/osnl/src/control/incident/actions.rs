@@ -50,7 +50,8 @@ fn paused(target: &TargetReport) -> Option<Incident> {
     let name = &target.action;
     let by = target.paused_by.iter().fold(String::new(), |_, by| format!(" by {by}"));
     let what = format!("{name}: paused{by}{}", lasting(target.since_seconds));
-    let incident = incident(target, Kind::ActionPaused, what).to_do(format!("osnl actions resume {name}"));
+    let incident =
+        incident(target, Kind::ActionPaused, what).mended_by(format!("osnl actions resume {name}"));
     Some(since(incident, target))
 }
 
@@ -70,12 +71,13 @@ fn down(target: &TargetReport) -> Option<Incident> {
             let what = format!("{name}: the target refuses everything{lasting}");
             let correct = remedy.unwrap_or("correct the action, or the target");
             let reload = if correct.contains("osnl reload") { "" } else { ", then osnl reload" };
-            incident(target, Kind::TargetRefuses, what).to_do(format!("[action:{name}]: {correct}{reload}"))
+            incident(target, Kind::TargetRefuses, what)
+                .mended_by(format!("[action:{name}]: {correct}{reload}"))
         }
         false => {
             let found = incident(target, Kind::TargetDown, format!("{name}: the target is down{lasting}"));
             let found = found.heals(format!("{next}; sooner: osnl actions probe {name}"));
-            remedy.into_iter().fold(found, Incident::to_do)
+            remedy.into_iter().fold(found, Incident::mended_by)
         }
     };
     Some(since(incident.because(answer), target))
@@ -91,7 +93,7 @@ fn dependency(target: &TargetReport) -> Option<Incident> {
         lasting(Some(first.since_seconds))
     );
     let found =
-        incident(target, Kind::DependencyDown, what).to_do("osnl check --connect tries it step by step");
+        incident(target, Kind::DependencyDown, what).mended_by("osnl check --connect tries it step by step");
     Some(unavailable(found, first))
 }
 
@@ -125,7 +127,7 @@ fn failing(target: &TargetReport) -> Option<Incident> {
     );
     let found = incident(target, Kind::ResourceFailing, what).because(&worst.answer);
     let found = found.since(Some(worst.since.clone()), Some(worst.since_seconds));
-    let found = found.to_do(format!("osnl deliveries show {}", worst.id));
+    let found = found.mended_by(format!("osnl deliveries show {}", worst.id));
     Some(found.heals("osnl tries each again; the other deliveries go on"))
 }
 
@@ -154,7 +156,7 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     };
     let last = target.last_failure.as_ref();
     let found = incident(target, kind, what)
-        .to_do(format!("see osnl deliveries list --action {name} --state pending, {to_do}"));
+        .mended_by(format!("see osnl deliveries list --action {name} --state pending, {to_do}"));
     Some(
         last.into_iter()
             .fold(found, |found, failure| found.because(format!("the latest failure: {}", failure.answer))),
@@ -213,7 +215,7 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         return None;
     }
     let found = incident(target, Kind::DeadLetters, format!("{name}: {letters}"));
-    let found = found.to_do(format!(
+    let found = found.mended_by(format!(
         "osnl deliveries list --action {name} --state dead; then osnl deliveries retry --action {name}, or discard"
     ));
     Some(reason.into_iter().fold(found, Incident::because))
@@ -230,8 +232,8 @@ fn orphaned(target: &TargetReport) -> Option<Incident> {
     );
     let found =
         incident(target, Kind::Orphaned, what).because(format!("the configuration has no [action:{name}]"));
-    let found =
-        found.to_do(format!("osnl deliveries move --action {name} --to ACTION, or discard --action {name}"));
+    let found = found
+        .mended_by(format!("osnl deliveries move --action {name} --to ACTION, or discard --action {name}"));
     Some(Incident {
         waiting: target.pending,
         for_release: target.for_release,
@@ -277,7 +279,7 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
             what,
         );
         let found = reason.into_iter().fold(found, Incident::because);
-        let found = found.to_do(format!(
+        let found = found.mended_by(format!(
             "osnl deliveries release {filter} if the changes are meant, else discard {filter}"
         ));
         let found =
@@ -302,7 +304,7 @@ pub(in crate::control) fn of_down_there(
             let found = Incident::new(Kind::TargetDown, Severity::Warning, format!("action {action}"), what);
             let found =
                 found.of_action(action).because(reason).since(Some(since.clone()), Some(*since_seconds));
-            let found = found.to_do("osnl check --connect on that machine");
+            let found = found.mended_by("osnl check --connect on that machine");
             found.heals(format!("daemon {name} tries again; sooner: osnl actions probe {action} there"))
         })
         .collect()

@@ -10,7 +10,7 @@ use crate::metrics::Counters;
 
 pub(in crate::control) fn of_no_daemon() -> Incident {
     Incident::new(Kind::NoDaemon, Severity::Critical, "daemon", "no daemon runs on this journal")
-        .to_do("systemctl start osnl, or osnl run")
+        .mended_by("systemctl start osnl, or osnl run")
 }
 
 pub(in crate::control) fn of_configuration(configuration: &ConfigurationStatus) -> Option<Incident> {
@@ -21,7 +21,7 @@ pub(in crate::control) fn of_configuration(configuration: &ConfigurationStatus) 
     let found = Incident::new(Kind::NotReloaded, Severity::Warning, "configuration", what);
     let found = found.because(format!("{first}{more}"));
     let found = found.since(Some(failed.since.clone()), Some(failed.since_seconds));
-    let found = found.to_do(match failed.reason {
+    let found = found.mended_by(match failed.reason {
         ReloadRefusalReason::QueueNotEmpty => {
             "take one of the ways out that osnl reload names, then osnl reload"
         }
@@ -56,8 +56,10 @@ pub(in crate::control) fn of_expiry(expiry: &ExpiryStatus) -> Option<Incident> {
         Some(_) | None => found,
     };
     Some(match what.starts_with("the password") {
-        true => found.to_do("change it in Keystone and in the configuration, then osnl reload"),
-        false => found.to_do("renew it where it is installed; osnl sees the new one at its next connection"),
+        true => found.mended_by("change it in Keystone and in the configuration, then osnl reload"),
+        false => {
+            found.mended_by("renew it where it is installed; osnl sees the new one at its next connection")
+        }
     })
 }
 
@@ -74,7 +76,7 @@ pub(in crate::control) fn of_stop(stop: DaemonStop, running: u64) -> Incident {
         false => (Severity::Warning, "", "a second SIGTERM ends it at once"),
     };
     let found = Incident::new(Kind::Stopping, severity, "daemon", format!("osnl is stopping{why}{lasting}"));
-    found.since(Some(time::shown(stop.since)), Some(time::age(stop.since))).to_do(to_do).heals(attempts)
+    found.since(Some(time::shown(stop.since)), Some(time::age(stop.since))).mended_by(to_do).heals(attempts)
 }
 
 /// Streams that should not be silent, and the canary.
@@ -92,14 +94,14 @@ pub(in crate::control) fn of_streams(counters: &Counters) -> Vec<Incident> {
         let found = found.because(format!("expected are {expect}"));
         let found = found.since(stream.last.map(time::shown), stream.last.map(time::age));
         let found = if kind == "listener" { found.of_listener(&name) } else { found };
-        found.to_do("osnl tap shows whether the service sends notifications")
+        found.mended_by("osnl tap shows whether the service sends notifications")
     });
     let canary = counters.series.canary.late(now).map(|late| {
         let what = format!("the canary is late: none came back for {}", span(late.as_secs()));
         let found = Incident::new(Kind::CanaryLate, Severity::Critical, "canary", what);
         found
             .since(None, Some(late.as_secs()))
-            .to_do("see whether osnl may write to the exchange, and its listener")
+            .mended_by("see whether osnl may write to the exchange, and its listener")
     });
     silent.chain(canary).collect()
 }

@@ -11,7 +11,7 @@ const FREE: u64 = 100 << 20;
 
 pub(in crate::control) fn of_unreadable_journal(why: String) -> Incident {
     Incident::new(Kind::JournalUnreadable, Severity::Critical, "journal", why)
-        .to_do("look at its disk and at the log")
+        .mended_by("look at its disk and at the log")
 }
 
 pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
@@ -22,7 +22,7 @@ pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
             _ => (Kind::JournalFailed, "look at its disk or its database"),
         };
         let what = format!("the journal is {status}{}", lasting(journal.since_seconds));
-        let found = Incident::new(kind, Severity::Critical, "journal", what).because(reason).to_do(to_do);
+        let found = Incident::new(kind, Severity::Critical, "journal", what).because(reason).mended_by(to_do);
         let found = found.since(journal.since.clone(), journal.since_seconds);
         let by_itself = "nothing is read until then; the broker keeps the messages".to_owned();
         incidents.push(Incident { by_itself: Some(by_itself), ..found });
@@ -30,7 +30,7 @@ pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
     if let (Some(queues), dead @ 1.., "memory") = (&journal.path, journal.dead, &*journal.store) {
         let what = counted(dead, "dead letter", "dead letters");
         let found = Incident::new(Kind::DeadLetters, Severity::Warning, "journal", what).because(queues);
-        incidents.push(found.to_do(
+        incidents.push(found.mended_by(
             "see osnl deliveries list --state dead and osnl quarantine list, then retry or discard them",
         ));
     }
@@ -44,7 +44,7 @@ pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
 fn near(journal: &JournalStatus) -> Option<Incident> {
     let is_full = journal.state.as_deref() == Some("full");
     let found = |what: String, to_do: &str| {
-        Some(Incident::new(Kind::NearBound, Severity::Warning, "journal", what).to_do(to_do))
+        Some(Incident::new(Kind::NearBound, Severity::Warning, "journal", what).mended_by(to_do))
     };
     if let (Some(open), Some(most), false) = (journal.open_bytes, journal.max_bytes, is_full)
         && is_near(open, most)
@@ -107,7 +107,8 @@ fn of_refused(refused: &[RecordRefused]) -> Vec<Incident> {
             Some(("listener", name)) => found.of_listener(name),
             Some(_) | None => found,
         };
-        let found = found.to_do("look for the trigger, constraint, or limit in the database that says so");
+        let found =
+            found.mended_by("look for the trigger, constraint, or limit in the database that says so");
         incidents.push((Incident { by_itself: Some(by_itself.to_owned()), ..found }, 0));
     }
     let whole = |(mut one, more): (Incident, u64)| {
@@ -127,7 +128,7 @@ fn of_member(member: &JournalMember) -> Option<Incident> {
     let found = found.because(format!("{}{more}", shown.join(", ")));
     let to_do = "give all daemons on a journal the same configuration, then osnl reload on each: deliveries of an action wait \
                  where it is missing";
-    (!differences.is_empty()).then(|| found.to_do(to_do))
+    (!differences.is_empty()).then(|| found.mended_by(to_do))
 }
 
 /// Messages that were not read.
@@ -135,7 +136,7 @@ pub(in crate::control) fn of_quarantine(messages: u64) -> Option<Incident> {
     (messages > 0).then_some(())?;
     let what = format!("{} in quarantine", counted(messages, "message is", "messages are"));
     let found = Incident::new(Kind::Quarantined, Severity::Warning, "quarantine", what);
-    Some(found.to_do("osnl quarantine list; then osnl quarantine retry or discard"))
+    Some(found.mended_by("osnl quarantine list; then osnl quarantine retry or discard"))
 }
 
 /// Deliveries that may have ended the process.
@@ -145,6 +146,6 @@ pub(in crate::control) fn of_suspects(suspects: u64) -> Option<Incident> {
     let found = Incident::new(Kind::Suspects, Severity::Warning, "journal", what);
     let found = found.because("the process ended unexpectedly each time while attempting");
     let found =
-        found.to_do("look at them before the release: osnl deliveries list --state waiting-for-release --text unexpectedly");
+        found.mended_by("look at them before the release: osnl deliveries list --state waiting-for-release --text unexpectedly");
     Some(Incident { for_release: suspects, ..found })
 }

@@ -23,7 +23,7 @@ pub(in crate::control) fn of_listener(listener: &ListenerStatus) -> Vec<Incident
     match (listener.state.as_str(), &listener.stalled) {
         ("listening" | "standby", Some(stalled)) => {
             let what = format!("{}: stalled: {stalled}", listener.name);
-            vec![incident(listener, Kind::ListenerStalled, Severity::Critical, what).to_do("see the log")]
+            vec![incident(listener, Kind::ListenerStalled, Severity::Critical, what).mended_by("see the log")]
         }
         ("listening" | "standby", None) => {
             let queue = if listener.state == "listening" { shared(listener) } else { unread(listener) };
@@ -43,7 +43,7 @@ pub(in crate::control) fn of_listener(listener: &ListenerStatus) -> Vec<Incident
             let why = listener.reason.as_deref().unwrap_or("nothing more can be kept");
             let found = incident(listener, Kind::ListenerBlocked, Severity::Critical, what).because(why);
             let found = found.since(listener.since.clone(), listener.since_seconds);
-            let found = found.to_do("mend the actions and the journal that this list names");
+            let found = found.mended_by("mend the actions and the journal that this list names");
             vec![Incident { by_itself: Some("the broker keeps the messages".to_owned()), ..found }]
         }
         (state, _) => {
@@ -54,7 +54,7 @@ pub(in crate::control) fn of_listener(listener: &ListenerStatus) -> Vec<Incident
             let found = found.since(listener.since.clone(), listener.since_seconds);
             vec![match is_over {
                 true => {
-                    found.to_do(format!("see the log, correct [listener:{}], osnl reload", listener.name))
+                    found.mended_by(format!("see the log, correct [listener:{}], osnl reload", listener.name))
                 }
                 false => found.heals("it ends when its messages are settled"),
             }]
@@ -91,8 +91,8 @@ fn connecting(listener: &ListenerStatus) -> Incident {
         (None, _) | (_, None) => found.heals("osnl tries until it is connected"),
     };
     match (&listener.remedy, &listener.reason) {
-        (Some(remedy), _) => found.to_do(remedy),
-        (None, Some(_)) => found.to_do("osnl check --connect"),
+        (Some(remedy), _) => found.mended_by(remedy),
+        (None, Some(_)) => found.mended_by("osnl check --connect"),
         (None, None) => found,
     }
 }
@@ -103,7 +103,7 @@ fn unbound(listener: &ListenerStatus) -> Option<Incident> {
     let what = format!("{}: {reason}", listener.name);
     let found = incident(listener, Kind::ExchangeMissing, Severity::Warning, what);
     let known = listener.silence.as_ref().map(|finding| &finding.command);
-    let found = known.or(listener.remedy.as_ref()).into_iter().fold(found, Incident::to_do);
+    let found = known.or(listener.remedy.as_ref()).into_iter().fold(found, Incident::mended_by);
     Some(Incident {
         by_itself: Some("osnl binds its queue as soon as the exchange is there".to_owned()),
         ..found
@@ -114,7 +114,7 @@ fn unbound(listener: &ListenerStatus) -> Option<Incident> {
 fn old_events(listener: &ListenerStatus) -> Option<Incident> {
     let (name, age) = (&listener.name, span(listener.old_events_seconds?));
     let what = format!("{name}: actions run for events that were up to {age} old when they were read");
-    Some(incident(listener, Kind::OldEvents, Severity::Warning, what).to_do(format!(
+    Some(incident(listener, Kind::OldEvents, Severity::Warning, what).mended_by(format!(
         "max_event_age = 1d in [listener:{name}] would make dead letters of such events, which can be retried"
     )))
 }
@@ -137,7 +137,7 @@ fn shared(listener: &ListenerStatus) -> Option<Incident> {
     );
     let found =
         of_queue(listener, Kind::QueueShared, Severity::Critical, queue, what).because(known.join("; "));
-    Some(found.to_do(format!(
+    Some(found.mended_by(format!(
         "give [listener:{name}] a pool of its own, or recreate the queue with single_active_consumer = true; to \
          see the consumers: rabbitmqctl list_consumers"
     )))
@@ -147,7 +147,7 @@ fn shared(listener: &ListenerStatus) -> Option<Incident> {
 fn lossy(listener: &ListenerStatus) -> Option<Incident> {
     let (how, queue) = (listener.queue_lossy.as_ref()?, listener.queues.first()?);
     let found = of_queue(listener, Kind::QueueLossy, Severity::Warning, queue, how.clone());
-    Some(listener.queue_remedy.iter().fold(found, Incident::to_do))
+    Some(listener.queue_remedy.iter().fold(found, Incident::mended_by))
 }
 
 /// A listener that has never received anything. A missing exchange is an incident by itself.
@@ -157,8 +157,8 @@ fn never_received(listener: &ListenerStatus) -> Option<Incident> {
     let found = incident(listener, Kind::NeverReceived, Severity::Warning, what);
     let found = found.since(listener.since.clone(), Some(seconds));
     Some(match &listener.silence {
-        Some(silence) => found.because(silence.to_string()).to_do(&silence.command),
-        None => found.to_do(
+        Some(silence) => found.because(silence.to_string()).mended_by(&silence.command),
+        None => found.mended_by(
             "osnl queues shows how far notifications come, and with management_url the reason; silent_after = 0 ends \
              this note",
         ),
@@ -170,7 +170,7 @@ fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
     let Finding { kind, subject, vhost, seen, consequence, command, .. } = finding;
     let what = format!("{}: {subject} in virtual host {vhost}: {seen}", listener.name);
     let found = Incident::new((*kind).into(), Severity::Warning, subject, what).of_listener(&listener.name);
-    found.because(consequence).to_do(command)
+    found.because(consequence).mended_by(command)
 }
 
 /// Messages that were unsettled when a connection ended, and did not come back.
@@ -189,7 +189,7 @@ fn missing(listener: &ListenerStatus) -> Option<Incident> {
         counted(messages, "message was", "messages were")
     );
     let found = incident(listener, Kind::MessagesMissing, Severity::Warning, what).because(why);
-    Some(found.to_do(
+    Some(found.mended_by(
         "see the limits of the queue: osnl check --connect with management_url; deliveries that osnl has read are made; a \
          restart of osnl ends this note",
     ))
@@ -209,7 +209,7 @@ fn lost_position(listener: &ListenerStatus) -> Option<Incident> {
         "the topic was deleted and created anew, its messages expired unread, or the offsets of group {} expired",
         lag.group
     ));
-    Some(found.to_do("a restart of osnl ends this note"))
+    Some(found.mended_by("a restart of osnl ends this note"))
 }
 
 /// Messages that the active consumer of a standby's queue does not take.
@@ -228,7 +228,11 @@ fn unread(listener: &ListenerStatus) -> Option<Incident> {
     let found = of_queue(listener, Kind::QueueUnread, Severity::Critical, queue, what);
     let found = found.because("this daemon stands by, and another one reads the queue");
     let found = found.since(listener.queue_waiting_since.clone(), Some(seconds));
-    Some(found.to_do("look at the other daemon (osnl status there; rabbitmqctl list_consumers), or stop it"))
+    Some(
+        found.mended_by(
+            "look at the other daemon (osnl status there; rabbitmqctl list_consumers), or stop it",
+        ),
+    )
 }
 
 /// A queue that osnl has read, that no listener reads any more, and that holds or receives messages, or may.
@@ -242,5 +246,5 @@ pub(in crate::control) fn of_left_queue(left: &LeftQueue) -> Option<Incident> {
         crate::queues::of_left_queue((broker, vhost, queue), seen, unbind.as_deref(), delete.as_deref())?;
     let what = format!("{} in virtual host {vhost}: {}", found.subject, found.seen);
     let incident = Incident::new(Kind::QueueUnread, Severity::Warning, format!("queue {queue}"), what);
-    Some(incident.because(found.consequence).to_do(found.command))
+    Some(incident.because(found.consequence).mended_by(found.command))
 }
