@@ -245,7 +245,8 @@ mod tests {
         let shown = |here| {
             let frame = frame(Standing::of(&status(&[])), here);
             let entries = frame.navigation().iter();
-            let shown: Vec<_> = entries.map(|(name, pages)| (frame.count(name), frame.current(pages))).collect();
+            let shown: Vec<_> =
+                entries.map(|(name, pages)| (frame.count(name), frame.current(pages))).collect();
             (shown, frame.subpages().len())
         };
         let expected = |overview, events| vec![(0, overview), (110, ""), (0, events), (7, ""), (0, "")];

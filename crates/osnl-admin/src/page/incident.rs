@@ -166,7 +166,10 @@ mod tests {
     fn the_command_beside_the_buttons_is_the_first() {
         for (to_do, expected) in [
             ("osnl actions resume a", "osnl actions resume a"),
-            ("osnl deliveries list --action a; then osnl deliveries retry", "osnl deliveries list --action a"),
+            (
+                "osnl deliveries list --action a; then osnl deliveries retry",
+                "osnl deliveries list --action a",
+            ),
             ("osnl deliveries release if the changes are meant, else discard", "osnl deliveries release"),
         ] {
             assert_eq!(first_command(to_do), expected);
