@@ -1,23 +1,5 @@
 //! The page for the operator on call: HTML from the daemon, for a browser with or without JavaScript.
 //!
-//! | path | page |
-//! | --- | --- |
-//! | `/` | the verdict, four numbers, incidents, listeners, actions |
-//! | `/actions/{name}` | one action: its state, plots, failures, and rules |
-//! | `/deliveries` | deliveries, by who must act, or by a search |
-//! | `/deliveries/{id}` | one delivery |
-//! | `/deliveries/change`, `/actions/change` | a preview of a change; with `POST`, the change |
-//! | `/live`, `/live/events` | the latest events; a stream of events |
-//! | `/plots` | the last hour or the last day: rates, backlog, times |
-//! | `/rules` | the rules with their counts |
-//! | `/unmatched` | messages that matched no rule |
-//! | `/explain` | an event tested against the rules; with `POST`, a pasted event |
-//! | `/quarantine`, `/quarantine/{id}` | unreadable messages |
-//! | `/quarantine/change` | a preview of a change of these; with `POST`, the change |
-//! | `/configuration` | each value with its origin, and the latest reload |
-//! | `/configuration/reload` | a preview of a reload; with `POST`, the reload |
-//! | `/login`, `/logout` | a session for the token |
-//!
 //! Every text from outside is one line without control characters, has a bounded length, and is escaped by
 //! the templates. Nothing is loaded from other sites. The one script is a file of this endpoint, and every page works
 //! without it.

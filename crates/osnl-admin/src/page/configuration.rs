@@ -96,3 +96,22 @@ pub(super) fn sentences(all: &[String]) -> Vec<String> {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_comes_first_and_a_secret_is_its_file() {
+        let entry = |option: &str, text: &str, from: &str| DocEntry {
+            option: option.to_owned(),
+            text: text.to_owned(),
+            from: from.to_owned(),
+        };
+        let entries = vec![entry("listen", "", "default"), entry("token", "file:///etc/t", "a.conf:2")];
+        let section = DocSection { heading: "admin".to_owned(), entries };
+        let shown = |are_set| values(&section, are_set).into_iter().map(value).collect::<Vec<_>>();
+        assert_eq!(shown(true), ["file /etc/t (not shown)"]);
+        assert_eq!(shown(false), [""]);
+    }
+}

@@ -17,16 +17,7 @@ const OPTIONS: [Parameter; 1] = [option("over", "over", ValueForm::Text, "")];
 const COLUMNS: usize = 60;
 pub(super) const CHOICES: [(PlotPeriod, &str, &str); 2] =
     [(PlotPeriod::Hour, "hour", "Last hour"), (PlotPeriod::Day, "day", "Last day")];
-const FIGURES: [&str; 8] = [
-    "Delivered, hour",
-    "Failed attempts, hour",
-    "Waiting",
-    "Most waiting, hour",
-    "p50, hour",
-    "p99, hour",
-    "p50, day",
-    "p99, day",
-];
+const FIGURES: [&str; 5] = ["Delivered", "Failed attempts", "Most waiting", "p50", "p99"];
 
 #[derive(Template)]
 #[template(path = "plots.html")]
@@ -43,7 +34,7 @@ struct ActionFigures {
     name: String,
     /// The action's own page; of all actions none.
     path: Option<String>,
-    cells: [String; 8],
+    cells: [String; 5],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,16 +50,18 @@ pub(super) fn page(
     query: &str,
 ) -> Result<AdminAnswer, RequestRefusal> {
     let over = period(query)?;
-    let mut all = vec![ActionFigures::new("all actions", None, history.all())];
-    all.extend(
-        history.actions().map(|(name, series)| ActionFigures::new(name, Some(action_path(name)), series)),
+    let mut actions = vec![ActionFigures::new("all actions", None, &over.samples(history.all()))];
+    actions.extend(
+        history
+            .actions()
+            .map(|(name, series)| ActionFigures::new(name, Some(action_path(name)), &over.samples(series))),
     );
     let page = PlotsPage {
         frame: Frame::new(place, caller, "Plots", "/plots"),
         over,
         note: note(history, history.all(), over),
         plots: plots(history, history.all(), over, true),
-        actions: all,
+        actions,
         more: history.more(),
     };
     Ok(html(StatusCode::OK, &page))
@@ -164,32 +157,20 @@ impl PlotPeriod {
 }
 
 impl ActionFigures {
-    fn new(name: &str, path: Option<String>, series: &HistorySeries) -> Self {
-        let (samples, day) = (series.hour(), HistorySample::sum(&series.day()));
-        let hour = HistorySample::sum(&samples);
-        let count = |count: fn(&Counts) -> u32| {
-            hour.counts.map_or("-".to_owned(), |counts| count(&counts).to_string())
-        };
-        let found = |sample: Option<&HistorySample>, unit: Unit, number: fn(Backlog) -> u32| {
-            let backlog = sample.and_then(|sample| sample.backlog);
-            unit.words_or_dash(backlog.map(|backlog| f64::from(number(backlog))))
-        };
-        let time = |sample: &HistorySample, share| {
-            let time = sample.counts.and_then(|counts| percentile(&counts.latency, share));
-            Unit::Time.words_or_dash(time)
-        };
+    fn new(name: &str, path: Option<String>, samples: &[HistorySample]) -> Self {
+        let HistorySample { counts, backlog } = HistorySample::sum(samples);
+        let number = |number: Option<u32>| Unit::Count.words_or_dash(number.map(f64::from));
+        let time =
+            |share| Unit::Time.words_or_dash(counts.and_then(|counts| percentile(&counts.latency, share)));
         Self {
             name: text::line(name),
             path,
             cells: [
-                count(|of| of.delivered),
-                count(|of| of.failed),
-                found(samples.last(), Unit::Count, |of| of.pending),
-                found(Some(&hour), Unit::Count, |of| of.pending),
-                time(&hour, 0.5),
-                time(&hour, 0.99),
-                time(&day, 0.5),
-                time(&day, 0.99),
+                number(counts.map(|of| of.delivered)),
+                number(counts.map(|of| of.failed)),
+                number(backlog.map(|of| of.pending)),
+                time(0.5),
+                time(0.99),
             ],
         }
     }

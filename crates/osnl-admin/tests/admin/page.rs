@@ -185,8 +185,8 @@ async fn foreign_texts_are_shown_and_do_not_act() {
     let session = site.log_in().await;
     let change = format!("/deliveries/change?change=discard&id={}", site.dead);
     for (path, words) in [
-        ("/".to_owned(), "<strong>Warning</strong>"),
-        ("/?refresh=10".to_owned(), "http-equiv=\"refresh\""),
+        ("/".to_owned(), "<span class=\"badge warn\">Warning</span>"),
+        ("/actions/a%26b".to_owned(), "<h1>Action a&#38;b</h1>"),
         ("/deliveries".to_owned(), "<span class=\"count\">1</span> dead</a>"),
         ("/deliveries?about=&action=a%26b&state=dead&order=newest".to_owned(), "answered &#60;i&#62;404"),
         ("/deliveries?text=%3Cscript%3E&state=dead".to_owned(), "No delivery matches."),

@@ -12,19 +12,21 @@ fn an_action_is_paused_resumed_and_probed() {
             stage.log_in("/");
         }
         stage.open("/");
-        browser.click("[aria-label='Pause inventory']");
+        browser.click("main a[href='/actions/inventory']");
+        browser.click_text("Pause");
         stage.shows("No attempt starts until somebody resumes it.");
         assert!(stage.target("inventory")["paused_since"].is_null());
         browser.click_text("Pause inventory");
         stage.shows("inventory is paused");
         assert!(stage.target("inventory")["paused_since"].is_string());
         stage.open("/");
-        browser.click("[aria-label='Resume inventory']");
+        stage.shows("inventory: paused by the admin endpoint");
+        browser.click_text("Resume");
         browser.click_text("Resume inventory");
         stage.shows("inventory is resumed");
         assert!(stage.target("inventory")["paused_since"].is_null());
-        stage.open("/");
-        browser.click("[aria-label='Probe roles now']");
+        stage.open("/actions/roles");
+        browser.click_text("Probe now");
         stage.shows("The last answer:");
         browser.click_text("Probe roles");
         stage.shows("still cannot connect");

@@ -27,7 +27,7 @@ fn every_control_is_reached_in_order_and_seen() {
     let dead = format!("/deliveries/{}", stage.dead("dns")[0]);
     for width in [320, 1280] {
         browser.set_width(width);
-        for path in ["/", "/deliveries", &dead, "/quarantine"] {
+        for path in ["/", "/deliveries", &dead, "/quarantine", "/plots"] {
             stage.open(path);
             for place in 0.. {
                 browser.press(BrowserKey::Tab);
@@ -72,7 +72,8 @@ fn changes_are_made_with_enter_and_space() {
             assert!(Instant::now() < end, "{name} is not reached: {found}");
         }
     };
-    focus("Pause billing");
+    stage.open("/actions/billing");
+    focus("Pause");
     browser.press(BrowserKey::Enter);
     stage.shows("No attempt starts");
     focus("Pause billing");

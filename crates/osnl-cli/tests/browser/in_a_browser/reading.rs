@@ -9,8 +9,10 @@ use crate::stage::Stage;
 
 const WIDTHS: [u32; 2] = [320, 1280];
 const WIDEST: u32 = 2560;
-const EXPECTED: [&str; 14] = [
+const EXPECTED: [&str; 16] = [
     "/",
+    "/actions/NAME",
+    "/actions/change?action&change",
     "/configuration",
     "/configuration/reload",
     "/deliveries",
@@ -150,8 +152,11 @@ fn kind(path: &str) -> String {
         true => "N".to_owned(),
         false => part.to_owned(),
     };
-    let path = path.split('/').map(part).collect::<Vec<_>>().join("/");
-    if !["/deliveries/change", "/explain"].contains(&path.as_str()) || query.is_empty() {
+    let path = match path.strip_prefix("/actions/") {
+        Some(name) if name != "change" => "/actions/NAME".to_owned(),
+        _ => path.split('/').map(part).collect::<Vec<_>>().join("/"),
+    };
+    if !["/actions/change", "/deliveries/change", "/explain"].contains(&path.as_str()) || query.is_empty() {
         return path;
     }
     let fields = query.split('&').filter_map(|pair| pair.split_once('='));
