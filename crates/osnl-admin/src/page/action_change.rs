@@ -107,9 +107,12 @@ fn says(change: &str, target: &TargetReport) -> Vec<String> {
         "resume" => "Attempts start again with the deliveries that wait.",
         _ => "osnl calls its target now, with one of the deliveries that wait, and shows the answer here.",
     };
-    let since = target.since_seconds.map_or(String::new(), |seconds| format!(" for {}", span(seconds)));
+    let state = match target.since_seconds {
+        Some(seconds) => format!("It has been {} for {}", target.state(), span(seconds)),
+        None => format!("It is {}", target.state()),
+    };
     let pending = counted(target.pending, "delivery waits", "deliveries wait");
-    let mut says = vec![effect.to_owned(), format!("It is {}{since}; {pending} now.", target.state())];
+    let mut says = vec![effect.to_owned(), format!("{state}; {pending} now.")];
     let failure = target.last_failure.as_ref().filter(|_| change == "probe");
     says.extend(
         failure.map(|failure| text::line(&format!("The last answer: {}", short_answer(&failure.answer)))),
