@@ -205,8 +205,11 @@ impl DeliveriesPage {
         };
         let mut fields = without(&self.filter, &["action", "state"]);
         fields.push(("action".to_owned(), newest.action.clone()));
-        fields.push(("state".to_owned(), newest.state.replace(' ', "-")));
-        let is_one_of_many = self.groups.iter().filter(of).count() > 1 && value_of(&fields, "text").is_none();
+        let state = if newest.obstacle().is_some() { "pending" } else { &newest.state };
+        fields.push(("state".to_owned(), state.replace(' ', "-")));
+        let is_one_of_many = newest.obstacle().is_none()
+            && self.groups.iter().filter(of).count() > 1
+            && value_of(&fields, "text").is_none();
         let part = common_part(newest).filter(|_| is_one_of_many);
         fields.extend(part.map(|part| ("text".to_owned(), part)));
         fields.push(("order".to_owned(), "newest".to_owned()));

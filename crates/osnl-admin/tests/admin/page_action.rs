@@ -48,7 +48,9 @@ async fn an_action_has_its_state_failures_and_rules() {
     }
     assert!(site.read("/actions/second", &session).await.contains("No rule names this action."));
     let page = site.read("/actions/gone", &session).await;
-    for words in ["not configured</span>", "gone: 2 deliveries are orphaned", "state=orphaned\">Show 2 orphans</a>"] {
+    for words in
+        ["not configured</span>", "gone: 2 deliveries are orphaned", "state=orphaned\">Show 2 orphans</a>"]
+    {
         assert!(page.contains(words), "{words} in {page}");
     }
     assert!(!page.contains("/actions/change"), "{page}");

@@ -31,12 +31,20 @@ impl Delivery {
     /// Returns what the delivery waits for, else its state.
     #[must_use]
     pub fn short_state(&self) -> String {
-        match (self.waits_for.as_deref(), self.next_attempt_seconds) {
-            (Some("target down" | "action paused"), _) => self.waits_for.clone().unwrap_or_default(),
-            (Some(cause), _) if cause.starts_with("action paused by ") => cause["action ".len()..].to_owned(),
-            (None, Some(seconds)) => format!("{}, in {}", self.state, span(seconds)),
+        match (self.obstacle(), self.next_attempt_seconds) {
+            (Some(cause), _) => cause.strip_prefix("action ").unwrap_or(cause).to_owned(),
+            (None, Some(seconds)) if self.waits_for.is_none() => {
+                format!("{}, in {}", self.state, span(seconds))
+            }
             (_, _) => self.state_text(),
         }
+    }
+
+    /// Returns the reason why no delivery of the action is attempted, if there is one.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<&str> {
+        let cause = self.waits_for.as_deref();
+        cause.filter(|cause| *cause == "target down" || cause.starts_with("action paused"))
     }
 
     /// Returns the name of the resource, or the first digits of its id.

@@ -63,7 +63,7 @@ impl ControlHandler {
                 groups.extend(counted(folded(list.deliveries), list.totals.all));
             }
         }
-        Ok(DeliveryGroups { groups, totals })
+        Ok(DeliveryGroups { groups: of_one_obstacle(groups), totals })
     }
 }
 
@@ -91,6 +91,28 @@ fn folded(rows: Vec<Delivery>) -> Vec<DeliveryGroup> {
         }
     }
     groups
+}
+
+/// Joins the groups of an action whose target is down or that is paused: whether an attempt was made changes nothing.
+fn of_one_obstacle(groups: Vec<DeliveryGroup>) -> Vec<DeliveryGroup> {
+    let mut joined: Vec<DeliveryGroup> = Vec::new();
+    for group in groups {
+        let obstacle = group.newest.obstacle();
+        let same = |one: &&mut DeliveryGroup| {
+            obstacle.is_some()
+                && one.newest.action == group.newest.action
+                && one.newest.obstacle() == obstacle
+        };
+        match joined.iter_mut().find(same) {
+            Some(one) => {
+                one.count += group.count;
+                let room = SOME.saturating_sub(one.some.len());
+                one.some.extend(group.some.into_iter().take(room));
+            }
+            None => joined.push(group),
+        }
+    }
+    joined
 }
 
 /// Groups of which not all deliveries were seen: one cause has them all, several become one group.
@@ -147,6 +169,14 @@ mod tests {
         assert_eq!(all, groups);
         let more = counted(groups[..2].to_vec(), 5000);
         assert_eq!((more.len(), more[0].count, more[0].is_mixed), (1, 5000, true));
+        let down = |mut group: DeliveryGroup| {
+            group.newest.waits_for = Some("target down".to_owned());
+            group
+        };
+        let joined: Vec<_> = of_one_obstacle(groups.iter().cloned().map(down).collect());
+        let found: Vec<_> = joined.iter().map(|one| (&*one.newest.id, one.count, one.some.len())).collect();
+        assert_eq!(found, [("9.0", 3, 3), ("6.0", 1, 1)]);
+        assert_eq!(of_one_obstacle(groups.clone()), groups);
         let one = counted(groups[..1].to_vec(), 5000);
         assert_eq!((one[0].count, one[0].is_mixed), (5000, false));
     }
