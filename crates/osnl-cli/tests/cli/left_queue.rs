@@ -82,6 +82,7 @@ fn the_way_out_of_a_refusal_loses_nothing() {
     });
     rig.ask(&["actions", "resume", "roles"]);
     delivered(&rig, 8);
+    rig.apply(&[&moved(), RULE, ACTION, bound]);
 }
 
 fn restart(rig: &mut Rig) {

@@ -12,12 +12,13 @@ const DEFAULT_LIMIT: i64 = 20;
 /// A bound that no queue reaches, because a policy needs a key.
 const NO_BOUND: i64 = 2_000_000_000;
 
+/// The policy or the operator policy of a queue.
+type PolicyKind = fn(&QueuePolicies) -> &Option<String>;
+
 /// Returns the option with which a new policy precedes a present one, or one that is not known, such as Kolla's `ha-all`.
-pub(crate) fn precedence(policies: Option<&QueuePolicies>, of: Kind) -> &'static str {
+pub(crate) fn precedence(policies: Option<&QueuePolicies>, of: PolicyKind) -> &'static str {
     if policies.is_some_and(|found| of(found).is_none()) { "" } else { " --priority 999" }
 }
-
-type Kind = fn(&QueuePolicies) -> &Option<String>;
 
 pub(crate) const AS_CONFIGURED: &str =
     "to have it created as configured: stop its consumers, empty it, and delete it";
@@ -211,12 +212,13 @@ impl QueueJudge<'_> {
         let pattern = shell_quoted(&format!("^{}$", osnl_transport::escaped(self.name))).into_owned();
         let definition = shell_quoted(&Value::Object(definition).to_string()).into_owned();
         let vhost = shell_quoted(self.vhost);
-        let command = |verb: &str, of: Kind| {
+        let command = |verb: &str, of: PolicyKind| {
             let priority = precedence(policies, of);
             format!("rabbitmqctl {verb} -p {vhost} --apply-to queues{priority} {name} {pattern} {definition}")
         };
-        let (policy, operator): (Kind, Kind) = (|found| &found.policy, |found| &found.operator_policy);
-        let has = |of: Kind| policies.is_some_and(|found| of(found).is_some());
+        let (policy, operator): (PolicyKind, PolicyKind) =
+            (|found| &found.policy, |found| &found.operator_policy);
+        let has = |of: PolicyKind| policies.is_some_and(|found| of(found).is_some());
         match (has(policy), has(operator)) {
             (_, false) => command("set_policy", policy),
             (false, true) => command("set_operator_policy", operator),

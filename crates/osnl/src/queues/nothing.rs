@@ -68,7 +68,8 @@ impl Judge<'_> {
         }
         let here = survey.facts.iter().flat_map(|facts| &facts.exchanges);
         let here = here.filter(|(vhost, _)| vhost == survey.vhost()).map(|(_, name)| name);
-        if let Some(near) = nearest(exchange, here.chain(&survey.near).map(String::as_str)) {
+        let others = here.chain(&survey.near).filter(|name| !survey.wanted.exchanges.contains(name));
+        if let Some(near) = nearest(exchange, others.map(String::as_str)) {
             let names = survey.wanted.exchanges.iter().map(|name| if name == exchange { near } else { name });
             let command = format!(
                 "exchange = {} in [listener:{}]",

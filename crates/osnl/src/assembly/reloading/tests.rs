@@ -97,89 +97,72 @@ fn rules_are_made_anew_only_where_something_of_them_is_another() {
     }
 }
 
-#[test]
-fn issue_46_the_login_of_a_management_api_is_read_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let api = folder.path().join("api");
-    let url = |password: &str| std::fs::write(&api, format!("https://m:{password}@h:15671/")).unwrap();
-    url("old");
-    let option = format!("pool = osnl\nmanagement_url = file://{}\n", api.display());
-    let mut running = running(folder.path(), &BEFORE.replace("pool = osnl\n", &option));
-    let environment = running.sources.environment.clone();
-    assert!(running.loaded.has_secret_files() && running.loaded.changed_secrets(&environment).is_empty());
-    url("new");
-    assert_eq!(running.loaded.changed_secrets(&environment).len(), 1);
-    let (changes, _) = running.changes(ReloadScope::Secrets).unwrap_or_else(|refused| panic!("{refused:?}"));
-    assert_eq!((changes.leave.len(), changes.begin.len()), (1, 1));
+fn changed(running: &RunningDaemon) -> Vec<String> {
+    let changed = running.loaded.changed_secrets(&running.sources.environment).into_iter();
+    changed.map(|secret| format!("[{}] {} {}", secret.section, secret.option, secret.file)).collect()
 }
 
-#[test]
-fn issue_46_the_files_that_an_action_or_an_enrichment_names_are_read_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let [clouds, token] = ["clouds.yaml", "token"].map(|name| folder.path().join(name));
-    let cloud = |password: &str| {
-        let auth = format!("auth_url: https://h/v3, username: u, password: {password}, project_name: p");
-        std::fs::write(&clouds, format!("clouds: {{one: {{auth: {{{auth}}}}}}}")).unwrap();
-    };
-    cloud("old");
-    std::fs::write(&token, "old").unwrap();
-    let text = BEFORE.replace("[rule:r]", &format!("[enrich:e]\nkind = port\ncloud = one\nclouds_file = {}\n\
-         [action:other]\ndriver = k2hr3_register\napi_url = https://h/v1/role\nrole = r\ntoken_file = {}\n[rule:r]", clouds.display(), token.display()));
-    let text = text.replace("driver = mail", "driver = mail\nenrich = e");
-    let mut running = running(folder.path(), &text);
-    let environment = running.sources.environment.clone();
-    let changed = |running: &RunningDaemon| -> Vec<String> {
-        let changed = running.loaded.changed_secrets(&environment).into_iter();
-        changed.map(|secret| format!("[{}] {} {}", secret.section, secret.option, secret.file)).collect()
-    };
-    assert!(running.loaded.has_secret_files());
-    assert_eq!(changed(&running), Vec::<String>::new());
-    cloud("new");
-    assert_eq!(changed(&running), ["[enrich:e] cloud one"]);
-    std::fs::write(&token, "new").unwrap();
-    assert_eq!(
-        changed(&running),
-        ["[enrich:e] cloud one".to_owned(), format!("[action:other] token_file {}", token.display())]
-    );
-    let (changes, _) = running.changes(ReloadScope::Secrets).unwrap_or_else(|refused| panic!("{refused:?}"));
-    let mut setups: Vec<String> = changes.setups.iter().map(|(name, _)| name.to_string()).collect();
-    setups.sort();
-    assert_eq!(setups, ["other", "post"]);
-    drop(changes);
-    running.commit();
-    assert_eq!(changed(&running), Vec::<String>::new());
+fn password(running: &RunningDaemon) -> &str {
+    running.loaded.conf.listeners[0].transport_url.hosts()[0].credentials().1
 }
 
 #[test]
 fn only_the_files_of_secrets_are_read_again() {
+    let url = |password: &str| format!("rabbit://u:{password}@h/\n");
+    let api = |password: &str| format!("https://m:{password}@h:15671/");
+    let token = str::to_owned;
+    let cloud = |password: &str| {
+        let auth = format!("auth_url: https://h/v3, username: u, password: {password}, project_name: p");
+        format!("clouds: {{one: {{auth: {{{auth}}}}}}}")
+    };
+    let enriched =
+        "[enrich:e]\nkind = port\ncloud = one\nclouds_file = FILE\n[action:post]\ndriver = mail\nenrich = e";
+    let other = "[action:other]\ndriver = k2hr3_register\napi_url = https://h/v1/role\nrole = r\ntoken_file = FILE\n[rule:r]";
+    // A text, its replacement, and the content of FILE; then the name of the change, and which listeners and actions are
+    // made anew.
+    type Case<'a> = (&'a str, &'a str, &'a dyn Fn(&str) -> String, &'a str, usize, &'a [&'a str]);
+    let cases: [Case<'_>; 4] = [
+        ("rabbit://u:p@h/", "file://FILE", &url, "[listener:l] transport_url FILE", 1, &[]),
+        ("osnl\n", "osnl\nmanagement_url = file://FILE\n", &api, "[listener:l] management_url FILE", 1, &[]),
+        ("[action:post]\ndriver = mail", enriched, &cloud, "[enrich:e] cloud one", 0, &["post"]),
+        ("[rule:r]", other, &token, "[action:other] token_file FILE", 0, &["other"]),
+    ];
+    for (from, to, content, name, listeners, actions) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        let named = |text: &str| text.replace("FILE", &file.display().to_string());
+        let text = BEFORE.replace(from, &named(to));
+        std::fs::write(&file, content("old")).unwrap();
+        let mut running = running(folder.path(), &text);
+        assert!(running.loaded.has_secret_files() && changed(&running).is_empty(), "{name}");
+
+        write(folder.path(), &text.replace("to = a@b", "to = other@b"));
+        std::fs::write(&file, content("new")).unwrap();
+        assert_eq!(changed(&running), [named(name)]);
+        let (changes, _) =
+            running.changes(ReloadScope::Secrets).unwrap_or_else(|refused| panic!("{name}: {refused:?}"));
+        assert_eq!((changes.leave.len(), changes.begin.len()), (listeners, listeners), "{name}");
+        let setups: Vec<&str> = changes.setups.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(setups, actions, "{name}");
+        drop(changes);
+        running.commit();
+        assert_eq!(changed(&running), Vec::<String>::new(), "{name}");
+        assert_eq!(password(&running) == "new", name.contains("transport_url"), "{name}");
+    }
+}
+
+#[test]
+fn a_refused_secret_is_reported_without_its_text_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let url = folder.path().join("url");
-    let from_file = format!("transport_url = file://{}", url.display());
-    let text = BEFORE.replace("transport_url = rabbit://u:p@h/", &from_file);
     std::fs::write(&url, "rabbit://u:old@h/\n").unwrap();
+    let text = BEFORE.replace("rabbit://u:p@h/", &format!("file://{}", url.display()));
     let mut running = running(folder.path(), &text);
-    let environment = running.sources.environment.clone();
-    assert!(running.loaded.changed_secrets(&environment).is_empty());
-
-    write(folder.path(), &text.replace("to = a@b", "to = other@b"));
-    std::fs::write(&url, "rabbit://u:new@h/\n").unwrap();
-    assert_eq!(running.loaded.changed_secrets(&environment).len(), 1);
-    let (changes, _) = running.changes(ReloadScope::Secrets).unwrap_or_else(|refused| panic!("{refused:?}"));
-    assert_eq!((changes.leave.len(), changes.begin.len(), changes.setups.len()), (1, 1, 0));
-    drop(changes);
-    running.commit();
-    let listener = |running: &RunningDaemon| {
-        running.loaded.conf.listeners[0].transport_url.hosts()[0].credentials().1.to_owned()
-    };
-    assert_eq!(listener(&running), "new");
-    assert!(running.loaded.changed_secrets(&environment).is_empty());
-
-    // A refused content is reported without its text, and changes nothing.
     for wrong in ["S3CRET", "rabbit://u:S3CRET@h:x/", "", "two\nlines"] {
         std::fs::write(&url, wrong).unwrap();
         let refused = running.changes(ReloadScope::Secrets).err().expect("a refusal");
         assert!(refused.errors[0].contains("transport_url"), "{refused:?}");
         assert!(!format!("{refused:?}").contains("S3CRET"), "{refused:?}");
-        assert_eq!(listener(&running), "new");
+        assert_eq!(password(&running), "old");
     }
 }

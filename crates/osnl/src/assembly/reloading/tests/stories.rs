@@ -346,28 +346,3 @@ async fn each_event_is_delivered_and_all_is_well_only_if_nothing_waits() {
     };
     futures_util::stream::iter(seeds).map(play).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
-
-/// Only one delivery may be open, so other messages are in the broker or the listener.
-#[tokio::test]
-async fn a_pool_does_not_change_while_the_listener_is_blocked() {
-    let (tasks, shutdown) = (TaskTracker::new(), Shutdown::new());
-    let mut story = ReloadStory::start(46, "allow_volatile = yes\nmax_pending = 3", &tasks, &shutdown);
-    story.listening().await;
-    story.is_up.store(false, Relaxed);
-    story.publish("xa", 6);
-    let blocked = |of: &DaemonState| of.listeners()[0].state.borrow().name() == "blocked";
-    while !blocked(&story.state) {
-        tokio::time::sleep(LOOK).await;
-    }
-    let moved = StoryConf { pool: 1, ..story.conf.clone() };
-    assert!(!story.reload(moved.clone()).await);
-    story.is_true().await;
-    assert!(story.reload(StoryConf { former: Some(0), ..moved.clone() }).await);
-    story.publish("xa", 1);
-    story.ends().await;
-    assert!(story.reload(StoryConf { former: None, ..moved }).await);
-    story.ends().await;
-    shutdown.drain.cancel();
-    tasks.close();
-    tasks.wait().await;
-}
