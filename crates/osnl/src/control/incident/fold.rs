@@ -11,7 +11,33 @@ pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
             None => kept.push(effect),
         }
     }
-    kept
+    of_one_queue(kept)
+}
+
+/// Joins what several listeners say about one queue or exchange: `nova, neutron: queue …`.
+fn of_one_queue(incidents: Vec<Incident>) -> Vec<Incident> {
+    let mut joined: Vec<Incident> = Vec::new();
+    for incident in incidents {
+        let words = words_of(&incident).map(str::to_owned);
+        let same = |one: &&mut Incident| {
+            let is_same = one.kind == incident.kind && one.why == incident.why && one.to_do == incident.to_do;
+            words.is_some() && is_same && words_of(one) == words.as_deref()
+        };
+        match (joined.iter_mut().find(same), words) {
+            (Some(one), Some(words)) => {
+                one.listeners.extend(incident.listeners);
+                one.what = format!("{}: {words}", one.listeners.join(", "));
+            }
+            _ => joined.push(incident),
+        }
+    }
+    joined
+}
+
+/// Returns the sentence behind the names of the listeners.
+fn words_of(incident: &Incident) -> Option<&str> {
+    let names = incident.listeners.join(", ");
+    incident.what.strip_prefix(&names)?.strip_prefix(": ").filter(|_| !names.is_empty())
 }
 
 fn is_effect(kind: Kind) -> bool {
@@ -101,6 +127,13 @@ mod tests {
             "Critical cinder: listener-connecting [] (cinder)",
         ];
         assert_eq!(shown(all.to_vec()), expected);
+        let unread = |name, why| of_listener(Kind::ServicesQueueUnread, name, why);
+        let queues = vec![unread("nova", "fills"), unread("neutron", "fills"), unread("cinder", "is full")];
+        let expected = [
+            "Critical nova, neutron: services-queue-unread [] (nova neutron)",
+            "Critical cinder: services-queue-unread [] (cinder)",
+        ];
+        assert_eq!(shown(queues), expected);
         // A listener that reads explains no silence.
         let other = [connecting("cinder", "login refused"), silent];
         assert_eq!(shown(other.to_vec()).len(), 2);
