@@ -107,7 +107,7 @@ impl Access {
         let given = given.trim().as_bytes();
         let owners =
             self.tokens.iter().filter(|(_, key, tag)| hmac::verify(key, given, tag.as_ref()).is_ok());
-        owners.map(|(owner, ..)| owner.clone()).last()
+        owners.fold(None, |_, (owner, ..)| Some(owner.clone()))
     }
 
     pub(crate) fn api(&self, changes: bool) -> Result<(), Denial> {
