@@ -88,15 +88,14 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         );
         assert!(found[1..].iter().all(|line| line.contains("queue osnl.dead: is asked when")), "{found:?}");
         let daemon = run(&place);
-        let known = || status(&place)["listeners"][0]["management"]["status"] == "known";
-        wait_until(SOON * 2, "the API has told all", known);
-        let (known, shown) = (status(&place), osnl(&place, &["status"]));
-        let lines = checked(&place);
+        let is_known = || status(&place)["listeners"][0]["management"]["status"] == "known";
+        wait_until(SOON * 2, "the API has told all", is_known);
+        let (known, shown, lines) = (status(&place), osnl(&place, &["status"]), checked(&place));
         let incidents = known["incidents"].as_array().unwrap();
         assert_eq!(incidents.len(), expected.len(), "{name}: {known:#}");
         for (incident, words) in incidents.iter().zip(expected) {
-            let text = |member: &str| incident[member].as_str().unwrap();
-            let (what, why, to_do) = (text("what"), text("why"), text("to_do"));
+            let [what, why, to_do] =
+                ["what", "why", "to_do"].map(|member| incident[member].as_str().unwrap());
             assert!(format!("{what}: {why}").contains(words), "{name}: {incident}");
             let lines_of = format!("!    {what}\nwhy  {why}\ndo   {to_do}\n");
             assert!(shown.1.contains(&lines_of), "{name}: {lines_of}\n{}", shown.1);
