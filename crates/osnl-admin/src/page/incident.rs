@@ -67,7 +67,12 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
     };
     let all = match incident.kind {
         Kind::ActionPaused => [change("Resume", "resume"), waiting(), letters()],
-        Kind::TargetRefuses | Kind::TargetDown => [change("Probe now", "probe"), waiting(), letters()],
+        Kind::TargetDown => [change("Probe now", "probe"), waiting(), letters()],
+        // A probe does not end a refusal: the action has to be corrected first.
+        Kind::TargetRefuses => {
+            let probe = change("Probe now", "probe").map(|step| Step { style: "", ..step });
+            [probe, waiting(), letters()]
+        }
         Kind::DependencyDown | Kind::PendingOld | Kind::PendingFull => [waiting(), letters(), None],
         Kind::ResourceFailing => {
             let failing = Step::link("Show those that fail", format!("/deliveries?{of}state=retrying"));
@@ -77,16 +82,17 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             let shown =
                 letters().unwrap_or_else(|| Step::link("Show dead letters", "/deliveries?state=dead"));
             [
-                Some(shown),
-                of_all("Retry all", "retry", "dead", "primary"),
+                Some(Step { style: "primary", ..shown }),
+                of_all("Retry all", "retry", "dead", ""),
                 of_all("Discard all", "discard", "dead", "danger"),
             ]
         }
         Kind::WaitingForRelease => {
             let state = "waiting-for-release";
             [
-                show(incident.for_release, "that waits for release", "that wait for release", state),
-                of_all("Release all", "release", state, "primary"),
+                show(incident.for_release, "that waits for release", "that wait for release", state)
+                    .map(|step| Step { style: "primary", ..step }),
+                of_all("Release all", "release", state, ""),
                 of_all("Discard all", "discard", state, "danger"),
             ]
         }
@@ -149,13 +155,13 @@ mod tests {
                 step("Show 4 dead letters", "/deliveries?action=a%26b&state=dead", ""),
             ]
         );
-        let dead = step("Show 4 dead letters", "/deliveries?action=a%26b&state=dead", "");
+        let dead = step("Show 4 dead letters", "/deliveries?action=a%26b&state=dead", "primary");
         assert_eq!(shown("dead-letters", json!({}), false), [dead]);
         let two = json!({"actions": ["a", "b"], "for_release": 11});
         assert_eq!(
             shown("waiting-for-release", two, true)[1..],
             [
-                step("Release all", "/deliveries/change?change=release&state=waiting-for-release", "primary"),
+                step("Release all", "/deliveries/change?change=release&state=waiting-for-release", ""),
                 step("Discard all", "/deliveries/change?change=discard&state=waiting-for-release", "danger"),
             ]
         );
