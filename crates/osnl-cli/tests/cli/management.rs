@@ -91,9 +91,8 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         let is_known = || status(&place)["listeners"][0]["management"]["status"] == "known";
         wait_until(SOON * 2, "the API has told all", is_known);
         let (known, shown, lines) = (status(&place), osnl(&place, &["status"]), checked(&place));
-        let incidents = known["incidents"].as_array().unwrap();
-        assert_eq!(incidents.len(), expected.len(), "{name}: {known:#}");
-        for (incident, words) in incidents.iter().zip(expected) {
+        assert_eq!(known["incidents"].as_array().unwrap().len(), expected.len(), "{name}: {known:#}");
+        for (incident, words) in known["incidents"].as_array().unwrap().iter().zip(expected) {
             let [what, why, to_do] =
                 ["what", "why", "to_do"].map(|member| incident[member].as_str().unwrap());
             assert!(format!("{what}: {why}").contains(words), "{name}: {incident}");
