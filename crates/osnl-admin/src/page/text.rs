@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn markup_breaks_names_and_escapes_them() {
         assert_eq!(breakable("a.b/c").to_string(), "a.<wbr>b/<wbr>c");
-        assert_eq!(name(&Some("<i>.\"".to_owned())).to_string(), "&#60;i&#62;.<wbr>&#34;");
+        assert_eq!(name(Some("<i>.\"".to_owned())).to_string(), "&#60;i&#62;.<wbr>&#34;");
         assert_eq!(
             fact("State", "a").to_string() + &fact("State", &None).to_string(),
             "<dt>State</dt><dd>a</dd>"

@@ -140,7 +140,7 @@ async fn many_rules_are_read_in_pages() {
     assert!(second.contains("more196<") && second.contains("more249<"), "{second}");
     assert!(!second.contains("more195<") && !second.contains("Next page"), "{second}");
     let first = site.read("/configuration", &session).await;
-    let sections = first.matches("<h2 id=\"section-").count();
+    let sections = first.matches("<h3 id=\"section-").count();
     assert_eq!(sections, 100);
     assert!(
         first.contains("[rule:more80]")

@@ -93,7 +93,7 @@ fn check_explains_every_option_that_is_set() {
     for expected in [
         "  tls        encrypted; the broker needs a certificate of a CA that the system trusts, for whatever name: set \
          tls = verify\n",
-        "  option     ssl = true decides whether the connection is encrypted;",
+        "  option     ssl = 1 decides whether the connection is encrypted;",
         "  option     ssl_version = TLSv1 limits the TLS versions:",
         "  option     rabbit_retry_backoff = 4 is the addition to that pause with each further failure, in seconds\n",
         "  option     heartbeat_rate = 3 has no effect",
