@@ -176,12 +176,12 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
         "rule": "r", "event_type": "port.delete.end",        "key": "12345678-1234-5678-1234-000000000001", "resource_id": null, "resource_name": null,
         "failed_attempts": 1, "attempts_made": 1, "attempts_counted": 0, "attempts_allowed": 1,
         "reason": "status 409: Conflict", "last_answer": null, "queue": "osnl",
-        "message_id": "MESSAGE_ID", "copies": 0
+        "message_id": "MESSAGE_ID", "copies": 0, "took_millis": null
     });
     let listed = rig.json(&["deliveries", "list", "--state", "dead"]);
     let mut expected =
         json!({"deliveries": [dead], "totals": {"all": 1, "by_state": {"dead": 1}}, "next": null});
-    for part in ["key", "resource_id", "reason", "attempts_counted", "queue"] {
+    for part in ["key", "resource_id", "reason", "attempts_counted", "queue", "took_millis"] {
         expected["deliveries"][0][part] = listed["deliveries"][0][part].clone();
     }
     assert_eq!(normal(listed.clone()), expected);

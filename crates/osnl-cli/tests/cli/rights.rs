@@ -135,7 +135,7 @@ fn another_user_is_told_that_the_folder_is_closed() {
 fn a_member_of_the_group_reads_with_the_configuration() {
     let Some(mut rig) = Rig::start(&format!("control_group = {GROUP}\n")) else { return };
     for place in [&[][..], &["--state-dir"]] {
-        rig.expect(&[&["status"], place].concat(), 1, &["process ", "listener neutron"]);
+        rig.expect(&[&["status"], place].concat(), 1, &["process ", "neutron: not connected"]);
         rig.expect(&[&["deliveries", "list"], place].concat(), 0, &[]);
         rig.expect(&[&["quarantine", "list"], place].concat(), 0, &[]);
         rig.expect(&[&["actions", "pause", "audit"], place].concat(), 69, &["may only read"]);

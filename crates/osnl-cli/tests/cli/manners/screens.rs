@@ -52,6 +52,8 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"\b\d+(\.\d+)? (KiB|MiB)", "SIZE"),
         (r"in \d+\.\d+ s", "in N s"),
         (r"\b\d+ (s|min|h|d)\b", "N s"),
+        // A delivery may come in the second in which its target fails, or before.
+        (r"(target is down for N s; \d+ waits?), the oldest N s", "$1"),
         (r"(by|of|user) root\b", "$1 USER"),
     ] {
         text = Regex::new(pattern).unwrap().replace_all(&text, kind).into_owned();

@@ -143,6 +143,7 @@ fn is_of_type(wanted: &Value, value: &Value) -> bool {
     let is = |name: &str| match name {
         "null" => value.is_null(),
         "boolean" => value.is_boolean(),
+        "number" => value.is_number(),
         "integer" => value.is_u64() || value.is_i64(),
         "string" => value.is_string(),
         "array" => value.is_array(),
@@ -181,8 +182,8 @@ fn the_validator_sees_each_kind_of_difference() {
         (&counts, serde_json::json!({"x": 1, "y": "1"}), 1),
         (&either, serde_json::json!(null), 0),
         (&either, serde_json::json!({}), 1),
-        (&problem, serde_json::json!({"at": "x"}), 1),
-        (&problem, serde_json::json!({"at": "x", "answer": "y", "more": 1}), 1),
+        (&problem, serde_json::json!({"at": "x", "answer": "y"}), 1),
+        (&problem, serde_json::json!({"at": "x", "answer": "y", "is_refusal": true, "more": 1}), 1),
     ] {
         assert_eq!(differs(schema.clone(), value.clone()), expected, "{value} by {schema}");
     }
