@@ -14,9 +14,9 @@ const LONGEST_ENTITY: usize = 12;
 
 /// Removes secrets of ours from a text of somebody who got them: a target's reply, a broker's words.
 ///
-/// The other side may repeat a secret as it was sent, or encoded for a URL, a form, JSON, HTML, or a `Basic` login, also twice,
-/// and the end of a text may cut it. Each such place becomes `***`. A secret of fewer than four bytes stays. So does one that
-/// was cut before: the text has to be whole.
+/// A secret may come back as sent, encoded for a URL, a form, JSON, HTML, or a `Basic` login, also twice, or cut by the end of
+/// the text. Each such place becomes `***`. A secret of fewer than four bytes stays, and so does a part that a caller has cut:
+/// scrub first, then cut.
 #[derive(Clone, Default)]
 pub struct Scrubber(Vec<Arc<[Needle]>>);
 
@@ -29,7 +29,7 @@ impl Scrubber {
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let secrets = secrets.into_iter().filter(|secret| secret.len() >= SHORTEST);
         let plain = |secret: &str| Needle { text: secret.into(), is_base64: false };
-        // The secret of a URL is written encoded, and its receiver may repeat what it means.
+        // A secret in a URL is written encoded, and a receiver may repeat the decoded text.
         let meaning = |secret: &str| {
             let means = percent_decode_str(secret).decode_utf8().ok()?;
             (means != secret && means.len() >= SHORTEST).then(|| plain(&means))
@@ -84,8 +84,8 @@ impl Scrubber {
     }
 }
 
-/// Returns what the encoding of any text with the secret has of it, for the three places that its first octet may have in
-/// a group. The character at either end that has bits of the neighbours is left out.
+/// Returns the characters of base64 that a secret always has, for each of the three places of the first octet in a group.
+/// The characters at the ends, which have bits of the neighbours too, are left out.
 fn in_base64(secret: &str) -> impl Iterator<Item = Needle> {
     (0..3).map(move |before| {
         let text = [&b"\0\0"[..before], secret.as_bytes()].concat();

@@ -125,7 +125,7 @@ fn login_hint(status: u16) -> &'static str {
     }
 }
 
-/// Returns what the service says, without our secrets, which it or a proxy before it may repeat.
+/// Returns what the service says, without our secrets, which a proxy or a service may repeat.
 pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let said = match body.as_ref().and_then(message) {

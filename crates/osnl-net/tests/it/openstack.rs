@@ -282,15 +282,14 @@ async fn no_answer_of_a_cloud_gives_its_password_or_a_token_away() {
             check(cloud(&openstack, &[]).login().await.unwrap_err());
             openstack.heal();
         }
-        let cloud = cloud(&openstack, &[]);
-        let (_, token) = cloud.token().await.unwrap();
-        let bodies = match status {
-            200 => {
-                vec![format!(r#"{{"server": {{"metadata": {token:?}}}}}"#, token = token.to_str().unwrap())]
-            }
-            _ => repeated(token.to_str().unwrap()).to_vec(),
-        };
-        for body in bodies {
+        for at in 0..3 {
+            let cloud = cloud(&openstack, &[]);
+            let (_, token) = cloud.token().await.unwrap();
+            let token = token.to_str().unwrap();
+            let body = match status {
+                200 => format!(r#"{{"server": {{"metadata": {token:?}}}}}"#),
+                _ => repeated(token)[at].clone(),
+            };
             openstack.fail("/compute", Reply::StatusWith { status, headers: Vec::new(), body: body.into() });
             check(cloud.read::<Server>(Openstack::id("server")).await.unwrap_err());
             openstack.heal();
