@@ -108,7 +108,7 @@ impl Needle {
 /// The end is `None` if the end of the text cuts the secret.
 type Place = (usize, Option<usize>);
 
-/// What a text may mean, and the place of each byte in it.
+/// One meaning of a text, with the place of each byte in the text.
 #[derive(Default)]
 struct Reading {
     bytes: Vec<u8>,

@@ -37,7 +37,7 @@ pub async fn cloud_probe(
     }
 }
 
-/// Adds what is to be known of the place: it is one of several, or the token goes there in clear.
+/// Adds to a probe that the place is one of several, or that the token goes there in clear.
 pub fn chosen(probe: Probe, cloud: &Cloud, service: &str, place: &ServiceUrl) -> Probe {
     let choice = place.choice().map(|choice| (choice, SET_REGION));
     let clear = cloud.in_clear(service, &place.url).map(|problem| (problem, GIVE_IT_TLS));
