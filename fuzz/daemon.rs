@@ -14,7 +14,7 @@ use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl::journal::{ClaimLimits, Journal};
 use osnl_config::Ini;
 use osnl_config::template::{Expression, LONGEST_OUTPUT, Names, Template};
-use osnl_model::Notification;
+use osnl_model::{Notification, Scrubber};
 use osnl_net::http::{Client, HttpOptions, Method, Request, Url, redirected};
 use rusqlite::{Connection, params};
 
@@ -79,8 +79,9 @@ pub(crate) fn http_replies(data: &[u8]) {
     let request = Request::new(Method::GET, url);
     let answer = block_on(async { tokio::time::timeout(PATIENCE, client.send(request.clone())).await });
     if let Ok(answer) = answer.expect("it is read to its end") {
-        let _ =
-            (answer.excerpt(), answer.retry_after(), answer.failure(), redirected(&request, &answer).is_ok());
+        let failure = answer.failure(&Scrubber::new(["S3CRET"]));
+        assert!(!failure.reason.contains("S3CRET"), "{failure}");
+        let _ = redirected(&request, &answer).is_ok();
     }
 }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_core::trace::{SpanId, TRACEPARENT};
-use osnl_model::mask_text;
+use osnl_model::{Scrubber, mask_text};
 use osnl_net::http::header::{HeaderName, HeaderValue, LOCATION};
 use osnl_net::http::{Answer, Client, Expiry, Failure, FailureClass, Request, StatusCode, redirected};
 use osnl_net::openstack::{NotFound, not_found};
@@ -38,7 +38,6 @@ pub use self::authorization::{Authorization, FixedHeader};
 pub use self::conf::HttpConf;
 use self::message::{RequestParts, RequestSubject};
 use self::reply::ReplyStatus;
-pub use self::secrets::scrub;
 pub(crate) use self::statuses::StatusClasses;
 pub use self::statuses::{NoStatuses, Statuses};
 use super::sent::request_text;
@@ -56,7 +55,7 @@ pub struct HttpAction {
     /// guarded.
     away: Option<Client>,
     authorization: Option<Arc<dyn Authorization>>,
-    secrets: Vec<String>,
+    secrets: Scrubber,
     body_holds_secret: bool,
 }
 
@@ -68,7 +67,7 @@ impl HttpAction {
         authorization: Option<Arc<dyn Authorization>>,
     ) -> Self {
         Self {
-            secrets: conf.secrets().map(str::to_owned).collect(),
+            secrets: conf.secrets(),
             body_holds_secret: conf.0.literals.in_body,
             message: conf.0.message.clone(),
             judgement: conf.0.judgement.clone(),
@@ -155,7 +154,8 @@ impl HttpAction {
     }
 
     fn unread(&self, answer: &Answer, why: &str) -> ActionError {
-        let excerpt = answer.excerpt().map(|excerpt| format!("; {excerpt}")).unwrap_or_default();
+        let excerpt =
+            answer.excerpt(&self.secrets()).map(|excerpt| format!("; {excerpt}")).unwrap_or_default();
         let reason = self.scrubbed(&format!("{why}{excerpt}"));
         let remedy = match answer.whole {
             true => "compare reply_status with the reply",
@@ -259,7 +259,7 @@ impl HttpAction {
                 let reason = format!(
                     "{service} at {endpoint}: status 404, which is not this API's answer about a missing object: {}; \
                      does the catalogue name the API's URL?",
-                    answer.failure().reason
+                    answer.failure(&self.secrets()).reason
                 );
                 Some(Some(ActionError::new(ErrorClass::Connect, self.scrubbed(&reason))))
             }
@@ -326,12 +326,14 @@ impl HttpAction {
     }
 
     fn refused(&self, class: ErrorClass, answer: &Answer, unfollowed: Option<&str>) -> ActionError {
-        let mut failure = answer.failure();
+        let secrets = self.secrets();
+        let mut failure = answer.failure(&secrets);
         if class == ErrorClass::Rejected {
             failure.reason = format!("status {}, {}", answer.status.as_u16(), failure.reason);
         }
         if answer.status.is_redirection() {
-            let why = match (answer.headers.get(LOCATION).map(location), unfollowed) {
+            let why = match (answer.headers.get(LOCATION).map(|value| location(value, &secrets)), unfollowed)
+            {
                 (Some(location), Some(why)) => {
                     format!("; it leads to {location}, and is not followed: {why}")
                 }
@@ -341,8 +343,7 @@ impl HttpAction {
             };
             failure.reason.push_str(&why);
         }
-        let reason = self.scrubbed(&failure.reason);
-        ActionError { retry_after: failure.retry_after, ..ActionError::new(class, reason) }
+        ActionError { retry_after: failure.retry_after, ..ActionError::new(class, failure.reason) }
     }
 
     fn followed(&self) -> String {
@@ -353,10 +354,13 @@ impl HttpAction {
         }
     }
 
+    fn secrets(&self) -> Scrubber {
+        let login = self.authorization.as_ref().map(|login| login.secrets());
+        login.iter().fold(self.secrets.clone(), Scrubber::and)
+    }
+
     fn scrubbed(&self, text: &str) -> String {
-        let fetched: Vec<String> =
-            self.authorization.iter().flat_map(|authorization| authorization.secrets()).collect();
-        scrub(text, self.secrets.iter().chain(&fetched).map(String::as_str))
+        self.secrets().scrub(text).into_owned()
     }
 }
 
@@ -368,9 +372,9 @@ fn trace(request: &mut Request, event: &Event, key: &str, now: SystemTime) {
     }
 }
 
-fn location(value: &HeaderValue) -> String {
+fn location(value: &HeaderValue, secrets: &Scrubber) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
-    mask_text(&text).chars().filter(|c| !c.is_control()).take(200).collect()
+    mask_text(&secrets.scrub(&text)).chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 impl fmt::Debug for HttpAction {

@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use osnl_config::written_secrets;
+use osnl_model::Scrubber;
 use osnl_net::http::Url as ApiUrl;
 use osnl_net::http::header::{ACCEPT_ENCODING, HOST, HeaderValue, USER_AGENT};
 use osnl_net::http::{Client, HttpError, HttpOptions, Method, Request, Url};
@@ -25,7 +26,6 @@ pub use self::conf::K2hr3Conf;
 pub(crate) use self::conf::api_url;
 pub use self::deletions::{DELETIONS, K2hr3Events};
 pub use self::parameters::{HostParameters, Unusable};
-use super::http_request::scrub;
 use super::sent::request_text;
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 
@@ -107,15 +107,14 @@ impl K2hr3 {
             return Err(ActionError::new(ErrorClass::Reset, "the reply broke off: length limit exceeded"));
         }
         if !answer.status.is_success() {
-            let mut failure = answer.failure();
+            // K2HR3 may repeat the request in its answer.
+            let secrets = written_secrets::parameters(&self.api_url.to_string());
+            let mut failure = answer.failure(&Scrubber::new(secrets.iter().map(String::as_str)));
             if failure.class == osnl_net::http::FailureClass::Status(400) {
                 failure.reason.push_str(
                     "; is the address of this host registered in K2HR3's delhost role, and its storage up?",
                 );
             }
-            // K2HR3 may repeat the request in its answer.
-            let secrets = written_secrets::parameters(&self.api_url.to_string());
-            failure.reason = scrub(&failure.reason, secrets.iter().map(String::as_str));
             return Err(failure.into());
         }
         let (url, status) = (shown(&self.api_url), answer.status.as_u16());

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use osnl_model::{Notification, resources};
+use osnl_model::{Notification, Scrubber, resources};
 use osnl_net::http::Url as ApiUrl;
 use osnl_net::http::header::{HeaderName, HeaderValue, USER_AGENT};
 use osnl_net::http::{Client, Method, Request, Url};
@@ -154,7 +154,10 @@ impl K2hr3Register {
             false if answer.status.is_success() => {
                 Err(ActionError::new(ErrorClass::Reset, "the reply broke off: length limit exceeded"))
             }
-            false => Err(answer.failure().into()),
+            false => {
+                let secret = token.to_str().ok().and_then(|token| token.get(2..));
+                Err(answer.failure(&Scrubber::new(secret)).into())
+            }
         }
     }
 }

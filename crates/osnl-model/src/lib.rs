@@ -46,6 +46,7 @@ mod digest;
 mod filter;
 mod redact;
 mod resource;
+mod scrub;
 mod suggest;
 mod timestamp;
 
@@ -68,6 +69,7 @@ pub use resource::{
     Address, AddressKind, Bulk, Resource, bulk_len, bulk_part, resource_at, resource_key, resource_keys,
     resources,
 };
+pub use scrub::Scrubber;
 pub use suggest::nearest;
 pub use target::Target;
 pub use timestamp::{Timestamp, TimestampError};

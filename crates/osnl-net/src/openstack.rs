@@ -51,7 +51,7 @@ mod secret;
 mod token;
 
 pub use self::catalog::{Catalog, CatalogError, Interface, SET_REGION, ServiceUrl, below};
-pub use self::cloud::{Cloud, LoggedIn};
+pub use self::cloud::{Cloud, GIVE_IT_TLS, LoggedIn};
 pub use self::clouds::{CloudVariables, Clouds, CloudsError};
 pub use self::conf::{CloudConf, CloudConfError, CloudLogin, Fields, Scope};
 pub use self::error::{ApiError, ObjectRef};

@@ -27,6 +27,7 @@ pub(crate) mod prove;
 mod publisher;
 mod refusal;
 pub(crate) mod remedy;
+mod repeated;
 mod returned;
 mod returns;
 mod runtime;

@@ -6,6 +6,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use osnl_model::Scrubber;
 use osnl_net::http::Expiry;
 use osnl_net::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use osnl_transport::BoxFuture;
@@ -38,8 +39,8 @@ pub trait Authorization: Send + Sync + fmt::Debug {
 
     fn shown(&self) -> (HeaderName, String);
 
-    fn secrets(&self) -> Vec<String> {
-        Vec::new()
+    fn secrets(&self) -> Scrubber {
+        Scrubber::default()
     }
 }
 
@@ -47,7 +48,7 @@ pub trait Authorization: Send + Sync + fmt::Debug {
 pub struct FixedHeader {
     scheme: &'static str,
     value: HeaderValue,
-    secrets: Vec<String>,
+    secrets: Scrubber,
 }
 
 impl FixedHeader {
@@ -57,22 +58,22 @@ impl FixedHeader {
             return None;
         }
         let encoded = STANDARD.encode(format!("{user}:{password}"));
-        Self::of("Basic", &encoded, vec![password.to_owned(), encoded.clone()])
+        Self::of("Basic", &encoded, password)
     }
 
     #[must_use]
     pub fn bearer(token: &str) -> Option<Self> {
-        Self::of("Bearer", token, vec![token.to_owned()])
+        Self::of("Bearer", token, token)
     }
 
     pub fn value(&self) -> (HeaderName, HeaderValue) {
         (AUTHORIZATION, self.value.clone())
     }
 
-    fn of(scheme: &'static str, secret: &str, secrets: Vec<String>) -> Option<Self> {
-        let mut value = HeaderValue::try_from(format!("{scheme} {secret}")).ok()?;
+    fn of(scheme: &'static str, sent: &str, secret: &str) -> Option<Self> {
+        let mut value = HeaderValue::try_from(format!("{scheme} {sent}")).ok()?;
         value.set_sensitive(true);
-        Some(Self { scheme, value, secrets })
+        Some(Self { scheme, value, secrets: Scrubber::new([sent, secret]) })
     }
 }
 
@@ -89,7 +90,7 @@ impl Authorization for FixedHeader {
         (AUTHORIZATION, format!("{} ***", self.scheme))
     }
 
-    fn secrets(&self) -> Vec<String> {
+    fn secrets(&self) -> Scrubber {
         self.secrets.clone()
     }
 }

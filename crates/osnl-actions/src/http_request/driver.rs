@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use osnl_config::template::readable;
 use osnl_config::written_secrets;
-use osnl_model::{Notification, mask_text};
+use osnl_model::{Notification, Scrubber, mask_text};
 use osnl_net::http::header::{HeaderName, HeaderValue};
 use osnl_net::http::{Client, HttpError, HttpOptions, Pool, Url};
 use osnl_net::openstack::{Cloud, CloudConf};
@@ -17,7 +17,6 @@ use super::authorization::Authorization;
 use super::conf::{HttpConf, Login};
 use super::keystone::Keystone;
 use super::message::RequestSubject;
-use super::scrub;
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, NO_REQUEST, Preview, Probe, ProbeContext,
@@ -91,9 +90,9 @@ impl HttpConf {
         written_secrets::masked_url(self.0.message.target.source())
     }
 
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn secrets(&self) -> Scrubber {
         let literals = self.0.literals.words.iter().map(String::as_str);
-        self.0.message.secrets.texts().chain(literals)
+        Scrubber::new(self.0.message.secrets.texts().chain(literals))
     }
 }
 
@@ -175,10 +174,9 @@ impl DriverConf for HttpConf {
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let key = wanted.idempotency_key(&self.0.name);
         let names = wanted.names(Notification::clone(wanted.notification));
-        let as_written = |text: String| {
-            let text = scrub(&mask_text(&text), self.secrets());
-            readable(text, names.unknown())
-        };
+        let secrets = self.secrets();
+        let as_written =
+            |text: String| readable(secrets.scrub(&mask_text(&text)).into_owned(), names.unknown());
         let about = RequestSubject {
             rule: wanted.rule,
             action: &self.0.name,
@@ -192,7 +190,7 @@ impl DriverConf for HttpConf {
             Ok((url, request)) => {
                 let header = |(name, value): (&HeaderName, &HeaderValue)| {
                     let value = String::from_utf8_lossy(value.as_bytes());
-                    (as_sent(name), scrub(&value, self.secrets()))
+                    (as_sent(name), secrets.scrub(&value).into_owned())
                 };
                 let mut headers: Vec<(String, String)> = request.headers.iter().map(header).collect();
                 if let Some(login) = &self.0.login {

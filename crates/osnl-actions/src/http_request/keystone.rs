@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use osnl_model::Scrubber;
 use osnl_net::http::Expiry;
 use osnl_net::http::header::{HeaderName, HeaderValue};
 use osnl_net::openstack::{ApiError, Cloud};
@@ -70,8 +71,8 @@ impl Authorization for Keystone {
         shown()
     }
 
-    fn secrets(&self) -> Vec<String> {
-        self.last().iter().filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+    fn secrets(&self) -> Scrubber {
+        self.cloud.secrets()
     }
 }
 

@@ -9,7 +9,7 @@ use osnl_config::written_secrets;
 use osnl_model::is_secret_key;
 use osnl_net::http::header::HeaderName;
 
-use super::body::{RequestBody, form_encoded};
+use super::body::RequestBody;
 use super::target::UrlTarget;
 
 #[derive(Clone, Default)]
@@ -63,13 +63,7 @@ impl Literals {
         if !words.is_empty() {
             self.first.get_or_insert_with(|| option.to_owned());
         }
-        for word in words {
-            let encoded = form_encoded(&word);
-            if encoded != word {
-                self.words.push(encoded);
-            }
-            self.words.push(word);
-        }
+        self.words.extend(words);
     }
 }
 

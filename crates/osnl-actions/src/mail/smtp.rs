@@ -14,13 +14,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl_core::event::Event;
+use osnl_model::Scrubber;
 use osnl_net::tls::LatestEnd;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::letter::Letter;
-use crate::http_request::scrub;
 use crate::wire::{ServerAddress, ServerStream, TlsConnection, broken};
 use crate::{ActionError, ErrorClass};
 
@@ -108,11 +108,16 @@ struct SmtpReply {
 }
 
 impl SmtpReply {
-    /// Returns the text of the reply without the password, which a server may repeat in each form
-    /// in which it was sent.
+    /// Returns the text of the reply without the password, which a server may repeat.
     fn text(&self, server: &MailServer) -> String {
-        let text = scrub(&self.lines.join(" "), server.secrets().iter().map(String::as_str));
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+        let text = self.lines.join(" ");
+        server
+            .secrets()
+            .scrub(&text)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(500)
+            .collect()
     }
 }
 
@@ -123,23 +128,21 @@ impl SmtpLogin {
 }
 
 impl MailServer {
-    fn secrets(&self) -> Vec<String> {
-        let forms = |login: &SmtpLogin| {
-            [login.plain(), BASE64_STANDARD.encode(&login.password), login.password.clone()]
-        };
-        self.login.iter().flat_map(forms).collect()
+    fn secrets(&self) -> Scrubber {
+        let login = self.login.as_ref();
+        login.map_or_else(Scrubber::default, |login| Scrubber::new([login.plain().as_str(), &login.password]))
     }
 
     /// Returns mechanisms for a message of bounded length. A text that is no mechanism's name (RFC
     /// 4422) is masked, and so is the password: a server may send it there.
     fn offered(&self, mechanisms: &[String]) -> String {
-        let secrets: Vec<String> = self.secrets().iter().map(|secret| secret.to_ascii_uppercase()).collect();
+        let secrets = self.secrets();
         let is_name = |name: &str| {
             (1..=20).contains(&name.len())
                 && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"-_".contains(&b))
         };
         let shown = |name: &String| {
-            if is_name(name) { scrub(name, secrets.iter().map(String::as_str)) } else { "***".to_owned() }
+            if is_name(name) { secrets.scrub(name).into_owned() } else { "***".to_owned() }
         };
         match mechanisms {
             [] => "no login".to_owned(),

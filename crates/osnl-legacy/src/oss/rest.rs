@@ -25,7 +25,7 @@ use osnl_transport::BoxFuture;
 pub(crate) use self::conf::OssRestConf;
 pub(super) use self::conf::{AskOptions, NodeOptions, form};
 use super::{BodyForm, EventReport, Lists, NodeForm, Occurrence, PluginInvocation};
-use osnl_actions::http_request::{Authorization as _, FixedHeader, key_value, scrub};
+use osnl_actions::http_request::{Authorization as _, FixedHeader, key_value};
 use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};
 
 #[derive(Clone, Debug)]
@@ -80,10 +80,8 @@ impl OssRest {
         let shown = format!("POST {} {}", request.url, about(&happened));
         let answer = client.send(request).await.map_err(ActionError::from)?;
         if !answer.status.is_success() {
-            let secrets = self.options.login.iter().flat_map(FixedHeader::secrets).collect::<Vec<_>>();
-            let failure = answer.failure();
-            let reason = scrub(&failure.reason, secrets.iter().map(String::as_str));
-            return Err(ActionError { reason, ..failure.into() });
+            let secrets = self.options.login.as_ref().map(FixedHeader::secrets).unwrap_or_default();
+            return Err(answer.failure(&secrets).into());
         }
         Ok(format!("{shown}: {}", answer.status.as_u16()))
     }

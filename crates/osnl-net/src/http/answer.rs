@@ -6,12 +6,15 @@ use hyper::{HeaderMap, StatusCode};
 use jiff::civil::DateTime;
 use jiff::fmt::{rfc2822, strtime};
 use jiff::tz::TimeZone;
+use osnl_model::Scrubber;
 
 use crate::http::failure::{Failure, FailureClass};
 
 /// A longer pause is cut: the target is tried once an hour at least.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 const EXCERPT_CHARACTERS: usize = 120;
+/// The part of a reply that is searched for secrets, and of which something is shown.
+const SEARCHED: usize = 16 * 1024;
 
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -24,10 +27,17 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Returns the text of the body, without our secrets, which a target may repeat.
+    #[must_use]
+    pub fn text(&self, secrets: &Scrubber) -> String {
+        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(SEARCHED)]);
+        secrets.scrub(&text).into_owned()
+    }
+
     /// Returns the start of the body on one line, or the length of a compressed body; `None`
     /// without a body.
     #[must_use]
-    pub fn excerpt(&self) -> Option<String> {
+    pub fn excerpt(&self, secrets: &Scrubber) -> Option<String> {
         // Some servers compress although the request does not allow it.
         if let Some(coding) = self.headers.get(CONTENT_ENCODING).filter(|_| !self.body.is_empty())
             && coding != "identity"
@@ -39,8 +49,8 @@ impl Answer {
                 .collect();
             return Some(format!("reply: {} bytes of {coding}", self.body.len()));
         }
-        let start = &self.body[..self.body.len().min(EXCERPT_CHARACTERS * 4)];
-        let text: String = String::from_utf8_lossy(start)
+        let text: String = self
+            .text(secrets)
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .take(EXCERPT_CHARACTERS)
@@ -68,9 +78,9 @@ impl Answer {
     /// Returns the failure for a caller that expected another status: the status's text, and the
     /// start of the reply.
     #[must_use]
-    pub fn failure(&self) -> Failure {
+    pub fn failure(&self, secrets: &Scrubber) -> Failure {
         let words = self.status.canonical_reason().unwrap_or("no reason");
-        let reason = match self.excerpt() {
+        let reason = match self.excerpt(secrets) {
             Some(excerpt) => format!("{words}, {excerpt}"),
             None => words.to_owned(),
         };
@@ -137,15 +147,23 @@ mod tests {
     #[test]
     fn an_excerpt_is_one_short_line() {
         let check = |body: &'static [u8], expected: &str| {
-            assert_eq!(answer(&[], body).failure().reason, expected);
+            assert_eq!(answer(&[], body).failure(&Scrubber::new(["hunter2"])).reason, expected);
         };
         check(b"", "I'm a teapot");
         check(b" \n ", "I'm a teapot");
         check(b"no\r\nway\x1b", "I'm a teapot, reply: no  way");
         check(b"\xff", "I'm a teapot, reply: \u{fffd}");
-        let zipped = |coding| answer(&[(CONTENT_ENCODING, coding)], b"\x1f\x8b\x08").excerpt().unwrap();
+        let none = Scrubber::default();
+        let zipped = |coding| answer(&[(CONTENT_ENCODING, coding)], b"\x1f\x8b\x08").excerpt(&none).unwrap();
         assert_eq!(zipped("gzip"), "reply: 3 bytes of gzip");
         assert_eq!(zipped("identity"), "reply: \u{fffd}");
-        assert_eq!(answer(&[], &[b'x'; 1000]).excerpt().unwrap().len(), "reply: ".len() + 120);
+        assert_eq!(answer(&[], &[b'x'; 1000]).excerpt(&none).unwrap().len(), "reply: ".len() + 120);
+        let before = "x".repeat(116);
+        for (behind, expected) in
+            [("hunter2", "***"), ("hunter2 and more", "***"), ("hunt", "***"), ("hun", "hun")]
+        {
+            let body = format!("{before}{behind}").leak().as_bytes();
+            check(body, &format!("I'm a teapot, reply: {before}{expected}"));
+        }
     }
 }

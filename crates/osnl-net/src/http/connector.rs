@@ -160,7 +160,10 @@ async fn tunnel(tcp: &mut TcpStream, proxy: &Proxy, target: &Uri) -> Result<(), 
     match status(&reply) {
         Some((200..300, _)) => Ok(()),
         Some((407, _)) => Err(refused(LOGIN_WANTED.to_owned())),
-        Some((code, words)) => Err(refused(format!("it answers {code} {words}").trim_end().to_owned())),
+        Some((code, words)) => {
+            let words: String = proxy.secrets().scrub(&words).chars().take(120).collect();
+            Err(refused(format!("it answers {code} {words}").trim_end().to_owned()))
+        }
         None => Err(refused("what it answers is not HTTP".to_owned())),
     }
 }
@@ -169,7 +172,7 @@ fn status(reply: &[u8]) -> Option<(u16, String)> {
     let line = String::from_utf8_lossy(reply.split(|byte| *byte == b'\r').next()?).into_owned();
     let rest = line.strip_prefix("HTTP/1.")?.split_once(' ')?.1;
     let (code, words) = rest.split_once(' ').unwrap_or((rest, ""));
-    Some((code.parse().ok()?, words.chars().filter(|c| !c.is_control()).take(120).collect()))
+    Some((code.parse().ok()?, words.chars().filter(|c| !c.is_control()).collect()))
 }
 
 pub(crate) struct HttpStream {

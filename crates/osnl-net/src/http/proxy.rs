@@ -20,6 +20,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Uri;
 use hyper::header::HeaderValue;
+use osnl_model::Scrubber;
 use percent_encoding::percent_decode_str;
 
 use crate::http::url::{Scheme, Url};
@@ -175,6 +176,13 @@ impl Proxy {
 
     pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
+    }
+
+    pub(crate) fn secrets(&self) -> Scrubber {
+        let sent = self.authorization.as_ref().and_then(|login| login.to_str().ok()?.strip_prefix("Basic "));
+        let login = sent.and_then(|sent| String::from_utf8(STANDARD.decode(sent).ok()?).ok());
+        let password = login.as_ref().and_then(|login| Some(login.split_once(':')?.1));
+        Scrubber::new(sent.into_iter().chain(password))
     }
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use crate::http::{
-    Answer, Client, Expiry, FailureClass, HttpError, HttpOptions, Method, Request, StatusCode, Url,
+    Answer, Client, Expiry, FailureClass, HttpError, HttpOptions, Method, Request, Scheme, StatusCode, Url,
 };
 use bytes::Bytes;
+use osnl_model::Scrubber;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
@@ -23,6 +24,9 @@ use crate::openstack::token::{PATIENCE, Token, Tokens};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 const NEW_TOKEN: &str = "x-subject-token";
+/// The remedy for a token in clear.
+pub const GIVE_IT_TLS: &str =
+    "give the service an https:// URL in Keystone's catalogue, or another interface";
 /// The catalogue of a large cloud has some tens of kilobytes; a server with long metadata has less.
 const REPLY_LIMIT: usize = 4 * 1024 * 1024;
 
@@ -36,6 +40,9 @@ struct SharedCloud {
     /// The limit of each request; a read may need four requests when its token ended early.
     timeout: Duration,
     tokens: Tokens,
+    password: Scrubber,
+    /// The last two tokens: an answer to a request with the former may still come.
+    sent_tokens: Mutex<[Scrubber; 2]>,
     warned_of: Mutex<BTreeSet<String>>,
 }
 
@@ -63,11 +70,19 @@ impl Cloud {
         http.remedies.trust = "name the CA's certificate in cacert or ca_file, put it into the system's store, or set verify to false";
         http.remedies.renewed = "cacert, ca_file or the system's store";
         let client = Client::anywhere(&http)?;
+        let secret = match &conf.identity {
+            CloudLogin::Password { password, .. } => password,
+            CloudLogin::ApplicationCredential { secret, .. } => secret,
+            CloudLogin::Token(token) => token,
+        };
+        let password = Scrubber::new([secret.reveal()]);
         Ok(Self(Arc::new(SharedCloud {
             conf,
             client,
             timeout,
             tokens: Tokens::default(),
+            password,
+            sent_tokens: Mutex::default(),
             warned_of: Mutex::default(),
         })))
     }
@@ -125,6 +140,13 @@ impl Cloud {
         &self.0.conf
     }
 
+    /// Returns what a service that repeats its request would give away: the password and the tokens.
+    #[must_use]
+    pub fn secrets(&self) -> Scrubber {
+        let tokens = self.0.sent_tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.iter().fold(self.0.password.clone(), Scrubber::and)
+    }
+
     /// Returns the expiry of the latest certificate, and of the password if Keystone reported it.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
@@ -152,11 +174,11 @@ impl Cloud {
         }
         let at = kind.url(&endpoint, id);
         let answered = self.ask(kind, &at).await.and_then(|answer| match answer.status {
-            StatusCode::FORBIDDEN => Err(ApiError::Forbidden { asked: asked(), said: words(&answer) }),
+            StatusCode::FORBIDDEN => Err(ApiError::Forbidden { asked: asked(), said: self.words(&answer) }),
             StatusCode::NOT_FOUND if not_found(kind.service(), &answer) == NotFound::Object => {
                 Err(ApiError::Gone(asked()))
             }
-            _ => wanted(kind, &at, &answer, |body| match kind.wrapped_in() {
+            _ => self.wanted(kind, &at, &answer, |body| match kind.wrapped_in() {
                 Some(key) => body.get_mut(key).map(Value::take).filter(Value::is_object),
                 None => Some(body.take()).filter(Value::is_object),
             }),
@@ -173,7 +195,7 @@ impl Cloud {
             if answer.status == StatusCode::OK && !answer.whole {
                 return Ok(());
             }
-            wanted(kind, &at, &answer, |body| body.get(kind.collection())?.as_array().map(|_| ()))
+            self.wanted(kind, &at, &answer, |body| body.get(kind.collection())?.as_array().map(|_| ()))
         });
         self.placed(kind, answered)
     }
@@ -211,7 +233,7 @@ impl Cloud {
         let object = self.get(T::KIND, id).await?;
         serde_json::from_value(object).map_err(|error| ApiError::Answer {
             at: format!("{} {id}", T::KIND),
-            problem: format!("is not described as expected: {error}"),
+            problem: format!("is not described as expected: {}", self.secrets().scrub(&error.to_string())),
         })
     }
 
@@ -225,6 +247,7 @@ impl Cloud {
         let conf = &self.0.conf;
         let fixed = |url: String| Ok(ServiceUrl { url, region: None, other_regions: Vec::new() });
         if let Some(url) = self.overridden(service) {
+            self.note_clear(service, url);
             return fixed(url.clone());
         }
         let token = self.current().await?;
@@ -234,6 +257,7 @@ impl Cloud {
             Err(_) if service == "identity" => fixed(conf.auth_url.to_string()),
             Ok(found) => {
                 self.note_choice(service, &found);
+                self.note_clear(service, &found.url);
                 Ok(found)
             }
             Err(error) => {
@@ -247,8 +271,7 @@ impl Cloud {
         if found.other_regions.is_empty() {
             return;
         }
-        let mut warned = self.0.warned_of.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.insert(service.to_owned()) {
+        if self.is_first(service.to_owned()) {
             tracing::warn!(
                 service.name = service,
                 service.region = found.region.as_deref().unwrap_or("none"),
@@ -258,6 +281,38 @@ impl Cloud {
                  of the notifications"
             );
         }
+    }
+
+    fn note_clear(&self, service: &str, url: &str) {
+        if let Some(problem) = self.in_clear(service, url)
+            && self.is_first(url.to_owned())
+        {
+            tracing::warn!(
+                service.name = service,
+                service.url = url,
+                keystone.url = %self.0.conf.auth_url,
+                "{problem}; {GIVE_IT_TLS}"
+            );
+        }
+    }
+
+    fn is_first(&self, subject: String) -> bool {
+        self.0.warned_of.lock().unwrap_or_else(PoisonError::into_inner).insert(subject)
+    }
+
+    /// Returns the problem if the token goes to this URL of a service through a network without TLS.
+    #[must_use]
+    pub fn in_clear(&self, service: &str, url: &str) -> Option<String> {
+        let parsed = Url::parse(url).ok()?;
+        let is_clear = parsed.scheme() == Scheme::Http && !parsed.is_loopback();
+        let from =
+            if self.overridden(service).is_some() { "an endpoint override" } else { "the service catalogue" };
+        is_clear.then(|| {
+            format!(
+                "the token goes to {service} in clear, as {from} names an http:// URL: anyone in the network could \
+                 read it, and act as this user"
+            )
+        })
     }
 
     /// Returns the URL that the options give a service, which overrides the catalogue.
@@ -321,30 +376,22 @@ impl Cloud {
         let answer = self.send(request).await?;
         if answer.status != StatusCode::CREATED {
             return Err(match answer.status.as_u16() {
-                429 | 500.. => refusal(at, &answer),
-                status => {
-                    let said = self.scrubbed(words(&answer));
-                    ApiError::Login { at, who: conf.shown(), status, said }
-                }
+                429 | 500.. => self.refusal(at, &answer),
+                status => ApiError::Login { at, who: conf.shown(), status, said: self.words(&answer) },
             });
         }
         let value =
             answer.headers.get(NEW_TOKEN).ok_or_else(|| problem("the answer has no X-Subject-Token"))?;
         let mut value = value.clone();
         value.set_sensitive(true);
+        {
+            let mut sent = self.0.sent_tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            sent.swap(0, 1);
+            sent[0] = Scrubber::new(value.to_str());
+        }
         let granted = login::granted(&answer.body).ok_or_else(|| problem("the answer describes no token"))?;
         tracing::debug!(keystone.url = %conf.auth_url, keystone.user = conf.shown(), "logged in");
         Ok(Token::new(value, granted, asked))
-    }
-
-    /// Keystone repeats no secret, but a proxy in front of it may.
-    fn scrubbed(&self, said: String) -> String {
-        let secret = match &self.0.conf.identity {
-            CloudLogin::Password { password, .. } => password,
-            CloudLogin::ApplicationCredential { secret, .. } => secret,
-            CloudLogin::Token(token) => token,
-        };
-        if secret.reveal().is_empty() { said } else { said.replace(secret.reveal(), "***") }
     }
 
     async fn send(&self, mut request: Request) -> Result<Answer, ApiError> {
@@ -360,36 +407,41 @@ impl Cloud {
             Err(_) => Err(ApiError::TimedOut { at, after }),
         }
     }
-}
 
-fn wanted<T>(
-    kind: Kind,
-    at: &str,
-    answer: &Answer,
-    of: impl FnOnce(&mut Value) -> Option<T>,
-) -> Result<T, ApiError> {
-    let problem = |problem: String| ApiError::Answer { at: at.to_owned(), problem };
-    match answer.status {
-        StatusCode::OK => {}
-        StatusCode::NOT_FOUND => {
-            let said = words(answer);
-            return Err(ApiError::NotTheApi { at: at.to_owned(), service: kind.service(), said });
+    fn words(&self, answer: &Answer) -> String {
+        words(answer, &self.secrets())
+    }
+
+    fn wanted<T>(
+        &self,
+        kind: Kind,
+        at: &str,
+        answer: &Answer,
+        of: impl FnOnce(&mut Value) -> Option<T>,
+    ) -> Result<T, ApiError> {
+        let problem = |problem: String| ApiError::Answer { at: at.to_owned(), problem };
+        match answer.status {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => {
+                let said = self.words(answer);
+                return Err(ApiError::NotTheApi { at: at.to_owned(), service: kind.service(), said });
+            }
+            _ => return Err(self.refusal(at.to_owned(), answer)),
         }
-        _ => return Err(refusal(at.to_owned(), answer)),
+        if !answer.whole {
+            return Err(problem("the answer is too long".to_owned()));
+        }
+        let mut body: Value =
+            serde_json::from_slice(&answer.body).map_err(|_| problem("the answer is not JSON".to_owned()))?;
+        of(&mut body).ok_or_else(|| problem(format!("the answer has no {kind} in it")))
     }
-    if !answer.whole {
-        return Err(problem("the answer is too long".to_owned()));
-    }
-    let mut body: Value =
-        serde_json::from_slice(&answer.body).map_err(|_| problem("the answer is not JSON".to_owned()))?;
-    of(&mut body).ok_or_else(|| problem(format!("the answer has no {kind} in it")))
-}
 
-fn refusal(at: String, answer: &Answer) -> ApiError {
-    ApiError::Status {
-        at,
-        status: answer.status.as_u16(),
-        said: words(answer),
-        retry_after: answer.retry_after(),
+    fn refusal(&self, at: String, answer: &Answer) -> ApiError {
+        ApiError::Status {
+            at,
+            status: answer.status.as_u16(),
+            said: self.words(answer),
+            retry_after: answer.retry_after(),
+        }
     }
 }

@@ -4,12 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::http::{Answer, Failure, FailureClass, StatusCode};
+use osnl_model::Scrubber;
 use serde_json::Value;
 
 use crate::openstack::catalog::CatalogError;
 use crate::openstack::kind::Kind;
 
 const LONGEST_WORDS: usize = 300;
+const MOST_SEARCHED: usize = 16 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectRef {
@@ -123,10 +125,13 @@ fn login_hint(status: u16) -> &'static str {
     }
 }
 
-pub(crate) fn words(answer: &Answer) -> String {
+/// Returns what the service says, without our secrets, which a proxy or a service may repeat.
+pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
-    let said =
-        body.as_ref().and_then(message).unwrap_or_else(|| plain(&String::from_utf8_lossy(&answer.body)));
+    let said = match body.as_ref().and_then(message) {
+        Some(message) => secrets.scrub(&message.chars().take(MOST_SEARCHED).collect::<String>()).into_owned(),
+        None => plain(&answer.text(secrets)),
+    };
     let said: String =
         said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_WORDS).collect();
     if said.is_empty() { reason(answer.status).to_owned() } else { said }
@@ -176,7 +181,7 @@ mod tests {
             let body = body.to_owned().into_bytes().into();
             let answer =
                 Answer { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body, whole: true };
-            assert_eq!(words(&answer), expected);
+            assert_eq!(words(&answer, &Scrubber::new(["S3CRET"])), expected);
         };
         check(
             r#"{"error": {"code": 401, "message": "The request you have made requires authentication."}}"#,
@@ -201,5 +206,10 @@ mod tests {
         check("", "Not Found");
         check("[1]", "[1]");
         check(&"x".repeat(1000), &"x".repeat(300));
+        let before = "x".repeat(297);
+        for body in [format!("{before}S3CRETy"), format!(r#"{{"error": {{"message": "{before}S3CRETy"}}}}"#)]
+        {
+            check(&body, &format!("{before}***"));
+        }
     }
 }

@@ -13,6 +13,7 @@
 //! | glance | "No image found …", as JSON, page or text | "The resource could not be found." in the same form |
 
 use crate::http::Answer;
+use osnl_model::Scrubber;
 use serde_json::Value;
 
 use crate::openstack::catalog::official;
@@ -44,7 +45,7 @@ pub fn not_found(service: &str, answer: &Answer) -> NotFound {
             .and_then(|inner| serde_json::from_str::<Value>(inner).ok())
             .is_some_and(|fault| fault.get("faultstring").is_some()),
         "image" => {
-            let said = words(answer);
+            let said = words(answer, &Scrubber::default());
             said.contains("No image found") || said.contains("Failed to find image")
         }
         _ if body.is_object() => return NotFound::Unknown,

@@ -262,6 +262,60 @@ async fn a_refused_login_says_what_keystone_said_and_no_secret() {
 }
 
 #[tokio::test]
+async fn no_answer_of_a_cloud_gives_its_password_or_a_token_away() {
+    let openstack = Openstack::start();
+    let repeated = |secret: &str| {
+        let before = "x".repeat(290);
+        let json = format!(r#"{{"error": {{"message": "{before}{secret}"}}}}"#);
+        [format!(r#"the request was: {{"password":"{secret}"}}"#), format!("{before}{secret}"), json]
+    };
+    let check = |error: ApiError| {
+        let said = format!("{error} {error:?}");
+        assert!(
+            said.contains("***") && !said.contains(&PASSWORD[..4]) && !said.contains(&TOKEN[..4]),
+            "{said}"
+        );
+    };
+    for status in [200, 400, 401, 404, 429, 500, 503] {
+        for body in repeated(PASSWORD).into_iter().filter(|_| status != 200) {
+            openstack.fail(LOGINS, Reply::StatusWith { status, headers: Vec::new(), body: body.into() });
+            check(cloud(&openstack, &[]).login().await.unwrap_err());
+            openstack.heal();
+        }
+        for at in 0..3 {
+            let cloud = cloud(&openstack, &[]);
+            let (_, token) = cloud.token().await.unwrap();
+            let token = token.to_str().unwrap();
+            let body = match status {
+                200 => format!(r#"{{"server": {{"metadata": {token:?}}}}}"#),
+                _ => repeated(token)[at].clone(),
+            };
+            openstack.fail("/compute", Reply::StatusWith { status, headers: Vec::new(), body: body.into() });
+            check(cloud.read::<Server>(Openstack::id("server")).await.unwrap_err());
+            openstack.heal();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_clear_is_one_that_leaves_this_machine_without_tls() {
+    let openstack = Openstack::start();
+    let cloud = cloud(&openstack, &[("network_endpoint_override", "http://neutron.example/")]);
+    for (service, url, expected) in [
+        ("compute", "http://nova.example:8774/v2.1", Some("as the service catalogue names an http:// URL")),
+        ("network", "http://neutron.example/", Some("as an endpoint override names an http:// URL")),
+        ("compute", "https://nova.example:8774/v2.1", None),
+        ("compute", "http://127.0.0.1:8774/", None),
+        ("compute", "http://[::1]:8774/", None),
+        ("compute", "http://localhost/", None),
+    ] {
+        let problem = cloud.in_clear(service, url);
+        assert_eq!(problem.is_some(), expected.is_some(), "{url}: {problem:?}");
+        assert!(problem.unwrap_or_default().contains(expected.unwrap_or_default()), "{url}");
+    }
+}
+
+#[tokio::test]
 async fn each_way_to_log_in_works_and_says_what_it_gives() {
     let openstack = Openstack::start();
     let check = async |more: &[(&str, &str)], project: Option<&str>| {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use osnl_model::BodyDigest;
+use osnl_model::{BodyDigest, Scrubber};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol, StreamConsumer};
@@ -116,27 +116,36 @@ pub(super) fn decline(client: &impl Consumer<Context>, rebalance: &Rebalance) ->
 
 /// The latest errors of the client library.
 #[derive(Clone, Default)]
-pub(super) struct Errors(Arc<Mutex<Vec<(Instant, RDKafkaErrorCode, String)>>>);
+pub(super) struct Errors {
+    latest: Arc<Mutex<Vec<(Instant, RDKafkaErrorCode, String)>>>,
+    /// A broker may repeat the password in what the library quotes.
+    password: Scrubber,
+}
 
 impl Errors {
     const MOST: usize = 16;
 
+    pub(super) fn of(&self, settings: &Settings) -> Self {
+        let password = Scrubber::new(settings.config.get("sasl.password"));
+        Self { latest: Arc::clone(&self.latest), password }
+    }
+
     fn add(&self, code: RDKafkaErrorCode, reason: &str) {
-        let mut errors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut errors = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if errors.len() == Self::MOST {
             errors.remove(0);
         }
-        errors.push((Instant::now(), code, reason.to_owned()));
+        errors.push((Instant::now(), code, self.password.scrub(reason).into_owned()));
     }
 
     fn take(&self) -> impl Iterator<Item = (RDKafkaErrorCode, String)> {
-        let errors = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let errors = std::mem::take(&mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner));
         errors.into_iter().map(|(_, code, reason)| (code, reason))
     }
 
     /// Returns the last error of one broker within this time.
     pub(super) fn last(&self, within: Duration) -> Option<String> {
-        let errors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let errors = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let mut latest = errors.iter().rev().take_while(|(at, ..)| at.elapsed() <= within);
         latest
             .find(|(_, code, _)| *code != RDKafkaErrorCode::AllBrokersDown)
@@ -150,7 +159,8 @@ impl ClientContext for Errors {
         if facility == "FAIL" {
             self.add(RDKafkaErrorCode::BrokerTransportFailure, message);
         }
-        tracing::debug!(kafka.level = ?level, kafka.facility = facility, kafka.said = message, "librdkafka reports");
+        let said = &*self.password.scrub(message);
+        tracing::debug!(kafka.level = ?level, kafka.facility = facility, kafka.said = said, "librdkafka reports");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -182,8 +192,9 @@ impl KafkaClient {
     fn with_context(
         settings: &Settings,
         own: &[(&str, String)],
-        context: Context,
+        mut context: Context,
     ) -> Result<Self, TransportError> {
+        context.errors = context.errors.of(settings);
         let client = StreamConsumer::from_config_and_context(&settings.client(own), context);
         client.map(|client| Self(Some(client))).map_err(|error| unusable(&error))
     }

@@ -156,7 +156,7 @@ impl PublisherState {
             Some(producer) => producer,
             None => {
                 let config = transport.settings.client(&of_producer(&transport.options, CONFIRMED));
-                ConfirmingProducer::from_config_and_context(&config, self.errors.clone())
+                ConfirmingProducer::from_config_and_context(&config, self.errors.of(&transport.settings))
                     .map_err(|error| unusable(&error))?
             }
         };

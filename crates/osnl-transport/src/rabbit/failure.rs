@@ -61,7 +61,8 @@ pub(super) fn reason(error: &lapin::Error) -> String {
     match error.kind() {
         // Some of RabbitMQ's texts have several lines, which a log line cannot have.
         ErrorKind::ProtocolError(error) => {
-            format!("{} {}", error.get_id(), error.get_message().as_str().replace(['\r', '\n'], " "))
+            let said = error.get_message().as_str().trim_end().replace(['\r', '\n'], " ");
+            format!("{} {said}", error.get_id())
         }
         ErrorKind::IOError(error) => error.to_string(),
         _ => error.to_string(),

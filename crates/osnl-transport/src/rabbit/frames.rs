@@ -1,16 +1,18 @@
 //! Processes the frames between the broker and the client library, however the network splits them.
 //!
 //! Bodies and heartbeats pass unchanged. A method frame or a content header is passed on once complete, usually in the
-//! caller's buffer. Frames that change ([`headers`], [`tune`]), frames behind these in the same buffer, and incomplete
+//! caller's buffer. Frames that change ([`headers`], [`repeated`], [`tune`]), frames behind these in the same buffer, and incomplete
 //! frames use a buffer here. A body that is too large is [cut](super::cut).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use osnl_model::Scrubber;
+
 use super::body_flow::BodyFlow;
 use super::cut::CutBody;
 use super::login::NothingInCommon;
-use super::{headers, tune};
+use super::{headers, repeated, tune};
 
 /// The largest frame including its eight octets of header and end, which is RabbitMQ's default.
 pub(super) const LARGEST: u32 = 131_072;
@@ -40,6 +42,7 @@ pub(super) struct Frames {
     ready: Vec<u8>,
     given: usize,
     flow: Option<Arc<BodyFlow>>,
+    secrets: Scrubber,
     arriving: BTreeMap<[u8; 2], ArrivingMessage>,
     completes: Option<[u8; 2]>,
     /// The channel and length of the current frame, if the library must not see it.
@@ -93,6 +96,7 @@ impl Frames {
             ready: Vec::new(),
             given: 0,
             flow: None,
+            secrets: Scrubber::default(),
             arriving: BTreeMap::new(),
             completes: None,
             withheld: None,
@@ -101,6 +105,10 @@ impl Frames {
 
     pub(super) fn counting(self, flow: Arc<BodyFlow>) -> Self {
         Self { flow: Some(flow), ..self }
+    }
+
+    pub(super) fn hiding(self, secrets: Scrubber) -> Self {
+        Self { secrets, ..self }
     }
 
     /// Processes received bytes, and returns how many from the beginning the caller may pass on. More may be available
@@ -242,7 +250,9 @@ impl Frames {
         if let Err(none) = tune::limit(payload, self.heartbeat) {
             self.insufficient = Some(none);
         }
-        headers::method(payload).map_or(FrameVerdict::AsItIs, FrameVerdict::Anew)
+        let anew = headers::method(payload);
+        repeated::hide(payload, &self.secrets);
+        anew.map_or(FrameVerdict::AsItIs, FrameVerdict::Anew)
     }
 
     fn count_header(&mut self, channel: [u8; 2], payload: &[u8]) -> Option<u64> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use lapin::auth::AuthProvider;
 use lapin::types::{LongString, ShortString};
+use osnl_model::Scrubber;
 
 use super::greeting::Greeting;
 use super::options::LoginMethod;
@@ -32,7 +33,16 @@ pub(crate) struct NothingInCommon {
 
 impl BrokerLogin {
     pub(super) fn method(&self) -> Result<LoginMethod, NothingInCommon> {
-        choose(self.configured, self.told.get().unwrap_or(&Greeting::default()))
+        let chosen = choose(self.configured, self.told.get().unwrap_or(&Greeting::default()));
+        chosen.map_err(|none| {
+            let reason = self.secrets().scrub(&none.reason).into_owned();
+            NothingInCommon { reason, ..none }
+        })
+    }
+
+    /// A password that is the user's name, as guest's is, stays in what is said of the user.
+    pub(super) fn secrets(&self) -> Scrubber {
+        Scrubber::new(Some(self.password.as_str()).filter(|password| *password != self.user))
     }
 
     fn response(&self, method: LoginMethod) -> Vec<u8> {

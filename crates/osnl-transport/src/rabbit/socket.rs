@@ -6,7 +6,8 @@
 //! - reads the broker's [`greeting`], which the client library does not expose;
 //! - stops reading while too many bytes of [bodies](super::body_flow) are in hand;
 //! - changes frames that the client library cannot handle ([`frames`]): it limits the broker's offer
-//!   ([`tune`](super::tune)), and makes tables safe ([`headers`](super::headers)).
+//!   ([`tune`](super::tune)), makes tables safe ([`headers`](super::headers)), and hides the password that a broker
+//!   [repeats](super::repeated).
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -122,7 +123,7 @@ impl BrokerStream {
             heard_anything: false,
             useless: None,
             alarm,
-            frames: Frames::new(heartbeat).counting(Arc::clone(&body_flow)),
+            frames: Frames::new(heartbeat).counting(Arc::clone(&body_flow)).hiding(login.secrets()),
             body_flow,
             greeting: Some(greeting::GreetingReader::new(Arc::clone(&login.told))),
             login,

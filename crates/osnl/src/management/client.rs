@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use osnl_model::{TransportHost, TransportUrl};
+use osnl_model::{Scrubber, TransportHost, TransportUrl};
 use osnl_net::http::header::{AUTHORIZATION, HeaderValue};
 use osnl_net::http::{Answer, Client, HttpOptions, Method, Proxies, Request, StatusCode, Url, Verification};
 use osnl_transport::shell_quoted;
@@ -222,7 +222,7 @@ impl<'a> Api<'a> {
                     .to_owned(),
             ),
             status => {
-                let excerpt = answer.excerpt().map(|excerpt| format!(", {excerpt}")).unwrap_or_default();
+                let excerpt = answer.excerpt(&Scrubber::new([self.password])).map(|excerpt| format!(", {excerpt}")).unwrap_or_default();
                 refused(&format!("status {}{excerpt}", status.as_u16()), "see the log of the broker".to_owned())
             }
         }

@@ -106,6 +106,12 @@ fn a_missing_answer_is_unknown_with_its_reason_and_its_remedy() {
     check(queue_path, body(403, ""), "403", "set_user_tags u monitoring");
     check(overview, body(404, ""), "404, this is not the management API", "rabbitmq-plugins enable");
     check(overview, body(503, "down"), "status 503", "log of the broker");
+    check(
+        overview,
+        body(500, "Basic dTpodW50ZXIy, hunter%32"),
+        "status 500, reply: Basic ***, ***",
+        "log of",
+    );
     check(overview, body(200, "{"), "not valid JSON", "look at host, port, and path");
     check(overview, body(200, "[".repeat(100_000)), "not valid JSON", "look at host");
     check(overview, body(200, "[]"), "not a JSON object", "look at host");

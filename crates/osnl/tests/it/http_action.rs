@@ -397,6 +397,29 @@ fn no_secret_comes_back_in_a_reply_or_a_log_line() {
 }
 
 #[test]
+fn secrets_that_come_back_encoded_or_cut_are_in_no_reason() {
+    let sink = Sink::start();
+    let hook = Hook::new(&format!(
+        "url = {}\nsecret.hook = hunter2/a \"<x>\nauth = bearer\ntoken = hunter3\"&more\nheader.X-Api-Key = hunter4",
+        sink.url("/{{ secret.hook|urlencode }}")
+    ));
+    let (before, far) = ("x".repeat(116), format!("http://h/{}hunter3\"&more", "x".repeat(185)));
+    for (reply, expected) in [
+        (with(403, &[], "at /hunter2%2Fa%20%22%3Cx%3E"), "reply: at /***"),
+        (with(403, &[], "at /hunter2%2fa+%22%3cx%3e!"), "reply: at /***!"),
+        (with(403, &[], r#"{"a": "Bearer hunter3\"&more"}"#), r#"{"a": "Bearer ***"}"#),
+        (with(403, &[], "<pre>hunter3&quot;&amp;more</pre>"), "<pre>***</pre>"),
+        (with(403, &[], "Bearer aHVudGVyMyImbW9yZQ=="), "reply: Bearer ***"),
+        (with(403, &[], &format!("{before}hunter4, {before}")), "x***,"),
+        (with(302, &[("Location", &far)], ""), "x***, and no redirect is followed"),
+    ] {
+        sink.script(vec![reply]);
+        let error = hook.refused();
+        assert!(error.reason.contains(expected) && !error.reason.contains("hunt"), "{error}");
+    }
+}
+
+#[test]
 fn a_secret_in_the_query_of_k2hr3_is_sent_and_not_shown() {
     let sink = Sink::start();
     let url = sink.url("/v1/role?token=S3CRET1&password=S3CRET2&n=1");

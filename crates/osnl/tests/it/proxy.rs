@@ -137,6 +137,9 @@ fn a_proxy_that_fails_says_so_and_is_no_answer_of_k2hr3() {
     check(http, Reply::Status(502), ErrorClass::Status(502), "Bad Gateway");
     check(https, Reply::Status(407), ErrorClass::Connect, &format!("{no_way}{wants}"));
     check(https, Reply::Status(403), ErrorClass::Connect, &format!("{no_way}it answers 403 Forbidden"));
+    let repeats = b"HTTP/1.1 502 no secret, dXNlcjpzZWNyZXQ=\r\n\r\n";
+    let expected = format!("{no_way}it answers 502 no ***, ***");
+    check(https, Reply::Raw(repeats.to_vec()), ErrorClass::Connect, &expected);
     let closed = "it closed the connection instead of answering CONNECT";
     check(https, Reply::CloseWithoutReply, ErrorClass::Connect, &format!("{no_way}{closed}"));
     check(https, Reply::Garbage, ErrorClass::Connect, &format!("{no_way}what it answers is not HTTP"));

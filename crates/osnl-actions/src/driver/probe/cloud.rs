@@ -1,6 +1,8 @@
 use std::time::{Duration, Instant};
 
-use osnl_net::openstack::{ApiError, Cloud, CloudConf, CloudLogin, LoggedIn, SET_REGION, Scope, ServiceUrl};
+use osnl_net::openstack::{
+    ApiError, Cloud, CloudConf, CloudLogin, GIVE_IT_TLS, LoggedIn, SET_REGION, Scope, ServiceUrl,
+};
 
 use super::{Probe, ProbeVerdict, client_certificate_probe, silent};
 use osnl_net::http::{FailureClass, HttpOptions};
@@ -29,20 +31,26 @@ pub async fn cloud_probe(
     match found {
         Ok(place) => {
             let found = format!("{}; {service} is at {}", probe.found, place.url);
-            (chosen(Probe { found, ..probe }, &place), Some(place.url))
+            (chosen(Probe { found, ..probe }, &cloud, service, &place), Some(place.url))
         }
         Err(error) => (probe.failed(error.to_string(), Some(catalog_advice(&logged_in))), None),
     }
 }
 
-pub fn chosen(probe: Probe, place: &ServiceUrl) -> Probe {
-    let Some(choice) = place.choice() else { return probe };
-    let found = format!("{}; {choice}", probe.found);
-    let advice = probe.advice.iter().fold(SET_REGION.to_owned(), |all, more| format!("{all}; {more}"));
-    match probe.verdict {
-        ProbeVerdict::Fine | ProbeVerdict::Warning | ProbeVerdict::Unproven => probe.warning(found, &advice),
-        ProbeVerdict::Failed => probe.failed(found, Some(&advice)),
-    }
+/// Adds to a probe that the place is one of several, or that the token goes there in clear.
+pub fn chosen(probe: Probe, cloud: &Cloud, service: &str, place: &ServiceUrl) -> Probe {
+    let choice = place.choice().map(|choice| (choice, SET_REGION));
+    let clear = cloud.in_clear(service, &place.url).map(|problem| (problem, GIVE_IT_TLS));
+    choice.into_iter().chain(clear).fold(probe, |probe, (problem, remedy)| {
+        let found = format!("{}; {problem}", probe.found);
+        let advice = probe.advice.iter().fold(remedy.to_owned(), |all, more| format!("{all}; {more}"));
+        match probe.verdict {
+            ProbeVerdict::Fine | ProbeVerdict::Warning | ProbeVerdict::Unproven => {
+                probe.warning(found, &advice)
+            }
+            ProbeVerdict::Failed => probe.failed(found, Some(&advice)),
+        }
+    })
 }
 
 pub fn certificate_of_cloud(section: &str, conf: &CloudConf) -> Option<Probe> {

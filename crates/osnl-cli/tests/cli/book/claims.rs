@@ -49,6 +49,7 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("docs/concepts.md", "waits up to 30 s for the attempts", "osnl-cli/src/app.rs", "const DRAIN_DEADLINE: Duration = Duration::from_secs(30);"),
     ("docs/concepts.md", "to the queue after 15 minutes", "osnl-journal/src/memory/limits.rs", "unsettled: Duration::from_secs(15 * 60),"),
     ("docs/concepts.md", "waits for 5 s and then says *busy*", "osnl/src/dead_letters.rs", "const BUSY: Duration = Duration::from_secs(5);"),
+    ("SECURITY.md", "fewer than four bytes", "osnl-model/src/scrub.rs", "const SHORTEST: usize = 4;"),
     ("docs/page.md", "at most 16 readers", "osnl/src/live.rs", "const MOST_READERS: usize = 16;"),
     ("docs/page.md", "at most 100 events per\n  second", "osnl/src/live.rs", "const MOST_A_SECOND: u32 = 100;"),
     ("docs/monitoring.md", "the first 500 of a listener", "osnl-core/src/metrics/event_types.rs", "const MOST_TYPES: usize = 500;"),

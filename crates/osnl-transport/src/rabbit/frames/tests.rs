@@ -107,6 +107,30 @@ fn a_part_of_a_frame_waits() {
     }
 }
 
+#[test]
+fn a_password_that_the_broker_repeats_does_not_reach_the_library() {
+    let text = |said: &str| [&[u8::try_from(said.len()).unwrap()][..], said.as_bytes()].concat();
+    let (said, expected) = ("no hunter2 here, hunter2", "no *** here, ***        ");
+    let methods: [(&[u8], &[u8]); 4] = [
+        (&[0, 10, 0, 50, 1, 64], &[0, 0, 0, 0]),
+        (&[0, 20, 0, 40, 1, 147], &[0, 50, 0, 10]),
+        (&[0, 60, 0, 50, 1, 56], b"\x01e\x01k"),
+        (&[0, 10, 0, 60], b""),
+    ];
+    for (before, behind) in methods {
+        let method = |said: &str| frame(METHOD, &[before, &text(said), behind].concat());
+        for piece in [1, 3, 4096] {
+            let frames = Frames::new(true).hiding(Scrubber::new(["hunter2"]));
+            let seen = seen_by(frames, &method(said), &[piece], &[4096]).unwrap();
+            assert_eq!(seen, method(expected), "{before:?} in pieces of {piece}");
+            parsed(&seen);
+        }
+        let cut = frame(METHOD, &[before, &[200], b"hunter2"].concat());
+        let frames = Frames::new(true).hiding(Scrubber::new(["hunter2"]));
+        assert_eq!(seen_by(frames, &cut, &[4096], &[4096]).unwrap(), cut);
+    }
+}
+
 fn message(channel: u8, tag: u8, body: &[u8], size: usize) -> Vec<Vec<u8>> {
     let deliver = [&[0, 60, 0, 60, 1, b'c', 0, 0, 0, 0, 0, 0, 0, tag][..], &[0, 1, b'e', 1, b'k']].concat();
     let header = [&[0, 60, 0, 0][..], &(body.len() as u64).to_be_bytes(), &[0, 0]].concat();

@@ -79,7 +79,7 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
             probe.failed(error.to_string(), advice)
         }
     };
-    chosen(read, &place)
+    chosen(read, cloud, kind.service(), &place)
 }
 
 fn is_of_projects(kind: Kind) -> bool {

@@ -4,13 +4,14 @@ use osnl::action::ErrorClass;
 use osnl::action::http::HttpOptions;
 use osnl::native::{LoadedConf, ProbeVerdict, Sources, load_texts};
 use osnl_model::Notification;
-use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, USER};
+use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};
 use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, Sink, TlsSink};
 use osnl_transport::MemoryBroker;
 use serde_json::json;
 
 use super::deliveries::{publish, start};
 use super::{Hook, SOON};
+use crate::log::Log;
 
 const LOGINS: &str = "/v3/auth/tokens";
 const REGION: &str = "RegionOne";
@@ -48,6 +49,54 @@ fn a_service_is_called_where_the_catalogue_says_and_with_the_token() {
         Hook::new(&format!("{lines}{more}")).call(&json!({"zone": "z"}), SOON).unwrap();
         let requests = other.requests();
         assert!(requests.last().unwrap().target.starts_with(path), "{more}: {requests:?}");
+    }
+}
+
+#[test]
+fn a_token_that_goes_to_a_service_in_clear_is_named_by_the_check_and_once_in_the_log() {
+    let (openstack, dns, log) = (Openstack::start(), Sink::start(), Log::default());
+    // The address of this machine that counts as another one.
+    openstack.list("dns", "public", REGION, &format!("http://0.0.0.0:{}/dns", dns.port()));
+    let lines = format!("url = catalog:dns/v2/zones\n{}", login(&openstack));
+    let hook = Hook::new(&lines);
+    tracing::subscriber::with_default(log.subscriber(), || {
+        hook.make().unwrap();
+        hook.make().unwrap();
+    });
+    let problem = "the token goes to dns in clear, as the service catalogue names an http:// URL";
+    let said = log.lines();
+    let warnings: Vec<_> = said.iter().filter(|line| line.contains(problem)).collect();
+    assert!(warnings.len() == 1 && warnings[0].starts_with("WARN"), "{said:?}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let probes = loaded(&lines);
+    let probes = runtime.block_on(probes.conf.probe(&HttpOptions::default(), Duration::from_secs(10)));
+    let probe = probes.iter().find(|probe| probe.section == "action:hook").unwrap();
+    assert_eq!(probe.verdict, ProbeVerdict::Warning);
+    assert!(probe.found.contains(problem), "{probe}");
+    assert!(
+        probe
+            .to_string()
+            .ends_with("give the service an https:// URL in Keystone's catalogue, or another interface")
+    );
+}
+
+#[test]
+fn a_cloud_or_a_service_that_repeats_the_login_gives_no_reason_with_it() {
+    let (openstack, dns) = (Openstack::start(), Sink::start());
+    openstack.list("dns", "public", REGION, &dns.url("/dns"));
+    let hook = Hook::new(&format!("url = catalog:dns/v2/zones\n{}", login(&openstack)));
+    let echo = format!("the request was: {{\"password\":\"{PASSWORD}\"}}");
+    openstack.fail(LOGINS, Reply::StatusWith { status: 503, headers: Vec::new(), body: echo.into() });
+    let reason = hook.refused().reason;
+    assert!(reason.contains("***") && !reason.contains(PASSWORD), "{reason}");
+    openstack.heal();
+    hook.make().unwrap();
+    let token = dns.requests()[0].header("x-auth-token").unwrap().to_owned();
+    for status in [404, 500] {
+        let body = format!("{}{token}", "x".repeat(116)).into();
+        dns.script(vec![Reply::StatusWith { status, headers: Vec::new(), body }]);
+        let reason = hook.refused().reason;
+        assert!(reason.contains("x***") && !reason.contains(&TOKEN[..4]), "{reason}");
     }
 }
 
