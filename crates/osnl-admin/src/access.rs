@@ -8,6 +8,8 @@ use osnl::native::{AdminAddress, AdminConf};
 use ring::hmac;
 use ring::rand::SystemRandom;
 
+use crate::guesses::WrongTokens;
+
 pub(crate) struct Access {
     /// With the names of their owners. Both sides of a comparison become tags of one length under a key of this
     /// process, for constant time.
@@ -16,6 +18,7 @@ pub(crate) struct Access {
     allow_changes: bool,
     /// `None` if the address is the path of a socket.
     host_names: Option<Vec<String>>,
+    pub(crate) wrong: WrongTokens,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +47,14 @@ impl Access {
                 AdminAddress::Tcp(_) => Some(conf.host_names.clone()),
                 AdminAddress::Unix(_) => None,
             },
+            wrong: WrongTokens::default(),
         })
     }
 
     /// On the control socket, only the rights of the [`Caller`](crate::caller::Caller) decide.
     pub(crate) fn of_control_socket() -> Self {
-        Self { tokens: Vec::new(), knows_callers: true, allow_changes: true, host_names: None }
+        let (tokens, host_names, wrong) = Default::default();
+        Self { tokens, knows_callers: true, allow_changes: true, host_names, wrong }
     }
 
     pub(crate) fn host(&self, head: &Parts) -> Result<(), Denial> {
@@ -94,12 +99,7 @@ impl Access {
         if self.tokens.is_empty() {
             return Ok("".into());
         }
-        let mut values = head.headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else { return Err(Denial::Token) };
-        let given = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let (_, given) = given.ok_or(Denial::Token)?;
-        self.owner(given).ok_or(Denial::Token)
+        bearer(head).and_then(|given| self.owner(given)).ok_or(Denial::Token)
     }
 
     /// Returns the name of the token's owner. All tokens are compared, so that the time tells nothing.
@@ -117,6 +117,14 @@ impl Access {
             (true, false, _) | (true, true, true) => Ok(()),
         }
     }
+}
+
+/// Returns the token that the request gives. A proxy may add a header of another scheme.
+pub(crate) fn bearer(head: &Parts) -> Option<&str> {
+    let mut values = head.headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, given) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(given)
 }
 
 /// Returns the host that the request names.

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub(crate) struct Caller {
     pub(crate) name: Arc<str>,
     pub(crate) rights: Rights,
+    pub(crate) peer: Option<IpAddr>,
     connection: Option<OwnedFd>,
 }
 
@@ -26,7 +28,12 @@ pub(crate) enum Rights {
 
 impl Caller {
     pub(crate) fn new(name: impl Into<Arc<str>>, rights: Rights, connection: &impl AsFd) -> Self {
-        Self { name: name.into(), rights, connection: connection.as_fd().try_clone_to_owned().ok() }
+        Self {
+            name: name.into(),
+            rights,
+            peer: None,
+            connection: connection.as_fd().try_clone_to_owned().ok(),
+        }
     }
 
     pub(crate) fn is_own(&self) -> bool {

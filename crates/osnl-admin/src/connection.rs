@@ -34,6 +34,11 @@ pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// The most concurrent connections of users other than root and the daemon's own to the control socket.
 const OTHERS: usize = 16;
 
+/// A request waits for at most [`MOST`] turns of 5 ms, so a connection that is replaced for the newest one of as many
+/// has had its turn.
+const WAIT: Duration = Duration::from_millis(5);
+const WAITS: u32 = 2;
+
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
@@ -48,6 +53,16 @@ impl Shares {
     pub(crate) fn new() -> Self {
         let [others, late] = [OTHERS, OTHERS].map(Connections::at_most);
         Self { first: Connections::at_most(MOST), others, late }
+    }
+
+    /// Waits a little while all connections are being answered, so that each lasts until its turn.
+    pub(crate) async fn wait_for_room(&mut self) {
+        for _ in 0..WAITS {
+            if self.first.make_room() {
+                return;
+            }
+            let _ = timeout(WAIT, self.first.ended()).await;
+        }
     }
 
     pub(crate) fn add(
@@ -67,7 +82,7 @@ impl Shares {
         } else {
             share
         };
-        share.add(move |busy| Box::pin(serve(service, stream, caller, busy, stop)));
+        share.add(caller.peer, move |busy| Box::pin(serve(service, stream, caller, busy, stop)));
     }
 
     pub(crate) async fn ended(&mut self) {

@@ -172,6 +172,9 @@ impl BoundEndpoint {
                         tracing::info!(server, "connections are accepted again");
                     }
                     let is_own = caller.is_own();
+                    if !is_own {
+                        shares.wait_for_room().await;
+                    }
                     shares.add(self.service.clone(), stream, caller, stop.clone());
                     // On the control socket the owner does not wait for other users.
                     if !is_own {
@@ -223,7 +226,8 @@ impl Socket {
                 let (stream, peer) = listener.accept().await?;
                 let _ = stream.set_nodelay(true);
                 let by = format!("the admin endpoint for {}", peer.ip());
-                let caller = Caller::new(by, Rights::AsConfigured, &stream);
+                let mut caller = Caller::new(by, Rights::AsConfigured, &stream);
+                caller.peer = Some(peer.ip());
                 Ok((Box::new(stream), caller))
             }
             Self::Unix(listener, _) => {

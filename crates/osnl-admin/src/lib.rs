@@ -68,6 +68,7 @@ pub mod api;
 mod caller;
 mod connection;
 mod endpoint;
+mod guesses;
 mod history;
 mod lines;
 pub mod metrics;

@@ -19,14 +19,15 @@ use percent_encoding::percent_decode;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Access, named};
+use crate::access::{Access, bearer, named};
 use crate::answer::{self, AdminAnswer};
 use crate::api::openapi;
 use crate::caller::{Caller, Rights};
+use crate::guesses::{NotBefore, TokenWay};
 use crate::history::sample;
 use crate::lines::AnswerLines;
 use crate::metrics::{MetricsFormat, ProcessNumbers, render};
@@ -87,12 +88,33 @@ impl Service {
         self.tasks.wait().await;
     }
 
+    /// Answers a request; the answer to a wrong token waits.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
         caller: &Caller,
         busy: &Busy,
     ) -> AdminAnswer {
+        let mut answer = self.answered(request, caller, busy).await;
+        if let Some(NotBefore(time)) = answer.extensions_mut().remove() {
+            busy.set(false);
+            sleep_until(time).await;
+        }
+        answer
+    }
+
+    /// Returns the owner of the request's token, or the refusal, which waits if a token was given.
+    fn owner(&self, head: &Parts, by: &str) -> Result<Arc<str>, Box<AdminAnswer>> {
+        self.access.token(head).map_err(|denied| {
+            let mut answer = Box::new(answer::denied(denied));
+            if bearer(head).is_some() {
+                answer.extensions_mut().insert(self.access.wrong.count(TokenWay::Bearer, by));
+            }
+            answer
+        })
+    }
+
+    async fn answered(&self, request: Request<Incoming>, caller: &Caller, busy: &Busy) -> AdminAnswer {
         if caller.rights != Rights::All {
             self.pace.turn().await;
         }
@@ -110,12 +132,15 @@ impl Service {
                 other_method("GET, HEAD")
             }
             "/livez" => answer::body(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
-            "/readyz" => self.readiness(&head).await,
+            "/readyz" => self.readiness(&head, &caller.name).await,
             _ if let (Some(pages), Some(page)) = (&self.pages, page::find(path)) => {
-                self.page(pages, &page, &head, body, &caller.name, busy).await
+                // A page asks for a login instead of refusing a wrong token.
+                let refused = bearer(&head).and_then(|_| self.owner(&head, &caller.name).err());
+                let answer = self.page(pages, &page, &head, body, &caller.name, busy).await;
+                waiting(answer, refused)
             }
-            _ => match self.access.token(&head) {
-                Err(denied) => answer::denied(denied),
+            _ => match self.owner(&head, &caller.name) {
+                Err(refused) => *refused,
                 Ok(_) if path == "/metrics" => self.metrics(&head).await,
                 Ok(_) if path == "/api/v1/openapi.json" => {
                     answer::body(StatusCode::OK, "application/json", openapi())
@@ -130,15 +155,15 @@ impl Service {
     }
 
     /// Without the token the answer is only yes or no.
-    async fn readiness(&self, head: &Parts) -> AdminAnswer {
+    async fn readiness(&self, head: &Parts, by: &str) -> AdminAnswer {
         let (is_ready, why) = match self.is_ready().await {
             Ok(readiness) => readiness,
             Err(refusal) => return answer::refused(&answer::in_public(refusal)),
         };
         let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        match self.access.token(head) {
+        match self.owner(head, by) {
             Ok(_) => answer::json(code, &why),
-            Err(_) => answer::json(code, &json!({"ready": is_ready})),
+            Err(refused) => waiting(answer::json(code, &json!({"ready": is_ready})), Some(refused)),
         }
     }
 
@@ -288,6 +313,14 @@ impl Service {
             Err(refusal) => answer::refused(&words(refusal)),
         }
     }
+}
+
+/// Returns an answer that waits as long as a refusal.
+fn waiting(mut answer: AdminAnswer, refused: Option<Box<AdminAnswer>>) -> AdminAnswer {
+    answer
+        .extensions_mut()
+        .extend(refused.map(|refused| refused.into_parts().0.extensions).unwrap_or_default());
+    answer
 }
 
 async fn read(head: &Parts, body: Incoming, media_type: &str, longest: usize) -> Result<Bytes, AdminAnswer> {

@@ -31,7 +31,8 @@ impl From<&OpenError> for Exit {
             | OpenError::Volatile(_)
             | OpenError::Open(_)
             | OpenError::NotAJournal(_)
-            | OpenError::Newer { .. } => Self::Config,
+            | OpenError::Newer { .. }
+            | OpenError::ForeignObject { .. } => Self::Config,
         }
     }
 }

@@ -1,5 +1,6 @@
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use super::error::Finding;
 
@@ -9,7 +10,11 @@ pub enum ReadError {
     NotRegular,
     Unreadable(io::Error),
     NotUtf8(u32),
+    TooLarge,
 }
+
+/// The most bytes of a configuration file: a value takes many times its length while it is checked.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 impl ReadError {
     #[must_use]
@@ -29,6 +34,8 @@ impl ReadError {
                 };
                 Finding::of(file, format!("cannot be read: {error}")).allowed(remedy)
             }
+            Self::TooLarge => Finding::of(file, "holds more than 16 MiB")
+                .allowed("name a configuration file, or divide it into several of a --config-dir"),
             Self::NotUtf8(line) => {
                 Finding::at(file, *line, "the line is not UTF-8").allowed("save the file as UTF-8")
             }
@@ -49,7 +56,14 @@ pub fn read_text(path: &Path) -> Result<String, ReadError> {
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(ReadError::NotRegular);
     }
-    String::from_utf8(fs::read(path).map_err(unreadable)?).map_err(|error| {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(ReadError::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
         ReadError::NotUtf8(u32::try_from(line).unwrap_or(u32::MAX))
@@ -91,6 +105,18 @@ mod tests {
         let denied =
             ReadError::Unreadable(io::ErrorKind::PermissionDenied.into()).finding("a.conf").to_string();
         assert!(denied.ends_with("; let this user read it"), "{denied}");
+    }
+
+    #[test]
+    fn a_file_of_more_than_16_mib_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.conf");
+        let file = File::create(&path).unwrap();
+        file.set_len(MOST_BYTES).unwrap();
+        assert!(read_text(&path).is_ok());
+        file.set_len(1 << 40).unwrap();
+        let said = read_text(&path).unwrap_err().finding("a.conf").to_string();
+        assert!(said.starts_with("a.conf: holds more than 16 MiB; name a configuration file"), "{said}");
     }
 
     #[test]

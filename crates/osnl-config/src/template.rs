@@ -32,14 +32,14 @@
 //! # }
 //! ```
 //!
-//! **Bounds**: `FUEL` instructions, `LONGEST_SOURCE` bytes of source, `LONGEST_OUTPUT` bytes of output
+//! **Bounds**: `FUEL` instructions, `WORK` values looked at, `LONGEST_SOURCE` bytes of source, `LONGEST_OUTPUT` bytes of output
 //! and of each string that `replace` or `join` makes. Text of a notification is data and is never compiled.
 //!
 //! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree;
 //! only its last value becomes a value of the engine. Comparisons joined by `and` need no engine.
 //!
-//! Order of the modules, lowest first: `limits`, `vocabulary`, `path`, `preview_placeholder`, `names`,
-//! `conversion`, `encode`, `escape`, `methods`, `numbers`, `patterns`, `engine`, `conjuncts`, `fast_path`,
+//! Order of the modules, lowest first: `limits`, `vocabulary`, `path`, `preview_placeholder`, `work`,
+//! `names`, `conversion`, `encode`, `escape`, `methods`, `numbers`, `patterns`, `engine`, `conjuncts`, `fast_path`,
 //! `foreign_syntax`, `error`, `lint`.
 
 pub mod conjuncts;
@@ -59,6 +59,7 @@ mod path;
 mod patterns;
 mod preview_placeholder;
 mod vocabulary;
+mod work;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -73,7 +74,7 @@ use self::engine::{BoundedOutput, ENGINE};
 pub use self::error::{EvalError, TemplateError};
 pub use self::escape::Escape;
 use self::fast_path::{FastPath, Truth};
-pub use self::limits::{FUEL, LONGEST_OUTPUT};
+pub use self::limits::{FUEL, LONGEST_OUTPUT, WORK};
 use self::lint::EngineSource;
 use self::names::{Aliases, NameScope};
 pub use self::names::{NAMES, Names};
@@ -141,7 +142,7 @@ impl Expression {
         match self.0.fast_path.as_ref().map_or(Truth::Engine, |fast_path| fast_path.ask(names)) {
             Truth::Holds(holds) => Ok(holds),
             Truth::Lacks(name) => Err(EvalError::Lacks { name: name.to_owned() }),
-            Truth::Engine => Ok(self.eval(names)?.is_true()),
+            Truth::Engine => self.eval(names, |value| Ok(value.is_true())),
         }
     }
 
@@ -151,19 +152,23 @@ impl Expression {
     }
 
     pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
-        json(&self.eval(names)?, 0).map_err(|error| self.error(&error, names))
+        self.eval(names, |value| json(value, 0))
     }
 
-    fn eval(&self, names: &Names) -> Result<Value, EvalError> {
-        match unbroken(|| self.0.engine.eval(NameScope::of(names, &self.0.aliases))) {
-            Ok(value) if value.is_undefined() => Err(EvalError::lacks(None, &self.0.aliases, names)),
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.error(&error, names)),
+    fn eval<T>(
+        &self,
+        names: &Names,
+        then: impl FnOnce(&Value) -> Result<T, minijinja::Error>,
+    ) -> Result<T, EvalError> {
+        let evaluate = || match self.0.engine.eval(NameScope::of(names, &self.0.aliases))? {
+            value if value.is_undefined() => Ok(None),
+            value => then(&value).map(Some),
+        };
+        match work::bounded(names.parts_work(), || unbroken(evaluate)) {
+            Ok(Some(result)) => Ok(result),
+            Ok(None) => Err(EvalError::lacks(None, &self.0.aliases, names)),
+            Err(error) => Err(EvalError::of(&self.0.source, &error, &self.0.aliases, names)),
         }
-    }
-
-    fn error(&self, error: &minijinja::Error, names: &Names) -> EvalError {
-        EvalError::of(&self.0.source, error, &self.0.aliases, names)
     }
 
     pub fn paths(&self) -> impl Iterator<Item = &str> {
@@ -280,9 +285,9 @@ impl Template {
         let mut written = BoundedOutput::default();
         let scope = NameScope::of(names, &self.aliases);
         let template = self.engine.get_template(NAME);
-        let rendered = unbroken(|| {
-            template.and_then(|template| template.render_captured_to(scope, &mut written).map(drop))
-        });
+        let evaluate =
+            || template.and_then(|template| template.render_captured_to(scope, &mut written).map(drop));
+        let rendered = work::bounded_loops(|| unbroken(evaluate));
         match rendered {
             Ok(()) => Ok(written.into_text()),
             Err(_) if written.full() => Err(EvalError::TooLong),

@@ -33,7 +33,9 @@ impl Fallback {
         match when.holds(names) {
             Ok(holds) => holds,
             Err(EvalError::Lacks { .. }) => false,
-            Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
+            Err(
+                error @ (EvalError::Fuel | EvalError::Work | EvalError::TooLong | EvalError::Failed { .. }),
+            ) => {
                 tracing::error!(
                     action.name = &*self.action,
                     error = error.to_string(),

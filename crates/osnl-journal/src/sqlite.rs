@@ -128,6 +128,10 @@ pub enum OpenError {
         "was written by a newer osnl (version {found} of its tables, this one knows {known}); run that one, or name another file"
     )]
     Newer { found: i64, known: i64 },
+    #[error(
+        "has {} {kind} named {name}, which osnl did not make and which can change or delete deliveries; use another file, or remove it with sqlite3", if .kind == "index" { "an" } else { "a" }
+    )]
+    ForeignObject { kind: String, name: String },
     #[error("cannot be opened: {}; {}", .0, trouble::io_remedy(.0))]
     Io(#[from] io::Error),
     #[error("cannot be opened: {}", trouble::reason(.0))]

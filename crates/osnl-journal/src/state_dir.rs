@@ -27,13 +27,13 @@ pub fn private() -> OpenOptions {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnsafePlace {
     #[error(
-        "{who} can write to {} (mode {mode:04o}), so that any of them could replace what is kept there; remove that permission (chmod {change} {}), or name another folder", .folder.display(), .folder.display()
+        "{who} can write to {} (mode {mode:04o}), so that any of them could replace what is kept there; remove that permission (chmod {change} {}), or name another place", .folder.display(), .folder.display()
     )]
     Writable { folder: PathBuf, mode: u32, who: &'static str, change: &'static str },
     /// The directory belongs neither to root nor to the user of this process.
     #[error(
         "{} belongs to user {uid}, who could replace what is kept there; run osnl as that user, give it to the user that \
-         osnl runs as (chown), or name another folder", .folder.display()
+         osnl runs as (chown), or name another place", .folder.display()
     )]
     Foreign { folder: PathBuf, uid: u32 },
     #[error("{} is a symbolic link, which is not followed; name the file that it leads to", .0.display())]
@@ -46,12 +46,29 @@ pub enum UnsafePlace {
 /// container volumes have no other mode. Missing or unreadable parts are not judged.
 pub fn judge(folder: &Path) -> Result<(), UnsafePlace> {
     let own = rustix::process::geteuid().as_raw();
-    judge_for(folder, |uid| uid == 0 || uid == own)
+    judge_for(folder, Keeps::State, |uid| uid == 0 || uid == own)
 }
 
 /// Judges for a daemon that another user will run, if root asks.
 pub fn judge_for_any(folder: &Path) -> Result<(), UnsafePlace> {
-    if rustix::process::geteuid().is_root() { judge_for(folder, |_| true) } else { judge(folder) }
+    if rustix::process::geteuid().is_root() {
+        judge_for(folder, Keeps::State, |_| true)
+    } else {
+        judge(folder)
+    }
+}
+
+/// Judges what a daemon reads or runs: a file of the configuration, its folder, or a program. A group may write these, as
+/// operators share a group, and what is on a read-only file system is nobody's to write.
+pub fn judge_source(path: &Path) -> Result<(), UnsafePlace> {
+    let user = rustix::process::geteuid();
+    judge_for(path, Keeps::Source, |uid| user.is_root() || uid == 0 || uid == user.as_raw())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    State,
+    Source,
 }
 
 pub fn judge_link(path: &Path) -> Result<(), UnsafePlace> {
@@ -68,19 +85,27 @@ fn judge_link_for(path: &Path, trusted: impl Fn(u32) -> bool) -> Result<(), Unsa
     }
 }
 
-fn judge_for(folder: &Path, trusted: impl Fn(u32) -> bool) -> Result<(), UnsafePlace> {
+fn judge_for(folder: &Path, keeps: Keeps, trusted: impl Fn(u32) -> bool) -> Result<(), UnsafePlace> {
+    if keeps == Keeps::Source && is_read_only(folder) {
+        return Ok(());
+    }
     let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     for written in whole.ancestors() {
         judge_link_for(written, &trusted)?;
         let Ok(real) = written.canonicalize() else { continue };
         for place in real.ancestors() {
-            judge_one(place, written == whole && place == real, &trusted)?;
+            judge_one(place, (written == whole && place == real).then_some(keeps), &trusted)?;
         }
     }
     Ok(())
 }
 
-fn judge_one(folder: &Path, is_last: bool, trusted: impl Fn(u32) -> bool) -> Result<(), UnsafePlace> {
+fn is_read_only(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}
+
+/// `last`: what the place itself keeps; `None` for a folder on the way to the place.
+fn judge_one(folder: &Path, last: Option<Keeps>, trusted: impl Fn(u32) -> bool) -> Result<(), UnsafePlace> {
     let Ok(found) = std::fs::metadata(folder) else { return Ok(()) };
     let (mode, folder) = (found.mode() & 0o7777, folder.to_owned());
     if !trusted(found.uid()) {
@@ -88,10 +113,10 @@ fn judge_one(folder: &Path, is_last: bool, trusted: impl Fn(u32) -> bool) -> Res
     }
     let writable = |who, change| Err(UnsafePlace::Writable { folder, mode, who, change });
     match (mode & 0o002 != 0, mode & 0o020 != 0) {
-        (true, _) if is_last || mode & 0o1000 == 0 => {
+        (true, _) if last.is_some() || mode & 0o1000 == 0 => {
             writable("every user of this machine", if mode & 0o020 == 0 { "o-w" } else { "go-w" })
         }
-        (false, true) if is_last => writable("its group", "g-w"),
+        (false, true) if last == Some(Keeps::State) => writable("its group", "g-w"),
         (true | false, _) => Ok(()),
     }
 }
@@ -162,10 +187,16 @@ mod tests {
             check(outer.path(), mode, expected);
         }
         assert_eq!(judge(&folder.join("none")), Ok(()));
+        let source = folder.join("osnl.conf");
+        std::fs::write(&source, "").unwrap();
+        for (mode, expected) in [(0o666, false), (0o602, false), (0o664, true), (0o640, true)] {
+            std::fs::set_permissions(&source, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(judge_source(&source).is_ok(), expected, "{mode:o}");
+        }
 
         let foreign = |asked: &Path, named: &Path| {
             let of_others = |uid| uid != own;
-            let judged = judge_for(asked, of_others).unwrap_err();
+            let judged = judge_for(asked, Keeps::State, of_others).unwrap_err();
             assert_eq!(judged, UnsafePlace::Foreign { folder: named.to_owned(), uid: own });
         };
         foreign(&folder, &folder);

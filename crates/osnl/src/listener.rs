@@ -40,6 +40,7 @@ use tokio::time::{Instant, timeout};
 pub(crate) use self::announce::ANOTHER_LIMIT;
 pub use self::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 use self::blockade::Returns;
+use self::failures::Losses;
 pub(crate) use self::gauges::Overseen;
 pub use self::gauges::{ConnectedQueues, ConnectionTrouble, DepthGauge, Gauges, LossyQueue};
 pub(crate) use self::leaving::{ExitObstacle, QueueExit, ReadTurn};
@@ -228,10 +229,11 @@ impl Listener {
         let mut streams = ListenerStreams::new(&self.config.options, self.positions.clone());
         // Set while a standby subscribes again only to count the other consumers.
         let mut recounted: Option<Duration> = None;
+        let mut losses = Losses::new(self.transport.reconnect());
         let result = loop {
             let first = before.is_none();
-            let consumer = match self.connect(&shutdown, (first, recounted.is_some()), streams.as_ref()).await
-            {
+            let turn = (first, recounted.is_some());
+            let consumer = match self.connect(&shutdown, turn, streams.as_ref(), &mut losses.backoff).await {
                 Ok(Some(consumer)) => consumer,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
@@ -259,6 +261,7 @@ impl Listener {
             let unsettled = session.unsettled();
             self.gauges.set_unsettled(0);
             before = Some(Instant::now());
+            losses.ended(opened.elapsed(), self.transport.reconnect());
             self.count_ended(&found, unsettled);
             match ended {
                 Ok(SessionEnd::Drained) => {
@@ -286,7 +289,9 @@ impl Listener {
                 }
                 Err(error) => {
                     self.stall.send_replace(None);
-                    log_lost_connection(&self.config.name, unsettled, &error);
+                    if !self.after_loss(&shutdown, &mut losses, unsettled, &error).await {
+                        break Ok(());
+                    }
                 }
             }
         };
@@ -366,8 +371,8 @@ impl Listener {
         shutdown: &Shutdown,
         (first, recounts): (bool, bool),
         streams: Option<&ListenerStreams>,
+        backoff: &mut Backoff,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
-        let mut backoff = Backoff::new(self.transport.reconnect());
         let mut said = None;
         if let Some(pause) = backoff.before().filter(|_| !first && !recounts) {
             tokio::select! {
@@ -463,15 +468,6 @@ async fn give_up(
         () = shutdown.abort.cancelled() => {}
         () = end => {}
     }
-}
-
-fn log_lost_connection(listener: &str, unsettled: usize, error: &TransportError) {
-    tracing::warn!(
-        listener.name = listener,
-        unsettled,
-        error = error.to_string(),
-        "connection lost: reconnecting, the broker delivers unacknowledged messages again"
-    );
 }
 
 async fn beside<T, U>(first: impl Future<Output = T>, second: impl Future<Output = U>) -> T {

@@ -323,7 +323,23 @@ pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
             Err(error) => errors.push(ConfigError(error.finding(&name))),
         }
     }
-    if errors.is_empty() { load_texts(&texts, sources) } else { Err(ConfigErrors(errors)) }
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors));
+    }
+    let mut loaded = load_texts(&texts, sources)?;
+    let mut unsafe_places = Vec::new();
+    let mut warnings = Vec::new();
+    for path in sources.folders.iter().chain(&files) {
+        // A folder is told once, and not for each file in it.
+        if let Err(place) = crate::state_dir::judge_source(path)
+            && !unsafe_places.contains(&place)
+        {
+            warnings.push(Warning(Finding::of(&path.display().to_string(), place.to_string())));
+            unsafe_places.push(place);
+        }
+    }
+    drop(loaded.warnings.splice(0..0, warnings));
+    Ok(loaded)
 }
 
 /// Loads like [`load`], for names and contents that the caller has read. From `sources` only the environment, the
@@ -352,6 +368,7 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     findings.warnings.extend(secret_file::read_all(&mut layers, &sources.environment));
     findings.warnings.extend(joined(&layers));
     findings.warnings.extend(secret_file::open_files(&layers));
+    findings.warnings.extend(programs::open_to_others(&layers));
     let last = texts.last().map_or("configuration", |(name, _)| name.as_str());
     let checked = check::check(last, &layers, sources.drivers);
     let Findings { mut errors, mut warnings } = findings;

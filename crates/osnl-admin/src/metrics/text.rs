@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use osnl::journal::DeliveryId;
 use osnl_core::metrics::{Exemplar, HistogramCounts};
+use osnl_model::{is_dangerous, one_line};
 
 use super::families::{Family, MetricKind};
 
@@ -200,6 +201,11 @@ fn escape(value: &str, out: &mut String) {
             '\\' => out.push_str("\\\\"),
             '"' => out.push_str("\\\""),
             '\n' => out.push_str("\\n"),
+            // Written out for a terminal that shows the text; the backslash itself is escaped.
+            c if is_dangerous(c) => {
+                out.push('\\');
+                out.push_str(&one_line(c.encode_utf8(&mut [0; 4])));
+            }
             c => out.push(c),
         }
     }
@@ -230,7 +236,7 @@ mod tests {
         };
         let mut out = FamilyWriter::new(format);
         out.family(&BUILD, |samples| samples.sample(&["1.0"], 1u64));
-        out.family(&MATCHED, |samples| samples.sample(&["a\"b\\c\nd"], 7u64));
+        out.family(&MATCHED, |samples| samples.sample(&["a\"b\\c\nd\x1b[2Je\u{202e}"], 7u64));
         out.family(&APPEND, |_| {});
         out.value(&CPU, Some(1.5));
         out.family(&EFFECT, |samples| samples.histogram(&["x"], &observed));
@@ -242,7 +248,7 @@ mod tests {
         let prometheus = r#"# TYPE osnl_build_info gauge
 osnl_build_info{version="1.0"} 1
 # TYPE osnl_messages_matched_total counter
-osnl_messages_matched_total{listener="a\"b\\c\nd"} 7
+osnl_messages_matched_total{listener="a\"b\\c\nd\\x1b[2Je\\u{202e}"} 7
 # TYPE process_cpu_seconds_total counter
 process_cpu_seconds_total 1.5
 # TYPE osnl_delivery_effect_delay_seconds histogram
@@ -257,7 +263,7 @@ osnl_delivery_effect_delay_seconds_count{action="x"} 3"#;
             r#"# TYPE osnl_build info
 osnl_build_info{{version="1.0"}} 1
 # TYPE osnl_messages_matched counter
-osnl_messages_matched_total{{listener="a\"b\\c\nd"}} 7
+osnl_messages_matched_total{{listener="a\"b\\c\nd\\x1b[2Je\\u{{202e}}"}} 7
 # TYPE process_cpu_seconds counter
 # UNIT process_cpu_seconds seconds
 process_cpu_seconds_total 1.5

@@ -5,6 +5,7 @@ use super::{
     MessagePage, PageContext, Pages, foreign_form, html, refusal_page, session, text, to, with_cookie,
 };
 use crate::answer::AdminAnswer;
+use crate::guesses::TokenWay;
 
 pub(super) fn answer(pages: &Pages, place: PageContext<'_>, head: &Parts, body: &[u8]) -> AdminAnswer {
     if let Err(denial) = place.access.api(false) {
@@ -24,8 +25,9 @@ pub(super) fn answer(pages: &Pages, place: PageContext<'_>, head: &Parts, body: 
         return foreign_form();
     }
     let Some(owner) = text::field(body, "token").and_then(|token| place.access.owner(&token)) else {
-        tracing::warn!(by = place.by, "a login to the admin page was refused");
-        return form(StatusCode::FORBIDDEN, "This is not a token of [admin].".to_owned(), next);
+        let mut answer = form(StatusCode::FORBIDDEN, "This is not a token of [admin].".to_owned(), next);
+        answer.extensions_mut().insert(place.access.wrong.count(TokenWay::Login, place.by));
+        return answer;
     };
     let Ok(value) = pages.sessions.begin(owner) else {
         return refusal_page(

@@ -1,5 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use osnl_testkit::{Authority, ServerIdentity};
 use rustls::pki_types::ServerName;
@@ -7,6 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::client::{RunningEndpoint, ask_on, conf, try_ask_on};
@@ -58,6 +60,34 @@ async fn a_page_whose_name_leads_here_is_refused() {
         assert_eq!(status, expected, "{head}: {answer}");
     }
     running.end().await;
+}
+
+#[tokio::test]
+async fn answers_to_wrong_tokens_wait_and_a_right_one_does_not() {
+    let running = Arc::new(RunningEndpoint::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}")).await);
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n".to_owned();
+    let begun = Instant::now();
+    let mut wrong = JoinSet::new();
+    for (method, path, head, body, expected) in [
+        ("GET", "/metrics", bearer("wrong"), "", 401),
+        ("GET", "/readyz", bearer("wrong"), "", 503),
+        ("GET", "/", bearer("wrong"), "", 303),
+        ("POST", "/login", form, "token=wrong", 403),
+    ] {
+        let running = running.clone();
+        wrong.spawn(async move { (running.ask(method, path, &head, body).await.0, expected) });
+    }
+    for _ in 0..20 {
+        assert_eq!(running.ask("GET", "/api/v1/status", &bearer(TOKEN), "").await.0, 200);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    while let Some(answered) = wrong.join_next().await {
+        let (status, expected) = answered.unwrap();
+        assert_eq!(status, expected);
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    Arc::into_inner(running).unwrap().end().await;
 }
 
 #[tokio::test]

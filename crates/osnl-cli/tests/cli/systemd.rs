@@ -73,6 +73,7 @@ fn both_units_run_as_a_user_of_their_own_and_leave_nothing_behind() {
     for (unit, user) in [(OURS, "k2hr3"), (RUN, "osnl")] {
         let service = |name| setting(unit, "Service", name);
         assert_eq!((service("User").as_str(), service("Group").as_str()), (user, user));
+        assert_eq!(service("RemoveIPC"), "yes");
         assert_eq!((service("LimitCORE").as_str(), service("UMask").as_str()), ("0", "0077"));
         assert_eq!(service("MemoryMax"), "1G", "the sum in docs/troubleshooting.md");
         for directory in ["ConfigurationDirectory", "LogsDirectory"] {

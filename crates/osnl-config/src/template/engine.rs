@@ -15,6 +15,7 @@ use super::limits::{FUEL, LONGEST_OUTPUT, TOO_LONG};
 use super::methods::{self, bounded_join, bounded_replace};
 use super::numbers;
 use super::patterns::{MatchPosition, pattern_of};
+use super::work;
 
 pub(super) fn unquoted(quoted: &str) -> Option<String> {
     let value = ENGINE.compile_expression(quoted).ok()?.eval(()).ok()?;
@@ -38,55 +39,57 @@ fn engine() -> Environment<'static> {
 }
 
 fn add_filters(engine: &mut Environment<'_>) {
-    engine.add_filter("abs", filters::abs);
-    engine.add_filter("attr", filters::attr);
-    engine.add_filter("bool", as_bool);
-    engine.add_filter("capitalize", filters::capitalize);
-    engine.add_filter("count", filters::length);
-    engine.add_filter("d", filters::default);
-    engine.add_filter("default", filters::default);
-    engine.add_filter("dictsort", filters::dictsort);
-    engine.add_filter("dotted", |value: &Value| encode::words(value));
-    engine.add_filter("first", filters::first);
-    engine.add_filter("float", numbers::float);
-    engine.add_filter("form", encode::form);
-    engine.add_filter("int", numbers::int);
-    engine.add_filter("items", filters::items);
-    engine.add_filter("join", bounded_join);
-    engine.add_filter("last", filters::last);
-    engine.add_filter("length", filters::length);
-    engine.add_filter("list", filters::list);
-    engine.add_filter("lower", filters::lower);
-    engine.add_filter("map", filters::map);
-    engine.add_filter("max", filters::max);
-    engine.add_filter("min", filters::min);
-    engine.add_filter("reject", filters::reject);
-    engine.add_filter("rejectattr", filters::rejectattr);
-    engine.add_filter("replace", bounded_replace);
-    engine.add_filter("reverse", filters::reverse);
-    engine.add_filter("round", filters::round);
-    engine.add_filter("select", filters::select);
-    engine.add_filter("selectattr", filters::selectattr);
-    engine.add_filter("sort", filters::sort);
-    engine.add_filter("split", filters::split);
-    engine.add_filter("string", filters::string);
-    engine.add_filter("sum", filters::sum);
-    engine.add_filter("title", filters::title);
-    engine.add_filter("to_json", to_json);
-    engine.add_filter("tojson", to_json);
-    engine.add_filter("trim", filters::trim);
-    engine.add_filter("unique", filters::unique);
-    engine.add_filter("unix", numbers::unix);
-    engine.add_filter("upper", filters::upper);
-    engine.add_filter("urlencode", encode::url);
-    engine.add_filter("xml", encode::xml);
+    let mut add = |name, filter| engine.add_filter(name, work::filter(name, filter));
+    add("abs", Value::from_function(filters::abs));
+    add("attr", Value::from_function(filters::attr));
+    add("bool", Value::from_function(as_bool));
+    add("capitalize", Value::from_function(filters::capitalize));
+    add("count", Value::from_function(filters::length));
+    add("d", Value::from_function(filters::default));
+    add("default", Value::from_function(filters::default));
+    add("dictsort", Value::from_function(filters::dictsort));
+    add("dotted", Value::from_function(|value: &Value| encode::words(value)));
+    add("first", Value::from_function(filters::first));
+    add("float", Value::from_function(numbers::float));
+    add("form", Value::from_function(encode::form));
+    add("int", Value::from_function(numbers::int));
+    add("items", Value::from_function(filters::items));
+    add("join", Value::from_function(bounded_join));
+    add("last", Value::from_function(filters::last));
+    add("length", Value::from_function(filters::length));
+    add("list", Value::from_function(filters::list));
+    add("lower", Value::from_function(filters::lower));
+    add("map", Value::from_function(filters::map));
+    add("max", Value::from_function(filters::max));
+    add("min", Value::from_function(filters::min));
+    add("reject", Value::from_function(filters::reject));
+    add("rejectattr", Value::from_function(filters::rejectattr));
+    add("replace", Value::from_function(bounded_replace));
+    add("reverse", Value::from_function(filters::reverse));
+    add("round", Value::from_function(filters::round));
+    add("select", Value::from_function(filters::select));
+    add("selectattr", Value::from_function(filters::selectattr));
+    add("sort", Value::from_function(filters::sort));
+    add("split", Value::from_function(filters::split));
+    add("string", Value::from_function(filters::string));
+    add("sum", Value::from_function(filters::sum));
+    add("title", Value::from_function(filters::title));
+    add("to_json", Value::from_function(to_json));
+    add("tojson", Value::from_function(to_json));
+    add("trim", Value::from_function(filters::trim));
+    add("unique", Value::from_function(filters::unique));
+    add("unix", Value::from_function(numbers::unix));
+    add("upper", Value::from_function(filters::upper));
+    add("urlencode", Value::from_function(encode::url));
+    add("xml", Value::from_function(encode::xml));
 }
 
 fn add_tests(engine: &mut Environment<'_>) {
+    let mut add = |name: &'static str, test| engine.add_test(name, work::test(test));
     let mut compare = |names: &[&'static str], test: fn(&Value, &Value) -> bool| {
-        for name in names {
-            engine
-                .add_test(*name, move |value: &Value, other: &Value| Ok(test(there(value)?, there(other)?)));
+        for &name in names {
+            let test = move |value: &Value, other: &Value| Ok::<_, Error>(test(there(value)?, there(other)?));
+            add(name, Value::from_function(test));
         }
     };
     compare(&["==", "eq", "equalto"], tests::is_eq);
@@ -95,40 +98,39 @@ fn add_tests(engine: &mut Environment<'_>) {
     compare(&["<=", "le"], tests::is_le);
     compare(&[">", "gt", "greaterthan"], tests::is_gt);
     compare(&[">=", "ge"], tests::is_ge);
-    engine.add_test("boolean", tests::is_boolean);
-    engine.add_test("contains", contains);
-    engine.add_test("defined", tests::is_defined);
-    engine.add_test("divisibleby", numbers::is_divisible);
-    engine.add_test("even", numbers::is_even);
-    engine.add_test("false", tests::is_false);
-    engine.add_test("falsy", |value: &Value| there(value).map(|value| !value.is_true()));
-    engine.add_test("float", tests::is_float);
-    engine.add_test("in", |state: &mut State<'_, '_>, what: &Value, within: &Value| {
+    add("boolean", Value::from_function(tests::is_boolean));
+    add("contains", Value::from_function(contains));
+    add("defined", Value::from_function(tests::is_defined));
+    add("divisibleby", Value::from_function(numbers::is_divisible));
+    add("even", Value::from_function(numbers::is_even));
+    add("false", Value::from_function(tests::is_false));
+    add("falsy", Value::from_function(|value: &Value| there(value).map(|value| !value.is_true())));
+    add("float", Value::from_function(tests::is_float));
+    let is_in = |state: &mut State<'_, '_>, what: &Value, within: &Value| {
         tests::is_in(state, there(what)?, there(within)?)
-    });
-    engine.add_test("integer", tests::is_integer);
-    engine.add_test("iterable", |value: &Value| {
-        there(value).map(|value| !value.is_none() && tests::is_iterable(value))
-    });
-    engine.add_test("lower", tests::is_lower);
-    engine.add_test("mapping", tests::is_mapping);
-    engine.add_test("match", |value: &Value, pattern: &Value| matches(value, pattern, MatchPosition::Start));
-    engine.add_test("none", tests::is_none);
-    engine.add_test("number", tests::is_number);
-    engine.add_test("odd", numbers::is_odd);
-    engine
-        .add_test("regex", |value: &Value, pattern: &Value| matches(value, pattern, MatchPosition::Anywhere));
-    engine.add_test("search", |value: &Value, pattern: &Value| {
-        matches(value, pattern, MatchPosition::Anywhere)
-    });
-    engine.add_test("sequence", |value: &Value| {
-        matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
-    });
-    engine.add_test("string", tests::is_string);
-    engine.add_test("true", tests::is_true);
-    engine.add_test("truthy", |value: &Value| there(value).map(Value::is_true));
-    engine.add_test("undefined", tests::is_undefined);
-    engine.add_test("upper", tests::is_upper);
+    };
+    add("in", Value::from_function(is_in));
+    add("integer", Value::from_function(tests::is_integer));
+    let is_iterable = |value: &Value| there(value).map(|value| !value.is_none() && tests::is_iterable(value));
+    add("iterable", Value::from_function(is_iterable));
+    add("lower", Value::from_function(tests::is_lower));
+    add("mapping", Value::from_function(tests::is_mapping));
+    let begins = |value: &Value, pattern: &Value| matches(value, pattern, MatchPosition::Start);
+    add("match", Value::from_function(begins));
+    add("none", Value::from_function(tests::is_none));
+    add("number", Value::from_function(tests::is_number));
+    add("odd", Value::from_function(numbers::is_odd));
+    let contains_match = |value: &Value, pattern: &Value| matches(value, pattern, MatchPosition::Anywhere);
+    add("regex", Value::from_function(contains_match));
+    add("search", Value::from_function(contains_match));
+    let is_sequence =
+        |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map);
+    add("sequence", Value::from_function(is_sequence));
+    add("string", Value::from_function(tests::is_string));
+    add("true", Value::from_function(tests::is_true));
+    add("truthy", Value::from_function(|value: &Value| there(value).map(Value::is_true)));
+    add("undefined", Value::from_function(tests::is_undefined));
+    add("upper", Value::from_function(tests::is_upper));
 }
 
 /// Matches as Ansible: a number as its text; null matches nothing.
@@ -147,8 +149,14 @@ fn matches(value: &Value, pattern: &Value, place: MatchPosition) -> Result<bool,
     let compiled = pattern_of(pattern, place).map_err(|problem| {
         Error::new(ErrorKind::InvalidOperation, format!("the pattern cannot be compiled: {problem}"))
     })?;
+    let text = text.as_str().unwrap_or_default();
+    work::spend(compiled.cost_of_few_steps(text) / work::NANOSECONDS)?;
+    if let Some(matches) = compiled.matches_in_few_steps(text) {
+        return Ok(matches);
+    }
+    work::spend(compiled.cost(text) / work::NANOSECONDS)?;
     compiled
-        .matches(text.as_str().unwrap_or_default())
+        .matches(text)
         .map_err(|_| Error::new(ErrorKind::InvalidOperation, "the pattern was given up after too many steps"))
 }
 

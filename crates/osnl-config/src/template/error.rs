@@ -1,7 +1,7 @@
 use minijinja::ErrorKind;
 
 use super::foreign_syntax;
-use super::limits::{FUEL, LONGEST_OUTPUT, TOO_LONG};
+use super::limits::{FUEL, LONGEST_OUTPUT, TOO_LONG, TOO_MUCH, WORK};
 use super::names::{Aliases, Names};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +61,8 @@ pub enum EvalError {
     Lacks { name: String },
     #[error("it took more than {} steps", FUEL)]
     Fuel,
+    #[error("it looks at more than {} values, of which a long text counts as several; compare fewer", WORK)]
+    Work,
     #[error("it makes a text of more than {} bytes", LONGEST_OUTPUT)]
     TooLong,
     /// Values of the wrong type, a division by zero and the like. Repeats no value of the notification.
@@ -87,8 +89,10 @@ impl EvalError {
         if error.kind() == ErrorKind::OutOfFuel {
             return Self::Fuel;
         }
-        if error.detail() == Some(TOO_LONG) {
-            return Self::TooLong;
+        match error.detail() {
+            Some(TOO_LONG) => return Self::TooLong,
+            Some(TOO_MUCH) => return Self::Work,
+            Some(_) | None => {}
         }
         let near = error.range().and_then(|range| source.get(range)).unwrap_or(source);
         let near: String = near.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect();

@@ -8,6 +8,7 @@ use minijinja_contrib::pycompat;
 use super::conversion::python_text;
 use super::limits::bound;
 use super::vocabulary::METHODS;
+use super::work;
 
 pub(super) fn call(
     state: &mut State<'_, '_>,
@@ -25,6 +26,10 @@ pub(super) fn call(
     if !METHODS.contains(&method) {
         return Err(Error::from(ErrorKind::UnknownMethod));
     }
+    work::method(value, args, || known(state, value, method, args))
+}
+
+fn known(state: &mut State<'_, '_>, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     match (value.kind(), method) {
         // As in Jinja, null has no attributes, so this counts as a missing name.
         (ValueKind::None, _) => {

@@ -1,14 +1,17 @@
 //! The names of one notification for expressions, converted on access.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 use osnl_model::{Notification, is_secret_key, mask_secrets, resource_at};
 use serde_json::Value as Json;
 
+use super::limits::PARTS_WORK;
 use super::path::{walk, walk_object};
 use super::preview_placeholder::{Placeholder, placeholder};
+use super::work;
 
 /// The names, in the order in which messages list them.
 ///
@@ -46,6 +49,8 @@ struct SharedNames {
     part: Option<BulkPart>,
     resource: OnceLock<Json>,
     more: Vec<(Arc<str>, AdditionalValue)>,
+    /// The work that is left for all parts of one message together.
+    parts_work: Arc<AtomicU64>,
 }
 
 /// The payload of one resource of a bulk request. Nothing else is copied until a caller takes the part's
@@ -75,13 +80,32 @@ impl AdditionalValue {
 impl Names {
     #[must_use]
     pub fn new(notification: Arc<Notification>) -> Self {
-        Self(Arc::new(SharedNames { notification, part: None, resource: OnceLock::new(), more: Vec::new() }))
+        let (resource, more, parts_work) =
+            (OnceLock::new(), Vec::new(), Arc::new(AtomicU64::new(PARTS_WORK)));
+        Self(Arc::new(SharedNames { notification, part: None, resource, more, parts_work }))
     }
 
     #[must_use]
     pub fn of_part(notification: Arc<Notification>, payload: Json) -> Self {
+        Self::new(notification).part(payload)
+    }
+
+    /// Returns the names of one part of this message. Conditions of all its parts share a bound of their work.
+    #[must_use]
+    pub fn part(&self, payload: Json) -> Self {
         let part = Some(BulkPart { payload, notification: OnceLock::new() });
-        Self(Arc::new(SharedNames { notification, part, resource: OnceLock::new(), more: Vec::new() }))
+        let (notification, parts_work) = (self.0.notification.clone(), self.0.parts_work.clone());
+        Self(Arc::new(SharedNames {
+            notification,
+            part,
+            resource: OnceLock::new(),
+            more: Vec::new(),
+            parts_work,
+        }))
+    }
+
+    pub(super) fn parts_work(&self) -> Option<&AtomicU64> {
+        self.0.part.as_ref().map(|_| &*self.0.parts_work)
     }
 
     /// Adds or replaces a further name, such as `rule` or an enrichment's. A name of the event is never
@@ -134,9 +158,9 @@ impl Names {
 
     #[must_use]
     pub fn about(&self, notification: Notification) -> Self {
-        let more = self.0.more.clone();
-        let notification = Arc::new(notification);
-        Self(Arc::new(SharedNames { notification, part: None, resource: OnceLock::new(), more }))
+        let mut names = Self::new(Arc::new(notification));
+        Arc::make_mut(&mut names.0).more = self.0.more.clone();
+        names
     }
 
     #[must_use]
@@ -176,8 +200,9 @@ impl Names {
         let mut resource = self.resource().clone();
         let fields = resource.as_object_mut().filter(|fields| !fields.contains_key(field))?;
         fields.insert(field.to_owned(), "".into());
-        let SharedNames { notification, part, more, .. } = SharedNames::clone(&self.0);
-        Some(Self(Arc::new(SharedNames { notification, part, resource: OnceLock::from(resource), more })))
+        let mut blanked = SharedNames::clone(&self.0);
+        blanked.resource = OnceLock::from(resource);
+        Some(Self(Arc::new(blanked)))
     }
 
     fn root(&self, name: &str) -> Option<RootName> {
@@ -245,7 +270,7 @@ impl Names {
         };
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
         let root = self.root(name)?;
-        let step = || PathStep { before: None, to: StepTarget::Path(path.into()) };
+        let step = || PathStep { before: None, to: StepTarget::Path(path.into()), depth: 1 };
         Some(convert(json, || {
             let steps = if path.is_empty() { None } else { Some(Arc::new(step())) };
             TemplateNode { names: self.clone(), root, steps }
@@ -347,6 +372,10 @@ impl Object for NameScope {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        if work::is_spent() {
+            // The engine ends at such a value.
+            return Some(Value::from(work::too_much()));
+        }
         self.names.value(self.aliases.0.get(key).map_or(key, String::as_str))
     }
 }
@@ -362,6 +391,7 @@ struct TemplateNode {
 struct PathStep {
     before: Option<Arc<PathStep>>,
     to: StepTarget,
+    depth: u32,
 }
 
 #[derive(Debug)]
@@ -391,13 +421,21 @@ impl TemplateNode {
         }
     }
 
+    fn depth(&self) -> u32 {
+        self.steps.as_ref().map_or(0, |step| step.depth)
+    }
+
+    fn may_look(&self) -> bool {
+        work::take(1 + u64::from(self.depth() / 8))
+    }
+
     fn is_context(&self) -> bool {
         self.steps.is_none() && self.root == RootName::Context
     }
 
     fn child(&self, json: &Json, to: impl FnOnce() -> StepTarget) -> Value {
         convert(json, || {
-            let step = PathStep { before: self.steps.clone(), to: to() };
+            let step = PathStep { before: self.steps.clone(), to: to(), depth: self.depth() + 1 };
             Self { names: self.names.clone(), root: self.root, steps: Some(Arc::new(step)) }
         })
     }
@@ -417,6 +455,9 @@ impl Object for TemplateNode {
         match key.as_str() {
             Some(key) => self.get_value_by_str(key),
             None => {
+                if !self.may_look() {
+                    return None;
+                }
                 let at = key.as_usize()?;
                 let item = self.json()?.as_array()?.get(at)?;
                 Some(self.child(item, || StepTarget::Item(at)))
@@ -425,6 +466,9 @@ impl Object for TemplateNode {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        if !self.may_look() {
+            return None;
+        }
         let found = match self.json() {
             Some(json) => json.get(key)?,
             None => self.names.0.notification.context.get(key)?,
@@ -434,8 +478,15 @@ impl Object for TemplateNode {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         let keys = |object: &serde_json::Map<String, Json>| {
+            let work = object.keys().map(|key| 1 + work::of_text(key)).sum();
+            if !work::take(work) {
+                return Enumerator::Empty;
+            }
             Enumerator::Values(object.keys().map(|key| Value::from(key.as_str())).collect())
         };
+        if work::is_spent() {
+            return Enumerator::Empty;
+        }
         match self.json() {
             Some(Json::Object(object)) => keys(object),
             Some(Json::Array(items)) => Enumerator::Seq(items.len()),
@@ -464,7 +515,10 @@ fn convert(json: &Json, node: impl FnOnce() -> TemplateNode) -> Value {
             (None, None, Some(number)) => Value::from(number),
             (None, None, None) => Value::from(()),
         },
-        Json::String(text) => Value::from(text.as_str()),
+        Json::String(text) => {
+            work::take(work::of_text(text));
+            Value::from(text.as_str())
+        }
         Json::Array(_) | Json::Object(_) => Value::from_object(node()),
     }
 }

@@ -6,6 +6,7 @@ use super::*;
 
 mod jinja;
 mod resource;
+mod work;
 
 fn names() -> Names {
     let serde_json::Value::Object(context) =

@@ -72,7 +72,7 @@ pub fn holds(when: &Expression, names: &Names) -> Result<(), WhenMismatch> {
         Ok(true) => Ok(()),
         Ok(false) => Err(WhenMismatch::False(WhenFalse { when: when.clone(), names: names.clone() })),
         Err(EvalError::Lacks { name }) => Err(WhenMismatch::Lacks { name }),
-        Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
+        Err(error @ (EvalError::Fuel | EvalError::Work | EvalError::TooLong | EvalError::Failed { .. })) => {
             Err(WhenMismatch::Undecided(error))
         }
     }

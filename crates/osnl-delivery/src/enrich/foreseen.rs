@@ -75,7 +75,9 @@ fn id_of(
             Ok(_) if template.paths().any(|path| path.split('.').any(is_secret_key)) => "***".to_owned(),
             Ok(id) => id.trim().to_owned(),
             Err(EvalError::Lacks { name }) => return Err(format!("the event has no {name}")),
-            Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
+            Err(
+                error @ (EvalError::Fuel | EvalError::Work | EvalError::TooLong | EvalError::Failed { .. }),
+            ) => {
                 return Err(format!("its id cannot be told yet: {error}"));
             }
         },

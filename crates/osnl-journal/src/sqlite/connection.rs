@@ -13,10 +13,24 @@ use rusqlite::{Connection, OpenFlags};
 /// size, which a sync would also have to wait for. The WAL may grow to this size before the writer helps.
 const WAL_BYTES: i64 = super::checkpoint::TOO_MANY as i64 * 4096;
 
+/// Opens a file in which SQL that osnl did not write may do nothing: the file may come from elsewhere.
+pub(super) fn open_guarded(file: impl AsRef<Path>, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(file, flags)?;
+    for (config, is_on) in [
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+    ] {
+        connection.set_db_config(config, is_on)?;
+    }
+    Ok(connection)
+}
+
 pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
     // Place::take has resolved the links on the way to the file.
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = Connection::open_with_flags(file, flags)?;
+    let connection = open_guarded(file, flags)?;
     connection.busy_timeout(Duration::from_secs(1))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "journal_mode", "wal")?;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 
+use super::connection::open_guarded;
 use super::place::{JournalLock, judge_place};
 use super::{OpenError, SqliteOptions, schema};
 use crate::state_dir::judge_for_any;
@@ -38,7 +39,7 @@ fn judge_tables(file: &Path) -> Result<(), OpenError> {
     let path = std::path::absolute(file)?.display().to_string();
     let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let found = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags);
+    let found = open_guarded(format!("file:{path}?immutable=1"), flags);
     match found.map_err(OpenError::from).and_then(|connection| schema::check(&connection)) {
         Ok(_) | Err(OpenError::Sqlite(_)) => Ok(()),
         Err(error) => Err(error),

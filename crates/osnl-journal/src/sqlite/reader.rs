@@ -15,6 +15,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 pub(super) use self::listing::{list, parts};
 
 pub(super) use self::recent::recent;
+use super::connection::open_guarded;
 use super::rows::{self, delivery_id, event_of, is, moment, received};
 use super::{OpenError, schema};
 use crate::DeliveryId;
@@ -25,7 +26,7 @@ pub struct SqliteReader(pub(super) Connection);
 
 impl SqliteReader {
     pub fn open(file: &Path) -> std::result::Result<Self, OpenError> {
-        let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = open_guarded(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         match schema::check(&connection)? {
             0 => Err(OpenError::NotAJournal("it is empty".to_owned())),

@@ -7,6 +7,9 @@
 //! Programs before 0.1.0 called the same tables version 10: such a file is accepted, and its number
 //! corrected.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::OpenError;
@@ -153,6 +156,7 @@ pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
         (APPLICATION, VERSION | VERSION_BEFORE_RELEASE, _)
             if connection.table_exists(None, NEWEST_TABLE)? =>
         {
+            has_only_our_objects(connection)?;
             Ok(version)
         }
         (APPLICATION, 1..=VERSION_BEFORE_RELEASE, _) => {
@@ -161,6 +165,30 @@ pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
         (APPLICATION, 1.., _) => Err(OpenError::Newer { found: version, known: VERSION }),
         _ => Err(OpenError::NotAJournal("it holds another program's tables".to_owned())),
     }
+}
+
+/// The statements of the tables and indexes, without blanks.
+static OBJECTS: LazyLock<HashSet<String>> =
+    LazyLock::new(|| TABLES.split(';').map(without_blanks).filter(|sql| !sql.is_empty()).collect());
+
+fn without_blanks(sql: &str) -> String {
+    sql.split_whitespace().collect()
+}
+
+/// Refuses triggers, views, and other objects. These act on what the journal writes, and a file from elsewhere may
+/// have been prepared to do so.
+fn has_only_our_objects(connection: &Connection) -> Result<(), OpenError> {
+    let mut select = connection.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+    let mut objects = select.query([])?;
+    while let Some(object) = objects.next()? {
+        let (kind, name, sql): (String, String, String) = (object.get(0)?, object.get(1)?, object.get(2)?);
+        let is_of_sqlite = kind == "table" && ["sqlite_stat1", "sqlite_stat4"].contains(&name.as_str());
+        let is_ours = ["table", "index"].contains(&kind.as_str()) && OBJECTS.contains(&without_blanks(&sql));
+        if !is_ours && !is_of_sqlite {
+            return Err(OpenError::ForeignObject { kind, name: name.escape_debug().take(80).collect() });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -207,6 +235,28 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[test]
+    fn a_journal_with_objects_that_osnl_did_not_make_is_refused() {
+        let check = |sql: &str, expected: &str| {
+            let mut connection = recorded();
+            connection.execute_batch(sql).unwrap();
+            let error = prepare(&mut connection).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("has {expected}, which osnl did not make")), "{sql}: {error}");
+        };
+        check(
+            "CREATE TRIGGER t AFTER INSERT ON attempt BEGIN DELETE FROM delivery; END",
+            "a trigger named t",
+        );
+        check("CREATE VIEW v AS SELECT * FROM event", "a view named v");
+        check("CREATE TABLE t (x)", "a table named t");
+        check("CREATE UNIQUE INDEX i ON event (id, received)", "an index named i");
+        check("DROP TABLE seen; CREATE VIEW seen AS SELECT 1", "a view named seen");
+        check("ALTER TABLE tally ADD COLUMN x DEFAULT 7", "a table named tally");
+        let mut analyzed = recorded();
+        analyzed.execute_batch("ANALYZE").unwrap();
+        prepare(&mut analyzed).unwrap();
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub use self::part::PartFile;
 use self::part::is_free;
 pub use self::restore::{BackupSource, ReplacedJournal, RestoreOptions, RestoreReport, Since, restore};
 pub use self::verify::{VerifyReport, verify};
-use super::connection::connect;
+use super::connection::{connect, open_guarded};
 use super::place::{JournalLock, free_bytes};
 use super::rows::{is, moment};
 use super::{OpenError, SqliteJournal, schema, trouble};
@@ -101,6 +101,7 @@ impl UpkeepError {
             error @ (OpenError::NoFile
             | OpenError::Volatile(_)
             | OpenError::Newer { .. }
+            | OpenError::ForeignObject { .. }
             | OpenError::Io(_)) => Self::Open { file, error },
         }
     }
@@ -172,7 +173,7 @@ fn open(file: &Path) -> Result<Connection, UpkeepError> {
     // SQLite's own error would only be "cannot be opened".
     std::fs::File::open(file).map_err(|error| UpkeepError::io(file, error))?;
     let opened = || -> Result<Connection, OpenError> {
-        let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = open_guarded(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         match schema::check(&connection)? {
             0 => Err(OpenError::NotAJournal("it is empty".to_owned())),

@@ -126,7 +126,7 @@ fn read(path: &Path) -> Result<String, ConfError> {
         ReadError::Missing => ConfError::Missing { path: path.to_owned() },
         ReadError::NotRegular => ConfError::NotRegular { path: path.to_owned() },
         ReadError::Unreadable(error) => ConfError::Unreadable { path: path.to_owned(), error },
-        error @ ReadError::NotUtf8(_) => {
+        error @ (ReadError::NotUtf8(_) | ReadError::TooLarge) => {
             let finding = error.finding(&path.display().to_string());
             ConfError::Syntax(ConfigErrors(vec![ConfigError(finding)]))
         }

@@ -7,6 +7,7 @@
 mod linear;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use thiserror::Error;
 
@@ -17,6 +18,12 @@ use super::python_regex::{PatternEngine, Translation, translate};
 /// back-references only). A text that exceeds the limit counts as not matching: a filter must never
 /// hold up the stream.
 const BACKTRACK_LIMIT: usize = 100_000;
+
+/// The limit of the first, cheap try of a caller that matches many texts.
+const FEW_STEPS: usize = 500;
+
+/// The nanoseconds of one step.
+const STEP: u64 = 50;
 
 /// The longest text for the backtracking engine, in bytes. A look-ahead at each place costs the
 /// square of the length without one backtracking step, so the step limit is not enough.
@@ -40,8 +47,30 @@ pub struct Pattern {
 #[derive(Clone)]
 enum Engine {
     Linear(Linear),
-    Backtracking(Box<fancy_regex::Regex>),
-    Boundary(Linear, Box<fancy_regex::Regex>),
+    Backtracking(Box<Backtracking>),
+    Boundary(Linear, Box<Backtracking>),
+}
+
+#[derive(Clone)]
+struct Backtracking {
+    regex: fancy_regex::Regex,
+    few_steps: OnceLock<Option<fancy_regex::Regex>>,
+}
+
+impl Backtracking {
+    fn new(regex: &str) -> Result<Self, String> {
+        let regex = Self::limited(regex, BACKTRACK_LIMIT).map_err(|refused| refused.to_string())?;
+        Ok(Self { regex, few_steps: OnceLock::new() })
+    }
+
+    fn limited(regex: &str, steps: usize) -> Result<fancy_regex::Regex, fancy_regex::Error> {
+        fancy_regex::RegexBuilder::new(regex).backtrack_limit(steps).build()
+    }
+
+    fn in_few_steps(&self, text: &str) -> Option<bool> {
+        let build = || Self::limited(self.regex.as_str(), FEW_STEPS).ok();
+        self.few_steps.get_or_init(build).as_ref()?.is_match(text).ok()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,10 +96,8 @@ impl Pattern {
             built.map_err(|refused| error(None, reason(&refused)))
         };
         let backtracking = |regex: &str| {
-            let built = fancy_regex::RegexBuilder::new(&format!(r"\A(?:{regex})"))
-                .backtrack_limit(BACKTRACK_LIMIT)
-                .build();
-            built.map(Box::new).map_err(|refused| error(None, reason(&refused.to_string())))
+            let built = Backtracking::new(&format!(r"\A(?:{regex})"));
+            built.map(Box::new).map_err(|refused| error(None, reason(&refused)))
         };
         let engine = match translated {
             Translation::One(PatternEngine::Linear, regex) => Engine::Linear(linear(&regex)?),
@@ -100,8 +127,40 @@ impl Pattern {
             Engine::Boundary(..) | Engine::Backtracking(_) if text.len() > LONGEST_BACKTRACKED => {
                 Err(given_up())
             }
-            Engine::Boundary(_, regex) | Engine::Backtracking(regex) => {
-                regex.is_match(text).map_err(|_| given_up())
+            Engine::Boundary(_, backtracking) | Engine::Backtracking(backtracking) => {
+                backtracking.regex.is_match(text).map_err(|_| given_up())
+            }
+        }
+    }
+
+    /// Matches, but returns `None` for a text that takes more than a few steps of backtracking. A
+    /// caller that matches many texts asks first for the cost of each call.
+    pub fn matches_in_few_steps(&self, text: &str) -> Option<bool> {
+        match self.backtracking(text) {
+            Some(backtracking) => backtracking.in_few_steps(text),
+            None => self.matches(text).ok(),
+        }
+    }
+
+    /// The most nanoseconds, roughly, that [`matches_in_few_steps`](Self::matches_in_few_steps) takes
+    /// beyond one pass over the text. A look-ahead may read the whole text in each step.
+    pub fn cost_of_few_steps(&self, text: &str) -> u64 {
+        self.backtracking(text).map_or(0, |_| FEW_STEPS as u64 * (STEP + text.len() as u64))
+    }
+
+    /// The same for [`matches`](Self::matches).
+    pub fn cost(&self, text: &str) -> u64 {
+        let length = text.len() as u64;
+        self.backtracking(text).map_or(0, |_| BACKTRACK_LIMIT as u64 * STEP + length * length)
+    }
+
+    /// Returns the backtracking engine if that would match this text.
+    fn backtracking(&self, text: &str) -> Option<&Backtracking> {
+        match &self.engine {
+            Engine::Linear(_) => None,
+            Engine::Boundary(..) if text.is_ascii() && !text.is_empty() => None,
+            Engine::Boundary(_, backtracking) | Engine::Backtracking(backtracking) => {
+                Some(&**backtracking).filter(|_| text.len() <= LONGEST_BACKTRACKED)
             }
         }
     }

@@ -328,16 +328,18 @@ impl Frames {
 fn next(bytes: &[u8]) -> Result<NextFrame, BrokenFrame> {
     let Some(kind) = bytes.first().copied() else { return Ok(NextFrame::Incomplete) };
     match kind {
-        METHOD | CONTENT_HEADER => {
+        METHOD | CONTENT_HEADER | BODY | HEARTBEAT => {
             let Some(size) = size(bytes) else { return Ok(NextFrame::Incomplete) };
             let length = HEADER + size + 1;
+            // The client library waits for the end of a frame for which it has no room.
             if length > LARGEST as usize {
                 return Err(BrokenFrame::TooLarge(length as u64));
             }
-            Ok(if bytes.len() < length { NextFrame::Incomplete } else { NextFrame::Seen { kind, length } })
-        }
-        BODY | HEARTBEAT => {
-            Ok(size(bytes).map_or(NextFrame::Incomplete, |size| NextFrame::Unseen(HEADER + size + 1)))
+            Ok(match kind {
+                BODY | HEARTBEAT => NextFrame::Unseen(length),
+                _ if bytes.len() < length => NextFrame::Incomplete,
+                kind => NextFrame::Seen { kind, length },
+            })
         }
         b'A' => Ok(NextFrame::Unseen(PROTOCOL_HEADER)),
         unknown => Err(BrokenFrame::UnknownType(unknown)),

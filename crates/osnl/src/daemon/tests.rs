@@ -14,6 +14,7 @@ use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::journal::{Obstacle, Receipt, Settle};
 use crate::listener::{GIVE_BACK_AFTER, ListenerConfig, ListenerState};
+use crate::metrics::Counters;
 use crate::received::ReceivedMessage;
 use crate::rule::Rule;
 
@@ -68,6 +69,10 @@ impl Intake for OddIntake {
 const BODY: &str = r#"{"message_id": "m", "event_type": "e", "payload": {}}"#;
 
 fn listener(broker: &MemoryBroker, intake: Arc<dyn Intake>) -> Listener {
+    counting_listener(broker, intake, Arc::default())
+}
+
+fn counting_listener(broker: &MemoryBroker, intake: Arc<dyn Intake>, counters: Arc<Counters>) -> Listener {
     let config = ListenerConfig {
         budget: Default::default(),
         name: "l".into(),
@@ -83,7 +88,7 @@ fn listener(broker: &MemoryBroker, intake: Arc<dyn Intake>) -> Listener {
         refused_access_is_fatal: false,
         give_back_after: GIVE_BACK_AFTER,
     };
-    Listener::new(config, Arc::new(broker.transport()), intake, Arc::default())
+    Listener::new(config, Arc::new(broker.transport()), intake, counters)
 }
 
 async fn ended(broker: &MemoryBroker, daemon: Daemon) -> String {
@@ -112,6 +117,29 @@ fn settings() -> DeliverySettings {
 
 fn deliveries(action: Odd, journal: &Arc<dyn Journal>) -> Vec<DeliveryLoop> {
     vec![DeliveryLoop::new("a", Arc::new(action), journal.clone(), settings(), Arc::default())]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_ends_each_subscription_at_once_is_asked_once_a_second() {
+    let (broker, counters, shutdown) = (MemoryBroker::new(), Arc::new(Counters::default()), Shutdown::new());
+    let listener = counting_listener(&broker, rules(&memory()), counters.clone());
+    let fails = async {
+        for _ in 0..600 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            broker.disconnect_all();
+        }
+        let rounds = counters.reconnects.get();
+        assert!((50..=80).contains(&rounds), "{rounds} subscriptions in a minute");
+        // A subscription that lasts ends the pauses.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let before = counters.reconnects.get();
+        broker.disconnect_all();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(counters.reconnects.get(), before + 1);
+        shutdown.drain.cancel();
+    };
+    let (ended, ()) = tokio::join!(listener.run(shutdown.clone()), fails);
+    ended.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

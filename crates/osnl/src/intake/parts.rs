@@ -36,7 +36,7 @@ impl<'a> Parts<'a> {
 
     pub(crate) fn names(&self, names: &Names, part: Option<u32>) -> Names {
         match part.and_then(|n| self.bulk?.part(n as usize)) {
-            Some(payload) => Names::of_part(names.notification().clone(), payload),
+            Some(payload) => names.part(payload),
             None => names.clone(),
         }
     }

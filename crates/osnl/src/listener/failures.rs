@@ -1,10 +1,12 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use osnl_transport::{Backoff, Reconnect, TransportError};
 use tokio::time::Instant;
 
-use super::Listener;
 use super::gauges::ConnectionTrouble;
 use super::session::SessionEnd;
+use super::{Listener, ListenerState};
+use crate::shutdown::Shutdown;
 
 const REMIND: Duration = Duration::from_secs(600);
 /// The limit of distinct reasons; each host of a broker may have its own.
@@ -15,7 +17,68 @@ pub(super) struct FailureLog {
     reasons: Vec<String>,
 }
 
+/// A subscription that ends sooner is no success, and keeps the pauses between attempts.
+const STEADY: Duration = Duration::from_secs(3);
+
+pub(super) struct Losses {
+    pub(super) backoff: Backoff,
+    short: u32,
+    said: Option<FailureLog>,
+}
+
+impl Losses {
+    pub(super) fn new(asked: Reconnect) -> Self {
+        Self { backoff: Backoff::new(asked), short: 0, said: None }
+    }
+
+    pub(super) fn ended(&mut self, lasted: Duration, asked: Reconnect) {
+        if lasted >= STEADY {
+            *self = Self::new(asked);
+        } else {
+            self.short += 1;
+        }
+    }
+}
+
 impl Listener {
+    /// Logs a lost connection. Of subscriptions that end at once, the first is opened again without a pause, since a broker
+    /// that fails over may close twice. Returns whether the listener is to go on.
+    pub(super) async fn after_loss(
+        &self,
+        shutdown: &Shutdown,
+        losses: &mut Losses,
+        unsettled: usize,
+        error: &TransportError,
+    ) -> bool {
+        let name = &*self.config.name;
+        if losses.short < 2 {
+            let error = error.to_string();
+            tracing::warn!(
+                listener.name = name,
+                unsettled,
+                error,
+                "connection lost: reconnecting, the broker delivers unacknowledged messages again"
+            );
+            return true;
+        }
+        let pause = losses.backoff.after(error);
+        let trouble = ConnectionTrouble {
+            reason: format!("the subscription ends as soon as it is open: {error}"),
+            remedy: None,
+            attempts: losses.short,
+            next: SystemTime::now() + pause,
+            is_unbound: false,
+        };
+        self.say_failed(&trouble, false, pause, &mut losses.said);
+        self.gauges.failed(Some(trouble));
+        self.enter(ListenerState::Connecting { attempt: losses.short });
+        tokio::select! {
+            biased;
+            () = shutdown.drain.cancelled() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+
     /// Logs a failed attempt if its reason is new. Known reasons are logged again after [`REMIND`], since a broker may
     /// be away for a night. A missing exchange or queue is logged once.
     pub(super) fn say_failed(

@@ -1,10 +1,17 @@
-//! The state of plug-ins and programs that an action runs, by which a reload detects changes.
+//! The state of plug-ins and programs that an action runs, by which a reload detects changes, and who may write them.
 //!
 //! Files are compared by path, length and modification time, never by content.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+use osnl_config::Warning;
+use osnl_config::sections::Layers;
+
+use super::findings::finding_at;
+use super::schema::ACTION;
+use crate::state_dir::judge_source;
 
 const MOST_FILES: usize = 2000;
 const DEEPEST: usize = 8;
@@ -16,19 +23,38 @@ pub(super) fn files_of(option: &str, value: &str) -> Option<String> {
     match option {
         "plugin_path" => words(value).for_each(|path| modules(Path::new(path), 0, &mut 0, &mut seen)),
         "plugin_config" => words(value).for_each(|path| note(Path::new(path), &mut seen)),
-        "command" | "python" => {
-            for (n, word) in words(value).enumerate() {
-                let path = Path::new(word);
-                let is_script = path.extension().is_some_and(|own| SCRIPTS.iter().any(|known| own == *known));
-                // Other arguments may be files that the program writes.
-                if path.is_absolute() && (n == 0 || is_script) {
-                    note(path, &mut seen);
-                }
-            }
-        }
+        "command" | "python" => run_by(value).for_each(|path| note(path, &mut seen)),
         _ => return None,
     }
     Some(seen)
+}
+
+/// Warns of programs, plug-ins, and folders of plug-ins that others can change, as these run as osnl's user.
+pub(super) fn open_to_others(layers: &Layers) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for section in layers.sections.iter().filter(|section| section.def.kind == ACTION) {
+        for option in ["command", "python", "plugin_path"] {
+            let Some(value) = layers.resolve(section, option).ok().flatten() else { continue };
+            let paths: Vec<&Path> = match option {
+                "plugin_path" => words(&value).map(Path::new).collect(),
+                _ => run_by(&value).collect(),
+            };
+            let unsafe_ones = paths.into_iter().filter_map(|path| judge_source(path).err());
+            warnings.extend(
+                unsafe_ones.map(|problem| Warning(finding_at(Some(section), option, &problem.to_string()))),
+            );
+        }
+    }
+    warnings
+}
+
+/// Returns the program of a command and its scripts. Other arguments may be files that the program writes.
+fn run_by(command: &str) -> impl Iterator<Item = &Path> {
+    let is_script =
+        |path: &Path| path.extension().is_some_and(|own| SCRIPTS.iter().any(|known| own == *known));
+    let words = words(command).map(Path::new).enumerate();
+    let run = words.filter(move |(n, path)| path.is_absolute() && (*n == 0 || is_script(path)));
+    run.map(|(_, path)| path)
 }
 
 fn words(value: &str) -> impl Iterator<Item = &str> {

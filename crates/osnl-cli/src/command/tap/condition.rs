@@ -81,9 +81,10 @@ impl TapCondition {
             Self::Nested(nested) => Ok(nested.matches(n).is_ok()),
             Self::When(when) => match when.holds(names) {
                 Err(EvalError::Lacks { .. }) => Ok(false),
-                decided @ (Ok(_) | Err(EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
-                    decided
-                }
+                decided @ (Ok(_)
+                | Err(
+                    EvalError::Fuel | EvalError::Work | EvalError::TooLong | EvalError::Failed { .. },
+                )) => decided,
             },
         }
     }

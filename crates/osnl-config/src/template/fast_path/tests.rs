@@ -111,7 +111,7 @@ fn what_is_plain_means_what_it_means_to_the_engine() {
         let expression = Expression::compile(&source, &["host"]).unwrap();
         let fast_path = expression.0.fast_path.as_ref().unwrap_or_else(|| panic!("{source} is plain"));
         for names in &events {
-            let theirs = expression.eval(names).map(|value| value.is_true());
+            let theirs = expression.eval(names, |value| Ok(value.is_true()));
             let ours = match fast_path.ask(names) {
                 Truth::Holds(holds) => Ok(holds),
                 Truth::Lacks(name) => Err(EvalError::Lacks { name: name.to_owned() }),

@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use rusqlite::Connection;
 
+use super::super::connection::connect;
 use super::super::upkeep::{
     BackupSource, Contents, Observer, RestoreOptions, RestoreReport, UpkeepError, UpkeepProgress, backup,
     compact, restore, verify,
@@ -169,6 +170,34 @@ async fn another_file_is_no_journal() {
     let newer = format!("{} PRAGMA user_version = 11", osnl_testkit::fixture::text("journal/v1.sql"));
     Connection::open(place("newer")).unwrap().execute_batch(&newer).unwrap();
     check("newer", "was written by a newer osnl");
+}
+
+#[tokio::test]
+async fn a_backup_with_a_trigger_is_refused_and_no_trigger_acts() {
+    let (folder, journal, _in_hand) = filled().await;
+    let (file, copy) = (options(&folder).path, folder.path().join("copy.db"));
+    made(&file, &copy);
+    let trigger = "CREATE TRIGGER grow AFTER INSERT ON attempt BEGIN DELETE FROM delivery; END";
+    Connection::open(&copy).unwrap().execute_batch(trigger).unwrap();
+    let expected = "has a trigger named grow, which osnl did not make";
+    let new = folder.path().join("new.db");
+    for error in [
+        verify(&copy, &quiet()).unwrap_err(),
+        restored(&copy, &new, None).unwrap_err(),
+        backup(&copy, &new, false, &quiet()).unwrap_err(),
+        compact(&copy, &quiet()).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    assert!(!new.exists());
+    let volatile = SqliteOptions::new(copy.clone()).bounded(|bounds| bounds.allow_volatile = true);
+    let error = SqliteJournal::open(volatile, Arc::default()).unwrap_err();
+    assert!(error.to_string().contains(expected), "{error}");
+    drop(journal);
+    let connection = connect(&copy).unwrap();
+    connection.execute("INSERT INTO attempt (delivery, slot, at, answer) VALUES (1, 1, 1, '')", []).unwrap();
+    let left: i64 = connection.query_row("SELECT count(*) FROM delivery", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 5);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
+use super::super::connection::open_guarded;
 use super::super::rows::{delivery_id, is, millis};
 use super::super::{paused, writer};
 use super::part::PartFile;
@@ -111,8 +112,7 @@ fn restore_taken(
     copy(&mut connection, &backup, &part, observer)?;
     drop(connection);
     let failed = |error: rusqlite::Error| UpkeepError::of(part.path(), error);
-    let mut copied =
-        Connection::open_with_flags(part.path(), OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    let mut copied = open_guarded(part.path(), OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     if let Some(problem) = problems(&mut copied, &backup, observer)?.into_iter().next() {
         return Err(UpkeepError::Damaged { file: backup, problem });
     }

@@ -54,6 +54,7 @@ fn reason(error: &ReadError) -> String {
     match error {
         ReadError::Missing => "there is no such file".to_owned(),
         ReadError::NotRegular => "is not a regular file".to_owned(),
+        ReadError::TooLarge => "holds more than 16 MiB".to_owned(),
         ReadError::Unreadable(error) => format!("cannot be read: {error}"),
         ReadError::NotUtf8(line) => format!("line {line} is not UTF-8"),
     }

@@ -91,6 +91,10 @@ fn what_is_not_amqp_is_refused() {
     check(b"AMQP\0\0\x09\x01", Ok(b"AMQP\0\0\x09\x01"));
     check(&[CONTENT_HEADER, 0, 1, 0, 2, 0, 0], Err(BrokenFrame::TooLarge(131_080)));
     check(&[METHOD, 0, 1, 255, 255, 255, 255], Err(BrokenFrame::TooLarge(4_294_967_303)));
+    check(&[BODY, 0, 1, 0, 2, 0, 0], Err(BrokenFrame::TooLarge(131_080)));
+    check(&[HEARTBEAT, 0, 0, 0, 1, 255, 249], Err(BrokenFrame::TooLarge(131_073)));
+    let largest = frame(BODY, &vec![0; LARGEST as usize - HEADER - 1]);
+    assert_eq!(seen(&largest, &[10_000], &[65_536]).unwrap(), largest);
     let largest = header(&vec![0; LARGEST as usize - HEADER - 1 - 12]);
     assert_eq!(largest.len(), LARGEST as usize);
     assert_eq!(parsed(&seen(&largest, &[10_000], &[65_536]).unwrap()).len(), 1);

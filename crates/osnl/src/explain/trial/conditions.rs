@@ -34,7 +34,11 @@ impl Conditions {
                 Ok(false) => side.depends_on_values,
                 // An undecided condition is a dead letter itself, and the example's values may be its cause.
                 Err(
-                    EvalError::Lacks { .. } | EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. },
+                    EvalError::Lacks { .. }
+                    | EvalError::Fuel
+                    | EvalError::Work
+                    | EvalError::TooLong
+                    | EvalError::Failed { .. },
                 ) => false,
             })
     }

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::super::drivers::Drivers;
+use super::super::{Sources, load};
 use super::{WHOLE, load_layers, warnings};
 
 const URL: &str = "rabbit://u:hun$ter2@localhost/";
@@ -66,6 +67,38 @@ fn a_file_that_is_open_to_everybody_is_warned_of() {
     check(0o640, false);
     check(0o644, true);
     check(0o602, true);
+}
+
+#[test]
+fn configurations_and_programs_that_others_can_change_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, more) = (folder.path().join("osnl.conf"), folder.path().join("conf.d"));
+    let program = folder.path().join("prog");
+    write(&program, "#!/bin/sh\n", 0o755);
+    write(&base, format!("{WHOLE}[action:x]\ndriver = exec\ncommand = {}\n", program.display()), 0o640);
+    fs::create_dir(&more).unwrap();
+    write(&more.join("more.conf"), "", 0o640);
+    let check = |path: &Path, mode: u32, expected: &str| {
+        let before = fs::metadata(path).unwrap().permissions();
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let sources =
+            Sources { files: vec![base.clone()], folders: vec![more.clone()], ..Sources::default() };
+        let said = warnings(&load(&sources).unwrap_or_else(|errors| panic!("{errors}")));
+        fs::set_permissions(path, before).unwrap();
+        let said: Vec<_> = said.iter().filter(|said| said.contains("can write to")).collect();
+        let expected = expected.replace("PATH", &path.display().to_string());
+        match said.as_slice() {
+            [] => assert_eq!(expected, ""),
+            [said] => assert!(!expected.is_empty() && said.contains(&expected), "{said}"),
+            said => panic!("{said:?}"),
+        }
+    };
+    for path in [&base, &more, &more.join("more.conf")] {
+        check(path, 0o772, "PATH: every user of this machine can write to PATH (mode 0772)");
+        check(path, 0o770, "");
+    }
+    check(&program, 0o777, "[action:x] command: every user of this machine can write to PATH (mode 0777)");
+    check(&program, 0o775, "");
 }
 
 #[test]
@@ -198,8 +231,8 @@ fn a_configuration_with_a_secret_that_every_user_can_read_is_warned_of() {
     let warned = |folder_mode: u32, mode: u32| {
         fs::set_permissions(folder.path(), Permissions::from_mode(folder_mode)).unwrap();
         fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
-        let sources = super::super::Sources { files: vec![file.clone()], ..Default::default() };
-        let loaded = super::super::load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
+        let sources = Sources { files: vec![file.clone()], ..Default::default() };
+        let loaded = load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
         let all: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         all.into_iter().filter(|said| said.contains("every user of this machine can read")).count()
     };
