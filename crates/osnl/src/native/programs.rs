@@ -6,11 +6,11 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use osnl_actions::driver::ACTION;
 use osnl_config::Warning;
 use osnl_config::sections::Layers;
 
 use super::findings::finding_at;
-use super::schema::ACTION;
 use crate::state_dir::judge_source;
 
 const MOST_FILES: usize = 2000;
