@@ -272,7 +272,8 @@ impl<'a> Stage<'a> {
                 _ => (*word).to_owned(),
             });
         }
-        named.join(" ").replace("N attempt,", "N attempts,")
+        // A delivery may come in the second in which its target fails, or before.
+        named.join(" ").replace("N attempt,", "N attempts,").replace(", the oldest N s", "")
     }
 }
 
