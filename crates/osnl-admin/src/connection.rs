@@ -34,10 +34,10 @@ pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// The most concurrent connections of users other than root and the daemon's own to the control socket.
 const OTHERS: usize = 16;
 
-/// A request waits for at most [`MOST`] turns of 5 ms, so a connection that is replaced for the newest one of as many
-/// has had its turn.
+/// While all connections are busy, one is replaced in 20 ms at most, so that each of [`MOST`] lasts longer than the wait for
+/// its turn. A turn takes 5 ms, and those of replaced connections are lost.
 const WAIT: Duration = Duration::from_millis(5);
-const WAITS: u32 = 2;
+const WAITS: u32 = 4;
 
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}

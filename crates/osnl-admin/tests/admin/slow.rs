@@ -38,30 +38,6 @@ async fn two_hundred_slow_clients_cost_a_bounded_number_of_connections_and_delay
 }
 
 #[tokio::test]
-async fn clients_that_ask_without_a_pause_leave_room_for_a_probe() {
-    let running = RunningEndpoint::start("listen = 127.0.0.1:0").await;
-    let address = running.address;
-    let flood = move || async move {
-        loop {
-            let Ok(mut stream) = TcpStream::connect(address).await else { continue };
-            let asked = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20);
-            let _ = stream.write_all(asked.as_bytes()).await;
-            let _ = stream.read(&mut [0; 100]).await;
-        }
-    };
-    let mut flooding = tokio::task::JoinSet::new();
-    for _ in 0..200 {
-        flooding.spawn(flood());
-    }
-    for _ in 0..10 {
-        let (status, _) = timeout(Duration::from_secs(5), running.get("/livez")).await.unwrap();
-        assert_eq!(status, 200);
-    }
-    flooding.shutdown().await;
-    running.end().await;
-}
-
-#[tokio::test]
 async fn a_head_without_end_and_too_many_headers_are_refused() {
     let running = RunningEndpoint::start("listen = 127.0.0.1:0").await;
     let long = format!("X-Long: {}\r\n", "x".repeat(64 * 1024));
