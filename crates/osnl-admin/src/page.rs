@@ -222,7 +222,7 @@ impl Pages {
         let place = PageContext { by: &by, ..place };
         let (query, form) = (head.uri.query().unwrap_or_default(), is_post.then_some(body));
         let standing = match page {
-            // These ask for the status themselves.
+            // These pages ask for the status.
             Page::Overview | Page::Action(_) | Page::LiveEvents => Standing::default(),
             _ => self.standing.get(place.handler).await,
         };

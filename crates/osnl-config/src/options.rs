@@ -65,6 +65,12 @@ pub trait OptionValue: Sized {
         Self::parse(&text, option).map_or_else(|refusal| reader.refused(option.name, refusal), Some)
     }
 
+    /// Returns the value of an option if that is good, for the checks of other options; reports nothing.
+    fn valid(reader: &SectionReader<'_>, option: &str) -> Option<Self> {
+        let text = reader.layers.resolve(reader.section, option).ok()??;
+        Self::parse(&text, &reader.section.option(option)?.row).ok()
+    }
+
     fn default_of(option: Option<&OptionDef>) -> Result<Self, ValueRefusal> {
         let default = option.and_then(|option| Some((option.default?, option)));
         let (text, option) = default.ok_or_else(|| ValueRefusal::new("is not set", "it has no default"))?;

@@ -58,8 +58,8 @@ pub fn judge_for_any(folder: &Path) -> Result<(), UnsafePlace> {
     }
 }
 
-/// Judges what a daemon reads or runs: a file of the configuration, its folder, or a program. A group may write these, as
-/// operators share a group, and what is on a read-only file system is nobody's to write.
+/// Judges what a daemon reads or runs: a file of the configuration, its folder, or a program. A group may write the
+/// file, as operators share a group. Nobody writes to a read-only file system.
 pub fn judge_source(path: &Path) -> Result<(), UnsafePlace> {
     let user = rustix::process::geteuid();
     judge_for(path, Keeps::Source, |uid| user.is_root() || uid == 0 || uid == user.as_raw())
@@ -104,7 +104,7 @@ fn is_read_only(path: &Path) -> bool {
     rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
-/// `last`: what the place itself keeps; `None` for a folder on the way to the place.
+/// `last`: the content of the place; `None` for a folder on the way to the place.
 fn judge_one(folder: &Path, last: Option<Keeps>, trusted: impl Fn(u32) -> bool) -> Result<(), UnsafePlace> {
     let Ok(found) = std::fs::metadata(folder) else { return Ok(()) };
     let (mode, folder) = (found.mode() & 0o7777, folder.to_owned());

@@ -1,3 +1,5 @@
+//! Secrets in foreign texts: a target or a broker may repeat a password or a token in its answer.
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;

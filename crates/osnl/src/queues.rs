@@ -180,7 +180,7 @@ pub struct Survey {
     pub refusals: Vec<(String, String, Option<String>)>,
     pub is_reached: bool,
     pub exchanges: Vec<(String, ExchangeLook)>,
-    /// Exchanges that exist, with names near those of missing ones.
+    /// Exchanges that exist, with names near the name of a missing exchange.
     pub near: Vec<String>,
     pub queues: Vec<QueueRow>,
     /// The broker's words for missing permissions of the user.

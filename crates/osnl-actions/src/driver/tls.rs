@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use osnl_config::OptionValue;
 use osnl_config::{Options as _, options};
 use osnl_net::http::{HttpOptions, Verification};
 
@@ -19,7 +20,7 @@ options! {
 impl TlsConf {
     pub fn checked(reader: &mut SectionReader<'_>, may_have_tls: bool) -> Option<Self> {
         let tls = Self::read(reader);
-        if may_have_tls && reader.valid("verify") == Some(false) {
+        if may_have_tls && OptionValue::valid(reader, "verify") == Some(false) {
             reader.warn("verify", UNVERIFIED, "name the file of its CA's certificate in ca_file");
         }
         tls

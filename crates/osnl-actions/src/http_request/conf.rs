@@ -357,7 +357,7 @@ fn secrets(reader: &mut SectionReader<'_>) -> Option<Secrets> {
 
 fn body(reader: &mut SectionReader<'_>) -> Option<RequestBody> {
     let fields = pairs(reader, "field.");
-    let (format, fields): (BodyFormat, _) = (reader.valid("format")?, fields?);
+    let (format, fields): (BodyFormat, _) = (OptionValue::valid(reader, "format")?, fields?);
     match (format, reader.is_set("body")) {
         (BodyFormat::Form, true) => {
             reader.refuse("body", "can't be used with format = form", "write a field.KEY for each parameter")
@@ -436,8 +436,9 @@ fn reply_status(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> O
 }
 
 fn judgement(reader: &mut SectionReader<'_>) -> Option<StatusClasses> {
-    let (success, retry): (Statuses, Statuses) = (reader.valid("success")?, reader.valid("retry")?);
-    let last: Statuses = reader.valid("final")?;
+    let (success, retry): (Statuses, Statuses) =
+        (OptionValue::valid(reader, "success")?, OptionValue::valid(reader, "retry")?);
+    let last: Statuses = OptionValue::valid(reader, "final")?;
     for (option, one, other, other_option) in [
         ("retry", &retry, &success, "success"),
         ("final", &last, &success, "success"),

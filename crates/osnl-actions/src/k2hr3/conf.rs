@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_config::OptionValue;
 use osnl_config::{Options as _, options, words, written_secrets};
 use osnl_net::http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
@@ -43,7 +44,7 @@ impl ReadDriver for K2hr3Conf {
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let own = K2hr3Options::read(reader);
         let tls = TlsConf::checked(reader, true);
-        if reader.valid("no_addresses") == Some(NoAddresses::All) {
+        if OptionValue::valid(reader, "no_addresses") == Some(NoAddresses::All) {
             let problem =
                 "a deleted port without addresses asks K2HR3 to forget every address of its instance";
             reader.warn("no_addresses", problem, "skip is the safe choice");

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_config::OptionValue;
 use osnl_config::{Options as _, options};
 use osnl_net::http::Client;
 use osnl_net::http::Url as ApiUrl;
@@ -38,7 +39,7 @@ impl ReadDriver for K2hr3RegisterConf {
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let own = RegisterOptions::read(reader);
-        if let Some(path) = reader.valid::<PathBuf>("token_file") {
+        if let Some(path) = PathBuf::valid(reader, "token_file") {
             reader.warn_of_open("token_file", &path, "a token");
         }
         let tls = TlsConf::checked(reader, true);

@@ -74,7 +74,7 @@ impl ReadDriver for MailConf {
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let own = MailOptions::read(reader);
-        let security = reader.valid("tls");
+        let security = OptionValue::valid(reader, "tls");
         let tls = TlsConf::checked(reader, matches!(security, Some(Security::Starttls | Security::Implicit)));
         let mut pair = Some(());
         for (option, other) in [("username", "password"), ("password", "username")] {
@@ -118,7 +118,7 @@ fn own_name(host: &str) -> String {
 
 fn server(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<ServerAddress> {
     let text = reader.required(option.name, "write the name of your SMTP server")?;
-    let port = match reader.valid("tls") {
+    let port = match OptionValue::valid(reader, "tls") {
         Some(Security::Starttls) => 587,
         Some(Security::Implicit) => 465,
         Some(Security::None) | None => 25,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_config::OptionValue;
 use osnl_config::template::{Escape, Template};
 use osnl_config::{Options as _, ReadBySection, options, words};
 use osnl_model::{Framing, TransportUrl};
@@ -78,11 +79,11 @@ impl ReadDriver for PublishConf {
             false => reader.required("exchange", "write the name of an exchange").and(None),
         };
         let own = PublishOptions::read(reader);
-        if reader.valid("declare") == Some(Declare::Create) && !has_topics {
+        if OptionValue::valid(reader, "declare") == Some(Declare::Create) && !has_topics {
             reader.warn_of_service(exchange.as_ref().and_then(literal));
         }
-        let kind = reader.valid("format").unwrap_or(Format::Notification);
-        let masks = kind != Format::Notification && reader.valid("mask_secrets") == Some(true);
+        let kind = OptionValue::valid(reader, "format").unwrap_or(Format::Notification);
+        let masks = kind != Format::Notification && OptionValue::valid(reader, "mask_secrets") == Some(true);
         if masks {
             let allowed =
                 "set that; raw forwards the bytes as they came, and cloudevents masks secrets anyway";

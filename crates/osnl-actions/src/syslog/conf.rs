@@ -67,7 +67,7 @@ impl ReadDriver for SyslogConf {
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let own = SyslogOptions::read(reader);
-        let server = reader.valid("server");
+        let server = OptionValue::valid(reader, "server");
         let may_have_tls = matches!(server, Some(SyslogServer::Tls(_)) | None);
         let tls = TlsConf::checked(reader, may_have_tls);
         if !may_have_tls {

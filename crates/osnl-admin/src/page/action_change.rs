@@ -11,7 +11,7 @@ use super::text::counted;
 use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::answer::AdminAnswer;
 
-/// Shows what a pause, a resume, or a probe of an action will do; with a form, does it.
+/// Shows the effect of a pause, a resume, or a probe of an action; with a form, makes the change.
 pub(super) async fn page(
     place: PageContext<'_>,
     caller: &PageCaller,

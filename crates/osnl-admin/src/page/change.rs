@@ -14,7 +14,7 @@ pub(super) const NAMED: usize = 100;
 const COUNTED: u64 = 10_000;
 const RESOURCES: usize = 3;
 
-/// A change: before it is confirmed what it will do, afterwards its result.
+/// A change: its effect before a confirmation, afterwards its result.
 #[derive(Template)]
 #[template(path = "change.html")]
 pub(super) struct ChangePage {
@@ -47,7 +47,7 @@ struct DeliveryChangeRequest {
     back: String,
 }
 
-/// Shows what a change would do; with a form, makes it.
+/// Shows the effect of a change; with a form, makes the change.
 pub(super) async fn page(
     place: PageContext<'_>,
     caller: &PageCaller,

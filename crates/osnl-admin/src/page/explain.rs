@@ -16,7 +16,7 @@ const UNMATCHED: usize = 20;
 struct ExplainPage {
     frame: Frame,
     problem: String,
-    /// The event to edit.
+    /// The event in the form, which an operator may edit.
     text: String,
     /// Groups of events, each with its value and words.
     samples: Vec<(String, Vec<(String, String)>)>,

@@ -1,3 +1,5 @@
+//! The frame of every page: navigation with counts, the host, and the verdict in title and icon.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

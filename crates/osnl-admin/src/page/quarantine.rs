@@ -72,13 +72,13 @@ pub(super) async fn one(
 }
 
 struct MessageChangeRequest {
-    /// Whether it discards; else it passes the messages through the current rules once more.
+    /// Whether the messages are discarded; else they pass through the current rules once more.
     discards: bool,
     filter: WhichMessages,
     fields: Vec<(String, String)>,
 }
 
-/// Shows what a change would do; with a form, makes it.
+/// Shows the effect of a change; with a form, makes the change.
 pub(super) async fn change(
     place: PageContext<'_>,
     caller: &PageCaller,

@@ -1,4 +1,4 @@
-//! The rules: what each asks for, how often it matched, and the conditions that prevented it.
+//! The rules: the conditions of each, the number of matches, and the conditions that prevented a match.
 
 use askama::Template;
 use hyper::StatusCode;

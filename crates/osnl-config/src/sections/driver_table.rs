@@ -3,7 +3,7 @@ use crate::OptionDef;
 #[derive(Clone, Copy, Debug)]
 pub struct DriverTable {
     pub name: &'static str,
-    /// The tables of the driver's own options, and of those that it shares with other drivers.
+    /// The tables of the driver's own options, and of options that several drivers share.
     pub options: &'static [&'static [OptionDef]],
     /// Options that end in the user's key: `header.` is `header.KEY`.
     pub keyed: &'static [OptionDef],

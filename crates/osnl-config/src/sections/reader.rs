@@ -13,7 +13,7 @@ use super::layers::Layers;
 use super::raw::RawSection;
 use crate::secret_file::is_readable_by_all;
 use crate::typed::{self, ValueRefusal};
-use crate::{ConfigError, Finding, Kind, OptionValue, Value, Warning, nearest, shown};
+use crate::{ConfigError, Finding, Kind, Value, Warning, nearest, shown};
 
 /// A reader of one section. A method that returns `None` for a set value has reported an error.
 pub struct SectionReader<'a> {
@@ -132,12 +132,6 @@ impl<'a> SectionReader<'a> {
     pub fn word<'b, T>(&mut self, option: &str, words: impl IntoIterator<Item = (&'b str, T)>) -> Option<T> {
         let text = self.text(option)?;
         self.readable(option, typed::word(&text, words))
-    }
-
-    /// Returns the value of an option if that is good, for the checks of other options; reports nothing.
-    pub fn valid<T: OptionValue>(&self, option: &str) -> Option<T> {
-        let text = self.layers.resolve(self.section, option).ok()??;
-        T::parse(&text, &self.section.option(option)?.row).ok()
     }
 
     pub fn list(&mut self, option: &str) -> Option<Vec<String>> {

@@ -55,7 +55,7 @@ pub(super) fn bounded<T>(
     result
 }
 
-/// Evaluates a template.
+/// Evaluates a template, whose loops also end at a time, because operators on texts are not charged.
 pub(super) fn bounded_loops<T>(evaluate: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let until = Instant::now().checked_add(LONGEST_LOOP);
     within(Allowance { left: WORK, until, charges: 0 }, evaluate).1

@@ -175,7 +175,7 @@ fn without_blanks(sql: &str) -> String {
     sql.split_whitespace().collect()
 }
 
-/// Refuses triggers, views, and other objects. These act on what the journal writes, and a file from elsewhere may
+/// Refuses triggers, views, and other objects. Triggers and views act on the rows of the journal, and a file from elsewhere may
 /// have been prepared to do so.
 fn has_only_our_objects(connection: &Connection) -> Result<(), OpenError> {
     let mut select = connection.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;

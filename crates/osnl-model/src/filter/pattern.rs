@@ -148,7 +148,7 @@ impl Pattern {
         self.backtracking(text).map_or(0, |_| FEW_STEPS as u64 * (STEP + text.len() as u64))
     }
 
-    /// The same for [`matches`](Self::matches).
+    /// Returns the most steps of [`matches`](Self::matches) for a text of this length.
     pub fn cost(&self, text: &str) -> u64 {
         let length = text.len() as u64;
         self.backtracking(text).map_or(0, |_| BACKTRACK_LIMIT as u64 * STEP + length * length)

@@ -122,6 +122,11 @@ impl DriverSection for KafkaSection {
 }
 
 impl KafkaOptions {
+    #[must_use]
+    pub fn key_password(&self) -> &Secret {
+        &self.values.ssl_client_key_password
+    }
+
     pub fn security(&self) -> SecurityProtocol {
         self.values.security_protocol
     }

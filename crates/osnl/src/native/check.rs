@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use osnl_config::OptionValue;
 use osnl_config::sections::{Findings, Layers, RawSection, SectionReader};
 use osnl_config::template::Template;
 use osnl_config::{ConfigError, Finding, Level, LogFile, Options as _, Warning};
@@ -394,7 +395,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let topology = topology::read(reader, rabbit.as_ref());
     let own = StreamOptions::read(reader);
     let topology = topology?;
-    let prefetch = rabbit::prefetch(reader, rabbit.as_ref(), reader.valid("prefetch")?);
+    let prefetch = rabbit::prefetch(reader, rabbit.as_ref(), OptionValue::valid(reader, "prefetch")?);
     let prefetch = kept_in_memory(reader, prefetch);
     let queues = topology.topics.len() * topology.priorities.len();
     if topology.pool.is_none() && queues > usize::from(prefetch) {

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::Rate;
-#[cfg(feature = "kafka")]
-use osnl_model::Secret;
 use osnl_model::{Budget, Priority, Target};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
@@ -118,7 +116,7 @@ impl ListenerConf {
     pub(crate) fn driver_options(&self) -> String {
         #[cfg(feature = "kafka")]
         if self.transport_url.driver() == super::kafka::DRIVER {
-            return format!("{:?}{:?}", self.kafka, self.kafka.key_password().map(Secret::expose));
+            return format!("{:?}{:?}", self.kafka, self.kafka.key_password().expose());
         }
         format!("{:?}", self.rabbit)
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use osnl_config::OptionValue;
 use osnl_config::sections::SectionReader;
 use osnl_model::Secret;
 use osnl_transport::QueueType;
@@ -39,7 +40,7 @@ pub(super) fn journal(
         connection,
         connection_file: entry.and_then(|entry| Some(entry.file.as_ref()?.path.clone())),
         shown,
-        lease: reader.valid("lease").unwrap_or(USUAL_LEASE),
+        lease: OptionValue::valid(reader, "lease").unwrap_or(USUAL_LEASE),
         bounds: bounds?,
         archive: None,
         overflowing: BTreeSet::new(),

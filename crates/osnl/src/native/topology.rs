@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use osnl_config::OptionValue;
 use osnl_config::sections::{RawSection, SectionReader};
 use osnl_config::{OptionDef, Options as _, ReadBySection, nearest, options, shown};
 use osnl_model::Priority;
@@ -195,15 +196,16 @@ fn single_active_consumer(
     driver: QueueOptions,
 ) -> Option<bool> {
     const OPTION: &str = "single_active_consumer";
-    let is_stream = queue_type(reader, reader.valid("queue_type")?, driver) == QueueType::Stream;
-    if !reader.valid(OPTION)? || !reader.is_set(OPTION) && (is_theirs || is_stream) {
+    let is_stream =
+        queue_type(reader, OptionValue::valid(reader, "queue_type")?, driver) == QueueType::Stream;
+    if !OptionValue::valid(reader, OPTION)? || !reader.is_set(OPTION) && (is_theirs || is_stream) {
         return Some(false);
     }
     if is_theirs {
         let problem = "services declare their queues without it, and would be refused";
         return reader.refuse(OPTION, problem, "remove it, or set a pool");
     }
-    if reader.valid("oslo_arguments")? {
+    if OptionValue::valid(reader, "oslo_arguments")? {
         let problem = "oslo.messaging programs declare their queues without it, and would be refused";
         return reader.refuse("oslo_arguments", problem, "set single_active_consumer = false, or remove it");
     }

@@ -79,8 +79,8 @@ impl Wanted {
         transport.look(&self.exchanges, &self.queues, ours, limit).await
     }
 
-    /// Looks at the queues that services may have made, and at the exchanges of services with names near those of missing
-    /// ones. A comparison with oslo.messaging's default shows whether a queue is durable.
+    /// Looks at the queues that services may have made, and at the exchanges of services with a name near
+    /// a missing exchange. A comparison with oslo.messaging's default shows whether a queue is durable.
     pub(crate) async fn look_at_services(
         &self,
         transport: &RabbitTransport,

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use osnl_config::OptionValue;
 use osnl_config::words;
 use osnl_net::http::ClientCertificate;
 use osnl_net::http::header::HeaderName;
@@ -38,7 +39,7 @@ impl Login {
 }
 
 pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
-    let auth: Auth = reader.valid("auth")?;
+    let auth: Auth = OptionValue::valid(reader, "auth")?;
     let shared = ["username", "password", "verify", "ca_file"];
     let of_keystone = LOGIN.iter().map(|(option, _)| *option).chain(["cloud", "clouds_file"]);
     for option in of_keystone.filter(|option| !shared.contains(option)) {
@@ -83,7 +84,7 @@ pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
 
 pub(super) fn certificate(reader: &mut SectionReader<'_>) -> Option<Option<ClientCertificate>> {
     let [certificate, key] =
-        ["client_certificate", "client_key"].map(|option| reader.valid::<PathBuf>(option));
+        ["client_certificate", "client_key"].map(|option| PathBuf::valid(reader, option));
     if let Some(path) = key.as_ref().or(certificate.as_ref()) {
         let option = if key.is_some() { "client_key" } else { "client_certificate" };
         reader.warn_of_open(option, path, "a private key");

@@ -21,7 +21,7 @@ pub(crate) enum ActionsCommand {
     /// Probe a target that is down now. If it answers, its deliveries go on
     #[command(after_help = "Example:\n  osnl actions probe roles")]
     Probe(OneActionArgs),
-    /// Pause an action; it stays paused until you resume it, also after a restart
+    /// Pause an action until it is resumed, also over a restart
     #[command(after_help = "Example:\n  osnl actions pause roles")]
     Pause(OneActionArgs),
     /// Resume a paused action

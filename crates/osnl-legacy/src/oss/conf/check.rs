@@ -1,5 +1,6 @@
 //! Checks each option of an `oss.conf` once, and collects all errors.
 
+use osnl_config::OptionValue;
 use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{OptionDef, Options as _, ValueOrigin, shown};
 use osnl_net::http::Url;
@@ -65,10 +66,10 @@ impl OssChecker<'_> {
     fn rest(&mut self) -> Option<RestSection> {
         let mut reader = self.reader(REST)?;
         let own = RestOptions::read(&mut reader);
-        let mut host: String = reader.valid("host")?;
-        let port = reader.valid::<u16>("port").unwrap_or(80);
+        let mut host: String = OptionValue::valid(&reader, "host")?;
+        let port = u16::valid(&reader, "port").unwrap_or(80);
         let paths =
-            ["url_creation", "url_deletion"].map(|option| Some((option, reader.valid::<String>(option)?)));
+            ["url_creation", "url_deletion"].map(|option| Some((option, String::valid(&reader, option)?)));
         if !host.contains("://") {
             let problem = "has no scheme, http:// is used";
             self.warn(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use osnl_config::OptionValue;
 use osnl_config::{Options as _, options, without_defaults, words};
 use osnl_transport::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,7 @@ pub(crate) enum DetailKind {
 
 words!(DetailKind: "plain" => Self::Plain, "oss" => Self::Oss);
 
-/// Without defaults, because they are those of node_detail = oss.
+/// Without defaults, because node_detail = oss gives the defaults.
 const NODE: &[OptionDef] = &without_defaults::<{ NodeOptions::OPTIONS.len() }>(NodeOptions::OPTIONS);
 
 impl ReadDriver for PythonConf {
@@ -63,7 +64,7 @@ impl ReadDriver for PythonConf {
         let surroundings = Surroundings::read(reader);
         let form = form(reader);
         let ask = AskOptions::read(reader);
-        if reader.valid("node_detail") == Some(DetailKind::Plain) {
+        if OptionValue::valid(reader, "node_detail") == Some(DetailKind::Plain) {
             let set = NODE.iter().chain(AskOptions::OPTIONS).find(|option| reader.is_set(option.name));
             if let Some(option) = set {
                 return reader.refuse(

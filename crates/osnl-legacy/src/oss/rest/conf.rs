@@ -4,6 +4,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_config::OptionValue;
 use osnl_config::{Options as _, options, words};
 use osnl_net::http::header::HeaderName;
 use osnl_net::http::{HttpOptions, Url};
@@ -76,7 +77,7 @@ impl ReadDriver for OssRestConf {
         let ask = AskOptions::read(reader);
         let tls = TlsConf::checked(reader, true);
         let login = login(reader);
-        if reader.valid("body") == Some(BodyForm::XmlUnescaped) {
+        if OptionValue::valid(reader, "body") == Some(BodyForm::XmlUnescaped) {
             let problem = "a user who can write metadata can write any XML into the body";
             reader.warn("body", problem, "xml escapes < and &, and is safe");
         }
