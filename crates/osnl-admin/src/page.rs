@@ -183,6 +183,10 @@ impl Pages {
         page.longest_form().map(|longest| if is_known() { longest } else { longest.min(LONGEST_FORM) })
     }
 
+    pub(crate) fn has_session(&self, head: &Parts) -> bool {
+        self.sessions.find(head).is_some()
+    }
+
     pub(crate) fn end(&self) {
         self.ends.cancel();
     }

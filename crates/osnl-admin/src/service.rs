@@ -135,7 +135,10 @@ impl Service {
             "/readyz" => self.readiness(&head, &caller.name).await,
             _ if let (Some(pages), Some(page)) = (&self.pages, page::find(path)) => {
                 // A page asks for a login instead of refusing a wrong token.
-                let refused = bearer(&head).and_then(|_| self.owner(&head, &caller.name).err());
+                // A proxy may add a token of its own to the requests of a session.
+                let is_known = matches!(page, Page::Css | Page::Script) || pages.has_session(&head);
+                let given = bearer(&head).filter(|_| !is_known);
+                let refused = given.and_then(|_| self.owner(&head, &caller.name).err());
                 let answer = self.page(pages, &page, &head, body, &caller.name, busy).await;
                 waiting(answer, refused)
             }

@@ -10,14 +10,21 @@
     if (!seconds) {
       return;
     }
-    const isInUse = () =>
-      document.hidden || main.querySelector(IN_USE) || !document.getSelection().isCollapsed;
+    const isInUse = () => main.querySelector(IN_USE) || !document.getSelection().isCollapsed;
     if (!isInUse()) {
       try {
-        const answer = await fetch(location.href, { redirect: "error" });
+        const answer = await fetch(location.href, { redirect: "manual" });
+        if (answer.type === "opaqueredirect") {
+          // The session has ended: the address leads to the login.
+          location.reload();
+          return;
+        }
+        if (!answer.ok) {
+          throw new Error(answer.statusText);
+        }
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const next = page.getElementById("main");
-        if (answer.ok && next && !isInUse()) {
+        if (next && !isInUse()) {
           const focused = document.activeElement?.id || document.activeElement?.getAttribute("href");
           main.replaceChildren(...next.childNodes);
           document.title = page.title;
@@ -29,6 +36,14 @@
         }
       } catch {
         document.title = "no answer | osnl";
+        if (!document.getElementById("stale")) {
+          const stale = document.createElement("p");
+          stale.id = "stale";
+          stale.className = "result bad";
+          stale.setAttribute("role", "alert");
+          stale.textContent = "osnl does not answer: this page is as of the last answer.";
+          main.prepend(stale);
+        }
       }
     }
     setTimeout(refresh, seconds * 1000);

@@ -56,6 +56,15 @@ pub(super) async fn page(
 ) -> Result<AdminAnswer, RequestRefusal> {
     let mut wish = wish(&given(query, form)?)?;
     allowed(place)?;
+    // What became dead in between would be changed unseen.
+    let form = match form {
+        Some(given) => {
+            let now: ChangeResult = ask(place, &wish.request(true, place.by)).await?;
+            let shown = text::field(given, "count").and_then(|count| count.parse::<u64>().ok());
+            shown.is_some_and(|shown| now.changed + now.under_way <= shown).then_some(given)
+        }
+        None => None,
+    };
     let begun = until_now(&wish.filter.ids, &mut wish.filter.until).filter(|_| form.is_none());
     wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
     let result: ChangeResult = ask(place, &wish.request(form.is_none(), place.by)).await?;
@@ -68,7 +77,7 @@ pub(super) async fn page(
         page.is_final = wish.verb == "discard";
         page.confirm = Some(ConfirmForm {
             path: "/deliveries/change",
-            fields: vec![("query", wish.written())],
+            fields: vec![("query", wish.written()), ("count", count.to_string())],
             button: format!("{} {}{}", capital(wish.verb), deliveries(count), wish.goal()),
         });
     }
@@ -109,6 +118,9 @@ fn wish(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
         at.map(|at| fields.remove(at).1)
     };
     let (all, change, to, selected) = (take("all"), take("change"), take("to"), take("selected"));
+    let is_pick = |(name, _): &(String, String)| name == "pick";
+    let picks: Vec<_> =
+        fields.extract_if(.., |field| is_pick(field)).map(|(_, id)| ("id".to_owned(), id)).collect();
     let known = CHANGES.iter().map(|(verb, _)| *verb);
     let verb = known.into_iter().find(|verb| all.as_deref().or(change.as_deref()) == Some(verb));
     let verb =
@@ -118,10 +130,8 @@ fn wish(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
         return Err(bad("choose the action to move to"));
     }
     let back = written(&without(&fields, &["id", "until"]));
-    if all.is_some() {
-        fields.retain(|(name, _)| name != "id");
-    } else if selected.is_some() {
-        fields.retain(|(name, _)| name == "id");
+    if all.is_none() && selected.is_some() {
+        fields = picks;
         if fields.is_empty() {
             return Err(bad("no delivery is selected: select some in the table"));
         }

@@ -88,7 +88,10 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             ]
         }
         Kind::WaitingForRelease => {
-            let state = "waiting-for-release";
+            // Other guards and unexpected ends keep deliveries of the same actions back.
+            let text =
+                incident.why.as_deref().map_or(String::new(), |why| format!("&text={}", text::query(why)));
+            let state = &*format!("waiting-for-release{text}");
             [
                 show(incident.for_release, "that waits for release", "that wait for release", state)
                     .map(|step| Step { style: "primary", ..step }),

@@ -154,7 +154,8 @@ fn matches(value: &Value, pattern: &Value, place: MatchPosition) -> Result<bool,
     if let Some(matches) = compiled.matches_in_few_steps(text) {
         return Ok(matches);
     }
-    work::spend(compiled.cost(text) / work::NANOSECONDS)?;
+    // One long text alone does not exceed the work.
+    work::spend((compiled.cost(text) / work::NANOSECONDS).min(super::limits::WORK / 4))?;
     compiled
         .matches(text)
         .map_err(|_| Error::new(ErrorKind::InvalidOperation, "the pattern was given up after too many steps"))

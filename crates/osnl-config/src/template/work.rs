@@ -9,10 +9,11 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, Value, ValueKind, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::limits::{TOO_MUCH, WORK};
 
@@ -32,7 +33,7 @@ const OF_NO_TEXT: [&str; 5] = ["attr", "d", "default", "first", "last"];
 #[derive(Clone, Copy)]
 struct Allowance {
     left: u64,
-    until: Option<Instant>,
+    until: Option<Duration>,
     charges: u32,
 }
 
@@ -57,8 +58,14 @@ pub(super) fn bounded<T>(
 
 /// Evaluates a template, whose loops also end at a time, because operators on texts are not charged.
 pub(super) fn bounded_loops<T>(evaluate: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    let until = Instant::now().checked_add(LONGEST_LOOP);
+    let until = time_of_thread().checked_add(LONGEST_LOOP);
     within(Allowance { left: WORK, until, charges: 0 }, evaluate).1
+}
+
+/// Returns the processor time of this thread, which a busy or suspended machine does not add to.
+fn time_of_thread() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 fn within<T>(allowance: Allowance, evaluate: impl FnOnce() -> Result<T, Error>) -> (u64, Result<T, Error>) {
@@ -81,7 +88,8 @@ pub(super) fn take(work: u64) -> bool {
     let mut allowance = ALLOWANCE.get();
     allowance.left = allowance.left.saturating_sub(work);
     allowance.charges = allowance.charges.wrapping_add(1);
-    if allowance.charges.is_multiple_of(LOOK) && allowance.until.is_some_and(|until| Instant::now() > until) {
+    if allowance.charges.is_multiple_of(LOOK) && allowance.until.is_some_and(|until| time_of_thread() > until)
+    {
         allowance.left = 0;
     }
     ALLOWANCE.set(allowance);

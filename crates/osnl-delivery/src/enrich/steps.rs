@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_config::template::{Names, Template};
+use osnl_config::template::{EvalError, Names, Template};
 use osnl_core::attempt::{ActionError, ErrorClass};
 use osnl_core::event::{EnrichedValues, Event};
 use osnl_journal::{Journal, LearntFacts};
@@ -68,7 +68,14 @@ impl Enrichments {
         let notification = names.notification().clone();
         let id = match &step.id {
             None => of_others(step.kind, before).or_else(|| subject(step.kind, &notification)),
-            Some(template) => template.render(&names).ok().map(|id| id.trim().to_owned()),
+            Some(template) => match template.render(&names) {
+                Ok(id) => Some(id.trim().to_owned()),
+                Err(error @ (EvalError::Fuel | EvalError::Work | EvalError::TooLong)) => {
+                    return Err(ActionError::template(format!("[enrich:{}] id: {error}", step.name)));
+                }
+                // The event has no such value, so the default stands.
+                Err(_) => None,
+            },
         };
         let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(step.default.clone()) };
         // The key includes the cloud, because two clouds may use the same id.

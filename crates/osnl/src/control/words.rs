@@ -98,11 +98,10 @@ impl Status {
             (true, false) => return format!("nothing needs attention{}{waiting}", self.standing_by()),
             (false, _) => {}
         }
-        let reads = |state: &str| matches!(state, "listening" | "standby");
-        let (reading, listeners) = (
-            self.listeners.iter().filter(|one| reads(&one.state)).count() as u64,
-            self.listeners.len() as u64,
-        );
+        let reads =
+            |one: &&ListenerStatus| matches!(&*one.state, "listening" | "standby") && one.stalled.is_none();
+        let (reading, listeners) =
+            (self.listeners.iter().filter(reads).count() as u64, self.listeners.len() as u64);
         let configured = || self.targets.iter().filter(|one| one.configured != Some(false));
         let (working, actions) = (
             configured().filter(|one| one.state.as_deref() == Some("ok")).count() as u64,

@@ -91,7 +91,7 @@ fn the_documented_plug_in_runs_as_it_is() {
         assert_eq!(verdict, Ok(Completion::Delivered("notified".to_owned())), "real: {real}");
         stand.close(false);
         let log = stand.log.lines();
-        let said = |text: &str| log.iter().any(|line| line.starts_with("INFO a: ") && line.contains(text));
+        let said = |text: &str| log.iter().any(|line| line.starts_with("INFO ") && line.contains(text));
         assert!(said("oss_framework.plugins.new_plugin: Handled by YourPlugin."), "{log:?}");
         assert!(said("'kind': 'port'") && said("'id': 'p1'"), "{log:?}");
         // The run leaves no file in the operator's folder.

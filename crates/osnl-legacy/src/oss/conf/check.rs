@@ -67,7 +67,7 @@ impl OssChecker<'_> {
         let mut reader = self.reader(REST)?;
         let own = RestOptions::read(&mut reader);
         let mut host: String = OptionValue::valid(&reader, "host")?;
-        let port = u16::valid(&reader, "port").unwrap_or(80);
+        let port = own.as_ref().map_or(80, |own| own.port);
         let paths =
             ["url_creation", "url_deletion"].map(|option| Some((option, String::valid(&reader, option)?)));
         if !host.contains("://") {

@@ -46,7 +46,7 @@ impl ControlHandler {
             if count == 0 {
                 continue;
             }
-            if count <= u64::from(MOST_LISTED) {
+            if count < u64::from(MOST_LISTED) {
                 groups.extend(folded(newest(&of_phase, MOST_LISTED).await?.deliveries));
                 continue;
             }

@@ -5,21 +5,25 @@ use std::time::Duration;
 
 use super::super::{DownThere, HeldReason, JournalMember, TargetReport, Unavailable};
 use super::{
-    Bounds, Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped,
-    is_near, lasting, verb,
+    Bounds, Incident, IncidentActor, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted,
+    grouped, is_near, lasting, verb,
 };
 use crate::control::time::span;
+use crate::transport::rabbit::shell_quoted;
 
 pub(in crate::control) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Incident> {
     if target.configured == Some(false) {
         return orphaned(target).into_iter().chain(dead(target, None)).collect();
     }
-    let cause = paused(target)
-        .or_else(|| down(target))
-        .or_else(|| dependency(target))
-        .or_else(|| hosts(target))
-        .or_else(|| failing(target));
-    let mut incidents: Vec<Incident> = cause.or_else(|| unexplained(target, bounds)).into_iter().collect();
+    let whole = paused(target).or_else(|| down(target));
+    let parts = [dependency(target), hosts(target), failing(target)].into_iter().flatten();
+    let mut incidents: Vec<Incident> = match whole {
+        Some(whole) => vec![whole],
+        None => parts.collect(),
+    };
+    if incidents.is_empty() {
+        incidents.extend(unexplained(target, bounds));
+    }
     if let Some(cause) = incidents.first_mut() {
         costs(cause, target, bounds);
     }
@@ -209,6 +213,7 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
     if let Some(cause) = same {
         cause.what.push_str(&format!("; {letters}"));
         cause.symptoms.push(Kind::DeadLetters);
+        cause.must_act = IncidentActor::Operator;
         let retry = format!("osnl deliveries retry --action {name}");
         let first = cause.to_do.as_ref().map_or(String::new(), |first| format!("{first}; then "));
         cause.to_do = Some(first + &retry);
@@ -268,10 +273,10 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
             verb(count),
             first.map_or(String::new(), |first| lasting(Some(first.since_seconds)))
         );
-        let filter = match &names[..] {
-            [one] => format!("--action {one} --state waiting-for-release"),
-            _ => "--state waiting-for-release".to_owned(),
-        };
+        let action = if let [one] = &names[..] { format!("--action {one} ") } else { String::new() };
+        // Other guards and unexpected ends keep deliveries of the same actions back.
+        let text = reason.map_or(String::new(), |reason| format!(" --text {}", shell_quoted(reason)));
+        let filter = format!("{action}--state waiting-for-release{text}");
         let found = Incident::new(
             Kind::WaitingForRelease,
             Severity::Warning,

@@ -149,7 +149,7 @@ fn what_nobody_takes_is_a_dead_letter_if_it_must_be_taken_and_a_missing_exchange
     publish(&broker, &port_deleted(&instance(2), "10.0.0.1"));
     daemon.wait_until("it was tried", |c| c.failures.get() > 0);
     assert_eq!(daemon.counters.dead.get(), 0);
-    daemon.wait_for_log("is held");
+    daemon.wait_for_log("the target is down");
     daemon.stop().unwrap();
 }
 
