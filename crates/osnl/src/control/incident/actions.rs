@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use osnl_transport::shell_quoted;
+
 use super::super::{DownThere, HeldReason, JournalMember, TargetReport, Unavailable};
 use super::{
     Bounds, Incident, IncidentActor, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted,
     grouped, is_near, lasting, verb,
 };
 use crate::control::time::span;
-use crate::transport::rabbit::shell_quoted;
 
 pub(in crate::control) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Incident> {
     if target.configured == Some(false) {
