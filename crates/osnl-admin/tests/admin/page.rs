@@ -76,9 +76,15 @@ pub(crate) async fn log_in(running: &RunningEndpoint) -> String {
     format!("Cookie: other=1; {}\r\n{FORM}", cookie.split(';').next().unwrap())
 }
 
+/// Returns the fields of a confirmation behind `query=`: the search, and the number that was shown.
 pub(crate) fn confirmed(page: &str) -> String {
-    let (_, query) = page.split_once("name=\"query\" value=\"").unwrap_or_else(|| panic!("{page}"));
-    query.split('"').next().unwrap().replace('%', "%25").replace("&#38;", "%26").replace('=', "%3D")
+    let value = |name: &str| {
+        let (_, value) = page.split_once(&format!("name=\"{name}\" value=\""))?;
+        value.split('"').next()
+    };
+    let query = value("query").unwrap_or_else(|| panic!("{page}"));
+    let query = query.replace('%', "%25").replace("&#38;", "%26").replace('=', "%3D");
+    value("count").map_or(query.clone(), |count| format!("{query}&count={count}"))
 }
 
 pub(crate) fn is_harmless(path: &str, page: &str) {
@@ -244,7 +250,7 @@ async fn a_change_is_shown_before_it_is_made_and_needs_the_form_of_this_session(
         assert!(status == 403 && answer.contains("another page or session"), "{answer}");
     }
     assert!(site.read("/deliveries?state=dead", &session).await.contains("1</span> dead"));
-    let body = format!("csrf={own}&{query}");
+    let body = format!("csrf={own}&{query}&count=1");
     let (status, answer) = site.running.ask("POST", "/deliveries/change", &session, &body).await;
     assert!(status == 200 && answer.contains("1 delivery discarded."), "{answer}");
     assert!(site.read("/deliveries?state=discarded", &session).await.contains("1</span> discarded"));

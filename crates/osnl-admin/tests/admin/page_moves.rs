@@ -55,7 +55,7 @@ async fn deliveries_move_after_a_preview() {
     let (status, done) =
         site.running.ask("POST", "/deliveries/change", &session, &format!("query={query}")).await;
     assert!(status == 403, "{done}");
-    let (status, done) = post("/deliveries/change", &format!("query={query}")).await;
+    let (status, done) = post("/deliveries/change", &format!("query={query}&count=1")).await;
     assert!(status == 200 && done.contains("1 delivery moved to second."), "{done}");
     for action in ["first", "second"] {
         while !site.read(&format!("/deliveries?action={action}"), &session).await.contains("1</span> in all")
