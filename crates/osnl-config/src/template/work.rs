@@ -120,6 +120,11 @@ fn of_order(value: &Value) -> u64 {
     (length + texts).saturating_mul(u64::from(u64::BITS - length.leading_zeros()))
 }
 
+fn begins_with_number(value: &Value) -> bool {
+    let first = value.try_iter().ok().and_then(|mut items| items.next());
+    first.is_some_and(|first| first.kind() == ValueKind::Number)
+}
+
 fn of_filter(name: &str, args: &[Value]) -> u64 {
     let is_list = |value: &&Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
     let lists = args.iter().filter(is_list);
@@ -128,8 +133,10 @@ fn of_filter(name: &str, args: &[Value]) -> u64 {
         ("sort" | "dictsort", Some(value)) => of_order(value),
         // A tree has more comparisons.
         ("unique", Some(value)) => of_order(value).saturating_mul(2),
-        // The sum of lists and of texts is copied with each element.
-        ("sum", Some(value)) if args.len() > 1 => length(value).saturating_pow(2) / 64,
+        // The sum of lists and of texts is copied with each element; numbers have none.
+        ("sum", Some(value)) if args.len() > 1 && !begins_with_number(value) => {
+            length(value).saturating_pow(2) / 64
+        }
         _ => lists.filter_map(Value::len).sum::<usize>() as u64,
     };
     let texts = if OF_NO_TEXT.contains(&name) { 0 } else { of_texts(args) };
