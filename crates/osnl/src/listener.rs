@@ -261,7 +261,7 @@ impl Listener {
             let unsettled = session.unsettled();
             self.gauges.set_unsettled(0);
             before = Some(Instant::now());
-            losses.ended(opened.elapsed(), self.transport.reconnect());
+            losses.ended(opened.elapsed(), ended.is_err(), self.transport.reconnect());
             self.count_ended(&found, unsettled);
             match ended {
                 Ok(SessionEnd::Drained) => {

@@ -31,11 +31,11 @@ impl Losses {
         Self { backoff: Backoff::new(asked), short: 0, said: None }
     }
 
-    pub(super) fn ended(&mut self, lasted: Duration, asked: Reconnect) {
+    pub(super) fn ended(&mut self, lasted: Duration, is_loss: bool, asked: Reconnect) {
         if lasted >= STEADY {
             *self = Self::new(asked);
         } else {
-            self.short += 1;
+            self.short += u32::from(is_loss);
         }
     }
 }
