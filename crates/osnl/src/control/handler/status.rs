@@ -22,7 +22,7 @@ use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::JournalState;
 use crate::journal::query::{
-    DeliveryListRow, DiskUse, FailingKey, Filter, JournalNumbers, ListPage, RowState, Tally,
+    AnswerPolicy, DeliveryListRow, DiskUse, FailingKey, Filter, JournalNumbers, ListPage, RowState, Tally,
 };
 use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
 use crate::management::risk::AS_CONFIGURED;
@@ -154,12 +154,16 @@ impl ControlHandler {
     async fn held_reasons(&self, kept: &JournalNumbers) -> BTreeMap<String, HeldReason> {
         let mut reasons = BTreeMap::new();
         for of in kept.tally.iter().filter(|of| of.state == RowState::Held) {
-            let (action, states) = (Some(of.action.clone()), vec![RowState::Held]);
-            let filter = Filter { action, states, ..Filter::default() };
-            let oldest = self.store.journal.list(filter, ListPage::default(), 1);
-            let Ok(Ok((rows, _))) = timeout(STORE, oldest).await else { continue };
-            if let Some(row) = rows.iter().find(|row| row.is_guarded).or(rows.first()) {
-                reasons.insert(of.action.clone(), held_reason(row));
+            // Many deliveries of a crash may be older than the first that a guard keeps back.
+            for text in [Some(AnswerPolicy::Text("guard of ".to_owned())), None] {
+                let (action, states) = (Some(of.action.clone()), vec![RowState::Held]);
+                let filter = Filter { action, states, text, ..Filter::default() };
+                let oldest = self.store.journal.list(filter, ListPage::default(), 1);
+                let Ok(Ok((rows, _))) = timeout(STORE, oldest).await else { break };
+                if let Some(row) = rows.iter().find(|row| row.is_guarded).or(rows.first()) {
+                    reasons.insert(of.action.clone(), held_reason(row));
+                    break;
+                }
             }
         }
         reasons
