@@ -142,6 +142,9 @@ fn probed(result: &ProbeResult, pending: u64) -> (&'static str, String) {
     }
     let answer = result.answer.as_deref().map(|answer| text::line(&short_answer(answer)));
     let Some(answer) = answer else {
+        if result.state != "ok" {
+            return ("warn", "No answer yet: this action's page shows the result.".to_owned());
+        }
         let words = if pending == 1 { "delivery goes on" } else { "deliveries go on" };
         return ("good", format!("ok: {} {words}", grouped(pending)));
     };

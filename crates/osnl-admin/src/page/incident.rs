@@ -37,8 +37,12 @@ pub(super) fn tone(incident: &Incident) -> (&'static str, &'static str) {
 
 /// Returns the first command of what to do, whose alternatives have buttons.
 pub(super) fn first_command(to_do: &str) -> &str {
-    let ends = [", ", "; ", " if "].into_iter().filter_map(|end| to_do.find(end));
-    &to_do[..ends.min().unwrap_or(to_do.len())]
+    const ENDS: [&str; 6] = [", ", "; ", " if ", " shows ", " tries it ", " on that machine"];
+    let is_end =
+        |at: usize| to_do.is_char_boundary(at) && ENDS.iter().any(|end| to_do[at..].starts_with(end));
+    let is_quoted = |at: usize| to_do[..at].matches('\'').count() % 2 == 1;
+    let end = (0..to_do.len()).find(|at| is_end(*at) && !is_quoted(*at));
+    &to_do[..end.unwrap_or(to_do.len())]
 }
 
 /// Returns the links and buttons of what to do.

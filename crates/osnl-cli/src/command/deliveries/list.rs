@@ -69,7 +69,9 @@ fn folded(respondent: &Respondent, filter: Which, limit: u32) -> Result<Exit, No
         text.push_str(&format!("{more} not shown: --limit {}\n", rows.len() + more));
     }
     if let Some(group) = found.groups.iter().find(|group| group.count > 1) {
-        let (action, state) = (&group.newest.action, group.newest.state.replace(' ', "-"));
+        let newest = &group.newest;
+        let state = if newest.obstacle().is_some() { "pending" } else { &newest.state };
+        let (action, state) = (&newest.action, state.replace(' ', "-"));
         text.push_str(&format!(
             "each of a row with a count: osnl deliveries list --action {} --state {state}\n",
             short(action, 60)
