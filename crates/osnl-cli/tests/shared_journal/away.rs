@@ -2,7 +2,6 @@
 //! messages, and all are delivered later.
 
 use osnl_testkit::{Postgres, wait_until};
-use serde_json::Value;
 
 use crate::stage::{SOON, Stage};
 
