@@ -56,7 +56,7 @@ pub(super) async fn page(
 ) -> Result<AdminAnswer, RequestRefusal> {
     let mut wish = wish(&given(query, form)?)?;
     allowed(place)?;
-    // What became dead in between would be changed unseen.
+    // A delivery that became dead after the preview would be changed unseen.
     let form = match form {
         Some(given) => {
             let now: ChangeResult = ask(place, &wish.request(true, place.by)).await?;

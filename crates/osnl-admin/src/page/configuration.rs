@@ -8,7 +8,7 @@ use crate::answer::AdminAnswer;
 
 const LISTED: usize = 100;
 const MOST: usize = 50;
-/// The origin of a value that nobody has set.
+/// The origin that the daemon gives an option without a value in a file, the environment, or a flag.
 const DEFAULT: &str = "default";
 
 #[derive(Template)]
@@ -77,7 +77,7 @@ impl ReloadView {
     }
 }
 
-/// Returns the values of a section that somebody has set, or its defaults.
+/// Returns the options of a section with a value from a file, the environment, or a flag; or the other options.
 fn values(section: &DocSection, are_set: bool) -> Vec<&DocEntry> {
     section.entries.iter().filter(|entry| (entry.from != DEFAULT) == are_set).collect()
 }

@@ -171,7 +171,7 @@ pub(super) fn takes(verb: &str) -> Vec<&'static str> {
     phases.into_iter().map(Phase::word).collect()
 }
 
-/// Returns the phases by who must act: an operator, then osnl, then nobody.
+/// Returns the phases in the order of the chips: an operator must act, osnl acts, the delivery has ended.
 fn phases() -> Vec<Phase> {
     let urgent = [Phase::Dead, Phase::ForRelease, Phase::Orphaned, Phase::Retrying];
     urgent.into_iter().chain(Phase::ALL.into_iter().filter(|phase| !urgent.contains(phase))).collect()

@@ -159,7 +159,7 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     table_within(all, Some(columns), &[resource, resource - 2])
 }
 
-/// Returns the form with everything.
+/// Returns the form of `--wide`, with every column.
 fn wide(deliveries: &[Delivery]) -> String {
     if deliveries.is_empty() {
         return String::new();

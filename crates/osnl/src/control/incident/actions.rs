@@ -168,7 +168,7 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     )
 }
 
-/// What the numbers of its deliveries show, worst first.
+/// Returns the symptoms that the numbers of the action's deliveries show, worst first.
 fn symptoms(target: &TargetReport, bounds: &Bounds) -> Vec<Kind> {
     let open = target.pending + target.for_release;
     let is_old =

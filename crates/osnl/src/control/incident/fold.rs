@@ -14,7 +14,7 @@ pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
     of_one_queue(kept)
 }
 
-/// Joins what several listeners say about one queue or exchange: `nova, neutron: queue …`.
+/// Joins the equal incidents of several listeners of one queue or exchange: `nova, neutron: queue …`.
 fn of_one_queue(incidents: Vec<Incident>) -> Vec<Incident> {
     let mut joined: Vec<Incident> = Vec::new();
     for incident in incidents {
