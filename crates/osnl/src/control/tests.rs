@@ -25,6 +25,10 @@ async fn the_socket_is_ours_alone_and_goes_with_us() {
     drop(socket);
     assert!(!path.exists());
     assert_eq!(std::fs::read_dir(&state_dir).unwrap().count(), 0);
+    let own = rustix::process::getegid().as_raw().to_string();
+    let group = Some(crate::group::SystemGroup::find(&own).unwrap());
+    let _socket = SocketPlace { group, ..place(&state_dir) }.bind().unwrap();
+    assert_eq!((mode(&path), mode(&state_dir)), (0o660, 0o710));
 }
 
 #[tokio::test]
