@@ -77,14 +77,14 @@ async fn the_result_of_the_last_reload_is_shown() {
     assert!(site.read("/configuration", &session).await.contains("None since the start."));
     let text = fs::read_to_string(&site.file).unwrap();
     for (text, expected) in [
-        (text.clone(), ["The configuration was unchanged.", "the configuration was unchanged."]),
+        (text.clone(), ["The configuration was unchanged.", "The configuration was unchanged."]),
         (
             text.replace("^port", "^<b>port"),
-            ["The new configuration is in force.", "the configuration is in force."],
+            ["The new configuration is in force.", "The new configuration is in force."],
         ),
         (
             text.replace("event_type", "evnt_type<b>"),
-            ["Refused: nothing was changed.", "refused, nothing was changed."],
+            ["Refused: nothing was changed.", "Refused: nothing was changed."],
         ),
     ] {
         fs::write(&site.file, text).unwrap();

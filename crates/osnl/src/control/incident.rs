@@ -287,7 +287,8 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// Returns `1 delivery` or `1,054 deliveries`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+#[must_use]
+pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 

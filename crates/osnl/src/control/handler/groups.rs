@@ -9,17 +9,12 @@ use crate::journal::query::{Phase, RowOrder};
 
 const SOME: usize = 10;
 
-/// By who must act: an operator, then osnl.
-const ORDER: [Phase; 8] = [
-    Phase::Dead,
-    Phase::ForRelease,
-    Phase::Orphaned,
-    Phase::Retrying,
-    Phase::Ready,
-    Phase::Waiting,
-    Phase::Arrived,
-    Phase::Running,
-];
+impl DeliveryGroup {
+    #[must_use]
+    pub fn of(newest: Delivery) -> Self {
+        Self { count: 1, newest, some: Vec::new(), is_mixed: false }
+    }
+}
 
 impl ControlHandler {
     /// Returns the deliveries that are not done as groups. With `count_at_most` a number above it is not exact.
@@ -36,7 +31,8 @@ impl ControlHandler {
         let totals = newest(which, 1).await?.totals;
         let asked: Vec<Phase> = which.states.iter().filter_map(|name| Phase::named(name)).flatten().collect();
         let mut groups = Vec::new();
-        for phase in ORDER.into_iter().filter(|phase| asked.is_empty() || asked.contains(phase)) {
+        let is_asked = |phase: &Phase| *phase <= Phase::Dead && (asked.is_empty() || asked.contains(phase));
+        for phase in Phase::BY_URGENCY.into_iter().filter(is_asked) {
             let of_phase = Which { states: vec![phase.word().to_owned()], ..which.clone() };
             let count = match totals.by_state.get(phase.word()).copied() {
                 // A count that stopped may have missed the phase.
@@ -81,12 +77,7 @@ fn folded(rows: Vec<Delivery>) -> Vec<DeliveryGroup> {
                 }
             }
             None => {
-                groups.push(DeliveryGroup {
-                    count: 1,
-                    some: vec![row.clone()],
-                    newest: row,
-                    is_mixed: false,
-                });
+                groups.push(DeliveryGroup { some: vec![row.clone()], ..DeliveryGroup::of(row) });
             }
         }
     }
