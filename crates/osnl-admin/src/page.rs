@@ -67,6 +67,7 @@ pub(crate) struct Pages {
     pub(crate) history: SharedHistory,
     standing: SharedStanding,
     ends: CancellationToken,
+    environment: String,
 }
 
 #[derive(Clone, Copy)]
@@ -83,6 +84,7 @@ struct PageVisit<'a> {
     handler: &'a ControlHandler,
     access: &'a Access,
     history: &'a SharedHistory,
+    environment: &'a str,
     caller: &'a PageCaller,
     /// The caller's name for the log.
     by: &'a str,
@@ -165,12 +167,13 @@ pub(crate) fn find(path: &str) -> Option<Page> {
 }
 
 impl Pages {
-    pub(crate) fn new() -> Result<Self, ring::error::Unspecified> {
+    pub(crate) fn new(environment: String) -> Result<Self, ring::error::Unspecified> {
         Ok(Self {
             sessions: Arc::new(Sessions::new()?),
             history: SharedHistory::default(),
             standing: SharedStanding::default(),
             ends: CancellationToken::new(),
+            environment,
         })
     }
 
@@ -224,6 +227,7 @@ impl Pages {
             handler: place.handler,
             access: place.access,
             history: &self.history,
+            environment: &self.environment,
             caller: &caller,
             by: &named(&caller.owner, place.by),
             standing: match page {

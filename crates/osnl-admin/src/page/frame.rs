@@ -36,6 +36,8 @@ pub(super) struct Frame {
     pub(super) csrf: String,
     pub(super) made: String,
     pub(super) host: String,
+    /// The option `environment`, which may be empty.
+    pub(super) environment: String,
     pub(super) standing: Standing,
 }
 
@@ -64,6 +66,7 @@ impl Frame {
             csrf: visit.caller.csrf.clone(),
             made: format!("osnl {}, {}", env!("CARGO_PKG_VERSION"), text::now()),
             host: text::cell(&rustix::system::uname().nodename().to_string_lossy()),
+            environment: text::cell(visit.environment),
             standing: visit.standing,
         }
     }
@@ -210,7 +213,7 @@ mod tests {
     }
 
     fn frame(standing: Standing, here: &'static str) -> Frame {
-        let (csrf, made, host) = Default::default();
+        let (csrf, made, host, environment) = Default::default();
         Frame {
             title: "Live".to_owned(),
             here,
@@ -220,6 +223,7 @@ mod tests {
             csrf,
             made,
             host,
+            environment,
             standing,
         }
     }
