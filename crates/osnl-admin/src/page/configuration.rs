@@ -11,8 +11,8 @@ const LISTED: usize = 100;
 const MOST: usize = 50;
 /// The origin that the daemon gives an option without a value in a file, the environment, or a flag.
 const DEFAULT: &str = "default";
-const EFFECT: &str = "osnl reads its files again. If they have an error, it changes nothing and says why. Otherwise what \
-                      changed applies from then on: running attempts finish, no delivery is lost.";
+const EFFECT: &str = "Running attempts finish, and no delivery is lost. A listener that leaves a queue with messages \
+                      refuses the reload.";
 
 #[derive(Template)]
 #[template(path = "configuration.html")]
@@ -32,7 +32,7 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
         visit.handler.configuration().await?;
     let (listed, next) = after(&document.sections, visit.query, LISTED, |section| &section.heading);
     let reload = last_reload.map(|LastReload { at, by, result }| {
-        let (tone, words) = outcome(&result);
+        let (tone, words) = outcome(&result, false);
         let by = if by.is_empty() { String::new() } else { format!(", by {}", text::line(&by)) };
         (tone, format!("{}{by}: {words}", moment(at)), lists(&result))
     });
@@ -47,32 +47,39 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     })
 }
 
-/// Shows what a reload will do; with a form, reloads.
+/// Shows the changes that a reload will make; with a form, reloads.
 pub(super) async fn reload(visit: PageVisit<'_>) -> PageAnswer {
     allowed(visit)?;
+    let is_preview = visit.form.is_none();
+    let result: ReloadResult = match is_preview {
+        true => visit.handler.preview_reload().await?,
+        false => ask(visit, &ControlRequest::Reload { by: visit.by.to_owned() }).await?,
+    };
+    let (tone, words) = outcome(&result, is_preview);
     let frame = Frame::new(visit, "Reload", "/configuration");
-    let mut page = ChangePage::new(frame, visit.form.is_none(), EFFECT, "/configuration".to_owned());
-    if visit.form.is_none() {
+    let mut page = ChangePage::new(frame, false, words, "/configuration".to_owned());
+    page.result.0 = tone;
+    page.lists = lists(&result);
+    if is_preview && result.reloaded {
+        page.says.push(EFFECT.to_owned());
         page.confirm = Some(ConfirmForm {
             path: "/configuration/reload",
             fields: Vec::new(),
             button: "Reload".to_owned(),
         });
-        return shown(&page);
     }
-    let result: ReloadResult = ask(visit, &ControlRequest::Reload { by: visit.by.to_owned() }).await?;
-    let (tone, words) = outcome(&result);
-    page.result = (tone, words.to_owned());
-    page.lists = lists(&result);
     shown(&page)
 }
 
-/// Returns the result of a reload with its tone.
-fn outcome(result: &ReloadResult) -> (&'static str, &'static str) {
-    match (result.reloaded, result.changes.is_empty()) {
-        (true, true) => ("good", "The configuration was unchanged."),
-        (true, false) => ("good", "The new configuration is in force."),
-        (false, _) => ("bad", "Refused: nothing was changed."),
+/// Returns the result of a reload, or the expected one, with its tone.
+fn outcome(result: &ReloadResult, is_preview: bool) -> (&'static str, &'static str) {
+    match (result.reloaded, result.changes.is_empty(), is_preview) {
+        (true, true, false) => ("good", "The configuration was unchanged."),
+        (true, false, false) => ("good", "The new configuration is in force."),
+        (false, _, false) => ("bad", "Refused: nothing was changed."),
+        (true, true, true) => ("", "The files are valid and unchanged: a reload changes nothing."),
+        (true, false, true) => ("", "The files are valid. A reload makes these changes."),
+        (false, _, true) => ("bad", "A reload would be refused, and change nothing."),
     }
 }
 
