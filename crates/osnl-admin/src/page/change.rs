@@ -5,7 +5,7 @@ use osnl::control::{
     ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, Which, counted, grouped,
 };
 
-use super::deliveries::{CHANGES, fields, request, takes, tone, without, written};
+use super::deliveries::{CHANGES, fields, number, request, takes, tone, without, written};
 use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 use crate::access::Denial;
 use crate::answer;
@@ -240,7 +240,7 @@ fn resources(group: &DeliveryGroup) -> String {
     names.truncate(RESOURCES);
     let others = group.count.saturating_sub(names.len() as u64);
     if !names.is_empty() && others > 0 {
-        names.push(and_more(others));
+        names.push(format!("and {} more", number(others, group.has_more)));
     }
     names.join(", ")
 }

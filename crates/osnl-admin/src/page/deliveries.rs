@@ -12,12 +12,13 @@ use osnl::control::{
 use osnl::journal::query::Phase;
 use serde_json::json;
 
+use super::incident::action_path;
 use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 
 const LISTED: &str = "50";
 /// The most deliveries that a search counts, as a million would take seconds.
 const COUNTED: u64 = 1000;
-const MOST_ROWS: usize = 100;
+const MOST_ROWS: u32 = 100;
 const LONGEST_PART: usize = 100;
 /// The changes, each with its button.
 pub(super) const CHANGES: &[(&str, &str)] =
@@ -35,6 +36,7 @@ struct DeliveriesPage {
     /// The deliveries of the search in any state.
     any: StateTotals,
     groups: Vec<DeliveryGroup>,
+    left_out: u64,
     next: Option<String>,
     moving: Vec<Arc<str>>,
 }
@@ -70,10 +72,10 @@ pub(super) async fn list(visit: PageVisit<'_>) -> PageAnswer {
     let mut asked = vec![("order", &*order)];
     asked.extend(value("limit").is_empty().then_some(("limit", LISTED)));
     let mut request = request("/deliveries", &with(&given, &asked))?;
-    let ControlRequest::List { filter: which, after, count_at_most, .. } = &mut request else {
+    let ControlRequest::List { filter: which, after, limit, count_at_most, .. } = &mut request else {
         return Err(bad("this is not a search of deliveries"));
     };
-    *count_at_most = Some(COUNTED);
+    (*limit, *count_at_most) = ((*limit).min(MOST_ROWS), Some(COUNTED));
     let (which, names_few) = (which.clone(), !which.about.is_empty() || !which.ids.is_empty());
     let mut found = None;
     if is_urgent && after.is_none() && !names_few && which.event.is_none() {
@@ -110,7 +112,8 @@ pub(super) async fn list(visit: PageVisit<'_>) -> PageAnswer {
         ],
         totals,
         any,
-        groups: groups.into_iter().take(MOST_ROWS).collect(),
+        left_out: (groups.len() as u64).saturating_sub(MOST_ROWS.into()),
+        groups: groups.into_iter().take(MOST_ROWS as usize).collect(),
         next,
         moving: actions,
         filter,
@@ -180,7 +183,8 @@ impl DeliveriesPage {
         let state = newest.state.replace(' ', "-");
         let mut values = vec![("action", &*newest.action), ("order", "newest")];
         match newest.obstacle() {
-            Some(_) => values.push(("state", "pending")),
+            // An attempt under way, or a delivery behind another one, waits for something else.
+            Some(_) => values.extend([("state", "ready"), ("state", "retrying")]),
             None => values.push(("state", &state)),
         }
         let is_one_of_many = newest.obstacle().is_none() && self.groups.iter().filter(of).count() > 1;
@@ -191,7 +195,7 @@ impl DeliveriesPage {
 }
 
 /// Returns `1,000+` for a count that stopped at its bound.
-fn number(count: u64, has_more: bool) -> String {
+pub(super) fn number(count: u64, has_more: bool) -> String {
     format!("{}{}", grouped(count), if has_more { "+" } else { "" })
 }
 

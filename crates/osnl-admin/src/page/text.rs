@@ -57,10 +57,6 @@ pub(super) fn json(value: &Value) -> String {
     cut_only(&one_line_json(pretty), LONG)
 }
 
-pub(super) fn or_empty(text: Option<&str>) -> String {
-    text.map_or(String::new(), line)
-}
-
 pub(super) fn query(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::super::refusal::RequestRefusal;
 use super::super::words::short_answer;
-use super::super::{Delivery, DeliveryGroup, DeliveryGroups, MOST_LISTED, Which};
+use super::super::{Delivery, DeliveryGroup, DeliveryGroups, MOST_LISTED, StateTotals, Which};
 use super::ControlHandler;
 use super::deliveries::ListedPage;
 use crate::journal::query::{Phase, RowOrder};
@@ -12,7 +12,7 @@ const SOME: usize = 10;
 impl DeliveryGroup {
     #[must_use]
     pub fn of(newest: Delivery) -> Self {
-        Self { count: 1, newest, some: Vec::new(), is_mixed: false }
+        Self { count: 1, has_more: false, newest, some: Vec::new(), is_mixed: false }
     }
 }
 
@@ -56,7 +56,7 @@ impl ControlHandler {
             for action in actions {
                 let of_action = Which { action: Some(action), ..of_phase.clone() };
                 let list = newest(&of_action, MOST_LISTED).await?;
-                groups.extend(counted(folded(list.deliveries), list.totals.all));
+                groups.extend(counted(folded(list.deliveries), &list.totals));
             }
         }
         Ok(DeliveryGroups { groups: of_one_obstacle(groups), totals })
@@ -97,6 +97,7 @@ fn of_one_obstacle(groups: Vec<DeliveryGroup>) -> Vec<DeliveryGroup> {
         match joined.iter_mut().find(same) {
             Some(one) => {
                 one.count += group.count;
+                one.has_more |= group.has_more;
                 let room = SOME.saturating_sub(one.some.len());
                 one.some.extend(group.some.into_iter().take(room));
             }
@@ -107,14 +108,15 @@ fn of_one_obstacle(groups: Vec<DeliveryGroup>) -> Vec<DeliveryGroup> {
 }
 
 /// Groups of which not all deliveries were seen: one cause has them all, several become one group.
-fn counted(groups: Vec<DeliveryGroup>, all: u64) -> Vec<DeliveryGroup> {
+fn counted(groups: Vec<DeliveryGroup>, totals: &StateTotals) -> Vec<DeliveryGroup> {
     let seen: u64 = groups.iter().map(|group| group.count).sum();
-    if seen == all {
+    let StateTotals { all: count, more: has_more, .. } = *totals;
+    if seen == count && !has_more {
         return groups;
     }
     let is_mixed = groups.len() > 1;
     let newest = groups.into_iter().next();
-    newest.map(|newest| DeliveryGroup { count: all, is_mixed, ..newest }).into_iter().collect()
+    newest.map(|newest| DeliveryGroup { count, has_more, is_mixed, ..newest }).into_iter().collect()
 }
 
 /// Returns the obstacle of a delivery, or its answer without the names and numbers of its own resource.
@@ -156,9 +158,10 @@ mod tests {
         let found: Vec<_> = groups.iter().map(|one| (&*one.newest.id, one.count)).collect();
         assert_eq!(found, [("9.0", 2), ("8.0", 1), ("6.0", 1)]);
         // More than were seen: the causes of the others are not known.
-        let all = counted(groups.clone(), 4);
+        let totals = |all: u64, more| StateTotals { all, more, ..StateTotals::default() };
+        let all = counted(groups.clone(), &totals(4, false));
         assert_eq!(all, groups);
-        let more = counted(groups[..2].to_vec(), 5000);
+        let more = counted(groups[..2].to_vec(), &totals(5000, false));
         assert_eq!((more.len(), more[0].count, more[0].is_mixed), (1, 5000, true));
         let down = |mut group: DeliveryGroup| {
             group.newest.waits_for = Some("target down".to_owned());
@@ -168,7 +171,11 @@ mod tests {
         let found: Vec<_> = joined.iter().map(|one| (&*one.newest.id, one.count, one.some.len())).collect();
         assert_eq!(found, [("9.0", 3, 3), ("6.0", 1, 1)]);
         assert_eq!(of_one_obstacle(groups.clone()), groups);
-        let one = counted(groups[..1].to_vec(), 5000);
+        let one = counted(groups[..1].to_vec(), &totals(5000, false));
         assert_eq!((one[0].count, one[0].is_mixed), (5000, false));
+        // As many as the bound of the count were seen, and there are more.
+        let bounded = counted(groups[..2].to_vec(), &totals(3, true));
+        let found: Vec<_> = bounded.iter().map(|one| (one.count, one.has_more, one.is_mixed)).collect();
+        assert_eq!(found, [(3, true, true)]);
     }
 }
