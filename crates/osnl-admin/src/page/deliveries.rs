@@ -254,7 +254,7 @@ pub(super) fn without(fields: &[(String, String)], names: &[&str]) -> Vec<(Strin
     fields.iter().filter(|(name, _)| !names.contains(&&**name)).cloned().collect()
 }
 
-/// Returns a query with these values instead of former ones.
+/// Returns a query with new values instead of the former.
 pub(super) fn with(fields: &[(String, String)], values: &[(&str, &str)]) -> String {
     let mut fields = without(fields, &values.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     fields.extend(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
