@@ -73,7 +73,7 @@ impl AdminEndpoint {
         handler: Arc<ControlHandler>,
     ) -> Result<BoundEndpoint, AdminStartError> {
         let access = Access::new(conf).map_err(|_| AdminStartError::Random)?;
-        let pages = Pages::new().map_err(|_| AdminStartError::Random)?;
+        let pages = Pages::new(conf.environment.clone()).map_err(|_| AdminStartError::Random)?;
         let tls = conf
             .tls
             .clone()

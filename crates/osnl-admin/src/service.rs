@@ -251,7 +251,6 @@ impl Service {
             access: &self.access,
             is_tls: self.tls.is_some(),
             by,
-            standing: Default::default(),
         };
         pages.answer(page, place, head, &form).await
     }

@@ -1,14 +1,14 @@
 //! Live events: a page of the latest events, and a stream of the next.
 
 use askama::Template;
-use hyper::StatusCode;
 use hyper::http::request::Parts;
 use osnl::control::routes::{Parameter, ValueForm, option};
 use osnl::control::{RequestRefusal, moment, query};
 use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND};
 use serde::Serialize;
 
-use super::{Frame, PageCaller, PageContext, Pages, bad, html, text};
+use super::deliveries::{fields, without, written};
+use super::{Frame, PageAnswer, PageVisit, Pages, bad, shown, text};
 use crate::answer::{self, AdminAnswer};
 use crate::stream::EventStream;
 
@@ -54,37 +54,28 @@ struct LiveQuery {
     after: Option<u64>,
 }
 
-pub(super) fn page(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let wish = wish(query)?;
-    let events = place.handler.live_events().look(&wish.filter);
+pub(super) fn page(visit: PageVisit<'_>) -> PageAnswer {
+    let wish = wish(visit.query)?;
+    let events = visit.handler.live_events().look(&wish.filter);
     let page = LivePage {
-        frame: Frame::new(place, caller, "Live", "/live"),
+        frame: Frame::new(visit, "Live", "/live"),
         outcomes: ["any", "matched", "unmatched"].map(|outcome| (outcome, outcome == wish.outcome)),
-        query: wish.written(),
+        query: written(&without(&fields(visit.query)?, &["after"])),
         newest: events.first().map_or(0, |event| event.id),
         rows: events.iter().take(SHOWN).map(|event| LiveRow::new(event)).collect(),
         filter: wish.filter,
     };
-    Ok(html(StatusCode::OK, &page))
+    shown(&page)
 }
 
-pub(super) fn stream(
-    pages: &Pages,
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    head: &Parts,
-) -> AdminAnswer {
-    let wish = match wish(head.uri.query().unwrap_or_default()) {
+pub(super) fn stream(pages: &Pages, visit: PageVisit<'_>, head: &Parts) -> AdminAnswer {
+    let wish = match wish(visit.query) {
         Ok(wish) => wish,
         Err(refusal) => return answer::refused(&refusal),
     };
     let again = head.headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let reader = place.handler.live_events().read(wish.filter, again.or(wish.after));
-    let is_open: Box<dyn Fn() -> bool + Send> = match caller.has_session {
+    let reader = visit.handler.live_events().read(wish.filter, again.or(wish.after));
+    let is_open: Box<dyn Fn() -> bool + Send> = match visit.caller.has_session {
         true => pages.sessions.watch(head),
         false => Box::new(|| true),
     };
@@ -115,21 +106,6 @@ fn wish(query: &str) -> Result<LiveQuery, RequestRefusal> {
         is_matched,
     };
     Ok(LiveQuery { filter, outcome, after: read.get("after").and_then(|after| after.as_u64()) })
-}
-
-impl LiveQuery {
-    fn written(&self) -> String {
-        let LiveFilter { event_type, publisher_id, resource, listener, is_matched: _ } = &self.filter;
-        let fields = [
-            ("event_type", &**event_type),
-            ("publisher", publisher_id),
-            ("resource", resource),
-            ("listener", listener),
-            ("outcome", if self.outcome == "any" { "" } else { self.outcome }),
-        ];
-        let given = fields.iter().filter(|(_, value)| !value.is_empty());
-        given.map(|(name, value)| format!("{name}={}", text::query(value))).collect::<Vec<_>>().join("&")
-    }
 }
 
 impl LiveRow {

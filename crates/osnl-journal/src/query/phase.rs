@@ -80,6 +80,22 @@ impl Phase {
         Self::Discarded,
     ];
 
+    /// In the order of who must act: an operator, then osnl; last the phases that are over.
+    pub const BY_URGENCY: [Self; 12] = [
+        Self::Dead,
+        Self::ForRelease,
+        Self::Orphaned,
+        Self::Retrying,
+        Self::Ready,
+        Self::Waiting,
+        Self::Arrived,
+        Self::Running,
+        Self::Delivered,
+        Self::NoActionNeeded,
+        Self::Shadow,
+        Self::Discarded,
+    ];
+
     pub const GROUPS: [(&'static str, &'static [Self]); 3] = [
         (
             "pending",

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use super::refusal::{Code, RequestRefusal};
 use super::{ControlRequest, OnProgress, SocketPlace};
-use crate::daemon::{ATTENTION_AGE, DaemonState};
+use crate::daemon::{ATTENTION_AGE, DaemonState, ReloadScope};
 use crate::dead_letters::{DeadLetterQueues, MemoryAndQueues};
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::query::{DiskUse, JournalQueries, QueryError};
@@ -232,7 +232,7 @@ impl ControlHandler {
             ControlRequest::QuarantineDiscard { filter, dry_run, by } => {
                 json(self.discard_quarantined(filter, *dry_run, by).await?)
             }
-            ControlRequest::Reload { by } => json(self.reload(by).await?),
+            ControlRequest::Reload { by } => json(self.reload(ReloadScope::Configuration, by).await?),
             ControlRequest::ForgetQueue { queue, vhost, by } => {
                 json(self.forget_queue(queue, vhost.as_deref(), by))
             }

@@ -55,8 +55,8 @@ fn paused(target: &TargetReport) -> Option<Incident> {
     let name = &target.action;
     let by = target.paused_by.iter().fold(String::new(), |_, by| format!(" by {by}"));
     let what = format!("{name}: paused{by}{}", lasting(target.since_seconds));
-    let incident =
-        incident(target, Kind::ActionPaused, what).mended_by(format!("osnl actions resume {name}"));
+    let incident = incident(target, Kind::ActionPaused, what)
+        .mended_by_command(format!("osnl actions resume {name}"), "");
     Some(since(incident, target))
 }
 
@@ -97,8 +97,8 @@ fn dependency(target: &TargetReport) -> Option<Incident> {
         first.name,
         lasting(Some(first.since_seconds))
     );
-    let found =
-        incident(target, Kind::DependencyDown, what).mended_by("osnl check --connect tries it step by step");
+    let found = incident(target, Kind::DependencyDown, what)
+        .mended_by_command("osnl check --connect", " tries it step by step");
     Some(unavailable(found, first))
 }
 
@@ -132,7 +132,7 @@ fn failing(target: &TargetReport) -> Option<Incident> {
     );
     let found = incident(target, Kind::ResourceFailing, what).because(&worst.answer);
     let found = found.since(Some(worst.since.clone()), Some(worst.since_seconds));
-    let found = found.mended_by(format!("osnl deliveries show {}", worst.id));
+    let found = found.mended_by_command(format!("osnl deliveries show {}", worst.id), "");
     Some(found.heals("osnl tries each again; the other deliveries go on"))
 }
 
@@ -216,14 +216,17 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         cause.symptoms.push(Kind::DeadLetters);
         cause.must_act = IncidentActor::Operator;
         let retry = format!("osnl deliveries retry --action {name}");
-        let first = cause.to_do.as_ref().map_or(String::new(), |first| format!("{first}; then "));
-        cause.to_do = Some(first + &retry);
+        match &mut cause.to_do {
+            Some(first) => first.push_str(&format!("; then {retry}")),
+            none => (*none, cause.command) = (Some(retry.clone()), Some(retry)),
+        }
         return None;
     }
     let found = incident(target, Kind::DeadLetters, format!("{name}: {letters}"));
-    let found = found.mended_by(format!(
-        "osnl deliveries list --action {name} --state dead; then osnl deliveries retry --action {name}, or discard"
-    ));
+    let found = found.mended_by_command(
+        format!("osnl deliveries list --action {name} --state dead"),
+        &format!("; then osnl deliveries retry --action {name}, or discard"),
+    );
     Some(reason.into_iter().fold(found, Incident::because))
 }
 
@@ -238,8 +241,10 @@ fn orphaned(target: &TargetReport) -> Option<Incident> {
     );
     let found =
         incident(target, Kind::Orphaned, what).because(format!("the configuration has no [action:{name}]"));
-    let found = found
-        .mended_by(format!("osnl deliveries move --action {name} --to ACTION, or discard --action {name}"));
+    let found = found.mended_by_command(
+        format!("osnl deliveries move --action {name} --to ACTION"),
+        &format!(", or discard --action {name}"),
+    );
     Some(Incident {
         waiting: target.pending,
         for_release: target.for_release,
@@ -285,9 +290,10 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
             what,
         );
         let found = reason.into_iter().fold(found, Incident::because);
-        let found = found.mended_by(format!(
-            "osnl deliveries release {filter} if the changes are meant, else discard {filter}"
-        ));
+        let found = found.mended_by_command(
+            format!("osnl deliveries release {filter}"),
+            &format!(" if the changes are meant, else discard {filter}"),
+        );
         let found =
             found.since(first.map(|first| first.since.clone()), first.map(|first| first.since_seconds));
         Incident { for_release: count, actions: names.into_iter().map(str::to_owned).collect(), ..found }
@@ -310,7 +316,7 @@ pub(in crate::control) fn of_down_there(
             let found = Incident::new(Kind::TargetDown, Severity::Warning, format!("action {action}"), what);
             let found =
                 found.of_action(action).because(reason).since(Some(since.clone()), Some(*since_seconds));
-            let found = found.mended_by("osnl check --connect on that machine");
+            let found = found.mended_by_command("osnl check --connect", " on that machine");
             found.heals(format!("daemon {name} tries again; sooner: osnl actions probe {action} there"))
         })
         .collect()

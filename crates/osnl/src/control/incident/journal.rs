@@ -136,7 +136,7 @@ pub(in crate::control) fn of_quarantine(messages: u64) -> Option<Incident> {
     (messages > 0).then_some(())?;
     let what = format!("{} in quarantine", counted(messages, "message is", "messages are"));
     let found = Incident::new(Kind::Quarantined, Severity::Warning, "quarantine", what);
-    Some(found.mended_by("osnl quarantine list; then osnl quarantine retry or discard"))
+    Some(found.mended_by_command("osnl quarantine list", "; then osnl quarantine retry or discard"))
 }
 
 /// Deliveries that may have ended the process.

@@ -92,7 +92,7 @@ fn connecting(listener: &ListenerStatus) -> Incident {
     };
     match (&listener.remedy, &listener.reason) {
         (Some(remedy), _) => found.mended_by(remedy),
-        (None, Some(_)) => found.mended_by("osnl check --connect"),
+        (None, Some(_)) => found.mended_by_command("osnl check --connect", ""),
         (None, None) => found,
     }
 }

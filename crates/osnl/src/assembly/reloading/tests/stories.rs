@@ -197,7 +197,7 @@ impl ReloadStory {
     async fn reload(&mut self, conf: StoryConf) -> bool {
         let text = conf.text(&self.fixed, &self.sink.url(""));
         write(self.folder.path(), &text);
-        match self.state.reload("story").await {
+        match self.state.reload(ReloadScope::Configuration, "story").await {
             ReloadOutcome::Done(_) => {
                 self.say(format!("reloaded: {conf:?}"));
                 self.conf = conf;
