@@ -132,3 +132,14 @@ async fn of_more_deliveries_than_a_page_reads_the_oldest_are_seen_too() {
     let found: Vec<_> = groups.iter().map(|of| (&*of.newest.action, of.count, of.is_mixed)).collect();
     assert_eq!(found, [("dns", 1100, false), ("hook", 1201, true), ("mail", 2, false)]);
 }
+
+#[tokio::test]
+async fn each_guard_that_keeps_deliveries_of_an_action_back_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = ("guard of rule r: more than 1 per 1m", "guard of action hook: more than 2 per 1m");
+    let held = |reason: &str| Begin::Held(reason.to_owned());
+    let messages = [("hook", 150, held(first)), ("hook", 1, held(second))];
+    let status = with_deliveries(folder.path(), &messages).await.status().await.unwrap();
+    let of_guards = status.incidents.iter().find(|one| one.kind == IncidentKind::WaitingForRelease).unwrap();
+    assert_eq!(of_guards.why.as_deref(), Some(&*format!("{first}; {second}")));
+}
