@@ -1,3 +1,5 @@
+//! Groups the deliveries that are not done by action and cause, so that a screen has one row for one thing to do.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::refusal::RequestRefusal;
