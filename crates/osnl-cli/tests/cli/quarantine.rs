@@ -52,6 +52,11 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     rig.reload(0);
     let (code, told, failed) = rig.ask(&["quarantine", "retry", "--all", "--dry-run"]);
     assert_eq!((code, told.as_str()), (Some(0), "1 message would be stored as events\n"), "{failed}");
+    // The numbers of a request are in its address.
+    let ids: Vec<String> = (1..1800).map(|id| format!("{}", 10_000_000 + id)).collect();
+    let many = ["quarantine", "retry", "--dry-run", "1"].into_iter().chain(ids.iter().map(String::as_str));
+    let (code, told, failed) = rig.ask(&many.collect::<Vec<_>>());
+    assert!(code == Some(1) && told.starts_with("1 message would be stored as events\n"), "{told} {failed}");
     let (code, told, failed) = rig.ask(&["quarantine", "retry", "--all"]);
     assert_eq!((code, told.as_str()), (Some(0), "1 message stored as events\n"), "{failed}");
     wait_until(SOON, "its effect is there", || rig.sink.requests().len() == 1);
