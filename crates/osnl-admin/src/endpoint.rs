@@ -172,9 +172,6 @@ impl BoundEndpoint {
                         tracing::info!(server, "connections are accepted again");
                     }
                     let is_own = caller.is_own();
-                    if !is_own {
-                        shares.wait_for_room().await;
-                    }
                     shares.add(self.service.clone(), stream, caller, stop.clone());
                     // On the control socket the owner does not wait for other users.
                     if !is_own {

@@ -115,7 +115,9 @@ impl Service {
     }
 
     async fn answered(&self, request: Request<Incoming>, caller: &Caller, busy: &Busy) -> AdminAnswer {
-        if caller.rights != Rights::All {
+        // The first request of a connection has waited to be accepted, and a probe has a short time-out.
+        let is_probe = caller.asks_first() && matches!(request.uri().path(), "/livez" | "/readyz");
+        if caller.rights != Rights::All && !is_probe {
             self.pace.turn().await;
         }
         if let Err(refusal) = caller.may_ask() {

@@ -21,7 +21,7 @@ use osnl::queues::{Finding, FindingSeverity, Survey, SurveyLimits, sort};
 
 use self::report::QueuesReport;
 use super::asking::{NoAnswer, Respondent, clean, print_json};
-use super::confirm;
+use super::confirm::agreed_to;
 use super::status::watch;
 use super::{check, sources};
 use crate::app;
@@ -203,7 +203,8 @@ fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit
         1 => "apply this change?".to_owned(),
         many => format!("apply these {many} changes?"),
     };
-    if !is_agreed && !confirm::agreed_to(&question, "nothing was applied: add --yes")? {
+    let ask = || agreed_to(&question, "nothing was applied: add --yes");
+    if !is_agreed && !ask().map_err(|(exit, why)| NoAnswer::new(exit, why))? {
         return Ok(Exit::Failed);
     }
     let (mut refused, mut is_all) = (Vec::new(), true);

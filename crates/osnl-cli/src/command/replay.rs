@@ -6,7 +6,7 @@ mod args;
 mod daemon;
 
 use std::collections::HashSet;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use osnl::control::RequestProgress;
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::args::ReplayArgs;
 use self::daemon::ReplayDaemon;
+use super::confirm::agreed_to;
 use super::progress::Display;
 use super::saved_events::{
     self, KeptEvents, SavedEventsRefusal, StandardOutput, about, about_json, masked, time, tint, verdict,
@@ -29,6 +30,8 @@ use super::saved_events::{
 use crate::app;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
+
+const NO_TERMINAL: &str = "--live asks for confirmation, but stdin is not a terminal; add --yes";
 
 pub(crate) fn run(args: &ReplayArgs) -> Exit {
     saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| {
@@ -68,7 +71,8 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         }
         return Ok(out.end(if sums.deliveries > 0 { Exit::Done } else { Exit::Failed }));
     }
-    if !args.yes && !agreed(&sums) {
+    let question = format!("{}; append them?", sums.text("would create"));
+    if !args.yes && !agreed_to(&question, NO_TERMINAL)? {
         saved_events::say("nothing was changed");
         return Ok(out.end(Exit::Failed));
     }
@@ -97,10 +101,7 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Saved
         saved_events::journal(conf)?;
     }
     if !args.yes && !std::io::stdin().is_terminal() {
-        return Err((
-            Exit::Usage,
-            "--live asks for confirmation, but stdin is not a terminal; add --yes".to_owned(),
-        ));
+        return Err((Exit::Usage, NO_TERMINAL.to_owned()));
     }
     match &conf.journal {
         JournalConf::Shared(options) => {
@@ -233,14 +234,6 @@ impl ReplaySums {
             "live": appended.is_some(),
         }})
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a question, beside the output")]
-fn agreed(sums: &ReplaySums) -> bool {
-    eprint!("{}; append them? [y/N] ", sums.text("would create"));
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).is_ok_and(|_| matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn text(name: &str, plan: &EventPlan, is_live: bool) -> String {

@@ -48,8 +48,11 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
 
     rig.write(&[&large, RULE, ACTION]);
     rig.reload(0);
+    // The numbers of a request are in its address.
+    let ids: String = (1..1800).map(|id| format!(" {}", 10_000_000 + id)).collect();
     rig.check(&[
         ("quarantine retry --all --dry-run", 0, "1 message would be stored as events\n"),
+        (&format!("quarantine retry --dry-run 1{ids}"), 1, "1 message would be stored as events\n"),
         ("quarantine retry --all", 0, "1 message stored as events\n"),
     ]);
     wait_until(SOON, "its effect is there", || rig.sink.requests().len() == 1);

@@ -89,19 +89,19 @@ fn nothing_asks_where_nobody_answers_and_no_is_the_default_elsewhere() {
         assert_eq!((told.code, &*told.stdout), (Some(2), ""), "{call:?}: {}", told.stderr);
         assert!(told.stderr.contains("--yes") && !told.stderr.contains("[y/N]"), "{call:?}: {}", told.stderr);
         for answer in ["\r", "n\r", "maybe\r", "\x04"] {
-            let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (80, 24));
+            let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (100, 24));
             osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
             terminal.type_in(answer);
             assert_eq!(terminal.wait(PROMPTLY).code(), Some(1), "{call:?} {answer:?}: {}", terminal.text());
         }
-        let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (80, 24));
+        let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (100, 24));
         osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
         terminal.type_in("\x03");
-        assert_ne!(terminal.wait(PROMPTLY).code(), Some(0), "{call:?}");
+        assert_eq!(terminal.wait(PROMPTLY).code(), Some(130), "{call:?}: {}", terminal.text());
     }
     rig.wait("roles", "dead", 1);
     for call in asking {
-        let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (80, 24));
+        let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (100, 24));
         osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
         terminal.type_in("y\r");
         assert_eq!(terminal.wait(PROMPTLY).code(), Some(0), "{call:?}: {}", terminal.text());

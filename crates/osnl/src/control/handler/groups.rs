@@ -1,13 +1,17 @@
-use std::collections::BTreeMap;
+//! Groups the deliveries that are not done by action and cause, so that a screen has one row for one thing to do.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::refusal::RequestRefusal;
 use super::super::words::short_answer;
 use super::super::{Delivery, DeliveryGroup, DeliveryGroups, MOST_LISTED, StateTotals, Which};
 use super::ControlHandler;
 use super::deliveries::ListedPage;
-use crate::journal::query::{Phase, RowOrder};
+use crate::journal::query::{Phase, RowOrder, RowState, Tally};
 
 const SOME: usize = 10;
+/// Deliveries that are read for the causes of many: the newest, and as many of the oldest.
+const SEEN: u32 = 100;
 
 impl DeliveryGroup {
     #[must_use]
@@ -47,19 +51,43 @@ impl ControlHandler {
                 continue;
             }
             // A page of the newest could have hidden the few of another action.
-            let mut actions: Vec<String> = match &which.action {
-                Some(action) => vec![action.clone()],
-                None => self.kept_in_time().await?.tally.into_iter().map(|of| of.action).collect(),
+            let actions: BTreeSet<String> = match &which.action {
+                Some(action) => BTreeSet::from([action.clone()]),
+                None => {
+                    let kept = self.kept_in_time().await?;
+                    let may_be = |of: &&Tally| kept.dead_in_queues > 0 || may_be(phase, of.state);
+                    kept.tally.iter().filter(may_be).map(|of| of.action.clone()).collect()
+                }
             };
-            actions.sort_unstable();
-            actions.dedup();
             for action in actions {
                 let of_action = Which { action: Some(action), ..of_phase.clone() };
-                let list = newest(&of_action, MOST_LISTED).await?;
-                groups.extend(counted(folded(list.deliveries), &list.totals));
+                let totals = newest(&of_action, 1).await?.totals;
+                let limit = if totals.all < u64::from(MOST_LISTED) { MOST_LISTED } else { SEEN };
+                let mut rows = newest(&of_action, limit).await?.deliveries;
+                if limit == SEEN {
+                    // A cause that has passed is among the oldest.
+                    let page = ListedPage { order: RowOrder::Oldest, after: None, limit };
+                    rows.extend(self.list_at(&facts, &of_action, page, Some(1)).await?.deliveries);
+                }
+                groups.extend(counted(folded(rows), &totals));
             }
         }
         Ok(DeliveryGroups { groups: of_one_obstacle(groups), totals })
+    }
+}
+
+/// Whether a delivery that a store keeps in a state may be in a phase. A search for none reads all of the phase.
+fn may_be(phase: Phase, state: RowState) -> bool {
+    match phase {
+        Phase::Dead => state == RowState::Dead,
+        Phase::ForRelease => state == RowState::Held,
+        Phase::Arrived
+        | Phase::Ready
+        | Phase::Running
+        | Phase::Retrying
+        | Phase::Waiting
+        | Phase::Orphaned => state.is_open(),
+        Phase::Delivered | Phase::NoActionNeeded | Phase::Shadow | Phase::Discarded => !state.is_open(),
     }
 }
 

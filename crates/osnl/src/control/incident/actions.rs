@@ -145,8 +145,13 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     let (what, to_do) = match (kind, bounds.max_pending) {
         (Kind::PendingFull, Some(most)) => (
             format!(
-                "{name}: max_pending ({}) is reached, so further messages stay with the broker",
-                grouped(most)
+                "{name}: max_pending ({}) is reached, so further {}",
+                grouped(most),
+                if target.overflows {
+                    "deliveries become dead letters"
+                } else {
+                    "messages stay with the broker"
+                }
             ),
             "or raise max_pending",
         ),
@@ -253,19 +258,19 @@ fn orphaned(target: &TargetReport) -> Option<Incident> {
     })
 }
 
-/// The deliveries that a guard keeps back: an incident for each guard, whichever actions it concerns.
+/// The deliveries that guards keep back: an incident of all actions with the same guards.
 pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
-    let mut guards: BTreeMap<Option<&str>, Vec<&TargetReport>> = BTreeMap::new();
+    let mut guards: BTreeMap<&[String], Vec<&TargetReport>> = BTreeMap::new();
     for target in targets.iter().filter(|target| target.for_release > 0 && target.configured != Some(false)) {
         match &target.held_reason {
             Some(HeldReason { is_crash: true, .. }) => {}
             guard => {
-                let reason = guard.as_ref().map(|guard| guard.reason.as_str());
-                guards.entry(reason).or_default().push(target);
+                let reasons = guard.as_ref().map_or(&[][..], |guard| &guard.reasons);
+                guards.entry(reasons).or_default().push(target);
             }
         }
     }
-    let guard = |(reason, held): (Option<&str>, Vec<&TargetReport>)| {
+    let guard = |(reasons, held): (&[String], Vec<&TargetReport>)| {
         let count: u64 = held.iter().map(|target| target.for_release).sum();
         let names: Vec<&str> = held.iter().map(|target| target.action.as_str()).collect();
         let first = held
@@ -281,7 +286,11 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
         );
         let action = if let [one] = &names[..] { format!("--action {one} ") } else { String::new() };
         // Other guards and unexpected ends keep deliveries of the same actions back.
-        let text = reason.map_or(String::new(), |reason| format!(" --text {}", shell_quoted(reason)));
+        let (text, each) = match reasons {
+            [] => (String::new(), ""),
+            [reason] => (format!(" --text {}", shell_quoted(reason)), ""),
+            _ => (" --text REASON".to_owned(), ", for each REASON"),
+        };
         let filter = format!("{action}--state waiting-for-release{text}");
         let found = Incident::new(
             Kind::WaitingForRelease,
@@ -289,11 +298,14 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
             format!("action {}", names.join(", ")),
             what,
         );
-        let found = reason.into_iter().fold(found, Incident::because);
-        let found = found.mended_by_command(
-            format!("osnl deliveries release {filter}"),
-            &format!(" if the changes are meant, else discard {filter}"),
-        );
+        let found = if reasons.is_empty() { found } else { found.because(reasons.join("; ")) };
+        let command = format!("osnl deliveries release {filter}");
+        let more = format!(" if the changes are meant, else discard {filter}{each}");
+        // REASON is no command yet.
+        let found = match reasons {
+            [] | [_] => found.mended_by_command(command, &more),
+            _ => found.mended_by(command + &more),
+        };
         let found =
             found.since(first.map(|first| first.since.clone()), first.map(|first| first.since_seconds));
         Incident { for_release: count, actions: names.into_iter().map(str::to_owned).collect(), ..found }
