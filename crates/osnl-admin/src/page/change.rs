@@ -52,32 +52,32 @@ struct DeliveryChangeRequest {
 
 /// Shows the effect of a change; with a form, makes the change.
 pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
-    let mut wish = wish(&given(visit)?)?;
+    let mut change = read_change(&given(visit)?)?;
     allowed(visit)?;
     // A delivery that became dead after the preview would be changed unseen.
     let form = match visit.form {
         Some(given) => {
-            let now: ChangeResult = ask(visit, &wish.request(true, visit.by)).await?;
+            let now: ChangeResult = ask(visit, &change.request(true, visit.by)).await?;
             let shown = text::field(given, "count").and_then(|count| count.parse::<u64>().ok());
             shown.is_some_and(|shown| now.changed + now.under_way <= shown).then_some(given)
         }
         None => None,
     };
     if form.is_none() {
-        until_now(&wish.filter.ids, &mut wish.filter.until, &mut wish.fields);
+        until_now(&change.filter.ids, &mut change.filter.until, &mut change.fields);
     }
-    let result: ChangeResult = ask(visit, &wish.request(form.is_none(), visit.by)).await?;
-    let mut page = wish.page(visit, &result);
-    let (count, takes) = (result.changed + result.under_way, takes(wish.verb));
+    let result: ChangeResult = ask(visit, &change.request(form.is_none(), visit.by)).await?;
+    let mut page = change.page(visit, &result);
+    let (count, takes) = (result.changed + result.under_way, takes(change.verb));
     if form.is_none() && count > 0 {
-        let groups = visit.handler.groups(&wish.filter, Some(COUNTED)).await?.groups;
+        let groups = visit.handler.groups(&change.filter, Some(COUNTED)).await?.groups;
         page.groups = groups.into_iter().filter(|group| takes.contains(&&*group.newest.state)).collect();
-        page.says.push(effect(wish.verb).to_owned());
-        page.is_final = wish.verb == "discard";
+        page.says.push(effect(change.verb).to_owned());
+        page.is_final = change.verb == "discard";
         page.confirm = Some(ConfirmForm {
             path: "/deliveries/change",
-            fields: vec![("query", wish.written()), ("count", count.to_string())],
-            button: format!("{} {}{}", capital(wish.verb), deliveries(count), wish.goal()),
+            fields: vec![("query", change.written()), ("count", count.to_string())],
+            button: format!("{} {}{}", capital(change.verb), deliveries(count), change.goal()),
         });
     }
     shown(&page)
@@ -107,7 +107,7 @@ pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>, fields: 
 }
 
 /// Reads a change of all results (`all`), of the selected ones (`change` with `selected`), or of a search (`change`).
-fn wish(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
+fn read_change(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
     let mut fields = fields(query)?;
     let mut take = |name: &str| {
         let at = fields.iter().position(|(known, _)| known == name);

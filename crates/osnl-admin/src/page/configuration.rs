@@ -1,6 +1,6 @@
 use askama::Template;
 use osnl::control::{
-    ConfigurationReport, ControlRequest, JournalStatus, LastReload, ReloadResult, grouped, moment,
+    ConfigurationReport, ControlRequest, JournalStatus, LastReload, ReloadResult, grouped, timestamp,
 };
 use osnl::native::{DocEntry, DocSection};
 
@@ -34,11 +34,11 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     let reload = last_reload.map(|LastReload { at, by, result }| {
         let (tone, words) = outcome(&result, false);
         let by = if by.is_empty() { String::new() } else { format!(", by {}", text::line(&by)) };
-        (tone, format!("{}{by}: {words}", moment(at)), lists(&result))
+        (tone, format!("{}{by}: {words}", timestamp(at)), lists(&result))
     });
     shown(&ConfigurationPage {
         frame: Frame::new(visit, "Settings", "/configuration"),
-        loaded: moment(loaded),
+        loaded: timestamp(loaded),
         reload,
         warnings: sentences(&warnings),
         sections: listed.to_vec(),

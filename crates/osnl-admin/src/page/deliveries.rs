@@ -76,9 +76,9 @@ pub(super) async fn list(visit: PageVisit<'_>) -> PageAnswer {
         return Err(bad("this is not a search of deliveries"));
     };
     (*limit, *count_at_most) = ((*limit).min(MOST_ROWS), Some(COUNTED));
-    let (which, names_few) = (which.clone(), !which.about.is_empty() || !which.ids.is_empty());
+    let (which, names_deliveries) = (which.clone(), !which.about.is_empty() || !which.ids.is_empty());
     let mut found = None;
-    if is_urgent && after.is_none() && !names_few && which.event.is_none() {
+    if is_urgent && after.is_none() && !names_deliveries && which.event.is_none() {
         let urgent = visit.handler.groups(&which, Some(COUNTED)).await?;
         found = Some((urgent.groups, urgent.totals, None)).filter(|(groups, ..)| !groups.is_empty());
     }

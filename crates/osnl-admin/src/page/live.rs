@@ -3,7 +3,7 @@
 use askama::Template;
 use hyper::http::request::Parts;
 use osnl::control::routes::{Parameter, ValueForm, option};
-use osnl::control::{RequestRefusal, moment, query};
+use osnl::control::{RequestRefusal, query, timestamp};
 use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND};
 use serde::Serialize;
 
@@ -55,26 +55,26 @@ struct LiveQuery {
 }
 
 pub(super) fn page(visit: PageVisit<'_>) -> PageAnswer {
-    let wish = wish(visit.query)?;
-    let events = visit.handler.live_events().look(&wish.filter);
+    let live_query = read_query(visit.query)?;
+    let events = visit.handler.live_events().latest(&live_query.filter);
     let page = LivePage {
         frame: Frame::new(visit, "Live", "/live"),
-        outcomes: ["any", "matched", "unmatched"].map(|outcome| (outcome, outcome == wish.outcome)),
+        outcomes: ["any", "matched", "unmatched"].map(|outcome| (outcome, outcome == live_query.outcome)),
         query: written(&without(&fields(visit.query)?, &["after"])),
         newest: events.first().map_or(0, |event| event.id),
         rows: events.iter().take(SHOWN).map(|event| LiveRow::new(event)).collect(),
-        filter: wish.filter,
+        filter: live_query.filter,
     };
     shown(&page)
 }
 
 pub(super) fn stream(pages: &Pages, visit: PageVisit<'_>, head: &Parts) -> AdminAnswer {
-    let wish = match wish(visit.query) {
-        Ok(wish) => wish,
+    let live_query = match read_query(visit.query) {
+        Ok(live_query) => live_query,
         Err(refusal) => return answer::refused(&refusal),
     };
     let again = head.headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let reader = visit.handler.live_events().read(wish.filter, again.or(wish.after));
+    let reader = visit.handler.live_events().read(live_query.filter, again.or(live_query.after));
     let is_open: Box<dyn Fn() -> bool + Send> = match visit.caller.has_session {
         true => pages.sessions.watch(head),
         false => Box::new(|| true),
@@ -83,7 +83,7 @@ pub(super) fn stream(pages: &Pages, visit: PageVisit<'_>, head: &Parts) -> Admin
     answer::events(EventStream::new(reader, write, is_open, pages.ends.clone()))
 }
 
-fn wish(query: &str) -> Result<LiveQuery, RequestRefusal> {
+fn read_query(query: &str) -> Result<LiveQuery, RequestRefusal> {
     let read = query::read(query, &OPTIONS).map_err(bad)?;
     let option = |name: &str| {
         let value = read.get(name).and_then(|value| value.as_str()).unwrap_or_default();
@@ -127,7 +127,7 @@ impl LiveRow {
             Some(format!("listener {}", text::cell(&event.listener))),
         ];
         Self {
-            time: moment(event.received).get(11..23).unwrap_or_default().to_owned(),
+            time: timestamp(event.received).get(11..23).unwrap_or_default().to_owned(),
             event_type: event.event_type.as_deref().map(text::cell).unwrap_or_default(),
             publisher: event.publisher_id.as_deref().map(text::cell).unwrap_or_default(),
             resource: event.resource.as_deref().map(text::line).unwrap_or_default(),

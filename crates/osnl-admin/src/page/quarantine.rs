@@ -67,21 +67,21 @@ struct MessageChangeRequest {
 /// Shows the effect of a change; with a form, makes the change.
 pub(super) async fn change(visit: PageVisit<'_>) -> PageAnswer {
     allowed(visit)?;
-    let mut wish = MessageChangeRequest::read(&given(visit)?)?;
+    let mut change = MessageChangeRequest::read(&given(visit)?)?;
     if visit.form.is_none() {
-        until_now(&wish.filter.ids, &mut wish.filter.until, &mut wish.fields);
+        until_now(&change.filter.ids, &mut change.filter.until, &mut change.fields);
     }
-    let result = wish.made(visit, visit.form.is_none()).await?;
-    let mut page = wish.page(visit, &result);
+    let result = change.made(visit, visit.form.is_none()).await?;
+    let mut page = change.page(visit, &result);
     if visit.form.is_none() && result.changed > 0 {
-        page.is_final = wish.discards;
+        page.is_final = change.discards;
         page.confirm = Some(ConfirmForm {
             path: "/quarantine/change",
             fields: vec![(
                 "query",
-                format!("change={}&{}", wish.word().to_lowercase(), written(&wish.fields)),
+                format!("change={}&{}", change.word().to_lowercase(), written(&change.fields)),
             )],
-            button: format!("{} {}", wish.word(), messages(result.changed)),
+            button: format!("{} {}", change.word(), messages(result.changed)),
         });
     }
     shown(&page)

@@ -1,7 +1,7 @@
 //! The rules: the conditions of each, the number of matches, and the conditions that prevented a match.
 
 use askama::Template;
-use osnl::control::{RuleReport, RuleSettings, moment};
+use osnl::control::{RuleReport, RuleSettings, timestamp};
 
 use super::{Frame, PageAnswer, PageVisit, after, shown, text};
 
@@ -43,7 +43,7 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     };
     let page = RulesPage {
         frame: Frame::new(visit, "Rules", "/rules"),
-        since: moment(report.since),
+        since: timestamp(report.since),
         rows: listed.iter().map(|rule| RuleRow::new(rule, conditions(&rule.name))).collect(),
         next,
     };

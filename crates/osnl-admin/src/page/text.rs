@@ -73,7 +73,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 pub(super) fn now() -> String {
-    osnl::control::moment(SystemTime::now())
+    osnl::control::timestamp(SystemTime::now())
 }
 
 /// Markup for a template; each text in it is escaped.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use osnl::control::RequestProgress;
 use osnl::explain::{ExplainedEvent, Ruling};
 use osnl::journal::Journal as _;
-use osnl::journal::query::{DeliveryListRow, Moment, Phase, RowState};
+use osnl::journal::query::{DeliveryListRow, Phase, QueryContext, RowState};
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::metrics::Counters;
 use osnl::native::{JournalConf, Native};
@@ -200,13 +200,13 @@ impl ReplaySums {
     fn of(planned: &[EventPlan]) -> Self {
         let mut sums = Self { events: planned.len(), ..Self::default() };
         for plan in planned {
-            let wishes = plan.wishes();
-            sums.firing += usize::from(!wishes.is_empty());
-            sums.deliveries += wishes.len();
-            sums.delivered += wishes.iter().filter(|wish| wish.was_delivered()).count();
+            let requests = plan.requests();
+            sums.firing += usize::from(!requests.is_empty());
+            sums.deliveries += requests.len();
+            sums.delivered += requests.iter().filter(|request| request.was_delivered()).count();
             let is_pending =
-                |wish: &&RequestedDelivery| wish.before.as_ref().is_some_and(|row| row.state.is_open());
-            sums.pending += wishes.iter().copied().filter(is_pending).count();
+                |request: &&RequestedDelivery| request.before.as_ref().is_some_and(|row| row.state.is_open());
+            sums.pending += requests.iter().copied().filter(is_pending).count();
         }
         sums
     }
@@ -243,12 +243,11 @@ fn text(name: &str, plan: &EventPlan, is_live: bool) -> String {
         text.push_str(&format!("\n  {}", verdict(&rule.verdict)));
         let Ruling::Fires(effects) = &rule.verdict.ruling else { continue };
         for effect in effects {
-            let wish = rule
-                .wishes
-                .iter()
-                .find(|wish| wish.delivery.action == effect.action && wish.delivery.key == effect.key);
-            let before = match wish {
-                Some(wish) => before(wish),
+            let request = rule.requests.iter().find(|request| {
+                request.delivery.action == effect.action && request.delivery.key == effect.key
+            });
+            let before = match request {
+                Some(request) => before(request),
                 None => "nothing is appended".to_owned(),
             };
             text.push_str(&format!("\n    {}\n      {}", described(effect), masked(&before)));
@@ -257,8 +256,8 @@ fn text(name: &str, plan: &EventPlan, is_live: bool) -> String {
     text
 }
 
-fn before(wish: &RequestedDelivery) -> String {
-    let Some(row) = &wish.before else { return "not delivered before".to_owned() };
+fn before(request: &RequestedDelivery) -> String {
+    let Some(row) = &request.before else { return "not delivered before".to_owned() };
     let ended = row.ended.map_or(String::new(), |at| format!(" at {}", time(at)));
     let reason = row.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let tries = if row.tries > 0 {
@@ -287,12 +286,13 @@ fn object(name: &str, plan: &EventPlan) -> Value {
         if let Ruling::Fires(effects) = &rule.verdict.ruling {
             let actions = effects.iter().map(|effect| {
                 let mut object = would_json(effect);
-                let same = |wish: &&RequestedDelivery| {
-                    wish.delivery.action == effect.action && wish.delivery.key == effect.key
+                let same = |request: &&RequestedDelivery| {
+                    request.delivery.action == effect.action && request.delivery.key == effect.key
                 };
-                let wish = rule.wishes.iter().find(same);
-                object["left_out"] = json!(wish.is_none());
-                object["before"] = wish.and_then(|wish| wish.before.as_ref()).map(row).unwrap_or_default();
+                let request = rule.requests.iter().find(same);
+                object["left_out"] = json!(request.is_none());
+                object["before"] =
+                    request.and_then(|request| request.before.as_ref()).map(row).unwrap_or_default();
                 object
             });
             object["actions"] = actions.collect();
@@ -306,7 +306,7 @@ fn row(row: &DeliveryListRow) -> Value {
     json!({
         "id": row.id.to_string(),
         "rule": row.rule,
-        "state": Phase::of_row(row, &Moment::default()).word(),
+        "state": Phase::of_row(row, &QueryContext::default()).word(),
         "ended": row.ended.map(time),
         "failed_attempts": row.tries,
         "reason": row.reason,

@@ -78,7 +78,7 @@ impl LoadedConf {
         let values = self.values();
         let loaded = Arc::new(self);
         daemon.state().set_configuration(loaded.clone());
-        parts.tell_members(&loaded);
+        parts.report_to_members(&loaded);
         let state = daemon.state();
         let daemon = daemon.serving("watch over secrets", secrets::watch(state, sources.environment.clone()));
         let running = RunningDaemon { sources, loaded, values, parts, make, logs, next: None };
@@ -127,7 +127,7 @@ impl Reload for RunningDaemon {
             state.set_attention_age(loaded.conf.attention_age);
             state.set_configuration(loaded.clone());
         }
-        parts.tell_members(&loaded);
+        parts.report_to_members(&loaded);
         if let Some(journal) = &parts.opened.sqlite {
             journal.set_overflowing(loaded.conf.overflowing());
         }

@@ -199,12 +199,12 @@ impl ControlHandler {
 
     /// Answers a request with the JSON of the verb's answer type.
     pub async fn answer(&self, request: &ControlRequest) -> Result<Value, RequestRefusal> {
-        self.answer_telling(request, &|_| {}).await
+        self.answer_with_progress(request, &|_| {}).await
     }
 
     /// Like [`answer`](Self::answer), and reports the progress of a change of many deliveries. If the future
     /// is dropped, the current step is the last.
-    pub async fn answer_telling(
+    pub async fn answer_with_progress(
         &self,
         request: &ControlRequest,
         told: OnProgress<'_>,

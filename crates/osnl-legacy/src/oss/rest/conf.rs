@@ -220,7 +220,7 @@ impl DriverConf for OssRestConf {
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let lists = &self.options.lists;
         let event_type = wanted.notification.event_type.as_deref().unwrap_or_default();
-        let happened = Memory::default().tell(wanted.notification, None, lists).happened;
+        let happened = Memory::default().interpret(wanted.notification, None, lists).happened;
         let calls = match EventReport::from(happened, event_type, None, lists) {
             EventReport::Nothing(why) => return Preview::Nothing { why },
             EventReport::Calls(calls) => calls,

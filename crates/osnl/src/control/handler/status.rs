@@ -422,8 +422,8 @@ fn unavailable(name: String, since: SystemTime, reason: String, next: Option<Ins
     }
 }
 
-fn seconds_until(moment: Instant) -> u64 {
-    moment.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64
+fn seconds_until(at: Instant) -> u64 {
+    at.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64
 }
 
 fn listener(heard: &ListenerHandle) -> ListenerStatus {
