@@ -88,14 +88,7 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             ]
         }
         Kind::WaitingForRelease => {
-            // Other guards and unexpected ends keep deliveries of the same actions back.
-            let text = match (&incident.why, &incident.command) {
-                (None, _) => String::new(),
-                (Some(why), Some(_)) => format!("&text={}", text::query(why)),
-                // The reasons of several guards begin alike.
-                (Some(_), None) => format!("&text={}", text::query("guard of ")),
-            };
-            let state = &*format!("waiting-for-release{text}");
+            let state = &*format!("waiting-for-release{}", of_guard(incident));
             [
                 show(incident.for_release, "that waits for release", "that wait for release", state)
                     .map(|step| Step { style: "primary", ..step }),
@@ -124,6 +117,15 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
         _ => [waiting(), None, None],
     };
     all.into_iter().flatten().collect()
+}
+
+/// Returns the condition for the reason of a guard; other guards and unexpected ends keep deliveries of the same actions
+/// back.
+fn of_guard(incident: &Incident) -> String {
+    let Some(why) = &incident.why else { return String::new() };
+    // The reasons of several guards have no command of one, and begin alike.
+    let reason = if incident.command.is_some() { why } else { "guard of " };
+    format!("&text={}", text::query(reason))
 }
 
 #[cfg(test)]
