@@ -142,7 +142,7 @@ impl Pattern {
         }
     }
 
-    /// The most nanoseconds, roughly, that [`matches_in_trial`](Self::matches_in_few_steps) takes
+    /// The most nanoseconds, roughly, that [`matches_in_trial`](Self::matches_in_trial) takes
     /// beyond one pass over the text. A look-ahead may read the whole text in each step.
     pub fn trial_cost(&self, text: &str) -> u64 {
         self.backtracking(text).map_or(0, |_| TRIAL_STEPS as u64 * (STEP + text.len() as u64))

@@ -150,10 +150,8 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     all[0].push("RESULT".to_owned());
     for (cells, row) in all.iter_mut().skip(1).zip(rows) {
         let several = if row.is_mixed { "such as " } else { "" };
-        cells.push(short(
-            &format!("{several}{}", row.delivery.short_result().unwrap_or_else(|| "-".to_owned())),
-            room,
-        ));
+        let result = row.delivery.short_result().map(|result| format!("{several}{result}"));
+        cells.push(short(result.as_deref().unwrap_or("-"), room));
     }
     let resource = all[0].len() - 2;
     table_within(all, Some(columns), &[resource, resource - 2])
