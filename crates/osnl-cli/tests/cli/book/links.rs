@@ -14,7 +14,8 @@ pub(crate) fn broken(root: &Path, file: &str) -> Vec<String> {
         let path = if path.is_empty() { PathBuf::from(file) } else { lexical(&folder.join(path)) };
         let known = std::fs::read_to_string(root.join(&path));
         match known {
-            Err(_) if root.join(&path).is_dir() => {}
+            // A folder, or a picture.
+            Err(_) if root.join(&path).exists() => {}
             Err(_) => broken.push(format!("{file}:{line}: {target}: there is no such file")),
             Ok(text) if !anchor.is_empty() && !anchors(&text).contains(&anchor.to_owned()) => {
                 broken.push(format!("{file}:{line}: {target}: it has no such heading"));
