@@ -1,63 +1,50 @@
-use std::path::{Path, PathBuf};
+//! A journal with a long history: dead letters, and deliveries in shadow, which are done without an attempt.
+
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
-use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
-use osnl::journal::store::digest::message_number;
-use rusqlite::{Connection, TransactionBehavior, params};
+use anyhow::{Result, ensure};
+use osnl::journal::{Begin, Entry, NewDelivery};
+use serde_json::json;
 
-const DEAD: i64 = 3;
-const DELIVERED: i64 = 4;
+use super::journal::{OPEN, append_all, open, received};
+
 /// Resources of the events, in turn, so that most dead letters have a later event.
 const KEYS: u64 = 100_000;
+/// Entries that are in memory at once.
+const EACH: u64 = 10_000;
 
-pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {
+pub(crate) async fn run(file: &str, count: u64, dead: u64) -> Result<()> {
     ensure!(dead <= count, "more dead letters than deliveries");
-    let options = || SqliteOptions::new(PathBuf::from(file)).bounded(|bounds| bounds.allow_volatile = true);
-    drop(SqliteJournal::open(options(), Default::default()).with_context(|| file.to_owned())?);
-    let mut connection = Connection::open(Path::new(file))?;
-    connection.pragma_update(None, "synchronous", "off")?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let (each, mut written) = (count / dead.max(1), 0);
-    {
-        let mut event = transaction.prepare(
-            "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, routing_key, \
-             content_type, content_encoding, message_id, event_type, body) VALUES (?1, ?2, ?3, 0, 1, 'neutron', \
-             'k2hr3_osnl', 'neutron', 'notifications.info', 'application/json', 'utf-8', ?4, 'port.delete.end', ?5)",
-        )?;
-        let mut delivery = transaction.prepare(
-            "INSERT INTO delivery (id, rule, action, key, state, ended, reason, message, resource_id) \
-             VALUES (?1, 'deleted', 'earlier', ?2, ?3, ?4, ?5, ?6, ?2)",
-        )?;
-        let body = br#"{"event_type": "port.delete.end", "publisher_id": "network.vm", "payload": {}}"#;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
-        let now = i64::try_from(now)?;
-        for n in 1..=i64::try_from(count)? {
-            let key = format!("00000000-0000-4000-8000-{:012x}", n.unsigned_abs() % KEYS);
-            let is_dead = written < dead && n.unsigned_abs() % each.max(1) == 0;
-            written += u64::from(is_dead);
-            let (state, reason) = if is_dead { (DEAD, "status 404") } else { (DELIVERED, "DELETE") };
-            let message = format!("m{n}");
-            event.execute(params![n, n.wrapping_mul(0x1e37_79b9_7f4a_7c15), now, message, body])?;
-            delivery.execute(params![n << 16, key, state, now, reason, message_number(&message)])?;
-        }
-        let mut tally = transaction
-            .prepare("INSERT OR REPLACE INTO tally (action, state, count) VALUES ('earlier', ?1, ?2)")?;
-        tally.execute(params![DEAD, i64::try_from(written)?])?;
-        tally.execute(params![DELIVERED, i64::try_from(count - written)?])?;
-        transaction.execute(
-            "INSERT OR REPLACE INTO meta (name, value) VALUES ('next_event', ?1)",
-            [i64::try_from(count + 1)?],
-        )?;
+    let journal = open(file)?;
+    let (share, begun) = (count / dead.max(1), Instant::now());
+    let is_dead = |n: u64| n.is_multiple_of(share) && n / share <= dead;
+    for first in (1..=count).step_by(usize::try_from(EACH)?) {
+        let numbers = first..(first + EACH).min(count + 1);
+        let entries =
+            received(numbers.clone().map(message)).zip(numbers).map(|(received, n)| -> Result<Entry> {
+                let begin = if is_dead(n) { Begin::Dead("status 404".to_owned()) } else { Begin::Shadow };
+                let notification = received.decode()?;
+                let key = osnl_model::resource_key(&notification);
+                let delivery = NewDelivery { begin, ..NewDelivery::new("deleted", "earlier", key) };
+                Ok(Entry {
+                    received: received.into(),
+                    notification: notification.into(),
+                    deliveries: vec![delivery],
+                })
+            });
+        append_all(&journal, entries.collect::<Result<_>>()?, OPEN).await?;
     }
-    transaction.commit()?;
-    // The journal adds the contents of its blocks of events itself, as for a file of an older program.
-    connection.execute_batch(
-        "DROP TABLE block; DROP TABLE block_names; DROP INDEX delivery_dead_newest; DROP INDEX delivery_retrying; PRAGMA user_version = 9",
-    )?;
-    drop(connection);
-    let begun = Instant::now();
-    drop(SqliteJournal::open(options(), Default::default())?);
-    println!("tables of version 9 became those of today in {:.1} s", begun.elapsed().as_secs_f64());
+    println!("{count} deliveries, {dead} of them dead, in {:.1} s", begun.elapsed().as_secs_f64());
     Ok(())
+}
+
+fn message(n: u64) -> Vec<u8> {
+    let port = format!("00000000-0000-4000-8000-{:012x}", n % KEYS);
+    let payload = json!({"port_id": port, "port": {"id": port}});
+    json!({
+        "event_type": "port.delete.end", "publisher_id": "network.vm", "message_id": format!("m{n}"),
+        "priority": "INFO", "timestamp": "2026-11-26 12:00:00.000000", "payload": payload,
+    })
+    .to_string()
+    .into_bytes()
 }

@@ -13,11 +13,11 @@ use osnl_transport::Properties;
 use crate::clock::print_span;
 use crate::messages::Messages;
 
-const OPEN: usize = 200;
+pub(crate) const OPEN: usize = 200;
 pub(crate) const ACTION: &str = "roles";
 const WRITTEN: usize = 2 * (4096 + 24);
 
-fn open(file: &str) -> Result<SqliteJournal> {
+pub(crate) fn open(file: &str) -> Result<SqliteJournal> {
     let mut options = SqliteOptions::new(PathBuf::from(file));
     options.bounds.allow_volatile = true;
     options.bounds.max_pending = u64::from(u32::MAX);

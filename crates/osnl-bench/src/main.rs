@@ -56,7 +56,7 @@ fn main() -> Result<()> {
                 [number(rate)?, number(seconds)?, number(largest)?, number(seed)?];
             block_on(soak::run(url, [rate, seconds, largest, seed, number(huge)?]))
         }
-        ["history", file, count, dead] => history::run(file, number(count)?, number(dead)?),
+        ["history", file, count, dead] => block_on(history::run(file, number(count)?, number(dead)?)),
         ["append", file, count, keys, size] => {
             let size = size.parse().context("SIZE")?;
             block_on(journal::append(file, number(count)?, number(keys)?, size))
