@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
 use crate::bodies::{BodyBounds, Cut};
@@ -46,6 +47,12 @@ pub(crate) struct BodyFlow {
 pub(crate) struct BodyShare {
     of: Arc<BodyFlow>,
     bytes: usize,
+}
+
+/// A body whose last copy gives back its share of the bytes in hand.
+struct CountedBody<B> {
+    body: B,
+    _share: BodyShare,
 }
 
 #[derive(Debug)]
@@ -75,7 +82,7 @@ impl BodyFlow {
         self.is_counting.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
         self.whole.store(0, Ordering::SeqCst);
         self.is_counting.store(false, Ordering::SeqCst);
@@ -152,13 +159,26 @@ impl BodyFlow {
         self.beat.swap(false, Ordering::SeqCst)
     }
 
-    pub(super) fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
         if !self.is_full() {
             return Poll::Ready(());
         }
         self.reader.register(context.waker());
         // A share may have ended before the waker was registered, so the check is repeated.
         if self.is_full() { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+impl BodyShare {
+    /// Ties the share to a body.
+    pub(crate) fn over<B: AsRef<[u8]> + Send + 'static>(self, body: B) -> Bytes {
+        Bytes::from_owner(CountedBody { body, _share: self })
+    }
+}
+
+impl<B: AsRef<[u8]>> AsRef<[u8]> for CountedBody<B> {
+    fn as_ref(&self) -> &[u8] {
+        self.body.as_ref()
     }
 }
 

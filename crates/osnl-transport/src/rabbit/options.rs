@@ -31,7 +31,7 @@ impl DriverSection for RabbitSection {
     const SECTION: &'static str = "oslo_messaging_rabbit";
 
     fn is_of(driver: &str) -> bool {
-        driver != "kafka"
+        driver != "kafka" && !crate::is_amqp1(driver)
     }
 
     fn foreign(name: &str) -> Option<&'static str> {
