@@ -1,0 +1,385 @@
+//! The links of a listener, one for each address, in one session.
+//!
+//! The credit of a link is the prefetch less the messages in hand. The broker counts what is under way, because a flow
+//! names the deliveries that it has seen. Credit is renewed at a settlement, when half of it can be.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use fe2o3_amqp::link::RecvError;
+use fe2o3_amqp::link::delivery::DeliveryInfo;
+use fe2o3_amqp::types::definitions::{AmqpError, Error};
+use fe2o3_amqp::types::messaging::{Body, DistributionMode};
+use fe2o3_amqp::types::primitives::{SimpleValue, Value};
+use fe2o3_amqp::{Delivery, Receiver};
+use osnl_model::{Priority, Target};
+
+use super::guard::Observed;
+use super::{Amqp1Connection, Amqp1Transport};
+use crate::message::{Batch, Epoch, IncomingMessage, Properties};
+use crate::settle::{Settlement, Window};
+use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, Subscription};
+use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, TransportError};
+
+/// The prefetch where the listener sets no limit.
+const UNLIMITED: u16 = 10_000;
+
+pub(super) struct Amqp1Consumer {
+    connection: Amqp1Connection,
+    subscription: Subscription,
+    links: Vec<Link>,
+    share: usize,
+    /// The link that is asked first by the next poll.
+    next: usize,
+    is_quiet: bool,
+    ended: Option<TransportError>,
+}
+
+struct Link {
+    epoch: Epoch,
+    channel: u16,
+    receiver: Receiver,
+    binding: Binding,
+    address: Arc<str>,
+    /// The deliveries in hand, in the order of their tags.
+    unsettled: VecDeque<(u64, DeliveryInfo)>,
+    last_tag: u64,
+    credit: usize,
+}
+
+pub(super) type Received = Result<Delivery<Body<Value>>, RecvError>;
+
+impl Amqp1Consumer {
+    pub(super) async fn open(
+        transport: &Amqp1Transport,
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+    ) -> Result<Self, TransportError> {
+        let own = ListenOptions {
+            pool: options.pool.clone().filter(|_| options.declare == Declare::Nothing),
+            prefetch: if options.prefetch == 0 { UNLIMITED } else { options.prefetch },
+            ..options.clone()
+        };
+        let mut connection = transport.connect(options.bodies).await?;
+        let mut bindings = own.bindings(to);
+        let product = connection.product();
+        for binding in &mut bindings {
+            binding.queue = transport.options.address(&transport.url, product.as_deref(), binding);
+        }
+        // A plain address has no exchange.
+        bindings.extend(own.pool.iter().map(|address| Binding {
+            queue: address.clone(),
+            exchange: String::new(),
+            routing_key: address.clone(),
+        }));
+        let refused = |problem| Err(TransportError::ListenOptions { problem });
+        if bindings.is_empty() {
+            return refused("there is no address to read: name a target, or an existing address".to_owned());
+        }
+        let share = usize::from(own.prefetch) / bindings.len();
+        if share == 0 {
+            let count = bindings.len();
+            return refused(format!("prefetch: {} is less than the {count} addresses", own.prefetch));
+        }
+        let open = bindings.iter().map(|binding| OpenQueue {
+            name: binding.queue.as_str().into(),
+            queue_type: None,
+            waiting: 0,
+            other_consumers: 0,
+            created: false,
+            durable: None,
+            differs: None,
+            drops: None,
+            loses: None,
+        });
+        let ignored = options.pool.as_deref().filter(|_| own.pool.is_none());
+        let ignored = ignored.map(|pool| format!("AMQP 1.0 has no pools: pool \"{pool}\" has no effect"));
+        let remarks = Amqp1Transport::LIMITS.map(str::to_owned).into_iter().chain(ignored).collect();
+        let host = connection.host.clone();
+        let bound = if own.pool.is_some() { Vec::new() } else { bindings.clone() };
+        let subscription = Subscription::new(host, (bound, Vec::new()), open.collect(), remarks);
+        let certificate_ends = connection.certificate_ends;
+        let subscription = Subscription { certificate_ends, ..subscription };
+        let mut links = Vec::new();
+        for (channel, binding) in (0..).zip(bindings) {
+            links.push(Link {
+                epoch: subscription.epoch,
+                channel,
+                receiver: connection.attach(&binding.queue, DistributionMode::Move, options.bodies).await?,
+                address: binding.queue.as_str().into(),
+                binding,
+                unsettled: VecDeque::new(),
+                last_tag: 0,
+                credit: 0,
+            });
+        }
+        let mut consumer =
+            Self { connection, subscription, links, share, next: 0, is_quiet: false, ended: None };
+        consumer.renew_credit().await?;
+        Ok(consumer)
+    }
+
+    async fn renew_credit(&mut self) -> Result<(), TransportError> {
+        for link in &mut self.links {
+            let possible = self.share.saturating_sub(link.unsettled.len());
+            let is_due = link.credit == 0 || possible - link.credit.min(possible) >= self.share.div_ceil(2);
+            if possible > link.credit && is_due && !self.is_quiet {
+                let credit = u32::try_from(possible).unwrap_or(u32::MAX);
+                link.receiver.set_credit(credit).await.map_err(|error| self.connection.lost(error))?;
+                link.credit = possible;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes ready messages, one of each link in turn. A message that cannot be decoded is returned to be rejected.
+    fn take(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+        out: &mut Batch,
+    ) -> Option<(usize, DeliveryInfo)> {
+        let (mut idle, links) = (0, self.links.len());
+        while out.room() > 0 && idle < links && self.ended.is_none() {
+            let at = self.next % links;
+            self.next = at + 1;
+            let link = &mut self.links[at];
+            match poll(&mut link.receiver, context) {
+                Poll::Pending => idle += 1,
+                Poll::Ready(Ok(delivery)) => {
+                    idle = 0;
+                    let message = link.message(delivery, &self.connection.observed);
+                    out.push(message);
+                }
+                Poll::Ready(Err(RecvError::MessageDecode(error))) => {
+                    link.credit = link.credit.saturating_sub(1);
+                    drop(self.connection.observed.share(error.info.delivery_id()));
+                    return Some((at, error.info));
+                }
+                Poll::Ready(Err(error)) => {
+                    let error = match error {
+                        RecvError::MessageSizeExceeded(error) => TransportError::Refused {
+                            what: format!("read address \"{}\"", link.address),
+                            reason: format!("{error}; raise max_body, or remove the message at the broker"),
+                            code: None,
+                        },
+                        error => self.connection.lost(error),
+                    };
+                    self.ended = Some(named(error, &link.address));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Adds the address to the end of a subscription.
+fn named(error: TransportError, address: &str) -> TransportError {
+    match error {
+        TransportError::Lost { reason } => {
+            TransportError::Lost { reason: format!("address \"{address}\": {reason}") }
+        }
+        error => error,
+    }
+}
+
+/// Asks for a delivery once; the question may be given up.
+pub(super) fn poll(receiver: &mut Receiver, context: &mut std::task::Context<'_>) -> Poll<Received> {
+    std::pin::pin!(receiver.recv::<Body<Value>>()).poll(context)
+}
+
+impl Amqp1Connection {
+    pub(super) fn lost(&self, error: impl std::fmt::Display) -> TransportError {
+        TransportError::Lost { reason: self.observed.reason().unwrap_or_else(|| error.to_string()) }
+    }
+}
+
+impl Link {
+    fn message(&mut self, delivery: Delivery<Body<Value>>, observed: &Arc<Observed>) -> IncomingMessage {
+        let share = observed.share(*delivery.delivery_id());
+        let (info, message) = delivery.into_parts();
+        self.last_tag += 1;
+        self.credit = self.credit.saturating_sub(1);
+        self.unsettled.push_back((self.last_tag, info));
+        let redelivered = message.header.as_ref().is_some_and(|header| header.delivery_count > 0);
+        let properties = message.properties.unwrap_or_default();
+        let compression = message.application_properties.and_then(|mut properties| {
+            match properties.0.swap_remove("compression") {
+                Some(SimpleValue::String(compression)) => Some(compression),
+                _ => None,
+            }
+        });
+        IncomingMessage {
+            epoch: self.epoch,
+            channel: self.channel,
+            tag: self.last_tag,
+            body: body(message.body),
+            cut: None,
+            queue: Arc::clone(&self.address),
+            exchange: self.binding.exchange.clone(),
+            routing_key: self.binding.routing_key.clone(),
+            redelivered,
+            stream_offset: None,
+            partition: None,
+            properties: Properties {
+                content_type: properties.content_type.map(|text| text.into_inner().into()),
+                content_encoding: properties.content_encoding.map(|text| text.into_inner().into()),
+                compression,
+            },
+            marks: None,
+            _in_hand: Some(share),
+        }
+    }
+}
+
+/// Returns the bytes of the body: oslo.messaging sends a string, other publishers data.
+pub(super) fn body(body: Body<Value>) -> Bytes {
+    match body {
+        Body::Value(value) => match value.0 {
+            Value::String(text) => text.into(),
+            Value::Binary(bytes) => bytes.into_vec().into(),
+            _ => Bytes::new(),
+        },
+        Body::Data(sections) => {
+            let mut sections: Vec<Bytes> =
+                sections.into_iter().map(|data| data.0.into_vec().into()).collect();
+            match sections.len() {
+                1 => sections.remove(0),
+                _ => sections.concat().into(),
+            }
+        }
+        Body::Sequence(_) | Body::Empty => Bytes::new(),
+    }
+}
+
+impl Consumer for Amqp1Consumer {
+    fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move {
+            let before = out.len();
+            loop {
+                if self.is_quiet {
+                    return Err(self.ended().await);
+                }
+                let observed = Arc::clone(&self.connection.observed);
+                let changed = observed.changed.notified();
+                let mut changed = std::pin::pin!(changed);
+                let unreadable = std::future::poll_fn(|context| {
+                    let unreadable = self.take(context, out);
+                    if unreadable.is_some() || out.len() > before || self.ended.is_some() || out.room() == 0 {
+                        return Poll::Ready(unreadable);
+                    }
+                    self.ended = observed.facts().end.clone();
+                    if self.ended.is_some() {
+                        return Poll::Ready(None);
+                    }
+                    // The end may be noted between the look and the registration, which then is ready.
+                    changed.as_mut().poll(context).map(|()| None)
+                });
+                if let Some((at, info)) = unreadable.await {
+                    let link = &self.links[at];
+                    let address = &*link.address;
+                    tracing::warn!(queue.name = address, "a message that is not of AMQP 1.0 was rejected");
+                    let error = Error::new(AmqpError::DecodeError, None, None);
+                    let rejected = link.receiver.reject(info, error).await;
+                    rejected.map_err(|error| self.connection.lost(error))?;
+                    self.renew_credit().await?;
+                }
+                match &self.ended {
+                    _ if out.len() > before || out.room() == 0 => return Ok(()),
+                    Some(error) => return Err(error.clone()),
+                    None => {}
+                }
+            }
+        })
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, TransportError> {
+        Box::pin(async move {
+            loop {
+                let changed = self.connection.observed.changed.notified();
+                let noted = self.connection.observed.facts().end.clone();
+                if let Some(error) = self.ended.clone().or(noted) {
+                    return error;
+                }
+                changed.await;
+            }
+        })
+    }
+
+    fn untaken(&self) -> usize {
+        self.connection.observed.facts().untaken.len()
+    }
+
+    fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move {
+            for (channel, link) in (0u16..).zip(&mut self.links) {
+                let (mut accepted, mut released) = (Vec::new(), Vec::new());
+                for settlement in window.settlements(channel) {
+                    let (tags, to) = match settlement {
+                        Settlement::AcknowledgeThrough(last) => (0..=last, &mut accepted),
+                        Settlement::Acknowledge(tag) => (tag..=tag, &mut accepted),
+                        Settlement::Requeue(tag) => (tag..=tag, &mut released),
+                    };
+                    let from = link.unsettled.partition_point(|(tag, _)| tag < tags.start());
+                    let until = link.unsettled.partition_point(|(tag, _)| tag <= tags.end());
+                    to.extend(link.unsettled.drain(from..until).map(|(_, info)| info));
+                }
+                let settled = async {
+                    if !released.is_empty() {
+                        link.receiver.release_all(released).await?;
+                    }
+                    match accepted.is_empty() {
+                        true => Ok(()),
+                        false => link.receiver.accept_all(accepted).await,
+                    }
+                };
+                settled.await.map_err(|error| self.connection.lost(error))?;
+            }
+            self.renew_credit().await
+        })
+    }
+
+    fn late_bindings(&self) -> Box<dyn LateBindings> {
+        Box::new(NoLateBindings)
+    }
+
+    /// The broker does not say what waits at an address.
+    fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
+        Box::pin(std::future::ready(Ok(QueueDepths::new())))
+    }
+
+    fn partitions(&self) -> Option<Vec<PartitionSeen>> {
+        None
+    }
+
+    fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
+        Box::pin(async move {
+            self.is_quiet = true;
+            for link in &mut self.links {
+                link.receiver.set_credit(0).await.map_err(|error| self.connection.lost(error))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let Self { connection, links, .. } = *self;
+            drop(links);
+            connection.close().await;
+        })
+    }
+}
+
+struct NoLateBindings;
+
+impl LateBindings for NoLateBindings {
+    fn bind<'a>(&'a mut self, _: &'a [Binding]) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+}

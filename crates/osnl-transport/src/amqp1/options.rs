@@ -1,0 +1,196 @@
+//! The options of oslo.messaging's AMQP 1.0 driver that a reader needs, in the query of the transport URL, and the
+//! addresses that they make.
+
+use osnl_config::{Options as _, options, words};
+use osnl_model::{SentLogin, TransportUrl};
+
+use crate::options::{DriverOptions, DriverSection, OptionError, file};
+use crate::rabbit::options::{TlsOptions, TlsVersions, Trust};
+use crate::topology::Binding;
+
+options! {
+    /// Names and defaults are those of oslo.messaging 14.9.3 (`oslo_messaging/_drivers/amqp1_driver/opts.py`), the last
+    /// release with the driver. An empty text is none.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Amqp1Section {
+        addressing_mode: AddressingMode = "dynamic" => "Is the form of addresses: legacy, routable, or dynamic, which is legacy for a qpidd and for a broker that does not name itself.";
+        pseudo_vhost: bool = "true" => "Decides whether the virtual host is part of the address, or named when the connection opens.";
+        group_request_prefix: String = "unicast" => "Is the beginning of a legacy address.";
+        notify_address_prefix: String = "openstack.org/om/notify" => "Is the beginning of a routable address.";
+        anycast_address: String = "anycast" => "Is the second part of a routable address.";
+        sasl_mechanisms: String = "" => "Are the mechanisms of the login that may be used: PLAIN, EXTERNAL, ANONYMOUS. Without the option, a user means PLAIN, and a certificate EXTERNAL.";
+        ssl: bool = "false" => "Decides whether the connection is encrypted, as amqps:// does.";
+        ssl_ca_file: String = "" => "Is the file of the trusted authorities; without it the system's are trusted.";
+        ssl_cert_file: String = "" => "Is the certificate to present to the broker.";
+        ssl_key_file: String = "" => "Is the key of ssl_cert_file.";
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressingMode {
+    Dynamic,
+    Routable,
+    Legacy,
+}
+
+words!(AddressingMode: "dynamic" => Self::Dynamic, "routable" => Self::Routable, "legacy" => Self::Legacy);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mechanism {
+    Plain,
+    External,
+    Anonymous,
+}
+
+impl Mechanism {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::External => "EXTERNAL",
+            Self::Anonymous => "ANONYMOUS",
+        }
+    }
+}
+
+impl Default for Amqp1Section {
+    fn default() -> Self {
+        Self::defaults().expect("a test reads every default")
+    }
+}
+
+pub type Amqp1Options = DriverOptions<Amqp1Section>;
+
+const NO_MECHANISM: &str = "none of the mechanisms is possible: PLAIN needs a user in the URL, EXTERNAL needs amqps:// and ssl_cert_file, and \
+     osnl knows no others but ANONYMOUS";
+
+impl DriverSection for Amqp1Section {
+    const SECTION: &'static str = "oslo_messaging_amqp";
+
+    fn is_of(driver: &str) -> bool {
+        crate::is_amqp1(driver)
+    }
+
+    fn check(&self) -> Result<(), OptionError> {
+        if !self.ssl_key_file.is_empty() && self.ssl_cert_file.is_empty() {
+            let (names, reason) = ("ssl_key_file without ssl_cert_file", "a key needs its certificate");
+            return Err(OptionError::Together { names, reason });
+        }
+        Ok(())
+    }
+}
+
+impl Amqp1Options {
+    pub(super) fn tls(&self, url: &TransportUrl) -> Option<TlsOptions> {
+        let options = &self.values;
+        (url.driver() == "amqps" || options.ssl).then(|| TlsOptions {
+            trust: Trust::Ca { file: file(Some(&options.ssl_ca_file)), name: true },
+            certificate: file(Some(&options.ssl_cert_file)),
+            key: file(Some(&options.ssl_key_file)),
+            versions: TlsVersions::Any,
+        })
+    }
+
+    pub(super) fn mechanism(&self, url: &TransportUrl, has_user: bool) -> Result<Mechanism, OptionError> {
+        let has_certificate = self.tls(url).is_some_and(|tls| tls.certificate.is_some());
+        let mechanisms = self.values.sasl_mechanisms.to_ascii_uppercase();
+        let named: Vec<&str> = mechanisms.split([' ', ',']).filter(|name| !name.is_empty()).collect();
+        [
+            (Mechanism::Plain, has_user),
+            (Mechanism::External, has_certificate),
+            (Mechanism::Anonymous, !has_user || !named.is_empty()),
+        ]
+        .into_iter()
+        .find(|(known, is_possible)| *is_possible && (named.is_empty() || named.contains(&known.name())))
+        .map(|(mechanism, _)| mechanism)
+        .ok_or(OptionError::Together { names: "sasl_mechanisms", reason: NO_MECHANISM })
+    }
+
+    /// Returns the logins that go to a broker in clear.
+    pub(crate) fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
+        match self.tls(url) {
+            None => crate::logins::in_clear(url, "write amqps://"),
+            Some(_) => Vec::new(),
+        }
+    }
+
+    /// Returns the virtual host that is named when the connection opens.
+    pub(super) fn virtual_host<'a>(&self, url: &'a TransportUrl) -> Option<&'a str> {
+        virtual_host(url).filter(|_| !self.values.pseudo_vhost)
+    }
+
+    /// Returns the address to which oslo.messaging publishes what would reach the binding on RabbitMQ.
+    pub(super) fn address(&self, url: &TransportUrl, product: Option<&str>, binding: &Binding) -> String {
+        let options = &self.values;
+        let is_legacy = match options.addressing_mode {
+            AddressingMode::Dynamic => product.is_none_or(|product| product == "qpid-cpp"),
+            AddressingMode::Legacy => true,
+            AddressingMode::Routable => false,
+        };
+        let virtual_host = virtual_host(url).filter(|_| options.pseudo_vhost).unwrap_or_default();
+        let (exchange, key) = (binding.exchange.as_str(), binding.routing_key.as_str());
+        let routable =
+            [&options.notify_address_prefix, &options.anycast_address, virtual_host, exchange, key];
+        let legacy = [options.group_request_prefix.as_str(), virtual_host, exchange, key];
+        let (parts, separator) = if is_legacy { (&legacy[..], ".") } else { (&routable[..], "/") };
+        parts.iter().copied().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(separator)
+    }
+}
+
+fn virtual_host(url: &TransportUrl) -> Option<&str> {
+    Some(url.virtual_host()).filter(|name| !matches!(*name, "" | "/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(url: &str) -> (TransportUrl, Amqp1Options) {
+        let url = TransportUrl::parse(url).unwrap();
+        let options = Amqp1Options::from_query(&url).unwrap();
+        (url, options)
+    }
+
+    /// The addresses were recorded of oslo.messaging 14.9.3.
+    #[test]
+    fn addresses_are_those_of_oslo_messaging() {
+        let check = |url: &str, product: Option<&str>, expected: &str| {
+            let (url, options) = options(url);
+            let binding = Binding {
+                queue: String::new(),
+                exchange: "nova".to_owned(),
+                routing_key: "notifications.info".to_owned(),
+            };
+            assert_eq!(options.address(&url, product, &binding), expected);
+        };
+        let routable = "openstack.org/om/notify/anycast/nova/notifications.info";
+        check("amqp://h", None, "unicast.nova.notifications.info");
+        check("amqp://h/", Some("qpid-cpp"), "unicast.nova.notifications.info");
+        check("amqp://h/v", None, "unicast.v.nova.notifications.info");
+        check("amqp://h/", Some("qpid-dispatch-router"), routable);
+        check("amqp://h/v", Some("other"), "openstack.org/om/notify/anycast/v/nova/notifications.info");
+        check("amqp://h/v?pseudo_vhost=false", Some("other"), routable);
+        check("amqp://h?addressing_mode=routable", None, routable);
+        check("amqp://h?addressing_mode=legacy", Some("other"), "unicast.nova.notifications.info");
+        check("amqp://h?group_request_prefix=g", None, "g.nova.notifications.info");
+        let prefixes = "amqp://h?notify_address_prefix=n&anycast_address=a&addressing_mode=routable";
+        check(prefixes, None, "n/a/nova/notifications.info");
+    }
+
+    #[test]
+    fn the_login_is_the_first_that_is_possible() {
+        let check = |url: &str, expected: Option<Mechanism>| {
+            let (url, options) = options(url);
+            let has_user = url.hosts()[0].username.is_some();
+            assert_eq!(options.mechanism(&url, has_user).ok(), expected, "{url:?}");
+        };
+        check("amqp://h", Some(Mechanism::Anonymous));
+        check("amqp://u:p@h", Some(Mechanism::Plain));
+        check("amqp://u:p@h?sasl_mechanisms=ANONYMOUS", Some(Mechanism::Anonymous));
+        check("amqp://h?sasl_mechanisms=PLAIN", None);
+        check("amqps://h?ssl_cert_file=c", Some(Mechanism::External));
+        check("amqps://u:p@h?ssl_cert_file=c", Some(Mechanism::Plain));
+        check("amqps://u:p@h?ssl_cert_file=c&sasl_mechanisms=external", Some(Mechanism::External));
+        check("amqp://h?ssl_cert_file=c&sasl_mechanisms=EXTERNAL", None);
+        check("amqp://u:p@h?sasl_mechanisms=SCRAM-SHA-1", None);
+    }
+}
