@@ -128,6 +128,10 @@ async fn listener(
     limit: Duration,
 ) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
+    #[cfg(feature = "amqp1")]
+    if osnl_transport::is_amqp1(conf.transport_url.driver()) {
+        return vec![super::amqp1::probe(&section, conf, limit).await];
+    }
     #[cfg(feature = "kafka")]
     if conf.transport_url.driver() == "kafka" {
         let each = |priority: &Priority| {
