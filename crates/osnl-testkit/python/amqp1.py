@@ -96,6 +96,7 @@ class Broker(MessagingHandler):
                     entry = queue.ready.pop(0)
                     delivery = link.send(entry[1], tag=str(uuid.uuid4()))
                     queue.taken[delivery.tag] = (link, entry)
+                    queue.links.append(queue.links.pop(queue.links.index(link)))
 
     def on_delivery(self, event):
         delivery = event.delivery

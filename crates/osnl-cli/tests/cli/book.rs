@@ -38,7 +38,7 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
     ("running.md", "systemd", "systemctl"),
 ];
 
-const OTHER_PROGRAMS: [(&str, &str); 23] = [
+const OTHER_PROGRAMS: [(&str, &str); 24] = [
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask package deb"),
     ("../README.md", "sudo apt install "),

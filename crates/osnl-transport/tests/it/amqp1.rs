@@ -10,6 +10,8 @@ use osnl_transport::{
     transport,
 };
 
+const SOON: std::time::Duration = std::time::Duration::from_secs(30);
+
 fn connected(url: &str) -> Box<dyn Transport> {
     transport(&TransportUrl::parse(url).unwrap()).unwrap()
 }
@@ -40,7 +42,8 @@ impl Reader {
 
     async fn poll(&mut self) -> Result<Vec<IncomingMessage>, TransportError> {
         let mut batch = Batch::with_limit(10);
-        self.consumer.poll(&mut batch).await?;
+        let polled = tokio::time::timeout(SOON, self.consumer.poll(&mut batch)).await;
+        polled.expect("something arrives, or the connection ends")?;
         self.window.admit(&batch);
         Ok(batch.drain().collect())
     }

@@ -1,16 +1,13 @@
-use std::time::Duration;
-
 use osnl_testkit::conformance::{BrokerRig, SampleMessage, UnsettledMessages};
 use osnl_testkit::{Amqp1Peer, closed_port, wait_until};
 use osnl_transport::{Declare, TapBinding, TapOptions, Transport, TransportError};
 use serde_json::json;
 
-use super::{Reader, connected, options};
+use super::{Reader, SOON, connected, options};
 
 osnl_testkit::conformance!(Standin);
 
 const ADDRESS: &str = "unicast.neutron.notifications.info";
-const SOON: Duration = Duration::from_secs(30);
 
 struct Standin(Amqp1Peer);
 
