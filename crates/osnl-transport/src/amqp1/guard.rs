@@ -66,6 +66,7 @@ impl Observed {
     /// Takes the share of a complete delivery in the bytes in hand.
     pub(super) fn share(&self, delivery: u32) -> BodyShare {
         let bytes = self.facts().untaken.remove(&delivery).unwrap_or_default();
+        self.body_flow.went(bytes);
         self.body_flow.share(bytes)
     }
 
@@ -209,11 +210,12 @@ impl<S> GuardedStream<S> {
             (None, Some(id)) => Delivery { id, bytes: 0, walker: Walker::default() },
             (None, None) => return Err("the peer sent a transfer without a delivery".to_owned()),
         };
-        flow.comes(payload.len());
+        // Counted twice until the delivery is taken: the library's buffers, and the copy that decoding makes of them.
+        flow.comes(2 * payload.len());
         delivery.bytes += payload.len();
         if transfer.is_aborted {
             flow.is_complete();
-            drop(flow.share(delivery.bytes));
+            drop(flow.share(2 * delivery.bytes));
             return Ok(());
         }
         let mut rest = &self.frame[payload];

@@ -122,6 +122,12 @@ impl BodyFlow {
         }
     }
 
+    #[cfg(feature = "amqp1")]
+    pub(crate) fn went(&self, bytes: usize) {
+        subtract(&self.bytes, bytes);
+        self.reader.wake();
+    }
+
     #[cfg(feature = "kafka")]
     pub(crate) fn has_brought(&self, messages: usize, bytes: usize) {
         if self.is_counting.load(Ordering::SeqCst) {
