@@ -1,3 +1,5 @@
+//! Reads a whole notification from a body, in any framing.
+
 use serde_json::{Map, Value};
 
 use crate::budget::Purse;
