@@ -137,9 +137,9 @@ fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-pub(crate) fn moment() -> Result<String> {
+pub(crate) fn source_date() -> Result<String> {
     match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(moment) => Ok(moment),
+        Ok(source_date) => Ok(source_date),
         Err(_) => {
             let mut git = Command::new("git");
             git.args(["log", "-1", "--format=%ct"]).current_dir(step::root());
@@ -148,14 +148,14 @@ pub(crate) fn moment() -> Result<String> {
     }
 }
 
-pub(crate) fn moment_as(format: &str) -> Result<String> {
+pub(crate) fn source_date_as(format: &str) -> Result<String> {
     let mut date = Command::new("date");
-    date.args(["-u", "-d", &format!("@{}", moment()?), format]).env("LC_ALL", "C");
+    date.args(["-u", "-d", &format!("@{}", source_date()?), format]).env("LC_ALL", "C");
     Ok(step::output(&mut date)?.trim().to_owned())
 }
 
 fn sh(folder: &Path, line: &str, words: &[&str]) -> Result<()> {
     let mut sh = Command::new("sh");
     sh.args(["-euc", line, "sh"]).args(words).current_dir(folder);
-    step::run(sh.env("SOURCE_DATE_EPOCH", moment()?).env("LC_ALL", "C").env("TZ", "UTC"))
+    step::run(sh.env("SOURCE_DATE_EPOCH", source_date()?).env("LC_ALL", "C").env("TZ", "UTC"))
 }

@@ -41,7 +41,7 @@ struct ReleaseOrder {
 
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let ReleaseOrder { version, key, is_dry } = ReleaseOrder::parse(args)?;
-    let (section, fragments) = section(&step::root(), &version, &package::moment_as("+%Y-%m-%d")?)?;
+    let (section, fragments) = section(&step::root(), &version, &package::source_date_as("+%Y-%m-%d")?)?;
     if is_dry {
         println!("{section}\nrelease: {} would become {version}; nothing was changed", package::version()?);
         return Ok(ExitCode::SUCCESS);
@@ -170,7 +170,7 @@ fn bill_of_materials(path: &Path) -> Result<()> {
     ]);
     cyclonedx
         .args(package::PROGRAM)
-        .env("SOURCE_DATE_EPOCH", package::moment()?)
+        .env("SOURCE_DATE_EPOCH", package::source_date()?)
         .env("CARGO_NET_OFFLINE", "true");
     step::run(cyclonedx.current_dir(step::root()).stdin(Stdio::null()))?;
     // References to our own crates contain this machine's path.

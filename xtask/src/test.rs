@@ -215,7 +215,7 @@ pub(crate) fn run_and_count_in(
     let _guard = Guard::asking("TERM", &[child.id()], None);
     let report = TestReport::pass_on(BufReader::new(output), &mut io::stdout())?;
     let status = child.wait().context("cannot wait for the tests")?;
-    print!("{}", report.times());
+    print!("{}{}", report.times(), report.failures());
     not_run();
     Ok((report.count.lacking(left_out.map(|left_out| left_out.tests)), status))
 }

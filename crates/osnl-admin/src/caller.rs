@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use osnl::control::routes::{Right, Route};
 use osnl::control::{Code, ControlRequest, RequestRefusal};
@@ -10,6 +11,7 @@ pub(crate) struct Caller {
     pub(crate) name: Arc<str>,
     pub(crate) rights: Rights,
     pub(crate) peer: Option<IpAddr>,
+    has_asked: AtomicBool,
     connection: Option<OwnedFd>,
 }
 
@@ -32,12 +34,18 @@ impl Caller {
             name: name.into(),
             rights,
             peer: None,
+            has_asked: AtomicBool::new(false),
             connection: connection.as_fd().try_clone_to_owned().ok(),
         }
     }
 
     pub(crate) fn is_own(&self) -> bool {
         self.rights != Rights::AsConfigured
+    }
+
+    /// Whether this is the first request of its connection.
+    pub(crate) fn asks_first(&self) -> bool {
+        !self.has_asked.swap(true, Ordering::Relaxed)
     }
 
     /// Whether the client has disconnected, as a command does when the daemon hangs. A change that was

@@ -34,11 +34,6 @@ pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// The most concurrent connections of users other than root and the daemon's own to the control socket.
 const OTHERS: usize = 16;
 
-/// While all connections are busy, one is replaced in 20 ms at most, so that each of [`MOST`] lasts longer than the wait for
-/// its turn. A turn takes 5 ms, and those of replaced connections are lost.
-const WAIT: Duration = Duration::from_millis(5);
-const WAITS: u32 = 4;
-
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
@@ -53,16 +48,6 @@ impl Shares {
     pub(crate) fn new() -> Self {
         let [others, late] = [OTHERS, OTHERS].map(Connections::at_most);
         Self { first: Connections::at_most(MOST), others, late }
-    }
-
-    /// Waits a little while all connections are being answered, so that each lasts until its turn.
-    pub(crate) async fn wait_for_room(&mut self) {
-        for _ in 0..WAITS {
-            if self.first.make_room() {
-                return;
-            }
-            let _ = timeout(WAIT, self.first.ended()).await;
-        }
     }
 
     pub(crate) fn add(

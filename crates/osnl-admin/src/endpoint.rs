@@ -73,7 +73,7 @@ impl AdminEndpoint {
         handler: Arc<ControlHandler>,
     ) -> Result<BoundEndpoint, AdminStartError> {
         let access = Access::new(conf).map_err(|_| AdminStartError::Random)?;
-        let pages = Pages::new().map_err(|_| AdminStartError::Random)?;
+        let pages = Pages::new(conf.environment.clone()).map_err(|_| AdminStartError::Random)?;
         let tls = conf
             .tls
             .clone()
@@ -172,9 +172,6 @@ impl BoundEndpoint {
                         tracing::info!(server, "connections are accepted again");
                     }
                     let is_own = caller.is_own();
-                    if !is_own {
-                        shares.wait_for_room().await;
-                    }
                     shares.add(self.service.clone(), stream, caller, stop.clone());
                     // On the control socket the owner does not wait for other users.
                     if !is_own {

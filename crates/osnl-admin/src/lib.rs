@@ -32,10 +32,11 @@
 //!
 //! let conf = AdminConf {
 //!     listen: AdminAddress::Tcp("127.0.0.1:0".parse()?),
-//!     token: None,
+//!     tokens: Vec::new(),
 //!     tls: None,
 //!     allow_changes: false,
 //!     host_names: Vec::new(),
+//!     environment: String::new(),
 //! };
 //! let endpoint = AdminEndpoint::bind(&conf, Arc::new(handler)).await?;
 //! let address = endpoint.address().ok_or("no port")?;

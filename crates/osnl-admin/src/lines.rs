@@ -40,7 +40,7 @@ impl AnswerLines {
         let noted: Arc<Mutex<Option<RequestProgress>>> = Arc::clone(&latest);
         let answering: BoxFuture<'static, AnswerLine> = Box::pin(async move {
             let note = |progress| *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
-            match handler.answer_telling(&request, &note).await {
+            match handler.answer_with_progress(&request, &note).await {
                 Ok(answer) => AnswerLine::Ok(answer),
                 Err(refusal) => AnswerLine::Error(refused(refusal)),
             }

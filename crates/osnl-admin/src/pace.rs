@@ -1,9 +1,9 @@
 //! Limits the processor time that clients use: faster requests wait for their turn, so messages and
 //! deliveries always get processor time.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 /// The interval between two turns at full load.
@@ -22,22 +22,23 @@ impl Pace {
         Self { latest: Mutex::new(Instant::now()) }
     }
 
+    /// Waits for a turn, in the order of the calls. A caller that gives up costs the others no turn.
     pub(crate) async fn turn(&self) {
+        let mut latest = self.latest.lock().await;
         let now = Instant::now();
-        let turn = {
-            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-            let saved = now.checked_sub(EACH * SAVED).unwrap_or(now);
-            *latest = (*latest).max(saved) + EACH;
-            *latest
-        };
+        let saved = now.checked_sub(EACH * SAVED).unwrap_or(now);
+        let turn = (*latest).max(saved) + EACH;
         if turn > now {
             sleep_until(turn).await;
         }
+        *latest = turn;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -55,5 +56,9 @@ mod tests {
         assert_eq!(took(200).await, EACH * 200);
         tokio::time::advance(EACH * 3).await;
         assert_eq!(took(4).await, EACH);
+        for _ in 0..50 {
+            assert!(timeout(Duration::ZERO, pace.turn()).await.is_err());
+        }
+        assert_eq!(took(1).await, EACH);
     }
 }

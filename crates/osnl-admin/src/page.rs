@@ -50,6 +50,16 @@ const CSS: &str = include_str!("../templates/page.css");
 const LONGEST_FORM: usize = 64 * 1024;
 /// The form encoding may write each byte as three, and a broker's messages have up to some hundred KiB.
 const LONGEST_EVENT: usize = 1024 * 1024;
+/// The pages that take a form.
+static FORMS: [(Page, usize); 7] = [
+    (Page::Login, LONGEST_FORM),
+    (Page::Logout, LONGEST_FORM),
+    (Page::ActionChange, LONGEST_FORM),
+    (Page::Change, LONGEST_FORM),
+    (Page::QuarantineChange, LONGEST_FORM),
+    (Page::Reload, LONGEST_FORM),
+    (Page::Explain, LONGEST_EVENT),
+];
 const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(crate) struct Pages {
@@ -57,6 +67,7 @@ pub(crate) struct Pages {
     pub(crate) history: SharedHistory,
     standing: SharedStanding,
     ends: CancellationToken,
+    environment: String,
 }
 
 #[derive(Clone, Copy)]
@@ -65,8 +76,24 @@ pub(crate) struct PageContext<'a> {
     pub(crate) access: &'a Access,
     pub(crate) is_tls: bool,
     pub(crate) by: &'a str,
-    pub(crate) standing: Standing,
 }
+
+/// A request to a page by a caller with a session or a token.
+#[derive(Clone, Copy)]
+struct PageVisit<'a> {
+    handler: &'a ControlHandler,
+    access: &'a Access,
+    history: &'a SharedHistory,
+    environment: &'a str,
+    caller: &'a PageCaller,
+    /// The caller's name for the log.
+    by: &'a str,
+    standing: Standing,
+    query: &'a str,
+    form: Option<&'a [u8]>,
+}
+
+type PageAnswer = Result<AdminAnswer, RequestRefusal>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
@@ -93,7 +120,7 @@ pub(crate) enum Page {
     Reload,
 }
 
-#[derive(Template)]
+#[derive(Template, Default)]
 #[template(path = "message.html")]
 struct MessagePage<'a> {
     title: &'a str,
@@ -139,48 +166,22 @@ pub(crate) fn find(path: &str) -> Option<Page> {
     })
 }
 
-impl Page {
-    fn longest_form(&self) -> Option<usize> {
-        match self {
-            Self::Login
-            | Self::Logout
-            | Self::ActionChange
-            | Self::Change
-            | Self::QuarantineChange
-            | Self::Reload => Some(LONGEST_FORM),
-            Self::Explain => Some(LONGEST_EVENT),
-            Self::Css
-            | Self::Overview
-            | Self::Action(_)
-            | Self::Deliveries
-            | Self::Delivery(_)
-            | Self::Rules
-            | Self::Unmatched
-            | Self::Quarantine
-            | Self::Quarantined(_)
-            | Self::Configuration
-            | Self::Plots
-            | Self::Script
-            | Self::Live
-            | Self::LiveEvents => None,
-        }
-    }
-}
-
 impl Pages {
-    pub(crate) fn new() -> Result<Self, ring::error::Unspecified> {
+    pub(crate) fn new(environment: String) -> Result<Self, ring::error::Unspecified> {
         Ok(Self {
             sessions: Arc::new(Sessions::new()?),
             history: SharedHistory::default(),
             standing: SharedStanding::default(),
             ends: CancellationToken::new(),
+            environment,
         })
     }
 
     /// Returns the bound of the page's form for this caller; unknown callers get the smaller bound.
     pub(crate) fn longest_form(&self, page: &Page, access: &Access, head: &Parts) -> Option<usize> {
-        let is_known = || self.sessions.find(head).is_some() || access.token(head).is_ok();
-        page.longest_form().map(|longest| if is_known() { longest } else { longest.min(LONGEST_FORM) })
+        let is_known = || self.has_session(head) || access.token(head).is_ok();
+        let (_, longest) = FORMS.iter().find(|(taking, _)| taking == page)?;
+        Some(if is_known() { *longest } else { LONGEST_FORM })
     }
 
     pub(crate) fn has_session(&self, head: &Parts) -> bool {
@@ -222,39 +223,44 @@ impl Pages {
                 "This form is from another page or session; load it again.",
             );
         }
-        let by = named(&caller.owner, place.by);
-        let place = PageContext { by: &by, ..place };
-        let (query, form) = (head.uri.query().unwrap_or_default(), is_post.then_some(body));
-        let standing = match page {
-            // These pages ask for the status.
-            Page::Overview | Page::Action(_) | Page::LiveEvents => Standing::default(),
-            _ => self.standing.get(place.handler).await,
+        let visit = PageVisit {
+            handler: place.handler,
+            access: place.access,
+            history: &self.history,
+            environment: &self.environment,
+            caller: &caller,
+            by: &named(&caller.owner, place.by),
+            standing: match page {
+                // These pages ask for the status.
+                Page::Overview | Page::Action(_) | Page::LiveEvents => Standing::default(),
+                _ => self.standing.get(place.handler).await,
+            },
+            query: head.uri.query().unwrap_or_default(),
+            form: is_post.then_some(body),
         };
-        let place = PageContext { standing, ..place };
         let made = match page {
             Page::Logout if is_post => {
                 self.sessions.end(head);
                 return with_cookie(to("/login"), "", 0, place);
             }
-            Page::Explain if is_post => explain::pasted(place, &caller, body).await,
             Page::Logout | Page::Css | Page::Script | Page::Login => return to("/"),
-            Page::ActionChange => action_change::page(place, &caller, query, form).await,
-            Page::Reload => action_change::reload(place, &caller, is_post).await,
-            Page::Overview => overview::page(place, &caller, &self.history).await,
-            Page::Action(name) => action::page(place, &caller, &self.history, name, query).await,
-            Page::Deliveries => deliveries::list(place, &caller, query).await,
-            Page::Change => change::page(place, &caller, query, form).await,
-            Page::Delivery(id) => deliveries::one(place, &caller, id).await,
-            Page::Live => live::page(place, &caller, query),
-            Page::LiveEvents => return live::stream(self, place, &caller, head),
-            Page::Plots => plots::page(place, &caller, &self.history.lock(), query),
-            Page::Rules => rules::page(place, &caller, query).await,
-            Page::Unmatched => unmatched::page(place, &caller).await,
-            Page::Explain => explain::page(place, &caller, query).await,
-            Page::Configuration => configuration::page(place, &caller, query).await,
-            Page::Quarantine => quarantine::list(place, &caller, query).await,
-            Page::QuarantineChange => quarantine::change(place, &caller, query, form).await,
-            Page::Quarantined(id) => quarantine::one(place, &caller, id).await,
+            Page::ActionChange => action_change::page(visit).await,
+            Page::Reload => configuration::reload(visit).await,
+            Page::Overview => overview::page(visit).await,
+            Page::Action(name) => action::page(visit, name).await,
+            Page::Deliveries => deliveries::list(visit).await,
+            Page::Change => change::page(visit).await,
+            Page::Delivery(id) => deliveries::one(visit, id).await,
+            Page::Live => live::page(visit),
+            Page::LiveEvents => return live::stream(self, visit, head),
+            Page::Plots => plots::page(visit),
+            Page::Rules => rules::page(visit).await,
+            Page::Unmatched => unmatched::page(visit).await,
+            Page::Explain => explain::page(visit).await,
+            Page::Configuration => configuration::page(visit).await,
+            Page::Quarantine => quarantine::list(visit).await,
+            Page::QuarantineChange => quarantine::change(visit).await,
+            Page::Quarantined(id) => quarantine::one(visit, id).await,
         };
         if is_post {
             self.standing.forget();
@@ -270,7 +276,7 @@ impl Pages {
             return Ok(PageCaller { csrf, has_session: true, owner });
         }
         if let Ok(owner) = place.access.token(head) {
-            return Ok(PageCaller { csrf: self.sessions.own_csrf().to_owned(), has_session: false, owner });
+            return Ok(PageCaller { csrf: self.sessions.own_csrf.clone(), has_session: false, owner });
         }
         let here = head.uri.path_and_query().map_or("/", |here| here.as_str());
         if head.method != Method::GET && head.method != Method::HEAD {
@@ -280,10 +286,9 @@ impl Pages {
         if site(head) == Some("cross-site") {
             let page = MessagePage {
                 title: "One moment",
-                message: String::new(),
                 onward: Some(here.to_owned()),
-                login: None,
                 back: here,
+                ..MessagePage::default()
             };
             return Err(html(StatusCode::OK, &page).into());
         }
@@ -292,10 +297,10 @@ impl Pages {
 }
 
 async fn ask<T: DeserializeOwned>(
-    place: PageContext<'_>,
+    visit: PageVisit<'_>,
     request: &ControlRequest,
 ) -> Result<T, RequestRefusal> {
-    let value = place.handler.answer(request).await?;
+    let value = visit.handler.answer(request).await?;
     serde_json::from_value(value).map_err(|error| bad(error.to_string()))
 }
 
@@ -340,11 +345,14 @@ fn refusal_page(status: StatusCode, message: &str) -> AdminAnswer {
     let page = MessagePage {
         title: status.canonical_reason().unwrap_or("Refused"),
         message: text::line(message),
-        onward: None,
-        login: None,
         back: "/",
+        ..MessagePage::default()
     };
     html(status, &page)
+}
+
+fn shown(page: &impl Template) -> PageAnswer {
+    Ok(html(StatusCode::OK, page))
 }
 
 fn html(status: StatusCode, page: &impl Template) -> AdminAnswer {

@@ -115,7 +115,9 @@ impl Service {
     }
 
     async fn answered(&self, request: Request<Incoming>, caller: &Caller, busy: &Busy) -> AdminAnswer {
-        if caller.rights != Rights::All {
+        // The first request of a connection has waited to be accepted, and a probe has a short time-out.
+        let is_probe = caller.asks_first() && matches!(request.uri().path(), "/livez" | "/readyz");
+        if caller.rights != Rights::All && !is_probe {
             self.pace.turn().await;
         }
         if let Err(refusal) = caller.may_ask() {
@@ -251,7 +253,6 @@ impl Service {
             access: &self.access,
             is_tls: self.tls.is_some(),
             by,
-            standing: Default::default(),
         };
         pages.answer(page, place, head, &form).await
     }

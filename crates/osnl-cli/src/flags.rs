@@ -1,4 +1,4 @@
-pub(crate) mod moment;
+pub(crate) mod time;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -82,10 +82,10 @@ pub(crate) struct FormatArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct BetweenArgs {
     /// Received at this time or later: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Filters")]
+    #[arg(long, value_name = "WHEN", value_parser = time::parse, help_heading = "Filters")]
     pub(crate) since: Option<Timestamp>,
     /// Received before this time; 7d: more than 7 days ago
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Filters")]
+    #[arg(long, value_name = "WHEN", value_parser = time::parse, help_heading = "Filters")]
     pub(crate) until: Option<Timestamp>,
 }
 

@@ -137,8 +137,8 @@ fn suspend(terminal: &mut DefaultTerminal) -> io::Result<()> {
     let _ = kill_current_process_group(Signal::TSTP);
     // Another thread may receive the signal, so this thread waits to be stopped before the screen
     // is entered again.
-    let moment = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-    let _ = poll(&mut [], Some(&moment));
+    let pause = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    let _ = poll(&mut [], Some(&pause));
     enable_raw_mode()?;
     execute!(stdout(), EnterAlternateScreen)?;
     repaint(terminal)

@@ -195,8 +195,8 @@ impl Expression {
     /// Returns each name that the expression reads with the notification's value; `None` is missing. Secrets
     /// are masked and long texts cut.
     #[must_use]
-    pub fn saw(&self, names: &Names) -> Vec<(String, Option<String>)> {
-        self.0.aliases.saw(names)
+    pub fn observed(&self, names: &Names) -> Vec<(String, Option<String>)> {
+        self.0.aliases.observed(names)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Messages that are kept unread: the body is unreadable, exceeds a budget, or was in hand when the process ended
 //! unexpectedly.
 //!
-//! Nothing here parses a body. A [`Glimpse`] is found by a linear scan of at most `LOOKED_AT` bytes without recursion,
+//! Nothing here parses a body. A [`Glimpse`] is found by a linear scan of at most `SCAN_LIMIT` bytes without recursion,
 //! and a [`preview`] shows no values. The body is stored as received, compressed if that is shorter; a body that is
 //! still too large keeps its first bytes ([`StoredBody`]).
 
@@ -19,7 +19,7 @@ use crate::received::ReceivedMessage;
 pub const LONGEST_WHOLE: usize = BodyBounds::DEFAULT.whole;
 pub(crate) const LARGEST_STORED: usize = 4 << 20;
 pub const HEAD: usize = BodyBounds::HEAD;
-const LOOKED_AT: usize = 64 << 10;
+const SCAN_LIMIT: usize = 64 << 10;
 const LONGEST_VALUE: usize = 255;
 const PREVIEWED: usize = 2 << 10;
 
@@ -134,7 +134,7 @@ impl Glimpse {
     /// Searches the first bytes of a body. A publisher can forge these values, so only people see this glimpse.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
-        let seen = &body[..LOOKED_AT.min(body.len())];
+        let seen = &body[..SCAN_LIMIT.min(body.len())];
         Self {
             message_id: value(seen, b"message_id"),
             publisher_id: value(seen, b"publisher_id"),
@@ -299,7 +299,7 @@ mod tests {
         check(r#""message_id" message_id: x "message_id": "m2"#, Some("m2"), None, None);
         check("", None, None, None);
         check(&"[".repeat(200_000), None, None, None);
-        let late = format!("{}\"message_id\": \"m\"", " ".repeat(LOOKED_AT));
+        let late = format!("{}\"message_id\": \"m\"", " ".repeat(SCAN_LIMIT));
         check(&late, None, None, None);
         let long = format!("{{\"message_id\": \"{}\"}}", "x".repeat(1000));
         check(&long, Some(&"x".repeat(LONGEST_VALUE)), None, None);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::template::{Expression, Names};
-use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, Saw, StepLimit};
+use osnl_model::{Head, Mismatch, NotificationFilter, Observed, Pattern, Priority, StepLimit};
 
 pub use self::condition::holds;
 pub use self::condition::{WhenFalse, WhenMismatch};
@@ -126,9 +126,11 @@ impl Rule {
 
 impl RuleMismatch {
     fn of(mismatch: Mismatch) -> Self {
-        match mismatch.saw {
-            Saw::StepLimit { .. } => Self::GivenUp(mismatch),
-            Saw::Absent | Saw::NotText(_) | Saw::NoKeys(_) | Saw::Text(_) => Self::Filter(mismatch),
+        match mismatch.observed {
+            Observed::StepLimit { .. } => Self::GivenUp(mismatch),
+            Observed::Absent | Observed::NotText(_) | Observed::NoKeys(_) | Observed::Text(_) => {
+                Self::Filter(mismatch)
+            }
         }
     }
 }
@@ -139,7 +141,7 @@ pub enum RuleMismatch {
     Priority(Option<Priority>),
     #[error("{0}")]
     Filter(Mismatch),
-    #[error("the pattern \"{}\" cannot be decided: {} is {}", .0.pattern, .0.predicate, .0.saw)]
+    #[error("the pattern \"{}\" cannot be decided: {} is {}", .0.pattern, .0.predicate, .0.observed)]
     GivenUp(Mismatch),
     #[error("{0}")]
     When(WhenMismatch),

@@ -48,8 +48,8 @@ impl TraceContext {
 impl SpanId {
     #[must_use]
     pub fn of_attempt(key: &str, began: SystemTime) -> Self {
-        let moment = began.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        Self::digest(&format!("{key} {moment}"))
+        let start = began.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Self::digest(&format!("{key} {start}"))
     }
 
     fn digest(text: &str) -> Self {

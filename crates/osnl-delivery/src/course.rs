@@ -97,7 +97,7 @@ impl Course {
             Wake::Draining => self.draining = true,
             Wake::Due => {}
         }
-        self.schedule.look_at_clock(self.may_attempt(), now);
+        self.schedule.check_clock(self.may_attempt(), now);
         if self.draining || !self.may_attempt() {
             return;
         }

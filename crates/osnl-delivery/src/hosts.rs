@@ -115,7 +115,7 @@ impl Hosts {
     pub(super) fn success(&mut self, name: &str, now: Instant) -> BreakerChange {
         let Some(host) = self.hosts.get_mut(name) else { return BreakerChange::None };
         let change = host.breaker.success(now);
-        self.tell(name, change, None)
+        self.record(name, change, None)
     }
 
     pub(super) fn neutral(&mut self, name: &str, now: Instant) {
@@ -133,10 +133,10 @@ impl Hosts {
         now: Instant,
     ) -> BreakerChange {
         let change = self.remembered(name).breaker.failure(failed, error, policy, now);
-        self.tell(name, change, Some(error))
+        self.record(name, change, Some(error))
     }
 
-    fn tell(&mut self, name: &str, change: BreakerChange, error: Option<&ActionError>) -> BreakerChange {
+    fn record(&mut self, name: &str, change: BreakerChange, error: Option<&ActionError>) -> BreakerChange {
         let Some(host) = self.hosts.get_mut(name) else { return change };
         if host.breaker.is_closed() {
             self.changed |= host.held.take().is_some();

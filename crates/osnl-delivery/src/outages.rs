@@ -110,7 +110,7 @@ impl Outages {
         self.down.is_empty()
     }
 
-    pub(super) fn look(&mut self, now: Instant) {
+    pub(super) fn check(&mut self, now: Instant) {
         let before = self.down.len();
         self.down.retain(|_, down| now < down.outage.next_try + QUIET);
         self.changed |= self.down.len() != before;
@@ -155,9 +155,9 @@ mod tests {
         assert!(outages.answered(&name));
         assert!(!outages.answered(&name));
         outages.failed(&name, "refused", None, &POLICY, now);
-        outages.look(now + QUIET);
+        outages.check(now + QUIET);
         assert!(!outages.is_empty());
-        outages.look(now + QUIET + Duration::from_secs(1));
+        outages.check(now + QUIET + Duration::from_secs(1));
         assert!(outages.is_empty());
     }
 }

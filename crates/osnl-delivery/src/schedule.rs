@@ -257,7 +257,7 @@ impl Schedule {
     }
 
     /// Updates the clocks. `runs`: whether an attempt may begin; otherwise time does not count.
-    pub(super) fn look_at_clock(&mut self, runs: bool, now: Instant) {
+    pub(super) fn check_clock(&mut self, runs: bool, now: Instant) {
         self.runs = runs;
         let closed = self.breaker.is_closed();
         self.closed.set(closed && runs, now);
@@ -282,7 +282,7 @@ impl Schedule {
 
     /// Forgets, from time to time, outages and exhausted deliveries that ended without a report.
     pub(super) fn tidy(&mut self, now: Instant) {
-        self.outages.look(now);
+        self.outages.check(now);
         // A delivery that is discarded while it waits is never claimed again. If an entry is removed too early, the
         // delivery gets one more attempt.
         let long = Duration::from_secs(3600);

@@ -1,4 +1,4 @@
-mod failing;
+mod failures;
 mod neighbours;
 mod order;
 mod rows;
@@ -140,7 +140,7 @@ async fn a_journal_in_memory_is_told_of_failed_attempts_that_are_repeated() {
     let rig = Rig::start(Some(ErrorClass::Status(409)), Duration::from_secs(1));
     let _receipt = rig.append("k").await;
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let failing = rig.journal.failing();
+    let failing = rig.journal.failing_keys();
     let [(_, failing)] = &failing[..] else { panic!("{failing:?}") };
     assert_eq!((failing.resource.as_deref(), &*failing.answer), (Some("k"), "status 409: told so"));
     assert_eq!(failing.tries, *rig.action.attempts.lock().unwrap());

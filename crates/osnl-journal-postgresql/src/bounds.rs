@@ -23,7 +23,7 @@ use crate::session::Session;
 use crate::transaction::{CommitFailure, Transaction};
 use crate::view::quarantine::{COLUMNS, unreadable};
 
-const BITE: i64 = 250;
+const BATCH_ROWS: i64 = 250;
 const MESSAGES: i64 = 20;
 /// Nothing else is done while bodies are written. The limit counts bytes as received; a single larger body is
 /// still written.
@@ -75,7 +75,7 @@ async fn oldest(session: &mut Session, own: &[PartitionNumber], most: i64) -> Re
         groups.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, 0));
     }
     groups.sort_unstable();
-    for _ in 0..(dead - most).min(BITE) {
+    for _ in 0..(dead - most).min(BATCH_ROWS) {
         if let Some((.., left, leave)) =
             groups.iter_mut().max_by_key(|(.., left, _)| *left).filter(|(.., left, _)| *left > 0)
         {

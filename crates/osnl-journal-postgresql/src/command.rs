@@ -29,7 +29,7 @@ pub(crate) enum PostgresCommand {
     /// Reads deliveries that are due by this moment into memory.
     Fetch(Arc<str>, FetchKinds, i64),
     Close(Option<oneshot::Sender<()>>),
-    Look(oneshot::Sender<()>),
+    Check(oneshot::Sender<()>),
     Do(Box<dyn FnOnce(&mut Member) + Send>),
 }
 
@@ -48,7 +48,7 @@ impl PostgresCommand {
             | Self::Known(..)
             | Self::Fetch(..)
             | Self::Close(_)
-            | Self::Look(_)
+            | Self::Check(_)
             | Self::Do(_) => None,
         }
     }

@@ -59,15 +59,15 @@ impl SharedDatabase for PostgresDatabase {
         }
     }
 
-    fn look(&self, options: &SharedOptions, largest_body: u64) -> BoxFuture<'static, Vec<DatabaseFact>> {
+    fn inspect(&self, options: &SharedOptions, largest_body: u64) -> BoxFuture<'static, Vec<DatabaseFact>> {
         let options = own_options(options);
         Box::pin(async move {
             let mut facts = Vec::new();
-            let looked = match options {
-                Ok(options) => look(&options, largest_body, &mut facts).await,
+            let inspected = match options {
+                Ok(options) => inspect(&options, largest_body, &mut facts).await,
                 Err(why) => Err(why),
             };
-            if let Err(why) = looked {
+            if let Err(why) = inspected {
                 let advice = "start the server, or correct [journal] connection";
                 facts.push(fact("server", FactKind::Failed, why, Some(advice)));
             }
@@ -104,8 +104,8 @@ impl SharedDatabase for PostgresDatabase {
         let options = own_options(options);
         Box::pin(async move {
             let options = options?;
-            let look = async |session: &mut Session| events::events(session, &filter, limit, last).await;
-            JournalView::default().read(&options, look).await
+            let query = async |session: &mut Session| events::events(session, &filter, limit, last).await;
+            JournalView::default().read(&options, query).await
         })
     }
 
@@ -117,8 +117,8 @@ impl SharedDatabase for PostgresDatabase {
         let options = own_options(options);
         Box::pin(async move {
             let options = options?;
-            let look = async |session: &mut Session| events::asked_for(session, &events).await;
-            JournalView::default().read(&options, look).await
+            let query = async |session: &mut Session| events::asked_for(session, &events).await;
+            JournalView::default().read(&options, query).await
         })
     }
 
@@ -135,11 +135,11 @@ impl SharedDatabase for PostgresDatabase {
         let options = own_options(options);
         Box::pin(async move {
             let options = options?;
-            let look = async |session: &mut Session| {
+            let query = async |session: &mut Session| {
                 let rows = session.query("SELECT name FROM osnl_member ORDER BY name", &[]).await?;
                 rows.iter().map(|row| row.try_get(0)).collect()
             };
-            JournalView::default().read(&options, look).await
+            JournalView::default().read(&options, query).await
         })
     }
 
@@ -151,8 +151,8 @@ impl SharedDatabase for PostgresDatabase {
         let options = own_options(options);
         Box::pin(async move {
             let options = options?;
-            let look = async |session: &mut Session| events::deliveries_of(session, &message_ids).await;
-            JournalView::default().read(&options, look).await
+            let query = async |session: &mut Session| events::deliveries_of(session, &message_ids).await;
+            JournalView::default().read(&options, query).await
         })
     }
 }
@@ -193,7 +193,7 @@ pub(crate) fn fact(
     DatabaseFact { part, kind, found: found.into(), advice: advice.map(str::to_owned) }
 }
 
-async fn look(options: &Options, largest_body: u64, facts: &mut Vec<DatabaseFact>) -> Result<(), String> {
+async fn inspect(options: &Options, largest_body: u64, facts: &mut Vec<DatabaseFact>) -> Result<(), String> {
     let mut session = session(options).await?;
     let failed = |error: tokio_postgres::Error| words(&error);
     let row = session.client.query_one(SERVER, &[]).await.map_err(failed)?;
@@ -237,7 +237,7 @@ async fn look(options: &Options, largest_body: u64, facts: &mut Vec<DatabaseFact
         fact("server", FactKind::Fine, found, None)
     });
     facts.push(tables(&session).await?);
-    facts.push(link::look(&mut session, options.lease, largest_body).await.map_err(failed)?);
+    facts.push(link::inspect(&mut session, options.lease, largest_body).await.map_err(failed)?);
     Ok(())
 }
 
@@ -290,7 +290,7 @@ impl SharedJournal for PostgresJournal {
         self.shared.report.set_sections(sections);
     }
 
-    fn tell_held(&self, held: HeldTargets) {
+    fn report_held(&self, held: HeldTargets) {
         self.shared.report.set_held(held);
     }
 

@@ -39,7 +39,7 @@ impl ServerFrames {
 
     /// # Errors
     /// A message that is too long, or a login request that may not be answered.
-    pub(crate) fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn inspect(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.left > 0 {
                 let passed = self.left.min(bytes.len());
@@ -141,14 +141,14 @@ mod tests {
         message(AUTHENTICATION, 8, &number.to_be_bytes())
     }
 
-    fn look(methods: AuthMethods, bytes: &[u8]) -> Result<(), String> {
-        let looks = [1, 3, 7, bytes.len()].map(|part| {
+    fn inspect(methods: AuthMethods, bytes: &[u8]) -> Result<(), String> {
+        let results = [1, 3, 7, bytes.len()].map(|part| {
             let mut frames = ServerFrames::new(methods);
-            bytes.chunks(part).try_for_each(|part| frames.look(part)).map_err(|error| error.to_string())
+            bytes.chunks(part).try_for_each(|part| frames.inspect(part)).map_err(|error| error.to_string())
         });
-        assert!(looks.iter().all(|look| *look == looks[0]), "{looks:?}");
-        let [look, ..] = looks;
-        look
+        assert!(results.iter().all(|result| *result == results[0]), "{results:?}");
+        let [result, ..] = results;
+        result
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
             (&ok, b'Z', 0, false),
         ] {
             let bytes = [before, &message(tag, length, &[])].concat();
-            let said = look(AuthMethods::ALL, &bytes);
+            let said = inspect(AuthMethods::ALL, &bytes);
             assert_eq!(said.is_ok(), is_fine, "{} {length}: {said:?}", tag.escape_ascii());
             if let Err(said) = said {
                 assert!(said.contains(&format!("{length} bytes")), "{said}");
@@ -178,8 +178,8 @@ mod tests {
         }
         let many =
             [ok, message(b'S', 6, b"ab"), message(b'Z', 5, b"I"), message(b'N', 1 << 30, b"")].concat();
-        assert!(look(AuthMethods::ALL, &many).is_err());
-        assert!(look(AuthMethods::ALL, &many[..many.len() - 1]).is_ok());
+        assert!(inspect(AuthMethods::ALL, &many).is_err());
+        assert!(inspect(AuthMethods::ALL, &many[..many.len() - 1]).is_ok());
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
             (AuthMethods { scram: false, ..careful }, &[10], "asks for scram-sha-256"),
         ] {
             let bytes: Vec<u8> = requests.iter().flat_map(|number| asked(*number)).collect();
-            let said = look(methods, &bytes);
+            let said = inspect(methods, &bytes);
             match refusal {
                 "" => assert_eq!(said, Ok(()), "{methods:?} {requests:?}"),
                 part => {

@@ -56,9 +56,9 @@ pub(crate) async fn run(
     done.promoted.extend(transaction.turn(lanes).await?);
     let keep = || *kept = Some(JobResult::Group(Box::new(done.clone())));
     let own = member.leases.partitions();
-    let look: [&(dyn ToSql + Sync); 2] = [&own, &AT_ONCE];
-    let look = (!own.is_empty()).then_some((ARRIVALS, &look[..]));
-    let (written, arrived) = transaction.commit_after(look, keep).await?;
+    let arrivals: [&(dyn ToSql + Sync); 2] = [&own, &AT_ONCE];
+    let arrivals = (!own.is_empty()).then_some((ARRIVALS, &arrivals[..]));
+    let (written, arrived) = transaction.commit_after(arrivals, keep).await?;
     done.written = written;
     done.arrived = Some(ArrivedDelivery::all(&arrived)?);
     Ok(done)

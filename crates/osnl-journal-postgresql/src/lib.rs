@@ -223,9 +223,9 @@ impl PostgresJournal {
     }
 
     /// Reads arrivals of other members and the leases now, and completes when that is done.
-    pub async fn look(&self) {
+    pub async fn check(&self) {
         let (sender, receiver) = oneshot::channel();
-        self.send(PostgresCommand::Look(sender));
+        self.send(PostgresCommand::Check(sender));
         let _ = receiver.await;
     }
 

@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 const ANSWER: &str = "SELECT 1";
 const LENGTH: &str = "SELECT octet_length($1::bytea)";
 
-pub(crate) async fn look(
+pub(crate) async fn inspect(
     session: &mut Session,
     lease: Duration,
     largest_body: u64,

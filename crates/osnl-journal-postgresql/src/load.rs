@@ -7,8 +7,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use osnl_core::epoch::from_millis;
 use osnl_core::event::Event;
-use osnl_core::moment::moment;
 use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
 use osnl_journal::store::claimable::{BETWEEN, Claimable, ClaimableKind, FetchKinds, NEWEST, PIECE};
 use osnl_journal::store::messages::Message;
@@ -355,7 +355,7 @@ pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Erro
     let text = |n: usize| row.try_get::<_, String>(first + n);
     let property = |n: usize| row.try_get::<_, Option<String>>(first + n);
     let origin = Origin {
-        received: moment(row.try_get(first)?),
+        received: from_millis(row.try_get(first)?),
         redelivered: row.try_get(first + 1)?,
         listener: text(2)?.into(),
         queue: text(3)?.into(),

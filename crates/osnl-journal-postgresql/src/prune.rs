@@ -13,9 +13,9 @@ use crate::partition::PartitionNumber;
 use crate::session::Session;
 use crate::transaction::{CommitFailure, Transaction};
 
-const BITE: i64 = 500;
+const BATCH_ROWS: i64 = 500;
 const EFFECTS: [i16; 2] = [RowState::Delivered as i16, RowState::NothingToDo as i16];
-const LOOKED_AT: i64 = 100;
+const SCAN_LIMIT: i64 = 100;
 
 const IS_OLD: &str =
     "SELECT 1 FROM osnl_delivery WHERE state >= 4 AND ended < $1 AND partition = ANY($2) LIMIT 1";
@@ -55,21 +55,21 @@ pub(crate) async fn is_due(
 /// Removes arrivals without deliveries among the few after a number, old objects, and abandoned transfers;
 /// returns the number to continue from.
 pub(crate) async fn sweep(session: &mut Session, before: i64, from: i64) -> Result<i64, Error> {
-    let rows = session.query(NEXT_ARRIVALS, &[&from, &LOOKED_AT]).await?;
+    let rows = session.query(NEXT_ARRIVALS, &[&from, &SCAN_LIMIT]).await?;
     let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, Error>>()?;
     if !ids.is_empty() {
         session.execute(ARRIVALS, &[&ids, &before]).await?;
     }
-    session.execute(OBJECTS, &[&before, &BITE]).await?;
+    session.execute(OBJECTS, &[&before, &BATCH_ROWS]).await?;
     session.execute(PARTS, &[]).await?;
-    Ok(if ids.len() as i64 == LOOKED_AT { ids.last().copied().unwrap_or(0) } else { 0 })
+    Ok(if ids.len() as i64 == SCAN_LIMIT { ids.last().copied().unwrap_or(0) } else { 0 })
 }
 
 pub(crate) async fn bound_objects(session: &mut Session) -> Result<(), Error> {
     let counted = session.query(COUNT_OBJECTS, &[]).await?;
     let count: i64 = counted.first().map_or(Ok(0), |row| row.try_get(0))?;
     if count > MOST_OBJECTS {
-        session.execute(OLDEST_OBJECTS, &[&(count - MOST_OBJECTS).min(BITE)]).await?;
+        session.execute(OLDEST_OBJECTS, &[&(count - MOST_OBJECTS).min(BATCH_ROWS)]).await?;
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ impl Transaction<'_> {
         let own = self.member.leases.partitions();
         let (mut ids, mut arrivals, mut partitions) = (Vec::new(), Vec::new(), Vec::new());
         let mut forgotten: BTreeMap<(PartitionNumber, String), i64> = BTreeMap::new();
-        for row in self.query(OLD, &[&before, &own, &BITE]).await? {
+        for row in self.query(OLD, &[&before, &own, &BATCH_ROWS]).await? {
             let (partition, action, state): (PartitionNumber, String, i16) =
                 (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
             let id = row.try_get::<_, i64>(0)?;

@@ -73,8 +73,8 @@ impl JournalQueries for PostgresJournal {
 
     fn asked_for(&self, deliveries: Vec<DeliveryListRow>) -> Answer<'_, Vec<AskedFor>> {
         answer(async move {
-            let look = async |session: &mut Session| events::asked_for(session, &[deliveries]).await;
-            Ok(self.view.read(&self.options, look).await?.pop().unwrap_or_default())
+            let query = async |session: &mut Session| events::asked_for(session, &[deliveries]).await;
+            Ok(self.view.read(&self.options, query).await?.pop().unwrap_or_default())
         })
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use osnl_core::moment::{millis, moment};
+use osnl_core::epoch::{from_millis, millis};
 use osnl_journal::shared::{HeldTarget, HeldTargets};
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ pub(crate) fn held(text: Option<&str>) -> Vec<HeldTarget> {
     let target = |of: &Value| {
         Some(HeldTarget {
             action: of["action"].as_str()?.to_owned(),
-            since: moment(of["since"].as_i64()?),
+            since: from_millis(of["since"].as_i64()?),
             reason: of["reason"].as_str()?.to_owned(),
         })
     };

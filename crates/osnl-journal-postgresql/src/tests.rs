@@ -121,7 +121,7 @@ async fn claimable(member: &PostgresJournal, action: &str) -> Vec<ClaimedDeliver
     for _ in 0..2 {
         let some = member.claim(action, ClaimLimits::in_order(100)).now_or_never();
         claimed.extend(some.unwrap_or_default());
-        within(member.look()).await;
+        within(member.check()).await;
     }
     claimed.extend(member.claim(action, ClaimLimits::in_order(100)).now_or_never().unwrap_or_default());
     claimed

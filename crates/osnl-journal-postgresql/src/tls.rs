@@ -158,7 +158,7 @@ impl AsyncRead for PostgresStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let read = self.frames.look(&buffer.filled()[before..]);
+        let read = self.frames.inspect(&buffer.filled()[before..]);
         if read.is_err() {
             buffer.set_filled(before);
         }

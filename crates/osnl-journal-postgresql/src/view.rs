@@ -13,7 +13,7 @@ pub(crate) mod verify;
 
 use std::time::Duration;
 
-use osnl_core::moment::millis;
+use osnl_core::epoch::millis;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_postgres::Error;

@@ -1,11 +1,11 @@
 //! The writing thread: commits queued commands as one transaction, answers the callers, and keeps the
 //! member's leases.
 
+mod answers;
 mod bounds;
 mod changing;
 mod isolating;
 mod refused;
-mod telling;
 mod transfer;
 mod trouble;
 mod watch;
@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_core::moment::millis;
+use osnl_core::epoch::millis;
 use osnl_journal::Outcome;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -37,7 +37,7 @@ use crate::tls::PostgresTls;
 const AT_ONCE: usize = 1000;
 /// After this many slow tries, a single command counts as one that cannot be stored.
 const SLOW: u32 = 3;
-const LOOK: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) struct PostgresWriter {
     options: Options,
@@ -57,7 +57,7 @@ pub(crate) struct PostgresWriter {
     opening: bool,
     /// The start of the failure, and the time of its latest log line.
     failing: Option<(SystemTime, Instant)>,
-    next_look: Instant,
+    next_check: Instant,
     next_renewal: Duration,
     next_watch: Duration,
     swept: i64,
@@ -94,7 +94,7 @@ impl PostgresWriter {
             closing: false,
             opening: true,
             failing: None,
-            next_look: Instant::now() + LOOK,
+            next_check: Instant::now() + CHECK_INTERVAL,
             next_renewal: Duration::ZERO,
             next_watch: Duration::ZERO,
             swept: 0,
@@ -135,13 +135,13 @@ impl PostgresWriter {
             if (batch.is_empty() && self.closing) || !self.work(batch).await || !self.transfer().await {
                 break;
             }
-            if Instant::now() >= self.next_look && !self.closing {
-                self.look().await;
+            if Instant::now() >= self.next_check && !self.closing {
+                self.check().await;
                 self.do_chore().await;
                 if !self.retry_refused().await {
                     break;
                 }
-                self.next_look = Instant::now() + LOOK;
+                self.next_check = Instant::now() + CHECK_INTERVAL;
             }
         }
         self.release().await;
@@ -170,7 +170,7 @@ impl PostgresWriter {
                     && !self.more_arrived
                     && self.transfers.is_empty() =>
                 {
-                    match timeout_at(self.next_look, self.commands.recv()).await {
+                    match timeout_at(self.next_check, self.commands.recv()).await {
                         Ok(None) => {
                             self.closing = true;
                             None
@@ -221,7 +221,7 @@ impl PostgresWriter {
         }
         let asked: Vec<PostgresCommand> = batch
             .extract_if(.., |command| {
-                matches!(command, PostgresCommand::Known(..) | PostgresCommand::Look(_))
+                matches!(command, PostgresCommand::Known(..) | PostgresCommand::Check(_))
             })
             .collect();
         let fetches: Vec<PostgresCommand> =
@@ -237,8 +237,8 @@ impl PostgresWriter {
             return false;
         }
         for command in asked {
-            if let PostgresCommand::Look(sender) = command {
-                self.look().await;
+            if let PostgresCommand::Check(sender) = command {
+                self.check().await;
                 self.do_chores().await;
                 while self.more_arrived {
                     if !self.commit(Vec::new(), Vec::new()).await {
@@ -269,7 +269,7 @@ impl PostgresWriter {
                         self.renewed(done.written.iter().copied(), sent);
                     }
                     self.at_once = (self.at_once * 2).min(AT_ONCE);
-                    self.tell(batch, *done, fetches).await;
+                    self.answer(batch, *done, fetches).await;
                     return true;
                 }
                 Ok(_) => return true,

@@ -39,7 +39,7 @@ impl MessageIdentity {
     /// Whether a second copy may be a duplicate. Without an id, only a redelivered copy is one, and only of
     /// an open or unsettled entry.
     #[must_use]
-    pub fn tells(&self, redelivered: bool) -> bool {
+    pub fn may_be_copy(&self, redelivered: bool) -> bool {
         self.id.is_some() || redelivered
     }
 }

@@ -286,7 +286,7 @@ impl InHand {
         None
     }
 
-    pub fn looked_at(&self) {
+    pub fn evaluated(&self) {
         if self.is_careful() {
             let mut state = self.lock();
             self.survived(&mut state);

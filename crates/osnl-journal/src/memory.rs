@@ -234,7 +234,7 @@ impl Journal for MemoryJournal {
         let (sender, receipt) = Receipt::open();
         let mut used = UsedLimits::default();
         let redelivered = entry.received.origin.redelivered;
-        if identity.tells(redelivered) {
+        if identity.may_be_copy(redelivered) {
             let open = state.identities.get(&identity).copied();
             if let (true, Some(open)) = (redelivered, open.and_then(|id| state.entries.get_mut(&id))) {
                 begin::count_copy(&entry.received, &identity, &self.counters);

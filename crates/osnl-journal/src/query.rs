@@ -34,7 +34,7 @@ pub use self::filter::{About, AnswerPolicy, Filter};
 pub use self::numbers::{DiskUse, JournalNumbers, StoreFacts};
 pub use self::page::{BoundedCount, ListPage, PhaseCount, RowOrder, page_of};
 pub(crate) use self::page::{count_rows, counted_phases};
-pub use self::phase::{Moment, Phase, RowState};
+pub use self::phase::{Phase, QueryContext, RowState};
 pub use self::records::{
     AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, KeptEvent, Overview, RecentDelivery,
     Tally, Unreadable, UnreadableFilter,

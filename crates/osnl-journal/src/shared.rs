@@ -49,7 +49,7 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
     ) -> Result<Arc<dyn SharedJournal>, UnusableDatabase>;
 
     /// Inspects the server, the tables, and the network, and changes nothing. `largest_body` is in bytes.
-    fn look(&self, options: &SharedOptions, largest_body: u64) -> BoxFuture<'static, Vec<DatabaseFact>>;
+    fn inspect(&self, options: &SharedOptions, largest_body: u64) -> BoxFuture<'static, Vec<DatabaseFact>>;
 
     fn migrate(
         &self,
@@ -166,7 +166,7 @@ pub trait SharedJournal: Journal + JournalQueries {
     fn set_sections(&self, sections: &BTreeMap<String, String>);
 
     /// Publishes the targets that this daemon holds to the other daemons, within a second of each change.
-    fn tell_held(&self, held: HeldTargets);
+    fn report_held(&self, held: HeldTargets);
 
     /// Notes that the broker assigns a queue, or a consumer group a
     /// [partition](osnl_core::received::MessageNotes::partition), to this daemon from now on: the next append

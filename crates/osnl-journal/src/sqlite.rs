@@ -24,13 +24,14 @@ mod checkpoint;
 mod connection;
 mod count;
 mod decoded;
+mod deferred;
 mod enriched;
-mod failing;
+mod failing_keys;
 mod fallback;
 mod filter;
+mod inspection;
 mod lane;
 mod load;
-mod look;
 mod overview;
 mod paused;
 mod phase;
@@ -48,7 +49,6 @@ mod tests;
 mod trouble;
 mod turn;
 pub mod upkeep;
-mod wish;
 mod work;
 mod writer;
 
@@ -69,7 +69,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use self::decoded::DecodedMessages;
-pub use self::look::{PlaceLook, look};
+pub use self::inspection::{PlaceInspection, inspect};
 use self::place::JournalLock;
 pub use self::queries::SqliteQueries;
 pub use self::reader::SqliteReader;
@@ -208,7 +208,7 @@ struct OnRelease(Mutex<Option<ReleaseCallback>>);
 type ReleaseCallback = Box<dyn Fn(&RecentDelivery) + Send>;
 
 impl OnRelease {
-    fn tell(&self, released: &RecentDelivery) {
+    fn publish(&self, released: &RecentDelivery) {
         if let Some(told) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             told(released);
         }
@@ -305,8 +305,8 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// The lock cannot be opened, such as [`io::ErrorKind::PermissionDenied`].
-    pub fn look_for_holder(file: &Path) -> io::Result<Option<String>> {
-        JournalLock::look_for_holder(file)
+    pub fn find_holder(file: &Path) -> io::Result<Option<String>> {
+        JournalLock::find_holder(file)
     }
 
     /// Applies a change in bounded transactions, and completes when all are committed. Claimed deliveries are

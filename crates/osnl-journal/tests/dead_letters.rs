@@ -10,7 +10,7 @@ use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl_journal::{Begin, Entry, Journal as _, NewDelivery};
 
 const LETTERS: usize = 40;
-/// Two decoded messages and their masked copies take less; those of a bite ten times as much.
+/// Two decoded messages and their masked copies take less; those of a batch ten times as much.
 const MOST: usize = 200 << 20;
 
 fn peak() -> usize {

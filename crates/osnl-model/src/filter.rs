@@ -72,7 +72,7 @@ impl NotificationFilter {
         for (key, pattern) in &self.payload {
             let value = match &n.payload {
                 Value::Object(object) => member(object, key),
-                other => Err(Saw::NoKeys(JsonKind::of(other))),
+                other => Err(Observed::NoKeys(JsonKind::of(other))),
             };
             hold(pattern, value, || Predicate::Payload(key.clone()))?;
         }
@@ -88,17 +88,17 @@ fn holds(pattern: Option<&Pattern>, value: Option<&str>) -> Result<bool, StepLim
     }
 }
 
-type TextOrCause<'a> = Result<&'a str, Saw>;
+type TextOrCause<'a> = Result<&'a str, Observed>;
 
 fn field(text: Option<&str>) -> TextOrCause<'_> {
-    text.ok_or(Saw::Absent)
+    text.ok_or(Observed::Absent)
 }
 
 fn member<'a>(object: &'a Map<String, Value>, key: &str) -> TextOrCause<'a> {
     match object.get(key) {
-        None => Err(Saw::Absent),
+        None => Err(Observed::Absent),
         Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(Saw::NotText(JsonKind::of(other))),
+        Some(other) => Err(Observed::NotText(JsonKind::of(other))),
     }
 }
 
@@ -107,22 +107,26 @@ fn hold(
     value: TextOrCause<'_>,
     predicate: impl FnOnce() -> Predicate,
 ) -> Result<(), Mismatch> {
-    let saw = match value.map(|text| (text, pattern.matches(text))) {
+    let observed = match value.map(|text| (text, pattern.matches(text))) {
         Ok((_, Ok(true))) => return Ok(()),
-        Ok((text, Ok(false))) => Saw::Text(text.to_owned()),
-        Ok((text, Err(StepLimit { .. }))) => Saw::StepLimit { length: text.len() },
+        Ok((text, Ok(false))) => Observed::Text(text.to_owned()),
+        Ok((text, Err(StepLimit { .. }))) => Observed::StepLimit { length: text.len() },
         Err(instead) => instead,
     };
     let predicate = predicate();
-    Err(Mismatch { pattern: pattern.as_str().to_owned(), saw: saw.shown_for(&predicate), predicate })
+    Err(Mismatch {
+        pattern: pattern.as_str().to_owned(),
+        observed: observed.shown_for(&predicate),
+        predicate,
+    })
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{predicate} is {saw}, which does not match \"{pattern}\"")]
+#[error("{predicate} is {observed}, which does not match \"{pattern}\"")]
 pub struct Mismatch {
     pub predicate: Predicate,
     pub pattern: String,
-    pub saw: Saw,
+    pub observed: Observed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -149,7 +153,7 @@ impl fmt::Display for Predicate {
 /// The value that a condition found. The text under a key that looks secret is `***`, and so are
 /// secrets in a text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Saw {
+pub enum Observed {
     Absent,
     NotText(JsonKind),
     NoKeys(JsonKind),
@@ -157,7 +161,7 @@ pub enum Saw {
     StepLimit { length: usize },
 }
 
-impl Saw {
+impl Observed {
     fn shown_for(self, predicate: &Predicate) -> Self {
         let secret = match predicate {
             // A lone `key` is secret, as in designate's zone transfers.
@@ -173,7 +177,7 @@ impl Saw {
     }
 }
 
-impl fmt::Display for Saw {
+impl fmt::Display for Observed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => f.write_str("absent"),

@@ -16,7 +16,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::{PyErr, PyResult, Python};
 use tokio::runtime::Builder;
 
-const LOOKS: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The time for running calls to end after Ctrl-C.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -50,7 +50,7 @@ pub(crate) fn run<T: Send, F: Future<Output = T>>(
             let mut raised = None;
             let mut deadline = None;
             loop {
-                match is_done.recv_timeout(LOOKS) {
+                match is_done.recv_timeout(CHECK_INTERVAL) {
                     Ok(done) => return Ok(WaitOutcome { done, raised }),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => {

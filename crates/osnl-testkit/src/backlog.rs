@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::ports;
 
-const MOMENT: Duration = Duration::from_millis(150);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(150);
 const MOST: usize = 64;
 
 /// A port of 127.0.0.1 where every attempt to connect ends by its caller's time-out, as behind a firewall that drops
@@ -23,7 +23,7 @@ impl FullBacklog {
         rustix::net::listen(&listener, 0).unwrap();
         let address = listener.local_addr().unwrap();
         let mut waiting = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, MOMENT) {
+        while let Ok(stream) = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             waiting.push(stream);
             assert!(waiting.len() < MOST, "the queue at {address} takes everybody");
         }

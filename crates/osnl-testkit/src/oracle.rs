@@ -168,9 +168,9 @@ impl OraclePlan {
     }
 }
 
-fn pause_until(moment: Instant) {
+fn pause_until(time: Instant) {
     loop {
-        let left = moment.saturating_duration_since(Instant::now());
+        let left = time.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return;
         }

@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use osnl_model::{Framing, Priority, Target, TransportUrl};
 use tokio_util::task::TaskTracker;
 
-pub use self::client::KafkaLook;
+pub use self::client::KafkaInspection;
 use self::consumer::KafkaConsumer;
 use self::names::Plan;
 use self::offsets::{Offsets, Position};
@@ -83,9 +83,9 @@ impl KafkaTransport {
     }
 
     /// Asks whether the brokers let us in, and which topics exist; none is made.
-    pub async fn look(&self, topics: Vec<String>) -> Result<KafkaLook, TransportError> {
+    pub async fn inspect(&self, topics: Vec<String>) -> Result<KafkaInspection, TransportError> {
         let settings = self.settings.clone();
-        client::blocking(move || client::look(&settings, &topics, false)).await
+        client::blocking(move || client::inspect(&settings, &topics, false)).await
     }
 
     /// Returns `host:port,host:port`.

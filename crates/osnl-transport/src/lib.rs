@@ -91,7 +91,7 @@ pub use future::BoxFuture;
 #[cfg(feature = "kafka")]
 pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions};
 #[cfg(feature = "kafka")]
-pub use kafka::{KafkaLook, KafkaTransport, unfinished as kafka_unfinished};
+pub use kafka::{KafkaInspection, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, Properties};
 pub use options::{DriverOptions, DriverSection, OptionError};
@@ -100,7 +100,9 @@ pub use rabbit::RabbitTransport;
 #[doc(hidden)]
 pub use rabbit::frames::frames_in_pieces;
 pub use rabbit::greeting::Greeting;
-pub use rabbit::look::{ExchangeLook, HostFacts, HostLook, Look, MayWrite, QueueLook, QueueMade};
+pub use rabbit::inspection::{
+    BrokerInspection, ExchangeInspection, HostFacts, HostInspection, MayWrite, QueueInspection, QueueMade,
+};
 pub use rabbit::options::{
     FORMER_OPTIONS, FailoverStrategy, HEARTBEAT, HEARTBEAT_OPTION, LoginMethod, NO_EFFECT, OSLO_HEARTBEAT,
     QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions, RabbitSection, Reconnect, RetryPauses,

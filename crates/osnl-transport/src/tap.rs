@@ -9,7 +9,7 @@
 //! | [`Transport::tap`](crate::Transport::tap) | one attempt: connected, queue declared, bound to existing exchanges, consuming |
 //! | [`Tap::poll`] | waits for one message, then takes all that are ready; cancel-safe: taken messages stay in the batch |
 //! | [`Tap::acknowledge`] | acknowledges taken messages; to be called a few times a second |
-//! | [`Tap::look_for`] | checks once whether an exchange exists now, and binds to it |
+//! | [`Tap::find`] | checks once whether an exchange exists now, and binds to it |
 //! | [`Tap::dropped`] | the number of messages that the bound has dropped since the last call |
 //!
 //! A tap acknowledges with a bounded prefetch. Otherwise the client library would buffer the messages that a slow
@@ -31,7 +31,7 @@ pub struct TapOptions {
     pub max_bytes: u64,
     pub ttl: Duration,
     /// The bound on bodies in memory, copies of [`TapMessage::body`] included. Beyond it the rest waits at the broker.
-    /// During a question ([`Tap::look_for`], [`Tap::dropped`]), bodies are cut instead.
+    /// During a question ([`Tap::find`], [`Tap::dropped`]), bodies are cut instead.
     pub bodies: BodyBounds,
 }
 
@@ -134,7 +134,7 @@ pub trait Tap: Send {
     fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), TransportError>>;
 
     /// Binds to an exchange as requested. Returns `false` if the exchange is missing.
-    fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
+    fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
 
     /// Examines the tapped topics and their groups: the given groups, and those that the broker lists. `None` if the
     /// broker has exchanges.

@@ -46,7 +46,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-pub use self::again::{Again, GivenMessage, RuleWish};
+pub use self::again::{Again, GivenMessage, RuleDelivery};
 pub use self::answer::{
     AnswerLine, AttemptAnswer, ChangeResult, Delivery, DeliveryGroup, DeliveryGroups, ForgottenQueues, List,
     MaskedMessage, OnProgress, PauseResult, ProbeResult, RefusedDelivery, ReloadResult, ReplayResult,
@@ -57,7 +57,7 @@ pub use self::configuration::{ConfigurationReport, LastReload};
 pub use self::handler::{
     ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
-pub use self::incident::{Incident, IncidentActor, IncidentKind, IncidentSeverity, grouped};
+pub use self::incident::{Incident, IncidentActor, IncidentKind, IncidentSeverity, counted, grouped};
 pub use self::no_access::NoAccess;
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage,
@@ -78,7 +78,7 @@ pub use self::status::{
     JournalStatus, LagStatus, LeftQueue, ListenerStatus, ManagementStatus, NotReloaded, PartitionLag,
     QueueStatus, RecordRefused, Status, StatusNumbers, TargetReport, Unavailable,
 };
-pub use self::time::{ago, relative, shown as moment, span};
+pub use self::time::{ago, relative, shown as timestamp, span};
 pub use self::words::{counter_words, millis, short_answer, size};
 
 pub const LONGEST_REQUEST: usize = 4 << 20;

@@ -190,7 +190,9 @@ impl Daemon {
                         if asked.scope == ReloadScope::Configuration {
                             log_reload(&asked.by);
                         }
-                        self.state.note(|reloads| reloads.begun += 1);
+                        if asked.scope != ReloadScope::Preview {
+                            self.state.note(|reloads| reloads.begun += 1);
+                        }
                         preparing = Some((reload.prepare(asked.scope), asked));
                     }
                 }
@@ -287,7 +289,10 @@ fn reloaded(
     asked: Option<ReloadRequest>,
     counters: Option<&Counters>,
 ) -> Box<dyn Reload> {
+    let is_preview = asked.as_ref().is_some_and(|asked| asked.scope == ReloadScope::Preview);
     let outcome = match prepared {
+        Ok(changes) if is_preview => ReloadOutcome::Done(changes.told),
+        Err(refused) if is_preview => ReloadOutcome::Refused(refused),
         Ok(changes) => {
             state.change(&changes.begin, &changes.leave, &changes.deliveries, &changes.order);
             let told = changes.told.clone();
@@ -306,7 +311,7 @@ fn reloaded(
             ReloadOutcome::Refused(refused)
         }
     };
-    state.note(|reloads| {
+    let note = |reloads: &mut Reloads| {
         reloads.ended += 1;
         let since = reloads.failed.as_ref().map(|(since, _)| *since);
         (reloads.loaded, reloads.failed) = match &outcome {
@@ -317,7 +322,10 @@ fn reloaded(
         };
         let by = asked.as_ref().map(|asked| asked.by.clone()).unwrap_or_default();
         reloads.last = Some(EndedReload { at: SystemTime::now(), by, outcome: outcome.clone() });
-    });
+    };
+    if !is_preview {
+        state.note(note);
+    }
     if let Some(answer) = asked.and_then(|asked| asked.answer) {
         // A caller that has left finds the outcome in the log.
         let _ = answer.send(outcome);

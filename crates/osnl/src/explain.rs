@@ -148,7 +148,7 @@ pub enum Ruling {
         condition: Condition,
         /// `***` if the condition reads a key that seems secret.
         allows: String,
-        saw: String,
+        observed: String,
     },
     /// A payload condition failed at that time; its value is lost.
     Failed(FailedBehind),
@@ -287,24 +287,24 @@ fn fails(rule: &RuleConf, mismatch: &RuleMismatch) -> Ruling {
     match mismatch {
         RuleMismatch::Priority(priority) => {
             let allowed = rule.rule.priorities.iter().flatten().map(Priority::as_str);
-            let saw =
+            let observed =
                 priority.as_ref().map_or("missing".to_owned(), |p| format!("\"{}\"", shortened(p.as_str())));
-            Ruling::Fails { condition, allows: allowed.collect::<Vec<_>>().join(", "), saw }
+            Ruling::Fails { condition, allows: allowed.collect::<Vec<_>>().join(", "), observed }
         }
         RuleMismatch::Filter(mismatch) => Ruling::Fails {
             condition,
             allows: pattern(mismatch).to_owned(),
-            saw: shortened(&mismatch.saw.to_string()),
+            observed: shortened(&mismatch.observed.to_string()),
         },
         RuleMismatch::When(WhenMismatch::False(when)) => {
-            let secret = when.saw().iter().any(|(name, _)| is_secret_path(name));
+            let secret = when.observed().iter().any(|(name, _)| is_secret_path(name));
             let allows = if secret { "***".to_owned() } else { one_line(when.source()) };
-            Ruling::Fails { condition, allows, saw: when.to_string() }
+            Ruling::Fails { condition, allows, observed: when.to_string() }
         }
         RuleMismatch::When(WhenMismatch::Lacks { name }) => {
             let source = rule.rule.when.as_ref().map(|when| one_line(when.source()));
-            let saw = format!("the event has no {name}");
-            Ruling::Fails { condition, allows: source.unwrap_or_default(), saw }
+            let observed = format!("the event has no {name}");
+            Ruling::Fails { condition, allows: source.unwrap_or_default(), observed }
         }
         RuleMismatch::When(WhenMismatch::Undecided(_)) | RuleMismatch::GivenUp(_) => {
             Ruling::Undecided(mismatch.to_string())

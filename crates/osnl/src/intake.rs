@@ -53,7 +53,7 @@ pub trait Intake: Send + Sync {
         None
     }
 
-    fn looked_at(&self) {}
+    fn evaluated(&self) {}
 
     /// Whether a rule may match, decided before the payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
@@ -285,8 +285,8 @@ impl Intake for RuleEngine {
         self.in_hand.message(&message.body)
     }
 
-    fn looked_at(&self) {
-        self.in_hand.looked_at();
+    fn evaluated(&self) {
+        self.in_hand.evaluated();
     }
 
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {

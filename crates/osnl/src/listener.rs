@@ -316,7 +316,7 @@ impl Listener {
     /// Reads the positions again, since another listener of the name may have advanced.
     fn recall_positions(&mut self) {
         let Some(positions) = &mut self.positions else { return };
-        positions.look_again();
+        positions.recheck();
         if self.transport.features().partitions {
             self.config.options.queue.resume = positions.read_before().clone();
         }

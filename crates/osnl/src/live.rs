@@ -35,7 +35,7 @@ pub const MOST_A_SECOND: u32 = 100;
 const MOST_TIME: Duration = Duration::from_millis(20);
 /// The number of events kept for a reader that reconnects.
 pub(crate) const RECENT: usize = 100;
-/// The time for which events are kept after a [look](LiveEvents::look).
+/// The time for which events are kept after a [call](LiveEvents::latest).
 pub const LEASE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -99,7 +99,7 @@ impl LiveEvents {
     }
 
     /// Returns the latest events, newest first. Events are kept from the first look until [`LEASE`] after the last.
-    pub fn look(&self, filter: &LiveFilter) -> Vec<Arc<LiveEvent>> {
+    pub fn latest(&self, filter: &LiveFilter) -> Vec<Arc<LiveEvent>> {
         let mut state = self.lock();
         state.expire();
         state.lease(filter.clone());

@@ -3,7 +3,7 @@
 //! ```text
 //! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir, attention_age, control_group
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
-//! [admin]            listen, token, tls_certificate, tls_key, client_ca_file, allow_changes, host_names
+//! [admin]            listen, token, tls_certificate, tls_key, client_ca_file, allow_changes, host_names, ...
 //! [canary]           listener, every, action
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may also be in a listener
 //! [oslo_messaging_kafka]   those of its Kafka driver, in a build with Kafka

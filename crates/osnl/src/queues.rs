@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use osnl_transport::{Binding, ExchangeLook, Greeting, QueueKind, RabbitOptions};
+use osnl_transport::{Binding, ExchangeInspection, Greeting, QueueKind, RabbitOptions};
 use serde::{Deserialize, Serialize};
 
 pub use self::gather::SurveyLimits;
@@ -179,7 +179,7 @@ pub struct Survey {
     /// Hosts that refuse, each with the reason and its remedy.
     pub refusals: Vec<(String, String, Option<String>)>,
     pub is_reached: bool,
-    pub exchanges: Vec<(String, ExchangeLook)>,
+    pub exchanges: Vec<(String, ExchangeInspection)>,
     /// Exchanges that exist, with names near the name of a missing exchange.
     pub near: Vec<String>,
     pub queues: Vec<QueueRow>,

@@ -74,7 +74,7 @@ pub struct EventPlan {
 #[derive(Clone, Debug)]
 pub struct PlannedRule {
     pub verdict: RuleVerdict,
-    pub wishes: Vec<RequestedDelivery>,
+    pub requests: Vec<RequestedDelivery>,
 }
 
 #[derive(Clone, Debug)]
@@ -93,8 +93,8 @@ impl RequestedDelivery {
 
 impl EventPlan {
     #[must_use]
-    pub fn wishes(&self) -> Vec<&RequestedDelivery> {
-        self.rules.iter().flat_map(|rule| &rule.wishes).collect()
+    pub fn requests(&self) -> Vec<&RequestedDelivery> {
+        self.rules.iter().flat_map(|rule| &rule.requests).collect()
     }
 }
 
@@ -110,7 +110,7 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
         // An undecided effect creates no delivery.
         let asked =
             |effect: &&Effect| !matches!(effect.would, Preview::NotAsked { .. } | Preview::Undecided { .. });
-        let wishes = effects.iter().filter(asked).map(|effect| {
+        let requests = effects.iter().filter(asked).map(|effect| {
             // Order is kept per action and resource, so the rule of an earlier delivery does not matter.
             let same = |row: &&DeliveryListRow| *row.action == *effect.action && row.key == effect.key;
             let before = source.before.iter().rev().filter(same);
@@ -135,7 +135,7 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
                     .cloned(),
             }
         });
-        PlannedRule { wishes: wishes.collect(), verdict }
+        PlannedRule { requests: requests.collect(), verdict }
     });
     let rules = planned.collect();
     EventPlan { source, rules }
@@ -222,7 +222,7 @@ pub(crate) async fn append(
 
 fn planned_entry(planned: &EventPlan, how: ReplaySettings) -> Option<Entry> {
     let deliveries: Vec<NewDelivery> =
-        planned.wishes().into_iter().map(|wish| wish.delivery.clone()).collect();
+        planned.requests().into_iter().map(|request| request.delivery.clone()).collect();
     let Content::Whole(notification) = &planned.source.subject.content else { return None };
     if deliveries.is_empty() {
         return None;

@@ -8,9 +8,9 @@
 //! `explain` derives failed conditions on the head. For conditions on the payload the ring stores the reason, since
 //! payloads are kept only if bodies are configured. The [counts](crate::rule::RuleCounts) of all rules are always kept.
 
+mod access;
 mod file;
 mod line;
-mod look;
 mod store;
 
 use std::collections::BTreeMap;
@@ -22,8 +22,8 @@ use bytes::Bytes;
 use osnl_model::{Budget, Head, Notification};
 use osnl_transport::{IncomingMessage, Properties};
 
+pub use self::access::RuleTotals;
 pub use self::file::{RuleMatches, counts, read};
-pub use self::look::RuleTotals;
 use self::store::UnmatchedStore;
 use crate::ends::EndReports;
 use crate::received::ReceivedMessage;

@@ -62,6 +62,7 @@ fn pages(count: u64) -> Vec<(&'static str, String)> {
         ("an event type: all", search("event_type=port.delete.end".to_owned())),
         ("status 404", search("status=404".to_owned())),
         ("status 5xx: none", search("status=5xx".to_owned())),
+        ("an action", "/actions/earlier".to_owned()),
         ("an action and a state", search("action=earlier&state=dead".to_owned())),
         ("a delivery by its number", search(format!("about={middle}.0"))),
         ("a delivery", format!("/deliveries/{middle}.0")),

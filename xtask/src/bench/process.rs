@@ -40,7 +40,7 @@ impl Process {
         Ok(line.to_owned())
     }
 
-    pub(super) fn tell(&mut self, line: &str) -> Result<()> {
+    pub(super) fn send(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().context("no input")?;
         writeln!(stdin, "{line}").with_context(|| format!("{} reads no more", self.name))
     }

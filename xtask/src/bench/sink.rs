@@ -41,30 +41,30 @@ impl Sink {
     }
 
     pub(super) fn reset(&mut self) -> Result<()> {
-        self.process.tell("reset")?;
+        self.process.send("reset")?;
         ensure!(self.process.line()? == "ok", "the sink did not forget");
         Ok(())
     }
 
     pub(super) fn pause(&mut self, milliseconds: u64) -> Result<()> {
-        self.process.tell(&format!("pause {milliseconds}"))?;
+        self.process.send(&format!("pause {milliseconds}"))?;
         ensure!(self.process.line()? == "ok", "the sink takes no pause");
         Ok(())
     }
 
     pub(super) fn fail(&mut self, share: u64) -> Result<()> {
-        self.process.tell(&format!("fail {share}"))?;
+        self.process.send(&format!("fail {share}"))?;
         ensure!(self.process.line()? == "ok", "the sink does not fail");
         Ok(())
     }
 
     pub(super) fn failed(&mut self) -> Result<u64> {
-        self.process.tell("failed")?;
+        self.process.send("failed")?;
         self.process.line()?.parse().context("the answer of the sink")
     }
 
     pub(super) fn wait_up_to(&mut self, count: u64, seconds: u64) -> Result<(u64, Span)> {
-        self.process.tell(&format!("wait {count} {seconds}"))?;
+        self.process.send(&format!("wait {count} {seconds}"))?;
         let line = self.process.line()?;
         let (seen, times) = line.split_once(' ').context("the answer of the sink")?;
         Ok((seen.parse()?, Span::parse(times)?))
@@ -77,14 +77,14 @@ impl Sink {
     }
 
     pub(super) fn order(&mut self) -> Result<(u64, u64)> {
-        self.process.tell("order")?;
+        self.process.send("order")?;
         let line = self.process.line()?;
         let (keys, wrong) = line.split_once(' ').context("the answer of the sink")?;
         Ok((keys.parse()?, wrong.parse()?))
     }
 
     pub(super) fn times(&mut self) -> Result<BTreeMap<u64, u128>> {
-        self.process.tell("times")?;
+        self.process.send("times")?;
         times(&self.process.line()?)
     }
 }

@@ -22,27 +22,27 @@ pub(super) fn run() -> Result<ExitCode> {
         wait_until(SOON, "a leader of the queue", || cluster.leader(QUEUE).is_some());
         cluster.leader(QUEUE).context("no leader")
     };
-    story.tell(&format!(
+    story.print(&format!(
         "three nodes are up, ports {:?}; node {} leads the queue",
         cluster.ports(),
         leader()?
     ));
 
     let mut stage = ChaosStage::start(&cluster.url())?;
-    story.tell(&format!("osnl listens, by node {}", connected(&cluster, &stage)?));
+    story.print(&format!("osnl listens, by node {}", connected(&cluster, &stage)?));
     let mut publisher = built("osnl-bench");
     let urls: Vec<String> =
         cluster.ports().iter().map(|port| format!("rabbit://guest:guest@127.0.0.1:{port}")).collect();
     publisher.args(["confirm", &urls.join(","), &RATE.to_string(), &EVENTS.to_string()]);
     let mut publisher = RestartableProgram::start(publisher);
-    story.tell(&format!(
+    story.print(&format!(
         "{EVENTS} events are being published, {RATE} per second at most, each until it is confirmed"
     ));
     stage.flows_after(Instant::now(), SOME);
 
     let killed = leader()?;
     kill(story, &cluster, &stage, killed, "the leader")?;
-    story.tell(&format!("node {} leads now", leader()?));
+    story.print(&format!("node {} leads now", leader()?));
     come_back(story, &cluster, killed);
     stage.flows_after(Instant::now(), SOME);
 
@@ -53,7 +53,7 @@ pub(super) fn run() -> Result<ExitCode> {
         cluster.leader(QUEUE) == Some(killed)
     });
     let (_, pause) = stage.flows_after(moved, SOME);
-    story.tell(&format!(
+    story.print(&format!(
         "the lead was moved from node {from} to node {killed}; the longest pause was {pause:.2?}"
     ));
 
@@ -67,13 +67,13 @@ pub(super) fn run() -> Result<ExitCode> {
         said.lines().last().unwrap_or_default().split_whitespace().filter_map(|n| n.parse().ok()).collect();
     said.lines()
         .filter(|line| line.starts_with("message"))
-        .for_each(|line| story.tell(&format!("the publisher: {line}")));
-    story.tell(&format!("all events are confirmed; {} were sent more than once", repeated.len()));
+        .for_each(|line| story.print(&format!("the publisher: {line}")));
+    story.print(&format!("all events are confirmed; {} were sent more than once", repeated.len()));
     wait_until(SOON, "the queue to be empty", || cluster.messages(QUEUE) == Some(0));
-    story.tell("the queue is empty");
+    story.print("the queue is empty");
     stage.osnl.signal("TERM");
     let status = stage.osnl.wait(SOON);
-    story.tell(&format!("osnl has drained and ended with {status}"));
+    story.print(&format!("osnl has drained and ended with {status}"));
     Ok(report(&stage, &repeated))
 }
 
@@ -95,16 +95,16 @@ fn kill(
 ) -> Result<()> {
     let on_it = connected(cluster, stage)? == node;
     let (listened, before) = (stage.listened(), stage.count());
-    let moment = Instant::now();
+    let killed_at = Instant::now();
     cluster.kill9(node);
-    story.tell(&format!("node {node}, {what}, is killed with SIGKILL after {before} effects"));
+    story.print(&format!("node {node}, {what}, is killed with SIGKILL after {before} effects"));
     if on_it {
         wait_until(SOON, "osnl to listen again", || stage.listened() > listened);
-        let (after, by) = (moment.elapsed(), connected(cluster, stage)?);
-        story.tell(&format!("osnl listens again, by node {by}, {after:.2?} after the kill"));
+        let (after, by) = (killed_at.elapsed(), connected(cluster, stage)?);
+        story.print(&format!("osnl listens again, by node {by}, {after:.2?} after the kill"));
     }
-    let (first, pause) = stage.flows_after(moment, SOME);
-    story.tell(&format!(
+    let (first, pause) = stage.flows_after(killed_at, SOME);
+    story.print(&format!(
         "effects flow: the first came {first:.2?} after the kill, the longest pause was {pause:.2?}"
     ));
     Ok(())
@@ -113,7 +113,7 @@ fn kill(
 fn come_back(story: ChaosStory, cluster: &RabbitCluster, node: usize) {
     let started = Instant::now();
     cluster.start_again(node);
-    story.tell(&format!("node {node} is back after {:.2?}", started.elapsed()));
+    story.print(&format!("node {node} is back after {:.2?}", started.elapsed()));
 }
 
 fn report(stage: &ChaosStage, repeated: &BTreeSet<u64>) -> ExitCode {

@@ -19,7 +19,7 @@ impl ChaosStory {
         Self(Instant::now())
     }
 
-    pub(super) fn tell(self, line: &str) {
+    pub(super) fn print(self, line: &str) {
         println!("{:7.2} s  {line}", self.0.elapsed().as_secs_f64());
     }
 }
@@ -74,14 +74,14 @@ impl ChaosStage {
         self.effects.lock().map_or(0, |effects| effects.len())
     }
 
-    pub(super) fn flows_after(&self, moment: Instant, more: usize) -> (Duration, Duration) {
+    pub(super) fn flows_after(&self, killed_at: Instant, more: usize) -> (Duration, Duration) {
         let since = || -> Vec<Instant> {
             let effects = self.effects.lock().map(|effects| effects.clone()).unwrap_or_default();
-            effects.into_iter().map(|(at, _)| at).filter(|at| *at > moment).collect()
+            effects.into_iter().map(|(at, _)| at).filter(|at| *at > killed_at).collect()
         };
         wait_until(SOON, "effects to flow again", || since().len() >= more);
         let times = since();
-        let first = times.first().map_or(Duration::ZERO, |at| *at - moment);
+        let first = times.first().map_or(Duration::ZERO, |at| *at - killed_at);
         let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
         (first, gaps.chain([first]).max().unwrap_or_default())
     }

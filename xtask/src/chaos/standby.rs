@@ -49,10 +49,10 @@ pub(super) fn run(kind: &str, args: &[String]) -> Result<ExitCode> {
     let (osnl, minutes) = (wanted.program()?, wanted.minutes.unwrap_or(MINUTES));
     let time = Duration::from_secs(60 * minutes);
     let logs = step::target_dir().join(format!("chaos{}", &kind[1..])).join(seed.to_string());
-    let tell: fn(&str) = |line| println!("{line}");
+    let print: fn(&str) = |line| println!("{line}");
     let holds = if kind == "--standby" {
         println!("chaos: two daemons on a cluster of three nodes for {minutes} minutes, seed {seed}");
-        let report = StandbyPlan { osnl, time, seed, logs, tell }.run();
+        let report = StandbyPlan { osnl, time, seed, logs, print }.run();
         print!("{report}");
         report.holds()
     } else {
@@ -61,7 +61,7 @@ pub(super) fn run(kind: &str, args: &[String]) -> Result<ExitCode> {
             "chaos: a target that is away for {minutes} minutes while {events} messages wait, seed {seed}"
         );
         let (standby, file) = (!wanted.alone, wanted.sqlite);
-        let report = OutagePlan { osnl, held: time, events, standby, file, seed, logs, tell }.run();
+        let report = OutagePlan { osnl, held: time, events, standby, file, seed, logs, print }.run();
         print!("{report}");
         report.holds()
     };

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-use super::{FEATURES, REVISION, folder, licences, moment, moment_as, version};
+use super::{FEATURES, REVISION, folder, licences, source_date, source_date_as, version};
 use crate::{setup, step};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,8 @@ impl Stage {
         std::fs::create_dir_all(&release).with_context(|| release.display().to_string())?;
         std::fs::write(release.join("THIRD-PARTY.txt"), licences::text()?)?;
         let built = step::target_dir().join(name).join("osnl");
-        let words = [built.display().to_string(), format!("{}-{REVISION}", version()?), moment_as("-R")?];
+        let words =
+            [built.display().to_string(), format!("{}-{REVISION}", version()?), source_date_as("-R")?];
         super::sh(&release, include_str!("stage.sh"), &words.each_ref().map(String::as_str))?;
         Ok(stage)
     }
@@ -88,7 +89,7 @@ impl Stage {
         let _ = std::fs::remove_dir_all(&out);
         std::fs::create_dir_all(&out)?;
         tool.arg("--output").arg(&out).current_dir(step::root()).stdin(Stdio::null()).stdout(Stdio::null());
-        step::run(tool.env("SOURCE_DATE_EPOCH", moment()?))?;
+        step::run(tool.env("SOURCE_DATE_EPOCH", source_date()?))?;
         let mut packages = Vec::new();
         for entry in std::fs::read_dir(&out)?.flatten() {
             let package = folder()?.join(entry.file_name());

@@ -4,6 +4,7 @@
 //! environment without an index and without a compiler in its PATH. The module's tests run there against a real
 //! broker.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -15,7 +16,11 @@ use super::folder;
 use super::stage::Profile;
 use crate::{setup, step};
 
-const WHEELS: [(&str, &str); 2] = [("packaging/pypi/osnl", "osnl-"), ("crates/osnl-python", "osnl_k2hr3-")];
+/// A project, how its wheel's name begins, and the features of the program in a wheel for this machine and for others.
+const WHEELS: [(&str, &str, [&[&str]; 2]); 2] = [
+    ("packaging/pypi/osnl", "osnl-", [&["--features", "kafka"], &["--features", "kafka-static"]]),
+    ("crates/osnl-python", "osnl_k2hr3-", [&[], &[]]),
+];
 
 /// The oldest glibc of the released wheels, that of RHEL 8. Zig links for it, because this machine's glibc is newer.
 const GLIBC: &str = "manylinux_2_28";
@@ -27,19 +32,19 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
     };
     let out = folder()?.join("wheels");
     let _ = std::fs::remove_dir_all(&out);
-    for (project, _) in WHEELS {
+    for (project, _, [here, elsewhere]) in WHEELS {
         let mut build = step::building(&maturin);
         build.args(["build", "--locked", "--quiet", "--out"]).arg(&out);
         match profile {
-            Profile::Release => for_older_glibc(build.arg("--release"), &maturin)?,
-            Profile::Debug => drop(build.args(["--profile", "dev", "--auditwheel", "skip"])),
+            Profile::Release => for_older_glibc(build.arg("--release").args(elsewhere), &maturin)?,
+            Profile::Debug => drop(build.args(["--profile", "dev", "--auditwheel", "skip"]).args(here)),
         }
         build.current_dir(step::root().join(project)).stdin(Stdio::null());
         // Another target folder would build everything again.
         build.env("CARGO_TARGET_DIR", step::target_dir());
         step::run(&mut build).with_context(|| format!("the wheel of {project}"))?;
     }
-    WHEELS.iter().map(|(_, name)| wheel(&out, name)).collect()
+    WHEELS.iter().map(|(_, name, _)| wheel(&out, name)).collect()
 }
 
 /// Lets Zig link; maturin looks for Zig as a module of the first Python in PATH.
@@ -49,7 +54,23 @@ fn for_older_glibc(build: &mut Command, maturin: &Path) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = maturin.parent().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
     build.env("PATH", std::env::join_paths(folders)?);
+    // librdkafka's configure asks for the compiler by this name; the system's would use functions of its newer glibc.
+    build.env("CC", zig_compiler(maturin)?);
+    // librdkafka's list of exported functions names some that this build lacks, which LLVM's linker refuses else.
+    build.env("LDFLAGS", "-Wl,--undefined-version");
     Ok(())
+}
+
+/// Writes a program that compiles C with Zig for [`GLIBC`].
+fn zig_compiler(maturin: &Path) -> Result<PathBuf> {
+    let python = maturin.with_file_name("python");
+    let version = GLIBC.trim_start_matches("manylinux_").replace('_', ".");
+    let target = format!("{}-linux-gnu.{version}", std::env::consts::ARCH);
+    let script = format!("#!/bin/sh\nexec {} -m ziglang cc -target {target} \"$@\"\n", python.display());
+    let path = folder()?.join("zig-cc");
+    std::fs::write(&path, script)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(path)
 }
 
 pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {

@@ -17,6 +17,8 @@ const DEFAULT: Runner = Runner::Libtest;
 /// Tests at once. With eight, tests of times fail on two cores. `.config/nextest.toml` has a number too.
 const THREADS: &str = "--test-threads=4";
 const SLOWEST: usize = 30;
+const FAILURE_LINES: usize = 12;
+const FAILURE_COLUMNS: usize = 400;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Runner {
@@ -140,6 +142,9 @@ pub(super) struct TestReport {
     current: String,
     /// nextest repeats failures after its summary.
     is_over: bool,
+    /// The beginning of each failed test's output, repeated at the end, where whoever reads the end only finds the reason.
+    failures: String,
+    failure_lines: Option<usize>,
 }
 
 impl TestReport {
@@ -148,7 +153,9 @@ impl TestReport {
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line)? > 0 {
             out.write_all(&line)?;
-            report.read(String::from_utf8_lossy(&line).trim());
+            let text = String::from_utf8_lossy(&line);
+            report.read_failure(&text);
+            report.read(text.trim());
             line.clear();
         }
         Ok(report)
@@ -173,6 +180,23 @@ impl TestReport {
             *self.binaries.entry(binary.to_owned()).or_default() += time;
             self.tests.push((time, format!("{binary} {test}")));
         }
+    }
+
+    /// Reads libtest's block `failures:`, in which `---- NAME stdout ----` opens the output of a test.
+    fn read_failure(&mut self, line: &str) {
+        let end = line.trim_end();
+        if end.starts_with("---- ") && end.ends_with(" stdout ----") {
+            self.failure_lines = Some(0);
+        } else if end == "failures:" || end.starts_with("test result: ") {
+            self.failure_lines = None;
+        }
+        let Some(lines) = self.failure_lines.as_mut().filter(|lines| **lines < FAILURE_LINES) else { return };
+        *lines += 1;
+        self.failures.extend(end.chars().take(FAILURE_COLUMNS).chain(['\n']));
+    }
+
+    pub(super) fn failures(&self) -> &str {
+        &self.failures
     }
 
     pub(super) fn times(&self) -> String {
@@ -257,6 +281,16 @@ mod tests {
         let lib = "     Running unittests src/lib.rs (target/debug/deps/osnl_core-0123456789abcdef)\n\
                    test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.75s\n\n";
         assert_eq!(read(lib).times(), "test binaries, the time of their tests:\n    0.750 s  osnl_core\n");
+    }
+
+    #[test]
+    fn the_beginning_of_each_failure_is_kept() {
+        let bad = "test a::b ... FAILED\n\nfailures:\n\n---- a::b stdout ----\nnode is up\nthread 'a::b' panicked at x.rs:1:\n\n\n\
+                   failures:\n    a::b\n\ntest result: FAILED. 0 passed; 1 failed; 0 ignored\nnoise\n";
+        let expected = "---- a::b stdout ----\nnode is up\nthread 'a::b' panicked at x.rs:1:\n\n\n";
+        assert_eq!(read(bad).failures(), expected);
+        let long = format!("---- a::b stdout ----\n{}", "line\n".repeat(50));
+        assert_eq!(read(&long).failures().lines().count(), FAILURE_LINES);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use osnl_net::http::EXPIRES_SOON;
-use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook};
+use osnl_transport::{Declare, ExchangeFound, ExchangeInspection, HostInspection};
 
 pub use self::certificate::{client_certificate_probe, server_certificate_probe};
 pub use self::cloud::{catalog_advice, certificate_of_cloud, chosen, cloud_probe, keystone_probe, log_in};
@@ -120,7 +120,7 @@ pub fn silent(probe: Probe, deadline: Duration) -> Probe {
 
 pub fn broker(
     probe: Probe,
-    host: &HostLook,
+    host: &HostInspection,
     virtual_host: &str,
     permissions: impl FnOnce(&str) -> String,
 ) -> Probe {
@@ -141,29 +141,29 @@ pub fn broker(
 
 pub fn exchange(
     probe: Probe,
-    found: &ExchangeLook,
+    found: &ExchangeInspection,
     declare: Declare,
     virtual_host: &str,
     permissions: impl FnOnce(&str) -> String,
 ) -> Probe {
     match found {
-        ExchangeLook::There(ExchangeFound { kind: Some(kind), .. }) if kind != "topic" => {
+        ExchangeInspection::There(ExchangeFound { kind: Some(kind), .. }) if kind != "topic" => {
             let advice = "name the exchange that the service publishes to: its control_exchange";
             probe.failed(format!("exists and is {kind}, not topic"), Some(advice))
         }
-        ExchangeLook::There(what) => probe.fine(match what.durable {
+        ExchangeInspection::There(what) => probe.fine(match what.durable {
             Some(true) => "exists: topic, durable",
             Some(false) => "exists: topic, transient (RabbitMQ before 4.3 may delete it at a restart)",
             None => "exists",
         }),
-        ExchangeLook::Missing => match declare {
+        ExchangeInspection::Missing => match declare {
             Declare::Create => probe.fine("does not exist, and will be created"),
             Declare::Passive | Declare::Nothing => probe.warning(
                 "does not exist",
                 "its service creates it with its first notification; compare the option exchange with the service's control_exchange, and the virtual host with its transport_url",
             ),
         },
-        ExchangeLook::Refused(words) => {
+        ExchangeInspection::Refused(words) => {
             let advice = osnl_transport::answer_remedy(words, virtual_host, permissions);
             probe.failed(words.clone(), advice.as_deref())
         }

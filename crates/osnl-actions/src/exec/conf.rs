@@ -92,7 +92,7 @@ impl DriverConf for ExecConf {
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         let probe = Probe::of(context.section, format!("program {}", self.program.name()));
-        let probe = match self.program.look() {
+        let probe = match self.program.locate() {
             Ok(path) => probe.fine(format!("{} can be run; it was not", path.display())).passive(),
             Err(reason) => probe.failed(reason, Some("name another one with command")),
         };

@@ -4,7 +4,7 @@ use bytes::{Buf, BytesMut};
 pub(super) struct LineBuffer {
     pub(super) buffer: BytesMut,
     limit: usize,
-    looked_at: usize,
+    scanned: usize,
     /// Whether the rest of the current line is discarded, because its beginning was too long.
     skipping: bool,
 }
@@ -18,38 +18,38 @@ pub(super) enum NextLine {
 
 impl LineBuffer {
     pub(super) fn new(limit: usize) -> Self {
-        Self { buffer: BytesMut::new(), limit, looked_at: 0, skipping: false }
+        Self { buffer: BytesMut::new(), limit, scanned: 0, skipping: false }
     }
 
     pub(super) fn next(&mut self) -> NextLine {
         loop {
-            let feed = self.buffer[self.looked_at..].iter().position(|byte| *byte == b'\n');
+            let feed = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n');
             if self.skipping {
                 match feed {
                     Some(at) => {
-                        self.buffer.advance(self.looked_at + at + 1);
+                        self.buffer.advance(self.scanned + at + 1);
                         self.skipping = false;
                     }
                     None => self.buffer.clear(),
                 }
-                self.looked_at = 0;
+                self.scanned = 0;
                 if self.skipping {
                     return NextLine::More;
                 }
                 continue;
             }
-            let end = feed.map(|at| self.looked_at + at);
+            let end = feed.map(|at| self.scanned + at);
             if end.unwrap_or(self.buffer.len()) > self.limit {
                 self.skipping = true;
-                self.looked_at = 0;
+                self.scanned = 0;
                 return NextLine::TooLong(self.buffer.split_to(self.limit));
             }
             let Some(end) = end else {
-                self.looked_at = self.buffer.len();
+                self.scanned = self.buffer.len();
                 return NextLine::More;
             };
             let mut line = self.buffer.split_to(end + 1);
-            self.looked_at = 0;
+            self.scanned = 0;
             line.truncate(end);
             if line.last() == Some(&b'\r') {
                 line.truncate(end - 1);
@@ -60,7 +60,7 @@ impl LineBuffer {
 
     pub(super) fn rest(&mut self) -> Option<BytesMut> {
         let rest = self.buffer.split();
-        self.looked_at = 0;
+        self.scanned = 0;
         (!rest.is_empty() && !self.skipping).then_some(rest)
     }
 }

@@ -34,7 +34,7 @@ impl Program {
         self.command.first().map_or("", String::as_str)
     }
 
-    pub(crate) fn look(&self) -> Result<PathBuf, String> {
+    pub(crate) fn locate(&self) -> Result<PathBuf, String> {
         let name = self.name();
         let path = match name.contains('/') {
             true => Some(PathBuf::from(name)),

@@ -29,10 +29,10 @@ impl Literals {
         let mut found = Self::default();
         found.add("url", written_secrets::parameters(target.source()));
         for (name, template) in headers {
-            found.look("header", name.as_str(), template);
+            found.check("header", name.as_str(), template);
         }
         for (name, template) in query {
-            found.look("query", name, template);
+            found.check("query", name, template);
         }
         let names_secret = |template: &Template| template.roots().any(|root| root == "secret");
         match body {
@@ -44,7 +44,7 @@ impl Literals {
             RequestBody::Form(fields) => {
                 let before = found.words.len();
                 for (name, template) in fields {
-                    found.look("field", name, template);
+                    found.check("field", name, template);
                 }
                 let secret = fields.iter().any(|(_, template)| names_secret(template));
                 found.in_body = secret || found.words.len() > before;
@@ -53,7 +53,7 @@ impl Literals {
         found
     }
 
-    fn look(&mut self, kind: &str, name: &str, template: &Template) {
+    fn check(&mut self, kind: &str, name: &str, template: &Template) {
         if is_secret_key(name) {
             self.add(&format!("{kind}.{name}"), written_secrets::words(template.source()));
         }

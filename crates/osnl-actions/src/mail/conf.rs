@@ -76,18 +76,19 @@ impl ReadDriver for MailConf {
         let own = MailOptions::read(reader);
         let security = OptionValue::valid(reader, "tls");
         let tls = TlsConf::checked(reader, matches!(security, Some(Security::Starttls | Security::Implicit)));
-        let mut pair = Some(());
+        let mut together = Some(());
         for (option, other) in [("username", "password"), ("password", "username")] {
             if reader.is_set(option) && !reader.is_set(other) {
-                pair = reader.refuse(other, "is not set", &format!("{option} needs one"));
+                together = reader.refuse(other, "is not set", &format!("{option} needs one"));
             }
         }
-        let own = own?;
-        if own.digest.is_some() && own.to.iter().any(|to| to.source().contains('{')) {
+        let gathers = Duration::valid(reader, "digest").is_some();
+        if gathers && String::valid(reader, "to").is_some_and(|to| to.contains('{')) {
             let problem = "collects events into one mail, but the recipients are templates";
-            return reader.refuse("digest", problem, "write addresses in to, or remove digest");
+            together = reader.refuse("digest", problem, "write addresses in to, or remove digest");
         }
-        pair?;
+        let own = own?;
+        together?;
         let login = own.username.zip(own.password);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Some(Self {

@@ -1,5 +1,4 @@
 use askama::Template;
-use hyper::StatusCode;
 use osnl::control::{
     Code, Delivery, Incident, List, RequestRefusal, RuleReport, Status, TargetReport, grouped, short_answer,
     span,
@@ -12,9 +11,7 @@ use super::incident::{self, Step};
 use super::overview::action_badge;
 use super::plot::Plot;
 use super::plots::{CHOICES, PlotPeriod, note, period, plots};
-use super::{Frame, PageCaller, PageContext, ask, html, text};
-use crate::answer::AdminAnswer;
-use crate::history::SharedHistory;
+use super::{Frame, PageAnswer, PageVisit, ask, shown, text};
 
 const FAILURES: usize = 10;
 
@@ -33,36 +30,26 @@ struct ActionPage {
     query: String,
 }
 
-pub(super) async fn page(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    history: &SharedHistory,
-    name: &str,
-    query: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let over = period(query)?;
+pub(super) async fn page(visit: PageVisit<'_>, name: &str) -> PageAnswer {
+    let over = period(visit.query)?;
     let name = percent_decode_str(name).decode_utf8_lossy();
-    let status = place.handler.status().await?;
-    let target = status.targets.iter().find(|target| target.action == *name).cloned();
-    let target = target.ok_or_else(|| RequestRefusal {
-        code: Code::NotFound,
-        message: format!("there is no action {name}"),
-    })?;
-    let mut frame = Frame::new(place, caller, format!("Action {}", text::line(&name)), "/actions");
+    let status = visit.handler.status().await?;
+    let target = target(&status, &name)?;
+    let mut frame = Frame::new(visit, format!("Action {}", text::line(&name)), "/actions");
     frame.standing = Standing::of(&status);
     let query = text::query(&name);
     let failed = format!("action={query}&state=dead&state=retrying&order=newest&limit={FAILURES}");
     let failures = match status.counts_are_known() {
-        true => ask::<List>(place, &request("/deliveries", &failed)?).await?.deliveries,
+        true => ask::<List>(visit, &request("/deliveries", &failed)?).await?.deliveries,
         false => Vec::new(),
     };
     // A daemon without a configuration has no rules.
-    let mut rules = place.handler.rules().await.map_or_else(|_| Vec::new(), |report| report.rules);
+    let mut rules = visit.handler.rules().await.map_or_else(|_| Vec::new(), |report| report.rules);
     rules.retain(|rule| {
         rule.settings.as_ref().is_some_and(|settings| settings.actions.iter().any(|action| **action == *name))
     });
     let (plots, note) = {
-        let history = history.lock();
+        let history = visit.history.lock();
         let series = history.actions().find(|(known, _)| *known == name).map(|(_, series)| series);
         match series {
             Some(series) => (plots(&history, series, over, false), note(&history, series, over)),
@@ -72,7 +59,13 @@ pub(super) async fn page(
     let mut incidents = status.incidents.clone();
     incidents.retain(|incident| incident.actions.iter().any(|action| **action == *name));
     let page = ActionPage { frame, status, target, incidents, failures, over, note, plots, rules, query };
-    Ok(html(StatusCode::OK, &page))
+    shown(&page)
+}
+
+pub(super) fn target(status: &Status, name: &str) -> Result<TargetReport, RequestRefusal> {
+    let found = status.targets.iter().find(|target| target.action == name).cloned();
+    found
+        .ok_or_else(|| RequestRefusal { code: Code::NotFound, message: format!("there is no action {name}") })
 }
 
 impl ActionPage {
@@ -96,8 +89,4 @@ impl ActionPage {
             ("Done", self.target.done, "done"),
         ]
     }
-}
-
-fn answer(delivery: &Delivery) -> String {
-    short_answer(delivery.reason.as_deref().or(delivery.last_answer.as_deref()).unwrap_or_default())
 }

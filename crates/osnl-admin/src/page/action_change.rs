@@ -1,47 +1,33 @@
-use hyper::StatusCode;
 use osnl::control::{
-    ControlRequest, PauseResult, ProbeResult, ReloadResult, RequestRefusal, Status, TargetReport, grouped,
-    short_answer, span,
+    ControlRequest, PauseResult, ProbeResult, RequestRefusal, TargetReport, counted, short_answer, span,
 };
 
+use super::action::target;
 use super::change::{ChangePage, ConfirmForm, allowed};
-use super::configuration::sentences;
 use super::incident::action_path;
-use super::text::counted;
-use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
-use crate::answer::AdminAnswer;
+use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 
 /// Shows the effect of a pause, a resume, or a probe of an action; with a form, makes the change.
-pub(super) async fn page(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-    form: Option<&[u8]>,
-) -> Result<AdminAnswer, RequestRefusal> {
-    allowed(place)?;
-    let given = form.unwrap_or(query.as_bytes());
+pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
+    allowed(visit)?;
+    let given = visit.form.unwrap_or(visit.query.as_bytes());
     let (Some(action), Some(change)) = (text::field(given, "action"), text::field(given, "change")) else {
         return Err(bad("the form has no action or no change"));
     };
-    let (verb, by) = (verb(&change)?, place.by.to_owned());
-    let status: Status = ask(place, &ControlRequest::Status {}).await?;
-    let found = status.targets.into_iter().find(|target| target.action == action);
-    let target = found.ok_or_else(|| RequestRefusal {
-        code: osnl::control::Code::NotFound,
-        message: format!("there is no action {action}"),
-    })?;
+    let (verb, by) = (verb(&change)?, visit.by.to_owned());
+    let target = target(&visit.handler.status().await?, &action)?;
     let name = text::line(&action);
-    let result = match (&*change, form.is_some()) {
+    let result = match (&*change, visit.form.is_some()) {
         (_, false) => None,
-        ("pause", true) => Some(ask(place, &ControlRequest::Pause { action, by }).await.map(paused)?),
-        ("resume", true) => Some(ask(place, &ControlRequest::Resume { action, by }).await.map(paused)?),
+        ("pause", true) => Some(ask(visit, &ControlRequest::Pause { action, by }).await.map(paused)?),
+        ("resume", true) => Some(ask(visit, &ControlRequest::Resume { action, by }).await.map(paused)?),
         (_, true) => {
-            let result = ask(place, &ControlRequest::Probe { action, by }).await?;
+            let result = ask(visit, &ControlRequest::Probe { action, by }).await?;
             Some(probed(&result, target.pending))
         }
     };
     let back = action_path(&target.action);
-    let frame = Frame::new(place, caller, format!("{verb} {name}"), "/actions");
+    let frame = Frame::new(visit, format!("{verb} {name}"), "/actions");
     let mut page = ChangePage::new(frame, true, "", back);
     match result {
         Some(result) => (page.result, page.says) = (result, Vec::new()),
@@ -54,40 +40,7 @@ pub(super) async fn page(
             });
         }
     }
-    Ok(html(StatusCode::OK, &page))
-}
-
-/// Shows what a reload will do; with a form, reloads.
-pub(super) async fn reload(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    is_confirmed: bool,
-) -> Result<AdminAnswer, RequestRefusal> {
-    allowed(place)?;
-    let frame = Frame::new(place, caller, "Reload", "/configuration");
-    let words = "osnl reads its files again. If they have an error, it changes nothing and says why. Otherwise what \
-                 changed applies from then on: running attempts finish, no delivery is lost.";
-    let mut page = ChangePage::new(frame, true, words, "/configuration".to_owned());
-    if !is_confirmed {
-        page.confirm = Some(ConfirmForm {
-            path: "/configuration/reload",
-            fields: Vec::new(),
-            button: "Reload".to_owned(),
-        });
-        return Ok(html(StatusCode::OK, &page));
-    }
-    let result: ReloadResult = ask(place, &ControlRequest::Reload { by: place.by.to_owned() }).await?;
-    let (tone, words) = match (result.reloaded, result.changes.is_empty()) {
-        (true, true) => ("good", "The configuration was unchanged."),
-        (true, false) => ("good", "The new configuration is in force."),
-        (false, _) => ("bad", "Refused: nothing was changed."),
-    };
-    (page.result, page.says) = ((tone, words.to_owned()), Vec::new());
-    let changes: Vec<String> = result.changes.iter().map(ToString::to_string).collect();
-    let lists = [("Errors", &result.errors), ("Changes", &changes), ("Warnings", &result.warnings)];
-    let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
-    page.lists = lists.map(|(heading, list)| (heading, sentences(list))).collect();
-    Ok(html(StatusCode::OK, &page))
+    shown(&page)
 }
 
 fn verb(change: &str) -> Result<&'static str, RequestRefusal> {
@@ -145,8 +98,7 @@ fn probed(result: &ProbeResult, pending: u64) -> (&'static str, String) {
         if result.state != "ok" {
             return ("warn", "No answer yet: this action's page shows the result.".to_owned());
         }
-        let words = if pending == 1 { "delivery goes on" } else { "deliveries go on" };
-        return ("good", format!("ok: {} {words}", grouped(pending)));
+        return ("good", format!("ok: {}", counted(pending, "delivery goes on", "deliveries go on")));
     };
     let answer = match answer.split_once(' ') {
         Some((status, rest)) if status.bytes().all(|byte| byte.is_ascii_digit()) => {

@@ -1,16 +1,16 @@
 //! Changes on the page: a form shows the effect first, then makes the change.
 
 use askama::Template;
-use hyper::StatusCode;
-use osnl::control::{ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, Which, grouped};
+use osnl::control::{
+    ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, Which, counted, grouped,
+};
 
-use super::deliveries::{CHANGES, fields, request, takes, tone, without, written};
-use super::text::counted;
-use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
+use super::deliveries::{CHANGES, fields, number, request, takes, tone, without, written};
+use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 use crate::access::Denial;
-use crate::answer::{self, AdminAnswer};
+use crate::answer;
 
-pub(super) const NAMED: usize = 100;
+const NAMED: usize = 100;
 const COUNTED: u64 = 10_000;
 const RESOURCES: usize = 3;
 
@@ -25,12 +25,15 @@ pub(super) struct ChangePage {
     pub(super) is_final: bool,
     /// The deliveries that it takes.
     pub(super) groups: Vec<DeliveryGroup>,
-    pub(super) lists: Vec<(&'static str, Vec<String>)>,
+    pub(super) lists: ChangeLists,
     pub(super) ids: Vec<String>,
     pub(super) more: String,
     pub(super) confirm: Option<ConfirmForm>,
     pub(super) back: String,
 }
+
+/// Headings, each with its lines.
+pub(super) type ChangeLists = Vec<(&'static str, Vec<String>)>;
 
 pub(super) struct ConfirmForm {
     pub(super) path: &'static str,
@@ -48,70 +51,63 @@ struct DeliveryChangeRequest {
 }
 
 /// Shows the effect of a change; with a form, makes the change.
-pub(super) async fn page(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-    form: Option<&[u8]>,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let mut wish = wish(&given(query, form)?)?;
-    allowed(place)?;
+pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
+    let mut change = read_change(&given(visit)?)?;
+    allowed(visit)?;
     // A delivery that became dead after the preview would be changed unseen.
-    let form = match form {
+    let form = match visit.form {
         Some(given) => {
-            let now: ChangeResult = ask(place, &wish.request(true, place.by)).await?;
+            let now: ChangeResult = ask(visit, &change.request(true, visit.by)).await?;
             let shown = text::field(given, "count").and_then(|count| count.parse::<u64>().ok());
             shown.is_some_and(|shown| now.changed + now.under_way <= shown).then_some(given)
         }
         None => None,
     };
-    let begun = until_now(&wish.filter.ids, &mut wish.filter.until).filter(|_| form.is_none());
-    wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
-    let result: ChangeResult = ask(place, &wish.request(form.is_none(), place.by)).await?;
-    let mut page = wish.page(place, caller, &result);
-    let (count, takes) = (result.changed + result.under_way, takes(wish.verb));
+    if form.is_none() {
+        until_now(&change.filter.ids, &mut change.filter.until, &mut change.fields);
+    }
+    let result: ChangeResult = ask(visit, &change.request(form.is_none(), visit.by)).await?;
+    let mut page = change.page(visit, &result);
+    let (count, takes) = (result.changed + result.under_way, takes(change.verb));
     if form.is_none() && count > 0 {
-        let groups = place.handler.groups(&wish.filter, Some(COUNTED)).await?.groups;
+        let groups = visit.handler.groups(&change.filter, Some(COUNTED)).await?.groups;
         page.groups = groups.into_iter().filter(|group| takes.contains(&&*group.newest.state)).collect();
-        page.says.push(effect(wish.verb).to_owned());
-        page.is_final = wish.verb == "discard";
+        page.says.push(effect(change.verb).to_owned());
+        page.is_final = change.verb == "discard";
         page.confirm = Some(ConfirmForm {
             path: "/deliveries/change",
-            fields: vec![("query", wish.written()), ("count", count.to_string())],
-            button: format!("{} {}{}", capital(wish.verb), deliveries(count), wish.goal()),
+            fields: vec![("query", change.written()), ("count", count.to_string())],
+            button: format!("{} {}{}", capital(change.verb), deliveries(count), change.goal()),
         });
     }
-    Ok(html(StatusCode::OK, &page))
+    shown(&page)
 }
 
 /// Returns the query of a preview, or the query that a form confirms.
-pub(super) fn given(query: &str, form: Option<&[u8]>) -> Result<String, RequestRefusal> {
-    match form {
+pub(super) fn given(visit: PageVisit<'_>) -> Result<String, RequestRefusal> {
+    match visit.form {
         Some(form) => text::field(form, "query").ok_or_else(|| bad("the form has no query")),
-        None => Ok(query.to_owned()),
+        None => Ok(visit.query.to_owned()),
     }
 }
 
-pub(super) fn allowed(place: PageContext<'_>) -> Result<(), RequestRefusal> {
+pub(super) fn allowed(visit: PageVisit<'_>) -> Result<(), RequestRefusal> {
     let denied = |denial: Denial| RequestRefusal {
         code: osnl::control::Code::Forbidden,
         message: answer::reason(denial).to_owned(),
     };
-    place.access.api(true).map_err(denied)
+    visit.access.api(true).map_err(denied)
 }
 
 /// Excludes deliveries that arrive between preview and change, if a search has neither ids nor an end.
-/// Returns the new end.
-pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>) -> Option<String> {
-    if !ids.is_empty() || until.is_some() {
-        return None;
+pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>, fields: &mut Vec<(String, String)>) {
+    if ids.is_empty() && until.is_none() {
+        fields.push(("until".to_owned(), until.insert(text::now()).clone()));
     }
-    *until = Some(text::now());
-    until.clone()
 }
 
 /// Reads a change of all results (`all`), of the selected ones (`change` with `selected`), or of a search (`change`).
-fn wish(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
+fn read_change(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
     let mut fields = fields(query)?;
     let mut take = |name: &str| {
         let at = fields.iter().position(|(known, _)| known == name);
@@ -177,7 +173,7 @@ impl DeliveryChangeRequest {
         }
     }
 
-    fn page(&self, place: PageContext<'_>, caller: &PageCaller, result: &ChangeResult) -> ChangePage {
+    fn page(&self, visit: PageVisit<'_>, result: &ChangeResult) -> ChangePage {
         let (changed, goal) = (self.request(true, "").changed_word(), self.goal());
         let would = if result.dry_run { "would be " } else { "" };
         let mut summary = format!("{} {would}{changed}{goal}.", deliveries(result.changed));
@@ -192,11 +188,9 @@ impl DeliveryChangeRequest {
         }
         let refusals = result.refusals.iter().map(|refusal| (&refusal.id, &refusal.why));
         let title = capital(self.verb);
-        let frame = Frame::new(place, caller, format!("{title} deliveries"), "/deliveries");
+        let frame = Frame::new(visit, format!("{title} deliveries"), "/deliveries");
         let mut page = ChangePage::new(frame, result.dry_run, &summary, self.back.clone());
-        page.refused(refusals);
-        page.ids = result.ids.iter().take(NAMED).cloned().collect();
-        page.more = and_more(result.changed.saturating_sub(page.ids.len() as u64));
+        page.names(&result.ids, result.changed, refusals);
         page
     }
 }
@@ -221,7 +215,15 @@ impl ChangePage {
         }
     }
 
-    pub(super) fn refused<'a>(&mut self, refusals: impl Iterator<Item = (impl ToString, &'a String)>) {
+    /// Names the changed entries, and the refused ones with the reason.
+    pub(super) fn names<'a>(
+        &mut self,
+        ids: &[impl ToString],
+        changed: u64,
+        refusals: impl Iterator<Item = (impl ToString, &'a String)>,
+    ) {
+        self.ids = ids.iter().take(NAMED).map(ToString::to_string).collect();
+        self.more = and_more(changed.saturating_sub(self.ids.len() as u64));
         let line = |(id, why): (_, &String)| format!("{}: {}", ToString::to_string(&id), text::line(why));
         let lines: Vec<String> = refusals.take(NAMED).map(line).collect();
         if !lines.is_empty() {
@@ -238,12 +240,12 @@ fn resources(group: &DeliveryGroup) -> String {
     names.truncate(RESOURCES);
     let others = group.count.saturating_sub(names.len() as u64);
     if !names.is_empty() && others > 0 {
-        names.push(and_more(others));
+        names.push(format!("and {} more", number(others, group.has_more)));
     }
     names.join(", ")
 }
 
-pub(super) fn and_more(count: u64) -> String {
+fn and_more(count: u64) -> String {
     if count == 0 { String::new() } else { format!("and {} more", grouped(count)) }
 }
 

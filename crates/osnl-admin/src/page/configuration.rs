@@ -1,53 +1,93 @@
 use askama::Template;
-use hyper::StatusCode;
-use osnl::control::{ConfigurationReport, JournalStatus, LastReload, RequestRefusal, grouped, moment};
+use osnl::control::{
+    ConfigurationReport, ControlRequest, JournalStatus, LastReload, ReloadResult, grouped, timestamp,
+};
 use osnl::native::{DocEntry, DocSection};
 
-use super::{Frame, PageCaller, PageContext, after, html, text};
-use crate::answer::AdminAnswer;
+use super::change::{ChangeLists, ChangePage, ConfirmForm, allowed};
+use super::{Frame, PageAnswer, PageVisit, after, ask, shown, text};
 
 const LISTED: usize = 100;
 const MOST: usize = 50;
 /// The origin that the daemon gives an option without a value in a file, the environment, or a flag.
 const DEFAULT: &str = "default";
+const EFFECT: &str = "Running attempts finish, and no delivery is lost. A listener that leaves a queue with messages \
+                      refuses the reload.";
 
 #[derive(Template)]
 #[template(path = "configuration.html")]
 struct ConfigurationPage {
     frame: Frame,
     loaded: String,
-    reload: Option<ReloadView>,
+    /// The latest reload: tone, summary, lists.
+    reload: Option<(&'static str, String, ChangeLists)>,
     warnings: Vec<String>,
     sections: Vec<DocSection>,
     journal: JournalStatus,
     next: Option<String>,
 }
 
-struct ReloadView {
-    tone: &'static str,
-    summary: String,
-    lists: Vec<(&'static str, Vec<String>)>,
+pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
+    let ConfigurationReport { loaded, document, warnings, last_reload } =
+        visit.handler.configuration().await?;
+    let (listed, next) = after(&document.sections, visit.query, LISTED, |section| &section.heading);
+    let reload = last_reload.map(|LastReload { at, by, result }| {
+        let (tone, words) = outcome(&result, false);
+        let by = if by.is_empty() { String::new() } else { format!(", by {}", text::line(&by)) };
+        (tone, format!("{}{by}: {words}", timestamp(at)), lists(&result))
+    });
+    shown(&ConfigurationPage {
+        frame: Frame::new(visit, "Settings", "/configuration"),
+        loaded: timestamp(loaded),
+        reload,
+        warnings: sentences(&warnings),
+        sections: listed.to_vec(),
+        journal: visit.handler.status().await?.journal,
+        next,
+    })
 }
 
-pub(super) async fn page(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let ConfigurationReport { loaded, document, warnings, last_reload } =
-        place.handler.configuration().await?;
-    let (shown, next) = after(&document.sections, query, LISTED, |section| &section.heading);
-    let status = place.handler.status().await?;
-    let page = ConfigurationPage {
-        frame: Frame::new(place, caller, "Settings", "/configuration"),
-        loaded: moment(loaded),
-        reload: last_reload.map(ReloadView::new),
-        warnings: sentences(&warnings),
-        sections: shown.to_vec(),
-        journal: status.journal,
-        next,
+/// Shows the changes that a reload will make; with a form, reloads.
+pub(super) async fn reload(visit: PageVisit<'_>) -> PageAnswer {
+    allowed(visit)?;
+    let is_preview = visit.form.is_none();
+    let result: ReloadResult = match is_preview {
+        true => visit.handler.preview_reload().await?,
+        false => ask(visit, &ControlRequest::Reload { by: visit.by.to_owned() }).await?,
     };
-    Ok(html(StatusCode::OK, &page))
+    let (tone, words) = outcome(&result, is_preview);
+    let frame = Frame::new(visit, "Reload", "/configuration");
+    let mut page = ChangePage::new(frame, false, words, "/configuration".to_owned());
+    page.result.0 = tone;
+    page.lists = lists(&result);
+    if is_preview && result.reloaded {
+        page.says.push(EFFECT.to_owned());
+        page.confirm = Some(ConfirmForm {
+            path: "/configuration/reload",
+            fields: Vec::new(),
+            button: "Reload".to_owned(),
+        });
+    }
+    shown(&page)
+}
+
+/// Returns the result of a reload, or the expected one, with its tone.
+fn outcome(result: &ReloadResult, is_preview: bool) -> (&'static str, &'static str) {
+    match (result.reloaded, result.changes.is_empty(), is_preview) {
+        (true, true, false) => ("good", "The configuration was unchanged."),
+        (true, false, false) => ("good", "The new configuration is in force."),
+        (false, _, false) => ("bad", "Refused: nothing was changed."),
+        (true, true, true) => ("", "The files are valid and unchanged: a reload changes nothing."),
+        (true, false, true) => ("", "The files are valid. A reload makes these changes."),
+        (false, _, true) => ("bad", "A reload would be refused, and change nothing."),
+    }
+}
+
+fn lists(result: &ReloadResult) -> ChangeLists {
+    let changes: Vec<String> = result.changes.iter().map(ToString::to_string).collect();
+    let lists = [("Errors", &result.errors), ("Changes", &changes), ("Warnings", &result.warnings)];
+    let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    lists.map(|(heading, list)| (heading, sentences(list))).collect()
 }
 
 impl ConfigurationPage {
@@ -55,25 +95,6 @@ impl ConfigurationPage {
         let JournalStatus { bytes, max_bytes, free_bytes, .. } = self.journal;
         let sizes = [("Size", bytes), ("Limit", max_bytes), ("Free on the disk", free_bytes)];
         sizes.into_iter().filter_map(|(name, bytes)| Some((name, bytes?)))
-    }
-}
-
-impl ReloadView {
-    fn new(LastReload { at, by, result }: LastReload) -> Self {
-        let (tone, outcome) = match (result.reloaded, result.changes.is_empty()) {
-            (true, true) => ("good", "the configuration was unchanged"),
-            (true, false) => ("good", "the configuration is in force"),
-            (false, _) => ("bad", "refused, nothing was changed"),
-        };
-        let by = if by.is_empty() { String::new() } else { format!(", by {}", text::line(&by)) };
-        let changes: Vec<String> = result.changes.iter().map(ToString::to_string).collect();
-        let lists = [("Errors", &result.errors), ("Changes", &changes), ("Warnings", &result.warnings)];
-        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
-        Self {
-            tone,
-            summary: format!("{}{by}: {outcome}.", moment(at)),
-            lists: lists.map(|(heading, list)| (heading, sentences(list))).collect(),
-        }
     }
 }
 
@@ -89,7 +110,7 @@ fn value(entry: &DocEntry) -> String {
     }
 }
 
-pub(super) fn sentences(all: &[String]) -> Vec<String> {
+fn sentences(all: &[String]) -> Vec<String> {
     let mut shown: Vec<String> = all.iter().take(MOST).map(|one| text::sentence(one)).collect();
     if all.len() > MOST {
         shown.push(format!("and {} more", all.len() - MOST));

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use askama::Template;
-use hyper::{Method, StatusCode};
+use hyper::Method;
 use osnl::control::routes::{RouteLookup, Sender, find};
 use osnl::control::{
     AttemptAnswer, ControlRequest, Delivery, DeliveryGroup, List, ListOrder, RequestRefusal, Show,
-    StateTotals, Which, grouped, millis, query, short_answer,
+    StateTotals, Which, counted, grouped, millis, query, short_answer,
 };
 use osnl::journal::query::Phase;
 use serde_json::json;
 
-use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
-use crate::answer::AdminAnswer;
+use super::incident::action_path;
+use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 
-const LISTED: u32 = 50;
+const LISTED: &str = "50";
 /// The most deliveries that a search counts, as a million would take seconds.
 const COUNTED: u64 = 1000;
-const GROUPS: usize = 100;
+const MOST_ROWS: u32 = 100;
 const LONGEST_PART: usize = 100;
 /// The changes, each with its button.
 pub(super) const CHANGES: &[(&str, &str)] =
@@ -36,6 +36,7 @@ struct DeliveriesPage {
     /// The deliveries of the search in any state.
     any: StateTotals,
     groups: Vec<DeliveryGroup>,
+    left_out: u64,
     next: Option<String>,
     moving: Vec<Arc<str>>,
 }
@@ -60,82 +61,72 @@ struct ShownAttempt {
     times: usize,
 }
 
-pub(super) async fn list(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let given = fields(query)?;
+pub(super) async fn list(visit: PageVisit<'_>) -> PageAnswer {
+    let given = fields(visit.query)?;
     let value = |name: &str| value_of(&given, name).unwrap_or_default().to_owned();
     let (order, is_urgent) = match value("order") {
         order if order.is_empty() || order == "urgent" => ("newest".to_owned(), true),
         order => (order, false),
     };
     let filter = without(&given, &["order", "after", "limit"]);
-    let mut asked = without(&given, &["order"]);
-    asked.push(("order".to_owned(), order.clone()));
-    if value("limit").is_empty() {
-        asked.push(("limit".to_owned(), LISTED.to_string()));
-    }
-    let mut request = request("/deliveries", &written(&asked))?;
-    let ControlRequest::List { filter: which, after, count_at_most, .. } = &mut request else {
+    let mut asked = vec![("order", &*order)];
+    asked.extend(value("limit").is_empty().then_some(("limit", LISTED)));
+    let mut request = request("/deliveries", &with(&given, &asked))?;
+    let ControlRequest::List { filter: which, after, limit, count_at_most, .. } = &mut request else {
         return Err(bad("this is not a search of deliveries"));
     };
-    *count_at_most = Some(COUNTED);
-    let (which, names_few) = (which.clone(), !which.about.is_empty() || !which.ids.is_empty());
+    (*limit, *count_at_most) = ((*limit).min(MOST_ROWS), Some(COUNTED));
+    let (which, names_deliveries) = (which.clone(), !which.about.is_empty() || !which.ids.is_empty());
     let mut found = None;
-    if is_urgent && after.is_none() && !names_few && which.event.is_none() {
-        let urgent = place.handler.groups(&which, Some(COUNTED)).await?;
+    if is_urgent && after.is_none() && !names_deliveries && which.event.is_none() {
+        let urgent = visit.handler.groups(&which, Some(COUNTED)).await?;
         found = Some((urgent.groups, urgent.totals, None)).filter(|(groups, ..)| !groups.is_empty());
     }
     let (groups, totals, after) = match found {
         Some(found) => found,
         None => {
-            let list: List = ask(place, &request).await?;
-            let single = |newest| DeliveryGroup { count: 1, newest, some: Vec::new(), is_mixed: false };
-            (list.deliveries.into_iter().map(single).collect(), list.totals, list.next)
+            let list: List = ask(visit, &request).await?;
+            (list.deliveries.into_iter().map(DeliveryGroup::of).collect(), list.totals, list.next)
         }
     };
     let any = match which.states.is_empty() {
         true => totals.clone(),
-        false => totals_of(place, Which { states: Vec::new(), ..which }).await?,
+        false => {
+            let (filter, order) = (Which { states: Vec::new(), ..which }, ListOrder::Newest);
+            let count_at_most = Some(COUNTED);
+            let request = ControlRequest::List { filter, order, after: None, limit: 1, count_at_most };
+            ask::<List>(visit, &request).await?.totals
+        }
     };
-    let next = after.map(|after| {
-        let order = if is_urgent { "newest".to_owned() } else { order.clone() };
-        let begin = [("order".to_owned(), order), ("after".to_owned(), after)];
-        written(&[without(&given, &["order", "after"]), begin.to_vec()].concat())
-    });
+    let next = after.map(|after| with(&given, &[("order", &order), ("after", &after)]));
     let order = if is_urgent { "urgent".to_owned() } else { order };
     let names = |names: Vec<Arc<str>>| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let actions = place.handler.actions().unwrap_or_default();
+    let actions = visit.handler.actions().unwrap_or_default();
     let page = DeliveriesPage {
-        frame: Frame::new(place, caller, "Deliveries", "/deliveries"),
+        frame: Frame::new(visit, "Deliveries", "/deliveries"),
         choices: [
             ("action", "Action", names(actions.clone()), value("action")),
-            ("rule", "Rule", names(place.handler.rule_names()), value("rule")),
+            ("rule", "Rule", names(visit.handler.rule_names()), value("rule")),
             ("state", "State", Phase::NAMES.map(str::to_owned).to_vec(), value("state")),
             ("order", "Order", ["urgent", "newest", "oldest"].map(str::to_owned).to_vec(), order),
         ],
         totals,
         any,
-        groups: groups.into_iter().take(GROUPS).collect(),
+        left_out: (groups.len() as u64).saturating_sub(MOST_ROWS.into()),
+        groups: groups.into_iter().take(MOST_ROWS as usize).collect(),
         next,
         moving: actions,
         filter,
     };
-    Ok(html(StatusCode::OK, &page))
+    shown(&page)
 }
 
-pub(super) async fn one(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    id: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let show: Show = ask(place, &request(&format!("/deliveries/{id}"), "")?).await?;
+pub(super) async fn one(visit: PageVisit<'_>, id: &str) -> PageAnswer {
+    let show: Show = ask(visit, &request(&format!("/deliveries/{id}"), "")?).await?;
     let delivery = &show.delivery;
-    let actions = place.handler.actions().unwrap_or_default();
+    let actions = visit.handler.actions().unwrap_or_default();
     let page = DeliveryPage {
-        frame: Frame::new(place, caller, format!("Delivery {}", delivery.id), "/deliveries"),
+        frame: Frame::new(visit, format!("Delivery {}", delivery.id), "/deliveries"),
         changes: CHANGES
             .iter()
             .copied()
@@ -150,13 +141,7 @@ pub(super) async fn one(
         },
         show,
     };
-    Ok(html(StatusCode::OK, &page))
-}
-
-async fn totals_of(place: PageContext<'_>, filter: Which) -> Result<StateTotals, RequestRefusal> {
-    let (order, count_at_most) = (ListOrder::Newest, Some(COUNTED));
-    let request = ControlRequest::List { filter, order, after: None, limit: 1, count_at_most };
-    ask::<List>(place, &request).await.map(|list| list.totals)
+    shown(&page)
 }
 
 /// Returns the states to which a change applies.
@@ -171,12 +156,6 @@ pub(super) fn takes(verb: &str) -> Vec<&'static str> {
     phases.into_iter().map(Phase::word).collect()
 }
 
-/// Returns the phases in the order of the chips: an operator must act, osnl acts, the delivery has ended.
-fn phases() -> Vec<Phase> {
-    let urgent = [Phase::Dead, Phase::ForRelease, Phase::Orphaned, Phase::Retrying];
-    urgent.into_iter().chain(Phase::ALL.into_iter().filter(|phase| !urgent.contains(phase))).collect()
-}
-
 impl DeliveriesPage {
     fn given(&self, name: &str) -> &str {
         value_of(&self.filter, name).unwrap_or_default()
@@ -187,13 +166,11 @@ impl DeliveriesPage {
         let of = takes(verb);
         let counts = self.totals.by_state.iter().filter(|(state, _)| of.contains(&&***state));
         let count = counts.map(|(_, count)| count).sum();
-        (count > 0).then(|| format!("{label} all {}", number(&count, &self.totals)))
+        (count > 0).then(|| format!("{label} all {}", number(count, self.totals.more)))
     }
 
     fn in_state(&self, state: &str) -> String {
-        let mut fields = without(&self.filter, &["state"]);
-        fields.push(("state".to_owned(), state.replace(' ', "-")));
-        written(&fields)
+        with(&self.filter, &[("state", &state.replace(' ', "-"))])
     }
 
     /// Returns the search for a group: by action and state, and where these have several groups, by a text of
@@ -203,22 +180,23 @@ impl DeliveriesPage {
         let of = |other: &&DeliveryGroup| {
             other.newest.action == newest.action && other.newest.state == newest.state
         };
-        let mut fields = without(&self.filter, &["action", "state"]);
-        fields.push(("action".to_owned(), newest.action.clone()));
-        let state = if newest.obstacle().is_some() { "pending" } else { &newest.state };
-        fields.push(("state".to_owned(), state.replace(' ', "-")));
-        let is_one_of_many = newest.obstacle().is_none()
-            && self.groups.iter().filter(of).count() > 1
-            && value_of(&fields, "text").is_none();
-        let part = common_part(newest).filter(|_| is_one_of_many);
-        fields.extend(part.map(|part| ("text".to_owned(), part)));
-        fields.push(("order".to_owned(), "newest".to_owned()));
-        written(&fields)
+        let state = newest.state.replace(' ', "-");
+        let mut values = vec![("action", &*newest.action), ("order", "newest")];
+        match newest.obstacle() {
+            // An attempt under way, or a delivery behind another one, waits for something else.
+            Some(_) => values.extend([("state", "ready"), ("state", "retrying")]),
+            None => values.push(("state", &state)),
+        }
+        let is_one_of_many = newest.obstacle().is_none() && self.groups.iter().filter(of).count() > 1;
+        let part = common_part(newest).filter(|_| is_one_of_many && self.given("text").is_empty());
+        values.extend(part.as_deref().map(|part| ("text", part)));
+        with(&self.filter, &values)
     }
 }
 
-fn number(count: &u64, totals: &StateTotals) -> String {
-    format!("{}{}", grouped(*count), if totals.more { "+" } else { "" })
+/// Returns `1,000+` for a count that stopped at its bound.
+pub(super) fn number(count: u64, has_more: bool) -> String {
+    format!("{}{}", grouped(count), if has_more { "+" } else { "" })
 }
 
 /// Returns the longest part of an answer that does not name the delivery's own resource.
@@ -274,6 +252,13 @@ pub(super) fn value_of<'a>(fields: &'a [(String, String)], name: &str) -> Option
 
 pub(super) fn without(fields: &[(String, String)], names: &[&str]) -> Vec<(String, String)> {
     fields.iter().filter(|(name, _)| !names.contains(&&**name)).cloned().collect()
+}
+
+/// Returns a query with new values instead of the former.
+pub(super) fn with(fields: &[(String, String)], values: &[(&str, &str)]) -> String {
+    let mut fields = without(fields, &values.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    fields.extend(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    written(&fields)
 }
 
 pub(super) fn written(fields: &[(String, String)]) -> String {

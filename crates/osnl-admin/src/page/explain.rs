@@ -4,8 +4,8 @@ use osnl::control::{Code, RequestRefusal, RuleTrial, TrialReport, TriedEvent};
 use osnl_model::catalogue;
 use serde_json::json;
 
-use super::{Frame, PageCaller, PageContext, bad, html, text};
-use crate::answer::{self, AdminAnswer};
+use super::{Frame, PageAnswer, PageVisit, bad, html, text};
+use crate::answer;
 
 const EFFECTS: usize = 256 * 1024;
 const VERDICTS: usize = 2000;
@@ -35,53 +35,53 @@ struct VerdictView {
     effects: Vec<(&'static str, String)>,
 }
 
-pub(super) async fn page(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let field = |name: &str| text::field(query.as_bytes(), name).filter(|value| !value.is_empty());
+pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
+    let (tried, text) = tried(visit)?;
+    let reports = match tried {
+        Some(event) => visit.handler.try_event(event).await,
+        None => Ok(Vec::new()),
+    };
+    let (reports, problem) = match reports {
+        // The form is shown again.
+        Err(refusal) if refusal.code == Code::BadRequest && visit.form.is_some() => {
+            (Vec::new(), refusal.message)
+        }
+        reports => (reports?, String::new()),
+    };
+    let mut room = PageRoom { verdicts: VERDICTS, effects: EFFECTS };
+    let status = if problem.is_empty() { StatusCode::OK } else { answer::status(Code::BadRequest) };
+    let page = ExplainPage {
+        frame: Frame::new(visit, "Try an event", "/explain"),
+        problem: text::sentence(&problem),
+        text,
+        samples: samples(visit).await,
+        events: reports.iter().map(|report| EventView::new(report, &mut room)).collect(),
+    };
+    Ok(html(status, &page))
+}
+
+/// Returns the event that the form or the query names, and a text to edit.
+fn tried(visit: PageVisit<'_>) -> Result<(Option<TriedEvent>, String), RequestRefusal> {
+    if let Some(form) = visit.form {
+        let event = text::field(form, "event").ok_or_else(|| bad("the form has no event"))?;
+        return Ok((Some(TriedEvent::Text(event)), String::new()));
+    }
+    let field = |name: &str| text::field(visit.query.as_bytes(), name).filter(|value| !value.is_empty());
     let number = |number: &str| number.parse().map_err(|_| bad("unmatched: not the number of a message"));
-    let mut text = String::new();
-    let tried = match (field("unmatched"), field("delivery"), field("sample")) {
+    let event = match (field("unmatched"), field("delivery"), field("sample")) {
         (None, None, None) => None,
         (Some(given), None, None) => Some(TriedEvent::Unmatched(number(&given)?)),
         (None, Some(id), None) => Some(TriedEvent::Delivery(id)),
         (None, None, Some(sample)) => match sample.strip_prefix("unmatched ") {
             Some(given) => Some(TriedEvent::Unmatched(number(given)?)),
             None => {
-                text = example(&sample)?;
-                Some(TriedEvent::Text(text.clone()))
+                let text = example(&sample)?;
+                return Ok((Some(TriedEvent::Text(text.clone())), text));
             }
         },
         _ => return Err(bad("choose a message, a delivery, or a sample")),
     };
-    let reports = match tried {
-        Some(event) => place.handler.try_event(event).await?,
-        None => Vec::new(),
-    };
-    let page = ExplainPage::new(place, caller, &reports, String::new(), text).await;
-    Ok(html(StatusCode::OK, &page))
-}
-
-pub(super) async fn pasted(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    body: &[u8],
-) -> Result<AdminAnswer, RequestRefusal> {
-    let event = text::field(body, "event").ok_or_else(|| bad("the form has no event"))?;
-    match place.handler.try_event(TriedEvent::Text(event)).await {
-        Ok(reports) => {
-            let page = ExplainPage::new(place, caller, &reports, String::new(), String::new()).await;
-            Ok(html(StatusCode::OK, &page))
-        }
-        Err(refusal) if refusal.code == Code::BadRequest => {
-            let problem = text::sentence(&refusal.message);
-            let page = ExplainPage::new(place, caller, &[], problem, String::new()).await;
-            Ok(html(answer::status(refusal.code), &page))
-        }
-        Err(refusal) => Err(refusal),
-    }
+    Ok((event, String::new()))
 }
 
 /// Returns the sample of a catalogue event as JSON to edit.
@@ -96,8 +96,8 @@ fn example(event_type: &str) -> Result<String, RequestRefusal> {
 }
 
 /// Returns the latest unmatched messages, then the events of the catalogue by service.
-async fn samples(place: PageContext<'_>) -> Vec<(String, Vec<(String, String)>)> {
-    let unmatched = place.handler.unmatched(UNMATCHED).await;
+async fn samples(visit: PageVisit<'_>) -> Vec<(String, Vec<(String, String)>)> {
+    let unmatched = visit.handler.unmatched(UNMATCHED).await;
     let groups = unmatched.map(|report| report.groups).unwrap_or_default();
     let latest = groups.iter().filter_map(|group| {
         let event_type = text::cell(group.event_type.as_deref()?);
@@ -115,25 +115,6 @@ async fn samples(place: PageContext<'_>) -> Vec<(String, Vec<(String, String)>)>
     }
     samples.retain(|(_, events)| !events.is_empty());
     samples
-}
-
-impl ExplainPage {
-    async fn new(
-        place: PageContext<'_>,
-        caller: &PageCaller,
-        reports: &[TrialReport],
-        problem: String,
-        text: String,
-    ) -> Self {
-        let mut room = PageRoom { verdicts: VERDICTS, effects: EFFECTS };
-        Self {
-            frame: Frame::new(place, caller, "Try an event", "/explain"),
-            problem,
-            text,
-            samples: samples(place).await,
-            events: reports.iter().map(|report| EventView::new(report, &mut room)).collect(),
-        }
-    }
 }
 
 struct PageRoom {

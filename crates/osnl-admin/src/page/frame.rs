@@ -6,7 +6,7 @@ use std::time::Duration;
 use osnl::control::{ControlHandler, IncidentSeverity, Status, TargetReport};
 use tokio::time::{Instant, timeout};
 
-use super::{PageCaller, PageContext, text};
+use super::{PageVisit, text};
 
 const FRESH: Duration = Duration::from_secs(2);
 /// A disk that hangs delays the status, and must not delay every page.
@@ -36,6 +36,8 @@ pub(super) struct Frame {
     pub(super) csrf: String,
     pub(super) made: String,
     pub(super) host: String,
+    /// The option `environment`, which may be empty.
+    pub(super) environment: String,
     pub(super) standing: Standing,
 }
 
@@ -54,22 +56,18 @@ pub(crate) struct Standing {
 pub(super) struct SharedStanding(Mutex<Option<(Instant, Standing)>>);
 
 impl Frame {
-    pub(super) fn new(
-        place: PageContext<'_>,
-        caller: &PageCaller,
-        title: impl Into<String>,
-        here: &'static str,
-    ) -> Self {
+    pub(super) fn new(visit: PageVisit<'_>, title: impl Into<String>, here: &'static str) -> Self {
         Self {
             title: title.into(),
             here,
             refresh: None,
-            may_change: place.access.api(true).is_ok(),
-            has_session: caller.has_session,
-            csrf: caller.csrf.clone(),
+            may_change: visit.access.api(true).is_ok(),
+            has_session: visit.caller.has_session,
+            csrf: visit.caller.csrf.clone(),
             made: format!("osnl {}, {}", env!("CARGO_PKG_VERSION"), text::now()),
             host: text::cell(&rustix::system::uname().nodename().to_string_lossy()),
-            standing: place.standing,
+            environment: text::cell(visit.environment),
+            standing: visit.standing,
         }
     }
 
@@ -215,7 +213,7 @@ mod tests {
     }
 
     fn frame(standing: Standing, here: &'static str) -> Frame {
-        let (csrf, made, host) = Default::default();
+        let (csrf, made, host, environment) = Default::default();
         Frame {
             title: "Live".to_owned(),
             here,
@@ -225,6 +223,7 @@ mod tests {
             csrf,
             made,
             host,
+            environment,
             standing,
         }
     }

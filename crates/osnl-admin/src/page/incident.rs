@@ -1,4 +1,4 @@
-use osnl::control::{Incident, IncidentKind as Kind, IncidentSeverity, Status, grouped};
+use osnl::control::{Incident, IncidentKind as Kind, IncidentSeverity, Status, TargetReport, grouped};
 
 use super::text;
 
@@ -35,16 +35,6 @@ pub(super) fn tone(incident: &Incident) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns the first command of what to do, whose alternatives have buttons.
-pub(super) fn first_command(to_do: &str) -> &str {
-    const ENDS: [&str; 6] = [", ", "; ", " if ", " shows ", " tries it ", " on that machine"];
-    let is_end =
-        |at: usize| to_do.is_char_boundary(at) && ENDS.iter().any(|end| to_do[at..].starts_with(end));
-    let is_quoted = |at: usize| to_do[..at].matches('\'').count() % 2 == 1;
-    let end = (0..to_do.len()).find(|at| is_end(*at) && !is_quoted(*at));
-    &to_do[..end.unwrap_or(to_do.len())]
-}
-
 /// Returns the links and buttons of what to do.
 pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> Vec<Step> {
     let action = match &incident.actions[..] {
@@ -57,21 +47,27 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
         (count > 0).then(|| Step::link(words, format!("/deliveries?{of}state={state}")))
     };
     let waiting = || show(incident.waiting, "waiting delivery", "waiting deliveries", "pending");
+    let target = status.targets.iter().find(|target| action == Some(&*target.action));
     let letters = || {
-        let target = status.targets.iter().find(|target| action == Some(&*target.action));
         let count = target.map_or(0, |target| target.dead);
         show(count, "dead letter", "dead letters", "dead")
     };
     let change = |words: &str, change: &str| {
         action.filter(|_| may_change).map(|name| Step::change(words, name, change))
     };
+    // The target may be down for another daemon on the journal alone, which a probe from here does not help.
+    let is_down =
+        |target: &TargetReport| matches!(target.state(), "down" | "probing") || !target.down_hosts.is_empty();
     let of_all = |words: &str, change: &str, state: &str, style: &'static str| {
         let path = format!("/deliveries/change?change={change}&{of}state={state}");
         may_change.then(|| Step { style, ..Step::link(words, path) })
     };
     let all = match incident.kind {
         Kind::ActionPaused => [change("Resume", "resume"), waiting(), letters()],
-        Kind::TargetDown => [change("Probe now", "probe"), waiting(), letters()],
+        Kind::TargetDown => {
+            let probe = change("Probe now", "probe").filter(|_| target.is_some_and(is_down));
+            [probe, waiting(), letters()]
+        }
         // A probe does not end a refusal: the action has to be corrected first.
         Kind::TargetRefuses => {
             let probe = change("Probe now", "probe").map(|step| Step { style: "", ..step });
@@ -128,7 +124,6 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
 
 #[cfg(test)]
 mod tests {
-    use osnl::control::TargetReport;
     use serde_json::json;
 
     use super::*;
@@ -140,11 +135,17 @@ mod tests {
             "must_act": "operator", "to_do": null, "by_itself": null, "symptoms": [],
         });
         incident.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let target = |action: &str, state: &str, dead| TargetReport {
+            action: action.to_owned(),
+            state: Some(state.to_owned()),
+            dead,
+            ..TargetReport::default()
+        };
         let incident: Incident = serde_json::from_value(incident).unwrap();
         let status = json!({
             "verdict": "", "numbers": {}, "running": true, "healthy": false, "incidents": [], "version": "0", "pid": 1,
             "started": null, "uptime_seconds": 1, "listeners": [], "counters": {},
-            "targets": [TargetReport { action: "a&b".to_owned(), dead: 4, ..TargetReport::default() }],
+            "targets": [target("a&b", "down", 4), target("c", "ok", 0)],
             "journal": {"store": "sqlite", "deliveries": 0},
         });
         let steps = steps(&incident, &serde_json::from_value(status).unwrap(), may_change);
@@ -162,6 +163,8 @@ mod tests {
                 step("Show 4 dead letters", "/deliveries?action=a%26b&state=dead", ""),
             ]
         );
+        // Another daemon on the journal cannot reach the target.
+        assert_eq!(shown("target-down", json!({"actions": ["c"]}), true), []);
         let dead = step("Show 4 dead letters", "/deliveries?action=a%26b&state=dead", "primary");
         assert_eq!(shown("dead-letters", json!({}), false), [dead]);
         let two = json!({"actions": ["a", "b"], "for_release": 11});
@@ -173,20 +176,6 @@ mod tests {
             ]
         );
         assert_eq!(shown("certificate", json!({}), true), []);
-    }
-
-    #[test]
-    fn the_command_beside_the_buttons_is_the_first() {
-        for (to_do, expected) in [
-            ("osnl actions resume a", "osnl actions resume a"),
-            (
-                "osnl deliveries list --action a; then osnl deliveries retry",
-                "osnl deliveries list --action a",
-            ),
-            ("osnl deliveries release if the changes are meant, else discard", "osnl deliveries release"),
-        ] {
-            assert_eq!(first_command(to_do), expected);
-        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Live events: a page of the latest events, and a stream of the next.
 
 use askama::Template;
-use hyper::StatusCode;
 use hyper::http::request::Parts;
 use osnl::control::routes::{Parameter, ValueForm, option};
-use osnl::control::{RequestRefusal, moment, query};
+use osnl::control::{RequestRefusal, query, timestamp};
 use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND};
 use serde::Serialize;
 
-use super::{Frame, PageCaller, PageContext, Pages, bad, html, text};
+use super::deliveries::{fields, without, written};
+use super::{Frame, PageAnswer, PageVisit, Pages, bad, shown, text};
 use crate::answer::{self, AdminAnswer};
 use crate::stream::EventStream;
 
@@ -54,37 +54,28 @@ struct LiveQuery {
     after: Option<u64>,
 }
 
-pub(super) fn page(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let wish = wish(query)?;
-    let events = place.handler.live_events().look(&wish.filter);
+pub(super) fn page(visit: PageVisit<'_>) -> PageAnswer {
+    let live_query = read_query(visit.query)?;
+    let events = visit.handler.live_events().latest(&live_query.filter);
     let page = LivePage {
-        frame: Frame::new(place, caller, "Live", "/live"),
-        outcomes: ["any", "matched", "unmatched"].map(|outcome| (outcome, outcome == wish.outcome)),
-        query: wish.written(),
+        frame: Frame::new(visit, "Live", "/live"),
+        outcomes: ["any", "matched", "unmatched"].map(|outcome| (outcome, outcome == live_query.outcome)),
+        query: written(&without(&fields(visit.query)?, &["after"])),
         newest: events.first().map_or(0, |event| event.id),
         rows: events.iter().take(SHOWN).map(|event| LiveRow::new(event)).collect(),
-        filter: wish.filter,
+        filter: live_query.filter,
     };
-    Ok(html(StatusCode::OK, &page))
+    shown(&page)
 }
 
-pub(super) fn stream(
-    pages: &Pages,
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    head: &Parts,
-) -> AdminAnswer {
-    let wish = match wish(head.uri.query().unwrap_or_default()) {
-        Ok(wish) => wish,
+pub(super) fn stream(pages: &Pages, visit: PageVisit<'_>, head: &Parts) -> AdminAnswer {
+    let live_query = match read_query(visit.query) {
+        Ok(live_query) => live_query,
         Err(refusal) => return answer::refused(&refusal),
     };
     let again = head.headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let reader = place.handler.live_events().read(wish.filter, again.or(wish.after));
-    let is_open: Box<dyn Fn() -> bool + Send> = match caller.has_session {
+    let reader = visit.handler.live_events().read(live_query.filter, again.or(live_query.after));
+    let is_open: Box<dyn Fn() -> bool + Send> = match visit.caller.has_session {
         true => pages.sessions.watch(head),
         false => Box::new(|| true),
     };
@@ -92,7 +83,7 @@ pub(super) fn stream(
     answer::events(EventStream::new(reader, write, is_open, pages.ends.clone()))
 }
 
-fn wish(query: &str) -> Result<LiveQuery, RequestRefusal> {
+fn read_query(query: &str) -> Result<LiveQuery, RequestRefusal> {
     let read = query::read(query, &OPTIONS).map_err(bad)?;
     let option = |name: &str| {
         let value = read.get(name).and_then(|value| value.as_str()).unwrap_or_default();
@@ -117,21 +108,6 @@ fn wish(query: &str) -> Result<LiveQuery, RequestRefusal> {
     Ok(LiveQuery { filter, outcome, after: read.get("after").and_then(|after| after.as_u64()) })
 }
 
-impl LiveQuery {
-    fn written(&self) -> String {
-        let LiveFilter { event_type, publisher_id, resource, listener, is_matched: _ } = &self.filter;
-        let fields = [
-            ("event_type", &**event_type),
-            ("publisher", publisher_id),
-            ("resource", resource),
-            ("listener", listener),
-            ("outcome", if self.outcome == "any" { "" } else { self.outcome }),
-        ];
-        let given = fields.iter().filter(|(_, value)| !value.is_empty());
-        given.map(|(name, value)| format!("{name}={}", text::query(value))).collect::<Vec<_>>().join("&")
-    }
-}
-
 impl LiveRow {
     fn new(event: &LiveEvent) -> Self {
         let mut fired: Vec<String> = Vec::new();
@@ -151,7 +127,7 @@ impl LiveRow {
             Some(format!("listener {}", text::cell(&event.listener))),
         ];
         Self {
-            time: moment(event.received).get(11..23).unwrap_or_default().to_owned(),
+            time: timestamp(event.received).get(11..23).unwrap_or_default().to_owned(),
             event_type: event.event_type.as_deref().map(text::cell).unwrap_or_default(),
             publisher: event.publisher_id.as_deref().map(text::cell).unwrap_or_default(),
             resource: event.resource.as_deref().map(text::line).unwrap_or_default(),

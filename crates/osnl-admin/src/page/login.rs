@@ -39,10 +39,8 @@ pub(super) fn answer(pages: &Pages, place: PageContext<'_>, head: &Parts, body: 
 }
 
 fn form(status: StatusCode, message: String, next: String) -> AdminAnswer {
-    html(
-        status,
-        &MessagePage { title: "Log in to osnl", message, onward: None, login: Some(next), back: "/" },
-    )
+    let title = "Log in to osnl";
+    html(status, &MessagePage { title, message, login: Some(next), ..MessagePage::default() })
 }
 
 /// Whether a path is this endpoint's: `//host` and `/\host` lead to another host.

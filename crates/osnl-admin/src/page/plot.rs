@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use osnl::control::{grouped, millis, moment, span};
+use osnl::control::{grouped, millis, span, timestamp};
 
 const HEIGHT: f64 = 200.0;
 /// A scale ends at the value that this share of all values does not exceed, if the highest is `BURST` times that.
@@ -224,7 +224,7 @@ fn path(values: &[Option<f64>], top: f64) -> String {
 /// Returns the time of day in UTC, with the seconds if there are few values.
 pub(super) fn clock(at: SystemTime, values: usize) -> String {
     let end = if values < 12 { 19 } else { 16 };
-    moment(at).get(11..end).unwrap_or_default().to_owned()
+    timestamp(at).get(11..end).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

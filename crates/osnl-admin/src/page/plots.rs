@@ -1,14 +1,12 @@
 use std::time::Duration;
 
 use askama::Template;
-use hyper::StatusCode;
 use osnl::control::routes::{Parameter, ValueForm, option};
 use osnl::control::{RequestRefusal, query, span};
 
 use super::incident::action_path;
 use super::plot::{Plot, PlotSpan, PlotValues, Unit, clock};
-use super::{Frame, PageCaller, PageContext, bad, html, text};
-use crate::answer::AdminAnswer;
+use super::{Frame, PageAnswer, PageVisit, bad, shown, text};
 use crate::history::{
     Backlog, Counts, DaemonHistory, EACH, FOLDED, HistorySample, HistorySeries, MOST_ACTIONS, percentile,
 };
@@ -43,13 +41,9 @@ pub(super) enum PlotPeriod {
     Day,
 }
 
-pub(super) fn page(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    history: &DaemonHistory,
-    query: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let over = period(query)?;
+pub(super) fn page(visit: PageVisit<'_>) -> PageAnswer {
+    let over = period(visit.query)?;
+    let history = visit.history.lock();
     let mut actions = vec![ActionFigures::new("all actions", None, &over.samples(history.all()))];
     actions.extend(
         history
@@ -57,14 +51,14 @@ pub(super) fn page(
             .map(|(name, series)| ActionFigures::new(name, Some(action_path(name)), &over.samples(series))),
     );
     let page = PlotsPage {
-        frame: Frame::new(place, caller, "Plots", "/plots"),
+        frame: Frame::new(visit, "Plots", "/plots"),
         over,
-        note: note(history, history.all(), over),
-        plots: plots(history, history.all(), over, true),
+        note: note(&history, history.all(), over),
+        plots: plots(&history, history.all(), over, true),
         actions,
         more: history.more(),
     };
-    Ok(html(StatusCode::OK, &page))
+    shown(&page)
 }
 
 pub(super) fn period(query: &str) -> Result<PlotPeriod, RequestRefusal> {
@@ -95,7 +89,8 @@ pub(super) fn plots(
         columns: columns.iter().map(value).collect(),
     };
     let rate = |name, count: fn(&Counts) -> u32| {
-        values(name, &|sample| sample.counts.as_ref().map(|counts| per_second(counts, count)))
+        let per_second = |of: &Counts| f64::from(count(of)) / f64::from(of.seconds.max(1));
+        values(name, &|sample| sample.counts.as_ref().map(per_second))
     };
     let found = |name, number: fn(Backlog) -> u32| {
         values(name, &|sample| sample.backlog.map(|backlog| f64::from(number(backlog))))
@@ -121,10 +116,6 @@ pub(super) fn plots(
         plot("latency", "Delivery time", Unit::Time, &times),
     ]);
     all
-}
-
-fn per_second(counts: &Counts, count: fn(&Counts) -> u32) -> f64 {
-    f64::from(count(counts)) / f64::from(counts.seconds.max(1))
 }
 
 /// Says since when there are values, and how many.

@@ -1,17 +1,14 @@
 //! The pages of messages in quarantine: a search, one message, changes.
 
 use askama::Template;
-use hyper::StatusCode;
 use osnl::control::{
     ControlRequest, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, RequestRefusal,
-    WhichMessages,
+    WhichMessages, counted,
 };
 
-use super::change::{ChangePage, ConfirmForm, NAMED, allowed, and_more, given, until_now};
-use super::deliveries::{fields, request, value_of, without, written};
-use super::text::counted;
-use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
-use crate::answer::AdminAnswer;
+use super::change::{ChangePage, ConfirmForm, allowed, given, until_now};
+use super::deliveries::{fields, request, value_of, with, without, written};
+use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 
 #[derive(Template)]
 #[template(path = "quarantine.html")]
@@ -32,21 +29,14 @@ struct QuarantinedPage {
     show: QuarantineShow,
 }
 
-pub(super) async fn list(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let given = fields(query)?;
-    let list: QuarantineList = ask(place, &request("/quarantine", &written(&given))?).await?;
+pub(super) async fn list(visit: PageVisit<'_>) -> PageAnswer {
+    let given = fields(visit.query)?;
+    let list: QuarantineList = ask(visit, &request("/quarantine", &written(&given))?).await?;
     let filter = without(&given, &["after", "limit"]);
     let value = |name: &str| value_of(&filter, name).unwrap_or_default().to_owned();
-    let next = list.next.map(|next| {
-        let after = ("after".to_owned(), next.to_string());
-        written(&[without(&given, &["after"]), vec![after]].concat())
-    });
+    let next = list.next.map(|next| with(&given, &[("after", &next.to_string())]));
     let page = QuarantinePage {
-        frame: Frame::new(place, caller, "Quarantine", "/quarantine"),
+        frame: Frame::new(visit, "Quarantine", "/quarantine"),
         totals: match list.total {
             0 => String::new(),
             total => format!("{} could not be read.", messages(total)),
@@ -57,18 +47,14 @@ pub(super) async fn list(
         next,
         filter: if filter.is_empty() { String::new() } else { format!("&{}", written(&filter)) },
     };
-    Ok(html(StatusCode::OK, &page))
+    shown(&page)
 }
 
-pub(super) async fn one(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    id: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let show: QuarantineShow = ask(place, &request(&format!("/quarantine/{id}"), "")?).await?;
+pub(super) async fn one(visit: PageVisit<'_>, id: &str) -> PageAnswer {
+    let show: QuarantineShow = ask(visit, &request(&format!("/quarantine/{id}"), "")?).await?;
     let title = format!("Message {} in quarantine", show.message.id);
-    let frame = Frame::new(place, caller, title, "/quarantine");
-    Ok(html(StatusCode::OK, &QuarantinedPage { frame, show }))
+    let frame = Frame::new(visit, title, "/quarantine");
+    shown(&QuarantinedPage { frame, show })
 }
 
 struct MessageChangeRequest {
@@ -79,30 +65,26 @@ struct MessageChangeRequest {
 }
 
 /// Shows the effect of a change; with a form, makes the change.
-pub(super) async fn change(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-    form: Option<&[u8]>,
-) -> Result<AdminAnswer, RequestRefusal> {
-    allowed(place)?;
-    let mut wish = MessageChangeRequest::read(&given(query, form)?)?;
-    let begun = until_now(&wish.filter.ids, &mut wish.filter.until).filter(|_| form.is_none());
-    wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
-    let result = wish.made(place, form.is_none()).await?;
-    let mut page = wish.page(place, caller, &result);
-    if form.is_none() && result.changed > 0 {
-        page.is_final = wish.discards;
+pub(super) async fn change(visit: PageVisit<'_>) -> PageAnswer {
+    allowed(visit)?;
+    let mut change = MessageChangeRequest::read(&given(visit)?)?;
+    if visit.form.is_none() {
+        until_now(&change.filter.ids, &mut change.filter.until, &mut change.fields);
+    }
+    let result = change.made(visit, visit.form.is_none()).await?;
+    let mut page = change.page(visit, &result);
+    if visit.form.is_none() && result.changed > 0 {
+        page.is_final = change.discards;
         page.confirm = Some(ConfirmForm {
             path: "/quarantine/change",
             fields: vec![(
                 "query",
-                format!("change={}&{}", wish.word().to_lowercase(), written(&wish.fields)),
+                format!("change={}&{}", change.word().to_lowercase(), written(&change.fields)),
             )],
-            button: format!("{} {}", wish.word(), messages(result.changed)),
+            button: format!("{} {}", change.word(), messages(result.changed)),
         });
     }
-    Ok(html(StatusCode::OK, &page))
+    shown(&page)
 }
 
 impl MessageChangeRequest {
@@ -124,15 +106,15 @@ impl MessageChangeRequest {
         if self.discards { "Discard" } else { "Retry" }
     }
 
-    async fn made(&self, place: PageContext<'_>, dry_run: bool) -> Result<QuarantineChanges, RequestRefusal> {
-        let (filter, by) = (self.filter.clone(), place.by.to_owned());
+    async fn made(&self, visit: PageVisit<'_>, dry_run: bool) -> Result<QuarantineChanges, RequestRefusal> {
+        let (filter, by) = (self.filter.clone(), visit.by.to_owned());
         match self.discards {
-            false => place.handler.retry_by_rules(&filter, dry_run, &by).await,
-            true => ask(place, &ControlRequest::QuarantineDiscard { filter, dry_run, by }).await,
+            false => visit.handler.retry_by_rules(&filter, dry_run, &by).await,
+            true => ask(visit, &ControlRequest::QuarantineDiscard { filter, dry_run, by }).await,
         }
     }
 
-    fn page(&self, place: PageContext<'_>, caller: &PageCaller, result: &QuarantineChanges) -> ChangePage {
+    fn page(&self, visit: PageVisit<'_>, result: &QuarantineChanges) -> ChangePage {
         let all = messages(result.changed);
         let summary = match (self.discards, result.dry_run) {
             (true, true) => format!("{all} would be discarded."),
@@ -142,11 +124,10 @@ impl MessageChangeRequest {
         };
         let title = format!("{} messages in quarantine", self.word());
         let back = written(&without(&self.fields, &["until"]));
-        let frame = Frame::new(place, caller, title, "/quarantine");
+        let frame = Frame::new(visit, title, "/quarantine");
         let mut page = ChangePage::new(frame, result.dry_run, &summary, format!("/quarantine?{back}"));
-        page.refused(result.refusals.iter().map(|refusal| (refusal.id, &refusal.why)));
-        page.ids = result.ids.iter().take(NAMED).map(ToString::to_string).collect();
-        page.more = and_more(result.changed.saturating_sub(page.ids.len() as u64));
+        let refusals = result.refusals.iter().map(|refusal| (refusal.id, &refusal.why));
+        page.names(&result.ids, result.changed, refusals);
         page
     }
 }

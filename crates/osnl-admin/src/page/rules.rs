@@ -1,11 +1,9 @@
 //! The rules: the conditions of each, the number of matches, and the conditions that prevented a match.
 
 use askama::Template;
-use hyper::StatusCode;
-use osnl::control::{RequestRefusal, RuleReport, RuleSettings, moment};
+use osnl::control::{RuleReport, RuleSettings, timestamp};
 
-use super::{Frame, PageCaller, PageContext, after, html, text};
-use crate::answer::AdminAnswer;
+use super::{Frame, PageAnswer, PageVisit, after, shown, text};
 
 const LISTED: usize = 200;
 const CONDITIONS: usize = 5;
@@ -23,6 +21,8 @@ struct RulesPage {
 
 struct RuleRow {
     rule: RuleReport,
+    listeners: String,
+    actions: String,
     notes: String,
     /// Whether it is enabled, and never matched.
     is_idle: bool,
@@ -30,14 +30,10 @@ struct RuleRow {
     conditions: Vec<(String, String)>,
 }
 
-pub(super) async fn page(
-    place: PageContext<'_>,
-    caller: &PageCaller,
-    query: &str,
-) -> Result<AdminAnswer, RequestRefusal> {
-    let report = place.handler.rules().await?;
-    let (shown, next) = after(&report.rules, query, LISTED, |rule| &rule.name);
-    let document = place.handler.configuration().await?.document;
+pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
+    let report = visit.handler.rules().await?;
+    let (listed, next) = after(&report.rules, visit.query, LISTED, |rule| &rule.name);
+    let document = visit.handler.configuration().await?.document;
     let conditions = |name: &str| {
         let heading = format!("rule:{name}");
         let section = document.sections.iter().find(|section| section.heading == heading);
@@ -46,12 +42,12 @@ pub(super) async fn page(
         set.map(|entry| (text::cell(&entry.option), text::value(&entry.text))).collect()
     };
     let page = RulesPage {
-        frame: Frame::new(place, caller, "Rules", "/rules"),
-        since: moment(report.since),
-        rows: shown.iter().map(|rule| RuleRow::new(rule, conditions(&rule.name))).collect(),
+        frame: Frame::new(visit, "Rules", "/rules"),
+        since: timestamp(report.since),
+        rows: listed.iter().map(|rule| RuleRow::new(rule, conditions(&rule.name))).collect(),
         next,
     };
-    Ok(html(StatusCode::OK, &page))
+    shown(&page)
 }
 
 impl RuleRow {
@@ -61,25 +57,18 @@ impl RuleRow {
             let share = share(*times, rule.seen);
             format!("{}: {times}{share}", text::cell(condition))
         });
+        let names = |of: fn(&RuleSettings) -> &Vec<String>| {
+            settings.map_or("-".to_owned(), |settings| text::cell(&of(settings).join(", ")))
+        };
         Self {
             notes: notes(settings),
+            listeners: names(|settings| &settings.listeners),
+            actions: names(|settings| &settings.actions),
             is_idle: rule.fired == 0 && settings.is_some_and(|settings| settings.is_enabled),
             failed: failed.collect::<Vec<_>>().join("; "),
             conditions,
             rule: rule.clone(),
         }
-    }
-
-    fn names(&self, of: fn(&RuleSettings) -> &Vec<String>) -> String {
-        self.rule.settings.as_ref().map_or("-".to_owned(), |settings| text::cell(&of(settings).join(", ")))
-    }
-
-    fn listeners(&self) -> String {
-        self.names(|settings| &settings.listeners)
-    }
-
-    fn actions(&self) -> String {
-        self.names(|settings| &settings.actions)
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Sessions {
     random: SystemRandom,
     live: Mutex<Vec<PageSession>>,
     /// For callers without a session: a client certificate, a Unix socket, a header with the token.
-    own_csrf: String,
+    pub(super) own_csrf: String,
 }
 
 struct PageSession {
@@ -34,10 +34,6 @@ impl Sessions {
         let random = SystemRandom::new();
         let own_csrf = number(&random)?;
         Ok(Self { random, live: Mutex::default(), own_csrf })
-    }
-
-    pub(super) fn own_csrf(&self) -> &str {
-        &self.own_csrf
     }
 
     pub(super) fn begin(&self, owner: Arc<str>) -> Result<String, ring::error::Unspecified> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use askama::filters::{Html, HtmlSafe, escape};
-use osnl::control::{grouped, query, relative, span};
+use osnl::control::{query, relative, span};
 use osnl_model::{one_line, one_line_json};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -57,14 +57,6 @@ pub(super) fn json(value: &Value) -> String {
     cut_only(&one_line_json(pretty), LONG)
 }
 
-pub(super) fn age(seconds: Option<u64>) -> String {
-    seconds.map_or(String::new(), span)
-}
-
-pub(super) fn or_empty(text: Option<&str>) -> String {
-    text.map_or(String::new(), line)
-}
-
 pub(super) fn query(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
@@ -81,7 +73,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 pub(super) fn now() -> String {
-    osnl::control::moment(SystemTime::now())
+    osnl::control::timestamp(SystemTime::now())
 }
 
 /// Markup for a template; each text in it is escaped.
@@ -158,16 +150,12 @@ pub(super) fn timed(at: &str, words: &str) -> Markup {
     Markup(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{words}</time>"))
 }
 
-/// Returns a state with the time that it has lasted.
+/// Returns a state, with its duration unless the state is the usual one.
 pub(super) fn badge(tone: &str, state: &str, since: Option<(&str, u64)>) -> Markup {
-    let since = since.map_or(String::new(), |(at, seconds)| {
+    let since = since.filter(|_| matches!(tone, "bad" | "warn")).map_or(String::new(), |(at, seconds)| {
         format!(" <span class=\"muted\">for {}</span>", timed(at, &span(seconds)))
     });
     Markup(format!("<span class=\"badge {tone}\">{}</span>{since}", escaped(&cell(state))))
-}
-
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
 /// Cuts before the cleaning, since a text may have megabytes.

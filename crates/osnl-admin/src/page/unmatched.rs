@@ -1,9 +1,7 @@
 use askama::Template;
-use hyper::StatusCode;
-use osnl::control::{RequestRefusal, UnmatchedReport, ago, grouped};
+use osnl::control::{UnmatchedReport, ago, grouped};
 
-use super::{Frame, PageCaller, PageContext, html, text};
-use crate::answer::AdminAnswer;
+use super::{Frame, PageAnswer, PageVisit, shown, text};
 
 const LISTED: usize = 50;
 
@@ -14,8 +12,8 @@ struct UnmatchedMessages {
     report: UnmatchedReport,
 }
 
-pub(super) async fn page(place: PageContext<'_>, caller: &PageCaller) -> Result<AdminAnswer, RequestRefusal> {
-    let report = place.handler.unmatched(LISTED).await?;
-    let frame = Frame::new(place, caller, "Unmatched messages", "/unmatched");
-    Ok(html(StatusCode::OK, &UnmatchedMessages { frame, report }))
+pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
+    let report = visit.handler.unmatched(LISTED).await?;
+    let frame = Frame::new(visit, "Unmatched messages", "/unmatched");
+    shown(&UnmatchedMessages { frame, report })
 }

@@ -151,6 +151,21 @@ async fn without_a_token_the_page_says_what_it_needs() {
 }
 
 #[tokio::test]
+async fn each_page_names_its_environment() {
+    let lines = format!("listen = 127.0.0.1:0\ntoken = {TOKEN}\nenvironment = production, <b>north</b>");
+    let site = Site::start(&lines).await;
+    let session = site.log_in().await;
+    for path in ["/", "/deliveries"] {
+        let page = site.read(path, &session).await;
+        is_harmless(path, &page);
+        let name = "production, &#60;b&#62;north&#60;/b&#62;";
+        assert!(page.contains(&format!(" | {name} | osnl</title>")), "{page}");
+        assert!(page.contains(&format!("<strong class=\"host\">{name}</strong>")), "{page}");
+    }
+    site.running.end().await;
+}
+
+#[tokio::test]
 async fn the_token_is_given_once_in_a_form() {
     let site = Site::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}")).await;
     let (status, answer) = site.running.get("/deliveries?state=dead").await;

@@ -13,6 +13,7 @@ async fn an_incident_has_links_and_buttons_for_what_to_do() {
         "a&#38;b: 1 dead letter</h3>",
         "<p class=\"why\">answered &#60;i&#62;404&#60;/i&#62;</p>",
         "href=\"/deliveries?action=a%26b&#38;state=dead\">Show 1 dead letter</a>",
+        "<code>osnl deliveries list --action a&#38;b --state dead</code>",
         "href=\"/deliveries/change?change=discard&#38;action=a%26b&#38;state=dead\">Discard all</a>",
         "href=\"/actions/a%26b\">Open a&#38;b</a>",
         "href=\"/quarantine\">Show the messages</a>",
@@ -54,6 +55,12 @@ async fn an_action_has_its_state_failures_and_rules() {
         assert!(page.contains(words), "{words} in {page}");
     }
     assert!(!page.contains("/actions/change"), "{page}");
+    site.keep("{}".to_owned(), "change").await;
+    let list = site.read("/deliveries?action=change", &session).await;
+    let (_, row) = list.split_once("href=\"/deliveries/").unwrap();
+    let one = site.read(&format!("/deliveries/{}", row.split('"').next().unwrap()), &session).await;
+    assert!(one.contains("href=\"/actions/%63hange\">change</a>"), "{one}");
+    assert!(site.read("/actions/%63hange", &session).await.contains("<h1>Action change</h1>"));
     let (status, page) = site.running.ask("GET", "/actions/%3Cb%3E", &session, "").await;
     assert!(status == 404 && page.contains("there is no action &#60;b&#62;"), "{page}");
     site.end().await;

@@ -76,26 +76,46 @@ async fn the_result_of_the_last_reload_is_shown() {
     assert!(status == 403 && refused.contains("another page or session"), "{refused}");
     assert!(site.read("/configuration", &session).await.contains("None since the start."));
     let text = fs::read_to_string(&site.file).unwrap();
-    for (text, expected) in [
-        (text.clone(), ["The configuration was unchanged.", "the configuration was unchanged."]),
+    let changed = text.replace("^port", "^<b>port").replace("[action:second]", "[action:third]");
+    for (text, expected, shown) in [
+        (text.clone(), "The configuration was unchanged.", &["The files are valid and unchanged"][..]),
         (
-            text.replace("^port", "^<b>port"),
-            ["The new configuration is in force.", "the configuration is in force."],
+            changed,
+            "The new configuration is in force.",
+            &[
+                "<li>[rule:r] changed (event_type): applies to new messages</li>",
+                "<li>[action:third] added: its deliveries begin</li>",
+                "<li>[action:second] removed: running attempts finish;",
+                "A reload makes these changes.",
+            ],
         ),
         (
             text.replace("event_type", "evnt_type<b>"),
-            ["Refused: nothing was changed.", "refused, nothing was changed."],
+            "Refused: nothing was changed.",
+            &[
+                "A reload would be refused, and change nothing.",
+                "osnl.conf:12: [rule:r] evnt_type&#60;b&#62;",
+            ],
         ),
     ] {
         fs::write(&site.file, text).unwrap();
-        let (status, answer) = ask(&own).await;
-        assert!(status == 200 && answer.contains(expected[0]), "{answer}");
-        let page = site.read("/configuration", &session).await;
-        assert!(
-            page.contains(expected[1])
-                && page.contains(", by maria through the admin endpoint for 127.0.0.1"),
-            "{page}"
+        let before = site.read("/configuration", &session).await;
+        let preview = site.read("/configuration/reload", &session).await;
+        shown.iter().for_each(|words| assert!(preview.contains(words), "{words} in {preview}"));
+        assert_eq!(preview.contains("Reload</button>"), !expected.starts_with("Refused"), "{preview}");
+        let last = |page: &str| {
+            page.split_once("Last reload").unwrap().1.split_once("</section>").unwrap().0.to_owned()
+        };
+        assert_eq!(
+            last(&before),
+            last(&site.read("/configuration", &session).await),
+            "a preview is no reload"
         );
+        let (status, answer) = ask(&own).await;
+        assert!(status == 200 && answer.contains(expected), "{answer}");
+        let page = site.read("/configuration", &session).await;
+        let by = ", by maria through the admin endpoint for 127.0.0.1: ";
+        assert!(page.contains(expected) && page.contains(by), "{page}");
     }
     let page = site.read("/configuration", &session).await;
     assert!(page.contains("<h3>Errors</h3>") && page.contains("evnt_type"), "{page}");

@@ -1,3 +1,4 @@
+use osnl::journal::NewDelivery;
 use serde_json::json;
 
 use crate::page::{HOSTILE, confirmed, csrf, log_in};
@@ -37,6 +38,9 @@ async fn deliveries_move_after_a_preview() {
             && list.matches("<tr class=\"member\"><td class=\"pick\">").count() == 2,
         "{list}"
     );
+    let all = "/deliveries?action=first&order=newest&state=ready&state=retrying";
+    assert!(list.contains(&all.replace('&', "&#38;")), "{list}");
+    assert!(site.read(all, &session).await.contains("2</span> in all"), "{list}");
     assert!(list.contains("Discard all 2</button>") && !list.contains("Retry all"), "{list}");
     assert!(list.contains("<option value=\"second\">second</option>"), "{list}");
     assert!(list.contains("<input type=\"hidden\" name=\"action\" value=\"first\">"), "{list}");
@@ -75,6 +79,34 @@ async fn deliveries_move_after_a_preview() {
             site.running.ask("GET", &format!("/deliveries/change?{query}"), &session, "").await;
         assert!(status == expected && page.contains(words), "{query}: {status} {page}");
     }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_count_that_stopped_at_its_bound_says_so_and_no_row_is_lost() {
+    let site = RunningDaemon::start("").await;
+    let session = log_in(&site.running).await;
+    let mut deliveries = vec![NewDelivery::new("r", "gone", None); 1001];
+    deliveries.extend(vec![NewDelivery::new("r", "other", None); 2]);
+    site.keep_all(port("p1"), deliveries).await;
+    let list = site.read("/deliveries?action=gone", &session).await;
+    assert!(list.contains(">1,001 ×</summary>"), "{list}");
+    let list = site.read("/deliveries?rule=r", &session).await;
+    assert!(
+        list.contains(">1,000+ ×</summary>") && list.contains("Show all 1,000+ deliveries of gone"),
+        "{list}"
+    );
+    assert!(list.contains(">2 ×</summary>"), "{list}");
+    // A page has at most a hundred rows, and the next one begins behind them.
+    let list = site.read("/deliveries?rule=r&order=oldest&limit=1000", &session).await;
+    let last =
+        list.split("<tr class=\"single\">").nth(100).unwrap().split("href=\"/deliveries/").nth(1).unwrap();
+    let last = format!("order=oldest&#38;after={}", last.split('"').next().unwrap());
+    assert!(list.contains(&last) && list.matches("<tr class=\"single\">").count() == 100, "{last} in {list}");
+    let each = (0..101).map(|n| NewDelivery::new("s", &*format!("gone{n}"), None));
+    site.keep_all(port("p2"), each.collect()).await;
+    let list = site.read("/deliveries?rule=s", &session).await;
+    assert!(list.contains("1 more row is not shown: narrow the search."), "{list}");
     site.end().await;
 }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,10 +59,14 @@ impl RunningDaemon {
     }
 
     pub(crate) async fn keep(&self, event: String, action: &str) {
+        self.keep_all(event, vec![NewDelivery::new("r", action, None)]).await;
+    }
+
+    pub(crate) async fn keep_all(&self, event: String, deliveries: Vec<NewDelivery>) {
         let message = received(event);
         let notification: Arc<Notification> = Arc::new(message.decode().unwrap());
-        let mut permit = self.journal.reserve(&[action.into()], 1).await;
-        let deliveries = vec![NewDelivery::new("r", action, None)];
+        let actions: BTreeSet<_> = deliveries.iter().map(|delivery| delivery.action.clone()).collect();
+        let mut permit = self.journal.reserve(&actions.into_iter().collect::<Vec<_>>(), 1).await;
         self.journal.append(&mut permit, Entry { received: message.into(), notification, deliveries }).await;
     }
 

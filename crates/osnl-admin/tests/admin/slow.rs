@@ -1,10 +1,11 @@
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::client::RunningEndpoint;
+use crate::client::{RunningEndpoint, ask_on};
 
 #[tokio::test]
 async fn two_hundred_slow_clients_cost_a_bounded_number_of_connections_and_delay_nobody() {
@@ -34,6 +35,38 @@ async fn two_hundred_slow_clients_cost_a_bounded_number_of_connections_and_delay
         let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
         assert!(read.is_ok(), "a client that says nothing is kept");
     }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn two_hundred_pipelining_clients_that_come_back_do_not_delay_a_probe() {
+    let running = RunningEndpoint::start("listen = 127.0.0.1:0").await;
+    let address = running.address;
+    let mut clients = JoinSet::new();
+    for _ in 0..200 {
+        clients.spawn(async move {
+            let requests = "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(50);
+            loop {
+                let Ok(mut stream) = TcpStream::connect(address).await else { continue };
+                let _ = stream.write_all(requests.as_bytes()).await;
+                let mut answers = Vec::new();
+                let _ = stream.read_to_end(&mut answers).await;
+            }
+        });
+    }
+    for _ in 0..5 {
+        for path in ["/livez", "/readyz"] {
+            let other = TcpSocket::new_v4().unwrap();
+            other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+            let asked = async {
+                let stream = other.connect(address).await.unwrap();
+                ask_on(stream, "localhost", "GET", path, "", "").await.0
+            };
+            let status = timeout(Duration::from_secs(2), asked).await;
+            assert!(matches!(status, Ok(200 | 503)), "{path}: {status:?}");
+        }
+    }
+    clients.shutdown().await;
     running.end().await;
 }
 

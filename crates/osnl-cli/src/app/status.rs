@@ -27,11 +27,11 @@ impl SystemdStatus {
         let (version, reloads) = (daemon_state.version(), daemon_state.reloads());
         let (listeners, targets) = Default::default();
         let mut status = Self { daemon_state, version, reloads, journal, listeners, targets };
-        status.look();
+        status.refresh();
         status
     }
 
-    fn look(&mut self) {
+    fn refresh(&mut self) {
         self.version.mark_unchanged();
         self.journal.mark_unchanged();
         let with_state = |listener: ListenerHandle| {
@@ -54,7 +54,7 @@ impl SystemdStatus {
     /// `READY=1` does not wait for the broker: units ordered after this service must start while a
     /// broker is away. The first connection logs `Starting`; `osnl run` words this more plainly. A
     /// reload sends `RELOADING=1`, and `READY=1` at its end, also after a failure.
-    pub(super) async fn tell(mut self, systemd: &SystemdNotifier) {
+    pub(super) async fn publish(mut self, systemd: &SystemdNotifier) {
         let mut line = self.line();
         let ready = format!("READY=1\nSTATUS={line}");
         // A notification that did not fit is sent again with the next watchdog tick.
@@ -80,7 +80,7 @@ impl SystemdStatus {
                     }
                     let again = reloads.ended > ended;
                     ended = reloads.ended;
-                    self.look();
+                    self.refresh();
                     let now = self.line();
                     if now != line || again {
                         let is_ready = again || untold.as_ref().is_some_and(|before| before.starts_with("READY=1"));

@@ -87,7 +87,7 @@ pub(super) enum Respondent {
 
 impl Respondent {
     pub(super) fn of(place: &PlaceArgs) -> Result<Self, NoAnswer> {
-        match looked_for(place) {
+        match locate(place) {
             Ok(found) => Self::at(&found, place.patience),
             // A daemon may still run with the configuration from before the broken one.
             Err(error) => match by_its_folder(place).map(|found| Self::at(&found, place.patience)) {
@@ -98,7 +98,7 @@ impl Respondent {
     }
 
     pub(super) fn of_daemon(place: &PlaceArgs) -> Result<Self, NoAnswer> {
-        let found = looked_for(place);
+        let found = locate(place);
         let at = match (&found, by_its_folder(place)) {
             (Ok(place), _) => Where { journal: None, any_journal: true, ..place.clone() },
             (Err(_), Some(place)) => place,
@@ -132,7 +132,7 @@ impl Respondent {
         })
     }
 
-    pub(super) fn ask_telling<T: DeserializeOwned>(
+    pub(super) fn ask_with_progress<T: DeserializeOwned>(
         &self,
         request: &ControlRequest,
         told: OnProgress<'_>,
@@ -141,9 +141,11 @@ impl Respondent {
         let asked = app::block_on(async {
             match self {
                 Self::Daemon(client, journal) => {
-                    client.ask_telling(request, journal.as_deref(), told).await.map_err(no_answer)
+                    client.ask_with_progress(request, journal.as_deref(), told).await.map_err(no_answer)
                 }
-                Self::File(handler) => handler.answer_telling(request, told).await.map_err(NoAnswer::from),
+                Self::File(handler) => {
+                    handler.answer_with_progress(request, told).await.map_err(NoAnswer::from)
+                }
             }
         });
         let answer = asked.map_err(|error| failed(&error))??;
@@ -154,7 +156,7 @@ impl Respondent {
     }
 
     pub(super) fn ask<T: DeserializeOwned>(&self, request: &ControlRequest) -> Result<T, NoAnswer> {
-        self.ask_telling(request, &|_| {})
+        self.ask_with_progress(request, &|_| {})
     }
 }
 
@@ -179,7 +181,7 @@ fn by_its_folder(place: &PlaceArgs) -> Option<Where> {
     Some(Where { state_dir: Some(state_dir), any_journal: true, ..Where::default() })
 }
 
-fn looked_for(place: &PlaceArgs) -> Result<Where, NoAnswer> {
+fn locate(place: &PlaceArgs) -> Result<Where, NoAnswer> {
     let PlaceArgs { config_file, config_dir, state_dir, journal, .. } = place;
     match (state_dir, journal) {
         (state_dir, Some(journal)) => {

@@ -74,13 +74,13 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         }
     };
     let http = HttpOptions::from_environment(std::env::vars_os());
-    let looked =
-        sources::look(&args.of).and_then(|looked| startable(looked, &http, user.as_ref())).map(judged);
-    let rights = match (&looked, &user) {
-        (Ok((looked, _)), Some(user)) => rights(looked, user, &args.of),
+    let any_conf =
+        sources::load(&args.of).and_then(|any_conf| startable(any_conf, &http, user.as_ref())).map(judged);
+    let rights = match (&any_conf, &user) {
+        (Ok((any_conf, _)), Some(user)) => rights(any_conf, user, &args.of),
         (Ok(_) | Err(_), _) => Vec::new(),
     };
-    let judged = looked.and_then(|(looked, trial)| Ok((meaning(looked)?, trial)));
+    let judged = any_conf.and_then(|(any_conf, trial)| Ok((meaning(any_conf)?, trial)));
     let ((native, warnings), trial) = match judged {
         Ok(found) => found,
         Err(refused) => {
@@ -139,8 +139,8 @@ fn unusable_places(native: &Native) -> impl Iterator<Item = Note> {
     })
 }
 
-fn rights(looked: &AnyConf, user: &SystemUser, args: &CheckArgs) -> Vec<Probe> {
-    match looked {
+fn rights(any_conf: &AnyConf, user: &SystemUser, args: &CheckArgs) -> Vec<Probe> {
+    match any_conf {
         AnyConf::Native(loaded) => loaded.rights_of(user),
         AnyConf::OssWatcher(loaded) => loaded.native.rights_with(user, &loaded.files),
         AnyConf::K2hr3Osnl(loaded) => {
@@ -208,11 +208,11 @@ fn daemon_status(native: &Native) -> Result<Option<Status>, String> {
 
 /// Refuses the places that a start refuses. Files of the unit are judged as its user reads them, unless another user is named.
 fn startable(
-    looked: AnyConf,
+    any_conf: AnyConf,
     http: &HttpOptions,
     as_user: Option<&SystemUser>,
 ) -> Result<AnyConf, ConfRefusal> {
-    let legacy = match &looked {
+    let legacy = match &any_conf {
         AnyConf::Native(loaded) => {
             let mut errors = loaded.refusals(http);
             errors.extend(unbound(loaded));
@@ -222,7 +222,7 @@ fn startable(
                 errors.extend(loaded.unreadable_by(&user));
             }
             return if errors.is_empty() {
-                Ok(looked)
+                Ok(any_conf)
             } else {
                 Err(ConfRefusal::Native(ConfigErrors(errors)))
             };
@@ -231,7 +231,7 @@ fn startable(
         AnyConf::K2hr3Osnl(loaded) => native_form(loaded)?.conf.refusals(http),
     };
     let words: Vec<String> = legacy.iter().map(ToString::to_string).collect();
-    if words.is_empty() { Ok(looked) } else { Err(ConfRefusal::Other(words.join("\n"))) }
+    if words.is_empty() { Ok(any_conf) } else { Err(ConfRefusal::Other(words.join("\n"))) }
 }
 
 fn unbound(loaded: &LoadedConf) -> Option<ConfigError> {
@@ -248,8 +248,8 @@ fn native_form(loaded: &osnl_legacy::k2hr3::LoadedConf) -> Result<LoadedConf, Co
     native::load_texts(&texts, &Sources::default()).map_err(ConfRefusal::Native)
 }
 
-fn judged(looked: AnyConf) -> (AnyConf, Trial) {
-    match looked {
+fn judged(any_conf: AnyConf) -> (AnyConf, Trial) {
+    match any_conf {
         AnyConf::Native(mut loaded) => {
             let mut trial = try_actions(&loaded);
             loaded.warnings = loaded.all_warnings();
@@ -260,8 +260,8 @@ fn judged(looked: AnyConf) -> (AnyConf, Trial) {
     }
 }
 
-pub(super) fn meaning(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusal> {
-    match looked {
+pub(super) fn meaning(any_conf: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusal> {
+    match any_conf {
         AnyConf::Native(loaded) => {
             Ok((loaded.conf, loaded.warnings.into_iter().map(|warning| Note::of(warning.0)).collect()))
         }

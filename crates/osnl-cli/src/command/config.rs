@@ -57,7 +57,7 @@ pub(crate) enum ReferenceFormat {
 
 pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
     let document =
-        sources::look(&args.of).map_err(|refused| refused.to_string()).and_then(|looked| match looked {
+        sources::load(&args.of).map_err(|refused| refused.to_string()).and_then(|any_conf| match any_conf {
             AnyConf::Native(loaded) => {
                 sources::warn(&loaded.warnings);
                 let document = loaded.document();

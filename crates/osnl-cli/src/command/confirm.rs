@@ -1,4 +1,7 @@
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
+
+use inquire::ui::{RenderConfig, Styled};
+use inquire::{Confirm, InquireError};
 
 use super::asking::NoAnswer;
 use crate::exit::Exit;
@@ -6,17 +9,24 @@ use crate::exit::Exit;
 /// A standard input that is not a terminal is an error: the operator must pass `--yes` to `discard`, a verb
 /// with its object.
 pub(super) fn agreed(question: &str, discard: &str) -> Result<bool, NoAnswer> {
-    agreed_to(question, &format!("nothing was discarded: add --yes to {discard}; --dry-run shows which"))
+    let refusal = format!("nothing was discarded: add --yes to {discard}; --dry-run shows which");
+    agreed_to(question, &refusal).map_err(|(exit, why)| NoAnswer::new(exit, why))
 }
 
-#[expect(clippy::print_stderr, reason = "a question is no output")]
-pub(super) fn agreed_to(question: &str, refusal: &str) -> Result<bool, NoAnswer> {
+/// Asks on standard error. Everything but a yes is a no; Ctrl-C ends the command.
+pub(super) fn agreed_to(question: &str, refusal: &str) -> Result<bool, (Exit, String)> {
     if !std::io::stdin().is_terminal() {
-        return Err(NoAnswer::new(Exit::Usage, refusal));
+        return Err((Exit::Usage, refusal.to_owned()));
     }
-    eprint!("{question} [y/N] ");
-    let _ = std::io::stderr().flush();
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
-    Ok(read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes"))
+    let name = Styled::new("osnl:");
+    let plain = RenderConfig::empty().with_prompt_prefix(name).with_answered_prompt_prefix(name);
+    let question = format!("{question} [y/N]");
+    let asked = Confirm::new(&question)
+        .with_render_config(plain)
+        .with_parser(&|answer| Ok(matches!(answer.trim(), "y" | "Y" | "yes")));
+    match asked.prompt() {
+        Ok(is_agreed) => Ok(is_agreed),
+        Err(InquireError::OperationInterrupted) => Err((Exit::Interrupted, "interrupted".to_owned())),
+        Err(_) => Ok(false),
+    }
 }

@@ -68,7 +68,7 @@ fn change(
     let request = request(filter, args.how.dry_run);
     let changes: ChangeResult = {
         let display = Display::start("deliveries", request.changed_word());
-        respondent.ask_telling(&request, &|progress| display.show(progress))?
+        respondent.ask_with_progress(&request, &|progress| display.show(progress))?
     };
     let printed = match args.format.format {
         OutputFormat::Json => print_json(&changes),
@@ -127,7 +127,7 @@ fn why_none(request: &ControlRequest) -> &'static str {
 fn describe_rest(changes: &ChangeResult, text: &mut String) {
     if changes.under_way > 0 {
         let names = match &changes.under_way_ids[..] {
-            few @ [_, ..] if changes.under_way <= 20 => format!(": {}", few.join(", ")),
+            shown @ [_, ..] if changes.under_way <= 20 => format!(": {}", shown.join(", ")),
             _ => String::new(),
         };
         let each = if changes.under_way == 1 {

@@ -61,7 +61,7 @@ const FAULTS: u64 = 0x6661_756c_7473;
 
 #[expect(clippy::print_stderr, reason = "what keeps the demo from starting; there is no log")]
 pub(crate) fn run(args: &DemoArgs) -> Exit {
-    let told = app::block_on(Box::pin(tell(args)));
+    let told = app::block_on(Box::pin(narrate(args)));
     let told = told.map_err(anyhow::Error::from).and_then(|told| told);
     told.unwrap_or_else(|error| {
         eprintln!("osnl demo: error: {error:#}");
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &DemoArgs) -> Exit {
     })
 }
 
-async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
+async fn narrate(args: &DemoArgs) -> anyhow::Result<Exit> {
     let printer = match args.format {
         OutputFormat::Json => Printer::Json { since: Instant::now() },
         OutputFormat::Text => Printer::Text { colour: crate::terminal::coloured() },
@@ -148,7 +148,7 @@ impl<'a> Demo<'a> {
         let shutdown = Shutdown::new();
         let mut begin = Instant::now();
         let (mut interrupted, over) = (StopSignals::new()?, CancellationToken::new());
-        let telling = async {
+        let narration = async {
             let everything = async {
                 for state in &mut listening {
                     // Fails when the listener has ended; the daemon then drains the other parts.
@@ -179,7 +179,7 @@ impl<'a> Demo<'a> {
             over.cancel();
             ended
         };
-        let (ended, end) = Box::pin(async { tokio::join!(draining, telling) }).await;
+        let (ended, end) = Box::pin(async { tokio::join!(draining, narration) }).await;
         let (end, took) = end?;
         let drained = ended.context("a listener could not go on")? == RunEnd::Drained;
 

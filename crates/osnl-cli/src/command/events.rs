@@ -45,7 +45,7 @@ pub(crate) enum EventsFormat {
 }
 
 pub(crate) fn run(args: &EventsArgs) -> Exit {
-    let found = match look(args) {
+    let found = match select(args) {
         Ok(found) => found,
         Err(error) => {
             sources::complain(&error.to_string());
@@ -66,7 +66,7 @@ enum Selection {
     One(Vec<&'static CatalogueEvent>),
 }
 
-fn look(args: &EventsArgs) -> Result<Selection, String> {
+fn select(args: &EventsArgs) -> Result<Selection, String> {
     let services: Vec<&str> = catalogue::services().iter().map(|(name, _)| *name).collect();
     let (service, event) = match (&args.service, &args.event) {
         (None, _) => return Ok(Selection::Services),

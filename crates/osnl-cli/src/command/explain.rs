@@ -29,10 +29,12 @@ pub(crate) fn run(args: &ExplainArgs) -> Exit {
             compare::show(args, conf, rules)
         });
     }
-    saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| look(args, conf))
+    saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| {
+        explain_events(args, conf)
+    })
 }
 
-fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> {
+fn explain_events(args: &ExplainArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> {
     if args.counts || args.unmatched.is_some() {
         say_of_which_daemon(conf);
     }

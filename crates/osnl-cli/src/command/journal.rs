@@ -266,11 +266,11 @@ fn object(contents: &Contents) -> Value {
         "pending": contents.open,
         "dead": contents.dead,
         "quarantined": contents.quarantined,
-        "latest": contents.latest.map(moment),
+        "latest": contents.latest.map(timestamp),
     })
 }
 
-fn moment(at: SystemTime) -> String {
+fn timestamp(at: SystemTime) -> String {
     Timestamp::try_from(at).map(|at| format!("{at:.3}")).unwrap_or_default()
 }
 

@@ -21,7 +21,7 @@ use osnl::queues::{Finding, FindingSeverity, Survey, SurveyLimits, sort};
 
 use self::report::QueuesReport;
 use super::asking::{NoAnswer, Respondent, clean, print_json};
-use super::confirm;
+use super::confirm::agreed_to;
 use super::status::watch;
 use super::{check, sources};
 use crate::app;
@@ -116,7 +116,7 @@ pub(crate) fn run(args: &QueuesArgs) -> Exit {
     if let Some(QueuesVerb::Forget(args)) = &args.verb {
         return forget(args).unwrap_or_else(|error| error.complain());
     }
-    let native = match sources::look(&args.of).and_then(check::meaning) {
+    let native = match sources::load(&args.of).and_then(check::meaning) {
         Ok((native, _)) => Arc::new(native),
         Err(refused) => {
             sources::complain(&refused.to_string());
@@ -136,15 +136,15 @@ pub(crate) fn run(args: &QueuesArgs) -> Exit {
     let limits = SurveyLimits { deadline: args.timeout, pause: args.pause };
     if args.watch {
         let (native, of, listener) = (native.clone(), args.of.clone(), args.listener.clone());
-        let shown = move || match look(&native, &check::own_daemon(&native, &of), listener.as_deref(), limits)
-        {
-            Ok(report) => report.text(),
-            Err(error) => format!("! {error}\n"),
-        };
+        let shown =
+            move || match survey(&native, &check::own_daemon(&native, &of), listener.as_deref(), limits) {
+                Ok(report) => report.text(),
+                Err(error) => format!("! {error}\n"),
+            };
         return watch::run(shown, Duration::from_secs(2), report::tint);
     }
     let daemon = check::own_daemon(&native, &args.of);
-    let report = match look(&native, &daemon, args.listener.as_deref(), limits) {
+    let report = match survey(&native, &daemon, args.listener.as_deref(), limits) {
         Ok(report) => report,
         Err(error) => {
             sources::complain(&format!("the brokers cannot be asked: {error}"));
@@ -165,7 +165,7 @@ pub(crate) fn run(args: &QueuesArgs) -> Exit {
 }
 
 /// Looks at the brokers of all listeners, or of one.
-fn look(
+fn survey(
     native: &Native,
     daemon: &OwnDaemon,
     listener: Option<&str>,
@@ -179,7 +179,7 @@ fn look(
             let counts = daemon.counts(native, conf);
             Some(async move { wanted.survey(counts, limits).await })
         });
-        let topics = chosen().filter(|conf| conf.wanted().is_none()).map(topics::look);
+        let topics = chosen().filter(|conf| conf.wanted().is_none()).map(topics::inspect);
         let (surveys, topics, left) =
             tokio::join!(join_all(surveys), join_all(topics), native.left_queues(limits.deadline));
         let mut findings: Vec<Finding> = surveys.iter().flat_map(Survey::findings).collect();
@@ -203,7 +203,8 @@ fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit
         1 => "apply this change?".to_owned(),
         many => format!("apply these {many} changes?"),
     };
-    if !is_agreed && !confirm::agreed_to(&question, "nothing was applied: add --yes")? {
+    let ask = || agreed_to(&question, "nothing was applied: add --yes");
+    if !is_agreed && !ask().map_err(|(exit, why)| NoAnswer::new(exit, why))? {
         return Ok(Exit::Failed);
     }
     let (mut refused, mut is_all) = (Vec::new(), true);
@@ -230,9 +231,9 @@ fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit
 impl QueuesReport {
     fn exit(&self) -> Exit {
         let reached = |survey: &Survey| survey.is_reached;
-        let answers = self.surveys.iter().any(reached) || self.topics.iter().any(|look| look.seen.is_ok());
+        let answers = self.surveys.iter().any(reached) || self.topics.iter().any(|topic| topic.seen.is_ok());
         let is_wrong = self.findings.iter().any(|finding| finding.severity > FindingSeverity::Note)
-            || self.topics.iter().any(topics::TopicsLook::is_wrong);
+            || self.topics.iter().any(topics::TopicsInspection::is_wrong);
         match (answers, is_wrong) {
             (false, _) => Exit::Unavailable,
             (true, true) => Exit::Failed,

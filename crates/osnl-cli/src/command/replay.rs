@@ -6,13 +6,13 @@ mod args;
 mod daemon;
 
 use std::collections::HashSet;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use osnl::control::RequestProgress;
 use osnl::explain::{ExplainedEvent, Ruling};
 use osnl::journal::Journal as _;
-use osnl::journal::query::{DeliveryListRow, Moment, Phase, RowState};
+use osnl::journal::query::{DeliveryListRow, Phase, QueryContext, RowState};
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::metrics::Counters;
 use osnl::native::{JournalConf, Native};
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::args::ReplayArgs;
 use self::daemon::ReplayDaemon;
+use super::confirm::agreed_to;
 use super::progress::Display;
 use super::saved_events::{
     self, KeptEvents, SavedEventsRefusal, StandardOutput, about, about_json, masked, time, tint, verdict,
@@ -29,6 +30,8 @@ use super::saved_events::{
 use crate::app;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
+
+const NO_TERMINAL: &str = "--live asks for confirmation, but stdin is not a terminal; add --yes";
 
 pub(crate) fn run(args: &ReplayArgs) -> Exit {
     saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| {
@@ -68,7 +71,8 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         }
         return Ok(out.end(if sums.deliveries > 0 { Exit::Done } else { Exit::Failed }));
     }
-    if !args.yes && !agreed(&sums) {
+    let question = format!("{}; append them?", sums.text("would create"));
+    if !args.yes && !agreed_to(&question, NO_TERMINAL)? {
         saved_events::say("nothing was changed");
         return Ok(out.end(Exit::Failed));
     }
@@ -97,10 +101,7 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Saved
         saved_events::journal(conf)?;
     }
     if !args.yes && !std::io::stdin().is_terminal() {
-        return Err((
-            Exit::Usage,
-            "--live asks for confirmation, but stdin is not a terminal; add --yes".to_owned(),
-        ));
+        return Err((Exit::Usage, NO_TERMINAL.to_owned()));
     }
     match &conf.journal {
         JournalConf::Shared(options) => {
@@ -199,13 +200,13 @@ impl ReplaySums {
     fn of(planned: &[EventPlan]) -> Self {
         let mut sums = Self { events: planned.len(), ..Self::default() };
         for plan in planned {
-            let wishes = plan.wishes();
-            sums.firing += usize::from(!wishes.is_empty());
-            sums.deliveries += wishes.len();
-            sums.delivered += wishes.iter().filter(|wish| wish.was_delivered()).count();
+            let requests = plan.requests();
+            sums.firing += usize::from(!requests.is_empty());
+            sums.deliveries += requests.len();
+            sums.delivered += requests.iter().filter(|request| request.was_delivered()).count();
             let is_pending =
-                |wish: &&RequestedDelivery| wish.before.as_ref().is_some_and(|row| row.state.is_open());
-            sums.pending += wishes.iter().copied().filter(is_pending).count();
+                |request: &&RequestedDelivery| request.before.as_ref().is_some_and(|row| row.state.is_open());
+            sums.pending += requests.iter().copied().filter(is_pending).count();
         }
         sums
     }
@@ -235,14 +236,6 @@ impl ReplaySums {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a question, beside the output")]
-fn agreed(sums: &ReplaySums) -> bool {
-    eprint!("{}; append them? [y/N] ", sums.text("would create"));
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).is_ok_and(|_| matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
 fn text(name: &str, plan: &EventPlan, is_live: bool) -> String {
     let described = if is_live { will } else { would };
     let mut text = about(name, &plan.source.subject);
@@ -250,12 +243,11 @@ fn text(name: &str, plan: &EventPlan, is_live: bool) -> String {
         text.push_str(&format!("\n  {}", verdict(&rule.verdict)));
         let Ruling::Fires(effects) = &rule.verdict.ruling else { continue };
         for effect in effects {
-            let wish = rule
-                .wishes
-                .iter()
-                .find(|wish| wish.delivery.action == effect.action && wish.delivery.key == effect.key);
-            let before = match wish {
-                Some(wish) => before(wish),
+            let request = rule.requests.iter().find(|request| {
+                request.delivery.action == effect.action && request.delivery.key == effect.key
+            });
+            let before = match request {
+                Some(request) => before(request),
                 None => "nothing is appended".to_owned(),
             };
             text.push_str(&format!("\n    {}\n      {}", described(effect), masked(&before)));
@@ -264,8 +256,8 @@ fn text(name: &str, plan: &EventPlan, is_live: bool) -> String {
     text
 }
 
-fn before(wish: &RequestedDelivery) -> String {
-    let Some(row) = &wish.before else { return "not delivered before".to_owned() };
+fn before(request: &RequestedDelivery) -> String {
+    let Some(row) = &request.before else { return "not delivered before".to_owned() };
     let ended = row.ended.map_or(String::new(), |at| format!(" at {}", time(at)));
     let reason = row.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let tries = if row.tries > 0 {
@@ -294,12 +286,13 @@ fn object(name: &str, plan: &EventPlan) -> Value {
         if let Ruling::Fires(effects) = &rule.verdict.ruling {
             let actions = effects.iter().map(|effect| {
                 let mut object = would_json(effect);
-                let same = |wish: &&RequestedDelivery| {
-                    wish.delivery.action == effect.action && wish.delivery.key == effect.key
+                let same = |request: &&RequestedDelivery| {
+                    request.delivery.action == effect.action && request.delivery.key == effect.key
                 };
-                let wish = rule.wishes.iter().find(same);
-                object["left_out"] = json!(wish.is_none());
-                object["before"] = wish.and_then(|wish| wish.before.as_ref()).map(row).unwrap_or_default();
+                let request = rule.requests.iter().find(same);
+                object["left_out"] = json!(request.is_none());
+                object["before"] =
+                    request.and_then(|request| request.before.as_ref()).map(row).unwrap_or_default();
                 object
             });
             object["actions"] = actions.collect();
@@ -313,7 +306,7 @@ fn row(row: &DeliveryListRow) -> Value {
     json!({
         "id": row.id.to_string(),
         "rule": row.rule,
-        "state": Phase::of_row(row, &Moment::default()).word(),
+        "state": Phase::of_row(row, &QueryContext::default()).word(),
         "ended": row.ended.map(time),
         "failed_attempts": row.tries,
         "reason": row.reason,

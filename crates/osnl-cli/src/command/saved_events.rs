@@ -24,7 +24,7 @@ pub(super) use self::shown::{
 use super::check::meaning;
 use super::sources;
 use crate::exit::Exit;
-use crate::flags::{CheckArgs, moment as moments, states};
+use crate::flags::{CheckArgs, states, time};
 
 pub(super) type SavedEventsRefusal = (Exit, String);
 
@@ -50,15 +50,15 @@ pub(crate) struct PickArgs {
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true)]
     pub(super) state: Vec<String>,
     /// Received at this time or later: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = parse_time)]
     pub(super) since: Option<SystemTime>,
     /// Received before this time; 7d: more than 7 days ago
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = parse_time)]
     pub(super) until: Option<SystemTime>,
 }
 
-fn moment(text: &str) -> Result<SystemTime, String> {
-    moments::parse(text).map(SystemTime::from)
+fn parse_time(text: &str) -> Result<SystemTime, String> {
+    time::parse(text).map(SystemTime::from)
 }
 
 impl PickArgs {
@@ -188,7 +188,7 @@ pub(super) fn with_configuration(
 
 fn configuration(args: &CheckArgs) -> Result<Native, SavedEventsRefusal> {
     let (conf, warnings) =
-        sources::look(args).and_then(meaning).map_err(|refused| (Exit::Config, refused.to_string()))?;
+        sources::load(args).and_then(meaning).map_err(|refused| (Exit::Config, refused.to_string()))?;
     for warning in warnings {
         say(&format!("warning: {}", warning.text));
     }

@@ -51,7 +51,7 @@ impl std::fmt::Display for ConfRefusal {
     }
 }
 
-pub(super) fn look(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
+pub(super) fn load(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
     if let Some(path) = &args.oss_watcher {
         let environment = std::env::vars_os().collect();
         let loaded = osnl_legacy::oss::conf::Conf::load(std::slice::from_ref(path), &[], &environment);

@@ -22,7 +22,7 @@ use crate::terminal::{self, Tone};
 
 /// The heads of an incident's lines.
 const HEADS: [&str; 4] = ["!!   ", "!    ", "why  ", "do   "];
-const FEW: usize = 10;
+const AT_MOST: usize = 10;
 const FOR_RELEASE: usize = 6;
 const COUNTERS: usize = 78;
 
@@ -59,13 +59,13 @@ pub(crate) enum StatusFormat {
 pub(crate) fn run(args: &StatusArgs) -> Exit {
     if args.watch {
         let place = args.place.clone();
-        let shown = move || match look(&place) {
+        let shown = move || match fetch(&place) {
             Ok(status) => wrapped(&text(&status), terminal::columns()),
             Err(error) => wrapped(&format!("!!   {}\n", short(error.message(), 400)), terminal::columns()),
         };
         return watch::run(shown, args.interval, tint);
     }
-    let status = match look(&args.place) {
+    let status = match fetch(&args.place) {
         Ok(status) => status,
         Err(error) if args.format == StatusFormat::Nagios => return plug_in(nagios::unanswered(&error)),
         Err(error) => return error.complain(),
@@ -89,7 +89,7 @@ fn plug_in((text, exit): (String, Exit)) -> Exit {
     }
 }
 
-fn look(place: &PlaceArgs) -> Result<Status, NoAnswer> {
+fn fetch(place: &PlaceArgs) -> Result<Status, NoAnswer> {
     Respondent::of(place)?.ask(&ControlRequest::Status {})
 }
 
@@ -120,13 +120,16 @@ fn text(status: &Status) -> String {
     if !status.left_queues.is_empty() {
         text.push_str("\nqueues that no listener reads any more, shown until they are deleted or forgotten (osnl queues forget QUEUE)\n");
     }
-    for left in status.left_queues.iter().take(FEW) {
+    for left in status.left_queues.iter().take(AT_MOST) {
         let LeftQueue { queue, vhost, broker, .. } = left;
         let place = format!("{} of virtual host {} at {}", clean(queue), clean(vhost), clean(broker));
         text.push_str(&format!("  {place}: {}\n", left_queue(left)));
     }
-    if status.left_queues.len() > FEW {
-        text.push_str(&format!("  and {} more; --format json shows them\n", status.left_queues.len() - FEW));
+    if status.left_queues.len() > AT_MOST {
+        text.push_str(&format!(
+            "  and {} more; --format json shows them\n",
+            status.left_queues.len() - AT_MOST
+        ));
     }
     if !status.targets.is_empty() {
         text.push_str("\nactions\n");

@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 /// For the owner, and a group that reads logs, because lines may hold dead letters. An existing
 /// file keeps its mode.
 const MODE: u32 = 0o640;
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+const CHECK_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LogRotation {
@@ -39,7 +39,7 @@ pub(super) struct LogWriter {
     path: PathBuf,
     rotation: LogRotation,
     open: Option<OpenLogFile>,
-    looked_at: Timestamp,
+    checked_at: Timestamp,
     failing: bool,
     torn: bool,
 }
@@ -55,7 +55,7 @@ impl LogWriter {
     pub(super) fn open(path: &Path, rotation: LogRotation, now: &Zoned) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let open = Some(OpenLogFile::at(&path, now)?);
-        Ok(Self { path, rotation, open, looked_at: now.timestamp(), failing: false, torn: false })
+        Ok(Self { path, rotation, open, checked_at: now.timestamp(), failing: false, torn: false })
     }
 
     pub(super) fn write(&mut self, now: &Zoned, line: &str) -> WriteResult {
@@ -81,15 +81,15 @@ impl LogWriter {
     }
 
     pub(super) fn reopen(&mut self, now: &Zoned) {
-        self.looked_at = now.timestamp();
+        self.checked_at = now.timestamp();
         self.open = OpenLogFile::at(&self.path, now).ok();
     }
 
     fn follow(&mut self, now: &Zoned, remark: &mut Option<String>) -> io::Result<()> {
-        let since = now.timestamp().duration_since(self.looked_at);
+        let since = now.timestamp().duration_since(self.checked_at);
         // A clock that was set back must not prevent the check.
-        if self.rotates_at(now).is_some() || since >= LOOK_AGAIN || since.is_negative() {
-            self.looked_at = now.timestamp();
+        if self.rotates_at(now).is_some() || since >= CHECK_INTERVAL || since.is_negative() {
+            self.checked_at = now.timestamp();
             let there = fs::metadata(&self.path).ok().map(|there| identity(&there));
             if there.is_none() || there != self.open.as_ref().map(|open| open.is) {
                 self.open_anew(now)?;

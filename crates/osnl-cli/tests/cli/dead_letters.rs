@@ -31,20 +31,8 @@ fn are_dead(rig: &Rig, count: u64) {
     wait_until(SOON, &format!("{count} dead letters"), || rig.vhost.queue_depth(DEAD) == Some((count, 0)));
 }
 
-#[track_caller]
-fn json(rig: &Rig, args: &[&str]) -> Value {
-    let (code, told, failed) = rig.ask(&[args, &["--format", "json"]].concat());
-    assert_eq!(code, Some(0), "{args:?}: {told}{failed}");
-    serde_json::from_str(&told).unwrap()
-}
-
 fn dead(rig: &Rig) -> Vec<Value> {
-    json(rig, &["deliveries", "list", "--state", "dead"])["deliveries"].as_array().unwrap().clone()
-}
-
-fn kill(rig: &mut Rig) {
-    rig.signal("KILL");
-    rig.daemon.take().unwrap().wait().unwrap();
+    rig.json("deliveries list --state dead")["deliveries"].as_array().unwrap().clone()
 }
 
 fn unreadable(rig: &mut Rig, body: &str) {
@@ -67,7 +55,7 @@ fn a_dead_letter_outlives_the_daemon_and_its_retry_calls_only_its_action() {
     }
     assert!(first["reason"].as_str().unwrap().contains("400"), "{first}");
     let id = first["id"].as_str().unwrap();
-    let shown = json(&rig, &["deliveries", "show", id]);
+    let shown = rig.json(&format!("deliveries show {id}"));
     assert_eq!(shown["message"]["routing_key"], "notifications.info", "{shown}");
     assert!(shown["message"]["payload"]["port"].is_object(), "{shown}");
     wait_until(SOON, "the status counts them", || rig.status()["journal"]["dead"] == 2);
@@ -77,26 +65,24 @@ fn a_dead_letter_outlives_the_daemon_and_its_retry_calls_only_its_action() {
         "{incidents}"
     );
 
-    kill(&mut rig);
+    rig.end("KILL");
     let ids = |found: &[Value]| found.iter().map(|one| one["id"].clone()).collect::<Vec<_>>();
     assert_eq!(ids(&dead(&rig)), ids(&found), "without a daemon");
     assert_eq!(rig.status()["journal"]["dead"], 2, "without a daemon");
-    let (code, told, failed) = rig.ask(&["deliveries", "discard", found[1]["id"].as_str().unwrap(), "--yes"]);
-    assert_eq!(code, Some(0), "{told}{failed}");
+    let other = found[1]["id"].as_str().unwrap();
+    rig.check(&[(&format!("deliveries discard {other} --yes"), 0, "1 delivery discarded")]);
     are_dead(&rig, 1);
 
     rig.run();
     rig.sink.reply_when(|_| Some(Reply::Status(204)));
     rig.sink.forget();
-    let (code, told, failed) = rig.ask(&["deliveries", "retry", id]);
-    assert_eq!(code, Some(0), "{told}{failed}");
+    let retry = format!("deliveries retry {id}");
+    rig.check(&[(&retry, 0, "1 delivery will be retried")]);
     wait_until(SOON, "it is called again", || calls(&rig, false) == 1);
     are_dead(&rig, 0);
     wait_until(SOON, "the message is acknowledged", || rig.vhost.queue_depth("osnl") == Some((0, 0)));
     assert_eq!((calls(&rig, true), dead(&rig).len()), (0, 0));
-    let (code, told, failed) = rig.ask(&["deliveries", "retry", id]);
-    let said = told + &failed;
-    assert!(code == Some(1) && said.contains("there is no dead letter of this number"), "{code:?} {said}");
+    rig.check(&[(&retry, 1, "there is no dead letter of this number")]);
 }
 
 #[test]
@@ -108,8 +94,7 @@ fn a_retried_dead_letter_that_no_rule_asks_for_is_one_again() {
     rig.write(&[QUORUM, &without, ROLES, COPY]);
     rig.reload(0);
     let id = dead(&rig)[0]["id"].as_str().unwrap().to_owned();
-    let (code, told, failed) = rig.ask(&["deliveries", "retry", &id]);
-    assert_eq!(code, Some(0), "{told}{failed}");
+    rig.check(&[(&format!("deliveries retry {id}"), 0, "1 delivery will be retried")]);
     wait_until(SOON, "it is dead again", || {
         dead(&rig).first().is_some_and(|one| one["reason"].to_string().contains("rule r is not there"))
     });
@@ -121,14 +106,12 @@ fn a_message_that_cannot_be_read_is_kept_and_can_be_discarded() {
     let mut rig = refused("dead-letters-unread");
     unreadable(&mut rig, "not a notification");
     are_dead(&rig, 1);
-    let found = json(&rig, &["quarantine", "list"])["messages"][0].clone();
+    let found = rig.json("quarantine list")["messages"][0].clone();
     assert_eq!((&found["exchange"], &found["bytes"]), (&"neutron".into(), &18.into()), "{found}");
-    let id = found["id"].to_string();
-    let (code, shown, failed) = rig.ask(&["quarantine", "show", &id]);
-    assert!(code == Some(0) && shown.contains("6e 6f 74 20 61"), "{shown}{failed}");
-    kill(&mut rig);
-    let (code, told, failed) = rig.ask(&["quarantine", "discard", &id, "--yes"]);
-    assert_eq!(code, Some(0), "{told}{failed}");
+    let id = &found["id"];
+    rig.check(&[(&format!("quarantine show {id}"), 0, "6e 6f 74 20 61")]);
+    rig.end("KILL");
+    rig.check(&[(&format!("quarantine discard {id} --yes"), 0, "1 message discarded")]);
     are_dead(&rig, 0);
 }
 
@@ -159,7 +142,7 @@ fn two_listings_at_once_see_all_or_say_that_the_queue_is_busy() {
         unreadable(&mut rig, &format!("not a notification {n}"));
     }
     are_dead(&rig, 200);
-    kill(&mut rig);
+    rig.end("KILL");
     let list = || {
         let mut command = rig.command(&["quarantine", "list", "--format", "json", "-c", "a.conf"]);
         command.args(["--limit", "1000"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

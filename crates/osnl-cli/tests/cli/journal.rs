@@ -6,8 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, wait_until};
-use serde_json::json;
 use tempfile::TempDir;
+
+use crate::reloading::{asked, notice};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -99,44 +100,6 @@ fn in_the_default_folder_the_second_daemon_keeps_no_state() {
 }
 
 #[test]
-fn after_a_kill_everything_that_was_acknowledged_has_its_effect() {
-    const EVENTS: usize = 600;
-    let home = crate::private_folder().unwrap();
-    let vhost = Broker::shared().vhost("killed");
-    let sink = Sink::start();
-    write(&home, &vhost.url(), &sink.url("/v1/role"), "allow_volatile = yes");
-    let start = || DaemonRun(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
-    let mut daemon = start();
-    wait_until(SOON, "the queue is there", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
-    let instance = |n: usize| format!("12345678-1234-5678-1234-{n:012}");
-    let notices: Vec<Notice> = (0..EVENTS)
-        .map(|n| Notice {
-            exchange: "neutron".to_owned(),
-            topic: "notifications".to_owned(),
-            publisher_id: "network.node1".to_owned(),
-            event_type: "port.delete.end".to_owned(),
-            payload: json!({"port": {"device_id": instance(n), "device_owner": "compute:nova",
-                                     "fixed_ips": [{"ip_address": "10.0.0.1"}]}}),
-            ..Notice::default()
-        })
-        .collect();
-    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-    publisher.notify_all(&notices);
-    for seen in [50, 200, 350] {
-        sink.wait_for(seen, SOON);
-        daemon.kill();
-        daemon = start();
-    }
-    let expected: BTreeSet<String> = (0..EVENTS).map(instance).collect();
-    let done = || -> usize {
-        let targets: String = sink.requests().into_iter().map(|request| request.target + "\n").collect();
-        expected.iter().filter(|id| targets.contains(*id)).count()
-    };
-    wait_until(Duration::from_secs(60), "all have their effect", || done() == EVENTS);
-    drop(daemon);
-}
-
-#[test]
 fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
     const INSTANCES: usize = 20;
     const ROUNDS: usize = 30;
@@ -154,20 +117,8 @@ fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
     consumers(1);
     let second = start(&homes[1]);
     consumers(2);
-    let instance = |n: usize| format!("12345678-1234-5678-1234-{n:012}");
     let notices = |rounds: std::ops::Range<usize>| -> Vec<Notice> {
-        let of = |round: usize| (0..INSTANCES).map(move |n| (round, n));
-        let events = rounds.flat_map(of);
-        let notice = |(round, n)| Notice {
-            exchange: "neutron".to_owned(),
-            topic: "notifications".to_owned(),
-            publisher_id: "network.node1".to_owned(),
-            event_type: "port.delete.end".to_owned(),
-            payload: json!({"port": {"device_id": instance(n), "device_owner": "compute:nova",
-                                     "fixed_ips": [{"ip_address": format!("10.0.0.{round}")}]}}),
-            ..Notice::default()
-        };
-        events.map(notice).collect()
+        rounds.flat_map(|round| (0..INSTANCES).map(move |n| notice(n, round))).collect()
     };
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&notices(0..ROUNDS / 2));
@@ -175,60 +126,18 @@ fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
     assert!(sink.requests().iter().all(|r| r.target.starts_with("/first")), "the second stands by");
     first.kill();
     publisher.notify_all(&notices(ROUNDS / 2..ROUNDS));
-    // The rounds of each instance are in order; a repeated request counts once.
-    let rounds = |path: &str, n: usize| -> Vec<usize> {
-        let of = |target: &str| -> Option<usize> {
-            let here = target.starts_with(path) && target.contains(&instance(n));
-            here.then(|| target.split("10.0.0.").nth(1)?.split('%').next()?.parse().ok()).flatten()
-        };
-        let mut found: Vec<usize> = sink.requests().iter().filter_map(|r| of(&r.target)).collect();
-        found.dedup();
-        found
-    };
-    let last = |path: &str| (0..INSTANCES).all(|n| rounds(path, n).last() == Some(&(ROUNDS - 1)));
-    wait_until(SOON, "the second has taken over", || last("/second"));
-    for n in 0..INSTANCES {
-        let found = rounds("/second", n);
+    let rounds = |path: &str| asked(&sink, |target| target.starts_with(path));
+    wait_until(SOON, "the second has taken over", || {
+        let second = rounds("/second");
+        second.len() == INSTANCES && second.values().all(|rounds| rounds.last() == Some(&(ROUNDS - 1)))
+    });
+    for found in rounds("/second").values() {
         assert!(found.is_sorted(), "in order: {found:?}");
     }
     // Events that the killed daemon has acknowledged are in its journal, and have their effect
     // after its restart.
     let again = start(&homes[0]);
-    let all = |n: usize| -> BTreeSet<usize> {
-        rounds("/first", n).into_iter().chain(rounds("/second", n)).collect()
-    };
-    wait_until(SOON, "nothing is missing", || (0..INSTANCES).all(|n| all(n).len() == ROUNDS));
+    let all = |found: &Vec<usize>| BTreeSet::from_iter(found).len() == ROUNDS;
+    wait_until(SOON, "nothing is missing", || rounds("/").values().all(all));
     drop((again, second));
-}
-
-#[test]
-fn check_names_what_waits_for_an_action_that_is_gone() {
-    let home = crate::private_folder().unwrap();
-    let vhost = Broker::shared().vhost("orphans");
-    let url = vhost.url();
-    write(&home, &url, "http://127.0.0.1:9/v1/role", "allow_volatile = yes");
-    let mut daemon = DaemonRun(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
-    wait_until(SOON, "the queue is there", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
-    OsloPublisher::start(&url, PublisherOptions::default()).notify_all(&[Notice {
-        exchange: "neutron".to_owned(),
-        topic: "notifications".to_owned(),
-        event_type: "port.delete.end".to_owned(),
-        payload: json!({"port": {"device_id": "12345678-1234-5678-1234-000000000001",
-                                 "fixed_ips": [{"ip_address": "10.0.0.1"}]}}),
-        ..Notice::default()
-    }]);
-    let check = |conf: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
-        command.env_clear().env("HOME", home.path()).current_dir(home.path());
-        let output = command.args(["check", "-c", conf]).output().unwrap();
-        assert_eq!(output.status.code(), Some(0));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let renamed = fs::read_to_string(home.path().join("a.conf")).unwrap().replace("roles", "other");
-    fs::write(home.path().join("b.conf"), renamed).unwrap();
-    let said = "warning: orphaned: 1 deliveries in the journal wait for [action:roles]";
-    wait_until(SOON, "it is in the journal", || check("b.conf").contains(said));
-    daemon.kill();
-    assert!(check("b.conf").contains(said));
-    assert!(!check("a.conf").contains("orphaned"));
 }

@@ -86,20 +86,14 @@ fn the_way_out_of_a_refusal_loses_nothing() {
 }
 
 fn restart(rig: &mut Rig) {
-    stop(rig);
+    rig.end("KILL");
     rig.run();
-}
-
-fn stop(rig: &mut Rig) {
-    let mut daemon = rig.daemon.take().unwrap();
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
 }
 
 #[test]
 fn a_restart_with_another_pool_names_the_old_queue_until_nothing_is_left() {
     let mut rig = Rig::start("left-restart");
-    stop(&mut rig);
+    rig.end("KILL");
     rig.publish((0..3).map(|event| (event, event)));
     wait_until(SOON, "they wait in the queue", || rig.vhost.queue_depth("osnl") == Some((3, 0)));
     rig.write(&[&moved(), RULE, ACTION]);
@@ -126,7 +120,7 @@ fn a_restart_with_another_pool_names_the_old_queue_until_nothing_is_left() {
 #[test]
 fn a_queue_left_on_a_former_broker_is_shown_with_its_place_and_can_be_forgotten() {
     let mut rig = Rig::start("left-broker");
-    stop(&mut rig);
+    rig.end("KILL");
     let there = osnl_testkit::Broker::shared().vhost("left-broker-new");
     let elsewhere = LISTENER.replace("transport_url = URL", &format!("transport_url = {}", there.url()));
     rig.write(&[&elsewhere, RULE, ACTION]);

@@ -65,6 +65,28 @@ impl Rig {
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
+    /// Checks the exit code of each command line, and a part of what it prints.
+    #[track_caller]
+    pub(crate) fn check(&self, table: &[(&str, i32, &str)]) {
+        for (line, code, part) in table {
+            let has_place = ["-c ", "--journal", "--state-dir"].iter().any(|flag| line.contains(flag));
+            let place: &[&str] = if has_place { &[] } else { &["-c", "a.conf"] };
+            let args: Vec<&str> = line.split(' ').chain(place.iter().copied()).collect();
+            let output = self.command(&args).output().unwrap();
+            let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert_eq!(output.status.code(), Some(*code), "{line}: {said}");
+            assert!(said.contains(part), "{line}: {part:?} in\n{said}");
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self, line: &str) -> Value {
+        let args: Vec<&str> = line.split(' ').chain(["--format", "json"]).collect();
+        let (code, told, failed) = self.ask(&args);
+        assert_eq!(code, Some(0), "{line}: {told}{failed}");
+        serde_json::from_str(&told).unwrap()
+    }
+
     #[track_caller]
     pub(crate) fn reload(&self, expected: i32) -> String {
         let (code, stdout, stderr) = self.ask(&["reload"]);
@@ -115,6 +137,11 @@ impl Rig {
 
     pub(crate) fn signal(&self, name: &str) {
         signal(self.daemon.as_ref().unwrap().id(), name);
+    }
+
+    pub(crate) fn end(&mut self, signal: &str) {
+        self.signal(signal);
+        self.daemon.take().unwrap().wait().unwrap();
     }
 
     /// A new connection to the broker has another name.

@@ -54,7 +54,7 @@ fn each_line_is_one_object_whatever_a_resource_is_called() {
             && (c.is_control() || "\u{200f}\u{2028}\u{2029}\u{202c}\u{202e}\u{2066}\u{2069}".contains(c))
     };
     assert!(!log.contains(is_dangerous), "{:?}", log.chars().find(|c| is_dangerous(*c)));
-    let (fields, moment) =
+    let (fields, timestamp) =
         (listed(), Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$").unwrap());
     let mut about = Vec::new();
     for line in log.lines() {
@@ -62,7 +62,7 @@ fn each_line_is_one_object_whatever_a_resource_is_called() {
         let object: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let members: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(members, ["fields", "level", "message", "target", "timestamp"], "{line}");
-        assert!(moment.is_match(object["timestamp"].as_str().unwrap()), "{line}");
+        assert!(timestamp.is_match(object["timestamp"].as_str().unwrap()), "{line}");
         let target = object["target"].as_str().unwrap();
         if target.split('.').next() != Some("osnl") {
             continue;

@@ -56,13 +56,13 @@ fn daemons_divide_a_rate_and_one_that_is_left_has_all_of_it() {
     let mut stage = Stage::new("rate", &Postgres::shared().database());
     let [mut first, _second] = daemons(&stage, "rate = 4 per 4s");
     let came = RefCell::new(Vec::new());
-    let look = |stage: &Stage| {
+    let count_calls = |stage: &Stage| {
         let (mut came, count) = (came.borrow_mut(), stage.sink.requests().len());
         came.resize(count, Instant::now());
         count
     };
     stage.publish(0..12);
-    wait_until(SOON, "all calls", || look(&stage) == 12);
+    wait_until(SOON, "all calls", || count_calls(&stage) == 12);
     for (first, later) in came.borrow().iter().zip(came.borrow().iter().skip(4)) {
         // Arrival times differ from sending times, hence the tolerance.
         assert!(later.duration_since(*first) + WITHIN / 4 >= WITHIN, "{:?}", came.borrow());
@@ -75,6 +75,6 @@ fn daemons_divide_a_rate_and_one_that_is_left_has_all_of_it() {
     wait_until(SOON, "the other one to have all partitions", || partitions(&stage) == 64);
     let begun = Instant::now();
     stage.publish(12..20);
-    wait_until(SOON, "all further calls", || look(&stage) >= 20);
+    wait_until(SOON, "all further calls", || count_calls(&stage) >= 20);
     assert!(begun.elapsed() < WITHIN * 2, "two in each time would take {:?}", WITHIN * 3);
 }

@@ -154,13 +154,13 @@ fn matches(value: &Value, pattern: &Value, place: MatchPosition) -> Result<bool,
     })?;
     let text = text.as_str().unwrap_or_default();
     // Of a short text the first steps cost little, and most patterns need no more.
-    let few = if text.len() <= SHORT {
+    let cost = if text.len() <= SHORT {
         4 + text.len() as u64 / 16
     } else {
-        compiled.cost_of_few_steps(text) / work::NANOSECONDS
+        compiled.trial_cost(text) / work::NANOSECONDS
     };
-    work::spend(few)?;
-    if let Some(matches) = compiled.matches_in_few_steps(text) {
+    work::spend(cost)?;
+    if let Some(matches) = compiled.matches_in_trial(text) {
         return Ok(matches);
     }
     // One long text alone does not exceed the work.

@@ -137,12 +137,12 @@ impl PathCondition {
     }
 
     fn ask<'a>(&'a self, names: &Names) -> Truth<'a> {
-        let looked = names.look(&self.path);
+        let value = names.get(&self.path);
         if let Test::Defined(wanted) = self.test {
-            return Truth::Holds(looked.is_some() == wanted);
+            return Truth::Holds(value.is_some() == wanted);
         }
-        let Some(looked) = looked else { return Truth::Lacks(&self.path) };
-        let found = match looked {
+        let Some(value) = value else { return Truth::Lacks(&self.path) };
+        let found = match value {
             NameValue::Text(text) => Some(text),
             NameValue::Json(Json::String(text)) => Some(text.as_str()),
             NameValue::Json(_) | NameValue::Context => None,
@@ -152,7 +152,7 @@ impl PathCondition {
             (Test::OneOf { texts, wanted }, found) => {
                 Truth::Holds(found.is_some_and(|found| texts.iter().any(|text| text == found)) == *wanted)
             }
-            (Test::Number { sign, number }, None) => match looked {
+            (Test::Number { sign, number }, None) => match value {
                 NameValue::Json(Json::Number(found)) => {
                     found.as_i64().map_or(Truth::Engine, |found| Truth::Holds(compared(found, sign, *number)))
                 }

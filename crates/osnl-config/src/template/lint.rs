@@ -120,7 +120,7 @@ impl<'a> EngineSource<'a> {
         }
         let (text, aliases) = Default::default();
         let mut source = Self { written, more, only, tokens, text, aliases, may_be_cut: false };
-        source.look()?;
+        source.check_tokens()?;
         source.rewrite()?;
         Ok(source)
     }
@@ -176,7 +176,7 @@ impl<'a> EngineSource<'a> {
         Ok(())
     }
 
-    fn look(&mut self) -> Result<(), TemplateError> {
+    fn check_tokens(&mut self) -> Result<(), TemplateError> {
         self.slices()?;
         for n in 0..self.tokens.len() {
             match self.kind(n) {

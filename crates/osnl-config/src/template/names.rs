@@ -244,7 +244,7 @@ impl Names {
         }
     }
 
-    pub(super) fn look(&self, written: &str) -> Option<NameValue<'_>> {
+    pub(super) fn get(&self, written: &str) -> Option<NameValue<'_>> {
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
         match self.root(name) {
             None if path.is_empty() => self.plain(name).map(NameValue::Text),
@@ -256,7 +256,7 @@ impl Names {
     }
 
     fn value(&self, written: &str) -> Option<Value> {
-        let json = match self.look(written)? {
+        let json = match self.get(written)? {
             NameValue::Text(text) => return Some(Value::from(text)),
             NameValue::Context => {
                 return Some(Value::from_object(TemplateNode {
@@ -349,7 +349,7 @@ impl Aliases {
         self.0.values().find(|written| names.value(written).is_none()).cloned()
     }
 
-    pub(super) fn saw(&self, names: &Names) -> Vec<(String, Option<String>)> {
+    pub(super) fn observed(&self, names: &Names) -> Vec<(String, Option<String>)> {
         self.0.values().map(|written| (written.clone(), names.shown(written))).collect()
     }
 }
@@ -425,7 +425,7 @@ impl TemplateNode {
         self.steps.as_ref().map_or(0, |step| step.depth)
     }
 
-    fn may_look(&self) -> bool {
+    fn may_access(&self) -> bool {
         work::take(1 + u64::from(self.depth() / 8))
     }
 
@@ -455,7 +455,7 @@ impl Object for TemplateNode {
         match key.as_str() {
             Some(key) => self.get_value_by_str(key),
             None => {
-                if !self.may_look() {
+                if !self.may_access() {
                     return None;
                 }
                 let at = key.as_usize()?;
@@ -466,7 +466,7 @@ impl Object for TemplateNode {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        if !self.may_look() {
+        if !self.may_access() {
             return None;
         }
         let found = match self.json() {

@@ -21,7 +21,7 @@ use super::limits::{TOO_MUCH, WORK};
 pub(super) const NANOSECONDS: u64 = 100;
 const LONGEST_LOOP: Duration = Duration::from_millis(500);
 /// The charges from one look at the clock to the next.
-const LOOK: u32 = 16;
+const CHARGES_PER_CHECK: u32 = 16;
 /// The bytes of a text that cost as much as one element.
 const TEXT: usize = 64;
 
@@ -88,7 +88,8 @@ pub(super) fn take(work: u64) -> bool {
     let mut allowance = ALLOWANCE.get();
     allowance.left = allowance.left.saturating_sub(work);
     allowance.charges = allowance.charges.wrapping_add(1);
-    if allowance.charges.is_multiple_of(LOOK) && allowance.until.is_some_and(|until| time_of_thread() > until)
+    if allowance.charges.is_multiple_of(CHARGES_PER_CHECK)
+        && allowance.until.is_some_and(|until| time_of_thread() > until)
     {
         allowance.left = 0;
     }

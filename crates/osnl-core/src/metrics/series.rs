@@ -18,7 +18,7 @@ use super::rates::Rates;
 use super::silence::Streams;
 use crate::age::EventAge;
 use crate::attempt::{CLASSES, Completion, ErrorClass};
-use crate::moment::{millis, moment};
+use crate::epoch::{from_millis, millis};
 
 #[derive(Debug)]
 pub struct Series {
@@ -157,7 +157,7 @@ impl RuleSeries {
     pub fn last_fired(&self) -> Option<SystemTime> {
         match self.last.load(Ordering::Relaxed) {
             0 => None,
-            at => Some(moment(at)),
+            at => Some(from_millis(at)),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use osnl_config::Rate;
 
-use crate::moment::{millis, moment};
+use crate::epoch::{from_millis, millis};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StreamKind {
@@ -113,7 +113,7 @@ impl Streams {
         let state = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<WatchedStream>)| {
             let is_read = stream.listeners.iter().any(|listener| !standby.contains(listener));
             let is_silent = is_read && stream.is_silent(millis(now));
-            let last = stream.last().map(moment);
+            let last = stream.last().map(from_millis);
             StreamState { kind: *kind, name: name.clone(), expect: stream.expect, last, is_silent }
         };
         streams.iter().map(state).collect()
@@ -169,14 +169,14 @@ mod tests {
     #[test]
     fn a_stream_is_silent_when_fewer_came_within_the_time() {
         let name: Arc<str> = "l".into();
-        let check = |expected: u32, moments: &[(u64, usize)], now: u64, is_silent: bool| {
+        let check = |expected: u32, times: &[(u64, usize)], now: u64, is_silent: bool| {
             let streams = Streams::default();
             streams.expect([stream(StreamKind::Listener, &name, expected, &["l"])], at(0));
-            for (second, messages) in moments {
+            for (second, messages) in times {
                 streams.note(StreamKind::Listener, &name, *messages, at(*second));
             }
             let states = streams.states(at(now));
-            assert_eq!(states[0].is_silent, is_silent, "{expected}: {moments:?} at {now}");
+            assert_eq!(states[0].is_silent, is_silent, "{expected}: {times:?} at {now}");
         };
         check(1, &[], 600, false);
         check(1, &[], 601, true);

@@ -33,8 +33,8 @@ pub struct WhenFalse {
 
 impl WhenFalse {
     #[must_use]
-    pub fn saw(&self) -> Vec<(String, Option<String>)> {
-        self.when.saw(&self.names)
+    pub fn observed(&self) -> Vec<(String, Option<String>)> {
+        self.when.observed(&self.names)
     }
 
     #[must_use]
@@ -46,14 +46,14 @@ impl WhenFalse {
 impl fmt::Display for WhenFalse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = self.when.false_side(&self.names);
-        let saw = side.as_ref().map_or_else(|| self.saw(), |side| side.saw(&self.names));
+        let observed = side.as_ref().map_or_else(|| self.observed(), |side| side.observed(&self.names));
         let mut words = Vec::new();
         // A value next to a secret may contain that secret.
         let secret = |(name, _): &(String, _)| name.split('.').any(is_secret_key);
-        if let Some(side) = side.filter(|_| !saw.iter().any(secret)) {
+        if let Some(side) = side.filter(|_| !observed.iter().any(secret)) {
             words.push(side.source().split_whitespace().collect::<Vec<_>>().join(" "));
         }
-        let values = saw.into_iter();
+        let values = observed.into_iter();
         words.extend(
             values.map(|(name, value)| format!("{name} is {}", value.as_deref().unwrap_or("absent"))),
         );

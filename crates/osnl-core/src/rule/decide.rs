@@ -56,7 +56,7 @@ impl RuleSet {
                             decisions.decided.push(RuleDecision::Undecided(rule, why));
                         }
                         RuleMismatch::GivenUp(given_up) => {
-                            self.step_limits().look_at(given_up);
+                            self.step_limits().observe(given_up);
                             let why = format!("rule {}: {mismatch}", rule.name);
                             decisions.decided.push(RuleDecision::Undecided(rule, why));
                         }

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use osnl_config::Rate;
 use osnl_model::bounded_id;
 
-use crate::moment::millis;
+use crate::epoch::millis;
 
 const REMIND: i64 = 60_000;
 
@@ -154,16 +154,16 @@ fn lock(window: &Mutex<GuardWindow>) -> std::sync::MutexGuard<'_, GuardWindow> {
 }
 
 /// The time of a key's last arrival in milliseconds, and a number that makes equal times different.
-type GuardMoment = (i64, u64);
+type GuardOrder = (i64, u64);
 
 #[derive(Debug)]
 struct GuardWindow {
     rate: Rate,
-    keys: HashMap<String, (GuardMoment, bool)>,
+    keys: HashMap<String, (GuardOrder, bool)>,
     /// At most the latest `rate.keys` (or [`RELEASED`]): enough to know that no new key passes.
-    passed: BTreeMap<GuardMoment, String>,
+    passed: BTreeMap<GuardOrder, String>,
     /// At most the latest `rate.keys` and one more: enough to know that the bound is exceeded.
-    held: BTreeMap<GuardMoment, String>,
+    held: BTreeMap<GuardOrder, String>,
     last: u64,
     said: Option<i64>,
 }
@@ -191,13 +191,13 @@ impl GuardWindow {
 
     fn note(&mut self, key: &str, at: i64, passed: bool) {
         let key = bounded_id(key);
-        if let Some((moment, passed)) = self.keys.remove(&*key) {
-            self.order(passed).remove(&moment);
+        if let Some((place, passed)) = self.keys.remove(&*key) {
+            self.order(passed).remove(&place);
         }
         self.last += 1;
-        let moment = (at, self.last);
-        self.order(passed).insert(moment, key.clone().into_owned());
-        self.keys.insert(key.into_owned(), (moment, passed));
+        let place = (at, self.last);
+        self.order(passed).insert(place, key.clone().into_owned());
+        self.keys.insert(key.into_owned(), (place, passed));
         let rate = self.rate.keys as usize;
         // An operator can release more keys than the rate lets through, and those keys must go on passing.
         for (order, most) in [(&mut self.passed, rate.max(RELEASED)), (&mut self.held, rate + 1)] {
@@ -213,12 +213,12 @@ impl GuardWindow {
 
     #[cfg(test)]
     fn unnote(&mut self, key: &str) {
-        if let Some((moment, passed)) = self.keys.remove(&*bounded_id(key)) {
-            self.order(passed).remove(&moment);
+        if let Some((place, passed)) = self.keys.remove(&*bounded_id(key)) {
+            self.order(passed).remove(&place);
         }
     }
 
-    fn order(&mut self, passed: bool) -> &mut BTreeMap<GuardMoment, String> {
+    fn order(&mut self, passed: bool) -> &mut BTreeMap<GuardOrder, String> {
         if passed { &mut self.passed } else { &mut self.held }
     }
 

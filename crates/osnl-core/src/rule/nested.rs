@@ -1,6 +1,6 @@
 use osnl_config::template::{walk, walk_object};
 use osnl_model::{
-    JsonKind, Mismatch, Notification, Pattern, Predicate, Saw, StepLimit, is_secret_key, mask_text,
+    JsonKind, Mismatch, Notification, Observed, Pattern, Predicate, StepLimit, is_secret_key, mask_text,
 };
 use serde_json::Value;
 
@@ -18,17 +18,17 @@ impl PathPattern {
             Predicate::Payload(path) => (path.as_str(), walk(&n.payload, path)),
             Predicate::PublisherId | Predicate::EventType | Predicate::Metadata(_) => ("", None),
         };
-        let saw = match value {
-            None => Saw::Absent,
+        let observed = match value {
+            None => Observed::Absent,
             Some(Value::String(text)) => match self.pattern.matches(text) {
                 Ok(true) => return Ok(()),
-                Ok(false) if path.split('.').any(is_secret_key) => Saw::Text("***".to_owned()),
-                Ok(false) => Saw::Text(mask_text(text).into_owned()),
-                Err(StepLimit { .. }) => Saw::StepLimit { length: text.len() },
+                Ok(false) if path.split('.').any(is_secret_key) => Observed::Text("***".to_owned()),
+                Ok(false) => Observed::Text(mask_text(text).into_owned()),
+                Err(StepLimit { .. }) => Observed::StepLimit { length: text.len() },
             },
-            Some(other) => Saw::NotText(JsonKind::of(other)),
+            Some(other) => Observed::NotText(JsonKind::of(other)),
         };
         let pattern = self.pattern.as_str().to_owned();
-        Err(Mismatch { predicate: self.predicate.clone(), pattern, saw })
+        Err(Mismatch { predicate: self.predicate.clone(), pattern, observed })
     }
 }

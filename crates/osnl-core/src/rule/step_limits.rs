@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use osnl_model::{Mismatch, Saw, StepLimit};
+use osnl_model::{Mismatch, Observed, StepLimit};
 
 use crate::metrics::Counters;
 
@@ -25,10 +25,10 @@ impl StepLimits {
         })
     }
 
-    pub fn look_at(&self, mismatch: &Mismatch) {
-        match mismatch.saw {
-            Saw::StepLimit { .. } => self.reached(&mismatch.pattern),
-            Saw::Absent | Saw::NotText(_) | Saw::NoKeys(_) | Saw::Text(_) => {}
+    pub fn observe(&self, mismatch: &Mismatch) {
+        match mismatch.observed {
+            Observed::StepLimit { .. } => self.reached(&mismatch.pattern),
+            Observed::Absent | Observed::NotText(_) | Observed::NoKeys(_) | Observed::Text(_) => {}
         }
     }
 

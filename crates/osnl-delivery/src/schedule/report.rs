@@ -113,7 +113,7 @@ impl Schedule {
                 Outcome::NothingToDo
             }
         };
-        self.look_at_clock(self.runs, now);
+        self.check_clock(self.runs, now);
         let used = item.claimed.used;
         out.push(Consequence::End(Box::new(EndedDelivery {
             claimed: item.claimed,
@@ -150,7 +150,7 @@ impl Schedule {
             out.push(Consequence::Down { dependency, error });
         }
         let used = item.claimed.used;
-        self.look_at_clock(self.runs, now);
+        self.check_clock(self.runs, now);
         let waited = self.outages.kept_waiting(&dependency, item.arrived, now).unwrap_or_default();
         if self.limits.hold_max.is_some_and(|most| waited >= most) {
             let reason = format!("{error} (for {} s, and hold_max is over)", waited.as_secs());
@@ -185,7 +185,7 @@ impl Schedule {
             self.probe_owed = false;
         }
         self.blame(&item, back, &error, now, out);
-        self.look_at_clock(self.runs, now);
+        self.check_clock(self.runs, now);
         // A digest stays whole until a final refusal. Then each event is tried alone to find the event at fault.
         if back.several.is_some() && self.batch.whole && error.class == ErrorClass::Rejected {
             (item.alone, item.ready_since) = (true, now);

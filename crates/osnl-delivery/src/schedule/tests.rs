@@ -84,7 +84,7 @@ impl Script {
 
     fn of(deliveries: u64, mut schedule: Schedule) -> Self {
         let now = Instant::now();
-        schedule.look_at_clock(true, now);
+        schedule.check_clock(true, now);
         let (waiting, hosts) = (BTreeMap::new(), HashMap::new());
         let mut script =
             Self { schedule, now, waiting, hosts, arrived: HashMap::new(), returned: Vec::new() };
@@ -118,7 +118,7 @@ impl Script {
             let claimed = entry.remove();
             self.claim(claimed);
         }
-        self.schedule.look_at_clock(true, self.now);
+        self.schedule.check_clock(true, self.now);
         let next = std::iter::from_fn(|| self.schedule.next(self.now));
         next.map(|ids| ids.into_iter().map(|id| id.0).collect()).collect()
     }

@@ -66,7 +66,7 @@ impl Story {
         story
     }
 
-    fn tell(&mut self, what: impl Into<String>) {
+    fn log(&mut self, what: impl Into<String>) {
         self.told.push(what.into());
     }
 
@@ -102,16 +102,16 @@ impl Story {
                 self.healthy.insert(id);
             }
         }
-        self.tell(format!("{number} appended, fail: {fails}, shared keys: {shared}"));
+        self.log(format!("{number} appended, fail: {fails}, shared keys: {shared}"));
     }
 
     async fn change(&mut self, change: Change) {
-        self.tell(format!("{change:?}"));
+        self.log(format!("{change:?}"));
         at_once(self.journal.change(change)).await.unwrap();
     }
 
     async fn replace(&mut self) {
-        self.tell("retired and back");
+        self.log("retired and back");
         self.remote.retire();
         while let Some(ended) = at_once(self.task.join_next()).await {
             ended.unwrap();
@@ -135,7 +135,7 @@ impl Story {
                     Some(ErrorClass::Timeout),
                 ];
                 let class = classes[self.random.usize(..classes.len())];
-                self.tell(format!("the target: {class:?}"));
+                self.log(format!("the target: {class:?}"));
                 *self.action.down.lock().unwrap() = class;
             }
             8 => self.change(Change::Pause { action: "a".into(), by: "me".into() }).await,
@@ -144,14 +144,14 @@ impl Story {
             11 => self.change(Change::Release { which: all() }).await,
             12 => self.replace().await,
             13 => {
-                self.tell("set up anew");
+                self.log("set up anew");
                 let (action, settings) = (self.action.clone(), settings());
                 let preparation = Preparation::default();
                 self.remote.change(Setup { action, settings, preparation, fallback: None });
             }
             _ => {
                 let ticks = if self.random.u8(..4) == 0 { 300 } else { self.random.u64(1..30) };
-                self.tell(format!("{ticks} ticks"));
+                self.log(format!("{ticks} ticks"));
                 for _ in 0..ticks {
                     self.tick().await;
                 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use osnl_core::moment::millis;
+use osnl_core::epoch::millis;
 use osnl_core::quarantine::{Glimpse, StoredBody};
 use osnl_journal::{Begin, DeliveryId, NewDelivery, UsedLimits};
 use osnl_transport::Properties;
@@ -247,7 +247,7 @@ impl Transaction<'_> {
             self.execute(COPIES, &[&known]).await?;
         }
         done.promoted = self.promoted(&deliveries, &rows)?;
-        self.tell(&deliveries, &new).await?;
+        self.record_enriched(&deliveries, &new).await?;
         for (n, new) in unreadable {
             let appended = if self.set_aside(new).await? { AppendResult::New } else { AppendResult::Copy };
             done.appended.insert(n, appended);
@@ -347,7 +347,11 @@ impl Transaction<'_> {
         Ok(promoted)
     }
 
-    async fn tell(&mut self, all: &NewDeliveries<'_>, new: &HashSet<i64>) -> Result<(), CommitFailure> {
+    async fn record_enriched(
+        &mut self,
+        all: &NewDeliveries<'_>,
+        new: &HashSet<i64>,
+    ) -> Result<(), CommitFailure> {
         let told = all.all.iter().filter(|placed| new.contains(&placed.arrival));
         let told = told.filter_map(|placed| Some((placed.id.row(), placed.new.told.as_ref()?)));
         let (ids, found): (Vec<i64>, Vec<String>) = told

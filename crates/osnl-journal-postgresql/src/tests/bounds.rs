@@ -14,11 +14,11 @@ fn left(folder: &std::path::Path, name: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-async fn look(stage: &Stage, members: &[&PostgresJournal]) {
+async fn check_all(stage: &Stage, members: &[&PostgresJournal]) {
     for _ in 0..3 {
         stage.pass(Duration::from_secs(1));
         for member in members {
-            within(member.look()).await;
+            within(member.check()).await;
         }
     }
 }
@@ -28,7 +28,7 @@ async fn dead_letters_beyond_the_bound_leave_by_their_owners_into_files() {
     let stage = Stage::new();
     let folder = tempfile::tempdir().unwrap();
     let (a, b) = (bounded(&stage, "a", folder.path()), bounded(&stage, "b", folder.path()));
-    look(&stage, &[&a, &b]).await;
+    check_all(&stage, &[&a, &b]).await;
     let mut new = Vec::new();
     for n in 0..16 {
         let mut entry = entry(&n.to_string(), &n.to_string(), false);
@@ -49,10 +49,10 @@ async fn dead_letters_beyond_the_bound_leave_by_their_owners_into_files() {
                 member.end(claimed.id, outcome("no".into()).into());
             }
         }
-        within(member.look()).await;
+        within(member.check()).await;
     }
     assert_eq!(stage.tally(), "3|16");
-    look(&stage, &[&a, &b]).await;
+    check_all(&stage, &[&a, &b]).await;
     assert_eq!(stage.tally(), "3|5");
     let (by_a, by_b) = (left(folder.path(), "a"), left(folder.path(), "b"));
     assert!(!by_a.is_empty() && !by_b.is_empty(), "{by_a:?} {by_b:?}");
@@ -80,7 +80,7 @@ async fn messages_beyond_the_bound_leave_the_quarantine_with_their_bytes() {
     for n in 0..6 {
         set_aside(&format!("flood {n}"), "q2").await;
     }
-    look(&stage, &[&a]).await;
+    check_all(&stage, &[&a]).await;
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_unreadable"), "5");
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_unreadable WHERE queue = 'q1'"), "1");
     let gone = std::fs::read_to_string(folder.path().join("a.quarantine.jsonl")).unwrap();
@@ -91,7 +91,7 @@ async fn messages_beyond_the_bound_leave_the_quarantine_with_their_bytes() {
 
     std::fs::remove_dir_all(folder.path()).unwrap();
     set_aside("one more", "q2").await;
-    look(&stage, &[&a]).await;
+    check_all(&stage, &[&a]).await;
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_unreadable"), "6");
 }
 
@@ -107,14 +107,14 @@ async fn a_message_that_cannot_leave_the_quarantine_keeps_no_other_one() {
     }
     let oldest = stage.rows("SELECT min(id) FROM osnl_unreadable");
     stage.rows(&format!("UPDATE osnl_unreadable SET extent = 99 WHERE id = {oldest}"));
-    look(&stage, &[&a]).await;
+    check_all(&stage, &[&a]).await;
     assert_eq!(stage.rows("SELECT count(*), min(id) FROM osnl_unreadable"), format!("6|{oldest}"));
     let gone = std::fs::read_to_string(folder.path().join("a.quarantine.jsonl")).unwrap();
     assert_eq!(gone.lines().count(), 2);
 }
 
 #[test]
-fn a_bite_of_the_quarantine_is_bounded_in_bytes() {
+fn a_batch_of_the_quarantine_is_bounded_in_bytes() {
     use crate::bounds::{StoredSize, leaving};
     use osnl_journal::store::shares::{QuarantineBounds, QueueShare};
     let sizes = |received: i64| (0..20).rev().map(move |id| StoredSize { id, stored: 1, received }).collect();

@@ -32,16 +32,16 @@ async fn the_sender_learns_that_its_canary_has_come_back_from_any_member() {
     for action in ["a", "b"] {
         claimable(&owner, action).await.iter().for_each(|made| owner.end(made.id, Outcome::Delivered.into()));
     }
-    within(owner.look()).await;
+    within(owner.check()).await;
     assert_eq!(returned().await, [""; 0], "the deliveries of other actions say nothing");
     let claimed = claimable(&owner, Canary::ACTION).await;
     assert_eq!(claimed.len(), 3);
     owner.end(claimed[0].id, Outcome::NothingToDo.into());
     owner.end(claimed[1].id, Outcome::Dead("no".into()).into());
-    within(owner.look()).await;
+    within(owner.check()).await;
     assert_eq!(returned().await, ["c1"]);
     owner.end(claimed[2].id, Outcome::Delivered.into());
-    within(owner.look()).await;
+    within(owner.check()).await;
     assert_eq!(returned().await, ["c1", "c3"]);
     // The index serves the query only if both have the same condition.
     let condition = stage.rows("SELECT pg_get_indexdef('osnl_arrival_canary'::regclass)");

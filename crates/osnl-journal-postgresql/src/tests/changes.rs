@@ -32,8 +32,8 @@ async fn halves(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
     let (a, b) = (stage.member("a"), stage.member("b"));
     for _ in 0..2 {
         stage.pass(Duration::from_secs(1));
-        within(a.look()).await;
-        within(b.look()).await;
+        within(a.check()).await;
+        within(b.check()).await;
     }
     (a, b)
 }
@@ -59,7 +59,7 @@ async fn dead_letters_of_all_owners_are_retried_from_any_member() {
         let claimed = claimable(member, "a").await;
         shares.push(claimed.len());
         claimed.iter().for_each(|claimed| member.end(claimed.id, dead()));
-        within(member.look()).await;
+        within(member.check()).await;
     }
     assert!(shares.iter().all(|share| *share > 2), "{shares:?}");
     assert_eq!(stage.tally(), "3|16");
@@ -84,7 +84,7 @@ async fn a_retry_keeps_the_order_of_its_resource() {
     let refused = |later: DeliveryId| vec![(first, osnl_journal::query::overtaken(later))];
     assert_eq!(ask(&b, retry(), false).await.refused, refused(second), "it may be having an effect");
     a.end(second, Outcome::Delivered.into());
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(ask(&b, retry(), true).await.refused, refused(second));
     let done = ask(&b, Change::Retry { which: Filter::default(), out_of_order: true }, false).await;
     assert_eq!(done.changed, [first]);
@@ -93,7 +93,7 @@ async fn a_retry_keeps_the_order_of_its_resource() {
     let first = claim(&a, "a", 1).await[0].id;
     keep(&a, "3", "k").await;
     a.end(first, Outcome::DeadHoldingKey("no".into()).into());
-    within(a.look()).await;
+    within(a.check()).await;
     stage.rows("DELETE FROM osnl_delivery WHERE state = 4");
     stage.rows("DELETE FROM osnl_tally WHERE state = 4");
     assert_eq!(stage.tally(), "0|1 3|1");
@@ -113,17 +113,17 @@ async fn a_retry_is_refused_where_retention_has_removed_later_effects() {
     keep(&a, "2", "k").await;
     a.end(claim(&a, "a", 1).await[0].id, dead());
     a.end(claim(&a, "a", 1).await[0].id, Outcome::Delivered.into());
-    within(a.look()).await;
+    within(a.check()).await;
     for _ in 0..3 {
         stage.pass(Duration::from_secs(1));
-        within(a.look()).await;
+        within(a.check()).await;
     }
     assert_eq!(stage.tally(), "3|1");
     let asked = ask(&a, retry(), false).await;
     assert_eq!(asked.refused[0].1, osnl_journal::query::FORGOTTEN);
     keep(&a, "3", "k").await;
     a.end(claim(&a, "a", 1).await[0].id, dead());
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(ask(&a, retry(), false).await.changed.len(), 1, "it came later than what is forgotten");
 }
 
@@ -153,7 +153,7 @@ async fn a_delivery_under_way_is_discarded_when_its_attempt_has_failed() {
         assert_eq!(stage.rows("SELECT reason FROM osnl_delivery WHERE state = 6"), "discarded by me");
         assert_eq!(owner.shared.counters.dead.get(), 0);
         stage.pass(Duration::from_secs(1));
-        within(other.look()).await;
+        within(other.check()).await;
         assert_eq!(stage.rows("SELECT count(*) FROM osnl_change"), "0", "the answer has no reader any more");
     }
 }
@@ -189,8 +189,8 @@ async fn deliveries_are_moved_to_the_lanes_of_another_action_and_released_there(
         HashSet::from(["it is of a already"])
     );
     assert_eq!(ask(&b, move_to("b"), false).await.changed.len(), 8);
-    within(a.look()).await;
-    within(b.look()).await;
+    within(a.check()).await;
+    within(b.check()).await;
     assert_eq!(stage.tally(), "2|8", "held ones stay held");
     assert_eq!(stage.rows("SELECT DISTINCT action, reason FROM osnl_delivery"), "b|wait");
     let release = Change::Release { which: Filter::default() };
@@ -205,7 +205,7 @@ async fn what_was_asked_for_is_done_when_the_member_that_was_asked_is_gone() {
     let stage = Stage::new();
     let (owner, other, id) = claimed(&stage).await;
     owner.end(id, dead());
-    within(owner.look()).await;
+    within(owner.check()).await;
     let paused = pause(&owner);
     {
         let retry = retry();
@@ -227,11 +227,11 @@ async fn what_was_asked_for_is_done_when_the_member_that_was_asked_is_gone() {
     // effect.
     stage.rows("UPDATE osnl_change SET out_of_order = true");
     drop(paused);
-    within(owner.look()).await;
+    within(owner.check()).await;
     assert_eq!(stage.rows(&format!("SELECT state FROM osnl_delivery WHERE id = {}", id.row())), "0");
     stage.tally();
     stage.pass(Duration::from_secs(1));
-    within(owner.look()).await;
+    within(owner.check()).await;
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_change"), "0");
 }
 
@@ -242,12 +242,12 @@ async fn a_change_that_no_owner_answers_is_taken_back() {
     let options = Options { answers: Duration::from_millis(200), ..stage.options("other") };
     let other = PostgresJournal::open(options, Arc::default()).unwrap();
     keep(&owner, "1", "k").await;
-    within(owner.look()).await;
+    within(owner.check()).await;
     let paused = pause(&owner);
     let asked = ask(&other, discard(), false).await;
     assert!(asked.refused[0].1.contains("nothing was changed, ask again"), "{asked:?}");
     drop(paused);
-    within(owner.look()).await;
+    within(owner.check()).await;
     assert_eq!(stage.tally(), "1|1");
 }
 
@@ -261,12 +261,12 @@ async fn a_change_of_a_delivery_under_way_outlives_its_owner() {
     let paused = pause(&owner);
     owner.end(id, Outcome::Delivered.into());
     stage.pass(Duration::from_secs(1));
-    within(other.look()).await;
+    within(other.check()).await;
     stage.pass(LEASE);
-    within(other.look()).await;
+    within(other.check()).await;
     assert_eq!(names(&claimable(&other, "a").await), ["2"]);
     drop(paused);
-    within(owner.look()).await;
+    within(owner.check()).await;
     assert_eq!(stage.tally(), "1|1 6|1", "the late end is not recorded");
 }
 
@@ -305,8 +305,8 @@ async fn changes_and_ends_at_the_same_time_leave_one_end_each() {
         };
         let asked = if round < 11 { ask(&b, change, false) } else { ask(&b, discard(), false) };
         let (_, asked) = tokio::join!(ends, asked);
-        within(a.look()).await;
-        within(b.look()).await;
+        within(a.check()).await;
+        within(b.check()).await;
         stage.tally();
         answers = asked;
     }
@@ -314,7 +314,7 @@ async fn changes_and_ends_at_the_same_time_leave_one_end_each() {
         for id in member.withdrawn("a") {
             member.end(id, Outcome::Returned.into());
         }
-        within(member.look()).await;
+        within(member.check()).await;
     }
     let by_rows = |state: RowState| -> HashSet<DeliveryId> {
         let sql = format!("SELECT id FROM osnl_delivery WHERE state = {}", state as i16);

@@ -36,7 +36,7 @@ async fn a_commit_without_an_answer_takes_effect_once() {
         for claimed in &claimed {
             a.end(claimed.id, Outcome::Delivered.into());
         }
-        within(a.look()).await;
+        within(a.check()).await;
         assert_eq!(stage.tally(), "4|2", "{fault:?}");
         assert_eq!(a.shared.counters.delivered.get(), 2, "{fault:?}");
         keep(&a, "2", "k").await;
@@ -50,15 +50,15 @@ async fn a_take_over_without_an_answer_is_one() {
         let stage = Stage::new();
         let (a, b) = (stage.member("a"), stage.member("b"));
         keep(&a, "1", "k").await;
-        within(b.look()).await;
+        within(b.check()).await;
         within(a.close()).await;
         // An epoch ahead of every clock: the next one is one larger.
         stage.rows("UPDATE osnl_partition SET epoch = 9000000000");
         lose(&b, fault);
         // No renewal is due, so the next transaction is the take-over.
         stage.pass(Duration::from_secs(1));
-        within(b.look()).await;
-        within(b.look()).await;
+        within(b.check()).await;
+        within(b.check()).await;
         assert_eq!(names(&claimable(&b, "a").await), ["1"], "{fault:?}");
         assert_eq!(stage.rows("SELECT DISTINCT epoch FROM osnl_partition"), "9000000001", "{fault:?}");
     }
@@ -180,12 +180,12 @@ async fn a_member_that_was_given_up_begins_anew() {
     let claimed = claim(&a, "a", 1).await;
     stage.rows("DELETE FROM osnl_member");
     a.end(claimed[0].id, Outcome::Delivered.into());
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(stage.tally(), "1|1");
     assert_eq!(within(append(&a, entry("2", "k", false)).await).await, Settle::Resubscribe);
     for _ in 0..2 {
         stage.pass(LEASE);
-        within(a.look()).await;
+        within(a.check()).await;
     }
     assert_eq!(names(&claimable(&a, "a").await), ["1"]);
 }

@@ -18,8 +18,8 @@ async fn owner_and_other(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
     let (a, b) = (member("a"), member("b"));
     for _ in 0..3 {
         stage.pass(Duration::from_secs(1));
-        within(a.look()).await;
-        within(b.look()).await;
+        within(a.check()).await;
+        within(b.check()).await;
     }
     let held = async |member: &PostgresJournal| {
         let (sender, receiver) = oneshot::channel();
@@ -87,10 +87,10 @@ async fn one_owner_gathers_all_deliveries_of_a_digest_and_a_take_over_gathers_th
         answer: "no".into(),
     };
     owner.retry_at(claimed[2].id, retry);
-    within(owner.look()).await;
+    within(owner.check()).await;
     let paused = pause(&owner);
     stage.pass(Duration::from_secs(1));
-    within(other.look()).await;
+    within(other.check()).await;
     gather(&other, "18").await;
     stage.pass(LEASE);
     let again = claimable(&other, DIGEST).await;
@@ -101,8 +101,8 @@ async fn one_owner_gathers_all_deliveries_of_a_digest_and_a_take_over_gathers_th
     drop(paused);
     // The former owner's claims have ended, and their outcomes are not recorded.
     claimed.iter().for_each(|late| owner.end(late.id, Outcome::Dead("late".into()).into()));
-    within(owner.look()).await;
-    within(other.look()).await;
+    within(owner.check()).await;
+    within(other.check()).await;
     assert_eq!(stage.tally(), "4|9");
 }
 
@@ -123,18 +123,18 @@ async fn what_falls_back_or_is_moved_to_a_digest_is_gathered_with_the_rest() {
             member.end(given_up.id, End::from(Outcome::Dead("no".into())).handed_to(to));
         }
         claimed.iter().skip(1).step_by(2).for_each(|back| member.end(back.id, Outcome::Returned.into()));
-        within(member.look()).await;
+        within(member.check()).await;
     }
     let to = |action: &'static str| move |which| Change::Move { which, to: action.into() };
     let moved = change_all(&other, to(DIGEST), "a").await;
-    within(owner.look()).await;
+    within(owner.check()).await;
     let all = claimable(&owner, DIGEST).await;
     assert!(all.len() == 17 && moved > 4, "{moved}: {all:?}");
     assert_eq!((partitions_of(&stage, DIGEST).as_str(), claimable(&other, DIGEST).await.len()), ("1|17", 0));
 
     // After the move, each delivery has the lane of its resource again.
     all.iter().for_each(|back| owner.end(back.id, Outcome::Returned.into()));
-    within(owner.look()).await;
+    within(owner.check()).await;
     assert_eq!(change_all(&other, to("plain"), DIGEST).await, 17);
     let mut claimed = claimable(&owner, "plain").await;
     claimed.extend(claimable(&other, "plain").await);
@@ -167,7 +167,7 @@ async fn what_was_kept_for_the_action_before_stays_with_its_owners_and_is_delive
     assert!(of_other.len() > 2 && of_owner.len() + of_other.len() == 20, "{of_other:?}");
     for (member, claimed) in [(&owner, &of_owner), (&other, &of_other)] {
         claimed.iter().for_each(|claimed| member.end(claimed.id, Outcome::Dead("no".into()).into()));
-        within(member.look()).await;
+        within(member.check()).await;
     }
     let retry = |which| Change::Retry { which, out_of_order: false };
     assert_eq!(change_all(&other, retry, DIGEST).await, 20);

@@ -83,7 +83,7 @@ impl Story {
     async fn pass(&mut self) {
         self.stage.pass(Duration::from_secs(self.chance.u64(1..20)));
         for actor in self.actors.iter().filter(|actor| actor.paused.is_none()) {
-            within(actor.journal.look()).await;
+            within(actor.journal.check()).await;
         }
     }
 
@@ -113,7 +113,7 @@ impl Story {
         }
     }
 
-    async fn tell(&mut self) {
+    async fn play(&mut self) {
         for _ in 0..STEPS {
             self.step().await;
         }
@@ -126,7 +126,7 @@ impl Story {
             for n in 0..self.actors.len() {
                 self.claim(n).await;
                 self.end(n, true);
-                within(self.actors[n].journal.look()).await;
+                within(self.actors[n].journal.check()).await;
             }
             if self.acknowledged == MESSAGES && self.stage.rows(left) == "0" {
                 break;
@@ -140,7 +140,7 @@ async fn nothing_is_lost_and_records_keep_their_order_whatever_happens_to_member
     let stories = std::env::var("OSNL_STORIES").ok().and_then(|stories| stories.parse().ok()).unwrap_or(3);
     for seed in 0..stories {
         let mut story = Story::new(seed);
-        story.tell().await;
+        story.play().await;
         let stage = &story.stage;
         assert_eq!(stage.tally(), format!("4|{MESSAGES}"), "story {seed}");
         let order = "SELECT string_agg(unique_id, ' ' ORDER BY id) FROM osnl_arrival";

@@ -15,7 +15,7 @@ async fn ends(member: &PostgresJournal, name: &str, last: &mut Option<Fence>, en
     assert_eq!(names(&claimed), [name]);
     grows(last, &claimed[0]);
     member.end(claimed[0].id, end.into());
-    within(member.look()).await;
+    within(member.check()).await;
 }
 
 #[track_caller]
@@ -42,12 +42,12 @@ async fn a_fence_grows_with_each_claim_of_a_resource_and_with_each_owner() {
     grows(&mut last, &under_way[0]);
     let paused = pause(&a);
     stage.pass(Duration::from_secs(1));
-    within(b.look()).await;
+    within(b.check()).await;
     stage.pass(LEASE);
     ends(&b, "2", &mut last, Outcome::Delivered).await;
     assert!(fence(&under_way[0]) < last.unwrap(), "what is late has the smaller one");
     drop(paused);
-    within(a.look()).await;
+    within(a.check()).await;
     a.end(under_way[0].id, Outcome::Returned.into());
     within(b.close()).await;
     stage.pass(Duration::from_secs(1));
@@ -86,7 +86,7 @@ async fn a_delivery_that_another_action_hands_over_has_a_larger_fence() {
     a.end(late[0].id, Outcome::Delivered.into());
     let end = End::from(Outcome::Dead("no".into()));
     a.end(given_up[0].id, end.handed_to(osnl_journal::Handover::to("b")));
-    within(a.look()).await;
+    within(a.check()).await;
     let handed = claimable(&a, "b").await;
     assert_eq!((names(&late), names(&handed)), (vec!["2"], vec!["1"]));
     assert!(handed[0].id < late[0].id);
@@ -145,7 +145,7 @@ async fn a_lease_with_very_many_claims_gets_the_next_epoch_and_keeps_them() {
         (0..CLAIMS / 2).for_each(|_| _ = held.next_fence());
     })));
     stage.pass(Duration::from_secs(1));
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(epochs(), "2");
     assert!(a.term(&[claimed[0].id]).unwrap().left() > Duration::ZERO);
     a.end(claimed[0].id, Outcome::Delivered.into());

@@ -12,7 +12,7 @@ async fn deliver_all(member: &PostgresJournal) -> Vec<String> {
         assert_eq!(claimed.len(), 1, "they have one key");
         delivered.extend(names(&claimed).into_iter().map(str::to_owned));
         member.end(claimed[0].id, Outcome::Delivered.into());
-        within(member.look()).await;
+        within(member.check()).await;
     }
 }
 
@@ -35,7 +35,7 @@ async fn a_message_with_long_names_is_delivered_and_keeps_its_order() {
     // A long id is stored as its digest.
     assert_eq!(names(&claimed), [&*bounded_id(&*first), "other"]);
     claimed.iter().for_each(|claimed| member.end(claimed.id, Outcome::Delivered.into()));
-    within(member.look()).await;
+    within(member.check()).await;
     assert_eq!(deliver_all(&member).await, [bounded_id(&*second)]);
 }
 

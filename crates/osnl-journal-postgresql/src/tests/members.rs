@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use osnl_core::moment::moment;
+use osnl_core::epoch::from_millis;
 use osnl_journal::query::{JournalQueries as _, Tally};
 use osnl_journal::shared::{HeldTarget, SharedJournal as _};
 
@@ -16,7 +16,7 @@ async fn work_of_a_silent_member_is_taken_over_after_a_lease_and_not_before() {
     assert_eq!(names(&claim(&a, "a", 1).await), ["1"]);
     let paused = pause(&a);
     stage.pass(Duration::from_secs(1));
-    within(b.look()).await;
+    within(b.check()).await;
     stage.pass(LEASE - Duration::from_millis(1));
     assert_eq!(names(&claimable(&b, "a").await), [""; 0], "it has not been seen unchanged for a whole lease");
     stage.pass(Duration::from_secs(1));
@@ -45,14 +45,14 @@ async fn a_member_that_was_paused_beyond_its_lease_records_nothing() {
     a.attempted(claimed[0].id, osnl_journal::conformance::attempts(7), "late");
     a.end(claimed[0].id, Outcome::Dead("late".into()).into());
     stage.pass(Duration::from_secs(1));
-    within(b.look()).await;
+    within(b.check()).await;
     stage.pass(LEASE);
     assert!(a.claim("a", ClaimLimits::in_order(9)).now_or_never().is_none(), "its own lease has ended");
     assert_eq!(lease.left(), Duration::ZERO, "no request of it is begun");
     let again = claimable(&b, "a").await;
     assert_eq!(names(&again), ["1", "4"]);
     drop(paused);
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(stage.tally(), "0|2 1|2", "the late end is not recorded");
     assert_eq!(stage.rows("SELECT max(attempts), count(reason) FROM osnl_delivery"), "0|0");
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_attempt"), "0");
@@ -84,16 +84,16 @@ async fn an_attempt_ends_when_its_partition_is_lost_though_other_leases_are_rene
     ));
     stage.pass(Duration::from_secs(6));
     // The first check finds the lost lease, and the second renews the others.
-    within(a.look()).await;
-    within(a.look()).await;
+    within(a.check()).await;
+    within(a.check()).await;
     assert_eq!(left(), [Duration::ZERO, LEASE]);
     // The partition was given back and taken again: the claim still belongs to an earlier epoch.
     stage.rows("UPDATE osnl_partition SET token = NULL, beat = beat + 1 WHERE token = 'b'");
     stage.pass(Duration::from_secs(1));
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(left()[0], Duration::ZERO);
     a.end(claimed[0].id, Outcome::Returned.into());
-    within(a.look()).await;
+    within(a.check()).await;
     let again = claim(&a, "a", 1).await;
     assert_eq!(names(&again), ["1"]);
     assert!(a.term(&[again[0].id]).unwrap().left() > Duration::ZERO);
@@ -109,12 +109,12 @@ async fn an_outcome_of_an_earlier_epoch_is_dropped_by_its_own_member() {
     // Another member takes the partition and gives it back at once.
     stage.rows("UPDATE osnl_partition SET epoch = epoch + 1, token = NULL, beat = beat + 1");
     stage.pass(Duration::from_secs(6));
-    within(a.look()).await;
+    within(a.check()).await;
     stage.pass(Duration::from_secs(6));
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(a.withdrawn("a"), [claimed[0].id]);
     a.end(claimed[0].id, Outcome::Delivered.into());
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(stage.tally(), "1|1");
     assert_eq!(names(&claim(&a, "a", 1).await), ["1"]);
 }
@@ -137,8 +137,8 @@ async fn members_share_the_partitions_and_each_delivery_has_one_owner() {
     let (a, b) = (stage.member("a"), stage.member("b"));
     for _ in 0..2 {
         stage.pass(Duration::from_secs(1));
-        within(a.look()).await;
-        within(b.look()).await;
+        within(a.check()).await;
+        within(b.check()).await;
     }
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_partition GROUP BY token"), "32\n32");
     let expected: Vec<String> = (0..40).map(|n| n.to_string()).collect();
@@ -152,7 +152,7 @@ async fn members_share_the_partitions_and_each_delivery_has_one_owner() {
     assert_eq!(of_both, expected);
     for (member, claimed) in [(&a, first), (&b, second)] {
         claimed.iter().for_each(|claimed| member.end(claimed.id, Outcome::Delivered.into()));
-        within(member.look()).await;
+        within(member.check()).await;
     }
     assert_eq!(stage.tally(), "4|40");
 }
@@ -161,16 +161,19 @@ async fn members_share_the_partitions_and_each_delivery_has_one_owner() {
 async fn a_member_tells_the_others_which_targets_it_holds() {
     let stage = Stage::new();
     let (a, b) = (stage.member("a"), stage.member("b"));
-    let held =
-        HeldTarget { action: "roles".to_owned(), since: moment(1_790_000_000_123), reason: "503".to_owned() };
+    let held = HeldTarget {
+        action: "roles".to_owned(),
+        since: from_millis(1_790_000_000_123),
+        reason: "503".to_owned(),
+    };
     let holds = Arc::new(Mutex::new(vec![held.clone()]));
     let told = holds.clone();
-    a.tell_held(Box::new(move || told.lock().unwrap().clone()));
+    a.report_held(Box::new(move || told.lock().unwrap().clone()));
     let seen = async || {
         stage.pass(Duration::from_secs(1));
-        within(a.look()).await;
+        within(a.check()).await;
         stage.pass(Duration::from_secs(1));
-        within(b.look()).await;
+        within(b.check()).await;
         let members = within(b.numbers()).await.unwrap().members;
         members.into_iter().map(|member| (member.name, member.held)).collect::<Vec<_>>()
     };
@@ -186,8 +189,8 @@ async fn the_shares_that_members_report_add_up() {
     let (a, b) = (stage.member("a"), stage.member("b"));
     for _ in 0..2 {
         stage.pass(Duration::from_secs(1));
-        within(a.look()).await;
-        within(b.look()).await;
+        within(a.check()).await;
+        within(b.check()).await;
     }
     for n in 0..20 {
         keep(&a, &n.to_string(), &n.to_string()).await;
@@ -253,8 +256,8 @@ async fn a_fallback_delivery_is_admitted_by_the_owner_of_its_lane() {
     let (a, b) = (stage.member("a"), stage.member("b"));
     for _ in 0..2 {
         stage.pass(Duration::from_secs(1));
-        within(a.look()).await;
-        within(b.look()).await;
+        within(a.check()).await;
+        within(b.check()).await;
     }
     let names_of: Vec<String> = (0..16).map(|n| n.to_string()).collect();
     for name in &names_of {
@@ -265,7 +268,7 @@ async fn a_fallback_delivery_is_admitted_by_the_owner_of_its_lane() {
             let end = End::from(Outcome::Dead("why".into()));
             member.end(claimed.id, end.handed_to(osnl_journal::Handover::to("b")));
         }
-        within(member.look()).await;
+        within(member.check()).await;
     }
     let (first, second) = (claimable(&a, "b").await, claimable(&b, "b").await);
     assert!(!first.is_empty() && !second.is_empty());
@@ -320,7 +323,7 @@ async fn of_large_messages_the_newest_is_claimed_as_such() {
         let entry = Entry { received: received.into(), notification, deliveries };
         assert_eq!(within(append(&a, entry).await).await, Settle::Acknowledge);
     }
-    within(a.look()).await;
+    within(a.check()).await;
     let newest = ClaimLimits { newest: 1, ..ClaimLimits::default() };
     for n in ["5", "4"] {
         let claimed = within(a.claim("a", newest)).await;

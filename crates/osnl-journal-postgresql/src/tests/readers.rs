@@ -68,12 +68,12 @@ async fn a_refused_message_takes_no_place() {
     let claimed = claimable(&b, "a").await;
     assert_eq!(names(&claimed), ["1"]);
     stage.pass(Duration::from_secs(1));
-    within(a.look()).await;
+    within(a.check()).await;
     assert!(a.reserve(&["a".into()], 1).now_or_never().is_none());
     b.end(claimed[0].id, Outcome::Delivered.into());
-    within(b.look()).await;
+    within(b.check()).await;
     stage.pass(Duration::from_secs(1));
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(within(a.reserve(&["a".into()], 9)).await.places(), 1);
 }
 
@@ -143,7 +143,7 @@ async fn keys_and_texts_may_have_any_characters() {
         a.attempted(claimed.id, osnl_journal::conformance::attempts(1), "an\0swer");
         a.end(claimed.id, Outcome::Dead("rea\0son".into()).into());
     }
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(stage.tally(), "3|4");
     assert_eq!(
         stage.rows("SELECT DISTINCT reason, subject_name FROM osnl_delivery"),

@@ -17,12 +17,12 @@ async fn what_has_ended_leaves_after_its_retention_and_its_message_with_the_last
         a.attempted(claimed.id, osnl_journal::conformance::attempts(1), "no");
         a.end(claimed.id, outcome.into());
     }
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(stage.tally(), "1|1 3|1 4|2");
     let rows = "SELECT (SELECT count(*) FROM osnl_arrival), (SELECT count(*) FROM osnl_attempt)";
     let check = async |expected: &str, tally: &str| {
         stage.pass(Duration::from_secs(1));
-        within(a.look()).await;
+        within(a.check()).await;
         assert_eq!((&*stage.rows(rows), &*stage.tally()), (expected, tally));
     };
     check("3|3", "1|1 3|1 4|2").await;
@@ -43,7 +43,7 @@ async fn a_message_that_was_left_without_deliveries_leaves_too() {
     keep(&a, "2", "k").await;
     stage.rows("DELETE FROM osnl_delivery; DELETE FROM osnl_tally; UPDATE osnl_arrival SET received = 4000000000000 WHERE unique_id = '2'");
     stage.pass(Duration::from_secs(1));
-    within(a.look()).await;
+    within(a.check()).await;
     assert_eq!(stage.rows("SELECT unique_id FROM osnl_arrival"), "2");
 }
 
@@ -56,7 +56,7 @@ async fn objects_beyond_the_bound_leave_the_oldest_first() {
          floor(extract(epoch FROM now()) * 1000)::bigint + n, '{}' FROM generate_series(1, 100007) AS n",
     );
     stage.pass(Duration::from_secs(1));
-    within(a.look()).await;
+    within(a.check()).await;
     let left = "SELECT count(*), min(at) = max(at) - 99999 FROM osnl_object";
     assert_eq!(stage.rows(left), "100000|t");
 }

@@ -35,7 +35,7 @@ async fn delivered_in_order(member: &PostgresJournal) -> Vec<String> {
     while let [one] = &claimable(member, "a").await[..] {
         all.extend(names(std::slice::from_ref(one)).into_iter().map(str::to_owned));
         member.end(one.id, Outcome::Delivered.into());
-        within(member.look()).await;
+        within(member.check()).await;
     }
     all
 }
@@ -110,7 +110,7 @@ fn refused(member: &PostgresJournal) -> Vec<(String, bool)> {
 async fn until_taken(member: &PostgresJournal) {
     let all = async {
         while !refused(member).is_empty() {
-            within(member.look()).await;
+            within(member.check()).await;
             tokio::task::yield_now().await;
         }
     };
@@ -121,7 +121,7 @@ async fn until_taken(member: &PostgresJournal) {
 async fn until_rows(stage: &Stage, member: &PostgresJournal, sql: &str, expected: &str) {
     let seen = async {
         while stage.rows(sql) != expected {
-            within(member.look()).await;
+            within(member.check()).await;
         }
     };
     within(seen).await;
@@ -167,7 +167,7 @@ async fn an_end_that_is_refused_holds_up_its_resource_alone() {
         while stage.rows("SELECT count(*) FROM osnl_delivery WHERE state = 4") != "20"
             || refused(&member).is_empty()
         {
-            within(member.look()).await;
+            within(member.check()).await;
         }
     };
     within(ended).await;
@@ -233,7 +233,7 @@ async fn chores_and_changes_that_are_refused_stop_nothing() {
     let named = async {
         while refused(&member).is_empty() {
             stage.pass(Duration::from_secs(2));
-            within(member.look()).await;
+            within(member.check()).await;
         }
     };
     within(named).await;

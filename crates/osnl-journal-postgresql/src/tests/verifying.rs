@@ -17,11 +17,11 @@ async fn each_kind_of_damage_is_named() {
     for (id, key) in [("1", "k"), ("2", "k"), ("3", "other"), ("4", "fourth"), ("5", "fifth"), ("6", "k")] {
         keep(&a, id, key).await;
     }
-    within(a.look()).await;
+    within(a.check()).await;
     let claimed = claim(&a, "a", 4).await;
     let third = claimed.iter().find(|claimed| claimed.key.as_deref() == Some("other")).unwrap();
     a.end(third.id, Outcome::Delivered.into());
-    within(a.look()).await;
+    within(a.check()).await;
     let problems = async || {
         let report = within(verify(&stage.options("check"), &watching())).await.unwrap().unwrap();
         (report.contents, report.problems)

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use osnl_core::moment::millis;
+use osnl_core::epoch::millis;
 use osnl_journal::DeliveryId;
 use osnl_journal::query::{Change, ChangeOutcome};
 use tokio::time::{Instant, sleep};

@@ -3,14 +3,14 @@
 //! They mean the same as [`Filter::matches`]; an arrived delivery has its own phase, which SQLite's states
 //! lack.
 
-use osnl_core::moment::millis;
+use osnl_core::epoch::millis;
 use osnl_journal::DeliveryId;
-use osnl_journal::query::{About, AnswerPolicy, Filter, Moment, Phase, RowState};
+use osnl_journal::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowState};
 
 use crate::lane::ARRIVED;
 
 pub(super) fn of(filter: &Filter) -> String {
-    let Filter { after, ids, event, rule, action, states, phases, moment, .. } = filter;
+    let Filter { after, ids, event, rule, action, states, phases, context, .. } = filter;
     let Filter { about, key, status, text, event_type, since, until, .. } = filter;
     let numbers = |numbers: Vec<i64>| numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
     let mut all: Vec<String> = Vec::new();
@@ -28,7 +28,7 @@ pub(super) fn of(filter: &Filter) -> String {
     }
     if !phases.is_empty() {
         let phases = phases.iter().map(|phase| *phase as i64).collect();
-        all.push(format!("{} IN ({})", phase(moment), numbers(phases)));
+        all.push(format!("{} IN ({})", phase(context), numbers(phases)));
     }
     if !about.is_empty() {
         let any: Vec<String> = about.iter().map(of_about).collect();
@@ -43,8 +43,8 @@ pub(super) fn of(filter: &Filter) -> String {
 }
 
 /// Returns the number of a row's phase, its index in [`Phase::ALL`].
-pub(super) fn phase(moment: &Moment) -> String {
-    let orphaned = match &moment.configured {
+pub(super) fn phase(context: &QueryContext) -> String {
+    let orphaned = match &context.configured {
         Some(known) if known.is_empty() => "true".to_owned(),
         Some(known) => {
             let known: Vec<String> = known.iter().map(|name| quoted(name)).collect();
@@ -52,7 +52,7 @@ pub(super) fn phase(moment: &Moment) -> String {
         }
         None => "false".to_owned(),
     };
-    let running: Vec<String> = moment.running.iter().map(|id| id.row().to_string()).collect();
+    let running: Vec<String> = context.running.iter().map(|id| id.row().to_string()).collect();
     let running = match running.is_empty() {
         true => "false".to_owned(),
         false => format!("d.id IN ({})", running.join(", ")),

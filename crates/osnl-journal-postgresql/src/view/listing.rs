@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use osnl_core::moment::moment;
+use osnl_core::epoch::from_millis;
 use osnl_journal::DeliveryId;
 use osnl_journal::query::{
     AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, ListPage, Phase, PhaseCount,
@@ -82,7 +82,7 @@ pub(super) async fn list(
 
 async fn count(session: &mut Session, filter: &Filter, most: u64) -> Result<BoundedCount, Error> {
     let conditions = conditions::of(filter);
-    let phase = conditions::phase(&filter.moment);
+    let phase = conditions::phase(&filter.context);
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let sql = format!(
         "SELECT state, phase, count(*) FROM (SELECT d.state AS state, {phase} AS phase {FROM}{conditions} \
@@ -107,7 +107,7 @@ async fn show(session: &mut Session, id: DeliveryId) -> Result<Option<DeliveryDe
     let mut tries = Vec::new();
     for found in session.query(TRIES, &[&id.row()]).await? {
         tries.push(AttemptRow {
-            at: moment(found.try_get(0)?),
+            at: from_millis(found.try_get(0)?),
             answer: found.try_get(1)?,
             request: found.try_get(2)?,
             took: found.try_get::<_, Option<i64>>(3)?.map(duration),
@@ -146,7 +146,7 @@ fn row(found: &Found) -> Result<DeliveryListRow, Error> {
         |column: usize| found.try_get::<_, i64>(column).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     let key: Option<Vec<u8>> = found.try_get(3)?;
     let numbered: i16 = found.try_get(4)?;
-    let when = |at: Option<i64>| -> Option<SystemTime> { at.map(moment) };
+    let when = |at: Option<i64>| -> Option<SystemTime> { at.map(from_millis) };
     Ok(DeliveryListRow {
         id: delivery(found.try_get(0)?),
         rule: found.try_get(1)?,
@@ -158,7 +158,7 @@ fn row(found: &Found) -> Result<DeliveryListRow, Error> {
         tries: number(6)?,
         ended: when(at(7)?),
         reason: found.try_get(8)?,
-        received: moment(found.try_get(9)?),
+        received: from_millis(found.try_get(9)?),
         queue: found.try_get(10)?,
         event_type: found.try_get(11)?,
         message_id: found.try_get(12)?,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use osnl_core::moment::moment;
+use osnl_core::epoch::from_millis;
 use osnl_journal::PausedActions;
 use osnl_journal::query::{FailingKey, JournalNumbers, Overview, RowState, Tally};
 use osnl_journal::shared::OwnShare;
@@ -15,7 +15,7 @@ use crate::leases::LeaseToken;
 use crate::options::Options;
 use crate::session::Session;
 
-const LOOKED_AT: i64 = 1000;
+const SCAN_LIMIT: i64 = 1000;
 
 /// The last number is that of a member's own partitions, here and below.
 const TALLY: &str = "SELECT t.action, t.state, sum(t.count)::bigint, \
@@ -28,7 +28,7 @@ const OWNER: &str = "SELECT 1 FROM osnl_partition WHERE id = $1 AND token = $2";
 const OLDEST: &str = "SELECT received FROM osnl_arrival WHERE id = (SELECT arrival FROM osnl_delivery WHERE id = ( \
        SELECT min(id) FROM (SELECT min(id) AS id FROM osnl_delivery WHERE action = $1 AND state = 1 AND due = 0 \
        UNION ALL SELECT min(id) FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > 0) AS firsts))";
-const FAILING: &str = "SELECT d.id, coalesce(d.subject_name, d.subject_id, encode(d.key, 'escape')), d.tries, t.since, l.at, l.answer \
+const FAILING_KEYS: &str = "SELECT d.id, coalesce(d.subject_name, d.subject_id, encode(d.key, 'escape')), d.tries, t.since, l.at, l.answer \
      FROM (SELECT * FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > 0 ORDER BY due LIMIT $2) AS d \
      CROSS JOIN LATERAL (SELECT min(at) AS since FROM osnl_attempt WHERE delivery = d.id) AS t \
      CROSS JOIN LATERAL (SELECT at, answer FROM osnl_attempt WHERE delivery = d.id ORDER BY at DESC, slot DESC LIMIT 1) AS l \
@@ -74,7 +74,7 @@ async fn numbers(session: &mut Session, token: &LeaseToken) -> Result<JournalNum
         numbers[0] += row.try_get::<_, i64>(2)?;
         numbers[1] += row.try_get::<_, i64>(3)?;
         if begins == RowState::Waiting {
-            earlier(&mut found.oldest, action, moment(row.try_get(4)?));
+            earlier(&mut found.oldest, action, from_millis(row.try_get(4)?));
         }
     }
     found.tally = tally(&counts, 0);
@@ -84,9 +84,9 @@ async fn numbers(session: &mut Session, token: &LeaseToken) -> Result<JournalNum
         let action = &of.action;
         if of.state == RowState::Ready {
             for row in session.query(OLDEST, &[action]).await? {
-                earlier(&mut found.oldest, action.clone(), moment(row.try_get(0)?));
+                earlier(&mut found.oldest, action.clone(), from_millis(row.try_get(0)?));
             }
-            found.failing.insert(action.clone(), failing(session, action).await?);
+            found.failing.insert(action.clone(), failing_keys(session, action).await?);
         }
         if of.state == RowState::Dead
             && let Some(row) = session.query(DEAD, &[action]).await?.first()
@@ -97,7 +97,7 @@ async fn numbers(session: &mut Session, token: &LeaseToken) -> Result<JournalNum
     }
     let (mut paused, mut paused_by) = (PausedActions::new(), BTreeMap::new());
     for row in session.query(PAUSED, &[]).await? {
-        paused.insert(row.try_get(0)?, moment(row.try_get(1)?));
+        paused.insert(row.try_get(0)?, from_millis(row.try_get(1)?));
         paused_by.insert(row.try_get(0)?, row.try_get(2)?);
     }
     found.paused.clone_from(&paused);
@@ -105,7 +105,7 @@ async fn numbers(session: &mut Session, token: &LeaseToken) -> Result<JournalNum
         found.overview = Some(Overview {
             events: row.try_get::<_, i64>(0)?.unsigned_abs(),
             unreadable: row.try_get::<_, i64>(1)?.unsigned_abs(),
-            oldest: row.try_get::<_, Option<i64>>(2)?.map(moment),
+            oldest: row.try_get::<_, Option<i64>>(2)?.map(from_millis),
             suspects: 0,
             paused: paused.clone(),
             paused_by: paused_by.clone(),
@@ -114,15 +114,15 @@ async fn numbers(session: &mut Session, token: &LeaseToken) -> Result<JournalNum
     Ok(found)
 }
 
-async fn failing(session: &mut Session, action: &str) -> Result<Vec<FailingKey>, Error> {
+async fn failing_keys(session: &mut Session, action: &str) -> Result<Vec<FailingKey>, Error> {
     let mut failing = Vec::new();
-    for row in session.query(FAILING, &[&action, &LOOKED_AT]).await? {
+    for row in session.query(FAILING_KEYS, &[&action, &SCAN_LIMIT]).await? {
         failing.push(FailingKey {
             id: delivery(row.try_get(0)?),
             resource: row.try_get(1)?,
             tries: u32::try_from(row.try_get::<_, i64>(2)?).unwrap_or(u32::MAX),
-            since: moment(row.try_get(3)?),
-            at: moment(row.try_get(4)?),
+            since: from_millis(row.try_get(3)?),
+            at: from_millis(row.try_get(4)?),
             answer: row.try_get(5)?,
         });
     }

@@ -1,6 +1,6 @@
 //! Any member may delete a message; the number of deleted rows shows whether the message was there.
 
-use osnl_core::moment::millis;
+use osnl_core::epoch::millis;
 use osnl_core::quarantine::{Extent, Glimpse, StoredBody};
 use osnl_core::received::{MessageNotes, ReceivedMessage};
 use osnl_journal::query::{Bodies, Unreadable, UnreadableFilter};

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use osnl_core::moment::moment;
+use osnl_core::epoch::from_millis;
 use osnl_journal::query::{Phase, RowState};
 use osnl_journal::sqlite::upkeep::{Contents, Observer, UpkeepProgress, VerifyReport};
 use tokio_postgres::{Error, Row};
@@ -177,6 +177,6 @@ fn contents(row: &Row, version: i32) -> Result<Contents, Error> {
         open: count(2)?,
         dead: count(3)?,
         quarantined: count(4)?,
-        latest: row.try_get::<_, Option<i64>>(5)?.map(moment),
+        latest: row.try_get::<_, Option<i64>>(5)?.map(from_millis),
     })
 }

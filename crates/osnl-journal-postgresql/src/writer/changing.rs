@@ -6,14 +6,14 @@ use crate::results::JobResult;
 impl PostgresWriter {
     /// Makes the requested changes. No claim is made meanwhile, so that the transaction sees every claim.
     pub(super) async fn make_changes(&mut self) {
-        let claimed = self.shared.claimable.freeze();
+        let claimed = self.shared.claimable.suspend();
         let at_most = self.changes_at_once;
         let mut pass = ChangePass { claimed, at_most, refusal: None };
         loop {
             match self.transact(&TransactionJob::Change(pass.clone())).await {
                 Ok((JobResult::Changed(result), _)) => {
                     self.changes_at_once = (pass.at_most * 2).min(AT_ONCE);
-                    self.tell_changed(*result).await;
+                    self.answer_changed(*result).await;
                 }
                 Ok(_) => {}
                 Err(CommitRefusal::Unstorable(_)) if pass.at_most > 1 => {
@@ -28,10 +28,10 @@ impl PostgresWriter {
             }
             break;
         }
-        self.shared.claimable.thaw();
+        self.shared.claimable.resume();
     }
 
-    async fn tell_changed(&mut self, result: ChangePassResult) {
+    async fn answer_changed(&mut self, result: ChangePassResult) {
         let ChangePassResult { changed, under_way, promoted } = result;
         for changed in &changed {
             // The next claim reads the changed delivery.

@@ -34,7 +34,7 @@ impl PostgresWriter {
         }
         // A group also admits stored deliveries, and the cause may be among them.
         match self.transact(&TransactionJob::Group(&[])).await {
-            Ok((JobResult::Group(done), _)) => self.tell(Vec::new(), *done, Vec::new()).await,
+            Ok((JobResult::Group(done), _)) => self.answer(Vec::new(), *done, Vec::new()).await,
             Ok(_) => {}
             Err(CommitRefusal::Unstorable(reason)) => return self.isolate_arrived(reason).await,
             Err(CommitRefusal::TooLong(reason)) => return self.repeat(&reason).await,
@@ -72,7 +72,7 @@ impl PostgresWriter {
         let named = |record: &str, id| of_delivery(action.as_deref(), record, id);
         match command {
             PostgresCommand::Append(new, receipt) => {
-                self.tell_appended(&new, AppendResult::Refused);
+                self.answer_appended(&new, AppendResult::Refused);
                 let received = (*new.entry.received).clone();
                 let reason = format!("PostgreSQL cannot store it: {reason}");
                 let unreadable =

@@ -223,7 +223,7 @@ impl PostgresWriter {
         let reason = format!("PostgreSQL cannot store it: {reason}");
         let command = match command {
             PostgresCommand::Append(new, receipt) => {
-                self.tell_appended(&new, AppendResult::Refused);
+                self.answer_appended(&new, AppendResult::Refused);
                 let received = (*new.entry.received).clone();
                 let new = NewUnreadable { received, reason, reader: new.reader, id: 0, sent: None };
                 PostgresCommand::SetAside(Box::new(cut(new)), receipt)

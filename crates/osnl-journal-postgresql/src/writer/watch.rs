@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use osnl_core::moment::moment;
+use osnl_core::epoch::from_millis;
 use osnl_journal::shared::{HeldTarget, SharedMember};
 use osnl_journal::store::clock::whole_millis;
 use osnl_journal::{DeliveryId, PausedActions};
@@ -38,7 +38,7 @@ const NEWS: Duration = Duration::from_secs(600);
 
 const ROWS: &str = "SELECT id, epoch, token, beat FROM osnl_partition";
 const MEMBERS: &str = "SELECT token, number, name, program, sections, held FROM osnl_member ORDER BY name";
-const TELL: &str = "UPDATE osnl_member SET sections = $2, held = $3 WHERE token = $1";
+const REPORT: &str = "UPDATE osnl_member SET sections = $2, held = $3 WHERE token = $1";
 const FORGET: &str = "DELETE FROM osnl_member m WHERE m.token = ANY($1) \
      AND NOT EXISTS (SELECT 1 FROM osnl_partition p WHERE p.token = m.token)";
 /// Whether changes wait; those of claimed deliveries wait for the ends of the claims.
@@ -74,7 +74,7 @@ impl Chore {
 }
 
 impl PostgresWriter {
-    pub(super) async fn look(&mut self) {
+    pub(super) async fn check(&mut self) {
         self.keep_leases().await;
         let own = self.member.leases.partitions();
         if own.is_empty() {
@@ -128,7 +128,7 @@ impl PostgresWriter {
         let clock = self.options.clock.clone();
         let Some(session) = &mut self.session else { return Ok(()) };
         if let Some((sections, held)) = self.shared.report.take()
-            && let Err(error) = session.execute(TELL, &[&self.member.token, &sections, &held]).await
+            && let Err(error) = session.execute(REPORT, &[&self.member.token, &sections, &held]).await
         {
             self.shared.report.forget();
             return Err(error);
@@ -162,7 +162,7 @@ impl PostgresWriter {
         }
         let mut paused = PausedActions::new();
         for row in paused_rows {
-            paused.insert(row.try_get(0)?, moment(row.try_get(1)?));
+            paused.insert(row.try_get(0)?, from_millis(row.try_get(1)?));
         }
         let own = &self.member.token;
         let (lease, leases) = (self.options.lease, &mut self.member.leases);
@@ -259,7 +259,7 @@ impl PostgresWriter {
 
     /// Gives back partitions without a claim beyond the member's share.
     async fn give_back(&mut self, share: usize) {
-        let claimed: HashSet<DeliveryId> = self.shared.claimable.freeze();
+        let claimed: HashSet<DeliveryId> = self.shared.claimable.suspend();
         let busy: HashSet<PartitionNumber> =
             claimed.iter().filter_map(|id| Some(self.member.places.get(id)?.partition)).collect();
         let held = self.member.leases.partitions();
@@ -270,7 +270,7 @@ impl PostgresWriter {
             self.lose(&released);
             self.shared.claimable.drop_all();
         }
-        self.shared.claimable.thaw();
+        self.shared.claimable.resume();
         if !released.is_empty()
             && let Err(refusal) = self.transact(&TransactionJob::Release(released)).await
         {

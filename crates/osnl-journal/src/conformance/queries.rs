@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::{StoreRig, append, attempts, claim, entry, number, within};
 use crate::query::{
-    About, AnswerPolicy, Bodies, Filter, ListPage, Moment, Phase, QueryError, RowOrder, RowState,
+    About, AnswerPolicy, Bodies, Filter, ListPage, Phase, QueryContext, QueryError, RowOrder, RowState,
     UnreadableFilter,
 };
 use crate::{AttemptRetry, DeliveryId, NewDelivery};
@@ -52,7 +52,7 @@ fn cases() -> Vec<(Filter, &'static str)> {
     let status = |status: &str| Filter { status: AnswerPolicy::status(status), ..all() };
     let answer = |words: &str| Filter { text: Some(AnswerPolicy::Text(words.to_owned())), ..all() };
     let phases = |name: &str| Filter { phases: Phase::named(name).unwrap_or_default(), ..all() };
-    let moment = Moment { configured: Some(vec!["a".to_owned()]), ..Moment::default() };
+    let context = QueryContext { configured: Some(vec!["a".to_owned()]), ..QueryContext::default() };
     let came = SystemTime::UNIX_EPOCH;
     let later = came + Duration::from_secs(3600);
     let hostile = "'; DROP TABLE delivery; --\u{0}%_\\";
@@ -83,8 +83,8 @@ fn cases() -> Vec<(Filter, &'static str)> {
         (phases("ready"), "14"),
         (phases("pending"), "1234"),
         (phases("orphaned"), ""),
-        (Filter { moment: moment.clone(), ..phases("orphaned") }, "4"),
-        (Filter { moment, ..phases("ready") }, "1"),
+        (Filter { context: context.clone(), ..phases("orphaned") }, "4"),
+        (Filter { context, ..phases("ready") }, "1"),
         (status("409"), "3"),
         (status("4xx"), "3"),
         (status("5xx"), ""),

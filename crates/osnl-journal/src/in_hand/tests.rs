@@ -28,7 +28,7 @@ fn looks_at(in_hand: &InHand, messages: &[usize]) -> Vec<usize> {
         suspected
     };
     let found = messages.iter().copied().filter(suspected).collect();
-    in_hand.looked_at();
+    in_hand.evaluated();
     found
 }
 

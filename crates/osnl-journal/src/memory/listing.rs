@@ -37,7 +37,7 @@ impl MemoryJournal {
                 resource: pending.resource,
                 resource_id: pending.subject.id.clone(),
                 resource_name: pending.subject.name.clone(),
-                due: pending.due.map(moment_of),
+                due: pending.due.map(system_time),
                 is_guarded: false,
                 waits_for: state.head_before(*id, pending),
                 took: None,
@@ -50,7 +50,7 @@ impl MemoryJournal {
     }
 
     #[must_use]
-    pub fn failing(&self) -> Vec<(Arc<str>, FailingKey)> {
+    pub fn failing_keys(&self) -> Vec<(Arc<str>, FailingKey)> {
         let state = self.lock();
         let key = |(id, pending): (&DeliveryId, &PendingDelivery)| {
             let FailedAttempts { since, at, answer } =
@@ -92,7 +92,7 @@ impl MemoryJournal {
     }
 }
 
-fn moment_of(at: Instant) -> SystemTime {
+fn system_time(at: Instant) -> SystemTime {
     let now = (Instant::now(), SystemTime::now());
     now.1 + at.saturating_duration_since(now.0) - now.0.saturating_duration_since(at)
 }

@@ -46,7 +46,7 @@ impl JournalQueries for MemoryJournal {
             *first = row.received.min(*first);
         }
         let mut failing: BTreeMap<String, Vec<FailingKey>> = BTreeMap::new();
-        for (action, key) in self.failing() {
+        for (action, key) in self.failing_keys() {
             failing.entry(action.to_string()).or_default().push(key);
         }
         let (tally, paused) = (self.tally(), self.paused().borrow().clone());

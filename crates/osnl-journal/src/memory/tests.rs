@@ -59,16 +59,16 @@ fn a_delivery_that_fails_again_and_again_is_listed_with_its_answer() {
     let [first, _] = &claim(&journal)[..] else { panic!("two can be claimed") };
     let used = |made| UsedLimits { made, ..UsedLimits::default() };
     journal.attempted(first.0, used(1), "HTTP 500");
-    assert_eq!(journal.failing(), []);
+    assert_eq!(journal.failing_keys(), []);
     let since = SystemTime::now();
     journal.attempted(first.0, used(2), "HTTP 503");
-    let [(action, failing)] = &journal.failing()[..] else { panic!("one has failed twice") };
+    let [(action, failing)] = &journal.failing_keys()[..] else { panic!("one has failed twice") };
     assert_eq!((&**action, failing.id, failing.tries), ("a", first.0, 2));
     assert_eq!((failing.resource.as_deref(), failing.answer.as_str()), (Some("web-7"), "HTTP 503"));
     assert!(failing.since <= since && failing.at >= since);
     assert_eq!(journal.rows()[0].last_answer.as_deref(), Some("HTTP 503"));
     journal.end(first.0, End::from(Outcome::Delivered));
-    assert_eq!(journal.failing(), []);
+    assert_eq!(journal.failing_keys(), []);
 }
 
 #[test]

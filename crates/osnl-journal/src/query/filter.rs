@@ -3,9 +3,9 @@
 
 use std::time::SystemTime;
 
-use osnl_core::moment::millis;
+use osnl_core::epoch::millis;
 
-use super::{DeliveryListRow, Moment, Phase, RowState};
+use super::{DeliveryListRow, Phase, QueryContext, RowState};
 use crate::DeliveryId;
 
 /// A filter of deliveries; an empty or `None` field excludes nothing.
@@ -19,7 +19,7 @@ pub struct Filter {
     pub states: Vec<RowState>,
     pub phases: Vec<Phase>,
     /// The facts of the moment that phases depend on.
-    pub moment: Moment,
+    pub context: QueryContext,
     /// Alternatives, any of which must match.
     pub about: Vec<About>,
     /// The resource's id, name, or order key.
@@ -40,7 +40,7 @@ pub(crate) enum RowCondition<'a> {
     Rule(&'a str),
     Action(&'a str),
     States(&'a [RowState]),
-    Phases(&'a [Phase], &'a Moment),
+    Phases(&'a [Phase], &'a QueryContext),
     About(&'a [About]),
     Key(&'a str),
     Answered(&'a AnswerPolicy),
@@ -59,7 +59,7 @@ impl RowCondition<'_> {
             Self::Rule(rule) => row.rule == rule,
             Self::Action(action) => row.action == action,
             Self::States(states) => states.contains(&row.state),
-            Self::Phases(phases, moment) => phases.contains(&Phase::of_row(row, moment)),
+            Self::Phases(phases, context) => phases.contains(&Phase::of_row(row, context)),
             Self::About(about) => about.iter().any(|about| about.matches(row)),
             Self::Key(key) => About::Resource(key.to_owned()).matches(row),
             Self::Answered(answers) => answers.matches(row),
@@ -73,7 +73,7 @@ impl RowCondition<'_> {
 
 impl Filter {
     pub(crate) fn conditions(&self) -> Vec<RowCondition<'_>> {
-        let Self { after, ids, event, rule, action, states, phases, moment, .. } = self;
+        let Self { after, ids, event, rule, action, states, phases, context, .. } = self;
         let Self { about, key, status, text, event_type, since, until, .. } = self;
         let all = [
             after.map(RowCondition::After),
@@ -82,7 +82,7 @@ impl Filter {
             rule.as_deref().map(RowCondition::Rule),
             action.as_deref().map(RowCondition::Action),
             (!states.is_empty()).then_some(RowCondition::States(states)),
-            (!phases.is_empty()).then_some(RowCondition::Phases(phases, moment)),
+            (!phases.is_empty()).then_some(RowCondition::Phases(phases, context)),
             (!about.is_empty()).then_some(RowCondition::About(about)),
             key.as_deref().map(RowCondition::Key),
             status.as_ref().map(RowCondition::Answered),

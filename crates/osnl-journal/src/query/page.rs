@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{DeliveryListRow, Filter, Moment, Phase, RowState};
+use super::{DeliveryListRow, Filter, Phase, QueryContext, RowState};
 use crate::DeliveryId;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,10 +41,10 @@ pub type PhaseCount = (RowState, Phase, u64);
 /// Counts, and whether more deliveries match than were counted.
 pub type BoundedCount = (Vec<PhaseCount>, bool);
 
-pub(crate) fn count_rows(rows: &[DeliveryListRow], moment: &Moment) -> Vec<PhaseCount> {
+pub(crate) fn count_rows(rows: &[DeliveryListRow], context: &QueryContext) -> Vec<PhaseCount> {
     let mut counts: BTreeMap<(RowState, Phase), u64> = BTreeMap::new();
     for row in rows {
-        *counts.entry((row.state, Phase::of_row(row, moment))).or_default() += 1;
+        *counts.entry((row.state, Phase::of_row(row, context))).or_default() += 1;
     }
     counted_phases(counts)
 }
@@ -62,7 +62,7 @@ pub fn page_of(
     page: &ListPage,
 ) -> (Vec<DeliveryListRow>, Vec<PhaseCount>) {
     rows.retain(|row| filter.matches(row));
-    let counts = count_rows(&rows, &filter.moment);
+    let counts = count_rows(&rows, &filter.context);
     page.cut(&mut rows);
     (rows, counts)
 }

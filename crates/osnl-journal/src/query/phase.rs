@@ -80,6 +80,22 @@ impl Phase {
         Self::Discarded,
     ];
 
+    /// In the order of who must act: an operator, then osnl; last the phases that are over.
+    pub const BY_URGENCY: [Self; 12] = [
+        Self::Dead,
+        Self::ForRelease,
+        Self::Orphaned,
+        Self::Retrying,
+        Self::Ready,
+        Self::Waiting,
+        Self::Arrived,
+        Self::Running,
+        Self::Delivered,
+        Self::NoActionNeeded,
+        Self::Shadow,
+        Self::Discarded,
+    ];
+
     pub const GROUPS: [(&'static str, &'static [Self]); 3] = [
         (
             "pending",
@@ -148,13 +164,13 @@ impl Phase {
     }
 
     #[must_use]
-    pub fn of_row(row: &DeliveryListRow, moment: &Moment) -> Self {
-        if row.state.is_open() && !moment.is_configured(&row.action) {
+    pub fn of_row(row: &DeliveryListRow, context: &QueryContext) -> Self {
+        if row.state.is_open() && !context.is_configured(&row.action) {
             return Self::Orphaned;
         }
         match Self::of_state(row.state) {
             _ if row.is_arrived => Self::Arrived,
-            Self::Ready if moment.running.contains(&row.id) => Self::Running,
+            Self::Ready if context.running.contains(&row.id) => Self::Running,
             Self::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
             phase => phase,
         }
@@ -211,12 +227,12 @@ impl Phase {
 
 /// The facts about deliveries that only the daemon has, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Moment {
+pub struct QueryContext {
     pub running: Vec<DeliveryId>,
     pub configured: Option<Vec<String>>,
 }
 
-impl Moment {
+impl QueryContext {
     pub(crate) fn is_configured(&self, action: &str) -> bool {
         self.configured.as_ref().is_none_or(|known| known.iter().any(|known| known == action))
     }

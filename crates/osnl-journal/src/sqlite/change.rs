@@ -1,7 +1,7 @@
 //! Applies the operator's changes to deliveries: retry, discard, hold, release, move.
 //!
-//! A connection that only reads looks the deliveries up ([`super::selection`]). Bites then change them, each
-//! a transaction of the writer, so that appends continue in between. The cost of a bite depends on its
+//! A connection that only reads looks the deliveries up ([`super::selection`]). Batches then change them, each
+//! a transaction of the writer, so that appends continue in between. The cost of a batch depends on its
 //! changes and not on the history.
 //!
 //! A claimed delivery stays with its loop. A [`DeferredChange`] written beside the delivery takes effect at
@@ -21,11 +21,11 @@ use super::{paused, prune};
 use crate::DeliveryId;
 use crate::query::{Change, ChangeOutcome, FORGOTTEN, overtaken, same_action};
 
-/// The longest time for which a bite may delay appends.
+/// The longest time for which a batch may delay appends.
 const AT_MOST: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
-pub(super) struct Bite {
+pub(super) struct ChangeBatch {
     pub(super) change: Change,
     /// The deliveries, each with the last known effective delivery of its action and resource.
     pub(super) ids: Vec<(DeliveryId, Option<DeliveryId>)>,
@@ -33,9 +33,9 @@ pub(super) struct Bite {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct BiteResult {
+pub(super) struct ChangeBatchResult {
     pub(super) changed: ChangeOutcome,
-    pub(super) bitten: usize,
+    pub(super) processed: usize,
     pub(super) effects: Vec<(String, String, DeliveryId)>,
     pub(super) known_until: i64,
     pub(super) released: Vec<DeliveryId>,
@@ -44,9 +44,9 @@ pub(super) struct BiteResult {
     pub(super) pending: HashMap<String, i64>,
 }
 
-pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<BiteResult> {
-    let mut answer = BiteResult { known_until: work.now, ..BiteResult::default() };
-    let (which, states) = match &bite.change {
+pub(super) fn apply(work: &mut Work<'_>, batch: &ChangeBatch) -> Result<ChangeBatchResult> {
+    let mut answer = ChangeBatchResult { known_until: work.now, ..ChangeBatchResult::default() };
+    let (which, states) = match &batch.change {
         Change::Pause { action, by } => {
             paused::pause(work.connection, action, by, work.now)?;
             return Ok(answer);
@@ -66,8 +66,8 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<BiteResult> {
     };
     let end = Instant::now() + AT_MOST;
     let forgotten_until = prune::forgotten_until(work.connection)?;
-    let effects = match bite.change {
-        Change::Retry { out_of_order: false, .. } => effects_since(work, bite.known_until)?,
+    let effects = match batch.change {
+        Change::Retry { out_of_order: false, .. } => effects_since(work, batch.known_until)?,
         Change::Retry { .. }
         | Change::Discard { .. }
         | Change::Hold { .. }
@@ -76,21 +76,21 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<BiteResult> {
         | Change::Pause { .. }
         | Change::Resume { .. } => Vec::new(),
     };
-    for (id, later) in &bite.ids {
-        if answer.bitten > 0 && Instant::now() >= end {
+    for (id, later) in &batch.ids {
+        if answer.processed > 0 && Instant::now() >= end {
             break;
         }
-        answer.bitten += 1;
+        answer.processed += 1;
         // The lookup was a while ago, so the delivery may have left.
         let Some(found) = work.find(*id)? else { continue };
         let is_asked = which.action.as_ref().is_none_or(|action| *action == found.action);
-        if is_asked && leave(work, &found, &bite.change, &mut answer)? {
+        if is_asked && leave(work, &found, &batch.change, &mut answer)? {
             continue;
         }
         if !is_asked || !states.contains(&found.state) {
             continue;
         }
-        let refused = match &bite.change {
+        let refused = match &batch.change {
             Change::Retry { out_of_order, .. } => {
                 let later = match out_of_order {
                     true => Later::None,
@@ -127,12 +127,17 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<BiteResult> {
     Ok(answer)
 }
 
-fn ask(work: &mut Work<'_>, found: &LaneEntry, wish: DeferredChange, answer: &mut BiteResult) -> Result<()> {
+fn ask(
+    work: &mut Work<'_>,
+    found: &LaneEntry,
+    deferred: DeferredChange,
+    answer: &mut ChangeBatchResult,
+) -> Result<()> {
     if work.claimed.contains(&found.id) {
-        work.wish(found.id, &wish)?;
+        work.defer(found.id, &deferred)?;
         answer.changed.under_way.push(found.id);
     } else {
-        for (action, by) in work.fulfil(found, &wish)? {
+        for (action, by) in work.fulfil(found, &deferred)? {
             *answer.pending.entry(action).or_default() += by;
         }
     }
@@ -141,19 +146,24 @@ fn ask(work: &mut Work<'_>, found: &LaneEntry, wish: DeferredChange, answer: &mu
 }
 
 /// Releases a claimed delivery that was to be held; returns whether it was.
-fn leave(work: &mut Work<'_>, found: &LaneEntry, change: &Change, answer: &mut BiteResult) -> Result<bool> {
-    let (Change::Release { .. }, Some(DeferredChange::Hold { .. })) = (change, &found.wish) else {
+fn leave(
+    work: &mut Work<'_>,
+    found: &LaneEntry,
+    change: &Change,
+    answer: &mut ChangeBatchResult,
+) -> Result<bool> {
+    let (Change::Release { .. }, Some(DeferredChange::Hold { .. })) = (change, &found.deferred) else {
         return Ok(false);
     };
     if found.state.is_open() {
-        work.unwish(found.id)?;
+        work.cancel_deferred(found.id)?;
         answer.left.push((found.action.clone(), found.id));
         answer.changed.changed.push(found.id);
     }
     Ok(found.state.is_open())
 }
 
-fn release(work: &mut Work<'_>, found: &LaneEntry, answer: &mut BiteResult) -> Result<()> {
+fn release(work: &mut Work<'_>, found: &LaneEntry, answer: &mut ChangeBatchResult) -> Result<()> {
     // A guard must not hold the delivery again after a restart.
     let sql = "UPDATE delivery SET guarded = 0 WHERE id = ?1 AND guarded = 1";
     if work.connection.prepare_cached(sql)?.execute([found.id.row()])? > 0 {
@@ -166,7 +176,7 @@ fn retry(
     work: &mut Work<'_>,
     found: &LaneEntry,
     later: Later,
-    answer: &mut BiteResult,
+    answer: &mut ChangeBatchResult,
 ) -> Result<Option<String>> {
     match later {
         Later::None => {}

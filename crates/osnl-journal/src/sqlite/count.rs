@@ -27,7 +27,7 @@ impl SqliteReader {
             "SELECT state, phase, count(*) FROM (SELECT d.state AS state, {} AS phase FROM delivery d \
              JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
              WHERE d.id >= ?1 AND d.id < ?2 {conditions} ORDER BY d.id DESC LIMIT ?{}) GROUP BY state, phase",
-            filter.moment.phase_sql(),
+            filter.context.phase_sql(),
             values.len() + 3,
         );
         let mut select = self.0.prepare(&sql)?;
@@ -56,7 +56,7 @@ impl SqliteReader {
     }
 
     fn count_known(&self, filter: &Filter) -> Result<Vec<PhaseCount>> {
-        let moment = &filter.moment;
+        let context = &filter.context;
         let mut counts: BTreeMap<(RowState, Phase), u64> = BTreeMap::new();
         for tally in self.tally()? {
             let is_of_action = filter.action.as_ref().is_none_or(|action| *action == tally.action);
@@ -70,20 +70,20 @@ impl SqliteReader {
                 left -= count;
                 *counts.entry((tally.state, phase)).or_default() += count;
             };
-            let few = |condition: &str| -> Result<u64> {
+            let count_where = |condition: &str| -> Result<u64> {
                 let sql = format!("SELECT count(*) FROM delivery d WHERE {condition} AND d.action = ?1");
                 let mut select = self.0.prepare_cached(&sql)?;
                 select.query_row(params![tally.action], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
             };
-            if tally.state.is_open() && !moment.is_configured(&tally.action) {
+            if tally.state.is_open() && !context.is_configured(&tally.action) {
                 add(Phase::Orphaned, u64::MAX);
             }
             match tally.state {
                 RowState::Ready => {
-                    let running = moment.running_sql();
-                    add(Phase::Running, few(&format!("d.state = 1 AND {running}"))?);
+                    let running = context.running_sql();
+                    add(Phase::Running, count_where(&format!("d.state = 1 AND {running}"))?);
                     let retrying = format!("d.state = 1 AND d.due > 0 AND d.tries > 0 AND NOT {running}");
-                    add(Phase::Retrying, few(&retrying)?);
+                    add(Phase::Retrying, count_where(&retrying)?);
                     add(Phase::Ready, u64::MAX);
                 }
                 RowState::Held => add(Phase::ForRelease, u64::MAX),

@@ -34,7 +34,7 @@ impl Work<'_> {
         for (name, body) in &learnt.objects {
             upsert.execute(params![name, self.now, body])?;
         }
-        self.saw(&learnt.changes)
+        self.record_seen(&learnt.changes)
     }
 }
 

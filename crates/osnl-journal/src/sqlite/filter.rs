@@ -8,7 +8,7 @@ use rusqlite::{Connection, ToSql};
 use super::rows::{message_number, millis};
 use crate::DeliveryId;
 use crate::claim::SHIFT;
-use crate::query::{About, AnswerPolicy, Filter, Moment, Phase, RowCondition};
+use crate::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowCondition};
 
 /// The values of a statement, from `?3` on.
 #[derive(Default)]
@@ -22,14 +22,14 @@ impl BoundValues {
 }
 
 /// Returns the SQL for phases, states first: states have indexes and exclude most rows.
-fn phases_sql(phases: &[Phase], moment: &Moment) -> String {
+fn phases_sql(phases: &[Phase], context: &QueryContext) -> String {
     let mut states: Vec<i64> =
         phases.iter().flat_map(|phase| phase.states()).map(|state| *state as i64).collect();
     states.sort_unstable();
     states.dedup();
     let list = |numbers: Vec<i64>| numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
     let phases = phases.iter().map(|phase| *phase as i64).collect();
-    format!("d.state IN ({}) AND {} IN ({})", list(states), moment.phase_sql(), list(phases))
+    format!("d.state IN ({}) AND {} IN ({})", list(states), context.phase_sql(), list(phases))
 }
 
 impl RowCondition<'_> {
@@ -46,7 +46,7 @@ impl RowCondition<'_> {
             Self::Rule(rule) => format!("d.rule = {}", values.bind(rule)),
             Self::Action(action) => format!("d.action = {}", values.bind(action)),
             Self::States(states) => among("d.state", states.iter().map(|state| *state as i64).collect()),
-            Self::Phases(phases, moment) => phases_sql(phases, moment),
+            Self::Phases(phases, context) => phases_sql(phases, context),
             Self::About(about) => {
                 let any: Vec<String> = about.iter().map(|about| about.sql(values)).collect();
                 format!("({})", any.join(" OR "))

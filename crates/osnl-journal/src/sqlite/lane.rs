@@ -19,7 +19,7 @@ pub(super) struct LaneEntry {
     /// Whether the delivery waits for earlier ones of its action and key.
     pub(super) ordered: bool,
     pub(super) lane: Option<i64>,
-    pub(super) wish: Option<DeferredChange>,
+    pub(super) deferred: Option<DeferredChange>,
 }
 
 impl LaneEntry {
@@ -33,7 +33,7 @@ impl LaneEntry {
     }
 }
 
-/// A change for the end of a claim, stored in the columns `wish` and `wish_text`.
+/// A change for the end of a claim, stored in the columns `deferred` and `deferred_text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeferredChange {
     Discard { by: String },

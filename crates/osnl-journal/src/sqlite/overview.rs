@@ -3,7 +3,7 @@ use std::path::Path;
 use rusqlite::{OptionalExtension as _, Result};
 
 use super::reader::SqliteReader;
-use super::rows::moment;
+use super::rows::from_millis;
 use super::{SqliteJournal, paused, place};
 use crate::files::beside;
 use crate::query::Overview;
@@ -14,7 +14,7 @@ impl SqliteReader {
         let mut oldest = self.0.prepare_cached("SELECT received FROM event ORDER BY id LIMIT 1")?;
         Ok(Overview {
             events: count("SELECT count(*) FROM event")?,
-            oldest: oldest.query_row([], |row| row.get(0).map(moment)).optional()?,
+            oldest: oldest.query_row([], |row| row.get(0).map(from_millis)).optional()?,
             unreadable: count("SELECT count(*) FROM unreadable")?,
             suspects: count(
                 "SELECT count(*) FROM suspect s JOIN delivery d ON d.id = s.delivery WHERE d.state = 2",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Result};
 
-use super::rows::moment;
+use super::rows::from_millis;
 use crate::PausedActions;
 
 const PREFIX: &str = "paused ";
@@ -29,7 +29,7 @@ pub(super) fn resume(connection: &Connection, action: &str) -> Result<()> {
 
 pub(super) fn list(connection: &Connection) -> Result<PausedActions> {
     let mut select = connection.prepare_cached("SELECT name, value FROM meta WHERE name GLOB 'paused *'")?;
-    let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, moment(row.get(1)?))))?;
+    let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, from_millis(row.get(1)?))))?;
     let rows = rows.collect::<Result<Vec<_>>>()?;
     Ok(rows.into_iter().filter_map(|(name, at)| Some((name.strip_prefix(PREFIX)?.to_owned(), at))).collect())
 }

@@ -1,9 +1,9 @@
 //! [`Phase`] as SQL, which decides as [`Phase::of_row`] does.
 
 use super::rows::hex_text;
-use crate::query::{Moment, Phase};
+use crate::query::{Phase, QueryContext};
 
-impl Moment {
+impl QueryContext {
     fn orphaned(&self) -> String {
         let Some(known) = &self.configured else { return "0".to_owned() };
         let known: Vec<String> = known.iter().map(|name| hex_text(name)).collect();
@@ -70,11 +70,11 @@ mod tests {
         let running = all.iter().filter(|row| row.id.0 % 3 == 0).map(|row| row.id).collect();
         let configured = Some(vec!["a".to_owned(), "it's".to_owned()]);
         let mut seen = std::collections::BTreeSet::new();
-        for moment in [Moment::default(), Moment { running, configured }] {
+        for context in [QueryContext::default(), QueryContext { running, configured }] {
             for row in &all {
-                let sql = format!("SELECT {} FROM delivery d WHERE d.id = ?", moment.phase_sql());
+                let sql = format!("SELECT {} FROM delivery d WHERE d.id = ?", context.phase_sql());
                 let number: i64 = connection.query_row(&sql, [row.id.row()], |row| row.get(0)).unwrap();
-                let phase = Phase::of_row(row, &moment);
+                let phase = Phase::of_row(row, &context);
                 assert_eq!(Phase::of_number(number), Some(phase), "{row:?}");
                 assert!(phase.states().contains(&row.state), "{row:?}");
                 seen.insert(phase);

@@ -53,10 +53,10 @@ impl JournalLock {
     }
 
     pub(super) fn holder(file: &Path) -> Option<String> {
-        Self::look_for_holder(file).ok().flatten()
+        Self::find_holder(file).ok().flatten()
     }
 
-    pub(super) fn look_for_holder(file: &Path) -> io::Result<Option<String>> {
+    pub(super) fn find_holder(file: &Path) -> io::Result<Option<String>> {
         files::holder(&beside(file, ".lock"))
     }
 }
@@ -191,7 +191,7 @@ mod tests {
             );
             assert_eq!(JournalLock::take(&file, true).unwrap_err().to_string(), words);
             let options = SqliteOptions::new(file.clone()).bounded(|bounds| bounds.allow_volatile = true);
-            assert_eq!(super::super::look(&options).unwrap_err().to_string(), words);
+            assert_eq!(super::super::inspect(&options).unwrap_err().to_string(), words);
             assert_eq!(fs::metadata(&place).unwrap().mode(), mode, "{more}");
             fs::remove_dir(&place).unwrap();
         }

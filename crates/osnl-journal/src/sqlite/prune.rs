@@ -1,5 +1,5 @@
 //! Removes old history, dead letters beyond the bound, and history in the space of pending deliveries, in
-//! bites, so that no append waits long.
+//! batches, so that no append waits long.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,8 +15,8 @@ use crate::DeliveryId;
 use crate::claim::numbers;
 use crate::store::shares::QuarantineBounds;
 
-const BITE: i64 = 250;
-/// The longest time for which a bite may delay appends.
+const BATCH_ROWS: i64 = 250;
+/// The longest time for which a batch may delay appends.
 const AT_MOST: Duration = Duration::from_millis(30);
 
 #[derive(Debug, Default)]
@@ -46,8 +46,9 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
         // until there is room for more than the next message.
         let wanting = size > pruner.max_size || (pruner.is_full && size > pruner.max_size / 20 * 19);
         let before = if wanting { i64::MAX } else { cutoff };
-        let gone =
-            history(pruner, before)? + dead(pruner)? + enriched::forget(pruner.connection, cutoff, BITE)?;
+        let gone = history(pruner, before)?
+            + dead(pruner)?
+            + enriched::forget(pruner.connection, cutoff, BATCH_ROWS)?;
         if gone == 0 {
             let full = wanting.then(|| {
                 format!(
@@ -107,7 +108,7 @@ fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
     if dead <= most {
         return Ok(0);
     }
-    let ids = most_common(connection, (dead - most).min(BITE))?;
+    let ids = most_common(connection, (dead - most).min(BATCH_ROWS))?;
     if let Err(error) = write_dead(connection, pruner.file, &ids)? {
         // More than the bound is better than lost dead letters.
         tracing::warn!(error = error.to_string(), "dead letters cannot be moved out of the journal");
@@ -153,7 +154,7 @@ pub(super) const OLDEST_OF_CAUSE: &str = concat!(
 fn oldest(connection: &Connection, which: &str, before: i64) -> Result<Vec<DeliveryId>> {
     let sql = format!("SELECT id FROM delivery WHERE {which} ORDER BY ended LIMIT ?2");
     let mut select = connection.prepare_cached(&sql)?;
-    select.query_map([before, BITE], |row| row.get(0).map(delivery_id))?.collect()
+    select.query_map([before, BATCH_ROWS], |row| row.get(0).map(delivery_id))?.collect()
 }
 
 /// Writes dead letters one at a time, so that only one message is in memory.

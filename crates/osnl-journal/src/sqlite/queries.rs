@@ -55,14 +55,14 @@ impl SqliteQueries {
 
     async fn on_thread<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Path) -> T + Send + 'static,
+        query: impl FnOnce(&Path) -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         // The semaphore is never closed.
         let permit = self.readers.clone().acquire_owned().await.ok();
         let file = self.file.clone();
         spawn_blocking(move || {
             let _permit = permit;
-            look(&file)
+            query(&file)
         })
         .await
     }
@@ -91,16 +91,16 @@ impl SqliteQueries {
 
     fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&SqliteReader) -> ReadResult<T> + Send + 'static,
+        query: impl FnOnce(&SqliteReader) -> ReadResult<T> + Send + 'static,
     ) -> Answer<'_, T> {
         Box::pin(async move {
-            let looked = self.on_thread(move |file| {
+            let result = self.on_thread(move |file| {
                 let unavailable =
                     |why: String| QueryError::Unavailable(format!("the journal {} {why}", file.display()));
                 let reader = SqliteReader::open(file).map_err(|error| unavailable(error.to_string()))?;
-                look(&reader).map_err(|error| unavailable(format!("cannot be read: {error}")))
+                query(&reader).map_err(|error| unavailable(format!("cannot be read: {error}")))
             });
-            looked.await.unwrap_or_else(|error| {
+            result.await.unwrap_or_else(|error| {
                 Err(QueryError::Unavailable(format!("the journal cannot be read: {error}")))
             })
         })
@@ -114,7 +114,7 @@ fn numbers(reader: &SqliteReader) -> ReadResult<JournalNumbers> {
         if let Some(at) = reader.oldest_ready(&of.action)? {
             oldest.insert(of.action.clone(), at);
         }
-        failing.insert(of.action.clone(), reader.failing(&of.action)?);
+        failing.insert(of.action.clone(), reader.failing_keys(&of.action)?);
     }
     let mut dead_reasons = BTreeMap::new();
     for of in tally.iter().filter(|of| of.state == RowState::Dead) {
@@ -157,11 +157,11 @@ impl JournalQueries for SqliteQueries {
     }
 
     fn disk_use(&self) -> BoxFuture<'_, DiskUse> {
-        let looked = self.on_thread(|file| DiskUse {
+        let result = self.on_thread(|file| DiskUse {
             bytes: Some(SqliteJournal::bytes(file)),
             free_bytes: SqliteJournal::free_bytes(file),
         });
-        Box::pin(async move { looked.await.unwrap_or_default() })
+        Box::pin(async move { result.await.unwrap_or_default() })
     }
 
     fn numbers(&self) -> Answer<'_, JournalNumbers> {

@@ -16,7 +16,7 @@ pub(super) use self::listing::{list, parts};
 
 pub(super) use self::recent::recent;
 use super::connection::open_guarded;
-use super::rows::{self, delivery_id, event_of, is, moment, received};
+use super::rows::{self, delivery_id, event_of, from_millis, is, received};
 use super::{OpenError, schema};
 use crate::DeliveryId;
 use crate::query::Tally;
@@ -60,7 +60,7 @@ impl SqliteReader {
         let Some(id) = id else { return Ok(None) };
         // Read without the body, which may be large.
         let mut select = self.0.prepare_cached("SELECT received FROM event WHERE id = ?")?;
-        Ok(select.query_row([event_of(&self.0, id)?], |row| row.get(0)).optional()?.map(moment))
+        Ok(select.query_row([event_of(&self.0, id)?], |row| row.get(0)).optional()?.map(from_millis))
     }
 
     pub fn seen(&self) -> Result<Vec<(String, String)>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-pub(super) use osnl_core::moment::{millis, moment};
+pub(super) use osnl_core::epoch::{from_millis, millis};
 use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
 use osnl_model::BodyDigest;
 use osnl_transport::Properties;
@@ -84,7 +84,7 @@ pub(super) fn received(row: &Row<'_>, from: usize) -> Result<ReceivedMessage> {
     let property = |n: usize| row.get::<_, Option<String>>(from + n);
     Ok(ReceivedMessage {
         origin: Origin {
-            received: moment(row.get(from)?),
+            received: from_millis(row.get(from)?),
             redelivered: row.get(from + 1)?,
             listener: Arc::from(text(2)?),
             queue: Arc::from(text(3)?),

@@ -62,8 +62,8 @@ CREATE TABLE delivery (
     pause INTEGER NOT NULL DEFAULT 0,
     ordered INTEGER NOT NULL DEFAULT 1,
     guarded INTEGER NOT NULL DEFAULT 0,
-    wish INTEGER,
-    wish_text TEXT,
+    deferred INTEGER,
+    deferred_text TEXT,
     cause TEXT,
     resource_id TEXT,
     resource_name TEXT,
@@ -120,7 +120,7 @@ CREATE INDEX unreadable_identity ON unreadable (identity);
 CREATE INDEX object_at ON object (at);
 CREATE INDEX delivery_ready ON delivery (action, due) WHERE state = 1;
 CREATE INDEX delivery_lane ON delivery (lane, state) WHERE lane IS NOT NULL;
-CREATE INDEX delivery_wish ON delivery (wish) WHERE wish IS NOT NULL;
+CREATE INDEX delivery_deferred ON delivery (deferred) WHERE deferred IS NOT NULL;
 CREATE INDEX delivery_dead ON delivery (holds_key, action, cause, ended) WHERE state = 3;
 CREATE INDEX delivery_held ON delivery (action) WHERE state = 2;
 CREATE INDEX delivery_dead_newest ON delivery (state) WHERE state = 3;

@@ -1,4 +1,4 @@
-//! Selects the deliveries of a change beside the writer, and makes the change bite by bite.
+//! Selects the deliveries of a change beside the writer, and makes the change batch by batch.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::SqliteJournal;
-use super::change::{Bite, BiteResult};
+use super::change::{ChangeBatch, ChangeBatchResult};
 use super::lane::DeferredChange;
 use super::reader::SqliteReader;
 use super::rows::delivery_id;
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 1000;
 /// Milliseconds by which an effect may be written after its date, which is the start of the transaction.
 const MARGIN: i64 = 1000;
 
-/// A change under way, one bite for each call of [`next`](Self::next). Without further calls the rest is not
+/// A change under way, one batch for each call of [`next`](Self::next). Without further calls the rest is not
 /// changed.
 #[derive(Debug)]
 pub struct ChangeRun<'a> {
@@ -96,24 +96,24 @@ impl<'a> ChangeRun<'a> {
             let latest = selected.of.get(at).copied().flatten().and_then(|of| selected.effects.latest[of]);
             latest.filter(|latest| *latest > selected.ids[at])
         };
-        let bite = Bite {
+        let batch = ChangeBatch {
             change: self.change.clone(),
             ids: ids.map(|at| (selected.ids[at], later(at))).collect(),
             known_until: selected.known_until.saturating_sub(MARGIN),
         };
-        if bite.ids.is_empty() && self.change.which().is_some() {
+        if batch.ids.is_empty() && self.change.which().is_some() {
             self.is_over = true;
             return Ok(None);
         }
         let (sender, receiver) = oneshot::channel();
-        self.journal.send(SqliteCommand::Change(bite, self.how, sender));
-        let BiteResult { changed, bitten, effects, known_until, .. } =
+        self.journal.send(SqliteCommand::Change(batch, self.how, sender));
+        let ChangeBatchResult { changed, processed, effects, known_until, .. } =
             receiver.await.map_err(|_| ChangeError::Closed)?;
         for (action, key, id) in effects {
             selected.effects.note(&action, &key, id);
         }
         selected.known_until = known_until;
-        self.at += bitten;
+        self.at += processed;
         self.is_over = self.at >= selected.ids.len();
         Ok(Some(changed))
     }
@@ -168,7 +168,7 @@ impl SqliteReader {
         find(&which, "")?;
         if let Change::Release { .. } = change {
             let to_be_held = Filter { states: vec![RowState::Ready], phases: Vec::new(), ..which };
-            find(&to_be_held, &format!("AND d.wish = {}", DeferredChange::HOLD))?;
+            find(&to_be_held, &format!("AND d.deferred = {}", DeferredChange::HOLD))?;
         }
         if let (true, Some(first)) = (selected.of.iter().any(Option::is_some), selected.ids.first()) {
             let mut select = snapshot.prepare(EFFECTS_BEHIND)?;

@@ -14,7 +14,7 @@ use super::SqliteState;
 use crate::JournalState;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct DiskWait(Mutex<Option<BatchStart>>);
@@ -36,7 +36,7 @@ impl DiskWait {
 
     /// Publishes a late batch once. The lock is held meanwhile, so that the writer's end of the batch
     /// follows.
-    fn look(&self, now: Instant, publish: impl FnOnce(Duration)) {
+    fn check(&self, now: Instant, publish: impl FnOnce(Duration)) {
         let mut begun = self.lock();
         if let Some(begun) = &mut *begun
             && !begun.is_late
@@ -62,16 +62,16 @@ impl Watch {
     pub(super) fn start(file: &Path, shared: &Arc<SqliteState>) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let (file, shared) = (file.display().to_string(), shared.clone());
-        let look = move || {
+        let watch = move || {
             shared.ends.thread("journal watch", || {
-                while stopped.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                while stopped.recv_timeout(CHECK_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
                     shared
                         .disk_wait
-                        .look(Instant::now(), |waited| shared.disk_does_not_answer(&file, waited));
+                        .check(Instant::now(), |waited| shared.disk_does_not_answer(&file, waited));
                 }
             });
         };
-        let thread = std::thread::Builder::new().name("journal-watch".to_owned()).spawn(look)?;
+        let thread = std::thread::Builder::new().name("journal-watch".to_owned()).spawn(watch)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -110,18 +110,18 @@ mod tests {
     #[test]
     fn a_batch_is_late_once_and_its_end_says_so() {
         let wait = DiskWait::default();
-        let looked = |after: Duration| {
+        let check = |after: Duration| {
             let mut waited = None;
-            wait.look(Instant::now() + after, |found| waited = Some(found));
+            wait.check(Instant::now() + after, |found| waited = Some(found));
             waited
         };
-        assert_eq!(looked(PATIENCE), None, "no batch has begun");
+        assert_eq!(check(PATIENCE), None, "no batch has begun");
         wait.begins();
-        assert_eq!(looked(PATIENCE / 2), None);
+        assert_eq!(check(PATIENCE / 2), None);
         assert!(!wait.ends());
         wait.begins();
-        assert!(looked(PATIENCE).is_some_and(|waited| waited >= PATIENCE));
-        assert_eq!(looked(PATIENCE), None, "said already");
+        assert!(check(PATIENCE).is_some_and(|waited| waited >= PATIENCE));
+        assert_eq!(check(PATIENCE), None, "said already");
         assert!(wait.ends());
         assert!(!wait.ends());
     }

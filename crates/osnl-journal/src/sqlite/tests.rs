@@ -2,7 +2,7 @@ mod blocks;
 mod bounds;
 mod dead;
 mod decoded;
-mod failing;
+mod failing_keys;
 mod hands;
 mod hostile_filters;
 mod lanes;

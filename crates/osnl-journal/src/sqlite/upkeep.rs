@@ -31,7 +31,7 @@ pub use self::restore::{BackupSource, ReplacedJournal, RestoreOptions, RestoreRe
 pub use self::verify::{VerifyReport, verify};
 use super::connection::{connect, open_guarded};
 use super::place::{JournalLock, free_bytes};
-use super::rows::{is, moment};
+use super::rows::{from_millis, is};
 use super::{OpenError, SqliteJournal, schema, trouble};
 use crate::files::beside;
 use crate::state_dir::UnsafePlace;
@@ -220,7 +220,7 @@ fn copy(
     has_room(part, of)?;
     let (written, mut reports) = (part.path().to_owned(), ProgressReports::to(observer));
     let done = move || std::fs::metadata(&written).map_or(0, |meta| meta.len()).min(of);
-    let report = move || reports.look(&done, of).is_break();
+    let report = move || reports.report_at_intervals(&done, of).is_break();
     connection.progress_handler(STEPS, Some(report)).map_err(failed)?;
     let copied = connection.execute("VACUUM INTO ?1", [PathText(part.path())]);
     connection.progress_handler(0, None::<fn() -> bool>).map_err(failed)?;
@@ -279,7 +279,7 @@ impl ProgressReports {
         Self { observer: observer.clone(), latest: None }
     }
 
-    fn look(&mut self, done: impl FnOnce() -> u64, of: u64) -> ControlFlow<()> {
+    fn report_at_intervals(&mut self, done: impl FnOnce() -> u64, of: u64) -> ControlFlow<()> {
         if self.latest.is_some_and(|latest| latest.elapsed() < REPORT) {
             return ControlFlow::Continue(());
         }
@@ -288,7 +288,7 @@ impl ProgressReports {
     }
 
     fn report(&mut self, done: i64, of: i64) -> rusqlite::Result<()> {
-        match self.look(|| done.unsigned_abs(), of.unsigned_abs()) {
+        match self.report_at_intervals(|| done.unsigned_abs(), of.unsigned_abs()) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => {
                 Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None))
@@ -304,7 +304,9 @@ fn contents(file: &Path) -> Result<Contents, UpkeepError> {
 fn counted(connection: &Connection, file: &Path) -> rusqlite::Result<Contents> {
     let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
     let latest = connection
-        .query_row("SELECT received FROM event ORDER BY id DESC LIMIT 1", [], |row| row.get(0).map(moment))
+        .query_row("SELECT received FROM event ORDER BY id DESC LIMIT 1", [], |row| {
+            row.get(0).map(from_millis)
+        })
         .optional()?;
     Ok(Contents {
         bytes: SqliteJournal::bytes(file),

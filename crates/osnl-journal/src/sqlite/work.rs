@@ -91,7 +91,7 @@ impl<'a> Work<'a> {
         let (received, notification) = (&entry.received, &entry.notification);
         let (origin, properties) = (&received.origin, &received.properties);
         let number = identity_number(identity);
-        if identity.tells(origin.redelivered)
+        if identity.may_be_copy(origin.redelivered)
             && let Some(event) = same(self.connection, number, identity)?
             && (identity.id.is_some() || self.comes_again(event)?)
         {
@@ -127,7 +127,7 @@ impl<'a> Work<'a> {
             &received.body[..],
             received.noted.happened.as_deref(),
         ])?;
-        self.saw(&received.noted.changes)?;
+        self.record_seen(&received.noted.changes)?;
         let mut ready = Vec::new();
         for (n, new) in entry.deliveries.iter().enumerate() {
             let state = self.append_delivery(DeliveryId::of(event, n).row(), new, notification)?;
@@ -196,7 +196,7 @@ impl<'a> Work<'a> {
         self.connection.prepare_cached(IS_OPEN)?.exists([from, to])
     }
 
-    pub(super) fn saw(&self, changes: &[RowChange]) -> Result<()> {
+    pub(super) fn record_seen(&self, changes: &[RowChange]) -> Result<()> {
         for RowChange { name, row } in changes {
             match row {
                 Some(row) => {
@@ -233,16 +233,16 @@ impl<'a> Work<'a> {
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?;
-        let Some((action, is_wished)) = found else { return Ok(EndResult::Nothing) };
+        let Some((action, is_deferred)) = found else { return Ok(EndResult::Nothing) };
         // Without an answer there was no attempt.
         if !answer.is_empty() {
             self.answered(id, used.made, answer)?;
         }
-        if is_wished
+        if is_deferred
             && let Some(found) = self.find(id)?
-            && let Some(wish) = &found.wish
+            && let Some(deferred) = &found.deferred
         {
-            return Ok(EndResult::Fulfilled(self.fulfil(&found, wish)?));
+            return Ok(EndResult::Fulfilled(self.fulfil(&found, deferred)?));
         }
         Ok(EndResult::Waits { action, due: due.at })
     }
@@ -254,11 +254,11 @@ impl<'a> Work<'a> {
             return Ok(EndResult::Nothing);
         }
         let done = end.done.as_deref();
-        let (state, reason) = match (&end.outcome, &found.wish) {
+        let (state, reason) = match (&end.outcome, &found.deferred) {
             (Outcome::Delivered, _) => (RowState::Delivered, done),
             (Outcome::NothingToDo, _) => (RowState::NothingToDo, done),
-            (Outcome::Dead(_) | Outcome::DeadHoldingKey(_) | Outcome::Returned, Some(wish)) => {
-                return Ok(EndResult::Fulfilled(self.fulfil(&found, wish)?));
+            (Outcome::Dead(_) | Outcome::DeadHoldingKey(_) | Outcome::Returned, Some(deferred)) => {
+                return Ok(EndResult::Fulfilled(self.fulfil(&found, deferred)?));
             }
             (Outcome::Returned, None) => return Ok(EndResult::Returned { action: found.action }),
             (Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason), None) => {
@@ -333,7 +333,7 @@ impl<'a> Work<'a> {
                     state: row.get(2)?,
                     lane: row.get(3)?,
                     ordered: row.get(4)?,
-                    wish: DeferredChange::read(row, 5)?,
+                    deferred: DeferredChange::read(row, 5)?,
                 })
             })
             .optional()
@@ -428,10 +428,11 @@ pub(super) const SAME: &str = "SELECT id, queue, coalesce(nullif(unique_id, ''),
 const IS_OPEN: &str =
     concat!("SELECT 1 FROM delivery WHERE id >= ?1 AND id < ?2 AND ", is!(open), " LIMIT 1");
 
-const FIND: &str = "SELECT action, key, state, lane, ordered, wish, wish_text FROM delivery WHERE id = ?";
+const FIND: &str =
+    "SELECT action, key, state, lane, ordered, deferred, deferred_text FROM delivery WHERE id = ?";
 
 /// Clears the due time and the deferred change, so that a reopened delivery begins anew.
-pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, wish = NULL, wish_text = NULL, cause = ?6, took = ?7 \
+pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, deferred = NULL, deferred_text = NULL, cause = ?6, took = ?7 \
      WHERE id = ?1";
 
 pub(super) const DUE_NOW: &str = concat!(
@@ -445,7 +446,7 @@ const DUE_AT_ONCE: u32 = 1000;
 const RETRY: &str = concat!(
     "UPDATE delivery SET attempts = ?2, aged = ?3, tries = ?4, due = ?5, pause = ?6 WHERE id = ?1 AND ",
     is!(Ready),
-    " RETURNING action, wish IS NOT NULL"
+    " RETURNING action, deferred IS NOT NULL"
 );
 
 /// The index names the candidates, and only waiting rows are looked up.

@@ -1,9 +1,9 @@
 //! The thread that owns the connection: commits all queued commands as one transaction, then answers the
 //! callers.
 
-mod failing;
+mod answers;
+mod failure;
 mod fetching;
-mod telling;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use super::change::{self, Bite, BiteResult};
+use super::change::{self, ChangeBatch, ChangeBatchResult};
 use super::checkpoint::{self, Checkpointer};
 use super::connection::{closed, connect};
 use super::place::{Inode, JournalLock, free_bytes};
@@ -51,7 +51,7 @@ pub(super) enum SqliteCommand {
     Retry(DeliveryId, Due, UsedLimits, String),
     DueNow(Arc<str>, i64),
     End(DeliveryId, End),
-    Change(Bite, Apply, oneshot::Sender<BiteResult>),
+    Change(ChangeBatch, Apply, oneshot::Sender<ChangeBatchResult>),
     /// Answered with the time, after the commit of everything before.
     Barrier(oneshot::Sender<i64>),
     Enriched(DeliveryId, String, LearntFacts, oneshot::Sender<()>),
@@ -304,7 +304,7 @@ impl JournalWriter {
                 let is_over = match ended {
                     Ok((done, promoted)) => {
                         self.works();
-                        self.tell(std::mem::take(&mut batch), done);
+                        self.answer(std::mem::take(&mut batch), done);
                         self.offer(promoted);
                         self.relieve_wal();
                         true
@@ -315,7 +315,7 @@ impl JournalWriter {
                     }
                 };
                 if is_change {
-                    self.shared.claimable.thaw();
+                    self.shared.claimable.resume();
                 }
                 if is_over {
                     break;
@@ -354,13 +354,13 @@ impl JournalWriter {
     fn transact(
         &mut self,
         batch: &[SqliteCommand],
-    ) -> rusqlite::Result<(Vec<(CommandResult, Option<BiteResult>)>, Vec<(String, DeliveryId)>)> {
+    ) -> rusqlite::Result<(Vec<(CommandResult, Option<ChangeBatchResult>)>, Vec<(String, DeliveryId)>)> {
         let Some(connection) = &mut self.connection else { return Err(closed()) };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
         work.unsettled = &self.unsettled;
         if let [SqliteCommand::Change(..)] = batch {
-            work.claimed = self.shared.claimable.freeze();
+            work.claimed = self.shared.claimable.suspend();
         }
         let mut done = Vec::with_capacity(batch.len());
         for command in batch {
@@ -398,7 +398,7 @@ impl JournalWriter {
     fn tick(&mut self) -> bool {
         if self.failing.is_some() {
             self.recover();
-        } else if let Err(reason) = self.look() {
+        } else if let Err(reason) = self.check_file() {
             self.failed(&reason);
         }
         if self.failing.is_some() {
@@ -475,7 +475,7 @@ pub(super) fn next_event(connection: &Connection) -> rusqlite::Result<i64> {
 fn apply(
     work: &mut Work<'_>,
     command: &SqliteCommand,
-) -> rusqlite::Result<(CommandResult, Option<BiteResult>)> {
+) -> rusqlite::Result<(CommandResult, Option<ChangeBatchResult>)> {
     let done = match command {
         SqliteCommand::Append(new, _) => CommandResult::Appended(work.append(&new.entry, &new.identity)?),
         SqliteCommand::SetAside(received, reason, _) => {
@@ -499,8 +499,8 @@ fn apply(
         }
         SqliteCommand::DueNow(action, now) => CommandResult::DueNow(work.due_now(action, *now)?),
         SqliteCommand::End(id, end) => CommandResult::Ended(work.end_claim(*id, end)?),
-        SqliteCommand::Change(bite, ..) => {
-            return Ok((CommandResult::Nothing, Some(change::apply(work, bite)?)));
+        SqliteCommand::Change(change_batch, ..) => {
+            return Ok((CommandResult::Nothing, Some(change::apply(work, change_batch)?)));
         }
         SqliteCommand::Enriched(id, found, learnt, _) => {
             work.enriched(*id, found, learnt)?;

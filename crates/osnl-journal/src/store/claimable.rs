@@ -36,7 +36,7 @@ struct Queues {
     by_action: HashMap<Arc<str>, ActionQueue>,
     bytes: Arc<AtomicUsize>,
     /// Whether a change is under way: nothing is claimed then, so that the change sees all claims.
-    frozen: bool,
+    suspended: bool,
 }
 
 #[derive(Debug)]
@@ -273,7 +273,7 @@ impl Claimable {
         now: i64,
     ) -> (Option<Vec<ClaimedDelivery>>, FetchKinds) {
         let mut queues = self.lock();
-        if queues.frozen {
+        if queues.suspended {
             return Default::default();
         }
         let Queues { by_action, bytes, .. } = &mut *queues;
@@ -458,14 +458,14 @@ impl Claimable {
         queues.by_action.values().flat_map(of).collect()
     }
 
-    pub fn freeze(&self) -> HashSet<DeliveryId> {
+    pub fn suspend(&self) -> HashSet<DeliveryId> {
         let mut queues = self.lock();
-        queues.frozen = true;
+        queues.suspended = true;
         queues.by_action.values().flat_map(|queue| queue.taken.keys().copied()).collect()
     }
 
-    pub fn thaw(&self) {
-        self.lock().frozen = false;
+    pub fn resume(&self) {
+        self.lock().suspended = false;
         self.changed.notify_waiters();
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use osnl_core::moment::millis;
+use osnl_core::epoch::millis;
 use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug)]

@@ -81,7 +81,7 @@ impl Memory {
 
     /// Returns the meaning of a message, and notes it. `payload` is the original text, for the
     /// order of keys.
-    pub fn tell(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> EventMeaning {
+    pub fn interpret(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> EventMeaning {
         let happened = self.meaning(n, payload, lists);
         EventMeaning { happened, changes: self.changes() }
     }
@@ -127,19 +127,19 @@ impl Memory {
         &mut self,
         n: &Notification,
         kind: &str,
-        mut tell: impl FnMut(&mut Self, &Notification, &Value) -> Vec<Occurrence>,
+        mut interpret: impl FnMut(&mut Self, &Notification, &Value) -> Vec<Occurrence>,
     ) -> Vec<Occurrence> {
         let Some(bulk) = Bulk::of(n) else {
             let bare = n.payload.get(kind).is_none() && n.payload.get(format!("{kind}_id")).is_none();
             return match bare && n.payload.get("device_id").is_some() {
-                true => tell(self, n, &serde_json::json!({ kind: n.payload })),
-                false => tell(self, n, &n.payload),
+                true => interpret(self, n, &serde_json::json!({ kind: n.payload })),
+                false => interpret(self, n, &n.payload),
             };
         };
         let mut happened = Vec::new();
         for part in 0..bulk.len() {
             let Some(payload) = bulk.part(part) else { continue };
-            let of_part = tell(self, n, &payload).into_iter();
+            let of_part = interpret(self, n, &payload).into_iter();
             happened.extend(of_part.map(|one| Occurrence { part: u32::try_from(part).ok(), ..one }));
         }
         happened

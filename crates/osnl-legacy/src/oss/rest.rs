@@ -55,7 +55,7 @@ impl OssRest {
         Ok(Self { options, to_creation, to_deletion })
     }
 
-    async fn tell(&self, event: &Event) -> Result<Completion, ActionError> {
+    async fn send(&self, event: &Event) -> Result<Completion, ActionError> {
         let calls = match EventReport::of(event, &self.options.lists) {
             EventReport::Calls(calls) => calls,
             EventReport::Nothing(why) => return Ok(Completion::NothingToDo(why)),
@@ -121,7 +121,7 @@ impl Action for OssRest {
         Box::pin(async move {
             let mut verdicts = Vec::with_capacity(events.len());
             for event in events {
-                verdicts.push(self.tell(event).await);
+                verdicts.push(self.send(event).await);
             }
             verdicts
         })

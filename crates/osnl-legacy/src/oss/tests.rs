@@ -16,7 +16,7 @@ use super::{Lists, Memory, Occurrence};
 fn told(memory: &mut Memory, body: &str, lists: &Lists) -> Vec<Occurrence> {
     let notification = Notification::decode(body.as_bytes()).unwrap();
     let payload = Emission::read(body.as_bytes()).unwrap().payload.to_string();
-    memory.tell(&notification, Some(&payload), lists).happened
+    memory.interpret(&notification, Some(&payload), lists).happened
 }
 
 fn bodies(file: &str, case: &str) -> Vec<String> {

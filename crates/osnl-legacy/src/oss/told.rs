@@ -26,7 +26,7 @@ impl EventReport {
         let noted = asked.or(event.received.noted.happened.as_deref());
         let happened = noted.and_then(|noted| serde_json::from_str(noted).ok()).unwrap_or_else(|| {
             let payload = event.received.payload_text();
-            Memory::default().tell(&event.notification, payload.as_deref(), lists).happened
+            Memory::default().interpret(&event.notification, payload.as_deref(), lists).happened
         });
         let event_type = event.notification.event_type.as_deref().unwrap_or_default();
         Self::from(happened, event_type, event.resource, lists)

@@ -61,7 +61,7 @@ impl Observe for Watcher {
         let told = {
             let lists = self.watched.read().unwrap_or_else(PoisonError::into_inner).lists.clone();
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            let told = lists.map(|lists| memory.tell(n, payload.as_deref(), &lists)).unwrap_or_default();
+            let told = lists.map(|lists| memory.interpret(n, payload.as_deref(), &lists)).unwrap_or_default();
             let keys = memory.keys(&told.happened);
             (told, keys)
         };

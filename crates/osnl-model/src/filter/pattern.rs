@@ -20,7 +20,7 @@ use super::python_regex::{PatternEngine, Translation, translate};
 const BACKTRACK_LIMIT: usize = 100_000;
 
 /// The limit of the first, cheap try of a caller that matches many texts.
-const FEW_STEPS: usize = 500;
+const TRIAL_STEPS: usize = 500;
 
 /// The nanoseconds of one step.
 const STEP: u64 = 50;
@@ -54,22 +54,22 @@ enum Engine {
 #[derive(Clone)]
 struct Backtracking {
     regex: fancy_regex::Regex,
-    few_steps: OnceLock<Option<fancy_regex::Regex>>,
+    trial: OnceLock<Option<fancy_regex::Regex>>,
 }
 
 impl Backtracking {
     fn new(regex: &str) -> Result<Self, String> {
         let regex = Self::limited(regex, BACKTRACK_LIMIT).map_err(|refused| refused.to_string())?;
-        Ok(Self { regex, few_steps: OnceLock::new() })
+        Ok(Self { regex, trial: OnceLock::new() })
     }
 
     fn limited(regex: &str, steps: usize) -> Result<fancy_regex::Regex, fancy_regex::Error> {
         fancy_regex::RegexBuilder::new(regex).backtrack_limit(steps).build()
     }
 
-    fn in_few_steps(&self, text: &str) -> Option<bool> {
-        let build = || Self::limited(self.regex.as_str(), FEW_STEPS).ok();
-        self.few_steps.get_or_init(build).as_ref()?.is_match(text).ok()
+    fn is_match_in_trial(&self, text: &str) -> Option<bool> {
+        let build = || Self::limited(self.regex.as_str(), TRIAL_STEPS).ok();
+        self.trial.get_or_init(build).as_ref()?.is_match(text).ok()
     }
 }
 
@@ -135,17 +135,17 @@ impl Pattern {
 
     /// Matches, but returns `None` for a text that takes more than a few steps of backtracking. A
     /// caller that matches many texts asks first for the cost of each call.
-    pub fn matches_in_few_steps(&self, text: &str) -> Option<bool> {
+    pub fn matches_in_trial(&self, text: &str) -> Option<bool> {
         match self.backtracking(text) {
-            Some(backtracking) => backtracking.in_few_steps(text),
+            Some(backtracking) => backtracking.is_match_in_trial(text),
             None => self.matches(text).ok(),
         }
     }
 
-    /// The most nanoseconds, roughly, that [`matches_in_few_steps`](Self::matches_in_few_steps) takes
+    /// The most nanoseconds, roughly, that [`matches_in_trial`](Self::matches_in_few_steps) takes
     /// beyond one pass over the text. A look-ahead may read the whole text in each step.
-    pub fn cost_of_few_steps(&self, text: &str) -> u64 {
-        self.backtracking(text).map_or(0, |_| FEW_STEPS as u64 * (STEP + text.len() as u64))
+    pub fn trial_cost(&self, text: &str) -> u64 {
+        self.backtracking(text).map_or(0, |_| TRIAL_STEPS as u64 * (STEP + text.len() as u64))
     }
 
     /// Returns the most steps of [`matches`](Self::matches) for a text of this length.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use osnl_model::{Head, JsonKind, Mismatch, Notification, NotificationFilter, Pattern, Predicate, Saw};
+use osnl_model::{Head, JsonKind, Mismatch, Notification, NotificationFilter, Observed, Pattern, Predicate};
 use serde_json::{Value, json};
 
 fn pattern(text: &str) -> Option<Pattern> {
@@ -135,13 +135,13 @@ fn a_mismatch_has_its_parts_and_no_secrets() {
     let expected = Mismatch {
         predicate: Predicate::Context("auth_token".into()),
         pattern: "x".into(),
-        saw: Saw::Text("***".into()),
+        observed: Observed::Text("***".into()),
     };
     assert_eq!(filter.matches(&notification(json!({}))), Err(expected));
 
     let filter = NotificationFilter { payload: keys(&[("password", "x")]), ..NotificationFilter::default() };
     let mismatch = filter.matches(&notification(json!({"password": 7}))).unwrap_err();
-    assert_eq!(mismatch.saw, Saw::NotText(JsonKind::Number));
+    assert_eq!(mismatch.observed, Observed::NotText(JsonKind::Number));
     let mismatch = filter.matches(&notification(json!(7))).unwrap_err();
-    assert_eq!(mismatch.saw, Saw::NoKeys(JsonKind::Number));
+    assert_eq!(mismatch.observed, Observed::NoKeys(JsonKind::Number));
 }

@@ -64,12 +64,12 @@ impl Answer {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let header = |name| Some(self.headers.get(name)?.to_str().ok()?.trim());
-        let wish = header(RETRY_AFTER)?;
-        let is_number = !wish.is_empty() && wish.bytes().all(|byte| byte.is_ascii_digit());
+        let value = header(RETRY_AFTER)?;
+        let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         let wait = if is_number {
-            wish.parse().map_or(LONGEST_RETRY_AFTER, Duration::from_secs)
+            value.parse().map_or(LONGEST_RETRY_AFTER, Duration::from_secs)
         } else {
-            let wait = http_date(wish)?.duration_since(http_date(header(DATE)?)?);
+            let wait = http_date(value)?.duration_since(http_date(header(DATE)?)?);
             Duration::try_from(wait).unwrap_or_default()
         };
         Some(wait.min(LONGEST_RETRY_AFTER))
@@ -111,9 +111,9 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date_of_the_targets_own_clock() {
-        let check = |wish: &str, date: &str, expected: Option<u64>| {
-            let found = answer(&[(RETRY_AFTER, wish), (DATE, date)], b"").retry_after();
-            assert_eq!(found, expected.map(Duration::from_secs), "{wish} {date}");
+        let check = |value: &str, date: &str, expected: Option<u64>| {
+            let found = answer(&[(RETRY_AFTER, value), (DATE, date)], b"").retry_after();
+            assert_eq!(found, expected.map(Duration::from_secs), "{value} {date}");
         };
         let date = "Wed, 21 Oct 2015 07:28:00 GMT";
         check(" 7 ", date, Some(7));

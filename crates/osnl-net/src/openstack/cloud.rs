@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::openstack::catalog::{ServiceUrl, official};
 use crate::openstack::conf::{CloudConf, CloudLogin, Scope};
-use crate::openstack::error::{ApiError, ObjectRef, words};
+use crate::openstack::error::{ApiError, ObjectRef, brief, words};
 use crate::openstack::kind::Kind;
 use crate::openstack::login;
 use crate::openstack::not_found::{NotFound, not_found};
@@ -233,7 +233,7 @@ impl Cloud {
         let object = self.get(T::KIND, id).await?;
         serde_json::from_value(object).map_err(|error| ApiError::Answer {
             at: format!("{} {id}", T::KIND),
-            problem: format!("is not described as expected: {}", self.secrets().scrub(&error.to_string())),
+            problem: format!("is not described as expected: {}", brief(&error.to_string(), &self.secrets())),
         })
     }
 

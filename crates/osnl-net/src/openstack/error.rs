@@ -128,13 +128,16 @@ fn login_hint(status: u16) -> &'static str {
 /// Returns what the service says, without our secrets, which a proxy or a service may repeat.
 pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
-    let said = match body.as_ref().and_then(message) {
-        Some(message) => secrets.scrub(&message.chars().take(MOST_SEARCHED).collect::<String>()).into_owned(),
-        None => plain(&answer.text(secrets)),
-    };
-    let said: String =
-        said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_WORDS).collect();
+    let said = body.as_ref().and_then(message).unwrap_or_else(|| plain(&answer.text(secrets)));
+    let said = brief(&said, secrets);
     if said.is_empty() { reason(answer.status).to_owned() } else { said }
+}
+
+/// Returns the beginning of a text of any length, without our secrets.
+pub(crate) fn brief(text: &str, secrets: &Scrubber) -> String {
+    let text: String = text.chars().take(MOST_SEARCHED).collect();
+    let said = secrets.scrub(&text);
+    said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_WORDS).collect()
 }
 
 fn reason(status: StatusCode) -> &'static str {
@@ -206,6 +209,8 @@ mod tests {
         check("", "Not Found");
         check("[1]", "[1]");
         check(&"x".repeat(1000), &"x".repeat(300));
+        let (long, secrets) = ("y".repeat(4 << 20), Scrubber::new(["S3CRET"]));
+        assert_eq!(brief(&format!("S3CRET\n{long}"), &secrets), format!("*** {}", "y".repeat(296)));
         let before = "x".repeat(297);
         for body in [format!("{before}S3CRETy"), format!(r#"{{"error": {{"message": "{before}S3CRETy"}}}}"#)]
         {

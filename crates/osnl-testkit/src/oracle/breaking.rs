@@ -67,9 +67,9 @@ impl Saboteur<'_> {
     }
 
     pub(super) fn next(&self, pause: Duration) -> bool {
-        let moment = Instant::now() + pause;
-        pause_until(moment.min(self.end));
-        moment < self.end
+        let time = Instant::now() + pause;
+        pause_until(time.min(self.end));
+        time < self.end
     }
 
     fn now(&self, what: &'static str) -> Break {

@@ -50,7 +50,7 @@ pub struct StandbyPlan {
     pub time: Duration,
     pub seed: u64,
     pub logs: PathBuf,
-    pub tell: fn(&str),
+    pub print: fn(&str),
 }
 
 impl StandbyPlan {
@@ -81,7 +81,7 @@ impl StandbyPlan {
             seen: Vec::new(),
             wrong: Vec::new(),
             story: Vec::new(),
-            print: self.tell,
+            print: self.print,
         };
         saboteur.run(self.time);
         let StandbySaboteur { seen, mut wrong, story, .. } = saboteur;

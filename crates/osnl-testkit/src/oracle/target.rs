@@ -66,9 +66,9 @@ impl OracleTarget {
         self.state.lock().unwrap().rejected = share;
     }
 
-    pub(super) fn effects_since(&self, moment: Instant) -> Vec<TargetRequest> {
+    pub(super) fn effects_since(&self, time: Instant) -> Vec<TargetRequest> {
         let state = self.state.lock().unwrap();
-        let late = state.asked.iter().rev().take_while(|asked| asked.at >= moment);
+        let late = state.asked.iter().rev().take_while(|asked| asked.at >= time);
         let mut effects: Vec<TargetRequest> = late.filter(|asked| asked.effect).copied().collect();
         effects.reverse();
         effects

@@ -44,7 +44,7 @@ pub(super) type Ends = BTreeMap<PartitionKey, Result<i64, String>>;
 pub(super) const NO_LEADER: &str = "it has no leader";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KafkaLook {
+pub struct KafkaInspection {
     /// `host:port` of a broker that answered.
     pub host: String,
     pub missing: Vec<String>,
@@ -345,11 +345,11 @@ pub(super) fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 }
 
 /// Looks for topics. With `creates`, brokers that make topics by themselves make them.
-pub(super) fn look(
+pub(super) fn inspect(
     settings: &Settings,
     topics: &[String],
     creates: bool,
-) -> Result<KafkaLook, TransportError> {
+) -> Result<KafkaInspection, TransportError> {
     let client = KafkaClient::new(settings, &[("allow.auto.create.topics", creates.to_string())])?;
     let until = Instant::now() + if creates { MADE } else { Duration::ZERO };
     let (host, _) = client.connect(settings, topics.first().map(String::as_str))?;
@@ -378,7 +378,7 @@ pub(super) fn look(
             let _ = Handle::current().block_on(pause);
         }
     }
-    Ok(KafkaLook { host, missing, partitions })
+    Ok(KafkaInspection { host, missing, partitions })
 }
 
 /// Returns the part of a body that is kept, and the record of one that is too large to be kept whole.

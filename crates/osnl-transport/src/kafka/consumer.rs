@@ -127,7 +127,7 @@ impl Consumer for KafkaConsumer {
     }
 
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
-        let flushed = self.shared.tell(|state| match &state.ended {
+        let flushed = self.shared.update(|state| match &state.ended {
             Some(error) => Err(error.clone()),
             None => Ok(state.settle(window)),
         });
@@ -160,7 +160,7 @@ impl Consumer for KafkaConsumer {
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
-        self.shared.tell(|state| {
+        self.shared.update(|state| {
             state.is_quiet = true;
             state.fetched.clear();
         });
@@ -181,7 +181,7 @@ impl Consumer for KafkaConsumer {
 
 impl Drop for KafkaConsumer {
     fn drop(&mut self) {
-        self.shared.tell(|state| state.is_closing = true);
+        self.shared.update(|state| state.is_closing = true);
     }
 }
 

@@ -14,7 +14,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use tokio::time::sleep;
 
-use super::client::{ANSWER, Errors, aside, blocking, look};
+use super::client::{ANSWER, Errors, aside, blocking, inspect};
 use super::names::topic_of;
 use super::options::{of_producer, unusable};
 use super::{KafkaTransport, failure};
@@ -58,7 +58,7 @@ impl Publisher {
         let begun = Instant::now();
         let mut state = self.0.lock().await;
         if !state.found.contains(&topic) {
-            state.look(begun, transport, &topic, message.declare).await?;
+            state.check_topic(begun, transport, &topic, message.declare).await?;
         }
         let mut record = FutureRecord::<[u8], [u8]> {
             topic: &topic,
@@ -108,7 +108,7 @@ impl Publisher {
 }
 
 impl PublisherState {
-    async fn look(
+    async fn check_topic(
         &mut self,
         begun: Instant,
         transport: &KafkaTransport,
@@ -126,18 +126,18 @@ impl PublisherState {
         };
         let (settings, wanted) = (transport.settings.clone(), [topic.to_owned()]);
         let producer = self.producer.clone();
-        let looked = blocking(move || {
-            let look = look(&settings, &wanted, creates)?;
+        let inspected = blocking(move || {
+            let inspection = inspect(&settings, &wanted, creates)?;
             // The producer may remember an old refusal of the topic.
             if let Some(producer) = producer {
                 let _ = producer.client().fetch_metadata(Some(&wanted[0]), ANSWER);
             }
-            Ok(look)
+            Ok(inspection)
         })
         .await;
-        let unreachable = looked.as_ref().err().filter(|error| error.is_unreachable());
+        let unreachable = inspected.as_ref().err().filter(|error| error.is_unreachable());
         self.failure = unreachable.map(|error| (Instant::now(), error.clone()));
-        if !looked?.missing.is_empty() {
+        if !inspected?.missing.is_empty() {
             return Err(transport.no_topic(topic, creates));
         }
         if self.found.len() >= MAX_TOPICS {

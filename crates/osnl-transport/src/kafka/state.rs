@@ -83,7 +83,7 @@ impl SharedState {
     }
 
     /// Changes the state, and wakes the driver.
-    pub(super) fn tell<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
         self.wake.notify_one();
         result
@@ -100,7 +100,7 @@ impl SharedState {
     }
 
     pub(super) fn end(&self, error: TransportError) {
-        self.tell(|state| {
+        self.update(|state| {
             state.ended.get_or_insert(error);
             state.fetched.clear();
         });

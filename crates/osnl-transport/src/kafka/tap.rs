@@ -34,7 +34,7 @@ const LIMITS: [&str; 2] = [
 ];
 const READ: &str = "; the user needs the permission Read on them (kafka-acls.sh)";
 /// The interval at which new topics and partitions are looked for.
-const LOOK: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The pause at the bound of bodies in hand.
 const FULL: Duration = Duration::from_millis(50);
 /// The library demands a group; nothing is asked or stored under this one.
@@ -58,7 +58,7 @@ struct Places {
     next: BTreeMap<PartitionKey, Offset>,
     /// Topics that existed when the tap was opened, and could not be read.
     old: BTreeSet<String>,
-    looked_at: Instant,
+    checked_at: Instant,
 }
 
 impl KafkaTap {
@@ -96,7 +96,7 @@ impl Reading {
     ) -> Result<(Self, TapOpening), TransportError> {
         let client = KafkaClient::new(&settings, own)?;
         let (host, _) = client.connect(&settings, None)?;
-        let places = Places { next: BTreeMap::new(), old: BTreeSet::new(), looked_at: Instant::now() };
+        let places = Places { next: BTreeMap::new(), old: BTreeSet::new(), checked_at: Instant::now() };
         let reading = Self { client, settings, options, places: Mutex::new(places) };
         let found = reading.read_more(true)?;
         let bound: BTreeSet<String> =
@@ -127,9 +127,9 @@ impl Reading {
     /// Returns whether it is time to look for new topics.
     fn is_due(&self) -> bool {
         let mut places = self.places();
-        let is_due = places.looked_at.elapsed() >= LOOK;
+        let is_due = places.checked_at.elapsed() >= CHECK_INTERVAL;
         if is_due {
-            places.looked_at = Instant::now();
+            places.checked_at = Instant::now();
         }
         is_due
     }
@@ -197,9 +197,9 @@ impl Tap for KafkaTap {
             let reading = self.reading.clone();
             let mut stream = reading.client.stream();
             loop {
-                let looking = reading.clone();
+                let reader = reading.clone();
                 if reading.is_due()
-                    && let Err(error) = blocking(move || looking.read_more(false)).await
+                    && let Err(error) = blocking(move || reader.read_more(false)).await
                 {
                     tracing::debug!(%error, "new topics were not looked for");
                 }
@@ -209,7 +209,7 @@ impl Tap for KafkaTap {
                 }
                 let first = tokio::select! {
                     polled = stream.next() => polled,
-                    () = sleep(LOOK) => None,
+                    () = sleep(CHECK_INTERVAL) => None,
                 };
                 let more = std::iter::from_fn(|| stream.next().now_or_never().flatten());
                 for next in first.into_iter().chain(more) {
@@ -244,7 +244,7 @@ impl Tap for KafkaTap {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn look_for<'a>(&'a mut self, pattern: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
+    fn find<'a>(&'a mut self, pattern: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
         Box::pin(async move {
             let (reading, pattern) = (self.reading.clone(), pattern.to_owned());
             blocking(move || {
@@ -262,7 +262,7 @@ impl Tap for KafkaTap {
             let reading = self.reading.clone();
             blocking(move || {
                 let topics: Vec<PartitionKey> = reading.places().next.keys().cloned().collect();
-                groups::look(&reading.client, &reading.settings, &topics, groups).map(Some)
+                groups::read(&reading.client, &reading.settings, &topics, groups).map(Some)
             })
             .await
         })

@@ -121,7 +121,7 @@ impl Tap for MemoryTap {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
+    fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
         Box::pin(async move {
             let bindings = of(&self.options, &[exchange.to_owned()]);
             self.with_queue(|state, epoch| {

@@ -139,7 +139,7 @@ impl RabbitConsumer {
                 continue;
             }
             if let Some((tag, delivery)) = queue.returned.take_next() {
-                self.look_for_the_mark(at, &delivery);
+                self.find_mark(at, &delivery);
                 if let Some(message) = self.message(at, tag, delivery) {
                     out.push(message);
                 }
@@ -198,7 +198,7 @@ impl RabbitConsumer {
 
     /// Warns of messages that lost headers: of the 1st, 10th, 100th, … of this connection, since a publisher may send
     /// millions.
-    fn look_for_the_mark(&mut self, at: usize, delivery: &Delivery) {
+    fn find_mark(&mut self, at: usize, delivery: &Delivery) {
         let Some(removed) = delivery.properties.headers().as_ref().and_then(headers::removed) else { return };
         self.shortened += 1;
         if self.shortened == 10_u64.pow(self.shortened.ilog10()) {

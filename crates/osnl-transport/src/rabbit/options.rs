@@ -1,6 +1,7 @@
 //! The options of oslo.messaging's rabbit driver under its own names, checked and typed.
 //!
-//! Unset options have osnl's own defaults, which partly differ from oslo.messaging's (see `docs/reference/rabbit.md`).
+//! Unset options have osnl's own defaults, which partly differ from oslo.messaging's:
+//! `docs/reference/configuration.md` has both.
 
 mod foreign;
 mod former;

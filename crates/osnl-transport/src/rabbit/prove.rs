@@ -24,7 +24,7 @@ use super::arguments::table;
 use super::failure::{
     ACCESS_REFUSED, OperationFailure, is_missing, reason, refuses_transient_queues, reply_code,
 };
-use super::look::{NO_TYPE, close};
+use super::inspection::{NO_TYPE, close};
 use super::side::SideChannel;
 use crate::TransportError;
 use crate::topology::{Argument, QueueKind, TYPE};

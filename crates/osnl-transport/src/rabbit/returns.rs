@@ -3,7 +3,7 @@
 //!
 //! Refusals show a queue's arguments: it is declared with a value that no queue has, and the broker names the actual
 //! value. Each question also has another invalid argument that is compared later, so that a deleted queue is not made
-//! by it (see [`look`](super::look)). A client cannot see policies.
+//! by it (see [`inspection`](super::inspection)). A client cannot see policies.
 
 use std::borrow::Borrow;
 

@@ -309,9 +309,9 @@ async fn too_long(
             (Some(longest), Some(deadline)) if Instant::now() >= deadline => return longest,
             (_, deadline) => {
                 // The limit is three heartbeats, so this looks once per heartbeat.
-                let look = longest.map(|longest| Instant::now() + longest / 3);
+                let next_check = longest.map(|longest| Instant::now() + longest / 3);
                 let until = async {
-                    match deadline.min(look) {
+                    match deadline.min(next_check) {
                         Some(at) => tokio::time::sleep_until(at).await,
                         None => std::future::pending().await,
                     }

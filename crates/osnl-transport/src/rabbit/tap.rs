@@ -161,7 +161,7 @@ impl Tap for RabbitTap {
         Box::pin(self.acknowledge_taken())
     }
 
-    fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
+    fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
         Box::pin(async move {
             let _question = self.body_flow.asks();
             let queue = ShortString::from(self.tapped.queue.as_str());
@@ -253,9 +253,9 @@ impl SideChannel<Connection> {
     ) -> Result<bool, TransportError> {
         let channel = self.channel().await?;
         let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
-        let looked =
+        let inspected =
             channel.exchange_declare(exchange.into(), ExchangeKind::Topic, passive, FieldTable::default());
-        match looked.await {
+        match inspected.await {
             Ok(()) => {}
             Err(error) => {
                 let failure = self.closed_by(&format!("look for exchange \"{exchange}\""), error);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 use osnl_model::TransportUrl;
 use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, RawMessage, Vhost};
 use osnl_transport::{
-    BodyBounds, ExchangeFound, ExchangeLook, MemoryBroker, Properties, RabbitTransport, Tap, TapBinding,
-    TapMessage, TapOptions, Transport, TransportError, transport,
+    BodyBounds, ExchangeFound, ExchangeInspection, MemoryBroker, Properties, RabbitTransport, Tap,
+    TapBinding, TapMessage, TapOptions, Transport, TransportError, transport,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -108,8 +108,8 @@ async fn every_tap_sees_what_its_bindings_match_and_what_appears_later() {
         rig.publish("nova", "notifications.error", "3, once though two bindings match");
         rig.publish("late", "x", "before it is bound");
         for tap in &mut taps {
-            assert!(!tap.look_for("never").await.unwrap());
-            assert!(tap.look_for("late").await.unwrap());
+            assert!(!tap.find("never").await.unwrap());
+            assert!(tap.find("late").await.unwrap());
         }
         rig.publish("late", "x", "4");
         for tap in &mut taps {
@@ -181,19 +181,19 @@ async fn what_an_exchange_is_can_be_asked_without_making_one() {
     let url = TransportUrl::parse(&rabbit.vhost.url()).unwrap();
     let transport = RabbitTransport::new(url, Default::default()).unwrap();
     let of = |kind: &str, durable| {
-        ExchangeLook::There(ExchangeFound { kind: Some(kind.to_owned()), durable: Some(durable) })
+        ExchangeInspection::There(ExchangeFound { kind: Some(kind.to_owned()), durable: Some(durable) })
     };
     let expected = [
         ("topic-false", of("topic", false)),
         ("topic-true", of("topic", true)),
         ("amq.fanout", of("fanout", true)),
         ("amq.topic", of("topic", true)),
-        ("not-there", ExchangeLook::Missing),
+        ("not-there", ExchangeInspection::Missing),
     ]
-    .map(|(exchange, look)| (exchange.to_owned(), look));
+    .map(|(exchange, inspection)| (exchange.to_owned(), inspection));
     let names: Vec<String> = expected.iter().map(|(exchange, _)| exchange.clone()).collect();
-    let look = transport.look(&names, &[], None, SOON).await;
-    assert_eq!(look.exchanges, expected);
+    let inspection = transport.inspect(&names, &[], None, SOON).await;
+    assert_eq!(inspection.exchanges, expected);
     assert_eq!(rabbit.vhost.list_exchanges(), before);
 }
 
@@ -225,7 +225,7 @@ async fn a_user_who_may_do_little_is_told_what_is_refused() {
         found.refused
     );
     assert_eq!(tap.dropped().await.unwrap(), None);
-    let refused = tap.look_for("glance").await.unwrap_err();
+    let refused = tap.find("glance").await.unwrap_err();
     assert!(matches!(refused, TransportError::Refused { .. }), "{refused}");
     tap.close().await;
 }

@@ -475,11 +475,11 @@ async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
     }
     let names: Vec<String> = vhost.list_queues().into_iter().map(|queue| queue.name).collect();
     let url = TransportUrl::parse(&vhost.url()).unwrap();
-    let looks = RabbitTransport::new(url, RabbitOptions::default()).unwrap();
+    let inspector = RabbitTransport::new(url, RabbitOptions::default()).unwrap();
     for (name, expected) in [("own", Some(dropped)), ("none", default.as_deref()), ("gone", None)] {
-        let look = looks.look(&[], &[name.to_owned()], Some(&ours), SOON).await;
-        match &look.queues[0].1 {
-            osnl_transport::QueueLook::There { drops, .. } => {
+        let inspection = inspector.inspect(&[], &[name.to_owned()], Some(&ours), SOON).await;
+        match &inspection.queues[0].1 {
+            osnl_transport::QueueInspection::There { drops, .. } => {
                 let is_said = drops.as_deref().zip(expected).map(|(drops, said)| drops.starts_with(said));
                 assert_eq!(
                     (drops.is_some(), is_said != Some(false)),
@@ -487,8 +487,8 @@ async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
                     "{name}: {drops:?}"
                 );
             }
-            osnl_transport::QueueLook::Missing => assert_eq!(name, "gone"),
-            osnl_transport::QueueLook::Refused(error) => panic!("{name}: {error}"),
+            osnl_transport::QueueInspection::Missing => assert_eq!(name, "gone"),
+            osnl_transport::QueueInspection::Refused(error) => panic!("{name}: {error}"),
         }
     }
     assert_eq!(vhost.list_queues().into_iter().map(|queue| queue.name).collect::<Vec<_>>(), names);

@@ -3,8 +3,8 @@ use osnl_testkit::{
     Broker, BrokerObjects, OsloPublisher, PublisherOptions, RawMessage, Vhost, python, wait_until,
 };
 use osnl_transport::{
-    Argument, BrokerVersion, Declare, OutgoingMessage, Proof, QueueKind, QueueLook, QueueType, RabbitOptions,
-    RabbitTransport, Thorough, TransportError,
+    Argument, BrokerVersion, Declare, OutgoingMessage, Proof, QueueInspection, QueueKind, QueueType,
+    RabbitOptions, RabbitTransport, Thorough, TransportError,
 };
 use serde_json::json;
 
@@ -66,11 +66,11 @@ async fn where_transient_queues_are_refused_each_way_to_declare_one_ends_with_a_
     transport.close().await;
 
     let url = TransportUrl::parse(&vhost.url()).unwrap();
-    let looks = RabbitTransport::new(url, RabbitOptions::default()).unwrap();
-    let look = looks.look(&[], &["none".to_owned()], Some(&QueueKind::OSLO), SOON).await;
-    assert!(matches!(look.queues[0].1, QueueLook::Missing), "{:?}", look.queues[0].1);
+    let inspector = RabbitTransport::new(url, RabbitOptions::default()).unwrap();
+    let inspection = inspector.inspect(&[], &["none".to_owned()], Some(&QueueKind::OSLO), SOON).await;
+    assert!(matches!(inspection.queues[0].1, QueueInspection::Missing), "{:?}", inspection.queues[0].1);
     for thorough in [Thorough::Asks, Thorough::Does] {
-        let proofs = looks
+        let proofs = inspector
             .prove("none", &["neutron".to_owned()], Some(&QueueKind::OSLO), thorough, SOON)
             .await
             .unwrap();

@@ -27,8 +27,8 @@ use crate::listener::{ExitObstacle, QueueExit};
 use crate::native::{ListenerConf, Native};
 
 /// The looks that certainly see a message on its way.
-const LOOKS: u32 = 5;
-const LOOK: Duration = Duration::from_millis(200);
+const CHECKS: u32 = 5;
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Below the five seconds that a command waits.
 const ANSWER: Duration = Duration::from_secs(4);
 
@@ -99,9 +99,9 @@ pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), R
 impl LeavingListener {
     /// Looks repeatedly, because messages may be on their way.
     async fn obstacle_that_stays(&self) -> Option<Option<ExitObstacle>> {
-        for _ in 1..LOOKS {
+        for _ in 1..CHECKS {
             self.obstacle().await?;
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         self.obstacle().await
     }

@@ -4,9 +4,9 @@ use crate::daemon::DaemonState;
 use crate::delivery::{TargetMonitor, TargetState};
 use crate::journal::shared::{HeldTarget, SharedJournal};
 
-pub(super) fn tell_held(journal: &dyn SharedJournal, state: &Arc<DaemonState>) {
+pub(super) fn report_held(journal: &dyn SharedJournal, state: &Arc<DaemonState>) {
     let state = Arc::downgrade(state);
-    journal.tell_held(Box::new(move || {
+    journal.report_held(Box::new(move || {
         let targets = state.upgrade().map(|state| state.targets()).unwrap_or_default();
         targets.iter().filter_map(held).collect()
     }));

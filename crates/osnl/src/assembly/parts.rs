@@ -7,7 +7,7 @@ use osnl_transport::{QueueType, Transport, TransportError};
 use super::build::OpenedJournal;
 use super::canary::Way;
 use super::error::BuildError;
-use super::held::tell_held;
+use super::held::report_held;
 use crate::action::driver::{Logins, SharedObserver};
 use crate::action::http::HttpOptions;
 use crate::daemon::DaemonState;
@@ -65,12 +65,12 @@ impl AssemblyParts {
 
     pub(super) fn follow(&mut self, state: Arc<DaemonState>) {
         if let Some(journal) = &self.opened.shared {
-            tell_held(&**journal, &state);
+            report_held(&**journal, &state);
         }
         self.state = Some(state);
     }
 
-    pub(super) fn tell_members(&self, loaded: &LoadedConf) {
+    pub(super) fn report_to_members(&self, loaded: &LoadedConf) {
         if let Some(journal) = &self.opened.shared {
             journal.set_sections(&loaded.section_digests());
         }

@@ -53,7 +53,7 @@ impl Native {
         }
         let concerns_all = |error: &io::Error| error.kind() != io::ErrorKind::PermissionDenied;
         if let JournalConf::Sqlite(options) = &self.journal {
-            match sqlite::look(options) {
+            match sqlite::inspect(options) {
                 Err(OpenError::Io(error)) if !concerns_all(&error) => {}
                 Err(OpenError::Open(error)) if is_of_daemon(&error) => {}
                 Err(error) => return Some(BuildError::Journal { path: options.path.clone(), error }),
@@ -65,7 +65,7 @@ impl Native {
         streams.find_map(|(conf, _)| {
             let listener = conf.name.clone();
             let Some(path) = folder.clone() else { return Some(BuildError::NoState { listener }) };
-            let error = PositionStore::look(&path, &listener).err().filter(concerns_all)?;
+            let error = PositionStore::check(&path, &listener).err().filter(concerns_all)?;
             Some(BuildError::State { listener, path, error })
         })
     }

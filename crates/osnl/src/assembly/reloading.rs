@@ -29,7 +29,9 @@ use super::{reload_summary, secrets};
 use crate::action::driver::{DriverError, Logins};
 use crate::action::http::HttpOptions;
 use crate::control::ControlHandler;
-use crate::daemon::{Daemon, Reload, ReloadChanges, ReloadRefusal, ReloadRefusalReason, ReloadScope};
+use crate::daemon::{
+    Daemon, Reload, ReloadChanges, ReloadRefusal, ReloadRefusalReason, ReloadScope, ReloadSummary,
+};
 use crate::enrich::EnrichConf;
 use crate::intake::RuleEngine;
 use crate::metrics::Counters;
@@ -76,7 +78,7 @@ impl LoadedConf {
         let values = self.values();
         let loaded = Arc::new(self);
         daemon.state().set_configuration(loaded.clone());
-        parts.tell_members(&loaded);
+        parts.report_to_members(&loaded);
         let state = daemon.state();
         let daemon = daemon.serving("watch over secrets", secrets::watch(state, sources.environment.clone()));
         let running = RunningDaemon { sources, loaded, values, parts, make, logs, next: None };
@@ -125,7 +127,7 @@ impl Reload for RunningDaemon {
             state.set_attention_age(loaded.conf.attention_age);
             state.set_configuration(loaded.clone());
         }
-        parts.tell_members(&loaded);
+        parts.report_to_members(&loaded);
         if let Some(journal) = &parts.opened.sqlite {
             journal.set_overflowing(loaded.conf.overflowing());
         }
@@ -175,7 +177,7 @@ impl RunningDaemon {
     ) -> Result<(ReloadChanges, Vec<LeavingListener>), ReloadRefusal> {
         self.next = None;
         let loaded = match scope {
-            ReloadScope::Configuration => load(&self.sources),
+            ReloadScope::Configuration | ReloadScope::Preview => load(&self.sources),
             ReloadScope::Secrets => self.loaded.with_secrets_read_again(&self.sources.environment),
         };
         let loaded = loaded.map_err(|errors| ReloadRefusal {
@@ -193,6 +195,14 @@ impl RunningDaemon {
         if !fixed.is_empty() {
             return Err(ReloadRefusal { reason: ReloadRefusalReason::NeedsRestart, errors: fixed });
         }
+        let mut told = ReloadSummary {
+            changes: reload_summary::reload_summary(&different, &self.loaded.conf, &loaded.conf),
+            warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
+        };
+        told.warnings.extend(self.orphans(&loaded.conf));
+        if scope == ReloadScope::Preview {
+            return Ok((ReloadChanges { told, ..ReloadChanges::default() }, Vec::new()));
+        }
         let logs = (self.logs)(&loaded.conf)
             .map_err(|error| ReloadRefusal { reason: ReloadRefusalReason::Unusable, errors: vec![error] })?;
         let mut parts = self.parts.clone();
@@ -200,9 +210,7 @@ impl RunningDaemon {
         let leaving = exits::leaving(&self.parts, (&self.loaded.conf, &loaded.conf), &changes.leave);
         let exits = leaving.iter().map(|leaving| leaving.exit.clone());
         changes.exits = exits.filter(|exit| !exit.queues.is_empty()).collect();
-        changes.told.warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        changes.told.warnings.extend(self.orphans(&loaded.conf));
-        changes.told.changes = reload_summary::reload_summary(&different, &self.loaded.conf, &loaded.conf);
+        changes.told = told;
         self.next = Some(PendingReload { loaded: Arc::new(loaded), values, parts, engines, logs });
         Ok((changes, leaving))
     }

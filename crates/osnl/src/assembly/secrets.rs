@@ -13,20 +13,20 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::daemon::{DaemonState, ServiceTask};
 use crate::native::ChangedSecret;
 
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const LATELY: Duration = Duration::from_secs(15 * 60);
 
 pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> ServiceTask {
     Box::new(move |end| {
         Box::pin(async move {
-            let mut look = interval(LOOK);
-            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut timer = interval(CHECK_INTERVAL);
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut tried = Vec::new();
             loop {
                 tokio::select! {
                     biased;
                     () = end.cancelled() => return,
-                    _ = look.tick() => {}
+                    _ = timer.tick() => {}
                 }
                 let conf = state.configuration().filter(|conf| conf.has_secret_files() && is_refused(&state));
                 let Some(conf) = conf else { continue };

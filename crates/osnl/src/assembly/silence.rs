@@ -8,21 +8,21 @@ use crate::daemon::ServiceTask;
 use crate::metrics::{Counters, StreamKind, StreamState};
 
 /// The interval between two looks, since expectations are of seconds and more.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn watch(counters: Arc<Counters>) -> ServiceTask {
     Box::new(|end| {
         Box::pin(async move {
-            let mut look = interval(LOOK);
-            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut timer = interval(CHECK_INTERVAL);
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut silent = Silent::default();
             loop {
                 tokio::select! {
                     biased;
                     () = end.cancelled() => return,
-                    at = look.tick() => {
+                    at = timer.tick() => {
                         counters.series.rates.note(at, counters.received.get(), counters.delivered.get());
-                        silent.look(counters.series.streams.states(SystemTime::now()));
+                        silent.update(counters.series.streams.states(SystemTime::now()));
                     }
                 }
             }
@@ -34,7 +34,7 @@ pub(super) fn watch(counters: Arc<Counters>) -> ServiceTask {
 struct Silent(BTreeSet<(StreamKind, Arc<str>)>);
 
 impl Silent {
-    fn look(&mut self, states: Vec<StreamState>) {
+    fn update(&mut self, states: Vec<StreamState>) {
         for StreamState { kind, name, expect, is_silent, .. } in states {
             let stream = kind.name();
             let key = (kind, name.clone());

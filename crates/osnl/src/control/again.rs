@@ -20,7 +20,7 @@ pub struct Again {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<GivenMessage>,
     /// The deliveries to make, never empty.
-    pub deliveries: Vec<RuleWish>,
+    pub deliveries: Vec<RuleDelivery>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub struct GivenMessage {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RuleWish {
+pub struct RuleDelivery {
     pub rule: String,
     /// The action, which must exist in the daemon.
     pub action: String,
@@ -70,8 +70,8 @@ impl Again {
     /// Converts a plan for the daemon of the planned journal; `None` for a plan without deliveries.
     #[must_use]
     pub fn of(planned: &EventPlan) -> Option<Self> {
-        let deliveries: Vec<RuleWish> =
-            planned.wishes().into_iter().map(|wish| RuleWish::of(&wish.delivery)).collect();
+        let deliveries: Vec<RuleDelivery> =
+            planned.requests().into_iter().map(|request| RuleDelivery::of(&request.delivery)).collect();
         let source = &planned.source;
         let message = if source.kept { None } else { Some(GivenMessage::of(&source.received)) };
         (!deliveries.is_empty()).then(|| Self {
@@ -116,7 +116,7 @@ impl GivenMessage {
     }
 }
 
-impl RuleWish {
+impl RuleDelivery {
     #[must_use]
     pub fn of(new: &NewDelivery) -> Self {
         let shadow = match &new.begin {

@@ -66,6 +66,9 @@ pub struct DeliveryGroups {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryGroup {
     pub count: u64,
+    /// Whether the count stopped at a bound, which only the page sets.
+    #[serde(skip)]
+    pub has_more: bool,
     pub newest: Delivery,
     /// The newest of them with `newest`, for the page.
     #[serde(skip)]

@@ -111,10 +111,10 @@ impl ControlClient {
         request: &ControlRequest,
         journal: Option<&Path>,
     ) -> Result<T, AskError> {
-        Ok(serde_json::from_value(self.ask_telling(request, journal, &|_| {}).await?)?)
+        Ok(serde_json::from_value(self.ask_with_progress(request, journal, &|_| {}).await?)?)
     }
 
-    pub async fn ask_telling(
+    pub async fn ask_with_progress(
         &self,
         request: &ControlRequest,
         journal: Option<&Path>,

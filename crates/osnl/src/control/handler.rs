@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use super::refusal::{Code, RequestRefusal};
 use super::{ControlRequest, OnProgress, SocketPlace};
-use crate::daemon::{ATTENTION_AGE, DaemonState};
+use crate::daemon::{ATTENTION_AGE, DaemonState, ReloadScope};
 use crate::dead_letters::{DeadLetterQueues, MemoryAndQueues};
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::query::{DiskUse, JournalQueries, QueryError};
@@ -199,12 +199,12 @@ impl ControlHandler {
 
     /// Answers a request with the JSON of the verb's answer type.
     pub async fn answer(&self, request: &ControlRequest) -> Result<Value, RequestRefusal> {
-        self.answer_telling(request, &|_| {}).await
+        self.answer_with_progress(request, &|_| {}).await
     }
 
     /// Like [`answer`](Self::answer), and reports the progress of a change of many deliveries. If the future
     /// is dropped, the current step is the last.
-    pub async fn answer_telling(
+    pub async fn answer_with_progress(
         &self,
         request: &ControlRequest,
         told: OnProgress<'_>,
@@ -232,7 +232,7 @@ impl ControlHandler {
             ControlRequest::QuarantineDiscard { filter, dry_run, by } => {
                 json(self.discard_quarantined(filter, *dry_run, by).await?)
             }
-            ControlRequest::Reload { by } => json(self.reload(by).await?),
+            ControlRequest::Reload { by } => json(self.reload(ReloadScope::Configuration, by).await?),
             ControlRequest::ForgetQueue { queue, vhost, by } => {
                 json(self.forget_queue(queue, vhost.as_deref(), by))
             }

@@ -159,6 +159,9 @@ pub struct Incident {
     pub must_act: IncidentActor,
     /// The command or setting that ends it.
     pub to_do: Option<String>,
+    /// The command with which `to_do` begins, for a screen that has other ways for the rest.
+    #[serde(skip)]
+    pub command: Option<String>,
     /// The work of osnl until the incident ends.
     pub by_itself: Option<String>,
     /// The effects that are no incidents of their own.
@@ -196,6 +199,7 @@ impl Incident {
             for_release: 0,
             must_act: IncidentActor::Operator,
             to_do: None,
+            command: None,
             by_itself: None,
             symptoms: Vec::new(),
         }
@@ -220,6 +224,11 @@ impl Incident {
 
     fn mended_by(self, to_do: impl Into<String>) -> Self {
         Self { to_do: Some(to_do.into()), ..self }
+    }
+
+    fn mended_by_command(self, command: impl Into<String>, more: &str) -> Self {
+        let command: String = command.into();
+        Self { command: Some(command.clone()), ..self.mended_by(command + more) }
     }
 
     /// Says that osnl ends the incident, and how.
@@ -287,7 +296,8 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// Returns `1 delivery` or `1,054 deliveries`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+#[must_use]
+pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use osnl_transport::Properties;
 use serde::{Deserialize, Serialize};
 
-use super::again::RuleWish;
+use super::again::RuleDelivery;
 use super::time;
 use crate::explain::{Content, Effect, ExplainedEvent};
 use crate::native::Native;
@@ -30,7 +30,7 @@ pub struct WhichMessages {
 #[serde(deny_unknown_fields)]
 pub struct MessageAgain {
     pub id: i64,
-    pub deliveries: Vec<RuleWish>,
+    pub deliveries: Vec<RuleDelivery>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,8 +151,8 @@ impl MessageAgain {
         if let Some(undecided) = undecided {
             return Err(undecided);
         }
-        let wishes = plan.wishes().into_iter().map(|wish| RuleWish::of(&wish.delivery));
-        let deliveries: Vec<RuleWish> = wishes.collect();
+        let requests = plan.requests().into_iter().map(|request| RuleDelivery::of(&request.delivery));
+        let deliveries: Vec<RuleDelivery> = requests.collect();
         if deliveries.is_empty() {
             return Err("it matches no rule; discard it if that is right".to_owned());
         }

@@ -72,11 +72,11 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
     let locked = place.journal.clone().unwrap_or_else(|| folder.join("journal.db"));
     let deadline = Instant::now() + BEGINNING.min(patience);
     loop {
-        let looked = place.journal.as_deref().map_or(Ok(None), SqliteJournal::look_for_holder);
+        let holder = place.journal.as_deref().map_or(Ok(None), SqliteJournal::find_holder);
         // A member of control_group may use the socket but not see the lock; the daemon compares the journal
         // then.
-        let is_hidden = looked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        let holder = looked.ok().flatten();
+        let is_hidden = holder.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        let holder = holder.ok().flatten();
         // A daemon of the same directory with another journal is not asked about a file that no process
         // holds.
         if holder.is_none() && !is_hidden && !place.any_journal && place.journal.is_some() {

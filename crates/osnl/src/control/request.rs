@@ -9,7 +9,7 @@ use super::quarantine::{MessageAgain, WhichMessages};
 use super::refusal::{Code, RequestRefusal};
 use super::time;
 use crate::journal::DeliveryId;
-use crate::journal::query::{About, AnswerPolicy, Filter, Moment, Phase, RowOrder};
+use crate::journal::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowOrder};
 
 /// Deliveries that one list holds at most.
 pub(crate) const MOST_LISTED: u32 = 1000;
@@ -194,7 +194,7 @@ pub struct Which {
 
 impl Which {
     /// Returns the filter of the journal; the facts of the moment decide about phases.
-    pub(super) fn filter(&self, now: Moment) -> Result<Filter, RequestRefusal> {
+    pub(super) fn filter(&self, now: QueryContext) -> Result<Filter, RequestRefusal> {
         let status = self.status.as_deref().map(status).transpose()?;
         Ok(Filter {
             after: None,
@@ -204,14 +204,14 @@ impl Which {
             action: self.action.clone(),
             states: Vec::new(),
             phases: self.states.iter().map(|name| phases(name)).collect::<Result<Vec<_>, _>>()?.concat(),
-            moment: now,
+            context: now,
             about: self.about.iter().map(|text| About::parse(text)).collect(),
             key: self.resource.clone(),
             status,
             text: self.text.clone().map(AnswerPolicy::Text),
             event_type: self.event_type.clone(),
-            since: moment("since", self.since.as_deref())?,
-            until: moment("until", self.until.as_deref())?,
+            since: parse_time("since", self.since.as_deref())?,
+            until: parse_time("until", self.until.as_deref())?,
         })
     }
 }
@@ -240,7 +240,7 @@ fn status(text: &str) -> Result<AnswerPolicy, RequestRefusal> {
     })
 }
 
-pub(super) fn moment(what: &str, text: Option<&str>) -> Result<Option<SystemTime>, RequestRefusal> {
+pub(super) fn parse_time(what: &str, text: Option<&str>) -> Result<Option<SystemTime>, RequestRefusal> {
     let Some(text) = text else { return Ok(None) };
     match time::read(text) {
         Some(at) => Ok(Some(at)),

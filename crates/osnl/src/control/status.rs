@@ -303,6 +303,9 @@ pub struct TargetReport {
     /// The reason if known, which is a part of the incident.
     #[serde(skip)]
     pub held_reason: Option<HeldReason>,
+    /// Whether deliveries beyond `max_pending` become dead letters, which is a part of the incident.
+    #[serde(skip)]
+    pub overflows: bool,
     pub dead: u64,
     /// The reason of the latest dead letter that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -332,7 +335,8 @@ fn is_none(count: &usize) -> bool {
 /// The reason for which deliveries wait until an operator releases them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldReason {
-    pub reason: String,
+    /// The guards, each once, or the unexpected end.
+    pub reasons: Vec<String>,
     /// When the message of the oldest of them reached us, RFC 3339.
     pub since: String,
     pub since_seconds: u64,

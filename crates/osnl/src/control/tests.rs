@@ -5,7 +5,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
+use osnl_core::received::ReceivedMessage;
 use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
+use osnl_journal::{Begin, Entry, Journal as _, NewDelivery, Settle};
 use serde_json::{Value, json};
 
 use super::*;
@@ -25,6 +27,10 @@ async fn the_socket_is_ours_alone_and_goes_with_us() {
     drop(socket);
     assert!(!path.exists());
     assert_eq!(std::fs::read_dir(&state_dir).unwrap().count(), 0);
+    let own = rustix::process::getegid().as_raw().to_string();
+    let group = Some(crate::group::SystemGroup::find(&own).unwrap());
+    let _socket = SocketPlace { group, ..place(&state_dir) }.bind().unwrap();
+    assert_eq!((mode(&path), mode(&state_dir)), (0o660, 0o710));
 }
 
 #[tokio::test]
@@ -95,4 +101,49 @@ async fn queries_leave_the_journal_of_a_stopped_daemon_as_it_is() {
     let discard = json!({"verb": "quarantine-discard", "filter": {}, "by": "root"});
     stopped.answer(&serde_json::from_value(discard).unwrap()).await.unwrap();
     assert_ne!(std::fs::read(&path).unwrap(), before);
+}
+
+/// Returns the handler of a journal with messages, each with the action and the beginnings of its deliveries.
+async fn with_deliveries(folder: &Path, messages: &[(&str, usize, Begin)]) -> ControlHandler {
+    let options = SqliteOptions::new(folder.join("journal.db"));
+    let options = options.bounded(|bounds| bounds.allow_volatile = true);
+    let journal = Arc::new(SqliteJournal::open(options, Arc::default()).unwrap());
+    for (n, (action, count, begin)) in messages.iter().enumerate() {
+        let body = json!({"message_id": format!("m{n}"), "event_type": "e", "payload": {}}).to_string();
+        let received = Arc::new(ReceivedMessage::sample(body, false));
+        let notification = Arc::new(received.decode().unwrap());
+        let new = NewDelivery { begin: begin.clone(), ..NewDelivery::new("r", *action, None) };
+        let mut permit = journal.reserve(&[(*action).into()], 1).await;
+        let entry = Entry { received, notification, deliveries: vec![new; *count] };
+        assert_eq!(journal.append(&mut permit, entry).await, Settle::Acknowledge);
+    }
+    ControlHandler::of_store(Store::of_sqlite(journal))
+}
+
+#[tokio::test]
+async fn of_more_deliveries_than_a_page_reads_the_oldest_are_seen_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let dead = |reason: &str| Begin::Dead(reason.to_owned());
+    let messages = [
+        ("hook", 1, dead("status 404")),
+        ("hook", 1200, dead("status 500")),
+        ("dns", 1100, dead("status 404")),
+        ("mail", 2, dead("status 404")),
+        ("log", 1, Begin::Shadow),
+    ];
+    let handler = with_deliveries(folder.path(), &messages).await;
+    let groups = handler.groups(&Which::default(), Some(1000)).await.unwrap().groups;
+    let found: Vec<_> = groups.iter().map(|of| (&*of.newest.action, of.count, of.is_mixed)).collect();
+    assert_eq!(found, [("dns", 1100, false), ("hook", 1201, true), ("mail", 2, false)]);
+}
+
+#[tokio::test]
+async fn each_guard_that_keeps_deliveries_of_an_action_back_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = ("guard of rule r: more than 1 per 1m", "guard of action hook: more than 2 per 1m");
+    let held = |reason: &str| Begin::Held(reason.to_owned());
+    let messages = [("hook", 150, held(first)), ("hook", 1, held(second))];
+    let status = with_deliveries(folder.path(), &messages).await.status().await.unwrap();
+    let of_guards = status.incidents.iter().find(|one| one.kind == IncidentKind::WaitingForRelease).unwrap();
+    assert_eq!(of_guards.why.as_deref(), Some(&*format!("{first}; {second}")));
 }

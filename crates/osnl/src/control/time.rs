@@ -35,8 +35,8 @@ pub fn ago(seconds: Option<u64>) -> String {
 #[must_use]
 pub fn relative(at: &str) -> String {
     match read(at) {
-        Some(moment) if moment > SystemTime::now() => format!("in {} ({at})", span(until(moment))),
-        Some(moment) => format!("{} ago ({at})", span(age(moment))),
+        Some(time) if time > SystemTime::now() => format!("in {} ({at})", span(until(time))),
+        Some(time) => format!("{} ago ({at})", span(age(time))),
         None => at.to_owned(),
     }
 }

@@ -18,6 +18,8 @@ pub enum ReloadScope {
     Configuration,
     /// Only the files of secrets that the present configuration names.
     Secrets,
+    /// The configuration, which is compared and not built, so that nothing can be applied.
+    Preview,
 }
 
 pub trait Reload: Send {

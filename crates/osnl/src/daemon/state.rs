@@ -205,13 +205,12 @@ impl DaemonState {
         let _ = self.asked.try_send(ReloadRequest { by, scope, answer: None });
     }
 
-    pub async fn reload(&self, by: &str) -> ReloadOutcome {
+    pub async fn reload(&self, scope: ReloadScope, by: &str) -> ReloadOutcome {
         let (answer, answered) = oneshot::channel();
         let ending = || {
             let errors = vec!["the daemon is ending, or cannot read its configuration again".to_owned()];
             ReloadOutcome::Refused(ReloadRefusal { reason: ReloadRefusalReason::Unsupported, errors })
         };
-        let scope = ReloadScope::Configuration;
         if self.asked.send(ReloadRequest { by: by.to_owned(), scope, answer: Some(answer) }).await.is_err() {
             return ending();
         }

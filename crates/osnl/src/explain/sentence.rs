@@ -24,7 +24,7 @@ pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
         RuleMismatch::Filter(found) => format!(
             "{} is {}, which does not match \"{}\"",
             found.predicate,
-            shortened(&found.saw.to_string()),
+            shortened(&found.observed.to_string()),
             pattern(found)
         ),
     }

@@ -88,7 +88,9 @@ fn said(subject: &ExplainedEvent, listener: Option<&str>) -> Vec<String> {
         Ruling::Disabled => format!("{rule}: disabled"),
         Ruling::Stopped(by) => format!("{rule}: stopped by {by}"),
         Ruling::Undecided(why) => format!("{rule}: undecided: {why}"),
-        Ruling::Fails { condition, allows, saw } => format!("{rule}: {condition} saw {saw} wants {allows}"),
+        Ruling::Fails { condition, allows, observed } => {
+            format!("{rule}: {condition} saw {observed} wants {allows}")
+        }
         Ruling::Failed(failed) => format!("{rule}: {} at the time: {}", failed.condition, failed.reason),
         Ruling::Unknown => format!("{rule}: unknown"),
         Ruling::Unreadable(why) => format!("{rule}: {why}"),
@@ -292,7 +294,9 @@ path = /var/log/osnl/audit.jsonl
         let verdicts = explain(&conf, &subject(&port(), None), listener);
         let said = verdicts.into_iter().map(|RuleVerdict { rule, ruling, .. }| match ruling {
             Ruling::Fires(_) => format!("{rule} fires"),
-            Ruling::Fails { condition, allows, saw } => format!("{rule}: {condition} [{allows}] {saw}"),
+            Ruling::Fails { condition, allows, observed } => {
+                format!("{rule}: {condition} [{allows}] {observed}")
+            }
             other => format!("{rule}: {other:?}"),
         });
         assert_eq!(said.collect::<Vec<_>>(), expected);

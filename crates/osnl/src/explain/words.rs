@@ -83,10 +83,10 @@ pub fn verdict(verdict: &RuleVerdict) -> String {
 #[must_use]
 pub fn reason(ruling: &Ruling) -> Option<String> {
     match ruling {
-        Ruling::Fails { condition, allows, saw } => Some(match condition {
-            Condition::Filter(_) => format!("{condition} is {saw}, which does not match \"{allows}\""),
-            Condition::Priority => format!("{condition} is {saw}, and the rule requires {allows}"),
-            Condition::When | Condition::Stopped => format!("{condition} is false: {saw}"),
+        Ruling::Fails { condition, allows, observed } => Some(match condition {
+            Condition::Filter(_) => format!("{condition} is {observed}, which does not match \"{allows}\""),
+            Condition::Priority => format!("{condition} is {observed}, and the rule requires {allows}"),
+            Condition::When | Condition::Stopped => format!("{condition} is false: {observed}"),
         }),
         Ruling::Failed(failed) => Some(format!("{} (at the time)", failed.reason)),
         Ruling::NotHeard(reasons) => {

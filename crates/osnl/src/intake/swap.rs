@@ -83,8 +83,8 @@ impl Intake for LiveRules {
         self.engine().suspected(message)
     }
 
-    fn looked_at(&self) {
-        self.engine().looked_at();
+    fn evaluated(&self) {
+        self.engine().evaluated();
     }
 
     fn wants(&self, head: &Head<'_>) -> bool {

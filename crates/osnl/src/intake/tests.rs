@@ -155,9 +155,9 @@ fn many_resources_cost_as_many_times_one() {
             cpu_time() - begun
         };
         let best = |run: &dyn Fn() -> Duration| (0..3).map(|_| run()).min().unwrap();
-        let few = best(&|| (0..8).map(|_| took(1000)).sum());
+        let short = best(&|| (0..8).map(|_| took(1000)).sum());
         let many = best(&|| took(8000));
-        assert!(many < few * 3, "{name}: 8 times 1000 take {few:?}, 8000 take {many:?}");
+        assert!(many < short * 3, "{name}: 8 times 1000 take {short:?}, 8000 take {many:?}");
     }
 }
 

@@ -221,7 +221,7 @@ impl Listener {
             self.gauges.created_again();
         }
         self.gauges.connected(found, away.is_some());
-        self.gauges.saw_partitions(consumer.partitions());
+        self.gauges.record_partitions(consumer.partitions());
     }
 
     /// Announces a subscription: one after a lost connection, or one by which a standby counts the other consumers again

@@ -212,7 +212,7 @@ impl Bindings {
     }
 
     /// Records a left queue's content; `None` if it could not be seen.
-    pub(crate) fn saw(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
+    pub(crate) fn record(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
         let is_done = |seen: &QueueSeen| seen.messages == 0 || seen.consumers > 0;
         self.write(|made| {
             made.retain(|made| {
@@ -477,7 +477,7 @@ mod tests {
         memory.made(&ReadQueue { declared: false, ..bound("theirs", &[]) });
         memory.want(vec![]);
         let command = |seen: Option<(u32, u32)>| {
-            memory.saw(&own("ours"), seen.map(|(messages, consumers)| QueueSeen { messages, consumers }));
+            memory.record(&own("ours"), seen.map(|(messages, consumers)| QueueSeen { messages, consumers }));
             memory.left()[0].delete_command()
         };
         for (seen, expected) in
@@ -494,7 +494,7 @@ mod tests {
             )
         );
         for (messages, consumers, is_left) in [(3, 0, true), (0, 0, false)] {
-            memory.saw(&own("theirs"), Some(QueueSeen { messages, consumers }));
+            memory.record(&own("theirs"), Some(QueueSeen { messages, consumers }));
             assert_eq!(memory.knows(&own("theirs")), is_left, "{messages} {consumers}");
         }
     }

@@ -71,7 +71,7 @@ impl Blockade {
         self.taken = 0;
     }
 
-    pub(super) fn look(&mut self, stage: SessionStage, obstacle: bool, now: Instant) -> WaitVerdict {
+    pub(super) fn judge(&mut self, stage: SessionStage, obstacle: bool, now: Instant) -> WaitVerdict {
         let quiet = now - self.moved_at;
         let (blocked, give_back) = match stage {
             SessionStage::Polling => {
@@ -160,7 +160,7 @@ mod tests {
                     };
                     for _ in 0..rest.parse::<u32>().unwrap() {
                         now += Duration::from_secs(1);
-                        verdict = blockade.look(stage, obstacle, now);
+                        verdict = blockade.judge(stage, obstacle, now);
                     }
                 }
             }

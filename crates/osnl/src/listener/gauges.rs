@@ -116,7 +116,7 @@ impl Gauges {
         self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);
     }
 
-    fn saw(&self, waiting: &QueueDepths) {
+    fn record_depths(&self, waiting: &QueueDepths) {
         let messages = waiting.iter().map(|(_, seen)| u64::from(seen.messages)).sum();
         let consumers = waiting.iter().map(|(_, seen)| u64::from(seen.consumers)).max().unwrap_or(0);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone_from(waiting);
@@ -125,12 +125,12 @@ impl Gauges {
 
     pub(super) fn answered(&self, waiting: Option<&QueueDepths>, partitions: Option<Vec<PartitionSeen>>) {
         if let Some(waiting) = waiting {
-            self.saw(waiting);
+            self.record_depths(waiting);
         }
-        self.saw_partitions(partitions);
+        self.record_partitions(partitions);
     }
 
-    pub(super) fn saw_partitions(&self, partitions: Option<Vec<PartitionSeen>>) {
+    pub(super) fn record_partitions(&self, partitions: Option<Vec<PartitionSeen>>) {
         *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 

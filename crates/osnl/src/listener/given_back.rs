@@ -15,7 +15,7 @@ use super::state::ListenerState;
 use crate::journal::Obstacle;
 use crate::shutdown::Shutdown;
 
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The length of a subscription below which the next may be as short.
 const SHORT: Duration = Duration::from_secs(10);
 const RESUBSCRIBED: Duration = Duration::from_secs(1);
@@ -65,14 +65,14 @@ impl Listener {
                 loop {
                     let reason = self.endpoint.obstacle().map_or_else(|| reason.clone(), |o| o.to_string());
                     self.blocked(begun, format!("{reason}; what was handed over is given back{also}"));
-                    sleep(LOOK).await;
+                    sleep(CHECK_INTERVAL).await;
                 }
             };
             let not_before = Instant::now() + pause;
             let room = async {
                 sleep_until(not_before).await;
                 while window_full && ended.is_some() && self.ended() == ended {
-                    sleep(LOOK.min(self.config.give_back_after)).await;
+                    sleep(CHECK_INTERVAL.min(self.config.give_back_after)).await;
                 }
                 while self.endpoint.reserve(1).await == 0 {}
             };

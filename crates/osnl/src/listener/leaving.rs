@@ -31,9 +31,9 @@ use super::watchdog::SessionStage;
 use crate::shutdown::Shutdown;
 
 const ANSWER: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// The looks after which a disconnected listener is skipped, since the broker has its messages.
-const LOOKS: u32 = 3;
+const CHECKS: u32 = 3;
 
 #[derive(Clone)]
 pub(crate) struct QueueExit {
@@ -60,7 +60,7 @@ impl QueueExit {
         if let Some(reason) = self.open_messages() {
             return Some(ExitObstacle { queue: first.clone(), reason });
         }
-        let seen = match self.look(&[]).await {
+        let seen = match self.inspect(&[]).await {
             Ok(seen) => seen,
             Err(_) if !self.has_read() => return None,
             Err(error) => {
@@ -110,7 +110,7 @@ impl QueueExit {
     pub(crate) async fn emptied(&self) {
         let (mut before, mut away) = (None, 0);
         while self.gauges.opened().host.is_some() {
-            let seen = self.look(&self.bindings).await;
+            let seen = self.inspect(&self.bindings).await;
             match &seen {
                 Ok(seen) => {
                     self.queues.iter().for_each(|queue| self.memory.removed(queue, &self.bindings));
@@ -125,17 +125,17 @@ impl QueueExit {
             let is_empty = seen.is_ok_and(|seen| seen.iter().flatten().all(|seen| seen.messages == 0));
             let now = (is_empty && self.open_messages().is_none()).then(|| self.gauges.messages());
             away = if self.is_connected() { 0 } else { away + 1 };
-            let is_away = away >= LOOKS && !matches!(*self.state.borrow(), ListenerState::Blocked { .. });
+            let is_away = away >= CHECKS && !matches!(*self.state.borrow(), ListenerState::Blocked { .. });
             if (now.is_some() && now == before) || is_away {
                 return;
             }
             before = now;
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 
     pub(crate) async fn count(&self) {
-        let seen = self.look(&[]).await.ok();
+        let seen = self.inspect(&[]).await.ok();
         self.record(seen.as_deref());
         for (at, OwnQueue { queue, vhost, .. }) in self.queues.iter().enumerate() {
             let left = seen.as_ref().and_then(|seen| Some((*seen.get(at)?)?.messages));
@@ -153,12 +153,12 @@ impl QueueExit {
         for (at, queue) in self.queues.iter().enumerate() {
             match seen.and_then(|seen| seen.get(at)) {
                 Some(None) => self.memory.gone(queue),
-                seen => self.memory.saw(queue, seen.copied().flatten()),
+                seen => self.memory.record(queue, seen.copied().flatten()),
             }
         }
     }
 
-    async fn look(&self, bindings: &[Binding]) -> Result<Vec<Option<QueueSeen>>, String> {
+    async fn inspect(&self, bindings: &[Binding]) -> Result<Vec<Option<QueueSeen>>, String> {
         let queues: Vec<String> = self.queues.iter().map(|queue| queue.queue.clone()).collect();
         match timeout(ANSWER, self.transport.tidy(bindings, &queues)).await {
             Ok(seen) => seen.map_err(|error| error.to_string()),

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use osnl_transport::{ExchangeFound, ExchangeLook, QueueSeen, Subscription};
+use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, Subscription};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Listener;
@@ -53,7 +53,7 @@ impl Listener {
             let before = self.gauges.overseen().unwrap_or_default();
             let is_thorough = began.elapsed() >= first;
             if is_thorough {
-                depths.look(self, wanted).await;
+                depths.refresh(self, wanted).await;
             }
             let thorough = is_thorough.then_some(&wanted.exchanges[..]);
             let (vhost, cluster) = (wanted.url.virtual_host(), found.cluster.as_deref());
@@ -85,10 +85,10 @@ impl Listener {
         let facts = asked.ok().map(|facts| (facts, SystemTime::now())).or(before);
         // Bindings that were made later are no longer missing.
         let is_gap = self.gauges.trouble().is_some();
-        let look = |name: &String| {
+        let inspection = |name: &String| {
             let is_missing = is_gap && found.unbound.iter().any(|binding| binding.exchange == *name);
-            let there = || ExchangeLook::There(ExchangeFound::default());
-            (name.clone(), if is_missing { ExchangeLook::Missing } else { there() })
+            let there = || ExchangeInspection::There(ExchangeFound::default());
+            (name.clone(), if is_missing { ExchangeInspection::Missing } else { there() })
         };
         let own = found
             .queues()
@@ -97,7 +97,7 @@ impl Listener {
         let rows = own.chain(services.iter().cloned()).collect();
         let known = facts.as_ref().map(|(facts, _)| facts.clone());
         let known = known.ok_or_else(|| UnknownFact::not_asked(&wanted.listener));
-        let exchanges = wanted.exchanges.iter().map(look).collect();
+        let exchanges = wanted.exchanges.iter().map(inspection).collect();
         let survey = Survey {
             daemon: DaemonCounts {
                 has_received: Some(self.gauges.has_received()),
@@ -141,16 +141,16 @@ const ROUNDS: u32 = 12;
 struct ServicesQueues {
     rows: Vec<QueueRow>,
     at: Option<Instant>,
-    looks: u32,
+    rounds: u32,
 }
 
 impl ServicesQueues {
-    async fn look(&mut self, listener: &Listener, wanted: &Wanted) {
+    async fn refresh(&mut self, listener: &Listener, wanted: &Wanted) {
         let (before, at) = (std::mem::take(&mut self.rows), self.at.replace(Instant::now()));
         let (missing, there): (Vec<QueueRow>, Vec<QueueRow>) =
             before.into_iter().partition(|row| !row.is_there());
-        let is_whole = self.looks.is_multiple_of(ROUNDS) || missing.is_empty() && there.is_empty();
-        self.looks += 1;
+        let is_whole = self.rounds.is_multiple_of(ROUNDS) || missing.is_empty() && there.is_empty();
+        self.rounds += 1;
         let names: Vec<String> = match is_whole {
             true => wanted.services_queues(),
             false => there.iter().map(|row| row.name.clone()).collect(),

@@ -47,14 +47,14 @@ impl PositionStore {
     ///
     /// # Errors
     /// As [`PositionStore::open`].
-    pub(crate) fn look(state_dir: &Path, listener: &str) -> io::Result<()> {
+    pub(crate) fn check(state_dir: &Path, listener: &str) -> io::Result<()> {
         let folder = state_dir.join("streams");
         files::may_write_in(&folder)?;
         read_at(&folder.join(format!("{listener}.json"))).map(drop)
     }
 
     /// Reads the file again; an unreadable file leaves the known positions.
-    pub(super) fn look_again(&mut self) {
+    pub(super) fn recheck(&mut self) {
         if let Some(now) = fs::read(&self.path).ok().and_then(|text| read(&text)) {
             self.before = now;
         }
@@ -174,7 +174,7 @@ mod tests {
         assert!(matches!(known["osnl"], Resume::Since(1..)), "{known:?}");
         let first = known.clone();
         store.remember("l", &mut known, &found).await;
-        store.look_again();
+        store.recheck();
         assert_eq!((&known, store.read_before()), (&first, &first));
     }
 

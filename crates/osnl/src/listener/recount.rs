@@ -58,7 +58,7 @@ impl ReturnCount {
     }
 
     /// Judges the broker's counts. `is_idle`: nothing is in work, and the listener would take the next message.
-    pub(super) fn looked(&mut self, waiting: u64, others: u64, is_idle: bool) -> Option<ReturnVerdict> {
+    pub(super) fn judge_depth(&mut self, waiting: u64, others: u64, is_idle: bool) -> Option<ReturnVerdict> {
         self.was_shared |= others > 0;
         let is_empty = waiting == 0 && is_idle;
         let was_empty = std::mem::replace(&mut self.was_empty, is_empty);
@@ -85,12 +85,12 @@ mod tests {
         Ended(usize),
         Created,
         Again(usize, Option<ReturnVerdict>),
-        Look((u64, u64, bool), Option<ReturnVerdict>),
+        Depth((u64, u64, bool), Option<ReturnVerdict>),
     }
 
     #[test]
     fn only_a_count_tells_what_came_back() {
-        use CountStep::{Again, Created, Ended, Look};
+        use CountStep::{Again, Created, Depth, Ended};
         use ReturnVerdict::{Back, Missing, Unknown};
         const EMPTY: (u64, u64, bool) = (0, 0, true);
         let check = |name: &str, steps: &[CountStep], missing: usize| {
@@ -102,33 +102,40 @@ mod tests {
                     Again(messages, said) => {
                         assert_eq!(count.delivered_again(*messages), *said, "{name}: {n}");
                     }
-                    Look((waiting, others, is_idle), said) => {
-                        assert_eq!(count.looked(*waiting, *others, *is_idle), *said, "{name}: {n}");
+                    Depth((waiting, others, is_idle), said) => {
+                        assert_eq!(count.judge_depth(*waiting, *others, *is_idle), *said, "{name}: {n}");
                     }
                 }
             }
             assert_eq!(count.missing(), missing, "{name}");
         };
-        check("none was unsettled", &[Ended(0), Again(2, None), Look(EMPTY, None), Look(EMPTY, None)], 0);
+        check("none was unsettled", &[Ended(0), Again(2, None), Depth(EMPTY, None), Depth(EMPTY, None)], 0);
         check("all are back", &[Ended(3), Again(2, None), Again(1, Some(Back(3))), Again(1, None)], 0);
-        let missed = || [Look(EMPTY, None), Look(EMPTY, Some(Missing(3))), Look(EMPTY, None)];
+        let missed = || [Depth(EMPTY, None), Depth(EMPTY, Some(Missing(3))), Depth(EMPTY, None)];
         check("none is back", &[&[Ended(3)], &missed()[..]].concat(), 3);
         // A delivery limit drops messages at one of many cuts.
         let cuts = [Ended(3), Again(3, Some(Back(3))), Ended(3), Ended(0), Ended(0)];
         check("many cuts", &[&cuts[..], &missed()[..]].concat(), 3);
         let cut = [Ended(2), Again(1, None), Ended(2), Again(2, None), Again(1, Some(Back(3)))];
         check("a cut before all are back", &cut, 0);
-        let busy = [Look((1, 0, true), None), Look((0, 0, false), None), Look(EMPTY, None), Again(0, None)];
-        check("not empty, not idle, not twice", &[&[Ended(1)], &busy[..], &[Look(EMPTY, None)]].concat(), 0);
-        let others = [Ended(1), Look((0, 1, true), None), Look(EMPTY, Some(Unknown(1)))];
+        let busy =
+            [Depth((1, 0, true), None), Depth((0, 0, false), None), Depth(EMPTY, None), Again(0, None)];
+        check("not empty, not idle, not twice", &[&[Ended(1)], &busy[..], &[Depth(EMPTY, None)]].concat(), 0);
+        let others = [Ended(1), Depth((0, 1, true), None), Depth(EMPTY, Some(Unknown(1)))];
         check("another consumer", &others, 0);
         check(
             "another consumer before the next end",
-            &[Ended(1), Look((0, 1, true), None), Ended(0), Look(EMPTY, None), Look(EMPTY, Some(Unknown(1)))],
+            &[
+                Ended(1),
+                Depth((0, 1, true), None),
+                Ended(0),
+                Depth(EMPTY, None),
+                Depth(EMPTY, Some(Unknown(1))),
+            ],
             0,
         );
-        check("made anew", &[Ended(4), Created, Look(EMPTY, None), Look(EMPTY, None)], 4);
-        let late = [Ended(2), Look(EMPTY, None), Look(EMPTY, Some(Missing(2))), Again(1, None)];
+        check("made anew", &[Ended(4), Created, Depth(EMPTY, None), Depth(EMPTY, None)], 4);
+        let late = [Ended(2), Depth(EMPTY, None), Depth(EMPTY, Some(Missing(2))), Again(1, None)];
         check("missed too soon", &late, 1);
     }
 }

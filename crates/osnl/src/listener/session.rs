@@ -57,8 +57,8 @@ impl<'a> ListenerSession<'a> {
     pub(super) async fn run(&mut self, shutdown: &Shutdown) -> Result<SessionEnd, TransportError> {
         let listener = self.core.listener;
         let every = Blockade::every(listener.config.give_back_after);
-        let mut look = interval_at(Instant::now() + every, every);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut timer = interval_at(Instant::now() + every, every);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let gauges = &*listener.gauges;
         loop {
             if self.core.draining && self.core.open.is_empty() {
@@ -92,7 +92,7 @@ impl<'a> ListenerSession<'a> {
                 places = endpoint.reserve(held), if again && !draining && !has_rest => WakeCause::HandOut(places),
                 polled = poll, if !draining => WakeCause::Polled(polled),
                 () = sleep_until(wake_at), if wake_at.is_some() => WakeCause::Clock,
-                _ = look.tick(), if !draining => WakeCause::Look(endpoint.obstacle()),
+                _ = timer.tick(), if !draining => WakeCause::Check(endpoint.obstacle()),
                 wake = watchdog.wake(), if !draining => WakeCause::Watch(wake),
             };
             let stage = gauges.stage();

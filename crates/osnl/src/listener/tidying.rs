@@ -100,7 +100,7 @@ impl BindingCleanup {
                 }
                 for (UnreadQueue { queue, .. }, seen) in before.iter().zip(seen) {
                     match seen {
-                        Some(seen) => self.memory.saw(queue, Some(seen)),
+                        Some(seen) => self.memory.record(queue, Some(seen)),
                         None => self.memory.gone(queue),
                     }
                 }
@@ -110,7 +110,7 @@ impl BindingCleanup {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer".to_owned(),
         };
-        before.iter().for_each(|left| self.memory.saw(&left.queue, None));
+        before.iter().for_each(|left| self.memory.record(&left.queue, None));
         tracing::warn!(
             listener.name = listener,
             error,

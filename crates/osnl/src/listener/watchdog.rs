@@ -5,7 +5,7 @@
 //! | the window is full, or the journal has no place, and no receipt completes | [`STUCK`] | check the target |
 //! | nothing arrives, and two answers of the broker report waiting messages | [`SILENT`] | check other consumers, alarms, the queue's leader |
 //!
-//! A message costs only a flag here: at each [`LOOK`] the broker is asked for its counts. A standby is no stall while
+//! A message costs only a flag here: at each [`CHECK_INTERVAL`] the broker is asked for its counts. A standby is no stall while
 //! the other consumer exists.
 
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::metrics::Counters;
 const STUCK: Duration = Duration::from_secs(5 * 60);
 /// The time without a message after which the broker's counts matter.
 const SILENT: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_secs(10);
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 const REMIND: Duration = Duration::from_secs(10 * 60);
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -111,7 +111,7 @@ impl ProgressChange {
 
 #[derive(Debug)]
 pub(super) enum SessionWake {
-    Look,
+    Check,
     Answer(Result<QueueDepths, TransportError>),
 }
 
@@ -133,7 +133,7 @@ impl Watchdog {
     /// wait.
     pub(super) fn new(queue: String, standby: bool, counts_standbys: bool) -> Self {
         let now = Instant::now();
-        let mut tick = interval_at(now + LOOK, LOOK);
+        let mut tick = interval_at(now + CHECK_INTERVAL, CHECK_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             queue,
@@ -191,7 +191,7 @@ impl Watchdog {
                 self.asking = None;
                 SessionWake::Answer(answer)
             }
-            _ = self.tick.tick() => SessionWake::Look,
+            _ = self.tick.tick() => SessionWake::Check,
         }
     }
 
@@ -203,7 +203,7 @@ impl Watchdog {
         consumer: &dyn Consumer,
     ) -> Option<ProgressChange> {
         let now = Instant::now();
-        if matches!(wake, SessionWake::Look) && self.asking.is_none() {
+        if matches!(wake, SessionWake::Check) && self.asking.is_none() {
             self.asking = Some(ask(consumer));
         }
         if self.moved {
@@ -214,13 +214,13 @@ impl Watchdog {
         }
         let quiet = now - self.quiet_since;
         match (wake, stage) {
-            (SessionWake::Look, SessionStage::WindowFull) if quiet >= STUCK => {
+            (SessionWake::Check, SessionStage::WindowFull) if quiet >= STUCK => {
                 self.stalled(StallKind::WindowFull { unsettled }, self.quiet_since, now)
             }
-            (SessionWake::Look, SessionStage::Reserving) if quiet >= STUCK => {
+            (SessionWake::Check, SessionStage::Reserving) if quiet >= STUCK => {
                 self.stalled(StallKind::JournalFull { unsettled }, self.quiet_since, now)
             }
-            (SessionWake::Look, _) => None,
+            (SessionWake::Check, _) => None,
             (SessionWake::Answer(Ok(waiting)), SessionStage::Polling) if quiet >= SILENT || self.standby => {
                 self.answered(&waiting, consumer.partitions(), now)
             }

@@ -11,7 +11,7 @@ pub(super) const LONGEST: usize = 256;
 const PAYLOAD: usize = 2048;
 pub(super) const LARGE: usize = 64 * 1024;
 const NAMED: usize = 8;
-const LOOKED_AT: usize = 256;
+const SCAN_LIMIT: usize = 256;
 
 /// Texts are the publisher's, so a reader must make them safe for its screen.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl LiveEvent {
         deliveries: &[NewDelivery],
     ) -> Self {
         let mut fired: Vec<(Arc<str>, Arc<str>)> = Vec::new();
-        for delivery in deliveries.iter().take(LOOKED_AT) {
+        for delivery in deliveries.iter().take(SCAN_LIMIT) {
             let is_new =
                 |(rule, action): &(Arc<str>, Arc<str>)| *rule == delivery.rule && *action == delivery.action;
             if fired.len() < NAMED && !fired.iter().any(is_new) {

@@ -154,16 +154,16 @@ async fn a_look_keeps_the_latest_events_for_a_while() {
     let live = Arc::<LiveEvents>::default();
     show(&live, "before", false);
     let ports = filter(|f| f.event_type = "port".to_owned());
-    assert!(live.look(&ports).is_empty());
+    assert!(live.latest(&ports).is_empty());
     for n in 0..RECENT + 5 {
         show_payload(&live, &format!("port.{n}"), "{}", false);
         show_payload(&live, "image", "{}", false);
         tokio::time::advance(Duration::from_millis(20)).await;
     }
-    let events = live.look(&ports);
+    let events = live.latest(&ports);
     assert_eq!((events.len(), types(&events)[0]), (RECENT, "port.104"));
     for n in 0..100 {
-        live.look(&filter(|f| f.event_type = n.to_string()));
+        live.latest(&filter(|f| f.event_type = n.to_string()));
     }
     assert_eq!(live.lock().watchers.len(), MOST_READERS);
 }

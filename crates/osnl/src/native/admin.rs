@@ -21,6 +21,7 @@ options! {
         client_ca_file: Option<PathBuf>, otherwise(PEM) => "PEM file of the authorities of client certificates. With it, each client must have a certificate.";
         allow_changes: bool = "false" => "true: requests may change deliveries, pause actions, and reload. Needs a token, client certificates, or a Unix socket.";
         host_names: Option<Vec<String>> as host_names, written("list") => "Host names of the endpoint, besides addresses and localhost. A request with another Host header is refused.";
+        environment: Option<String> as environment => "Short text that each page shows beside the host, and in its title: production, region north.";
     }
 }
 
@@ -28,6 +29,7 @@ const PEM: &str = "write the path of a PEM file, or remove the line";
 const ADDRESSES: &str = "write ADDRESS:PORT, such as 127.0.0.1:9464, or unix:/path";
 /// A shorter token could be guessed.
 const LEAST_TOKEN: usize = 16;
+const LONGEST_ENVIRONMENT: usize = 60;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConf {
@@ -38,6 +40,8 @@ pub struct AdminConf {
     pub allow_changes: bool,
     /// Accepted names in `Host`, beside addresses and localhost.
     pub host_names: Vec<String>,
+    /// The name of the environment on each page; may be empty.
+    pub environment: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +97,7 @@ pub(super) fn admin(reader: &mut SectionReader<'_>) -> Option<Option<AdminConf>>
         tls,
         allow_changes: own.allow_changes,
         host_names: own.host_names.unwrap_or_default(),
+        environment: own.environment.unwrap_or_default(),
     };
     has_certificate?;
     guarded(reader, &conf)?;
@@ -194,6 +199,16 @@ fn host_names(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Opt
         return reader.refuse("host_names", &problem, allowed);
     }
     Some(Some(names.into_iter().map(|name| name.to_ascii_lowercase()).collect()))
+}
+
+/// Reads a text that has room in the head of a page.
+fn environment(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<String>> {
+    let text = <Option<String>>::read(reader, option)?;
+    if text.as_ref().is_some_and(|text| text.chars().count() > LONGEST_ENVIRONMENT) {
+        let allowed = "write at most 60 characters, such as production, region north";
+        return reader.refuse(option.name, "is too long for the head of a page", allowed);
+    }
+    Some(text)
 }
 
 /// Refuses files that count only beside a certificate.

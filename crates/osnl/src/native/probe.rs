@@ -3,7 +3,7 @@
 //! | probed | how | what is left alone |
 //! | --- | --- | --- |
 //! | each host of a broker | name, TCP, TLS, login, virtual host | everything |
-//! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
+//! | exchanges and queues | passively; queues are compared as `RabbitTransport::inspect` does | nothing is made, bound or consumed |
 //! | permissions of the listener's user | as `RabbitTransport::prove` does | nothing is made, unless [`Thorough::Does`] |
 //! | the management API of a broker | as a daemon asks it | everything |
 //! | consumers of a queue | the control socket distinguishes our own daemon's | the daemon |
@@ -30,8 +30,8 @@ use osnl_model::Priority;
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
-    BrokerVersion, Declare, ExchangeLook, Look, QueueAccess as _, QueueKind, QueueLook, QueueMade, QueueType,
-    RabbitTransport, Thorough, login_user, take_over_policy,
+    BrokerInspection, BrokerVersion, Declare, ExchangeInspection, QueueAccess as _, QueueInspection,
+    QueueKind, QueueMade, QueueType, RabbitTransport, Thorough, login_user, take_over_policy,
 };
 
 use self::cloud::enrichment;
@@ -107,7 +107,8 @@ impl Native {
 
 async fn shared_journal(options: &SharedOptions, largest_body: u64, deadline: Duration) -> Vec<Probe> {
     let probe = |part: &str| Probe::of("journal", format!("{part} {}", options.shown));
-    let Ok(facts) = tokio::time::timeout(deadline, options.database.look(options, largest_body)).await else {
+    let Ok(facts) = tokio::time::timeout(deadline, options.database.inspect(options, largest_body)).await
+    else {
         return vec![silent(probe("server"), deadline)];
     };
     let of_fact = |fact: DatabaseFact| {
@@ -139,11 +140,11 @@ async fn listener(
         };
         let topics: Vec<String> = conf.priorities.iter().flat_map(each).collect();
         let transport = KafkaTransport::new(&conf.transport_url, conf.kafka.clone());
-        let looked = transport.clone();
+        let for_canary = transport.clone();
         let mut probes = kafka_probe(&section, transport, &topics, conf.declare, limit).await;
         let certificate = conf.kafka.client_certificate();
         probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
-        if let (true, Ok(transport)) = (conf.has_canary, looked) {
+        if let (true, Ok(transport)) = (conf.has_canary, for_canary) {
             let topic = format!("{}.{}", super::canary::TOPIC, Priority::Info.as_str());
             probes.extend(kafka_canary_probe(&section, &transport, topic, limit).await);
         }
@@ -158,38 +159,41 @@ async fn listener(
         Declare::Nothing => None,
         Declare::Passive | Declare::Create => Some(&conf.queue),
     };
-    let look = transport.look(&conf.exchanges, &conf.queues(), ours, limit).await;
+    let inspection = transport.inspect(&conf.exchanges, &conf.queues(), ours, limit).await;
     let virtual_host = conf.transport_url.virtual_host();
     let mut probes: Vec<Probe> = Vec::new();
     let needed =
         |virtual_host: &str| permissions::needed(login_user(&conf.transport_url), virtual_host, conf);
-    for host in &look.hosts {
+    for host in &inspection.hosts {
         probes.push(broker(probe(format!("broker {}", host.host)), host, virtual_host, needed));
     }
     let certificate = conf.rabbit.client_certificate();
     probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
     let consumers = counts.consumers.clone().unwrap_or_default();
-    let proofs = proven(conf, &transport, &look, ours, thorough, limit);
-    let dead_letters = dead_letters(conf, &transport, &look, thorough, limit);
-    let (proofs, dead_letters, (asked, mut findings)) =
-        tokio::join!(proofs, dead_letters, surveyed(conf, &transport, (&look, counts), limit.mul_f64(0.5)));
+    let proofs = proven(conf, &transport, &inspection, ours, thorough, limit);
+    let dead_letters = dead_letters(conf, &transport, &inspection, thorough, limit);
+    let (proofs, dead_letters, (asked, mut findings)) = tokio::join!(
+        proofs,
+        dead_letters,
+        surveyed(conf, &transport, (&inspection, counts), limit.mul_f64(0.5))
+    );
     let of_finding = |found: Finding| {
         let words = format!("{}: {}", found.seen, found.consequence);
         probe(found.subject).warning(words, &found.command)
     };
-    for (name, found) in &look.exchanges {
+    for (name, found) in &inspection.exchanges {
         let subject = format!("exchange {name}");
-        let is_missing = *found == ExchangeLook::Missing;
+        let is_missing = *found == ExchangeInspection::Missing;
         let why = findings.iter().position(|one| is_missing && one.subject == subject);
         probes.push(match why {
             Some(at) => of_finding(findings.remove(at)),
             None => exchange(probe(subject), found, conf.declare, virtual_host, needed),
         });
     }
-    let reached = look.hosts.iter().find_map(|host| host.reached.as_ref().ok());
+    let reached = inspection.hosts.iter().find_map(|host| host.reached.as_ref().ok());
     let denies = reached.and_then(|facts| facts.greeting.rabbitmq());
     let denies = denies.is_some_and(BrokerVersion::denies_transient_queues);
-    for (name, found) in &look.queues {
+    for (name, found) in &inspection.queues {
         probes.push(queue(
             probe(format!("queue {name}")),
             found,
@@ -209,16 +213,17 @@ async fn listener(
 async fn proven(
     conf: &ListenerConf,
     transport: &RabbitTransport,
-    look: &Look,
+    inspection: &BrokerInspection,
     ours: Option<&QueueKind>,
     thorough: Thorough,
     limit: Duration,
 ) -> Vec<Probe> {
     let mut probes = Vec::new();
-    if look.hosts.iter().any(|host| host.reached.is_ok()) {
+    if inspection.hosts.iter().any(|host| host.reached.is_ok()) {
         for name in conf.queues() {
             // RabbitMQ 4.3 refuses even a look at an exchange without any permission.
-            let there = look.exchanges.iter().filter(|(_, found)| *found != ExchangeLook::Missing);
+            let there =
+                inspection.exchanges.iter().filter(|(_, found)| *found != ExchangeInspection::Missing);
             let exchanges: Vec<String> = there.map(|(name, _)| name.clone()).collect();
             let proven = transport.prove(&name, &exchanges, ours, thorough, limit).await;
             let probe = Probe::of(format!("listener:{}", conf.name), format!("permissions for queue {name}"));
@@ -234,11 +239,11 @@ async fn proven(
 async fn dead_letters(
     conf: &ListenerConf,
     transport: &RabbitTransport,
-    look: &Look,
+    inspection: &BrokerInspection,
     thorough: Thorough,
     limit: Duration,
 ) -> Vec<Probe> {
-    let reached = look.hosts.iter().any(|host| host.reached.is_ok());
+    let reached = inspection.hosts.iter().any(|host| host.reached.is_ok());
     let Some(name) = conf.dead_letter_queue().filter(|_| reached) else { return Vec::new() };
     let probe = |what: &str| Probe::of(format!("listener:{}", conf.name), format!("{what} {name}"));
     let kind = QueueKind::dead_letters();
@@ -265,7 +270,7 @@ async fn dead_letters(
 
 fn queue(
     probe: Probe,
-    found: &QueueLook,
+    found: &QueueInspection,
     name: &str,
     (daemon, own): (&OwnDaemon, u64),
     denies: bool,
@@ -273,7 +278,7 @@ fn queue(
 ) -> Probe {
     let is_transient = !conf.queue.durable && conf.queue.queue_type == QueueType::Classic;
     match found {
-        QueueLook::There { waiting, consumers, made, drops } => {
+        QueueInspection::There { waiting, consumers, made, drops } => {
             let messages = if *waiting == 1 { "1 message waits" } else { "messages wait" };
             let messages = match waiting {
                 1 => messages.to_owned(),
@@ -316,7 +321,7 @@ fn queue(
                 QueueMade::Unknown => probe.fine(found),
             }
         }
-        QueueLook::Missing => match conf.declare {
+        QueueInspection::Missing => match conf.declare {
             Declare::Nothing => probe.failed(
                 "does not exist; with queue = NAME osnl creates nothing",
                 Some("create it, or check its name"),
@@ -330,7 +335,7 @@ fn queue(
             Declare::Passive | Declare::Create => probe.fine("does not exist, and will be created"),
         },
         // A queue whose node is down needs no permission, so the broker's words decide.
-        QueueLook::Refused(error) => {
+        QueueInspection::Refused(error) => {
             let (user, virtual_host) = (login_user(&conf.transport_url), conf.transport_url.virtual_host());
             let needed = |virtual_host: &str| permissions::needed(user, virtual_host, conf);
             probe.failed(error.to_string(), error.remedy(virtual_host, needed).as_deref())
@@ -366,8 +371,9 @@ mod tests {
                 reason: reason.to_owned(),
                 code: Some(code),
             };
-            let (daemon, look) = (OwnDaemon::Unknown(String::new()), QueueLook::Refused(error()));
-            let found = queue(Probe::of("listener:l", "queue q"), &look, "q", (&daemon, 0), false, conf);
+            let (daemon, inspection) = (OwnDaemon::Unknown(String::new()), QueueInspection::Refused(error()));
+            let found =
+                queue(Probe::of("listener:l", "queue q"), &inspection, "q", (&daemon, 0), false, conf);
             assert!(found.found.contains(reason), "{found}");
             let remedy = transport.remedy(&error(), &conf.targets(), &conf.options());
             assert_eq!(found.advice, remedy);

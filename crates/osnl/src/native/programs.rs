@@ -110,11 +110,11 @@ mod tests {
             ("command", format!("/bin/sh, {}", list(&["child.py", "data"]))),
             ("command", format!("[\"{}\"]", at("data").display())),
         ];
-        let look = || options.clone().map(|(option, value)| files_of(option, &value).unwrap());
-        let mut before = look();
+        let snapshot = || options.clone().map(|(option, value)| files_of(option, &value).unwrap());
+        let mut before = snapshot();
         let mut check = |what: &dyn Fn(), expected: &[usize]| {
             what();
-            let after = look();
+            let after = snapshot();
             let changed: Vec<usize> = (0..options.len()).filter(|n| after[*n] != before[*n]).collect();
             assert_eq!(changed, expected);
             before = after;

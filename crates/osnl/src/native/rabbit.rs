@@ -9,6 +9,7 @@ use osnl_transport::{DriverOptions, DriverSection, OptionError, RabbitOptions, T
 
 use super::ListenerConf;
 use super::document::DocEntry;
+use super::kinds::RABBIT;
 use crate::transport_url;
 
 pub(super) fn section<T: DriverSection>(reader: &mut SectionReader<'_>) -> Option<DriverOptions<T>> {
@@ -25,7 +26,8 @@ pub(super) fn of_listener<T: DriverSection + Clone>(
     let mut options = section.clone();
     // Errors of the query were reported with the URL.
     let query = url.map_or(Ok(()), |url| options.set_from_query(url));
-    let is_good = lay(reader, &mut options);
+    // A listener's section has the options of the rabbit driver alone; names that Kafka's has too are those.
+    let is_good = T::SECTION != RABBIT || lay(reader, &mut options);
     query.ok().filter(|()| is_good)?;
     if url.is_some_and(|url| !T::is_of(url.driver())) {
         return Some(options);

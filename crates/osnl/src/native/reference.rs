@@ -63,7 +63,8 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
         default: option.row.default,
         meaning: match (def.kind, option.driver) {
             (ACTION, None) => format!("{}{}", option.row.meaning, others(option.row.name, drivers)),
-            (RABBIT | KAFKA, _) => noun(option.row.meaning),
+            (RABBIT, _) => format!("{}{}", noun(option.row.meaning), there(option.row.name)),
+            (KAFKA, _) => noun(option.row.meaning),
             _ => option.row.meaning.to_owned(),
         },
         driver: option.driver,
@@ -98,7 +99,8 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
     let variable = variable_name(&name, "").replace("__NAME___", "_<NAME>__") + "<OPTION>";
     let mut about = def.about.to_owned();
     if def.kind == RABBIT {
-        let idle = options.extract_if(.., |option| option.meaning == NO_EFFECT).map(|option| option.name);
+        let idle =
+            options.extract_if(.., |option| option.meaning.starts_with(NO_EFFECT)).map(|option| option.name);
         let names = idle.collect::<Vec<_>>().join(", ");
         about += &format!(
             " Accepted without effect, since they are about RPC or publishing, are not needed here, or do nothing in \
@@ -113,6 +115,13 @@ fn others(option: &str, drivers: Drivers) -> String {
     let default = |entry: &DriverEntry| Some((entry.table.name, entry.table.default_of(option)?));
     let others = drivers.entries().iter().filter_map(default);
     others.map(|(driver, default)| format!(" With driver {driver} the default is {default}.")).collect()
+}
+
+/// Returns the default of oslo.messaging, which is not osnl's.
+fn there(option: &str) -> String {
+    let default = RABBIT_OPTIONS.iter().find(|row| row.name == option).and_then(|row| row.default);
+    let default = default.filter(|default| !default.is_empty());
+    default.map(|default| format!(" oslo.messaging's default is {default}.")).unwrap_or_default()
 }
 
 fn noun(meaning: &str) -> String {

@@ -17,13 +17,13 @@ pub(super) fn read(reader: &mut SectionReader<'_>, more: &[&str]) -> Result<Opti
         Expression::compile(text, more)
     })?;
     if let Some(when) = &compiled {
-        look(reader, when);
+        warn_of_constant(reader, when);
     }
     Ok(compiled)
 }
 
 /// Warns of valid conditions that are surely mistakes.
-fn look(reader: &mut SectionReader<'_>, when: &Expression) {
+fn warn_of_constant(reader: &mut SectionReader<'_>, when: &Expression) {
     match when.constant() {
         Some(Ok(true)) => {
             let problem = "is true for every event: it names no field";

@@ -135,7 +135,7 @@ impl Dispatch {
             && self.endpoints[index].filter().is_none_or(|filter| match filter.matches(notification) {
                 Ok(()) => true,
                 Err(mismatch) => {
-                    self.step_limits.look_at(&mismatch);
+                    self.step_limits.observe(&mismatch);
                     tracing::debug!(%mismatch, "the endpoint does not want the notification");
                     false
                 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use osnl_model::nearest;
 use osnl_transport::{
-    ExchangeLook, Look, Proof, Proofs, QueueKind, QueueLook, QueueMade, RabbitTransport, Thorough,
+    BrokerInspection, ExchangeInspection, Proof, Proofs, QueueInspection, QueueKind, QueueMade,
+    RabbitTransport, Thorough,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -33,12 +34,12 @@ impl Wanted {
         };
         let surveying = async {
             let limit = limits.deadline.mul_f64(0.5);
-            let look = self.look(&transport, limit).await;
+            let inspection = self.inspect(&transport, limit).await;
             let (services, facts) =
-                tokio::join!(self.look_at_services(&transport, &look, limit), self.facts(&look));
-            let mut survey = self.of_looks(&look, &services, facts);
+                tokio::join!(self.inspect_services(&transport, &inspection, limit), self.facts(&inspection));
+            let mut survey = self.of_inspections(&inspection, &services, facts);
             if survey.is_reached {
-                survey.denied = self.denied(&transport, &look, limit).await;
+                survey.denied = self.denied(&transport, &inspection, limit).await;
                 if !limits.pause.is_zero() {
                     survey.grow(&transport, limits, limit).await;
                 }
@@ -74,26 +75,26 @@ impl Wanted {
         }
     }
 
-    async fn look(&self, transport: &RabbitTransport, limit: Duration) -> Look {
+    async fn inspect(&self, transport: &RabbitTransport, limit: Duration) -> BrokerInspection {
         let ours = self.declares.then_some(&self.kind);
-        transport.look(&self.exchanges, &self.queues, ours, limit).await
+        transport.inspect(&self.exchanges, &self.queues, ours, limit).await
     }
 
     /// Looks at the queues that services may have made, and at the exchanges of services with a name near
     /// a missing exchange. A comparison with oslo.messaging's default shows whether a queue is durable.
-    pub(crate) async fn look_at_services(
+    pub(crate) async fn inspect_services(
         &self,
         transport: &RabbitTransport,
-        look: &Look,
+        inspection: &BrokerInspection,
         limit: Duration,
-    ) -> Look {
-        if !look.hosts.iter().any(|host| host.reached.is_ok()) {
-            return Look::default();
+    ) -> BrokerInspection {
+        if !inspection.hosts.iter().any(|host| host.reached.is_ok()) {
+            return BrokerInspection::default();
         }
-        let missing = look.exchanges.iter().filter(|(_, found)| *found == ExchangeLook::Missing);
+        let missing = inspection.exchanges.iter().filter(|(_, found)| *found == ExchangeInspection::Missing);
         let near = missing.filter_map(|(name, _)| nearest(name, EXCHANGES)).map(str::to_owned);
         transport
-            .look(&near.collect::<Vec<_>>(), &self.services_queues(), Some(&QueueKind::OSLO), limit)
+            .inspect(&near.collect::<Vec<_>>(), &self.services_queues(), Some(&QueueKind::OSLO), limit)
             .await
     }
 
@@ -102,9 +103,9 @@ impl Wanted {
     pub(crate) fn services_queues(&self) -> Vec<String> {
         let is_plain = |topic: &&str| !topic.contains(['*', '#']);
         let own = self.topics.iter().map(String::as_str).filter(is_plain);
-        let few =
+        let used =
             self.priorities.iter().map(String::as_str).filter(|_| self.priorities.len() < PRIORITIES.len());
-        let priorities: BTreeSet<&str> = few.chain(USUAL_PRIORITIES).collect();
+        let priorities: BTreeSet<&str> = used.chain(USUAL_PRIORITIES).collect();
         let topics: BTreeSet<&str> = own.chain(TOPICS).collect();
         let names = topics
             .iter()
@@ -112,19 +113,24 @@ impl Wanted {
         names.filter(|name| !self.queues.contains(name)).collect()
     }
 
-    pub(crate) async fn facts(&self, look: &Look) -> Result<BrokerFacts, UnknownFact> {
+    pub(crate) async fn facts(&self, inspection: &BrokerInspection) -> Result<BrokerFacts, UnknownFact> {
         let Some(api) = &self.management else { return Err(UnknownFact::not_asked(&self.listener)) };
-        let mut hosts = look.hosts.iter();
+        let mut hosts = inspection.hosts.iter();
         let cluster = hosts.find_map(|host| host.reached.as_ref().ok()?.greeting.cluster.as_deref());
         let (vhost, queues) = (self.url.virtual_host(), [&self.queues[..], &self.dead_letters[..]].concat());
         api.ask(&ApiQuestion { vhost, queues: &queues, cluster, thorough: Some(&self.exchanges) }).await
     }
 
-    async fn denied(&self, transport: &RabbitTransport, look: &Look, limit: Duration) -> Vec<String> {
+    async fn denied(
+        &self,
+        transport: &RabbitTransport,
+        inspection: &BrokerInspection,
+        limit: Duration,
+    ) -> Vec<String> {
         let ours = self.declares.then_some(&self.kind);
         let is_there = |name: &&String| {
-            let looked = look.exchanges.iter().find(|(exchange, _)| exchange == *name);
-            looked.is_some_and(|(_, found)| *found != ExchangeLook::Missing)
+            let inspected = inspection.exchanges.iter().find(|(exchange, _)| exchange == *name);
+            inspected.is_some_and(|(_, found)| *found != ExchangeInspection::Missing)
         };
         let exchanges: Vec<String> = self.exchanges.iter().filter(is_there).cloned().collect();
         let mut denied = Vec::new();
@@ -138,14 +144,14 @@ impl Wanted {
     }
 
     /// Makes a survey of the looks at the listener's objects and at the services' queues.
-    pub(crate) fn of_looks(
+    pub(crate) fn of_inspections(
         &self,
-        look: &Look,
-        services: &Look,
+        inspection: &BrokerInspection,
+        services: &BrokerInspection,
         facts: Result<BrokerFacts, UnknownFact>,
     ) -> Survey {
         let mut survey = self.empty();
-        for host in &look.hosts {
+        for host in &inspection.hosts {
             match &host.reached {
                 Ok(reached) => {
                     survey.greeting = reached.greeting.clone();
@@ -159,19 +165,20 @@ impl Wanted {
                 }
             }
         }
-        survey.exchanges.clone_from(&look.exchanges);
-        let is_there = |(_, found): &&(String, ExchangeLook)| matches!(found, ExchangeLook::There(_));
+        survey.exchanges.clone_from(&inspection.exchanges);
+        let is_there =
+            |(_, found): &&(String, ExchangeInspection)| matches!(found, ExchangeInspection::There(_));
         survey.near = services.exchanges.iter().filter(is_there).map(|(name, _)| name.clone()).collect();
-        let own = |(name, found): &(String, QueueLook)| {
+        let own = |(name, found): &(String, QueueInspection)| {
             let remedy = match found {
-                QueueLook::Refused(error) => {
+                QueueInspection::Refused(error) => {
                     error.remedy(self.url.virtual_host(), |_| self.permissions.clone())
                 }
-                QueueLook::There { .. } | QueueLook::Missing => None,
+                QueueInspection::There { .. } | QueueInspection::Missing => None,
             };
             QueueRow { remedy, ..row(name, found, Some(&self.kind)) }
         };
-        survey.queues = look.queues.iter().map(own).collect();
+        survey.queues = inspection.queues.iter().map(own).collect();
         survey.queues.extend(services.queues.iter().map(|(name, found)| row(name, found, None)));
         match facts {
             Ok(facts) => survey.add(facts),
@@ -183,7 +190,7 @@ impl Wanted {
     /// Makes a survey of the numbers that a daemon knows.
     pub(crate) fn of_depths(
         &self,
-        exchanges: Vec<(String, ExchangeLook)>,
+        exchanges: Vec<(String, ExchangeInspection)>,
         queues: Vec<QueueRow>,
         facts: Result<BrokerFacts, UnknownFact>,
     ) -> Survey {
@@ -231,10 +238,10 @@ impl Survey {
             self.queues.iter().filter(|row| row.is_there()).map(|row| row.name.clone()).collect();
         let began = Instant::now();
         sleep(limits.pause).await;
-        let again = transport.look(&[], &names, None, limit).await;
+        let again = transport.inspect(&[], &names, None, limit).await;
         let seconds = began.elapsed().as_secs_f64();
         for (name, found) in again.queues {
-            let QueueLook::There { waiting, consumers, .. } = found else { continue };
+            let QueueInspection::There { waiting, consumers, .. } = found else { continue };
             for row in self.queues.iter_mut().filter(|row| row.name == name) {
                 row.growth = Some((f64::from(waiting) - row.messages as f64) / seconds);
                 (row.messages, row.consumers) = (waiting.into(), consumers.into());
@@ -244,12 +251,14 @@ impl Survey {
 }
 
 /// Reads a look at a queue; `own` is the kind of the comparison, for the listener's queues.
-fn row(name: &str, found: &QueueLook, own: Option<&QueueKind>) -> QueueRow {
+fn row(name: &str, found: &QueueInspection, own: Option<&QueueKind>) -> QueueRow {
     let missing = QueueRow::missing(name, own.is_some());
     match found {
-        QueueLook::Missing => missing,
-        QueueLook::Refused(error) => QueueRow { state: QueueState::Refused(error.to_string()), ..missing },
-        QueueLook::There { waiting, consumers, made, drops } => {
+        QueueInspection::Missing => missing,
+        QueueInspection::Refused(error) => {
+            QueueRow { state: QueueState::Refused(error.to_string()), ..missing }
+        }
+        QueueInspection::There { waiting, consumers, made, drops } => {
             let durable = match (made, own) {
                 (QueueMade::Unknown, _) => None,
                 (QueueMade::Differs(difference), _) if difference.starts_with("durable: ") => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use osnl_transport::{Binding, BrokerVersion, ExchangeLook, QueueType, shell_quoted};
+use osnl_transport::{Binding, BrokerVersion, ExchangeInspection, QueueType, shell_quoted};
 
 use super::nothing::messages;
 use super::services::{ServiceSetting, bound};
@@ -46,7 +46,9 @@ impl Survey {
         let wanted = &self.wanted;
         let is_there = |exchange: &str| {
             let mut exchanges = self.exchanges.iter();
-            exchanges.any(|(name, look)| name == exchange && matches!(look, ExchangeLook::There(_)))
+            exchanges.any(|(name, inspection)| {
+                name == exchange && matches!(inspection, ExchangeInspection::There(_))
+            })
         };
         let is_missing = |one: &&Binding| {
             let mut rows = self.queues.iter().filter(|row| row.is_read && row.name == one.queue);
@@ -163,8 +165,8 @@ impl Judge<'_> {
     }
 
     fn exchange_types(&self) -> Vec<Finding> {
-        let wrong = |(name, look): &(String, ExchangeLook)| {
-            let ExchangeLook::There(found) = look else { return None };
+        let wrong = |(name, inspection): &(String, ExchangeInspection)| {
+            let ExchangeInspection::There(found) = inspection else { return None };
             let kind = found.kind.as_deref().filter(|kind| *kind != "topic")?;
             let command = format!(
                 "name the service's control_exchange in exchange of [listener:{}]",
@@ -187,8 +189,8 @@ impl Judge<'_> {
         let wanted = &self.survey.wanted;
         let ours = wanted.rabbit.queue().as_oslo().durable;
         let word = |durable: bool| if durable { "durable" } else { "transient" };
-        let differing = |(name, look): &(String, ExchangeLook)| {
-            let ExchangeLook::There(found) = look else { return None };
+        let differing = |(name, inspection): &(String, ExchangeInspection)| {
+            let ExchangeInspection::There(found) = inspection else { return None };
             let theirs = found.durable.filter(|theirs| *theirs != ours)?;
             Some(self.finding(
                 (Kind::ExchangeDiffers, Severity::Warning),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use osnl_model::nearest;
-use osnl_transport::{BrokerVersion, ExchangeLook};
+use osnl_transport::{BrokerVersion, ExchangeInspection};
 
 use super::judge::Judge;
 use super::services::ServiceSetting;
@@ -18,9 +18,11 @@ impl Judge<'_> {
             survey.queues.iter().any(|row| row.is_read && row.messages > 0 && survey.wanted.pool.is_some());
         let comes = survey.daemon.has_received == Some(true) || waits;
         // Messages of one exchange say nothing about another that is missing.
-        let asked =
-            survey.exchanges.iter().filter(|(_, look)| !comes || matches!(look, ExchangeLook::Missing));
-        let silent = asked.filter_map(|(name, look)| self.first_answer(name, look));
+        let asked = survey
+            .exchanges
+            .iter()
+            .filter(|(_, inspection)| !comes || matches!(inspection, ExchangeInspection::Missing));
+        let silent = asked.filter_map(|(name, inspection)| self.first_answer(name, inspection));
         silent.chain(comes.then(|| self.no_rule_matches()).flatten()).collect()
     }
 
@@ -39,13 +41,15 @@ impl Judge<'_> {
         })
     }
 
-    fn first_answer(&self, exchange: &str, look: &ExchangeLook) -> Option<Finding> {
-        match look {
-            ExchangeLook::Missing if self.survey.wanted.creates => None,
-            ExchangeLook::Missing => Some(self.exchange_missing(exchange)),
-            ExchangeLook::Refused(_) => None,
-            ExchangeLook::There(found) if found.kind.as_deref().is_some_and(|kind| kind != "topic") => None,
-            ExchangeLook::There(_) => self.nothing_routed(exchange),
+    fn first_answer(&self, exchange: &str, inspection: &ExchangeInspection) -> Option<Finding> {
+        match inspection {
+            ExchangeInspection::Missing if self.survey.wanted.creates => None,
+            ExchangeInspection::Missing => Some(self.exchange_missing(exchange)),
+            ExchangeInspection::Refused(_) => None,
+            ExchangeInspection::There(found) if found.kind.as_deref().is_some_and(|kind| kind != "topic") => {
+                None
+            }
+            ExchangeInspection::There(_) => self.nothing_routed(exchange),
         }
     }
 
@@ -83,7 +87,7 @@ impl Judge<'_> {
         let known: Vec<&str> = sources.iter().map(String::as_str).collect();
         let present: Vec<&str> = self.published().map(|row| row.name.as_str()).collect();
         let seen = match (&known[..], &present[..]) {
-            ([], []) if !self.is_looked() || survey.daemon.has_received == Some(true) => "it does not exist: its service has published nothing here".to_owned(),
+            ([], []) if !self.is_inspected() || survey.daemon.has_received == Some(true) => "it does not exist: its service has published nothing here".to_owned(),
             ([], []) => "it does not exist, and no queue <topic>.<priority> either: no service has published a notification in \
                          this virtual host"
                 .to_owned(),
@@ -195,7 +199,7 @@ impl Judge<'_> {
             .filter(|row| row.is_there() && row.of_service().is_some() && !own.contains(&row.name))
     }
 
-    fn is_looked(&self) -> bool {
+    fn is_inspected(&self) -> bool {
         self.survey.queues.iter().any(|row| !row.is_read && row.of_service().is_some())
     }
 

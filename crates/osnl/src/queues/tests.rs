@@ -1,6 +1,6 @@
 use FindingKind as K;
 use FindingSeverity::{Critical, Note, Warning};
-use osnl_transport::{Argument, ExchangeFound, ExchangeLook};
+use osnl_transport::{Argument, ExchangeFound, ExchangeInspection};
 use serde_json::{Value, json};
 
 use super::*;
@@ -42,12 +42,12 @@ fn survey(more: &str) -> Survey {
     }
 }
 
-fn exchange(kind: &str) -> ExchangeLook {
+fn exchange(kind: &str) -> ExchangeInspection {
     found(kind, true)
 }
 
-fn found(kind: &str, durable: bool) -> ExchangeLook {
-    ExchangeLook::There(ExchangeFound { kind: Some(kind.to_owned()), durable: Some(durable) })
+fn found(kind: &str, durable: bool) -> ExchangeInspection {
+    ExchangeInspection::There(ExchangeFound { kind: Some(kind.to_owned()), durable: Some(durable) })
 }
 
 fn there(name: &str, is_read: bool) -> QueueRow {
@@ -79,12 +79,12 @@ fn with_api(survey: &mut Survey) -> &mut BrokerFacts {
 }
 
 fn missing(s: &mut Survey) {
-    s.exchanges[0].1 = ExchangeLook::Missing;
+    s.exchanges[0].1 = ExchangeInspection::Missing;
 }
 
 fn misspelt(s: &mut Survey) {
     s.wanted.exchanges = vec!["noav".to_owned(), "cinder".to_owned()];
-    s.exchanges[0] = ("noav".to_owned(), ExchangeLook::Missing);
+    s.exchanges[0] = ("noav".to_owned(), ExchangeInspection::Missing);
 }
 
 fn waiting(s: &mut Survey, name: &str, messages: u64, consumers: u64, growth: Option<f64>) {

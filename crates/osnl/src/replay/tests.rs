@@ -138,13 +138,13 @@ async fn events_are_chosen_and_say_what_was_done_about_them() {
     };
     let first = shadow(1);
     let before: Vec<_> =
-        first.wishes().iter().map(|wish| wish.before.as_ref().map(|row| row.state)).collect();
+        first.requests().iter().map(|request| request.before.as_ref().map(|row| row.state)).collect();
     assert_eq!(
         before,
         [Some(RowState::Delivered), Some(RowState::Delivered), None],
         "by action, whatever rule it was"
     );
-    let pending: Vec<_> = shadow(2).wishes().iter().map(|wish| wish.was_delivered()).collect();
+    let pending: Vec<_> = shadow(2).requests().iter().map(|request| request.was_delivered()).collect();
     assert_eq!(pending, [false; 3]);
 }
 

@@ -112,7 +112,7 @@ impl UnmatchedWriter {
         let current = file::current(&self.journal);
         let lines = match self.full.lines {
             Some(lines) => lines,
-            None => self.look(&current)?,
+            None => self.measure(&current)?,
         };
         let bytes = self.full.bytes + text.len() as u64;
         if lines >= u64::from(self.shared.keep.heads) || (lines > 0 && bytes > BODIES as u64) {
@@ -127,7 +127,7 @@ impl UnmatchedWriter {
     }
 
     /// Measures the former process's file, and completes an unfinished last line.
-    fn look(&mut self, current: &Path) -> io::Result<u64> {
+    fn measure(&mut self, current: &Path) -> io::Result<u64> {
         let found = match fs::read(current) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),

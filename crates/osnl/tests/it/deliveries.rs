@@ -1,6 +1,5 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use osnl::journal::query::{Change, DeliveryListRow, Filter, ListPage, RowState};
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions, SqliteReader};
@@ -200,25 +199,6 @@ fn what_waits_for_an_action_that_is_gone_is_named_and_goes_on_when_it_is_back() 
     daemon.stop().unwrap();
     assert_eq!(conf.orphans().unwrap(), []);
     assert_eq!(asked(&sink), ["2.2", "1.1"]);
-}
-
-#[test]
-fn a_target_that_is_away_for_longer_than_hold_max_makes_dead_letters_that_hold_their_key() {
-    let folder = tempfile::tempdir().unwrap();
-    let sink = Sink::start();
-    sink.stop();
-    let broker = MemoryBroker::new();
-    let conf = native(folder.path(), &sink.url("/v1/role"), "", "hold_max = 1s\non_dead = hold_key");
-    let began = SystemTime::now();
-    let daemon = start(&conf, &broker);
-    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
-    publish(&broker, &port_deleted(&instance(1), "10.0.0.2"));
-    daemon.wait_until("it is given up", |c| c.dead.get() == 1);
-    assert!(began.elapsed().unwrap() >= Duration::from_secs(1));
-    daemon.stop().unwrap();
-    let dead = rows(folder.path(), &[RowState::Dead]);
-    assert!(dead[0].reason.as_deref().unwrap().contains("hold_max is over"), "{dead:?}");
-    assert_eq!(rows(folder.path(), &[RowState::Waiting]).len(), 1);
 }
 
 #[test]

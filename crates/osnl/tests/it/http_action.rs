@@ -166,9 +166,9 @@ fn the_events_of_one_request_have_a_verdict_each() {
     let request = &sink.requests()[0];
     assert_eq!(request.body, b"{\"id\": \"vm-1\"}\n{\"id\": \"vm-2\"}\n");
     assert_eq!([request.header("idempotency-key"), request.header("traceparent")], [None, None]);
-    let few = with(200, &[], r#"[{"status": 201}]"#);
+    let short = with(200, &[], r#"[{"status": 201}]"#);
     let refused = Err(ErrorClass::Refused(Some(200)));
-    assert_eq!(call(&all, few), [refused, Err(ErrorClass::Content), refused]);
+    assert_eq!(call(&all, short), [refused, Err(ErrorClass::Content), refused]);
     let down = Err(ErrorClass::Status(503));
     assert_eq!(call(&all, with(503, &[], "")), [down, Err(ErrorClass::Content), down]);
     // One event may be the reason, so several are tried alone.

@@ -136,12 +136,12 @@ async fn a_requeued_message_comes_again_ever_later_and_is_set_aside_in_the_end()
         _ => NotificationResult::Handled,
     });
     let told = Arc::new(Mutex::new(Vec::new()));
-    let tell = told.clone();
+    let set_aside = told.clone();
     let running = started(
         on(&broker)
             .endpoint(handler)
             .allow_requeue(true)
-            .on_set_aside(move |message| tell.lock().unwrap().push(message.reason.clone())),
+            .on_set_aside(move |message| set_aside.lock().unwrap().push(message.reason.clone())),
     )
     .await;
     let begin = tokio::time::Instant::now();

@@ -52,12 +52,12 @@ impl EmissionJob {
     }
 
     pub(super) fn lost(mut self: Box<Self>, source: TransportError) {
-        self.tell(&source.to_string());
+        self.report(&source.to_string());
         let attempts = self.failures;
         self.answer(Err(NotifyError::Lost { attempts, source }));
     }
 
-    fn tell(&self, reason: &str) {
+    fn report(&self, reason: &str) {
         self.counters.lost.increment();
         self.counters.failed(reason.to_owned());
         tracing::error!(
@@ -80,7 +80,7 @@ impl EmissionJob {
 impl Drop for EmissionJob {
     fn drop(&mut self) {
         if self.reply.is_some() {
-            self.tell("the notifier has ended before the broker took it");
+            self.report("the notifier has ended before the broker took it");
             self.answer(Err(NotifyError::Closed));
         }
     }

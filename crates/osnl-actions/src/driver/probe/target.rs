@@ -7,7 +7,7 @@ use std::time::Duration;
 use osnl_model::TransportUrl;
 use osnl_net::http::Url as ApiUrl;
 use osnl_transport::{
-    Declare, ExchangeLook, MayWrite, RabbitOptions, RabbitTransport, login_user, set_permissions,
+    Declare, ExchangeInspection, MayWrite, RabbitOptions, RabbitTransport, login_user, set_permissions,
 };
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
@@ -67,7 +67,7 @@ pub async fn kafka_probe(
         Err(error) => return vec![Probe::of(section, "brokers".to_owned()).failed(error.to_string(), None)],
     };
     let probe = Probe::of(section, transport.location());
-    let look = match tokio::time::timeout(deadline, transport.look(topics.to_vec())).await {
+    let inspection = match tokio::time::timeout(deadline, transport.inspect(topics.to_vec())).await {
         Err(_) => return vec![silent(probe, deadline)],
         Ok(Err(error)) => {
             let advice = error.own_remedy().unwrap_or(
@@ -75,12 +75,12 @@ pub async fn kafka_probe(
             );
             return vec![probe.failed(error.to_string(), Some(advice))];
         }
-        Ok(Ok(look)) => look,
+        Ok(Ok(inspection)) => inspection,
     };
-    let brokers = probe.fine(format!("{} answers, {}", look.host, transport.session()));
+    let brokers = probe.fine(format!("{} answers, {}", inspection.host, transport.session()));
     let topic = |topic: &String| {
         let probe = Probe::of(section, format!("topic {topic}"));
-        match (look.missing.contains(topic), declare) {
+        match (inspection.missing.contains(topic), declare) {
             (false, _) => probe.fine("exists"),
             (true, Declare::Create) => {
                 probe.fine("does not exist, and will be created if the brokers do that (auto.create.topics.enable)")
@@ -104,13 +104,14 @@ pub async fn kafka_canary_probe(
     topic: String,
     deadline: Duration,
 ) -> Option<Probe> {
-    let look = tokio::time::timeout(deadline, transport.look(vec![topic.clone()])).await.ok()?.ok()?;
+    let inspection =
+        tokio::time::timeout(deadline, transport.inspect(vec![topic.clone()])).await.ok()?.ok()?;
     let probe = Probe::of(section, format!("topic {topic} of the canary"));
     let create = format!(
         "kafka-topics.sh --bootstrap-server {} --create --topic {topic} --partitions 1",
         transport.brokers()
     );
-    Some(match look.partitions.get(&topic) {
+    Some(match inspection.partitions.get(&topic) {
         None => probe.failed("does not exist, and osnl does not create it", Some(&create)),
         Some(1) => probe.fine("exists, with one partition"),
         Some(many) => probe.warning(
@@ -147,23 +148,23 @@ pub async fn broker_probe(
         Ok(transport) => transport,
         Err(error) => return vec![probe("broker".to_owned()).failed(error.to_string(), None)],
     };
-    let look = transport.look(exchanges, &[], None, context.deadline.mul_f64(0.6));
-    let Ok(look) = tokio::time::timeout(context.deadline, look).await else {
+    let inspection = transport.inspect(exchanges, &[], None, context.deadline.mul_f64(0.6));
+    let Ok(inspection) = tokio::time::timeout(context.deadline, inspection).await else {
         return vec![silent(probe("broker".to_owned()), context.deadline)];
     };
     let names: Vec<&str> = exchanges.iter().map(String::as_str).collect();
     let made: &[&str] = if declare == Declare::Create { &names } else { &[] };
     let needed = |virtual_host: &str| set_permissions(login_user(url), virtual_host, [made, &names, made]);
-    let hosts = look
+    let hosts = inspection
         .hosts
         .iter()
         .map(|host| broker(probe(format!("broker {}", host.host)), host, url.virtual_host(), needed));
     let mut probes: Vec<Probe> = hosts.collect();
     let certificate = options.client_certificate();
     probes.extend(certificate.and_then(|file| client_certificate_probe(context.section, &file)));
-    for (name, found) in &look.exchanges {
+    for (name, found) in &inspection.exchanges {
         let seen = exchange(probe(format!("exchange {name}")), found, declare, url.virtual_host(), needed);
-        let there = matches!(found, ExchangeLook::There(_));
+        let there = matches!(found, ExchangeInspection::There(_));
         let asked = transport.may_write(name, context.deadline.mul_f64(0.3));
         probes.push(match if there { asked.await.ok() } else { None } {
             Some(MayWrite::No(words)) => seen.failed(words, Some(&needed(url.virtual_host()))),

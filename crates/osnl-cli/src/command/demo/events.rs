@@ -61,7 +61,7 @@ impl<S: Subscriber> Layer<S> for StoryLayer {
         };
         self.story.line(number, label, tone, &fields.sentence());
         if let Some(number) = number {
-            self.story.note_look(number);
+            self.story.note_evaluated(number);
         }
     }
 }

@@ -53,7 +53,7 @@ impl Play<'_> {
     }
 
     async fn in_step(&self, number: usize) {
-        if timeout(PATIENCE, self.story.looked_at(number)).await.is_err() {
+        if timeout(PATIENCE, self.story.evaluated(number)).await.is_err() {
             self.story.line(Some(number), "waits", Tone::Dim, "the next one does not");
         }
         if self.story.oldest_unsettled().is_some_and(|oldest| oldest + AHEAD <= number) {

@@ -30,7 +30,7 @@ struct StoryProgress {
     arriving: HashMap<String, VecDeque<usize>>,
     /// Per resource, messages that wait for their delivery, the running one first.
     lanes: HashMap<String, VecDeque<usize>>,
-    looked_at: BTreeSet<usize>,
+    evaluated: BTreeSet<usize>,
     unsettled: BTreeSet<usize>,
     unrouted: u64,
     acknowledged: u64,
@@ -95,7 +95,7 @@ impl Story {
 
     pub(super) fn unmatched(&self, number: usize, why: &str) {
         self.line(Some(number), "no match", Tone::Dim, why);
-        self.note_look(number);
+        self.note_evaluated(number);
         self.settle(number);
     }
 
@@ -115,8 +115,8 @@ impl Story {
         Some(number)
     }
 
-    pub(super) fn note_look(&self, number: usize) {
-        self.lock().looked_at.insert(number);
+    pub(super) fn note_evaluated(&self, number: usize) {
+        self.lock().evaluated.insert(number);
         self.changed.notify_waiters();
     }
 
@@ -129,7 +129,7 @@ impl Story {
         let mut state = self.lock();
         state.acknowledged += 1;
         state.unsettled.remove(&number);
-        state.looked_at.remove(&number);
+        state.evaluated.remove(&number);
         if let Some((digest, id)) = state.keys.remove(&number) {
             state.by_digest.remove(&digest);
             id.map(|id| state.by_message_id.remove(&id));
@@ -154,8 +154,8 @@ impl Story {
         self.lock().by_digest.get(digest).copied()
     }
 
-    pub(super) async fn looked_at(&self, number: usize) {
-        self.until(|state| state.looked_at.contains(&number) || !state.unsettled.contains(&number)).await;
+    pub(super) async fn evaluated(&self, number: usize) {
+        self.until(|state| state.evaluated.contains(&number) || !state.unsettled.contains(&number)).await;
     }
 
     pub(super) async fn all_settled(&self) {

@@ -32,7 +32,7 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
     }
     let begin = Instant::now();
     let mut comparison = RuleSetComparison::new(conf, &tried, args.listener.as_deref());
-    look(args, conf, &mut comparison)?;
+    compare_events(args, conf, &mut comparison)?;
     let rules = comparison.rules().iter();
     let rules: Vec<&RuleComparison> = rules
         .filter(|found| args.rule.is_empty() || args.rule.iter().any(|name| **name == *found.rule))
@@ -66,7 +66,7 @@ fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, SavedEventsRefusal> 
     Ok(loaded.conf)
 }
 
-fn look(
+fn compare_events(
     args: &ExplainArgs,
     conf: &Native,
     comparison: &mut RuleSetComparison<'_>,

@@ -24,7 +24,7 @@ use osnl_model::{MaskedJson, mask_text};
 use serde_json::{Map, Value, json};
 
 use super::args::ExportArgs;
-use super::{events, file, moment, refused, report, shown};
+use super::{events, file, refused, report, shown, timestamp};
 use crate::clean::mask_urls;
 use crate::command::asking::{NoAnswer, clean};
 use crate::command::progress::Display;
@@ -75,7 +75,7 @@ fn line(kept: &KeptEvent, raw: bool) -> Value {
     let mut line = json!({
         "format": FORMAT,
         "event": kept.number,
-        "received": moment(origin.received),
+        "received": timestamp(origin.received),
         "listener": &*origin.listener,
         "queue": &*origin.queue,
         "exchange": origin.exchange,
@@ -100,7 +100,7 @@ fn delivery(row: &DeliveryListRow) -> Value {
         "resource": {"key": row.key, "id": row.resource_id, "name": row.resource_name},
         "state": Phase::word_of(row.state),
         "attempts": row.tries,
-        "ended": row.ended.map(moment),
+        "ended": row.ended.map(timestamp),
         "reason": row.reason.as_deref().map(|reason| clean(&mask_text(reason)).into_owned()),
     })
 }

@@ -12,15 +12,16 @@ use crate::flags::{PlaceArgs, SourceArgs};
 
 /// The most messages of one request; the daemon decodes each again.
 const AT_ONCE: usize = 50;
+/// The most numbers in the address of one request, whose head has 16 KiB.
+const IDS_AT_ONCE: usize = 500;
 
 pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
-    let mut filter = named(&args.which, args.how.all)?;
+    let filter = named(&args.which, args.how.all)?;
     let respondent = Respondent::of(&args.ask.place)?;
     let conf = configuration(&args.ask.place)?;
     let mut changes = QuarantineChanges { dry_run: args.how.dry_run, ..QuarantineChanges::default() };
-    let wanted = std::mem::take(&mut filter.ids);
     let (mut group, mut seen) = (Vec::new(), Vec::new());
-    for id in numbers(&respondent, WhichMessages { ids: wanted.clone(), ..filter })? {
+    for id in numbers(&respondent, &filter)? {
         seen.push(id);
         match plan(&respondent, &conf, id)? {
             Ok(_) if args.how.dry_run => changes.changed(id),
@@ -32,7 +33,7 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
         }
     }
     send(&respondent, &mut group, &mut changes)?;
-    for id in wanted.into_iter().filter(|id| !seen.contains(id)) {
+    for id in filter.ids.into_iter().filter(|id| !seen.contains(id)) {
         changes.refuse(id, "there is no message with this number, or another filter excludes it");
     }
     Ok(printed(&changes, "stored as events", args.ask.format.format))
@@ -52,17 +53,23 @@ fn configuration(place: &PlaceArgs) -> Result<Native, NoAnswer> {
     }
 }
 
-fn numbers(respondent: &Respondent, filter: WhichMessages) -> Result<Vec<i64>, NoAnswer> {
-    let (mut numbers, mut after) = (Vec::new(), 0);
-    loop {
-        let request = ControlRequest::QuarantineList { filter: filter.clone(), after, limit: 1000 };
-        let list: QuarantineList = respondent.ask(&request)?;
-        numbers.extend(list.messages.iter().map(|message| message.id));
-        match list.next {
-            Some(next) => after = next,
-            None => return Ok(numbers),
+fn numbers(respondent: &Respondent, filter: &WhichMessages) -> Result<Vec<i64>, NoAnswer> {
+    let mut ids = filter.ids.clone();
+    ids.sort_unstable();
+    ids.dedup();
+    let groups = if ids.is_empty() { vec![&ids[..]] } else { ids.chunks(IDS_AT_ONCE).collect() };
+    let mut numbers = Vec::new();
+    for ids in groups {
+        let (filter, mut after) = (WhichMessages { ids: ids.to_vec(), ..filter.clone() }, Some(0));
+        while let Some(begin) = after {
+            let request =
+                ControlRequest::QuarantineList { filter: filter.clone(), after: begin, limit: 1000 };
+            let list: QuarantineList = respondent.ask(&request)?;
+            numbers.extend(list.messages.iter().map(|message| message.id));
+            after = list.next;
         }
     }
+    Ok(numbers)
 }
 
 fn plan(respondent: &Respondent, conf: &Native, id: i64) -> Result<Result<MessageAgain, String>, NoAnswer> {

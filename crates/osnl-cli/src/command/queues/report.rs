@@ -4,18 +4,18 @@ use std::ops::Range;
 
 use osnl::listener::UnreadQueue;
 use osnl::queues::{Finding, FindingSeverity, QueueRow, QueueState, Survey};
-use osnl_transport::ExchangeLook;
+use osnl_transport::ExchangeInspection;
 use serde_json::{Value, json};
 
 use super::super::table::table;
-use super::topics::{self, TopicsLook};
+use super::topics::{self, TopicsInspection};
 use crate::clean;
 use crate::output;
 use crate::terminal::Tone;
 
 pub(super) struct QueuesReport {
     pub(super) surveys: Vec<Survey>,
-    pub(super) topics: Vec<TopicsLook>,
+    pub(super) topics: Vec<TopicsInspection>,
     pub(super) left: Vec<UnreadQueue>,
     pub(super) findings: Vec<Finding>,
 }
@@ -38,12 +38,12 @@ impl QueuesReport {
             }
             text.push('\n');
         }
-        for look in &self.topics {
-            text.push_str(&format!("Kafka at {}\n", look.broker));
-            match &look.seen {
+        for inspection in &self.topics {
+            text.push_str(&format!("Kafka at {}\n", inspection.broker));
+            match &inspection.seen {
                 Err(error) => text.push_str(&format!("  {error}\n")),
                 Ok(seen) => {
-                    let lines = topics::lines(seen, &look.missing);
+                    let lines = topics::lines(seen, &inspection.missing);
                     text.extend(lines.iter().map(|(what, line)| format!("  {what} {line}\n")));
                 }
             }
@@ -64,7 +64,7 @@ impl QueuesReport {
         let counts = counts.map(|(count, word)| format!("{count} {word}{}", plural(count, word)));
         let counts: Vec<String> = counts.collect();
         match counts.is_empty() {
-            true if self.topics.iter().any(TopicsLook::is_wrong) => {
+            true if self.topics.iter().any(TopicsInspection::is_wrong) => {
                 "Kafka has troubles, shown above\n".to_owned()
             }
             true => "no findings\n".to_owned(),
@@ -77,9 +77,9 @@ impl QueuesReport {
         let kafka: Vec<Value> = self
             .topics
             .iter()
-            .map(|look| {
-                let seen = look.seen.as_ref();
-                json!({"broker": look.broker, "seen": seen.map(topics::json).ok(), "error": seen.err(), "missing": look.missing})
+            .map(|inspection| {
+                let seen = inspection.seen.as_ref();
+                json!({"broker": inspection.broker, "seen": seen.map(topics::json).ok(), "error": seen.err(), "missing": inspection.missing})
             })
             .collect();
         let all = json!({"brokers": brokers, "kafka": kafka, "findings": self.findings});
@@ -99,11 +99,11 @@ fn heading(survey: &Survey) -> String {
 
 fn rows(survey: &Survey) -> Vec<Vec<String>> {
     let mut rows = vec![["  name", "state", "messages", "growth", "consumers"].map(str::to_owned).to_vec()];
-    for (name, look) in &survey.exchanges {
-        let state = match look {
-            ExchangeLook::Missing => "missing".to_owned(),
-            ExchangeLook::Refused(reason) => reason.clone(),
-            ExchangeLook::There(found) => {
+    for (name, inspection) in &survey.exchanges {
+        let state = match inspection {
+            ExchangeInspection::Missing => "missing".to_owned(),
+            ExchangeInspection::Refused(reason) => reason.clone(),
+            ExchangeInspection::There(found) => {
                 let durable = match found.durable {
                     Some(true) => "durable",
                     Some(false) => "transient",
@@ -165,12 +165,12 @@ pub(super) fn tint(line: &str) -> Option<(Tone, Range<usize>)> {
 }
 
 fn broker(survey: &Survey) -> Value {
-    let exchanges = survey.exchanges.iter().map(|(name, look)| match look {
-        ExchangeLook::There(found) => {
+    let exchanges = survey.exchanges.iter().map(|(name, inspection)| match inspection {
+        ExchangeInspection::There(found) => {
             json!({"name": name, "state": "there", "type": found.kind, "durable": found.durable})
         }
-        ExchangeLook::Missing => json!({"name": name, "state": "missing"}),
-        ExchangeLook::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
+        ExchangeInspection::Missing => json!({"name": name, "state": "missing"}),
+        ExchangeInspection::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
     });
     json!({
         "listener": &*survey.wanted.listener, "broker": survey.wanted.broker, "vhost": survey.vhost(),

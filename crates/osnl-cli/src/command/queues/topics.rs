@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 const NAMED: usize = 3;
 
 /// A look at the topics of a listener.
-pub(super) struct TopicsLook {
+pub(super) struct TopicsInspection {
     pub(super) broker: String,
     pub(super) seen: Result<TopicsSeen, String>,
     /// Routing keys without a topic.
     pub(super) missing: Vec<String>,
 }
 
-impl TopicsLook {
+impl TopicsInspection {
     pub(super) fn is_wrong(&self) -> bool {
         self.seen.is_err() || !self.missing.is_empty()
     }
 }
 
 /// Looks from no consumer group: nothing is read or committed.
-pub(super) async fn look(conf: &ListenerConf) -> TopicsLook {
+pub(super) async fn inspect(conf: &ListenerConf) -> TopicsInspection {
     let broker =
         conf.transport_url.hosts().iter().map(|host| host.hostname.clone()).collect::<Vec<_>>().join(", ");
     let keys = conf.topics.iter().flat_map(|topic| {
@@ -45,8 +45,8 @@ pub(super) async fn look(conf: &ListenerConf) -> TopicsLook {
         Ok::<_, osnl_transport::TransportError>((seen, missing))
     };
     match asked.await {
-        Ok((seen, missing)) => TopicsLook { broker, seen: Ok(seen), missing },
-        Err(error) => TopicsLook { broker, seen: Err(error.with_own_remedy()), missing: Vec::new() },
+        Ok((seen, missing)) => TopicsInspection { broker, seen: Ok(seen), missing },
+        Err(error) => TopicsInspection { broker, seen: Err(error.with_own_remedy()), missing: Vec::new() },
     }
 }
 

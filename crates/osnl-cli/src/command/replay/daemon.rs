@@ -30,7 +30,7 @@ impl ReplayDaemon {
         journal: &Path,
         patience: Duration,
     ) -> Result<Option<Self>, SavedEventsRefusal> {
-        match SqliteJournal::look_for_holder(journal) {
+        match SqliteJournal::find_holder(journal) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(forbidden(journal)),
             Ok(None) | Err(_) => return Ok(None),
             Ok(Some(_)) => {}

@@ -100,10 +100,10 @@ pub(in crate::command) fn verdict_json(verdict: &RuleVerdict) -> Value {
         object["reason"] = json!(reason);
     }
     match &verdict.ruling {
-        Ruling::Fails { condition, allows, saw } => {
+        Ruling::Fails { condition, allows, observed } => {
             object["condition"] = json!(condition.to_string());
             object["allows"] = json!(allows);
-            object["saw"] = json!(saw);
+            object["saw"] = json!(observed);
         }
         Ruling::Failed(failed) => object["condition"] = json!(failed.condition),
         Ruling::Stopped(by) => object["stopped_by"] = json!(&**by),

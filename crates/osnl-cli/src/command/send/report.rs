@@ -13,7 +13,7 @@ use crate::flags::OutputFormat;
 use crate::output::{self, Tint};
 use crate::terminal::Tone;
 
-const FEW: u64 = 20;
+const AT_MOST: u64 = 20;
 
 #[derive(Clone, Debug)]
 pub(super) struct Submission {
@@ -93,7 +93,7 @@ impl SendReport {
                 "refused"
             }
         };
-        if self.format == OutputFormat::Json || self.total <= FEW {
+        if self.format == OutputFormat::Json || self.total <= AT_MOST {
             let reason = answer.err().map(|error| error.to_string());
             self.say(&line(self.format, sent, outcome, reason.as_deref()));
         }

@@ -1,13 +1,12 @@
 //! A reader of a service's exchange cannot tell an example from an event. A sample that looks like
 //! a deletion therefore needs a confirmation at the terminal or `--yes`.
 
-use std::io::{IsTerminal as _, Write as _};
-
 use anyhow::anyhow;
 use osnl_model::catalogue::{self, CatalogueEvent};
 use osnl_model::{Priority, Target, nearest};
 use serde_json::{Value, json};
 
+use super::super::confirm::agreed_to;
 use super::args::SendArgs;
 use super::destination::SendRefusal;
 use crate::exit::Exit;
@@ -71,11 +70,12 @@ pub(super) fn confirm(
         "{event_type} would go to the exchange {exchange} on {broker}, which {service} uses: what listens there takes \
          it for a real deletion, a running osnl, ceilometer and designate too"
     );
-    if !std::io::stdin().is_terminal() {
-        let remedy = "name another exchange with --exchange, or add --yes";
-        return Err((Exit::Usage, anyhow!("{warning}; {remedy}")));
+    let refusal = format!("{warning}; name another exchange with --exchange, or add --yes");
+    match agreed_to(&format!("{warning}. Publish it?"), &refusal) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err((Exit::Failed, anyhow!("nothing was published"))),
+        Err((exit, why)) => Err((exit, anyhow!(why))),
     }
-    if asked(&warning) { Ok(()) } else { Err((Exit::Failed, anyhow!("nothing was published"))) }
 }
 
 fn service_of(exchange: &str) -> Option<(&'static str, String)> {
@@ -83,13 +83,4 @@ fn service_of(exchange: &str) -> Option<(&'static str, String)> {
     let service =
         if exchange == "openstack" { "every service without an exchange of its own" } else { event.service };
     Some((service, exchange.to_owned()))
-}
-
-#[expect(clippy::print_stderr, reason = "a question to the operator")]
-fn asked(warning: &str) -> bool {
-    eprint!("osnl: {warning}. Publish it? [y/N] ");
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }

@@ -16,36 +16,36 @@ use crate::output::{Put, Tint, put};
 use crate::terminal::{self, clipped};
 
 pub(in crate::command) fn run(
-    look: impl Fn() -> String + Send + 'static,
+    render: impl Fn() -> String + Send + 'static,
     interval: Duration,
     tint: Tint,
 ) -> Exit {
-    let looks = looking(look, interval);
+    let screens = screens_of(render, interval);
     let watched = app::block_on(async {
         let mut signals = Signals::catch();
-        watch(looks, tint, &mut signals).await
+        watch(screens, tint, &mut signals).await
     });
     watched.unwrap_or(Exit::Failed)
 }
 
 /// Asks on its own thread, so that a hung daemon does not delay Ctrl-C.
-fn looking(look: impl Fn() -> String + Send + 'static, interval: Duration) -> mpsc::Receiver<String> {
-    let (sender, looks) = mpsc::channel(1);
+fn screens_of(render: impl Fn() -> String + Send + 'static, interval: Duration) -> mpsc::Receiver<String> {
+    let (sender, screens) = mpsc::channel(1);
     std::thread::spawn(move || {
         // Nothing is ever sent, so the time-out of a receive is the pause.
         let (_open, pause) = channel::<()>();
-        while sender.blocking_send(look()).is_ok() {
+        while sender.blocking_send(render()).is_ok() {
             if pause.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
         }
     });
-    looks
+    screens
 }
 
-async fn watch(looks: mpsc::Receiver<String>, tint: Tint, signals: &mut Signals) -> Exit {
+async fn watch(screens: mpsc::Receiver<String>, tint: Tint, signals: &mut Signals) -> Exit {
     let mut terminal = terminal::is_drawable().then(terminal::open).and_then(Result::ok);
-    let ended = watch_on(terminal.as_mut(), looks, tint, signals).await;
+    let ended = watch_on(terminal.as_mut(), screens, tint, signals).await;
     if let Some(terminal) = terminal {
         terminal::close(terminal);
     }
@@ -54,7 +54,7 @@ async fn watch(looks: mpsc::Receiver<String>, tint: Tint, signals: &mut Signals)
 
 async fn watch_on(
     mut terminal: Option<&mut DefaultTerminal>,
-    mut looks: mpsc::Receiver<String>,
+    mut screens: mpsc::Receiver<String>,
     tint: Tint,
     signals: &mut Signals,
 ) -> Exit {
@@ -73,8 +73,8 @@ async fn watch_on(
                 ProgramSignal::Hangup => return Exit::Done,
             },
             Some(event) = events.recv() => Some(event),
-            Some(look) = looks.recv() => {
-                shown = block(&look);
+            Some(screen) = screens.recv() => {
+                shown = block(&screen);
                 None
             }
             else => return Exit::Failed,
@@ -102,8 +102,8 @@ fn redraw(terminal: &mut DefaultTerminal, shown: &str, tint: Tint, event: Option
     })
 }
 
-fn block(look: &str) -> String {
-    format!("{}\n\n{look}", jiff::Zoned::now().strftime("%F %T"))
+fn block(screen: &str) -> String {
+    format!("{}\n\n{screen}", jiff::Zoned::now().strftime("%F %T"))
 }
 
 fn picture(block: &str, width: u16, tint: Tint) -> Text<'static> {

@@ -166,15 +166,15 @@ impl TapSession<'_> {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         second.reset();
         let mut messages = Vec::with_capacity(BATCH);
-        self.tell_the_time(sender);
+        self.send_tick(sender);
         loop {
             tokio::select! {
                 biased;
                 _ = second.tick() => {
                     self.tap.acknowledge().await?;
-                    self.look(&mut missing).await?;
+                    self.find_missing(&mut missing).await?;
                     self.report_dropped(course).await?;
-                    self.tell_the_time(sender);
+                    self.send_tick(sender);
                 }
                 place = sender.reserve(), if !messages.is_empty() => {
                     let Ok(place) = place else { return Ok(()) };
@@ -187,7 +187,7 @@ impl TapSession<'_> {
         }
     }
 
-    fn tell_the_time(&self, sender: &Sender<Arrivals>) {
+    fn send_tick(&self, sender: &Sender<Arrivals>) {
         match self.clock {
             // A full channel needs no tick: its batches carry the time too.
             WriterClock::Told => {
@@ -199,18 +199,18 @@ impl TapSession<'_> {
 
     /// Looks for missing exchanges: for all named ones, but for one default per second in turn.
     /// Each look at a missing exchange leaves a line in the broker's log.
-    async fn look(&mut self, missing: &mut Vec<String>) -> Result<(), TransportError> {
+    async fn find_missing(&mut self, missing: &mut Vec<String>) -> Result<(), TransportError> {
         if missing.is_empty() {
             return Ok(());
         }
-        let looked: Vec<String> = if self.chosen {
+        let wanted: Vec<String> = if self.chosen {
             self.turn = (self.turn + 1) % missing.len();
             vec![missing[self.turn].clone()]
         } else {
             missing.clone()
         };
-        for exchange in looked {
-            match self.tap.look_for(&exchange).await {
+        for exchange in wanted {
+            match self.tap.find(&exchange).await {
                 Ok(true) => {
                     let kind = if self.tap.tapped().has_topics { "topic" } else { "exchange" };
                     self.voice.say(&format!("{kind} {exchange} exists now: bound"));

@@ -21,7 +21,7 @@ pub(super) fn print(args: &TestArgs, name: &str) -> Exit {
         sources::complain(&problem);
         return Exit::Failed;
     }
-    let conf = match sources::look(&args.of).and_then(meaning) {
+    let conf = match sources::load(&args.of).and_then(meaning) {
         Ok((conf, _)) => Some(conf),
         Err(refused) => {
             saved_events::say(&format!(

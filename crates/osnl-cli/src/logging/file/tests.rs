@@ -58,21 +58,21 @@ fn set_changed(path: &Path, at: &Zoned) {
 }
 
 #[track_caller]
-fn check(moments: &[&str], expected: &[(&str, &str)]) {
-    let moments: Vec<Zoned> = moments.iter().map(|moment| at(moment)).collect();
-    check_at(&moments, expected);
+fn check(times: &[&str], expected: &[(&str, &str)]) {
+    let times: Vec<Zoned> = times.iter().map(|time| at(time)).collect();
+    check_at(&times, expected);
 }
 
 #[track_caller]
-fn check_at(moments: &[Zoned], expected: &[(&str, &str)]) {
-    let mut case = Case::start(&moments[0].datetime().to_string(), 31);
-    for (n, now) in moments.iter().enumerate() {
+fn check_at(times: &[Zoned], expected: &[(&str, &str)]) {
+    let mut case = Case::start(&times[0].datetime().to_string(), 31);
+    for (n, now) in times.iter().enumerate() {
         case.write(now, &n.to_string());
     }
     let found: Vec<(String, String)> =
         case.files().into_iter().map(|name| (name.clone(), case.read(&name).replace('\n', " "))).collect();
     let found: Vec<(&str, &str)> = found.iter().map(|(name, text)| (name.as_str(), text.trim())).collect();
-    assert_eq!(found, expected, "{moments:?}");
+    assert_eq!(found, expected, "{times:?}");
 }
 
 #[test]
@@ -159,22 +159,22 @@ for n in range(len(moments)):
 fn the_same_lines_end_in_the_same_files_as_with_pythons_handler() {
     let python = std::env::var_os(osnl_testkit::PYTHON_VARIABLE)
         .unwrap_or_else(|| panic!("no Python peer: run the tests with \"cargo xtask test\""));
-    for moments in [
+    for times in [
         &["2026-11-20T10:00", "2026-11-20T23:59:59", "2026-11-21T00:00", "2026-11-23T10:00"][..],
         &["2026-03-28T23:59", "2026-03-29T00:00", "2026-03-29T23:59", "2026-03-30T00:00", "2026-03-30T00:30"],
         &["2026-10-24T10:00", "2026-10-25T00:00", "2026-10-25T23:30", "2026-10-26T00:00"],
         &["2026-11-20T10:00", "2026-11-19T10:00", "2026-11-20T11:00", "2026-11-21T11:00"],
         &["2026-11-01T10:00", "2026-11-02T10:00", "2026-11-03T10:00", "2026-11-04T10:00", "2026-11-05T10:00"],
     ] {
-        let moments: Vec<Zoned> = moments.iter().map(|moment| at(moment)).collect();
-        let mut ours = Case::start(&moments[0].datetime().to_string(), 3);
-        for (n, now) in moments.iter().enumerate() {
+        let times: Vec<Zoned> = times.iter().map(|time| at(time)).collect();
+        let mut ours = Case::start(&times[0].datetime().to_string(), 3);
+        for (n, now) in times.iter().enumerate() {
             ours.write(now, &n.to_string());
         }
-        let theirs = Case::start(&moments[0].datetime().to_string(), 3);
+        let theirs = Case::start(&times[0].datetime().to_string(), 3);
         // Python begins with the modification time of the file, so the test sets that.
-        set_changed(&theirs.path("log"), &moments[0]);
-        let seconds = moments.iter().map(|now| now.timestamp().as_second().to_string());
+        set_changed(&theirs.path("log"), &times[0]);
+        let seconds = times.iter().map(|now| now.timestamp().as_second().to_string());
         let status = std::process::Command::new(Path::new(&python).join("bin/python"))
             .args(["-c", PYTHON])
             .arg(theirs.path("log"))
@@ -184,9 +184,9 @@ fn the_same_lines_end_in_the_same_files_as_with_pythons_handler() {
             .status()
             .unwrap();
         assert!(status.success());
-        assert_eq!(ours.files(), theirs.files(), "{moments:?}");
+        assert_eq!(ours.files(), theirs.files(), "{times:?}");
         for name in ours.files() {
-            assert_eq!(ours.read(&name), theirs.read(&name), "{name} {moments:?}");
+            assert_eq!(ours.read(&name), theirs.read(&name), "{name} {times:?}");
         }
     }
 }

@@ -98,13 +98,15 @@ fn a_reload_is_made_or_refused_and_its_result_is_shown() {
     let stage = Stage::with("browser-reload", "allow_changes = yes\n");
     stage.log_in("/configuration");
     stage.browser.click_text("Reload now");
-    stage.shows("osnl reads its files again");
+    stage.shows("The files are valid and unchanged");
     stage.browser.click_text("Reload");
     stage.shows("The configuration was unchanged.");
     stage.browser.set_scripts(false);
-    stage.configure("nonsense = 1\n");
     stage.open("/configuration/reload");
+    stage.configure("nonsense = 1\n");
     stage.browser.click_text("Reload");
     stage.shows("Refused: nothing was changed.");
+    stage.open("/configuration/reload");
+    stage.shows("A reload would be refused");
     stage.shows("nonsense");
 }

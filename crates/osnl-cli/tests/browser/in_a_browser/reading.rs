@@ -30,7 +30,7 @@ const EXPECTED: [&str; 16] = [
 /// The limit of a page's text, because long names are cut.
 const MOST_TEXT: u64 = 220_000;
 
-const LOOK: &str = "
+const INSPECT: &str = "
     const root = document.documentElement, all = selector => [...document.querySelectorAll(selector)];
     all('details').forEach(details => details.open = true);
     const isBeyond = element => element.getBoundingClientRect().right > root.clientWidth + 1
@@ -64,14 +64,14 @@ fn each_page_is_well_at_each_width_in_each_theme_with_and_without_scripts() {
     ];
     let mut seen = Vec::new();
     for (kind, path) in pages.into_iter().chain(more) {
-        seen.extend(look_at(&stage, &kind, &path));
+        seen.extend(inspect(&stage, &kind, &path));
     }
     stage.browser.forget_cookies();
-    seen.extend(look_at(&stage, "/login", "/login"));
+    seen.extend(inspect(&stage, "/login", "/login"));
     assert!(seen.is_empty(), "{} faults:\n{}", seen.len(), seen.join("\n"));
 }
 
-fn look_at(stage: &Stage, kind: &str, path: &str) -> Vec<String> {
+fn inspect(stage: &Stage, kind: &str, path: &str) -> Vec<String> {
     let browser = &stage.browser;
     let mut faults = Vec::new();
     for are_on in [true, false] {
@@ -85,7 +85,7 @@ fn look_at(stage: &Stage, kind: &str, path: &str) -> Vec<String> {
             for width in widths {
                 browser.set_width(width);
                 let place = format!("{kind} at {width} px, {theme:?}, scripts {are_on}");
-                let found = browser.run(LOOK, &json!([]));
+                let found = browser.run(INSPECT, &json!([]));
                 // Judging takes most of the time, so each width and each theme is judged only once.
                 let is_judged = are_on && (width == WIDTHS[0]) == (theme == Theme::Light) && width != WIDEST;
                 let violations = if is_judged { browser.violations() } else { Vec::new() };

@@ -9,7 +9,7 @@ use super::samples::SAMPLES;
 use super::tree;
 use crate::harness::{PROMPTLY, Place};
 
-fn tell(place: &Place, args: &[&str]) -> CallResult {
+fn execute(place: &Place, args: &[&str]) -> CallResult {
     // A daemon of this machine must not answer.
     let state = format!("STATE_DIRECTORY={}", place.path("nobody").display());
     let mut osnl = place.run(Path::new("/usr/bin/env"), &[&[&*state, OSNL], args].concat());
@@ -22,19 +22,19 @@ fn wrong_use_is_2_and_says_where_to_look() {
     let place = Place::new();
     for node in tree::all() {
         let words = node.words();
-        let told = tell(&place, &[&words[..], &["--nonsense"]].concat());
+        let told = execute(&place, &[&words[..], &["--nonsense"]].concat());
         assert_eq!((told.code, &*told.stdout), (Some(2), ""), "osnl {}: {}", node.name, told.stderr);
         for part in ["--nonsense", "Usage: osnl", "--help"] {
             assert!(told.stderr.contains(part), "osnl {}: no {part} in\n{}", node.name, told.stderr);
         }
         if node.below.is_empty() && node.has("--format") {
-            let told = tell(&place, &[&words[..], &["--format", "yam"]].concat());
+            let told = execute(&place, &[&words[..], &["--format", "yam"]].concat());
             assert_eq!((told.code, &*told.stdout), (Some(2), ""), "osnl {}", node.name);
             assert!(told.stderr.contains("[possible values: "), "osnl {}: {}", node.name, told.stderr);
         }
         // osnl queues alone looks at the queues.
         if !node.below.is_empty() && node.name != "queues" {
-            let told = tell(&place, &words);
+            let told = execute(&place, &words);
             assert_eq!(told.code, Some(2), "osnl {} alone", node.name);
             let heading = if node.name.is_empty() { "Set up:" } else { "Commands:" };
             assert!(told.stderr.contains(heading), "osnl {} alone says what there is", node.name);
@@ -56,13 +56,13 @@ fn a_configuration_that_cannot_be_used_is_78_and_a_daemon_that_is_not_there_69()
     for sample in SAMPLES.iter().filter(|sample| sample.is_configured() && sample.command != "run") {
         for (conf, part) in [("none.conf", "none.conf"), ("wrong.conf", "did you mean exchange")] {
             let call = sample.call(conf);
-            complains(&tell(&place, &call), 78, &call, part);
+            complains(&execute(&place, &call), 78, &call, part);
             called += 1;
         }
         if sample.node().has("--state-dir") {
             let name: Vec<&str> = sample.command.split_whitespace().collect();
             let call = [&name[..], sample.args, &["--state-dir", "nowhere"]].concat();
-            complains(&tell(&place, &call), 69, &call, "nowhere");
+            complains(&execute(&place, &call), 69, &call, "nowhere");
         }
     }
     assert!(called > 40, "the sweep has shrunk: {called}");
@@ -72,7 +72,7 @@ fn a_configuration_that_cannot_be_used_is_78_and_a_daemon_that_is_not_there_69()
         (&["k2hr3-osnl", "-c", "none.conf"], 1),
         (&["oss-watcher", "--config-file", "none.conf"], 1),
     ] {
-        let told = tell(&place, call);
+        let told = execute(&place, call);
         assert_eq!(told.code, Some(status), "{call:?}: {}", told.stderr);
     }
 }
@@ -85,23 +85,23 @@ fn nothing_asks_where_nobody_answers_and_no_is_the_default_elsewhere() {
         &["replay", "event.json", "--rule", "forget-ports", "--live", "-c", "a.conf"],
     ];
     for call in asking {
-        let told = rig.tell(call);
+        let told = rig.execute(call);
         assert_eq!((told.code, &*told.stdout), (Some(2), ""), "{call:?}: {}", told.stderr);
         assert!(told.stderr.contains("--yes") && !told.stderr.contains("[y/N]"), "{call:?}: {}", told.stderr);
         for answer in ["\r", "n\r", "maybe\r", "\x04"] {
-            let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (80, 24));
+            let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (100, 24));
             osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
             terminal.type_in(answer);
             assert_eq!(terminal.wait(PROMPTLY).code(), Some(1), "{call:?} {answer:?}: {}", terminal.text());
         }
-        let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (80, 24));
+        let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (100, 24));
         osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
         terminal.type_in("\x03");
-        assert_ne!(terminal.wait(PROMPTLY).code(), Some(0), "{call:?}");
+        assert_eq!(terminal.wait(PROMPTLY).code(), Some(130), "{call:?}: {}", terminal.text());
     }
     rig.wait("roles", "dead", 1);
     for call in asking {
-        let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (80, 24));
+        let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (100, 24));
         osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
         terminal.type_in("y\r");
         assert_eq!(terminal.wait(PROMPTLY).code(), Some(0), "{call:?}: {}", terminal.text());
@@ -164,7 +164,7 @@ fn ctrl_c_once_drains_a_daemon_and_twice_aborts_it() {
     twice.signal("INT");
     twice.wait_for("SIGINT");
     assert!(twice.is_running(), "the attempt under way may yet be answered");
-    let told = rig.tell(&["status", "-c", "a.conf"]);
+    let told = rig.execute(&["status", "-c", "a.conf"]);
     assert!(told.code == Some(1) && told.stdout.contains("!    osnl is stopping for "), "{told:?}");
     assert!(
         told.stdout.contains("do   a second SIGTERM ends it at once; 1 running attempt is finished first"),
@@ -181,7 +181,7 @@ fn a_question_waits_for_whoever_is_asked_only() {
     let place = Place::new();
     for sample in SAMPLES {
         let call = sample.call("none.conf");
-        let told = tell(&place, &call);
+        let told = execute(&place, &call);
         assert!(told.code.is_some(), "{call:?}");
         assert!(!told.stderr.contains("[y/N]") && !told.stdout.contains("[y/N]"), "{call:?}: {told:?}");
     }

@@ -4,7 +4,7 @@ use super::tree::{self, Node};
 const SCREEN: usize = 40;
 /// The most lines on a terminal of 80 columns, for a command with few options.
 const SMALL_SCREEN: usize = 24;
-const FEW: usize = 8;
+const AT_MOST: usize = 8;
 
 #[test]
 fn every_help_fits_a_screen() {
@@ -19,7 +19,7 @@ fn every_help_fits_a_screen() {
         check(help, 100, SCREEN);
         let options = help.lines().filter(|line| line.trim_start().starts_with('-')).count();
         // The program's own help has a line for each command and may grow.
-        let small = options <= FEW && !name.is_empty();
+        let small = options <= AT_MOST && !name.is_empty();
         check(narrow, 80, if small { SMALL_SCREEN } else { usize::MAX });
         if name.is_empty() {
             assert!(

@@ -25,7 +25,7 @@ fn every_command_is_good_to_scripts_and_to_people() {
 }
 
 fn on_a_pipe(rig: &Rig, sample: &Sample, call: &[&str]) {
-    let told = rig.tell(call);
+    let told = rig.execute(call);
     assert_eq!(told.code, Some(sample.status), "{call:?}\n{}{}", told.stdout, told.stderr);
     assert!(!told.stdout.is_empty(), "{call:?} prints nothing");
     for text in [&told.stdout, &told.stderr] {
@@ -33,7 +33,7 @@ fn on_a_pipe(rig: &Rig, sample: &Sample, call: &[&str]) {
         assert!(!text.contains("S3CRET"), "{call:?}: {text}");
     }
     let json = |how: &[&str]| {
-        let told = rig.tell(&[call, how].concat());
+        let told = rig.execute(&[call, how].concat());
         assert_eq!(told.code, Some(sample.status), "{call:?} {how:?}\n{}{}", told.stdout, told.stderr);
         assert!(
             !told.stdout.contains('\x1b') && !told.stdout.contains("S3CRET"),

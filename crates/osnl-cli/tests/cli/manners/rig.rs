@@ -58,7 +58,7 @@ impl Rig {
         wait_until(SOON, "cmdb is down", || rig.target("cmdb")["state"] == "down");
         let unmatched = ["explain", "-c", "a.conf", "--unmatched"];
         wait_until(SOON, "what no rule wanted is kept", || {
-            rig.tell(&unmatched).stdout.contains("subnet.create.end")
+            rig.execute(&unmatched).stdout.contains("subnet.create.end")
         });
         rig
     }
@@ -105,14 +105,14 @@ impl Rig {
         }]);
     }
 
-    pub(super) fn tell(&self, args: &[&str]) -> CallResult {
+    pub(super) fn execute(&self, args: &[&str]) -> CallResult {
         let mut osnl = self.place.run(Path::new(OSNL), args);
         let code = osnl.wait(PROMPTLY).code();
         CallResult { code, stdout: osnl.stdout(), stderr: osnl.stderr() }
     }
 
     pub(super) fn status(&self) -> Value {
-        let told = self.tell(&["status", "-c", "a.conf", "--format", "json"]);
+        let told = self.execute(&["status", "-c", "a.conf", "--format", "json"]);
         serde_json::from_str(&told.stdout).unwrap_or_default()
     }
 

@@ -65,7 +65,7 @@ fn normal(rig: &Rig, text: &str) -> String {
 #[track_caller]
 fn shows(rig: &Rig, name: &str, args: &[&str]) {
     let conf: &[&str] = if args[0] == "events" { &[] } else { &["-c", "a.conf"] };
-    let told = rig.tell(&[args, conf].concat());
+    let told = rig.execute(&[args, conf].concat());
     let ended = told.code.map_or("a signal".to_owned(), |code| code.to_string());
     let mut text = format!("$ osnl {}\n{}", args.join(" "), told.stdout);
     if !told.stderr.is_empty() {
@@ -135,7 +135,7 @@ fn the_screens_of_a_daemon_and_of_its_file() {
     shows(&rig, "status-not-reloaded", &["status"]);
     shows(&rig, "check-wrong", &["check"]);
     rig.place.write("a.conf", &conf);
-    assert_eq!(rig.tell(&["reload", "-c", "a.conf"]).code, Some(0));
+    assert_eq!(rig.execute(&["reload", "-c", "a.conf"]).code, Some(0));
     rig.stop();
     shows(&rig, "status-stopped", &["status"]);
     shows(&rig, "reload-stopped", &["reload"]);
@@ -161,7 +161,7 @@ fn fits(rig: &Rig, name: &str, args: &[&str]) {
 #[test]
 fn the_end_of_the_demo() {
     let rig = Rig::start("manners-demo");
-    let told = rig.tell(&["demo"]);
+    let told = rig.execute(&["demo"]);
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     let end: Vec<&str> = told.stdout.lines().rev().take(6).collect();
     let end: Vec<&str> = end.into_iter().rev().collect();

@@ -37,7 +37,7 @@ impl OsloPeer {
         Self { child, input, lines, _guard: guard }
     }
 
-    fn tell(&mut self, line: &Value) {
+    fn send(&mut self, line: &Value) {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
 
@@ -76,7 +76,7 @@ pub(crate) fn osnl_reads(kafka: &impl KafkaCluster) {
     for driver in drivers {
         for (project, payload) in [("p1", json!({"driver": driver, "n": "é"})), ("p2", json!({}))] {
             let event = json!({"event_type": "port.delete.end", "driver": driver, "project": project, "payload": payload});
-            oslo.tell(&event);
+            oslo.send(&event);
         }
     }
     oslo.end();

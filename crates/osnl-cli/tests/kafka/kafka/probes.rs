@@ -4,10 +4,10 @@ use crate::running::{Place, SOON, TOPIC};
 
 #[test]
 fn check_connect_looks_for_brokers_and_topics_of_kafka() {
-    check_looks(&MockKafka::start());
+    check_probes(&MockKafka::start());
 }
 
-pub(crate) fn check_looks(kafka: &impl KafkaCluster) {
+pub(crate) fn check_probes(kafka: &impl KafkaCluster) {
     let place = Place::new();
     kafka.create_topic(TOPIC, 1);
     let conf = format!(

@@ -31,7 +31,7 @@ fn oslo_reads_from_tansu_what_osnl_publishes() {
 
 #[test]
 fn check_connect_looks_for_brokers_and_topics_of_tansu() {
-    probes::check_looks(&in_memory());
+    probes::check_probes(&in_memory());
 }
 
 #[test]

@@ -137,7 +137,8 @@ fn the_first_condition_that_failed_is_counted_for_every_rule() {
 fn what_failed_behind_the_head_and_what_fired_is_counted() {
     let set = RuleSet::new(vec![rule(0, None, None, &[]), rule(1, None, None, &[])], Arc::default());
     let mismatch = |place: Predicate| {
-        let mismatch = Mismatch { predicate: place, pattern: "x".to_owned(), saw: osnl_model::Saw::Absent };
+        let mismatch =
+            Mismatch { predicate: place, pattern: "x".to_owned(), observed: osnl_model::Observed::Absent };
         RuleMismatch::Filter(mismatch)
     };
     let count = |at: usize, fired: Result<(), RuleMismatch>| {

@@ -123,9 +123,9 @@ fn while_the_target_is_held_nothing_ages() {
     script.ok(1);
     script.begun();
     script.pass(4);
-    script.schedule.look_at_clock(false, script.now);
+    script.schedule.check_clock(false, script.now);
     script.pass(3600);
-    script.schedule.look_at_clock(true, script.now);
+    script.schedule.check_clock(true, script.now);
     script.fails(2, ErrorClass::Status(409));
     assert_eq!(script.used(2).age, 5 * SECOND, "with a second of pause");
 }
@@ -144,7 +144,7 @@ fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as
     script.ok(2);
     // The success ends the hold, so the next failure begins a new hold.
     script.fails(3, ErrorClass::Connect);
-    script.schedule.look_at_clock(true, script.now);
+    script.schedule.check_clock(true, script.now);
     let ends = Some(script.now + 60 * SECOND);
     assert_eq!(script.schedule.hold_ends(script.now), ends);
     let began = script.now;
@@ -173,10 +173,10 @@ fn a_hold_does_not_last_while_no_attempt_may_begin() {
     script.fails(2, ErrorClass::Connect);
     script.add(3);
     script.pass(10);
-    script.schedule.look_at_clock(false, script.now);
+    script.schedule.check_clock(false, script.now);
     assert_eq!(script.schedule.hold_ends(script.now), None);
     script.pass(3600);
-    script.schedule.look_at_clock(true, script.now);
+    script.schedule.check_clock(true, script.now);
     assert_eq!(held_too_long(&mut script), [""; 0]);
     assert_eq!(script.schedule.hold_ends(script.now), Some(script.now + 50 * SECOND));
     script.pass(50);
@@ -223,7 +223,7 @@ fn a_dependency_that_is_down_for_longer_than_hold_max_ends_what_waits_for_it() {
     script.begun();
     depends(&mut script, 1);
     script.pass(30);
-    script.schedule.look_at_clock(false, script.now);
+    script.schedule.check_clock(false, script.now);
     script.pass(3600);
     assert_eq!(script.begun(), [1]);
     assert_eq!(depends(&mut script, 1), ["1 depends 2"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Result, ToSql, params};
 
 use super::super::blocks::BlockNeeds;
-use super::super::rows::{delivery_id, is, moment};
+use super::super::rows::{delivery_id, from_millis, is};
 use super::SqliteReader;
 use crate::DeliveryId;
 use crate::query::{
@@ -33,7 +33,7 @@ impl SqliteReader {
         let rows = list_in(&self.0, filter, page, &parts)?;
         let is_all = page.after.is_none() && rows.len() < page.limit as usize && rows.len() as u64 <= most;
         let counted = match is_all {
-            true => (count_rows(&rows, &filter.moment), false),
+            true => (count_rows(&rows, &filter.context), false),
             false => self.count_in(filter, most, &parts)?,
         };
         Ok((rows, counted))
@@ -47,7 +47,7 @@ impl SqliteReader {
         )?;
         let tries = select.query_map([id.row()], |row| {
             Ok(AttemptRow {
-                at: moment(row.get(0)?),
+                at: from_millis(row.get(0)?),
                 answer: row.get(1)?,
                 request: row.get(2)?,
                 took: row.get::<_, Option<i64>>(3)?.map(millis),
@@ -175,9 +175,9 @@ fn read(row: &rusqlite::Row<'_>) -> Result<DeliveryListRow> {
         is_arrived: false,
         attempts: row.get(5)?,
         tries: row.get(6)?,
-        ended: row.get::<_, Option<i64>>(7)?.map(moment),
+        ended: row.get::<_, Option<i64>>(7)?.map(from_millis),
         reason: row.get(8)?,
-        received: moment(row.get(9)?),
+        received: from_millis(row.get(9)?),
         queue: row.get(10)?,
         event_type: row.get(11)?,
         message_id: row.get(12)?,
@@ -185,7 +185,7 @@ fn read(row: &rusqlite::Row<'_>) -> Result<DeliveryListRow> {
         resource: row.get(14)?,
         resource_id: row.get(15)?,
         resource_name: row.get(16)?,
-        due: Some(row.get::<_, i64>(17)?).filter(|due| *due > 0).map(moment),
+        due: Some(row.get::<_, i64>(17)?).filter(|due| *due > 0).map(from_millis),
         is_guarded: row.get(18)?,
         waits_for: row.get::<_, Option<i64>>(19)?.map(delivery_id),
         took: row.get::<_, Option<i64>>(20)?.map(millis),

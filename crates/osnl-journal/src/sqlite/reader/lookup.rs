@@ -84,7 +84,7 @@ impl SqliteReader {
     pub fn keeps(&self, received: &ReceivedMessage, notification: &Notification) -> Result<bool> {
         let identity = MessageIdentity::of(received, notification);
         let same = || work::same(&self.0, rows::identity_number(&identity), &identity);
-        Ok(identity.tells(received.origin.redelivered) && same()?.is_some())
+        Ok(identity.may_be_copy(received.origin.redelivered) && same()?.is_some())
     }
 
     pub fn deliveries_of(

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
-use super::super::rows::{event_of, millis, moment};
+use super::super::rows::{event_of, from_millis, millis};
 use super::SqliteReader;
 use crate::DeliveryId;
 use crate::query::{RecentDelivery, RowState};
@@ -54,7 +54,7 @@ impl SqliteReader {
                     Some(key) => key,
                     None => own_key(&self.0, &event, row.get(4)?)?,
                 },
-                received: moment(event.received),
+                received: from_millis(event.received),
                 has_passed: !row.get::<_, bool>(5)?,
             });
         }
@@ -111,7 +111,7 @@ pub(in crate::sqlite) fn recent(connection: &Connection, id: DeliveryId) -> Resu
             Some(key) => key,
             None => own_key(connection, &event, row.get(6)?)?,
         },
-        received: moment(event.received),
+        received: from_millis(event.received),
         has_passed: !row.get::<_, bool>(7)?,
     }))
 }

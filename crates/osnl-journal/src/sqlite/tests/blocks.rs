@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::super::blocks::BlockNeeds;
 use super::hands::{change, one, only};
 use super::*;
-use crate::query::{About, AnswerPolicy, Change, Filter, ListPage, Moment, Phase, RowOrder, RowState};
+use crate::query::{About, AnswerPolicy, Change, Filter, ListPage, Phase, QueryContext, RowOrder, RowState};
 use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, Subject, UsedLimits};
 
 const EVENTS: u64 = 1700;
@@ -138,7 +138,7 @@ async fn a_search_finds_the_same_without_the_blocks() {
     let mut left_out = BTreeSet::new();
     for mut filter in filters() {
         for configured in [None, Some(vec!["a".to_owned(), "moved".to_owned()])] {
-            filter.moment = Moment { configured, ..Moment::default() };
+            filter.context = QueryContext { configured, ..QueryContext::default() };
             for order in [RowOrder::Oldest, RowOrder::Newest] {
                 let expected = found(&without, &filter, order);
                 assert_eq!(found(&reader, &filter, order), expected, "{filter:?} {order:?}");

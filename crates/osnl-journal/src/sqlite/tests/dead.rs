@@ -159,7 +159,7 @@ async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
     let hold = Change::Hold { which: one(second[0].id), why: "me".into() };
     change(&journal, hold).await;
     journal.end(second[0].id, Outcome::Returned.into());
-    // Placed behind the other rows, in a later bite.
+    // Placed behind the other rows, in a later batch.
     tamper(&journal, "WITH RECURSIVE n (n) AS (SELECT -1001 UNION ALL SELECT n + 1 FROM n WHERE n < -1) \
         INSERT INTO delivery (id, rule, action, key, state, ended, reason) \
         SELECT (1 << 16) + n, 'r', 'c', 'k', 3, 1, 'why' FROM n; \

@@ -139,7 +139,7 @@ async fn lanes_of_two_actions_that_share_a_number_send_nothing_to_the_wrong_targ
 }
 
 #[tokio::test]
-async fn a_large_change_is_made_in_bites_and_appends_go_on_beside_it() {
+async fn a_large_change_is_made_in_batches_and_appends_go_on_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
     keep(&journal, "1", "k").await;
@@ -155,13 +155,13 @@ async fn a_large_change_is_made_in_bites_and_appends_go_on_beside_it() {
     let would = within(journal.preview(retry(false))).await.unwrap();
     assert_eq!(would.changed.len(), 3500);
     let mut changing = journal.changing(retry(false), false);
-    let mut bites = 0;
+    let mut batches = 0;
     while let Some(changed) = within(changing.next()).await.unwrap() {
-        bites += 1;
+        batches += 1;
         assert!(changed.changed.len() <= 1000);
-        keep(&journal, &format!("beside {bites}"), "other").await;
+        keep(&journal, &format!("beside {batches}"), "other").await;
     }
-    assert!(bites >= 4, "{bites}");
+    assert!(batches >= 4, "{batches}");
     let tally = reader(&folder).tally().unwrap();
     assert!(!tally.iter().any(|tally| tally.state == RowState::Dead), "{tally:?}");
 }

@@ -1,7 +1,7 @@
 //! Texts of a filter are bound values: no text of an operator or an API caller is a part of the SQL.
 
 use super::*;
-use crate::query::{About, AnswerPolicy, Filter, ListPage, Moment};
+use crate::query::{About, AnswerPolicy, Filter, ListPage, QueryContext};
 
 #[tokio::test]
 async fn any_text_finds_what_has_it_and_nothing_else() {
@@ -48,7 +48,7 @@ async fn any_text_finds_what_has_it_and_nothing_else() {
         assert_eq!(count(Filter { about, ..Filter::default() }), 0, "about {shown}");
         let said = Some(AnswerPolicy::Text(text.to_owned()));
         assert_eq!(count(Filter { text: said, ..Filter::default() }), 0, "text {shown}");
-        let moment = Moment { configured: Some(vec![text.to_owned()]), ..Moment::default() };
-        assert_eq!(count(Filter { moment, ..Filter::default() }), texts.len() as u64, "configured {shown}");
+        let context = QueryContext { configured: Some(vec![text.to_owned()]), ..QueryContext::default() };
+        assert_eq!(count(Filter { context, ..Filter::default() }), texts.len() as u64, "configured {shown}");
     }
 }

@@ -3,7 +3,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
-use super::super::{change, load, prune, turn, wish, work};
+use super::super::{change, deferred, load, prune, turn, work};
 use super::*;
 use crate::NewDelivery;
 use crate::query::{Filter, ListPage, RowState};
@@ -183,7 +183,7 @@ fn no_question_on_the_way_of_a_message_scans() {
         (load::READY_NEWEST, "COVERING INDEX delivery_ready (action=? AND due=?)"),
         (load::READY_FROM, "COVERING INDEX delivery_ready (action=? AND due=? AND rowid>?)"),
         (change::READY_BEHIND, "COVERING INDEX delivery_lane (lane=? AND state=? AND rowid>?)"),
-        (wish::WISHES, "COVERING INDEX delivery_wish"),
+        (deferred::DEFERRED, "COVERING INDEX delivery_deferred"),
         (change::EFFECTS, "INDEX delivery_done (ended>?)"),
         (load::DUE, "COVERING INDEX delivery_ready (action=? AND due>? AND due<?)"),
         (load::NEXT_DUE, "COVERING INDEX delivery_ready (action=? AND due>?)"),

@@ -80,7 +80,7 @@ pub(super) fn patterns(
     let mut patterns = Vec::new();
     let mut all = true;
     for (name, text) in pairs {
-        look_for_comment(reader, option, &text);
+        warn_of_comment(reader, option, &text);
         match Pattern::new(&text) {
             Ok(pattern) => patterns.push((name, pattern)),
             Err(error) => {
@@ -227,7 +227,7 @@ pub(super) fn seconds(reader: &mut SectionReader<'_>, option: &'static OptionDef
     }
 }
 
-fn look_for_comment(reader: &mut SectionReader<'_>, option: &str, text: &str) {
+fn warn_of_comment(reader: &mut SectionReader<'_>, option: &str, text: &str) {
     if text.contains(" # ") {
         let problem = "the # and what follows belong to the value";
         reader.warn(option, problem, "a comment needs a line of its own");

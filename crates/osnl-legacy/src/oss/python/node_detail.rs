@@ -56,8 +56,8 @@ pub(crate) struct OssDetails {
 }
 
 impl OssDetails {
-    fn told(&self, telling: EventReport) -> Result<PluginCalls, ActionError> {
-        let calls = match telling {
+    fn told(&self, report: EventReport) -> Result<PluginCalls, ActionError> {
+        let calls = match report {
             EventReport::Calls(calls) => calls,
             EventReport::Nothing(why) => return Ok(vec![PluginCall::NothingToDo(why)]),
         };
@@ -74,7 +74,7 @@ impl NodeDetails for OssDetails {
     /// Assumes that no earlier event was seen; of several calls, returns the first.
     fn of(&self, n: &Notification) -> Result<PluginCall, ActionError> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
-        let happened = Memory::default().tell(n, None, &self.lists).happened;
+        let happened = Memory::default().interpret(n, None, &self.lists).happened;
         let asked = self.told(EventReport::from(happened, event_type, None, &self.lists))?;
         let none = || PluginCall::NothingToDo("nothing has come or gone with it".to_owned());
         Ok(asked.into_iter().next().unwrap_or_else(none))

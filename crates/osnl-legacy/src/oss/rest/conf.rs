@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use osnl_config::OptionValue;
-use osnl_config::{Options as _, options, words};
+use osnl_config::{Options as _, ReadBySection, options, words};
 use osnl_net::http::header::HeaderName;
 use osnl_net::http::{HttpOptions, Url};
 use osnl_transport::BoxFuture;
@@ -31,8 +31,8 @@ options! {
     pub(crate) struct RestOptions {
         url_creation: Url as url_creation, written("URL") => "URL to which allocations are posted. Must be set.";
         url_deletion: Option<Url> as url_deletion, written("URL") => "URL to which releases are posted. Without it: url_creation.";
-        user: Option<String> => "User for basic authentication. Without it: none.";
-        password: Option<String>, secret => "Password for basic authentication.";
+        user: ReadBySection => "User for basic authentication. Without it: none.";
+        password: ReadBySection, secret => "Password for basic authentication.";
         body: BodyForm = "json" => "json: JSON. xml: oss_watcher's XML, with the JSON as a string in it. xml_unescaped: the same without escapes, as oss_watcher wrote it; a < or & in metadata makes it invalid.";
         events_creation: Vec<String> = "compute.instance.create.end, floatingip.update.end" => "Event types that are allocations, in nova's legacy or versioned words; floatingip.update.end stands for every way in which a floating IP comes or goes.";
         events_deletion: Vec<String> = "compute.instance.delete.end, floatingip.update.end" => "Event types that are releases; as events_creation.";
@@ -128,8 +128,12 @@ fn url(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<Url> 
 }
 
 fn login(reader: &mut SectionReader<'_>) -> Option<Option<FixedHeader>> {
-    let (user, password) = (reader.text("user"), reader.text("password"));
-    match (user, password) {
+    let mut read = |option| match reader.is_set(option) {
+        true => reader.text(option).map(Some),
+        false => Some(None),
+    };
+    let (user, password) = (read("user"), read("password"));
+    match (user?, password?) {
         (None, None) => Some(None),
         (Some(user), password) => match FixedHeader::basic(&user, &password.unwrap_or_default()) {
             Some(login) => Some(Some(login)),
@@ -216,7 +220,7 @@ impl DriverConf for OssRestConf {
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let lists = &self.options.lists;
         let event_type = wanted.notification.event_type.as_deref().unwrap_or_default();
-        let happened = Memory::default().tell(wanted.notification, None, lists).happened;
+        let happened = Memory::default().interpret(wanted.notification, None, lists).happened;
         let calls = match EventReport::from(happened, event_type, None, lists) {
             EventReport::Nothing(why) => return Preview::Nothing { why },
             EventReport::Calls(calls) => calls,

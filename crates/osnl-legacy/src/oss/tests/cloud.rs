@@ -292,7 +292,7 @@ impl ReportReceiver {
         let lists = Lists::default();
         let notification = Notification::decode(body.as_bytes()).unwrap();
         let event_type = notification.event_type.clone().unwrap();
-        let EventMeaning { happened, changes } = self.memory.tell(&notification, None, &lists);
+        let EventMeaning { happened, changes } = self.memory.interpret(&notification, None, &lists);
         for RowChange { name, row } in changes {
             match row {
                 Some(row) => self.kept.insert(name, row),

@@ -43,7 +43,7 @@ fn check(steps: &[(String, &[&str])]) {
         assert_eq!(restarted.restore(kept.clone()), 0);
         assert_eq!(lines(&mut restarted, body), *expected, "step {n} after a restart");
         let message = osnl_model::Notification::decode(body.as_bytes()).unwrap();
-        let told = Memory::clone_of(&kept).tell(&message, None, &Lists::default());
+        let told = Memory::clone_of(&kept).interpret(&message, None, &Lists::default());
         for RowChange { name, row } in told.changes {
             kept.retain(|(known, _)| *known != name);
             kept.extend(row.map(|row| (name, row)));
@@ -188,7 +188,7 @@ fn what_was_not_touched_for_longest_is_forgotten() {
     assert_eq!(lines(&mut memory, &associate).len(), 1);
     let create = end(NOVA, "instance_create_end");
     let notification = osnl_model::Notification::decode(create.as_bytes()).unwrap();
-    let told = memory.tell(&notification, None, &Lists::default());
+    let told = memory.interpret(&notification, None, &Lists::default());
     let forgotten: Vec<&str> =
         told.changes.iter().filter(|change| change.row.is_none()).map(|change| &*change.name).collect();
     assert_eq!(forgotten, ["port/c5330e6d-3205-477b-8692-e791283a6bae"]);

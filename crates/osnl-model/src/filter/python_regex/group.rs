@@ -97,12 +97,12 @@ impl Translator {
         }
         self.loose_look_behind |= open.kind == GroupKind::LookBehind && !width.is_fixed();
         self.groups_before_look_behind = open.outer_groups_before_look_behind;
-        let looks = matches!(open.kind, GroupKind::LookAhead | GroupKind::LookBehind);
+        let is_look_around = matches!(open.kind, GroupKind::LookAhead | GroupKind::LookBehind);
         self.width = open.outer_width;
-        self.add_width(if looks { Width::ZERO } else { width });
+        self.add_width(if is_look_around { Width::ZERO } else { width });
         self.after_dollar |= open.some_end_with_dollar | open.outer_after_dollar;
         self.flags = open.outer_flags;
-        self.last = if looks { Last::LookAround } else { Last::Item };
+        self.last = if is_look_around { Last::LookAround } else { Last::Item };
         self.out.push(')');
         Ok(())
     }

@@ -91,7 +91,7 @@ impl StandbySaboteur<'_> {
             pause_until(Instant::now() + pause);
             let (kind, name) = self.draw(&mut bag);
             let (active, since) = (self.active(), Instant::now());
-            self.tell(&format!("{name}; {} is active", NAMES[active]));
+            self.print(&format!("{name}; {} is active", NAMES[active]));
             self.apply(kind, active);
             self.back(name);
             self.observe(name, active, since);
@@ -197,7 +197,7 @@ impl StandbySaboteur<'_> {
                 .push("no node to kill: the queue has no leader, or the daemon no connection".to_owned());
             return;
         };
-        self.tell(&format!("node {node} is killed; node {:?} leads the queue", self.cluster.leader(QUEUE)));
+        self.print(&format!("node {node} is killed; node {:?} leads the queue", self.cluster.leader(QUEUE)));
         let since = Instant::now();
         std::thread::scope(|scope| {
             scope.spawn(|| self.cluster.kill9(node));
@@ -243,7 +243,7 @@ impl StandbySaboteur<'_> {
         });
         self.target.forget();
         if is_back {
-            self.tell(&format!("everything is back after {:.1} s", began.elapsed().as_secs_f64()));
+            self.print(&format!("everything is back after {:.1} s", began.elapsed().as_secs_f64()));
             return;
         }
         let seconds = self.began.elapsed().as_secs();
@@ -253,7 +253,7 @@ impl StandbySaboteur<'_> {
             self.cluster.messages(QUEUE),
             self.cluster.consumers(QUEUE),
         );
-        self.tell(&what);
+        self.print(&what);
         self.wrong.push(what);
     }
 
@@ -263,7 +263,7 @@ impl StandbySaboteur<'_> {
         let times = || [since].into_iter().chain(effects.iter().map(|effect| effect.at));
         let pause = times().zip(times().skip(1)).map(|(from, to)| to - from).max().unwrap_or_default();
         let seen = SeenFault { name, takeover: first.map(|effect| effect.at - since), pause };
-        self.tell(&format!(
+        self.print(&format!(
             "the longest pause was {:.2} s{}",
             pause.as_secs_f64(),
             seen.takeover.map_or(String::new(), |after| format!(
@@ -274,7 +274,7 @@ impl StandbySaboteur<'_> {
         self.seen.push(seen);
     }
 
-    fn tell(&mut self, line: &str) {
+    fn print(&mut self, line: &str) {
         let line = format!("{:8.2} s  {line}", self.began.elapsed().as_secs_f64());
         (self.print)(&line);
         self.story.push(line);

@@ -33,7 +33,7 @@ pub struct OutagePlan {
     pub file: bool,
     pub seed: u64,
     pub logs: PathBuf,
-    pub tell: fn(&str),
+    pub print: fn(&str),
 }
 
 #[derive(Debug)]
@@ -71,23 +71,23 @@ impl OutagePlan {
         }
 
         let began = Instant::now();
-        let tell = |line: &str| (self.tell)(&format!("{:8.2} s  {line}", began.elapsed().as_secs_f64()));
+        let print = |line: &str| (self.print)(&format!("{:8.2} s  {line}", began.elapsed().as_secs_f64()));
         target.stop();
         let publisher = Confirmations::start(&[broker.port()], vhost.name(), [RATE, KEYS, self.seed]);
         if !reached(PUBLISHING, &mut || publisher.latest() >= self.events) {
             wrong.push(format!("only {} messages within {} s", publisher.latest(), PUBLISHING.as_secs()));
         }
         let confirmed: Vec<u64> = publisher.stop().into_iter().map(|(number, _)| number).collect();
-        tell(&format!("{} messages are confirmed", confirmed.len()));
+        print(&format!("{} messages are confirmed", confirmed.len()));
         // The target refuses connections for half of the time, and hangs for the other half.
         let full = Instant::now();
         pause_until(full + self.held / 2);
         target.fail_with(Some(Reply::Hang));
         target.restart();
-        tell("the target hangs from now on, and refuses no more");
+        print("the target hangs from now on, and refuses no more");
         pause_until(full + self.held);
         let waiting = queue().map(|queue| (queue.ready, queue.unacked));
-        tell(&format!("the target is well; messages ready and unacknowledged: {waiting:?}"));
+        print(&format!("the target is well; messages ready and unacknowledged: {waiting:?}"));
         target.fail_with(None);
         let messages = || queue().map(|queue| queue.ready + queue.unacked);
         let drained = drain(&target, &daemons, &confirmed, messages);

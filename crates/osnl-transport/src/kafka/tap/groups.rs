@@ -15,7 +15,7 @@ const MOST: usize = 20;
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Looks at partitions, at named groups, and at those that the brokers list.
-pub(super) fn look(
+pub(super) fn read(
     client: &KafkaClient,
     settings: &Settings,
     partitions: &[PartitionKey],

@@ -1,7 +1,7 @@
 //! Every option of `[oslo_messaging_rabbit]`, with oslo.messaging's default and its effect here.
 //!
 //! Names and defaults are those of oslo.messaging 18.3.1 (`tests/it/registered.rs` compares), and of older releases
-//! whose options files still set. The last option, `tls`, is osnl's own.
+//! whose options files still set. The last option, `tls`, is osnl's own, and has no default in this table.
 
 use osnl_config::{OptionDef, Options as _, Seconds, options, words};
 use osnl_model::Compression;
@@ -62,7 +62,7 @@ options! {
         rpc_reply_retry_attempts: Option<i32> = "-1" => "Has no effect.";
         rpc_retry_delay: Option<Seconds> = "0.25", within("0", "86400") => "Has no effect.";
         fake_rabbit: Option<bool> = "false" => "Has no effect.";
-        tls: Option<TlsChoice> = "oslo" => "Is osnl's own. verify: use TLS, and verify the broker's certificate and its name. unverified: use TLS, and verify neither, so that a forged broker gets the password. oslo: follow ssl and ssl_ca_file.";
+        tls: Option<TlsChoice> => "Is osnl's own. verify: use TLS, and verify the broker's certificate and its name. unverified: use TLS, and verify neither, so that a forged broker gets the password. oslo, the default: follow ssl and ssl_ca_file.";
     }
 }
 

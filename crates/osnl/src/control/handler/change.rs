@@ -14,8 +14,8 @@ use super::super::{
 use super::ControlHandler;
 use crate::journal::DeliveryId;
 use crate::journal::query::{
-    Change, ChangeOutcome, ChangeSteps, DeliveryListRow, Filter, JournalChanges, ListPage, Moment, Phase,
-    RowState,
+    Change, ChangeOutcome, ChangeSteps, DeliveryListRow, Filter, JournalChanges, ListPage, Phase,
+    QueryContext, RowState,
 };
 
 const NAMED: usize = 1000;
@@ -27,7 +27,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The time within which a delivery loop gives back deliveries that only wait.
-const MOMENT: Duration = Duration::from_millis(500);
+const GIVE_BACK_TIME: Duration = Duration::from_millis(500);
 
 impl ControlHandler {
     pub(super) async fn change(
@@ -45,7 +45,7 @@ impl ControlHandler {
         if let ControlRequest::Move { to, .. } = request {
             self.is_configured(to)?;
         }
-        let which = filter.filter(self.moment())?;
+        let which = filter.filter(self.context())?;
         if let Some(queues) = self.dead_letter_queues() {
             return self.change_dead_letters(queues, request, &which).await;
         }
@@ -78,7 +78,7 @@ impl ControlHandler {
             name(&mut changes.under_way_ids, &left);
         }
         for (id, row) in named.into_iter().filter(|(id, _)| !seen.contains(id)) {
-            changes.refuse(id, why_not(request, row.as_ref(), &which.moment));
+            changes.refuse(id, why_not(request, row.as_ref(), &which.context));
         }
         if !dry_run && changes.changed > 0 {
             tracing::info!(
@@ -166,7 +166,7 @@ impl ControlHandler {
             // Only a discard applies to claimed deliveries.
             None => row.state == RowState::Discarded,
         };
-        let deadline = Instant::now() + MOMENT;
+        let deadline = Instant::now() + GIVE_BACK_TIME;
         loop {
             let rows = self.named(in_hand).await?;
             let done = rows.iter().filter(|(_, row)| row.as_ref().is_some_and(is_done));
@@ -240,7 +240,7 @@ fn change_of(request: &ControlRequest, which: &Filter) -> Option<Change> {
     })
 }
 
-fn why_not(request: &ControlRequest, row: Option<&DeliveryListRow>, moment: &Moment) -> String {
+fn why_not(request: &ControlRequest, row: Option<&DeliveryListRow>, context: &QueryContext) -> String {
     let Some(row) = row else { return "there is none of this number".to_owned() };
     let takes = match request {
         ControlRequest::Retry { .. } => "dead letters are retried",
@@ -252,7 +252,7 @@ fn why_not(request: &ControlRequest, row: Option<&DeliveryListRow>, moment: &Mom
     match (row.state, &row.reason) {
         (RowState::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
         (_, _) => {
-            let word = Phase::of_row(row, moment).word();
+            let word = Phase::of_row(row, context).word();
             format!("it is {word}, or another filter excludes it; only {takes}")
         }
     }

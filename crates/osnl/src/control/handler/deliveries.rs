@@ -13,11 +13,13 @@ use super::super::request::{MOST_LISTED, Which, delivery_id};
 use super::super::{AttemptAnswer, Delivery, List, MaskedMessage, Show, StateTotals, time};
 use super::ControlHandler;
 use crate::delivery::{TargetMonitor, TargetState};
-use crate::journal::query::{DeliveryDetails, DeliveryListRow, ListPage, Moment, Phase, RowOrder, RowState};
+use crate::journal::query::{
+    DeliveryDetails, DeliveryListRow, ListPage, Phase, QueryContext, RowOrder, RowState,
+};
 use crate::received::ReceivedMessage;
 
 pub(super) struct Facts {
-    moment: Moment,
+    context: QueryContext,
     targets: BTreeMap<String, DeliveryTarget>,
 }
 
@@ -29,9 +31,9 @@ struct DeliveryTarget {
 }
 
 impl ControlHandler {
-    pub(super) fn moment(&self) -> Moment {
+    pub(super) fn context(&self) -> QueryContext {
         let configured = self.actions();
-        Moment {
+        QueryContext {
             running: self
                 .live
                 .iter()
@@ -58,7 +60,7 @@ impl ControlHandler {
                 DeliveryTarget { name: one.target(), max_attempts: one.max_attempts(), state, paused_by },
             )
         };
-        Facts { moment: self.moment(), targets: targets.into_iter().map(target).collect() }
+        Facts { context: self.context(), targets: targets.into_iter().map(target).collect() }
     }
 
     pub(super) async fn list(
@@ -84,7 +86,7 @@ impl ControlHandler {
                 format!("limit: allowed are 1 to {MOST_LISTED}"),
             ));
         }
-        let filter = which.filter(facts.moment.clone())?;
+        let filter = which.filter(facts.context.clone())?;
         let after = after.map(delivery_id).transpose()?;
         let page = ListPage { order, after, limit: limit + 1 };
         let most = count_at_most.unwrap_or(u64::MAX);
@@ -139,7 +141,7 @@ pub(super) struct ListedPage<'a> {
 
 impl Facts {
     pub(super) fn delivery(&self, row: DeliveryListRow) -> Delivery {
-        let phase = Phase::of_row(&row, &self.moment);
+        let phase = Phase::of_row(&row, &self.context);
         let target = self.targets.get(&row.action);
         let waits_for = match (phase, target.map(|target| (target.state, &target.paused_by))) {
             (Phase::ForRelease, _) => Some("release".to_owned()),

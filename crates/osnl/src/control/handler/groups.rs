@@ -1,25 +1,24 @@
-use std::collections::BTreeMap;
+//! Groups the deliveries that are not done by action and cause, so that a screen has one row for one thing to do.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::refusal::RequestRefusal;
 use super::super::words::short_answer;
-use super::super::{Delivery, DeliveryGroup, DeliveryGroups, MOST_LISTED, Which};
+use super::super::{Delivery, DeliveryGroup, DeliveryGroups, MOST_LISTED, StateTotals, Which};
 use super::ControlHandler;
 use super::deliveries::ListedPage;
-use crate::journal::query::{Phase, RowOrder};
+use crate::journal::query::{Phase, RowOrder, RowState, Tally};
 
 const SOME: usize = 10;
+/// Deliveries that are read for the causes of many: the newest, and as many of the oldest.
+const SEEN: u32 = 100;
 
-/// By who must act: an operator, then osnl.
-const ORDER: [Phase; 8] = [
-    Phase::Dead,
-    Phase::ForRelease,
-    Phase::Orphaned,
-    Phase::Retrying,
-    Phase::Ready,
-    Phase::Waiting,
-    Phase::Arrived,
-    Phase::Running,
-];
+impl DeliveryGroup {
+    #[must_use]
+    pub fn of(newest: Delivery) -> Self {
+        Self { count: 1, has_more: false, newest, some: Vec::new(), is_mixed: false }
+    }
+}
 
 impl ControlHandler {
     /// Returns the deliveries that are not done as groups. With `count_at_most` a number above it is not exact.
@@ -36,7 +35,8 @@ impl ControlHandler {
         let totals = newest(which, 1).await?.totals;
         let asked: Vec<Phase> = which.states.iter().filter_map(|name| Phase::named(name)).flatten().collect();
         let mut groups = Vec::new();
-        for phase in ORDER.into_iter().filter(|phase| asked.is_empty() || asked.contains(phase)) {
+        let is_asked = |phase: &Phase| *phase <= Phase::Dead && (asked.is_empty() || asked.contains(phase));
+        for phase in Phase::BY_URGENCY.into_iter().filter(is_asked) {
             let of_phase = Which { states: vec![phase.word().to_owned()], ..which.clone() };
             let count = match totals.by_state.get(phase.word()).copied() {
                 // A count that stopped may have missed the phase.
@@ -51,19 +51,43 @@ impl ControlHandler {
                 continue;
             }
             // A page of the newest could have hidden the few of another action.
-            let mut actions: Vec<String> = match &which.action {
-                Some(action) => vec![action.clone()],
-                None => self.kept_in_time().await?.tally.into_iter().map(|of| of.action).collect(),
+            let actions: BTreeSet<String> = match &which.action {
+                Some(action) => BTreeSet::from([action.clone()]),
+                None => {
+                    let kept = self.kept_in_time().await?;
+                    let may_be = |of: &&Tally| kept.dead_in_queues > 0 || may_be(phase, of.state);
+                    kept.tally.iter().filter(may_be).map(|of| of.action.clone()).collect()
+                }
             };
-            actions.sort_unstable();
-            actions.dedup();
             for action in actions {
                 let of_action = Which { action: Some(action), ..of_phase.clone() };
-                let list = newest(&of_action, MOST_LISTED).await?;
-                groups.extend(counted(folded(list.deliveries), list.totals.all));
+                let totals = newest(&of_action, 1).await?.totals;
+                let limit = if totals.all < u64::from(MOST_LISTED) { MOST_LISTED } else { SEEN };
+                let mut rows = newest(&of_action, limit).await?.deliveries;
+                if limit == SEEN {
+                    // A cause that has passed is among the oldest.
+                    let page = ListedPage { order: RowOrder::Oldest, after: None, limit };
+                    rows.extend(self.list_at(&facts, &of_action, page, Some(1)).await?.deliveries);
+                }
+                groups.extend(counted(folded(rows), &totals));
             }
         }
         Ok(DeliveryGroups { groups: of_one_obstacle(groups), totals })
+    }
+}
+
+/// Whether a delivery that a store keeps in a state may be in a phase. A search for none reads all of the phase.
+fn may_be(phase: Phase, state: RowState) -> bool {
+    match phase {
+        Phase::Dead => state == RowState::Dead,
+        Phase::ForRelease => state == RowState::Held,
+        Phase::Arrived
+        | Phase::Ready
+        | Phase::Running
+        | Phase::Retrying
+        | Phase::Waiting
+        | Phase::Orphaned => state.is_open(),
+        Phase::Delivered | Phase::NoActionNeeded | Phase::Shadow | Phase::Discarded => !state.is_open(),
     }
 }
 
@@ -81,12 +105,7 @@ fn folded(rows: Vec<Delivery>) -> Vec<DeliveryGroup> {
                 }
             }
             None => {
-                groups.push(DeliveryGroup {
-                    count: 1,
-                    some: vec![row.clone()],
-                    newest: row,
-                    is_mixed: false,
-                });
+                groups.push(DeliveryGroup { some: vec![row.clone()], ..DeliveryGroup::of(row) });
             }
         }
     }
@@ -106,6 +125,7 @@ fn of_one_obstacle(groups: Vec<DeliveryGroup>) -> Vec<DeliveryGroup> {
         match joined.iter_mut().find(same) {
             Some(one) => {
                 one.count += group.count;
+                one.has_more |= group.has_more;
                 let room = SOME.saturating_sub(one.some.len());
                 one.some.extend(group.some.into_iter().take(room));
             }
@@ -116,14 +136,15 @@ fn of_one_obstacle(groups: Vec<DeliveryGroup>) -> Vec<DeliveryGroup> {
 }
 
 /// Groups of which not all deliveries were seen: one cause has them all, several become one group.
-fn counted(groups: Vec<DeliveryGroup>, all: u64) -> Vec<DeliveryGroup> {
+fn counted(groups: Vec<DeliveryGroup>, totals: &StateTotals) -> Vec<DeliveryGroup> {
     let seen: u64 = groups.iter().map(|group| group.count).sum();
-    if seen == all {
+    let StateTotals { all: count, more: has_more, .. } = *totals;
+    if seen == count && !has_more {
         return groups;
     }
     let is_mixed = groups.len() > 1;
     let newest = groups.into_iter().next();
-    newest.map(|newest| DeliveryGroup { count: all, is_mixed, ..newest }).into_iter().collect()
+    newest.map(|newest| DeliveryGroup { count, has_more, is_mixed, ..newest }).into_iter().collect()
 }
 
 /// Returns the obstacle of a delivery, or its answer without the names and numbers of its own resource.
@@ -165,9 +186,10 @@ mod tests {
         let found: Vec<_> = groups.iter().map(|one| (&*one.newest.id, one.count)).collect();
         assert_eq!(found, [("9.0", 2), ("8.0", 1), ("6.0", 1)]);
         // More than were seen: the causes of the others are not known.
-        let all = counted(groups.clone(), 4);
+        let totals = |all: u64, more| StateTotals { all, more, ..StateTotals::default() };
+        let all = counted(groups.clone(), &totals(4, false));
         assert_eq!(all, groups);
-        let more = counted(groups[..2].to_vec(), 5000);
+        let more = counted(groups[..2].to_vec(), &totals(5000, false));
         assert_eq!((more.len(), more[0].count, more[0].is_mixed), (1, 5000, true));
         let down = |mut group: DeliveryGroup| {
             group.newest.waits_for = Some("target down".to_owned());
@@ -177,7 +199,11 @@ mod tests {
         let found: Vec<_> = joined.iter().map(|one| (&*one.newest.id, one.count, one.some.len())).collect();
         assert_eq!(found, [("9.0", 3, 3), ("6.0", 1, 1)]);
         assert_eq!(of_one_obstacle(groups.clone()), groups);
-        let one = counted(groups[..1].to_vec(), 5000);
+        let one = counted(groups[..1].to_vec(), &totals(5000, false));
         assert_eq!((one[0].count, one[0].is_mixed), (5000, false));
+        // As many as the bound of the count were seen, and there are more.
+        let bounded = counted(groups[..2].to_vec(), &totals(3, true));
+        let found: Vec<_> = bounded.iter().map(|one| (one.count, one.has_more, one.is_mixed)).collect();
+        assert_eq!(found, [(3, true, true)]);
     }
 }

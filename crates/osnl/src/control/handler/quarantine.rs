@@ -12,8 +12,8 @@ use super::super::quarantine::{
     MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, WhichMessages,
 };
 use super::super::refusal::{Code, RequestRefusal};
-use super::super::request::{MOST_LISTED, moment};
-use super::super::{RuleWish, time};
+use super::super::request::{MOST_LISTED, parse_time};
+use super::super::{RuleDelivery, time};
 use super::ControlHandler;
 use super::change::{PATIENCE, close};
 use crate::dead_letters::DeadLetterChange;
@@ -271,7 +271,7 @@ fn is_whole(found: &Unreadable) -> Result<(), RequestRefusal> {
 fn entry(again: &MessageAgain, found: Unreadable) -> Result<Entry, RequestRefusal> {
     let unread = |error| RequestRefusal::new(Code::Unsupported, format!("it still cannot be read: {error}"));
     let notification = found.received.decode().map_err(unread)?;
-    let deliveries = again.deliveries.iter().map(RuleWish::delivery).collect();
+    let deliveries = again.deliveries.iter().map(RuleDelivery::delivery).collect();
     let how = ReplaySettings { keep_ids: true, ..ReplaySettings::default() };
     Ok(replay::entry(found.received, &Arc::new(notification), deliveries, how))
 }
@@ -293,8 +293,8 @@ impl WhichMessages {
             ids: self.ids.clone(),
             queue: self.queue.clone(),
             reason: self.reason.clone(),
-            since: moment("since", self.since.as_deref())?,
-            until: moment("until", self.until.as_deref())?,
+            since: parse_time("since", self.since.as_deref())?,
+            until: parse_time("until", self.until.as_deref())?,
         })
     }
 }

@@ -5,17 +5,22 @@ use super::super::refusal::{Code, RequestRefusal};
 use super::super::status::{ConfigurationStatus, LeftQueue, NotReloaded};
 use super::super::time;
 use super::ControlHandler;
-use crate::daemon::{ReloadOutcome, ReloadRefusalReason, Reloads};
+use crate::daemon::{ReloadOutcome, ReloadRefusalReason, ReloadScope, Reloads};
 
 impl ControlHandler {
-    pub(super) async fn reload(&self, by: &str) -> Result<ReloadResult, RequestRefusal> {
+    /// Reads the files, and answers as a reload would if no queue and no target refuses it.
+    pub async fn preview_reload(&self) -> Result<ReloadResult, RequestRefusal> {
+        self.reload(ReloadScope::Preview, "").await
+    }
+
+    pub(super) async fn reload(&self, scope: ReloadScope, by: &str) -> Result<ReloadResult, RequestRefusal> {
         let Some(live) = &self.live else {
             return Err(RequestRefusal::new(
                 Code::Unavailable,
                 "no daemon runs; the next one reads its configuration",
             ));
         };
-        match live.daemon.reload(by).await {
+        match live.daemon.reload(scope, by).await {
             ReloadOutcome::Refused(refused) if refused.reason == ReloadRefusalReason::Unsupported => {
                 Err(RequestRefusal::new(Code::Unsupported, refused.errors.join("; ")))
             }

@@ -66,7 +66,7 @@ impl ControlHandler {
         };
         let notification =
             received.decode().map_err(|error| bad(format!("a message cannot be read: {error}")))?;
-        let deliveries = again.deliveries.iter().map(super::super::again::RuleWish::delivery).collect();
+        let deliveries = again.deliveries.iter().map(super::super::again::RuleDelivery::delivery).collect();
         Ok(replay::entry(received, &Arc::new(notification), deliveries, how))
     }
 }

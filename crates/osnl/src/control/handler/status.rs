@@ -22,7 +22,8 @@ use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::JournalState;
 use crate::journal::query::{
-    AnswerPolicy, DeliveryListRow, DiskUse, FailingKey, Filter, JournalNumbers, ListPage, RowState, Tally,
+    AnswerPolicy, DeliveryListRow, DiskUse, FailingKey, Filter, JournalNumbers, ListPage, RowOrder, RowState,
+    Tally,
 };
 use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
 use crate::management::risk::AS_CONFIGURED;
@@ -31,6 +32,8 @@ use crate::management::risk::AS_CONFIGURED;
 const SEVERAL: u32 = 5;
 const LONG: Duration = Duration::from_secs(60);
 const NAMED: usize = 10;
+/// The beginning of a guard's reason.
+const GUARD: &str = "guard of ";
 
 impl ControlHandler {
     pub async fn status(&self) -> Result<Status, RequestRefusal> {
@@ -149,22 +152,27 @@ impl ControlHandler {
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
-    /// Returns why deliveries wait for release, by action. A guard's reason goes before that of a crash, whose
-    /// deliveries are counted as suspects.
+    /// Returns why deliveries wait for release, by action. The reasons of guards go before that of a crash, whose
+    /// deliveries are counted as suspects, and which may be older than the first that a guard keeps back.
     async fn held_reasons(&self, kept: &JournalNumbers) -> BTreeMap<String, HeldReason> {
         let mut reasons = BTreeMap::new();
         for of in kept.tally.iter().filter(|of| of.state == RowState::Held) {
-            // Many deliveries of a crash may be older than the first that a guard keeps back.
-            for text in [Some(AnswerPolicy::Text("guard of ".to_owned())), None] {
+            let held = async |text: Option<&str>, order| {
                 let (action, states) = (Some(of.action.clone()), vec![RowState::Held]);
+                let text = text.map(|text| AnswerPolicy::Text(text.to_owned()));
                 let filter = Filter { action, states, text, ..Filter::default() };
-                let oldest = self.store.journal.list(filter, ListPage::default(), 1);
-                let Ok(Ok((rows, _))) = timeout(STORE, oldest).await else { break };
-                if let Some(row) = rows.iter().find(|row| row.is_guarded).or(rows.first()) {
-                    reasons.insert(of.action.clone(), held_reason(row));
-                    break;
-                }
+                let page = ListPage { order, ..ListPage::default() };
+                let listed = timeout(STORE, self.store.journal.list(filter, page, 1)).await;
+                listed.ok().and_then(Result::ok).map(|(rows, _)| rows)
+            };
+            // A second guard may have kept back any number of deliveries after the first.
+            let Some(mut rows) = held(Some(GUARD), RowOrder::Oldest).await else { break };
+            rows.extend(held(Some(GUARD), RowOrder::Newest).await.into_iter().flatten());
+            rows.retain(|row| row.is_guarded);
+            if rows.is_empty() {
+                rows.extend(held(None, RowOrder::Oldest).await.into_iter().flatten().take(1));
             }
+            reasons.extend(held_reason(&rows).map(|reason| (of.action.clone(), reason)));
         }
         reasons
     }
@@ -237,8 +245,10 @@ impl ControlHandler {
         }
         let configured =
             |name: &str| actions.as_ref().map(|known| known.iter().any(|known| **known == *name));
+        let overflowing = self.loaded().map(|loaded| loaded.conf.overflowing()).unwrap_or_default();
         let report = |name: &str| TargetReport {
             held_reason: held.get(name).cloned(),
+            overflows: overflowing.contains(name),
             ..target(name, configured(name), published.get(name).copied(), kept)
         };
         names.into_iter().map(report).collect()
@@ -296,13 +306,20 @@ impl ControlHandler {
     }
 }
 
-fn held_reason(row: &DeliveryListRow) -> HeldReason {
-    HeldReason {
-        reason: row.reason.clone().unwrap_or_default(),
-        since: time::shown(row.received),
-        since_seconds: time::age(row.received),
-        is_crash: !row.is_guarded,
+fn held_reason(rows: &[DeliveryListRow]) -> Option<HeldReason> {
+    let first = rows.first()?;
+    let mut reasons: Vec<String> = Vec::new();
+    for reason in rows.iter().filter_map(|row| row.reason.as_ref()) {
+        if !reasons.contains(reason) {
+            reasons.push(reason.clone());
+        }
     }
+    Some(HeldReason {
+        reasons,
+        since: time::shown(first.received),
+        since_seconds: time::age(first.received),
+        is_crash: !first.is_guarded,
+    })
 }
 
 fn target(
@@ -405,8 +422,8 @@ fn unavailable(name: String, since: SystemTime, reason: String, next: Option<Ins
     }
 }
 
-fn seconds_until(moment: Instant) -> u64 {
-    moment.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64
+fn seconds_until(at: Instant) -> u64 {
+    at.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64
 }
 
 fn listener(heard: &ListenerHandle) -> ListenerStatus {

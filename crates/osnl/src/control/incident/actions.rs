@@ -55,8 +55,8 @@ fn paused(target: &TargetReport) -> Option<Incident> {
     let name = &target.action;
     let by = target.paused_by.iter().fold(String::new(), |_, by| format!(" by {by}"));
     let what = format!("{name}: paused{by}{}", lasting(target.since_seconds));
-    let incident =
-        incident(target, Kind::ActionPaused, what).mended_by(format!("osnl actions resume {name}"));
+    let incident = incident(target, Kind::ActionPaused, what)
+        .mended_by_command(format!("osnl actions resume {name}"), "");
     Some(since(incident, target))
 }
 
@@ -97,8 +97,8 @@ fn dependency(target: &TargetReport) -> Option<Incident> {
         first.name,
         lasting(Some(first.since_seconds))
     );
-    let found =
-        incident(target, Kind::DependencyDown, what).mended_by("osnl check --connect tries it step by step");
+    let found = incident(target, Kind::DependencyDown, what)
+        .mended_by_command("osnl check --connect", " tries it step by step");
     Some(unavailable(found, first))
 }
 
@@ -132,7 +132,7 @@ fn failing(target: &TargetReport) -> Option<Incident> {
     );
     let found = incident(target, Kind::ResourceFailing, what).because(&worst.answer);
     let found = found.since(Some(worst.since.clone()), Some(worst.since_seconds));
-    let found = found.mended_by(format!("osnl deliveries show {}", worst.id));
+    let found = found.mended_by_command(format!("osnl deliveries show {}", worst.id), "");
     Some(found.heals("osnl tries each again; the other deliveries go on"))
 }
 
@@ -145,8 +145,13 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     let (what, to_do) = match (kind, bounds.max_pending) {
         (Kind::PendingFull, Some(most)) => (
             format!(
-                "{name}: max_pending ({}) is reached, so further messages stay with the broker",
-                grouped(most)
+                "{name}: max_pending ({}) is reached, so further {}",
+                grouped(most),
+                if target.overflows {
+                    "deliveries become dead letters"
+                } else {
+                    "messages stay with the broker"
+                }
             ),
             "or raise max_pending",
         ),
@@ -216,14 +221,17 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         cause.symptoms.push(Kind::DeadLetters);
         cause.must_act = IncidentActor::Operator;
         let retry = format!("osnl deliveries retry --action {name}");
-        let first = cause.to_do.as_ref().map_or(String::new(), |first| format!("{first}; then "));
-        cause.to_do = Some(first + &retry);
+        match &mut cause.to_do {
+            Some(first) => first.push_str(&format!("; then {retry}")),
+            none => (*none, cause.command) = (Some(retry.clone()), Some(retry)),
+        }
         return None;
     }
     let found = incident(target, Kind::DeadLetters, format!("{name}: {letters}"));
-    let found = found.mended_by(format!(
-        "osnl deliveries list --action {name} --state dead; then osnl deliveries retry --action {name}, or discard"
-    ));
+    let found = found.mended_by_command(
+        format!("osnl deliveries list --action {name} --state dead"),
+        &format!("; then osnl deliveries retry --action {name}, or discard"),
+    );
     Some(reason.into_iter().fold(found, Incident::because))
 }
 
@@ -238,8 +246,10 @@ fn orphaned(target: &TargetReport) -> Option<Incident> {
     );
     let found =
         incident(target, Kind::Orphaned, what).because(format!("the configuration has no [action:{name}]"));
-    let found = found
-        .mended_by(format!("osnl deliveries move --action {name} --to ACTION, or discard --action {name}"));
+    let found = found.mended_by_command(
+        format!("osnl deliveries move --action {name} --to ACTION"),
+        &format!(", or discard --action {name}"),
+    );
     Some(Incident {
         waiting: target.pending,
         for_release: target.for_release,
@@ -248,19 +258,19 @@ fn orphaned(target: &TargetReport) -> Option<Incident> {
     })
 }
 
-/// The deliveries that a guard keeps back: an incident for each guard, whichever actions it concerns.
+/// The deliveries that guards keep back: an incident of all actions with the same guards.
 pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
-    let mut guards: BTreeMap<Option<&str>, Vec<&TargetReport>> = BTreeMap::new();
+    let mut guards: BTreeMap<&[String], Vec<&TargetReport>> = BTreeMap::new();
     for target in targets.iter().filter(|target| target.for_release > 0 && target.configured != Some(false)) {
         match &target.held_reason {
             Some(HeldReason { is_crash: true, .. }) => {}
             guard => {
-                let reason = guard.as_ref().map(|guard| guard.reason.as_str());
-                guards.entry(reason).or_default().push(target);
+                let reasons = guard.as_ref().map_or(&[][..], |guard| &guard.reasons);
+                guards.entry(reasons).or_default().push(target);
             }
         }
     }
-    let guard = |(reason, held): (Option<&str>, Vec<&TargetReport>)| {
+    let guard = |(reasons, held): (&[String], Vec<&TargetReport>)| {
         let count: u64 = held.iter().map(|target| target.for_release).sum();
         let names: Vec<&str> = held.iter().map(|target| target.action.as_str()).collect();
         let first = held
@@ -276,7 +286,11 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
         );
         let action = if let [one] = &names[..] { format!("--action {one} ") } else { String::new() };
         // Other guards and unexpected ends keep deliveries of the same actions back.
-        let text = reason.map_or(String::new(), |reason| format!(" --text {}", shell_quoted(reason)));
+        let (text, each) = match reasons {
+            [] => (String::new(), ""),
+            [reason] => (format!(" --text {}", shell_quoted(reason)), ""),
+            _ => (" --text REASON".to_owned(), ", for each REASON"),
+        };
         let filter = format!("{action}--state waiting-for-release{text}");
         let found = Incident::new(
             Kind::WaitingForRelease,
@@ -284,10 +298,14 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
             format!("action {}", names.join(", ")),
             what,
         );
-        let found = reason.into_iter().fold(found, Incident::because);
-        let found = found.mended_by(format!(
-            "osnl deliveries release {filter} if the changes are meant, else discard {filter}"
-        ));
+        let found = if reasons.is_empty() { found } else { found.because(reasons.join("; ")) };
+        let command = format!("osnl deliveries release {filter}");
+        let more = format!(" if the changes are meant, else discard {filter}{each}");
+        // REASON is no command yet.
+        let found = match reasons {
+            [] | [_] => found.mended_by_command(command, &more),
+            _ => found.mended_by(command + &more),
+        };
         let found =
             found.since(first.map(|first| first.since.clone()), first.map(|first| first.since_seconds));
         Incident { for_release: count, actions: names.into_iter().map(str::to_owned).collect(), ..found }
@@ -310,7 +328,7 @@ pub(in crate::control) fn of_down_there(
             let found = Incident::new(Kind::TargetDown, Severity::Warning, format!("action {action}"), what);
             let found =
                 found.of_action(action).because(reason).since(Some(since.clone()), Some(*since_seconds));
-            let found = found.mended_by("osnl check --connect on that machine");
+            let found = found.mended_by_command("osnl check --connect", " on that machine");
             found.heals(format!("daemon {name} tries again; sooner: osnl actions probe {action} there"))
         })
         .collect()

@@ -36,20 +36,22 @@ pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
     }
     incidents.extend(of_refused(&journal.refused));
     incidents.extend(journal.members.iter().filter_map(of_member));
-    incidents.extend(near(journal));
+    incidents.extend(near_size(journal));
+    incidents.extend(near_max_dead(journal));
     incidents
 }
 
-/// Bounds that are near. The worst one is the incident.
-fn near(journal: &JournalStatus) -> Option<Incident> {
+fn near_bound(what: String, to_do: &str) -> Option<Incident> {
+    Some(Incident::new(Kind::NearBound, Severity::Warning, "journal", what).mended_by(to_do))
+}
+
+/// The room on the disk: of `max_size` and the file system, the worse one is the incident.
+fn near_size(journal: &JournalStatus) -> Option<Incident> {
     let is_full = journal.state.as_deref() == Some("full");
-    let found = |what: String, to_do: &str| {
-        Some(Incident::new(Kind::NearBound, Severity::Warning, "journal", what).mended_by(to_do))
-    };
     if let (Some(open), Some(most), false) = (journal.open_bytes, journal.max_bytes, is_full)
         && is_near(open, most)
     {
-        return found(
+        return near_bound(
             format!(
                 "the journal is nearly full: open deliveries and dead letters take {} of {} MiB",
                 open >> 20,
@@ -63,22 +65,19 @@ fn near(journal: &JournalStatus) -> Option<Incident> {
         && bytes.saturating_add(free) < most
     {
         let what = format!("the journal's disk has {} MiB left, and its max_size needs more", free >> 20);
-        return found(what, "make room there, or lower max_size");
-    }
-    if let (dead, Some(most)) = (journal.dead, journal.max_dead)
-        && dead > 0
-        && is_near(dead, most)
-    {
-        return found(
-            format!(
-                "{} of at most {} dead letters are kept: beyond max_dead the oldest leave",
-                grouped(dead),
-                grouped(most)
-            ),
-            "osnl deliveries retry or discard --state dead, or raise max_dead",
-        );
+        return near_bound(what, "make room there, or lower max_size");
     }
     None
+}
+
+fn near_max_dead(journal: &JournalStatus) -> Option<Incident> {
+    let (dead, most) = (journal.dead, journal.max_dead?);
+    (dead > 0 && is_near(dead, most)).then_some(())?;
+    let (dead, most) = (grouped(dead), grouped(most));
+    near_bound(
+        format!("{dead} of at most {most} dead letters are kept: beyond max_dead the oldest leave"),
+        "osnl deliveries retry or discard --state dead, or raise max_dead",
+    )
 }
 
 /// Records that the database refuses while other records are accepted: an incident for each reason.
@@ -136,7 +135,7 @@ pub(in crate::control) fn of_quarantine(messages: u64) -> Option<Incident> {
     (messages > 0).then_some(())?;
     let what = format!("{} in quarantine", counted(messages, "message is", "messages are"));
     let found = Incident::new(Kind::Quarantined, Severity::Warning, "quarantine", what);
-    Some(found.mended_by("osnl quarantine list; then osnl quarantine retry or discard"))
+    Some(found.mended_by_command("osnl quarantine list", "; then osnl quarantine retry or discard"))
 }
 
 /// Deliveries that may have ended the process.

@@ -32,9 +32,13 @@ pub(in crate::control) fn of_listener(listener: &ListenerStatus) -> Vec<Incident
             let all = all.chain(never_received(listener)).chain(missing(listener));
             let mut all: Vec<Incident> =
                 all.chain(lost_position(listener)).chain(old_events(listener)).collect();
-            let own: Vec<Kind> = all.iter().map(|one| one.kind).collect();
+            let is_told = |own: &Incident, found: &Incident| {
+                own.kind == found.kind && (own.subject == found.subject || !own.subject.starts_with("queue "))
+            };
             let found = found.map(|finding| of_finding(listener, finding));
-            all.extend(found.filter(|one| !own.contains(&one.kind)));
+            let found: Vec<Incident> =
+                found.filter(|found| !all.iter().any(|own| is_told(own, found))).collect();
+            all.extend(found);
             all
         }
         ("connecting", _) => vec![connecting(listener)],
@@ -92,7 +96,7 @@ fn connecting(listener: &ListenerStatus) -> Incident {
     };
     match (&listener.remedy, &listener.reason) {
         (Some(remedy), _) => found.mended_by(remedy),
-        (None, Some(_)) => found.mended_by("osnl check --connect"),
+        (None, Some(_)) => found.mended_by_command("osnl check --connect", ""),
         (None, None) => found,
     }
 }
@@ -145,7 +149,9 @@ fn shared(listener: &ListenerStatus) -> Option<Incident> {
 
 /// A queue that another program, or the broker, has made so that it can lose messages.
 fn lossy(listener: &ListenerStatus) -> Option<Incident> {
-    let (how, queue) = (listener.queue_lossy.as_ref()?, listener.queues.first()?);
+    let how = listener.queue_lossy.as_ref()?;
+    let is_named = |queue: &&String| how.starts_with(&format!("queue {queue} "));
+    let queue = listener.queues.iter().find(is_named).or(listener.queues.first())?;
     let found = of_queue(listener, Kind::QueueLossy, Severity::Warning, queue, how.clone());
     Some(listener.queue_remedy.iter().fold(found, Incident::mended_by))
 }

@@ -137,11 +137,20 @@ fn a_finding_of_the_doctor_is_an_incident_of_its_listener() {
         findings: vec![finding(FindingKind::Unread)],
         ..ManagementStatus::default()
     });
-    let found = of_listener(&ListenerStatus { management, ..listener("standby") });
+    let found = of_listener(&ListenerStatus { management: management.clone(), ..listener("standby") });
     let what = "nova: exchange nova in virtual host /: services publish to another topic";
     let doing = "topics = notifications in [listener:nova]";
     check(&found, &[(IncidentKind::ServicesQueueUnread, Warning, what, "nothing comes", doing)]);
     assert_eq!((&*found[0].listeners, &*found[0].subject), (&["nova".to_owned()][..], "exchange nova"));
+    // The listener has seen one of the queues itself.
+    let of_queue = |name: &str| Finding { subject: format!("queue {name}"), ..finding(FindingKind::Lossy) };
+    let management = management
+        .map(|seen| ManagementStatus { findings: vec![of_queue("osnl"), of_queue("osnl-2")], ..seen });
+    let queue_lossy = Some("queue osnl can lose messages: at its length".to_owned());
+    let queues = vec!["osnl-1".to_owned(), "osnl".to_owned(), "osnl-2".to_owned()];
+    let found = of_listener(&ListenerStatus { management, queue_lossy, queues, ..listener("listening") });
+    let found: Vec<_> = found.iter().map(|one| (one.kind, &*one.subject)).collect();
+    assert_eq!(found, [(IncidentKind::QueueLossy, "queue osnl"), (IncidentKind::QueueLossy, "queue osnl-2")]);
 }
 
 #[test]
@@ -401,6 +410,13 @@ fn deliveries_without_a_known_cause_are_an_incident_when_they_are_old_or_many() 
     check(&pending(799), &[]);
     assert_eq!(pending(800)[0].kind, IncidentKind::NearBound);
     assert_eq!((pending(1000)[0].kind, pending(1000)[0].severity), (IncidentKind::PendingFull, Critical));
+    for (overflows, further) in
+        [(false, "messages stay with the broker"), (true, "deliveries become dead letters")]
+    {
+        let full = TargetReport { pending: 1000, overflows, ..target("hook") };
+        let what = format!("hook: max_pending (1,000) is reached, so further {further}; 1,000 wait");
+        assert_eq!(of_target(&full, &BOUNDS)[0].what, what);
+    }
 }
 
 #[test]
@@ -416,24 +432,25 @@ fn bounds_of_the_journal_that_are_near_or_reached_are_named() {
         ..JournalStatus::default()
     };
     check(&of_journal(&journal), &[]);
-    let near = |journal: JournalStatus, expected: &str| {
+    let near = |journal: JournalStatus, expected: &[&str]| {
         let found = of_journal(&journal);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!((found[0].kind, &*found[0].what), (IncidentKind::NearBound, expected));
-        assert!(found[0].to_do.is_some());
+        assert!(
+            found.iter().all(|one| one.kind == IncidentKind::NearBound && one.to_do.is_some()),
+            "{found:?}"
+        );
+        assert_eq!(found.iter().map(|one| &*one.what).collect::<Vec<_>>(), expected);
     };
     near(
         JournalStatus { open_bytes: Some(80 << 20), ..journal.clone() },
-        "the journal is nearly full: open deliveries and dead letters take 80 of 100 MiB",
+        &["the journal is nearly full: open deliveries and dead letters take 80 of 100 MiB"],
     );
-    near(
-        JournalStatus { free_bytes: Some(9 << 20), ..journal.clone() },
+    let (disk, dead) = (
         "the journal's disk has 9 MiB left, and its max_size needs more",
-    );
-    near(
-        JournalStatus { dead: 80, ..journal.clone() },
         "80 of at most 100 dead letters are kept: beyond max_dead the oldest leave",
     );
+    near(JournalStatus { free_bytes: Some(9 << 20), ..journal.clone() }, &[disk]);
+    near(JournalStatus { dead: 80, ..journal.clone() }, &[dead]);
+    near(JournalStatus { free_bytes: Some(9 << 20), dead: 80, ..journal.clone() }, &[disk, dead]);
     let full = JournalStatus {
         state: Some("full".to_owned()),
         reason: Some("no room".to_owned()),
@@ -463,7 +480,7 @@ fn eight_causes_are_eight_incidents_and_those_for_an_operator_come_first() {
     let guard = |for_release, target: TargetReport| TargetReport {
         for_release,
         held_reason: Some(HeldReason {
-            reason: "guard of rule deleted: more than 300 per 1m".to_owned(),
+            reasons: vec!["guard of rule deleted: more than 300 per 1m".to_owned()],
             since: "then".to_owned(),
             since_seconds: 1300,
             is_crash: false,
@@ -515,6 +532,31 @@ fn eight_causes_are_eight_incidents_and_those_for_an_operator_come_first() {
     assert_eq!(lines, expected);
     assert!(found.iter().all(|one| one.doing().is_some()), "{found:?}");
     assert_eq!(found[5].actions, ["ticket", "backup"]);
+}
+
+#[test]
+fn each_guard_of_an_action_is_named() {
+    let held = |reasons: &[&str]| TargetReport {
+        for_release: 3,
+        held_reason: Some(HeldReason {
+            reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
+            since: "then".to_owned(),
+            since_seconds: 60,
+            is_crash: false,
+        }),
+        ..target("hook")
+    };
+    for (reasons, text, each) in [
+        (&["guard of rule r: more than 1 per 1m"][..], "'guard of rule r: more than 1 per 1m'", ""),
+        (&["guard of rule r: 1", "guard of action hook: 2"], "REASON", ", for each REASON"),
+    ] {
+        let filter = format!("--action hook --state waiting-for-release --text {text}");
+        let doing =
+            format!("osnl deliveries release {filter} if the changes are meant, else discard {filter}{each}");
+        let what = "hook: 3 deliveries wait for release for 60 s";
+        let expected = (IncidentKind::WaitingForRelease, Warning, what, &*reasons.join("; "), &*doing);
+        check(&of_guards(&[held(reasons)]), &[expected]);
+    }
 }
 
 #[test]

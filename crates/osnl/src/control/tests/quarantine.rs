@@ -121,7 +121,7 @@ fn a_message_stays_in_quarantine_while_a_condition_cannot_be_decided() {
         let conf = crate::native::load_texts(&files, &Default::default()).unwrap().conf;
         let body = r#"{"event_type": "e", "payload": {"state": "there"}}"#;
         let again = MessageAgain::planned(&conf, 1, ReceivedMessage::sample(body, false))?;
-        Ok::<_, String>(again.deliveries.into_iter().map(|wish| wish.action).collect::<Vec<_>>())
+        Ok::<_, String>(again.deliveries.into_iter().map(|delivery| delivery.action).collect::<Vec<_>>())
     };
     let (odd, undecided) = ("when = payload.state + 1 > 1\n", " cannot be decided: when cannot be decided: ");
     assert_eq!(planned("", ""), Ok(vec!["sure".to_owned(), "unsure".to_owned()]));

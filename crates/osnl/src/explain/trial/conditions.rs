@@ -2,7 +2,7 @@
 
 use osnl_config::template::conjuncts::{conjuncts, outside};
 use osnl_config::template::{EvalError, Expression, Names};
-use osnl_model::Saw;
+use osnl_model::Observed;
 
 use crate::native::{ActionConf, RuleConf};
 
@@ -48,9 +48,9 @@ impl Conditions {
         let notification = names.notification();
         let nested = rule.rule.nested.iter().map(|nested| nested.matches(notification));
         let all = std::iter::once(rule.rule.filter.matches(notification)).chain(nested);
-        all.map(|matches| matches.map_err(|mismatch| mismatch.saw)).all(|matches| match matches {
-            Ok(()) | Err(Saw::Text(_) | Saw::StepLimit { .. }) => true,
-            Err(Saw::Absent | Saw::NotText(_) | Saw::NoKeys(_)) => false,
+        all.map(|matches| matches.map_err(|mismatch| mismatch.observed)).all(|matches| match matches {
+            Ok(()) | Err(Observed::Text(_) | Observed::StepLimit { .. }) => true,
+            Err(Observed::Absent | Observed::NotText(_) | Observed::NoKeys(_)) => false,
         })
     }
 }

@@ -40,7 +40,7 @@ pub(in crate::listener) enum WakeCause {
     HandOut(usize),
     Polled(Result<(), TransportError>),
     Clock,
-    Look(Option<Obstacle>),
+    Check(Option<Obstacle>),
     Watch(SessionWake),
 }
 
@@ -215,8 +215,8 @@ impl<'a> Core<'a> {
                 }
             }
             WakeCause::Clock => SessionOrder::Nothing,
-            WakeCause::Look(_) if self.may_return(now) => SessionOrder::End(Ok(SessionEnd::Return)),
-            WakeCause::Look(obstacle) => self.look(obstacle, stage, now),
+            WakeCause::Check(_) if self.may_return(now) => SessionOrder::End(Ok(SessionEnd::Return)),
+            WakeCause::Check(obstacle) => self.check(obstacle, stage, now),
             WakeCause::Watch(wake) => {
                 let Listener { config, stall, counters, gauges, .. } = self.listener;
                 let was_standby = self.watchdog.is_standby();
@@ -255,11 +255,11 @@ impl<'a> Core<'a> {
         let Some(depth) = self.listener.gauges.depth().filter(|_| is_answered) else { return };
         let is_idle = stage == SessionStage::Polling && consumer.untaken() == 0;
         let others = depth.consumers.saturating_sub(1).max(u64::from(self.watchdog.is_standby()));
-        let verdict = self.listener.gauges.returns().looked(depth.messages, others, is_idle);
+        let verdict = self.listener.gauges.returns().judge_depth(depth.messages, others, is_idle);
         self.listener.say_returned(verdict);
     }
 
-    fn look(&mut self, obstacle: Option<Obstacle>, stage: SessionStage, now: Instant) -> SessionOrder {
+    fn check(&mut self, obstacle: Option<Obstacle>, stage: SessionStage, now: Instant) -> SessionOrder {
         let Listener { config, stall, counters, .. } = self.listener;
         let reason = || match (&obstacle, stage) {
             (Some(obstacle), _) => obstacle.to_string(),
@@ -268,7 +268,7 @@ impl<'a> Core<'a> {
             }
             (None, _) => "there is no place for another message".to_owned(),
         };
-        match self.blockade.look(stage, obstacle.is_some(), now) {
+        match self.blockade.judge(stage, obstacle.is_some(), now) {
             WaitVerdict::Free => {
                 if matches!(*self.listener.state.borrow(), ListenerState::Blocked { .. }) {
                     tracing::info!(listener.name = &*config.name, "the listener is no longer blocked");
@@ -277,11 +277,11 @@ impl<'a> Core<'a> {
                 SessionOrder::Nothing
             }
             WaitVerdict::Blocked { since } => {
-                self.listener.blocked(moment(since, now), reason());
+                self.listener.blocked(system_time(since, now), reason());
                 SessionOrder::Nothing
             }
             WaitVerdict::GiveBack { since } => {
-                self.listener.blocked(moment(since, now), reason());
+                self.listener.blocked(system_time(since, now), reason());
                 if let Some(change) = self.watchdog.given_back(stage, self.open.len(), since) {
                     change.publish(&config.name, stall, counters);
                 }
@@ -365,7 +365,7 @@ impl<'a> Core<'a> {
                 break;
             }
         }
-        endpoint.looked_at();
+        endpoint.evaluated();
         if again > 0 {
             let verdict = self.listener.gauges.returns().delivered_again(again);
             self.listener.say_returned(verdict);
@@ -452,7 +452,7 @@ impl<'a> Core<'a> {
     }
 }
 
-fn moment(at: Instant, now: Instant) -> SystemTime {
+fn system_time(at: Instant, now: Instant) -> SystemTime {
     let ago = now.saturating_duration_since(at);
     SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
 }

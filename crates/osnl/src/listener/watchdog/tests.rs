@@ -326,7 +326,7 @@ async fn it_is_told_once_then_by_reminders_and_when_it_is_over() {
     while begun.elapsed() < Duration::from_secs(26 * 60) {
         sleep(Duration::from_secs(10)).await;
         let minute = begun.elapsed().as_secs() / 60;
-        match watchdog.woken(SessionWake::Look, SessionStage::WindowFull, 4, &*consumer) {
+        match watchdog.woken(SessionWake::Check, SessionStage::WindowFull, 4, &*consumer) {
             Some(ProgressChange::Stalled(stall)) => told.push(("stalled", minute, stall.since - begun)),
             Some(ProgressChange::Still(stall)) => told.push(("still", minute, stall.since - begun)),
             Some(ProgressChange::Over(_)) => panic!("nothing has moved"),
@@ -336,7 +336,7 @@ async fn it_is_told_once_then_by_reminders_and_when_it_is_over() {
     let expected = [("stalled", 5), ("still", 15), ("still", 25)];
     assert_eq!(told, expected.map(|(what, minute)| (what, minute, Duration::ZERO)));
     watchdog.settled();
-    let over = watchdog.woken(SessionWake::Look, SessionStage::Polling, 3, &*consumer);
+    let over = watchdog.woken(SessionWake::Check, SessionStage::Polling, 3, &*consumer);
     assert!(matches!(over, Some(ProgressChange::Over(after)) if after > STUCK * 5), "{over:?}");
-    assert_eq!(watchdog.woken(SessionWake::Look, SessionStage::WindowFull, 3, &*consumer), None);
+    assert_eq!(watchdog.woken(SessionWake::Check, SessionStage::WindowFull, 3, &*consumer), None);
 }

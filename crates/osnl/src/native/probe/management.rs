@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use osnl_transport::{Look, RabbitTransport};
+use osnl_transport::{BrokerInspection, RabbitTransport};
 use tokio::time::timeout;
 
 use crate::action::driver::Probe;
@@ -15,7 +15,7 @@ use crate::queues::{DaemonCounts, Finding, FindingKind, FindingSeverity, Survey}
 pub(super) async fn surveyed(
     conf: &ListenerConf,
     transport: &RabbitTransport,
-    (look, daemon): (&Look, DaemonCounts),
+    (inspection, daemon): (&BrokerInspection, DaemonCounts),
     limit: Duration,
 ) -> (Vec<Probe>, Vec<Finding>) {
     let Some(wanted) = conf.wanted() else { return (Vec::new(), Vec::new()) };
@@ -25,12 +25,13 @@ pub(super) async fn surveyed(
             "look at host and port of management_url",
         )
     };
-    let asked = async { timeout(limit, wanted.facts(look)).await.unwrap_or_else(|_| Err(silent())) };
-    let services =
-        async { timeout(limit, wanted.look_at_services(transport, look, limit)).await.unwrap_or_default() };
+    let asked = async { timeout(limit, wanted.facts(inspection)).await.unwrap_or_else(|_| Err(silent())) };
+    let services = async {
+        timeout(limit, wanted.inspect_services(transport, inspection, limit)).await.unwrap_or_default()
+    };
     let (facts, services) = tokio::join!(asked, services);
     let probes = of_facts(conf, &[wanted.queues.clone(), wanted.dead_letters.clone()].concat(), &facts);
-    let survey = wanted.of_looks(look, &services, facts);
+    let survey = wanted.of_inspections(inspection, &services, facts);
     let mut findings = Survey { daemon, ..survey }.findings();
     findings.retain(|found| match found.kind {
         FindingKind::Unread => true,

@@ -69,7 +69,7 @@ fn in_use(probe: Probe, daemon: &OwnDaemon, holder: &str) -> Probe {
 
 fn file(options: &SqliteOptions, daemon: Option<&OwnDaemon>) -> Probe {
     let probe = Probe::of("journal", format!("file {}", options.path.display()));
-    match (sqlite::look(options), daemon) {
+    match (sqlite::inspect(options), daemon) {
         (Ok(place), Some(daemon)) => match (place.holder, place.exists) {
             (Some(holder), _) => in_use(probe, daemon, &holder),
             (None, true) => with_room(probe.fine("exists, is writable, and is not in use"), options),

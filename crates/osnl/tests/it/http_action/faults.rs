@@ -153,7 +153,7 @@ fn a_server_with_another_certificate_gets_no_request() {
 
 /// A date in `Retry-After` counts from the answer's own date; seconds have the same effect.
 #[test]
-fn a_wish_to_wait_is_read_in_both_forms() {
+fn retry_after_is_read_in_both_forms() {
     let sink = Sink::start();
     let hook = Hook::new(&format!("url = {}", sink.url("/")));
     let date = ("Date", "Fri, 20 Nov 2026 06:00:00 GMT");

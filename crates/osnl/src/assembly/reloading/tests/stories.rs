@@ -26,9 +26,9 @@ const STORIES: u64 = 24;
 const AT_ONCE: usize = 8;
 const STEPS: usize = 14;
 const SOON: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// The looks for which the status may be ahead of an event.
-const LOOKS: u32 = 25;
+const CHECKS: u32 = 25;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct StoryConf {
@@ -180,12 +180,12 @@ impl ReloadStory {
     }
 
     async fn is_true(&self) {
-        for _ in 0..LOOKS {
+        for _ in 0..CHECKS {
             let status = self.status().await;
             if !status.healthy || !status.idle || self.missing().is_empty() {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         panic!("all is said to be well: {}", self.told());
     }
@@ -197,7 +197,7 @@ impl ReloadStory {
     async fn reload(&mut self, conf: StoryConf) -> bool {
         let text = conf.text(&self.fixed, &self.sink.url(""));
         write(self.folder.path(), &text);
-        match self.state.reload("story").await {
+        match self.state.reload(ReloadScope::Configuration, "story").await {
             ReloadOutcome::Done(_) => {
                 self.say(format!("reloaded: {conf:?}"));
                 self.conf = conf;
@@ -264,7 +264,7 @@ impl ReloadStory {
             _ => {
                 let end = Instant::now() + Duration::from_millis(300);
                 while !self.missing().is_empty() && Instant::now() < end {
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(CHECK_INTERVAL).await;
                 }
                 self.say("some time");
             }
@@ -287,12 +287,12 @@ impl ReloadStory {
         let end = Instant::now() + SOON;
         while !self.reload(all.clone()).await {
             assert!(Instant::now() < end, "the last reload is refused: {}", self.told());
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         while !self.missing().is_empty() {
             assert!(Instant::now() < end, "not all is delivered: {}", self.told());
             self.is_true().await;
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         loop {
             let status = self.status().await;
@@ -300,7 +300,7 @@ impl ReloadStory {
                 break;
             }
             assert!(Instant::now() < end, "{:?} {}", status.incidents, self.told());
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 

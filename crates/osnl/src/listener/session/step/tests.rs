@@ -94,7 +94,7 @@ impl Rig {
         assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     }
 
-    fn look(
+    fn check(
         &mut self,
         core: &mut Core<'_>,
         stage: SessionStage,
@@ -105,7 +105,7 @@ impl Rig {
         for _ in 0..seconds {
             assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
             self.now += Duration::from_secs(1);
-            order = core.step(WakeCause::Look(obstacle.clone()), stage, &*self.consumer, self.now);
+            order = core.step(WakeCause::Check(obstacle.clone()), stage, &*self.consumer, self.now);
         }
         order
     }
@@ -149,15 +149,15 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     let mut core = core(&rig, 4);
     rig.poll(&mut core).await;
     assert_eq!((rig.state(), core.room()), ("listening", 3));
-    let order = rig.look(&mut core, SessionStage::Reserving, full(), 200);
+    let order = rig.check(&mut core, SessionStage::Reserving, full(), 200);
     assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     match &*rig.listener.state.borrow() {
         ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending is 1"), "{reason}"),
         other => panic!("{other:?}"),
     }
-    rig.look(&mut core, SessionStage::Polling, None, 1);
+    rig.check(&mut core, SessionStage::Polling, None, 1);
     assert_eq!(rig.state(), "listening");
-    let order = rig.look(&mut core, SessionStage::Reserving, full(), 300);
+    let order = rig.check(&mut core, SessionStage::Reserving, full(), 300);
     match order {
         SessionOrder::End(Ok(SessionEnd::GiveBack { reason, window_full, .. })) => {
             assert!(!window_full && reason.starts_with("action a has 1 delivery pending"), "{reason}");
@@ -186,7 +186,7 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
         assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
         let rejected = usize::from(is_classic);
         assert_eq!((core.window.unsettled(), core.window.due()), (3, rejected), "{is_classic}");
-        let order = rig.look(&mut core, SessionStage::Polling, None, GIVE_BACK_AFTER.as_secs());
+        let order = rig.check(&mut core, SessionStage::Polling, None, GIVE_BACK_AFTER.as_secs());
         assert_eq!(matches!(order, SessionOrder::End(Ok(SessionEnd::Return))), !is_classic, "{order:?}");
         assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::End(Ok(SessionEnd::Return))));
         assert_eq!((core.window.unsettled(), core.window.due()), (3, rejected), "it stays unsettled");
@@ -221,9 +221,9 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
     let mut core = core(&rig, 4);
     rig.poll(&mut core).await;
     assert_eq!(core.room(), 0);
-    rig.look(&mut core, SessionStage::WindowFull, None, 7200);
+    rig.check(&mut core, SessionStage::WindowFull, None, 7200);
     assert_eq!(rig.state(), "listening", "an endpoint takes its time");
-    rig.look(&mut core, SessionStage::WindowFull, open(7), 299);
+    rig.check(&mut core, SessionStage::WindowFull, open(7), 299);
     assert_eq!(rig.state(), "blocked");
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
@@ -232,8 +232,8 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
     assert!(matches!(order, SessionOrder::Flush), "{order:?}");
     rig.consumer.flush(&mut core.window).await.unwrap();
     rig.poll(&mut core).await;
-    assert!(matches!(rig.look(&mut core, SessionStage::WindowFull, open(8), 299), SessionOrder::Nothing));
-    match rig.look(&mut core, SessionStage::WindowFull, open(8), 1) {
+    assert!(matches!(rig.check(&mut core, SessionStage::WindowFull, open(8), 299), SessionOrder::Nothing));
+    match rig.check(&mut core, SessionStage::WindowFull, open(8), 1) {
         SessionOrder::End(Ok(SessionEnd::GiveBack { window_full: true, reason, .. })) => {
             assert_eq!(reason, "4 messages wait for the end of their deliveries, and none of them ends");
         }

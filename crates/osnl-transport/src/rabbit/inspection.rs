@@ -32,14 +32,14 @@ pub(super) const NO_TYPE: &str = "osnl-only-asks";
 const SOURCE: &str = "amq.topic";
 
 #[derive(Debug, Default)]
-pub struct Look {
-    pub hosts: Vec<HostLook>,
-    pub exchanges: Vec<(String, ExchangeLook)>,
-    pub queues: Vec<(String, QueueLook)>,
+pub struct BrokerInspection {
+    pub hosts: Vec<HostInspection>,
+    pub exchanges: Vec<(String, ExchangeInspection)>,
+    pub queues: Vec<(String, QueueInspection)>,
 }
 
 #[derive(Debug)]
-pub struct HostLook {
+pub struct HostInspection {
     pub host: String,
     pub reached: Result<HostFacts, TransportError>,
 }
@@ -53,14 +53,14 @@ pub struct HostFacts {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExchangeLook {
+pub enum ExchangeInspection {
     There(ExchangeFound),
     Missing,
     Refused(String),
 }
 
 #[derive(Debug)]
-pub enum QueueLook {
+pub enum QueueInspection {
     There { waiting: u32, consumers: u32, made: QueueMade, drops: Option<String> },
     Missing,
     Refused(TransportError),
@@ -101,15 +101,15 @@ impl RabbitTransport {
         Err(last)
     }
 
-    pub async fn look(
+    pub async fn inspect(
         &self,
         exchanges: &[String],
         queues: &[String],
         kind: Option<&QueueKind>,
         limit: Duration,
-    ) -> Look {
+    ) -> BrokerInspection {
         let found = join_all(self.url.hosts().iter().map(|host| self.reach(host, limit))).await;
-        let mut look = Look::default();
+        let mut inspection = BrokerInspection::default();
         let mut others = Vec::new();
         let mut side: Option<SideChannel<Connection>> = None;
         let mut version = None;
@@ -124,21 +124,21 @@ impl RabbitTransport {
                 }
                 reached
             });
-            look.hosts.push(HostLook { host, reached });
+            inspection.hosts.push(HostInspection { host, reached });
         }
         if let Some(mut side) = side {
             for name in exchanges {
                 let found = exchange(&mut side, name).await;
-                look.exchanges.push((name.clone(), found.unwrap_or_else(ExchangeLook::Refused)));
+                inspection.exchanges.push((name.clone(), found.unwrap_or_else(ExchangeInspection::Refused)));
             }
             for name in queues {
                 let found = queue(&mut side, name, kind, version).await;
-                look.queues.push((name.clone(), found.unwrap_or_else(QueueLook::Refused)));
+                inspection.queues.push((name.clone(), found.unwrap_or_else(QueueInspection::Refused)));
             }
             others.push(side.into_connection());
         }
         join_all(others.iter().map(close)).await;
-        look
+        inspection
     }
 
     pub(super) async fn reach(
@@ -158,19 +158,20 @@ impl RabbitTransport {
     }
 }
 
-async fn exchange(side: &mut SideChannel<Connection>, name: &str) -> Result<ExchangeLook, String> {
+async fn exchange(side: &mut SideChannel<Connection>, name: &str) -> Result<ExchangeInspection, String> {
     let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
     let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
-    let looked = channel.exchange_declare(name.into(), ExchangeKind::Topic, passive, FieldTable::default());
-    match looked.await {
+    let inspected =
+        channel.exchange_declare(name.into(), ExchangeKind::Topic, passive, FieldTable::default());
+    match inspected.await {
         Ok(()) => {
             let found = probe::describe(side, name).await.map_err(|error| error.to_string())?;
-            Ok(ExchangeLook::There(found))
+            Ok(ExchangeInspection::There(found))
         }
         Err(error) => {
             let failure = side.closed_by("look at an exchange", error);
             match reply_code(&failure.error) {
-                Some(NOT_FOUND) => Ok(ExchangeLook::Missing),
+                Some(NOT_FOUND) => Ok(ExchangeInspection::Missing),
                 Some(_) | None => Err(reason(&failure.error)),
             }
         }
@@ -196,7 +197,7 @@ async fn queue(
     name: &str,
     kind: Option<&QueueKind>,
     version: Option<BrokerVersion>,
-) -> Result<QueueLook, TransportError> {
+) -> Result<QueueInspection, TransportError> {
     let channel = side.channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
     match channel.queue_declare(name.into(), passive, FieldTable::default()).await {
@@ -215,11 +216,11 @@ async fn queue(
                 let is_there = QueueKind { queue_type, ..kind };
                 drops = returns::drops(side, name, &is_there, version, false).await;
             }
-            Ok(QueueLook::There { waiting, consumers, made, drops })
+            Ok(QueueInspection::There { waiting, consumers, made, drops })
         }
         Err(error) => {
             let failure = side.closed_by(&format!("look at queue \"{name}\""), error);
-            if is_missing(&failure.error) { Ok(QueueLook::Missing) } else { Err(failure.into()) }
+            if is_missing(&failure.error) { Ok(QueueInspection::Missing) } else { Err(failure.into()) }
         }
     }
 }

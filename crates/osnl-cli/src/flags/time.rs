@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_ago_or_then() {
+    fn times_are_ago_or_then() {
         let now = Timestamp::now().as_second();
         let ago = |text: &str| now - parse(text).unwrap().as_second();
         for (text, expected) in [("2h", 7200), ("90m", 5400), ("1d", 86_400), ("2h ago", 7200), ("30", 30)] {

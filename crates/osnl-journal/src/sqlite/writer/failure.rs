@@ -16,7 +16,7 @@ use crate::files::{beside, put};
 const REMIND: Duration = Duration::from_secs(60);
 
 impl JournalWriter {
-    pub(super) fn look(&mut self) -> Result<(), String> {
+    pub(super) fn check_file(&mut self) -> Result<(), String> {
         let file = self.place.file.display().to_string();
         match Inode::of(&self.place.file) {
             Ok(found) if found == self.inode => Ok(()),
@@ -120,7 +120,7 @@ impl JournalWriter {
     }
 
     pub(super) fn ready_storage(&mut self) -> Result<(), String> {
-        self.look().and_then(|()| self.ready_connection())
+        self.check_file().and_then(|()| self.ready_connection())
     }
 
     pub(super) fn recover(&mut self) {

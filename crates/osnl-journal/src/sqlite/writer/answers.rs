@@ -5,19 +5,23 @@ use osnl_core::event::Event;
 use super::super::reader::recent;
 use super::super::work::{AppendResult, EndResult};
 use super::super::{SqliteState, prune};
-use super::{Apply, BiteResult, CommandResult, JournalWriter, NewEntry, SqliteCommand, UNSETTLED};
+use super::{Apply, ChangeBatchResult, CommandResult, JournalWriter, NewEntry, SqliteCommand, UNSETTLED};
 use crate::query::Change;
 use crate::{ClaimedDelivery, DeliveryId, End, Entry, Settle, UsedLimits, begin, store};
 
 impl JournalWriter {
-    pub(super) fn tell(&mut self, batch: Vec<SqliteCommand>, done: Vec<(CommandResult, Option<BiteResult>)>) {
+    pub(super) fn answer(
+        &mut self,
+        batch: Vec<SqliteCommand>,
+        done: Vec<(CommandResult, Option<ChangeBatchResult>)>,
+    ) {
         let SqliteState { claimable, counters, .. } = &*self.shared;
         let mut unreadable = false;
         let mut unsettled = Vec::new();
         for (command, (done, answer)) in batch.into_iter().zip(done) {
             match (command, done) {
                 (SqliteCommand::Append(appending, receipt), CommandResult::Appended(appended)) => {
-                    let nameless = self.tell_appended(appending, appended);
+                    let nameless = self.answer_appended(appending, appended);
                     // Without a receiver the connection is gone, and the broker redelivers the message.
                     if let (Err(_), Some(event)) = (receipt.send(Settle::Acknowledge), nameless) {
                         unsettled.push(event);
@@ -39,16 +43,18 @@ impl JournalWriter {
                         self.backlog.push_back(SqliteCommand::DueNow(action, now));
                     }
                 }
-                (SqliteCommand::Retry(id, ..), CommandResult::Ended(ended)) => self.tell_end(id, ended, None),
+                (SqliteCommand::Retry(id, ..), CommandResult::Ended(ended)) => {
+                    self.publish_end(id, ended, None)
+                }
                 (SqliteCommand::End(id, end), CommandResult::Ended(ended)) => {
-                    self.tell_end(id, ended, Some(end))
+                    self.publish_end(id, ended, Some(end))
                 }
                 (SqliteCommand::Change(_, Apply::Preview, sender), _) => {
                     let _ = sender.send(answer.unwrap_or_default());
                 }
-                (SqliteCommand::Change(bite, Apply::Commit, sender), _) => {
+                (SqliteCommand::Change(change_batch, Apply::Commit, sender), _) => {
                     if let Some(answer) = answer {
-                        self.tell_changed(&bite.change, &answer);
+                        self.answer_changed(&change_batch.change, &answer);
                         let _ = sender.send(answer);
                     }
                 }
@@ -95,7 +101,7 @@ impl JournalWriter {
 
 impl JournalWriter {
     /// Brings the claimable deliveries of an entry into memory. Returns the event of a message without an id.
-    fn tell_appended(&self, appending: NewEntry, appended: AppendResult) -> Option<i64> {
+    fn answer_appended(&self, appending: NewEntry, appended: AppendResult) -> Option<i64> {
         let SqliteState { claimable, gate, counters, .. } = &*self.shared;
         let NewEntry { entry, whole, identity } = appending;
         let mut nameless = None;
@@ -124,7 +130,7 @@ impl JournalWriter {
         nameless
     }
 
-    fn tell_changed(&self, change: &Change, answer: &BiteResult) {
+    fn answer_changed(&self, change: &Change, answer: &ChangeBatchResult) {
         match change {
             Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
             Change::Retry { .. }
@@ -143,20 +149,20 @@ impl JournalWriter {
         for (action, by) in &answer.pending {
             gate.changed(action, *by);
         }
-        self.tell_released(&answer.released);
+        self.publish_released(&answer.released);
     }
 
-    fn tell_released(&self, released: &[DeliveryId]) {
+    fn publish_released(&self, released: &[DeliveryId]) {
         let Some(connection) = &self.connection else { return };
         for id in released {
             // After a failed read, the guard learns of the release at the next start.
             if let Ok(Some(released)) = recent(connection, *id) {
-                self.shared.on_release.tell(&released);
+                self.shared.on_release.publish(&released);
             }
         }
     }
 
-    fn tell_end(&self, id: DeliveryId, ended: EndResult, end: Option<End>) {
+    fn publish_end(&self, id: DeliveryId, ended: EndResult, end: Option<End>) {
         let SqliteState { claimable, gate, .. } = &*self.shared;
         let action = match &ended {
             EndResult::Returned { action }

@@ -4,7 +4,7 @@ pub fn millis(at: SystemTime) -> i64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-pub fn moment(millis: i64) -> SystemTime {
+pub fn from_millis(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or(0))
 }
 
@@ -13,9 +13,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_come_back() {
+    fn times_come_back() {
         for (at, expected) in [(0, 0), (1, 1), (-5, 0), (1_790_000_000_123, 1_790_000_000_123)] {
-            assert_eq!(millis(moment(at)), expected);
+            assert_eq!(millis(from_millis(at)), expected);
         }
     }
 }

@@ -9,21 +9,21 @@ use crate::query::RowState;
 
 impl Work<'_> {
     /// Stores a change for the end of the claim, in place of an earlier one.
-    pub(super) fn wish(&self, id: DeliveryId, wish: &DeferredChange) -> Result<()> {
+    pub(super) fn defer(&self, id: DeliveryId, deferred: &DeferredChange) -> Result<()> {
         self.connection
-            .prepare_cached("UPDATE delivery SET wish = ?2, wish_text = ?3 WHERE id = ?1")?
-            .execute(params![id.row(), wish.number(), wish.text()])?;
+            .prepare_cached("UPDATE delivery SET deferred = ?2, deferred_text = ?3 WHERE id = ?1")?
+            .execute(params![id.row(), deferred.number(), deferred.text()])?;
         Ok(())
     }
 
-    pub(super) fn unwish(&self, id: DeliveryId) -> Result<()> {
-        let sql = "UPDATE delivery SET wish = NULL, wish_text = NULL WHERE id = ?1";
+    pub(super) fn cancel_deferred(&self, id: DeliveryId) -> Result<()> {
+        let sql = "UPDATE delivery SET deferred = NULL, deferred_text = NULL WHERE id = ?1";
         self.connection.prepare_cached(sql)?.execute([id.row()])?;
         Ok(())
     }
 
-    pub(super) fn fulfil(&mut self, found: &LaneEntry, wish: &DeferredChange) -> Result<PendingChange> {
-        match wish {
+    pub(super) fn fulfil(&mut self, found: &LaneEntry, deferred: &DeferredChange) -> Result<PendingChange> {
+        match deferred {
             DeferredChange::Discard { by } => {
                 self.set_state(found, RowState::Discarded, Some(&format!("discarded by {by}")))?;
                 self.next_after(found)?;
@@ -65,20 +65,21 @@ impl Work<'_> {
     /// Applies the changes from before a restart, when nothing is claimed.
     pub(super) fn fulfil_all(&mut self) -> Result<usize> {
         let mut ids: Vec<i64> = {
-            let mut select = self.connection.prepare(WISHES)?;
+            let mut select = self.connection.prepare(DEFERRED)?;
             let rows = select.query_map([], |row| row.get(0))?;
             rows.collect::<Result<_>>()?
         };
         ids.sort_unstable();
         for id in &ids {
             let Some(found) = self.find(super::rows::delivery_id(*id))? else { continue };
-            if let (Some(wish), true) = (&found.wish, found.state.is_open()) {
-                self.fulfil(&found, wish)?;
+            if let (Some(deferred), true) = (&found.deferred, found.state.is_open()) {
+                self.fulfil(&found, deferred)?;
             }
         }
         Ok(ids.len())
     }
 }
 
-/// The index `delivery_wish` alone answers this query.
-pub(super) const WISHES: &str = "SELECT id FROM delivery INDEXED BY delivery_wish WHERE wish IS NOT NULL";
+/// The index `delivery_deferred` alone answers this query.
+pub(super) const DEFERRED: &str =
+    "SELECT id FROM delivery INDEXED BY delivery_deferred WHERE deferred IS NOT NULL";

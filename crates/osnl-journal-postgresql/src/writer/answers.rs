@@ -11,7 +11,7 @@ use crate::results::{AppendResult, GroupResult};
 const UNSETTLED: usize = u16::MAX as usize;
 
 impl PostgresWriter {
-    pub(super) async fn tell(
+    pub(super) async fn answer(
         &mut self,
         batch: Vec<PostgresCommand>,
         mut done: GroupResult,
@@ -35,7 +35,7 @@ impl PostgresWriter {
                         AppendResult::New | AppendResult::Copy => Settle::Acknowledge,
                         AppendResult::Refused => Settle::Resubscribe,
                     };
-                    self.tell_appended(&new, appended);
+                    self.answer_appended(&new, appended);
                     let is_nameless = appended == AppendResult::New && new.identity.id.is_none();
                     // The message's connection is closed, and the broker delivers the message again.
                     if receipt.send(settle).is_err() && is_nameless {
@@ -67,7 +67,7 @@ impl PostgresWriter {
                 | PostgresCommand::Known(..)
                 | PostgresCommand::Fetch(..)
                 | PostgresCommand::Close(_)
-                | PostgresCommand::Look(_)
+                | PostgresCommand::Check(_)
                 | PostgresCommand::Do(_) => {}
             }
         }
@@ -137,7 +137,7 @@ impl PostgresWriter {
         }
     }
 
-    pub(super) fn tell_appended(&self, new: &NewEntry, appended: AppendResult) {
+    pub(super) fn answer_appended(&self, new: &NewEntry, appended: AppendResult) {
         let shared = &self.shared;
         let open = new.entry.deliveries.iter().filter(|new| new.begin.is_open());
         let open: Vec<&Arc<str>> = open.map(|new| &new.action).collect();

@@ -3,22 +3,22 @@
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::reader::SqliteReader;
-use super::rows::{delivery_id, is, moment};
+use super::rows::{delivery_id, from_millis, is};
 use crate::query::FailingKey;
 
-const LOOKED_AT: i64 = 1000;
+const SCAN_LIMIT: i64 = 1000;
 const CAUSES: usize = 100;
 
 impl SqliteReader {
     /// Returns open deliveries of an action that have failed at least twice, oldest first, a bounded number.
     /// An index covers deliveries that wait for a retry, so the cost does not depend on the backlog.
-    pub fn failing(&self, action: &str) -> Result<Vec<FailingKey>> {
+    pub fn failing_keys(&self, action: &str) -> Result<Vec<FailingKey>> {
         let mut select = self.0.prepare_cached(concat!(
             "SELECT id, coalesce(resource_name, resource_id, key), tries FROM delivery WHERE action = ?1 AND ",
             is!(Ready),
             " AND due > 0 ORDER BY due LIMIT ?2"
         ))?;
-        let rows = select.query_map(params![action, LOOKED_AT], |row| {
+        let rows = select.query_map(params![action, SCAN_LIMIT], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, u32>(2)?))
         })?;
         let mut first = self.0.prepare_cached("SELECT min(at) FROM attempt WHERE delivery = ?1")?;
@@ -32,13 +32,13 @@ impl SqliteReader {
                 continue;
             }
             let since: Option<i64> = first.query_row([id], |row| row.get(0))?;
-            let latest = last.query_row([id], |row| Ok((moment(row.get(0)?), row.get(1)?)));
+            let latest = last.query_row([id], |row| Ok((from_millis(row.get(0)?), row.get(1)?)));
             if let (Some(since), Some((at, answer))) = (since, latest.optional()?) {
                 failing.push(FailingKey {
                     id: delivery_id(id),
                     resource,
                     tries,
-                    since: moment(since),
+                    since: from_millis(since),
                     at,
                     answer,
                 });

@@ -10,7 +10,7 @@ use super::{OpenError, SqliteOptions, schema};
 use crate::state_dir::judge_for_any;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlaceLook {
+pub struct PlaceInspection {
     pub holder: Option<String>,
     pub exists: bool,
 }
@@ -20,14 +20,14 @@ pub struct PlaceLook {
 /// # Errors
 /// Returns the errors of [`SqliteJournal::open`](super::SqliteJournal::open) about the place, but none about
 /// the process that has the file.
-pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
+pub fn inspect(options: &SqliteOptions) -> Result<PlaceInspection, OpenError> {
     let file = &options.path;
     judge_place(file, options.bounds.allow_volatile, judge_for_any)?;
     let (holder, exists) = (JournalLock::holder(file), file.exists());
     if exists && holder.is_none() {
         judge_tables(file)?;
     }
-    Ok(PlaceLook { holder, exists })
+    Ok(PlaceInspection { holder, exists })
 }
 
 /// Judges a file that no process has open. `immutable` keeps SQLite from locking the file and from reading its
@@ -59,14 +59,15 @@ mod tests {
             SqliteOptions::new(path).bounded(|bounds| bounds.allow_volatile = allow_volatile)
         };
         let file = folder.path().join("a/b/journal.db");
-        let found = look(&options(file.clone(), true)).unwrap();
-        assert_eq!(found, PlaceLook { holder: None, exists: false });
+        let found = inspect(&options(file.clone(), true)).unwrap();
+        assert_eq!(found, PlaceInspection { holder: None, exists: false });
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
         let taken = JournalLock::take(&file, true).unwrap();
         let holder = Some(format!("process {}", std::process::id()));
-        assert_eq!(look(&options(file.clone(), true)).unwrap(), PlaceLook { holder, exists: true });
+        assert_eq!(inspect(&options(file.clone(), true)).unwrap(), PlaceInspection { holder, exists: true });
         drop(taken);
-        let refused = |path: PathBuf, volatile: bool| look(&options(path, volatile)).unwrap_err().to_string();
+        let refused =
+            |path: PathBuf, volatile: bool| inspect(&options(path, volatile)).unwrap_err().to_string();
         assert!(refused(file, false).contains("allow_volatile = true"));
         let notes = folder.path().join("a/b/notes#1.db");
         std::fs::write(&notes, "not a journal, and longer than a header of sixteen bytes").unwrap();
