@@ -1,58 +1,40 @@
 //! AMQP 1.0 as oslo.messaging wrote it until release 14.9 (OpenStack 2024.2), by the client library `fe2o3-amqp`.
 //!
-//! A publisher sends to an address that names exchange, topic, and priority, and so the reader attaches a link for each.
-//! An address is shared: each message goes to one of its readers. There is no pool, no binding, and nothing to declare.
+//! A publisher sends to an address that names exchange, topic, and priority, so the reader attaches a link for each
+//! address. An address is shared: each message goes to one of its readers. There is no pool, no binding, and nothing to
+//! declare.
 //!
 //! | part | |
 //! | --- | --- |
 //! | [`options`] | the options of the URL, and the addresses |
-//! | [`sasl`] | the login |
-//! | [`walker`], [`guard`] | what passes to the client library, and the facts that the library hides |
+//! | [`connection`], [`sasl`] | the connection to one host, and its login |
+//! | [`guard`], [`walker`] | the frames that the client library may read, and facts that the library hides |
 //! | [`consumer`] | the links of a listener; accepted is an acknowledgement, released a requeue |
-//! | [`tap`] | browses addresses where the broker permits that |
-//!
-//! The library's errors of a close are ignored: a closed connection reports an illegal state.
 
+mod connection;
 mod consumer;
 mod guard;
 pub(crate) mod options;
 mod sasl;
-mod tap;
 mod walker;
 
-use std::sync::Arc;
-
-use fe2o3_amqp::connection::ConnectionHandle;
-use fe2o3_amqp::link::ReceiverAttachError;
-use fe2o3_amqp::link::receiver::CreditMode;
-use fe2o3_amqp::session::SessionHandle;
-use fe2o3_amqp::types::messaging::{DistributionMode, Source};
-use fe2o3_amqp::{Connection, Receiver, Session};
-use osnl_model::{Priority, Target, TransportHost, TransportUrl};
+use osnl_model::{Priority, Target, TransportUrl};
 use osnl_net::tls::LatestEnd;
-use tokio::time::{Instant, timeout_at};
 
+use self::connection::Amqp1Connection;
 use self::consumer::Amqp1Consumer;
-use self::guard::{GuardedStream, LONGEST_FRAME, Observed, SILENCE};
 use self::options::Amqp1Options;
-use self::sasl::LoginFailure;
-use self::tap::Amqp1Tap;
 use crate::bodies::BodyBounds;
+use crate::contract::{Consumer, Features, QueueSeen, Transport};
 use crate::dead_letters::QueueAccess;
+use crate::error::TransportError;
+use crate::future::BoxFuture;
 use crate::outgoing::OutgoingMessage;
-use crate::rabbit::carrier::Carrier;
-use crate::rabbit::connect::TIMEOUT;
-use crate::rabbit::options::FailoverStrategy;
+use crate::rabbit::options::{FailoverStrategy, Reconnect};
 use crate::rabbit::order::HostOrder;
 use crate::rabbit::{address, rank, tls};
-use crate::stamp::unique_id;
-use crate::topology::{Binding, ListenOptions, QueueKind};
-use crate::{
-    BoxFuture, Consumer, Features, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError,
-};
-
-/// The bytes that a message may have beside its body.
-const AROUND_A_BODY: usize = 64 << 10;
+use crate::tap::{Tap, TapOptions};
+use crate::topology::{Binding, Declare, ListenOptions, QueueKind};
 
 #[derive(Debug)]
 pub struct Amqp1Transport {
@@ -62,20 +44,12 @@ pub struct Amqp1Transport {
     certificate: LatestEnd,
 }
 
-struct Amqp1Connection {
-    handle: ConnectionHandle<()>,
-    session: SessionHandle<()>,
-    observed: Arc<Observed>,
-    host: String,
-    certificate_ends: Option<i64>,
-}
-
 impl Amqp1Transport {
-    /// What the backend cannot do, for the start of a listener and for `check`.
+    /// The limits of the protocol, for the start of a listener and for `check`.
     pub const LIMITS: [&str; 3] = [
         "AMQP 1.0: each message goes to one reader of its address, so another reader takes a share",
         "AMQP 1.0: messages are not durable, and a router keeps none while nothing reads its address",
-        "AMQP 1.0: there are no pools, no counts of waiting messages, and no publishing",
+        "AMQP 1.0: there are no pools, no taps, no counts of waiting messages, and no publishing",
     ];
 
     pub fn new(url: &TransportUrl, options: Amqp1Options) -> Result<Self, TransportError> {
@@ -90,8 +64,8 @@ impl Amqp1Transport {
         Ok(Self { url: url.clone(), options, order, certificate: LatestEnd::default() })
     }
 
-    /// Makes one attempt to log in, and returns the host with the name that the broker gives itself.
-    pub async fn look(&self) -> Result<(String, Option<String>), TransportError> {
+    /// Makes one attempt to log in, and returns the host with the product that the broker names.
+    pub async fn inspect(&self) -> Result<(String, Option<String>), TransportError> {
         let connection = self.connect(BodyBounds::default()).await?;
         let found = (connection.host.clone(), connection.product());
         connection.close().await;
@@ -102,7 +76,7 @@ impl Amqp1Transport {
     async fn connect(&self, bodies: BodyBounds) -> Result<Amqp1Connection, TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
-            match self.connect_to(&self.url.hosts()[index], bodies).await {
+            match Amqp1Connection::open(&self.url, &self.url.hosts()[index], &self.options, bodies).await {
                 Ok(connection) => {
                     self.certificate.note(connection.certificate_ends);
                     return Ok(connection);
@@ -119,100 +93,22 @@ impl Amqp1Transport {
         }))
     }
 
-    async fn connect_to(
+    /// Returns the bindings with their addresses as queues. A plain address has no exchange.
+    fn addresses(
         &self,
-        host: &TransportHost,
-        bodies: BodyBounds,
-    ) -> Result<Amqp1Connection, TransportError> {
-        let (deadline, seconds) = (Instant::now() + TIMEOUT, TIMEOUT.as_secs_f64());
-        let tls = self.options.tls(&self.url);
-        let (carrier, certificate_ends) = Carrier::connect(host, tls.as_ref(), (deadline, seconds)).await?;
-        let observed = Arc::<Observed>::default();
-        observed.body_flow.begin(bodies);
-        let address = address(host);
-        let failed = |reason| TransportError::Connect { host: address.clone(), reason };
-        let silent = |_| failed(format!("no answer within {seconds} s"));
-        let reason = |found: &dyn std::fmt::Display| observed.reason().unwrap_or_else(|| found.to_string());
-        let user = host.username.clone().unwrap_or_default();
-        let mechanism = self.options.mechanism(&self.url, host.username.is_some())?;
-        let mut stream = GuardedStream::new(carrier, Arc::clone(&observed));
-        let login = sasl::login(&mut stream, mechanism, (&user, host.credentials().1), &host.hostname);
-        timeout_at(deadline, login).await.map_err(silent)?.map_err(|failure| match failure {
-            LoginFailure::Refused(reason) => {
-                TransportError::LoginRefused { host: address.clone(), user: user.clone(), reason }
-            }
-            LoginFailure::Broken(found) => failed(reason(&found)),
-        })?;
-        let opening = Connection::builder()
-            .container_id(format!("osnl-{}", unique_id()))
-            .hostname(self.options.virtual_host(&self.url).unwrap_or(&host.hostname))
-            .max_frame_size(LONGEST_FRAME)
-            .idle_time_out(u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX))
-            .open_with_stream(stream);
-        let opened = timeout_at(deadline, opening).await.map_err(silent)?;
-        let mut handle = opened.map_err(|error| failed(reason(&error)))?;
-        let session = timeout_at(deadline, Session::begin(&mut handle)).await.map_err(silent)?;
-        let session =
-            session.map_err(|error| failed(observed.reason().unwrap_or_else(|| error.to_string())))?;
-        Ok(Amqp1Connection { handle, session, observed, host: address, certificate_ends })
-    }
-}
-
-impl Amqp1Connection {
-    fn product(&self) -> Option<String> {
-        self.observed.facts().product.clone()
-    }
-
-    /// Attaches a link; with `mode` copy the messages stay at the address.
-    async fn attach(
-        &mut self,
-        address: &str,
-        mode: DistributionMode,
-        bodies: BodyBounds,
-    ) -> Result<Receiver, TransportError> {
-        let source = Source::builder().address(address).distribution_mode(mode).build();
-        let most = (bodies.whole + AROUND_A_BODY) as u64;
-        let attaching = Receiver::builder()
-            .name(format!("osnl-{}", unique_id()))
-            .source(source)
-            .max_message_size(most)
-            .credit_mode(CreditMode::Manual)
-            .attach(&mut self.session);
-        let refused = |reason: String| TransportError::Refused {
-            what: format!("read address \"{address}\""),
-            reason,
-            code: None,
-        };
-        let lost = |reason| TransportError::Lost { reason };
-        let attached = tokio::time::timeout(TIMEOUT, attaching).await;
-        let attached = attached.map_err(|_| lost("the broker does not answer to a link".to_owned()))?;
-        attached.map_err(|error| match error {
-            ReceiverAttachError::RemoteClosedWithError(error) => {
-                refused(error.description.unwrap_or_else(|| format!("{:?}", error.condition)))
-            }
-            error => match self.observed.reason() {
-                Some(reason) => refused(reason),
-                None => lost(error.to_string()),
-            },
-        })
-    }
-
-    /// Closes in order; an error of the library says nothing that matters here.
-    async fn close(mut self) {
-        self.observed.body_flow.end();
-        let orderly = async {
-            let _ = self.session.end().await;
-            let _ = self.handle.close().await;
-        };
-        if tokio::time::timeout(TIMEOUT, orderly).await.is_err() {
-            tracing::debug!(seconds = TIMEOUT.as_secs(), "connection did not close in time");
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+        product: Option<&str>,
+    ) -> Vec<Binding> {
+        let mut bindings = options.bindings(to);
+        for binding in &mut bindings {
+            binding.queue = self.options.address(&self.url, product, binding);
         }
-    }
-}
-
-impl Drop for Amqp1Connection {
-    fn drop(&mut self) {
-        self.observed.body_flow.end();
+        if let (Declare::Nothing, Some(address)) = (options.declare, &options.pool) {
+            let (queue, routing_key) = (address.clone(), address.clone());
+            bindings.push(Binding { queue, exchange: String::new(), routing_key });
+        }
+        bindings
     }
 }
 
@@ -223,7 +119,12 @@ impl Transport for Amqp1Transport {
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
         Box::pin(async move {
-            let consumer = Amqp1Consumer::open(self, to, options).await?;
+            let connection = self.connect(options.bodies).await?;
+            let addresses = self.addresses(to, options, connection.product().as_deref());
+            let pool = options.pool.as_deref().filter(|_| options.declare != Declare::Nothing);
+            let ignored = pool.map(|pool| format!("AMQP 1.0 has no pools: pool \"{pool}\" has no effect"));
+            let remarks = Self::LIMITS.map(str::to_owned).into_iter().chain(ignored).collect();
+            let consumer = Amqp1Consumer::open(connection, addresses, options, remarks).await?;
             Ok(Box::new(consumer) as Box<dyn Consumer>)
         })
     }
@@ -241,8 +142,10 @@ impl Transport for Amqp1Transport {
         Box::pin(std::future::ready(()))
     }
 
-    fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
-        Box::pin(async move { Ok(Box::new(Amqp1Tap::open(self, options).await?) as Box<dyn Tap>) })
+    /// A reader of an address takes its messages from other readers, so there is no tap.
+    fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        let problem = "osnl does not tap AMQP 1.0, whose routers make no copies of messages".to_owned();
+        Box::pin(std::future::ready(Err(TransportError::ListenOptions { problem })))
     }
 
     fn tidy<'a>(
@@ -292,7 +195,7 @@ impl Transport for Amqp1Transport {
 
 /// Behaviours of the conformance suite that AMQP 1.0 does not have.
 const ABSENT: [&str; 12] = [
-    // An address exists when something uses it; the broker does not say whether it is new, or what waits there.
+    // An address exists while a client uses the address, and the broker does not count its messages.
     "a_subscription_opens_says_what_it_made_and_closes",
     "what_was_published_while_nobody_listened_waits",
     "what_waits_in_the_queue_is_known_without_taking_it",
@@ -301,7 +204,7 @@ const ABSENT: [&str; 12] = [
     "pools_have_a_copy_each",
     "listeners_of_one_pool_share",
     "many_targets_feed_one_pool",
-    // A released message is not marked: its delivery has not failed.
+    // A released message is not marked, because its delivery has not failed.
     "what_is_given_back_comes_again_marked",
     "a_prefix_does_not_swallow_what_is_given_back",
     // There are no exchanges and no patterns.

@@ -94,7 +94,7 @@ pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions};
 pub use kafka::{KafkaInspection, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, Properties};
-pub use options::{DriverOptions, DriverSection, OptionError};
+pub use options::{DriverOptions, DriverSection, OptionError, is_amqp1};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]
@@ -154,15 +154,11 @@ pub fn transport_with(
 pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {
     match url.driver() {
         #[cfg(feature = "amqp1")]
-        "amqp" | "amqps" => Amqp1Options::from_query(url).map(|options| options.logins(url)).unwrap_or_default(),
+        "amqp" | "amqps" => {
+            Amqp1Options::from_query(url).map(|options| options.logins(url)).unwrap_or_default()
+        }
         #[cfg(feature = "kafka")]
         "kafka" => KafkaOptions::from_query(url).map(|options| options.logins(url)).unwrap_or_default(),
         _ => options.logins(url),
     }
-}
-
-/// Whether the driver of a URL is AMQP 1.0, in a build that has it.
-#[must_use]
-pub fn is_amqp1(driver: &str) -> bool {
-    cfg!(feature = "amqp1") && matches!(driver, "amqp" | "amqps")
 }

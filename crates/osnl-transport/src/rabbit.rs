@@ -7,7 +7,6 @@
 mod answer;
 mod arguments;
 mod body_flow;
-pub(crate) mod carrier;
 pub(crate) mod connect;
 mod consumer;
 mod cut;
@@ -33,7 +32,7 @@ mod returned;
 mod returns;
 mod runtime;
 mod side;
-mod socket;
+pub(crate) mod socket;
 mod stream;
 mod tap;
 mod tidy;

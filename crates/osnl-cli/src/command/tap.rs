@@ -129,7 +129,7 @@ async fn tap(args: &TapArgs, plan: TapPlan) -> Exit {
 
 fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     say(&format!("error: {error}"));
-    if url.driver() == "kafka" || osnl_transport::is_amqp1(url.driver()) {
+    if url.driver() == "kafka" {
         return;
     }
     let user = url.hosts().first().map_or("guest", |host| host.credentials().0);

@@ -1,27 +1,29 @@
 //! The links of a listener, one for each address, in one session.
 //!
-//! The credit of a link is the prefetch less the messages in hand. The broker counts what is under way, because a flow
-//! names the deliveries that it has seen. Credit is renewed at a settlement, when half of it can be.
+//! The credit of a link is its share of the prefetch, less the messages in hand. The broker subtracts messages on the
+//! way, because a flow names the deliveries that the reader has seen. A settlement renews the credit by half a share or
+//! more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use fe2o3_amqp::link::RecvError;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
 use fe2o3_amqp::types::definitions::{AmqpError, Error};
-use fe2o3_amqp::types::messaging::{Body, DistributionMode};
+use fe2o3_amqp::types::messaging::Body;
 use fe2o3_amqp::types::primitives::{SimpleValue, Value};
 use fe2o3_amqp::{Delivery, Receiver};
-use osnl_model::{Priority, Target};
 
+use super::connection::{Amqp1Connection, refused};
 use super::guard::Observed;
-use super::{Amqp1Connection, Amqp1Transport};
+use crate::contract::{Consumer, LateBindings, PartitionSeen, QueueDepths};
+use crate::error::TransportError;
+use crate::future::BoxFuture;
 use crate::message::{Batch, Epoch, IncomingMessage, Properties};
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, Subscription};
-use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, TransportError};
 
 /// The prefetch where the listener sets no limit.
 const UNLIMITED: u16 = 10_000;
@@ -30,8 +32,9 @@ pub(super) struct Amqp1Consumer {
     connection: Amqp1Connection,
     subscription: Subscription,
     links: Vec<Link>,
+    /// The prefetch of each link.
     share: usize,
-    /// The link that is asked first by the next poll.
+    /// The link that the next poll reads first.
     next: usize,
     is_quiet: bool,
     ended: Option<TransportError>,
@@ -49,39 +52,19 @@ struct Link {
     credit: usize,
 }
 
-pub(super) type Received = Result<Delivery<Body<Value>>, RecvError>;
-
 impl Amqp1Consumer {
+    /// Attaches a link for each binding, whose queue is the address.
     pub(super) async fn open(
-        transport: &Amqp1Transport,
-        to: &[(Target, Priority)],
+        mut connection: Amqp1Connection,
+        bindings: Vec<Binding>,
         options: &ListenOptions,
+        remarks: Vec<String>,
     ) -> Result<Self, TransportError> {
-        let own = ListenOptions {
-            pool: options.pool.clone().filter(|_| options.declare == Declare::Nothing),
-            prefetch: if options.prefetch == 0 { UNLIMITED } else { options.prefetch },
-            ..options.clone()
-        };
-        let mut connection = transport.connect(options.bodies).await?;
-        let mut bindings = own.bindings(to);
-        let product = connection.product();
-        for binding in &mut bindings {
-            binding.queue = transport.options.address(&transport.url, product.as_deref(), binding);
-        }
-        // A plain address has no exchange.
-        bindings.extend(own.pool.iter().map(|address| Binding {
-            queue: address.clone(),
-            exchange: String::new(),
-            routing_key: address.clone(),
-        }));
-        let refused = |problem| Err(TransportError::ListenOptions { problem });
-        if bindings.is_empty() {
-            return refused("there is no address to read: name a target, or an existing address".to_owned());
-        }
-        let share = usize::from(own.prefetch) / bindings.len();
+        let prefetch = usize::from(if options.prefetch == 0 { UNLIMITED } else { options.prefetch });
+        let share = prefetch.checked_div(bindings.len()).unwrap_or_default();
         if share == 0 {
-            let count = bindings.len();
-            return refused(format!("prefetch: {} is less than the {count} addresses", own.prefetch));
+            let problem = format!("prefetch: {prefetch} messages for {} addresses", bindings.len());
+            return Err(TransportError::ListenOptions { problem });
         }
         let open = bindings.iter().map(|binding| OpenQueue {
             name: binding.queue.as_str().into(),
@@ -94,20 +77,16 @@ impl Amqp1Consumer {
             drops: None,
             loses: None,
         });
-        let ignored = options.pool.as_deref().filter(|_| own.pool.is_none());
-        let ignored = ignored.map(|pool| format!("AMQP 1.0 has no pools: pool \"{pool}\" has no effect"));
-        let remarks = Amqp1Transport::LIMITS.map(str::to_owned).into_iter().chain(ignored).collect();
+        let bound = if options.declare == Declare::Nothing { Vec::new() } else { bindings.clone() };
         let host = connection.host.clone();
-        let bound = if own.pool.is_some() { Vec::new() } else { bindings.clone() };
         let subscription = Subscription::new(host, (bound, Vec::new()), open.collect(), remarks);
-        let certificate_ends = connection.certificate_ends;
-        let subscription = Subscription { certificate_ends, ..subscription };
+        let subscription = Subscription { certificate_ends: connection.certificate_ends, ..subscription };
         let mut links = Vec::new();
         for (channel, binding) in (0..).zip(bindings) {
             links.push(Link {
                 epoch: subscription.epoch,
                 channel,
-                receiver: connection.attach(&binding.queue, DistributionMode::Move, options.bodies).await?,
+                receiver: connection.attach(&binding.queue, options.bodies).await?,
                 address: binding.queue.as_str().into(),
                 binding,
                 unsettled: VecDeque::new(),
@@ -134,64 +113,33 @@ impl Amqp1Consumer {
         Ok(())
     }
 
-    /// Takes ready messages, one of each link in turn. A message that cannot be decoded is returned to be rejected.
-    fn take(
-        &mut self,
-        context: &mut std::task::Context<'_>,
-        out: &mut Batch,
-    ) -> Option<(usize, DeliveryInfo)> {
+    /// Takes ready messages, one from each link in turn. Returns a message that is not of AMQP 1.0, to be rejected.
+    fn take(&mut self, context: &mut Context<'_>, out: &mut Batch) -> Option<(usize, DeliveryInfo)> {
         let (mut idle, links) = (0, self.links.len());
         while out.room() > 0 && idle < links && self.ended.is_none() {
             let at = self.next % links;
             self.next = at + 1;
             let link = &mut self.links[at];
-            match poll(&mut link.receiver, context) {
+            let received = std::pin::pin!(link.receiver.recv::<Body<Value>>()).poll(context);
+            match received {
                 Poll::Pending => idle += 1,
                 Poll::Ready(Ok(delivery)) => {
                     idle = 0;
-                    let message = link.message(delivery, &self.connection.observed);
-                    out.push(message);
+                    out.push(link.message(delivery, &self.connection.observed));
                 }
                 Poll::Ready(Err(RecvError::MessageDecode(error))) => {
                     link.credit = link.credit.saturating_sub(1);
                     drop(self.connection.observed.share(error.info.delivery_id()));
                     return Some((at, error.info));
                 }
-                Poll::Ready(Err(error)) => {
-                    let error = match error {
-                        RecvError::MessageSizeExceeded(error) => TransportError::Refused {
-                            what: format!("read address \"{}\"", link.address),
-                            reason: format!("{error}; raise max_body, or remove the message at the broker"),
-                            code: None,
-                        },
-                        error => self.connection.lost(error),
-                    };
-                    self.ended = Some(named(error, &link.address));
+                Poll::Ready(Err(RecvError::MessageSizeExceeded(error))) => {
+                    let reason = format!("{error}; raise max_body, or remove the message at the broker");
+                    self.ended = Some(refused(&link.address, reason));
                 }
+                Poll::Ready(Err(error)) => self.ended = Some(self.connection.lost(error)),
             }
         }
         None
-    }
-}
-
-/// Adds the address to the end of a subscription.
-fn named(error: TransportError, address: &str) -> TransportError {
-    match error {
-        TransportError::Lost { reason } => {
-            TransportError::Lost { reason: format!("address \"{address}\": {reason}") }
-        }
-        error => error,
-    }
-}
-
-/// Asks for a delivery once; the question may be given up.
-pub(super) fn poll(receiver: &mut Receiver, context: &mut std::task::Context<'_>) -> Poll<Received> {
-    std::pin::pin!(receiver.recv::<Body<Value>>()).poll(context)
-}
-
-impl Amqp1Connection {
-    pub(super) fn lost(&self, error: impl std::fmt::Display) -> TransportError {
-        TransportError::Lost { reason: self.observed.reason().unwrap_or_else(|| error.to_string()) }
     }
 }
 
@@ -233,8 +181,8 @@ impl Link {
     }
 }
 
-/// Returns the bytes of the body: oslo.messaging sends a string, other publishers data.
-pub(super) fn body(body: Body<Value>) -> Bytes {
+/// Returns the bytes of the body, which is a string from oslo.messaging, and data from other publishers.
+fn body(body: Body<Value>) -> Bytes {
     match body {
         Body::Value(value) => match value.0 {
             Value::String(text) => text.into(),
@@ -242,12 +190,8 @@ pub(super) fn body(body: Body<Value>) -> Bytes {
             _ => Bytes::new(),
         },
         Body::Data(sections) => {
-            let mut sections: Vec<Bytes> =
-                sections.into_iter().map(|data| data.0.into_vec().into()).collect();
-            match sections.len() {
-                1 => sections.remove(0),
-                _ => sections.concat().into(),
-            }
+            let mut sections: Vec<Vec<u8>> = sections.into_iter().map(|data| data.0.into_vec()).collect();
+            if sections.len() == 1 { sections.remove(0).into() } else { sections.concat().into() }
         }
         Body::Sequence(_) | Body::Empty => Bytes::new(),
     }
@@ -277,7 +221,7 @@ impl Consumer for Amqp1Consumer {
                     if self.ended.is_some() {
                         return Poll::Ready(None);
                     }
-                    // The end may be noted between the look and the registration, which then is ready.
+                    // An end that is noted between the check and the registration makes the registration ready.
                     changed.as_mut().poll(context).map(|()| None)
                 });
                 if let Some((at, info)) = unreadable.await {
@@ -348,7 +292,7 @@ impl Consumer for Amqp1Consumer {
         Box::new(NoLateBindings)
     }
 
-    /// The broker does not say what waits at an address.
+    /// A broker of AMQP 1.0 does not count the messages at an address.
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
         Box::pin(std::future::ready(Ok(QueueDepths::new())))
     }

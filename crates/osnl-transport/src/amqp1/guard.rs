@@ -1,16 +1,16 @@
 //! The stream between the broker and the client library.
 //!
 //! The stream hands over whole frames, after the [walker](super::walker) has passed their values. The client library
-//! joins the transfers of a delivery and decodes them at the end, so the payload is walked across transfers, with a
-//! state for each link. Whatever would let the client library join other bytes is refused: a resumed transfer, a state
-//! that cuts the bytes received before, an unknown field, and a new link in the place of one with an unfinished
-//! delivery.
+//! joins the transfers of a delivery and decodes the whole at the end, so the payload is walked across transfers, with
+//! a state for each link. The stream refuses frames after which the client library could join other bytes: a resumed
+//! transfer, an unknown field, and a session or link that begins within a delivery.
 //!
 //! The stream also keeps the facts that the client library hides: the product of the peer, the reason of the end, and
 //! the bytes of each delivery. While too many bytes of bodies are in hand, the stream stops reading, and feeds empty
 //! frames to the client library, which would take the pause for a silent broker.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::walker::{Walker, described, number, text, values};
-use crate::TransportError;
+use crate::error::TransportError;
 use crate::rabbit::{BodyFlow, BodyShare};
 
 /// The longest frame that the broker may send.
@@ -35,6 +35,13 @@ const FIELDS_OF_A_TRANSFER: usize = 11;
 const NO_PERFORMATIVE: &str = "the peer sent a frame without a known performative";
 const ANOTHER_VERSION: &str =
     "the peer speaks another AMQP than 1.0; for RabbitMQ write rabbit://, which is AMQP 0-9-1";
+const ENDED_BY_LIBRARY: &str =
+    "the client library ended the connection, as it does after 60 s without a frame";
+
+/// The connection below, by TCP or TLS.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Duplex for T {}
 
 #[derive(Debug, Default)]
 pub(super) struct Observed {
@@ -63,10 +70,10 @@ impl Observed {
         }
     }
 
-    /// Takes the share of a complete delivery in the bytes in hand.
+    /// Takes the share of a complete delivery in the bytes in hand. The share of the library's buffers ends.
     pub(super) fn share(&self, delivery: u32) -> BodyShare {
         let bytes = self.facts().untaken.remove(&delivery).unwrap_or_default();
-        self.body_flow.went(bytes);
+        drop(self.body_flow.share(bytes));
         self.body_flow.share(bytes)
     }
 
@@ -88,7 +95,6 @@ pub(super) struct GuardedStream<S> {
     deliveries: BTreeMap<(u16, u64), Delivery>,
     /// Whether the peer has sent a header of AMQP 1.0.
     is_amqp: bool,
-    heard: Instant,
     beat: Interval,
 }
 
@@ -111,7 +117,6 @@ impl<S> GuardedStream<S> {
             given: None,
             deliveries: BTreeMap::new(),
             is_amqp: false,
-            heard: Instant::now(),
             beat,
         }
     }
@@ -153,54 +158,48 @@ impl<S> GuardedStream<S> {
         }
         let fields = values(list);
         let field = |at: usize| fields.get(at).copied().unwrap_or_default();
-        let code = number(code);
-        let handle = number(field(0)).unwrap_or_default();
-        if code != Some(0x14) && !payload.is_empty() {
-            return Err("the peer sent a payload outside of a transfer".to_owned());
-        }
-        match code {
-            Some(0x40..=0x44) if kind == 1 => {}
-            _ if kind != 0 => return Err(NO_PERFORMATIVE.to_owned()),
-            Some(0x10) => {
+        match (kind, number(code)) {
+            (_, Some(code)) if code != 0x14 && !payload.is_empty() => {
+                Err("the peer sent a payload outside of a transfer".to_owned())
+            }
+            (1, Some(0x40..=0x44)) | (0, Some(0x13 | 0x15)) => Ok(()),
+            (0, Some(0x10)) => {
                 let properties = values(field(9));
                 let mut pairs = properties.chunks_exact(2);
                 let product = pairs.find(|pair| text(pair[0]).as_deref() == Some("product"));
                 self.observed.facts().product = product.and_then(|pair| text(pair[1]));
+                Ok(())
             }
-            Some(0x11) if self.deliveries.keys().any(|(of, _)| *of == channel) => {
-                return Err("the peer began a session in the place of another".to_owned());
-            }
-            Some(0x12) if self.deliveries.contains_key(&(channel, handle)) => {
-                return Err("the peer attached a link in the place of another".to_owned());
-            }
-            Some(0x11..=0x13 | 0x15) => {}
-            Some(0x14) => {
-                let payload = self.frame.len() - payload.len()..self.frame.len();
-                let transfer = Transfer {
-                    link: (channel, handle),
-                    id: number(field(1)).and_then(|id| u32::try_from(id).ok()),
-                    has_more: boolean(field(5))?,
-                    is_aborted: boolean(field(9))?,
-                };
+            (0, Some(0x11 | 0x12)) if self.deliveries.is_empty() => Ok(()),
+            (0, Some(0x11 | 0x12)) => Err("the peer began a session or a link within a delivery".to_owned()),
+            (0, Some(0x14)) => {
                 let is_resumed = boolean(field(8))? || !matches!(field(7), [] | [0x40]);
                 if is_resumed || fields.len() > FIELDS_OF_A_TRANSFER {
                     return Err("the peer resumed a delivery, which osnl never asks for".to_owned());
                 }
-                self.transfer(&transfer, payload)?;
+                let transfer = Transfer {
+                    link: (channel, number(field(0)).unwrap_or_default()),
+                    id: number(field(1)).and_then(|id| u32::try_from(id).ok()),
+                    has_more: boolean(field(5))?,
+                    is_aborted: boolean(field(9))?,
+                };
+                let payload = self.frame.len() - payload.len()..self.frame.len();
+                self.transfer(&transfer, payload)
             }
-            Some(code @ 0x16..=0x18) => {
-                let error = values(described(field(if code == 0x16 { 2 } else { 0 })).unwrap_or_default().1);
-                let words: Vec<String> = error.iter().take(2).filter_map(|value| text(value)).collect();
-                let ended = ["detached the link", "ended the session", "closed the connection"];
-                let ended = ended[usize::try_from(code - 0x16).unwrap_or_default()];
-                self.observed.end(match words.is_empty() {
-                    true => format!("the peer {ended}"),
-                    false => format!("the peer {ended}: {}", words.join(": ")),
-                });
+            (0, Some(code @ 0x16..=0x18)) => {
+                let (ended, at) = match code {
+                    0x16 => ("detached the link", 2),
+                    0x17 => ("ended the session", 0),
+                    _ => ("closed the connection", 0),
+                };
+                let error = values(described(field(at)).unwrap_or_default().1);
+                let mut words = vec![format!("the peer {ended}")];
+                words.extend(error.iter().take(2).filter_map(|value| text(value)));
+                self.observed.end(words.join(": "));
+                Ok(())
             }
-            _ => return Err(NO_PERFORMATIVE.to_owned()),
+            _ => Err(NO_PERFORMATIVE.to_owned()),
         }
-        Ok(())
     }
 
     fn transfer(&mut self, transfer: &Transfer, payload: std::ops::Range<usize>) -> Result<(), String> {
@@ -210,7 +209,7 @@ impl<S> GuardedStream<S> {
             (None, Some(id)) => Delivery { id, bytes: 0, walker: Walker::default() },
             (None, None) => return Err("the peer sent a transfer without a delivery".to_owned()),
         };
-        // Counted twice until the delivery is taken: the library's buffers, and the copy that decoding makes of them.
+        // Counted twice until the delivery is taken: in the library's buffers, and in the copy that decoding makes.
         flow.comes(2 * payload.len());
         delivery.bytes += payload.len();
         if transfer.is_aborted {
@@ -225,6 +224,7 @@ impl<S> GuardedStream<S> {
         if transfer.has_more {
             self.deliveries.insert(link, delivery);
         } else if delivery.walker.is_between() {
+            flow.is_complete();
             flow.is_complete();
             self.observed.facts().untaken.insert(delivery.id, delivery.bytes);
         } else {
@@ -274,7 +274,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
             }
             if stream.frame.is_empty() && stream.observed.body_flow.poll_room(context).is_pending() {
                 ready!(stream.beat.poll_tick(context));
-                stream.heard = Instant::now();
                 stream.frame.extend(EMPTY_FRAME);
                 stream.given = Some(0);
                 continue;
@@ -292,7 +291,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
                 stream.frame.truncate(had + read);
                 match polled {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(())) if read > 0 => stream.heard = Instant::now(),
+                    Poll::Ready(Ok(())) if read > 0 => {}
                     Poll::Ready(Ok(())) => {
                         stream.observed.end("the peer ended the connection");
                         return Poll::Ready(Ok(()));
@@ -327,12 +326,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
 }
 
 impl<S> Drop for GuardedStream<S> {
-    /// Tells the reader of an end that the client library has decided.
     fn drop(&mut self) {
-        let silent = self.heard.elapsed();
-        self.observed.end(match silent >= SILENCE {
-            true => format!("nothing has come from the peer for {} s", silent.as_secs()),
-            false => "the client library ended the connection".to_owned(),
-        });
+        self.observed.end(ENDED_BY_LIBRARY);
     }
 }

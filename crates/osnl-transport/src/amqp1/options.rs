@@ -4,20 +4,18 @@
 use osnl_config::{Options as _, options, words};
 use osnl_model::{SentLogin, TransportUrl};
 
-use crate::options::{DriverOptions, DriverSection, OptionError, file};
+use crate::logins::in_clear;
+use crate::options::{DriverOptions, DriverSection, OptionError, file, is_amqp1};
 use crate::rabbit::options::{TlsOptions, TlsVersions, Trust};
 use crate::topology::Binding;
 
 options! {
-    /// Names and defaults are those of oslo.messaging 14.9.3 (`oslo_messaging/_drivers/amqp1_driver/opts.py`), the last
+    /// Names and defaults are from oslo.messaging 14.9.3 (`oslo_messaging/_drivers/amqp1_driver/opts.py`), the last
     /// release with the driver. An empty text is none.
     #[derive(Clone, Debug, PartialEq)]
     pub struct Amqp1Section {
         addressing_mode: AddressingMode = "dynamic" => "Is the form of addresses: legacy, routable, or dynamic, which is legacy for a qpidd and for a broker that does not name itself.";
         pseudo_vhost: bool = "true" => "Decides whether the virtual host is part of the address, or named when the connection opens.";
-        group_request_prefix: String = "unicast" => "Is the beginning of a legacy address.";
-        notify_address_prefix: String = "openstack.org/om/notify" => "Is the beginning of a routable address.";
-        anycast_address: String = "anycast" => "Is the second part of a routable address.";
         sasl_mechanisms: String = "" => "Are the mechanisms of the login that may be used: PLAIN, EXTERNAL, ANONYMOUS. Without the option, a user means PLAIN, and a certificate EXTERNAL.";
         ssl: bool = "false" => "Decides whether the connection is encrypted, as amqps:// does.";
         ssl_ca_file: String = "" => "Is the file of the trusted authorities; without it the system's are trusted.";
@@ -60,6 +58,7 @@ impl Default for Amqp1Section {
 
 pub type Amqp1Options = DriverOptions<Amqp1Section>;
 
+const ROUTABLE: &str = "openstack.org/om/notify/anycast";
 const NO_MECHANISM: &str = "none of the mechanisms is possible: PLAIN needs a user in the URL, EXTERNAL needs amqps:// and ssl_cert_file, and \
      osnl knows no others but ANONYMOUS";
 
@@ -67,15 +66,15 @@ impl DriverSection for Amqp1Section {
     const SECTION: &'static str = "oslo_messaging_amqp";
 
     fn is_of(driver: &str) -> bool {
-        crate::is_amqp1(driver)
+        is_amqp1(driver)
     }
 
     fn check(&self) -> Result<(), OptionError> {
-        if !self.ssl_key_file.is_empty() && self.ssl_cert_file.is_empty() {
-            let (names, reason) = ("ssl_key_file without ssl_cert_file", "a key needs its certificate");
-            return Err(OptionError::Together { names, reason });
+        if self.ssl_key_file.is_empty() || !self.ssl_cert_file.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let (names, reason) = ("ssl_key_file without ssl_cert_file", "a key needs its certificate");
+        Err(OptionError::Together { names, reason })
     }
 }
 
@@ -107,10 +106,7 @@ impl Amqp1Options {
 
     /// Returns the logins that go to a broker in clear.
     pub(crate) fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
-        match self.tls(url) {
-            None => crate::logins::in_clear(url, "write amqps://"),
-            Some(_) => Vec::new(),
-        }
+        if self.tls(url).is_some() { Vec::new() } else { in_clear(url, "write amqps://") }
     }
 
     /// Returns the virtual host that is named when the connection opens.
@@ -128,11 +124,9 @@ impl Amqp1Options {
         };
         let virtual_host = virtual_host(url).filter(|_| options.pseudo_vhost).unwrap_or_default();
         let (exchange, key) = (binding.exchange.as_str(), binding.routing_key.as_str());
-        let routable =
-            [&options.notify_address_prefix, &options.anycast_address, virtual_host, exchange, key];
-        let legacy = [options.group_request_prefix.as_str(), virtual_host, exchange, key];
-        let (parts, separator) = if is_legacy { (&legacy[..], ".") } else { (&routable[..], "/") };
-        parts.iter().copied().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(separator)
+        let (prefix, separator) = if is_legacy { ("unicast", ".") } else { (ROUTABLE, "/") };
+        let parts = [prefix, virtual_host, exchange, key].into_iter().filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join(separator)
     }
 }
 
@@ -150,7 +144,7 @@ mod tests {
         (url, options)
     }
 
-    /// The addresses were recorded of oslo.messaging 14.9.3.
+    /// The addresses were recorded from oslo.messaging 14.9.3.
     #[test]
     fn addresses_are_those_of_oslo_messaging() {
         let check = |url: &str, product: Option<&str>, expected: &str| {
@@ -171,9 +165,6 @@ mod tests {
         check("amqp://h/v?pseudo_vhost=false", Some("other"), routable);
         check("amqp://h?addressing_mode=routable", None, routable);
         check("amqp://h?addressing_mode=legacy", Some("other"), "unicast.nova.notifications.info");
-        check("amqp://h?group_request_prefix=g", None, "g.nova.notifications.info");
-        let prefixes = "amqp://h?notify_address_prefix=n&anycast_address=a&addressing_mode=routable";
-        check(prefixes, None, "n/a/nova/notifications.info");
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! The login. The client library ties EXTERNAL to its own TLS, so osnl exchanges the few frames itself, and the library
-//! begins behind them.
+//! The login. The client library ties EXTERNAL to its own TLS, so osnl exchanges the few frames of a login, and the
+//! library begins after these frames.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::options::Mechanism;
-use super::walker::{described, number, text, values};
+use super::walker::{described, number, values};
 
 const HEADER: &[u8] = b"AMQP\x03\x01\x00\x00";
 /// The longest frame before a connection is open.
@@ -36,7 +36,7 @@ pub(super) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let name = mechanism.name();
     let offered = frame(stream, 0x40).await?;
-    let offered = offered.first().map(|value| symbols(value)).unwrap_or_default();
+    let offered = names(offered.first().map(Vec::as_slice).unwrap_or_default());
     if !offered.iter().any(|offered| offered == name) {
         let offered = offered.join(", ");
         return Err(LoginFailure::Refused(format!("the broker offers {offered}, and not {name}")));
@@ -83,21 +83,12 @@ fn init(mechanism: &str, response: &str, host: &str) -> Vec<u8> {
     [&frame[..], &[2, 1, 0, 0], &performative, &list, &[0, 0, 0, 3], &fields].concat()
 }
 
-/// Returns the texts of one symbol, or of an array of symbols.
-fn symbols(value: &[u8]) -> Vec<String> {
-    let (mut rest, width) = match value {
-        [0xe0, _, _, 0xa3, rest @ ..] | [0xf0, _, _, _, _, _, _, _, _, 0xa3, rest @ ..] => (rest, 1),
-        [0xe0, _, _, 0xb3, rest @ ..] | [0xf0, _, _, _, _, _, _, _, _, 0xb3, rest @ ..] => (rest, 4),
-        value => return text(value).into_iter().collect(),
-    };
-    let mut symbols = Vec::new();
-    while let Some((length, bytes)) = rest.split_at_checked(width) {
-        let length = length.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
-        let Some((symbol, others)) = bytes.split_at_checked(length) else { break };
-        symbols.push(String::from_utf8_lossy(symbol).into_owned());
-        rest = others;
-    }
-    symbols
+/// Returns the names in one symbol or in an array of symbols. A name has letters, digits, hyphens, and underscores, and
+/// the bytes of lengths before the names are control characters.
+fn names(value: &[u8]) -> Vec<String> {
+    let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let names = value.split(|byte| !is_in_name(byte)).filter(|name| name.len() > 1);
+    names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
 }
 
 #[cfg(test)]

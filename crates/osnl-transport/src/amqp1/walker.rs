@@ -1,12 +1,12 @@
 //! Walks encoded values without recursion, piece by piece, and refuses what the client library cannot decode safely.
 //!
 //! serde_amqp 0.18.0 recurses once per level of nesting without a bound, subtracts from sizes that it has not compared,
-//! and loses its place in an array of lists and in an empty array with a constructor. It relies on counts where the
-//! walker relies on sizes, so both have to agree; otherwise a value could hide another.
+//! and loses its place in an array of lists and in an empty array with a constructor. The library relies on counts, and
+//! the walker on sizes, so both have to agree; otherwise a value could hide another.
 
 /// The deepest nesting of lists, maps, arrays, and described values. An attach has eight levels.
 const DEEPEST: usize = 16;
-pub(super) const TOO_DEEP: &str = "the peer sent values nested deeper than 16";
+const TOO_DEEP: &str = "the peer sent values nested deeper than 16";
 const MALFORMED: &str = "the peer sent a value whose size and count differ";
 const NESTED_ARRAY: &str = "the peer sent an array of lists, maps, arrays, or described values";
 
@@ -30,8 +30,8 @@ struct Compound {
 }
 
 impl Walker {
-    /// Reads to the end of one value, and returns the number of bytes read. A value that has not ended goes on with the
-    /// next piece.
+    /// Reads to the end of one value, and returns the number of bytes read. An unfinished value continues in the next
+    /// piece.
     pub(super) fn value(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
         let mut read = 0;
         loop {
@@ -59,12 +59,12 @@ impl Walker {
         }
     }
 
-    /// Whether no value has begun and not ended.
+    /// Whether no value is unfinished.
     pub(super) fn is_between(&self) -> bool {
         self.open.is_empty() && self.header.is_empty() && self.lacking == 0
     }
 
-    /// Begins the value of the header. Returns whether values follow that are part of it.
+    /// Begins the value of the header. Returns whether the value has inner values.
     fn begin(&mut self) -> Result<bool, &'static str> {
         let header = std::mem::take(&mut self.header);
         let (class, width) = (header[0] >> 4, if header[0] & 0x10 == 0 { 1 } else { 4 });
@@ -73,8 +73,7 @@ impl Walker {
         };
         let mut compound = Compound { values: 2, end: None, element: None };
         match class {
-            0 => {}
-            4 => {}
+            0 | 4 => {}
             5..=9 => self.lacking = 1 << (class - 5),
             0xa | 0xb => self.lacking = number(1),
             0xc.. => {
@@ -108,7 +107,7 @@ impl Walker {
         }
     }
 
-    /// Ends a value, and all values that end with it. Returns whether the outermost has ended.
+    /// Ends a value, and the compound values that end with the value. Returns whether the outermost has ended.
     fn ends(&mut self) -> Result<bool, &'static str> {
         while let Some(compound) = self.open.last_mut() {
             compound.values -= 1;
@@ -138,7 +137,7 @@ fn header_length(header: &[u8]) -> usize {
     }
 }
 
-/// Returns the values of a list or map, or of the array of one constructor, that the walker has passed.
+/// Returns the values of a list or map that the walker has passed.
 pub(super) fn values(compound: &[u8]) -> Vec<&[u8]> {
     let skipped = match compound.first().map(|code| code >> 4) {
         Some(0xc) => 3,
@@ -162,7 +161,7 @@ pub(super) fn described(value: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(value.split_at(Walker::default().value(value).ok()?))
 }
 
-/// Returns a string or a symbol.
+/// Returns the text of a string or symbol.
 pub(super) fn text(value: &[u8]) -> Option<String> {
     let bytes = match value.first()? {
         0xa1 | 0xa3 => value.get(2..)?,
@@ -172,7 +171,7 @@ pub(super) fn text(value: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// Returns a whole number.
+/// Returns the number of an unsigned integer.
 pub(super) fn number(value: &[u8]) -> Option<u64> {
     let (code, bytes) = value.split_first()?;
     matches!(code, 0x43 | 0x44 | 0x50 | 0x52 | 0x53 | 0x60 | 0x70 | 0x80)
@@ -183,34 +182,22 @@ pub(super) fn number(value: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Returns described values, each within the last.
-    pub(crate) fn nested(levels: usize) -> Vec<u8> {
-        let mut bytes = [0x00, 0x53, 0x72].repeat(levels);
-        bytes.push(0x40);
-        bytes
-    }
-
     #[test]
     fn values_are_read_to_their_ends_in_pieces_of_any_length() {
         let long =
             [&[0xd1, 0, 0, 1, 10, 0, 0, 0, 2, 0xa1, 1, b'k', 0xb0, 0, 0, 0, 254][..], &[7; 254]].concat();
-        let cases: [(&[u8], Result<(), &str>); 22] = [
-            (&[0x40], Ok(())),
-            (&[0x45], Ok(())),
-            (&[0x53, 0x24], Ok(())),
+        let cases: [(&[u8], Result<(), &str>); 17] = [
             (&[0x98, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], Ok(())),
-            (&[0xa1, 2, b'o', b'k'], Ok(())),
             (&[0xa3, 0], Ok(())),
             (&[0x00, 0x53, 0x24, 0x45], Ok(())),
             (&[0xc0, 1, 0], Ok(())),
             (&[0xc0, 4, 3, 0x40, 0x41, 0x45], Ok(())),
-            (&[0xc1, 6, 2, 0xa1, 1, b'a', 0x52, 7], Ok(())),
             (&[0xe0, 6, 2, 0xa3, 1, b'a', 1, b'b'], Ok(())),
             (&[0xf0, 0, 0, 0, 7, 0, 0, 0, 2, 0x50, 1, 2], Ok(())),
             (&[0xe0, 1, 0], Ok(())),
             (&long, Ok(())),
             (&[0x30], Err("the peer sent a value of an unknown type")),
-            // The count says more than the size, and less.
+            // The count is more than the size allows, or less.
             (&[0xc0, 2, 2, 0x40, 0x40], Err(MALFORMED)),
             (&[0xc0, 3, 1, 0x40, 0x40], Err(MALFORMED)),
             (&[0xc0, 0, 0], Err(MALFORMED)),
@@ -235,7 +222,8 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         for (levels, expected) in [(16, Ok(())), (17, Err(TOO_DEEP)), (1_000_000, Err(TOO_DEEP))] {
-            assert_eq!(Walker::default().value(&nested(levels)).map(drop), expected);
+            let nested = [[0x00, 0x53, 0x72].repeat(levels), vec![0x40]].concat();
+            assert_eq!(Walker::default().value(&nested).map(drop), expected);
         }
     }
 }

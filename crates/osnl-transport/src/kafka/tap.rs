@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use rdkafka::Message as _;
 use rdkafka::consumer::Consumer as _;
@@ -24,7 +25,7 @@ use super::failure::{end_of, is_topic_gone, lost};
 use super::offsets::PartitionKey;
 use super::options::{Settings, of_group};
 use crate::memory::key_matches;
-use crate::rabbit::BodyFlow;
+use crate::rabbit::{BodyFlow, BodyShare};
 use crate::tap::{Tap, TapMessage, TapOpening, TapOptions, TapProperties, TopicsSeen};
 use crate::{BoxFuture, TransportError};
 
@@ -81,7 +82,7 @@ impl KafkaTap {
         TapMessage {
             exchange: exchange(&self.reading.options, message.topic()),
             routing_key: message.topic().to_owned(),
-            body: share.over(body.to_vec()),
+            body: Bytes::from_owner(CountedBody { body: body.to_vec(), _share: share }),
             cut,
             properties: properties(message),
         }
@@ -303,4 +304,16 @@ fn properties(message: &BorrowedMessage<'_>) -> TapProperties {
     }
     properties.headers = headers;
     properties
+}
+
+/// The last copy of a body gives back its share of the bytes in hand.
+struct CountedBody {
+    body: Vec<u8>,
+    _share: BodyShare,
+}
+
+impl AsRef<[u8]> for CountedBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
 }

@@ -22,7 +22,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
 use crate::bodies::{BodyBounds, Cut};
@@ -47,12 +46,6 @@ pub(crate) struct BodyFlow {
 pub(crate) struct BodyShare {
     of: Arc<BodyFlow>,
     bytes: usize,
-}
-
-/// A body whose last copy gives back its share of the bytes in hand.
-struct CountedBody<B> {
-    body: B,
-    _share: BodyShare,
 }
 
 #[derive(Debug)]
@@ -122,12 +115,6 @@ impl BodyFlow {
         }
     }
 
-    #[cfg(feature = "amqp1")]
-    pub(crate) fn went(&self, bytes: usize) {
-        subtract(&self.bytes, bytes);
-        self.reader.wake();
-    }
-
     #[cfg(feature = "kafka")]
     pub(crate) fn has_brought(&self, messages: usize, bytes: usize) {
         if self.is_counting.load(Ordering::SeqCst) {
@@ -172,19 +159,6 @@ impl BodyFlow {
         self.reader.register(context.waker());
         // A share may have ended before the waker was registered, so the check is repeated.
         if self.is_full() { Poll::Pending } else { Poll::Ready(()) }
-    }
-}
-
-impl BodyShare {
-    /// Ties the share to a body.
-    pub(crate) fn over<B: AsRef<[u8]> + Send + 'static>(self, body: B) -> Bytes {
-        Bytes::from_owner(CountedBody { body, _share: self })
-    }
-}
-
-impl<B: AsRef<[u8]>> AsRef<[u8]> for CountedBody<B> {
-    fn as_ref(&self) -> &[u8] {
-        self.body.as_ref()
     }
 }
 

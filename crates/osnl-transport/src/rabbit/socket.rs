@@ -17,12 +17,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
 
 use super::body_flow::BodyFlow;
-use super::carrier::Carrier;
 use super::frames::{self, Frames};
 use super::greeting;
 use super::login::{BrokerLogin, NothingInCommon};
@@ -82,6 +83,11 @@ impl FirstBytes {
             Self::NothingInCommon(none) => io::Error::new(kind, none.clone()),
         }
     }
+}
+
+pub(crate) enum Carrier {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 pub(super) struct BrokerStream {
@@ -201,7 +207,10 @@ impl BrokerStream {
             };
             let room = room.min(bytes.len());
             let mut buffer = ReadBuf::new(&mut bytes[..room]);
-            let polled = pin!(&mut self.carrier).poll_read(context, &mut buffer);
+            let polled = match &mut self.carrier {
+                Carrier::Plain(tcp) => pin!(tcp).poll_read(context, &mut buffer),
+                Carrier::Tls(tls) => pin!(tls).poll_read(context, &mut buffer),
+            };
             let length = buffer.filled().len();
             match polled {
                 Poll::Ready(Ok(())) => {
@@ -262,7 +271,10 @@ impl futures_io::AsyncRead for BrokerStream {
 impl futures_io::AsyncWrite for BrokerStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
-        let polled = pin!(&mut stream.carrier).poll_write(context, bytes);
+        let polled = match &mut stream.carrier {
+            Carrier::Plain(tcp) => pin!(tcp).poll_write(context, bytes),
+            Carrier::Tls(tls) => pin!(tls).poll_write(context, bytes),
+        };
         polled.map_err(|error| stream.unwritable(context, error))
     }
 
@@ -272,19 +284,28 @@ impl futures_io::AsyncWrite for BrokerStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
-        let polled = pin!(&mut stream.carrier).poll_write_vectored(context, slices);
+        let polled = match &mut stream.carrier {
+            Carrier::Plain(tcp) => pin!(tcp).poll_write_vectored(context, slices),
+            Carrier::Tls(tls) => pin!(tls).poll_write_vectored(context, slices),
+        };
         polled.map_err(|error| stream.unwritable(context, error))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        let polled = pin!(&mut stream.carrier).poll_flush(context);
+        let polled = match &mut stream.carrier {
+            Carrier::Plain(tcp) => pin!(tcp).poll_flush(context),
+            Carrier::Tls(tls) => pin!(tls).poll_flush(context),
+        };
         polled.map_err(|error| stream.unwritable(context, error))
     }
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        let polled = pin!(&mut stream.carrier).poll_shutdown(context);
+        let polled = match &mut stream.carrier {
+            Carrier::Plain(tcp) => pin!(tcp).poll_shutdown(context),
+            Carrier::Tls(tls) => pin!(tls).poll_shutdown(context),
+        };
         polled.map_err(|error| stream.silent_end(error))
     }
 }

@@ -5,7 +5,6 @@
 //! | `rabbit://…`, `kombu://…` | itself |
 //! | `amqp://guest:guest@host:5672//`, `pyamqp://…` | `rabbit://guest:guest@host:5672//`: kombu's double slash is the virtual host `/` |
 //! | `amqps://user:password@host/vhost` | `rabbit://user:password@host:5671/vhost?ssl=1` |
-//! | `amqp1://host/vhost`, `amqp1s://…` | AMQP 1.0, which is `amqp://` and `amqps://` in a configuration |
 //! | `file:///path` | the one line of that file, so that the list of processes shows no password |
 
 use anyhow::{Context as _, anyhow};
@@ -27,8 +26,6 @@ fn parse(text: &str) -> anyhow::Result<TransportUrl> {
     let url = match scheme.to_ascii_lowercase().as_str() {
         "amqp" | "pyamqp" => TransportUrl::parse(&format!("rabbit://{rest}")),
         "amqps" => TransportUrl::parse(&encrypted(rest)),
-        "amqp1" => TransportUrl::parse(&format!("amqp://{rest}")),
-        "amqp1s" => TransportUrl::parse(&format!("amqps://{rest}")),
         _ => TransportUrl::parse(text),
     };
     url.map_err(|error| anyhow!("the transport URL: {error}"))

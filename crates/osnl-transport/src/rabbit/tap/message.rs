@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -7,11 +8,23 @@ use super::super::body_flow::BodyShare;
 use crate::Cut;
 use crate::tap::{TapMessage, TapProperties};
 
+/// A body whose last copy gives back its share of the bytes in hand.
+struct TapBody {
+    body: Vec<u8>,
+    _share: BodyShare,
+}
+
+impl AsRef<[u8]> for TapBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
 pub(super) fn of(delivery: Delivery, cut: Option<Cut>, share: BodyShare) -> TapMessage {
     TapMessage {
         exchange: delivery.exchange.to_string(),
         routing_key: delivery.routing_key.to_string(),
-        body: share.over(delivery.data),
+        body: Bytes::from_owner(TapBody { body: delivery.data, _share: share }),
         cut,
         properties: properties(&delivery.properties),
     }
