@@ -4,23 +4,26 @@ mod scripted;
 #[cfg(feature = "amqp1-tests")]
 mod standin;
 
+use std::time::Duration;
+
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_transport::{
     Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, Transport, TransportError, Window,
     transport,
 };
 
-const SOON: std::time::Duration = std::time::Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(30);
 
-fn connected(url: &str) -> Box<dyn Transport> {
+fn transport_of(url: &str) -> Box<dyn Transport> {
     transport(&TransportUrl::parse(url).unwrap()).unwrap()
 }
 
 fn options(pool: Option<&str>, declare: Declare) -> ListenOptions {
+    let (pool, consumer_tag) = (pool.map(str::to_owned), String::new());
     ListenOptions {
         bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: pool.map(str::to_owned),
+        consumer_tag,
+        pool,
         prefetch: 10,
         declare,
         queue: QueueKind::OSLO,
@@ -33,17 +36,16 @@ struct Reader {
 }
 
 impl Reader {
-    async fn open(transport: &dyn Transport, options: &ListenOptions) -> Result<Self, TransportError> {
+    async fn open(url: &str, options: &ListenOptions) -> Result<Self, TransportError> {
         let to = [(Target::new("neutron", "notifications"), Priority::Info)];
-        let consumer = transport.listen(&to, options).await?;
+        let consumer = transport_of(url).listen(&to, options).await?;
         let window = Window::new(consumer.subscription().epoch);
         Ok(Self { consumer, window })
     }
 
     async fn poll(&mut self) -> Result<Vec<IncomingMessage>, TransportError> {
         let mut batch = Batch::with_limit(10);
-        let polled = tokio::time::timeout(SOON, self.consumer.poll(&mut batch)).await;
-        polled.expect("something arrives, or the connection ends")?;
+        tokio::time::timeout(SOON, self.consumer.poll(&mut batch)).await.expect("a message, or an end")?;
         self.window.admit(&batch);
         Ok(batch.drain().collect())
     }

@@ -1,9 +1,9 @@
 use osnl_testkit::conformance::{BrokerRig, SampleMessage, UnsettledMessages};
 use osnl_testkit::{Amqp1Peer, closed_port, wait_until};
-use osnl_transport::{Declare, TapBinding, TapOptions, Transport, TransportError};
+use osnl_transport::{Declare, Transport};
 use serde_json::json;
 
-use super::{Reader, SOON, connected, options};
+use super::{Reader, SOON, options, transport_of};
 
 osnl_testkit::conformance!(Standin);
 
@@ -22,8 +22,8 @@ impl Standin {
         }
     }
 
-    fn depth_becomes(&self, address: &str, expected: (u64, u64)) {
-        wait_until(SOON, &format!("{expected:?}"), || self.0.depth(address) == expected);
+    fn becomes_empty(&self, address: &str) {
+        wait_until(SOON, "all are accepted", || self.0.depth(address) == (0, 0));
     }
 }
 
@@ -34,14 +34,13 @@ impl BrokerRig for Standin {
     }
 
     fn transport(&self) -> Box<dyn Transport> {
-        connected(&self.0.url())
+        transport_of(&self.0.url())
     }
 
     async fn make_exchange(&mut self, _: &str) {}
 
     async fn publish(&mut self, samples: Vec<SampleMessage>) {
         for sample in samples {
-            let address = format!("unicast.{}.{}", sample.exchange, sample.routing_key);
             let mut properties = json!({});
             for (name, value) in
                 [("content_type", sample.content_type), ("content_encoding", sample.content_encoding)]
@@ -53,6 +52,7 @@ impl BrokerRig for Standin {
             if let Some(compression) = sample.compression {
                 properties["properties"] = json!({"compression": compression});
             }
+            let address = format!("unicast.{}.{}", sample.exchange, sample.routing_key);
             self.0.publish(&address, &sample.body, &properties);
         }
     }
@@ -74,9 +74,8 @@ impl BrokerRig for Standin {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn readers_compete_and_a_released_message_comes_again() {
     let standin = Standin::new("");
-    let transport = connected(&standin.0.url());
-    let mut one = Reader::open(&*transport, &options(Some("p"), Declare::Create)).await.unwrap();
-    let mut two = Reader::open(&*transport, &options(None, Declare::Passive)).await.unwrap();
+    let mut one = Reader::open(&standin.0.url(), &options(Some("p"), Declare::Create)).await.unwrap();
+    let mut two = Reader::open(&standin.0.url(), &options(None, Declare::Passive)).await.unwrap();
     let remarks = one.consumer.subscription().remarks.join("\n");
     assert!(remarks.contains("pool \"p\" has no effect") && remarks.contains("to one reader"), "{remarks}");
     standin.put(ADDRESS, 0..2);
@@ -94,7 +93,7 @@ async fn readers_compete_and_a_released_message_comes_again() {
     }
     assert_eq!(two.window.due(), 2);
     two.consumer.flush(&mut two.window).await.unwrap();
-    standin.depth_becomes(ADDRESS, (0, 0));
+    standin.becomes_empty(ADDRESS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -102,11 +101,10 @@ async fn the_broker_decides_the_address_and_a_plain_one_is_read_as_it_is() {
     let standin = Standin::new("qpid-dispatch-router");
     let routable = "openstack.org/om/notify/anycast/v/neutron/notifications.info";
     let url = standin.0.url().replace("127", &format!("127.0.0.1:{},127", closed_port()));
-    let transport = connected(&format!("{url}v"));
     for (options, address) in
         [(options(None, Declare::Passive), routable), (options(Some("plain"), Declare::Nothing), "plain")]
     {
-        let mut reader = Reader::open(&*transport, &options).await.unwrap();
+        let mut reader = Reader::open(&format!("{url}v"), &options).await.unwrap();
         assert_eq!(reader.consumer.subscription().queues(), [address]);
         // More than the session's window of transfers.
         standin.put(address, 0..3000);
@@ -119,7 +117,7 @@ async fn the_broker_decides_the_address_and_a_plain_one_is_read_as_it_is() {
             }
             reader.consumer.flush(&mut reader.window).await.unwrap();
         }
-        standin.depth_becomes(address, (0, 0));
+        standin.becomes_empty(address);
         reader.consumer.close().await;
     }
 }
@@ -127,39 +125,10 @@ async fn the_broker_decides_the_address_and_a_plain_one_is_read_as_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_message_beyond_the_bound_ends_the_reader_with_its_address() {
     let standin = Standin::new("");
-    let transport = connected(&standin.0.url());
     let mut small = options(None, Declare::Passive);
     small.bodies.whole = 100_000;
-    let mut reader = Reader::open(&*transport, &small).await.unwrap();
+    let mut reader = Reader::open(&standin.0.url(), &small).await.unwrap();
     standin.0.publish(ADDRESS, &[b'x'; 200_000], &json!({}));
     let error = reader.poll().await.unwrap_err();
     assert!(error.to_string().contains(ADDRESS) && error.to_string().contains("max_body"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_tap_browses_and_takes_nothing() {
-    let tapping = TapOptions {
-        bindings: vec![TapBinding { exchange: "neutron".into(), routing_key: "notifications.info".into() }],
-        prefetch: 4,
-        max_messages: 10,
-        max_bytes: 1000,
-        ttl: SOON,
-        bodies: Default::default(),
-    };
-    let standin = Standin::new("");
-    standin.put(ADDRESS, 0..20);
-    let mut tap = connected(&standin.0.url()).tap(&tapping).await.unwrap();
-    let mut seen = Vec::new();
-    while seen.len() < 20 {
-        let mut some = Vec::new();
-        tap.poll(&mut some, 3).await.unwrap();
-        tap.acknowledge().await.unwrap();
-        seen.extend(some.into_iter().map(|message| message.body));
-    }
-    assert_eq!(seen, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
-    standin.depth_becomes(ADDRESS, (20, 0));
-    tap.close().await;
-    let router = Standin::new("qpid-dispatch-router");
-    let refused = connected(&router.0.url()).tap(&tapping).await.err().unwrap();
-    assert!(matches!(&refused, TransportError::Refused { reason, .. } if reason.contains("does not copy")));
 }
