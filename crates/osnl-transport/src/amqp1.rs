@@ -24,7 +24,6 @@ use osnl_net::tls::LatestEnd;
 use self::connection::Amqp1Connection;
 use self::consumer::Amqp1Consumer;
 use self::options::Amqp1Options;
-use crate::bodies::BodyBounds;
 use crate::contract::{Consumer, Features, QueueSeen, Transport};
 use crate::dead_letters::QueueAccess;
 use crate::error::TransportError;
@@ -66,17 +65,17 @@ impl Amqp1Transport {
 
     /// Makes one attempt to log in, and returns the host with the product that the broker names.
     pub async fn inspect(&self) -> Result<(String, Option<String>), TransportError> {
-        let connection = self.connect(BodyBounds::default()).await?;
+        let connection = self.connect().await?;
         let found = (connection.host.clone(), connection.product());
         connection.close().await;
         Ok(found)
     }
 
     /// Tries all hosts once. If all fail, the error is the one that the operator has to correct.
-    async fn connect(&self, bodies: BodyBounds) -> Result<Amqp1Connection, TransportError> {
+    async fn connect(&self) -> Result<Amqp1Connection, TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
-            match Amqp1Connection::open(&self.url, &self.url.hosts()[index], &self.options, bodies).await {
+            match Amqp1Connection::open(&self.url, &self.url.hosts()[index], &self.options).await {
                 Ok(connection) => {
                     self.certificate.note(connection.certificate_ends);
                     return Ok(connection);
@@ -119,7 +118,7 @@ impl Transport for Amqp1Transport {
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
         Box::pin(async move {
-            let connection = self.connect(options.bodies).await?;
+            let connection = self.connect().await?;
             let addresses = self.addresses(to, options, connection.product().as_deref());
             let pool = options.pool.as_deref().filter(|_| options.declare != Declare::Nothing);
             let ignored = pool.map(|pool| format!("AMQP 1.0 has no pools: pool \"{pool}\" has no effect"));

@@ -1,5 +1,5 @@
-use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::link::ReceiverAttachError;
@@ -9,7 +9,7 @@ use fe2o3_amqp::{Connection, Receiver, Session};
 use osnl_model::{TransportHost, TransportUrl};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::guard::{Duplex, GuardedStream, LONGEST_FRAME, Observed, SILENCE};
+use super::guard::{Duplex, GuardedStream, LONGEST_FRAME, Observed};
 use super::options::Amqp1Options;
 use super::sasl::{self, LoginFailure};
 use crate::bodies::BodyBounds;
@@ -21,6 +21,8 @@ use crate::stamp::unique_id;
 
 /// The bytes that a message may have beside its body.
 const AROUND_A_BODY: usize = 64 << 10;
+/// The time without a frame from the broker after which the client library ends the connection.
+const SILENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Amqp1Connection {
     handle: ConnectionHandle<()>,
@@ -35,7 +37,6 @@ impl Amqp1Connection {
         url: &TransportUrl,
         host: &TransportHost,
         options: &Amqp1Options,
-        bodies: BodyBounds,
     ) -> Result<Self, TransportError> {
         let (deadline, seconds) = (Instant::now() + TIMEOUT, TIMEOUT.as_secs_f64());
         let tls = options.tls(url);
@@ -45,12 +46,14 @@ impl Amqp1Connection {
             Carrier::Tls(tls) => tls,
         };
         let observed = Arc::<Observed>::default();
-        observed.body_flow.begin(bodies);
         let mut stream = GuardedStream::new(stream, Arc::clone(&observed));
         let address = address(host);
         let failed = |reason| TransportError::Connect { host: address.clone(), reason };
         let silent = |_| failed(format!("no answer within {seconds} s"));
-        let reason = |found: &dyn Display| observed.reason().unwrap_or_else(|| found.to_string());
+        let broken = |error: String| match observed.lost(error) {
+            TransportError::Lost { reason } => failed(reason),
+            error => error,
+        };
         let user = host.username.clone().unwrap_or_default();
         let mechanism = options.mechanism(url, host.username.is_some())?;
         let login = sasl::login(&mut stream, mechanism, (&user, host.credentials().1), &host.hostname);
@@ -58,7 +61,7 @@ impl Amqp1Connection {
             LoginFailure::Refused(reason) => {
                 TransportError::LoginRefused { host: address.clone(), user: user.clone(), reason }
             }
-            LoginFailure::Broken(found) => failed(reason(&found)),
+            LoginFailure::Broken(error) => broken(error),
         })?;
         let opening = Connection::builder()
             .container_id(format!("osnl-{}", unique_id()))
@@ -67,9 +70,9 @@ impl Amqp1Connection {
             .idle_time_out(u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX))
             .open_with_stream(stream);
         let opened = timeout_at(deadline, opening).await.map_err(silent)?;
-        let mut handle = opened.map_err(|error| failed(reason(&error)))?;
+        let mut handle = opened.map_err(|error| broken(error.to_string()))?;
         let begun = timeout_at(deadline, Session::begin(&mut handle)).await.map_err(silent)?;
-        let session = begun.map_err(|error| failed(reason(&error)))?;
+        let session = begun.map_err(|error| broken(error.to_string()))?;
         Ok(Self { handle, session, observed, host: address, certificate_ends })
     }
 
@@ -88,29 +91,20 @@ impl Amqp1Connection {
             .max_message_size((bodies.whole + AROUND_A_BODY) as u64)
             .credit_mode(CreditMode::Manual)
             .attach(&mut self.session);
-        let refused = |reason| refused(address, reason);
         let Ok(attached) = timeout(TIMEOUT, attaching).await else {
-            return Err(TransportError::Lost { reason: "the broker does not answer to a link".to_owned() });
+            return Err(self.observed.lost("the broker does not answer to a link"));
         };
         attached.map_err(|error| match error {
             ReceiverAttachError::RemoteClosedWithError(error) => {
-                refused(error.description.unwrap_or_else(|| format!("{:?}", error.condition)))
+                let reason = error.description.unwrap_or_else(|| format!("{:?}", error.condition));
+                refused(address, reason)
             }
-            error => match self.observed.reason() {
-                Some(reason) => refused(reason),
-                None => TransportError::Lost { reason: error.to_string() },
-            },
+            error => self.observed.lost(error),
         })
-    }
-
-    /// Returns the end of the connection, with the reason that the peer gave, if any.
-    pub(super) fn lost(&self, error: impl Display) -> TransportError {
-        TransportError::Lost { reason: self.observed.reason().unwrap_or_else(|| error.to_string()) }
     }
 
     /// Closes in good order. Errors are ignored, because the library reports an illegal state for a closed connection.
     pub(super) async fn close(mut self) {
-        self.observed.body_flow.end();
         let orderly = async {
             let _ = self.session.end().await;
             let _ = self.handle.close().await;
@@ -118,13 +112,6 @@ impl Amqp1Connection {
         if timeout(TIMEOUT, orderly).await.is_err() {
             tracing::debug!(seconds = TIMEOUT.as_secs(), "connection did not close in time");
         }
-    }
-}
-
-/// Without an end of the counting, a stream that waits for room would hold the connection open.
-impl Drop for Amqp1Connection {
-    fn drop(&mut self) {
-        self.observed.body_flow.end();
     }
 }
 

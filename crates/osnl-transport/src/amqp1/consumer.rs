@@ -1,8 +1,8 @@
 //! The links of a listener, one for each address, in one session.
 //!
-//! The credit of a link is its share of the prefetch, less the messages in hand. The broker subtracts messages on the
-//! way, because a flow names the deliveries that the reader has seen. A settlement renews the credit by half a share or
-//! more.
+//! The credit of a link is its share of the prefetch, less the messages in hand, and at most its share of [`AHEAD`]. So
+//! the client library buffers few messages, and the listener has no credit while the bytes in hand exceed their bound. A
+//! flow names the deliveries that the reader has taken, so the broker subtracts messages on the way.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,33 +11,35 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use fe2o3_amqp::link::RecvError;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
-use fe2o3_amqp::types::definitions::{AmqpError, Error};
+use fe2o3_amqp::types::definitions::Error;
 use fe2o3_amqp::types::messaging::Body;
 use fe2o3_amqp::types::primitives::{SimpleValue, Value};
 use fe2o3_amqp::{Delivery, Receiver};
 
 use super::connection::{Amqp1Connection, refused};
-use super::guard::Observed;
 use crate::contract::{Consumer, LateBindings, PartitionSeen, QueueDepths};
 use crate::error::TransportError;
 use crate::future::BoxFuture;
 use crate::message::{Batch, Epoch, IncomingMessage, Properties};
+use crate::rabbit::BodyFlow;
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, Subscription};
 
 /// The prefetch where the listener sets no limit.
 const UNLIMITED: u16 = 10_000;
+/// The messages that may be on the way or in the client library's buffers, over all links.
+const AHEAD: usize = 8;
 
 pub(super) struct Amqp1Consumer {
     connection: Amqp1Connection,
     subscription: Subscription,
+    body_flow: Arc<BodyFlow>,
     links: Vec<Link>,
     /// The prefetch of each link.
     share: usize,
     /// The link that the next poll reads first.
     next: usize,
     is_quiet: bool,
-    ended: Option<TransportError>,
 }
 
 struct Link {
@@ -94,19 +96,26 @@ impl Amqp1Consumer {
                 credit: 0,
             });
         }
+        let body_flow = Arc::<BodyFlow>::default();
+        body_flow.begin(options.bodies);
         let mut consumer =
-            Self { connection, subscription, links, share, next: 0, is_quiet: false, ended: None };
+            Self { connection, subscription, body_flow, links, share, next: 0, is_quiet: false };
         consumer.renew_credit().await?;
         Ok(consumer)
     }
 
+    /// Renews the credit of each link that has at most half of its credit.
     async fn renew_credit(&mut self) -> Result<(), TransportError> {
+        if self.is_quiet || self.body_flow.is_full() {
+            return Ok(());
+        }
+        let ahead = (AHEAD / self.links.len()).max(1);
         for link in &mut self.links {
-            let possible = self.share.saturating_sub(link.unsettled.len());
-            let is_due = link.credit == 0 || possible - link.credit.min(possible) >= self.share.div_ceil(2);
-            if possible > link.credit && is_due && !self.is_quiet {
+            let possible = self.share.saturating_sub(link.unsettled.len()).min(ahead);
+            if link.credit <= possible / 2 && possible > 0 {
                 let credit = u32::try_from(possible).unwrap_or(u32::MAX);
-                link.receiver.set_credit(credit).await.map_err(|error| self.connection.lost(error))?;
+                let renewed = link.receiver.set_credit(credit).await;
+                renewed.map_err(|error| self.connection.observed.lost(error))?;
                 link.credit = possible;
             }
         }
@@ -116,7 +125,8 @@ impl Amqp1Consumer {
     /// Takes ready messages, one from each link in turn. Returns a message that is not of AMQP 1.0, to be rejected.
     fn take(&mut self, context: &mut Context<'_>, out: &mut Batch) -> Option<(usize, DeliveryInfo)> {
         let (mut idle, links) = (0, self.links.len());
-        while out.room() > 0 && idle < links && self.ended.is_none() {
+        let observed = &self.connection.observed;
+        while out.room() > 0 && idle < links {
             let at = self.next % links;
             self.next = at + 1;
             let link = &mut self.links[at];
@@ -125,18 +135,21 @@ impl Amqp1Consumer {
                 Poll::Pending => idle += 1,
                 Poll::Ready(Ok(delivery)) => {
                     idle = 0;
-                    out.push(link.message(delivery, &self.connection.observed));
+                    out.push(link.message(delivery, &self.body_flow));
                 }
                 Poll::Ready(Err(RecvError::MessageDecode(error))) => {
                     link.credit = link.credit.saturating_sub(1);
-                    drop(self.connection.observed.share(error.info.delivery_id()));
                     return Some((at, error.info));
                 }
                 Poll::Ready(Err(RecvError::MessageSizeExceeded(error))) => {
                     let reason = format!("{error}; raise max_body, or remove the message at the broker");
-                    self.ended = Some(refused(&link.address, reason));
+                    observed.end(refused(&link.address, reason));
+                    return None;
                 }
-                Poll::Ready(Err(error)) => self.ended = Some(self.connection.lost(error)),
+                Poll::Ready(Err(error)) => {
+                    observed.lost(error);
+                    return None;
+                }
             }
         }
         None
@@ -144,8 +157,7 @@ impl Amqp1Consumer {
 }
 
 impl Link {
-    fn message(&mut self, delivery: Delivery<Body<Value>>, observed: &Arc<Observed>) -> IncomingMessage {
-        let share = observed.share(*delivery.delivery_id());
+    fn message(&mut self, delivery: Delivery<Body<Value>>, flow: &Arc<BodyFlow>) -> IncomingMessage {
         let (info, message) = delivery.into_parts();
         self.last_tag += 1;
         self.credit = self.credit.saturating_sub(1);
@@ -158,11 +170,15 @@ impl Link {
                 _ => None,
             }
         });
+        let body = body(message.body);
+        flow.comes(body.len());
+        flow.is_complete();
         IncomingMessage {
             epoch: self.epoch,
             channel: self.channel,
             tag: self.last_tag,
-            body: body(message.body),
+            _in_hand: Some(flow.share(body.len())),
+            body,
             cut: None,
             queue: Arc::clone(&self.address),
             exchange: self.binding.exchange.clone(),
@@ -176,7 +192,6 @@ impl Link {
                 compression,
             },
             marks: None,
-            _in_hand: Some(share),
         }
     }
 }
@@ -204,22 +219,17 @@ impl Consumer for Amqp1Consumer {
 
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            let before = out.len();
-            loop {
+            let (before, observed) = (out.len(), Arc::clone(&self.connection.observed));
+            while out.len() == before && out.room() > 0 {
                 if self.is_quiet {
                     return Err(self.ended().await);
                 }
-                let observed = Arc::clone(&self.connection.observed);
-                let changed = observed.changed.notified();
-                let mut changed = std::pin::pin!(changed);
+                self.renew_credit().await?;
+                let mut changed = std::pin::pin!(observed.changed.notified());
                 let unreadable = std::future::poll_fn(|context| {
                     let unreadable = self.take(context, out);
-                    if unreadable.is_some() || out.len() > before || self.ended.is_some() || out.room() == 0 {
+                    if unreadable.is_some() || out.len() > before || observed.facts().end.is_some() {
                         return Poll::Ready(unreadable);
-                    }
-                    self.ended = observed.facts().end.clone();
-                    if self.ended.is_some() {
-                        return Poll::Ready(None);
                     }
                     // An end that is noted between the check and the registration makes the registration ready.
                     changed.as_mut().poll(context).map(|()| None)
@@ -228,17 +238,16 @@ impl Consumer for Amqp1Consumer {
                     let link = &self.links[at];
                     let address = &*link.address;
                     tracing::warn!(queue.name = address, "a message that is not of AMQP 1.0 was rejected");
-                    let error = Error::new(AmqpError::DecodeError, None, None);
-                    let rejected = link.receiver.reject(info, error).await;
-                    rejected.map_err(|error| self.connection.lost(error))?;
-                    self.renew_credit().await?;
+                    let rejected = link.receiver.reject(info, None::<Error>).await;
+                    rejected.map_err(|error| observed.lost(error))?;
+                    continue;
                 }
-                match &self.ended {
-                    _ if out.len() > before || out.room() == 0 => return Ok(()),
-                    Some(error) => return Err(error.clone()),
-                    None => {}
+                let end = observed.facts().end.clone();
+                if let (Some(end), true) = (end, out.len() == before) {
+                    return Err(end);
                 }
             }
+            Ok(())
         })
     }
 
@@ -246,17 +255,18 @@ impl Consumer for Amqp1Consumer {
         Box::pin(async move {
             loop {
                 let changed = self.connection.observed.changed.notified();
-                let noted = self.connection.observed.facts().end.clone();
-                if let Some(error) = self.ended.clone().or(noted) {
-                    return error;
+                let end = self.connection.observed.facts().end.clone();
+                if let Some(end) = end {
+                    return end;
                 }
                 changed.await;
             }
         })
     }
 
+    /// The client library does not say how many messages are in its buffers; the number is at most [`AHEAD`].
     fn untaken(&self) -> usize {
-        self.connection.observed.facts().untaken.len()
+        0
     }
 
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
@@ -282,7 +292,7 @@ impl Consumer for Amqp1Consumer {
                         false => link.receiver.accept_all(accepted).await,
                     }
                 };
-                settled.await.map_err(|error| self.connection.lost(error))?;
+                settled.await.map_err(|error| self.connection.observed.lost(error))?;
             }
             self.renew_credit().await
         })
@@ -305,7 +315,8 @@ impl Consumer for Amqp1Consumer {
         Box::pin(async move {
             self.is_quiet = true;
             for link in &mut self.links {
-                link.receiver.set_credit(0).await.map_err(|error| self.connection.lost(error))?;
+                let stopped = link.receiver.set_credit(0).await;
+                stopped.map_err(|error| self.connection.observed.lost(error))?;
             }
             Ok(())
         })

@@ -1,5 +1,5 @@
-//! The options of oslo.messaging's AMQP 1.0 driver that a reader needs, in the query of the transport URL, and the
-//! addresses that they make.
+//! The options of oslo.messaging's AMQP 1.0 driver that a reader needs, from the query of the transport URL, and the
+//! addresses of bindings.
 
 use osnl_config::{Options as _, options, words};
 use osnl_model::{SentLogin, TransportUrl};
@@ -32,23 +32,6 @@ pub enum AddressingMode {
 }
 
 words!(AddressingMode: "dynamic" => Self::Dynamic, "routable" => Self::Routable, "legacy" => Self::Legacy);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mechanism {
-    Plain,
-    External,
-    Anonymous,
-}
-
-impl Mechanism {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::External => "EXTERNAL",
-            Self::Anonymous => "ANONYMOUS",
-        }
-    }
-}
 
 impl Default for Amqp1Section {
     fn default() -> Self {
@@ -89,19 +72,17 @@ impl Amqp1Options {
         })
     }
 
-    pub(super) fn mechanism(&self, url: &TransportUrl, has_user: bool) -> Result<Mechanism, OptionError> {
+    /// Returns the first mechanism that is possible, and permitted by the options.
+    pub(super) fn mechanism(&self, url: &TransportUrl, has_user: bool) -> Result<&'static str, OptionError> {
         let has_certificate = self.tls(url).is_some_and(|tls| tls.certificate.is_some());
         let mechanisms = self.values.sasl_mechanisms.to_ascii_uppercase();
         let named: Vec<&str> = mechanisms.split([' ', ',']).filter(|name| !name.is_empty()).collect();
-        [
-            (Mechanism::Plain, has_user),
-            (Mechanism::External, has_certificate),
-            (Mechanism::Anonymous, !has_user || !named.is_empty()),
-        ]
-        .into_iter()
-        .find(|(known, is_possible)| *is_possible && (named.is_empty() || named.contains(&known.name())))
-        .map(|(mechanism, _)| mechanism)
-        .ok_or(OptionError::Together { names: "sasl_mechanisms", reason: NO_MECHANISM })
+        let is_anonymous = !has_user || !named.is_empty();
+        [("PLAIN", has_user), ("EXTERNAL", has_certificate), ("ANONYMOUS", is_anonymous)]
+            .into_iter()
+            .find(|(name, is_possible)| *is_possible && (named.is_empty() || named.contains(name)))
+            .map(|(name, _)| name)
+            .ok_or(OptionError::Together { names: "sasl_mechanisms", reason: NO_MECHANISM })
     }
 
     /// Returns the logins that go to a broker in clear.
@@ -114,7 +95,7 @@ impl Amqp1Options {
         virtual_host(url).filter(|_| !self.values.pseudo_vhost)
     }
 
-    /// Returns the address to which oslo.messaging publishes what would reach the binding on RabbitMQ.
+    /// Returns the address to which oslo.messaging publishes the messages that the binding has on RabbitMQ.
     pub(super) fn address(&self, url: &TransportUrl, product: Option<&str>, binding: &Binding) -> String {
         let options = &self.values;
         let is_legacy = match options.addressing_mode {
@@ -147,41 +128,40 @@ mod tests {
     /// The addresses were recorded from oslo.messaging 14.9.3.
     #[test]
     fn addresses_are_those_of_oslo_messaging() {
-        let check = |url: &str, product: Option<&str>, expected: &str| {
-            let (url, options) = options(url);
-            let binding = Binding {
-                queue: String::new(),
-                exchange: "nova".to_owned(),
-                routing_key: "notifications.info".to_owned(),
-            };
-            assert_eq!(options.address(&url, product, &binding), expected);
-        };
         let routable = "openstack.org/om/notify/anycast/nova/notifications.info";
-        check("amqp://h", None, "unicast.nova.notifications.info");
-        check("amqp://h/", Some("qpid-cpp"), "unicast.nova.notifications.info");
-        check("amqp://h/v", None, "unicast.v.nova.notifications.info");
-        check("amqp://h/", Some("qpid-dispatch-router"), routable);
-        check("amqp://h/v", Some("other"), "openstack.org/om/notify/anycast/v/nova/notifications.info");
-        check("amqp://h/v?pseudo_vhost=false", Some("other"), routable);
-        check("amqp://h?addressing_mode=routable", None, routable);
-        check("amqp://h?addressing_mode=legacy", Some("other"), "unicast.nova.notifications.info");
+        let (queue, exchange) = (String::new(), "nova".to_owned());
+        let binding = Binding { queue, exchange, routing_key: "notifications.info".to_owned() };
+        for (url, product, expected) in [
+            ("amqp://h", None, "unicast.nova.notifications.info"),
+            ("amqp://h/", Some("qpid-cpp"), "unicast.nova.notifications.info"),
+            ("amqp://h/v", None, "unicast.v.nova.notifications.info"),
+            ("amqp://h/", Some("qpid-dispatch-router"), routable),
+            ("amqp://h/v", Some("other"), "openstack.org/om/notify/anycast/v/nova/notifications.info"),
+            ("amqp://h/v?pseudo_vhost=false", Some("other"), routable),
+            ("amqp://h?addressing_mode=routable", None, routable),
+            ("amqp://h?addressing_mode=legacy", Some("other"), "unicast.nova.notifications.info"),
+        ] {
+            let (parsed, options) = options(url);
+            assert_eq!(options.address(&parsed, product, &binding), expected, "{url} {product:?}");
+        }
     }
 
     #[test]
     fn the_login_is_the_first_that_is_possible() {
-        let check = |url: &str, expected: Option<Mechanism>| {
-            let (url, options) = options(url);
-            let has_user = url.hosts()[0].username.is_some();
-            assert_eq!(options.mechanism(&url, has_user).ok(), expected, "{url:?}");
-        };
-        check("amqp://h", Some(Mechanism::Anonymous));
-        check("amqp://u:p@h", Some(Mechanism::Plain));
-        check("amqp://u:p@h?sasl_mechanisms=ANONYMOUS", Some(Mechanism::Anonymous));
-        check("amqp://h?sasl_mechanisms=PLAIN", None);
-        check("amqps://h?ssl_cert_file=c", Some(Mechanism::External));
-        check("amqps://u:p@h?ssl_cert_file=c", Some(Mechanism::Plain));
-        check("amqps://u:p@h?ssl_cert_file=c&sasl_mechanisms=external", Some(Mechanism::External));
-        check("amqp://h?ssl_cert_file=c&sasl_mechanisms=EXTERNAL", None);
-        check("amqp://u:p@h?sasl_mechanisms=SCRAM-SHA-1", None);
+        for (url, expected) in [
+            ("amqp://h", Some("ANONYMOUS")),
+            ("amqp://u:p@h", Some("PLAIN")),
+            ("amqp://u:p@h?sasl_mechanisms=ANONYMOUS", Some("ANONYMOUS")),
+            ("amqp://h?sasl_mechanisms=PLAIN", None),
+            ("amqps://h?ssl_cert_file=c", Some("EXTERNAL")),
+            ("amqps://u:p@h?ssl_cert_file=c", Some("PLAIN")),
+            ("amqps://u:p@h?ssl_cert_file=c&sasl_mechanisms=external", Some("EXTERNAL")),
+            ("amqp://h?ssl_cert_file=c&sasl_mechanisms=EXTERNAL", None),
+            ("amqp://u:p@h?sasl_mechanisms=SCRAM-SHA-1", None),
+        ] {
+            let (parsed, options) = options(url);
+            let has_user = parsed.hosts()[0].username.is_some();
+            assert_eq!(options.mechanism(&parsed, has_user).ok(), expected, "{url}");
+        }
     }
 }

@@ -3,7 +3,6 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::options::Mechanism;
 use super::walker::{described, number, values};
 
 const HEADER: &[u8] = b"AMQP\x03\x01\x00\x00";
@@ -24,7 +23,7 @@ impl From<std::io::Error> for LoginFailure {
 
 pub(super) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    mechanism: Mechanism,
+    mechanism: &str,
     (user, password): (&str, &str),
     host: &str,
 ) -> Result<(), LoginFailure> {
@@ -34,22 +33,18 @@ pub(super) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     if header != HEADER {
         return Err(LoginFailure::Refused("the broker takes no login".to_owned()));
     }
-    let name = mechanism.name();
     let offered = frame(stream, 0x40).await?;
     let offered = names(offered.first().map(Vec::as_slice).unwrap_or_default());
-    if !offered.iter().any(|offered| offered == name) {
+    if !offered.iter().any(|offered| offered == mechanism) {
         let offered = offered.join(", ");
-        return Err(LoginFailure::Refused(format!("the broker offers {offered}, and not {name}")));
+        return Err(LoginFailure::Refused(format!("the broker offers {offered}, and not {mechanism}")));
     }
-    let response = match mechanism {
-        Mechanism::Plain => format!("\0{user}\0{password}"),
-        Mechanism::External | Mechanism::Anonymous => String::new(),
-    };
-    stream.write_all(&init(name, &response, host)).await?;
+    let response = if mechanism == "PLAIN" { format!("\0{user}\0{password}") } else { String::new() };
+    stream.write_all(&init(mechanism, &response, host)).await?;
     let outcome = frame(stream, 0x44).await?;
     match outcome.first().and_then(|code| number(code)) {
         Some(0) => Ok(()),
-        Some(1) => Err(LoginFailure::Refused(format!("the broker does not accept the login ({name})"))),
+        Some(1) => Err(LoginFailure::Refused(format!("the broker does not accept the login ({mechanism})"))),
         code => Err(LoginFailure::Broken(format!("the login failed at the broker (code {code:?})"))),
     }
 }
@@ -98,7 +93,7 @@ mod tests {
     const OFFERED: &[u8] =
         b"\0\0\0\x22\x02\x01\0\0\0\x53\x40\xc0\x15\x01\xe0\x12\x02\xa3\x05PLAIN\x09ANONYMOUS";
 
-    async fn check(mechanism: Mechanism, server: &[&[u8]], sent: &[u8], expected: Result<(), LoginFailure>) {
+    async fn check(mechanism: &str, server: &[&[u8]], sent: &[u8], expected: Result<(), LoginFailure>) {
         let server = server.concat();
         let mut stream = tokio::io::join(&server[..], Vec::new());
         assert_eq!(login(&mut stream, mechanism, ("u", "p"), "h").await, expected);
@@ -112,13 +107,13 @@ mod tests {
             |code: u8| [b"\0\0\0\x10\x02\x01\0\0\0\x53\x44\xc0\x03\x01\x50".as_slice(), &[code]].concat();
         let refused = |reason: &str| Err(LoginFailure::Refused(reason.to_owned()));
         let plain = b"\xb3\0\0\0\x05PLAIN\xb0\0\0\0\x04\0u\0p\xb1\0\0\0\x01h";
-        check(Mechanism::Plain, &[HEADER, OFFERED, &outcome(0)], plain, Ok(())).await;
+        check("PLAIN", &[HEADER, OFFERED, &outcome(0)], plain, Ok(())).await;
         let denied = refused("the broker does not accept the login (PLAIN)");
-        check(Mechanism::Plain, &[HEADER, OFFERED, &outcome(1)], plain, denied).await;
+        check("PLAIN", &[HEADER, OFFERED, &outcome(1)], plain, denied).await;
         let not_offered = refused("the broker offers PLAIN, ANONYMOUS, and not EXTERNAL");
-        check(Mechanism::External, &[HEADER, OFFERED], HEADER, not_offered).await;
-        check(Mechanism::Plain, &[b"AMQP\0\x01\0\0"], HEADER, refused("the broker takes no login")).await;
+        check("EXTERNAL", &[HEADER, OFFERED], HEADER, not_offered).await;
+        check("PLAIN", &[b"AMQP\0\x01\0\0"], HEADER, refused("the broker takes no login")).await;
         let broken = LoginFailure::Broken("a frame of 1024 bytes during the login".to_owned());
-        check(Mechanism::Plain, &[HEADER, b"\0\0\x04\0"], HEADER, Err(broken)).await;
+        check("PLAIN", &[HEADER, b"\0\0\x04\0"], HEADER, Err(broken)).await;
     }
 }
