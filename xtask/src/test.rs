@@ -54,20 +54,7 @@ const WITH_BROKER: &[&str] = &[
 
 const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];
 
-const WITH_AMQP1: &[&str] = &[
-    "-p",
-    "osnl-transport",
-    "-p",
-    "osnl-cli",
-    "--features",
-    "osnl-transport/amqp1-tests,osnl-cli/amqp1",
-    "--lib",
-    "--test",
-    "it",
-    "--test",
-    "amqp1",
-];
-const ABOUT_AMQP1: &[&str] = &["--", "amqp1"];
+const WITH_AMQP1: &str = "-p osnl-transport -p osnl-cli --features osnl-transport/amqp1-tests,osnl-cli/amqp1 --lib --test it --test amqp1";
 
 /// With AMQP 1.0, whose tests without a second Python run in the gate with those of Kafka.
 pub(crate) const KAFKA_FEATURES: &str =
@@ -120,8 +107,9 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 }
 
 fn run_with_amqp1(args: &[String]) -> Result<(Count, ExitStatus)> {
-    let about = if args.is_empty() { ABOUT_AMQP1 } else { &[] };
-    run_and_count_in(&joined(&[WITH_AMQP1, about], args), &[(PYTHON_VARIABLE, setup::amqp1_peer()?)])
+    let with: Vec<&str> = WITH_AMQP1.split(' ').collect();
+    let about: &[&str] = if args.is_empty() { &["--", "amqp1"] } else { &[] };
+    run_and_count_in(&joined(&[&with, about], args), &[(PYTHON_VARIABLE, setup::amqp1_peer()?)])
 }
 
 pub(crate) fn run_with_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {

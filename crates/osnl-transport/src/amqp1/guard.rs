@@ -252,3 +252,83 @@ impl<S> Drop for GuardedStream<S> {
         self.observed.lost(ENDED_BY_LIBRARY);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    const AMQP: &[u8] = b"AMQP\0\x01\0\0";
+    /// A handle, the id and the tag of a delivery, false, true, and null.
+    const FIELDS: [&[u8]; 6] = [&[0x43], &[0x52, 1], &[0xa0, 1, 1], &[0x42], &[0x41], &[0x40]];
+
+    fn list(fields: &[&[u8]]) -> Vec<u8> {
+        let bytes = fields.concat();
+        let size = u32::try_from(bytes.len() + 4).unwrap().to_be_bytes();
+        [&[0xd0][..], &size, &u32::try_from(fields.len()).unwrap().to_be_bytes(), &bytes].concat()
+    }
+
+    fn frame(code: u8, fields: &[&[u8]], payload: &[u8]) -> Vec<u8> {
+        let body = [&[0x00, 0x53, code][..], &list(fields), payload].concat();
+        [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], &[2, 0, 0, 0], &body].concat()
+    }
+
+    /// Returns a message in transfers of the length. Its annotations have a value with so many levels of lists.
+    fn message(levels: usize, length: usize) -> Vec<u8> {
+        let nested = (0..levels).fold(vec![0x40], |inner, _| list(&[&inner]));
+        let mut annotations = list(&[&[0xa3, 1, b'x'], &nested]);
+        annotations[0] = 0xd1;
+        let message = [&[0x00, 0x53, 0x72][..], &annotations, &[0x00, 0x53, 0x77, 0xa1, 1, b'm']].concat();
+        let (last, [handle, id, tag, no, yes, null]) = (message.len().div_ceil(length) - 1, FIELDS);
+        let has_more = |at: usize| if at < last { yes } else { no };
+        let transfer =
+            |(at, piece): (usize, &[u8])| frame(0x14, &[handle, id, tag, null, no, has_more(at)], piece);
+        message.chunks(length).enumerate().flat_map(transfer).collect()
+    }
+
+    /// Returns the bytes for the client library, and the reason of the end.
+    async fn read(sent: &[u8]) -> (Vec<u8>, String) {
+        let (observed, mut passed) = (Arc::<Observed>::default(), Vec::new());
+        let mut stream = GuardedStream::new(sent, Arc::clone(&observed));
+        let _ = stream.read_to_end(&mut passed).await;
+        (passed, observed.lost("").to_string())
+    }
+
+    #[tokio::test]
+    async fn deep_values_end_the_connection_before_the_library_reads_a_whole_message() {
+        for length in [usize::MAX, 1000, 7] {
+            let (fine, deep) = ([AMQP, &message(3, length.min(20))].concat(), message(1000, length));
+            let (passed, end) = read(&[&fine[..], &deep].concat()).await;
+            assert!(passed.starts_with(&fine) && passed.len() < fine.len() + deep.len(), "{length}");
+            assert!(end.contains("the peer sent values nested deeper than 16"), "{length}: {end}");
+        }
+    }
+
+    /// After each of these frames, the client library could join other bytes than the guard has walked.
+    #[tokio::test]
+    async fn frames_that_could_hide_a_value_are_refused() {
+        let [handle, id, tag, no, yes, null] = FIELDS;
+        let transfer = |fields: &[&[u8]]| frame(0x14, fields, &[0x00, 0x53, 0x72, 0xd1]);
+        let resumed = "resumed a delivery";
+        let attached = frame(0x12, &[b"\xa1\x01n", handle, no], &[]);
+        let cases = [
+            (transfer(&[handle, id, tag, null, no, no]), "ends within a value"),
+            (transfer(&[handle, id, tag, null, no, yes, null, null, yes]), resumed),
+            (transfer(&[handle, id, tag, null, no, yes, null, &[0x00, 0x53, 0x23, 0x45]]), resumed),
+            (transfer(&[&[handle, id, tag, null, no, yes][..], &[null; 6]].concat()), resumed),
+            (transfer(&[handle, id, tag, null, no, yes, null, null, no, &[0x56, 2]]), "value for a boolean"),
+            ([transfer(&[handle, id, tag, null, no, yes]), attached].concat(), "a link within a delivery"),
+            (frame(0x13, &[], b"\x40"), "a payload outside of a transfer"),
+            (frame(0x20, &[], &[]), "without a known performative"),
+            (vec![0, 1, 17, 112, 2, 0, 0, 0], "a frame of 70000 bytes; at most 65536 are allowed"),
+            (b"AMQP\0\0\x09\x01".to_vec(), "the peer speaks another AMQP than 1.0"),
+        ];
+        for (sent, expected) in cases {
+            let (_, end) = read(&[AMQP, &sent].concat()).await;
+            assert!(end.contains(expected), "{expected}: {end}");
+        }
+        let (_, end) = read(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        assert!(end.contains("does not speak AMQP; it begins with \"HTTP/1.1\""), "{end}");
+    }
+}
