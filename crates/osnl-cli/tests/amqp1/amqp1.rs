@@ -3,14 +3,10 @@ use serde_json::json;
 
 use crate::running::{Place, SOON};
 
-fn conf(place: &Place, url: &str, target: &str) {
-    let conf = format!(
-        "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:n]\ntransport_url = {url}\nexchange = nova\n\
-         priorities = info\npool = osnl\n[rule:r]\nevent_type = ^compute\\.\ncontext.project_id = ^p1$\nactions = a\n\
-         [action:a]\ndriver = http\nurl = {target}\n",
-        place.path("state").display(),
-    );
-    place.write("a.conf", &conf);
+fn publish(oslo: &Amqp1Peer, driver: &str, project: &str) {
+    let (event, payload) = ("compute.instance.delete.end", json!({"driver": driver}));
+    let event = json!({"driver": driver, "event_type": event, "project": project, "payload": payload, "exchange": "nova"});
+    oslo.ask(&event);
 }
 
 #[test]
@@ -20,7 +16,15 @@ fn osnl_acts_on_what_oslo_publishes() {
         ("qpid-dispatch-router", "openstack.org/om/notify/anycast/nova/notifications.info"),
     ] {
         let (broker, place, sink) = (Amqp1Peer::broker(product), Place::new(), Sink::start());
-        conf(&place, &broker.url(), &sink.url("/"));
+        let conf = format!(
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:n]\ntransport_url = {}\nexchange = nova\n\
+             priorities = info\npool = osnl\n[rule:r]\nevent_type = ^compute\\.\ncontext.project_id = ^p1$\nactions = a\n\
+             [action:a]\ndriver = http\nurl = {}\n",
+            place.path("state").display(),
+            broker.url(),
+            sink.url("/"),
+        );
+        place.write("a.conf", &conf);
         let (code, stdout, stderr) = place.run(&["check", "-c", "a.conf", "--connect"]);
         assert!(stdout.contains("answers") && code != Some(2), "{stdout}{stderr}");
         assert!(format!("{stdout}{stderr}").contains("each message goes to one reader"), "{stdout}{stderr}");
@@ -28,24 +32,16 @@ fn osnl_acts_on_what_oslo_publishes() {
         osnl.wait_for("listening");
         let oslo = Amqp1Peer::publisher(&broker.url());
         for driver in ["messaging", "messagingv2"] {
-            for project in ["p1", "p2"] {
-                let (event, payload) = ("compute.instance.delete.end", json!({"driver": driver}));
-                oslo.ask(
-                    &json!({"driver": driver, "event_type": event, "project": project, "payload": payload,
-                    "exchange": "nova"}),
-                );
-            }
+            publish(&oslo, driver, "p1");
+            publish(&oslo, driver, "p2");
         }
         let requests = sink.wait_for(2, SOON);
         wait_until(SOON, "all are accepted", || broker.depth(address) == (0, 0));
         let (code, stdout, stderr) = place.run(&["status", "-c", "a.conf"]);
         assert_eq!(code, Some(0), "{stdout}{stderr}");
-        // A lost connection is made anew.
+        // The listener reconnects after a lost connection.
         broker.ask(&json!({"do": "cut"}));
-        oslo.ask(
-            &json!({"driver": "messagingv2", "event_type": "compute.again", "project": "p1", "payload": {},
-            "exchange": "nova"}),
-        );
+        publish(&oslo, "messagingv2", "p1");
         sink.wait_for(3, SOON);
         let log = osnl.stop();
         let bodies: String = requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect();
@@ -58,21 +54,19 @@ fn osnl_acts_on_what_oslo_publishes() {
 #[test]
 fn a_configuration_of_k2hr3_osnl_runs_with_one_warning() {
     let (broker, place) = (Amqp1Peer::broker(""), Place::new());
-    let url = broker.url();
-    let text = format!(
-        "[oslo_messaging_notifications]\ntransport_url = {url}\nexchange = neutron\n[k2hr3]\napi_url = http://127.0.0.1:1/\n"
+    let (section, url) = ("oslo_messaging_notifications", broker.url());
+    let conf = format!(
+        "[{section}]\ntransport_url = {url}\nexchange = neutron\n[k2hr3]\napi_url = http://127.0.0.1:1/\n"
     );
-    place.write("k2hr3.conf", &text);
+    place.write("k2hr3.conf", &conf);
     let (code, stdout, stderr) = place.run(&["check", "--k2hr3-osnl", "k2hr3.conf"]);
-    assert_eq!(
-        (code, format!("{stdout}{stderr}").matches("AMQP 1.0 has no pools").count()),
-        (Some(0), 1),
-        "{stdout}{stderr}"
-    );
+    let warnings = format!("{stdout}{stderr}").matches("AMQP 1.0 has no pools").count();
+    assert_eq!((code, warnings), (Some(0), 1), "{stdout}{stderr}");
     let osnl = place.start(&["k2hr3-osnl", "-c", "k2hr3.conf"]);
+    let address = "unicast.neutron.notifications.info";
     wait_until(SOON, "the address to be read", || {
-        broker.publish("unicast.neutron.notifications.info", b"{}", &json!({}));
-        broker.depth("unicast.neutron.notifications.info") == (0, 0)
+        broker.publish(address, b"{}", &json!({}));
+        broker.depth(address) == (0, 0)
     });
     osnl.kill();
 }

@@ -1,37 +1,39 @@
-//! A listener on AMQP 1.0 in words: what it reads, and what this broker cannot do.
+//! A listener on AMQP 1.0 in words: its addresses, and the limits of the protocol.
 
 use std::time::Duration;
 
 use osnl_config::sections::SectionReader;
-use osnl_transport::{Amqp1Options, Amqp1Transport, Declare};
+use osnl_transport::{Amqp1Options, Amqp1Transport, Declare, Transport as _};
 
 use super::ListenerConf;
 use crate::action::driver::Probe;
 use crate::action::driver::probe::silent;
 
+fn limits() -> [&'static str; 3] {
+    Amqp1Transport::LIMITS.map(|limit| limit.trim_start_matches("AMQP 1.0: "))
+}
+
 pub(super) fn warn(reader: &mut SectionReader<'_>, pool: Option<&str>, declare: Declare) {
-    let limits = Amqp1Transport::LIMITS.map(|limit| limit.trim_start_matches("AMQP 1.0: ")).join("; ");
-    reader.warn("transport_url", &limits, "publish to RabbitMQ or Kafka where an event must not be lost");
+    let remedy = "publish to RabbitMQ or Kafka where an event must not be lost";
+    reader.warn("transport_url", &limits().join("; "), remedy);
     if pool.is_some() && declare != Declare::Nothing {
         reader.warn("pool", "has no effect with AMQP 1.0, which has no pools", "write pool = without a name");
     }
 }
 
 pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
-    let mut lines = vec![match listener.declare {
-        Declare::Nothing => format!("address    {}", listener.queues().join(", ")),
+    let addresses = match listener.declare {
+        Declare::Nothing => listener.queues().join(", "),
         Declare::Create | Declare::Passive => {
-            let priorities: Vec<&str> =
-                listener.priorities.iter().map(|priority| priority.as_str()).collect();
-            let topics = listener.topics.iter().map(|topic| format!("{topic}.{{{}}}", priorities.join(",")));
-            let (exchanges, topics) = (listener.exchanges.join(","), topics.collect::<Vec<_>>().join(", "));
-            format!("addresses  of {{{exchanges}}} with {topics}, in the form that suits the broker")
+            let bindings = listener.options().bindings(&listener.targets());
+            let keys: Vec<String> =
+                bindings.iter().map(|b| format!("{} {}", b.exchange, b.routing_key)).collect();
+            format!("of {}, in the form that suits the broker", keys.join(", "))
         }
-    }];
-    lines.push(format!("prefetch   at most {} unacknowledged messages", listener.prefetch));
-    let limits = Amqp1Transport::LIMITS.iter();
-    lines.extend(limits.map(|limit| format!("limit      {}", limit.trim_start_matches("AMQP 1.0: "))));
-    lines
+    };
+    let prefetch = format!("prefetch   at most {} unacknowledged messages", listener.prefetch);
+    let limits = limits().map(|limit| format!("limit      {limit}"));
+    [format!("addresses  {addresses}"), prefetch].into_iter().chain(limits).collect()
 }
 
 pub(super) async fn probe(section: &str, listener: &ListenerConf, limit: Duration) -> Probe {
@@ -39,10 +41,10 @@ pub(super) async fn probe(section: &str, listener: &ListenerConf, limit: Duratio
     let options = Amqp1Options::from_query(url).map_err(Into::into);
     let transport = match options.and_then(|options| Amqp1Transport::new(url, options)) {
         Ok(transport) => transport,
-        Err(error) => return Probe::of(section, "broker".to_owned()).failed(error.to_string(), None),
+        Err(error) => return Probe::of(section, "broker").failed(error.to_string(), None),
     };
-    let probe = Probe::of(section, osnl_transport::Transport::location(&transport));
-    match tokio::time::timeout(limit, transport.look()).await {
+    let probe = Probe::of(section, transport.location());
+    match tokio::time::timeout(limit, transport.inspect()).await {
         Err(_) => silent(probe, limit),
         Ok(Err(error)) => probe.failed(error.to_string(), error.own_remedy()),
         Ok(Ok((host, Some(product)))) => probe.fine(format!("{host} answers, product {product}")),

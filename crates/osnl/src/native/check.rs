@@ -388,10 +388,6 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         }
         reader.warn_of_logins(&rabbit.logins(url));
     }
-    #[cfg(feature = "amqp1")]
-    if let Some(url) = url.as_ref().filter(|url| osnl_transport::is_amqp1(url.driver())) {
-        reader.warn_of_logins(&osnl_transport::broker_logins(url, &options.rabbit));
-    }
     #[cfg(feature = "kafka")]
     if let (Some(url), Some(options)) = (&url, &of_kafka) {
         reader.warn_of_logins(&options.logins(url));
@@ -400,7 +396,8 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let own = StreamOptions::read(reader);
     let topology = topology?;
     #[cfg(feature = "amqp1")]
-    if url.as_ref().is_some_and(|url| osnl_transport::is_amqp1(url.driver())) {
+    if let Some(url) = url.as_ref().filter(|url| osnl_transport::is_amqp1(url.driver())) {
+        reader.warn_of_logins(&osnl_transport::broker_logins(url, &options.rabbit));
         super::amqp1::warn(reader, topology.pool.as_deref(), topology.declare);
     }
     let prefetch = rabbit::prefetch(reader, rabbit.as_ref(), OptionValue::valid(reader, "prefetch")?);
