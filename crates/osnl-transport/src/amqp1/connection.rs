@@ -9,7 +9,7 @@ use fe2o3_amqp::{Connection, Receiver, Session};
 use osnl_model::{TransportHost, TransportUrl};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::guard::{Duplex, GuardedStream, LONGEST_FRAME, Observed};
+use super::guard::{Duplex, GuardedReader, LONGEST_FRAME, Observed};
 use super::options::Amqp1Options;
 use super::sasl::{self, LoginFailure};
 use crate::bodies::BodyBounds;
@@ -46,7 +46,8 @@ impl Amqp1Connection {
             Carrier::Tls(tls) => tls,
         };
         let observed = Arc::<Observed>::default();
-        let mut stream = GuardedStream::new(stream, Arc::clone(&observed));
+        let (reader, writer) = tokio::io::split(stream);
+        let mut stream = tokio::io::join(GuardedReader::new(reader, Arc::clone(&observed)), writer);
         let address = address(host);
         let failed = |reason| TransportError::Connect { host: address.clone(), reason };
         let silent = |_| failed(format!("no answer within {seconds} s"));

@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use fe2o3_amqp::link::RecvError;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
-use fe2o3_amqp::types::definitions::Error;
 use fe2o3_amqp::types::messaging::Body;
 use fe2o3_amqp::types::primitives::{SimpleValue, Value};
 use fe2o3_amqp::{Delivery, Receiver};
@@ -29,6 +28,7 @@ use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, Subscription};
 const UNLIMITED: u16 = 10_000;
 /// The messages that may be on the way or in the client library's buffers, over all links.
 const AHEAD: usize = 8;
+const UNREADABLE: &str = "not a message of AMQP 1.0";
 
 pub(super) struct Amqp1Consumer {
     connection: Amqp1Connection,
@@ -122,8 +122,8 @@ impl Amqp1Consumer {
         Ok(())
     }
 
-    /// Takes ready messages, one from each link in turn. Returns a message that is not of AMQP 1.0, to be rejected.
-    fn take(&mut self, context: &mut Context<'_>, out: &mut Batch) -> Option<(usize, DeliveryInfo)> {
+    /// Takes ready messages, one from each link in turn.
+    fn take(&mut self, context: &mut Context<'_>, out: &mut Batch) {
         let (mut idle, links) = (0, self.links.len());
         let observed = &self.connection.observed;
         while out.room() > 0 && idle < links {
@@ -131,37 +131,31 @@ impl Amqp1Consumer {
             self.next = at + 1;
             let link = &mut self.links[at];
             let received = std::pin::pin!(link.receiver.recv::<Body<Value>>()).poll(context);
+            idle = if received.is_ready() { 0 } else { idle + 1 };
             match received {
-                Poll::Pending => idle += 1,
-                Poll::Ready(Ok(delivery)) => {
-                    idle = 0;
-                    out.push(link.message(delivery, &self.body_flow));
-                }
+                Poll::Pending => {}
+                Poll::Ready(Ok(delivery)) => out.push(link.message(delivery, &self.body_flow)),
+                // The listener treats the body like any other that is not a notification.
                 Poll::Ready(Err(RecvError::MessageDecode(error))) => {
-                    link.credit = link.credit.saturating_sub(1);
-                    return Some((at, error.info));
+                    out.push(link.bare_message(error.info, UNREADABLE.into(), &self.body_flow));
                 }
                 Poll::Ready(Err(RecvError::MessageSizeExceeded(error))) => {
                     let reason = format!("{error}; raise max_body, or remove the message at the broker");
                     observed.end(refused(&link.address, reason));
-                    return None;
+                    return;
                 }
                 Poll::Ready(Err(error)) => {
                     observed.lost(error);
-                    return None;
+                    return;
                 }
             }
         }
-        None
     }
 }
 
 impl Link {
     fn message(&mut self, delivery: Delivery<Body<Value>>, flow: &Arc<BodyFlow>) -> IncomingMessage {
         let (info, message) = delivery.into_parts();
-        self.last_tag += 1;
-        self.credit = self.credit.saturating_sub(1);
-        self.unsettled.push_back((self.last_tag, info));
         let redelivered = message.header.as_ref().is_some_and(|header| header.delivery_count > 0);
         let properties = message.properties.unwrap_or_default();
         let compression = message.application_properties.and_then(|mut properties| {
@@ -170,7 +164,18 @@ impl Link {
                 _ => None,
             }
         });
-        let body = body(message.body);
+        let properties = Properties {
+            content_type: properties.content_type.map(|text| text.into_inner().into()),
+            content_encoding: properties.content_encoding.map(|text| text.into_inner().into()),
+            compression,
+        };
+        IncomingMessage { redelivered, properties, ..self.bare_message(info, body(message.body), flow) }
+    }
+
+    fn bare_message(&mut self, info: DeliveryInfo, body: Bytes, flow: &Arc<BodyFlow>) -> IncomingMessage {
+        self.last_tag += 1;
+        self.credit = self.credit.saturating_sub(1);
+        self.unsettled.push_back((self.last_tag, info));
         flow.comes(body.len());
         flow.is_complete();
         IncomingMessage {
@@ -183,14 +188,10 @@ impl Link {
             queue: Arc::clone(&self.address),
             exchange: self.binding.exchange.clone(),
             routing_key: self.binding.routing_key.clone(),
-            redelivered,
+            redelivered: false,
             stream_offset: None,
             partition: None,
-            properties: Properties {
-                content_type: properties.content_type.map(|text| text.into_inner().into()),
-                content_encoding: properties.content_encoding.map(|text| text.into_inner().into()),
-                compression,
-            },
+            properties: Properties::default(),
             marks: None,
         }
     }
@@ -226,23 +227,16 @@ impl Consumer for Amqp1Consumer {
                 }
                 self.renew_credit().await?;
                 let mut changed = std::pin::pin!(observed.changed.notified());
-                let unreadable = std::future::poll_fn(|context| {
-                    let unreadable = self.take(context, out);
-                    if unreadable.is_some() || out.len() > before || observed.facts().end.is_some() {
-                        return Poll::Ready(unreadable);
+                let end = std::future::poll_fn(|context| {
+                    self.take(context, out);
+                    let end = observed.facts().end.clone();
+                    if out.len() > before || end.is_some() {
+                        return Poll::Ready(end);
                     }
                     // An end that is noted between the check and the registration makes the registration ready.
                     changed.as_mut().poll(context).map(|()| None)
                 });
-                if let Some((at, info)) = unreadable.await {
-                    let link = &self.links[at];
-                    let address = &*link.address;
-                    tracing::warn!(queue.name = address, "a message that is not of AMQP 1.0 was rejected");
-                    let rejected = link.receiver.reject(info, None::<Error>).await;
-                    rejected.map_err(|error| observed.lost(error))?;
-                    continue;
-                }
-                let end = observed.facts().end.clone();
+                let end = end.await;
                 if let (Some(end), true) = (end, out.len() == before) {
                     return Err(end);
                 }

@@ -1,11 +1,11 @@
-//! The stream between the broker and the client library.
+//! The reader between the broker and the client library.
 //!
-//! The stream hands over whole frames, after the [walker](super::walker) has passed their values. The client library
+//! The reader hands over whole frames, after the [walker](super::walker) has passed their values. The client library
 //! joins the transfers of a delivery and decodes the whole at the end, so the payload is walked across transfers, with
-//! a state for each link. The stream refuses frames after which the client library could join other bytes: a resumed
+//! a state for each link. The reader refuses frames after which the client library could join other bytes: a resumed
 //! transfer, an unknown field, and a session or link that begins within a delivery.
 //!
-//! The stream also keeps two facts that the client library hides: the product of the peer, and the reason of the end.
+//! The reader also keeps two facts that the client library hides: the product of the peer, and the reason of the end.
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
@@ -67,7 +67,7 @@ impl Observed {
 }
 
 #[derive(Debug)]
-pub(super) struct GuardedStream<S> {
+pub(super) struct GuardedReader<S> {
     stream: S,
     observed: Arc<Observed>,
     /// The frame that is being received or handed over.
@@ -80,7 +80,7 @@ pub(super) struct GuardedStream<S> {
     is_amqp: bool,
 }
 
-impl<S> GuardedStream<S> {
+impl<S> GuardedReader<S> {
     pub(super) fn new(stream: S, observed: Arc<Observed>) -> Self {
         Self { stream, observed, frame: Vec::new(), given: None, unfinished: BTreeMap::new(), is_amqp: false }
     }
@@ -183,7 +183,7 @@ fn boolean(value: &[u8]) -> Result<bool, &'static str> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for GuardedReader<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -233,21 +233,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        pin!(&mut self.get_mut().stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        pin!(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        pin!(&mut self.get_mut().stream).poll_shutdown(context)
-    }
-}
-
-impl<S> Drop for GuardedStream<S> {
+impl<S> Drop for GuardedReader<S> {
     fn drop(&mut self) {
         self.observed.lost(ENDED_BY_LIBRARY);
     }
@@ -290,7 +276,7 @@ mod tests {
     /// Returns the bytes for the client library, and the reason of the end.
     async fn read(sent: &[u8]) -> (Vec<u8>, String) {
         let (observed, mut passed) = (Arc::<Observed>::default(), Vec::new());
-        let mut stream = GuardedStream::new(sent, Arc::clone(&observed));
+        let mut stream = GuardedReader::new(sent, Arc::clone(&observed));
         let _ = stream.read_to_end(&mut passed).await;
         (passed, observed.lost("").to_string())
     }

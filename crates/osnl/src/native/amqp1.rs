@@ -22,18 +22,14 @@ pub(super) fn warn(reader: &mut SectionReader<'_>, pool: Option<&str>, declare: 
 }
 
 pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
-    let addresses = match listener.declare {
-        Declare::Nothing => listener.queues().join(", "),
-        Declare::Create | Declare::Passive => {
-            let bindings = listener.options().bindings(&listener.targets());
-            let keys: Vec<String> =
-                bindings.iter().map(|b| format!("{} {}", b.exchange, b.routing_key)).collect();
-            format!("of {}, in the form that suits the broker", keys.join(", "))
-        }
-    };
+    let bindings = listener.options().bindings(&listener.targets());
+    let keys =
+        bindings.iter().map(|binding| format!("those of {} {}", binding.exchange, binding.routing_key));
+    let plain = listener.queues().into_iter().filter(|_| listener.declare == Declare::Nothing);
+    let addresses: Vec<String> = keys.chain(plain).collect();
     let prefetch = format!("prefetch   at most {} unacknowledged messages", listener.prefetch);
-    let limits = limits().map(|limit| format!("limit      {limit}"));
-    [format!("addresses  {addresses}"), prefetch].into_iter().chain(limits).collect()
+    let lines = [format!("addresses  {}", addresses.join(", ")), prefetch].into_iter();
+    lines.chain(limits().map(|limit| format!("limit      {limit}"))).collect()
 }
 
 pub(super) async fn probe(section: &str, listener: &ListenerConf, limit: Duration) -> Probe {
