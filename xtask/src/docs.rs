@@ -2,7 +2,8 @@
 //! --html`: builds the book as HTML with mdBook. `docs --pages`: takes pictures of the admin page with the browser of
 //! the tests, into `target/pages`, for the next `--html`.
 //!
-//! The repository holds no pictures, because a review cannot read a picture and each change of the page outdates it.
+//! The repository holds no pictures but README's, because a review cannot read a picture and each change of the page
+//! outdates it.
 //!
 //! The program itself prints the pages, so that its users have the same text.
 

@@ -38,7 +38,7 @@ use anyhow::{Context as _, Result, bail};
 use self::stage::{Profile, Stage};
 use crate::{setup, step};
 
-/// The cargo features of the released program. A wheel has none, because a wheel can't ask for the system's OpenSSL.
+/// The cargo features of the program in packages and the image; a wheel has OpenSSL inside.
 const FEATURES: &str = "osnl-cli/kafka";
 
 const REVISION: &str = "1";

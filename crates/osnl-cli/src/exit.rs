@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Unavailable,
     /// A wrong configuration; EX_CONFIG of sysexits.h. The legacy names fail with 1 instead.
     Config,
-    /// A second SIGTERM or SIGINT aborted the drain; for `demo` and `send`, the first Ctrl-C.
+    /// A second SIGTERM or SIGINT aborted the drain; for `demo`, `send`, and questions, the first Ctrl-C.
     Interrupted,
 }
 

@@ -2,6 +2,9 @@ use super::Violation;
 
 const MOST_WITHOUT_DOC: usize = 200;
 const MOST_LINES: usize = 800;
+/// README's picture of the page; a reader of README has no browser test to take one.
+const PICTURE: &str = "docs/page.png";
+const MOST_PICTURE_BYTES: usize = 200_000;
 const FRAGMENT_KINDS: [&str; 5] = ["feature", "fix", "change", "removal", "summary"];
 
 /// Forbidden words of Rust code with their remedy, in two halves so that this file does not contain them.
@@ -27,6 +30,12 @@ const HOSTS: [(&str, &str); 5] = [
 pub(super) fn check(path: &str, bytes: &[u8]) -> Vec<Violation> {
     let mut found = RuleFindings { path, violations: Vec::new() };
     found.check_name();
+    if path == PICTURE {
+        if bytes.len() > MOST_PICTURE_BYTES {
+            found.add(0, format!("a picture has {MOST_PICTURE_BYTES} bytes at most: reduce its colours"));
+        }
+        return found.violations;
+    }
     if bytes.contains(&0) {
         found.add(0, "binary files are not committed: generate it, or keep it as text");
         return found.violations;
@@ -181,6 +190,8 @@ mod tests {
         assert_eq!(lines("a.bin", b"a\0b"), [0]);
         assert_eq!(lines("fixtures/a.bin", b"a\0b"), [0]);
         assert_eq!(lines("a.md", b"\xff\n"), [0]);
+        assert_eq!(lines(PICTURE, &[0; MOST_PICTURE_BYTES]), [] as [usize; 0]);
+        assert_eq!(lines(PICTURE, &[0; MOST_PICTURE_BYTES + 1]), [0]);
         assert_eq!(lines("fixtures/a.json", b"\xff\n"), [] as [usize; 0]);
     }
 

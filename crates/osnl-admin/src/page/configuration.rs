@@ -11,8 +11,8 @@ const LISTED: usize = 100;
 const MOST: usize = 50;
 /// The origin that the daemon gives an option without a value in a file, the environment, or a flag.
 const DEFAULT: &str = "default";
-const EFFECT: &str = "Running attempts finish, and no delivery is lost. A listener that leaves a queue with messages \
-                      refuses the reload.";
+const EFFECT: &str = "Running attempts finish, and no delivery is lost. The reload is still refused if a log file \
+                      cannot be opened, a part cannot be made, or a listener leaves a queue with messages.";
 
 #[derive(Template)]
 #[template(path = "configuration.html")]

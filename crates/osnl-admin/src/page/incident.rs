@@ -89,8 +89,12 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
         }
         Kind::WaitingForRelease => {
             // Other guards and unexpected ends keep deliveries of the same actions back.
-            let text =
-                incident.why.as_deref().map_or(String::new(), |why| format!("&text={}", text::query(why)));
+            let text = match (&incident.why, &incident.command) {
+                (None, _) => String::new(),
+                (Some(why), Some(_)) => format!("&text={}", text::query(why)),
+                // The reasons of several guards begin alike.
+                (Some(_), None) => format!("&text={}", text::query("guard of ")),
+            };
             let state = &*format!("waiting-for-release{text}");
             [
                 show(incident.for_release, "that waits for release", "that wait for release", state)
@@ -175,6 +179,9 @@ mod tests {
                 step("Discard all", "/deliveries/change?change=discard&state=waiting-for-release", "danger"),
             ]
         );
+        let guards = json!({"for_release": 2, "why": "guard of rule r: 9; guard of action a: 9"});
+        let path = "/deliveries?action=a%26b&state=waiting-for-release&text=guard%20of%20";
+        assert_eq!(shown("waiting-for-release", guards, true)[0].1, path);
         assert_eq!(shown("certificate", json!({}), true), []);
     }
 

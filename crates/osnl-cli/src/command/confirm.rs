@@ -6,8 +6,7 @@ use inquire::{Confirm, InquireError};
 use super::asking::NoAnswer;
 use crate::exit::Exit;
 
-/// A standard input that is not a terminal is an error: the operator must pass `--yes` to `discard`, a verb
-/// with its object.
+/// Without a terminal for question and answer, the operator must pass `--yes` to `discard`, a verb with its object.
 pub(super) fn agreed(question: &str, discard: &str) -> Result<bool, NoAnswer> {
     let refusal = format!("nothing was discarded: add --yes to {discard}; --dry-run shows which");
     agreed_to(question, &refusal).map_err(|(exit, why)| NoAnswer::new(exit, why))
@@ -15,7 +14,7 @@ pub(super) fn agreed(question: &str, discard: &str) -> Result<bool, NoAnswer> {
 
 /// Asks on standard error. Everything but a yes is a no; Ctrl-C ends the command.
 pub(super) fn agreed_to(question: &str, refusal: &str) -> Result<bool, (Exit, String)> {
-    if !std::io::stdin().is_terminal() {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err((Exit::Usage, refusal.to_owned()));
     }
     let name = Styled::new("osnl:");
@@ -27,6 +26,7 @@ pub(super) fn agreed_to(question: &str, refusal: &str) -> Result<bool, (Exit, St
     match asked.prompt() {
         Ok(is_agreed) => Ok(is_agreed),
         Err(InquireError::OperationInterrupted) => Err((Exit::Interrupted, "interrupted".to_owned())),
-        Err(_) => Ok(false),
+        Err(InquireError::OperationCanceled) => Ok(false),
+        Err(error) => Err((Exit::Failed, format!("the terminal cannot be asked: {error}"))),
     }
 }

@@ -3,9 +3,6 @@
 //! `tables.md` explains tables, states, and indexes. `PRAGMA user_version` has the version, and `PRAGMA
 //! application_id` marks a journal of osnl. osnl 0.1.0 ships version 1. A later change of the tables needs a
 //! conversion from each shipped version, with a dump of that version under `fixtures/journal/`.
-//!
-//! Programs before 0.1.0 called the same tables version 10: such a file is accepted, and its number
-//! corrected.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -17,11 +14,6 @@ use super::OpenError;
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
 pub(super) const VERSION: i64 = 1;
-/// The number of the same tables before osnl 0.1.0.
-const VERSION_BEFORE_RELEASE: i64 = 10;
-
-/// A table that is missing in versions 1 to 9 before osnl 0.1.0.
-const NEWEST_TABLE: &str = "block";
 
 const TABLES: &str = "
 CREATE TABLE event (
@@ -137,10 +129,8 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OpenError> {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if found == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
-    }
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())
@@ -153,14 +143,9 @@ pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, version, tables) {
         (0, 0, 0) => Ok(0),
-        (APPLICATION, VERSION | VERSION_BEFORE_RELEASE, _)
-            if connection.table_exists(None, NEWEST_TABLE)? =>
-        {
+        (APPLICATION, VERSION, _) => {
             has_only_our_objects(connection)?;
             Ok(version)
-        }
-        (APPLICATION, 1..=VERSION_BEFORE_RELEASE, _) => {
-            Err(OpenError::NotAJournal("its tables are older than osnl 0.1.0".to_owned()))
         }
         (APPLICATION, 1.., _) => Err(OpenError::Newer { found: version, known: VERSION }),
         _ => Err(OpenError::NotAJournal("it holds another program's tables".to_owned())),
@@ -212,29 +197,26 @@ mod tests {
 
     #[test]
     fn a_recorded_journal_has_these_tables_and_keeps_its_rows() {
-        for number in [VERSION, VERSION_BEFORE_RELEASE] {
-            let mut old = recorded();
-            old.pragma_update(None, "user_version", number).unwrap();
-            prepare(&mut old).unwrap();
-            assert_eq!(check(&old).unwrap(), VERSION);
-            let mut fresh = Connection::open_in_memory().unwrap();
-            prepare(&mut fresh).unwrap();
-            assert_eq!(shape(&old), shape(&fresh), "the tables have changed after their release");
-            let rows = super::super::reader::list(&old, &Default::default(), &Default::default()).unwrap();
-            let seen: Vec<_> = rows
-                .iter()
-                .map(|row| (row.id.0, crate::query::Phase::word_of(row.state), row.action.as_str()))
-                .collect();
-            assert_eq!(
-                seen,
-                [
-                    (65536, "ready", "roles"),
-                    (65537, "delivered", "audit"),
-                    (131_072, "waiting", "roles"),
-                    (196_608, "dead", "roles")
-                ]
-            );
-        }
+        let mut old = recorded();
+        prepare(&mut old).unwrap();
+        assert_eq!(check(&old).unwrap(), VERSION);
+        let mut fresh = Connection::open_in_memory().unwrap();
+        prepare(&mut fresh).unwrap();
+        assert_eq!(shape(&old), shape(&fresh), "the tables have changed after their release");
+        let rows = super::super::reader::list(&old, &Default::default(), &Default::default()).unwrap();
+        let seen: Vec<_> = rows
+            .iter()
+            .map(|row| (row.id.0, crate::query::Phase::word_of(row.state), row.action.as_str()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (65536, "ready", "roles"),
+                (65537, "delivered", "audit"),
+                (131_072, "waiting", "roles"),
+                (196_608, "dead", "roles")
+            ]
+        );
     }
 
     #[test]
@@ -260,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_older_and_newer_files_are_refused() {
+    fn foreign_and_newer_files_are_refused() {
         let check = |sql: &str, expected: &str| {
             let mut connection = Connection::open_in_memory().unwrap();
             connection.execute_batch(sql).unwrap();
@@ -269,14 +251,6 @@ mod tests {
         let foreign = "is not a journal of osnl: it holds another program's tables; name a file that does not exist yet";
         check("CREATE TABLE t (x)", foreign);
         check("PRAGMA application_id = 7; PRAGMA user_version = 1", foreign);
-        for version in [1, 9, 10] {
-            check(
-                &format!(
-                    "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}; CREATE TABLE event (x)"
-                ),
-                "is not a journal of osnl: its tables are older than osnl 0.1.0; name a file that does not exist yet",
-            );
-        }
         check(
             &format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000"),
             "was written by a newer osnl (version 1000 of its tables, this one knows 1); run that one, or name another file",

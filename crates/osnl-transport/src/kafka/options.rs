@@ -215,6 +215,10 @@ impl Settings {
                     config.set(name, value);
                 }
             }
+            // An OpenSSL inside the program looks for authorities where it was built; librdkafka knows the systems' places.
+            if cfg!(feature = "kafka-static") && options.values.ssl_cafile.is_empty() {
+                config.set("ssl.ca.location", "probe");
+            }
         }
         Ok(Self { brokers, user, config, own: BTreeMap::new() })
     }

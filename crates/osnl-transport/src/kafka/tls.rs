@@ -140,7 +140,8 @@ pub(super) fn judge_files(settings: &Settings) -> Result<(), String> {
 fn config(settings: &Settings) -> Option<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let file = |name: &str| settings.config.get(name).map(PathBuf::from);
-    let (certificates, common_name) = match file("ssl.ca.location") {
+    let authorities = file("ssl.ca.location").filter(|file| file.as_os_str() != "probe");
+    let (certificates, common_name) = match authorities {
         Some(file) => (osnl_net::tls::certificates_from(&[file]).ok()?, CommonName::Counts),
         None => (osnl_net::tls::system_certificates().ok()?, CommonName::Ignored),
     };

@@ -73,7 +73,7 @@ pub struct DeliveryGroup {
     /// The newest of them with `newest`, for the page.
     #[serde(skip)]
     pub some: Vec<Delivery>,
-    /// Whether some have another cause than the newest: more than the thousand newest were not compared.
+    /// Whether some may have another cause than the newest, because not all were compared.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_mixed: bool,
 }

@@ -149,7 +149,7 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     let room = columns.saturating_sub(breadth(&table(&all)) + 2).max(RESULT);
     all[0].push("RESULT".to_owned());
     for (cells, row) in all.iter_mut().skip(1).zip(rows) {
-        let several = if row.is_mixed { "several causes, such as " } else { "" };
+        let several = if row.is_mixed { "such as " } else { "" };
         cells.push(short(
             &format!("{several}{}", row.delivery.short_result().unwrap_or_else(|| "-".to_owned())),
             room,

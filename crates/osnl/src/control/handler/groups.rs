@@ -135,16 +135,15 @@ fn of_one_obstacle(groups: Vec<DeliveryGroup>) -> Vec<DeliveryGroup> {
     joined
 }
 
-/// Groups of which not all deliveries were seen: one cause has them all, several become one group.
+/// Groups of which not all deliveries were seen become one group, because the others may have further causes.
 fn counted(groups: Vec<DeliveryGroup>, totals: &StateTotals) -> Vec<DeliveryGroup> {
     let seen: u64 = groups.iter().map(|group| group.count).sum();
     let StateTotals { all: count, more: has_more, .. } = *totals;
     if seen == count && !has_more {
         return groups;
     }
-    let is_mixed = groups.len() > 1;
     let newest = groups.into_iter().next();
-    newest.map(|newest| DeliveryGroup { count, has_more, is_mixed, ..newest }).into_iter().collect()
+    newest.map(|newest| DeliveryGroup { count, has_more, is_mixed: true, ..newest }).into_iter().collect()
 }
 
 /// Returns the obstacle of a delivery, or its answer without the names and numbers of its own resource.
@@ -200,7 +199,7 @@ mod tests {
         assert_eq!(found, [("9.0", 3, 3), ("6.0", 1, 1)]);
         assert_eq!(of_one_obstacle(groups.clone()), groups);
         let one = counted(groups[..1].to_vec(), &totals(5000, false));
-        assert_eq!((one[0].count, one[0].is_mixed), (5000, false));
+        assert_eq!((one[0].count, one[0].is_mixed), (5000, true));
         // As many as the bound of the count were seen, and there are more.
         let bounded = counted(groups[..2].to_vec(), &totals(3, true));
         let found: Vec<_> = bounded.iter().map(|one| (one.count, one.has_more, one.is_mixed)).collect();
