@@ -39,7 +39,7 @@ use self::stage::{Profile, Stage};
 use crate::{setup, step};
 
 /// The cargo features of the program in packages and the image; a wheel has OpenSSL inside.
-const FEATURES: &str = "osnl-cli/kafka";
+const FEATURES: &str = "osnl-cli/amqp1,osnl-cli/kafka";
 
 const REVISION: &str = "1";
 

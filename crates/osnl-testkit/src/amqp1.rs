@@ -28,7 +28,7 @@ impl Amqp1Peer {
         Self { child, pipes: Mutex::new(pipes), port: 0, _guard: guard }
     }
 
-    /// Starts a broker that names itself as the product; an empty product is none.
+    /// Starts a broker that names the product; an empty product is none.
     #[must_use]
     pub fn broker(product: &str) -> Self {
         let mut broker = Self::start("broker", product);
@@ -52,7 +52,7 @@ impl Amqp1Peer {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("the Python program has ended: {error}"))
     }
 
-    /// Sends a line, and returns its answer.
+    /// Sends a line, and returns the answer.
     pub fn ask(&self, line: &Value) -> Value {
         writeln!(self.pipes.lock().unwrap().0.as_mut().unwrap(), "{line}").unwrap();
         self.read()
@@ -63,7 +63,7 @@ impl Amqp1Peer {
         self.ask(&json!({"do": "publish", "address": address, "body": body, "properties": properties}));
     }
 
-    /// Returns the messages that wait at the address, and those that a reader has not settled.
+    /// Returns the numbers of ready and of unsettled messages at the address.
     #[must_use]
     pub fn depth(&self, address: &str) -> (u64, u64) {
         let depth = self.ask(&json!({"do": "depth", "address": address}));

@@ -1,4 +1,4 @@
-//! AMQP 1.0 as oslo.messaging wrote it until release 14.9 (OpenStack 2024.2), by the client library `fe2o3-amqp`.
+//! AMQP 1.0 in the form of oslo.messaging until release 14.9 (OpenStack 2024.2), by the client library `fe2o3-amqp`.
 //!
 //! A publisher sends to an address that names exchange, topic, and priority, so the reader attaches a link for each
 //! address. An address is shared: each message goes to one of its readers. There is no pool, no binding, and nothing to

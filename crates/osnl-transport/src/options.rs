@@ -115,7 +115,7 @@ fn def<T: Options>(name: &str) -> Option<&'static OptionDef> {
     T::OPTIONS.iter().find(|option| option.name == name)
 }
 
-/// Whether the driver of a URL is AMQP 1.0, in a build that has it.
+/// Whether the driver of a URL is AMQP 1.0, in a build with the feature.
 #[must_use]
 pub fn is_amqp1(driver: &str) -> bool {
     cfg!(feature = "amqp1") && matches!(driver, "amqp" | "amqps")

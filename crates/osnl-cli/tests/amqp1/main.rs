@@ -1,5 +1,4 @@
-//! The program on AMQP 1.0: `cargo xtask test --amqp1`. The broker is a stand-in, the publisher is the last oslo.messaging
-//! with this driver.
+//! The program on AMQP 1.0: `cargo xtask test --amqp1`. The broker is a stand-in, and the publisher is oslo.messaging.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod amqp1;

@@ -1,8 +1,9 @@
-//! Walks encoded values without recursion, piece by piece, and refuses what the client library cannot decode safely.
+//! Walks encoded values without recursion, piece by piece, and refuses values that the client library cannot decode
+//! safely.
 //!
-//! serde_amqp 0.18.0 recurses once per level of nesting without a bound, subtracts from sizes that it has not compared,
-//! and loses its place in an array of lists and in an empty array with a constructor. The library relies on counts, and
-//! the walker on sizes, so both have to agree; otherwise a value could hide another.
+//! serde_amqp 0.18.0 recurses once per level of nesting without a bound, subtracts from unchecked sizes, and loses its
+//! place in an array of lists and in an empty array with a constructor. The library relies on counts, and the walker on
+//! sizes, so both have to agree; otherwise a value could hide another.
 
 /// The deepest nesting of lists, maps, arrays, and described values. An attach has eight levels.
 const DEEPEST: usize = 16;
@@ -78,7 +79,7 @@ impl Walker {
             0xa | 0xb => self.lacking = number(1),
             0xc.. => {
                 let (size, count) = (number(1), number(1 + width));
-                // The size counts what follows it.
+                // The size counts the bytes after the size.
                 let end = (self.at + size).checked_sub((header.len() - 1 - width) as u64).ok_or(MALFORMED)?;
                 compound =
                     Compound { values: count, end: Some(end), element: header.get(1 + 2 * width).copied() };
