@@ -171,7 +171,9 @@ impl HeadKeys {
     /// Returns the keys of the request, if the body holds one.
     fn of_request(mut self) -> Self {
         let is_framed = self.version.is_some() || self.message.is_some() || self.event_type.is_some();
-        let Some(Value::Object(mut request)) = self.request.take().filter(|_| !is_framed) else { return self };
+        let Some(Value::Object(mut request)) = self.request.take().filter(|_| !is_framed) else {
+            return self;
+        };
         let mut keys = Self::default();
         for key in ["oslo.version", "oslo.message", "event_type", "publisher_id", "priority"] {
             if let (Some(place), value @ Some(_)) = (keys.place(key), request.remove(key)) {

@@ -1,7 +1,7 @@
 //! The links of a listener, one for each address, in one session.
 //!
-//! The credit of a link is its share of the prefetch, less the messages in hand, and at most its share of [`AHEAD`]. So
-//! the client library buffers few messages, and the listener has no credit while the bytes in hand exceed their bound. A
+//! The credit of a link is its share of the prefetch, less the messages in hand, and at most its share of [`AHEAD`], so
+//! that the client library buffers few messages. Credit is not renewed while the bytes in hand exceed their bound. A
 //! flow names the deliveries that the reader has taken, so the broker subtracts messages on the way.
 
 use std::collections::VecDeque;

@@ -144,7 +144,7 @@ async fn readers_compete_and_a_released_message_comes_again() {
 async fn the_broker_decides_the_address_and_a_plain_one_is_read_as_it_is() {
     let standin = Standin::new("qpid-dispatch-router");
     let routable = "openstack.org/om/notify/anycast/v/neutron/notifications.info";
-    let url = standin.0.url().replace("127", &format!("127.0.0.1:{},127", closed_port()));
+    let url = standin.0.url().replacen("127", &format!("127.0.0.1:{},127", closed_port()), 1);
     for (options, address) in
         [(options(None, Declare::Passive), routable), (options(Some("plain"), Declare::Nothing), "plain")]
     {
