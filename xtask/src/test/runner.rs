@@ -142,7 +142,7 @@ pub(super) struct TestReport {
     current: String,
     /// nextest repeats failures after its summary.
     is_over: bool,
-    /// The beginning of each failed test's output, repeated at the end, where whoever reads the end only finds the reason.
+    /// The beginning of each failed test's output; repeated at the end, because a long log is often shown by its end alone.
     failures: String,
     failure_lines: Option<usize>,
 }
