@@ -54,7 +54,8 @@ fn main() -> Result<()> {
         ["soak", url, rate, seconds, largest, seed, huge] => {
             let [rate, seconds, largest, seed] =
                 [number(rate)?, number(seconds)?, number(largest)?, number(seed)?];
-            block_on(soak::run(url, [rate, seconds, largest, seed, number(huge)?]))
+            // No huge message is a run too.
+            block_on(soak::run(url, [rate, seconds, largest, seed, huge.parse().context("HUGE")?]))
         }
         ["history", file, count, dead] => block_on(history::run(file, number(count)?, number(dead)?)),
         ["append", file, count, keys, size] => {

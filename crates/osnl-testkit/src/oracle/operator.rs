@@ -76,11 +76,11 @@ pub(super) fn make_whole(daemons: &[OracleDaemon], done: &mut Operations) {
 }
 
 fn pause(daemon: &OracleDaemon, done: &mut Operations) {
-    done.note("pause", &daemon.ask(&["deliveries", "pause", "roles"]));
+    done.note("pause", &daemon.ask(&["actions", "pause", "roles"]));
 }
 
 fn resume(daemon: &OracleDaemon, done: &mut Operations) {
-    reached(SOON, &mut || done.note("resume", &daemon.ask(&["deliveries", "resume", "roles"])));
+    reached(SOON, &mut || done.note("resume", &daemon.ask(&["actions", "resume", "roles"])));
 }
 
 /// Moves every daemon to another queue, one after the other. A daemon is not killed before its acceptance, but at any

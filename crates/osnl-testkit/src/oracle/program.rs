@@ -102,7 +102,10 @@ impl OracleDaemon {
         command.env("HOME", self.home.path()).current_dir(self.home.path()).stdin(Stdio::null());
         let output = command.output().unwrap();
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        ProgramResult { status: output.status.code(), out: text(&output.stdout) + &text(&output.stderr) }
+        let out = text(&output.stdout) + &text(&output.stderr);
+        // A verb of an earlier command line would make an operator that does nothing.
+        assert!(!out.starts_with("error: un"), "osnl {words:?}: {out}");
+        ProgramResult { status: output.status.code(), out }
     }
 
     pub(super) fn ask_json(&self, words: &[&str]) -> Option<Value> {
