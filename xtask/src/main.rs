@@ -45,8 +45,10 @@ cargo xtask COMMAND
   docs [--html|--pages]    write docs/reference; build the book; take pictures of the admin page for it
   catalogue                write crates/osnl-model/data from fixtures/emission
   package KIND [OPTIONS]   make and try packages: see CONTRIBUTING.md
-  release X.Y.Z [--sign KEY] [--dry-run]
-                           gather the changelog, set versions, build packages, write checksums; tags nothing
+  package release [--sign KEY]
+                           make all files of a release from a clean tree, with checksums and a bill of materials
+  release X.Y.Z [--dry-run]
+                           prepare the commit of a release: gather the changelog, set versions
   bench [SECTION…] [--quick|--full] [--against PATH]
                            measure what a message costs (docs/benchmarks.md)
   fuzz [--minutes N] [TARGET…]

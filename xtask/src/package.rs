@@ -5,14 +5,18 @@
 //! | `package deb` | `osnl_….deb`, and `osnl-dbgsym_….ddeb` with the line tables that backtraces are read with |
 //! | `package rpm` | `osnl-….rpm` and `osnl-debuginfo-….rpm` |
 //! | `package image` | the folder for building a container's image |
-//! | `package image-test [--release]` | the image, as a container, by itself and as the Helm chart runs it |
+//! | `package release [--sign KEY]` | all of a release, from a clean tree, in `target/release-X.Y.Z`: [`release`] |
+//! | `package image-test` | the image, as a container, by itself and as the Helm chart runs it |
 //! | `package on-ramps [NAME…]` | the files for Kolla-Ansible, OpenStack-Ansible, and Helm, run |
 //! | `package lint` | the packages, checked by lintian and rpmlint |
-//! | `package test [--suite trixie] [--release]` | the packages again, installed, upgraded, removed, and purged in a fresh root directory of Debian |
+//! | `package test [--suite trixie]` | the packages again, installed, upgraded, removed, and purged in a fresh root directory of Debian |
 //! | `package wheel` | the wheels `osnl` and `osnl-k2hr3`, for glibc 2.28 or newer |
-//! | `package wheel-test [--python PROGRAM] [--release]` | the wheels of the debug build, tried in a fresh environment of Python |
-//! | `package systemd-test [--suite trixie] [--release]` | the same under a systemd of its own: enabled, reloaded, restarted by an upgrade |
+//! | `package wheel-test [--python PROGRAM]` | the wheels, tried in a fresh environment of Python |
+//! | `package systemd-test [--suite trixie]` | the same under a systemd of its own: enabled, reloaded, restarted by an upgrade |
 //! | `package ansible-test [--suite trixie]` | the role of `packaging/ansible` on such a host |
+//!
+//! Tests build with the debug profile, with `--release` as released, and with `--candidate` they take the files of
+//! `package release`.
 //!
 //! cargo-deb and cargo-generate-rpm make the packages, from metadata in `crates/osnl-cli/Cargo.toml` and scripts in
 //! `packaging/`; [`stage`] makes the files that they package. Times are those of the last commit, or of
@@ -23,7 +27,9 @@ mod booted;
 mod image;
 mod licences;
 mod on_ramps;
+mod origin;
 mod pristine;
+mod release;
 mod stage;
 mod wheel;
 
@@ -36,6 +42,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use self::stage::{Profile, Stage};
+use crate::release::{source_date, source_date_as, version};
 use crate::{setup, step};
 
 /// The cargo features of the program in packages and the image; a wheel has OpenSSL inside.
@@ -43,19 +50,13 @@ const FEATURES: &str = "osnl-cli/kafka";
 
 const REVISION: &str = "1";
 
-pub(crate) fn version() -> Result<String> {
-    let text = std::fs::read_to_string(step::root().join("Cargo.toml")).context("Cargo.toml")?;
-    let found =
-        text.split_once("[workspace.package]\nversion = \"").and_then(|(_, rest)| rest.split_once('"'));
-    Ok(found.context("Cargo.toml has no version")?.0.to_owned())
-}
-
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match *words.as_slice() {
-        ["deb"] => made(&Stage::make(Profile::Release)?.deb(REVISION)?),
+        ["deb"] => made(&Stage::make(Profile::Release)?.deb()?),
         ["rpm"] => made(&Stage::make(Profile::Release)?.rpm()?),
         ["image"] => made(&[image::make(&Stage::make(Profile::Release)?)?]),
+        ["release", ref flags @ ..] => release::make(flags),
         ["image-test", ref flags @ ..] => image::test(flags),
         ["on-ramps", ref names @ ..] => on_ramps::test(names),
         ["wheel"] => made(&wheel::make(Profile::Release)?),
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         ["systemd-test", ref flags @ ..] => pristine::under_systemd(flags),
         ["ansible-test", ref flags @ ..] => ansible::test(flags),
         _ => bail!(
-            "{}: allowed are deb, rpm, wheel, image, lint, image-test, wheel-test [--python PROGRAM] [--release], on-ramps [NAME…], and, with --suite SUITE, test, systemd-test, ansible-test",
+            "{}: allowed are deb, rpm, wheel, image, release [--sign KEY], lint, on-ramps [NAME…], and with --release or --candidate, image-test, wheel-test [--python PROGRAM], and with --suite SUITE too, test, systemd-test, ansible-test",
             args.join(" ")
         ),
     }
@@ -92,14 +93,6 @@ pub(crate) fn on_ramps_gate() -> Result<()> {
     on_ramps::test(on_ramps::QUICK).map(|_| ())
 }
 
-pub(crate) fn of_release() -> Result<Vec<PathBuf>> {
-    let stage = Stage::make(Profile::Release)?;
-    Ok([stage.deb(REVISION)?, stage.rpm()?].concat())
-}
-
-pub(crate) const PROGRAM: [&str; 4] =
-    ["--manifest-path", "crates/osnl-cli/Cargo.toml", "--features", "kafka"];
-
 pub(crate) fn environment_for_benchmarks() -> Result<PathBuf> {
     let folder = folder()?.join("venv-bench");
     let _ = std::fs::remove_dir_all(&folder);
@@ -121,7 +114,7 @@ fn lint() -> Result<ExitCode> {
     let stage = Stage::make(Profile::Release)?;
     let mut lintian = Command::new("lintian");
     lintian.args(["--allow-root", "--no-cfg", "--info", "--fail-on=error,warning"]);
-    lintian.args(stage.deb(REVISION)?);
+    lintian.args(stage.deb()?);
     let mut rpmlint = Command::new("rpmlint");
     rpmlint.args(["--strict", "--ignore-unused-rpmlintrc", "--rpmlintrc"]);
     rpmlint.arg(step::root().join("packaging/rpm/osnl.rpmlintrc")).args(stage.rpm()?);
@@ -135,23 +128,6 @@ fn folder() -> Result<PathBuf> {
     let folder = step::target_dir().join("package");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     Ok(folder)
-}
-
-pub(crate) fn source_date() -> Result<String> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(source_date) => Ok(source_date),
-        Err(_) => {
-            let mut git = Command::new("git");
-            git.args(["log", "-1", "--format=%ct"]).current_dir(step::root());
-            Ok(step::output(&mut git)?.trim().to_owned())
-        }
-    }
-}
-
-pub(crate) fn source_date_as(format: &str) -> Result<String> {
-    let mut date = Command::new("date");
-    date.args(["-u", "-d", &format!("@{}", source_date()?), format]).env("LC_ALL", "C");
-    Ok(step::output(&mut date)?.trim().to_owned())
 }
 
 fn sh(folder: &Path, line: &str, words: &[&str]) -> Result<()> {

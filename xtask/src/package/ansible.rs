@@ -7,22 +7,17 @@ use std::fs;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use osnl_testkit::Broker;
 
 use super::booted::System;
-use super::stage::{Profile, Stage};
-use super::{folder, pristine};
+use super::{folder, origin, pristine};
 use crate::{setup, step};
 
 const TEST: &str = include_str!("ansible/test.sh");
 
 pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
-    let suite = match flags {
-        [] => pristine::SUITES[0],
-        ["--suite", suite] if pristine::SUITES.contains(suite) => suite,
-        _ => bail!("{}: allowed is --suite {}", flags.join(" "), pristine::SUITES.join("|")),
-    };
+    let (suite, origin) = pristine::options(flags)?;
     let python = setup::packaging()?;
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", python.join("bin").display());
@@ -42,13 +37,14 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     step::run(&mut lint)?;
     println!("package: ansible-lint: {:.1} s", started.elapsed().as_secs_f32());
 
-    let [old, new] = pristine::both(&Stage::make(Profile::Debug)?)?;
+    let debs = origin::upgrade(&origin.packages(false)?)?;
+    let [old, new] = &debs;
     setup::broker_only()?;
     let broker = Broker::start();
-    let host = System::start(suite, &folder()?, "package ansible-test")?;
+    let host = System::start(suite, pristine::parent(&debs)?, "package ansible-test")?;
     let mut script = Command::new("sh");
     script.args(["-c", &format!("{}\n{TEST}", pristine::COMMON), "sh", &broker.url()]);
-    script.args([&new, &old]).arg(host.root()).arg(host.leader().to_string()).current_dir(&work);
+    script.args([new, old]).arg(host.root()).arg(host.leader().to_string()).current_dir(&work);
     with(&mut script);
     step::run(&mut script)?;
     println!("package: the role on {suite}: all steps passed");

@@ -1,8 +1,8 @@
 //! The container's image: the program, its linked libraries, CA certificates, and a user.
 //!
 //! The files are this machine's, so that no base image has to be fetched: `packaging/container/Containerfile` starts
-//! from nothing. `package image-test` builds the image by podman and runs it with a read-only root and with the
-//! options of the chart in `packaging/helm`; no cluster is tried.
+//! from nothing. podman makes the archive of a release. `package image-test` loads the archive, and runs the image with a
+//! read-only root and with the options of the chart in `packaging/helm`; no cluster is tried.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,11 +10,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use osnl_testkit::Broker;
 
-use super::stage::{Profile, Stage};
-use super::{folder, pristine, sh};
+use super::origin::{Origin, released};
+use super::stage::Stage;
+use super::{folder, pristine, sh, version};
 use crate::{setup, step};
 
 /// The user of many images that need none, without a name on the host.
@@ -26,6 +27,20 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const OF_OPENSSL: &str = "usr/lib/ssl/cert.pem";
 
 const TEST: &str = include_str!("image/test.sh");
+
+/// The function `podman`, with a store of its own in the working folder.
+const PODMAN: &str = r#"podman() {
+    command podman --root "$PWD/podman/root" --runroot "$PWD/podman/run" --storage-driver vfs --cgroup-manager cgroupfs "$@"
+}"#;
+
+/// OCI's format has no health check, and podman 4.3 loads no compressed archive.
+const SAVE: &str = r#"
+    podman build --quiet --format docker --isolation chroot --timestamp "$SOURCE_DATE_EPOCH" --tag "osnl:$2" . > /dev/null
+    rm -f "$1"
+    podman save --quiet --format docker-archive --output "$1" "osnl:$2"
+    podman rmi --force --all > /dev/null"#;
+
+const ENDING: &str = ".docker.tar";
 
 /// Renders the chart with the listener nova of an example.
 const RENDER: &str = r#"
@@ -74,6 +89,16 @@ pub(super) fn make(stage: &Stage) -> Result<PathBuf> {
     Ok(archive)
 }
 
+/// Returns an archive that `podman load` and `docker load` read, made of an image's folder with the given `rootfs.tar`.
+pub(super) fn archive(rootfs: &Path) -> Result<PathBuf> {
+    setup::podman()?;
+    let image = rootfs.parent().context("an archive without a folder")?;
+    let version = version()?;
+    let archive = folder()?.join(format!("osnl-{version}.{}{ENDING}", std::env::consts::ARCH));
+    sh(image, &format!("{PODMAN}{SAVE}"), &[&archive.display().to_string(), &version])?;
+    Ok(archive)
+}
+
 fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
     let mut install = Command::new("install");
     install.args(["-D", "-m", &format!("{mode:o}")]);
@@ -87,11 +112,8 @@ fn file(path: &Path, text: &str) -> Result<()> {
 }
 
 pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
-    let profile = match flags {
-        [] => Profile::Debug,
-        ["--release"] => Profile::Release,
-        _ => bail!("{}: allowed is --release", flags.join(" ")),
-    };
+    let (origin, others) = Origin::parse(flags)?;
+    ensure!(others.is_empty(), "{}: allowed are --release, --candidate", others.join(" "));
     let python = setup::on_ramps()?.join("bin/python");
     let manifests = folder()?.join("manifests.yaml");
     let mut render = Command::new(&python);
@@ -99,14 +121,22 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     fs::write(&manifests, step::output(render.current_dir(step::root().join("packaging/helm")))?)?;
     setup::podman()?;
     setup::broker_only()?;
-    let archive = make(&Stage::make(profile)?)?;
+    let archive = match origin {
+        Origin::Build(profile) => archive(&make(&Stage::make(profile)?)?)?,
+        Origin::Candidate => {
+            let mut files = released()?.into_iter();
+            files.find(|file| file.to_string_lossy().ends_with(ENDING)).context("the release has no image")?
+        }
+    };
     let broker = Broker::start();
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-    let image = archive.parent().context("an archive without a folder")?;
+    let work = folder()?.join("image-test");
+    let _ = fs::remove_dir_all(&work);
+    fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
     let mut script = Command::new("unshare");
     script.args(["--mount", "--propagation", "private", "sh", "-c"]);
-    script.arg(format!("{}\n{TEST}", pristine::COMMON)).args(["sh", &broker.url()]).arg(&manifests);
-    script.arg(&python).arg(port.to_string()).current_dir(image).stdin(Stdio::null());
+    script.arg(format!("{}\n{PODMAN}\n{TEST}", pristine::COMMON)).args(["sh", &broker.url()]).arg(&manifests);
+    script.arg(&python).arg(port.to_string()).arg(&archive).current_dir(work).stdin(Stdio::null());
     step::run(&mut script)?;
     println!("package: the image: all steps passed");
     Ok(ExitCode::SUCCESS)

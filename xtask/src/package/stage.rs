@@ -4,7 +4,7 @@
 //! `stage.sh`. The tables of files are in `crates/osnl-cli/Cargo.toml`. The folder exists because cargo-deb refuses a
 //! debug build, which tests package, and neither tool makes files that the program itself prints.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -53,9 +53,9 @@ impl Stage {
         self.folder.join("release/stripped/osnl")
     }
 
-    pub(super) fn deb(&self, revision: &str) -> Result<Vec<PathBuf>> {
+    pub(super) fn deb(&self) -> Result<Vec<PathBuf>> {
         let mut deb = Command::new(setup::cargo_deb()?);
-        deb.args(["--package", "osnl-cli", "--no-build", "--locked", "--quiet", "--deb-revision", revision]);
+        deb.args(["--package", "osnl-cli", "--no-build", "--locked", "--quiet", "--deb-revision", REVISION]);
         // The tool's own gzip is Zopfli, which takes minutes.
         deb.arg("--compress-system");
         deb.args(match self.profile {
@@ -99,10 +99,4 @@ impl Stage {
         packages.sort();
         Ok(packages)
     }
-}
-
-pub(super) fn program_in(packages: &[PathBuf]) -> Result<&Path> {
-    let is_program =
-        |path: &&PathBuf| !["dbgsym", "debuginfo"].iter().any(|name| path.to_string_lossy().contains(name));
-    packages.iter().find(is_program).map(PathBuf::as_path).context("no package of the program was made")
 }

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use osnl_testkit::Broker;
 
 use super::folder;
+use super::origin::{Origin, released};
 use super::stage::Profile;
 use crate::{setup, step};
 
@@ -74,18 +75,23 @@ fn zig_compiler(maturin: &Path) -> Result<PathBuf> {
 }
 
 pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
-    let (profile, flags) = match flags {
-        ["--release", rest @ ..] | [rest @ .., "--release"] => (Profile::Release, rest),
-        _ => (Profile::Debug, flags),
-    };
-    let python = match *flags {
+    let (origin, flags) = Origin::parse(flags)?;
+    let python = match *flags.as_slice() {
         [] => "python3",
         ["--python", python] => python,
-        _ => anyhow::bail!("unknown arguments: {}; allowed: --python PROGRAM, --release", flags.join(" ")),
+        _ => anyhow::bail!(
+            "unknown arguments: {}; allowed: --python PROGRAM, --release, --candidate",
+            flags.join(" ")
+        ),
     };
     setup::broker_only()?;
     let started = Instant::now();
-    let wheels = make(profile)?;
+    let wheels = match origin {
+        Origin::Build(profile) => make(profile)?,
+        Origin::Candidate => {
+            released()?.into_iter().filter(|file| file.extension().is_some_and(|it| it == "whl")).collect()
+        }
+    };
     println!("package: made {} wheels in {:.1} s", wheels.len(), started.elapsed().as_secs_f32());
     let environment = folder()?.join(format!("venv-{}", std::process::id()));
     let result = in_environment(&environment, python, &wheels);

@@ -1,12 +1,8 @@
-# The image as a container: `$1` are the manifests, `$2` a Python with a YAML reader, `$3` a free port; this is the image's folder.
-manifests=$1 python=$2 port=$3
+# The image as a container: `$1` are the manifests, `$2` a Python with a YAML reader, `$3` a free port, `$4` the image's archive.
+manifests=$1 python=$2 port=$3 archive=$4
 
 # crun knows no mixture of both versions of control groups; in this namespace there is but the first.
 ! mountpoint -q /sys/fs/cgroup/unified || umount /sys/fs/cgroup/unified
-
-podman() {
-    command podman --root "$PWD/podman/root" --runroot "$PWD/podman/run" --storage-driver vfs --cgroup-manager cgroupfs "$@"
-}
 
 # Without a systemd that runs, podman warns that it makes no timer for the health check.
 # run NAME OPTIONS…: the limits are those that a machine without further rights may set.
@@ -30,8 +26,9 @@ ends() {
 trap ends EXIT
 
 begin=$(date +%s%N)
-podman build --quiet --format docker --isolation chroot --tag osnl . > /dev/null
-step "built, $(($(stat -c %s rootfs.tar) / 1000000)) MB"
+loaded=$(podman load --quiet --input "$archive")
+podman tag "${loaded##* }" osnl
+step "loaded, $(($(stat -c %s "$archive") / 1000000)) MB"
 
 sample image osnl /var/lib/osnl/events.jsonl > image.conf
 chmod 644 image.conf
