@@ -1,5 +1,7 @@
 //! A JSON object that keeps the order of its keys, so that metadata is sent in its original order.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
@@ -22,6 +24,32 @@ impl OrderedMap {
         let members: RawObject<'_> = serde_json::from_str(text).ok()?;
         let (_, value) = members.0.iter().rev().find(|(name, _)| name == first)?;
         Self::at(value.get(), rest)
+    }
+}
+
+#[derive(Default)]
+struct Members {
+    members: Vec<(String, Value)>,
+    places: HashMap<String, usize>,
+}
+
+impl Members {
+    fn add(&mut self, key: String, value: Value) {
+        match self.places.entry(key) {
+            Entry::Occupied(place) => self.members[*place.get()].1 = value,
+            Entry::Vacant(place) => {
+                self.members.push((place.key().clone(), value));
+                place.insert(self.members.len() - 1);
+            }
+        }
+    }
+}
+
+impl FromIterator<(String, Value)> for OrderedMap {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(pairs: I) -> Self {
+        let mut members = Members::default();
+        pairs.into_iter().for_each(|(key, value)| members.add(key, value));
+        Self(members.members)
     }
 }
 
@@ -51,14 +79,11 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedMap, A::Error> {
-        let mut members: Vec<(String, Value)> = Vec::new();
+        let mut members = Members::default();
         while let Some((key, value)) = map.next_entry::<String, Value>()? {
-            match members.iter_mut().find(|(name, _)| *name == key) {
-                Some(member) => member.1 = value,
-                None => members.push((key, value)),
-            }
+            members.add(key, value);
         }
-        Ok(OrderedMap(members))
+        Ok(OrderedMap(members.members))
     }
 }
 
