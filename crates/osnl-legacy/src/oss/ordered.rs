@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
+use osnl_model::memory_of;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+use super::bounds::{Bound, METADATA_BYTES, METADATA_KEYS};
 
 /// Keys and values in the order of the text; of a repeated key the last value counts, as in Python.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +20,27 @@ impl OrderedMap {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// Keeps the first keys, as far as the bounds of metadata permit.
+    pub(super) fn bounded(mut self) -> Self {
+        let mut left = METADATA_BYTES;
+        let fits = |(key, value): &&(String, Value)| {
+            let rest = left.checked_sub(key.len() + memory_of(value));
+            rest.inspect(|rest| left = *rest).is_some()
+        };
+        let kept = self.0.iter().take(METADATA_KEYS).take_while(fits).count();
+        if kept < self.0.len() {
+            Bound::Metadata.exceeded();
+            self.0.truncate(kept);
+            self.0.shrink_to_fit();
+        }
+        self
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let of = |(key, value): &(String, Value)| size_of::<(String, Value)>() + key.len() + memory_of(value);
+        self.0.iter().map(of).sum()
     }
 
     pub(super) fn at(text: &str, path: &[&str]) -> Option<Self> {
