@@ -1,5 +1,7 @@
+use std::any::Any;
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -37,6 +39,7 @@ pub struct RowChange {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageNotes {
     pub happened: Option<Arc<str>>,
+    pub reading: NotesReading,
     pub changes: Vec<RowChange>,
     /// Whether an operator appended the message again: no broker can redeliver it.
     pub is_again: bool,
@@ -45,6 +48,31 @@ pub struct MessageNotes {
     /// The headers that osnl set when it put the message back into its queue.
     pub marks: Option<Arc<Marks>>,
     pub partition: Option<Arc<str>>,
+}
+
+/// The reading of a message's notes, made once for all of its deliveries. Does not count when notes are compared.
+#[derive(Clone, Default)]
+pub struct NotesReading(Arc<OnceLock<Arc<dyn Any + Send + Sync>>>);
+
+impl NotesReading {
+    /// Returns the reading; `None` if the first reader made another type.
+    pub fn get<T: Any + Send + Sync>(&self, read: impl FnOnce() -> T) -> Option<Arc<T>> {
+        self.0.get_or_init(|| Arc::new(read())).clone().downcast().ok()
+    }
+}
+
+impl PartialEq for NotesReading {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for NotesReading {}
+
+impl fmt::Debug for NotesReading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotesReading").field("is_made", &self.0.get().is_some()).finish()
+    }
 }
 
 impl ReceivedMessage {

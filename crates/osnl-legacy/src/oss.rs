@@ -16,7 +16,7 @@
 //! )?;
 //! // The memory keeps what earlier events said of the same instance.
 //! let (mut memory, lists) = (Memory::default(), Lists::default());
-//! let happened = memory.tell(&message, None, &lists).happened;
+//! let happened = memory.interpret(&message, None, &lists).happened;
 //!
 //! let EventReport::Calls(calls) = EventReport::from(happened, "compute.instance.create.end", None, &lists) else {
 //!     return Err("nothing to report".into());
@@ -33,6 +33,7 @@
 
 mod asked;
 mod body;
+mod bounds;
 mod completing;
 pub mod conf;
 mod drivers;

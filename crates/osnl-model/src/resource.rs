@@ -29,7 +29,7 @@ use std::net::IpAddr;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
-use crate::{Notification, Timestamp};
+use crate::{Notification, Timestamp, bounded_id};
 
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Resource<'a> {
@@ -86,10 +86,10 @@ pub enum AddressKind {
 
 impl Resource<'_> {
     /// Returns the key that orders the notifications of this resource, in lower case. An instance
-    /// and its ports share a key, and so do an ironic node and its ports.
+    /// and its ports share a key, and so do an ironic node and its ports. The key of a long id is its digest.
     #[must_use]
     pub fn key(&self) -> Option<String> {
-        self.order.or(self.id.as_deref()).map(str::to_lowercase)
+        self.order.or(self.id.as_deref()).map(|id| bounded_id(id).to_lowercase())
     }
 }
 
@@ -133,7 +133,6 @@ pub fn resource_keys(n: &Notification) -> Vec<String> {
 pub struct Bulk<'a> {
     kind: &'a str,
     items: &'a [Value],
-    payload: &'a Value,
 }
 
 impl<'a> Bulk<'a> {
@@ -144,7 +143,7 @@ impl<'a> Bulk<'a> {
         let other = versioned::read(event_type, &n.payload)
             .or_else(|| cadf::read(event_type, &n.payload))
             .or_else(|| flat::read(event_type, &n.payload));
-        other.is_none().then_some(Self { kind, items, payload: &n.payload })
+        other.is_none().then_some(Self { kind, items })
     }
 
     #[must_use]
@@ -166,7 +165,7 @@ impl<'a> Bulk<'a> {
 
     #[must_use]
     pub fn resource(&self, n: usize) -> Option<Resource<'a>> {
-        Some(named(neutron::one(self.kind, self.items.get(n)?, self.payload)))
+        Some(named(neutron::of_bulk(self.kind, self.items.get(n)?)))
     }
 }
 

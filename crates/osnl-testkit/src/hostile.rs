@@ -262,6 +262,12 @@ pub fn bulk(ports: usize, port: &str) -> String {
     format!(r#"{{"ports": [{}]}}"#, ports.join(","))
 }
 
+/// Returns a bulk request of empty ports, with a text beside the list.
+#[must_use]
+pub fn bulk_beside(ports: usize, name: &str, text: &str) -> String {
+    format!("{{{}: {}, {}", quoted(name), quoted(text), &bulk(ports, "{}")[1..])
+}
+
 #[must_use]
 pub fn bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
     let text = notification(event_type, &quoted(&"0".repeat(plain)));
@@ -308,6 +314,11 @@ pub fn bodies(event_type: &str, bytes: usize) -> Vec<Body> {
     ));
     let port = r#"{"id": "p$", "device_id": "d$"}"#;
     found.push(plain("ports", &notification("port.create.start", &bulk(bytes / 30, port)), false));
+    for name in ["device_id", "port_id", "id"] {
+        let payload = bulk_beside(bytes / 6, name, &"é".repeat(bytes / 4));
+        let name = format!("ports below a long {name}");
+        found.push(plain(name, &notification("port.delete.end", &payload), false));
+    }
     for packing in [HostileCompression::Zlib, HostileCompression::Gzip, HostileCompression::Bzip2] {
         found.push(bomb(event_type, bytes * 16, packing));
         found.push(tree_bomb(event_type, bytes * 16, packing));

@@ -192,7 +192,7 @@ impl RuleEngine {
                     (Ok(()), Mode::Shadow) => Begin::Shadow,
                     (Ok(()), Mode::Live) => match &too_old {
                         Some(why) => Begin::TooOld(why.clone()),
-                        None => self.guarded(rule, action, key.as_deref(), resource, received, notification),
+                        None => self.guarded(rule, action, key.as_deref(), resource, received, parts),
                     },
                 };
                 deliveries.push(NewDelivery {
@@ -218,7 +218,7 @@ impl RuleEngine {
         key: Option<&str>,
         resource: Option<u32>,
         received: &ReceivedMessage,
-        notification: &Notification,
+        parts: &Parts<'_>,
     ) -> Begin {
         if self.guards.longest().is_none() {
             return Begin::Live;
@@ -227,9 +227,7 @@ impl RuleEngine {
         let key = match key {
             Some(key) => key,
             None => {
-                // A copy of the message gets the same key.
-                let id = notification.id().map_or_else(|| received.digest().to_string(), str::to_owned);
-                own = format!("{id}#{}", resource.unwrap_or_default());
+                own = format!("{}#{}", parts.message(received), resource.unwrap_or_default());
                 &own
             }
         };

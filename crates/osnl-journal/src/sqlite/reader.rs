@@ -63,8 +63,18 @@ impl SqliteReader {
         Ok(select.query_row([event_of(&self.0, id)?], |row| row.get(0)).optional()?.map(from_millis))
     }
 
-    pub fn seen(&self) -> Result<Vec<(String, String)>> {
-        let mut rows = self.0.prepare("SELECT name, row FROM seen ORDER BY at, name")?;
-        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    /// Returns the rows about resources, the latest last. Of more than `most` bytes, the latest count.
+    pub fn seen(&self, most: usize) -> Result<Vec<(String, String)>> {
+        let mut select = self.0.prepare("SELECT name, row FROM seen ORDER BY at DESC, name DESC")?;
+        let mut rows = select.query([])?;
+        let (mut found, mut left) = (Vec::<(String, String)>::new(), most);
+        while let Some(row) = rows.next()? {
+            let (name, text): (String, String) = (row.get(0)?, row.get(1)?);
+            let Some(rest) = left.checked_sub(name.len() + text.len()) else { break };
+            left = rest;
+            found.push((name, text));
+        }
+        found.reverse();
+        Ok(found)
     }
 }

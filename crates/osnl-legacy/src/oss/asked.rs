@@ -106,7 +106,8 @@ impl Servers for CloudLookup {
                 vcpus: of_flavor("vcpus"),
                 created_at: text_of(&server, "created"),
                 metadata: metadata.map(|map| {
-                    OrderedMap(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+                    let pairs = map.iter().map(|(key, value)| (key.clone(), value.clone()));
+                    pairs.collect::<OrderedMap>().bounded()
                 }),
             };
             Ok(Some(KnownServer { instance, nics: nics(&server) }))

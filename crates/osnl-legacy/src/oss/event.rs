@@ -50,6 +50,13 @@ pub struct Occurrence {
     pub not: Option<String>,
 }
 
+impl Occurrence {
+    pub(super) fn memory(&self) -> usize {
+        let texts = [&self.ip, &self.port, &self.not].into_iter().flatten();
+        size_of::<Self>() + texts.map(String::len).sum::<usize>() + self.instance.memory()
+    }
+}
+
 impl Lists {
     #[must_use]
     pub fn has(&self, event_type: &str) -> bool {

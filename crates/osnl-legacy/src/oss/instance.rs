@@ -2,6 +2,7 @@ use osnl_model::Notification;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bounds::{id_of, name_of, nics_within};
 use super::ordered::OrderedMap;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,11 @@ impl Nic {
         self.floating.first().unwrap_or(&self.address).clone()
     }
 
+    pub(super) fn memory(&self) -> usize {
+        let floating = self.floating.iter().map(|address| size_of::<String>() + address.len()).sum::<usize>();
+        size_of::<Self>() + self.address.len() + self.port.as_ref().map_or(0, String::len) + floating
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = String> {
         self.floating.iter().chain([&self.address]).cloned()
     }
@@ -84,23 +90,23 @@ impl InstanceReading {
         let nics = payload.get("fixed_ips").and_then(Value::as_array).map(|list| {
             let nic = |item: &Value| {
                 let floating = item.get("floating_ips").and_then(Value::as_array);
-                let floating = floating.into_iter().flatten().filter_map(|ip| text_of(ip, "address"));
-                Some(Nic { address: text_of(item, "address")?, port: None, floating: floating.collect() })
+                let floating = floating.into_iter().flatten().filter_map(|ip| id_of(ip, "address"));
+                Some(Nic { address: id_of(item, "address")?, port: None, floating: floating.collect() })
             };
-            list.iter().filter_map(nic).collect()
+            nics_within(list.iter().filter_map(nic))
         });
         let instance = KnownInstance {
-            id: text_of(payload, "instance_id"),
-            hostname: text_of(payload, "hostname"),
-            display_name: text_of(payload, "display_name"),
-            os: text_of(image, "os"),
+            id: id_of(payload, "instance_id"),
+            hostname: name_of(payload, "hostname"),
+            display_name: name_of(payload, "display_name"),
+            os: name_of(image, "os"),
             image: None,
             disk_gb: number(payload, "disk_gb"),
             root_gb: number(payload, "root_gb"),
             memory_mb: number(payload, "memory_mb"),
             vcpus: number(payload, "vcpus"),
-            created_at: text_of(payload, "created_at"),
-            metadata: metadata.or_else(|| noted(payload)),
+            created_at: name_of(payload, "created_at"),
+            metadata: metadata.or_else(|| noted(payload)).map(OrderedMap::bounded),
         };
         Self { instance, nics, versioned: false }
     }
@@ -111,24 +117,24 @@ impl InstanceReading {
         let nics = data.get("ip_addresses").and_then(Value::as_array).map(|list| {
             let nic = |item: &Value| {
                 let ip = item.get("nova_object.data")?;
-                let port = text_of(ip, "port_uuid");
-                Some(Nic { address: text_of(ip, "address")?, port, floating: Vec::new() })
+                let port = id_of(ip, "port_uuid");
+                Some(Nic { address: id_of(ip, "address")?, port, floating: Vec::new() })
             };
-            list.iter().filter_map(nic).collect()
+            nics_within(list.iter().filter_map(nic))
         });
         let instance = KnownInstance {
-            id: text_of(data, "uuid"),
-            hostname: text_of(data, "host_name"),
-            display_name: text_of(data, "display_name"),
+            id: id_of(data, "uuid"),
+            hostname: name_of(data, "host_name"),
+            display_name: name_of(data, "display_name"),
             // The versioned form has the image's id only.
             os: None,
-            image: text_of(data, "image_uuid"),
+            image: id_of(data, "image_uuid"),
             disk_gb: root.map(|root| root.saturating_add(ephemeral.unwrap_or(0))),
             root_gb: root,
             memory_mb: number(flavor, "memory_mb"),
             vcpus: number(flavor, "vcpus"),
-            created_at: text_of(data, "created_at"),
-            metadata: metadata.or_else(|| noted(data)),
+            created_at: name_of(data, "created_at"),
+            metadata: metadata.or_else(|| noted(data)).map(OrderedMap::bounded),
         };
         Self { instance, nics, versioned: true }
     }
@@ -137,6 +143,13 @@ impl InstanceReading {
 impl KnownInstance {
     pub(super) fn unknown(id: Option<String>) -> Self {
         Self { id, ..Self::default() }
+    }
+
+    /// Returns the memory behind the value, apart from its own size.
+    pub(super) fn memory(&self) -> usize {
+        let Self { id, hostname, display_name, os, image, created_at, metadata, .. } = self;
+        let texts = [id, hostname, display_name, os, image, created_at].into_iter().flatten();
+        texts.map(String::len).sum::<usize>() + metadata.as_ref().map_or(0, OrderedMap::memory)
     }
 
     /// Takes over the known values of the other instance; unknown values change nothing.
@@ -172,10 +185,10 @@ pub(super) fn number(value: &Value, key: &str) -> Option<i64> {
 
 fn noted(payload: &Value) -> Option<OrderedMap> {
     match payload.get("metadata")? {
-        Value::Object(map) => Some(OrderedMap(map.iter().map(|(k, v)| (k.clone(), v.clone())).collect())),
+        Value::Object(map) => Some(map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()),
         Value::Array(items) => {
             let pair = |item: &Value| Some((text_of(item, "key")?, item.get("value")?.clone()));
-            Some(OrderedMap(items.iter().filter_map(pair).collect()))
+            Some(items.iter().filter_map(pair).collect())
         }
         _ => None,
     }

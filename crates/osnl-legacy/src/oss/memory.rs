@@ -9,8 +9,8 @@
 //! | the new instance of a floating IP whose port was unused | the port's own events |
 //! | the floating IPs of a deleted port | the known associations |
 //!
-//! The memory is bounded: beyond a hundred thousand rows it forgets the least recently used row,
-//! whose values then are null. Each change is returned as text for a journal; [`Memory::restore`]
+//! The memory is bounded: beyond a hundred thousand rows, or 128 MiB, it forgets the least recently
+//! used row, whose values then are null. Each change is returned as text for a journal; [`Memory::restore`]
 //! reads the texts back. A repeated message gets its former answer while it is among the last four
 //! thousand. No clock is read.
 
@@ -24,27 +24,41 @@ mod server;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use osnl_model::{Bulk, Notification};
+use osnl_model::{Bulk, Notification, bounded_id};
 use serde_json::Value;
 
+use self::asked::asked_name;
 use self::decided::DecidedMessages;
 use self::rows::{FloatingRow, InstanceRow, MemoryRow, PortRow};
+use super::bounds::{Bound, MESSAGE_DETAILS};
 use super::event::{Lists, Occurrence};
 use super::instance::{InstanceReading, KnownInstance};
 use osnl_core::observe::PartKeys;
 pub use osnl_core::received::RowChange;
 
 const MOST: usize = 100_000;
+const MOST_BYTES: usize = 128 << 20;
 const LAST: usize = 4096;
 
 #[derive(Debug)]
 pub struct Memory {
-    rows: HashMap<String, (u64, MemoryRow)>,
+    rows: HashMap<String, HeldRow>,
     order: BTreeMap<u64, String>,
     tick: u64,
     most: usize,
+    bytes: usize,
+    most_bytes: usize,
     decided: DecidedMessages,
     touched: BTreeSet<String>,
+    /// The bytes of instances that the report of the present message may still have.
+    details: usize,
+}
+
+#[derive(Debug)]
+struct HeldRow {
+    at: u64,
+    bytes: usize,
+    row: MemoryRow,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,18 +69,20 @@ pub struct EventMeaning {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::of(MOST)
+        Self::of(MOST, MOST_BYTES)
     }
 }
 
 impl Memory {
     #[must_use]
-    pub fn of(most: usize) -> Self {
-        let (rows, order, touched) = Default::default();
-        Self { rows, order, tick: 0, most, decided: DecidedMessages::new(LAST), touched }
+    pub fn of(most: usize, most_bytes: usize) -> Self {
+        let (rows, order, tick, bytes, touched, details) = Default::default();
+        let decided = DecidedMessages::new(LAST);
+        Self { rows, order, tick, most, bytes, most_bytes, decided, touched, details }
     }
 
-    /// Restores [`RowChange`]s, the latest last. Returns the number of unreadable rows.
+    /// Restores [`RowChange`]s, the latest last. Returns the number of unreadable rows. The next changes remove the
+    /// rows that have no room.
     pub fn restore(&mut self, rows: impl IntoIterator<Item = (String, String)>) -> usize {
         let mut unread = 0;
         for (name, text) in rows {
@@ -75,7 +91,8 @@ impl Memory {
                 Err(_) => unread += 1,
             }
         }
-        self.touched.clear();
+        let Self { rows, touched, .. } = self;
+        touched.retain(|name| !rows.contains_key(name));
         unread
     }
 
@@ -96,6 +113,7 @@ impl Memory {
         if let Some(happened) = id.and_then(|id| self.decided.get(id)) {
             return happened;
         }
+        self.details = MESSAGE_DETAILS;
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let mut happened = match event_type.split('.').next() {
             Some("floatingip") => self.parts(n, "floatingip", Self::floating_ip),
@@ -119,7 +137,10 @@ impl Memory {
     /// Returns the keys that order the parts of a message; both parts of a move have the address's
     /// key.
     pub(crate) fn keys(&self, happened: &[Occurrence]) -> PartKeys {
-        let key = |happened: &Occurrence| Some((happened.part, self.lane(happened)?));
+        let key = |happened: &Occurrence| {
+            let key = bounded_id(self.lane(happened)?).into_owned();
+            Some((happened.part, key))
+        };
         happened.iter().filter_map(key).collect()
     }
 
@@ -146,28 +167,51 @@ impl Memory {
     }
 
     fn row(&self, name: &str) -> Option<&MemoryRow> {
-        self.rows.get(name).map(|(_, row)| row)
+        self.rows.get(name).map(|held| &held.row)
     }
 
     fn put(&mut self, name: String, row: MemoryRow) {
+        self.take(&name);
         self.tick += 1;
-        if let Some((at, _)) = self.rows.insert(name.clone(), (self.tick, row)) {
-            self.order.remove(&at);
-        }
+        let bytes = row.memory() + 3 * name.len();
+        self.bytes += bytes;
         self.order.insert(self.tick, name.clone());
+        self.rows.insert(name.clone(), HeldRow { at: self.tick, bytes, row });
         self.touched.insert(name);
-        while self.rows.len() > self.most
+        while (self.rows.len() > self.most || self.bytes > self.most_bytes)
             && let Some((_, oldest)) = self.order.pop_first()
         {
-            self.rows.remove(&oldest);
-            self.touched.insert(oldest);
+            self.forget(&oldest);
         }
     }
 
     fn forget(&mut self, name: &str) {
-        if let Some((at, _)) = self.rows.remove(name) {
-            self.order.remove(&at);
+        if self.take(name).is_some() {
             self.touched.insert(name.to_owned());
+        }
+    }
+
+    /// Takes a row out, to change and put it back without a copy.
+    fn take(&mut self, name: &str) -> Option<MemoryRow> {
+        let HeldRow { at, bytes, row } = self.rows.remove(name)?;
+        self.order.remove(&at);
+        self.bytes -= bytes;
+        Some(row)
+    }
+
+    fn take_instance(&mut self, id: &str) -> Option<InstanceRow> {
+        match self.take(&instance_name(id))? {
+            MemoryRow::Instance(row) => Some(row),
+            MemoryRow::Port(_) | MemoryRow::Floating(_) | MemoryRow::Asked(_) | MemoryRow::Address(_) => None,
+        }
+    }
+
+    fn take_port(&mut self, id: &str) -> Option<PortRow> {
+        match self.take(&port_name(id))? {
+            MemoryRow::Port(row) => Some(row),
+            MemoryRow::Instance(_) | MemoryRow::Floating(_) | MemoryRow::Asked(_) | MemoryRow::Address(_) => {
+                None
+            }
         }
     }
 
@@ -200,6 +244,25 @@ impl Memory {
         match self.row(&floating_name(id))? {
             MemoryRow::Floating(row) => Some(row),
             _ => None,
+        }
+    }
+
+    /// Returns an instance for a report: the id alone, if a bulk request is about too many large instances.
+    fn details(&mut self, id: Option<&str>) -> KnownInstance {
+        let bytes = |name: &str| self.rows.get(name).map_or(0, |held| held.bytes);
+        let known = id.map_or(0, |id| {
+            let name = instance_name(id);
+            bytes(&name) + bytes(&asked_name(&name))
+        });
+        match self.details.checked_sub(known) {
+            Some(left) => {
+                self.details = left;
+                self.instance(id)
+            }
+            None => {
+                Bound::MessageDetails.exceeded();
+                KnownInstance::unknown(id.map(str::to_owned))
+            }
         }
     }
 

@@ -113,8 +113,9 @@ impl NodeForm {
         node.add("CreationDate", self.date(happened));
         match (self.keys, &instance.metadata) {
             (DetailKeys::Flattened, Some(metadata)) => {
+                let own = node.0.len();
                 for (key, value) in &metadata.0 {
-                    if !node.0.iter().any(|(name, _)| name == key) {
+                    if !node.0[..own].iter().any(|(name, _)| name == key) {
                         node.add(key, value);
                     }
                 }

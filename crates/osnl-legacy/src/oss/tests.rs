@@ -1,5 +1,6 @@
 mod cloud;
 mod corpus;
+mod hostile;
 mod native;
 mod plugins;
 mod recorded;

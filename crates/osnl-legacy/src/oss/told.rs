@@ -3,6 +3,7 @@ use super::memory::Memory;
 use osnl_actions::Event;
 
 use osnl_core::event::HAPPENED;
+use osnl_model::Notification;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventReport {
@@ -23,11 +24,11 @@ impl EventReport {
     #[must_use]
     pub fn of(event: &Event, lists: &Lists) -> Self {
         let asked = event.enriched.as_ref().and_then(|kept| kept.get(HAPPENED)?.as_str());
-        let noted = asked.or(event.received.noted.happened.as_deref());
-        let happened = noted.and_then(|noted| serde_json::from_str(noted).ok()).unwrap_or_else(|| {
-            let payload = event.received.payload_text();
-            Memory::default().interpret(&event.notification, payload.as_deref(), lists).happened
-        });
+        let happened = match asked {
+            Some(asked) => serde_json::from_str(asked).ok(),
+            None => noted(event),
+        };
+        let happened = happened.unwrap_or_else(|| alone(event, lists));
         let event_type = event.notification.event_type.as_deref().unwrap_or_default();
         Self::from(happened, event_type, event.resource, lists)
     }
@@ -49,4 +50,32 @@ impl EventReport {
         }
         if calls.is_empty() { Self::Nothing(why) } else { Self::Calls(calls) }
     }
+}
+
+/// Returns the notes about the event's part.
+fn noted(event: &Event) -> Option<Vec<Occurrence>> {
+    let noted = &event.received.noted;
+    let read = || serde_json::from_str::<Vec<Occurrence>>(noted.happened.as_deref()?).ok();
+    let all = noted.reading.get(read)?;
+    let all = all.as_ref().as_ref()?;
+    let Some(part) = event.resource else { return Some(all.clone()) };
+    // The parts are in the order of the message.
+    let from = all.partition_point(|one| one.part < Some(part));
+    Some(all[from..].iter().take_while(|one| one.part == Some(part)).cloned().collect())
+}
+
+/// Returns the meaning that the event's part has without earlier messages.
+fn alone(event: &Event, lists: &Lists) -> Vec<Occurrence> {
+    let mut memory = Memory::default();
+    if event.resource.is_none() {
+        let payload = event.received.payload_text();
+        return memory.meaning(&event.notification, payload.as_deref(), lists);
+    }
+    let of_part = Notification {
+        event_type: event.notification.event_type.clone(),
+        payload: event.payload().into_owned(),
+        ..Notification::default()
+    };
+    let told = memory.meaning(&of_part, None, lists);
+    told.into_iter().map(|one| Occurrence { part: event.resource, ..one }).collect()
 }

@@ -69,7 +69,7 @@ impl Observe for Watcher {
         if !happened.is_empty() {
             say_handled(n);
         }
-        (MessageNotes { happened: written(&happened), changes, ..MessageNotes::default() }, keys)
+        (MessageNotes { happened: written(&happened), changes, ..received.noted.clone() }, keys)
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
         return vec![Resource { kind: "router".into(), ..object("router").read(interface) }];
     }
     if let Some((kind, bulk)) = bulk(event_type, payload) {
-        return bulk.iter().map(|item| one(kind, item, payload)).collect();
+        return bulk.iter().map(|item| of_bulk(kind, item)).collect();
     }
     // The wrapper gives the kind if the event type does not: k2hr3_osnl's manual shows such
     // payloads.
@@ -34,7 +34,7 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
         kind
     };
     if let Some(bulk) = items(payload, &plural(kind)) {
-        return bulk.iter().map(|item| one(kind, item, payload)).collect();
+        return bulk.iter().map(|item| of_bulk(kind, item)).collect();
     }
     // Before its creation (`port.create.start`) an object has no id, but counts as a resource if it
     // has a wrapper, as in a bulk request.
@@ -45,7 +45,13 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
     if is_wrapped || resource.key().is_some() { vec![resource] } else { Vec::new() }
 }
 
-pub(super) fn one<'a>(kind: &'a str, item: &'a Value, payload: &'a Value) -> Resource<'a> {
+/// Returns a resource of a bulk request. A value beside the list belongs to no item: each would repeat the value, which
+/// may be as long as the message.
+pub(super) fn of_bulk<'a>(kind: &'a str, item: &'a Value) -> Resource<'a> {
+    one(kind, item, &Value::Null)
+}
+
+fn one<'a>(kind: &'a str, item: &'a Value, payload: &'a Value) -> Resource<'a> {
     let mut resource = match kind {
         "port" => port(item, payload),
         "floatingip" => floating_ip(item),

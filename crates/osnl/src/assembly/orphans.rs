@@ -59,6 +59,9 @@ impl Native {
     }
 }
 
+/// The bytes of rows that a start reads, twice what an observer keeps.
+const MOST_SEEN: usize = 256 << 20;
+
 impl JournalConf {
     fn reader(&self) -> Result<Option<SqliteReader>, OpenError> {
         match self {
@@ -69,7 +72,7 @@ impl JournalConf {
 
     pub(super) fn seen(&self) -> Vec<(String, String)> {
         let seen = self.reader().and_then(|reader| match reader {
-            Some(reader) => Ok(reader.seen()?),
+            Some(reader) => Ok(reader.seen(MOST_SEEN)?),
             None => Ok(Vec::new()),
         });
         seen.unwrap_or_else(|error| {

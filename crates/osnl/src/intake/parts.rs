@@ -8,30 +8,45 @@ use osnl_config::template::Names;
 use osnl_model::{Bulk, Notification, Resource, resource_at};
 
 use crate::journal::{NewDelivery, Subject};
-use crate::rule::Rule;
+use crate::received::ReceivedMessage;
+use crate::rule::{KeySource, Rule};
 
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
     notification: &'a Notification,
     bulk: Option<Bulk<'a>>,
     resources: OnceLock<Vec<Option<Resource<'a>>>>,
+    message: OnceLock<String>,
 }
 
 impl<'a> Parts<'a> {
     pub(crate) fn of_notification(notification: &'a Notification) -> Self {
         let bulk = Bulk::of(notification).filter(|bulk| !bulk.is_empty());
-        Self { notification, bulk, resources: OnceLock::new() }
+        Self { notification, bulk, resources: OnceLock::new(), message: OnceLock::new() }
     }
 
     /// Returns the parts with their ordering keys. A part without a key has a lane of its own.
     pub(crate) fn of(&self, rule: &Rule) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
+        let of_context = match rule.key {
+            KeySource::Context(_) => Some(rule.key.of(self.notification, || None, || self.payload(None))),
+            KeySource::Resource | KeySource::None | KeySource::Payload(_) => None,
+        };
         let len = self.bulk.and_then(|bulk| u32::try_from(bulk.len()).ok());
         let parts = len.map_or_else(|| 0..1, |len| 0..len).map(move |n| len.map(|_| n));
-        parts.map(|part| {
+        parts.map(move |part| {
+            if let Some(key) = &of_context {
+                return (part, key.clone());
+            }
             let of_resource = || self.resource(part).and_then(Resource::key);
             let payload = || self.payload(part);
             (part, rule.key.of(self.notification, of_resource, payload))
         })
+    }
+
+    /// Returns the id of the message, else its digest. A copy of the message has the same.
+    pub(crate) fn message(&self, received: &ReceivedMessage) -> &str {
+        let id = || self.notification.id().map_or_else(|| received.digest().to_string(), str::to_owned);
+        self.message.get_or_init(id)
     }
 
     pub(crate) fn names(&self, names: &Names, part: Option<u32>) -> Names {

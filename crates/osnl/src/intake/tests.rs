@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use osnl_testkit::hostile;
+
 use super::*;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::{ClaimLimits, Journal, Outcome};
@@ -158,6 +160,34 @@ fn many_resources_cost_as_many_times_one() {
         let short = best(&|| (0..8).map(|_| took(1000)).sum());
         let many = best(&|| took(8000));
         assert!(many < short * 3, "{name}: 8 times 1000 take {short:?}, 8000 take {many:?}");
+    }
+}
+
+/// A value beside the parts is looked at once. When each part looked at it, a message took a minute.
+#[test]
+fn no_part_costs_as_much_as_the_message() {
+    let rate = osnl_config::Rate { keys: 2, within: Duration::from_secs(600) };
+    let long = "é".repeat(700_000);
+    for (key, name) in [
+        ("resource", "device_id"),
+        ("resource", "port_id"),
+        ("resource", "id"),
+        ("context.long", "name"),
+        ("none", "name"),
+    ] {
+        let key = KeySource::parse(key).unwrap();
+        let rule = Rule { name: "r".into(), actions: vec!["a".into()], key, ..Rule::default() };
+        let (engine, _journal) = engine_of(rule);
+        let engine = engine.with_guards(Arc::new(Guards::new([("r".into(), rate)], [])));
+        let payload = hostile::bulk_beside(9_000, name, &long);
+        let body = format!(
+            r#"{{"event_type": "port.delete.end", "_context_long": "{long}", "payload": {payload}}}"#
+        );
+        let received = ReceivedMessage::sample(body, false);
+        let begun = cpu_time();
+        assert_eq!(engine.notify(received).deliveries(), 9_000, "{name}");
+        let took = cpu_time() - begun;
+        assert!(took < Duration::from_secs(4), "{name}: {took:?}");
     }
 }
 

@@ -240,3 +240,16 @@ fn planned_again(connection: &rusqlite::Connection) -> [i32; 6] {
     statements
         .map(|sql| connection.prepare_cached(sql).unwrap().get_status(rusqlite::StatementStatus::RePrepare))
 }
+
+#[tokio::test]
+async fn a_start_reads_the_latest_rows_about_resources() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    tamper(&journal, "INSERT INTO seen VALUES ('a', 3, 'A'), ('b', 1, 'B'), ('c', 2, 'C')").await;
+    let names = |most: usize| {
+        reader(&folder).seen(most).unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(6), ["b", "c", "a"]);
+    assert_eq!(names(5), ["c", "a"]);
+    assert_eq!(names(1), [""; 0]);
+}

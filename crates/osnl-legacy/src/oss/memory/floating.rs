@@ -8,17 +8,17 @@ use osnl_model::Notification;
 use serde_json::Value;
 
 use super::port::Holder;
-use super::rows::{FloatingRow, MemoryRow, PortRow};
+use super::rows::{FloatingRow, MemoryRow};
 use super::{Memory, floating_name, port_name};
+use crate::oss::bounds::{Bound, PORT_FLOATING_IPS, id_of};
 use crate::oss::event::{Occurrence, What};
-use crate::oss::instance::text_of;
 
 impl Memory {
     pub(super) fn floating_ip(&mut self, n: &Notification, payload: &Value) -> Vec<Occurrence> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let one = payload.get("floatingip").unwrap_or(&Value::Null);
-        let id = text_of(one, "id").or_else(|| text_of(payload, "floatingip_id"));
-        let Some(id) = id.or_else(|| text_of(payload, "id")) else { return Vec::new() };
+        let id = id_of(one, "id").or_else(|| id_of(payload, "floatingip_id"));
+        let Some(id) = id.or_else(|| id_of(payload, "id")) else { return Vec::new() };
         let known = self.floating_row(&id).cloned();
         match event_type {
             "floatingip.update.start" => {
@@ -67,14 +67,16 @@ impl Memory {
                 self.changed(id, None, &now)
             }
             None => {
-                let left = FloatingRow { port: text_of(payload, "port_id"), ..now.clone() };
+                let left = FloatingRow { port: id_of(payload, "port_id"), ..now.clone() };
                 vec![self.about(id, What::Released, &left)]
             }
         };
         self.detach(id);
         if let Some(port) = &now.port {
-            let mut row = self.port_row(port).cloned().unwrap_or_default();
-            if !row.floating.iter().any(|floating| floating == id) {
+            let mut row = self.take_port(port).unwrap_or_default();
+            if row.floating.len() >= PORT_FLOATING_IPS {
+                Bound::PortFloatingIps.exceeded();
+            } else if !row.floating.iter().any(|floating| floating == id) {
                 row.floating.push(id.to_owned());
             }
             if row.instance.is_none() {
@@ -111,14 +113,14 @@ impl Memory {
     }
 
     fn now(&self, one: &Value) -> FloatingRow {
-        let port = text_of(one, "port_id");
+        let port = id_of(one, "port_id");
         let holder = match (&port, one.get("port_details")) {
             (None, _) => Holder::default(),
             (Some(_), Some(details)) if details.get("device_id").is_some() => Holder::of(details),
             (Some(port), _) => self.holder(port),
         };
         let row = FloatingRow {
-            address: text_of(one, "floating_ip_address"),
+            address: id_of(one, "floating_ip_address"),
             port,
             revision: one.get("revision_number").and_then(Value::as_i64),
             ..FloatingRow::default()
@@ -155,7 +157,7 @@ impl Memory {
         };
         let of_port = || if not.is_some() { None } else { self.instance_of_port(row.port.as_deref()?) };
         let known = row.instance.clone().or_else(of_port);
-        let instance = self.instance(known.as_deref());
+        let instance = self.details(known.as_deref());
         let happened =
             Occurrence { what, ip: row.address.clone(), port: row.port.clone(), instance, part: None, not };
         self.addressed(id, &happened);
@@ -168,9 +170,8 @@ impl Memory {
 
     fn detach(&mut self, id: &str) {
         let Some(port) = self.floating_row(id).and_then(|row| row.port.clone()) else { return };
-        let Some(row) = self.port_row(&port) else { return };
-        let floating = row.floating.iter().filter(|floating| *floating != id).cloned().collect();
-        let row = PortRow { floating, ..row.clone() };
+        let Some(mut row) = self.take_port(&port) else { return };
+        row.floating.retain(|floating| floating != id);
         self.put(port_name(&port), MemoryRow::Port(row));
     }
 }

@@ -4,8 +4,8 @@ use serde_json::Value;
 use super::asked::asked_name;
 use super::rows::{MemoryRow, PortRow};
 use super::{Memory, port_name};
+use crate::oss::bounds::{Bound, PORT_ADDRESSES, id_of, name_of};
 use crate::oss::event::{Lists, Occurrence, What};
-use crate::oss::instance::text_of;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Holder {
@@ -17,8 +17,8 @@ pub(super) struct Holder {
 impl Holder {
     pub(super) fn of(port: &Value) -> Self {
         // The device of a router's or load balancer's port is no instance.
-        let owner = text_of(port, "device_owner").filter(|owner| !owner.starts_with("compute:"));
-        let instance = text_of(port, "device_id").filter(|_| owner.is_none());
+        let owner = name_of(port, "device_owner").filter(|owner| !owner.starts_with("compute:"));
+        let instance = id_of(port, "device_id").filter(|_| owner.is_none());
         let unbound = owner.is_none() && instance.is_none();
         Self { instance, owner, unbound }
     }
@@ -28,7 +28,7 @@ impl Memory {
     pub(super) fn port(&mut self, n: &Notification, payload: &Value, lists: &Lists) -> Vec<Occurrence> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let port = payload.get("port").unwrap_or(&Value::Null);
-        let Some(id) = text_of(port, "id").or_else(|| text_of(payload, "port_id")) else { return Vec::new() };
+        let Some(id) = id_of(port, "id").or_else(|| id_of(payload, "port_id")) else { return Vec::new() };
         if !event_type.ends_with(".end") {
             return Vec::new();
         }
@@ -53,7 +53,7 @@ impl Memory {
                 what: What::Port,
                 ip: addresses.first().cloned(),
                 port: Some(id.clone()),
-                instance: self.instance(holder.instance.as_deref()),
+                instance: self.details(holder.instance.as_deref()),
                 part: None,
                 not: not.map(|owner| format!("the port belongs to {owner}, not to an instance")),
             });
@@ -89,6 +89,9 @@ impl Memory {
 }
 
 fn addresses(port: &Value) -> Vec<String> {
-    let list = port.get("fixed_ips").and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(|ip| text_of(ip, "ip_address")).collect()
+    let list = port.get("fixed_ips").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if list.len() > PORT_ADDRESSES {
+        Bound::PortAddresses.exceeded();
+    }
+    list.iter().take(PORT_ADDRESSES).filter_map(|ip| id_of(ip, "ip_address")).collect()
 }

@@ -15,6 +15,26 @@ pub(super) enum MemoryRow {
     Address(AddressRow),
 }
 
+impl MemoryRow {
+    pub(super) fn memory(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let list = |list: &[String]| list.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>();
+        let nics = |nics: &[Nic]| nics.iter().map(Nic::memory).sum::<usize>();
+        size_of::<Self>()
+            + match self {
+                Self::Instance(row) => {
+                    row.instance.memory() + nics(&row.nics) + list(&row.gone) + text(&row.told)
+                }
+                Self::Port(row) => text(&row.instance) + text(&row.owner) + list(&row.floating),
+                Self::Floating(row) => {
+                    [&row.address, &row.port, &row.instance, &row.owner].into_iter().map(text).sum()
+                }
+                Self::Asked(row) => row.instance.memory() + nics(&row.nics),
+                Self::Address(row) => row.lane.len() + text(&row.holder),
+            }
+    }
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct AddressRow {

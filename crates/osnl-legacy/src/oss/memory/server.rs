@@ -1,5 +1,6 @@
 use super::rows::{InstanceRow, MemoryRow};
 use super::{Memory, instance_name};
+use crate::oss::bounds::{Bound, INSTANCE_ADDRESSES};
 use crate::oss::event::{Lists, Occurrence, What};
 use crate::oss::instance::{InstanceReading, KnownInstance, Nic};
 
@@ -9,10 +10,8 @@ impl Memory {
     pub(super) fn server(&mut self, event_type: &str, reading: InstanceReading, lists: &Lists) -> Occurrence {
         let InstanceReading { instance, nics, versioned } = reading;
         let id = instance.id.clone().unwrap_or_default();
-        let mut row = self.instance_row(&id).cloned().unwrap_or_default();
-        let mut known = row.instance.clone();
-        known.learn(instance);
-        row.instance = known;
+        let mut row = self.take_instance(&id).unwrap_or_default();
+        row.instance.learn(instance);
         let said = nics.unwrap_or_default();
         if !said.is_empty() {
             // During a deletion the instance loses its addresses one by one, so an empty list
@@ -46,14 +45,16 @@ impl Memory {
     }
 
     pub(super) fn plugged(&mut self, id: &str, port: &str, addresses: &[String]) {
-        let mut row = self.instance_row(id).cloned().unwrap_or_else(|| InstanceRow {
+        let mut row = self.take_instance(id).unwrap_or_else(|| InstanceRow {
             instance: KnownInstance::unknown(Some(id.to_owned())),
             ..InstanceRow::default()
         });
         row.nics.retain(|nic| nic.port.as_deref() != Some(port) || addresses.contains(&nic.address));
         for address in addresses {
+            let is_full = row.nics.len() >= INSTANCE_ADDRESSES;
             match row.nics.iter_mut().find(|nic| nic.address == *address) {
                 Some(nic) => nic.port = Some(port.to_owned()),
+                None if is_full => Bound::InstanceAddresses.exceeded(),
                 None => row.nics.push(Nic {
                     address: address.clone(),
                     port: Some(port.to_owned()),
@@ -65,7 +66,7 @@ impl Memory {
     }
 
     pub(super) fn unplugged(&mut self, id: &str, port: &str) {
-        let Some(mut row) = self.instance_row(id).cloned() else { return };
+        let Some(mut row) = self.take_instance(id) else { return };
         let (gone, left) = row.nics.into_iter().partition(|nic| nic.port.as_deref() == Some(port));
         row.nics = left;
         let gone: Vec<Nic> = gone;

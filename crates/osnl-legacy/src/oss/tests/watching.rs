@@ -34,6 +34,19 @@ fn a_release_is_ordered_by_the_instance_that_it_leaves() {
     assert_eq!(noted(&watcher, &of("floatingip_update_disassociate")), (1, vec![vm]));
 }
 
+/// A dead letter that the broker gives back calls its own action alone, by these notes.
+#[test]
+fn notes_of_the_transport_stay_with_the_message() {
+    let mut received = ReceivedMessage::sample(
+        bodies("captures/neutron.json", "floatingip_update_associate").remove(0),
+        false,
+    );
+    received.noted.partition = Some("p".into());
+    received.noted.is_again = true;
+    let (noted, _) = Watcher::default().note(&received, &received.decode().unwrap());
+    assert_eq!((noted.partition.as_deref(), noted.is_again), (Some("p"), true));
+}
+
 #[test]
 fn of_a_bulk_request_each_part_is_told_of_itself() {
     let body = r#"{"event_type": "port.create.end", "message_id": "m", "priority": "INFO", "publisher_id": "p",
