@@ -79,7 +79,7 @@ impl K2hr3 {
     #[must_use]
     pub fn with_events(mut self, events: K2hr3Events) -> Self {
         self.events = events;
-        self
+        self.with_parameters(move |payload| events.parameters(payload))
     }
 
     async fn delete(&self, event: &Event) -> Result<Completion, ActionError> {
@@ -144,8 +144,12 @@ pub fn shown(url: &ApiUrl) -> String {
     written_secrets::masked_url(&url.to_string())
 }
 
-fn asked_for(payload: &Value, no_addresses: NoAddresses) -> Result<HostParameters, Unusable> {
-    HostParameters::of(payload).and_then(|found| narrowed(found, payload, no_addresses))
+fn asked_for(
+    payload: &Value,
+    events: K2hr3Events,
+    no_addresses: NoAddresses,
+) -> Result<HostParameters, Unusable> {
+    events.parameters(payload).and_then(|found| narrowed(found, payload, no_addresses))
 }
 
 fn narrowed(

@@ -19,7 +19,7 @@ mod steps;
 mod subject;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::{ActionError, ErrorClass};
 pub use osnl_core::event::EnrichedValues;
@@ -49,6 +49,11 @@ pub trait Lookup: Send + Sync {
 
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
+    }
+
+    /// Returns the time of the last question that failed.
+    fn failed_at(&self) -> Option<SystemTime> {
+        None
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::future::join_all;
 use osnl_config::template::Expression;
@@ -21,6 +22,9 @@ pub trait Prepare: fmt::Debug + Send + Sync {
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>>;
 
     fn expiries(&self) -> Vec<Expiry>;
+
+    /// Returns the time of the last question that failed, also if the delivery went on without an answer.
+    fn failed_at(&self) -> Option<SystemTime>;
 }
 
 #[derive(Clone, Debug, Default)]
@@ -57,12 +61,19 @@ impl Preparation {
         self.0.push(PreparationStep::When(when));
     }
 
+    fn asked(&self) -> impl Iterator<Item = &dyn Prepare> {
+        self.0.iter().filter_map(|step| match step {
+            PreparationStep::Ask(asked) => Some(&**asked),
+            PreparationStep::When(_) => None,
+        })
+    }
+
     pub(super) fn expiries(&self) -> Vec<Expiry> {
-        let of = |step: &PreparationStep| match step {
-            PreparationStep::Ask(asked) => asked.expiries(),
-            PreparationStep::When(_) => Vec::new(),
-        };
-        self.0.iter().flat_map(of).collect()
+        self.asked().flat_map(Prepare::expiries).collect()
+    }
+
+    pub(super) fn failed_at(&self) -> Option<SystemTime> {
+        self.asked().filter_map(Prepare::failed_at).max()
     }
 
     pub(super) async fn prepare(

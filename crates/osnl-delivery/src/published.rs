@@ -150,6 +150,13 @@ impl TargetMonitor {
         expiries
     }
 
+    /// Returns the time of the last failed question to a dependency. With `on_error = default` nothing waits for the
+    /// answer, so there is no outage.
+    #[must_use]
+    pub fn question_failed_at(&self) -> Option<SystemTime> {
+        self.setups.borrow().preparation.failed_at()
+    }
+
     /// Requests a probe: a held target is probed at once, and deliveries that wait for a retry are due.
     pub fn probe(&self) {
         self.gauges.probe.notify_one();

@@ -3,7 +3,7 @@
 //! | property | values that are read |
 //! |---|---|
 //! | header `compression` | `application/x-gzip`, `application/gzip`, `gzip`, `zlib`; `application/x-bz2`, `bzip2`, `bz2` |
-//! | `content_encoding` | absent, `utf-8`, `us-ascii`, `binary` (as is); `latin-1`, `iso-8859-1` (converted) |
+//! | `content_encoding` | absent, `utf-8`, `us-ascii`, `binary`, `ascii-8bit` (as is); `latin-1`, `iso-8859-1` (converted) |
 //! | `content_type` | any |
 //!
 //! oslo.messaging rejects a body whose content type is not `application/json`, even when the body
@@ -94,11 +94,14 @@ enum Charset {
 }
 
 impl Charset {
-    const UTF_8: [&str; 6] = ["", "utf-8", "utf8", "us-ascii", "ascii", "binary"];
-    const LATIN_1: [&str; 5] = ["latin-1", "latin1", "iso-8859-1", "iso8859-1", "iso_8859-1"];
+    /// Names without separators, which Python's aliases have or lack. kombu names bytes `binary` or `ascii-8bit`.
+    const UTF_8: [&str; 6] = ["", "utf8", "usascii", "ascii", "binary", "ascii8bit"];
+    const LATIN_1: [&str; 2] = ["latin1", "iso88591"];
 
     fn named(name: &str) -> Result<Self, DecodeError> {
-        let is_one_of = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let letters = || name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
+        let is_named = |known: &str| known.bytes().eq(letters().map(|byte| byte.to_ascii_lowercase()));
+        let is_one_of = |names: &[&str]| names.iter().any(|known| is_named(known));
         if is_one_of(&Self::UTF_8) {
             Ok(Self::Utf8)
         } else if is_one_of(&Self::LATIN_1) {
@@ -139,10 +142,11 @@ mod tests {
 
     #[test]
     fn an_ordinary_body_is_borrowed() {
-        for encoding in [None, Some("utf-8"), Some("UTF8"), Some("us-ascii"), Some("binary"), Some("")] {
+        for encoding in ["", "utf-8", "UTF8", "utf_8", "us-ascii", "binary", "ascii-8bit"].map(Some) {
             let body = plain_body("é".as_bytes(), &info(encoding, None)).unwrap();
             assert!(matches!(body, Cow::Borrowed(bytes) if bytes == "é".as_bytes()), "{encoding:?}");
         }
+        assert!(matches!(plain_body(b"\xff", &info(None, None)), Ok(Cow::Borrowed(b"\xff"))));
         assert!(matches!(plain_body(b"{}", &info(Some("latin-1"), Some(""))), Ok(Cow::Borrowed(b"{}"))));
     }
 

@@ -9,7 +9,7 @@
 //! (see `fast`). Any other order of keys, and anything unusual, needs a whole parse with the same
 //! result.
 //!
-//! A read that stops early does not notice a repeated key, a damaged payload or a cut-off end.
+//! A read that stops early does not notice a damaged payload or a cut-off end.
 
 mod fast;
 

@@ -1,18 +1,20 @@
 //! Python's `json` has two additions to JSON: the words `NaN`, `Infinity` and `-Infinity`, and
-//! escapes of lone surrogates (`"\ud800"`, from file names that are not UTF-8). They are read as
-//! `null` and `\ufffd`: neither a JSON number nor a Rust string can hold the original, and the
-//! message is worth more than the value.
+//! escapes of lone surrogates (`"\ud800"`, from file names that are not UTF-8). The words, and numbers
+//! beyond an `f64` (`1e400`, which Python reads as infinity, and integers of hundreds of digits), are read
+//! as `null`, and the escapes as `\ufffd`: neither a JSON number nor a Rust string can hold the original,
+//! and the message is worth more than the value.
 
 mod write;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::budget::Purse;
 
 pub use write::to_python_json;
 
-/// Reads JSON with Python's additions; `NaN` and both infinities are null.
+/// Reads JSON with Python's additions; `NaN`, both infinities, and numbers beyond an `f64` are null.
 pub fn parse_python_json(text: &str) -> Result<Value, serde_json::Error> {
     let purse = Purse::new(usize::MAX, usize::MAX, usize::MAX);
     repairing(text, |text| purse.parse(text, 0))
@@ -70,12 +72,12 @@ fn repair(text: &str) -> Option<String> {
                     6
                 }
             },
-            (false, b'N' | b'I' | b'-') => match bare_word(rest) {
+            (false, b'N' | b'I' | b'-' | b'0'..=b'9') => match bare_word(rest) {
                 Some(length) => {
                     replace(at, length, "null");
                     length
                 }
-                None => 1,
+                None => number(rest).len().max(1),
             },
             (true | false, _) => 1,
         };
@@ -87,11 +89,23 @@ fn repair(text: &str) -> Option<String> {
     Some(repaired)
 }
 
+/// Returns the length of a word or number that becomes null.
 fn bare_word(rest: &[u8]) -> Option<usize> {
     ["NaN", "Infinity", "-Infinity"]
         .iter()
         .find(|word| rest.starts_with(word.as_bytes()))
         .map(|word| word.len())
+        .or_else(|| Some(number(rest)).filter(|number| is_beyond_f64(number)).map(str::len))
+}
+
+fn number(rest: &[u8]) -> &str {
+    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+    let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+    std::str::from_utf8(&rest[..length]).unwrap_or_default()
+}
+
+fn is_beyond_f64(number: &str) -> bool {
+    number.parse().is_ok_and(f64::is_infinite) && serde_json::from_str::<IgnoredAny>(number).is_ok()
 }
 
 enum Surrogates {
@@ -140,6 +154,14 @@ mod tests {
         );
         check(r#"["\ud800\ud83d\ude00é"]"#, json!(["\u{fffd}😀é"]));
         check(r#"["é", NaN, "é"]"#, json!(["é", null, "é"]));
+        let digits = "9".repeat(401);
+        check(
+            &format!(
+                r#"{{"a":1e400,"b":-1e+400,"c":[{digits},-{digits}],"d":1e-400,"e":"1e400","f":-1.5E1}}"#
+            ),
+            json!({"a":null,"b":null,"c":[null,null],"d":0.0,"e":"1e400","f":-15.0}),
+        );
+        check("1e400", json!(null));
     }
 
     #[test]
@@ -157,6 +179,10 @@ mod tests {
             "\"\\ud8",
             "N",
             "\"\\ud800",
+            "[1.e400]",
+            "[01e400]",
+            "[1e400x]",
+            "[1e400 1e400]",
         ] {
             parse_python_json(text).unwrap_err();
         }

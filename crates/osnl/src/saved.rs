@@ -81,7 +81,9 @@ pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
 }
 
 fn event(document: &str, line: usize) -> Result<RecordedEvent, String> {
-    let Ok(Value::Object(object)) = osnl_model::parse_python_json(document) else {
+    // The message of a parser of any value has none of its content.
+    let Value::Object(object) = osnl_model::parse_python_json(document).map_err(|error| error.to_string())?
+    else {
         return Err("an event is a JSON object".to_owned());
     };
     let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -250,5 +252,7 @@ mod tests {
             "line 2: not JSON: unexpected character at column 16; a file holds JSON documents, one after the other",
         );
         check(r#"{"body_base64": "***"}"#, "line 1: body_base64 is not base64");
+        let deep = format!("{{\"payload\": {}{}}}", "[".repeat(200), "]".repeat(200));
+        check(&deep, "line 1: recursion limit exceeded at line 1 column 139");
     }
 }

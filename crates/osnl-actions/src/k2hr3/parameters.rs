@@ -2,9 +2,12 @@
 //!
 //! | kind | cuk (K2HR3's host key) | addresses |
 //! | --- | --- | --- |
-//! | neutron | `port.device_id`, or `device_id` in the manual's flat form | `port.fixed_ips[].ip_address` |
+//! | neutron | `port.device_id` | `port.fixed_ips[].ip_address` |
 //! | nova versioned | `nova_object.data.uuid` | none: every address of the instance |
 //! | nova legacy | `instance_id` | none |
+//!
+//! k2hr3_osnl's manual shows a flat neutron payload without `port`, of which the program made no request.
+//! [`HostParameters::of_either_form`] reads the flat form too.
 //!
 //! A port of the network itself (`device_owner` is `network:…`: DHCP, router) belongs to no
 //! instance, so nothing is sent. k2hr3_osnl refused DHCP ports, and asked K2HR3 to forget routers,
@@ -38,6 +41,14 @@ pub enum Unusable {
 
 impl HostParameters {
     pub fn of(payload: &Value) -> Result<Self, Unusable> {
+        Self::read(payload, false)
+    }
+
+    pub fn of_either_form(payload: &Value) -> Result<Self, Unusable> {
+        Self::read(payload, true)
+    }
+
+    fn read(payload: &Value, reads_flat: bool) -> Result<Self, Unusable> {
         let unreadable = |why: &str| Unusable::Unreadable(why.to_owned());
         let Some(payload) = payload.as_object() else {
             return Err(unreadable("the payload is not an object"));
@@ -45,7 +56,7 @@ impl HostParameters {
         let port = match payload.get("port") {
             Some(Value::Object(port)) => Some(port),
             Some(_) => return Err(unreadable("payload.port is not an object")),
-            None => payload.contains_key("device_id").then_some(payload),
+            None => (reads_flat && payload.contains_key("device_id")).then_some(payload),
         };
         let versioned = match payload.get("nova_object.data") {
             Some(Value::Object(data)) => Some(data),
@@ -163,20 +174,25 @@ mod tests {
 
     const ID: &str = "12345678-1234-5678-1234-567812345678";
 
-    fn check(payload: Value, expected: &str) {
-        let seen = match HostParameters::of(&payload) {
+    fn seen(read: Result<HostParameters, Unusable>) -> String {
+        match read {
             Ok(parameters) => parameters.to_string(),
             Err(Unusable::NothingToDo(why)) => format!("nothing to do: {why}"),
             Err(Unusable::Unreadable(why)) => format!("unreadable: {why}"),
-        };
-        assert_eq!(seen, expected, "{payload}");
+        }
+    }
+
+    fn check(payload: Value, expected: &str) {
+        assert_eq!(seen(HostParameters::of_either_form(&payload)), expected, "{payload}");
     }
 
     #[test]
-    fn the_manual_s_flat_form_gives_what_the_wrapped_form_gives() {
+    fn the_manual_s_flat_form_gives_what_the_wrapped_form_gives_or_nothing() {
         let port = json!({"device_id": ID, "fixed_ips": [{"ip_address": "10.0.0.1"}, {"ip_address": "2001:db8::6"}]});
         let expected = format!("cuk={ID} host=10.0.0.1,2001:db8::6");
         check(port.clone(), &expected);
+        let as_k2hr3_osnl = seen(HostParameters::of(&port));
+        assert_eq!(as_k2hr3_osnl, "unreadable: there is no instance id in the payload");
         check(json!({"port": port}), &expected);
     }
 

@@ -65,7 +65,8 @@ pub(crate) enum LevelFlag {
 
 pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
     if args.version {
-        return output::print(&format!("k2hr3-osnl {REPLACES} (osnl {})\n", env!("CARGO_PKG_VERSION")));
+        // The first line is k2hr3_osnl's own.
+        return output::print(&format!("k2hr3-osnl {REPLACES}\nosnl {}\n", env!("CARGO_PKG_VERSION")));
     }
     let ended = start(args);
     logging::flush();

@@ -361,7 +361,7 @@ fn the_cloud_of_the_file_is_asked_for_what_no_event_has_told() {
     let path = |id: &str| format!("/compute/v2.1/servers/{id}");
     cloud.put(&path("33333333-aaaa-4bbb-8ccc-000000000001"), cloud.get(&path(Openstack::id("server"))));
     let group = format!(
-        "[openstack]\nauth_url = {}\nuser = {USER}\npassword = {PASSWORD}\ntenant = oss",
+        "[rest]\nbody = json\n[openstack]\nauth_url = {}\nuser = {USER}\npassword = {PASSWORD}\ntenant = oss",
         cloud.auth_url().replace("/v3", "/v2.0")
     );
     let mut stand = Stand::new("oss-cloud", &group);

@@ -62,17 +62,18 @@ fn a_target_whose_token_changes_gets_the_new_one_and_no_dead_letter() {
     assert_eq!(rig.target("roles")["dead"], 0);
 }
 
+fn clouds(rig: &Rig, openstack: &Openstack, password: &str) {
+    let login = format!("username: {USER}, password: {password}, project_name: oss");
+    let auth = format!("{{auth_url: '{}', {login}}}", openstack.auth_url());
+    write(rig, "clouds.yaml", &format!("clouds: {{mine: {{auth: {auth}}}}}\n"));
+}
+
 #[test]
 fn a_cloud_whose_password_changes_in_clouds_yaml_is_logged_in_to_with_the_new_one() {
     let mut rig = Rig::start("rotation-cloud");
     let openstack = Openstack::start();
     openstack.list("dns", "public", "RegionOne", &rig.sink.url("/dns"));
-    let clouds = |rig: &Rig, password: &str| {
-        let login = format!("username: {USER}, password: {password}, project_name: oss");
-        let auth = format!("{{auth_url: '{}', {login}}}", openstack.auth_url());
-        write(rig, "clouds.yaml", &format!("clouds: {{mine: {{auth: {auth}}}}}\n"));
-    };
-    clouds(&rig, "before");
+    clouds(&rig, &openstack, "before");
     let action = "[action:roles]\ndriver = http\nurl = catalog:dns/v2/zones\nauth = keystone\ncloud = mine\n\
                   clouds_file = HOME/clouds.yaml\nretry_interval = 1s\n";
     rig.write(&[LISTENER, RULE, action]);
@@ -81,9 +82,33 @@ fn a_cloud_whose_password_changes_in_clouds_yaml_is_logged_in_to_with_the_new_on
     wait_until(SOON, "the login is refused", || {
         rig.target("roles")["last_failure"].to_string().contains("login as user")
     });
-    clouds(&rig, PASSWORD);
+    clouds(&rig, &openstack, PASSWORD);
     wait_until(SOON, "it is delivered", || rig.target("roles")["pending"] == 0);
     assert_eq!(rig.sink.requests()[0].target, "/dns/v2/zones");
     let log = rig.log();
     assert!(log.contains("a secret in a file has changed") && !log.contains(PASSWORD), "{log}");
+}
+
+#[test]
+fn an_enrichment_with_a_default_asks_with_the_new_password_too() {
+    let mut rig = Rig::start("rotation-default");
+    let openstack = Openstack::start();
+    clouds(&rig, &openstack, "before");
+    let action = "[action:roles]\ndriver = http\nurl = SINK\nenrich = server\n\
+                  body = {\"host\": \"{{ server.name }}\"}\n";
+    let enrich = "[enrich:server]\nkind = server\ncloud = mine\nclouds_file = HOME/clouds.yaml\n\
+                  on_error = default\ndefault = {\"name\": \"unknown\"}\nid = ";
+    let id = Openstack::id("server");
+    rig.write(&[LISTENER, RULE, action, enrich, id, "\n"]);
+    rig.reload(0);
+    rig.publish([(1, 1)]);
+    let without = br#"{"host": "unknown"}"#;
+    assert_eq!(rig.sink.wait_for(1, SOON)[0].body, without);
+    clouds(&rig, &openstack, PASSWORD);
+    let mut sent = 1;
+    wait_until(SOON, "the values are there", || {
+        sent += 1;
+        rig.publish([(sent, sent)]);
+        rig.sink.wait_for(sent, SOON)[sent - 1].body != without
+    });
 }

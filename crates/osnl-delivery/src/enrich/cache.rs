@@ -62,6 +62,7 @@ struct CacheState {
     flights: HashMap<(Kind, String), Airborne>,
     pace: CallPace,
     down: Option<FailureStreak>,
+    failed_at: Option<SystemTime>,
 }
 
 struct FailureStreak {
@@ -94,6 +95,7 @@ impl Enricher {
             flights: HashMap::new(),
             pace: CallPace::new(limits.rate),
             down: None,
+            failed_at: None,
         };
         Self { source, limits, state: Arc::new(Mutex::new(state)) }
     }
@@ -149,8 +151,9 @@ impl Enricher {
             Err(EnrichError { class: ErrorClass::Timeout, reason, retry_after: None, remedy: None })
         });
         drop(landing);
-        if let Ok(found) = &answer {
-            self.remember(key, found.clone(), (number, asked));
+        match &answer {
+            Ok(found) => self.remember(key, found.clone(), (number, asked)),
+            Err(_) => self.lock().failed_at = Some(SystemTime::now()),
         }
         match &answer {
             Err(error) if error.is_unreachable() => self.is_down(error),
@@ -246,6 +249,10 @@ impl Lookup for Enricher {
 
     fn expiries(&self) -> Vec<Expiry> {
         self.source.expiries()
+    }
+
+    fn failed_at(&self) -> Option<SystemTime> {
+        self.lock().failed_at
     }
 }
 

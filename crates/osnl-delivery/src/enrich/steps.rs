@@ -201,6 +201,10 @@ impl Prepare for Enrichments {
     fn expiries(&self) -> Vec<Expiry> {
         self.steps.iter().flat_map(|step| step.enricher.expiries()).collect()
     }
+
+    fn failed_at(&self) -> Option<SystemTime> {
+        self.steps.iter().filter_map(|step| step.enricher.failed_at()).max()
+    }
 }
 
 impl fmt::Debug for Enrichments {

@@ -14,6 +14,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
@@ -65,6 +66,10 @@ impl CloudLookup {
 impl Servers for CloudLookup {
     fn expiries(&self) -> Vec<Expiry> {
         self.lookup.expiries()
+    }
+
+    fn failed_at(&self) -> Option<SystemTime> {
+        self.lookup.failed_at()
     }
 
     fn dependency(&self) -> Arc<str> {

@@ -5,6 +5,7 @@
 //! even if the APIs have forgotten it.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use osnl_core::event::HAPPENED;
 use osnl_net::http::Expiry;
@@ -65,6 +66,10 @@ impl Prepare for CompletionStep {
 
     fn expiries(&self) -> Vec<Expiry> {
         self.servers.expiries()
+    }
+
+    fn failed_at(&self) -> Option<SystemTime> {
+        self.servers.failed_at()
     }
 }
 

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
@@ -13,6 +14,10 @@ pub trait Servers: Send + Sync + fmt::Debug {
 
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
+    }
+
+    fn failed_at(&self) -> Option<SystemTime> {
+        None
     }
 
     fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;

@@ -1,11 +1,17 @@
 //! The fast way to a head: a scanner of oslo.messaging's output that stops at the payload and returns None
 //! for anything else. Only a value with escapes allocates.
 //!
+//! A key of the head may be repeated behind the payload, and the last value counts. A search of the rest for the
+//! keys' names finds that without reading the payload. A payload with such a key of its own is left to the slow way.
+//!
 //! An envelope holds the notification as JSON text inside a JSON string, so its quotes are `\"` and
 //! its backslashes `\\`. The scanner reads through that layer ([`Layer::Enveloped`]); the slow way
 //! handles other escapes of the outer string.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
 
 use super::Head;
 use crate::Priority;
@@ -29,7 +35,16 @@ pub(super) fn read_head(body: &[u8]) -> Option<Head<'_>> {
         scanner.byte(b'{')?;
         key = scanner.plain_text()?;
     }
-    scanner.head(key)
+    let head = scanner.head(key)?;
+    (!may_repeat_a_key(scanner.rest)).then_some(head)
+}
+
+/// Returns whether a key of the head or of the envelope may follow. `json.dumps` escapes no printable ASCII character,
+/// so such an escape can hide a key's name or its quote, in either layer.
+fn may_repeat_a_key(rest: &[u8]) -> bool {
+    static KEYS: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"(?-u)"event_type|"publisher_id|"priority|"oslo\.|\\u00[2-7]"#).ok());
+    KEYS.as_ref().is_none_or(|keys| keys.is_match(rest))
 }
 
 #[derive(Clone, Copy)]
@@ -263,6 +278,12 @@ mod tests {
             &format!(r#"{{"oslo.message":"x",{head}}}"#),
             &format!("\u{feff}{{{head}}}"),
             &enveloped(&format!("{{{head}}}")).replace("\\\"e\\\"", "\\u0022e\\\""),
+            &format!(r#"{{{head},"payload":{{}},"event_type":"f"}}"#),
+            &enveloped(&format!(r#"{{{head},"payload":{{}},"priority" : "WARN"}}"#)),
+            &enveloped(&format!(r#"{{{head},"payload":{{}},"publisher\u005Fid":"q"}}"#)),
+            &enveloped(&format!("{{{head}}}")).replace("}\"", r#",\u0022event_type\":\"f\"}""#),
+            &enveloped(&format!("{{{head}}}")).replace("}\"", r#",\"\u005cu0065vent_type\":\"f\"}""#),
+            &enveloped(&format!("{{{head}}}")).replace("}\"}", r#"}","oslo.message":"{}"}"#),
         ] {
             assert_eq!(read_head(body.as_bytes()), None, "{body}");
         }

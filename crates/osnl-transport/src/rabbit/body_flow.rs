@@ -133,6 +133,11 @@ impl BodyFlow {
         Question(Arc::clone(self))
     }
 
+    /// Returns the bytes of the bodies that have begun and have no share yet, and of the shares.
+    pub(super) fn in_hand(&self) -> usize {
+        self.bytes.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.exceeds() && self.answers.load(Ordering::SeqCst) == 0
     }
@@ -140,7 +145,7 @@ impl BodyFlow {
     fn exceeds(&self) -> bool {
         self.is_counting.load(Ordering::SeqCst)
             && self.messages.load(Ordering::SeqCst) > 0
-            && self.bytes.load(Ordering::SeqCst) > self.most.load(Ordering::SeqCst)
+            && self.in_hand() > self.most.load(Ordering::SeqCst)
     }
 
     pub(super) fn beat(&self) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
     QueueDeclareOptions,
@@ -20,7 +20,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use osnl_model::Budget;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::RabbitTransport;
 use super::arguments::table;
@@ -41,7 +41,7 @@ const IN_FLIGHT: usize = 100;
 const ANSWER: Duration = Duration::from_secs(15);
 /// The slowest network on which bodies are published, in bytes a second: the time for an answer grows with them.
 const SLOWEST: u64 = 32 << 10;
-/// Messages that the broker has announced come within this time, else another consumer has them.
+/// The next message that the broker has counted begins within this time, else another consumer has it.
 const NEXT: Duration = Duration::from_secs(3);
 /// The time in which messages of the previous reader return. Until then the broker does not count these messages.
 const RETURNING: Duration = Duration::from_millis(200);
@@ -175,11 +175,35 @@ async fn answered<T>(
     bytes: usize,
     answer: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, TransportError> {
-    let limit = ANSWER + Duration::from_secs(bytes as u64 / SLOWEST);
+    let limit = ANSWER + transfer_time(bytes);
     timeout(limit, answer).await.unwrap_or_else(|_| {
         let reason = format!("queue \"{queue}\": the broker has not answered for {} s", limit.as_secs());
         Err(TransportError::Lost { reason })
     })
+}
+
+const fn transfer_time(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64 / SLOWEST)
+}
+
+/// Waits for the next message to begin, and longer while its body arrives.
+async fn next_of<T>(
+    mut messages: impl Stream<Item = T> + Unpin,
+    body_flow: &BodyFlow,
+    patience: Duration,
+) -> Option<Option<T>> {
+    let begun = Instant::now();
+    let mut limit = patience;
+    loop {
+        if let Ok(next) = timeout_at(begun + limit, messages.next()).await {
+            return Some(next);
+        }
+        let longer = patience + transfer_time(body_flow.in_hand());
+        if longer <= limit {
+            return None;
+        }
+        limit = longer;
+    }
 }
 
 fn failed(queue: &str, error: lapin::Error) -> TransportError {
@@ -288,7 +312,7 @@ async fn take(
     let mut found: Vec<(i64, u64, QueuedMessage)> = Vec::new();
     while found.len() < usize::from(MOST) {
         let patience = if found.len() < wanted { NEXT } else { RETURNING };
-        let Ok(next) = timeout(patience, consumer.next()).await else { break };
+        let Some(next) = next_of(&mut consumer, &body_flow, patience).await else { break };
         let delivery = match next {
             Some(delivery) => delivery.map_err(|error| lost(&error))?,
             None => return Err(TransportError::Cancelled { queue: queue.to_owned() }),
@@ -374,5 +398,38 @@ impl QueueReader for RabbitQueueReader {
             };
             let _ = timeout(super::consumer::CLOSE_TIMEOUT, orderly).await;
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream::{self, pending};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Returns the time until the wait ends, and the message.
+    async fn waited(body_flow: &BodyFlow, messages: impl Stream<Item = u8>) -> (u64, Option<Option<u8>>) {
+        let begun = Instant::now();
+        let next = next_of(Box::pin(messages), body_flow, NEXT).await;
+        (begun.elapsed().as_secs(), next)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_on_a_slow_link_is_waited_for() {
+        let body_flow = BodyFlow::default();
+        body_flow.begin(BodyBounds::DEFAULT);
+        assert_eq!(waited(&body_flow, pending()).await, (3, None), "another consumer has the message");
+        let slow = || stream::once(sleep(Duration::from_secs(7))).map(|()| 1);
+        let arriving = async {
+            sleep(Duration::from_secs(2)).await;
+            body_flow.comes(4_000_000);
+        };
+        assert_eq!(tokio::join!(waited(&body_flow, slow()), arriving).0, (7, Some(Some(1))));
+        assert_eq!(
+            waited(&body_flow, pending()).await,
+            (3 + 4_000_000 / SLOWEST, None),
+            "the rest never comes"
+        );
     }
 }

@@ -9,9 +9,9 @@
 //! The default type of a virtual host can make a queue without a type a quorum queue, so a declared queue is
 //! examined afterwards.
 //!
-//! A queue of the services, without a pool, is made only if its exchange has the configured durability. Another
-//! durability shows that the service is configured differently, so the service could not declare that queue. A broker
-//! that refuses transient queues leaves no choice.
+//! A queue of the services, without a pool, is made only if its exchange has the configured durability, and an exchange
+//! only if the queue bound to it has. Another durability shows that the service is configured differently, so the
+//! service could not declare that queue or exchange. A broker that refuses transient queues leaves no choice.
 //!
 //! A missing exchange is no refusal, because a queue of osnl may hold older messages. A restarting broker
 //! keeps a durable queue and loses a transient exchange until its service publishes again, so the listener
@@ -43,10 +43,10 @@ use crate::{BoxFuture, LateBindings, TransportError};
 pub(super) enum DeclareError {
     NoExchange(String),
     NoQueue(String),
-    /// The exchange shows that its service declares queues with another durability than configured.
+    /// An exchange or a queue shows that its service declares both with another durability than configured.
     OtherDurability {
-        queue: String,
-        exchange: String,
+        what: String,
+        shown_by: String,
         durable: bool,
     },
     OtherType {
@@ -67,21 +67,21 @@ impl From<DeclareError> for TransportError {
         match error {
             DeclareError::NoExchange(exchange) => Self::NoExchange { exchange },
             DeclareError::NoQueue(queue) => Self::NoQueue { queue },
-            DeclareError::OtherDurability { queue, exchange, durable } => Self::Refused {
-                what: format!("declare queue \"{queue}\""),
+            DeclareError::OtherDurability { what, shown_by, durable } => Self::Refused {
                 reason: if durable {
                     format!(
-                        "exchange \"{exchange}\" is durable, so its service declares durable queues, and would be \
+                        "{shown_by} is durable, so its service declares durable exchanges and queues, and would be \
                          refused if this one were transient: set amqp_durable_queues or rabbit_quorum_queue as the \
                          service has it"
                     )
                 } else {
                     format!(
-                        "exchange \"{exchange}\" is transient, so its service declares transient queues, and would \
+                        "{shown_by} is transient, so its service declares transient exchanges and queues, and would \
                          be refused if this one were durable: remove amqp_durable_queues and rabbit_quorum_queue, as \
                          the service has it"
                     )
                 },
+                what,
                 code: None,
             },
             DeclareError::OtherType { queue, is_stream } => Self::Refused {
@@ -133,6 +133,13 @@ pub(super) async fn declare(
         plan.bindings.iter().partition(|binding| missing.contains(&binding.exchange.as_str()));
     let unbound = match declare {
         Declare::Create => {
+            let of_services = open.iter().filter(|_| !is_ours && !forced);
+            for (queue, durable) in of_services.filter_map(|queue| Some((queue, queue.durable?))) {
+                let bound = of_missing.iter().find(|binding| *binding.queue == *queue.name);
+                if let Some(binding) = bound.filter(|_| durable != oslo.durable) {
+                    return Err(exchange_misfits(&binding.exchange, &queue.name, durable));
+                }
+            }
             declarer.make_exchanges(&missing, &of_missing, exchange_options(oslo)).await?;
             Vec::new()
         }
@@ -276,7 +283,9 @@ impl Declarer<'_> {
                     Declare::Nothing => return Err(DeclareError::NoQueue(name.to_owned())),
                     Declare::Create | Declare::Passive => {}
                 }
-                self.fits_service(name, &exchanges, kind).await?;
+                for exchange in exchanges {
+                    fits_service(&mut self.side, name, exchange, kind).await?;
+                }
                 self.make_queue(name, kind, &what).await?;
                 open.created = true;
                 return Ok(self.as_made(open, kind).await);
@@ -323,24 +332,6 @@ impl Declarer<'_> {
             (open.queue_type, open.durable) = (Some(QueueType::Stream), Some(true));
         }
         Ok(open)
-    }
-
-    /// Returns whether a queue of the services may be made, by the durability of its exchanges. If the broker refuses
-    /// to answer, the options decide.
-    async fn fits_service(
-        &mut self,
-        queue: &str,
-        exchanges: &[&str],
-        kind: &QueueKind,
-    ) -> Result<(), DeclareError> {
-        for exchange in exchanges {
-            let found = probe::describe(&mut self.side, exchange).await.unwrap_or_default();
-            if let Some(durable) = found.durable.filter(|durable| *durable != kind.durable) {
-                let (queue, exchange) = (queue.to_owned(), (*exchange).to_owned());
-                return Err(DeclareError::OtherDurability { queue, exchange, durable });
-            }
-        }
-        Ok(())
     }
 
     async fn as_made(&mut self, mut open: OpenQueue, kind: &QueueKind) -> OpenQueue {
@@ -431,6 +422,28 @@ impl Declarer<'_> {
 pub(super) fn exchange_options(oslo: &QueueKind) -> ExchangeDeclareOptions {
     let (durable, auto_delete) = (oslo.durable, oslo.auto_delete);
     ExchangeDeclareOptions { durable, auto_delete, ..Default::default() }
+}
+
+/// Fails if a queue of the services may not be made, by the durability of its exchange. If the broker refuses to answer,
+/// the options decide.
+pub(super) async fn fits_service(
+    side: &mut SideChannel<&Connection>,
+    queue: &str,
+    exchange: &str,
+    kind: &QueueKind,
+) -> Result<(), DeclareError> {
+    let found = probe::describe(side, exchange).await.unwrap_or_default();
+    let (what, shown_by) = (format!("declare queue \"{queue}\""), format!("exchange \"{exchange}\""));
+    match found.durable.filter(|durable| *durable != kind.durable) {
+        Some(durable) => Err(DeclareError::OtherDurability { what, shown_by, durable }),
+        None => Ok(()),
+    }
+}
+
+/// Returns the error for an exchange that would not fit the services' `queue`, whose durability is `durable`.
+pub(super) fn exchange_misfits(exchange: &str, queue: &str, durable: bool) -> DeclareError {
+    let shown_by = format!("queue \"{queue}\"");
+    DeclareError::OtherDurability { what: declaring(exchange), shown_by, durable }
 }
 
 fn declaring(exchange: &str) -> String {

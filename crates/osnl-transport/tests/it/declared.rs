@@ -1,6 +1,6 @@
 use osnl_model::{Priority, TransportUrl};
 use osnl_testkit::{Broker, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost, python};
-use osnl_transport::{Declare, QueueKind, QueueType, TransportError, transport};
+use osnl_transport::{Declare, OutgoingMessage, QueueKind, QueueType, TransportError, transport};
 use serde_json::{Value, json};
 
 use crate::session::{Session, options, rabbit, targets};
@@ -160,5 +160,40 @@ async fn issue_46_a_queue_of_a_service_is_not_made_otherwise_than_its_exchange_s
             assert_eq!(refused, asked != durable, "{durable} {asked}");
         }
         peer.notify(&Notice { priority: "error".to_owned(), ..Notice::default() });
+    }
+}
+
+/// A queue or an exchange of another durability would refuse the service's own declaration, and so its RPC.
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_a_publisher_nor_a_listener_makes_what_refuses_a_service() {
+    for durable in [false, true] {
+        let vhost = Broker::shared().vhost("refuses");
+        let notify = |priority: &str| {
+            let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions { durable });
+            peer.notify(&Notice { priority: priority.to_owned(), ..Notice::default() });
+        };
+        notify("info");
+        let other = format!("{}?amqp_durable_queues={}", vhost.url(), !durable);
+        let transport = transport(&TransportUrl::parse(&other).unwrap()).unwrap();
+        let options = options(None, 10, Declare::Create, transport.oslo_queue());
+        let (there, missing) = (["exchange \"neutron\"", "queue \"notifications.info\""], ["error", "info"]);
+        for (there, priority) in there.into_iter().zip(missing) {
+            if priority == "info" {
+                vhost.delete_exchange("neutron");
+            }
+            let to = targets(&["neutron"], &[Priority::parse(priority)]);
+            let sent = transport.send(&to[0].0, &to[0].1, OutgoingMessage::json(b"{}".to_vec())).await;
+            let listened = Session::open(&*transport, &to, &options).await.map(drop);
+            for refused in [sent, listened] {
+                let Err(TransportError::Refused { reason, .. }) = refused else {
+                    panic!("durable: {durable}, {there}: {refused:?}");
+                };
+                let is = if durable { "durable" } else { "transient" };
+                assert!(reason.starts_with(&format!("{there} is {is}, so its service")), "{reason}");
+            }
+        }
+        let queues: Vec<String> = vhost.list_queues().into_iter().map(|queue| queue.name).collect();
+        assert_eq!((queues, vhost.list_exchanges().len()), (vec![QUEUE.to_owned()], 0));
+        notify("error");
     }
 }

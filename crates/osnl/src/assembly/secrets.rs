@@ -61,5 +61,6 @@ fn is_refused(state: &DaemonState) -> bool {
             target.status().borrow().outage.is_some()
                 || !target.held().outages.is_empty()
                 || target.last_failure().is_some_and(|failure| lately(failure.at))
+                || target.question_failed_at().is_some_and(lately)
         })
 }

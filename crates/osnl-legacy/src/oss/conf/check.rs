@@ -92,6 +92,10 @@ impl OssChecker<'_> {
         let [creation, deletion] =
             paths.map(|path| path.and_then(|(option, path)| self.url(option, path, &origin)));
         let own = own?;
+        if !self.is_set(REST, "body") {
+            let problem = "is not set, so the target gets JSON, and not the XML of oss_watcher";
+            self.warn(REST, "body", problem, "set json, xml, or xml_unescaped, as the target reads it");
+        }
         if own.body == "xml_unescaped" {
             let problem = "a user who can write metadata can write any XML into the body";
             self.warn(REST, "body", problem, "xml escapes < and &, and is safe");

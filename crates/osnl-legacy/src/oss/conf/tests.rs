@@ -25,7 +25,9 @@ fn the_document_s_own_file_means_what_it_says() {
     assert_eq!(rest.options.creation.to_string(), "https://some_host:80/some_url");
     assert_eq!(rest.options.deletion.to_string(), "https://some_host:80/some_url2");
     assert_eq!((&rest.options.lists, &rest.options.form), (&Default::default(), &Default::default()));
-    assert_eq!(loaded.warnings, []);
+    let [warning] = &loaded.warnings[..] else { panic!("{:?}", loaded.warnings) };
+    let said = warning.to_string();
+    assert!(said.contains("[rest] body: is not set, so the target gets JSON, and not the XML"), "{said}");
     assert_eq!(rest.ask.as_deref(), Some("openstack"));
     let [cloud] = &native.enrichments[..] else { panic!("one cloud") };
     assert_eq!(cloud.cloud.auth_url.to_string(), "http://localhost:5000/v3");
@@ -61,7 +63,7 @@ fn an_empty_file_has_the_program_s_defaults() {
     assert_eq!(native.listeners[0].pool.as_deref(), Some("notifications.info"));
     let Some(rest) = native.actions[0].driver.options::<OssRestConf>() else { panic!("its driver") };
     assert_eq!(rest.options.creation.to_string(), "http://127.0.0.1:80/");
-    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
 }
 
 #[test]

@@ -5,16 +5,18 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ExchangeKind};
 
 use super::super::arguments::table;
-use super::super::declare::exchange_options;
+use super::super::declare::{exchange_misfits, exchange_options, fits_service};
 use super::super::failure::{
-    NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, refuses_transient_queues, reply_code,
+    NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, refuses_transient_queues, reply_code,
 };
+use super::super::refusal::Difference;
 use super::super::side::SideChannel;
 use crate::TransportError;
 use crate::topology::{Declare, QueueKind};
 
 /// Follows [`OutgoingMessage::declare`](crate::OutgoingMessage); `oslo` is oslo.messaging's declaration. The default
-/// exchange always exists, and routes to the queue named as the key.
+/// exchange always exists, and routes to the queue named as the key. Exchange and queue are the services', so the
+/// durability of one refuses to make the other differently, as for a listener.
 pub(super) async fn prepare(
     connection: &Connection,
     exchange: &str,
@@ -25,18 +27,18 @@ pub(super) async fn prepare(
     let mut queue = oslo.clone();
     queue.durable |= force_durable.load(Ordering::Relaxed);
     let mut steps = Steps { side: SideChannel::new(connection) };
-    if !exchange.is_empty() && !steps.exchange(exchange, None).await? {
-        match declare {
-            Declare::Passive | Declare::Nothing => {
-                return Err(TransportError::no_exchange_to_publish_to(exchange));
-            }
-            Declare::Create => steps.exchange(exchange, Some(oslo)).await?,
-        };
-    }
+    let is_there = exchange.is_empty() || steps.exchange(exchange, None).await?;
     match declare {
+        Declare::Passive | Declare::Nothing if !is_there => {
+            return Err(TransportError::no_exchange_to_publish_to(exchange));
+        }
         Declare::Passive | Declare::Nothing => {}
         Declare::Create => {
+            let is_forced = queue.durable != oslo.durable;
             if !steps.queue(routing_key, None).await? {
+                if is_there && !exchange.is_empty() && !is_forced {
+                    fits_service(&mut steps.side, routing_key, exchange, oslo).await?;
+                }
                 match steps.queue(routing_key, Some(&queue)).await {
                     Err(failure) if refuses_transient_queues(&failure) => {
                         force_durable.store(true, Ordering::Relaxed);
@@ -44,6 +46,11 @@ pub(super) async fn prepare(
                     }
                     made => made?,
                 };
+            } else if !is_there && !is_forced && steps.is_durable(routing_key, oslo).await? != oslo.durable {
+                return Err(exchange_misfits(exchange, routing_key, !oslo.durable).into());
+            }
+            if !is_there {
+                steps.exchange(exchange, Some(oslo)).await?;
             }
             if !exchange.is_empty() {
                 steps.bind(routing_key, exchange).await?;
@@ -70,6 +77,23 @@ impl Steps<'_> {
     }
 
     async fn queue(&mut self, name: &str, kind: Option<&QueueKind>) -> Result<bool, OperationFailure> {
+        let declared = self.declare_queue(name, kind).await?;
+        self.found(declared, &format!("declare queue \"{name}\""))
+    }
+
+    /// Returns whether an existing queue is durable; if the broker does not say so, as `kind` is.
+    async fn is_durable(&mut self, name: &str, kind: &QueueKind) -> Result<bool, OperationFailure> {
+        let Err(error) = self.declare_queue(name, Some(kind)).await? else { return Ok(kind.durable) };
+        let found = Difference::read(&reason(&error)).durable(kind.durable);
+        self.found(Err(error), &format!("declare queue \"{name}\""))?;
+        Ok(found.unwrap_or(kind.durable))
+    }
+
+    async fn declare_queue(
+        &mut self,
+        name: &str,
+        kind: Option<&QueueKind>,
+    ) -> Result<Result<(), lapin::Error>, OperationFailure> {
         let options = QueueDeclareOptions {
             passive: kind.is_none(),
             durable: kind.is_some_and(|kind| kind.durable),
@@ -78,8 +102,7 @@ impl Steps<'_> {
         };
         let arguments = kind.map_or_else(FieldTable::default, |kind| table(&kind.declared_arguments()));
         let channel = self.side.channel().await?;
-        let declared = channel.queue_declare(name.into(), options, arguments).await;
-        self.found(declared.map(drop), &format!("declare queue \"{name}\""))
+        Ok(channel.queue_declare(name.into(), options, arguments).await.map(drop))
     }
 
     async fn bind(&mut self, queue: &str, exchange: &str) -> Result<(), OperationFailure> {
