@@ -225,6 +225,20 @@ async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_description_that_is_too_long_is_given_to_no_delivery() {
+    let long = "x".repeat(300_000);
+    let source = Source::of(&[("s", json!({"id": "s", "name": long}))]);
+    let enrichments = Enrichments::new(vec![step("server", Kind::Server, None, &source)], journal());
+    let port = event("port.delete.end", json!({"port": {"id": "p", "device_id": "s"}}));
+    let own = event("compute.instance.delete.end", json!({"instance_id": "o", "display_name": long}));
+    for (event, asked) in [(&port, 1), (&port, 1), (&own, 2), (&own, 2)] {
+        let error = enrichments.prepare(event).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Content, "{error}");
+        assert_eq!(source.asked(), asked);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_object_of_an_event_is_never_older_than_the_event() {
     let source = Source::of(&[("p", json!({"id": "p", "name": "vm-1", "device_id": "s"}))]);
     let enrichments = Enrichments::new(vec![step("port", Kind::Port, None, &source)], journal());
