@@ -122,6 +122,28 @@ async fn no_more_is_remembered_than_there_is_place_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_remembered_is_bounded_in_bytes_and_leaves_when_it_is_old() {
+    let source = Source::of(&[]);
+    let enricher = Enricher::new(source.clone(), limits());
+    for n in 0..6 {
+        let id = n.to_string();
+        source.set(&id, Ok(Some(json!("x".repeat(cache::MOST_BYTES / 4)))));
+        enricher.fetch(Kind::Server, &id).await.unwrap();
+    }
+    let (answers, bytes) = enricher.size();
+    assert!(answers == 3 && bytes <= cache::MOST_BYTES, "{answers} {bytes}");
+    source.set("huge", Ok(Some(json!("x".repeat(cache::MOST_BYTES)))));
+    enricher.fetch(Kind::Server, "huge").await.unwrap();
+    assert_eq!(enricher.size(), (answers, bytes), "one that is too large displaces none");
+    advance(Duration::from_secs(100)).await;
+    enricher.fetch(Kind::Server, "gone").await.unwrap();
+    assert_eq!(enricher.size(), (1, 8));
+    advance(Duration::from_secs(100)).await;
+    enricher.fetch(Kind::Server, "gone").await.unwrap();
+    assert_eq!(enricher.size(), (1, 8));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_has_its_time_and_requests_have_their_rate() {
     let source = Arc::new(Source { slow: Some(Duration::from_secs(60)), ..Source::default() });
     let enricher = Enricher::new(source.clone(), limits());
