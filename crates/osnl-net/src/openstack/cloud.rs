@@ -29,6 +29,8 @@ pub const GIVE_IT_TLS: &str =
     "give the service an https:// URL in Keystone's catalogue, or another interface";
 /// The catalogue of a large cloud has some tens of kilobytes; a server with long metadata has less.
 const REPLY_LIMIT: usize = 4 * 1024 * 1024;
+/// The most services and URLs that are warned of, of any number that a catalogue may name one after the other.
+const MOST_WARNED: usize = 100;
 /// The longest id of an object, as columns of OpenStack's databases have it.
 const LONGEST_ID: usize = 255;
 
@@ -304,7 +306,8 @@ impl Cloud {
     }
 
     fn is_first(&self, subject: String) -> bool {
-        self.0.warned_of.lock().unwrap_or_else(PoisonError::into_inner).insert(subject)
+        let mut warned = self.0.warned_of.lock().unwrap_or_else(PoisonError::into_inner);
+        warned.len() < MOST_WARNED && warned.insert(subject)
     }
 
     /// Returns the problem if the token goes to this URL of a service through a network without TLS.
