@@ -211,6 +211,7 @@ impl HttpAction {
             return Err(held(format!("there is no login whose catalogue has {service}")));
         };
         let endpoint = authorization.endpoint(service).await?;
+        let has_steps_of_event = target.has_steps_of_event(&request.url);
         request.url = target.placed(&request.url, &endpoint).map_err(|error| {
             held(format!(
                 "the service catalogue has {endpoint} for {service}, which cannot be called: {error}"
@@ -219,6 +220,10 @@ impl HttpAction {
         match self.follow(request).await {
             Ok(answer) => match self.astray(service, &endpoint, &answer) {
                 None => Ok(answer),
+                // The event may be the reason, so that the target is not held for other events.
+                Some(Some(failed)) if has_steps_of_event => {
+                    Err(ActionError { class: ErrorClass::Refused(Some(404)), ..failed })
+                }
                 Some(failed) => {
                     authorization.misplaced(service);
                     failed.map_or(Ok(answer), Err)

@@ -48,16 +48,23 @@ impl Publish {
         let done = format!("published to {}", mask_text(&place));
         match self.transport.send(target, priority, addressed.message).await {
             Ok(()) => Ok(Completion::Delivered(done)),
-            Err(error) => Err(ActionError::new(class(&error), error.with_own_remedy())),
+            Err(error) => {
+                Err(ActionError::new(class(&error, self.message.is_event_s()), error.with_own_remedy()))
+            }
         }
     }
 }
 
 const NO_ROUTE: u16 = 312;
+const NOT_FOUND: u16 = 404;
 const RESOURCE_ERROR: u16 = 506;
 
-fn class(error: &TransportError) -> ErrorClass {
+fn class(error: &TransportError, is_event_s: bool) -> ErrorClass {
     match error {
+        // Another event's exchange may exist, and permit more.
+        TransportError::Refused { code, .. } if is_event_s => {
+            ErrorClass::Refused(Some(code.unwrap_or(NOT_FOUND)))
+        }
         TransportError::Tls { .. } | TransportError::TlsFiles { .. } => ErrorClass::Tls,
         TransportError::Lost { .. } => ErrorClass::Reset,
         TransportError::NotConfirmed { .. } => ErrorClass::Timeout,

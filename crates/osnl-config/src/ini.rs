@@ -46,11 +46,14 @@ impl std::fmt::Debug for IniEntry {
     }
 }
 
+/// The most syntax errors of a file; one with more is no configuration.
+const MOST_ERRORS: usize = 100;
+
 impl Ini {
     /// Reads `text`; `file` is only a name for messages.
     ///
-    /// Returns the readable part and every syntax error, in the order of lines. With an error the file must
-    /// not be used; the readable part is for further checks of its values.
+    /// Returns the readable part and the syntax errors, in the order of lines; after 100 the rest is not read.
+    /// With an error the file must not be used; the readable part is for further checks of its values.
     pub fn parse(file: &str, text: &str) -> (Self, Vec<ConfigError>) {
         let mut parser =
             IniParser { ini: Self { file: file.to_owned(), ..Self::default() }, ..IniParser::default() };
@@ -65,6 +68,10 @@ impl Ini {
         };
         for line in text.replace("\r\n", "\n").split(['\n', '\r']) {
             parser.line = parser.line.saturating_add(1);
+            if parser.errors.len() == MOST_ERRORS {
+                parser.refuse("it is not read from here on, as 100 errors are above", "correct these first");
+                break;
+            }
             parser.take(line.trim_end_matches(is_space));
         }
         (parser.ini, parser.errors)
@@ -229,6 +236,17 @@ mod tests {
             })
             .collect();
         assert_eq!(seen, [("a", 1, "k", "1\n2", 3), ("a", 1, "k", "3", 6), ("A", 7, "l", "", 8)]);
+    }
+
+    #[test]
+    fn of_a_file_with_many_errors_the_rest_is_not_read() {
+        let text = format!("{}[a]\nk = 1\n", "a\n".repeat(100));
+        let (ini, errors) = Ini::parse("f", &text);
+        assert_eq!((ini.sections.len(), errors.len()), (0, 101));
+        let last = errors[100].to_string();
+        assert!(last.starts_with("f:101: ") && last.contains("not read from here on"), "{last}");
+        let (ini, errors) = Ini::parse("f", &text[2..]);
+        assert_eq!((ini.sections.len(), errors.len()), (1, 99));
     }
 
     #[test]

@@ -110,10 +110,12 @@ pub fn dependency(name: &str, target: &str) -> Arc<str> {
 }
 
 impl From<ApiError> for EnrichError {
-    /// Counts every status but a refusal as a dependency that is down: only a refusal concerns the one object.
+    /// Counts a status as an outage of the dependency, except a refusal and the answers to a bad id: only these concern
+    /// one object.
     fn from(error: ApiError) -> Self {
         let class = match &error {
             ApiError::Forbidden { .. } => ErrorClass::Refused(Some(403)),
+            ApiError::Status { status: status @ (400 | 410 | 414), .. } => ErrorClass::Refused(Some(*status)),
             ApiError::TimedOut { .. } => ErrorClass::Timeout,
             // The catalogue lacks the service, so an operator has to add or configure it.
             ApiError::Catalog(_) => ErrorClass::Connect,

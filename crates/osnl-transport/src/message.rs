@@ -33,6 +33,11 @@ pub struct Properties {
 pub type Marks = BTreeMap<String, String>;
 
 impl Properties {
+    /// Returns the text of a header, cut where a short string of AMQP ends: a longer text names no form of a body.
+    pub(crate) fn text(header: &[u8]) -> String {
+        String::from_utf8_lossy(&header[..header.len().min(255)]).into_owned()
+    }
+
     #[must_use]
     pub fn content_info(&self) -> ContentInfo<'_> {
         ContentInfo {

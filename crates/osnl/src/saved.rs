@@ -54,9 +54,15 @@ impl SavedError {
 
 /// Reads all events of a text.
 pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
+    read_first(text, usize::MAX)
+}
+
+/// Reads so many events of a text, from its beginning.
+pub fn read_first(text: &str, most: usize) -> Result<Vec<RecordedEvent>, SavedError> {
+    let (mut line, mut counted) = (1, 0);
     let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>();
     let mut found = Vec::new();
-    while let Some(document) = documents.next() {
+    while let Some(document) = documents.next().filter(|_| found.len() < most) {
         let document = document.map_err(|error| SavedError::Json {
             line: error.line(),
             // The message of serde_json may contain values.
@@ -67,13 +73,15 @@ pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
                 }
             },
         })?;
-        let line = 1 + text[..documents.byte_offset() - document.get().len()].matches('\n').count();
+        let start = documents.byte_offset() - document.get().len();
+        line += text[counted..start].matches('\n').count();
+        counted = start;
         let each: Vec<Box<RawValue>> = match document.get().starts_with('[') {
             true => serde_json::from_str(document.get())
                 .map_err(|error| SavedError::Document { line, reason: error.to_string() })?,
             false => vec![document],
         };
-        for document in each {
+        for document in each.into_iter().take(most - found.len()) {
             found.push(event(document.get(), line).map_err(|reason| SavedError::Document { line, reason })?);
         }
     }
@@ -217,6 +225,14 @@ mod tests {
         let lines = format!("{plain}\n\n{}\n{{\n \"event_type\": \"b\"}}", saved("body", plain));
         check(&lines, &[(1, "a", None, None), (3, "a", place.0, place.1), (4, "b", None, None)]);
         check(&format!("\n[{plain}, {plain}]"), &[(2, "a", None, None), (2, "a", None, None)]);
+    }
+
+    #[test]
+    fn no_more_is_read_than_wanted() {
+        for text in ["{}".repeat(10), format!("[{}{{}}]", "{},".repeat(9))] {
+            assert_eq!(read_first(&text, 3).unwrap().len(), 3);
+        }
+        assert_eq!(read_first("{} {} S3CRET", 1).unwrap().len(), 1);
     }
 
     #[test]

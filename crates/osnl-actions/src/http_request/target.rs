@@ -136,6 +136,12 @@ impl UrlTarget {
         }
     }
 
+    /// Whether a value has steps of its own in the path, which a router of URLs may not accept as one segment.
+    pub(super) fn has_steps_of_event(&self, url: &Url) -> bool {
+        let written = self.written.as_ref();
+        written.is_some_and(|written| Segments::of(url.path_and_query()).steps > written.steps)
+    }
+
     pub(super) fn placed(&self, url: &Url, endpoint: &str) -> Result<Url, UrlError> {
         Url::parse(&below(endpoint, self.below_service(url)))
     }
@@ -170,6 +176,7 @@ fn root(url: &Url) -> Result<Url, UrlError> {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Segments {
+    steps: usize,
     dots: usize,
     /// Segments between two slashes or after the last; `None` if a `{% if … %}` of the template
     /// decides their number.
@@ -198,18 +205,19 @@ impl Segments {
     fn of(path_and_query: &str) -> Self {
         let path = path_and_query.split('?').next().unwrap_or_default();
         let path = path.strip_prefix('/').unwrap_or(path);
-        let (mut dots, mut empty, mut encoded_empty) = (0, 0, 0);
+        let (mut all, mut dots, mut empty, mut encoded_empty) = (0, 0, 0, 0);
         for segment in path.split('/') {
             let plain =
                 segment.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
             let steps = || plain.split(['/', '\\']);
+            all += steps().count();
             dots += steps().filter(|step| matches!(*step, "." | "..")).count();
             match steps().count() {
                 1 => empty += usize::from(segment.is_empty()),
                 _ => encoded_empty += steps().filter(|step| step.is_empty()).count(),
             }
         }
-        Self { dots, empty: Some(empty), encoded_empty }
+        Self { steps: all, dots, empty: Some(empty), encoded_empty }
     }
 
     fn allow(&self, path_and_query: &str) -> Result<(), String> {

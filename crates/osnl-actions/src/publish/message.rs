@@ -100,6 +100,12 @@ impl MessageTemplates {
         Ok(AddressedMessage { target, priority, message })
     }
 
+    /// Whether an event chooses the destination, so that a refused one says nothing of the others.
+    pub(super) fn is_event_s(&self) -> bool {
+        let templates = [Some(&self.exchange), Some(&self.topic), self.key.as_ref()];
+        templates.into_iter().flatten().any(|template| template.paths().next().is_some())
+    }
+
     pub(super) fn payload(&self, names: &Names) -> Option<Result<String, String>> {
         let template = match &self.format {
             MessageFormat::Notification { changes, .. } => changes.payload.as_ref(),

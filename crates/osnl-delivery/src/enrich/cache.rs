@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 use osnl_config::Rate;
 use osnl_core::attempt::ErrorClass;
+use osnl_model::memory_of;
 use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,6 +20,8 @@ use crate::CallPace;
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause, and so the longest time until a recovered source is noticed.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The most bytes of memory for cached answers with their ids.
+pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -58,6 +61,7 @@ struct CacheState {
     /// counts.
     order: VecDeque<((Kind, String), u64)>,
     last: u64,
+    bytes: usize,
     /// The requests in flight. The waiting callers drive a request, so it ends when no caller is left.
     flights: HashMap<(Kind, String), Airborne>,
     pace: CallPace,
@@ -75,6 +79,7 @@ struct CachedAnswer {
     found: LookupAnswer,
     until: Instant,
     number: u64,
+    bytes: usize,
     asked: SystemTime,
 }
 
@@ -92,6 +97,7 @@ impl Enricher {
             known: HashMap::new(),
             order: VecDeque::new(),
             last: 0,
+            bytes: 0,
             flights: HashMap::new(),
             pace: CallPace::new(limits.rate),
             down: None,
@@ -194,21 +200,44 @@ impl Enricher {
             LookupAnswer::There(_) => self.limits.cache_ttl,
             LookupAnswer::Gone => self.limits.negative_ttl,
         };
-        if ttl.is_zero() || self.limits.cache_size == 0 {
+        // The id is also in the order.
+        let bytes = 2 * key.1.len()
+            + match &found {
+                LookupAnswer::There(value) => memory_of(value),
+                LookupAnswer::Gone => 0,
+            };
+        let size = self.limits.cache_size;
+        if ttl.is_zero() || size == 0 || bytes > MOST_BYTES {
             return;
         }
         let mut state = self.lock();
         if state.known.get(&key).is_some_and(|known| known.number >= number) {
             return;
         }
-        state.known.insert(key.clone(), CachedAnswer { found, until: Instant::now() + ttl, number, asked });
+        let now = Instant::now();
+        let kept = CachedAnswer { found, until: now + ttl, number, bytes, asked };
+        let former = state.known.insert(key.clone(), kept);
+        state.bytes = state.bytes + bytes - former.map_or(0, |former| former.bytes);
         state.order.push_back((key, number));
-        while state.known.len() > self.limits.cache_size || state.order.len() > 2 * self.limits.cache_size {
-            let Some((oldest, number)) = state.order.pop_front() else { break };
-            if state.known.get(&oldest).is_some_and(|known| known.number == number) {
+        while let Some((oldest, number)) = state.order.front() {
+            let known = state.known.get(oldest).filter(|known| known.number == *number);
+            let is_full =
+                state.known.len() > size || state.order.len() > 2 * size || state.bytes > MOST_BYTES;
+            if !is_full && known.is_some_and(|known| now < known.until) {
+                break;
+            }
+            let (is_known, bytes) = (known.is_some(), known.map_or(0, |known| known.bytes));
+            state.bytes -= bytes;
+            if let Some((oldest, _)) = state.order.pop_front().filter(|_| is_known) {
                 state.known.remove(&oldest);
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn size(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.known.len(), state.bytes)
     }
 
     fn lock(&self) -> MutexGuard<'_, CacheState> {

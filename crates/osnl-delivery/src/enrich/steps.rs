@@ -17,7 +17,7 @@ use super::subject::{described, subject};
 use super::{Enricher, Kind, Lookup as _, LookupAnswer, dependency};
 use crate::{Answers, Prepare};
 
-/// The largest answer that is kept with a delivery: no description of a server, port or image is that long.
+/// The largest value that is kept with a delivery: no description of a server, port or image is that long.
 const LARGEST: usize = 256 * 1024;
 
 /// The enrichments of one action in its order: an `id` may use earlier answers.
@@ -87,23 +87,9 @@ impl Enrichments {
         if let Ok((_, true)) = &answer {
             answered.push(dependency(&step.name, &step.enricher.target()));
         }
-        match answer {
-            Ok((LookupAnswer::There(value), false)) => return Ok((*value).clone()),
-            Ok((LookupAnswer::There(value), true)) => {
-                let text = value.to_string();
-                if text.len() > LARGEST {
-                    let reason = format!(
-                        "[enrich:{}] {} {id} is described in {} bytes",
-                        step.name,
-                        step.kind,
-                        text.len()
-                    );
-                    return Err(ActionError::new(ErrorClass::Content, reason));
-                }
-                learnt.push((object, text));
-                return Ok((*value).clone());
-            }
-            Ok((LookupAnswer::Gone, _)) => {}
+        let there = match answer {
+            Ok((LookupAnswer::There(value), is_new)) => Some(((*value).clone(), is_new)),
+            Ok((LookupAnswer::Gone, _)) => None,
             Err(error) => match step.on_error {
                 OnError::Retry => return Err(error.of_delivery(&step.name, &step.enricher.target())),
                 OnError::Default => {
@@ -113,18 +99,25 @@ impl Enrichments {
                         error = error.to_string(),
                         "an enrichment failed; the delivery goes on without it"
                     );
+                    None
                 }
             },
+        };
+        let (value, is_new) = match (there, own) {
+            (Some(there), _) => there,
+            (None, Some(own)) => (self.with_earlier(&object, own).await, true),
+            (None, None) => (self.earlier(&object).await.unwrap_or_else(|| step.default.clone()), false),
+        };
+        let text = value.to_string();
+        if text.len() > LARGEST {
+            let (name, kind, bytes) = (&step.name, step.kind, text.len());
+            let reason = format!("[enrich:{name}] {kind} {id} is described in {bytes} bytes");
+            return Err(ActionError::new(ErrorClass::Content, reason));
         }
-        if let Some(own) = own {
-            let known = self.with_earlier(&object, own).await;
-            learnt.push((object, known.to_string()));
-            return Ok(known);
+        if is_new {
+            learnt.push((object, text));
         }
-        match self.earlier(&object).await {
-            Some(earlier) => Ok(earlier),
-            None => Ok(step.default.clone()),
-        }
+        Ok(value)
     }
 
     async fn with_earlier(&self, object: &str, own: Value) -> Value {

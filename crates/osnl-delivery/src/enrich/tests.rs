@@ -122,6 +122,28 @@ async fn no_more_is_remembered_than_there_is_place_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_remembered_is_bounded_in_bytes_and_leaves_when_it_is_old() {
+    let source = Source::of(&[]);
+    let enricher = Enricher::new(source.clone(), limits());
+    for n in 0..6 {
+        let id = n.to_string();
+        source.set(&id, Ok(Some(json!("x".repeat(cache::MOST_BYTES / 4)))));
+        enricher.fetch(Kind::Server, &id).await.unwrap();
+    }
+    let (answers, bytes) = enricher.size();
+    assert!(answers == 3 && bytes <= cache::MOST_BYTES, "{answers} {bytes}");
+    source.set("huge", Ok(Some(json!("x".repeat(cache::MOST_BYTES)))));
+    enricher.fetch(Kind::Server, "huge").await.unwrap();
+    assert_eq!(enricher.size(), (answers, bytes), "one that is too large displaces none");
+    advance(Duration::from_secs(100)).await;
+    enricher.fetch(Kind::Server, "gone").await.unwrap();
+    assert_eq!(enricher.size(), (1, 8));
+    advance(Duration::from_secs(100)).await;
+    enricher.fetch(Kind::Server, "gone").await.unwrap();
+    assert_eq!(enricher.size(), (1, 8));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_has_its_time_and_requests_have_their_rate() {
     let source = Arc::new(Source { slow: Some(Duration::from_secs(60)), ..Source::default() });
     let enricher = Enricher::new(source.clone(), limits());
@@ -222,6 +244,20 @@ async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
     assert_eq!(gone["metadata"]["Owner"], "ops");
     assert_eq!(resolve(&port("other")).await, json!({"name": "unknown"}));
     assert_eq!(resolve(&port("")).await, json!({"name": "unknown"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_description_that_is_too_long_is_given_to_no_delivery() {
+    let long = "x".repeat(300_000);
+    let source = Source::of(&[("s", json!({"id": "s", "name": long}))]);
+    let enrichments = Enrichments::new(vec![step("server", Kind::Server, None, &source)], journal());
+    let port = event("port.delete.end", json!({"port": {"id": "p", "device_id": "s"}}));
+    let own = event("compute.instance.delete.end", json!({"instance_id": "o", "display_name": long}));
+    for (event, asked) in [(&port, 1), (&port, 1), (&own, 2), (&own, 2)] {
+        let error = enrichments.prepare(event).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Content, "{error}");
+        assert_eq!(source.asked(), asked);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -338,7 +374,9 @@ fn only_what_is_forbidden_uses_attempts() {
             ApiError::NotTheApi { at: at(), service: "compute", said: String::new() },
             ErrorClass::Busy(Some(404)),
         ),
-        (status(400), ErrorClass::Busy(Some(400))),
+        (status(400), ErrorClass::Refused(Some(400))),
+        (status(410), ErrorClass::Refused(Some(410))),
+        (status(414), ErrorClass::Refused(Some(414))),
         (unreachable(FailureClass::Connect), ErrorClass::Connect),
         (unreachable(FailureClass::Tls), ErrorClass::Tls),
         (unreachable(FailureClass::Reset), ErrorClass::Reset),

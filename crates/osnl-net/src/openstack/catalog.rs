@@ -1,5 +1,6 @@
 //! Selects the URL of a service from the catalogue of a token.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -22,6 +23,11 @@ const ALIASES: [&[&str]; 14] = [
     &["shared-file-system", "sharev2", "share"],
     &["workflow", "workflowv2"],
 ];
+
+/// The most names of an error.
+const MOST_NAMED: usize = 20;
+/// The longest name of a type, interface or region, as Keystone's columns have it.
+const LONGEST_NAME: usize = 255;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Interface {
@@ -113,15 +119,16 @@ impl Catalog {
     #[must_use]
     pub fn of(token: &Value) -> Self {
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let name = |value: &Value, key: &str| text(value, key).filter(|name| name.len() <= LONGEST_NAME);
         let services = token.get("catalog").and_then(Value::as_array).into_iter().flatten();
         let endpoints = services.flat_map(|service| {
             let each = service.get("endpoints").and_then(Value::as_array).into_iter().flatten();
             each.filter_map(move |endpoint| {
                 Some(CatalogEndpoint {
-                    service: text(service, "type")?,
-                    interface: text(endpoint, "interface")?,
-                    region: text(endpoint, "region"),
-                    region_id: text(endpoint, "region_id"),
+                    service: name(service, "type")?,
+                    interface: name(endpoint, "interface")?,
+                    region: name(endpoint, "region"),
+                    region_id: name(endpoint, "region_id"),
                     url: text(endpoint, "url")?,
                 })
             })
@@ -131,13 +138,7 @@ impl Catalog {
 
     #[must_use]
     pub fn services(&self) -> Vec<String> {
-        let mut services: Vec<String> = Vec::new();
-        for endpoint in &self.0 {
-            if !services.contains(&endpoint.service) {
-                services.push(endpoint.service.clone());
-            }
-        }
-        services
+        distinct(self.0.iter().map(|endpoint| endpoint.service.as_str()))
     }
 
     /// Returns the URL of a service; without a region the first entry, as keystoneauth does. The
@@ -166,12 +167,14 @@ impl Catalog {
                     return Ok(self.chosen(endpoint, region.is_none()));
                 }
                 let region = endpoint.region().map(|region| format!(" in {region}")).unwrap_or_default();
-                have.push(format!("{}{region}", endpoint.interface));
+                if have.len() < MOST_NAMED {
+                    have.push(format!("{}{region}", endpoint.interface));
+                }
             }
         }
         let service = service.to_owned();
         Err(if have.is_empty() {
-            CatalogError::NoService { service, have: self.services() }
+            CatalogError::NoService { service, have: self.services().into_iter().take(MOST_NAMED).collect() }
         } else {
             CatalogError::NoEndpoint { service, interface, region: region.map(str::to_owned), have }
         })
@@ -180,17 +183,12 @@ impl Catalog {
 
 impl Catalog {
     fn chosen(&self, endpoint: &CatalogEndpoint, any_will_do: bool) -> ServiceUrl {
-        let mut other_regions: Vec<String> = Vec::new();
         let alike = self.0.iter().filter(|other| {
             any_will_do && other.service == endpoint.service && other.interface == endpoint.interface
         });
-        for region in
-            alike.filter_map(CatalogEndpoint::region).filter(|region| Some(*region) != endpoint.region())
-        {
-            if !other_regions.iter().any(|other| other == region) {
-                other_regions.push(region.to_owned());
-            }
-        }
+        let regions = alike.filter_map(CatalogEndpoint::region);
+        let mut other_regions = distinct(regions.filter(|region| Some(*region) != endpoint.region()));
+        other_regions.truncate(MOST_NAMED);
         let region = endpoint.region().map(str::to_owned);
         ServiceUrl { url: endpoint.url.clone(), region, other_regions }
     }
@@ -200,6 +198,12 @@ impl CatalogEndpoint {
     fn region(&self) -> Option<&str> {
         self.region.as_deref().or(self.region_id.as_deref())
     }
+}
+
+/// Returns each name once, in their order.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
 
 /// Returns the service types authority's name for an alias of a type.
@@ -306,6 +310,23 @@ mod tests {
         );
         let none = Catalog::default().url("compute", Interface::Public, None).unwrap_err().to_string();
         assert!(none.contains("no scope"), "{none}");
+    }
+
+    #[test]
+    fn an_error_names_a_bounded_part_of_a_large_catalogue() {
+        let endpoint =
+            |n: usize| json!({"interface": "internal", "region": format!("r{n}"), "url": "http://h/"});
+        let service = |n: usize| json!({"type": format!("s{n}"), "endpoints": [endpoint(0)]});
+        let mut services: Vec<Value> = (0..1000).map(service).collect();
+        services.push(json!({"type": "x".repeat(256), "endpoints": [endpoint(0)]}));
+        services.push(json!({"type": "many", "endpoints": (0..1000).map(endpoint).collect::<Vec<_>>()}));
+        let catalog = Catalog::of(&json!({"catalog": services}));
+        assert_eq!(catalog.services().len(), 1001);
+        for service in ["none", "many"] {
+            let error = catalog.url(service, Interface::Public, None).unwrap_err().to_string();
+            assert_eq!(error.matches(", ").count(), 19, "{error}");
+        }
+        assert_eq!(catalog.url("many", Interface::Internal, None).unwrap().other_regions.len(), 20);
     }
 
     #[test]

@@ -29,6 +29,10 @@ pub const GIVE_IT_TLS: &str =
     "give the service an https:// URL in Keystone's catalogue, or another interface";
 /// The catalogue of a large cloud has some tens of kilobytes; a server with long metadata has less.
 const REPLY_LIMIT: usize = 4 * 1024 * 1024;
+/// The most services and URLs that are warned of, of any number that a catalogue may name one after the other.
+const MOST_WARNED: usize = 100;
+/// The longest id of an object, as columns of OpenStack's databases have it.
+const LONGEST_ID: usize = 255;
 
 #[derive(Clone, Debug)]
 pub struct Cloud(Arc<SharedCloud>);
@@ -126,6 +130,7 @@ impl Cloud {
             ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
                 Some("the catalogue names this URL; can this machine reach it, or another interface?")
             }
+            ApiError::Status { status: 400 | 410 | 414, .. } => Some("its own log says why"),
             ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
             ApiError::NotTheApi { .. } | ApiError::Answer { .. } => Some(
                 "compare the URL with that of `openstack endpoint list`, and with the proxy in front of the API; \
@@ -168,8 +173,12 @@ impl Cloud {
     pub async fn get(&self, kind: Kind, id: &str) -> Result<Value, ApiError> {
         let endpoint = self.endpoint(kind.service()).await?;
         let asked = || ObjectRef { kind, id: id.to_owned(), service: endpoint.clone() };
-        // `servers/` and `servers/..` would be other requests.
-        if id.is_empty() || id.chars().all(|c| c == '.') {
+        // `servers/` and `servers/..` would be other requests, and no object has such an id: a proxy or a router of URLs
+        // would answer for the service.
+        if id.chars().all(|c| c == '.')
+            || id.len() > LONGEST_ID
+            || id.contains(|c: char| c == '/' || c.is_control())
+        {
             return Err(ApiError::Gone(asked()));
         }
         let at = kind.url(&endpoint, id);
@@ -297,7 +306,8 @@ impl Cloud {
     }
 
     fn is_first(&self, subject: String) -> bool {
-        self.0.warned_of.lock().unwrap_or_else(PoisonError::into_inner).insert(subject)
+        let mut warned = self.0.warned_of.lock().unwrap_or_else(PoisonError::into_inner);
+        warned.len() < MOST_WARNED && warned.insert(subject)
     }
 
     /// Returns the problem if the token goes to this URL of a service through a network without TLS.

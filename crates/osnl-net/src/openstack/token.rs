@@ -33,7 +33,8 @@ pub(crate) struct Token {
 
 impl Token {
     pub(crate) fn new(value: HeaderValue, granted: Grant, asked: Instant) -> Self {
-        let ends = granted.lifetime.and_then(|lifetime| asked.checked_add(lifetime));
+        // A Keystone whose tokens end at once, as its clocks differ, must not cost a login for each request.
+        let ends = granted.lifetime.and_then(|lifetime| asked.checked_add(lifetime.max(PATIENCE)));
         Self { value, granted, ends, asked, is_outdated: AtomicBool::new(false) }
     }
 
@@ -169,6 +170,20 @@ mod tests {
         tokens.refused(&HeaderValue::from_static("t"));
         tokens.get(fetch).await.unwrap();
         assert_eq!(fetched.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_ends_at_once_is_used_for_a_while() {
+        let (tokens, fetched) = (Tokens::default(), AtomicUsize::new(0));
+        let fetch = || async {
+            fetched.fetch_add(1, Ordering::Relaxed);
+            Ok(token(0))
+        };
+        for (seconds, expected) in [(0, 1), (0, 1), (9, 1), (1, 2)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert!(join_all((0..50).map(|_| tokens.get(fetch))).await.iter().all(Result::is_ok));
+            assert_eq!(fetched.load(Ordering::Relaxed), expected, "{seconds}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -198,9 +198,11 @@ async fn what_went_wrong_is_told_apart() {
     let gone = cloud.get(Kind::Server, "no-such").await.unwrap_err();
     assert!(gone.is_gone());
     assert!(gone.to_string().starts_with("server no-such of http://127.0.0.1:"), "{gone}");
-    for id in ["", ".", ".."] {
+    let (long, asked) = ("a".repeat(256), openstack.sink().requests().len());
+    for id in ["", ".", "..", "a/b", "a\0", &long] {
         assert!(cloud.get(Kind::Server, id).await.unwrap_err().is_gone(), "{id:?}");
     }
+    assert_eq!(openstack.sink().requests().len(), asked, "no service is asked for these");
     let ask = || cloud.get(Kind::Server, Openstack::id("server"));
     let check = async |reply: Reply, expected: FailureClass, words: &str| {
         openstack.heal();

@@ -513,7 +513,7 @@ fn properties(message: &BorrowedMessage<'_>) -> Properties {
     let Some(headers) = message.headers() else { return Properties::default() };
     let header = |name: &str| {
         let found = headers.iter().find(|header| header.key == name)?;
-        Some(String::from_utf8_lossy(found.value?).into_owned())
+        Some(Properties::text(found.value?))
     };
     Properties {
         content_type: header("content_type").map(Into::into),

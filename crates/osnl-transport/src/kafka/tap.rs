@@ -27,7 +27,7 @@ use super::options::{Settings, of_group};
 use crate::memory::key_matches;
 use crate::rabbit::{BodyFlow, BodyShare};
 use crate::tap::{Tap, TapMessage, TapOpening, TapOptions, TapProperties, TopicsSeen};
-use crate::{BoxFuture, TransportError};
+use crate::{BoxFuture, Properties, TransportError};
 
 const LIMITS: [&str; 2] = [
     "Kafka has no exchanges: all services that publish to a topic are shown together",
@@ -295,11 +295,13 @@ fn properties(message: &BorrowedMessage<'_>) -> TapProperties {
     };
     let mut headers = Map::new();
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
-        let text = header.value.map(|value| String::from_utf8_lossy(value).into_owned());
         match header.key {
-            "content_type" => properties.content_type = text,
-            "content_encoding" => properties.content_encoding = text,
-            name => drop(headers.insert(name.to_owned(), text.map_or(Value::Null, Value::from))),
+            "content_type" => properties.content_type = header.value.map(Properties::text),
+            "content_encoding" => properties.content_encoding = header.value.map(Properties::text),
+            name => {
+                let text = header.value.map(|value| String::from_utf8_lossy(value).into_owned());
+                headers.insert(name.to_owned(), text.map_or(Value::Null, Value::from));
+            }
         }
     }
     properties.headers = headers;

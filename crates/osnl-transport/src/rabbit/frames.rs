@@ -51,6 +51,8 @@ pub(super) struct Frames {
 
 #[derive(Debug, Default)]
 struct ArrivingMessage {
+    /// The delivery tag of the method before the content header.
+    announced: Option<u64>,
     tag: u64,
     missing: usize,
     cutting: Option<CutBody>,
@@ -243,9 +245,9 @@ impl Frames {
             };
         }
         if self.flow.is_some()
-            && let Some(tag) = delivery_tag(payload)
+            && let Some(tag) = announced(payload)
         {
-            self.arriving.entry(channel).or_default().tag = tag;
+            self.arriving.entry(channel).or_default().announced = Some(tag);
         }
         if let Err(none) = tune::limit(payload, self.heartbeat) {
             self.insufficient = Some(none);
@@ -258,7 +260,9 @@ impl Frames {
     fn count_header(&mut self, channel: [u8; 2], payload: &[u8]) -> Option<u64> {
         let flow = self.flow.as_ref()?;
         let bytes = u64::from_be_bytes(payload.get(4..12)?.try_into().ok()?);
-        let arriving = self.arriving.entry(channel).or_default();
+        // The library must see a header that no method announced, as it then ends the connection.
+        let arriving = self.arriving.get_mut(&channel)?;
+        arriving.tag = arriving.announced.take()?;
         arriving.cutting = None;
         arriving.missing = usize::try_from(bytes).unwrap_or(usize::MAX);
         if flow.cuts(bytes) {
@@ -346,10 +350,17 @@ fn next(bytes: &[u8]) -> Result<NextFrame, BrokenFrame> {
     }
 }
 
-fn delivery_tag(method: &[u8]) -> Option<u64> {
-    let rest = method.strip_prefix(&[0, 60, 0, 60])?;
-    let (length, rest) = rest.split_first()?;
-    Some(u64::from_be_bytes(*rest.get(usize::from(*length)..)?.first_chunk()?))
+/// Returns the delivery tag of a method that a content header follows: `basic.deliver`, `basic.get-ok`, `basic.return`
+/// (which has none).
+fn announced(method: &[u8]) -> Option<u64> {
+    let (id, rest) = method.split_first_chunk()?;
+    let tag = match id {
+        [0, 60, 0, 60] => rest.get(1 + usize::from(*rest.first()?)..)?,
+        [0, 60, 0, 71] => rest,
+        [0, 60, 0, 50] => return Some(0),
+        _ => return None,
+    };
+    Some(u64::from_be_bytes(*tag.first_chunk()?))
 }
 
 fn size(frame: &[u8]) -> Option<usize> {

@@ -16,7 +16,7 @@ pub(super) fn properties(from: &BasicProperties) -> Properties {
     }
     let compression = from.headers().as_ref().and_then(|headers| {
         headers.inner().get("compression").and_then(|value| match value {
-            AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+            AMQPValue::LongString(text) => Some(Properties::text(text.as_bytes())),
             AMQPValue::ShortString(text) => Some(text.to_string()),
             _ => None,
         })
@@ -25,5 +25,24 @@ pub(super) fn properties(from: &BasicProperties) -> Properties {
         content_type: known(from.content_type().as_ref(), "application/json"),
         content_encoding: known(from.content_encoding().as_ref(), "utf-8"),
         compression,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::FieldTable;
+
+    use super::*;
+
+    #[test]
+    fn a_header_is_no_longer_than_a_name() {
+        let check = |value: AMQPValue, expected: &str| {
+            let mut headers = FieldTable::default();
+            headers.insert("compression".into(), value);
+            let read = properties(&BasicProperties::default().with_headers(headers));
+            assert_eq!(read.compression.as_deref(), Some(expected));
+        };
+        check(AMQPValue::LongString("zlib".into()), "zlib");
+        check(AMQPValue::LongString("x".repeat(100_000).into()), &"x".repeat(255));
     }
 }

@@ -56,11 +56,12 @@ pub(super) fn read(args: &SendArgs, topics: &[String], budget: &Budget) -> anyho
     let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
     let text = text(path).with_context(|| name.clone())?;
     let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<Box<RawValue>>();
-    let mut entries = Vec::new();
+    let (mut entries, mut line, mut counted) = (Vec::new(), 1, 0);
     while let Some(document) = documents.next() {
         let document = document.map_err(|error| anyhow!("{name}: not JSON: {error}"))?;
         let start = documents.byte_offset() - document.get().len();
-        let line = 1 + text[..start].matches('\n').count();
+        line += text[counted..start].matches('\n').count();
+        counted = start;
         entries.push(entry(document.get(), args, budget).with_context(|| format!("{name}:{line}"))?);
     }
     if entries.is_empty() {

@@ -23,7 +23,13 @@ pub(super) struct Rates {
 
 /// More types than any cloud has; further types share one count.
 const MOST_TYPES: usize = 10_000;
+/// The longest name that is counted, beyond any service's.
+const LONGEST_TYPE: usize = 256;
 const SECOND: f64 = 1.0;
+
+fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(LONGEST_TYPE)]
+}
 
 impl Rates {
     pub(super) fn new(format: OutputFormat) -> Self {
@@ -36,6 +42,7 @@ impl Rates {
             Ok(event) => event.notification.event_type.as_deref().unwrap_or("(no event type)"),
             Err(_) => "(unreadable)",
         };
+        let name = cut(name);
         let name =
             if self.sums.len() >= MOST_TYPES && !self.sums.contains_key(name) { "(others)" } else { name };
         for counts in [&mut self.counts, &mut self.sums] {
@@ -123,6 +130,19 @@ mod tests {
 
     use super::*;
     use crate::command::tap::resource::about;
+
+    #[test]
+    fn a_long_name_is_counted_by_its_beginning() {
+        let mut rates = Rates::new(OutputFormat::Text);
+        let mut live = live::Live::new(0);
+        for end in ["a", "b"] {
+            let name = format!("{}{end}", "\u{e9}".repeat(200));
+            rates.count(&event(&name));
+            live.count(&name);
+        }
+        assert_eq!(rates.sums, BTreeMap::from([("\u{e9}".repeat(128), 2)]));
+        assert_eq!(live.rows().0[0].name, "\u{e9}".repeat(128));
+    }
 
     fn event(kind: &str) -> Result<TapEvent, UnreadableBody> {
         let notification = osnl_model::Notification { event_type: Some(kind.into()), ..Default::default() };

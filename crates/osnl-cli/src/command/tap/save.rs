@@ -1,10 +1,11 @@
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use jiff::Timestamp;
+use osnl::state_dir;
 use osnl_transport::TapMessage;
 
 use super::json;
@@ -17,10 +18,18 @@ pub(super) struct Save {
 impl Save {
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        state_dir::no_link(path).map_err(|why| anyhow!("--save: {why}"))?;
+        let opened = state_dir::private().append(true).create(true).open(path);
         let file = opened.with_context(|| format!("--save {shown}"))?;
-        let mode = file.metadata().with_context(|| format!("--save {shown}"))?.mode();
-        if mode & 0o077 != 0 && file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        let found = file.metadata().with_context(|| format!("--save {shown}"))?;
+        if !is_own(&found, rustix::process::geteuid().as_raw()) {
+            bail!(
+                "--save {shown}: it belongs to user {}, and passwords and tokens are saved with the events; name a new file",
+                found.uid()
+            );
+        }
+        let mode = found.mode();
+        if mode & 0o077 != 0 && found.is_file() {
             bail!(
                 "--save {shown}: others may read it (mode {:04o}), and passwords and tokens are saved with the events; \
                  chmod 600 it, or name a new file",
@@ -46,5 +55,28 @@ impl Save {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Whether no other user reads what is written there; a device of root has no reader.
+fn is_own(found: &Metadata, user: u32) -> bool {
+    found.uid() == user || found.uid() == 0 && found.file_type().is_char_device()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_link_nor_another_user_s_file_gets_the_events() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link] = ["own", "link"].map(|name| folder.path().join(name));
+        Save::open(&file).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let why = Save::open(&link).map(|_| ()).unwrap_err().to_string();
+        assert!(why.contains("is a symbolic link, which is not followed"), "{why}");
+        let own = std::fs::metadata(&file).unwrap();
+        assert!(is_own(&own, own.uid()) && !is_own(&own, own.uid() + 1));
+        assert!(is_own(&std::fs::metadata("/dev/null").unwrap(), own.uid() + 1));
     }
 }

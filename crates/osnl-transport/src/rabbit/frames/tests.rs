@@ -173,6 +173,21 @@ fn of_a_body_that_is_too_large_only_the_beginning_is_handed_over() {
     }
 }
 
+#[test]
+fn a_content_header_that_no_method_announced_is_left_to_the_library() {
+    let flow = Arc::new(BodyFlow::default());
+    flow.begin(BodyBounds { in_hand: 1 << 30, whole: 3 });
+    let check = |channels: u8, skipped: usize, is_passed: bool| {
+        let all = (1..=channels).flat_map(|channel| message(channel, 7, b"large", 9).split_off(skipped));
+        let bytes = all.collect::<Vec<_>>().concat();
+        let mut frames = Frames::new(true).counting(flow.clone());
+        assert_eq!(frames.pass(&mut bytes.clone()) == Ok(bytes.len()), is_passed);
+        assert_eq!(frames.arriving.is_empty(), is_passed);
+    };
+    check(1, 0, false);
+    check(200, 1, true);
+}
+
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         Just(frame(HEARTBEAT, &[])),

@@ -71,11 +71,10 @@ impl TriedEvents {
             Self::One(name, subject) => return Ok(vec![(name, *subject)]),
             Self::Text(text) => text,
         };
-        let events = saved::read(&text).map_err(|error| bad(error.to_string()))?;
+        let events = saved::read_first(&text, MOST_EVENTS + 1).map_err(|error| bad(error.to_string()))?;
         if events.len() > MOST_EVENTS {
             return Err(bad(format!(
-                "there are {} events in it; allowed are {MOST_EVENTS} at a time, osnl explain takes more",
-                events.len()
+                "there are more events in it; allowed are {MOST_EVENTS} at a time, osnl explain takes more"
             )));
         }
         let budget = conf.budget();

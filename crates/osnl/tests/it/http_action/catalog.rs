@@ -156,6 +156,11 @@ fn a_404_of_another_server_holds_the_target_until_the_catalogue_is_right() {
     Hook::new(&gone).make().unwrap();
     right.reply_with(not_found("<h1>404 Not Found</h1>nginx"));
     assert_eq!(Hook::new(&gone).refused().class, ErrorClass::Connect);
+    // A value with a slash may be the reason, so that the 404 concerns one event.
+    let of_event = Hook::new(&lines.replace("/zones", "/zones/{{ payload.zone }}"));
+    for (zone, expected) in [("a/b", ErrorClass::Refused(Some(404))), ("a", ErrorClass::Connect)] {
+        assert_eq!(of_event.call(&json!({"zone": zone}), SOON).unwrap_err().class, expected, "{zone}");
+    }
     openstack.unlist();
     for (body, expected) in [
         (

@@ -131,7 +131,8 @@ fn bytes_come_as_they_were_and_cloud_events_as_json() {
     }
 }
 
-/// No queue is bound to the key, which concerns one event; a missing exchange is a fault of the target.
+/// No queue is bound to the key, and a missing exchange that the event names, concern one event; a missing exchange of
+/// the configuration is a fault of the target.
 #[test]
 fn what_nobody_takes_is_a_dead_letter_if_it_must_be_taken_and_a_missing_exchange_is_waited_for() {
     let vhost = Broker::shared().vhost("publish-mandatory");
@@ -140,6 +141,14 @@ fn what_nobody_takes_is_a_dead_letter_if_it_must_be_taken_and_a_missing_exchange
     let broker = MemoryBroker::new();
     let more = "topic = unheard\nmandatory = true\nmax_attempts = 2\nretry_interval = 0s";
     let daemon = start(&native(folder.path(), &action(&vhost, more)), &broker);
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    daemon.wait_until("it is given up", |c| c.dead.get() == 1);
+    daemon.stop().unwrap();
+    let broker = MemoryBroker::new();
+    let more = action(&vhost, "max_attempts = 2\nretry_interval = 0s")
+        .replace("exchange = out", "exchange = {{ event_type }}");
+    let folder_of_named = tempfile::tempdir().unwrap();
+    let daemon = start(&native(folder_of_named.path(), &more), &broker);
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("it is given up", |c| c.dead.get() == 1);
     daemon.stop().unwrap();

@@ -47,6 +47,7 @@ impl Live {
     }
 
     pub(in crate::command::tap) fn count(&mut self, name: &str) {
+        let name = super::cut(name);
         let full = self.types.len() >= MOST_TYPES && !self.types.contains_key(name);
         let name = if full { "(others)" } else { name };
         let slot = self.slot(self.now);

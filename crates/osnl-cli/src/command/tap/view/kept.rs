@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
-use osnl_model::Priority;
+use osnl_model::{Priority, memory_of};
 use osnl_transport::TapMessage;
 
 use crate::clean;
@@ -9,7 +9,7 @@ use crate::command::tap::event::{TapEvent, UnreadableBody};
 use crate::command::tap::resource::ShownForm;
 
 pub(super) const MOST: usize = 5_000;
-/// The most bytes of their bodies; bodies of 64 kB and more are rare.
+/// The most bytes of their bodies and texts; bodies of 64 kB and more are rare.
 pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// An event of the list; all texts are cleaned for the terminal.
@@ -95,7 +95,19 @@ impl KeptEntry {
     }
 
     fn bytes(&self) -> usize {
-        self.message.body.len()
+        let TapMessage { body, exchange, routing_key, properties, .. } = &self.message;
+        let columns = [
+            &self.event_type,
+            &self.what,
+            &self.exchange,
+            &self.publisher,
+            &self.project,
+            exchange,
+            routing_key,
+        ];
+        let texts: usize = columns.iter().map(|text| text.len()).sum();
+        let headers = properties.headers.iter().map(|(name, value)| name.len() + memory_of(value));
+        body.len() + texts + headers.sum::<usize>()
     }
 }
 
@@ -158,9 +170,15 @@ mod tests {
         }
         assert_eq!((ring.first(), ring.iter().count()), (4, MOST));
         assert!(ring.get(3).is_none() && ring.get(4).is_some());
-        ring.push(kept(MOST_BYTES - 10));
+        let each = kept(1).bytes();
+        ring.push(kept(MOST_BYTES - 11 * each + 1));
         assert_eq!((ring.iter().count(), ring.last()), (11, MOST as u64 + 4));
         ring.push(kept(MOST_BYTES + 1));
         assert_eq!(ring.iter().count(), 1, "one is kept whatever its size");
+        let texts = "x".repeat(MOST_BYTES / 8);
+        let mut long = KeptEntry { what: texts.clone(), event_type: texts.clone(), ..small };
+        long.message.properties.headers.insert(texts, serde_json::Value::Null);
+        (0..5).for_each(|_| _ = ring.push(long.clone()));
+        assert_eq!(ring.iter().count(), 2);
     }
 }
