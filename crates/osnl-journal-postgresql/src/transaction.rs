@@ -55,7 +55,7 @@ const OF_THE_DATABASE: [&str; 21] = [
     "01", "02", "03", "08", "0A", "0L", "0P", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "55",
     "57", "58", "F0", "XX",
 ];
-/// Those of them that are about every row even from within a function: a trigger meets the same server.
+/// The beginnings that are about every row even from within a function: a trigger meets the same server.
 const EVEN_IN_FUNCTIONS: [&str; 9] = ["08", "25", "40", "53", "55P03", "57P", "58", "XX001", "XX002"];
 /// The server's check of new rows against row-level security. Names of C functions are in no language.
 const POLICY: &str = "ExecWithCheckOptions";

@@ -1,7 +1,6 @@
-//! Jobs that the server ends, as they take too long, until each is smaller.
+//! Large jobs, which the server ends, are done in parts.
 
-use osnl_journal::query::UnreadableFilter;
-use osnl_journal::query::{Bodies, JournalQueries as _};
+use osnl_journal::query::{Bodies, JournalQueries as _, UnreadableFilter};
 
 use super::unstorable::{hold, keep_all};
 use super::*;

@@ -52,7 +52,7 @@ async fn a_list_of_the_quarantine_reads_no_bodies() {
     let stage = Stage::new();
     let a = stage.member("a");
     assert_eq!(within(a.set_aside(message("one", "q"), "no".into())).await, Settle::Acknowledge);
-    let columns = crate::view::quarantine::COLUMNS;
+    let columns = view::quarantine::COLUMNS;
     stage.rows(&format!(
         "ALTER TABLE osnl_unreadable RENAME TO stored; \
          CREATE FUNCTION seen(body bytea) RETURNS bytea STABLE LANGUAGE plpgsql AS \
