@@ -147,7 +147,7 @@ pub(crate) async fn write_messages(
     file: &Path,
     ids: Vec<i64>,
 ) -> Result<(Vec<i64>, Result<(), String>), Error> {
-    let sql = format!("SELECT {COLUMNS} FROM osnl_unreadable WHERE id = $1");
+    let sql = format!("SELECT {COLUMNS}, body FROM osnl_unreadable WHERE id = $1");
     let (mut written, mut problem) = (Vec::with_capacity(ids.len()), Ok(()));
     for id in ids {
         for row in session.query(&sql, &[&id]).await? {

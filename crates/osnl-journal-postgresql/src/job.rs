@@ -20,7 +20,8 @@ pub(crate) enum TransactionJob<'a> {
     /// an owner gives its own partition the next epoch.
     Take(Vec<LeaseRow>, i64),
     Release(Vec<PartitionNumber>),
-    Prune(i64),
+    /// Removes at most this many deliveries that ended before this time.
+    Prune(i64, usize),
     Bury(Vec<i64>),
     /// Removes messages from the quarantine, as the owner of partition 0.
     Unload(Vec<i64>),
@@ -38,7 +39,7 @@ pub(crate) enum CommitRefusal {
     Fenced(Vec<QueueReader>),
     Forgotten,
     Closing,
-    /// A group takes longer than a transaction may; a smaller group may succeed.
+    /// A job that the member can do without takes longer than a transaction may; a smaller one may succeed.
     TooLong(String),
     /// PostgreSQL refuses, with this error, a row of a job that the member can do without.
     Unstorable(String),
@@ -63,9 +64,9 @@ const NUMBERS: &str =
     "UPDATE osnl_counter SET next = next + $1::bigint WHERE name = 'arrival' RETURNING next";
 
 impl TransactionJob<'_> {
-    /// Whether the member's other work goes on if a row of the job is refused.
+    /// Whether the member's other work goes on if the job is refused or takes too long.
     pub(crate) fn may_be_refused(&self) -> bool {
-        matches!(self, Self::Group(_) | Self::Prune(_) | Self::Bury(_) | Self::Unload(_) | Self::Change(_))
+        matches!(self, Self::Group(_) | Self::Prune(..) | Self::Bury(_) | Self::Unload(_) | Self::Change(_))
     }
 
     /// `kept` has the result from before COMMIT on.
@@ -92,8 +93,8 @@ impl TransactionJob<'_> {
                 transaction.execute(RELEASE, &[&member.token, partitions]).await?;
                 JobResult::Released
             }
-            Self::Prune(before) => {
-                transaction.prune(*before).await?;
+            Self::Prune(before, at_most) => {
+                transaction.prune(*before, *at_most).await?;
                 JobResult::Pruned
             }
             Self::Bury(ids) => {

@@ -22,8 +22,8 @@ use crate::group::stored_name;
 use crate::member::{DeliveryInMemory, Member};
 use crate::session::{LARGE, Session};
 
-/// One statement reads at most this many bytes of bodies, because statements have a time limit; a single body
-/// may be larger.
+/// One statement reads at most this many bytes of bodies or enrichments, because statements have a time limit;
+/// a single one may be larger.
 pub(crate) const BODIES: usize = 1 << 20;
 
 #[derive(Debug, Default)]
@@ -53,12 +53,15 @@ const DUE: &str = "SELECT id FROM osnl_delivery WHERE action = $1 AND state = 1 
      AND partition = ANY($2) AND id <> ALL($3) ORDER BY due, id LIMIT $4";
 const NEXT_DUE: &str = "SELECT due FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > $2 AND partition = ANY($3) \
      ORDER BY due LIMIT 1";
-/// The sum keeps the planner from an index of states: without statistics it would scan the whole index for
-/// each number.
-const LOAD: &str = "SELECT d.id, d.arrival, d.partition, d.rule, d.action, d.key, d.resource, d.attempts, d.aged, d.tries, \
-       d.due, e.found, d.lane IS NOT NULL \
-     FROM osnl_delivery d LEFT JOIN osnl_enriched e ON e.delivery = d.id \
-     WHERE d.id = ANY($1) AND d.state + 0 = 1 AND d.partition = ANY($2)";
+/// The last column is false behind $3 bytes of enrichments. The sum in the condition keeps the planner from an
+/// index of states: without statistics it would scan the whole index for each number.
+const LOAD: &str = "SELECT id, arrival, partition, rule, action, key, resource, attempts, aged, tries, \
+       due, CASE WHEN fits THEN found END, has_lane, fits \
+     FROM (SELECT d.*, d.lane IS NOT NULL AS has_lane, e.found, \
+       coalesce(sum(octet_length(e.found)) OVER (ORDER BY array_position($1::bigint[], d.id) \
+         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < $3::bigint AS fits \
+       FROM osnl_delivery d LEFT JOIN osnl_enriched e ON e.delivery = d.id \
+       WHERE d.id = ANY($1::bigint[]) AND d.state + 0 = 1 AND d.partition = ANY($2)) AS d";
 pub(crate) const MESSAGES: &str = "SELECT id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
        content_encoding, compression, body, happened FROM osnl_arrival WHERE id = ANY($1)";
 /// One row per number, in their order; PostgreSQL knows the length of a stored body without reading it.
@@ -202,13 +205,21 @@ impl Member {
         // A strong reference keeps the messages in memory meanwhile.
         let _held: Vec<Message> = rows.values().filter_map(|row| self.messages.get(&row.arrival)).collect();
         let unread: Vec<i64> = ids.iter().filter(|id| !rows.contains_key(id)).map(|id| id.row()).collect();
+        let mut left = HashSet::new();
         if !unread.is_empty() {
-            for row in session.query(LOAD, &[&unread, &self.leases.partitions()]).await? {
-                rows.insert(delivery(row.try_get(0)?), DeliveryRow::try_from(&row)?);
+            let most = BODIES as i64;
+            for row in session.query(LOAD, &[&unread, &self.leases.partitions(), &most]).await? {
+                let id = delivery(row.try_get(0)?);
+                if row.try_get(13)? {
+                    rows.insert(id, DeliveryRow::try_from(&row)?);
+                } else {
+                    left.insert(id);
+                }
             }
         }
-        let rows: Vec<(DeliveryId, DeliveryRow)> =
-            ids.iter().filter_map(|id| rows.remove_entry(id)).collect();
+        loaded.more = !left.is_empty();
+        let read = ids.iter().take_while(|id| !left.contains(id));
+        let rows: Vec<(DeliveryId, DeliveryRow)> = read.filter_map(|id| rows.remove_entry(id)).collect();
         let messages = self.messages(session, &rows, room).await?;
         let mut weighed = HashSet::new();
         for (id, row) in rows {

@@ -13,7 +13,8 @@ use crate::partition::PartitionNumber;
 use crate::session::Session;
 use crate::transaction::{CommitFailure, Transaction};
 
-const BATCH_ROWS: i64 = 500;
+pub(crate) const AT_ONCE: usize = 500;
+const BATCH_ROWS: i64 = AT_ONCE as i64;
 const EFFECTS: [i16; 2] = [RowState::Delivered as i16, RowState::NothingToDo as i16];
 const SCAN_LIMIT: i64 = 100;
 
@@ -75,11 +76,11 @@ pub(crate) async fn bound_objects(session: &mut Session) -> Result<(), Error> {
 }
 
 impl Transaction<'_> {
-    pub(crate) async fn prune(&mut self, before: i64) -> Result<(), CommitFailure> {
+    pub(crate) async fn prune(&mut self, before: i64, at_most: usize) -> Result<(), CommitFailure> {
         let own = self.member.leases.partitions();
         let (mut ids, mut arrivals, mut partitions) = (Vec::new(), Vec::new(), Vec::new());
         let mut forgotten: BTreeMap<(PartitionNumber, String), i64> = BTreeMap::new();
-        for row in self.query(OLD, &[&before, &own, &BATCH_ROWS]).await? {
+        for row in self.query(OLD, &[&before, &own, &(at_most as i64)]).await? {
             let (partition, action, state): (PartitionNumber, String, i16) =
                 (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
             let id = row.try_get::<_, i64>(0)?;

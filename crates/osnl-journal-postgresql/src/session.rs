@@ -7,6 +7,8 @@
 //!   makes a new plan when it has new statistics.
 //! - The server soon ends a transaction that its member left open, so that the transaction's locks keep no
 //!   successor waiting.
+//! - No time limit that the DBA has set for statements or sessions holds for the member: under a fixed limit
+//!   a backlog would never end.
 //! - A statement without an answer closes its connection within a lease: the network may work while the
 //!   server or its disk hangs.
 
@@ -53,6 +55,9 @@ const ASYNCHRONOUS_REPLICAS: &str = "SELECT count(*) FROM pg_stat_replication AS
      WHERE current_setting('synchronous_standby_names') = '' \
      AND r.application_name NOT IN ('pg_basebackup', 'pg_receivewal') \
      AND NOT EXISTS (SELECT FROM pg_replication_slots AS s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')";
+/// Not every version of PostgreSQL has each of these settings.
+const UNLIMITED: &str = "SELECT set_config(name, '0', false) FROM pg_settings \
+     WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout')";
 const FORGET_PLANS: &str = "DISCARD PLANS";
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -156,7 +161,7 @@ impl Session {
             "SET synchronous_commit = on; SET default_transaction_isolation = 'read committed'; \
              SET standard_conforming_strings = on; \
              SET client_min_messages = warning; SET plan_cache_mode = force_custom_plan; SET idle_in_transaction_session_timeout = {millis}; \
-             SET lock_timeout = {millis}"
+             SET lock_timeout = {millis}; {UNLIMITED}"
         );
         session.client.batch_execute(&settings).await?;
         Ok(session)

@@ -12,6 +12,7 @@ mod false_servers;
 mod faults;
 mod fences;
 mod large;
+mod limits;
 mod long_names;
 mod members;
 mod opening;

@@ -27,7 +27,7 @@ pub(crate) enum CommitFailure {
     Failed(String),
     /// PostgreSQL refuses a row, and may accept the others.
     Unstorable(String),
-    /// The server ended the session, as no whole statement arrived in time: the transaction is not committed.
+    /// The server ended the statement or the session, which took too long: the transaction is not committed.
     TooSlow(String),
     Unknown(String),
     Committed,
@@ -39,35 +39,40 @@ pub(crate) enum CommitFailure {
     PartsLost,
 }
 
-const CONFLICTS: [&str; 4] = ["40001", "40P01", "55P03", "57014"];
+const CONFLICTS: [&str; 3] = ["40001", "40P01", "55P03"];
 
 const DUPLICATE: &str = "23505";
 
-/// `idle_in_transaction_session_timeout`, which counts while a large statement is on its way.
-const IDLE: &str = "25P03";
+/// `idle_in_transaction_session_timeout`, which counts while a large statement is on its way,
+/// `transaction_timeout`, and an ended statement.
+const TOO_SLOW: [&str; 3] = ["25P03", "25P04", "57014"];
 
 /// Beginnings of SQLSTATE that are about the database, the session, or the user, and so about every row:
-/// connections, unsupported features, states of transactions, logins, unknown names, conflicts, resources,
-/// the operator, the system, settings, and defects. Any other state may be about a single row: a trigger, a
-/// constraint, or a value.
-const OF_THE_DATABASE: [&str; 19] = [
-    "01", "02", "03", "08", "0A", "0L", "0P", "25", "26", "28", "34", "3D", "3F", "40", "53", "55", "57",
-    "58", "F0",
+/// connections, unsupported features, states of transactions, logins, names and permissions, conflicts,
+/// resources, the operator, the system, settings, and defects. Any other state may be about a single row: a
+/// trigger, a constraint, or a value.
+const OF_THE_DATABASE: [&str; 21] = [
+    "01", "02", "03", "08", "0A", "0L", "0P", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "55",
+    "57", "58", "F0", "XX",
 ];
-/// Denied permissions and unknown names concern the whole database unless they come from within a trigger.
-const OF_STATEMENTS: &str = "42";
-const DENIED: &str = "42501";
-const DEFECTS: &str = "XX";
+/// The beginnings that are about every row even from within a function: a trigger meets the same server.
+const EVEN_IN_FUNCTIONS: [&str; 9] = ["08", "25", "40", "53", "55P03", "57P", "58", "XX001", "XX002"];
+/// The server's check of new rows against row-level security. Names of C functions are in no language.
+const POLICY: &str = "ExecWithCheckOptions";
+/// The server's own check of permissions, and its own end of a statement, wherever the statement is.
+const OF_THE_SERVER: [&str; 2] = ["aclcheck_error", "ProcessInterrupts"];
 
 /// Whether the server's error is about a row that a statement writes, so that other rows may be accepted.
 pub(crate) fn is_of_a_row(error: &Error) -> bool {
     let Some(said) = error.as_db_error() else { return false };
-    let code = said.code().code();
-    if code.starts_with(OF_STATEMENTS) {
-        // An error of our own statement has no context; a context comes from a function, such as a trigger.
-        return code != DENIED && said.where_().is_some();
+    let is_of = |classes: &[&str]| classes.iter().any(|class| said.code().code().starts_with(class));
+    match said.routine() {
+        Some(POLICY) => true,
+        Some(routine) if OF_THE_SERVER.contains(&routine) => false,
+        // A statement of ours has no context: a context comes from a function, such as a trigger.
+        _ if said.where_().is_some() => !is_of(&EVEN_IN_FUNCTIONS),
+        _ => !is_of(&OF_THE_DATABASE),
     }
-    !code.starts_with(DEFECTS) && !OF_THE_DATABASE.iter().any(|class| code.starts_with(class))
 }
 
 impl From<Error> for CommitFailure {
@@ -75,8 +80,8 @@ impl From<Error> for CommitFailure {
         match error.code().map(SqlState::code) {
             Some(code) if CONFLICTS.contains(&code) => Self::Conflict(words(&error)),
             Some(DUPLICATE) => Self::Duplicate(words(&error)),
-            Some(IDLE) => Self::TooSlow(words(&error)),
             Some(_) if is_of_a_row(&error) => Self::Unstorable(words(&error)),
+            Some(code) if TOO_SLOW.contains(&code) => Self::TooSlow(words(&error)),
             Some(_) | None => Self::Failed(words(&error)),
         }
     }

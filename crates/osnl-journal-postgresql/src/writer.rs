@@ -29,6 +29,7 @@ use crate::job::{CommitRefusal, TransactionJob};
 use crate::load::{self, UnusableDeliveries};
 use crate::member::{BLOCK, Member, ReaderEpoch};
 use crate::options::Options;
+use crate::prune;
 use crate::results::JobResult;
 use crate::session::{OpenError, Session};
 use crate::shared::SharedJournalState;
@@ -65,8 +66,10 @@ pub(crate) struct PostgresWriter {
     more_arrived: bool,
     /// The most commands of a transaction: lower after one that took too long.
     at_once: usize,
-    /// The most changes of the operator in a transaction: lower after a refused one.
+    /// The most changes of the operator in a transaction: lower after one that was refused or took too long.
     changes_at_once: i64,
+    /// The most old rows that leave in a transaction: lower after one that took too long.
+    removed_at_once: usize,
     refused: RefusedRecords,
     transfers: Transfers,
 }
@@ -102,6 +105,7 @@ impl PostgresWriter {
             more_arrived: true,
             at_once: AT_ONCE,
             changes_at_once: change::AT_ONCE,
+            removed_at_once: prune::AT_ONCE,
             refused: RefusedRecords::default(),
             transfers: Transfers::default(),
         };
@@ -345,8 +349,8 @@ impl PostgresWriter {
                     self.session = None;
                 }
             }
-            CommitRefusal::Unstorable(reason) => self.give_up_chore(reason),
-            CommitRefusal::TooLong(_) | CommitRefusal::PartsLost => {}
+            CommitRefusal::Unstorable(reason) | CommitRefusal::TooLong(reason) => self.give_up_chore(reason),
+            CommitRefusal::PartsLost => {}
             CommitRefusal::Closing => return false,
         }
         true

@@ -80,6 +80,31 @@ async fn a_large_message_on_a_slow_network_holds_up_its_queue_alone() {
 }
 
 #[tokio::test]
+async fn large_enrichments_are_read_by_several_statements() {
+    const MANY: usize = 40;
+    let (proxy, url) = (FaultyProxy::before(Postgres::shared().port()), Postgres::shared().database());
+    let a = open(&proxy, &url);
+    for n in 0..MANY {
+        keep(&a, &n.to_string(), &n.to_string()).await;
+    }
+    drop(a);
+    // 64 KiB each 20 ms: the enrichments need 3 s together, and a statement has 2 s.
+    let found = r#"SELECT id, '{"asked": "' || repeat('x', 250000) || '"}' FROM osnl_delivery"#;
+    let database = url.rsplit_once('/').unwrap().1;
+    Postgres::shared().sql(database, &format!("INSERT INTO osnl_enriched {found}"));
+    let b = open(&proxy, &url);
+    proxy.set(SLOW);
+    let mut claimed = Vec::new();
+    while claimed.len() < MANY {
+        claimed.extend(within(b.claim("a", ClaimLimits::in_order(MANY))).await);
+    }
+    proxy.set(NetworkFault::None);
+    let all: Vec<String> = (0..MANY).map(|n| n.to_string()).collect();
+    assert_eq!(names(&claimed), all);
+    assert!(claimed.iter().all(|claimed| claimed.event.enriched.is_some()));
+}
+
+#[tokio::test]
 async fn a_large_message_whose_parts_are_refused_is_set_aside_cut() {
     let stage = Stage::new();
     let member = stage.member("a");

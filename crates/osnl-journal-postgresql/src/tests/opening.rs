@@ -83,6 +83,9 @@ fn a_session_waits_for_the_disk_and_its_password_is_not_printed() {
     let url = stage.url.replace("osnl@", "osnl:hunter2@");
     let options = Options { url: ConnectionUrl::parse(&url).unwrap(), ..stage.options("a") };
     stage.rows("ALTER ROLE osnl SET synchronous_commit = off");
+    let database = stage.url.rsplit_once('/').unwrap().1;
+    stage.rows(&format!("ALTER DATABASE {database} SET statement_timeout = '10s'"));
+    stage.rows(&format!("ALTER DATABASE {database} SET idle_session_timeout = '10s'"));
     let member = PostgresJournal::open(options.clone(), Arc::default()).unwrap();
     assert!(!format!("{options:?} {member:?}").contains("hunter2"));
     let (sender, receiver) = channel();
@@ -90,13 +93,18 @@ fn a_session_waits_for_the_disk_and_its_password_is_not_printed() {
     runtime.block_on(async {
         let tls = tls::PostgresTls::of(&options.url).unwrap();
         let session = session::Session::connect(&options.url, tls, options.patience).await.unwrap();
-        for setting in ["synchronous_commit", "default_transaction_isolation"] {
+        for setting in [
+            "synchronous_commit",
+            "default_transaction_isolation",
+            "statement_timeout",
+            "idle_session_timeout",
+        ] {
             let row = session.client.query_one(&format!("SHOW {setting}"), &[]).await.unwrap();
             sender.send(row.get::<_, String>(0)).unwrap();
         }
     });
     stage.rows("ALTER ROLE osnl RESET synchronous_commit");
-    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["on", "read committed"]);
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["on", "read committed", "0", "0"]);
     let unreachable =
         stage.url.replace("@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:").replace("osnl@", "osnl:hunter2@");
     let several = Options { url: ConnectionUrl::parse(&unreachable).unwrap(), ..stage.options("b") };

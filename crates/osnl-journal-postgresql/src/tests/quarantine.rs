@@ -46,6 +46,26 @@ async fn any_member_looks_at_the_quarantine_and_lets_messages_go() {
     assert_eq!(found(&a, all()).await, ["one"]);
 }
 
+/// Each body may have megabytes, and a list has a time limit.
+#[tokio::test]
+async fn a_list_of_the_quarantine_reads_no_bodies() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    assert_eq!(within(a.set_aside(message("one", "q"), "no".into())).await, Settle::Acknowledge);
+    let columns = view::quarantine::COLUMNS;
+    stage.rows(&format!(
+        "ALTER TABLE osnl_unreadable RENAME TO stored; \
+         CREATE FUNCTION seen(body bytea) RETURNS bytea STABLE LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'a body is read'; END $$; \
+         CREATE VIEW osnl_unreadable AS SELECT {columns}, seen(body) AS body FROM stored"
+    ));
+    let look = |bodies| within(a.quarantined(UnreadableFilter::default(), -1, 10, bodies));
+    let [found] = &look(Bodies::Left).await.unwrap()[..] else { panic!() };
+    assert_eq!((&*found.digest, found.size), (&*message("one", "q").digest().to_string(), 3));
+    let refused = look(Bodies::Read).await.unwrap_err().to_string();
+    assert!(refused.contains("a body is read"), "{refused}");
+}
+
 /// The digest covers the whole message, even of a message that is kept in part.
 #[tokio::test]
 async fn a_message_beyond_what_is_kept_has_its_own_digest() {

@@ -16,7 +16,7 @@ fn refuse(stage: &Stage, table: &str, event: &str, condition: &str) {
 }
 
 /// Appends messages, which the member commits together; returns how each was settled.
-async fn keep_all(member: &PostgresJournal, ids: &[String]) -> Vec<Settle> {
+pub(super) async fn keep_all(member: &PostgresJournal, ids: &[String]) -> Vec<Settle> {
     let paused = pause(member);
     let mut receipts = Vec::new();
     for id in ids {
@@ -63,12 +63,34 @@ async fn a_refused_message_is_set_aside_and_the_rest_keeps_its_order() {
     assert_eq!(keep_all(&member, &more).await, vec![Settle::Acknowledge; 20]);
 }
 
-/// The cause may be a constraint, an index of the DBA, a faulty trigger, or a constraint that is deferred
-/// until COMMIT.
+/// Returns a member whose user owns no table, so that policies hold for it, and the user's name.
+fn narrow_member(stage: &Stage) -> (PostgresJournal, String) {
+    drop(stage.member("owner"));
+    let role = format!("{}_narrow", stage.url.rsplit_once('/').unwrap().1);
+    stage.rows(&format!("CREATE ROLE {role} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"));
+    let url = ConnectionUrl::parse(&stage.url.replace("osnl@", &format!("{role}@"))).unwrap();
+    let options = Options { url, migrate: false, ..stage.options("a") };
+    (PostgresJournal::open(options, Arc::default()).unwrap(), role)
+}
+
+/// The cause may be a constraint, an index of the DBA, a policy, a faulty trigger, a trigger with any SQLSTATE,
+/// or a constraint that is deferred until COMMIT.
 #[tokio::test]
 async fn any_refusal_of_a_row_is_about_that_row() {
+    let policy = "ALTER TABLE osnl_arrival ENABLE ROW LEVEL SECURITY; \
+        CREATE POLICY others ON osnl_arrival USING (true) WITH CHECK (unique_id <> 'poison1')";
     let trigger = "TRIGGER AFTER INSERT ON osnl_arrival FOR EACH ROW WHEN (NEW.unique_id = 'poison1') EXECUTE FUNCTION refuse()";
+    let raised = |code| {
+        let raises = trigger.replace("TRIGGER", "CREATE TRIGGER raised");
+        (code, raises.replace("refuse()", &format!("raised('{code}')")))
+    };
     for (code, sql) in [
+        ("42501", policy.to_owned()),
+        raised("42501"),
+        raised("0A000"),
+        raised("55000"),
+        raised("57014"),
+        raised("XX000"),
         (
             "23514",
             "ALTER TABLE osnl_arrival ADD CONSTRAINT not_this CHECK (unique_id <> 'poison1')".to_owned(),
@@ -87,11 +109,13 @@ async fn any_refusal_of_a_row_is_about_that_row() {
         ),
     ] {
         let stage = Stage::new();
-        let member = stage.member("a");
+        let (member, _) = narrow_member(&stage);
         keep(&member, "poison0", "k").await;
         stage.rows(REFUSE);
         stage.rows(
-            "CREATE FUNCTION defect() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM no_such_function(); END $$",
+            "CREATE FUNCTION defect() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM no_such_function(); END $$; \
+             CREATE FUNCTION raised() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'the row is poison' USING ERRCODE = TG_ARGV[0]; END $$",
         );
         stage.rows(&sql);
         assert_eq!(keep_all(&member, &numbered(&[1])).await, vec![Settle::Acknowledge; 20], "{code}");
@@ -100,6 +124,24 @@ async fn any_refusal_of_a_row_is_about_that_row() {
         assert!(all.len() == 1 && all[0].reason.contains(code), "{code}: {all:?}");
         assert_eq!(*member.state().borrow(), JournalState::Working, "{code}");
     }
+}
+
+/// With this setting of the DBA, the server says a context for errors of the member's own statements too.
+#[tokio::test]
+async fn a_missing_permission_is_about_every_row() {
+    let stage = Stage::new();
+    let database = stage.url.rsplit_once('/').unwrap().1;
+    stage.rows(&format!("ALTER DATABASE {database} SET log_parameter_max_length_on_error = -1"));
+    let (member, role) = narrow_member(&stage);
+    keep(&member, "1", "k").await;
+    stage.rows(&format!("REVOKE INSERT ON osnl_arrival FROM {role}"));
+    let receipt = append(&member, entry("2", "k", false)).await;
+    let failed = |state: &JournalState| matches!(state, JournalState::Failed { .. });
+    let state = within(member.state().wait_for(failed)).await.unwrap().clone();
+    assert!(format!("{state:?}").contains("42501"), "{state:?}");
+    stage.rows(&format!("GRANT INSERT ON osnl_arrival TO {role}"));
+    assert_eq!(within(receipt).await, Settle::Acknowledge);
+    assert_eq!(stage.rows("SELECT unique_id FROM osnl_arrival ORDER BY id"), "1\n2");
 }
 
 fn refused(member: &PostgresJournal) -> Vec<(String, bool)> {
@@ -250,6 +292,6 @@ async fn chores_and_changes_that_are_refused_stop_nothing() {
     assert_eq!(names(&claim(&member, "a", 1).await), ["2"]);
 }
 
-fn hold() -> Change {
+pub(super) fn hold() -> Change {
     Change::Hold { which: Filter::default(), why: "maintenance".into() }
 }

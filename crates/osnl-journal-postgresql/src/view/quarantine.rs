@@ -14,7 +14,9 @@ use crate::options::Options;
 use crate::session::{Session, words};
 
 pub(crate) const COLUMNS: &str = "id, reason, size, extent, message_id, publisher_id, event_type, received, redelivered, listener, queue, \
-     exchange, routing_key, content_type, content_encoding, compression, digest, body";
+     exchange, routing_key, content_type, content_encoding, compression, digest";
+/// A list shows no bodies; a message of an older osnl has no digest without its body.
+const BODY_LEFT: &str = "CASE WHEN digest IS NULL THEN body ELSE ''::bytea END AS body";
 const FORGET: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1)";
 
 impl JournalView {
@@ -27,8 +29,9 @@ impl JournalView {
         bodies: Bodies,
     ) -> Result<Vec<Unreadable>, String> {
         let conditions = conditions(filter);
+        let body = if bodies == Bodies::Left { BODY_LEFT } else { "body" };
         let sql = format!(
-            "SELECT {COLUMNS} FROM osnl_unreadable WHERE id > {after}{conditions} ORDER BY id LIMIT {limit}"
+            "SELECT {COLUMNS}, {body} FROM osnl_unreadable WHERE id > {after}{conditions} ORDER BY id LIMIT {limit}"
         );
         let rows = self.read(options, async |session: &mut Session| session.client.query(&sql, &[]).await);
         rows.await?.iter().map(|row| unreadable(row, bodies)).collect()

@@ -16,11 +16,15 @@ impl PostgresWriter {
                     self.answer_changed(*result).await;
                 }
                 Ok(_) => {}
+                // The next check makes fewer changes, after the leases are renewed.
+                Err(CommitRefusal::TooLong(_)) if pass.at_most > 1 => self.changes_at_once = pass.at_most / 2,
                 Err(CommitRefusal::Unstorable(_)) if pass.at_most > 1 => {
                     pass.at_most /= 2;
                     continue;
                 }
-                Err(CommitRefusal::Unstorable(reason)) if pass.refusal.is_none() => {
+                Err(CommitRefusal::Unstorable(reason) | CommitRefusal::TooLong(reason))
+                    if pass.refusal.is_none() =>
+                {
                     pass.refusal = Some(format!("PostgreSQL refuses the change: {reason}"));
                     continue;
                 }

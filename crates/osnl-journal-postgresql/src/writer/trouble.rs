@@ -106,8 +106,8 @@ impl PostgresWriter {
                     self.member.fault = CommitFault::None;
                     self.session = None;
                 }
-                // The whole group would take as long again.
-                CommitFailure::TooSlow(reason) if matches!(job, TransactionJob::Group(_)) => {
+                // The whole job would take as long again, and leases end meanwhile.
+                CommitFailure::TooSlow(reason) if job.may_be_refused() => {
                     tracing::debug!(reason, "a transaction takes too long; a part of it is tried");
                     self.session = None;
                     return Err(CommitRefusal::TooLong(reason));

@@ -321,10 +321,9 @@ impl PostgresWriter {
         let own = self.member.leases.partitions();
         let (token, asked) = (&self.member.token, self.shared.commands_in_progress());
         session.execute(ANSWERED, &[token, &asked]).await?;
-        if prune::is_due(session, before, &own).await?
-            && let Err(refusal) = self.transact(&TransactionJob::Prune(before)).await
-        {
-            _ = self.bear(refusal).await;
+        if prune::is_due(session, before, &own).await? {
+            let at_most = self.removed_at_once;
+            self.remove(&TransactionJob::Prune(before, at_most), at_most).await;
         }
         Ok(())
     }
