@@ -89,14 +89,14 @@ async fn a_count_that_stopped_at_its_bound_says_so_and_no_row_is_lost() {
     let mut deliveries = vec![NewDelivery::new("r", "gone", None); 1001];
     deliveries.extend(vec![NewDelivery::new("r", "other", None); 2]);
     site.keep_all(port("p1"), deliveries).await;
-    let list = site.read("/deliveries?action=gone", &session).await;
-    assert!(list.contains(">1,001 ×</summary>"), "{list}");
-    let list = site.read("/deliveries?rule=r", &session).await;
-    assert!(
-        list.contains(">1,000+ ×</summary>") && list.contains("Show all 1,000+ deliveries of gone"),
-        "{list}"
-    );
-    assert!(list.contains(">2 ×</summary>"), "{list}");
+    for query in ["action=gone", "rule=r"] {
+        let list = site.read(&format!("/deliveries?{query}"), &session).await;
+        assert!(
+            list.contains(">1,000+ ×</summary>") && list.contains("Show all 1,000+ deliveries of gone"),
+            "{list}"
+        );
+        assert_eq!(list.contains(">2 ×</summary>"), query == "rule=r", "{list}");
+    }
     // A page has at most a hundred rows, and the next one begins behind them.
     let list = site.read("/deliveries?rule=r&order=oldest&limit=1000", &session).await;
     let last =
