@@ -155,10 +155,11 @@ async fn deliveries_that_were_not_compared_are_of_no_group() {
 #[tokio::test]
 async fn each_guard_that_keeps_deliveries_of_an_action_back_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    let (first, second) = ("guard of rule r: more than 1 per 1m", "guard of action hook: more than 2 per 1m");
+    let [first, second, third] = ["rule r: more than 1", "action hook: more than 2", "rule s: more than 3"]
+        .map(|guard| format!("guard of {guard} per 1m"));
     let held = |reason: &str| Begin::Held(reason.to_owned());
-    let messages = [("hook", 150, held(first)), ("hook", 1, held(second))];
+    let messages = [("hook", 150, held(&first)), ("hook", 1, held(&second)), ("hook", 150, held(&third))];
     let status = with_deliveries(folder.path(), &messages).await.status().await.unwrap();
     let of_guards = status.incidents.iter().find(|one| one.kind == IncidentKind::WaitingForRelease).unwrap();
-    assert_eq!(of_guards.why.as_deref(), Some(&*format!("{first}; {second}")));
+    assert_eq!(of_guards.why.as_deref(), Some(&*format!("{first}; {second}; {third}")));
 }
