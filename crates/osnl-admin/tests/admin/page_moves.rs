@@ -38,9 +38,11 @@ async fn deliveries_move_after_a_preview() {
             && list.matches("<tr class=\"member\"><td class=\"pick\">").count() == 2,
         "{list}"
     );
-    let all = "/deliveries?action=first&order=newest&state=ready&state=retrying";
+    let all = "/deliveries?action=first&order=newest&state=ready%2Cretrying";
     assert!(list.contains(&all.replace('&', "&#38;")), "{list}");
-    assert!(site.read(all, &session).await.contains("2</span> in all"), "{list}");
+    let each = site.read(all, &session).await;
+    let is_chosen = each.contains("<option value=\"ready,retrying\" selected>");
+    assert!(each.contains("2</span> in all") && is_chosen, "{each}");
     assert!(list.contains("Discard all 2</button>") && !list.contains("Retry all"), "{list}");
     assert!(list.contains("<option value=\"second\">second</option>"), "{list}");
     assert!(list.contains("<input type=\"hidden\" name=\"action\" value=\"first\">"), "{list}");
