@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use osnl_core::event::AskedFor;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::query::{
-    Answer, Bodies, BoundedCount, Change, ChangeOutcome, ChangeSteps, DeliveryDetails, DeliveryListRow,
-    DiskUse, Filter, JournalChanges, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError,
-    StoreFacts, Unreadable, UnreadableFilter,
+    Answer, Bodies, BoundedCount, CauseGroup, Change, ChangeOutcome, ChangeSteps, DeliveryDetails,
+    DeliveryListRow, DiskUse, Filter, JournalChanges, JournalNumbers, JournalQueries, KeptEvent, ListPage,
+    QueryError, StoreFacts, Unreadable, UnreadableFilter,
 };
 use osnl_journal::{DeliveryId, Journal as _, PausedActions};
 use osnl_model::Notification;
@@ -65,6 +65,10 @@ impl JournalQueries for PostgresJournal {
         most: u64,
     ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)> {
         answer(async move { self.view.list(&self.options, &filter, &page, most).await })
+    }
+
+    fn groups(&self, filter: Filter, most: u64) -> Answer<'_, (Vec<CauseGroup>, BoundedCount)> {
+        answer(async move { self.view.groups(&self.options, &filter, most).await })
     }
 
     fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>> {

@@ -80,6 +80,7 @@ CREATE TABLE osnl_delivery (
 CREATE INDEX osnl_delivery_arrived ON osnl_delivery (partition, id) WHERE state = -1;
 CREATE INDEX osnl_delivery_lane ON osnl_delivery (lane, state, id) WHERE lane IS NOT NULL;
 CREATE INDEX osnl_delivery_done ON osnl_delivery (ended) WHERE state >= 4;
+CREATE INDEX osnl_delivery_stopped ON osnl_delivery (state, action, id) WHERE state IN (0, 2, 3);
 CREATE INDEX osnl_delivery_ready ON osnl_delivery (action, due, id) WHERE state = 1;
 
 CREATE TABLE osnl_attempt (

@@ -6,6 +6,7 @@ mod canaries;
 mod changing;
 mod conditions;
 pub(crate) mod events;
+mod groups;
 mod listing;
 mod overview;
 pub(crate) mod quarantine;

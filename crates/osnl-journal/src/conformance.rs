@@ -70,6 +70,8 @@ macro_rules! conformance {
             handover::a_fallback_delivery_keeps_the_order_of_its_action,
             queries::every_store_finds_the_same_deliveries,
             queries::pages_follow_each_other_in_every_order,
+            queries::every_store_groups_what_is_not_done_alike,
+            queries::what_is_held_and_dead_is_counted_by_cause,
             queries::every_store_counts_and_pauses_alike,
             queries::history_and_quarantine_are_shown_or_refused,
         );

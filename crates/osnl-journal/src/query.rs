@@ -6,6 +6,7 @@
 //! | [`JournalChanges`] | a journal that is open to be changed |
 //! | [`Filter`], [`ListPage`], [`Phase`] | which deliveries, in which order, and the words for their states |
 //! | [`DeliveryListRow`], [`JournalNumbers`] and others | the records that answer |
+//! | [`CauseGroup`] | deliveries that are not done, by cause |
 //! | [`Change`], [`ChangeOutcome`] | what an operator asks for, and what came of it |
 //!
 //! An answer is complete for one moment, or an error gives the reason. The conformance suite asks every store
@@ -13,6 +14,7 @@
 
 mod change;
 mod filter;
+mod groups;
 pub(crate) mod members;
 mod numbers;
 mod page;
@@ -31,13 +33,14 @@ use osnl_transport::BoxFuture;
 pub use self::change::{Change, ChangeError, ChangeOutcome, FORGOTTEN, overtaken, same_action};
 pub(crate) use self::filter::RowCondition;
 pub use self::filter::{About, AnswerPolicy, Filter};
+pub use self::groups::{CauseGroup, CauseTally, ComparedRow, GroupOrder, GroupPlace, groups_of};
 pub use self::numbers::{DiskUse, JournalNumbers, StoreFacts};
 pub use self::page::{BoundedCount, ListPage, PhaseCount, RowOrder, page_of};
 pub(crate) use self::page::{count_rows, counted_phases};
 pub use self::phase::{Phase, QueryContext, RowState};
 pub use self::records::{
-    AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, KeptEvent, Overview, RecentDelivery,
-    Tally, Unreadable, UnreadableFilter,
+    AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, HeldCause, KeptEvent, Overview,
+    RecentDelivery, Tally, Unreadable, UnreadableFilter,
 };
 use crate::{DeliveryId, Journal, JournalState, PausedActions};
 
@@ -73,6 +76,10 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
         page: ListPage,
         most: u64,
     ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)>;
+
+    /// Returns the deliveries that match and are not done as groups, those that wait for an operator first, and the
+    /// counts of all that match. A count that reaches `most`, or a bound of the store, is a lower bound.
+    fn groups(&self, filter: Filter, most: u64) -> Answer<'_, (Vec<CauseGroup>, BoundedCount)>;
 
     fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>>;
 

@@ -180,13 +180,12 @@ impl DeliveriesPage {
         let of = |other: &&DeliveryGroup| {
             other.newest.action == newest.action && other.newest.state == newest.state
         };
-        let state = newest.state.replace(' ', "-");
-        let mut values = vec![("action", &*newest.action), ("order", "newest")];
-        match newest.obstacle() {
+        let state = match newest.obstacle() {
             // An attempt under way, or a delivery behind another one, waits for something else.
-            Some(_) => values.extend([("state", "ready"), ("state", "retrying")]),
-            None => values.push(("state", &state)),
-        }
+            Some(_) => "ready,retrying".to_owned(),
+            None => newest.state.replace(' ', "-"),
+        };
+        let mut values = vec![("action", &*newest.action), ("order", "newest"), ("state", &state)];
         let is_one_of_many = newest.obstacle().is_none() && self.groups.iter().filter(of).count() > 1;
         let part = common_part(newest).filter(|_| is_one_of_many && self.given("text").is_empty());
         values.extend(part.as_deref().map(|part| ("text", part)));

@@ -77,7 +77,7 @@ const NOT_SERVED: [(&str, &str); 71] = [
     ("PartitionLag.topic", "RabbitMQ has no partitions"),
     ("ListenerStatus.never_received_seconds", "it receives: the unit tests of incidents"),
     ("ListenerStatus.standing_by_for", "no listener stands by"),
-    ("DeliveryGroup.is_mixed", "a thousand deliveries of one state are compared"),
+    ("DeliveryGroup.has_more", "ten thousand deliveries of one state are compared"),
     ("QueueStatus.consumers", "management_url is not set"),
     ("QueueStatus.durable", "management_url is not set"),
     ("QueueStatus.effective_policy", "management_url is not set"),

@@ -52,11 +52,7 @@ pub(super) fn phase(context: &QueryContext) -> String {
         }
         None => "false".to_owned(),
     };
-    let running: Vec<String> = context.running.iter().map(|id| id.row().to_string()).collect();
-    let running = match running.is_empty() {
-        true => "false".to_owned(),
-        false => format!("d.id IN ({})", running.join(", ")),
-    };
+    let running = running(context);
     let phases = [
         (format!("d.state <= 2 AND {orphaned}"), Phase::Orphaned),
         (format!("d.state = {ARRIVED}"), Phase::Arrived),
@@ -73,6 +69,14 @@ pub(super) fn phase(context: &QueryContext) -> String {
     let whens: String =
         phases.iter().map(|(when, phase)| format!(" WHEN {when} THEN {}", *phase as i64)).collect();
     format!("(CASE{whens} ELSE {} END)", Phase::Shadow as i64)
+}
+
+pub(super) fn running(context: &QueryContext) -> String {
+    let running: Vec<String> = context.running.iter().map(|id| id.row().to_string()).collect();
+    match running.is_empty() {
+        true => "false".to_owned(),
+        false => format!("d.id IN ({})", running.join(", ")),
+    }
 }
 
 /// An arrival with more than 65,536 deliveries has several numbers.

@@ -18,16 +18,16 @@ use crate::session::Session;
 const BEHIND: i64 = 10;
 const OTHERS: u32 = 20;
 
-const FROM: &str = "FROM osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival WHERE true";
+pub(super) const FROM: &str = "FROM osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival WHERE true";
 /// The holder of a lane: the delivery whose turn it is, a held delivery, or a dead letter.
 const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, a.received, a.queue, \
      a.event_type, a.message_id, d.resource, d.subject_id, d.subject_name, d.due, d.guarded, \
      CASE WHEN d.state = 0 THEN coalesce( \
      (SELECT min(o.id) FROM osnl_delivery o WHERE o.lane = d.lane AND o.state = 1), \
      (SELECT min(o.id) FROM osnl_delivery o WHERE o.lane = d.lane AND o.state = 2), \
-     (SELECT min(o.id) FROM osnl_delivery o WHERE o.lane = d.lane AND o.state = 3)) END, d.took, \
-     CASE WHEN d.state <= 2 AND d.tries > 0 THEN \
-     (SELECT t.answer FROM osnl_attempt t WHERE t.delivery = d.id ORDER BY t.at DESC, t.slot DESC LIMIT 1) END, a.copies";
+     (SELECT min(o.id) FROM osnl_delivery o WHERE o.lane = d.lane AND o.state = 3)) END, d.took, a.copies";
+pub(super) const LAST_ANSWER: &str = "CASE WHEN d.state <= 2 AND d.tries > 0 THEN \
+     (SELECT t.answer FROM osnl_attempt t WHERE t.delivery = d.id ORDER BY t.at DESC, t.slot DESC LIMIT 1) END";
 const TRIES: &str =
     "SELECT at, answer, request, took FROM osnl_attempt WHERE delivery = $1 ORDER BY at, slot";
 const LANE: &str = "SELECT arrival, lane FROM osnl_delivery WHERE id = $1";
@@ -75,26 +75,26 @@ pub(super) async fn list(
         RowOrder::Newest => ("DESC", "<"),
     };
     let behind = page.after.map_or(String::new(), |after| format!(" AND d.id {than} {}", after.row()));
-    let sql =
-        format!("SELECT {COLUMNS} {FROM}{conditions}{behind} ORDER BY d.id {order} LIMIT {}", page.limit);
+    let sql = format!(
+        "SELECT {COLUMNS}, {LAST_ANSWER} {FROM}{conditions}{behind} ORDER BY d.id {order} LIMIT {}",
+        page.limit
+    );
     session.client.query(&sql, &[]).await?.iter().map(row).collect()
 }
 
-async fn count(session: &mut Session, filter: &Filter, most: u64) -> Result<BoundedCount, Error> {
+pub(super) async fn count(session: &mut Session, filter: &Filter, most: u64) -> Result<BoundedCount, Error> {
     let conditions = conditions::of(filter);
-    let phase = conditions::phase(&filter.context);
+    let phase_sql = conditions::phase(&filter.context);
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let sql = format!(
-        "SELECT state, phase, count(*) FROM (SELECT d.state AS state, {phase} AS phase {FROM}{conditions} \
+        "SELECT state, phase, count(*) FROM (SELECT d.state AS state, {phase_sql} AS phase {FROM}{conditions} \
          ORDER BY d.id DESC LIMIT {most}) AS newest GROUP BY state, phase"
     );
     let (mut counts, mut sum): (Vec<PhaseCount>, i64) = (Vec::new(), 0);
     for found in session.client.query(&sql, &[]).await? {
-        let (number, phase, count): (i16, i32, i64) =
-            (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
+        let count: i64 = found.try_get(2)?;
         sum += count;
-        let phase = Phase::ALL.into_iter().find(|known| *known as i32 == phase).unwrap_or(Phase::Shadow);
-        counts.push((state(number), phase, count.unsigned_abs()));
+        counts.push((state(found.try_get(0)?), phase(found.try_get(1)?), count.unsigned_abs()));
     }
     let more = format!("SELECT 1 {FROM}{conditions} LIMIT 1 OFFSET {most}");
     let has_more = sum == most && !session.client.query(&more, &[]).await?.is_empty();
@@ -140,6 +140,10 @@ pub(super) fn state(number: i16) -> RowState {
     RowState::ALL.into_iter().find(|state| *state as i16 == number).unwrap_or(RowState::Waiting)
 }
 
+pub(super) fn phase(number: i32) -> Phase {
+    Phase::ALL.into_iter().find(|known| *known as i32 == number).unwrap_or(Phase::Shadow)
+}
+
 fn row(found: &Found) -> Result<DeliveryListRow, Error> {
     let at = |column: usize| found.try_get::<_, Option<i64>>(column);
     let number =
@@ -162,7 +166,7 @@ fn row(found: &Found) -> Result<DeliveryListRow, Error> {
         queue: found.try_get(10)?,
         event_type: found.try_get(11)?,
         message_id: found.try_get(12)?,
-        copies: found.try_get::<_, i64>(21)?.unsigned_abs(),
+        copies: found.try_get::<_, i64>(20)?.unsigned_abs(),
         resource: at(13)?.and_then(|resource| u32::try_from(resource).ok()),
         resource_id: found.try_get(14)?,
         resource_name: found.try_get(15)?,
@@ -170,7 +174,7 @@ fn row(found: &Found) -> Result<DeliveryListRow, Error> {
         is_guarded: found.try_get(17)?,
         waits_for: at(18)?.map(delivery),
         took: at(19)?.map(duration),
-        last_answer: found.try_get(20)?,
+        last_answer: found.try_get(21)?,
     })
 }
 

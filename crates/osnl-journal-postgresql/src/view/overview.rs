@@ -7,6 +7,7 @@ use osnl_journal::query::{FailingKey, JournalNumbers, Overview, RowState, Tally}
 use osnl_journal::shared::OwnShare;
 use tokio_postgres::Error;
 
+use super::groups::held_causes;
 use super::listing::state;
 use super::{JournalView, PAUSED};
 use crate::bounds::OF_QUARANTINE;
@@ -95,6 +96,7 @@ async fn numbers(session: &mut Session, token: &LeaseToken) -> Result<JournalNum
             found.dead_reasons.insert(action.clone(), reason);
         }
     }
+    found.held = held_causes(session).await?;
     let (mut paused, mut paused_by) = (PausedActions::new(), BTreeMap::new());
     for row in session.query(PAUSED, &[]).await? {
         paused.insert(row.try_get(0)?, from_millis(row.try_get(1)?));

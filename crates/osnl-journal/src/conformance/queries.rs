@@ -5,10 +5,10 @@ use tokio::time::Instant;
 
 use super::{StoreRig, append, attempts, claim, entry, number, within};
 use crate::query::{
-    About, AnswerPolicy, Bodies, Filter, ListPage, Phase, QueryContext, QueryError, RowOrder, RowState,
-    UnreadableFilter,
+    About, AnswerPolicy, Bodies, CauseGroup, Filter, ListPage, Phase, PhaseCount, QueryContext, QueryError,
+    RowOrder, RowState, UnreadableFilter,
 };
-use crate::{AttemptRetry, DeliveryId, NewDelivery};
+use crate::{AttemptRetry, Begin, DeliveryId, NewDelivery};
 
 /// Fills a store: messages 1 and 2 of one resource, with 1 claimed; message 3 waits for a retry; message 4 is for
 /// another action.
@@ -30,7 +30,11 @@ async fn filled(rig: &StoreRig) {
     journal.attempted(third, attempts(1), "https://cmdb: status 409");
     let due = Instant::now() + Duration::from_secs(3600);
     journal.retry_at(third, AttemptRetry { due, used: attempts(1), answer: String::new() });
-    within(journal.set_aside(ReceivedMessage::sample("barrier", false), "no JSON".into())).await;
+    settled(rig).await;
+}
+
+async fn settled(rig: &StoreRig) {
+    within(rig.journal.set_aside(ReceivedMessage::sample("barrier", false), "no JSON".into())).await;
     let arrived = Filter { phases: vec![Phase::Arrived], ..Filter::default() };
     while !listed(rig, &arrived, ListPage::default()).await.is_empty() {
         tokio::task::yield_now().await;
@@ -110,6 +114,133 @@ pub async fn every_store_finds_the_same_deliveries(open: impl Fn() -> StoreRig) 
         assert_eq!((counted, more), (expected.len() as u64, false), "{filter:?}");
         assert!(rows.iter().all(|row| filter.matches(row)), "{filter:?}");
     }
+}
+
+async fn grouped(rig: &StoreRig, filter: &Filter, most: u64) -> Vec<CauseGroup> {
+    let (groups, (counts, more)) = within(rig.queries.groups(filter.clone(), most)).await.expect("groups");
+    let (_, counted) =
+        within(rig.queries.list(filter.clone(), ListPage::default(), most)).await.expect("a list");
+    let sum = |counts: &[PhaseCount]| counts.iter().map(|(.., count)| count).sum::<u64>();
+    assert_eq!((sum(&counts), more), (sum(&counted.0), counted.1), "{filter:?}");
+    groups
+}
+
+/// Returns the word for the phase of each group, action, cause, number, and messages.
+fn lines(groups: &[CauseGroup]) -> Vec<String> {
+    let line = |group: &CauseGroup| {
+        assert!(!group.has_more, "{group:?}");
+        let CauseGroup { phase, cause, count, newest, .. } = group;
+        let messages: Vec<_> = newest.iter().filter_map(|row| row.message_id.as_deref()).collect();
+        format!("{count} {} {} {cause:?}: {}", phase.word(), newest[0].action, messages.join(" "))
+    };
+    groups.iter().map(line).collect()
+}
+
+pub async fn every_store_groups_what_is_not_done_alike(open: impl Fn() -> StoreRig) {
+    let rig = open();
+    let mut fourth = entry("4", "x", false);
+    fourth.deliveries = vec![NewDelivery::new("other", "b", None)];
+    let of_a =
+        [("1", "k"), ("2", "k"), ("3", "port-3"), ("5", "port-5")].map(|(id, key)| entry(id, key, false));
+    let [first, second, third, fifth] = of_a;
+    for entry in [first, second, third, fourth, fifth] {
+        let receipt = append(&*rig.journal, entry).await;
+        if rig.durable {
+            within(receipt).await;
+        }
+    }
+    let due = Instant::now() + Duration::from_secs(3600);
+    let claimed = claim(&*rig.journal, "a", 3).await;
+    for id in ["3", "5"] {
+        let number = number(&claimed, id);
+        rig.journal.attempted(number, attempts(1), &format!("status 404: no port-{id}"));
+        rig.journal.retry_at(number, AttemptRetry { due, used: attempts(1), answer: String::new() });
+    }
+    settled(&rig).await;
+    let first = listed_ids(&rig).await[0];
+    let context = QueryContext { running: vec![first], configured: Some(vec!["a".to_owned()]) };
+    let (all, phases) = (Filter::default(), |name: &str| Filter {
+        phases: Phase::named(name).unwrap_or_default(),
+        ..Filter::default()
+    });
+    let status = |status| Filter { status: AnswerPolicy::status(status), ..Filter::default() };
+    let not_found = "2 retrying a \"status 404: no #\": m5 m3";
+    let (fourth, oldest, behind) = ("1 ready b \"\": m4", "1 ready a \"\": m1", "1 waiting a \"\": m2");
+    for (filter, expected) in [
+        (all.clone(), &[not_found, fourth, oldest, behind][..]),
+        (phases("retrying"), &[not_found]),
+        (phases("waiting"), &[behind]),
+        (phases("dead"), &[]),
+        (phases("done"), &[]),
+        (status("404"), &[not_found]),
+        (status("5xx"), &[]),
+        (Filter { action: Some("b".to_owned()), ..all.clone() }, &[fourth]),
+        (Filter { rule: Some("unknown".to_owned()), ..all.clone() }, &[]),
+        (Filter { event_type: Some("port.delete.end".to_owned()), ..phases("ready") }, &[fourth, oldest]),
+        (Filter { states: vec![RowState::Waiting], ..all.clone() }, &[behind]),
+        (
+            Filter { context: context.clone(), ..all.clone() },
+            &["1 orphaned b \"\": m4", not_found, behind, "1 running a \"\": m1"],
+        ),
+        (Filter { context: context.clone(), ..phases("ready") }, &[]),
+        (Filter { context, ..phases("orphaned") }, &["1 orphaned b \"\": m4"]),
+    ] {
+        assert_eq!(lines(&grouped(&rig, &filter, u64::MAX).await), expected, "{filter:?}");
+    }
+    // Of each action and state some are seen, and a lower bound says so.
+    let groups = within(rig.queries.groups(all, 1)).await.expect("groups").0;
+    for (phase, action, count) in
+        [(Phase::Retrying, "a", 2), (Phase::Ready, "a", 1), (Phase::Ready, "b", 1), (Phase::Waiting, "a", 1)]
+    {
+        let of = groups.iter().filter(|group| group.phase == phase && group.newest[0].action == action);
+        let (found, has_more) =
+            of.fold((0, false), |(sum, more), group| (sum + group.count, more || group.has_more));
+        assert!(found == count && !has_more || (1..count).contains(&found) && has_more, "{groups:?}");
+    }
+}
+
+async fn listed_ids(rig: &StoreRig) -> Vec<DeliveryId> {
+    let all = rig.queries.list(Filter::default(), ListPage::default(), u64::MAX);
+    within(all).await.expect("a list").0.into_iter().map(|row| row.id).collect()
+}
+
+/// In memory, dead letters are in the log, and guards hold nothing back.
+pub async fn what_is_held_and_dead_is_counted_by_cause(open: impl Fn() -> StoreRig) {
+    let rig = open();
+    if !rig.durable {
+        assert!(within(rig.queries.numbers()).await.expect("numbers").held.is_empty());
+        return;
+    }
+    let held = |reason: &str| Begin::Held(format!("guard of {reason}"));
+    let dead = |answer: &str| Begin::Dead(answer.to_owned());
+    for (id, begin) in [
+        ("1", held("rule r: 1")),
+        ("2", held("action a: 2")),
+        ("3", held("rule s: 3")),
+        ("4", held("rule r: 1")),
+        ("5", dead("status 400: no port-5")),
+        ("6", dead("status 400: no port-6")),
+        ("7", dead("status 500")),
+    ] {
+        let mut entry = entry(id, &format!("port-{id}"), false);
+        entry.deliveries[0].begin = begin;
+        within(append(&*rig.journal, entry).await).await;
+    }
+    settled(&rig).await;
+    let expected = [
+        "1 dead a \"status 500\": m7",
+        "2 dead a \"status 400: no #\": m6 m5",
+        "2 waiting for release a \"guard of rule r: 1\": m4 m1",
+        "1 waiting for release a \"guard of rule s: 3\": m3",
+        "1 waiting for release a \"guard of action a: 2\": m2",
+    ];
+    assert_eq!(lines(&grouped(&rig, &Filter::default(), u64::MAX).await), expected);
+    let held = within(rig.queries.numbers()).await.expect("numbers").held;
+    let found: Vec<_> =
+        held.iter().map(|of| (of.count, of.reason.as_deref().unwrap_or_default(), of.is_guarded)).collect();
+    let expected =
+        [(2, "guard of rule r: 1", true), (1, "guard of action a: 2", true), (1, "guard of rule s: 3", true)];
+    assert_eq!(found, expected);
 }
 
 pub async fn pages_follow_each_other_in_every_order(open: impl Fn() -> StoreRig) {

@@ -9,9 +9,9 @@ use osnl_transport::BoxFuture;
 
 use super::MemoryJournal;
 use crate::query::{
-    Answer, Bodies, BoundedCount, DeliveryDetails, DeliveryListRow, DiskUse, FailingKey, Filter,
+    Answer, Bodies, BoundedCount, CauseGroup, DeliveryDetails, DeliveryListRow, DiskUse, FailingKey, Filter,
     JournalChanges, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts, Unreadable,
-    UnreadableFilter, page_of,
+    UnreadableFilter, groups_of, page_of,
 };
 use crate::{DeliveryId, Journal as _, PausedActions};
 
@@ -65,6 +65,11 @@ impl JournalQueries for MemoryJournal {
     ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)> {
         let (rows, counts) = page_of(self.rows(), &filter, &page);
         ready(Ok((rows, (counts, false))))
+    }
+
+    fn groups(&self, filter: Filter, _most: u64) -> Answer<'_, (Vec<CauseGroup>, BoundedCount)> {
+        let (groups, counts) = groups_of(self.rows(), &filter, false);
+        ready(Ok((groups, (counts, false))))
     }
 
     fn show(&self, _id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>> {

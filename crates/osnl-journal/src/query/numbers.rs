@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::members::{OwnShare, RefusedRecord, SharedMember};
-use super::{FailingKey, Overview, Tally};
+use super::{FailingKey, HeldCause, Overview, Tally};
 use crate::{JournalState, PausedActions};
 
 /// The facts about a store that need no question to its disk or database.
@@ -45,6 +45,8 @@ pub struct JournalNumbers {
     pub oldest: BTreeMap<String, SystemTime>,
     pub failing: BTreeMap<String, Vec<FailingKey>>,
     pub dead_reasons: BTreeMap<String, String>,
+    /// The causes for which deliveries are held, those that began first first.
+    pub held: Vec<HeldCause>,
     pub used: Option<u64>,
     pub paused: PausedActions,
     /// Dead letters that are kept outside of the journal, in queues of the broker.

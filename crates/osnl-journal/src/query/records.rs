@@ -92,6 +92,18 @@ pub struct Tally {
     pub count: u64,
 }
 
+/// The held deliveries of one action and reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldCause {
+    pub action: String,
+    pub reason: Option<String>,
+    pub count: u64,
+    /// Whether a guard holds the first of them, or has held it.
+    pub is_guarded: bool,
+    /// When the message of the first reached us.
+    pub since: SystemTime,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailingKey {
     pub id: DeliveryId,

@@ -24,10 +24,10 @@ impl SqliteReader {
         }
         let (conditions, values) = filter.sql();
         let sql = format!(
-            "SELECT state, phase, count(*) FROM (SELECT d.state AS state, {} AS phase FROM delivery d \
-             JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+            "SELECT state, phase, count(*) FROM (SELECT d.state AS state, {} AS phase FROM {} \
              WHERE d.id >= ?1 AND d.id < ?2 {conditions} ORDER BY d.id DESC LIMIT ?{}) GROUP BY state, phase",
             filter.context.phase_sql(),
+            filter.tables(),
             values.len() + 3,
         );
         let mut select = self.0.prepare(&sql)?;

@@ -72,6 +72,17 @@ impl Filter {
         Ok(DeliveryId::of(event, 0).row()..next.map_or(i64::MAX, |next| DeliveryId::of(next, 0).row()))
     }
 
+    /// Returns the tables that the conditions read: a search that needs no event is faster without.
+    pub(super) fn tables(&self) -> &'static str {
+        let reads_event = |condition: RowCondition<'_>| {
+            matches!(condition, RowCondition::EventType(_) | RowCondition::Since(_) | RowCondition::Until(_))
+        };
+        match self.conditions().into_iter().any(reads_event) {
+            true => "delivery d JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16)",
+            false => "delivery d",
+        }
+    }
+
     pub(super) fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
         let mut values = BoundValues::default();
         let conditions = self.conditions().into_iter();

@@ -19,9 +19,9 @@ use super::selection::ChangeRun;
 use super::writer::SqliteCommand;
 use super::{OpenError, ReadResult, SqliteJournal, SqliteOptions, SqliteReader};
 use crate::query::{
-    Answer, Bodies, BoundedCount, Change, ChangeError, ChangeOutcome, ChangeSteps, DeliveryDetails,
-    DeliveryListRow, DiskUse, Filter, JournalChanges, JournalNumbers, JournalQueries, KeptEvent, ListPage,
-    QueryError, RowState, StoreFacts, Unreadable, UnreadableFilter,
+    Answer, Bodies, BoundedCount, CauseGroup, Change, ChangeError, ChangeOutcome, ChangeSteps,
+    DeliveryDetails, DeliveryListRow, DiskUse, Filter, JournalChanges, JournalNumbers, JournalQueries,
+    KeptEvent, ListPage, QueryError, RowState, StoreFacts, Unreadable, UnreadableFilter,
 };
 use crate::{DeliveryId, Journal as _, PausedActions};
 
@@ -130,6 +130,7 @@ fn numbers(reader: &SqliteReader) -> ReadResult<JournalNumbers> {
         oldest,
         failing,
         dead_reasons,
+        held: reader.held_causes()?,
         ..JournalNumbers::default()
     })
 }
@@ -182,6 +183,10 @@ impl JournalQueries for SqliteQueries {
         most: u64,
     ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)> {
         self.read(move |reader| reader.list_and_count(&filter, &page, most))
+    }
+
+    fn groups(&self, filter: Filter, most: u64) -> Answer<'_, (Vec<CauseGroup>, BoundedCount)> {
+        self.read(move |reader| reader.groups(&filter, most))
     }
 
     fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>> {

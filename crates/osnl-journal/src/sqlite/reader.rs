@@ -2,6 +2,7 @@
 //!
 //! The daemon of the file may be running or stopped. Calls block, so an async caller uses a thread.
 
+mod groups;
 mod listing;
 mod lookup;
 mod recent;

@@ -66,16 +66,13 @@ pub struct DeliveryGroups {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryGroup {
     pub count: u64,
-    /// Whether the count stopped at a bound, which only the page sets.
-    #[serde(skip)]
+    /// Whether the count is a lower bound: the state and the action have further deliveries, of any cause.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_more: bool,
     pub newest: Delivery,
     /// The newest of them with `newest`, for the page.
     #[serde(skip)]
     pub some: Vec<Delivery>,
-    /// Whether some may have another cause than the newest, because not all were compared.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_mixed: bool,
 }
 
 /// The numbers of deliveries, in all and by state.

@@ -196,6 +196,8 @@ impl Which {
     /// Returns the filter of the journal; the facts of the moment decide about phases.
     pub(super) fn filter(&self, now: QueryContext) -> Result<Filter, RequestRefusal> {
         let status = self.status.as_deref().map(status).transpose()?;
+        // A form has one field for several states.
+        let names = self.states.iter().flat_map(|names| names.split(','));
         Ok(Filter {
             after: None,
             ids: self.ids.iter().map(|id| delivery_id(id)).collect::<Result<_, _>>()?,
@@ -203,7 +205,7 @@ impl Which {
             rule: self.rule.clone(),
             action: self.action.clone(),
             states: Vec::new(),
-            phases: self.states.iter().map(|name| phases(name)).collect::<Result<Vec<_>, _>>()?.concat(),
+            phases: names.map(phases).collect::<Result<Vec<_>, _>>()?.concat(),
             context: now,
             about: self.about.iter().map(|text| About::parse(text)).collect(),
             key: self.resource.clone(),

@@ -124,7 +124,7 @@ const DELIVERIES: &[Parameter] = &[
         "state",
         "filter/states",
         Texts,
-        "In one of these states, or groups of states, as osnl deliveries list --state has them.",
+        "In one of these states, or groups of states, as osnl deliveries list --state has them; several separated by commas.",
     ),
     option(
         "about",

@@ -337,6 +337,7 @@ fn is_none(count: &usize) -> bool {
 pub struct HeldReason {
     /// The guards, each once, or the unexpected end.
     pub reasons: Vec<String>,
+    pub count: u64,
     /// When the message of the oldest of them reached us, RFC 3339.
     pub since: String,
     pub since_seconds: u64,

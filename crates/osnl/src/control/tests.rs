@@ -121,7 +121,7 @@ async fn with_deliveries(folder: &Path, messages: &[(&str, usize, Begin)]) -> Co
 }
 
 #[tokio::test]
-async fn of_more_deliveries_than_a_page_reads_the_oldest_are_seen_too() {
+async fn deliveries_that_were_not_compared_are_of_no_group() {
     let folder = tempfile::tempdir().unwrap();
     let dead = |reason: &str| Begin::Dead(reason.to_owned());
     let messages = [
@@ -132,18 +132,34 @@ async fn of_more_deliveries_than_a_page_reads_the_oldest_are_seen_too() {
         ("log", 1, Begin::Shadow),
     ];
     let handler = with_deliveries(folder.path(), &messages).await;
-    let groups = handler.groups(&Which::default(), Some(1000)).await.unwrap().groups;
-    let found: Vec<_> = groups.iter().map(|of| (&*of.newest.action, of.count, of.is_mixed)).collect();
-    assert_eq!(found, [("dns", 1100, true), ("hook", 1201, true), ("mail", 2, false)]);
+    let found = async |most: Option<u64>| {
+        let groups = handler.groups(&Which::default(), most).await.unwrap().groups;
+        let of = |of: DeliveryGroup| (of.newest.action, of.newest.reason.unwrap(), of.count, of.has_more);
+        groups.into_iter().map(of).collect::<Vec<_>>()
+    };
+    let row = |action: &str, status: &str, count: u64, has_more: bool| {
+        (action.to_owned(), format!("status {status}"), count, has_more)
+    };
+    let mail = row("mail", "404", 2, false);
+    let all = [
+        mail.clone(),
+        row("dns", "404", 1100, false),
+        row("hook", "500", 1200, false),
+        row("hook", "404", 1, false),
+    ];
+    assert_eq!(found(None).await, all);
+    let bounded = [mail, row("dns", "404", 1000, true), row("hook", "500", 1000, true)];
+    assert_eq!(found(Some(1000)).await, bounded);
 }
 
 #[tokio::test]
 async fn each_guard_that_keeps_deliveries_of_an_action_back_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    let (first, second) = ("guard of rule r: more than 1 per 1m", "guard of action hook: more than 2 per 1m");
+    let [first, second, third] = ["rule r: more than 1", "action hook: more than 2", "rule s: more than 3"]
+        .map(|guard| format!("guard of {guard} per 1m"));
     let held = |reason: &str| Begin::Held(reason.to_owned());
-    let messages = [("hook", 150, held(first)), ("hook", 1, held(second))];
+    let messages = [("hook", 150, held(&first)), ("hook", 1, held(&second)), ("hook", 150, held(&third))];
     let status = with_deliveries(folder.path(), &messages).await.status().await.unwrap();
     let of_guards = status.incidents.iter().find(|one| one.kind == IncidentKind::WaitingForRelease).unwrap();
-    assert_eq!(of_guards.why.as_deref(), Some(&*format!("{first}; {second}")));
+    assert_eq!(of_guards.why.as_deref(), Some(&*format!("{first}; {second}; {third}")));
 }

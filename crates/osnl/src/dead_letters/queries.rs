@@ -12,9 +12,9 @@ use super::{DeadLetterError, DeadLetterQueues};
 use crate::journal::dead_letters::{DeadLetterRow, id_of};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::query::{
-    Answer, Bodies, BoundedCount, DeliveryDetails, DeliveryListRow, DiskUse, Filter, JournalChanges,
-    JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts, Unreadable,
-    UnreadableFilter, page_of,
+    Answer, Bodies, BoundedCount, CauseGroup, DeliveryDetails, DeliveryListRow, DiskUse, Filter,
+    JournalChanges, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts, Unreadable,
+    UnreadableFilter, groups_of, page_of,
 };
 use crate::journal::{DeliveryId, JournalState, PausedActions};
 use crate::received::ReceivedMessage;
@@ -33,6 +33,14 @@ impl From<DeadLetterError> for QueryError {
 }
 
 impl MemoryAndQueues {
+    /// Returns all rows, and whether there are dead letters that were not read: one reading of the queues is bounded.
+    async fn rows(&self) -> Result<(Vec<DeliveryListRow>, bool), QueryError> {
+        let mut rows = self.journal.rows();
+        let (found, has_more) = self.dead_letters.read(|_| false).await?;
+        rows.extend(found.iter().filter_map(row_of));
+        Ok((rows, has_more))
+    }
+
     /// Returns the messages that cannot be read and match, oldest first; with the body of one that is named alone.
     async fn unread(&self, filter: &UnreadableFilter) -> Result<Vec<Unreadable>, QueryError> {
         let wants_body = |message: &QueuedMessage| filter.ids.len() == 1 && is_named(filter, message);
@@ -78,12 +86,17 @@ impl JournalQueries for MemoryAndQueues {
         _most: u64,
     ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)> {
         Box::pin(async move {
-            let mut rows = self.journal.rows();
-            // One reading of the queues is bounded, so there may be more.
-            let (found, has_more) = self.dead_letters.read(|_| false).await?;
-            rows.extend(found.iter().filter_map(row_of));
+            let (rows, has_more) = self.rows().await?;
             let (rows, counts) = page_of(rows, &filter, &page);
             Ok((rows, (counts, has_more)))
+        })
+    }
+
+    fn groups(&self, filter: Filter, _most: u64) -> Answer<'_, (Vec<CauseGroup>, BoundedCount)> {
+        Box::pin(async move {
+            let (rows, has_more) = self.rows().await?;
+            let (groups, counts) = groups_of(rows, &filter, has_more);
+            Ok((groups, (counts, has_more)))
         })
     }
 

@@ -108,17 +108,17 @@ fn ending(totals: &StateTotals, page: Option<&List>) -> String {
 
 struct ListRow<'a> {
     count: u64,
-    is_mixed: bool,
+    has_more: bool,
     delivery: &'a Delivery,
 }
 
 impl<'a> ListRow<'a> {
     fn of(group: &'a osnl::control::DeliveryGroup) -> Self {
-        Self { count: group.count, is_mixed: group.is_mixed, delivery: &group.newest }
+        Self { count: group.count, has_more: group.has_more, delivery: &group.newest }
     }
 
     fn single(delivery: &'a Delivery) -> Self {
-        Self { count: 1, is_mixed: false, delivery }
+        Self { count: 1, has_more: false, delivery }
     }
 }
 
@@ -130,7 +130,8 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     let has_counts = rows.iter().any(|row| row.count > 1);
     let cells = |row: &ListRow<'_>| {
         let of = row.delivery;
-        let count = if row.count > 1 { format!("{} ×", grouped(row.count)) } else { String::new() };
+        let more = if row.has_more { "+" } else { "" };
+        let count = if row.count > 1 { format!("{}{more} ×", grouped(row.count)) } else { String::new() };
         let resource = of.short_resource().filter(|_| row.count == 1);
         let resource = resource.map_or("-".to_owned(), |resource| short(&resource, 24));
         let state = short(&of.short_state(), 24);
@@ -149,9 +150,7 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     let room = columns.saturating_sub(breadth(&table(&all)) + 2).max(RESULT);
     all[0].push("RESULT".to_owned());
     for (cells, row) in all.iter_mut().skip(1).zip(rows) {
-        let several = if row.is_mixed { "such as " } else { "" };
-        let result = row.delivery.short_result().map(|result| format!("{several}{result}"));
-        cells.push(short(result.as_deref().unwrap_or("-"), room));
+        cells.push(short(row.delivery.short_result().as_deref().unwrap_or("-"), room));
     }
     let resource = all[0].len() - 2;
     table_within(all, Some(columns), &[resource, resource - 2])
@@ -224,7 +223,7 @@ mod tests {
     fn the_state_is_what_is_coloured() {
         for (line, expected) in [
             ("17.0  dead  1 s", Some("dead")),
-            ("17.0  1,781 ×  waiting for release  1 s", Some("waiting for release")),
+            ("17.0  1,781+ ×  waiting for release  1 s", Some("waiting for release")),
             ("17.0         no action needed  1 s", Some("no action needed")),
             ("      web-7, 1 made", None),
             ("2 deliveries: 1 dead", None),
@@ -247,11 +246,11 @@ mod tests {
         };
         let answer = "status 400: Bad Request, reply: {\"error\":\"no such field: tags\"}";
         let (dead, many) = (delivery("4711.0", "dead", answer), delivery("5120.1", "retrying", answer));
-        let rows = [ListRow::single(&dead), ListRow { count: 1781, is_mixed: false, delivery: &many }];
+        let rows = [ListRow::single(&dead), ListRow { count: 1781, has_more: true, delivery: &many }];
         let expected = [
-            "ID      COUNT    STATE        AGE     ACTION  RESOURCE  RESULT",
-            "4711.0           dead         21 min  ticket  6a1f7c1e  400 no such field: tags",
-            "5120.1  1,781 ×  target down  21 min  ticket  -         400 no such field: tags",
+            "ID      COUNT     STATE        AGE     ACTION  RESOURCE  RESULT",
+            "4711.0            dead         21 min  ticket  6a1f7c1e  400 no such field: tags",
+            "5120.1  1,781+ ×  target down  21 min  ticket  -         400 no such field: tags",
         ];
         assert_eq!(narrow(&rows, 100).lines().collect::<Vec<_>>(), expected);
         // What has no room is cut, then left out.

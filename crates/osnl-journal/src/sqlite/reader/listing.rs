@@ -114,7 +114,7 @@ fn list_in(
     };
     let (conditions, values) = filter.sql();
     let sql = format!(
-        "SELECT {COLUMNS} FROM delivery d \
+        "SELECT {COLUMNS}, {LAST_ANSWER} FROM delivery d \
          JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
          WHERE d.id >= ?1 AND d.id < ?2 {conditions} ORDER BY d.id {direction} LIMIT ?{}",
         values.len() + 3,
@@ -161,8 +161,9 @@ const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tri
      CASE WHEN d.state = 0 THEN coalesce( \
      (SELECT min(o.id) FROM delivery o WHERE o.lane = d.lane AND o.state = 1), \
      (SELECT min(o.id) FROM delivery o WHERE o.lane = d.lane AND o.state = 2), \
-     (SELECT min(o.id) FROM delivery o WHERE o.lane = d.lane AND o.state = 3)) END, d.took, \
-     CASE WHEN d.state <= 2 AND d.tries > 0 THEN \
+     (SELECT min(o.id) FROM delivery o WHERE o.lane = d.lane AND o.state = 3)) END, d.took";
+
+pub(super) const LAST_ANSWER: &str = "CASE WHEN d.state <= 2 AND d.tries > 0 THEN \
      (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1) END";
 
 fn read(row: &rusqlite::Row<'_>) -> Result<DeliveryListRow> {

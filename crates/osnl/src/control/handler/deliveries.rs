@@ -14,12 +14,12 @@ use super::super::{AttemptAnswer, Delivery, List, MaskedMessage, Show, StateTota
 use super::ControlHandler;
 use crate::delivery::{TargetMonitor, TargetState};
 use crate::journal::query::{
-    DeliveryDetails, DeliveryListRow, ListPage, Phase, QueryContext, RowOrder, RowState,
+    BoundedCount, DeliveryDetails, DeliveryListRow, ListPage, Phase, QueryContext, RowOrder, RowState,
 };
 use crate::received::ReceivedMessage;
 
 pub(super) struct Facts {
-    context: QueryContext,
+    pub(super) context: QueryContext,
     targets: BTreeMap<String, DeliveryTarget>,
 }
 
@@ -69,16 +69,7 @@ impl ControlHandler {
         asked: ListedPage<'_>,
         count_at_most: Option<u64>,
     ) -> Result<List, RequestRefusal> {
-        self.list_at(&self.facts().await, which, asked, count_at_most).await
-    }
-
-    pub(super) async fn list_at(
-        &self,
-        facts: &Facts,
-        which: &Which,
-        asked: ListedPage<'_>,
-        count_at_most: Option<u64>,
-    ) -> Result<List, RequestRefusal> {
+        let facts = self.facts().await;
         let ListedPage { order, after, limit } = asked;
         if !(1..=MOST_LISTED).contains(&limit) {
             return Err(RequestRefusal::new(
@@ -90,17 +81,12 @@ impl ControlHandler {
         let after = after.map(delivery_id).transpose()?;
         let page = ListPage { order, after, limit: limit + 1 };
         let most = count_at_most.unwrap_or(u64::MAX);
-        let (mut rows, (counts, has_more)) = self.store.journal.list(filter, page, most).await?;
+        let (mut rows, counts) = self.store.journal.list(filter, page, most).await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
-        let mut totals = StateTotals { more: has_more, ..StateTotals::default() };
-        for (_, phase, count) in counts {
-            totals.all += count;
-            *totals.by_state.entry(phase.word().to_owned()).or_default() += count;
-        }
         let next = rows.last().filter(|_| more).map(|last| last.id.to_string());
         let deliveries = rows.into_iter().map(|row| facts.delivery(row)).collect();
-        Ok(List { deliveries, totals, next })
+        Ok(List { deliveries, totals: totals(counts), next })
     }
 
     pub(super) async fn show(&self, id: &str, raw: bool) -> Result<Show, RequestRefusal> {
@@ -130,6 +116,15 @@ impl ControlHandler {
             delivery: facts.delivery(row),
         })
     }
+}
+
+pub(super) fn totals((counts, more): BoundedCount) -> StateTotals {
+    let mut totals = StateTotals { more, ..StateTotals::default() };
+    for (_, phase, count) in counts {
+        totals.all += count;
+        *totals.by_state.entry(phase.word().to_owned()).or_default() += count;
+    }
+    totals
 }
 
 #[derive(Clone, Copy, Debug)]

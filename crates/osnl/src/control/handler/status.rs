@@ -21,10 +21,7 @@ use super::{ControlHandler, LiveParts, STORE};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::JournalState;
-use crate::journal::query::{
-    AnswerPolicy, DeliveryListRow, DiskUse, FailingKey, Filter, JournalNumbers, ListPage, RowOrder, RowState,
-    Tally,
-};
+use crate::journal::query::{DiskUse, FailingKey, HeldCause, JournalNumbers, RowState, Tally};
 use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
 use crate::management::risk::AS_CONFIGURED;
 
@@ -58,8 +55,7 @@ impl ControlHandler {
             Err(refusal) => return Err(refusal.clone()),
         };
         let live = self.live.as_ref();
-        let held = self.held_reasons(kept).await;
-        let targets = self.targets(kept, &held);
+        let targets = self.targets(kept);
         let listeners = self.listeners();
         let configuration = live.map(|live| configuration(&live.daemon.reloads().borrow()));
         let left_queues = self.left_queues();
@@ -152,31 +148,6 @@ impl ControlHandler {
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
-    /// Returns why deliveries wait for release, by action. The reasons of guards go before that of a crash, whose
-    /// deliveries are counted as suspects, and which may be older than the first that a guard keeps back.
-    async fn held_reasons(&self, kept: &JournalNumbers) -> BTreeMap<String, HeldReason> {
-        let mut reasons = BTreeMap::new();
-        for of in kept.tally.iter().filter(|of| of.state == RowState::Held) {
-            let held = async |text: Option<&str>, order| {
-                let (action, states) = (Some(of.action.clone()), vec![RowState::Held]);
-                let text = text.map(|text| AnswerPolicy::Text(text.to_owned()));
-                let filter = Filter { action, states, text, ..Filter::default() };
-                let page = ListPage { order, ..ListPage::default() };
-                let listed = timeout(STORE, self.store.journal.list(filter, page, 1)).await;
-                listed.ok().and_then(Result::ok).map(|(rows, _)| rows)
-            };
-            // A second guard may have kept back any number of deliveries after the first.
-            let Some(mut rows) = held(Some(GUARD), RowOrder::Oldest).await else { break };
-            rows.extend(held(Some(GUARD), RowOrder::Newest).await.into_iter().flatten());
-            rows.retain(|row| row.is_guarded);
-            if rows.is_empty() {
-                rows.extend(held(None, RowOrder::Oldest).await.into_iter().flatten().take(1));
-            }
-            reasons.extend(held_reason(&rows).map(|reason| (of.action.clone(), reason)));
-        }
-        reasons
-    }
-
     fn listeners(&self) -> Vec<ListenerStatus> {
         let handles: Vec<ListenerHandle> =
             self.live.iter().flat_map(|live| live.daemon.listeners()).collect();
@@ -230,7 +201,7 @@ impl ControlHandler {
     }
 
     /// Configured actions first, in their order; then those that only the journal knows.
-    fn targets(&self, kept: &JournalNumbers, held: &BTreeMap<String, HeldReason>) -> Vec<TargetReport> {
+    fn targets(&self, kept: &JournalNumbers) -> Vec<TargetReport> {
         let live: Vec<TargetMonitor> = self.live.iter().flat_map(|live| live.daemon.targets()).collect();
         let published: BTreeMap<&str, &TargetMonitor> =
             live.iter().map(|target| (&**target.name(), target)).collect();
@@ -247,7 +218,6 @@ impl ControlHandler {
             |name: &str| actions.as_ref().map(|known| known.iter().any(|known| **known == *name));
         let overflowing = self.loaded().map(|loaded| loaded.conf.overflowing()).unwrap_or_default();
         let report = |name: &str| TargetReport {
-            held_reason: held.get(name).cloned(),
             overflows: overflowing.contains(name),
             ..target(name, configured(name), published.get(name).copied(), kept)
         };
@@ -306,18 +276,20 @@ impl ControlHandler {
     }
 }
 
-fn held_reason(rows: &[DeliveryListRow]) -> Option<HeldReason> {
-    let first = rows.first()?;
-    let mut reasons: Vec<String> = Vec::new();
-    for reason in rows.iter().filter_map(|row| row.reason.as_ref()) {
-        if !reasons.contains(reason) {
-            reasons.push(reason.clone());
-        }
-    }
+/// Returns why deliveries of an action wait for release. The reasons of guards go before that of a crash, whose
+/// deliveries are counted as suspects, and which may be older than the first that a guard keeps back.
+fn held_reason(kept: &JournalNumbers, action: &str) -> Option<HeldReason> {
+    let held: Vec<&HeldCause> = kept.held.iter().filter(|of| of.action == action).collect();
+    let is_of_guard =
+        |of: &&HeldCause| of.is_guarded && of.reason.as_ref().is_some_and(|why| why.starts_with(GUARD));
+    let guards: Vec<&HeldCause> = held.iter().copied().filter(is_of_guard).collect();
+    let meant = if guards.is_empty() { held.get(..1)? } else { &guards[..] };
+    let first = meant.first()?;
     Some(HeldReason {
-        reasons,
-        since: time::shown(first.received),
-        since_seconds: time::age(first.received),
+        reasons: meant.iter().filter_map(|of| of.reason.clone()).collect(),
+        count: meant.iter().map(|of| of.count).sum(),
+        since: time::shown(first.since),
+        since_seconds: time::age(first.since),
         is_crash: !first.is_guarded,
     })
 }
@@ -344,6 +316,7 @@ fn target(
         oldest_pending_seconds: oldest.map(time::age),
         for_release: count(&[RowState::Held]),
         dead: count(&[RowState::Dead]),
+        held_reason: held_reason(kept, name),
         dead_reason: kept.dead_reasons.get(name).cloned(),
         done: count(&[RowState::Delivered, RowState::NothingToDo, RowState::Shadow]),
         shadow: count(&[RowState::Shadow]),

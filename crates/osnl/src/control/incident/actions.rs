@@ -271,7 +271,10 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
         }
     }
     let guard = |(reasons, held): (&[String], Vec<&TargetReport>)| {
-        let count: u64 = held.iter().map(|target| target.for_release).sum();
+        let of_guard = |target: &&TargetReport| {
+            target.held_reason.as_ref().map_or(target.for_release, |guard| guard.count)
+        };
+        let count: u64 = held.iter().map(of_guard).sum();
         let names: Vec<&str> = held.iter().map(|target| target.action.as_str()).collect();
         let first = held
             .iter()

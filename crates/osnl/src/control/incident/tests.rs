@@ -481,6 +481,7 @@ fn eight_causes_are_eight_incidents_and_those_for_an_operator_come_first() {
         for_release,
         held_reason: Some(HeldReason {
             reasons: vec!["guard of rule deleted: more than 300 per 1m".to_owned()],
+            count: for_release,
             since: "then".to_owned(),
             since_seconds: 1300,
             is_crash: false,
@@ -537,9 +538,11 @@ fn eight_causes_are_eight_incidents_and_those_for_an_operator_come_first() {
 #[test]
 fn each_guard_of_an_action_is_named() {
     let held = |reasons: &[&str]| TargetReport {
-        for_release: 3,
+        // Two more wait since the process ended unexpectedly.
+        for_release: 5,
         held_reason: Some(HeldReason {
             reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
+            count: 3,
             since: "then".to_owned(),
             since_seconds: 60,
             is_crash: false,
