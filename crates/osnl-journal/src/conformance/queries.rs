@@ -1,3 +1,5 @@
+//! The questions that people ask about a journal: each store has the same answers.
+
 use std::time::{Duration, SystemTime};
 
 use osnl_core::received::ReceivedMessage;

@@ -1,8 +1,8 @@
 //! Deliveries that are not done, counted by phase, action, and cause: one group for one thing to do.
 //!
-//! A store reads the groups in one pass. It looks at each [`GroupPlace`] of each action by itself, newest first, so
-//! that many deliveries of one action do not hide the few of another. From one place it compares a bounded number of
-//! deliveries; the counts of a place with further ones are lower bounds.
+//! A store reads the groups in one pass, for each action from one [`GroupPlace`] after the other, newest first, so that
+//! many deliveries of one action do not hide the few of another. Of each place a bounded number of deliveries is
+//! compared; the counts of a place with more deliveries are lower bounds.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};

@@ -98,7 +98,7 @@ pub struct HeldCause {
     pub action: String,
     pub reason: Option<String>,
     pub count: u64,
-    /// Whether a guard holds the first of them, or has held it.
+    /// Whether a guard holds the first delivery, or held that delivery before.
     pub is_guarded: bool,
     /// When the message of the first reached us.
     pub since: SystemTime,
