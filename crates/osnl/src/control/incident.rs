@@ -160,7 +160,7 @@ pub struct Incident {
     /// The first step of an operator as a line for a shell, if there is such a line.
     #[serde(default)]
     pub command: Option<String>,
-    /// What the operator does after the command, or without one.
+    /// The next steps of an operator after the command, or without a command.
     pub to_do: Option<String>,
     /// The work of osnl until the incident ends.
     pub by_itself: Option<String>,
@@ -262,7 +262,7 @@ impl Incident {
     /// 1. Nothing is read or kept: the daemon stops, the journal is full, a listener has no queue.
     /// 2. An operator must act: first on critical incidents, then on dead letters, on deliveries that wait for release, on
     ///    orphans, and then on the incident with most deliveries waiting.
-    /// 3. osnl goes on alone: first targets, the critical ones at the top, then resources that fail.
+    /// 3. osnl goes on alone: first critical targets, then other targets, then resources that fail.
     /// 4. Nothing waits yet: a certificate ends next week.
     fn place(&self) -> impl Ord + use<> {
         use IncidentKind as Kind;

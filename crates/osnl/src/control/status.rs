@@ -50,7 +50,7 @@ pub struct Status {
 pub struct StatusNumbers {
     /// Messages taken from the broker per second; `null` in the first seconds.
     pub received_per_second: Option<f64>,
-    /// Deliveries done per second.
+    /// Deliveries done per second, over the same time.
     pub delivered_per_second: Option<f64>,
     /// The time over which both rates are measured: the last minute, or the time since the start if that is shorter.
     #[serde(default)]
