@@ -142,7 +142,7 @@ fn a_finding_of_the_doctor_is_an_incident_of_its_listener() {
     let doing = "topics = notifications in [listener:nova]";
     check(&found, &[(IncidentKind::ServicesQueueUnread, Warning, what, "nothing comes", doing)]);
     assert_eq!((&*found[0].listeners, &*found[0].subject), (&["nova".to_owned()][..], "exchange nova"));
-    // A line for a shell stands alone, and says what it drops.
+    // A line for a shell stands alone, with its effect behind the line.
     let bound = "rabbitmqctl set_policy -p / --apply-to queues osnl-unread '^n' '{\"max-length\":1000}'";
     let unread = Finding { command: bound.to_owned(), ..finding(FindingKind::Unread) };
     let seen = ManagementStatus { findings: vec![unread], ..ManagementStatus::default() };
