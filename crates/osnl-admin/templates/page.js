@@ -92,6 +92,21 @@
   });
 })();
 
+// The command of an incident: into the clipboard, which a page without TLS has on the local host alone; else selected.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("button.copy");
+  if (!button) {
+    return;
+  }
+  const command = button.previousElementSibling;
+  try {
+    await navigator.clipboard.writeText(command.textContent);
+    button.textContent = "Copied";
+  } catch {
+    document.getSelection().selectAllChildren(command);
+  }
+});
+
 // A checkbox in the head of a table checks all others.
 document.addEventListener("change", (event) => {
   if (event.target.matches("input.all")) {

@@ -163,7 +163,7 @@ impl Signals {
     }
 }
 
-async fn caught(signal: &mut Option<Signal>) {
+pub(crate) async fn caught(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => {
             signal.recv().await;

@@ -7,13 +7,16 @@
 //! without drops.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal as _, stdout};
+use std::io::{self, IsTerminal as _, Write as _, stdout};
 
+use osnl::control::{StateTone, state_of};
 use ratatui::backend::IntoCrossterm as _;
 use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{self, DisableBracketedPaste, Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{self, EnterAlternateScreen, enable_raw_mode, is_raw_mode_enabled};
+use ratatui::crossterm::terminal::{
+    self, EnterAlternateScreen, disable_raw_mode, enable_raw_mode, is_raw_mode_enabled,
+};
 use ratatui::layout::Size;
 use ratatui::style::Style;
 use ratatui::{DefaultTerminal, Frame};
@@ -35,6 +38,16 @@ pub(crate) enum Tone {
 }
 
 impl Tone {
+    /// Returns the colour of a state, as the page has it; a quiet one has none.
+    pub(crate) fn of(state: &str) -> Self {
+        match state_of(state) {
+            Some((_, StateTone::Good)) => Self::Good,
+            Some((_, StateTone::Warn)) => Self::Warn,
+            Some((_, StateTone::Bad)) => Self::Bad,
+            Some((_, StateTone::Quiet)) | None => Self::Plain,
+        }
+    }
+
     pub(crate) fn paint(self, text: &str) -> String {
         Style::from(self).into_crossterm().apply(text).to_string()
     }
@@ -163,6 +176,15 @@ pub(crate) fn leave() {
     if is_raw_mode_enabled().unwrap_or(false) {
         let _ = execute!(stdout(), Show);
         let _ = ratatui::try_restore();
+    }
+}
+
+/// Restores the terminal of a question, which standard error has.
+pub(crate) fn leave_question() {
+    if is_raw_mode_enabled().unwrap_or(false) {
+        let _ = disable_raw_mode();
+        let _ = execute!(io::stderr(), DisableBracketedPaste, Show);
+        let _ = writeln!(io::stderr());
     }
 }
 

@@ -15,7 +15,7 @@ pub use self::canary::Canary;
 pub use self::event_types::EventTypes;
 pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
 pub use self::old_events::OldEvents;
-pub use self::rates::Rates;
+pub use self::rates::{PresentRates, Rates};
 pub use self::series::{ActionSeries, ListenerSeries, RuleSeries, Series};
 pub use self::silence::{ExpectedStream, StreamKind, StreamState, Streams};
 

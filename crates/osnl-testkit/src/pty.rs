@@ -127,6 +127,13 @@ impl Pty {
         self.child.wait().unwrap()
     }
 
+    /// Whether the modes of the keyboard are those from before the program.
+    #[must_use]
+    pub fn has_its_modes(&self) -> bool {
+        let modes = |of: &Termios| (of.local_modes, of.input_modes, of.output_modes);
+        modes(&tcgetattr(&self.master).unwrap()) == modes(&self.before)
+    }
+
     /// Returns the first screen after the end of the second: the text that a user sees after the program's end.
     ///
     /// # Panics
@@ -139,11 +146,7 @@ impl Pty {
             text.rsplit_once(LEAVE).unwrap_or_else(|| panic!("the screen was not left:\n{text}"));
         assert!(drawn.contains(ENTER) && !after.contains(ENTER), "{text}");
         assert!(drawn.ends_with("\x1b[?25h"), "the cursor is back");
-        let now = tcgetattr(&self.master).unwrap();
-        assert_eq!(
-            (now.local_modes, now.input_modes, now.output_modes),
-            (self.before.local_modes, self.before.input_modes, self.before.output_modes)
-        );
+        assert!(self.has_its_modes(), "the keyboard's modes are not restored");
         plain(after).replace("\r\n", "\n")
     }
 }

@@ -79,7 +79,7 @@ pub use self::status::{
     QueueStatus, RecordRefused, Status, StatusNumbers, TargetReport, Unavailable,
 };
 pub use self::time::{ago, relative, shown as timestamp, span};
-pub use self::words::{counter_words, millis, short_answer, size};
+pub use self::words::{StateTone, counter_words, millis, short_answer, size, state_of};
 
 pub const LONGEST_REQUEST: usize = 4 << 20;
 

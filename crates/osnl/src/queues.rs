@@ -38,6 +38,7 @@ pub(crate) use self::gather::refused;
 pub(crate) use self::judge::of_left_queue;
 pub use self::judge::sort;
 pub use self::judge::tag_parts;
+pub(crate) use self::services::BOUND_EFFECT;
 use crate::management::{BrokerFacts, ManagementConf, QueueFacts, UnknownFact};
 
 /// The usual exchanges of services that send notifications. `openstack` is oslo.messaging's default: cinder, manila, and

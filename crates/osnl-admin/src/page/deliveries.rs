@@ -6,8 +6,8 @@ use askama::Template;
 use hyper::Method;
 use osnl::control::routes::{RouteLookup, Sender, find};
 use osnl::control::{
-    AttemptAnswer, ControlRequest, Delivery, DeliveryGroup, List, ListOrder, RequestRefusal, Show,
-    StateTotals, Which, counted, grouped, millis, query, short_answer,
+    AttemptAnswer, ControlRequest, Delivery, DeliveryGroup, List, ListOrder, RequestRefusal, Show, StateTone,
+    StateTotals, Which, counted, grouped, millis, query, short_answer, state_of,
 };
 use osnl::journal::query::Phase;
 use serde_json::json;
@@ -169,6 +169,13 @@ impl DeliveriesPage {
         (count > 0).then(|| format!("{label} all {}", number(count, self.totals.more)))
     }
 
+    /// Returns the name and count of each chip. The pending deliveries include the orphaned, as with the filter.
+    fn chips(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let orphaned = self.any.by_state.get(Phase::Orphaned.word()).copied().unwrap_or_default();
+        let of = move |(name, count)| (name, if name == "pending" { count + orphaned } else { count });
+        self.any.named().into_iter().map(of)
+    }
+
     fn in_state(&self, state: &str) -> String {
         with(&self.filter, &[("state", &state.replace(' ', "-"))])
     }
@@ -219,12 +226,13 @@ fn result(delivery: &Delivery) -> String {
     delivery.short_result().map_or(String::new(), |result| result + &took)
 }
 
-pub(super) fn tone(state: &str) -> &'static str {
-    match state {
-        "dead" | "waiting for release" | "orphaned" => "bad",
-        "retrying" => "warn",
-        "delivered" | "no action needed" => "good",
-        _ => "quiet",
+/// Returns the class of a state's colour.
+pub(super) fn tone(words: &str) -> &'static str {
+    match state_of(words) {
+        Some((_, StateTone::Good)) => "good",
+        Some((_, StateTone::Warn)) => "warn",
+        Some((_, StateTone::Bad)) => "bad",
+        Some((_, StateTone::Quiet)) | None => "quiet",
     }
 }
 

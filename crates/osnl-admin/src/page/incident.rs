@@ -123,8 +123,8 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
 /// back.
 fn of_guard(incident: &Incident) -> String {
     let Some(why) = &incident.why else { return String::new() };
-    // The reasons of several guards have no command of one, and begin alike.
-    let reason = if incident.command.is_some() { why } else { "guard of " };
+    // The reasons of several guards begin alike.
+    let reason = if incident.has_one_guard { why } else { "guard of " };
     format!("&text={}", text::query(reason))
 }
 

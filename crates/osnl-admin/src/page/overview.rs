@@ -1,6 +1,7 @@
 use askama::Template;
 use osnl::control::{Incident, ListenerStatus, Status, TargetReport, grouped, span};
 
+use super::deliveries::tone;
 use super::frame::Standing;
 use super::incident::{self, action_path};
 use super::plot::Plot;
@@ -39,32 +40,22 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
 
 impl OverviewPage {
     /// Returns each number with its name and the place of its course.
-    fn numbers(&self) -> impl Iterator<Item = (usize, (&'static str, String))> {
-        let names = ["In", "Out", "Waiting", "Oldest"];
+    fn numbers(&self) -> impl Iterator<Item = (usize, (String, String))> {
+        let over = self.status.numbers.rates_are_over().map_or(String::new(), |over| format!(", {over}"));
+        let names = [format!("In{over}"), format!("Out{over}"), "Waiting".to_owned(), "Oldest".to_owned()];
         let values = self.status.numbers.named().map(|(_, value)| value);
         names.into_iter().zip(values).enumerate()
     }
 }
 
 pub(super) fn action_badge(target: &TargetReport) -> Markup {
-    let tone = match target.state() {
-        "ok" => "good",
-        "down" | "probing" => "bad",
-        "paused" => "warn",
-        _ => "quiet",
-    };
     let state = match (target.state(), &target.paused_by) {
         ("paused", Some(by)) => format!("paused by {by}"),
         (state, _) => state.to_owned(),
     };
-    badge(tone, &state, target.since.as_deref().zip(target.since_seconds))
+    badge(tone(&state), &state, target.since.as_deref().zip(target.since_seconds))
 }
 
 fn listener_badge(listener: &ListenerStatus) -> Markup {
-    let tone = match &*listener.state {
-        "listening" | "standby" => "good",
-        "blocked" | "stopped" => "bad",
-        _ => "warn",
-    };
-    badge(tone, &listener.state, listener.since.as_deref().zip(listener.since_seconds))
+    badge(tone(&listener.state), &listener.state, listener.since.as_deref().zip(listener.since_seconds))
 }

@@ -96,7 +96,8 @@ fn fetch(place: &PlaceArgs) -> Result<Status, NoAnswer> {
 fn text(status: &Status) -> String {
     let numbers: Vec<String> =
         status.numbers.named().iter().map(|(name, value)| format!("{name} {value}")).collect();
-    let mut text = format!("{}\n{}\n", clean(&status.verdict), numbers.join("   "));
+    let over = status.numbers.rates_are_over().map_or(String::new(), |over| format!("   (in, out: {over})"));
+    let mut text = format!("{}\n{}{over}\n", clean(&status.verdict), numbers.join("   "));
     for incident in &status.incidents {
         text.push('\n');
         text.push_str(&lines(incident));
@@ -202,15 +203,18 @@ fn wrapped(text: &str, columns: Option<usize>) -> String {
 }
 
 pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
-    const STATES: [(&str, Tone); 8] = [
-        ("listening", Tone::Good),
-        ("standby", Tone::Good),
-        ("blocked", Tone::Bad),
-        ("ok", Tone::Good),
-        ("connecting", Tone::Warn),
-        ("paused", Tone::Warn),
-        ("probing", Tone::Warn),
-        ("down", Tone::Bad),
+    /// The states of listeners, of actions, and of the journal.
+    const STATES: [&str; 10] = [
+        "listening",
+        "standby",
+        "connecting",
+        "blocked",
+        "draining",
+        "stopped",
+        "ok",
+        "paused",
+        "probing",
+        "down",
     ];
     if line.starts_with('!') {
         return output::all(if line.starts_with("!!") { Tone::Bad } else { Tone::Warn }, line);
@@ -222,7 +226,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
         "listeners" | "actions" | "journal" | "since the start" => output::all(Tone::Strong, line),
         _ if line.starts_with("the last reload was refused, ") => output::all(Tone::Bad, line),
         _ if line.starts_with("  name ") => output::all(Tone::Dim, line),
-        _ => output::word(line, &STATES),
+        _ => output::word(line, &STATES.map(|word| (word, Tone::of(word)))),
     }
 }
 

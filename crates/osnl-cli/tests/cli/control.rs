@@ -108,7 +108,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     rig.check(&[
         ("status", 1, "!    roles: paused by "),
         ("status", 1, "do   osnl actions resume roles\n"),
-        ("deliveries list", 0, "2 deliveries: 1 ready, 1 waiting"),
+        ("deliveries list", 0, "2 deliveries: 2 pending"),
     ]);
     let listener = rig.listener("neutron");
     assert_eq!((&listener["own_consumers"], &listener["exclusive"]), (&1.into(), &true.into()));
@@ -188,9 +188,9 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
     rig.check(&orphaned);
     assert!(!rig.ask(&["check"]).1.contains("orphaned"));
     rig.check(&[
-        ("deliveries list", 0, "3 deliveries: 1 dead, 2 ready"),
-        ("deliveries list --state-dir state", 0, "3 deliveries: 1 dead, 2 ready"),
-        ("deliveries list --journal state/journal.db", 0, "3 deliveries: 1 dead, 2 ready"),
+        ("deliveries list", 0, "3 deliveries: 1 dead, 2 pending"),
+        ("deliveries list --state-dir state", 0, "3 deliveries: 1 dead, 2 pending"),
+        ("deliveries list --journal state/journal.db", 0, "3 deliveries: 1 dead, 2 pending"),
         ("deliveries move 2.0 --to other --journal state/journal.db", 0, "1 delivery moved: 2.0"),
         ("deliveries discard 3.0 --journal state/journal.db", 0, "1 delivery discarded: 3.0"),
         ("deliveries retry --state dead --journal state/journal.db", 0, "1 delivery will be retried: 1.0"),

@@ -93,13 +93,13 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         let (known, shown, lines) = (status(&place), osnl(&place, &["status"]), checked(&place));
         assert_eq!(known["incidents"].as_array().unwrap().len(), expected.len(), "{name}: {known:#}");
         for (incident, words) in known["incidents"].as_array().unwrap().iter().zip(expected) {
-            let [what, why, to_do] =
-                ["what", "why", "to_do"].map(|member| incident[member].as_str().unwrap());
+            let [what, why, command] =
+                ["what", "why", "command"].map(|member| incident[member].as_str().unwrap());
             assert!(format!("{what}: {why}").contains(words), "{name}: {incident}");
-            let lines_of = format!("!    {what}\nwhy  {why}\ndo   {to_do}\n");
+            let lines_of = format!("!    {what}\nwhy  {why}\ndo   {command}\n");
             assert!(shown.1.contains(&lines_of), "{name}: {lines_of}\n{}", shown.1);
             let seen = what.splitn(3, ": ").nth(2).unwrap();
-            let warning = format!("warning  [listener:l] queue osnl: {seen}: {why}; {to_do}");
+            let warning = format!("warning  [listener:l] queue osnl: {seen}: {why}; {command}");
             assert!(lines.contains(&warning), "{name}: {warning}\n{lines:#?}");
         }
         assert_eq!(shown.0, Some(i32::from(!expected.is_empty())), "{name}: {}", shown.1);
@@ -146,7 +146,7 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
             ],
         )
     });
-    let remedy = known["incidents"][0]["to_do"].as_str().unwrap();
+    let remedy = known["incidents"][0]["command"].as_str().unwrap();
     let words: Vec<String> = remedy.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
     assert_eq!(words[0], "rabbitmqctl", "{remedy}");
     let words: Vec<&str> = words[1..].iter().map(String::as_str).collect();

@@ -11,6 +11,15 @@ const WINDOW: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Rates(Mutex<VecDeque<RateSample>>);
 
+/// The present rates per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PresentRates {
+    pub received: f64,
+    pub delivered: f64,
+    /// The time over which both are measured, in whole seconds: a minute, or less after the start.
+    pub over_seconds: u64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct RateSample {
     at: Instant,
@@ -29,12 +38,16 @@ impl Rates {
     }
 
     /// Returns messages received and deliveries done per second; `None` before the second sample.
-    pub fn per_second(&self) -> Option<(f64, f64)> {
+    pub fn present(&self) -> Option<PresentRates> {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (first, last) = (samples.front()?, samples.back()?);
         let seconds = last.at.saturating_duration_since(first.at).as_secs_f64();
         let rate = |from: u64, to: u64| to.saturating_sub(from) as f64 / seconds;
-        (seconds > 0.0).then(|| (rate(first.received, last.received), rate(first.delivered, last.delivered)))
+        (seconds > 0.0).then(|| PresentRates {
+            received: rate(first.received, last.received),
+            delivered: rate(first.delivered, last.delivered),
+            over_seconds: seconds.ceil() as u64,
+        })
     }
 }
 
@@ -46,12 +59,14 @@ mod tests {
     async fn rates_are_those_of_the_last_minute() {
         let rates = Rates::default();
         let start = Instant::now();
-        assert_eq!(rates.per_second(), None);
+        let present =
+            |received, delivered, over_seconds| Some(PresentRates { received, delivered, over_seconds });
+        assert_eq!(rates.present(), None);
         rates.note(start, 1000, 0);
-        assert_eq!(rates.per_second(), None);
+        assert_eq!(rates.present(), None);
         rates.note(start + Duration::from_secs(10), 1050, 20);
-        assert_eq!(rates.per_second(), Some((5.0, 2.0)));
+        assert_eq!(rates.present(), present(5.0, 2.0, 10));
         rates.note(start + Duration::from_secs(70), 1050, 80);
-        assert_eq!(rates.per_second(), Some((0.0, 1.0)), "the first ten seconds count no more");
+        assert_eq!(rates.present(), present(0.0, 1.0, 60), "the first ten seconds count no more");
     }
 }

@@ -157,15 +157,18 @@ pub struct Incident {
     pub for_release: u64,
     /// Who must act before it ends.
     pub must_act: IncidentActor,
-    /// The command or setting that ends it.
-    pub to_do: Option<String>,
-    /// The command with which `to_do` begins, for a screen that has other ways for the rest.
-    #[serde(skip)]
+    /// The first step of an operator as a line for a shell, if there is such a line.
+    #[serde(default)]
     pub command: Option<String>,
+    /// The next steps of an operator after the command, or without a command.
+    pub to_do: Option<String>,
     /// The work of osnl until the incident ends.
     pub by_itself: Option<String>,
     /// The effects that are no incidents of their own.
     pub symptoms: Vec<IncidentKind>,
+    /// Whether `why` is the reason of one guard, by which the page finds the deliveries.
+    #[serde(skip)]
+    pub has_one_guard: bool,
 }
 
 /// The bounds that decide what is an incident.
@@ -202,6 +205,7 @@ impl Incident {
             command: None,
             by_itself: None,
             symptoms: Vec::new(),
+            has_one_guard: false,
         }
     }
 
@@ -226,9 +230,18 @@ impl Incident {
         Self { to_do: Some(to_do.into()), ..self }
     }
 
-    fn mended_by_command(self, command: impl Into<String>, more: &str) -> Self {
-        let command: String = command.into();
-        Self { command: Some(command.clone()), ..self.mended_by(command + more) }
+    fn mended_by_command(self, command: impl Into<String>) -> Self {
+        Self { command: Some(command.into()), ..self }
+    }
+
+    /// Adds the remedy of a broker's or target's trouble, which is a line for a shell or a sentence.
+    fn mended_by_remedy(self, remedy: &str) -> Self {
+        let line = remedy.split("  # ").next().unwrap_or(remedy);
+        let is_line = ["rabbitmqctl ", "osnl ", "systemctl "].iter().any(|program| line.starts_with(program));
+        match is_line && !line.contains("; ") {
+            true => self.mended_by_command(remedy),
+            false => self.mended_by(remedy),
+        }
     }
 
     /// Says that osnl ends the incident, and how.
@@ -239,8 +252,55 @@ impl Incident {
     /// Returns the next steps: of an operator first, then of osnl.
     #[must_use]
     pub fn doing(&self) -> Option<String> {
-        let both: Vec<&str> = self.to_do.iter().chain(&self.by_itself).map(String::as_str).collect();
-        (!both.is_empty()).then(|| both.join("; "))
+        let steps = [&self.command, &self.to_do, &self.by_itself].into_iter().flatten();
+        let steps: Vec<&str> = steps.map(String::as_str).collect();
+        (!steps.is_empty()).then(|| steps.join("; "))
+    }
+
+    /// Returns the place of the incident on every screen: the sooner an operator should look, the smaller.
+    ///
+    /// 1. Nothing is read or kept: the daemon stops, the journal is full, a listener has no queue.
+    /// 2. An operator must act: first on critical incidents, then on dead letters, on deliveries that wait for release, on
+    ///    orphans, and then on the incident with most deliveries waiting.
+    /// 3. osnl goes on alone: first critical targets, then other targets, then resources that fail.
+    /// 4. Nothing waits yet: a certificate ends next week.
+    fn place(&self) -> impl Ord + use<> {
+        use IncidentKind as Kind;
+        let is_critical = self.severity == IncidentSeverity::Critical;
+        let part = match self.kind {
+            Kind::NoDaemon
+            | Kind::Stopping
+            | Kind::JournalUnreadable
+            | Kind::JournalFull
+            | Kind::JournalFailed => 0,
+            Kind::ListenerConnecting
+            | Kind::ListenerBlocked
+            | Kind::ListenerEnded
+            | Kind::ListenerStalled
+                if is_critical =>
+            {
+                0
+            }
+            Kind::NearBound
+            | Kind::NotReloaded
+            | Kind::MessagesMissing
+            | Kind::QueueLossy
+            | Kind::ServicesQueueUnread
+            | Kind::OtherRules
+            | Kind::PositionLost
+            | Kind::OldEvents
+            | Kind::Certificate
+                if !is_critical =>
+            {
+                2
+            }
+            _ => 1,
+        };
+        let first = [Kind::DeadLetters, Kind::WaitingForRelease, Kind::Suspects, Kind::Orphaned];
+        let kind = first.iter().position(|kind| *kind == self.kind).unwrap_or(first.len());
+        let is_resource = self.kind == Kind::ResourceFailing;
+        let waiting = self.waiting + self.for_release;
+        (part, self.must_act, is_resource, Reverse(self.severity), kind, Reverse(waiting))
     }
 }
 
@@ -252,9 +312,8 @@ impl fmt::Display for Incident {
     }
 }
 
-/// Sorts incidents by severity, and of one severity first the incidents that wait for an operator.
 pub(super) fn sort(incidents: &mut [Incident]) {
-    incidents.sort_by_key(|one| (Reverse(one.severity), one.must_act));
+    incidents.sort_by_key(Incident::place);
 }
 
 fn word(value: &impl Serialize) -> String {

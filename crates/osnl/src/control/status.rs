@@ -19,7 +19,7 @@ pub struct Status {
     /// Whether no delivery is pending or running, and no message is on its way from the broker.
     #[serde(default)]
     pub idle: bool,
-    /// Critical incidents first, and of one severity first the incidents that wait for an operator.
+    /// In the order in which an operator looks at incidents.
     pub incidents: Vec<Incident>,
     /// Seconds after which a pending delivery needs attention: `attention_age`.
     #[serde(default)]
@@ -48,10 +48,13 @@ pub struct Status {
 /// The four numbers that say how much comes, goes, and waits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StatusNumbers {
-    /// Messages taken from the broker per second, over the last minute; `null` in the first seconds.
+    /// Messages taken from the broker per second; `null` in the first seconds.
     pub received_per_second: Option<f64>,
-    /// Deliveries done per second, over the last minute.
+    /// Deliveries done per second, over the same time.
     pub delivered_per_second: Option<f64>,
+    /// The time over which both rates are measured: the last minute, or the time since the start if that is shorter.
+    #[serde(default)]
+    pub rates_over_seconds: Option<u64>,
     /// Deliveries that wait for an attempt; `null` while the journal can't be read.
     pub waiting: Option<u64>,
     /// The age of the oldest of them.

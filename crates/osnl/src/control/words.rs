@@ -1,11 +1,88 @@
 //! The words for states, verdicts, answers, and sizes, which every screen uses.
 
-use super::answer::Delivery;
+use super::answer::{Delivery, StateTotals};
 use super::incident::{IncidentActor, IncidentKind, counted, grouped, verb};
 use super::status::{ListenerStatus, Status, StatusNumbers, TargetReport};
 use super::time::span;
 use crate::journal::DeliveryId;
 use crate::journal::query::Phase;
+
+/// The role of a state's colour, on the page and on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateTone {
+    Good,
+    Quiet,
+    Warn,
+    Bad,
+}
+
+/// The words for the states of deliveries, targets, and listeners.
+const STATES: [(&str, StateTone); 23] = [
+    ("dead", StateTone::Bad),
+    ("target down", StateTone::Bad),
+    ("down", StateTone::Bad),
+    ("probing", StateTone::Bad),
+    ("blocked", StateTone::Bad),
+    ("stopped", StateTone::Bad),
+    ("waiting for release", StateTone::Warn),
+    ("orphaned", StateTone::Warn),
+    ("paused", StateTone::Warn),
+    ("retrying", StateTone::Warn),
+    ("connecting", StateTone::Warn),
+    ("draining", StateTone::Warn),
+    ("ok", StateTone::Good),
+    ("listening", StateTone::Good),
+    ("standby", StateTone::Good),
+    ("delivered", StateTone::Good),
+    ("no action needed", StateTone::Good),
+    ("arrived", StateTone::Quiet),
+    ("ready", StateTone::Quiet),
+    ("running", StateTone::Quiet),
+    ("waiting", StateTone::Quiet),
+    ("shadow", StateTone::Quiet),
+    ("discarded", StateTone::Quiet),
+];
+
+/// Returns the state, and its role, in words such as `waiting: action paused by eve` or `down, tried in 3 s`.
+#[must_use]
+pub fn state_of(words: &str) -> Option<(&'static str, StateTone)> {
+    let rest = words.strip_prefix("waiting: ").unwrap_or(words);
+    let rest = rest.strip_prefix("action ").unwrap_or(rest);
+    let known = STATES.into_iter().filter(|(state, _)| {
+        let after = rest.strip_prefix(state);
+        after.is_some_and(|after| !after.starts_with(|next: char| next.is_alphanumeric() || next == '-'))
+    });
+    known.max_by_key(|(state, _)| state.len())
+}
+
+impl StateTotals {
+    /// Returns the numbers in the order of who must act. The deliveries with which osnl goes on are one number, because a
+    /// row names an obstacle, such as `target down`, instead of the state.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, u64)> {
+        let mut named: Vec<(&'static str, u64)> = Vec::new();
+        for phase in Phase::BY_URGENCY {
+            let Some(count) = self.by_state.get(phase.word()).copied() else { continue };
+            let name = match phase {
+                Phase::Retrying | Phase::Ready | Phase::Waiting | Phase::Arrived | Phase::Running => {
+                    "pending"
+                }
+                Phase::Dead
+                | Phase::ForRelease
+                | Phase::Orphaned
+                | Phase::Delivered
+                | Phase::NoActionNeeded
+                | Phase::Shadow
+                | Phase::Discarded => phase.word(),
+            };
+            match named.last_mut() {
+                Some((last, sum)) if *last == name => *sum += count,
+                _ => named.push((name, count)),
+            }
+        }
+        named
+    }
+}
 
 impl Delivery {
     #[must_use]
@@ -156,6 +233,15 @@ fn share(some: u64, all: u64, (one, many): (&str, &str), (singular, plural): (&s
 }
 
 impl StatusNumbers {
+    /// Says over which time the rates are measured.
+    #[must_use]
+    pub fn rates_are_over(&self) -> Option<String> {
+        Some(match self.rates_over_seconds? {
+            60.. => "last minute".to_owned(),
+            seconds => format!("{} since the start", span(seconds)),
+        })
+    }
+
     /// The four numbers with their names, for every screen.
     #[must_use]
     pub fn named(&self) -> [(&'static str, String); 4] {
@@ -328,6 +414,35 @@ mod tests {
         ] {
             assert_eq!(delivery(json).state_text(), expected);
         }
+    }
+
+    #[test]
+    fn a_state_has_one_colour_in_whatever_words_it_is_shown() {
+        for (words, expected) in [
+            ("target down", Some(("target down", StateTone::Bad))),
+            ("waiting: target down", Some(("target down", StateTone::Bad))),
+            ("down, tried in 3 s", Some(("down", StateTone::Bad))),
+            ("waiting: action paused by down", Some(("paused", StateTone::Warn))),
+            ("paused by eve", Some(("paused", StateTone::Warn))),
+            ("retrying, in 3 s", Some(("retrying", StateTone::Warn))),
+            ("waiting for release", Some(("waiting for release", StateTone::Warn))),
+            ("waiting for 16.0", Some(("waiting", StateTone::Quiet))),
+            ("downtown", None),
+            ("not configured", None),
+        ] {
+            assert_eq!(state_of(words), expected, "{words}");
+        }
+        assert!(Phase::ALL.into_iter().all(|phase| state_of(phase.word()).is_some()));
+    }
+
+    #[test]
+    fn totals_are_named_as_rows_are() {
+        let counts =
+            [("dead", 4), ("delivered", 9), ("ready", 2), ("retrying", 3), ("waiting for release", 1)];
+        let by_state = counts.into_iter().map(|(state, count)| (state.to_owned(), count)).collect();
+        let totals = StateTotals { all: 19, by_state, more: false };
+        let expected = [("dead", 4), ("waiting for release", 1), ("pending", 5), ("delivered", 9)];
+        assert_eq!(totals.named(), expected);
     }
 
     #[test]

@@ -75,6 +75,10 @@ impl ServiceSetting<'_> {
     }
 }
 
+/// The effect of a bounded queue, for the operator.
+pub(crate) const BOUND_EFFECT: &str =
+    "this keeps the newest 1,000 messages of each such queue, and drops older ones now and from then on";
+
 /// Returns the command that bounds the queues of a topic, which keeps the other settings of their policy.
 pub(super) fn bound(vhost: &str, topic: &str, policies: Option<&QueuePolicies>) -> String {
     let effective = policies.map(|policies| policies.effective.clone()).unwrap_or_default();

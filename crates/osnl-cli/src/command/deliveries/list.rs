@@ -1,6 +1,8 @@
 //! `osnl deliveries list`: deliveries of one cause are one row with a count, unless each is asked for.
 
-use osnl::control::{ControlRequest, Delivery, DeliveryGroups, List, ListOrder, StateTotals, Which, grouped};
+use osnl::control::{
+    ControlRequest, Delivery, DeliveryGroups, List, ListOrder, StateTotals, Which, grouped, state_of,
+};
 use osnl::journal::query::Phase;
 
 use super::super::asking::{NoAnswer, Respondent, age, print_json, print_tinted, short};
@@ -95,7 +97,7 @@ fn text(list: &List, columns: usize, is_wide: bool) -> String {
 
 fn ending(totals: &StateTotals, page: Option<&List>) -> String {
     let by_state: Vec<String> =
-        totals.by_state.iter().map(|(state, count)| format!("{} {state}", grouped(*count))).collect();
+        totals.named().iter().map(|(state, count)| format!("{} {state}", grouped(*count))).collect();
     let mut text = match totals.all {
         0 => "no deliveries\n".to_owned(),
         all => format!("{}: {}\n", deliveries(all), by_state.join(", ")),
@@ -135,7 +137,9 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
         let resource = of.short_resource().filter(|_| row.count == 1);
         let resource = resource.map_or("-".to_owned(), |resource| short(&resource, 24));
         let state = short(&of.short_state(), 24);
-        let mut cells = vec![of.id.clone(), state, age(of.age_seconds), short(&of.action, 16), resource];
+        let newest = if row.count > 1 { "newest " } else { "" };
+        let old = format!("{newest}{}", age(of.age_seconds));
+        let mut cells = vec![of.id.clone(), state, old, short(&of.action, 16), resource];
         if has_counts {
             cells.insert(1, count);
         }
@@ -187,32 +191,13 @@ fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     if line.starts_with("ID ") {
         return output::all(Tone::Dim, line);
     }
-    let words = Phase::ALL.map(|phase| (phase.word(), tone(phase)));
-    let waits = [
-        ("waiting for release", Tone::Warn),
-        ("target down", Tone::Warn),
-        ("paused", Tone::Warn),
-        ("waiting: target down", Tone::Warn),
-        ("waiting: action paused", Tone::Warn),
-    ];
     let (_, rest) = line.split_once("  ").filter(|(id, _)| id.contains('.') && !id.starts_with(' '))?;
     // A count may stand before the state.
     let rest = rest.trim_start();
     let rest = rest.split_once(" ×").map_or(rest, |(_, rest)| rest.trim_start());
-    let from = line.len() - rest.len();
-    let all = words.into_iter().chain(waits).filter(|(word, _)| rest.starts_with(word));
-    let (word, tone) = all.max_by_key(|(word, _)| word.len())?;
-    Some((tone, from..from + word.len()))
-}
-
-fn tone(phase: Phase) -> Tone {
-    match phase {
-        Phase::Dead => Tone::Bad,
-        Phase::ForRelease | Phase::Orphaned | Phase::Retrying => Tone::Warn,
-        Phase::Delivered => Tone::Good,
-        Phase::NoActionNeeded | Phase::Discarded | Phase::Shadow => Tone::Dim,
-        Phase::Arrived | Phase::Ready | Phase::Running | Phase::Waiting => Tone::Plain,
-    }
+    let (state, _) = state_of(rest)?;
+    let from = line.len() - rest.len() + rest.find(state)?;
+    Some((Tone::of(state), from..from + state.len()))
 }
 
 #[cfg(test)]
@@ -225,6 +210,7 @@ mod tests {
             ("17.0  dead  1 s", Some("dead")),
             ("17.0  1,781+ ×  waiting for release  1 s", Some("waiting for release")),
             ("17.0         no action needed  1 s", Some("no action needed")),
+            ("17.0  waiting: action paused by eve  1 s", Some("paused")),
             ("      web-7, 1 made", None),
             ("2 deliveries: 1 dead", None),
         ] {
@@ -248,9 +234,9 @@ mod tests {
         let (dead, many) = (delivery("4711.0", "dead", answer), delivery("5120.1", "retrying", answer));
         let rows = [ListRow::single(&dead), ListRow { count: 1781, has_more: true, delivery: &many }];
         let expected = [
-            "ID      COUNT     STATE        AGE     ACTION  RESOURCE  RESULT",
-            "4711.0            dead         21 min  ticket  6a1f7c1e  400 no such field: tags",
-            "5120.1  1,781+ ×  target down  21 min  ticket  -         400 no such field: tags",
+            "ID      COUNT     STATE        AGE            ACTION  RESOURCE  RESULT",
+            "4711.0            dead         21 min         ticket  6a1f7c1e  400 no such field: tags",
+            "5120.1  1,781+ ×  target down  newest 21 min  ticket  -         400 no such field: tags",
         ];
         assert_eq!(narrow(&rows, 100).lines().collect::<Vec<_>>(), expected);
         // What has no room is cut, then left out.

@@ -14,21 +14,24 @@ use super::super::asking::{NoAnswer, clean};
 use crate::exit::Exit;
 
 pub(super) fn text(status: &Status) -> (String, Exit) {
-    let (word, exit) = match status.incidents.first().map(|incident| incident.severity) {
+    let incidents = &status.incidents;
+    let severity = incidents.iter().map(|incident| incident.severity).max();
+    let (word, exit) = match severity {
         None => ("OK", Exit::Done),
         Some(IncidentSeverity::Warning) => ("WARNING", Exit::Failed),
         Some(IncidentSeverity::Critical) => ("CRITICAL", Exit::Critical),
     };
-    // A pager shows only the first line; the most urgent incident is first.
-    let incidents = &status.incidents;
+    // A pager shows only the first line, so that line has a cause of the exit status.
+    let worst = incidents.iter().position(|incident| Some(incident.severity) == severity);
     let more = match incidents.len() {
         0 | 1 => String::new(),
         several => format!(" (and {} more)", several - 1),
     };
-    let first = incidents.first().map_or_else(|| well(status), |incident| one_line(&incident.to_string()));
+    let shown = |at: usize| one_line(&incidents[at].to_string());
+    let first = worst.map_or_else(|| well(status), shown);
     let mut text = format!("OSNL {word} - {first}{more} | {}\n", data(status).join(" "));
-    for incident in incidents.iter().skip(1) {
-        text.push_str(&format!("{}\n", one_line(&incident.to_string())));
+    for at in (0..incidents.len()).filter(|at| Some(*at) != worst) {
+        text.push_str(&format!("{}\n", shown(at)));
     }
     (text, exit)
 }

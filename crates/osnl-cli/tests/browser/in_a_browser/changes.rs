@@ -1,5 +1,7 @@
+use osnl_testkit::wait_until;
 use serde_json::json;
 
+use crate::reloading::SOON;
 use crate::stage::Stage;
 
 #[test]
@@ -40,6 +42,12 @@ fn deliveries_are_retried_released_and_discarded_after_a_look_at_what_would_happ
     let stage = Stage::start("browser-deliveries");
     let browser = &stage.browser;
     stage.log_in("/");
+
+    browser.click("button.copy");
+    // Without a permission for the clipboard the command is selected.
+    let is_taken = "const button = document.querySelector('button.copy'); \
+                    return button.textContent === 'Copied' || !getSelection().isCollapsed";
+    wait_until(SOON, "the command is taken", || browser.run(is_taken, &json!([])) == true);
 
     // The retried delivery fails again, so it is dead once more.
     let newest = stage.dead("dns")[0].clone();

@@ -98,6 +98,15 @@ fn nothing_asks_where_nobody_answers_and_no_is_the_default_elsewhere() {
         osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
         terminal.type_in("\x03");
         assert_eq!(terminal.wait(PROMPTLY).code(), Some(130), "{call:?}: {}", terminal.text());
+        // Raw mode would outlive the program.
+        for (signal, status) in [("TERM", 143), ("HUP", 129)] {
+            let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (100, 24));
+            osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
+            assert!(!terminal.has_its_modes(), "the question does not read keys");
+            terminal.signal(signal);
+            assert_eq!(terminal.wait(PROMPTLY).code(), Some(status), "{call:?}: {}", terminal.text());
+            assert!(terminal.has_its_modes(), "{call:?} {signal}: {}", terminal.text());
+        }
     }
     rig.wait("roles", "dead", 1);
     for call in asking {

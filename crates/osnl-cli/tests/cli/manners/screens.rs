@@ -38,6 +38,7 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"\b(attempts|failures) \d+,", "$1 N,"),
         (r"osnl tries again (now|in \d+ \w+)", "osnl tries again in N s"),
         (r"\b(in|out) (-|\d+\.\d/s)", "$1 N/s"),
+        (r"   \(in, out: [^)]+\)", ""),
         (
             r"(\.\d+  )(running|ready|retrying|waiting: target down|target down)(, (next attempt )?(now|in \d+ s))?  ",
             "${1}target down  ",

@@ -21,7 +21,9 @@ use super::{ControlHandler, LiveParts, STORE};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::JournalState;
-use crate::journal::query::{DiskUse, FailingKey, HeldCause, JournalNumbers, RowState, Tally};
+use crate::journal::query::{
+    Bodies, DiskUse, FailingKey, HeldCause, JournalNumbers, RowState, Tally, UnreadableFilter,
+};
 use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
 use crate::management::risk::AS_CONFIGURED;
 
@@ -80,7 +82,8 @@ impl ControlHandler {
         incidents.extend(incident::of_down_there(&journal.members, &targets));
         let overview = kept.overview.as_ref();
         incidents.extend(overview.and_then(|kept| incident::of_suspects(kept.suspects)));
-        incidents.extend(overview.and_then(|kept| incident::of_quarantine(kept.unreadable)));
+        let unread = self.quarantine_reason(kept).await;
+        incidents.extend(overview.and_then(|kept| incident::of_quarantine(kept.unreadable, unread)));
         incidents.extend(left_queues.iter().filter_map(incident::of_left_queue));
         incidents.extend(live.iter().flat_map(|live| incident::of_streams(&live.counters)));
         incidents.extend(configuration.iter().filter_map(incident::of_configuration));
@@ -90,12 +93,13 @@ impl ControlHandler {
         incident::sort(&mut incidents);
         let is_open = |target: &TargetReport| target.pending + target.in_flight > 0;
         let is_idle = live.iter().flat_map(|live| live.daemon.listeners()).all(|listener| listener.is_idle());
-        let rates = live.and_then(|live| live.counters.series.rates.per_second());
+        let rates = live.and_then(|live| live.counters.series.rates.present());
         let mut status = Status {
             verdict: String::new(),
             numbers: StatusNumbers {
-                received_per_second: rates.map(|(received, _)| received),
-                delivered_per_second: rates.map(|(_, delivered)| delivered),
+                received_per_second: rates.map(|rates| rates.received),
+                delivered_per_second: rates.map(|rates| rates.delivered),
+                rates_over_seconds: rates.map(|rates| rates.over_seconds),
                 waiting: is_counted.then(|| targets.iter().map(|target| target.pending).sum()),
                 oldest_seconds: targets.iter().filter_map(|target| target.oldest_pending_seconds).max(),
             },
@@ -146,6 +150,14 @@ impl ControlHandler {
         let kept = self.kept_in_time().await?;
         let is_open = |of: &Tally| matches!(of.state, RowState::Ready | RowState::Waiting);
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
+    }
+
+    /// Returns the reason for which the oldest message of the quarantine was not read.
+    async fn quarantine_reason(&self, kept: &JournalNumbers) -> Option<String> {
+        kept.overview.as_ref().filter(|overview| overview.unreadable > 0)?;
+        let oldest = self.store.journal.quarantined(UnreadableFilter::default(), 0, 1, Bodies::Left);
+        let oldest = timeout(STORE, oldest).await.ok()?.ok()?;
+        oldest.into_iter().next().map(|message| message.reason)
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {

@@ -55,9 +55,14 @@ fn paused(target: &TargetReport) -> Option<Incident> {
     let name = &target.action;
     let by = target.paused_by.iter().fold(String::new(), |_, by| format!(" by {by}"));
     let what = format!("{name}: paused{by}{}", lasting(target.since_seconds));
-    let incident = incident(target, Kind::ActionPaused, what)
-        .mended_by_command(format!("osnl actions resume {name}"), "");
-    Some(since(incident, target))
+    let found = incident(target, Kind::ActionPaused, what);
+    let found = found.mended_by_command(format!("osnl actions resume {name}"));
+    // A pause keeps no reason, so the operator on call asks its author.
+    let found = match &target.since {
+        Some(at) => found.because(format!("since {at}{by}; a pause keeps no reason")),
+        None => found,
+    };
+    Some(since(found, target))
 }
 
 fn down(target: &TargetReport) -> Option<Incident> {
@@ -82,7 +87,7 @@ fn down(target: &TargetReport) -> Option<Incident> {
         false => {
             let found = incident(target, Kind::TargetDown, format!("{name}: the target is down{lasting}"));
             let found = found.heals(format!("{next}; sooner: osnl actions probe {name}"));
-            remedy.into_iter().fold(found, Incident::mended_by)
+            remedy.into_iter().fold(found, |found, remedy| found.mended_by_remedy(remedy))
         }
     };
     Some(since(incident.because(answer), target))
@@ -97,8 +102,7 @@ fn dependency(target: &TargetReport) -> Option<Incident> {
         first.name,
         lasting(Some(first.since_seconds))
     );
-    let found = incident(target, Kind::DependencyDown, what)
-        .mended_by_command("osnl check --connect", " tries it step by step");
+    let found = incident(target, Kind::DependencyDown, what).mended_by_command("osnl check --connect");
     Some(unavailable(found, first))
 }
 
@@ -132,7 +136,7 @@ fn failing(target: &TargetReport) -> Option<Incident> {
     );
     let found = incident(target, Kind::ResourceFailing, what).because(&worst.answer);
     let found = found.since(Some(worst.since.clone()), Some(worst.since_seconds));
-    let found = found.mended_by_command(format!("osnl deliveries show {}", worst.id), "");
+    let found = found.mended_by_command(format!("osnl deliveries show {}", worst.id));
     Some(found.heals("osnl tries each again; the other deliveries go on"))
 }
 
@@ -221,17 +225,16 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         cause.symptoms.push(Kind::DeadLetters);
         cause.must_act = IncidentActor::Operator;
         let retry = format!("osnl deliveries retry --action {name}");
-        match &mut cause.to_do {
-            Some(first) => first.push_str(&format!("; then {retry}")),
-            none => (*none, cause.command) = (Some(retry.clone()), Some(retry)),
+        match (&mut cause.to_do, &mut cause.command) {
+            (Some(first), _) => first.push_str(&format!("; then {retry}")),
+            (none, Some(_)) => *none = Some(format!("then {retry}")),
+            (None, none) => *none = Some(retry),
         }
         return None;
     }
     let found = incident(target, Kind::DeadLetters, format!("{name}: {letters}"));
-    let found = found.mended_by_command(
-        format!("osnl deliveries list --action {name} --state dead"),
-        &format!("; then osnl deliveries retry --action {name}, or discard"),
-    );
+    let found = found.mended_by_command(format!("osnl deliveries list --action {name} --state dead"));
+    let found = found.mended_by(format!("then osnl deliveries retry --action {name}, or discard"));
     Some(reason.into_iter().fold(found, Incident::because))
 }
 
@@ -246,10 +249,8 @@ fn orphaned(target: &TargetReport) -> Option<Incident> {
     );
     let found =
         incident(target, Kind::Orphaned, what).because(format!("the configuration has no [action:{name}]"));
-    let found = found.mended_by_command(
-        format!("osnl deliveries move --action {name} --to ACTION"),
-        &format!(", or discard --action {name}"),
-    );
+    let found = found.mended_by_command(format!("osnl deliveries list --action {name} --state orphaned"));
+    let found = found.mended_by(format!("then osnl deliveries move --action {name} --to ACTION, or discard"));
     Some(Incident {
         waiting: target.pending,
         for_release: target.for_release,
@@ -289,12 +290,13 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
         );
         let action = if let [one] = &names[..] { format!("--action {one} ") } else { String::new() };
         // Other guards and unexpected ends keep deliveries of the same actions back.
-        let (text, each) = match reasons {
-            [] => (String::new(), ""),
-            [reason] => (format!(" --text {}", shell_quoted(reason)), ""),
-            _ => (" --text REASON".to_owned(), ", for each REASON"),
+        let text = |reason| format!(" --text {}", shell_quoted(reason));
+        let (shown, changed, each) = match reasons {
+            [] => (String::new(), String::new(), ""),
+            [reason] => (text(reason), text(reason), ""),
+            _ => (text("guard of "), " --text REASON".to_owned(), ", for each REASON"),
         };
-        let filter = format!("{action}--state waiting-for-release{text}");
+        let filter = format!("{action}--state waiting-for-release");
         let found = Incident::new(
             Kind::WaitingForRelease,
             Severity::Warning,
@@ -302,16 +304,18 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
             what,
         );
         let found = if reasons.is_empty() { found } else { found.because(reasons.join("; ")) };
-        let command = format!("osnl deliveries release {filter}");
-        let more = format!(" if the changes are meant, else discard {filter}{each}");
-        // REASON is no command yet.
-        let found = match reasons {
-            [] | [_] => found.mended_by_command(command, &more),
-            _ => found.mended_by(command + &more),
-        };
+        let found =
+            found.mended_by_command(format!("osnl deliveries list {filter}{shown}")).mended_by(format!(
+                "then osnl deliveries release {filter}{changed} if the changes are meant, else discard{each}"
+            ));
         let found =
             found.since(first.map(|first| first.since.clone()), first.map(|first| first.since_seconds));
-        Incident { for_release: count, actions: names.into_iter().map(str::to_owned).collect(), ..found }
+        Incident {
+            for_release: count,
+            actions: names.into_iter().map(str::to_owned).collect(),
+            has_one_guard: reasons.len() == 1,
+            ..found
+        }
     };
     guards.into_iter().map(guard).collect()
 }
@@ -331,7 +335,7 @@ pub(in crate::control) fn of_down_there(
             let found = Incident::new(Kind::TargetDown, Severity::Warning, format!("action {action}"), what);
             let found =
                 found.of_action(action).because(reason).since(Some(since.clone()), Some(*since_seconds));
-            let found = found.mended_by_command("osnl check --connect", " on that machine");
+            let found = found.mended_by("on that machine: osnl check --connect");
             found.heals(format!("daemon {name} tries again; sooner: osnl actions probe {action} there"))
         })
         .collect()

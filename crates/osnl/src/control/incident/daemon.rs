@@ -94,7 +94,7 @@ pub(in crate::control) fn of_streams(counters: &Counters) -> Vec<Incident> {
         let found = found.because(format!("expected are {expect}"));
         let found = found.since(stream.last.map(time::shown), stream.last.map(time::age));
         let found = if kind == "listener" { found.of_listener(&name) } else { found };
-        found.mended_by_command("osnl tap", " shows whether the service sends notifications")
+        found.mended_by_command("osnl tap").mended_by("the tap shows whether the service sends notifications")
     });
     let canary = counters.series.canary.late(now).map(|late| {
         let what = format!("the canary is late: none came back for {}", span(late.as_secs()));

@@ -20,7 +20,7 @@ fn of_one_queue(incidents: Vec<Incident>) -> Vec<Incident> {
     for incident in incidents {
         let words = words_of(&incident).map(str::to_owned);
         let same = |one: &&mut Incident| {
-            let is_same = one.kind == incident.kind && one.why == incident.why && one.to_do == incident.to_do;
+            let is_same = one.kind == incident.kind && is_of_one_cause(one, &incident);
             words.is_some() && is_same && words_of(one) == words.as_deref()
         };
         match (joined.iter_mut().find(same), words) {
@@ -40,6 +40,10 @@ fn words_of(incident: &Incident) -> Option<&str> {
     incident.what.strip_prefix(&names)?.strip_prefix(": ").filter(|_| !names.is_empty())
 }
 
+fn is_of_one_cause(one: &Incident, other: &Incident) -> bool {
+    one.why == other.why && one.command == other.command && one.to_do == other.to_do
+}
+
 fn is_effect(kind: Kind) -> bool {
     matches!(kind, Kind::ListenerConnecting | Kind::ListenerBlocked | Kind::Silent | Kind::CanaryLate)
 }
@@ -52,9 +56,7 @@ fn causes(cause: &Incident, effect: &Incident) -> bool {
         matches!(cause.kind, Kind::ListenerConnecting | Kind::ListenerStalled | Kind::ListenerEnded)
             || is(Kind::ListenerBlocked);
     match effect.kind {
-        Kind::ListenerConnecting => {
-            is(Kind::ListenerConnecting) && cause.why == effect.why && cause.to_do == effect.to_do
-        }
+        Kind::ListenerConnecting => is(Kind::ListenerConnecting) && is_of_one_cause(cause, effect),
         Kind::ListenerBlocked => {
             let is_named = |action: &String| why.contains(&format!("action {action} has "));
             is_journal || is(Kind::PendingFull) && cause.actions.iter().any(is_named)

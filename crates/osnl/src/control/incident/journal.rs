@@ -131,11 +131,13 @@ fn of_member(member: &JournalMember) -> Option<Incident> {
 }
 
 /// Messages that were not read.
-pub(in crate::control) fn of_quarantine(messages: u64) -> Option<Incident> {
+pub(in crate::control) fn of_quarantine(messages: u64, reason: Option<String>) -> Option<Incident> {
     (messages > 0).then_some(())?;
     let what = format!("{} in quarantine", counted(messages, "message is", "messages are"));
     let found = Incident::new(Kind::Quarantined, Severity::Warning, "quarantine", what);
-    Some(found.mended_by_command("osnl quarantine list", "; then osnl quarantine retry or discard"))
+    let oldest = if messages == 1 { "" } else { "the oldest: " };
+    let found = reason.into_iter().fold(found, |found, reason| found.because(format!("{oldest}{reason}")));
+    Some(found.mended_by_command("osnl quarantine list").mended_by("then osnl quarantine retry or discard"))
 }
 
 /// Deliveries that may have ended the process.
@@ -145,6 +147,7 @@ pub(in crate::control) fn of_suspects(suspects: u64) -> Option<Incident> {
     let found = Incident::new(Kind::Suspects, Severity::Warning, "journal", what);
     let found = found.because("the process ended unexpectedly each time while attempting");
     let found =
-        found.mended_by("look at them before the release: osnl deliveries list --state waiting-for-release --text unexpectedly");
+        found.mended_by_command("osnl deliveries list --state waiting-for-release --text unexpectedly");
+    let found = found.mended_by("then osnl deliveries release or discard with the same filter");
     Some(Incident { for_release: suspects, ..found })
 }

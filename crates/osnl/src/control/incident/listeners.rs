@@ -5,7 +5,7 @@ use super::{
 };
 use crate::control::time::span;
 use crate::control::{LeftQueue, ListenerStatus};
-use crate::queues::Finding;
+use crate::queues::{BOUND_EFFECT, Finding, FindingKind};
 
 /// A listener that does not connect for so long is urgent: until then it may be a restart of the broker.
 const CONNECTING: u64 = 60;
@@ -95,8 +95,8 @@ fn connecting(listener: &ListenerStatus) -> Incident {
         (None, _) | (_, None) => found.heals("osnl tries until it is connected"),
     };
     match (&listener.remedy, &listener.reason) {
-        (Some(remedy), _) => found.mended_by(remedy),
-        (None, Some(_)) => found.mended_by_command("osnl check --connect", ""),
+        (Some(remedy), _) => found.mended_by_remedy(remedy),
+        (None, Some(_)) => found.mended_by_command("osnl check --connect"),
         (None, None) => found,
     }
 }
@@ -107,7 +107,8 @@ fn unbound(listener: &ListenerStatus) -> Option<Incident> {
     let what = format!("{}: {reason}", listener.name);
     let found = incident(listener, Kind::ExchangeMissing, Severity::Warning, what);
     let known = listener.silence.as_ref().map(|finding| &finding.command);
-    let found = known.or(listener.remedy.as_ref()).into_iter().fold(found, Incident::mended_by);
+    let remedy = known.or(listener.remedy.as_ref());
+    let found = remedy.into_iter().fold(found, |found, remedy| found.mended_by_remedy(remedy));
     Some(Incident {
         by_itself: Some("osnl binds its queue as soon as the exchange is there".to_owned()),
         ..found
@@ -153,7 +154,7 @@ fn lossy(listener: &ListenerStatus) -> Option<Incident> {
     let is_named = |queue: &&String| how.starts_with(&format!("queue {queue} "));
     let queue = listener.queues.iter().find(is_named).or(listener.queues.first())?;
     let found = of_queue(listener, Kind::QueueLossy, Severity::Warning, queue, how.clone());
-    Some(listener.queue_remedy.iter().fold(found, Incident::mended_by))
+    Some(listener.queue_remedy.iter().fold(found, |found, remedy| found.mended_by_remedy(remedy)))
 }
 
 /// A listener that has never received anything. A missing exchange is an incident by itself.
@@ -163,7 +164,7 @@ fn never_received(listener: &ListenerStatus) -> Option<Incident> {
     let found = incident(listener, Kind::NeverReceived, Severity::Warning, what);
     let found = found.since(listener.since.clone(), Some(seconds));
     Some(match &listener.silence {
-        Some(silence) => found.because(silence.to_string()).mended_by(&silence.command),
+        Some(silence) => found.because(silence.to_string()).mended_by_remedy(&silence.command),
         None => found.mended_by(
             "osnl queues shows how far notifications come, and with management_url the reason; silent_after = 0 ends \
              this note",
@@ -176,7 +177,11 @@ fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
     let Finding { kind, subject, vhost, seen, consequence, command, .. } = finding;
     let what = format!("{}: {subject} in virtual host {vhost}: {seen}", listener.name);
     let found = Incident::new((*kind).into(), Severity::Warning, subject, what).of_listener(&listener.name);
-    found.because(consequence).mended_by(command)
+    let found = found.because(consequence).mended_by_remedy(command);
+    match kind {
+        FindingKind::Unread if found.command.is_some() => found.mended_by(BOUND_EFFECT),
+        _ => found,
+    }
 }
 
 /// Messages that were unsettled when a connection ended, and did not come back.
@@ -252,5 +257,5 @@ pub(in crate::control) fn of_left_queue(left: &LeftQueue) -> Option<Incident> {
         crate::queues::of_left_queue((broker, vhost, queue), seen, unbind.as_deref(), delete.as_deref())?;
     let what = format!("{} in virtual host {vhost}: {}", found.subject, found.seen);
     let incident = Incident::new(Kind::QueueUnread, Severity::Warning, format!("queue {queue}"), what);
-    Some(incident.because(found.consequence).mended_by(found.command))
+    Some(incident.because(found.consequence).mended_by_remedy(&found.command))
 }

@@ -74,7 +74,7 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
     check(&of_listener(&refused), &[(IncidentKind::ListenerConnecting, Warning, what, reason, doing)]);
     let remedy = Some("rabbitmqctl change_password osnl".to_owned());
     let known = ListenerStatus { remedy, ..refused.clone() };
-    assert_eq!(of_listener(&known)[0].to_do.as_deref(), Some("rabbitmqctl change_password osnl"));
+    assert_eq!(of_listener(&known)[0].command.as_deref(), Some("rabbitmqctl change_password osnl"));
     let long = ListenerStatus { since_seconds: Some(60), ..refused };
     assert_eq!(of_listener(&long)[0].severity, Critical);
     let missing = ListenerStatus {
@@ -142,6 +142,13 @@ fn a_finding_of_the_doctor_is_an_incident_of_its_listener() {
     let doing = "topics = notifications in [listener:nova]";
     check(&found, &[(IncidentKind::ServicesQueueUnread, Warning, what, "nothing comes", doing)]);
     assert_eq!((&*found[0].listeners, &*found[0].subject), (&["nova".to_owned()][..], "exchange nova"));
+    // A line for a shell stands alone, with its effect behind the line.
+    let bound = "rabbitmqctl set_policy -p / --apply-to queues osnl-unread '^n' '{\"max-length\":1000}'";
+    let unread = Finding { command: bound.to_owned(), ..finding(FindingKind::Unread) };
+    let seen = ManagementStatus { findings: vec![unread], ..ManagementStatus::default() };
+    let found = of_listener(&ListenerStatus { management: Some(seen), ..listener("standby") });
+    assert_eq!(found[0].command.as_deref(), Some(bound));
+    assert!(found[0].to_do.as_ref().unwrap().contains("drops older ones"), "{found:?}");
     // The listener has seen one of the queues itself.
     let of_queue = |name: &str| Finding { subject: format!("queue {name}"), ..finding(FindingKind::Lossy) };
     let management = management
@@ -316,8 +323,7 @@ fn a_target_that_is_down_only_for_another_daemon_is_an_incident() {
     };
     let other = JournalMember { name: "b:7".to_owned(), down: vec![there], ..JournalMember::default() };
     let what = "hook: the target is down for daemon b:7 for 40 s";
-    let doing =
-        "osnl check --connect on that machine; daemon b:7 tries again; sooner: osnl actions probe hook there";
+    let doing = "on that machine: osnl check --connect; daemon b:7 tries again; sooner: osnl actions probe hook there";
     let found = of_down_there(std::slice::from_ref(&other), &[target("hook")]);
     check(&found, &[(IncidentKind::TargetDown, Warning, what, "HTTP 500", doing)]);
     // This one says so itself; another one is silent, and does nothing.
@@ -379,6 +385,7 @@ fn a_pause_is_urgent_for_nobody_and_a_failing_resource_is_named() {
     let paused = TargetReport {
         state: Some("paused".to_owned()),
         paused_by: Some("eve".to_owned()),
+        since: Some("2026-11-20T06:41:53Z".to_owned()),
         failing: vec![failing("web-7", 7)],
         last_failure: failure("from before", None, false),
         pending: 1,
@@ -386,9 +393,10 @@ fn a_pause_is_urgent_for_nobody_and_a_failing_resource_is_named() {
         ..target("hook")
     };
     let what = "hook: paused by eve for 2 h; 1 waits, the oldest 2 h";
+    let why = "since 2026-11-20T06:41:53Z by eve; a pause keeps no reason";
     check(
         &of_target(&paused, &BOUNDS),
-        &[(IncidentKind::ActionPaused, Warning, what, "", "osnl actions resume hook")],
+        &[(IncidentKind::ActionPaused, Warning, what, why, "osnl actions resume hook")],
     );
     let one = TargetReport { failing: vec![failing("web-7", 7)], pending: 1, ..target("hook") };
     let doing = "osnl deliveries show 17.0; osnl tries each again; the other deliveries go on";
@@ -505,7 +513,13 @@ fn eight_causes_are_eight_incidents_and_those_for_an_operator_come_first() {
     ];
     let mut found: Vec<Incident> = targets.iter().flat_map(|target| of_target(target, &BOUNDS)).collect();
     found.extend(of_guards(&targets));
-    found.extend(of_quarantine(3));
+    found.extend(of_quarantine(3, Some("not JSON".to_owned())));
+    // A certificate that ends next week stands last, however urgent its operator is.
+    found.insert(0, Incident::new(IncidentKind::Certificate, Warning, "listener nova", "nova: ends in 9 d"));
+    // One resource that fails for long is critical, as a target is; a target that has just gone down is not yet.
+    let cmdb = found.iter_mut().find(|one| one.kind == IncidentKind::ResourceFailing).unwrap();
+    cmdb.severity = Critical;
+    found.iter_mut().filter(|one| one.actions == ["pager"]).for_each(|one| one.severity = Warning);
     sort(&mut found);
     let lines: Vec<_> = found.iter().map(|one| (one.kind, one.severity, &*one.what)).collect();
     let expected = [
@@ -514,25 +528,32 @@ fn eight_causes_are_eight_incidents_and_those_for_an_operator_come_first() {
             Critical,
             "ticket: the target refuses everything for 20 min; 1,054 wait",
         ),
-        (IncidentKind::TargetDown, Critical, "backup: the target is down for 20 min; 1,054 wait"),
-        (IncidentKind::TargetDown, Critical, "pager: the target is down for 20 min; 1,054 wait"),
         (IncidentKind::DeadLetters, Warning, "billing: 4 dead letters"),
-        (IncidentKind::ActionPaused, Warning, "dns: paused for 2 h; 1,095 wait"),
         (
             IncidentKind::WaitingForRelease,
             Warning,
             "ticket, backup: 22 deliveries wait for release for 21 min",
         ),
+        (IncidentKind::ActionPaused, Warning, "dns: paused for 2 h; 1,095 wait"),
         (IncidentKind::Quarantined, Warning, "3 messages are in quarantine"),
+        (IncidentKind::TargetDown, Critical, "backup: the target is down for 20 min; 1,054 wait"),
+        (IncidentKind::TargetDown, Warning, "pager: the target is down for 20 min; 1,054 wait"),
         (
             IncidentKind::ResourceFailing,
-            Warning,
+            Critical,
             "cmdb: db-master (and 1 more resource) fails for 2 min, 6 attempts",
         ),
+        (IncidentKind::Certificate, Warning, "nova: ends in 9 d"),
     ];
     assert_eq!(lines, expected);
-    assert!(found.iter().all(|one| one.doing().is_some()), "{found:?}");
-    assert_eq!(found[5].actions, ["ticket", "backup"]);
+    assert!(found[..8].iter().all(|one| one.doing().is_some()), "{found:?}");
+    assert_eq!(found[2].actions, ["ticket", "backup"]);
+    assert_eq!(found[4].why.as_deref(), Some("the oldest: not JSON"));
+    // A listener that reads nothing stands above all deliveries.
+    let refused = ListenerStatus { since_seconds: Some(60), ..listener("connecting") };
+    found.extend(of_listener(&refused));
+    sort(&mut found);
+    assert_eq!(found[0].kind, IncidentKind::ListenerConnecting);
 }
 
 #[test]
@@ -549,13 +570,20 @@ fn each_guard_of_an_action_is_named() {
         }),
         ..target("hook")
     };
-    for (reasons, text, each) in [
-        (&["guard of rule r: more than 1 per 1m"][..], "'guard of rule r: more than 1 per 1m'", ""),
-        (&["guard of rule r: 1", "guard of action hook: 2"], "REASON", ", for each REASON"),
+    for (reasons, listed, text, each) in [
+        (
+            &["guard of rule r: more than 1 per 1m"][..],
+            "'guard of rule r: more than 1 per 1m'",
+            "'guard of rule r: more than 1 per 1m'",
+            "",
+        ),
+        (&["guard of rule r: 1", "guard of action hook: 2"], "'guard of '", "REASON", ", for each REASON"),
     ] {
-        let filter = format!("--action hook --state waiting-for-release --text {text}");
-        let doing =
-            format!("osnl deliveries release {filter} if the changes are meant, else discard {filter}{each}");
+        let filter = "--action hook --state waiting-for-release --text";
+        let doing = format!(
+            "osnl deliveries list {filter} {listed}; then osnl deliveries release {filter} {text} if the changes are meant, \
+             else discard{each}"
+        );
         let what = "hook: 3 deliveries wait for release for 60 s";
         let expected = (IncidentKind::WaitingForRelease, Warning, what, &*reasons.join("; "), &*doing);
         check(&of_guards(&[held(reasons)]), &[expected]);

@@ -39,7 +39,7 @@ const DATA: &str = "listeners=1;;;0;1 queue_messages=3;;;0 pending=2;;;0 oldest_
                     received=7c;;;0 delivered=5c;;;0 journal=4096B;;;0;8192";
 
 #[test]
-fn the_first_incident_is_the_line_and_decides_the_exit_status() {
+fn the_first_of_the_worst_incidents_is_the_line_and_decides_the_exit_status() {
     use IncidentSeverity::{Critical, Warning};
     let check = |incidents: &[(IncidentSeverity, &str)], expected: &str, exit: Exit| {
         assert_eq!(text(&status(incidents)), (expected.replace("DATA", DATA), exit));
@@ -49,6 +49,11 @@ fn the_first_incident_is_the_line_and_decides_the_exit_status() {
     check(
         &[(Critical, "x|y\nz"), (Warning, "a is paused"), (Warning, "b")],
         "OSNL CRITICAL - x/y z (and 2 more) | DATA\na is paused\nb\n",
+        Exit::Critical,
+    );
+    check(
+        &[(Warning, "dead letters"), (Critical, "down")],
+        "OSNL CRITICAL - down (and 1 more) | DATA\ndead letters\n",
         Exit::Critical,
     );
 }
