@@ -46,7 +46,7 @@ use crate::release::{source_date, source_date_as, version};
 use crate::{setup, step};
 
 /// The cargo features of the program in packages and the image; a wheel has OpenSSL inside.
-const FEATURES: &str = "osnl-cli/kafka";
+const FEATURES: &str = "osnl-cli/amqp1,osnl-cli/kafka";
 
 const REVISION: &str = "1";
 

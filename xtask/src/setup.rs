@@ -107,6 +107,10 @@ pub(crate) fn kafka_peer() -> Result<PathBuf> {
     python::ensure_kafka()
 }
 
+pub(crate) fn amqp1_peer() -> Result<PathBuf> {
+    python::ensure_amqp1()
+}
+
 pub(crate) fn debootstrap() -> Result<()> {
     apt::DEBOOTSTRAP.ensure()
 }

@@ -7,6 +7,7 @@
 //!
 //! | option | tests |
 //! | --- | --- |
+//! | `--amqp1` | the reader of AMQP 1.0 and the program with it, on a stand-in, with the last oslo.messaging that publishes so |
 //! | `--kafka` | the Kafka transport and the program on Kafka, with the client library's mock cluster and with tansu |
 //! | `--mock-kafka` | the same on the mock cluster alone, as in the gate |
 //! | `--postgresql` | the program with a journal that daemons share |
@@ -53,7 +54,11 @@ const WITH_BROKER: &[&str] = &[
 
 const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];
 
-pub(crate) const KAFKA_FEATURES: &str = "osnl-transport/kafka-tests,osnl-cli/kafka";
+const WITH_AMQP1: &str = "-p osnl-transport -p osnl-cli --features osnl-transport/amqp1-tests,osnl-cli/amqp1 --lib --test it --test amqp1";
+
+/// With AMQP 1.0, whose tests without a second Python run in the gate with those of Kafka.
+pub(crate) const KAFKA_FEATURES: &str =
+    "osnl-transport/kafka-tests,osnl-transport/amqp1,osnl-cli/kafka,osnl-cli/amqp1";
 
 const WITH_KAFKA: &[&str] = &[
     "-p",
@@ -71,7 +76,7 @@ const WITH_KAFKA: &[&str] = &[
 const ABOUT_KAFKA: &[&str] = &["--", "kafka"];
 
 /// Without tansu, and without daemons on a shared journal, which wait for a group to lose a member.
-const ON_MOCK_KAFKA: &[&str] = &["--", "kafka", "--skip", "tansu", "--skip", "shared"];
+const ON_MOCK_KAFKA: &[&str] = &["--", "kafka", "amqp1", "--skip", "tansu", "--skip", "shared"];
 
 const WITH_POSTGRESQL: &[&str] =
     &["-p", "osnl-cli", "--features", "osnl-cli/shared", "--test", "shared_journal"];
@@ -79,6 +84,7 @@ const WITH_POSTGRESQL: &[&str] =
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let first = args.first().map_or("", String::as_str);
     let run = match other_broker::parse(args) {
+        _ if first == "--amqp1" => run_with_amqp1(&args[1..]),
         _ if first == "--kafka" => run_with_kafka(&args[1..]),
         _ if first == "--mock-kafka" => run_with_mock_kafka(&args[1..]),
         _ if first == "--postgresql" => run_with_postgresql(&args[1..]),
@@ -98,6 +104,12 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         Some(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
         None => ExitCode::FAILURE,
     })
+}
+
+fn run_with_amqp1(args: &[String]) -> Result<(Count, ExitStatus)> {
+    let with: Vec<&str> = WITH_AMQP1.split(' ').collect();
+    let about: &[&str] = if args.is_empty() { &["--", "amqp1"] } else { &[] };
+    run_and_count_in(&joined(&[&with, about], args), &[(PYTHON_VARIABLE, setup::amqp1_peer()?)])
 }
 
 pub(crate) fn run_with_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {

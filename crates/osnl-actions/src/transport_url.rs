@@ -16,6 +16,11 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
     }
     let known = format!("known: {}", KNOWN.join(", "));
     match url.driver() {
+        #[cfg(feature = "amqp1")]
+        driver if osnl_transport::is_amqp1(driver) => match osnl_transport::Amqp1Options::from_query(&url) {
+            Ok(_) | Err(OptionError::Together { .. }) => Ok(url),
+            Err(error) => Err(option_refusal(&error)),
+        },
         #[cfg(feature = "kafka")]
         "kafka" => match osnl_transport::KafkaOptions::from_query(&url) {
             Ok(_) | Err(OptionError::Together { .. }) => Ok(url),

@@ -76,10 +76,11 @@ fn main() -> ExitCode {
     .into()
 }
 
-const WITH_TRANSPORTS: &str = if cfg!(feature = "kafka") {
-    concat!(env!("CARGO_PKG_VERSION"), " (transports: rabbit, kafka)")
-} else {
-    concat!(env!("CARGO_PKG_VERSION"), " (transports: rabbit)")
+const WITH_TRANSPORTS: &str = match (cfg!(feature = "kafka"), cfg!(feature = "amqp1")) {
+    (true, true) => concat!(env!("CARGO_PKG_VERSION"), " (transports: rabbit, kafka, amqp)"),
+    (true, false) => concat!(env!("CARGO_PKG_VERSION"), " (transports: rabbit, kafka)"),
+    (false, true) => concat!(env!("CARGO_PKG_VERSION"), " (transports: rabbit, amqp)"),
+    (false, false) => concat!(env!("CARGO_PKG_VERSION"), " (transports: rabbit)"),
 };
 
 #[derive(Debug, Parser)]

@@ -1,3 +1,5 @@
+//! Reads a whole notification from a body, in any framing.
+
 use serde_json::{Map, Value};
 
 use crate::budget::Purse;
@@ -15,7 +17,8 @@ impl Notification {
         budget.check_size(body)?;
         let purse = Purse::of(budget);
         let mut outer = parse_object(json_text(body)?, Part::Body, &purse, 0)?;
-        let read = match framed(outer.get("oslo.version"), outer.get("oslo.message"))? {
+        let context_beside = request_of(&mut outer);
+        let mut read = match framed(outer.get("oslo.version"), outer.get("oslo.message"))? {
             Some(message) => {
                 let message = parse_object(message, Part::Message, &purse, 2)?;
                 outer.clear();
@@ -23,6 +26,9 @@ impl Notification {
             }
             None => Self::from_object(outer)?,
         };
+        for (key, value) in context_beside {
+            read.context.entry(key).or_insert(value);
+        }
         match bulk_len(&read) {
             Some(found) if found > budget.resources => {
                 Err(Excess::Resources { found, limit: budget.resources }.into())
@@ -62,6 +68,21 @@ impl Notification {
 impl Budget {
     pub fn decode(&self, body: &[u8]) -> Result<Notification, DecodeError> {
         Notification::decode_within(body, self)
+    }
+}
+
+/// Replaces a body of oslo.messaging's AMQP 1.0 driver by its request, and returns the context beside the request.
+fn request_of(outer: &mut Map<String, Value>) -> Map<String, Value> {
+    let is_framed = ["oslo.version", "oslo.message", "event_type"].iter().any(|key| outer.contains_key(*key));
+    match outer.get_mut("request") {
+        Some(Value::Object(request)) if !is_framed => {
+            let request = std::mem::take(request);
+            match std::mem::replace(outer, request).remove("context") {
+                Some(Value::Object(context)) => context,
+                Some(_) | None => Map::new(),
+            }
+        }
+        Some(_) | None => Map::new(),
     }
 }
 
@@ -158,6 +179,28 @@ mod tests {
         let read = Notification::decode(br#"{"_context_b": 3, "_context": {"a": 1, "b": 2}}"#).unwrap();
         assert_eq!(Value::Object(read.context), json!({"a": 1, "b": 3}));
         assert!(Notification::decode(br#"{"_context": "x"}"#).unwrap().context.is_empty());
+    }
+
+    #[test]
+    fn a_context_beside_the_request_is_read_as_the_amqp1_driver_writes_it() {
+        let message = r#"{"message_id": "m", "event_type": "e", "publisher_id": "p", "priority": "INFO", "payload": 1}"#;
+        for request in both_framings(message) {
+            let body = format!(r#"{{"request": {request}, "context": {{"project_id": "p1"}}}}"#);
+            let read = Notification::decode(body.as_bytes()).unwrap();
+            assert_eq!((read.message_id.as_deref(), read.unique_id.as_deref()), (Some("m"), None));
+            assert_eq!((Value::Object(read.context), read.payload), (json!({"project_id": "p1"}), json!(1)));
+            let head = crate::read_head(body.as_bytes()).unwrap();
+            assert_eq!((head.event_type.as_deref(), head.publisher_id.as_deref()), (Some("e"), Some("p")));
+            assert_eq!(head.priority, Some(Priority::Info));
+        }
+        // A notification may have these keys too.
+        let bare = br#"{"event_type": "e", "request": {"event_type": "other"}, "context": {"a": 1}}"#;
+        let read = Notification::decode(bare).unwrap();
+        assert_eq!((read.event_type.as_deref(), read.context.len()), (Some("e"), 0));
+        let head = crate::read_head(bare).unwrap();
+        assert_eq!(head.event_type.as_deref(), Some("e"));
+        let broken = crate::read_head(br#"{"request": {"oslo.version": "2.0"}, "context": {}}"#).unwrap_err();
+        assert_eq!(broken.to_string(), "there is an oslo.version but no oslo.message");
     }
 
     #[test]

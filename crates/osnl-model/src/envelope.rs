@@ -2,7 +2,8 @@
 //!
 //! Bare (driver `messaging`): the body is the notification, a JSON object. Enveloped (driver
 //! `messagingv2`): the body is `{"oslo.version": "2.0", "oslo.message": "<JSON text of the
-//! notification>"}`.
+//! notification>"}`. oslo.messaging's AMQP 1.0 driver puts either into `{"request": …, "context": …}`, with the
+//! context beside the notification.
 //!
 //! No rule matches most messages, which `event_type`, `publisher_id` and `priority` decide.
 //! oslo.messaging writes these fields before the payload, so [`read_head`] normally stops there
@@ -73,7 +74,7 @@ fn slow_head<'a>(body: &'a [u8], budget: &Budget) -> Result<Head<'a>, DecodeErro
         let keys = repairing(text, |text| HeadKeys::parse(text, &purse, depth));
         keys.map_err(|error| refused(text, part, &error, &purse))
     };
-    let keys = read(text, Part::Body, 0)?;
+    let keys = read(text, Part::Body, 0)?.of_request();
     let Some(message) = framed(keys.version.as_ref(), keys.message.as_ref())? else {
         return keys.into_head();
     };
@@ -143,6 +144,7 @@ pub(crate) fn not_json(text: &str, part: Part, error: &serde_json::Error) -> Dec
 /// The keys that the slow way keeps, of either framing. Of a repeated key the last value counts.
 #[derive(Default)]
 struct HeadKeys {
+    request: Option<Value>,
     version: Option<Value>,
     message: Option<Value>,
     event_type: Option<Value>,
@@ -166,6 +168,33 @@ impl HeadKeys {
 }
 
 impl HeadKeys {
+    /// Returns the keys of the request, if the body holds one.
+    fn of_request(mut self) -> Self {
+        let is_framed = self.version.is_some() || self.message.is_some() || self.event_type.is_some();
+        let Some(Value::Object(mut request)) = self.request.take().filter(|_| !is_framed) else {
+            return self;
+        };
+        let mut keys = Self::default();
+        for key in ["oslo.version", "oslo.message", "event_type", "publisher_id", "priority"] {
+            if let (Some(place), value @ Some(_)) = (keys.place(key), request.remove(key)) {
+                *place = value;
+            }
+        }
+        keys
+    }
+
+    fn place(&mut self, key: &str) -> Option<&mut Option<Value>> {
+        Some(match key {
+            "request" => &mut self.request,
+            "oslo.version" => &mut self.version,
+            "oslo.message" => &mut self.message,
+            "event_type" => &mut self.event_type,
+            "publisher_id" => &mut self.publisher_id,
+            "priority" => &mut self.priority,
+            _ => return None,
+        })
+    }
+
     fn parse(text: &str, purse: &Purse, depth: usize) -> Result<Self, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let keys = (&mut deserializer).deserialize_map(HeadKeysVisitor { purse, depth })?;
@@ -189,18 +218,10 @@ impl<'de> Visitor<'de> for HeadKeysVisitor<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeadKeys, A::Error> {
         let mut keys = HeadKeys::default();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            let place = match &*key {
-                "oslo.version" => &mut keys.version,
-                "oslo.message" => &mut keys.message,
-                "event_type" => &mut keys.event_type,
-                "publisher_id" => &mut keys.publisher_id,
-                "priority" => &mut keys.priority,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            *place = Some(map.next_value_seed(Tree::new(self.purse, self.depth + 1))?);
+            match keys.place(&key) {
+                Some(place) => *place = Some(map.next_value_seed(Tree::new(self.purse, self.depth + 1))?),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
         }
         Ok(keys)
     }

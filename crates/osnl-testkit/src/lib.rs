@@ -15,6 +15,7 @@
 //! | [`Browser`] | headless Chromium: pages, keys, themes, its console, accessibility by axe-core |
 //! | [`Pty`] | a program on a terminal: its screen, keys, and the state of the terminal afterwards |
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
+//! | [`Amqp1Peer`] | a stand-in for a broker of AMQP 1.0, and oslo.messaging as its publisher, for `cargo xtask test --amqp1` |
 //! | `conformance` (feature `conformance`) | a test for each promise of a transport |
 //! | `MockKafka` (feature `kafka`) | a cluster of Kafka in the process |
 //! | `Tansu` (feature `kafka`) | an independent broker that speaks Kafka's protocol, for `cargo xtask test --kafka` |
@@ -33,6 +34,7 @@
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
+mod amqp1;
 mod backlog;
 mod broker;
 mod browser;
@@ -61,6 +63,7 @@ mod sink;
 mod tls;
 mod wait;
 
+pub use amqp1::Amqp1Peer;
 pub use backlog::FullBacklog;
 pub use broker::{Broker, DeclaredBinding, DeclaredQueue, Exchange, RabbitCluster, SharedBroker, Vhost};
 pub use browser::{AXE_REQUIREMENTS, AXE_VARIABLE, Browser, BrowserKey, OTHER_NAME, Theme};
@@ -89,6 +92,8 @@ pub use wait::wait_until;
 pub const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
 pub const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+
+pub const AMQP1_REQUIREMENTS: &str = include_str!("../python/amqp1-requirements.txt");
 
 pub const KAFKA_REQUIREMENTS: &str = include_str!("../python/kafka-requirements.txt");
 

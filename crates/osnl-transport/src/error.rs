@@ -2,8 +2,12 @@
 
 use crate::options::OptionError;
 
-pub const DRIVERS: &[&str] =
-    if cfg!(feature = "kafka") { &["rabbit", "kombu", "kafka"] } else { &["rabbit", "kombu"] };
+pub const DRIVERS: &[&str] = match (cfg!(feature = "amqp1"), cfg!(feature = "kafka")) {
+    (true, true) => &["rabbit", "kombu", "kafka", "amqp", "amqps"],
+    (true, false) => &["rabbit", "kombu", "amqp", "amqps"],
+    (false, true) => &["rabbit", "kombu", "kafka"],
+    (false, false) => &["rabbit", "kombu"],
+};
 
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

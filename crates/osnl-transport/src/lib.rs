@@ -55,6 +55,8 @@
 //! next consumer reads from [`QueueKind::resume`]. Such a message has a
 //! [`stream_offset`](IncomingMessage::stream_offset).
 
+#[cfg(feature = "amqp1")]
+mod amqp1;
 mod backoff;
 mod bodies;
 mod contract;
@@ -76,6 +78,8 @@ mod topology;
 
 use osnl_model::{SentLogin, TransportUrl};
 
+#[cfg(feature = "amqp1")]
+pub use amqp1::{Amqp1Transport, options::Amqp1Options};
 pub use backoff::Backoff;
 pub use bodies::{BodyBounds, Cut};
 pub use contract::{
@@ -90,7 +94,7 @@ pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions};
 pub use kafka::{KafkaInspection, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, Properties};
-pub use options::{DriverOptions, DriverSection, OptionError};
+pub use options::{DriverOptions, DriverSection, OptionError, is_amqp1};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]
@@ -137,6 +141,8 @@ pub fn transport_with(
     options: RabbitOptions,
 ) -> Result<Box<dyn Transport>, TransportError> {
     match url.driver() {
+        #[cfg(feature = "amqp1")]
+        "amqp" | "amqps" => Ok(Box::new(Amqp1Transport::new(url, Amqp1Options::from_query(url)?)?)),
         #[cfg(feature = "kafka")]
         "kafka" => Ok(Box::new(KafkaTransport::new(url, KafkaOptions::from_query(url)?)?)),
         "rabbit" | "kombu" => Ok(Box::new(RabbitTransport::new(url.clone(), options)?)),
@@ -147,6 +153,10 @@ pub fn transport_with(
 #[must_use]
 pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {
     match url.driver() {
+        #[cfg(feature = "amqp1")]
+        "amqp" | "amqps" => {
+            Amqp1Options::from_query(url).map(|options| options.logins(url)).unwrap_or_default()
+        }
         #[cfg(feature = "kafka")]
         "kafka" => KafkaOptions::from_query(url).map(|options| options.logins(url)).unwrap_or_default(),
         _ => options.logins(url),

@@ -115,6 +115,12 @@ fn def<T: Options>(name: &str) -> Option<&'static OptionDef> {
     T::OPTIONS.iter().find(|option| option.name == name)
 }
 
+/// Whether the driver of a URL is AMQP 1.0, in a build with the feature.
+#[must_use]
+pub fn is_amqp1(driver: &str) -> bool {
+    cfg!(feature = "amqp1") && matches!(driver, "amqp" | "amqps")
+}
+
 /// Returns the path of an option whose empty text is none.
 pub(crate) fn file(text: Option<&String>) -> Option<std::path::PathBuf> {
     text.filter(|path| !path.is_empty()).map(Into::into)

@@ -7,7 +7,7 @@
 mod answer;
 mod arguments;
 mod body_flow;
-mod connect;
+pub(crate) mod connect;
 mod consumer;
 mod cut;
 mod dead_letters;
@@ -21,7 +21,7 @@ pub(crate) mod inspection;
 pub(crate) mod login;
 mod majority;
 mod marks;
-mod order;
+pub(crate) mod order;
 mod properties;
 pub(crate) mod prove;
 mod publisher;
@@ -32,11 +32,11 @@ mod returned;
 mod returns;
 mod runtime;
 mod side;
-mod socket;
+pub(crate) mod socket;
 mod stream;
 mod tap;
 mod tidy;
-mod tls;
+pub(crate) mod tls;
 mod tune;
 
 pub(crate) mod options;
@@ -50,7 +50,7 @@ use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 use osnl_net::tls::LatestEnd;
 use tokio::time::timeout;
 
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "amqp1", feature = "kafka"))]
 pub(crate) use self::body_flow::BodyFlow;
 pub(crate) use self::body_flow::BodyShare;
 use self::connect::{ConnectionFacts, DEFAULT_PORT};
@@ -326,12 +326,12 @@ impl Transport for RabbitTransport {
     }
 }
 
-fn address(host: &TransportHost) -> String {
+pub(crate) fn address(host: &TransportHost) -> String {
     let (name, port) = (&host.hostname, host.port_or(DEFAULT_PORT));
     if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
 }
 
-fn rank(error: &TransportError) -> u8 {
+pub(crate) fn rank(error: &TransportError) -> u8 {
     match error {
         TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,
         TransportError::Handshake { .. } => 2,

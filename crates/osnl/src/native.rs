@@ -19,6 +19,8 @@
 
 mod action;
 mod admin;
+#[cfg(feature = "amqp1")]
+mod amqp1;
 pub(crate) mod canary;
 mod catalogue_lint;
 pub(crate) mod change;

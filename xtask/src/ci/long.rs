@@ -37,6 +37,7 @@ const PARTS: &[LongPart] = &[
     part("package", &["package", "test"], PACKAGING),
     part("wheel", &["package", "wheel-test"], &["crates/osnl-python", "packaging/pypi", "xtask/src/package"]),
     part("on-ramps", &["package", "on-ramps"], ON_RAMPS),
+    part("amqp1", &["test", "--amqp1"], &["crates/osnl-transport/src/amqp1", "crates/osnl-cli/tests/amqp1"]),
     part("kafka", &["test", "--kafka"], &["crates/osnl-transport/src/kafka", "crates/osnl-cli/tests/kafka"]),
     part("broker-4", &["test", "--broker", "4"], BROKER),
     part("broker-4.3", &["test", "--broker", "4.3"], BROKER),

@@ -15,7 +15,7 @@ use super::stage::{Profile, Stage};
 use super::{image, source_date, version, wheel};
 use crate::{release, setup, step};
 
-const PROGRAM: [&str; 4] = ["--manifest-path", "crates/osnl-cli/Cargo.toml", "--features", "kafka"];
+const PROGRAM: [&str; 4] = ["--manifest-path", "crates/osnl-cli/Cargo.toml", "--features", "amqp1,kafka"];
 
 const NEXT: &str = "\
 package: next, as root:

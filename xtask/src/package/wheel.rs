@@ -19,7 +19,7 @@ use crate::{setup, step};
 
 /// A project, how its wheel's name begins, and the features of the program in a wheel for this machine and for others.
 const WHEELS: [(&str, &str, [&[&str]; 2]); 2] = [
-    ("packaging/pypi/osnl", "osnl-", [&["--features", "kafka"], &["--features", "kafka-static"]]),
+    ("packaging/pypi/osnl", "osnl-", [&["--features", "amqp1,kafka"], &["--features", "amqp1,kafka-static"]]),
     ("crates/osnl-python", "osnl_k2hr3-", [&[], &[]]),
 ];
 

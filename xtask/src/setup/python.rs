@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use osnl_testkit::{AXE_REQUIREMENTS, CLOUD_REQUIREMENTS, KAFKA_REQUIREMENTS, REQUIREMENTS};
+use osnl_testkit::{
+    AMQP1_REQUIREMENTS, AXE_REQUIREMENTS, CLOUD_REQUIREMENTS, KAFKA_REQUIREMENTS, REQUIREMENTS,
+};
 
 use crate::step;
 
@@ -37,6 +39,12 @@ const KAFKA: PythonEnvironment = PythonEnvironment {
     folder: "kafka",
     words: "the real oslo.messaging and its Kafka driver",
     requirements: KAFKA_REQUIREMENTS,
+};
+
+const AMQP1: PythonEnvironment = PythonEnvironment {
+    folder: "amqp1",
+    words: "the last oslo.messaging with AMQP 1.0, for CPython 3.11",
+    requirements: AMQP1_REQUIREMENTS,
 };
 
 pub(super) fn ensure() -> Result<PathBuf> {
@@ -86,6 +94,14 @@ pub(super) fn ensure_maturin_with_zig() -> Result<PathBuf> {
 
 pub(super) fn ensure_kafka() -> Result<PathBuf> {
     KAFKA.ensure()
+}
+
+pub(super) fn ensure_amqp1() -> Result<PathBuf> {
+    let folder = AMQP1.ensure()?;
+    // The requirements of pyngus name a source package in place of the wheel.
+    let mut pip = pip(&folder, &folder.join("requirements.txt"));
+    step::run(pip.args(["--no-deps", "pyngus==2.3.1"])).context("pyngus could not be installed")?;
+    Ok(folder)
 }
 
 pub(super) fn ensure_cloud() -> Result<PathBuf> {
@@ -143,6 +159,9 @@ impl PythonEnvironment {
         step::run(Command::new("python3").args(["-m", "venv"]).arg(&folder).stdin(Stdio::null()))?;
         let pins = folder.join("requirements.txt");
         write(&pins, self.requirements)?;
+        let is_other = |line: &&str| !line.starts_with("oslo.messaging==");
+        let others: Vec<&str> = REQUIREMENTS.lines().filter(is_other).collect();
+        write(&folder.join("constraints.txt"), &others.join("\n"))?;
         step::run(&mut pip(&folder, &pins))
             .context("the Python packages could not be installed; pip's own configuration says from where")?;
         write(&stamp, &wanted)?;

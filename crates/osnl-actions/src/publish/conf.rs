@@ -72,6 +72,10 @@ impl ReadDriver for PublishConf {
             Ok(options) => Some(options),
             Err(error) => reader.refuse("transport_url", &error.to_string(), "see docs/rabbit.md"),
         });
+        if url.as_ref().is_some_and(|url| osnl_transport::is_amqp1(url.driver())) {
+            let remedy = "write rabbit:// or kafka://";
+            return reader.refuse("transport_url", "osnl does not publish over AMQP 1.0", remedy);
+        }
         let has_topics = url.as_ref().is_some_and(|url| url.driver() == KAFKA);
         let exchange = match reader.is_set("exchange") {
             true => template_of(reader, "exchange").flatten(),

@@ -38,10 +38,11 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
     ("running.md", "systemd", "systemctl"),
 ];
 
-const OTHER_PROGRAMS: [(&str, &str); 23] = [
+const OTHER_PROGRAMS: [(&str, &str); 24] = [
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask package deb"),
     ("../README.md", "sudo apt install "),
+    ("amqp1.md", "cargo build --release -p osnl-cli --features amqp1"),
     ("backup.md", "runuser "),
     ("backup.md", "systemctl "),
     ("benchmarks.md", "cargo xtask bench"),

@@ -18,7 +18,8 @@ fn the_version_is_that_of_the_program_replaced_and_ours() {
     assert_eq!(run(&["k2hr3-osnl", "-v"]), (Some(0), expected, String::new()));
     let ours = format!("osnl {}", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(&["-V"]), (Some(0), format!("{ours}\n"), String::new()));
-    let brokers = if cfg!(feature = "kafka") { "rabbit, kafka" } else { "rabbit" };
+    let kafka = if cfg!(feature = "kafka") { ", kafka" } else { "" };
+    let brokers = format!("rabbit{kafka}{}", if cfg!(feature = "amqp1") { ", amqp" } else { "" });
     assert_eq!(run(&["--version"]), (Some(0), format!("{ours} (transports: {brokers})\n"), String::new()));
 }
 

@@ -75,7 +75,7 @@ impl BodyFlow {
         self.is_counting.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
         self.whole.store(0, Ordering::SeqCst);
         self.is_counting.store(false, Ordering::SeqCst);
@@ -157,7 +157,7 @@ impl BodyFlow {
         self.beat.swap(false, Ordering::SeqCst)
     }
 
-    pub(super) fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
         if !self.is_full() {
             return Poll::Ready(());
         }

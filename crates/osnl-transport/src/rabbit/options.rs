@@ -20,7 +20,7 @@ pub use self::typed::{
     FailoverStrategy, LoginMethod, QueueOptions, QuorumLimits, Reconnect, RetryPauses, TlsOptions,
     TlsVersions, Trust, TrustWarning,
 };
-use crate::options::{DriverOptions, DriverSection, OptionError, file};
+use crate::options::{DriverOptions, DriverSection, OptionError, file, is_amqp1};
 
 pub const HEARTBEAT: u16 = 10;
 pub const OSLO_HEARTBEAT: u16 = 60;
@@ -32,7 +32,7 @@ impl DriverSection for RabbitSection {
     const SECTION: &'static str = "oslo_messaging_rabbit";
 
     fn is_of(driver: &str) -> bool {
-        driver != "kafka"
+        driver != "kafka" && !is_amqp1(driver)
     }
 
     fn foreign(name: &str) -> Option<&'static str> {

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::options::FailoverStrategy;
 
 #[derive(Debug)]
-pub(super) struct HostOrder {
+pub(crate) struct HostOrder {
     failover: FailoverStrategy,
     /// The order, random once, so that not all daemons begin with the same host.
     places: Vec<usize>,
@@ -11,14 +11,14 @@ pub(super) struct HostOrder {
 }
 
 impl HostOrder {
-    pub(super) fn new(hosts: usize, failover: FailoverStrategy) -> Self {
+    pub(crate) fn new(hosts: usize, failover: FailoverStrategy) -> Self {
         let mut places: Vec<usize> = (0..hosts).collect();
         fastrand::shuffle(&mut places);
         Self { failover, places, next: AtomicUsize::new(0) }
     }
 
     /// Returns each host once. A host that accepted and then failed is the last of the next round.
-    pub(super) fn round(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn round(&self) -> impl Iterator<Item = usize> {
         let mut places = self.places.clone();
         match self.failover {
             FailoverStrategy::Shuffle => fastrand::shuffle(&mut places),

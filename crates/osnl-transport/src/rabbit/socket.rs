@@ -85,7 +85,7 @@ impl FirstBytes {
     }
 }
 
-pub(super) enum Carrier {
+pub(crate) enum Carrier {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

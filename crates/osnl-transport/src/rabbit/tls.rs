@@ -16,7 +16,7 @@ pub(super) const REMEDIES: Remedies = Remedies {
     identity: "set ssl_cert_file and ssl_key_file",
 };
 
-pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
+pub(crate) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match &options.trust {
         Trust::Unverified => osnl_net::tls::unchecked(),

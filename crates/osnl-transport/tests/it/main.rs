@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[cfg(feature = "amqp1-tests")]
+mod amqp1;
 mod conformance;
 mod dead_letters;
 mod declared;

@@ -383,7 +383,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     #[cfg(feature = "kafka")]
     let of_kafka = rabbit::of_listener(reader, &options.kafka, url.as_ref());
     if let (Some(url), Some(rabbit)) = (&url, &rabbit) {
-        if url.driver() != "kafka" {
+        if url.driver() != "kafka" && !osnl_transport::is_amqp1(url.driver()) {
             reader.warn_of_trust(rabbit);
         }
         reader.warn_of_logins(&rabbit.logins(url));
@@ -395,6 +395,11 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let topology = topology::read(reader, rabbit.as_ref());
     let own = StreamOptions::read(reader);
     let topology = topology?;
+    #[cfg(feature = "amqp1")]
+    if let Some(url) = url.as_ref().filter(|url| osnl_transport::is_amqp1(url.driver())) {
+        reader.warn_of_logins(&osnl_transport::broker_logins(url, &options.rabbit));
+        super::amqp1::warn(reader, topology.pool.as_deref(), topology.declare);
+    }
     let prefetch = rabbit::prefetch(reader, rabbit.as_ref(), OptionValue::valid(reader, "prefetch")?);
     let prefetch = kept_in_memory(reader, prefetch);
     let queues = topology.topics.len() * topology.priorities.len();

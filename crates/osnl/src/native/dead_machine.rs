@@ -54,6 +54,9 @@ fn source(listener: &ListenerConf) -> CostSource<'_> {
     if listener.transport_url.driver() == "kafka" {
         return CostSource::Kafka;
     }
+    if osnl_transport::is_amqp1(listener.transport_url.driver()) {
+        return CostSource::Queue(None);
+    }
     let is_known = listener.declare != Declare::Nothing || listener.queue.queue_type == QueueType::Stream;
     CostSource::Queue(is_known.then_some(&listener.queue))
 }

@@ -136,6 +136,10 @@ impl ListenerConf {
         false
     }
 
+    fn has_queues(&self) -> bool {
+        !self.is_kafka() && !osnl_transport::is_amqp1(self.transport_url.driver())
+    }
+
     /// Whether both options name one group of one Kafka.
     pub(crate) fn is_same_group(&self, other: &Self) -> bool {
         self.hosts() == other.hosts() && self.pool == other.pool && {
@@ -153,7 +157,7 @@ impl ListenerConf {
     }
 
     pub(crate) fn read_queues(&self) -> Vec<ReadQueue> {
-        if self.is_kafka() {
+        if !self.has_queues() {
             return Vec::new();
         }
         let (options, targets, hosts) = (self.options(), self.targets(), self.hosts());
@@ -175,12 +179,12 @@ impl ListenerConf {
         }
     }
 
-    /// Returns the subject of a survey of its queues; `None` on Kafka, which has none.
+    /// Returns the subject of a survey of its queues; `None` on Kafka and AMQP 1.0, which have none.
     #[must_use]
     pub fn wanted(&self) -> Option<Wanted> {
         let (options, targets) = (self.options(), self.targets());
         let vhost = self.transport_url.virtual_host();
-        (!self.is_kafka()).then(|| Wanted {
+        self.has_queues().then(|| Wanted {
             listener: self.name.clone(),
             broker: self.hosts().into_iter().collect::<Vec<_>>().join(", "),
             exchanges: self.exchanges.clone(),

@@ -75,6 +75,11 @@ impl Native {
             .boxed(),
         );
         for conf in &self.listeners {
+            #[cfg(feature = "amqp1")]
+            if osnl_transport::is_amqp1(conf.transport_url.driver()) {
+                all.push(super::amqp1::probe(conf, deadline.mul_f64(0.6)).map(|probe| vec![probe]).boxed());
+                continue;
+            }
             let late = {
                 let probe = Probe::of(format!("listener:{}", conf.name), "broker".to_owned());
                 vec![silent(probe, deadline)]

@@ -114,7 +114,7 @@ kafka_is_in() {
 }
 
 installed() {
-    same "$(osnl --version | cut -d' ' -f1,3-)" "osnl (transports: rabbit, kafka)" "the program"
+    same "$(osnl --version | cut -d' ' -f1,3-)" "osnl (transports: rabbit, kafka, amqp)" "the program"
     kafka_is_in
     same "$(stat -c '%U:%G %a' /var/lib/osnl)" "osnl:osnl 700" "the state directory"
     same "$(stat -c '%U:%G %a' /var/log/osnl)" "osnl:osnl 750" "the folder of logs"

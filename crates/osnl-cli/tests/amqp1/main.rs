@@ -1,0 +1,7 @@
+//! The program on AMQP 1.0: `cargo xtask test --amqp1`. The broker is a stand-in, and the publisher is oslo.messaging.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod amqp1;
+#[path = "../kafka/running.rs"]
+#[expect(dead_code, reason = "the tests on Kafka need more of it")]
+mod running;

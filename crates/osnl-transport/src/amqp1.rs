@@ -1,0 +1,217 @@
+//! AMQP 1.0 in the form of oslo.messaging until release 14.9 (OpenStack 2024.2), as far as a reader needs it.
+//!
+//! A publisher sends to an address that names exchange, topic, and priority, so the reader attaches a link for each
+//! address. An address is shared: each message goes to one of its readers. There is no pool, no binding, and nothing to
+//! declare.
+//!
+//! The protocol is osnl's own code. The client library `fe2o3-amqp` (0.18) decodes with recursion and believes sizes, so
+//! a hostile peer ends the program, and a guard before the library needs more code than these frames.
+//!
+//! | part | |
+//! | --- | --- |
+//! | [`options`] | the options of the URL, and the addresses |
+//! | [`codec`], [`wire`] | encoded values; frames, and the login |
+//! | [`session`] | what frames change: deliveries, credit, settlements; nothing waits there |
+//! | [`connection`] | the opening of a connection, and the task that reads and writes frames |
+//! | [`consumer`] | a listener's view of its session |
+
+mod codec;
+mod connection;
+mod consumer;
+pub(crate) mod options;
+mod session;
+mod wire;
+
+use osnl_model::{Priority, Target, TransportUrl};
+use osnl_net::tls::LatestEnd;
+
+use self::connection::Amqp1Connection;
+use self::consumer::Amqp1Consumer;
+use self::options::Amqp1Options;
+use crate::contract::{Consumer, Features, QueueSeen, Transport};
+use crate::dead_letters::QueueAccess;
+use crate::error::TransportError;
+use crate::future::BoxFuture;
+use crate::outgoing::OutgoingMessage;
+use crate::rabbit::options::{FailoverStrategy, Reconnect};
+use crate::rabbit::order::HostOrder;
+use crate::rabbit::{address, rank, tls};
+use crate::tap::{Tap, TapOptions};
+use crate::topology::{Binding, Declare, ListenOptions, QueueKind};
+
+#[derive(Debug)]
+pub struct Amqp1Transport {
+    url: TransportUrl,
+    options: Amqp1Options,
+    order: HostOrder,
+    certificate: LatestEnd,
+}
+
+impl Amqp1Transport {
+    /// The limits of the protocol, for the start of a listener and for `check`.
+    pub const LIMITS: [&str; 3] = [
+        "AMQP 1.0: each message goes to one reader of its address, so another reader takes a share",
+        "AMQP 1.0: messages are not durable, and a router keeps none while nothing reads its address",
+        "AMQP 1.0: there are no pools, no taps, no counts of waiting messages, and no publishing",
+    ];
+
+    pub fn new(url: &TransportUrl, options: Amqp1Options) -> Result<Self, TransportError> {
+        options.check()?;
+        for host in url.hosts() {
+            options.mechanism(url, host.username.is_some())?;
+        }
+        if let Some(tls) = options.tls(url) {
+            tls::config(&tls).map_err(|reason| TransportError::TlsFiles { reason })?;
+        }
+        let order = HostOrder::new(url.hosts().len(), FailoverStrategy::RoundRobin);
+        Ok(Self { url: url.clone(), options, order, certificate: LatestEnd::default() })
+    }
+
+    /// Makes one attempt to log in, and returns the host with the product that the broker names.
+    pub async fn inspect(&self) -> Result<(String, Option<String>), TransportError> {
+        let connection = self.connect().await?;
+        let found = (connection.host.clone(), connection.product.clone());
+        connection.close().await;
+        Ok(found)
+    }
+
+    /// Tries all hosts once. If all fail, the error is the one that the operator has to correct.
+    async fn connect(&self) -> Result<Amqp1Connection, TransportError> {
+        let mut worst: Option<TransportError> = None;
+        for index in self.order.round() {
+            match Amqp1Connection::open(&self.url, &self.url.hosts()[index], &self.options).await {
+                Ok(connection) => {
+                    self.certificate.note(connection.certificate_ends);
+                    return Ok(connection);
+                }
+                Err(failure) if worst.as_ref().is_none_or(|w| rank(w) <= rank(&failure)) => {
+                    worst = Some(failure);
+                }
+                Err(_) => {}
+            }
+        }
+        Err(worst.unwrap_or_else(|| TransportError::Connect {
+            host: self.location(),
+            reason: "the transport URL names no host".to_owned(),
+        }))
+    }
+
+    /// Returns the bindings with their addresses as queues. A plain address has no exchange.
+    fn addresses(
+        &self,
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+        product: Option<&str>,
+    ) -> Vec<Binding> {
+        let mut bindings = options.bindings(to);
+        for binding in &mut bindings {
+            binding.queue = self.options.address(&self.url, product, binding);
+        }
+        if let (Declare::Nothing, Some(address)) = (options.declare, &options.pool) {
+            let (queue, routing_key) = (address.clone(), address.clone());
+            bindings.push(Binding { queue, exchange: String::new(), routing_key });
+        }
+        bindings
+    }
+}
+
+impl Transport for Amqp1Transport {
+    fn listen<'a>(
+        &'a self,
+        to: &'a [(Target, Priority)],
+        options: &'a ListenOptions,
+    ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
+        Box::pin(async move {
+            let connection = self.connect().await?;
+            let addresses = self.addresses(to, options, connection.product.as_deref());
+            let pool = options.pool.as_deref().filter(|_| options.declare != Declare::Nothing);
+            let ignored = pool.map(|pool| format!("AMQP 1.0 has no pools: pool \"{pool}\" has no effect"));
+            let remarks = Self::LIMITS.map(str::to_owned).into_iter().chain(ignored).collect();
+            let consumer = Amqp1Consumer::open(connection, addresses, options, remarks).await?;
+            Ok(Box::new(consumer) as Box<dyn Consumer>)
+        })
+    }
+
+    fn send<'a>(
+        &'a self,
+        _: &'a Target,
+        _: &'a Priority,
+        _: OutgoingMessage,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move { Err(TransportError::OnlyListens { location: self.location() }) })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// A reader of an address takes its messages from other readers, so there is no tap.
+    fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        let problem = "osnl does not tap AMQP 1.0, whose routers make no copies of messages".to_owned();
+        Box::pin(std::future::ready(Err(TransportError::ListenOptions { problem })))
+    }
+
+    fn tidy<'a>(
+        &'a self,
+        _: &'a [Binding],
+        queues: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
+    }
+
+    fn queue_access(&self) -> Option<&dyn QueueAccess> {
+        None
+    }
+
+    fn oslo_queue(&self) -> QueueKind {
+        QueueKind::OSLO
+    }
+
+    fn features(&self) -> Features {
+        Features {
+            requeue: true,
+            send: false,
+            absent: &ABSENT,
+            framing: None,
+            keys: false,
+            partitions: false,
+        }
+    }
+
+    fn reconnect(&self) -> Reconnect {
+        Reconnect::default()
+    }
+
+    fn certificate_ends(&self) -> Option<i64> {
+        self.certificate.get()
+    }
+
+    fn location(&self) -> String {
+        let hosts: Vec<String> = self.url.hosts().iter().map(address).collect();
+        format!("AMQP 1.0 at {}", hosts.join(", "))
+    }
+
+    fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
+        error.own_remedy().map(str::to_owned)
+    }
+}
+
+/// Behaviours of the conformance suite that AMQP 1.0 does not have.
+const ABSENT: [&str; 12] = [
+    // An address exists while a client uses the address, and the broker does not count its messages.
+    "a_subscription_opens_says_what_it_made_and_closes",
+    "what_was_published_while_nobody_listened_waits",
+    "what_waits_in_the_queue_is_known_without_taking_it",
+    "a_deleted_queue_ends_the_consumer_recoverably",
+    // There are no pools, and no counts of other readers.
+    "pools_have_a_copy_each",
+    "listeners_of_one_pool_share",
+    "many_targets_feed_one_pool",
+    // A released message is not marked, because its delivery has not failed.
+    "what_is_given_back_comes_again_marked",
+    "a_prefix_does_not_swallow_what_is_given_back",
+    // There are no exchanges and no patterns.
+    "unknown_priorities_and_odd_routing_keys_arrive_as_they_are",
+    "a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make",
+    "a_queue_of_ours_is_read_before_its_exchange_is_there",
+];

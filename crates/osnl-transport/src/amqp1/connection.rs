@@ -1,0 +1,202 @@
+//! One connection to one host, with one session. After the opening, a task reads and writes its frames.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use osnl_model::{TransportHost, TransportUrl};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::codec::{NULL, STRING, TRUE, frame, list, text, uint};
+use super::options::Amqp1Options;
+use super::session::{Session, WINDOW};
+use super::wire::{LONGEST_FRAME, WireFailure, expect, header, login, read_frame, send};
+use crate::error::TransportError;
+use crate::rabbit::address;
+use crate::rabbit::connect::{TIMEOUT, carrier};
+use crate::rabbit::socket::Carrier;
+use crate::stamp::unique_id;
+
+/// The broker is told half of this time, so that it sends a frame at least so often.
+const SILENCE: Duration = Duration::from_secs(60);
+const NEVER: u64 = u64::MAX;
+
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+pub(super) struct Amqp1Connection {
+    stream: BufReader<Box<dyn Duplex>>,
+    pub(super) host: String,
+    pub(super) product: Option<String>,
+    pub(super) certificate_ends: Option<i64>,
+    /// The time after which a frame without content tells the broker that osnl is there.
+    beat: Duration,
+    /// The number of the broker's next transfer.
+    pub(super) next: u32,
+}
+
+/// A session that a task and a consumer use.
+pub(super) struct SharedSession {
+    pub(super) changed: Notify,
+    session: Mutex<Session>,
+}
+
+impl Amqp1Connection {
+    pub(super) async fn open(
+        url: &TransportUrl,
+        host: &TransportHost,
+        options: &Amqp1Options,
+    ) -> Result<Self, TransportError> {
+        let (deadline, seconds) = (Instant::now() + TIMEOUT, TIMEOUT.as_secs_f64());
+        let tls = options.tls(url);
+        let (carrier, certificate_ends) = carrier(host, tls.as_ref(), (deadline, seconds)).await?;
+        let stream: Box<dyn Duplex> = match carrier {
+            Carrier::Plain(tcp) => Box::new(tcp),
+            Carrier::Tls(tls) => tls,
+        };
+        let mut stream = BufReader::new(stream);
+        let mechanism = options.mechanism(url, host.username.is_some())?;
+        let (user, password) = (host.username.clone().unwrap_or_default(), host.credentials().1);
+        let name = text(STRING, format!("osnl-{}", unique_id()));
+        let peer = text(STRING, options.virtual_host(url).unwrap_or(&host.hostname));
+        let silence = uint(u32::try_from(SILENCE.as_millis() / 2).unwrap_or(u32::MAX));
+        let open = list(0x10, &[&name, &peer, &uint(LONGEST_FRAME), NULL, &silence]);
+        let begin = list(0x11, &[NULL, &uint(0), &uint(WINDOW), &uint(WINDOW)]);
+        let opening = async {
+            login(&mut stream, mechanism, (&user, password), &host.hostname).await?;
+            header(&mut stream, 0).await?;
+            send(&mut stream, &[frame(0, &open), frame(0, &begin)].concat()).await?;
+            let told = expect(&mut stream, 0x10, |open| {
+                (open.field(4).number(), open.field(9).entry("product").text())
+            })
+            .await?;
+            let next = expect(&mut stream, 0x11, |begin| begin.field(1).number()).await?;
+            Ok((told, u32::try_from(next.unwrap_or_default()).unwrap_or_default()))
+        };
+        let host = address(host);
+        let opened = timeout_at(deadline, opening).await;
+        let opened =
+            opened.unwrap_or_else(|_| Err(WireFailure::Broken(format!("no answer within {seconds} s"))));
+        match opened {
+            Ok(((idle, product), next)) => {
+                let idle = idle.filter(|idle| *idle > 0).unwrap_or(NEVER);
+                let beat = Duration::from_millis(idle.clamp(200, 60_000) / 2);
+                Ok(Self { stream, host, product, certificate_ends, beat, next })
+            }
+            Err(WireFailure::Refused(reason)) => Err(TransportError::LoginRefused { host, user, reason }),
+            Err(WireFailure::Broken(reason)) => Err(TransportError::Connect { host, reason }),
+        }
+    }
+
+    /// Attaches a link, and returns the broker's numbers of the link and of its deliveries.
+    pub(super) async fn attach(&mut self, handle: u32, from: &str) -> Result<(u64, u32), TransportError> {
+        let name = text(STRING, format!("osnl-{}", unique_id()));
+        let (source, target) = (list(0x28, &[&text(STRING, from)]), list(0x29, &[]));
+        // The sender leaves all deliveries unsettled (0), so that none is lost before it is accepted.
+        let attach = list(0x12, &[&name, &uint(handle), TRUE, &[0x50, 0], NULL, &source, &target]);
+        let attaching = async {
+            send(&mut self.stream, &frame(0, &attach)).await?;
+            let (has_source, numbers) = expect(&mut self.stream, 0x12, |attach| {
+                (!attach.field(5).is_null(), (attach.field(1).number(), attach.field(9).number()))
+            })
+            .await?;
+            if !has_source {
+                // The broker gives its reason in a detach that follows.
+                expect(&mut self.stream, NEVER, |_| ()).await?;
+            }
+            Ok::<_, WireFailure>(numbers)
+        };
+        match timeout(TIMEOUT, attaching).await {
+            Ok(Ok((handle, deliveries))) => {
+                let deliveries = u32::try_from(deliveries.unwrap_or_default()).unwrap_or_default();
+                Ok((handle.unwrap_or_default(), deliveries))
+            }
+            Ok(Err(WireFailure::Refused(reason))) => {
+                Err(TransportError::Refused { what: format!("read address \"{from}\""), reason, code: None })
+            }
+            Ok(Err(WireFailure::Broken(reason))) => Err(TransportError::Lost { reason }),
+            Err(_) => Err(TransportError::Lost { reason: "the broker does not answer to a link".to_owned() }),
+        }
+    }
+
+    pub(super) async fn close(mut self) {
+        let closing = async {
+            send(&mut self.stream, &frame(0, &list(0x18, &[]))).await?;
+            expect(&mut self.stream, 0x18, |_| ()).await
+        };
+        let _ = timeout(TIMEOUT, closing).await;
+    }
+
+    /// Starts the task that reads and writes frames, until the connection ends or the task is dropped.
+    pub(super) fn run(self, shared: Arc<SharedSession>, sent: UnboundedReceiver<Vec<u8>>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let (reader, writer) = tokio::io::split(self.stream);
+            let Err(WireFailure::Refused(reason) | WireFailure::Broken(reason)) = tokio::select! {
+                end = read_frames(reader, &shared) => end,
+                end = write_frames(writer, self.beat, sent) => end,
+            };
+            shared.session().end.get_or_insert(TransportError::Lost { reason });
+            shared.changed.notify_one();
+        });
+        tasks
+    }
+}
+
+async fn read_frames(
+    mut reader: impl AsyncRead + Unpin,
+    shared: &SharedSession,
+) -> Result<Infallible, WireFailure> {
+    let flow = Arc::clone(&shared.session().flow);
+    loop {
+        std::future::poll_fn(|context| flow.poll_room(context)).await;
+        let read = timeout(SILENCE, read_frame(&mut reader)).await;
+        let frame = read.map_err(|_| silent("the peer sent no frame"))??;
+        shared.session().take(&frame).map_err(WireFailure::Broken)?;
+        shared.changed.notify_one();
+    }
+}
+
+async fn write_frames(
+    mut writer: impl AsyncWrite + Unpin,
+    beat: Duration,
+    mut sent: UnboundedReceiver<Vec<u8>>,
+) -> Result<Infallible, WireFailure> {
+    loop {
+        let mut frames = timeout(beat, sent.recv()).await.ok().flatten().unwrap_or_else(|| frame(0, &[]));
+        while let Ok(more) = sent.try_recv() {
+            frames.extend(more);
+        }
+        let written = timeout(SILENCE, send(&mut writer, &frames)).await;
+        written.map_err(|_| silent("the peer took no frame"))??;
+    }
+}
+
+fn silent(peer: &str) -> WireFailure {
+    WireFailure::Broken(format!("{peer} for {} s", SILENCE.as_secs()))
+}
+
+impl SharedSession {
+    pub(super) fn new(session: Session) -> Self {
+        Self { changed: Notify::new(), session: Mutex::new(session) }
+    }
+
+    pub(super) fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn ended(&self) -> TransportError {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(end) = self.session().end.clone() {
+                return end;
+            }
+            changed.await;
+        }
+    }
+}

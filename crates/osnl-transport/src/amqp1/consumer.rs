@@ -1,0 +1,152 @@
+//! The links of a listener, one for each address, in one session. Accepted is an acknowledgement, released a requeue.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::connection::{Amqp1Connection, SharedSession};
+use super::session::Session;
+use crate::contract::{Consumer, LateBindings, PartitionSeen, QueueDepths};
+use crate::error::TransportError;
+use crate::future::BoxFuture;
+use crate::message::Batch;
+use crate::rabbit::connect::TIMEOUT;
+use crate::settle::Window;
+use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, Subscription};
+
+/// The prefetch where the listener sets no limit.
+const UNLIMITED: u16 = 10_000;
+
+pub(super) struct Amqp1Consumer {
+    subscription: Subscription,
+    shared: Arc<SharedSession>,
+    _task: JoinSet<()>,
+}
+
+impl Amqp1Consumer {
+    /// Attaches a link for each binding, whose queue is the address.
+    pub(super) async fn open(
+        mut connection: Amqp1Connection,
+        bindings: Vec<Binding>,
+        options: &ListenOptions,
+        remarks: Vec<String>,
+    ) -> Result<Self, TransportError> {
+        let prefetch = if options.prefetch == 0 { UNLIMITED } else { options.prefetch };
+        let share = usize::from(prefetch).checked_div(bindings.len()).unwrap_or_default();
+        if share == 0 {
+            let problem = format!("prefetch: {prefetch} messages for {} addresses", bindings.len());
+            return Err(TransportError::ListenOptions { problem });
+        }
+        let open = bindings.iter().map(|binding| OpenQueue {
+            name: binding.queue.as_str().into(),
+            queue_type: None,
+            waiting: 0,
+            other_consumers: 0,
+            created: false,
+            durable: None,
+            differs: None,
+            drops: None,
+            loses: None,
+        });
+        let bound = if options.declare == Declare::Nothing { Vec::new() } else { bindings.clone() };
+        let host = connection.host.clone();
+        let subscription = Subscription::new(host, (bound, Vec::new()), open.collect(), remarks);
+        let subscription = Subscription { certificate_ends: connection.certificate_ends, ..subscription };
+        let mut links = Vec::new();
+        for (at, binding) in (0..).zip(bindings) {
+            let numbers = connection.attach(at, &binding.queue).await?;
+            links.push((binding, numbers));
+        }
+        let (out, sent) = unbounded_channel();
+        let bounds = (u32::try_from(share).unwrap_or(u32::MAX), options.bodies);
+        let session = Session::new(subscription.epoch, links, bounds, out, connection.next);
+        let shared = Arc::new(SharedSession::new(session));
+        let _task = connection.run(Arc::clone(&shared), sent);
+        Ok(Self { subscription, shared, _task })
+    }
+}
+
+impl Consumer for Amqp1Consumer {
+    fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move {
+            loop {
+                let changed = self.shared.changed.notified();
+                {
+                    let mut session = self.shared.session();
+                    session.renew_credit();
+                    let ready = session.ready.len().min(out.room());
+                    if ready > 0 && !session.is_quiet {
+                        session.ready.drain(..ready).for_each(|message| out.push(message));
+                        return Ok(());
+                    }
+                    if let Some(end) = &session.end {
+                        return Err(end.clone());
+                    }
+                    if out.room() == 0 {
+                        return Ok(());
+                    }
+                }
+                changed.await;
+            }
+        })
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, TransportError> {
+        Box::pin(self.shared.ended())
+    }
+
+    fn untaken(&self) -> usize {
+        self.shared.session().ready.len()
+    }
+
+    fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
+        let mut session = self.shared.session();
+        session.flush(window);
+        session.renew_credit();
+        let flushed = session.end.clone().map_or(Ok(()), Err);
+        Box::pin(std::future::ready(flushed))
+    }
+
+    fn late_bindings(&self) -> Box<dyn LateBindings> {
+        Box::new(NoLateBindings)
+    }
+
+    /// A broker of AMQP 1.0 does not count the messages at an address.
+    fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
+        Box::pin(std::future::ready(Ok(QueueDepths::new())))
+    }
+
+    fn partitions(&self) -> Option<Vec<PartitionSeen>> {
+        None
+    }
+
+    fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
+        self.shared.session().quiesce();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let Self { shared, _task: task, .. } = *self;
+            shared.session().close();
+            if timeout(TIMEOUT, shared.ended()).await.is_err() {
+                tracing::debug!(seconds = TIMEOUT.as_secs(), "connection did not close in time");
+            }
+            drop(task);
+        })
+    }
+}
+
+struct NoLateBindings;
+
+impl LateBindings for NoLateBindings {
+    fn bind<'a>(&'a mut self, _: &'a [Binding]) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+}

@@ -1,0 +1,173 @@
+//! Frames on a stream, and the login by PLAIN, EXTERNAL, or ANONYMOUS.
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::codec::{BINARY, STRING, SYMBOL, Value, frame, list, text};
+
+/// The longest frame that the broker may send.
+pub(super) const LONGEST_FRAME: u32 = 65_536;
+const ANOTHER_VERSION: &str =
+    "the peer speaks another AMQP than 1.0; for RabbitMQ write rabbit://, which is AMQP 0-9-1";
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum WireFailure {
+    /// The peer answered, and refused.
+    Refused(String),
+    Broken(String),
+}
+
+impl From<std::io::Error> for WireFailure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Broken(match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => "the peer ended the connection".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+}
+
+pub(super) async fn send<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// Exchanges the headers of AMQP (0) or of a login (3).
+pub(super) async fn header<S>(stream: &mut S, protocol: u8) -> Result<(), WireFailure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (wanted, mut found) = ([b'A', b'M', b'Q', b'P', protocol, 1, 0, 0], [0; 8]);
+    send(stream, &wanted).await?;
+    stream.read_exact(&mut found).await?;
+    match found {
+        _ if found == wanted => Ok(()),
+        [b'A', b'M', b'Q', b'P', 0, 1, 0, 0] => {
+            Err(WireFailure::Refused("the broker takes no login".to_owned()))
+        }
+        [b'A', b'M', b'Q', b'P', ..] => Err(WireFailure::Broken(ANOTHER_VERSION.to_owned())),
+        _ => {
+            let begins = found.escape_ascii();
+            Err(WireFailure::Broken(format!("what answers does not speak AMQP; it begins with \"{begins}\"")))
+        }
+    }
+}
+
+/// Reads the body of one frame. A connection has one session, so the channel has no meaning.
+pub(super) async fn read_frame<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>, WireFailure> {
+    let size = stream.read_u32().await?;
+    if !(8..=LONGEST_FRAME).contains(&size) {
+        let reason = format!("the peer sent a frame of {size} bytes; 8 to {LONGEST_FRAME} are allowed");
+        return Err(WireFailure::Broken(reason));
+    }
+    let mut frame = vec![0; size as usize - 4];
+    stream.read_exact(&mut frame).await?;
+    // The first byte is the length of the header, in words of four bytes.
+    let header = usize::from(frame[0].max(2)) * 4 - 4;
+    if header > frame.len() {
+        return Err(WireFailure::Broken("the peer sent a frame without an end".to_owned()));
+    }
+    Ok(frame.split_off(header))
+}
+
+/// Reads the performative, which only heartbeats and flows may precede.
+pub(super) async fn expect<S: AsyncRead + Unpin, T>(
+    stream: &mut S,
+    wanted: u64,
+    read: impl FnOnce(Value<'_>) -> T,
+) -> Result<T, WireFailure> {
+    loop {
+        let frame = read_frame(stream).await?;
+        let value = Value::take(&mut &frame[..]).unwrap_or_default();
+        match value.descriptor {
+            Some(0x13) => {}
+            None if frame.is_empty() => {}
+            Some(found) if found == wanted => return Ok(read(value)),
+            Some(0x16) => return Err(WireFailure::Refused(end(value))),
+            _ => return Err(WireFailure::Broken(end(value))),
+        }
+    }
+}
+
+/// Returns the reason in a performative that ends a link, a session, or a connection.
+pub(super) fn end(performative: Value<'_>) -> String {
+    let (ended, at) = match performative.descriptor {
+        Some(0x16) => ("detached the link", 2),
+        Some(0x17) => ("ended the session", 0),
+        Some(0x18) => ("closed the connection", 0),
+        _ => return "the peer sent a frame that osnl does not expect".to_owned(),
+    };
+    let mut words = vec![format!("the peer {ended}")];
+    words.extend(performative.field(at).values().take(2).filter_map(Value::text));
+    words.join(": ")
+}
+
+pub(super) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    mechanism: &str,
+    (user, password): (&str, &str),
+    host: &str,
+) -> Result<(), WireFailure> {
+    let refused = |reason| Err(WireFailure::Refused(reason));
+    header(stream, 3).await?;
+    let offered = expect(stream, 0x40, |mechanisms| mechanisms.field(0).names()).await?;
+    if !offered.iter().any(|offered| offered == mechanism) {
+        return refused(format!(
+            "the broker does not offer {mechanism}; its mechanisms: {}",
+            offered.join(", ")
+        ));
+    }
+    let response = if mechanism == "PLAIN" { format!("\0{user}\0{password}") } else { String::new() };
+    let init = [text(SYMBOL, mechanism), text(BINARY, response), text(STRING, host)];
+    send(stream, &frame(1, &list(0x41, &[&init[0], &init[1], &init[2]]))).await?;
+    match expect(stream, 0x44, |outcome| outcome.field(0).number()).await? {
+        Some(0) => Ok(()),
+        Some(1) => refused(format!("the broker does not accept the login ({mechanism})")),
+        code => Err(WireFailure::Broken(format!("the login failed at the broker (code {code:?})"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &[u8] = b"AMQP\x03\x01\0\0";
+    const OFFERED: &[u8] =
+        b"\0\0\0\x22\x02\x01\0\0\0\x53\x40\xc0\x15\x01\xe0\x12\x02\xa3\x05PLAIN\x09ANONYMOUS";
+    const OUTCOME: &[u8] = b"\0\0\0\x10\x02\x01\0\0\0\x53\x44\xc0\x03\x01\x50";
+
+    /// The words are a part of the failure; without words the login succeeds.
+    async fn check(mechanism: &str, server: &[&[u8]], sent: &[u8], words: &str) {
+        let server = server.concat();
+        let mut stream = tokio::io::join(&server[..], Vec::new());
+        let found = format!("{:?}", login(&mut stream, mechanism, ("u", "p"), "h").await);
+        assert!(found.contains(if words.is_empty() { "Ok(())" } else { words }), "{words}: {found}");
+        let written = stream.into_inner().1;
+        assert!(written.ends_with(sent), "{}", written.escape_ascii());
+    }
+
+    #[tokio::test]
+    async fn a_login_says_why_it_fails() {
+        let plain = b"\xb3\0\0\0\x05PLAIN\xb0\0\0\0\x04\0u\0p\xb1\0\0\0\x01h";
+        check("PLAIN", &[HEADER, OFFERED, OUTCOME, b"\0"], plain, "").await;
+        check("PLAIN", &[HEADER, OFFERED, OUTCOME, b"\x01"], plain, "Refused(\"the broker does not accept")
+            .await;
+        check(
+            "EXTERNAL",
+            &[HEADER, OFFERED],
+            HEADER,
+            "the broker does not offer EXTERNAL; its mechanisms: PLAIN, ANONYMOUS",
+        )
+        .await;
+        for (server, words) in [
+            (&b"AMQP\0\x01\0\0"[..], "Refused(\"the broker takes no login"),
+            (b"AMQP\0\0\x09\x01", "Broken(\"the peer speaks another AMQP than 1.0"),
+            (b"HTTP/1.1 400", "does not speak AMQP; it begins with \\\"HTTP/1.1\\\""),
+            (b"AMQP\x03\x01\0\0", "the peer ended the connection"),
+            (b"AMQP\x03\x01\0\0\0\x01\x11\x70", "a frame of 70000 bytes; 8 to 65536 are allowed"),
+            (b"AMQP\x03\x01\0\0\0\0\0\x07", "a frame of 7 bytes"),
+            (b"AMQP\x03\x01\0\0\0\0\0\x08\x03\0\0\0", "a frame without an end"),
+            (b"AMQP\x03\x01\0\0\0\0\0\x0c\x02\0\0\0\0\x53\x14\x45", "a frame that osnl does not expect"),
+        ] {
+            check("PLAIN", &[server], HEADER, words).await;
+        }
+    }
+}
