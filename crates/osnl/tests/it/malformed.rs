@@ -93,7 +93,7 @@ rows! {
     message_alone: "`oslo.message` without `oslo.version`", "taken as bare: acknowledged, warning", plain("{\"oslo.message\": \"{}\"}") => SetAside("there is an oslo.message but no oslo.version");
     message_object: "`oslo.message` is an object", "dropped", plain("{\"oslo.version\": \"2.0\", \"oslo.message\": {}}") => SetAside("oslo.message is an object, not a text");
     duplicate_keys: "a key twice", "the last one counts", plain(&with("payload", "{\"key\": 1, \"key\": \"v\"}")) => Notified;
-    duplicate_head: "`event_type` twice, and only the last is wanted", "the last one counts: callback", plain(&message("other", "INFO").replace("\"_unique_id\"", "\"event_type\": \"x\", \"_unique_id\"")) => Acknowledged;
+    duplicate_head: "`event_type` twice, and only the last is wanted", "the last one counts: callback", plain(&message("other", "INFO").replace("\"_unique_id\"", "\"event_type\": \"x\", \"_unique_id\"")) => Notified;
     nan: "`NaN`, `Infinity`", "read, callback", plain(&with("payload", "[NaN, Infinity, -Infinity]")) => Notified;
     content_type_absent: "content type absent", "dropped, even if it is JSON", labelled(None) => Notified;
     content_type_text: "content type `text/plain`", "dropped, even if it is JSON", labelled(Some("text/plain")) => Notified;

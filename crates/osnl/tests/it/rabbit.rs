@@ -98,19 +98,6 @@ fn the_three_kinds_in_both_framings_give_the_recorded_requests() {
     }
 }
 
-#[test]
-fn the_flat_neutron_form_of_the_manual_gives_what_the_wrapped_form_gives() {
-    let vhost = Broker::shared().vhost("flat");
-    let sink = Sink::start();
-    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
-    let wrapped = port_deleted(&instance(1), "172.16.0.1");
-    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-    publisher.notify_all(&[notice(wrapped.clone()), notice(wrapped["port"].clone())]);
-    let requests = sink.wait_for(2, SOON);
-    assert_eq!(requests[0].target, requests[1].target);
-    daemon.stop().unwrap();
-}
-
 /// Returns exchanges, queues and bindings except those of every virtual host, without consumers.
 fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBinding>) {
     let exchanges =
