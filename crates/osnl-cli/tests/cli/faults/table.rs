@@ -147,7 +147,7 @@ fn of_disk() -> Vec<Fault> {
         Fault {
             part: Part::Target(Reply::Status(503)),
             events: 40,
-            shows: ["reads nothing", "the journal is full"],
+            shows: ["the journal is full", "the journal is full"],
             silent: &[NO_CONNECTION, ("check --connect", "the file is not there yet, and its disk has room")],
             ..event(
                 "disk",
