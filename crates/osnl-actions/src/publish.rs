@@ -62,8 +62,8 @@ const RESOURCE_ERROR: u16 = 506;
 fn class(error: &TransportError, is_event_s: bool) -> ErrorClass {
     match error {
         // Another event's exchange may exist, and permit more.
-        TransportError::Refused { code, .. } if is_event_s => {
-            ErrorClass::Refused(Some(code.unwrap_or(NOT_FOUND)))
+        TransportError::Refused { code: None | Some(NOT_FOUND), .. } if is_event_s => {
+            ErrorClass::Refused(Some(NOT_FOUND))
         }
         TransportError::Tls { .. } | TransportError::TlsFiles { .. } => ErrorClass::Tls,
         TransportError::Lost { .. } => ErrorClass::Reset,

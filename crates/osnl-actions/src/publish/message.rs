@@ -100,10 +100,10 @@ impl MessageTemplates {
         Ok(AddressedMessage { target, priority, message })
     }
 
-    /// Whether an event chooses the destination, so that a refused one says nothing of the others.
+    /// Whether an event chooses the exchange, or the topic on Kafka, so that a missing one says nothing of the others.
     pub(super) fn is_event_s(&self) -> bool {
-        let templates = [Some(&self.exchange), Some(&self.topic), self.key.as_ref()];
-        templates.into_iter().flatten().any(|template| template.paths().next().is_some())
+        let template = if self.has_topics { &self.topic } else { &self.exchange };
+        template.paths().any(|path| !path.starts_with("secret."))
     }
 
     pub(super) fn payload(&self, names: &Names) -> Option<Result<String, String>> {

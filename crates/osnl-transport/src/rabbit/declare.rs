@@ -9,9 +9,9 @@
 //! The default type of a virtual host can make a queue without a type a quorum queue, so a declared queue is
 //! examined afterwards.
 //!
-//! A queue of the services, without a pool, is made only if its exchange has the configured durability, and an exchange
-//! only if the queue bound to it has. Another durability shows that the service is configured differently, so the
-//! service could not declare that queue or exchange. A broker that refuses transient queues leaves no choice.
+//! A queue of the services, without a pool, is made only if its exchange has the configured durability. Another
+//! durability shows that the service is configured differently, so the service could not declare that queue. A missing
+//! exchange becomes durable beside a durable queue, and is refused beside a transient one that the options differ from. A broker that refuses transient queues leaves no choice.
 //!
 //! A missing exchange is no refusal, because a queue of osnl may hold older messages. A restarting broker
 //! keeps a durable queue and loses a transient exchange until its service publishes again, so the listener
@@ -133,14 +133,17 @@ pub(super) async fn declare(
         plan.bindings.iter().partition(|binding| missing.contains(&binding.exchange.as_str()));
     let unbound = match declare {
         Declare::Create => {
+            let mut options = exchange_options(oslo);
             let of_services = open.iter().filter(|_| !is_ours && !forced);
             for (queue, durable) in of_services.filter_map(|queue| Some((queue, queue.durable?))) {
                 let bound = of_missing.iter().find(|binding| *binding.queue == *queue.name);
-                if let Some(binding) = bound.filter(|_| durable != oslo.durable) {
+                let Some(binding) = bound.filter(|_| durable != kind.durable) else { continue };
+                if oslo.durable && !durable {
                     return Err(exchange_misfits(&binding.exchange, &queue.name, durable));
                 }
+                options.durable |= durable;
             }
-            declarer.make_exchanges(&missing, &of_missing, exchange_options(oslo)).await?;
+            declarer.make_exchanges(&missing, &of_missing, options).await?;
             Vec::new()
         }
         Declare::Passive | Declare::Nothing => of_missing.into_iter().cloned().collect(),

@@ -18,8 +18,14 @@ pub(super) struct Save {
 impl Save {
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        state_dir::no_link(path).map_err(|why| anyhow!("--save: {why}"))?;
-        let opened = state_dir::private().append(true).create(true).open(path);
+        // A pipe or a terminal, such as /dev/stdout leads to, keeps nothing that others may read later.
+        let is_stream = |found: Metadata| found.file_type().is_fifo() || found.file_type().is_char_device();
+        let opened = if std::fs::metadata(path).is_ok_and(is_stream) {
+            File::options().append(true).open(path)
+        } else {
+            state_dir::no_link(path).map_err(|why| anyhow!("--save: {why}"))?;
+            state_dir::private().append(true).create(true).open(path)
+        };
         let file = opened.with_context(|| format!("--save {shown}"))?;
         let found = file.metadata().with_context(|| format!("--save {shown}"))?;
         if !is_own(&found, rustix::process::geteuid().as_raw()) {

@@ -5,9 +5,10 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ExchangeKind};
 
 use super::super::arguments::table;
-use super::super::declare::{exchange_misfits, exchange_options, fits_service};
+use super::super::declare::{DeclareError, exchange_misfits, exchange_options, fits_service};
 use super::super::failure::{
-    NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, refuses_transient_queues, reply_code,
+    ACCESS_REFUSED, NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, refuses_transient_queues,
+    reply_code,
 };
 use super::super::refusal::Difference;
 use super::super::side::SideChannel;
@@ -15,8 +16,9 @@ use crate::TransportError;
 use crate::topology::{Declare, QueueKind};
 
 /// Follows [`OutgoingMessage::declare`](crate::OutgoingMessage); `oslo` is oslo.messaging's declaration. The default
-/// exchange always exists, and routes to the queue named as the key. Exchange and queue are the services', so the
-/// durability of one refuses to make the other differently, as for a listener.
+/// exchange always exists, and routes to the queue named as the key. Exchange and queue may be a service's, which
+/// declares both with one durability: beside a durable one, the other is made durable too, and a transient one refuses
+/// to make the other durable.
 pub(super) async fn prepare(
     connection: &Connection,
     exchange: &str,
@@ -35,9 +37,13 @@ pub(super) async fn prepare(
         Declare::Passive | Declare::Nothing => {}
         Declare::Create => {
             let is_forced = queue.durable != oslo.durable;
+            let mut of_exchange = oslo.clone();
             if !steps.queue(routing_key, None).await? {
                 if is_there && !exchange.is_empty() && !is_forced {
-                    fits_service(&mut steps.side, routing_key, exchange, oslo).await?;
+                    match fits_service(&mut steps.side, routing_key, exchange, oslo).await {
+                        Err(DeclareError::OtherDurability { durable: true, .. }) => queue.durable = true,
+                        fits => fits?,
+                    }
                 }
                 match steps.queue(routing_key, Some(&queue)).await {
                     Err(failure) if refuses_transient_queues(&failure) => {
@@ -46,11 +52,14 @@ pub(super) async fn prepare(
                     }
                     made => made?,
                 };
-            } else if !is_there && !is_forced && steps.is_durable(routing_key, oslo).await? != oslo.durable {
-                return Err(exchange_misfits(exchange, routing_key, !oslo.durable).into());
+            } else if !is_there && !is_forced {
+                of_exchange.durable = steps.is_durable(routing_key, oslo).await?;
+                if oslo.durable && !of_exchange.durable {
+                    return Err(exchange_misfits(exchange, routing_key, false).into());
+                }
             }
             if !is_there {
-                steps.exchange(exchange, Some(oslo)).await?;
+                steps.exchange(exchange, Some(&of_exchange)).await?;
             }
             if !exchange.is_empty() {
                 steps.bind(routing_key, exchange).await?;
@@ -85,8 +94,11 @@ impl Steps<'_> {
     async fn is_durable(&mut self, name: &str, kind: &QueueKind) -> Result<bool, OperationFailure> {
         let Err(error) = self.declare_queue(name, Some(kind)).await? else { return Ok(kind.durable) };
         let found = Difference::read(&reason(&error)).durable(kind.durable);
-        self.found(Err(error), &format!("declare queue \"{name}\""))?;
-        Ok(found.unwrap_or(kind.durable))
+        match self.found(Err(error), &format!("declare queue \"{name}\"")) {
+            // A queue may be bound without the permission to declare it.
+            Err(failure) if reply_code(&failure.error) != Some(ACCESS_REFUSED) => Err(failure),
+            _ => Ok(found.unwrap_or(kind.durable)),
+        }
     }
 
     async fn declare_queue(
