@@ -56,8 +56,9 @@ const ASYNCHRONOUS_REPLICAS: &str = "SELECT count(*) FROM pg_stat_replication AS
      AND r.application_name NOT IN ('pg_basebackup', 'pg_receivewal') \
      AND NOT EXISTS (SELECT FROM pg_replication_slots AS s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')";
 /// Not every version of PostgreSQL has each of these settings.
-const UNLIMITED: &str = "SELECT set_config(name, '0', false) FROM pg_settings \
-     WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout')";
+/// Without parameters in errors, an error with a context is one of a row, and not of a planned statement.
+const UNLIMITED: &str = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN \
+     ('statement_timeout', 'transaction_timeout', 'idle_session_timeout', 'log_parameter_max_length_on_error')";
 const FORGET_PLANS: &str = "DISCARD PLANS";
 
 #[derive(Clone, Debug, thiserror::Error)]

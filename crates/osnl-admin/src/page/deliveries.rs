@@ -194,7 +194,13 @@ impl DeliveriesPage {
         };
         let mut values = vec![("action", &*newest.action), ("order", "newest"), ("state", &state)];
         let is_one_of_many = newest.obstacle().is_none() && self.groups.iter().filter(of).count() > 1;
-        let part = common_part(newest).filter(|_| is_one_of_many && self.given("text").is_empty());
+        let has = |part: &String| {
+            let answer = |one: &Delivery| one.reason.as_ref().or(one.last_answer.as_ref()).cloned();
+            group.some.iter().all(|one| answer(one).is_some_and(|answer| answer.contains(part.as_str())))
+        };
+        // A text that some of the group lack would hide those.
+        let part =
+            common_part(newest).filter(|part| is_one_of_many && self.given("text").is_empty() && has(part));
         values.extend(part.as_deref().map(|part| ("text", part)));
         with(&self.filter, &values)
     }

@@ -77,6 +77,15 @@ impl PostgresWriter {
                 }
                 Err(_) => CommitFailure::Unknown(format!("no answer within {} s", limit.as_secs())),
             };
+            let trouble = match trouble {
+                // The try before may have committed, so its end is looked up before the job is given up.
+                CommitFailure::TooSlow(reason) | CommitFailure::Unstorable(reason)
+                    if had_kept && progress == TransactionProgress::Begins =>
+                {
+                    CommitFailure::Unknown(reason)
+                }
+                trouble => trouble,
+            };
             match trouble {
                 CommitFailure::Committed => {
                     if let Some(ended) = self.confirmed(kept.clone().filter(|_| had_kept)).await {

@@ -268,6 +268,7 @@ impl Incident {
         use IncidentKind as Kind;
         let is_critical = self.severity == IncidentSeverity::Critical;
         let part = match self.kind {
+            _ if is_critical && self.symptoms.contains(&Kind::ListenerBlocked) => 0,
             Kind::NoDaemon
             | Kind::Stopping
             | Kind::JournalUnreadable
@@ -298,7 +299,7 @@ impl Incident {
         };
         let first = [Kind::DeadLetters, Kind::WaitingForRelease, Kind::Suspects, Kind::Orphaned];
         let kind = first.iter().position(|kind| *kind == self.kind).unwrap_or(first.len());
-        let is_resource = self.kind == Kind::ResourceFailing;
+        let is_resource = self.kind == Kind::ResourceFailing && self.must_act == IncidentActor::Osnl;
         let waiting = self.waiting + self.for_release;
         (part, self.must_act, is_resource, Reverse(self.severity), kind, Reverse(waiting))
     }

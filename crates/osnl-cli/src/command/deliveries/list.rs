@@ -72,7 +72,7 @@ fn folded(respondent: &Respondent, filter: Which, limit: u32) -> Result<Exit, No
     }
     if let Some(group) = found.groups.iter().find(|group| group.count > 1) {
         let newest = &group.newest;
-        let state = if newest.obstacle().is_some() { "pending" } else { &newest.state };
+        let state = if newest.obstacle().is_some() { "ready,retrying" } else { &newest.state };
         let (action, state) = (&newest.action, state.replace(' ', "-"));
         text.push_str(&format!(
             "each of a row with a count: osnl deliveries list --action {} --state {state}\n",
@@ -122,6 +122,10 @@ impl<'a> ListRow<'a> {
     fn single(delivery: &'a Delivery) -> Self {
         Self { count: 1, has_more: false, delivery }
     }
+
+    fn is_group(&self) -> bool {
+        self.count > 1 || self.has_more
+    }
 }
 
 /// Returns the form for a terminal: the result gets the room that the other columns leave.
@@ -129,15 +133,15 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let has_counts = rows.iter().any(|row| row.count > 1);
+    let has_counts = rows.iter().any(ListRow::is_group);
     let cells = |row: &ListRow<'_>| {
         let of = row.delivery;
         let more = if row.has_more { "+" } else { "" };
-        let count = if row.count > 1 { format!("{}{more} ×", grouped(row.count)) } else { String::new() };
-        let resource = of.short_resource().filter(|_| row.count == 1);
+        let count = if row.is_group() { format!("{}{more} ×", grouped(row.count)) } else { String::new() };
+        let resource = of.short_resource().filter(|_| !row.is_group());
         let resource = resource.map_or("-".to_owned(), |resource| short(&resource, 24));
         let state = short(&of.short_state(), 24);
-        let newest = if row.count > 1 { "newest " } else { "" };
+        let newest = if row.is_group() { "newest " } else { "" };
         let old = format!("{newest}{}", age(of.age_seconds));
         let mut cells = vec![of.id.clone(), state, old, short(&of.action, 16), resource];
         if has_counts {

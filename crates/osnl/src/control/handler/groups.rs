@@ -55,6 +55,10 @@ fn joined(groups: impl Iterator<Item = (String, DeliveryGroup)>) -> Vec<Delivery
                 one.has_more |= group.has_more;
                 let room = SOME.saturating_sub(one.some.len());
                 one.some.extend(group.some.into_iter().take(room));
+                if group.newest.age_seconds < one.newest.age_seconds {
+                    let before = std::mem::replace(&mut one.newest, group.newest);
+                    one.newest.last_answer = one.newest.last_answer.take().or(before.last_answer);
+                }
             }
             None => joined.push(group),
         }

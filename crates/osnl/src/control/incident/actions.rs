@@ -288,7 +288,11 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
             verb(count),
             first.map_or(String::new(), |first| lasting(Some(first.since_seconds)))
         );
-        let action = if let [one] = &names[..] { format!("--action {one} ") } else { String::new() };
+        // A release without an action would concern other actions with the same guard among theirs.
+        let (action, of_each) = match &names[..] {
+            [one] => (format!("--action {one} "), format!("--action {one} ")),
+            _ => (String::new(), "--action ACTION ".to_owned()),
+        };
         // Other guards and unexpected ends keep deliveries of the same actions back.
         let text = |reason| format!(" --text {}", shell_quoted(reason));
         let (shown, changed, each) = match reasons {
@@ -296,6 +300,7 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
             [reason] => (text(reason), text(reason), ""),
             _ => (text("guard of "), " --text REASON".to_owned(), ", for each REASON"),
         };
+        let each = if names.len() > 1 && each.is_empty() { ", for each ACTION" } else { each };
         let filter = format!("{action}--state waiting-for-release");
         let found = Incident::new(
             Kind::WaitingForRelease,
@@ -306,7 +311,7 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
         let found = if reasons.is_empty() { found } else { found.because(reasons.join("; ")) };
         let found =
             found.mended_by_command(format!("osnl deliveries list {filter}{shown}")).mended_by(format!(
-                "then osnl deliveries release {filter}{changed} if the changes are meant, else discard{each}"
+                "then osnl deliveries release {of_each}--state waiting-for-release{changed} if the changes are meant, else discard{each}"
             ));
         let found =
             found.since(first.map(|first| first.since.clone()), first.map(|first| first.since_seconds));
