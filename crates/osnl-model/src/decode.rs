@@ -192,6 +192,10 @@ mod tests {
             let head = crate::read_head(body.as_bytes()).unwrap();
             assert_eq!((head.event_type.as_deref(), head.publisher_id.as_deref()), (Some("e"), Some("p")));
             assert_eq!(head.priority, Some(Priority::Info));
+            let emission = crate::Emission::read(body.as_bytes()).unwrap();
+            let context: Vec<_> = emission.context.iter().map(|(key, value)| (&**key, value.get())).collect();
+            assert_eq!((emission.event_type.as_deref(), emission.payload.get()), (Some("e"), "1"));
+            assert_eq!((context, emission.extra.len()), (vec![("project_id", "\"p1\"")], 0));
         }
         // A notification may have these keys too.
         let bare = br#"{"event_type": "e", "request": {"event_type": "other"}, "context": {"a": 1}}"#;

@@ -51,16 +51,26 @@ impl Emission {
     pub fn read_within(body: &[u8], budget: &Budget) -> Result<Self, DecodeError> {
         budget.check_size(body)?;
         let text = json_text(body)?;
-        let outer: Pairs = parse_python_json_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
+        let mut outer: Pairs =
+            parse_python_json_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
+        let context_beside = outer.take_request()?;
         let (version, message) = (outer.value("oslo.version")?, outer.value("oslo.message")?);
-        match framed(version.as_ref(), message.as_ref())? {
+        let mut read = match framed(version.as_ref(), message.as_ref())? {
             Some(inner) => {
                 let pairs =
                     parse_python_json_as(inner).map_err(|error| not_json(inner, Part::Message, &error))?;
-                Self::of(pairs)
+                Self::of(pairs)?
             }
-            None => Self::of(outer),
-        }
+            None => Self::of(outer)?,
+        };
+        read.add_context(context_beside);
+        Ok(read)
+    }
+
+    /// Adds the entries of a context that the message does not have.
+    fn add_context(&mut self, context: Vec<(String, Box<RawValue>)>) {
+        let known: HashSet<String> = self.context.iter().map(|(key, _)| key.clone()).collect();
+        self.context.extend(context.into_iter().filter(|(key, _)| !known.contains(key)));
     }
 
     pub fn read_object(text: &str) -> Result<Vec<(String, Box<RawValue>)>, DecodeError> {
@@ -110,8 +120,7 @@ impl Emission {
                 },
             }
         }
-        let known: HashSet<String> = read.context.iter().map(|(key, _)| key.clone()).collect();
-        read.context.extend(whole_context.into_iter().filter(|(key, _)| !known.contains(key)));
+        read.add_context(whole_context);
         Ok(read)
     }
 
@@ -181,6 +190,21 @@ impl Pairs {
         let Some((_, raw)) = self.0.iter().find(|(name, _)| name == key) else { return Ok(None) };
         let text = raw.get();
         parse_python_json(text).map(Some).map_err(|error| not_json(text, Part::Body, &error))
+    }
+
+    /// Replaces a body of oslo.messaging's AMQP 1.0 driver by its request, and returns the context beside the request.
+    fn take_request(&mut self) -> Result<Vec<(String, Box<RawValue>)>, DecodeError> {
+        let object = |key: &str| {
+            let found = self.0.iter().find(|(name, _)| name == key);
+            found.map(|(_, value)| value.get()).filter(|text| text.starts_with('{'))
+        };
+        let is_framed =
+            self.0.iter().any(|(name, _)| matches!(&**name, "oslo.version" | "oslo.message" | "event_type"));
+        let Some(request) = object("request").filter(|_| !is_framed) else { return Ok(Vec::new()) };
+        let request = Emission::read_object(request)?;
+        let context = object("context").map(Emission::read_object).transpose()?;
+        self.0 = request;
+        Ok(context.unwrap_or_default())
     }
 }
 

@@ -14,7 +14,7 @@ use super::memory::{EventMeaning, Memory};
 use super::servers::Complete;
 use super::watched::WatchedActions;
 use osnl_core::observe::{Observe, PartKeys};
-use osnl_core::received::{MessageNotes, ReceivedMessage};
+use osnl_core::received::{MessageNotes, NotesReading, ReceivedMessage};
 
 /// One watcher serves all listeners: events of neutron are needed for the meaning of nova's events.
 #[derive(Debug, Default)]
@@ -69,7 +69,15 @@ impl Observe for Watcher {
         if !happened.is_empty() {
             say_handled(n);
         }
-        (MessageNotes { happened: written(&happened), changes, ..received.noted.clone() }, keys)
+        (
+            MessageNotes {
+                happened: written(&happened),
+                changes,
+                reading: NotesReading::default(),
+                ..received.noted.clone()
+            },
+            keys,
+        )
     }
 }
 

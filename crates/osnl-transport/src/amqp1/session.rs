@@ -261,6 +261,7 @@ impl Delivery {
             digest.add(&self.payload[start..]);
             self.cut = Some((digest, (self.payload.len() - start) as u64));
             self.payload.truncate(start + BodyBounds::HEAD);
+            self.payload.shrink_to_fit();
         }
         match &mut self.cut {
             None => self.payload.extend_from_slice(piece),
@@ -273,7 +274,9 @@ impl Delivery {
 
     /// Reads the sections of the message. A message that cannot be read is its own body, which the listener treats like
     /// any other that is not a notification.
-    fn read(self) -> (Bytes, Option<Box<Cut>>, bool, Properties) {
+    fn read(mut self) -> (Bytes, Option<Box<Cut>>, bool, Properties) {
+        // A body keeps the whole allocation, which would be counted nowhere.
+        self.payload.shrink_to_fit();
         let payload = Bytes::from(self.payload);
         let (mut rest, mut redelivered, mut properties) = (&payload[..], false, Properties::default());
         let (mut parts, mut first, mut joined, mut is_known) = (0, &payload[..0], Vec::new(), true);
@@ -281,10 +284,13 @@ impl Delivery {
             match (section.descriptor, section.bytes()) {
                 (Some(0x70), _) => redelivered = section.field(4).number().is_some_and(|count| count > 0),
                 (Some(0x73), _) => {
-                    properties.content_type = section.field(6).text().map(Into::into);
-                    properties.content_encoding = section.field(7).text().map(Into::into);
+                    properties.content_type = section.field(6).bytes().map(Properties::text).map(Into::into);
+                    properties.content_encoding =
+                        section.field(7).bytes().map(Properties::text).map(Into::into);
                 }
-                (Some(0x74), _) => properties.compression = section.entry("compression").text(),
+                (Some(0x74), _) => {
+                    properties.compression = section.entry("compression").bytes().map(Properties::text)
+                }
                 (Some(0x71 | 0x72 | 0x78), _) => {}
                 // The body is a string from oslo.messaging, and data in one or more sections from other publishers.
                 (Some(0x75 | 0x77), Some(part)) => {
@@ -301,6 +307,9 @@ impl Delivery {
         let cut = self.cut.map(|(digest, bytes)| Box::new(Cut { bytes, digest: digest.finish() }));
         let body = match parts {
             _ if cut.is_some() => payload.slice(body_start(&payload)..),
+            1 if is_known && rest.is_empty() && payload.len() - first.len() > AROUND_A_SHARE => {
+                Bytes::copy_from_slice(first)
+            }
             1 if is_known && rest.is_empty() => payload.slice_ref(first),
             2.. if is_known && rest.is_empty() => joined.into(),
             _ => payload.clone(),
@@ -308,6 +317,9 @@ impl Delivery {
         (body, cut, redelivered, properties)
     }
 }
+
+/// The most bytes around a body that its allocation may hold besides.
+const AROUND_A_SHARE: usize = 4096;
 
 /// Returns the place where the body begins in an unfinished message, if its body has one section.
 fn body_start(payload: &[u8]) -> usize {

@@ -402,8 +402,11 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     }
     let prefetch = rabbit::prefetch(reader, rabbit.as_ref(), OptionValue::valid(reader, "prefetch")?);
     let prefetch = kept_in_memory(reader, prefetch);
-    let queues = topology.topics.len() * topology.priorities.len();
-    if topology.pool.is_none() && queues > usize::from(prefetch) {
+    // A pool has no effect on AMQP 1.0, which has an address for each exchange.
+    let is_amqp1 = url.as_ref().is_some_and(|url| osnl_transport::is_amqp1(url.driver()));
+    let exchanges = if is_amqp1 { topology.exchanges.len() } else { 1 };
+    let queues = exchanges * topology.topics.len() * topology.priorities.len();
+    if (topology.pool.is_none() || is_amqp1) && queues > usize::from(prefetch) {
         let problem = format!("{prefetch} is less than the {queues} queues that share it");
         return reader.refuse("prefetch", &problem, "each needs at least one; or set a pool");
     }
