@@ -39,6 +39,16 @@ pub(crate) enum CommitFailure {
     PartsLost,
 }
 
+impl CommitFailure {
+    /// Repeats a job whose former try may have committed: giving the job up would forget that commit.
+    pub(crate) fn with_former(self, may_be_committed: bool) -> Self {
+        match self {
+            Self::TooSlow(reason) | Self::Unstorable(reason) if may_be_committed => Self::Failed(reason),
+            failure => failure,
+        }
+    }
+}
+
 const CONFLICTS: [&str; 3] = ["40001", "40P01", "55P03"];
 
 const DUPLICATE: &str = "23505";

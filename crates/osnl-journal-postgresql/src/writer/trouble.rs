@@ -68,7 +68,7 @@ impl PostgresWriter {
                     self.works();
                     return Ok((ended, Some(sent)));
                 }
-                Ok(Err(trouble)) => trouble,
+                Ok(Err(trouble)) => trouble.with_former(had_kept && progress == TransactionProgress::Begins),
                 Err(_)
                     if progress == TransactionProgress::HasNumber
                         || progress == TransactionProgress::Begins && !had_kept =>
@@ -76,15 +76,6 @@ impl PostgresWriter {
                     CommitFailure::TooSlow(format!("no answer within {} s", limit.as_secs()))
                 }
                 Err(_) => CommitFailure::Unknown(format!("no answer within {} s", limit.as_secs())),
-            };
-            let trouble = match trouble {
-                // The try before may have committed, so its end is looked up before the job is given up.
-                CommitFailure::TooSlow(reason) | CommitFailure::Unstorable(reason)
-                    if had_kept && progress == TransactionProgress::Begins =>
-                {
-                    CommitFailure::Unknown(reason)
-                }
-                trouble => trouble,
             };
             match trouble {
                 CommitFailure::Committed => {
