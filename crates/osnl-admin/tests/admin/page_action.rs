@@ -13,7 +13,7 @@ async fn an_incident_has_links_and_buttons_for_what_to_do() {
         "a&#38;b: 1 dead letter</h3>",
         "<p class=\"why\">answered &#60;i&#62;404&#60;/i&#62;</p>",
         "href=\"/deliveries?action=a%26b&#38;state=dead\">Show 1 dead letter</a>",
-        "<code>osnl deliveries list --action a&#38;b --state dead</code> <button type=\"button\" class=\"quiet copy\">",
+        "<code>osnl deliveries list --action a&#38;b --state dead</code> <button type=\"button\" id=\"copy-1\" class=\"quiet copy\">",
         "</button> then osnl deliveries retry --action a&#38;b, or discard</p>",
         "<p class=\"why\">not &#60;b&#62;JSON",
         "href=\"/deliveries/change?change=discard&#38;action=a%26b&#38;state=dead\">Discard all</a>",
