@@ -65,8 +65,8 @@ pub(crate) enum LevelFlag {
 
 pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
     if args.version {
-        // The first line is k2hr3_osnl's own.
-        return output::print(&format!("k2hr3-osnl {REPLACES}\nosnl {}\n", env!("CARGO_PKG_VERSION")));
+        // Scripts read the line of k2hr3_osnl; `osnl --version` has the other version.
+        return output::print(&format!("k2hr3-osnl {REPLACES}\n"));
     }
     let ended = start(args);
     logging::flush();

@@ -14,7 +14,7 @@ fn run(args: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn the_version_is_that_of_the_program_replaced_and_ours() {
-    let expected = format!("k2hr3-osnl 1.0.8\nosnl {}\n", env!("CARGO_PKG_VERSION"));
+    let expected = "k2hr3-osnl 1.0.8\n".to_owned();
     assert_eq!(run(&["k2hr3-osnl", "-v"]), (Some(0), expected, String::new()));
     let ours = format!("osnl {}", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(&["-V"]), (Some(0), format!("{ours}\n"), String::new()));
