@@ -197,7 +197,11 @@ impl Session {
         }
         let begun = self.links.iter().filter_map(|link| link.unfinished.as_ref());
         let held: usize = begun.map(|delivery| delivery.payload.len()).sum();
-        let most = if held > self.bounds.in_hand { 0 } else { self.bounds.whole + AROUND_A_BODY };
+        if held > self.bounds.in_hand {
+            // A small message beside large ones without an end stays whole.
+            let begun = self.links.iter_mut().filter_map(|link| link.unfinished.as_mut());
+            begun.max_by_key(|delivery| delivery.payload.len()).into_iter().for_each(Delivery::cut);
+        }
         let handle = transfer.field(0).number();
         let Some(at) = self.links.iter().position(|link| Some(link.handle) == handle) else {
             return Err("the peer sent a message on an unknown link".to_owned());
@@ -217,7 +221,7 @@ impl Session {
         if transfer.field(9).is_true() {
             return Ok(());
         }
-        delivery.add(payload, most);
+        delivery.add(payload, self.bounds.whole + AROUND_A_BODY);
         if transfer.field(5).is_true() {
             link.unfinished = Some(delivery);
             return Ok(());
@@ -256,12 +260,8 @@ impl Session {
 impl Delivery {
     /// Adds the payload of a transfer. Once there are more than `most` bytes, only the head of the body is kept.
     fn add(&mut self, piece: &[u8], most: usize) {
-        if self.cut.is_none() && self.payload.len() + piece.len() > most {
-            let (start, mut digest) = (body_start(&self.payload), BodyHasher::default());
-            digest.add(&self.payload[start..]);
-            self.cut = Some((digest, (self.payload.len() - start) as u64));
-            self.payload.truncate(start + BodyBounds::HEAD);
-            self.payload.shrink_to_fit();
+        if self.payload.len() + piece.len() > most {
+            self.cut();
         }
         match &mut self.cut {
             None => self.payload.extend_from_slice(piece),
@@ -270,6 +270,19 @@ impl Delivery {
                 *bytes += piece.len() as u64;
             }
         }
+    }
+
+    /// Keeps only the head of the body from now on; the head of all, if there is much before the body.
+    fn cut(&mut self) {
+        if self.cut.is_some() {
+            return;
+        }
+        let (start, mut digest) = (body_start(&self.payload), BodyHasher::default());
+        let start = if start > AROUND_A_BODY { 0 } else { start };
+        digest.add(&self.payload[start..]);
+        self.cut = Some((digest, (self.payload.len() - start) as u64));
+        self.payload.truncate(start + BodyBounds::HEAD);
+        self.payload.shrink_to_fit();
     }
 
     /// Reads the sections of the message. A message that cannot be read is its own body, which the listener treats like
@@ -409,6 +422,24 @@ mod tests {
         let whole = [&[b'x'; 50_000].repeat(1000)[..], b"yz"].concat();
         let digest = osnl_model::BodyDigest::of(&whole);
         assert_eq!(*message.cut.unwrap(), Cut { bytes: 50_000_002, digest });
+    }
+
+    #[test]
+    fn a_small_message_beside_large_ones_without_an_end_stays_whole() {
+        let binding = Binding { queue: "a".into(), exchange: "nova".into(), routing_key: "n.info".into() };
+        let links = (0..4).map(|handle| (binding.clone(), (handle, 0))).collect();
+        let bounds = (8, BodyBounds { in_hand: 400_000, whole: 200_000 });
+        let mut session = Session::new(Epoch::next(), links, bounds, unbounded_channel().0, 0);
+        let begin = [&[0x00, 0x53, 0x75, 0xb0, 0, 3, 0, 0][..], &[b'x'; 150_000]].concat();
+        for id in 0..3 {
+            session.take(&transfer(id, id.into(), &[TRUE], &begin)).unwrap();
+        }
+        session.take(&transfer(3, 3, &[], &data(b"small"))).unwrap();
+        let small = session.ready.pop_front().unwrap();
+        assert_eq!((&small.body[..], small.cut), (&b"small"[..], None));
+        let cut =
+            session.links.iter().filter_map(|link| link.unfinished.as_ref()).filter(|of| of.cut.is_some());
+        assert_eq!(cut.map(|of| of.payload.len()).collect::<Vec<_>>(), [8 + BodyBounds::HEAD]);
     }
 
     #[test]

@@ -408,7 +408,8 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let queues = exchanges * topology.topics.len() * topology.priorities.len();
     if (topology.pool.is_none() || is_amqp1) && queues > usize::from(prefetch) {
         let problem = format!("{prefetch} is less than the {queues} queues that share it");
-        return reader.refuse("prefetch", &problem, "each needs at least one; or set a pool");
+        let pool = if is_amqp1 { "" } else { "; or set a pool" };
+        return reader.refuse("prefetch", &problem, &format!("each needs at least one{pool}"));
     }
     let own = own?;
     Some(ListenerConf {

@@ -53,11 +53,11 @@ fn joined(groups: impl Iterator<Item = (String, DeliveryGroup)>) -> Vec<Delivery
             Some(one) => {
                 one.count += group.count;
                 one.has_more |= group.has_more;
-                let room = SOME.saturating_sub(one.some.len());
-                one.some.extend(group.some.into_iter().take(room));
+                one.some.extend(group.some);
+                one.some.sort_by_key(|delivery| delivery.age_seconds);
+                one.some.truncate(SOME);
                 if group.newest.age_seconds < one.newest.age_seconds {
-                    let before = std::mem::replace(&mut one.newest, group.newest);
-                    one.newest.last_answer = one.newest.last_answer.take().or(before.last_answer);
+                    one.newest = group.newest;
                 }
             }
             None => joined.push(group),
