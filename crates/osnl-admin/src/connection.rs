@@ -1,8 +1,8 @@
 //! The connections of a server, each in a task of its own.
 //!
 //! On the control socket root and the daemon's own user have a share of the connections, so that other users
-//! cannot exhaust it. In each share a new connection replaces the oldest idle one ([`Connections`]); a new
-//! connection is refused if all are being answered.
+//! cannot exhaust it. In each share a new connection replaces another ([`Connections`] says which); on the control
+//! socket a new connection is refused if all are being answered.
 
 use std::convert::Infallible;
 use std::sync::Arc;

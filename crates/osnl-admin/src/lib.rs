@@ -61,7 +61,7 @@
 //! ```
 //!
 //! A client can't delay a message: the number of connections, their lifetime and pace, and the bytes of a request are
-//! bounded, and the oldest idle connection is closed for a new one.
+//! bounded, and a new connection replaces one of the address that has the most.
 
 mod access;
 mod answer;

@@ -1,5 +1,5 @@
-//! The limit of connections: an idle one ends for a new one, so silent clients do not exclude others. The peer with
-//! the most connections gives way first.
+//! The limit of connections: the peer with the most connections gives way to a new one, so that busy or silent
+//! clients of one address do not exclude others. Of that peer the oldest idle connection ends.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -31,38 +31,50 @@ struct OpenConnection {
     peer: Option<IpAddr>,
 }
 
+impl OpenConnection {
+    fn is_idle(&self) -> bool {
+        !self.busy.0.load(Ordering::Relaxed)
+    }
+}
+
 impl Connections {
     #[must_use]
     pub fn at_most(most: usize) -> Self {
         Self { most, tasks: JoinSet::new(), open: VecDeque::new() }
     }
 
-    /// Ends an idle connection if necessary; returns `false` if none is idle.
+    /// Ends an idle connection if necessary; returns `false` if the one that should end is being answered.
     pub fn make_room(&mut self) -> bool {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|open| !open.task.is_finished());
         while self.open.len() >= self.most {
-            if !self.end_one(|open| !open.busy.0.load(Ordering::Relaxed)) {
-                return false;
+            match self.next_to_end() {
+                Some(at) if self.open[at].is_idle() => self.end(at),
+                Some(_) | None => return false,
             }
         }
         true
     }
 
-    /// Ends the oldest connection, of those that may end, of the peer that has the most.
-    fn end_one(&mut self, may_end: impl Fn(&OpenConnection) -> bool) -> bool {
+    /// Finds the oldest connection, an idle one if possible, of the peer that has the most.
+    fn next_to_end(&self) -> Option<usize> {
         let share = |peer| self.open.iter().filter(|open| open.peer == peer).count();
-        let candidates = self.open.iter().enumerate().filter(|(_, open)| may_end(open));
-        let one = candidates.max_by_key(|(at, open)| (share(open.peer), Reverse(*at))).map(|(at, _)| at);
-        let one = one.and_then(|at| self.open.remove(at));
-        one.iter().for_each(|open| open.task.abort());
-        one.is_some()
+        let all = self.open.iter().enumerate();
+        all.max_by_key(|(at, open)| (share(open.peer), open.is_idle(), Reverse(*at))).map(|(at, _)| at)
+    }
+
+    fn end(&mut self, at: usize) {
+        if let Some(open) = self.open.remove(at) {
+            open.task.abort();
+        }
     }
 
     /// Serves a connection; if no connection is idle, another one ends.
     pub fn add(&mut self, peer: Option<IpAddr>, serve: impl FnOnce(Busy) -> BoxFuture<'static, ()>) {
-        if !self.make_room() {
-            self.end_one(|_| true);
+        if !self.make_room()
+            && let Some(at) = self.next_to_end()
+        {
+            self.end(at);
         }
         let busy = Busy::default();
         let task = self.tasks.spawn(serve(busy.clone()));
@@ -131,6 +143,27 @@ mod tests {
             let closed: Vec<bool> = ended.iter_mut().map(is_closed).collect();
             assert_eq!(closed, [false, true, true, false, false]);
         }
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_of_another_peer_does_not_end_for_busy_ones() {
+        let mut connections = Connections::at_most(3);
+        let mut idle = None;
+        for peer in [1, 1, 2, 1, 1] {
+            let (alive, end) = oneshot::channel::<()>();
+            if peer == 2 {
+                idle = Some(end);
+            }
+            connections.add(Some(IpAddr::from([192, 0, 2, peer])), move |busy| {
+                busy.set(peer == 1);
+                Box::pin(async move {
+                    let _alive = alive;
+                    std::future::pending::<()>().await;
+                })
+            });
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(idle.unwrap().try_recv(), Err(TryRecvError::Empty));
     }
 
     #[tokio::test]
