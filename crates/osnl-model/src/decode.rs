@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::budget::Purse;
-use crate::envelope::{framed, json_text, priority, refused};
+use crate::envelope::{framed, is_own_request, json_text, priority, refused};
 use crate::python_json::repairing;
 use crate::{Budget, DecodeError, Excess, JsonKind, Notification, Part, bounded_id, bulk_len};
 
@@ -73,9 +73,9 @@ impl Budget {
 
 /// Replaces a body of oslo.messaging's AMQP 1.0 driver by its request, and returns the context beside the request.
 fn request_of(outer: &mut Map<String, Value>) -> Map<String, Value> {
-    let is_framed = ["oslo.version", "oslo.message", "event_type"].iter().any(|key| outer.contains_key(*key));
+    let is_own = is_own_request(|key| outer.contains_key(key));
     match outer.get_mut("request") {
-        Some(Value::Object(request)) if !is_framed => {
+        Some(Value::Object(request)) if !is_own => {
             let request = std::mem::take(request);
             match std::mem::replace(outer, request).remove("context") {
                 Some(Value::Object(context)) => context,

@@ -12,7 +12,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::envelope::{framed, json_text, not_json, priority};
+use crate::envelope::{framed, is_own_request, json_text, not_json, priority};
 use crate::python_json::{parse_python_json, parse_python_json_as, to_python_json};
 use crate::redact::mask_secrets;
 use crate::{Budget, DecodeError, Notification, Part, Priority, resource_key};
@@ -198,9 +198,8 @@ impl Pairs {
             let found = self.0.iter().find(|(name, _)| name == key);
             found.map(|(_, value)| value.get()).filter(|text| text.starts_with('{'))
         };
-        let is_framed =
-            self.0.iter().any(|(name, _)| matches!(&**name, "oslo.version" | "oslo.message" | "event_type"));
-        let Some(request) = object("request").filter(|_| !is_framed) else { return Ok(Vec::new()) };
+        let is_own = is_own_request(|key| self.0.iter().any(|(name, _)| name == key));
+        let Some(request) = object("request").filter(|_| !is_own) else { return Ok(Vec::new()) };
         let request = Emission::read_object(request)?;
         let context = object("context").map(Emission::read_object).transpose()?;
         self.0 = request;

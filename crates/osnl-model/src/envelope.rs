@@ -91,6 +91,12 @@ pub(crate) fn json_text(body: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(body).map_err(|error| DecodeError::NotUtf8 { offset: error.valid_up_to() })
 }
 
+/// Returns whether a body with these keys is a notification of its own, so that its `request` is an ordinary key and not
+/// the notification of the AMQP 1.0 driver.
+pub(crate) fn is_own_request(has: impl FnMut(&'static str) -> bool) -> bool {
+    ["oslo.version", "oslo.message", "event_type"].into_iter().any(has)
+}
+
 pub(crate) fn framed<'a>(
     version: Option<&Value>,
     message: Option<&'a Value>,
@@ -170,8 +176,8 @@ impl HeadKeys {
 impl HeadKeys {
     /// Returns the keys of the request, if the body holds one.
     fn of_request(mut self) -> Self {
-        let is_framed = self.version.is_some() || self.message.is_some() || self.event_type.is_some();
-        let Some(Value::Object(mut request)) = self.request.take().filter(|_| !is_framed) else {
+        let is_own = is_own_request(|key| self.place(key).is_some_and(|place| place.is_some()));
+        let Some(Value::Object(mut request)) = self.request.take().filter(|_| !is_own) else {
             return self;
         };
         let mut keys = Self::default();

@@ -9,6 +9,8 @@ enum Framing {
     Bare,
     Enveloped,
     EnvelopedOddly,
+    /// The body of the AMQP 1.0 driver around another framing, with a key of the head beside the request or not.
+    Requested(Box<Framing>, Option<&'static str>),
 }
 
 fn json_text() -> impl Strategy<Value = String> {
@@ -96,11 +98,19 @@ fn framed(message: &str, framing: &Framing) -> String {
             format!(r#"{{"oslo.version": "2.0", "oslo.message": {}}}"#, escape_non_ascii(&literal))
         }
         Framing::EnvelopedOddly => format!(r#"{{"oslo.message":{literal},"x":1,"oslo.version":"2.0"}}"#),
+        Framing::Requested(inner, beside) => {
+            let beside = beside.map(|key| format!(r#", "{key}": null"#)).unwrap_or_default();
+            format!(r#"{{"request": {}, "context": {{"x": 1}}{beside}}}"#, framed(message, inner))
+        }
     }
 }
 
 fn framing() -> impl Strategy<Value = Framing> {
-    prop_oneof![Just(Framing::Bare), Just(Framing::Enveloped), Just(Framing::EnvelopedOddly)]
+    let inner = prop_oneof![Just(Framing::Bare), Just(Framing::Enveloped), Just(Framing::EnvelopedOddly)];
+    let beside = option::of(prop_oneof![Just("event_type"), Just("publisher_id")]);
+    let requested =
+        (inner.clone(), beside).prop_map(|(inner, beside)| Framing::Requested(Box::new(inner), beside));
+    prop_oneof![3 => inner, 2 => requested]
 }
 
 proptest! {
