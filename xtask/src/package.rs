@@ -45,8 +45,9 @@ use self::stage::{Profile, Stage};
 use crate::release::{source_date, source_date_as, version};
 use crate::{setup, step};
 
-/// The cargo features of the program in packages and the image; a wheel has OpenSSL inside.
-const FEATURES: &str = "osnl-cli/amqp1,osnl-cli/kafka";
+/// The cargo features of the program in packages and the image. A released wheel has OpenSSL inside.
+const FEATURES: &str = "amqp1,kafka";
+const FEATURES_OF_WHEEL: &str = "amqp1,kafka-static";
 
 const REVISION: &str = "1";
 

@@ -12,10 +12,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::origin::{SUMS, release_folder};
 use super::stage::{Profile, Stage};
-use super::{image, source_date, version, wheel};
+use super::{FEATURES, image, source_date, version, wheel};
 use crate::{release, setup, step};
 
-const PROGRAM: [&str; 4] = ["--manifest-path", "crates/osnl-cli/Cargo.toml", "--features", "amqp1,kafka"];
+const PROGRAM: [&str; 4] = ["--manifest-path", "crates/osnl-cli/Cargo.toml", "--features", FEATURES];
 
 const NEXT: &str = "\
 package: next, as root:

@@ -12,14 +12,14 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use osnl_testkit::Broker;
 
-use super::folder;
 use super::origin::{Origin, released};
 use super::stage::Profile;
+use super::{FEATURES, FEATURES_OF_WHEEL, folder};
 use crate::{setup, step};
 
 /// A project, how its wheel's name begins, and the features of the program in a wheel for this machine and for others.
 const WHEELS: [(&str, &str, [&[&str]; 2]); 2] = [
-    ("packaging/pypi/osnl", "osnl-", [&["--features", "amqp1,kafka"], &["--features", "amqp1,kafka-static"]]),
+    ("packaging/pypi/osnl", "osnl-", [&["--features", FEATURES], &["--features", FEATURES_OF_WHEEL]]),
     ("crates/osnl-python", "osnl_k2hr3-", [&[], &[]]),
 ];
 
