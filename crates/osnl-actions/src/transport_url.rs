@@ -1,11 +1,10 @@
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{nearest, shown};
 use osnl_model::TransportUrl;
-use osnl_transport::{OptionError, RabbitOptions};
+use osnl_transport::{DRIVERS, Driver, OptionError, RabbitOptions};
 
 pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
     const FORM: &str = "write rabbit://user:password@host:port/vhost";
-    const KNOWN: &[&str] = osnl_transport::DRIVERS;
     let url = TransportUrl::parse(text)
         .map_err(|error| ValueRefusal::new(format!("bad transport URL: {error}"), FORM))?;
     if at_behind_host(text) {
@@ -14,37 +13,34 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
             "in a password write / as %2F, ? as %3F and # as %23; elsewhere write @ as %40",
         ));
     }
-    let known = format!("known: {}", KNOWN.join(", "));
-    match url.driver() {
+    let read = match Driver::named(url.driver()) {
         #[cfg(feature = "amqp1")]
-        driver if osnl_transport::is_amqp1(driver) => match osnl_transport::Amqp1Options::from_query(&url) {
-            Ok(_) | Err(OptionError::Together { .. }) => Ok(url),
-            Err(error) => Err(option_refusal(&error)),
-        },
+        Some(Driver::Amqp1) => osnl_transport::Amqp1Options::from_query(&url).map(drop),
         #[cfg(feature = "kafka")]
-        "kafka" => match osnl_transport::KafkaOptions::from_query(&url) {
-            Ok(_) | Err(OptionError::Together { .. }) => Ok(url),
-            Err(error) => Err(option_refusal(&error)),
-        },
-        driver if KNOWN.contains(&driver) => match RabbitOptions::from_query(&url) {
-            Ok(_) => Ok(url),
-            // An overlaid section may resolve conflicting options, so the caller checks the result.
-            Err(OptionError::Together { .. }) => Ok(url),
-            Err(error) => Err(option_refusal(&error)),
-        },
-        driver @ ("amqps" | "pyamqps") => {
+        Some(Driver::Kafka) => osnl_transport::KafkaOptions::from_query(&url).map(drop),
+        Some(Driver::Rabbit) => RabbitOptions::from_query(&url).map(drop),
+        _ => return Err(unknown(url.driver())),
+    };
+    match read {
+        // An overlaid section may resolve conflicting options, so the caller checks the result.
+        Ok(()) | Err(OptionError::Together { .. }) => Ok(url),
+        Err(error) => Err(option_refusal(&error)),
+    }
+}
+
+fn unknown(driver: &str) -> ValueRefusal {
+    let known = format!("known: {}", DRIVERS.join(", "));
+    match driver {
+        "amqps" | "pyamqps" => {
             let meant = "write rabbit://...?ssl=1, which is what oslo.messaging calls it";
-            Err(ValueRefusal::new(format!("unknown transport \"{driver}\""), meant))
+            ValueRefusal::new(format!("unknown transport \"{driver}\""), meant)
         }
-        driver @ ("amqp" | "pyamqp") => {
-            Err(ValueRefusal::new(format!("unknown transport \"{driver}\""), "write rabbit://"))
-        }
-        #[cfg(not(feature = "kafka"))]
-        "kafka" => Err(ValueRefusal::new("transport \"kafka\" is not supported by this build", known)),
-        driver => Err(ValueRefusal {
-            suggestion: nearest(driver, KNOWN.iter().copied()).map(|driver| format!("{driver}://")),
+        "amqp" | "pyamqp" => ValueRefusal::new(format!("unknown transport \"{driver}\""), "write rabbit://"),
+        "kafka" => ValueRefusal::new("transport \"kafka\" is not supported by this build", known),
+        _ => ValueRefusal {
+            suggestion: nearest(driver, DRIVERS.iter().copied()).map(|driver| format!("{driver}://")),
             ..ValueRefusal::new(format!("unknown transport {}", shown(driver)), known)
-        }),
+        },
     }
 }
 

@@ -1,13 +1,7 @@
 //! Errors between a transport and a broker, and whether another attempt can succeed.
 
+use crate::driver::DRIVERS;
 use crate::options::OptionError;
-
-pub const DRIVERS: &[&str] = match (cfg!(feature = "amqp1"), cfg!(feature = "kafka")) {
-    (true, true) => &["rabbit", "kombu", "kafka", "amqp", "amqps"],
-    (true, false) => &["rabbit", "kombu", "amqp", "amqps"],
-    (false, true) => &["rabbit", "kombu", "kafka"],
-    (false, false) => &["rabbit", "kombu"],
-};
 
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -61,6 +61,7 @@ mod backoff;
 mod bodies;
 mod contract;
 pub mod dead_letters;
+mod driver;
 mod error;
 mod future;
 #[cfg(feature = "kafka")]
@@ -86,7 +87,8 @@ pub use contract::{
     Consumer, Features, LateBindings, LostPosition, PartitionSeen, QueueDepths, QueueSeen, Transport,
 };
 pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
-pub use error::{DRIVERS, TransportError};
+pub use driver::{DRIVERS, Driver};
+pub use error::TransportError;
 pub use future::BoxFuture;
 #[cfg(feature = "kafka")]
 pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions};
@@ -94,7 +96,7 @@ pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions};
 pub use kafka::{KafkaInspection, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, Properties};
-pub use options::{DriverOptions, DriverSection, OptionError, is_amqp1};
+pub use options::{DriverOptions, DriverSection, OptionError};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]
@@ -140,25 +142,23 @@ pub fn transport_with(
     url: &TransportUrl,
     options: RabbitOptions,
 ) -> Result<Box<dyn Transport>, TransportError> {
-    match url.driver() {
+    match Driver::named(url.driver()) {
         #[cfg(feature = "amqp1")]
-        "amqp" | "amqps" => Ok(Box::new(Amqp1Transport::new(url, Amqp1Options::from_query(url)?)?)),
+        Some(Driver::Amqp1) => Ok(Box::new(Amqp1Transport::new(url, Amqp1Options::from_query(url)?)?)),
         #[cfg(feature = "kafka")]
-        "kafka" => Ok(Box::new(KafkaTransport::new(url, KafkaOptions::from_query(url)?)?)),
-        "rabbit" | "kombu" => Ok(Box::new(RabbitTransport::new(url.clone(), options)?)),
-        driver => Err(TransportError::UnknownDriver { driver: driver.to_owned() }),
+        Some(Driver::Kafka) => Ok(Box::new(KafkaTransport::new(url, KafkaOptions::from_query(url)?)?)),
+        Some(Driver::Rabbit) => Ok(Box::new(RabbitTransport::new(url.clone(), options)?)),
+        _ => Err(TransportError::UnknownDriver { driver: url.driver().to_owned() }),
     }
 }
 
 #[must_use]
 pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {
-    match url.driver() {
+    match Driver::of(url) {
         #[cfg(feature = "amqp1")]
-        "amqp" | "amqps" => {
-            Amqp1Options::from_query(url).map(|options| options.logins(url)).unwrap_or_default()
-        }
+        Driver::Amqp1 => Amqp1Options::from_query(url).map(|options| options.logins(url)).unwrap_or_default(),
         #[cfg(feature = "kafka")]
-        "kafka" => KafkaOptions::from_query(url).map(|options| options.logins(url)).unwrap_or_default(),
+        Driver::Kafka => KafkaOptions::from_query(url).map(|options| options.logins(url)).unwrap_or_default(),
         _ => options.logins(url),
     }
 }

@@ -4,12 +4,14 @@ use osnl_config::typed::ValueRefusal;
 use osnl_config::{Kind, OptionDef, Options};
 use osnl_model::{TransportUrl, nearest};
 
+use crate::driver::Driver;
+
 /// The options that a driver of oslo.messaging has.
 pub trait DriverSection: Options + Default {
     const SECTION: &'static str;
 
-    /// Whether the query of a URL with this driver has these options.
-    fn is_of(driver: &str) -> bool;
+    /// The driver whose URLs have these options in the query.
+    const DRIVER: Driver;
 
     /// Returns the remedy for a name that another client library has.
     fn foreign(_name: &str) -> Option<&'static str> {
@@ -58,7 +60,7 @@ impl<T: DriverSection> DriverOptions<T> {
     }
 
     pub fn set_from_query(&mut self, url: &TransportUrl) -> Result<(), OptionError> {
-        if !T::is_of(url.driver()) {
+        if Driver::of(url) != T::DRIVER {
             return Ok(());
         }
         let query = url.query();
@@ -113,12 +115,6 @@ impl<T: DriverSection> DriverOptions<T> {
 
 fn def<T: Options>(name: &str) -> Option<&'static OptionDef> {
     T::OPTIONS.iter().find(|option| option.name == name)
-}
-
-/// Whether the driver of a URL is AMQP 1.0, in a build with the feature.
-#[must_use]
-pub fn is_amqp1(driver: &str) -> bool {
-    cfg!(feature = "amqp1") && matches!(driver, "amqp" | "amqps")
 }
 
 /// Returns the path of an option whose empty text is none.

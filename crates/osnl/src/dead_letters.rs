@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use osnl_transport::dead_letters::dead_letter_queue;
-use osnl_transport::{BoxFuture, QueueReader, QueueType, QueuedMessage, Transport, TransportError};
+use osnl_transport::{BoxFuture, Driver, QueueReader, QueueType, QueuedMessage, Transport, TransportError};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +74,7 @@ impl std::fmt::Debug for DeadLetterQueues {
 
 impl ListenerConf {
     pub(crate) fn decide_dead_letters(&mut self, journal: &JournalConf) {
-        let is_quorum = self.queue.queue_type == QueueType::Quorum && !self.is_kafka();
+        let is_quorum = self.queue.queue_type == QueueType::Quorum && self.driver() != Driver::Kafka;
         self.keeps_dead_letters = is_quorum && self.pool.is_some() && matches!(journal, JournalConf::Memory);
     }
 

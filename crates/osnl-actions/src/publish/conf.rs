@@ -8,7 +8,7 @@ use osnl_config::template::{Escape, Template};
 use osnl_config::{Options as _, ReadBySection, options, words};
 use osnl_model::{Framing, TransportUrl};
 use osnl_transport::{
-    BoxFuture, Declare, DriverSection as _, OptionError, RabbitOptions, RabbitSection, broker_logins,
+    BoxFuture, Declare, Driver, DriverSection as _, OptionError, RabbitOptions, RabbitSection, broker_logins,
     transport_with,
 };
 
@@ -23,7 +23,6 @@ use crate::http_request::cloud_event::AttributeTemplates;
 use crate::{Action, event_names};
 
 const TOPIC: &str = "notifications";
-const KAFKA: &str = "kafka";
 
 options! {
     pub(crate) struct PublishOptions {
@@ -72,11 +71,12 @@ impl ReadDriver for PublishConf {
             Ok(options) => Some(options),
             Err(error) => reader.refuse("transport_url", &error.to_string(), "see docs/rabbit.md"),
         });
-        if url.as_ref().is_some_and(|url| osnl_transport::is_amqp1(url.driver())) {
+        let driver = url.as_ref().map(Driver::of);
+        if driver.is_some_and(|driver| !driver.publishes()) {
             let remedy = "write rabbit:// or kafka://";
             return reader.refuse("transport_url", "osnl does not publish over AMQP 1.0", remedy);
         }
-        let has_topics = url.as_ref().is_some_and(|url| url.driver() == KAFKA);
+        let has_topics = driver == Some(Driver::Kafka);
         let exchange = match reader.is_set("exchange") {
             true => template_of(reader, "exchange").flatten(),
             false if has_topics => Template::compile("", &OF_EVERY_DRIVER).ok(),

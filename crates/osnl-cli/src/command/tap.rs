@@ -37,7 +37,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use osnl_model::TransportUrl;
-use osnl_transport::{TapOptions, TransportError};
+use osnl_transport::{Driver, TapOptions, TransportError};
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
@@ -129,7 +129,7 @@ async fn tap(args: &TapArgs, plan: TapPlan) -> Exit {
 
 fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     say(&format!("error: {error}"));
-    if url.driver() == "kafka" {
+    if Driver::of(url) == Driver::Kafka {
         return;
     }
     let user = url.hosts().first().map_or("guest", |host| host.credentials().0);

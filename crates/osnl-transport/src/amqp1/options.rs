@@ -4,8 +4,9 @@
 use osnl_config::{Options as _, options, words};
 use osnl_model::{SentLogin, TransportUrl};
 
+use crate::driver::Driver;
 use crate::logins::in_clear;
-use crate::options::{DriverOptions, DriverSection, OptionError, file, is_amqp1};
+use crate::options::{DriverOptions, DriverSection, OptionError, file};
 use crate::rabbit::options::{TlsOptions, TlsVersions, Trust};
 use crate::topology::Binding;
 
@@ -47,10 +48,7 @@ const NO_MECHANISM: &str = "none of the mechanisms is possible: PLAIN needs a us
 
 impl DriverSection for Amqp1Section {
     const SECTION: &'static str = "oslo_messaging_amqp";
-
-    fn is_of(driver: &str) -> bool {
-        is_amqp1(driver)
-    }
+    const DRIVER: Driver = Driver::Amqp1;
 
     fn check(&self) -> Result<(), OptionError> {
         if self.ssl_key_file.is_empty() || !self.ssl_cert_file.is_empty() {

@@ -15,6 +15,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 use crate::TransportError;
+use crate::driver::Driver;
 use crate::options::{DriverOptions, DriverSection, OptionError, file};
 
 pub const KAFKA_OPTIONS: &[OptionDef] = KafkaSection::OPTIONS;
@@ -100,10 +101,7 @@ pub type KafkaOptions = DriverOptions<KafkaSection>;
 
 impl DriverSection for KafkaSection {
     const SECTION: &'static str = "oslo_messaging_kafka";
-
-    fn is_of(driver: &str) -> bool {
-        driver == "kafka"
-    }
+    const DRIVER: Driver = Driver::Kafka;
 
     fn check(&self) -> Result<(), OptionError> {
         let refuse = |names, reason| Err(OptionError::Together { names, reason });
@@ -134,7 +132,8 @@ impl KafkaOptions {
     /// Returns the logins that go to a broker in clear. SCRAM does not send the password.
     pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
         let security = self.security();
-        let is_sent = url.driver() == "kafka" && security.sasl && self.values.sasl_mechanism.0 == "PLAIN";
+        let is_sent =
+            Driver::of(url) == Driver::Kafka && security.sasl && self.values.sasl_mechanism.0 == "PLAIN";
         match is_sent && !security.tls {
             true => {
                 crate::logins::in_clear(url, "set security_protocol = SASL_SSL, or a sasl_mechanism of SCRAM")

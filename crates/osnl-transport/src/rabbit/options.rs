@@ -20,7 +20,8 @@ pub use self::typed::{
     FailoverStrategy, LoginMethod, QueueOptions, QuorumLimits, Reconnect, RetryPauses, TlsOptions,
     TlsVersions, Trust, TrustWarning,
 };
-use crate::options::{DriverOptions, DriverSection, OptionError, file, is_amqp1};
+use crate::driver::Driver;
+use crate::options::{DriverOptions, DriverSection, OptionError, file};
 
 pub const HEARTBEAT: u16 = 10;
 pub const OSLO_HEARTBEAT: u16 = 60;
@@ -30,10 +31,7 @@ pub type RabbitOptions = DriverOptions<RabbitSection>;
 
 impl DriverSection for RabbitSection {
     const SECTION: &'static str = "oslo_messaging_rabbit";
-
-    fn is_of(driver: &str) -> bool {
-        driver != "kafka" && !is_amqp1(driver)
-    }
+    const DRIVER: Driver = Driver::Rabbit;
 
     fn foreign(name: &str) -> Option<&'static str> {
         foreign::instead(name)
@@ -106,7 +104,7 @@ impl RabbitOptions {
     /// Returns the logins that are sent in clear. TLS that trusts any broker has a warning of its own.
     #[must_use]
     pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
-        match ["rabbit", "kombu"].contains(&url.driver()) && self.tls().is_none() {
+        match Driver::named(url.driver()) == Some(Driver::Rabbit) && self.tls().is_none() {
             true => crate::logins::in_clear(url, "set ssl = true, and use the broker's port with TLS"),
             false => Vec::new(),
         }

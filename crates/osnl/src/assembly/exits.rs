@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use osnl_transport::{Declare, QueueType};
+use osnl_transport::{Declare, Driver, QueueType};
 use tokio::time::timeout;
 
 use super::parts::AssemblyParts;
@@ -107,7 +107,7 @@ impl LeavingListener {
     }
 
     async fn obstacle(&self) -> Option<Option<ExitObstacle>> {
-        if self.conf.is_kafka() {
+        if self.conf.driver() == Driver::Kafka {
             return self.unread().map(|_| None);
         }
         let queue = self.exit.queues.first()?;

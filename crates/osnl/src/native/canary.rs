@@ -79,10 +79,7 @@ pub(super) fn add(
     actions: &mut Vec<ActionConf>,
 ) -> Option<()> {
     let listener = listeners.iter_mut().find(|listener| listener.name == conf.listener)?;
-    if listener.declare == Declare::Nothing
-        || listener.pool.is_none()
-        || osnl_transport::is_amqp1(listener.transport_url.driver())
-    {
+    if listener.declare == Declare::Nothing || listener.pool.is_none() || !listener.driver().has_pools() {
         let problem = "names a listener that has no queue of its own to bind";
         return reader.refuse("listener", problem, "name one with a pool");
     }

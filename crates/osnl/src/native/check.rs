@@ -10,7 +10,7 @@ use osnl_config::{ConfigError, Finding, Level, LogFile, Options as _, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaOptions;
-use osnl_transport::{QueueType, RabbitOptions};
+use osnl_transport::{Driver, QueueType, RabbitOptions};
 
 use super::action::{action, conditions};
 use super::admin::admin;
@@ -383,7 +383,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     #[cfg(feature = "kafka")]
     let of_kafka = rabbit::of_listener(reader, &options.kafka, url.as_ref());
     if let (Some(url), Some(rabbit)) = (&url, &rabbit) {
-        if url.driver() != "kafka" && !osnl_transport::is_amqp1(url.driver()) {
+        if Driver::of(url) == Driver::Rabbit {
             reader.warn_of_trust(rabbit);
         }
         reader.warn_of_logins(&rabbit.logins(url));
@@ -396,19 +396,19 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let own = StreamOptions::read(reader);
     let topology = topology?;
     #[cfg(feature = "amqp1")]
-    if let Some(url) = url.as_ref().filter(|url| osnl_transport::is_amqp1(url.driver())) {
+    if let Some(url) = url.as_ref().filter(|url| Driver::of(url) == Driver::Amqp1) {
         reader.warn_of_logins(&osnl_transport::broker_logins(url, &options.rabbit));
         super::amqp1::warn(reader, topology.pool.as_deref(), topology.declare);
     }
     let prefetch = rabbit::prefetch(reader, rabbit.as_ref(), OptionValue::valid(reader, "prefetch")?);
     let prefetch = kept_in_memory(reader, prefetch);
     // A pool has no effect on AMQP 1.0, which has an address for each exchange.
-    let is_amqp1 = url.as_ref().is_some_and(|url| osnl_transport::is_amqp1(url.driver()));
-    let exchanges = if is_amqp1 { topology.exchanges.len() } else { 1 };
+    let has_pools = url.as_ref().is_none_or(|url| Driver::of(url).has_pools());
+    let exchanges = if has_pools { 1 } else { topology.exchanges.len() };
     let queues = exchanges * topology.topics.len() * topology.priorities.len();
-    if (topology.pool.is_none() || is_amqp1) && queues > usize::from(prefetch) {
+    if (topology.pool.is_none() || !has_pools) && queues > usize::from(prefetch) {
         let problem = format!("{prefetch} is less than the {queues} queues that share it");
-        let pool = if is_amqp1 { "" } else { "; or set a pool" };
+        let pool = if has_pools { "; or set a pool" } else { "" };
         return reader.refuse("prefetch", &problem, &format!("each needs at least one{pool}"));
     }
     let own = own?;

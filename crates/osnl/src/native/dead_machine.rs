@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use osnl_config::duration;
-use osnl_transport::{BrokerVersion, Declare, HEARTBEAT, HEARTBEAT_OPTION, QueueKind, QueueType};
+use osnl_transport::{BrokerVersion, Declare, Driver, HEARTBEAT, HEARTBEAT_OPTION, QueueKind, QueueType};
 
 use super::{JournalConf, ListenerConf, Native};
 
@@ -51,11 +51,10 @@ impl Native {
 }
 
 fn source(listener: &ListenerConf) -> CostSource<'_> {
-    if listener.transport_url.driver() == "kafka" {
-        return CostSource::Kafka;
-    }
-    if osnl_transport::is_amqp1(listener.transport_url.driver()) {
-        return CostSource::Queue(None);
+    match listener.driver() {
+        Driver::Rabbit => {}
+        Driver::Kafka => return CostSource::Kafka,
+        Driver::Amqp1 => return CostSource::Queue(None),
     }
     let is_known = listener.declare != Declare::Nothing || listener.queue.queue_type == QueueType::Stream;
     CostSource::Queue(is_known.then_some(&listener.queue))

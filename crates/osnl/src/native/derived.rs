@@ -10,7 +10,7 @@ use osnl_model::{Budget, Priority, Target};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
-    BodyBounds, Declare, ListenOptions, Transport, TransportError, login_user, transport_with,
+    BodyBounds, Declare, Driver, ListenOptions, Transport, TransportError, login_user, transport_with,
 };
 
 use super::{ActionConf, ListenerConf, Native, OverflowPolicy, RuleConf};
@@ -106,7 +106,7 @@ impl ListenerConf {
     /// The options contradict each other, or name an unusable file.
     pub fn transport(&self) -> Result<Box<dyn Transport>, TransportError> {
         #[cfg(feature = "kafka")]
-        if self.transport_url.driver() == super::kafka::DRIVER {
+        if self.driver() == Driver::Kafka {
             return Ok(Box::new(KafkaTransport::new(&self.transport_url, self.kafka.clone())?));
         }
         transport_with(&self.transport_url, self.rabbit.clone())
@@ -115,7 +115,7 @@ impl ListenerConf {
     /// Returns options for comparison; contains secrets.
     pub(crate) fn driver_options(&self) -> String {
         #[cfg(feature = "kafka")]
-        if self.transport_url.driver() == super::kafka::DRIVER {
+        if self.driver() == Driver::Kafka {
             return format!("{:?}{:?}", self.kafka, self.kafka.key_password().expose());
         }
         format!("{:?}", self.rabbit)
@@ -129,15 +129,8 @@ impl ListenerConf {
         self.rabbit == other.rabbit
     }
 
-    pub(crate) fn is_kafka(&self) -> bool {
-        #[cfg(feature = "kafka")]
-        return self.transport_url.driver() == super::kafka::DRIVER;
-        #[cfg(not(feature = "kafka"))]
-        false
-    }
-
-    fn has_queues(&self) -> bool {
-        !self.is_kafka() && !osnl_transport::is_amqp1(self.transport_url.driver())
+    pub(crate) fn driver(&self) -> Driver {
+        Driver::of(&self.transport_url)
     }
 
     /// Whether both options name one group of one Kafka.
@@ -157,7 +150,7 @@ impl ListenerConf {
     }
 
     pub(crate) fn read_queues(&self) -> Vec<ReadQueue> {
-        if !self.has_queues() {
+        if !self.driver().has_queues() {
             return Vec::new();
         }
         let (options, targets, hosts) = (self.options(), self.targets(), self.hosts());
@@ -184,7 +177,7 @@ impl ListenerConf {
     pub fn wanted(&self) -> Option<Wanted> {
         let (options, targets) = (self.options(), self.targets());
         let vhost = self.transport_url.virtual_host();
-        self.has_queues().then(|| Wanted {
+        self.driver().has_queues().then(|| Wanted {
             listener: self.name.clone(),
             broker: self.hosts().into_iter().collect::<Vec<_>>().join(", "),
             exchanges: self.exchanges.clone(),

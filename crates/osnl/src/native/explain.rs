@@ -141,12 +141,12 @@ fn shared_journal(out: &mut String, options: &SharedOptions) {
 fn listener(out: &mut String, conf: &ListenerConf) {
     line(out, 1, &format!("broker     {}", place(&conf.transport_url)));
     #[cfg(feature = "amqp1")]
-    if osnl_transport::is_amqp1(conf.transport_url.driver()) {
+    if conf.driver() == osnl_transport::Driver::Amqp1 {
         super::amqp1::explain(conf).iter().for_each(|text| line(out, 1, text));
         return;
     }
     #[cfg(feature = "kafka")]
-    if conf.transport_url.driver() == super::kafka::DRIVER {
+    if conf.driver() == osnl_transport::Driver::Kafka {
         super::kafka::explain(conf).iter().for_each(|text| line(out, 1, text));
         return;
     }

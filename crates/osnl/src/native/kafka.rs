@@ -3,8 +3,6 @@ use osnl_transport::{FirstOffset, effect_of};
 
 use super::ListenerConf;
 
-pub(super) const DRIVER: &str = "kafka";
-
 pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
     let priorities: Vec<&str> = listener.priorities.iter().map(|priority| priority.as_str()).collect();
     let topics = listener.topics.iter().map(|topic| format!("{topic}.{{{}}}", priorities.join(",")));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use osnl_config::OptionValue;
 use osnl_config::sections::SectionReader;
 use osnl_model::Secret;
-use osnl_transport::QueueType;
+use osnl_transport::{Driver, QueueType};
 
 use super::{ActionConf, ListenerConf};
 use crate::journal::JournalBounds;
@@ -60,13 +60,11 @@ pub(super) fn idle(reader: &mut SectionReader<'_>) {
 
 /// Refuses a listener whose messages the broker does not give to one daemon each.
 pub(super) fn listener(reader: &mut SectionReader<'_>, conf: &ListenerConf) {
-    let driver = conf.transport_url.driver();
-    let is_kafka = driver == "kafka";
-    if !is_kafka && !["rabbit", "kombu"].contains(&driver) {
+    if conf.driver() == Driver::Amqp1 {
         let problem =
             "a shared journal needs a broker that several daemons can read, which are RabbitMQ and Kafka";
         refuse(reader, "transport_url", problem, "listen on one of these");
-    } else if is_kafka {
+    } else if conf.driver() == Driver::Kafka {
         if conf.pool.is_none() {
             let problem =
                 "is required with a shared journal, whose daemons are members of one consumer group";

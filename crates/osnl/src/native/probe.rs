@@ -76,7 +76,7 @@ impl Native {
         );
         for conf in &self.listeners {
             #[cfg(feature = "amqp1")]
-            if osnl_transport::is_amqp1(conf.transport_url.driver()) {
+            if conf.driver() == osnl_transport::Driver::Amqp1 {
                 all.push(super::amqp1::probe(conf, deadline.mul_f64(0.6)).map(|probe| vec![probe]).boxed());
                 continue;
             }
@@ -135,7 +135,7 @@ async fn listener(
 ) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
     #[cfg(feature = "kafka")]
-    if conf.transport_url.driver() == "kafka" {
+    if conf.driver() == osnl_transport::Driver::Kafka {
         let each = |priority: &Priority| {
             conf.topics.iter().map(|topic| format!("{topic}.{}", priority.as_str())).collect::<Vec<_>>()
         };

@@ -133,7 +133,7 @@ pub async fn broker_probe(
     declare: Declare,
 ) -> Vec<Probe> {
     #[cfg(feature = "kafka")]
-    if url.driver() == "kafka" {
+    if osnl_transport::Driver::of(url) == osnl_transport::Driver::Kafka {
         let options = osnl_transport::KafkaOptions::from_query(url);
         let file = options.as_ref().ok().and_then(osnl_transport::KafkaOptions::client_certificate);
         let transport = options

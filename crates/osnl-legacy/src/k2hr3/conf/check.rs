@@ -7,7 +7,7 @@ use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{OptionDef, Options as _, Value, ValueOrigin, shown, typed};
 use osnl_model::{Pattern, PatternError, TransportUrl};
 use osnl_net::http::Scheme;
-use osnl_transport::{LONGEST_NAME, RabbitOptions, broker_logins};
+use osnl_transport::{Driver, LONGEST_NAME, RabbitOptions, broker_logins};
 
 use super::ApiUrl;
 use super::options::{Conf, DEFAULT_API_URL, K2hr3Options, LogFile, LogOptions, NotificationOptions};
@@ -125,7 +125,7 @@ fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<Transpo
         Ok(options) => {
             reader.warn_of_trust(&options);
             reader.warn_of_logins(&broker_logins(&url, &options));
-            if osnl_transport::is_amqp1(url.driver()) {
+            if !Driver::of(&url).has_pools() {
                 let problem = "AMQP 1.0 has no pools: pool has no effect, other readers of an address take a share, and a \
                                router keeps nothing while nothing reads an address";
                 reader.warn("transport_url", problem, "publish to RabbitMQ where an event must not be lost");

@@ -6,7 +6,7 @@ use osnl_config::in_words;
 use osnl_config::size;
 use osnl_journal::files::may_write_in;
 use osnl_journal::state_lock::StateLock;
-use osnl_transport::QueueType;
+use osnl_transport::{Driver, QueueType};
 
 use super::OwnDaemon;
 use crate::action::driver::probe::free;
@@ -39,8 +39,9 @@ impl Native {
         }
         if let Err(error) = may_write_in(&folder) {
             let advice = "name another folder with state_dir, or give this user write access";
-            let keeps_positions =
-                |conf: &ListenerConf| conf.queue.queue_type == QueueType::Stream || is_kafka(conf);
+            let keeps_positions = |conf: &ListenerConf| {
+                conf.queue.queue_type == QueueType::Stream || conf.driver() == Driver::Kafka
+            };
             let found = in_words(&format!("cannot be written: {error}"));
             return Some(match self.listeners.iter().any(keeps_positions) {
                 true => probe.failed(found, Some(advice)),
@@ -50,10 +51,6 @@ impl Native {
         let probe = in_use(probe, daemon?, &StateLock::holder(&folder)?);
         (probe.verdict != ProbeVerdict::Fine).then_some(probe)
     }
-}
-
-fn is_kafka(conf: &ListenerConf) -> bool {
-    conf.transport_url.driver() == "kafka"
 }
 
 fn in_use(probe: Probe, daemon: &OwnDaemon, holder: &str) -> Probe {
