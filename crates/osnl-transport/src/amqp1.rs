@@ -28,16 +28,15 @@ use osnl_net::tls::LatestEnd;
 use self::connection::Amqp1Connection;
 use self::consumer::Amqp1Consumer;
 use self::options::Amqp1Options;
-use crate::contract::{Consumer, Features, QueueSeen, Transport};
-use crate::dead_letters::QueueAccess;
+use crate::contract::{Consumer, Features, Transport};
 use crate::error::TransportError;
 use crate::future::BoxFuture;
 use crate::outgoing::OutgoingMessage;
-use crate::rabbit::options::{FailoverStrategy, Reconnect};
+use crate::rabbit::options::FailoverStrategy;
 use crate::rabbit::order::HostOrder;
 use crate::rabbit::{address, rank, tls};
 use crate::tap::{Tap, TapOptions};
-use crate::topology::{Binding, Declare, ListenOptions, QueueKind};
+use crate::topology::{Binding, Declare, ListenOptions};
 
 #[derive(Debug)]
 pub struct Amqp1Transport {
@@ -141,45 +140,14 @@ impl Transport for Amqp1Transport {
         Box::pin(async move { Err(TransportError::OnlyListens { location: self.location() }) })
     }
 
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
     /// A reader of an address takes its messages from other readers, so there is no tap.
     fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
         let problem = "osnl does not tap AMQP 1.0, whose routers make no copies of messages".to_owned();
         Box::pin(std::future::ready(Err(TransportError::ListenOptions { problem })))
     }
 
-    fn tidy<'a>(
-        &'a self,
-        _: &'a [Binding],
-        queues: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
-        Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
-    }
-
-    fn queue_access(&self) -> Option<&dyn QueueAccess> {
-        None
-    }
-
-    fn oslo_queue(&self) -> QueueKind {
-        QueueKind::OSLO
-    }
-
     fn features(&self) -> Features {
-        Features {
-            requeue: true,
-            send: false,
-            absent: &ABSENT,
-            framing: None,
-            keys: false,
-            partitions: false,
-        }
-    }
-
-    fn reconnect(&self) -> Reconnect {
-        Reconnect::default()
+        Features { send: false, absent: &ABSENT, ..Features::USUAL }
     }
 
     fn certificate_ends(&self) -> Option<i64> {
@@ -189,10 +157,6 @@ impl Transport for Amqp1Transport {
     fn location(&self) -> String {
         let hosts: Vec<String> = self.url.hosts().iter().map(address).collect();
         format!("AMQP 1.0 at {}", hosts.join(", "))
-    }
-
-    fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
-        error.own_remedy().map(str::to_owned)
     }
 }
 

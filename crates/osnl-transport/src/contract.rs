@@ -16,8 +16,8 @@ use crate::topology::{Binding, ListenOptions, QueueKind, Subscription};
 
 pub type QueueDepths = Vec<(Arc<str>, QueueSeen)>;
 
-/// A broker that can be listened and published to. No method has a default body, so that a wrapper cannot forget to
-/// forward one.
+/// A broker that can be listened and published to. Default bodies are those of a broker without the thing, so a wrapper
+/// forwards each method that its broker has.
 pub trait Transport: Send + Sync {
     /// Makes one attempt to connect, declare and consume. With several hosts, an attempt is one round over all of them.
     fn listen<'a>(
@@ -44,7 +44,9 @@ pub trait Transport: Send + Sync {
         message: OutgoingMessage,
     ) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    fn close(&self) -> BoxFuture<'_, ()>;
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Makes one attempt to connect and to tap, with a queue that takes no message from other queues.
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>>;
@@ -53,28 +55,42 @@ pub trait Transport: Send + Sync {
     /// binding is no error.
     fn tidy<'a>(
         &'a self,
-        superfluous: &'a [Binding],
+        _superfluous: &'a [Binding],
         queues: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>>;
+    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
+        Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
+    }
 
-    fn queue_access(&self) -> Option<&dyn QueueAccess>;
+    fn queue_access(&self) -> Option<&dyn QueueAccess> {
+        None
+    }
 
-    fn oslo_queue(&self) -> QueueKind;
+    fn oslo_queue(&self) -> QueueKind {
+        QueueKind::OSLO
+    }
 
-    fn features(&self) -> Features;
+    fn features(&self) -> Features {
+        Features::USUAL
+    }
 
-    fn reconnect(&self) -> Reconnect;
+    fn reconnect(&self) -> Reconnect {
+        Reconnect::default()
+    }
 
-    fn certificate_ends(&self) -> Option<i64>;
+    fn certificate_ends(&self) -> Option<i64> {
+        None
+    }
 
     fn location(&self) -> String;
 
     fn remedy(
         &self,
         error: &TransportError,
-        to: &[(Target, Priority)],
-        options: &ListenOptions,
-    ) -> Option<String>;
+        _to: &[(Target, Priority)],
+        _options: &ListenOptions,
+    ) -> Option<String> {
+        error.own_remedy().map(str::to_owned)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +148,11 @@ pub struct Features {
     pub partitions: bool,
 }
 
+impl Features {
+    pub const USUAL: Self =
+        Self { requeue: true, send: true, absent: &[], framing: None, keys: false, partitions: false };
+}
+
 /// One open subscription. Dropping it closes the connection, so that unsettled messages are redelivered.
 pub trait Consumer: Send {
     fn subscription(&self) -> &Subscription;
@@ -155,7 +176,9 @@ pub trait Consumer: Send {
 
     /// Returns the partitions that it reads, with their ends at the last answer to [`Consumer::waiting`]; `None` if the
     /// broker has queues.
-    fn partitions(&self) -> Option<Vec<PartitionSeen>>;
+    fn partitions(&self) -> Option<Vec<PartitionSeen>> {
+        None
+    }
 
     /// Asks the broker to send no more messages. Settling stays possible.
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>>;

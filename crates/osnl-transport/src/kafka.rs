@@ -41,10 +41,8 @@ use self::publisher::Publisher;
 use self::state::GroupMemory;
 use self::tap::KafkaTap;
 use crate::outgoing::OutgoingMessage;
-use crate::topology::{Binding, ListenOptions, QueueKind};
-use crate::{
-    BoxFuture, Consumer, Features, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError,
-};
+use crate::topology::ListenOptions;
+use crate::{BoxFuture, Consumer, Features, Tap, TapOptions, Transport, TransportError};
 
 /// Clones share the producer, and the memory of groups.
 #[derive(Clone, Debug)]
@@ -139,39 +137,9 @@ impl Transport for KafkaTransport {
         Box::pin(async move { KafkaTap::open(self, options).await.map(|tap| Box::new(tap) as Box<dyn Tap>) })
     }
 
-    fn tidy<'a>(
-        &'a self,
-        _: &'a [Binding],
-        queues: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
-        Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
-    }
-
-    fn queue_access(&self) -> Option<&dyn crate::QueueAccess> {
-        None
-    }
-
-    fn oslo_queue(&self) -> QueueKind {
-        QueueKind::OSLO
-    }
-
     fn features(&self) -> Features {
-        Features {
-            requeue: true,
-            send: true,
-            absent: &ABSENT,
-            framing: Some(Framing::Kafka),
-            keys: true,
-            partitions: true,
-        }
-    }
-
-    fn reconnect(&self) -> Reconnect {
-        Reconnect::default()
-    }
-
-    fn certificate_ends(&self) -> Option<i64> {
-        None
+        let framing = Some(Framing::Kafka);
+        Features { absent: &ABSENT, framing, keys: true, partitions: true, ..Features::USUAL }
     }
 
     fn location(&self) -> String {
@@ -180,13 +148,12 @@ impl Transport for KafkaTransport {
 
     fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
         match error {
-            TransportError::Tls { remedy, .. } => remedy.clone(),
             TransportError::LoginRefused { .. } => Some(
                 "check user and password of transport_url, and sasl_mechanism, which has to be the one that the user was \
                  created for"
                     .to_owned(),
             ),
-            _ => None,
+            _ => error.own_remedy().map(str::to_owned),
         }
     }
 }

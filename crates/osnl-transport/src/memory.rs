@@ -18,10 +18,9 @@ use self::consumer::MemoryConsumer;
 use self::tap::{MemoryTap, TapQueue};
 use crate::message::{Epoch, Properties};
 use crate::outgoing::OutgoingMessage;
-use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueKind, QueueType, Subscription, plan};
+use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueType, Subscription, plan};
 use crate::{
-    BoxFuture, Consumer, Features, QueueSeen, Reconnect, Tap, TapMessage, TapOptions, TapProperties,
-    Transport, TransportError,
+    BoxFuture, Consumer, QueueSeen, Tap, TapMessage, TapOptions, TapProperties, Transport, TransportError,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -275,10 +274,6 @@ impl Transport for MemoryTransport {
         )
     }
 
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
     fn tidy<'a>(
         &'a self,
         superfluous: &'a [Binding],
@@ -293,32 +288,8 @@ impl Transport for MemoryTransport {
         Box::pin(std::future::ready(Ok(seen)))
     }
 
-    fn reconnect(&self) -> Reconnect {
-        Reconnect::default()
-    }
-
-    fn queue_access(&self) -> Option<&dyn crate::QueueAccess> {
-        None
-    }
-
-    fn oslo_queue(&self) -> QueueKind {
-        QueueKind::OSLO
-    }
-
-    fn features(&self) -> Features {
-        Features { requeue: true, send: true, absent: &[], framing: None, keys: false, partitions: false }
-    }
-
-    fn certificate_ends(&self) -> Option<i64> {
-        None
-    }
-
     fn location(&self) -> String {
         "the in-process broker".to_owned()
-    }
-
-    fn remedy(&self, _: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
-        None
     }
 }
 
@@ -358,15 +329,11 @@ impl MemoryTransport {
                 queue.kind = options.queue.queue_type;
             }
             open.push(OpenQueue {
-                name: name.as_str().into(),
-                queue_type: Some(queue.kind),
                 waiting: u32::try_from(queue.ready.len()).unwrap_or(u32::MAX),
                 other_consumers: queue.counted(),
                 created,
                 durable: Some(true),
-                differs: None,
-                drops: None,
-                loses: None,
+                ..OpenQueue::named(name, Some(queue.kind))
             });
             queue.consumers += 1;
         }

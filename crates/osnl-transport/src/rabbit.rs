@@ -68,9 +68,7 @@ use crate::outgoing::OutgoingMessage;
 use crate::topology::{
     Binding, ListenOptions, QueueKind, QueueType, Resume, Subscription, TopologyPlan, plan,
 };
-use crate::{
-    BoxFuture, Consumer, Features, QueueAccess, QueueSeen, Tap, TapOptions, Transport, TransportError,
-};
+use crate::{BoxFuture, Consumer, QueueAccess, QueueSeen, Tap, TapOptions, Transport, TransportError};
 
 const SUBSCRIBED: Duration = Duration::from_secs(60);
 
@@ -290,10 +288,6 @@ impl Transport for RabbitTransport {
 
     fn oslo_queue(&self) -> QueueKind {
         self.options.queue().as_oslo()
-    }
-
-    fn features(&self) -> Features {
-        Features { requeue: true, send: true, absent: &[], framing: None, keys: false, partitions: false }
     }
 
     fn reconnect(&self) -> Reconnect {

@@ -107,6 +107,23 @@ pub struct OpenQueue {
     pub loses: Option<String>,
 }
 
+impl OpenQueue {
+    /// Returns an empty queue that was there, without other consumers and remarks.
+    pub(crate) fn named(name: &str, queue_type: Option<QueueType>) -> Self {
+        Self {
+            name: name.into(),
+            queue_type,
+            waiting: 0,
+            other_consumers: 0,
+            created: false,
+            durable: None,
+            differs: None,
+            drops: None,
+            loses: None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Subscription {
     pub epoch: Epoch,

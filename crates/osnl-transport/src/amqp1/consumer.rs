@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::connection::{Amqp1Connection, SharedSession};
 use super::session::Session;
-use crate::contract::{Consumer, LateBindings, PartitionSeen, QueueDepths};
+use crate::contract::{Consumer, LateBindings, QueueDepths};
 use crate::error::TransportError;
 use crate::future::BoxFuture;
 use crate::message::Batch;
@@ -39,17 +39,7 @@ impl Amqp1Consumer {
             let problem = format!("prefetch: {prefetch} messages for {} addresses", bindings.len());
             return Err(TransportError::ListenOptions { problem });
         }
-        let open = bindings.iter().map(|binding| OpenQueue {
-            name: binding.queue.as_str().into(),
-            queue_type: None,
-            waiting: 0,
-            other_consumers: 0,
-            created: false,
-            durable: None,
-            differs: None,
-            drops: None,
-            loses: None,
-        });
+        let open = bindings.iter().map(|binding| OpenQueue::named(&binding.queue, None));
         let bound = if options.declare == Declare::Nothing { Vec::new() } else { bindings.clone() };
         let host = connection.host.clone();
         let subscription = Subscription::new(host, (bound, Vec::new()), open.collect(), remarks);
@@ -120,10 +110,6 @@ impl Consumer for Amqp1Consumer {
     /// A broker of AMQP 1.0 does not count the messages at an address.
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
         Box::pin(std::future::ready(Ok(QueueDepths::new())))
-    }
-
-    fn partitions(&self) -> Option<Vec<PartitionSeen>> {
-        None
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {

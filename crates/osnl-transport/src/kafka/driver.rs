@@ -177,8 +177,6 @@ impl Opening {
         }));
         let waiting: u64 = found.places.iter().map(Place::waiting).sum();
         let queue = OpenQueue {
-            name: group.as_str().into(),
-            queue_type: None,
             waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
             other_consumers: match members {
                 Some(members) => members.saturating_sub(1),
@@ -186,9 +184,7 @@ impl Opening {
             },
             created: found.is_new,
             durable: Some(true),
-            differs: None,
-            drops: None,
-            loses: None,
+            ..OpenQueue::named(group, None)
         };
         let bindings = self.plan.bindings.clone();
         let unbound =

@@ -2,7 +2,7 @@ use super::{BrokerState, MemoryBroker};
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Subscription};
-use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, TransportError};
+use crate::{BoxFuture, Consumer, LateBindings, QueueDepths, TransportError};
 
 pub(super) struct MemoryConsumer {
     pub(super) broker: MemoryBroker,
@@ -131,10 +131,6 @@ impl Consumer for MemoryConsumer {
         let waiting =
             self.subscription.queues().into_iter().map(|queue| (queue.into(), self.broker.seen(queue)));
         Box::pin(std::future::ready(Ok(waiting.collect())))
-    }
-
-    fn partitions(&self) -> Option<Vec<PartitionSeen>> {
-        None
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {

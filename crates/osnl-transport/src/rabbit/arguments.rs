@@ -85,18 +85,7 @@ mod tests {
     #[test]
     fn only_consumers_of_quorum_queues_set_their_time() {
         let check = |queue_type: Option<QueueType>, expected: bool| {
-            let queue = OpenQueue {
-                name: "q".into(),
-                queue_type,
-                waiting: 0,
-                other_consumers: 0,
-                created: false,
-                durable: None,
-                differs: None,
-                drops: None,
-                loses: None,
-            };
-            let table = consumer_table(&queue, &QueueKind::DURABLE);
+            let table = consumer_table(&OpenQueue::named("q", queue_type), &QueueKind::DURABLE);
             assert_eq!(table.contains_key(CONSUMER_TIMEOUT), expected, "{queue_type:?}");
         };
         check(Some(QueueType::Quorum), true);

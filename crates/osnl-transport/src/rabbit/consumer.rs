@@ -35,7 +35,7 @@ use crate::bodies::BodyBounds;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{BrokerVersion, OpenQueue, QueueKind, QueueType, Subscription};
-use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
+use crate::{BoxFuture, Consumer, LateBindings, QueueDepths, QueueSeen, TransportError};
 
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -375,10 +375,6 @@ impl Consumer for RabbitConsumer {
             };
             asked.await.map_err(|error| lost(&error))
         })
-    }
-
-    fn partitions(&self) -> Option<Vec<PartitionSeen>> {
-        None
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {

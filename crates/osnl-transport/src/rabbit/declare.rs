@@ -265,17 +265,8 @@ impl Declarer<'_> {
     ) -> Result<OpenQueue, DeclareError> {
         let what = format!("declare queue \"{name}\"");
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        let mut open = OpenQueue {
-            name: name.into(),
-            queue_type: Some(kind.queue_type),
-            waiting: 0,
-            other_consumers: 0,
-            created: false,
-            durable: Some(kind.durable),
-            differs: None,
-            drops: None,
-            loses: None,
-        };
+        let named = OpenQueue::named(name, Some(kind.queue_type));
+        let mut open = OpenQueue { durable: Some(kind.durable), ..named };
         match self.queue_declare(name, passive, FieldTable::default(), &what).await {
             Ok(found) => {
                 open.waiting = found.message_count();

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use osnl_model::{Framing, Priority, Target};
 use osnl_notify::notifier::{Context, Driver};
 use osnl_transport::{
-    Binding, BoxFuture, Consumer, Features, ListenOptions, MemoryBroker, MemoryTransport, OutgoingMessage,
-    QueueKind, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError,
+    BoxFuture, Consumer, Features, ListenOptions, MemoryBroker, MemoryTransport, OutgoingMessage, Tap,
+    TapOptions, Transport, TransportError,
 };
 use serde_json::{Value, json};
 
@@ -36,53 +36,16 @@ impl Transport for Ordered {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.inner.close()
-    }
-
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
         self.inner.tap(options)
-    }
-
-    fn tidy<'a>(
-        &'a self,
-        superfluous: &'a [Binding],
-        queues: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
-        self.inner.tidy(superfluous, queues)
-    }
-
-    fn queue_access(&self) -> Option<&dyn osnl_transport::QueueAccess> {
-        None
-    }
-
-    fn oslo_queue(&self) -> QueueKind {
-        self.inner.oslo_queue()
     }
 
     fn features(&self) -> Features {
         Features { framing: Some(Framing::Kafka), keys: true, ..self.inner.features() }
     }
 
-    fn reconnect(&self) -> Reconnect {
-        self.inner.reconnect()
-    }
-
-    fn certificate_ends(&self) -> Option<i64> {
-        self.inner.certificate_ends()
-    }
-
     fn location(&self) -> String {
         self.inner.location()
-    }
-
-    fn remedy(
-        &self,
-        error: &TransportError,
-        to: &[(Target, Priority)],
-        options: &ListenOptions,
-    ) -> Option<String> {
-        self.inner.remedy(error, to, options)
     }
 }
 
