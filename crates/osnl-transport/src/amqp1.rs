@@ -31,11 +31,10 @@ use self::options::Amqp1Options;
 use crate::contract::{Consumer, Features, Transport};
 use crate::error::TransportError;
 use crate::future::BoxFuture;
+use crate::hosts::{FailoverStrategy, HostOrder, address, rank};
 use crate::outgoing::OutgoingMessage;
-use crate::rabbit::options::FailoverStrategy;
-use crate::rabbit::order::HostOrder;
-use crate::rabbit::{address, rank, tls};
 use crate::tap::{Tap, TapOptions};
+use crate::tls;
 use crate::topology::{Binding, Declare, ListenOptions};
 
 #[derive(Debug)]

@@ -1,6 +1,27 @@
 use std::time::Duration;
 
-use crate::{Reconnect, TransportError};
+use crate::error::TransportError;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reconnect {
+    /// The pause before the first attempt after a lost connection, and a random addition up to the second value.
+    pub delay: Option<(Duration, Duration)>,
+    pub retry: Option<RetryPauses>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPauses {
+    pub first: Duration,
+    pub step: Duration,
+    pub longest: Duration,
+}
+
+impl RetryPauses {
+    #[must_use]
+    pub fn after(&self, failures: u32) -> Duration {
+        self.first.saturating_add(self.step.saturating_mul(failures.saturating_sub(1))).min(self.longest)
+    }
+}
 
 /// The pauses between attempts to connect. A missing broker or exchange is tried about once a second, so the first
 /// message arrives within a second of its return. A broker that refuses the connection is tried less and less often,
@@ -50,7 +71,6 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
-    use crate::RetryPauses;
 
     use super::*;
 

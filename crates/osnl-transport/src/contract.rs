@@ -4,12 +4,12 @@ use std::time::SystemTime;
 
 use osnl_model::{Framing, Priority, Target};
 
+use crate::backoff::Reconnect;
 use crate::dead_letters::QueueAccess;
 use crate::error::TransportError;
 use crate::future::BoxFuture;
 use crate::message::Batch;
 use crate::outgoing::OutgoingMessage;
-use crate::rabbit::options::Reconnect;
 use crate::settle::Window;
 use crate::tap::{Tap, TapOptions};
 use crate::topology::{Binding, ListenOptions, QueueKind, Subscription};

@@ -100,62 +100,26 @@ impl TransportError {
     /// then.
     #[must_use]
     pub fn is_refused_access(&self) -> bool {
-        match self {
-            Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } | Self::Refused { .. } => true,
-            Self::UnknownDriver { .. }
-            | Self::Options(_)
-            | Self::ListenOptions { .. }
-            | Self::TlsFiles { .. }
-            | Self::Tls { .. }
-            | Self::NotAmqp { .. }
-            | Self::Handshake { .. }
-            | Self::Connect { .. }
-            // A missing exchange is no refusal: it appears when its service starts, and then every second counts.
-            | Self::NoExchange { .. }
-            | Self::NoQueue { .. }
-            | Self::Lost { .. }
-            | Self::Cancelled { .. }
-            | Self::Unroutable { .. }
-            | Self::NotTaken { .. }
-            | Self::NotConfirmed { .. }
-            | Self::TooLarge { .. }
-            | Self::OnlyListens { .. } => false,
-        }
+        // A missing exchange is no refusal: it appears when its service starts, and then every second counts.
+        matches!(self, Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } | Self::Refused { .. })
     }
 
     /// Returns whether nothing can be sent or read before a correction, because no host accepts the login.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::Connect { .. }
-            | Self::Tls { .. }
-            | Self::NotAmqp { .. }
-            | Self::Handshake { .. }
-            | Self::LoginRefused { .. }
-            | Self::VirtualHostRefused { .. } => true,
-            Self::UnknownDriver { .. }
-            | Self::Options(_)
-            | Self::ListenOptions { .. }
-            | Self::TlsFiles { .. }
-            | Self::NoExchange { .. }
-            | Self::NoQueue { .. }
-            | Self::Refused { .. }
-            | Self::Lost { .. }
-            | Self::Cancelled { .. }
-            | Self::Unroutable { .. }
-            | Self::NotTaken { .. }
-            | Self::NotConfirmed { .. }
-            | Self::TooLarge { .. }
-            | Self::OnlyListens { .. } => false,
-        }
+                | Self::Tls { .. }
+                | Self::NotAmqp { .. }
+                | Self::Handshake { .. }
+                | Self::LoginRefused { .. }
+                | Self::VirtualHostRefused { .. }
+        )
     }
 
     pub(crate) fn no_tls(host: String, refusal: osnl_net::tls::Refusal) -> Self {
         Self::Tls { host, reason: refusal.reason, remedy: refusal.remedy }
-    }
-
-    pub(crate) fn no_handshake(host: String, none: crate::rabbit::login::NothingInCommon) -> Self {
-        Self::Handshake { host, reason: none.reason, remedy: none.remedy }
     }
 
     #[must_use]
@@ -186,14 +150,7 @@ impl TransportError {
     /// Returns whether the attempt ended before the virtual host was open, so that nothing was declared or bound.
     #[must_use]
     pub fn is_refused_connection(&self) -> bool {
-        matches!(
-            self,
-            Self::Connect { .. }
-                | Self::Tls { .. }
-                | Self::NotAmqp { .. }
-                | Self::LoginRefused { .. }
-                | Self::VirtualHostRefused { .. }
-        )
+        self.is_unreachable() && !matches!(self, Self::Handshake { .. })
     }
 
     #[must_use]

@@ -59,11 +59,14 @@
 mod amqp1;
 mod backoff;
 mod bodies;
+mod body_flow;
+mod carrier;
 mod contract;
 pub mod dead_letters;
 mod driver;
 mod error;
 mod future;
+mod hosts;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod logins;
@@ -75,13 +78,14 @@ mod rabbit;
 mod settle;
 pub mod stamp;
 mod tap;
+mod tls;
 mod topology;
 
 use osnl_model::{SentLogin, TransportUrl};
 
 #[cfg(feature = "amqp1")]
 pub use amqp1::{Amqp1Transport, options::Amqp1Options};
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Reconnect, RetryPauses};
 pub use bodies::{BodyBounds, Cut};
 pub use contract::{
     Consumer, Features, LateBindings, LostPosition, PartitionSeen, QueueDepths, QueueSeen, Transport,
@@ -90,6 +94,7 @@ pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
 pub use driver::{DRIVERS, Driver};
 pub use error::TransportError;
 pub use future::BoxFuture;
+pub use hosts::FailoverStrategy;
 #[cfg(feature = "kafka")]
 pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions};
 #[cfg(feature = "kafka")]
@@ -106,9 +111,8 @@ pub use rabbit::inspection::{
     BrokerInspection, ExchangeInspection, HostFacts, HostInspection, MayWrite, QueueInspection, QueueMade,
 };
 pub use rabbit::options::{
-    FORMER_OPTIONS, FailoverStrategy, HEARTBEAT, HEARTBEAT_OPTION, LoginMethod, NO_EFFECT, OSLO_HEARTBEAT,
-    QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions, RabbitSection, Reconnect, RetryPauses,
-    TlsOptions, TlsVersions, Trust, TrustWarning, effect_of,
+    FORMER_OPTIONS, HEARTBEAT, HEARTBEAT_OPTION, LoginMethod, NO_EFFECT, OSLO_HEARTBEAT, QueueOptions,
+    QuorumLimits, RABBIT_OPTIONS, RabbitOptions, RabbitSection, effect_of,
 };
 pub use rabbit::prove::{Proof, Proofs, Thorough};
 pub use rabbit::remedy::{
@@ -119,6 +123,7 @@ pub use tap::{
     ExchangeFound, GroupLag, GroupSeen, Tap, TapBinding, TapMessage, TapOpening, TapOptions, TapProperties,
     TopicSeen, TopicsSeen,
 };
+pub use tls::{TlsOptions, TlsVersions, Trust, TrustWarning};
 pub use topology::{
     Argument, Binding, BrokerVersion, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, OpenQueue,
     QueueArguments, QueueKind, QueueType, Resume, StreamOffset, Subscription,

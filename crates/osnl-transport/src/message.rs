@@ -7,7 +7,7 @@ use bytes::Bytes;
 use osnl_model::ContentInfo;
 
 use crate::bodies::Cut;
-use crate::rabbit::BodyShare;
+use crate::body_flow::BodyShare;
 
 /// The lifetime of one connection. Epochs are unique within a process, so a delivery tag of a closed connection cannot
 /// be used on another.

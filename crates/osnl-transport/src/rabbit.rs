@@ -6,8 +6,7 @@
 
 mod answer;
 mod arguments;
-mod body_flow;
-pub(crate) mod connect;
+mod connect;
 mod consumer;
 mod cut;
 mod dead_letters;
@@ -18,10 +17,9 @@ pub(crate) mod greeting;
 mod headers;
 mod held;
 pub(crate) mod inspection;
-pub(crate) mod login;
+mod login;
 mod majority;
 mod marks;
-pub(crate) mod order;
 mod properties;
 pub(crate) mod prove;
 mod publisher;
@@ -32,11 +30,10 @@ mod returned;
 mod returns;
 mod runtime;
 mod side;
-pub(crate) mod socket;
+mod socket;
 mod stream;
 mod tap;
 mod tidy;
-pub(crate) mod tls;
 mod tune;
 
 pub(crate) mod options;
@@ -46,29 +43,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lapin::Connection;
-use osnl_model::{Priority, Target, TransportHost, TransportUrl};
+use osnl_model::{Priority, Target, TransportUrl};
 use osnl_net::tls::LatestEnd;
 use tokio::time::timeout;
 
-#[cfg(any(feature = "amqp1", feature = "kafka"))]
-pub(crate) use self::body_flow::BodyFlow;
-pub(crate) use self::body_flow::BodyShare;
-use self::connect::{ConnectionFacts, DEFAULT_PORT};
+use self::connect::ConnectionFacts;
 use self::consumer::RabbitConsumer;
 use self::dead_letters::QueuePublisher;
 use self::declare::{DeclareError, LateTakeOver};
 use self::held::ConnectionGuard;
-use self::options::{RabbitOptions, Reconnect};
-use self::order::HostOrder;
+use self::options::RabbitOptions;
 use self::publisher::RabbitPublisher;
 use self::remedy::{listener_permissions, login_user, take_over_policy};
 use self::stream::StreamIdentity;
 use self::tap::RabbitTap;
+use crate::carrier::TIMEOUT;
+use crate::hosts::{HostOrder, address, rank};
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{
     Binding, ListenOptions, QueueKind, QueueType, Resume, Subscription, TopologyPlan, plan,
 };
-use crate::{BoxFuture, Consumer, QueueAccess, QueueSeen, Tap, TapOptions, Transport, TransportError};
+use crate::{
+    BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError, tls,
+};
 
 const SUBSCRIBED: Duration = Duration::from_secs(60);
 
@@ -117,7 +114,7 @@ impl RabbitTransport {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
             let host = &self.url.hosts()[index];
-            match connect::connect(&self.url, host, &self.options, connect::TIMEOUT).await {
+            match connect::connect(&self.url, host, &self.options, TIMEOUT).await {
                 Ok((connection, seen)) => {
                     self.certificate.note(seen.certificate_ends);
                     let host = address(host);
@@ -317,33 +314,5 @@ impl Transport for RabbitTransport {
         error.remedy(self.url.virtual_host(), |virtual_host| {
             listener_permissions(user, virtual_host, names, options.declare)
         })
-    }
-}
-
-pub(crate) fn address(host: &TransportHost) -> String {
-    let (name, port) = (&host.hostname, host.port_or(DEFAULT_PORT));
-    if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
-}
-
-pub(crate) fn rank(error: &TransportError) -> u8 {
-    match error {
-        TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,
-        TransportError::Handshake { .. } => 2,
-        TransportError::Tls { .. } | TransportError::NotAmqp { .. } => 1,
-        TransportError::UnknownDriver { .. }
-        | TransportError::Options(_)
-        | TransportError::TlsFiles { .. }
-        | TransportError::Connect { .. }
-        | TransportError::ListenOptions { .. }
-        | TransportError::NoExchange { .. }
-        | TransportError::NoQueue { .. }
-        | TransportError::Refused { .. }
-        | TransportError::Lost { .. }
-        | TransportError::Cancelled { .. }
-        | TransportError::Unroutable { .. }
-        | TransportError::NotTaken { .. }
-        | TransportError::NotConfirmed { .. }
-        | TransportError::TooLarge { .. }
-        | TransportError::OnlyListens { .. } => 0,
     }
 }

@@ -15,19 +15,14 @@ use super::codec::{NULL, STRING, TRUE, frame, list, text, uint};
 use super::options::Amqp1Options;
 use super::session::{Session, WINDOW};
 use super::wire::{LONGEST_FRAME, WireFailure, expect, header, login, read_frame, send};
+use crate::carrier::{Carrier, Duplex, TIMEOUT, carrier};
 use crate::error::TransportError;
-use crate::rabbit::address;
-use crate::rabbit::connect::{TIMEOUT, carrier};
-use crate::rabbit::socket::Carrier;
+use crate::hosts::address;
 use crate::stamp::unique_id;
 
 /// The broker is told half of this time, so that it sends a frame at least so often.
 const SILENCE: Duration = Duration::from_secs(60);
 const NEVER: u64 = u64::MAX;
-
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 pub(super) struct Amqp1Connection {
     stream: BufReader<Box<dyn Duplex>>,
@@ -54,11 +49,8 @@ impl Amqp1Connection {
     ) -> Result<Self, TransportError> {
         let (deadline, seconds) = (Instant::now() + TIMEOUT, TIMEOUT.as_secs_f64());
         let tls = options.tls(url);
-        let (carrier, certificate_ends) = carrier(host, tls.as_ref(), (deadline, seconds)).await?;
-        let stream: Box<dyn Duplex> = match carrier {
-            Carrier::Plain(tcp) => Box::new(tcp),
-            Carrier::Tls(tls) => tls,
-        };
+        let Carrier { stream, certificate_ends, .. } =
+            carrier(host, tls.as_ref(), (deadline, seconds)).await?;
         let mut stream = BufReader::new(stream);
         let mechanism = options.mechanism(url, host.username.is_some())?;
         let (user, password) = (host.username.clone().unwrap_or_default(), host.credentials().1);

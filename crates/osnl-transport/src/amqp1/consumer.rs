@@ -8,11 +8,11 @@ use tokio::time::timeout;
 
 use super::connection::{Amqp1Connection, SharedSession};
 use super::session::Session;
+use crate::carrier::TIMEOUT;
 use crate::contract::{Consumer, LateBindings, QueueDepths};
 use crate::error::TransportError;
 use crate::future::BoxFuture;
 use crate::message::Batch;
-use crate::rabbit::connect::TIMEOUT;
 use crate::settle::Window;
 use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, Subscription};
 

@@ -7,7 +7,7 @@ use osnl_model::{SentLogin, TransportUrl};
 use crate::driver::Driver;
 use crate::logins::in_clear;
 use crate::options::{DriverOptions, DriverSection, OptionError, file};
-use crate::rabbit::options::{TlsOptions, TlsVersions, Trust};
+use crate::tls::{TlsOptions, TlsVersions, Trust};
 use crate::topology::Binding;
 
 options! {

@@ -13,9 +13,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::codec::{TRUE, Value, frame, list, uint};
 use super::wire::end;
 use crate::bodies::{BodyBounds, Cut};
+use crate::body_flow::BodyFlow;
 use crate::error::TransportError;
 use crate::message::{Epoch, IncomingMessage, Properties};
-use crate::rabbit::BodyFlow;
 use crate::settle::{Settlement, Window};
 use crate::topology::Binding;
 

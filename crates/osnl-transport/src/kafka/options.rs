@@ -9,13 +9,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_config::{OptionDef, Options as _, Seconds, options, words};
-use osnl_model::{Secret, SentLogin, TransportHost, TransportUrl};
+use osnl_model::{Secret, SentLogin, TransportUrl};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 use crate::TransportError;
 use crate::driver::Driver;
+use crate::hosts::address_or;
 use crate::options::{DriverOptions, DriverSection, OptionError, file};
 
 pub const KAFKA_OPTIONS: &[OptionDef] = KafkaSection::OPTIONS;
@@ -177,7 +178,8 @@ impl Settings {
         let refused = |problem: &str| {
             Err(TransportError::ListenOptions { problem: format!("transport_url: {problem}") })
         };
-        let brokers = url.hosts().iter().map(address).collect::<Vec<_>>().join(",");
+        let brokers =
+            url.hosts().iter().map(|host| address_or(host, DEFAULT_PORT)).collect::<Vec<_>>().join(",");
         let mut config = ClientConfig::new();
         // Lost connections and failed commits are reported at this level.
         config.set_log_level(RDKafkaLogLevel::Warning);
@@ -288,12 +290,6 @@ pub(super) fn unusable(error: &KafkaError) -> TransportError {
         true => TransportError::TlsFiles { reason },
         false => TransportError::ListenOptions { problem: reason },
     }
-}
-
-/// `host:port`, with an IPv6 address in brackets.
-fn address(host: &TransportHost) -> String {
-    let (name, port) = (&host.hostname, host.port_or(DEFAULT_PORT));
-    if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use super::failure::lost;
 use super::offsets::{Offsets, PartitionKey, Position};
 use super::start::Place;
 use crate::bodies::Cut;
+use crate::body_flow::{BodyFlow, BodyShare};
 use crate::message::{AssignedPartition, Properties};
-use crate::rabbit::{BodyFlow, BodyShare};
 use crate::settle::{Settlement, Window};
 use crate::{LostPosition, PartitionSeen, TransportError};
 

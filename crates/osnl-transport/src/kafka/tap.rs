@@ -24,8 +24,8 @@ use super::client::{ANSWER, Ends, KafkaClient, blocking, kept};
 use super::failure::{end_of, is_topic_gone, lost};
 use super::offsets::PartitionKey;
 use super::options::{Settings, of_group};
+use crate::body_flow::{BodyFlow, BodyShare};
 use crate::memory::key_matches;
-use crate::rabbit::{BodyFlow, BodyShare};
 use crate::tap::{Tap, TapMessage, TapOpening, TapOptions, TapProperties, TopicsSeen};
 use crate::{BoxFuture, Properties, TransportError};
 

@@ -7,25 +7,20 @@ use std::time::Duration;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use osnl_model::{TransportHost, TransportUrl};
-use osnl_net::tls::Refusal;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
 
-use super::body_flow::BodyFlow;
 use super::failure::connect_failure;
 use super::frames::LARGEST;
 use super::greeting::Greeting;
 use super::login::BrokerLogin;
-use super::options::{LoginMethod, RabbitOptions, TlsOptions};
-use super::socket::{BrokerStream, Carrier, SilentEnd};
-use super::{address, runtime, tls};
+use super::options::{LoginMethod, RabbitOptions};
+use super::runtime;
+use super::socket::BrokerStream;
 use crate::TransportError;
-
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
-pub(super) const DEFAULT_PORT: u16 = 5672;
+use crate::body_flow::BodyFlow;
+use crate::carrier::{TIMEOUT, carrier};
+use crate::hosts::{DEFAULT_PORT, address};
 
 pub(super) struct ConnectionFacts {
     pub(super) certificate_ends: Option<i64>,
@@ -42,7 +37,8 @@ pub(super) async fn connect(
     let limit = limit.min(TIMEOUT);
     let (deadline, seconds) = (Instant::now() + limit, limit.as_secs_f64());
     let failed = |reason: String| TransportError::Connect { host: address(host), reason };
-    let (carrier, ends) = carrier(host, options.tls().as_ref(), (deadline, seconds)).await?;
+    let carrier = carrier(host, options.tls().as_ref(), (deadline, seconds)).await?;
+    let certificate_ends = carrier.certificate_ends;
 
     // Longer than the time-out below, which ends the attempt. The silence limit ends the library's thread, which waits
     // for this stream without a time-out.
@@ -75,40 +71,7 @@ pub(super) async fn connect(
     let negotiated = connection.configuration().heartbeat();
     silence.send_replace((negotiated > 0).then(|| Duration::from_millis(u64::from(negotiated) * 1500)));
     let greeting = told.get().cloned().unwrap_or_default();
-    Ok((connection, ConnectionFacts { certificate_ends: ends, greeting, body_flow }))
-}
-
-/// Connects by TCP, and by TLS if there are options for TLS. Returns with the connection the last valid second of the
-/// broker's certificate. `seconds` is the time until the deadline, for errors.
-pub(crate) async fn carrier(
-    host: &TransportHost,
-    tls: Option<&TlsOptions>,
-    (deadline, seconds): (Instant, f64),
-) -> Result<(Carrier, Option<i64>), TransportError> {
-    let failed = |reason: String| TransportError::Connect { host: address(host), reason };
-    let silent = |_| failed(format!("no answer within {seconds} s"));
-    let target = (host.hostname.as_str(), host.port_or(DEFAULT_PORT));
-    let tcp = timeout_at(deadline, TcpStream::connect(target)).await.map_err(silent)?;
-    let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)).map_err(|error| match tls {
-        // A broker that resets the connection at once has sent no byte either.
-        None if error.kind() == io::ErrorKind::ConnectionReset => failed(SilentEnd::Plain.to_string()),
-        None | Some(_) => failed(error.to_string()),
-    })?;
-    let Some(tls) = tls else { return Ok((Carrier::Plain(tcp), None)) };
-    let refused = |refusal| TransportError::no_tls(address(host), refusal);
-    let failed = |reason: String| refused(Refusal::new(reason));
-    let config = tls::config(tls).map_err(failed)?;
-    let name = ServerName::try_from(host.hostname.clone())
-        .map_err(|_| failed("no certificate can be for a host of that name".to_owned()))?;
-    let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
-    let silent = |_| failed(format!("no end of the handshake within {seconds} s"));
-    let stream = timeout_at(deadline, handshake)
-        .await
-        .map_err(silent)?
-        .map_err(|error| refused(osnl_net::tls::handshake_refusal(&host.hostname, &error, &tls::REMEDIES)))?;
-    let certificates = stream.get_ref().1.peer_certificates();
-    let ends = certificates.and_then(|chain| osnl_net::tls::ends_at(chain.first()?));
-    Ok((Carrier::Tls(Box::new(stream)), ends))
+    Ok((connection, ConnectionFacts { certificate_ends, greeting, body_flow }))
 }
 
 pub(super) fn login_name<'a>(host: &'a TransportHost, options: &RabbitOptions) -> &'a str {

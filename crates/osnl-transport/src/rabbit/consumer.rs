@@ -22,7 +22,6 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Event};
 
 use super::arguments::{consumer_table, stream_offset};
-use super::body_flow::BodyFlow;
 use super::declare::RabbitLateBindings;
 use super::failure::{OperationFailure, lost};
 use super::headers;
@@ -32,6 +31,7 @@ use super::marks;
 use super::properties::properties;
 use super::returned::ReturnedMessages;
 use crate::bodies::BodyBounds;
+use crate::body_flow::BodyFlow;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{BrokerVersion, OpenQueue, QueueKind, QueueType, Subscription};

@@ -24,13 +24,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::RabbitTransport;
 use super::arguments::table;
-use super::body_flow::BodyFlow;
 use super::failure::{OperationFailure, PRECONDITION_FAILED, is_missing, lost, reason, reply_code};
 use super::held::ConnectionGuard;
 use super::properties::properties;
 use super::returned::delivery_count;
 use super::side::SideChannel;
 use crate::bodies::BodyBounds;
+use crate::body_flow::BodyFlow;
 use crate::dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody, queue_reader};
 use crate::topology::{BrokerVersion, QueueKind};
 use crate::{BoxFuture, TransportError};

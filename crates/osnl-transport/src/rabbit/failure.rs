@@ -5,9 +5,10 @@ use std::io;
 use lapin::ErrorKind;
 
 use super::login::NothingInCommon;
-use super::socket::{NotAmqp, SilentEnd};
-use super::tls::REMEDIES;
+use super::socket::NotAmqp;
 use crate::TransportError;
+use crate::carrier::SilentEnd;
+use crate::tls::REMEDIES;
 
 pub(super) const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
@@ -120,8 +121,8 @@ pub(super) fn connect_failure(
         if inner.is_some_and(|inner| inner.is::<NotAmqp>()) {
             return TransportError::NotAmqp { host, reason };
         }
-        if let Some(none) = inner.and_then(|inner| inner.downcast_ref::<NothingInCommon>()) {
-            return TransportError::no_handshake(host, none.clone());
+        if let Some(NothingInCommon { reason, remedy }) = inner.and_then(|inner| inner.downcast_ref()) {
+            return TransportError::Handshake { host, reason: reason.clone(), remedy: remedy.clone() };
         }
         if matches!(
             error.kind(),

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use osnl_model::Scrubber;
 
-use super::body_flow::BodyFlow;
 use super::cut::CutBody;
 use super::login::NothingInCommon;
 use super::{headers, repeated, tune};
+use crate::body_flow::BodyFlow;
 
 /// The largest frame including its eight octets of header and end, which is RabbitMQ's default.
 pub(super) const LARGEST: u32 = 131_072;

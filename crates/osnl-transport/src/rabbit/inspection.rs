@@ -23,7 +23,8 @@ use super::refusal::Difference;
 use super::returns;
 use super::side::SideChannel;
 use super::tap::probe;
-use super::{RabbitTransport, address, connect};
+use super::{RabbitTransport, connect};
+use crate::hosts::address;
 use crate::topology::{Argument, BrokerVersion, QueueKind, TYPE};
 use crate::{ExchangeFound, TransportError};
 

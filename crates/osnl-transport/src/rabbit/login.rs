@@ -26,9 +26,9 @@ pub(super) struct BrokerLogin {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub(crate) struct NothingInCommon {
-    pub(crate) reason: String,
-    pub(crate) remedy: String,
+pub(super) struct NothingInCommon {
+    pub(super) reason: String,
+    pub(super) remedy: String,
 }
 
 impl BrokerLogin {

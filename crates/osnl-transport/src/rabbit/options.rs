@@ -16,12 +16,12 @@ use osnl_model::{Compression, SentLogin, TransportUrl};
 pub use self::former::FORMER_OPTIONS;
 use self::table::TlsChoice;
 pub use self::table::{NO_EFFECT, RABBIT_OPTIONS, RabbitSection, effect_of};
-pub use self::typed::{
-    FailoverStrategy, LoginMethod, QueueOptions, QuorumLimits, Reconnect, RetryPauses, TlsOptions,
-    TlsVersions, Trust, TrustWarning,
-};
+pub use self::typed::{LoginMethod, QueueOptions, QuorumLimits};
+use crate::backoff::{Reconnect, RetryPauses};
 use crate::driver::Driver;
+use crate::hosts::FailoverStrategy;
 use crate::options::{DriverOptions, DriverSection, OptionError, file};
+use crate::tls::{TlsOptions, TlsVersions, Trust};
 
 pub const HEARTBEAT: u16 = 10;
 pub const OSLO_HEARTBEAT: u16 = 60;

@@ -4,42 +4,32 @@
 //!   heartbeats, and before the login without a limit;
 //! - reports a peer that speaks TLS unexpectedly, or no AMQP;
 //! - reads the broker's [`greeting`], which the client library does not expose;
-//! - stops reading while too many bytes of [bodies](super::body_flow) are in hand;
+//! - stops reading while too many bytes of [bodies](crate::body_flow) are in hand;
 //! - changes frames that the client library cannot handle ([`frames`]): it limits the broker's offer
 //!   ([`tune`](super::tune)), makes tables safe ([`headers`](super::headers)), and hides the password that a broker
 //!   [repeats](super::repeated).
 
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_rustls::client::TlsStream;
 
-use super::body_flow::BodyFlow;
 use super::frames::{self, Frames};
 use super::greeting;
 use super::login::{BrokerLogin, NothingInCommon};
+use crate::body_flow::BodyFlow;
+use crate::carrier::{Carrier, SilentEnd};
 
 const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
 
 pub(super) type SilenceLimit = Option<Duration>;
-
-/// The broker ended the connection before it sent a byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SilentEnd {
-    #[error("the broker ended the connection and gave no reason; if its port is one of TLS, set ssl = true")]
-    Plain,
-    #[error("the broker ended the connection right after the handshake")]
-    Tls,
-}
 
 /// The first bytes are not AMQP; the text shows them in printable characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,11 +73,6 @@ impl FirstBytes {
             Self::NothingInCommon(none) => io::Error::new(kind, none.clone()),
         }
     }
-}
-
-pub(crate) enum Carrier {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 pub(super) struct BrokerStream {
@@ -162,10 +147,8 @@ impl BrokerStream {
         match &self.useless {
             Some(why) => why.error(),
             None if self.heard_anything => error,
-            None => self.is_useless(FirstBytes::Missing(match self.carrier {
-                Carrier::Plain(_) => SilentEnd::Plain,
-                Carrier::Tls(_) => SilentEnd::Tls,
-            })),
+            None if self.carrier.has_tls => self.is_useless(FirstBytes::Missing(SilentEnd::Tls)),
+            None => self.is_useless(FirstBytes::Missing(SilentEnd::Plain)),
         }
     }
 
@@ -207,10 +190,7 @@ impl BrokerStream {
             };
             let room = room.min(bytes.len());
             let mut buffer = ReadBuf::new(&mut bytes[..room]);
-            let polled = match &mut self.carrier {
-                Carrier::Plain(tcp) => pin!(tcp).poll_read(context, &mut buffer),
-                Carrier::Tls(tls) => pin!(tls).poll_read(context, &mut buffer),
-            };
+            let polled = Pin::new(&mut self.carrier.stream).poll_read(context, &mut buffer);
             let length = buffer.filled().len();
             match polled {
                 Poll::Ready(Ok(())) => {
@@ -235,8 +215,7 @@ impl BrokerStream {
                 return Err(self.silent_end(io::ErrorKind::UnexpectedEof.into()));
             }
             self.heard_anything = true;
-            let plain = matches!(self.carrier, Carrier::Plain(_));
-            if plain && TLS.iter().any(|start| bytes.starts_with(start)) {
+            if !self.carrier.has_tls && TLS.iter().any(|start| bytes.starts_with(start)) {
                 return Err(self.is_useless(FirstBytes::SpeaksTls));
             }
             if let Some(other) = NotAmqp::of(bytes) {
@@ -271,10 +250,7 @@ impl futures_io::AsyncRead for BrokerStream {
 impl futures_io::AsyncWrite for BrokerStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
-        let polled = match &mut stream.carrier {
-            Carrier::Plain(tcp) => pin!(tcp).poll_write(context, bytes),
-            Carrier::Tls(tls) => pin!(tls).poll_write(context, bytes),
-        };
+        let polled = Pin::new(&mut stream.carrier.stream).poll_write(context, bytes);
         polled.map_err(|error| stream.unwritable(context, error))
     }
 
@@ -284,28 +260,19 @@ impl futures_io::AsyncWrite for BrokerStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
-        let polled = match &mut stream.carrier {
-            Carrier::Plain(tcp) => pin!(tcp).poll_write_vectored(context, slices),
-            Carrier::Tls(tls) => pin!(tls).poll_write_vectored(context, slices),
-        };
+        let polled = Pin::new(&mut stream.carrier.stream).poll_write_vectored(context, slices);
         polled.map_err(|error| stream.unwritable(context, error))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        let polled = match &mut stream.carrier {
-            Carrier::Plain(tcp) => pin!(tcp).poll_flush(context),
-            Carrier::Tls(tls) => pin!(tls).poll_flush(context),
-        };
+        let polled = Pin::new(&mut stream.carrier.stream).poll_flush(context);
         polled.map_err(|error| stream.unwritable(context, error))
     }
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        let polled = match &mut stream.carrier {
-            Carrier::Plain(tcp) => pin!(tcp).poll_shutdown(context),
-            Carrier::Tls(tls) => pin!(tls).poll_shutdown(context),
-        };
+        let polled = Pin::new(&mut stream.carrier.stream).poll_shutdown(context);
         polled.map_err(|error| stream.silent_end(error))
     }
 }

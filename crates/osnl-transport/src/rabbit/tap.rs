@@ -20,11 +20,11 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ExchangeKind};
 use osnl_model::TransportUrl;
 
-use super::body_flow::BodyFlow;
 use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, NOT_FOUND, OperationFailure, lost, refused, reply_code};
 use super::greeting::Greeting;
 use super::side::SideChannel;
+use crate::body_flow::BodyFlow;
 use crate::tap::{Tap, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 

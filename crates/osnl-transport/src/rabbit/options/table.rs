@@ -6,7 +6,9 @@
 use osnl_config::{OptionDef, Options as _, Seconds, options, words};
 use osnl_model::Compression;
 
-use super::typed::{FailoverStrategy, LoginMethod, TlsVersions};
+use super::typed::LoginMethod;
+use crate::hosts::FailoverStrategy;
+use crate::tls::TlsVersions;
 
 /// The meaning of an accepted option without effect: it concerns RPC or publishing, is not needed here, or has no
 /// effect in oslo.messaging either.

@@ -4,8 +4,8 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use serde_json::{Map, Value};
 
-use super::super::body_flow::BodyShare;
 use crate::Cut;
+use crate::body_flow::BodyShare;
 use crate::tap::{TapMessage, TapProperties};
 
 /// A body whose last copy gives back its share of the bytes in hand.

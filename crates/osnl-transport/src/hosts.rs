@@ -1,6 +1,20 @@
+//! The hosts of a transport URL: the order of attempts, and the failure that is reported.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::options::FailoverStrategy;
+use osnl_model::TransportHost;
+
+use crate::error::TransportError;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailoverStrategy {
+    Shuffle,
+    /// Each round continues where the last ended, in an order that is made once.
+    RoundRobin,
+}
+
+/// The port of AMQP, of both versions.
+pub(crate) const DEFAULT_PORT: u16 = 5672;
 
 #[derive(Debug)]
 pub(crate) struct HostOrder {
@@ -28,6 +42,26 @@ impl HostOrder {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             places[at % places.len()]
         })
+    }
+}
+
+/// Returns `host:port`, with an IPv6 address in brackets.
+pub(crate) fn address(host: &TransportHost) -> String {
+    address_or(host, DEFAULT_PORT)
+}
+
+pub(crate) fn address_or(host: &TransportHost, port: u16) -> String {
+    let (name, port) = (&host.hostname, host.port_or(port));
+    if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
+}
+
+/// Returns which of several hosts' failures is reported: the one that the operator has to correct is the highest.
+pub(crate) fn rank(error: &TransportError) -> u8 {
+    match error {
+        TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,
+        TransportError::Handshake { .. } => 2,
+        TransportError::Tls { .. } | TransportError::NotAmqp { .. } => 1,
+        _ => 0,
     }
 }
 

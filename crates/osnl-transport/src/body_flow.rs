@@ -1,14 +1,14 @@
 //! Counts the bytes of a connection's unsettled message bodies, buffered by the client library or in work.
 //!
 //! `prefetch` bounds messages and not bytes, and the client library buffers all that the broker pushes. So
-//! the [socket](super::socket) counts a body at its content header, and beyond [`BodyBounds::in_hand`] bytes
+//! the reader of the connection counts a body at its content header, and beyond [`BodyBounds::in_hand`] bytes
 //! stops reading while a complete message can be settled. The broker's flow control holds back the rest.
 //! Meanwhile osnl feeds heartbeats to the client library, which would take the pause for a silent broker.
 //!
 //! A lower prefetch is no alternative: `basic.qos` applies to later consumers only, and a new consumer would
 //! return all unsettled messages, which quorum queues count against the delivery limit.
 //!
-//! A body above [`BodyBounds::whole`] is never assembled, see [`cut`](super::cut), so a connection needs at
+//! A body above [`BodyBounds::whole`] is never assembled, so a connection needs at
 //! most `in_hand`, one body of `whole`, and the client library's two buffers of 4 MiB.
 //!
 //! A tap has no settlements: a body's share ends when its last copy is dropped. The answers to a tap's
@@ -49,7 +49,7 @@ pub(crate) struct BodyShare {
 }
 
 #[derive(Debug)]
-pub(super) struct Question(Arc<BodyFlow>);
+pub(crate) struct Question(Arc<BodyFlow>);
 
 impl Default for BodyFlow {
     fn default() -> Self {
@@ -83,11 +83,11 @@ impl BodyFlow {
     }
 
     /// Returns whether cut messages must not be handed over, since the broker redelivers them.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
     }
 
-    pub(super) fn cuts(&self, bytes: u64) -> bool {
+    pub(crate) fn cuts(&self, bytes: u64) -> bool {
         let most = match self.answers.load(Ordering::SeqCst) > 0 && self.exceeds() {
             true => BodyBounds::HEAD,
             false => self.whole.load(Ordering::SeqCst),
@@ -95,11 +95,11 @@ impl BodyFlow {
         bytes > most as u64
     }
 
-    pub(super) fn was_cut(&self, channel: u16, tag: u64, cut: Cut) {
+    pub(crate) fn was_cut(&self, channel: u16, tag: u64, cut: Cut) {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner).insert((channel, tag), cut);
     }
 
-    pub(super) fn cut(&self, channel: u16, tag: u64) -> Option<Cut> {
+    pub(crate) fn cut(&self, channel: u16, tag: u64) -> Option<Cut> {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner).remove(&(channel, tag))
     }
 
@@ -127,14 +127,14 @@ impl BodyFlow {
         BodyShare { of: Arc::clone(self), bytes }
     }
 
-    pub(super) fn asks(self: &Arc<Self>) -> Question {
+    pub(crate) fn asks(self: &Arc<Self>) -> Question {
         self.answers.fetch_add(1, Ordering::SeqCst);
         self.reader.wake();
         Question(Arc::clone(self))
     }
 
     /// Returns the bytes of the bodies that have begun and have no share yet, and of the shares.
-    pub(super) fn in_hand(&self) -> usize {
+    pub(crate) fn in_hand(&self) -> usize {
         self.bytes.load(Ordering::SeqCst)
     }
 
@@ -148,12 +148,12 @@ impl BodyFlow {
             && self.in_hand() > self.most.load(Ordering::SeqCst)
     }
 
-    pub(super) fn beat(&self) {
+    pub(crate) fn beat(&self) {
         self.beat.store(true, Ordering::SeqCst);
         self.reader.wake();
     }
 
-    pub(super) fn takes_beat(&self) -> bool {
+    pub(crate) fn takes_beat(&self) -> bool {
         self.beat.swap(false, Ordering::SeqCst)
     }
 

@@ -1,20 +1,67 @@
 //! Builds the configuration of rustls from the options. Files are read each time, because certificates are renewed
 //! while the daemon runs.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use osnl_net::tls::{CommonName, FileError, Remedies};
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 
-use super::options::{TlsOptions, TlsVersions, Trust};
-
-pub(super) const REMEDIES: Remedies = Remedies {
+pub(crate) const REMEDIES: Remedies = Remedies {
     trust: "name the CA's certificate in ssl_ca_file",
     renewed: "ssl_ca_file",
     plain: "is this the broker's port without TLS (usually 5672; TLS is on 5671)?",
     identity: "set ssl_cert_file and ssl_key_file",
 };
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    pub trust: Trust,
+    pub certificate: Option<PathBuf>,
+    /// The key; `None` if the certificate's file has it.
+    pub key: Option<PathBuf>,
+    pub versions: TlsVersions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrustWarning {
+    pub problem: &'static str,
+    pub remedy: &'static str,
+}
+
+impl TlsOptions {
+    #[must_use]
+    pub fn warning(&self) -> Option<TrustWarning> {
+        let problem = match self.trust {
+            Trust::Unverified => {
+                "encrypted, but the broker's certificate is not verified, and a forged broker would get the password"
+            }
+            Trust::Ca { name: false, .. } => {
+                "encrypted, but the name in the broker's certificate is not verified, and any server with a certificate \
+                 of an authority of the system would get the password"
+            }
+            Trust::Ca { name: true, .. } => return None,
+        };
+        let remedy = "set tls = verify, and ssl_ca_file unless the system trusts the CA";
+        Some(TrustWarning { problem, remedy })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Trusts any broker, with `tls = unverified` only.
+    Unverified,
+    /// Trusts certificates of a CA in this file, or of the system's CAs without a file.
+    Ca { file: Option<PathBuf>, name: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersions {
+    Any,
+    Only12,
+    Only13,
+}
 
 pub(crate) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());

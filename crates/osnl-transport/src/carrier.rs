@@ -1,0 +1,73 @@
+//! A connection to a host below any protocol: name and TCP, then TLS.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_model::TransportHost;
+use osnl_net::tls::Refusal;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use crate::error::TransportError;
+use crate::hosts::{DEFAULT_PORT, address};
+use crate::tls::{self, TlsOptions};
+
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}
+
+pub(crate) struct Carrier {
+    pub(crate) stream: Box<dyn Duplex>,
+    pub(crate) has_tls: bool,
+    /// The last valid second of the broker's certificate.
+    pub(crate) certificate_ends: Option<i64>,
+}
+
+/// The broker ended the connection before it sent a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SilentEnd {
+    #[error("the broker ended the connection and gave no reason; if its port is one of TLS, set ssl = true")]
+    Plain,
+    #[error("the broker ended the connection right after the handshake")]
+    Tls,
+}
+
+/// Connects by TCP, and by TLS if there are options for TLS. `seconds` is the time until the deadline, for errors.
+pub(crate) async fn carrier(
+    host: &TransportHost,
+    tls: Option<&TlsOptions>,
+    (deadline, seconds): (Instant, f64),
+) -> Result<Carrier, TransportError> {
+    let failed = |reason: String| TransportError::Connect { host: address(host), reason };
+    let silent = |_| failed(format!("no answer within {seconds} s"));
+    let target = (host.hostname.as_str(), host.port_or(DEFAULT_PORT));
+    let tcp = timeout_at(deadline, TcpStream::connect(target)).await.map_err(silent)?;
+    let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)).map_err(|error| match tls {
+        // A broker that resets the connection at once has sent no byte either.
+        None if error.kind() == io::ErrorKind::ConnectionReset => failed(SilentEnd::Plain.to_string()),
+        None | Some(_) => failed(error.to_string()),
+    })?;
+    let Some(tls) = tls else {
+        return Ok(Carrier { stream: Box::new(tcp), has_tls: false, certificate_ends: None });
+    };
+    let refused = |refusal| TransportError::no_tls(address(host), refusal);
+    let failed = |reason: String| refused(Refusal::new(reason));
+    let config = tls::config(tls).map_err(failed)?;
+    let name = ServerName::try_from(host.hostname.clone())
+        .map_err(|_| failed("no certificate can be for a host of that name".to_owned()))?;
+    let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+    let silent = |_| failed(format!("no end of the handshake within {seconds} s"));
+    let stream = timeout_at(deadline, handshake)
+        .await
+        .map_err(silent)?
+        .map_err(|error| refused(osnl_net::tls::handshake_refusal(&host.hostname, &error, &tls::REMEDIES)))?;
+    let certificates = stream.get_ref().1.peer_certificates();
+    let certificate_ends = certificates.and_then(|chain| osnl_net::tls::ends_at(chain.first()?));
+    Ok(Carrier { stream: Box::new(stream), has_tls: true, certificate_ends })
+}
