@@ -99,6 +99,9 @@ pub(crate) async fn write_letters(
     file: &Path,
     ids: &[i64],
 ) -> Result<io::Result<()>, Error> {
+    if ids.is_empty() {
+        return Ok(Ok(()));
+    }
     let mut archive = match Archive::of_dead(file) {
         Ok(archive) => archive,
         Err(error) => return Ok(Err(error)),

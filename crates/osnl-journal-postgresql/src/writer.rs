@@ -19,6 +19,8 @@ use osnl_journal::Outcome;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use self::bounds::ArchivedRows;
+use self::isolating::REMOVAL;
 use self::refused::RefusedRecords;
 use self::transfer::Transfers;
 use self::watch::Chore;
@@ -70,6 +72,7 @@ pub(crate) struct PostgresWriter {
     changes_at_once: i64,
     /// The most old rows that leave in a transaction: lower after one that took too long.
     removed_at_once: usize,
+    archived: ArchivedRows,
     refused: RefusedRecords,
     transfers: Transfers,
 }
@@ -106,6 +109,7 @@ impl PostgresWriter {
             at_once: AT_ONCE,
             changes_at_once: change::AT_ONCE,
             removed_at_once: prune::AT_ONCE,
+            archived: ArchivedRows::default(),
             refused: RefusedRecords::default(),
             transfers: Transfers::default(),
         };
@@ -349,7 +353,9 @@ impl PostgresWriter {
                     self.session = None;
                 }
             }
-            CommitRefusal::Unstorable(reason) | CommitRefusal::TooLong(reason) => self.give_up_chore(reason),
+            CommitRefusal::Unstorable(reason) | CommitRefusal::TooLong(reason) => {
+                self.give_up_chore(REMOVAL, reason);
+            }
             CommitRefusal::PartsLost => {}
             CommitRefusal::Closing => return false,
         }

@@ -9,7 +9,7 @@ fn bounded(stage: &Stage, name: &str, folder: &std::path::Path) -> PostgresJourn
     .unwrap()
 }
 
-fn left(folder: &std::path::Path, name: &str) -> Vec<String> {
+pub(super) fn left(folder: &std::path::Path, name: &str) -> Vec<String> {
     let text = std::fs::read_to_string(folder.join(format!("{name}.dead.jsonl"))).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }

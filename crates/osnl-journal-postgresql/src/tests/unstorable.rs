@@ -290,6 +290,23 @@ async fn chores_and_changes_that_are_refused_stop_nothing() {
         "{changed:?}"
     );
     assert_eq!(names(&claim(&member, "a", 1).await), ["2"]);
+    // Not even the refusal can be written.
+    stage.rows("DROP TRIGGER refuse ON osnl_delivery");
+    refuse(&stage, "osnl_change", "UPDATE", "true");
+    keep(&member, "3", "k3").await;
+    let ids = within(member.select(&hold())).await.unwrap();
+    let is_named = |(record, _): &(String, bool)| record.contains("the answer to an operator's change");
+    let named = async {
+        while !refused(&member).iter().any(is_named) {
+            stage.pass(Duration::from_secs(2));
+            within(member.check()).await;
+        }
+    };
+    let hold = hold();
+    tokio::select! {
+        changed = member.change(&hold, ids, false) => panic!("{changed:?}"),
+        () = within(named) => {}
+    }
 }
 
 pub(super) fn hold() -> Change {

@@ -22,11 +22,12 @@ impl PostgresWriter {
                     pass.at_most /= 2;
                     continue;
                 }
-                Err(CommitRefusal::Unstorable(reason) | CommitRefusal::TooLong(reason))
-                    if pass.refusal.is_none() =>
-                {
-                    pass.refusal = Some(format!("PostgreSQL refuses the change: {reason}"));
-                    continue;
+                Err(CommitRefusal::Unstorable(reason) | CommitRefusal::TooLong(reason)) => {
+                    if pass.refusal.is_none() {
+                        pass.refusal = Some(format!("PostgreSQL refuses the change: {reason}"));
+                        continue;
+                    }
+                    self.give_up_chore("the answer to an operator's change", reason);
                 }
                 Err(refusal) => _ = self.bear(refusal).await,
             }

@@ -22,6 +22,8 @@ use crate::command::{NewUnreadable, PostgresCommand};
 use crate::job::{CommitRefusal, TransactionJob};
 use crate::results::{AppendResult, JobResult};
 
+pub(super) const REMOVAL: &str = "the removal of what is old, or of what is beyond a bound";
+
 impl PostgresWriter {
     /// Makes a refused group smaller, or removes the refused row. `false` when the program ends.
     pub(super) async fn isolate(&mut self, batch: &mut Vec<PostgresCommand>, reason: String) -> bool {
@@ -164,10 +166,8 @@ impl PostgresWriter {
     }
 
     /// Gives up the rows of a chore: the next run tries again.
-    pub(super) fn give_up_chore(&mut self, reason: String) {
-        let named =
-            ("journal".to_owned(), "the removal of what is old, or of what is beyond a bound".to_owned());
-        self.refused.give_up(named, reason);
+    pub(super) fn give_up_chore(&mut self, chore: &str, reason: String) {
+        self.refused.give_up(("journal".to_owned(), chore.to_owned()), reason);
         self.publish_refused();
     }
 

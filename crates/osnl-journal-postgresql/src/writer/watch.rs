@@ -13,6 +13,7 @@ use osnl_journal::{DeliveryId, PausedActions};
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 
+use super::isolating::REMOVAL;
 use super::{PostgresWriter, wall};
 use crate::bounds::OF_QUARANTINE;
 use crate::command::PostgresCommand;
@@ -209,7 +210,7 @@ impl PostgresWriter {
         };
         self.chore = self.chore.next();
         match done {
-            Err(error) if is_of_a_row(&error) => self.give_up_chore(words(&error)),
+            Err(error) if is_of_a_row(&error) => self.give_up_chore(REMOVAL, words(&error)),
             Err(error) => {
                 self.session = None;
                 self.failed(&words(&error));
@@ -323,7 +324,7 @@ impl PostgresWriter {
         session.execute(ANSWERED, &[token, &asked]).await?;
         if prune::is_due(session, before, &own).await? {
             let at_most = self.removed_at_once;
-            self.remove(&TransactionJob::Prune(before, at_most), at_most).await;
+            _ = self.remove(&TransactionJob::Prune(before, at_most), at_most).await;
         }
         Ok(())
     }
