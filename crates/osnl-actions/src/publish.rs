@@ -57,6 +57,7 @@ impl Publish {
 
 const NO_ROUTE: u16 = 312;
 const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 406;
 const RESOURCE_ERROR: u16 = 506;
 
 fn class(error: &TransportError, is_event_s: bool) -> ErrorClass {
@@ -64,6 +65,10 @@ fn class(error: &TransportError, is_event_s: bool) -> ErrorClass {
         // Another event's exchange may exist, and permit more.
         TransportError::Refused { code: None | Some(NOT_FOUND), .. } if is_event_s => {
             ErrorClass::Refused(Some(NOT_FOUND))
+        }
+        // The event's exchange is there, with another durability than the options have.
+        TransportError::Refused { code: Some(PRECONDITION_FAILED), .. } if is_event_s => {
+            ErrorClass::Refused(None)
         }
         TransportError::Tls { .. } | TransportError::TlsFiles { .. } => ErrorClass::Tls,
         TransportError::Lost { .. } => ErrorClass::Reset,
@@ -92,5 +97,24 @@ impl Action for Publish {
 
     fn host(&self, _: &Event) -> Option<Arc<str>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exchange_that_is_there_is_not_called_missing() {
+        let check = |code, is_event_s, expected: ErrorClass| {
+            let error = TransportError::Refused { what: String::new(), reason: String::new(), code };
+            assert_eq!(class(&error, is_event_s), expected, "{code:?} {is_event_s}");
+        };
+        check(None, true, ErrorClass::Refused(Some(NOT_FOUND)));
+        check(Some(NOT_FOUND), true, ErrorClass::Refused(Some(NOT_FOUND)));
+        check(Some(PRECONDITION_FAILED), true, ErrorClass::Refused(None));
+        for code in [None, Some(NOT_FOUND), Some(PRECONDITION_FAILED)] {
+            check(code, false, ErrorClass::Connect);
+        }
     }
 }

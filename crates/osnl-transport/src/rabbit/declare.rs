@@ -82,7 +82,7 @@ impl From<DeclareError> for TransportError {
                     )
                 },
                 what,
-                code: None,
+                code: Some(PRECONDITION_FAILED),
             },
             DeclareError::OtherType { queue, is_stream } => Self::Refused {
                 what: format!("consume queue \"{queue}\""),

@@ -187,7 +187,7 @@ async fn neither_a_publisher_nor_a_listener_makes_what_refuses_a_service() {
             // Beside a durable one, a publisher's queue and each exchange become durable too.
             for (tried, is_refused) in [(listened, !durable || priority == "error"), (sent, !durable)] {
                 match tried {
-                    Err(TransportError::Refused { reason, .. }) if is_refused => {
+                    Err(TransportError::Refused { reason, code: Some(406), .. }) if is_refused => {
                         let is = if durable { "durable" } else { "transient" };
                         assert!(reason.starts_with(&format!("{there} is {is}, so its service")), "{reason}");
                     }
