@@ -1,8 +1,9 @@
 //! Deliveries that are not done, counted by phase, action, and cause: one group for one thing to do.
 //!
-//! A store reads the groups in one pass, for each action from one [`GroupPlace`] after the other, newest first, so that
-//! many deliveries of one action do not hide the few of another. Of each place a bounded number of deliveries is
-//! compared; the counts of a place with more deliveries are lower bounds.
+//! A store reads the groups in one pass, for each action from one [`GroupPlace`] after the other, so that many deliveries
+//! of one action do not hide the few of another. Of each place a bounded number of deliveries is compared, in the order
+//! of the place's index: the newest, or those whose retry is due first. The counts of a place with more deliveries are
+//! lower bounds, and the newest of its deliveries may be missing where retries are due later.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +25,7 @@ pub struct CauseGroup {
     pub count: u64,
     /// Whether the count is a lower bound, because there are deliveries that were not compared.
     pub has_more: bool,
-    /// The newest deliveries, newest first.
+    /// The newest of the compared deliveries, newest first.
     pub newest: Vec<DeliveryListRow>,
 }
 
