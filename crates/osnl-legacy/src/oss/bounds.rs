@@ -60,35 +60,25 @@ impl Bound {
     /// Warns once in the life of the process.
     pub(super) fn exceeded(self) {
         static SAID: [Once; 5] = [const { Once::new() }; 5];
-        let [metadata, instance, port, floating, details] = &SAID;
-        match self {
-            Self::Metadata => metadata.call_once(|| {
-                tracing::warn!(
-                    "an instance has more than 1024 keys or 256 KiB of metadata: the rest is left out of reports, also of later \
-                     instances"
-                );
-            }),
-            Self::InstanceAddresses => instance.call_once(|| {
-                tracing::warn!(
-                    "an instance has more than 1024 addresses: the rest is not remembered, also of later instances"
-                );
-            }),
-            Self::PortAddresses => port.call_once(|| {
-                tracing::warn!(
-                    "a port has more than 128 addresses: the rest is not remembered, also of later ports"
-                );
-            }),
-            Self::PortFloatingIps => floating.call_once(|| {
-                tracing::warn!(
-                    "a port has more than 128 floating IPs: its end is not reported for the rest, also of later ports"
-                );
-            }),
-            Self::MessageDetails => details.call_once(|| {
-                tracing::warn!(
-                    "a bulk request is about more than 16 MiB of instances: the rest is reported by id alone, also of later \
-                     requests"
-                );
-            }),
-        }
+        let words = match self {
+            Self::Metadata => {
+                "an instance has more than 1024 keys or 256 KiB of metadata: the rest is left out of reports, also of later \
+                 instances"
+            }
+            Self::InstanceAddresses => {
+                "an instance has more than 1024 addresses: the rest is not remembered, also of later instances"
+            }
+            Self::PortAddresses => {
+                "a port has more than 128 addresses: the rest is not remembered, also of later ports"
+            }
+            Self::PortFloatingIps => {
+                "a port has more than 128 floating IPs: its end is not reported for the rest, also of later ports"
+            }
+            Self::MessageDetails => {
+                "a bulk request is about more than 16 MiB of instances: the rest is reported by id alone, also of later \
+                 requests"
+            }
+        };
+        SAID[self as usize].call_once(|| tracing::warn!("{words}"));
     }
 }
