@@ -71,8 +71,4 @@ impl Action for CanaryAction {
     fn target(&self) -> String {
         "the canary's cage".to_owned()
     }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
-    }
 }

@@ -12,7 +12,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use osnl_model::{mask_secrets, one_line_json};
 use osnl_transport::BoxFuture;
@@ -74,10 +74,6 @@ impl Action for Dump {
 
     fn target(&self) -> String {
         self.path.as_ref().map_or("stdout".to_owned(), |path| path.display().to_string())
-    }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
     }
 
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {

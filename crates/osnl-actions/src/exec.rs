@@ -113,10 +113,6 @@ impl Action for Exec {
         format!("the program {}", self.plan().name)
     }
 
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
-    }
-
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         match &self.form {
             ExecForm::Stream(worker) => Box::pin(worker.start(no_prologue)),

@@ -122,10 +122,6 @@ impl Action for FileAction {
         self.target.clone()
     }
 
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
-    }
-
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async {
             let turn = self.out.clone().lock_owned().await;

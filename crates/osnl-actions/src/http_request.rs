@@ -230,17 +230,8 @@ impl HttpAction {
                 }
             },
             Err(failed) => {
-                match failed.class {
-                    ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout => {
-                        authorization.misplaced(service);
-                    }
-                    ErrorClass::Reset
-                    | ErrorClass::Busy(_)
-                    | ErrorClass::Dependency
-                    | ErrorClass::Status(_)
-                    | ErrorClass::Refused(_)
-                    | ErrorClass::Rejected
-                    | ErrorClass::Content => {}
+                if matches!(failed.class, ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout) {
+                    authorization.misplaced(service);
                 }
                 let reason = format!("{service} at {endpoint}: {}", failed.reason);
                 Err(ActionError { reason, ..failed })

@@ -213,8 +213,4 @@ impl Action for K2hr3 {
     fn certificate_ends(&self) -> Option<i64> {
         self.client.certificate_ends()
     }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
-    }
 }

@@ -17,7 +17,6 @@ mod conf;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use osnl_model::{Notification, Scrubber, resources};
 use osnl_net::http::Url as ApiUrl;
@@ -179,10 +178,6 @@ impl Action for K2hr3Register {
 
     fn certificate_ends(&self) -> Option<i64> {
         self.client.certificate_ends()
-    }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
     }
 }
 

@@ -13,7 +13,6 @@ mod conf;
 mod letter;
 mod smtp;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_transport::BoxFuture;
@@ -78,9 +77,5 @@ impl Action for Mail {
 
     fn certificate_ends(&self) -> Option<i64> {
         self.server.certificate.get()
-    }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
     }
 }

@@ -94,10 +94,6 @@ impl Action for Publish {
     fn certificate_ends(&self) -> Option<i64> {
         self.transport.certificate_ends()
     }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
-    }
 }
 
 #[cfg(test)]

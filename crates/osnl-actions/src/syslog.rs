@@ -192,8 +192,4 @@ impl Action for Syslog {
     fn certificate_ends(&self) -> Option<i64> {
         self.certificate.get()
     }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
-    }
 }

@@ -16,7 +16,10 @@ pub trait Action: Send + Sync {
     fn target(&self) -> String;
 
     /// Returns `host:port` of an attempt, if the event names the host. `None` if the configuration names the target.
-    fn host(&self, event: &Event) -> Option<Arc<str>>;
+    fn host(&self, event: &Event) -> Option<Arc<str>> {
+        let _ = event;
+        None
+    }
 
     /// Returns the request for the record of a failed attempt, with secrets masked.
     fn request(&self, event: &Event) -> Option<String> {
@@ -221,30 +224,14 @@ impl ErrorClass {
         match self {
             Self::Status(status) => !matches!(status, 408 | 425 | 429 | 500..),
             Self::Refused(_) | Self::Rejected => true,
-            Self::Connect
-            | Self::Tls
-            | Self::Timeout
-            | Self::Reset
-            | Self::Busy(_)
-            | Self::Content
-            | Self::Dependency => false,
+            _ => false,
         }
     }
 
     /// Returns whether no retry helps: the delivery becomes a dead letter at once, whatever the policy.
     #[must_use]
     pub fn is_final(self) -> bool {
-        match self {
-            Self::Rejected | Self::Content => true,
-            Self::Connect
-            | Self::Tls
-            | Self::Timeout
-            | Self::Reset
-            | Self::Status(_)
-            | Self::Busy(_)
-            | Self::Refused(_)
-            | Self::Dependency => false,
-        }
+        matches!(self, Self::Rejected | Self::Content)
     }
 }
 

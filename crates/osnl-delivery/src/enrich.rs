@@ -92,16 +92,7 @@ impl EnrichError {
     }
 
     pub(crate) fn is_unreachable(&self) -> bool {
-        match self.class {
-            ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout => true,
-            ErrorClass::Reset
-            | ErrorClass::Busy(_)
-            | ErrorClass::Dependency
-            | ErrorClass::Status(_)
-            | ErrorClass::Refused(_)
-            | ErrorClass::Rejected
-            | ErrorClass::Content => false,
-        }
+        matches!(self.class, ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout)
     }
 }
 

@@ -34,10 +34,6 @@ impl Action for FailingAction {
     fn target(&self) -> String {
         "the test".to_owned()
     }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
-    }
 }
 
 struct Rig {

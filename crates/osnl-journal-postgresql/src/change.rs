@@ -391,11 +391,7 @@ fn judge(row: &ChangeRow, found: Option<&FoundDelivery>, is_claimed: bool) -> Ch
                 return refused(FORGOTTEN.to_owned());
             }
         }
-        ChangeKind::Retry
-        | ChangeKind::Discard
-        | ChangeKind::Release
-        | ChangeKind::Move
-        | ChangeKind::Hold => {}
+        _ => {}
     }
     if is_claimed && found.state == READY && row.kind.waits_for_claims() {
         return ChangeAnswer::Is(RowAnswer::UnderWay, None);

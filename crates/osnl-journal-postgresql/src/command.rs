@@ -41,15 +41,7 @@ impl PostgresCommand {
             | Self::Retry(id, ..)
             | Self::End(id, _)
             | Self::Enriched(id, ..) => Some(*id),
-            Self::Append(..)
-            | Self::SetAside(..)
-            | Self::BeginReading(_)
-            | Self::DueNow(..)
-            | Self::Known(..)
-            | Self::Fetch(..)
-            | Self::Close(_)
-            | Self::Check(_)
-            | Self::Do(_) => None,
+            _ => None,
         }
     }
 

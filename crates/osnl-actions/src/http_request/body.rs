@@ -97,11 +97,7 @@ impl RequestBody {
                 match format {
                     BodyFormat::Json if is_known => json_of(&text)?,
                     BodyFormat::Ndjson if is_known => return lines(&text),
-                    BodyFormat::Json
-                    | BodyFormat::Ndjson
-                    | BodyFormat::Xml
-                    | BodyFormat::Form
-                    | BodyFormat::Text => {}
+                    _ => {}
                 }
                 Ok(text)
             }

@@ -223,16 +223,7 @@ fn refused(error: UpkeepError) -> NoAnswer {
         UpkeepError::Open { error, .. } => error.into(),
         UpkeepError::Missing(_) | UpkeepError::InUse { .. } | UpkeepError::Busy(_) => Exit::Unavailable,
         UpkeepError::Interrupted => Exit::Interrupted,
-        UpkeepError::NotAJournal { .. }
-        | UpkeepError::NoFolder(_)
-        | UpkeepError::Writing(_)
-        | UpkeepError::Exists { .. }
-        | UpkeepError::Itself(_)
-        | UpkeepError::Unsafe(_)
-        | UpkeepError::Damaged { .. }
-        | UpkeepError::NoRoom { .. }
-        | UpkeepError::Sqlite { .. }
-        | UpkeepError::Io { .. } => Exit::Failed,
+        _ => Exit::Failed,
     };
     NoAnswer::new(exit, error.to_string())
 }

@@ -93,15 +93,8 @@ fn said(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>, case: &
     let verdicts = explain(conf, subject, listener);
     let mut problems = Vec::new();
     for found in &verdicts {
-        match &found.ruling {
-            Ruling::Undecided(_) | Ruling::Unreadable(_) => problems.push(verdict(found)),
-            Ruling::Fires(_)
-            | Ruling::NotHeard(_)
-            | Ruling::Disabled
-            | Ruling::Stopped(_)
-            | Ruling::Fails { .. }
-            | Ruling::Failed(_)
-            | Ruling::Unknown => {}
+        if matches!(found.ruling, Ruling::Undecided(_) | Ruling::Unreadable(_)) {
+            problems.push(verdict(found));
         }
         problems.extend(
             found.dead_letters().map(|effect| format!("rule {} matches {}", found.rule, would(effect))),

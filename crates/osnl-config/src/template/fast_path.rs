@@ -59,13 +59,8 @@ impl FastPath {
 
     pub(super) fn prepare(&self) {
         for side in &self.0 {
-            match &side.test {
-                Test::Matches { pattern, .. } => pattern.prepare(),
-                Test::OneOf { .. }
-                | Test::Number { .. }
-                | Test::Begins(_)
-                | Test::Ends(_)
-                | Test::Defined(_) => {}
+            if let Test::Matches { pattern, .. } = &side.test {
+                pattern.prepare();
             }
         }
     }

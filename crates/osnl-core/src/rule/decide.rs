@@ -60,10 +60,7 @@ impl RuleSet {
                             let why = format!("rule {}: {mismatch}", rule.name);
                             decisions.decided.push(RuleDecision::Undecided(rule, why));
                         }
-                        RuleMismatch::Filter(_)
-                        | RuleMismatch::Priority(_)
-                        | RuleMismatch::When(WhenMismatch::False(_) | WhenMismatch::Lacks { .. })
-                        | RuleMismatch::Stopped { .. } => {}
+                        _ => {}
                     }
                     tracing::debug!(
                         rule.name = &*rule.name,

@@ -38,18 +38,7 @@ fn pointers(kind: Kind) -> &'static [&'static str] {
 fn resource_kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Server => "instance",
-        Kind::Port
-        | Kind::FloatingIp
-        | Kind::Flavor
-        | Kind::Image
-        | Kind::Project
-        | Kind::User
-        | Kind::Node
-        | Kind::Network
-        | Kind::Subnet
-        | Kind::Router
-        | Kind::Volume
-        | Kind::Domain => kind.name(),
+        _ => kind.name(),
     }
 }
 
@@ -115,17 +104,7 @@ pub(super) fn described(kind: Kind, id: &str, event: &Notification) -> Option<Va
             put("owner", json!(resource.project));
             put("provision_state", json!(resource.state));
         }
-        Kind::Port
-        | Kind::FloatingIp
-        | Kind::Flavor
-        | Kind::Image
-        | Kind::Project
-        | Kind::User
-        | Kind::Network
-        | Kind::Subnet
-        | Kind::Router
-        | Kind::Volume
-        | Kind::Domain => {
+        _ => {
             put("project_id", json!(resource.project));
             put("status", json!(resource.state));
             put("created_at", json!(resource.created_at));

@@ -146,14 +146,7 @@ impl Script {
                         .map(|((due, id), claimed)| ((due.min(self.now), id), claimed))
                         .collect();
                 }
-                Consequence::Begin(_)
-                | Consequence::End(_)
-                | Consequence::Return(_)
-                | Consequence::Apart { .. }
-                | Consequence::Opened { .. }
-                | Consequence::Closed { .. }
-                | Consequence::Down { .. }
-                | Consequence::Answers { .. } => {}
+                _ => {}
             }
         }
         words

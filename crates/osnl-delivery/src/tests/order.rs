@@ -78,10 +78,6 @@ impl Action for Fickle {
     fn target(&self) -> String {
         "the test".to_owned()
     }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
-    }
 }
 
 async fn check(seed: u64, journal: Arc<dyn Journal>, counters: &Counters) {

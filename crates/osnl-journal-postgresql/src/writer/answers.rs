@@ -59,16 +59,7 @@ impl PostgresWriter {
                 PostgresCommand::Enriched(_, _, _, sender) => {
                     let _ = sender.send(());
                 }
-                PostgresCommand::Attempted(..)
-                | PostgresCommand::Sent(..)
-                | PostgresCommand::Retry(..)
-                | PostgresCommand::End(..)
-                | PostgresCommand::BeginReading(_)
-                | PostgresCommand::Known(..)
-                | PostgresCommand::Fetch(..)
-                | PostgresCommand::Close(_)
-                | PostgresCommand::Check(_)
-                | PostgresCommand::Do(_) => {}
+                _ => {}
             }
         }
         while self.member.unsettled.len() > UNSETTLED {

@@ -101,19 +101,9 @@ impl Filter {
 
     /// Whether the filter has only conditions on action, state, and phase.
     pub(crate) fn is_by_action_and_state(&self) -> bool {
-        self.conditions().into_iter().all(|condition| match condition {
-            RowCondition::Action(_) | RowCondition::States(_) | RowCondition::Phases(..) => true,
-            RowCondition::After(_)
-            | RowCondition::Ids(_)
-            | RowCondition::Event(_)
-            | RowCondition::Rule(_)
-            | RowCondition::About(_)
-            | RowCondition::Key(_)
-            | RowCondition::Answered(_)
-            | RowCondition::EventType(_)
-            | RowCondition::Since(_)
-            | RowCondition::Until(_) => false,
-        })
+        use RowCondition::{Action, Phases, States};
+        let is_one = |condition| matches!(condition, Action(_) | States(_) | Phases(..));
+        self.conditions().into_iter().all(is_one)
     }
 }
 

@@ -185,10 +185,6 @@ impl Action for Python {
         format!("the plug-in {}", self.options.plugin)
     }
 
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
-    }
-
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async {
             let id = self.worker.id();

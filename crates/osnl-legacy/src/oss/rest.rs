@@ -16,7 +16,6 @@
 mod conf;
 
 use std::fmt;
-use std::sync::Arc;
 
 use osnl_net::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use osnl_net::http::{Client, HttpError, HttpOptions, Method, Request, Url};
@@ -134,10 +133,6 @@ impl Action for OssRest {
     fn certificate_ends(&self) -> Option<i64> {
         let ends = [&self.to_creation, &self.to_deletion].map(Client::certificate_ends);
         ends.into_iter().flatten().min()
-    }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
     }
 }
 

@@ -58,17 +58,7 @@ impl ApiError {
     /// Whether the object is missing, so that a retry is useless.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        match self {
-            Self::Gone(_) => true,
-            Self::NotTheApi { .. }
-            | Self::Forbidden { .. }
-            | Self::Login { .. }
-            | Self::Unreachable { .. }
-            | Self::TimedOut { .. }
-            | Self::Status { .. }
-            | Self::Answer { .. }
-            | Self::Catalog(_) => false,
-        }
+        matches!(self, Self::Gone(_))
     }
 
     /// Whether the service may have moved, so that the catalogue is worth reading anew: its URL is
@@ -93,13 +83,7 @@ impl ApiError {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             Self::Unreachable { failure, .. } => failure.retry_after,
-            Self::Gone(_)
-            | Self::NotTheApi { .. }
-            | Self::Forbidden { .. }
-            | Self::Login { .. }
-            | Self::TimedOut { .. }
-            | Self::Answer { .. }
-            | Self::Catalog(_) => None,
+            _ => None,
         }
     }
 

@@ -125,17 +125,7 @@ fn succeeds(reply: &Reply) -> bool {
     match reply {
         Reply::Status(status) => *status < 300,
         Reply::After(pause, then) => *pause < Duration::from_millis(500) && succeeds(then),
-        Reply::StatusWith { .. }
-        | Reply::Reset
-        | Reply::CloseWithoutReply
-        | Reply::Garbage
-        | Reply::ShortBody
-        | Reply::ResetInBody
-        | Reply::Endless
-        | Reply::Raw(_)
-        | Reply::Forever(..)
-        | Reply::Hang
-        | Reply::Tunnel(_) => false,
+        _ => false,
     }
 }
 

@@ -67,13 +67,7 @@ impl StateTotals {
                 Phase::Retrying | Phase::Ready | Phase::Waiting | Phase::Arrived | Phase::Running => {
                     "pending"
                 }
-                Phase::Dead
-                | Phase::ForRelease
-                | Phase::Orphaned
-                | Phase::Delivered
-                | Phase::NoActionNeeded
-                | Phase::Shadow
-                | Phase::Discarded => phase.word(),
+                _ => phase.word(),
             };
             match named.last_mut() {
                 Some((last, sum)) if *last == name => *sum += count,

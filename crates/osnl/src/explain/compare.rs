@@ -97,13 +97,7 @@ impl<'a> RuleSetComparison<'a> {
             match verdict.ruling {
                 Ruling::Unknown => self.rules[*at].unknown += 1,
                 Ruling::Undecided(_) => self.rules[*at].undecided += 1,
-                Ruling::Fires(_)
-                | Ruling::NotHeard(_)
-                | Ruling::Disabled
-                | Ruling::Stopped(_)
-                | Ruling::Fails { .. }
-                | Ruling::Failed(_)
-                | Ruling::Unreadable(_) => {}
+                _ => {}
             }
         }
         for (found, (now, then)) in self.rules.iter_mut().zip(fires) {

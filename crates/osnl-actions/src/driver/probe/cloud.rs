@@ -73,11 +73,7 @@ pub async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe,
                 }
                 ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
                 ApiError::Answer { .. } => Some("is auth_url that of Keystone?"),
-                ApiError::Login { .. }
-                | ApiError::Gone(_)
-                | ApiError::NotTheApi { .. }
-                | ApiError::Forbidden { .. }
-                | ApiError::Catalog(_) => None,
+                _ => None,
             };
             (probe.failed(error.to_string(), advice), None)
         }

@@ -108,11 +108,7 @@ pub(in crate::command) fn verdict_json(verdict: &RuleVerdict) -> Value {
         Ruling::Failed(failed) => object["condition"] = json!(failed.condition),
         Ruling::Stopped(by) => object["stopped_by"] = json!(&**by),
         Ruling::Undecided(_) => object["condition"] = json!(osnl::rule::Condition::When.to_string()),
-        Ruling::Fires(_)
-        | Ruling::NotHeard(_)
-        | Ruling::Disabled
-        | Ruling::Unknown
-        | Ruling::Unreadable(_) => {}
+        _ => {}
     }
     object
 }

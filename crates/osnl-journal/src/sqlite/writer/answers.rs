@@ -131,13 +131,8 @@ impl JournalWriter {
     }
 
     fn answer_changed(&self, change: &Change, answer: &ChangeBatchResult) {
-        match change {
-            Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
-            Change::Retry { .. }
-            | Change::Discard { .. }
-            | Change::Hold { .. }
-            | Change::Release { .. }
-            | Change::Move { .. } => {}
+        if matches!(change, Change::Pause { .. } | Change::Resume { .. }) {
+            self.read_paused();
         }
         let SqliteState { claimable, gate, .. } = &*self.shared;
         for (action, id) in &answer.withdrawn {
