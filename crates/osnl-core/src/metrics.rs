@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::canary::Canary;
 pub use self::event_types::EventTypes;
-pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
+pub use self::histogram::{Exemplar, Histogram, HistogramCounts, LATENCY};
 pub use self::old_events::OldEvents;
 pub use self::rates::{PresentRates, Rates};
 pub use self::series::{ActionSeries, ListenerSeries, RuleSeries, Series};

@@ -335,12 +335,12 @@ impl Breaker {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
 
-    const POLICY: RetryPolicy = RetryPolicy {
+    pub(crate) const POLICY: RetryPolicy = RetryPolicy {
         max_attempts: NonZeroU32::MAX,
         initial: Duration::from_secs(1),
         max: Duration::from_secs(60),

@@ -184,20 +184,13 @@ fn shown_char(c: char) -> impl Iterator<Item = char> {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
     use std::time::Duration;
 
     use osnl_config::Rate;
     use osnl_core::attempt::ErrorClass;
 
     use super::*;
-
-    const POLICY: RetryPolicy = RetryPolicy {
-        max_attempts: NonZeroU32::MAX,
-        initial: Duration::from_secs(1),
-        max: Duration::from_secs(60),
-        jitter: 0.0,
-    };
+    use crate::breaker::tests::POLICY;
 
     fn fails(hosts: &mut Hosts, name: &str, now: Instant) -> BreakerChange {
         let name: Arc<str> = name.into();

@@ -3,20 +3,13 @@
 //!
 //! ```
 //! use osnl_model::{Priority, Target};
-//! use osnl_transport::{Batch, BodyBounds, Declare, ListenOptions, MemoryBroker, QueueKind, Transport, Window};
+//! use osnl_transport::{Batch, Declare, ListenOptions, MemoryBroker, QueueKind, Transport, Window};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let broker = MemoryBroker::new();
 //! let to = [(Target::new("nova", "notifications"), Priority::Info)];
-//! let options = ListenOptions {
-//!     pool: Some("osnl".to_owned()),
-//!     prefetch: 10,
-//!     declare: Declare::Create,
-//!     queue: QueueKind::OSLO,
-//!     bodies: BodyBounds::default(),
-//!     consumer_tag: String::new(),
-//! };
+//! let options = ListenOptions::new(Some("osnl"), 10, Declare::Create, QueueKind::OSLO);
 //! let mut consumer = broker.transport().listen(&to, &options).await?;
 //! broker.publish(&to[0].0, &to[0].1, r#"{"event_type": "compute.instance.delete.end"}"#);
 //!

@@ -54,6 +54,12 @@ pub struct ListenOptions {
 
 impl ListenOptions {
     #[must_use]
+    pub fn new(pool: Option<&str>, prefetch: u16, declare: Declare, queue: QueueKind) -> Self {
+        let (pool, bodies, consumer_tag) = (pool.map(str::to_owned), BodyBounds::default(), String::new());
+        Self { pool, prefetch, declare, queue, bodies, consumer_tag }
+    }
+
+    #[must_use]
     pub fn bindings(&self, to: &[(Target, Priority)]) -> Vec<Binding> {
         let mut bindings: Vec<Binding> = Vec::new();
         match self.declare {
@@ -232,14 +238,7 @@ mod tests {
     use super::*;
 
     fn options(pool: Option<&str>, prefetch: u16, declare: Declare) -> ListenOptions {
-        ListenOptions {
-            bodies: Default::default(),
-            consumer_tag: String::new(),
-            pool: pool.map(str::to_owned),
-            prefetch,
-            declare,
-            queue: QueueKind::OSLO,
-        }
+        ListenOptions::new(pool, prefetch, declare, QueueKind::OSLO)
     }
 
     fn check(to: &[(Target, Priority)], pool: Option<&str>, expected: &[(&str, &str, &str)]) {

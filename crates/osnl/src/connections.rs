@@ -100,15 +100,15 @@ mod tests {
 
     const MOST: usize = 16;
 
-    #[tokio::test]
-    async fn the_oldest_that_is_idle_gives_way() {
-        let mut connections = Connections::at_most(MOST);
+    /// Adds a connection of each peer, busy or idle, and returns whether each has ended.
+    async fn closed(most: usize, peers: impl IntoIterator<Item = (u8, bool)>) -> Vec<bool> {
+        let mut connections = Connections::at_most(most);
         let mut ended = Vec::new();
-        for n in 0..=MOST {
+        for (peer, is_busy) in peers {
             let (alive, end) = oneshot::channel::<()>();
             ended.push(end);
-            connections.add(None, move |busy| {
-                busy.set(n == 0);
+            connections.add(Some(IpAddr::from([192, 0, 2, peer])), move |busy| {
+                busy.set(is_busy);
                 Box::pin(async move {
                     let _alive = alive;
                     std::future::pending::<()>().await;
@@ -116,8 +116,12 @@ mod tests {
             });
         }
         tokio::task::yield_now().await;
-        let is_closed = |end: &mut oneshot::Receiver<()>| end.try_recv() == Err(TryRecvError::Closed);
-        let closed: Vec<bool> = ended.iter_mut().map(is_closed).collect();
+        ended.iter_mut().map(|end| end.try_recv() == Err(TryRecvError::Closed)).collect()
+    }
+
+    #[tokio::test]
+    async fn the_oldest_that_is_idle_gives_way() {
+        let closed = closed(MOST, (0..=MOST).map(|n| (1, n == 0))).await;
         let closed: Vec<usize> = (0..=MOST).filter(|n| closed[*n]).collect();
         assert_eq!(closed, [1], "the first one is being answered");
     }
@@ -125,45 +129,15 @@ mod tests {
     #[tokio::test]
     async fn the_peer_with_the_most_connections_gives_way() {
         for is_busy in [false, true] {
-            let mut connections = Connections::at_most(3);
-            let mut ended = Vec::new();
-            for peer in [1, 2, 2, 2, 1] {
-                let (alive, end) = oneshot::channel::<()>();
-                ended.push(end);
-                connections.add(Some(IpAddr::from([192, 0, 2, peer])), move |busy| {
-                    busy.set(is_busy);
-                    Box::pin(async move {
-                        let _alive = alive;
-                        std::future::pending::<()>().await;
-                    })
-                });
-            }
-            tokio::task::yield_now().await;
-            let is_closed = |end: &mut oneshot::Receiver<()>| end.try_recv() == Err(TryRecvError::Closed);
-            let closed: Vec<bool> = ended.iter_mut().map(is_closed).collect();
+            let closed = closed(3, [1, 2, 2, 2, 1].map(|peer| (peer, is_busy))).await;
             assert_eq!(closed, [false, true, true, false, false]);
         }
     }
 
     #[tokio::test]
     async fn an_idle_connection_of_another_peer_does_not_end_for_busy_ones() {
-        let mut connections = Connections::at_most(3);
-        let mut idle = None;
-        for peer in [1, 1, 2, 1, 1] {
-            let (alive, end) = oneshot::channel::<()>();
-            if peer == 2 {
-                idle = Some(end);
-            }
-            connections.add(Some(IpAddr::from([192, 0, 2, peer])), move |busy| {
-                busy.set(peer == 1);
-                Box::pin(async move {
-                    let _alive = alive;
-                    std::future::pending::<()>().await;
-                })
-            });
-        }
-        tokio::task::yield_now().await;
-        assert_eq!(idle.unwrap().try_recv(), Err(TryRecvError::Empty));
+        let closed = closed(3, [1, 1, 2, 1, 1].map(|peer| (peer, peer == 1))).await;
+        assert!(!closed[2]);
     }
 
     #[tokio::test]

@@ -55,6 +55,20 @@ pub enum Content {
 }
 
 impl ExplainedEvent {
+    /// Returns a notification whose way to osnl is unknown.
+    #[must_use]
+    pub fn whole(notification: Notification) -> Self {
+        Self {
+            content: Content::Whole(Arc::new(notification)),
+            listener: None,
+            exchange: None,
+            routing_key: None,
+            received: None,
+            read: None,
+            asked: Vec::new(),
+        }
+    }
+
     #[must_use]
     pub fn received(received: &ReceivedMessage) -> Self {
         let origin = &received.origin;
@@ -178,14 +192,7 @@ impl Ruling {
     pub fn effects(&self) -> &[Effect] {
         match self {
             Self::Fires(effects) => effects,
-            Self::NotHeard(_)
-            | Self::Disabled
-            | Self::Stopped(_)
-            | Self::Undecided(_)
-            | Self::Fails { .. }
-            | Self::Failed(_)
-            | Self::Unknown
-            | Self::Unreadable(_) => &[],
+            _ => &[],
         }
     }
 

@@ -18,6 +18,8 @@ mod blockade;
 mod failures;
 mod gauges;
 mod given_back;
+#[cfg(test)]
+mod holding;
 mod late;
 mod leaving;
 mod overseer;
@@ -67,6 +69,14 @@ pub struct ListenerConfig {
     /// The time without room after which pushed messages return to the broker. The time must be well below the broker's
     /// consumer time-out (30 min in RabbitMQ).
     pub give_back_after: Duration,
+}
+
+impl ListenerConfig {
+    #[must_use]
+    pub fn new(name: Arc<str>, targets: Vec<(Target, Priority)>, options: ListenOptions) -> Self {
+        let (budget, give_back_after) = (Budget::DEFAULT, GIVE_BACK_AFTER);
+        Self { name, targets, options, budget, refused_access_is_fatal: false, give_back_after }
+    }
 }
 
 pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
@@ -345,11 +355,7 @@ impl Listener {
     fn blocked(&self, at: SystemTime, reason: String) {
         let known = match &*self.state.borrow() {
             ListenerState::Blocked { since, reason } => Some((*since, reason.clone())),
-            ListenerState::Connecting { .. }
-            | ListenerState::Listening
-            | ListenerState::Standby
-            | ListenerState::Draining
-            | ListenerState::Stopped => None,
+            _ => None,
         };
         let since = known.as_ref().map_or(at, |(since, _)| *since);
         if known.is_none() {
@@ -482,14 +488,7 @@ async fn beside<T, U>(first: impl Future<Output = T>, second: impl Future<Output
 #[cfg(test)]
 async fn subscription(pool: &str) -> Subscription {
     use osnl_transport::{Declare, MemoryBroker, QueueKind, Transport as _};
-    let options = ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: Some(pool.to_owned()),
-        prefetch: 9,
-        declare: Declare::Create,
-        queue: QueueKind::OSLO,
-    };
+    let options = ListenOptions::new(Some(pool), 9, Declare::Create, QueueKind::OSLO);
     let to = [(Target::new("x", "n"), Priority::Info)];
     let broker = MemoryBroker::new();
     let consumer = broker.transport().listen(&to, &options).await.unwrap();

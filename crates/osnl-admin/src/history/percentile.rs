@@ -1,19 +1,6 @@
-use super::series::BUCKETS;
+use osnl_core::metrics::LATENCY;
 
-pub(crate) const BOUNDS: [u64; BUCKETS - 1] = [
-    5_000,
-    25_000,
-    100_000,
-    500_000,
-    1_000_000,
-    5_000_000,
-    30_000_000,
-    120_000_000,
-    600_000_000,
-    3_600_000_000,
-    21_600_000_000,
-    86_400_000_000,
-];
+use super::series::BUCKETS;
 
 /// Returns the time in seconds within which this share of all deliveries was made; `None` without deliveries.
 /// Times within a bucket count as evenly spread; beyond the last bound, that bound is returned.
@@ -24,7 +11,7 @@ pub(crate) fn percentile(counts: &[u32; BUCKETS], share: f64) -> Option<f64> {
     }
     let rank = share * all;
     let (mut below, mut lower) = (0.0, 0.0);
-    for (count, upper) in counts.iter().zip(BOUNDS) {
+    for (count, upper) in counts.iter().zip(LATENCY) {
         let (count, upper) = (f64::from(*count), upper as f64 / 1e6);
         if count > 0.0 && below + count >= rank {
             return Some(lower + (upper - lower) * ((rank - below) / count).clamp(0.0, 1.0));
@@ -37,14 +24,7 @@ pub(crate) fn percentile(counts: &[u32; BUCKETS], share: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use osnl_core::metrics::Series;
-
     use super::*;
-
-    #[test]
-    fn the_bounds_are_those_that_are_counted_by() {
-        assert_eq!(Series::default().action("a").effect.observed().bounds, BOUNDS);
-    }
 
     #[test]
     fn a_percentile_is_estimated_within_its_bucket() {

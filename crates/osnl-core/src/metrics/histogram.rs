@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 /// Upper bounds in microseconds of the time since publication. A healthy day stays below a second; the long bounds are
 /// for a target that was down for a night.
-pub(super) static LATENCY: [u64; 12] = [
+pub const LATENCY: [u64; 12] = [
     5_000,
     25_000,
     100_000,

@@ -28,7 +28,7 @@ fn dead() -> End {
     Outcome::Dead("no".into()).into()
 }
 
-async fn halves(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
+pub(super) async fn halves(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
     let (a, b) = (stage.member("a"), stage.member("b"));
     for _ in 0..2 {
         stage.pass(Duration::from_secs(1));

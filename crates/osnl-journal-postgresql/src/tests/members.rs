@@ -5,6 +5,7 @@ use osnl_core::epoch::from_millis;
 use osnl_journal::query::{JournalQueries as _, Tally};
 use osnl_journal::shared::{HeldTarget, SharedJournal as _};
 
+use super::changes::halves;
 use super::*;
 
 #[tokio::test]
@@ -134,12 +135,7 @@ async fn a_member_that_ends_gives_its_work_back_at_once() {
 #[tokio::test]
 async fn members_share_the_partitions_and_each_delivery_has_one_owner() {
     let stage = Stage::new();
-    let (a, b) = (stage.member("a"), stage.member("b"));
-    for _ in 0..2 {
-        stage.pass(Duration::from_secs(1));
-        within(a.check()).await;
-        within(b.check()).await;
-    }
+    let (a, b) = halves(&stage).await;
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_partition GROUP BY token"), "32\n32");
     let expected: Vec<String> = (0..40).map(|n| n.to_string()).collect();
     for name in &expected {
@@ -186,12 +182,7 @@ async fn a_member_tells_the_others_which_targets_it_holds() {
 #[tokio::test]
 async fn the_shares_that_members_report_add_up() {
     let stage = Stage::new();
-    let (a, b) = (stage.member("a"), stage.member("b"));
-    for _ in 0..2 {
-        stage.pass(Duration::from_secs(1));
-        within(a.check()).await;
-        within(b.check()).await;
-    }
+    let (a, b) = halves(&stage).await;
     for n in 0..20 {
         keep(&a, &n.to_string(), &n.to_string()).await;
     }
@@ -253,12 +244,7 @@ async fn a_fallback_delivery_has_a_number_though_its_arrival_has_65536() {
 #[tokio::test]
 async fn a_fallback_delivery_is_admitted_by_the_owner_of_its_lane() {
     let stage = Stage::new();
-    let (a, b) = (stage.member("a"), stage.member("b"));
-    for _ in 0..2 {
-        stage.pass(Duration::from_secs(1));
-        within(a.check()).await;
-        within(b.check()).await;
-    }
+    let (a, b) = halves(&stage).await;
     let names_of: Vec<String> = (0..16).map(|n| n.to_string()).collect();
     for name in &names_of {
         keep(&a, name, name).await;

@@ -10,7 +10,7 @@ use osnl::action::k2hr3::K2hr3;
 use osnl::assembly::{BuildError, OpenedJournal};
 use osnl::daemon::Daemon;
 use osnl::intake::RuleEngine;
-use osnl::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
+use osnl::listener::{Listener, ListenerConfig};
 use osnl_core::attempt::Action;
 use osnl_core::ends::EndReports;
 use osnl_core::metrics::Counters;
@@ -49,21 +49,10 @@ impl Conf {
     pub fn listener(&self) -> ListenerConfig {
         let options = &self.oslo_messaging_notifications;
         let rabbit = self.rabbit();
-        ListenerConfig {
-            budget: Default::default(),
-            name: NAME.into(),
-            targets: vec![(Target::new(&options.exchange, &options.topic), Priority::Info)],
-            options: ListenOptions {
-                bodies: Default::default(),
-                consumer_tag: String::new(),
-                pool: Some(options.pool.clone()),
-                prefetch: rabbit.prefetch().unwrap_or(PREFETCH),
-                declare: Declare::Create,
-                queue: rabbit.queue().as_oslo(),
-            },
-            refused_access_is_fatal: true,
-            give_back_after: GIVE_BACK_AFTER,
-        }
+        let targets = vec![(Target::new(&options.exchange, &options.topic), Priority::Info)];
+        let (prefetch, queue) = (rabbit.prefetch().unwrap_or(PREFETCH), rabbit.queue().as_oslo());
+        let options = ListenOptions::new(Some(&options.pool), prefetch, Declare::Create, queue);
+        ListenerConfig { refused_access_is_fatal: true, ..ListenerConfig::new(NAME.into(), targets, options) }
     }
 
     #[must_use]

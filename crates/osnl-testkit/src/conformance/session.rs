@@ -19,14 +19,7 @@ pub(super) struct ConsumerSession {
 }
 
 pub(super) fn options(pool: &str, prefetch: u16, declare: Declare) -> ListenOptions {
-    ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: Some(pool.to_owned()),
-        prefetch,
-        declare,
-        queue: QueueKind::OSLO,
-    }
+    ListenOptions::new(Some(pool), prefetch, declare, QueueKind::OSLO)
 }
 
 pub(super) fn neutron() -> [(Target, Priority); 1] {

@@ -83,14 +83,7 @@ mod tests {
             .iter()
             .map(|(exchange, topic, priority)| (Target::new(*exchange, *topic), priority.clone()))
             .collect();
-        let options = ListenOptions {
-            pool: pool.map(str::to_owned),
-            prefetch: 10,
-            declare,
-            queue: QueueKind::OSLO,
-            bodies: Default::default(),
-            consumer_tag: String::new(),
-        };
+        let options = ListenOptions::new(pool, 10, declare, QueueKind::OSLO);
         Plan::new(&to, &options, "oslo_messaging_consumer").map_err(|error| error.to_string())
     }
 

@@ -21,15 +21,7 @@ fn transport_of(url: &str) -> Box<dyn Transport> {
 }
 
 fn options(pool: Option<&str>, declare: Declare) -> ListenOptions {
-    let (pool, consumer_tag) = (pool.map(str::to_owned), String::new());
-    ListenOptions {
-        bodies: Default::default(),
-        consumer_tag,
-        pool,
-        prefetch: 10,
-        declare,
-        queue: QueueKind::OSLO,
-    }
+    ListenOptions::new(pool, 10, declare, QueueKind::OSLO)
 }
 
 struct Reader {

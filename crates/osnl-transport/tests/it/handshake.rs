@@ -10,14 +10,7 @@ fn server(offer: HandshakeOffer) -> ScriptedServer {
 async fn listen(server: &ScriptedServer, query: &str) -> Result<(), TransportError> {
     let url = TransportUrl::parse(&format!("{}{query}", server.url())).unwrap();
     let to = [(Target::new("neutron", "notifications"), Priority::Info)];
-    let options = ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: Some("p".to_owned()),
-        prefetch: 10,
-        declare: Declare::Create,
-        queue: QueueKind::OSLO,
-    };
+    let options = ListenOptions::new(Some("p"), 10, Declare::Create, QueueKind::OSLO);
     transport(&url)?.listen(&to, &options).await.map(drop)
 }
 

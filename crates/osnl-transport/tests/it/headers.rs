@@ -28,14 +28,7 @@ fn hostile() -> Vec<Vec<u8>> {
 
 async fn listen(url: &str) -> Box<dyn Consumer> {
     let to = [(Target::new("neutron", "notifications"), Priority::Info)];
-    let options = ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: Some("p".to_owned()),
-        prefetch: 100,
-        declare: Declare::Create,
-        queue: QueueKind::OSLO,
-    };
+    let options = ListenOptions::new(Some("p"), 100, Declare::Create, QueueKind::OSLO);
     transport(&TransportUrl::parse(url).unwrap()).unwrap().listen(&to, &options).await.unwrap()
 }
 

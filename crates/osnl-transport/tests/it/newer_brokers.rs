@@ -12,14 +12,7 @@ fn connects_to(broker: &ScriptedBroker) -> Box<dyn Transport> {
 
 async fn listen(transport: &dyn Transport, queue: QueueKind) -> Result<Box<dyn Consumer>, TransportError> {
     let to = [(Target::new("neutron", "notifications"), Priority::Info)];
-    let options = ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: Some("p".to_owned()),
-        prefetch: 10,
-        declare: Declare::Create,
-        queue,
-    };
+    let options = ListenOptions::new(Some("p"), 10, Declare::Create, queue);
     transport.listen(&to, &options).await
 }
 

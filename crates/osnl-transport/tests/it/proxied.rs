@@ -14,14 +14,7 @@ fn through(port: u16, vhost: &Vhost, query: &str) -> Box<dyn Transport> {
 
 async fn listen(transport: &dyn Transport) -> Result<Box<dyn Consumer>, TransportError> {
     let to = [(Target::new("neutron", "notifications"), Priority::Info)];
-    let options = ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: Some("p".to_owned()),
-        prefetch: 10,
-        declare: Declare::Create,
-        queue: QueueKind::OSLO,
-    };
+    let options = ListenOptions::new(Some("p"), 10, Declare::Create, QueueKind::OSLO);
     transport.listen(&to, &options).await
 }
 

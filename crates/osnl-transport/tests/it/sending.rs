@@ -25,14 +25,7 @@ fn outgoing(number: usize) -> OutgoingMessage {
 }
 
 async fn taken(transport: &dyn Transport, priority: Priority, count: usize) -> Vec<IncomingMessage> {
-    let options = ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: None,
-        prefetch: 0,
-        declare: Declare::Passive,
-        queue: QueueKind::OSLO,
-    };
+    let options = ListenOptions::new(None, 0, Declare::Passive, QueueKind::OSLO);
     let to = [(target(), priority)];
     let mut consumer = transport.listen(&to, &options).await.unwrap();
     let mut batch = Batch::with_limit(count);

@@ -98,12 +98,5 @@ pub(crate) fn options(
     declare: Declare,
     queue: QueueKind,
 ) -> ListenOptions {
-    ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: pool.map(str::to_owned),
-        prefetch,
-        declare,
-        queue,
-    }
+    ListenOptions::new(pool, prefetch, declare, queue)
 }

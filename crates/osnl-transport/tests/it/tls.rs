@@ -9,14 +9,7 @@ pub(crate) fn to() -> [(Target, Priority); 1] {
 }
 
 pub(crate) fn listen_options() -> ListenOptions {
-    ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: Some("osnl".to_owned()),
-        prefetch: 10,
-        declare: Declare::Create,
-        queue: QueueKind::OSLO,
-    }
+    ListenOptions::new(Some("osnl"), 10, Declare::Create, QueueKind::OSLO)
 }
 
 pub(crate) async fn attempt(url: &str) -> Result<String, TransportError> {

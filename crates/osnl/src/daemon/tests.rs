@@ -13,7 +13,7 @@ use crate::intake::{Intake, RuleEngine};
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::journal::{Obstacle, Receipt, Settle};
-use crate::listener::{GIVE_BACK_AFTER, ListenerConfig, ListenerState};
+use crate::listener::{ListenerConfig, ListenerState};
 use crate::metrics::Counters;
 use crate::received::ReceivedMessage;
 use crate::rule::Rule;
@@ -37,10 +37,6 @@ impl Action for Odd {
 
     fn target(&self) -> String {
         "nowhere".to_owned()
-    }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
     }
 }
 
@@ -73,21 +69,9 @@ fn listener(broker: &MemoryBroker, intake: Arc<dyn Intake>) -> Listener {
 }
 
 fn counting_listener(broker: &MemoryBroker, intake: Arc<dyn Intake>, counters: Arc<Counters>) -> Listener {
-    let config = ListenerConfig {
-        budget: Default::default(),
-        name: "l".into(),
-        targets: vec![(Target::new("x", "t"), Priority::Info)],
-        options: ListenOptions {
-            bodies: Default::default(),
-            consumer_tag: String::new(),
-            pool: Some("p".to_owned()),
-            prefetch: 4,
-            declare: Declare::Create,
-            queue: QueueKind::OSLO,
-        },
-        refused_access_is_fatal: false,
-        give_back_after: GIVE_BACK_AFTER,
-    };
+    let targets = vec![(Target::new("x", "t"), Priority::Info)];
+    let options = ListenOptions::new(Some("p"), 4, Declare::Create, QueueKind::OSLO);
+    let config = ListenerConfig::new("l".into(), targets, options);
     Listener::new(config, Arc::new(broker.transport()), intake, counters)
 }
 
@@ -230,10 +214,6 @@ impl Action for PanickingAction {
 
     fn target(&self) -> String {
         "nowhere".to_owned()
-    }
-
-    fn host(&self, _: &Event) -> Option<Arc<str>> {
-        None
     }
 }
 

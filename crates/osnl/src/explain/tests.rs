@@ -64,13 +64,9 @@ fn port() -> serde_json::Value {
 
 fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> ExplainedEvent {
     ExplainedEvent {
-        content: Content::Whole(Arc::new(Notification::decode(event.to_string().as_bytes()).unwrap())),
-        listener: None,
         exchange: place.map(|(exchange, _)| exchange.to_owned()),
         routing_key: place.map(|(_, key)| key.to_owned()),
-        received: None,
-        read: None,
-        asked: Vec::new(),
+        ..ExplainedEvent::whole(Notification::decode(event.to_string().as_bytes()).unwrap())
     }
 }
 

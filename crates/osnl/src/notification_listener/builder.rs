@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use osnl_model::{Budget, Priority, Target, TransportUrl};
+use osnl_model::{Priority, Target, TransportUrl};
 use osnl_transport::{Declare, ListenOptions, QueueKind, Transport, TransportError, transport};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -13,7 +13,7 @@ use super::dispatch::{Dispatch, Dispatcher};
 use super::requeue::LONGEST_STAY;
 use super::set_aside::{Keeper, Shelf};
 use super::{Endpoint, NotificationListener, RequeuePolicy, SetAside};
-use crate::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
+use crate::listener::{Listener, ListenerConfig};
 use crate::metrics::Counters;
 use crate::rule::StepLimits;
 use crate::shutdown::Shutdown;
@@ -84,14 +84,7 @@ impl Builder {
             name: "listener".into(),
             targets: Vec::new(),
             endpoints: Vec::new(),
-            options: ListenOptions {
-                bodies: Default::default(),
-                consumer_tag: String::new(),
-                pool: None,
-                prefetch: PREFETCH,
-                declare: Declare::Create,
-                queue,
-            },
+            options: ListenOptions::new(None, PREFETCH, Declare::Create, queue),
             order: Order::default(),
             concurrency: CONCURRENCY,
             allow_requeue: false,
@@ -238,12 +231,8 @@ impl Builder {
             said: Mutex::default(),
         });
         let config = ListenerConfig {
-            name: self.name,
-            targets,
-            options: self.options,
             refused_access_is_fatal: true,
-            give_back_after: GIVE_BACK_AFTER,
-            budget: Budget::DEFAULT,
+            ..ListenerConfig::new(self.name, targets, self.options)
         };
         let intake = Arc::new(Dispatcher(dispatch.clone()));
         let listener = Listener::new(config, transport, intake, self.counters);

@@ -67,14 +67,7 @@ fn our_consumer_reads_what_oslo_s_notifier_sends_in_every_priority() {
         let transport = transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
         let to: Vec<_> =
             Priority::ALL.map(|priority| (Target::new("neutron", "notifications"), priority)).to_vec();
-        let options = ListenOptions {
-            bodies: Default::default(),
-            consumer_tag: String::new(),
-            pool: Some("pool".to_owned()),
-            prefetch: 100,
-            declare: Declare::Create,
-            queue: QueueKind::OSLO,
-        };
+        let options = ListenOptions::new(Some("pool"), 100, Declare::Create, QueueKind::OSLO);
         let mut consumer = transport.listen(&to, &options).await.unwrap();
         peer.notify_all(&notices);
         let mut window = Window::new(consumer.subscription().epoch);

@@ -15,14 +15,7 @@ pub(super) struct Member {
 }
 
 pub(super) fn options(group: &str, prefetch: u16, declare: Declare) -> ListenOptions {
-    ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: Some(group.to_owned()),
-        prefetch,
-        declare,
-        queue: QueueKind::OSLO,
-    }
+    ListenOptions::new(Some(group), prefetch, declare, QueueKind::OSLO)
 }
 
 pub(super) fn neutron() -> [(Target, Priority); 1] {

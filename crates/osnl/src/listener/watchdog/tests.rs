@@ -1,62 +1,24 @@
 //! Tests a running listener with a paused clock, so that waits end at once.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_model::{Head, Priority, Target};
+use osnl_model::{Priority, Target};
 use osnl_testkit::ListenOnly;
 use osnl_transport::{
     Batch, BoxFuture, Consumer, Declare, LateBindings, ListenOptions, MemoryBroker, MemoryTransport,
     PartitionSeen, QueueDepths, QueueKind, QueueType, Subscription, Transport, TransportError, Window,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::{ProgressChange, STUCK, SessionStage, SessionWake, Stall, StallKind, Watchdog};
-use crate::intake::Intake;
-use crate::journal::{Obstacle, Receipt, Settle};
-use crate::listener::{
-    Bindings, GIVE_BACK_AFTER, Listener, ListenerConfig, ListenerState, OwnQueue, ReadQueue,
-};
+use crate::journal::Settle;
+use crate::listener::holding::HoldingEndpoint;
+use crate::listener::{Bindings, Listener, ListenerConfig, ListenerState, OwnQueue, ReadQueue};
 use crate::metrics::Counters;
-use crate::received::ReceivedMessage;
 use crate::shutdown::Shutdown;
-
-#[derive(Default)]
-struct HoldingEndpoint {
-    open: Mutex<Vec<oneshot::Sender<Settle>>>,
-    places: Option<usize>,
-}
-
-impl Intake for HoldingEndpoint {
-    fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
-        Box::pin(async move {
-            let free = self.places.map_or(at_most, |places| places - self.open.lock().unwrap().len());
-            if free == 0 { std::future::pending().await } else { free.min(at_most) }
-        })
-    }
-
-    fn keep(&self, _: usize) {}
-
-    fn obstacle(&self) -> Option<Obstacle> {
-        None
-    }
-
-    fn wants(&self, _: &Head<'_>) -> bool {
-        true
-    }
-
-    fn notify(&self, _: ReceivedMessage) -> Receipt {
-        let (sender, receipt) = Receipt::open();
-        self.open.lock().unwrap().push(sender);
-        receipt
-    }
-
-    fn unreadable(&self, _: ReceivedMessage, _: String) -> Receipt {
-        Receipt::complete(Settle::Acknowledge)
-    }
-}
 
 fn mute(memory: MemoryTransport) -> impl Transport {
     ListenOnly::new(move |to, options| {
@@ -124,14 +86,7 @@ fn targets() -> [(Target, Priority); 1] {
 }
 
 fn options(queue: QueueKind) -> ListenOptions {
-    ListenOptions {
-        bodies: Default::default(),
-        consumer_tag: String::new(),
-        pool: Some("p".to_owned()),
-        prefetch: 4,
-        declare: Declare::Create,
-        queue,
-    }
+    ListenOptions::new(Some("p"), 4, Declare::Create, queue)
 }
 
 struct ListenerRig {
@@ -154,14 +109,7 @@ impl ListenerRig {
         let transport: Arc<dyn Transport> = if is_mute { Arc::new(mute(memory)) } else { Arc::new(memory) };
         let endpoint = Arc::new(HoldingEndpoint { places, ..HoldingEndpoint::default() });
         let counters = Arc::new(Counters::default());
-        let config = ListenerConfig {
-            name: "l".into(),
-            targets: targets().into(),
-            options: options(queue),
-            refused_access_is_fatal: false,
-            give_back_after: GIVE_BACK_AFTER,
-            budget: Default::default(),
-        };
+        let config = ListenerConfig::new("l".into(), targets().into(), options(queue));
         let listener = Listener::new(config, transport, endpoint.clone(), counters.clone());
         let (state, stall, shutdown) = (listener.state(), listener.stall(), Shutdown::new());
         let listener = TaskTracker::new().spawn(listener.run(shutdown.clone()));
@@ -282,14 +230,7 @@ async fn a_standby_of_a_quorum_queue_is_one_until_it_is_alone() {
 #[tokio::test(start_paused = true)]
 async fn bindings_of_an_attempt_that_was_given_up_are_remembered() {
     let memory = Arc::new(Bindings::open(None, "memory://"));
-    let config = ListenerConfig {
-        name: "l".into(),
-        targets: targets().into(),
-        options: options(QueueKind::OSLO),
-        refused_access_is_fatal: false,
-        give_back_after: GIVE_BACK_AFTER,
-        budget: Default::default(),
-    };
+    let config = ListenerConfig::new("l".into(), targets().into(), options(QueueKind::OSLO));
     let bound = config.options.bindings(&config.targets);
     let transport = Arc::new(ListenOnly::new(|_, _| Box::pin(std::future::pending())));
     let listener = Listener::new(config, transport, Arc::new(HoldingEndpoint::default()), Arc::default());

@@ -1,9 +1,8 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{WHOLE, load, warnings};
 use crate::delivery::{DeliveryLimits, OnDead};
-use crate::explain::{Content, ExplainedEvent, Ruling, explain};
+use crate::explain::{ExplainedEvent, Ruling, explain};
 use crate::native::OverflowPolicy;
 use crate::native::Preview;
 use crate::rule::{KeySource, Mode};
@@ -73,16 +72,7 @@ fn explain_says_which_action_is_not_asked_and_why() {
         payload: serde_json::json!({"x": 1}),
         ..osnl_model::Notification::default()
     };
-    let subject = ExplainedEvent {
-        content: Content::Whole(Arc::new(event)),
-        listener: None,
-        exchange: None,
-        routing_key: None,
-        received: None,
-        read: None,
-        asked: Vec::new(),
-    };
-    let verdicts = explain(&loaded.conf, &subject, None);
+    let verdicts = explain(&loaded.conf, &ExplainedEvent::whole(event), None);
     let Ruling::Fires(effects) = &verdicts[0].ruling else { panic!("{verdicts:?}") };
     let why: Vec<(&str, Option<&str>)> = effects
         .iter()

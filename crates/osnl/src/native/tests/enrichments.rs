@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{errors, load};
 use crate::enrich::{AnswerForecast, Ask, Kind, foresee};
-use crate::explain::{Content, ExplainedEvent, explain};
+use crate::explain::{ExplainedEvent, explain};
 use crate::native::Drivers;
 use crate::native::{CallRequest, Preview};
 
@@ -219,15 +219,7 @@ fn a_condition_on_an_answer_that_cannot_be_decided_is_a_dead_letter() {
         };
         let found = [("server".to_owned(), json!({"name": "web"}))].into();
         let asked = AskedFor { rule: "r".to_owned(), action: "a".to_owned(), resource: None, found };
-        let subject = ExplainedEvent {
-            content: Content::Whole(Arc::new(event)),
-            listener: None,
-            exchange: None,
-            routing_key: None,
-            received: None,
-            read: None,
-            asked: vec![asked],
-        };
+        let subject = ExplainedEvent::whole(event).with_asked(vec![asked]);
         let verdicts = explain(&conf, &subject, None);
         let effect = &verdicts[0].ruling.effects()[0];
         assert_eq!(effect.dead_letter(), dead, "{when}");

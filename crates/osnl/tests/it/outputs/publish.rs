@@ -23,14 +23,8 @@ impl KeyReader {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let url = osnl_model::TransportUrl::parse(&vhost.url()).unwrap();
-        let options = ListenOptions {
-            bodies: Default::default(),
-            consumer_tag: String::new(),
-            pool: Some(format!("reader-{exchange}")),
-            prefetch: 10,
-            declare: Declare::Create,
-            queue: osnl_transport::QueueKind::OSLO,
-        };
+        let (pool, queue) = (format!("reader-{exchange}"), osnl_transport::QueueKind::OSLO);
+        let options = ListenOptions::new(Some(&pool), 10, Declare::Create, queue);
         let targets = [(Target::new(exchange, topic), Priority::Other(priority.to_owned()))];
         let consumer = runtime.block_on(async {
             let transport = RabbitTransport::new(url, Default::default()).unwrap();

@@ -1,48 +1,11 @@
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
-
-use osnl_model::{Head, Priority, Target};
+use osnl_model::{Priority, Target};
 use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, Transport as _};
-use tokio::sync::oneshot;
 
 use super::*;
-use crate::intake::Intake;
 use crate::journal::Obstacle;
 use crate::listener::{GIVE_BACK_AFTER, ListenerConfig};
+use crate::listener::holding::HoldingEndpoint;
 use crate::metrics::Counters;
-
-#[derive(Default)]
-struct HoldingEndpoint {
-    open: Mutex<Vec<oneshot::Sender<Settle>>>,
-    deliveries: AtomicUsize,
-    takes: AtomicU64,
-}
-
-impl Intake for HoldingEndpoint {
-    fn keep(&self, _: usize) {}
-
-    fn obstacle(&self) -> Option<Obstacle> {
-        None
-    }
-
-    fn wants(&self, _: &Head<'_>) -> bool {
-        true
-    }
-
-    fn notify(&self, _: ReceivedMessage) -> Receipt {
-        let begun = std::time::Instant::now();
-        while begun.elapsed() < Duration::from_millis(self.takes.load(Ordering::Relaxed)) {
-            std::hint::spin_loop();
-        }
-        let (sender, receipt) = Receipt::open();
-        self.open.lock().unwrap().push(sender);
-        receipt.with_deliveries(self.deliveries.load(Ordering::Relaxed))
-    }
-
-    fn unreadable(&self, _: ReceivedMessage, _: String) -> Receipt {
-        Receipt::complete(Settle::Acknowledge)
-    }
-}
 
 struct Rig {
     broker: MemoryBroker,
@@ -56,22 +19,8 @@ impl Rig {
     async fn new(waiting: usize, queue: QueueKind) -> Self {
         let (broker, intake) = (MemoryBroker::new(), Arc::new(HoldingEndpoint::default()));
         let target = Target::new("x", "n");
-        let options = ListenOptions {
-            bodies: Default::default(),
-            consumer_tag: String::new(),
-            pool: Some("q".to_owned()),
-            prefetch: 4,
-            declare: Declare::Create,
-            queue,
-        };
-        let config = ListenerConfig {
-            budget: Default::default(),
-            name: "l".into(),
-            targets: vec![(target.clone(), Priority::Info)],
-            options,
-            refused_access_is_fatal: false,
-            give_back_after: GIVE_BACK_AFTER,
-        };
+        let options = ListenOptions::new(Some("q"), 4, Declare::Create, queue);
+        let config = ListenerConfig::new("l".into(), vec![(target.clone(), Priority::Info)], options);
         let transport = Arc::new(broker.transport());
         let consumer = transport.listen(&config.targets, &config.options).await.unwrap();
         let listener = Listener::new(config, transport, intake.clone(), Arc::new(Counters::default()));
@@ -113,15 +62,9 @@ impl Rig {
 
 fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
     // Leaked, so that the rig may change beside it.
+    let options = ListenOptions { prefetch, ..rig.listener.config.options.clone() };
     let listener: &'static Listener = Box::leak(Box::new(Listener {
-        config: ListenerConfig {
-            budget: Default::default(),
-            name: "l".into(),
-            targets: Vec::new(),
-            options: ListenOptions { prefetch, ..rig.listener.config.options.clone() },
-            refused_access_is_fatal: false,
-            give_back_after: GIVE_BACK_AFTER,
-        },
+        config: ListenerConfig::new("l".into(), Vec::new(), options),
         transport: rig.listener.transport.clone(),
         endpoint: rig.listener.endpoint.clone(),
         counters: rig.listener.counters.clone(),
