@@ -26,7 +26,10 @@ pub trait KafkaCluster: Deref<Target = KafkaClient> {
     fn start_again(&self);
 }
 
+/// The mock cluster behind a [`KafkaFront`], which makes its outages: the cluster's own `broker_down` ends the process
+/// if another thread starts a program meanwhile, because until the program runs, it keeps the cluster's listener.
 pub struct MockKafka {
+    front: KafkaFront,
     cluster: MockCluster<'static, DefaultProducerContext>,
     client: KafkaClient,
 }
@@ -45,11 +48,11 @@ impl KafkaCluster for MockKafka {
     }
 
     fn stop(&self) {
-        self.cluster.broker_down(-1).unwrap();
+        self.front.stop();
     }
 
     fn start_again(&self) {
-        self.cluster.broker_up(-1).unwrap();
+        self.front.start_again();
     }
 }
 
@@ -57,8 +60,9 @@ impl MockKafka {
     #[must_use]
     pub fn start() -> Self {
         let cluster = MockCluster::new(1).unwrap();
-        let client = KafkaClient::new(cluster.bootstrap_servers(), false);
-        Self { cluster, client }
+        let front = KafkaFront::plain(&cluster.bootstrap_servers());
+        let client = KafkaClient::new(front.address(), false);
+        Self { front, cluster, client }
     }
 
     #[must_use]

@@ -82,3 +82,10 @@ impl OsnlProcess {
         self.log()
     }
 }
+
+impl Drop for OsnlProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,22 +1,25 @@
-//! TLS, and a login, in front of a cluster that has neither.
+//! TLS, a login, and outages in front of a cluster that has none of them.
 //!
 //! The front passes requests one by one, because a broker answers those of a connection in order. In answers the
 //! front replaces the cluster's address by its own. The front itself handles
 //! a login (SASL with PLAIN or SCRAM).
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::scram::{Hash, ScramLogin};
 use crate::tls::serve::{config, config_asking};
 use crate::tls::{Authority, Certificate, Protocols};
-use crate::{KafkaClient, ports};
+use crate::{KafkaClient, ports, wait};
 
+/// A client of the wrong protocol, such as TLS, sends a longer one.
+const LONGEST: u32 = 100 << 20;
 const SASL_HANDSHAKE: i16 = 17;
 const API_VERSIONS: i16 = 18;
 const SASL_AUTHENTICATE: i16 = 36;
@@ -25,8 +28,15 @@ const UNSUPPORTED_MECHANISM: i16 = 33;
 
 pub struct KafkaFront {
     address: SocketAddr,
-    stopped: Arc<AtomicBool>,
-    accepting: Option<JoinHandle<()>>,
+    shared: Arc<SharedFront>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct SharedFront {
+    demands: Demands,
+    behind: SocketAddr,
+    is_stopped: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +46,7 @@ pub struct KafkaLogin {
     pub password: &'static str,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Demands {
     tls: Option<Arc<ServerConfig>>,
     login: Option<KafkaLogin>,
@@ -46,28 +56,63 @@ impl KafkaFront {
     #[must_use]
     pub fn tls(kafka: &KafkaClient, certificate: &Certificate) -> Self {
         let tls = Some(Arc::new(config(certificate, Protocols::Tls12And13)));
-        Self::start(kafka, Demands { tls, ..Demands::default() })
+        Self::start(kafka.address(), Demands { tls, ..Demands::default() })
     }
 
     #[must_use]
     pub fn tls_asking(kafka: &KafkaClient, certificate: &Certificate, clients: &Authority) -> Self {
         let tls = Some(Arc::new(config_asking(certificate, Protocols::Tls12And13, clients)));
-        Self::start(kafka, Demands { tls, ..Demands::default() })
+        Self::start(kafka.address(), Demands { tls, ..Demands::default() })
     }
 
     #[must_use]
     pub fn login(kafka: &KafkaClient, certificate: Option<&Certificate>, login: KafkaLogin) -> Self {
         let tls = certificate.map(|certificate| Arc::new(config(certificate, Protocols::Tls12And13)));
-        Self::start(kafka, Demands { tls, login: Some(login) })
+        Self::start(kafka.address(), Demands { tls, login: Some(login) })
     }
 
-    fn start(kafka: &KafkaClient, demands: Demands) -> Self {
+    /// A front that demands nothing.
+    pub(super) fn plain(kafka: &str) -> Self {
+        Self::start(kafka, Demands::default())
+    }
+
+    fn start(kafka: &str, demands: Demands) -> Self {
         let listener = ports::listen_at(Ipv4Addr::LOCALHOST.into());
         let address = listener.local_addr().unwrap();
-        let stopped = Arc::<AtomicBool>::default();
-        let (behind, until) = (kafka.address().parse().unwrap(), stopped.clone());
-        let accepting = std::thread::spawn(move || accept(&listener, &demands, behind, &until));
-        Self { address, stopped, accepting: Some(accepting) }
+        let (behind, is_stopped, open) = (kafka.parse().unwrap(), AtomicBool::new(false), Mutex::default());
+        let shared = Arc::new(SharedFront { demands, behind, is_stopped, open });
+        let front = Self { address, shared, accepting: Mutex::default() };
+        front.accept(listener);
+        front
+    }
+
+    fn accept(&self, listener: TcpListener) {
+        self.shared.is_stopped.store(false, Ordering::SeqCst);
+        let shared = self.shared.clone();
+        *self.accepting.lock().unwrap() = Some(std::thread::spawn(move || accept(&listener, &shared)));
+    }
+
+    /// Refuses connections, and cuts the open ones.
+    pub(super) fn stop(&self) {
+        self.shared.is_stopped.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        if let Some(accepting) = self.accepting.lock().unwrap().take() {
+            let _ = accepting.join();
+        }
+        for stream in self.shared.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Listens again. A program that starts keeps the former listener for a moment.
+    pub(super) fn start_again(&self) {
+        let mut listener = None;
+        let mut bind = || {
+            listener = TcpListener::bind(self.address).ok();
+            listener.is_some()
+        };
+        assert!(wait::reached(Duration::from_secs(10), &mut bind), "{} is taken", self.address);
+        self.accept(listener.unwrap());
     }
 
     #[must_use]
@@ -78,22 +123,23 @@ impl KafkaFront {
 
 impl Drop for KafkaFront {
     fn drop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address);
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
-        }
+        self.stop();
     }
 }
 
-fn accept(listener: &TcpListener, demands: &Demands, behind: SocketAddr, stopped: &AtomicBool) {
+fn accept(listener: &TcpListener, shared: &Arc<SharedFront>) {
     while let Ok((stream, _)) = listener.accept() {
-        if stopped.load(Ordering::SeqCst) {
+        if shared.is_stopped.load(Ordering::SeqCst) {
             return;
         }
-        let (demands, front) = (demands.clone(), listener.local_addr().unwrap());
+        shared.open.lock().unwrap().push(stream.try_clone().unwrap());
+        let (shared, front) = (shared.clone(), listener.local_addr().unwrap());
         std::thread::spawn(move || {
-            let _ = serve(stream, &demands, (front, behind));
+            let _ = stream.set_nodelay(true);
+            let end = stream.try_clone();
+            let _ = serve(stream, &shared.demands, (front, shared.behind));
+            // The copy of the stream that is kept for an outage leaves the connection open.
+            let _ = end.and_then(|end| end.shutdown(Shutdown::Both));
         });
     }
 }
@@ -127,7 +173,7 @@ fn pass(
                 broker.write_all(&whole(&request))?;
                 let answer = readdressed(frame(&mut broker)?, (front, behind));
                 match key {
-                    API_VERSIONS => with_sasl(answer),
+                    API_VERSIONS if session.is_some() => with_sasl(answer),
                     _ => answer,
                 }
             }
@@ -203,7 +249,11 @@ fn text(text: &str) -> Vec<u8> {
 fn frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
-    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+    let length = u32::from_be_bytes(length);
+    if length > LONGEST {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut frame = vec![0; length as usize];
     from.read_exact(&mut frame)?;
     Ok(frame)
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
@@ -92,7 +93,7 @@ async fn every_codec_is_written_and_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_is_made_only_if_asked_for() {
     let mock = Mock::new();
-    let (transport, broker) = (mock.kafka(""), mock.cluster().bootstrap_servers());
+    let (transport, broker) = (mock.kafka(""), mock.address().to_owned());
     let passive = || OutgoingMessage { declare: Declare::Passive, mandatory: true, ..message(1) };
     let error = send(&transport, passive()).await.unwrap_err();
     assert_eq!(
@@ -115,7 +116,7 @@ async fn a_topic_is_made_only_if_asked_for() {
 async fn a_refused_message_is_an_error_with_its_topic_and_remedy() {
     let mock = Mock::new();
     mock.create_topic(TOPIC, 1);
-    let (transport, broker) = (mock.kafka(""), mock.cluster().bootstrap_servers());
+    let (transport, broker) = (mock.kafka(""), mock.address().to_owned());
     send(&transport, message("before")).await.unwrap();
     let place = format!("topic \"{TOPIC}\" of kafka at {broker}: ");
     use RDKafkaRespErr::*;
@@ -147,9 +148,9 @@ async fn a_cluster_that_goes_away_is_told_and_what_was_confirmed_is_there() {
     let mock = Mock::new();
     mock.cluster().create_topic(TOPIC, 1, 1).unwrap();
     let transport = mock.kafka("").with_setting("message.timeout.ms", "2000");
-    let broker = mock.cluster().bootstrap_servers();
+    let broker = mock.address().to_owned();
     send(&transport, message("0")).await.unwrap();
-    mock.cluster().broker_down(-1).unwrap();
+    mock.stop();
     let error = send(&transport, message("1")).await.unwrap_err();
     let TransportError::NotConfirmed { location, topic, remedy, .. } = &error else { panic!("{error:?}") };
     assert_eq!((location.as_str(), topic.as_str()), (format!("kafka at {broker}").as_str(), TOPIC));
@@ -160,9 +161,28 @@ async fn a_cluster_that_goes_away_is_told_and_what_was_confirmed_is_there() {
     let error = send(&transport, message("2")).await.unwrap_err();
     assert!(matches!(&error, TransportError::Connect { host, .. } if *host == broker), "{error:?}");
     assert!(error.is_unreachable());
-    mock.cluster().broker_up(-1).unwrap();
+    mock.start_again();
     send(&transport, message("3")).await.unwrap();
     assert_eq!(bodies(&mock), ["0", "3"]);
+}
+
+/// A program that starts keeps a closed listener until it runs.
+#[test]
+fn the_mock_cluster_stops_while_programs_start() {
+    let (mock, stopped) = (Mock::new(), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while stopped.load(Ordering::Relaxed) < 500 {
+                    Command::new("true").status().unwrap();
+                }
+            });
+        }
+        while stopped.fetch_add(1, Ordering::Relaxed) < 500 {
+            mock.stop();
+            mock.start_again();
+        }
+    });
 }
 
 /// Connections are lost while many messages are on their way: each confirmed message is stored in its order. Unlike
@@ -185,8 +205,8 @@ async fn lost_connections_lose_nothing_that_is_confirmed() {
             while ended.load(Ordering::Relaxed) < 300 * cut {
                 notify.notified().await;
             }
-            mock.cluster().broker_down(-1).unwrap();
-            mock.cluster().broker_up(-1).unwrap();
+            mock.stop();
+            mock.start_again();
         }
     };
     let (sent, ()) = tokio::join!(sends, cuts);
