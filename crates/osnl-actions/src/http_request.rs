@@ -328,14 +328,11 @@ impl HttpAction {
             failure.reason = format!("status {}, {}", answer.status.as_u16(), failure.reason);
         }
         if answer.status.is_redirection() {
-            let why = match (answer.headers.get(LOCATION).map(|value| location(value, &secrets)), unfollowed)
-            {
-                (Some(location), Some(why)) => {
-                    format!("; it leads to {location}, and is not followed: {why}")
-                }
-                (None, Some(why)) => format!("; it is not followed: {why}"),
-                (Some(location), None) => format!("; it leads to {location}, and {}", self.followed()),
-                (None, None) => String::new(),
+            let why = match (answer.headers.contains_key(LOCATION), unfollowed) {
+                (true, Some(why)) => format!(", and is not followed: {why}"),
+                (false, Some(why)) => format!("; it is not followed: {why}"),
+                (true, None) => format!(", and {}", self.followed()),
+                (false, None) => String::new(),
             };
             failure.reason.push_str(&why);
         }
@@ -366,11 +363,6 @@ fn trace(request: &mut Request, event: &Event, key: &str, now: SystemTime) {
         let parent = HeaderValue::from_str(&event.trace().traceparent(&span));
         request.headers.extend(parent.ok().map(|parent| (HeaderName::from_static(TRACEPARENT), parent)));
     }
-}
-
-fn location(value: &HeaderValue, secrets: &Scrubber) -> String {
-    let text = String::from_utf8_lossy(value.as_bytes());
-    mask_text(&secrets.scrub(&text)).chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 impl fmt::Debug for HttpAction {

@@ -18,6 +18,18 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
     shown
 }
 
+/// Whether a scan of a body finds its secrets. In UTF-16, a pickle, or MessagePack, no sign is between a name and its
+/// value.
+pub(crate) fn is_text(body: &[u8]) -> bool {
+    let may_be_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
+    !body.contains(&0) && (may_be_json || std::str::from_utf8(body).is_ok())
+}
+
+/// Returns the bytes that tell the kind of a file, too few to hold a secret with its name.
+pub(crate) fn hex(body: &[u8]) -> String {
+    body.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
 /// Hides the passwords of URLs in all texts of a value. Only for osnl's own words, where a name
 /// before a colon is no secret; payloads need `osnl_model::mask_secrets`.
 pub(crate) fn mask_urls(value: &mut Value) {
@@ -141,5 +153,19 @@ mod tests {
         check(r#"{"token": {"a": ["S3C", "S3C"], "b": "S3C"}, "c": 1"#, r#"{"token": ***, "c": 1"#);
         check("no quotes", "no quotes");
         check(r#"{"a": "token"}"#, r#"{"a": "token"}"#);
+    }
+
+    #[test]
+    fn a_body_in_which_no_scan_finds_secrets_is_no_text() {
+        let text = r#"{"adminPass": "S3C"}"#;
+        let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let pickle = b"\x80\x04}\x94\x8c\x09adminPass\x94\x8c\x03S3C\x94s.";
+        for body in [&utf_16[..], pickle, b"\x81\xa9adminPass\xa3S3C", b"adminPass\0S3C"] {
+            assert!(!is_text(body), "{body:?}");
+        }
+        for body in [text.as_bytes(), b"", b" {\"password\": \"\xe9\"", b"adminPass=\xc3\xa9"] {
+            assert!(is_text(body), "{body:?}");
+        }
+        assert_eq!(hex(&utf_16), "7b 00 22 00 61 00 64 00");
     }
 }

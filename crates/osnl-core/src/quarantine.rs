@@ -22,6 +22,7 @@ pub const HEAD: usize = BodyBounds::HEAD;
 const SCAN_LIMIT: usize = 64 << 10;
 const LONGEST_VALUE: usize = 255;
 const PREVIEWED: usize = 2 << 10;
+const FIRST_BYTES: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -173,18 +174,21 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 /// Returns the beginning of a body as one line of printable ASCII. JSON keeps its names and its shape; every value is
-/// masked, since any value may be a secret. Other bodies are shown as hexadecimal.
+/// masked, since any value may be a secret. Of any other body only the first bytes are shown, as hexadecimal: enough for
+/// the kind of a file, and too few for a secret behind a name.
 #[must_use]
 pub fn preview(body: &[u8]) -> String {
     let seen = &body[..PREVIEWED.min(body.len())];
     let mut shown = match seen.iter().find(|b| !b.is_ascii_whitespace()) {
         Some(b'{' | b'[') => shape(seen),
         Some(_) => {
-            seen.iter().take(32).map(|byte| format!("{byte:02x} ")).collect::<String>().trim_end().to_owned()
+            let first = seen.iter().take(FIRST_BYTES).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
+            first.join(" ")
         }
         None => String::new(),
     };
-    if body.len() > seen.len() {
+    let is_whole = body.len() <= if shown.starts_with(['{', '[']) { PREVIEWED } else { FIRST_BYTES };
+    if !is_whole {
         shown.push_str(" ...");
     }
     shown
@@ -315,6 +319,7 @@ mod tests {
         check(br#"{"hunter2\u001b": 1, "a": "hunt"#, r#"{"***":*,"a":"***""#);
         check(b"\x1f\x8b\x08\x00", "1f 8b 08 00");
         check(b"hunter2", "68 75 6e 74 65 72 32");
+        check(b"token: hunter2", "74 6f 6b 65 6e 3a 20 68 ...");
         check(b"", "");
         let deep = preview(&vec![b'['; 100_000]);
         assert!(deep.len() == PREVIEWED + 4 && deep.ends_with("[ ..."));

@@ -19,6 +19,7 @@
 
 use std::time::Duration;
 
+use osnl_model::parse_python_json_as;
 use serde::Deserialize;
 
 use super::lines::tidy;
@@ -55,7 +56,7 @@ pub(super) enum ChildLine {
 
 pub(super) fn read(line: &[u8]) -> Result<ChildLine, String> {
     let refuse = |problem: &str| Err(format!("{:?} {problem}", tidy(line, 80)));
-    match serde_json::from_slice::<VerdictLine>(line) {
+    match parsed(line) {
         Ok(VerdictLine { fatal: Some(reason), .. }) => Ok(ChildLine::Fatal(tidy(reason.as_bytes(), REASON))),
         Ok(VerdictLine { id: None, .. }) => refuse("has no id"),
         Ok(VerdictLine { id: Some(_), verdict: None, .. }) => refuse("has no verdict"),
@@ -68,8 +69,13 @@ pub(super) fn read(line: &[u8]) -> Result<ChildLine, String> {
 }
 
 pub(super) fn read_only(output: &[u8]) -> Option<Result<Completion, ActionError>> {
-    let written: VerdictLine = serde_json::from_slice(output).ok()?;
+    let written = parsed(output).ok()?;
     Some(meaning(written.verdict?, written.reason.as_deref(), written.retry_after))
+}
+
+/// A reason may repeat bytes that are not UTF-8, which Python's `json` writes as lone surrogates.
+fn parsed(line: &[u8]) -> Result<VerdictLine, serde_json::Error> {
+    parse_python_json_as(&String::from_utf8_lossy(line))
 }
 
 fn without_place(error: &serde_json::Error) -> String {
@@ -147,9 +153,17 @@ mod tests {
                 r#"{"id":1,"verdict":"permanent","reason":""}"#,
                 error(ErrorClass::Rejected, "no reason given", None),
             ),
+            (
+                r#"{"id":1,"verdict":"failed","reason":"no \ud83d"}"#,
+                error(ErrorClass::Refused(None), "no \u{fffd}", None),
+            ),
         ] {
             assert_eq!(read(line.as_bytes()), Ok(ChildLine::Verdict(1, expected)), "{line}");
         }
+        assert_eq!(
+            read(b"{\"id\":1,\"verdict\":\"done\",\"reason\":\"caf\xe9\"}"),
+            Ok(ChildLine::Verdict(1, Ok(Completion::Delivered("caf\u{fffd}".to_owned()))))
+        );
         assert_eq!(read(br#"{"fatal":"no licence"}"#), Ok(ChildLine::Fatal("no licence".to_owned())));
         assert_eq!(
             read_only(b" {\"verdict\":\"done\"}\n"),

@@ -1,4 +1,4 @@
-use osnl_model::nova::legacy_name;
+use osnl_model::nova::{legacy_name, versioned_name};
 use serde::{Deserialize, Serialize};
 
 use super::instance::KnownInstance;
@@ -60,9 +60,8 @@ impl Occurrence {
 impl Lists {
     #[must_use]
     pub fn has(&self, event_type: &str) -> bool {
-        let any = |name: &str| self.creation.iter().chain(&self.deletion).any(|listed| listed == name);
-        any(event_type)
-            || legacy_name(event_type).is_some_and(|name| any(&name))
+        names(&self.creation, event_type)
+            || names(&self.deletion, event_type)
             || (self.floating() && FLOATING_EVENTS.contains(&event_type))
     }
 
@@ -77,11 +76,7 @@ impl Lists {
             What::Allocated | What::Released if self.has(event_type) => Some(what == What::Allocated),
             What::Allocated | What::Released => None,
             What::Instance | What::Port => {
-                let legacy = legacy_name(event_type);
-                let of = |list: &[String]| {
-                    list.iter().any(|name| name == event_type || Some(name) == legacy.as_ref())
-                };
-                match (of(&self.creation), of(&self.deletion)) {
+                match (names(&self.creation, event_type), names(&self.deletion, event_type)) {
                     (true, _) => Some(true),
                     (false, true) => Some(false),
                     (false, false) => None,
@@ -98,6 +93,11 @@ impl Lists {
         }
         self
     }
+}
+
+fn names(list: &[String], event_type: &str) -> bool {
+    let other = [legacy_name(event_type), versioned_name(event_type)];
+    list.iter().any(|name| name == event_type || other.iter().flatten().any(|other| other == name))
 }
 
 const FLOATING_EVENTS: [&str; 6] = [

@@ -22,7 +22,7 @@ use osnl_net::http::{Client, HttpError, HttpOptions, Method, Request, Url};
 use osnl_transport::BoxFuture;
 
 pub(crate) use self::conf::OssRestConf;
-pub(super) use self::conf::{AskOptions, NodeOptions, form};
+pub(super) use self::conf::{AskOptions, NodeOptions, event_types, form};
 use super::{BodyForm, EventReport, Lists, NodeForm, Occurrence, PluginInvocation};
 use osnl_actions::http_request::{Authorization as _, FixedHeader, key_value};
 use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};

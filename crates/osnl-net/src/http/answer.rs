@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_ENCODING, DATE, RETRY_AFTER};
+use hyper::header::{CONTENT_ENCODING, DATE, LOCATION, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use jiff::civil::DateTime;
 use jiff::fmt::{rfc2822, strtime};
 use jiff::tz::TimeZone;
-use osnl_model::Scrubber;
+use osnl_model::{Scrubber, mask_text};
 
 use crate::http::failure::{Failure, FailureClass};
 
@@ -75,15 +75,26 @@ impl Answer {
         Some(wait.min(LONGEST_RETRY_AFTER))
     }
 
-    /// Returns the failure for a caller that expected another status: the status's text, and the
-    /// start of the reply.
+    /// Returns the place that a redirect names, without secrets.
+    #[must_use]
+    pub fn leads_to(&self, secrets: &Scrubber) -> Option<String> {
+        let place = self.headers.get(LOCATION).filter(|_| self.status.is_redirection())?;
+        let text = String::from_utf8_lossy(place.as_bytes());
+        Some(mask_text(&secrets.scrub(&text)).chars().filter(|c| !c.is_control()).take(200).collect())
+    }
+
+    /// Returns the failure for a caller that expected another status: the status's text, the start of
+    /// the reply, and the place that a redirect names.
     #[must_use]
     pub fn failure(&self, secrets: &Scrubber) -> Failure {
         let words = self.status.canonical_reason().unwrap_or("no reason");
-        let reason = match self.excerpt(secrets) {
+        let mut reason = match self.excerpt(secrets) {
             Some(excerpt) => format!("{words}, {excerpt}"),
             None => words.to_owned(),
         };
+        if let Some(place) = self.leads_to(secrets) {
+            reason.push_str(&format!("; it leads to {place}"));
+        }
         Failure { class: FailureClass::Status(self.status.as_u16()), reason, retry_after: self.retry_after() }
     }
 }
@@ -142,6 +153,18 @@ mod tests {
         check("Wed, 32 Oct 2015 07:28:30 GMT", date, None);
         assert_eq!(answer(&[(RETRY_AFTER, date)], b"").retry_after(), None);
         assert_eq!(answer(&[], b"").retry_after(), None);
+    }
+
+    #[test]
+    fn a_redirect_s_place_is_said_without_secrets() {
+        let check = |status: StatusCode, place: &str, expected: &str| {
+            let answer = Answer { status, ..answer(&[(LOCATION, place)], b"") };
+            assert_eq!(answer.failure(&Scrubber::new(["hunter2"])).reason, expected);
+        };
+        let moved = StatusCode::MOVED_PERMANENTLY;
+        check(moved, "https://h/a?x=hunter2", "Moved Permanently; it leads to https://h/a?x=***");
+        check(moved, "https://u:p@h/?token=t", "Moved Permanently; it leads to https://u:***@h/?token=***");
+        check(StatusCode::CREATED, "/a", "Created");
     }
 
     #[test]

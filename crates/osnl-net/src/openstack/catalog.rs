@@ -67,7 +67,11 @@ impl fmt::Display for Interface {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Catalog(Vec<CatalogEndpoint>);
+pub struct Catalog {
+    endpoints: Vec<CatalogEndpoint>,
+    /// The types of services without an endpoint, which a cloud has before its operator creates one.
+    bare: Vec<String>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CatalogEndpoint {
@@ -106,11 +110,11 @@ pub const SET_REGION: &str = "set region_name to the region of the notifications
 pub enum CatalogError {
     #[error("the token has no service catalogue: the login has no scope; name a project (project_name)")]
     None,
-    #[error("the service catalogue has no service of type {service}; it has {}", .have.join(", "))]
+    #[error("the service catalogue has no service of type {service}; it has {}", listed(.have))]
     NoService { service: String, have: Vec<String> },
     #[error(
         "the service catalogue has no {interface} URL of {service}{}; it has {}",
-        .region.as_ref().map(|region| format!(" in region {region}")).unwrap_or_default(), .have.join(", ")
+        .region.as_ref().map(|region| format!(" in region {region}")).unwrap_or_default(), listed(.have)
     )]
     NoEndpoint { service: String, interface: Interface, region: Option<String>, have: Vec<String> },
 }
@@ -120,25 +124,30 @@ impl Catalog {
     pub fn of(token: &Value) -> Self {
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let name = |value: &Value, key: &str| text(value, key).filter(|name| name.len() <= LONGEST_NAME);
-        let services = token.get("catalog").and_then(Value::as_array).into_iter().flatten();
-        let endpoints = services.flat_map(|service| {
+        let mut catalog = Self::default();
+        for service in token.get("catalog").and_then(Value::as_array).into_iter().flatten() {
+            let Some(of) = name(service, "type") else { continue };
+            let before = catalog.endpoints.len();
             let each = service.get("endpoints").and_then(Value::as_array).into_iter().flatten();
-            each.filter_map(move |endpoint| {
+            catalog.endpoints.extend(each.filter_map(|endpoint| {
                 Some(CatalogEndpoint {
-                    service: name(service, "type")?,
+                    service: of.clone(),
                     interface: name(endpoint, "interface")?,
                     region: name(endpoint, "region"),
                     region_id: name(endpoint, "region_id"),
                     url: text(endpoint, "url")?,
                 })
-            })
-        });
-        Self(endpoints.collect())
+            }));
+            if catalog.endpoints.len() == before {
+                catalog.bare.push(of);
+            }
+        }
+        catalog
     }
 
     #[must_use]
     pub fn services(&self) -> Vec<String> {
-        distinct(self.0.iter().map(|endpoint| endpoint.service.as_str()))
+        distinct(self.endpoints.iter().map(|endpoint| endpoint.service.as_str()))
     }
 
     /// Returns the URL of a service; without a region the first entry, as keystoneauth does. The
@@ -149,7 +158,7 @@ impl Catalog {
         interface: Interface,
         region: Option<&str>,
     ) -> Result<ServiceUrl, CatalogError> {
-        if self.0.is_empty() {
+        if self.endpoints.is_empty() && self.bare.is_empty() {
             return Err(CatalogError::None);
         }
         let names = ALIASES.iter().find(|names| names.contains(&service)).copied();
@@ -159,7 +168,7 @@ impl Catalog {
         let ordered = one.iter().chain(names.iter().filter(|name| **name != service));
         let mut have = Vec::new();
         for name in ordered {
-            for endpoint in self.0.iter().filter(|endpoint| endpoint.service == **name) {
+            for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.service == **name) {
                 let here = region.is_none_or(|region| {
                     [&endpoint.region, &endpoint.region_id].into_iter().flatten().any(|r| r == region)
                 });
@@ -173,7 +182,8 @@ impl Catalog {
             }
         }
         let service = service.to_owned();
-        Err(if have.is_empty() {
+        let is_bare = self.bare.iter().any(|bare| names.contains(&bare.as_str()));
+        Err(if have.is_empty() && !is_bare {
             CatalogError::NoService { service, have: self.services().into_iter().take(MOST_NAMED).collect() }
         } else {
             CatalogError::NoEndpoint { service, interface, region: region.map(str::to_owned), have }
@@ -183,7 +193,7 @@ impl Catalog {
 
 impl Catalog {
     fn chosen(&self, endpoint: &CatalogEndpoint, any_will_do: bool) -> ServiceUrl {
-        let alike = self.0.iter().filter(|other| {
+        let alike = self.endpoints.iter().filter(|other| {
             any_will_do && other.service == endpoint.service && other.interface == endpoint.interface
         });
         let regions = alike.filter_map(CatalogEndpoint::region);
@@ -198,6 +208,10 @@ impl CatalogEndpoint {
     fn region(&self) -> Option<&str> {
         self.region.as_deref().or(self.region_id.as_deref())
     }
+}
+
+fn listed(have: &[String]) -> String {
+    if have.is_empty() { "none with a URL".to_owned() } else { have.join(", ") }
 }
 
 /// Returns each name once, in their order.
@@ -308,6 +322,19 @@ mod tests {
             "the service catalogue has no admin URL of compute in region RegionTwo; it has public in RegionOne, \
              internal in RegionOne",
         );
+        let bare = Catalog::of(&json!({"catalog": [
+            {"type": "compute", "endpoints": []}, {"type": "network", "endpoints": [{"interface": "public", "url": null}]},
+        ]}));
+        assert_eq!(
+            bare.url("image", Interface::Public, None).unwrap_err().to_string(),
+            "the service catalogue has no service of type image; it has none with a URL"
+        );
+        for service in ["compute", "network"] {
+            assert_eq!(
+                bare.url(service, Interface::Public, None).unwrap_err().to_string(),
+                format!("the service catalogue has no public URL of {service}; it has none with a URL")
+            );
+        }
         let none = Catalog::default().url("compute", Interface::Public, None).unwrap_err().to_string();
         assert!(none.contains("no scope"), "{none}");
     }

@@ -114,7 +114,11 @@ pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let said = body.as_ref().and_then(message).unwrap_or_else(|| plain(&answer.text(secrets)));
     let said = brief(&said, secrets);
-    if said.is_empty() { reason(answer.status).to_owned() } else { said }
+    let said = if said.is_empty() { reason(answer.status).to_owned() } else { said };
+    match answer.leads_to(secrets) {
+        Some(place) => format!("{said}; it leads to {place}"),
+        None => said,
+    }
 }
 
 /// Returns the beginning of a text of any length, without our secrets.
@@ -161,6 +165,14 @@ mod tests {
     use crate::http::HeaderMap;
 
     use super::*;
+
+    #[test]
+    fn a_redirect_s_place_is_among_the_words() {
+        let headers = [(crate::http::header::LOCATION, "https://h/v3?token=S3CRET".parse().unwrap())];
+        let (status, headers) = (StatusCode::FOUND, headers.into_iter().collect());
+        let answer = Answer { status, headers, body: "".into(), whole: true };
+        assert_eq!(words(&answer, &Scrubber::new(["S3CRET"])), "Found; it leads to https://h/v3?token=***");
+    }
 
     #[test]
     fn each_services_words_are_found() {

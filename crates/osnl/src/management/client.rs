@@ -221,6 +221,11 @@ impl<'a> Api<'a> {
                 "look at host, port, and path of management_url; on that host: rabbitmq-plugins enable rabbitmq_management"
                     .to_owned(),
             ),
+            status if status.is_redirection() => {
+                let why = answer.failure(&Scrubber::new([self.password])).reason;
+                let remedy = "write that place into management_url: osnl does not take the login there by itself";
+                refused(&format!("status {}: {why}", status.as_u16()), remedy.to_owned())
+            }
             status => {
                 let excerpt = answer.excerpt(&Scrubber::new([self.password])).map(|excerpt| format!(", {excerpt}")).unwrap_or_default();
                 refused(&format!("status {}{excerpt}", status.as_u16()), "see the log of the broker".to_owned())

@@ -351,7 +351,10 @@ impl Judge<'_> {
         let others: Vec<String> = bindings
             .iter()
             .filter(|(exchange, key)| !exchange.is_empty() && !is_wanted(exchange, key))
-            .map(|(exchange, key)| format!("{key} of {exchange}"))
+            .map(|(exchange, key)| match &**key {
+                "" => format!("\"\" of {exchange}"),
+                key => format!("{key} of {exchange}"),
+            })
             .collect();
         (!others.is_empty()).then(|| {
             self.of(

@@ -109,11 +109,25 @@ impl Judge<'_> {
         if wanted.exchanges.is_empty() || !self.is_evidence_whole() {
             return None;
         }
+        // A publisher binds each queue to the exchange of its service; a queue of another exchange tells only of another
+        // service.
+        let is_here = |row: &&QueueRow| {
+            row.bindings.as_ref().is_none_or(|all| all.iter().any(|(source, _)| source == exchange))
+        };
         let published: Vec<(&QueueRow, (&str, &str))> =
-            self.published().filter_map(|row| Some((row, row.of_service()?))).collect();
+            self.published().filter(is_here).filter_map(|row| Some((row, row.of_service()?))).collect();
         let subject = format!("exchange {exchange}");
         if published.is_empty() {
-            return Some(self.unpublished(exchange, subject));
+            let sources = self.sources();
+            if sources.is_empty() {
+                return Some(self.unpublished(exchange, subject));
+            }
+            let found = sources.into_iter().collect::<Vec<_>>().join(", ");
+            let seen = format!(
+                "it exists, and the services' queues are bound to exchange {found} only: {exchange} carries no notification"
+            );
+            let kind = (Kind::OtherExchange, Severity::Warning);
+            return Some(self.setting(kind, subject, seen, &ServiceSetting::driver(exchange)));
         }
         let matches = |pattern: &[String], text: &str| pattern.iter().any(|one| is_match(one, text));
         let of_topic: Vec<_> =
@@ -162,15 +176,6 @@ impl Judge<'_> {
             let kind = (Kind::WrongPriority, Severity::Warning);
             return Some(self.finding(kind, subject, seen, NOTHING, command));
         }
-        let sources = self.sources();
-        if !sources.is_empty() && !sources.contains(exchange) {
-            let found = sources.into_iter().collect::<Vec<_>>().join(", ");
-            let seen = format!(
-                "it exists, and the services' queues are bound to exchange {found} only: {exchange} carries no notification"
-            );
-            let kind = (Kind::OtherExchange, Severity::Warning);
-            return Some(self.setting(kind, subject, seen, &ServiceSetting::driver(exchange)));
-        }
         None
     }
 
@@ -183,8 +188,9 @@ impl Judge<'_> {
         } else {
             ""
         };
+        let is = if self.published().next().is_some() { "is bound to it" } else { "does" };
         let seen = format!(
-            "it exists, and no queue <topic>.<priority> does, which a publisher of notifications declares: the driver is empty \
+            "it exists, and no queue <topic>.<priority> {is}, which a publisher of notifications declares: the driver is empty \
              (the default) or noop{other}"
         );
         let severity = if survey.wanted.creates { Severity::Note } else { Severity::Warning };

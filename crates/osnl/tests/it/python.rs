@@ -170,6 +170,7 @@ fn what_notify_does_is_the_verdict() {
         ("import sys; assert sys.stdin.read() == ''", Ok(Completion::Delivered("notified".to_owned()))),
         ("raise ValueError('not this one')", failed("ValueError: not this one")),
         ("node_detail['missing']", failed("KeyError: 'missing'")),
+        ("raise ValueError('no \\ud83d')", failed("ValueError: no \u{fffd}")),
         ("raise SystemExit(3)", failed("SystemExit: 3")),
         (
             "raise ConnectionResetError('away')",

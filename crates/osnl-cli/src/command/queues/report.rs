@@ -131,6 +131,8 @@ fn state(row: &QueueRow) -> String {
     let whose = if row.is_read { "read by osnl" } else { "the services'" };
     match &row.state {
         QueueState::Missing => "missing".to_owned(),
+        // The finding has the reason.
+        QueueState::Refused(_) if row.is_read => "refused".to_owned(),
         QueueState::Refused(reason) => reason.clone(),
         QueueState::There => {
             let durable = row.durable.map(|durable| if durable { "durable" } else { "transient" });

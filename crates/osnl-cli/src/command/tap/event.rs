@@ -148,6 +148,9 @@ fn plain<'a>(message: &'a TapMessage, budget: &Budget) -> Result<Cow<'a, [u8]>, 
 }
 
 fn mask_bytes(body: &[u8]) -> String {
+    if !clean::is_text(body) {
+        return format!("{} bytes that are no text, beginning with {}", body.len(), clean::hex(body));
+    }
     let mut shown = String::with_capacity(body.len());
     for chunk in body.utf8_chunks() {
         shown.push_str(chunk.valid());

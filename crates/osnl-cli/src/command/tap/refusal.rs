@@ -1,4 +1,4 @@
-use osnl_transport::{TransportError, escaped, shell_quoted as quoted};
+use osnl_transport::{TransportError, answer_remedy, escaped, shell_quoted as quoted};
 
 /// Returns the permissions of a tap as a command; the user may exist for the tap only.
 fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) -> String {
@@ -24,6 +24,15 @@ pub(super) fn remedy(
     error.remedy(virtual_host, |virtual_host| permissions(user, virtual_host, exchanges))
 }
 
+/// Returns the remedy for a refused exchange, by the broker's words.
+pub(super) fn of_exchange(
+    reason: &str,
+    (user, virtual_host): (&str, &str),
+    exchanges: &[&str],
+) -> Option<String> {
+    answer_remedy(reason, virtual_host, |virtual_host| permissions(user, virtual_host, exchanges))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +52,10 @@ mod tests {
         };
         let found = remedy(&error, ("tap", "/v"), &["nova"]).unwrap();
         assert!(found.starts_with("rabbitmqctl set_permissions -p /v tap '^amq\\.gen-.*' "), "{found}");
+        let words = "403 ACCESS_REFUSED - access to exchange 'nova' in vhost '/v' refused for user 'tap'";
+        assert_eq!(of_exchange(words, ("tap", "/v"), &["nova"]), Some(found));
+        let words = "403 ACCESS_REFUSED - access to topic 'notifications.*' in exchange 'nova' in vhost '/v' refused for user 'tap'";
+        let found = of_exchange(words, ("tap", "/v"), &["nova"]).unwrap();
+        assert!(found.contains("list_topic_permissions -p /v"), "{found}");
     }
 }

@@ -8,6 +8,7 @@ use osnl_transport::{Tap, TapOptions, Transport, TransportError};
 use tokio::sync::mpsc::Sender;
 use tokio::time::MissedTickBehavior;
 
+use super::refusal;
 use super::voice::TapVoice;
 use super::writer::Arrivals;
 
@@ -118,14 +119,23 @@ fn listening(tap: &dyn Tap, course: &mut ConnectionCourse, chosen: bool, voice: 
             list(&found.missing, "")
         ));
     } else if !found.missing.is_empty() && (!course.opened || !chosen) {
+        let looks = if chosen { "looks for one of them each second" } else { "looks again each second" };
         say(&format!(
             "not there yet in virtual host \"{vhost}\": {}; a service makes its exchange when it first \
-             publishes; looking again each second",
+             publishes; tap {looks}",
             list(&found.missing, "")
         ));
     }
     for (exchange, reason) in &found.refused {
         say(&format!("exchange {exchange}: refused: {reason}"));
+    }
+    if let Some((_, reason)) = found.refused.first().filter(|_| !course.opened) {
+        let refused = found.refused.iter().map(|(exchange, _)| exchange);
+        let all: Vec<&str> =
+            found.bound.iter().chain(&found.missing).chain(refused).map(String::as_str).collect();
+        if let Some(command) = refusal::of_exchange(reason, (&found.user, vhost), &all) {
+            say(&format!("-> {command}"));
+        }
     }
     if !course.opened && !found.counts_dropped {
         say("this user may not write to the default exchange: what the queue's limit drops is not counted");

@@ -1,5 +1,7 @@
 //! Checks each option of an `oss.conf` once, and collects all errors.
 
+use std::net::Ipv6Addr;
+
 use osnl_config::OptionValue;
 use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{OptionDef, Options as _, ValueOrigin, shown};
@@ -22,6 +24,13 @@ impl OssChecker<'_> {
     pub(super) fn conf(&mut self) -> Option<Conf> {
         // Each call reports the errors of its own options; a `None` ends the check only afterwards.
         let program = ProgramOptions::read(&mut self.reader(DEFAULT)?);
+        if program
+            .as_ref()
+            .is_some_and(|own| own.events_creation.is_empty() && own.events_deletion.is_empty())
+        {
+            let problem = "is empty, and so is events_deletion";
+            self.refuse::<()>(DEFAULT, "events_creation", problem, "name the events of one of the two");
+        }
         let broker = BrokerOptions::read(&mut self.reader(RABBIT)?);
         let place = broker.as_ref().and_then(|broker| self.broker(broker));
         let rest = match program.as_ref().is_none_or(|own| own.enabled_plugins.contains(&Plugin::Rest)) {
@@ -52,9 +61,10 @@ impl OssChecker<'_> {
             if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.clone() };
         let vhost = if vhost == "/" { String::new() } else { encoded(vhost) };
         let url = format!("rabbit://{}:{}@{host}:{port}/{vhost}", encoded(user), encoded(password));
-        match transport_url::check(&url) {
-            Ok(_) => Some(url),
-            Err(_) => self.refuse(
+        // A URL reads a comma, a slash, or an @ as the end of the name.
+        match is_host(&host) && transport_url::check(&url).is_ok() {
+            true => Some(url),
+            false => self.refuse(
                 RABBIT,
                 "host",
                 "is not a host name or an address",
@@ -81,11 +91,13 @@ impl OssChecker<'_> {
             host = format!("http://{host}");
         }
         let origin = format!("{}:{port}", host.trim_end_matches('/'));
-        if let Err(error) = Url::parse(&origin) {
+        let has_path = origin.split_once("://").is_some_and(|(_, rest)| rest.contains(['/', '?']));
+        let refused = Url::parse(&origin).err().map(|error| error.problem);
+        if let Some(problem) = refused.or(has_path.then_some("has a path")) {
             return self.refuse(
                 REST,
                 "host",
-                error.problem,
+                problem,
                 "write https://host; the port and the path have options of their own",
             );
         }
@@ -147,6 +159,14 @@ impl OssChecker<'_> {
     fn reader(&mut self, group: &str) -> Option<SectionReader<'_>> {
         let section = self.layers.unnamed(group)?;
         Some(SectionReader { file: self.file, layers: self.layers, section, findings: self.findings })
+    }
+}
+
+fn is_host(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match address.and_then(|address| address.split('%').next()) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => host.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_')),
     }
 }
 

@@ -86,6 +86,42 @@ fn a_cloud_is_asked_where_the_file_says_so() {
 }
 
 #[test]
+fn one_of_the_two_lists_may_be_empty() {
+    let plugins = "[DEFAULT]\nenabled_plugins = rest_plugin.RESTNotify, a.B\n";
+    for (list, other) in [("events_creation", "events_deletion"), ("events_deletion", "events_creation")] {
+        let loaded = load(&format!("{plugins}{list} =\n{other} = a.b\n")).unwrap();
+        assert!(loaded.document().reads_back());
+        let actions = &loaded.native.conf.actions;
+        let Some(rest) = actions[0].driver.options::<OssRestConf>() else { panic!("its driver") };
+        let Some(python) = actions[1].driver.options::<PythonConf>() else { panic!("its driver") };
+        let named = vec!["a.b".to_owned()];
+        let (creation, deletion) = if other == "events_creation" { (named, vec![]) } else { (vec![], named) };
+        for lists in [&rest.options.lists, &python.options.details.watches().unwrap()] {
+            assert_eq!((&lists.creation, &lists.deletion), (&creation, &deletion), "{list}");
+        }
+    }
+    let errors = load("[DEFAULT]\nevents_creation =\nevents_deletion = ,\n").unwrap_err().to_string();
+    assert!(errors.contains("events_creation: is empty, and so is events_deletion"), "{errors}");
+}
+
+#[test]
+fn a_host_is_no_more_than_a_host() {
+    let refused = |text: &str| load(text).err().map(|errors| errors.to_string()).unwrap_or_default();
+    for host in ["a,b", "mq:5673", "u:p@mq", "mq/vhost", "mq?ssl=1", "mq#x", "[::1", "[mq]", "a b"] {
+        let errors = refused(&format!("[rabbit]\nhost = {host}\n"));
+        assert!(errors.contains("[rabbit] host: is not a host name or an address"), "{host}: {errors}");
+    }
+    for host in ["mq-1.example_a.org", "10.0.0.1", "::1", "[fd00::1]"] {
+        assert_eq!(refused(&format!("[rabbit]\nhost = {host}\n")), "", "{host}");
+    }
+    for host in ["http://h/x", "http://h?x=1", "h/x", "http://h:1"] {
+        let errors = refused(&format!("[rest]\nhost = {host}\n"));
+        assert!(errors.contains("[rest] host: "), "{host}: {errors}");
+    }
+    assert_eq!(refused("[rest]\nhost = https://h/\n"), "");
+}
+
+#[test]
 fn a_mistake_in_one_option_of_rest_hides_none_in_another() {
     let errors =
         load("[rest]\nhost = http://h\nverify = maybe\nurl_creation = /a b\n").unwrap_err().to_string();

@@ -39,6 +39,11 @@ impl Memory {
         self.address_row(address).is_some_and(|row| !row.held || row.holder.as_ref().is_some_and(other))
     }
 
+    /// Whether the last report about an address was its release.
+    pub(super) fn is_released(&self, ip: &str) -> bool {
+        self.address_row(ip).is_some_and(|row| !row.held)
+    }
+
     fn address_row(&self, ip: &str) -> Option<&AddressRow> {
         match self.row(&address_name(ip))? {
             MemoryRow::Address(row) => Some(row),

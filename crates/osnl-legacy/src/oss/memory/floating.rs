@@ -68,7 +68,10 @@ impl Memory {
             }
             None => {
                 let left = FloatingRow { port: id_of(payload, "port_id"), ..now.clone() };
-                vec![self.about(id, What::Released, &left)]
+                match left.address.as_deref().is_some_and(|ip| self.is_released(ip)) && left.port.is_none() {
+                    true => Vec::new(),
+                    false => vec![self.about(id, What::Released, &left)],
+                }
             }
         };
         self.detach(id);

@@ -51,7 +51,7 @@ impl Memory {
             let not = holder.owner.as_ref();
             happened.push(Occurrence {
                 what: What::Port,
-                ip: addresses.first().cloned(),
+                ip: addresses.first().cloned().or_else(|| self.plugged_address(&holder, &id)),
                 port: Some(id.clone()),
                 instance: self.details(holder.instance.as_deref()),
                 part: None,
@@ -76,6 +76,12 @@ impl Memory {
         let row = PortRow { instance, owner, unbound, floating: known.floating };
         self.put(port_name(&id), MemoryRow::Port(row));
         happened
+    }
+
+    /// Returns the address of a port whose event names none, as older neutrons' deletions do.
+    fn plugged_address(&self, holder: &Holder, port: &str) -> Option<String> {
+        let row = self.instance_row(holder.instance.as_deref()?)?;
+        row.nics.iter().find(|nic| nic.port.as_deref() == Some(port)).map(|nic| nic.address.clone())
     }
 
     pub(super) fn holder(&self, port: &str) -> Holder {

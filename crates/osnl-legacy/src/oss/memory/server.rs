@@ -9,8 +9,9 @@ const TWICE: &str = "nova has told of it already, in its other form";
 impl Memory {
     pub(super) fn server(&mut self, event_type: &str, reading: InstanceReading, lists: &Lists) -> Occurrence {
         let InstanceReading { instance, nics, versioned } = reading;
-        let id = instance.id.clone().unwrap_or_default();
-        let mut row = self.take_instance(&id).unwrap_or_default();
+        // An event without an id says nothing of another such event, so the memory keeps no row of it.
+        let id = instance.id.clone();
+        let mut row = id.as_deref().and_then(|id| self.take_instance(id)).unwrap_or_default();
         row.instance.learn(instance);
         let said = nics.unwrap_or_default();
         if !said.is_empty() {
@@ -32,15 +33,20 @@ impl Memory {
         let ip = {
             let told = row.told.iter().filter(|_| created == Some(false)).cloned();
             let mut addresses = told.chain(said.iter().flat_map(Nic::all)).chain(row.addresses());
-            addresses.find(|address| !self.has_left(address, &id))
+            addresses.find(|address| !self.has_left(address, id.as_deref().unwrap_or_default()))
         };
-        let ip = ip.or_else(|| self.asked(&instance_name(&id))?.nics.first().map(Nic::shown));
+        let ip = ip.or_else(|| self.asked(&instance_name(id.as_deref()?))?.nics.first().map(Nic::shown));
         if created == Some(true) && ip.is_some() && twice.is_none() {
             row.told.clone_from(&ip);
         }
         let none = (ip.is_none() && created == Some(true)).then(|| "it has no address".to_owned());
-        self.put(instance_name(&id), MemoryRow::Instance(row));
-        let instance = self.instance(Some(&id));
+        let instance = match &id {
+            Some(id) => {
+                self.put(instance_name(id), MemoryRow::Instance(row));
+                self.instance(Some(id))
+            }
+            None => row.instance,
+        };
         Occurrence { what: What::Instance, ip, port: None, instance, part: None, not: twice.or(none) }
     }
 

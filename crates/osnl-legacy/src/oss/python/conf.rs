@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{NodeDetails, OssDetails, PayloadDetails, PluginCall, PluginConfig, Python, PythonOptions};
 use crate::oss::Lists;
 use crate::oss::completing::interest;
-use crate::oss::rest::{AskOptions, NodeOptions, form};
+use crate::oss::rest::{AskOptions, NodeOptions, event_types, form};
 use osnl_actions::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
     ReadDriver, SectionReader, SentLogin, Traits,
@@ -34,8 +34,8 @@ options! {
         plugin_path: Vec<PathBuf> as paths, written("list of absolute paths") => "Folders with plug-ins, searched in this order.";
         python: Vec<String> as interpreter = "python3", written("list") => "Interpreter, Python 3.6 or newer, with its own arguments if any.";
         plugin_config: Vec<PathBuf> as paths, written("list of absolute paths") => "Files in oslo.config's form for the plug-in's CONF; later ones override earlier ones.";
-        events_creation: Option<Vec<String>> => "Event types that are allocations. Without both lists, the word create or delete in the event type decides.";
-        events_deletion: Option<Vec<String>> => "Event types that are releases.";
+        events_creation: Option<Vec<String>> as listed, written("list") => "Event types that are allocations. Without both lists, the word create or delete in the event type decides.";
+        events_deletion: Option<Vec<String>> as listed, written("list") => "Event types that are releases.";
         node_detail: DetailKind = "plain" => "Argument of the plug-in. plain: the event. oss: oss_watcher's node detail, for each address that was added or removed since the last event.";
     }
 }
@@ -76,14 +76,15 @@ impl ReadDriver for PythonConf {
         }
         let own = own?;
         let Surroundings { environment, working_dir, stop_timeout } = surroundings?;
+        let is_listed = own.events_creation.is_some() || own.events_deletion.is_some();
         let events_creation = own.events_creation.unwrap_or_default();
         let events_deletion = own.events_deletion.unwrap_or_default();
         let details: Arc<dyn NodeDetails> = match own.node_detail {
             DetailKind::Plain => Arc::new(PayloadDetails { events_creation, events_deletion }),
             DetailKind::Oss => {
-                let lists = match events_creation.is_empty() && events_deletion.is_empty() {
-                    true => Lists::default(),
-                    false => Lists { creation: events_creation, deletion: events_deletion },
+                let lists = match is_listed {
+                    true => Lists { creation: events_creation, deletion: events_deletion },
+                    false => Lists::default(),
                 };
                 Arc::new(OssDetails { lists, form: form? })
             }
@@ -176,6 +177,13 @@ fn plugin(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<
 fn interpreter(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<String>> {
     let text = reader.text(option.name)?;
     command(reader, option.name, &text)
+}
+
+fn listed(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<Vec<String>>> {
+    if !reader.is_set(option.name) {
+        return Some(None);
+    }
+    event_types(reader, option).map(Some)
 }
 
 fn paths(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<PathBuf>> {

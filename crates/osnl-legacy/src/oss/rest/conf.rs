@@ -34,8 +34,8 @@ options! {
         user: ReadBySection => "User for basic authentication. Without it: none.";
         password: ReadBySection, secret => "Password for basic authentication.";
         body: BodyForm = "json" => "json: JSON. xml: oss_watcher's XML, with the JSON as a string in it. xml_unescaped: the same without escapes, as oss_watcher wrote it; a < or & in metadata makes it invalid.";
-        events_creation: Vec<String> = "compute.instance.create.end, floatingip.update.end" => "Event types that are allocations, in nova's legacy or versioned words; floatingip.update.end stands for every way in which a floating IP comes or goes.";
-        events_deletion: Vec<String> = "compute.instance.delete.end, floatingip.update.end" => "Event types that are releases; as events_creation.";
+        events_creation: Vec<String> as event_types = "compute.instance.create.end, floatingip.update.end", written("list") => "Event types that are allocations, in nova's legacy or versioned words; floatingip.update.end stands for every way in which a floating IP comes or goes.";
+        events_deletion: Vec<String> as event_types = "compute.instance.delete.end, floatingip.update.end", written("list") => "Event types that are releases; as events_creation.";
         idempotency_header: Option<HeaderName> as idempotency_header = "Idempotency-Key", written("header") => "Header with the idempotency key, which is the same in all attempts of one request; empty for none.";
     }
 }
@@ -123,6 +123,14 @@ fn ask(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Opt
     reader.enrichment(option.name)
 }
 
+/// Reads a list that may be empty: a target may take allocations or releases alone.
+pub(crate) fn event_types(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<String>> {
+    match reader.text(option.name)?.trim() {
+        "" => Some(Vec::new()),
+        _ => reader.list(option.name),
+    }
+}
+
 fn url(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<Url> {
     Url::parse(text).map_or_else(|error| reader.refuse(option, error.problem, error.allowed), Some)
 }
@@ -197,7 +205,8 @@ impl DriverConf for OssRestConf {
 
     fn explain(&self) -> Vec<(&'static str, String)> {
         let Lists { creation, deletion } = &self.options.lists;
-        let mut lines = vec![("comes", creation.join(", ")), ("goes", deletion.join(", "))];
+        let shown = |list: &[String]| if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
+        let mut lines = vec![("comes", shown(creation)), ("goes", shown(deletion))];
         if let Some(login) = &self.options.login {
             let (name, value) = login.shown();
             lines.push(("login", format!("{name}: {value}")));

@@ -87,6 +87,28 @@ fn a_bulk_request_about_a_large_instance_repeats_its_metadata_within_a_bound() {
     assert_eq!(happened[999].instance, KnownInstance { id: Some("vm".into()), ..KnownInstance::default() });
 }
 
+/// A deletion without an id once released the address of another instance without an id.
+#[test]
+fn instances_without_an_id_lend_each_other_nothing() {
+    let mut memory = Memory::default();
+    let mut report = |event_type: &str, payload: Value| {
+        let body = json!({"event_type": event_type, "payload": payload}).to_string();
+        let n = osnl_model::Notification::decode(body.as_bytes()).unwrap();
+        let EventMeaning { mut happened, changes } = memory.interpret(&n, None, &Lists::default());
+        assert_eq!(changes, [], "nothing is remembered");
+        happened.pop().unwrap()
+    };
+    for id in [Value::Null, json!(7), json!({"a": 1}), json!("")] {
+        let mut created = instance("", json!({"Owner": "alice"}));
+        created["instance_id"] = id.clone();
+        let happened = report("compute.instance.create.end", created);
+        assert_eq!((happened.ip.as_deref(), &happened.instance.id), (Some("10.0.0.7"), &None), "{id}");
+        let happened = report("compute.instance.delete.end", json!({"instance_id": id, "hostname": "other"}));
+        let known = KnownInstance { hostname: Some("other".into()), ..KnownInstance::default() };
+        assert_eq!((happened.ip, happened.instance), (None, known), "{id}");
+    }
+}
+
 #[test]
 fn metadata_is_kept_up_to_its_bounds() {
     let kept = |metadata: Value| {

@@ -62,6 +62,34 @@ impl Memory {
 }
 
 #[test]
+fn a_listed_name_covers_both_forms_of_nova() {
+    let both = ["compute.instance.create.end", "instance.create.end"];
+    for name in both {
+        let lists = Lists { creation: vec![name.to_owned()], deletion: Vec::new() };
+        for event_type in both {
+            let created = lists.created(event_type, What::Instance);
+            assert_eq!((lists.has(event_type), created), (true, Some(true)), "{name} {event_type}");
+        }
+        assert!(!lists.has("compute.instance.delete.end") && !lists.has("port.create.end"));
+    }
+}
+
+#[test]
+fn a_port_s_deletion_by_its_id_alone_has_its_address() {
+    let names = |name: &str| vec![name.to_owned()];
+    let lists = Lists { creation: names("port.create.end"), deletion: names("port.delete.end") };
+    let created = json!({"event_type": "port.create.end", "payload": {"port": {"id": "p", "device_id": VM,
+        "device_owner": "compute:nova", "fixed_ips": [{"ip_address": "10.0.0.7"}]}}});
+    let deleted = json!({"event_type": "port.delete.end", "payload": {"port_id": "p"}});
+    let mut memory = Memory::default();
+    for body in [created, deleted] {
+        let happened = told(&mut memory, &body.to_string(), &lists);
+        let [Occurrence { ip, instance, not: None, .. }] = &happened[..] else { panic!("{happened:?}") };
+        assert_eq!((ip.as_deref(), instance.id.as_deref()), (Some("10.0.0.7"), Some(VM)), "{body}");
+    }
+}
+
+#[test]
 fn a_floating_ip_s_life_is_told_and_nothing_else() {
     let create = end(NOVA, "instance_create_end");
     let associate = end(NEUTRON, "floatingip_update_associate");
@@ -117,6 +145,7 @@ fn the_deletion_of_a_port_or_of_the_floating_ip_releases_it() {
         (associate.clone(), &["+ 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"]),
         (delete(Value::Null), &["- 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"]),
         (delete(Value::Null), &[]),
+        (end(NEUTRON, "floatingip_update_disassociate"), &[]),
     ]);
     check(&[(delete(json!("p")), &["- 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"])]);
     let created = end("captures2/neutron.json", "floatingip_create_associated_by_member");
