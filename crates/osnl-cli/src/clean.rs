@@ -66,7 +66,6 @@ pub(crate) fn mask_unreadable(body: &str) -> String {
     mask_text(&masked).into_owned()
 }
 
-/// Returns the opening quote of a value with its backslashes, and the end of its content.
 fn value_end(value: &str) -> (&str, usize) {
     let quoted = value.trim_start_matches('\\');
     let escapes = value.len() - quoted.len();

@@ -155,7 +155,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 static OUTPUT: OnceLock<LogOutput> = OnceLock::new();
 
-/// Starts logging; must be called once.
 pub(crate) fn start(settings: &LogSettings) -> io::Result<()> {
     let file = match &settings.destination {
         LogDestination::Stderr => None,
@@ -178,8 +177,8 @@ pub(crate) fn start(settings: &LogSettings) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the level of the AMQP client. The caller of lapin logs each failure. lapin also logs a
-/// missing queue as an error, which is normal at every first start.
+/// The caller of lapin logs each failure. lapin also logs a missing queue as an error, which is normal at every first
+/// start.
 fn amqp_client(libraries: LevelFilter) -> LevelFilter {
     if libraries >= LevelFilter::INFO { libraries } else { LevelFilter::OFF }
 }
@@ -208,8 +207,7 @@ pub(crate) fn flush() {
     }
 }
 
-/// Whether stderr is the journal, by device and inode as systemd sets `JOURNAL_STREAM`. A
-/// redirected stderr differs.
+/// As systemd sets `JOURNAL_STREAM`, by device and inode; a redirected stderr differs.
 fn stderr_is_the_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned().map(File::from) else { return false };
@@ -225,7 +223,7 @@ struct LogOutput {
     both: bool,
 }
 
-/// Connects to the journal. Under the legacy names lines keep their former format.
+/// Under the legacy names lines keep their former format.
 fn journald(style: Style) -> Option<Journald> {
     match style {
         Style::Osnl | Style::Json if stderr_is_the_journal() => Journald::connect(journald::SOCKET.as_ref()),

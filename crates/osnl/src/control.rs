@@ -16,9 +16,8 @@
 //! The last line is `{"ok": …}` or `{"error": …}`. So a long silence shows the client that the daemon hangs.
 //! A client that disconnects ends its request after the current step.
 //!
-//! On `control.sock` the peer must be root or the daemon's own user; members of `control_group` only read.
-//! There a request names its user (`by`), and may ask for the bytes of a message (`raw`). A daemon refuses a
-//! request whose [`JOURNAL_HEADER`] names another journal.
+//! On `control.sock` the peer must be root or the daemon's own user; members of `control_group` only read. A daemon
+//! refuses a request whose [`JOURNAL_HEADER`] names another journal.
 //!
 //! [`ControlHandler`] answers requests of socket, page, and API. [`reach`] finds the handler from outside: by
 //! the socket if a daemon holds the journal, else in this process, on the journal's file.
@@ -88,8 +87,6 @@ pub const LINES: &str = "application/x-ndjson";
 /// The header with the path of the journal that is meant, percent-encoded.
 pub const JOURNAL_HEADER: &str = "osnl-journal";
 
-/// Reads a line with a method and a target, and a body after it, as a request, and writes the request again.
-/// For fuzzing.
 #[doc(hidden)]
 pub fn read_again(text: &[u8]) -> Result<Vec<u8>, String> {
     use routes::{BASE, Route, RouteLookup, Sender, find};

@@ -28,7 +28,6 @@ const COUNTED: Duration = Duration::from_secs(10);
 /// The wait for another reader, which usually takes a second or two.
 const BUSY: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of bodies that one reading holds in memory.
 const BODIES: u64 = 64 << 20;
 /// The limit of messages put back with one wait for the broker.
 const TOGETHER: usize = 100;
@@ -98,7 +97,6 @@ impl Native {
 }
 
 impl DeadLetterQueues {
-    /// Adds or replaces the queue; returns `false` if the listener has none.
     pub(crate) fn serve(&self, listener: &ListenerConf, transport: Arc<dyn Transport>) -> bool {
         let (Some(name), Some(source)) = (listener.dead_letter_queue(), listener.pool.clone()) else {
             return false;
@@ -172,7 +170,6 @@ impl DeadLetterQueues {
         })
     }
 
-    /// Puts dead letters into the queue, and returns whether the broker has confirmed all.
     async fn bury(&self, listener: &Arc<str>, burials: &[Burial]) -> bool {
         let Some(queue) = self.lock().get(listener).cloned() else { return false };
         let messages: Vec<QueuedMessage> = burials.iter().map(|burial| burial.message.clone()).collect();
@@ -220,8 +217,7 @@ impl DeadLetterQueues {
         }
     }
 
-    /// Returns each dead letter once, oldest first, and whether more wait than fit. Bodies are included where
-    /// `wants_body` holds.
+    /// Each dead letter once, oldest first, and whether more wait than fit; bodies where `wants_body` holds.
     pub(crate) async fn read(
         &self,
         wants_body: impl Fn(&QueuedMessage) -> bool + Send + Sync,
@@ -242,8 +238,7 @@ impl DeadLetterQueues {
         Ok((found, has_more))
     }
 
-    /// Changes dead letters, and returns their numbers. The broker confirms a message put back before its dead letter
-    /// is removed, so none is lost.
+    /// The broker confirms a message put back before its dead letter is removed, so none is lost.
     pub(crate) async fn change(
         &self,
         change: DeadLetterChange,
@@ -258,7 +253,6 @@ impl DeadLetterQueues {
 }
 
 impl DeadLetterQueue {
-    /// Consumes from the queue exclusively, once no other program does.
     async fn take(
         &self,
         wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
@@ -282,7 +276,6 @@ impl DeadLetterQueue {
         DeadLetterError::Transport { queue: self.name.clone(), error }
     }
 
-    /// Changes at most one reading's worth, and returns whether some remain.
     async fn change(
         &self,
         change: DeadLetterChange,

@@ -38,7 +38,6 @@ pub struct ExplainedEvent {
     pub exchange: Option<String>,
     pub routing_key: Option<String>,
     pub received: Option<SystemTime>,
-    /// The time for `max_event_age`; `None` skips that check.
     pub read: Option<SystemTime>,
     pub asked: Vec<AskedFor>,
 }
@@ -161,7 +160,6 @@ impl RuleVerdict {
         self.ruling.effects().iter().filter(|effect| effect.dead_letter().is_some())
     }
 
-    /// Counts the immediate dead letters, including a rule that cannot be decided.
     #[must_use]
     pub fn dead_letter_count(&self) -> usize {
         self.dead_letters().count() + usize::from(self.ruling.undecided().is_some())

@@ -73,11 +73,10 @@ pub struct BrokerFacts {
     pub(crate) version: Option<String>,
     pub(crate) cluster: Option<String>,
     pub(crate) default_queue_type: Option<String>,
-    /// The queues that were asked for, without those that do not exist.
     pub(crate) queues: Vec<(String, Result<QueueFacts, UnknownFact>)>,
     pub(crate) services: Vec<(String, QueueFacts)>,
     pub(crate) bindings: BTreeMap<String, Vec<(String, String)>>,
-    /// Virtual host and name of each exchange of the listener's names, and of names near them.
+    /// With names near those of the listener.
     pub(crate) exchanges: Vec<(String, String)>,
     pub(crate) nodes: Option<usize>,
 }
@@ -102,7 +101,6 @@ pub struct QueueFacts {
     pub(crate) messages: Option<u64>,
     pub(crate) consumer_count: Option<u64>,
     pub(crate) arguments: BTreeMap<String, Value>,
-    /// The policies; unknown until the broker has statistics.
     pub(crate) policies: Result<QueuePolicies, UnknownFact>,
     /// The delivery limit that newer brokers report; negative means none.
     pub(crate) delivery_limit: Option<i64>,
@@ -119,7 +117,6 @@ pub(crate) struct QueuePolicies {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsumerFacts {
     pub(crate) tag: String,
-    /// The connection's name, such as `10.0.0.7:51234 -> 10.0.0.2:5672`.
     pub(crate) connection: String,
     pub(crate) user: String,
 }

@@ -61,7 +61,7 @@ pub const EXCHANGES: [&str; 12] = [
 /// Topics of oslo.messaging, of nova and masakari, and of ironic.
 pub const TOPICS: [&str; 3] = ["notifications", "versioned_notifications", "ironic_versioned_notifications"];
 
-/// The kind of a finding. Its name in JSON does not change.
+/// The names in JSON do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
@@ -79,7 +79,6 @@ pub enum FindingKind {
     OtherExchange,
     NotBound,
     NoRuleMatches,
-    /// A services' queue that nobody reads.
     Unread,
     /// A queue of osnl that is not read, or grows.
     Growing,
@@ -90,7 +89,6 @@ pub enum FindingKind {
     Lossy,
     ClassicOnCluster,
     TransientQueue,
-    /// A queue that no listener of the configuration reads any more.
     Left,
 }
 
@@ -112,11 +110,9 @@ pub struct Finding {
     /// `queue notifications.info`, `exchange nova`, `listener nova`, or `host mq1:5672`.
     pub subject: String,
     pub seen: String,
-    /// What happens if nothing is done.
     pub consequence: String,
     /// The command or setting that mends it.
     pub command: String,
-    /// The same setting for each deployer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deployers: BTreeMap<String, String>,
 }
@@ -144,11 +140,9 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The needs of a listener, and its way to the broker.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub listener: Arc<str>,
-    /// Its hosts, as they are shown.
     pub broker: String,
     pub exchanges: Vec<String>,
     pub topics: Vec<String>,
@@ -159,7 +153,6 @@ pub struct Wanted {
     /// Queues of dead letters, which the management API alone is asked about.
     pub dead_letters: Vec<String>,
     pub bindings: Vec<Binding>,
-    /// Whether osnl creates and binds the queue.
     pub declares: bool,
     /// Whether osnl creates a missing exchange, whose publisher may be no service of OpenStack then.
     pub creates: bool,
@@ -172,7 +165,6 @@ pub struct Wanted {
     pub permissions: String,
 }
 
-/// The picture of a broker for one listener.
 #[derive(Clone, Debug)]
 pub struct Survey {
     pub wanted: Wanted,
@@ -191,14 +183,12 @@ pub struct Survey {
     pub daemon: DaemonCounts,
 }
 
-/// The counts of this configuration's daemon for the listener; all unknown if it does not answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DaemonCounts {
     /// Whether it ever received a message.
     pub has_received: Option<bool>,
     pub received: u64,
     pub matched: Option<u64>,
-    /// Its consumers of each queue.
     pub consumers: Option<BTreeMap<String, u64>>,
     /// The digest in the tag of its consumers, of the rules at its start.
     pub rules_digest: Option<String>,
@@ -215,13 +205,11 @@ pub enum QueueState {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct QueueRow {
     pub name: String,
-    /// Whether the listener reads it.
     #[serde(rename = "read_by_osnl")]
     pub is_read: bool,
     pub state: QueueState,
     pub messages: u64,
     pub consumers: u64,
-    /// Messages per second that it grew between two looks.
     #[serde(rename = "growth_per_second")]
     pub growth: Option<f64>,
     pub durable: Option<bool>,
@@ -231,7 +219,6 @@ pub struct QueueRow {
     pub bindings: Option<Vec<(String, String)>>,
     pub differs: Option<String>,
     pub drops: Option<String>,
-    /// The end of a refusal.
     #[serde(skip)]
     pub remedy: Option<String>,
     #[serde(skip)]
@@ -263,7 +250,6 @@ impl QueueRow {
         self.state == QueueState::There
     }
 
-    /// Whether the name is one that services give their queues.
     fn of_service(&self) -> Option<(&str, &str)> {
         let (topic, priority) = self.name.rsplit_once('.')?;
         services::PRIORITIES.contains(&priority).then_some((topic, priority))

@@ -12,7 +12,6 @@ use crate::exit::Exit;
 use crate::terminal;
 
 const NAME: &str = "osnl:";
-/// The columns that a question fits if standard output is no terminal.
 const NARROW: usize = 80;
 
 /// Without a terminal for question and answer, the operator must pass `--yes` to `discard`, a verb with its object.
@@ -41,15 +40,12 @@ pub(super) fn agreed_to(question: &str, refusal: &str) -> Result<bool, (Exit, St
     }
 }
 
-/// Breaks a question at words; the crate breaks at the last column.
 fn wrapped(question: &str, columns: usize) -> String {
-    // The name is before the first line, and the answer behind the last.
     let room = columns.saturating_sub(NAME.len() + 3);
     if room == 0 { question.to_owned() } else { paragraph(question, room).trim_end().to_owned() }
 }
 
-/// Restores the modes of the terminal when SIGTERM or SIGHUP ends the program, which raw mode would outlive. Ctrl-C is a
-/// key in raw mode.
+/// SIGTERM or SIGHUP would end the program in raw mode. Ctrl-C is a key in raw mode.
 fn restore_after_signals() {
     let (caught, catches) = mpsc::channel();
     let wait = move || {
@@ -68,7 +64,6 @@ fn restore_after_signals() {
             std::process::exit(128 + kind.as_raw_value());
         }
     };
-    // Without the thread a signal ends the program as before.
     if std::thread::Builder::new().name("question".to_owned()).spawn(wait).is_ok() {
         let _ = catches.recv();
     }

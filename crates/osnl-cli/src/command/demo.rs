@@ -199,7 +199,6 @@ impl<'a> Demo<'a> {
     }
 }
 
-/// The signals that end the demo; SIGHUP too, which means that the terminal is gone.
 struct StopSignals([Signal; 3]);
 
 impl StopSignals {

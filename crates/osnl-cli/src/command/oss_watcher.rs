@@ -51,7 +51,6 @@ pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             for line in format!("{error:#}").lines() {
-                // If stderr is closed, the exit status still shows the failure.
                 let _ = writeln!(io::stderr(), "oss-watcher: error: {}", in_words(line));
             }
             Exit::Failed
@@ -96,8 +95,7 @@ fn start(loaded: &LoadedConf) -> anyhow::Result<Exit> {
     })?
 }
 
-/// Logs the lines of oss_watcher's start, which monitoring looks for; adds separators where
-/// oss_watcher lacks one.
+/// Monitoring looks for the lines of oss_watcher's start; adds separators where oss_watcher lacks one.
 fn announce(loaded: &LoadedConf) {
     let conf = &loaded.conf;
     tracing::info!(target: "oss_watcher::service", "Listen queue {}", conf.watch_queue);

@@ -137,7 +137,7 @@ fn which(args: &WhichArgs) -> WhichMessages {
     }
 }
 
-/// Refuses a change without any selection, so that no forgotten filter changes all messages.
+/// A forgotten filter must not change all messages.
 fn named(args: &WhichArgs, all: bool) -> Result<WhichMessages, NoAnswer> {
     let filter = which(args);
     if filter == WhichMessages::default() && !all {
@@ -167,7 +167,6 @@ fn listed(list: &QuarantineList, is_filtered: bool, columns: Option<usize>) -> S
     text
 }
 
-/// Returns the table. On a narrow terminal each message has a second line with the reason.
 fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
     let whole = table(&rows);
     let Some(columns) = columns.filter(|columns| breadth(&whole) > *columns) else { return whole };

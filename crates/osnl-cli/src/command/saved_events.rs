@@ -123,8 +123,7 @@ const PART: u32 = 1000;
 const EVENTS: u32 = 100;
 
 impl PickArgs {
-    /// Calls `what` for every event of this kind, oldest first, until `Break`. One by one, because
-    /// all events of a large journal would fill memory.
+    /// Oldest first, until `Break`; one by one, because all events of a large journal would fill memory.
     pub(super) fn each(
         &self,
         journal: &KeptEvents,
@@ -273,7 +272,6 @@ fn text(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Prints a remark to stderr, since standard output has the events.
 #[expect(clippy::print_stderr, reason = "where everything goes that is no event")]
 pub(super) fn say(text: &str) {
     eprintln!("osnl: {}", masked(text));

@@ -34,7 +34,6 @@ struct LineQueue {
     waiting: Vec<u8>,
     dropped: u64,
     writing: bool,
-    /// Whether the thread has ended, so that a caller must write its line itself.
     ended: bool,
 }
 
@@ -119,8 +118,7 @@ impl Buffer {
     }
 }
 
-/// Writes all bytes. An error loses these lines only, such as of a closed stderr, and does not end
-/// the program.
+/// An error loses these lines only, such as of a closed stderr.
 fn write(stream: &mut impl Write, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match stream.write(bytes) {

@@ -49,7 +49,7 @@ impl Journald {
         }
     }
 
-    /// Passes a file with a datagram too long for the socket. The journal reads only sealed files.
+    /// The journal reads only sealed files.
     fn send_file(&self, datagram: &[u8]) -> io::Result<()> {
         let mut file = File::from(memfd_create("osnl-log", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
         file.write_all(datagram)?;
@@ -151,8 +151,6 @@ mod tests {
             let field = text.lines().find(|line| line.starts_with("OSNL_H=")).unwrap();
             assert!(field.ends_with("xx… (1048576 bytes)") && field.len() < 17_000, "{}", field.len());
             assert_eq!(text.matches("\nPRIORITY=").count(), 0);
-            // Nothing reads the journal's socket, so further lines must be written to standard
-            // error.
             while sent.lock().unwrap().iter().all(|sent| *sent) {
                 tracing::warn!("short");
             }

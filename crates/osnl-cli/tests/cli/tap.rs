@@ -47,7 +47,6 @@ fn state(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBindi
     (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings())
 }
 
-/// Control characters that would set the title of a terminal.
 const HOSTILE: &str = "\u{1b}]0;owned\u{7}";
 
 pub(crate) fn event(n: usize) -> Notice {
@@ -254,7 +253,6 @@ fn the_articles_url_and_a_listeners_are_understood() {
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
     assert_eq!(ids(&tap.stdout()), expected(2..3));
 
-    // A tap covers all listeners of a configuration on one broker unless one is named.
     rig.publisher.notify(&Notice { exchange: "neutron".into(), ..event(0) });
     let text = std::fs::read_to_string(rig.place.path("osnl.conf")).unwrap();
     let second = format!(

@@ -1,5 +1,3 @@
-//! Sends the canary while its listener listens.
-//!
 //! While the listener is on standby or disconnected, another daemon may read the queue: no canary is sent and none is
 //! missed.
 //!
@@ -38,13 +36,12 @@ impl Way {
     }
 }
 
-/// The bounds of the pause between two questions to the journal.
 const ASK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 pub(super) struct SharedRecords(pub(super) Option<Arc<dyn SharedJournal>>);
 
 impl SharedRecords {
-    /// Asks the journal when due; waits for ever without a shared journal.
+    /// Waits for ever without a shared journal.
     async fn hear(&self, canary: &Canary) {
         match canary.under_way().filter(|_| self.0.is_some()) {
             Some((_, sent)) => {
@@ -56,7 +53,6 @@ impl SharedRecords {
         }
     }
 
-    /// Notes recorded canaries, and returns whether the journal has answered.
     async fn ask(&self, canary: &Canary) -> bool {
         let Some((journal, (ids, _))) = self.0.as_ref().zip(canary.under_way()) else { return true };
         let Ok(returned) = journal.returned_canaries(ids).await else { return false };

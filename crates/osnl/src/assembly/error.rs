@@ -9,7 +9,6 @@ use crate::action::http::HttpError;
 use crate::journal::shared::UnusableDatabase;
 use crate::journal::sqlite::OpenError;
 
-/// The reasons why a valid configuration cannot run on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("[listener:{listener}] {error}")]

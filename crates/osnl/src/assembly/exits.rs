@@ -39,7 +39,6 @@ pub(super) struct LeavingListener {
     topics: Vec<String>,
 }
 
-/// Returns the listeners that leave queues, among the ended or replaced ones in `leave`.
 pub(super) fn leaving(
     parts: &AssemblyParts,
     (old, new): (&Native, &Native),
@@ -77,7 +76,6 @@ pub(super) fn leaving(
     ends.filter_map(|(conf, _)| of(conf)).collect()
 }
 
-/// Refuses a reload while a left queue may hold messages.
 pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), ReloadRefusal> {
     let asked = leaving.iter().map(|listener| timeout(ANSWER, listener.obstacle_that_stays()));
     let mut errors = Vec::new();

@@ -20,12 +20,10 @@ use crate::native::{JournalConf, LoadedConf, Native};
 use crate::state_dir::UnsafePlace;
 
 impl Native {
-    /// Returns every reason why a start would refuse a client of this configuration.
     #[must_use]
     pub fn refusals(&self, http: &HttpOptions) -> Vec<BuildError> {
         let (logins, counters) = (Logins::default(), Arc::default());
         let mut refusals: Vec<BuildError> = self.unusable_place().into_iter().collect();
-        // A listener without an enabled rule is not started.
         for (conf, _) in self.heard() {
             let error = |error| BuildError::Transport { listener: conf.name.clone(), error };
             refusals.extend(conf.transport().err().map(error));

@@ -1,6 +1,6 @@
 //! Reads secrets in files again while access is refused. A journal in a database reads its own for each connection.
 //!
-//! A password may change first at the server or first in the file. So files are compared each second while access is
+//! A password may change first at the server or first in the file, so files are compared each second while access is
 //! refused, or was lately. A change is applied as by [`ReloadScope::Secrets`](crate::daemon::ReloadScope).
 
 use std::sync::Arc;

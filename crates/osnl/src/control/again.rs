@@ -14,7 +14,6 @@ use crate::saved::RecordedEvent;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Again {
-    /// The event's number, if the daemon's journal has the event; otherwise `message` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +36,6 @@ pub struct GivenMessage {
     /// The message's exchange; empty if unknown.
     #[serde(default)]
     pub exchange: String,
-    /// The routing key `<topic>.<priority>`; empty if unknown.
     #[serde(default)]
     pub routing_key: String,
 }
@@ -46,7 +44,6 @@ pub struct GivenMessage {
 #[serde(deny_unknown_fields)]
 pub struct RuleDelivery {
     pub rule: String,
-    /// The action, which must exist in the daemon.
     pub action: String,
     /// The resource key; without one the delivery waits for no other.
     #[serde(default)]
@@ -67,7 +64,7 @@ fn yes() -> bool {
 }
 
 impl Again {
-    /// Converts a plan for the daemon of the planned journal; `None` for a plan without deliveries.
+    /// Returns `None` for a plan without deliveries.
     #[must_use]
     pub fn of(planned: &EventPlan) -> Option<Self> {
         let deliveries: Vec<RuleDelivery> =

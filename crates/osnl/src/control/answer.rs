@@ -19,7 +19,6 @@ pub struct RequestProgress {
 /// Receives the progress of a request, and must not block.
 pub type OnProgress<'a> = &'a (dyn Fn(RequestProgress) + Sync);
 
-/// A line of an answer in lines, of which the last is `Ok` or `Error`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AnswerLine {
@@ -32,7 +31,6 @@ pub enum AnswerLine {
 pub struct ReloadResult {
     /// Whether the files are in force now; if not, the configuration is unchanged.
     pub reloaded: bool,
-    /// The changed sections; empty if the configuration is unchanged.
     pub changes: Vec<SectionChange>,
     pub warnings: Vec<String>,
     pub reason: Option<ReloadRefusalReason>,
@@ -47,22 +45,18 @@ fn is_zero(count: &u64) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List {
     pub deliveries: Vec<Delivery>,
-    /// The number of all deliveries that match the filter, over all pages.
     pub totals: StateTotals,
     /// The start of the next page, as `after`; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// The deliveries that are not done, folded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryGroups {
     /// In the order of who must act: dead, waiting for release, orphaned, failing, then those that osnl goes on with.
     pub groups: Vec<DeliveryGroup>,
-    /// The numbers of all deliveries that the filter matches, also of done ones.
     pub totals: StateTotals,
 }
 
-/// The deliveries of one action in one state with one cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryGroup {
     pub count: u64,
@@ -75,7 +69,6 @@ pub struct DeliveryGroup {
     pub some: Vec<Delivery>,
 }
 
-/// The numbers of deliveries, in all and by state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateTotals {
     pub all: u64,
@@ -92,7 +85,6 @@ pub struct Delivery {
     /// The obstacle: `target down`, `action paused by NAME`, `release`, or the id of another delivery.
     #[serde(default)]
     pub waits_for: Option<String>,
-    /// When the next attempt is due, after a failed one.
     #[serde(default)]
     pub next_attempt: Option<String>,
     #[serde(default)]
@@ -115,14 +107,13 @@ pub struct Delivery {
     pub attempts_made: u32,
     #[serde(default)]
     pub attempts_counted: u32,
-    /// The number of counting attempts before the delivery is given up, if a daemon knows that number.
+    /// Counting attempts before the delivery is given up, if a daemon knows that number.
     #[serde(default)]
     pub attempts_allowed: Option<u32>,
     /// The reason if the delivery is dead, held, or discarded; the effect once it is delivered.
     pub reason: Option<String>,
     #[serde(default)]
     pub last_answer: Option<String>,
-    /// The time that the successful attempt took.
     #[serde(default)]
     pub took_millis: Option<u64>,
     pub queue: String,
@@ -135,17 +126,13 @@ pub struct Show {
     pub delivery: Delivery,
     /// Open earlier deliveries of the same action and resource.
     pub ahead: u64,
-    /// The first open later deliveries of the same action and resource.
     #[serde(default)]
     pub behind: Vec<String>,
     #[serde(default)]
     pub more_behind: u64,
-    /// The other deliveries of the event; at most 20.
     #[serde(default)]
     pub others: Vec<Delivery>,
-    /// The target of the action; unknown for a stopped daemon.
     pub target: Option<String>,
-    /// The latest failed attempts, oldest first; at most 20.
     pub attempts: Vec<AttemptAnswer>,
     pub message: MaskedMessage,
 }
@@ -154,7 +141,7 @@ pub struct Show {
 pub struct AttemptAnswer {
     pub at: String,
     pub answer: String,
-    /// The request as sent, with secrets masked and cut to a bounded size; kept for the latest few attempts.
+    /// As sent, with secrets masked, cut to a bounded size; kept for the latest few attempts.
     #[serde(default)]
     pub request: Option<String>,
     #[serde(default)]
@@ -204,7 +191,6 @@ pub struct RefusedDelivery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseResult {
     pub action: String,
-    /// The start of the pause, RFC 3339; `None` if the action is not paused.
     pub paused_since: Option<String>,
     pub changed: bool,
 }

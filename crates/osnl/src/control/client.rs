@@ -136,7 +136,6 @@ impl ControlClient {
         self.heard(process, answer, told).await
     }
 
-    /// Reads lines up to the result, or a refusal without lines.
     async fn heard(
         &self,
         process: Option<i32>,

@@ -9,7 +9,6 @@ pub struct ConfigurationReport {
     /// Every value that counts, with its origin; secrets are masked.
     pub document: Document,
     pub warnings: Vec<String>,
-    /// The latest reload that has ended since the start.
     pub last_reload: Option<LastReload>,
 }
 

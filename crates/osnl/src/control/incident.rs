@@ -27,7 +27,7 @@ pub(super) use self::listeners::{has_ended, of_left_queue, of_listener};
 use super::time::span;
 use crate::queues::FindingKind;
 
-/// The kind of a cause. Its name in JSON does not change.
+/// The names in JSON do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IncidentKind {
@@ -131,38 +131,30 @@ pub enum IncidentActor {
     Osnl,
 }
 
-/// A part of osnl in trouble, with one cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     pub kind: IncidentKind,
     pub severity: IncidentSeverity,
     /// The part: `action roles`, `listener nova`, `queue osnl`, `quarantine`, `journal`, `configuration`, `daemon`.
     pub subject: String,
-    /// The actions whose deliveries it concerns.
     pub actions: Vec<String>,
-    /// The listeners that it concerns.
     pub listeners: Vec<String>,
     /// What is broken, with the duration and the cost, as one sentence.
     pub what: String,
     /// The cause, in the words of the target, the broker, or the disk; `null` if `what` has it.
     pub why: Option<String>,
-    /// When it began, RFC 3339; `null` if that is not known.
     pub since: Option<String>,
     pub since_seconds: Option<u64>,
     /// Deliveries that wait for its end.
     pub waiting: u64,
-    /// The age of the oldest of them.
     pub oldest_seconds: Option<u64>,
     /// Deliveries that an operator has to release or to discard.
     pub for_release: u64,
-    /// Who must act before it ends.
     pub must_act: IncidentActor,
-    /// The first step of an operator as a line for a shell, if there is such a line.
+    /// A line for a shell, if there is one.
     #[serde(default)]
     pub command: Option<String>,
-    /// The next steps of an operator after the command, or without a command.
     pub to_do: Option<String>,
-    /// The work of osnl until the incident ends.
     pub by_itself: Option<String>,
     /// The effects that are no incidents of their own.
     pub symptoms: Vec<IncidentKind>,
@@ -171,12 +163,9 @@ pub struct Incident {
     pub has_one_guard: bool,
 }
 
-/// The bounds that decide what is an incident.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// The age from which on a pending delivery needs attention.
     pub(super) attention_age: Duration,
-    /// Deliveries of an action that may be pending; `None` where there is no such bound.
     pub(super) max_pending: Option<u64>,
 }
 
@@ -244,12 +233,10 @@ impl Incident {
         }
     }
 
-    /// Says that osnl ends the incident, and how.
     fn heals(self, by_itself: impl Into<String>) -> Self {
         Self { must_act: IncidentActor::Osnl, by_itself: Some(by_itself.into()), ..self }
     }
 
-    /// Returns the next steps: of an operator first, then of osnl.
     #[must_use]
     pub fn doing(&self) -> Option<String> {
         let steps = [&self.command, &self.to_do, &self.by_itself].into_iter().flatten();

@@ -35,7 +35,6 @@ pub struct Where {
 
 pub enum ControlBackend {
     Daemon(ControlClient, Option<PathBuf>),
-    /// This process, with the file or the dead letter queues of a stopped daemon.
     File(ControlHandler),
 }
 

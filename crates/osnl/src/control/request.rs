@@ -37,7 +37,6 @@ pub enum ControlRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count_at_most: Option<u64>,
     },
-    /// Deliveries folded: one group for each action, state, and cause.
     Groups {
         #[serde(default)]
         filter: Which,
@@ -170,7 +169,7 @@ impl ListOrder {
     }
 }
 
-/// A filter of deliveries. An empty or missing member selects all.
+/// An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Which {
@@ -193,7 +192,6 @@ pub struct Which {
 }
 
 impl Which {
-    /// Returns the filter of the journal; the facts of the moment decide about phases.
     pub(super) fn filter(&self, now: QueryContext) -> Result<Filter, RequestRefusal> {
         let status = self.status.as_deref().map(status).transpose()?;
         // A form has one field for several states.

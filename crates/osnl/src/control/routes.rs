@@ -1,7 +1,7 @@
 //! The verbs: [`ROUTES`] has a row for each, with its address, its parameters, the type of its answer, and who may ask.
 //!
-//! The server reads a request by its row ([`find`], [`Route::read`]), the client writes a request by the same
-//! row ([`Route::write`]), and `openapi.json` is made of all rows. So both always know the same addresses.
+//! The server reads a request by its row ([`find`], [`Route::read`]), the client writes a request by the same row
+//! ([`Route::write`]), and `openapi.json` is made of all rows.
 
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -23,7 +23,7 @@ pub enum Right {
     Change,
 }
 
-/// The form of a parameter's value. A query repeats the parameter for each entry of a list.
+/// A query repeats the parameter for each entry of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueForm {
     Text,

@@ -16,7 +16,6 @@ pub enum StateTone {
     Bad,
 }
 
-/// The words for the states of deliveries, targets, and listeners.
 const STATES: [(&str, StateTone); 23] = [
     ("dead", StateTone::Bad),
     ("target down", StateTone::Bad),
@@ -105,7 +104,6 @@ impl Delivery {
         resource(self.resource_name.as_deref(), self.resource_id.as_deref()).or_else(|| self.key.clone())
     }
 
-    /// Returns what the delivery waits for, else its state.
     #[must_use]
     pub fn short_state(&self) -> String {
         match (self.obstacle(), self.next_attempt_seconds) {
@@ -117,14 +115,12 @@ impl Delivery {
         }
     }
 
-    /// Returns the reason why no delivery of the action is attempted, if there is one.
     #[must_use]
     pub fn obstacle(&self) -> Option<&str> {
         let cause = self.waits_for.as_deref();
         cause.filter(|cause| *cause == "target down" || cause.starts_with("action paused"))
     }
 
-    /// Returns the name of the resource, or the first digits of its id.
     #[must_use]
     pub fn short_resource(&self) -> Option<String> {
         let id = self.resource_id.as_ref().or(self.key.as_ref());
@@ -132,13 +128,11 @@ impl Delivery {
         self.resource_name.clone().or_else(|| id.map(first))
     }
 
-    /// Returns the answer that counts in few words.
     #[must_use]
     pub fn short_result(&self) -> Option<String> {
         self.reason.as_deref().or(self.last_answer.as_deref()).map(short_answer)
     }
 
-    /// Returns the attempts made and, while relevant, the numbers of counting and allowed attempts.
     #[must_use]
     pub fn attempts_text(&self) -> String {
         let Self { attempts_made: made, attempts_counted: counted, attempts_allowed: allowed, .. } = self;
@@ -161,7 +155,6 @@ impl Status {
         !self.incidents.iter().any(|incident| incident.kind == IncidentKind::JournalUnreadable)
     }
 
-    /// Says how osnl is, in one line.
     pub(super) fn judged(&self) -> String {
         let waiting = self.waiting_text().map_or(String::new(), |waiting| format!("; {waiting}"));
         if !self.running {
@@ -213,7 +206,6 @@ impl Status {
         Some(format!("{} {}{oldest}", grouped(waiting), verb(waiting)))
     }
 
-    /// Says for whom the daemon stands by, if all its listeners do.
     fn standing_by(&self) -> String {
         if self.listeners.is_empty() || self.listeners.iter().any(|one| one.state != "standby") {
             return String::new();
@@ -233,7 +225,6 @@ fn share(some: u64, all: u64, (one, many): (&str, &str), (singular, plural): (&s
 }
 
 impl StatusNumbers {
-    /// Says over which time the rates are measured.
     #[must_use]
     pub fn rates_are_over(&self) -> Option<String> {
         Some(match self.rates_over_seconds? {
@@ -242,7 +233,6 @@ impl StatusNumbers {
         })
     }
 
-    /// The four numbers with their names, for every screen.
     #[must_use]
     pub fn named(&self) -> [(&'static str, String); 4] {
         let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.1}/s"));
@@ -256,7 +246,6 @@ impl StatusNumbers {
 }
 
 impl ListenerStatus {
-    /// Returns the state, and the time until the next attempt to connect.
     #[must_use]
     pub fn state_text(&self) -> String {
         match self.next_attempt_seconds {
@@ -287,7 +276,6 @@ impl TargetReport {
         }
     }
 
-    /// Returns the number of ended deliveries, and how many of them were only recorded.
     #[must_use]
     pub fn done_text(&self) -> String {
         match self.shadow {
@@ -306,7 +294,6 @@ pub(super) fn resource(name: Option<&str>, id: Option<&str>) -> Option<String> {
     }
 }
 
-/// Returns the words for a counter of the status.
 #[must_use]
 pub fn counter_words(name: &str) -> String {
     match name {

@@ -174,7 +174,6 @@ impl DaemonState {
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
     }
 
-    /// Returns the configuration in force; `None` for a daemon built without files.
     #[must_use]
     pub fn configuration(&self) -> Option<Arc<LoadedConf>> {
         self.configuration.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -194,7 +193,7 @@ impl DaemonState {
         self.reloads.subscribe()
     }
 
-    /// Requests a reload without waiting; one waiting request covers many.
+    /// One waiting request covers many.
     pub fn request_reload(&self, by: &str) {
         let scope = ReloadScope::Configuration;
         let _ = self.asked.try_send(ReloadRequest { by: by.to_owned(), scope, answer: None });

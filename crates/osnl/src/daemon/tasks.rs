@@ -76,7 +76,6 @@ impl Tasks {
         tasks
     }
 
-    /// Aborts the tasks, and drops those that do not end in time.
     pub(super) async fn abort(&mut self) {
         self.shutdown.abort.cancel();
         let rest = async {

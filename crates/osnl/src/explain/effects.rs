@@ -27,7 +27,7 @@ pub struct Effect {
 }
 
 impl Effect {
-    /// Returns the reason of an immediate dead letter. A delivery in shadow is only recorded.
+    /// A delivery in shadow is only recorded.
     #[must_use]
     pub fn dead_letter(&self) -> Option<&str> {
         if let Some(why) = &self.too_old {

@@ -2,7 +2,6 @@ use osnl_model::{Mismatch, Predicate, is_secret_key};
 
 use crate::rule::RuleMismatch;
 
-/// The longest value that is shown, in characters; the rest is counted.
 const SHOWN: usize = 200;
 
 pub(super) fn one_line(source: &str) -> String {
@@ -13,7 +12,6 @@ pub(crate) fn is_secret_path(path: &str) -> bool {
     path.split('.').any(is_secret_key)
 }
 
-/// Describes a failed condition, its allowed values and the seen value, without secrets.
 #[must_use]
 pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
     match mismatch {

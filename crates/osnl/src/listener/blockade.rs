@@ -23,7 +23,6 @@ use super::watchdog::SessionStage;
 const NOTICED: Duration = Duration::from_secs(1);
 /// Like [`NOTICED`], for a full window, whose messages may be slow.
 const SLOW: Duration = Duration::from_secs(10);
-/// The bounds of the pause after a return.
 const SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -109,7 +108,6 @@ pub(super) struct Returns {
 }
 
 impl Returns {
-    /// Returns the shortest wait before the next fetch.
     pub(super) fn given_back(&mut self, patience: Duration, now: Instant) -> Duration {
         let pause = |count: u32| {
             let shortest = SHORTEST.min(patience);

@@ -24,12 +24,10 @@ impl LiveReader {
         Self { id, events, missed, of }
     }
 
-    /// Returns the next event; `None` once another reader has taken this place.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<LiveEvent>>> {
         self.events.poll_recv(context)
     }
 
-    /// Returns the number of events missed since the last call, by slowness or by the limits.
     pub fn take_missed(&self) -> u64 {
         self.missed.swap(0, Ordering::Relaxed)
     }

@@ -179,7 +179,6 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// Refuses options of a rule that only a persistent journal can serve.
 pub(super) fn kept_rule(reader: &mut SectionReader<'_>, journal: &JournalConf, rule: &RuleConf) {
     if *journal == JournalConf::Memory && rule.guard.is_some() {
         refuse_guard(reader);

@@ -1,5 +1,5 @@
-//! The reference of the native form, made from the tables of options: `osnl config reference`,
-//! `docs/reference/configuration.md` and the manual page osnl.conf(5).
+//! The reference of the native form: `osnl config reference`, `docs/reference/configuration.md` and the manual page
+//! osnl.conf(5).
 //!
 //! Nothing depends on the machine.
 

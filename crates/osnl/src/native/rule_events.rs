@@ -38,7 +38,6 @@ impl Native {
     }
 }
 
-/// Whether a listener receives an event of a service with default settings.
 pub(super) fn comes(event: &CatalogueEvent, listener: &ListenerConf) -> bool {
     let usual =
         |topic: &String| catalogue::events().iter().any(|event| event.topics.contains(&topic.as_str()));

@@ -30,7 +30,6 @@ const NAMES_SAID: usize = 16;
 pub(super) struct Dispatch {
     pub(super) endpoints: Vec<Box<dyn Endpoint>>,
     pub(super) order: Order,
-    /// The retries; `None` acknowledges a requeued message instead.
     pub(super) requeue: Option<RequeuePolicy>,
     pub(super) is_endless: bool,
     pub(super) places: usize,
@@ -162,7 +161,7 @@ impl Dispatch {
         if raw.origin.redelivered
             && let Some(job) = line.iter_mut().find(copy)
         {
-            // The first copy's connection is lost; its call answers for both.
+            // The first copy's connection is lost, so its call answers for both.
             this.counters.deduplicated.increment();
             job.receipts.push(complete);
             return receipt;
@@ -203,7 +202,7 @@ impl Dispatch {
         }
     }
 
-    /// Returns the oldest job of a lane, and removes an empty lane under the same lock.
+    /// Removes an empty lane under the same lock.
     fn front(&self, lane: &Lane) -> Option<(Arc<ReceivedNotification>, Arc<[usize]>)> {
         let mut lanes = self.lanes();
         let front = lanes.lanes.get(lane).and_then(VecDeque::front);

@@ -26,7 +26,6 @@ impl Judge<'_> {
         silent.chain(comes.then(|| self.no_rule_matches()).flatten()).collect()
     }
 
-    /// Messages come, so the rules decide.
     fn no_rule_matches(&self) -> Option<Finding> {
         let (daemon, listener) = (&self.survey.daemon, &self.survey.wanted.listener);
         let is_idle = daemon.matched == Some(0) && daemon.received > 0;

@@ -6,7 +6,6 @@ use osnl_testkit::{Broker, Guard, python, wait_until};
 
 use crate::harness::SOON;
 
-/// Publishes by the real Notifier each priority in both framings, with each of the given compressions.
 const PUBLISH: &str = r#"
 import json, sys
 import oslo_messaging

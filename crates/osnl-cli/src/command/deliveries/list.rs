@@ -14,11 +14,8 @@ use crate::flags::OutputFormat;
 use crate::output;
 use crate::terminal::{self, Tone};
 
-/// The breadth of a list that goes elsewhere than to a terminal.
 const NARROW: usize = 100;
-/// The room that a result has at least.
 const RESULT: usize = 16;
-/// The rows that a screen of 24 lines has room for.
 const SCREEN: u32 = 20;
 const PAGE: u32 = 50;
 const DONE: [Phase; 4] = [Phase::Delivered, Phase::NoActionNeeded, Phase::Shadow, Phase::Discarded];
@@ -128,7 +125,6 @@ impl<'a> ListRow<'a> {
     }
 }
 
-/// Returns the form for a terminal: the result gets the room that the other columns leave.
 fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     if rows.is_empty() {
         return String::new();
@@ -164,7 +160,6 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     table_within(all, Some(columns), &[resource, resource - 2])
 }
 
-/// Returns the form of `--wide`, with every column.
 fn wide(deliveries: &[Delivery]) -> String {
     if deliveries.is_empty() {
         return String::new();
@@ -196,7 +191,6 @@ fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
         return output::all(Tone::Dim, line);
     }
     let (_, rest) = line.split_once("  ").filter(|(id, _)| id.contains('.') && !id.starts_with(' '))?;
-    // A count may stand before the state.
     let rest = rest.trim_start();
     let rest = rest.split_once(" ×").map_or(rest, |(_, rest)| rest.trim_start());
     let (state, _) = state_of(rest)?;
@@ -243,7 +237,6 @@ mod tests {
             "5120.1  1,781+ ×  target down  newest 21 min  ticket  -         400 no such field: tags",
         ];
         assert_eq!(narrow(&rows, 100).lines().collect::<Vec<_>>(), expected);
-        // What has no room is cut, then left out.
         assert!(narrow(&rows, 72).lines().all(|line| line.chars().count() <= 72));
         assert!(!narrow(&rows, 64).contains("RESOURCE"));
     }

@@ -148,7 +148,7 @@ struct SampleText<'a> {
 impl SampleText<'_> {
     fn service(&mut self, service: &str, target: &SampleTarget, transport_url: &str) {
         let Some(event) = usual(service, target, self.form.versioned) else { return };
-        // Each listener needs its own queue, since listeners on one queue would share its messages.
+        // Listeners on one queue would share its messages.
         let pool = format!("osnl-{service}");
         let topics = event.topics.first().copied().unwrap_or("notifications");
         self.out.push('\n');
@@ -202,7 +202,6 @@ impl SampleText<'_> {
                 .find(|option| option.name == name && (option.driver.is_none() || option.driver == driver));
             found.map(|option| option.meaning.clone())
         };
-        // Writing to a `String` cannot fail.
         let _ = writeln!(self.out, "[{name}]");
         for (name, value) in set {
             if let Some(meaning) = meaning(&self.reference, name) {

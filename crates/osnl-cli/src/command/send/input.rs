@@ -141,7 +141,6 @@ fn is_kept(args: &SendArgs) -> bool {
     args.keep_ids && !said && payload.is_none() && context.is_none()
 }
 
-/// Whether the context holds a token, which must be sent as null.
 fn has_token(emission: &Emission) -> bool {
     emission.context.iter().any(|(key, value)| key == "auth_token" && value.get() != "null")
 }
@@ -165,7 +164,6 @@ fn from_flags(args: &SendArgs) -> anyhow::Result<InputEntry> {
     notification(emission, Framing::Envelope, None, args)
 }
 
-/// Applies the flags; removes recorded ids unless `--keep-ids` is given.
 fn notification(
     mut emission: Emission,
     framing: Framing,

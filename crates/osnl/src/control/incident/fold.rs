@@ -34,7 +34,6 @@ fn of_one_queue(incidents: Vec<Incident>) -> Vec<Incident> {
     joined
 }
 
-/// Returns the sentence behind the names of the listeners.
 fn words_of(incident: &Incident) -> Option<&str> {
     let names = incident.listeners.join(", ");
     incident.what.strip_prefix(&names)?.strip_prefix(": ").filter(|_| !names.is_empty())

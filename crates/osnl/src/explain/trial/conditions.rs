@@ -43,7 +43,6 @@ impl Conditions {
             })
     }
 
-    /// Whether the patterns may match, as with an unknown value.
     fn patterns_may_match(&self, rule: &RuleConf, names: &Names) -> bool {
         let notification = names.notification();
         let nested = rule.rule.nested.iter().map(|nested| nested.matches(notification));

@@ -1,5 +1,3 @@
-//! Tests a running listener with a paused clock, so that waits end at once.
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
