@@ -93,7 +93,7 @@ async fn oldest(session: &mut Session, own: &[PartitionNumber], most: i64) -> Re
     Ok(ids)
 }
 
-/// Writes one line at a time, so that one message is in memory.
+/// One line at a time, so that one message is in memory.
 pub(crate) async fn write_letters(
     session: &mut Session,
     file: &Path,
@@ -140,8 +140,7 @@ pub(crate) async fn unloaded(session: &mut Session, max_dead: u64) -> Result<Vec
     Ok(leaving(&bounds, &mut shares, oldest))
 }
 
-/// Writes one line at a time, so that one body is in memory. Returns the numbers of the messages that are
-/// written, and the error of the others.
+/// One line at a time. Returns the numbers of the written messages, and the error of the others.
 pub(crate) async fn write_messages(
     session: &mut Session,
     file: &Path,
@@ -169,7 +168,7 @@ pub(crate) struct StoredSize {
     pub(crate) received: i64,
 }
 
-/// Returns the messages that leave together; each queue of `oldest` has its oldest message at the end.
+/// Each queue of `oldest` has its oldest message at the end.
 pub(crate) fn leaving(
     bounds: &QuarantineBounds,
     shares: &mut [QueueShare],

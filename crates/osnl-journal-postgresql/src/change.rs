@@ -35,7 +35,6 @@ impl ChangeKind {
         }
     }
 
-    /// Whether the change of a claimed delivery is made when the claim has ended.
     fn waits_for_claims(self) -> bool {
         match self {
             Self::Discard | Self::Hold | Self::Move => true,
@@ -74,7 +73,6 @@ pub(crate) struct ChangedDelivery {
 pub(crate) struct ChangePass {
     pub(crate) claimed: HashSet<DeliveryId>,
     pub(crate) at_most: i64,
-    /// PostgreSQL's refusal of these changes, which is the answer to their requests.
     pub(crate) refusal: Option<String>,
 }
 
@@ -192,7 +190,7 @@ impl Transaction<'_> {
         Ok(result)
     }
 
-    /// Makes the changes that wait for the end of these claims; returns the changes and the lanes to advance.
+    /// Returns the changes and the lanes to advance.
     pub(crate) async fn change_ended(
         &mut self,
         rows: &[&ChangeRow],
@@ -276,7 +274,6 @@ impl Transaction<'_> {
         Ok(all)
     }
 
-    /// Returns the rows that were still waiting for an answer.
     async fn answer(
         &mut self,
         answers: &[(&ChangeRow, RowAnswer, Option<String>)],
@@ -292,7 +289,6 @@ impl Transaction<'_> {
         rows.iter().map(|row| Ok((row.try_get(0)?, delivery(row.try_get(1)?)))).collect()
     }
 
-    /// Returns the lanes to advance, and the deliveries that are claimable already.
     async fn carry_out(
         &mut self,
         changes: &[(&ChangeRow, &FoundDelivery)],

@@ -20,7 +20,6 @@ pub(crate) enum TransactionJob<'a> {
     /// an owner gives its own partition the next epoch.
     Take(Vec<LeaseRow>, i64),
     Release(Vec<PartitionNumber>),
-    /// Removes at most this many deliveries that ended before this time.
     Prune(i64, usize),
     Bury(Vec<i64>),
     /// Removes messages from the quarantine, as the owner of partition 0.
@@ -30,7 +29,7 @@ pub(crate) enum TransactionJob<'a> {
     Read(QueueReader, Option<i64>, i64),
 }
 
-/// A result, and the time before the transaction was sent; `None` if the answer was late.
+/// With the time before the transaction was sent; `None` if the answer was late.
 pub(crate) type Result = std::result::Result<(JobResult, Option<Duration>), CommitRefusal>;
 
 #[derive(Debug)]
@@ -39,7 +38,6 @@ pub(crate) enum CommitRefusal {
     Fenced(Vec<QueueReader>),
     Forgotten,
     Closing,
-    /// A job that the member can do without takes longer than a transaction may; a smaller one may succeed.
     TooLong(String),
     /// PostgreSQL refuses, with this error, a row of a job that the member can do without.
     Unstorable(String),
@@ -64,7 +62,6 @@ const NUMBERS: &str =
     "UPDATE osnl_counter SET next = next + $1::bigint WHERE name = 'arrival' RETURNING next";
 
 impl TransactionJob<'_> {
-    /// Whether the member's other work goes on if the job is refused or takes too long.
     pub(crate) fn may_be_refused(&self) -> bool {
         matches!(self, Self::Group(_) | Self::Prune(..) | Self::Bury(_) | Self::Unload(_) | Self::Change(_))
     }

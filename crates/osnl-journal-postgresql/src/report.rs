@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 const REASON: usize = 400;
 
-/// The two columns: sections, and held targets; NULL if there are none.
 pub(crate) type Columns = (Option<String>, Option<String>);
 
 #[derive(Default)]
@@ -18,7 +17,6 @@ pub(crate) struct MemberReport(Mutex<ReportContents>);
 struct ReportContents {
     sections: Option<String>,
     held: Option<HeldTargets>,
-    /// The contents of the row; `None` while unknown.
     written: Option<Columns>,
 }
 
@@ -41,7 +39,7 @@ impl MemberReport {
         self.contents().held = Some(held);
     }
 
-    /// Returns the columns if the row has other contents, and notes them as written.
+    /// `None` if the row has these contents; otherwise the columns are noted as written.
     pub(crate) fn take(&self) -> Option<Columns> {
         let mut contents = self.contents();
         let held = contents.held.as_ref().map(|held| held()).filter(|held| !held.is_empty());

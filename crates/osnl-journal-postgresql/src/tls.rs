@@ -25,13 +25,11 @@ use tokio_util::either::Either;
 use crate::frames::ServerFrames;
 use crate::url::{AuthMethods, ConnectionUrl, SessionSecurity};
 
-/// The bytes that ask a server for TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 #[derive(Clone)]
 pub(crate) struct PostgresTls {
     url: ConnectionUrl,
-    /// One connector for each security level among the URL's hosts.
     connectors: Vec<(SessionSecurity, TlsConnector)>,
 }
 

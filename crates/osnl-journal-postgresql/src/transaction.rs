@@ -40,7 +40,7 @@ pub(crate) enum CommitFailure {
 }
 
 impl CommitFailure {
-    /// Repeats a job whose former try may have committed: giving the job up would forget that commit.
+    /// Giving up a job whose former try may have committed would forget that commit.
     pub(crate) fn with_former(self, may_be_committed: bool) -> Self {
         match self {
             Self::TooSlow(reason) | Self::Unstorable(reason) if may_be_committed => Self::Failed(reason),
@@ -72,7 +72,6 @@ const POLICY: &str = "ExecWithCheckOptions";
 /// The server's own check of permissions, and its own end of a statement, wherever the statement is.
 const OF_THE_SERVER: [&str; 2] = ["aclcheck_error", "ProcessInterrupts"];
 
-/// Whether the server's error is about a row that a statement writes, so that other rows may be accepted.
 pub(crate) fn is_of_a_row(error: &Error) -> bool {
     let Some(said) = error.as_db_error() else { return false };
     let is_of = |classes: &[&str]| classes.iter().any(|class| said.code().code().starts_with(class));
@@ -116,7 +115,7 @@ struct UnsentStatement {
     check: AnswerCheck,
 }
 
-/// The condition on the answer to a statement; if it fails, the transaction is not committed.
+/// If the condition fails, the transaction is not committed.
 enum AnswerCheck {
     Done,
     Number,
@@ -189,7 +188,7 @@ impl<'a> Transaction<'a> {
         Ok(self.send(&[(sql, values)]).await?.pop().unwrap_or_default().count)
     }
 
-    /// Queues a statement whose answer is only checked; the next statement sends it.
+    /// Only checked: the next statement sends it.
     pub(crate) async fn later(
         &mut self,
         sql: &'static str,
@@ -198,7 +197,6 @@ impl<'a> Transaction<'a> {
         self.wait(UnsentStatement { sql, values, check: AnswerCheck::Done }).await
     }
 
-    /// Moves all parts of a body, or ends the transaction.
     pub(crate) async fn move_all(
         &mut self,
         sql: &'static str,
@@ -215,7 +213,6 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Sends queued statements and then `last`; returns the answers to `last`.
     async fn send(
         &mut self,
         last: &[(&str, StatementValues<'_>)],
@@ -315,8 +312,8 @@ impl<'a> Transaction<'a> {
         *self.tally.entry((partition, action.to_owned(), state)).or_default() += by;
     }
 
-    /// Commits; returns the partitions whose lease rows were written. `keep` receives the result before
-    /// COMMIT is sent, for a COMMIT without an answer.
+    /// Returns the partitions whose lease rows were written. `keep` receives the result before COMMIT, for a COMMIT
+    /// without an answer.
     pub(crate) async fn commit(
         self,
         keep: impl FnOnce(),
@@ -324,7 +321,7 @@ impl<'a> Transaction<'a> {
         Ok(self.commit_after(None, keep).await?.0)
     }
 
-    /// Commits, and returns the rows of a statement that is sent just before COMMIT.
+    /// The rows are of a statement sent just before COMMIT.
     pub(crate) async fn commit_after(
         mut self,
         last: Option<(&str, StatementValues<'_>)>,

@@ -53,8 +53,8 @@ pub enum Begin {
     #[default]
     Live,
     Shadow,
-    /// The delivery and its key's later deliveries wait for the operator's release; the text is the reason.
-    /// `memory://` attempts the delivery, as the operator cannot release it there.
+    /// Also its key's later deliveries wait for release; the text is the reason. `memory://` attempts the delivery,
+    /// as the operator cannot release it there.
     Held(String),
     Dead(String),
     /// The event was too old when first read, so the delivery is a dead letter from the start.

@@ -259,7 +259,6 @@ impl SqliteJournal {
         self.shared.ends.clone()
     }
 
-    /// Runs a function on the writer's thread, for tests in which that thread fails.
     #[cfg(feature = "conformance")]
     pub fn on_writer(&self, what: impl FnOnce() + Send + 'static) {
         self.send(SqliteCommand::Do(Box::new(move |_| what())));
@@ -293,24 +292,20 @@ impl SqliteJournal {
         *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
-    /// Returns the process that has a journal open to write, such as `process 4711`. Changes go through that
-    /// process; without a holder, the caller can open the file.
+    /// As `process 4711`. Changes go through that process; without a holder, the caller can open the file.
     #[must_use]
     pub fn holder(file: &Path) -> Option<String> {
         JournalLock::holder(file)
     }
 
-    /// Like [`holder`](Self::holder), but distinguishes a free journal from one whose lock this user may not
-    /// read.
-    ///
-    /// # Errors
-    /// The lock cannot be opened, such as [`io::ErrorKind::PermissionDenied`].
+    /// Distinguishes a free journal from one whose lock this user may not read, such as by
+    /// [`io::ErrorKind::PermissionDenied`].
     pub fn find_holder(file: &Path) -> io::Result<Option<String>> {
         JournalLock::find_holder(file)
     }
 
-    /// Applies a change in bounded transactions, and completes when all are committed. Claimed deliveries are
-    /// changed when their attempt has ended.
+    /// In bounded transactions; completes when all are committed. Claimed deliveries are changed when their attempt
+    /// has ended.
     pub async fn change(&self, change: Change) -> Result<ChangeOutcome, ChangeError> {
         all(self.changing(change, false)).await
     }
@@ -319,14 +314,14 @@ impl SqliteJournal {
         all(self.changing(change, true)).await
     }
 
-    /// Holds deliveries that were in hand at unexpected ends, with the number of ends; runs before any claim.
+    /// Runs before any claim, with the number of unexpected ends.
     pub fn hold_suspects(&self, suspects: Vec<(u64, u32)>) {
         if !suspects.is_empty() {
             self.send(SqliteCommand::HoldSuspects(suspects));
         }
     }
 
-    /// Returns a change that the caller runs one transaction at a time; with `preview`, nothing is changed.
+    /// The caller runs one transaction at a time; with `preview`, nothing is changed.
     #[must_use]
     pub fn changing(&self, change: Change, preview: bool) -> ChangeRun<'_> {
         ChangeRun::new(self, change, if preview { Apply::Preview } else { Apply::Commit })

@@ -1,5 +1,3 @@
-//! Errors between a transport and a broker, and whether another attempt can succeed.
-
 use crate::options::OptionError;
 
 pub const DRIVERS: &[&str] = match (cfg!(feature = "amqp1"), cfg!(feature = "kafka")) {
@@ -55,7 +53,7 @@ pub enum TransportError {
     /// The broker refused to keep the message, as a full queue with `overflow = reject-publish` does.
     #[error("the broker does not take the message for exchange \"{exchange}\" with key \"{routing_key}\"")]
     NotTaken { exchange: String, routing_key: String },
-    /// No confirm arrived in time. The broker may have the message all the same.
+    /// The broker may have the message all the same.
     #[error("{location}: topic \"{topic}\": {reason}; {remedy}")]
     NotConfirmed { location: String, topic: String, reason: String, remedy: &'static str },
     #[error("the message is too large for the broker: {reason}")]
@@ -72,10 +70,8 @@ impl TransportError {
         matches!(self, Self::Refused { code: Some(RESOURCE_LOCKED), .. })
     }
 
-    /// Returns whether another attempt can succeed without a change of the configuration.
-    ///
-    /// A refused login can succeed later, for example while a password is rotated, so it counts as recoverable. Whether
-    /// it ends the program at the start is the caller's choice, see [`TransportError::is_refused_access`].
+    /// A refused login can succeed later, for example while a password is rotated, so it counts as recoverable; the
+    /// caller decides about the start, see [`TransportError::is_refused_access`].
     #[must_use]
     pub fn is_recoverable(&self) -> bool {
         match self {
@@ -102,8 +98,7 @@ impl TransportError {
         }
     }
 
-    /// Returns whether the broker refused the login, the virtual host or an operation. A longer pause is appropriate
-    /// then.
+    /// Refused were the login, the virtual host or an operation, so a longer pause is appropriate.
     #[must_use]
     pub fn is_refused_access(&self) -> bool {
         match self {
@@ -129,7 +124,7 @@ impl TransportError {
         }
     }
 
-    /// Returns whether nothing can be sent or read before a correction, because no host accepts the login.
+    /// No host accepts the login, so nothing can be sent or read before a correction.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
@@ -189,7 +184,7 @@ impl TransportError {
         }
     }
 
-    /// Returns whether the attempt ended before the virtual host was open, so that nothing was declared or bound.
+    /// The attempt ended before the virtual host was open, so nothing was declared or bound.
     #[must_use]
     pub fn is_refused_connection(&self) -> bool {
         matches!(

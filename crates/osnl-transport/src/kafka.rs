@@ -74,7 +74,6 @@ impl KafkaTransport {
         Ok(Self { settings, options, publisher, tasks: TaskTracker::new(), groups })
     }
 
-    /// Overrides a setting of the client library, for tests.
     #[doc(hidden)]
     #[must_use]
     pub fn with_setting(mut self, name: &str, value: &str) -> Self {
@@ -88,7 +87,6 @@ impl KafkaTransport {
         client::blocking(move || client::inspect(&settings, &topics, false)).await
     }
 
-    /// Returns `host:port,host:port`.
     #[must_use]
     pub fn brokers(&self) -> &str {
         &self.settings.brokers
@@ -203,7 +201,6 @@ const ABSENT: [&str; 4] = [
     "a_deleted_queue_ends_the_consumer_recoverably",
 ];
 
-/// Returns the number of messages that a group has not finished in a partition, for tests.
 #[doc(hidden)]
 #[must_use]
 pub fn unfinished(committed: i64, metadata: &str, end: i64) -> u64 {

@@ -4,14 +4,11 @@ use osnl_config::typed::ValueRefusal;
 use osnl_config::{Kind, OptionDef, Options};
 use osnl_model::{TransportUrl, nearest};
 
-/// The options that a driver of oslo.messaging has.
 pub trait DriverSection: Options + Default {
     const SECTION: &'static str;
 
-    /// Whether the query of a URL with this driver has these options.
     fn is_of(driver: &str) -> bool;
 
-    /// Returns the remedy for a name that another client library has.
     fn foreign(_name: &str) -> Option<&'static str> {
         None
     }
@@ -24,11 +21,10 @@ pub trait DriverSection: Options + Default {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriverOptions<T> {
     pub(crate) values: T,
-    /// The texts of options that are set, without secrets.
     written: BTreeMap<&'static str, String>,
 }
 
-/// An error in the options. Values are not repeated: in a URL they may be the rest of a password.
+/// Values are not repeated: in a URL they may be the rest of a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     #[error("{} is not an option of [{section}]{}", .name.as_deref().unwrap_or("a name in the query"),
@@ -105,7 +101,7 @@ impl<T: DriverSection> DriverOptions<T> {
         self.written.contains_key(name)
     }
 
-    /// Returns the options that are set, as written and in the order of the table; a secret as `***`.
+    /// As written and in the order of the table; a secret as `***`.
     pub fn set_options(&self) -> impl Iterator<Item = (&'static OptionDef, &str)> {
         T::OPTIONS.iter().filter_map(|option| Some((option, self.written.get(option.name)?.as_str())))
     }
@@ -115,13 +111,11 @@ fn def<T: Options>(name: &str) -> Option<&'static OptionDef> {
     T::OPTIONS.iter().find(|option| option.name == name)
 }
 
-/// Whether the driver of a URL is AMQP 1.0, in a build with the feature.
 #[must_use]
 pub fn is_amqp1(driver: &str) -> bool {
     cfg!(feature = "amqp1") && matches!(driver, "amqp" | "amqps")
 }
 
-/// Returns the path of an option whose empty text is none.
 pub(crate) fn file(text: Option<&String>) -> Option<std::path::PathBuf> {
     text.filter(|path| !path.is_empty()).map(Into::into)
 }

@@ -111,10 +111,8 @@ impl RabbitTransport {
         self.connect().await.map(|(connection, ..)| connection)
     }
 
-    /// Tries all hosts once, and returns the first connection that succeeds.
-    ///
-    /// If all fail, a refused login is reported before a refused certificate, and that before a refused connection: the
-    /// operator has to correct it.
+    /// If all hosts fail, a refused login is reported before a refused certificate, and that before a refused
+    /// connection: the operator has to correct it.
     async fn connect(&self) -> Result<(Connection, String, ConnectionFacts), TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {

@@ -42,7 +42,7 @@ pub(super) fn of(filter: &Filter) -> String {
     all.iter().map(|condition| format!(" AND {condition}")).collect()
 }
 
-/// Returns the number of a row's phase, its index in [`Phase::ALL`].
+/// A phase's number is its index in [`Phase::ALL`].
 pub(super) fn phase(context: &QueryContext) -> String {
     let orphaned = match &context.configured {
         Some(known) if known.is_empty() => "true".to_owned(),
@@ -93,7 +93,6 @@ fn of_about(about: &About) -> String {
     }
 }
 
-/// A resource by its id, its name, or its order key, in either case of ASCII letters.
 fn of_resource(name: &str) -> String {
     let text = quoted(name);
     let bytes: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();

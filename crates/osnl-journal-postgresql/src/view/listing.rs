@@ -39,8 +39,7 @@ const FIRST_BEHIND: &str = "SELECT id FROM osnl_delivery WHERE lane = $1 AND sta
      ORDER BY id LIMIT $3";
 
 impl JournalView {
-    /// Returns the deliveries of a page and the counts of all matches; the listing covers at most this many
-    /// of the newest.
+    /// The listing covers at most this many of the newest.
     pub(crate) async fn list(
         &self,
         options: &Options,

@@ -42,8 +42,7 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Removes rows. After a removal that takes too long, fewer rows leave with the next chore, and leases are
-    /// renewed before that.
+    /// After a removal that takes too long, fewer rows leave with the next chore, and leases are renewed before that.
     pub(super) async fn remove(&mut self, job: &TransactionJob<'_>, rows: usize) {
         match self.transact(job).await {
             // One more each time: a doubled number would be too large each second time.

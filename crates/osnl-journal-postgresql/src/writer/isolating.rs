@@ -23,7 +23,7 @@ use crate::job::{CommitRefusal, TransactionJob};
 use crate::results::{AppendResult, JobResult};
 
 impl PostgresWriter {
-    /// Makes a refused group smaller, or removes the refused row. `false` when the program ends.
+    /// `false` when the program ends.
     pub(super) async fn isolate(&mut self, batch: &mut Vec<PostgresCommand>, reason: String) -> bool {
         if batch.len() > 1 {
             self.halve(batch);
@@ -47,7 +47,6 @@ impl PostgresWriter {
         true
     }
 
-    /// Admits fewer deliveries at once, and skips a stored delivery that is refused alone.
     async fn isolate_arrived(&mut self, reason: String) -> bool {
         let arrived = &mut self.member.arrived;
         match arrived.len() {
@@ -65,7 +64,7 @@ impl PostgresWriter {
         true
     }
 
-    /// Keeps a command that was refused alone for later, or gives it up; returns a replacement command.
+    /// Returns a command that replaces the refused one.
     fn without_refused(&mut self, command: PostgresCommand, reason: String) -> Option<PostgresCommand> {
         let action =
             command.claim().and_then(|id| self.member.places.get(&id)).map(|place| place.action.clone());
@@ -131,7 +130,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Retries the due records, each alone. `false` when the program ends.
+    /// Each record alone. `false` when the program ends.
     pub(super) async fn retry_refused(&mut self) -> bool {
         let waiting = self.refused.shown().len();
         while let Some(due) = self.refused.take_due() {
@@ -163,7 +162,7 @@ impl PostgresWriter {
         self.shared.set_refused(self.refused.shown());
     }
 
-    /// Gives up the rows of a chore: the next run tries again.
+    /// The next run of a chore tries again.
     pub(super) fn give_up_chore(&mut self, reason: String) {
         let named =
             ("journal".to_owned(), "the removal of what is old, or of what is beyond a bound".to_owned());

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
 use crate::{AttemptRetry, ClaimLimits, JournalState, NewDelivery, Outcome, Permit, Settle};
 
-/// A receipt completes with the commit, or with the last outcome.
 pub async fn a_receipt_completes_when_everything_is_safe(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -78,7 +77,6 @@ pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn(
         receipts.push(append(journal, entry(id, key, false)).await);
     }
     let claimed = within(journal.claim("a", ClaimLimits::in_order(2))).await;
-    // The last attempt ends after the loop returned everything else: the next of its lane has no loop.
     journal.end(claimed[0].id, Outcome::Delivered.into());
     let retry = AttemptRetry {
         due: Instant::now() + Duration::from_secs(60),

@@ -81,8 +81,7 @@ impl MemoryJournal {
         counts.into_iter().map(|((action, state), count)| Tally { action, state, count }).collect()
     }
 
-    /// Pauses an action for the life of the process, or resumes it. Its messages stay unsettled, and return
-    /// to the broker after too long a wait.
+    /// For the life of the process. The messages stay unsettled, and return to the broker after too long a wait.
     pub fn pause(&self, action: &str, pause: bool) {
         self.paused.send_if_modified(|paused| match (pause, paused.contains_key(action)) {
             (true, false) => paused.insert(action.to_owned(), SystemTime::now()).is_none(),

@@ -8,7 +8,6 @@ use osnl_core::epoch::millis;
 use super::{DeliveryListRow, Phase, QueryContext, RowState};
 use crate::DeliveryId;
 
-/// A filter of deliveries; an empty or `None` field excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub after: Option<DeliveryId>,
@@ -18,7 +17,6 @@ pub struct Filter {
     pub action: Option<String>,
     pub states: Vec<RowState>,
     pub phases: Vec<Phase>,
-    /// The facts of the moment that phases depend on.
     pub context: QueryContext,
     /// Alternatives, any of which must match.
     pub about: Vec<About>,
@@ -99,7 +97,6 @@ impl Filter {
         self.conditions().into_iter().all(|condition| condition.matches(row))
     }
 
-    /// Whether the filter has only conditions on action, state, and phase.
     pub(crate) fn is_by_action_and_state(&self) -> bool {
         self.conditions().into_iter().all(|condition| match condition {
             RowCondition::Action(_) | RowCondition::States(_) | RowCondition::Phases(..) => true,
@@ -117,8 +114,8 @@ impl Filter {
     }
 }
 
-/// Deliveries by an operator's term: the number of a delivery or an event, the id of a message, the id or the name
-/// of a resource.
+/// By an operator's term: the number of a delivery or an event, the id of a message, the id or the name of a
+/// resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
     Delivery(DeliveryId),
@@ -128,7 +125,7 @@ pub enum About {
 }
 
 impl About {
-    /// Parses an operator's input: `17.0`, `17`, or anything else as an id or a name.
+    /// `17.0`, `17`, or anything else as an id or a name.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let delivery = DeliveryId::parse(text).map(Self::Delivery);
@@ -151,7 +148,7 @@ impl About {
     }
 }
 
-/// Deliveries by the target's answer: in the reason of their end, and in the kept failed attempts.
+/// The answer is in the reason of the end, and in the kept failed attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerPolicy {
     /// An HTTP status; an `x` is any digit.
@@ -169,7 +166,7 @@ impl AnswerPolicy {
         (first && rest).then_some(Self::Status(text))
     }
 
-    /// Compares the reason and the last answer, as a row has no other attempts.
+    /// A row has no attempts but its last answer and the reason.
     pub(crate) fn matches(&self, row: &DeliveryListRow) -> bool {
         row.reason.iter().chain(&row.last_answer).any(|text| self.is_in(text))
     }

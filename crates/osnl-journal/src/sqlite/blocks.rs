@@ -28,9 +28,7 @@ use crate::query::Phase;
 use crate::query::RowCondition;
 use crate::query::RowState;
 
-/// Events of a block, as a power of two.
 const EVENTS: u32 = 9;
-/// Delivery numbers of a block, as a power of two.
 const DELIVERIES: u32 = EVENTS + SHIFT;
 
 /// Four bytes of a digest over a kind of fact and its value.
@@ -88,8 +86,8 @@ impl BlockNotes {
     }
 }
 
-/// Returns the numbers that [`AnswerPolicy::Status`](super::answers::AnswerPolicy) finds: behind the word, or
-/// at the end behind a colon.
+/// The number behind the word, or at the end behind a colon; [`AnswerPolicy::Status`](super::answers::AnswerPolicy)
+/// finds these.
 fn statuses(text: &str) -> impl Iterator<Item = u16> {
     let number = |bytes: Option<&[u8]>| -> Option<u16> {
         let digits = bytes.filter(|bytes| bytes.iter().all(u8::is_ascii_digit))?;
@@ -158,7 +156,6 @@ fn close(connection: &Connection, block: i64) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the facts of blocks whose last events these were.
 pub(super) fn forget(connection: &Connection, events: &BTreeSet<i64>) -> Result<()> {
     let blocks: BTreeSet<i64> = events.iter().map(|event| event >> EVENTS).collect();
     for block in blocks {
@@ -180,7 +177,6 @@ fn marks(value: ValueRef<'_>) -> impl Iterator<Item = BlockMark> {
     bytes.as_chunks().0.iter().map(|mark| BlockMark::from_be_bytes(*mark))
 }
 
-/// The marks that a block needs for a row that a filter lets through.
 #[derive(Debug, Default)]
 pub(super) struct BlockNeeds {
     facts: Vec<Vec<BlockMark>>,

@@ -33,7 +33,6 @@ impl LaneEntry {
     }
 }
 
-/// A change for the end of a claim, stored in the columns `deferred` and `deferred_text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeferredChange {
     Discard { by: String },

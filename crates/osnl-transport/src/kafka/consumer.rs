@@ -20,10 +20,8 @@ use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, Queue
 
 /// The longest time that leaving the group may take before the client is left to itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The prefetch where the listener sets no limit.
 const UNLIMITED: usize = 10_000;
 
-/// The listener's side of a member, whose task is the [driver](super::driver).
 pub(super) struct KafkaConsumer {
     shared: Arc<SharedState>,
     subscription: Subscription,

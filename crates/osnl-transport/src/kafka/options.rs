@@ -51,7 +51,6 @@ impl Default for KafkaSection {
     }
 }
 
-/// The word of an option, which is the client library's too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Codec(&'static str);
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +82,6 @@ words!(FirstOffset, in_any_case: "latest" => Self::Latest, "earliest" => Self::E
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityProtocol {
-    /// The name in the client library's settings.
     name: &'static str,
     pub tls: bool,
     pub sasl: bool,
@@ -159,17 +157,14 @@ impl KafkaOptions {
 const DEFAULT_PORT: u16 = 9092;
 /// The library refuses larger batches.
 const MOST_OF_A_BATCH: u32 = 1_000_000;
-/// The bytes of one answer to a consumer, unless a partition alone may have more.
 const ONE_ANSWER: u32 = 1 << 20;
 
-/// The settings of all clients of one transport. The library's Debug leaves out passwords.
+/// The library's Debug leaves out passwords.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// `host:port,host:port`.
     pub(super) brokers: String,
     pub(super) user: Option<String>,
     pub(super) config: ClientConfig,
-    /// Settings of a test, over all others.
     pub(super) own: BTreeMap<String, String>,
 }
 
@@ -274,7 +269,6 @@ pub(super) fn of_producer(options: &KafkaOptions, confirmed: Duration) -> Vec<(&
         ("compression.codec", options.values.compression_codec.0.to_owned()),
         // That of Java's clients, so that all publishers choose the same partition for a key.
         ("partitioner", "murmur2_random".to_owned()),
-        // The broker decides what is too large.
         ("message.max.bytes", "1000000000".to_owned()),
     ]
 }
@@ -291,7 +285,6 @@ pub(super) fn unusable(error: &KafkaError) -> TransportError {
     }
 }
 
-/// `host:port`, with an IPv6 address in brackets.
 fn address(host: &TransportHost) -> String {
     let (name, port) = (&host.hostname, host.port_or(DEFAULT_PORT));
     if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }

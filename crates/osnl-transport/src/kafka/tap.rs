@@ -34,9 +34,7 @@ const LIMITS: [&str; 2] = [
     "tap is in no consumer group: it begins with the next messages, takes none from any reader, and commits no offset",
 ];
 const READ: &str = "; the user needs the permission Read on them (kafka-acls.sh)";
-/// The interval at which new topics and partitions are looked for.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// The pause at the bound of bodies in hand.
 const FULL: Duration = Duration::from_millis(50);
 /// The library demands a group; nothing is asked or stored under this one.
 const NO_GROUP: &str = "osnl-tap";
@@ -55,7 +53,6 @@ struct Reading {
 }
 
 struct Places {
-    /// The next offset of each partition that is read.
     next: BTreeMap<PartitionKey, Offset>,
     /// Topics that existed when the tap was opened, and could not be read.
     old: BTreeSet<String>,
@@ -125,7 +122,6 @@ impl Reading {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether it is time to look for new topics.
     fn is_due(&self) -> bool {
         let mut places = self.places();
         let is_due = places.checked_at.elapsed() >= CHECK_INTERVAL;
@@ -135,8 +131,7 @@ impl Reading {
         is_due
     }
 
-    /// Reads partitions of the bindings' topics that are not read yet, the first ones from their ends. Returns remarks about
-    /// those that can't be read. Blocks.
+    /// The first partitions are read from their ends. Returns remarks about unreadable ones. Blocks.
     fn read_more(&self, is_first: bool) -> Result<Vec<String>, TransportError> {
         let failed = |error: KafkaError| lost(format!("the topics are not known: {error}"));
         let metadata = self.client.fetch_metadata(None, ANSWER).map_err(failed)?;
@@ -278,7 +273,7 @@ impl Tap for KafkaTap {
     }
 }
 
-/// Returns the exchange of the bindings with this topic, if there is one, because Kafka's messages have none.
+/// Kafka's messages have no exchange.
 fn exchange(options: &TapOptions, topic: &str) -> String {
     let of = options.bindings.iter().filter(|binding| key_matches(&binding.routing_key, topic));
     let exchanges: BTreeSet<&str> = of.map(|binding| binding.exchange.as_str()).collect();

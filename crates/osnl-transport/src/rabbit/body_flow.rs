@@ -82,7 +82,6 @@ impl BodyFlow {
         self.reader.wake();
     }
 
-    /// Returns whether cut messages must not be handed over, since the broker redelivers them.
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
     }
@@ -133,7 +132,7 @@ impl BodyFlow {
         Question(Arc::clone(self))
     }
 
-    /// Returns the bytes of the bodies that have begun and have no share yet, and of the shares.
+    /// The bodies that have begun and have no share yet, and the shares.
     pub(super) fn in_hand(&self) -> usize {
         self.bytes.load(Ordering::SeqCst)
     }

@@ -78,8 +78,8 @@ pub(super) async fn connect(
     Ok((connection, ConnectionFacts { certificate_ends: ends, greeting, body_flow }))
 }
 
-/// Connects by TCP, and by TLS if there are options for TLS. Returns with the connection the last valid second of the
-/// broker's certificate. `seconds` is the time until the deadline, for errors.
+/// Also returns the last valid second of the broker's certificate. `seconds` is the time until the deadline, for
+/// errors.
 pub(crate) async fn carrier(
     host: &TransportHost,
     tls: Option<&TlsOptions>,

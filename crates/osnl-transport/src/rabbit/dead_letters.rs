@@ -37,7 +37,6 @@ use crate::{BoxFuture, TransportError};
 
 const MOST: u16 = 10_000;
 const IN_FLIGHT: usize = 100;
-/// The time for an answer of the broker to what has no body.
 const ANSWER: Duration = Duration::from_secs(15);
 /// The slowest network on which bodies are published, in bytes a second: the time for an answer grows with them.
 const SLOWEST: u64 = 32 << 10;
@@ -169,7 +168,6 @@ impl Link {
     }
 }
 
-/// Waits for an answer of the broker to so many bytes.
 async fn answered<T>(
     queue: &str,
     bytes: usize,
@@ -186,7 +184,7 @@ const fn transfer_time(bytes: usize) -> Duration {
     Duration::from_secs(bytes as u64 / SLOWEST)
 }
 
-/// Waits for the next message to begin, and longer while its body arrives.
+/// Longer while the body of the message arrives.
 async fn next_of<T>(
     mut messages: impl Stream<Item = T> + Unpin,
     body_flow: &BodyFlow,
@@ -408,7 +406,6 @@ mod tests {
 
     use super::*;
 
-    /// Returns the time until the wait ends, and the message.
     async fn waited(body_flow: &BodyFlow, messages: impl Stream<Item = u8>) -> (u64, Option<Option<u8>>) {
         let begun = Instant::now();
         let next = next_of(Box::pin(messages), body_flow, NEXT).await;

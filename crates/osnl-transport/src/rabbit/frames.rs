@@ -16,7 +16,6 @@ use super::{headers, repeated, tune};
 
 /// The largest frame including its eight octets of header and end, which is RabbitMQ's default.
 pub(super) const LARGEST: u32 = 131_072;
-/// Octets of a frame before its payload: type, channel, size.
 const HEADER: usize = 7;
 const PROTOCOL_HEADER: usize = 8;
 
@@ -45,7 +44,6 @@ pub(super) struct Frames {
     secrets: Scrubber,
     arriving: BTreeMap<[u8; 2], ArrivingMessage>,
     completes: Option<[u8; 2]>,
-    /// The channel and length of the current frame, if the library must not see it.
     withheld: Option<([u8; 2], usize)>,
 }
 
@@ -113,8 +111,7 @@ impl Frames {
         Self { secrets, ..self }
     }
 
-    /// Processes received bytes, and returns how many from the beginning the caller may pass on. More may be available
-    /// from [`take`](Self::take).
+    /// Returns how many bytes from the beginning the caller may pass on; [`take`](Self::take) has more.
     pub(super) fn pass(&mut self, bytes: &mut [u8]) -> Result<usize, BrokenFrame> {
         let mut at = 0;
         let mut stay = None;
@@ -171,7 +168,7 @@ impl Frames {
         (!self.held.is_empty()).then(|| length - self.held.len())
     }
 
-    /// Returns the number of bytes that may be read without beginning another frame; `None` between two frames.
+    /// `None` between two frames.
     pub(super) fn rest(&self) -> Option<usize> {
         let passing = Some(self.passing).filter(|passing| *passing > 0);
         self.lacking().or(passing)
@@ -350,8 +347,7 @@ fn next(bytes: &[u8]) -> Result<NextFrame, BrokenFrame> {
     }
 }
 
-/// Returns the delivery tag of a method that a content header follows: `basic.deliver`, `basic.get-ok`, `basic.return`
-/// (which has none).
+/// A content header follows `basic.deliver`, `basic.get-ok`, and `basic.return` (which has no tag).
 fn announced(method: &[u8]) -> Option<u64> {
     let (id, rest) = method.split_first_chunk()?;
     let tag = match id {

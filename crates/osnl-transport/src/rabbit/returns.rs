@@ -32,8 +32,7 @@ enum ArgumentValue {
     Unknown,
 }
 
-/// Returns a remark about an existing queue that osnl would make as a quorum queue, if one is due. `alike`: the broker
-/// found no difference.
+/// `alike`: the broker found no difference.
 pub(super) async fn drops<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,
@@ -75,8 +74,7 @@ pub(super) async fn queue_type<C: Borrow<Connection>>(
     }
 }
 
-/// Returns the difference of a queue's [`CONSUMER_DISCONNECTED`] from that of `kind`. A broker that does not compare
-/// this argument shows none.
+/// A broker that does not compare this argument shows none.
 pub(super) async fn late_take_over<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,

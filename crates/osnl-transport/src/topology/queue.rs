@@ -89,7 +89,7 @@ impl QueueType {
         }
     }
 
-    /// Returns the type of this name. Older brokers recorded no type for a classic queue.
+    /// Older brokers recorded no type for a classic queue.
     pub(crate) fn named(name: &str) -> Self {
         let replicated = [Self::Quorum, Self::Stream].into_iter().find(|known| known.as_str() == name);
         replicated.unwrap_or(Self::Classic)
@@ -102,7 +102,7 @@ pub enum StreamOffset {
     Last,
     #[default]
     Next,
-    /// The chunk of this time in seconds since 1970, or the next. The chunk may hold some older messages.
+    /// The chunk of this time in seconds since 1970, or the next; it may hold some older messages.
     Timestamp(u64),
 }
 
@@ -140,8 +140,7 @@ impl QueueKind {
     pub const OSLO: Self = Self::classic(false, false);
     pub const DURABLE: Self = Self::classic(true, true);
 
-    /// Returns the kind of a dead letter queue: replicated, without a delivery limit, and refusing new messages when
-    /// full instead of dropping the oldest.
+    /// Replicated, without a delivery limit, and refusing new messages when full instead of dropping the oldest.
     #[must_use]
     pub fn dead_letters() -> Self {
         let overflow = ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned()));
@@ -170,8 +169,7 @@ impl QueueKind {
         }
     }
 
-    /// Returns all arguments of the declaration in oslo.messaging's spelling. As there, a classic queue that
-    /// oslo.messaging programs declare too has no type.
+    /// In oslo.messaging's spelling, where a classic queue that oslo.messaging programs declare too has no type.
     #[must_use]
     pub fn declared_arguments(&self) -> QueueArguments {
         let mut all = self.arguments.clone();
@@ -189,7 +187,7 @@ impl QueueKind {
         all
     }
 
-    /// Returns this kind in the form for a broker of this version. A quorum queue of osnl gets, unless these are set:
+    /// A quorum queue of osnl gets on a broker of this version, unless these are set:
     ///
     /// - no delivery limit. Since 4.0 the default is 20, and -1 means none. Before, the default is none, and -1 would
     ///   drop a message at its first return;

@@ -140,7 +140,6 @@ async fn a_full_queue_keeps_no_other_waiting_and_each_keeps_its_order() {
 async fn an_acknowledgement_covers_no_message_of_another_queue() {
     for mut rig in Rig::both("covers") {
         let mut session = two_queues(&mut rig, 20, 5, 5).await;
-        // All ten are on their way; the test sees three of one queue and none of the other.
         let mut infos = Vec::new();
         session.batch.set_limit(1);
         while infos.len() < 3 {
@@ -425,7 +424,6 @@ async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
     assert_eq!(seen[0].offset, None);
 }
 
-/// A remark names the messages that an existing queue would drop, before it drops one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
     let vhost = Broker::shared().vhost("limits");

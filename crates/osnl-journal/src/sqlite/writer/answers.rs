@@ -1,5 +1,3 @@
-//! Answers the callers after a commit, and brings newly claimable deliveries into memory.
-
 use osnl_core::event::Event;
 
 use super::super::reader::recent;
@@ -100,7 +98,7 @@ impl JournalWriter {
 }
 
 impl JournalWriter {
-    /// Brings the claimable deliveries of an entry into memory. Returns the event of a message without an id.
+    /// Returns the event of a message without an id.
     fn answer_appended(&self, appending: NewEntry, appended: AppendResult) -> Option<i64> {
         let SqliteState { claimable, gate, counters, .. } = &*self.shared;
         let NewEntry { entry, whole, identity } = appending;

@@ -8,7 +8,6 @@ use crate::topology::{QueueKind, QueueType};
 pub struct TlsOptions {
     pub trust: Trust,
     pub certificate: Option<PathBuf>,
-    /// The key; `None` if the certificate's file has it.
     pub key: Option<PathBuf>,
     pub versions: TlsVersions,
 }
@@ -108,8 +107,7 @@ pub struct QueueOptions {
 }
 
 impl QueueOptions {
-    /// Returns the queue that oslo.messaging declares with these options. The exchange has the same durability and
-    /// auto-deletion.
+    /// The exchange has the same durability and auto-deletion.
     #[must_use]
     pub fn as_oslo(&self) -> QueueKind {
         let limits = self.quorum.unwrap_or_default();

@@ -1,5 +1,3 @@
-//! One open connection for publishing, and the error for a lost or refused message on it.
-
 use std::collections::HashSet;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -22,7 +20,6 @@ use crate::topology::{Declare, QueueKind};
 
 const LONG: Duration = Duration::from_secs(1);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The number of prepared routes that are remembered; at the limit all are forgotten.
 const MAX_ROUTES: usize = 4096;
 const ACCESS_REFUSED: u16 = 403;
 
@@ -158,7 +155,6 @@ impl Link {
         }
     }
 
-    /// Waits without a limit, and logs once if the broker blocks publishers.
     async fn patiently<T>(&self, future: impl Future<Output = T>) -> T {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = WaitingSend(&self.waiting);
@@ -222,8 +218,7 @@ async fn confirming_channel(connection: &Connection) -> Result<Channel, Transpor
     Ok(channel)
 }
 
-/// Returns the error of a message that was open on a closed channel. One open message was the cause, and the broker's
-/// words tell which.
+/// One open message was the cause, and the broker's words tell which.
 fn failed(error: &lapin::Error, exchange: &str, length: usize) -> TransportError {
     let text = reason(error);
     let names_ours = text.contains(&format!("exchange '{exchange}'"));

@@ -165,8 +165,7 @@ async fn a_cluster_that_goes_away_is_told_and_what_was_confirmed_is_there() {
     assert_eq!(bodies(&mock), ["0", "3"]);
 }
 
-/// Connections are lost while many messages are on their way: each confirmed message is stored in its order. Unlike
-/// Kafka, the mock cluster stores what an idempotent producer repeats, so duplicates are not tested.
+/// Unlike Kafka, the mock cluster stores what an idempotent producer repeats, so duplicates are not tested.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_connections_lose_nothing_that_is_confirmed() {
     let mock = Mock::new();
