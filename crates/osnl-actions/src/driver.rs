@@ -120,13 +120,13 @@ pub trait ReadDriver: DriverConf + Sized {
 }
 
 pub trait DriverConf: Any + fmt::Debug + Send + Sync {
-    /// Builds the action that makes the attempts. Building connects to nothing but may open files.
+    /// Connects to nothing but may open files.
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError>;
 
     fn does(&self) -> String;
 
-    /// Lists the logins that requests carry, so that `osnl check` and the start warn of each login
-    /// that a network could read. [`cloud`] lists a login to a cloud itself.
+    /// `osnl check` and the start warn of each login that a network could read. [`cloud`] lists a login to a cloud
+    /// itself.
     fn logins(&self) -> Vec<SentLogin>;
 
     fn explain(&self) -> Vec<(&'static str, String)> {
@@ -142,7 +142,6 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
         Traits::default()
     }
 
-    /// Whether the action's effect may arrive again as an event of this subscription.
     fn feeds(&self, subscription: &ListenerSubscription<'_>) -> bool {
         let _ = subscription;
         false
@@ -168,7 +167,6 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// Returns the words for an HTTP target, with the statuses after which the request is retried.
     pub fn over_http(later: &Statuses) -> Self {
         let down = match (later.contains(429), later.contains(503)) {
             (true, true) => "no connection, 429, 503 with Retry-After",
@@ -188,7 +186,6 @@ impl Retries {
     }
 }
 
-/// The properties that distinguish an action's driver; the default suits most drivers.
 pub struct Traits<'a> {
     /// The target that may refuse an attempt, for sentences such as "at most 6 if K2HR3 refuses".
     /// With `None` the target never answers, and attempts are not mentioned.
@@ -253,14 +250,13 @@ pub struct CallRequest<'a> {
 }
 
 impl CallRequest<'_> {
-    /// Returns the names for templates: this form of the notification and the known answers of
-    /// enrichments, secrets masked. An unknown answer gets a placeholder.
+    /// This form of the notification and the known answers of enrichments, secrets masked. An unknown answer gets a
+    /// placeholder.
     pub fn names(&self, shown: Notification) -> Names {
         self.asks.iter().fold(Names::from(shown), |names, ask| ask.named(names, mask_secrets))
     }
 
-    /// Returns the key of the later attempt; a message without an id contributes the digest of its
-    /// bytes.
+    /// A message without an id contributes the digest of its bytes.
     pub fn idempotency_key(&self, action: &str) -> String {
         idempotency_key(self.notification, self.rule, action, self.resource, || "DIGEST".to_owned())
     }

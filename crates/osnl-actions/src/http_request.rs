@@ -165,8 +165,7 @@ impl HttpAction {
         ActionError { own_remedy: Some(remedy), ..ActionError::new(class, reason) }
     }
 
-    /// Sends the request without an effect, and judges its answer like an attempt's; `None` if
-    /// every request may have an effect, or its URL is not constant.
+    /// `None` if every request may have an effect, or its URL is not constant.
     async fn try_harmless(&self) -> Option<Result<String, ActionError>> {
         self.message.target.origin()?;
         let request = self.message.harmless()?;
@@ -248,8 +247,8 @@ impl HttpAction {
         }
     }
 
-    /// Decides whether a 404 may not be the service's own; if it certainly is not, returns the
-    /// failure that holds the target. Configured statuses keep their meaning.
+    /// Returns the failure that holds the target if a 404 is certainly not the service's own. Configured statuses
+    /// keep their meaning.
     fn astray(&self, service: &str, endpoint: &str, answer: &Answer) -> Option<Option<ActionError>> {
         if answer.status != StatusCode::NOT_FOUND {
             return None;
@@ -307,9 +306,8 @@ impl HttpAction {
         Ok(answer)
     }
 
-    /// Judges a redirect that may not be followed by its status: the event may be fine while its
-    /// target is not. That also holds for a host from the event, because the guard let the request
-    /// pass.
+    /// By its status: the event may be fine while its target is not. That also holds for a host from the event,
+    /// because the guard let the request pass.
     fn unfollowed(&self, answer: Answer, why: &str) -> Result<Answer, ActionError> {
         match self.judgement.failure(answer.status.as_u16()) {
             None => Ok(answer),

@@ -11,7 +11,6 @@ use osnl_model::is_secret_key;
 
 use crate::secret_file::SCHEME;
 
-/// One option: `OptionDef::new("url", "URL", "Where …. Must be set.").secret()`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptionDef {
     /// The name, or the prefix before a user's key: `payload.` of `payload.KEY`.
@@ -24,11 +23,10 @@ pub struct OptionDef {
     pub secret_by_key: bool,
     /// Whether a URL with a login, or the name of a file with a login, is secret.
     pub secret_by_login: bool,
-    /// The least and the greatest value, as a file writes them.
     pub least: Option<&'static str>,
     pub most: Option<&'static str>,
     pub is_needed: bool,
-    /// The advice if the text is empty or no such value, or nothing sets an option that must be set.
+    /// Also if nothing sets an option that must be set.
     pub otherwise: Option<&'static str>,
     pub meaning: &'static str,
 }
@@ -47,7 +45,7 @@ pub enum Kind {
 }
 
 impl OptionDef {
-    /// Returns an option that has no default and is no secret. `form` is the form of its text.
+    /// `form` is the form of the text; no default and no secret.
     #[must_use]
     pub const fn new(name: &'static str, form: &'static str, meaning: &'static str) -> Self {
         Self::typed(name, Kind::Form(form), meaning)
@@ -70,7 +68,6 @@ impl OptionDef {
         }
     }
 
-    /// Names the form of the text better than its type does.
     #[must_use]
     pub const fn written(self, form: &'static str) -> Self {
         self.kind(Kind::Form(form))
@@ -105,7 +102,6 @@ impl OptionDef {
         (self.least.and_then(&read), self.most.and_then(&read))
     }
 
-    /// Returns the form of the value with its bounds, for the reference.
     #[must_use]
     pub fn form(&self) -> String {
         let kind = self.kind.shown();

@@ -102,7 +102,6 @@ impl PartialEq for Expression {
 impl Eq for Expression {}
 
 impl Expression {
-    /// Compiles `source`, an expression without `{{ }}`.
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         Self::compile(source, &[])
     }
@@ -146,7 +145,6 @@ impl Expression {
         }
     }
 
-    /// Compiles now the parts that the first notification would otherwise compile.
     pub fn prepare(&self) {
         self.0.fast_path.iter().for_each(FastPath::prepare);
     }
@@ -175,7 +173,7 @@ impl Expression {
         self.0.aliases.0.values().map(String::as_str)
     }
 
-    /// Returns the value if the expression reads no name, and so is the same for every event.
+    /// For an expression that reads no name, and so is the same for every event.
     pub fn constant(&self) -> Option<Result<bool, EvalError>> {
         let nothing = self.0.aliases.0.is_empty();
         nothing.then(|| self.holds(&Names::from(Notification::default())))
@@ -192,8 +190,7 @@ impl Expression {
         sides.iter().find(|side| matches!(side.holds(names), Ok(false))).cloned()
     }
 
-    /// Returns each name that the expression reads with the notification's value; `None` is missing. Secrets
-    /// are masked and long texts cut.
+    /// `None` is missing. Secrets are masked and long texts cut.
     #[must_use]
     pub fn observed(&self, names: &Names) -> Vec<(String, Option<String>)> {
         self.0.aliases.observed(names)
@@ -221,13 +218,12 @@ impl Template {
         Self::compile(source, &[])
     }
 
-    /// Compiles with further names: [`Names::with`] sets their values. A further name without a value counts
-    /// as missing.
+    /// [`Names::with`] sets the values of `more`; a further name without a value counts as missing.
     pub fn compile(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
         Self::escaping(source, more, Escape::None)
     }
 
-    /// Compiles for a format that values must not break out of: each value is escaped as it is written.
+    /// Each value is escaped as it is written, so that none breaks out of the format.
     pub fn escaping(source: &str, more: &[&str], escape: Escape) -> Result<Self, TemplateError> {
         Self::compiled(source, more, escape).map_err(|error| error.placed(source))
     }
@@ -262,17 +258,14 @@ impl Template {
         self.paths().map(|path| path.split('.').next().unwrap_or(path))
     }
 
-    /// Renders the text for one notification. A resource's missing name, user, host, or state is an empty
-    /// text.
+    /// A resource's missing name, user, host, or state is an empty text.
     ///
-    /// # Errors
-    /// A name is missing and has no default, the output is too long, or another [`EvalError`] occurs.
+    /// An error if a name is missing and has no default, the output is too long, or another [`EvalError`] occurs.
     pub fn render(&self, names: &Names) -> Result<String, EvalError> {
         blank_where_empty(names, |names| self.rendered(names))
     }
 
-    /// Returns the field of the resource for which [`render`](Self::render) writes an empty text, since the
-    /// event has none.
+    /// [`render`](Self::render) writes an empty text for the field, since the event has none.
     #[must_use]
     pub fn blank(&self, names: &Names) -> Option<String> {
         match self.rendered(names) {
@@ -295,8 +288,7 @@ impl Template {
         }
     }
 
-    /// Returns JSON: a template that is only `{{ one expression }}` keeps its value's type; any other is
-    /// text.
+    /// A template that is only `{{ one expression }}` keeps its value's type; any other is text.
     pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
         match &self.only {
             Some(expression) => blank_where_empty(names, |names| expression.value(names)),
@@ -305,7 +297,7 @@ impl Template {
     }
 }
 
-/// Evaluates, and retries with an empty text for a field of the resource that the event lacks.
+/// Retries with an empty text for a field of the resource that the event lacks.
 fn blank_where_empty<T>(
     names: &Names,
     evaluate: impl Fn(&Names) -> Result<T, EvalError>,
@@ -321,8 +313,7 @@ fn blank_where_empty<T>(
     result
 }
 
-/// Turns a panic of the engine into an error of one event, so that the daemon continues. No panic is known
-/// that [`lint`] accepts.
+/// A panic becomes an error of one event, so that the daemon continues. No panic is known that [`lint`] accepts.
 fn unbroken<T>(evaluate: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, minijinja::Error> {
     catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| {
         let problem = "the engine has a mistake and cannot do this; please report it";

@@ -43,7 +43,7 @@ pub enum Excess {
         Budget::MEMORY
     )]
     Memory { limit: usize },
-    /// The nesting is too deep. No option changes that limit.
+    /// No option changes that limit of nesting.
     #[error("the message is nested deeper than {limit} levels, the most that any listener reads")]
     Depth { limit: usize },
     #[error("the message has {found} resources; the limit is {limit} (it grows with option max_body)")]
@@ -121,8 +121,7 @@ impl Budget {
     }
 }
 
-/// The rest of a budget while one message is parsed. Both JSON texts of an envelope draw on the
-/// same purse.
+/// Both JSON texts of an envelope draw on the same purse.
 #[derive(Debug)]
 pub(crate) struct Purse {
     values: Cell<usize>,

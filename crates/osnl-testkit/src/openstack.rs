@@ -112,12 +112,11 @@ impl Openstack {
         self.state.lock().unwrap().faults.clear();
     }
 
-    /// Revokes all issued tokens before their reported expiry.
     pub fn revoke(&self) {
         self.state.lock().unwrap().good.clear();
     }
 
-    /// Sets the reported lifetime of new tokens; the stand-in does not enforce it.
+    /// The stand-in does not enforce the lifetime.
     pub fn lifetime(&self, seconds: u64) {
         self.state.lock().unwrap().lifetime = seconds;
     }

@@ -112,7 +112,7 @@ impl Sink {
         self.shared.state.lock().unwrap().script.extend(replies);
     }
 
-    /// Sets a chooser that sees every request first; `None` leaves a request to the script and the default.
+    /// The chooser sees every request first; `None` leaves a request to the script and the default.
     pub fn reply_when(&self, choose: impl Fn(&SinkRequest) -> Option<Reply> + Send + 'static) {
         self.shared.state.lock().unwrap().chooser = Some(Box::new(choose));
     }
@@ -122,12 +122,11 @@ impl Sink {
         self.shared.state.lock().unwrap().requests.clone()
     }
 
-    /// Forgets all requests, to save memory; the sink otherwise keeps every request.
+    /// The sink otherwise keeps every request.
     pub fn forget(&self) {
         self.shared.state.lock().unwrap().requests.clear();
     }
 
-    /// Waits for at least `n` requests and returns all.
     #[track_caller]
     pub fn wait_for(&self, n: usize, deadline: Duration) -> Vec<SinkRequest> {
         let state = self.shared.state.lock().unwrap();

@@ -19,10 +19,9 @@ pub struct Interest {
 }
 
 pub trait SharedObserver: Observe {
-    /// Serves these actions from now on. A reload of the configuration keeps all notes.
+    /// A reload of the configuration keeps all notes.
     fn serve(&self, actions: Vec<(Arc<str>, Interest)>);
 
-    /// Returns the work before the first attempt of an action's deliveries; `step` asks the cloud
-    /// that the driver names.
+    /// `step` asks the cloud that the driver names.
     fn preparation(self: Arc<Self>, interest: &Interest, step: &EnrichmentStep) -> Option<Arc<dyn Prepare>>;
 }

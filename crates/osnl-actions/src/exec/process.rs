@@ -46,8 +46,7 @@ impl ProcessGroup {
         Ok(status)
     }
 
-    /// Waits `patience`, sends SIGTERM to the group, waits `grace`, and kills the group; kills at
-    /// once if `abort` is cancelled.
+    /// SIGTERM after `patience`, SIGKILL after `grace`, to the whole group; kills at once if `abort` is cancelled.
     pub(super) async fn end(
         &mut self,
         patience: Duration,

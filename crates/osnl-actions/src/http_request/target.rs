@@ -104,7 +104,7 @@ impl UrlTarget {
         self.template.paths().next().is_some()
     }
 
-    /// Whether the URL is the same for every event; it may hold secrets.
+    /// The URL may hold secrets even if fixed.
     pub(super) fn is_fixed(&self) -> bool {
         self.template.paths().all(|path| path.starts_with("secret."))
     }
@@ -136,7 +136,7 @@ impl UrlTarget {
         }
     }
 
-    /// Whether a value has steps of its own in the path, which a router of URLs may not accept as one segment.
+    /// A router of URLs may not accept such a value as one segment.
     pub(super) fn has_steps_of_event(&self, url: &Url) -> bool {
         let written = self.written.as_ref();
         written.is_some_and(|written| Segments::of(url.path_and_query()).steps > written.steps)
@@ -146,7 +146,7 @@ impl UrlTarget {
         Url::parse(&below(endpoint, self.below_service(url)))
     }
 
-    /// Returns a rendered URL for people: `catalog:dns/v2/zones`, without secrets in its query.
+    /// As `catalog:dns/v2/zones`, without secrets in its query.
     pub(super) fn shown(&self, url: &Url) -> String {
         written_secrets::masked_url(&match &self.host {
             RequestHost::Catalog(service) => format!("{CATALOG}{service}{}", self.below_service(url)),

@@ -9,7 +9,6 @@ pub(super) const DEFAULT: &str = "DEFAULT";
 #[derive(Clone)]
 pub struct RawSection {
     pub def: &'static SectionDef,
-    /// The text behind the colon; empty for an unnamed section.
     pub name: String,
     pub place: ValueOrigin,
     pub entries: Vec<RawEntry>,

@@ -58,7 +58,6 @@ impl Object for Placeholder {
     }
 }
 
-/// Returns a preview of a URL, a form or XML with readable placeholders of these names.
 pub fn readable<'a>(text: String, names: impl Iterator<Item = &'a str>) -> String {
     names.fold(text, |text, name| {
         ENDS.iter().fold(text, |text, (open, close)| with_placeholders(&text, name, open, close))

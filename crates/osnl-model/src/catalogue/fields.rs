@@ -18,7 +18,7 @@ pub struct CatalogueField {
 }
 
 impl CatalogueField {
-    /// Returns the path with dots, without the wrapping of versioned objects: `flavor.name`.
+    /// Without the wrapping of versioned objects: `flavor.name`.
     #[must_use]
     pub fn short(&self) -> String {
         let keys: Vec<&str> =

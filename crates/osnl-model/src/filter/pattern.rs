@@ -19,10 +19,8 @@ use super::python_regex::{PatternEngine, Translation, translate};
 /// hold up the stream.
 const BACKTRACK_LIMIT: usize = 100_000;
 
-/// The limit of the first, cheap try of a caller that matches many texts.
 const TRIAL_STEPS: usize = 500;
 
-/// The nanoseconds of one step.
 const STEP: u64 = 50;
 
 /// The longest text for the backtracking engine, in bytes. A look-ahead at each place costs the
@@ -80,7 +78,6 @@ pub struct PatternError {
     pub message: String,
 }
 
-/// A text exceeded the limit of steps and counts as no match.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("given up after too many steps of the pattern \"{pattern}\"")]
 pub struct StepLimit {
@@ -115,8 +112,7 @@ impl Pattern {
         self.matches(text).unwrap_or(false)
     }
 
-    /// The pattern backtracks and exceeds the limit of steps. The text counts as no match, and the
-    /// caller should report it.
+    /// The text counts as no match beyond the limit of steps, and the caller should report it.
     pub fn matches(&self, text: &str) -> Result<bool, StepLimit> {
         let given_up = || StepLimit { pattern: self.text.clone() };
         match &self.engine {
@@ -133,8 +129,8 @@ impl Pattern {
         }
     }
 
-    /// Matches, but returns `None` for a text that takes more than a few steps of backtracking. A
-    /// caller that matches many texts asks first for the cost of each call.
+    /// `None` for a text that takes more than a few steps of backtracking. A caller that matches many texts asks
+    /// first for the cost of each call.
     pub fn matches_in_trial(&self, text: &str) -> Option<bool> {
         match self.backtracking(text) {
             Some(backtracking) => backtracking.is_match_in_trial(text),
@@ -142,19 +138,16 @@ impl Pattern {
         }
     }
 
-    /// The most nanoseconds, roughly, that [`matches_in_trial`](Self::matches_in_trial) takes
-    /// beyond one pass over the text. A look-ahead may read the whole text in each step.
+    /// Roughly, in nanoseconds beyond one pass over the text. A look-ahead may read the whole text in each step.
     pub fn trial_cost(&self, text: &str) -> u64 {
         self.backtracking(text).map_or(0, |_| TRIAL_STEPS as u64 * (STEP + text.len() as u64))
     }
 
-    /// Returns the most steps of [`matches`](Self::matches) for a text of this length.
     pub fn cost(&self, text: &str) -> u64 {
         let length = text.len() as u64;
         self.backtracking(text).map_or(0, |_| BACKTRACK_LIMIT as u64 * STEP + length * length)
     }
 
-    /// Returns the backtracking engine if that would match this text.
     fn backtracking(&self, text: &str) -> Option<&Backtracking> {
         match &self.engine {
             Engine::Linear(_) => None,
@@ -177,8 +170,7 @@ impl Pattern {
     }
 }
 
-/// Returns an engine's error without the excerpts of the translated pattern, which mean nothing to
-/// the reader.
+/// The excerpts of the translated pattern mean nothing to the reader.
 fn reason(error: &str) -> String {
     let last = error.lines().last().unwrap_or_default();
     let last = last.strip_prefix("error: ").unwrap_or(last);

@@ -74,8 +74,7 @@ pub(super) const HARMLESS: [&str; 27] = [
     "compass",
 ];
 
-/// Whether a key of this name holds a secret in any object. Case and separators do not matter:
-/// `adminPass`, `admin_pass` and `ADMIN-PASS` are equal.
+/// In any object. Case and separators do not matter: `adminPass`, `admin_pass` and `ADMIN-PASS` are equal.
 ///
 /// `token_id` is a secret too, since the id of a keystone token is the token.
 #[must_use]
@@ -91,8 +90,7 @@ pub fn is_secret_key(key: &str) -> bool {
     })
 }
 
-/// Passes the letters and digits of a name in lower case. Each key of each message passes here, so
-/// only long and non-ASCII names allocate.
+/// Each key of each message passes here, so only long and non-ASCII names allocate.
 fn squeezed<T>(name: &str, then: impl FnOnce(&[u8]) -> T) -> T {
     const SHORT: usize = 64;
     if name.len() > SHORT || !name.is_ascii() {
@@ -122,7 +120,6 @@ fn has_secret_word(squeezed: &[u8]) -> bool {
     })
 }
 
-/// For each letter, a bit mask of the words of [`SECRET`] that begin with that letter.
 const BY_LETTER: [u32; 26] = {
     let mut by_letter = [0; 26];
     let mut word = 0;
