@@ -26,7 +26,6 @@ use self::series::{SeriesTotals, of_action, of_all};
 
 pub(crate) const EACH: Duration = Duration::from_secs(10);
 pub(crate) const HOUR: usize = 360;
-/// The number of samples that become one of the last day: five minutes.
 pub(crate) const FOLDED: usize = 30;
 pub(crate) const DAY: usize = 288;
 pub(crate) const MOST_ACTIONS: usize = 32;
@@ -37,7 +36,6 @@ pub(crate) struct DaemonHistory {
     samples: u64,
     all: HistorySeries,
     actions: Vec<(Arc<str>, HistorySeries)>,
-    /// The number of actions beyond [`MOST_ACTIONS`], which are only in the sums.
     more: usize,
 }
 
@@ -100,8 +98,7 @@ impl DaemonHistory {
     }
 }
 
-/// Returns the time between two moments. The steady clock omits the time of a suspended machine, and the wall
-/// clock may be set back.
+/// The steady clock omits the time of a suspended machine, and the wall clock may be set back.
 fn passed((then, at): (Instant, SystemTime), (now, later): (Instant, SystemTime)) -> Duration {
     now.saturating_duration_since(then).max(later.duration_since(at).unwrap_or_default())
 }
@@ -110,7 +107,7 @@ fn passed((then, at): (Instant, SystemTime), (now, later): (Instant, SystemTime)
 pub(crate) struct SharedHistory(Mutex<DaemonHistory>);
 
 impl SharedHistory {
-    /// Returns the history; the lock must not be held over an await.
+    /// The lock must not be held over an await.
     pub(crate) fn lock(&self) -> MutexGuard<'_, DaemonHistory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

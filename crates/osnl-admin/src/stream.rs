@@ -28,7 +28,6 @@ pub(crate) struct EventStream {
     is_open: Box<dyn Fn() -> bool + Send>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     ticks: Interval,
-    /// The intervals so far, and those since the last frame.
     passed: u32,
     quiet: u32,
     state: EventStreamState,

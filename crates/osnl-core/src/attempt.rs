@@ -10,22 +10,21 @@ use tokio_util::sync::CancellationToken;
 use super::event::Event;
 
 pub trait Action: Send + Sync {
-    /// Makes one attempt for each event, and returns one verdict each in the same order.
+    /// One verdict for each event, in the same order.
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>>;
 
     fn target(&self) -> String;
 
-    /// Returns `host:port` of an attempt, if the event names the host. `None` if the configuration names the target.
+    /// The event names the host; `None` if the configuration names the target.
     fn host(&self, event: &Event) -> Option<Arc<str>>;
 
-    /// Returns the request for the record of a failed attempt, with secrets masked.
+    /// For the record of a failed attempt, with secrets masked.
     fn request(&self, event: &Event) -> Option<String> {
         let _ = event;
         None
     }
 
-    /// Starts long-running parts, so that an error shows at the start and not with the first event. After a failure an
-    /// attempt starts the part again.
+    /// An error shows at the start and not with the first event. After a failure an attempt starts the part again.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -34,17 +33,17 @@ pub trait Action: Send + Sync {
         None
     }
 
-    /// Returns the last valid second, since 1970, of the certificate that the target showed last.
+    /// Since 1970, of the certificate that the target showed last.
     fn certificate_ends(&self) -> Option<i64> {
         None
     }
 
-    /// Returns the expiry times of the credentials in use, and of the certificates of their issuers.
+    /// Of the credentials in use, and of the certificates of their issuers.
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
     }
 
-    /// Ends the long-running parts after the last attempt, at once if `abort` is cancelled.
+    /// After the last attempt, at once if `abort` is cancelled.
     fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         let _ = abort;
         Box::pin(std::future::ready(()))
@@ -83,12 +82,12 @@ impl ActionError {
         }
     }
 
-    /// Returns the error of a template without a usable result for this event. No retry helps.
+    /// A template has no usable result for this event, so no retry helps.
     pub fn template(reason: impl Into<String>) -> Self {
         Self { is_template: true, ..Self::new(ErrorClass::Content, reason) }
     }
 
-    /// Returns the error of a file that cannot be written, which counts as a target that is down.
+    /// An unwritable file counts as a target that is down.
     pub fn unwritable(reason: impl Into<String>) -> Self {
         Self {
             own_kind: Some("cannot write"),
@@ -99,7 +98,7 @@ impl ActionError {
         }
     }
 
-    /// Returns the error of a program that cannot start or ends too early, which counts as a target that is down.
+    /// The program cannot start or ends too early, which counts as a target that is down.
     pub fn unrunnable(reason: impl Into<String>) -> Self {
         Self {
             own_kind: Some("cannot run"),
@@ -174,7 +173,6 @@ pub enum ErrorClass {
     /// A program ended with an error, or the configuration gives the HTTP status this meaning: a retry may help.
     Refused(Option<u16>),
     Rejected,
-    /// The event cannot be turned into a request, so no retry helps.
     Content,
     /// A needed service that is not the target is unreachable.
     Dependency,
@@ -231,7 +229,7 @@ impl ErrorClass {
         }
     }
 
-    /// Returns whether no retry helps: the delivery becomes a dead letter at once, whatever the policy.
+    /// The delivery becomes a dead letter at once, whatever the policy.
     #[must_use]
     pub fn is_final(self) -> bool {
         match self {

@@ -131,7 +131,7 @@ pub struct Glimpse {
 }
 
 impl Glimpse {
-    /// Searches the first bytes of a body. A publisher can forge these values, so only people see this glimpse.
+    /// A publisher can forge these values, so only people see a glimpse.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
         let seen = &body[..SCAN_LIMIT.min(body.len())];
@@ -143,8 +143,7 @@ impl Glimpse {
     }
 }
 
-/// Returns the text behind the first `"key":`. The quotes may be escaped: oslo.messaging puts a message within a
-/// message.
+/// The quotes may be escaped: oslo.messaging puts a message within a message.
 fn value(bytes: &[u8], key: &[u8]) -> Option<String> {
     let mut from = 0;
     while let Some(at) = find(&bytes[from..], key) {
@@ -172,8 +171,8 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
-/// Returns the beginning of a body as one line of printable ASCII. JSON keeps its names and its shape; every value is
-/// masked, since any value may be a secret. Other bodies are shown as hexadecimal.
+/// One line of printable ASCII. JSON keeps its names and its shape; every value is masked, since any value may be a
+/// secret. Other bodies are shown as hexadecimal.
 #[must_use]
 pub fn preview(body: &[u8]) -> String {
     let seen = &body[..PREVIEWED.min(body.len())];
@@ -190,7 +189,7 @@ pub fn preview(body: &[u8]) -> String {
     shown
 }
 
-/// Keeps texts that a colon follows, since they are names, and masks all other texts, numbers and words.
+/// Texts that a colon follows are names and stay; all other texts, numbers and words are masked.
 fn shape(bytes: &[u8]) -> String {
     let mut shown = String::new();
     let mut at = 0;

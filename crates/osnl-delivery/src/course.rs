@@ -65,8 +65,7 @@ impl Course {
         self.draining && self.schedule.under_way() == 0
     }
 
-    /// Returns whether an attempt may begin. An outcome that the journal cannot write would be repeated after a
-    /// restart.
+    /// An outcome that the journal cannot write would be repeated after a restart.
     fn may_attempt(&self) -> bool {
         self.writable && !self.paused
     }

@@ -172,7 +172,6 @@ impl DeliveryLoop {
         }
     }
 
-    /// Sets the record of deliveries in hand, which names suspects after an unexpected end.
     #[must_use]
     pub fn with_in_hand(mut self, in_hand: Arc<InHand>) -> Self {
         self.in_hand = in_hand;
@@ -222,8 +221,7 @@ impl DeliveryLoop {
         &self.name
     }
 
-    /// Delivers until it drains, or until the action is [retired](Remote::retire). Attempts under way are finished, and
-    /// no other begins.
+    /// Ends also if the action is [retired](Remote::retire). Attempts under way are finished, and no other begins.
     pub async fn run(mut self, shutdown: Shutdown) {
         tokio::select! {
             biased;

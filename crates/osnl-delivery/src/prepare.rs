@@ -23,7 +23,7 @@ pub trait Prepare: fmt::Debug + Send + Sync {
 
     fn expiries(&self) -> Vec<Expiry>;
 
-    /// Returns the time of the last question that failed, also if the delivery went on without an answer.
+    /// Also if the delivery went on without an answer.
     fn failed_at(&self) -> Option<SystemTime>;
 }
 

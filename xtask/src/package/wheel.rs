@@ -48,7 +48,7 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
     WHEELS.iter().map(|(_, name, _)| wheel(&out, name)).collect()
 }
 
-/// Lets Zig link; maturin looks for Zig as a module of the first Python in PATH.
+/// maturin looks for Zig as a module of the first Python in PATH.
 fn for_older_glibc(build: &mut Command, maturin: &Path) -> Result<()> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     build.args(["--zig", "--compatibility", GLIBC, "--target", &target]);
@@ -62,7 +62,6 @@ fn for_older_glibc(build: &mut Command, maturin: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a program that compiles C with Zig for [`GLIBC`].
 fn zig_compiler(maturin: &Path) -> Result<PathBuf> {
     let python = maturin.with_file_name("python");
     let version = GLIBC.trim_start_matches("manylinux_").replace('_', ".");

@@ -87,7 +87,6 @@ pub(super) fn ensure_maturin() -> Result<PathBuf> {
     MATURIN.ensure()
 }
 
-/// Installs maturin with Zig, which links for an older glibc than this machine's.
 pub(super) fn ensure_maturin_with_zig() -> Result<PathBuf> {
     MATURIN_WITH_ZIG.ensure()
 }
@@ -188,7 +187,7 @@ pub(super) fn existing() -> Option<PathBuf> {
     folder.join(STAMP).exists().then_some(folder)
 }
 
-/// Whether this machine can make environments; Debian ships `ensurepip` apart from the interpreter.
+/// Debian ships `ensurepip` apart from the interpreter.
 fn has_venv() -> bool {
     Command::new("python3")
         .args(["-c", "import venv, ensurepip"])

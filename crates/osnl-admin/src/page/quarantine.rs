@@ -64,7 +64,7 @@ struct MessageChangeRequest {
     fields: Vec<(String, String)>,
 }
 
-/// Shows the effect of a change; with a form, makes the change.
+/// With a form, makes the change; else shows its effect.
 pub(super) async fn change(visit: PageVisit<'_>) -> PageAnswer {
     allowed(visit)?;
     let mut change = MessageChangeRequest::read(&given(visit)?)?;

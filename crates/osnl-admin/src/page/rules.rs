@@ -7,7 +7,6 @@ use super::{Frame, PageAnswer, PageVisit, after, shown, text};
 
 const LISTED: usize = 200;
 const CONDITIONS: usize = 5;
-/// The options with columns of their own.
 const NAMED: [&str; 2] = ["actions", "listeners"];
 
 #[derive(Template)]
@@ -24,7 +23,6 @@ struct RuleRow {
     listeners: String,
     actions: String,
     notes: String,
-    /// Whether it is enabled, and never matched.
     is_idle: bool,
     failed: String,
     conditions: Vec<(String, String)>,

@@ -125,7 +125,6 @@ pub(crate) fn header(answer: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
 }
 
-/// Returns the cells of the rows whose heading begins so.
 pub(crate) fn rows<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
     let cells = |row: &'a str| Some(row.split_once(heading)?.1.split_once("</th>")?.1);
     let cell = |cell: &'a str| cell.split_once('>')?.1.split_once("</td>").map(|(content, _)| content);

@@ -61,7 +61,6 @@ type StreamsByName = BTreeMap<(StreamKind, Arc<str>), Arc<WatchedStream>>;
 struct WatchedStream {
     expect: Rate,
     listeners: Vec<Arc<str>>,
-    /// The start of the watch, in milliseconds since 1970.
     since: AtomicI64,
     count: AtomicU64,
     /// A ring of the times of the latest messages: message n is at index n modulo the length.
@@ -82,8 +81,7 @@ impl Streams {
         }
     }
 
-    /// Notes whether another consumer reads a listener's queue. When that ends, the watch of the listener's streams
-    /// starts anew.
+    /// When a standby ends, the watch of the listener's streams starts anew.
     pub fn set_standby(&self, listener: &Arc<str>, is_standby: bool, now: SystemTime) {
         let mut standby = self.standby.write().unwrap_or_else(PoisonError::into_inner);
         if is_standby {

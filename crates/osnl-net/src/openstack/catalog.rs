@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-/// Types of services, each with its aliases in older clouds (the service types authority's list).
 const ALIASES: [&[&str]; 14] = [
     &["alarm", "alarming"],
     &["application-container", "container"],
@@ -24,7 +23,6 @@ const ALIASES: [&[&str]; 14] = [
     &["workflow", "workflowv2"],
 ];
 
-/// The most names of an error.
 const MOST_NAMED: usize = 20;
 /// The longest name of a type, interface or region, as Keystone's columns have it.
 const LONGEST_NAME: usize = 255;
@@ -82,8 +80,7 @@ struct CatalogEndpoint {
 pub struct ServiceUrl {
     pub url: String,
     pub region: Option<String>,
-    /// Other regions with the same service, if none was requested; each once, in the catalogue's
-    /// order.
+    /// Each once, in the catalogue's order, if no region was requested.
     pub other_regions: Vec<String>,
 }
 
@@ -141,8 +138,7 @@ impl Catalog {
         distinct(self.0.iter().map(|endpoint| endpoint.service.as_str()))
     }
 
-    /// Returns the URL of a service; without a region the first entry, as keystoneauth does. The
-    /// result names the other regions.
+    /// Without a region the first entry, as keystoneauth does. The result names the other regions.
     pub fn url(
         &self,
         service: &str,
@@ -200,13 +196,11 @@ impl CatalogEndpoint {
     }
 }
 
-/// Returns each name once, in their order.
 fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = HashSet::new();
     names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
 
-/// Returns the service types authority's name for an alias of a type.
 pub(crate) fn official(service: &str) -> &str {
     ALIASES
         .iter()
@@ -216,7 +210,7 @@ pub(crate) fn official(service: &str) -> &str {
         .unwrap_or(service)
 }
 
-/// Appends a path (and query), which begins with `/`, to the catalogue's URL of a service.
+/// The path begins with `/` and may have a query.
 ///
 /// Clouds list services with or without the version of the API. A path with a version (`/v2/zones`)
 /// therefore replaces the version at the end of the catalogue's URL.

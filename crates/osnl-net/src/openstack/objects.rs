@@ -23,7 +23,6 @@ macro_rules! objects {
 
 objects!(Server, Port, FloatingIp, Flavor, Image, Project, User, Node);
 
-/// A server of nova at microversion 2.1.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Server {
     pub id: String,
@@ -50,7 +49,6 @@ pub struct Port {
     pub id: String,
     #[serde(default)]
     pub name: String,
-    /// The instance or router of the port; empty for none.
     #[serde(default)]
     pub device_id: String,
     /// The kind of owner: `compute:nova`, `network:router_interface` and so on.
@@ -87,7 +85,6 @@ pub struct FloatingIp {
 pub struct Flavor {
     pub id: String,
     pub name: String,
-    /// The memory in MiB, as nova counts.
     pub ram: u64,
     pub disk: u64,
     #[serde(rename = "OS-FLV-EXT-DATA:ephemeral", default)]
@@ -95,7 +92,6 @@ pub struct Flavor {
     pub vcpus: u64,
 }
 
-/// An image of glance, whose properties are members beside its attributes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Image {
     pub id: String,

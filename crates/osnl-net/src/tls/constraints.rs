@@ -72,8 +72,7 @@ fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<CertificateParts<'a>
     Some(CertificateParts { issuer, subject, extensions })
 }
 
-/// Whether an issuer with these extensions permits the name; `None` if its constraints are
-/// unreadable.
+/// `None` if the issuer's constraints are unreadable.
 fn permits(extensions: &[u8], name: &str) -> Option<bool> {
     let constraints = Elements(extensions).find_map(|(_, extension)| {
         let mut fields = Elements(extension);
