@@ -46,8 +46,7 @@ impl LoadedConf {
     }
 }
 
-/// The reason why a file gives no configuration. The texts up to the semicolon are those of
-/// `K2hr3ConfError`.
+/// The texts up to the semicolon are those of `K2hr3ConfError`.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
     #[error("path must exist, not {}; create the file or name another one with -c", .path.display())]
@@ -76,8 +75,7 @@ impl Conf {
         Self::load(path, &HiddenInputs::none())
     }
 
-    /// Reads the file with the further inputs that oslo.config gives k2hr3_osnl. From the weakest
-    /// layer to the strongest: defaults, the files of the `conf.d` folder by name, the file, the
+    /// From the weakest layer to the strongest: defaults, the files of the `conf.d` folder by name, the file, the
     /// environment.
     pub fn load(path: &Path, inputs: &HiddenInputs) -> Result<LoadedConf, ConfError> {
         let mut files = inputs.files()?;
@@ -89,8 +87,7 @@ impl Conf {
         Self::from_layers(&layers, &inputs.environment)
     }
 
-    /// Checks `text`, the content of a file that messages call `file_name`; opens no file and
-    /// resolves no name.
+    /// Opens no file and resolves no name; messages call the file `file_name`.
     pub fn from_text(file_name: &str, text: &str) -> Result<LoadedConf, ConfError> {
         Self::from_layers(&[(file_name.to_owned(), text.to_owned())], &Environment::default())
     }
