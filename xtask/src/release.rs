@@ -1,7 +1,7 @@
 //! `release X.Y.Z [--dry-run]`: prepares the commit of a release.
 //!
-//! The command writes the version to all places, and the fragments of `changelog.d` into `CHANGELOG.md`. The tree must be
-//! clean at the start; afterwards its changes are the commit, from which `package release` makes the files.
+//! The command writes the version to all places, and the fragments of `changelog.d` into `CHANGELOG.md`. The tree
+//! must be clean at the start; afterwards its changes are the commit.
 
 use std::fs;
 use std::path::{Path, PathBuf};

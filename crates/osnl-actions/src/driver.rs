@@ -5,9 +5,8 @@
 //!   default, secret or not, meaning) and the reader of a section;
 //! - the same type's `DriverConf`, which builds, explains, previews and probes the action.
 //!
-//! Three lines register a driver: `mod x` in `lib.rs`, and two in `osnl/src/native/drivers.rs`. The
-//! table then serves the reader of files, `config show`, and `config reference`. An option of one
-//! driver in a section of another is refused with the name of its driver.
+//! Three lines register a driver: `mod x` in `lib.rs`, and two in `osnl/src/native/drivers.rs`. The table then serves
+//! the reader of files, `config show`, and `config reference`.
 //!
 //! Options that every action has (`timeout`, `max_attempts`, `guard` and so on) belong to no
 //! driver: `native/deliveries.rs` of `osnl` reads them. A driver may have another default for such

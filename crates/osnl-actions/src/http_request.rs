@@ -1,8 +1,8 @@
 //! The action `http`: a request to any API or webhook, by template.
 //!
-//! An attempt is one request (with `format = ndjson` for all events of the call), plus redirects, plus one more if the target refuses a token and
-//! [`Authorization`] has another. A request is repeated after every failure but a final one. After
-//! time-outs and resets the target may have received it, so the idempotency key stays the same.
+//! An attempt is one request (with `format = ndjson` for all events of the call), plus redirects, plus one more if
+//! the target refuses a token and [`Authorization`] has another. After time-outs and resets the target may have
+//! received it, so the idempotency key stays the same.
 
 mod authorization;
 mod body;
@@ -306,8 +306,8 @@ impl HttpAction {
         Ok(answer)
     }
 
-    /// By its status: the event may be fine while its target is not. That also holds for a host from the event,
-    /// because the guard let the request pass.
+    /// Judges by the status: the event may be fine while its target is not. That also holds for a host from the
+    /// event, because the guard let the request pass.
     fn unfollowed(&self, answer: Answer, why: &str) -> Result<Answer, ActionError> {
         match self.judgement.failure(answer.status.as_u16()) {
             None => Ok(answer),

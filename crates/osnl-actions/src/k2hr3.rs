@@ -35,6 +35,7 @@ type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + 
 /// all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAddresses {
+    /// Sends nothing, because the instance may have other ports.
     Skip,
     /// Makes K2HR3 forget every address of the instance, as k2hr3_osnl does, with a warning each
     /// time.

@@ -92,7 +92,6 @@ impl Access {
             || self.host_names.iter().flatten().any(|known| *known == name)
     }
 
-    /// The name of the token's owner may be empty.
     pub(crate) fn token(&self, head: &Parts) -> Result<Arc<str>, Denial> {
         if self.tokens.is_empty() {
             return Ok("".into());

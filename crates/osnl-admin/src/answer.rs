@@ -44,7 +44,6 @@ pub(crate) fn json(status: StatusCode, value: &Value) -> AdminAnswer {
     body(status, "application/json", text)
 }
 
-/// An error as an object: `{"error": {"code": …, "message": …}}`.
 pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> AdminAnswer {
     json(status, &json!({"error": {"code": code, "message": message}}))
 }

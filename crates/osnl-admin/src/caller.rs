@@ -46,7 +46,7 @@ impl Caller {
         !self.has_asked.swap(true, Ordering::Relaxed)
     }
 
-    /// As a command does when the daemon hangs. A change that was reported as failed must not happen later.
+    /// A command disconnects when the daemon hangs. A change that was reported as failed must not happen later.
     pub(crate) fn has_gone(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
         let mut state = [PollFd::new(connection, PollFlags::RDHUP)];

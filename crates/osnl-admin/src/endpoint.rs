@@ -53,7 +53,7 @@ enum Socket {
 }
 
 impl AdminEndpoint {
-    /// As a start would, without binding the address. An address in use is no error, because the daemon may be
+    /// Checks as a start would, without binding the address. An address in use is no error, because the daemon may be
     /// running.
     pub fn check(conf: &AdminConf) -> Result<(), AdminStartError> {
         conf.tls.as_ref().map_or(Ok(()), crate::tls::judge).map_err(AdminStartError::Tls)?;
@@ -133,7 +133,6 @@ fn replace(path: &Path) -> io::Result<()> {
 }
 
 impl BoundEndpoint {
-    /// Returns the bound address; `None` for a Unix socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.socket {

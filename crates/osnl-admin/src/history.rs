@@ -1,9 +1,8 @@
 //! The measured numbers of the last hour and the last day, every ten seconds, for the plots of the page.
 //!
-//! Memory is bounded: each series has [`HOUR`] samples of [`EACH`] and [`DAY`] of [`FOLDED`] times that,
-//! which is 56 KiB. There is one series for all actions together and one for each of the first
-//! [`MOST_ACTIONS`] actions: three actions take 224 KiB, 32 or a thousand take 1.8 MiB. Nothing outlives the
-//! process.
+//! Memory is bounded: each series has [`HOUR`] samples of [`EACH`] and [`DAY`] of [`FOLDED`] times that, which is 56
+//! KiB. There is one series for all actions together and one for each of the first [`MOST_ACTIONS`] actions: three
+//! actions take 224 KiB, 32 or a thousand take 1.8 MiB.
 //!
 //! Times without measurements are gaps: before the start, while the process or machine was suspended, and,
 //! for the backlog alone, while the journal was unreadable. Counts over a gap belong to no sample.
@@ -26,6 +25,7 @@ use self::series::{SeriesTotals, of_action, of_all};
 
 pub(crate) const EACH: Duration = Duration::from_secs(10);
 pub(crate) const HOUR: usize = 360;
+/// The number of samples that become one of the last day: five minutes.
 pub(crate) const FOLDED: usize = 30;
 pub(crate) const DAY: usize = 288;
 pub(crate) const MOST_ACTIONS: usize = 32;

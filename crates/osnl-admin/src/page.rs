@@ -1,8 +1,7 @@
 //! The page for the operator on call: HTML from the daemon, for a browser with or without JavaScript.
 //!
-//! Every text from outside is one line without control characters, has a bounded length, and is escaped by
-//! the templates. Nothing is loaded from other sites. The one script is a file of this endpoint, and every page works
-//! without it.
+//! Every text from outside is one line without control characters, has a bounded length, and is escaped by the
+//! templates. The one script is a file of this endpoint, and every page works without it.
 //!
 //! A form that changes something carries the session's secret number, which no other site can know. The
 //! request is refused if the browser reports another site as its origin.
@@ -173,7 +172,6 @@ impl Pages {
         })
     }
 
-    /// An unknown caller gets the smaller bound.
     pub(crate) fn longest_form(&self, page: &Page, access: &Access, head: &Parts) -> Option<usize> {
         let is_known = || self.has_session(head) || access.token(head).is_ok();
         let (_, longest) = FORMS.iter().find(|(taking, _)| taking == page)?;

@@ -77,7 +77,6 @@ impl Service {
         }
     }
 
-    /// Otherwise the streams would go on.
     pub(crate) fn end_streams(&self) {
         self.pages.iter().for_each(Pages::end);
     }
@@ -101,7 +100,6 @@ impl Service {
         answer
     }
 
-    /// The refusal waits if a token was given.
     fn owner(&self, head: &Parts, by: &str) -> Result<Arc<str>, Box<AdminAnswer>> {
         self.access.token(head).map_err(|denied| {
             let mut answer = Box::new(answer::denied(denied));
@@ -157,7 +155,6 @@ impl Service {
         }
     }
 
-    /// Without the token the answer is only yes or no.
     async fn readiness(&self, head: &Parts, by: &str) -> AdminAnswer {
         let (is_ready, why) = match self.is_ready().await {
             Ok(readiness) => readiness,

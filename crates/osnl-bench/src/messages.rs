@@ -1,5 +1,5 @@
-//! The messages: notifications as neutron and oslo.messaging wrote them, byte for byte, but with ids of their own. A
-//! message without a match has a description that fills it up to the requested size.
+//! Notifications as neutron and oslo.messaging wrote them, byte for byte, but with ids of their own. A message
+//! without a match has a description that fills it up to the requested size.
 //!
 //! The number of a message is in its instance id, where the [sink](crate::sink) finds it.
 

@@ -10,7 +10,7 @@ pub(crate) const QUEUE: &str = "k2hr3_osnl";
 pub(crate) const EXCHANGE: &str = "neutron";
 pub(crate) const ROUTING_KEY: &str = "notifications.info";
 
-/// No declaration, because osnl declares its own queue.
+/// Connects to a URL `rabbit://…` and opens a channel without a declaration, because osnl declares its own queue.
 pub(crate) async fn open_durable(url: &str) -> Result<(Connection, Channel)> {
     let url = url.replacen("rabbit://", "amqp://", 1);
     let connection = Connection::connect(&url, ConnectionProperties::default()).await.context("connect")?;

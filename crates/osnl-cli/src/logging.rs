@@ -67,8 +67,8 @@ impl LogDestination {
         format!("{self}: {error}; name another one with log_file, or give this user write access")
     }
 
-    /// Returns the error with which a start would end, and creates nothing. A permission that this user lacks is none,
-    /// because a daemon has its own; nor is a missing folder that its unit makes.
+    /// A permission that this user lacks is none, because a daemon has its own; nor is a missing folder that its unit
+    /// makes.
     pub(crate) fn refusal(&self) -> Option<io::Error> {
         let Self::File(path) = self else { return None };
         let path = std::path::absolute(path).ok()?;
@@ -155,6 +155,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 static OUTPUT: OnceLock<LogOutput> = OnceLock::new();
 
+/// Starts logging; must be called once.
 pub(crate) fn start(settings: &LogSettings) -> io::Result<()> {
     let file = match &settings.destination {
         LogDestination::Stderr => None,
@@ -207,7 +208,7 @@ pub(crate) fn flush() {
     }
 }
 
-/// As systemd sets `JOURNAL_STREAM`, by device and inode; a redirected stderr differs.
+/// Compares device and inode with `JOURNAL_STREAM`, which systemd sets; a redirected stderr differs.
 fn stderr_is_the_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned().map(File::from) else { return false };

@@ -115,9 +115,8 @@ pub(crate) fn draw(terminal: &mut DefaultTerminal, picture: impl FnOnce(&mut Fra
 
 /// Ctrl-C sends SIGINT, even while a view answers no keys.
 ///
-/// A key at the moment of a resize is read only with the next key: crossterm returns the resize and
-/// waits for new input. crossterm reads on its own thread: on a lost terminal its reads never
-/// return, and a caller waiting for them could not end.
+/// A key at the moment of a resize is read only with the next key. crossterm reads on its own thread: on a lost
+/// terminal its reads never return, and a caller waiting for them could not end.
 pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) {
     let interrupt = Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
     std::thread::spawn(move || {

@@ -18,7 +18,6 @@ pub struct Finding {
     pub problem: String,
     pub allowed: Option<String>,
     pub suggestion: Option<String>,
-    /// Two lines that show the place, if clearer than a column.
     pub excerpt: Option<String>,
 }
 
@@ -41,7 +40,6 @@ impl Finding {
         Self { line: None, ..Self::at(source, 0, problem) }
     }
 
-    /// A default leaves the place unchanged.
     #[must_use]
     pub fn from_origin(mut self, origin: &ValueOrigin) -> Self {
         match origin {

@@ -49,7 +49,7 @@ impl std::fmt::Debug for IniEntry {
 const MOST_ERRORS: usize = 100;
 
 impl Ini {
-    /// In the order of lines; after 100 errors the rest is not read. With an error the file must not be used; the
+    /// Errors are in the order of lines; after 100 the rest is not read. With an error the file must not be used; the
     /// readable part is for further checks of its values.
     pub fn parse(file: &str, text: &str) -> (Self, Vec<ConfigError>) {
         let mut parser =

@@ -1,8 +1,7 @@
 //! One option is one row: name, type, default, secrecy, meaning.
 //!
-//! All tables use these rows: `osnl run`, its drivers, oslo.messaging's rabbit driver, `k2hr3_osnl.conf`, and
-//! `oss.conf`. A row is the only declaration of its option: it decides how files are read, which values
-//! `config show` hides, and the reference.
+//! A row is the only declaration of its option in any table: the row decides how files are read, which values `config
+//! show` hides, and the reference.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,7 +25,6 @@ pub struct OptionDef {
     pub least: Option<&'static str>,
     pub most: Option<&'static str>,
     pub is_needed: bool,
-    /// Also if nothing sets an option that must be set.
     pub otherwise: Option<&'static str>,
     pub meaning: &'static str,
 }
@@ -150,7 +148,6 @@ impl OptionDef {
     }
 }
 
-/// Returns the name of a field such as `r#final` without its prefix.
 const fn without_raw(name: &'static str) -> &'static str {
     match name.as_bytes() {
         [b'r', b'#', rest @ ..] => match std::str::from_utf8(rest) {
@@ -195,7 +192,6 @@ pub enum ValueOrigin {
 }
 
 impl fmt::Display for ValueOrigin {
-    /// Writes `FILE:LINE`, `environment NAME`, `command line --FLAG` or `default`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),

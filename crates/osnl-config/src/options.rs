@@ -17,11 +17,11 @@
 //! assert_eq!(Lamp::OPTIONS[0].form(), "duration, 1s to 1h");
 //! ```
 //!
-//! The sentence at the end is the meaning in the reference. The type reads the text: it is an [`OptionValue`], and
-//! `Option` makes a field that may be unset. `name: String as broker_name` reads by that function instead.
-//! Behind the default are further properties of the [`OptionDef`], each a call of its method of that name.
-//! An enum gets its words by [`words!`](macro@crate::words). A value that depends on other options or sections is
-//! read by its section, and its field is a [`ReadBySection`].
+//! The sentence at the end is the meaning in the reference. The type, an [`OptionValue`], reads the text, and
+//! `Option` makes a field that may be unset. `name: String as broker_name` reads by that function instead. Behind the
+//! default are further properties of the [`OptionDef`], each a call of its method of that name. An enum gets its
+//! words by [`words!`](macro@crate::words). A value that depends on other options or sections is read by its section,
+//! and its field is a [`ReadBySection`].
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -62,7 +62,6 @@ pub trait OptionValue: Sized {
         Self::parse(&text, option).map_or_else(|refusal| reader.refused(option.name, refusal), Some)
     }
 
-    /// For the checks of other options; reports nothing.
     fn valid(reader: &SectionReader<'_>, option: &str) -> Option<Self> {
         let text = reader.layers.resolve(reader.section, option).ok()??;
         Self::parse(&text, &reader.section.option(option)?.row).ok()

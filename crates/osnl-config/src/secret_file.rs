@@ -18,7 +18,7 @@ pub use super::sections::{open_files, read_all};
 pub const SCHEME: &str = "file://";
 const MOST_BYTES: u64 = 64 * 1024;
 
-/// No Debug, as the content is a secret.
+/// A file that a value names. No Debug, as the content is a secret.
 #[derive(Clone)]
 pub struct SecretFile {
     pub path: PathBuf,
@@ -77,7 +77,7 @@ impl SecretFileError {
     }
 }
 
-/// By its mode and the modes of its parent folders.
+/// Judges by the file's mode and the modes of its parent folders.
 pub(crate) fn is_readable_by_all(path: &Path) -> bool {
     let has =
         |path: &Path, bit: u32| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & bit != 0);

@@ -1,8 +1,7 @@
 //! Jinja over notifications: the expressions of `when`, and the templates of actions.
 //!
-//! [`NAMES`] are the parts of one notification. Expressions have Ansible's meaning, as far as minijinja
-//! supports: Python's string methods, `match`, `search`, and `regex` with Python's patterns, `is defined`,
-//! `default`. This crate reads no file, no clock, and no environment.
+//! [`NAMES`] are the parts of one notification. Expressions have Ansible's meaning, as far as minijinja supports:
+//! Python's string methods, `match`, `search`, and `regex` with Python's patterns, `is defined`, `default`.
 //!
 //! - [`Expression::new`] and [`Template::new`] refuse an unknown name, filter, test, or method, and an
 //!   invalid pattern. The error has line and column.
@@ -35,8 +34,8 @@
 //! **Bounds**: `FUEL` instructions, `WORK` values looked at, `LONGEST_SOURCE` bytes of source, `LONGEST_OUTPUT` bytes of output
 //! and of each string that `replace` or `join` makes. Text of a notification is data and is never compiled.
 //!
-//! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree;
-//! only its last value becomes a value of the engine. Comparisons joined by `and` need no engine.
+//! A path such as `payload.port.name` is one walk through the tree; only its last value becomes a value of the
+//! engine. Comparisons joined by `and` need no engine.
 //!
 //! Order of the modules, lowest first: `limits`, `vocabulary`, `path`, `preview_placeholder`, `work`,
 //! `names`, `conversion`, `encode`, `escape`, `methods`, `numbers`, `patterns`, `engine`, `conjuncts`, `fast_path`,
@@ -136,7 +135,6 @@ impl Expression {
         &self.0.source
     }
 
-    /// Whether the value is true in Python's sense.
     pub fn holds(&self, names: &Names) -> Result<bool, EvalError> {
         match self.0.fast_path.as_ref().map_or(Truth::Engine, |fast_path| fast_path.ask(names)) {
             Truth::Holds(holds) => Ok(holds),
@@ -173,7 +171,7 @@ impl Expression {
         self.0.aliases.0.values().map(String::as_str)
     }
 
-    /// For an expression that reads no name, and so is the same for every event.
+    /// The value of an expression that reads no name, and so is the same for every event.
     pub fn constant(&self) -> Option<Result<bool, EvalError>> {
         let nothing = self.0.aliases.0.is_empty();
         nothing.then(|| self.holds(&Names::from(Notification::default())))
@@ -253,7 +251,6 @@ impl Template {
         self.aliases.0.values().map(String::as_str)
     }
 
-    /// Returns the first part of each path: `event_type`, `payload`.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
         self.paths().map(|path| path.split('.').next().unwrap_or(path))
     }

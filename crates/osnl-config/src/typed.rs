@@ -8,6 +8,7 @@ use osnl_model::{PatternError, nearest};
 use super::option::listed;
 use super::{duration, shown, size, unknown_value};
 
+/// The reason of a refusal, without its place and without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {allowed}")]
 pub struct ValueRefusal {
@@ -26,7 +27,7 @@ impl ValueRefusal {
     }
 }
 
-/// As oslo.config's `ListOpt`: separated by commas, without surrounding spaces. Trailing commas are no items.
+/// Reads as oslo.config's `ListOpt`: separated by commas, without surrounding spaces. Trailing commas are no items.
 pub fn list(text: &str) -> Vec<String> {
     match text.trim_matches(super::ini::is_space).trim_end_matches(',') {
         "" => Vec::new(),
@@ -91,7 +92,6 @@ pub fn word_in_any_case<T, const N: usize>(text: &str, words: [(&str, T); N]) ->
     word(written.unwrap_or(text), words)
 }
 
-/// Separated by commas: at least one, without duplicates.
 pub fn names(text: &str) -> Result<Vec<String>, ValueRefusal> {
     let items = list(text);
     if items.is_empty() || items.iter().any(String::is_empty) {

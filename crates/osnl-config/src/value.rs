@@ -17,7 +17,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// With `secret`, errors do not repeat the text.
+    /// Errors do not repeat the text with `secret`.
     ///
     /// `Ok(None)` is a blank integer, which oslo takes for "none".
     ///
@@ -61,7 +61,6 @@ impl Value {
         }
     }
 
-    /// As Python's `str` writes the value.
     pub(super) fn substituted(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.clone()),
@@ -113,7 +112,7 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// As Python's `int(text)`, if written in ASCII digits and within bounds.
+/// Reads as Python's `int(text)`, if written in ASCII digits and within bounds.
 fn integer(text: &str) -> Option<i64> {
     let text = text.trim_matches(is_space);
     let (sign, digits) = match text.strip_prefix('-') {
@@ -127,8 +126,8 @@ fn integer(text: &str) -> Option<i64> {
     format!("{sign}{}", digits.replace('_', "")).parse().ok()
 }
 
-/// By oslo's rule for commas: a piece without `:` continues in the next, so a name may hold a comma and a value may
-/// not.
+/// Reads by oslo's rule for commas: a piece without `:` continues in the next, so a name may hold a comma and a value
+/// may not.
 fn dict(text: &str) -> Result<Vec<(String, String)>, &'static str> {
     let text = text.trim_matches(is_space);
     let mut pairs: Vec<(String, String)> = Vec::new();

@@ -15,10 +15,10 @@ pub trait Action: Send + Sync {
 
     fn target(&self) -> String;
 
-    /// The event names the host; `None` if the configuration names the target.
+    /// Returns `host:port` if the event names the host; `None` if the configuration names the target.
     fn host(&self, event: &Event) -> Option<Arc<str>>;
 
-    /// For the record of a failed attempt, with secrets masked.
+    /// Secrets are masked, for the record of a failed attempt.
     fn request(&self, event: &Event) -> Option<String> {
         let _ = event;
         None
@@ -33,17 +33,17 @@ pub trait Action: Send + Sync {
         None
     }
 
-    /// Since 1970, of the certificate that the target showed last.
+    /// The last valid second, since 1970, of the certificate that the target showed last.
     fn certificate_ends(&self) -> Option<i64> {
         None
     }
 
-    /// Of the credentials in use, and of the certificates of their issuers.
+    /// The expiry of the credentials in use, and of the certificates of their issuers.
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
     }
 
-    /// After the last attempt, at once if `abort` is cancelled.
+    /// Ends the parts after the last attempt, at once if `abort` is cancelled.
     fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         let _ = abort;
         Box::pin(std::future::ready(()))

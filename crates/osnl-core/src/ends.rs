@@ -11,8 +11,8 @@
 //! | long-running parts of an action (plug-ins, timers) | `watched`, within the delivery loop that started the part |
 //! | the thread that writes log lines to stderr | the binary, through `Daemon::watching` |
 //!
-//! Two kinds of code may panic without ending the daemon. A panic in a template or endpoint of a library user is the
-//! outcome of one event. A request on the control socket must not be able to end a daemon.
+//! A panic in a template or endpoint of a library user is the outcome of one event. A request on the control socket
+//! must not be able to end a daemon.
 
 use std::any::Any;
 use std::fmt;

@@ -44,7 +44,6 @@ pub struct Event {
     /// The values of its enrichments and [`Event::failure`]. `None` before the enrichments, or if there are none.
     pub enriched: Option<Arc<EnrichedValues>>,
     pub progress: Progress,
-    /// In a journal that several daemons share.
     pub fence: Option<Fence>,
     pub began: Option<SystemTime>,
     /// The number of the delivery, as operators write it, for log lines.
@@ -73,15 +72,15 @@ impl Event {
         }
     }
 
-    /// In a bulk request, the one resource in the form of a single request.
+    /// Narrows a bulk request to the one resource in the form of a single request.
     #[must_use]
     pub fn payload(&self) -> Cow<'_, Value> {
         let part = self.resource.and_then(|n| bulk_part(&self.notification, n as usize));
         part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
     }
 
-    /// If this action is its `on_failure`. The object has `action`, `reason`, `attempts`, `answer`, `at`, and the
-    /// failure before that as `before`.
+    /// The failure before, if this action is its `on_failure`. The object has `action`, `reason`, `attempts`,
+    /// `answer`, `at`, and the failure before that as `before`.
     #[must_use]
     pub fn failure(&self) -> Option<&Value> {
         self.enriched.as_ref()?.get(FAILURE)
@@ -93,7 +92,6 @@ impl Event {
         (!asked.is_empty()).then_some(asked)
     }
 
-    /// In a bulk request, the notification is narrowed to one resource.
     #[must_use]
     pub fn names(&self) -> Names {
         let names = match self.resource {

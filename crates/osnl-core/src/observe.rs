@@ -4,9 +4,10 @@ use crate::received::{MessageNotes, ReceivedMessage};
 
 pub type PartKeys = Vec<(Option<u32>, String)>;
 
+/// Records the meaning of each message against earlier messages, in the order of arrival.
 pub trait Observe: Send + Sync {
     fn serves(&self, action: &str) -> bool;
 
-    /// To keep with a message, and for its resources. Must not block.
+    /// Returns the notes to keep with a message, and the order keys of its resources. Must not block.
     fn note(&self, received: &ReceivedMessage, notification: &Notification) -> (MessageNotes, PartKeys);
 }

@@ -35,6 +35,7 @@ pub struct RowChange {
     pub row: Option<String>,
 }
 
+/// Notes that are kept with a message, so that each attempt sees the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageNotes {
     pub happened: Option<Arc<str>>,
@@ -54,7 +55,6 @@ pub struct MessageNotes {
 pub struct NotesReading(Arc<OnceLock<Arc<dyn Any + Send + Sync>>>);
 
 impl NotesReading {
-    /// `None` if the first reader made another type.
     pub fn get<T: Any + Send + Sync>(&self, read: impl FnOnce() -> T) -> Option<Arc<T>> {
         self.0.get_or_init(|| Arc::new(read())).clone().downcast().ok()
     }
@@ -126,7 +126,6 @@ impl ReceivedMessage {
     }
 }
 
-/// Without the payload, which is not built.
 pub fn with_head<T>(
     message: &IncomingMessage,
     budget: &Budget,

@@ -64,7 +64,7 @@ pub enum Mode {
 osnl_config::words!(Mode: "live" => Mode::Live, "shadow" => Mode::Shadow);
 
 impl Rule {
-    /// If not, the rest is not read. A pattern that is given up may match.
+    /// The rest is not read if no rule may match. A pattern that is given up may match.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
         self.holds_for(head).unwrap_or(true)

@@ -276,7 +276,6 @@ impl Breaker {
         self.answered()
     }
 
-    /// An answer that is no success still ends an outage.
     fn answered(&mut self) -> BreakerChange {
         self.failing.clear();
         match self.state {

@@ -42,7 +42,7 @@ pub trait Lookup: Send + Sync {
 
     fn target(&self) -> String;
 
-    /// Without secrets. Two sources with the same place describe the same objects.
+    /// The place has no secrets. Two sources with the same place describe the same objects.
     fn place(&self) -> String {
         self.target()
     }
@@ -59,7 +59,7 @@ pub trait Lookup: Send + Sync {
 #[derive(Clone, Debug, PartialEq)]
 pub enum LookupAnswer {
     There(Arc<Value>),
-    /// Also an object that is not visible to this login.
+    /// The object may also be invisible to this login.
     Gone,
 }
 

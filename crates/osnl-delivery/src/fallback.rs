@@ -15,7 +15,6 @@ pub struct AbandonedDelivery<'a> {
     pub action: &'a str,
     pub reason: &'a str,
     pub attempts: u32,
-    /// Empty if the target was never called.
     pub answer: &'a str,
 }
 

@@ -25,7 +25,6 @@ pub enum OnDead {
 
 osnl_config::words!(OnDead: "release_key" => OnDead::ReleaseKey, "hold_key" => OnDead::HoldKey);
 
-/// By default the limits of the action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostLimits {
     pub concurrency: Option<usize>,
@@ -82,7 +81,7 @@ impl Hold {
         self.clock.at(now)
     }
 
-    /// If pauses make the time unknown, the least possible time.
+    /// Returns the least possible time if pauses make the time unknown.
     pub(super) fn kept_waiting(&self, arrived: Option<Instant>, now: Instant) -> Duration {
         let lasted = self.lasted(now);
         match (arrived.filter(|at| *at > self.since), self.resumed) {

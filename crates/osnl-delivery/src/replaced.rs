@@ -52,7 +52,6 @@ impl ReplacedActions {
     }
 }
 
-/// Errors show before the first event.
 pub(super) async fn open(action: Arc<dyn Action>, name: Arc<str>, limit: Duration) {
     let error = match timeout(limit, action.open()).await {
         Ok(Ok(())) => return,

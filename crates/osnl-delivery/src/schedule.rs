@@ -1,8 +1,8 @@
 //! The order and the times of attempts. Pure: the caller passes the time.
 //!
-//! A claimed delivery is either *ready* or *under way*. A delivery that waits for its retry is in the journal with its
-//! due time, and its claim has ended. So claims cover only deliveries that run or can run now, at most
-//! [`Schedule::window`]. The breaker limits the calls under way; the policy decides the consequence of a failure.
+//! A claimed delivery is either *ready* or *under way*. A delivery that waits for its retry is in the journal with
+//! its due time, and its claim has ended. So claims cover only deliveries that run or can run now, at most
+//! [`Schedule::window`].
 
 mod calls;
 mod change;
@@ -82,7 +82,7 @@ pub(super) struct Schedule {
     concurrency: usize,
     limits: DeliveryLimits,
     batch: BatchLimits,
-    /// Of all daemons that make deliveries of the action, with their number.
+    /// The rate of all daemons that make deliveries of the action, with their number.
     rate: Option<Rate>,
     daemons: usize,
     pace: CallPace,
@@ -256,7 +256,7 @@ impl Schedule {
         self.items.get(&id).map(|item| (id, item.claimed.event.clone()))
     }
 
-    /// `runs`: an attempt may begin; otherwise time does not count.
+    /// Updates the clocks. `runs`: whether an attempt may begin; otherwise time does not count.
     pub(super) fn check_clock(&mut self, runs: bool, now: Instant) {
         self.runs = runs;
         let closed = self.breaker.is_closed();

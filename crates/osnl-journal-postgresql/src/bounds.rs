@@ -1,9 +1,9 @@
 //! The bounds of dead letters and of the quarantine.
 //!
-//! Each owner reads the same rows and removes those of its own partitions, so that all owners together remove
-//! the excess. Dead letters leave first from the action and cause with the most of them, so that one tenant's
-//! flood keeps the letters of other tenants. Dead letters that hold their lane stay. The quarantine is in no
-//! partition: the owner of partition 0 keeps its bounds, from the queue with the most messages.
+//! Each owner reads the same rows and removes those of its own partitions. Dead letters leave first from the action
+//! and cause with the most of them, so that one tenant's flood keeps the letters of other tenants. Dead letters that
+//! hold their lane stay. The quarantine is in no partition: the owner of partition 0 keeps its bounds, from the queue
+//! with the most messages.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -168,7 +168,6 @@ pub(crate) struct StoredSize {
     pub(crate) received: i64,
 }
 
-/// Each queue of `oldest` has its oldest message at the end.
 pub(crate) fn leaving(
     bounds: &QuarantineBounds,
     shares: &mut [QueueShare],

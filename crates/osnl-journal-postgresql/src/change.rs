@@ -1,9 +1,9 @@
 //! The operator's changes to deliveries, as the owner of a partition carries them out.
 //!
-//! The asked member inserts a row for each delivery ([`crate::view`]). The owner of the delivery's partition
-//! finds the row within 100 ms, decides, and answers in the row. Answer and change are one transaction that
-//! writes the lease, so a change is made once even if a member dies. The owner's UPDATE finds no row that the
-//! asker has withdrawn, and then changes nothing.
+//! The asked member inserts a row for each delivery ([`crate::view`]). The owner of the delivery's partition finds
+//! the row within 100 ms, decides, and answers in the row. Answer and change are one transaction that writes the
+//! lease, so a change is made once even if a member dies. A row that the asker has withdrawn is not found, and
+//! nothing is changed.
 //!
 //! A claimed delivery keeps its claim: the row is *under way*, the claim is recalled, and the transaction
 //! that records the end of the claim makes the change, unless the attempt succeeded. If the owner dies before
@@ -190,7 +190,6 @@ impl Transaction<'_> {
         Ok(result)
     }
 
-    /// Returns the changes and the lanes to advance.
     pub(crate) async fn change_ended(
         &mut self,
         rows: &[&ChangeRow],

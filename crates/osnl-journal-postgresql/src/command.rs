@@ -111,7 +111,6 @@ impl PostgresCommand {
         }
     }
 
-    /// The arrival number, and how many numbers the command takes.
     pub(crate) fn number(&mut self) -> Option<(&mut i64, i64)> {
         if let Self::Append(new, _) = self {
             let takes = reserved_numbers(new.entry.deliveries.len());
@@ -149,7 +148,7 @@ impl NewEntry {
         Self { reader, identity, entry, id: 0, sent: None }
     }
 
-    /// Of the message, or of this arrival if the message has no id.
+    /// The key is of the message, or of this arrival if the message has no id.
     pub(crate) fn unique_key(&self) -> Vec<u8> {
         match &self.identity.id {
             Some(id) => self.key(b"message", id.as_bytes()),

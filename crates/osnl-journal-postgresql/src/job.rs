@@ -22,14 +22,13 @@ pub(crate) enum TransactionJob<'a> {
     Release(Vec<PartitionNumber>),
     Prune(i64, usize),
     Bury(Vec<i64>),
-    /// Removes messages from the quarantine, as the owner of partition 0.
     Unload(Vec<i64>),
     Change(ChangePass),
     /// Takes the next epoch of a queue, or this many more numbers in the member's epoch.
     Read(QueueReader, Option<i64>, i64),
 }
 
-/// With the time before the transaction was sent; `None` if the answer was late.
+/// A result with the time before the transaction was sent; `None` if the answer was late.
 pub(crate) type Result = std::result::Result<(JobResult, Option<Duration>), CommitRefusal>;
 
 #[derive(Debug)]
@@ -38,6 +37,7 @@ pub(crate) enum CommitRefusal {
     Fenced(Vec<QueueReader>),
     Forgotten,
     Closing,
+    /// A job that the member can do without takes longer than a transaction may; a smaller one may succeed.
     TooLong(String),
     /// PostgreSQL refuses, with this error, a row of a job that the member can do without.
     Unstorable(String),
@@ -66,7 +66,6 @@ impl TransactionJob<'_> {
         matches!(self, Self::Group(_) | Self::Prune(..) | Self::Bury(_) | Self::Unload(_) | Self::Change(_))
     }
 
-    /// `kept` has the result from before COMMIT on.
     pub(crate) async fn run(
         &self,
         session: &mut Session,

@@ -88,7 +88,6 @@ impl Transaction<'_> {
         Ok(admitted)
     }
 
-    /// The lanes' partitions are this member's.
     pub(crate) async fn turn(&mut self, mut lanes: Vec<i64>) -> Result<Vec<Promotion>, CommitFailure> {
         lanes.sort_unstable();
         lanes.dedup();

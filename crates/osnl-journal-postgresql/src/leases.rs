@@ -102,7 +102,7 @@ impl Leases {
         free
     }
 
-    /// At least 1, for this member.
+    /// Counts at least 1, for this member.
     pub(crate) fn count_members(
         &mut self,
         rows: Vec<(LeaseToken, i64)>,

@@ -15,10 +15,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The database decides everything; there is no coordination service and no protocol between daemons. No rule
-//! relies on row locks, advisory locks, or sequences: the same tables and rules are meant for MariaDB with
-//! Galera, where locks are not replicated. The model in `osnl-journal/tests/shared_model` has every rule
-//! below, and breaks without it.
+//! The database decides everything, without a protocol between daemons. No rule relies on row locks, advisory locks,
+//! or sequences: the same tables and rules are meant for MariaDB with Galera, where locks are not replicated. The
+//! model in `osnl-journal/tests/shared_model` has every rule below, and breaks without it.
 //!
 //! # Rules
 //!

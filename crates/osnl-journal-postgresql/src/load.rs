@@ -1,8 +1,7 @@
 //! Reads deliveries from the tables into the short piece of claimable deliveries in memory.
 //!
-//! Only committed deliveries of this member's partitions are read. A delivery with a lane gets its fence
-//! here: a lane has at most one claimable delivery, so the fence is larger than those of all claims before. A
-//! message is read and decoded once for all of its deliveries in memory.
+//! Only committed deliveries of this member's partitions are read. A delivery with a lane gets its fence here: a lane
+//! has at most one claimable delivery, so the fence is larger than those of all claims before.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -83,7 +82,7 @@ async fn sized(session: &mut Session, arrivals: Vec<i64>) -> Result<VecDeque<(i6
     Ok(arrivals.into_iter().zip(sizes?).collect())
 }
 
-/// At least one, and as many as have bodies within the room. A body takes less room than its decoded message.
+/// Takes at least one, and as many as have bodies within the room. A body takes less room than its decoded message.
 fn first_of(missing: &mut VecDeque<(i64, usize)>, room: usize) -> Vec<i64> {
     let (mut some, mut bytes) = (Vec::new(), 0);
     while bytes < room.min(BODIES)
@@ -175,7 +174,6 @@ impl Member {
         Ok(unusable)
     }
 
-    /// One row more than a piece shows that others wait.
     async fn load_piece(
         &mut self,
         session: &mut Session,
@@ -360,7 +358,6 @@ pub(crate) fn received(row: &Row) -> Result<ReceivedMessage, Error> {
     })
 }
 
-/// Nine columns of a row: `received` to `compression` in [`MESSAGES`].
 pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Error> {
     let text = |n: usize| row.try_get::<_, String>(first + n);
     let property = |n: usize| row.try_get::<_, Option<String>>(first + n);

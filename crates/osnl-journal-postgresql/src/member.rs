@@ -15,7 +15,6 @@ pub(crate) const BLOCK: i64 = 1 << 16;
 
 pub(crate) struct Member {
     pub(crate) token: LeaseToken,
-    /// Actions with a digest: one owner gathers all of their deliveries.
     pub(crate) digests: Arc<BTreeSet<Arc<str>>>,
     pub(crate) number: i64,
     pub(crate) leases: Leases,
@@ -24,10 +23,11 @@ pub(crate) struct Member {
     pub(crate) fenced: HashSet<QueueReader>,
     pub(crate) places: HashMap<DeliveryId, DeliveryInMemory>,
     pub(crate) messages: MessageCache<i64>,
+    /// Messages whose bodies are too large for one statement and must be read in parts.
     pub(crate) wanted: BTreeSet<i64>,
     pub(crate) wanted_by: HashSet<Arc<str>>,
     pub(crate) large: HashMap<i64, Result<Message, String>>,
-    /// At the latest check, as many as one transaction admits.
+    /// Deliveries of the latest check, as many as one transaction admits.
     pub(crate) arrived: Vec<ArrivedDelivery>,
     /// Never settled, so the broker delivers these messages again.
     pub(crate) unsettled: BTreeSet<i64>,

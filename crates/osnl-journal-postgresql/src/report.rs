@@ -64,7 +64,6 @@ fn text(held: &[HeldTarget]) -> String {
     Value::Array(held.iter().map(object).collect()).to_string()
 }
 
-/// Returns the targets of a column and skips unreadable entries.
 pub(crate) fn held(text: Option<&str>) -> Vec<HeldTarget> {
     let found: Value = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let target = |of: &Value| {

@@ -11,6 +11,7 @@ use crate::session::{OpenError, refused, words};
 
 struct SchemaStep {
     sql: &'static str,
+    /// The oldest version of the tables that a program must know to use these.
     oldest: i32,
 }
 
@@ -24,7 +25,7 @@ const TRIES: usize = 10;
 /// Errors that mean that another daemon runs the same step, or holds its lock.
 const RACES: [&str; 4] = ["23505", "42P07", "42710", "55P03"];
 
-/// From a version (0 without tables) to the newest, for a database administrator.
+/// Upgrades from a version (0 without tables) to the newest, for a database administrator.
 #[must_use]
 pub fn sql(from: i32) -> String {
     let mut text = String::new();

@@ -135,8 +135,8 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Connects to the first host that takes writes ([`connect`]). `patience` bounds how long the server
-    /// waits for this session, and this session for a lock. A statement may take three times as long.
+    /// `patience` bounds how long the server waits for this session, and this session for a lock. A statement may
+    /// take three times as long.
     pub(crate) async fn connect(
         url: &ConnectionUrl,
         tls: PostgresTls,
@@ -203,7 +203,7 @@ impl Session {
         Ok(statement)
     }
 
-    /// Without waiting between the statements. Within a transaction, the answers after an error are errors.
+    /// Sends without waiting between the statements. Within a transaction, the answers after an error are errors.
     ///
     /// At most [`AT_ONCE`], up to which the order of sending is known.
     pub(crate) async fn send(
@@ -284,7 +284,6 @@ async fn connect(
     }
 }
 
-/// On a timeout the connection is closed.
 async fn answer<T>(
     driver: &mut JoinSet<()>,
     limit: Duration,

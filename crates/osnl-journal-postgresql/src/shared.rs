@@ -75,7 +75,6 @@ impl SharedJournalState {
         Duration::from_millis(self.lease_end.load(Ordering::Relaxed))
     }
 
-    /// Returns whether an expired lease holds again.
     pub(crate) fn set_lease_end(&self, end: Duration, now: Duration) -> bool {
         let held = self.leases_hold(now);
         self.lease_end.store(u64::try_from(end.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);

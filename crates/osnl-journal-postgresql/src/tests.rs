@@ -100,7 +100,6 @@ impl Stage {
     }
 }
 
-/// Later commands wait until the sender is dropped.
 fn pause(member: &PostgresJournal) -> Sender<()> {
     let (resume, resumed) = channel::<()>();
     let (paused, is_paused) = channel();

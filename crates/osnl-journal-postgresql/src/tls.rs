@@ -25,6 +25,7 @@ use tokio_util::either::Either;
 use crate::frames::ServerFrames;
 use crate::url::{AuthMethods, ConnectionUrl, SessionSecurity};
 
+/// The bytes that ask a server for TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 #[derive(Clone)]
@@ -102,7 +103,6 @@ impl MakeTlsConnect<Socket> for PostgresTls {
 }
 
 pub(crate) struct ToHost {
-    /// `None`: TLS is not requested.
     connector: Option<TlsConnector>,
     host: String,
     may_be_clear: bool,

@@ -35,7 +35,6 @@ pub(crate) enum CommitFailure {
     Forgotten,
     Lost(Vec<PartitionNumber>),
     Fenced(Vec<QueueReader>),
-    /// Parts of a body that was sent before are missing.
     PartsLost,
 }
 
@@ -72,6 +71,7 @@ const POLICY: &str = "ExecWithCheckOptions";
 /// The server's own check of permissions, and its own end of a statement, wherever the statement is.
 const OF_THE_SERVER: [&str; 2] = ["aclcheck_error", "ProcessInterrupts"];
 
+/// Whether the server's error is about a row that a statement writes, so that other rows may be accepted.
 pub(crate) fn is_of_a_row(error: &Error) -> bool {
     let Some(said) = error.as_db_error() else { return false };
     let is_of = |classes: &[&str]| classes.iter().any(|class| said.code().code().starts_with(class));
@@ -188,7 +188,7 @@ impl<'a> Transaction<'a> {
         Ok(self.send(&[(sql, values)]).await?.pop().unwrap_or_default().count)
     }
 
-    /// Only checked: the next statement sends it.
+    /// Queues a statement that is only checked: the next statement sends it.
     pub(crate) async fn later(
         &mut self,
         sql: &'static str,
@@ -267,7 +267,6 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Distinguishes a committed transaction from a deleted member.
     async fn number_is_used(&mut self) -> Result<CommitFailure, CommitFailure> {
         // The transaction may have failed in a statement that was sent after it.
         self.session.batch("ROLLBACK; BEGIN").await?;
@@ -321,7 +320,6 @@ impl<'a> Transaction<'a> {
         Ok(self.commit_after(None, keep).await?.0)
     }
 
-    /// The rows are of a statement sent just before COMMIT.
     pub(crate) async fn commit_after(
         mut self,
         last: Option<(&str, StatementValues<'_>)>,

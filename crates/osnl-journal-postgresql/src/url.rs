@@ -142,6 +142,7 @@ impl ConnectionUrl {
         Ok(url)
     }
 
+    /// Sets the file that has the URL; `None` changes nothing.
     #[must_use]
     pub fn in_file(mut self, file: Option<PathBuf>) -> Self {
         // A file with the password alone takes precedence.
@@ -153,8 +154,8 @@ impl ConnectionUrl {
         self.hosts.len() > 1
     }
 
-    /// In their order, with the login that is in the file now. A file without a login, as while it is replaced,
-    /// changes nothing.
+    /// Hosts are in their order, with the login that is in the file now. A file without a login, as while it is
+    /// replaced, changes nothing.
     pub(crate) fn configs(&self) -> Vec<Config> {
         let mut now = self.config.clone();
         match &self.login_file {

@@ -152,7 +152,6 @@ impl PostgresWriter {
         }
     }
 
-    /// At least one command unless the next check is due.
     async fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<PostgresCommand> {
         let mut batch = Vec::new();
         while batch.len() < self.at_once {

@@ -14,7 +14,6 @@ options! {
 }
 
 impl JournalBounds {
-    /// The least `max_size` that a file may set.
     pub const LEAST_SIZE: &str = "16MiB";
 }
 

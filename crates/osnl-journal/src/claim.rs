@@ -110,7 +110,6 @@ pub struct ClaimedDelivery {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsedLimits {
-    /// Attempts that the target answered.
     pub attempts: u32,
     /// The time since the first attempt, without the time in which its target was held.
     pub age: Duration,
@@ -118,10 +117,9 @@ pub struct UsedLimits {
     pub made: u32,
 }
 
-/// Only failed attempts record the request, in the transaction of the failure. A first success decides the
-/// throughput and writes only the milliseconds, in a row that is updated anyway. A request has at most 4 KiB
-/// and the latest three are kept, so a delivery that fails for days holds 12 KiB. `osnl explain --id` shows
-/// the request of a success, from its message.
+/// Only failed attempts record the request, in the transaction of the failure. A first success writes only the
+/// milliseconds, in a row that is updated anyway. A request has at most 4 KiB and the latest three are kept, so a
+/// delivery that fails for days holds 12 KiB. `osnl explain --id` shows the request of a success, from its message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SentRequest {
     pub request: Option<String>,

@@ -23,7 +23,7 @@ pub trait Journal: Send + Sync {
     /// that name it.
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit>;
 
-    /// Also the reason why the journal cannot end open messages.
+    /// The reason may also be that open messages cannot end.
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle>;
 
     /// The order of the calls is the order of delivery.
@@ -66,8 +66,8 @@ pub trait Journal: Send + Sync {
     /// for the same rule, action, and resource of the event.
     fn end(&self, delivery: DeliveryId, end: End);
 
-    /// For all attempts of a claimed delivery, with learnt facts. Writes follow the order of the calls; the future
-    /// completes when the data is safe.
+    /// Keeps the enrichments for all attempts of a claimed delivery, with learnt facts. Writes follow the order of
+    /// the calls; the future completes when the data is safe.
     fn enriched(
         &self,
         delivery: DeliveryId,
@@ -75,7 +75,6 @@ pub trait Journal: Send + Sync {
         learnt: LearntFacts,
     ) -> BoxFuture<'static, ()>;
 
-    /// The latest JSON of an object (`kind:id`).
     fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>>;
 
     /// Claimed deliveries whose message is unsettled for too long. Each should end with
@@ -110,7 +109,7 @@ pub trait Journal: Send + Sync {
 
 /// The time for which claimed deliveries belong to this daemon alone.
 pub trait AttemptTerm: Send + Sync + fmt::Debug {
-    /// By a clock that counts during suspension; zero at the end.
+    /// Uses a clock that counts during suspension; zero at the end.
     fn left(&self) -> Duration;
 }
 

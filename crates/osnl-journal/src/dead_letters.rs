@@ -14,9 +14,8 @@
 //! | `osnl-attempts`, `osnl-failed-attempts` | dead letters | attempts that count, and attempts that failed |
 //! | `osnl-event-type`, `osnl-message-id`, `osnl-idempotency-key` | dead letters | of the event |
 //!
-//! A retried message is published to its queue with `osnl-retry-of` (the dead letter's number),
-//! `osnl-exchange`, and `osnl-routing-key`. A dead letter also keeps `osnl-rule`, `osnl-action`, and
-//! `osnl-resource`, so that only that action is called.
+//! A retried message is published to its queue with `osnl-retry-of` (the dead letter's number), `osnl-exchange`, and
+//! `osnl-routing-key`. `osnl-rule`, `osnl-action`, and `osnl-resource` keep other actions from being called.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -170,7 +169,7 @@ fn shown(at: SystemTime) -> String {
     Timestamp::try_from(at).map_or_else(|_| String::new(), |at| at.to_string())
 }
 
-/// Since 2020 in 31 bits, so that numbers of dead letters follow the order of their events.
+/// Counts since 2020 in 31 bits, so that numbers of dead letters follow the order of their events.
 fn seconds(at: SystemTime) -> u64 {
     let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     since_1970.saturating_sub(1_577_836_800) & 0x7fff_ffff

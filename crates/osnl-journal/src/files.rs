@@ -75,7 +75,6 @@ pub fn lock(path: &Path) -> Result<File, LockError> {
     Ok(file)
 }
 
-/// `None` if no process has the lock; never creates the file.
 pub fn holder(path: &Path) -> io::Result<Option<String>> {
     let held = match OpenOptions::new().read(true).open(path) {
         Ok(held) => held,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::{BodyDigest, Notification};
 
+/// The header with the number of the dead letter from which a retried message was made.
 pub(crate) const RETRY_OF: &str = "osnl-retry-of";
 
 /// One message over all its deliveries. Nova has sent two different bodies under one id, so an id alone

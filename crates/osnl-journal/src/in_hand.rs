@@ -1,9 +1,9 @@
 //! The messages and deliveries that the process had in hand at an unexpected end, so that none can end every
 //! start.
 //!
-//! A panic ends the daemon with a message. Stack overflow, refused memory, or a watchdog ends it without one.
-//! The message or delivery in work returns with the next start, from the broker or the journal. At the third
-//! end a message is set aside unread and a delivery held, for the operator to inspect.
+//! Stack overflow, refused memory, or a watchdog ends the daemon without a message. The message or delivery in work
+//! returns with the next start, from the broker or the journal. At the third end a message is set aside unread and a
+//! delivery held, for the operator to inspect.
 //!
 //! The file `in-hand` in the state directory has a fixed size, is written with `pwrite` and never synced. The
 //! file must survive the process and not a loss of power.
@@ -218,7 +218,7 @@ impl InHand {
         self.write(RUNNING, &[0]);
     }
 
-    /// In hand at three unexpected ends, with the number of ends. Their count starts anew.
+    /// Returns deliveries in hand at three unexpected ends, with the number of ends. Their count starts anew.
     #[must_use]
     pub fn take_suspects(&self) -> Vec<(u64, u32)> {
         let mut state = self.lock();
@@ -263,7 +263,7 @@ impl InHand {
         }
     }
 
-    /// Returns the reason if the message must not be read.
+    /// Records the message that is read next; returns the reason if it must not be read.
     #[must_use]
     pub fn message(&self, body: &Bytes) -> Option<String> {
         if !self.is_careful() {

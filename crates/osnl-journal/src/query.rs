@@ -46,8 +46,10 @@ use crate::{DeliveryId, Journal, JournalState, PausedActions};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
+    /// The store does not answer now; a later question may be answered.
     #[error("{0}")]
     Unavailable(String),
+    /// The store never answers this question.
     #[error("{0}")]
     Unsupported(String),
 }
@@ -74,12 +76,13 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
         most: u64,
     ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)>;
 
-    /// Those that wait for an operator come first. A count that reaches `most`, or a bound of the store, is a lower
+    /// Groups that wait for an operator come first. A count that reaches `most`, or a bound of the store, is a lower
     /// bound.
     fn groups(&self, filter: Filter, most: u64) -> Answer<'_, (Vec<CauseGroup>, BoundedCount)>;
 
     fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>>;
 
+    /// Returns the enrichments that are kept with deliveries of one event; secrets are not masked.
     fn asked_for(&self, deliveries: Vec<DeliveryListRow>) -> Answer<'_, Vec<AskedFor>>;
 
     fn event(&self, number: u64) -> Answer<'_, Option<KeptEvent>>;
@@ -114,7 +117,7 @@ pub trait JournalChanges: Journal {
 /// Each step is committed for itself, so that appends continue in between; without further calls the rest is not
 /// changed.
 pub trait ChangeSteps: Send {
-    /// Of the deliveries that were tried, and of all that are selected.
+    /// Counts the deliveries that were tried, and all that are selected.
     fn progress(&self) -> (u64, u64);
 
     fn next(&mut self) -> Answer<'_, Option<ChangeOutcome>>;

@@ -45,7 +45,6 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
         counters: Arc<Counters>,
     ) -> Result<Arc<dyn SharedJournal>, UnusableDatabase>;
 
-    /// The inspection changes nothing. `largest_body` is in bytes.
     fn inspect(&self, options: &SharedOptions, largest_body: u64) -> BoxFuture<'static, Vec<DatabaseFact>>;
 
     fn migrate(
@@ -100,7 +99,6 @@ pub struct SharedOptions {
     /// bounds stay.
     pub archive: Option<PathBuf>,
     pub overflowing: BTreeSet<Arc<str>>,
-    /// Actions with a digest: one daemon gathers all of their deliveries.
     pub digests: BTreeSet<Arc<str>>,
 }
 

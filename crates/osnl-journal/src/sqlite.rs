@@ -1,9 +1,8 @@
 //! `sqlite:///path`: appended messages outlive the process and a loss of power.
 //!
-//! A message is acknowledged after the `fdatasync` that covers it: WAL with `synchronous = FULL`. One thread
-//! owns the connection, writes all queued commands in one transaction, and completes the receipts after the
-//! commit. No caller ever blocks. Another thread copies the WAL to the file, so that no append waits for
-//! that.
+//! A message is acknowledged after the `fdatasync` that covers it: WAL with `synchronous = FULL`. One thread owns the
+//! connection, writes all queued commands in one transaction, and completes the receipts after the commit. Another
+//! thread copies the WAL to the file, so that no append waits for that.
 //!
 //! Memory has the claimed deliveries and a short piece of each action's claimable ones. A backlog costs
 //! neither memory nor a scan: a delivery behind another of its key is not claimable. The end of the earlier
@@ -292,7 +291,8 @@ impl SqliteJournal {
         *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
-    /// As `process 4711`. Changes go through that process; without a holder, the caller can open the file.
+    /// Names a process like `process 4711`. Changes go through that process; without a holder, the caller can open
+    /// the file.
     #[must_use]
     pub fn holder(file: &Path) -> Option<String> {
         JournalLock::holder(file)
@@ -304,8 +304,8 @@ impl SqliteJournal {
         JournalLock::find_holder(file)
     }
 
-    /// In bounded transactions; completes when all are committed. Claimed deliveries are changed when their attempt
-    /// has ended.
+    /// Changes in bounded transactions; completes when all are committed. Claimed deliveries are changed when their
+    /// attempt has ended.
     pub async fn change(&self, change: Change) -> Result<ChangeOutcome, ChangeError> {
         all(self.changing(change, false)).await
     }

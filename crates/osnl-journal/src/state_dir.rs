@@ -39,7 +39,7 @@ pub enum UnsafePlace {
     Link(PathBuf),
 }
 
-/// As sshd's `StrictModes` judges a user's files. The directory, and each directory and link on the way, must belong
+/// Judges as sshd's `StrictModes` a user's files. The directory, and each directory and link on the way, must belong
 /// to root or this user, and no other user may write there. On the way, two exceptions apply. A sticky directory, as
 /// `/tmp`, protects its contents. Group write access is accepted, as container volumes have no other mode. Missing or
 /// unreadable parts are not judged.

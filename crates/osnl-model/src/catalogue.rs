@@ -76,7 +76,7 @@ pub fn find(event_type: &str) -> Vec<&'static CatalogueEvent> {
     events().iter().filter(|event| event.event_type == event_type).collect()
 }
 
-/// In any of its forms; `None` for an unknown event.
+/// The field may be in any of its forms; `None` for an unknown event.
 #[must_use]
 pub fn field_exists(event_type: &str, path: &str) -> Option<bool> {
     let found = find(event_type);

@@ -71,7 +71,6 @@ impl Budget {
     }
 }
 
-/// Returns also the context beside the request.
 fn request_of(outer: &mut Map<String, Value>) -> Map<String, Value> {
     let is_framed = ["oslo.version", "oslo.message", "event_type"].iter().any(|key| outer.contains_key(*key));
     match outer.get_mut("request") {

@@ -179,7 +179,7 @@ impl fmt::Debug for Emission {
     }
 }
 
-/// Of a repeated key the last value counts, in the first's place.
+/// The last value of a repeated key counts, in the first's place.
 struct Pairs(Vec<(String, Box<RawValue>)>);
 
 impl Pairs {

@@ -18,7 +18,7 @@ pub fn parse_python_literal(text: &str) -> Option<Value> {
     read_literal(text, DEEPEST, usize::MAX).ok()
 }
 
-/// At most 64 levels. The time is linear in the text's length.
+/// Reads at most 64 levels. The time is linear in the text's length.
 pub(crate) fn read_literal(text: &str, levels: usize, values: usize) -> Result<Value, LiteralError> {
     let mut reader = LiteralReader { rest: text, values, has_too_much: false };
     let found = reader.value(levels.min(DEEPEST)).filter(|_| {

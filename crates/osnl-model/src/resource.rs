@@ -85,8 +85,8 @@ pub enum AddressKind {
 }
 
 impl Resource<'_> {
-    /// In lower case. An instance and its ports share a key, and so do an ironic node and its ports. The key of a
-    /// long id is its digest.
+    /// The key is in lower case. An instance and its ports share a key, and so do an ironic node and its ports. The
+    /// key of a long id is its digest.
     #[must_use]
     pub fn key(&self) -> Option<String> {
         self.order.or(self.id.as_deref()).map(|id| bounded_id(id).to_lowercase())
@@ -155,7 +155,7 @@ impl<'a> Bulk<'a> {
         self.items.is_empty()
     }
 
-    /// For `{ports: [A, B]}` the first is `{port: A}`.
+    /// The first part of `{ports: [A, B]}` is `{port: A}`.
     #[must_use]
     pub fn part(&self, n: usize) -> Option<Value> {
         Some(Value::Object([(self.kind.to_owned(), self.items.get(n)?.clone())].into_iter().collect()))

@@ -84,8 +84,8 @@ impl Scrubber {
     }
 }
 
-/// For each of the three places of the first octet in a group. The characters at the ends, which have bits of the
-/// neighbours too, are left out.
+/// Returns the characters of base64 that a secret always has, for each of the three places of the first octet in a
+/// group. The characters at the ends, which have bits of the neighbours too, are left out.
 fn in_base64(secret: &str) -> impl Iterator<Item = Needle> {
     (0..3).map(move |before| {
         let text = [&b"\0\0"[..before], secret.as_bytes()].concat();
@@ -118,7 +118,6 @@ enum Escape {
     None,
     Byte(u8, usize),
     Char(char, usize),
-    /// The end of the text cuts it.
     Cut,
 }
 
@@ -148,7 +147,7 @@ impl Reading {
         has_escapes.then_some(decoded)
     }
 
-    /// Of base64, with the letters and digits around the secret, which are part of the same login.
+    /// A place in base64 includes the letters and digits around the secret, which are part of the same login.
     fn find(&self, needle: &Needle, places: &mut Vec<Place>) {
         let is_part = |byte: &&u8| needle.is_base64 && byte.is_ascii_alphanumeric();
         let mut at = 0;

@@ -60,7 +60,6 @@ impl Amqp1Peer {
         self.ask(&json!({"do": "publish", "address": address, "body": body, "properties": properties}));
     }
 
-    /// The numbers of ready and of unsettled messages.
     #[must_use]
     pub fn depth(&self, address: &str) -> (u64, u64) {
         let depth = self.ask(&json!({"do": "depth", "address": address}));

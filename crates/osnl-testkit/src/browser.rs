@@ -131,7 +131,6 @@ impl Browser {
         self.click_found(&json!({"using": "xpath", "value": path}));
     }
 
-    /// Once more when the page has replaced the element in between.
     #[track_caller]
     fn click_found(&self, using: &Value) {
         let is_clicked = reached(SOON, &mut || {

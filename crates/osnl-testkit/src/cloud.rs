@@ -36,7 +36,6 @@ pub struct RealCloud {
 const TOKEN_SECONDS: u64 = 3600;
 
 impl RealCloud {
-    /// The services publish to the broker at `url` (`rabbit://…`).
     #[must_use]
     pub fn start(services: &[&str], url: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-cloud-").tempdir().unwrap();

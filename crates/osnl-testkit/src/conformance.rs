@@ -33,7 +33,6 @@ const DEADLINE: Duration = Duration::from_secs(90);
 pub trait BrokerRig: Sized {
     async fn start() -> Self;
 
-    /// This broker cannot show the behaviours, though its transport has them.
     #[must_use]
     fn lacks() -> &'static [&'static str] {
         &[]

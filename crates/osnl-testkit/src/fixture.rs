@@ -33,7 +33,6 @@ pub fn json(name: &str) -> Value {
     serde_json::from_str(&text(name)).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
 }
 
-/// One text has Python's `NaN`. Sorted by name.
 #[must_use]
 #[track_caller]
 pub fn wire() -> Vec<(String, String)> {

@@ -1,7 +1,7 @@
 //! Ports that stay reserved without a listener.
 //!
-//! A test stops a server and starts it again on the same port. Meanwhile the kernel may give a port of its ephemeral
-//! range to any outgoing connection, so that ports are chosen below that range (32768 on Linux).
+//! The kernel may give a port of its ephemeral range to an outgoing connection while a test restarts a server, so
+//! ports are below that range (32768 on Linux).
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -15,7 +15,6 @@ const FIRST: u16 = 12_000;
 const LAST: u16 = 32_000;
 const TRIES: usize = 200;
 
-/// From the seed of hash maps, the standard library's only source.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

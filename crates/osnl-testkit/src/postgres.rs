@@ -220,7 +220,6 @@ impl Postgres {
         self.sql("postgres", "SELECT pg_reload_conf()");
     }
 
-    /// Uncommitted data is lost, and clients get no word.
     pub fn quit(&mut self) {
         if let Some(running) = &mut self.running {
             running.group.signal("QUIT");
@@ -240,7 +239,6 @@ impl Postgres {
         self.quit();
     }
 
-    /// The children of the first process notice and end.
     pub fn kill9(&mut self) {
         self.running = None;
     }

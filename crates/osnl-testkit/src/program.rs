@@ -26,7 +26,7 @@ struct RunningProcess {
 }
 
 impl RestartableProgram {
-    /// Without input; both outputs go to one file, which [`RestartableProgram::output`] reads.
+    /// Starts without input; both outputs go to one file, which [`RestartableProgram::output`] reads.
     #[must_use]
     pub fn start(command: Command) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-program-").tempdir().unwrap();

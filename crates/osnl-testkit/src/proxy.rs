@@ -24,7 +24,6 @@ pub enum NetworkFault {
     /// PostgreSQL's answer to COMMIT is lost: the proxy cuts a connection that has passed a COMMIT when the answer
     /// arrives.
     LoseCommit,
-    /// Open connections stay; the listener is closed.
     Refuse,
     /// Messages on AMQP connections opened meanwhile are lost, while replies and heartbeats pass, as from a broker
     /// that is slow to its consumers only.

@@ -30,14 +30,11 @@ pub enum Reply {
     },
     Reset,
     CloseWithoutReply,
-    /// Bytes that are not HTTP, then a close.
     Garbage,
     ShortBody,
     ResetInBody,
     Endless,
-    /// Exactly these bytes, then a close.
     Raw(Vec<u8>),
-    /// The first bytes, then the second again and again.
     Forever(Vec<u8>, Vec<u8>),
     Hang,
     /// A 200, then a relay to this `host:port`, as a proxy answers CONNECT.

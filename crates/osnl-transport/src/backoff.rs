@@ -2,9 +2,8 @@ use std::time::Duration;
 
 use crate::{Reconnect, TransportError};
 
-/// The pauses between attempts to connect. A missing broker or exchange is tried about once a second, so the first
-/// message arrives within a second of its return. A broker that refuses the connection is tried less and less often,
-/// down to every 30 s.
+/// A missing broker or exchange is tried about once a second, so the first message arrives within a second of its
+/// return. A broker that refuses the connection is tried less and less often, down to every 30 s.
 ///
 /// The transport's own pauses (`rabbit_retry_interval` and the like) are kept exactly, whatever the failure.
 #[derive(Debug)]

@@ -87,7 +87,6 @@ pub struct QueueSeen {
 pub struct PartitionSeen {
     pub topic: Arc<str>,
     pub partition: i32,
-    /// The offset that is committed next: all messages below are finished.
     pub next: i64,
     pub end: Option<(i64, SystemTime)>,
     pub unknown: Option<String>,
@@ -127,7 +126,6 @@ pub struct Features {
     pub absent: &'static [&'static str],
     pub framing: Option<Framing>,
     pub keys: bool,
-    /// Whether consumers of one name share partitions, whatever the queue's options.
     pub partitions: bool,
 }
 

@@ -1,3 +1,5 @@
+//! Errors between a transport and a broker, and whether another attempt can succeed.
+
 use crate::options::OptionError;
 
 pub const DRIVERS: &[&str] = match (cfg!(feature = "amqp1"), cfg!(feature = "kafka")) {

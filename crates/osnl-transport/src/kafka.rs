@@ -1,8 +1,7 @@
 //! Apache Kafka, by the client library librdkafka.
 //!
-//! A group is what a queue is on RabbitMQ: it has a name, a backlog, and consumers that share it. A topic keeps its messages
-//! whether groups read them or not. An offset is committed when everything below it is finished; oslo.messaging's own driver
-//! commits before the work is done.
+//! A group is what a queue is on RabbitMQ, but a topic keeps its messages whether groups read these or not. An offset
+//! is committed when everything below it is finished; oslo.messaging's own driver commits before the work is done.
 //!
 //! | part | |
 //! | --- | --- |
@@ -46,7 +45,6 @@ use crate::{
     BoxFuture, Consumer, Features, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError,
 };
 
-/// Clones share the producer, and the memory of groups.
 #[derive(Clone, Debug)]
 pub struct KafkaTransport {
     settings: Settings,

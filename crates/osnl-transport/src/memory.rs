@@ -168,7 +168,6 @@ impl MemoryBroker {
         self.shared.changed.notify_waiters();
     }
 
-    /// Queues and their messages stay, as with a broker's restart.
     pub fn disconnect_all(&self) {
         self.lock().end_all_connections();
         self.shared.changed.notify_waiters();

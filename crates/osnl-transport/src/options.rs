@@ -21,6 +21,7 @@ pub trait DriverSection: Options + Default {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriverOptions<T> {
     pub(crate) values: T,
+    /// The texts of options that are set, without secrets.
     written: BTreeMap<&'static str, String>,
 }
 
@@ -101,7 +102,7 @@ impl<T: DriverSection> DriverOptions<T> {
         self.written.contains_key(name)
     }
 
-    /// As written and in the order of the table; a secret as `***`.
+    /// Options are as written and in the order of the table; a secret is `***`.
     pub fn set_options(&self) -> impl Iterator<Item = (&'static OptionDef, &str)> {
         T::OPTIONS.iter().filter_map(|option| Some((option, self.written.get(option.name)?.as_str())))
     }

@@ -19,6 +19,7 @@ use crate::message::{Batch, Epoch, IncomingMessage};
 pub enum Settlement {
     AcknowledgeThrough(u64),
     Acknowledge(u64),
+    /// Rejects this tag, so that the broker redelivers the message to any consumer.
     Requeue(u64),
 }
 

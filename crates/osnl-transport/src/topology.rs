@@ -1,9 +1,8 @@
 //! Names and routing keys of a subscription, from targets and options. Pure.
 //!
 //! The plan follows oslo.messaging's listener (`oslo_messaging/_drivers/amqpdriver.py`, `listen_for_notifications`).
-//! With a pool, one queue of that name has one binding per target and priority. Without, each target and priority has a
-//! queue named as its routing key, which the service's notifier declares and other listeners share. With
-//! [`Declare::Nothing`] the operator has prepared the queue, and nothing is declared.
+//! With a pool, one queue of that name has one binding per target and priority. Without, each target and priority has
+//! a queue named as its routing key, which the service's notifier declares and other listeners share.
 
 mod broker_version;
 mod queue;

@@ -49,6 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // All patterns have the meaning of Python's re.match.
         event_type: Some(Pattern::new(r"^port\.delete\.end$")?),
         publisher_id: Some(Pattern::new("^network")?),
+        // Top-level keys of the payload whose values are texts.
         payload: [("device_owner".to_owned(), Pattern::new("^compute:")?)].into(),
         ..NotificationFilter::default()
     };

@@ -28,6 +28,7 @@ const COUNTED: Duration = Duration::from_secs(10);
 /// The wait for another reader, which usually takes a second or two.
 const BUSY: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of bodies that one reading holds in memory.
 const BODIES: u64 = 64 << 20;
 /// The limit of messages put back with one wait for the broker.
 const TOGETHER: usize = 100;
@@ -201,7 +202,6 @@ impl DeadLetterQueues {
         kept.is_ok()
     }
 
-    /// Updates the counts; without an answer the last number stays.
     pub(crate) async fn count(&self) {
         let queues: Vec<(Arc<str>, DeadLetterQueue)> =
             self.lock().iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();

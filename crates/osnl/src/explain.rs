@@ -38,6 +38,7 @@ pub struct ExplainedEvent {
     pub exchange: Option<String>,
     pub routing_key: Option<String>,
     pub received: Option<SystemTime>,
+    /// The time for `max_event_age`; `None` skips that check.
     pub read: Option<SystemTime>,
     pub asked: Vec<AskedFor>,
 }
@@ -45,11 +46,7 @@ pub struct ExplainedEvent {
 #[derive(Clone, Debug)]
 pub enum Content {
     Whole(Arc<Notification>),
-    /// The head, with the payload conditions that failed at that time.
-    Head {
-        head: Arc<Notification>,
-        failed: Vec<FailedBehind>,
-    },
+    Head { head: Arc<Notification>, failed: Vec<FailedBehind> },
     Unreadable(String),
 }
 

@@ -52,6 +52,7 @@ pub trait Intake: Send + Sync {
 
     fn evaluated(&self) {}
 
+    /// Whether a rule may match, decided before the payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
 
     /// Called before the message's acknowledgement; must not wait.

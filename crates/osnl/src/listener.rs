@@ -8,9 +8,9 @@
 //!        └──── there is room again ─── Blocked: after a while what was pushed goes back
 //! ```
 //!
-//! The loop reads the head of each message first. An unmatched message is acknowledged without a task or an allocation,
-//! together with others. A matching message goes to the [`Intake`] and is settled when its receipt completes; up to
-//! `prefetch` receipts are open at once. No message is acknowledged on an error path.
+//! An unmatched message is acknowledged without a task or an allocation, together with others. A matching message
+//! goes to the [`Intake`] and is settled when its receipt completes; up to `prefetch` receipts are open at once. No
+//! message is acknowledged on an error path.
 
 mod announce;
 mod bindings;

@@ -13,8 +13,7 @@
 //! The last four are asked by a thorough question only.
 //!
 //! A user with the tag `monitoring` and any permissions in the virtual host, even empty, may ask all questions. An
-//! answer is a fact or [`UnknownFact`]; silence, a refusal, and missing statistics never count as well. [`client`]
-//! asks, [`reading`] parses, and [`risk`] judges; the last two are pure.
+//! answer is a fact or [`UnknownFact`]; silence, a refusal, and missing statistics never count as well.
 //!
 //! Requests use no proxy. TLS always verifies certificate and name, by `ssl_ca_file` if set, else by the system's
 //! authorities.
@@ -33,7 +32,6 @@ use serde_json::Value;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagementConf {
-    /// `http://` or `https://`, hosts, and a path before `/api`.
     pub(crate) url: TransportUrl,
     pub(crate) login: (String, Secret),
     pub(crate) ca_file: Option<PathBuf>,
@@ -76,7 +74,6 @@ pub struct BrokerFacts {
     pub(crate) queues: Vec<(String, Result<QueueFacts, UnknownFact>)>,
     pub(crate) services: Vec<(String, QueueFacts)>,
     pub(crate) bindings: BTreeMap<String, Vec<(String, String)>>,
-    /// With names near those of the listener.
     pub(crate) exchanges: Vec<(String, String)>,
     pub(crate) nodes: Option<usize>,
 }
@@ -102,7 +99,6 @@ pub struct QueueFacts {
     pub(crate) consumer_count: Option<u64>,
     pub(crate) arguments: BTreeMap<String, Value>,
     pub(crate) policies: Result<QueuePolicies, UnknownFact>,
-    /// The delivery limit that newer brokers report; negative means none.
     pub(crate) delivery_limit: Option<i64>,
     pub(crate) consumers: Vec<ConsumerFacts>,
 }

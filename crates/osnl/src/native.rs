@@ -14,8 +14,7 @@
 //! ```
 //!
 //! The layers, weakest first: defaults, files in the given order, `OS_<GROUP>__<OPTION>` of the environment, the
-//! command line. Unlike in a `k2hr3_osnl.conf`, a name without effect is an error. [`load`] reports all errors at once.
-//! [`crate::assembly`] builds the running parts. `docs/reference/configuration.md` lists each option.
+//! command line. Unlike in a `k2hr3_osnl.conf`, a name without effect is an error.
 
 mod action;
 mod admin;
@@ -124,7 +123,7 @@ pub struct Native {
     pub keep_unmatched: KeepUnmatched,
     pub admin: Option<AdminConf>,
     pub canary: Option<CanaryConf>,
-    /// In the order of the files; never empty, like rules and actions.
+    /// Listeners are in the order of the files; never empty, like rules and actions.
     pub listeners: Vec<ListenerConf>,
     pub rules: Vec<RuleConf>,
     pub actions: Vec<ActionConf>,
@@ -202,13 +201,12 @@ pub struct ActionConf {
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     pub files: Vec<PathBuf>,
-    /// Folders whose `*.conf` follow the files, sorted by name.
     pub folders: Vec<PathBuf>,
     pub drivers: Drivers,
     pub environment: Environment,
     /// A file read last, whose rules replace all other rules.
     pub rules: Option<PathBuf>,
-    /// Of `[DEFAULT]` from the command line: option, value, flag.
+    /// Options of `[DEFAULT]` from the command line: option, value, flag.
     pub flags: Vec<(&'static str, String, &'static str)>,
 }
 
@@ -223,7 +221,7 @@ pub struct LoadedConf {
 }
 
 impl LoadedConf {
-    /// With those of [`never_sent`](Self::never_sent), for commands that check a configuration.
+    /// Includes those of [`never_sent`](Self::never_sent), for commands that check a configuration.
     #[must_use]
     pub fn all_warnings(&self) -> Vec<Warning> {
         let mut warnings = self.warnings.clone();
@@ -276,7 +274,7 @@ impl LoadedConf {
 }
 
 impl std::fmt::Debug for LoadedConf {
-    /// Omits the layers, which may contain secrets.
+    /// The layers may contain secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { conf, warnings, layers: _, named_files: _, drivers: _, files: _ } = self;
         f.debug_struct("LoadedConf").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()

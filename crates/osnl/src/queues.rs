@@ -1,8 +1,8 @@
 //! The doctor of queues: the picture that a broker gives of a listener's exchanges and queues, and its judgement.
 //!
-//! A [`Survey`] is one look for one listener: by AMQP alone ([`gather`](Wanted::survey)), and completed by the management
-//! API. [`Survey::findings`] is pure, so each trouble is a row of a test. A [`Finding`] is the only text of a trouble:
-//! `osnl queues`, `osnl check --connect`, `osnl status`, the page, and HTTP show it.
+//! A [`Survey`] is one look for one listener: by AMQP alone ([`gather`](Wanted::survey)), and completed by the
+//! management API. A [`Finding`] is the only text of a trouble: `osnl queues`, `osnl check --connect`, `osnl status`,
+//! the page, and HTTP show it.
 //!
 //! The services' own queues are the evidence for "nothing arrives". The publisher of oslo.messaging declares the queue
 //! `<topic>.<priority>` and binds the queue before each message, so a missing queue shows that nothing was published:
@@ -80,7 +80,6 @@ pub enum FindingKind {
     NotBound,
     NoRuleMatches,
     Unread,
-    /// A queue of osnl that is not read, or grows.
     Growing,
     Rival,
     OtherRules,
@@ -95,7 +94,6 @@ pub enum FindingKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingSeverity {
-    /// Nothing is lost or late today.
     Note,
     Warning,
     Critical,
@@ -107,18 +105,15 @@ pub struct Finding {
     pub severity: FindingSeverity,
     pub broker: String,
     pub vhost: String,
-    /// `queue notifications.info`, `exchange nova`, `listener nova`, or `host mq1:5672`.
     pub subject: String,
     pub seen: String,
     pub consequence: String,
-    /// The command or setting that mends it.
     pub command: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deployers: BTreeMap<String, String>,
 }
 
 impl FindingKind {
-    /// Whether the kind is an answer to "nothing arrives".
     #[must_use]
     pub(crate) fn explains_silence(self) -> bool {
         matches!(
@@ -161,7 +156,6 @@ pub struct Wanted {
     pub rabbit: RabbitOptions,
     pub management: Option<ManagementConf>,
     pub rules_digest: String,
-    /// The command that grants the permissions in the virtual host.
     pub permissions: String,
 }
 
@@ -169,14 +163,12 @@ pub struct Wanted {
 pub struct Survey {
     pub wanted: Wanted,
     pub greeting: Greeting,
-    /// Hosts that refuse, each with the reason and its remedy.
     pub refusals: Vec<(String, String, Option<String>)>,
     pub is_reached: bool,
     pub exchanges: Vec<(String, ExchangeInspection)>,
     /// Exchanges that exist, with names near the name of a missing exchange.
     pub near: Vec<String>,
     pub queues: Vec<QueueRow>,
-    /// The broker's words for missing permissions of the user.
     pub denied: Vec<String>,
     pub facts: Option<BrokerFacts>,
     pub unknown: Option<UnknownFact>,
@@ -185,7 +177,6 @@ pub struct Survey {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DaemonCounts {
-    /// Whether it ever received a message.
     pub has_received: Option<bool>,
     pub received: u64,
     pub matched: Option<u64>,
@@ -215,7 +206,6 @@ pub struct QueueRow {
     pub durable: Option<bool>,
     #[serde(rename = "type")]
     pub queue_type: Option<String>,
-    /// Exchange and key of each binding.
     pub bindings: Option<Vec<(String, String)>>,
     pub differs: Option<String>,
     pub drops: Option<String>,

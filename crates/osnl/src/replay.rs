@@ -1,5 +1,5 @@
-//! [`plan`] decides the deliveries of an event, and changes nothing. [`live`] appends them to a journal as new events.
-//! A new event has fresh ids by default, because a journal discards a copy under ids that it keeps.
+//! [`plan`] decides the deliveries of an event, [`live`] appends these to a journal. A new event has fresh ids by
+//! default, because a journal discards a copy under ids that it keeps.
 //!
 //! The [`Journal`] belongs to a stopped daemon, or to a running one, by its [control socket](crate::control).
 
@@ -95,7 +95,6 @@ impl EventPlan {
     }
 }
 
-/// `listener` restricts the plan to one.
 #[must_use]
 pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Option<&str>) -> EventPlan {
     let verdicts = explain(conf, &source.subject, listener);
@@ -141,7 +140,6 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplaySettings {
     pub keep_ids: bool,
-    /// The time without an accepted event after which the replay fails.
     pub patience: Duration,
 }
 

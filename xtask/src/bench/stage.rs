@@ -172,7 +172,7 @@ impl Queue<'_> {
         self.start(&self.native(&on_disk(state_dir)))
     }
 
-    /// With the further action `earlier`, whose deliveries wait in a queue of their own.
+    /// Adds the action `earlier`, whose deliveries wait in a queue of their own.
     pub(super) fn consume_beside(&self, state_dir: &Path) -> Result<Process> {
         self.start(&(self.native(&on_disk(state_dir)) + &self.action("earlier")))
     }
@@ -276,7 +276,7 @@ fn native(folder: &Path, listener: &str, port: u16, journal: &str) -> String {
     )
 }
 
-/// Also on a file system that osnl does not trust. Dead letters of a long history stay.
+/// The journal may be on a file system that osnl does not trust. Dead letters of a long history stay.
 fn on_disk(state_dir: &Path) -> String {
     let path = state_dir.display();
     format!("connection = sqlite://{path}/journal.db\nallow_volatile = yes\nmax_dead = 1000000")

@@ -1,7 +1,7 @@
 //! `ci --long`: parts that take too long for the gate, each started by its name, and the record of their runs.
 //!
-//! A part is a command of this program, bounded by [`BOUND`]. `docs/long-runs.toml` has its last run. A tree with
-//! uncommitted changes leaves no record, because no commit has the tested state.
+//! A part is a command of this program, bounded by [`BOUND`]. A tree with uncommitted changes leaves no record,
+//! because no commit has the tested state.
 
 use std::collections::BTreeMap;
 use std::fs;

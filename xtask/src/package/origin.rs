@@ -26,7 +26,6 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// Returns the flags other than `--release` and `--candidate`.
     pub(super) fn parse<'a>(flags: &[&'a str]) -> Result<(Self, Vec<&'a str>)> {
         let (own, others): (Vec<&str>, Vec<&str>) =
             flags.iter().copied().partition(|flag| ["--release", "--candidate"].contains(flag));
@@ -73,7 +72,6 @@ pub(super) fn upgrade(packages: &[PathBuf]) -> Result<[PathBuf; 2]> {
     Ok([folder.join("older.deb"), folder.join(name)])
 }
 
-/// After a comparison with their checksums.
 pub(super) fn released() -> Result<Vec<PathBuf>> {
     let folder = release_folder()?;
     let mut check = Command::new("sha256sum");

@@ -1,8 +1,7 @@
 //! Wheels for PyPI: `osnl`, which is the program, and `osnl-k2hr3`, the module k2hr3_osnl.
 //!
 //! maturin builds both, in an environment of its own under `target/`. `package wheel-test` installs both into a fresh
-//! environment without an index and without a compiler in its PATH. The module's tests run there against a real
-//! broker.
+//! environment without an index and without a compiler in its PATH.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

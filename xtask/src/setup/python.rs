@@ -2,8 +2,7 @@
 //! Debian without Node.js.
 //!
 //! Environments are under `target/` and are rebuilt when the pinned versions or the interpreter change. A file
-//! records both and is written last, so that an interrupted installation does not count. pip uses the machine's
-//! configuration; no index is named here.
+//! records both and is written last, so that an interrupted installation does not count.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

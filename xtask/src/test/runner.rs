@@ -103,8 +103,8 @@ impl Count {
         self.lacks.is_none()
     }
 
-    /// As `ok. 3 passed; 0 failed; 1 ignored` or `4 tests run: 3 passed (1 slow), 1 timed out, 9 skipped`. The tests
-    /// that nextest skips are those left out by the arguments, and are not counted.
+    /// Adds a line like `ok. 3 passed; 0 failed; 1 ignored` or `4 tests run: 3 passed (1 slow), 1 timed out, 9
+    /// skipped`. The tests that nextest skips are those left out by the arguments, and are not counted.
     fn add(&mut self, summary: &str) {
         let words: Vec<&str> = summary.split(|c: char| !c.is_alphanumeric()).collect();
         for pair in words.windows(2) {
@@ -182,7 +182,7 @@ impl TestReport {
         }
     }
 
-    /// In libtest's block `failures:`, `---- NAME stdout ----` opens the output of a test.
+    /// The line `---- NAME stdout ----` in libtest's block `failures:` opens the output of a test.
     fn read_failure(&mut self, line: &str) {
         let end = line.trim_end();
         if end.starts_with("---- ") && end.ends_with(" stdout ----") {
@@ -222,7 +222,6 @@ impl TestReport {
     }
 }
 
-/// Of nextest: `PASS [   0.004s] (  1/174) osnl-core::it guards::one`.
 fn timed(line: &str) -> Option<(Duration, &str, &str)> {
     let (status, rest) = line.split_once(" [")?;
     let is_status = status.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || " -".contains(c));
@@ -240,7 +239,7 @@ fn seconds(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    /// To memory, because an outer run counts the summaries on standard output.
+    /// Copies to memory, because an outer run counts the summaries on standard output.
     fn read(output: &str) -> TestReport {
         let mut copy = Vec::new();
         let report = TestReport::pass_on(output.as_bytes(), &mut copy).unwrap();

@@ -122,7 +122,6 @@ fn top(file: &str) -> &str {
     file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
 }
 
-/// `from` itself only by a cycle.
 fn reached(next: &[Vec<usize>], from: usize) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut waiting = next[from].clone();

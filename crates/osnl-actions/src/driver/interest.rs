@@ -1,6 +1,5 @@
-//! Actions that need earlier messages. The attempt may be too late, since their content may be gone
-//! by then. An observer notes the content when a message arrives, is stored with the message, and
-//! may complete a delivery before its first attempt.
+//! The content of earlier messages may be gone at the attempt. So an observer notes the content when a message
+//! arrives, is stored with the message, and may complete a delivery before its first attempt.
 
 use std::any::Any;
 use std::sync::Arc;

@@ -24,7 +24,7 @@ use crate::driver::{
     login_at, silent, target_probe,
 };
 
-/// The attempt's own time-out holds too.
+/// The limit of one request to Keystone, besides the attempt's own time-out.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl HttpConf {

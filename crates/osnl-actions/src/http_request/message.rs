@@ -60,8 +60,8 @@ impl<'a> RequestSubject<'a> {
 }
 
 impl RequestParts {
-    /// With the payload of the one resource, without authorization; a request to a service of the catalogue still
-    /// lacks its place ([`UrlTarget::placed`]).
+    /// The request has the payload of the one resource and no authorization; a request to a service of the catalogue
+    /// still lacks its place ([`UrlTarget::placed`]).
     pub(super) fn request(
         &self,
         event: &Names,

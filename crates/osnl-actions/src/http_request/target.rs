@@ -104,7 +104,7 @@ impl UrlTarget {
         self.template.paths().next().is_some()
     }
 
-    /// The URL may hold secrets even if fixed.
+    /// Whether the URL is the same for every event; it may hold secrets.
     pub(super) fn is_fixed(&self) -> bool {
         self.template.paths().all(|path| path.starts_with("secret."))
     }
@@ -146,7 +146,7 @@ impl UrlTarget {
         Url::parse(&below(endpoint, self.below_service(url)))
     }
 
-    /// As `catalog:dns/v2/zones`, without secrets in its query.
+    /// Returns a rendered URL for people: `catalog:dns/v2/zones`, without secrets in its query.
     pub(super) fn shown(&self, url: &Url) -> String {
         written_secrets::masked_url(&match &self.host {
             RequestHost::Catalog(service) => format!("{CATALOG}{service}{}", self.below_service(url)),

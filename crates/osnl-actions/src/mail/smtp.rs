@@ -133,8 +133,8 @@ impl MailServer {
         login.map_or_else(Scrubber::default, |login| Scrubber::new([login.plain().as_str(), &login.password]))
     }
 
-    /// Of bounded length. A text that is no mechanism's name (RFC 4422) is masked, and so is the password: a server
-    /// may send it there.
+    /// The length is bounded. A text that is no mechanism's name (RFC 4422) is masked, and so is the password: a
+    /// server may send it there.
     fn offered(&self, mechanisms: &[String]) -> String {
         let secrets = self.secrets();
         let is_name = |name: &str| {

@@ -113,7 +113,8 @@ impl ReadDriver for PublishConf {
     }
 }
 
-/// Over the declarations of `[oslo_messaging_rabbit]`, whose other options apply to the listeners' brokers only.
+/// Lays the URL's options over the declarations of `[oslo_messaging_rabbit]`, whose other options apply to the
+/// listeners' brokers only.
 fn driver_options(reader: &SectionReader<'_>, url: &TransportUrl) -> Result<RabbitOptions, OptionError> {
     let mut options = RabbitOptions::default();
     let section = reader.layers.sections.iter().find(|section| section.def.kind == RabbitSection::SECTION);

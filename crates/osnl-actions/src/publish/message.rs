@@ -33,7 +33,7 @@ pub(super) enum MessageFormat {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Privacy {
     pub(super) mask: bool,
-    /// Otherwise the token is null, as in `osnl send`.
+    /// The token is null otherwise, as in `osnl send`.
     pub(super) keep_token: bool,
 }
 
@@ -273,6 +273,7 @@ fn message_id(event: &Event) -> String {
     }
 }
 
+/// The number of digits of a unique id that identify the publisher.
 const OWN: usize = 16;
 
 /// The same for every attempt. The first half is derived from the message id and the action, so that the action

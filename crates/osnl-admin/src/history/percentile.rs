@@ -15,8 +15,8 @@ pub(crate) const BOUNDS: [u64; BUCKETS - 1] = [
     86_400_000_000,
 ];
 
-/// In seconds; `None` without deliveries. Times within a bucket count as evenly spread; beyond the last bound, that
-/// bound is returned.
+/// The time is in seconds; `None` without deliveries. Times within a bucket count as evenly spread; beyond the last
+/// bound, that bound is returned.
 pub(crate) fn percentile(counts: &[u32; BUCKETS], share: f64) -> Option<f64> {
     let all: f64 = counts.iter().map(|count| f64::from(*count)).sum();
     if all == 0.0 {

@@ -20,9 +20,7 @@ pub(crate) struct HistorySample {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) seconds: u32,
-    /// Messages received from the broker; 0 in an action's series.
     pub(crate) received: u32,
-    /// Messages that a rule matched; 0 in an action's series.
     pub(crate) matched: u32,
     pub(crate) delivered: u32,
     pub(crate) failed: u32,
@@ -46,11 +44,9 @@ pub(super) struct SeriesTotals {
 
 #[derive(Default)]
 pub(crate) struct HistorySeries {
-    /// The totals at the latest sample; `None` after a gap.
     before: Option<SeriesTotals>,
     hour: SampleRing<HOUR>,
     day: SampleRing<DAY>,
-    /// The incomplete sample of the day; `None` if it is empty.
     open: Option<HistorySample>,
 }
 

@@ -24,7 +24,6 @@ impl MetricKind {
 pub struct Family {
     pub name: &'static str,
     pub kind: MetricKind,
-    /// `seconds` or `bytes`; empty for a count.
     pub unit: &'static str,
     pub labels: &'static [&'static str],
     pub help: &'static str,

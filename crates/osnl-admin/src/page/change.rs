@@ -14,7 +14,6 @@ const NAMED: usize = 100;
 const COUNTED: u64 = 10_000;
 const RESOURCES: usize = 3;
 
-/// Before a confirmation the effect, afterwards the result.
 #[derive(Template)]
 #[template(path = "change.html")]
 pub(super) struct ChangePage {
@@ -100,7 +99,7 @@ pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>, fields: 
     }
 }
 
-/// Of all results (`all`), of the selected ones (`change` with `selected`), or of a search (`change`).
+/// Reads a change of all results (`all`), of the selected ones (`change` with `selected`), or of a search (`change`).
 fn read_change(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
     let mut fields = fields(query)?;
     let mut take = |name: &str| {

@@ -154,7 +154,6 @@ impl DeliveriesPage {
         value_of(&self.filter, name).unwrap_or_default()
     }
 
-    /// Nothing without results to which a change applies.
     fn all(&self, verb: &str, label: &str) -> Option<String> {
         let of = takes(verb);
         let counts = self.totals.by_state.iter().filter(|(state, _)| of.contains(&&***state));
@@ -162,7 +161,6 @@ impl DeliveriesPage {
         (count > 0).then(|| format!("{label} all {}", number(count, self.totals.more)))
     }
 
-    /// The pending deliveries include the orphaned, as with the filter.
     fn chips(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let orphaned = self.any.by_state.get(Phase::Orphaned.word()).copied().unwrap_or_default();
         let of = move |(name, count)| (name, if name == "pending" { count + orphaned } else { count });
@@ -173,7 +171,7 @@ impl DeliveriesPage {
         with(&self.filter, &[("state", &state.replace(' ', "-"))])
     }
 
-    /// By action and state, and where these have several groups, by a text of the answer.
+    /// Searches by action and state, and where these have several groups, by a text of the answer.
     fn all_of(&self, group: &DeliveryGroup) -> String {
         let newest = &group.newest;
         let of = |other: &&DeliveryGroup| {
@@ -202,7 +200,6 @@ pub(super) fn number(count: u64, has_more: bool) -> String {
     format!("{}{}", grouped(count), if has_more { "+" } else { "" })
 }
 
-/// Without the name of the delivery's own resource.
 fn common_part(delivery: &Delivery) -> Option<String> {
     let mut answer = delivery.reason.as_ref().or(delivery.last_answer.as_ref())?.clone();
     let own = [&delivery.resource_id, &delivery.resource_name, &delivery.key, &delivery.message_id];
@@ -267,7 +264,6 @@ pub(super) fn written(fields: &[(String, String)]) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Oldest first, the one that succeeded last.
 fn attempts(show: &Show) -> Vec<ShownAttempt> {
     let mut shown = folded(&show.attempts);
     let Delivery { ended, state, reason, took_millis, .. } = &show.delivery;

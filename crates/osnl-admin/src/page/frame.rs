@@ -35,7 +35,6 @@ pub(super) struct Frame {
     pub(super) csrf: String,
     pub(super) made: String,
     pub(super) host: String,
-    /// The option `environment`, which may be empty.
     pub(super) environment: String,
     pub(super) standing: Standing,
 }
@@ -49,7 +48,6 @@ pub(crate) struct Standing {
     quarantined: u64,
 }
 
-/// Not every page needs the whole status.
 #[derive(Default)]
 pub(super) struct SharedStanding(Mutex<Option<(Instant, Standing)>>);
 
@@ -69,7 +67,6 @@ impl Frame {
         }
     }
 
-    /// Returns the title of the tab: `2 critical: Deliveries`.
     pub(super) fn tab(&self) -> String {
         match self.standing.words() {
             Some(words) => format!("{words}: {}", self.title),

@@ -1,7 +1,7 @@
 //! One plot: lines over a span of time as SVG that scales with the page, and the same values in tables.
 //!
-//! The picture has no text, so that labels keep their size at any width. A line ends at a gap. Values far above all
-//! others are cut and marked, so that a burst does not flatten the rest.
+//! The picture has no text, so that labels keep their size at any width. Values far above all others are cut and
+//! marked, so that a burst does not flatten the rest.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,6 @@ pub(super) enum Unit {
     Time,
 }
 
-/// `None` at a gap. `columns` has the values in larger steps.
 pub(super) struct PlotValues {
     pub(super) name: &'static str,
     pub(super) values: Vec<Option<f64>>,
@@ -152,7 +151,7 @@ fn scale(all: &[PlotValues], unit: Unit) -> (f64, f64) {
 }
 
 impl Unit {
-    /// At or above the highest value, and round, as is its half.
+    /// The top is at or above the highest value, and round, as is its half.
     fn top(self, highest: f64) -> f64 {
         if let Self::Time = self {
             let round = [

@@ -69,7 +69,6 @@ pub(super) fn period(query: &str) -> Result<PlotPeriod, RequestRefusal> {
     }
 }
 
-/// The series of all actions also has those of messages.
 pub(super) fn plots(
     history: &DaemonHistory,
     series: &HistorySeries,

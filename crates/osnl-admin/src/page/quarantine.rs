@@ -64,7 +64,6 @@ struct MessageChangeRequest {
     fields: Vec<(String, String)>,
 }
 
-/// With a form, makes the change; else shows its effect.
 pub(super) async fn change(visit: PageVisit<'_>) -> PageAnswer {
     allowed(visit)?;
     let mut change = MessageChangeRequest::read(&given(visit)?)?;

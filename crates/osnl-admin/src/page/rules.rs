@@ -7,6 +7,7 @@ use super::{Frame, PageAnswer, PageVisit, after, shown, text};
 
 const LISTED: usize = 200;
 const CONDITIONS: usize = 5;
+/// The options with columns of their own.
 const NAMED: [&str; 2] = ["actions", "listeners"];
 
 #[derive(Template)]

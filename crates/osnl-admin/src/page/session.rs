@@ -12,7 +12,7 @@ pub(super) const NAME: &str = "osnl_session";
 pub(super) const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 const MOST: usize = 64;
 
-/// In memory: the sessions end with the process.
+/// The sessions end with the process.
 pub(super) struct Sessions {
     random: SystemRandom,
     live: Mutex<Vec<PageSession>>,

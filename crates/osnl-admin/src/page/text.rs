@@ -128,7 +128,6 @@ pub(super) fn name(text: impl Words) -> Markup {
     breakable(&cell(text.words()))
 }
 
-/// Returns a row of a list of facts, or nothing for an empty text.
 pub(super) fn fact(name: &'static str, text: impl Words) -> Markup {
     match text.words() {
         "" => Markup(String::new()),
@@ -146,7 +145,6 @@ pub(super) fn timed(at: &str, words: &str) -> Markup {
     Markup(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{words}</time>"))
 }
 
-/// With its duration unless the state is the usual one.
 pub(super) fn badge(tone: &str, state: &str, since: Option<(&str, u64)>) -> Markup {
     let since = since.filter(|_| matches!(tone, "bad" | "warn")).map_or(String::new(), |(at, seconds)| {
         format!(" <span class=\"muted\">for {}</span>", timed(at, &span(seconds)))

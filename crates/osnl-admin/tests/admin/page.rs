@@ -76,7 +76,6 @@ pub(crate) async fn log_in(running: &RunningEndpoint) -> String {
     format!("Cookie: other=1; {}\r\n{FORM}", cookie.split(';').next().unwrap())
 }
 
-/// Returns the fields of a confirmation behind `query=`: the search, and the number that was shown.
 pub(crate) fn confirmed(page: &str) -> String {
     let value = |name: &str| {
         let (_, value) = page.split_once(&format!("name=\"{name}\" value=\""))?;

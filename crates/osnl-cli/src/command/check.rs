@@ -1,9 +1,9 @@
 //! `osnl check`: reads, checks and explains a configuration. Tries its actions with examples of
 //! known events, and looks for deliveries in the journal that no action would take.
 //!
-//! `check` refuses each native configuration that a start refuses: the clients of a start are built and dropped, and the
-//! places of journal, state, log, and admin endpoint are read. Without `--connect` no connection is made. With that flag
-//! [`Native::probe`] tries brokers, targets, and files; no message is consumed, and no object is made or changed.
+//! `check` refuses each native configuration that a start refuses. Without `--connect` no connection is made. With
+//! that flag [`Native::probe`] tries brokers, targets, and files; no message is consumed, and no object is made or
+//! changed.
 
 mod report;
 
@@ -129,7 +129,6 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     }
 }
 
-/// Returns reasons for which a start by this user would refuse the state directory or the journal.
 fn unusable_places(native: &Native) -> impl Iterator<Item = Note> {
     let unusable = native.places(None).into_iter().filter(|probe| probe.verdict != ProbeVerdict::Fine);
     unusable.map(|Probe { section, what, found, advice, .. }| {

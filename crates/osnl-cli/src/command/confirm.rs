@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::terminal;
 
 const NAME: &str = "osnl:";
+/// The columns that a question fits if standard output is no terminal.
 const NARROW: usize = 80;
 
 /// Without a terminal for question and answer, the operator must pass `--yes` to `discard`, a verb with its object.
@@ -64,6 +65,7 @@ fn restore_after_signals() {
             std::process::exit(128 + kind.as_raw_value());
         }
     };
+    // Without the thread a signal ends the program as before.
     if std::thread::Builder::new().name("question".to_owned()).spawn(wait).is_ok() {
         let _ = catches.recv();
     }

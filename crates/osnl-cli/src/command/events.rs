@@ -70,6 +70,7 @@ fn select(args: &EventsArgs) -> Result<Selection, String> {
     let services: Vec<&str> = catalogue::services().iter().map(|(name, _)| *name).collect();
     let (service, event) = match (&args.service, &args.event) {
         (None, _) => return Ok(Selection::Services),
+        // An event of the catalogue names its service.
         (Some(name), None) if name.contains('.') && !services.contains(&name.as_str()) => (None, Some(name)),
         (Some(name), event) => (Some(name), event.as_ref()),
     };

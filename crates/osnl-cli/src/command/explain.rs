@@ -1,6 +1,5 @@
-//! `osnl explain`: the verdict of each rule on an event, and the effect of a match. The event is
-//! from a file, the journal or the ring of unmatched messages. `--rules` shows the changes that
-//! other rules would make. Connects only to the daemon, and to the database of a shared journal.
+//! `osnl explain`: the verdict of each rule on an event, and the effect of a match. The event is from a file, the
+//! journal or the ring of unmatched messages. Connects only to the daemon, and to the database of a shared journal.
 
 mod args;
 mod compare;

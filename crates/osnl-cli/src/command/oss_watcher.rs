@@ -51,6 +51,7 @@ pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             for line in format!("{error:#}").lines() {
+                // If stderr is closed, the exit status still shows the failure.
                 let _ = writeln!(io::stderr(), "oss-watcher: error: {}", in_words(line));
             }
             Exit::Failed

@@ -28,7 +28,6 @@ pub(super) struct Display(Arc<ProgressState>);
 
 struct ProgressState {
     done: &'static str,
-    /// The message names the counted objects, such as `deliveries`.
     bar: ProgressBar,
     is_terminal: bool,
     is_drawn: Once,

@@ -1,8 +1,7 @@
 //! `osnl quarantine`: messages that are kept because no decoder could read them.
 //!
-//! The publisher controls the whole content, so all output is cleaned for the terminal. Of a body
-//! only a preview without values is shown. On request the bytes are written to a file of mode 0600,
-//! or to stdout.
+//! The publisher controls the whole content, so all output is cleaned for the terminal. Of a body only a preview
+//! without values is shown.
 
 mod args;
 mod retry;

@@ -272,6 +272,7 @@ fn text(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// Prints a remark to stderr, since standard output has the events.
 #[expect(clippy::print_stderr, reason = "where everything goes that is no event")]
 pub(super) fn say(text: &str) {
     eprintln!("osnl: {}", masked(text));

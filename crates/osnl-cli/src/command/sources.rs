@@ -8,6 +8,7 @@ use crate::clean;
 use crate::flags::{CheckArgs, SourceArgs};
 use crate::terminal::{Tone, on_stderr};
 
+/// The default file; the folder beside it is read too if present.
 pub(super) const DEFAULT_PATH: &str = "/etc/osnl/osnl.conf";
 const DEFAULT_FOLDER: &str = "/etc/osnl/conf.d";
 
@@ -72,6 +73,7 @@ fn legacy(path: &Path) -> Result<osnl_legacy::k2hr3::LoadedConf, String> {
     Conf::load(path, &inputs).map_err(|error| error.to_string())
 }
 
+/// Prints warnings to stderr, so that stdout has only the configuration.
 #[expect(clippy::print_stderr, reason = "warnings go there")]
 pub(super) fn warn(warnings: &[Warning]) {
     for warning in warnings {

@@ -225,6 +225,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     }
 }
 
+/// The age in seconds from which an event's age is shown.
 const OLD: u64 = 60;
 
 fn listeners(listeners: &[ListenerStatus]) -> String {

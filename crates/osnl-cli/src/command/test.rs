@@ -1,8 +1,8 @@
 //! `osnl test`: checks that the rules of a configuration match as expected. Makes no connection,
 //! changes nothing.
 //!
-//! A test is a section of a file `*.test`, which `osnl test` looks for in the folder `tests` beside
-//! each file of the configuration; [`file`] has the format. `--new EVENT` prints a first test.
+//! A test is a section of a file `*.test`, which `osnl test` looks for in the folder `tests` beside each file of the
+//! configuration; [`file`] has the format.
 
 mod args;
 mod file;

@@ -3,8 +3,8 @@
 //!
 //! The log file has no such thread: a dead letter must be in the file when its outcome returns.
 //!
-//! tracing-appender 0.2 has such a thread too. It drops lines without a report, bounds their number
-//! and not their bytes, and does not tell the daemon that its thread has ended.
+//! tracing-appender 0.2 drops lines without a report, bounds their number and not their bytes, and does not report
+//! the end of its thread.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -34,6 +34,7 @@ struct LineQueue {
     waiting: Vec<u8>,
     dropped: u64,
     writing: bool,
+    /// Whether the thread has ended, so that a caller must write its line itself.
     ended: bool,
 }
 

@@ -2,9 +2,8 @@
 //! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>): one datagram a line. `delivery.id` becomes
 //! `OSNL_DELIVERY_ID`, so that `journalctl OSNL_DELIVERY_ID=17.0` finds the lines of a delivery.
 //!
-//! Line ends and control characters of a value are escaped, as on standard error. Hence no value
-//! needs the protocol's length-prefixed form, and no value acts on a terminal that shows the
-//! journal.
+//! Line ends and control characters of a value are escaped, as on standard error. So no value needs the protocol's
+//! length-prefixed form, or acts on a terminal.
 //!
 //! Logging never waits. A sealed file in memory carries a line too long for a datagram. A line that
 //! the journal does not accept at once is written to standard error.
@@ -151,6 +150,8 @@ mod tests {
             let field = text.lines().find(|line| line.starts_with("OSNL_H=")).unwrap();
             assert!(field.ends_with("xx… (1048576 bytes)") && field.len() < 17_000, "{}", field.len());
             assert_eq!(text.matches("\nPRIORITY=").count(), 0);
+            // Nothing reads the journal's socket, so further lines must be written to standard
+            // error.
             while sent.lock().unwrap().iter().all(|sent| *sent) {
                 tracing::warn!("short");
             }

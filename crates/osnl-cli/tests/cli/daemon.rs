@@ -89,7 +89,6 @@ impl Drop for Daemon {
     }
 }
 
-/// While the proxy is closed, new connections end at once.
 pub(crate) struct Way {
     pub(crate) vhost: Vhost,
     port: u16,

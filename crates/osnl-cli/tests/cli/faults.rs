@@ -26,7 +26,6 @@ struct Fault {
     events: usize,
     /// Words of status and log once the fault shows; empty if a command cannot know.
     shows: [&'static str; 2],
-    /// The commands that cannot know, and the reason.
     silent: &'static [(&'static str, &'static str)],
 }
 

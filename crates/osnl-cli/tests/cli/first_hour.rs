@@ -76,6 +76,7 @@ fn from_init_to_the_first_effect_by_the_screens_alone() {
     let written = hour.osnl(&init, 0);
     assert!(written.contains("replace CHANGE-ME, then run osnl check --connect -c osnl.conf"), "{written}");
     hour.edit("https://CHANGE-ME.example.com/events", &hour.sink.url("/events"));
+    // The test's folder may be in memory.
     let state = format!("state_dir = {}", hour.place.path("state").display());
     hour.edit("#state_dir = /var/lib/osnl", &state);
     hour.edit("[journal]", "[journal]\nallow_volatile = true");

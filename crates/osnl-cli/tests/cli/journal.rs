@@ -134,6 +134,8 @@ fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
     for found in rounds("/second").values() {
         assert!(found.is_sorted(), "in order: {found:?}");
     }
+    // Events that the killed daemon has acknowledged are in its journal, and have their effect
+    // after its restart.
     let again = start(&homes[0]);
     let all = |found: &Vec<usize>| BTreeSet::from_iter(found).len() == ROUNDS;
     wait_until(SOON, "nothing is missing", || rounds("/").values().all(all));

@@ -83,6 +83,7 @@ fn without_broker(text: &str) -> String {
         text = text.replace(known, &port);
     }
     if !text.contains("transport_url") {
+        // A broker may listen at the default port.
         text.push_str(&format!(
             "[oslo_messaging_notifications]\ntransport_url = rabbit://guest:guest@127.0.0.1{port}/\n"
         ));

@@ -132,6 +132,7 @@ fn rules_and_actions_come_and_go_and_orphans_are_adopted() {
     assert_eq!(rig.target("roles")["configured"], false);
     rig.publish([(3, 3)]);
     wait_until(SOON, "the note", || rig.target("notes")["done"] == 1);
+    // Earlier events keep the verdicts of the rules at their time.
     assert_eq!(fs::read_to_string(rig.home.path().join("notes")).unwrap().lines().count(), 1);
 
     rig.sink.reply_with(Reply::Status(204));
@@ -214,6 +215,7 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
     let delete = format!("rabbitmqctl delete_queue --vhost '{}' 'second'", rig.vhost.name());
     let empty = (true, json!(0), Some(delete));
     wait_until(SOON, "it is known to be empty", || left(&rig) == empty);
+    // A listener removes its own former bindings from its queue, but not those of other programs.
     rig.apply(&[&renamed.replace("exchange = neutron", "exchange = neutron, nova"), RULE, ACTION]);
     wait_until(SOON, "two exchanges", || bindings(&rig, "osnl") == ["neutron", "nova"]);
     rig.apply(&[&renamed, RULE, ACTION]);

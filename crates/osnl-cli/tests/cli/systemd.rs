@@ -150,6 +150,7 @@ fn the_manuals_own_unit_works_but_for_the_path() {
     let way = Way::closed("manual-unit");
     way.open();
     let case = Case::new(&way.url(), "http://127.0.0.1:9/v1/role", "");
+    // Another user must reach the program; the build's folder may be private.
     fs::set_permissions(case.folder.path(), Permissions::from_mode(0o755)).unwrap();
     let program = case.path("k2hr3_osnl");
     fs::copy(env!("CARGO_BIN_EXE_osnl"), &program).unwrap();

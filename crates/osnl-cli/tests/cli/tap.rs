@@ -253,6 +253,7 @@ fn the_articles_url_and_a_listeners_are_understood() {
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
     assert_eq!(ids(&tap.stdout()), expected(2..3));
 
+    // A tap covers all listeners of a configuration on one broker unless one is named.
     rig.publisher.notify(&Notice { exchange: "neutron".into(), ..event(0) });
     let text = std::fs::read_to_string(rig.place.path("osnl.conf")).unwrap();
     let second = format!(

@@ -95,6 +95,7 @@ fn a_backup_of_a_running_daemon_is_restored_and_says_what_it_repeats() {
     ] {
         assert!(text.contains(&expected), "{expected}\n{text}");
     }
+    // Deliveries are repeated only on the operator's request; discarded ones never are.
     let before = rig.sink.requests().len();
     rig.start();
     rig.consuming();

@@ -82,6 +82,7 @@ fn a_user_without_rights_is_told_what_is_missing_and_an_administrator_makes_the_
     assert!(code == Some(0) && said.contains("nothing to do"), "{said}");
     let mut daemon = stage.start("a");
     daemon.wait_for("listening at", 1, SOON);
+    // The drain ends running attempts and gives the partitions back.
     daemon.signal("TERM");
     assert_eq!(daemon.wait(SOON).code(), Some(0), "{}", daemon.output());
     assert_eq!(server.rows(database, "SELECT count(*) FROM osnl_partition WHERE token IS NOT NULL"), "0");

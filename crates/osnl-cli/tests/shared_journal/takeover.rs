@@ -19,6 +19,7 @@ fn a_daemon_is_killed_and_the_other_one_delivers_everything_in_order() {
     stage.publish(60..80);
     stage.wait_for_all(0..80);
     stage.wait_for_queue(0);
+    // The running delivery is repeated before the next of its resource starts.
     for port in stage.delivered() {
         assert!(port.is_sorted(), "{port:?}");
     }

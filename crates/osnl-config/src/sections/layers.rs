@@ -165,7 +165,7 @@ impl Layers {
         })
     }
 
-    /// As in oslo.config, a value counts literally, quotes and blanks included. A variable can set any option of a
+    /// A value counts literally, as in oslo.config, quotes and blanks included. A variable can set any option of a
     /// section that is in a file, but a keyed option only if a file sets it.
     pub fn apply_environment(&mut self, environment: &Environment) -> Findings {
         let mut findings = Findings::default();
@@ -215,7 +215,6 @@ impl Layers {
         findings
     }
 
-    /// Returns whether the schema has the option.
     pub fn set(&mut self, kind: &str, option: &str, text: &str, origin: ValueOrigin) -> bool {
         let unnamed = self.sections.iter_mut().find(|s| !s.def.named && s.def.kind == kind);
         let known = unnamed.filter(|section| section.def.knows(option));
@@ -265,7 +264,6 @@ impl Layers {
         Value::read(kind, &text, secret)
     }
 
-    /// `path` has the options under way, to detect a cycle.
     fn text_along(
         &self,
         section: &RawSection,
@@ -348,5 +346,4 @@ impl Layers {
     }
 }
 
-/// Options by heading and name, dependencies first.
 type DependencyOrder = Vec<(String, String)>;

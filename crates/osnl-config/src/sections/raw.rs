@@ -19,7 +19,6 @@ pub struct RawEntry {
     pub option: String,
     pub text: String,
     pub origin: ValueOrigin,
-    /// The file that `text` names, if the option holds a secret.
     pub file: Option<SecretFile>,
     pub columns: Vec<u32>,
 }

@@ -209,7 +209,6 @@ impl<'a> SectionReader<'a> {
         self.findings.warnings.push(Warning(self.finding(option, problem).allowed(allowed)));
     }
 
-    /// At the option's own line, else at its section's heading.
     pub fn finding(&self, option: &str, problem: &str) -> Finding {
         let place = self.section.entry(option).map_or(&self.section.place, |entry| &entry.origin);
         let finding = Finding::of(self.file, problem).group(&self.section.heading()).from_origin(place);

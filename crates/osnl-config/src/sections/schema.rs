@@ -63,10 +63,8 @@ pub struct SectionDef {
     /// The section's own options. If it has drivers, the first option names the driver.
     pub options: &'static [OptionDef],
     pub shared: &'static [&'static [OptionDef]],
-    /// Options that end in the user's key: `payload.` is `payload.KEY`.
     pub keyed: &'static [OptionDef],
     pub drivers: &'static [DriverTable],
-    /// Defaults that replace those of the rows.
     pub defaults: &'static [(&'static str, &'static str)],
 }
 

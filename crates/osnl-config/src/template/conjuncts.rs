@@ -29,7 +29,7 @@ pub fn conjuncts(source: &str) -> Option<Vec<&str>> {
     Some(found)
 }
 
-/// With its place, the depth of brackets, and whether it is in quotes.
+/// Each character has its place, the depth of brackets, and whether it is in quotes.
 pub fn places(source: &str) -> impl Iterator<Item = (usize, usize, bool, char)> + '_ {
     let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
     source.char_indices().map(move |(at, c)| {

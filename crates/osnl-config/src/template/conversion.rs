@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 
 use super::preview_placeholder::Placeholder;
 
-/// Refuses an undefined value, also if the engine accepts it.
 pub(super) fn there(value: &Value) -> Result<&Value, Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }
 }

@@ -34,7 +34,7 @@ pub(super) fn xml(value: &Value) -> Result<String, Error> {
     Ok(escaped)
 }
 
-/// As Jinja's `urlencode`: a text except for `/`, an object or pairs as [`form`].
+/// Escapes as Jinja's `urlencode`: a text except for `/`, an object or pairs as [`form`].
 pub(super) fn url(value: &Value) -> Result<String, Error> {
     match there(value)?.kind() {
         ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => form(value),

@@ -84,7 +84,6 @@ const FOREIGN: [(&str, &str); 22] = [
     ("ipaddr", "match"),
 ];
 
-/// The word is no `what`, but perhaps known in another language.
 pub(super) fn instead(what: &str, word: &str) -> Option<String> {
     let lower = word.to_lowercase();
     let known = FOREIGN.iter().find(|(foreign, _)| *foreign == lower).map_or(word, |(_, ours)| ours);

@@ -23,7 +23,6 @@ use super::vocabulary::{FILTERS, METHODS, TESTS};
 pub(super) struct EngineSource<'a> {
     written: &'a str,
     more: &'a [&'a str],
-    /// The only expression of a template, without its braces.
     pub(super) only: Option<Range<usize>>,
     tokens: Vec<LintToken>,
     pub(super) text: String,
@@ -325,7 +324,7 @@ impl<'a> EngineSource<'a> {
         Ok(())
     }
 
-    /// With dots: `payload['port'].id` is `payload.port.id`.
+    /// The path has dots: `payload['port'].id` is `payload.port.id`.
     fn path(&self, n: usize) -> (usize, String) {
         let (mut last, mut path) = (n, self.word(n).to_owned());
         while has_fields(self.word(n)) {

@@ -87,7 +87,7 @@ pub(super) fn bounded_replace(
     replace(&text, &old, &new, count)
 }
 
-/// As the filter `join`; the attribute may be a keyword argument.
+/// Joins as the filter `join`; the attribute may be a keyword argument.
 pub(super) fn bounded_join(values: &Value, between: Option<&Value>, kwargs: Kwargs) -> Result<String, Error> {
     if values.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));

@@ -118,7 +118,7 @@ impl Names {
         self.and(name, AdditionalValue::Found(value))
     }
 
-    /// As an enrichment that is not run: `{{ server.name }}` is `<server.name>`.
+    /// Adds an enrichment that is not run: `{{ server.name }}` is `<server.name>`.
     #[must_use]
     pub fn with_unknown(self, name: &str) -> Self {
         self.and(name, AdditionalValue::Unknown)
@@ -300,7 +300,6 @@ impl Names {
 pub(super) enum NameValue<'a> {
     Text(&'a str),
     Json(&'a Json),
-    /// All of the context, which has no JSON tree.
     Context,
     Placeholder,
 }

@@ -174,7 +174,6 @@ pub(super) fn method(
     call().map(counted)
 }
 
-/// The elements are charged as those of the notification.
 #[derive(Debug)]
 struct CountedList(Vec<Value>);
 

@@ -13,7 +13,6 @@ pub struct Rates(Mutex<VecDeque<RateSample>>);
 pub struct PresentRates {
     pub received: f64,
     pub delivered: f64,
-    /// In whole seconds: a minute, or less after the start.
     pub over_seconds: u64,
 }
 

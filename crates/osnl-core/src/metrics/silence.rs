@@ -61,6 +61,7 @@ type StreamsByName = BTreeMap<(StreamKind, Arc<str>), Arc<WatchedStream>>;
 struct WatchedStream {
     expect: Rate,
     listeners: Vec<Arc<str>>,
+    /// The start of the watch, in milliseconds since 1970.
     since: AtomicI64,
     count: AtomicU64,
     /// A ring of the times of the latest messages: message n is at index n modulo the length.

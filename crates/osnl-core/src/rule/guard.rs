@@ -61,7 +61,7 @@ impl Guards {
         }
     }
 
-    /// Also returns the guards whose windows are new or look back further: their history has to be read from the
+    /// Returns also the guards whose windows are new or look back further: their history has to be read from the
     /// journal.
     #[must_use]
     pub fn following(mut self, before: &Self) -> (Self, Self) {
@@ -126,7 +126,7 @@ impl Guards {
         states
     }
 
-    /// Of a time before the process started, or released by an operator. Keys must be added oldest first.
+    /// Adds a key from before the start of the process, or released by an operator. Keys must be added oldest first.
     pub fn remember(&self, rule: &str, action: &str, key: &str, at: SystemTime, passed: bool) {
         for (_, window) in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
             lock(window).note(key, millis(at), passed);

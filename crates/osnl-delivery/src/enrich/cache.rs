@@ -111,8 +111,8 @@ impl Enricher {
         self.look_up(kind, id, SystemTime::UNIX_EPOCH).await.map(|(found, _)| found)
     }
 
-    /// Also whether the source was asked. An answer from before `since` is not used: an event may have changed the
-    /// object after that answer.
+    /// Returns also whether the source was asked. An answer from before `since` is not used: an event may have
+    /// changed the object after that answer.
     pub(super) async fn look_up(
         &self,
         kind: Kind,
@@ -174,7 +174,7 @@ impl Enricher {
         state.down = Some(FailureStreak { failures, error: error.clone(), until });
     }
 
-    /// When its turn arrives. The request outlives the caller that began it.
+    /// Asks when its turn arrives. The request outlives the caller that began it.
     async fn ask(self, kind: Kind, id: String) -> Result<LookupAnswer, EnrichError> {
         loop {
             let wait = {

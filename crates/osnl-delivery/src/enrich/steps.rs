@@ -1,3 +1,5 @@
+//! The questions of one action about one event, and the value where no source has an answer.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,7 +20,6 @@ use crate::{Answers, Prepare};
 /// The largest value that is kept with a delivery: no description of a server, port or image is that long.
 const LARGEST: usize = 256 * 1024;
 
-/// In its order: an `id` may use earlier answers.
 #[derive(Clone)]
 pub struct Enrichments {
     steps: Vec<EnrichmentStep>,

@@ -70,7 +70,7 @@ pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
     own.filter(|id| !id.is_empty()).or_else(|| elsewhere().filter(|id| !id.is_empty())).map(str::to_owned)
 }
 
-/// In the form of the service's API; `None` if the event is about another object.
+/// Describes in the form of the service's API; `None` if the event is about another object.
 pub(super) fn described(kind: Kind, id: &str, event: &Notification) -> Option<Value> {
     let resource = resources(event).into_iter().next()?;
     if resource.kind != resource_kind(kind) || resource.id.as_deref() != Some(id) {

@@ -259,7 +259,7 @@ impl Schedule {
         }
     }
 
-    /// At no cost: the failure proves nothing about the new settings.
+    /// Retries at no cost: the failure proves nothing about the new settings.
     fn try_with_new_settings(
         &mut self,
         item: Item,

@@ -172,7 +172,6 @@ impl<'a> NewDeliveries<'a> {
         Self { all }
     }
 
-    /// The lease rows of these partitions are written.
     fn claimable_partitions(&self) -> Vec<PartitionNumber> {
         self.all.iter().filter(|placed| placed.admitted).map(|placed| placed.partition).collect()
     }
@@ -254,7 +253,6 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// The parts of a known message's body are deleted.
     async fn move_parts(
         &mut self,
         sql: Option<&'static str>,

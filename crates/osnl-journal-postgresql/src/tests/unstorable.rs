@@ -14,7 +14,6 @@ fn refuse(stage: &Stage, table: &str, event: &str, condition: &str) {
     ));
 }
 
-/// Committed together; returns how each was settled.
 pub(super) async fn keep_all(member: &PostgresJournal, ids: &[String]) -> Vec<Settle> {
     let paused = pause(member);
     let mut receipts = Vec::new();

@@ -42,7 +42,6 @@ pub(super) fn of(filter: &Filter) -> String {
     all.iter().map(|condition| format!(" AND {condition}")).collect()
 }
 
-/// A phase's number is its index in [`Phase::ALL`].
 pub(super) fn phase(context: &QueryContext) -> String {
     let orphaned = match &context.configured {
         Some(known) if known.is_empty() => "true".to_owned(),
@@ -79,7 +78,6 @@ pub(super) fn running(context: &QueryContext) -> String {
     }
 }
 
-/// An arrival with more than 65,536 deliveries has several numbers.
 fn of_event(number: u64) -> String {
     format!("d.arrival = {}", i64::try_from(number).unwrap_or(i64::MAX))
 }

@@ -88,7 +88,6 @@ impl DatabaseCheck<'_> {
         Ok(Some(VerifyReport { contents, problems: std::mem::take(&mut self.problems) }))
     }
 
-    /// A bounded number is in memory at a time.
     async fn messages(&mut self, of: u64) -> Result<ControlFlow<()>, Error> {
         let (mut after, mut done, mut found) = (i64::MIN, 0, Vec::new());
         loop {

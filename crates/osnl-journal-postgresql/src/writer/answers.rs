@@ -79,7 +79,7 @@ impl PostgresWriter {
         self.shared.claimable.changed.notify_waiters();
     }
 
-    /// Before new rows are read into memory; returns the deliveries that are claimable again.
+    /// Runs before new rows are read into memory; returns the deliveries that are claimable again.
     fn follow(&mut self, batch: &[PostgresCommand], done: &GroupResult) -> Vec<Promotion> {
         let shared = self.shared.clone();
         let mut again = Vec::new();

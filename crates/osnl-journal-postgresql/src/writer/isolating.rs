@@ -64,7 +64,6 @@ impl PostgresWriter {
         true
     }
 
-    /// Returns a command that replaces the refused one.
     fn without_refused(&mut self, command: PostgresCommand, reason: String) -> Option<PostgresCommand> {
         let action =
             command.claim().and_then(|id| self.member.places.get(&id)).map(|place| place.action.clone());
@@ -162,7 +161,6 @@ impl PostgresWriter {
         self.shared.set_refused(self.refused.shown());
     }
 
-    /// The next run of a chore tries again.
     pub(super) fn give_up_chore(&mut self, reason: String) {
         let named =
             ("journal".to_owned(), "the removal of what is old, or of what is beyond a bound".to_owned());

@@ -100,7 +100,6 @@ impl RefusedRecords {
         self.all.iter().map(|known| known.shown.clone()).collect()
     }
 
-    /// Also the later deliveries of their lanes.
     pub(super) fn without_refused(&self, mut arrived: Vec<ArrivedDelivery>) -> Vec<ArrivedDelivery> {
         let (mut ids, mut lanes) = (HashSet::new(), HashSet::new());
         for known in &self.all {

@@ -1,9 +1,8 @@
 //! Bodies that are too large for one statement are sent and read in parts, each a statement of its own.
 //!
-//! Between two parts, the member renews leases and other commands run. A large message on a slow network
-//! delays only the later messages of its queue; a body that is read in parts delays further claims of its
-//! action. The size of a part follows the network. The transaction that stores the message moves the parts
-//! into its row without sending them again.
+//! Between two parts, the member renews leases and other commands run. A large message on a slow network delays only
+//! the later messages of its queue; a body that is read in parts delays further claims of its action. The transaction
+//! that stores the message moves the parts into its row without sending them again.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -66,7 +65,7 @@ impl Transfers {
 }
 
 impl PostgresWriter {
-    /// Only a command that has a large body or waits behind one.
+    /// Detains a command that has a large body or waits behind one.
     pub(super) fn detain(&mut self, command: PostgresCommand) -> Option<PostgresCommand> {
         let reader = match &command {
             PostgresCommand::BeginReading(reader) => Some(reader),
@@ -97,7 +96,6 @@ impl PostgresWriter {
         None
     }
 
-    /// While bodies for an earlier fetch are read.
     pub(super) fn detain_fetches(&mut self, fetches: Vec<PostgresCommand>) -> Vec<PostgresCommand> {
         if self.transfers.downloads.is_empty() {
             return fetches;
@@ -120,7 +118,7 @@ impl PostgresWriter {
         }
     }
 
-    /// For at most [`TURN`]. `false` when the program ends.
+    /// Transfers for at most [`TURN`]. `false` when the program ends.
     pub(super) async fn transfer(&mut self) -> bool {
         let until = Instant::now() + TURN;
         while Instant::now() < until && !self.closing && !self.transfers.is_empty() {
@@ -150,7 +148,6 @@ impl PostgresWriter {
         true
     }
 
-    /// A complete body's command is queued.
     async fn send_part(&mut self) -> Result<(), tokio_postgres::Error> {
         let size = self.transfers.size;
         let fenced = &self.member.fenced;
@@ -178,7 +175,6 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Also the commands behind its body; before all others.
     fn hand_over(&mut self, command: PostgresCommand, behind: VecDeque<PostgresCommand>) {
         behind.into_iter().rev().for_each(|command| self.backlog.push_front(command));
         self.backlog.push_front(command);

@@ -22,6 +22,7 @@ const CONTENDED: Duration = Duration::from_secs(10);
 const DUPLICATES: u32 = 20;
 const APART: u64 = 64;
 const CONFIRM: &str = "UPDATE osnl_member SET number = number WHERE token = $1";
+/// The interval at which the log repeats the failure.
 const REMIND: Duration = Duration::from_secs(60);
 
 const OF_THE_SERVER: &str = "see that the server runs, takes writes, and lets this user in";

@@ -185,6 +185,7 @@ pub async fn every_store_groups_what_is_not_done_alike(open: impl Fn() -> StoreR
     ] {
         assert_eq!(lines(&grouped(&rig, &filter, u64::MAX).await), expected, "{filter:?}");
     }
+    // Of each action and state some are seen, and a lower bound says so.
     let groups = within(rig.queries.groups(all, 1)).await.expect("groups").0;
     for (phase, action, count) in
         [(Phase::Retrying, "a", 2), (Phase::Ready, "a", 1), (Phase::Ready, "b", 1), (Phase::Waiting, "a", 1)]

@@ -77,6 +77,7 @@ pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn(
         receipts.push(append(journal, entry(id, key, false)).await);
     }
     let claimed = within(journal.claim("a", ClaimLimits::in_order(2))).await;
+    // The last attempt ends after the loop returned everything else: the next of its lane has no loop.
     journal.end(claimed[0].id, Outcome::Delivered.into());
     let retry = AttemptRetry {
         due: Instant::now() + Duration::from_secs(60),

@@ -16,6 +16,7 @@ use super::{MemoryJournal, MemoryState};
 use crate::dead_letters::{self, GivenUp};
 use crate::{DeliveryId, End, Entry, Receipt, Settle};
 
+/// The most dead letters of one listener that are handed out together.
 const TOGETHER: usize = 100;
 /// The most bytes of their bodies, unless one alone has more: a group whose connection breaks is published again, and a
 /// small one leaves few copies.

@@ -16,7 +16,7 @@ pub struct MemoryLimits {
     /// The longest time for a message to stay unsettled: half the broker's consumer time-out (30 min) by
     /// default.
     pub unsettled: Duration,
-    /// Within 64 MiB; the oldest bodies are removed first.
+    /// Bodies within 64 MiB; the oldest are removed first.
     pub dead: usize,
 }
 

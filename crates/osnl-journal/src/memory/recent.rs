@@ -26,6 +26,7 @@ impl<K, V> Default for RecentItems<K, V> {
 impl<K: Eq + Hash, V> RecentItems<K, V> {
     /// As many as a window may hold, so that redelivered messages after a lost connection are recognised.
     const KEPT: usize = u16::MAX as usize;
+    /// The bound of the bytes of texts in keys and values; the kept ids take less.
     const KEPT_BYTES: usize = 32 << 20;
 
     pub(super) fn insert(&mut self, key: K, value: V, bytes: usize) {

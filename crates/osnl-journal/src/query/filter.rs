@@ -1,5 +1,5 @@
-//! A [`Filter`] selects the deliveries of a list, a count, or a change. Its values are an operator's text: a store
-//! binds each value as a parameter, so that no value becomes part of a statement.
+//! The values of a [`Filter`] are an operator's text: a store binds each value as a parameter, so that no value
+//! becomes part of a statement.
 
 use std::time::SystemTime;
 
@@ -18,11 +18,8 @@ pub struct Filter {
     pub states: Vec<RowState>,
     pub phases: Vec<Phase>,
     pub context: QueryContext,
-    /// Alternatives, any of which must match.
     pub about: Vec<About>,
-    /// The resource's id, name, or order key.
     pub key: Option<String>,
-    /// The HTTP status of an answer: `409`, or `4xx`.
     pub status: Option<AnswerPolicy>,
     pub text: Option<AnswerPolicy>,
     pub event_type: Option<String>,
@@ -114,8 +111,8 @@ impl Filter {
     }
 }
 
-/// By an operator's term: the number of a delivery or an event, the id of a message, the id or the name of a
-/// resource.
+/// Deliveries by an operator's term: the number of a delivery or an event, the id of a message, the id or the name of
+/// a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
     Delivery(DeliveryId),
@@ -151,7 +148,6 @@ impl About {
 /// The answer is in the reason of the end, and in the kept failed attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerPolicy {
-    /// An HTTP status; an `x` is any digit.
     Status(String),
     Text(String),
 }

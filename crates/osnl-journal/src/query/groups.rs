@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::{DeliveryListRow, Filter, Phase, PhaseCount, RowState, Tally, count_rows};
 use crate::DeliveryId;
 
+/// The deliveries that an answer has of each group, the newest.
 const SHOWN: usize = 10;
+/// The most deliveries of one place that are compared.
 const MOST_COMPARED: u64 = 10_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +87,6 @@ pub struct ComparedRow {
     pub phase: Phase,
     pub action: String,
     pub answer: Option<String>,
-    /// The resource's id, its name, and the order key.
     pub own: [Option<String>; 3],
 }
 
@@ -118,7 +119,6 @@ impl CauseTally {
         u32::try_from(most.min(MOST_COMPARED)).map_or(u32::MAX, |most| most.saturating_add(1))
     }
 
-    /// At most [`limit`](Self::limit) rows were read.
     pub fn add(&mut self, rows: Vec<ComparedRow>, limit: u32) {
         let has_more = rows.len() >= limit as usize;
         for row in rows.into_iter().take(limit as usize - 1) {
@@ -143,7 +143,7 @@ impl CauseTally {
         self.0.values().flat_map(|group| group.newest.iter().copied()).collect()
     }
 
-    /// Those that wait for an operator come first.
+    /// Groups that wait for an operator come first.
     #[must_use]
     pub fn groups(self, rows: Vec<DeliveryListRow>) -> Vec<CauseGroup> {
         let mut rows: HashMap<DeliveryId, DeliveryListRow> =
@@ -160,7 +160,7 @@ impl CauseTally {
     }
 }
 
-/// For rows that are all in memory; `misses_dead` if there are dead letters that were not read.
+/// Groups rows that are all in memory; `misses_dead` if there are dead letters that were not read.
 #[must_use]
 pub fn groups_of(
     mut rows: Vec<DeliveryListRow>,

@@ -1,8 +1,8 @@
 //! The words for the state of a delivery, defined only here and used by screens, JSON, filters, and the
 //! glossary.
 //!
-//! A [`RowState`] is the state that a store keeps. A phase combines the state with facts of the moment: whether an
-//! attempt runs or has failed, and whether the action is configured. SQL and [`Phase::of_row`] decide alike.
+//! A phase combines the [`RowState`] that a store keeps with facts of the moment: whether an attempt runs or has
+//! failed, and whether the action is configured. SQL and [`Phase::of_row`] decide alike.
 
 use super::DeliveryListRow;
 use crate::{DeliveryId, Outcome};
@@ -148,7 +148,6 @@ impl Phase {
         }
     }
 
-    /// A word, with blanks or hyphens, or a group.
     #[must_use]
     pub fn named(name: &str) -> Option<Vec<Self>> {
         let name = name.trim().to_ascii_lowercase();

@@ -17,19 +17,16 @@ pub struct DeliveryListRow {
     pub state: RowState,
     /// Whether the delivery is in no lane yet, which occurs only in a shared journal.
     pub is_arrived: bool,
-    /// Attempts that the target answered.
     pub attempts: u32,
-    /// Failed attempts of any kind.
     pub tries: u32,
     pub ended: Option<SystemTime>,
-    /// Of a dead, held or discarded delivery; after a success, the effect.
+    /// The reason of a dead, held or discarded delivery; after a success, the effect.
     pub reason: Option<String>,
     pub resource: Option<u32>,
     /// The id of the resource; missing in rows of an older version.
     pub resource_id: Option<String>,
     pub resource_name: Option<String>,
     pub due: Option<SystemTime>,
-    /// Whether a guard holds the delivery, or has held it.
     pub is_guarded: bool,
     pub waits_for: Option<DeliveryId>,
     pub took: Option<Duration>,
@@ -45,7 +42,6 @@ pub struct DeliveryListRow {
 pub struct DeliveryDetails {
     pub row: DeliveryListRow,
     pub tries: Vec<AttemptRow>,
-    /// The message as received, with its secrets.
     pub received: ReceivedMessage,
     pub ahead: u64,
     pub behind: (Vec<DeliveryId>, u64),
@@ -56,6 +52,7 @@ pub struct DeliveryDetails {
 pub struct AttemptRow {
     pub at: SystemTime,
     pub answer: String,
+    /// The sent request, secrets masked; kept of the latest few.
     pub request: Option<String>,
     pub took: Option<Duration>,
 }

@@ -28,7 +28,9 @@ use crate::query::Phase;
 use crate::query::RowCondition;
 use crate::query::RowState;
 
+/// Events of a block, as a power of two.
 const EVENTS: u32 = 9;
+/// Delivery numbers of a block, as a power of two.
 const DELIVERIES: u32 = EVENTS + SHIFT;
 
 /// Four bytes of a digest over a kind of fact and its value.
@@ -105,7 +107,6 @@ fn statuses(text: &str) -> impl Iterator<Item = u16> {
 }
 
 impl Work<'_> {
-    /// Writes the facts of the blocks; called after all deliveries of the transaction.
     pub(super) fn write_blocks(&self) -> Result<()> {
         for block in &self.blocks.begun {
             close(self.connection, block - 1)?;

@@ -1,8 +1,7 @@
 //! Applies the operator's changes to deliveries: retry, discard, hold, release, move.
 //!
-//! A connection that only reads looks the deliveries up ([`super::selection`]). Batches then change them, each
-//! a transaction of the writer, so that appends continue in between. The cost of a batch depends on its
-//! changes and not on the history.
+//! A connection that only reads looks the deliveries up ([`super::selection`]). Batches then change them, each a
+//! transaction of the writer, so that appends continue in between.
 //!
 //! A claimed delivery stays with its loop. A [`DeferredChange`] written beside the delivery takes effect at
 //! the end of the claim, unless obsolete then. Until then its lane does not continue.

@@ -62,7 +62,7 @@ impl Work<'_> {
         Ok(vec![(found.action.clone(), -1), (to.to_owned(), 1)])
     }
 
-    /// From before a restart, when nothing is claimed.
+    /// Applies the changes from before a restart, when nothing is claimed.
     pub(super) fn fulfil_all(&mut self) -> Result<usize> {
         let mut ids: Vec<i64> = {
             let mut select = self.connection.prepare(DEFERRED)?;

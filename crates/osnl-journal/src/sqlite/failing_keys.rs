@@ -8,8 +8,8 @@ const SCAN_LIMIT: i64 = 1000;
 const CAUSES: usize = 100;
 
 impl SqliteReader {
-    /// At least two failures, oldest first, a bounded number. An index covers deliveries that wait for a retry, so
-    /// the cost does not depend on the backlog.
+    /// Deliveries with at least two failures, oldest first, a bounded number. An index covers deliveries that wait
+    /// for a retry, so the cost does not depend on the backlog.
     pub fn failing_keys(&self, action: &str) -> Result<Vec<FailingKey>> {
         let mut select = self.0.prepare_cached(concat!(
             "SELECT id, coalesce(resource_name, resource_id, key), tries FROM delivery WHERE action = ?1 AND ",

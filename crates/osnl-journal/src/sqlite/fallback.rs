@@ -8,8 +8,8 @@ use crate::query::RowState;
 use crate::{DeliveryId, Handover};
 
 impl Work<'_> {
-    /// At the end of the other action's lane. Returns whether the delivery is new. The rule may have had one for this
-    /// event, from its start or from an end of `from` before a retry.
+    /// The delivery is at the end of the other action's lane. Returns whether the delivery is new. The rule may have
+    /// had one for this event, from its start or from an end of `from` before a retry.
     pub(super) fn fall_back(&mut self, from: DeliveryId, how: &Handover) -> Result<bool> {
         let to = &*how.action;
         let event = event_of(self.connection, from)?;

@@ -15,7 +15,7 @@ pub struct PlaceInspection {
     pub exists: bool,
 }
 
-/// Also judges whether the file is a journal, and which process has it.
+/// Judges also whether the file is a journal, and which process has it.
 ///
 /// The errors of [`SqliteJournal::open`](super::SqliteJournal::open) about the place, but none about the process that
 /// has the file.

@@ -189,7 +189,7 @@ fn dead_line(connection: &Connection, id: DeliveryId) -> Result<Option<serde_jso
         .optional()
 }
 
-/// Also events without another delivery. `until` is the time of their latest effect, if any.
+/// Removes also events without another delivery. `until` is the time of their latest effect, if any.
 fn remove(
     connection: &mut Connection,
     ids: &[DeliveryId],

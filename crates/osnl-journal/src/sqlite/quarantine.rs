@@ -19,7 +19,6 @@ use crate::store::shares::QueueShare;
 use crate::{DeliveryId, in_hand};
 
 impl Work<'_> {
-    /// `false` for a redelivered copy of a kept message.
     pub(super) fn set_aside(&mut self, received: &ReceivedMessage, reason: &str) -> Result<bool> {
         let origin = &received.origin;
         let digest = received.digest();

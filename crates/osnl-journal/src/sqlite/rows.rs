@@ -58,7 +58,6 @@ pub(super) fn delivery_id(row: i64) -> DeliveryId {
     DeliveryId(row.unsigned_abs())
 }
 
-/// The last that begins at or before the number.
 pub(super) fn event_of(connection: &Connection, id: DeliveryId) -> Result<i64> {
     let mut select = connection.prepare_cached("SELECT max(id) FROM event WHERE id <= ?1 >> 16")?;
     select.query_row([id.row()], |row| row.get::<_, Option<i64>>(0)).map(Option::unwrap_or_default)
@@ -75,6 +74,7 @@ pub(super) fn identity_number(identity: &MessageIdentity) -> i64 {
     number(&BodyDigest::of(&text))
 }
 
+/// The columns that [`received`] reads, in its order.
 pub(super) const RECEIVED: &str = "received, redelivered, listener, queue, exchange, routing_key, content_type, \
      content_encoding, compression, body";
 

@@ -1,8 +1,8 @@
 //! The tables, and the conversion of a file to a journal.
 //!
-//! `tables.md` explains tables, states, and indexes. `PRAGMA user_version` has the version, and `PRAGMA
-//! application_id` marks a journal of osnl. osnl 0.1.0 ships version 1. A later change of the tables needs a
-//! conversion from each shipped version, with a dump of that version under `fixtures/journal/`.
+//! `PRAGMA user_version` has the version, and `PRAGMA application_id` marks a journal of osnl. osnl 0.1.0 ships
+//! version 1. A later change of the tables needs a conversion from each shipped version, with a dump of that version
+//! under `fixtures/journal/`.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;

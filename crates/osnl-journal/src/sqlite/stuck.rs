@@ -1,6 +1,6 @@
 //! A disk that does not answer. No error occurs then: the writer's thread waits in the kernel and can publish
-//! nothing. A separate thread checks each second whether the writer has waited for too long. That thread
-//! publishes the state of a failure: intake stops and no attempt begins until the disk answers.
+//! nothing. A separate thread checks each second whether the writer has waited for too long, and publishes the state
+//! of a failure: intake stops and no attempt begins until the disk answers.
 //!
 //! The process is not ended. A process that waits for its disk cannot be killed, and another would wait for
 //! the same disk.

@@ -144,7 +144,6 @@ pub fn begin(journal: &Path, to: &Path, replace: bool) -> Result<PartFile, Upkee
     PartFile::begin(to, replace)
 }
 
-/// The result has the bytes before, and the contents.
 pub fn compact(journal: &Path, observer: &Observer) -> Result<(u64, Contents), UpkeepError> {
     drop(open(journal)?);
     let held = take(journal)?;

@@ -282,7 +282,6 @@ impl<'a> Work<'a> {
         Ok(EndResult::Over { action: found.action, made })
     }
 
-    /// In steps; returns whether more are left.
     pub(super) fn due_now(&self, action: &str, now: i64) -> Result<bool> {
         let mut update = self.connection.prepare_cached(DUE_NOW)?;
         Ok(update.execute(params![action, now, DUE_AT_ONCE])? == DUE_AT_ONCE as usize)
@@ -384,7 +383,6 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// The last step before the commit.
     pub(super) fn finish(&self) -> Result<()> {
         self.write_blocks()?;
         self.write_tally()

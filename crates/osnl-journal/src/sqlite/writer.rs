@@ -31,7 +31,9 @@ use crate::store::clock::Due;
 use crate::{DeliveryId, End, Entry, JournalState, LearntFacts, SentRequest, Settle, UsedLimits};
 
 const AT_ONCE: usize = 1000;
+/// The interval at which the writer checks for the file, prunes, and retries after a failure.
 const TICK: Duration = Duration::from_secs(1);
+/// The approximate bytes of a row beside the body.
 const ROW: u64 = 512;
 /// Bounds of a group's appends once the file is full: a twentieth of its size within these two.
 const LEAST_ROOM: u64 = 64 << 10;
@@ -50,7 +52,6 @@ pub(super) enum SqliteCommand {
     DueNow(Arc<str>, i64),
     End(DeliveryId, End),
     Change(ChangeBatch, Apply, oneshot::Sender<ChangeBatchResult>),
-    /// Answered with the time, after the commit of everything before.
     Barrier(oneshot::Sender<i64>),
     Enriched(DeliveryId, String, LearntFacts, oneshot::Sender<()>),
     Known(String, oneshot::Sender<Option<String>>),
@@ -235,7 +236,7 @@ impl JournalWriter {
         }
     }
 
-    /// At least one unless the next tick is due; an operator's change is alone.
+    /// Takes at least one command unless the next tick is due; an operator's change is alone.
     fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<SqliteCommand> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let most = self.room.max((self.max_size / 20).clamp(LEAST_ROOM, MOST_ROOM));

@@ -1,9 +1,8 @@
 //! The claimable deliveries in memory: a short piece of each action's queue, and the claimed deliveries.
 //!
-//! While the piece is the whole queue, a committed delivery enters it at once and is not read back from the
-//! file. Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. A
-//! second piece has the newest deliveries while claims ask for them. Deliveries that wait for a retry are
-//! only in the file until they are due.
+//! While the piece is the whole queue, a committed delivery enters it at once and is not read back from the file.
+//! Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. A second piece
+//! has the newest deliveries while claims ask for them.
 //!
 //! The piece and the claims are bounded in [bytes](super::weight) too: at the bound nothing more is fetched.
 //! Each kind of an action may always have one delivery in memory.
@@ -63,7 +62,6 @@ struct ActionQueue {
     taken: HashMap<DeliveryId, ClaimedWeight>,
     withdrawn: BTreeSet<DeliveryId>,
     calls_back: bool,
-    /// Whether the file may have claimable deliveries that are not in `fresh`.
     beyond: bool,
     asked: bool,
     /// Whether deliveries that the writer took for known at the start of its fetch have left memory since.

@@ -1,7 +1,6 @@
-//! The syntax is [`osnl_config`]'s; the options are the fields of [`Conf`]. All values are checked
-//! at load time, and all errors are reported at once. k2hr3_osnl checked the `[k2hr3]` values when
-//! a message arrived, and lost that message on an error. Unknown names are ignored with a warning;
-//! k2hr3_osnl gave none.
+//! The syntax is [`osnl_config`]'s; the options are the fields of [`Conf`]. k2hr3_osnl checked the `[k2hr3]` values
+//! when a message arrived, and lost that message on an error. Unknown names are ignored with a warning; k2hr3_osnl
+//! gave none.
 //!
 //! `[oslo_messaging_rabbit]` has no effect, as in k2hr3_osnl: `ssl = true` beside a port without
 //! TLS would stop a running installation. The query of `transport_url` counts.
@@ -75,7 +74,7 @@ impl Conf {
         Self::load(path, &HiddenInputs::none())
     }
 
-    /// From the weakest layer to the strongest: defaults, the files of the `conf.d` folder by name, the file, the
+    /// Layers from the weakest to the strongest: defaults, the files of the `conf.d` folder by name, the file, the
     /// environment.
     pub fn load(path: &Path, inputs: &HiddenInputs) -> Result<LoadedConf, ConfError> {
         let mut files = inputs.files()?;

@@ -14,9 +14,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Passes each message to every endpoint whose filter matches; blocks until Ctrl-C.
 ///
-/// As in Python, broker, topic, exchange, pool and journal are those of the *last* endpoint. Each
-/// endpoint keeps its own filter, target and retry options. The log has the reason for a result of
-/// 1.
+/// As in Python, broker, topic, exchange, pool and journal are those of the *last* endpoint. Each endpoint keeps its
+/// own filter, target and retry options.
 ///
 /// | result | condition |
 /// | --- | --- |

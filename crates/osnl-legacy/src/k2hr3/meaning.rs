@@ -35,8 +35,8 @@ pub(super) const PREFETCH: u16 = 200;
 const CONCURRENCY: usize = 16;
 
 impl Conf {
-    /// Those of the URL's query, and oslo.messaging's heartbeat. A section `[oslo_messaging_rabbit]` is ignored, as
-    /// in k2hr3_osnl.
+    /// The options of the URL's query, and oslo.messaging's heartbeat. A section `[oslo_messaging_rabbit]` is
+    /// ignored, as in k2hr3_osnl.
     #[must_use]
     pub fn rabbit(&self) -> RabbitOptions {
         let url = &self.oslo_messaging_notifications.transport_url;

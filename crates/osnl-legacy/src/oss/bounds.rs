@@ -56,7 +56,6 @@ pub(super) enum Bound {
 }
 
 impl Bound {
-    /// Once in the life of the process.
     pub(super) fn exceeded(self) {
         static SAID: [Once; 5] = [const { Once::new() }; 5];
         let [metadata, instance, port, floating, details] = &SAID;

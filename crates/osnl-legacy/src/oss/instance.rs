@@ -43,7 +43,7 @@ pub struct Nic {
 }
 
 impl Nic {
-    /// As in oss_watcher, the first floating address, else its own.
+    /// The first floating address, else its own, as in oss_watcher.
     pub(super) fn shown(&self) -> String {
         self.floating.first().unwrap_or(&self.address).clone()
     }
@@ -145,7 +145,6 @@ impl KnownInstance {
         Self { id, ..Self::default() }
     }
 
-    /// Without the value's own size.
     pub(super) fn memory(&self) -> usize {
         let Self { id, hostname, display_name, os, image, created_at, metadata, .. } = self;
         let texts = [id, hostname, display_name, os, image, created_at].into_iter().flatten();

@@ -132,7 +132,6 @@ impl Memory {
         happened
     }
 
-    /// Both parts of a move have the address's key.
     pub(crate) fn keys(&self, happened: &[Occurrence]) -> PartKeys {
         let key = |happened: &Occurrence| {
             let key = bounded_id(self.lane(happened)?).into_owned();

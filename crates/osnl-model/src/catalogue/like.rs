@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use super::events;
 
-/// Those with the longest common beginning first; none if no word is shared.
+/// Types with the longest common beginning are first; none if no word is shared.
 #[must_use]
 pub fn alike(name: &str, most: usize) -> Vec<&'static str> {
     let words = |name: &str| -> BTreeSet<String> {

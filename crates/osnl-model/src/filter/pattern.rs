@@ -1,8 +1,7 @@
 //! A regular expression with the meaning of Python's `re.match`.
 //!
-//! A pattern is parsed when the configuration is read and compiled for the first text; a list of
-//! few texts is compared and never compiled. A running rule set compiles all patterns at its start,
-//! so no message waits.
+//! A pattern is parsed when the configuration is read and compiled for the first text; a list of few texts is
+//! compared and never compiled.
 
 mod linear;
 
@@ -19,8 +18,10 @@ use super::python_regex::{PatternEngine, Translation, translate};
 /// hold up the stream.
 const BACKTRACK_LIMIT: usize = 100_000;
 
+/// The limit of the first, cheap try of a caller that matches many texts.
 const TRIAL_STEPS: usize = 500;
 
+/// The nanoseconds of one step.
 const STEP: u64 = 50;
 
 /// The longest text for the backtracking engine, in bytes. A look-ahead at each place costs the

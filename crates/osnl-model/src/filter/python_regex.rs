@@ -39,7 +39,6 @@ pub(super) enum PatternEngine {
     Backtracking,
 }
 
-/// In Python's words, with the position in characters from 0.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rejection {
     pub(super) position: Option<usize>,

@@ -74,7 +74,8 @@ pub(super) const HARMLESS: [&str; 27] = [
     "compass",
 ];
 
-/// In any object. Case and separators do not matter: `adminPass`, `admin_pass` and `ADMIN-PASS` are equal.
+/// The key is secret in any object. Case and separators do not matter: `adminPass`, `admin_pass` and `ADMIN-PASS` are
+/// equal.
 ///
 /// `token_id` is a secret too, since the id of a keystone token is the token.
 #[must_use]
@@ -120,6 +121,7 @@ fn has_secret_word(squeezed: &[u8]) -> bool {
     })
 }
 
+/// For each letter, a bit mask of the words of [`SECRET`] that begin with that letter.
 const BY_LETTER: [u32; 26] = {
     let mut by_letter = [0; 26];
     let mut word = 0;

@@ -33,7 +33,7 @@ impl Answer {
         secrets.scrub(&text).into_owned()
     }
 
-    /// On one line, or the length of a compressed body; `None` without a body.
+    /// The excerpt is one line, or the length of a compressed body; `None` without a body.
     #[must_use]
     pub fn excerpt(&self, secrets: &Scrubber) -> Option<String> {
         // Some servers compress although the request does not allow it.
@@ -73,7 +73,7 @@ impl Answer {
         Some(wait.min(LONGEST_RETRY_AFTER))
     }
 
-    /// For a caller that expected another status: the status's text, and the start of the reply.
+    /// The failure of a caller that expected another status: the status's text, and the start of the reply.
     #[must_use]
     pub fn failure(&self, secrets: &Scrubber) -> Failure {
         let words = self.status.canonical_reason().unwrap_or("no reason");
@@ -85,7 +85,7 @@ impl Answer {
     }
 }
 
-/// In one of the three forms of RFC 9110 (IMF-fixdate, RFC 850, asctime), or of mail, in UTC. jiff's instants lack
+/// Reads one of the three forms of RFC 9110 (IMF-fixdate, RFC 850, asctime), or of mail, in UTC. jiff's instants lack
 /// the last day of the year 9999.
 fn http_date(text: &str) -> Option<DateTime> {
     let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];

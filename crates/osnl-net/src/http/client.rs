@@ -97,7 +97,7 @@ impl Client {
         Self { connections, fresh, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
     }
 
-    /// Since 1970, of the certificate that a target showed last.
+    /// The last valid second, since 1970, of the certificate that a target showed last.
     #[must_use]
     pub fn certificate_ends(&self) -> Option<i64> {
         self.connector.certificate.get()

@@ -31,7 +31,6 @@ pub enum FailureClass {
     /// The connection ended, or the answer was incomplete. Whether the target received the request
     /// is unknown.
     Reset,
-    /// A complete answer with an unwanted status ([`Answer::failure`](crate::http::Answer::failure)).
     Status(u16),
     Forbidden,
     Unsendable,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+/// Types of services, each with its aliases in older clouds (the service types authority's list).
 const ALIASES: [&[&str]; 14] = [
     &["alarm", "alarming"],
     &["application-container", "container"],
@@ -80,7 +81,6 @@ struct CatalogEndpoint {
 pub struct ServiceUrl {
     pub url: String,
     pub region: Option<String>,
-    /// Each once, in the catalogue's order, if no region was requested.
     pub other_regions: Vec<String>,
 }
 
@@ -138,7 +138,7 @@ impl Catalog {
         distinct(self.0.iter().map(|endpoint| endpoint.service.as_str()))
     }
 
-    /// Without a region the first entry, as keystoneauth does. The result names the other regions.
+    /// Takes the first entry without a region, as keystoneauth does. The result names the other regions.
     pub fn url(
         &self,
         service: &str,

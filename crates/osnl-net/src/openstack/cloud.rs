@@ -95,7 +95,7 @@ impl Cloud {
         format!("{} at {}", self.0.conf.shown(), self.0.conf.auth_url)
     }
 
-    /// For any login: Keystone, region, and URLs of the options.
+    /// The place of any login: Keystone, region, and URLs of the options.
     #[must_use]
     pub fn place(&self) -> String {
         let conf = &self.0.conf;
@@ -150,7 +150,7 @@ impl Cloud {
         tokens.iter().fold(self.0.password.clone(), Scrubber::and)
     }
 
-    /// Of the latest certificate, and of the password if Keystone reported it.
+    /// The expiry of the latest certificate, and of the password if Keystone reported it.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
         let SharedCloud { conf, client, tokens, .. } = &*self.0;
@@ -166,7 +166,7 @@ impl Cloud {
         certificate.into_iter().chain(password).collect()
     }
 
-    /// Without the wrapper. An id is one segment of a path, with any characters escaped.
+    /// Returns the object without its wrapper. An id is one segment of a path, with any characters escaped.
     pub async fn get(&self, kind: Kind, id: &str) -> Result<Value, ApiError> {
         let endpoint = self.endpoint(kind.service()).await?;
         let asked = || ObjectRef { kind, id: id.to_owned(), service: endpoint.clone() };
@@ -192,7 +192,6 @@ impl Cloud {
         self.placed(kind, answered)
     }
 
-    /// Checks that the API exists and permits a list.
     pub async fn list_one(&self, kind: Kind) -> Result<(), ApiError> {
         let endpoint = self.endpoint(kind.service()).await?;
         let at = format!("{}?limit=1", kind.collection_url(&endpoint));
@@ -305,7 +304,7 @@ impl Cloud {
         warned.len() < MOST_WARNED && warned.insert(subject)
     }
 
-    /// If the token goes to this URL of a service through a network without TLS.
+    /// Returns the problem if the token goes to this URL of a service through a network without TLS.
     #[must_use]
     pub fn in_clear(&self, service: &str, url: &str) -> Option<String> {
         let parsed = Url::parse(url).ok()?;

@@ -127,7 +127,6 @@ impl Clouds {
         self.clouds.keys().map(String::as_str)
     }
 
-    /// The options of `more` are on top.
     pub fn cloud(&self, name: &str, more: &[(&str, String)]) -> Result<CloudConf, CloudsError> {
         let Some(cloud) = self.clouds.get(name).and_then(Value::as_object) else {
             let have = self.clouds.keys().cloned().collect();

@@ -19,7 +19,7 @@ pub struct CloudConf {
     pub auth_url: Url,
     pub identity: CloudLogin,
     pub scope: Scope,
-    /// `None` takes the first region in the catalogue.
+    /// The region of the URLs; `None` takes the first in the catalogue.
     pub region: Option<String>,
     pub interface: Interface,
     pub endpoints: Vec<(String, String)>,
@@ -102,7 +102,6 @@ const TYPES: [(&str, Type); 6] = [
 ];
 
 impl CloudConf {
-    /// A missing domain is `default`, as in the `openstack` command.
     pub fn of(fields: &Fields) -> Result<Self, CloudConfError> {
         let auth_url = url::auth_url(fields.require("auth_url", "write the URL of Keystone")?)?;
         let kind = match fields.get("auth_type") {

@@ -70,7 +70,7 @@ impl ApiError {
         }
     }
 
-    /// Its URL is unreachable, or another server answers, so the catalogue is worth reading anew.
+    /// The URL is unreachable, or another server answers, so the catalogue is worth reading anew.
     #[must_use]
     pub fn is_misplaced(&self) -> bool {
         match self {
@@ -101,7 +101,6 @@ impl ApiError {
         }
     }
 
-    /// For HTTP targets; `None` for a good but useless answer.
     #[must_use]
     pub fn class(&self) -> Option<FailureClass> {
         match self {
@@ -123,7 +122,7 @@ fn login_hint(status: u16) -> &'static str {
     }
 }
 
-/// Without our secrets, which a proxy or a service may repeat.
+/// Our secrets are removed, which a proxy or a service may repeat.
 pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let said = body.as_ref().and_then(message).unwrap_or_else(|| plain(&answer.text(secrets)));
@@ -131,7 +130,7 @@ pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
     if said.is_empty() { reason(answer.status).to_owned() } else { said }
 }
 
-/// Without our secrets, from a text of any length.
+/// Our secrets are removed from a text of any length.
 pub(crate) fn brief(text: &str, secrets: &Scrubber) -> String {
     let text: String = text.chars().take(MOST_SEARCHED).collect();
     let said = secrets.scrub(&text);

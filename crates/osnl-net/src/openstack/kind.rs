@@ -79,7 +79,7 @@ impl Kind {
         }
     }
 
-    /// Below the version, with the wrapper of an object; glance and ironic do not wrap.
+    /// The path is below the version, with the wrapper of an object; glance and ironic do not wrap.
     fn place(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Server => ("servers", Some("server")),
@@ -98,7 +98,6 @@ impl Kind {
         }
     }
 
-    /// For a catalogue's URL without a version.
     fn version(self) -> &'static str {
         match self {
             Self::Server | Self::Flavor => "v2.1",

@@ -23,7 +23,6 @@ use crate::openstack::error::words;
 pub enum NotFound {
     Object,
     Path,
-    /// A JSON answer of a service whose forms are unknown.
     Unknown,
 }
 

@@ -51,7 +51,6 @@ pub struct Port {
     pub name: String,
     #[serde(default)]
     pub device_id: String,
-    /// The kind of owner: `compute:nova`, `network:router_interface` and so on.
     #[serde(default)]
     pub device_owner: String,
     pub project_id: Option<String>,
@@ -71,7 +70,6 @@ pub struct FixedIp {
 pub struct FloatingIp {
     pub id: String,
     pub floating_ip_address: String,
-    /// The private address; `None` while the floating IP is not associated.
     pub fixed_ip_address: Option<String>,
     pub port_id: Option<String>,
     pub router_id: Option<String>,
@@ -130,7 +128,6 @@ pub struct Node {
     pub power_state: Option<String>,
 }
 
-/// Reads the `id` of an object; `""` and null give `None`.
 fn id_of<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let value = Value::deserialize(from)?;
     Ok(value.get("id").and_then(Value::as_str).map(str::to_owned))

@@ -24,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Token {
     pub(crate) value: HeaderValue,
     pub(crate) granted: Grant,
-    /// By our own clock; `None` if Keystone did not report the expiry.
+    /// The end by our own clock; `None` if Keystone did not report the expiry.
     ends: Option<Instant>,
     asked: Instant,
     /// Whether the catalogue has to be read anew; the token itself is still valid.

@@ -9,6 +9,7 @@ use crate::tls::common_name::Elements;
 
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
+/// The version, explicitly tagged; version 1 has none.
 const VERSION: u8 = 0xa0;
 
 /// The first and last second, since 1970, in which a certificate is valid.
@@ -18,14 +19,14 @@ pub struct Validity {
     pub ends: i64,
 }
 
-/// Without verifying the certificate; `None` if it is unreadable.
+/// Verifies nothing; `None` if the certificate is unreadable.
 #[must_use]
 pub fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
     let mut dates = Elements(dates(certificate)?);
     Some(Validity { begins: second(dates.next()?)?, ends: second(dates.next()?)? })
 }
 
-/// Since 1970, without verifying the certificate; `None` if it is unreadable.
+/// Seconds since 1970, without verifying the certificate; `None` if it is unreadable.
 #[must_use]
 pub fn ends_at(certificate: &CertificateDer<'_>) -> Option<i64> {
     second(Elements(dates(certificate)?).nth(1)?)

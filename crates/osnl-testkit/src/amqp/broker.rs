@@ -9,8 +9,10 @@ use amq_protocol::types::{AMQPValue, FieldTable};
 
 use super::scripted::{ScriptedLink, ScriptedServer};
 
+/// The text of RabbitMQ 3.8.15 and later when a delivery stays unacknowledged for too long.
 const CONSUMER_TIMEOUT: &str = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value \
      used: 1800000 ms. This timeout value can be configured, see consumers doc guide to learn more";
+/// The default answer of RabbitMQ 4.3 and later to a queue that is neither durable nor exclusive.
 const TRANSIENT_REFUSED: &str = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated. By default, this \
      feature is not permitted anymore.";
 const DECLARE_QUEUE: (u16, u16) = (50, 10);
@@ -18,7 +20,6 @@ const CONSUME: (u16, u16) = (60, 20);
 
 #[derive(Debug, Clone, Default)]
 pub struct Habits {
-    /// The refusal is 541, which closes the connection.
     pub refuses_transient_queues: bool,
     /// The delivery limit of a quorum queue (20 since RabbitMQ 4.0): a message that returns more often is dropped.
     /// Deliveries carry `x-delivery-count`.

@@ -7,7 +7,6 @@ use super::node::{BrokerNode, binary};
 use super::running::{await_server, launch_epmd, spawn_server};
 use crate::process::{ChildGroup, Guard};
 
-/// Dropping the cluster, or killing the owning process, ends it.
 #[derive(Debug)]
 pub struct RabbitCluster {
     // Fields drop in this order: servers before epmd, and processes before their folder.

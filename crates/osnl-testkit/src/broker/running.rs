@@ -20,7 +20,6 @@ const STOP: Duration = Duration::from_secs(30);
 /// Attempts with new ports, because another process may take a port before the node does.
 const TRIES: usize = 4;
 
-/// Dropping the node, or killing the owning process, ends it.
 #[derive(Debug)]
 pub struct Broker {
     pub(super) node: Arc<BrokerNode>,
@@ -129,7 +128,6 @@ impl Broker {
         self.processes.lock().unwrap().as_mut().is_some_and(|processes| processes.server.is_running())
     }
 
-    /// As by a power cut: no flush, connections are reset.
     pub fn kill9(&self) {
         self.processes.lock().unwrap().take();
     }
@@ -205,7 +203,6 @@ fn connects(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Whether the port answers the AMQP 0-9-1 header with a method frame (Connection.Start).
 fn speaks_amqp(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
     let mut first = [0_u8; 1];

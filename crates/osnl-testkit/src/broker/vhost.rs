@@ -20,7 +20,6 @@ pub struct DeclaredQueue {
     pub name: String,
     pub durable: bool,
     pub auto_delete: bool,
-    /// Without the queue type that RabbitMQ 4 adds by itself.
     pub arguments: Value,
     pub ready: u64,
     pub unacked: u64,
@@ -233,7 +232,7 @@ impl Vhost {
         ));
     }
 
-    /// By 406 PRECONDITION_FAILED, as after an acknowledgement of an unknown delivery.
+    /// Fails by 406 PRECONDITION_FAILED, as after an acknowledgement of an unknown delivery.
     #[track_caller]
     pub fn fail_all_channels(&self) {
         self.ask(

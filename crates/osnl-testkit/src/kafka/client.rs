@@ -23,7 +23,6 @@ pub struct KafkaClient {
 }
 
 impl KafkaClient {
-    /// With `one_by_one` each message is a batch of its own.
     pub(super) fn new(address: String, one_by_one: bool) -> Self {
         let mut config = ClientConfig::new();
         if one_by_one {

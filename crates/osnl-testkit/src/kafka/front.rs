@@ -1,8 +1,7 @@
 //! TLS, and a login, in front of a cluster that has neither.
 //!
 //! The front passes requests one by one, because a broker answers those of a connection in order. In answers the
-//! front replaces the cluster's address by its own. The front itself handles
-//! a login (SASL with PLAIN or SCRAM).
+//! front replaces the cluster's address by its own.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! The oracle of a journal that daemons share: four daemons on one PostgreSQL with a standby and one
-//! RabbitMQ. Three queues have one active reader each. Random faults follow from a seed.
+//! The oracle of a journal that daemons share: four daemons on one PostgreSQL with a standby and one RabbitMQ. Three
+//! queues have one active reader each.
 
 mod faults;
 mod judge;

@@ -79,7 +79,6 @@ pub struct BrokerObjects {
     pub routing_keys: Vec<String>,
     pub durable: bool,
     pub auto_delete: bool,
-    /// Whether the queue is the publisher's alone, until it ends.
     pub exclusive: bool,
     pub arguments: Value,
 }
@@ -120,7 +119,6 @@ impl OsloPublisher {
         Self::with(&[url, if options.durable { "true" } else { "false" }])
     }
 
-    /// `driver` and `topics` of `[oslo_messaging_notifications]` decide, not those of a [`Notice`].
     #[must_use]
     pub fn of_service(url: &str, file: &Path) -> Self {
         Self::with(&[url, "false", file.to_str().unwrap()])

@@ -28,7 +28,6 @@ impl Postgres {
         disk.fill();
     }
 
-    /// Starts the server if the full disk has ended it.
     pub(crate) fn free_disk(&mut self) {
         let (disk, _) = self.disk.as_ref().expect("a server of Postgres::on_disk");
         disk.free();

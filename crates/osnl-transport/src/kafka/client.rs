@@ -25,14 +25,17 @@ use super::options::{Settings, unusable};
 use super::tls;
 use crate::{BodyBounds, Cut, TransportError};
 
+/// The longest time until a broker has answered.
 const CONNECTED: Duration = Duration::from_secs(15);
+/// The longest wait for one answer of a broker that has answered before.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// Only a display needs the answer.
+/// The wait for an answer that only a display needs.
 const SHOWN: Duration = Duration::from_secs(5);
 /// Not every broker tells the members of a group.
 const MEMBERS: Duration = Duration::from_secs(2);
 /// The time after which silent ports are asked whether they speak TLS.
 const SILENT: Duration = Duration::from_secs(2);
+/// The longest wait for a topic that the brokers make because it is asked for.
 const MADE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
 

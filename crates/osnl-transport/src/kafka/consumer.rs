@@ -20,6 +20,7 @@ use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, Queue
 
 /// The longest time that leaving the group may take before the client is left to itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The prefetch where the listener sets no limit.
 const UNLIMITED: usize = 10_000;
 
 pub(super) struct KafkaConsumer {
@@ -57,7 +58,6 @@ impl KafkaConsumer {
         Ok(Self { shared, subscription, plan, group, task: Some(task) })
     }
 
-    /// Moves fetched messages into the batch; returns whether there were some.
     fn take(&self, out: &mut Batch) -> Result<bool, TransportError> {
         let before = out.len();
         let state = &mut *self.shared.lock();

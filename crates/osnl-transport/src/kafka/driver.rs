@@ -38,12 +38,16 @@ const JOINED: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(30);
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 const LAST_COMMIT: Duration = Duration::from_secs(5);
+/// The longest wait for the end of the assignment.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
+/// The longest time that the consumer waits for the group to be left.
 const LEFT: Duration = Duration::from_secs(8);
 /// The time without room before partitions are paused. A pause drops what the library has fetched, but without it the
 /// broker takes a member that reads nothing for dead (`max.poll.interval.ms`).
 const FULL: Duration = Duration::from_millis(500);
+/// The interval at which changes without a notification are looked for.
 const POLL: Duration = Duration::from_millis(50);
+/// The limits of messages that are taken before other tasks have their turn.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
 
@@ -51,7 +55,6 @@ pub(super) struct Driver {
     client: Arc<KafkaClient>,
     shared: Arc<SharedState>,
     rule: Arc<StartRule>,
-    /// The topics that existed when the subscription began.
     known: Vec<String>,
     rebalances: UnboundedReceiver<Rebalance>,
     patience: Duration,
@@ -254,7 +257,6 @@ impl Driver {
         true
     }
 
-    /// A known message is not copied again; returns the bytes.
     fn keep(&self, message: &BorrowedMessage<'_>) -> usize {
         let payload = message.payload().unwrap_or_default();
         let mut state = self.shared.lock();
@@ -294,7 +296,6 @@ impl Driver {
         }
     }
 
-    /// An error ends the subscription, and nothing is read.
     async fn assigned(&mut self, list: TopicPartitionList) {
         let (client, rule) = (self.client.clone(), self.rule.clone());
         let has_read = rule.has_read || self.shared.lock().has_read();

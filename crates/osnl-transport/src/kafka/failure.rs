@@ -52,7 +52,6 @@ pub(super) fn is_topic_gone(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| gone.contains(&code))
 }
 
-/// The library mends other errors by itself.
 pub(super) fn end_of(
     error: &KafkaError,
     deleted: &str,

@@ -17,7 +17,6 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// `group` is for a listener without a pool.
     pub(super) fn new(
         to: &[(Target, Priority)],
         options: &ListenOptions,

@@ -21,7 +21,6 @@ pub(super) struct Offsets {
     /// Finished ranges above it, from the key to before the value. They neither touch nor overlap.
     done: BTreeMap<i64, i64>,
     next: i64,
-    /// Everything below it was handed out before this assignment.
     seen_before: i64,
     handed: i64,
 }

@@ -71,7 +71,6 @@ words! {
     "cooperative-sticky" => Self("cooperative-sticky"),
 }
 
-/// The first message that a group without an offset reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstOffset {
     Latest,
@@ -157,6 +156,7 @@ impl KafkaOptions {
 const DEFAULT_PORT: u16 = 9092;
 /// The library refuses larger batches.
 const MOST_OF_A_BATCH: u32 = 1_000_000;
+/// The bytes of one answer to a consumer, unless a partition alone may have more.
 const ONE_ANSWER: u32 = 1 << 20;
 
 /// The library's Debug leaves out passwords.
@@ -269,6 +269,7 @@ pub(super) fn of_producer(options: &KafkaOptions, confirmed: Duration) -> Vec<(&
         ("compression.codec", options.values.compression_codec.0.to_owned()),
         // That of Java's clients, so that all publishers choose the same partition for a key.
         ("partitioner", "murmur2_random".to_owned()),
+        // The broker decides what is too large.
         ("message.max.bytes", "1000000000".to_owned()),
     ]
 }

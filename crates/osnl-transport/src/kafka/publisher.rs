@@ -25,6 +25,7 @@ use crate::{Transport, TransportError};
 
 const CONFIRMED: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The pause until a full queue of the library is tried again.
 const QUEUE_FULL: Duration = Duration::from_millis(10);
 /// Topics of templates may be many.
 const MAX_TOPICS: usize = 4096;

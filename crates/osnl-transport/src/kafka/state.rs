@@ -222,7 +222,7 @@ impl State {
         }
     }
 
-    /// Before all later messages of its partition.
+    /// Precedes all later messages of its partition.
     fn give_back(&mut self, message: FetchedMessage) {
         let is_held = self.partitions.get(&message.key).is_none_or(|partition| partition.is_leaving);
         if self.is_quiet || is_held {
@@ -280,7 +280,6 @@ impl State {
         self.partitions.keys().cloned().collect()
     }
 
-    /// Returns the number of messages that are neither finished nor open.
     pub(super) fn waiting(&mut self, ends: Ends) -> Result<u64, TransportError> {
         let (mut waiting, mut failed) = (0, None);
         for (key, end) in ends {

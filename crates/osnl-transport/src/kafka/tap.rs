@@ -1,5 +1,5 @@
-//! A tap reads partitions from their ends. It is in no group and commits no offset, so it takes nothing from a group and
-//! leaves nothing behind. The brokers keep unread messages, so none is dropped for a slow reader.
+//! A tap reads partitions from their ends. A tap is in no group and commits no offset, so nothing is left behind. The
+//! brokers keep unread messages, so none is dropped for a slow reader.
 //!
 //! The routing keys of the bindings are patterns of topics. Later partitions and topics are read from their beginning.
 
@@ -34,7 +34,9 @@ const LIMITS: [&str; 2] = [
     "tap is in no consumer group: it begins with the next messages, takes none from any reader, and commits no offset",
 ];
 const READ: &str = "; the user needs the permission Read on them (kafka-acls.sh)";
+/// The interval at which new topics and partitions are looked for.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The pause at the bound of bodies in hand.
 const FULL: Duration = Duration::from_millis(50);
 /// The library demands a group; nothing is asked or stored under this one.
 const NO_GROUP: &str = "osnl-tap";

@@ -78,7 +78,7 @@ pub(super) async fn connect(
     Ok((connection, ConnectionFacts { certificate_ends: ends, greeting, body_flow }))
 }
 
-/// Also returns the last valid second of the broker's certificate. `seconds` is the time until the deadline, for
+/// Returns also the last valid second of the broker's certificate. `seconds` is the time until the deadline, for
 /// errors.
 pub(crate) async fn carrier(
     host: &TransportHost,

@@ -194,7 +194,7 @@ impl RabbitConsumer {
         }
     }
 
-    /// Of the 1st, 10th, 100th, … message of this connection, since a publisher may send millions.
+    /// Warns of the 1st, 10th, 100th, … message of this connection, since a publisher may send millions.
     fn find_mark(&mut self, at: usize, delivery: &Delivery) {
         let Some(removed) = delivery.properties.headers().as_ref().and_then(headers::removed) else { return };
         self.shortened += 1;

@@ -37,6 +37,7 @@ use crate::{BoxFuture, TransportError};
 
 const MOST: u16 = 10_000;
 const IN_FLIGHT: usize = 100;
+/// The time for an answer of the broker to what has no body.
 const ANSWER: Duration = Duration::from_secs(15);
 /// The slowest network on which bodies are published, in bytes a second: the time for an answer grows with them.
 const SLOWEST: u64 = 32 << 10;

@@ -16,6 +16,7 @@ use super::{headers, repeated, tune};
 
 /// The largest frame including its eight octets of header and end, which is RabbitMQ's default.
 pub(super) const LARGEST: u32 = 131_072;
+/// Octets of a frame before its payload: type, channel, size.
 const HEADER: usize = 7;
 const PROTOCOL_HEADER: usize = 8;
 
@@ -44,12 +45,12 @@ pub(super) struct Frames {
     secrets: Scrubber,
     arriving: BTreeMap<[u8; 2], ArrivingMessage>,
     completes: Option<[u8; 2]>,
+    /// The channel and length of the current frame, if the library must not see it.
     withheld: Option<([u8; 2], usize)>,
 }
 
 #[derive(Debug, Default)]
 struct ArrivingMessage {
-    /// The delivery tag of the method before the content header.
     announced: Option<u64>,
     tag: u64,
     missing: usize,
@@ -168,7 +169,6 @@ impl Frames {
         (!self.held.is_empty()).then(|| length - self.held.len())
     }
 
-    /// `None` between two frames.
     pub(super) fn rest(&self) -> Option<usize> {
         let passing = Some(self.passing).filter(|passing| *passing > 0);
         self.lacking().or(passing)

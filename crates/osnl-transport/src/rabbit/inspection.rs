@@ -1,9 +1,9 @@
 //! Examines a broker without using it: the login, and existing exchanges and queues with their properties.
 //!
-//! Nothing is consumed, made, bound or changed. Exchanges and queues are declared passively. To learn a queue's
-//! arguments, osnl declares it with a type that no broker has. For an existing queue the broker names the first
-//! argument that differs (durable, auto-delete, arguments, the type last). For a missing queue the type is refused
-//! before anything is made (`rabbit_amqqueue.erl`, `check_declare_arguments`).
+//! Nothing is consumed, made, bound or changed. To learn a queue's arguments, osnl declares it with a type that no
+//! broker has. For an existing queue the broker names the first argument that differs (durable, auto-delete,
+//! arguments, the type last). For a missing queue the type is refused before anything is made (`rabbit_amqqueue.erl`,
+//! `check_declare_arguments`).
 
 use std::time::Duration;
 

@@ -122,8 +122,8 @@ impl RabbitOptions {
         file(self.values.ssl_ca_file.as_ref())
     }
 
-    /// In seconds; 0 is no heartbeat. The broker hands the queue of a silent host over after nearly three heartbeats,
-    /// hence the default [`HEARTBEAT`] and not oslo.messaging's 60 s.
+    /// The heartbeat in seconds; 0 is none. The broker hands the queue of a silent host over after nearly three
+    /// heartbeats, hence the default [`HEARTBEAT`] and not oslo.messaging's 60 s.
     #[must_use]
     pub fn heartbeat(&self) -> u16 {
         self.values.heartbeat_timeout_threshold.unwrap_or(HEARTBEAT)

@@ -10,7 +10,7 @@
 //! `compression`), content type and encoding as given.
 //!
 //! A send begins under a lock, which is released once the library has the message. The lock keeps the order, and the
-//! library's numbers in step with its frames. Sends that wait during a failed attempt to connect share its failure.
+//! library's numbers in step with its frames.
 
 mod link;
 mod route;

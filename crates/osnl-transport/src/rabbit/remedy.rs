@@ -118,7 +118,7 @@ pub fn set_permissions(user: &str, virtual_host: &str, [configure, write, read]:
     )
 }
 
-/// For RabbitMQ 4.3. Only one policy applies to a queue, so this policy replaces another.
+/// The policy is for RabbitMQ 4.3. Only one policy applies to a queue, so this policy replaces another.
 #[must_use]
 pub fn take_over_policy(virtual_host: &str, queue: &str) -> String {
     let pattern = format!("^{}$", escaped(queue));

@@ -1,5 +1,4 @@
-//! The treatment of a message that returns again and again to an existing quorum queue. After its delivery limit the
-//! broker drops the message, or dead-letters it if the queue names an exchange for that.
+//! After its delivery limit the broker drops the message, or dead-letters it if the queue names an exchange for that.
 //!
 //! Refusals show a queue's arguments: it is declared with a value that no queue has, and the broker names the actual
 //! value. Each question also has another invalid argument that is compared later, so that a deleted queue is not made
@@ -32,7 +31,6 @@ enum ArgumentValue {
     Unknown,
 }
 
-/// `alike`: the broker found no difference.
 pub(super) async fn drops<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,

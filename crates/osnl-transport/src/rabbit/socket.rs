@@ -32,7 +32,6 @@ const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
 
 pub(super) type SilenceLimit = Option<Duration>;
 
-/// The broker ended the connection before it sent a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SilentEnd {
     #[error("the broker ended the connection and gave no reason; if its port is one of TLS, set ssl = true")]

@@ -61,7 +61,7 @@ pub(super) async fn identity(
     Ok(decide(read, offset(before), offset(newest)))
 }
 
-/// By the first message at or behind `read`, and the first message of the last chunk (`newest`).
+/// Decides by the first message at or behind `read`, and the first message of the last chunk (`newest`).
 fn decide(read: u64, before: Option<u64>, newest: Option<u64>) -> StreamIdentity {
     match (before, newest) {
         (Some(_), _) => StreamIdentity::Same,

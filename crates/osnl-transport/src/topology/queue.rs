@@ -66,7 +66,6 @@ impl fmt::Display for Argument {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueType {
-    /// One node, or mirrored; the default of oslo.messaging.
     #[default]
     Classic,
     /// Replicated; survives the loss of a minority of its nodes.
@@ -130,8 +129,8 @@ pub struct QueueKind {
     pub oslo_arguments: bool,
     pub arguments: QueueArguments,
     pub stream_offset: StreamOffset,
-    /// The positions to continue from, by the stream's name. A stream that had to be made is read from its beginning. For
-    /// Kafka an entry means only that the group has read before: the brokers keep the positions.
+    /// Positions by the stream's name. A stream that had to be made is read from its beginning. For Kafka an entry
+    /// means only that the group has read before: the brokers keep the positions.
     pub resume: BTreeMap<String, Resume>,
 }
 
@@ -169,7 +168,8 @@ impl QueueKind {
         }
     }
 
-    /// In oslo.messaging's spelling, where a classic queue that oslo.messaging programs declare too has no type.
+    /// Arguments have oslo.messaging's spelling, where a classic queue that oslo.messaging programs declare too has
+    /// no type.
     #[must_use]
     pub fn declared_arguments(&self) -> QueueArguments {
         let mut all = self.arguments.clone();

@@ -140,6 +140,7 @@ async fn a_full_queue_keeps_no_other_waiting_and_each_keeps_its_order() {
 async fn an_acknowledgement_covers_no_message_of_another_queue() {
     for mut rig in Rig::both("covers") {
         let mut session = two_queues(&mut rig, 20, 5, 5).await;
+        // All ten are on their way; the test sees three of one queue and none of the other.
         let mut infos = Vec::new();
         session.batch.set_limit(1);
         while infos.len() < 3 {

@@ -2,7 +2,7 @@
 //! missed.
 //!
 //! On a shared journal, another daemon may deliver a canary. So the sender asks the journal for recorded canaries,
-//! after a tenth of the time since the latest, at most ten times a second. Without an answer, no canary is missed.
+//! after a tenth of the time since the latest, at most ten times a second.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -36,6 +36,7 @@ impl Way {
     }
 }
 
+/// The bounds of the pause between two questions to the journal.
 const ASK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 pub(super) struct SharedRecords(pub(super) Option<Arc<dyn SharedJournal>>);

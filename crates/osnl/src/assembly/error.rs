@@ -31,7 +31,6 @@ pub enum BuildError {
     StateInUse { folder: PathBuf, by: String },
     #[error("[journal] {}: {error}", .path.display())]
     Journal { path: PathBuf, error: OpenError },
-    /// The database of a shared journal answers but is unusable.
     #[error("[journal] {database}: {error}")]
     Database { database: String, error: UnusableDatabase },
     #[error(transparent)]

@@ -95,7 +95,6 @@ pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), R
 }
 
 impl LeavingListener {
-    /// Looks repeatedly, because messages may be on their way.
     async fn obstacle_that_stays(&self) -> Option<Option<ExitObstacle>> {
         for _ in 1..CHECKS {
             self.obstacle().await?;

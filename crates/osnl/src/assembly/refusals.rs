@@ -24,6 +24,7 @@ impl Native {
     pub fn refusals(&self, http: &HttpOptions) -> Vec<BuildError> {
         let (logins, counters) = (Logins::default(), Arc::default());
         let mut refusals: Vec<BuildError> = self.unusable_place().into_iter().collect();
+        // A listener without an enabled rule is not started.
         for (conf, _) in self.heard() {
             let error = |error| BuildError::Transport { listener: conf.name.clone(), error };
             refusals.extend(conf.transport().err().map(error));

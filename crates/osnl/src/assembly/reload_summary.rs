@@ -86,7 +86,6 @@ fn leaves(gone: &ListenerConf, new: &Native) -> String {
     }
 }
 
-/// Adds unchanged listeners that begin or end because of their rules.
 fn listeners_by_their_rules(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
     let is_listed = |name: &str| different.iter().any(|d| d.kind() == LISTENER && d.name() == name);
     let (was, is) = (old.heard(), new.heard());

@@ -7,6 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::daemon::ServiceTask;
 use crate::metrics::{Counters, StreamKind, StreamState};
 
+/// The interval between two looks, since expectations are of seconds and more.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn watch(counters: Arc<Counters>) -> ServiceTask {

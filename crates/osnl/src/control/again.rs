@@ -30,10 +30,8 @@ pub struct GivenMessage {
     pub content_type: Option<String>,
     #[serde(default)]
     pub content_encoding: Option<String>,
-    /// The compression, from the header that kombu sets.
     #[serde(default)]
     pub compression: Option<String>,
-    /// The message's exchange; empty if unknown.
     #[serde(default)]
     pub exchange: String,
     #[serde(default)]
@@ -44,11 +42,11 @@ pub struct GivenMessage {
 #[serde(deny_unknown_fields)]
 pub struct RuleDelivery {
     pub rule: String,
+    /// The action, which must exist in the daemon.
     pub action: String,
     /// The resource key; without one the delivery waits for no other.
     #[serde(default)]
     pub resource: Option<String>,
-    /// The index of the resource in a bulk request.
     #[serde(default)]
     pub of_bulk: Option<u32>,
     /// Whether the delivery waits for earlier ones of its resource; deliveries of a digest do not.
@@ -64,7 +62,6 @@ fn yes() -> bool {
 }
 
 impl Again {
-    /// Returns `None` for a plan without deliveries.
     #[must_use]
     pub fn of(planned: &EventPlan) -> Option<Self> {
         let deliveries: Vec<RuleDelivery> =

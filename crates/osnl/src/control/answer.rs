@@ -12,7 +12,6 @@ use crate::daemon::{ReloadRefusalReason, SectionChange};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestProgress {
     pub done: u64,
-    /// The number of all deliveries or events; zero while unknown.
     pub of: u64,
 }
 
@@ -64,7 +63,6 @@ pub struct DeliveryGroup {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_more: bool,
     pub newest: Delivery,
-    /// The newest of them with `newest`, for the page.
     #[serde(skip)]
     pub some: Vec<Delivery>,
 }
@@ -73,7 +71,6 @@ pub struct DeliveryGroup {
 pub struct StateTotals {
     pub all: u64,
     pub by_state: BTreeMap<String, u64>,
-    /// Whether the count stopped at the request's bound.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
 }
@@ -124,7 +121,6 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Show {
     pub delivery: Delivery,
-    /// Open earlier deliveries of the same action and resource.
     pub ahead: u64,
     #[serde(default)]
     pub behind: Vec<String>,
@@ -141,7 +137,7 @@ pub struct Show {
 pub struct AttemptAnswer {
     pub at: String,
     pub answer: String,
-    /// As sent, with secrets masked, cut to a bounded size; kept for the latest few attempts.
+    /// The request as sent, with secrets masked, cut to a bounded size; kept for the latest few attempts.
     #[serde(default)]
     pub request: Option<String>,
     #[serde(default)]
@@ -163,7 +159,6 @@ pub struct MaskedMessage {
     pub context: Map<String, Value>,
     pub payload: Value,
     pub unreadable: Option<String>,
-    /// The body as received, in base64, on request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }
@@ -200,9 +195,7 @@ pub struct ProbeResult {
     pub action: String,
     pub target: String,
     pub probed: bool,
-    /// The target's state afterwards: `ok`, `down`, `probing` or `paused`.
     pub state: String,
-    /// The latest failure, unless the target is `ok`.
     pub answer: Option<String>,
     pub next_probe_seconds: Option<u64>,
 }
@@ -215,6 +208,5 @@ pub struct ForgottenQueues {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayResult {
     pub appended: u64,
-    /// Events that the journal had already under their kept ids.
     pub kept_already: u64,
 }

@@ -6,7 +6,6 @@ use crate::native::Document;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigurationReport {
     pub loaded: SystemTime,
-    /// Every value that counts, with its origin; secrets are masked.
     pub document: Document,
     pub warnings: Vec<String>,
     pub last_reload: Option<LastReload>,

@@ -51,7 +51,6 @@ pub struct Store {
 }
 
 impl Store {
-    /// Returns a journal that has its dead letters itself.
     #[must_use]
     pub fn new(journal: Arc<dyn JournalQueries>) -> Self {
         Self { journal, dead_letters: None }
@@ -73,7 +72,6 @@ impl Store {
 pub struct ControlHandler {
     store: Store,
     live: Option<LiveParts>,
-    /// The configured actions of a stopped daemon, if known.
     actions: Option<Vec<Arc<str>>>,
     bindings: Option<Arc<Bindings>>,
     rules: Option<Arc<Ring>>,
@@ -144,7 +142,6 @@ impl ControlHandler {
         self
     }
 
-    /// `actions` are those of the configuration, if known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
         Self::without_daemon(Store::new(Arc::new(SqliteQueries::of_file(journal))), actions)
@@ -195,7 +192,6 @@ impl ControlHandler {
         self.answer_with_progress(request, &|_| {}).await
     }
 
-    /// If the future is dropped, the current step is the last.
     pub async fn answer_with_progress(
         &self,
         request: &ControlRequest,

@@ -65,12 +65,10 @@ pub struct QuarantinedMessage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineShow {
     pub message: QuarantinedMessage,
-    /// The beginning of the body: names and shape, values masked.
     pub preview: String,
     pub content_type: Option<String>,
     pub content_encoding: Option<String>,
     pub compression: Option<String>,
-    /// The stored bytes, in base64, on request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }

@@ -11,7 +11,6 @@ use super::time;
 use crate::journal::DeliveryId;
 use crate::journal::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowOrder};
 
-/// Deliveries that one list holds at most.
 pub(crate) const MOST_LISTED: u32 = 1000;
 
 fn usual() -> u32 {
@@ -133,8 +132,6 @@ impl ControlRequest {
         matches!(self, Self::Show { raw: true, .. } | Self::QuarantineShow { raw: true, .. })
     }
 
-    /// Returns the word for changed deliveries, such as `retried`; empty for a request that changes no
-    /// delivery.
     #[must_use]
     pub fn changed_word(&self) -> &'static str {
         match self {

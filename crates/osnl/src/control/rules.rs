@@ -25,7 +25,6 @@ pub struct RuleSettings {
     pub actions: Vec<String>,
     pub is_enabled: bool,
     pub is_shadow: bool,
-    /// Whether the rule ends the evaluation once it has fired.
     pub stops: bool,
 }
 

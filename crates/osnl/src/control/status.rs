@@ -33,7 +33,6 @@ pub struct Status {
     pub left_queues: Vec<LeftQueue>,
     /// Actions in the order of the configuration, then those that only the journal knows.
     pub targets: Vec<TargetReport>,
-    /// The known ends of certificates and credentials, earliest first.
     #[serde(default)]
     pub expiries: Vec<ExpiryStatus>,
     pub journal: JournalStatus,
@@ -56,7 +55,6 @@ pub struct StatusNumbers {
 /// The time of a daemon's configuration, and the latest reload if it was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigurationStatus {
-    /// The time of the start, or of the latest reload.
     pub loaded: String,
     pub loaded_seconds: u64,
     pub not_reloaded: Option<NotReloaded>,
@@ -73,12 +71,9 @@ pub struct NotReloaded {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpiryStatus {
-    /// The part with the credential: `listener nova`, `action roles`, `admin endpoint`.
     pub subject: String,
-    /// The credential: `the certificate of mq1:5671`, `the password of user osnl`.
     pub what: String,
     pub ends: String,
-    /// Seconds until the end; negative after it.
     pub ends_seconds: i64,
 }
 
@@ -113,18 +108,15 @@ pub struct ListenerStatus {
     pub since: Option<String>,
     #[serde(default)]
     pub since_seconds: Option<u64>,
-    /// Failed attempts since the listener began to connect.
     #[serde(default)]
     pub attempts: Option<u32>,
     #[serde(default)]
     pub next_attempt: Option<String>,
     #[serde(default)]
     pub next_attempt_seconds: Option<u64>,
-    /// The stall, while messages wait and there is no progress.
     #[serde(default)]
     pub stalled: Option<String>,
     pub broker: String,
-    /// The listener's queues; none before the first connection.
     pub queues: Vec<String>,
     /// The broker is asked every ten seconds; before its first answer, the number at the last connection.
     #[serde(default)]
@@ -182,7 +174,6 @@ pub struct ListenerStatus {
     #[serde(default)]
     pub consumer_tag: String,
     pub messages: u64,
-    /// Connections opened after the first.
     pub reconnects: u64,
     pub last_message: Option<String>,
     pub last_message_seconds: Option<u64>,
@@ -226,7 +217,6 @@ pub struct QueueStatus {
     pub policies_known: bool,
     pub policy: Option<String>,
     pub operator_policy: Option<String>,
-    /// The settings of both policies together, as `message-ttl = 60000`.
     pub effective_policy: Vec<String>,
     pub consumers: Vec<String>,
 }
@@ -244,11 +234,11 @@ pub struct LagStatus {
 pub struct PartitionLag {
     pub topic: String,
     pub partition: i32,
+    /// Messages from the next commit to the end; `None` if the end is unknown or out of date.
     pub lag: Option<u64>,
     pub reason: Option<String>,
     pub current_offset: i64,
     pub end_offset: Option<i64>,
-    /// Seconds since that report; the broker is asked every ten seconds.
     pub seen_seconds: Option<u64>,
     /// The position of the group that no longer existed, and the offset that was read instead, since this
     /// daemon's start.
@@ -260,7 +250,6 @@ pub struct PartitionLag {
 pub struct TargetReport {
     pub action: String,
     pub target: Option<String>,
-    /// Whether the configuration has the action; unknown for a journal alone.
     pub configured: Option<bool>,
     /// `ok`, `down`, `probing` or `paused`; of a stopped daemon `paused` or nothing.
     pub state: Option<String>,
@@ -300,7 +289,6 @@ pub struct TargetReport {
     pub down_hosts: Vec<Unavailable>,
     #[serde(default, skip_serializing_if = "is_none")]
     pub more_down_hosts: usize,
-    /// Services that deliveries need before their attempts, and that are down.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies_down: Vec<Unavailable>,
 }
@@ -310,16 +298,12 @@ fn is_none(count: &usize) -> bool {
     *count == 0
 }
 
-/// The reason for which deliveries wait until an operator releases them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldReason {
-    /// The guards, each once, or the unexpected end.
     pub reasons: Vec<String>,
     pub count: u64,
-    /// When the oldest message reached us, RFC 3339.
     pub since: String,
     pub since_seconds: u64,
-    /// Whether all of them wait since the process ended unexpectedly.
     pub is_crash: bool,
 }
 
@@ -330,7 +314,6 @@ pub struct Unavailable {
     pub since: String,
     pub since_seconds: u64,
     pub reason: String,
-    /// Seconds until the next probe; nothing while it runs.
     pub next_probe_seconds: Option<u64>,
 }
 
@@ -399,9 +382,7 @@ pub struct JournalStatus {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordRefused {
-    /// The affected part: `action hook`, `listener nova`, `journal`.
     pub subject: String,
-    /// The record: `the end of delivery 4711`.
     pub record: String,
     pub since: String,
     pub since_seconds: u64,
@@ -426,7 +407,6 @@ pub struct JournalMember {
     pub down: Vec<DownThere>,
 }
 
-/// A target that is down for another daemon on the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownThere {
     pub action: String,

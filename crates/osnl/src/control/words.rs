@@ -98,7 +98,6 @@ impl Delivery {
         }
     }
 
-    /// Returns the resource by its name and its id; without both, its key.
     #[must_use]
     pub fn resource_text(&self) -> Option<String> {
         resource(self.resource_name.as_deref(), self.resource_id.as_deref()).or_else(|| self.key.clone())
@@ -198,7 +197,6 @@ impl Status {
         format!("{}{waiting}", parts.join(", "))
     }
 
-    /// `2,996 wait, the oldest 20 min`.
     fn waiting_text(&self) -> Option<String> {
         let waiting = self.numbers.waiting.filter(|waiting| *waiting > 0)?;
         let oldest = self.numbers.oldest_seconds;
@@ -321,7 +319,6 @@ pub fn short_answer(answer: &str) -> String {
     format!("{status} {}", said.as_deref().unwrap_or(phrase))
 }
 
-/// Returns the message of an error in JSON, as most services write it.
 fn said(reply: &str) -> Option<String> {
     let mut value: serde_json::Value = serde_json::from_str(reply).ok()?;
     while let serde_json::Value::Object(mut members) = value {
@@ -337,7 +334,6 @@ fn said(reply: &str) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// Returns a number of bytes in words, at least a KiB.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     match bytes {

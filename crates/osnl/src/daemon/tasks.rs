@@ -1,8 +1,7 @@
 //! The tasks of a daemon, which change with its configuration.
 //!
 //! A replacement on the same queue begins after the former connection has closed: pushed messages are then back in
-//! their places, so order survives. On another queue the listener connects at once and reads at its turn: see
-//! [`QueueExit`].
+//! their places. On another queue the listener reads at its turn: see [`QueueExit`].
 
 use std::sync::Arc;
 use std::time::Duration;

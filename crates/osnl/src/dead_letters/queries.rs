@@ -32,7 +32,7 @@ impl From<DeadLetterError> for QueryError {
 }
 
 impl MemoryAndQueues {
-    /// Also returns whether dead letters were not read: one reading of the queues is bounded.
+    /// Returns also whether dead letters were not read: one reading of the queues is bounded.
     async fn rows(&self) -> Result<(Vec<DeliveryListRow>, bool), QueryError> {
         let mut rows = self.journal.rows();
         let (found, has_more) = self.dead_letters.read(|_| false).await?;

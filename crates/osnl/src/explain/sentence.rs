@@ -2,6 +2,7 @@ use osnl_model::{Mismatch, Predicate, is_secret_key};
 
 use crate::rule::RuleMismatch;
 
+/// The longest value that is shown, in characters; the rest is counted.
 const SHOWN: usize = 200;
 
 pub(super) fn one_line(source: &str) -> String {

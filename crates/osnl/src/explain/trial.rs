@@ -99,6 +99,7 @@ fn failure(to: &Arc<str>) -> Ask {
         "action": "ACTION", "reason": "REASON", "attempts": 1, "answer": "", "at": "2026-01-01T00:00:00Z",
         "before": null,
     });
+    // Named as in the journal.
     Ask {
         name: Arc::from(FAILURE),
         kind: Kind::Server,

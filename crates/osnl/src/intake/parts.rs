@@ -76,6 +76,7 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// The limit of a name, which is only displayed.
 const NAME: usize = 255;
 
 fn subject(resource: &Resource<'_>) -> Subject {

@@ -9,10 +9,10 @@
 //!
 //! `"unsettled":3`: unsettled messages at the end of the last run; `null` during a run.
 //!
-//! A connecting listener removes bindings that the configuration no longer has; bindings made by others stay. A queue
-//! without a configured listener is *left*. osnl reports a left queue of ours until the broker has no such queue,
-//! another queue until it is empty or has a consumer. osnl never unbinds or reads a left queue at a start, since its
-//! messages may be meant for other rules.
+//! A connecting listener removes its bindings that the configuration lacks. A queue without a configured listener is
+//! *left*. osnl reports a left queue of ours until the broker has no such queue, another queue until it is empty or
+//! has a consumer. osnl never unbinds or reads a left queue at a start, since its messages may be meant for other
+//! rules.
 //!
 //! Names mean the same queue if virtual host and name are equal and the brokers share a host. The hosts of a cluster
 //! change one by one.
@@ -121,9 +121,9 @@ struct BoundQueue {
     declared: bool,
     bindings: BindingKeys,
     journal: Option<String>,
-    /// The last seen content, which the file does not contain.
     seen: Option<(QueueSeen, SystemTime)>,
     received: bool,
+    /// Unsettled messages at the end of the latest run; `Some(None)` during a run and after a crash.
     unsettled: Option<Option<usize>>,
 }
 
@@ -136,7 +136,6 @@ pub struct UnreadQueue {
 }
 
 impl UnreadQueue {
-    /// Returns the command that deletes our queue, if last seen without messages and consumers.
     #[must_use]
     pub(crate) fn delete_command(&self) -> Option<String> {
         let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
@@ -193,7 +192,7 @@ impl Bindings {
         self.lock().made(queue).is_some()
     }
 
-    /// Without queues that a daemon with another journal reads.
+    /// Omits queues that a daemon with another journal reads.
     #[must_use]
     pub fn left(&self) -> Vec<UnreadQueue> {
         let state = self.lock();
@@ -451,7 +450,6 @@ mod tests {
         }
     }
 
-    /// Otherwise this daemon's rules would judge messages meant for other rules.
     #[test]
     fn a_queue_of_a_daemon_with_another_journal_is_not_left() {
         let folder = tempfile::tempdir().unwrap();

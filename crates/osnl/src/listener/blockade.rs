@@ -23,6 +23,7 @@ use super::watchdog::SessionStage;
 const NOTICED: Duration = Duration::from_secs(1);
 /// Like [`NOTICED`], for a full window, whose messages may be slow.
 const SLOW: Duration = Duration::from_secs(10);
+/// The bounds of the pause after a return.
 const SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(3600);
 

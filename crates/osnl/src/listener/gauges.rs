@@ -1,3 +1,5 @@
+//! The gauges of one listener, for a status.
+
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,11 +25,11 @@ pub struct Gauges {
     trouble: Mutex<Option<ConnectionTrouble>>,
     waiting: Mutex<QueueDepths>,
     partitions: Mutex<Option<Vec<PartitionSeen>>>,
-    /// Unsettled messages of an earlier connection that have not returned.
     returns: Mutex<ReturnCount>,
     created: Mutex<Option<SystemTime>>,
     overseen: Mutex<Option<Overseen>>,
     received_before: AtomicBool,
+    /// The time without any message after which that needs attention, in milliseconds; 0 means never.
     silent_after: AtomicU64,
     listening: Mutex<Option<SystemTime>>,
 }
@@ -127,7 +129,7 @@ impl Gauges {
         *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 
-    /// At most ten seconds old while connected.
+    /// Partitions are at most ten seconds old while connected.
     #[must_use]
     pub fn partitions(&self) -> Option<Vec<PartitionSeen>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -257,7 +259,7 @@ impl Gauges {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `None` while connected, and before the first failure.
+    /// Returns the latest failure; `None` while connected, and before the first failure.
     #[must_use]
     pub fn trouble(&self) -> Option<ConnectionTrouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -165,7 +165,6 @@ impl QueueExit {
     }
 }
 
-/// Describes the obstacle; `own` is the number of our consumers.
 fn held(seen: QueueSeen, own: u32) -> Option<String> {
     let waiting = (seen.messages > 0).then(|| format!("{} in it", messages(seen.messages as usize)));
     let others = match seen.consumers.saturating_sub(own) {

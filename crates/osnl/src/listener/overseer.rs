@@ -1,8 +1,8 @@
 //! Surveys the queues of a subscription, repeatedly: by the management API, and by the services' queues.
 //!
 //! The broker gathers a queue's statistics only seconds after its creation, so missing answers of the API are soon
-//! requested again, then less often. The services' queues are looked at over a connection of its own from a minute
-//! after the connect on, or from `silent_after` on.
+//! requested again, then less often. The services' queues have a connection of their own, a minute after the connect
+//! or from `silent_after` on.
 
 use std::time::{Duration, SystemTime};
 
@@ -47,6 +47,7 @@ impl Listener {
         let began = Instant::now();
         let mut depths = ServicesQueues::default();
         let mut pause = SOON;
+        // Who is told that nothing was ever received is told why.
         let first = self.gauges.silent_after().map_or(FIRST, |after| after.min(FIRST));
         loop {
             let before = self.gauges.overseen().unwrap_or_default();

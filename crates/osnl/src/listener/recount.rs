@@ -1,7 +1,7 @@
 //! Counts messages that return after a lost connection. Pure.
 //!
 //! Messages have no identity here, so only numbers are compared. Messages are missing if the queue is empty at two
-//! looks in a row with this as the only consumer. With another consumer, their fate stays unknown.
+//! looks in a row with this as the only consumer. With another consumer, the fate of messages stays unknown.
 
 #[derive(Debug, Default)]
 pub(super) struct ReturnCount {

@@ -77,7 +77,6 @@ impl ListenerStreams {
         }
     }
 
-    /// Returns whether all work of the message is safe.
     pub(super) fn admit(&mut self, message: &mut IncomingMessage) -> bool {
         let Some(offset) = message.stream_offset else { return false };
         let low_water = match self.read.get_mut(&*message.queue) {

@@ -8,6 +8,7 @@ use super::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 use super::gauges::Gauges;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The highest age of the reported state of left queues.
 const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]

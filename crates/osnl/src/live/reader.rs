@@ -24,6 +24,7 @@ impl LiveReader {
         Self { id, events, missed, of }
     }
 
+    /// Returns the next event; `None` once another reader has taken this place.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<LiveEvent>>> {
         self.events.poll_recv(context)
     }

@@ -42,14 +42,12 @@ pub(super) fn queues(body: &[u8]) -> Option<Vec<(String, QueueFacts)>> {
     Some(items.iter().filter_map(|item| Some((text(&item["name"])?, facts(item)))).collect())
 }
 
-/// Without the bindings of the default exchange.
 pub(super) fn bindings(body: &[u8]) -> Option<Vec<(String, String)>> {
     let found: Value = serde_json::from_slice(body).ok()?;
     let binding = |one: &Value| Some((text(&one["source"])?, text(&one["routing_key"]).unwrap_or_default()));
     Some(found.as_array()?.iter().filter_map(binding).collect())
 }
 
-/// With names near those asked for.
 pub(super) fn exchanges(names: &[String], body: &[u8]) -> Option<Vec<(String, String)>> {
     let found: Value = serde_json::from_slice(body).ok()?;
     let exchange = |one: &Value| Some((text(&one["vhost"])?, text(&one["name"])?));

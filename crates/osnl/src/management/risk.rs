@@ -14,7 +14,7 @@ const NO_BOUND: i64 = 2_000_000_000;
 
 type PolicyKind = fn(&QueuePolicies) -> &Option<String>;
 
-/// For a policy that precedes a present one, or one that is not known, such as Kolla's `ha-all`.
+/// The option for a policy that precedes a present one, or one that is not known, such as Kolla's `ha-all`.
 pub(crate) fn precedence(policies: Option<&QueuePolicies>, of: PolicyKind) -> &'static str {
     if policies.is_some_and(|found| of(found).is_none()) { "" } else { " --priority 999" }
 }

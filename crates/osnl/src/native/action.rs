@@ -108,12 +108,10 @@ impl Native {
 }
 
 impl ActionConf {
-    /// A condition on the event alone, decided before anything is kept.
     pub(super) fn decided_early(&self) -> Option<&Expression> {
         self.when.as_ref().filter(|when| !self.looks_at_answers(when))
     }
 
-    /// A condition on answers of `enrich`, decided before the first attempt.
     pub(crate) fn decided_late(&self) -> Option<&Expression> {
         self.when.as_ref().filter(|when| self.looks_at_answers(when))
     }

@@ -53,7 +53,6 @@ pub enum AdminAddress {
 pub struct AdminTls {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// The authorities of clients, which then need a certificate.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -74,7 +73,6 @@ impl AdminConf {
     }
 }
 
-/// Returns `Some(None)` if the endpoint is off.
 pub(super) fn admin(reader: &mut SectionReader<'_>) -> Option<Option<AdminConf>> {
     let own = AdminOptions::read(reader);
     let has_certificate = has_certificate(reader);
@@ -207,7 +205,6 @@ fn environment(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Op
     Some(text)
 }
 
-/// Refuses files that count only beside a certificate.
 fn has_certificate(reader: &mut SectionReader<'_>) -> Option<()> {
     let mut files = ["tls_key", "client_ca_file"].into_iter();
     let lone = files.find(|option| reader.is_set(option) && !reader.is_set("tls_certificate"));

@@ -314,7 +314,6 @@ fn there(lacking: &LackingPath) -> String {
     }
 }
 
-/// Returns the plain text of a pattern: `port.deleted` of `^port\.deleted$`.
 fn literal(pattern: &str) -> String {
     let mut out = String::new();
     let mut escaped = false;

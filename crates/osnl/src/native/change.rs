@@ -66,7 +66,6 @@ impl Different {
 }
 
 impl LoadedConf {
-    /// Reads also the files that actions name.
     pub(crate) fn values(&self) -> ConfigurationValues {
         ConfigurationValues::of(&self.layers)
     }
@@ -150,7 +149,6 @@ impl SectionValues {
         Self { values: section.option_names().map(value).collect() }
     }
 
-    /// Also whether only files differ.
     fn different(&self, new: &Self) -> (Vec<String>, bool) {
         let options: std::collections::BTreeSet<&String> =
             self.values.keys().chain(new.values.keys()).collect();

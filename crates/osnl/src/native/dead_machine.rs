@@ -61,7 +61,6 @@ fn source(listener: &ListenerConf) -> CostSource<'_> {
     CostSource::Queue(is_known.then_some(&listener.queue))
 }
 
-/// Returns the cost; `heartbeat` is in seconds, 0 for none.
 fn cost(
     journal: CostJournal,
     source: CostSource<'_>,

@@ -39,10 +39,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OverflowPolicy {
-    /// The listeners of this action stop reading.
     #[default]
     StopIntake,
-    /// The deliveries are dead letters at once.
     DeadLetter,
 }
 

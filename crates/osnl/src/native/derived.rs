@@ -112,6 +112,7 @@ impl ListenerConf {
         transport_with(&self.transport_url, self.rabbit.clone())
     }
 
+    /// Returns options for comparison; contains secrets.
     pub(crate) fn driver_options(&self) -> String {
         #[cfg(feature = "kafka")]
         if self.transport_url.driver() == super::kafka::DRIVER {

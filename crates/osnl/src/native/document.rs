@@ -26,7 +26,6 @@ pub struct DocSection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocEntry {
     pub option: String,
-    /// The value with `$name` replaced, or the file of a secret.
     pub text: String,
     pub from: String,
 }
@@ -155,6 +154,7 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     }
 }
 
+/// Hides the password of any URL, but not the name of a secret's file.
 fn without_login(url: &str) -> String {
     let login = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
     match login {
@@ -188,7 +188,6 @@ fn without_password(url: &str) -> String {
     TransportUrl::parse(url).map_or_else(|_| "***".to_owned(), |url| url.to_string())
 }
 
-/// Keeps a comment on one line, whatever the file's name.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -12,7 +12,6 @@ use super::{ActionConf, RuleConf};
 
 const OPTION: &str = "on_failure";
 
-/// [`resolve`] adds the condition; `Some(None)` if unset.
 pub(super) fn read(reader: &mut SectionReader<'_>, actions: &[&str]) -> Option<Option<Fallback>> {
     if !reader.is_set(OPTION) {
         return Some(None);

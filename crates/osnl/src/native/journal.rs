@@ -32,7 +32,6 @@ options! {
     }
 }
 
-/// The options of a journal in any form of configuration.
 pub const fn section(about: &'static str) -> SectionDef {
     SectionDef::new(JOURNAL, about, JournalPlaceOptions::OPTIONS).with_shared(&[JournalBounds::OPTIONS])
 }

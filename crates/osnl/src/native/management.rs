@@ -8,7 +8,6 @@ use crate::management::ManagementConf;
 const OPTION: &str = "management_url";
 const FORM: &str = "write https://user:password@host:15671/";
 
-/// `rabbit` has the broker's options; `Some(None)` if unset.
 pub(super) fn of_listener(
     reader: &mut SectionReader<'_>,
     broker: Option<&TransportUrl>,

@@ -15,7 +15,6 @@ pub struct QueueChanges {
     pub listener: Arc<str>,
     pub bind: Vec<Binding>,
     pub unbind: Vec<Binding>,
-    /// Queues to delete, each with its recorded bindings.
     pub delete: Vec<(String, Vec<Binding>)>,
 }
 
@@ -37,7 +36,7 @@ impl Native {
         conf.read_queues().iter().any(|queue| record.has_received(&queue.own))
     }
 
-    /// With their content where a listener's broker has the queues.
+    /// Queues have their content where a listener's broker has the queues.
     pub async fn left_queues(&self, limit: Duration) -> Vec<UnreadQueue> {
         let mut left = self.record().left();
         for conf in &self.listeners {

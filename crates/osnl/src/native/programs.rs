@@ -29,7 +29,7 @@ pub(super) fn files_of(option: &str, value: &str) -> Option<String> {
     Some(seen)
 }
 
-/// Such programs run as osnl's user.
+/// Programs of an action run as osnl's user.
 pub(super) fn open_to_others(layers: &Layers) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for section in layers.sections.iter().filter(|section| section.def.kind == ACTION) {

@@ -11,7 +11,6 @@ use super::{ListenerConf, Native, RuleConf};
 
 pub(crate) struct RuleEvents {
     pub(crate) events: Vec<&'static CatalogueEvent>,
-    /// Whether the catalogue knows the services that the rule's listeners read.
     pub(crate) is_certain: bool,
 }
 

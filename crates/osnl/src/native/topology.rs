@@ -86,7 +86,6 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     }
 }
 
-/// `rabbit` has the driver's options, as defaults.
 pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions>) -> Option<Topology> {
     if reader.is_set("queue") {
         return existing(reader);

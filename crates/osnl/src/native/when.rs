@@ -6,7 +6,6 @@ use osnl_config::template::{Expression, TemplateError};
 
 use crate::action::driver::NativeReader;
 
-/// `more` names are allowed; `Ok(None)` if unset.
 pub(super) fn read(reader: &mut SectionReader<'_>, more: &[&str]) -> Result<Option<Expression>, ()> {
     let compiled = reader.compiled("when", |text| {
         if text.trim_start().starts_with("- ") {

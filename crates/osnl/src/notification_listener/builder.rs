@@ -37,7 +37,6 @@ pub enum BuildError {
     NoTarget,
     #[error("nobody to notify: give at least one endpoint")]
     NoEndpoint,
-    /// No endpoint has a priority, so nothing could be bound.
     #[error("no endpoint has a priority: nothing would be bound")]
     NoPriority,
     #[error(transparent)]

@@ -30,6 +30,7 @@ const NAMES_SAID: usize = 16;
 pub(super) struct Dispatch {
     pub(super) endpoints: Vec<Box<dyn Endpoint>>,
     pub(super) order: Order,
+    /// The retries; `None` acknowledges a requeued message instead.
     pub(super) requeue: Option<RequeuePolicy>,
     pub(super) is_endless: bool,
     pub(super) places: usize,
@@ -202,7 +203,6 @@ impl Dispatch {
         }
     }
 
-    /// Removes an empty lane under the same lock.
     fn front(&self, lane: &Lane) -> Option<(Arc<ReceivedNotification>, Arc<[usize]>)> {
         let mut lanes = self.lanes();
         let front = lanes.lanes.get(lane).and_then(VecDeque::front);

@@ -56,7 +56,6 @@ pub trait Endpoint: Send + Sync {
     fn notify<'a>(&'a self, received: &'a ReceivedNotification) -> BoxFuture<'a, NotificationResult>;
 }
 
-/// The values of oslo.messaging's `NotificationResult`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotificationResult {
     Handled,

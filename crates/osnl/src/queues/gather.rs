@@ -80,7 +80,7 @@ impl Wanted {
         transport.inspect(&self.exchanges, &self.queues, ours, limit).await
     }
 
-    /// Also looks at exchanges of services with a name near a missing exchange. A comparison with oslo.messaging's
+    /// Looks also at exchanges of services with a name near a missing exchange. A comparison with oslo.messaging's
     /// default shows whether a queue is durable.
     pub(crate) async fn inspect_services(
         &self,
@@ -98,7 +98,7 @@ impl Wanted {
             .await
     }
 
-    /// Without the queues that the listener reads. The broker logs each question about a missing queue, so rare
+    /// Omits the queues that the listener reads. The broker logs each question about a missing queue, so rare
     /// priorities are not asked.
     pub(crate) fn services_queues(&self) -> Vec<String> {
         let is_plain = |topic: &&str| !topic.contains(['*', '#']);
@@ -247,7 +247,6 @@ impl Survey {
     }
 }
 
-/// `own` is the kind of the comparison, for the listener's queues.
 fn row(name: &str, found: &QueueInspection, own: Option<&QueueKind>) -> QueueRow {
     let missing = QueueRow::missing(name, own.is_some());
     match found {

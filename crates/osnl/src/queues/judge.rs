@@ -39,7 +39,6 @@ impl Survey {
         self.wanted.url.virtual_host()
     }
 
-    /// Only bindings whose exchange is there.
     #[must_use]
     pub fn unbound(&self) -> Vec<Binding> {
         let wanted = &self.wanted;

@@ -210,7 +210,6 @@ impl Judge<'_> {
             && !rows().any(|row| matches!(row.state, super::QueueState::Refused(_)))
     }
 
-    /// Returns the exchanges that the services' queues are bound to, as far as known.
     fn sources(&self) -> BTreeSet<String> {
         let bindings = self.published().flat_map(|row| row.bindings.iter().flatten());
         bindings.map(|(exchange, _)| exchange.clone()).collect()

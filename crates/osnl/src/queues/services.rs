@@ -73,7 +73,6 @@ impl ServiceSetting<'_> {
     }
 }
 
-/// The effect of a bounded queue, for the operator.
 pub(crate) const BOUND_EFFECT: &str =
     "this keeps the newest 1,000 messages of each such queue, and drops older ones now and from then on";
 

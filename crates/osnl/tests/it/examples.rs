@@ -33,7 +33,6 @@ fn publish(url: &str, compressions: &[Option<&str>]) {
     let _ = python(PUBLISH, &serde_json::json!({"url": url, "compressions": compressions}).to_string());
 }
 
-/// Returns a built example; `cargo test` builds examples, except for a run of this test alone.
 fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);

@@ -290,7 +290,6 @@ fn is_for_tests(attribute: &Group) -> bool {
     }
 }
 
-/// `#[path = …]` names a file of another crate.
 fn is_elsewhere(attribute: &Group) -> bool {
     matches!(attribute.stream().into_iter().next(), Some(TokenTree::Ident(name)) if name == "path")
 }

@@ -7,7 +7,7 @@ use osnl_net::openstack::{
 use super::{Probe, ProbeVerdict, client_certificate_probe, silent};
 use osnl_net::http::{FailureClass, HttpOptions};
 
-/// Both within the deadline. `None` if the probe reports a failure, or no service was requested.
+/// Logs in and searches within the deadline. `None` if the probe reports a failure, or no service was requested.
 pub async fn cloud_probe(
     section: &str,
     conf: &CloudConf,

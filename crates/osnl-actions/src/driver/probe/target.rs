@@ -1,3 +1,5 @@
+//! Probes that drivers of actions share: HTTP targets, brokers and files.
+
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;

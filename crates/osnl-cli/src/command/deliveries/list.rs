@@ -14,8 +14,11 @@ use crate::flags::OutputFormat;
 use crate::output;
 use crate::terminal::{self, Tone};
 
+/// The breadth of a list that goes elsewhere than to a terminal.
 const NARROW: usize = 100;
+/// The room that a result has at least.
 const RESULT: usize = 16;
+/// The rows that a screen of 24 lines has room for.
 const SCREEN: u32 = 20;
 const PAGE: u32 = 50;
 const DONE: [Phase; 4] = [Phase::Delivered, Phase::NoActionNeeded, Phase::Shadow, Phase::Discarded];
@@ -191,6 +194,7 @@ fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
         return output::all(Tone::Dim, line);
     }
     let (_, rest) = line.split_once("  ").filter(|(id, _)| id.contains('.') && !id.starts_with(' '))?;
+    // A count may stand before the state.
     let rest = rest.trim_start();
     let rest = rest.split_once(" ×").map_or(rest, |(_, rest)| rest.trim_start());
     let (state, _) = state_of(rest)?;

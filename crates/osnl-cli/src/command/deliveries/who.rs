@@ -1,4 +1,4 @@
-/// Under sudo the caller's name, and the user that the command runs as.
+/// Returns the login name; under sudo the caller's name, and the user that the command runs as.
 pub(in crate::command) fn asks() -> String {
     let uid = rustix::process::geteuid().as_raw();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

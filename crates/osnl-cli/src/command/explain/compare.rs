@@ -79,6 +79,7 @@ fn compare_events(
     }
     if args.unmatched.is_none() {
         let journal = KeptEvents::of(conf)?;
+        // A large journal takes minutes.
         let display = Display::counting("events");
         args.pick.each(&journal, |kept| {
             display.count();

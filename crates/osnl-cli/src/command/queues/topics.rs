@@ -19,7 +19,7 @@ impl TopicsInspection {
     }
 }
 
-/// From no consumer group: nothing is read or committed.
+/// Looks from no consumer group: nothing is read or committed.
 pub(super) async fn inspect(conf: &ListenerConf) -> TopicsInspection {
     let broker =
         conf.transport_url.hosts().iter().map(|host| host.hostname.clone()).collect::<Vec<_>>().join(", ");

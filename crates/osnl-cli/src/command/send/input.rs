@@ -141,6 +141,7 @@ fn is_kept(args: &SendArgs) -> bool {
     args.keep_ids && !said && payload.is_none() && context.is_none()
 }
 
+/// Whether the context holds a token, which must be sent as null.
 fn has_token(emission: &Emission) -> bool {
     emission.context.iter().any(|(key, value)| key == "auth_token" && value.get() != "null")
 }

@@ -1,5 +1,5 @@
-//! `--watch` of `osnl status` and `osnl queues`: repeats the text. Redraws on a terminal, else prints a block each time.
-//! Ctrl-C or a closed pipe, such as of `head`, ends with 0.
+//! `--watch` of `osnl status` and `osnl queues`. Redraws on a terminal, else prints a block each time. Ctrl-C or a
+//! closed pipe, such as of `head`, ends with 0.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, channel};

@@ -241,6 +241,7 @@ fn written(object: &impl Serialize) -> String {
     clean::json(text(object))
 }
 
+/// Serialises an object; cannot fail, because all map keys are texts.
 fn text(object: &impl Serialize) -> String {
     serde_json::to_string(object).unwrap_or_default()
 }

@@ -13,7 +13,6 @@ fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) -> String {
     )
 }
 
-/// `None` if the error itself has a remedy.
 pub(super) fn remedy(
     error: &TransportError,
     (user, virtual_host): (&str, &str),

@@ -27,6 +27,7 @@ const EXPECTED: [&str; 16] = [
     "/rules",
     "/unmatched",
 ];
+/// The limit of a page's text, because long names are cut.
 const MOST_TEXT: u64 = 220_000;
 
 const INSPECT: &str = "

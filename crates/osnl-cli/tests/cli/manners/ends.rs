@@ -131,6 +131,8 @@ fn ctrl_c_ends_what_only_looks_at_once() {
         ),
     );
     place.write("event.json", super::rig::notice("port.delete.end", 3).to_string());
+    // A command killed by the signal has 130 in a shell; a command that handles the signal exits
+    // with 130.
     let calls: [&[&str]; 4] = [
         &["check", "--connect", "--timeout", "60s", "-c", "a.conf"],
         &["tap", &url],

@@ -38,6 +38,7 @@ fn every_help_has_an_example_of_what_there_is() {
     for node in all {
         let examples = Node::examples(&node.help);
         assert!(!examples.is_empty(), "osnl {} --help has no example:\n{}", node.name, node.help);
+        // Examples are for copying, so long lines are not wrapped.
         let wide = tree::help(&node.name, "200", "--help");
         for text in [&node.help, &node.narrow] {
             assert_eq!(Node::examples(text), Node::examples(&wide), "osnl {} --help", node.name);

@@ -14,7 +14,6 @@ use crate::query::{
 };
 
 impl SqliteReader {
-    /// The counts are those of [`count_newest`](Self::count_newest).
     pub fn groups(&self, filter: &Filter, most: u64) -> Result<(Vec<CauseGroup>, BoundedCount)> {
         let _snapshot = self.0.unchecked_transaction()?;
         let parts = parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?;

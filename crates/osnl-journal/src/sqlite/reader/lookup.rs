@@ -69,6 +69,7 @@ impl SqliteReader {
         Ok(Some(KeptEvent { number, received, deliveries }))
     }
 
+    /// Returns the enrichments kept with these deliveries; secrets are not masked.
     pub fn asked_for(&self, deliveries: &[DeliveryListRow]) -> Result<Vec<AskedFor>> {
         let mut all = Vec::new();
         for row in deliveries {

@@ -80,7 +80,7 @@ impl SqliteReader {
     }
 }
 
-/// As the intake decides it: the message's id or digest, and the resource's index.
+/// Builds the key as the intake decides it: the message's id or digest, and the resource's index.
 fn own_key(connection: &Connection, event: &RecentEvent, resource: Option<u32>) -> Result<String> {
     let id = match &event.message {
         Some(id) => id.clone(),

@@ -1,3 +1,5 @@
+//! Answers the callers after a commit, and brings newly claimable deliveries into memory.
+
 use osnl_core::event::Event;
 
 use super::super::reader::recent;
@@ -98,7 +100,6 @@ impl JournalWriter {
 }
 
 impl JournalWriter {
-    /// Returns the event of a message without an id.
     fn answer_appended(&self, appending: NewEntry, appended: AppendResult) -> Option<i64> {
         let SqliteState { claimable, gate, counters, .. } = &*self.shared;
         let NewEntry { entry, whole, identity } = appending;

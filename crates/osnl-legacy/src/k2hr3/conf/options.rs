@@ -20,6 +20,7 @@ const LIBS_LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "warning", "er
 const TLS: Kind = Kind::Choice(&["oslo", "verify", "unverified"]);
 const PATTERN: &str = "regular expression";
 
+/// A checked `k2hr3_osnl.conf`. Debug output shows no password.
 #[derive(Clone, Debug)]
 pub struct Conf {
     pub log: LogOptions,

@@ -25,7 +25,6 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
     /// Pure: the same in each attempt. For a bulk request the notification has the payload of the one resource.
     fn of(&self, notification: &Notification) -> Result<PluginCall, ActionError>;
 
-    /// Never empty; with the notes and answers of the delivery.
     fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
         self.of(&narrowed(event)).map(|told| vec![told])
     }
@@ -69,7 +68,7 @@ impl OssDetails {
 }
 
 impl NodeDetails for OssDetails {
-    /// As if no earlier event was seen; of several calls, the first.
+    /// Makes the call as if no earlier event was seen; of several calls, the first.
     fn of(&self, n: &Notification) -> Result<PluginCall, ActionError> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let happened = Memory::default().interpret(n, None, &self.lists).happened;

@@ -12,7 +12,6 @@ pub enum AddressClass {
     /// A site's own address: RFC 1918, carrier-grade NAT (100.64.0.0/10), unique local (fc00::/7).
     Private,
     Loopback,
-    /// An address on the same link: 169.254.0.0/16, fe80::/10.
     LinkLocal,
     /// The metadata service of clouds, which gives an instance its secrets.
     Metadata,

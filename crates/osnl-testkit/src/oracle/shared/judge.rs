@@ -243,8 +243,8 @@ mod tests {
 
     use super::*;
 
-    /// Of one port: `1` is an effect, `1s` an effect of the fallback; a `b` marks the second daemon. `1+` has a
-    /// fence, and `1-` a smaller fence than a request before.
+    /// Events of one port: `1` is an effect, `1s` an effect of the fallback; a `b` marks the second daemon. `1+` has
+    /// a fence, and `1-` a smaller fence than a request before.
     fn effects(text: &str) -> Vec<TargetEffect> {
         let effect = |word: &str| TargetEffect {
             event: word.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap(),

@@ -20,7 +20,6 @@ pub(super) struct Publication {
     pub(super) event: u64,
     pub(super) port: u32,
     pub(super) has_id: bool,
-    /// The broker failed before the confirm of the first copy.
     pub(super) is_again: bool,
 }
 

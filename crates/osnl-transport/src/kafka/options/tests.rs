@@ -63,6 +63,7 @@ fn what_is_wrong_is_said_by_its_name() {
             "ssl_cafile, ssl_client_cert_file, and security_protocol: the connection is not encrypted: set \
              security_protocol = SSL or SASL_SSL",
         ),
+        // The query may have begun inside of a password.
         ("rest@host", "a name in the query is not an option of [oslo_messaging_kafka]"),
     ] {
         assert_eq!(KafkaOptions::from_query(&url(query)).unwrap_err().to_string(), expected, "{query}");

@@ -13,7 +13,7 @@ fn header(properties: &[u8]) -> Vec<u8> {
     [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9][..], properties].concat()
 }
 
-/// As the client library, on a small stack. The header must not exceed its old size or a small frame.
+/// Reads as the client library, on a small stack. The header must not exceed its old size or a small frame.
 fn read(properties: &[u8]) -> AMQPContentHeader {
     let mut payload = header(properties);
     let before = payload.len();

@@ -1,3 +1,5 @@
+//! One open connection for publishing, and the error for a lost or refused message on it.
+
 use std::collections::HashSet;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -20,6 +22,7 @@ use crate::topology::{Declare, QueueKind};
 
 const LONG: Duration = Duration::from_secs(1);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The number of prepared routes that are remembered; at the limit all are forgotten.
 const MAX_ROUTES: usize = 4096;
 const ACCESS_REFUSED: u16 = 403;
 
@@ -29,8 +32,8 @@ pub(super) struct Link {
     connection: Connection,
     host: String,
     pipelined: Channel,
-    /// The channel for mandatory messages. A send takes it while its message is open, so that an abandoned send leaves
-    /// no return that the next send could take for its own.
+    /// A send takes the channel for mandatory messages while its message is open, so that an abandoned send leaves no
+    /// return that the next send could take for its own.
     mandatory: tokio::sync::Mutex<Option<Channel>>,
     prepared: Mutex<HashSet<(String, String)>>,
     waiting: AtomicUsize,
@@ -155,6 +158,7 @@ impl Link {
         }
     }
 
+    /// Waits without a limit, and logs once if the broker blocks publishers.
     async fn patiently<T>(&self, future: impl Future<Output = T>) -> T {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = WaitingSend(&self.waiting);

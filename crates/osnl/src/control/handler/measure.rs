@@ -44,7 +44,7 @@ pub struct MeasuredListener {
     pub is_stalled: bool,
     pub series: Arc<ListenerSeries>,
     pub last_message: Option<SystemTime>,
-    /// As the broker reported within the last seconds.
+    /// The depths that the broker reported within the last seconds.
     pub waiting: QueueDepths,
     pub lag: Option<LagStatus>,
     /// The last valid second, since 1970.
@@ -94,6 +94,7 @@ impl ControlHandler {
         let live = self.live.as_ref()?;
         // An unreadable journal is a measurement too.
         let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
+        // The same judgement as every screen's.
         let incidents =
             self.status_of(kept.as_ref(), disk).await.map_or_else(|_| Vec::new(), |status| status.incidents);
         let kept = kept.ok();

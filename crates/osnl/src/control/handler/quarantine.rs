@@ -251,7 +251,6 @@ pub(super) fn refuse_missing(changes: &mut QuarantineChanges, named: &[i64], fou
     }
 }
 
-/// Refuses a message of which only the beginning is kept.
 fn is_whole(found: &Unreadable) -> Result<(), RequestRefusal> {
     if found.extent.is_whole() {
         return Ok(());

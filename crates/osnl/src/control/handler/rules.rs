@@ -105,7 +105,6 @@ fn by_type(messages: &[(u64, UnmatchedMessage)]) -> Vec<UnmatchedGroup> {
     groups
 }
 
-/// Returns the verdict of the first rule whose `event_type` matches, or says that there is none.
 fn why(conf: &Native, message: &UnmatchedMessage) -> String {
     let is_far = |ruling: &Ruling| match ruling {
         Ruling::NotHeard(_) | Ruling::Disabled => true,

@@ -177,7 +177,6 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     )
 }
 
-/// Returns the symptoms that the numbers of the action's deliveries show, worst first.
 fn symptoms(target: &TargetReport, bounds: &Bounds) -> Vec<Kind> {
     let open = target.pending + target.for_release;
     let is_old =

@@ -62,7 +62,6 @@ pub(in crate::control) fn of_expiry(expiry: &ExpiryStatus) -> Option<Incident> {
     })
 }
 
-/// The listeners end too, and need no remedy.
 pub(in crate::control) fn of_stop(stop: DaemonStop, running: u64) -> Incident {
     let lasting = lasting(Some(time::age(stop.since)));
     let attempts = match running {

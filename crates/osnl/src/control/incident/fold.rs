@@ -1,6 +1,5 @@
 use super::{Incident, IncidentKind as Kind};
 
-/// Makes the effects of an incident on other parts symptoms of that incident.
 pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
     let (mut effects, mut kept): (Vec<Incident>, Vec<Incident>) =
         incidents.into_iter().partition(|one| is_effect(one.kind));

@@ -112,7 +112,6 @@ fn unbound(listener: &ListenerStatus) -> Option<Incident> {
     })
 }
 
-/// Actions that are called for a history that was not read.
 fn old_events(listener: &ListenerStatus) -> Option<Incident> {
     let (name, age) = (&listener.name, span(listener.old_events_seconds?));
     let what = format!("{name}: actions run for events that were up to {age} old when they were read");

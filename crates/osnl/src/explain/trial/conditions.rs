@@ -14,7 +14,6 @@ pub(super) struct Conditions(Vec<WhenCondition>);
 
 struct WhenCondition {
     when: Expression,
-    /// Whether another event of the type may decide the side otherwise.
     depends_on_values: bool,
 }
 

@@ -10,7 +10,6 @@ use crate::native::equalities;
 use crate::rule::Rule;
 
 const LONGEST_CONSTANT: usize = 80;
-/// The type of names that are texts in every event.
 pub(super) const TEXT: ValueTypes = ValueTypes { event: "", text: true, number: false, boolean: false };
 
 pub(super) fn is_text(name: &str) -> bool {

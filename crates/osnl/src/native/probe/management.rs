@@ -70,7 +70,6 @@ fn of_facts(conf: &ListenerConf, queues: &[String], facts: &Result<BrokerFacts, 
     queues.iter().map(of_queue).collect()
 }
 
-/// Describes a queue as `quorum, durable, policy "a", no operator policy, 2 consumers, RabbitMQ 3.10.8`.
 fn in_words(facts: &BrokerFacts, queue: &QueueFacts) -> String {
     let mut words = vec![queue.queue_type.clone().unwrap_or_else(|| "type unknown".to_owned())];
     words.extend(queue.durable.map(|durable| if durable { "durable" } else { "transient" }.to_owned()));

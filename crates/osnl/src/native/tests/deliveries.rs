@@ -56,6 +56,7 @@ on_full = dead_letter
     ] {
         assert!(explained.lines().any(|found| found == line), "{line}\n{explained}");
     }
+    // Only actions that delete should have a guard.
     let plain = load(WHOLE).unwrap().conf.explain();
     assert_eq!(plain.matches("guard ").count(), 2, "{plain}");
     assert!(

@@ -34,6 +34,7 @@ fn the_example_and_every_recipe_load_without_a_warning() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let cloud = format!("cloud = mycloud\nclouds_file = {}", file.display());
     for block in blocks {
+        // The examples' secrets are in files that only the reader has.
         let block = block.replace("file:///etc/osnl/", "in-").replace("cloud = mycloud", &cloud);
         let names: Vec<&str> =
             block.lines().filter_map(|line| line.strip_prefix("[action:")?.strip_suffix(']')).collect();

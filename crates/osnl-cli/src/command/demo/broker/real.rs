@@ -1,7 +1,7 @@
 //! Exchanges and publishing on a RabbitMQ. `osnl-transport` does the listening.
 //!
-//! Every name begins with `osnl-demo-`, the process id and a random number, so the demo touches neither a cloud's
-//! exchanges nor another demo's. A killed demo leaves its three queues and its exchanges behind.
+//! Every name begins with `osnl-demo-`, the process id and a random number, so no other exchange is touched. A killed
+//! demo leaves its three queues and its exchanges behind.
 
 use std::time::Duration;
 
