@@ -13,8 +13,7 @@
 //! | `shared` | only if named: a journal in PostgreSQL, beside a bare client, beside SQLite, and four daemons beside one |
 //!
 //! Rounds of release builds alternate on a private RabbitMQ node. k2hr3_osnl takes part if `cargo xtask setup` or
-//! `test` has installed it; `--against PATH` adds another build of osnl. The figures are Markdown, explained in
-//! docs/benchmarks.md.
+//! `test` has installed it; `--against PATH` adds another build of osnl.
 
 mod against;
 mod commands;

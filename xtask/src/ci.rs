@@ -17,7 +17,7 @@ struct CiStep {
     name: &'static str,
     run: fn(&mut CiOutcome) -> Result<()>,
     advice: &'static str,
-    /// The part of `ci --long` whose paths decide whether the step runs; `None` always runs.
+    /// The paths of the part decide whether the step runs; `None` always runs.
     part: Option<&'static str>,
 }
 
@@ -113,7 +113,7 @@ fn kafka() -> Result<()> {
     succeeded(test::run_with_mock_kafka(&[])?)
 }
 
-/// Checks the journal that daemons share, with a smoke test; the other tests are a part of `ci --long`.
+/// A smoke test; the other tests are a part of `ci --long`.
 fn shared_journal() -> Result<()> {
     let of = ["-p", "osnl-cli", "--features", "shared", "--locked"];
     cargo(&[&["clippy"], &of[..], &["--test", "shared_journal", "--", "-D", "warnings"]].concat())?;

@@ -1,7 +1,7 @@
 //! `release X.Y.Z [--dry-run]`: prepares the commit of a release.
 //!
-//! The command writes the version to all places, and the fragments of `changelog.d` into `CHANGELOG.md`. The tree must be
-//! clean at the start; afterwards its changes are the commit, from which `package release` makes the files.
+//! The command writes the version to all places, and the fragments of `changelog.d` into `CHANGELOG.md`. The tree
+//! must be clean at the start; afterwards its changes are the commit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,6 @@ const PLACES: [(&str, &[&str]); 11] = [
     ("packaging/openstack-ansible/group_vars/osnl_all.yml", &[DEB]),
 ];
 
-/// The kinds of fragments by the ends of their names, and their headings.
 const KINDS: [(&str, &str); 5] = [
     ("summary", ""),
     ("removal", "### Removed\n\n"),
@@ -82,7 +81,7 @@ pub(crate) fn ensure_clean() -> Result<()> {
     Ok(())
 }
 
-/// Fails unless each place has the version, and the changelog begins with a section of the version and has all fragments.
+/// Each place must have the version, and the changelog begin with a section of the version and have all fragments.
 pub(crate) fn ensure_prepared(version: &str) -> Result<()> {
     let mut wrong = misplaced(version)?;
     let waiting = fragments(&step::root())?;

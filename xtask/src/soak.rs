@@ -35,7 +35,6 @@ struct Arguments {
     osnl: Option<PathBuf>,
 }
 
-/// The times of effects by event, in nanoseconds since the epoch.
 type EffectTimes = Arc<Mutex<BTreeMap<u64, u128>>>;
 
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
@@ -137,8 +136,8 @@ fn target(effects: &EffectTimes) -> Sink {
     sink
 }
 
-/// Returns a configuration whose first rule also matches hostile events. The second rule writes other hostile events
-/// to a file, so that payloads are rendered.
+/// The first rule also matches hostile events. The second rule writes other hostile events to a file, so that
+/// payloads are rendered.
 fn configuration(folder: &Path, transport_url: &str, api_url: &str) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {0}\nlog_level = warn\n[journal]\nallow_volatile = yes\n\

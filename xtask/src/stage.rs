@@ -138,7 +138,6 @@ impl Night {
         Ok(serde_json::from_str(&self.ask(&["status", "--format", "json"])?)?)
     }
 
-    /// Runs a command of osnl; 1 is the status of a daemon with an incident.
     fn ask(&self, args: &[&str]) -> Result<String> {
         let output = osnl().args(args).arg("-c").arg(&self.file).stdin(Stdio::null()).output()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -197,7 +196,6 @@ fn configuration(folder: &Path, broker: &str, targets: &str, closed: &str) -> St
     .concat()
 }
 
-/// Answers as the six targets do; a resource's number is at the end of its id.
 fn answer(request: &SinkRequest) -> Option<Reply> {
     let mut parts = request.target.trim_start_matches('/').splitn(2, '/');
     let (action, id) = (parts.next()?, parts.next().unwrap_or_default());

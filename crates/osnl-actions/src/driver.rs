@@ -5,9 +5,8 @@
 //!   default, secret or not, meaning) and the reader of a section;
 //! - the same type's `DriverConf`, which builds, explains, previews and probes the action.
 //!
-//! Three lines register a driver: `mod x` in `lib.rs`, and two in `osnl/src/native/drivers.rs`. The
-//! table then serves the reader of files, `config show`, and `config reference`. An option of one
-//! driver in a section of another is refused with the name of its driver.
+//! Three lines register a driver: `mod x` in `lib.rs`, and two in `osnl/src/native/drivers.rs`. The table then serves
+//! the reader of files, `config show`, and `config reference`.
 //!
 //! Options that every action has (`timeout`, `max_attempts`, `guard` and so on) belong to no
 //! driver: `native/deliveries.rs` of `osnl` reads them. A driver may have another default for such
@@ -120,13 +119,13 @@ pub trait ReadDriver: DriverConf + Sized {
 }
 
 pub trait DriverConf: Any + fmt::Debug + Send + Sync {
-    /// Builds the action that makes the attempts. Building connects to nothing but may open files.
+    /// Connects to nothing but may open files.
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError>;
 
     fn does(&self) -> String;
 
-    /// Lists the logins that requests carry, so that `osnl check` and the start warn of each login
-    /// that a network could read. [`cloud`] lists a login to a cloud itself.
+    /// `osnl check` and the start warn of each login that a network could read. [`cloud`] lists a login to a cloud
+    /// itself.
     fn logins(&self) -> Vec<SentLogin>;
 
     fn explain(&self) -> Vec<(&'static str, String)> {
@@ -142,7 +141,6 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
         Traits::default()
     }
 
-    /// Whether the action's effect may arrive again as an event of this subscription.
     fn feeds(&self, subscription: &ListenerSubscription<'_>) -> bool {
         let _ = subscription;
         false
@@ -168,7 +166,6 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// Returns the words for an HTTP target, with the statuses after which the request is retried.
     pub fn over_http(later: &Statuses) -> Self {
         let down = match (later.contains(429), later.contains(503)) {
             (true, true) => "no connection, 429, 503 with Retry-After",
@@ -188,7 +185,6 @@ impl Retries {
     }
 }
 
-/// The properties that distinguish an action's driver; the default suits most drivers.
 pub struct Traits<'a> {
     /// The target that may refuse an attempt, for sentences such as "at most 6 if K2HR3 refuses".
     /// With `None` the target never answers, and attempts are not mentioned.
@@ -253,14 +249,13 @@ pub struct CallRequest<'a> {
 }
 
 impl CallRequest<'_> {
-    /// Returns the names for templates: this form of the notification and the known answers of
-    /// enrichments, secrets masked. An unknown answer gets a placeholder.
+    /// This form of the notification and the known answers of enrichments, secrets masked. An unknown answer gets a
+    /// placeholder.
     pub fn names(&self, shown: Notification) -> Names {
         self.asks.iter().fold(Names::from(shown), |names, ask| ask.named(names, mask_secrets))
     }
 
-    /// Returns the key of the later attempt; a message without an id contributes the digest of its
-    /// bytes.
+    /// A message without an id contributes the digest of its bytes.
     pub fn idempotency_key(&self, action: &str) -> String {
         idempotency_key(self.notification, self.rule, action, self.resource, || "DIGEST".to_owned())
     }

@@ -12,7 +12,6 @@ pub(crate) fn of_section(reader: &SectionReader<'_>) -> Vec<String> {
     OF_EVERY_DRIVER.into_iter().map(str::to_owned).chain(reader.enrichments()).collect()
 }
 
-/// Reads an option with a default.
 pub(crate) fn template(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Template> {
     match optional(reader, option)? {
         Some(template) => Some(template),
@@ -49,8 +48,7 @@ pub(crate) fn with_fence(names: Names, fence: Option<Fence>) -> Names {
     }
 }
 
-/// Returns the names for a preview: secrets of the event and of known enrichments are masked,
-/// unknown answers have placeholders.
+/// Secrets of the event and of known enrichments are masked, unknown answers have placeholders.
 pub(crate) fn of_preview(wanted: &CallRequest<'_>, action: &str) -> Names {
     let names = wanted.names(wanted.notification.masked()).with("rule", wanted.rule).with("action", action);
     with_fence(names.with("idempotency_key", wanted.idempotency_key(action)), None)

@@ -1,8 +1,8 @@
 //! The action `http`: a request to any API or webhook, by template.
 //!
-//! An attempt is one request (with `format = ndjson` for all events of the call), plus redirects, plus one more if the target refuses a token and
-//! [`Authorization`] has another. A request is repeated after every failure but a final one. After
-//! time-outs and resets the target may have received it, so the idempotency key stays the same.
+//! An attempt is one request (with `format = ndjson` for all events of the call), plus redirects, plus one more if
+//! the target refuses a token and [`Authorization`] has another. After time-outs and resets the target may have
+//! received it, so the idempotency key stays the same.
 
 mod authorization;
 mod body;
@@ -165,8 +165,7 @@ impl HttpAction {
         ActionError { own_remedy: Some(remedy), ..ActionError::new(class, reason) }
     }
 
-    /// Sends the request without an effect, and judges its answer like an attempt's; `None` if
-    /// every request may have an effect, or its URL is not constant.
+    /// `None` if every request may have an effect, or its URL is not constant.
     async fn try_harmless(&self) -> Option<Result<String, ActionError>> {
         self.message.target.origin()?;
         let request = self.message.harmless()?;
@@ -239,8 +238,8 @@ impl HttpAction {
         }
     }
 
-    /// Decides whether a 404 may not be the service's own; if it certainly is not, returns the
-    /// failure that holds the target. Configured statuses keep their meaning.
+    /// Returns the failure that holds the target if a 404 is certainly not the service's own. Configured statuses
+    /// keep their meaning.
     fn astray(&self, service: &str, endpoint: &str, answer: &Answer) -> Option<Option<ActionError>> {
         if answer.status != StatusCode::NOT_FOUND {
             return None;
@@ -298,9 +297,8 @@ impl HttpAction {
         Ok(answer)
     }
 
-    /// Judges a redirect that may not be followed by its status: the event may be fine while its
-    /// target is not. That also holds for a host from the event, because the guard let the request
-    /// pass.
+    /// Judges by the status: the event may be fine while its target is not. That also holds for a host from the
+    /// event, because the guard let the request pass.
     fn unfollowed(&self, answer: Answer, why: &str) -> Result<Answer, ActionError> {
         match self.judgement.failure(answer.status.as_u16()) {
             None => Ok(answer),

@@ -1,8 +1,7 @@
 //! The drivers of actions: HTTP requests, programs, mails, files, syslog, brokers, K2HR3.
 //!
-//! An action makes one attempt and *reports its outcome*; the retry policy of [`osnl_delivery`]
-//! decides between another attempt and a dead letter. Actions never sleep, retry, or count. The
-//! delivery loop gives each attempt its deadline.
+//! An action makes one attempt and *reports its outcome*; the retry policy of [`osnl_delivery`] decides the rest.
+//! Actions never sleep, retry, or count. The delivery loop gives each attempt its deadline.
 //!
 //! [`driver`] is the contract of the drivers that `osnl`'s `native/drivers.rs` lists. A driver
 //! reads its options from a section, explains and previews its effect, probes its target, and

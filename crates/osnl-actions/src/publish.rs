@@ -7,10 +7,9 @@
 //! | `raw` | the received bytes, compressed if the original is; or the rendered `payload` |
 //! | `cloudevents` | a CloudEvent in structured mode, as `driver = http` makes it |
 //!
-//! A retried message has the same ids, so that a reader recognises it. A notification's
-//! `_unique_id`, which oslo.messaging chooses at random, is derived from the idempotency key here.
-//! So the action recognises its own message and does not publish it again. `osnl check` warns of
-//! loops.
+//! A retried message has the same ids, so that a reader recognises it. A notification's `_unique_id`, which
+//! oslo.messaging chooses at random, is derived from the idempotency key here. So the action recognises its own
+//! message and does not publish it again.
 
 mod conf;
 mod message;

@@ -51,7 +51,6 @@ impl Access {
         })
     }
 
-    /// On the control socket, only the rights of the [`Caller`](crate::caller::Caller) decide.
     pub(crate) fn of_control_socket() -> Self {
         let (tokens, host_names, wrong) = Default::default();
         Self { tokens, knows_callers: true, allow_changes: true, host_names, wrong }
@@ -65,10 +64,9 @@ impl Access {
         }
     }
 
-    /// Whether a form was sent from a page of this endpoint. A browser that reports `Sec-Fetch-Site`, which
-    /// it sends only to encrypted and local addresses, is believed. Otherwise the `Origin` must have the host
-    /// of the request, or a name of `host_names`, as behind a proxy that changes the Host. A request without
-    /// either is not from a browser.
+    /// A browser that reports `Sec-Fetch-Site`, which it sends only to encrypted and local addresses, is believed.
+    /// Otherwise the `Origin` must have the host of the request, or a name of `host_names`, as behind a proxy that
+    /// changes the Host. A request without either is not from a browser.
     pub(crate) fn is_own_form(&self, head: &Parts) -> bool {
         let mut origins = head.headers.get_all(ORIGIN).iter();
         match (site(head), origins.next(), origins.next()) {
@@ -94,7 +92,6 @@ impl Access {
             || self.host_names.iter().flatten().any(|known| *known == name)
     }
 
-    /// Returns the name of the token's owner, which may be empty.
     pub(crate) fn token(&self, head: &Parts) -> Result<Arc<str>, Denial> {
         if self.tokens.is_empty() {
             return Ok("".into());
@@ -102,7 +99,7 @@ impl Access {
         bearer(head).and_then(|given| self.owner(given)).ok_or(Denial::Token)
     }
 
-    /// Returns the name of the token's owner. All tokens are compared, so that the time tells nothing.
+    /// All tokens are compared, so that the time tells nothing.
     pub(crate) fn owner(&self, given: &str) -> Option<Arc<str>> {
         let given = given.trim().as_bytes();
         let owners =
@@ -119,7 +116,7 @@ impl Access {
     }
 }
 
-/// Returns the token that the request gives. A proxy may add a header of another scheme.
+/// A proxy may add a header of another scheme.
 pub(crate) fn bearer(head: &Parts) -> Option<&str> {
     let mut values = head.headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };

@@ -44,7 +44,6 @@ pub(crate) fn json(status: StatusCode, value: &Value) -> AdminAnswer {
     body(status, "application/json", text)
 }
 
-/// An error as an object: `{"error": {"code": …, "message": …}}`.
 pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> AdminAnswer {
     json(status, &json!({"error": {"code": code, "message": message}}))
 }
@@ -96,8 +95,7 @@ pub(crate) fn in_public(refusal: RequestRefusal) -> RequestRefusal {
     RequestRefusal { message: message(&refusal).to_owned(), ..refusal }
 }
 
-/// Returns a refusal's message for a client. An error of the journal contains SQL and paths, so only the log
-/// has its text.
+/// An error of the journal contains SQL and paths, so only the log has its text.
 pub(crate) fn message(refusal: &RequestRefusal) -> &str {
     match refusal.code {
         Code::Unavailable => {

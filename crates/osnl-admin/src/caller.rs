@@ -21,7 +21,6 @@ pub(crate) enum Rights {
     AsConfigured,
     /// On the control socket root and the daemon's own user have all rights.
     All,
-    /// On the control socket the members of this group may read.
     Reads(String),
     Nothing,
     /// Too many callers with these rights are being answered on the control socket.
@@ -43,13 +42,11 @@ impl Caller {
         self.rights != Rights::AsConfigured
     }
 
-    /// Whether this is the first request of its connection.
     pub(crate) fn asks_first(&self) -> bool {
         !self.has_asked.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether the client has disconnected, as a command does when the daemon hangs. A change that was
-    /// reported as failed must not happen later.
+    /// A command disconnects when the daemon hangs. A change that was reported as failed must not happen later.
     pub(crate) fn has_gone(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
         let mut state = [PollFd::new(connection, PollFlags::RDHUP)];

@@ -40,7 +40,6 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 pub(crate) struct Shares {
     first: Connections,
     others: Connections,
-    /// These callers are told to repeat the request in a moment.
     late: Connections,
 }
 

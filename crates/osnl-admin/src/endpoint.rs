@@ -53,8 +53,8 @@ enum Socket {
 }
 
 impl AdminEndpoint {
-    /// Checks the TLS files as a start would, and the address without binding it. An address in use is no
-    /// error, because the daemon may be running.
+    /// Checks as a start would, without binding the address. An address in use is no error, because the daemon may be
+    /// running.
     pub fn check(conf: &AdminConf) -> Result<(), AdminStartError> {
         conf.tls.as_ref().map_or(Ok(()), crate::tls::judge).map_err(AdminStartError::Tls)?;
         let failed = |error| AdminStartError::Listen { address: conf.listen.clone(), error };
@@ -95,8 +95,7 @@ impl AdminEndpoint {
     }
 }
 
-/// Adds the server on the control socket to a daemon with a state directory. If the socket cannot be bound,
-/// the daemon runs without the server, and the log has the reason.
+/// If the socket cannot be bound, the daemon runs without the server, and the log has the reason.
 #[must_use]
 pub fn serve_control_socket(daemon: Daemon, handler: Arc<ControlHandler>) -> Daemon {
     let Some(place) = handler.socket().cloned() else { return daemon };
@@ -123,7 +122,6 @@ fn is_other_file(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|meta| !meta.file_type().is_socket())
 }
 
-/// Removes a socket of a process that has ended.
 fn replace(path: &Path) -> io::Result<()> {
     if path.symlink_metadata().is_err() {
         return Ok(());
@@ -135,7 +133,6 @@ fn replace(path: &Path) -> io::Result<()> {
 }
 
 impl BoundEndpoint {
-    /// Returns the bound address; `None` for a Unix socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.socket {
@@ -198,7 +195,7 @@ impl BoundEndpoint {
     }
 }
 
-/// Finds the folder of a socket. A unit creates folders below `/run` when it starts.
+/// A unit creates folders below `/run` when it starts.
 fn folder_of_socket(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let folder = path.parent().filter(|folder| !folder.starts_with("/run"));

@@ -33,7 +33,6 @@ struct GuessCount {
 }
 
 impl WrongTokens {
-    /// Counts a wrong token, and says from time to time how many there were.
     pub(crate) fn count(&self, way: TokenWay, by: &str) -> NotBefore {
         let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((logins, bearers)) = count.due(way) {

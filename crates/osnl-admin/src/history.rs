@@ -1,9 +1,8 @@
 //! The measured numbers of the last hour and the last day, every ten seconds, for the plots of the page.
 //!
-//! Memory is bounded: each series has [`HOUR`] samples of [`EACH`] and [`DAY`] of [`FOLDED`] times that,
-//! which is 56 KiB. There is one series for all actions together and one for each of the first
-//! [`MOST_ACTIONS`] actions: three actions take 224 KiB, 32 or a thousand take 1.8 MiB. Nothing outlives the
-//! process.
+//! Memory is bounded: each series has [`HOUR`] samples of [`EACH`] and [`DAY`] of [`FOLDED`] times that, which is 56
+//! KiB. There is one series for all actions together and one for each of the first [`MOST_ACTIONS`] actions: three
+//! actions take 224 KiB, 32 or a thousand take 1.8 MiB.
 //!
 //! Times without measurements are gaps: before the start, while the process or machine was suspended, and,
 //! for the backlog alone, while the journal was unreadable. Counts over a gap belong to no sample.
@@ -37,7 +36,6 @@ pub(crate) struct DaemonHistory {
     samples: u64,
     all: HistorySeries,
     actions: Vec<(Arc<str>, HistorySeries)>,
-    /// The number of actions beyond [`MOST_ACTIONS`], which are only in the sums.
     more: usize,
 }
 
@@ -100,8 +98,7 @@ impl DaemonHistory {
     }
 }
 
-/// Returns the time between two moments. The steady clock omits the time of a suspended machine, and the wall
-/// clock may be set back.
+/// The steady clock omits the time of a suspended machine, and the wall clock may be set back.
 fn passed((then, at): (Instant, SystemTime), (now, later): (Instant, SystemTime)) -> Duration {
     now.saturating_duration_since(then).max(later.duration_since(at).unwrap_or_default())
 }
@@ -110,7 +107,7 @@ fn passed((then, at): (Instant, SystemTime), (now, later): (Instant, SystemTime)
 pub(crate) struct SharedHistory(Mutex<DaemonHistory>);
 
 impl SharedHistory {
-    /// Returns the history; the lock must not be held over an await.
+    /// The lock must not be held over an await.
     pub(crate) fn lock(&self) -> MutexGuard<'_, DaemonHistory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,8 +1,7 @@
 //! The metrics of a daemon, in the text format of Prometheus and in OpenMetrics.
 //!
-//! [`FAMILIES`] is the only list of names, types, labels, and help. The output is checked against the list,
-//! `docs/reference/metrics.md` has it as a table, and alert rules and dashboard name nothing else. Labels are
-//! names of the configuration and fixed words, never a resource.
+//! [`FAMILIES`] is the only list of names, types, labels, and help. Alert rules and dashboard name nothing else.
+//! Labels are names of the configuration and fixed words, never a resource.
 
 mod families;
 mod process;

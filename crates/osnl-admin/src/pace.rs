@@ -13,7 +13,6 @@ pub(crate) const MOST: usize = 64;
 const SAVED: u32 = MOST as u32;
 
 pub(crate) struct Pace {
-    /// The time of the latest turn if turns were evenly spaced.
     latest: Mutex<Instant>,
 }
 
@@ -22,7 +21,7 @@ impl Pace {
         Self { latest: Mutex::new(Instant::now()) }
     }
 
-    /// Waits for a turn, in the order of the calls. A caller that gives up costs the others no turn.
+    /// Turns are in the order of the calls. A caller that gives up costs the others no turn.
     pub(crate) async fn turn(&self) {
         let mut latest = self.latest.lock().await;
         let now = Instant::now();

@@ -1,8 +1,7 @@
 //! The page for the operator on call: HTML from the daemon, for a browser with or without JavaScript.
 //!
-//! Every text from outside is one line without control characters, has a bounded length, and is escaped by
-//! the templates. Nothing is loaded from other sites. The one script is a file of this endpoint, and every page works
-//! without it.
+//! Every text from outside is one line without control characters, has a bounded length, and is escaped by the
+//! templates. The one script is a file of this endpoint, and every page works without it.
 //!
 //! A form that changes something carries the session's secret number, which no other site can know. The
 //! request is refused if the browser reports another site as its origin.
@@ -50,7 +49,6 @@ const CSS: &str = include_str!("../templates/page.css");
 const LONGEST_FORM: usize = 64 * 1024;
 /// The form encoding may write each byte as three, and a broker's messages have up to some hundred KiB.
 const LONGEST_EVENT: usize = 1024 * 1024;
-/// The pages that take a form.
 static FORMS: [(Page, usize); 7] = [
     (Page::Login, LONGEST_FORM),
     (Page::Logout, LONGEST_FORM),
@@ -78,7 +76,6 @@ pub(crate) struct PageContext<'a> {
     pub(crate) by: &'a str,
 }
 
-/// A request to a page by a caller with a session or a token.
 #[derive(Clone, Copy)]
 struct PageVisit<'a> {
     handler: &'a ControlHandler,
@@ -86,7 +83,6 @@ struct PageVisit<'a> {
     history: &'a SharedHistory,
     environment: &'a str,
     caller: &'a PageCaller,
-    /// The caller's name for the log.
     by: &'a str,
     standing: Standing,
     query: &'a str,
@@ -133,7 +129,6 @@ struct MessagePage<'a> {
 struct PageCaller {
     csrf: String,
     has_session: bool,
-    /// The name of the token's owner, which may be empty.
     owner: Arc<str>,
 }
 
@@ -177,7 +172,6 @@ impl Pages {
         })
     }
 
-    /// Returns the bound of the page's form for this caller; unknown callers get the smaller bound.
     pub(crate) fn longest_form(&self, page: &Page, access: &Access, head: &Parts) -> Option<usize> {
         let is_known = || self.has_session(head) || access.token(head).is_ok();
         let (_, longest) = FORMS.iter().find(|(taking, _)| taking == page)?;
@@ -377,8 +371,7 @@ fn to(path: &str) -> AdminAnswer {
     answer
 }
 
-/// Sets the session's cookie for some seconds. The end of a session also keeps the browser from showing
-/// cached pages.
+/// The end of a session also keeps the browser from showing cached pages.
 fn with_cookie(mut answer: AdminAnswer, value: &str, life: u64, place: PageContext<'_>) -> AdminAnswer {
     let secure = if place.is_tls { "; Secure" } else { "" };
     let cookie =

@@ -69,7 +69,6 @@ impl Service {
         self.tls.as_ref()
     }
 
-    /// Records the history for the page, if the page is enabled, until stopped.
     pub(crate) async fn record_history(&self, stop: &CancellationToken) {
         if let Some(pages) = &self.pages
             && self.access.api(false).is_ok()
@@ -78,7 +77,6 @@ impl Service {
         }
     }
 
-    /// Ends the streams of events, which would go on.
     pub(crate) fn end_streams(&self) {
         self.pages.iter().for_each(Pages::end);
     }
@@ -88,7 +86,6 @@ impl Service {
         self.tasks.wait().await;
     }
 
-    /// Answers a request; the answer to a wrong token waits.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
@@ -103,7 +100,6 @@ impl Service {
         answer
     }
 
-    /// Returns the owner of the request's token, or the refusal, which waits if a token was given.
     fn owner(&self, head: &Parts, by: &str) -> Result<Arc<str>, Box<AdminAnswer>> {
         self.access.token(head).map_err(|denied| {
             let mut answer = Box::new(answer::denied(denied));
@@ -159,7 +155,6 @@ impl Service {
         }
     }
 
-    /// Without the token the answer is only yes or no.
     async fn readiness(&self, head: &Parts, by: &str) -> AdminAnswer {
         let (is_ready, why) = match self.is_ready().await {
             Ok(readiness) => readiness,
@@ -172,7 +167,7 @@ impl Service {
         }
     }
 
-    /// Queries the journal once for all concurrent clients, as clients without a token may ask at any rate.
+    /// Clients without a token may ask at any rate, so all concurrent ones share one query.
     async fn is_ready(&self) -> Result<Readiness, RequestRefusal> {
         let mut made = self.readiness.lock().await;
         if let Some((at, readiness)) = &*made
@@ -319,7 +314,6 @@ impl Service {
     }
 }
 
-/// Returns an answer that waits as long as a refusal.
 fn waiting(mut answer: AdminAnswer, refused: Option<Box<AdminAnswer>>) -> AdminAnswer {
     answer
         .extensions_mut()

@@ -1,7 +1,7 @@
 //! Server-sent events: the body of an answer that continues.
 //!
-//! The stream's memory is that of its reader. The stream ends with its session, with the daemon, and after a
-//! while, since no connection lives for ever. A browser connects again and sends the id of its last event.
+//! The stream's memory is that of its reader. The stream ends with its session, with the daemon, and after a while,
+//! since no connection lives for ever.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -28,7 +28,6 @@ pub(crate) struct EventStream {
     is_open: Box<dyn Fn() -> bool + Send>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     ticks: Interval,
-    /// The intervals so far, and those since the last frame.
     passed: u32,
     quiet: u32,
     state: EventStreamState,

@@ -6,7 +6,6 @@ pub(crate) fn now() -> u128 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }
 
-/// Keeps the process alive until the starting program has read the kernel's figures.
 pub(crate) fn wait_for_end_of_input() -> Result<()> {
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(())

@@ -12,8 +12,8 @@ use crate::queue;
 const ANSWER: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Publishes messages 1 to `count`, in order, at `rate` per second at most, to an existing exchange. An unconfirmed
-/// message is repeated, so that the broker may have it twice. Prints the numbers of repeated messages.
+/// Publishes in order, at `rate` per second at most, to an existing exchange. An unconfirmed message is repeated, so
+/// that the broker may have it twice. Prints the numbers of repeated messages.
 pub(crate) async fn run(urls: &str, rate: u64, count: u64) -> Result<()> {
     let urls: Vec<&str> = urls.split(',').collect();
     let messages = Messages::new(SIZE)?;

@@ -10,7 +10,6 @@ use super::journal::{OPEN, append_all, open, received};
 
 /// Resources of the events, in turn, so that most dead letters have a later event.
 const KEYS: u64 = 100_000;
-/// Entries that are in memory at once.
 const EACH: u64 = 10_000;
 
 pub(crate) async fn run(file: &str, count: u64, dead: u64) -> Result<()> {

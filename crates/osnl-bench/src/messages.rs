@@ -1,5 +1,5 @@
-//! The messages: notifications as neutron and oslo.messaging wrote them, byte for byte, but with ids of their own. A
-//! message without a match has a description that fills it up to the requested size.
+//! Notifications as neutron and oslo.messaging wrote them, byte for byte, but with ids of their own. A message
+//! without a match has a description that fills it up to the requested size.
 //!
 //! The number of a message is in its instance id, where the [sink](crate::sink) finds it.
 
@@ -10,7 +10,7 @@ const RECORDED: &str = include_str!("../../../fixtures/bench/notifications.json"
 
 pub(crate) const SIZE: usize = 4096;
 
-/// Returns the number in an instance id, its last twelve digits; `None` for a foreign id.
+/// The last twelve digits of an instance id; `None` for a foreign id.
 pub(crate) fn number_of(instance: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(instance.get(24..36)?).ok()?;
     u64::from_str_radix(digits, 16).ok()

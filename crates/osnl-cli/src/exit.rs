@@ -2,7 +2,6 @@ use std::process::ExitCode;
 
 use osnl::journal::sqlite::OpenError;
 
-/// The exit statuses; scripts and units rely on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,

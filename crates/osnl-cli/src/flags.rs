@@ -128,7 +128,6 @@ pub(crate) fn states() -> PossibleValuesParser {
     states_offering(&Phase::NAMES)
 }
 
-/// Returns the parser of delivery states; shells and messages offer only these.
 pub(crate) fn states_offering(offered: &[&str]) -> PossibleValuesParser {
     let named = |name: &'static str| PossibleValue::new(name).hide(!offered.contains(&name));
     PossibleValuesParser::new(Phase::NAMES.into_iter().map(named))

@@ -38,7 +38,6 @@ pub(crate) enum Tone {
 }
 
 impl Tone {
-    /// Returns the colour of a state, as the page has it; a quiet one has none.
     pub(crate) fn of(state: &str) -> Self {
         match state_of(state) {
             Some((_, StateTone::Good)) => Self::Good,
@@ -83,7 +82,7 @@ pub(crate) fn is_drawable() -> bool {
     !is_dumb && size().is_some_and(|size| size.width >= SMALLEST.width && size.height >= SMALLEST.height)
 }
 
-/// Returns the size, but not for a file: crossterm would then report the controlling terminal.
+/// Not for a file: crossterm would then report the controlling terminal.
 fn size() -> Option<Size> {
     let size = stdout().is_terminal().then(terminal::size)?;
     size.ok().map(Size::from)
@@ -106,8 +105,7 @@ pub(crate) fn open() -> io::Result<DefaultTerminal> {
     ratatui::try_init().inspect_err(|_| leave())
 }
 
-/// Draws a frame. Draws nothing once the terminal was restored, as happens before another thread's
-/// panic is reported.
+/// Draws nothing once the terminal was restored, as before another thread's panic is reported.
 pub(crate) fn draw(terminal: &mut DefaultTerminal, picture: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
     if is_raw_mode_enabled()? {
         terminal.draw(picture)?;
@@ -115,12 +113,10 @@ pub(crate) fn draw(terminal: &mut DefaultTerminal, picture: impl FnOnce(&mut Fra
     Ok(())
 }
 
-/// Passes keys and resizes to `take` until it returns `false`. Ctrl-C sends SIGINT, even while a
-/// view answers no keys.
+/// Ctrl-C sends SIGINT, even while a view answers no keys.
 ///
-/// A key at the moment of a resize is read only with the next key: crossterm returns the resize and
-/// waits for new input. crossterm reads on its own thread: on a lost terminal its reads never
-/// return, and a caller waiting for them could not end.
+/// A key at the moment of a resize is read only with the next key. crossterm reads on its own thread: on a lost
+/// terminal its reads never return, and a caller waiting for them could not end.
 pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) {
     let interrupt = Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
     std::thread::spawn(move || {
@@ -144,7 +140,6 @@ pub(crate) fn act(terminal: &mut DefaultTerminal, key: KeyEvent) -> io::Result<b
     Ok(true)
 }
 
-/// Restores the terminal and stops; continues when the shell resumes the program.
 fn suspend(terminal: &mut DefaultTerminal) -> io::Result<()> {
     leave();
     let _ = kill_current_process_group(Signal::TSTP);
@@ -179,7 +174,6 @@ pub(crate) fn leave() {
     }
 }
 
-/// Restores the terminal of a question, which standard error has.
 pub(crate) fn leave_question() {
     if is_raw_mode_enabled().unwrap_or(false) {
         let _ = disable_raw_mode();

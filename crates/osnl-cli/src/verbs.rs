@@ -21,7 +21,6 @@ pub(crate) const ADVICE: [(&[&str], &str); 15] = [
     (&["validate", "lint"], "osnl check"),
 ];
 
-/// Adds the command that is meant to the error about an unknown one.
 pub(crate) fn advised(mut error: Error) -> Error {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;

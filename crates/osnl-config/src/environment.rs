@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
-/// A process's environment, sorted by name. The Debug form shows only names.
+/// The Debug form shows only the names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
 
@@ -20,7 +20,6 @@ impl Environment {
 }
 
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
-    /// Leaves out names and values that are not UTF-8, as no option has such a name.
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         let text = |part: OsString| part.into_string().ok();
         Self(variables.into_iter().filter_map(|(n, v)| Some((text(n.into())?, text(v.into())?))).collect())
@@ -35,7 +34,7 @@ impl fmt::Debug for Environment {
 
 pub const PREFIX: &str = "OS_";
 
-/// Returns `OS_<GROUP>__<OPTION>` in capitals; characters that are invalid in a variable's name become `_`.
+/// The name is in capitals; characters that are invalid in a variable's name become `_`.
 pub fn variable_name(group: &str, option: &str) -> String {
     let spelt = |name: &str| -> String {
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()

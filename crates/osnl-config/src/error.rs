@@ -4,25 +4,20 @@ use std::fmt;
 
 use super::option::ValueOrigin;
 
-/// An error or warning about a configuration.
-///
 /// The displayed form is `FILE:LINE:COLUMN: [group] option: problem; allowed; did you mean suggestion`. A
 /// variable has `environment NAME` in place of file and line, and unknown parts are left out. No part repeats
 /// a secret: the creator passes values through [`shown`] and leaves out values of secret options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The file; `environment NAME` for a variable.
     pub file: String,
-    /// The line, counted from 1; `None` if no line is at fault, such as for a missing option.
+    /// `None` if no line is at fault, such as for a missing option.
     pub line: Option<u32>,
-    /// The column of the faulty part, counted from 1.
     pub column: Option<u32>,
     pub group: Option<String>,
     pub option: Option<String>,
     pub problem: String,
     pub allowed: Option<String>,
     pub suggestion: Option<String>,
-    /// Two lines that show the place, if clearer than a column.
     pub excerpt: Option<String>,
 }
 
@@ -45,7 +40,6 @@ impl Finding {
         Self { line: None, ..Self::at(source, 0, problem) }
     }
 
-    /// Moves the finding to the origin of a value; a default leaves the place unchanged.
     #[must_use]
     pub fn from_origin(mut self, origin: &ValueOrigin) -> Self {
         match origin {
@@ -121,8 +115,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// All errors of a configuration, in the order of lines. Each is displayed on one line, some with an indented
-/// excerpt of two lines.
+/// Each error is one line, some with an indented excerpt of two lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -143,7 +136,7 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Returns a value for a message: quoted, control characters escaped, cut after 60 characters.
+/// Quoted, control characters escaped, cut after 60 characters.
 ///
 /// A value that looks like a URL with a login is never repeated, as a URL behind the wrong name still has a
 /// password.
@@ -162,7 +155,7 @@ pub(crate) fn unknown_value(shown: &str) -> String {
     format!("unknown value {}", shown.strip_prefix("the value ").unwrap_or(shown))
 }
 
-/// Removes the system's error number: `Not a directory (os error 20)` becomes `Not a directory`.
+/// `Not a directory (os error 20)` becomes `Not a directory`.
 #[must_use]
 pub fn in_words(text: &str) -> String {
     let mut parts = text.split(" (os error ");
@@ -173,8 +166,7 @@ pub fn in_words(text: &str) -> String {
     words
 }
 
-/// Sorts findings by file and line. Findings without a line follow those of their file; findings without a
-/// file are last.
+/// Findings without a line follow those of their file; findings without a file are last.
 pub fn in_order<T>(found: &mut [T], of: impl Fn(&T) -> &Finding, files: &[String]) {
     found.sort_by_key(|one| {
         let finding = of(one);
@@ -183,7 +175,7 @@ pub fn in_order<T>(found: &mut [T], of: impl Fn(&T) -> &Finding, files: &[String
     });
 }
 
-/// Returns a name for one line of a log; a name that looks like part of a URL is not repeated.
+/// A name that looks like part of a URL is not repeated.
 fn one_line(name: &str) -> String {
     if name.contains("://") || name.contains('@') {
         return "…".to_owned();

@@ -1,8 +1,8 @@
 //! oslo.config's dialect: text, environment, and flags become typed values with their positions.
 //!
-//! This crate knows no option by name. A caller has a table of [`OptionDef`] for each section. [`sections`]
-//! lays files ([`Ini`]), the [`Environment`], and flags over the defaults, substitutes `$name`, and reads
-//! typed values. The later layer wins, every value has its [`ValueOrigin`], and all errors are collected.
+//! No option is known by name: a caller has a table of [`OptionDef`] for each section. [`sections`] lays files
+//! ([`Ini`]), the [`Environment`], and flags over the defaults, substitutes `$name`, and reads typed values. The
+//! later layer wins, every value has its [`ValueOrigin`], and all errors are collected.
 //!
 //! ```
 //! use osnl_config::sections::{Layers, Schema, SectionDef};

@@ -1,8 +1,7 @@
 //! One option is one row: name, type, default, secrecy, meaning.
 //!
-//! All tables use these rows: `osnl run`, its drivers, oslo.messaging's rabbit driver, `k2hr3_osnl.conf`, and
-//! `oss.conf`. A row is the only declaration of its option: it decides how files are read, which values
-//! `config show` hides, and the reference.
+//! A row is the only declaration of its option in any table: the row decides how files are read, which values `config
+//! show` hides, and the reference.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +10,6 @@ use osnl_model::is_secret_key;
 
 use crate::secret_file::SCHEME;
 
-/// One option: `OptionDef::new("url", "URL", "Where …. Must be set.").secret()`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptionDef {
     /// The name, or the prefix before a user's key: `payload.` of `payload.KEY`.
@@ -24,11 +22,9 @@ pub struct OptionDef {
     pub secret_by_key: bool,
     /// Whether a URL with a login, or the name of a file with a login, is secret.
     pub secret_by_login: bool,
-    /// The least and the greatest value, as a file writes them.
     pub least: Option<&'static str>,
     pub most: Option<&'static str>,
     pub is_needed: bool,
-    /// The advice if the text is empty or no such value, or nothing sets an option that must be set.
     pub otherwise: Option<&'static str>,
     pub meaning: &'static str,
 }
@@ -47,7 +43,7 @@ pub enum Kind {
 }
 
 impl OptionDef {
-    /// Returns an option that has no default and is no secret. `form` is the form of its text.
+    /// `form` is the form of the text; no default and no secret.
     #[must_use]
     pub const fn new(name: &'static str, form: &'static str, meaning: &'static str) -> Self {
         Self::typed(name, Kind::Form(form), meaning)
@@ -70,7 +66,6 @@ impl OptionDef {
         }
     }
 
-    /// Names the form of the text better than its type does.
     #[must_use]
     pub const fn written(self, form: &'static str) -> Self {
         self.kind(Kind::Form(form))
@@ -105,7 +100,6 @@ impl OptionDef {
         (self.least.and_then(&read), self.most.and_then(&read))
     }
 
-    /// Returns the form of the value with its bounds, for the reference.
     #[must_use]
     pub fn form(&self) -> String {
         let kind = self.kind.shown();
@@ -154,7 +148,6 @@ impl OptionDef {
     }
 }
 
-/// Returns the name of a field such as `r#final` without its prefix.
 const fn without_raw(name: &'static str) -> &'static str {
     match name.as_bytes() {
         [b'r', b'#', rest @ ..] => match std::str::from_utf8(rest) {
@@ -199,7 +192,6 @@ pub enum ValueOrigin {
 }
 
 impl fmt::Display for ValueOrigin {
-    /// Writes `FILE:LINE`, `environment NAME`, `command line --FLAG` or `default`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),

@@ -17,11 +17,11 @@
 //! assert_eq!(Lamp::OPTIONS[0].form(), "duration, 1s to 1h");
 //! ```
 //!
-//! The sentence at the end is the meaning in the reference. The type reads the text: it is an [`OptionValue`], and
-//! `Option` makes a field that may be unset. `name: String as broker_name` reads by that function instead.
-//! Behind the default are further properties of the [`OptionDef`], each a call of its method of that name.
-//! An enum gets its words by [`words!`](macro@crate::words). A value that depends on other options or sections is
-//! read by its section, and its field is a [`ReadBySection`].
+//! The sentence at the end is the meaning in the reference. The type, an [`OptionValue`], reads the text, and
+//! `Option` makes a field that may be unset. `name: String as broker_name` reads by that function instead. Behind the
+//! default are further properties of the [`OptionDef`], each a call of its method of that name. An enum gets its
+//! words by [`words!`](macro@crate::words). A value that depends on other options or sections is read by its section,
+//! and its field is a [`ReadBySection`].
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -38,23 +38,20 @@ use crate::{Level, Value, duration, shown, size};
 pub trait Options: Sized {
     const OPTIONS: &'static [OptionDef];
 
-    /// Reads all options, so that all errors are reported; returns `None` after one.
+    /// Reads on after an error, so that all errors are reported.
     fn read(reader: &mut SectionReader<'_>) -> Option<Self>;
 
-    /// # Errors
-    /// An option has no default that reads.
+    /// An error if an option has no default that reads.
     fn defaults() -> Result<Self, ValueRefusal>;
 
-    /// Sets an option from a source that is no section, such as a URL's query; `None` if there is no such option.
+    /// A source that is no section, such as a URL's query; `None` if there is no such option.
     fn set(&mut self, name: &str, text: &str) -> Option<Result<(), ValueRefusal>>;
 }
 
-/// The type of an option's value.
 pub trait OptionValue: Sized {
     const KIND: Kind;
 
-    /// # Errors
-    /// The text is no such value, or beyond the option's bounds.
+    /// An error if the text is no such value, or beyond the option's bounds.
     fn parse(text: &str, option: &OptionDef) -> Result<Self, ValueRefusal>;
 
     fn read(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Self> {
@@ -65,7 +62,6 @@ pub trait OptionValue: Sized {
         Self::parse(&text, option).map_or_else(|refusal| reader.refused(option.name, refusal), Some)
     }
 
-    /// Returns the value of an option if that is good, for the checks of other options; reports nothing.
     fn valid(reader: &SectionReader<'_>, option: &str) -> Option<Self> {
         let text = reader.layers.resolve(reader.section, option).ok()??;
         Self::parse(&text, &reader.section.option(option)?.row).ok()
@@ -78,7 +74,6 @@ pub trait OptionValue: Sized {
     }
 }
 
-/// Makes a struct and its table of options from one declaration; its module has an example.
 #[macro_export]
 macro_rules! options {
     (@def [$type:ty] $name:expr, $meaning:expr) => { $crate::OptionDef::typed($name, <$type as $crate::OptionValue>::KIND, $meaning) };
@@ -134,7 +129,6 @@ macro_rules! options {
     };
 }
 
-/// Returns a table without its defaults.
 #[must_use]
 pub const fn without_defaults<const N: usize>(table: &[OptionDef]) -> [OptionDef; N] {
     let mut options = [OptionDef::new("", "", ""); N];
@@ -146,8 +140,7 @@ pub const fn without_defaults<const N: usize>(table: &[OptionDef]) -> [OptionDef
     options
 }
 
-/// Gives the values of a type their words in files: `words!(Color: "red" => Color::Red)`; `Color, in_any_case` has
-/// them in any case.
+/// `words!(Color: "red" => Color::Red)`; `Color, in_any_case` has the words in any case.
 #[macro_export]
 macro_rules! words {
     (@read) => { $crate::typed::word };

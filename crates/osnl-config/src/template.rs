@@ -1,8 +1,7 @@
 //! Jinja over notifications: the expressions of `when`, and the templates of actions.
 //!
-//! [`NAMES`] are the parts of one notification. Expressions have Ansible's meaning, as far as minijinja
-//! supports: Python's string methods, `match`, `search`, and `regex` with Python's patterns, `is defined`,
-//! `default`. This crate reads no file, no clock, and no environment.
+//! [`NAMES`] are the parts of one notification. Expressions have Ansible's meaning, as far as minijinja supports:
+//! Python's string methods, `match`, `search`, and `regex` with Python's patterns, `is defined`, `default`.
 //!
 //! - [`Expression::new`] and [`Template::new`] refuse an unknown name, filter, test, or method, and an
 //!   invalid pattern. The error has line and column.
@@ -35,8 +34,8 @@
 //! **Bounds**: `FUEL` instructions, `WORK` values looked at, `LONGEST_SOURCE` bytes of source, `LONGEST_OUTPUT` bytes of output
 //! and of each string that `replace` or `join` makes. Text of a notification is data and is never compiled.
 //!
-//! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree;
-//! only its last value becomes a value of the engine. Comparisons joined by `and` need no engine.
+//! A path such as `payload.port.name` is one walk through the tree; only its last value becomes a value of the
+//! engine. Comparisons joined by `and` need no engine.
 //!
 //! Order of the modules, lowest first: `limits`, `vocabulary`, `path`, `preview_placeholder`, `work`,
 //! `names`, `conversion`, `encode`, `escape`, `methods`, `numbers`, `patterns`, `engine`, `conjuncts`, `fast_path`,
@@ -102,7 +101,6 @@ impl PartialEq for Expression {
 impl Eq for Expression {}
 
 impl Expression {
-    /// Compiles `source`, an expression without `{{ }}`.
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         Self::compile(source, &[])
     }
@@ -137,7 +135,6 @@ impl Expression {
         &self.0.source
     }
 
-    /// Whether the value is true in Python's sense.
     pub fn holds(&self, names: &Names) -> Result<bool, EvalError> {
         match self.0.fast_path.as_ref().map_or(Truth::Engine, |fast_path| fast_path.ask(names)) {
             Truth::Holds(holds) => Ok(holds),
@@ -146,7 +143,6 @@ impl Expression {
         }
     }
 
-    /// Compiles now the parts that the first notification would otherwise compile.
     pub fn prepare(&self) {
         self.0.fast_path.iter().for_each(FastPath::prepare);
     }
@@ -175,7 +171,7 @@ impl Expression {
         self.0.aliases.0.values().map(String::as_str)
     }
 
-    /// Returns the value if the expression reads no name, and so is the same for every event.
+    /// The value of an expression that reads no name, and so is the same for every event.
     pub fn constant(&self) -> Option<Result<bool, EvalError>> {
         let nothing = self.0.aliases.0.is_empty();
         nothing.then(|| self.holds(&Names::from(Notification::default())))
@@ -192,8 +188,7 @@ impl Expression {
         sides.iter().find(|side| matches!(side.holds(names), Ok(false))).cloned()
     }
 
-    /// Returns each name that the expression reads with the notification's value; `None` is missing. Secrets
-    /// are masked and long texts cut.
+    /// `None` is missing. Secrets are masked and long texts cut.
     #[must_use]
     pub fn observed(&self, names: &Names) -> Vec<(String, Option<String>)> {
         self.0.aliases.observed(names)
@@ -221,13 +216,12 @@ impl Template {
         Self::compile(source, &[])
     }
 
-    /// Compiles with further names: [`Names::with`] sets their values. A further name without a value counts
-    /// as missing.
+    /// [`Names::with`] sets the values of `more`; a further name without a value counts as missing.
     pub fn compile(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
         Self::escaping(source, more, Escape::None)
     }
 
-    /// Compiles for a format that values must not break out of: each value is escaped as it is written.
+    /// Each value is escaped as it is written, so that none breaks out of the format.
     pub fn escaping(source: &str, more: &[&str], escape: Escape) -> Result<Self, TemplateError> {
         Self::compiled(source, more, escape).map_err(|error| error.placed(source))
     }
@@ -257,22 +251,18 @@ impl Template {
         self.aliases.0.values().map(String::as_str)
     }
 
-    /// Returns the first part of each path: `event_type`, `payload`.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
         self.paths().map(|path| path.split('.').next().unwrap_or(path))
     }
 
-    /// Renders the text for one notification. A resource's missing name, user, host, or state is an empty
-    /// text.
+    /// A resource's missing name, user, host, or state is an empty text.
     ///
-    /// # Errors
-    /// A name is missing and has no default, the output is too long, or another [`EvalError`] occurs.
+    /// An error if a name is missing and has no default, the output is too long, or another [`EvalError`] occurs.
     pub fn render(&self, names: &Names) -> Result<String, EvalError> {
         blank_where_empty(names, |names| self.rendered(names))
     }
 
-    /// Returns the field of the resource for which [`render`](Self::render) writes an empty text, since the
-    /// event has none.
+    /// [`render`](Self::render) writes an empty text for the field, since the event has none.
     #[must_use]
     pub fn blank(&self, names: &Names) -> Option<String> {
         match self.rendered(names) {
@@ -295,8 +285,7 @@ impl Template {
         }
     }
 
-    /// Returns JSON: a template that is only `{{ one expression }}` keeps its value's type; any other is
-    /// text.
+    /// A template that is only `{{ one expression }}` keeps its value's type; any other is text.
     pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
         match &self.only {
             Some(expression) => blank_where_empty(names, |names| expression.value(names)),
@@ -305,7 +294,7 @@ impl Template {
     }
 }
 
-/// Evaluates, and retries with an empty text for a field of the resource that the event lacks.
+/// Retries with an empty text for a field of the resource that the event lacks.
 fn blank_where_empty<T>(
     names: &Names,
     evaluate: impl Fn(&Names) -> Result<T, EvalError>,
@@ -321,8 +310,7 @@ fn blank_where_empty<T>(
     result
 }
 
-/// Turns a panic of the engine into an error of one event, so that the daemon continues. No panic is known
-/// that [`lint`] accepts.
+/// A panic becomes an error of one event, so that the daemon continues. No panic is known that [`lint`] accepts.
 fn unbroken<T>(evaluate: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, minijinja::Error> {
     catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| {
         let problem = "the engine has a mistake and cannot do this; please report it";

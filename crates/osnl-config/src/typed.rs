@@ -22,14 +22,12 @@ impl ValueRefusal {
         Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
     }
 
-    /// Replaces the advice if the option has its own.
     pub(crate) fn advised(self, advice: Option<&str>) -> Self {
         Self { allowed: advice.map_or(self.allowed, str::to_owned), ..self }
     }
 }
 
-/// Returns the items of a list as oslo.config's `ListOpt` reads them: separated by commas, without
-/// surrounding spaces. Trailing commas are no items.
+/// Reads as oslo.config's `ListOpt`: separated by commas, without surrounding spaces. Trailing commas are no items.
 pub fn list(text: &str) -> Vec<String> {
     match text.trim_matches(super::ini::is_space).trim_end_matches(',') {
         "" => Vec::new(),
@@ -94,7 +92,6 @@ pub fn word_in_any_case<T, const N: usize>(text: &str, words: [(&str, T); N]) ->
     word(written.unwrap_or(text), words)
 }
 
-/// Returns names separated by commas: at least one, without duplicates.
 pub fn names(text: &str) -> Result<Vec<String>, ValueRefusal> {
     let items = list(text);
     if items.is_empty() || items.iter().any(String::is_empty) {
@@ -107,8 +104,7 @@ pub fn names(text: &str) -> Result<Vec<String>, ValueRefusal> {
     }
 }
 
-/// Explains a bad regular expression without `PatternError`'s Display, which repeats the pattern and might
-/// show a secret.
+/// `PatternError`'s Display repeats the pattern and might show a secret.
 pub fn bad_pattern(of: &str, error: &PatternError) -> ValueRefusal {
     let place = error.position.map(|position| format!(" at character {}", position + 1)).unwrap_or_default();
     let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -7,7 +7,7 @@ use super::ini::is_space;
 use super::option::{Kind, listed};
 use super::typed::ValueRefusal;
 
-/// A typed value. The Debug form is for tests, as a text may be a secret.
+/// The Debug form is for tests, as a text may be a secret.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Text(String),
@@ -17,12 +17,11 @@ pub enum Value {
 }
 
 impl Value {
-    /// Reads `text` as `kind`. With `secret`, errors do not repeat the text.
+    /// Errors do not repeat the text with `secret`.
     ///
     /// `Ok(None)` is a blank integer, which oslo takes for "none".
     ///
-    /// # Errors
-    /// The text is not of that kind, or an integer does not fit 64 bits.
+    /// An error if the text is not of that kind, or an integer does not fit 64 bits.
     pub fn read(kind: Kind, text: &str, secret: bool) -> Result<Option<Self>, ValueRefusal> {
         let echo = || if secret { "the value (not shown)".to_owned() } else { shown(text) };
         // A common mistake: an intended comment that is part of the value.
@@ -62,7 +61,6 @@ impl Value {
         }
     }
 
-    /// Returns the text for a `$name` reference, as Python's `str` writes the value.
     pub(super) fn substituted(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.clone()),
@@ -114,7 +112,7 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads a number as Python's `int(text)`, if it is written in ASCII digits and fits.
+/// Reads as Python's `int(text)`, if written in ASCII digits and within bounds.
 fn integer(text: &str) -> Option<i64> {
     let text = text.trim_matches(is_space);
     let (sign, digits) = match text.strip_prefix('-') {
@@ -128,8 +126,8 @@ fn integer(text: &str) -> Option<i64> {
     format!("{sign}{}", digits.replace('_', "")).parse().ok()
 }
 
-/// Reads pairs by oslo's rule for commas: a piece without `:` continues in the next, so a name may hold a
-/// comma and a value may not.
+/// Reads by oslo's rule for commas: a piece without `:` continues in the next, so a name may hold a comma and a value
+/// may not.
 fn dict(text: &str) -> Result<Vec<(String, String)>, &'static str> {
     let text = text.trim_matches(is_space);
     let mut pairs: Vec<(String, String)> = Vec::new();
@@ -157,13 +155,9 @@ fn dict(text: &str) -> Result<Vec<(String, String)>, &'static str> {
     Ok(pairs)
 }
 
-/// Replaces `$name`, `${name}` and `${group.name}` by the result of `lookup`. `$$` and `\$` are a dollar
-/// sign, and any other `$` stays.
+/// `$name`, `${name}` and `${group.name}`; `$$` and `\$` are a dollar sign, and any other `$` stays.
 ///
 /// A name begins with an ASCII letter or `_`, and continues with these, digits, and dots.
-///
-/// # Errors
-/// Returns the first error of `lookup`.
 pub fn substitute<E>(text: &str, mut lookup: impl FnMut(&str) -> Result<String, E>) -> Result<String, E> {
     let text = text.replace("\\$", "$$");
     let mut out = String::with_capacity(text.len());

@@ -39,7 +39,7 @@ fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// Returns a template for people: a secret by form or by the name before it is `***`.
+/// A secret by form or by the name before it is `***`.
 pub fn masked(template: &str) -> Cow<'_, str> {
     let mut out = String::new();
     for piece in pieces(template) {
@@ -51,8 +51,7 @@ pub fn masked(template: &str) -> Cow<'_, str> {
     if out == template { Cow::Borrowed(template) } else { Cow::Owned(out) }
 }
 
-/// Returns a URL, or its template, for people. The query parameter `key` is masked too: it is the secret of
-/// many APIs, and elsewhere only a name.
+/// The query parameter `key` is masked too: it is the secret of many APIs, and elsewhere only a name.
 pub fn masked_url(url: &str) -> String {
     let url = masked(url);
     let Some((place, query)) = url.split_once('?') else { return url.into_owned() };
@@ -69,8 +68,7 @@ fn is_key(parameter: &str) -> bool {
     parameter.eq_ignore_ascii_case("key")
 }
 
-/// Returns the literal words of a value that is secret by its name; none if all parts are from the event or
-/// from `secret.KEY`.
+/// No words if all parts are from the event or from `secret.KEY`.
 pub fn words(template: &str) -> Vec<String> {
     let written = pieces(template).filter_map(|piece| match piece {
         Piece::Written(text) => Some(text),
@@ -81,7 +79,6 @@ pub fn words(template: &str) -> Vec<String> {
     words.filter(|word| !is_scheme(word)).map(str::to_owned).collect()
 }
 
-/// Returns the values of a URL's query parameters whose names are those of secrets.
 pub fn parameters(url: &str) -> Vec<String> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -89,7 +86,6 @@ pub fn parameters(url: &str) -> Vec<String> {
     pairs.filter(|(name, _)| is_secret(name)).flat_map(|(_, value)| words(value)).collect()
 }
 
-/// Returns a command for people, with secrets masked: `--password, ***`.
 pub fn masked_command(text: &str) -> Cow<'_, str> {
     let array: Option<Vec<String>> = serde_json::from_str(text).ok();
     let words = array.clone().unwrap_or_else(|| typed::list(text));

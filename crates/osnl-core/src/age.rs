@@ -39,7 +39,6 @@ impl EventAge {
     }
 }
 
-/// Renders a length of time in its two largest units: `244 d 3 h`.
 #[must_use]
 pub fn length(time: Duration) -> String {
     let seconds = time.as_secs();

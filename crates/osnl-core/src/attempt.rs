@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::event::Event;
 
 pub trait Action: Send + Sync {
-    /// Makes one attempt for each event, and returns one verdict each in the same order.
+    /// One verdict for each event, in the same order.
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>>;
 
     fn target(&self) -> String;
@@ -21,14 +21,13 @@ pub trait Action: Send + Sync {
         None
     }
 
-    /// Returns the request for the record of a failed attempt, with secrets masked.
+    /// Secrets are masked, for the record of a failed attempt.
     fn request(&self, event: &Event) -> Option<String> {
         let _ = event;
         None
     }
 
-    /// Starts long-running parts, so that an error shows at the start and not with the first event. After a failure an
-    /// attempt starts the part again.
+    /// An error shows at the start and not with the first event. After a failure an attempt starts the part again.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -37,17 +36,17 @@ pub trait Action: Send + Sync {
         None
     }
 
-    /// Returns the last valid second, since 1970, of the certificate that the target showed last.
+    /// The last valid second, since 1970, of the certificate that the target showed last.
     fn certificate_ends(&self) -> Option<i64> {
         None
     }
 
-    /// Returns the expiry times of the credentials in use, and of the certificates of their issuers.
+    /// The expiry of the credentials in use, and of the certificates of their issuers.
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
     }
 
-    /// Ends the long-running parts after the last attempt, at once if `abort` is cancelled.
+    /// Ends the parts after the last attempt, at once if `abort` is cancelled.
     fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         let _ = abort;
         Box::pin(std::future::ready(()))
@@ -86,12 +85,12 @@ impl ActionError {
         }
     }
 
-    /// Returns the error of a template without a usable result for this event. No retry helps.
+    /// A template has no usable result for this event, so no retry helps.
     pub fn template(reason: impl Into<String>) -> Self {
         Self { is_template: true, ..Self::new(ErrorClass::Content, reason) }
     }
 
-    /// Returns the error of a file that cannot be written, which counts as a target that is down.
+    /// An unwritable file counts as a target that is down.
     pub fn unwritable(reason: impl Into<String>) -> Self {
         Self {
             own_kind: Some("cannot write"),
@@ -102,7 +101,7 @@ impl ActionError {
         }
     }
 
-    /// Returns the error of a program that cannot start or ends too early, which counts as a target that is down.
+    /// The program cannot start or ends too early, which counts as a target that is down.
     pub fn unrunnable(reason: impl Into<String>) -> Self {
         Self {
             own_kind: Some("cannot run"),
@@ -177,7 +176,6 @@ pub enum ErrorClass {
     /// A program ended with an error, or the configuration gives the HTTP status this meaning: a retry may help.
     Refused(Option<u16>),
     Rejected,
-    /// The event cannot be turned into a request, so no retry helps.
     Content,
     /// A needed service that is not the target is unreachable.
     Dependency,
@@ -228,7 +226,7 @@ impl ErrorClass {
         }
     }
 
-    /// Returns whether no retry helps: the delivery becomes a dead letter at once, whatever the policy.
+    /// The delivery becomes a dead letter at once, whatever the policy.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Rejected | Self::Content)

@@ -11,8 +11,8 @@
 //! | long-running parts of an action (plug-ins, timers) | `watched`, within the delivery loop that started the part |
 //! | the thread that writes log lines to stderr | the binary, through `Daemon::watching` |
 //!
-//! Two kinds of code may panic without ending the daemon. A panic in a template or endpoint of a library user is the
-//! outcome of one event. A request on the control socket must not be able to end a daemon.
+//! A panic in a template or endpoint of a library user is the outcome of one event. A request on the control socket
+//! must not be able to end a daemon.
 
 use std::any::Any;
 use std::fmt;
@@ -38,7 +38,7 @@ impl fmt::Display for UnexpectedEnd {
     }
 }
 
-/// Takes reports of unexpected ends, and keeps the first. Clones share the report.
+/// The first report is kept. Clones share the report.
 #[derive(Clone, Debug)]
 pub struct EndReports(Arc<watch::Sender<Option<UnexpectedEnd>>>);
 
@@ -87,14 +87,13 @@ impl EndReports {
     }
 }
 
-/// Runs `body`, and returns the message of its panic as the error. After a panic, values that `body` has touched must
-/// not be used.
+/// The error is the message of a panic, after which values that `body` has touched must not be used.
 pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     std::panic::catch_unwind(AssertUnwindSafe(body)).map_err(|panic| message(&*panic))
 }
 
-/// Wraps a task that an action spawns, so that its panic is reported to the delivery loop. Outside a daemon the caller
-/// that awaits the task sees the panic.
+/// A panic of the task is reported to the delivery loop. Outside a daemon the caller that awaits the task sees the
+/// panic.
 pub fn watched(
     task: impl FnOnce() -> String,
     body: impl Future<Output = ()> + Send + 'static,

@@ -8,14 +8,13 @@ use super::event::Event;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
     pub action: Arc<str>,
-    /// The fallback's own condition, decided when a delivery is given up: the failure is not known before.
+    /// Decided when a delivery is given up: the failure is not known before.
     pub when: Option<Expression>,
     pub ordered: bool,
 }
 
 impl Fallback {
-    /// Returns whether the fallback receives this event. An undecided condition counts as true: an event that failed
-    /// already must not vanish because of an expression.
+    /// An undecided condition counts as true: an event that failed already must not vanish because of an expression.
     pub fn takes(&self, event: &Event) -> bool {
         if self.when.is_none() {
             return true;

@@ -1,9 +1,8 @@
 //! Fences: numbers by which a target refuses requests that arrive late.
 //!
-//! Several daemons may share a journal, and one takes over the deliveries of another that was stopped or cut
-//! off. A request of the old daemon may arrive after requests of the new daemon, and only the target can
-//! tell. So each request has a fence, and a target that keeps the largest fence of a resource refuses a
-//! smaller one.
+//! A daemon may take over the deliveries of another that was stopped or cut off. A request of the old daemon may
+//! arrive after requests of the new daemon, and only the target can tell. So each request has a fence, and a target
+//! that keeps the largest fence of a resource refuses a smaller one.
 //!
 //! # Promise
 //!

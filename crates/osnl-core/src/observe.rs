@@ -2,7 +2,6 @@ use osnl_model::Notification;
 
 use crate::received::{MessageNotes, ReceivedMessage};
 
-/// The order key of each resource in a bulk request.
 pub type PartKeys = Vec<(Option<u32>, String)>;
 
 /// Records the meaning of each message against earlier messages, in the order of arrival.

@@ -1,9 +1,9 @@
 //! Messages that are kept unread: the body is unreadable, exceeds a budget, or was in hand when the process ended
 //! unexpectedly.
 //!
-//! Nothing here parses a body. A [`Glimpse`] is found by a linear scan of at most `SCAN_LIMIT` bytes without recursion,
-//! and a [`preview`] shows no values. The body is stored as received, compressed if that is shorter; a body that is
-//! still too large keeps its first bytes ([`StoredBody`]).
+//! A [`Glimpse`] is found by a linear scan of at most `SCAN_LIMIT` bytes without recursion, and a [`preview`] shows
+//! no values. The body is stored as received, compressed if that is shorter; a body that is still too large keeps its
+//! first bytes ([`StoredBody`]).
 
 use std::io::{Read as _, Write as _};
 
@@ -28,7 +28,6 @@ const FIRST_BYTES: usize = 8;
 pub enum Extent {
     Whole,
     Compressed,
-    /// The first [`HEAD`] bytes, compressed by zlib.
     Head,
 }
 
@@ -132,7 +131,7 @@ pub struct Glimpse {
 }
 
 impl Glimpse {
-    /// Searches the first bytes of a body. A publisher can forge these values, so only people see this glimpse.
+    /// A publisher can forge these values, so only people see a glimpse.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
         let seen = &body[..SCAN_LIMIT.min(body.len())];
@@ -144,8 +143,7 @@ impl Glimpse {
     }
 }
 
-/// Returns the text behind the first `"key":`. The quotes may be escaped: oslo.messaging puts a message within a
-/// message.
+/// The quotes may be escaped: oslo.messaging puts a message within a message.
 fn value(bytes: &[u8], key: &[u8]) -> Option<String> {
     let mut from = 0;
     while let Some(at) = find(&bytes[from..], key) {
@@ -194,7 +192,7 @@ pub fn preview(body: &[u8]) -> String {
     shown
 }
 
-/// Keeps texts that a colon follows, since they are names, and masks all other texts, numbers and words.
+/// Texts that a colon follows are names and stay; all other texts, numbers and words are masked.
 fn shape(bytes: &[u8]) -> String {
     let mut shown = String::new();
     let mut at = 0;

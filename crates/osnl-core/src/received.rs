@@ -50,12 +50,11 @@ pub struct MessageNotes {
     pub partition: Option<Arc<str>>,
 }
 
-/// The reading of a message's notes, made once for all of its deliveries. Does not count when notes are compared.
+/// Made once for all of its deliveries. Does not count when notes are compared.
 #[derive(Clone, Default)]
 pub struct NotesReading(Arc<OnceLock<Arc<dyn Any + Send + Sync>>>);
 
 impl NotesReading {
-    /// Returns the reading; `None` if the first reader made another type.
     pub fn get<T: Any + Send + Sync>(&self, read: impl FnOnce() -> T) -> Option<Arc<T>> {
         self.0.get_or_init(|| Arc::new(read())).clone().downcast().ok()
     }
@@ -98,11 +97,10 @@ impl ReceivedMessage {
         }
     }
 
-    /// Reads a message that was accepted before, from the journal or the ring. [`Budget::MOST`] applies: the listener's
-    /// budget has judged the message on receipt, and narrower options of today must not refuse it.
+    /// [`Budget::MOST`] applies: the listener's budget has judged the message on receipt, and narrower options of
+    /// today must not refuse it.
     ///
-    /// # Errors
-    /// Fails if the body has an unknown compression or encoding, is no notification, or exceeds the budget.
+    /// An error if the body has an unknown compression or encoding, is no notification, or exceeds the budget.
     pub fn decode(&self) -> Result<Notification, DecodeError> {
         self.decode_within(&Budget::MOST)
     }
@@ -128,7 +126,6 @@ impl ReceivedMessage {
     }
 }
 
-/// Reads the head of a message without building the payload, and passes it to `with`.
 pub fn with_head<T>(
     message: &IncomingMessage,
     budget: &Budget,

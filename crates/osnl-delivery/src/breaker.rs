@@ -68,7 +68,6 @@ pub(crate) struct FailedKey<'a> {
 pub(crate) struct Breaker {
     state: BreakerState,
     concurrency: usize,
-    /// The limit of concurrent attempts while closed, which grows after a re-opening.
     allowed: usize,
     openings: u32,
     /// Keys that stumbled for the first time since the last success. Opening clears the set, which bounds it.
@@ -111,7 +110,7 @@ impl Breaker {
         !self.is_closed() && self.cause == OpeningCause::Refusals
     }
 
-    /// Returns whether the oldest deliveries may be at fault, so that newer deliveries run beside them.
+    /// The oldest deliveries may be at fault, so newer deliveries run beside these.
     pub(crate) fn is_event_suspect(&self, now: Instant) -> bool {
         let lately = self.stumbled.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
         lately || (!self.is_closed() && self.cause != OpeningCause::Target)
@@ -129,7 +128,7 @@ impl Breaker {
         self.is_closed() && self.allowed >= self.concurrency
     }
 
-    /// Applies other settings, or another target. Past failures are forgotten, and a held target is probed at once.
+    /// Past failures are forgotten, and a held target is probed at once.
     pub(crate) fn change(&mut self, concurrency: usize, now: Instant) {
         self.allowed =
             if self.allowed >= self.concurrency { concurrency } else { self.allowed.min(concurrency) };
@@ -149,8 +148,7 @@ impl Breaker {
         }
     }
 
-    /// Returns the time at which another attempt may begin. `None` means after the end of an attempt. `fresh`: for a
-    /// delivery that has never failed.
+    /// `None` means after the end of an attempt. `fresh`: for a delivery that has never failed.
     pub(crate) fn next_at(&self, now: Instant, under_way: usize, fresh: bool) -> Option<Instant> {
         match self.state {
             BreakerState::Closed => (under_way < self.allowed).then_some(now),
@@ -278,7 +276,6 @@ impl Breaker {
         self.answered()
     }
 
-    /// Notes an answer that is no success: it still ends an outage.
     fn answered(&mut self) -> BreakerChange {
         self.failing.clear();
         match self.state {
@@ -347,8 +344,8 @@ pub(crate) mod tests {
         jitter: 0.0,
     };
 
-    /// Plays reports, one a word: `KEY:CLASS`, where class is `c`onnect, `t`ime-out or a status; `ok`; `+N` seconds
-    /// pass; `begin`. Returns the resulting state.
+    /// One report a word: `KEY:CLASS`, where class is `c`onnect, `t`ime-out or a status; `ok`; `+N` seconds pass;
+    /// `begin`.
     fn after(script: &str) -> String {
         let (breaker, now) = played(script);
         match breaker.state() {

@@ -1,8 +1,8 @@
 //! The course of one action's deliveries: the wakes of the loop and their consequences. Pure: the caller passes the
 //! time.
 //!
-//! The consequences of a step have a fixed order: those of the wake, calls that may begin, then deliveries that are
-//! given up after a long hold. So after a change of settings, a held target is probed before any delivery is given up.
+//! The consequences of a step have a fixed order: of the wake, calls that may begin, then given-up deliveries. So
+//! after a change of settings, a held target is probed before any delivery is given up.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -65,8 +65,7 @@ impl Course {
         self.draining && self.schedule.under_way() == 0
     }
 
-    /// Returns whether an attempt may begin. An outcome that the journal cannot write would be repeated after a
-    /// restart.
+    /// An outcome that the journal cannot write would be repeated after a restart.
     fn may_attempt(&self) -> bool {
         self.writable && !self.paused
     }

@@ -42,7 +42,7 @@ pub trait Lookup: Send + Sync {
 
     fn target(&self) -> String;
 
-    /// Returns an id of the place, without secrets. Two sources with the same place describe the same objects.
+    /// The place has no secrets. Two sources with the same place describe the same objects.
     fn place(&self) -> String {
         self.target()
     }
@@ -51,7 +51,6 @@ pub trait Lookup: Send + Sync {
         Vec::new()
     }
 
-    /// Returns the time of the last question that failed.
     fn failed_at(&self) -> Option<SystemTime> {
         None
     }
@@ -60,7 +59,7 @@ pub trait Lookup: Send + Sync {
 #[derive(Clone, Debug, PartialEq)]
 pub enum LookupAnswer {
     There(Arc<Value>),
-    /// The object does not exist, or is not visible to this login.
+    /// The object may also be invisible to this login.
     Gone,
 }
 
@@ -101,8 +100,7 @@ pub fn dependency(name: &str, target: &str) -> Arc<str> {
 }
 
 impl From<ApiError> for EnrichError {
-    /// Counts a status as an outage of the dependency, except a refusal and the answers to a bad id: only these concern
-    /// one object.
+    /// An outage of the dependency, except a refusal and the answers to a bad id: only these concern one object.
     fn from(error: ApiError) -> Self {
         let class = match &error {
             ApiError::Forbidden { .. } => ErrorClass::Refused(Some(403)),

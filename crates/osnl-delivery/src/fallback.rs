@@ -15,7 +15,6 @@ pub struct AbandonedDelivery<'a> {
     pub action: &'a str,
     pub reason: &'a str,
     pub attempts: u32,
-    /// The target's last answer; empty if it was never called.
     pub answer: &'a str,
 }
 

@@ -40,10 +40,9 @@
 //! }
 //! ```
 //!
-//! The loop claims deliveries from the journal, attempts up to `concurrency` deliveries at once, and
-//! returns each outcome. The journal hands out only the first delivery of each resource, so it decides the order. A failing resource waits
-//! alone. A target that is down is *held*: the breaker stops all attempts, probes, and resumes at a growing pace, first
-//! with deliveries that have never failed.
+//! The journal hands out only the first delivery of each resource, and so decides the order. A failing resource waits
+//! alone. A target that is down is *held*: the breaker stops all attempts, probes, and resumes at a growing pace,
+//! first with deliveries that have never failed.
 //!
 //! The decisions are pure: [`RetryPolicy`] about a failure, [`BreakerState`] about a target, `schedule` about the next
 //! call, `course` about the order of consequences. This file makes the calls and waits.
@@ -172,7 +171,6 @@ impl DeliveryLoop {
         }
     }
 
-    /// Sets the record of deliveries in hand, which names suspects after an unexpected end.
     #[must_use]
     pub fn with_in_hand(mut self, in_hand: Arc<InHand>) -> Self {
         self.in_hand = in_hand;
@@ -222,7 +220,7 @@ impl DeliveryLoop {
         &self.name
     }
 
-    /// Delivers until it drains, or until the action is [retired](Remote::retire). Attempts under way are finished, and
+    /// Runs until the drain, or until the action is [retired](Remote::retire). Attempts under way are finished, and
     /// no other begins.
     pub async fn run(mut self, shutdown: Shutdown) {
         tokio::select! {
@@ -330,7 +328,6 @@ impl DeliveryLoop {
         self.publish();
     }
 
-    /// Keeps the progress of an attempt before its claim may end.
     fn heard(&mut self, mut verdicts: Vec<AttemptResult>) -> Wake {
         for AttemptResult { id, event, result, sent, .. } in &mut verdicts {
             self.gauges.ends(*id);

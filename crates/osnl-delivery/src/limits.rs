@@ -10,8 +10,7 @@ use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryLimits {
-    /// The longest age of a delivery since its first attempt. Time in which its target or the delivery is held does not
-    /// count.
+    /// Time in which the target or the delivery is held does not count.
     pub max_age: Option<Duration>,
     pub hold_max: Option<Duration>,
     pub on_dead: OnDead,
@@ -26,7 +25,6 @@ pub enum OnDead {
 
 osnl_config::words!(OnDead: "release_key" => OnDead::ReleaseKey, "hold_key" => OnDead::HoldKey);
 
-/// The limits for each host that events name. By default they equal the limits of the action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostLimits {
     pub concurrency: Option<usize>,
@@ -56,7 +54,7 @@ impl PausableClock {
     }
 }
 
-/// The time that a held target has delayed deliveries. The clock stops while no attempt may begin.
+/// The clock stops while no attempt may begin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
     clock: PausableClock,
@@ -83,8 +81,7 @@ impl Hold {
         self.clock.at(now)
     }
 
-    /// Returns the time for which the hold has delayed a delivery that arrived at this moment. If pauses make that
-    /// unknown, returns the least possible time.
+    /// Returns the least possible time if pauses make the time unknown.
     pub(super) fn kept_waiting(&self, arrived: Option<Instant>, now: Instant) -> Duration {
         let lasted = self.lasted(now);
         match (arrived.filter(|at| *at > self.since), self.resumed) {

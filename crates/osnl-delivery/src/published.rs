@@ -44,9 +44,9 @@ impl TargetState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetStatus {
     pub state: TargetState,
-    /// The time when the state began. A probe does not begin a new state.
+    /// A probe does not begin a new state.
     pub since: SystemTime,
-    /// The start of the target's hold, pauses included; `None` while it is reachable.
+    /// Pauses included; `None` while the target is reachable.
     pub outage: Option<SystemTime>,
 }
 
@@ -112,7 +112,6 @@ pub struct LastFailure {
 pub struct HeldHosts {
     pub hosts: Vec<HeldHost>,
     pub others: usize,
-    /// Dependencies that are down, which hold only the deliveries that need them.
     pub outages: Vec<Outage>,
 }
 
@@ -150,14 +149,13 @@ impl TargetMonitor {
         expiries
     }
 
-    /// Returns the time of the last failed question to a dependency. With `on_error = default` nothing waits for the
-    /// answer, so there is no outage.
+    /// With `on_error = default` nothing waits for the answer, so there is no outage.
     #[must_use]
     pub fn question_failed_at(&self) -> Option<SystemTime> {
         self.setups.borrow().preparation.failed_at()
     }
 
-    /// Requests a probe: a held target is probed at once, and deliveries that wait for a retry are due.
+    /// A held target is probed at once, and deliveries that wait for a retry are due.
     pub fn probe(&self) {
         self.gauges.probe.notify_one();
     }

@@ -52,7 +52,6 @@ impl ReplacedActions {
     }
 }
 
-/// Starts the long-running parts of an action, so that errors show before the first event.
 pub(super) async fn open(action: Arc<dyn Action>, name: Arc<str>, limit: Duration) {
     let error = match timeout(limit, action.open()).await {
         Ok(Ok(())) => return,

@@ -1,8 +1,8 @@
 //! The order and the times of attempts. Pure: the caller passes the time.
 //!
-//! A claimed delivery is either *ready* or *under way*. A delivery that waits for its retry is in the journal with its
-//! due time, and its claim has ended. So claims cover only deliveries that run or can run now, at most
-//! [`Schedule::window`]. The breaker limits the calls under way; the policy decides the consequence of a failure.
+//! A claimed delivery is either *ready* or *under way*. A delivery that waits for its retry is in the journal with
+//! its due time, and its claim has ended. So claims cover only deliveries that run or can run now, at most
+//! [`Schedule::window`].
 
 mod calls;
 mod change;
@@ -47,7 +47,7 @@ pub(super) struct Item {
     ready_since: Instant,
     /// Whether the delivery is tried alone, after a final refusal of a call with several.
     alone: bool,
-    /// The arrival of its message. `None` is earlier than every hold.
+    /// `None` is earlier than every hold.
     arrived: Option<Instant>,
     aging: Option<Duration>,
 }
@@ -82,7 +82,7 @@ pub(super) struct Schedule {
     concurrency: usize,
     limits: DeliveryLimits,
     batch: BatchLimits,
-    /// The rate for all daemons that make deliveries of the action, and the number of daemons.
+    /// The rate of all daemons that make deliveries of the action, with their number.
     rate: Option<Rate>,
     daemons: usize,
     pace: CallPace,
@@ -96,14 +96,14 @@ pub(super) struct Schedule {
     last_call: u64,
     items: HashMap<DeliveryId, Item>,
     failed: usize,
-    /// Deliveries without an attempt left. Once claimed again when due, they return to the broker.
+    /// Once claimed again when due, deliveries without an attempt left return to the broker.
     exhausted: HashMap<DeliveryId, Instant>,
     turn: usize,
     newest: bool,
     out_of_turn: bool,
     latest: DeliveryId,
     runs: bool,
-    /// Runs while the breaker is closed. Deliveries age by this clock.
+    /// Deliveries age by this clock, which runs while the breaker is closed.
     closed: PausableClock,
     hold: Option<Hold>,
     /// Whether the settings changed during a hold: no delivery is given up before a probe has tested the new settings.
@@ -164,7 +164,7 @@ impl Schedule {
         self.keep_pace();
     }
 
-    /// Keeps this daemon's part of the rate. One daemon makes all calls of a digest.
+    /// One daemon makes all calls of a digest.
     fn keep_pace(&mut self) {
         let daemons = if self.batch.whole { 1 } else { self.daemons };
         self.pace.change(self.rate.map(|rate| share(rate, daemons)));
@@ -187,8 +187,8 @@ impl Schedule {
         self.under_way.len()
     }
 
-    /// Returns the numbers of deliveries that may be claimed now. New and failed deliveries have separate places, so
-    /// neither kind can fill the other's. A failed delivery is claimed only when due.
+    /// New and failed deliveries have separate places, so neither kind can fill the other's. A failed delivery is
+    /// claimed only when due.
     ///
     /// While the target is held, a probe may use the newest delivery. If events may be at fault, half of the calls may
     /// use the newest, and each newer arrival has a place at once. A delivery older than all others, such as one
@@ -280,7 +280,6 @@ impl Schedule {
         idle.into_iter().collect()
     }
 
-    /// Forgets, from time to time, outages and exhausted deliveries that ended without a report.
     pub(super) fn tidy(&mut self, now: Instant) {
         self.outages.check(now);
         // A delivery that is discarded while it waits is never claimed again. If an entry is removed too early, the

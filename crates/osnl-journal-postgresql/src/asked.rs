@@ -35,7 +35,7 @@ impl ChangeKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowAnswer {
     Asked = 0,
-    /// The delivery is claimed: the change follows the end of the claim. Also the answer of a dry run.
+    /// The change follows the end of the claim. Also the answer of a dry run.
     UnderWay = 1,
     Changed = 2,
     Refused = 3,

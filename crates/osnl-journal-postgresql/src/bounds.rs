@@ -1,9 +1,9 @@
 //! The bounds of dead letters and of the quarantine.
 //!
-//! Each owner reads the same rows and removes those of its own partitions, so that all owners together remove
-//! the excess. Dead letters leave first from the action and cause with the most of them, so that one tenant's
-//! flood keeps the letters of other tenants. Dead letters that hold their lane stay. The quarantine is in no
-//! partition: the owner of partition 0 keeps its bounds, from the queue with the most messages.
+//! Each owner reads the same rows and removes those of its own partitions. Dead letters leave first from the action
+//! and cause with the most of them, so that one tenant's flood keeps the letters of other tenants. Dead letters that
+//! hold their lane stay. The quarantine is in no partition: the owner of partition 0 keeps its bounds, from the queue
+//! with the most messages.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -93,7 +93,7 @@ async fn oldest(session: &mut Session, own: &[PartitionNumber], most: i64) -> Re
     Ok(ids)
 }
 
-/// Writes one line at a time, so that one message is in memory.
+/// One line at a time, so that one message is in memory.
 pub(crate) async fn write_letters(
     session: &mut Session,
     file: &Path,
@@ -143,8 +143,7 @@ pub(crate) async fn unloaded(session: &mut Session, max_dead: u64) -> Result<Vec
     Ok(leaving(&bounds, &mut shares, oldest))
 }
 
-/// Writes one line at a time, so that one body is in memory. Returns the numbers of the messages that are
-/// written, and the error of the others.
+/// One line at a time. Returns the numbers of the written messages, and the error of the others.
 pub(crate) async fn write_messages(
     session: &mut Session,
     file: &Path,
@@ -172,7 +171,6 @@ pub(crate) struct StoredSize {
     pub(crate) received: i64,
 }
 
-/// Returns the messages that leave together; each queue of `oldest` has its oldest message at the end.
 pub(crate) fn leaving(
     bounds: &QuarantineBounds,
     shares: &mut [QueueShare],

@@ -1,9 +1,9 @@
 //! The operator's changes to deliveries, as the owner of a partition carries them out.
 //!
-//! The asked member inserts a row for each delivery ([`crate::view`]). The owner of the delivery's partition
-//! finds the row within 100 ms, decides, and answers in the row. Answer and change are one transaction that
-//! writes the lease, so a change is made once even if a member dies. The owner's UPDATE finds no row that the
-//! asker has withdrawn, and then changes nothing.
+//! The asked member inserts a row for each delivery ([`crate::view`]). The owner of the delivery's partition finds
+//! the row within 100 ms, decides, and answers in the row. Answer and change are one transaction that writes the
+//! lease, so a change is made once even if a member dies. A row that the asker has withdrawn is not found, and
+//! nothing is changed.
 //!
 //! A claimed delivery keeps its claim: the row is *under way*, the claim is recalled, and the transaction
 //! that records the end of the claim makes the change, unless the attempt succeeded. If the owner dies before
@@ -35,7 +35,6 @@ impl ChangeKind {
         }
     }
 
-    /// Whether the change of a claimed delivery is made when the claim has ended.
     fn waits_for_claims(self) -> bool {
         match self {
             Self::Discard | Self::Hold | Self::Move => true,
@@ -74,7 +73,6 @@ pub(crate) struct ChangedDelivery {
 pub(crate) struct ChangePass {
     pub(crate) claimed: HashSet<DeliveryId>,
     pub(crate) at_most: i64,
-    /// PostgreSQL's refusal of these changes, which is the answer to their requests.
     pub(crate) refusal: Option<String>,
 }
 
@@ -192,7 +190,6 @@ impl Transaction<'_> {
         Ok(result)
     }
 
-    /// Makes the changes that wait for the end of these claims; returns the changes and the lanes to advance.
     pub(crate) async fn change_ended(
         &mut self,
         rows: &[&ChangeRow],
@@ -276,7 +273,6 @@ impl Transaction<'_> {
         Ok(all)
     }
 
-    /// Returns the rows that were still waiting for an answer.
     async fn answer(
         &mut self,
         answers: &[(&ChangeRow, RowAnswer, Option<String>)],
@@ -292,7 +288,6 @@ impl Transaction<'_> {
         rows.iter().map(|row| Ok((row.try_get(0)?, delivery(row.try_get(1)?)))).collect()
     }
 
-    /// Returns the lanes to advance, and the deliveries that are claimable already.
     async fn carry_out(
         &mut self,
         changes: &[(&ChangeRow, &FoundDelivery)],

@@ -21,12 +21,10 @@ pub(crate) enum PostgresCommand {
     Attempted(DeliveryId, UsedLimits, String),
     Sent(DeliveryId, u32, SentRequest),
     Retry(DeliveryId, Due, UsedLimits, String),
-    /// All retries of the action are due at this moment.
     DueNow(Arc<str>, i64),
     End(DeliveryId, End),
     Enriched(DeliveryId, String, LearntFacts, oneshot::Sender<()>),
     Known(String, oneshot::Sender<Option<String>>),
-    /// Reads deliveries that are due by this moment into memory.
     Fetch(Arc<str>, FetchKinds, i64),
     Close(Option<oneshot::Sender<()>>),
     Check(oneshot::Sender<()>),
@@ -56,7 +54,7 @@ impl PostgresCommand {
         matches!(self, Self::End(..))
     }
 
-    /// Whether the command appends a message without an id, which is a copy only of an open message.
+    /// A message without an id is a copy only of an open message.
     pub(crate) fn asks_what_is_open(&self) -> bool {
         let Self::Append(new, _) = self else { return false };
         new.identity.id.is_none() && new.entry.received.origin.redelivered
@@ -105,7 +103,6 @@ impl PostgresCommand {
         }
     }
 
-    /// Returns the command's arrival number and how many numbers the command takes.
     pub(crate) fn number(&mut self) -> Option<(&mut i64, i64)> {
         if let Self::Append(new, _) = self {
             let takes = reserved_numbers(new.entry.deliveries.len());
@@ -129,7 +126,7 @@ pub(crate) struct SentBody {
 pub(crate) struct NewEntry {
     pub(crate) entry: Entry,
     pub(crate) identity: MessageIdentity,
-    /// The reader of the message's queue; the member's own reader if no broker delivers the message.
+    /// The member's own reader if no broker delivers the message.
     pub(crate) reader: QueueReader,
     pub(crate) id: i64,
     pub(crate) sent: Option<SentBody>,
@@ -143,7 +140,7 @@ impl NewEntry {
         Self { reader, identity, entry, id: 0, sent: None }
     }
 
-    /// Returns the unique key: of the message, or of this arrival if the message has no id.
+    /// The key is of the message, or of this arrival if the message has no id.
     pub(crate) fn unique_key(&self) -> Vec<u8> {
         match &self.identity.id {
             Some(id) => self.key(b"message", id.as_bytes()),

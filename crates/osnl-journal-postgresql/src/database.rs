@@ -157,7 +157,6 @@ impl SharedDatabase for PostgresDatabase {
     }
 }
 
-/// The member is named by its machine and process.
 fn own_options(options: &SharedOptions) -> Result<Options, String> {
     let url = ConnectionUrl::parse(options.connection.expose()).map_err(|error| error.to_string())?;
     let url = url.in_file(options.connection_file.clone());

@@ -20,7 +20,6 @@ pub(crate) struct DeliveryRow {
     pub(crate) key: Option<String>,
     pub(crate) resource: Option<u32>,
     pub(crate) used: UsedLimits,
-    /// When the retry is due; 0 without a retry.
     pub(crate) due: i64,
     pub(crate) enriched: Option<Arc<EnrichedValues>>,
     pub(crate) ordered: bool,

@@ -20,17 +20,15 @@ pub(crate) enum TransactionJob<'a> {
     /// an owner gives its own partition the next epoch.
     Take(Vec<LeaseRow>, i64),
     Release(Vec<PartitionNumber>),
-    /// Removes at most this many deliveries that ended before this time.
     Prune(i64, usize),
     Bury(Vec<i64>),
-    /// Removes messages from the quarantine, as the owner of partition 0.
     Unload(Vec<i64>),
     Change(ChangePass),
     /// Takes the next epoch of a queue, or this many more numbers in the member's epoch.
     Read(QueueReader, Option<i64>, i64),
 }
 
-/// A result, and the time before the transaction was sent; `None` if the answer was late.
+/// A result with the time before the transaction was sent; `None` if the answer was late.
 pub(crate) type Result = std::result::Result<(JobResult, Option<Duration>), CommitRefusal>;
 
 #[derive(Debug)]
@@ -64,12 +62,10 @@ const NUMBERS: &str =
     "UPDATE osnl_counter SET next = next + $1::bigint WHERE name = 'arrival' RETURNING next";
 
 impl TransactionJob<'_> {
-    /// Whether the member's other work goes on if the job is refused or takes too long.
     pub(crate) fn may_be_refused(&self) -> bool {
         matches!(self, Self::Group(_) | Self::Prune(..) | Self::Bury(_) | Self::Unload(_) | Self::Change(_))
     }
 
-    /// `kept` has the result from before COMMIT on.
     pub(crate) async fn run(
         &self,
         session: &mut Session,

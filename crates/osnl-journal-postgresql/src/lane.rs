@@ -57,8 +57,8 @@ const TURN: &str = "UPDATE osnl_delivery d SET state = 1 \
      RETURNING d.id, d.partition, d.action";
 
 impl Transaction<'_> {
-    /// The arrived deliveries were read with the COMMIT before this transaction. Deliveries that the owner
-    /// has changed since are left out; later arrivals are admitted by the next transaction.
+    /// The arrived deliveries were read with the COMMIT before this transaction. Deliveries changed since are left
+    /// out; the next transaction admits later arrivals.
     pub(crate) async fn admit(&mut self) -> Result<LaneAdmission, CommitFailure> {
         let mut admitted = LaneAdmission::default();
         let (mut ids, mut partitions): (Vec<i64>, Vec<PartitionNumber>) = (Vec::new(), Vec::new());
@@ -88,7 +88,6 @@ impl Transaction<'_> {
         Ok(admitted)
     }
 
-    /// Makes the next delivery of each lane claimable. The lanes' partitions are this member's.
     pub(crate) async fn turn(&mut self, mut lanes: Vec<i64>) -> Result<Vec<Promotion>, CommitFailure> {
         lanes.sort_unstable();
         lanes.dedup();

@@ -15,10 +15,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The database decides everything; there is no coordination service and no protocol between daemons. No rule
-//! relies on row locks, advisory locks, or sequences: the same tables and rules are meant for MariaDB with
-//! Galera, where locks are not replicated. The model in `osnl-journal/tests/shared_model` has every rule
-//! below, and breaks without it.
+//! The database decides everything, without a protocol between daemons. No rule relies on row locks, advisory locks,
+//! or sequences: the same tables and rules are meant for MariaDB with Galera, where locks are not replicated. The
+//! model in `osnl-journal/tests/shared_model` has every rule below, and breaks without it.
 //!
 //! # Rules
 //!
@@ -166,8 +165,7 @@ pub struct PostgresJournal {
 }
 
 impl PostgresJournal {
-    /// Connects, starts the writing thread, and blocks until the free partitions are taken, for seconds at
-    /// most if the database is away.
+    /// Blocks until the free partitions are taken, for seconds at most if the database is away.
     pub fn open(options: Options, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let gate = Gate::new(options.bounds.max_pending, options.overflowing.clone());
         let shared = Arc::new(SharedJournalState::new(gate, counters, Clock::starting_at(options.started)));
@@ -213,8 +211,8 @@ impl PostgresJournal {
         self.shared.ends.clone()
     }
 
-    /// Makes this member the queue's reader: its next append takes the next epoch. Call it after each new
-    /// subscription of a queue that another member may have read meanwhile.
+    /// The next append takes the next epoch. Called after each new subscription of a queue that another member may
+    /// have read meanwhile.
     pub fn begin_reading(&self, listener: &str, queue: &str) {
         self.send(PostgresCommand::BeginReading(QueueReader {
             listener: listener.into(),
@@ -222,7 +220,7 @@ impl PostgresJournal {
         }));
     }
 
-    /// Reads arrivals of other members and the leases now, and completes when that is done.
+    /// Completes when the arrivals of other members and the leases are read.
     pub async fn check(&self) {
         let (sender, receiver) = oneshot::channel();
         self.send(PostgresCommand::Check(sender));
@@ -385,7 +383,6 @@ impl Journal for PostgresJournal {
 }
 
 impl Drop for PostgresJournal {
-    /// Waits until queued commands are committed and the partitions are given back.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.send(PostgresCommand::Close(None));

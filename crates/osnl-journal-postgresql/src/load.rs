@@ -1,8 +1,7 @@
 //! Reads deliveries from the tables into the short piece of claimable deliveries in memory.
 //!
-//! Only committed deliveries of this member's partitions are read. A delivery with a lane gets its fence
-//! here: a lane has at most one claimable delivery, so the fence is larger than those of all claims before. A
-//! message is read and decoded once for all of its deliveries in memory.
+//! Only committed deliveries of this member's partitions are read. A delivery with a lane gets its fence here: a lane
+//! has at most one claimable delivery, so the fence is larger than those of all claims before.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -83,8 +82,7 @@ async fn sized(session: &mut Session, arrivals: Vec<i64>) -> Result<VecDeque<(i6
     Ok(arrivals.into_iter().zip(sizes?).collect())
 }
 
-/// Takes the messages that one statement reads: at least one, and as many as have bodies within the room. A
-/// body takes less room than its decoded message.
+/// Takes at least one, and as many as have bodies within the room. A body takes less room than its decoded message.
 fn first_of(missing: &mut VecDeque<(i64, usize)>, room: usize) -> Vec<i64> {
     let (mut some, mut bytes) = (Vec::new(), 0);
     while bytes < room.min(BODIES)
@@ -176,7 +174,6 @@ impl Member {
         Ok(unusable)
     }
 
-    /// One row more than a piece shows that others wait.
     async fn load_piece(
         &mut self,
         session: &mut Session,
@@ -192,8 +189,8 @@ impl Member {
         Ok(LoadedPiece { more: more || loaded.more, ..loaded })
     }
 
-    /// Loads claimable deliveries in this order until they fill the room; some rows are known. Returns them
-    /// in the order of their numbers.
+    /// Until they fill the room, in this order; some rows are known. Returns the deliveries in the order of their
+    /// numbers.
     async fn load(
         &mut self,
         session: &mut Session,
@@ -361,7 +358,6 @@ pub(crate) fn received(row: &Row) -> Result<ReceivedMessage, Error> {
     })
 }
 
-/// Reads nine columns of a row: `received` to `compression` in [`MESSAGES`].
 pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Error> {
     let text = |n: usize| row.try_get::<_, String>(first + n);
     let property = |n: usize| row.try_get::<_, Option<String>>(first + n);
@@ -381,7 +377,7 @@ pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Erro
     Ok((origin, properties))
 }
 
-/// Returns the next bytes of a stored body: fewer at its end, none if the message has left.
+/// Fewer bytes at the end of the body, none if the message has left.
 pub(crate) async fn part(
     session: &mut Session,
     arrival: i64,

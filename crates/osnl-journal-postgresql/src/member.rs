@@ -15,9 +15,7 @@ pub(crate) const BLOCK: i64 = 1 << 16;
 
 pub(crate) struct Member {
     pub(crate) token: LeaseToken,
-    /// Actions with a digest: one owner gathers all of their deliveries.
     pub(crate) digests: Arc<BTreeSet<Arc<str>>>,
-    /// The number of the latest transaction that is known to be committed.
     pub(crate) number: i64,
     pub(crate) leases: Leases,
     pub(crate) reading: HashMap<QueueReader, ReaderEpoch>,
@@ -28,13 +26,11 @@ pub(crate) struct Member {
     /// Messages whose bodies are too large for one statement and must be read in parts.
     pub(crate) wanted: BTreeSet<i64>,
     pub(crate) wanted_by: HashSet<Arc<str>>,
-    /// Large messages that were read, until their fetches take them.
     pub(crate) large: HashMap<i64, Result<Message, String>>,
-    /// Arrived deliveries of the member's partitions at the latest check, as many as one transaction admits.
+    /// Deliveries of the latest check, as many as one transaction admits.
     pub(crate) arrived: Vec<ArrivedDelivery>,
-    /// Arrivals of messages without an id that were never settled, so the broker delivers them again.
+    /// Never settled, so the broker delivers these messages again.
     pub(crate) unsettled: BTreeSet<i64>,
-    /// Changes of claimed deliveries, each to be made when the claim has ended.
     pub(crate) deferred: HashMap<DeliveryId, ChangeRow>,
     pub(crate) fault: CommitFault,
 }
@@ -86,7 +82,7 @@ impl Member {
         }
     }
 
-    /// Gives the member's own partition another epoch: deliveries in memory stay valid.
+    /// Deliveries in memory stay valid in the new epoch.
     pub(crate) fn raise(&mut self, partition: PartitionNumber, from: i64, to: i64) {
         let own = |place: &&mut DeliveryInMemory| place.partition == partition && place.epoch == from;
         self.places.values_mut().filter(own).for_each(|place| place.epoch = to);

@@ -11,9 +11,7 @@ use crate::url::ConnectionUrl;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub url: ConnectionUrl,
-    /// The name of this daemon among the members, for operators.
     pub name: String,
-    /// Whether the member may create or upgrade the tables.
     pub migrate: bool,
     /// The silence after which a member's work is taken over, the same for all members.
     pub lease: Duration,
@@ -27,7 +25,6 @@ pub struct Options {
     pub bounds: JournalBounds,
     /// The file beside which removed records are written; without a file no record is removed.
     pub archive: Option<PathBuf>,
-    /// Actions whose deliveries beyond `max_pending` are dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
     pub digests: BTreeSet<Arc<str>>,
     pub clock: Arc<dyn LeaseClock>,

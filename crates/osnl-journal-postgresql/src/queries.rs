@@ -17,7 +17,6 @@ use crate::PostgresJournal;
 use crate::session::Session;
 use crate::view::events;
 
-/// The deliveries that one step of a change asks the owners for.
 const AT_ONCE: usize = 500;
 
 fn answer<'a, T: 'a>(asking: impl Future<Output = Result<T, String>> + Send + 'a) -> Answer<'a, T> {
@@ -140,8 +139,7 @@ impl PostgresJournal {
         self.view.select(&self.options, change).await
     }
 
-    /// Asks the owning daemons to change deliveries; a dry run changes nothing. A daemon that does not answer
-    /// has changed nothing, and the result reports that.
+    /// A daemon that does not answer has changed nothing, and the result reports that.
     pub(crate) async fn change(
         &self,
         change: &Change,

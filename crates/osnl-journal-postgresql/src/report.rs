@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 const REASON: usize = 400;
 
-/// The two columns: sections, and held targets; NULL if there are none.
 pub(crate) type Columns = (Option<String>, Option<String>);
 
 #[derive(Default)]
@@ -18,7 +17,6 @@ pub(crate) struct MemberReport(Mutex<ReportContents>);
 struct ReportContents {
     sections: Option<String>,
     held: Option<HeldTargets>,
-    /// The contents of the row; `None` while unknown.
     written: Option<Columns>,
 }
 
@@ -41,7 +39,7 @@ impl MemberReport {
         self.contents().held = Some(held);
     }
 
-    /// Returns the columns if the row has other contents, and notes them as written.
+    /// `None` if the row has these contents; otherwise the columns are noted as written.
     pub(crate) fn take(&self) -> Option<Columns> {
         let mut contents = self.contents();
         let held = contents.held.as_ref().map(|held| held()).filter(|held| !held.is_empty());
@@ -66,7 +64,6 @@ fn text(held: &[HeldTarget]) -> String {
     Value::Array(held.iter().map(object).collect()).to_string()
 }
 
-/// Returns the targets of a column and skips unreadable entries.
 pub(crate) fn held(text: Option<&str>) -> Vec<HeldTarget> {
     let found: Value = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let target = |of: &Value| {

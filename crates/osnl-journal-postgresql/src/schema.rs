@@ -17,7 +17,6 @@ struct SchemaStep {
 
 const STEPS: [SchemaStep; 1] = [SchemaStep { sql: include_str!("tables.sql"), oldest: 1 }];
 
-/// The newest version of the tables that this program knows.
 pub const VERSION: i32 = STEPS.len() as i32;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS osnl_version (version integer PRIMARY KEY, oldest integer NOT NULL, program text NOT NULL)";
@@ -26,8 +25,7 @@ const TRIES: usize = 10;
 /// Errors that mean that another daemon runs the same step, or holds its lock.
 const RACES: [&str; 4] = ["23505", "42P07", "42710", "55P03"];
 
-/// Returns the SQL that upgrades tables from a version (0 without tables) to the newest, for a database
-/// administrator.
+/// Upgrades from a version (0 without tables) to the newest, for a database administrator.
 #[must_use]
 pub fn sql(from: i32) -> String {
     let mut text = String::new();
@@ -44,7 +42,6 @@ fn mark(version: i32, step: &SchemaStep) -> String {
     format!("INSERT INTO osnl_version (version, oldest, program) VALUES ({version}, {oldest}, '{program}')")
 }
 
-/// Returns the version of the tables; 0 if there are none.
 pub(crate) async fn check(client: &Client) -> Result<i32, OpenError> {
     let there = client.query_one("SELECT to_regclass('osnl_version') IS NOT NULL", &[]).await;
     if !there.and_then(|row| row.try_get(0)).map_err(refused)? {

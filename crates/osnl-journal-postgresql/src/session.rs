@@ -78,12 +78,7 @@ pub enum OpenError {
         "the tables are of version {found}, this osnl needs {known}, and this user may not migrate them ({reason}); \
          let their owner run the SQL of osnl journal migrate --dry-run"
     )]
-    NotPermitted {
-        /// The version of the tables; 0 if there are none.
-        found: i32,
-        known: i32,
-        reason: String,
-    },
+    NotPermitted { found: i32, known: i32, reason: String },
     #[error("the database has the encoding {0}; create it with ENCODING 'UTF8'")]
     Encoding(String),
     /// A newer program has made the tables, and an older one would misread them.
@@ -111,7 +106,6 @@ pub(crate) fn words(error: &Error) -> String {
     }
 }
 
-/// Distinguishes a refusal from a lost connection.
 pub(crate) fn refused(error: Error) -> OpenError {
     if error.as_db_error().is_some_and(|said| !is_ending(said.code().code())) {
         OpenError::Refused(words(&error))
@@ -141,8 +135,8 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Connects to the first host that takes writes ([`connect`]). `patience` bounds how long the server
-    /// waits for this session, and this session for a lock. A statement may take three times as long.
+    /// `patience` bounds how long the server waits for this session, and this session for a lock. A statement may
+    /// take three times as long.
     pub(crate) async fn connect(
         url: &ConnectionUrl,
         tls: PostgresTls,
@@ -172,7 +166,7 @@ impl Session {
         self.execute("SET plan_cache_mode = force_generic_plan", &[]).await.map(drop)
     }
 
-    /// Forgets the plans if a table has twice or half the size for which the plans were made.
+    /// Plans made for half or twice a table's size are forgotten.
     pub(crate) async fn forget_outgrown_plans(&mut self, sizes: Vec<i64>) -> Result<(), Error> {
         let is_other = |(then, now): (&i64, &i64)| *now > then * 2 || now * 2 < *then;
         if self.planned_for.len() == sizes.len() && !self.planned_for.iter().zip(&sizes).any(is_other) {
@@ -183,7 +177,7 @@ impl Session {
         Ok(())
     }
 
-    /// Returns the server's setting that makes commits volatile, if there is one.
+    /// The setting that makes commits volatile, if there is one.
     pub(crate) async fn is_volatile(&self) -> Result<Option<&'static str>, Error> {
         for (setting, said) in [("fsync", "fsync = off"), ("full_page_writes", "full_page_writes = off")] {
             let row = self.client.query_one("SELECT current_setting($1)", &[&setting]).await?;
@@ -194,8 +188,8 @@ impl Session {
         Ok(None)
     }
 
-    /// Returns the number of replicas if all are asynchronous; 0 if a synchronous one is required. Copies,
-    /// log archives, and subscribers don't count: no client can fail over to them.
+    /// The number of replicas if all are asynchronous; 0 if a synchronous one is required. Copies, log archives, and
+    /// subscribers don't count: no client can fail over to them.
     pub(crate) async fn asynchronous_replicas(&self) -> Result<i64, Error> {
         self.client.query_one(ASYNCHRONOUS_REPLICAS, &[]).await?.try_get(0)
     }
@@ -209,8 +203,7 @@ impl Session {
         Ok(statement)
     }
 
-    /// Sends prepared statements without waiting between them, and returns their answers in order. Within a
-    /// transaction, the answers after an error are errors.
+    /// Sends without waiting between the statements. Within a transaction, the answers after an error are errors.
     ///
     /// At most [`AT_ONCE`], up to which the order of sending is known.
     pub(crate) async fn send(
@@ -262,8 +255,8 @@ impl Session {
     }
 }
 
-/// Connects to the first host that takes writes. The next host is tried when a host refuses, and beside a
-/// host that stays silent: a machine without power does not answer, and its standby may be promoted.
+/// The next host is tried when a host refuses, and beside a host that stays silent: a machine without power does not
+/// answer, and its standby may be promoted.
 async fn connect(
     url: &ConnectionUrl,
     tls: &PostgresTls,
@@ -291,7 +284,6 @@ async fn connect(
     }
 }
 
-/// Waits for an answer; on a timeout, closes the connection and returns that it is closed.
 async fn answer<T>(
     driver: &mut JoinSet<()>,
     limit: Duration,

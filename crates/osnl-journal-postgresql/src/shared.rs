@@ -36,9 +36,7 @@ pub(crate) struct SharedJournalState {
     /// Claims of partitions that this member has lost, until the claims end.
     lost_claims: Mutex<HashSet<DeliveryId>>,
     pub(crate) members: Mutex<MembersSeen>,
-    /// The number of live members, this one included.
     pub(crate) daemons: watch::Sender<usize>,
-    /// Records that the database refuses while other records are accepted.
     pub(crate) refused: Mutex<Vec<RefusedRecord>>,
     /// The member's token, once registered, and its commands that wait for answers.
     asking: Mutex<(LeaseToken, HashSet<Vec<u8>>)>,
@@ -77,7 +75,6 @@ impl SharedJournalState {
         Duration::from_millis(self.lease_end.load(Ordering::Relaxed))
     }
 
-    /// Sets the end of the first lease; returns whether an expired lease holds again.
     pub(crate) fn set_lease_end(&self, end: Duration, now: Duration) -> bool {
         let held = self.leases_hold(now);
         self.lease_end.store(u64::try_from(end.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -92,13 +89,11 @@ impl SharedJournalState {
         self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&delivery);
     }
 
-    /// Whether one of these claims belongs to a partition that this member has lost.
     pub(crate) fn has_lost_claim(&self, deliveries: &[DeliveryId]) -> bool {
         let lost = self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner);
         !lost.is_empty() && deliveries.iter().any(|delivery| lost.contains(delivery))
     }
 
-    /// Returns the member's token, which is empty before registration.
     pub(crate) fn token(&self) -> LeaseToken {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
@@ -107,8 +102,7 @@ impl SharedJournalState {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).0 = token;
     }
 
-    /// Begins a command, whose answers are kept until the command ends. Returns the token of the asking
-    /// member.
+    /// The answers are kept until the command ends. Returns the token of the asking member.
     pub(crate) fn begin_command(&self, command: Vec<u8>) -> LeaseToken {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         asking.1.insert(command);
@@ -127,7 +121,6 @@ impl SharedJournalState {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
-    /// Publishes the paused actions and wakes waiting claims.
     pub(crate) fn set_paused(&self, paused: PausedActions) {
         self.paused.send_if_modified(|known| {
             let is_changed = *known != paused;
@@ -170,7 +163,7 @@ impl SharedJournalState {
         }
     }
 
-    /// Records that the writer has ended for good: intake stops, and no attempt begins.
+    /// Intake stops for good, and no attempt begins.
     pub(crate) fn writer_is_gone(&self, words: &str) {
         let reason = format!("the journal's thread ended unexpectedly: {words}; restart osnl");
         self.gate.set_open(false);

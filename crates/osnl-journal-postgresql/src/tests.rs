@@ -100,7 +100,6 @@ impl Stage {
     }
 }
 
-/// Blocks a member's thread until the returned sender is dropped; later commands wait.
 fn pause(member: &PostgresJournal) -> Sender<()> {
     let (resume, resumed) = channel::<()>();
     let (paused, is_paused) = channel();
@@ -132,7 +131,6 @@ fn fence(claimed: &ClaimedDelivery) -> Fence {
     claimed.event.fence.unwrap()
 }
 
-/// A text that exceeds an index entry and cannot be compressed.
 fn long(seed: u64) -> String {
     let mut chance = fastrand::Rng::with_seed(seed);
     std::iter::repeat_with(|| chance.alphanumeric()).take(6000).collect()

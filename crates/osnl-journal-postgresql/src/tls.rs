@@ -31,7 +31,6 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 #[derive(Clone)]
 pub(crate) struct PostgresTls {
     url: ConnectionUrl,
-    /// One connector for each security level among the URL's hosts.
     connectors: Vec<(SessionSecurity, TlsConnector)>,
 }
 
@@ -104,7 +103,6 @@ impl MakeTlsConnect<Socket> for PostgresTls {
 }
 
 pub(crate) struct ToHost {
-    /// `None`: TLS is not requested.
     connector: Option<TlsConnector>,
     host: String,
     may_be_clear: bool,

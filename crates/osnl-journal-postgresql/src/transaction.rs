@@ -35,12 +35,11 @@ pub(crate) enum CommitFailure {
     Forgotten,
     Lost(Vec<PartitionNumber>),
     Fenced(Vec<QueueReader>),
-    /// Parts of a body that was sent before are missing.
     PartsLost,
 }
 
 impl CommitFailure {
-    /// Repeats a job whose former try may have committed: giving the job up would forget that commit.
+    /// Giving up a job whose former try may have committed would forget that commit.
     pub(crate) fn with_former(self, may_be_committed: bool) -> Self {
         match self {
             Self::TooSlow(reason) | Self::Unstorable(reason) if may_be_committed => Self::Failed(reason),
@@ -116,7 +115,7 @@ struct UnsentStatement {
     check: AnswerCheck,
 }
 
-/// The condition on the answer to a statement; if it fails, the transaction is not committed.
+/// If the condition fails, the transaction is not committed.
 enum AnswerCheck {
     Done,
     Number,
@@ -189,7 +188,7 @@ impl<'a> Transaction<'a> {
         Ok(self.send(&[(sql, values)]).await?.pop().unwrap_or_default().count)
     }
 
-    /// Queues a statement whose answer is only checked; the next statement sends it.
+    /// Queues a statement that is only checked: the next statement sends it.
     pub(crate) async fn later(
         &mut self,
         sql: &'static str,
@@ -198,7 +197,6 @@ impl<'a> Transaction<'a> {
         self.wait(UnsentStatement { sql, values, check: AnswerCheck::Done }).await
     }
 
-    /// Moves all parts of a body, or ends the transaction.
     pub(crate) async fn move_all(
         &mut self,
         sql: &'static str,
@@ -215,7 +213,6 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Sends queued statements and then `last`; returns the answers to `last`.
     async fn send(
         &mut self,
         last: &[(&str, StatementValues<'_>)],
@@ -270,7 +267,6 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Distinguishes a committed transaction from a deleted member.
     async fn number_is_used(&mut self) -> Result<CommitFailure, CommitFailure> {
         // The transaction may have failed in a statement that was sent after it.
         self.session.batch("ROLLBACK; BEGIN").await?;
@@ -315,8 +311,8 @@ impl<'a> Transaction<'a> {
         *self.tally.entry((partition, action.to_owned(), state)).or_default() += by;
     }
 
-    /// Commits; returns the partitions whose lease rows were written. `keep` receives the result before
-    /// COMMIT is sent, for a COMMIT without an answer.
+    /// Returns the partitions whose lease rows were written. `keep` receives the result before COMMIT, for a COMMIT
+    /// without an answer.
     pub(crate) async fn commit(
         self,
         keep: impl FnOnce(),
@@ -324,7 +320,6 @@ impl<'a> Transaction<'a> {
         Ok(self.commit_after(None, keep).await?.0)
     }
 
-    /// Commits, and returns the rows of a statement that is sent just before COMMIT.
     pub(crate) async fn commit_after(
         mut self,
         last: Option<(&str, StatementValues<'_>)>,

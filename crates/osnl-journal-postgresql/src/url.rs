@@ -40,7 +40,7 @@ pub(crate) struct AuthMethods {
     pub(crate) none: bool,
 }
 
-/// A connection. Its text and its `Debug` form have no password.
+/// The text and the `Debug` form have no password.
 #[derive(Clone)]
 pub struct ConnectionUrl {
     config: Config,
@@ -53,8 +53,7 @@ pub struct ConnectionUrl {
     shown: String,
 }
 
-/// A file with the login. The file is read for each connection, because a password may change while the
-/// program runs.
+/// Read for each connection, because a password may change while the program runs.
 #[derive(Clone)]
 enum LoginFile {
     Password(PathBuf),
@@ -62,7 +61,7 @@ enum LoginFile {
     Url(PathBuf),
 }
 
-/// The reason that a URL cannot be used. The text never repeats the password.
+/// The text never repeats the password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseUrlError {
     #[error("must begin with postgresql://, as in postgresql://osnl:password@db.example.com/osnl")]
@@ -155,8 +154,8 @@ impl ConnectionUrl {
         self.hosts.len() > 1
     }
 
-    /// Returns a configuration per host, in their order, with the login that is in the file now. A file
-    /// without a login, as while it is replaced, changes nothing.
+    /// Hosts are in their order, with the login that is in the file now. A file without a login, as while it is
+    /// replaced, changes nothing.
     pub(crate) fn configs(&self) -> Vec<Config> {
         let mut now = self.config.clone();
         match &self.login_file {

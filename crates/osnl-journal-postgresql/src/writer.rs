@@ -47,11 +47,9 @@ pub(crate) struct PostgresWriter {
     tls: PostgresTls,
     shared: Arc<SharedJournalState>,
     commands: mpsc::UnboundedReceiver<PostgresCommand>,
-    /// Commands that did not fit into a group and run before all others.
     returned: VecDeque<PostgresCommand>,
     /// Commands that arrived during a failure, or that have waited for others.
     backlog: VecDeque<PostgresCommand>,
-    /// `None` after a failure, until the next connection.
     session: Option<Session>,
     pub(crate) member: Member,
     is_registered: bool,
@@ -78,8 +76,7 @@ pub(crate) struct PostgresWriter {
 }
 
 impl PostgresWriter {
-    /// Connects, migrates the tables if permitted, and takes the free partitions. If the database is away,
-    /// the writer retries each second.
+    /// If the database is away, the writer retries each second.
     pub(crate) async fn open(
         options: Options,
         shared: Arc<SharedJournalState>,
@@ -159,7 +156,6 @@ impl PostgresWriter {
         }
     }
 
-    /// Takes the queued commands, at least one unless the next check is due.
     async fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<PostgresCommand> {
         let mut batch = Vec::new();
         while batch.len() < self.at_once {
@@ -220,7 +216,7 @@ impl PostgresWriter {
         batch
     }
 
-    /// Commits a batch and answers its callers; `false` when the program ends before that.
+    /// `false` when the program ends before the answers.
     async fn work(&mut self, mut batch: Vec<PostgresCommand>) -> bool {
         for command in batch.extract_if(.., |command| matches!(command, PostgresCommand::Do(_))) {
             if let PostgresCommand::Do(what) = command {
@@ -362,7 +358,6 @@ impl PostgresWriter {
         true
     }
 
-    /// Gives each append a number of its reader; `false` when the program ends.
     async fn number(&mut self, batch: &mut [PostgresCommand]) -> bool {
         let mut needs: std::collections::BTreeMap<_, i64> = std::collections::BTreeMap::new();
         for command in batch.iter_mut() {
@@ -406,7 +401,6 @@ impl PostgresWriter {
         true
     }
 
-    /// Answers fetches after adding the deliveries that have become claimable.
     async fn bring(&mut self, promoted: Vec<Promotion>, fetches: Vec<PostgresCommand>) {
         let fetches = self.detain_fetches(fetches);
         if promoted.is_empty() && fetches.is_empty() {

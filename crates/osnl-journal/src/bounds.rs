@@ -3,7 +3,6 @@ use std::time::Duration;
 use osnl_config::{Bytes, Options as _, options};
 
 options! {
-    /// `[journal]` of every journal that outlives the process.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct JournalBounds {
         retention: Duration = "7d", within("0", "3650d"), otherwise("write 12h, 7d or 90d") => "Time for which ended deliveries and their events are kept.";
@@ -15,7 +14,6 @@ options! {
 }
 
 impl JournalBounds {
-    /// The least `max_size` that a file may set.
     pub const LEAST_SIZE: &str = "16MiB";
 }
 

@@ -43,8 +43,7 @@ pub(crate) fn numbers(deliveries: usize) -> i64 {
     1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)
 }
 
-/// Returns how many event numbers an event gets. Each delivery has room for an `on_failure` delivery and its
-/// fallbacks.
+/// Each delivery has room for an `on_failure` delivery and its fallbacks.
 #[must_use]
 pub fn reserved_numbers(deliveries: usize) -> i64 {
     numbers(deliveries.saturating_mul(1 + FALLBACKS))
@@ -80,9 +79,8 @@ impl ClaimLimits {
         taken < self.oldest || (taken == 0 && self.older_than.is_some_and(|than| id < than))
     }
 
-    /// Returns the place at which the search for the next newest begins, given a backlog's ends and size. In
-    /// a long backlog, a quarter of the searches begin at a random place, the others at the end; `None` if
-    /// nothing is newer.
+    /// In a long backlog, a quarter of the searches begin at a random place, the others at the end; `None` if nothing
+    /// is newer.
     pub(crate) fn newest_from(
         &self,
         (first, last): (DeliveryId, DeliveryId),
@@ -103,7 +101,7 @@ const LONG: usize = 32;
 #[derive(Clone, Debug)]
 pub struct ClaimedDelivery {
     pub id: DeliveryId,
-    /// The resource key, for order; `None` is a key of its own.
+    /// `None` is a key of its own.
     pub key: Option<String>,
     pub event: Event,
     pub used: UsedLimits,
@@ -112,7 +110,6 @@ pub struct ClaimedDelivery {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsedLimits {
-    /// Attempts that the target answered.
     pub attempts: u32,
     /// The time since the first attempt, without the time in which its target was held.
     pub age: Duration,
@@ -120,12 +117,9 @@ pub struct UsedLimits {
     pub made: u32,
 }
 
-/// The record of one attempt.
-///
-/// Only failed attempts record the request, in the transaction of the failure. A first success decides the
-/// throughput and writes only the milliseconds, in a row that is updated anyway. A request has at most 4 KiB
-/// and the latest three are kept, so a delivery that fails for days holds 12 KiB. `osnl explain --id` shows
-/// the request of a success, from its message.
+/// Only failed attempts record the request, in the transaction of the failure. A first success writes only the
+/// milliseconds, in a row that is updated anyway. A request has at most 4 KiB and the latest three are kept, so a
+/// delivery that fails for days holds 12 KiB. `osnl explain --id` shows the request of a success, from its message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SentRequest {
     pub request: Option<String>,

@@ -1,5 +1,3 @@
-//! The promises of every store, as one suite that each must pass.
-//!
 //! A store provides a function that opens an empty store as a [`StoreRig`], and these lines:
 //!
 //! ```text
@@ -38,12 +36,10 @@ pub struct StoreRig {
     pub journal: Arc<dyn Journal>,
     pub queries: Arc<dyn JournalQueries>,
     pub counters: Arc<Counters>,
-    /// Whether receipts complete with the commit; otherwise with the last outcome.
     pub durable: bool,
     pub keeps: Box<dyn Any>,
 }
 
-/// Makes a test of each promise, for the stores that a function opens. See the [module](mod@crate::conformance).
 #[macro_export]
 macro_rules! conformance {
     ($open:path) => {
@@ -90,7 +86,6 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future).await.expect("in time")
 }
 
-/// Returns a message named `id` about the resource `key`, for the action `a`.
 pub fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
     let received = ReceivedMessage::sample(body(id, key), redelivered);
     let notification = received.decode().expect("a notification");
@@ -117,7 +112,6 @@ pub async fn append(journal: &dyn Journal, entry: Entry) -> Receipt {
     journal.append(&mut permit, entry)
 }
 
-/// Claims `expected` deliveries, and checks that no more are claimable.
 pub async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<ClaimedDelivery> {
     let mut claimed = Vec::new();
     while claimed.len() < expected {

@@ -19,22 +19,21 @@ use crate::state::{JournalState, Obstacle};
 /// A store of entries and their deliveries. See the [crate]. No method has a default body, so that a journal
 /// around another must forward each.
 pub trait Journal: Send + Sync {
-    /// Waits until the journal can keep at least one entry for these actions, and holds up to `at_most`
-    /// places. A full action delays only callers that name it.
+    /// Waits for room for at least one entry, and holds up to `at_most` places. A full action delays only callers
+    /// that name it.
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit>;
 
-    /// Returns the reason why the journal cannot take an entry for these actions now, or cannot end open
-    /// messages.
+    /// The reason may also be that open messages cannot end.
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle>;
 
-    /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.
+    /// The order of the calls is the order of delivery.
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt;
 
-    /// Keeps an unreadable message with its bytes, and logs it once.
+    /// The message keeps its bytes, and is logged once.
     fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt;
 
-    /// Claims deliveries of this action that may be attempted now, within the [limits](ClaimLimits). Waits
-    /// until one can be claimed. Cancel-safe: a claim without an answer claims nothing.
+    /// Waits until a delivery can be attempted now, within the [limits](ClaimLimits). Cancel-safe: a claim without an
+    /// answer claims nothing.
     ///
     /// The answer may be empty once after a [withdrawal](Journal::withdrawn). The journal has no timer: the
     /// caller claims again at [`next_due`](Journal::next_due).
@@ -50,13 +49,11 @@ pub trait Journal: Send + Sync {
     /// Records a failed attempt: the used limits, for a later claim, and the target's answer.
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str);
 
-    /// Records the request of the latest failed attempt and its duration, before the claim ends. The journal
-    /// keeps requests of the latest few attempts; see [`SentRequest`].
+    /// Recorded before the claim ends; see [`SentRequest`].
     fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest);
 
-    /// Ends a claim whose attempt failed and will be repeated. The delivery keeps its place, and nothing
-    /// overtakes it in its lane. A durable store keeps the time too; after a restart the pause is at most the
-    /// one meant.
+    /// The delivery keeps its place, and nothing overtakes it in its lane. A durable store keeps the time too; after
+    /// a restart the pause is at most the one meant.
     fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry);
 
     /// Makes all retries of this action due now, since its settings have changed.
@@ -69,8 +66,8 @@ pub trait Journal: Send + Sync {
     /// for the same rule, action, and resource of the event.
     fn end(&self, delivery: DeliveryId, end: End);
 
-    /// Keeps the enrichments of a claimed delivery for all its attempts, and learnt facts. Writes follow the
-    /// order of the calls; the future completes when the data is safe.
+    /// Keeps the enrichments for all attempts of a claimed delivery, with learnt facts. Writes follow the order of
+    /// the calls; the future completes when the data is safe.
     fn enriched(
         &self,
         delivery: DeliveryId,
@@ -78,37 +75,31 @@ pub trait Journal: Send + Sync {
         learnt: LearntFacts,
     ) -> BoxFuture<'static, ()>;
 
-    /// Returns the latest JSON kept for an object of an enrichment (`kind:id`).
     fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>>;
 
-    /// Returns the claimed deliveries whose message the broker has waited for too long. Each should end with
-    /// [`Outcome::Returned`](crate::Outcome::Returned) unless an attempt is under way. The journal itself
-    /// ends unclaimed deliveries. Durable stores return none.
+    /// Claimed deliveries whose message is unsettled for too long. Each should end with
+    /// [`Outcome::Returned`](crate::Outcome::Returned) unless an attempt is under way. The journal itself ends
+    /// unclaimed deliveries. Durable stores return none.
     fn overdue(&self, action: &str) -> Vec<DeliveryId>;
 
-    /// Returns the claims that the operator has discarded, held or moved. Each should end with
-    /// [`Outcome::Returned`](crate::Outcome::Returned) before another attempt; only then does the change
-    /// apply and the lane continue. An attempt under way ends first, and its success is recorded.
+    /// Claims that the operator has discarded, held or moved. Each should end with
+    /// [`Outcome::Returned`](crate::Outcome::Returned) before another attempt; only then does the change apply and
+    /// the lane continue. An attempt under way ends first, and its success is recorded.
     fn withdrawn(&self, action: &str) -> Vec<DeliveryId>;
 
-    /// Notes that the action has no delivery loop any more. If the broker keeps the messages, all unclaimed
-    /// deliveries return to the broker.
+    /// If the broker keeps the messages, all unclaimed deliveries return to the broker.
     fn retired(&self, action: &str);
 
-    /// Returns whether the journal can be written, as it changes. While failed, nothing is reserved or
-    /// claimed, and no attempt should begin.
+    /// While the journal is failed, nothing is reserved or claimed, and no attempt should begin.
     fn state(&self) -> watch::Receiver<JournalState>;
 
-    /// Returns the paused actions, as the set changes. No delivery of a paused action is attempted or ages;
-    /// new deliveries wait.
+    /// No delivery of a paused action is attempted or ages; new deliveries wait.
     fn paused(&self) -> watch::Receiver<PausedActions>;
 
-    /// Returns the term of claimed deliveries, if another daemon may take over. An attempt checks the term
-    /// before any effect.
+    /// `None` unless another daemon may take over. An attempt checks the term before any effect.
     fn term(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>>;
 
-    /// Returns the number of running daemons: each has its part of an action's rate. Always 1 for a journal
-    /// of one daemon.
+    /// Each running daemon has its part of an action's rate. Always 1 for a journal of one daemon.
     fn daemons(&self) -> watch::Receiver<usize>;
 
     /// Completes when all recorded outcomes are safe; the caller sends no more. Receipts that are still open
@@ -118,7 +109,7 @@ pub trait Journal: Send + Sync {
 
 /// The time for which claimed deliveries belong to this daemon alone.
 pub trait AttemptTerm: Send + Sync + fmt::Debug {
-    /// Returns the rest of the term, by a clock that counts during suspension; zero at the end.
+    /// Uses a clock that counts during suspension; zero at the end.
     fn left(&self) -> Duration;
 }
 

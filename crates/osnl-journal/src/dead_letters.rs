@@ -14,9 +14,8 @@
 //! | `osnl-attempts`, `osnl-failed-attempts` | dead letters | attempts that count, and attempts that failed |
 //! | `osnl-event-type`, `osnl-message-id`, `osnl-idempotency-key` | dead letters | of the event |
 //!
-//! A retried message is published to its queue with `osnl-retry-of` (the dead letter's number),
-//! `osnl-exchange`, and `osnl-routing-key`. A dead letter also keeps `osnl-rule`, `osnl-action`, and
-//! `osnl-resource`, so that only that action is called.
+//! A retried message is published to its queue with `osnl-retry-of` (the dead letter's number), `osnl-exchange`, and
+//! `osnl-routing-key`. `osnl-rule`, `osnl-action`, and `osnl-resource` keep other actions from being called.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -140,7 +139,7 @@ pub fn unreadable(received: &ReceivedMessage, reason: &str) -> QueuedMessage {
     QueuedMessage { body: received.body.clone(), properties: received.properties.clone(), headers, cut: None }
 }
 
-/// Counts from a random number, so that two daemons rarely give the same.
+/// Begins at random, so that two daemons rarely give the same number.
 fn next_unreadable() -> u32 {
     static NEXT: OnceLock<AtomicU32> = OnceLock::new();
     NEXT.get_or_init(|| AtomicU32::new(fastrand::u32(..))).fetch_add(1, Ordering::Relaxed)
@@ -170,8 +169,7 @@ fn shown(at: SystemTime) -> String {
     Timestamp::try_from(at).map_or_else(|_| String::new(), |at| at.to_string())
 }
 
-/// Returns the seconds since 2020 in 31 bits, so that numbers of dead letters follow the order of their
-/// events.
+/// Counts since 2020 in 31 bits, so that numbers of dead letters follow the order of their events.
 fn seconds(at: SystemTime) -> u64 {
     let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     since_1970.saturating_sub(1_577_836_800) & 0x7fff_ffff
@@ -189,7 +187,7 @@ pub enum DeadLetterRow {
 }
 
 impl DeadLetterRow {
-    /// Reads a message of a dead letter queue. A message of another program counts as unreadable.
+    /// A message of another program counts as unreadable.
     #[must_use]
     pub fn read(message: &QueuedMessage) -> Self {
         let text = |name: &str| message.headers.get(name).cloned();
@@ -254,8 +252,7 @@ pub fn id_of(message: &QueuedMessage) -> u64 {
     own.unwrap_or_else(|| u64::from(hash(&format!("{:?}", message.headers))))
 }
 
-/// Returns the mark shared by all copies of one dead letter; `None` for an unreadable message or a message of
-/// another program.
+/// All copies of one dead letter share the mark; `None` for an unreadable message or one of another program.
 #[must_use]
 pub fn copy_of(message: &QueuedMessage) -> Option<(u64, &str)> {
     Some((id_of(message), message.headers.get(IDEMPOTENCY_KEY)?))
@@ -285,7 +282,6 @@ fn received_of(message: &QueuedMessage) -> ReceivedMessage {
     }
 }
 
-/// Returns the message that a retry publishes to the original queue.
 #[must_use]
 pub fn again(message: &QueuedMessage) -> QueuedMessage {
     let kept = [EXCHANGE, ROUTING_KEY, RULE, ACTION, RESOURCE];
@@ -307,7 +303,7 @@ pub struct RetriedDelivery<'a> {
 }
 
 impl<'a> RetriedDelivery<'a> {
-    /// Reads the headers of a message; `None` for any other message, which all rules may match.
+    /// `None` for any other message, which all rules may match.
     #[must_use]
     pub fn of(marks: &'a Marks) -> Option<Self> {
         let text = |name: &str| marks.get(name).map(String::as_str);

@@ -19,7 +19,6 @@ pub struct NewDelivery {
     pub key: Option<String>,
     /// The resource among several of a bulk request; `None` is the whole event.
     pub resource: Option<u32>,
-    /// Whether the delivery waits for earlier ones of its action and key.
     pub ordered: bool,
     pub told: Option<Arc<EnrichedValues>>,
     pub begin: Begin,
@@ -53,8 +52,8 @@ pub enum Begin {
     #[default]
     Live,
     Shadow,
-    /// The delivery and its key's later deliveries wait for the operator's release; the text is the reason.
-    /// `memory://` attempts the delivery, as the operator cannot release it there.
+    /// The key's later deliveries wait for release too; the text is the reason. `memory://` attempts the delivery, as
+    /// the operator cannot release it there.
     Held(String),
     Dead(String),
     /// The event was too old when first read, so the delivery is a dead letter from the start.

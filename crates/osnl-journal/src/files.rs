@@ -9,15 +9,13 @@ use rustix::io::Errno;
 
 use crate::state_dir;
 
-/// Returns a path with a suffix: `journal.db` and `-wal`.
 pub fn beside(file: &Path, more: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(more);
     name.into()
 }
 
-/// Replaces a file, readable only by its owner. After a crash the old or the new file exists, after the
-/// return the new.
+/// Readable only by its owner. After a crash the old or the new file exists, after the return the new.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let new = beside(path, ".new");
     // A file left by a killed process would keep its mode.
@@ -37,7 +35,7 @@ pub fn put(file: &File, new: &Path, path: &Path) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// Puts a written file into an empty place, and does not replace a file that appears meanwhile.
+/// A file that appears meanwhile is not replaced.
 pub fn put_new(file: &File, new: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     match renameat_with(CWD, new, CWD, path, RenameFlags::NOREPLACE) {
@@ -64,8 +62,7 @@ pub enum LockError {
     Io(#[from] io::Error),
 }
 
-/// Takes the lock of a file, creates it if missing, and writes this process's id. The lock ends when the
-/// returned file is dropped, or with the process.
+/// Writes this process's id. The lock ends when the returned file is dropped, or with the process.
 pub fn lock(path: &Path) -> Result<File, LockError> {
     let mut file = state_dir::private().read(true).write(true).create(true).truncate(false).open(path)?;
     match lock_patiently(&file) {
@@ -78,10 +75,6 @@ pub fn lock(path: &Path) -> Result<File, LockError> {
     Ok(file)
 }
 
-/// Returns the process that has the lock of a file; never creates the file.
-///
-/// # Errors
-/// The lock cannot be read by this user.
 pub fn holder(path: &Path) -> io::Result<Option<String>> {
     let held = match OpenOptions::new().read(true).open(path) {
         Ok(held) => held,
@@ -111,8 +104,7 @@ pub(crate) fn may(path: &Path, access: Access) -> io::Result<()> {
     Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
-/// Takes the lock, and retries for up to a tenth of a second, as a mere check of the lock takes it for an
-/// instant.
+/// Retries for up to a tenth of a second, as a mere check of the lock takes it for an instant.
 fn lock_patiently(file: &File) -> rustix::io::Result<()> {
     let mut left = 20;
     loop {

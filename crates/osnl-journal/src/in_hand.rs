@@ -1,9 +1,9 @@
 //! The messages and deliveries that the process had in hand at an unexpected end, so that none can end every
 //! start.
 //!
-//! A panic ends the daemon with a message. Stack overflow, refused memory, or a watchdog ends it without one.
-//! The message or delivery in work returns with the next start, from the broker or the journal. At the third
-//! end a message is set aside unread and a delivery held, for the operator to inspect.
+//! Stack overflow, refused memory, or a watchdog ends the daemon without a message. The message or delivery in work
+//! returns with the next start, from the broker or the journal. At the third end a message is set aside unread and a
+//! delivery held, for the operator to inspect.
 //!
 //! The file `in-hand` in the state directory has a fixed size, is written with `pwrite` and never synced. The
 //! file must survive the process and not a loss of power.
@@ -11,9 +11,9 @@
 //! - **Normally** a record must cost next to nothing. The messages of a batch are written as *candidates*
 //!   when the first is wanted, deliveries when claimed. Nothing is cleared. To be a candidate counts as one
 //!   end, once.
-//! - **After an unexpected end** the process is *careful*. Each message is written before its head is read,
-//!   and each attempt around every poll. At the next end the file names exactly the thing in hand, and each
-//!   such end counts. All of this runs on one thread, so an attempt that waits for its target is not in hand.
+//! - **After an unexpected end** the process is *careful*. Each message is written before its head is read, and each
+//!   attempt around every poll. At the next end the file names exactly the thing in hand, and each such end counts.
+//!   One thread runs all attempts, so an attempt that waits for its target is not in hand.
 //!
 //! An entry that was decoded or ended since is forgotten, as is every entry an hour after its last end. The
 //! process stops being careful ten minutes after its start, unless it found an entry in hand exactly.
@@ -105,8 +105,7 @@ impl Default for InHand {
 }
 
 impl InHand {
-    /// Opens the file of a state directory, and counts the entries of an unexpected end. A daemon runs
-    /// without a file that cannot be opened.
+    /// A daemon runs without a file that cannot be opened.
     ///
     /// Deliveries of a durable journal are known by their numbers, others by message, rule, action, and
     /// resource.
@@ -209,18 +208,17 @@ impl InHand {
         self.write(0, &[MAGIC, 0]);
     }
 
-    /// Marks the daemon as running: an end without [`clean_end`](Self::clean_end) counts from now on.
+    /// An end without [`clean_end`](Self::clean_end) counts from now on.
     pub fn running(&self) {
         self.write(RUNNING, &[1]);
     }
 
-    /// Marks the end as intended, so that it counts against no entry.
+    /// An intended end counts against no entry.
     pub fn clean_end(&self) {
         self.write(RUNNING, &[0]);
     }
 
-    /// Returns the deliveries in hand at three unexpected ends, and the number of ends. Their count starts
-    /// anew.
+    /// Returns deliveries in hand at three unexpected ends, with the number of ends. Their count starts anew.
     #[must_use]
     pub fn take_suspects(&self) -> Vec<(u64, u32)> {
         let mut state = self.lock();
@@ -314,7 +312,6 @@ impl InHand {
         state.next = (state.next + keys.len()) % LISTED;
     }
 
-    /// Returns the key of a delivery that is stable across restarts.
     #[must_use]
     pub fn key_of(
         &self,
@@ -352,7 +349,6 @@ impl InHand {
         }
     }
 
-    /// Wraps an attempt, so that it is in hand during each poll.
     #[must_use]
     pub fn around<T: 'static>(
         self: Arc<Self>,
@@ -405,7 +401,7 @@ impl InHand {
         self.write(ENDS, &rows);
     }
 
-    /// Writes numbers; a failure loses only the record.
+    /// A failure loses only the record.
     fn write(&self, at: u64, numbers: &[u64]) {
         let Some(file) = self.file.as_ref().filter(|_| !numbers.is_empty()) else { return };
         if self.is_frozen.load(Ordering::Relaxed) && at != RUNNING {

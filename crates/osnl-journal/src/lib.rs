@@ -50,9 +50,8 @@
 //! # }
 //! ```
 //!
-//! **Order** is per action and resource key, by the order of the appends. Only the oldest delivery of a key
-//! can be claimed; its outcome makes the next claimable. A delivery whose attempt failed waits in the journal
-//! with its due time ([`retry_at`](Journal::retry_at)).
+//! **Order** is per action and resource key, by the order of the appends. Only the oldest delivery of a key can be
+//! claimed; its outcome makes the next claimable.
 
 pub mod begin;
 mod bounds;

@@ -10,9 +10,7 @@
 //! letter queue](MemoryJournal::keep_dead_letters_of), dead letters and unreadable messages first go to the
 //! queue. The message is acknowledged after the broker's confirm.
 //!
-//! This store has twice as many places as the window, so that redelivered messages can adopt entries that are
-//! open. Without a dead letter queue, unreadable bodies stay in memory only: nothing in them can be masked
-//! reliably.
+//! This store has twice as many places as the window, so that redelivered messages can adopt entries that are open.
 
 mod burials;
 mod claims;
@@ -57,7 +55,6 @@ pub struct MemoryJournal {
     places: Arc<Semaphore>,
     state: Mutex<MemoryState>,
     claimable: Notify,
-    /// Never changes, as memory does not fail.
     working: watch::Sender<JournalState>,
     paused: watch::Sender<PausedActions>,
     counters: Arc<Counters>,
@@ -91,7 +88,6 @@ struct MemoryState {
     burials: VecDeque<PendingBurial>,
     dead: VecDeque<DeadLetter>,
     dead_bytes: usize,
-    /// Actions without a delivery loop: the journal keeps nothing for such an action.
     retired: HashSet<Arc<str>>,
     closed: bool,
     bytes: Arc<AtomicUsize>,
@@ -102,7 +98,7 @@ struct OpenEntry {
     received: Arc<ReceivedMessage>,
     notification: KeptNotification,
     identity: MessageIdentity,
-    /// The rule, action and resource of each delivery, including those made later for a given-up delivery.
+    /// Includes deliveries made later for a given-up delivery.
     wanted: HashSet<(Arc<str>, Arc<str>, Option<u32>)>,
     outstanding: usize,
     returned: bool,
@@ -126,7 +122,7 @@ struct PendingDelivery {
     failed: Option<FailedAttempts>,
     claimed: Option<Weight>,
     due: Option<Instant>,
-    /// Whether the delivery is given up and ends with the broker's confirm of its dead letter.
+    /// The delivery ends with the broker's confirm of its dead letter.
     is_given_up: bool,
 }
 
@@ -147,9 +143,7 @@ enum MemoryLane {
 struct ActionLanes {
     weights: Weights,
     by_key: HashMap<MemoryLane, VecDeque<DeliveryId>>,
-    /// Heads of lanes that can be claimed and have not failed.
     claimable: BTreeSet<DeliveryId>,
-    /// Heads of lanes that wait for a retry, or whose retry is due.
     waiting: BTreeSet<(Instant, DeliveryId)>,
     ended: u64,
 }
@@ -184,8 +178,8 @@ impl MemoryJournal {
         }
     }
 
-    /// Sets the callback for each delivery that the journal returns to the broker without a delivery loop: it
-    /// waited too long for a retry, or too many wait.
+    /// Called for each delivery that the journal returns to the broker without a delivery loop: it waited too long
+    /// for a retry, or too many wait.
     pub fn on_return(&self, told: Box<dyn Fn(&Event) + Send>) {
         *self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
@@ -472,7 +466,6 @@ impl MemoryState {
         self.actions.entry(action.clone()).or_insert_with(|| ActionLanes::new(bytes.clone()))
     }
 
-    /// Removes a delivery from its lane, so that the next of its key becomes claimable.
     fn remove(&mut self, id: DeliveryId) -> Option<PendingDelivery> {
         let pending = self.deliveries.remove(&id)?;
         if let Some(lanes) = self.actions.get_mut(&pending.action) {
@@ -504,8 +497,8 @@ impl MemoryState {
         self.settle_one(pending.entry, returned.then_some(pending.used));
     }
 
-    /// Counts an outcome of an entry, whose receipts complete with the last. `returned` has the used limits
-    /// of a returned delivery.
+    /// The receipts of an entry complete with its last outcome. `returned` has the used limits of a returned
+    /// delivery.
     fn settle_one(&mut self, entry: u64, returned: Option<UsedLimits>) {
         let Some(open) = self.entries.get_mut(&entry) else { return };
         open.outstanding -= 1;

@@ -1,7 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Reserved places; unused ones are given back on drop.
 #[derive(Debug, Default)]
 pub struct Permit {
     places: usize,

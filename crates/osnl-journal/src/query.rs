@@ -56,7 +56,6 @@ pub enum QueryError {
 
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, QueryError>>;
 
-/// The questions that people ask about a journal. See the [module](self).
 pub trait JournalQueries: fmt::Debug + Send + Sync {
     fn facts(&self) -> StoreFacts;
 
@@ -69,7 +68,7 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
 
     fn paused_actions(&self) -> Answer<'_, PausedActions>;
 
-    /// Returns a page, and the counts of all that match, of at most `most` deliveries.
+    /// The counts are of at most `most` deliveries.
     fn list(
         &self,
         filter: Filter,
@@ -77,8 +76,8 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
         most: u64,
     ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)>;
 
-    /// Returns the deliveries that match and are not done as groups, those that wait for an operator first, and the
-    /// counts of all that match. A count that reaches `most`, or a bound of the store, is a lower bound.
+    /// Groups that wait for an operator come first. A count that reaches `most`, or a bound of the store, is a lower
+    /// bound.
     fn groups(&self, filter: Filter, most: u64) -> Answer<'_, (Vec<CauseGroup>, BoundedCount)>;
 
     fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>>;
@@ -88,7 +87,7 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
 
     fn event(&self, number: u64) -> Answer<'_, Option<KeptEvent>>;
 
-    /// Counts the messages that the journal would take for copies of kept ones.
+    /// Messages that the journal would take for copies of kept ones.
     fn keeps(&self, messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>) -> Answer<'_, u64>;
 
     /// Returns messages in quarantine with a number above `after`, oldest first.
@@ -102,37 +101,29 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
 
     fn numbers_quarantined(&self, filter: UnreadableFilter) -> Answer<'_, Vec<i64>>;
 
-    /// Pauses an action for the operator `by`, or resumes it.
     fn set_paused<'a>(&'a self, action: &'a str, by: Option<&'a str>) -> Answer<'a, ()>;
 
-    /// Opens the journal to change it. The journal of a stopped daemon is open until the last clone is
-    /// dropped, which blocks.
+    /// The journal of a stopped daemon is open until the last clone is dropped, which blocks.
     fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<dyn JournalChanges>>;
 }
 
-/// A journal that is open to be changed by an operator.
 pub trait JournalChanges: Journal {
-    /// Begins a change, which selects its deliveries at the first step; a dry run changes nothing.
+    /// Selects its deliveries at the first step; a dry run changes nothing.
     fn changing(&self, change: Change, is_dry_run: bool) -> Box<dyn ChangeSteps + '_>;
 
-    /// Deletes messages from the quarantine; returns how many were there.
     fn forget_quarantined(&self, ids: Vec<i64>) -> Answer<'_, u64>;
 }
 
-/// A change under way. Each step is committed for itself, so that appends continue in between; without further
-/// calls the rest is not changed.
+/// Each step is committed for itself, so that appends continue in between; without further calls the rest is not
+/// changed.
 pub trait ChangeSteps: Send {
-    /// Returns the number of deliveries that were tried, and of all that are selected.
+    /// Counts the deliveries that were tried, and all that are selected.
     fn progress(&self) -> (u64, u64);
 
     fn next(&mut self) -> Answer<'_, Option<ChangeOutcome>>;
 }
 
 impl JournalState {
-    /// Refuses an operator's change while the journal cannot be written.
-    ///
-    /// # Errors
-    /// The journal is failed.
     pub fn can_be_changed(&self) -> Result<(), QueryError> {
         match self {
             Self::Working | Self::Full { .. } => Ok(()),

@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settle {
-    /// Everything that the message asked for is safe.
     Acknowledge,
     Requeue,
     /// The message stays unsettled, and the broker redelivers it after the connection ends.
@@ -25,7 +24,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Returns a receipt and its sender, whose drop completes it as [`Settle::Leave`].
+    /// A dropped sender completes the receipt as [`Settle::Leave`].
     #[must_use]
     pub fn open() -> (oneshot::Sender<Settle>, Self) {
         let (sender, receiver) = oneshot::channel();
@@ -37,7 +36,7 @@ impl Receipt {
         Self { deliveries, ..self }
     }
 
-    /// Returns the number of the message's deliveries, which take memory until the message may be settled.
+    /// The deliveries take memory until the message may be settled.
     #[must_use]
     pub fn deliveries(&self) -> usize {
         self.deliveries

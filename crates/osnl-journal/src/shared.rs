@@ -37,18 +37,14 @@ pub struct CheckedConnection {
 pub trait SharedDatabase: Send + Sync + fmt::Debug {
     fn check(&self, connection: &Secret) -> Result<CheckedConnection, String>;
 
-    /// Opens a journal and blocks for seconds at most. An unreachable database is no error: the journal is
-    /// failed until the database answers.
-    ///
-    /// # Errors
-    /// The database answers but cannot be used: the problem and the remedy.
+    /// Blocks for seconds at most. An unreachable database is no error: the journal is failed until the database
+    /// answers.
     fn open(
         &self,
         options: &SharedOptions,
         counters: Arc<Counters>,
     ) -> Result<Arc<dyn SharedJournal>, UnusableDatabase>;
 
-    /// Inspects the server, the tables, and the network, and changes nothing. `largest_body` is in bytes.
     fn inspect(&self, options: &SharedOptions, largest_body: u64) -> BoxFuture<'static, Vec<DatabaseFact>>;
 
     fn migrate(
@@ -102,9 +98,7 @@ pub struct SharedOptions {
     /// The file beside which the archives are written; without it, dead letters and messages beyond the
     /// bounds stay.
     pub archive: Option<PathBuf>,
-    /// Actions whose deliveries beyond `max_pending` become dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
-    /// Actions with a digest: one daemon gathers all of their deliveries.
     pub digests: BTreeSet<Arc<str>>,
 }
 
@@ -147,7 +141,6 @@ pub struct DatabaseFact {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migration {
-    /// The version of the existing tables; 0 without tables.
     pub from: i32,
     pub to: i32,
     pub sql: String,
@@ -155,7 +148,6 @@ pub struct Migration {
 
 pub type HeldTargets = Box<dyn Fn() -> Vec<HeldTarget> + Send + Sync>;
 
-/// An open journal that several daemons share. See the [module](self).
 pub trait SharedJournal: Journal + JournalQueries {
     fn ends(&self) -> EndReports;
 

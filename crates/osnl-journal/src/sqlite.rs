@@ -1,9 +1,8 @@
 //! `sqlite:///path`: appended messages outlive the process and a loss of power.
 //!
-//! A message is acknowledged after the `fdatasync` that covers it: WAL with `synchronous = FULL`. One thread
-//! owns the connection, writes all queued commands in one transaction, and completes the receipts after the
-//! commit. No caller ever blocks. Another thread copies the WAL to the file, so that no append waits for
-//! that.
+//! A message is acknowledged after the `fdatasync` that covers it: WAL with `synchronous = FULL`. One thread owns the
+//! connection, writes all queued commands in one transaction, and completes the receipts after the commit. Another
+//! thread copies the WAL to the file, so that no append waits for that.
 //!
 //! Memory has the claimed deliveries and a short piece of each action's claimable ones. A backlog costs
 //! neither memory nor a scan: a delivery behind another of its key is not claimable. The end of the earlier
@@ -259,7 +258,6 @@ impl SqliteJournal {
         self.shared.ends.clone()
     }
 
-    /// Runs a function on the writer's thread, for tests in which that thread fails.
     #[cfg(feature = "conformance")]
     pub fn on_writer(&self, what: impl FnOnce() + Send + 'static) {
         self.send(SqliteCommand::Do(Box::new(move |_| what())));
@@ -293,24 +291,21 @@ impl SqliteJournal {
         *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
-    /// Returns the process that has a journal open to write, such as `process 4711`. Changes go through that
-    /// process; without a holder, the caller can open the file.
+    /// Names a process like `process 4711`. Changes go through that process; without a holder, the caller can open
+    /// the file.
     #[must_use]
     pub fn holder(file: &Path) -> Option<String> {
         JournalLock::holder(file)
     }
 
-    /// Like [`holder`](Self::holder), but distinguishes a free journal from one whose lock this user may not
-    /// read.
-    ///
-    /// # Errors
-    /// The lock cannot be opened, such as [`io::ErrorKind::PermissionDenied`].
+    /// Distinguishes a free journal from one whose lock this user may not read, such as by
+    /// [`io::ErrorKind::PermissionDenied`].
     pub fn find_holder(file: &Path) -> io::Result<Option<String>> {
         JournalLock::find_holder(file)
     }
 
-    /// Applies a change in bounded transactions, and completes when all are committed. Claimed deliveries are
-    /// changed when their attempt has ended.
+    /// Changes in bounded transactions; completes when all are committed. Claimed deliveries are changed when their
+    /// attempt has ended.
     pub async fn change(&self, change: Change) -> Result<ChangeOutcome, ChangeError> {
         all(self.changing(change, false)).await
     }
@@ -319,14 +314,14 @@ impl SqliteJournal {
         all(self.changing(change, true)).await
     }
 
-    /// Holds deliveries that were in hand at unexpected ends, with the number of ends; runs before any claim.
+    /// Runs before any claim, with the number of unexpected ends.
     pub fn hold_suspects(&self, suspects: Vec<(u64, u32)>) {
         if !suspects.is_empty() {
             self.send(SqliteCommand::HoldSuspects(suspects));
         }
     }
 
-    /// Returns a change that the caller runs one transaction at a time; with `preview`, nothing is changed.
+    /// The caller runs one transaction at a time; with `preview`, nothing is changed.
     #[must_use]
     pub fn changing(&self, change: Change, preview: bool) -> ChangeRun<'_> {
         ChangeRun::new(self, change, if preview { Apply::Preview } else { Apply::Commit })

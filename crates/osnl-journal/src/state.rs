@@ -1,5 +1,3 @@
-//! Whether a journal can be written, and the reasons why it accepts nothing.
-
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -66,7 +64,6 @@ pub enum Obstacle {
     },
     ActionFull {
         action: Arc<str>,
-        /// Pending deliveries, without promised places.
         pending: u64,
         most: u64,
     },

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Returns the default folder, which is not created; `None` if no variable names any.
+/// The folder is not created; `None` if no variable names any.
 #[must_use]
 pub fn default() -> Option<PathBuf> {
     // The owner of `/proc/self` is the process's user.
@@ -15,8 +15,7 @@ pub fn default() -> Option<PathBuf> {
     of(is_root, |name| std::env::var_os(name))
 }
 
-/// Returns options for private files (0600). A symbolic link is an error, as it would lead a privileged
-/// daemon to another user's file.
+/// Mode 0600. A symbolic link is an error, as it would lead a privileged daemon to another user's file.
 pub fn private() -> OpenOptions {
     let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut options = OpenOptions::new();
@@ -40,10 +39,10 @@ pub enum UnsafePlace {
     Link(PathBuf),
 }
 
-/// Judges a directory as sshd's `StrictModes` judges a user's files. The directory, and each directory and
-/// link on the way, must belong to root or this user, and no other user may write there. On the way, two
-/// exceptions apply. A sticky directory, as `/tmp`, protects its contents. Group write access is accepted, as
-/// container volumes have no other mode. Missing or unreadable parts are not judged.
+/// Judges as sshd's `StrictModes` a user's files. The directory, and each directory and link on the way, must belong
+/// to root or this user, and no other user may write there. On the way, two exceptions apply. A sticky directory, as
+/// `/tmp`, protects its contents. Group write access is accepted, as container volumes have no other mode. Missing or
+/// unreadable parts are not judged.
 pub fn judge(folder: &Path) -> Result<(), UnsafePlace> {
     let own = rustix::process::geteuid().as_raw();
     judge_for(folder, Keeps::State, |uid| uid == 0 || uid == own)
@@ -58,8 +57,7 @@ pub fn judge_for_any(folder: &Path) -> Result<(), UnsafePlace> {
     }
 }
 
-/// Judges what a daemon reads or runs: a file of the configuration, its folder, or a program. A group may write the
-/// file, as operators share a group. Nobody writes to a read-only file system.
+/// A group may write the file, as operators share a group. Nobody writes to a read-only file system.
 pub fn judge_source(path: &Path) -> Result<(), UnsafePlace> {
     let user = rustix::process::geteuid();
     judge_for(path, Keeps::Source, |uid| user.is_root() || uid == 0 || uid == user.as_raw())

@@ -15,16 +15,13 @@ pub struct StateLock {
 }
 
 impl StateLock {
-    /// Takes the state directory, created if missing: `daemon.lock` names the process.
-    ///
-    /// # Errors
-    /// Another daemon has the directory, or it cannot be written.
+    /// The directory is created if missing; `daemon.lock` names the process.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         Ok(Self { _file: files::lock(&folder.join(NAME))? })
     }
 
-    /// Returns the daemon that has the state directory, if this user may see that. Creates nothing.
+    /// `None` also if this user may not see that. Creates nothing.
     #[must_use]
     pub fn holder(folder: &Path) -> Option<String> {
         files::holder(&folder.join(NAME)).ok().flatten()

@@ -27,9 +27,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! All modules are pure but for [`Servers`], the source of answers, which [`CloudLookup`] asks
-//! before a delivery's first attempt. The action that posts is [`rest`]; [`python`] calls plug-ins,
-//! and [`drivers`] adds both to those of `osnl run`.
+//! All modules are pure but for [`Servers`], the source of answers, which [`CloudLookup`] asks before a delivery's
+//! first attempt.
 
 mod asked;
 mod body;

@@ -26,8 +26,7 @@ pub struct ContentInfo<'a> {
     pub compression: Option<&'a str>,
 }
 
-/// Returns the decompressed body as UTF-8 (not yet checked); borrows unless a conversion was
-/// needed.
+/// UTF-8 is not yet checked; borrows unless a conversion was needed.
 pub fn plain_body<'a>(raw: &'a [u8], info: &ContentInfo<'_>) -> Result<Cow<'a, [u8]>, DecodeError> {
     plain_body_of(raw, info, Budget::DEFAULT.body)
 }
@@ -54,8 +53,7 @@ pub(crate) fn plain_body_of<'a>(
 }
 
 impl Budget {
-    /// Returns the decompressed body as UTF-8 (not yet checked). The size of an uncompressed body is checked
-    /// later, when it is read.
+    /// The size of an uncompressed body is checked later, when it is read.
     pub fn plain_body<'a>(
         &self,
         raw: &'a [u8],

@@ -8,8 +8,8 @@
 //! | [`DEPTH`](Budget::DEPTH) | 120, fixed | arrays, objects, and the text of the envelope, together |
 //! | [`resources`](Budget::resources) | 10,000 | resources of a bulk request |
 //!
-//! `max_body` is the only option: the other limits follow from it, see [`Budget::of_body`]. The limits do not
-//! count the contents of texts in the payload; masking reads into such texts, with limits of its own.
+//! `max_body` is the only option: the other limits follow from it, see [`Budget::of_body`]. The contents of texts in
+//! the payload are not counted; masking, which reads these, has limits of its own.
 
 mod tree;
 
@@ -43,7 +43,6 @@ pub enum Excess {
         Budget::MEMORY
     )]
     Memory { limit: usize },
-    /// The nesting is too deep. No option changes that limit.
     #[error("the message is nested deeper than {limit} levels, the most that any listener reads")]
     Depth { limit: usize },
     #[error("the message has {found} resources; the limit is {limit} (it grows with option max_body)")]
@@ -121,8 +120,7 @@ impl Budget {
     }
 }
 
-/// The rest of a budget while one message is parsed. Both JSON texts of an envelope draw on the
-/// same purse.
+/// The two JSON texts of an envelope draw on the same purse.
 #[derive(Debug)]
 pub(crate) struct Purse {
     values: Cell<usize>,

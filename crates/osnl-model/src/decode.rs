@@ -71,7 +71,6 @@ impl Budget {
     }
 }
 
-/// Replaces a body of oslo.messaging's AMQP 1.0 driver by its request, and returns the context beside the request.
 fn request_of(outer: &mut Map<String, Value>) -> Map<String, Value> {
     let is_own = is_own_request(|key| outer.contains_key(key));
     match outer.get_mut("request") {

@@ -39,7 +39,6 @@ pub struct Emission {
     /// 32 hex digits, different for each topic. Left out when it is `None`.
     pub unique_id: Option<String>,
     pub context: Vec<(String, Box<RawValue>)>,
-    /// Keys that oslo.messaging does not know, written last.
     pub extra: Vec<(String, Box<RawValue>)>,
 }
 
@@ -67,7 +66,6 @@ impl Emission {
         Ok(read)
     }
 
-    /// Adds the entries of a context that the message does not have.
     fn add_context(&mut self, context: Vec<(String, Box<RawValue>)>) {
         let known: HashSet<String> = self.context.iter().map(|(key, _)| key.clone()).collect();
         self.context.extend(context.into_iter().filter(|(key, _)| !known.contains(key)));
@@ -181,8 +179,7 @@ impl fmt::Debug for Emission {
     }
 }
 
-/// The entries of an object in order; of a repeated key the last value counts, in the first's
-/// place.
+/// The last value of a repeated key counts, in the first's place.
 struct Pairs(Vec<(String, Box<RawValue>)>);
 
 impl Pairs {
@@ -192,7 +189,6 @@ impl Pairs {
         parse_python_json(text).map(Some).map_err(|error| not_json(text, Part::Body, &error))
     }
 
-    /// Replaces a body of oslo.messaging's AMQP 1.0 driver by its request, and returns the context beside the request.
     fn take_request(&mut self) -> Result<Vec<(String, Box<RawValue>)>, DecodeError> {
         let object = |key: &str| {
             let found = self.0.iter().find(|(name, _)| name == key);

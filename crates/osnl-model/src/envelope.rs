@@ -32,7 +32,6 @@ use crate::{Budget, DecodeError, JsonKind, Part, Priority};
 pub struct Head<'a> {
     pub event_type: Option<Cow<'a, str>>,
     pub publisher_id: Option<Cow<'a, str>>,
-    /// The priority in the body, which may differ from the routing key's.
     pub priority: Option<Priority>,
 }
 
@@ -174,7 +173,6 @@ impl HeadKeys {
 }
 
 impl HeadKeys {
-    /// Returns the keys of the request, if the body holds one.
     fn of_request(mut self) -> Self {
         let is_own = is_own_request(|key| self.place(key).is_some_and(|place| place.is_some()));
         let Some(Value::Object(mut request)) = self.request.take().filter(|_| !is_own) else {

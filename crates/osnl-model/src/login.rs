@@ -31,7 +31,6 @@ impl SentLogin {
         Self { option, host: host.into(), protection, remedy }
     }
 
-    /// Returns the problem and its remedy, if the login leaves this machine without verified TLS.
     #[must_use]
     pub fn finding(&self) -> Option<(String, &'static str)> {
         if is_this_machine(&self.host) {

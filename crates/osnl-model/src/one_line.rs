@@ -11,8 +11,6 @@ pub fn is_dangerous(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Returns a text on one line, each dangerous character as `\n`,
-/// `\x1b` or `\u{202e}`.
 #[must_use]
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) || !text.chars().any(is_dangerous) {
@@ -42,8 +40,7 @@ pub fn one_line_with_tabs(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.split('\t').map(one_line).collect::<Vec<_>>().join("\t"))
 }
 
-/// Escapes dangerous characters in written JSON as `\uXXXX`, since JSON permits several of these
-/// unescaped. Line ends between values stay.
+/// JSON permits several dangerous characters unescaped. Line ends between values stay.
 #[must_use]
 pub fn one_line_json(written: String) -> String {
     let breaks_lines = |c: char| c != '\n' && is_dangerous(c);

@@ -14,7 +14,7 @@ use crate::budget::Purse;
 
 pub use write::to_python_json;
 
-/// Reads JSON with Python's additions; `NaN`, both infinities, and numbers beyond an `f64` are null.
+/// `NaN`, both infinities, and numbers beyond an `f64` are null.
 pub fn parse_python_json(text: &str) -> Result<Value, serde_json::Error> {
     let purse = Purse::new(usize::MAX, usize::MAX, usize::MAX);
     repairing(text, |text| purse.parse(text, 0))
@@ -89,7 +89,6 @@ fn repair(text: &str) -> Option<String> {
     Some(repaired)
 }
 
-/// Returns the length of a word or number that becomes null.
 fn bare_word(rest: &[u8]) -> Option<usize> {
     ["NaN", "Infinity", "-Infinity"]
         .iter()

@@ -1,4 +1,4 @@
-//! Python values written as text, which some services send instead of an object: `"{'x': 'y'}"`.
+//! Python values that some services send as text: `"{'x': 'y'}"`.
 
 use serde_json::{Map, Number, Value};
 
@@ -11,19 +11,14 @@ pub(crate) enum LiteralError {
     TooMuch,
 }
 
-/// Reads the `repr` of Python's dictionaries, lists, tuples, sets, texts, bytes, numbers, `None`
-/// and booleans.
-///
-/// Tuples and sets become arrays, keys that are no text become their literal, an integer beyond 64
-/// bits becomes a float, and a call (`ValueError('x')`) becomes its text. `None` for anything else,
-/// such as `<object at 0x7f>` inside.
+/// Tuples and sets become arrays, keys that are no text become their literal, an integer beyond 64 bits becomes a
+/// float, and a call (`ValueError('x')`) its text. `None` for anything else, such as `<object at 0x7f>` inside.
 #[must_use]
 pub fn parse_python_literal(text: &str) -> Option<Value> {
     read_literal(text, DEEPEST, usize::MAX).ok()
 }
 
-/// Reads a literal with a limit of levels (at most 64) and of values. The time is linear in the
-/// text's length.
+/// Reads at most 64 levels. The time is linear in the text's length.
 pub(crate) fn read_literal(text: &str, levels: usize, values: usize) -> Result<Value, LiteralError> {
     let mut reader = LiteralReader { rest: text, values, has_too_much: false };
     let found = reader.value(levels.min(DEEPEST)).filter(|_| {

@@ -1,16 +1,15 @@
 //! Masking of secrets in JSON that is shown.
 //!
 //! Services put secrets into notifications: contexts with tokens, root passwords and user data (nova), AWS
-//! credentials (heat), keys of zone transfers (designate), config drives (ironic), CHAP passwords (cinder).
-//! Everything that is shown or logged passes through [`mask_secrets`] first.
+//! credentials (heat), keys of zone transfers (designate), config drives (ironic), CHAP passwords (cinder). All shown
+//! or logged text passes through [`mask_secrets`] first.
 //!
 //! Names match generously: hiding too much costs a look at the source, hiding too little a
 //! password. `fixtures/emission/masked.txt` lists the values of recorded messages that are hidden.
 
-//! Masking takes linear time and little stack. It descends 128 levels of arrays, objects and texts
-//! with values, of which at most four may be texts. A deeper value is `***`, and so is a text whose
-//! value would be larger than [`text`] reads. A text of more than 256 KiB is replaced by its
-//! length. Masking fails closed: a value that cannot be examined is not shown.
+//! Masking takes linear time and little stack. It descends 128 levels of arrays, objects and texts with values, of
+//! which at most four may be texts. A deeper value is `***`, and so is a text whose value would be larger than
+//! [`text`] reads. A text of more than 256 KiB is replaced by its length.
 
 mod depth;
 mod masked;

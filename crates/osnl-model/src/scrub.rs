@@ -14,11 +14,9 @@ const SHORTEST: usize = 4;
 const NESTED: usize = 2;
 const LONGEST_ENTITY: usize = 12;
 
-/// Removes secrets of ours from a text of somebody who got them: a target's reply, a broker's words.
-///
-/// A secret may come back as sent, encoded for a URL, a form, JSON, HTML, or a `Basic` login, also twice, or cut by the end of
-/// the text. Each such place becomes `***`. A secret of fewer than four bytes stays, and so does a part that a caller has cut:
-/// scrub first, then cut.
+/// A secret of ours may come back from a target or a broker as sent, encoded for a URL, a form, JSON, HTML, or a
+/// `Basic` login, also twice, or cut by the end of the text. Each such place becomes `***`. A secret of fewer than
+/// four bytes stays, and so does a part that a caller has cut: scrub first, then cut.
 #[derive(Clone, Default)]
 pub struct Scrubber(Vec<Arc<[Needle]>>);
 
@@ -86,8 +84,8 @@ impl Scrubber {
     }
 }
 
-/// Returns the characters of base64 that a secret always has, for each of the three places of the first octet in a group.
-/// The characters at the ends, which have bits of the neighbours too, are left out.
+/// Returns the characters of base64 that a secret always has, for each of the three places of the first octet in a
+/// group. The characters at the ends, which have bits of the neighbours too, are left out.
 fn in_base64(secret: &str) -> impl Iterator<Item = Needle> {
     (0..3).map(move |before| {
         let text = [&b"\0\0"[..before], secret.as_bytes()].concat();
@@ -110,7 +108,6 @@ impl Needle {
 /// The end is `None` if the end of the text cuts the secret.
 type Place = (usize, Option<usize>);
 
-/// One meaning of a text, with the place of each byte in the text.
 #[derive(Default)]
 struct Reading {
     bytes: Vec<u8>,
@@ -121,7 +118,6 @@ enum Escape {
     None,
     Byte(u8, usize),
     Char(char, usize),
-    /// The end of the text cuts it.
     Cut,
 }
 
@@ -151,7 +147,7 @@ impl Reading {
         has_escapes.then_some(decoded)
     }
 
-    /// Adds the places of a secret; of base64, with the letters and digits around it, which are part of the same login.
+    /// A place in base64 includes the letters and digits around the secret, which are part of the same login.
     fn find(&self, needle: &Needle, places: &mut Vec<Place>) {
         let is_part = |byte: &&u8| needle.is_base64 && byte.is_ascii_alphanumeric();
         let mut at = 0;
@@ -192,7 +188,6 @@ fn form(text: &[u8]) -> Escape {
     if text.first() == Some(&b'+') { Escape::Byte(b' ', 1) } else { percent(text) }
 }
 
-/// The escapes of JSON, and of Python's `repr`.
 fn backslash(text: &[u8]) -> Escape {
     let unit = |at: usize| number(text, at + 2..at + 6, 16).and_then(|number| u16::try_from(number).ok());
     let control = match text {

@@ -1,6 +1,6 @@
-/// Returns the candidate with the fewest edits from `name`: at most one for short names, two from
-/// six characters on, three from twelve. `-` counts as `_`, and case is ignored, because such
-/// differences are easily overlooked. Of equally near candidates the first wins.
+/// Returns the candidate with the fewest edits: at most one for short names, two from six characters on, three from
+/// twelve. `-` counts as `_`, and case is ignored, because such differences are easily overlooked. Of equally near
+/// candidates the first wins.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = plain(name);
     let limit = match name.len() {

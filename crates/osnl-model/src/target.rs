@@ -13,7 +13,7 @@ impl Target {
         Self { exchange: Some(exchange.into()), topic: topic.into() }
     }
 
-    /// The topic's routing key is also the name of the queue that oslo's notifier declares for that priority.
+    /// The key is also the name of the queue that oslo's notifier declares for that priority.
     pub fn routing_key(&self, priority: &Priority) -> String {
         format!("{}.{}", self.topic, priority.as_str())
     }

@@ -31,9 +31,8 @@
 //! # }
 //! ```
 //!
-//! The client uses hyper and not reqwest. Requests equal the old programs' requests byte for byte,
-//! with the case of header names and the proxy rules of urllib. A [`Failure`] names the step that
-//! failed.
+//! The client uses hyper and not reqwest. Requests equal the old programs' requests byte for byte, with the case of
+//! header names and the proxy rules of urllib.
 //!
 //! Options are checked when a client is built: a wrong CA file or proxy is an error at the start,
 //! not with the first message. The caller passes the environment; nothing here reads it.

@@ -10,7 +10,6 @@ use crate::{Guard, python_program};
 
 const PROGRAM: &str = include_str!("../python/amqp1.py");
 
-/// A program of `python/amqp1.py`: a stand-in for a broker of AMQP 1.0, or the real oslo.messaging as its publisher.
 pub struct Amqp1Peer {
     child: Child,
     pipes: Mutex<(Option<ChildStdin>, BufReader<ChildStdout>)>,
@@ -28,7 +27,6 @@ impl Amqp1Peer {
         Self { child, pipes: Mutex::new(pipes), port: 0, _guard: guard }
     }
 
-    /// Starts a broker that names the product; an empty product is none.
     #[must_use]
     pub fn broker(product: &str) -> Self {
         let mut broker = Self::start("broker", product);
@@ -52,7 +50,6 @@ impl Amqp1Peer {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("the Python program has ended: {error}"))
     }
 
-    /// Sends a line, and returns the answer.
     pub fn ask(&self, line: &Value) -> Value {
         writeln!(self.pipes.lock().unwrap().0.as_mut().unwrap(), "{line}").unwrap();
         self.read()
@@ -63,7 +60,6 @@ impl Amqp1Peer {
         self.ask(&json!({"do": "publish", "address": address, "body": body, "properties": properties}));
     }
 
-    /// Returns the numbers of ready and of unsettled messages at the address.
     #[must_use]
     pub fn depth(&self, address: &str) -> (u64, u64) {
         let depth = self.ask(&json!({"do": "depth", "address": address}));

@@ -131,7 +131,6 @@ impl Browser {
         self.click_found(&json!({"using": "xpath", "value": path}));
     }
 
-    /// Clicks on an element, and once more when the page has replaced it in between.
     #[track_caller]
     fn click_found(&self, using: &Value) {
         let is_clicked = reached(SOON, &mut || {

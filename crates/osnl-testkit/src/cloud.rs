@@ -36,7 +36,6 @@ pub struct RealCloud {
 const TOKEN_SECONDS: u64 = 3600;
 
 impl RealCloud {
-    /// Makes the databases and starts these services, which publish to the broker at `url` (`rabbit://…`).
     #[must_use]
     pub fn start(services: &[&str], url: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-cloud-").tempdir().unwrap();
@@ -92,8 +91,7 @@ impl RealCloud {
         stopped.iter().for_each(|service| self.start_service(service));
     }
 
-    /// Sets the lifetime of new tokens, and restarts Keystone for that. The administrator's own token keeps its
-    /// lifetime.
+    /// Restarts Keystone. The administrator's own token keeps its lifetime.
     pub fn set_token_seconds(&mut self, seconds: u64) {
         self.token_seconds = seconds;
         self.stop_service("keystone");
@@ -136,7 +134,7 @@ impl RealCloud {
         answer.2
     }
 
-    /// Attempts a login with a wrong password, because Keystone sends a notification for that.
+    /// Keystone sends a notification for a wrong password.
     pub fn fail_to_log_in(&mut self) {
         let (status, _, _) = self.request("keystone", "POST", "/v3/auth/tokens", &login_body("wrong"));
         assert_eq!(status, 401);

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use crate::hex;
 
-/// Returns the path of a fixture by its path below `fixtures/`, such as `k2hr3/requests.json`.
 #[must_use]
 #[track_caller]
 pub fn path(name: &str) -> PathBuf {
@@ -34,7 +33,6 @@ pub fn json(name: &str) -> Value {
     serde_json::from_str(&text(name)).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
 }
 
-/// Returns name and text of each recorded message below `fixtures/wire`, sorted. One text has Python's `NaN`.
 #[must_use]
 #[track_caller]
 pub fn wire() -> Vec<(String, String)> {
@@ -46,7 +44,6 @@ pub fn wire() -> Vec<(String, String)> {
     names.into_iter().map(|name| (name.clone(), text(&format!("wire/{name}")))).collect()
 }
 
-/// Returns the bytes of a recorded message's body.
 #[must_use]
 #[track_caller]
 pub fn body(message: &Value) -> Vec<u8> {

@@ -98,8 +98,8 @@ pub fn nested(levels: usize, key: Option<&str>) -> String {
     }
 }
 
-/// Returns a JSON text whose arrays contain a JSON text, and so on, each below `brackets` arrays. Quotes are escaped
-/// as `\u0022`, so that a level adds ten bytes instead of doubling the size.
+/// Each text is below `brackets` arrays. Quotes are escaped as `\u0022`, so that a level adds ten bytes instead of
+/// doubling the size.
 #[must_use]
 pub fn texts_within_texts(texts: usize, brackets: usize) -> String {
     let (open, close) = ("[".repeat(brackets), "]".repeat(brackets));
@@ -262,7 +262,6 @@ pub fn bulk(ports: usize, port: &str) -> String {
     format!(r#"{{"ports": [{}]}}"#, ports.join(","))
 }
 
-/// Returns a bulk request of empty ports, with a text beside the list.
 #[must_use]
 pub fn bulk_beside(ports: usize, name: &str, text: &str) -> String {
     format!("{{{}: {}, {}", quoted(name), quoted(text), &bulk(ports, "{}")[1..])

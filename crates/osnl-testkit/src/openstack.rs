@@ -75,8 +75,6 @@ impl Openstack {
         objects::id(kind)
     }
 
-    /// Sets the body at a path: `/compute/v2.1/servers/ID`, `/network/v2.0/ports/ID`, `/image/v2/images/ID`,
-    /// `/v3/projects/ID`, `/baremetal/v1/nodes/ID`.
     pub fn put(&self, path: &str, body: Value) {
         self.state.lock().unwrap().objects.insert(path.to_owned(), body);
     }
@@ -112,12 +110,10 @@ impl Openstack {
         self.state.lock().unwrap().faults.clear();
     }
 
-    /// Revokes all issued tokens before their reported expiry.
     pub fn revoke(&self) {
         self.state.lock().unwrap().good.clear();
     }
 
-    /// Sets the reported lifetime of new tokens; the stand-in does not enforce it.
     pub fn lifetime(&self, seconds: u64) {
         self.state.lock().unwrap().lifetime = seconds;
     }

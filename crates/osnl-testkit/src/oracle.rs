@@ -44,7 +44,6 @@ pub struct OraclePlan {
     pub seed: u64,
     pub rate: u32,
     pub keys: u32,
-    /// Whether an operator reloads, pauses, retries, discards, releases and renames the queue.
     pub operations: bool,
     pub standby: bool,
 }

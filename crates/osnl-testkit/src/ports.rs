@@ -1,7 +1,7 @@
 //! Ports that stay reserved without a listener.
 //!
-//! A test stops a server and starts it again on the same port. Meanwhile the kernel may give a port of its ephemeral
-//! range to any outgoing connection, so that ports are chosen below that range (32768 on Linux).
+//! The kernel may give a port of its ephemeral range to an outgoing connection while a test restarts a server, so
+//! ports are below that range (32768 on Linux).
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -15,7 +15,6 @@ const FIRST: u16 = 12_000;
 const LAST: u16 = 32_000;
 const TRIES: usize = 200;
 
-/// Returns a random number from the seed of hash maps, the standard library's only source.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
@@ -34,13 +33,13 @@ fn at_random<T>(address: IpAddr, bind: impl Fn(u16) -> Option<T>) -> T {
     ports.find_map(bind).unwrap_or_else(|| panic!("no free port between {FIRST} and {LAST} on {address}"))
 }
 
-/// Returns three different ports that are free now; another process may take one meanwhile.
+/// Another process may take one of the ports meanwhile.
 pub(crate) fn three() -> [u16; 3] {
     let listeners = [listen(), listen(), listen()];
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// Returns a port of 127.0.0.1 that refuses connections as long as this process lives: bound, without a listener.
+/// Bound without a listener, so connections are refused as long as this process lives.
 #[must_use]
 pub fn closed_port() -> u16 {
     static BOUND: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());

@@ -220,7 +220,6 @@ impl Postgres {
         self.sql("postgres", "SELECT pg_reload_conf()");
     }
 
-    /// Ends the server at once, without a word to its clients: uncommitted data is lost.
     pub fn quit(&mut self) {
         if let Some(running) = &mut self.running {
             running.group.signal("QUIT");
@@ -229,8 +228,7 @@ impl Postgres {
         self.running = None;
     }
 
-    /// Ends the server in good order and rolls back open transactions; a shutdown that takes too long becomes
-    /// [`Postgres::quit`].
+    /// Open transactions are rolled back; a shutdown that takes too long becomes [`Postgres::quit`].
     pub fn shutdown(&mut self) {
         if let Some(running) = &mut self.running {
             running.group.signal("INT");
@@ -241,7 +239,6 @@ impl Postgres {
         self.quit();
     }
 
-    /// Kills the first process with SIGKILL; its children notice and end.
     pub fn kill9(&mut self) {
         self.running = None;
     }

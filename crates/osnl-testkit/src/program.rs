@@ -26,7 +26,7 @@ struct RunningProcess {
 }
 
 impl RestartableProgram {
-    /// Starts `command` without input; both outputs go to one file, which [`RestartableProgram::output`] reads.
+    /// Starts without input; both outputs go to one file, which [`RestartableProgram::output`] reads.
     #[must_use]
     pub fn start(command: Command) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-program-").tempdir().unwrap();
@@ -35,7 +35,6 @@ impl RestartableProgram {
         program
     }
 
-    /// Starts the program again after its end and keeps the earlier output.
     pub fn start_again(&mut self) {
         assert!(!self.is_running(), "it still runs");
         let path = self.log();

@@ -20,12 +20,10 @@ pub enum NetworkFault {
     /// Held bytes pass when the fault ends.
     Stall,
     Delay(Duration),
-    /// Cuts each open or future connection after this many more bytes from the server.
     CutAfter(u64),
     /// PostgreSQL's answer to COMMIT is lost: the proxy cuts a connection that has passed a COMMIT when the answer
     /// arrives.
     LoseCommit,
-    /// The proxy closes its listener, so that new connections are refused. Open connections stay.
     Refuse,
     /// Messages on AMQP connections opened meanwhile are lost, while replies and heartbeats pass, as from a broker
     /// that is slow to its consumers only.

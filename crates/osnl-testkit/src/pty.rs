@@ -38,7 +38,7 @@ struct Screen {
 }
 
 impl Pty {
-    /// Starts a program in a folder, with all three streams on a terminal of this many columns and lines.
+    /// All three streams are on a terminal of this many columns and lines.
     #[must_use]
     pub fn start(program: &Path, args: &[&str], folder: &Path, size: (u16, u16)) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -127,14 +127,13 @@ impl Pty {
         self.child.wait().unwrap()
     }
 
-    /// Whether the modes of the keyboard are those from before the program.
     #[must_use]
     pub fn has_its_modes(&self) -> bool {
         let modes = |of: &Termios| (of.local_modes, of.input_modes, of.output_modes);
         modes(&tcgetattr(&self.master).unwrap()) == modes(&self.before)
     }
 
-    /// Returns the first screen after the end of the second: the text that a user sees after the program's end.
+    /// The text that a user sees after the program's end.
     ///
     /// # Panics
     /// When the second screen is still shown, or the keyboard's modes are not restored.

@@ -30,14 +30,11 @@ pub enum Reply {
     },
     Reset,
     CloseWithoutReply,
-    /// Bytes that are not HTTP, then a close.
     Garbage,
     ShortBody,
     ResetInBody,
     Endless,
-    /// Exactly these bytes, then a close.
     Raw(Vec<u8>),
-    /// The first bytes, then the second again and again.
     Forever(Vec<u8>, Vec<u8>),
     Hang,
     /// A 200, then a relay to this `host:port`, as a proxy answers CONNECT.
@@ -112,7 +109,7 @@ impl Sink {
         self.shared.state.lock().unwrap().script.extend(replies);
     }
 
-    /// Sets a chooser that sees every request first; `None` leaves a request to the script and the default.
+    /// The chooser sees every request first; `None` leaves a request to the script and the default.
     pub fn reply_when(&self, choose: impl Fn(&SinkRequest) -> Option<Reply> + Send + 'static) {
         self.shared.state.lock().unwrap().chooser = Some(Box::new(choose));
     }
@@ -122,12 +119,11 @@ impl Sink {
         self.shared.state.lock().unwrap().requests.clone()
     }
 
-    /// Forgets all requests, to save memory; the sink otherwise keeps every request.
+    /// The sink otherwise keeps every request.
     pub fn forget(&self) {
         self.shared.state.lock().unwrap().requests.clear();
     }
 
-    /// Waits for at least `n` requests and returns all.
     #[track_caller]
     pub fn wait_for(&self, n: usize, deadline: Duration) -> Vec<SinkRequest> {
         let state = self.shared.state.lock().unwrap();

@@ -11,9 +11,9 @@
 //! A body above [`BodyBounds::whole`] is never assembled, so a connection needs at
 //! most `in_hand`, one body of `whole`, and the client library's two buffers of 4 MiB.
 //!
-//! A tap has no settlements: a body's share ends when its last copy is dropped. The answers to a tap's
-//! questions follow the pushed messages, and the code that makes room waits for them. So everything is read
-//! meanwhile, and bodies beyond the bound are cut, to at most `prefetch` times [`BodyBounds::HEAD`].
+//! A tap has no settlements: a body's share ends when its last copy is dropped. The answers to a tap's questions
+//! follow the pushed messages. So everything is read meanwhile, and bodies beyond the bound are cut, to at most
+//! `prefetch` times [`BodyBounds::HEAD`].
 //!
 //! Once no message is wanted, all bodies are cut, since the broker's last answers follow the pushed messages.
 

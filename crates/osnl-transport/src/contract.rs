@@ -26,8 +26,8 @@ pub trait Transport: Send + Sync {
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>>;
 
-    /// Publishes a message, and waits until the broker has confirmed the message. Without `mandatory`, a message that
-    /// no queue takes is confirmed too. A lost connection is reopened by the next send.
+    /// Waits until the broker has confirmed the message; without `mandatory`, a message that no queue takes is
+    /// confirmed too. A lost connection is reopened by the next send.
     ///
     /// Beyond a thousand sends in flight, further sends wait. Messages are published in the order of the
     /// sends, as long as the connection holds. `mandatory` messages are in flight one at a time. A broker
@@ -48,7 +48,7 @@ pub trait Transport: Send + Sync {
         Box::pin(std::future::ready(()))
     }
 
-    /// Makes one attempt to connect and to tap, with a queue that takes no message from other queues.
+    /// One attempt, with a queue that takes no message from other queues.
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>>;
 
     /// Removes bindings of osnl's queues, then examines queues, each of which may be missing. Removing a missing
@@ -103,9 +103,7 @@ pub struct QueueSeen {
 pub struct PartitionSeen {
     pub topic: Arc<str>,
     pub partition: i32,
-    /// The offset that is committed next: all messages below are finished.
     pub next: i64,
-    /// The offset after the last message, and the time of the broker's answer.
     pub end: Option<(i64, SystemTime)>,
     pub unknown: Option<String>,
     pub lost: Option<LostPosition>,
@@ -138,13 +136,12 @@ impl PartitionSeen {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// Whether a message can return to its queue and be delivered again. A message of a stream never can.
+    /// A message of a stream can never return to its queue.
     pub requeue: bool,
     pub send: bool,
     pub absent: &'static [&'static str],
     pub framing: Option<Framing>,
     pub keys: bool,
-    /// Whether consumers of one name share partitions, whatever the queue's options.
     pub partitions: bool,
 }
 
@@ -166,7 +163,7 @@ pub trait Consumer: Send {
 
     fn untaken(&self) -> usize;
 
-    /// Sends the settlements that `window` has gathered, or leaves them there while the broker takes nothing.
+    /// Settlements stay in `window` while the broker takes nothing.
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>>;
 
     fn late_bindings(&self) -> Box<dyn LateBindings>;
@@ -188,7 +185,7 @@ pub trait Consumer: Send {
 }
 
 pub trait LateBindings: Send {
-    /// Looks for the exchange of each binding once, makes possible bindings, and returns the others.
+    /// Looks for each exchange once, makes possible bindings, and returns the others.
     fn bind<'a>(&'a mut self, bindings: &'a [Binding])
     -> BoxFuture<'a, Result<Vec<Binding>, TransportError>>;
 }

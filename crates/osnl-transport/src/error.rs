@@ -49,7 +49,7 @@ pub enum TransportError {
     /// The broker refused to keep the message, as a full queue with `overflow = reject-publish` does.
     #[error("the broker does not take the message for exchange \"{exchange}\" with key \"{routing_key}\"")]
     NotTaken { exchange: String, routing_key: String },
-    /// No confirm arrived in time. The broker may have the message all the same.
+    /// The broker may have the message all the same.
     #[error("{location}: topic \"{topic}\": {reason}; {remedy}")]
     NotConfirmed { location: String, topic: String, reason: String, remedy: &'static str },
     #[error("the message is too large for the broker: {reason}")]
@@ -66,10 +66,8 @@ impl TransportError {
         matches!(self, Self::Refused { code: Some(RESOURCE_LOCKED), .. })
     }
 
-    /// Returns whether another attempt can succeed without a change of the configuration.
-    ///
-    /// A refused login can succeed later, for example while a password is rotated, so it counts as recoverable. Whether
-    /// it ends the program at the start is the caller's choice, see [`TransportError::is_refused_access`].
+    /// A refused login can succeed later, for example while a password is rotated, so it counts as recoverable; the
+    /// caller decides about the start, see [`TransportError::is_refused_access`].
     #[must_use]
     pub fn is_recoverable(&self) -> bool {
         match self {
@@ -96,15 +94,14 @@ impl TransportError {
         }
     }
 
-    /// Returns whether the broker refused the login, the virtual host or an operation. A longer pause is appropriate
-    /// then.
+    /// Refused were the login, the virtual host or an operation, so a longer pause is appropriate.
     #[must_use]
     pub fn is_refused_access(&self) -> bool {
         // A missing exchange is no refusal: it appears when its service starts, and then every second counts.
         matches!(self, Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } | Self::Refused { .. })
     }
 
-    /// Returns whether nothing can be sent or read before a correction, because no host accepts the login.
+    /// No host accepts the login, so nothing can be sent or read before a correction.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(
@@ -147,7 +144,7 @@ impl TransportError {
         }
     }
 
-    /// Returns whether the attempt ended before the virtual host was open, so that nothing was declared or bound.
+    /// The attempt ended before the virtual host was open, so nothing was declared or bound.
     #[must_use]
     pub fn is_refused_connection(&self) -> bool {
         self.is_unreachable() && !matches!(self, Self::Handshake { .. })

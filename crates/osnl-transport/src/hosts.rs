@@ -31,7 +31,7 @@ impl HostOrder {
         Self { failover, places, next: AtomicUsize::new(0) }
     }
 
-    /// Returns each host once. A host that accepted and then failed is the last of the next round.
+    /// A host that accepted and then failed is the last of the next round.
     pub(crate) fn round(&self) -> impl Iterator<Item = usize> {
         let mut places = self.places.clone();
         match self.failover {

@@ -1,8 +1,7 @@
 //! Apache Kafka, by the client library librdkafka.
 //!
-//! A group is what a queue is on RabbitMQ: it has a name, a backlog, and consumers that share it. A topic keeps its messages
-//! whether groups read them or not. An offset is committed when everything below it is finished; oslo.messaging's own driver
-//! commits before the work is done.
+//! A group is what a queue is on RabbitMQ, but a topic keeps its messages whether groups read these or not. An offset
+//! is committed when everything below it is finished; oslo.messaging's own driver commits before the work is done.
 //!
 //! | part | |
 //! | --- | --- |
@@ -44,7 +43,6 @@ use crate::outgoing::OutgoingMessage;
 use crate::topology::ListenOptions;
 use crate::{BoxFuture, Consumer, Features, Tap, TapOptions, Transport, TransportError};
 
-/// Clones share the producer, and the memory of groups.
 #[derive(Clone, Debug)]
 pub struct KafkaTransport {
     settings: Settings,
@@ -72,7 +70,6 @@ impl KafkaTransport {
         Ok(Self { settings, options, publisher, tasks: TaskTracker::new(), groups })
     }
 
-    /// Overrides a setting of the client library, for tests.
     #[doc(hidden)]
     #[must_use]
     pub fn with_setting(mut self, name: &str, value: &str) -> Self {
@@ -86,7 +83,6 @@ impl KafkaTransport {
         client::blocking(move || client::inspect(&settings, &topics, false)).await
     }
 
-    /// Returns `host:port,host:port`.
     #[must_use]
     pub fn brokers(&self) -> &str {
         &self.settings.brokers
@@ -170,7 +166,6 @@ const ABSENT: [&str; 4] = [
     "a_deleted_queue_ends_the_consumer_recoverably",
 ];
 
-/// Returns the number of messages that a group has not finished in a partition, for tests.
 #[doc(hidden)]
 #[must_use]
 pub fn unfinished(committed: i64, metadata: &str, end: i64) -> u64 {

@@ -167,7 +167,6 @@ impl MemoryBroker {
         self.shared.changed.notify_waiters();
     }
 
-    /// Ends every connection, as a broker's restart does. Queues and their messages stay.
     pub fn disconnect_all(&self) {
         self.lock().end_all_connections();
         self.shared.changed.notify_waiters();
@@ -194,7 +193,7 @@ impl MemoryQueue {
         QueueSeen { messages, consumers: self.counted() }
     }
 
-    /// Returns the consumers as RabbitMQ counts them: of a quorum queue the active one alone.
+    /// RabbitMQ counts of a quorum queue the active consumer alone.
     fn counted(&self) -> u32 {
         if self.kind == QueueType::Quorum { self.consumers.min(1) } else { self.consumers }
     }
@@ -366,7 +365,7 @@ fn tap_properties(from: &Properties) -> TapProperties {
     }
 }
 
-/// Matches a topic pattern of AMQP: words between dots, `*` for one word, `#` for any number.
+/// `*` stands for one word between dots, `#` for any number.
 pub(crate) fn key_matches(pattern: &str, key: &str) -> bool {
     fn words(pattern: &[&str], key: &[&str]) -> bool {
         match pattern.split_first() {

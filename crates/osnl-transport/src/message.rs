@@ -9,8 +9,7 @@ use osnl_model::ContentInfo;
 use crate::bodies::Cut;
 use crate::body_flow::BodyShare;
 
-/// The lifetime of one connection. Epochs are unique within a process, so a delivery tag of a closed connection cannot
-/// be used on another.
+/// Epochs are unique within a process, so a delivery tag of a closed connection cannot be used on another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
@@ -33,7 +32,7 @@ pub struct Properties {
 pub type Marks = BTreeMap<String, String>;
 
 impl Properties {
-    /// Returns the text of a header, cut where a short string of AMQP ends: a longer text names no form of a body.
+    /// Cut where a short string of AMQP ends: a longer text names no form of a body.
     pub(crate) fn text(header: &[u8]) -> String {
         String::from_utf8_lossy(&header[..header.len().min(255)]).into_owned()
     }
@@ -66,7 +65,6 @@ pub struct IncomingMessage {
     pub(crate) channel: u16,
     pub(crate) tag: u64,
     pub body: Bytes,
-    /// The facts about a body that was too large and is only the beginning.
     pub cut: Option<Box<Cut>>,
     pub queue: Arc<str>,
     pub exchange: String,

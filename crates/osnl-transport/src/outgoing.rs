@@ -9,10 +9,10 @@ pub struct OutgoingMessage {
     pub properties: Properties,
     /// The missing parts to create, with the arguments that oslo.messaging uses for the transport's options.
     /// [`Create`](Declare::Create) makes the exchange, a queue named as the routing key, and the binding, as the
-    /// Notifier does. So nothing is lost before the first consumer connects. Without a consumer such a queue fills up.
-    /// With [`Passive`](Declare::Passive) and [`Nothing`](Declare::Nothing) a missing exchange is an error.
+    /// Notifier does. So nothing is lost before the first consumer connects. With [`Passive`](Declare::Passive) and
+    /// [`Nothing`](Declare::Nothing) a missing exchange is an error.
     pub declare: Declare,
-    /// Whether a message that no queue takes is an error; otherwise the broker drops and confirms it.
+    /// A message that no queue takes is an error; otherwise the broker drops and confirms it.
     pub mandatory: bool,
     /// The key: messages with one key keep their order, if the transport [has keys](crate::Features::keys).
     pub key: Option<String>,

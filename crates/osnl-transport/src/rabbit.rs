@@ -1,8 +1,7 @@
 //! RabbitMQ over AMQP 0-9-1, by the client library `lapin`.
 //!
-//! One subscription is one connection, with a channel and a consumer for each queue. Publishing has one connection of
-//! its own (see `publisher`). The library's own recovery stays off: a broken connection ends the consumer, and the
-//! listener's loop connects anew.
+//! Publishing has one connection of its own (see `publisher`). The library's own recovery stays off: a broken
+//! connection ends the consumer, and the listener's loop connects anew.
 
 mod answer;
 mod arguments;
@@ -106,10 +105,8 @@ impl RabbitTransport {
         self.connect().await.map(|(connection, ..)| connection)
     }
 
-    /// Tries all hosts once, and returns the first connection that succeeds.
-    ///
-    /// If all fail, a refused login is reported before a refused certificate, and that before a refused connection: the
-    /// operator has to correct it.
+    /// If all hosts fail, a refused login is reported before a refused certificate, and that before a refused
+    /// connection: the operator has to correct it.
     async fn connect(&self) -> Result<(Connection, String, ConnectionFacts), TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {

@@ -25,13 +25,13 @@ use crate::{BodyBounds, BoxFuture, Cut, Greeting, TransportError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapOptions {
     pub bindings: Vec<TapBinding>,
-    /// The number of messages in transit. Larger is faster, up to about a thousand.
+    /// Larger is faster, up to about a thousand.
     pub prefetch: u16,
     pub max_messages: u32,
     pub max_bytes: u64,
     pub ttl: Duration,
-    /// The bound on bodies in memory, copies of [`TapMessage::body`] included. Beyond it the rest waits at the broker.
-    /// During a question ([`Tap::find`], [`Tap::dropped`]), bodies are cut instead.
+    /// The bound includes copies of [`TapMessage::body`]. Beyond it the rest waits at the broker. During a question
+    /// ([`Tap::find`], [`Tap::dropped`]), bodies are cut instead.
     pub bodies: BodyBounds,
 }
 
@@ -92,7 +92,7 @@ pub struct ExchangeFound {
     pub durable: Option<bool>,
 }
 
-/// A message seen by a tap. Body and headers are as received: nothing is masked.
+/// Body and headers are as received: nothing is masked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TapMessage {
     pub exchange: String,
@@ -136,12 +136,10 @@ pub trait Tap: Send {
     /// Binds to an exchange as requested. Returns `false` if the exchange is missing.
     fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
 
-    /// Examines the tapped topics and their groups: the given groups, and those that the broker lists. `None` if the
-    /// broker has exchanges.
+    /// The groups are the given ones, and those that the broker lists. `None` if the broker has exchanges.
     fn topics(&mut self, groups: Vec<String>) -> BoxFuture<'_, Result<Option<TopicsSeen>, TransportError>>;
 
-    /// Returns the number of messages that exceeded the queue's bounds since the last call. `None` if the broker does
-    /// not permit counting.
+    /// Counts since the last call, by the queue's bounds; `None` if the broker does not permit counting.
     fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>>;
 
     /// Closes in good order: the queue is removed when this returns, if the broker answers.

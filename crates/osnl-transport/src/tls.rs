@@ -1,5 +1,4 @@
-//! Builds the configuration of rustls from the options. Files are read each time, because certificates are renewed
-//! while the daemon runs.
+//! Files are read each time, because certificates are renewed while the daemon runs.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,9 +1,8 @@
-//! Plans the declarations of a subscription, from targets and options to names and routing keys. Pure.
+//! Names and routing keys of a subscription, from targets and options. Pure.
 //!
 //! The plan follows oslo.messaging's listener (`oslo_messaging/_drivers/amqpdriver.py`, `listen_for_notifications`).
-//! With a pool, one queue of that name has one binding per target and priority. Without, each target and priority has a
-//! queue named as its routing key, which the service's notifier declares and other listeners share. With
-//! [`Declare::Nothing`] the operator has prepared the queue, and nothing is declared.
+//! With a pool, one queue of that name has one binding per target and priority. Without, each target and priority has
+//! a queue named as its routing key, which the service's notifier declares and other listeners share.
 
 mod broker_version;
 mod queue;
@@ -104,7 +103,7 @@ pub struct OpenQueue {
     pub queue_type: Option<QueueType>,
     pub waiting: u32,
     pub other_consumers: u32,
-    /// Whether the queue was missing and was made. Also true of a stream that was deleted and made anew since the last
+    /// The queue was missing and was made. Also true of a stream that was deleted and made anew since the last
     /// reading.
     pub created: bool,
     pub durable: Option<bool>,
@@ -144,7 +143,7 @@ pub struct Subscription {
     pub created: bool,
     pub durable: Option<bool>,
     pub remarks: Vec<String>,
-    /// The last valid second of the broker's certificate, since 1970; `None` without TLS.
+    /// The last valid second, since 1970; `None` without TLS.
     pub certificate_ends: Option<i64>,
     pub cluster: Option<String>,
 }

@@ -3,8 +3,6 @@
 //! ```sh
 //! cargo run --example listen -- rabbit://guest:guest@127.0.0.1:5672/ neutron notifications my-pool
 //! ```
-//!
-//! A further argument is the number of notifications after which it ends.
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
 use std::error::Error;

@@ -1,5 +1,5 @@
-//! The limit of connections: the peer with the most connections gives way to a new one, so that busy or silent
-//! clients of one address do not exclude others. Of that peer the oldest idle connection ends.
+//! The peer with the most connections gives way to a new one, so that clients of one address do not exclude others;
+//! its oldest idle connection ends.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -56,7 +56,7 @@ impl Connections {
         true
     }
 
-    /// Finds the oldest connection, an idle one if possible, of the peer that has the most.
+    /// An idle connection goes first, of the peer that has the most.
     fn next_to_end(&self) -> Option<usize> {
         let share = |peer| self.open.iter().filter(|open| open.peer == peer).count();
         let all = self.open.iter().enumerate();
@@ -69,7 +69,6 @@ impl Connections {
         }
     }
 
-    /// Serves a connection; if no connection is idle, another one ends.
     pub fn add(&mut self, peer: Option<IpAddr>, serve: impl FnOnce(Busy) -> BoxFuture<'static, ()>) {
         if !self.make_room()
             && let Some(at) = self.next_to_end()

@@ -98,7 +98,6 @@ impl Native {
 }
 
 impl DeadLetterQueues {
-    /// Adds or replaces the queue; returns `false` if the listener has none.
     pub(crate) fn serve(&self, listener: &ListenerConf, transport: Arc<dyn Transport>) -> bool {
         let (Some(name), Some(source)) = (listener.dead_letter_queue(), listener.pool.clone()) else {
             return false;
@@ -172,7 +171,6 @@ impl DeadLetterQueues {
         })
     }
 
-    /// Puts dead letters into the queue, and returns whether the broker has confirmed all.
     async fn bury(&self, listener: &Arc<str>, burials: &[Burial]) -> bool {
         let Some(queue) = self.lock().get(listener).cloned() else { return false };
         let messages: Vec<QueuedMessage> = burials.iter().map(|burial| burial.message.clone()).collect();
@@ -204,7 +202,6 @@ impl DeadLetterQueues {
         kept.is_ok()
     }
 
-    /// Updates the counts; without an answer the last number stays.
     pub(crate) async fn count(&self) {
         let queues: Vec<(Arc<str>, DeadLetterQueue)> =
             self.lock().iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
@@ -220,8 +217,7 @@ impl DeadLetterQueues {
         }
     }
 
-    /// Returns each dead letter once, oldest first, and whether more wait than fit. Bodies are included where
-    /// `wants_body` holds.
+    /// Each dead letter once, oldest first, and whether more wait than fit; bodies where `wants_body` holds.
     pub(crate) async fn read(
         &self,
         wants_body: impl Fn(&QueuedMessage) -> bool + Send + Sync,
@@ -242,8 +238,7 @@ impl DeadLetterQueues {
         Ok((found, has_more))
     }
 
-    /// Changes dead letters, and returns their numbers. The broker confirms a message put back before its dead letter
-    /// is removed, so none is lost.
+    /// The broker confirms a message put back before its dead letter is removed, so none is lost.
     pub(crate) async fn change(
         &self,
         change: DeadLetterChange,
@@ -258,7 +253,6 @@ impl DeadLetterQueues {
 }
 
 impl DeadLetterQueue {
-    /// Consumes from the queue exclusively, once no other program does.
     async fn take(
         &self,
         wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
@@ -282,7 +276,6 @@ impl DeadLetterQueue {
         DeadLetterError::Transport { queue: self.name.clone(), error }
     }
 
-    /// Changes at most one reading's worth, and returns whether some remain.
     async fn change(
         &self,
         change: DeadLetterChange,

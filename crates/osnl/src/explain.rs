@@ -46,11 +46,7 @@ pub struct ExplainedEvent {
 #[derive(Clone, Debug)]
 pub enum Content {
     Whole(Arc<Notification>),
-    /// The head, with the payload conditions that failed at that time.
-    Head {
-        head: Arc<Notification>,
-        failed: Vec<FailedBehind>,
-    },
+    Head { head: Arc<Notification>, failed: Vec<FailedBehind> },
     Unreadable(String),
 }
 
@@ -175,7 +171,6 @@ impl RuleVerdict {
         self.ruling.effects().iter().filter(|effect| effect.dead_letter().is_some())
     }
 
-    /// Counts the immediate dead letters, including a rule that cannot be decided.
     #[must_use]
     pub fn dead_letter_count(&self) -> usize {
         self.dead_letters().count() + usize::from(self.ruling.undecided().is_some())

@@ -7,7 +7,6 @@ pub struct SystemGroup {
 }
 
 impl SystemGroup {
-    /// Finds a group by name or number.
     pub fn find(name: &str) -> Result<Self, String> {
         if let Ok(gid) = name.parse() {
             return Ok(Self { name: name.to_owned(), gid });

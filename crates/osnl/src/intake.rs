@@ -1,5 +1,5 @@
-//! The [`Intake`] of a listener's messages, and the rule engine, the daemon's only implementation. Library users write
-//! an [endpoint](crate::notification_listener::Endpoint) instead.
+//! The [`Intake`] of a listener's messages, and the rule engine. Library users write an
+//! [endpoint](crate::notification_listener::Endpoint) instead.
 
 mod fallback;
 mod parts;
@@ -31,23 +31,20 @@ use crate::unmatched::Ring;
 pub use osnl_core::observe::{Observe, PartKeys};
 
 pub trait Intake: Send + Sync {
-    /// Waits for room, and returns how many messages may be read, up to `at_most`. No message is read that could not be
-    /// kept.
+    /// Returns how many messages may be read, up to `at_most`: no message is read that could not be kept.
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(std::future::ready(at_most))
     }
 
-    /// Keeps at most so many reserved places and releases the rest.
     fn keep(&self, at_most: usize);
 
-    /// Returns the obstacle to keeping or ending messages, if known.
     fn obstacle(&self) -> Option<Obstacle>;
 
     fn upcoming(&self, batch: &Batch) {
         let _ = batch;
     }
 
-    /// Notes that a message will be read, and returns a reason not to.
+    /// Returns a reason not to read a message.
     fn suspected(&self, message: &IncomingMessage) -> Option<String> {
         let _ = message;
         None
@@ -58,7 +55,7 @@ pub trait Intake: Send + Sync {
     /// Whether a rule may match, decided before the payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
 
-    /// Notes an unmatched message before its acknowledgement; must not wait.
+    /// Called before the message's acknowledgement; must not wait.
     fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
         let _ = (message, listener, head);
     }
@@ -69,7 +66,6 @@ pub trait Intake: Send + Sync {
     fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt;
 }
 
-/// The rule engine: appends to the journal the messages for which a rule fires.
 pub struct RuleEngine {
     rules: Arc<RuleSet>,
     ring: Option<Arc<Ring>>,
@@ -108,7 +104,7 @@ impl RuleEngine {
         }
     }
 
-    /// Sets the ring of an engine that will [replace](LiveRules::replace) another, whose counts begin then.
+    /// The counts of an engine that will [replace](LiveRules::replace) another begin then.
     #[must_use]
     pub(crate) fn following(mut self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
         (self.ring, self.listener) = (Some(ring), Some(listener.clone()));
@@ -145,7 +141,7 @@ impl RuleEngine {
         self
     }
 
-    /// Returns a delivery per action and resource, unless the action's condition is false.
+    /// An action whose condition is false has no delivery.
     fn deliveries<'r>(
         &self,
         rule: &'r Rule,
@@ -250,13 +246,11 @@ impl RuleEngine {
         self.observer.as_deref().filter(|observer| observer.serves(action))
     }
 
-    /// Replaces another engine, keeping the counts of equal names and the reserved places.
     fn succeed(&self, before: &Self) {
         self.take_places(before);
         self.begin(Some(before));
     }
 
-    /// Takes over places that the former engine received after its replacement.
     fn take_places(&self, before: &Self) {
         let places = before.with_permit(std::mem::take);
         self.with_permit(|own| own.succeed(places));
@@ -403,7 +397,7 @@ pub(crate) fn narrowed(rule: &Rule, names: &Names, parts: &Parts<'_>, resource: 
     parts.names(names, resource.filter(|_| !rule.conditions.is_empty()))
 }
 
-/// Makes dead letters of a rule that cannot be decided. In shadow it makes none, since actions may never be called.
+/// In shadow there are no dead letters, since actions may never be called.
 fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec<NewDelivery> {
     match rule.mode {
         Mode::Shadow => {

@@ -8,9 +8,9 @@
 //!        └──── there is room again ─── Blocked: after a while what was pushed goes back
 //! ```
 //!
-//! The loop reads the head of each message first. An unmatched message is acknowledged without a task or an allocation,
-//! together with others. A matching message goes to the [`Intake`] and is settled when its receipt completes; up to
-//! `prefetch` receipts are open at once. No message is acknowledged on an error path.
+//! An unmatched message is acknowledged without a task or an allocation, together with others. A matching message
+//! goes to the [`Intake`] and is settled when its receipt completes; up to `prefetch` receipts are open at once. No
+//! message is acknowledged on an error path.
 
 mod announce;
 mod bindings;
@@ -125,8 +125,7 @@ impl Listener {
         }
     }
 
-    /// Sets the store of positions, without which a restart begins at
-    /// [`stream_offset`](osnl_transport::QueueKind::stream_offset).
+    /// Without positions, a restart begins at [`stream_offset`](osnl_transport::QueueKind::stream_offset).
     #[must_use]
     pub(crate) fn with_positions(mut self, positions: PositionStore) -> Self {
         self.positions = Some(positions);
@@ -143,7 +142,6 @@ impl Listener {
         self
     }
 
-    /// Sets the time after which a listener that has never received anything needs attention.
     #[must_use]
     pub fn silent_after(self, after: Option<Duration>) -> Self {
         self.gauges.expect(after);
@@ -171,7 +169,7 @@ impl Listener {
         self.state.subscribe()
     }
 
-    /// Returns the stall, if nothing moves although messages wait. [`Counters::stalls`] counts them.
+    /// Whether nothing moves although messages wait; [`Counters::stalls`] counts.
     #[must_use]
     pub fn stall(&self) -> watch::Receiver<Option<Stall>> {
         self.stall.subscribe()
@@ -188,7 +186,7 @@ impl Listener {
         self
     }
 
-    /// Sets the shared journal, notified of each subscription before its first message.
+    /// The journal is notified of each subscription before its first message.
     #[must_use]
     pub fn with_shared(mut self, journal: Arc<dyn SharedJournal>) -> Self {
         self.shared = Some(journal);
@@ -231,7 +229,7 @@ impl Listener {
         self.transport.location()
     }
 
-    /// Listens until `shutdown` asks to drain, then settles the open messages and takes no new message.
+    /// Listens until `shutdown`, then settles the open messages and takes no new message.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
         self.recall_positions();
         let mut before: Option<Instant> = None;
@@ -323,7 +321,7 @@ impl Listener {
         }
     }
 
-    /// Reads the positions again, since another listener of the name may have advanced.
+    /// Another listener of the name may have advanced.
     fn recall_positions(&mut self) {
         let Some(positions) = &mut self.positions else { return };
         positions.recheck();
@@ -371,7 +369,6 @@ impl Listener {
         }
     }
 
-    /// Returns the connection, or `None` on shutdown.
     async fn connect(
         &self,
         shutdown: &Shutdown,

@@ -30,7 +30,6 @@ use crate::received::ReceivedMessage;
 
 pub const MOST_READERS: usize = 16;
 pub(crate) const ROOM: usize = 128;
-/// The limit of events a second, of all readers together.
 pub const MOST_A_SECOND: u32 = 100;
 const MOST_TIME: Duration = Duration::from_millis(20);
 /// The number of events kept for a reader that reconnects.
@@ -72,8 +71,7 @@ struct Second {
 }
 
 impl LiveEvents {
-    /// Reads events that pass a filter, with recent ones after number `after`. With [`MOST_READERS`] readers, the
-    /// oldest is closed.
+    /// Recent events after number `after` come first. With [`MOST_READERS`] readers, the oldest is closed.
     pub fn read(self: &Arc<Self>, filter: LiveFilter, after: Option<u64>) -> LiveReader {
         let mut state = self.lock();
         state.expire();
@@ -98,7 +96,7 @@ impl LiveEvents {
         LiveReader::new(id, events, missed, self.clone())
     }
 
-    /// Returns the latest events, newest first. Events are kept from the first look until [`LEASE`] after the last.
+    /// Events are kept from the first look until [`LEASE`] after the last, newest first.
     pub fn latest(&self, filter: &LiveFilter) -> Vec<Arc<LiveEvent>> {
         let mut state = self.lock();
         state.expire();
@@ -136,7 +134,6 @@ impl LiveEvents {
         }
     }
 
-    /// Hands an event to its readers, if the second has time left.
     fn note(&self, seen: &SeenHead<'_>, make: impl FnOnce() -> LiveEvent) {
         let begun = std::time::Instant::now();
         let mut state = self.lock();

@@ -13,8 +13,7 @@
 //! The last four are asked by a thorough question only.
 //!
 //! A user with the tag `monitoring` and any permissions in the virtual host, even empty, may ask all questions. An
-//! answer is a fact or [`UnknownFact`]; silence, a refusal, and missing statistics never count as well. [`client`]
-//! asks, [`reading`] parses, and [`risk`] judges; the last two are pure.
+//! answer is a fact or [`UnknownFact`]; silence, a refusal, and missing statistics never count as well.
 //!
 //! Requests use no proxy. TLS always verifies certificate and name, by `ssl_ca_file` if set, else by the system's
 //! authorities.
@@ -33,7 +32,6 @@ use serde_json::Value;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagementConf {
-    /// `http://` or `https://`, hosts, and a path before `/api`.
     pub(crate) url: TransportUrl,
     pub(crate) login: (String, Secret),
     pub(crate) ca_file: Option<PathBuf>,
@@ -73,11 +71,9 @@ pub struct BrokerFacts {
     pub(crate) version: Option<String>,
     pub(crate) cluster: Option<String>,
     pub(crate) default_queue_type: Option<String>,
-    /// The queues that were asked for, without those that do not exist.
     pub(crate) queues: Vec<(String, Result<QueueFacts, UnknownFact>)>,
     pub(crate) services: Vec<(String, QueueFacts)>,
     pub(crate) bindings: BTreeMap<String, Vec<(String, String)>>,
-    /// Virtual host and name of each exchange of the listener's names, and of names near them.
     pub(crate) exchanges: Vec<(String, String)>,
     pub(crate) nodes: Option<usize>,
 }
@@ -102,9 +98,7 @@ pub struct QueueFacts {
     pub(crate) messages: Option<u64>,
     pub(crate) consumer_count: Option<u64>,
     pub(crate) arguments: BTreeMap<String, Value>,
-    /// The policies; unknown until the broker has statistics.
     pub(crate) policies: Result<QueuePolicies, UnknownFact>,
-    /// The delivery limit that newer brokers report; negative means none.
     pub(crate) delivery_limit: Option<i64>,
     pub(crate) consumers: Vec<ConsumerFacts>,
 }
@@ -119,7 +113,6 @@ pub(crate) struct QueuePolicies {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsumerFacts {
     pub(crate) tag: String,
-    /// The connection's name, such as `10.0.0.7:51234 -> 10.0.0.2:5672`.
     pub(crate) connection: String,
     pub(crate) user: String,
 }

@@ -14,8 +14,7 @@
 //! ```
 //!
 //! The layers, weakest first: defaults, files in the given order, `OS_<GROUP>__<OPTION>` of the environment, the
-//! command line. Unlike in a `k2hr3_osnl.conf`, a name without effect is an error. [`load`] reports all errors at once.
-//! [`crate::assembly`] builds the running parts. `docs/reference/configuration.md` lists each option.
+//! command line. Unlike in a `k2hr3_osnl.conf`, a name without effect is an error.
 
 mod action;
 mod admin;
@@ -116,7 +115,6 @@ pub struct Native {
     pub libs_log_level: Level,
     pub log_file: LogFile,
     pub log_format: LogFormat,
-    /// The folder of the state; `None` means [`crate::state_dir::default`].
     pub state_dir: Option<PathBuf>,
     pub attention_age: Duration,
     /// The group whose members may query the daemon but change nothing.
@@ -125,7 +123,7 @@ pub struct Native {
     pub keep_unmatched: KeepUnmatched,
     pub admin: Option<AdminConf>,
     pub canary: Option<CanaryConf>,
-    /// The listeners in the order of the files; never empty, like rules and actions.
+    /// Listeners are in the order of the files; never empty, like rules and actions.
     pub listeners: Vec<ListenerConf>,
     pub rules: Vec<RuleConf>,
     pub actions: Vec<ActionConf>,
@@ -144,7 +142,6 @@ pub enum JournalConf {
     Memory,
     /// A message is acknowledged once the file has it.
     Sqlite(SqliteOptions),
-    /// A database that several daemons share.
     Shared(SharedOptions),
 }
 
@@ -152,7 +149,6 @@ pub enum JournalConf {
 pub struct ListenerConf {
     pub name: Arc<str>,
     pub transport_url: TransportUrl,
-    /// The topic exchanges of the services; empty with `queue`.
     pub exchanges: Vec<String>,
     pub topics: Vec<String>,
     pub priorities: Vec<Priority>,
@@ -160,9 +156,7 @@ pub struct ListenerConf {
     pub pool: Option<String>,
     pub declare: Declare,
     pub queue: QueueKind,
-    /// The limit of unsettled messages that the broker pushes.
     pub prefetch: u16,
-    /// The time without room after which pushed messages return to the broker.
     pub give_back_after: Duration,
     pub budget: Budget,
     pub has_canary: bool,
@@ -170,13 +164,10 @@ pub struct ListenerConf {
     pub keeps_dead_letters: bool,
     /// The lowest rate of messages, below which the stream counts as silent.
     pub expect: Option<Rate>,
-    /// The time after which a listener that has never received anything needs attention; `None` means never.
     pub silent_after: Option<Duration>,
     /// The digest of its rules, by which daemons on one queue are compared.
     pub rules_digest: String,
-    /// The highest age of an event at its first reading; deliveries of an older event are dead letters.
     pub max_event_age: Option<Duration>,
-    /// The options from `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
     pub management: Option<ManagementConf>,
     #[cfg(feature = "kafka")]
@@ -189,7 +180,6 @@ pub struct RuleConf {
     pub listeners: Vec<Arc<str>>,
     /// Whether the rule may match; a disabled rule is checked all the same.
     pub enabled: bool,
-    /// The rate beyond which deliveries are held.
     pub guard: Option<Rate>,
     pub expect: Option<Rate>,
 }
@@ -210,9 +200,7 @@ pub struct ActionConf {
 
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The files, of which a later one overrides an earlier one.
     pub files: Vec<PathBuf>,
-    /// Folders whose `*.conf` follow the files, sorted by name.
     pub folders: Vec<PathBuf>,
     pub drivers: Drivers,
     pub environment: Environment,
@@ -233,7 +221,7 @@ pub struct LoadedConf {
 }
 
 impl LoadedConf {
-    /// Returns the warnings, with those of [`never_sent`](Self::never_sent), for commands that check a configuration.
+    /// Includes those of [`never_sent`](Self::never_sent), for commands that check a configuration.
     #[must_use]
     pub fn all_warnings(&self) -> Vec<Warning> {
         let mut warnings = self.warnings.clone();
@@ -263,14 +251,12 @@ impl LoadedConf {
         in_order(&mut self.warnings, |warning| &warning.0, &self.files);
     }
 
-    /// Makes a finding at an option's line, or at its section.
     pub(crate) fn finding(&self, kind: &str, name: &str, option: &str, problem: &str) -> Finding {
         let mut sections = self.layers.sections.iter();
         let section = sections.find(|section| section.def.kind == kind && section.name == name);
         findings::finding_at(section, option, problem)
     }
 
-    /// Makes a finding at the section that names the file.
     pub(crate) fn finding_of_file(
         &self,
         kind: &str,
@@ -288,15 +274,13 @@ impl LoadedConf {
 }
 
 impl std::fmt::Debug for LoadedConf {
-    /// Omits the layers, which may contain secrets.
+    /// The layers may contain secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { conf, warnings, layers: _, named_files: _, drivers: _, files: _ } = self;
         f.debug_struct("LoadedConf").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()
     }
 }
 
-/// Reads and checks the configuration of all sources.
-///
 /// # Errors
 /// All errors, in the order of files and lines.
 pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {

@@ -47,8 +47,6 @@
 //! | a body that cannot be read | dropped, or redelivered without end | set aside with its bytes |
 //! | connection lost | retried with growing pauses | retried each second; a redelivered message finds its first copy if still in work |
 //!
-//! Effects may therefore be repeated, never omitted.
-//!
 //! # Set aside
 //!
 //! A message is kept with its bytes ([`RunningListener::set_aside`]), reported to
@@ -131,7 +129,7 @@ pub struct NotificationListener {
 }
 
 impl NotificationListener {
-    /// Returns the builder for a transport URL. [`Builder::build`] reports unusable parts of the URL.
+    /// [`Builder::build`] reports unusable parts of the URL.
     pub fn builder(url: &TransportUrl) -> Builder {
         Builder::of_url(url)
     }
@@ -150,8 +148,7 @@ impl NotificationListener {
         RunningListener { dispatch, state, task }
     }
 
-    /// Listens in the caller's task until its [`Shutdown`](Builder::shutdown) asks to drain. Dropping the future ends
-    /// it at once.
+    /// Dropping the future ends it at once.
     ///
     /// # Errors
     /// The broker refused access at the start, or no further attempt can succeed. If the broker is down, the listener
@@ -184,12 +181,10 @@ impl RunningListener {
         self.dispatch.shutdown.drain.cancel();
     }
 
-    /// Waits for the end, caused by [`stop`](Self::stop) or an error.
     pub async fn wait(mut self) -> Result<RunEnd, TransportError> {
         self.join().await
     }
 
-    /// Stops, and after `deadline` abandons the messages in work.
     pub async fn stop_within(mut self, deadline: Duration) -> Result<RunEnd, TransportError> {
         self.stop();
         if let Ok(ended) = tokio::time::timeout(deadline, self.join()).await {
@@ -214,7 +209,7 @@ impl RunningListener {
         &self.dispatch.counters
     }
 
-    /// Returns the last thousand messages set aside, up to 16 MiB, oldest first.
+    /// The last thousand messages, up to 16 MiB, oldest first.
     #[must_use]
     pub fn set_aside(&self) -> Vec<SetAside> {
         self.dispatch.shelf.all()

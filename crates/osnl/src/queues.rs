@@ -1,8 +1,8 @@
 //! The doctor of queues: the picture that a broker gives of a listener's exchanges and queues, and its judgement.
 //!
-//! A [`Survey`] is one look for one listener: by AMQP alone ([`gather`](Wanted::survey)), and completed by the management
-//! API. [`Survey::findings`] is pure, so each trouble is a row of a test. A [`Finding`] is the only text of a trouble:
-//! `osnl queues`, `osnl check --connect`, `osnl status`, the page, and HTTP show it.
+//! A [`Survey`] is one look for one listener: by AMQP alone ([`gather`](Wanted::survey)), and completed by the
+//! management API. A [`Finding`] is the only text of a trouble: `osnl queues`, `osnl check --connect`, `osnl status`,
+//! the page, and HTTP show it.
 //!
 //! The services' own queues are the evidence for "nothing arrives". The publisher of oslo.messaging declares the queue
 //! `<topic>.<priority>` and binds the queue before each message, so a missing queue shows that nothing was published:
@@ -61,7 +61,7 @@ pub const EXCHANGES: [&str; 12] = [
 /// Topics of oslo.messaging, of nova and masakari, and of ironic.
 pub const TOPICS: [&str; 3] = ["notifications", "versioned_notifications", "ironic_versioned_notifications"];
 
-/// The kind of a finding. Its name in JSON does not change.
+/// The names in JSON do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
@@ -79,9 +79,7 @@ pub enum FindingKind {
     OtherExchange,
     NotBound,
     NoRuleMatches,
-    /// A services' queue that nobody reads.
     Unread,
-    /// A queue of osnl that is not read, or grows.
     Growing,
     Rival,
     OtherRules,
@@ -90,14 +88,12 @@ pub enum FindingKind {
     Lossy,
     ClassicOnCluster,
     TransientQueue,
-    /// A queue that no listener of the configuration reads any more.
     Left,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingSeverity {
-    /// Nothing is lost or late today.
     Note,
     Warning,
     Critical,
@@ -109,20 +105,15 @@ pub struct Finding {
     pub severity: FindingSeverity,
     pub broker: String,
     pub vhost: String,
-    /// `queue notifications.info`, `exchange nova`, `listener nova`, or `host mq1:5672`.
     pub subject: String,
     pub seen: String,
-    /// What happens if nothing is done.
     pub consequence: String,
-    /// The command or setting that mends it.
     pub command: String,
-    /// The same setting for each deployer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deployers: BTreeMap<String, String>,
 }
 
 impl FindingKind {
-    /// Whether the kind is an answer to "nothing arrives".
     #[must_use]
     pub(crate) fn explains_silence(self) -> bool {
         matches!(
@@ -144,11 +135,9 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The needs of a listener, and its way to the broker.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub listener: Arc<str>,
-    /// Its hosts, as they are shown.
     pub broker: String,
     pub exchanges: Vec<String>,
     pub topics: Vec<String>,
@@ -159,7 +148,6 @@ pub struct Wanted {
     /// Queues of dead letters, which the management API alone is asked about.
     pub dead_letters: Vec<String>,
     pub bindings: Vec<Binding>,
-    /// Whether osnl creates and binds the queue.
     pub declares: bool,
     /// Whether osnl creates a missing exchange, whose publisher may be no service of OpenStack then.
     pub creates: bool,
@@ -168,37 +156,30 @@ pub struct Wanted {
     pub rabbit: RabbitOptions,
     pub management: Option<ManagementConf>,
     pub rules_digest: String,
-    /// The command that grants the permissions in the virtual host.
     pub permissions: String,
 }
 
-/// The picture of a broker for one listener.
 #[derive(Clone, Debug)]
 pub struct Survey {
     pub wanted: Wanted,
     pub greeting: Greeting,
-    /// Hosts that refuse, each with the reason and its remedy.
     pub refusals: Vec<(String, String, Option<String>)>,
     pub is_reached: bool,
     pub exchanges: Vec<(String, ExchangeInspection)>,
     /// Exchanges that exist, with names near the name of a missing exchange.
     pub near: Vec<String>,
     pub queues: Vec<QueueRow>,
-    /// The broker's words for missing permissions of the user.
     pub denied: Vec<String>,
     pub facts: Option<BrokerFacts>,
     pub unknown: Option<UnknownFact>,
     pub daemon: DaemonCounts,
 }
 
-/// The counts of this configuration's daemon for the listener; all unknown if it does not answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DaemonCounts {
-    /// Whether it ever received a message.
     pub has_received: Option<bool>,
     pub received: u64,
     pub matched: Option<u64>,
-    /// Its consumers of each queue.
     pub consumers: Option<BTreeMap<String, u64>>,
     /// The digest in the tag of its consumers, of the rules at its start.
     pub rules_digest: Option<String>,
@@ -215,23 +196,19 @@ pub enum QueueState {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct QueueRow {
     pub name: String,
-    /// Whether the listener reads it.
     #[serde(rename = "read_by_osnl")]
     pub is_read: bool,
     pub state: QueueState,
     pub messages: u64,
     pub consumers: u64,
-    /// Messages per second that it grew between two looks.
     #[serde(rename = "growth_per_second")]
     pub growth: Option<f64>,
     pub durable: Option<bool>,
     #[serde(rename = "type")]
     pub queue_type: Option<String>,
-    /// Exchange and key of each binding.
     pub bindings: Option<Vec<(String, String)>>,
     pub differs: Option<String>,
     pub drops: Option<String>,
-    /// The end of a refusal.
     #[serde(skip)]
     pub remedy: Option<String>,
     #[serde(skip)]
@@ -263,7 +240,6 @@ impl QueueRow {
         self.state == QueueState::There
     }
 
-    /// Whether the name is one that services give their queues.
     fn of_service(&self) -> Option<(&str, &str)> {
         let (topic, priority) = self.name.rsplit_once('.')?;
         services::PRIORITIES.contains(&priority).then_some((topic, priority))

@@ -1,7 +1,5 @@
-//! Sends journalled or saved events through the present rules again.
-//!
-//! [`plan`] decides the deliveries of an event, and changes nothing. [`live`] appends them to a journal as new events.
-//! A new event has fresh ids by default, because a journal discards a copy under ids that it keeps.
+//! [`plan`] decides the deliveries of an event, [`live`] appends these to a journal. A new event has fresh ids by
+//! default, because a journal discards a copy under ids that it keeps.
 //!
 //! The [`Journal`] belongs to a stopped daemon, or to a running one, by its [control socket](crate::control).
 
@@ -80,7 +78,6 @@ pub struct PlannedRule {
 #[derive(Clone, Debug)]
 pub struct RequestedDelivery {
     pub delivery: NewDelivery,
-    /// The latest earlier delivery to the same action for the same resource.
     pub before: Option<DeliveryListRow>,
 }
 
@@ -98,7 +95,6 @@ impl EventPlan {
     }
 }
 
-/// Plans the named rules, or all; `listener` restricts the plan to one.
 #[must_use]
 pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Option<&str>) -> EventPlan {
     let verdicts = explain(conf, &source.subject, listener);
@@ -143,9 +139,7 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplaySettings {
-    /// Whether events keep their ids; the journal then discards known events.
     pub keep_ids: bool,
-    /// The time without an accepted event after which the replay fails.
     pub patience: Duration,
 }
 
@@ -157,28 +151,23 @@ impl Default for ReplaySettings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The journal is full or cannot be written; appended events stay.
     #[error(
         "the journal takes no more after {appended} events: it is full, cannot be written, or an action has max_pending \
          deliveries; let a daemon deliver what is in it, then go on"
     )]
     Stuck { appended: u64 },
-    /// The journal does not answer; the last events may be kept, now or later.
+    /// The last events may be kept, now or later.
     #[error(
         "the journal has kept {appended} events and has not answered about {sent} more: they are kept as soon as it can be \
          written, if it is not stopped before; do not replay these again before osnl deliveries list has shown that \
          they are missing, and go on behind them"
     )]
-    Unknown {
-        appended: u64,
-        /// The number of later events that were handed to the journal.
-        sent: u64,
-    },
+    Unknown { appended: u64, sent: u64 },
     #[error("the journal was closed after {appended} events; what was not appended can be replayed again")]
     Closed { appended: u64 },
 }
 
-/// Appends the planned deliveries in order, waits until they are kept, and returns the number of events.
+/// Appends in order, waits until the deliveries are kept, and returns the number of events.
 pub async fn live(
     journal: &dyn Journal,
     planned: &[EventPlan],
@@ -246,7 +235,6 @@ pub(crate) fn entry(
     Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
 }
 
-/// Returns the event under new ids, with its original time.
 fn renewed(received: &ReceivedMessage) -> Option<(Notification, ReceivedMessage)> {
     let plain = Budget::MOST.plain_body(&received.body, &received.properties.content_info()).ok()?;
     let mut emission = Emission::read(&plain).ok()?;

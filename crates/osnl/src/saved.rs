@@ -5,8 +5,6 @@
 //! | `body`, `body_text` or `body_base64` | a received body, with its `exchange`, `routing_key`, `properties` and `received` |
 //! | `oslo.message` | a body in the envelope 2.0 |
 //! | anything else | a notification; `context` may be one object instead of `_context_<key>` |
-//!
-//! Documents follow each other, on one or several lines each, or are in one list.
 
 use std::time::SystemTime;
 
@@ -52,12 +50,10 @@ impl SavedError {
     }
 }
 
-/// Reads all events of a text.
 pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
     read_first(text, usize::MAX)
 }
 
-/// Reads so many events of a text, from its beginning.
 pub fn read_first(text: &str, most: usize) -> Result<Vec<RecordedEvent>, SavedError> {
     let (mut line, mut counted) = (1, 0);
     let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>();
@@ -104,7 +100,6 @@ fn event(document: &str, line: usize) -> Result<RecordedEvent, String> {
     Ok(RecordedEvent { line, body, properties, exchange, routing_key, received })
 }
 
-/// Returns the body of a document that holds a received message.
 pub fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {
     let text = |key: &str| object.get(key).and_then(Value::as_str);
     if let Some(body) = text("body").or_else(|| text("body_text")) {

@@ -1,12 +1,11 @@
 //! The trace of unmatched messages: a ring of the last heads, for [`explain`](crate::explain).
 //!
-//! An unmatched message is acknowledged whether its trace is kept or not. Noting copies a few short strings into a
-//! reused slot. With a journal on disk, a thread appends new entries once a second to a file beside the journal,
-//! without `fsync`: a crash of the machine may lose the file, a crash of the process its last second. At most one
-//! ring's worth is written at a time, whatever the rate.
+//! With a journal on disk, a thread appends new entries once a second to a file beside the journal, without `fsync`:
+//! a crash of the machine may lose the file, a crash of the process its last second. At most one ring's worth is
+//! written at a time, whatever the rate.
 //!
 //! `explain` derives failed conditions on the head. For conditions on the payload the ring stores the reason, since
-//! payloads are kept only if bodies are configured. The [counts](crate::rule::RuleCounts) of all rules are always kept.
+//! payloads are kept only if bodies are configured.
 
 mod access;
 mod file;
@@ -38,7 +37,7 @@ pub(crate) const REASONS: usize = 32;
 
 const LONGEST_REASON: usize = 500;
 
-/// The most bytes of a text, since a head's text may be as long as its body.
+/// A head's text may be as long as its body.
 const LONGEST_TEXT: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +63,6 @@ pub struct UnmatchedMessage {
     pub publisher_id: Option<String>,
     pub priority: Option<String>,
     pub message_id: Option<String>,
-    /// The rules whose condition on the payload failed, at most `REASONS`.
     pub failed: Vec<FailedBehind>,
     pub body: Option<(Bytes, Properties)>,
 }
@@ -78,7 +76,6 @@ pub struct FailedBehind {
 
 pub struct Ring {
     shared: Arc<UnmatchedState>,
-    /// The writer, which writes everything when the ring is dropped.
     _store: Option<UnmatchedStore>,
     ends: EndReports,
 }
@@ -92,7 +89,6 @@ struct UnmatchedState {
 
 #[derive(Debug, Default)]
 struct Slots {
-    /// Entry number n is in slot n modulo their count.
     places: Vec<UnmatchedMessage>,
     noted: u64,
 }
@@ -103,7 +99,7 @@ impl Ring {
         Self { shared: Arc::new(UnmatchedState::new(keep)), _store: None, ends: EndReports::default() }
     }
 
-    /// Creates a ring that is also written beside a journal. A failed write is only logged.
+    /// A failed write is only logged.
     #[must_use]
     pub fn beside(keep: KeepUnmatched, journal: &Path) -> Self {
         let shared = Arc::new(UnmatchedState::new(keep));
@@ -157,7 +153,6 @@ impl Ring {
         });
     }
 
-    /// Notes a message that matches no rule by its rest.
     pub fn event(
         &self,
         received: &ReceivedMessage,
@@ -269,7 +264,7 @@ fn set_name(slot: &mut Arc<str>, name: &Arc<str>) {
     }
 }
 
-/// Reuses existing memory; a long text is cut and marked by `…`.
+/// A long text is cut and marked by `…`.
 fn set(slot: &mut Option<String>, text: Option<&str>) {
     let Some(text) = text else {
         *slot = None;

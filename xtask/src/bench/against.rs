@@ -7,7 +7,6 @@ pub(super) struct Line {
     what: String,
     ours: f64,
     other: f64,
-    /// The share by which our build is worse; below 0 it is better.
     worse: f64,
     spread: f64,
 }

@@ -139,7 +139,6 @@ impl Comparison {
     }
 }
 
-/// Runs a program once. CPU time is that of the whole process, including its start.
 fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::table::Figure> {
     let Load { count, every, size } = load;
     let queue = stage.queue()?;

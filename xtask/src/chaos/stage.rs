@@ -33,7 +33,6 @@ pub(super) struct ChaosStage {
 }
 
 impl ChaosStage {
-    /// Starts osnl on this transport and waits until it listens. The folder `target/chaos` stays.
     pub(super) fn start(transport_url: &str) -> Result<Self> {
         let folder = step::target_dir().join("chaos");
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -95,7 +94,7 @@ impl ChaosStage {
     }
 }
 
-/// Builds the programs without optimisation, because nothing is measured.
+/// Builds without optimisation, because nothing is measured.
 pub(super) fn build() -> Result<()> {
     step::run(
         step::cargo().args(["build", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"]).stdin(Stdio::null()),

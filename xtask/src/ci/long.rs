@@ -1,7 +1,7 @@
 //! `ci --long`: parts that take too long for the gate, each started by its name, and the record of their runs.
 //!
-//! A part is a command of this program, bounded by [`BOUND`]. `docs/long-runs.toml` has its last run. A tree with
-//! uncommitted changes leaves no record, because no commit has the tested state.
+//! A part is a command of this program, bounded by [`BOUND`]. A tree with uncommitted changes leaves no record,
+//! because no commit has the tested state.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -183,8 +183,7 @@ impl LongRuns {
         Ok(format!("{HEADER}{}", toml::to_string(self)?))
     }
 
-    /// Returns the reason to skip a part in the gate; `None` if the part has not passed, or its paths have changed
-    /// since.
+    /// `None` if the part has not passed, or its paths have changed since.
     pub(super) fn not_due(&self, name: &str) -> Option<String> {
         let part = PARTS.iter().find(|part| part.name == name)?;
         let run = self.0.get(name).filter(|run| run.result == PASSED)?;

@@ -28,7 +28,6 @@ const OF_OPENSSL: &str = "usr/lib/ssl/cert.pem";
 
 const TEST: &str = include_str!("image/test.sh");
 
-/// The function `podman`, with a store of its own in the working folder.
 const PODMAN: &str = r#"podman() {
     command podman --root "$PWD/podman/root" --runroot "$PWD/podman/run" --storage-driver vfs --cgroup-manager cgroupfs "$@"
 }"#;
@@ -89,7 +88,7 @@ pub(super) fn make(stage: &Stage) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// Returns an archive that `podman load` and `docker load` read, made of an image's folder with the given `rootfs.tar`.
+/// The archive is for `podman load` and `docker load`, made of an image's folder with the given `rootfs.tar`.
 pub(super) fn archive(rootfs: &Path) -> Result<PathBuf> {
     setup::podman()?;
     let image = rootfs.parent().context("an archive without a folder")?;

@@ -1,7 +1,7 @@
 //! `package on-ramps`: the files for deployers, run by the deployer's own programs from PyPI, or against recorded shapes.
 //!
-//! Each on-ramp is a script in `on_ramps/`, whose doc names the real parts, the recorded shapes, and the stand-ins. All
-//! have one node of RabbitMQ with the users and virtual hosts that a deployer's role would make.
+//! The doc of each script in `on_ramps/` names the real parts, the recorded shapes, and the stand-ins. All have one
+//! node of RabbitMQ with the users and virtual hosts that a deployer's role would make.
 
 use std::fs;
 use std::process::{Command, ExitCode, Stdio};

@@ -22,12 +22,10 @@ pub(super) const SUMS: &str = "SHA256SUMS";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Build(Profile),
-    /// The files of `package release`.
     Candidate,
 }
 
 impl Origin {
-    /// Reads `--release` and `--candidate`, and returns the other flags.
     pub(super) fn parse<'a>(flags: &[&'a str]) -> Result<(Self, Vec<&'a str>)> {
         let (own, others): (Vec<&str>, Vec<&str>) =
             flags.iter().copied().partition(|flag| ["--release", "--candidate"].contains(flag));
@@ -52,7 +50,6 @@ impl Origin {
     }
 }
 
-/// Returns the package of the program among packages with that ending.
 pub(super) fn program_in<'a>(packages: &'a [PathBuf], ending: &str) -> Result<&'a Path> {
     let is_program = |path: &&PathBuf| {
         let name = path.to_string_lossy();
@@ -65,7 +62,6 @@ pub(super) fn program_in<'a>(packages: &'a [PathBuf], ending: &str) -> Result<&'
         .with_context(|| format!("no {ending} of the program was made"))
 }
 
-/// Returns an older Debian package and that of the packages, in one folder.
 pub(super) fn upgrade(packages: &[PathBuf]) -> Result<[PathBuf; 2]> {
     let folder = folder()?.join("upgrade");
     let _ = fs::remove_dir_all(&folder);
@@ -76,7 +72,6 @@ pub(super) fn upgrade(packages: &[PathBuf]) -> Result<[PathBuf; 2]> {
     Ok([folder.join("older.deb"), folder.join(name)])
 }
 
-/// Returns the files that `package release` has made, after a comparison with their checksums.
 pub(super) fn released() -> Result<Vec<PathBuf>> {
     let folder = release_folder()?;
     let mut check = Command::new("sha256sum");

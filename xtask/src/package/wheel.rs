@@ -1,8 +1,7 @@
 //! Wheels for PyPI: `osnl`, which is the program, and `osnl-k2hr3`, the module k2hr3_osnl.
 //!
 //! maturin builds both, in an environment of its own under `target/`. `package wheel-test` installs both into a fresh
-//! environment without an index and without a compiler in its PATH. The module's tests run there against a real
-//! broker.
+//! environment without an index and without a compiler in its PATH.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -48,7 +47,7 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
     WHEELS.iter().map(|(_, name, _)| wheel(&out, name)).collect()
 }
 
-/// Lets Zig link; maturin looks for Zig as a module of the first Python in PATH.
+/// maturin looks for Zig as a module of the first Python in PATH.
 fn for_older_glibc(build: &mut Command, maturin: &Path) -> Result<()> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     build.args(["--zig", "--compatibility", GLIBC, "--target", &target]);
@@ -62,7 +61,6 @@ fn for_older_glibc(build: &mut Command, maturin: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a program that compiles C with Zig for [`GLIBC`].
 fn zig_compiler(maturin: &Path) -> Result<PathBuf> {
     let python = maturin.with_file_name("python");
     let version = GLIBC.trim_start_matches("manylinux_").replace('_', ".");

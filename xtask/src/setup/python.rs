@@ -2,8 +2,7 @@
 //! Debian without Node.js.
 //!
 //! Environments are under `target/` and are rebuilt when the pinned versions or the interpreter change. A file
-//! records both and is written last, so that an interrupted installation does not count. pip uses the machine's
-//! configuration; no index is named here.
+//! records both and is written last, so that an interrupted installation does not count.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -87,7 +86,6 @@ pub(super) fn ensure_maturin() -> Result<PathBuf> {
     MATURIN.ensure()
 }
 
-/// Installs maturin with Zig, which links for an older glibc than this machine's.
 pub(super) fn ensure_maturin_with_zig() -> Result<PathBuf> {
     MATURIN_WITH_ZIG.ensure()
 }
@@ -188,7 +186,7 @@ pub(super) fn existing() -> Option<PathBuf> {
     folder.join(STAMP).exists().then_some(folder)
 }
 
-/// Whether this machine can make environments; Debian ships `ensurepip` apart from the interpreter.
+/// Debian ships `ensurepip` apart from the interpreter.
 fn has_venv() -> bool {
     Command::new("python3")
         .args(["-c", "import venv, ensurepip"])

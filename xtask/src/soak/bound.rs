@@ -7,7 +7,6 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-/// The bound, which is removed when dropped, after the program.
 pub(super) struct Bound {
     bytes: u64,
     kind: BoundKind,
@@ -18,7 +17,6 @@ enum BoundKind {
     AddressSpace,
 }
 
-/// The folder of each version's groups, and the file of the bound.
 const VERSIONS: [(&str, &str); 2] =
     [("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")];
 

@@ -74,7 +74,7 @@ impl Runner {
     }
 }
 
-/// Whether the arguments choose packages; `--workspace` overrides such a choice, so the two must not be combined.
+/// `--workspace` overrides a choice of packages, so the two must not be combined.
 pub(super) fn names_packages(args: &[String]) -> bool {
     args.iter().take_while(|arg| *arg != "--").any(|arg| {
         arg.starts_with("-p") || arg.starts_with("--package") || arg.starts_with("--manifest-path")
@@ -103,7 +103,7 @@ impl Count {
         self.lacks.is_none()
     }
 
-    /// Adds a summary such as `ok. 3 passed; 0 failed; 1 ignored` or `4 tests run: 3 passed (1 slow), 1 timed out, 9
+    /// Adds a line like `ok. 3 passed; 0 failed; 1 ignored` or `4 tests run: 3 passed (1 slow), 1 timed out, 9
     /// skipped`. The tests that nextest skips are those left out by the arguments, and are not counted.
     fn add(&mut self, summary: &str) {
         let words: Vec<&str> = summary.split(|c: char| !c.is_alphanumeric()).collect();
@@ -182,7 +182,7 @@ impl TestReport {
         }
     }
 
-    /// Reads libtest's block `failures:`, in which `---- NAME stdout ----` opens the output of a test.
+    /// The line `---- NAME stdout ----` in libtest's block `failures:` opens the output of a test.
     fn read_failure(&mut self, line: &str) {
         let end = line.trim_end();
         if end.starts_with("---- ") && end.ends_with(" stdout ----") {
@@ -222,7 +222,6 @@ impl TestReport {
     }
 }
 
-/// Reads nextest's line of a finished test: `PASS [   0.004s] (  1/174) osnl-core::it guards::one`.
 fn timed(line: &str) -> Option<(Duration, &str, &str)> {
     let (status, rest) = line.split_once(" [")?;
     let is_status = status.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || " -".contains(c));

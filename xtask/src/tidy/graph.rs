@@ -122,7 +122,6 @@ fn top(file: &str) -> &str {
     file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
 }
 
-/// Returns the files that imports reach; `from` itself only by a cycle.
 fn reached(next: &[Vec<usize>], from: usize) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut waiting = next[from].clone();
@@ -195,8 +194,7 @@ impl PathResolver<'_> {
         }
     }
 
-    /// Returns all meanings of a path in a module, because a module and a function may share a name. `seen` ends
-    /// circles of `use`.
+    /// All meanings, because a module and a function may share a name. `seen` ends circles of `use`.
     fn resolve(
         &self,
         from: usize,

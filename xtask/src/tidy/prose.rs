@@ -37,7 +37,6 @@ fn comments(text: &str) -> Vec<String> {
     found
 }
 
-/// Counts the pronouns of a sentence; a name in backticks has none.
 fn pronouns(sentence: &str) -> usize {
     let words = sentence.split('`').step_by(2).flat_map(|part| part.split(|c: char| !c.is_alphanumeric()));
     words.filter(|word| PRONOUNS.iter().any(|pronoun| word.eq_ignore_ascii_case(pronoun))).count()

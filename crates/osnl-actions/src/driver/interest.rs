@@ -1,6 +1,5 @@
-//! Actions that need earlier messages. The attempt may be too late, since their content may be gone
-//! by then. An observer notes the content when a message arrives, is stored with the message, and
-//! may complete a delivery before its first attempt.
+//! The content of earlier messages may be gone at the attempt. So an observer notes the content when a message
+//! arrives, is stored with the message, and may complete a delivery before its first attempt.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -19,10 +18,9 @@ pub struct Interest {
 }
 
 pub trait SharedObserver: Observe {
-    /// Serves these actions from now on. A reload of the configuration keeps all notes.
+    /// A reload of the configuration keeps all notes.
     fn serve(&self, actions: Vec<(Arc<str>, Interest)>);
 
-    /// Returns the work before the first attempt of an action's deliveries; `step` asks the cloud
-    /// that the driver names.
+    /// `step` asks the cloud that the driver names.
     fn preparation(self: Arc<Self>, interest: &Interest, step: &EnrichmentStep) -> Option<Arc<dyn Prepare>>;
 }

@@ -33,9 +33,8 @@ pub trait NativeReader<'a> {
 
     fn check_name(&mut self, option: &str, text: &str, longest: usize) -> bool;
 
-    /// Reads an option that is compiled: `reader.compiled("url", |text| Template::compile(text,
-    /// &["rule"]))`. `Ok(None)` if the option is not set. An error is reported at
-    /// `file:line:column`.
+    /// Reads like `reader.compiled("url", |text| Template::compile(text, &["rule"]))`. `Ok(None)` if the option is
+    /// not set. An error is reported at `file:line:column`.
     #[expect(clippy::result_unit_err, reason = "the error is among the findings")]
     fn compiled<T>(
         &mut self,

@@ -2,32 +2,13 @@ use super::CallRequest;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preview {
-    Request {
-        method: String,
-        url: String,
-        headers: Vec<(String, String)>,
-        body: Option<String>,
-    },
-    Line {
-        to: String,
-    },
-    Effect {
-        does: String,
-        with: Vec<(&'static str, String)>,
-    },
-    Nothing {
-        why: String,
-    },
-    NotAsked {
-        why: String,
-    },
-    /// A dead letter: the action's own condition cannot be decided.
-    Undecided {
-        why: String,
-    },
-    Unusable {
-        why: String,
-    },
+    Request { method: String, url: String, headers: Vec<(String, String)>, body: Option<String> },
+    Line { to: String },
+    Effect { does: String, with: Vec<(&'static str, String)> },
+    Nothing { why: String },
+    NotAsked { why: String },
+    Undecided { why: String },
+    Unusable { why: String },
 }
 
 impl Preview {

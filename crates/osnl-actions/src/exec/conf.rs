@@ -32,7 +32,6 @@ options! {
 }
 
 options! {
-    /// The options of a driver that runs a program.
     pub struct Surroundings {
         environment: Vec<(String, String)> as environment, written("list of NAME=value"), secret => "Environment of the process, besides PATH and LANG. Nothing of osnl's own environment is passed on.";
         working_dir: PathBuf as working_dir = "/", written("absolute path") => "Working directory of the process.";

@@ -5,7 +5,6 @@ pub(super) struct LineBuffer {
     pub(super) buffer: BytesMut,
     limit: usize,
     scanned: usize,
-    /// Whether the rest of the current line is discarded, because its beginning was too long.
     skipping: bool,
 }
 

@@ -1,6 +1,5 @@
-//! The first line of standard output is a reason. With status 0, an output that is one verdict of
-//! the protocol counts instead. A cancelled attempt ends its process, and no other process starts
-//! before that is gone.
+//! The first line of standard output is a reason. With status 0, an output that is one verdict of the protocol counts
+//! instead.
 
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,7 +34,7 @@ pub(super) struct Once {
     abort: CancellationToken,
 }
 
-/// One run, in a task of its own, because its end may take longer than its attempt.
+/// A task of its own, because the end of a run may take longer than its attempt.
 struct Run {
     plan: ChildSettings,
     process: ProcessGroup,
@@ -121,8 +120,7 @@ async fn gone(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Dropped before `ended`, the guard cancels an attempt: its process is ended, and the next process
-/// waits for that.
+/// Dropped before `ended`, the guard cancels an attempt: the next process waits for the end of the cancelled one.
 struct AbandonGuard<'a> {
     once: &'a Once,
     hung: CancellationToken,

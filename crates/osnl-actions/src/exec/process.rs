@@ -7,7 +7,6 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Dropping it kills the group; [`ProcessGroup::end`] ends the group in steps.
 #[derive(Debug)]
 pub(super) struct ProcessGroup {
     child: Child,
@@ -46,8 +45,7 @@ impl ProcessGroup {
         Ok(status)
     }
 
-    /// Waits `patience`, sends SIGTERM to the group, waits `grace`, and kills the group; kills at
-    /// once if `abort` is cancelled.
+    /// SIGTERM after `patience`, SIGKILL after `grace`, to the whole group; kills at once if `abort` is cancelled.
     pub(super) async fn end(
         &mut self,
         patience: Duration,

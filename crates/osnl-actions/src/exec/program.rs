@@ -13,11 +13,10 @@ use tokio::process::Command;
 const ENVIRONMENT: [(&str, &str); 2] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8")];
 
-/// A program and its surroundings. Its Debug form shows no value of the environment, and only the
-/// first word.
+/// The Debug form shows no value of the environment, and only the first word.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Program {
-    /// The program and its arguments. A name without a slash is searched in `PATH`.
+    /// A name without a slash is searched in `PATH`.
     pub command: Vec<String>,
     pub environment: Vec<(String, String)>,
     pub working_dir: PathBuf,

@@ -8,8 +8,7 @@ use jiff::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileRotation {
     pub(crate) size: Option<u64>,
-    /// The span of a file: the first line of each span begins a new file. Spans count from 1970, so
-    /// that 1d ends at midnight UTC.
+    /// The first line of each span begins a new file. Spans count from 1970, so that 1d ends at midnight UTC.
     pub(crate) interval: Option<Duration>,
     pub(crate) keep: usize,
 }
@@ -25,8 +24,7 @@ impl FileRotation {
         self.size.is_none_or(|most| length + more as u64 <= most)
     }
 
-    /// Moves the file to a name of its own, `audit.jsonl.20261120T150312Z`, and removes the oldest
-    /// of such files.
+    /// A name of its own, `audit.jsonl.20261120T150312Z`; the oldest of such files are removed.
     ///
     /// Names sort in the order of rotations, even after a jump of the clock: a name that would sort
     /// before an existing name gets the latest time and the next number.
@@ -52,8 +50,7 @@ struct Suffix {
 }
 
 impl Suffix {
-    /// Reads the suffix of a rotated file; `None` for another program's file, which is never
-    /// removed.
+    /// `None` for another program's file, which is never removed.
     fn read(suffix: &str) -> Option<Self> {
         let (stamp, number) = suffix.split_once('-').unwrap_or((suffix, "0000"));
         let is_digit = |byte: u8| byte.is_ascii_digit();

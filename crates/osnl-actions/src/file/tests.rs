@@ -244,7 +244,6 @@ async fn a_file_that_is_not_there_yet_is_a_target_that_is_down() {
     assert_eq!(fs::read_to_string(path).unwrap(), "2\n");
 }
 
-/// A disk that hangs: a terminal with a full buffer, whose other side reads nothing.
 struct HungDisk {
     other: fs::File,
     path: std::path::PathBuf,

@@ -18,19 +18,17 @@ pub trait Authorization: Send + Sync + fmt::Debug {
     /// is unreachable.
     fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>>;
 
-    /// Reports a 401 to the last header; returns true if another header is available, and the
-    /// request is worth repeating once within the same attempt.
+    /// True if another header is available, and the request is worth repeating once within the same attempt.
     fn refused(&self) -> BoxFuture<'_, bool>;
 
-    /// Returns the URL of a service of this type from the token's catalogue, for targets written as
-    /// `catalog:TYPE/path`. Called once for each request.
+    /// The URL is from the token's catalogue, for targets written as `catalog:TYPE/path`. Called once for each
+    /// request.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         let reason = format!("this login has no service catalogue with {service}");
         Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
     }
 
-    /// Reports that a service was not found or not reached at the catalogue's URL: the next request
-    /// reads the catalogue anew.
+    /// The next request reads the catalogue anew.
     fn misplaced(&self, _service: &str) {}
 
     fn expiries(&self) -> Vec<Expiry> {

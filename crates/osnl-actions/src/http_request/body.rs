@@ -23,7 +23,6 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-')
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFormat {
     Json,
-    /// Lines of JSON, of one event or of all events of a call.
     Ndjson,
     Xml,
     Form,
@@ -150,8 +149,7 @@ pub(super) fn form_encoded(text: &str) -> String {
     utf8_percent_encode(text, FORM).to_string().replace("%20", "+")
 }
 
-/// Returns the event as an object, with the answers of enrichments: the body if the operator
-/// configures no template.
+/// The body if the operator configures no template, with the answers of enrichments.
 pub(super) fn event(names: &Names) -> Value {
     let notification = names.notification();
     let mut event = json!({

@@ -120,8 +120,7 @@ impl CloudEvent {
         Ok(())
     }
 
-    /// Returns the event as an object, for structured mode; `data` is of this content type. JSON
-    /// data stays JSON with its numbers unchanged.
+    /// `data` is of this content type. JSON data stays JSON with its numbers unchanged.
     pub(crate) fn structured(
         &self,
         headers: &mut HeaderMap,

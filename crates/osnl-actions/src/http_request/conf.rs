@@ -151,7 +151,6 @@ fn catalogue(reader: &mut SectionReader<'_>, target: &UrlTarget, login: Option<&
     Some(())
 }
 
-/// Returns whether each host of the event has limits of its own.
 fn hosts(reader: &mut SectionReader<'_>, from_event: bool) -> Option<bool> {
     let set = ["host_concurrency", "host_rate"].into_iter().find(|option| reader.is_set(option));
     match set.filter(|_| !from_event) {
@@ -250,7 +249,6 @@ fn template(reader: &mut SectionReader<'_>, option: &str, escape: Escape) -> Opt
     reader.compiled(option, |text| Template::escaping(text, &of(&names), escape)).ok()?
 }
 
-/// Reads an option with a default.
 fn template_or(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Template> {
     match reader.is_set(option.name) {
         true => template(reader, option.name, Escape::None),
@@ -401,7 +399,7 @@ fn content_type(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> O
     }
 }
 
-/// Returns the configured name of a header; `Some(None)` if the operator turns it off.
+/// `Some(None)` if the operator turns the header off.
 fn header_name(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<HeaderName>> {
     let option = option.name;
     match reader.text(option)?.as_str() {

@@ -79,8 +79,7 @@ impl fmt::Display for Statuses {
     }
 }
 
-/// The classes of statuses. A status in none of the sets is refused: attempted `max_attempts`
-/// times.
+/// A status in none of the sets is refused: attempted `max_attempts` times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatusClasses {
     pub success: Statuses,

@@ -122,7 +122,7 @@ impl Display for HostParameters {
     }
 }
 
-/// Whether Python considers the value false: k2hr3_osnl skips such a value.
+/// k2hr3_osnl skips a value that Python considers false.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -158,8 +158,7 @@ fn addresses(fixed_ips: &Value) -> Result<Vec<String>, Unusable> {
     Ok(addresses)
 }
 
-/// Decides as `uuid.UUID(text)`: `urn:`, `uuid:`, braces and dashes are dropped anywhere, and 32
-/// hex digits must remain.
+/// `urn:`, `uuid:`, braces and dashes are dropped anywhere, and 32 hex digits must remain.
 fn is_uuid(text: &str) -> bool {
     let text = text.replace("urn:", "").replace("uuid:", "");
     let digits = text.trim_matches(['{', '}']).replace('-', "");

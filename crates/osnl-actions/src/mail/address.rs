@@ -1,5 +1,4 @@
-//! Mail addresses such as `Operations <ops@example.com>`, parsed strictly, so that an event cannot
-//! add headers or further addresses.
+//! Parsed strictly, so that an event cannot add headers or further addresses to `Operations <ops@example.com>`.
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MailAddress {
@@ -11,8 +10,7 @@ pub(super) struct MailAddress {
 const LONGEST: usize = 254;
 
 impl MailAddress {
-    /// Parses one address. Quoted local parts, comments and groups are refused: they are unused in
-    /// practice and can hide an address.
+    /// Quoted local parts, comments and groups are refused: they are unused in practice and can hide an address.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.contains(char::is_control) {

@@ -18,7 +18,6 @@ pub(super) struct MailWriter {
     pub(super) from: MailAddress,
     pub(super) to: Vec<Template>,
     pub(super) subject: Template,
-    /// The subject of a digest; it has `count` besides the names of its first event.
     pub(super) digest_subject: Template,
     pub(super) body: Template,
     pub(super) html: Option<Template>,

@@ -20,8 +20,6 @@ pub(super) struct MessageTemplates {
     pub(super) format: MessageFormat,
     pub(super) declare: Declare,
     pub(super) mandatory: bool,
-    /// Whether the destination is Kafka: there are no exchanges, one framing, and a key for each
-    /// resource.
     pub(super) has_topics: bool,
 }
 
@@ -35,8 +33,7 @@ pub(super) enum MessageFormat {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Privacy {
     pub(super) mask: bool,
-    /// Whether the request's token in the context is passed on. Otherwise it is null, as in `osnl
-    /// send`.
+    /// The token is null otherwise, as in `osnl send`.
     pub(super) keep_token: bool,
 }
 
@@ -100,7 +97,7 @@ impl MessageTemplates {
         Ok(AddressedMessage { target, priority, message })
     }
 
-    /// Whether an event chooses the exchange, or the topic on Kafka, so that a missing one says nothing of the others.
+    /// A missing exchange or topic that an event chooses says nothing of the others.
     pub(super) fn is_event_s(&self) -> bool {
         let template = if self.has_topics { &self.topic } else { &self.exchange };
         template.paths().any(|path| !path.starts_with("secret."))
@@ -279,9 +276,8 @@ fn message_id(event: &Event) -> String {
 /// The number of digits of a unique id that identify the publisher.
 const OWN: usize = 16;
 
-/// Returns 32 hex digits, the same for every attempt. The first half is derived from the message id
-/// and the action, so that the action recognises its own message by whichever rule; the second half
-/// from the effect.
+/// The same for every attempt. The first half is derived from the message id and the action, so that the action
+/// recognises its own message by whichever rule; the second half from the effect.
 fn unique_id(event: &Event) -> String {
     let digits = |key: &str| -> String {
         BodyDigest::of(key.as_bytes()).as_bytes()[..OWN / 2]

@@ -83,8 +83,7 @@ impl Header {
     }
 }
 
-/// Maps priorities to severities (RFC 5424, 6.2.1): audit and samples are neither warnings nor
-/// plain information.
+/// Audit and samples are neither warnings nor plain information (RFC 5424, 6.2.1).
 fn severity(priority: Option<&Priority>) -> u8 {
     match priority {
         Some(Priority::Critical) => 2,

@@ -11,7 +11,6 @@ use super::{DAY, HOUR};
 /// Buckets of the time from publication to the effect; the last one has no bound.
 pub(crate) const BUCKETS: usize = 13;
 
-/// The numbers of a span of time; a sample without counts and backlog is a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HistorySample {
     pub(crate) counts: Option<Counts>,
@@ -21,9 +20,7 @@ pub(crate) struct HistorySample {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) seconds: u32,
-    /// Messages received from the broker; 0 in an action's series.
     pub(crate) received: u32,
-    /// Messages that a rule matched; 0 in an action's series.
     pub(crate) matched: u32,
     pub(crate) delivered: u32,
     pub(crate) failed: u32,
@@ -33,7 +30,6 @@ pub(crate) struct Counts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog {
     pub(crate) pending: u32,
-    /// The age of the oldest delivery in seconds.
     pub(crate) oldest: u32,
 }
 
@@ -48,11 +44,9 @@ pub(super) struct SeriesTotals {
 
 #[derive(Default)]
 pub(crate) struct HistorySeries {
-    /// The totals at the latest sample; `None` after a gap.
     before: Option<SeriesTotals>,
     hour: SampleRing<HOUR>,
     day: SampleRing<DAY>,
-    /// The incomplete sample of the day; `None` if it is empty.
     open: Option<HistorySample>,
 }
 
@@ -83,12 +77,10 @@ impl HistorySeries {
         }
     }
 
-    /// Returns the samples of the last hour, oldest first.
     pub(crate) fn hour(&self) -> Vec<HistorySample> {
         self.hour.iter().copied().collect()
     }
 
-    /// Returns the samples of the last day, oldest first.
     pub(crate) fn day(&self) -> Vec<HistorySample> {
         let all = self.day.iter().copied().chain(self.open);
         let more = (self.day.len() + usize::from(self.open.is_some())).saturating_sub(DAY);
@@ -102,7 +94,7 @@ impl HistorySeries {
 }
 
 impl HistorySample {
-    /// Adds another sample: counts are summed, and the larger backlog is kept.
+    /// Counts are summed, and the larger backlog is kept.
     pub(crate) fn fold(&mut self, other: &Self) {
         if let Some(other) = &other.counts {
             self.counts.get_or_insert_default().fold(other);

@@ -22,17 +22,14 @@ impl MetricKind {
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Family {
-    /// The name, without the ending of a counter or an info.
     pub name: &'static str,
     pub kind: MetricKind,
-    /// `seconds` or `bytes`; empty for a count.
     pub unit: &'static str,
     pub labels: &'static [&'static str],
     pub help: &'static str,
 }
 
 impl Family {
-    /// Returns the name for queries; of a histogram without its endings.
     #[must_use]
     pub fn sample(&self) -> String {
         match self.kind {
@@ -47,7 +44,6 @@ macro_rules! families {
     ($($id:ident = $name:literal $kind:ident $unit:literal [$($label:literal),*] $help:literal;)*) => {
         $(pub(super) static $id: Family =
             Family { name: $name, kind: MetricKind::$kind, unit: $unit, labels: &[$($label),*], help: $help };)*
-        /// Every metric, in the order in which they are written.
         pub static FAMILIES: &[&Family] = &[$(&$id),*];
     };
 }

@@ -15,7 +15,6 @@ use super::families::{Family, MetricKind};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricsFormat {
-    /// The text format of Prometheus, version 0.0.4.
     Prometheus,
     OpenMetrics,
 }
@@ -101,7 +100,6 @@ impl SampleWriter<'_> {
         self.out.push('\n');
     }
 
-    /// Writes 1 for the current state, and 0 for each other state.
     pub(super) fn state(&mut self, labels: &[&str], states: &[&str], state: &str) {
         debug_assert!(states.contains(&state), "{}: {state}", self.family.name);
         for name in states {
@@ -187,7 +185,7 @@ impl From<SystemTime> for Number {
     }
 }
 
-/// Formats microseconds as seconds, without trailing zeros; OpenMetrics requires bounds such as `1.0`.
+/// Writes no trailing zeros; OpenMetrics requires bounds such as `1.0`.
 fn seconds(micros: u64) -> String {
     let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
     let text = format!("{whole}.{rest:06}");

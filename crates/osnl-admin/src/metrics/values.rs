@@ -154,7 +154,6 @@ fn listeners(listeners: &[MeasuredListener], out: &mut FamilyWriter) {
     });
 }
 
-/// A state as `--state` spells it.
 fn label(word: &str) -> String {
     word.replace(' ', "-")
 }

@@ -79,7 +79,6 @@ impl ActionPage {
         }
     }
 
-    /// Returns the numbers of deliveries with the state that finds them.
     fn numbers(&self) -> [(&'static str, u64, &'static str); 5] {
         [
             ("Waiting", self.target.pending, "pending"),

@@ -7,7 +7,6 @@ use super::change::{ChangePage, ConfirmForm, allowed};
 use super::incident::action_path;
 use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 
-/// Shows the effect of a pause, a resume, or a probe of an action; with a form, makes the change.
 pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     allowed(visit)?;
     let given = visit.form.unwrap_or(visit.query.as_bytes());

@@ -14,16 +14,13 @@ const NAMED: usize = 100;
 const COUNTED: u64 = 10_000;
 const RESOURCES: usize = 3;
 
-/// A change: its effect before a confirmation, afterwards its result.
 #[derive(Template)]
 #[template(path = "change.html")]
 pub(super) struct ChangePage {
     pub(super) frame: Frame,
-    /// The result with its tone; empty before the change.
     pub(super) result: (&'static str, String),
     pub(super) says: Vec<String>,
     pub(super) is_final: bool,
-    /// The deliveries that it takes.
     pub(super) groups: Vec<DeliveryGroup>,
     pub(super) lists: ChangeLists,
     pub(super) ids: Vec<String>,
@@ -32,7 +29,6 @@ pub(super) struct ChangePage {
     pub(super) back: String,
 }
 
-/// Headings, each with its lines.
 pub(super) type ChangeLists = Vec<(&'static str, Vec<String>)>;
 
 pub(super) struct ConfirmForm {
@@ -43,14 +39,12 @@ pub(super) struct ConfirmForm {
 
 struct DeliveryChangeRequest {
     verb: &'static str,
-    /// The action to move to.
     to: Option<String>,
     filter: Which,
     fields: Vec<(String, String)>,
     back: String,
 }
 
-/// Shows the effect of a change; with a form, makes the change.
 pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     let mut change = read_change(&given(visit)?)?;
     allowed(visit)?;
@@ -83,7 +77,6 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     shown(&page)
 }
 
-/// Returns the query of a preview, or the query that a form confirms.
 pub(super) fn given(visit: PageVisit<'_>) -> Result<String, RequestRefusal> {
     match visit.form {
         Some(form) => text::field(form, "query").ok_or_else(|| bad("the form has no query")),
@@ -99,7 +92,7 @@ pub(super) fn allowed(visit: PageVisit<'_>) -> Result<(), RequestRefusal> {
     visit.access.api(true).map_err(denied)
 }
 
-/// Excludes deliveries that arrive between preview and change, if a search has neither ids nor an end.
+/// A search without ids and end could find deliveries that arrive between preview and change.
 pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>, fields: &mut Vec<(String, String)>) {
     if ids.is_empty() && until.is_none() {
         fields.push(("until".to_owned(), until.insert(text::now()).clone()));
@@ -215,7 +208,6 @@ impl ChangePage {
         }
     }
 
-    /// Names the changed entries, and the refused ones with the reason.
     pub(super) fn names<'a>(
         &mut self,
         ids: &[impl ToString],
@@ -232,7 +224,6 @@ impl ChangePage {
     }
 }
 
-/// Returns some resources of a group by name, and the number of the others.
 fn resources(group: &DeliveryGroup) -> String {
     let names = group.some.iter().filter_map(Delivery::short_resource);
     let mut names: Vec<String> = names.map(|name| text::cell(&name)).collect();

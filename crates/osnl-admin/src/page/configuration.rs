@@ -19,7 +19,6 @@ const EFFECT: &str = "Running attempts finish, and no delivery is lost. The relo
 struct ConfigurationPage {
     frame: Frame,
     loaded: String,
-    /// The latest reload: tone, summary, lists.
     reload: Option<(&'static str, String, ChangeLists)>,
     warnings: Vec<String>,
     sections: Vec<DocSection>,
@@ -47,7 +46,6 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     })
 }
 
-/// Shows the changes that a reload will make; with a form, reloads.
 pub(super) async fn reload(visit: PageVisit<'_>) -> PageAnswer {
     allowed(visit)?;
     let is_preview = visit.form.is_none();
@@ -71,7 +69,6 @@ pub(super) async fn reload(visit: PageVisit<'_>) -> PageAnswer {
     shown(&page)
 }
 
-/// Returns the result of a reload, or the expected one, with its tone.
 fn outcome(result: &ReloadResult, is_preview: bool) -> (&'static str, &'static str) {
     match (result.reloaded, result.changes.is_empty(), is_preview) {
         (true, true, false) => ("good", "The configuration was unchanged."),
@@ -98,7 +95,6 @@ impl ConfigurationPage {
     }
 }
 
-/// Returns the options of a section with a value from a file, the environment, or a flag; or the other options.
 fn values(section: &DocSection, are_set: bool) -> Vec<&DocEntry> {
     section.entries.iter().filter(|entry| (entry.from != DEFAULT) == are_set).collect()
 }

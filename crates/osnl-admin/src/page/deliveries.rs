@@ -20,7 +20,6 @@ const LISTED: &str = "50";
 const COUNTED: u64 = 1000;
 const MOST_ROWS: u32 = 100;
 const LONGEST_PART: usize = 100;
-/// The changes, each with its button.
 pub(super) const CHANGES: &[(&str, &str)] =
     &[("retry", "Retry"), ("release", "Release"), ("discard", "Discard"), ("move", "Move")];
 
@@ -28,12 +27,9 @@ pub(super) const CHANGES: &[(&str, &str)] =
 #[template(path = "deliveries.html")]
 struct DeliveriesPage {
     frame: Frame,
-    /// The fields of the filter, without order and page.
     filter: Vec<(String, String)>,
-    /// The name of a field, its label, its values, the chosen one.
     choices: [(&'static str, &'static str, Vec<String>, String); 4],
     totals: StateTotals,
-    /// The deliveries of the search in any state.
     any: StateTotals,
     groups: Vec<DeliveryGroup>,
     left_out: u64,
@@ -48,7 +44,6 @@ struct DeliveryPage {
     show: Show,
     changes: Vec<(&'static str, &'static str)>,
     moving: Vec<Arc<str>>,
-    /// The number of the first attempt that is known.
     first: u64,
     attempts: Vec<ShownAttempt>,
     payload: String,
@@ -57,7 +52,6 @@ struct DeliveryPage {
 struct ShownAttempt {
     attempt: AttemptAnswer,
     is_success: bool,
-    /// The attempts in a row with the same request, which is shown below the last of them.
     times: usize,
 }
 
@@ -144,7 +138,6 @@ pub(super) async fn one(visit: PageVisit<'_>, id: &str) -> PageAnswer {
     shown(&page)
 }
 
-/// Returns the states to which a change applies.
 pub(super) fn takes(verb: &str) -> Vec<&'static str> {
     let open = || Phase::named("open").unwrap_or_default();
     let phases = match verb {
@@ -161,7 +154,6 @@ impl DeliveriesPage {
         value_of(&self.filter, name).unwrap_or_default()
     }
 
-    /// Returns a button's words with the number of results to which a change applies; nothing without any.
     fn all(&self, verb: &str, label: &str) -> Option<String> {
         let of = takes(verb);
         let counts = self.totals.by_state.iter().filter(|(state, _)| of.contains(&&***state));
@@ -169,7 +161,6 @@ impl DeliveriesPage {
         (count > 0).then(|| format!("{label} all {}", number(count, self.totals.more)))
     }
 
-    /// Returns the name and count of each chip. The pending deliveries include the orphaned, as with the filter.
     fn chips(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let orphaned = self.any.by_state.get(Phase::Orphaned.word()).copied().unwrap_or_default();
         let of = move |(name, count)| (name, if name == "pending" { count + orphaned } else { count });
@@ -180,8 +171,7 @@ impl DeliveriesPage {
         with(&self.filter, &[("state", &state.replace(' ', "-"))])
     }
 
-    /// Returns the search for a group: by action and state, and where these have several groups, by a text of
-    /// the answer.
+    /// Searches by action and state, and where these have several groups, by a text of the answer.
     fn all_of(&self, group: &DeliveryGroup) -> String {
         let newest = &group.newest;
         let of = |other: &&DeliveryGroup| {
@@ -206,12 +196,10 @@ impl DeliveriesPage {
     }
 }
 
-/// Returns `1,000+` for a count that stopped at its bound.
 pub(super) fn number(count: u64, has_more: bool) -> String {
     format!("{}{}", grouped(count), if has_more { "+" } else { "" })
 }
 
-/// Returns the longest part of an answer that does not name the delivery's own resource.
 fn common_part(delivery: &Delivery) -> Option<String> {
     let mut answer = delivery.reason.as_ref().or(delivery.last_answer.as_ref())?.clone();
     let own = [&delivery.resource_id, &delivery.resource_name, &delivery.key, &delivery.message_id];
@@ -226,13 +214,11 @@ fn can_change(delivery: &Delivery) -> bool {
     takes("discard").contains(&&*delivery.state)
 }
 
-/// Returns `200, 3 ms`, or `400 no such field`.
 fn result(delivery: &Delivery) -> String {
     let took = delivery.took_millis.map_or(String::new(), |took| format!(", {}", millis(took)));
     delivery.short_result().map_or(String::new(), |result| result + &took)
 }
 
-/// Returns the class of a state's colour.
 pub(super) fn tone(words: &str) -> &'static str {
     match state_of(words) {
         Some((_, StateTone::Good)) => "good",
@@ -250,7 +236,7 @@ pub(super) fn request(path: &str, query: &str) -> Result<ControlRequest, Request
     }
 }
 
-/// Returns the fields with a value, decoded; a form sends empty fields too.
+/// Decoded; a form sends empty fields too.
 pub(super) fn fields(query: &str) -> Result<Vec<(String, String)>, RequestRefusal> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let filled = pairs.filter(|(_, value)| !value.is_empty());
@@ -267,7 +253,6 @@ pub(super) fn without(fields: &[(String, String)], names: &[&str]) -> Vec<(Strin
     fields.iter().filter(|(name, _)| !names.contains(&&**name)).cloned().collect()
 }
 
-/// Returns a query with new values instead of the former.
 pub(super) fn with(fields: &[(String, String)], values: &[(&str, &str)]) -> String {
     let mut fields = without(fields, &values.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     fields.extend(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -279,7 +264,6 @@ pub(super) fn written(fields: &[(String, String)]) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Returns the attempts that are known, oldest first, the one that succeeded last.
 fn attempts(show: &Show) -> Vec<ShownAttempt> {
     let mut shown = folded(&show.attempts);
     let Delivery { ended, state, reason, took_millis, .. } = &show.delivery;

@@ -16,9 +16,7 @@ const UNMATCHED: usize = 20;
 struct ExplainPage {
     frame: Frame,
     problem: String,
-    /// The event in the form, which an operator may edit.
     text: String,
-    /// Groups of events, each with its value and words.
     samples: Vec<(String, Vec<(String, String)>)>,
     events: Vec<EventView>,
 }
@@ -60,7 +58,6 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     Ok(html(status, &page))
 }
 
-/// Returns the event that the form or the query names, and a text to edit.
 fn tried(visit: PageVisit<'_>) -> Result<(Option<TriedEvent>, String), RequestRefusal> {
     if let Some(form) = visit.form {
         let event = text::field(form, "event").ok_or_else(|| bad("the form has no event"))?;
@@ -84,7 +81,6 @@ fn tried(visit: PageVisit<'_>) -> Result<(Option<TriedEvent>, String), RequestRe
     Ok((event, String::new()))
 }
 
-/// Returns the sample of a catalogue event as JSON to edit.
 fn example(event_type: &str) -> Result<String, RequestRefusal> {
     let found = catalogue::find(event_type).into_iter().find(|event| event.sample().is_some());
     let found = found.ok_or_else(|| bad(format!("sample: no sample of {event_type} is known")))?.example();
@@ -95,7 +91,6 @@ fn example(event_type: &str) -> Result<String, RequestRefusal> {
     Ok(serde_json::to_string_pretty(&event).unwrap_or_default())
 }
 
-/// Returns the latest unmatched messages, then the events of the catalogue by service.
 async fn samples(visit: PageVisit<'_>) -> Vec<(String, Vec<(String, String)>)> {
     let unmatched = visit.handler.unmatched(UNMATCHED).await;
     let groups = unmatched.map(|report| report.groups).unwrap_or_default();

@@ -28,7 +28,6 @@ const NAVIGATION: [(&str, Pages); 5] = [
 
 pub(super) struct Frame {
     pub(super) title: String,
-    /// The page of the navigation; `/actions` is below the overview.
     pub(super) here: &'static str,
     pub(super) refresh: Option<u32>,
     pub(super) may_change: bool,
@@ -36,12 +35,10 @@ pub(super) struct Frame {
     pub(super) csrf: String,
     pub(super) made: String,
     pub(super) host: String,
-    /// The option `environment`, which may be empty.
     pub(super) environment: String,
     pub(super) standing: Standing,
 }
 
-/// The verdict in the frame of every page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     is_known: bool,
@@ -51,7 +48,6 @@ pub(crate) struct Standing {
     quarantined: u64,
 }
 
-/// The latest standing, since not every page needs the whole status.
 #[derive(Default)]
 pub(super) struct SharedStanding(Mutex<Option<(Instant, Standing)>>);
 
@@ -71,7 +67,6 @@ impl Frame {
         }
     }
 
-    /// Returns the title of the tab: `2 critical: Deliveries`.
     pub(super) fn tab(&self) -> String {
         match self.standing.words() {
             Some(words) => format!("{words}: {}", self.title),
@@ -79,7 +74,6 @@ impl Frame {
         }
     }
 
-    /// Returns the colour of the tab's icon, as a URL has it.
     pub(super) fn icon(&self) -> &'static str {
         match self.standing.tone() {
             "good" => "%232e7d32",
@@ -93,7 +87,6 @@ impl Frame {
         &NAVIGATION
     }
 
-    /// Returns how much waits for an operator behind an entry of the navigation.
     pub(super) fn count(&self, entry: &str) -> u64 {
         match entry {
             "Deliveries" => self.standing.deliveries,
@@ -102,7 +95,6 @@ impl Frame {
         }
     }
 
-    /// Returns the value of `aria-current` of an entry of the navigation, or nothing.
     pub(super) fn current(&self, pages: &[(&str, &str)]) -> &'static str {
         match self.is_of(pages) {
             true if pages[0].0 == self.here => "page",
@@ -111,7 +103,6 @@ impl Frame {
         }
     }
 
-    /// Returns the pages beside this one, and this one.
     pub(super) fn subpages(&self) -> Pages {
         let own = NAVIGATION.iter().map(|(_, pages)| *pages).find(|pages| self.is_of(pages));
         own.unwrap_or_default()

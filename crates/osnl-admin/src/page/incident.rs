@@ -13,7 +13,6 @@ impl Step {
         Self { words: words.into(), path: path.into(), style: "" }
     }
 
-    /// A button that leads to the confirmation of a change.
     pub(super) fn change(words: &str, action: &str, change: &str) -> Self {
         let path = format!("/actions/change?action={}&change={change}", text::query(action));
         Self { style: "primary", ..Self::link(words, path) }
@@ -35,7 +34,6 @@ pub(super) fn tone(incident: &Incident) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns the links and buttons of what to do.
 pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> Vec<Step> {
     let action = match &incident.actions[..] {
         [one] => Some(&**one),
@@ -119,8 +117,7 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
     all.into_iter().flatten().collect()
 }
 
-/// Returns the condition for the reason of a guard; other guards and unexpected ends keep deliveries of the same actions
-/// back.
+/// Other guards and unexpected ends keep deliveries of the same actions back.
 fn of_guard(incident: &Incident) -> String {
     let Some(why) = &incident.why else { return String::new() };
     // The reasons of several guards begin alike.

@@ -31,7 +31,6 @@ struct LivePage {
     filter: LiveFilter,
     outcomes: [(&'static str, bool); 3],
     query: String,
-    /// The number of the newest event, behind which the stream begins.
     newest: u64,
     rows: Vec<LiveRow>,
 }

@@ -17,7 +17,6 @@ struct OverviewPage {
     incidents: Vec<Incident>,
     /// Whether the journal has reported its counts, as a 0 would read as "none".
     is_counted: bool,
-    /// The courses of the four numbers; none before the first measurement.
     courses: Vec<Plot>,
 }
 
@@ -39,7 +38,6 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
 }
 
 impl OverviewPage {
-    /// Returns each number with its name and the place of its course.
     fn numbers(&self) -> impl Iterator<Item = (usize, (String, String))> {
         let over = self.status.numbers.rates_are_over().map_or(String::new(), |over| format!(", {over}"));
         let names = [format!("In{over}"), format!("Out{over}"), "Waiting".to_owned(), "Oldest".to_owned()];

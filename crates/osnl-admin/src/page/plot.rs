@@ -1,7 +1,7 @@
 //! One plot: lines over a span of time as SVG that scales with the page, and the same values in tables.
 //!
-//! The picture has no text, so that labels keep their size at any width. A line ends at a gap. Values far above all
-//! others are cut and marked, so that a burst does not flatten the rest.
+//! The picture has no text, so that labels keep their size at any width. Values far above all others are cut and
+//! marked, so that a burst does not flatten the rest.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,6 @@ pub(super) enum Unit {
     Time,
 }
 
-/// The values of a line, oldest first; `None` at a gap. `columns` has them in larger steps.
 pub(super) struct PlotValues {
     pub(super) name: &'static str,
     pub(super) values: Vec<Option<f64>>,
@@ -31,9 +30,7 @@ pub(super) struct PlotValues {
 pub(super) struct PlotSpan {
     pub(super) until: SystemTime,
     pub(super) each: Duration,
-    /// The number of values of a line.
     pub(super) count: usize,
-    /// The values of a column, whose value is shown at once.
     pub(super) column: usize,
 }
 
@@ -55,7 +52,6 @@ pub(super) struct PlotLine {
     pub(super) name: &'static str,
     pub(super) style: &'static str,
     pub(super) path: String,
-    /// The last value, the lowest, the highest.
     pub(super) cells: [String; 3],
 }
 
@@ -113,14 +109,13 @@ impl Plot {
         }
     }
 
-    /// Returns the view box, with room for half a stroke above and below.
+    /// Half a stroke above and below needs room.
     pub(super) fn view(&self) -> String {
         format!("0 -4 {} {}", self.width, HEIGHT + 8.0)
     }
 }
 
 impl PlotSpan {
-    /// Returns the moment at which a value begins.
     fn at(&self, n: usize) -> SystemTime {
         self.until - self.each * u32::try_from(self.count.saturating_sub(n)).unwrap_or(u32::MAX)
     }
@@ -146,7 +141,6 @@ fn columns(all: &[PlotValues], unit: Unit, span: PlotSpan) -> Vec<PlotColumn> {
     (0..columns).map(column).collect()
 }
 
-/// Returns the top of the scale, and the highest value.
 fn scale(all: &[PlotValues], unit: Unit) -> (f64, f64) {
     let mut values: Vec<f64> = all.iter().flat_map(|line| line.values.iter().flatten()).copied().collect();
     values.sort_by(f64::total_cmp);
@@ -157,7 +151,7 @@ fn scale(all: &[PlotValues], unit: Unit) -> (f64, f64) {
 }
 
 impl Unit {
-    /// Returns the top of a scale: a value at or above the highest that is round, and so is its half.
+    /// The top is at or above the highest value, and round, as is its half.
     fn top(self, highest: f64) -> f64 {
         if let Self::Time = self {
             let round = [
@@ -221,7 +215,6 @@ fn path(values: &[Option<f64>], top: f64) -> String {
     path
 }
 
-/// Returns the time of day in UTC, with the seconds if there are few values.
 pub(super) fn clock(at: SystemTime, values: usize) -> String {
     let end = if values < 12 { 19 } else { 16 };
     timestamp(at).get(11..end).unwrap_or_default().to_owned()

@@ -30,7 +30,6 @@ struct PlotsPage {
 
 struct ActionFigures {
     name: String,
-    /// The action's own page; of all actions none.
     path: Option<String>,
     cells: [String; 5],
 }
@@ -70,7 +69,6 @@ pub(super) fn period(query: &str) -> Result<PlotPeriod, RequestRefusal> {
     }
 }
 
-/// Returns the plots of a series; the series of all actions also has those of messages.
 pub(super) fn plots(
     history: &DaemonHistory,
     series: &HistorySeries,
@@ -118,7 +116,6 @@ pub(super) fn plots(
     all
 }
 
-/// Says since when there are values, and how many.
 pub(super) fn note(history: &DaemonHistory, series: &HistorySeries, over: PlotPeriod) -> String {
     let samples = over.samples(series);
     let (Some(until), false) = (history.at(), samples.is_empty()) else {

@@ -64,7 +64,6 @@ struct MessageChangeRequest {
     fields: Vec<(String, String)>,
 }
 
-/// Shows the effect of a change; with a form, makes the change.
 pub(super) async fn change(visit: PageVisit<'_>) -> PageAnswer {
     allowed(visit)?;
     let mut change = MessageChangeRequest::read(&given(visit)?)?;

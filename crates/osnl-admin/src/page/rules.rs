@@ -24,7 +24,6 @@ struct RuleRow {
     listeners: String,
     actions: String,
     notes: String,
-    /// Whether it is enabled, and never matched.
     is_idle: bool,
     failed: String,
     conditions: Vec<(String, String)>,

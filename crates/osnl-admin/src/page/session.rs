@@ -12,7 +12,7 @@ pub(super) const NAME: &str = "osnl_session";
 pub(super) const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 const MOST: usize = 64;
 
-/// The sessions of an endpoint, in memory: they end with the process.
+/// The sessions end with the process.
 pub(super) struct Sessions {
     random: SystemRandom,
     live: Mutex<Vec<PageSession>>,
@@ -24,7 +24,6 @@ struct PageSession {
     /// The digest of the cookie's value, so that the time of a comparison reveals nothing.
     digest: [u8; 32],
     csrf: String,
-    /// The name of the token's owner, which may be empty.
     owner: Arc<str>,
     ends: Instant,
 }
@@ -46,7 +45,6 @@ impl Sessions {
         Ok(value)
     }
 
-    /// Returns the secret number of its forms and the name of the token's owner.
     pub(super) fn find(&self, head: &Parts) -> Option<(String, Arc<str>)> {
         let digest = digest(cookie(head)?);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,8 +72,7 @@ impl Sessions {
     }
 }
 
-/// Returns the cookie. Two cookies of this name count as none, as another site on the same host may have set
-/// one.
+/// Two cookies of this name count as none, as another site on the same host may have set one.
 fn cookie(head: &Parts) -> Option<&str> {
     let cookies = head.headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
     let mut values = cookies

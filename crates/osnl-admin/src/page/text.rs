@@ -76,7 +76,7 @@ pub(super) fn now() -> String {
     osnl::control::timestamp(SystemTime::now())
 }
 
-/// Markup for a template; each text in it is escaped.
+/// Each text in the markup is escaped.
 pub(super) struct Markup(String);
 
 impl fmt::Display for Markup {
@@ -87,7 +87,6 @@ impl fmt::Display for Markup {
 
 impl HtmlSafe for Markup {}
 
-/// A text of an answer, which may be missing.
 pub(super) trait Words {
     fn words(&self) -> &str;
 }
@@ -121,7 +120,6 @@ fn escaped(text: &str) -> String {
     escaped.to_string()
 }
 
-/// Returns a text that a narrow column breaks behind dots and slashes.
 pub(super) fn breakable(text: &str) -> Markup {
     Markup(text.split_inclusive(['.', '/']).map(escaped).collect::<Vec<_>>().join("<wbr>"))
 }
@@ -130,7 +128,6 @@ pub(super) fn name(text: impl Words) -> Markup {
     breakable(&cell(text.words()))
 }
 
-/// Returns a row of a list of facts, or nothing for an empty text.
 pub(super) fn fact(name: &'static str, text: impl Words) -> Markup {
     match text.words() {
         "" => Markup(String::new()),
@@ -138,19 +135,16 @@ pub(super) fn fact(name: &'static str, text: impl Words) -> Markup {
     }
 }
 
-/// Returns a moment of an answer as `4 min ago`, with the full time beside it.
 pub(super) fn time(at: &str) -> Markup {
     let words = relative(at);
     timed(at, words.split_once(" (").map_or(&*words, |(words, _)| words))
 }
 
-/// Returns words such as `4 min` for a duration since a moment, with the moment beside it.
 pub(super) fn timed(at: &str, words: &str) -> Markup {
     let (at, words) = (escaped(at), escaped(words));
     Markup(format!("<time class=\"time\" datetime=\"{at}\" title=\"{at}\">{words}</time>"))
 }
 
-/// Returns a state, with its duration unless the state is the usual one.
 pub(super) fn badge(tone: &str, state: &str, since: Option<(&str, u64)>) -> Markup {
     let since = since.filter(|_| matches!(tone, "bad" | "warn")).map_or(String::new(), |(at, seconds)| {
         format!(" <span class=\"muted\">for {}</span>", timed(at, &span(seconds)))
@@ -158,7 +152,7 @@ pub(super) fn badge(tone: &str, state: &str, since: Option<(&str, u64)>) -> Mark
     Markup(format!("<span class=\"badge {tone}\">{}</span>{since}", escaped(&cell(state))))
 }
 
-/// Cuts before the cleaning, since a text may have megabytes.
+/// A text may have megabytes, so it is cut before the cleaning.
 fn cut(text: &str, most: usize) -> String {
     let end = |text: &str| text.char_indices().nth(most).map(|(at, _)| at);
     let begins = one_line(&text[..end(text).unwrap_or(text.len())]);

@@ -50,7 +50,6 @@ fn the_daemon_reads_a_body_as_described() {
     }
 }
 
-/// The document leaves out the members that only requests on the control socket can ask for.
 #[test]
 fn filters_and_answers_have_the_members_that_are_described() {
     let document: Value = serde_json::from_str(openapi()).unwrap();

@@ -50,7 +50,6 @@ impl Events {
         own
     }
 
-    /// Returns the next event; `None` at the regular end of the stream.
     async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {

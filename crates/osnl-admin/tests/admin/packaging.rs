@@ -23,7 +23,6 @@ fn read(path: &str) -> String {
     fs::read_to_string(root(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Returns the rules as installed, and with the alert that is off turned on.
 fn rules() -> [String; 2] {
     let installed = read("packaging/prometheus/osnl.rules.yml");
     let (before, rest) = installed.split_once("of the lines below.\n").unwrap();

@@ -76,7 +76,6 @@ pub(crate) async fn log_in(running: &RunningEndpoint) -> String {
     format!("Cookie: other=1; {}\r\n{FORM}", cookie.split(';').next().unwrap())
 }
 
-/// Returns the fields of a confirmation behind `query=`: the search, and the number that was shown.
 pub(crate) fn confirmed(page: &str) -> String {
     let value = |name: &str| {
         let (_, value) = page.split_once(&format!("name=\"{name}\" value=\""))?;
@@ -125,7 +124,6 @@ pub(crate) fn header(answer: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
 }
 
-/// Returns the cells of the rows whose heading begins so.
 pub(crate) fn rows<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
     let cells = |row: &'a str| Some(row.split_once(heading)?.1.split_once("</th>")?.1);
     let cell = |cell: &'a str| cell.split_once('>')?.1.split_once("</td>").map(|(content, _)| content);

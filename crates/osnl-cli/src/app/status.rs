@@ -1,4 +1,4 @@
-//! The daemon's state in one line for `systemctl status`.
+//! Returns `false` if the manager's queue is full (usually ten datagrams), so that the caller may retry.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -49,15 +49,13 @@ impl SystemdStatus {
         self.targets.iter_mut().for_each(|(_, state)| state.mark_unchanged());
     }
 
-    /// Reports each change and `WATCHDOG=1` to `systemd`. Never ends.
-    ///
-    /// `READY=1` does not wait for the broker: units ordered after this service must start while a
-    /// broker is away. The first connection logs `Starting`; `osnl run` words this more plainly. A
-    /// reload sends `RELOADING=1`, and `READY=1` at its end, also after a failure.
+    /// `READY=1` does not wait for the broker: units ordered after this service must start while a broker is away.
+    /// The first connection logs `Starting`. A reload sends `RELOADING=1`, and `READY=1` at its end, also after a
+    /// failure.
     pub(super) async fn publish(mut self, systemd: &SystemdNotifier) {
         let mut line = self.line();
         let ready = format!("READY=1\nSTATUS={line}");
-        // A notification that did not fit is sent again with the next watchdog tick.
+        // Sent again with the next watchdog tick.
         let mut untold = (!systemd.send(&ready)).then_some(ready);
         let mut alive = systemd.watchdog.map(|every| {
             let mut alive = interval(every);

@@ -29,7 +29,6 @@ pub(super) struct NoAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NoAnswerCause {
     Nothing,
-    /// This user may not ask, although the daemon may be well.
     Forbidden,
     Other,
 }

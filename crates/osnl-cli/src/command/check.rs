@@ -1,9 +1,9 @@
 //! `osnl check`: reads, checks and explains a configuration. Tries its actions with examples of
 //! known events, and looks for deliveries in the journal that no action would take.
 //!
-//! `check` refuses each native configuration that a start refuses: the clients of a start are built and dropped, and the
-//! places of journal, state, log, and admin endpoint are read. Without `--connect` no connection is made. With that flag
-//! [`Native::probe`] tries brokers, targets, and files; no message is consumed, and no object is made or changed.
+//! `check` refuses each native configuration that a start refuses. Without `--connect` no connection is made. With
+//! that flag [`Native::probe`] tries brokers, targets, and files; no message is consumed, and no object is made or
+//! changed.
 
 mod report;
 
@@ -129,8 +129,6 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     }
 }
 
-/// Returns reasons for which a start by this user would refuse the state directory or the journal.
-/// With `--connect`, probes report them.
 fn unusable_places(native: &Native) -> impl Iterator<Item = Note> {
     let unusable = native.places(None).into_iter().filter(|probe| probe.verdict != ProbeVerdict::Fine);
     unusable.map(|Probe { section, what, found, advice, .. }| {
@@ -180,16 +178,11 @@ pub(super) fn own_daemon(native: &Native, of: &CheckArgs) -> OwnDaemon {
     OwnDaemon::Runs { pid, counts: status.listeners.iter().map(of).collect() }
 }
 
-/// Returns the queues that a listener consumes. One that waits for its broker consumes nothing.
 fn consumed(listener: &ListenerStatus) -> impl Iterator<Item = &String> {
     let is_connected = matches!(listener.state.as_str(), "listening" | "standby" | "blocked" | "draining");
     listener.queues.iter().filter(move |_| is_connected)
 }
 
-/// Asks the daemon of the configuration; `None` if it is stopped.
-///
-/// # Errors
-/// The reason for which it cannot be asked.
 fn daemon_status(native: &Native) -> Result<Option<Status>, String> {
     let Some(folder) = native.state_folder() else { return Ok(None) };
     let unknown = |error: &dyn std::fmt::Display| format!("{}: {error}", socket_path(&folder).display());
@@ -206,7 +199,7 @@ fn daemon_status(native: &Native) -> Result<Option<Status>, String> {
     }
 }
 
-/// Refuses the places that a start refuses. Files of the unit are judged as its user reads them, unless another user is named.
+/// Files of the unit are judged as its user reads them, unless another user is named.
 fn startable(
     any_conf: AnyConf,
     http: &HttpOptions,

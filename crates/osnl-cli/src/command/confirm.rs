@@ -41,15 +41,12 @@ pub(super) fn agreed_to(question: &str, refusal: &str) -> Result<bool, (Exit, St
     }
 }
 
-/// Breaks a question at words; the crate breaks at the last column.
 fn wrapped(question: &str, columns: usize) -> String {
-    // The name is before the first line, and the answer behind the last.
     let room = columns.saturating_sub(NAME.len() + 3);
     if room == 0 { question.to_owned() } else { paragraph(question, room).trim_end().to_owned() }
 }
 
-/// Restores the modes of the terminal when SIGTERM or SIGHUP ends the program, which raw mode would outlive. Ctrl-C is a
-/// key in raw mode.
+/// SIGTERM or SIGHUP would end the program in raw mode. Ctrl-C is a key in raw mode.
 fn restore_after_signals() {
     let (caught, catches) = mpsc::channel();
     let wait = move || {

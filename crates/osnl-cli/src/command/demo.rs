@@ -1,9 +1,8 @@
 //! `osnl demo`: the life of a small cloud through the real parts, reported step by step.
 //!
-//! Listeners, rules, journal, delivery loop, and the HTTP action are real; with `--transport-url`
-//! the broker too. Recorded notifications with other names replace the services (`cloud.rs`). A
-//! server on 127.0.0.1 replaces the target (`stand_in.rs`). Three files report the steps, and
-//! `printer.rs` prints the lines.
+//! Listeners, rules, journal, delivery loop, and the HTTP action are real; with `--transport-url` the broker too.
+//! Recorded notifications with other names replace the services (`cloud.rs`). A server on 127.0.0.1 replaces the
+//! target (`stand_in.rs`).
 //!
 //! The same `--seed`, `--count` and `--fail` give the same events and failures. Without a rate and
 //! a terminal, each event waits for the one before, so the lines are the same too, but for port and
@@ -199,7 +198,6 @@ impl<'a> Demo<'a> {
     }
 }
 
-/// The signals that end the demo; SIGHUP too, which means that the terminal is gone.
 struct StopSignals([Signal; 3]);
 
 impl StopSignals {

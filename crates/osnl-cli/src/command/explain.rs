@@ -1,6 +1,5 @@
-//! `osnl explain`: the verdict of each rule on an event, and the effect of a match. The event is
-//! from a file, the journal or the ring of unmatched messages. `--rules` shows the changes that
-//! other rules would make. Connects only to the daemon, and to the database of a shared journal.
+//! `osnl explain`: the verdict of each rule on an event, and the effect of a match. The event is from a file, the
+//! journal or the ring of unmatched messages. Connects only to the daemon, and to the database of a shared journal.
 
 mod args;
 mod compare;
@@ -126,7 +125,7 @@ fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, SavedEventsRefusal> {
     })
 }
 
-/// Explains the missing file: the daemon creates the file with the first unmatched message.
+/// The daemon creates the file with the first unmatched message.
 fn none_yet(conf: &Native, journal: &Path) -> SavedEventsRefusal {
     if conf.keep_unmatched.heads == 0 {
         let text = "unmatched events are not kept: keep_unmatched is 0 in the configuration";

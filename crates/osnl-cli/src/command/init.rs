@@ -120,7 +120,6 @@ fn services(names: &[String]) -> Result<Vec<&'static str>, String> {
     Ok(services)
 }
 
-/// Ignores the environment, which is for a daemon.
 fn sources() -> Sources {
     Sources { drivers: osnl_legacy::oss::drivers(), ..Sources::default() }
 }

@@ -28,10 +28,7 @@ pub(super) struct Display(Arc<ProgressState>);
 
 struct ProgressState {
     done: &'static str,
-    /// Hidden until the work has taken [`QUIET`]. The message names the counted objects, such as
-    /// `deliveries`.
     bar: ProgressBar,
-    /// Whether standard error can show a bar: it is a terminal, and `TERM` is not `dumb`.
     is_terminal: bool,
     is_drawn: Once,
     lines: AtomicU64,
@@ -39,7 +36,7 @@ struct ProgressState {
 }
 
 impl Display {
-    /// Starts a display. From now on Ctrl-C prints the progress and ends the program.
+    /// From now on Ctrl-C prints the progress and ends the program.
     pub(super) fn start(what: &'static str, done: &'static str) -> Self {
         Self::interruptible(ProgressState::new(Some(0), what, done))
     }
@@ -55,8 +52,7 @@ impl Display {
         Self(shared)
     }
 
-    /// Starts a display. From now on Ctrl-C, SIGTERM, and SIGHUP cancel the work by its observer. A
-    /// second signal ends the program.
+    /// From now on Ctrl-C, SIGTERM, and SIGHUP cancel the work by its observer; a second signal ends the program.
     pub(super) fn cancelling(what: &'static str) -> Self {
         let shared = Arc::new(ProgressState::new(Some(0), what, ""));
         let interrupted = shared.clone();
@@ -69,8 +65,7 @@ impl Display {
         Self(shared)
     }
 
-    /// Returns an observer that shows progress as `unit` converts it, and cancels the work after a
-    /// signal.
+    /// The observer shows progress as `unit` converts it, and cancels the work after a signal.
     pub(super) fn observer(&self, unit: fn(RequestProgress) -> RequestProgress) -> Observer {
         let shared = self.0.clone();
         Arc::new(move |UpkeepProgress { done, of }| {

@@ -1,8 +1,7 @@
 //! `osnl quarantine`: messages that are kept because no decoder could read them.
 //!
-//! The publisher controls the whole content, so all output is cleaned for the terminal. Of a body
-//! only a preview without values is shown. On request the bytes are written to a file of mode 0600,
-//! or to stdout.
+//! The publisher controls the whole content, so all output is cleaned for the terminal. Of a body only a preview
+//! without values is shown.
 
 mod args;
 mod retry;
@@ -137,7 +136,7 @@ fn which(args: &WhichArgs) -> WhichMessages {
     }
 }
 
-/// Refuses a change without any selection, so that no forgotten filter changes all messages.
+/// A forgotten filter must not change all messages.
 fn named(args: &WhichArgs, all: bool) -> Result<WhichMessages, NoAnswer> {
     let filter = which(args);
     if filter == WhichMessages::default() && !all {
@@ -167,7 +166,6 @@ fn listed(list: &QuarantineList, is_filtered: bool, columns: Option<usize>) -> S
     text
 }
 
-/// Returns the table. On a narrow terminal each message has a second line with the reason.
 fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
     let whole = table(&rows);
     let Some(columns) = columns.filter(|columns| breadth(&whole) > *columns) else { return whole };

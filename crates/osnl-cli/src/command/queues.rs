@@ -164,7 +164,6 @@ pub(crate) fn run(args: &QueuesArgs) -> Exit {
     report.exit()
 }
 
-/// Looks at the brokers of all listeners, or of one.
 fn survey(
     native: &Native,
     daemon: &OwnDaemon,
@@ -189,7 +188,6 @@ fn survey(
     })
 }
 
-/// Makes the changes that osnl may make, after a question.
 fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit, NoAnswer> {
     let changes = native.queue_changes(&report.surveys, &report.left);
     if changes.is_empty() {

@@ -95,7 +95,6 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     Ok(out.end(if appended > copies { Exit::Done } else { Exit::Failed }))
 }
 
-/// Finds the daemon that has the journal. Refuses an impossible append before anything is shown.
 fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, SavedEventsRefusal> {
     if let JournalConf::Memory = conf.journal {
         saved_events::journal(conf)?;

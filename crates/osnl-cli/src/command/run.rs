@@ -128,7 +128,6 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
     })?
 }
 
-/// Returns the actions by the age at which they give deliveries up.
 fn ends_of_retries(conf: &Native) -> BTreeMap<Option<Duration>, String> {
     let mut by_age: BTreeMap<Option<Duration>, Vec<&str>> = BTreeMap::new();
     for action in &conf.actions {
@@ -137,7 +136,7 @@ fn ends_of_retries(conf: &Native) -> BTreeMap<Option<Duration>, String> {
     by_age.into_iter().map(|(age, actions)| (age, actions.join(", "))).collect()
 }
 
-/// Adds the control socket, and binds the admin endpoint before the daemon runs, so that a used address fails the start.
+/// Binds the admin endpoint before the daemon runs, so that a used address fails the start.
 async fn with_servers(
     daemon: Daemon,
     handler: Arc<ControlHandler>,
@@ -149,7 +148,6 @@ async fn with_servers(
     Ok(daemon.serving("admin endpoint", Box::new(|end| Box::pin(bound.run(end)))))
 }
 
-/// Returns the reason why a start could not open its log file.
 pub(super) fn log_refusal(conf: &Native) -> Option<String> {
     let destination = destination(conf);
     Some(destination.unopened(&destination.refusal()?))

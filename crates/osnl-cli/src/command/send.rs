@@ -27,7 +27,6 @@ use crate::app;
 use crate::command::sources::complain;
 use crate::exit::Exit;
 
-/// The most messages without a confirm.
 const IN_FLIGHT: usize = 256;
 
 pub(crate) fn run(args: &SendArgs) -> Exit {
@@ -136,7 +135,7 @@ fn targets(entry: &InputEntry, args: &SendArgs, destination: &Destination) -> Ve
     topics.into_iter().flatten().map(|topic| Target::new(exchange.clone(), topic.clone())).collect()
 }
 
-/// Returns a copy of the notification for each target, each with its own `_unique_id`.
+/// Each target has a copy with its own `_unique_id`.
 fn messages(
     entry: &InputEntry,
     targets: &[Target],
@@ -175,7 +174,6 @@ fn messages(
     }
 }
 
-/// Adds missing ids and removes the token.
 fn completed(emission: &Emission) -> Emission {
     let mut emission = emission.clone();
     emission.message_id.get_or_insert_with(stamp::message_id);

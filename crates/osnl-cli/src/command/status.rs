@@ -20,7 +20,6 @@ use crate::flags::{PlaceArgs, duration};
 use crate::output;
 use crate::terminal::{self, Tone};
 
-/// The heads of an incident's lines.
 const HEADS: [&str; 4] = ["!!   ", "!    ", "why  ", "do   "];
 const AT_MOST: usize = 10;
 const FOR_RELEASE: usize = 6;
@@ -158,7 +157,6 @@ fn text(status: &Status) -> String {
     text
 }
 
-/// Returns the reason for the silence of each listener without a message, before the silence needs attention.
 fn nothing_yet(status: &Status) -> String {
     let line = |listener: &ListenerStatus| {
         let silence = listener.silence.as_ref().filter(|_| listener.messages == 0)?;
@@ -169,7 +167,6 @@ fn nothing_yet(status: &Status) -> String {
     status.listeners.iter().filter_map(line).collect()
 }
 
-/// Returns three short lines: what, why, do.
 fn lines(incident: &Incident) -> String {
     let mark = match incident.severity {
         IncidentSeverity::Critical => "!!",
@@ -180,7 +177,6 @@ fn lines(incident: &Incident) -> String {
     all.into_iter().filter_map(line).collect()
 }
 
-/// Wraps lines at words, behind their heads.
 fn wrapped(text: &str, columns: Option<usize>) -> String {
     let Some(columns) = columns else { return text.to_owned() };
     let mut all = String::new();
@@ -203,7 +199,6 @@ fn wrapped(text: &str, columns: Option<usize>) -> String {
 }
 
 pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
-    /// The states of listeners, of actions, and of the journal.
     const STATES: [&str; 10] = [
         "listening",
         "standby",
@@ -303,8 +298,7 @@ fn number(count: Option<u64>) -> String {
     count.map_or("-".to_owned(), |count| count.to_string())
 }
 
-/// Renders the messages of an abandoned queue with advice. Only a queue known to be empty may be
-/// deleted.
+/// Only a queue known to be empty may be deleted.
 fn left_queue(left: &LeftQueue) -> String {
     let holds = match (left.messages, left.seen_seconds) {
         (Some(messages), Some(seconds)) => {

@@ -11,8 +11,7 @@ pub(super) fn table<R: Into<Row>>(rows: impl IntoIterator<Item = R>) -> String {
     table_within(rows, None, &[])
 }
 
-/// Returns the table for a terminal of `columns`. A table that is too wide loses these columns, the
-/// first named first.
+/// A table that is too wide loses these columns, the first named first.
 pub(super) fn table_within<R: Into<Row>>(
     rows: impl IntoIterator<Item = R>,
     within: Option<usize>,
@@ -38,7 +37,6 @@ pub(super) fn table_within<R: Into<Row>>(
     lines
 }
 
-/// Wraps a text at words.
 pub(super) fn paragraph(text: &str, columns: usize) -> String {
     let mut table = Table::new();
     let width = u16::try_from(columns).unwrap_or(u16::MAX);

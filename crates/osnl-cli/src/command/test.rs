@@ -1,8 +1,8 @@
 //! `osnl test`: checks that the rules of a configuration match as expected. Makes no connection,
 //! changes nothing.
 //!
-//! A test is a section of a file `*.test`, which `osnl test` looks for in the folder `tests` beside
-//! each file of the configuration; [`file`] has the format. `--new EVENT` prints a first test.
+//! A test is a section of a file `*.test`, which `osnl test` looks for in the folder `tests` beside each file of the
+//! configuration; [`file`] has the format.
 
 mod args;
 mod file;
@@ -128,7 +128,7 @@ fn said(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>, case: &
     problems
 }
 
-/// Returns the actions that would be called; a rule in shadow mode only records its matches.
+/// A rule in shadow mode only records its matches.
 fn called(verdicts: &[RuleVerdict]) -> BTreeSet<String> {
     let fired = verdicts.iter().flat_map(|found| found.ruling.effects());
     let live = fired.filter(|effect| effect.mode == Mode::Live);

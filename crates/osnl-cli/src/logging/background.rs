@@ -3,8 +3,8 @@
 //!
 //! The log file has no such thread: a dead letter must be in the file when its outcome returns.
 //!
-//! tracing-appender 0.2 has such a thread too. It drops lines without a report, bounds their number
-//! and not their bytes, and does not tell the daemon that its thread has ended.
+//! tracing-appender 0.2 drops lines without a report, bounds their number and not their bytes, and does not report
+//! the end of its thread.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -119,8 +119,7 @@ impl Buffer {
     }
 }
 
-/// Writes all bytes. An error loses these lines only, such as of a closed stderr, and does not end
-/// the program.
+/// An error loses these lines only, such as of a closed stderr.
 fn write(stream: &mut impl Write, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match stream.write(bytes) {

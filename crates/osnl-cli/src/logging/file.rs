@@ -148,7 +148,7 @@ impl LogWriter {
         }
     }
 
-    /// Deletes the oldest dated files; a failed deletion is repeated at the next midnight.
+    /// A failed deletion is repeated at the next midnight.
     fn prune(&self, keep: usize) {
         let (Some(folder), Some(name)) =
             (self.path.parent(), self.path.file_name().and_then(|name| name.to_str()))
@@ -210,7 +210,6 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Whether a suffix is `YYYY-MM-DD` with at most one extension of a compressor.
 fn is_dated(suffix: &str) -> bool {
     let (date, extension) = suffix.split_once('.').map_or((suffix, None), |(date, more)| (date, Some(more)));
     let digits = |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -2,9 +2,8 @@
 //! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>): one datagram a line. `delivery.id` becomes
 //! `OSNL_DELIVERY_ID`, so that `journalctl OSNL_DELIVERY_ID=17.0` finds the lines of a delivery.
 //!
-//! Line ends and control characters of a value are escaped, as on standard error. Hence no value
-//! needs the protocol's length-prefixed form, and no value acts on a terminal that shows the
-//! journal.
+//! Line ends and control characters of a value are escaped, as on standard error. So no value needs the protocol's
+//! length-prefixed form, or acts on a terminal.
 //!
 //! Logging never waits. A sealed file in memory carries a line too long for a datagram. A line that
 //! the journal does not accept at once is written to standard error.
@@ -49,7 +48,7 @@ impl Journald {
         }
     }
 
-    /// Passes a file with a datagram too long for the socket. The journal reads only sealed files.
+    /// The journal reads only sealed files.
     fn send_file(&self, datagram: &[u8]) -> io::Result<()> {
         let mut file = File::from(memfd_create("osnl-log", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
         file.write_all(datagram)?;

@@ -1,6 +1,5 @@
-//! A log line as a JSON object: `timestamp` (RFC 3339 with the zone), `level`, `target`, `message`,
-//! and `fields` with the values by their names. Names are stable: a sentence is constant, and
-//! fields hold all variable parts.
+//! A log line as a JSON object: `timestamp` (RFC 3339 with the zone), `level`, `target`, `message`, and `fields` with
+//! the values by their names.
 //!
 //! The JSON of tracing-subscriber 0.3 has no bound for a value, so a tenant's name could fill the
 //! disk. It also writes bidirectional characters unescaped, which reorder a line on a terminal.

@@ -18,7 +18,6 @@ use std::process::{Command, Stdio};
 use self::page::Step;
 use self::stage::Stage;
 
-/// Pages whose blocks are run in order; each has a test below.
 const PLAYED: [&str; 7] = [
     "coming-from-k2hr3-osnl.md",
     "coming-from-kombu.md",

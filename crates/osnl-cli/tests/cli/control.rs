@@ -1,5 +1,3 @@
-//! Commands about deliveries and actions, asked of a daemon, and of its journal after its end.
-
 use std::fs;
 use std::process::Stdio;
 

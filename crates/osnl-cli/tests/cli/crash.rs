@@ -186,7 +186,6 @@ fn by_the_stand_in(rig: &mut Rig, trace: &Path) {
     rig.start_under(&[], &[("LD_PRELOAD", preload().to_owned()), ("OSNL_TEST_TRACE", trace.to_owned())]);
 }
 
-/// Whether strace works; sandboxes forbid `ptrace`.
 pub(crate) fn may_trace() -> bool {
     let strace = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
     strace.is_ok_and(|status| status.success())

@@ -89,7 +89,6 @@ impl Drop for Daemon {
     }
 }
 
-/// A proxy to a virtual host on the shared broker; while it is closed, new connections end at once.
 pub(crate) struct Way {
     pub(crate) vhost: Vhost,
     port: u16,

@@ -16,12 +16,10 @@ use self::troubles::TROUBLES;
 
 pub(crate) use self::operator::{Service, monitor, words};
 
-/// A trouble's name, options of the listener, and preparation.
 struct Trouble {
     name: &'static str,
     options: &'static str,
     prepare: fn(&mut Stage),
-    /// Its kind, a part of its evidence, and a part of its command.
     finding: (&'static str, &'static str, &'static str),
     /// A part of a line of `osnl check --connect`; empty if there is none.
     check: &'static str,
@@ -31,13 +29,11 @@ struct Trouble {
 }
 
 enum Mend {
-    /// The command is executed, and then the operator's part is done.
     Run(fn(&mut Stage)),
-    /// An instruction in words is followed.
     Follow(fn(&mut Stage)),
 }
 
-/// Plays all, so that one that fails hides no other.
+/// One that fails hides no other.
 #[test]
 #[expect(clippy::print_stdout, reason = "the table is a result for people, shown with --nocapture")]
 fn each_trouble_is_found_and_its_command_ends_it() {

@@ -1,6 +1,3 @@
-//! The gallery of errors: `fixtures/errors/AREA/NAME.txt` has files, command lines and their exact
-//! output.
-//!
 //! ```text
 //! What it is about.
 //! == file osnl.conf

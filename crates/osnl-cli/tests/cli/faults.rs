@@ -1,10 +1,9 @@
 //! Thirty faults on real parts, with all output of `osnl check`, `check --connect`, `status`, and
 //! the log about each.
 //!
-//! The picture is `snapshots/faults.txt`. A cell without a line must be in [`Fault::silent`] with
-//! the reason why the command cannot know of the fault; a listed cell with a line fails too. Ports,
-//! names, numbers of attempts, and durations are replaced by words, since they differ on each run.
-//! `OSNL_UPDATE_SNAPSHOTS=1` updates the picture.
+//! The picture is `snapshots/faults.txt`. A cell without a line must be in [`Fault::silent`] with the reason why the
+//! command cannot know of the fault; a listed cell with a line fails too. `OSNL_UPDATE_SNAPSHOTS=1` updates the
+//! picture.
 
 mod stage;
 mod table;
@@ -27,7 +26,6 @@ struct Fault {
     events: usize,
     /// Words of status and log once the fault shows; empty if a command cannot know.
     shows: [&'static str; 2],
-    /// The commands that cannot know, and the reason.
     silent: &'static [(&'static str, &'static str)],
 }
 

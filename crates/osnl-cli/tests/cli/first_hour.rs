@@ -19,7 +19,6 @@ struct Hour {
 }
 
 impl Hour {
-    /// Runs a command of osnl as it is written on a screen.
     #[track_caller]
     fn osnl(&self, line: &str, status: i32) -> String {
         let (code, said) = self.said(line);
@@ -37,7 +36,6 @@ impl Hour {
         (code, osnl.stdout() + &osnl.stderr())
     }
 
-    /// Makes a change in osnl.conf that a screen or the file's own comment asks for.
     fn edit(&self, from: &str, to: &str) {
         let text = self.place.read("osnl.conf");
         assert!(text.contains(from), "{from}: {text}");
@@ -58,7 +56,7 @@ impl Hour {
     }
 }
 
-/// Returns the command behind `->`, or behind the last `; ` of a line of `osnl check --connect`, that begins with a word.
+/// The command behind `->`, or behind the last `; ` of a line of `osnl check --connect`.
 #[track_caller]
 fn command(screen: &str, program: &str) -> String {
     let found =
@@ -120,7 +118,6 @@ fn from_init_to_the_first_effect_by_the_screens_alone() {
         code == Some(0) && status.contains("\nlisteners\n")
     });
 
-    // What nova fills besides is bounded.
     let queues = hour.osnl("osnl queues -c osnl.conf", 0);
     assert!(queues.contains("queue notifications.info"), "{queues}");
     assert!(queues.contains("write in [listener:nova] of an osnl.conf: management_url = "), "{queues}");

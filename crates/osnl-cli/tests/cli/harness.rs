@@ -19,8 +19,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(10);
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
 
-/// Opens the program, which any user can then execute without its path: root's home may be closed
-/// to other users.
+/// Any user can then execute the program without its path: root's home may be closed to other users.
 pub(crate) fn osnl_of_any_user() -> Command {
     static PROGRAM: OnceLock<File> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| File::open(env!("CARGO_BIN_EXE_osnl")).unwrap());
@@ -235,7 +234,6 @@ pub(crate) fn depth(vhost: &Vhost, queue: &str, expected: (u64, u64)) {
     });
 }
 
-/// Returns the incidents of the screen of `osnl status`, each in a line: what, why, do.
 pub(crate) fn incidents(status: &str) -> Vec<String> {
     let of_block = |block: &str| -> Vec<String> {
         block.lines().map(|line| line.get(5..).unwrap_or_default().to_owned()).collect()

@@ -82,7 +82,6 @@ impl Rig {
         child.try_wait().unwrap().and_then(|status| status.code())
     }
 
-    /// Kills the whole process group, with a tracer and its tracee.
     pub(crate) fn kill(&mut self) {
         let Some((mut child, _guard)) = self.running.take() else { return };
         let script = ["-c", "kill -s KILL -- \"-$1\"", "sh", &child.id().to_string()];
@@ -135,7 +134,7 @@ impl Drop for Rig {
     }
 }
 
-/// Returns the address in an event's body and its request. None is the prefix of another.
+/// No address is the prefix of another.
 pub(crate) fn address(n: usize) -> String {
     format!("10.1.{}.{}", 100 + n / 100, 100 + n % 100)
 }

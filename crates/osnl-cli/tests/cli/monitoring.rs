@@ -359,7 +359,6 @@ fn a_target_has_the_end_of_its_certificate_and_a_plug_in_its_restarts() {
     assert!(ends > now, "{ends}");
 }
 
-/// A taken address must fail the start, since the daemon would run without its endpoint.
 #[test]
 fn an_address_that_is_taken_ends_the_start() {
     let (rig, admin) = monitored("monitoring-taken", &[LISTENER, RULE, ACTION]);

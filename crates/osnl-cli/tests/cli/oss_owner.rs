@@ -51,7 +51,6 @@ fn the_native_form_posts_what_the_programs_file_does() {
     }
 }
 
-/// The login is retried, because the operator may be setting the password just now.
 #[test]
 fn a_refused_login_is_said_and_tried_again() {
     let stand = Stand::new("oss-login", "");

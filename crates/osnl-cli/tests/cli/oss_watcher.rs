@@ -279,7 +279,6 @@ fn a_queue_that_comes_later_is_read_and_said_once() {
     assert_eq!(osnl.stop().matches("Rabbit service is unavailable").count(), 1);
 }
 
-/// Seen addresses are in the journal, so the next process knows them.
 #[test]
 fn a_restart_knows_what_was_seen() {
     let mut stand = Stand::new("oss-restart", "");
@@ -425,7 +424,6 @@ fn a_plug_in_is_called_with_what_is_posted() {
     assert!(log.contains("Plugin `oss_framework.plugins.new_plugin.YourPlugin`is loaded."), "{log}");
 }
 
-/// The original ended when a plug-in raised, and called no other plug-in.
 #[test]
 fn a_plug_in_that_raises_keeps_no_other_from_being_called() {
     let mut stand = Stand::new("oss-raises", "");

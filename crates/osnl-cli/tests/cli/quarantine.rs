@@ -72,7 +72,6 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     is_kept(&rig, 0);
 }
 
-/// The journal has accepted the event, so a later limit does not apply.
 #[test]
 fn an_accepted_event_is_delivered_after_a_restart_with_a_lower_max_body() {
     let mut rig = Rig::start("quarantine-lower");

@@ -65,7 +65,6 @@ impl Rig {
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
-    /// Checks the exit code of each command line, and a part of what it prints.
     #[track_caller]
     pub(crate) fn check(&self, table: &[(&str, i32, &str)]) {
         for (line, code, part) in table {
@@ -94,7 +93,6 @@ impl Rig {
         stdout + &stderr
     }
 
-    /// Reloads with these sections, which must succeed.
     #[track_caller]
     pub(crate) fn apply(&self, sections: &[&str]) -> String {
         self.write(sections);
@@ -184,7 +182,7 @@ pub(crate) fn asked(sink: &Sink, counts: impl Fn(&str) -> bool) -> BTreeMap<Stri
     asked
 }
 
-/// Returns what `asked` does if events 0 to `events` went to as many instances in turn.
+/// What `asked` does if events 0 to `events` went to as many instances in turn.
 pub(crate) fn dealt(instances: usize, events: usize) -> BTreeMap<String, Vec<usize>> {
     (0..instances).map(|key| (instance(key), (key..events).step_by(instances).collect())).collect()
 }

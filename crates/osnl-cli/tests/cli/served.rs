@@ -114,7 +114,6 @@ impl Api {
         (status, answer)
     }
 
-    /// `HEAD` has the status and the length of `GET`, and no body.
     #[track_caller]
     fn get(&mut self, path: &'static str, target: &str) -> (u16, Value) {
         let (status, head, body) = self.exchange("HEAD", target, None);

@@ -11,8 +11,6 @@ use crate::harness::{Place, SOON, conf, instance, settled};
 /// The case in which upstream asks K2HR3 to forget an unknown router, and osnl does not.
 const ROUTER: &str = "neutron-router-port";
 
-/// Returns the requests of each instance in order, without the program's name and the connection
-/// header.
 fn by_cuk(sink: &Sink) -> BTreeMap<String, Vec<String>> {
     let mut made: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for SinkRequest { method, target, version, headers, body, .. } in sink.requests() {

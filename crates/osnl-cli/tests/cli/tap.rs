@@ -47,7 +47,6 @@ fn state(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBindi
     (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings())
 }
 
-/// Control characters that would set the title of a terminal.
 const HOSTILE: &str = "\u{1b}]0;owned\u{7}";
 
 pub(crate) fn event(n: usize) -> Notice {

@@ -1,5 +1,3 @@
-//! The brokers that osnl and the real oslo.messaging 18.3.1 accept: both try each row.
-
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
@@ -41,7 +39,6 @@ const WORD: &str = "the word asks for it";
 const VERSION: &str = "Python verifies nothing once ssl_version is set, unless a CA file is";
 const LOOPBACK: &str = "kombu looks for the name 127.0.0.1 where one of several hosts is localhost";
 
-/// Every row in which osnl and the real one differ has its reason.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     // query, option, hosts, [the real one, osnl] of known and unknown authorities

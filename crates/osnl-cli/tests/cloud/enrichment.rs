@@ -45,8 +45,6 @@ fn an_event_has_the_names_as_of_the_event() {
     drop(osnl);
 }
 
-/// During a Keystone outage of a minute, only deliveries that need it wait, and the status names
-/// the reason.
 #[test]
 fn deliveries_wait_for_a_keystone_that_is_away_and_for_nothing_else() {
     let mut stand = stand();

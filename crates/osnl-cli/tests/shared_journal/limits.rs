@@ -64,7 +64,7 @@ fn daemons_divide_a_rate_and_one_that_is_left_has_all_of_it() {
     stage.publish(0..12);
     wait_until(SOON, "all calls", || count_calls(&stage) == 12);
     for (first, later) in came.borrow().iter().zip(came.borrow().iter().skip(4)) {
-        // Arrival times differ from sending times, hence the tolerance.
+        // Arrival times differ from sending times.
         assert!(later.duration_since(*first) + WITHIN / 4 >= WITHIN, "{:?}", came.borrow());
     }
     first.kill9();

@@ -1,6 +1,6 @@
-//! Generated sets of files (several `--config-file`, a `--config-dir`) and of variables, read by this crate
-//! and by the real oslo.config. The two readers must give the same typed values or both refuse. The seed is
-//! fixed, so a difference is reproducible; `OSNL_SETS=20000 OSNL_SEED=7` tests further sets.
+//! Generated sets of files (several `--config-file`, a `--config-dir`) and of variables, read by this crate and by
+//! the real oslo.config. The seed is fixed, so a difference is reproducible; `OSNL_SETS=20000 OSNL_SEED=7` tests
+//! further sets.
 
 use fastrand::Rng;
 use serde_json::{Value as Json, json};
@@ -33,7 +33,6 @@ fn options() -> impl Iterator<Item = (&'static str, &'static str)> {
     SCHEMA.sections.iter().flat_map(of)
 }
 
-/// Reads the sets from standard input and returns, for each, the values or `{"refused": …}`.
 const ORACLE: &str = r#"
 import json, os, sys, tempfile
 from oslo_config import cfg
@@ -78,7 +77,6 @@ def read(case):
 print(json.dumps([read(case) for case in json.load(sys.stdin)]))
 "#;
 
-/// Files in order of precedence; those of a folder by name.
 struct Set {
     files: Vec<String>,
     folder: Vec<(String, String)>,

@@ -5,9 +5,7 @@ pub struct DriverTable {
     pub name: &'static str,
     /// The tables of the driver's own options, and of options that several drivers share.
     pub options: &'static [&'static [OptionDef]],
-    /// Options that end in the user's key: `header.` is `header.KEY`.
     pub keyed: &'static [OptionDef],
-    /// Defaults that replace those of options common to all actions.
     pub defaults: &'static [(&'static str, &'static str)],
 }
 

@@ -17,17 +17,15 @@ use super::unknown;
 
 const DOLLAR: &str = "write $$ where a dollar sign is meant";
 
-/// The sections of all layers. Unnamed sections are always present. The Debug form shows origins and no
-/// value.
+/// Unnamed sections are always present. The Debug form shows origins and no value.
 #[derive(Clone)]
 pub struct Layers {
     pub(super) schema: &'static Schema,
     pub sections: Vec<RawSection>,
-    /// The files and variables that set something, weakest first.
     inputs: Vec<String>,
 }
 
-/// The value of an option with its source. The Debug form hides a secret value.
+/// The Debug form hides a secret value.
 #[derive(Clone)]
 pub struct LayeredValue {
     /// The value; `None` without a setting or default, or for an empty integer.
@@ -167,9 +165,8 @@ impl Layers {
         })
     }
 
-    /// Lays the environment over the files, as oslo.config does: a value counts literally, quotes and blanks
-    /// included. A variable can set any option of a section that is in a file, but a keyed option only if a
-    /// file sets it.
+    /// A value counts literally, as in oslo.config, quotes and blanks included. A variable can set any option of a
+    /// section that is in a file, but a keyed option only if a file sets it.
     pub fn apply_environment(&mut self, environment: &Environment) -> Findings {
         let mut findings = Findings::default();
         // No other variable can be an option, and spelling a thousand sections for each variable of a shell
@@ -218,7 +215,6 @@ impl Layers {
         findings
     }
 
-    /// Sets an option of an unnamed section over weaker layers. Returns whether the schema has the option.
     pub fn set(&mut self, kind: &str, option: &str, text: &str, origin: ValueOrigin) -> bool {
         let unnamed = self.sections.iter_mut().find(|s| !s.def.named && s.def.kind == kind);
         let known = unnamed.filter(|section| section.def.knows(option));
@@ -233,10 +229,7 @@ impl Layers {
         self.unnamed(kind).map_or(ValueOrigin::Default, |section| section.origin(option))
     }
 
-    /// Returns the typed value of an option in an unnamed section.
-    ///
-    /// # Errors
-    /// The schema lacks the option, or [`value`](Self::value) refuses it.
+    /// An error if the schema lacks the option, or [`value`](Self::value) refuses it.
     pub fn read(&self, kind: &str, option: &str) -> Result<LayeredValue, ValueRefusal> {
         let section = self.unnamed(kind).and_then(|section| Some((section, section.option(option)?)));
         let (section, known) =
@@ -245,21 +238,15 @@ impl Layers {
         Ok(LayeredValue { value, origin: section.origin(option), secret: known.row.secret })
     }
 
-    /// Returns the value of an option, substituted and typed by its row.
-    ///
-    /// # Errors
-    /// A `$name` in the text cannot be replaced, or the text is of another type.
+    /// An error if a `$name` in the text cannot be replaced, or the text is of another type.
     pub fn value(&self, section: &RawSection, option: &str) -> Result<Option<Value>, ValueRefusal> {
         self.value_along(section, option, &mut Vec::new())
     }
 
-    /// Returns the text of an option or its default, with each `$name` replaced.
-    ///
     /// `$name` is an option of the same section, else of `[DEFAULT]`; `${group.name}` is an option of an
     /// unnamed section.
     ///
-    /// # Errors
-    /// A `$name` in the text cannot be replaced.
+    /// An error if a `$name` in the text cannot be replaced.
     pub fn resolve(&self, section: &RawSection, option: &str) -> Result<Option<String>, ValueRefusal> {
         self.text_along(section, option, &mut Vec::new())
     }
@@ -277,7 +264,6 @@ impl Layers {
         Value::read(kind, &text, secret)
     }
 
-    /// Resolves a text; `path` has the options under way, to detect a cycle.
     fn text_along(
         &self,
         section: &RawSection,
@@ -360,5 +346,4 @@ impl Layers {
     }
 }
 
-/// Options by heading and name, dependencies first.
 type DependencyOrder = Vec<(String, String)>;

@@ -9,7 +9,6 @@ pub(super) const DEFAULT: &str = "DEFAULT";
 #[derive(Clone)]
 pub struct RawSection {
     pub def: &'static SectionDef,
-    /// The text behind the colon; empty for an unnamed section.
     pub name: String,
     pub place: ValueOrigin,
     pub entries: Vec<RawEntry>,
@@ -20,7 +19,6 @@ pub struct RawEntry {
     pub option: String,
     pub text: String,
     pub origin: ValueOrigin,
-    /// The file that `text` names, if the option holds a secret.
     pub file: Option<SecretFile>,
     pub columns: Vec<u32>,
 }

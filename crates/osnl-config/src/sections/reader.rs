@@ -15,7 +15,7 @@ use crate::secret_file::is_readable_by_all;
 use crate::typed::{self, ValueRefusal};
 use crate::{ConfigError, Finding, Kind, Value, Warning, nearest, shown};
 
-/// A reader of one section. A method that returns `None` for a set value has reported an error.
+/// A method that returns `None` for a set value has reported an error.
 pub struct SectionReader<'a> {
     pub file: &'a str,
     pub layers: &'a Layers,
@@ -41,7 +41,7 @@ impl<'a> SectionReader<'a> {
         text
     }
 
-    /// Returns the value as its row types it; `Some(None)` if unset or for a blank number.
+    /// `Some(None)` if unset or for a blank number.
     pub fn value(&mut self, option: &str) -> Option<Option<Value>> {
         let value = self.layers.value(self.section, option);
         self.readable(option, value)
@@ -101,7 +101,7 @@ impl<'a> SectionReader<'a> {
         value.and_then(|value| value.as_bool())
     }
 
-    /// Returns a whole number as oslo.config reads it. A blank number is the default, with a warning.
+    /// A blank number is the default, with a warning.
     pub fn integer(&mut self, option: &str) -> Option<i64> {
         let value = self.value(option)?;
         if value.is_some() {
@@ -209,7 +209,6 @@ impl<'a> SectionReader<'a> {
         self.findings.warnings.push(Warning(self.finding(option, problem).allowed(allowed)));
     }
 
-    /// Places a finding at the option's own line, else at its section's heading.
     pub fn finding(&self, option: &str, problem: &str) -> Finding {
         let place = self.section.entry(option).map_or(&self.section.place, |entry| &entry.origin);
         let finding = Finding::of(self.file, problem).group(&self.section.heading()).from_origin(place);

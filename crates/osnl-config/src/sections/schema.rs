@@ -34,12 +34,10 @@ pub enum Dialect {
     /// osnl's own form: unknown names are errors, and a secret may be in a file of its own.
     Strict {
         foreign: &'static [ForeignSection],
-        /// The command that prints all options, for errors.
         reference: &'static str,
-        /// Other programs' names of options, each with this form's name.
         synonyms: &'static [(&'static str, &'static str)],
-        /// Returns the default that depends on the user or the machine, or a refusal if the machine has none;
-        /// `None` for every other option.
+        /// Depends on the user or the machine; a refusal if the machine has no such default; `None` for every other
+        /// option.
         machine_default: fn(option: &str) -> Option<Result<String, ValueRefusal>>,
     },
     /// The form of a program that uses oslo.config: unknown names are warnings, section names have no case,
@@ -64,19 +62,15 @@ pub struct SectionDef {
     pub about: &'static str,
     /// The section's own options. If it has drivers, the first option names the driver.
     pub options: &'static [OptionDef],
-    /// Further tables of the section.
     pub shared: &'static [&'static [OptionDef]],
-    /// Options that end in the user's key: `payload.` is `payload.KEY`.
     pub keyed: &'static [OptionDef],
     pub drivers: &'static [DriverTable],
-    /// Defaults that replace those of the rows.
     pub defaults: &'static [(&'static str, &'static str)],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SectionOption {
     pub row: OptionDef,
-    /// The only driver with this option; `None` for all.
     pub driver: Option<&'static str>,
 }
 
@@ -107,8 +101,7 @@ impl SectionDef {
         Self { shared, ..self }
     }
 
-    /// Returns the section's own options, its drivers' options behind the option that names the driver, and
-    /// the shared options.
+    /// The drivers' options are behind the option that names the driver.
     pub fn all_options(&self) -> impl Iterator<Item = SectionOption> + Clone + use<> {
         let first = if self.drivers.is_empty() { self.options.len() } else { 1 };
         let (head, tail) = self.options.split_at(first);

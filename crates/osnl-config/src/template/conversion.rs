@@ -6,12 +6,11 @@ use serde_json::Value as Json;
 
 use super::preview_placeholder::Placeholder;
 
-/// Refuses an undefined value, also if the engine accepts it.
 pub(super) fn there(value: &Value) -> Result<&Value, Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }
 }
 
-/// Returns the text of Python's `str`, which differs from the engine's: `True`, `False`, `None`.
+/// Differs from the engine's: `True`, `False`, `None`.
 pub(super) fn python_text(value: &Value) -> String {
     match value.kind() {
         ValueKind::Bool => if value.is_true() { "True" } else { "False" }.to_owned(),

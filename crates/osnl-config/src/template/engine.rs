@@ -170,7 +170,6 @@ fn matches(value: &Value, pattern: &Value, place: MatchPosition) -> Result<bool,
         .map_err(|_| Error::new(ErrorKind::InvalidOperation, "the pattern was given up after too many steps"))
 }
 
-/// Tests as Ansible whether a list, text or object contains a value.
 fn contains(state: &mut State<'_, '_>, within: &Value, what: &Value) -> Result<bool, Error> {
     match there(within)?.kind() {
         kind @ (ValueKind::None | ValueKind::Bool | ValueKind::Number) => Err(Error::new(
@@ -181,7 +180,7 @@ fn contains(state: &mut State<'_, '_>, within: &Value, what: &Value) -> Result<b
     }
 }
 
-/// Converts as Ansible: `"yes"`, `"on"`, `"1"` and `"true"` in any case, and 1, are true.
+/// `"yes"`, `"on"`, `"1"` and `"true"` in any case, and 1, are true, as in Ansible.
 fn as_bool(value: &Value) -> Result<bool, Error> {
     let value = there(value)?;
     Ok(match value.kind() {

@@ -7,10 +7,8 @@ use super::names::{Aliases, Names};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}{}{}", behind("; ", .allowed.as_deref(), ""), behind("; did you mean ", .suggestion.as_deref(), "?"))]
 pub struct TemplateError {
-    /// The offset in bytes of the source.
     pub at: usize,
     pub line: u32,
-    /// The column in that line, in characters, counted from 1.
     pub column: u32,
     pub problem: String,
     pub allowed: Option<String>,
@@ -40,7 +38,6 @@ impl TemplateError {
         Self { line, column, ..self }
     }
 
-    /// Returns the engine's own error, with a hint if another language's habit is the likely cause.
     pub(super) fn syntax(source: &str, error: &minijinja::Error) -> Self {
         let at = error.range().map_or(0, |range| range.start).min(source.len());
         let at = source.floor_char_boundary(at);
@@ -65,7 +62,7 @@ pub enum EvalError {
     Work,
     #[error("it makes a text of more than {} bytes", LONGEST_OUTPUT)]
     TooLong,
-    /// Values of the wrong type, a division by zero and the like. Repeats no value of the notification.
+    /// A value of the wrong type, a division by zero and the like. Repeats no value of the notification.
     #[error("{problem}, at \"{near}\"")]
     Failed { problem: String, near: String },
 }
@@ -78,7 +75,7 @@ impl EvalError {
         }
     }
 
-    /// Returns the missing name; if the engine does not know it, the first missing name of the source.
+    /// Names the first missing name of the source if the engine does not know it.
     pub(super) fn lacks(name: Option<String>, aliases: &Aliases, names: &Names) -> Self {
         let known = name.filter(|name| !name.contains("(...)"));
         let name = known.or_else(|| aliases.first_missing(names));
@@ -104,8 +101,7 @@ impl EvalError {
     }
 }
 
-/// Returns the missing name as written, if that caused the failure; with `(...)` if the engine does not know
-/// which.
+/// The name as written, if the name caused the failure; with `(...)` if the engine does not know which.
 fn missing(error: &minijinja::Error, aliases: &Aliases) -> Option<String> {
     let detail = error.detail().unwrap_or_default();
     let named = detail.split_once("` is undefined").map(|(before, _)| before);

@@ -16,7 +16,6 @@ pub enum Escape {
     /// Values within a JSON string, between its quotes; numbers, booleans and null in JSON's form. `tojson`
     /// writes whole values, quotes included.
     Json,
-    /// Text and attributes of XML and HTML, as `xml` escapes.
     Xml,
     /// One segment of a path, or one value of a query: everything but letters, digits and `-._~` is
     /// percent-encoded. `urlencode` keeps slashes, `form` writes blanks as `+`.

@@ -1,8 +1,8 @@
-//! Conditions that only compare the notification's values with constants of the rule. The tree decides these
-//! without the engine, which takes ten times as long. With a thousand rules this decides a message's cost.
+//! Conditions that only compare the notification's values with constants of the rule. The engine takes ten times as
+//! long, which decides a message's cost with a thousand rules.
 //!
-//! The engine decides every other form of source. The engine also decides a plain condition if the comparison
-//! of a value is not obvious (a number in `match`, a list in `in`).
+//! The engine decides every other form of source, and a plain condition if the comparison of a value is not obvious
+//! (a number in `match`, a list in `in`).
 
 use std::sync::Arc;
 
@@ -24,22 +24,12 @@ struct PathCondition {
 
 #[derive(Debug)]
 enum Test {
-    /// `==` and `in`, or `!=` and `not in`.
-    OneOf {
-        texts: Vec<String>,
-        wanted: bool,
-    },
-    Number {
-        sign: &'static str,
-        number: i64,
-    },
+    OneOf { texts: Vec<String>, wanted: bool },
+    Number { sign: &'static str, number: i64 },
     Begins(String),
     Ends(String),
     Defined(bool),
-    Matches {
-        pattern: Arc<Pattern>,
-        wanted: bool,
-    },
+    Matches { pattern: Arc<Pattern>, wanted: bool },
 }
 
 pub(super) enum Truth<'a> {

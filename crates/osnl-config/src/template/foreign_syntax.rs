@@ -45,8 +45,7 @@ pub(super) fn at(rest: &str) -> &'static str {
     of_word.or_else(of_sign).map_or("", |(_, hint)| hint)
 }
 
-/// Suggests the right form if the engine may have misread the text before the place: the `~` of `~=`, or
-/// `NOT` as a name.
+/// The engine may have misread the text before the place: the `~` of `~=`, or `NOT` as a name.
 pub(super) fn near(source: &str, place: usize) -> &'static str {
     let (before, rest) = source.split_at(place);
     if before.ends_with('~') && rest.starts_with('=') {
@@ -85,7 +84,6 @@ const FOREIGN: [(&str, &str); 22] = [
     ("ipaddr", "match"),
 ];
 
-/// Suggests the right form of a word that is no `what`, if known in another language.
 pub(super) fn instead(what: &str, word: &str) -> Option<String> {
     let lower = word.to_lowercase();
     let known = FOREIGN.iter().find(|(foreign, _)| *foreign == lower).map_or(word, |(_, ours)| ours);
@@ -105,8 +103,7 @@ pub(super) fn instead(what: &str, word: &str) -> Option<String> {
     })
 }
 
-/// Returns the path for an unknown name: `event.payload.id` is `payload.id`, and `port_id` is the payload's.
-/// `rest` is the text after the name.
+/// `event.payload.id` is `payload.id`, and `port_id` is the payload's. `rest` is the text after the name.
 pub(super) fn path(word: &str, rest: &str) -> Option<String> {
     let words = ["event", "notification", "message", "msg", "item", "ctxt", "body", "data"];
     if let Some(rest) = rest.strip_prefix('.').filter(|_| words.contains(&word)) {

@@ -7,7 +7,7 @@ use osnl_model::Timestamp;
 
 use super::conversion::there;
 
-/// Converts a value to an integer; a value that is not a number becomes the default, 0 if none is given.
+/// A value that is not a number becomes the default, 0 if none is given.
 pub(super) fn int(
     state: &State<'_, '_>,
     value: &Value,
@@ -38,7 +38,7 @@ pub(super) fn float(
     Ok(if made.is_none() { default } else { made })
 }
 
-/// Reads digits as Python: with blanks around, and `_` between two digits.
+/// Reads as Python: with blanks around, and `_` between two digits.
 fn digits(text: &str) -> String {
     let text = text.trim();
     let between = |at: usize| {
@@ -48,8 +48,8 @@ fn digits(text: &str) -> String {
     text.char_indices().filter(|(at, c)| *c != '_' || !between(*at)).map(|(_, c)| c).collect()
 }
 
-/// Converts a time, in any spelling of a service, to seconds since 1970, or to their tenths and so on: 3 digits are
-/// milliseconds, 9 are nanoseconds.
+/// Converts any spelling of a service to seconds since 1970, or to their tenths and so on: 3 digits are milliseconds,
+/// 9 are nanoseconds.
 pub(super) fn unix(value: &Value, digits: Option<u32>) -> Result<i64, Error> {
     let wrong = |problem: String| Error::new(ErrorKind::InvalidOperation, problem);
     let value = there(value)?;

@@ -1,5 +1,5 @@
-//! Placeholders of values that a preview does not fetch: `{{ server.name }}` is `<server.name>`, and so are
-//! results of string filters and methods. An operation that a string lacks (a sum, a loop) is an error.
+//! Placeholders of values that a preview does not fetch: `{{ server.name }}` is `<server.name>`, and so are results
+//! of string filters and methods.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,6 @@ use std::sync::Arc;
 use minijinja::value::{Object, ObjectRepr, Value};
 use minijinja::{Error, State};
 
-/// The value of `server.metadata['Owner']`, by its path.
 #[derive(Debug)]
 pub(super) struct Placeholder(String);
 
@@ -58,7 +57,6 @@ impl Object for Placeholder {
     }
 }
 
-/// Returns a preview of a URL, a form or XML with readable placeholders of these names.
 pub fn readable<'a>(text: String, names: impl Iterator<Item = &'a str>) -> String {
     names.fold(text, |text, name| {
         ENDS.iter().fold(text, |text, (open, close)| with_placeholders(&text, name, open, close))

@@ -43,7 +43,7 @@ thread_local! {
     static ALLOWANCE: Cell<Allowance> = const { Cell::new(UNBOUNDED) };
 }
 
-/// Evaluates an expression, which has no loops, and takes its work from that of all parts.
+/// An expression has no loops; its work is taken from that of all parts.
 pub(super) fn bounded<T>(
     of_parts: Option<&AtomicU64>,
     evaluate: impl FnOnce() -> Result<T, Error>,
@@ -56,13 +56,13 @@ pub(super) fn bounded<T>(
     result
 }
 
-/// Evaluates a template, whose loops also end at a time, because operators on texts are not charged.
+/// Loops also end at a time, because operators on texts are not charged.
 pub(super) fn bounded_loops<T>(evaluate: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let until = time_of_thread().checked_add(LONGEST_LOOP);
     within(Allowance { left: WORK, until, charges: 0 }, evaluate).1
 }
 
-/// Returns the processor time of this thread, which a busy or suspended machine does not add to.
+/// A busy or suspended machine does not add to this time.
 fn time_of_thread() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
@@ -83,7 +83,7 @@ pub(super) fn is_spent() -> bool {
     ALLOWANCE.get().left == 0
 }
 
-/// Returns whether the evaluation may go on. What follows may be any value, as the result is an error.
+/// Whether the evaluation may go on; if not, the result is an error whatever follows.
 pub(super) fn take(work: u64) -> bool {
     let mut allowance = ALLOWANCE.get();
     allowance.left = allowance.left.saturating_sub(work);
@@ -114,7 +114,7 @@ fn length(value: &Value) -> u64 {
     value.len().unwrap_or_else(length) as u64
 }
 
-/// Returns the work of an order of the elements: each is compared as often as the length has digits.
+/// Each element is compared as often as the length has digits.
 fn of_order(value: &Value) -> u64 {
     let texts = value.try_iter().map_or(0, |items| items.map(|item| of_texts(&[item])).sum::<u64>());
     let length = length(value);
@@ -144,7 +144,6 @@ fn of_filter(name: &str, args: &[Value]) -> u64 {
     elements.saturating_add(texts).saturating_add(4)
 }
 
-/// Makes a filter that is charged.
 pub(super) fn filter(
     name: &'static str,
     filter: Value,
@@ -156,7 +155,6 @@ pub(super) fn filter(
     }
 }
 
-/// Makes a test that is charged.
 pub(super) fn test(
     test: Value,
 ) -> impl Fn(&mut State<'_, '_>, Rest<ValueOrKwargs>) -> Result<Value, Error> + Send + Sync + 'static {
@@ -176,7 +174,6 @@ pub(super) fn method(
     call().map(counted)
 }
 
-/// A list that a filter made. Its elements are charged as those of the notification.
 #[derive(Debug)]
 struct CountedList(Vec<Value>);
 

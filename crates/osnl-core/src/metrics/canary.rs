@@ -22,7 +22,6 @@ pub struct Canary {
 
 #[derive(Default)]
 struct CanaryFlight {
-    /// The interval between two canaries; `None` if the canary is off.
     every: Option<Duration>,
     open: BTreeMap<String, SystemTime>,
     since: Option<SystemTime>,
@@ -71,8 +70,7 @@ impl Canary {
         self.refused.increment();
     }
 
-    /// Notes that a canary has returned, and returns its delay. `None` for a canary of another daemon, or for a lost
-    /// one.
+    /// `None` for a canary of another daemon, or for a lost one.
     pub fn comes_back(&self, id: &str, now: SystemTime) -> Option<Duration> {
         let mut flight = self.flight();
         let sent = flight.open.remove(id)?;

@@ -4,19 +4,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time over which rates are measured.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Messages received and deliveries done in each second of the last minute.
 #[derive(Debug, Default)]
 pub struct Rates(Mutex<VecDeque<RateSample>>);
 
-/// The present rates per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PresentRates {
     pub received: f64,
     pub delivered: f64,
-    /// The time over which both are measured, in whole seconds: a minute, or less after the start.
     pub over_seconds: u64,
 }
 
@@ -28,7 +24,6 @@ struct RateSample {
 }
 
 impl Rates {
-    /// Adds the totals at a moment.
     pub fn note(&self, at: Instant, received: u64, delivered: u64) {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         samples.push_back(RateSample { at, received, delivered });
@@ -37,7 +32,7 @@ impl Rates {
         }
     }
 
-    /// Returns messages received and deliveries done per second; `None` before the second sample.
+    /// `None` before the second sample.
     pub fn present(&self) -> Option<PresentRates> {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (first, last) = (samples.front()?, samples.back()?);

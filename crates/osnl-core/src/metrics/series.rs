@@ -35,7 +35,6 @@ pub struct Series {
 
 #[derive(Debug)]
 pub struct ListenerSeries {
-    /// Messages received from the broker, redeliveries included.
     pub received: Counter,
     pub matched: Counter,
     pub unmatched: Counter,
@@ -188,7 +187,7 @@ impl ActionSeries {
     }
 }
 
-/// Returns the time since publication by the publisher's clock; zero for a time in the future.
+/// Counts by the publisher's clock; zero for a time in the future.
 fn delay(notification: &Notification, at: SystemTime) -> Option<Duration> {
     EventAge::of(notification, at).map(|of| of.age)
 }

@@ -11,13 +11,11 @@ pub struct Decisions<'a> {
 #[derive(Debug)]
 pub enum RuleDecision<'a> {
     Fires(&'a Rule),
-    /// The rule could not be decided, for this reason: its actions get dead letters.
     Undecided(&'a Rule, String),
 }
 
 impl Rule {
-    /// Returns whether later rules are skipped once this rule has fired. A rule in shadow skips none: shadow must not
-    /// change effects.
+    /// A rule in shadow skips none: shadow must not change effects.
     #[must_use]
     pub fn ends_the_turn(&self) -> bool {
         match self.mode {
@@ -28,8 +26,8 @@ impl Rule {
 }
 
 impl RuleSet {
-    /// Asks the rules whose head predicates hold, in order, and counts their verdicts. After a rule that fired with
-    /// `stop` no other is asked. An undecided rule has not fired.
+    /// Asks in order, and counts the verdicts. After a rule that fired with `stop` no other is asked. An undecided
+    /// rule has not fired.
     #[must_use]
     pub fn decide(&self, names: &Names) -> Decisions<'_> {
         let standing = self.places_standing(&names.notification().head());

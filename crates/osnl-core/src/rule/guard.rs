@@ -25,7 +25,6 @@ pub struct Guards {
     actions: Windows,
 }
 
-/// The guards in force, for the status: a reload replaces the value.
 #[derive(Debug)]
 pub struct GuardsInForce(Mutex<Arc<Guards>>);
 
@@ -62,8 +61,8 @@ impl Guards {
         }
     }
 
-    /// Continues with the windows of the guards before. Also returns the guards whose windows are new or look back
-    /// further: their history has to be read from the journal.
+    /// Returns also the guards whose windows are new or look back further: their history has to be read from the
+    /// journal.
     #[must_use]
     pub fn following(mut self, before: &Self) -> (Self, Self) {
         let mut fresh = Self::default();
@@ -127,8 +126,7 @@ impl Guards {
         states
     }
 
-    /// Adds a key that arrived before the process started, or that an operator released. Keys must be added oldest
-    /// first.
+    /// Adds a key from before the start of the process, or released by an operator. Keys must be added oldest first.
     pub fn remember(&self, rule: &str, action: &str, key: &str, at: SystemTime, passed: bool) {
         for (_, window) in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
             lock(window).note(key, millis(at), passed);
@@ -153,7 +151,6 @@ fn lock(window: &Mutex<GuardWindow>) -> std::sync::MutexGuard<'_, GuardWindow> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The time of a key's last arrival in milliseconds, and a number that makes equal times different.
 type GuardOrder = (i64, u64);
 
 #[derive(Debug)]
@@ -222,8 +219,8 @@ impl GuardWindow {
         if passed { &mut self.passed } else { &mut self.held }
     }
 
-    /// Forgets keys from before the window. A key from the future means that the clock was set back: the key would
-    /// count for too long, so it is forgotten too.
+    /// A key from the future means that the clock was set back: the key would count for too long, so it is forgotten
+    /// too.
     fn forget(&mut self, now: i64) {
         let before = now.saturating_sub(i64::try_from(self.rate.within.as_millis()).unwrap_or(i64::MAX));
         for order in [&mut self.passed, &mut self.held] {
@@ -328,7 +325,6 @@ mod tests {
         assert_eq!(held(&restarted, "c@3 a@4 d@5 e@700"), "c@3 d@5");
     }
 
-    /// A guard that is new to a long history keeps a bounded number of keys, and still holds new keys.
     #[test]
     fn what_came_before_a_guard_was_there_is_bounded_too() {
         let guards = guard(100);

@@ -4,7 +4,7 @@ use osnl_model::{
 };
 use serde_json::Value;
 
-/// A pattern on the value at a path. A key that equals the whole path, dots included, has precedence.
+/// A key that equals the whole path, dots included, has precedence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
     pub predicate: Predicate,

@@ -28,7 +28,6 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     step_limits: StepLimits,
     memo: Mutex<Memo>,
-    /// The series of each rule, shared with other sets of the process.
     series: Vec<Arc<RuleSeries>>,
     before: Mutex<Vec<RuleCounts>>,
 }
@@ -44,7 +43,6 @@ struct Memo {
     failed: FailureCounts,
 }
 
-/// The rules that match each text; `none` has the rules that match a missing text.
 #[derive(Debug, Default)]
 struct TextMatches {
     texts: HashMap<Box<str>, usize, RandomState>,
@@ -75,7 +73,7 @@ impl RuleSet {
         &self.rules
     }
 
-    /// Returns whether any rule can fire on a message with this head, and counts the head: call it once per message.
+    /// Counts the head: call it once per message.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
         let mut memo = self.memo();
@@ -127,8 +125,7 @@ impl RuleSet {
         self.rules.iter().enumerate().map(counts).collect()
     }
 
-    /// Returns each rule with the number of messages on which a rule of its name fired. The number never falls: it
-    /// covers all sets of the process.
+    /// The number never falls: it covers all sets of the process.
     pub fn fired(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
         self.rules.iter().zip(&self.series).map(|(rule, series)| (&rule.name, series.fired()))
     }
@@ -154,8 +151,7 @@ impl RuleSet {
 }
 
 impl Memo {
-    /// Returns the numbers of a head's priority, publisher and event type. A pattern that is given up counts as a match
-    /// here, and the rule then reports that it is undecided.
+    /// A pattern that is given up counts as a match here, and the rule then reports that it is undecided.
     fn numbers(&mut self, rules: &[Rule], head: &Head<'_>) -> [usize; 3] {
         self.forget_if_full(head);
         let event_type = self.event_types.number(head.event_type.as_deref(), rules, |rule, text| {
@@ -188,7 +184,7 @@ impl Memo {
         ]
     }
 
-    /// Adds up the counts before forgetting texts: counts are valid only as long as the numbers of the texts.
+    /// Counts are valid only as long as the numbers of the texts, so they are added up before.
     fn forget_if_full(&mut self, head: &Head<'_>) {
         let event_types = self.event_types.has_no_place_for(head.event_type.as_deref());
         let publishers = self.publishers.has_no_place_for(head.publisher_id.as_deref());

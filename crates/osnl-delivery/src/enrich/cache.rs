@@ -25,7 +25,7 @@ pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// The number of cached answers, oldest removed first. 0 disables the cache.
+    /// The oldest are removed first; 0 disables the cache.
     pub cache_size: usize,
     pub cache_ttl: Duration,
     pub negative_ttl: Duration,
@@ -57,12 +57,11 @@ type LookupFlight = Shared<BoxFuture<'static, Result<LookupAnswer, EnrichError>>
 
 struct CacheState {
     known: HashMap<(Kind, String), CachedAnswer>,
-    /// Entries in order of insertion, each with its number. A renewed entry is here twice, and only the later number
-    /// counts.
+    /// Each with its number. A renewed entry is here twice, and only the later number counts.
     order: VecDeque<((Kind, String), u64)>,
     last: u64,
     bytes: usize,
-    /// The requests in flight. The waiting callers drive a request, so it ends when no caller is left.
+    /// The waiting callers drive a request, so it ends when no caller is left.
     flights: HashMap<(Kind, String), Airborne>,
     pace: CallPace,
     down: Option<FailureStreak>,
@@ -106,15 +105,14 @@ impl Enricher {
         Self { source, limits, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Fails if there is no answer in time. Until the next try, after a pause from `FIRST_PAUSE` to
-    /// `LONGEST_PAUSE`, the error of an unreachable source is returned at once, so that no delivery waits for
-    /// a time-out that another has met.
+    /// Until the next try, after a pause from `FIRST_PAUSE` to `LONGEST_PAUSE`, the error of an unreachable source is
+    /// returned at once, so that no delivery waits for a time-out that another has met.
     pub async fn fetch(&self, kind: Kind, id: &str) -> Result<LookupAnswer, EnrichError> {
         self.look_up(kind, id, SystemTime::UNIX_EPOCH).await.map(|(found, _)| found)
     }
 
-    /// Returns the object, and whether the source was asked. An answer from before `since` is not used: an event may
-    /// have changed the object after that answer.
+    /// Returns also whether the source was asked. An answer from before `since` is not used: an event may have
+    /// changed the object after that answer.
     pub(super) async fn look_up(
         &self,
         kind: Kind,
@@ -176,7 +174,7 @@ impl Enricher {
         state.down = Some(FailureStreak { failures, error: error.clone(), until });
     }
 
-    /// Makes one request when its turn arrives. The request outlives the caller that began it.
+    /// Asks when its turn arrives. The request outlives the caller that began it.
     async fn ask(self, kind: Kind, id: String) -> Result<LookupAnswer, EnrichError> {
         loop {
             let wait = {
@@ -245,7 +243,7 @@ impl Enricher {
     }
 }
 
-/// Removes a flight when its first caller is done or has given up, so that no question runs for ever.
+/// No question runs for ever: a flight ends when its first caller is done or has given up.
 struct LandingGuard<'a> {
     state: &'a Mutex<CacheState>,
     key: &'a (Kind, String),

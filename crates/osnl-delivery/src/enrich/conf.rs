@@ -13,7 +13,6 @@ use super::{Enricher, Kind};
 pub struct EnrichConf {
     pub name: Arc<str>,
     pub kind: Kind,
-    /// The template of the object's id, if the event is about another object.
     pub id: Option<Template>,
     pub cloud: CloudConf,
     pub limits: Limits,

@@ -20,7 +20,6 @@ use crate::{Answers, Prepare};
 /// The largest value that is kept with a delivery: no description of a server, port or image is that long.
 const LARGEST: usize = 256 * 1024;
 
-/// The enrichments of one action in its order: an `id` may use earlier answers.
 #[derive(Clone)]
 pub struct Enrichments {
     steps: Vec<EnrichmentStep>,
@@ -141,8 +140,7 @@ fn names(event: &Event, found: &EnrichedValues) -> Names {
     found.iter().fold(all, |names, (name, value)| names.with_found(name, value.clone()))
 }
 
-/// Returns the kinds whose objects name an object of this kind, each with the path of the id (a server has its flavor's
-/// id).
+/// Each with the path of the id (a server has its flavor's id).
 pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
     match kind {
         Kind::Server => &[(Kind::Port, "/device_id"), (Kind::Node, "/instance_uuid")],

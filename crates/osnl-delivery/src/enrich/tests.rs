@@ -283,7 +283,6 @@ async fn the_object_of_an_event_is_never_older_than_the_event() {
     assert_eq!(source.asked(), 2);
 }
 
-/// Two clouds may use the same id, such as for a flavor or a domain.
 #[tokio::test(start_paused = true)]
 async fn what_was_seen_of_one_cloud_is_not_used_for_another() {
     let right = Source::of(&[("s", json!({"id": "s", "name": "web 1"}))]);

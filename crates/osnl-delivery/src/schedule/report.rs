@@ -131,8 +131,7 @@ impl Schedule {
         }
     }
 
-    /// Makes a delivery wait for a dependency. The wait costs no attempt, adds nothing to the age, and proves nothing
-    /// about the target. `hold_max` ends the wait.
+    /// Costs no attempt, adds nothing to the age, and proves nothing about the target. `hold_max` ends the wait.
     fn wait_for_dependency(
         &mut self,
         item: Item,
@@ -260,7 +259,7 @@ impl Schedule {
         }
     }
 
-    /// Retries at no cost after the settings have changed: the failure proves nothing about the new settings.
+    /// Retries at no cost: the failure proves nothing about the new settings.
     fn try_with_new_settings(
         &mut self,
         item: Item,
@@ -320,9 +319,9 @@ impl Schedule {
         }
     }
 
-    /// Returns whether the target's hold is the cause, so that the failure costs the delivery nothing. A refused probe
-    /// still costs an attempt, so that a delivery which the target always refuses is given up. An event that names an
-    /// unreachable host costs an attempt too.
+    /// The target's hold is the cause, so the failure costs the delivery nothing. A refused probe still costs an
+    /// attempt, so that a delivery which the target always refuses is given up. An event that names an unreachable
+    /// host costs an attempt too.
     fn is_spared(&self, item: &Item, back: Back, error: &ActionError) -> bool {
         let Some(breaker) = self.breaker_of(item) else { return false };
         let refused_probe = back.probe && breaker.is_open_over_refusals();
@@ -373,7 +372,6 @@ impl Schedule {
     }
 }
 
-/// Returns whether an unreachable or refusing host, which the event names, is the cause.
 fn is_fault_of_host(item: &Item, error: &ActionError) -> bool {
     item.host.is_some()
         && match error.class {
@@ -390,8 +388,7 @@ fn is_fault_of_host(item: &Item, error: &ActionError) -> bool {
         }
 }
 
-/// Returns the age at the end of a pause. The pause is added at its beginning, because the journal has no clock that
-/// stops.
+/// The pause is added at its beginning, because the journal has no clock that stops.
 fn aged(age: Duration, pause: Duration, held: bool) -> Duration {
     if held { age } else { age + pause }
 }

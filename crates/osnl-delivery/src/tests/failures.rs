@@ -139,7 +139,6 @@ impl AttemptTerm for TestTerm {
     }
 }
 
-/// No attempt is used up, because the target is not to blame.
 #[tokio::test(start_paused = true)]
 async fn no_attempt_begins_when_the_term_has_ended() {
     let mut rig = Rig::start(None, Duration::from_secs(1));
@@ -177,7 +176,6 @@ async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
     rig.stop().await;
 }
 
-/// Four calls per minute are two for each of two daemons, and four again after one daemon is gone.
 #[tokio::test(start_paused = true)]
 async fn a_rate_is_divided_by_the_daemons_that_deliver() {
     let mut rig = Rig::start(None, Duration::from_secs(1));

@@ -100,7 +100,6 @@ impl Street {
         self.good += u64::from(id.starts_with("good") || id.starts_with("to well"));
     }
 
-    /// Waits in real time, so that the paused clock does not advance.
     async fn at_once(&self, what: &str, mut done: impl FnMut(&Judge) -> bool) {
         let (began, patience) = (Instant::now(), std::time::Instant::now());
         while !done(&self.action) {

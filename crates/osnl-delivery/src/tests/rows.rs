@@ -12,8 +12,7 @@ impl Street {
         self.action.good.load(Ordering::Relaxed)
     }
 
-    /// Advances the clock by a tick, and lets the journal finish its work. The runtime is never idle, so its clock does
-    /// not run ahead.
+    /// The runtime is never idle, so its clock does not run ahead.
     async fn tick(&self) {
         tokio::time::advance(TICK).await;
         for _ in 0..20 {

@@ -64,8 +64,7 @@ const UNREADABLE: &str = "INSERT INTO osnl_unreadable (id, identity, received, r
      $11::text, $12::text, $13::bigint, $14::bigint, $15::text, $16::text, $17::text, $18::bytea, $19::text \
      WHERE NOT $4 OR NOT EXISTS (SELECT 1 FROM osnl_unreadable WHERE identity = $2)";
 
-/// Returns the deliveries that are claimable at once if their lanes are empty: each is the first of its lane
-/// here, in a partition of this member.
+/// Each is the first of its lane here, in a partition of this member; claimable if the lane is empty.
 fn are_admitted<'a>(
     member: &Member,
     all: impl Iterator<Item = (&'a NewDelivery, (Option<i64>, PartitionNumber))>,
@@ -173,7 +172,6 @@ impl<'a> NewDeliveries<'a> {
         Self { all }
     }
 
-    /// Returns the partitions of deliveries that may be claimable at once: their lease rows are written.
     fn claimable_partitions(&self) -> Vec<PartitionNumber> {
         self.all.iter().filter(|placed| placed.admitted).map(|placed| placed.partition).collect()
     }
@@ -255,8 +253,6 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Moves the parts of a body into a new row with this statement; the parts of a known message are
-    /// deleted.
     async fn move_parts(
         &mut self,
         sql: Option<&'static str>,
@@ -312,7 +308,6 @@ impl Transaction<'_> {
         Ok(copies)
     }
 
-    /// Inserts new arrivals, and the deliveries of new and known arrivals, in one round trip.
     async fn insert(
         &mut self,
         entries: &[(usize, &NewEntry)],

@@ -38,7 +38,6 @@ pub(super) async fn halves(stage: &Stage) -> (PostgresJournal, PostgresJournal) 
     (a, b)
 }
 
-/// A member that owns all partitions, another that owns none, and a claimed delivery with one behind it.
 async fn claimed(stage: &Stage) -> (PostgresJournal, PostgresJournal, DeliveryId) {
     let (owner, other) = (stage.member("owner"), stage.member("other"));
     keep(&owner, "1", "k").await;

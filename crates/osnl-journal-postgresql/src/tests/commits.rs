@@ -9,8 +9,7 @@ fn lose(member: &PostgresJournal, fault: CommitFault) {
     member.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
 }
 
-/// Opens a journal behind a proxy, and returns both and the URL. Drop the proxy before the journal, which
-/// waits for its thread.
+/// Drop the proxy before the journal, which waits for its thread.
 fn behind_proxy(patience: Duration) -> (PostgresJournal, FaultyProxy, String) {
     let server = Postgres::shared();
     let proxy = FaultyProxy::before(server.port());
@@ -171,7 +170,6 @@ async fn a_group_that_takes_too_long_is_committed_in_parts() {
     assert_eq!(Postgres::shared().rows(database, order), expected.join(" "));
 }
 
-/// Other members have deleted its row: the member records none of its former claims, and registers again.
 #[tokio::test]
 async fn a_member_that_was_given_up_begins_anew() {
     let stage = Stage::new();

@@ -9,7 +9,6 @@ use crate::partition::PartitionNumber;
 const DIGEST: &str = "digest";
 const HOME: PartitionNumber = 45;
 
-/// Two members with half of the partitions each: the owner of the digest's partition, and the other one.
 async fn owner_and_other(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
     let member = |name| {
         let digests = [Arc::from(DIGEST)].into();

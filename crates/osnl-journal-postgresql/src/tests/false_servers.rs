@@ -6,7 +6,6 @@ use std::thread::{JoinHandle, spawn};
 
 use super::*;
 
-/// Refuses TLS, answers the start with these bytes, and returns everything that the client sent.
 fn false_server(answer: &'static [u8]) -> (u16, JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -5,7 +5,7 @@ use osnl_journal::query::{Change, Filter, JournalChanges as _};
 use super::*;
 use crate::fence::CLAIMS;
 
-/// Claims and ends one delivery, which must have this name and a larger fence than the claim before.
+/// The fence must be larger than that of the claim before.
 async fn ends(member: &PostgresJournal, name: &str, last: &mut Option<Fence>, end: Outcome) {
     let mut claimed = Vec::new();
     // A member's first claim reports a lost one.
@@ -107,7 +107,6 @@ async fn fences_of_a_resource_grow_over_queues() {
     assert_eq!(stage.rows("SELECT string_agg(unique_id, ',' ORDER BY id) FROM osnl_arrival"), "1,3,2");
 }
 
-/// A restored backup has old epochs, and another database has none. A slow clock changes nothing.
 #[tokio::test]
 async fn fences_grow_where_epochs_are_lost_and_where_the_clock_is_behind() {
     let stage = Stage::new();

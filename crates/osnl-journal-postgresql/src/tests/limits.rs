@@ -8,7 +8,6 @@ use super::*;
 
 const MANY: usize = 9;
 
-/// Makes the server end each statement that writes more than three rows of a table.
 fn end_large(stage: &Stage, table: &str, (event, rows): (&str, &str)) {
     stage.rows(&format!(
         "CREATE FUNCTION end_large() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \

@@ -214,8 +214,6 @@ async fn what_another_member_has_appended_and_is_not_admitted_yet_keeps_its_plac
     assert_eq!(stage.tally(), "0|1 1|2");
 }
 
-/// The lane of the other action may be another member's. One message may have tens of thousands of
-/// deliveries, and each may be given up.
 #[tokio::test]
 async fn a_fallback_delivery_has_a_number_though_its_arrival_has_65536() {
     let stage = Stage::new();

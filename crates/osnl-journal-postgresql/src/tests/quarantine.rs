@@ -81,7 +81,6 @@ async fn a_message_beyond_what_is_kept_has_its_own_digest() {
     assert_eq!((found.digest, found.size, found.extent.is_whole()), (digest.to_string(), 14, false));
 }
 
-/// The member that reads the queue continues, and a message that is appended twice is one event.
 #[tokio::test]
 async fn a_message_that_is_appended_again_takes_the_queue_from_nobody() {
     let stage = Stage::new();

@@ -7,7 +7,6 @@ use super::*;
 const REFUSE: &str = "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
      $$ BEGIN RAISE EXCEPTION 'the row is poison'; END $$";
 
-/// Makes the database refuse rows of a table, as a DBA's trigger does.
 fn refuse(stage: &Stage, table: &str, event: &str, condition: &str) {
     stage.rows(REFUSE);
     stage.rows(&format!(
@@ -15,7 +14,6 @@ fn refuse(stage: &Stage, table: &str, event: &str, condition: &str) {
     ));
 }
 
-/// Appends messages, which the member commits together; returns how each was settled.
 pub(super) async fn keep_all(member: &PostgresJournal, ids: &[String]) -> Vec<Settle> {
     let paused = pause(member);
     let mut receipts = Vec::new();
@@ -63,7 +61,7 @@ async fn a_refused_message_is_set_aside_and_the_rest_keeps_its_order() {
     assert_eq!(keep_all(&member, &more).await, vec![Settle::Acknowledge; 20]);
 }
 
-/// Returns a member whose user owns no table, so that policies hold for it, and the user's name.
+/// The member's user owns no table, so that policies hold for it.
 fn narrow_member(stage: &Stage) -> (PostgresJournal, String) {
     drop(stage.member("owner"));
     let role = format!("{}_narrow", stage.url.rsplit_once('/').unwrap().1);
@@ -159,7 +157,7 @@ async fn until_taken(member: &PostgresJournal) {
     within(all).await;
 }
 
-/// Repeats checks until the query returns this answer: halved groups continue with a later check.
+/// Halved groups continue with a later check.
 async fn until_rows(stage: &Stage, member: &PostgresJournal, sql: &str, expected: &str) {
     let seen = async {
         while stage.rows(sql) != expected {

@@ -23,7 +23,6 @@ const TRIES: u32 = 3;
 /// SQLSTATE of a deadlock: an owner writes the same rows.
 const DEADLOCK: &str = "40P01";
 
-/// The error of a delivery whose owner did not answer in time.
 const UNANSWERED: &str = "the daemon that owns it has not answered: it is being replaced, stopped, or too old for this command; \
      nothing was changed, ask again";
 
@@ -35,7 +34,7 @@ const UNDER_WAY: &str = "SELECT delivery FROM osnl_change WHERE command = $1 AND
 const TAKE_BACK: &str = "DELETE FROM osnl_change WHERE command = $1 AND (verdict <> 1 OR is_dry_run) \
      RETURNING delivery, verdict, why";
 
-/// A command whose answers are awaited; dropping it withdraws the command.
+/// A dropped command is withdrawn.
 struct CommandInProgress<'a> {
     shared: &'a SharedJournalState,
     id: Vec<u8>,
@@ -107,7 +106,6 @@ impl JournalView {
         Ok(outcome)
     }
 
-    /// Withdraws and returns the rows of a command, except those under way.
     async fn take_back(
         &self,
         options: &Options,

@@ -42,7 +42,6 @@ pub(super) fn of(filter: &Filter) -> String {
     all.iter().map(|condition| format!(" AND {condition}")).collect()
 }
 
-/// Returns the number of a row's phase, its index in [`Phase::ALL`].
 pub(super) fn phase(context: &QueryContext) -> String {
     let orphaned = match &context.configured {
         Some(known) if known.is_empty() => "true".to_owned(),
@@ -79,7 +78,6 @@ pub(super) fn running(context: &QueryContext) -> String {
     }
 }
 
-/// An arrival with more than 65,536 deliveries has several numbers.
 fn of_event(number: u64) -> String {
     format!("d.arrival = {}", i64::try_from(number).unwrap_or(i64::MAX))
 }
@@ -93,7 +91,6 @@ fn of_about(about: &About) -> String {
     }
 }
 
-/// A resource by its id, its name, or its order key, in either case of ASCII letters.
 fn of_resource(name: &str) -> String {
     let text = quoted(name);
     let bytes: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();

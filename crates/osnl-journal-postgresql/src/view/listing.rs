@@ -39,8 +39,6 @@ const FIRST_BEHIND: &str = "SELECT id FROM osnl_delivery WHERE lane = $1 AND sta
      ORDER BY id LIMIT $3";
 
 impl JournalView {
-    /// Returns the deliveries of a page and the counts of all matches; the listing covers at most this many
-    /// of the newest.
     pub(crate) async fn list(
         &self,
         options: &Options,
@@ -135,7 +133,6 @@ async fn show(session: &mut Session, id: DeliveryId) -> Result<Option<DeliveryDe
     Ok(Some(DeliveryDetails { row, tries, received, ahead, behind: (first, more), others }))
 }
 
-/// An arrived delivery will wait, or begin, in its lane.
 pub(super) fn state(number: i16) -> RowState {
     RowState::ALL.into_iter().find(|state| *state as i16 == number).unwrap_or(RowState::Waiting)
 }

@@ -40,7 +40,6 @@ const COUNTS: &str = "SELECT (SELECT count(*) FROM osnl_arrival), (SELECT count(
      (SELECT received FROM osnl_arrival ORDER BY id LIMIT 1)";
 
 impl JournalView {
-    /// Counts what is kept, and the share of the member with this token.
     pub(crate) async fn numbers(
         &self,
         options: &Options,

@@ -20,7 +20,6 @@ const BODY_LEFT: &str = "CASE WHEN digest IS NULL THEN body ELSE ''::bytea END A
 const FORGET: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1)";
 
 impl JournalView {
-    /// Returns the matching messages with a larger number, oldest first.
     pub(crate) async fn quarantined(
         &self,
         options: &Options,
@@ -51,14 +50,13 @@ impl JournalView {
         self.read(options, numbers).await
     }
 
-    /// Lets messages go; returns how many were there.
     pub(crate) async fn forget_quarantined(&self, options: &Options, ids: &[i64]) -> Result<u64, String> {
         self.ask(options, "written", async |session: &mut Session| session.execute(FORGET, &[&ids]).await)
             .await
     }
 }
 
-/// Returns the numbers of messages with unreadable bytes, with one message in memory at a time.
+/// One message is in memory at a time.
 pub(crate) async fn damaged(session: &mut Session) -> Result<Vec<i64>, Error> {
     const NEXT: &str = "SELECT id, extent, body FROM osnl_unreadable WHERE id > $1 ORDER BY id LIMIT 1";
     let (mut after, mut damaged) = (i64::MIN, Vec::new());

@@ -48,7 +48,7 @@ const TALLY: &str = "SELECT coalesce(t.partition, d.partition), coalesce(t.actio
      ON t.partition = d.partition AND t.action = d.action AND t.state = d.state \
      WHERE coalesce(t.count, 0) <> coalesce(d.count, 0) ORDER BY 1, 2, 3 LIMIT $1";
 
-/// Reads all tables; `None` if the observer has stopped the check.
+/// `None` if the observer has stopped the check.
 pub(crate) async fn verify(options: &Options, observer: &Observer) -> Result<Option<VerifyReport>, String> {
     let tls = PostgresTls::of(&options.url)?;
     let session = Session::connect(&options.url, tls, PATIENCE).await.map_err(|error| words(&error))?;
@@ -88,7 +88,6 @@ impl DatabaseCheck<'_> {
         Ok(Some(VerifyReport { contents, problems: std::mem::take(&mut self.problems) }))
     }
 
-    /// Finds messages that were readable when they were appended. A bounded number is in memory at a time.
     async fn messages(&mut self, of: u64) -> Result<ControlFlow<()>, Error> {
         let (mut after, mut done, mut found) = (i64::MIN, 0, Vec::new());
         loop {

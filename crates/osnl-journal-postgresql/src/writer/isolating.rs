@@ -25,7 +25,7 @@ use crate::results::{AppendResult, JobResult};
 pub(super) const REMOVAL: &str = "the removal of what is old, or of what is beyond a bound";
 
 impl PostgresWriter {
-    /// Makes a refused group smaller, or removes the refused row. `false` when the program ends.
+    /// `false` when the program ends.
     pub(super) async fn isolate(&mut self, batch: &mut Vec<PostgresCommand>, reason: String) -> bool {
         if batch.len() > 1 {
             self.halve(batch);
@@ -49,7 +49,6 @@ impl PostgresWriter {
         true
     }
 
-    /// Admits fewer deliveries at once, and skips a stored delivery that is refused alone.
     async fn isolate_arrived(&mut self, reason: String) -> bool {
         let arrived = &mut self.member.arrived;
         match arrived.len() {
@@ -67,7 +66,6 @@ impl PostgresWriter {
         true
     }
 
-    /// Keeps a command that was refused alone for later, or gives it up; returns a replacement command.
     fn without_refused(&mut self, command: PostgresCommand, reason: String) -> Option<PostgresCommand> {
         let action =
             command.claim().and_then(|id| self.member.places.get(&id)).map(|place| place.action.clone());
@@ -133,7 +131,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Retries the due records, each alone. `false` when the program ends.
+    /// Each record alone. `false` when the program ends.
     pub(super) async fn retry_refused(&mut self) -> bool {
         let waiting = self.refused.shown().len();
         while let Some(due) = self.refused.take_due() {

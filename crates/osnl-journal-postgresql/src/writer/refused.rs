@@ -27,7 +27,6 @@ const MOST_GIVEN_UP: usize = 20;
 pub(super) enum RefusedItem {
     Command(Box<PostgresCommand>),
     Arrived(ArrivedDelivery),
-    /// No command: the record was given up, and is reported for a while.
     GivenUp,
 }
 
@@ -41,7 +40,6 @@ pub(super) struct RefusedTry {
 #[derive(Default)]
 pub(super) struct RefusedRecords {
     all: Vec<RefusedTry>,
-    /// The first try and the number of tries of the current record.
     trying: Option<(SystemTime, u32)>,
 }
 
@@ -74,7 +72,6 @@ impl RefusedRecords {
         }
     }
 
-    /// Takes the next due record; drops expired reports.
     pub(super) fn take_due(&mut self) -> Option<RefusedTry> {
         let now = Instant::now();
         self.all.retain(|known| !matches!(known.item, RefusedItem::GivenUp) || known.next > now);
@@ -103,7 +100,6 @@ impl RefusedRecords {
         self.all.iter().map(|known| known.shown.clone()).collect()
     }
 
-    /// Skips refused deliveries, and the later deliveries of their lanes.
     pub(super) fn without_refused(&self, mut arrived: Vec<ArrivedDelivery>) -> Vec<ArrivedDelivery> {
         let (mut ids, mut lanes) = (HashSet::new(), HashSet::new());
         for known in &self.all {

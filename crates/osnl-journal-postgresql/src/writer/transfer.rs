@@ -1,9 +1,8 @@
 //! Bodies that are too large for one statement are sent and read in parts, each a statement of its own.
 //!
-//! Between two parts, the member renews leases and other commands run. A large message on a slow network
-//! delays only the later messages of its queue; a body that is read in parts delays further claims of its
-//! action. The size of a part follows the network. The transaction that stores the message moves the parts
-//! into its row without sending them again.
+//! Between two parts, the member renews leases and other commands run. A large message on a slow network delays only
+//! the later messages of its queue; a body that is read in parts delays further claims of its action. The transaction
+//! that stores the message moves the parts into its row without sending them again.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -36,7 +35,6 @@ const PART: &str = "INSERT INTO osnl_part (transfer, part, at, bytes) \
      VALUES ($1, $2, (extract(epoch FROM now()) * 1000)::bigint, $3) \
      ON CONFLICT (transfer, part) DO UPDATE SET bytes = excluded.bytes";
 
-/// A body on its way into the tables, and the commands that wait behind it.
 struct Upload {
     reader: QueueReader,
     command: PostgresCommand,
@@ -67,7 +65,7 @@ impl Transfers {
 }
 
 impl PostgresWriter {
-    /// Keeps back a command that has a large body or waits behind one; returns any other command.
+    /// Detains a command that has a large body or waits behind one.
     pub(super) fn detain(&mut self, command: PostgresCommand) -> Option<PostgresCommand> {
         let reader = match &command {
             PostgresCommand::BeginReading(reader) => Some(reader),
@@ -98,7 +96,6 @@ impl PostgresWriter {
         None
     }
 
-    /// Keeps fetches back while bodies for an earlier fetch are read; returns the fetches otherwise.
     pub(super) fn detain_fetches(&mut self, fetches: Vec<PostgresCommand>) -> Vec<PostgresCommand> {
         if self.transfers.downloads.is_empty() {
             return fetches;
@@ -121,7 +118,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Sends and reads parts for at most [`TURN`]. `false` when the program ends.
+    /// Transfers for at most [`TURN`]. `false` when the program ends.
     pub(super) async fn transfer(&mut self) -> bool {
         let until = Instant::now() + TURN;
         while Instant::now() < until && !self.closing && !self.transfers.is_empty() {
@@ -151,7 +148,6 @@ impl PostgresWriter {
         true
     }
 
-    /// Sends the next part of the first body, or queues its command if the body is complete.
     async fn send_part(&mut self) -> Result<(), tokio_postgres::Error> {
         let size = self.transfers.size;
         let fenced = &self.member.fenced;
@@ -179,14 +175,13 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Queues a command, and the commands that waited behind its body, before all others.
     fn hand_over(&mut self, command: PostgresCommand, behind: VecDeque<PostgresCommand>) {
         behind.into_iter().rev().for_each(|command| self.backlog.push_front(command));
         self.backlog.push_front(command);
     }
 
-    /// Sends bodies with lost parts again. Later messages of the same queues wait behind such a body, whether
-    /// they are in the group, returned from a halved group, or being sent.
+    /// Later messages of the same queues wait behind a body with lost parts, whether they are in the group, returned
+    /// from a halved group, or being sent.
     pub(super) fn send_again(&mut self, batch: &mut Vec<PostgresCommand>) {
         let sent = batch.iter().filter(|command| command.has_sent());
         let readers: HashSet<QueueReader> = sent.filter_map(|command| command.reader().cloned()).collect();

@@ -41,7 +41,6 @@ impl Contention {
 }
 
 impl PostgresWriter {
-    /// Repeats a transaction until its outcome is known.
     pub(super) async fn transact(&mut self, job: &TransactionJob<'_>) -> Result {
         let mut kept = None;
         let mut contention = None;
@@ -123,9 +122,9 @@ impl PostgresWriter {
         }
     }
 
-    /// Commits a write of the member's row before a transaction that was found committed counts: the
-    /// transaction may be on this server alone. A restarted server does not wait for its synchronous standby
-    /// again, but a later commit does. `None` if the outcome must be looked up again.
+    /// A transaction that was found committed may be on this server alone, so a write of the member's row is
+    /// committed first. A restarted server does not wait for its synchronous standby again, but a later commit does.
+    /// `None` if the outcome must be looked up again.
     async fn confirmed(&mut self, ended: Option<JobResult>) -> Option<Result> {
         self.rollback().await;
         let Some(ended) = ended else { return Some(Err(CommitRefusal::Forgotten)) };
@@ -209,7 +208,7 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Pauses while new commands are kept in memory. `false` at the end of the program.
+    /// Commands are kept in memory meanwhile. `false` at the end of the program.
     pub(super) async fn pause(&mut self) -> bool {
         if self.opening {
             return false;
@@ -238,7 +237,6 @@ impl PostgresWriter {
         self.fail(reason, OF_THE_SERVER);
     }
 
-    /// Publishes that the database refuses rows that all work needs.
     pub(super) fn failed_by_row(&mut self, reason: &str) {
         self.fail(reason, OF_A_ROW);
     }

@@ -373,7 +373,7 @@ struct MemberRow {
     held: Vec<HeldTarget>,
 }
 
-/// Leaves out dead daemons without work, once another daemon runs on their machine, or after [`NEWS`].
+/// Leaves out dead daemons without work once another daemon runs on their machine, or after [`NEWS`].
 fn with_news(mut members: Vec<SharedMember>) -> Vec<SharedMember> {
     let machine =
         |name: &str| name.rsplit_once(':').map_or_else(|| name.to_owned(), |(machine, _)| machine.to_owned());
@@ -385,7 +385,6 @@ fn with_news(mut members: Vec<SharedMember>) -> Vec<SharedMember> {
     members
 }
 
-/// Returns the daemons with their shares; `silence` is the time after which a daemon may be dead.
 fn members_seen(
     named: Vec<MemberRow>,
     rows: &[LeaseRow],

@@ -61,7 +61,6 @@ pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Sto
     }
 }
 
-/// A redelivered message keeps its used attempts.
 pub async fn attempts_outlive_the_way_round(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -102,7 +101,6 @@ pub async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(op
     }
 }
 
-/// After a retry the claim is over; the delivery keeps its place and is claimed again when due.
 pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(open: impl Fn() -> StoreRig) {
     let hour = Duration::from_secs(3600);
     let rig = open();

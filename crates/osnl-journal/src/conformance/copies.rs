@@ -56,7 +56,6 @@ pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: 
     }
 }
 
-/// The message was kept, and the connection ended before it was settled.
 pub async fn an_unsettled_message_without_an_id_is_one_event_when_it_returns(open: impl Fn() -> StoreRig) {
     let message = |redelivered| {
         let received = ReceivedMessage::sample(r#"{"payload": {}}"#, redelivered);

@@ -1,7 +1,6 @@
 use super::{StoreRig, append, claim, entry, given_up, names, within};
 use crate::{End, Handover, NewDelivery, Outcome, Settle, UsedLimits};
 
-/// If receipts wait for outcomes, the message is settled after the other action's end too.
 pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl Fn() -> StoreRig) {
     let fallback = Handover::to("b");
     let rig = open();
@@ -39,7 +38,6 @@ pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl F
     assert_eq!(names(&claim(journal, "b", 0).await), [""; 0]);
 }
 
-/// The delivery waits behind all of the other action's deliveries of that key, from any rule.
 pub async fn a_fallback_delivery_keeps_the_order_of_its_action(open: impl Fn() -> StoreRig) {
     let fallback = Handover::to("b");
     let rig = open();

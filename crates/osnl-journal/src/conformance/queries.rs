@@ -12,8 +12,6 @@ use crate::query::{
 };
 use crate::{AttemptRetry, Begin, DeliveryId, NewDelivery};
 
-/// Fills a store: messages 1 and 2 of one resource, with 1 claimed; message 3 waits for a retry; message 4 is for
-/// another action.
 async fn filled(rig: &StoreRig) {
     let journal = &*rig.journal;
     let mut third = entry("3", "L", false);
@@ -48,7 +46,6 @@ async fn listed(rig: &StoreRig, filter: &Filter, page: ListPage) -> Vec<String> 
     rows.into_iter().map(|row| row.message_id.unwrap_or_default()).collect()
 }
 
-/// Returns the filters, each with the numbers of the messages that match, oldest first.
 fn cases() -> Vec<(Filter, &'static str)> {
     let all = Filter::default;
     let text = |text: &str| Some(text.to_owned());
@@ -127,7 +124,6 @@ async fn grouped(rig: &StoreRig, filter: &Filter, most: u64) -> Vec<CauseGroup> 
     groups
 }
 
-/// Returns the word for the phase of each group, action, cause, number, and messages.
 fn lines(groups: &[CauseGroup]) -> Vec<String> {
     let line = |group: &CauseGroup| {
         assert!(!group.has_more, "{group:?}");

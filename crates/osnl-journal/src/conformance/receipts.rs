@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
 use crate::{AttemptRetry, ClaimLimits, JournalState, NewDelivery, Outcome, Permit, Settle};
 
-/// A receipt completes with the commit, or with the last outcome.
 pub async fn a_receipt_completes_when_everything_is_safe(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;

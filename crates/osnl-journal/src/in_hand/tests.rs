@@ -11,14 +11,12 @@ fn body(n: usize) -> Bytes {
     format!("{{\"message_id\": \"m{n}\", \"payload\": \"{}\"}}", "x".repeat(2000)).into()
 }
 
-/// Starts a process whose drop is an unexpected end.
 fn process(folder: &Path) -> InHand {
     let in_hand = InHand::open(folder, true);
     in_hand.running();
     in_hand
 }
 
-/// Reads messages as a listener does; returns those that must not be read.
 fn looks_at(in_hand: &InHand, messages: &[usize]) -> Vec<usize> {
     let bodies: Vec<Bytes> = messages.iter().map(|n| body(*n)).collect();
     in_hand.upcoming(bodies.iter());

@@ -1,5 +1,3 @@
-//! Dead letters that wait for the broker's confirm of a dead letter queue.
-//!
 //! Until then a given-up delivery keeps its place in its lane, and its message stays unacknowledged. A full
 //! or missing queue delays everything behind it; nothing is lost.
 
@@ -48,8 +46,6 @@ enum AfterBurial {
 }
 
 impl MemoryJournal {
-    /// Keeps the dead letters of this listener in its dead letter queue from now on: see
-    /// [`burials`](Self::burials).
     pub fn keep_dead_letters_of(&self, listener: Arc<str>) {
         self.with_queue.lock().unwrap_or_else(PoisonError::into_inner).insert(listener);
     }
@@ -58,8 +54,8 @@ impl MemoryJournal {
         self.with_queue.lock().unwrap_or_else(PoisonError::into_inner).contains(listener)
     }
 
-    /// Waits until dead letters are to be put into queues, and returns the oldest of each listener: at most 100, and at
-    /// most 1 MiB unless one alone has more. Each is returned again until it is [buried](Self::buried). Cancel-safe.
+    /// The oldest of each listener: at most 100, and at most 1 MiB unless one alone has more. Each is returned again
+    /// until [buried](Self::buried). Cancel-safe.
     pub async fn burials(&self) -> BTreeMap<Arc<str>, Vec<Burial>> {
         loop {
             let another = self.to_bury.notified();
@@ -104,7 +100,6 @@ impl MemoryJournal {
         self.has_buried.notify_waiters();
     }
 
-    /// Returns the number of dead letters that the broker has not confirmed yet.
     fn unburied(&self) -> usize {
         self.lock().burials.len()
     }
@@ -175,7 +170,7 @@ impl MemoryJournal {
         waiting
     }
 
-    /// Queues an unreadable message for burial. A redelivered copy replaces the first.
+    /// A redelivered copy replaces the first.
     pub(super) fn bury_unreadable(&self, received: &ReceivedMessage, reason: &str) -> Receipt {
         let mut state = self.lock();
         let (sender, receipt) = Receipt::open();

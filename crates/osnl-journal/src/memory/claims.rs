@@ -61,7 +61,6 @@ impl MemoryState {
         Some(ClaimedDelivery { id, key: pending.key.clone(), event, used: pending.used, newest })
     }
 
-    /// Ends a claim; another is possible at the due time.
     pub(super) fn wait(&mut self, id: DeliveryId, retry: &AttemptRetry) {
         let Some(pending) = self.deliveries.get_mut(&id).filter(|pending| pending.claimed.is_some()) else {
             return;

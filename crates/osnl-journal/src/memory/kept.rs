@@ -10,11 +10,7 @@ use crate::store::weight::{LIGHT, bytes_of};
 #[derive(Debug)]
 pub(super) enum KeptNotification {
     Light(Arc<Notification>),
-    Heavy {
-        head: Arc<Notification>,
-        /// The latest decoded notification, while a delivery has it.
-        latest: Mutex<Weak<Notification>>,
-    },
+    Heavy { head: Arc<Notification>, latest: Mutex<Weak<Notification>> },
 }
 
 impl KeptNotification {
@@ -43,7 +39,7 @@ impl KeptNotification {
         }
     }
 
-    /// Returns the whole notification. The message was decoded at its arrival, so a second time cannot fail.
+    /// The message was decoded at its arrival, so a second time cannot fail.
     pub(super) fn whole(&self, received: &ReceivedMessage) -> Arc<Notification> {
         match self {
             Self::Light(notification) => notification.clone(),

@@ -12,12 +12,11 @@ pub struct MemoryLimits {
     /// is twice the window, so that messages redelivered after a lost connection can be read while their
     /// entries are open.
     pub entries: usize,
-    /// Deliveries that may wait for a retry before the latest due are returned to the broker.
     pub waiting: usize,
     /// The longest time for a message to stay unsettled: half the broker's consumer time-out (30 min) by
     /// default.
     pub unsettled: Duration,
-    /// Bodies kept of dead letters and unreadable messages, within 64 MiB; the oldest are removed first.
+    /// Bodies within 64 MiB; the oldest are removed first.
     pub dead: usize,
 }
 
@@ -39,7 +38,6 @@ impl MemoryJournal {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Raises the limits to a window of `prefetch` unsettled messages.
     pub fn make_room(&self, prefetch: u16) {
         let MemoryLimits { entries, waiting, .. } = MemoryLimits::for_prefetch(prefetch);
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,7 +9,6 @@ use crate::DeliveryId;
 use crate::query::{DeliveryListRow, FailingKey, RowState, Tally};
 
 impl MemoryJournal {
-    /// Returns the open deliveries by number; ended ones are not kept.
     #[must_use]
     pub fn rows(&self) -> Vec<DeliveryListRow> {
         let state = self.lock();
@@ -81,8 +80,8 @@ impl MemoryJournal {
         counts.into_iter().map(|((action, state), count)| Tally { action, state, count }).collect()
     }
 
-    /// Pauses an action for the life of the process, or resumes it. Its messages stay unsettled, and return
-    /// to the broker after too long a wait.
+    /// Pauses for the life of the process. The messages stay unsettled, and return to the broker after too long a
+    /// wait.
     pub fn pause(&self, action: &str, pause: bool) {
         self.paused.send_if_modified(|paused| match (pause, paused.contains_key(action)) {
             (true, false) => paused.insert(action.to_owned(), SystemTime::now()).is_none(),

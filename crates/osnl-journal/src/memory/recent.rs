@@ -2,7 +2,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// The latest items, bounded in number and bytes.
 #[derive(Debug)]
 pub(super) struct RecentItems<K, V> {
     values: HashMap<Arc<K>, LatestValue<V>>,

@@ -51,7 +51,6 @@ fn names(claimed: &[(DeliveryId, String)]) -> Vec<&str> {
     claimed.iter().map(|(_, name)| name.as_str()).collect()
 }
 
-/// There is no file to inspect, so only the status lists the answer.
 #[test]
 fn a_delivery_that_fails_again_and_again_is_listed_with_its_answer() {
     let journal = journal();
@@ -252,7 +251,6 @@ fn a_dead_letter_keeps_its_place_until_the_broker_has_confirmed_it() {
     assert!(journal.dead_letters().is_empty(), "no body stays in memory");
 }
 
-/// All of a group is published again if its connection breaks.
 #[test]
 fn few_large_dead_letters_are_handed_out_together() {
     let (journal, ..) = with_queue();
@@ -343,7 +341,6 @@ fn a_dead_letter_is_read_as_it_was_written_and_a_copy_has_its_number() {
     assert!(foreign.reason.contains("another program"), "{}", foreign.reason);
 }
 
-/// With equal numbers, a retry or a discard by number would also change a message that no operator has seen.
 #[test]
 fn a_flood_of_equal_unreadable_messages_has_a_number_for_each_and_no_copies() {
     use crate::dead_letters::{copy_of, id_of, unreadable};

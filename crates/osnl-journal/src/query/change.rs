@@ -3,7 +3,6 @@ use crate::DeliveryId;
 
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Opens dead letters again, with all their attempts.
     Retry {
         which: Filter,
         out_of_order: bool,
@@ -25,7 +24,6 @@ pub enum Change {
         which: Filter,
         to: String,
     },
-    /// Stops attempts of an action until its resume, across restarts.
     Pause {
         action: String,
         by: String,

@@ -1,5 +1,5 @@
-//! A [`Filter`] selects the deliveries of a list, a count, or a change. Its values are an operator's text: a store
-//! binds each value as a parameter, so that no value becomes part of a statement.
+//! The values of a [`Filter`] are an operator's text: a store binds each value as a parameter, so that no value
+//! becomes part of a statement.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,6 @@ use osnl_core::epoch::millis;
 use super::{DeliveryListRow, Phase, QueryContext, RowState};
 use crate::DeliveryId;
 
-/// A filter of deliveries; an empty or `None` field excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub after: Option<DeliveryId>,
@@ -18,13 +17,9 @@ pub struct Filter {
     pub action: Option<String>,
     pub states: Vec<RowState>,
     pub phases: Vec<Phase>,
-    /// The facts of the moment that phases depend on.
     pub context: QueryContext,
-    /// Alternatives, any of which must match.
     pub about: Vec<About>,
-    /// The resource's id, name, or order key.
     pub key: Option<String>,
-    /// The HTTP status of an answer: `409`, or `4xx`.
     pub status: Option<AnswerPolicy>,
     pub text: Option<AnswerPolicy>,
     pub event_type: Option<String>,
@@ -99,7 +94,6 @@ impl Filter {
         self.conditions().into_iter().all(|condition| condition.matches(row))
     }
 
-    /// Whether the filter has only conditions on action, state, and phase.
     pub(crate) fn is_by_action_and_state(&self) -> bool {
         use RowCondition::{Action, Phases, States};
         let is_one = |condition| matches!(condition, Action(_) | States(_) | Phases(..));
@@ -107,8 +101,8 @@ impl Filter {
     }
 }
 
-/// Deliveries by an operator's term: the number of a delivery or an event, the id of a message, the id or the name
-/// of a resource.
+/// Deliveries by an operator's term: the number of a delivery or an event, the id of a message, the id or the name of
+/// a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
     Delivery(DeliveryId),
@@ -118,7 +112,7 @@ pub enum About {
 }
 
 impl About {
-    /// Parses an operator's input: `17.0`, `17`, or anything else as an id or a name.
+    /// `17.0`, `17`, or anything else as an id or a name.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let delivery = DeliveryId::parse(text).map(Self::Delivery);
@@ -141,10 +135,9 @@ impl About {
     }
 }
 
-/// Deliveries by the target's answer: in the reason of their end, and in the kept failed attempts.
+/// The answer is in the reason of the end, and in the kept failed attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerPolicy {
-    /// An HTTP status; an `x` is any digit.
     Status(String),
     Text(String),
 }
@@ -159,7 +152,7 @@ impl AnswerPolicy {
         (first && rest).then_some(Self::Status(text))
     }
 
-    /// Compares the reason and the last answer, as a row has no other attempts.
+    /// A row has no attempts but its last answer and the reason.
     pub(crate) fn matches(&self, row: &DeliveryListRow) -> bool {
         row.reason.iter().chain(&row.last_answer).any(|text| self.is_in(text))
     }

@@ -16,31 +16,27 @@ const SHOWN: usize = 10;
 /// The most deliveries of one place that are compared.
 const MOST_COMPARED: u64 = 10_000;
 
-/// The deliveries of one phase and action with one cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CauseGroup {
     pub phase: Phase,
     /// The reason or the last answer, without the names of the delivery's own resource.
     pub cause: String,
     pub count: u64,
-    /// Whether the count is a lower bound, because there are deliveries that were not compared.
+    /// A lower bound, because there are deliveries that were not compared.
     pub has_more: bool,
     /// The newest of the compared deliveries, newest first.
     pub newest: Vec<DeliveryListRow>,
 }
 
-/// The deliveries of an action that one index names in order.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupPlace {
     pub state: RowState,
-    /// The phases of these deliveries while the action is configured.
     phases: &'static [Phase],
     /// The deliveries in SQL, on rows `d`; state numbers are the same in every store.
     pub condition: &'static str,
     pub order: GroupOrder,
 }
 
-/// The order in which an index has the deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupOrder {
     Newest,
@@ -65,8 +61,7 @@ const fn place(
 }
 
 impl Filter {
-    /// Returns the places with deliveries that may match, each with its action. Running deliveries, which are few and
-    /// known by number, are in none.
+    /// Running deliveries, which are few and known by number, are in no place.
     #[must_use]
     pub fn places<'a>(&self, tally: &'a [Tally]) -> Vec<(GroupPlace, &'a str)> {
         let is_meant = |place: &GroupPlace, action: &str| {
@@ -88,15 +83,12 @@ impl Filter {
     }
 }
 
-/// The members of a delivery by which it is grouped.
 #[derive(Clone, Debug)]
 pub struct ComparedRow {
     pub id: DeliveryId,
     pub phase: Phase,
     pub action: String,
-    /// The reason, else the last answer.
     pub answer: Option<String>,
-    /// The resource's id, its name, and the order key.
     pub own: [Option<String>; 3],
 }
 
@@ -119,18 +111,16 @@ struct CountedGroup {
     newest: Vec<DeliveryId>,
 }
 
-/// Groups that a store counts place by place.
 #[derive(Debug, Default)]
 pub struct CauseTally(BTreeMap<(Phase, String, String), CountedGroup>);
 
 impl CauseTally {
-    /// Returns the number of deliveries that a store reads from a place: the last one shows that there are more.
+    /// The last one shows that there are more.
     #[must_use]
     pub fn limit(most: u64) -> u32 {
         u32::try_from(most.min(MOST_COMPARED)).map_or(u32::MAX, |most| most.saturating_add(1))
     }
 
-    /// Adds the deliveries of a place, of which at most [`limit`](Self::limit) were read.
     pub fn add(&mut self, rows: Vec<ComparedRow>, limit: u32) {
         let has_more = rows.len() >= limit as usize;
         for row in rows.into_iter().take(limit as usize - 1) {
@@ -150,13 +140,12 @@ impl CauseTally {
         }
     }
 
-    /// Returns the deliveries that the groups show.
     #[must_use]
     pub fn shown(&self) -> Vec<DeliveryId> {
         self.0.values().flat_map(|group| group.newest.iter().copied()).collect()
     }
 
-    /// Returns the groups with the rows of [`shown`](Self::shown), those that wait for an operator first.
+    /// Groups that wait for an operator come first.
     #[must_use]
     pub fn groups(self, rows: Vec<DeliveryListRow>) -> Vec<CauseGroup> {
         let mut rows: HashMap<DeliveryId, DeliveryListRow> =
@@ -173,8 +162,7 @@ impl CauseTally {
     }
 }
 
-/// Returns the groups of rows that are all in memory, and the counts of all that match; `misses_dead` if there are
-/// dead letters that were not read.
+/// Groups rows that are all in memory; `misses_dead` if there are dead letters that were not read.
 #[must_use]
 pub fn groups_of(
     mut rows: Vec<DeliveryListRow>,

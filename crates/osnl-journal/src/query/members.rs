@@ -15,7 +15,6 @@ pub struct SharedMember {
     pub held: Vec<HeldTarget>,
 }
 
-/// A target that a daemon holds: the daemon attempts nothing there but probes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldTarget {
     pub action: String,
@@ -23,7 +22,6 @@ pub struct HeldTarget {
     pub reason: String,
 }
 
-/// A record that the database refuses while other records are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRecord {
     pub subject: String,

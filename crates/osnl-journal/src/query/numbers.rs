@@ -5,16 +5,11 @@ use super::members::{OwnShare, RefusedRecord, SharedMember};
 use super::{FailingKey, HeldCause, Overview, Tally};
 use crate::{JournalState, PausedActions};
 
-/// The facts about a store that need no question to its disk or database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreFacts {
-    /// The word for the kind of store: `memory`, `sqlite`, `postgresql`.
     pub kind: &'static str,
-    /// The file or the database, as shown.
     pub place: Option<String>,
-    /// `None` for the journal of a stopped daemon.
     pub state: Option<JournalState>,
-    /// Whether acknowledged messages survive the end of the daemon.
     pub is_durable: bool,
     pub max_pending: Option<u64>,
     pub max_dead: Option<u64>,
@@ -22,7 +17,6 @@ pub struct StoreFacts {
 }
 
 impl StoreFacts {
-    /// Returns the name that differs from the names of other daemons' journals.
     #[must_use]
     pub fn name(&self) -> String {
         self.place.clone().filter(|_| self.is_durable).unwrap_or_else(|| format!("{}://", self.kind))
@@ -36,7 +30,7 @@ pub struct DiskUse {
     pub free_bytes: Option<u64>,
 }
 
-/// The journal as a whole, for a status. A field that the store does not keep is empty.
+/// A field that the store does not keep is empty.
 #[derive(Clone, Debug, Default)]
 pub struct JournalNumbers {
     pub overview: Option<Overview>,
@@ -45,18 +39,12 @@ pub struct JournalNumbers {
     pub oldest: BTreeMap<String, SystemTime>,
     pub failing: BTreeMap<String, Vec<FailingKey>>,
     pub dead_reasons: BTreeMap<String, String>,
-    /// The causes for which deliveries are held, those that began first first.
     pub held: Vec<HeldCause>,
     pub used: Option<u64>,
     pub paused: PausedActions,
-    /// Dead letters that are kept outside of the journal, in queues of the broker.
     pub dead_in_queues: u64,
-    /// The daemons that share the journal.
     pub members: Vec<SharedMember>,
-    /// Partitions of a shared journal that no daemon owns.
     pub unowned: Option<u64>,
-    /// The records that the database refuses while other records are accepted.
     pub refused: Vec<RefusedRecord>,
-    /// The share of this daemon of a shared journal.
     pub own: Option<OwnShare>,
 }

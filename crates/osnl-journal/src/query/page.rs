@@ -38,7 +38,6 @@ impl ListPage {
 
 pub type PhaseCount = (RowState, Phase, u64);
 
-/// Counts, and whether more deliveries match than were counted.
 pub type BoundedCount = (Vec<PhaseCount>, bool);
 
 pub(crate) fn count_rows(rows: &[DeliveryListRow], context: &QueryContext) -> Vec<PhaseCount> {
@@ -54,7 +53,6 @@ pub(crate) fn counted_phases(counts: BTreeMap<(RowState, Phase), u64>) -> Vec<Ph
     counts.map(|((state, phase), count)| (state, phase, count)).collect()
 }
 
-/// Returns a page of rows that are all in memory, and the counts of all that match.
 #[must_use]
 pub fn page_of(
     mut rows: Vec<DeliveryListRow>,

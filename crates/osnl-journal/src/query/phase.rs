@@ -1,8 +1,8 @@
 //! The words for the state of a delivery, defined only here and used by screens, JSON, filters, and the
 //! glossary.
 //!
-//! A [`RowState`] is the state that a store keeps. A phase combines that state with facts of the moment: whether
-//! an attempt runs or has failed, and whether the action is configured. SQL and [`Phase::of_row`] decide alike.
+//! A phase combines the [`RowState`] that a store keeps with facts of the moment: whether an attempt runs or has
+//! failed, and whether the action is configured. SQL and [`Phase::of_row`] decide alike.
 
 use super::DeliveryListRow;
 use crate::{DeliveryId, Outcome};
@@ -46,20 +46,16 @@ impl RowState {
 pub enum Phase {
     /// Kept, and not yet in a lane. Only a shared journal has this phase.
     Arrived,
-    /// First of its resource, without a failed attempt.
     Ready,
     Running,
     Retrying,
-    /// Behind another delivery of its resource.
     Waiting,
     /// Waits for an operator: a guard's limit was exceeded, or osnl ended unexpectedly three times during its attempts.
     ForRelease,
-    /// Open, and its action is not configured.
     Orphaned,
     Dead,
     Delivered,
     NoActionNeeded,
-    /// Decided by a rule in shadow mode; nothing was called.
     Shadow,
     Discarded,
 }
@@ -152,7 +148,6 @@ impl Phase {
         }
     }
 
-    /// Returns the phases of a name: a word, with blanks or hyphens, or a group.
     #[must_use]
     pub fn named(name: &str) -> Option<Vec<Self>> {
         let name = name.trim().to_ascii_lowercase();
@@ -176,7 +171,6 @@ impl Phase {
         }
     }
 
-    /// Returns the word for a state alone.
     #[must_use]
     pub fn word_of(state: RowState) -> &'static str {
         Self::of_state(state).word()

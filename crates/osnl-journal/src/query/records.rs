@@ -17,20 +17,16 @@ pub struct DeliveryListRow {
     pub state: RowState,
     /// Whether the delivery is in no lane yet, which occurs only in a shared journal.
     pub is_arrived: bool,
-    /// Attempts that the target answered.
     pub attempts: u32,
-    /// Failed attempts of any kind.
     pub tries: u32,
     pub ended: Option<SystemTime>,
-    /// The reason why the delivery is dead, held or discarded; after a success, the effect.
+    /// The reason of a dead, held or discarded delivery; after a success, the effect.
     pub reason: Option<String>,
-    /// The resource among several of a bulk request.
     pub resource: Option<u32>,
     /// The id of the resource; missing in rows of an older version.
     pub resource_id: Option<String>,
     pub resource_name: Option<String>,
     pub due: Option<SystemTime>,
-    /// Whether a guard holds the delivery, or has held it.
     pub is_guarded: bool,
     pub waits_for: Option<DeliveryId>,
     pub took: Option<Duration>,
@@ -45,14 +41,9 @@ pub struct DeliveryListRow {
 #[derive(Clone, Debug)]
 pub struct DeliveryDetails {
     pub row: DeliveryListRow,
-    /// The latest failed attempts, oldest first; at most 20.
     pub tries: Vec<AttemptRow>,
-    /// The message as received, with its secrets.
     pub received: ReceivedMessage,
-    /// Open deliveries of the same action and resource before this delivery.
     pub ahead: u64,
-    /// The first open deliveries of the same action and resource behind this one, and the number of further
-    /// ones.
     pub behind: (Vec<DeliveryId>, u64),
     pub others: Vec<DeliveryListRow>,
 }
@@ -77,11 +68,9 @@ pub struct KeptEvent {
 pub struct RecentDelivery {
     pub rule: String,
     pub action: String,
-    /// The key, or the substitute from message and resource.
     pub key: String,
     pub received: SystemTime,
-    /// Whether no guard held the delivery, or it has been released. A delivery discarded while held has not
-    /// passed.
+    /// No guard held the delivery, or it has been released. A delivery discarded while held has not passed.
     pub has_passed: bool,
 }
 
@@ -92,22 +81,18 @@ pub struct Tally {
     pub count: u64,
 }
 
-/// The held deliveries of one action and reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldCause {
     pub action: String,
     pub reason: Option<String>,
     pub count: u64,
-    /// Whether a guard holds the first delivery, or held that delivery before.
     pub is_guarded: bool,
-    /// When the message of the first reached us.
     pub since: SystemTime,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailingKey {
     pub id: DeliveryId,
-    /// The resource's name, else its id, else its key.
     pub resource: Option<String>,
     pub tries: u32,
     pub since: SystemTime,
@@ -146,7 +131,7 @@ pub struct UnreadableFilter {
     pub until: Option<SystemTime>,
 }
 
-/// Whether bodies are read. A body may take 16 MiB, stored in a few bytes.
+/// A body may take 16 MiB, stored in a few bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bodies {
     Read,

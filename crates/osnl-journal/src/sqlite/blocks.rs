@@ -88,8 +88,8 @@ impl BlockNotes {
     }
 }
 
-/// Returns the numbers that [`AnswerPolicy::Status`](super::answers::AnswerPolicy) finds: behind the word, or
-/// at the end behind a colon.
+/// The number behind the word, or at the end behind a colon; [`AnswerPolicy::Status`](super::answers::AnswerPolicy)
+/// finds these.
 fn statuses(text: &str) -> impl Iterator<Item = u16> {
     let number = |bytes: Option<&[u8]>| -> Option<u16> {
         let digits = bytes.filter(|bytes| bytes.iter().all(u8::is_ascii_digit))?;
@@ -107,7 +107,6 @@ fn statuses(text: &str) -> impl Iterator<Item = u16> {
 }
 
 impl Work<'_> {
-    /// Writes the facts of the blocks; called after all deliveries of the transaction.
     pub(super) fn write_blocks(&self) -> Result<()> {
         for block in &self.blocks.begun {
             close(self.connection, block - 1)?;
@@ -158,7 +157,6 @@ fn close(connection: &Connection, block: i64) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the facts of blocks whose last events these were.
 pub(super) fn forget(connection: &Connection, events: &BTreeSet<i64>) -> Result<()> {
     let blocks: BTreeSet<i64> = events.iter().map(|event| event >> EVENTS).collect();
     for block in blocks {
@@ -180,7 +178,6 @@ fn marks(value: ValueRef<'_>) -> impl Iterator<Item = BlockMark> {
     bytes.as_chunks().0.iter().map(|mark| BlockMark::from_be_bytes(*mark))
 }
 
-/// The marks that a block needs for a row that a filter lets through.
 #[derive(Debug, Default)]
 pub(super) struct BlockNeeds {
     facts: Vec<Vec<BlockMark>>,

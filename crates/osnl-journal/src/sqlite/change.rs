@@ -1,8 +1,7 @@
 //! Applies the operator's changes to deliveries: retry, discard, hold, release, move.
 //!
-//! A connection that only reads looks the deliveries up ([`super::selection`]). Batches then change them, each
-//! a transaction of the writer, so that appends continue in between. The cost of a batch depends on its
-//! changes and not on the history.
+//! A connection that only reads looks the deliveries up ([`super::selection`]). Batches then change them, each a
+//! transaction of the writer, so that appends continue in between.
 //!
 //! A claimed delivery stays with its loop. A [`DeferredChange`] written beside the delivery takes effect at
 //! the end of the claim, unless obsolete then. Until then its lane does not continue.
@@ -27,7 +26,7 @@ const AT_MOST: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct ChangeBatch {
     pub(super) change: Change,
-    /// The deliveries, each with the last known effective delivery of its action and resource.
+    /// Each with the last known effective delivery of its action and resource.
     pub(super) ids: Vec<(DeliveryId, Option<DeliveryId>)>,
     pub(super) known_until: i64,
 }
@@ -198,8 +197,8 @@ enum Later {
     Unknown,
 }
 
-/// Looks for a later delivery that had an effect. A held delivery, or one behind this one, has had none yet.
-/// Without a lane there is no order, and nothing passes a delivery that holds its lane.
+/// A held delivery, or one behind this one, has had none yet. Without a lane there is no order, and nothing passes a
+/// delivery that holds its lane.
 fn latest(
     work: &Work<'_>,
     found: &LaneEntry,

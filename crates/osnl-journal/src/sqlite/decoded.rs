@@ -13,7 +13,6 @@ pub(super) struct DecodedMessages(Mutex<messages::MessageCache<DecodedKey>>);
 type DecodedKey = (i64, i64, i64);
 
 impl DecodedMessages {
-    /// Returns an event's message; the inner error is about an unreadable body.
     pub(super) fn of(
         &self,
         connection: &Connection,

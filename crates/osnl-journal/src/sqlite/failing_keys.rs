@@ -1,5 +1,3 @@
-//! Deliveries that have failed several times, for a status.
-
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::reader::SqliteReader;
@@ -10,8 +8,8 @@ const SCAN_LIMIT: i64 = 1000;
 const CAUSES: usize = 100;
 
 impl SqliteReader {
-    /// Returns open deliveries of an action that have failed at least twice, oldest first, a bounded number.
-    /// An index covers deliveries that wait for a retry, so the cost does not depend on the backlog.
+    /// Deliveries with at least two failures, oldest first, a bounded number. An index covers deliveries that wait
+    /// for a retry, so the cost does not depend on the backlog.
     pub fn failing_keys(&self, action: &str) -> Result<Vec<FailingKey>> {
         let mut select = self.0.prepare_cached(concat!(
             "SELECT id, coalesce(resource_name, resource_id, key), tries FROM delivery WHERE action = ?1 AND ",
@@ -48,8 +46,7 @@ impl SqliteReader {
         Ok(failing)
     }
 
-    /// Returns the reason of an action's latest dead letter. The search skips from cause to cause in the
-    /// index, so its cost does not depend on the number of dead letters.
+    /// The search skips from cause to cause in the index, so its cost does not depend on the number of dead letters.
     pub fn latest_dead(&self, action: &str) -> Result<Option<String>> {
         let mut first = self.0.prepare_cached(concat!(
             "SELECT cause FROM delivery WHERE holds_key = ?1 AND action = ?2 AND ",

@@ -10,7 +10,6 @@ use crate::DeliveryId;
 use crate::claim::SHIFT;
 use crate::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowCondition};
 
-/// The values of a statement, from `?3` on.
 #[derive(Default)]
 pub(super) struct BoundValues(Vec<Box<dyn ToSql>>);
 
@@ -21,7 +20,7 @@ impl BoundValues {
     }
 }
 
-/// Returns the SQL for phases, states first: states have indexes and exclude most rows.
+/// States first: states have indexes and exclude most rows.
 fn phases_sql(phases: &[Phase], context: &QueryContext) -> String {
     let mut states: Vec<i64> =
         phases.iter().flat_map(|phase| phase.states()).map(|state| *state as i64).collect();
@@ -33,7 +32,6 @@ fn phases_sql(phases: &[Phase], context: &QueryContext) -> String {
 }
 
 impl RowCondition<'_> {
-    /// Returns the SQL. Texts from outside are bound values and never a part of the SQL.
     fn sql(self, values: &mut BoundValues) -> String {
         let among = |column: &str, numbers: Vec<i64>| {
             let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
@@ -72,7 +70,7 @@ impl Filter {
         Ok(DeliveryId::of(event, 0).row()..next.map_or(i64::MAX, |next| DeliveryId::of(next, 0).row()))
     }
 
-    /// Returns the tables that the conditions read: a search that needs no event is faster without.
+    /// A search that needs no event is faster without its table.
     pub(super) fn tables(&self) -> &'static str {
         let reads_event = |condition: RowCondition<'_>| {
             matches!(condition, RowCondition::EventType(_) | RowCondition::Since(_) | RowCondition::Until(_))

@@ -16,7 +16,6 @@ pub(super) struct LaneEntry {
     pub(super) action: String,
     pub(super) key: Option<String>,
     pub(super) state: RowState,
-    /// Whether the delivery waits for earlier ones of its action and key.
     pub(super) ordered: bool,
     pub(super) lane: Option<i64>,
     pub(super) deferred: Option<DeferredChange>,
@@ -33,7 +32,6 @@ impl LaneEntry {
     }
 }
 
-/// A change for the end of a claim, stored in the columns `deferred` and `deferred_text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeferredChange {
     Discard { by: String },

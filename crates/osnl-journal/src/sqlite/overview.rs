@@ -31,7 +31,6 @@ impl SqliteJournal {
         place::free_bytes(file)
     }
 
-    /// Returns the bytes of a journal on its disk, including the WAL.
     #[must_use]
     pub fn bytes(file: &Path) -> u64 {
         let size = |more| std::fs::metadata(beside(file, more)).map_or(0, |meta| meta.len());

@@ -11,7 +11,6 @@ use crate::PausedActions;
 const PREFIX: &str = "paused ";
 const BY: &str = "paused-by ";
 
-/// Pauses an action; a paused action keeps its time.
 pub(super) fn pause(connection: &Connection, action: &str, by: &str, now: i64) -> Result<()> {
     const INSERT: &str = "INSERT OR IGNORE INTO meta (name, value) VALUES (?1, ?2)";
     if connection.execute(INSERT, (format!("{PREFIX}{action}"), now))? > 0 {
@@ -34,8 +33,7 @@ pub(super) fn list(connection: &Connection) -> Result<PausedActions> {
     Ok(rows.into_iter().filter_map(|(name, at)| Some((name.strip_prefix(PREFIX)?.to_owned(), at))).collect())
 }
 
-/// Returns the operator that paused each action. A row that an older program left at a resume has a different
-/// time and is ignored.
+/// A row that an older program left at a resume has a different time and is ignored.
 pub(super) fn by(connection: &Connection) -> Result<BTreeMap<String, String>> {
     let mut select = connection.prepare_cached(
         "SELECT b.name FROM meta b WHERE b.name GLOB 'paused-by *' AND EXISTS (SELECT 1 FROM meta p WHERE p.value = b.value \

@@ -28,8 +28,7 @@ pub(super) struct JournalLock {
 }
 
 impl JournalLock {
-    /// Creates a missing folder (0700) and file (0600), and takes the lock. An existing folder keeps its
-    /// mode, as other programs may use it.
+    /// A missing folder gets 0700, a file 0600. An existing folder keeps its mode, as other programs may use it.
     pub(super) fn take(file: &Path, allow_volatile: bool) -> Result<Self, OpenError> {
         judge_place(file, allow_volatile, state_dir::judge)?;
         let folder = match file.parent() {
@@ -74,7 +73,6 @@ impl Inode {
     }
 }
 
-/// Refuses a place where a start could not keep its journal.
 pub(super) fn judge_place(
     file: &Path,
     allow_volatile: bool,

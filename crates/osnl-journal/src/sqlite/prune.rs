@@ -22,7 +22,7 @@ const AT_MOST: Duration = Duration::from_millis(30);
 #[derive(Debug, Default)]
 pub(super) struct PruneResult {
     pub(super) more: bool,
-    /// The message to publish if the file is full and nothing prunable is left.
+    /// The file is full and nothing prunable is left.
     pub(super) full: Option<String>,
     pub(super) used: u64,
 }
@@ -88,15 +88,13 @@ fn history(pruner: &mut Pruner<'_>, before: i64) -> Result<usize> {
 /// The name in `meta` of the time up to which ended deliveries are incomplete.
 const FORGOTTEN: &str = "forgotten_until";
 
-/// Returns the time until which history is not complete; `None` if nothing was removed.
 pub(super) fn forgotten_until(connection: &Connection) -> Result<Option<i64>> {
     let mut select = connection.prepare_cached("SELECT value FROM meta WHERE name = ?")?;
     select.query_row([FORGOTTEN], |row| row.get(0)).optional()
 }
 
-/// Archives and removes dead letters beyond the bound; returns their number. Dead letters that hold their key
-/// stay. The oldest of the most common action and cause are removed first, so that one tenant's failures do
-/// not displace others'.
+/// Dead letters that hold their key stay. The oldest of the most common action and cause are removed first, so that
+/// one tenant's failures do not displace others'.
 fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
     let most = i64::try_from(pruner.options.bounds.max_dead).unwrap_or(i64::MAX);
     let connection = &mut *pruner.connection;
@@ -157,7 +155,7 @@ fn oldest(connection: &Connection, which: &str, before: i64) -> Result<Vec<Deliv
     select.query_map([before, BATCH_ROWS], |row| row.get(0).map(delivery_id))?.collect()
 }
 
-/// Writes dead letters one at a time, so that only one message is in memory.
+/// One at a time, so that only one message is in memory.
 fn write_dead(connection: &Connection, file: &Path, ids: &[DeliveryId]) -> Result<io::Result<()>> {
     let mut archive = match archive::Archive::of_dead(file) {
         Ok(archive) => archive,
@@ -191,8 +189,7 @@ fn dead_line(connection: &Connection, id: DeliveryId) -> Result<Option<serde_jso
         .optional()
 }
 
-/// Removes ended deliveries, and events without another delivery. `until` is the time of their latest effect,
-/// if any.
+/// Removes also events without another delivery. `until` is the time of their latest effect, if any.
 fn remove(
     connection: &mut Connection,
     ids: &[DeliveryId],
@@ -244,8 +241,7 @@ fn remove(
     transaction.commit()
 }
 
-/// Archives messages in quarantine beyond the bounds of count and bytes, the oldest of the largest queue
-/// first.
+/// Beyond the bounds of count and bytes, the oldest of the largest queue first.
 pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
     let bounds = QuarantineBounds::of(pruner.options.bounds.max_dead);
     let connection = &*pruner.connection;

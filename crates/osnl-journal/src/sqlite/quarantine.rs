@@ -19,7 +19,6 @@ use crate::store::shares::QueueShare;
 use crate::{DeliveryId, in_hand};
 
 impl Work<'_> {
-    /// Keeps a message; returns `false` for a redelivered copy of a kept message.
     pub(super) fn set_aside(&mut self, received: &ReceivedMessage, reason: &str) -> Result<bool> {
         let origin = &received.origin;
         let digest = received.digest();
@@ -102,7 +101,6 @@ impl Work<'_> {
     }
 }
 
-/// The columns that [`unreadable`] reads, in its order.
 fn columns() -> String {
     format!("{}, id, reason, size, digest, extent, message_id, publisher_id, event_type", rows::RECEIVED)
 }

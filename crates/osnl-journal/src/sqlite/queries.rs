@@ -32,11 +32,9 @@ const MOST_READERS: usize = 8;
 const OTHERS: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The journal in a file, for [`JournalQueries`].
 #[derive(Clone, Debug)]
 pub struct SqliteQueries {
     file: PathBuf,
-    /// The open journal of a running daemon.
     journal: Option<Arc<SqliteJournal>>,
     readers: Arc<Semaphore>,
 }
@@ -47,7 +45,7 @@ impl SqliteQueries {
         Self { journal: Some(journal.clone()), ..Self::of_file(journal.path.clone()) }
     }
 
-    /// Returns the journal of a stopped daemon. A change opens the journal until the change is done.
+    /// A change opens the journal until the change is done.
     #[must_use]
     pub fn of_file(file: PathBuf) -> Self {
         Self { file, journal: None, readers: Arc::new(Semaphore::new(MOST_READERS)) }
@@ -245,7 +243,7 @@ impl JournalQueries for SqliteQueries {
     }
 }
 
-/// Returns options without bounds: an operator's change of one delivery must not remove others from the file.
+/// An operator's change of one delivery must not remove others from the file.
 fn unbounded(file: &Path) -> SqliteOptions {
     SqliteOptions::new(file).bounded(|bounds| {
         bounds.retention = Duration::from_secs(1_000 * 365 * 86_400);

@@ -58,13 +58,12 @@ pub(super) fn delivery_id(row: i64) -> DeliveryId {
     DeliveryId(row.unsigned_abs())
 }
 
-/// Returns the event of a delivery: the last that begins at or before the number.
 pub(super) fn event_of(connection: &Connection, id: DeliveryId) -> Result<i64> {
     let mut select = connection.prepare_cached("SELECT max(id) FROM event WHERE id <= ?1 >> 16")?;
     select.query_row([id.row()], |row| row.get::<_, Option<i64>>(0)).map(Option::unwrap_or_default)
 }
 
-/// Returns eight bytes of a digest over a message's identity, enough to find the few candidates.
+/// Eight bytes, enough to find the few candidates.
 pub(super) fn identity_number(identity: &MessageIdentity) -> i64 {
     let mut text = Vec::with_capacity(128);
     text.extend_from_slice(identity.queue.as_bytes());
@@ -101,7 +100,6 @@ pub(super) fn received(row: &Row<'_>, from: usize) -> Result<ReceivedMessage> {
     })
 }
 
-/// Returns a text of the configuration as an SQL literal, for any characters.
 pub(super) fn hex_text(text: &str) -> String {
     let bytes: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     format!("CAST(x'{bytes}' AS TEXT)")

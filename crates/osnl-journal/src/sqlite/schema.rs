@@ -1,8 +1,8 @@
 //! The tables, and the conversion of a file to a journal.
 //!
-//! `tables.md` explains tables, states, and indexes. `PRAGMA user_version` has the version, and `PRAGMA
-//! application_id` marks a journal of osnl. osnl 0.1.0 ships version 1. A later change of the tables needs a
-//! conversion from each shipped version, with a dump of that version under `fixtures/journal/`.
+//! `PRAGMA user_version` has the version, and `PRAGMA application_id` marks a journal of osnl. osnl 0.1.0 ships
+//! version 1. A later change of the tables needs a conversion from each shipped version, with a dump of that version
+//! under `fixtures/journal/`.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -120,10 +120,7 @@ CREATE INDEX delivery_dead_newest ON delivery (state) WHERE state = 3;
 CREATE INDEX delivery_retrying ON delivery (state) WHERE state = 1 AND due > 0 AND tries > 0;
 ";
 
-/// Creates the tables of an empty file.
-///
-/// # Errors
-/// The file is another program's, of another version, or SQLite refuses.
+/// An error if the file is another program's, of another version, or SQLite refuses.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), OpenError> {
     let found = check(connection)?;
     if found == VERSION {
@@ -153,7 +150,6 @@ pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
     }
 }
 
-/// The statements of the tables and indexes, without blanks.
 static OBJECTS: LazyLock<HashSet<String>> =
     LazyLock::new(|| TABLES.split(';').map(without_blanks).filter(|sql| !sql.is_empty()).collect());
 
@@ -161,8 +157,7 @@ fn without_blanks(sql: &str) -> String {
     sql.split_whitespace().collect()
 }
 
-/// Refuses triggers, views, and other objects. Triggers and views act on the rows of the journal, and a file from elsewhere may
-/// have been prepared to do so.
+/// Triggers and views act on the rows of the journal, and a file from elsewhere may have been prepared to do so.
 fn has_only_our_objects(connection: &Connection) -> Result<(), OpenError> {
     let mut select = connection.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
     let mut objects = select.query([])?;

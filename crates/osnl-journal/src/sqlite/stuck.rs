@@ -1,6 +1,6 @@
 //! A disk that does not answer. No error occurs then: the writer's thread waits in the kernel and can publish
-//! nothing. A separate thread checks each second whether the writer has waited for too long. That thread
-//! publishes the state of a failure: intake stops and no attempt begins until the disk answers.
+//! nothing. A separate thread checks each second whether the writer has waited for too long, and publishes the state
+//! of a failure: intake stops and no attempt begins until the disk answers.
 //!
 //! The process is not ended. A process that waits for its disk cannot be killed, and another would wait for
 //! the same disk.
@@ -34,8 +34,7 @@ impl DiskWait {
         self.lock().take().is_some_and(|begun| begun.is_late)
     }
 
-    /// Publishes a late batch once. The lock is held meanwhile, so that the writer's end of the batch
-    /// follows.
+    /// Once for a late batch. The lock is held meanwhile, so that the writer's end of the batch follows.
     fn check(&self, now: Instant, publish: impl FnOnce(Duration)) {
         let mut begun = self.lock();
         if let Some(begun) = &mut *begun

@@ -13,8 +13,8 @@
 //! result of [`Work::lane_turn`]. A journal with several appenders records arrivals as waiting, and the owner
 //! of the lane calls `lane_turn`.
 //!
-//! A lane is eight bytes of a digest, as an index on these is a third as large as on the texts. Lanes with
-//! the same number share one order.
+//! A lane is eight bytes of a digest: an index on these is a third as large as on the texts. Lanes with the same
+//! number share one order.
 
 use rusqlite::{OptionalExtension as _, Result, params};
 

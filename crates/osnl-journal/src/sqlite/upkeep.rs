@@ -122,7 +122,7 @@ pub struct Contents {
     pub latest: Option<SystemTime>,
 }
 
-/// Copies a journal to a file of mode 0600; replaces an existing file only if asked.
+/// Mode 0600; replaces an existing file only if asked.
 pub fn backup(
     journal: &Path,
     to: &Path,
@@ -144,7 +144,6 @@ pub fn begin(journal: &Path, to: &Path, replace: bool) -> Result<PartFile, Upkee
     PartFile::begin(to, replace)
 }
 
-/// Returns the free pages to the file system. The result has the bytes before, and the contents.
 pub fn compact(journal: &Path, observer: &Observer) -> Result<(u64, Contents), UpkeepError> {
     drop(open(journal)?);
     let held = take(journal)?;
@@ -188,7 +187,7 @@ fn take(journal: &Path) -> Result<JournalLock, UpkeepError> {
     JournalLock::take(journal, true).map_err(|error| UpkeepError::of(journal, error))
 }
 
-/// Copies the WAL into the file and ends WAL mode, which fails while another program has the file open.
+/// Fails while another program has the file open.
 fn settle(file: &Path) -> Result<Connection, UpkeepError> {
     let settled = || -> Result<Connection, OpenError> {
         let connection = connect(file)?;
@@ -233,7 +232,6 @@ fn copy(
     })
 }
 
-/// A path as a value of SQL, with its bytes unchanged.
 struct PathText<'a>(&'a Path);
 
 impl ToSql for PathText<'_> {

@@ -27,7 +27,6 @@ const REQUESTS: u32 = 3;
 pub(super) struct Work<'a> {
     pub(super) connection: &'a Connection,
     pub(super) now: i64,
-    /// The next event's number, which the caller takes over after the commit.
     pub(super) next_event: i64,
     pub(super) tally: HashMap<(String, RowState), i64>,
     pub(super) claimed: HashSet<DeliveryId>,
@@ -55,7 +54,6 @@ pub(super) enum AppendResult {
 
 #[derive(Debug)]
 pub(super) enum EndResult {
-    /// The delivery had ended before, or is missing.
     Nothing,
     Returned {
         action: String,
@@ -185,8 +183,7 @@ impl<'a> Work<'a> {
         Ok(state)
     }
 
-    /// Returns whether a message without an id is this event's: the event is open or unsettled. Otherwise
-    /// another message has the same bytes.
+    /// The event is open or unsettled; otherwise another message has the same bytes.
     fn comes_again(&mut self, event: i64) -> Result<bool> {
         if self.unsettled.contains(&event) {
             self.adopted.push(event);
@@ -247,7 +244,7 @@ impl<'a> Work<'a> {
         Ok(EndResult::Waits { action, due: due.at })
     }
 
-    /// Ends a claim. A deferred change of the operator is applied now, unless already in effect.
+    /// A deferred change of the operator is applied now, unless already in effect.
     pub(super) fn end_claim(&mut self, id: DeliveryId, end: &End) -> Result<EndResult> {
         let Some(found) = self.find(id)? else { return Ok(EndResult::Nothing) };
         if !found.state.is_open() {
@@ -285,7 +282,6 @@ impl<'a> Work<'a> {
         Ok(EndResult::Over { action: found.action, made })
     }
 
-    /// Makes retries due, in steps. Returns whether more are left.
     pub(super) fn due_now(&self, action: &str, now: i64) -> Result<bool> {
         let mut update = self.connection.prepare_cached(DUE_NOW)?;
         Ok(update.execute(params![action, now, DUE_AT_ONCE])? == DUE_AT_ONCE as usize)
@@ -339,8 +335,7 @@ impl<'a> Work<'a> {
             .optional()
     }
 
-    /// Sets a state. An ended state gets its time, and a reason where there is one. The open states that are
-    /// set here are waiting and held.
+    /// An ended state gets its time, and a reason where there is one. The open states set here are waiting and held.
     pub(super) fn set_state(&mut self, was: &LaneEntry, state: RowState, reason: Option<&str>) -> Result<()> {
         self.set_state_over(was, state, reason, None, None)
     }
@@ -388,7 +383,6 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Writes the counts and the facts of the blocks; the last step before the commit.
     pub(super) fn finish(&self) -> Result<()> {
         self.write_blocks()?;
         self.write_tally()

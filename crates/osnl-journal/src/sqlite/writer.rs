@@ -52,7 +52,6 @@ pub(super) enum SqliteCommand {
     DueNow(Arc<str>, i64),
     End(DeliveryId, End),
     Change(ChangeBatch, Apply, oneshot::Sender<ChangeBatchResult>),
-    /// Answered with the time, after the commit of everything before.
     Barrier(oneshot::Sender<i64>),
     Enriched(DeliveryId, String, LearntFacts, oneshot::Sender<()>),
     Known(String, oneshot::Sender<Option<String>>),
@@ -77,8 +76,6 @@ impl SqliteCommand {
 pub(super) struct NewEntry {
     pub(super) entry: Entry,
     pub(super) identity: MessageIdentity,
-    /// Whether the notification is complete, for the delivery loop; otherwise only the parts of the columns
-    /// are set.
     pub(super) whole: bool,
 }
 
@@ -103,7 +100,6 @@ pub(super) struct JournalWriter {
     pub(super) max_size: u64,
     pub(super) place: JournalLock,
     inode: Option<Inode>,
-    /// `None` after a failure, until the file can be opened again.
     connection: Option<Connection>,
     checkpointer: Checkpointer,
     _watch: Watch,
@@ -111,9 +107,7 @@ pub(super) struct JournalWriter {
     commands: Receiver<SqliteCommand>,
     /// Commands that arrived during a failure, or that did not fit into a group.
     backlog: VecDeque<SqliteCommand>,
-    /// Bytes that may be appended before the next look at the file's size.
     room: u64,
-    /// Messages in hand when the file became full; they wait for room.
     wait_for_room: VecDeque<SqliteCommand>,
     next_event: i64,
     next_tick: Instant,
@@ -125,8 +119,7 @@ pub(super) struct JournalWriter {
 
 const UNSETTLED: usize = u16::MAX as usize;
 
-/// Returns the largest size of a journal without `max_size`: the smaller of 10 GiB and half of the sum of its
-/// size and the free space at the start.
+/// The smaller of 10 GiB and half of the sum of the journal's size and the free space at the start.
 pub(super) fn default_size(free: u64, own: u64) -> u64 {
     (free.saturating_add(own) / 2).min(10 * GIB)
 }
@@ -183,8 +176,8 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Applies pending operator changes, as nothing is claimed at the start. No retry waits longer than its
-    /// pause, even if the clock has changed.
+    /// No retry waits longer than its pause, even if the clock has changed. Nothing is claimed at the start, so
+    /// pending operator changes are applied.
     fn begin(&mut self) -> Result<(), OpenError> {
         let now = self.shared.clock.now();
         let Some(connection) = &mut self.connection else { return Ok(()) };
@@ -243,7 +236,7 @@ impl JournalWriter {
         }
     }
 
-    /// Takes the queued commands, at least one unless the next tick is due; an operator's change is alone.
+    /// Takes at least one command unless the next tick is due; an operator's change is alone.
     fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<SqliteCommand> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let most = self.room.max((self.max_size / 20).clamp(LEAST_ROOM, MOST_ROOM));
@@ -281,7 +274,7 @@ impl JournalWriter {
         batch
     }
 
-    /// Repeats until the commit succeeds, each second; `false` if the closing writer gives up.
+    /// Each second until the commit succeeds; `false` if the closing writer gives up.
     fn commit(&mut self, mut batch: Vec<SqliteCommand>) -> bool {
         #[cfg(any(test, feature = "conformance"))]
         for command in batch.extract_if(.., |command| matches!(command, SqliteCommand::Do(_))) {
@@ -429,8 +422,7 @@ impl JournalWriter {
         }
     }
 
-    /// Publishes the paused actions. After a failed read the known set stays; the next commit reports the
-    /// reason.
+    /// After a failed read the known set stays; the next commit reports the reason.
     fn read_paused(&self) {
         let Some(connection) = &self.connection else { return };
         if let Ok(found) = paused::list(connection) {

@@ -1,9 +1,8 @@
 //! The claimable deliveries in memory: a short piece of each action's queue, and the claimed deliveries.
 //!
-//! While the piece is the whole queue, a committed delivery enters it at once and is not read back from the
-//! file. Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. A
-//! second piece has the newest deliveries while claims ask for them. Deliveries that wait for a retry are
-//! only in the file until they are due.
+//! While the piece is the whole queue, a committed delivery enters it at once and is not read back from the file.
+//! Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. A second piece
+//! has the newest deliveries while claims ask for them.
 //!
 //! The piece and the claims are bounded in [bytes](super::weight) too: at the bound nothing more is fetched.
 //! Each kind of an action may always have one delivery in memory.
@@ -35,7 +34,7 @@ pub struct Claimable {
 struct Queues {
     by_action: HashMap<Arc<str>, ActionQueue>,
     bytes: Arc<AtomicUsize>,
-    /// Whether a change is under way: nothing is claimed then, so that the change sees all claims.
+    /// Nothing is claimed during a change, so that the change sees all claims.
     suspended: bool,
 }
 
@@ -62,9 +61,7 @@ struct ActionQueue {
     due: BTreeMap<(i64, DeliveryId), InMemory>,
     taken: HashMap<DeliveryId, ClaimedWeight>,
     withdrawn: BTreeSet<DeliveryId>,
-    /// Whether the loop must still learn of the latest withdrawn claims.
     calls_back: bool,
-    /// Whether the file may have claimable deliveries that are not in `fresh`.
     beyond: bool,
     asked: bool,
     /// Whether deliveries that the writer took for known at the start of its fetch have left memory since.
@@ -108,8 +105,8 @@ impl ActionQueue {
         InMemory { delivery, weight }
     }
 
-    /// Returns the bytes that may be fetched of a kind. Bytes for retries and the newest are reserved, as a
-    /// long backlog would use all. Large messages of one kind do not exclude another kind.
+    /// Bytes for retries and the newest are reserved, as a long backlog would use all. Large messages of one kind do
+    /// not exclude another kind.
     fn room(&self, kind: ClaimableKind) -> usize {
         let (spare, has_none) = match kind {
             ClaimableKind::Fresh => (0, self.fresh.is_empty()),
@@ -127,8 +124,7 @@ impl ActionQueue {
         delivery
     }
 
-    /// Whether a delivery belongs to the oldest. `fresh` has no gap, so an old delivery that becomes
-    /// claimable again must enter it.
+    /// `fresh` has no gap, so an old delivery that becomes claimable again must enter it.
     fn is_among_oldest(&self, id: DeliveryId) -> bool {
         self.fresh.last_key_value().is_some_and(|(last, _)| id < *last)
     }
@@ -239,8 +235,7 @@ impl Claimable {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Claims as soon as possible. `now` returns `None` while claims are not allowed; `fetch` receives the
-    /// kinds to fetch and the time.
+    /// `now` returns `None` while claims are not allowed; `fetch` receives the kinds to fetch and the time.
     pub async fn claim_when_any(
         &self,
         action: &str,
@@ -351,7 +346,7 @@ impl Claimable {
         self.lock().by_action.get(action).is_some_and(ActionQueue::has_place_at_end)
     }
 
-    /// Returns the bytes of messages that may be fetched of a kind. Unless 0, a single message may be larger.
+    /// Unless 0, a single message may be larger.
     #[must_use]
     pub fn room(&self, action: &str, kind: ClaimableKind) -> usize {
         self.lock().by_action.get(action).map_or(0, |queue| queue.room(kind))
@@ -364,8 +359,7 @@ impl Claimable {
         }
     }
 
-    /// Whether a claimable delivery has a place in memory; if not, the action is marked as having more in the
-    /// file.
+    /// Without a place, the action is marked as having more in the file.
     pub fn has_place(&self, action: &str, id: DeliveryId) -> bool {
         let has_place = self.lock().by_action.get(action).is_some_and(|queue| queue.has_place(id));
         if !has_place {
@@ -469,8 +463,7 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
-    /// Withdraws a delivery: a claim should be given back, as it must not be attempted unchanged. Returns
-    /// whether a claim exists.
+    /// A withdrawn claim should be given back, as it must not be attempted unchanged. Returns whether a claim exists.
     pub fn withdraw(&self, action: &str, id: DeliveryId) -> bool {
         let mut is_claimed = false;
         if let Some(queue) = self.lock().by_action.get_mut(action) {

@@ -3,8 +3,7 @@
 
 use osnl_model::BodyDigest;
 
-/// Returns the number of a lane, from action and resource key. Two lanes with the same number are one, in the
-/// order of appends; nothing else depends on it.
+/// Two lanes with the same number are one, in the order of appends; nothing else depends on it.
 #[must_use]
 pub fn lane(action: &str, key: &str) -> i64 {
     let mut text = Vec::with_capacity(128);

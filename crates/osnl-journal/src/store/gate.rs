@@ -25,10 +25,8 @@ pub struct Gate {
 #[derive(Debug)]
 struct GateState {
     open: bool,
-    /// Entries promised, and those appended and not committed.
     in_memory: usize,
     actions: HashMap<Arc<str>, ActionRoom>,
-    /// The waiting callers, in order of arrival.
     waiting: Vec<Waiter>,
     last_ticket: u64,
 }
@@ -97,7 +95,6 @@ impl Gate {
         self.room.notify_waiters();
     }
 
-    /// Makes dead letters of open deliveries whose overflowing action is full.
     pub fn refuse_overflowing(&self, deliveries: &mut [NewDelivery]) {
         for new in deliveries.iter_mut().filter(|new| new.begin.is_open()) {
             if let Some(reason) = self.overflows(&new.action) {
@@ -106,7 +103,6 @@ impl Gate {
         }
     }
 
-    /// Returns the reason why a further delivery of an action becomes a dead letter at once.
     fn overflows(&self, action: &Arc<str>) -> Option<String> {
         if !self.overflowing().contains(action) {
             return None;
@@ -143,13 +139,12 @@ impl Gate {
         Ticket { gate: self, number }
     }
 
-    /// The actions whose bound can exclude an entry.
     fn bounded(&self, actions: &[Arc<str>]) -> Vec<Arc<str>> {
         let overflowing = self.overflowing();
         actions.iter().filter(|action| !overflowing.contains(*action)).cloned().collect()
     }
 
-    /// Returns the obstacle to an entry for these actions, apart from the journal's own state.
+    /// The journal's own state is no part.
     pub fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
         let (bounded, state, most) = (self.bounded(actions), self.lock(), self.max_pending);
         let taken = |action: &Arc<str>| {
@@ -186,8 +181,7 @@ impl Gate {
         self.room.notify_waiters();
     }
 
-    /// Sets the number of pending deliveries of an action, counted independently of
-    /// [`changed`](Self::changed).
+    /// The count is independent of [`changed`](Self::changed).
     pub fn counted(&self, action: &str, pending: u64) {
         let known = self.lock().actions.get(action).map_or(0, |room| room.pending);
         self.changed(action, pending.cast_signed().saturating_sub(known.cast_signed()));

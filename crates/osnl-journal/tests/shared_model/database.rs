@@ -64,13 +64,11 @@ pub(crate) enum Change {
 
 pub(crate) enum Refusal {
     Fenced,
-    /// Galera: another write precedes this one.
     Conflict,
 }
 
 pub(crate) type BrokenPromise = &'static str;
 
-/// The end of a transaction; an error if a promise is broken.
 pub(crate) type CommitEnd = Result<Result<(), Refusal>, BrokenPromise>;
 
 impl Setting {

@@ -5,14 +5,12 @@ pub(crate) trait Model: Sized {
     type State: Hash;
     type Step: Copy;
 
-    /// Returns each possible step in a state, with the next state or the broken promise.
     fn steps(&self, state: &Self::State) -> Vec<Passage<Self>>;
 
     fn broken(&self, state: &Self::State) -> Option<&'static str>;
 
     fn is_done(&self, state: &Self::State) -> bool;
 
-    /// Whether a step is a fault, without which work must end.
     fn is_fault(&self, step: Self::Step) -> bool;
 }
 
@@ -20,14 +18,8 @@ pub(crate) type Passage<M> = (<M as Model>::Step, Result<<M as Model>::State, &'
 
 #[derive(Debug)]
 pub(crate) enum Exploration<S> {
-    Kept {
-        states: usize,
-    },
-    /// A shortest way to a state or step that breaks a promise.
-    Broken {
-        promise: &'static str,
-        way: Vec<S>,
-    },
+    Kept { states: usize },
+    Broken { promise: &'static str, way: Vec<S> },
 }
 
 pub(crate) const NOTHING_WAITS_FOR_EVER: &str = "from each state all work can end without another fault";

@@ -52,7 +52,6 @@ pub(crate) struct Faults {
 pub(crate) struct Setting {
     pub(crate) rules: Rules,
     pub(crate) database: Database,
-    /// Whether each message of the queue, in order, has an id.
     pub(crate) messages: Vec<bool>,
     pub(crate) faults: Faults,
 }

@@ -10,7 +10,6 @@ use crate::setting::{Faults, Setting};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     tables: Tables,
-    /// The state before the latest commit, if stale reads or lost commits are possible.
     former: Option<Box<Tables>>,
     /// Transactions of broken connections, which the database may still commit.
     orphans: Vec<Transaction>,
@@ -125,8 +124,7 @@ impl Setting {
         Ok(done)
     }
 
-    /// Informs a daemon of the end of its transaction. A lease counts from before its transaction was sent,
-    /// so after an unknown end it must be renewed.
+    /// A lease counts from before its transaction was sent, so after an unknown end it must be renewed.
     fn learn(&self, world: &mut World, work: &Transaction, end: Result<(), Refusal>, at_once: bool) {
         let states =
             |known: usize| world.tables.arrivals.iter().take(known).map(|arrival| arrival.state).collect();
@@ -238,7 +236,6 @@ impl Setting {
         Some((role, change))
     }
 
-    /// Returns the state after a step; `None` if the step is impossible.
     fn step(&self, world: &World, step: Step) -> Option<Result<World, BrokenPromise>> {
         let mut then = world.clone();
         let broken = match step {
@@ -395,7 +392,6 @@ impl World {
         self.daemons[usize::from(self.broker.active)].received.clear();
     }
 
-    /// Writes a request whose lease may have been checked long before.
     fn writes_the_request(&mut self, daemon: u8) -> Option<Result<(), BrokenPromise>> {
         let at = &mut self.daemons[usize::from(daemon)];
         let attempt = at.attempt.as_mut().filter(|attempt| !attempt.written)?;

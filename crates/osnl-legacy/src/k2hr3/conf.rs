@@ -1,7 +1,6 @@
-//! The syntax is [`osnl_config`]'s; the options are the fields of [`Conf`]. All values are checked
-//! at load time, and all errors are reported at once. k2hr3_osnl checked the `[k2hr3]` values when
-//! a message arrived, and lost that message on an error. Unknown names are ignored with a warning;
-//! k2hr3_osnl gave none.
+//! The syntax is [`osnl_config`]'s; the options are the fields of [`Conf`]. k2hr3_osnl checked the `[k2hr3]` values
+//! when a message arrived, and lost that message on an error. Unknown names are ignored with a warning; k2hr3_osnl
+//! gave none.
 //!
 //! `[oslo_messaging_rabbit]` has no effect, as in k2hr3_osnl: `ssl = true` beside a port without
 //! TLS would stop a running installation. The query of `transport_url` counts.
@@ -46,8 +45,7 @@ impl LoadedConf {
     }
 }
 
-/// The reason why a file gives no configuration. The texts up to the semicolon are those of
-/// `K2hr3ConfError`.
+/// The texts up to the semicolon are those of `K2hr3ConfError`.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
     #[error("path must exist, not {}; create the file or name another one with -c", .path.display())]
@@ -76,8 +74,7 @@ impl Conf {
         Self::load(path, &HiddenInputs::none())
     }
 
-    /// Reads the file with the further inputs that oslo.config gives k2hr3_osnl. From the weakest
-    /// layer to the strongest: defaults, the files of the `conf.d` folder by name, the file, the
+    /// Layers from the weakest to the strongest: defaults, the files of the `conf.d` folder by name, the file, the
     /// environment.
     pub fn load(path: &Path, inputs: &HiddenInputs) -> Result<LoadedConf, ConfError> {
         let mut files = inputs.files()?;
@@ -89,8 +86,7 @@ impl Conf {
         Self::from_layers(&layers, &inputs.environment)
     }
 
-    /// Checks `text`, the content of a file that messages call `file_name`; opens no file and
-    /// resolves no name.
+    /// Opens no file and resolves no name; messages call the file `file_name`.
     pub fn from_text(file_name: &str, text: &str) -> Result<LoadedConf, ConfError> {
         Self::from_layers(&[(file_name.to_owned(), text.to_owned())], &Environment::default())
     }

@@ -22,8 +22,7 @@ pub struct NotificationEndpointError {
     pub reason: String,
 }
 
-/// Turns a notification into a call of K2HR3. The listener applies the configured filter, not
-/// [`info`](Self::info), as in Python.
+/// The listener applies the configured filter, not [`info`](Self::info), as in Python.
 #[derive(Clone)]
 pub struct NotificationEndpoint {
     conf: Conf,
@@ -38,8 +37,7 @@ impl NotificationEndpoint {
         Ok(Self { conf, action: Arc::new(action) })
     }
 
-    /// Replaces [`HostParameters::of`]: the counterpart of overriding `_payload_to_params` in
-    /// Python.
+    /// The counterpart of overriding `_payload_to_params` in Python.
     ///
     /// ```
     /// use osnl_legacy::k2hr3::{Conf, HostParameters, NotificationEndpoint, Unusable};

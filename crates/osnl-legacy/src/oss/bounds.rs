@@ -19,7 +19,6 @@ pub(super) const PORT_FLOATING_IPS: usize = 128;
 pub(super) const MESSAGE_DETAILS: usize = 16 << 20;
 const NAME: usize = 1024;
 
-/// Returns an id, or the digest of one that is too long.
 pub(super) fn id_of(value: &Value, key: &str) -> Option<String> {
     text_of(value, key).map(|id| bounded_id(id).into_owned())
 }
@@ -57,7 +56,6 @@ pub(super) enum Bound {
 }
 
 impl Bound {
-    /// Warns once in the life of the process.
     pub(super) fn exceeded(self) {
         static SAID: [Once; 5] = [const { Once::new() }; 5];
         let words = match self {

@@ -101,8 +101,7 @@ impl LoadedConf {
     }
 }
 
-/// Returns the files that the program reads by default, in its order: of each name the first in
-/// `~/.oss_framework`, `~`, `/etc/oss_framework` and `/etc`.
+/// Takes of each name the first in `~/.oss_framework`, `~`, `/etc/oss_framework` and `/etc`.
 #[must_use]
 pub fn default_files(home: Option<&Path>, root: &Path) -> Vec<PathBuf> {
     let homes = home.into_iter().flat_map(|home| [home.join(".oss_framework"), home.to_owned()]);
@@ -180,7 +179,6 @@ fn said(warning: &Warning) -> bool {
     warning.0.option.as_deref() == Some("body")
 }
 
-/// A finding of the native form moves to the line of the value's origin.
 fn at_home(errors: ConfigErrors, document: &Document, layers: &Layers, files: &[String]) -> ConfigErrors {
     let file = files.last().map_or("oss.conf", String::as_str);
     let home = |error: ConfigError| {

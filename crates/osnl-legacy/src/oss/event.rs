@@ -35,8 +35,7 @@ pub enum What {
     Released,
 }
 
-/// An occurrence that may have to be reported to plug-ins. The journal keeps it with its event, so
-/// that each attempt has the same content.
+/// The journal keeps it with its event, so that each attempt has the same content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Occurrence {
     pub what: What,

@@ -43,7 +43,7 @@ pub struct Nic {
 }
 
 impl Nic {
-    /// Returns the first floating address, else its own, as oss_watcher did.
+    /// The first floating address, else its own, as in oss_watcher.
     pub(super) fn shown(&self) -> String {
         self.floating.first().unwrap_or(&self.address).clone()
     }
@@ -67,7 +67,7 @@ pub(super) struct InstanceReading {
 }
 
 impl InstanceReading {
-    /// Returns `None` for other payloads. `text` is the original payload, for the order of keys.
+    /// `text` is the original payload, for the order of keys.
     pub(super) fn of(n: &Notification, text: Option<&str>) -> Option<Self> {
         let payload = &n.payload;
         match payload.get("nova_object.data") {
@@ -145,14 +145,13 @@ impl KnownInstance {
         Self { id, ..Self::default() }
     }
 
-    /// Returns the memory behind the value, apart from its own size.
     pub(super) fn memory(&self) -> usize {
         let Self { id, hostname, display_name, os, image, created_at, metadata, .. } = self;
         let texts = [id, hostname, display_name, os, image, created_at].into_iter().flatten();
         texts.map(String::len).sum::<usize>() + metadata.as_ref().map_or(0, OrderedMap::memory)
     }
 
-    /// Takes over the known values of the other instance; unknown values change nothing.
+    /// Unknown values of the other instance change nothing.
     pub fn learn(&mut self, other: Self) {
         fn or<T>(mine: &mut Option<T>, other: Option<T>) {
             if other.is_some() {

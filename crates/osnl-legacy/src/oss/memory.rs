@@ -81,8 +81,7 @@ impl Memory {
         Self { rows, order, tick, most, bytes, most_bytes, decided, touched, details }
     }
 
-    /// Restores [`RowChange`]s, the latest last. Returns the number of unreadable rows. The next changes remove the
-    /// rows that have no room.
+    /// The latest last. Returns the number of unreadable rows. The next changes remove the rows that have no room.
     pub fn restore(&mut self, rows: impl IntoIterator<Item = (String, String)>) -> usize {
         let mut unread = 0;
         for (name, text) in rows {
@@ -96,8 +95,7 @@ impl Memory {
         unread
     }
 
-    /// Returns the meaning of a message, and notes it. `payload` is the original text, for the
-    /// order of keys.
+    /// `payload` is the original text, for the order of keys.
     pub fn interpret(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> EventMeaning {
         let happened = self.meaning(n, payload, lists);
         EventMeaning { happened, changes: self.changes() }
@@ -134,8 +132,6 @@ impl Memory {
         happened
     }
 
-    /// Returns the keys that order the parts of a message; both parts of a move have the address's
-    /// key.
     pub(crate) fn keys(&self, happened: &[Occurrence]) -> PartKeys {
         let key = |happened: &Occurrence| {
             let key = bounded_id(self.lane(happened)?).into_owned();
@@ -191,7 +187,6 @@ impl Memory {
         }
     }
 
-    /// Takes a row out, to change and put it back without a copy.
     fn take(&mut self, name: &str) -> Option<MemoryRow> {
         let HeldRow { at, bytes, row } = self.rows.remove(name)?;
         self.order.remove(&at);
@@ -247,7 +242,7 @@ impl Memory {
         }
     }
 
-    /// Returns an instance for a report: the id alone, if a bulk request is about too many large instances.
+    /// The id alone, if a bulk request is about too many large instances.
     fn details(&mut self, id: Option<&str>) -> KnownInstance {
         let bytes = |name: &str| self.rows.get(name).map_or(0, |held| held.bytes);
         let known = id.map_or(0, |id| {

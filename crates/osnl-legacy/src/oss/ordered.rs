@@ -22,7 +22,6 @@ impl OrderedMap {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// Keeps the first keys, as far as the bounds of metadata permit.
     pub(super) fn bounded(mut self) -> Self {
         let mut left = METADATA_BYTES;
         let fits = |(key, value): &&(String, Value)| {

@@ -40,8 +40,7 @@ pub struct Complete {
     pub asked: bool,
 }
 
-/// Completes an occurrence with unknown details, as far as they still exist. Asks nothing if the
-/// events suffice.
+/// Completes as far as the details still exist. Asks nothing if the events suffice.
 pub async fn completed(happened: Occurrence, servers: &dyn Servers) -> Result<Complete, ActionError> {
     let mut complete = Complete { happened, nics: Vec::new(), asked: false };
     let Complete { happened, nics, asked } = &mut complete;

@@ -19,8 +19,7 @@ pub struct PluginInvocation {
 }
 
 impl EventReport {
-    /// Returns the delivery's answers, else the notes with the message, else the meaning of the
-    /// message alone.
+    /// The delivery's answers, else the notes with the message, else the meaning of the message alone.
     #[must_use]
     pub fn of(event: &Event, lists: &Lists) -> Self {
         let asked = event.enriched.as_ref().and_then(|kept| kept.get(HAPPENED)?.as_str());
@@ -52,7 +51,6 @@ impl EventReport {
     }
 }
 
-/// Returns the notes about the event's part.
 fn noted(event: &Event) -> Option<Vec<Occurrence>> {
     let noted = &event.received.noted;
     let read = || serde_json::from_str::<Vec<Occurrence>>(noted.happened.as_deref()?).ok();
@@ -64,7 +62,6 @@ fn noted(event: &Event) -> Option<Vec<Occurrence>> {
     Some(all[from..].iter().take_while(|one| one.part == Some(part)).cloned().collect())
 }
 
-/// Returns the meaning that the event's part has without earlier messages.
 fn alone(event: &Event, lists: &Lists) -> Vec<Occurrence> {
     let mut memory = Memory::default();
     if event.resource.is_none() {

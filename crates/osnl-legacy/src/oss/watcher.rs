@@ -38,7 +38,6 @@ impl Watcher {
         *self.watched.write().unwrap_or_else(PoisonError::into_inner) = watched;
     }
 
-    /// Notes answers of the APIs for later events; returns the knowledge that has changed.
     pub(super) fn learn<'a>(&self, found: impl Iterator<Item = &'a Complete>) -> LearntFacts {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         found.for_each(|complete| memory.learn(complete));

@@ -1,6 +1,5 @@
-//! `serde_json`'s own parser of [`Value`] is not used for messages. That parser has no limits. It
-//! also parses an object whose one key is `$serde_json::private::RawValue` again as JSON, with a
-//! fresh count of levels.
+//! `serde_json`'s own parser of [`Value`] is not used for messages. That parser has no limits, and parses an object
+//! whose one key is `$serde_json::private::RawValue` again as JSON, with a fresh count of levels.
 
 use std::fmt;
 
@@ -9,8 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::{Excess, Purse};
 
-/// The size of a B-tree node with the allocator's share. Every node but the last has a least number
-/// of members.
+/// The size of a B-tree node with the allocator's share. Every node but the last has a least number of members.
 const NODE: usize = 640;
 const MEMBERS: usize = 6;
 
@@ -44,7 +42,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Ends the parsing. The caller takes the excess from the purse, so this error is never shown.
+/// The caller takes the excess from the purse, so this error is never shown.
 fn error<E: Error>(excess: Excess) -> E {
     E::custom(excess)
 }
@@ -131,8 +129,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// Returns the approximate memory of a value beside its own node, by the rules of
-/// [`Budget::memory`](crate::Budget::memory).
+/// Counts memory beside the value's own node, by the rules of [`Budget::memory`](crate::Budget::memory).
 #[must_use]
 pub fn memory_of(value: &Value) -> usize {
     match value {

@@ -64,8 +64,7 @@ struct SampleFile {
     samples: Vec<SampleRow>,
 }
 
-/// Returns the catalogue. A test parses both files, so a parse error here only gives an empty
-/// catalogue.
+/// A test parses both files, so a parse error here only gives an empty catalogue.
 pub(super) fn catalogue() -> &'static Catalogue {
     static READ: LazyLock<Catalogue> = LazyLock::new(|| {
         serde_json::from_str(include_str!("../../data/catalogue.json")).map(Catalogue::of).unwrap_or_default()

@@ -18,7 +18,6 @@ pub struct CatalogueField {
 }
 
 impl CatalogueField {
-    /// Returns the path with dots, without the wrapping of versioned objects: `flavor.name`.
     #[must_use]
     pub fn short(&self) -> String {
         let keys: Vec<&str> =

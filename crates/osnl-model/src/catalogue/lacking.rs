@@ -11,8 +11,7 @@ pub struct LackingPath {
     pub near: Option<String>,
 }
 
-/// Returns the missing part of a path in the payloads of these events; `None` if an event has or
-/// may have the path.
+/// `None` if an event has or may have the path.
 ///
 /// ```
 /// use osnl_model::catalogue;

@@ -3,8 +3,7 @@ use std::collections::BTreeSet;
 
 use super::events;
 
-/// Returns at most `most` known event types that share the most words with `name`, those with the
-/// longest common beginning first; none if no word is shared.
+/// Types with the longest common beginning are first; none if no word is shared.
 #[must_use]
 pub fn alike(name: &str, most: usize) -> Vec<&'static str> {
     let words = |name: &str| -> BTreeSet<String> {

@@ -1,8 +1,7 @@
 //! A regular expression with the meaning of Python's `re.match`.
 //!
-//! A pattern is parsed when the configuration is read and compiled for the first text; a list of
-//! few texts is compared and never compiled. A running rule set compiles all patterns at its start,
-//! so no message waits.
+//! A pattern is parsed when the configuration is read and compiled for the first text; a list of few texts is
+//! compared and never compiled.
 
 mod linear;
 
@@ -80,7 +79,6 @@ pub struct PatternError {
     pub message: String,
 }
 
-/// A text exceeded the limit of steps and counts as no match.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("given up after too many steps of the pattern \"{pattern}\"")]
 pub struct StepLimit {
@@ -115,8 +113,7 @@ impl Pattern {
         self.matches(text).unwrap_or(false)
     }
 
-    /// The pattern backtracks and exceeds the limit of steps. The text counts as no match, and the
-    /// caller should report it.
+    /// The text counts as no match beyond the limit of steps, and the caller should report it.
     pub fn matches(&self, text: &str) -> Result<bool, StepLimit> {
         let given_up = || StepLimit { pattern: self.text.clone() };
         match &self.engine {
@@ -133,8 +130,8 @@ impl Pattern {
         }
     }
 
-    /// Matches, but returns `None` for a text that takes more than a few steps of backtracking. A
-    /// caller that matches many texts asks first for the cost of each call.
+    /// `None` for a text that takes more than a few steps of backtracking. A caller that matches many texts asks
+    /// first for the cost of each call.
     pub fn matches_in_trial(&self, text: &str) -> Option<bool> {
         match self.backtracking(text) {
             Some(backtracking) => backtracking.is_match_in_trial(text),
@@ -142,19 +139,16 @@ impl Pattern {
         }
     }
 
-    /// The most nanoseconds, roughly, that [`matches_in_trial`](Self::matches_in_trial) takes
-    /// beyond one pass over the text. A look-ahead may read the whole text in each step.
+    /// Roughly, in nanoseconds beyond one pass over the text. A look-ahead may read the whole text in each step.
     pub fn trial_cost(&self, text: &str) -> u64 {
         self.backtracking(text).map_or(0, |_| TRIAL_STEPS as u64 * (STEP + text.len() as u64))
     }
 
-    /// Returns the most steps of [`matches`](Self::matches) for a text of this length.
     pub fn cost(&self, text: &str) -> u64 {
         let length = text.len() as u64;
         self.backtracking(text).map_or(0, |_| BACKTRACK_LIMIT as u64 * STEP + length * length)
     }
 
-    /// Returns the backtracking engine if that would match this text.
     fn backtracking(&self, text: &str) -> Option<&Backtracking> {
         match &self.engine {
             Engine::Linear(_) => None,
@@ -177,8 +171,7 @@ impl Pattern {
     }
 }
 
-/// Returns an engine's error without the excerpts of the translated pattern, which mean nothing to
-/// the reader.
+/// The excerpts of the translated pattern mean nothing to the reader.
 fn reason(error: &str) -> String {
     let last = error.lines().last().unwrap_or_default();
     let last = last.strip_prefix("error: ").unwrap_or(last);

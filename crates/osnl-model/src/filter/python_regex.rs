@@ -39,8 +39,6 @@ pub(super) enum PatternEngine {
     Backtracking,
 }
 
-/// The reason why Python would refuse a pattern, in Python's words, and the position in characters
-/// from 0.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rejection {
     pub(super) position: Option<usize>,
@@ -71,7 +69,7 @@ struct Translator {
     out: String,
     needs_backtracking: bool,
     has_boundary: bool,
-    /// Whether a look-behind has no fixed width. Python reports this error after all others.
+    /// Python reports this error after all others.
     loose_look_behind: bool,
     flags: Flags,
     last: Last,
@@ -81,7 +79,6 @@ struct Translator {
     groups_before_look_behind: Option<usize>,
     after_dollar: bool,
     open: Vec<group::OpenGroup>,
-    /// All capturing groups so far; a group's number is its index plus one.
     captures: Vec<group::Capture>,
 }
 

@@ -77,7 +77,6 @@ prop_compose! {
     }
 }
 
-/// A key of a head as a literal, of whose characters one may be an escape.
 fn key() -> impl Strategy<Value = String> {
     let name = prop_oneof![Just("event_type"), Just("publisher_id"), Just("priority"), Just("payload")];
     (name, option::of(any::<prop::sample::Index>())).prop_map(|(name, escaped)| {

@@ -21,21 +21,19 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// Whether the body is complete. The rest beyond the limit is not read, and the connection is
-    /// closed.
+    /// The rest beyond the limit is not read, and the connection is closed.
     pub whole: bool,
 }
 
 impl Answer {
-    /// Returns the text of the body, without our secrets, which a target may repeat.
+    /// The target may repeat our secrets.
     #[must_use]
     pub fn text(&self, secrets: &Scrubber) -> String {
         let text = String::from_utf8_lossy(&self.body[..self.body.len().min(SEARCHED)]);
         secrets.scrub(&text).into_owned()
     }
 
-    /// Returns the start of the body on one line, or the length of a compressed body; `None`
-    /// without a body.
+    /// The excerpt is one line, or the length of a compressed body; `None` without a body.
     #[must_use]
     pub fn excerpt(&self, secrets: &Scrubber) -> Option<String> {
         // Some servers compress although the request does not allow it.
@@ -59,8 +57,8 @@ impl Answer {
         (!text.is_empty()).then(|| format!("reply: {text}"))
     }
 
-    /// Returns `Retry-After`, an hour at most. A date counts from the answer's own `Date`, so that
-    /// the target's clock may be wrong; without that it is ignored.
+    /// An hour at most. A date counts from the answer's own `Date`, so that the target's clock may be wrong; without
+    /// that it is ignored.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let header = |name| Some(self.headers.get(name)?.to_str().ok()?.trim());
@@ -99,8 +97,8 @@ impl Answer {
     }
 }
 
-/// Reads a date in one of the three forms of RFC 9110 (IMF-fixdate, RFC 850, asctime), or of mail,
-/// in UTC. jiff's instants lack the last day of the year 9999.
+/// Reads one of the three forms of RFC 9110 (IMF-fixdate, RFC 850, asctime), or of mail, in UTC. jiff's instants lack
+/// the last day of the year 9999.
 fn http_date(text: &str) -> Option<DateTime> {
     let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
     let read = |form| strtime::parse(form, text).ok()?.to_datetime().ok();

@@ -31,7 +31,6 @@ pub enum FailureClass {
     /// The connection ended, or the answer was incomplete. Whether the target received the request
     /// is unknown.
     Reset,
-    /// A complete answer with an unwanted status ([`Answer::failure`](crate::http::Answer::failure)).
     Status(u16),
     Forbidden,
     Unsendable,
@@ -77,8 +76,7 @@ pub(crate) fn handshake(host: &str, error: &io::Error, remedies: &Remedies) -> R
     crate::tls::handshake_refusal(host, error, remedies)
 }
 
-/// Returns all causes. An I/O error that wraps another error does not name that error as its
-/// source.
+/// An I/O error that wraps another error does not name that error as its source.
 fn causes(error: &Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(error.source(), |cause: &&(dyn StdError + 'static)| {
         match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

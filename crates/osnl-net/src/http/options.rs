@@ -21,9 +21,8 @@ pub enum Verification {
 }
 
 impl Verification {
-    /// Reads `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders, separated by colons), else
-    /// uses the system's CAs. OpenSSL, which k2hr3_osnl used, trusts the system's folder beside an
-    /// `SSL_CERT_FILE`; this client does not.
+    /// `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders, separated by colons), else the system's CAs.
+    /// OpenSSL, which k2hr3_osnl used, trusts the system's folder beside an `SSL_CERT_FILE`; this client does not.
     pub fn from_environment<'a>(variables: impl IntoIterator<Item = &'a (OsString, OsString)>) -> Self {
         let mut paths = Vec::new();
         for (name, value) in variables {
@@ -37,7 +36,7 @@ impl Verification {
     }
 }
 
-/// The options of all requests. The default: the system's roots, no proxy, no client certificate.
+/// The default: the system's roots, no proxy, no client certificate.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
     pub verification: Verification,
@@ -70,8 +69,6 @@ impl Default for HttpOptions {
 }
 
 impl HttpOptions {
-    /// Returns the options of an environment, see [`Verification::from_environment`] and
-    /// [`Proxies::from_environment`].
     pub fn from_environment(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
         Self {
@@ -106,16 +103,12 @@ impl Default for Pool {
     }
 }
 
-/// The reason why no client can be made, for the operator at the start, with the remedy.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("CA certificates in {}: {reason}; {remedy}", .path.display())]
     Ca { path: PathBuf, reason: String, remedy: &'static str },
     #[error("this system has no CA certificates{detail}; {}", REMEDY)]
-    NoRoots {
-        /// The problems of the search; empty, or begins with a blank.
-        detail: String,
-    },
+    NoRoots { detail: String },
     #[error("client certificate in {}: {reason}; {remedy}", .path.display())]
     Certificate { path: PathBuf, reason: String, remedy: String },
     #[error("TLS cannot be set up: {0}")]

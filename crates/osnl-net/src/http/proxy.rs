@@ -25,8 +25,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::http::url::{Scheme, Url};
 
-/// The proxies of an environment, unchecked: a wrong proxy that no target needs is no error. Prints
-/// no login.
+/// Unchecked: a wrong proxy that no target needs is no error. Prints no login.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     http: Option<String>,
@@ -34,7 +33,7 @@ pub struct Proxies {
     no_proxy: Option<String>,
 }
 
-/// A proxy that cannot be used. The error repeats no text of the URL, which may hold a password.
+/// The error repeats no text of the URL, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{variable} of the environment: {problem}; write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"

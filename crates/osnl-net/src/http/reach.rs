@@ -27,8 +27,8 @@ pub enum ProbeError {
     Tls(Refusal),
 }
 
-/// Connects as a request would (TCP, a tunnel through a proxy, TLS) and closes the connection.
-/// There is no time limit.
+/// Connects as a request would (TCP, a tunnel through a proxy, TLS), and closes the connection. There is no time
+/// limit.
 pub async fn reach(options: &HttpOptions, target: &Url) -> Result<Reachability, ProbeError> {
     let proxy = options.proxies.toward(target.scheme(), target.authority()).map_err(HttpError::from)?;
     let tls = match target.scheme() {

@@ -119,8 +119,6 @@ mod tests {
         }
     }
 
-    /// The client connects to the judged address: a name with another address a moment later is no
-    /// way around.
     #[test]
     fn a_name_that_is_rebound_leads_nowhere_else() {
         let outside = Sink::start_at("127.0.0.2".parse().unwrap());

@@ -24,7 +24,6 @@ const ALIASES: [&[&str]; 14] = [
     &["workflow", "workflowv2"],
 ];
 
-/// The most names of an error.
 const MOST_NAMED: usize = 20;
 /// The longest name of a type, interface or region, as Keystone's columns have it.
 const LONGEST_NAME: usize = 255;
@@ -86,8 +85,6 @@ struct CatalogEndpoint {
 pub struct ServiceUrl {
     pub url: String,
     pub region: Option<String>,
-    /// Other regions with the same service, if none was requested; each once, in the catalogue's
-    /// order.
     pub other_regions: Vec<String>,
 }
 
@@ -150,8 +147,7 @@ impl Catalog {
         distinct(self.endpoints.iter().map(|endpoint| endpoint.service.as_str()))
     }
 
-    /// Returns the URL of a service; without a region the first entry, as keystoneauth does. The
-    /// result names the other regions.
+    /// Takes the first entry without a region, as keystoneauth does. The result names the other regions.
     pub fn url(
         &self,
         service: &str,
@@ -220,7 +216,6 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
 
-/// Returns the service types authority's name for an alias of a type.
 pub(crate) fn official(service: &str) -> &str {
     ALIASES
         .iter()
@@ -230,7 +225,7 @@ pub(crate) fn official(service: &str) -> &str {
         .unwrap_or(service)
 }
 
-/// Appends a path (and query), which begins with `/`, to the catalogue's URL of a service.
+/// The path begins with `/` and may have a query.
 ///
 /// Clouds list services with or without the version of the API. A path with a version (`/v2/zones`)
 /// therefore replaces the version at the end of the catalogue's URL.

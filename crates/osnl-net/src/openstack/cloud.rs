@@ -24,7 +24,6 @@ use crate::openstack::token::{PATIENCE, Token, Tokens};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 const NEW_TOKEN: &str = "x-subject-token";
-/// The remedy for a token in clear.
 pub const GIVE_IT_TLS: &str =
     "give the service an https:// URL in Keystone's catalogue, or another interface";
 /// The catalogue of a large cloud has some tens of kilobytes; a server with long metadata has less.
@@ -60,8 +59,8 @@ pub struct LoggedIn {
 }
 
 impl Cloud {
-    /// Creates a client for this cloud; `http` applies where the cloud has no options of its own.
-    /// Nothing is requested yet. `timeout` is for each request.
+    /// `http` applies where the cloud has no options of its own; nothing is requested yet. `timeout` is for each
+    /// request.
     pub fn new(conf: CloudConf, http: &HttpOptions, timeout: Duration) -> Result<Self, HttpError> {
         let mut http = http.clone();
         if let Some(verification) = &conf.verification {
@@ -96,8 +95,7 @@ impl Cloud {
         format!("{} at {}", self.0.conf.shown(), self.0.conf.auth_url)
     }
 
-    /// Returns an identifier of the services, for any login: Keystone, region, and URLs of the
-    /// options.
+    /// The place of any login: Keystone, region, and URLs of the options.
     #[must_use]
     pub fn place(&self) -> String {
         let conf = &self.0.conf;
@@ -145,14 +143,14 @@ impl Cloud {
         &self.0.conf
     }
 
-    /// Returns what a service that repeats its request would give away: the password and the tokens.
+    /// A service that repeats its request would give away the password and the tokens.
     #[must_use]
     pub fn secrets(&self) -> Scrubber {
         let tokens = self.0.sent_tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.iter().fold(self.0.password.clone(), Scrubber::and)
     }
 
-    /// Returns the expiry of the latest certificate, and of the password if Keystone reported it.
+    /// The expiry of the latest certificate, and of the password if Keystone reported it.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
         let SharedCloud { conf, client, tokens, .. } = &*self.0;
@@ -168,8 +166,7 @@ impl Cloud {
         certificate.into_iter().chain(password).collect()
     }
 
-    /// Returns the service's view of one object, without its wrapper. An id is one segment of a
-    /// path, with any characters escaped.
+    /// Returns the object without its wrapper. An id is one segment of a path, with any characters escaped.
     pub async fn get(&self, kind: Kind, id: &str) -> Result<Value, ApiError> {
         let endpoint = self.endpoint(kind.service()).await?;
         let asked = || ObjectRef { kind, id: id.to_owned(), service: endpoint.clone() };
@@ -195,7 +192,6 @@ impl Cloud {
         self.placed(kind, answered)
     }
 
-    /// Requests one object of a kind, to check that the API exists and permits a list.
     pub async fn list_one(&self, kind: Kind) -> Result<(), ApiError> {
         let endpoint = self.endpoint(kind.service()).await?;
         let at = format!("{}?limit=1", kind.collection_url(&endpoint));
@@ -230,8 +226,7 @@ impl Cloud {
         answered
     }
 
-    /// Reports that a service is not at its URL of the catalogue: the next request reads the
-    /// catalogue anew. The caller limits the rate.
+    /// The next request reads the catalogue anew. The caller limits the rate.
     pub fn misplaced(&self, service: &str) {
         if self.overridden(service).is_none() {
             self.0.tokens.outdated(Duration::ZERO);
@@ -250,8 +245,7 @@ impl Cloud {
         self.service_url(service).await.map(|found| found.url)
     }
 
-    /// Returns the URL of a service with its region. The first choice among several regions is
-    /// logged.
+    /// The first choice among several regions is logged.
     pub async fn service_url(&self, service: &str) -> Result<ServiceUrl, ApiError> {
         let conf = &self.0.conf;
         let fixed = |url: String| Ok(ServiceUrl { url, region: None, other_regions: Vec::new() });

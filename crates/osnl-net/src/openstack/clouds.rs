@@ -110,8 +110,7 @@ impl Clouds {
         of.map(|(file, _)| file.as_path())
     }
 
-    /// Returns all of a cloud's input, to detect changes: its options, and the content of
-    /// certificates and keys. The result holds secrets and must only be hashed.
+    /// The options, and the content of certificates and keys. The result holds secrets and must only be hashed.
     #[must_use]
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let cloud = self.clouds.get(name)?;
@@ -128,7 +127,6 @@ impl Clouds {
         self.clouds.keys().map(String::as_str)
     }
 
-    /// Returns the cloud of this name, with the options of `more` on top.
     pub fn cloud(&self, name: &str, more: &[(&str, String)]) -> Result<CloudConf, CloudsError> {
         let Some(cloud) = self.clouds.get(name).and_then(Value::as_object) else {
             let have = self.clouds.keys().cloned().collect();
@@ -178,8 +176,7 @@ impl std::fmt::Debug for Clouds {
     }
 }
 
-/// Returns a cloud's options for one of its `regions`: the requested region, else that of
-/// `region_name`, else the first. A list of regions is exhaustive.
+/// The requested region, else that of `region_name`, else the first. A list of regions is exhaustive.
 fn of_region(
     cloud: &Map<String, Value>,
     wanted: Option<&str>,

@@ -12,7 +12,7 @@ pub use self::fields::Fields;
 use crate::openstack::catalog::Interface;
 use crate::openstack::secret::ApiSecret;
 
-/// A cloud and the login to it. Its Debug form shows no secret.
+/// The Debug form of a cloud shows no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudConf {
     /// Keystone's URL, which ends in `/v3`.
@@ -22,7 +22,6 @@ pub struct CloudConf {
     /// The region of the URLs; `None` takes the first in the catalogue.
     pub region: Option<String>,
     pub interface: Interface,
-    /// Overrides of the catalogue: type of the service, and URL.
     pub endpoints: Vec<(String, String)>,
     /// The trusted certificates; `None` follows [`HttpOptions`](crate::http::HttpOptions).
     pub verification: Option<Verification>,
@@ -103,8 +102,6 @@ const TYPES: [(&str, Type); 6] = [
 ];
 
 impl CloudConf {
-    /// Checks the options and fills in defaults: a missing domain is `default`, as in the
-    /// `openstack` command.
     pub fn of(fields: &Fields) -> Result<Self, CloudConfError> {
         let auth_url = url::auth_url(fields.require("auth_url", "write the URL of Keystone")?)?;
         let kind = match fields.get("auth_type") {

@@ -28,7 +28,7 @@ impl fmt::Display for ObjectRef {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// The service has no object of this id, or hides it from this user. A retry changes nothing.
+    /// The service may also hide the object from this user. A retry changes nothing.
     #[error("{0}: is not there (404)")]
     Gone(ObjectRef),
     /// The 404 does not have the API's form for a missing object: the URL is wrong, or another
@@ -55,14 +55,12 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// Whether the object is missing, so that a retry is useless.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Gone(_))
     }
 
-    /// Whether the service may have moved, so that the catalogue is worth reading anew: its URL is
-    /// unreachable, or another server answers.
+    /// The URL is unreachable, or another server answers, so the catalogue is worth reading anew.
     #[must_use]
     pub fn is_misplaced(&self) -> bool {
         match self {
@@ -87,7 +85,6 @@ impl ApiError {
         }
     }
 
-    /// Returns the failure's class for HTTP targets; `None` for a good but useless answer.
     #[must_use]
     pub fn class(&self) -> Option<FailureClass> {
         match self {
@@ -109,7 +106,7 @@ fn login_hint(status: u16) -> &'static str {
     }
 }
 
-/// Returns what the service says, without our secrets, which a proxy or a service may repeat.
+/// Our secrets are removed, which a proxy or a service may repeat.
 pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let said = body.as_ref().and_then(message).unwrap_or_else(|| plain(&answer.text(secrets)));
@@ -121,7 +118,7 @@ pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
     }
 }
 
-/// Returns the beginning of a text of any length, without our secrets.
+/// Our secrets are removed from a text of any length.
 pub(crate) fn brief(text: &str, secrets: &Scrubber) -> String {
     let text: String = text.chars().take(MOST_SEARCHED).collect();
     let said = secrets.scrub(&text);

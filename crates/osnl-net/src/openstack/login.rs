@@ -57,8 +57,7 @@ pub(crate) struct Grant {
     pub(crate) lifetime: Option<Duration>,
     pub(crate) user: String,
     pub(crate) project: Option<String>,
-    /// The last valid second of the user's password, since 1970; `None` without an expiry or a
-    /// password.
+    /// Seconds since 1970; `None` without an expiry or a password.
     pub(crate) password_ends: Option<i64>,
     pub(crate) roles: Vec<String>,
     pub(crate) catalog: Catalog,

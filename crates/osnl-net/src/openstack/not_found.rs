@@ -1,4 +1,4 @@
-//! Decides whether a 404 means a missing object, or a path that the API does not have.
+//! Decides whether a 404 means a missing object or a missing path.
 //!
 //! A proxy or another server answers a wrong path with 404 too, and an existing object would count
 //! as deleted. Each service has a form that it uses for missing objects only (recorded in
@@ -23,7 +23,6 @@ use crate::openstack::error::words;
 pub enum NotFound {
     Object,
     Path,
-    /// A JSON answer of a service whose forms are unknown.
     Unknown,
 }
 

@@ -23,7 +23,6 @@ macro_rules! objects {
 
 objects!(Server, Port, FloatingIp, Flavor, Image, Project, User, Node);
 
-/// A server of nova at microversion 2.1.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Server {
     pub id: String,
@@ -50,10 +49,8 @@ pub struct Port {
     pub id: String,
     #[serde(default)]
     pub name: String,
-    /// The instance or router of the port; empty for none.
     #[serde(default)]
     pub device_id: String,
-    /// The kind of owner: `compute:nova`, `network:router_interface` and so on.
     #[serde(default)]
     pub device_owner: String,
     pub project_id: Option<String>,
@@ -73,7 +70,6 @@ pub struct FixedIp {
 pub struct FloatingIp {
     pub id: String,
     pub floating_ip_address: String,
-    /// The private address; `None` while the floating IP is not associated.
     pub fixed_ip_address: Option<String>,
     pub port_id: Option<String>,
     pub router_id: Option<String>,
@@ -87,7 +83,6 @@ pub struct FloatingIp {
 pub struct Flavor {
     pub id: String,
     pub name: String,
-    /// The memory in MiB, as nova counts.
     pub ram: u64,
     pub disk: u64,
     #[serde(rename = "OS-FLV-EXT-DATA:ephemeral", default)]
@@ -95,7 +90,6 @@ pub struct Flavor {
     pub vcpus: u64,
 }
 
-/// An image of glance, whose properties are members beside its attributes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Image {
     pub id: String,
@@ -134,7 +128,6 @@ pub struct Node {
     pub power_state: Option<String>,
 }
 
-/// Reads the `id` of an object; `""` and null give `None`.
 fn id_of<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let value = Value::deserialize(from)?;
     Ok(value.get("id").and_then(Value::as_str).map(str::to_owned))

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// A password, an application credential's secret, or a token. Neither Debug nor Display shows it.
+/// Neither Debug nor Display shows the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiSecret(String);
 
@@ -9,7 +9,6 @@ impl ApiSecret {
         Self(text.into())
     }
 
-    /// Returns the text, for the one place that sends it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

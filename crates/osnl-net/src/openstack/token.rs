@@ -24,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Token {
     pub(crate) value: HeaderValue,
     pub(crate) granted: Grant,
-    /// The expiry by our own clock; `None` if Keystone did not report it.
+    /// The end by our own clock; `None` if Keystone did not report the expiry.
     ends: Option<Instant>,
     asked: Instant,
     /// Whether the catalogue has to be read anew; the token itself is still valid.
@@ -56,8 +56,8 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Returns a valid token, fetching one if needed. Callers that waited for a failed attempt
-    /// share its failure: a thousand waiting requests must not log in a thousand times.
+    /// Callers that waited for a failed attempt share its failure: a thousand waiting requests must not log in a
+    /// thousand times.
     pub(crate) async fn get<F>(&self, fetch: impl FnOnce() -> F) -> Result<Arc<Token>, ApiError>
     where
         F: Future<Output = Result<Token, ApiError>>,
@@ -105,9 +105,8 @@ impl Tokens {
         }
     }
 
-    /// Requests a new catalogue with the next token: a service is missing or moved, and the
-    /// operator may have corrected that. A catalogue younger than `age` is kept. Until its
-    /// successor is available, the token stays in use.
+    /// A service is missing or moved, and the operator may have corrected that. A catalogue younger than `age` is
+    /// kept. Until its successor is available, the token stays in use.
     pub(crate) fn outdated(&self, age: Duration) {
         if let Some(token) = self.current()
             && token.asked + age <= Instant::now()
@@ -201,8 +200,6 @@ mod tests {
         }
     }
 
-    /// Keystone may be unreachable when the catalogue is outdated: requests continue with the valid
-    /// token.
     #[tokio::test(start_paused = true)]
     async fn an_outdated_catalogue_is_used_until_there_is_another() {
         let tokens = Tokens::default();

@@ -17,7 +17,6 @@ pub struct ClientIdentity {
     pub key: PrivateKeyDer<'static>,
 }
 
-/// Returns the CA certificates of the system's store.
 pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
     let CertificateResult { certs, errors, .. } = load_native_certs();
     match errors.first() {
@@ -26,8 +25,8 @@ pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// Returns the certificates of PEM files and of folders of such files. A file must contain one; a
-/// folder may be empty, and contain other files.
+/// PEM files, and folders of such files. A file must contain a certificate; a folder may be empty, and contain other
+/// files.
 pub fn certificates_from(paths: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let mut all = Vec::new();
     for path in paths {
@@ -58,8 +57,8 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     }
 }
 
-/// Finds a heading of certificates that OpenSSL reads and rustls skips silently. Certificates under
-/// the first heading also have OpenSSL's trust settings, which may distrust the certificate.
+/// OpenSSL reads certificates under such a heading, and rustls skips these silently. Those under the first heading
+/// also have OpenSSL's trust settings, which may distrust the certificate.
 fn foreign_heading(path: &Path) -> Option<&'static str> {
     let text = std::fs::read(path).ok()?;
     let begins = |heading: &&str| {
@@ -69,8 +68,7 @@ fn foreign_heading(path: &Path) -> Option<&'static str> {
     ["TRUSTED CERTIFICATE", "X509 CERTIFICATE"].into_iter().find(begins)
 }
 
-/// Reads a client's certificate and key; without a key file, the certificate's file contains the
-/// key.
+/// Without a key file, the certificate's file contains the key.
 pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<ClientIdentity, FileError> {
     let chain = from_path(certificate)?;
     let path = key.unwrap_or(certificate);

@@ -15,7 +15,6 @@ const IA5_STRING: u8 = 0x16;
 pub(crate) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
-/// Whether a CN of this certificate equals this name, or covers it with `*.`.
 pub(crate) fn covers(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
     let ServerName::DnsName(name) = name else { return false };
     let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return false };

@@ -19,15 +19,14 @@ pub struct Validity {
     pub ends: i64,
 }
 
-/// Reads the validity without verifying the certificate; `None` if it is unreadable.
+/// Verifies nothing; `None` if the certificate is unreadable.
 #[must_use]
 pub fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
     let mut dates = Elements(dates(certificate)?);
     Some(Validity { begins: second(dates.next()?)?, ends: second(dates.next()?)? })
 }
 
-/// Reads the last valid second, since 1970, without verifying the certificate; `None` if it is
-/// unreadable.
+/// Seconds since 1970, without verifying the certificate; `None` if it is unreadable.
 #[must_use]
 pub fn ends_at(certificate: &CertificateDer<'_>) -> Option<i64> {
     second(Elements(dates(certificate)?).nth(1)?)
@@ -54,7 +53,7 @@ fn second((tag, text): (u8, &[u8])) -> Option<i64> {
     Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
-/// The expiry of the certificate that a peer showed last. Clones share it.
+/// Clones share the expiry of the certificate that a peer showed last.
 #[derive(Clone, Debug, Default)]
 pub struct LatestEnd(Arc<AtomicI64>);
 

@@ -115,7 +115,6 @@ impl ServerCertVerifier for OwnCertificates {
     }
 }
 
-/// Whether the only fault is the missing name.
 fn names_nobody(error: &Error) -> bool {
     matches!(
         error,
@@ -173,8 +172,8 @@ impl ServerCertVerifier for AnyName {
     }
 }
 
-/// Checks nothing, not even whether the server has the key of its certificate. An attacker in that
-/// position could present a certificate of its own anyway.
+/// Does not even check whether the server has the key of its certificate. An attacker in that position could present
+/// a certificate of its own anyway.
 #[derive(Debug)]
 pub(crate) struct AnyCertificate;
 

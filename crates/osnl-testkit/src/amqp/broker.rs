@@ -20,14 +20,13 @@ const CONSUME: (u16, u16) = (60, 20);
 
 #[derive(Debug, Clone, Default)]
 pub struct Habits {
-    /// Whether a queue that is neither durable nor exclusive gets 541, which closes the connection.
     pub refuses_transient_queues: bool,
     /// The delivery limit of a quorum queue (20 since RabbitMQ 4.0): a message that returns more often is dropped.
     /// Deliveries carry `x-delivery-count`.
     pub delivery_limit: Option<u32>,
     /// The text of the 406 for a client that declares the queue, because the queue exists with other arguments.
     pub inequivalent: Option<String>,
-    /// The number of times that a body's first octet is delivered, never in memory at once; 0 delivers the body.
+    /// A body's first octet is repeated so often, never in memory at once; 0 delivers the body.
     pub repeats_bodies: usize,
 }
 

@@ -1,6 +1,5 @@
 const HEADERS: u16 = 1 << 13;
 
-/// Returns properties with headers only: the flags and the table.
 #[must_use]
 pub fn alone(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     [&HEADERS.to_be_bytes()[..], &table(entries)[1..]].concat()

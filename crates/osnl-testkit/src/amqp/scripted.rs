@@ -12,7 +12,7 @@ use amq_protocol::protocol::{AMQPClass, basic, channel as ch, connection as conn
 const FRAME_MAX: u32 = 131_072;
 const BASIC: u16 = 60;
 
-/// Answers a method on a channel through the link, or not at all. `false` asks for the usual answer.
+/// Through the link, or not at all. `false` asks for the usual answer.
 trait Script: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync {}
 impl<F: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync> Script for F {}
 
@@ -20,7 +20,6 @@ impl<F: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync> Script for F {
 pub struct HandshakeOffer {
     pub mechanisms: &'static str,
     pub locales: &'static str,
-    /// Channels, the size of a frame, and seconds of the heartbeat.
     pub tune: (u16, u32, u16),
 }
 
@@ -44,7 +43,6 @@ pub struct ScriptedLink {
 }
 
 impl ScriptedServer {
-    /// Starts a server that answers by `script`; `ended` receives the number of each connection that ends.
     pub fn start(
         script: impl Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync + 'static,
         ended: impl Fn(&ScriptedLink) + Send + Sync + 'static,
@@ -100,7 +98,7 @@ impl ScriptedLink {
         self.number
     }
 
-    /// Sends a method, on channel 0 for the class `connection`. A method for a disconnected client is lost.
+    /// Sends on channel 0 for the class `connection`. A method for a disconnected client is lost.
     pub fn send(&self, channel: u16, method: AMQPClass) {
         let channel = if matches!(method, AMQPClass::Connection(_)) { 0 } else { channel };
         self.write(&[AMQPFrame::Method(channel, method)]);
@@ -176,8 +174,7 @@ impl ScriptedLink {
         let _ = self.stream.lock().unwrap().write_all(&bytes);
     }
 
-    /// Sends `channel.close`, as the broker does for a refused request. `method` is the class and number of the
-    /// request.
+    /// Closes as for a refused request, whose class and number `method` is.
     pub fn close_channel(&self, channel: u16, code: u16, text: &str, method: (u16, u16)) {
         let close =
             ch::Close { reply_code: code, reply_text: text.into(), class_id: method.0, method_id: method.1 };

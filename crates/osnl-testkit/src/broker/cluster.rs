@@ -7,7 +7,6 @@ use super::node::{BrokerNode, binary};
 use super::running::{await_server, launch_epmd, spawn_server};
 use crate::process::{ChildGroup, Guard};
 
-/// Dropping the cluster, or killing the owning process, ends it.
 #[derive(Debug)]
 pub struct RabbitCluster {
     // Fields drop in this order: servers before epmd, and processes before their folder.
@@ -118,8 +117,7 @@ impl RabbitCluster {
         self.members[node].start();
     }
 
-    /// Kills all nodes with SIGKILL at once, and starts all together after a pause, because a node waits for its
-    /// peers.
+    /// All together after a pause, because a node waits for its peers.
     pub(crate) fn kill9_all(&self, pause: Duration) {
         let each = |act: fn(&Self, usize)| {
             std::thread::scope(|scope| {

@@ -20,7 +20,6 @@ const STOP: Duration = Duration::from_secs(30);
 /// Attempts with new ports, because another process may take a port before the node does.
 const TRIES: usize = 4;
 
-/// Dropping the node, or killing the owning process, ends it.
 #[derive(Debug)]
 pub struct Broker {
     pub(super) node: Arc<BrokerNode>,
@@ -38,14 +37,14 @@ struct Processes {
 }
 
 impl Broker {
-    /// Starts a node that accepts queues that are neither durable nor exclusive, which RabbitMQ 4.3 refuses by
-    /// default.
+    /// RabbitMQ 4.3 refuses transient queues by default; this node accepts queues that are neither durable nor
+    /// exclusive.
     #[must_use]
     pub fn start() -> Self {
         Self::start_prepared(|node| node.permit_transient_queues(true))
     }
 
-    /// Starts a node that refuses queues that are neither durable nor exclusive. RabbitMQ 3.10 cannot refuse them.
+    /// RabbitMQ 3.10 cannot refuse transient queues.
     #[must_use]
     pub fn start_refusing_transient_queues() -> Self {
         Self::start_prepared(|node| node.permit_transient_queues(false))
@@ -106,13 +105,13 @@ impl Broker {
         self.node.ctl(args)
     }
 
-    /// Changes a setting (an Erlang term) for future channels and queues until a restart of the node.
+    /// An Erlang term, for future channels and queues until a restart of the node.
     pub fn set(&self, setting: &str, value: &str) {
         self.node.eval(&format!("application:set_env(rabbit, {setting}, {value}), <<>>")).unwrap();
     }
 
-    /// Sets the high watermark, a fraction of the machine's memory; a small one raises the memory alarm, which blocks
-    /// publishers. A node starts with 0.4.
+    /// A fraction of the machine's memory; a small one raises the memory alarm, which blocks publishers. A node
+    /// starts with 0.4.
     pub fn set_memory_watermark(&self, fraction: f64) {
         self.node
             .eval(&format!("vm_memory_monitor:set_vm_memory_high_watermark({fraction:.9}), <<>>"))
@@ -124,13 +123,11 @@ impl Broker {
         self.node.ask("length(rabbit_alarm:get_alarms())") != 0
     }
 
-    /// Whether the node's process runs; its RabbitMQ application may be stopped nevertheless.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.processes.lock().unwrap().as_mut().is_some_and(|processes| processes.server.is_running())
     }
 
-    /// Kills the node with SIGKILL, as a power cut would: no flush, connections are reset.
     pub fn kill9(&self) {
         self.processes.lock().unwrap().take();
     }
@@ -206,7 +203,6 @@ fn connects(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Whether the port answers the AMQP 0-9-1 header with a method frame (Connection.Start).
 fn speaks_amqp(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
     let mut first = [0_u8; 1];

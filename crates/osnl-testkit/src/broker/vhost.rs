@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use super::node::{BrokerNode, binary};
 
-/// A virtual host. [`SharedBroker::vhost`](super::SharedBroker::vhost) deletes its hosts on drop, which closes their
-/// connections.
+/// [`SharedBroker::vhost`](super::SharedBroker::vhost) deletes its hosts on drop, which closes their connections.
 #[derive(Debug)]
 pub struct Vhost {
     node: Arc<BrokerNode>,
@@ -21,7 +20,6 @@ pub struct DeclaredQueue {
     pub name: String,
     pub durable: bool,
     pub auto_delete: bool,
-    /// The arguments of the declaration, without the queue type that RabbitMQ 4 adds by itself.
     pub arguments: Value,
     pub ready: u64,
     pub unacked: u64,
@@ -194,8 +192,7 @@ impl Vhost {
         self.ask(&format!("length([P || {CONNECTIONS_HERE}])")).as_u64().unwrap_or_default()
     }
 
-    /// Returns osnl's connections to this virtual host by the broker's names, so that a test sees a reconnection as a
-    /// new name.
+    /// A test sees a reconnection as a new name.
     #[must_use]
     #[track_caller]
     pub fn connections_of_osnl(&self) -> Vec<String> {
@@ -235,8 +232,7 @@ impl Vhost {
         ));
     }
 
-    /// Makes every channel of this virtual host fail with 406 PRECONDITION_FAILED, as after an acknowledgement of an
-    /// unknown delivery.
+    /// Fails by 406 PRECONDITION_FAILED, as after an acknowledgement of an unknown delivery.
     #[track_caller]
     pub fn fail_all_channels(&self) {
         self.ask(
@@ -245,8 +241,7 @@ impl Vhost {
         );
     }
 
-    /// Sets a user's password and grants everything in this virtual host. Users belong to the node: choose a name
-    /// that no other test uses.
+    /// Users belong to the node: choose a name that no other test uses.
     #[track_caller]
     pub fn set_password(&self, user: &str, password: &str) {
         let (user, password) = (binary(user), binary(password));
@@ -269,7 +264,7 @@ impl Vhost {
         self.url().replace(&format!("127.0.0.1:{}/", self.node.amqp), &format!("127.0.0.1:{port}/"))
     }
 
-    /// Deletes a queue with its messages; its consumers get a `basic.cancel`. A missing queue is no error.
+    /// The queue's consumers get a `basic.cancel`. A missing queue is no error.
     #[track_caller]
     pub fn delete_queue(&self, queue: &str) {
         let queue = binary(queue);
@@ -307,7 +302,6 @@ impl Drop for Vhost {
 const CONNECTIONS_HERE: &str = "P <- rabbit_networking:connections(), \
      (catch proplists:get_value(vhost, rabbit_networking:connection_info(P, [vhost]))) =:= V";
 
-/// Removes the queue type that RabbitMQ 4 adds; on RabbitMQ 3 only a client sets one.
 fn asked_for(arguments: &Value) -> Value {
     let mut arguments = arguments.clone();
     if arguments["x-queue-type"] == "classic"

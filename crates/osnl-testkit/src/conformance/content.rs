@@ -1,7 +1,6 @@
 use super::session::{ConsumerSession, POOL, depth_becomes};
 use super::{BrokerRig, SampleMessage};
 
-/// oslo.messaging reads an empty body as `{}`; the transport passes it as a message like any other.
 pub async fn an_empty_body_is_a_message<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     rig.publish(vec![SampleMessage::new(""), SampleMessage::new("1"), SampleMessage::new("")]).await;

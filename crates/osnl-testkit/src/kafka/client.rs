@@ -23,7 +23,6 @@ pub struct KafkaClient {
 }
 
 impl KafkaClient {
-    /// Makes a client; with `one_by_one` each message is a batch of its own.
     pub(super) fn new(address: String, one_by_one: bool) -> Self {
         let mut config = ClientConfig::new();
         if one_by_one {
@@ -51,7 +50,7 @@ impl KafkaClient {
         metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
     }
 
-    /// Publishes to one partition without waiting; [`flush`](Self::flush) waits for the broker.
+    /// [`flush`](Self::flush) waits for the broker.
     pub fn publish_to(&self, topic: &str, partition: i32, body: &[u8], headers: OwnedHeaders) {
         let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).payload(body).headers(headers);
         self.producer.send(record).map_err(|(error, _)| error).unwrap();

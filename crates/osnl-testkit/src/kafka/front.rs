@@ -1,8 +1,7 @@
 //! TLS, a login, and outages in front of a cluster that has none of them.
 //!
 //! The front passes requests one by one, because a broker answers those of a connection in order. In answers the
-//! front replaces the cluster's address by its own. The front itself handles
-//! a login (SASL with PLAIN or SCRAM).
+//! front replaces the cluster's address by its own.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -12,7 +12,6 @@ pub(super) struct Saboteur<'a> {
     pub(super) seed: u64,
     pub(super) confirmed: &'a Confirmations,
     pub(super) target: &'a OracleTarget,
-    /// Whether some keys are refused for longer, so that dead letters occur.
     pub(super) refuses_some: bool,
 }
 

@@ -45,7 +45,6 @@ pub struct OracleReport {
     pub missing: Vec<u64>,
     pub out_of_order: Vec<u64>,
     pub unrecorded: Vec<u64>,
-    /// Events whose journal records more deliveries than the target saw.
     pub unseen: Vec<u64>,
     pub unexplained: Vec<u64>,
     /// Confirmed events that ended without effect, with a record: dead letters and discarded events.

@@ -10,13 +10,12 @@ pub(super) struct OracleSettings {
     max_attempts: u32,
     timeout: u32,
     guard: Option<&'static str>,
-    /// The bound of the journal, which a reload cannot change.
     max_pending: u32,
     pub(super) standby: Option<StandbySettings>,
 }
 
 impl Default for OracleSettings {
-    /// Retries refused requests without a limit, because a dead letter after six attempts would have no effect.
+    /// A dead letter after six attempts would have no effect, so refused requests are retried without a limit.
     fn default() -> Self {
         Self {
             pool: 0,
@@ -36,7 +35,7 @@ impl OracleSettings {
         Self { standby: Some(standby), ..Self::default() }
     }
 
-    /// Returns settings whose bound a pause of a second or a guard reaches, so that the broker keeps the rest.
+    /// A pause of a second or a guard reaches the bound, so that the broker keeps the rest.
     pub(super) fn bounded() -> Self {
         Self { max_pending: 150, ..Self::default() }
     }

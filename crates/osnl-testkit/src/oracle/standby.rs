@@ -1,5 +1,5 @@
 //! The oracle of the broker as the journal: two daemons on `memory://` and a quorum queue with a single active
-//! consumer on three nodes. Faults follow one another from a seed.
+//! consumer on three nodes.
 //!
 //! After each fault everything is restored: both daemons read, all nodes run, and a fresh event has an effect. So
 //! each fault has times of its own:

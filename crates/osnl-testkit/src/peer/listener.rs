@@ -19,8 +19,7 @@ pub struct OsloListener {
 }
 
 impl OsloListener {
-    /// Consumes from these pairs of exchange and topic, with a pool or on the Notifier's own queues. `durable` is
-    /// `amqp_durable_queues`.
+    /// Listens with a pool or on the Notifier's own queues. `durable` is `amqp_durable_queues`.
     #[must_use]
     pub fn start(url: &str, targets: &[(&str, &str)], pool: Option<&str>, durable: bool) -> Self {
         let options = json!({"targets": targets, "pool": pool, "durable": durable});
@@ -40,8 +39,8 @@ impl OsloListener {
         listener
     }
 
-    /// Returns the calls of its methods so far, in no particular order because of threads. `payload_json` is the
-    /// payload as Python's own text, to the digit.
+    /// The calls have no particular order because of threads. `payload_json` is the payload as Python's own text, to
+    /// the digit.
     #[must_use]
     pub fn received(&self) -> Vec<Value> {
         self.received.lock().unwrap().clone()

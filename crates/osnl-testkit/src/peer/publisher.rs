@@ -79,7 +79,6 @@ pub struct BrokerObjects {
     pub routing_keys: Vec<String>,
     pub durable: bool,
     pub auto_delete: bool,
-    /// Whether the queue is the publisher's alone, until it ends.
     pub exclusive: bool,
     pub arguments: Value,
 }
@@ -120,8 +119,6 @@ impl OsloPublisher {
         Self::with(&[url, if options.durable { "true" } else { "false" }])
     }
 
-    /// Publishes as a service with this configuration file: `driver` and `topics` of
-    /// `[oslo_messaging_notifications]` decide, not those of a [`Notice`].
     #[must_use]
     pub fn of_service(url: &str, file: &Path) -> Self {
         Self::with(&[url, "false", file.to_str().unwrap()])
@@ -151,10 +148,8 @@ impl OsloPublisher {
         }
     }
 
-    /// Publishes to a broker that may be down.
-    ///
-    /// # Errors
-    /// The reason for the missing confirmation; the broker may have the message nevertheless.
+    /// The broker may be down. The error is the reason for the missing confirmation; the broker may have the message
+    /// nevertheless.
     pub(crate) fn try_notify(&mut self, notice: &Notice) -> Result<(), String> {
         self.send_notice(notice);
         self.receive().map(drop)
@@ -173,10 +168,7 @@ impl OsloPublisher {
         self.try_raw(raw).unwrap_or_else(|error| panic!("not published: {error}"));
     }
 
-    /// Publishes raw bytes to a broker that may be down.
-    ///
-    /// # Errors
-    /// The reason for the missing confirmation; the broker may have the message nevertheless.
+    /// The error is the reason for the missing confirmation; the broker may have the message nevertheless.
     pub(crate) fn try_raw(&mut self, raw: &RawMessage) -> Result<(), String> {
         self.send(&json!({
             "op": "raw", "exchange": raw.exchange, "routing_key": raw.routing_key, "body": hex::encode(&raw.body),

@@ -20,7 +20,6 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts k2hr3-osnl on a configuration file. The program logs `Starting` when it is connected.
     #[must_use]
     pub fn start(configuration: &Path) -> Self {
         // The home is empty, because k2hr3-osnl would read ~/k2hr3-osnl.conf.d.
@@ -54,7 +53,7 @@ impl Upstream {
         assert!(found, "k2hr3-osnl did not write {text:?} within {deadline:?}:\n{}", self.stderr());
     }
 
-    /// Sends a signal, by its name without `SIG`: `INT` stops k2hr3-osnl in good order, `TERM` kills it.
+    /// The name has no `SIG`: `INT` stops k2hr3-osnl in good order, `TERM` kills it.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
     }

@@ -5,9 +5,9 @@ use crate::wait::reached;
 const PLACE: &str = "disk";
 
 impl Postgres {
-    /// Starts a server whose commits wait for the disk, on a file system of this size.
+    /// Commits wait for the disk, on a file system of this size.
     ///
-    /// The reason why no file system can be mounted; mounting takes root.
+    /// An error if no file system can be mounted, which takes root.
     pub fn on_disk(megabytes: u32) -> Result<Self, String> {
         let mut server = Self::prepare(ports::free_port(), true);
         server.mount(megabytes)?;
@@ -28,7 +28,6 @@ impl Postgres {
         disk.fill();
     }
 
-    /// Frees the space, and starts the server if it has ended because of the full disk.
     pub(crate) fn free_disk(&mut self) {
         let (disk, _) = self.disk.as_ref().expect("a server of Postgres::on_disk");
         disk.free();

@@ -6,7 +6,6 @@ use crate::wait::reached;
 const SYNCHRONOUS: &str = "SELECT count(*) > 0 FROM pg_stat_replication WHERE sync_state = 'sync'";
 
 impl Postgres {
-    /// Starts a standby on a port: a copy that follows this server through the port `through`.
     #[must_use]
     pub fn standby(&self, port: u16, through: u16) -> Self {
         let mut standby = Self::prepare(port, self.durable);

@@ -8,7 +8,6 @@ pub struct SinkRequest {
     /// Names and values in the order and case of the wire, without one blank after the colon.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Everything up to and including the empty line, byte for byte.
     pub head: Vec<u8>,
     pub at: Instant,
     pub connection: usize,
@@ -20,8 +19,8 @@ impl SinkRequest {
         header(&self.headers, name)
     }
 
-    /// Reads a request from the beginning of `bytes` and returns its length; `None` while the request is incomplete.
-    /// Bytes that are not HTTP become a request too, because the sink must record everything.
+    /// `None` while the request is incomplete. Bytes that are not HTTP become a request too, because the sink must
+    /// record everything.
     pub(super) fn parse(bytes: &[u8], connection: usize) -> Option<(Self, usize)> {
         let end = find(bytes, b"\r\n\r\n")? + 4;
         let head = String::from_utf8_lossy(&bytes[..end]);

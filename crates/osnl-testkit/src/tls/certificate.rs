@@ -89,14 +89,13 @@ pub struct Certificate {
 }
 
 impl Authority {
-    /// Makes a CA that nothing trusts yet.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "making one runs a program and writes files")]
     pub fn new() -> Self {
         Self::named(&format!("{:x}", crate::ports::random()))
     }
 
-    /// Makes a CA of this name; CAs of the same name differ in their keys.
+    /// CAs of the same name differ in their keys.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let authority = Self { folder: tempfile::tempdir().unwrap() };
@@ -148,8 +147,7 @@ impl Authority {
         self.sign(&format!("{:x}", crate::ports::random()), &wanted)
     }
 
-    /// Makes a certificate with a CN only, issued by an intermediate CA with constraints, as
-    /// `permitted;DNS:good.example`.
+    /// A CN only, issued by an intermediate CA with constraints, as `permitted;DNS:good.example`.
     #[must_use]
     pub fn issue_constrained(&self, constraints: &str, common_name: &str) -> Certificate {
         let between =

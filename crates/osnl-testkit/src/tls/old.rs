@@ -12,7 +12,6 @@ pub struct OldServer {
 }
 
 impl OldServer {
-    /// Listens on a free port of 127.0.0.1.
     #[must_use]
     pub fn start(certificate: &Certificate) -> Self {
         let mut command = Command::new("openssl");

@@ -29,9 +29,9 @@ use crate::{BodyBounds, Cut, TransportError};
 const CONNECTED: Duration = Duration::from_secs(15);
 /// The longest wait for one answer of a broker that has answered before.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// The longest wait for an answer that only a display needs.
+/// The wait for an answer that only a display needs.
 const SHOWN: Duration = Duration::from_secs(5);
-/// The longest wait for the members of a group, which not every broker tells.
+/// Not every broker tells the members of a group.
 const MEMBERS: Duration = Duration::from_secs(2);
 /// The time after which silent ports are asked whether they speak TLS.
 const SILENT: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ const SILENT: Duration = Duration::from_secs(2);
 const MADE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// The offset after the last message of each partition, or the reason why it is unknown.
+/// `Err` is the reason why the end is unknown.
 pub(super) type Ends = BTreeMap<PartitionKey, Result<i64, String>>;
 pub(super) const NO_LEADER: &str = "it has no leader";
 
@@ -143,7 +143,6 @@ impl Errors {
         errors.into_iter().map(|(_, code, reason)| (code, reason))
     }
 
-    /// Returns the last error of one broker within this time.
     pub(super) fn last(&self, within: Duration) -> Option<String> {
         let errors = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let mut latest = errors.iter().rev().take_while(|(at, ..)| at.elapsed() <= within);
@@ -170,16 +169,14 @@ impl ClientContext for Errors {
     }
 }
 
-/// A client whose drop, which blocks, is left to a thread.
+/// The drop of a client blocks, so a thread does it.
 pub(super) struct KafkaClient(Option<StreamConsumer<Context>>);
 
 impl KafkaClient {
-    /// Makes a client; it needs a runtime.
     pub(super) fn new(settings: &Settings, own: &[(&str, String)]) -> Result<Self, TransportError> {
         Self::with_context(settings, own, Context::default())
     }
 
-    /// Makes a member of a group, which waits for answers to its rebalances.
     pub(super) fn member(
         settings: &Settings,
         own: &[(&str, String)],
@@ -199,20 +196,18 @@ impl KafkaClient {
         client.map(|client| Self(Some(client))).map_err(|error| unusable(&error))
     }
 
-    /// Serves the events of a client that has no reader of messages; otherwise its errors, which are events, are never
-    /// seen.
+    /// The errors of a client without a reader are events, which are never seen otherwise.
     pub(super) fn serve(&self) {
         let mut stream = self.stream();
         while stream.next().now_or_never().is_some() {}
     }
 
-    /// Waits until the client is closed, which leaves its group.
+    /// Closing leaves the group.
     pub(super) async fn close(mut self) {
         let client = self.0.take();
         let _ = aside(move || drop(client)).await;
     }
 
-    /// Waits for the answer of any broker; returns its address, and the metadata of the topic.
     pub(super) fn connect(
         &self,
         settings: &Settings,
@@ -243,18 +238,16 @@ impl KafkaClient {
         }
     }
 
-    /// Returns the leader of each partition of a topic, with -1 for none; `None` if the brokers say that there is no such
-    /// topic.
+    /// -1 for no leader; `None` if the brokers say that there is no such topic.
     pub(super) fn leaders(&self, topic: &str, wait: Duration) -> KafkaResult<Option<BTreeMap<i32, i32>>> {
         leaders(&self.fetch_metadata(Some(topic), wait)?, topic)
     }
 
-    /// Whether the brokers say that there is no such topic; silence is no answer.
+    /// Silence of the brokers is no answer.
     pub(super) fn is_gone(&self, topic: &str) -> bool {
         matches!(self.leaders(topic, ANSWER), Ok(None))
     }
 
-    /// Asks for the offset after the last message of each partition.
     pub(super) fn ends(&self, partitions: &[PartitionKey]) -> Ends {
         let mut ends = Ends::new();
         let mut topics = BTreeMap::new();
@@ -326,7 +319,6 @@ fn leaders(metadata: &Metadata, topic: &str) -> KafkaResult<Option<BTreeMap<i32,
     }
 }
 
-/// Runs a question beside the tasks.
 pub(super) async fn blocking<T: Send + 'static>(
     ask: impl FnOnce() -> Result<T, TransportError> + Send + 'static,
 ) -> Result<T, TransportError> {
@@ -334,7 +326,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     asked.unwrap_or_else(|error| Err(failure::lost(error.to_string())))
 }
 
-/// Runs in a thread of its own what may block while no broker answers, since the runtime's end waits for its threads.
+/// The runtime's end waits for its threads, so a call that may block has one of its own.
 pub(super) fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
     let (done, result) = oneshot::channel();
     let run = move || drop(done.send(work()));
@@ -344,7 +336,7 @@ pub(super) fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     result
 }
 
-/// Looks for topics. With `creates`, brokers that make topics by themselves make them.
+/// With `creates`, brokers that make topics by themselves make them.
 pub(super) fn inspect(
     settings: &Settings,
     topics: &[String],
@@ -381,7 +373,6 @@ pub(super) fn inspect(
     Ok(KafkaInspection { host, missing, partitions })
 }
 
-/// Returns the part of a body that is kept, and the record of one that is too large to be kept whole.
 pub(super) fn kept(payload: &[u8], bodies: BodyBounds) -> (&[u8], Option<Cut>) {
     match payload.len() > bodies.whole {
         true => {

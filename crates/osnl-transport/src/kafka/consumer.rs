@@ -23,7 +23,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The prefetch where the listener sets no limit.
 const UNLIMITED: usize = 10_000;
 
-/// The listener's side of a member, whose task is the [driver](super::driver).
 pub(super) struct KafkaConsumer {
     shared: Arc<SharedState>,
     subscription: Subscription,
@@ -59,7 +58,6 @@ impl KafkaConsumer {
         Ok(Self { shared, subscription, plan, group, task: Some(task) })
     }
 
-    /// Moves fetched messages into the batch; returns whether there were some.
     fn take(&self, out: &mut Batch) -> Result<bool, TransportError> {
         let before = out.len();
         let state = &mut *self.shared.lock();

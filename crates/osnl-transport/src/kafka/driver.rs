@@ -32,7 +32,7 @@ use crate::message::Properties;
 use crate::topology::{OpenQueue, Subscription};
 use crate::{Declare, ListenOptions, TransportError};
 
-/// The longest wait for the first partitions; the subscription opens without them.
+/// The subscription opens without partitions then.
 const JOINED: Duration = Duration::from_secs(30);
 /// The longest wait for open messages of partitions that another member is to have, if `max.poll.interval.ms` allows it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,7 +55,6 @@ pub(super) struct Driver {
     client: Arc<KafkaClient>,
     shared: Arc<SharedState>,
     rule: Arc<StartRule>,
-    /// The topics that existed when the subscription began.
     known: Vec<String>,
     rebalances: UnboundedReceiver<Rebalance>,
     patience: Duration,
@@ -64,7 +63,6 @@ pub(super) struct Driver {
     commit_at: Instant,
     full_since: Option<Instant>,
     is_paused: bool,
-    /// The places of the first assignment, until the subscription is open.
     first: Option<FoundPlaces>,
 }
 
@@ -76,7 +74,6 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Joins the group, and runs until the consumer closes or ends.
     pub(super) async fn run(self, opened: oneshot::Sender<Result<Subscription, TransportError>>) {
         let shared = self.shared.clone();
         let _guard = EndGuard(shared.clone());
@@ -193,7 +190,6 @@ impl Opening {
     }
 }
 
-/// Ends the subscription with its task, also when the task panics.
 struct EndGuard(Arc<SharedState>);
 
 impl Drop for EndGuard {
@@ -204,7 +200,7 @@ impl Drop for EndGuard {
 }
 
 impl Driver {
-    /// Waits for news at most until then, and acts on them. Returns `false` at the end.
+    /// Waits until `latest` at most. Returns `false` at the end.
     async fn step(&mut self, latest: Instant) -> bool {
         let client = self.client.clone();
         let is_dirty = {
@@ -257,7 +253,6 @@ impl Driver {
         true
     }
 
-    /// Copies a message out of the library's buffer, unless it is known; returns its bytes.
     fn keep(&self, message: &BorrowedMessage<'_>) -> usize {
         let payload = message.payload().unwrap_or_default();
         let mut state = self.shared.lock();
@@ -297,7 +292,6 @@ impl Driver {
         }
     }
 
-    /// Decides where each partition is read from. An error ends the subscription, and nothing is read.
     async fn assigned(&mut self, list: TopicPartitionList) {
         let (client, rule) = (self.client.clone(), self.rule.clone());
         let has_read = rule.has_read || self.shared.lock().has_read();
@@ -347,7 +341,6 @@ impl Driver {
         );
     }
 
-    /// Waits for open messages, commits, and gives the partitions back.
     async fn revoked(&mut self, list: TopicPartitionList) {
         let keys = list.elements().iter().map(|of| (of.topic().into(), of.partition())).collect();
         let leaving: Vec<PartitionKey> = self.shared.lock().leave(keys);
@@ -377,7 +370,7 @@ impl Driver {
         }
     }
 
-    /// Commits now; returns `false` where another try may succeed.
+    /// `false` where another try may succeed.
     async fn commit(&mut self) -> bool {
         let _ = timeout(ANSWER, ended(&mut self.committing)).await;
         self.begin_commit();

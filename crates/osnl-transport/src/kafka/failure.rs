@@ -8,8 +8,8 @@ pub(super) fn lost(reason: String) -> TransportError {
     TransportError::Lost { reason }
 }
 
-/// Returns the error of an attempt to connect. A refused login counts more than a refused certificate, and that more than a
-/// refused connection, because the operator has to mend it.
+/// A refused login counts more than a refused certificate, and that more than a refused connection, because the
+/// operator has to mend it.
 pub(super) fn connect(brokers: &str, user: &str, errors: &[(RDKafkaErrorCode, String)]) -> TransportError {
     let of = |wanted: RDKafkaErrorCode| errors.iter().rev().find(|(code, _)| *code == wanted);
     if let Some((_, reason)) = of(RDKafkaErrorCode::Authentication)
@@ -32,7 +32,6 @@ pub(super) fn connect(brokers: &str, user: &str, errors: &[(RDKafkaErrorCode, St
     TransportError::Connect { host, reason }
 }
 
-/// Whether no attempt to connect is under way any more, or none can succeed.
 pub(super) fn is_final(code: RDKafkaErrorCode) -> bool {
     [
         RDKafkaErrorCode::AllBrokersDown,
@@ -53,7 +52,6 @@ pub(super) fn is_topic_gone(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| gone.contains(&code))
 }
 
-/// Returns the end of a reader; the library mends other errors by itself.
 pub(super) fn end_of(
     error: &KafkaError,
     deleted: &str,

@@ -17,7 +17,6 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// `group` is for a listener without a pool.
     pub(super) fn new(
         to: &[(Target, Priority)],
         options: &ListenOptions,
@@ -51,7 +50,7 @@ impl Plan {
         self.bindings.iter().map(|binding| binding.routing_key.as_str()).collect()
     }
 
-    /// Returns the exchange of the target that named a topic, because Kafka's messages have none.
+    /// Kafka's messages have no exchange.
     pub(super) fn exchange(&self, topic: &str) -> &str {
         let named = self.bindings.iter().find(|binding| binding.routing_key == topic);
         named.map_or(DEFAULT_EXCHANGE, |binding| &binding.exchange)

@@ -13,20 +13,15 @@ const MOST: usize = 3500;
 /// The first word of our metadata. That of other programs is ignored.
 const OURS: &str = "osnl1";
 
-/// Topic and number.
 pub(super) type PartitionKey = (Arc<str>, i32);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offsets {
-    /// The lowest unfinished offset.
     low: i64,
     /// Finished ranges above it, from the key to before the value. They neither touch nor overlap.
     done: BTreeMap<i64, i64>,
-    /// The first offset that was not read yet.
     next: i64,
-    /// Everything below it was handed out before this assignment.
     seen_before: i64,
-    /// Everything below it was handed out.
     handed: i64,
 }
 
@@ -52,8 +47,8 @@ impl Offsets {
         self.handed
     }
 
-    /// Returns whether a fetched message was handed out before, or `None` if it is known. Offsets below it that never
-    /// come, because the topic is compacted or has transactions, count as finished.
+    /// Whether the message was handed out before; `None` if it is known. Offsets below it that never come, because
+    /// the topic is compacted or has transactions, count as finished.
     pub(super) fn admit(&mut self, offset: i64) -> Option<bool> {
         if offset < self.next {
             return None;
@@ -79,7 +74,6 @@ impl Offsets {
         Position { offset: self.low, metadata: self.encode() }
     }
 
-    /// Returns the number of unfinished offsets below `end`.
     pub(super) fn unfinished(&self, end: i64) -> u64 {
         let done: i64 = self.done.iter().map(|(from, to)| (*to).min(end).saturating_sub(*from).max(0)).sum();
         u64::try_from(end.saturating_sub(self.low).saturating_sub(done)).unwrap_or(0)
@@ -122,7 +116,6 @@ impl Offsets {
     }
 }
 
-/// Returns `None` unless all of the metadata is ours.
 fn decode(low: i64, metadata: &str) -> Option<(i64, BTreeMap<i64, i64>)> {
     let number = |text: &str| text.parse::<u32>().ok().map(i64::from);
     let mut words = metadata.split(' ');

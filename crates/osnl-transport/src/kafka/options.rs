@@ -53,7 +53,6 @@ impl Default for KafkaSection {
     }
 }
 
-/// The word of an option, which is the client library's too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Codec(&'static str);
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,7 +73,6 @@ words! {
     "cooperative-sticky" => Self("cooperative-sticky"),
 }
 
-/// The first message that a group without an offset reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstOffset {
     Latest,
@@ -85,7 +83,6 @@ words!(FirstOffset, in_any_case: "latest" => Self::Latest, "earliest" => Self::E
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityProtocol {
-    /// The name in the client library's settings.
     name: &'static str,
     pub tls: bool,
     pub sasl: bool,
@@ -162,14 +159,12 @@ const MOST_OF_A_BATCH: u32 = 1_000_000;
 /// The bytes of one answer to a consumer, unless a partition alone may have more.
 const ONE_ANSWER: u32 = 1 << 20;
 
-/// The settings of all clients of one transport. The library's Debug leaves out passwords.
+/// The library's Debug leaves out passwords.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// `host:port,host:port`.
     pub(super) brokers: String,
     pub(super) user: Option<String>,
     pub(super) config: ClientConfig,
-    /// Settings of a test, over all others.
     pub(super) own: BTreeMap<String, String>,
 }
 

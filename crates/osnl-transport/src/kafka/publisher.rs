@@ -23,7 +23,6 @@ use crate::outgoing::OutgoingMessage;
 use crate::topology::Declare;
 use crate::{Transport, TransportError};
 
-/// The longest wait for the confirm of a message.
 const CONFIRMED: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause until a full queue of the library is tried again.
@@ -33,7 +32,7 @@ const MAX_TOPICS: usize = 4096;
 
 type ConfirmingProducer = FutureProducer<Errors>;
 
-/// The state is locked until a message is with the library, so that messages keep the order in which sends began.
+/// Locked until a message is with the library, so that messages keep the order in which sends began.
 #[derive(Default)]
 pub(super) struct Publisher(tokio::sync::Mutex<PublisherState>);
 
@@ -147,7 +146,7 @@ impl PublisherState {
         Ok(())
     }
 
-    /// The library's producer is of no use after a fatal error.
+    /// A fatal error ends the use of the library's producer.
     fn producer(&mut self, transport: &KafkaTransport) -> Result<&ConfirmingProducer, TransportError> {
         if let Some(broken) = self.producer.take_if(|producer| producer.client().fatal_error().is_some()) {
             drop(aside(move || drop(broken)));
@@ -211,7 +210,6 @@ impl KafkaTransport {
     }
 }
 
-/// `noted` is the library's last error about its connections.
 fn failed(
     transport: &KafkaTransport,
     topic: &str,

@@ -21,9 +21,7 @@ pub(super) struct StartRule {
     pub(super) group: String,
     pub(super) first: FirstOffset,
     pub(super) topics: Vec<String>,
-    /// The topics that did not exist when the subscription began.
     pub(super) late: BTreeSet<String>,
-    /// Whether this program remembers that the group has read.
     pub(super) has_read: bool,
 }
 
@@ -46,9 +44,7 @@ impl Place {
 #[derive(Debug, Default)]
 pub(super) struct FoundPlaces {
     pub(super) places: Vec<Place>,
-    /// Whether the group has never read before.
     pub(super) is_new: bool,
-    /// Whether some partition of the topics went to another member.
     pub(super) is_shared: bool,
 }
 
@@ -62,8 +58,7 @@ enum History {
     Nothing,
 }
 
-/// Returns the first offset to read of a partition with offsets from `low` to before `high`, and whether the position of
-/// the group is lost.
+/// `low` and `high` bound the offsets of the partition. Also returns whether the position of the group is lost.
 fn start(history: History, first: FirstOffset, (low, high): (i64, i64)) -> (i64, bool) {
     match history {
         History::Committed(offset) if (low..=high).contains(&offset) => (offset, false),
@@ -76,10 +71,9 @@ fn start(history: History, first: FirstOffset, (low, high): (i64, i64)) -> (i64,
     }
 }
 
-/// The group's offsets of a topic, and the leaders of its partitions.
 type OfTopic = (BTreeMap<i32, Position>, BTreeMap<i32, i32>);
 
-/// Finds the places of assigned partitions. `has_read` tells whether the group has read as far as this program knows.
+/// `has_read`: the group has read as far as this program knows.
 pub(super) fn positions(
     client: &KafkaClient,
     assigned: &TopicPartitionList,
@@ -140,7 +134,7 @@ pub(super) fn positions(
     Ok(found)
 }
 
-/// Asks for all partitions of a topic, because the offsets of other members tell whether the group knows the topic.
+/// The offsets of other members tell whether the group knows the topic.
 fn of_topic(client: &KafkaClient, topic: &str, mine: Vec<i32>) -> KafkaResult<OfTopic> {
     let mut leaders = match client.leaders(topic, ANSWER) {
         Ok(leaders) => leaders.unwrap_or_default(),

@@ -49,16 +49,13 @@ pub(super) struct FetchedMessage {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The client of the member, until the group is left.
     pub(super) client: Option<Arc<KafkaClient>>,
     partitions: BTreeMap<PartitionKey, Partition>,
     last_assignment: u64,
     pub(super) fetched: VecDeque<FetchedMessage>,
-    /// Unsettled messages by tag.
     open: BTreeMap<u64, FetchedMessage>,
     last_tag: u64,
     pub(super) prefetch: usize,
-    /// Some position may differ from the committed one.
     pub(super) is_dirty: bool,
     pub(super) is_quiet: bool,
     pub(super) is_closing: bool,
@@ -70,9 +67,7 @@ pub(super) struct State {
 #[derive(Default)]
 pub(super) struct SharedState {
     state: Mutex<State>,
-    /// Wakes the driver.
     pub(super) wake: Notify,
-    /// Wakes the consumer.
     pub(super) arrived: Notify,
     pub(super) body_flow: Arc<BodyFlow>,
 }
@@ -82,14 +77,12 @@ impl SharedState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and wakes the driver.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
         self.wake.notify_one();
         result
     }
 
-    /// Waits in the driver; returns whether the condition holds.
     pub(super) async fn wait_until(&self, longest: Duration, holds: impl Fn(&State) -> bool) -> bool {
         let waited = timeout(longest, async {
             while !holds(&self.lock()) {
@@ -106,7 +99,7 @@ impl SharedState {
         });
     }
 
-    /// Returns the number of messages that there is room for; `None` if no more are wanted.
+    /// `None` if no more messages are wanted.
     pub(super) fn room(&self) -> Option<usize> {
         let state = self.lock();
         let room = match self.body_flow.is_full() {
@@ -131,7 +124,7 @@ impl State {
         self.is_closing || self.ended.is_some()
     }
 
-    /// Returns the end once the group was left. A new member before would get the partitions without the last commit.
+    /// A new member before would get the partitions without the last commit.
     pub(super) fn told_end(&self) -> Option<TransportError> {
         self.ended.clone().filter(|_| self.has_left)
     }
@@ -167,13 +160,11 @@ impl State {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the group has read in this process.
     pub(super) fn has_read(&self) -> bool {
         !self.remembered().is_empty()
     }
 
-    /// Decides about a fetched message: its partition, and whether it was handed out before. Returns `None` if the message
-    /// is known, or its partition leaves.
+    /// `None` if the message is known, or its partition leaves; `true` if it was handed out before.
     pub(super) fn admit(&mut self, topic: &str, number: i32, offset: i64) -> Option<(PartitionKey, bool)> {
         let mut all = self.partitions.iter_mut();
         let (key, partition) = all.find(|(key, _)| key.1 == number && *key.0 == *topic)?;
@@ -185,7 +176,6 @@ impl State {
         partition.offsets.admit(offset).map(|redelivered| (key.clone(), redelivered))
     }
 
-    /// Takes the next message to hand out, with its tag.
     pub(super) fn take(&mut self) -> Option<(u64, &Partition, &FetchedMessage)> {
         if self.is_quiet || self.ended.is_some() {
             return None;
@@ -199,8 +189,8 @@ impl State {
         Some((self.last_tag, partition, self.open.entry(self.last_tag).or_insert(fetched)))
     }
 
-    /// Settles what the window has gathered; returns whether some message is to be handed out again. Tags of partitions
-    /// that have left are unknown, and have no effect.
+    /// Tags of partitions that have left are unknown, and have no effect. Returns whether some message is to be
+    /// handed out again.
     pub(super) fn settle(&mut self, window: &mut Window) -> bool {
         let mut gave_back = false;
         for settlement in window.settlements(0) {
@@ -232,7 +222,7 @@ impl State {
         }
     }
 
-    /// Puts a message before all later ones of its partition.
+    /// Precedes all later messages of its partition.
     fn give_back(&mut self, message: FetchedMessage) {
         let is_held = self.partitions.get(&message.key).is_none_or(|partition| partition.is_leaving);
         if self.is_quiet || is_held {
@@ -243,7 +233,6 @@ impl State {
         self.fetched.insert(place, FetchedMessage { redelivered: true, ..message });
     }
 
-    /// Hands out no further message of these partitions; returns those of them that are read.
     pub(super) fn leave(&mut self, leaving: Vec<PartitionKey>) -> Vec<PartitionKey> {
         let is_read = |key: &PartitionKey| {
             self.partitions.get_mut(key).map(|partition| partition.is_leaving = true).is_some()
@@ -257,7 +246,7 @@ impl State {
         self.open.values().any(|message| partitions.contains(&message.key))
     }
 
-    /// Forgets partitions and their open messages, which another member reads again.
+    /// Another member reads the open messages again.
     pub(super) fn forget(&mut self, gone: &[PartitionKey]) {
         for key in gone {
             let Some(partition) = self.partitions.remove(key) else { continue };
@@ -291,7 +280,6 @@ impl State {
         self.partitions.keys().cloned().collect()
     }
 
-    /// Notes the ends of partitions; returns the number of messages before them that are neither finished nor open.
     pub(super) fn waiting(&mut self, ends: Ends) -> Result<u64, TransportError> {
         let (mut waiting, mut failed) = (0, None);
         for (key, end) in ends {
@@ -338,7 +326,6 @@ mod tests {
         Place { key: key(partition), position, is_committed: true, end: Some(9), lost: None }
     }
 
-    /// Has two partitions, of which messages with these partitions and offsets were fetched.
     fn state(messages: &[(i32, i64)]) -> State {
         let (mut state, flow) = (State::default(), Arc::<BodyFlow>::default());
         state.assigned(place(0));

@@ -1,5 +1,5 @@
-//! A tap reads partitions from their ends. It is in no group and commits no offset, so it takes nothing from a group and
-//! leaves nothing behind. The brokers keep unread messages, so none is dropped for a slow reader.
+//! A tap reads partitions from their ends. A tap is in no group and commits no offset, so nothing is left behind. The
+//! brokers keep unread messages, so none is dropped for a slow reader.
 //!
 //! The routing keys of the bindings are patterns of topics. Later partitions and topics are read from their beginning.
 
@@ -55,7 +55,6 @@ struct Reading {
 }
 
 struct Places {
-    /// The next offset of each partition that is read.
     next: BTreeMap<PartitionKey, Offset>,
     /// Topics that existed when the tap was opened, and could not be read.
     old: BTreeSet<String>,
@@ -125,7 +124,6 @@ impl Reading {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether it is time to look for new topics.
     fn is_due(&self) -> bool {
         let mut places = self.places();
         let is_due = places.checked_at.elapsed() >= CHECK_INTERVAL;
@@ -135,8 +133,7 @@ impl Reading {
         is_due
     }
 
-    /// Reads partitions of the bindings' topics that are not read yet, the first ones from their ends. Returns remarks about
-    /// those that can't be read. Blocks.
+    /// The first partitions are read from their ends. Returns remarks about unreadable ones. Blocks.
     fn read_more(&self, is_first: bool) -> Result<Vec<String>, TransportError> {
         let failed = |error: KafkaError| lost(format!("the topics are not known: {error}"));
         let metadata = self.client.fetch_metadata(None, ANSWER).map_err(failed)?;
@@ -278,7 +275,7 @@ impl Tap for KafkaTap {
     }
 }
 
-/// Returns the exchange of the bindings with this topic, if there is one, because Kafka's messages have none.
+/// Kafka's messages have no exchange.
 fn exchange(options: &TapOptions, topic: &str) -> String {
     let of = options.bindings.iter().filter(|binding| key_matches(&binding.routing_key, topic));
     let exchanges: BTreeSet<&str> = of.map(|binding| binding.exchange.as_str()).collect();

@@ -47,7 +47,6 @@ pub(super) struct RabbitConsumer {
     polls: u64,
     subscription: Subscription,
     events: Pin<Box<dyn Stream<Item = Event> + Send + Sync>>,
-    /// Messages that arrived without room in a batch; never more than the prefetch.
     held: VecDeque<IncomingMessage>,
     ended: Option<TransportError>,
     shortened: u64,
@@ -173,9 +172,8 @@ impl RabbitConsumer {
         Poll::Ready(())
     }
 
-    /// Handles other events of the broker when there is no delivery. An alarm stops publishers, not consumers, and
-    /// RabbitMQ reports it only to connections that have published. If an alarm is reported here, acknowledgements wait
-    /// for its end: see `flush`.
+    /// An alarm stops publishers, not consumers, and RabbitMQ reports it only to connections that have published;
+    /// acknowledgements wait for its end here (`flush`).
     fn hear(&mut self, context: &mut Context<'_>) {
         while let Poll::Ready(Some(event)) = self.events.poll_next_unpin(context) {
             let host = &self.subscription.host;
@@ -196,8 +194,7 @@ impl RabbitConsumer {
         }
     }
 
-    /// Warns of messages that lost headers: of the 1st, 10th, 100th, … of this connection, since a publisher may send
-    /// millions.
+    /// Warns of the 1st, 10th, 100th, … message of this connection, since a publisher may send millions.
     fn find_mark(&mut self, at: usize, delivery: &Delivery) {
         let Some(removed) = delivery.properties.headers().as_ref().and_then(headers::removed) else { return };
         self.shortened += 1;
@@ -218,7 +215,7 @@ impl RabbitConsumer {
         Poll::Ready(())
     }
 
-    /// Returns `None` for a cut message that arrived after the end. The broker redelivers that message.
+    /// `None` for a cut message that arrived after the end, which the broker redelivers.
     fn message(&self, at: usize, tag: u64, delivery: Delivery) -> Option<IncomingMessage> {
         let queue = &self.queues[at];
         let cut = self.body_flow.cut(queue.channel.id(), delivery.delivery_tag);

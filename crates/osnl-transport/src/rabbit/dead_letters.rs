@@ -169,7 +169,6 @@ impl Link {
     }
 }
 
-/// Waits for an answer of the broker to so many bytes.
 async fn answered<T>(
     queue: &str,
     bytes: usize,
@@ -186,7 +185,7 @@ const fn transfer_time(bytes: usize) -> Duration {
     Duration::from_secs(bytes as u64 / SLOWEST)
 }
 
-/// Waits for the next message to begin, and longer while its body arrives.
+/// Longer while the body of the message arrives.
 async fn next_of<T>(
     mut messages: impl Stream<Item = T> + Unpin,
     body_flow: &BodyFlow,
@@ -408,7 +407,6 @@ mod tests {
 
     use super::*;
 
-    /// Returns the time until the wait ends, and the message.
     async fn waited(body_flow: &BodyFlow, messages: impl Stream<Item = u8>) -> (u64, Option<Option<u8>>) {
         let begun = Instant::now();
         let next = next_of(Box::pin(messages), body_flow, NEXT).await;

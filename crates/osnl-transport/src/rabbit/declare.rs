@@ -1,6 +1,5 @@
-//! Exchanges, queues and bindings. An exchange is declared as oslo.messaging declares it
-//! ([`exchange_options`]), and only on request, because a service is refused if its exchange has another
-//! durability. osnl's own options concern only queues.
+//! An exchange is declared as oslo.messaging declares it ([`exchange_options`]), and only on request, because a
+//! service is refused if its exchange has another durability. osnl's own options concern only queues.
 //!
 //! An existing exchange is never declared again, and an existing queue is used unchanged; a declaration with
 //! osnl's arguments and the [`refusal`](super::refusal) show the difference. oslo.messaging declares actively
@@ -99,8 +98,8 @@ impl From<DeclareError> for TransportError {
     }
 }
 
-/// Declares the plan. Returns the queues in the plan's order, and the bindings whose exchange is missing. `forced`: the
-/// broker refuses transient queues, so a queue of osnl is durable in any case.
+/// Returns the queues in the plan's order, and the bindings whose exchange is missing. `forced`: the broker refuses
+/// transient queues, so a queue of osnl is durable in any case.
 pub(super) async fn declare(
     connection: &Connection,
     plan: &TopologyPlan,
@@ -184,7 +183,7 @@ impl LateBindings for RabbitLateBindings {
     }
 }
 
-/// A refused declaration closes its channel, so each step gets an open channel from `side`.
+/// A refused declaration closes its channel, so each step gets an open one from `side`.
 struct Declarer<'a> {
     side: SideChannel<&'a Connection>,
     version: Option<BrokerVersion>,
@@ -208,8 +207,8 @@ impl Declarer<'_> {
         }
     }
 
-    /// Makes the exchanges and their bindings last, without waiting between. A waiting publisher publishes as soon as
-    /// the exchange exists, and the broker drops, but confirms, messages before the bindings.
+    /// Last, without waiting between: a waiting publisher publishes as soon as the exchange exists, and the broker
+    /// drops, but confirms, messages before the bindings.
     async fn make_exchanges(
         &mut self,
         names: &[&str],
@@ -357,8 +356,7 @@ impl Declarer<'_> {
         self.queue_declare(name, options, table(&kind.declared_arguments()), what).await
     }
 
-    /// Returns whether an existing queue is a stream, by a consume request that only a stream accepts. Reading a stream
-    /// removes no message.
+    /// A consume request that only a stream accepts; reading a stream removes no message.
     async fn is_stream(&mut self, name: &str) -> Result<bool, OperationFailure> {
         let channel = self.side.channel().await?;
         let what = format!("look at queue \"{name}\"");
@@ -418,8 +416,7 @@ pub(super) fn exchange_options(oslo: &QueueKind) -> ExchangeDeclareOptions {
     ExchangeDeclareOptions { durable, auto_delete, ..Default::default() }
 }
 
-/// Fails if a queue of the services may not be made, by the durability of its exchange. If the broker refuses to answer,
-/// the options decide.
+/// The durability of its exchange decides; if the broker refuses to answer, the options.
 pub(super) async fn fits_service(
     side: &mut SideChannel<&Connection>,
     queue: &str,
@@ -434,7 +431,6 @@ pub(super) async fn fits_service(
     }
 }
 
-/// Returns the error for an exchange that would not fit the services' `queue`, whose durability is `durable`.
 pub(super) fn exchange_misfits(exchange: &str, queue: &str, durable: bool) -> DeclareError {
     let shown_by = format!("queue \"{queue}\"");
     DeclareError::OtherDurability { what: declaring(exchange), shown_by, durable }

@@ -51,7 +51,6 @@ pub(super) struct Frames {
 
 #[derive(Debug, Default)]
 struct ArrivingMessage {
-    /// The delivery tag of the method before the content header.
     announced: Option<u64>,
     tag: u64,
     missing: usize,
@@ -113,8 +112,7 @@ impl Frames {
         Self { secrets, ..self }
     }
 
-    /// Processes received bytes, and returns how many from the beginning the caller may pass on. More may be available
-    /// from [`take`](Self::take).
+    /// Returns how many bytes from the beginning the caller may pass on; [`take`](Self::take) has more.
     pub(super) fn pass(&mut self, bytes: &mut [u8]) -> Result<usize, BrokenFrame> {
         let mut at = 0;
         let mut stay = None;
@@ -171,7 +169,6 @@ impl Frames {
         (!self.held.is_empty()).then(|| length - self.held.len())
     }
 
-    /// Returns the number of bytes that may be read without beginning another frame; `None` between two frames.
     pub(super) fn rest(&self) -> Option<usize> {
         let passing = Some(self.passing).filter(|passing| *passing > 0);
         self.lacking().or(passing)
@@ -350,8 +347,7 @@ fn next(bytes: &[u8]) -> Result<NextFrame, BrokenFrame> {
     }
 }
 
-/// Returns the delivery tag of a method that a content header follows: `basic.deliver`, `basic.get-ok`, `basic.return`
-/// (which has none).
+/// A content header follows `basic.deliver`, `basic.get-ok`, and `basic.return` (which has no tag).
 fn announced(method: &[u8]) -> Option<u64> {
     let (id, rest) = method.split_first_chunk()?;
     let tag = match id {

@@ -1,9 +1,9 @@
 //! Examines a broker without using it: the login, and existing exchanges and queues with their properties.
 //!
-//! Nothing is consumed, made, bound or changed. Exchanges and queues are declared passively. To learn a queue's
-//! arguments, osnl declares it with a type that no broker has. For an existing queue the broker names the first
-//! argument that differs (durable, auto-delete, arguments, the type last). For a missing queue the type is refused
-//! before anything is made (`rabbit_amqqueue.erl`, `check_declare_arguments`).
+//! Nothing is consumed, made, bound or changed. To learn a queue's arguments, osnl declares it with a type that no
+//! broker has. For an existing queue the broker names the first argument that differs (durable, auto-delete,
+//! arguments, the type last). For a missing queue the type is refused before anything is made (`rabbit_amqqueue.erl`,
+//! `check_declare_arguments`).
 
 use std::time::Duration;
 
@@ -83,10 +83,9 @@ pub enum MayWrite {
 }
 
 impl RabbitTransport {
-    /// Checks whether osnl may publish to an existing exchange, without publishing. The check removes a binding that
-    /// does not exist. For that the broker requires permission to write the exchange, and then to read the other side
-    /// (`rabbit_channel.erl`, `binding_action`). The second may be missing, so only a refusal that names the exchange
-    /// counts.
+    /// Removes a binding that does not exist. The broker requires for that permission to write the exchange, and then
+    /// to read the other side (`rabbit_channel.erl`, `binding_action`). The second may be missing, so only a refusal
+    /// that names the exchange counts.
     pub async fn may_write(&self, exchange: &str, limit: Duration) -> Result<MayWrite, TransportError> {
         let mut last = TransportError::Connect { host: String::new(), reason: "no host".to_owned() };
         for host in self.url.hosts() {

@@ -59,7 +59,7 @@ impl BrokerLogin {
     }
 }
 
-/// Chooses as if all were offered, if the greeting names no mechanism or is unreadable.
+/// Chooses as if all were offered, if the greeting is unreadable or names no mechanism.
 fn choose(configured: Option<LoginMethod>, greeting: &Greeting) -> Result<LoginMethod, NothingInCommon> {
     let Greeting { mechanisms, locales, .. } = greeting;
     if !locales.is_empty() && !locales.iter().any(|locale| locale == LOCALE) {

@@ -52,7 +52,7 @@ pub struct Proofs {
     pub make: Option<Proof>,
     pub bind: Vec<(String, Proof)>,
     pub read: Proof,
-    /// Whether a queue that was made for the proof has been removed again; `None` if no queue was made.
+    /// Whether a queue made for the proof has been removed; `None` if no queue was made.
     pub made: Option<bool>,
     pub user: String,
 }
@@ -236,7 +236,7 @@ impl Prover<'_> {
         }
     }
 
-    /// Any failure but a refusal of access follows the check of permissions, and so proves the permission.
+    /// Permissions are checked first, so any failure but a refusal of access proves the permission.
     fn permitted(&mut self, what: &str, asked: Result<(), Error>) -> Proof {
         match asked {
             Ok(()) => Proof::Proven,

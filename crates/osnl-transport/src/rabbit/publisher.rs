@@ -10,7 +10,7 @@
 //! `compression`), content type and encoding as given.
 //!
 //! A send begins under a lock, which is released once the library has the message. The lock keeps the order, and the
-//! library's numbers in step with its frames. Sends that wait during a failed attempt to connect share its failure.
+//! library's numbers in step with its frames.
 
 mod link;
 mod route;
@@ -38,7 +38,7 @@ const PERSISTENT: u8 = 2;
 pub(super) struct RabbitPublisher {
     /// Held until the client library has the message, so that messages keep the order of the sends.
     turn: Mutex<RabbitPublisherState>,
-    /// The number of attempts to connect that have ended. A send that waited for a failed attempt shares its failure.
+    /// A send that waited for a failed attempt shares its failure.
     attempts: AtomicU64,
     room: Semaphore,
 }

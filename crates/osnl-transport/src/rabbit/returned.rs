@@ -31,7 +31,6 @@ const QUIET: Duration = Duration::from_millis(200);
 pub(super) struct ReturnedMessages {
     held: Option<Vec<Delivery>>,
     ready: VecDeque<(u64, Delivery)>,
-    /// The broker's tags of unsettled messages, by the tags of the listener; empty if no tag differs.
     tags: RealTags,
     prefetch: usize,
     quiet: Pin<Box<Sleep>>,
@@ -73,8 +72,7 @@ impl ReturnedMessages {
         }
     }
 
-    /// Returns the number of waiting messages that were never delivered before. Returned messages were counted at their
-    /// first delivery.
+    /// Returned messages were counted at their first delivery.
     pub(super) fn new_messages(&self) -> usize {
         let ready = self.ready.iter().map(|(_, delivery)| delivery);
         ready.chain(self.held.iter().flatten()).filter(|delivery| !delivery.redelivered).count()
@@ -129,7 +127,7 @@ impl RealTags {
     }
 }
 
-/// Returns how often the broker has delivered a message of a quorum queue before: the more often, the older it is.
+/// The more often a message of a quorum queue was delivered, the older it is.
 pub(super) fn delivery_count(properties: &BasicProperties) -> i64 {
     let headers = properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(DELIVERY_COUNT)) {

@@ -1,5 +1,4 @@
-//! The treatment of a message that returns again and again to an existing quorum queue. After its delivery limit the
-//! broker drops the message, or dead-letters it if the queue names an exchange for that.
+//! After its delivery limit the broker drops the message, or dead-letters it if the queue names an exchange for that.
 //!
 //! Refusals show a queue's arguments: it is declared with a value that no queue has, and the broker names the actual
 //! value. Each question also has another invalid argument that is compared later, so that a deleted queue is not made
@@ -32,8 +31,6 @@ enum ArgumentValue {
     Unknown,
 }
 
-/// Returns a remark about an existing queue that osnl would make as a quorum queue, if one is due. `alike`: the broker
-/// found no difference.
 pub(super) async fn drops<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,
@@ -75,8 +72,7 @@ pub(super) async fn queue_type<C: Borrow<Connection>>(
     }
 }
 
-/// Returns the difference of a queue's [`CONSUMER_DISCONNECTED`] from that of `kind`. A broker that does not compare
-/// this argument shows none.
+/// A broker that does not compare this argument shows none.
 pub(super) async fn late_take_over<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,

@@ -3,8 +3,8 @@
 //! The library drives an implementation of `async_rs`'s `RuntimeKit`, whose connections have one type; tokio's is a
 //! bare TCP stream. Everything but that type is tokio's.
 //!
-//! The library's own TLS is not used: its rustls feature brings a PKCS#12 tree, and does not report the failed step or
-//! the reason. Name, TCP, and TLS are done before.
+//! The library's own TLS is not used: its rustls feature brings a PKCS#12 tree, and does not report the failed step
+//! or the reason.
 
 use std::future::Future;
 use std::io::{self, Read, Write};

@@ -50,8 +50,7 @@ impl NotAmqp {
     }
 }
 
-/// The reason why a connection is useless, found in its first bytes or their absence. Later failures, such as a failed
-/// write, have the same cause.
+/// Later failures, such as a failed write, have the same cause.
 #[derive(Clone, Debug)]
 enum FirstBytes {
     SpeaksTls,
@@ -152,8 +151,7 @@ impl BrokerStream {
         }
     }
 
-    /// Reads the broker's words after a failed write: the first writes may fail on a connection that the broker has
-    /// refused.
+    /// The first writes may fail on a connection that the broker has refused, whose words are read then.
     fn unwritable(&mut self, context: &mut Context<'_>, error: io::Error) -> io::Error {
         if self.heard_anything {
             return self.silent_end(error);

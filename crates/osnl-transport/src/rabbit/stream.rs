@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::arguments::{offset_table, stream_offset, stream_probe};
 use super::failure::OperationFailure;
 
-/// The longest wait for the last chunk of a stream, which an empty stream uses up.
+/// An empty stream uses up the whole wait for a last chunk.
 const ANSWER: Duration = Duration::from_secs(3);
 const BESIDE: Duration = Duration::from_secs(1);
 
@@ -61,8 +61,7 @@ pub(super) async fn identity(
     Ok(decide(read, offset(before), offset(newest)))
 }
 
-/// Decides by the offset of the first message at or behind `read`, and by that of the first message of the last chunk
-/// (`newest`).
+/// Decides by the first message at or behind `read`, and the first message of the last chunk (`newest`).
 fn decide(read: u64, before: Option<u64>, newest: Option<u64>) -> StreamIdentity {
     match (before, newest) {
         (Some(_), _) => StreamIdentity::Same,

@@ -51,8 +51,7 @@ pub(super) async fn tidy(
 }
 
 impl RabbitTransport {
-    /// Binds, then unbinds, then deletes the queues that are empty and unused, each with its bindings; returns those
-    /// that are kept.
+    /// Binds, unbinds, then deletes queues with their bindings if empty and unused. Returns those that are kept.
     ///
     /// # Errors
     /// The broker refuses a change; the other changes are made, unless the connection fails.
@@ -92,7 +91,6 @@ impl RabbitTransport {
         Ok(())
     }
 
-    /// Deletes a queue; returns `false` if the queue has a message or a consumer.
     async fn delete(&self, queue: &str, bindings: &[Binding]) -> Result<bool, TransportError> {
         let failed = |error| OperationFailure { what: format!("delete queue \"{queue}\""), error };
         let mut side = SideChannel::new(self.connection().await?);

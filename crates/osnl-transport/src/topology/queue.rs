@@ -66,7 +66,6 @@ impl fmt::Display for Argument {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueType {
-    /// One node, or mirrored; the default of oslo.messaging.
     #[default]
     Classic,
     /// Replicated; survives the loss of a minority of its nodes.
@@ -89,7 +88,7 @@ impl QueueType {
         }
     }
 
-    /// Returns the type of this name. Older brokers recorded no type for a classic queue.
+    /// Older brokers recorded no type for a classic queue.
     pub(crate) fn named(name: &str) -> Self {
         let replicated = [Self::Quorum, Self::Stream].into_iter().find(|known| known.as_str() == name);
         replicated.unwrap_or(Self::Classic)
@@ -102,7 +101,7 @@ pub enum StreamOffset {
     Last,
     #[default]
     Next,
-    /// The chunk of this time in seconds since 1970, or the next. The chunk may hold some older messages.
+    /// The chunk of this time in seconds since 1970, or the next; it may hold some older messages.
     Timestamp(u64),
 }
 
@@ -130,8 +129,8 @@ pub struct QueueKind {
     pub oslo_arguments: bool,
     pub arguments: QueueArguments,
     pub stream_offset: StreamOffset,
-    /// The positions to continue from, by the stream's name. A stream that had to be made is read from its beginning. For
-    /// Kafka an entry means only that the group has read before: the brokers keep the positions.
+    /// Positions by the stream's name. A stream that had to be made is read from its beginning. For Kafka an entry
+    /// means only that the group has read before: the brokers keep the positions.
     pub resume: BTreeMap<String, Resume>,
 }
 
@@ -140,8 +139,7 @@ impl QueueKind {
     pub const OSLO: Self = Self::classic(false, false);
     pub const DURABLE: Self = Self::classic(true, true);
 
-    /// Returns the kind of a dead letter queue: replicated, without a delivery limit, and refusing new messages when
-    /// full instead of dropping the oldest.
+    /// Replicated, without a delivery limit, and refusing new messages when full instead of dropping the oldest.
     #[must_use]
     pub fn dead_letters() -> Self {
         let overflow = ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned()));
@@ -170,8 +168,8 @@ impl QueueKind {
         }
     }
 
-    /// Returns all arguments of the declaration in oslo.messaging's spelling. As there, a classic queue that
-    /// oslo.messaging programs declare too has no type.
+    /// Arguments have oslo.messaging's spelling, where a classic queue that oslo.messaging programs declare too has
+    /// no type.
     #[must_use]
     pub fn declared_arguments(&self) -> QueueArguments {
         let mut all = self.arguments.clone();
@@ -189,7 +187,7 @@ impl QueueKind {
         all
     }
 
-    /// Returns this kind in the form for a broker of this version. A quorum queue of osnl gets, unless these are set:
+    /// A quorum queue of osnl gets on a broker of this version, unless these are set:
     ///
     /// - no delivery limit. Since 4.0 the default is 20, and -1 means none. Before, the default is none, and -1 would
     ///   drop a message at its first return;

@@ -82,7 +82,6 @@ async fn issue_46_a_queue_of_our_own_has_its_type_in_a_vhost_of_any_default_type
     }
 }
 
-/// Declares the queue as kombu does for oslo.messaging with `amqp_durable_queues`, and prints the refusal.
 const NAMES_NO_TYPE: &str = r#"
 import sys
 import kombu

@@ -12,7 +12,6 @@ use crate::tap;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Properties of hostile messages: deeper than the stack of the library's thread, wide, malformed.
 fn hostile() -> Vec<Vec<u8>> {
     let zlib = || ("compression", text("zlib"));
     let kind_and_headers = |kind: &[u8]| [&[0xa0, 0][..], &named(kind, &[]), &alone(&[zlib()])[2..]].concat();

@@ -10,8 +10,7 @@ use osnl_transport::{Batch, TransportError, transport};
 
 use crate::tls::{listen_options, to};
 
-/// A port that forwards bytes both ways until it is stopped. Then nothing passes and nothing closes, as with a pulled
-/// cable.
+/// A stopped cable passes nothing and closes nothing, as a pulled one.
 struct Cable {
     port: u16,
     pulled: Arc<AtomicBool>,
@@ -42,7 +41,7 @@ impl Cable {
     }
 }
 
-/// Forwards bytes. After the pull it swallows bytes, so that neither side notices by its buffers.
+/// The cable swallows bytes after the pull, so that neither side notices by its buffers.
 fn carry(mut from: TcpStream, mut to: TcpStream, pulled: &AtomicBool) {
     let mut bytes = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut bytes) {

@@ -13,8 +13,6 @@ use crate::tap;
 
 const MIB: usize = 1 << 20;
 
-/// With a prefetch of 200, only about 64 of 100 messages of a MiB arrive, and settling lets others in. No message is
-/// lost or repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_socket_is_not_read_while_too_much_is_unsettled() {
     let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("in-hand"));
@@ -68,8 +66,6 @@ async fn the_socket_is_not_read_while_too_much_is_unsettled() {
     transport.close().await;
 }
 
-/// A tap whose messages are not dropped keeps within its bound. A question is answered meanwhile, and bodies before the
-/// answer are cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tap_reads_nothing_while_too_much_is_not_shown() {
     const COUNT: usize = 60;

@@ -152,7 +152,6 @@ async fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
     assert_eq!(offsets(&session.read(1).await), [0]);
 }
 
-/// A broker is slow when all clients reconnect, and a slow answer must not make osnl read messages again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_which_nothing_comes_is_not_taken_for_another() {
     let (vhost, mut publisher) = stream("silent");

@@ -425,7 +425,6 @@ async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
     assert_eq!(seen[0].offset, None);
 }
 
-/// A remark names the messages that an existing queue would drop, before it drops one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
     let vhost = Broker::shared().vhost("limits");

@@ -85,7 +85,6 @@ async fn where_transient_queues_are_refused_each_way_to_declare_one_ends_with_a_
     assert_eq!(durable("none"), None, "a proof leaves nothing");
 }
 
-/// Sends one notification with the real oslo.messaging to the URL on standard input, and logs failures.
 const NOTIFY: &str = "
 import sys, oslo_messaging
 from oslo_config import cfg
@@ -97,7 +96,6 @@ notifier = oslo_messaging.Notifier(
 notifier.info({}, 'port.delete.end', {})
 ";
 
-/// With its defaults oslo.messaging sends nothing where transient queues are refused, and osnl's remedy corrects that.
 #[test]
 fn where_transient_queues_are_refused_oslo_sends_nothing_until_its_queues_are_durable() {
     let broker = Broker::start_refusing_transient_queues();

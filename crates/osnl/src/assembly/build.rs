@@ -39,7 +39,6 @@ impl Native {
         self.daemon_with(&real, http, counters)
     }
 
-    /// Builds the daemon as [`daemon`](Self::daemon) does, with the handler of requests about the daemon.
     pub fn daemon_and_handler(
         &self,
         http: &HttpOptions,
@@ -48,7 +47,6 @@ impl Native {
         self.assemble(&real, http, counters).map(|(daemon, _, handler)| (daemon, handler))
     }
 
-    /// Builds the daemon with other transports, for tests.
     pub fn daemon_with(
         &self,
         transports: Transports<'_>,
@@ -138,8 +136,8 @@ impl Native {
         Ok((daemon, parts, handler))
     }
 
-    /// Locks the state directory. A configured directory in use is an error. Of old programs that share the default
-    /// directory, only the first keeps state.
+    /// A configured directory in use is an error. Of old programs that share the default directory, only the first
+    /// keeps state.
     fn own_state_folder(&self) -> Result<(Option<PathBuf>, Option<StateLock>), BuildError> {
         let Some(folder) = self.state_folder() else { return Ok((None, None)) };
         match StateLock::take(&folder) {
@@ -231,7 +229,6 @@ impl Native {
     }
 }
 
-/// An open journal, with what only one kind of store has.
 #[derive(Clone)]
 pub struct OpenedJournal {
     pub journal: Arc<dyn Journal>,
@@ -261,7 +258,7 @@ impl OpenedJournal {
 }
 
 impl JournalConf {
-    /// Opens the store; a shared one writes its overflow beside `place`.
+    /// A shared store writes its overflow beside `place`.
     pub fn open(
         &self,
         prefetch: u16,
@@ -307,8 +304,7 @@ impl JournalConf {
 }
 
 impl ListenerConf {
-    /// Returns the listener's settings. A refused login does not end the program, because the broker may be importing
-    /// its users.
+    /// A refused login does not end the program, because the broker may be importing its users.
     #[must_use]
     pub fn config(&self) -> ListenerConfig {
         ListenerConfig {
@@ -323,7 +319,7 @@ impl ListenerConf {
 }
 
 impl ActionConf {
-    /// Builds the action without enrichments. Connects to nothing, and opens no file.
+    /// Connects to nothing, and opens no file.
     pub fn open(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, BuildError> {
         let (logins, counters) = (Logins::default(), Arc::default());
         let context = BuildContext { name: &self.name, http, logins: &logins, counters: &counters };

@@ -1,10 +1,8 @@
-//! Sends the canary while its listener listens.
-//!
 //! While the listener is on standby or disconnected, another daemon may read the queue: no canary is sent and none is
 //! missed.
 //!
 //! On a shared journal, another daemon may deliver a canary. So the sender asks the journal for recorded canaries,
-//! after a tenth of the time since the latest, at most ten times a second. Without an answer, no canary is missed.
+//! after a tenth of the time since the latest, at most ten times a second.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -44,7 +42,7 @@ const ASK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_se
 pub(super) struct SharedRecords(pub(super) Option<Arc<dyn SharedJournal>>);
 
 impl SharedRecords {
-    /// Asks the journal when due; waits for ever without a shared journal.
+    /// Waits for ever without a shared journal.
     async fn hear(&self, canary: &Canary) {
         match canary.under_way().filter(|_| self.0.is_some()) {
             Some((_, sent)) => {
@@ -56,7 +54,6 @@ impl SharedRecords {
         }
     }
 
-    /// Notes recorded canaries, and returns whether the journal has answered.
     async fn ask(&self, canary: &Canary) -> bool {
         let Some((journal, (ids, _))) = self.0.as_ref().zip(canary.under_way()) else { return true };
         let Ok(returned) = journal.returned_canaries(ids).await else { return false };

@@ -9,7 +9,6 @@ use crate::action::http::HttpError;
 use crate::journal::shared::UnusableDatabase;
 use crate::journal::sqlite::OpenError;
 
-/// The reasons why a valid configuration cannot run on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("[listener:{listener}] {error}")]
@@ -32,7 +31,6 @@ pub enum BuildError {
     StateInUse { folder: PathBuf, by: String },
     #[error("[journal] {}: {error}", .path.display())]
     Journal { path: PathBuf, error: OpenError },
-    /// The database of a shared journal answers but is unusable.
     #[error("[journal] {database}: {error}")]
     Database { database: String, error: UnusableDatabase },
     #[error(transparent)]

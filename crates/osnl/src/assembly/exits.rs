@@ -39,7 +39,6 @@ pub(super) struct LeavingListener {
     topics: Vec<String>,
 }
 
-/// Returns the listeners that leave queues, among the ended or replaced ones in `leave`.
 pub(super) fn leaving(
     parts: &AssemblyParts,
     (old, new): (&Native, &Native),
@@ -77,7 +76,6 @@ pub(super) fn leaving(
     ends.filter_map(|(conf, _)| of(conf)).collect()
 }
 
-/// Refuses a reload while a left queue may hold messages.
 pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), ReloadRefusal> {
     let asked = leaving.iter().map(|listener| timeout(ANSWER, listener.obstacle_that_stays()));
     let mut errors = Vec::new();
@@ -97,7 +95,6 @@ pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), R
 }
 
 impl LeavingListener {
-    /// Looks repeatedly, because messages may be on their way.
     async fn obstacle_that_stays(&self) -> Option<Option<ExitObstacle>> {
         for _ in 1..CHECKS {
             self.obstacle().await?;

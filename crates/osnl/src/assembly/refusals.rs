@@ -20,7 +20,6 @@ use crate::native::{JournalConf, LoadedConf, Native};
 use crate::state_dir::UnsafePlace;
 
 impl Native {
-    /// Returns every reason why a start would refuse a client of this configuration.
     #[must_use]
     pub fn refusals(&self, http: &HttpOptions) -> Vec<BuildError> {
         let (logins, counters) = (Logins::default(), Arc::default());

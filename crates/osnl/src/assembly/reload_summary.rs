@@ -70,7 +70,7 @@ fn of_listener(name: &str, what: SectionChangeKind, old: &Native, new: &Native) 
     }
 }
 
-/// Describes the end of a listener, whose unread queue fills up.
+/// The queue of an ended listener fills up unread.
 fn leaves(gone: &ListenerConf, new: &Native) -> String {
     let drains = "running work is finished, and its connection closed";
     let now = new.read_queues();
@@ -86,7 +86,6 @@ fn leaves(gone: &ListenerConf, new: &Native) -> String {
     }
 }
 
-/// Adds unchanged listeners that begin or end because of their rules.
 fn listeners_by_their_rules(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
     let is_listed = |name: &str| different.iter().any(|d| d.kind() == LISTENER && d.name() == name);
     let (was, is) = (old.heard(), new.heard());

@@ -40,8 +40,7 @@ use crate::native::kinds::{ACTION, ENRICH, LISTENER};
 use crate::native::{LoadedConf, Native, Sources, load};
 use crate::rule::Guards;
 
-/// Prepares log settings. The returned function applies the settings once the configuration is accepted; an error
-/// refuses it.
+/// The returned function applies the settings once the configuration is accepted; an error refuses it.
 pub type Logs = Arc<dyn Fn(&Native) -> Result<Box<dyn FnOnce() + Send>, String> + Send + Sync>;
 
 struct RunningDaemon {
@@ -65,7 +64,6 @@ struct PendingReload {
 }
 
 impl LoadedConf {
-    /// Builds a daemon that reads `sources` again on request.
     pub fn daemon(
         self,
         sources: Sources,

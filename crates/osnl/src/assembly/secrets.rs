@@ -1,7 +1,7 @@
 //! Reads secrets in files again while access is refused. A journal in a database reads its own for each connection.
 //!
-//! A password may change first at the server or first in the file. So files are compared each second while access is
-//! refused, or was lately. A change is applied as by [`ReloadScope::Secrets`](crate::daemon::ReloadScope).
+//! A password may change first at the server or first in the file, so files are compared each second while access is
+//! refused, or was lately.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

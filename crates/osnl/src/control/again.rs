@@ -14,7 +14,6 @@ use crate::saved::RecordedEvent;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Again {
-    /// The event's number, if the daemon's journal has the event; otherwise `message` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,13 +30,10 @@ pub struct GivenMessage {
     pub content_type: Option<String>,
     #[serde(default)]
     pub content_encoding: Option<String>,
-    /// The compression, from the header that kombu sets.
     #[serde(default)]
     pub compression: Option<String>,
-    /// The message's exchange; empty if unknown.
     #[serde(default)]
     pub exchange: String,
-    /// The routing key `<topic>.<priority>`; empty if unknown.
     #[serde(default)]
     pub routing_key: String,
 }
@@ -51,7 +47,6 @@ pub struct RuleDelivery {
     /// The resource key; without one the delivery waits for no other.
     #[serde(default)]
     pub resource: Option<String>,
-    /// The index of the resource in a bulk request.
     #[serde(default)]
     pub of_bulk: Option<u32>,
     /// Whether the delivery waits for earlier ones of its resource; deliveries of a digest do not.
@@ -67,7 +62,6 @@ fn yes() -> bool {
 }
 
 impl Again {
-    /// Converts a plan for the daemon of the planned journal; `None` for a plan without deliveries.
     #[must_use]
     pub fn of(planned: &EventPlan) -> Option<Self> {
         let deliveries: Vec<RuleDelivery> =

@@ -12,14 +12,12 @@ use crate::daemon::{ReloadRefusalReason, SectionChange};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestProgress {
     pub done: u64,
-    /// The number of all deliveries or events; zero while unknown.
     pub of: u64,
 }
 
 /// Receives the progress of a request, and must not block.
 pub type OnProgress<'a> = &'a (dyn Fn(RequestProgress) + Sync);
 
-/// A line of an answer in lines, of which the last is `Ok` or `Error`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AnswerLine {
@@ -32,7 +30,6 @@ pub enum AnswerLine {
 pub struct ReloadResult {
     /// Whether the files are in force now; if not, the configuration is unchanged.
     pub reloaded: bool,
-    /// The changed sections; empty if the configuration is unchanged.
     pub changes: Vec<SectionChange>,
     pub warnings: Vec<String>,
     pub reason: Option<ReloadRefusalReason>,
@@ -47,22 +44,18 @@ fn is_zero(count: &u64) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List {
     pub deliveries: Vec<Delivery>,
-    /// The number of all deliveries that match the filter, over all pages.
     pub totals: StateTotals,
     /// The start of the next page, as `after`; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// The deliveries that are not done, folded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryGroups {
     /// In the order of who must act: dead, waiting for release, orphaned, failing, then those that osnl goes on with.
     pub groups: Vec<DeliveryGroup>,
-    /// The numbers of all deliveries that the filter matches, also of done ones.
     pub totals: StateTotals,
 }
 
-/// The deliveries of one action in one state with one cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryGroup {
     pub count: u64,
@@ -70,17 +63,14 @@ pub struct DeliveryGroup {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_more: bool,
     pub newest: Delivery,
-    /// The newest of them with `newest`, for the page.
     #[serde(skip)]
     pub some: Vec<Delivery>,
 }
 
-/// The numbers of deliveries, in all and by state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateTotals {
     pub all: u64,
     pub by_state: BTreeMap<String, u64>,
-    /// Whether the count stopped at the request's bound.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
 }
@@ -92,7 +82,6 @@ pub struct Delivery {
     /// The obstacle: `target down`, `action paused by NAME`, `release`, or the id of another delivery.
     #[serde(default)]
     pub waits_for: Option<String>,
-    /// When the next attempt is due, after a failed one.
     #[serde(default)]
     pub next_attempt: Option<String>,
     #[serde(default)]
@@ -115,14 +104,13 @@ pub struct Delivery {
     pub attempts_made: u32,
     #[serde(default)]
     pub attempts_counted: u32,
-    /// The number of counting attempts before the delivery is given up, if a daemon knows that number.
+    /// Counting attempts before the delivery is given up, if a daemon knows that number.
     #[serde(default)]
     pub attempts_allowed: Option<u32>,
     /// The reason if the delivery is dead, held, or discarded; the effect once it is delivered.
     pub reason: Option<String>,
     #[serde(default)]
     pub last_answer: Option<String>,
-    /// The time that the successful attempt took.
     #[serde(default)]
     pub took_millis: Option<u64>,
     pub queue: String,
@@ -133,19 +121,14 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Show {
     pub delivery: Delivery,
-    /// Open earlier deliveries of the same action and resource.
     pub ahead: u64,
-    /// The first open later deliveries of the same action and resource.
     #[serde(default)]
     pub behind: Vec<String>,
     #[serde(default)]
     pub more_behind: u64,
-    /// The other deliveries of the event; at most 20.
     #[serde(default)]
     pub others: Vec<Delivery>,
-    /// The target of the action; unknown for a stopped daemon.
     pub target: Option<String>,
-    /// The latest failed attempts, oldest first; at most 20.
     pub attempts: Vec<AttemptAnswer>,
     pub message: MaskedMessage,
 }
@@ -154,7 +137,7 @@ pub struct Show {
 pub struct AttemptAnswer {
     pub at: String,
     pub answer: String,
-    /// The request as sent, with secrets masked and cut to a bounded size; kept for the latest few attempts.
+    /// The request as sent, with secrets masked, cut to a bounded size; kept for the latest few attempts.
     #[serde(default)]
     pub request: Option<String>,
     #[serde(default)]
@@ -176,7 +159,6 @@ pub struct MaskedMessage {
     pub context: Map<String, Value>,
     pub payload: Value,
     pub unreadable: Option<String>,
-    /// The body as received, in base64, on request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }
@@ -204,7 +186,6 @@ pub struct RefusedDelivery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseResult {
     pub action: String,
-    /// The start of the pause, RFC 3339; `None` if the action is not paused.
     pub paused_since: Option<String>,
     pub changed: bool,
 }
@@ -214,9 +195,7 @@ pub struct ProbeResult {
     pub action: String,
     pub target: String,
     pub probed: bool,
-    /// The target's state afterwards: `ok`, `down`, `probing` or `paused`.
     pub state: String,
-    /// The latest failure, unless the target is `ok`.
     pub answer: Option<String>,
     pub next_probe_seconds: Option<u64>,
 }
@@ -229,6 +208,5 @@ pub struct ForgottenQueues {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayResult {
     pub appended: u64,
-    /// Events that the journal had already under their kept ids.
     pub kept_already: u64,
 }

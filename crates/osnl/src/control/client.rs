@@ -1,7 +1,7 @@
 //! The client of a daemon's control socket.
 //!
-//! Each request has a connection of its own, because a command may pause for minutes between two requests. A
-//! daemon sends lines while it works on a request, so a silent daemon hangs, and the error names its process.
+//! Each request has a connection of its own, because a command may pause for minutes between two requests. A daemon
+//! that sends no lines hangs, and the error names its process.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -136,7 +136,6 @@ impl ControlClient {
         self.heard(process, answer, told).await
     }
 
-    /// Reads lines up to the result, or a refusal without lines.
     async fn heard(
         &self,
         process: Option<i32>,

@@ -6,10 +6,8 @@ use crate::native::Document;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigurationReport {
     pub loaded: SystemTime,
-    /// Every value that counts, with its origin; secrets are masked.
     pub document: Document,
     pub warnings: Vec<String>,
-    /// The latest reload that has ended since the start.
     pub last_reload: Option<LastReload>,
 }
 

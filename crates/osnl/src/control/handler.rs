@@ -51,7 +51,6 @@ pub struct Store {
 }
 
 impl Store {
-    /// Returns a journal that has its dead letters itself.
     #[must_use]
     pub fn new(journal: Arc<dyn JournalQueries>) -> Self {
         Self { journal, dead_letters: None }
@@ -73,18 +72,15 @@ impl Store {
 pub struct ControlHandler {
     store: Store,
     live: Option<LiveParts>,
-    /// The configured actions of a stopped daemon, if known.
     actions: Option<Vec<Arc<str>>>,
     bindings: Option<Arc<Bindings>>,
     rules: Option<Arc<Ring>>,
     guards: Option<Arc<GuardsInForce>>,
     live_events: Arc<LiveEvents>,
-    /// The place of the control socket of a daemon with a state directory.
     socket: Option<SocketPlace>,
     trials: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The running parts of this process.
 struct LiveParts {
     started: SystemTime,
     daemon: Arc<DaemonState>,
@@ -107,7 +103,6 @@ impl ControlHandler {
         }
     }
 
-    /// Adds the counts of rules and the guards in force, for [`ControlHandler::measurements`].
     #[must_use]
     pub fn with_rules(mut self, rules: Arc<Ring>, guards: Arc<GuardsInForce>) -> Self {
         (self.rules, self.guards) = (Some(rules), Some(guards));
@@ -141,14 +136,12 @@ impl ControlHandler {
         Self::without_daemon(store, None)
     }
 
-    /// Adds the bindings, by which the status names queues of osnl without a listener.
     #[must_use]
     pub(crate) fn with_bindings(mut self, bindings: Arc<Bindings>) -> Self {
         self.bindings = Some(bindings);
         self
     }
 
-    /// Returns the handler of a stopped daemon's journal; `actions` are those of its configuration, if known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
         Self::without_daemon(Store::new(Arc::new(SqliteQueries::of_file(journal))), actions)
@@ -172,7 +165,6 @@ impl ControlHandler {
         }
     }
 
-    /// Returns the age from which a pending delivery needs attention.
     fn attention_age(&self) -> Duration {
         self.live.as_ref().map_or(ATTENTION_AGE, |live| live.daemon.attention_age())
     }
@@ -189,7 +181,6 @@ impl ControlHandler {
         }
     }
 
-    /// Returns the names of the configured rules; none of a stopped daemon.
     #[must_use]
     pub fn rule_names(&self) -> Vec<Arc<str>> {
         let loaded = self.loaded();
@@ -197,13 +188,10 @@ impl ControlHandler {
         rules.map(|rule| rule.rule.name.clone()).collect()
     }
 
-    /// Answers a request with the JSON of the verb's answer type.
     pub async fn answer(&self, request: &ControlRequest) -> Result<Value, RequestRefusal> {
         self.answer_with_progress(request, &|_| {}).await
     }
 
-    /// Like [`answer`](Self::answer), and reports the progress of a change of many deliveries. If the future
-    /// is dropped, the current step is the last.
     pub async fn answer_with_progress(
         &self,
         request: &ControlRequest,

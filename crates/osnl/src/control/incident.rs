@@ -1,9 +1,8 @@
-//! The one model of trouble. An [`Incident`] is a broken part of osnl with its cause, its cost, and the next step of an
-//! operator and of osnl. The functions are pure.
+//! The one model of trouble. An [`Incident`] is a broken part of osnl with its cause, its cost, and the next steps.
+//! Pure.
 //!
 //! The screen, the page, JSON, metrics, exit codes, and alerts are views of [`Status::incidents`](super::Status). The
-//! effects of a cause, such as the age of deliveries behind a target that is down, are symptoms of that incident and no
-//! incidents of their own.
+//! effects of a cause, such as old deliveries behind a target that is down, are its symptoms and no incidents.
 
 mod actions;
 mod daemon;
@@ -27,7 +26,7 @@ pub(super) use self::listeners::{has_ended, of_left_queue, of_listener};
 use super::time::span;
 use crate::queues::FindingKind;
 
-/// The kind of a cause. Its name in JSON does not change.
+/// The names in JSON do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IncidentKind {
@@ -41,7 +40,6 @@ pub enum IncidentKind {
     RecordRefused,
     NearBound,
     NotReloaded,
-    /// A daemon that shares the journal is configured otherwise.
     MembersDiffer,
     ListenerConnecting,
     /// A listener reads its queue, and an exchange that should fill it is missing.
@@ -64,16 +62,13 @@ pub enum IncidentKind {
     /// Messages wait in a queue of ours that has no reader, or whose reader takes none.
     QueueUnread,
     ActionPaused,
-    /// The target answers and refuses every delivery.
     TargetRefuses,
     /// The target does not work; osnl tries again until the target works.
     TargetDown,
-    /// A service that deliveries need before their attempts is down.
     DependencyDown,
     /// The deliveries of a resource fail again and again while others succeed.
     ResourceFailing,
     PendingOld,
-    /// An action has as many open deliveries as it may.
     PendingFull,
     WaitingForRelease,
     DeadLetters,
@@ -110,7 +105,7 @@ impl From<FindingKind> for IncidentKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IncidentSeverity {
-    /// It can wait for the morning.
+    /// The incident can wait for the morning.
     Warning,
     /// Events are not read, or not delivered.
     Critical,
@@ -127,56 +122,40 @@ impl IncidentSeverity {
 #[serde(rename_all = "kebab-case")]
 pub enum IncidentActor {
     Operator,
-    /// osnl tries again until it works.
     Osnl,
 }
 
-/// A part of osnl in trouble, with one cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     pub kind: IncidentKind,
     pub severity: IncidentSeverity,
     /// The part: `action roles`, `listener nova`, `queue osnl`, `quarantine`, `journal`, `configuration`, `daemon`.
     pub subject: String,
-    /// The actions whose deliveries it concerns.
     pub actions: Vec<String>,
-    /// The listeners that it concerns.
     pub listeners: Vec<String>,
     /// What is broken, with the duration and the cost, as one sentence.
     pub what: String,
     /// The cause, in the words of the target, the broker, or the disk; `null` if `what` has it.
     pub why: Option<String>,
-    /// When it began, RFC 3339; `null` if that is not known.
     pub since: Option<String>,
     pub since_seconds: Option<u64>,
-    /// Deliveries that wait for its end.
     pub waiting: u64,
-    /// The age of the oldest of them.
     pub oldest_seconds: Option<u64>,
-    /// Deliveries that an operator has to release or to discard.
     pub for_release: u64,
-    /// Who must act before it ends.
     pub must_act: IncidentActor,
-    /// The first step of an operator as a line for a shell, if there is such a line.
     #[serde(default)]
     pub command: Option<String>,
-    /// The next steps of an operator after the command, or without a command.
     pub to_do: Option<String>,
-    /// The work of osnl until the incident ends.
     pub by_itself: Option<String>,
-    /// The effects that are no incidents of their own.
     pub symptoms: Vec<IncidentKind>,
     /// Whether `why` is the reason of one guard, by which the page finds the deliveries.
     #[serde(skip)]
     pub has_one_guard: bool,
 }
 
-/// The bounds that decide what is an incident.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// The age from which on a pending delivery needs attention.
     pub(super) attention_age: Duration,
-    /// Deliveries of an action that may be pending; `None` where there is no such bound.
     pub(super) max_pending: Option<u64>,
 }
 
@@ -244,12 +223,10 @@ impl Incident {
         }
     }
 
-    /// Says that osnl ends the incident, and how.
     fn heals(self, by_itself: impl Into<String>) -> Self {
         Self { must_act: IncidentActor::Osnl, by_itself: Some(by_itself.into()), ..self }
     }
 
-    /// Returns the next steps: of an operator first, then of osnl.
     #[must_use]
     pub fn doing(&self) -> Option<String> {
         let steps = [&self.command, &self.to_do, &self.by_itself].into_iter().flatten();
@@ -322,12 +299,10 @@ fn word(value: &impl Serialize) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// ` for 20 min`, or nothing where it is not known.
 fn lasting(seconds: Option<u64>) -> String {
     seconds.map_or(String::new(), |seconds| format!(" for {}", span(seconds)))
 }
 
-/// ` (and 2 more hosts)`, or nothing.
 fn and_more(more: u64, one: &str) -> String {
     match more {
         0 => String::new(),
@@ -341,7 +316,6 @@ fn is_near(count: u64, most: u64) -> bool {
     count >= most / 100 * NEAR + most % 100 * NEAR / 100
 }
 
-/// `1,054`: a number that people read.
 #[must_use]
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -355,7 +329,6 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// Returns `1 delivery` or `1,054 deliveries`.
 #[must_use]
 pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })

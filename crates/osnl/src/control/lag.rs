@@ -43,7 +43,6 @@ impl LagStatus {
         Self { group, messages: if partitions.is_empty() { None } else { sum }, partitions }
     }
 
-    /// Returns the lag in words: the sum, the partition with most, and those with an unknown lag.
     #[must_use]
     pub fn text(&self) -> String {
         let group = &self.group;
@@ -87,7 +86,6 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1000);
 
-    /// Partition, next commit, end and the second of the answer, and the reason of the latest question.
     type PartitionCase = (i32, i64, Option<(i64, u64)>, Option<&'static str>);
 
     fn check(is_subscribed: bool, seen: &[PartitionCase], expected: &str) {

@@ -15,7 +15,6 @@ pub struct NoAccess {
 }
 
 impl NoAccess {
-    /// Finds the cause of a refusal: the path, or the first visible folder above.
     #[must_use]
     pub fn to(path: &Path) -> Self {
         let seen = path.ancestors().find_map(|path| Some((path, fs::metadata(path).ok()?)));
@@ -30,7 +29,7 @@ impl NoAccess {
         }
     }
 
-    /// Whether this user may not read the file. A missing file refuses nothing.
+    /// A missing file refuses nothing.
     #[must_use]
     pub fn is_refused(file: &Path) -> bool {
         File::open(file).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)

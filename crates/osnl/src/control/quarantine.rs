@@ -12,20 +12,18 @@ use crate::native::Native;
 use crate::received::{MessageNotes, Origin, ReceivedMessage};
 use crate::replay::{self, ReplayEvent};
 
-/// A filter of messages in quarantine. An empty or missing member selects all.
+/// An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WhichMessages {
     pub ids: Vec<i64>,
     pub queue: Option<String>,
     pub reason: Option<String>,
-    /// The first time of receipt, RFC 3339.
     pub since: Option<String>,
-    /// The end of the times of receipt, RFC 3339, itself excluded.
+    /// Itself excluded, as RFC 3339.
     pub until: Option<String>,
 }
 
-/// A message that goes through the rules again, and the deliveries that they request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessageAgain {
@@ -37,13 +35,12 @@ pub struct MessageAgain {
 pub struct QuarantineList {
     /// In the order of their numbers, which is that of their arrival.
     pub messages: Vec<QuarantinedMessage>,
-    /// The number of all messages that match the filter, over all pages.
     pub total: u64,
     /// The start of the next page, as `after`; `None` on the last page.
     pub next: Option<i64>,
 }
 
-/// A message that is kept unread. Its publisher, id, and event type are claims of its first bytes.
+/// Publisher, id, and event type are claims of the first bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantinedMessage {
     pub id: i64,
@@ -68,13 +65,10 @@ pub struct QuarantinedMessage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineShow {
     pub message: QuarantinedMessage,
-    /// The beginning of the body: names and shape, values masked.
     pub preview: String,
     pub content_type: Option<String>,
     pub content_encoding: Option<String>,
-    /// The compression, from the header that kombu sets.
     pub compression: Option<String>,
-    /// The stored bytes, in base64, on request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }
@@ -120,7 +114,6 @@ impl QuarantineShow {
 }
 
 impl MessageAgain {
-    /// Plans the deliveries that a configuration's rules request for a message that is kept whole.
     pub fn planned(conf: &Native, id: i64, received: ReceivedMessage) -> Result<Self, String> {
         let listener = conf.listeners.iter().find(|listener| *listener.name == *received.origin.listener);
         // The budget is that for a message received now.

@@ -81,7 +81,6 @@ pub(super) fn write<'a>(
     }
 }
 
-/// Returns the name of a member that still has a value.
 fn left(object: &Value) -> Option<&str> {
     object.as_object()?.iter().find_map(|(name, value)| match value {
         Value::Null => None,
@@ -97,7 +96,6 @@ fn member<'a>(object: &'a mut Map<String, Value>, at: &str) -> &'a mut Value {
     rest.split('/').filter(|name| !name.is_empty()).fold(first, |place, name| &mut place[name])
 }
 
-/// Decodes `%XX`; a plus is a space.
 pub fn plain(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

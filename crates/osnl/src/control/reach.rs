@@ -25,7 +25,6 @@ pub struct Where {
     pub state_dir: Option<PathBuf>,
     /// The journal's file; `None` for a daemon with a journal in memory.
     pub journal: Option<PathBuf>,
-    /// The database of a journal that daemons share, for display.
     pub shared: Option<String>,
     pub dead_letters: Arc<DeadLetterQueues>,
     /// Any journal that the daemon of the state directory has will do.
@@ -35,7 +34,6 @@ pub struct Where {
 
 pub enum ControlBackend {
     Daemon(ControlClient, Option<PathBuf>),
-    /// This process, with the file or the dead letter queues of a stopped daemon.
     File(ControlHandler),
 }
 

@@ -7,7 +7,6 @@ pub enum Code {
     Unsupported,
     NotFound,
     Unavailable,
-    /// The daemon has another journal than the one that was meant.
     OtherJournal,
     Forbidden,
 }

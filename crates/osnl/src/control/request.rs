@@ -11,7 +11,6 @@ use super::time;
 use crate::journal::DeliveryId;
 use crate::journal::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowOrder};
 
-/// Deliveries that one list holds at most.
 pub(crate) const MOST_LISTED: u32 = 1000;
 
 fn usual() -> u32 {
@@ -37,7 +36,6 @@ pub enum ControlRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count_at_most: Option<u64>,
     },
-    /// Deliveries folded: one group for each action, state, and cause.
     Groups {
         #[serde(default)]
         filter: Which,
@@ -134,8 +132,6 @@ impl ControlRequest {
         matches!(self, Self::Show { raw: true, .. } | Self::QuarantineShow { raw: true, .. })
     }
 
-    /// Returns the word for changed deliveries, such as `retried`; empty for a request that changes no
-    /// delivery.
     #[must_use]
     pub fn changed_word(&self) -> &'static str {
         match self {
@@ -170,7 +166,7 @@ impl ListOrder {
     }
 }
 
-/// A filter of deliveries. An empty or missing member selects all.
+/// An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Which {
@@ -193,7 +189,6 @@ pub struct Which {
 }
 
 impl Which {
-    /// Returns the filter of the journal; the facts of the moment decide about phases.
     pub(super) fn filter(&self, now: QueryContext) -> Result<Filter, RequestRefusal> {
         let status = self.status.as_deref().map(status).transpose()?;
         // A form has one field for several states.

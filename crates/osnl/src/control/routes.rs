@@ -1,7 +1,7 @@
 //! The verbs: [`ROUTES`] has a row for each, with its address, its parameters, the type of its answer, and who may ask.
 //!
-//! The server reads a request by its row ([`find`], [`Route::read`]), the client writes a request by the same
-//! row ([`Route::write`]), and `openapi.json` is made of all rows. So both always know the same addresses.
+//! The server reads a request by its row ([`find`], [`Route::read`]), the client writes a request by the same row
+//! ([`Route::write`]), and `openapi.json` is made of all rows.
 
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,7 +13,6 @@ use super::{ControlRequest, MOST_LISTED};
 
 pub const BASE: &str = "/api/v1";
 
-/// All characters that a path or a query gives another meaning.
 pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +22,12 @@ pub enum Right {
     Change,
 }
 
-/// The form of a parameter's value. A query repeats the parameter for each entry of a list.
+/// A query repeats the parameter for each entry of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueForm {
     Text,
     Choice(&'static [&'static str]),
     Number,
-    /// A number of entries, from 1 to this one.
     Count(u32),
     Flag,
     Texts,
@@ -42,7 +40,6 @@ pub enum ValueForm {
 #[derive(Debug)]
 pub struct Parameter {
     pub name: &'static str,
-    /// The place in the JSON of the [`ControlRequest`], such as `filter/ids`.
     pub at: &'static str,
     pub form: ValueForm,
     pub is_required: bool,
@@ -61,7 +58,6 @@ pub enum ParameterPlace {
 #[derive(Debug)]
 pub struct Route {
     pub method: Method,
-    /// The path below [`BASE`], with the names of parameters in braces.
     pub path: &'static str,
     pub verb: &'static str,
     pub right: Right,
@@ -432,7 +428,6 @@ fn in_braces(part: &'static str) -> Option<&'static str> {
     part.strip_prefix('{')?.strip_suffix('}')
 }
 
-/// Returns an error of the JSON reader with JSON's names for the expected type.
 fn in_words(error: &str) -> String {
     let Some((found, expected)) = error.rsplit_once(", expected ") else { return error.to_owned() };
     let expected = match expected {

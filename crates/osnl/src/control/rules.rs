@@ -9,7 +9,6 @@ pub struct RulesReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleReport {
     pub name: String,
-    /// The rule's settings; `None` for a rule without a section, such as the canary's.
     pub settings: Option<RuleSettings>,
     pub seen: u64,
     pub fired: u64,
@@ -26,18 +25,14 @@ pub struct RuleSettings {
     pub actions: Vec<String>,
     pub is_enabled: bool,
     pub is_shadow: bool,
-    /// Whether the rule ends the evaluation once it has fired.
     pub stops: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnmatchedReport {
-    /// The most messages that are kept; 0 keeps none.
     pub keep: u32,
     pub with_bodies: bool,
-    /// By event type, the most frequent first.
     pub groups: Vec<UnmatchedGroup>,
-    /// The number of further event types.
     pub more: usize,
 }
 
@@ -47,7 +42,6 @@ pub struct UnmatchedGroup {
     pub count: u64,
     /// Why the newest matches no rule: the rule that comes closest, and its condition.
     pub why: String,
-    /// The newest messages, newest first.
     pub newest: Vec<UnmatchedRow>,
 }
 

@@ -14,57 +14,47 @@ pub struct Status {
     pub verdict: String,
     pub numbers: StatusNumbers,
     pub running: bool,
-    /// Whether there is no incident.
     pub healthy: bool,
     /// Whether no delivery is pending or running, and no message is on its way from the broker.
     #[serde(default)]
     pub idle: bool,
-    /// In the order in which an operator looks at incidents.
     pub incidents: Vec<Incident>,
-    /// Seconds after which a pending delivery needs attention: `attention_age`.
     #[serde(default)]
     pub attention_age_seconds: u64,
     pub version: String,
     pub pid: Option<u32>,
     pub started: Option<String>,
     pub uptime_seconds: Option<u64>,
-    /// The time of the daemon's configuration, and the latest reload if it was refused.
     #[serde(default)]
     pub configuration: Option<ConfigurationStatus>,
     /// Listeners in the order of the configuration; none of a stopped daemon.
     pub listeners: Vec<ListenerStatus>,
-    /// Queues that osnl has read and that have no listener now.
     #[serde(default)]
     pub left_queues: Vec<LeftQueue>,
     /// Actions in the order of the configuration, then those that only the journal knows.
     pub targets: Vec<TargetReport>,
-    /// The known ends of certificates and credentials, earliest first.
     #[serde(default)]
     pub expiries: Vec<ExpiryStatus>,
     pub journal: JournalStatus,
     pub counters: BTreeMap<String, u64>,
 }
 
-/// The four numbers that say how much comes, goes, and waits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StatusNumbers {
-    /// Messages taken from the broker per second; `null` in the first seconds.
+    /// Taken from the broker; `null` in the first seconds.
     pub received_per_second: Option<f64>,
-    /// Deliveries done per second, over the same time.
     pub delivered_per_second: Option<f64>,
     /// The time over which both rates are measured: the last minute, or the time since the start if that is shorter.
     #[serde(default)]
     pub rates_over_seconds: Option<u64>,
-    /// Deliveries that wait for an attempt; `null` while the journal can't be read.
+    /// `null` while the journal can't be read.
     pub waiting: Option<u64>,
-    /// The age of the oldest of them.
     pub oldest_seconds: Option<u64>,
 }
 
 /// The time of a daemon's configuration, and the latest reload if it was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigurationStatus {
-    /// The time of the start, or of the latest reload.
     pub loaded: String,
     pub loaded_seconds: u64,
     pub not_reloaded: Option<NotReloaded>,
@@ -81,12 +71,9 @@ pub struct NotReloaded {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpiryStatus {
-    /// The part with the credential: `listener nova`, `action roles`, `admin endpoint`.
     pub subject: String,
-    /// The credential: `the certificate of mq1:5671`, `the password of user osnl`.
     pub what: String,
     pub ends: String,
-    /// Seconds until the end; negative after it.
     pub ends_seconds: i64,
 }
 
@@ -96,17 +83,15 @@ pub struct LeftQueue {
     pub broker: String,
     pub vhost: String,
     pub queue: String,
-    /// Messages in the queue at the latest check; `null` if unknown.
     #[serde(default)]
     pub messages: Option<u64>,
     #[serde(default)]
     pub consumers: Option<u64>,
     #[serde(default)]
     pub seen_seconds: Option<u64>,
-    /// The command that removes osnl's bindings of the queue; `None` if there are none.
     #[serde(default)]
     pub unbind: Option<String>,
-    /// The command that deletes the queue, if it was empty and had no consumer; else `None`.
+    /// `None` if the queue held messages or had a consumer.
     #[serde(default)]
     pub delete: Option<String>,
 }
@@ -117,29 +102,23 @@ pub struct ListenerStatus {
     pub state: String,
     #[serde(default)]
     pub reason: Option<String>,
-    /// The commands and settings that correct the state, if known.
     #[serde(default)]
     pub remedy: Option<String>,
     #[serde(default)]
     pub since: Option<String>,
     #[serde(default)]
     pub since_seconds: Option<u64>,
-    /// Failed attempts since the listener began to connect.
     #[serde(default)]
     pub attempts: Option<u32>,
     #[serde(default)]
     pub next_attempt: Option<String>,
-    /// Seconds until the next attempt to connect.
     #[serde(default)]
     pub next_attempt_seconds: Option<u64>,
-    /// The stall, while messages wait and there is no progress.
     #[serde(default)]
     pub stalled: Option<String>,
     pub broker: String,
-    /// The listener's queues; none before the first connection.
     pub queues: Vec<String>,
-    /// The messages that wait in the queues; the broker is asked every ten seconds, and before its first
-    /// answer this is the number at the last connection.
+    /// The broker is asked every ten seconds; before its first answer, the number at the last connection.
     #[serde(default)]
     pub queue_messages: Option<u64>,
     /// Consumers of the listener's queue, itself included; of several queues, the largest number.
@@ -170,10 +149,9 @@ pub struct ListenerStatus {
     /// Whether all exchanges that should fill the queue are missing, so that the queue receives nothing.
     #[serde(default)]
     pub unbound: bool,
-    /// Seconds since the broker was asked.
     #[serde(default)]
     pub queue_seen_seconds: Option<u64>,
-    /// The time since when waiting messages have not become fewer, RFC 3339.
+    /// The time since when waiting messages have not become fewer.
     #[serde(default)]
     pub queue_waiting_since: Option<String>,
     #[serde(default)]
@@ -195,9 +173,7 @@ pub struct ListenerStatus {
     /// The tag of its consumers, `osnl@HOST#DIGEST` of the rules at the start; empty where it has none of its own.
     #[serde(default)]
     pub consumer_tag: String,
-    /// Messages taken since the start.
     pub messages: u64,
-    /// Connections opened after the first.
     pub reconnects: u64,
     pub last_message: Option<String>,
     pub last_message_seconds: Option<u64>,
@@ -218,12 +194,10 @@ pub struct ManagementStatus {
     pub reason: Option<String>,
     #[serde(default)]
     pub remedy: Option<String>,
-    /// Seconds since the latest answers.
     #[serde(default)]
     pub seen_seconds: Option<u64>,
     #[serde(default)]
     pub version: Option<String>,
-    /// The default queue type of the virtual host, if one is set.
     #[serde(default)]
     pub default_queue_type: Option<String>,
     #[serde(default)]
@@ -243,12 +217,10 @@ pub struct QueueStatus {
     pub policies_known: bool,
     pub policy: Option<String>,
     pub operator_policy: Option<String>,
-    /// The settings of both policies together, as `message-ttl = 60000`.
     pub effective_policy: Vec<String>,
     pub consumers: Vec<String>,
 }
 
-/// The lag of a consumer group in the partitions that a listener reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LagStatus {
     pub group: String,
@@ -266,9 +238,7 @@ pub struct PartitionLag {
     pub lag: Option<u64>,
     pub reason: Option<String>,
     pub current_offset: i64,
-    /// The offset after the last message, as the broker reported last.
     pub end_offset: Option<i64>,
-    /// Seconds since that report; the broker is asked every ten seconds.
     pub seen_seconds: Option<u64>,
     /// The position of the group that no longer existed, and the offset that was read instead, since this
     /// daemon's start.
@@ -279,9 +249,7 @@ pub struct PartitionLag {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetReport {
     pub action: String,
-    /// The target of the action; unknown for a stopped daemon.
     pub target: Option<String>,
-    /// Whether the configuration has the action; unknown for a journal alone.
     pub configured: Option<bool>,
     /// `ok`, `down`, `probing` or `paused`; of a stopped daemon `paused` or nothing.
     pub state: Option<String>,
@@ -303,29 +271,24 @@ pub struct TargetReport {
     pub in_flight: u64,
     /// Deliveries that wait until an operator releases them: after a guard, or after unexpected ends of the process.
     pub for_release: u64,
-    /// The reason if known, which is a part of the incident.
     #[serde(skip)]
     pub held_reason: Option<HeldReason>,
     /// Whether deliveries beyond `max_pending` become dead letters, which is a part of the incident.
     #[serde(skip)]
     pub overflows: bool,
     pub dead: u64,
-    /// The reason of the latest dead letter that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<String>,
     /// Ended deliveries that are still in the journal: delivered, no action needed, and shadow.
     pub done: u64,
-    /// Ended deliveries that a rule with `mode = shadow` only recorded.
     #[serde(default)]
     pub shadow: u64,
     pub last_failure: Option<AttemptFailure>,
     /// Hosts that events name and that are down, those that are down longest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down_hosts: Vec<Unavailable>,
-    /// The number of other hosts that are down.
     #[serde(default, skip_serializing_if = "is_none")]
     pub more_down_hosts: usize,
-    /// Services that deliveries need before their attempts, and that are down.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies_down: Vec<Unavailable>,
 }
@@ -335,32 +298,25 @@ fn is_none(count: &usize) -> bool {
     *count == 0
 }
 
-/// The reason for which deliveries wait until an operator releases them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldReason {
-    /// The guards, each once, or the unexpected end.
     pub reasons: Vec<String>,
     pub count: u64,
-    /// When the message of the oldest of them reached us, RFC 3339.
     pub since: String,
     pub since_seconds: u64,
-    /// Whether all of them wait since the process ended unexpectedly.
     pub is_crash: bool,
 }
 
-/// A host or a service that some deliveries of an action wait for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unavailable {
-    /// The host's or service's name. Host names come from events, and are escaped.
+    /// Host names come from events, and are escaped.
     pub name: String,
     pub since: String,
     pub since_seconds: u64,
     pub reason: String,
-    /// Seconds until the next probe; nothing while it runs.
     pub next_probe_seconds: Option<u64>,
 }
 
-/// A resource whose oldest open delivery fails repeatedly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailingResource {
     pub id: String,
@@ -376,7 +332,6 @@ pub struct FailingResource {
 pub struct AttemptFailure {
     pub at: String,
     pub answer: String,
-    /// The first remedy to try, if the answer does not name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
     /// Whether the target answered and refused, which only a change of the action or of the target ends.
@@ -402,7 +357,6 @@ pub struct JournalStatus {
     pub open_bytes: Option<u64>,
     #[serde(default)]
     pub max_bytes: Option<u64>,
-    /// Free bytes on the journal's disk.
     #[serde(default)]
     pub free_bytes: Option<u64>,
     #[serde(default)]
@@ -428,9 +382,7 @@ pub struct JournalStatus {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordRefused {
-    /// The affected part: `action hook`, `listener nova`, `journal`.
     pub subject: String,
-    /// The record: `the end of delivery 4711`.
     pub record: String,
     pub since: String,
     pub since_seconds: u64,
@@ -443,7 +395,6 @@ pub struct RecordRefused {
 pub struct JournalMember {
     pub name: String,
     pub version: String,
-    /// The daemon's partitions of the journal, of 64.
     pub partitions: u64,
     pub is_own: bool,
     /// Seconds of silence, if longer than the lease: the daemon's work is taken over.
@@ -452,12 +403,10 @@ pub struct JournalMember {
     /// The sections of the configuration that differ from the answering daemon's, each with the difference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
-    /// The targets that are down for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down: Vec<DownThere>,
 }
 
-/// A target that is down for another daemon on the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownThere {
     pub action: String,

@@ -103,7 +103,6 @@ async fn queries_leave_the_journal_of_a_stopped_daemon_as_it_is() {
     assert_ne!(std::fs::read(&path).unwrap(), before);
 }
 
-/// Returns the handler of a journal with messages, each with the action and the beginnings of its deliveries.
 async fn with_deliveries(folder: &Path, messages: &[(&str, usize, Begin)]) -> ControlHandler {
     let options = SqliteOptions::new(folder.join("journal.db"));
     let options = options.bounded(|bounds| bounds.allow_volatile = true);

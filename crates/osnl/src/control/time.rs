@@ -3,7 +3,6 @@ use std::time::SystemTime;
 use jiff::{Timestamp, Unit};
 use tokio::time::Instant;
 
-/// Returns a moment as RFC 3339 in UTC, to the millisecond.
 #[must_use]
 pub fn shown(at: SystemTime) -> String {
     let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -25,7 +24,6 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
-/// `42 s ago`, or `-` if unknown.
 #[must_use]
 pub fn ago(seconds: Option<u64>) -> String {
     seconds.map_or("-".to_owned(), |seconds| format!("{} ago", span(seconds)))
@@ -41,7 +39,6 @@ pub fn relative(at: &str) -> String {
     }
 }
 
-/// Whole seconds since then; 0 for a moment in the future.
 pub(super) fn age(at: SystemTime) -> u64 {
     at.elapsed().unwrap_or_default().as_secs()
 }

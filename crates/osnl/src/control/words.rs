@@ -16,7 +16,6 @@ pub enum StateTone {
     Bad,
 }
 
-/// The words for the states of deliveries, targets, and listeners.
 const STATES: [(&str, StateTone); 23] = [
     ("dead", StateTone::Bad),
     ("target down", StateTone::Bad),
@@ -93,13 +92,11 @@ impl Delivery {
         }
     }
 
-    /// Returns the resource by its name and its id; without both, its key.
     #[must_use]
     pub fn resource_text(&self) -> Option<String> {
         resource(self.resource_name.as_deref(), self.resource_id.as_deref()).or_else(|| self.key.clone())
     }
 
-    /// Returns what the delivery waits for, else its state.
     #[must_use]
     pub fn short_state(&self) -> String {
         match (self.obstacle(), self.next_attempt_seconds) {
@@ -111,14 +108,12 @@ impl Delivery {
         }
     }
 
-    /// Returns the reason why no delivery of the action is attempted, if there is one.
     #[must_use]
     pub fn obstacle(&self) -> Option<&str> {
         let cause = self.waits_for.as_deref();
         cause.filter(|cause| *cause == "target down" || cause.starts_with("action paused"))
     }
 
-    /// Returns the name of the resource, or the first digits of its id.
     #[must_use]
     pub fn short_resource(&self) -> Option<String> {
         let id = self.resource_id.as_ref().or(self.key.as_ref());
@@ -126,13 +121,11 @@ impl Delivery {
         self.resource_name.clone().or_else(|| id.map(first))
     }
 
-    /// Returns the answer that counts in few words.
     #[must_use]
     pub fn short_result(&self) -> Option<String> {
         self.reason.as_deref().or(self.last_answer.as_deref()).map(short_answer)
     }
 
-    /// Returns the attempts made and, while relevant, the numbers of counting and allowed attempts.
     #[must_use]
     pub fn attempts_text(&self) -> String {
         let Self { attempts_made: made, attempts_counted: counted, attempts_allowed: allowed, .. } = self;
@@ -155,7 +148,6 @@ impl Status {
         !self.incidents.iter().any(|incident| incident.kind == IncidentKind::JournalUnreadable)
     }
 
-    /// Says how osnl is, in one line.
     pub(super) fn judged(&self) -> String {
         let waiting = self.waiting_text().map_or(String::new(), |waiting| format!("; {waiting}"));
         if !self.running {
@@ -199,7 +191,6 @@ impl Status {
         format!("{}{waiting}", parts.join(", "))
     }
 
-    /// `2,996 wait, the oldest 20 min`.
     fn waiting_text(&self) -> Option<String> {
         let waiting = self.numbers.waiting.filter(|waiting| *waiting > 0)?;
         let oldest = self.numbers.oldest_seconds;
@@ -207,7 +198,6 @@ impl Status {
         Some(format!("{} {}{oldest}", grouped(waiting), verb(waiting)))
     }
 
-    /// Says for whom the daemon stands by, if all its listeners do.
     fn standing_by(&self) -> String {
         if self.listeners.is_empty() || self.listeners.iter().any(|one| one.state != "standby") {
             return String::new();
@@ -227,7 +217,6 @@ fn share(some: u64, all: u64, (one, many): (&str, &str), (singular, plural): (&s
 }
 
 impl StatusNumbers {
-    /// Says over which time the rates are measured.
     #[must_use]
     pub fn rates_are_over(&self) -> Option<String> {
         Some(match self.rates_over_seconds? {
@@ -236,7 +225,6 @@ impl StatusNumbers {
         })
     }
 
-    /// The four numbers with their names, for every screen.
     #[must_use]
     pub fn named(&self) -> [(&'static str, String); 4] {
         let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.1}/s"));
@@ -250,7 +238,6 @@ impl StatusNumbers {
 }
 
 impl ListenerStatus {
-    /// Returns the state, and the time until the next attempt to connect.
     #[must_use]
     pub fn state_text(&self) -> String {
         match self.next_attempt_seconds {
@@ -281,7 +268,6 @@ impl TargetReport {
         }
     }
 
-    /// Returns the number of ended deliveries, and how many of them were only recorded.
     #[must_use]
     pub fn done_text(&self) -> String {
         match self.shadow {
@@ -300,7 +286,6 @@ pub(super) fn resource(name: Option<&str>, id: Option<&str>) -> Option<String> {
     }
 }
 
-/// Returns the words for a counter of the status.
 #[must_use]
 pub fn counter_words(name: &str) -> String {
     match name {
@@ -328,7 +313,6 @@ pub fn short_answer(answer: &str) -> String {
     format!("{status} {}", said.as_deref().unwrap_or(phrase))
 }
 
-/// Returns the message of an error in JSON, as most services write it.
 fn said(reply: &str) -> Option<String> {
     let mut value: serde_json::Value = serde_json::from_str(reply).ok()?;
     while let serde_json::Value::Object(mut members) = value {
@@ -344,7 +328,6 @@ fn said(reply: &str) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// Returns a number of bytes in words, at least a KiB.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     match bytes {

@@ -32,7 +32,6 @@ pub struct DaemonState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DaemonStop {
     pub(crate) since: SystemTime,
-    /// Whether a part of the daemon failed, rather than a request to stop.
     pub(crate) is_failure: bool,
 }
 
@@ -58,7 +57,6 @@ pub struct Reloads {
     pub loaded: SystemTime,
     pub begun: u64,
     pub ended: u64,
-    /// The start and reason, if the latest reload was refused.
     pub failed: Option<(SystemTime, ReloadRefusal)>,
     pub last: Option<EndedReload>,
 }
@@ -83,7 +81,6 @@ impl ListenerHandle {
         }
     }
 
-    /// Whether no message of its queues waits, as far as known.
     pub(crate) fn is_idle(&self) -> bool {
         match &*self.state.borrow() {
             ListenerState::Listening => self.gauges.is_idle(),
@@ -174,7 +171,6 @@ impl DaemonState {
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
     }
 
-    /// Returns the configuration in force; `None` for a daemon built without files.
     #[must_use]
     pub fn configuration(&self) -> Option<Arc<LoadedConf>> {
         self.configuration.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -194,7 +190,7 @@ impl DaemonState {
         self.reloads.subscribe()
     }
 
-    /// Requests a reload without waiting; one waiting request covers many.
+    /// One waiting request covers many.
     pub fn request_reload(&self, by: &str) {
         let scope = ReloadScope::Configuration;
         let _ = self.asked.try_send(ReloadRequest { by: by.to_owned(), scope, answer: None });

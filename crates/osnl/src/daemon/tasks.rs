@@ -1,8 +1,7 @@
 //! The tasks of a daemon, which change with its configuration.
 //!
 //! A replacement on the same queue begins after the former connection has closed: pushed messages are then back in
-//! their places, so order survives. On another queue the listener connects at once and reads at its turn: see
-//! [`QueueExit`].
+//! their places. On another queue the listener reads at its turn: see [`QueueExit`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +75,6 @@ impl Tasks {
         tasks
     }
 
-    /// Aborts the tasks, and drops those that do not end in time.
     pub(super) async fn abort(&mut self) {
         self.shutdown.abort.cancel();
         let rest = async {

@@ -19,7 +19,6 @@ use crate::journal::query::{
 use crate::journal::{DeliveryId, JournalState, PausedActions};
 use crate::received::ReceivedMessage;
 
-/// Answers with the open deliveries of this process and the dead letters of the queues.
 #[derive(Debug)]
 pub(crate) struct MemoryAndQueues {
     pub(crate) journal: Arc<MemoryJournal>,
@@ -33,7 +32,7 @@ impl From<DeadLetterError> for QueryError {
 }
 
 impl MemoryAndQueues {
-    /// Returns all rows, and whether there are dead letters that were not read: one reading of the queues is bounded.
+    /// Returns also whether dead letters were not read: one reading of the queues is bounded.
     async fn rows(&self) -> Result<(Vec<DeliveryListRow>, bool), QueryError> {
         let mut rows = self.journal.rows();
         let (found, has_more) = self.dead_letters.read(|_| false).await?;
@@ -41,7 +40,6 @@ impl MemoryAndQueues {
         Ok((rows, has_more))
     }
 
-    /// Returns the messages that cannot be read and match, oldest first; with the body of one that is named alone.
     async fn unread(&self, filter: &UnreadableFilter) -> Result<Vec<Unreadable>, QueryError> {
         let wants_body = |message: &QueuedMessage| filter.ids.len() == 1 && is_named(filter, message);
         let (found, _) = self.dead_letters.read(wants_body).await?;
@@ -171,7 +169,6 @@ fn is_named(filter: &UnreadableFilter, message: &QueuedMessage) -> bool {
     i64::try_from(id_of(message)).is_ok_and(|id| filter.ids.contains(&id))
 }
 
-/// The message, if it cannot be read and is meant.
 pub(crate) fn unread(message: &QueuedMessage, filter: &UnreadableFilter) -> Option<Unreadable> {
     let DeadLetterRow::Unreadable(found) = DeadLetterRow::read(message) else { return None };
     let UnreadableFilter { ids, queue, reason, since, until } = filter;

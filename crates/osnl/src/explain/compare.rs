@@ -18,7 +18,6 @@ pub struct RuleSetComparison<'a> {
     listener: Option<&'a str>,
     rules: Vec<RuleComparison>,
     places: HashMap<Arc<str>, usize>,
-    /// Rules with the same conditions, in the same words, in both sets.
     alike: Vec<Arc<str>>,
     events: u64,
     firing: (u64, u64),
@@ -31,12 +30,9 @@ pub struct RuleComparison {
     pub is_tried: bool,
     pub fires_now: u64,
     pub would_fire: u64,
-    /// Events on which only the tried rule fires.
     pub more: EventSample,
-    /// Events on which only the present rule fires.
     pub no_longer: EventSample,
     pub unknown: u64,
-    /// Events that would be dead letters, because `when` is undecided.
     pub undecided: u64,
 }
 
@@ -111,7 +107,7 @@ impl<'a> RuleSetComparison<'a> {
         }
     }
 
-    /// Removes failures of earlier rules, which do not apply to a rewritten rule.
+    /// Failures of earlier rules do not apply to a rewritten rule.
     fn without_memories(&self, subject: &ExplainedEvent) -> ExplainedEvent {
         let mut subject = subject.clone();
         if let Content::Head { failed, .. } = &mut subject.content {
@@ -120,7 +116,6 @@ impl<'a> RuleSetComparison<'a> {
         subject
     }
 
-    /// Returns the tried rules in order, then the removed rules.
     #[must_use]
     pub fn rules(&self) -> &[RuleComparison] {
         &self.rules
@@ -131,7 +126,6 @@ impl<'a> RuleSetComparison<'a> {
         self.events
     }
 
-    /// Returns the numbers of events on which any present rule fires, and any tried rule would.
     #[must_use]
     pub fn firing(&self) -> (u64, u64) {
         self.firing

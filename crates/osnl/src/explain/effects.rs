@@ -27,7 +27,6 @@ pub struct Effect {
 }
 
 impl Effect {
-    /// Returns the reason of an immediate dead letter. A delivery in shadow is only recorded.
     #[must_use]
     pub fn dead_letter(&self) -> Option<&str> {
         if let Some(why) = &self.too_old {
@@ -163,7 +162,6 @@ fn not_asked(mismatch: WhenMismatch) -> Preview {
 enum Late {
     Holds,
     False(Preview),
-    /// The decision needs an answer that is not known yet.
     Open(String),
 }
 

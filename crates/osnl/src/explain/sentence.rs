@@ -13,7 +13,6 @@ pub(crate) fn is_secret_path(path: &str) -> bool {
     path.split('.').any(is_secret_key)
 }
 
-/// Describes a failed condition, its allowed values and the seen value, without secrets.
 #[must_use]
 pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
     match mismatch {

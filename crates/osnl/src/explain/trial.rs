@@ -1,4 +1,4 @@
-//! Tries actions with examples of the catalogue's events that their rules can match. Nothing is contacted.
+//! Tries actions with examples of the catalogue's events that their rules can match.
 //!
 //! Some event may have another value than the example, so a condition on a value counts as possible ([`Conditions`]). A
 //! condition that requires a field must hold, since a template may rely on the field.
@@ -33,7 +33,6 @@ const MOST_ASKED: usize = 40_000;
 #[derive(Debug, Default)]
 pub struct Trial {
     pub warnings: Vec<Warning>,
-    /// Actions that make only dead letters of their events.
     pub hopeless: BTreeSet<Arc<str>>,
     pub tried: usize,
     pub left_out: usize,
@@ -122,7 +121,7 @@ struct Examples {
 }
 
 impl Examples {
-    /// Returns events with an example, recorded ones first, and whether all are certain to match.
+    /// Recorded events come first; also whether all are certain to match.
     fn of_rule(&mut self, loaded: &LoadedConf, rule: &RuleConf) -> (Arc<[&'static CatalogueEvent]>, bool) {
         if let Some(known) = self.by_rule.get(&rule.rule.name) {
             return known.clone();

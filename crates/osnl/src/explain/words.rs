@@ -111,7 +111,6 @@ fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
     format!("asks [enrich:{name}] for {what}{outcome}")
 }
 
-/// Describes an effect, with headers and body of a request on lines below.
 #[must_use]
 pub fn would(effect: &Effect) -> String {
     described(effect, "would be called")

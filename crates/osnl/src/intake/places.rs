@@ -14,7 +14,6 @@ impl PredecessorPlaces {
         self.carried.iter().map(Permit::places).sum::<usize>() + self.own.places()
     }
 
-    /// Returns the excess over `at_most`, the engine's own places first.
     pub(super) fn keep(&mut self, mut at_most: usize) {
         for permit in self.carried.iter_mut().chain([&mut self.own]) {
             permit.keep(at_most);

@@ -23,7 +23,6 @@ impl LiveRules {
         Self { engine: RwLock::new(Arc::new(engine)), replaced: Notify::new() }
     }
 
-    /// Replaces the engine; rules of the same name keep their counts, and reserved places stay reserved.
     pub(crate) fn replace(&self, engine: RuleEngine) {
         let mut current = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         engine.succeed(&current);

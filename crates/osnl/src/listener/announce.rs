@@ -13,7 +13,6 @@ pub(crate) const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exch
 
 #[derive(Clone, Copy, Debug)]
 struct Before {
-    /// `None` for this run's first connection.
     away: Option<Duration>,
     /// `None` if no run has read the queue, `Some(None)` if the run crashed.
     former: Option<Option<usize>>,
@@ -26,7 +25,7 @@ impl Before {
     }
 }
 
-/// Logs the subscription. `is_shared`: consumers of one name share the partitions.
+/// `is_shared`: consumers of one name share the partitions.
 fn announce(
     listener: &str,
     (options, is_shared): (&ListenOptions, bool),
@@ -81,7 +80,6 @@ fn announce(
     durability(listener, (options, found), before);
 }
 
-/// Describes a queue as `notifications.info (classic, 3 waiting, 1 other consumer)`.
 fn in_short(queue: &OpenQueue) -> String {
     let kind = queue.queue_type.map_or("kind unknown", QueueType::as_str);
     let others = match queue.other_consumers {
@@ -191,8 +189,8 @@ fn at_start(
     }
 }
 
-/// The time after which a standby of a quorum queue counts the other consumers again. The first one is short, since the other
-/// consumer may be this daemon's own former connection; each further one is twice as long.
+/// The first wait of a standby that counts the other consumers again is short, since the other consumer may be this
+/// daemon's own former connection; each further one is twice as long.
 const FIRST_RECOUNT: Duration = Duration::from_secs(10);
 const LONGEST_RECOUNT: Duration = Duration::from_secs(300);
 
@@ -204,7 +202,6 @@ pub(super) fn log_others_left(listener: &str) {
 }
 
 impl Listener {
-    /// Reports a subscription that is open. `away`: the time since the previous connection ended.
     fn connected(&self, consumer: &dyn Consumer, away: Option<Duration>) {
         let (found, is_shared) = (consumer.subscription(), self.transport.features().partitions);
         let former = away.is_none().then(|| self.tidying.as_ref()?.begin_reading()).flatten();
@@ -224,8 +221,7 @@ impl Listener {
         self.gauges.record_partitions(consumer.partitions());
     }
 
-    /// Announces a subscription: one after a lost connection, or one by which a standby counts the other consumers again
-    /// after the time `recounted`. Returns the time after which a standby counts once more.
+    /// Returns the time after which a standby counts once more; `recounted` was its last wait.
     pub(super) fn subscribed(
         &self,
         consumer: &dyn Consumer,
@@ -244,7 +240,6 @@ impl Listener {
         (recounted * 2).min(LONGEST_RECOUNT)
     }
 
-    /// Counts what a connection that has ended leaves to be delivered again.
     pub(super) fn count_ended(&self, found: &Subscription, unsettled: usize) {
         // A stream or partition keeps its messages, so none has to return.
         let is_queue = found.open.iter().any(|queue| queue.queue_type != Some(QueueType::Stream));

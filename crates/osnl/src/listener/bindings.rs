@@ -5,14 +5,14 @@
 //!   "bindings":[["neutron","notifications.info"]],"journal":"/var/lib/osnl/journal.db"}]}
 //! ```
 //!
-//! `"received":true` says that a message of the queue has been received.
+//! `"received":true`: a message of the queue has been received.
 //!
-//! `"unsettled":3` is the number of unsettled messages at the end of the last run; `null` during a run.
+//! `"unsettled":3`: unsettled messages at the end of the last run; `null` during a run.
 //!
-//! A connecting listener removes bindings that the configuration no longer has; bindings made by others stay. A queue
-//! without a configured listener is *left*. osnl reports a left queue of ours until the broker has no such queue,
-//! another queue until it is empty or has a consumer. osnl never unbinds or reads a left queue at a start, since its
-//! messages may be meant for other rules.
+//! A connecting listener removes its bindings that the configuration lacks. A queue without a configured listener is
+//! *left*. osnl reports a left queue of ours until the broker has no such queue, another queue until it is empty or
+//! has a consumer. osnl never unbinds or reads a left queue at a start, since its messages may be meant for other
+//! rules.
 //!
 //! Names mean the same queue if virtual host and name are equal and the brokers share a host. The hosts of a cluster
 //! change one by one.
@@ -96,7 +96,6 @@ impl std::fmt::Display for OwnQueue {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadQueue {
     pub own: OwnQueue,
-    /// Whether the queue is ours: created and bound by osnl if missing.
     pub declared: bool,
     pub bindings: Vec<Binding>,
 }
@@ -122,7 +121,6 @@ struct BoundQueue {
     declared: bool,
     bindings: BindingKeys,
     journal: Option<String>,
-    /// The last seen content, which the file does not contain.
     seen: Option<(QueueSeen, SystemTime)>,
     received: bool,
     /// Unsettled messages at the end of the latest run; `Some(None)` during a run and after a crash.
@@ -138,7 +136,6 @@ pub struct UnreadQueue {
 }
 
 impl UnreadQueue {
-    /// Returns the command that deletes our queue, if last seen without messages and consumers.
     #[must_use]
     pub(crate) fn delete_command(&self) -> Option<String> {
         let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
@@ -170,8 +167,8 @@ impl BindingsState {
 }
 
 impl Bindings {
-    /// Opens the record. Without a directory nothing outlives the process. An unreadable file counts as empty, so no
-    /// binding is removed.
+    /// Without a directory nothing outlives the process; an unreadable file counts as empty, so no binding is
+    /// removed.
     #[must_use]
     pub fn open(state_dir: Option<&Path>, journal: impl Into<String>) -> Self {
         let path = state_dir.map(|folder| folder.join("bindings.json"));
@@ -195,7 +192,7 @@ impl Bindings {
         self.lock().made(queue).is_some()
     }
 
-    /// Returns left queues, except those that a daemon with another journal reads.
+    /// Omits queues that a daemon with another journal reads.
     #[must_use]
     pub fn left(&self) -> Vec<UnreadQueue> {
         let state = self.lock();
@@ -211,7 +208,6 @@ impl Bindings {
         left.map(unread).collect()
     }
 
-    /// Records a left queue's content; `None` if it could not be seen.
     pub(crate) fn record(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
         let is_done = |seen: &QueueSeen| seen.messages == 0 || seen.consumers > 0;
         self.write(|made| {
@@ -272,7 +268,6 @@ impl Bindings {
         });
     }
 
-    /// Records that the queue is read, and returns the previous run's count.
     pub(super) fn begin_reading(&self, queue: &OwnQueue) -> Option<Option<usize>> {
         let mut former = None;
         self.write(|made| {
@@ -308,7 +303,6 @@ impl Bindings {
         self.write(|made| made.retain(|made| !(is_it(&made.own) && is_left(&made.own))));
     }
 
-    /// Forgets a queue that is missing or was never reached.
     pub(crate) fn gone(&self, queue: &OwnQueue) {
         self.write(|made| made.retain(|made| !made.own.is_same(queue)));
     }
@@ -456,7 +450,6 @@ mod tests {
         }
     }
 
-    /// Otherwise this daemon's rules would judge messages meant for other rules.
     #[test]
     fn a_queue_of_a_daemon_with_another_journal_is_not_left() {
         let folder = tempfile::tempdir().unwrap();

@@ -109,7 +109,6 @@ pub(super) struct Returns {
 }
 
 impl Returns {
-    /// Returns the shortest wait before the next fetch.
     pub(super) fn given_back(&mut self, patience: Duration, now: Instant) -> Duration {
         let pause = |count: u32| {
             let shortest = SHORTEST.min(patience);

@@ -25,7 +25,6 @@ pub struct Gauges {
     trouble: Mutex<Option<ConnectionTrouble>>,
     waiting: Mutex<QueueDepths>,
     partitions: Mutex<Option<Vec<PartitionSeen>>>,
-    /// Unsettled messages of an earlier connection that have not returned.
     returns: Mutex<ReturnCount>,
     created: Mutex<Option<SystemTime>>,
     overseen: Mutex<Option<Overseen>>,
@@ -37,7 +36,6 @@ pub struct Gauges {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overseen {
-    /// The latest answers, which stay while the API does not answer.
     pub(crate) facts: Option<(BrokerFacts, SystemTime)>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) unknown: Option<UnknownFact>,
@@ -55,7 +53,6 @@ pub struct ConnectionTrouble {
     pub remedy: Option<String>,
     pub attempts: u32,
     pub next: SystemTime,
-    /// Whether a queue is read without an exchange that fills it.
     pub is_unbound: bool,
 }
 
@@ -64,7 +61,6 @@ pub struct DepthGauge {
     pub messages: u64,
     pub consumers: u64,
     pub at: SystemTime,
-    /// The time from which messages wait without becoming fewer.
     pub waiting_since: Option<SystemTime>,
 }
 
@@ -81,10 +77,9 @@ pub struct ConnectedQueues {
     pub queues: Vec<String>,
     pub host: Option<String>,
     pub waiting: u32,
-    /// The certificate's last valid second, since 1970; `None` without TLS.
+    /// The last valid second, since 1970; `None` without TLS.
     pub certificate_ends: Option<i64>,
     pub is_as_configured: bool,
-    /// The first queue that can lose messages against the configuration.
     pub lossy: Option<LossyQueue>,
 }
 
@@ -134,7 +129,7 @@ impl Gauges {
         *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 
-    /// Returns the partitions of the latest look, at most ten seconds old while connected.
+    /// Partitions are at most ten seconds old while connected.
     #[must_use]
     pub fn partitions(&self) -> Option<Vec<PartitionSeen>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -175,13 +170,11 @@ impl Gauges {
         self.received_before.load(Ordering::Relaxed) || self.messages() > 0
     }
 
-    /// Sets whether it is the one that reads its queue.
     pub(super) fn reads(&self, is_active: bool, now: SystemTime) {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         *listening = is_active.then(|| listening.unwrap_or(now));
     }
 
-    /// Returns the start of listening, if no message has ever come for longer than `silent_after`.
     pub(crate) fn never_received(&self) -> Option<SystemTime> {
         let after = self.silent_after()?;
         let since = (*self.listening.lock().unwrap_or_else(PoisonError::into_inner))?;
@@ -193,7 +186,6 @@ impl Gauges {
         *self.overseen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 
-    /// Returns the latest answers; `None` where the broker has no management API.
     pub(crate) fn overseen(&self) -> Option<Overseen> {
         self.overseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -203,7 +195,6 @@ impl Gauges {
         *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, SystemTime::now()));
     }
 
-    /// Returns the broker's latest answer, requested every ten seconds while connected.
     #[must_use]
     pub fn depth(&self) -> Option<DepthGauge> {
         self.depth.lock().unwrap_or_else(PoisonError::into_inner).clone()

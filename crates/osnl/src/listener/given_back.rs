@@ -22,7 +22,6 @@ const RESUBSCRIBED: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Listener {
-    /// Closes the channel and waits for room; returns `false` on shutdown.
     pub(super) async fn give_back(
         &self,
         consumer: Box<dyn Consumer>,
@@ -91,8 +90,8 @@ impl Listener {
         true
     }
 
-    /// Waits before the listener subscribes again, if a subscription that the journal has refused was so short that the next
-    /// one may be refused too; the status names the reason meanwhile. Returns whether it is to go on.
+    /// Returns whether to go on. After a refused short subscription, the next one may be refused too, so the listener
+    /// waits; the status names the reason meanwhile.
     pub(super) async fn before_resubscribing(&self, shutdown: &Shutdown, lasted: Option<Duration>) -> bool {
         let Some(lasted) = lasted else { return true };
         let pause = if lasted < SHORT { RESUBSCRIBED } else { Duration::ZERO };
@@ -113,7 +112,6 @@ impl Listener {
         }
     }
 
-    /// Returns ended deliveries, if messages wait for such an end.
     fn ended(&self) -> Option<u64> {
         match self.endpoint.obstacle()? {
             Obstacle::NoPlace { ended, .. } => Some(ended),

@@ -1,8 +1,7 @@
 //! Binds queues to exchanges that were missing when the queue was opened.
 //!
 //! A restarted broker keeps a durable queue, and loses a transient exchange (oslo.messaging's default) until its
-//! service publishes again. So the queue is read at once. Status and log name the missing exchange, whose messages do
-//! not reach the queue.
+//! service publishes again. So the queue is read at once, and status and log name the missing exchange.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -67,7 +66,6 @@ impl Listener {
     }
 }
 
-/// Describes the gap as `bound to 0 of 1 exchanges: exchange "nova" does not exist yet`.
 fn gap(bound: &[Binding], unbound: &[Binding]) -> String {
     let missing = exchanges(unbound);
     let all = exchanges(bound).union(&missing).count();

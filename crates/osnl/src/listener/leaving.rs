@@ -41,7 +41,6 @@ pub(crate) struct QueueExit {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) memory: Arc<Bindings>,
     pub(crate) queues: Vec<OwnQueue>,
-    /// The bindings to remove, if the listener reads another queue from now on.
     pub(crate) bindings: Vec<Binding>,
     pub(crate) is_replaced: bool,
     pub(crate) state: watch::Receiver<ListenerState>,
@@ -106,7 +105,6 @@ impl QueueExit {
         }
     }
 
-    /// Removes the bindings, and waits for two successive looks with empty queues and nothing open.
     pub(crate) async fn emptied(&self) {
         let (mut before, mut away) = (None, 0);
         while self.gauges.opened().host.is_some() {
@@ -167,7 +165,6 @@ impl QueueExit {
     }
 }
 
-/// Describes the obstacle; `own` is the number of our consumers.
 fn held(seen: QueueSeen, own: u32) -> Option<String> {
     let waiting = (seen.messages > 0).then(|| format!("{} in it", messages(seen.messages as usize)));
     let others = match seen.consumers.saturating_sub(own) {
@@ -183,7 +180,6 @@ fn messages(count: usize) -> String {
     if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }
 
-/// The wait of a listener that replaces another on another queue. See the [module](self).
 #[derive(Clone, Default)]
 pub(crate) struct ReadTurn {
     pub(crate) bound: CancellationToken,
@@ -192,7 +188,6 @@ pub(crate) struct ReadTurn {
 }
 
 impl ReadTurn {
-    /// Waits without reading; returns `false` on shutdown.
     pub(super) async fn comes(
         &self,
         consumer: &mut dyn Consumer,

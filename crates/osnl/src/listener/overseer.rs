@@ -1,8 +1,8 @@
 //! Surveys the queues of a subscription, repeatedly: by the management API, and by the services' queues.
 //!
 //! The broker gathers a queue's statistics only seconds after its creation, so missing answers of the API are soon
-//! requested again, then less often. The services' queues are looked at over a connection of its own from a minute after
-//! the connect on, or from `silent_after` on. Each finding and each reason is logged once.
+//! requested again, then less often. The services' queues have a connection of their own, a minute after the connect
+//! or from `silent_after` on.
 
 use std::time::{Duration, SystemTime};
 
@@ -70,7 +70,7 @@ impl Listener {
         }
     }
 
-    /// Judges the answers. Facts that were known stay while the API does not answer.
+    /// Facts that were known stay while the API does not answer.
     fn judged(
         &self,
         wanted: &Wanted,

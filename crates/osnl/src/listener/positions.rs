@@ -43,17 +43,14 @@ impl PositionStore {
         Ok(store)
     }
 
-    /// Looks whether `open` would succeed, and creates nothing.
-    ///
-    /// # Errors
-    /// As [`PositionStore::open`].
+    /// Whether `open` would succeed; creates nothing.
     pub(crate) fn check(state_dir: &Path, listener: &str) -> io::Result<()> {
         let folder = state_dir.join("streams");
         files::may_write_in(&folder)?;
         read_at(&folder.join(format!("{listener}.json"))).map(drop)
     }
 
-    /// Reads the file again; an unreadable file leaves the known positions.
+    /// An unreadable file leaves the known positions.
     pub(super) fn recheck(&mut self) {
         if let Some(now) = fs::read(&self.path).ok().and_then(|text| read(&text)) {
             self.before = now;
@@ -64,7 +61,7 @@ impl PositionStore {
         &self.before
     }
 
-    /// Records the groups that are read. A group whose topics are all missing has read nothing.
+    /// A group whose topics are all missing has read nothing.
     pub(super) async fn remember(
         &self,
         listener: &str,

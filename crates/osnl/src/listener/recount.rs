@@ -1,7 +1,7 @@
 //! Counts messages that return after a lost connection. Pure.
 //!
 //! Messages have no identity here, so only numbers are compared. Messages are missing if the queue is empty at two
-//! looks in a row with this as the only consumer. With another consumer, their fate stays unknown.
+//! looks in a row with this as the only consumer. With another consumer, the fate of messages stays unknown.
 
 #[derive(Debug, Default)]
 pub(super) struct ReturnCount {
@@ -18,7 +18,6 @@ pub(super) struct ReturnCount {
 pub(super) enum ReturnVerdict {
     Back(usize),
     Missing(usize),
-    /// Messages that left the queue while another consumer was seen.
     Unknown(usize),
 }
 
@@ -37,7 +36,7 @@ impl ReturnCount {
         *self = Self { expected, missing: self.missing, was_shared, ..Self::default() };
     }
 
-    /// Counts the expected messages as missing, because a new queue has none of the old messages.
+    /// A new queue has none of the old messages, so the expected messages are missing.
     pub(super) fn created(&mut self) {
         self.missing += self.expected();
         (self.expected, self.back) = (0, 0);
@@ -57,7 +56,7 @@ impl ReturnCount {
         Some(ReturnVerdict::Back(self.expected))
     }
 
-    /// Judges the broker's counts. `is_idle`: nothing is in work, and the listener would take the next message.
+    /// `is_idle`: nothing is in work, and the listener would take the next message.
     pub(super) fn judge_depth(&mut self, waiting: u64, others: u64, is_idle: bool) -> Option<ReturnVerdict> {
         self.was_shared |= others > 0;
         let is_empty = waiting == 0 && is_idle;

@@ -29,8 +29,8 @@ pub(super) struct ListenerSession<'a> {
 }
 
 impl<'a> ListenerSession<'a> {
-    /// The session of a subscription that was opened with the listener's options. A standby that cannot see other waiting
-    /// consumers ends after the time `recount`, so that the next subscription counts again.
+    /// A standby that cannot see other waiting consumers ends after the time `recount`, so that the next subscription
+    /// counts again.
     pub(super) fn new(
         listener: &'a Listener,
         consumer: Box<dyn Consumer>,
@@ -41,7 +41,7 @@ impl<'a> ListenerSession<'a> {
         Self { consumer, core }
     }
 
-    /// Returns the number of unsettled messages. Messages inside the client library count only while none can be taken.
+    /// Messages inside the client library count only while none can be taken.
     pub(super) fn unsettled(&self) -> usize {
         self.core.window.unsettled() + self.consumer.untaken()
     }
@@ -128,7 +128,7 @@ impl<'a> ListenerSession<'a> {
     }
 }
 
-/// Waits to read the rest of a batch, after other tasks or the end of open messages. Cancel-safe.
+/// Waits for other tasks or the end of open messages. Cancel-safe.
 async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) -> Result<(), TransportError> {
     if is_crowded {
         gauges.set_stage(SessionStage::WindowFull);
@@ -140,8 +140,7 @@ async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) ->
     Ok(())
 }
 
-/// Polls as many messages as places, reserved first. An idle listener holds only one place, so that others have the
-/// rest. Cancel-safe.
+/// An idle listener holds only one place, so that others have the rest. Cancel-safe.
 async fn poll(
     consumer: &mut dyn Consumer,
     endpoint: &dyn Intake,

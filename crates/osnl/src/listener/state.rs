@@ -1,5 +1,3 @@
-//! The state of a listener, the only source of logs, readiness, and the admin page.
-
 use std::sync::Arc;
 use std::time::SystemTime;
 

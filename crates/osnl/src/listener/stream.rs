@@ -31,7 +31,6 @@ pub(super) struct ListenerStreams {
 }
 
 impl ListenerStreams {
-    /// Returns the streams, or `None` for a listener of queues.
     pub(super) fn new(options: &ListenOptions, store: Option<PositionStore>) -> Option<Self> {
         (options.queue.queue_type == QueueType::Stream).then(|| Self {
             resume: store.as_ref().map(|store| store.read_before().clone()).unwrap_or_default(),
@@ -78,7 +77,6 @@ impl ListenerStreams {
         }
     }
 
-    /// Marks a message that this process has read. Returns whether all its work is safe.
     pub(super) fn admit(&mut self, message: &mut IncomingMessage) -> bool {
         let Some(offset) = message.stream_offset else { return false };
         let low_water = match self.read.get_mut(&*message.queue) {
@@ -127,7 +125,6 @@ impl ListenerStreams {
         again
     }
 
-    /// Returns the next time of work that is not yet due.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let again = self.again_at.filter(|at| *at > Instant::now());
         self.write_at.into_iter().chain(again).min()
@@ -141,7 +138,7 @@ impl ListenerStreams {
         positions
     }
 
-    /// Writes due changes. A failure is logged once and retried.
+    /// A failure is logged once and retried.
     pub(super) async fn write(&mut self, listener: &str, now: bool) {
         let Some(at) = self.write_at.filter(|at| now || *at <= Instant::now()) else { return };
         self.write_at = None;
@@ -173,7 +170,6 @@ impl ListenerStreams {
 
 #[derive(Debug, Default)]
 struct LowWater {
-    /// Offsets handed out in order, and whether their work is done.
     open: VecDeque<(u64, bool)>,
     end: Option<u64>,
     left_at: Option<u64>,

@@ -26,13 +26,13 @@ impl BindingCleanup {
         self.queues.iter().map(|queue| &queue.own)
     }
 
-    /// Records bindings before the attempt, which may make them even if abandoned. Returns whether a queue is new.
+    /// An abandoned attempt may have made its bindings, so bindings are recorded before. Returns whether a queue is
+    /// new.
     pub(super) fn binds(&self) -> bool {
         let own = self.queues.iter().filter(|queue| queue.declared);
         own.fold(false, |is_new, queue| self.memory.made(queue) | is_new)
     }
 
-    /// Whether a message of one of the queues was ever received.
     pub(super) fn has_received(&self) -> bool {
         self.queues.iter().any(|queue| self.memory.has_received(&queue.own))
     }
@@ -41,7 +41,7 @@ impl BindingCleanup {
         self.queues.iter().for_each(|queue| self.memory.received(&queue.own));
     }
 
-    /// Forgets the queues, because the first attempt did not reach the virtual host.
+    /// The first attempt did not reach the virtual host.
     pub(super) fn made_nothing(&self) {
         self.queues.iter().filter(|queue| queue.declared).for_each(|queue| self.memory.gone(&queue.own));
     }

@@ -28,7 +28,6 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub struct Stall {
     pub queue: String,
     pub kind: StallKind,
-    /// The last progress, or the first sight of waiting messages.
     pub since: Instant,
 }
 

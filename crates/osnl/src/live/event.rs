@@ -22,7 +22,6 @@ pub struct LiveEvent {
     pub event_type: Option<String>,
     pub publisher_id: Option<String>,
     pub priority: Option<String>,
-    /// The message id, if more than the head was read.
     pub message_id: Option<String>,
     pub resource: Option<String>,
     pub fired: Vec<(Arc<str>, Arc<str>)>,
@@ -111,7 +110,6 @@ impl LiveEvent {
     }
 }
 
-/// Describes a resource as `port web-1 (7b2f)`.
 fn resource(resource: &Resource<'_>) -> Option<String> {
     let (id, name) = (resource.id.as_deref(), resource.name);
     let text = match (name.filter(|name| !name.is_empty() && Some(*name) != id), id) {

@@ -29,7 +29,6 @@ impl LiveReader {
         self.events.poll_recv(context)
     }
 
-    /// Returns the number of events missed since the last call, by slowness or by the limits.
     pub fn take_missed(&self) -> u64 {
         self.missed.swap(0, Ordering::Relaxed)
     }

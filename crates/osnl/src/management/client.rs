@@ -24,7 +24,6 @@ pub(crate) struct ApiQuestion<'a> {
     pub(crate) vhost: &'a str,
     pub(crate) queues: &'a [String],
     pub(crate) cluster: Option<&'a str>,
-    /// The exchanges of a thorough question; `None` asks about the queues alone.
     pub(crate) thorough: Option<&'a [String]>,
 }
 
@@ -115,7 +114,6 @@ impl<'a> Api<'a> {
         Ok(facts)
     }
 
-    /// Adds the facts of a thorough question. A refused one stays unknown.
     async fn complete(&self, facts: &mut BrokerFacts, vhost: &str, exchanges: &[String]) {
         let encoded = |name: &str| utf8_percent_encode(name, PLAIN).to_string();
         let pattern = encoded(SERVICES);

@@ -42,14 +42,12 @@ pub(super) fn queues(body: &[u8]) -> Option<Vec<(String, QueueFacts)>> {
     Some(items.iter().filter_map(|item| Some((text(&item["name"])?, facts(item)))).collect())
 }
 
-/// Returns exchange and key of each binding but that of the default exchange.
 pub(super) fn bindings(body: &[u8]) -> Option<Vec<(String, String)>> {
     let found: Value = serde_json::from_slice(body).ok()?;
     let binding = |one: &Value| Some((text(&one["source"])?, text(&one["routing_key"]).unwrap_or_default()));
     Some(found.as_array()?.iter().filter_map(binding).collect())
 }
 
-/// Returns virtual host and name of the exchanges that have one of the names, or a name near it.
 pub(super) fn exchanges(names: &[String], body: &[u8]) -> Option<Vec<(String, String)>> {
     let found: Value = serde_json::from_slice(body).ok()?;
     let exchange = |one: &Value| Some((text(&one["vhost"])?, text(&one["name"])?));
@@ -120,7 +118,6 @@ fn entries(found: &Value) -> BTreeMap<String, Value> {
     entries.map(|(name, value)| (clean(name), scalar(value))).collect()
 }
 
-/// Returns a number, a boolean, or a cut text; other values are dropped.
 fn scalar(value: &Value) -> Value {
     match value {
         Value::String(text) => Value::String(clean(text)),
@@ -129,7 +126,7 @@ fn scalar(value: &Value) -> Value {
     }
 }
 
-/// Returns a whole number in any notation, limited to the type's bounds.
+/// Any notation, limited to the type's bounds.
 pub(super) fn number(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_u64().map(|_| i64::MAX)),

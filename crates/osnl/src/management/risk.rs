@@ -12,10 +12,9 @@ const DEFAULT_LIMIT: i64 = 20;
 /// A bound that no queue reaches, because a policy needs a key.
 const NO_BOUND: i64 = 2_000_000_000;
 
-/// The policy or the operator policy of a queue.
 type PolicyKind = fn(&QueuePolicies) -> &Option<String>;
 
-/// Returns the option with which a new policy precedes a present one, or one that is not known, such as Kolla's `ha-all`.
+/// The option for a policy that precedes a present one, or one that is not known, such as Kolla's `ha-all`.
 pub(crate) fn precedence(policies: Option<&QueuePolicies>, of: PolicyKind) -> &'static str {
     if policies.is_some_and(|found| of(found).is_none()) { "" } else { " --priority 999" }
 }
@@ -36,7 +35,7 @@ enum Setting {
     Default,
 }
 
-/// Returns the risks of a queue. `declares`: osnl declares its queues, so AMQP has compared them.
+/// `declares`: osnl declares its queues, so AMQP has compared them.
 pub(crate) fn risks(
     (name, queue): (&str, &QueueFacts),
     vhost: &str,
@@ -101,7 +100,6 @@ impl QueueJudge<'_> {
         Some(QueueRisk { seen, consequence: self.consequence(key, &shown), remedy })
     }
 
-    /// Returns the smaller of two settings that the configuration does not ask for.
     fn bound(&self, key: &str) -> Option<(Setting, Value)> {
         let of_policy = self.policies().and_then(|policies| policies.effective.get(key));
         let of_policy = of_policy.map(|value| (Setting::Policy, value.clone()));
@@ -114,7 +112,6 @@ impl QueueJudge<'_> {
         both.filter(|(_, value)| size(value) < NO_BOUND).min_by_key(|(_, value)| size(value))
     }
 
-    /// Returns the limit in force, unless configured.
     fn limit(&self) -> Option<(Setting, Value)> {
         let reported = self.queue.delivery_limit;
         let of = |value: Option<&Value>| value.and_then(reading::number);
@@ -188,8 +185,8 @@ impl QueueJudge<'_> {
         }
     }
 
-    /// Returns commands for a policy of this queue alone that has none of the risky keys: a second policy of the same
-    /// name would bring the first key back.
+    /// Commands for a policy of this queue alone that has none of the risky keys: a second policy of the same name
+    /// would bring the first key back.
     fn safe_policy(&self) -> String {
         let is_argument = |key: &str| matches!(self.in_force(key), None | Some((Setting::Argument, _)));
         let risky: Vec<&str> = self.keys().iter().copied().filter(|key| !is_argument(key)).collect();

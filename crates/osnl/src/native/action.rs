@@ -108,12 +108,10 @@ impl Native {
 }
 
 impl ActionConf {
-    /// Returns a condition on the event alone, which is decided before anything is kept.
     pub(super) fn decided_early(&self) -> Option<&Expression> {
         self.when.as_ref().filter(|when| !self.looks_at_answers(when))
     }
 
-    /// Returns a condition on answers of `enrich`, which is decided before the first attempt.
     pub(crate) fn decided_late(&self) -> Option<&Expression> {
         self.when.as_ref().filter(|when| self.looks_at_answers(when))
     }

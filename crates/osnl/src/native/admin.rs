@@ -40,7 +40,6 @@ pub struct AdminConf {
     pub allow_changes: bool,
     /// Accepted names in `Host`, beside addresses and localhost.
     pub host_names: Vec<String>,
-    /// The name of the environment on each page; may be empty.
     pub environment: String,
 }
 
@@ -54,7 +53,6 @@ pub enum AdminAddress {
 pub struct AdminTls {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// The authorities of clients, which then need a certificate.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -68,7 +66,6 @@ impl fmt::Display for AdminAddress {
 }
 
 impl AdminConf {
-    /// Whether a token, a certificate, or access to the socket identifies each caller.
     #[must_use]
     pub fn knows_callers(&self) -> bool {
         let has_certificates = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
@@ -76,7 +73,6 @@ impl AdminConf {
     }
 }
 
-/// Returns `Some(None)` if the endpoint is off.
 pub(super) fn admin(reader: &mut SectionReader<'_>) -> Option<Option<AdminConf>> {
     let own = AdminOptions::read(reader);
     let has_certificate = has_certificate(reader);
@@ -104,7 +100,6 @@ pub(super) fn admin(reader: &mut SectionReader<'_>) -> Option<Option<AdminConf>>
     Some(Some(conf))
 }
 
-/// Refuses an endpoint open to a network, or changes by any local user.
 fn guarded(reader: &mut SectionReader<'_>, conf: &AdminConf) -> Option<()> {
     if let AdminAddress::Tcp(address) = conf.listen
         && !address.ip().is_loopback()
@@ -201,7 +196,6 @@ fn host_names(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Opt
     Some(Some(names.into_iter().map(|name| name.to_ascii_lowercase()).collect()))
 }
 
-/// Reads a text that has room in the head of a page.
 fn environment(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<String>> {
     let text = <Option<String>>::read(reader, option)?;
     if text.as_ref().is_some_and(|text| text.chars().count() > LONGEST_ENVIRONMENT) {
@@ -211,7 +205,6 @@ fn environment(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Op
     Some(text)
 }
 
-/// Refuses files that count only beside a certificate.
 fn has_certificate(reader: &mut SectionReader<'_>) -> Option<()> {
     let mut files = ["tls_key", "client_ca_file"].into_iter();
     let lone = files.find(|option| reader.is_set(option) && !reader.is_set("tls_certificate"));

@@ -1,7 +1,7 @@
 //! `[canary]`: osnl's own notifications through the broker, a rule, and the journal.
 //!
-//! The section becomes a rule before all others, an action, and a binding with its own routing key. Sections cannot
-//! have the canary's names, so events of services are never confused with canaries.
+//! The section becomes a rule before all others, an action, and a binding with its own routing key. No section can
+//! have the canary's names, so no event of a service is taken for a canary.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -23,7 +23,6 @@ use crate::metrics::Canary;
 use crate::rule::Rule;
 
 pub(crate) const NAME: &str = Canary::ACTION;
-/// The topic of the routing key `osnl_canary.info`.
 pub(crate) const TOPIC: &str = "osnl_canary";
 pub(crate) const EVENT_TYPE: &str = Canary::EVENT_TYPE;
 pub(crate) const PUBLISHER: &str = "osnl.";

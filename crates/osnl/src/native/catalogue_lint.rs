@@ -27,7 +27,6 @@ use super::findings::finding_at;
 use super::kinds::RULE;
 use super::{ListenerConf, LoadedConf, Native, RuleConf};
 
-/// The exchange of services without one of their own.
 const SHARED: &str = "openstack";
 
 #[derive(Default)]
@@ -44,8 +43,8 @@ struct Judge<'a> {
 const NAMED: usize = 8;
 
 impl LoadedConf {
-    /// Returns the parts of enabled rules that can never match by the [`catalogue`]: event types, payload keys, and
-    /// names in `when`. Only commands that check a configuration use this.
+    /// Parts of enabled rules that can never match by the [`catalogue`]: event types, payload keys, and names in
+    /// `when`. Only commands that check a configuration use this.
     #[must_use]
     pub fn never_sent(&self) -> Vec<Warning> {
         let enabled = self.conf.rules.iter().filter(|rule| rule.enabled && *rule.rule.name != *canary::NAME);
@@ -154,7 +153,6 @@ impl<'a> Judge<'a> {
         Some(self.warning(rule, "when", &problem, "osnl events lists them", near))
     }
 
-    /// Warns of events published to other topics or priorities than the listeners read.
     fn elsewhere(&self, rule: &RuleConf, matched: &[&CatalogueEvent]) -> Option<Warning> {
         let heard = || self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
         let usual = |topic: &str| catalogue::events().iter().any(|event| event.topics.contains(&topic));
@@ -255,7 +253,6 @@ impl<'a> Judge<'a> {
         Some(self.warning(rule, "when", &problem, &there(lacking), near.as_deref()))
     }
 
-    /// Warns of a pattern on a payload key that is never a text.
     fn no_text(&self, rule: &RuleConf, path: &str, found: &PathFields) -> Option<Warning> {
         let option = format!("payload.{path}");
         match found {
@@ -317,7 +314,6 @@ fn there(lacking: &LackingPath) -> String {
     }
 }
 
-/// Returns the plain text of a pattern: `port.deleted` of `^port\.deleted$`.
 fn literal(pattern: &str) -> String {
     let mut out = String::new();
     let mut escaped = false;

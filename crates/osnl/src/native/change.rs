@@ -66,7 +66,6 @@ impl Different {
 }
 
 impl LoadedConf {
-    /// Returns the effective values; reads the files that actions name.
     pub(crate) fn values(&self) -> ConfigurationValues {
         ConfigurationValues::of(&self.layers)
     }
@@ -150,7 +149,6 @@ impl SectionValues {
         Self { values: section.option_names().map(value).collect() }
     }
 
-    /// Returns the options that differ, and whether only files do.
     fn different(&self, new: &Self) -> (Vec<String>, bool) {
         let options: std::collections::BTreeSet<&String> =
             self.values.keys().chain(new.values.keys()).collect();
@@ -212,7 +210,7 @@ fn without_login(url: &str) -> String {
     format!("{scheme}://{}", &rest[begin..])
 }
 
-/// Whether an option names a file read when the action is built. Listeners read theirs for each connection.
+/// Listeners read theirs for each connection.
 fn names_a_file(option: &str) -> bool {
     option.ends_with("_file") || option.starts_with("client_")
 }

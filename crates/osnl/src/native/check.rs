@@ -33,7 +33,6 @@ use crate::listener::GIVE_BACK_AFTER;
 use crate::rule::{PathPattern, Rule};
 use crate::unmatched::KeepUnmatched;
 
-/// The checked configuration, which is `None` with at least one error.
 pub(super) struct ConfCheck {
     pub(super) conf: Option<Native>,
     pub(super) errors: Vec<ConfigError>,
@@ -152,7 +151,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Reads every section of a kind; `None` if there is none or one is wrong.
     fn each<T>(&mut self, kind: &str, read: impl Fn(&mut SectionReader<'_>) -> Option<T>) -> Option<Vec<T>> {
         let layers = self.layers;
         if !layers.sections.iter().any(|section| section.def.kind == kind) {
@@ -174,7 +172,7 @@ impl<'a> Checker<'a> {
         read.into_iter().collect()
     }
 
-    /// Refuses two listeners on one queue, which would compete for messages.
+    /// Two listeners on one queue would compete for messages.
     fn one_queue_each(&mut self, listeners: &[ListenerConf]) {
         let place = |url: &TransportUrl| {
             let mut hosts: Vec<_> =
@@ -201,7 +199,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Warns of unused sections, which are likely mistakes.
     fn used(
         &mut self,
         listeners: &[ListenerConf],
@@ -226,7 +223,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Refuses circles of `on_failure`, so that each dead letter ends somewhere.
+    /// A circle of `on_failure` would never end a dead letter.
     fn no_circle(&mut self, actions: &[ActionConf]) {
         for action in actions {
             if let (Some(way), Some(section)) =
@@ -238,7 +235,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Checks that names in an `id` are known before its question, and each answer is used.
+    /// Names in an `id` must be known before its question, and each answer be used.
     fn asked_in_order(&mut self, enrichments: &[EnrichConf], actions: &[ActionConf]) {
         for action in actions.iter().filter(|action| !action.enrich.is_empty()) {
             let Some(section) = self.named(ACTION, &action.name) else { continue };
@@ -265,7 +262,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Warns of actions whose effect their own rule may match.
     fn goes_round(&mut self, listeners: &[ListenerConf], rules: &[RuleConf], actions: &[ActionConf]) {
         for action in actions {
             let fires = |rule: &&RuleConf| {
@@ -303,7 +299,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Refuses settings that are wrong with several daemons.
     fn of_members(&mut self, listeners: Option<&[ListenerConf]>, actions: Option<&[ActionConf]>) {
         for conf in listeners.unwrap_or_default() {
             if let Some(section) = self.named(LISTENER, &conf.name) {
@@ -317,7 +312,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Checks that each waiting listener can hold a place in each bounded action of its rules.
+    /// Each waiting listener must hold a place in each bounded action of its rules.
     fn places(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
         let (Some(max_pending), Some(section)) = (journal.max_pending(), self.unnamed(JOURNAL)) else {
             return;
@@ -359,7 +354,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Limits the prefetch to a disk journal's memory, beyond which messages would only wait.
+/// Beyond a disk journal's memory, messages would only wait.
 fn kept_in_memory(reader: &mut SectionReader<'_>, prefetch: u16) -> u16 {
     let most = u16::try_from(IN_MEMORY).unwrap_or(u16::MAX);
     if prefetch > most {
@@ -487,7 +482,7 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
 
 type Patterns = BTreeMap<String, Pattern>;
 
-/// Moves keys with dots to nested patterns, because oslo.messaging's filter reads only the top level.
+/// oslo.messaging's filter reads only the top level, so keys with dots become nested patterns.
 fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, Vec<PathPattern>) {
     let take = |patterns: &mut Patterns, predicate: fn(String) -> Predicate| {
         let dotted = patterns.extract_if(.., |key, _| key.contains('.'));

@@ -28,7 +28,7 @@ const SILENT_HEARTBEATS: f64 = 2.75;
 const BROKER_HEARTBEAT: u16 = 60;
 
 impl Native {
-    /// Returns one sentence per group of listeners with equal cost.
+    /// One sentence per group of listeners with equal cost.
     pub(super) fn cost_of_a_dead_machine(&self) -> Vec<String> {
         let journal = match &self.journal {
             JournalConf::Sqlite(_) => CostJournal::Sqlite,
@@ -60,7 +60,6 @@ fn source(listener: &ListenerConf) -> CostSource<'_> {
     CostSource::Queue(is_known.then_some(&listener.queue))
 }
 
-/// Returns the cost; `heartbeat` is in seconds, 0 for none.
 fn cost(
     journal: CostJournal,
     source: CostSource<'_>,

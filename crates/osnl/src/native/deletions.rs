@@ -13,8 +13,6 @@ const NAMED: usize = 3;
 
 impl LoadedConf {
     /// Warns of rules whose events the action `k2hr3` ignores, or deletes hosts for without a deletion.
-    ///
-    /// Only commands that check a configuration use this, not the daemon.
     #[must_use]
     pub fn not_deletions(&self) -> Vec<Warning> {
         let enabled = self.conf.rules.iter().filter(|rule| rule.enabled);

@@ -39,10 +39,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OverflowPolicy {
-    /// The listeners of this action stop reading.
     #[default]
     StopIntake,
-    /// The deliveries are dead letters at once.
     DeadLetter,
 }
 
@@ -179,7 +177,6 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// Refuses options of a rule that only a persistent journal can serve.
 pub(super) fn kept_rule(reader: &mut SectionReader<'_>, journal: &JournalConf, rule: &RuleConf) {
     if *journal == JournalConf::Memory && rule.guard.is_some() {
         refuse_guard(reader);

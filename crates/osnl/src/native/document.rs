@@ -10,7 +10,7 @@ use super::kinds::{ACTION, KAFKA, LISTENER, RABBIT, VALUES};
 use super::schema::SECTIONS;
 use super::{Drivers, LoadedConf, journal, rabbit, topology};
 
-/// A configuration with secrets, whose `Debug` form is for tests.
+/// The `Debug` form, for tests, has secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     pub sections: Vec<DocSection>,
@@ -26,7 +26,6 @@ pub struct DocSection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocEntry {
     pub option: String,
-    /// The value with `$name` replaced, or the file of a secret.
     pub text: String,
     pub from: String,
 }
@@ -74,7 +73,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
 }
 
 impl Document {
-    /// Returns the text. Without `secrets`, passwords of transport URLs are `***`, with a warning.
+    /// Without `secrets`, passwords of transport URLs are `***`, with a warning.
     #[must_use]
     pub fn text(&self, secrets: bool) -> String {
         let mut out = String::new();
@@ -110,7 +109,7 @@ impl Document {
         Self { sections: self.sections.iter().map(hide).collect(), drivers: self.drivers }
     }
 
-    /// Whether the text reads back. Values from the environment can have blanks and line ends that no file can hold.
+    /// Values from the environment can have blanks and line ends that no file can hold.
     #[must_use]
     pub fn reads_back(&self) -> bool {
         let texts = [("shown".to_owned(), self.text(true))];
@@ -166,7 +165,6 @@ fn without_login(url: &str) -> String {
     }
 }
 
-/// Hides a secret option, and secrets inside other options.
 fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
     if row.secret {
         return without_password(&entry.text);
@@ -190,12 +188,10 @@ fn without_password(url: &str) -> String {
     TransportUrl::parse(url).map_or_else(|_| "***".to_owned(), |url| url.to_string())
 }
 
-/// Keeps a comment on one line, whatever the file's name.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// Writes `option = value` such that it reads back unchanged.
 fn written(option: &str, value: &str) -> String {
     let replaced = substitute(value, |_| Err::<String, ()>(()));
     let value = if replaced.as_deref() == Ok(value) { value.to_owned() } else { value.replace('$', "$$") };

@@ -46,7 +46,7 @@ pub struct Drivers {
 }
 
 impl Drivers {
-    /// Adds a driver. The list is leaked, so a program should call this once.
+    /// The list is leaked, so a program should call this once.
     #[must_use]
     pub fn with(self, behind: &str, entry: DriverEntry) -> Self {
         let mut entries = self.entries.to_vec();
@@ -83,7 +83,6 @@ impl Drivers {
         self.schema
     }
 
-    /// Makes the form of files, leaked for the life of the program.
     fn of(entries: Vec<DriverEntry>) -> Self {
         let tables: Vec<DriverTable> = entries.iter().map(|entry| entry.table).collect();
         let tables: &'static [DriverTable] = tables.leak();

@@ -48,7 +48,6 @@ options! {
     }
 }
 
-/// Reads one section; `all` has the names of all.
 pub(super) fn enrich(reader: &mut SectionReader<'_>, all: &[&str]) -> Option<EnrichConf> {
     let name = named(reader);
     let kinds: Vec<(&str, Kind)> = Kind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();

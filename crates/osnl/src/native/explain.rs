@@ -10,7 +10,6 @@ use crate::journal::shared::SharedOptions;
 use crate::rule::{KeySource, Mode};
 
 impl Native {
-    /// Returns a block for each listener, rule, and action, without secrets.
     #[must_use]
     pub fn explain(&self) -> String {
         let mut out = String::new();

@@ -1,7 +1,6 @@
 use osnl_config::Finding;
 use osnl_config::sections::RawSection;
 
-/// Makes a finding at an option's line, else at the section's heading.
 pub(super) fn finding_at(section: Option<&RawSection>, option: &str, problem: &str) -> Finding {
     let finding = Finding::of("configuration", problem);
     // Names of headers are lower-case once read.

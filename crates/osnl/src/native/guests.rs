@@ -10,7 +10,6 @@ use super::LoadedConf;
 const URL: &str = "transport_url";
 
 impl LoadedConf {
-    /// Warns of each host with the login guest beside hosts with a user, in listeners and actions.
     #[must_use]
     pub fn guest_hosts(&self) -> Vec<Warning> {
         let of_section = |section: &RawSection| -> Vec<Warning> {

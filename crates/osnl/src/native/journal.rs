@@ -32,7 +32,6 @@ options! {
     }
 }
 
-/// The options of a journal in any form of configuration.
 pub const fn section(about: &'static str) -> SectionDef {
     SectionDef::new(JOURNAL, about, JournalPlaceOptions::OPTIONS).with_shared(&[JournalBounds::OPTIONS])
 }
@@ -68,7 +67,7 @@ fn is_shared(connection: &str) -> bool {
 }
 
 impl JournalConf {
-    /// Returns the bound per action; `None` where the broker keeps pending deliveries.
+    /// `None` where the broker keeps pending deliveries.
     pub(super) fn max_pending(&self) -> Option<u64> {
         match self {
             Self::Memory => None,
@@ -85,7 +84,6 @@ pub enum JournalPlace {
     Shared { connection: Secret, checked: CheckedConnection, database: &'static dyn SharedDatabase },
 }
 
-/// Reads a [`section`] without a shared journal.
 pub fn journal(reader: &mut SectionReader<'_>) -> Option<JournalConf> {
     read(reader, |text| match is_shared(&text) {
         true => Err((NATIVE_ONLY.0.to_owned(), NATIVE_ONLY.1)),

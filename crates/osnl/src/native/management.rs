@@ -8,7 +8,6 @@ use crate::management::ManagementConf;
 const OPTION: &str = "management_url";
 const FORM: &str = "write https://user:password@host:15671/";
 
-/// Reads the option, or `Some(None)` if unset; `rabbit` has the broker's options.
 pub(super) fn of_listener(
     reader: &mut SectionReader<'_>,
     broker: Option<&TransportUrl>,

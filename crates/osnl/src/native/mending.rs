@@ -10,18 +10,15 @@ use super::{JournalConf, ListenerConf, Native};
 use crate::listener::{Bindings, UnreadQueue};
 use crate::queues::Survey;
 
-/// Changes at the broker of a listener.
 #[derive(Clone, Debug)]
 pub struct QueueChanges {
     pub listener: Arc<str>,
     pub bind: Vec<Binding>,
     pub unbind: Vec<Binding>,
-    /// Queues to delete, each with its recorded bindings.
     pub delete: Vec<(String, Vec<Binding>)>,
 }
 
 impl Native {
-    /// Opens the daemon's record of its queues, for reading.
     fn record(&self) -> Bindings {
         let journal = match &self.journal {
             JournalConf::Memory => "memory://".to_owned(),
@@ -33,14 +30,13 @@ impl Native {
         record
     }
 
-    /// Whether a daemon has ever received a message of the listener's queues, as far as its record knows.
     #[must_use]
     pub fn has_received(&self, conf: &ListenerConf) -> bool {
         let record = self.record();
         conf.read_queues().iter().any(|queue| record.has_received(&queue.own))
     }
 
-    /// Returns the queues that no listener reads any more, with their content where a listener's broker has them.
+    /// Queues have their content where a listener's broker has the queues.
     pub async fn left_queues(&self, limit: Duration) -> Vec<UnreadQueue> {
         let mut left = self.record().left();
         for conf in &self.listeners {
@@ -69,7 +65,6 @@ impl Native {
         left
     }
 
-    /// Plans the changes that osnl may make for the listeners of the surveys, without those that are none.
     #[must_use]
     pub fn queue_changes(&self, surveys: &[Survey], left: &[UnreadQueue]) -> Vec<QueueChanges> {
         let record = self.record();
@@ -102,8 +97,7 @@ impl Native {
         planned
     }
 
-    /// Makes the changes at the listener's broker; returns the queues that are kept, because they are not empty or
-    /// unused any more.
+    /// Returns the queues that are kept, because they are not empty or unused any more.
     ///
     /// # Errors
     /// The broker refuses a change; earlier changes are made.
@@ -117,7 +111,6 @@ impl Native {
 }
 
 impl QueueChanges {
-    /// Describes each change on a line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let binding = |verb: &str, Binding { queue, exchange, routing_key }: &Binding| {

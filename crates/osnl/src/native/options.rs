@@ -26,7 +26,6 @@ options! {
 }
 
 options! {
-    /// The options of a listener that are not about its queues.
     pub(super) struct StreamOptions {
         prefetch: u16 = "200", within("1", "65535") => "Most unacknowledged messages of the listener, over all its queues.";
         max_body: Bytes = "4MiB", within("4KiB", "128MiB") => "Largest uncompressed body. A message with a larger one is quarantined. The other limits of a message follow from it: six times as much memory when decoded, 500000 JSON values and 10000 resources of a bulk request, and as many times more as it is larger than 4MiB. Of a body above 16MiB and above max_body, only the beginning is read and quarantined.";

@@ -54,8 +54,7 @@ impl Native {
         self.probe_by(http, Thorough::Asks, &daemon, deadline).await
     }
 
-    /// Probes like `probe`. `thorough` may allow creating queues as proof; `daemon` distinguishes the daemon's
-    /// consumers.
+    /// `thorough` may allow creating queues as proof; `daemon` distinguishes the daemon's consumers.
     pub async fn probe_by(
         &self,
         http: &HttpOptions,

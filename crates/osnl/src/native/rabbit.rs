@@ -17,7 +17,6 @@ pub(super) fn section<T: DriverSection>(reader: &mut SectionReader<'_>) -> Optio
     lay(reader, &mut options).then_some(options)
 }
 
-/// Lays the URL's query and the listener's own options over those of the section, and checks their combination.
 pub(super) fn of_listener<T: DriverSection + Clone>(
     reader: &mut SectionReader<'_>,
     section: &DriverOptions<T>,

@@ -1,5 +1,5 @@
-//! The reference of the native form, made from the tables of options: `osnl config reference`,
-//! `docs/reference/configuration.md` and the manual page osnl.conf(5).
+//! The reference of the native form: `osnl config reference`, `docs/reference/configuration.md` and the manual page
+//! osnl.conf(5).
 //!
 //! Nothing depends on the machine.
 
@@ -44,7 +44,6 @@ pub struct ReferenceOption {
     pub default: Option<&'static str>,
     pub meaning: String,
     pub driver: Option<&'static str>,
-    /// Whether the value is never printed.
     pub secret: bool,
 }
 
@@ -110,14 +109,12 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
     ReferenceSection { form: def.form(), about, variable, options }
 }
 
-/// Lists drivers with another default.
 fn others(option: &str, drivers: Drivers) -> String {
     let default = |entry: &DriverEntry| Some((entry.table.name, entry.table.default_of(option)?));
     let others = drivers.entries().iter().filter_map(default);
     others.map(|(driver, default)| format!(" With driver {driver} the default is {default}.")).collect()
 }
 
-/// Returns the default of oslo.messaging, which is not osnl's.
 fn there(option: &str) -> String {
     let default = RABBIT_OPTIONS.iter().find(|row| row.name == option).and_then(|row| row.default);
     let default = default.filter(|default| !default.is_empty());

@@ -32,7 +32,6 @@ pub struct SystemUser {
     groups: Vec<u32>,
 }
 
-/// Bits of a file's mode.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
     Read = 4,
@@ -41,10 +40,6 @@ enum Need {
 }
 
 impl SystemUser {
-    /// Finds a user by name or number.
-    ///
-    /// # Errors
-    /// No user has this name or number.
     pub fn find(name: &str) -> Result<Self, String> {
         let read = |path: &str| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
         Self::among(name, &read("/etc/passwd")?, &read("/etc/group").unwrap_or_default())
@@ -128,7 +123,7 @@ impl LoadedConf {
         self.rights_with(user, &self.files)
     }
 
-    /// Returns the user of the packages' unit, if it exists and the unit reads the same files.
+    /// `None` unless the unit reads the same files.
     #[must_use]
     pub fn user_of_unit(&self) -> Option<SystemUser> {
         let is_of_unit =
@@ -163,7 +158,6 @@ impl LoadedConf {
         files.chain(self.layers.sections.iter().flat_map(of_section)).collect()
     }
 
-    /// Probes a configuration from other files, such as an old program's.
     #[must_use]
     pub fn rights_with(&self, user: &SystemUser, files: &[String]) -> Vec<Probe> {
         let mut probes = Vec::new();

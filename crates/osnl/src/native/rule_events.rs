@@ -11,7 +11,6 @@ use super::{ListenerConf, Native, RuleConf};
 
 pub(crate) struct RuleEvents {
     pub(crate) events: Vec<&'static CatalogueEvent>,
-    /// Whether the catalogue knows the services that the rule's listeners read.
     pub(crate) is_certain: bool,
 }
 
@@ -38,7 +37,6 @@ impl Native {
     }
 }
 
-/// Whether a listener receives an event of a service with default settings.
 pub(super) fn comes(event: &CatalogueEvent, listener: &ListenerConf) -> bool {
     let usual =
         |topic: &String| catalogue::events().iter().any(|event| event.topics.contains(&topic.as_str()));

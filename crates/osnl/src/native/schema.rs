@@ -1,8 +1,7 @@
 //! The sections and options of the native form.
 //!
-//! An option is a field of its section's struct, in the module that reads the section: `journal.rs`, `admin.rs`,
-//! `canary.rs`, `enrich.rs`, `deliveries.rs`, `options.rs`, `topology.rs`; of a driver in its `conf.rs`, of brokers in
-//! `osnl-transport`.
+//! An option is a field of its section's struct: `journal.rs`, `admin.rs`, `canary.rs`, `enrich.rs`, `deliveries.rs`,
+//! `options.rs`, `topology.rs`; of a driver in its `conf.rs`, of brokers in `osnl-transport`.
 
 use osnl_config::sections::{Dialect, ForeignSection, Schema, SectionDef};
 use osnl_config::typed::ValueRefusal;
@@ -21,7 +20,6 @@ use super::topology::ListenerOptions;
 
 use super::kinds::*;
 
-/// The native form, to which [`Drivers`](super::Drivers) add their options.
 pub(super) const SCHEMA: Schema = Schema {
     sections: &SECTIONS,
     former: FORMER_OPTIONS,

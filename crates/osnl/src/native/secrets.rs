@@ -47,8 +47,6 @@ impl LoadedConf {
         values.chain(named.map(ChangedSecret::from)).collect()
     }
 
-    /// Returns the configuration with the present secrets of its files.
-    ///
     /// # Errors
     /// A secret is invalid for its option, or its file cannot be read.
     pub(crate) fn with_secrets_read_again(&self, environment: &Environment) -> Result<Self, ConfigErrors> {
@@ -68,7 +66,6 @@ impl LoadedConf {
         }
     }
 
-    /// Reads the secrets again, except in sections that need a restart.
     fn read_again(&self, environment: &Environment) -> Layers {
         let mut layers = self.layers.clone();
         layers

@@ -21,7 +21,6 @@ impl LoadedConf {
         common.map(|section| (section.heading(), self.digest(section))).collect()
     }
 
-    /// Sets the digest of each listener's rules, in their order.
     pub(super) fn digest_rules(&mut self) {
         let digests = self.section_digests();
         for listener in &mut self.conf.listeners {

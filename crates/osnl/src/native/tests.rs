@@ -35,7 +35,6 @@ fn load(text: &str) -> Result<LoadedConf, ConfigErrors> {
     load_layers(&[text], &[])
 }
 
-/// Loads files `a.conf`, `b.conf` and so on, with variables over the files.
 fn load_layers(texts: &[&str], variables: &[(&str, &str)]) -> Result<LoadedConf, ConfigErrors> {
     let name = |n: usize| format!("{}.conf", ["a", "b", "c"][n]);
     let texts: Vec<(String, String)> =
@@ -80,7 +79,6 @@ fn the_page_of_rules_loads_without_a_warning() {
     }
 }
 
-/// The page's table has `expression` with its meaning.
 #[test]
 fn the_expressions_of_the_page_compile() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rules.md");

@@ -24,7 +24,6 @@ use crate::action::driver::NativeReader;
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();
 
 options! {
-    /// The options of a listener that are about its queues.
     pub(super) struct ListenerOptions {
         transport_url: ReadBySection, written("URL"), secret => "Broker: rabbit://user:password@host:port,user:password@host2:port/vhost. Must be set.";
         management_url: ReadBySection, written("URL"), secret => "Management API of the broker: https://user:password@host:15671/, several hosts with commas between them. osnl asks it for policies, the delivery limit, and other consumers of the queue, which AMQP does not report. The user needs the tag monitoring; without a user, that of transport_url is meant. TLS trusts ssl_ca_file if it is set, else the system's authorities. Without this option these facts are unknown.";
@@ -87,7 +86,6 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     }
 }
 
-/// Reads the section; `rabbit` has the driver's options, as defaults.
 pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions>) -> Option<Topology> {
     if reader.is_set("queue") {
         return existing(reader);
@@ -212,7 +210,7 @@ fn single_active_consumer(
     Some(true)
 }
 
-/// Reads the queue's kind. `is_theirs`: the services declare these queues, so ours must equal theirs.
+/// `is_theirs`: the services declare these queues, so ours must equal theirs.
 fn queue(
     reader: &mut SectionReader<'_>,
     own: &ListenerOptions,
@@ -313,7 +311,6 @@ fn stream_offset(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> 
     }
 }
 
-/// Reads arguments such as `x-max-length=1000, x-overflow=reject-publish`.
 fn arguments(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<QueueArguments> {
     let option = option.name;
     if !reader.is_set(option) {

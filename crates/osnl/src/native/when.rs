@@ -6,7 +6,6 @@ use osnl_config::template::{Expression, TemplateError};
 
 use crate::action::driver::NativeReader;
 
-/// Reads `when`, with `more` names allowed; `Ok(None)` if unset.
 pub(super) fn read(reader: &mut SectionReader<'_>, more: &[&str]) -> Result<Option<Expression>, ()> {
     let compiled = reader.compiled("when", |text| {
         if text.trim_start().starts_with("- ") {
@@ -22,7 +21,6 @@ pub(super) fn read(reader: &mut SectionReader<'_>, more: &[&str]) -> Result<Opti
     Ok(compiled)
 }
 
-/// Warns of valid conditions that are surely mistakes.
 fn warn_of_constant(reader: &mut SectionReader<'_>, when: &Expression) {
     match when.constant() {
         Some(Ok(true)) => {
@@ -45,7 +43,7 @@ fn warn_of_constant(reader: &mut SectionReader<'_>, when: &Expression) {
     }
 }
 
-/// Returns a text as a side of a top-level `or`, as in `priority == "info" or "warn"`.
+/// The text of a side of a top-level `or`, as in `priority == "info" or "warn"`.
 fn always_true(source: &str) -> Option<&str> {
     let mut sides = Vec::new();
     let mut rest = source;

@@ -25,7 +25,7 @@ const PREFETCH: u16 = 100;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Messages about the same resource (an instance, a port, a node, …) are handled in order of arrival, others
-    /// concurrently. A message about no known resource waits for none.
+    /// concurrently.
     #[default]
     PerResource,
     PerQueue,
@@ -37,7 +37,6 @@ pub enum BuildError {
     NoTarget,
     #[error("nobody to notify: give at least one endpoint")]
     NoEndpoint,
-    /// No endpoint has a priority, so nothing could be bound.
     #[error("no endpoint has a priority: nothing would be bound")]
     NoPriority,
     #[error(transparent)]
@@ -240,7 +239,6 @@ impl Builder {
     }
 }
 
-/// Returns each target with each endpoint's priorities, as oslo.messaging binds.
 fn bindings(targets: &[Target], endpoints: &[Box<dyn Endpoint>]) -> Vec<(Target, Priority)> {
     let mut priorities: Vec<Priority> = Vec::new();
     for priority in endpoints.iter().flat_map(|endpoint| endpoint.priorities()) {

@@ -162,7 +162,7 @@ impl Dispatch {
         if raw.origin.redelivered
             && let Some(job) = line.iter_mut().find(copy)
         {
-            // The first copy's connection is lost; its call answers for both.
+            // The first copy's connection is lost, so its call answers for both.
             this.counters.deduplicated.increment();
             job.receipts.push(complete);
             return receipt;
@@ -203,7 +203,6 @@ impl Dispatch {
         }
     }
 
-    /// Returns the oldest job of a lane, and removes an empty lane under the same lock.
     fn front(&self, lane: &Lane) -> Option<(Arc<ReceivedNotification>, Arc<[usize]>)> {
         let mut lanes = self.lanes();
         let front = lanes.lanes.get(lane).and_then(VecDeque::front);

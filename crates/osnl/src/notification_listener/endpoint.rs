@@ -31,13 +31,13 @@ use crate::received::{Origin, ReceivedMessage as Raw};
 /// }
 /// ```
 pub trait Endpoint: Send + Sync {
-    /// Returns the priorities to bind and accept. The priority in the *body* decides, in any case of letters, not the
-    /// routing key. The default is all seven; any other needs [`Priority::Other`].
+    /// The priority in the *body* decides, in any case of letters, not the routing key. The default is all seven; any
+    /// other needs [`Priority::Other`].
     fn priorities(&self) -> &[Priority] {
         &Priority::ALL
     }
 
-    /// Returns oslo.messaging's `filter_rule`. The default accepts all.
+    /// oslo.messaging's `filter_rule`. The default accepts all.
     fn filter(&self) -> Option<&NotificationFilter> {
         None
     }
@@ -49,14 +49,13 @@ pub trait Endpoint: Send + Sync {
         true
     }
 
-    /// Handles a notification. The message is acknowledged only after the future has completed.
+    /// The message is acknowledged only after the future has completed.
     ///
     /// Must not block its thread; use `tokio::task::spawn_blocking`. A panic counts as [`NotificationResult::Requeue`],
     /// as an exception with oslo.messaging. A notification may be redelivered, so the effect must be repeatable.
     fn notify<'a>(&'a self, received: &'a ReceivedNotification) -> BoxFuture<'a, NotificationResult>;
 }
 
-/// The values of oslo.messaging's `NotificationResult`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotificationResult {
     Handled,

@@ -1,7 +1,7 @@
 //! The pauses and the number of attempts of a requeued message.
 //!
-//! A requeued message stays unacknowledged and holds its lane, because a return would change its order with messages in
-//! the client library.
+//! The message stays unacknowledged and holds its lane, because a return would change its order with messages in the
+//! client library.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,14 +9,11 @@ use std::time::Duration;
 /// Half of RabbitMQ's consumer time-out (30 minutes), after which an unacknowledged message costs the connection.
 pub(super) const LONGEST_STAY: Duration = Duration::from_secs(15 * 60);
 
-/// The pauses before retries after [`Requeue`](super::NotificationResult::Requeue).
-///
 /// oslo.messaging redelivers at once, without end. Here the pause is first `first`, then doubles up to `longest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequeuePolicy {
     pub first: Duration,
     pub longest: Duration,
-    /// The number of calls after which the message is set aside.
     pub attempts: NonZeroU32,
 }
 

@@ -3,7 +3,6 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::received::ReceivedMessage as Raw;
 
-/// A message set aside and acknowledged, with its bytes.
 #[derive(Clone, Debug)]
 pub struct SetAside {
     pub received: Raw,
@@ -12,7 +11,6 @@ pub struct SetAside {
 
 pub(super) type Keeper = Box<dyn Fn(&SetAside) + Send + Sync>;
 
-/// The last messages, bounded by number and bytes.
 #[derive(Default)]
 pub(super) struct Shelf {
     kept: Mutex<SetAsideMessages>,

@@ -80,8 +80,8 @@ impl Wanted {
         transport.inspect(&self.exchanges, &self.queues, ours, limit).await
     }
 
-    /// Looks at the queues that services may have made, and at the exchanges of services with a name near
-    /// a missing exchange. A comparison with oslo.messaging's default shows whether a queue is durable.
+    /// Looks also at exchanges of services with a name near a missing exchange. A comparison with oslo.messaging's
+    /// default shows whether a queue is durable.
     pub(crate) async fn inspect_services(
         &self,
         transport: &RabbitTransport,
@@ -98,8 +98,8 @@ impl Wanted {
             .await
     }
 
-    /// Returns the names of the queues that services give the usual topics and the listener's, without those that the
-    /// listener reads. The broker logs each question about a missing queue, so rare priorities are not asked.
+    /// Omits the queues that the listener reads. The broker logs each question about a missing queue, so rare
+    /// priorities are not asked.
     pub(crate) fn services_queues(&self) -> Vec<String> {
         let is_plain = |topic: &&str| !topic.contains(['*', '#']);
         let own = self.topics.iter().map(String::as_str).filter(is_plain);
@@ -143,7 +143,6 @@ impl Wanted {
         denied
     }
 
-    /// Makes a survey of the looks at the listener's objects and at the services' queues.
     pub(crate) fn of_inspections(
         &self,
         inspection: &BrokerInspection,
@@ -187,7 +186,6 @@ impl Wanted {
         survey
     }
 
-    /// Makes a survey of the numbers that a daemon knows.
     pub(crate) fn of_depths(
         &self,
         exchanges: Vec<(String, ExchangeInspection)>,
@@ -232,7 +230,6 @@ impl Survey {
         self.facts = Some(facts);
     }
 
-    /// Looks again after a pause.
     async fn grow(&mut self, transport: &RabbitTransport, limits: SurveyLimits, limit: Duration) {
         let names: Vec<String> =
             self.queues.iter().filter(|row| row.is_there()).map(|row| row.name.clone()).collect();
@@ -250,7 +247,6 @@ impl Survey {
     }
 }
 
-/// Reads a look at a queue; `own` is the kind of the comparison, for the listener's queues.
 fn row(name: &str, found: &QueueInspection, own: Option<&QueueKind>) -> QueueRow {
     let missing = QueueRow::missing(name, own.is_some());
     match found {
@@ -279,7 +275,6 @@ fn row(name: &str, found: &QueueInspection, own: Option<&QueueKind>) -> QueueRow
     }
 }
 
-/// Returns the broker's words for the first permission that is refused.
 pub(crate) fn refused(Proofs { make, bind, read, .. }: &Proofs) -> Option<String> {
     let all = make.iter().chain(bind.iter().map(|(_, proof)| proof)).chain([read]);
     let words = |proof: &Proof| match proof {

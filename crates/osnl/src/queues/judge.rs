@@ -18,7 +18,6 @@ pub(super) struct Judge<'a> {
 }
 
 impl Survey {
-    /// Returns the troubles, worst first.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         let judge = Judge { survey: self };
@@ -40,7 +39,6 @@ impl Survey {
         self.wanted.url.virtual_host()
     }
 
-    /// Returns the bindings of the listener's own queues that are missing although their exchange is there.
     #[must_use]
     pub fn unbound(&self) -> Vec<Binding> {
         let wanted = &self.wanted;
@@ -67,7 +65,6 @@ impl Survey {
     }
 }
 
-/// Sorts findings worst first, and removes those that another listener has too.
 pub fn sort(found: &mut Vec<Finding>) {
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let mut seen: Vec<Finding> = Vec::new();
@@ -80,8 +77,8 @@ pub fn sort(found: &mut Vec<Finding>) {
     });
 }
 
-/// Judges a queue that osnl has read, and that no listener of the configuration reads. `seen` is the number of messages
-/// and of consumers; `unbind` and `delete` are the commands that end its bindings and the queue, where they are known.
+/// `seen` is the number of messages and of consumers; `unbind` and `delete` are the known commands that end bindings
+/// and queue.
 pub(crate) fn of_left_queue(
     (broker, vhost, queue): (&str, &str, &str),
     seen: Option<(u64, u64)>,
@@ -183,8 +180,8 @@ impl Judge<'_> {
         self.survey.exchanges.iter().filter_map(wrong).collect()
     }
 
-    /// An exchange that osnl would create otherwise. RabbitMQ before 4.3 deletes a transient one at its restart, and the
-    /// program that declares the exchange first decides.
+    /// RabbitMQ before 4.3 deletes a transient one at its restart, and the program that declares the exchange first
+    /// decides.
     fn exchanges_made_otherwise(&self) -> Vec<Finding> {
         let wanted = &self.survey.wanted;
         let ours = wanted.rabbit.queue().as_oslo().durable;
@@ -395,7 +392,6 @@ impl Judge<'_> {
         ))
     }
 
-    /// A transient queue, which RabbitMQ 4.3 refuses to create.
     fn transient(&self, row: &QueueRow) -> Option<Finding> {
         let wanted = &self.survey.wanted;
         // A queue that osnl only reads is among the risks.
@@ -466,7 +462,6 @@ impl Judge<'_> {
     }
 }
 
-/// Reads `osnl@HOST#DIGEST`, the tag of a consumer.
 #[must_use]
 pub fn tag_parts(tag: &str) -> Option<(&str, &str)> {
     let (program, rest) = tag.split_once('@')?;

@@ -26,7 +26,6 @@ impl Judge<'_> {
         silent.chain(comes.then(|| self.no_rule_matches()).flatten()).collect()
     }
 
-    /// Messages come, so the rules decide.
     fn no_rule_matches(&self) -> Option<Finding> {
         let (daemon, listener) = (&self.survey.daemon, &self.survey.wanted.listener);
         let is_idle = daemon.matched == Some(0) && daemon.received > 0;
@@ -217,7 +216,6 @@ impl Judge<'_> {
             && !rows().any(|row| matches!(row.state, super::QueueState::Refused(_)))
     }
 
-    /// Returns the exchanges that the services' queues are bound to, as far as known.
     fn sources(&self) -> BTreeSet<String> {
         let bindings = self.published().flat_map(|row| row.bindings.iter().flatten());
         bindings.map(|(exchange, _)| exchange.clone()).collect()

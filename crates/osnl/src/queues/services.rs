@@ -9,7 +9,6 @@ use crate::management::risk::precedence;
 
 pub(super) const PRIORITIES: [&str; 7] = ["audit", "debug", "info", "warn", "error", "critical", "sample"];
 
-/// A setting of a service, in the words of each deployer.
 pub(super) struct ServiceSetting<'a> {
     pub(super) exchange: &'a str,
     pub(super) section: &'static str,
@@ -32,7 +31,6 @@ impl ServiceSetting<'_> {
         self.command_and(&format!("then restart the services of {}", self.name()))
     }
 
-    /// Returns the setting as a line of the service's file, and what to do next.
     pub(super) fn command_and(&self, more: &str) -> String {
         let Self { section, option, value, .. } = self;
         let service = self.name();
@@ -75,11 +73,10 @@ impl ServiceSetting<'_> {
     }
 }
 
-/// The effect of a bounded queue, for the operator.
 pub(crate) const BOUND_EFFECT: &str =
     "this keeps the newest 1,000 messages of each such queue, and drops older ones now and from then on";
 
-/// Returns the command that bounds the queues of a topic, which keeps the other settings of their policy.
+/// The other settings of the topic's policy are kept.
 pub(super) fn bound(vhost: &str, topic: &str, policies: Option<&QueuePolicies>) -> String {
     let effective = policies.map(|policies| policies.effective.clone()).unwrap_or_default();
     let mut definition: serde_json::Map<String, serde_json::Value> = effective.into_iter().collect();

@@ -7,7 +7,6 @@ use super::*;
 use crate::management::{ConsumerFacts, QueuePolicies};
 use crate::native::{Sources, load_texts};
 
-/// Returns a healthy survey of `[listener:l]`: nova publishes, and osnl reads what is published.
 fn survey(more: &str) -> Survey {
     let text = format!(
         "[listener:l]\ntransport_url = rabbit://u:p@mq1/\nexchange = nova\npool = osnl\n{more}\n[rule:r]\nactions = a\n\

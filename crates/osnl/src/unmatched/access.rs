@@ -1,5 +1,3 @@
-//! Access to the ring from its own process: messages by page, and counts over all listeners.
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -26,7 +24,7 @@ impl Ring {
         self.shared.started
     }
 
-    /// Returns messages newest first; a number is valid for the life of the process.
+    /// A number is valid for the life of the process.
     #[must_use]
     pub fn page(&self, before: Option<u64>, most: usize) -> Vec<(u64, UnmatchedMessage)> {
         self.shared.page(before, most)
@@ -39,7 +37,7 @@ impl Ring {
         found.filter(|(found, _)| *found == number).map(|(_, message)| message)
     }
 
-    /// Returns the counts of each rule; the call may block for a moment.
+    /// The call may block for a moment.
     #[must_use]
     pub fn totals(&self) -> HashMap<Arc<str>, RuleTotals> {
         let sets: Vec<_> = locked(&self.shared.rules).iter().map(|(_, rules)| rules.clone()).collect();

@@ -26,7 +26,6 @@ pub(super) fn rules(journal: &Path) -> PathBuf {
     beside(journal, ".rules")
 }
 
-/// Returns the last unmatched messages of this journal's daemon, oldest first.
 pub fn read(journal: &Path, most: usize) -> io::Result<Vec<UnmatchedMessage>> {
     // In the other order, entries moved between the two reads would be missed.
     let new = fs::read_to_string(current(journal));
@@ -52,7 +51,7 @@ pub struct RuleMatches {
     pub failed: Vec<(String, u64)>,
 }
 
-/// Returns counts since the daemon's start, at most some seconds old.
+/// Counts since the daemon's start, at most some seconds old.
 pub fn counts(journal: &Path) -> io::Result<(SystemTime, Vec<RuleMatches>)> {
     let value: Value = serde_json::from_str(&fs::read_to_string(rules(journal))?)?;
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "is damaged");

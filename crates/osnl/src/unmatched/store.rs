@@ -126,7 +126,6 @@ impl UnmatchedWriter {
         Ok(())
     }
 
-    /// Measures the former process's file, and completes an unfinished last line.
     fn measure(&mut self, current: &Path) -> io::Result<u64> {
         let found = match fs::read(current) {
             Ok(found) => found,

@@ -1,5 +1,4 @@
-//! Defects of k2hr3_osnl 1.0.8 that no other test has. Defects of the program (signals, exit codes, tracebacks, the default
-//! path) are tested in `osnl-cli`; TLS, names, and IPv6 in `tls` and `proxy`.
+//! Defects of k2hr3_osnl 1.0.8 that no other test has.
 
 use std::time::{Duration, Instant};
 

@@ -115,8 +115,7 @@ fn every_attempt_sends_what_was_found_before_the_first() {
     assert_eq!(stage.openstack.count(SERVERS), 1);
 }
 
-/// An outage of the API holds deliveries like an outage of the target: nothing is sent or used up, and the log names
-/// the API.
+/// An outage of the API holds deliveries, and the log names the API.
 #[test]
 fn an_api_that_is_down_costs_no_attempt() {
     let stage = Stage::new();

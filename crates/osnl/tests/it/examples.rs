@@ -6,7 +6,6 @@ use osnl_testkit::{Broker, Guard, python, wait_until};
 
 use crate::harness::SOON;
 
-/// Publishes by the real Notifier each priority in both framings, with each of the given compressions.
 const PUBLISH: &str = r#"
 import json, sys
 import oslo_messaging
@@ -34,7 +33,6 @@ fn publish(url: &str, compressions: &[Option<&str>]) {
     let _ = python(PUBLISH, &serde_json::json!({"url": url, "compressions": compressions}).to_string());
 }
 
-/// Returns a built example; `cargo test` builds examples, except for a run of this test alone.
 fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);

@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{SOON, event_of, framed};
 use crate::log::Log;
 
-/// Returns the tests' own Python; `-S` leaves only the standard library.
 pub(crate) fn python() -> String {
     let folder = std::env::var_os(PYTHON_VARIABLE).unwrap_or_else(|| panic!("run \"cargo xtask test\""));
     PathBuf::from(folder).join("bin/python").display().to_string()

@@ -129,7 +129,6 @@ fn written(folder: &Path, name: &str) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The delivery keeps the failure, so that a restart before the fallback changes nothing.
 #[test]
 fn whoever_gets_what_is_given_up_is_told_by_whom_why_and_how_often() {
     for journal in JOURNALS {
@@ -200,7 +199,6 @@ fn what_is_dead_from_the_beginning_is_handed_on() {
     }
 }
 
-/// A fallback that the rule fires too gets no second delivery, and a fallback whose `when` is false gets none.
 #[test]
 fn what_is_dead_from_the_beginning_is_handed_on_to_whoever_wants_it() {
     for (rule, when, expected) in [

@@ -1,4 +1,4 @@
-//! The daemon's fuzz targets with a bound: random mutations of the seeds. `cargo xtask fuzz` searches further.
+//! The daemon's fuzz targets with a bound: random mutations of the seeds.
 
 #[path = "../../../../fuzz/daemon.rs"]
 mod daemon;

@@ -19,8 +19,7 @@ fn publish(broker: &MemoryBroker, exchange: &str, event_type: &str, payload: &se
     broker.publish(&Target::new(exchange, "notifications"), &Priority::Info, body)
 }
 
-/// A request without an answer in time may have arrived, so that it is repeated unchanged. A receiver that remembers
-/// keys, or is idempotent, then does nothing twice. A restart changes nothing.
+/// A request without an answer in time may have arrived, so that it is repeated unchanged.
 #[test]
 fn what_was_not_answered_in_time_is_sent_again_as_it_was() {
     for (driver, option, key) in [("http", "url", true), ("k2hr3", "api_url", false)] {

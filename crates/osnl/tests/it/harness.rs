@@ -191,7 +191,7 @@ pub(crate) fn port_deleted(instance: &str, address: &str) -> Value {
 pub(crate) fn framed(publisher_id: &str, event_type: &str, payload: &Value) -> String {
     static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let id = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    // serde_json sorts keys, so that this body also misses the fast path of reading heads.
+    // serde_json sorts keys, so this body also misses the fast path of reading heads.
     let inner = json!({
         "message_id": format!("m{id}"), "publisher_id": publisher_id, "event_type": event_type,
         "priority": "INFO", "payload": payload, "timestamp": "2026-11-20 06:36:22.662155",
@@ -216,7 +216,7 @@ pub(crate) fn publish_raw(broker: &MemoryBroker, body: &[u8], properties: Proper
     broker.publish_raw("neutron", "notifications.info", body.to_vec().into(), properties);
 }
 
-/// Returns a broker whose queue is declared and bound already, so that no early message is lost.
+/// The queue is declared and bound already, so that no early message is lost.
 pub(crate) fn bound_broker(conf: &Conf) -> MemoryBroker {
     let broker = MemoryBroker::new();
     let listener = conf.listener();

@@ -9,7 +9,6 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// Returns the log so far, a line each: level, message, then `field=value`.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }

@@ -52,7 +52,6 @@ fn a_node_detail_is_posted_and_an_answer_is_what_it_is() {
     assert_eq!(error.to_string(), "status 422: Unprocessable Entity, reply: no such node");
 }
 
-/// After an answered release of a move, the next attempt begins with the allocation, under the same key.
 #[test]
 fn what_was_answered_is_not_sent_again() {
     let mut watched = WatchedActions::default();

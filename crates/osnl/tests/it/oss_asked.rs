@@ -148,8 +148,7 @@ fn a_node_detail_has_what_the_services_know_and_null_for_what_is_gone() {
     }
 }
 
-/// An outage of Keystone is like an outage of a target: nothing is posted or used up, and deliveries continue
-/// afterwards.
+/// An outage of Keystone holds deliveries like an outage of a target.
 #[test]
 fn nothing_is_lost_while_keystone_is_away() {
     let openstack = openstack();
@@ -194,7 +193,6 @@ fn what_needs_no_keystone_is_posted_while_it_is_away() {
     assert!(!log.contains(" is held"), "the target has nothing to do with it: {log}");
 }
 
-/// With `on_error = default` a failed question counts as a missing object, and nothing waits.
 #[test]
 fn a_node_detail_need_not_wait_for_the_services() {
     let openstack = openstack();
@@ -214,7 +212,6 @@ fn renamed(openstack: &Openstack, name: &str) {
     openstack.put(SERVER, server);
 }
 
-/// The delivery keeps the answer, so that neither a renamed server nor a restart changes the body.
 #[test]
 fn every_attempt_sends_the_same_body() {
     let openstack = openstack();
@@ -238,7 +235,7 @@ fn every_attempt_sends_the_same_body() {
     assert_eq!(openstack.count(SERVER), 1);
 }
 
-/// The API no longer has a deleted server, but earlier answers are kept, also over a restart.
+/// The API has no deleted server, but earlier answers are kept, also over a restart.
 #[test]
 fn a_deletion_is_told_with_what_was_asked_before() {
     let openstack = openstack();
@@ -270,8 +267,7 @@ fn a_deletion_is_told_with_what_was_asked_before() {
     assert_eq!(openstack.count(SERVER), 1, "nobody is asked again");
 }
 
-/// Nova's versioned events name an image without its operating system, so that the action asks glance, and no other
-/// service.
+/// Nova's versioned events name an image without its operating system, so the action asks glance alone.
 #[test]
 fn a_versioned_creation_has_the_operating_system_of_its_image() {
     let openstack = openstack();
@@ -305,7 +301,6 @@ fn a_versioned_creation_has_the_operating_system_of_its_image() {
     assert_eq!(asked, [0, 0, 1]);
 }
 
-/// A restart between the two requests of a move, release and allocation, continues with the allocation.
 #[test]
 fn a_restart_goes_on_where_a_delivery_had_come_to() {
     let openstack = openstack();

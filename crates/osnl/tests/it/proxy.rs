@@ -41,7 +41,7 @@ fn http_goes_to_the_proxy_as_recorded() {
     daemon.stop().unwrap();
 }
 
-/// The host's name does not resolve, and must reach the proxy complete, with its dashes.
+/// The name does not resolve, and must reach the proxy complete, with its dashes.
 #[test]
 fn http_headers_keep_their_order_and_the_login_comes_last() {
     let proxy = Sink::start();

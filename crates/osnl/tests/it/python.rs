@@ -365,7 +365,6 @@ fn a_plug_in_may_stand_in_an_installed_package_and_ends_with_osnl() {
     assert!(!is_there(pid.parse().unwrap()));
 }
 
-/// A misbehaving plug-in still gets one verdict for each event, and so does the next event.
 #[test]
 fn a_plug_in_may_do_what_it_likes_and_the_next_event_is_answered() {
     let body = |what: &str| {
@@ -412,7 +411,6 @@ fn a_plug_in_may_do_what_it_likes_and_the_next_event_is_answered() {
     }
 }
 
-/// A call's change of its argument is invisible to every other call, even the next about the same event.
 #[test]
 fn a_plug_in_changes_its_own_copy_alone() {
     let folder = Folder::with(

@@ -98,7 +98,6 @@ fn the_three_kinds_in_both_framings_give_the_recorded_requests() {
     }
 }
 
-/// Returns exchanges, queues and bindings except those of every virtual host, without consumers.
 fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBinding>) {
     let exchanges =
         vhost.list_exchanges().into_iter().filter(|e| !e.name.is_empty() && !e.name.starts_with("amq."));

@@ -12,7 +12,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 pub(super) struct Alias {
     pub(super) name: String,
     pub(super) path: Vec<String>,
-    /// Whether other modules may take the name from here: such a `use` is a facade, not an import.
+    /// A facade, not an import: other modules may take the name from here.
     pub(super) is_facade: bool,
 }
 
@@ -290,7 +290,6 @@ fn is_for_tests(attribute: &Group) -> bool {
     }
 }
 
-/// Whether the attribute is `#[path = …]`, a file of another crate.
 fn is_elsewhere(attribute: &Group) -> bool {
     matches!(attribute.stream().into_iter().next(), Some(TokenTree::Ident(name)) if name == "path")
 }

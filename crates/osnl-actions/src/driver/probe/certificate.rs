@@ -10,8 +10,6 @@ use osnl_net::http::EXPIRES_SOON;
 
 use super::{Probe, RENEW};
 
-/// Checks that all certificates of a client's file are valid today; `None` if the file cannot be
-/// read.
 pub fn client_certificate_probe(section: &str, file: &Path) -> Option<Probe> {
     let probe = Probe::of(section, format!("client certificate {}", file.display()));
     Some(judged(probe, "servers that ask for a client certificate", dates(file)?, Timestamp::now()))

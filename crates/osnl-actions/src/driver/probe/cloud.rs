@@ -7,8 +7,7 @@ use osnl_net::openstack::{
 use super::{Probe, ProbeVerdict, client_certificate_probe, silent};
 use osnl_net::http::{FailureClass, HttpOptions};
 
-/// Logs in and searches the catalogue for this service, both within the deadline. `None` if the
-/// probe reports a failure, or no service was requested.
+/// Logs in and searches within the deadline. `None` if the probe reports a failure, or no service was requested.
 pub async fn cloud_probe(
     section: &str,
     conf: &CloudConf,
@@ -37,7 +36,7 @@ pub async fn cloud_probe(
     }
 }
 
-/// Adds to a probe that the place is one of several, or that the token goes there in clear.
+/// The place may be one of several, or get the token in clear.
 pub fn chosen(probe: Probe, cloud: &Cloud, service: &str, place: &ServiceUrl) -> Probe {
     let choice = place.choice().map(|choice| (choice, SET_REGION));
     let clear = cloud.in_clear(service, &place.url).map(|problem| (problem, GIVE_IT_TLS));

@@ -16,8 +16,7 @@ use osnl_net::http::{HttpOptions, ProbeError, reach};
 
 pub(crate) const NO_REQUEST: &str = "no request was sent";
 
-/// Probes an HTTP target: TCP, a proxy's tunnel, TLS; no request is sent. `option` is the option
-/// with its URL.
+/// TCP, a proxy's tunnel, TLS; no request is sent. `option` is the option with its URL.
 pub async fn target_probe(
     section: &str,
     option: &str,
@@ -94,9 +93,8 @@ pub async fn kafka_probe(
     std::iter::once(brokers).chain(topics.iter().map(topic)).collect()
 }
 
-/// Probes the canary's topic, which osnl does not create: the member of the group that sends must
-/// be the member that receives. Returns nothing if the brokers do not answer, which another probe
-/// reports.
+/// osnl does not create the topic: the member of the group that sends must be the member that receives. Returns
+/// nothing if the brokers do not answer, which another probe reports.
 #[cfg(feature = "kafka")]
 pub async fn kafka_canary_probe(
     section: &str,
@@ -123,8 +121,7 @@ pub async fn kafka_canary_probe(
     })
 }
 
-/// Probes a broker's login, its exchanges and the permission to publish; publishes and creates
-/// nothing. On Kafka the exchanges are topics.
+/// Publishes and creates nothing. On Kafka the exchanges are topics.
 pub async fn broker_probe(
     context: ProbeContext<'_>,
     url: &TransportUrl,
@@ -185,8 +182,7 @@ pub fn free(folder: &Path) -> Option<u64> {
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Asks the operating system whether a file can be written or created. With `takes_pipes`, a pipe
-/// with a reader is accepted.
+/// Asks the operating system. With `takes_pipes`, a pipe with a reader is accepted.
 pub fn file_probe(section: &str, path: &Path, takes_pipes: bool) -> Probe {
     let probe = Probe::of(section, format!("file {}", path.display()));
     let kind = std::fs::metadata(path).ok().map(|there| there.file_type());

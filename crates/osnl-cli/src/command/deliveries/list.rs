@@ -128,7 +128,6 @@ impl<'a> ListRow<'a> {
     }
 }
 
-/// Returns the form for a terminal: the result gets the room that the other columns leave.
 fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     if rows.is_empty() {
         return String::new();
@@ -164,7 +163,6 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
     table_within(all, Some(columns), &[resource, resource - 2])
 }
 
-/// Returns the form of `--wide`, with every column.
 fn wide(deliveries: &[Delivery]) -> String {
     if deliveries.is_empty() {
         return String::new();
@@ -243,7 +241,6 @@ mod tests {
             "5120.1  1,781+ ×  target down  newest 21 min  ticket  -         400 no such field: tags",
         ];
         assert_eq!(narrow(&rows, 100).lines().collect::<Vec<_>>(), expected);
-        // What has no room is cut, then left out.
         assert!(narrow(&rows, 72).lines().all(|line| line.chars().count() <= 72));
         assert!(!narrow(&rows, 64).contains("RESOURCE"));
     }

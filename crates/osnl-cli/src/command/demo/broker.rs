@@ -29,8 +29,7 @@ impl DemoBroker {
         })
     }
 
-    /// Returns the name of an exchange or a queue. A real broker needs a prefix, since it may
-    /// already have the plain name.
+    /// A real broker needs a prefix, since it may already have the plain name.
     pub(super) fn name(&self, plain: &str) -> String {
         match self {
             Self::InProcess(_) => plain.to_owned(),
@@ -61,7 +60,6 @@ impl DemoBroker {
         }
     }
 
-    /// Deletes all that the demo declared, and returns the number of messages left in these queues.
     pub(super) async fn close(self, queues: &[String]) -> anyhow::Result<u64> {
         match self {
             Self::InProcess(broker) => Ok(queues.iter().map(|queue| broker.ready(queue) as u64).sum()),

@@ -1,9 +1,8 @@
 //! A small cloud's life: servers and ports appear and disappear, between events that do not concern
 //! the target.
 //!
-//! A seed shuffles a deck of short scenes: the same seed always gives the same events. Two or three
-//! scenes play at once, so their events mix as on a real broker. Each server has one of nova's two
-//! formats, as the setup of a compute node decides.
+//! A seed shuffles short scenes, always with the same events. Two or three scenes play at once, so their events mix
+//! as on a real broker. Each server has one of nova's two formats, as the setup of a compute node decides.
 //!
 //! | scene | events |
 //! | --- | --- |

@@ -1,5 +1,3 @@
-//! The library's log events, as lines of the story.
-//!
 //! | from | shown |
 //! | --- | --- |
 //! | the listener | all warnings and errors |

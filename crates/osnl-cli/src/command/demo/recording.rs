@@ -1,8 +1,8 @@
 //! The notifications of the demo's cloud, recorded from real services:
 //! `fixtures/demo/notifications.json`, built in.
 //!
-//! Each template is a recorded body with the names in it (`stands_for`). Filling replaces these
-//! names and leaves every other byte as recorded. One template is handmade and cannot be read.
+//! Filling replaces the names in a recorded body (`stands_for`) and leaves every other byte. One template is handmade
+//! and cannot be read.
 
 use std::collections::BTreeMap;
 

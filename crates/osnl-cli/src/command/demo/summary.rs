@@ -41,7 +41,6 @@ pub(super) struct Summary {
 }
 
 impl SummaryFigures {
-    /// Whether every message is accounted for, and no delivery is a dead letter.
     pub(super) fn add_up(&self) -> bool {
         self.dead == 0
             && self.received == self.published - self.elsewhere

@@ -52,7 +52,6 @@ impl SampleTarget {
         TARGETS.iter().find(|target| target.driver == driver)
     }
 
-    /// Refuses services whose every event would become a dead letter.
     pub(super) fn suits(&self, services: &[&str]) -> Result<(), String> {
         let acts_on = |service: &str| self.acts_on.iter().any(|(name, _)| *name == service);
         match services.iter().find(|service| !self.acts_on.is_empty() && !acts_on(service)) {
@@ -80,7 +79,6 @@ const USUAL: [(&str, &str); 8] = [
 const SERVICES_SEND: &str = "Services send nothing until driver = messagingv2 is in [oslo_messaging_notifications] of their \
     files: see the page \"Turning notifications on\" of the book.";
 
-/// Settings of a service without which the sample's rule receives nothing.
 const IRONIC: &str = "ironic also needs notification_level = info in [DEFAULT] of ironic.conf.";
 const UNVERSIONED: &str = "nova sends this form by default. With notification_format = versioned in [notifications] of nova.conf it \
     does not: osnl init --versioned writes the section for that.";
@@ -148,7 +146,7 @@ struct SampleText<'a> {
 impl SampleText<'_> {
     fn service(&mut self, service: &str, target: &SampleTarget, transport_url: &str) {
         let Some(event) = usual(service, target, self.form.versioned) else { return };
-        // Each listener needs its own queue, since listeners on one queue would share its messages.
+        // Listeners on one queue would share its messages.
         let pool = format!("osnl-{service}");
         let topics = event.topics.first().copied().unwrap_or("notifications");
         self.out.push('\n');

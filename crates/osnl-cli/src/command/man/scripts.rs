@@ -6,7 +6,6 @@
 
 use clap_complete::Shell;
 
-/// Appended to bash's script: calls its function if no name is offered.
 const BASH: &str = r#"
 _osnl_with_names() {
     local name quoted

@@ -1,5 +1,3 @@
-//! The output of `osnl queues`: tables and findings, or one object `{"brokers", "findings"}`.
-
 use std::ops::Range;
 
 use osnl::listener::UnreadQueue;

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 const NAMED: usize = 3;
 
-/// A look at the topics of a listener.
 pub(super) struct TopicsInspection {
     pub(super) broker: String,
     pub(super) seen: Result<TopicsSeen, String>,
@@ -50,8 +49,6 @@ pub(super) async fn inspect(conf: &ListenerConf) -> TopicsInspection {
     }
 }
 
-/// Returns the lines about topics and groups, each with its heading; `missing` are routing keys
-/// without a topic.
 pub(super) fn lines(seen: &TopicsSeen, missing: &[String]) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&'static str, String)> =
         seen.topics.iter().map(|topic| ("topic", of_topic(topic))).collect();

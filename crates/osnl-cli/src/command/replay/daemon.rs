@@ -24,7 +24,6 @@ const BYTES: usize = LONGEST_REQUEST - 4096;
 pub(super) struct ReplayDaemon(ControlClient, PathBuf);
 
 impl ReplayDaemon {
-    /// Returns the daemon that has this journal; `None` if the journal is free.
     pub(super) fn of(
         conf: &Native,
         journal: &Path,

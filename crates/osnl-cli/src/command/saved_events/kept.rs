@@ -60,7 +60,6 @@ impl KeptEvents {
         }
     }
 
-    /// Returns the names of the daemons that share the journal; none for a journal of one daemon.
     pub(in crate::command) fn member_names(&self) -> Result<Vec<String>, SavedEventsRefusal> {
         match self {
             Self::File(_) => Ok(Vec::new()),

@@ -76,8 +76,7 @@ fn from_configuration(args: &SendArgs) -> Result<ListenerConf, SendRefusal> {
     }
 }
 
-/// Returns the listener's only exchange. With several, or none, the operator must give
-/// `--exchange`.
+/// With several exchanges, or none, the operator must give `--exchange`.
 fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, SendRefusal> {
     match (&args.exchange, &listener.exchanges[..]) {
         (Some(named), _) => Ok(named.clone()),

@@ -165,7 +165,6 @@ fn from_flags(args: &SendArgs) -> anyhow::Result<InputEntry> {
     notification(emission, Framing::Envelope, None, args)
 }
 
-/// Applies the flags; removes recorded ids unless `--keep-ids` is given.
 fn notification(
     mut emission: Emission,
     framing: Framing,

@@ -72,7 +72,6 @@ impl SendReport {
         }
     }
 
-    /// Records the answer for a message; returns `false` if further messages are useless.
     pub(super) fn answered(&mut self, sent: &Submission, answer: Result<(), TransportError>) -> bool {
         let outcome = match &answer {
             Ok(()) => {

@@ -1,5 +1,5 @@
-//! `--watch` of `osnl status` and `osnl queues`: repeats the text. Redraws on a terminal, else prints a block each time.
-//! Ctrl-C or a closed pipe, such as of `head`, ends with 0.
+//! `--watch` of `osnl status` and `osnl queues`. Redraws on a terminal, else prints a block each time. Ctrl-C or a
+//! closed pipe, such as of `head`, ends with 0.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -28,7 +28,7 @@ pub(in crate::command) fn run(
     watched.unwrap_or(Exit::Failed)
 }
 
-/// Asks on its own thread, so that a hung daemon does not delay Ctrl-C.
+/// A hung daemon must not delay Ctrl-C.
 fn screens_of(render: impl Fn() -> String + Send + 'static, interval: Duration) -> mpsc::Receiver<String> {
     let (sender, screens) = mpsc::channel(1);
     std::thread::spawn(move || {

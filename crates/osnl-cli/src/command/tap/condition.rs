@@ -20,7 +20,6 @@ pub(crate) enum TapCondition {
 }
 
 impl TapCondition {
-    /// Parses `NAME=PATTERN`, with optional blanks around the sign.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let names = PLACES.join(", ");
         let (name, pattern) = text
@@ -70,7 +69,7 @@ impl TapCondition {
         Ok(Self::When(Box::new(when)))
     }
 
-    /// Whether the condition holds. A field that the event lacks makes an expression false.
+    /// A field that the event lacks makes an expression false.
     pub(super) fn holds(&self, names: &Names) -> Result<bool, EvalError> {
         let n = names.notification();
         match self {
@@ -100,7 +99,7 @@ fn priorities(text: &str) -> Result<TapCondition, String> {
     Ok(TapCondition::Priorities(found))
 }
 
-/// Parses a priority. Ironic's configuration has `warning`, but its messages have `warn`.
+/// Ironic's configuration has `warning`, but its messages have `warn`.
 pub(super) fn priority(text: &str) -> Priority {
     if text.eq_ignore_ascii_case("warning") { Priority::Warn } else { Priority::parse(text) }
 }

@@ -1,6 +1,5 @@
 use osnl_transport::{TransportError, answer_remedy, escaped, shell_quoted as quoted};
 
-/// Returns the permissions of a tap as a command; the user may exist for the tap only.
 fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) -> String {
     let names: Vec<String> = exchanges.iter().map(|name| escaped(name)).collect();
     let read = format!("^(amq\\.gen-.*|{})$", names.join("|"));
@@ -14,7 +13,6 @@ fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) -> String {
     )
 }
 
-/// Returns the remedy for a refused login or queue; `None` if the error itself has one.
 pub(super) fn remedy(
     error: &TransportError,
     (user, virtual_host): (&str, &str),

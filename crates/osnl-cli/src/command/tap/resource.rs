@@ -23,7 +23,6 @@ impl ShownForm {
 pub(super) struct EventSubject {
     pub(super) form: ShownForm,
     pub(super) kind: Option<String>,
-    /// Several for a bulk request, empty if no resource was found.
     pub(super) ids: Vec<String>,
     pub(super) name: Option<String>,
     pub(super) project: Option<String>,

@@ -45,7 +45,6 @@ impl Save {
         Ok(Self { path: path.to_owned(), file: BufWriter::with_capacity(64 * 1024, file) })
     }
 
-    /// Appends a message; skips a message with a cut body.
     pub(super) fn write(&mut self, message: &TapMessage, received: Timestamp) -> io::Result<()> {
         if message.cut.is_some() {
             return Ok(());

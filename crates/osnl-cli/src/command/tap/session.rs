@@ -25,14 +25,12 @@ pub(super) enum WriterClock {
 pub(super) struct ConnectionCourse {
     pub(super) opened: bool,
     pub(super) dropped: u64,
-    /// The number of lost connections; `gone` is the time without one.
     pub(super) gaps: u32,
     pub(super) gone: Duration,
     lost_at: Option<Instant>,
 }
 
-/// Taps until this future is dropped, the receiver is closed, or the broker refuses access at the
-/// start.
+/// Ends if this future is dropped, the receiver is closed, or the broker refuses access at the start.
 pub(super) async fn run(
     transport: &dyn Transport,
     options: &TapOptions,
@@ -207,8 +205,8 @@ impl TapSession<'_> {
         }
     }
 
-    /// Looks for missing exchanges: for all named ones, but for one default per second in turn.
-    /// Each look at a missing exchange leaves a line in the broker's log.
+    /// All named exchanges, but one default exchange per second in turn: each look at a missing exchange leaves a
+    /// line in the broker's log.
     async fn find_missing(&mut self, missing: &mut Vec<String>) -> Result<(), TransportError> {
         if missing.is_empty() {
             return Ok(());
@@ -256,7 +254,6 @@ impl TapSession<'_> {
         Ok(())
     }
 
-    /// Counts drops at the end; a connection lost by now cannot report more.
     pub(super) async fn count_dropped(&mut self, course: &mut ConnectionCourse) {
         if let Ok(Some(dropped)) = self.tap.dropped().await {
             course.dropped += dropped;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use osnl_config::secret_file::secret_or_file;
 use osnl_model::TransportUrl;
 
-/// Parses any of the forms. An error never contains the URL.
+/// An error never contains the URL.
 pub(super) fn read(text: &str) -> anyhow::Result<TransportUrl> {
     let read =
         secret_or_file(text).map_err(|error| anyhow!("the URL's file: {error}; {}", error.remedy()))?;
@@ -31,7 +31,6 @@ fn parse(text: &str) -> anyhow::Result<TransportUrl> {
     url.map_err(|error| anyhow!("the transport URL: {error}"))
 }
 
-/// Adds AMQP's default TLS port, and oslo's TLS option.
 fn encrypted(rest: &str) -> String {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);

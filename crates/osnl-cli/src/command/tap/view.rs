@@ -1,7 +1,7 @@
 //! The view on a terminal: a moving list of events, an opened event, and rates by type.
 //!
-//! A thread receives batches, as the [writer](super::writer) does. It draws after a key at once, else
-//! at most each 100 ms. [`kept`] bounds the events in memory, so the header shows the total.
+//! The thread draws after a key at once, else at most each 100 ms. [`kept`] bounds the events in memory, so the
+//! header shows the total.
 
 mod detail;
 mod frame;

@@ -51,7 +51,6 @@ impl TapVoice {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Repeats a closed screen's messages on standard error, where they stay readable.
     pub(super) fn repeat(&self) {
         let told = std::mem::take(&mut self.standing().told);
         told.iter().for_each(|(_, text)| say(text));

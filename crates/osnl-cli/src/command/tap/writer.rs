@@ -1,8 +1,8 @@
 //! The writing side: a thread that decodes bodies, filters, and writes.
 //!
-//! It receives whole batches and flushes when no batch waits: a pipe gets large writes, and a
-//! terminal each event at once. A slow reader blocks only this thread. Its channel fills, the
-//! session takes no more messages from the broker, and the queue's limit drops the oldest there.
+//! A flush when no batch waits gives a pipe large writes, and a terminal each event at once. A slow reader blocks
+//! only this thread. Its channel fills, the session takes no more messages from the broker, and the queue's limit
+//! drops the oldest there.
 
 use std::io::{self, Write};
 

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use crate::reloading::SOON;
 use crate::stage::Stage;
 
-/// The focused element: its name, whether element and focus are visible, and its index.
 const FOCUS: &str = "
     const element = document.activeElement;
     if (element === document.body) return null;

@@ -113,7 +113,6 @@ fn read(path: &str) -> String {
     fs::read_to_string(super::root().join(path)).unwrap()
 }
 
-/// Returns the text without line breaks, which a document may have anywhere.
 fn in_one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

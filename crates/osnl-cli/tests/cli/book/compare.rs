@@ -1,8 +1,7 @@
 //! Compares an output with its page.
 //!
-//! Ids, times, ages, process numbers and line numbers may differ, and so may the number of blanks,
-//! since column widths vary. A line `...` matches any number of lines, `...` within a line any
-//! text.
+//! Ids, times, ages, process and line numbers may differ, and so may blanks, since column widths vary. A line `...`
+//! matches any number of lines, `...` within a line any text.
 
 use std::sync::LazyLock;
 

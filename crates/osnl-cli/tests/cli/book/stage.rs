@@ -20,7 +20,6 @@ use super::compare::is_as_shown;
 use super::page::Step;
 
 const SOON: Duration = Duration::from_secs(30);
-/// Commands that change nothing, so that they may be repeated.
 const ASKING: [&str; 13] = [
     "osnl status",
     "osnl deliveries list",

@@ -8,7 +8,7 @@ use osnl_testkit::{Notice, OsloPublisher, Vhost};
 
 use crate::management::node;
 
-/// A service whose file decides whether, and how, it publishes. Without a line in the file, oslo.messaging's defaults do.
+/// Without a line in the file, oslo.messaging's defaults decide.
 pub(crate) struct Service {
     exchange: String,
     url: String,
@@ -29,8 +29,7 @@ impl Service {
         publisher.notify(&Notice { exchange: exchange.clone(), ..notice.clone() });
     }
 
-    /// Does what `set [SECTION] OPTION = VALUE in FILE, then …` says, and restarts the service. In a file of oslo.config,
-    /// the later value counts.
+    /// In a file of oslo.config, the later value counts.
     pub(crate) fn set(&mut self, command: &str) {
         let (section, rest) = command.strip_prefix("set [").unwrap().split_once("] ").unwrap();
         let (line, rest) = rest.split_once(" in ").unwrap();
@@ -44,7 +43,7 @@ impl Service {
     }
 }
 
-/// Makes a user of the management API that sees these virtual hosts only, and returns its login and the API's address.
+/// The user sees these virtual hosts only; returns its login and the API's address.
 pub(crate) fn monitor(vhosts: &[&Vhost]) -> String {
     let (broker, port) = node();
     let user = format!("{}-monitor", vhosts[0].name());
@@ -53,7 +52,6 @@ pub(crate) fn monitor(vhosts: &[&Vhost]) -> String {
     format!("{user}:M0N1TOR@127.0.0.1:{port}")
 }
 
-/// Returns the words that a shell makes of a command.
 pub(crate) fn words(command: &str) -> Vec<String> {
     let script = format!("set -- {command}\nprintf '%s\\n' \"$@\"");
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
@@ -61,8 +59,7 @@ pub(crate) fn words(command: &str) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Returns the options with the change that the words name: `OPTION = VALUE in [listener:l]` or `remove OPTION from
-/// [listener:l]`.
+/// The words are `OPTION = VALUE in [listener:l]` or `remove OPTION from [listener:l]`.
 pub(super) fn edited(options: &str, command: &str) -> Option<String> {
     let (option, line) = match command.strip_prefix("remove ") {
         Some(rest) => (rest.split_once(" from [listener:l]")?.0, None),

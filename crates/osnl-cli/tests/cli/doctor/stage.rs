@@ -32,11 +32,9 @@ pub(super) struct Stage {
     options: String,
     api: String,
     services: HashMap<String, Service>,
-    /// Makes objects as an operator or another program does.
     maker: OsloPublisher,
 }
 
-/// A service that never stops publishing.
 struct Flood(Arc<AtomicBool>, Option<JoinHandle<()>>);
 
 impl Drop for Flood {
@@ -117,7 +115,6 @@ impl Stage {
         self.service(exchange).notify(&Notice::default());
     }
 
-    /// Has a service with the one line that all need publish a notification.
     pub(super) fn publish(&mut self, exchange: &str) {
         self.service(exchange).set(&DRIVER.replace("nova", exchange));
         self.notify(exchange);
@@ -156,7 +153,6 @@ impl Stage {
         wait_until(SOON, "nothing reads the queue", || !is_read());
     }
 
-    /// Runs a daemon with rules that match what services publish.
     pub(super) fn run_matching(&mut self) {
         self.daemon.take();
         self.write_as("osnl.conf", "state", "^port");
@@ -205,7 +201,6 @@ impl Stage {
         (last.0, is_seen(&last).unwrap())
     }
 
-    /// Plays a trouble to its end, and returns its row of the table.
     pub(super) fn play(mut self, trouble: &Trouble) -> String {
         let Trouble { name, finding: (kind, ..), check, status, mend, .. } = trouble;
         let (code, finding) = self.found(trouble);
@@ -244,7 +239,6 @@ impl Stage {
         format!("| {} |", cells.join(" | "))
     }
 
-    /// Removes what differs between two runs.
     fn plain(&self, cell: &str) -> String {
         let (broker, _) = node();
         let cell = cell.replace(self.vhost.name(), "cloud").replace(self.other.name(), "elsewhere");
@@ -265,7 +259,7 @@ impl Stage {
         line.split_whitespace().collect::<Vec<_>>().join(" ").replacen("[listener:l] ", "", 1)
     }
 
-    /// Waits for an incident of a daemon, which runs for that alone unless it is part of the trouble.
+    /// The daemon runs for that alone unless it is part of the trouble.
     #[track_caller]
     fn shown(&mut self, name: &str, expected: &str) -> String {
         if expected.is_empty() {
@@ -314,7 +308,6 @@ impl Stage {
         }
     }
 
-    /// Puts an API before the real one that says that the broker is a cluster of three.
     pub(super) fn cluster(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (login, real) = self.api.split_once('@').unwrap();

@@ -10,7 +10,6 @@ fn exchange(name: &str) -> BrokerObjects {
     BrokerObjects { exchange: name.to_owned(), durable: false, ..BrokerObjects::default() }
 }
 
-/// Returns a queue as osnl declares it, bound with a key.
 fn queue(exchange: &str, keys: &[&str]) -> BrokerObjects {
     BrokerObjects {
         exchange: exchange.to_owned(),

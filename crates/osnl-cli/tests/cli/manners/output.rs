@@ -71,9 +71,8 @@ fn to_one_who_has_gone(rig: &Rig, sample: &Sample, call: &[&str]) {
     }
 }
 
-/// A partial answer must fail: with its status, and with the reason on standard error.
 fn to_a_full_disk(rig: &Rig, sample: &Sample, call: &[&str]) {
-    // The demo only shows, and no script relies on its output. clap prints the help.
+    // No script relies on the demo's output. clap prints the help.
     if sample.command == "demo" || call.contains(&"--help") {
         return;
     }

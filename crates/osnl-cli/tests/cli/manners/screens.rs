@@ -1,5 +1,4 @@
-//! The screens of an operator, kept as files beside the tests. Values that differ from run to run
-//! are replaced by their kind.
+//! The screens of an operator, kept as files beside the tests.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -53,7 +53,6 @@ pub(super) fn leaves() -> impl Iterator<Item = &'static Node> {
 
 fn walk(name: &str, found: &mut Vec<Node>) {
     let help = help(name, "100", "--help");
-    // The program's own help groups its commands by task.
     let heading = if name.is_empty() { "Set up:" } else { "Commands:" };
     let listed = help.lines().skip_while(|line| *line != heading).skip(1);
     let listed = listed.take_while(|line| match name {

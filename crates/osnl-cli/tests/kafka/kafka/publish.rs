@@ -10,7 +10,7 @@ fn port_deleted() -> Value {
     json!({"port": {"id": "7b2f", "device_id": INSTANCE, "fixed_ips": [{"ip_address": "10.0.0.1"}]}})
 }
 
-/// Returns the inner notification, whose form is the only one that readers on Kafka accept.
+/// The only form that readers on Kafka accept.
 #[track_caller]
 fn inner(stored: &StoredMessage) -> Value {
     let outer: Value = serde_json::from_str(&stored.body).unwrap();
@@ -98,7 +98,6 @@ pub(crate) fn is_published_on(kafka: &impl KafkaCluster) {
     assert_eq!(kafka.unfinished("osnl", TOPIC), 0);
 }
 
-/// Plays the recipe for Kafka in docs/recipes.md.
 #[test]
 fn the_recipe_publishes_events_with_their_resource_as_key() {
     let (place, kafka) = (Place::new(), MockKafka::start());

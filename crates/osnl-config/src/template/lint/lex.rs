@@ -23,7 +23,6 @@ pub(super) fn lex(source: &str, range: Range<usize>, tokens: &mut Vec<LintToken>
     }
 }
 
-/// Reads up to `close` outside of a text; returns the end.
 pub(super) fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec<LintToken>) -> usize {
     let mut at = from;
     while at < source.len() {

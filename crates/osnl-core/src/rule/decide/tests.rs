@@ -100,7 +100,6 @@ fn every_verdict_is_counted() {
     assert_eq!(counts.collect::<Vec<_>>(), expected);
 }
 
-/// A publisher's text must not make an event vanish: a pattern that exceeds its steps is not a mismatch.
 #[test]
 fn a_pattern_that_is_given_up_is_undecided() {
     let hard = |name: &str| {

@@ -14,7 +14,6 @@ use crate::query::{
 };
 
 impl SqliteReader {
-    /// Returns the groups of matching deliveries, and counts as [`count_newest`](Self::count_newest) does.
     pub fn groups(&self, filter: &Filter, most: u64) -> Result<(Vec<CauseGroup>, BoundedCount)> {
         let _snapshot = self.0.unchecked_transaction()?;
         let parts = parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?;
@@ -91,7 +90,7 @@ impl SqliteReader {
         Ok(compared)
     }
 
-    /// Counts the held deliveries by action and reason; an index alone has these.
+    /// An index alone has the actions and reasons.
     pub fn held_causes(&self) -> Result<Vec<HeldCause>> {
         let mut select = self.0.prepare(concat!(
             "SELECT h.action, h.reason, h.count, d.guarded, e.received FROM \

@@ -21,8 +21,7 @@ impl SqliteReader {
         list(&self.0, filter, page)
     }
 
-    /// Returns a page, and counts as [`count_newest`](Self::count_newest) does. The blocks that may match are
-    /// looked up only once.
+    /// Counts as [`count_newest`](Self::count_newest) does. The blocks that may match are looked up only once.
     pub fn list_and_count(
         &self,
         filter: &Filter,

@@ -132,7 +132,6 @@ async fn a_queue_that_floods_the_quarantine_pushes_out_its_own_messages() {
     assert_eq!(left, ["2", "3", "4", "5"]);
 }
 
-/// A message kept only in part cannot be sent again.
 #[tokio::test]
 async fn a_message_that_was_cut_leaves_a_trace_and_no_bytes() {
     let folder = tempfile::tempdir().unwrap();
@@ -203,7 +202,6 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
     within(append(&journal, large(n)).await).await;
 }
 
-/// Messages in hand when the file becomes full wait in order, and are kept when there is room.
 #[tokio::test]
 async fn a_burst_does_not_grow_the_file_beyond_its_size() {
     const SIZE: u64 = 1 << 20;
@@ -298,7 +296,6 @@ fn a_journal_takes_half_of_what_is_free_and_ten_gib_at_most() {
     }
 }
 
-/// A claimed delivery that is not ready in the file any more does not hide the ready ones.
 #[tokio::test]
 async fn everything_claimable_comes_though_what_is_claimed_was_changed_behind_its_back() {
     let folder = tempfile::tempdir().unwrap();

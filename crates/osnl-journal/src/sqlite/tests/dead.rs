@@ -29,7 +29,6 @@ async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
 }
 
-/// The latest letter may have any cause, and may hold its key.
 #[tokio::test]
 async fn the_reason_of_the_latest_dead_letter_is_found() {
     let folder = tempfile::tempdir().unwrap();
@@ -145,7 +144,6 @@ async fn a_retry_out_of_order_and_a_discard_do_not_make_two_of_a_lane_claimable(
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
 }
 
-/// An effect after the lookup of the deliveries counts too.
 #[tokio::test]
 async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,6 @@ fn reason(state: &JournalState) -> String {
     }
 }
 
-/// Checks that `breaking` fails with `expected`, and that after `mending` the waiting appends are kept.
 async fn check(breaking: &'static str, expected: &str, mending: &'static str) {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);

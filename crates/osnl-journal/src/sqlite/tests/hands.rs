@@ -89,7 +89,6 @@ async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
     }
 }
 
-/// The lack of order is a delivery's own, and stays over each reopening.
 #[tokio::test]
 async fn what_waits_for_nobody_does_so_after_a_release_a_retry_and_a_move() {
     let folder = tempfile::tempdir().unwrap();
@@ -280,7 +279,6 @@ async fn a_pause_is_kept_until_it_is_ended() {
     assert_eq!(paused.borrow().keys().collect::<Vec<_>>(), ["it's %_*"]);
 }
 
-/// After a restart a guard remembers its decision, and not later states of the delivery.
 #[tokio::test]
 async fn what_a_guard_decided_is_kept_whatever_becomes_of_the_delivery() {
     let folder = tempfile::tempdir().unwrap();

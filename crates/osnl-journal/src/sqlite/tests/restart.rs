@@ -83,8 +83,7 @@ async fn order_attempts_and_numbers_go_on_after_a_restart() {
 
 const CHILD: &str = "OSNL_TEST_JOURNAL";
 
-/// The killed process of the next test: appends and ends deliveries, and records each promise. Without the
-/// variable the test does nothing.
+/// The killed process of the next test. Without the variable the test does nothing.
 #[tokio::test]
 async fn appends_until_it_is_killed() {
     let Some(file) = std::env::var_os(CHILD) else { return };
@@ -233,7 +232,6 @@ async fn no_statement_is_planned_anew_for_other_values() {
     assert_ne!(planned_again(&other), [0; 6]);
 }
 
-/// Returns the number of repeated plans of each statement on the message path.
 fn planned_again(connection: &rusqlite::Connection) -> [i32; 6] {
     let statements =
         [work::SAME, turn::IN_LANE, turn::FIRST_WAITING, turn::MAKE_READY, load::READY, work::END];

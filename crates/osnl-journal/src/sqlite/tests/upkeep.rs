@@ -26,7 +26,6 @@ fn ids(report: &RestoreReport) -> Vec<String> {
     since.unwrap().ended.iter().map(ToString::to_string).collect()
 }
 
-/// A journal with a delivered, a dead, and three pending deliveries, one of them claimed.
 async fn filled() -> (TempDir, SqliteJournal, ClaimedDelivery) {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
@@ -300,7 +299,6 @@ async fn a_backup_comes_from_standard_input_and_replaces_a_damaged_journal() {
     assert!(!folder.path().join("new.db").exists() && !folder.path().join("new.db.received").exists());
 }
 
-/// Errors of other commands advise `osnl journal verify`.
 #[tokio::test]
 async fn a_truncated_journal_is_a_finding_and_no_error() {
     let folder = tempfile::tempdir().unwrap();

@@ -42,7 +42,6 @@ pub struct RestoreReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplacedJournal {
     pub file: PathBuf,
-    /// The differences from the backup; `None` if the old journal is unreadable.
     pub since: Option<Since>,
 }
 
@@ -164,8 +163,7 @@ fn received(
     }
 }
 
-/// Gives the journal a second name, so that a file always exists at the first. The WAL of an unreadable
-/// journal is moved too.
+/// A file always exists at the first name. The WAL of an unreadable journal is moved too.
 fn put_aside(file: &Path, aside: &Path, is_settled: bool) -> std::result::Result<(), UpkeepError> {
     let failed = |error: io::Error| UpkeepError::io(aside, error);
     // On file systems without hard links, the first name is missing for an instant.

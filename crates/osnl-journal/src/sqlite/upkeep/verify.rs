@@ -17,7 +17,6 @@ const NAMED: usize = 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// The contents; for a damaged file only the size.
     pub contents: Contents,
     pub problems: Vec<String>,
 }
@@ -48,7 +47,7 @@ fn only_size(journal: &Path) -> Contents {
     Contents { bytes: SqliteJournal::bytes(journal), ..Contents::default() }
 }
 
-/// Returns the problems of an open journal; damage is a problem and no error.
+/// Damage is a problem and no error.
 pub(in crate::sqlite) fn problems(
     connection: &mut Connection,
     file: &Path,

@@ -100,7 +100,6 @@ impl JournalWriter {
 }
 
 impl JournalWriter {
-    /// Brings the claimable deliveries of an entry into memory. Returns the event of a message without an id.
     fn answer_appended(&self, appending: NewEntry, appended: AppendResult) -> Option<i64> {
         let SqliteState { claimable, gate, counters, .. } = &*self.shared;
         let NewEntry { entry, whole, identity } = appending;

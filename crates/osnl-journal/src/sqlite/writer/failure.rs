@@ -31,7 +31,6 @@ impl JournalWriter {
         }
     }
 
-    /// Restores a removed file that is open: writes all of it to its former path.
     pub(super) fn put_back(&mut self) -> Result<(), OpenError> {
         let file = self.place.file.clone();
         let copy = beside(&file, ".new");
@@ -91,7 +90,7 @@ impl JournalWriter {
         });
     }
 
-    /// Waits a second while commands queue in memory; `false` at the end of the program.
+    /// Commands queue in memory meanwhile; `false` at the end of the program.
     pub(super) fn wait_for_storage(&mut self) -> bool {
         if self.closing {
             return false;
@@ -144,7 +143,6 @@ impl JournalWriter {
         }
     }
 
-    /// Opens a new connection if the present one has a broken transaction.
     pub(super) fn ready_connection(&mut self) -> Result<(), String> {
         if self.connection.as_ref().is_none_or(|connection| !connection.is_autocommit()) {
             self.connection = None;
@@ -153,7 +151,7 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Writes without an effect, as only a commit proves that commits work.
+    /// Only a commit proves that commits work, so the write has no effect.
     pub(super) fn write_probe(&self) -> rusqlite::Result<()> {
         let Some(connection) = &self.connection else { return Err(closed()) };
         connection.execute(

@@ -19,8 +19,7 @@ fn large(id: u64, bytes: usize) -> ClaimedDelivery {
 const ONE_NEWEST: ClaimLimits =
     ClaimLimits { oldest: 0, newest: 1, newer_than: None, older_than: None, due: 0 };
 
-/// The writer leaves out deliveries that were in memory when its read began. If dropped meanwhile, these must
-/// not wait for the next start.
+/// The writer leaves out deliveries in memory when its read began; dropped ones must not wait for the next start.
 #[test]
 fn what_is_dropped_while_the_writer_fetches_is_fetched_again() {
     let claimable = Claimable::default();
@@ -38,7 +37,6 @@ fn what_is_dropped_while_the_writer_fetches_is_fetched_again() {
     assert_eq!((claimed.map(|claimed| claimed.len()), ask.fresh), (Some(2), false));
 }
 
-/// An action may leave the configuration and return during a fetch.
 #[test]
 fn what_an_action_had_in_memory_is_fetched_again_when_it_comes_back() {
     let claimable = Claimable::default();
@@ -53,7 +51,6 @@ fn what_an_action_had_in_memory_is_fetched_again_when_it_comes_back() {
     assert_eq!(ask, FetchKinds { fresh: true, newest: false, due: true });
 }
 
-/// An operator's release must not wait for the end of a long row of failing deliveries in memory.
 #[test]
 fn an_old_one_that_becomes_claimable_again_is_among_the_oldest() {
     let claimable = Claimable::default();
@@ -112,7 +109,6 @@ fn nothing_of_an_action_that_has_left_is_brought_into_memory() {
     assert_eq!((claimed.is_none(), ask), (true, FetchKinds { fresh: true, newest: true, due: true }));
 }
 
-/// Another action may wait for this room, and must not wait until the next commit.
 #[test]
 fn what_leaves_memory_wakes_the_claims_of_all_actions() {
     let claimable = Claimable::default();

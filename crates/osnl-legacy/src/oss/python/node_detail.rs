@@ -22,11 +22,9 @@ pub enum PluginCall {
 pub type PluginCalls = Vec<PluginCall>;
 
 pub trait NodeDetails: Send + Sync + fmt::Debug {
-    /// Makes a plug-in's arguments of a notification. Pure: the same in each attempt. For a bulk
-    /// request the notification has the payload of the one resource.
+    /// Pure: the same in each attempt. For a bulk request the notification has the payload of the one resource.
     fn of(&self, notification: &Notification) -> Result<PluginCall, ActionError>;
 
-    /// Makes the calls of a delivery, with its notes and answers. Never empty.
     fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
         self.of(&narrowed(event)).map(|told| vec![told])
     }
@@ -35,8 +33,7 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
         false
     }
 
-    /// Returns the events whose meaning depends on earlier events; `None` if each event is
-    /// independent.
+    /// `None` if each event is independent of earlier events.
     fn watches(&self) -> Option<Lists> {
         None
     }
@@ -71,7 +68,7 @@ impl OssDetails {
 }
 
 impl NodeDetails for OssDetails {
-    /// Assumes that no earlier event was seen; of several calls, returns the first.
+    /// Makes the call as if no earlier event was seen; of several calls, the first.
     fn of(&self, n: &Notification) -> Result<PluginCall, ActionError> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let happened = Memory::default().interpret(n, None, &self.lists).happened;

@@ -208,7 +208,6 @@ fn many_addresses_and_floating_ips_of_a_port_are_bounded() {
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
 }
 
-/// The notes are read once for all deliveries of a message.
 #[test]
 fn a_delivery_of_a_bulk_request_reads_its_own_notes() {
     const PARTS: u32 = 3000;

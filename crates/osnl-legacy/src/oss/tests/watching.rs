@@ -13,8 +13,6 @@ fn noted(watcher: &Watcher, body: &str) -> (usize, Vec<String>) {
     (happened.len(), keys.into_iter().map(|(_, key)| key).collect())
 }
 
-/// A release names no instance: the known instance orders it, even after a reload of the
-/// configuration.
 #[test]
 fn a_release_is_ordered_by_the_instance_that_it_leaves() {
     let action: Arc<str> = "a".into();

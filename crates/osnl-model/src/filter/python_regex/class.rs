@@ -72,7 +72,7 @@ impl Translator {
     }
 }
 
-/// Writes characters as numbers, so that no character has a special meaning.
+/// Writes numbers, so that no character has a special meaning.
 pub(super) fn ranges(ranges: &[(char, char)]) -> String {
     ranges
         .iter()

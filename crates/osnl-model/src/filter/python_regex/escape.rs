@@ -89,8 +89,7 @@ impl Translator {
         self.reference(usize::try_from(number).unwrap_or(usize::MAX), start + 1)
     }
 
-    /// Writes a reference to a group by number. Errors have Python's positions: `position` for an
-    /// unknown group, one before for an open group.
+    /// Errors have Python's positions: `position` for an unknown group, one before for an open group.
     pub(super) fn reference(&mut self, number: usize, position: usize) -> ScanStep {
         let Some(capture) = number.checked_sub(1).and_then(|index| self.captures.get(index)) else {
             return Err(refused(position, format!("invalid group reference {number}")));
@@ -111,7 +110,6 @@ impl Translator {
         Ok(())
     }
 
-    /// Checks that a look-behind refers only to groups before it.
     pub(super) fn check_look_behind(&self, number: usize, position: usize) -> ScanStep {
         if self.groups_before_look_behind.is_some_and(|before| number > before) {
             return Err(refused(position, "cannot refer to group defined in the same lookbehind subpattern"));

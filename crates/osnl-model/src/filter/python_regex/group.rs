@@ -235,7 +235,6 @@ impl Translator {
         self.backtracking_group(start, GroupKind::Conditional, &format!("(?({number})"))
     }
 
-    /// Reads `(?flags)`, at the beginning of the pattern only, and `(?flags-flags:`.
     fn flag_group(&mut self, start: usize) -> ScanStep {
         let mut flags = self.flags;
         let mut on = true;

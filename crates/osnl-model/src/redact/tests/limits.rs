@@ -74,8 +74,8 @@ fn cpu_time() -> Duration {
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// With optimization a megabyte takes less than 200 ms, the best of three times. A debug build may
-/// take 1.5 s for an eighth of that. Quadratic time would take minutes.
+/// With optimization a megabyte takes less than 200 ms. A debug build may take 1.5 s for an eighth of that. Quadratic
+/// time would take minutes.
 #[test]
 fn a_megabyte_of_anything_is_masked_in_linear_time() {
     let (bytes, most) = if cfg!(debug_assertions) { (1 << 17, 1500) } else { (1 << 20, 200) };

@@ -55,7 +55,6 @@ fn jwt(text: &str, at: usize, in_part: impl Fn(u8) -> bool) -> Result<usize, usi
     Ok(end)
 }
 
-/// Masks the token after `Bearer`, if it looks like a token and not like a word.
 pub(super) fn bearers(text: &str) -> Option<String> {
     const LONGEST_WORD: usize = 15;
     let in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);

@@ -12,7 +12,6 @@ pub enum AddressClass {
     /// A site's own address: RFC 1918, carrier-grade NAT (100.64.0.0/10), unique local (fc00::/7).
     Private,
     Loopback,
-    /// An address on the same link: 169.254.0.0/16, fe80::/10.
     LinkLocal,
     /// The metadata service of clouds, which gives an instance its secrets.
     Metadata,
@@ -51,8 +50,8 @@ const METADATA_V6: [Ipv6Addr; 5] = [
 ];
 
 impl AddressClass {
-    /// Classifies an address. An IPv6 address that represents an IPv4 address (mapped, compatible,
-    /// translated, NAT64, 6to4, ISATAP) has the class of the latter.
+    /// An IPv6 address that represents an IPv4 address (mapped, compatible, translated, NAT64, 6to4, ISATAP) has the
+    /// class of the latter.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {

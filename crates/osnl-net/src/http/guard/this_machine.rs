@@ -1,13 +1,11 @@
-//! Asks the kernel instead of listing interfaces: a socket can be bound to an address only if this
-//! machine has it. With `ip_nonlocal_bind` the route still begins at the address itself. Nothing is
-//! sent.
+//! Asks the kernel instead of listing interfaces: a socket can be bound to an address only if this machine has it.
+//! With `ip_nonlocal_bind` the route still begins at the address itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 const PORT: u16 = 9;
 
-/// Whether connections to this address stay within this machine. An IPv4 address within an IPv6
-/// address counts as IPv4.
+/// An IPv4 address within an IPv6 address counts as IPv4.
 pub(super) fn has(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let any: SocketAddr = match address {

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::CloudConfError;
 
-/// Options by name. Its Debug form shows names only.
+/// The Debug form of options shows names only.
 #[derive(Clone, Default)]
 pub struct Fields {
     values: Vec<(&'static str, String)>,
@@ -39,8 +39,8 @@ const NAMES: [&[&str]; 26] = [
 ];
 
 impl Fields {
-    /// Sets an option by any of its names, or `TYPE_endpoint_override` for a service. Returns
-    /// whether the option exists.
+    /// Sets an option by any of its names, or `TYPE_endpoint_override` for a service. Returns whether the option
+    /// exists.
     pub fn set(&mut self, name: &str, value: impl Into<String>) -> bool {
         let service = name.strip_suffix("_endpoint_override").or_else(|| name.strip_suffix("_endpoint"));
         if let Some(service) = service {

@@ -20,7 +20,6 @@ pub(super) struct Publication {
     pub(super) event: u64,
     pub(super) port: u32,
     pub(super) has_id: bool,
-    /// Whether it was published again under another id, because the broker failed before its confirm.
     pub(super) is_again: bool,
 }
 
@@ -73,7 +72,7 @@ fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Publication> {
     published
 }
 
-/// Declares the exchanges as durable, so that they survive the broker with their bindings.
+/// Durable exchanges survive the broker with their bindings.
 pub(super) fn prepare(url: &str) {
     let mut publisher = OsloPublisher::start(url, PublisherOptions { durable: true });
     for exchange in QUEUES {

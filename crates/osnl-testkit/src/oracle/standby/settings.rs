@@ -27,8 +27,7 @@ impl StandbySettings {
         Self { heartbeat, concurrency: chance.u32(4..32), ..Self::default() }
     }
 
-    /// Returns the configuration: an unreachable or hanging target is retried each second without end; 410 is a dead
-    /// letter at once.
+    /// An unreachable or hanging target is retried each second without end; 410 is a dead letter at once.
     pub(in crate::oracle) fn text(&self, home: &Path, transport_url: &str, url: &str) -> String {
         let Self { journal, heartbeat, concurrency } = self;
         let place = match *journal {

@@ -14,7 +14,6 @@ use crate::tap::{GroupLag, GroupSeen, TopicSeen, TopicsSeen};
 const MOST: usize = 20;
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Looks at partitions, at named groups, and at those that the brokers list.
 pub(super) fn read(
     client: &KafkaClient,
     settings: &Settings,

@@ -13,8 +13,7 @@ fn header(properties: &[u8]) -> Vec<u8> {
     [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9][..], properties].concat()
 }
 
-/// Reads a header as the client library does, on a small stack. The header must not exceed its old size or a small
-/// frame.
+/// Reads as the client library, on a small stack. The header must not exceed its old size or a small frame.
 fn read(properties: &[u8]) -> AMQPContentHeader {
     let mut payload = header(properties);
     let before = payload.len();
@@ -236,8 +235,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1024, ..ProptestConfig::default() })]
 
-    /// The client library can read any headers after the cleaning. Headers within the bounds that it could read before
-    /// stay unchanged.
+    /// Headers within the bounds that it could read before stay unchanged.
     #[test]
     fn any_headers_can_be_read_afterwards(
         entries in prop::collection::vec(("[a-z]{1,3}", value()), 0..6),

@@ -30,8 +30,7 @@ pub struct QueueOptions {
 }
 
 impl QueueOptions {
-    /// Returns the queue that oslo.messaging declares with these options. The exchange has the same durability and
-    /// auto-deletion.
+    /// The exchange has the same durability and auto-deletion.
     #[must_use]
     pub fn as_oslo(&self) -> QueueKind {
         let limits = self.quorum.unwrap_or_default();

@@ -70,7 +70,6 @@ pub(super) async fn prepare(
     Ok(())
 }
 
-/// A refused step closes its channel, so each step gets an open channel from `side`.
 struct Steps<'a> {
     side: SideChannel<&'a Connection>,
 }
@@ -90,7 +89,7 @@ impl Steps<'_> {
         self.found(declared, &format!("declare queue \"{name}\""))
     }
 
-    /// Returns whether an existing queue is durable; if the broker does not say so, as `kind` is.
+    /// If the broker does not say it, the queue is as `kind`.
     async fn is_durable(&mut self, name: &str, kind: &QueueKind) -> Result<bool, OperationFailure> {
         let Err(error) = self.declare_queue(name, Some(kind)).await? else { return Ok(kind.durable) };
         let found = Difference::read(&reason(&error)).durable(kind.durable);

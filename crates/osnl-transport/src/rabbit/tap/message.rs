@@ -8,7 +8,6 @@ use crate::Cut;
 use crate::body_flow::BodyShare;
 use crate::tap::{TapMessage, TapProperties};
 
-/// A body whose last copy gives back its share of the bytes in hand.
 struct TapBody {
     body: Vec<u8>,
     _share: BodyShare,

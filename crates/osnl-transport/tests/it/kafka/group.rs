@@ -134,7 +134,6 @@ async fn a_cooperative_rebalance_repeats_only_what_is_unfinished() {
     survives_a_rebalance("cooperative-sticky", false).await;
 }
 
-/// Between two generations of a group, finished messages are committed later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_the_broker_refuses_is_repeated() {
     let mock = Mock::new();
@@ -152,7 +151,6 @@ async fn a_commit_that_the_broker_refuses_is_repeated() {
     member.leave().await;
 }
 
-/// The coordinator has dropped the member, so open messages belong to another member.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_the_group_has_lost_repeats_what_was_unfinished() {
     let mock = Mock::new();
@@ -241,7 +239,6 @@ async fn the_lag_is_what_is_not_finished_up_to_the_end_of_each_partition() {
     member.leave().await;
 }
 
-/// A partition whose broker is away is named and delays no other, neither at the start nor later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_without_a_leader_holds_up_no_other() {
     let mock = Mock::new();

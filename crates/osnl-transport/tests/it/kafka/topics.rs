@@ -16,7 +16,6 @@ fn publish(mock: &Mock, body: &str) {
     mock.flush();
 }
 
-/// Messages that are published between the making of a topic and its detection are read too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_comes_late_is_read_from_its_beginning() {
     let mock = Mock::new();
@@ -47,8 +46,6 @@ fn lost(member: &Member) -> Vec<Option<LostPosition>> {
     member.consumer.partitions().unwrap().iter().map(|seen| seen.lost).collect()
 }
 
-/// The position is lost when a topic was deleted and created anew while osnl was stopped, or when messages expired
-/// unread.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_position_that_does_not_exist_any_more_is_reported_and_skips_nothing() {
     let mock = Mock::new();

@@ -153,8 +153,7 @@ impl ControlHandler {
         }
     }
 
-    /// Returns the deliveries that a delivery loop has in hand and gives back within a moment, since they only wait.
-    /// The others are under way.
+    /// Deliveries in hand that only wait are given back within a moment. The others are under way.
     async fn given_back(
         &self,
         request: &ControlRequest,
@@ -205,7 +204,7 @@ impl ChangeResult {
     }
 }
 
-/// Drops the journal. That of a stopped daemon is closed then, for which its thread waits.
+/// The thread of a stopped daemon's journal is awaited.
 pub(super) async fn close(journal: Arc<dyn JournalChanges>) {
     // A journal that cannot be closed was closed by a panic, which has been reported.
     let _ = spawn_blocking(move || drop(journal)).await;
@@ -216,7 +215,6 @@ fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
     names.extend(ids.iter().take(room).map(ToString::to_string));
 }
 
-/// Returns the next step of a change, `before` deliveries of which are changed.
 async fn next(changing: &mut dyn ChangeSteps, before: u64) -> Result<Option<ChangeOutcome>, RequestRefusal> {
     Ok(timeout(PATIENCE, changing.next()).await.map_err(|_| not_now(before))??)
 }

@@ -61,7 +61,6 @@ impl ControlHandler {
         Ok(changes)
     }
 
-    /// Puts messages back into the queue of their listener, or removes the messages.
     pub(super) async fn change_unread_letters(
         &self,
         queues: &DeadLetterQueues,

@@ -44,24 +44,22 @@ pub struct MeasuredListener {
     pub is_stalled: bool,
     pub series: Arc<ListenerSeries>,
     pub last_message: Option<SystemTime>,
-    /// The messages and consumers of the listener's queues, as the broker reported within the last seconds.
+    /// The depths that the broker reported within the last seconds.
     pub waiting: QueueDepths,
-    /// The lag of the listener's group, if the broker has partitions.
     pub lag: Option<LagStatus>,
-    /// The last second, since 1970, in which the broker's certificate is valid.
+    /// The last valid second, since 1970.
     pub certificate_ends: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
 pub struct MeasuredAction {
     pub name: Arc<str>,
-    /// The name of the target's state; `None` without a daemon's loop.
     pub state: Option<&'static str>,
     pub series: Arc<ActionSeries>,
     pub under_way: usize,
     /// The number of restarts of the action's program; `None` without a long-running program.
     pub restarts: Option<u64>,
-    /// The last second, since 1970, in which the target's certificate is valid.
+    /// The last valid second, since 1970.
     pub certificate_ends: Option<i64>,
     /// The deliveries in the journal; of a shared one, those in the partitions of this daemon.
     pub deliveries: BTreeMap<RowState, u64>,

@@ -43,7 +43,6 @@ impl ControlHandler {
     }
 }
 
-/// Waits until an attempt has ended after this moment.
 async fn result(target: &TargetMonitor, asked: SystemTime) {
     let mut status = target.status();
     loop {

@@ -30,7 +30,6 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Retrial {
-    /// Opened for the first message that can be appended.
     journal: Option<Arc<dyn JournalChanges>>,
     changes: QuarantineChanges,
 }
@@ -214,7 +213,6 @@ impl ControlHandler {
         Ok(self.ended(retrial, by).await)
     }
 
-    /// Returns the message with the rules' plan, or the reason why the message stays.
     async fn planned(&self, id: i64, loaded: Arc<LoadedConf>) -> Result<(MessageAgain, Unreadable), String> {
         let found = self.quarantined(id).await.map_err(|refusal| refusal.message)?;
         is_whole(&found).map_err(|refusal| refusal.message)?;
@@ -224,7 +222,6 @@ impl ControlHandler {
         Ok((again, found))
     }
 
-    /// Returns the entry to append for a message that is readable by now.
     async fn again(&self, again: &MessageAgain) -> Result<Entry, RequestRefusal> {
         self.can_be_made(again)?;
         let found = self.quarantined(again.id).await?;
@@ -248,14 +245,12 @@ impl ControlHandler {
     }
 }
 
-/// Refuses the named messages that were not found.
 pub(super) fn refuse_missing(changes: &mut QuarantineChanges, named: &[i64], found: &[i64]) {
     for id in named.iter().filter(|id| !found.contains(id)) {
         changes.refuse(*id, "there is no message with this number, or another filter excludes it");
     }
 }
 
-/// Refuses a message of which only the beginning is kept.
 fn is_whole(found: &Unreadable) -> Result<(), RequestRefusal> {
     if found.extent.is_whole() {
         return Ok(());

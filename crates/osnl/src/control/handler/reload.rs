@@ -28,7 +28,6 @@ impl ControlHandler {
         }
     }
 
-    /// Removes a queue without a listener from the status.
     pub(super) fn forget_queue(&self, queue: &str, vhost: Option<&str>, by: &str) -> ForgottenQueues {
         let is_it = |left: &LeftQueue| left.queue == queue && vhost.is_none_or(|vhost| left.vhost == vhost);
         let forgotten: Vec<LeftQueue> = self.left_queues().into_iter().filter(is_it).collect();

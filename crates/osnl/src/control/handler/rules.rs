@@ -16,7 +16,6 @@ use crate::native::{Native, RuleConf};
 use crate::rule::{Condition, Mode};
 use crate::unmatched::{Ring, RuleTotals, UnmatchedMessage};
 
-/// The messages of an event type that are shown.
 const NEWEST: usize = 5;
 
 impl ControlHandler {
@@ -28,7 +27,6 @@ impl ControlHandler {
         made.await.map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))
     }
 
-    /// Returns the messages that matched no rule by their event types, each with the reason of the newest.
     pub async fn unmatched(&self, most: usize) -> Result<UnmatchedReport, RequestRefusal> {
         let (ring, loaded) = (self.ring()?, self.loaded());
         let made = spawn_blocking(move || {
@@ -88,7 +86,6 @@ fn settings(conf: &RuleConf) -> RuleSettings {
     }
 }
 
-/// Groups messages, newest first, by their event types, the most frequent first.
 fn by_type(messages: &[(u64, UnmatchedMessage)]) -> Vec<UnmatchedGroup> {
     let mut places: HashMap<Option<&str>, usize> = HashMap::new();
     let mut groups: Vec<UnmatchedGroup> = Vec::new();
@@ -108,7 +105,6 @@ fn by_type(messages: &[(u64, UnmatchedMessage)]) -> Vec<UnmatchedGroup> {
     groups
 }
 
-/// Returns the verdict of the first rule whose `event_type` matches, or says that there is none.
 fn why(conf: &Native, message: &UnmatchedMessage) -> String {
     let is_far = |ruling: &Ruling| match ruling {
         Ruling::NotHeard(_) | Ruling::Disabled => true,

@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use super::super::{DownThere, JournalMember, RecordRefused, time};
 use crate::journal::shared::{HeldTarget, RefusedRecord, SharedMember};
 
-/// Returns the daemons that share the journal, each with the sections in which it differs from this one.
 pub(super) fn members(all: &[SharedMember]) -> Vec<JournalMember> {
     let own = all.iter().find(|member| member.is_own).and_then(|own| own.sections.as_ref());
     let member = |member: &SharedMember| JournalMember {

@@ -31,7 +31,6 @@ use crate::management::risk::AS_CONFIGURED;
 const SEVERAL: u32 = 5;
 const LONG: Duration = Duration::from_secs(60);
 const NAMED: usize = 10;
-/// The beginning of a guard's reason.
 const GUARD: &str = "guard of ";
 
 impl ControlHandler {
@@ -152,7 +151,6 @@ impl ControlHandler {
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
-    /// Returns the reason for which the oldest message of the quarantine was not read.
     async fn quarantine_reason(&self, kept: &JournalNumbers) -> Option<String> {
         kept.overview.as_ref().filter(|overview| overview.unreadable > 0)?;
         let oldest = self.store.journal.quarantined(UnreadableFilter::default(), 0, 1, Bodies::Left);
@@ -183,8 +181,6 @@ impl ControlHandler {
         listeners
     }
 
-    /// The ends of certificates and credentials, each once: those of brokers, targets, clouds, and the admin
-    /// endpoint.
     fn expiries(&self) -> Vec<ExpiryStatus> {
         let Some(LiveParts { daemon, .. }) = &self.live else { return Vec::new() };
         let mut all: Vec<(String, Expiry)> = Vec::new();
@@ -288,8 +284,8 @@ impl ControlHandler {
     }
 }
 
-/// Returns why deliveries of an action wait for release. The reasons of guards go before that of a crash, whose
-/// deliveries are counted as suspects, and which may be older than the first that a guard keeps back.
+/// The reasons of guards go before that of a crash, whose deliveries are counted as suspects, and which may be older
+/// than the first that a guard keeps back.
 fn held_reason(kept: &JournalNumbers, action: &str) -> Option<HeldReason> {
     let held: Vec<&HeldCause> = kept.held.iter().filter(|of| of.action == action).collect();
     let is_of_guard =
@@ -373,7 +369,7 @@ fn target(
     report
 }
 
-/// Adds the resources that fail repeatedly. Failures while the target was held are the target's.
+/// Failures while the target was held are the target's.
 fn fail(report: &mut TargetReport, failing: Option<&Vec<FailingKey>>, reachable: Option<SystemTime>) {
     let is_failing = |failing: &&FailingKey| {
         let lasts = failing.since.elapsed().unwrap_or_default();

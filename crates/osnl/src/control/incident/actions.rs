@@ -177,7 +177,6 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     )
 }
 
-/// Returns the symptoms that the numbers of the action's deliveries show, worst first.
 fn symptoms(target: &TargetReport, bounds: &Bounds) -> Vec<Kind> {
     let open = target.pending + target.for_release;
     let is_old =
@@ -191,7 +190,7 @@ fn symptoms(target: &TargetReport, bounds: &Bounds) -> Vec<Kind> {
     all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, kind)| kind).collect()
 }
 
-/// Adds what the incident costs, and the symptoms. An operator knows the age of what waits for a pause.
+/// An operator knows the age of what waits for a pause.
 fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
     cause.waiting = target.pending;
     cause.oldest_seconds = target.oldest_pending_seconds;
@@ -210,7 +209,7 @@ fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
     }
 }
 
-/// Dead letters. Those of the cause that the action has an incident of are a part of that.
+/// Dead letters of the cause that the action has an incident of are a part of that incident.
 fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident> {
     (target.dead > 0).then_some(())?;
     let name = &target.action;
@@ -259,7 +258,6 @@ fn orphaned(target: &TargetReport) -> Option<Incident> {
     })
 }
 
-/// The deliveries that guards keep back: an incident of all actions with the same guards.
 pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
     let mut guards: BTreeMap<&[String], Vec<&TargetReport>> = BTreeMap::new();
     for target in targets.iter().filter(|target| target.for_release > 0 && target.configured != Some(false)) {

@@ -33,7 +33,6 @@ pub(in crate::control) fn of_configuration(configuration: &ConfigurationStatus) 
     Some(Incident { by_itself: Some("osnl still uses the previous configuration".to_owned()), ..found })
 }
 
-/// A certificate or credential that ends soon, or has ended.
 pub(in crate::control) fn of_expiry(expiry: &ExpiryStatus) -> Option<Incident> {
     let ExpiryStatus { subject, what, ends, ends_seconds } = expiry;
     let soon = i64::try_from(EXPIRES_SOON.as_secs()).unwrap_or(i64::MAX);
@@ -63,7 +62,6 @@ pub(in crate::control) fn of_expiry(expiry: &ExpiryStatus) -> Option<Incident> {
     })
 }
 
-/// A daemon that stops. The listeners end too, and need no remedy.
 pub(in crate::control) fn of_stop(stop: DaemonStop, running: u64) -> Incident {
     let lasting = lasting(Some(time::age(stop.since)));
     let attempts = match running {
@@ -79,7 +77,6 @@ pub(in crate::control) fn of_stop(stop: DaemonStop, running: u64) -> Incident {
     found.since(Some(time::shown(stop.since)), Some(time::age(stop.since))).mended_by(to_do).heals(attempts)
 }
 
-/// Streams that should not be silent, and the canary.
 pub(in crate::control) fn of_streams(counters: &Counters) -> Vec<Incident> {
     let now = SystemTime::now();
     let silent = counters.series.streams.states(now).into_iter().filter(|stream| stream.is_silent);

@@ -1,6 +1,5 @@
 use super::{Incident, IncidentKind as Kind};
 
-/// Makes the effects of an incident on other parts symptoms of that incident.
 pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
     let (mut effects, mut kept): (Vec<Incident>, Vec<Incident>) =
         incidents.into_iter().partition(|one| is_effect(one.kind));
@@ -34,7 +33,6 @@ fn of_one_queue(incidents: Vec<Incident>) -> Vec<Incident> {
     joined
 }
 
-/// Returns the sentence behind the names of the listeners.
 fn words_of(incident: &Incident) -> Option<&str> {
     let names = incident.listeners.join(", ");
     incident.what.strip_prefix(&names)?.strip_prefix(": ").filter(|_| !names.is_empty())

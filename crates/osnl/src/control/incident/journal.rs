@@ -4,7 +4,6 @@ use super::{
 };
 use crate::control::{JournalMember, JournalStatus, RecordRefused};
 
-/// Differences of two configurations that a line names.
 const DIFFERENCES: usize = 5;
 /// A disk with less room is nearly full.
 const FREE: u64 = 100 << 20;
@@ -80,7 +79,6 @@ fn near_max_dead(journal: &JournalStatus) -> Option<Incident> {
     )
 }
 
-/// Records that the database refuses while other records are accepted: an incident for each reason.
 fn of_refused(refused: &[RecordRefused]) -> Vec<Incident> {
     let mut incidents: Vec<(Incident, u64)> = Vec::new();
     for RecordRefused { subject, record, since, since_seconds, reason, is_given_up } in refused {
@@ -130,7 +128,6 @@ fn of_member(member: &JournalMember) -> Option<Incident> {
     (!differences.is_empty()).then(|| found.mended_by(to_do))
 }
 
-/// Messages that were not read.
 pub(in crate::control) fn of_quarantine(messages: u64, reason: Option<String>) -> Option<Incident> {
     (messages > 0).then_some(())?;
     let what = format!("{} in quarantine", counted(messages, "message is", "messages are"));
@@ -140,7 +137,6 @@ pub(in crate::control) fn of_quarantine(messages: u64, reason: Option<String>) -
     Some(found.mended_by_command("osnl quarantine list").mended_by("then osnl quarantine retry or discard"))
 }
 
-/// Deliveries that may have ended the process.
 pub(in crate::control) fn of_suspects(suspects: u64) -> Option<Incident> {
     (suspects > 0).then_some(())?;
     let what = format!("{} {} for release", counted(suspects, "delivery", "deliveries"), verb(suspects));

@@ -11,10 +11,8 @@ use crate::queues::{BOUND_EFFECT, Finding, FindingKind};
 const CONNECTING: u64 = 60;
 /// Messages may wait for so long before a queue counts as unread.
 const UNREAD: u64 = 60;
-/// Consumers that a line names.
 const CONSUMERS: usize = 5;
 
-/// Whether a listener ends or has ended.
 pub(in crate::control) fn has_ended(listener: &ListenerStatus) -> bool {
     matches!(listener.state.as_str(), "draining" | "stopped")
 }
@@ -101,7 +99,6 @@ fn connecting(listener: &ListenerStatus) -> Incident {
     }
 }
 
-/// A missing exchange of a listener that reads its queue.
 fn unbound(listener: &ListenerStatus) -> Option<Incident> {
     let reason = listener.reason.as_ref()?;
     let what = format!("{}: {reason}", listener.name);
@@ -115,7 +112,6 @@ fn unbound(listener: &ListenerStatus) -> Option<Incident> {
     })
 }
 
-/// Actions that are called for a history that was not read.
 fn old_events(listener: &ListenerStatus) -> Option<Incident> {
     let (name, age) = (&listener.name, span(listener.old_events_seconds?));
     let what = format!("{name}: actions run for events that were up to {age} old when they were read");
@@ -124,7 +120,6 @@ fn old_events(listener: &ListenerStatus) -> Option<Incident> {
     )))
 }
 
-/// Other consumers of a queue whose messages go round among them all.
 fn shared(listener: &ListenerStatus) -> Option<Incident> {
     let (queue, consumers) = (listener.queues.first()?, listener.consumers?);
     if listener.exclusive || consumers <= listener.own_consumers {
@@ -148,7 +143,6 @@ fn shared(listener: &ListenerStatus) -> Option<Incident> {
     )))
 }
 
-/// A queue that another program, or the broker, has made so that it can lose messages.
 fn lossy(listener: &ListenerStatus) -> Option<Incident> {
     let how = listener.queue_lossy.as_ref()?;
     let is_named = |queue: &&String| how.starts_with(&format!("queue {queue} "));
@@ -157,7 +151,7 @@ fn lossy(listener: &ListenerStatus) -> Option<Incident> {
     Some(listener.queue_remedy.iter().fold(found, |found, remedy| found.mended_by_remedy(remedy)))
 }
 
-/// A listener that has never received anything. A missing exchange is an incident by itself.
+/// A missing exchange is an incident by itself.
 fn never_received(listener: &ListenerStatus) -> Option<Incident> {
     let seconds = listener.never_received_seconds.filter(|_| listener.reason.is_none())?;
     let what = format!("{}: it has never received anything{}", listener.name, lasting(Some(seconds)));
@@ -172,7 +166,6 @@ fn never_received(listener: &ListenerStatus) -> Option<Incident> {
     })
 }
 
-/// A finding of `osnl queues`.
 fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
     let Finding { kind, subject, vhost, seen, consequence, command, .. } = finding;
     let what = format!("{}: {subject} in virtual host {vhost}: {seen}", listener.name);
@@ -184,7 +177,6 @@ fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
     }
 }
 
-/// Messages that were unsettled when a connection ended, and did not come back.
 fn missing(listener: &ListenerStatus) -> Option<Incident> {
     let (name, messages) = (&listener.name, listener.missing_messages);
     (messages > 0).then_some(())?;

@@ -12,7 +12,6 @@ use std::time::SystemTime;
 
 const BOUNDS: Bounds = Bounds { attention_age: Duration::from_secs(900), max_pending: Some(1000) };
 
-/// An incident as its kind, its urgency, and its three lines.
 type Expected<'a> = (IncidentKind, IncidentSeverity, &'a str, &'a str, &'a str);
 
 #[track_caller]

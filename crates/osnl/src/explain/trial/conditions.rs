@@ -14,7 +14,6 @@ pub(super) struct Conditions(Vec<WhenCondition>);
 
 struct WhenCondition {
     when: Expression,
-    /// Whether another event of the type may decide the side otherwise.
     depends_on_values: bool,
 }
 
@@ -43,7 +42,6 @@ impl Conditions {
             })
     }
 
-    /// Whether the patterns may match, as with an unknown value.
     fn patterns_may_match(&self, rule: &RuleConf, names: &Names) -> bool {
         let notification = names.notification();
         let nested = rule.rule.nested.iter().map(|nested| nested.matches(notification));

@@ -11,7 +11,6 @@ const NAMED: usize = 3;
 pub(super) struct Deaths {
     tried: usize,
     dead: usize,
-    /// Whether the rules certainly receive at least one of the events.
     any_is_certain: bool,
     causes: BTreeMap<DeathCause, DeathEvents>,
 }

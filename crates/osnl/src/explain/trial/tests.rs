@@ -1,7 +1,6 @@
 use crate::explain::try_actions;
 use crate::native::{Sources, load_texts};
 
-/// Places the listener on lines 1 to 5, the rule from 6, the action from 10.
 fn tried(rule: &str, action: &str) -> (Vec<String>, Vec<String>) {
     let text = format!(
         "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = nova\npool = p\n\

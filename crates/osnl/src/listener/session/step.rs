@@ -59,14 +59,12 @@ pub(in crate::listener) enum SessionEnd {
     GiveBack {
         since: Instant,
         reason: String,
-        /// Whether messages wait for their outcome, rather than for a place.
         window_full: bool,
     },
     /// Closing the channel returns a read message; a rejection would place it behind later messages.
     Return,
     /// The journal refuses this subscription, so closing the channel returns the pushed messages.
     Resubscribe,
-    /// A standby of a quorum queue subscribes again: the broker says only then whether another consumer is there.
     Recount,
 }
 
@@ -81,7 +79,6 @@ pub(super) struct Core<'a> {
     pub(super) flush_at: Option<Instant>,
     pub(super) streams: Option<&'a mut ListenerStreams>,
     pub(super) watchdog: Watchdog,
-    /// When a standby subscribes again, to count the other consumers.
     recount_at: Option<Instant>,
     pub(super) draining: bool,
     blockade: Blockade,
@@ -156,7 +153,6 @@ impl<'a> Core<'a> {
         self.flush_at.into_iter().chain(streams).min()
     }
 
-    /// Whether to send the settlements: many are due, or the first has waited for [`LINGER`].
     pub(super) fn is_flush_due(&mut self, now: Instant) -> bool {
         let due = self.window.due();
         due > 0 && {
@@ -245,12 +241,10 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Whether a standby is to subscribe again; it has received nothing.
     fn is_recount_due(&self, now: Instant) -> bool {
         self.watchdog.is_standby() && !self.draining && self.recount_at.is_some_and(|at| at <= now)
     }
 
-    /// Counts what has not come back, by the broker's answer.
     fn count_returned(&self, is_answered: bool, stage: SessionStage, consumer: &dyn Consumer) {
         let Some(depth) = self.listener.gauges.depth().filter(|_| is_answered) else { return };
         let is_idle = stage == SessionStage::Polling && consumer.untaken() == 0;
@@ -291,17 +285,15 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Whether a message must return, and the others had `give_back_after` to end.
     fn may_return(&self, now: Instant) -> bool {
         self.returns && self.is_old(now)
     }
 
-    /// Whether the session is old enough to return everything unsettled without doing so too often.
+    /// A session returns everything unsettled only if that is not too often.
     fn is_old(&self, now: Instant) -> bool {
         now - self.begun >= self.listener.config.give_back_after
     }
 
-    /// Looks at messages until the batch is empty or [`SLICE`] or [`MOST_DELIVERIES`] is reached.
     fn dispatch(&mut self) {
         if self.batch.is_empty() {
             return;
@@ -375,7 +367,6 @@ impl<'a> Core<'a> {
         series.unmatched.add(unmatched);
     }
 
-    /// Announces a newly assigned partition to a shared journal before its first message.
     fn begin_partition(&mut self, message: &IncomingMessage) {
         if let (Some(journal), Some(partition)) = (&self.listener.shared, &message.partition)
             && self.assigned.insert(partition.name.clone(), partition.assignment)
@@ -408,7 +399,6 @@ impl<'a> Core<'a> {
         }));
     }
 
-    /// Hands out held messages of a stream again, at most `places` many.
     fn hand_out_again(&mut self, places: usize) {
         let Listener { config, endpoint, .. } = self.listener;
         let again: Vec<_> = self.streams.iter_mut().flat_map(|streams| streams.again(places)).collect();

@@ -24,7 +24,6 @@ pub(super) enum ConstantKind {
 }
 
 impl ConstantKind {
-    /// Returns the type with its article.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Text => "a text",

@@ -59,7 +59,6 @@ pub(super) fn both_forms(
     ))
 }
 
-/// Returns the value of `notification_format` that selects these events.
 pub(super) fn notification_format(events: &[&CatalogueEvent]) -> Option<&'static str> {
     if !events.iter().all(|event| event.service == "nova") {
         return None;

@@ -1,7 +1,7 @@
 use osnl_model::Pattern;
 use osnl_model::catalogue::CatalogueEvent;
 
-/// Returns the field of `resource` that replaces another service's key in all services' events.
+/// The field that replaces another service's key in all services' events.
 pub(super) fn in_all_services(path: &str) -> Option<&'static str> {
     let key = path.rsplit('.').next()?;
     let known: [(&'static str, &[&str]); 5] = [
@@ -14,7 +14,6 @@ pub(super) fn in_all_services(path: &str) -> Option<&'static str> {
     known.into_iter().find(|(_, keys)| keys.contains(&key)).map(|(field, _)| field)
 }
 
-/// Explains that patterns match from the start, for one that would match inside names.
 pub(super) fn unanchored(pattern: &Pattern, known: &[&CatalogueEvent]) -> Option<String> {
     let written = pattern.as_str();
     if written.starts_with('^') || written.starts_with(".*") {

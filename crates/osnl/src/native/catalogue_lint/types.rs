@@ -10,10 +10,8 @@ use crate::native::equalities;
 use crate::rule::Rule;
 
 const LONGEST_CONSTANT: usize = 80;
-/// The type of names that are texts in every event.
 pub(super) const TEXT: ValueTypes = ValueTypes { event: "", text: true, number: false, boolean: false };
 
-/// Whether a name beside the payload is always a text.
 pub(super) fn is_text(name: &str) -> bool {
     const TEXTS: [&str; 9] = [
         "event_type",
@@ -30,7 +28,6 @@ pub(super) fn is_text(name: &str) -> bool {
     TEXTS.contains(&name) || name.strip_prefix("resource.").is_some_and(|field| of_resource.contains(&field))
 }
 
-/// Returns problem and remedy of a comparison with a constant of another type.
 pub(super) fn other_type(compared: &NameComparison, values: &ValueTypes) -> Option<(String, String)> {
     let NameComparison { name, sign, written, kind } = compared;
     let is_scalar = values.text || values.number || values.boolean;
@@ -56,7 +53,6 @@ pub(super) fn other_type(compared: &NameComparison, values: &ValueTypes) -> Opti
     Some((problem, mend))
 }
 
-/// Returns problem and remedy of a request's project in place of the resource's.
 pub(super) fn project_of_request(
     rule: &Rule,
     matched: &[&CatalogueEvent],

@@ -20,7 +20,7 @@ use crate::enrich::EnrichConf;
 
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
-/// Probes the login and each kind. The token is dropped and expires by itself.
+/// The token is dropped and expires by itself.
 pub(super) async fn enrichment(
     conf: &EnrichConf,
     kinds: &BTreeSet<Kind>,
@@ -96,7 +96,6 @@ fn is_of_projects(kind: Kind) -> bool {
 }
 
 impl Native {
-    /// Returns the kinds of this cloud: its own, and those of drivers.
     pub(super) fn kinds_asked(&self, conf: &EnrichConf) -> BTreeSet<Kind> {
         let asks = self.actions.iter().any(|action| action.driver.conf().traits().asks == Some(&conf.name));
         let named = self.actions.iter().any(|action| action.enrich.contains(&conf.name));

@@ -10,8 +10,7 @@ use crate::management::{BrokerFacts, QueueFacts, UnknownFact};
 use crate::native::ListenerConf;
 use crate::queues::{DaemonCounts, Finding, FindingKind, FindingSeverity, Survey};
 
-/// Asks the API and the services' queues; `look` has the broker's own answers. The findings are those that no other probe
-/// has.
+/// `look` has the broker's own answers; the findings are those that no other probe has.
 pub(super) async fn surveyed(
     conf: &ListenerConf,
     transport: &RabbitTransport,
@@ -71,7 +70,6 @@ fn of_facts(conf: &ListenerConf, queues: &[String], facts: &Result<BrokerFacts, 
     queues.iter().map(of_queue).collect()
 }
 
-/// Describes a queue as `quorum, durable, policy "a", no operator policy, 2 consumers, RabbitMQ 3.10.8`.
 fn in_words(facts: &BrokerFacts, queue: &QueueFacts) -> String {
     let mut words = vec![queue.queue_type.clone().unwrap_or_else(|| "type unknown".to_owned())];
     words.extend(queue.durable.map(|durable| if durable { "durable" } else { "transient" }.to_owned()));

@@ -5,21 +5,14 @@ use std::collections::BTreeMap;
 use crate::native::{ListenerConf, Native};
 use crate::queues::DaemonCounts;
 
-/// The daemon of a configuration, by its control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnDaemon {
-    /// The daemon cannot be asked, for this reason.
     Unknown(String),
     Stopped,
-    Runs {
-        pid: u32,
-        /// The counts of each listener, by its name.
-        counts: BTreeMap<String, DaemonCounts>,
-    },
+    Runs { pid: u32, counts: BTreeMap<String, DaemonCounts> },
 }
 
 impl OwnDaemon {
-    /// Returns the counts for a listener, with what earlier runs have recorded.
     #[must_use]
     pub fn counts(&self, native: &Native, conf: &ListenerConf) -> DaemonCounts {
         let counts = match self {
@@ -31,7 +24,7 @@ impl OwnDaemon {
         DaemonCounts { has_received, ..counts }
     }
 
-    /// Describes the readers of a queue; `own` are the daemon's consumers of it.
+    /// `own` are the daemon's consumers of the queue.
     pub(super) fn readers(&self, consumers: u32, own: u64) -> String {
         let readers = match consumers {
             0 => return "no consumer reads it".to_owned(),

@@ -50,7 +50,6 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
     )
 }
 
-/// Returns the command that grants the permissions of the listener.
 pub(in crate::native) fn needed(user: &str, virtual_host: &str, conf: &ListenerConf) -> String {
     let (exchanges, queues) = (&conf.exchanges, conf.queues());
     let exchanges: Vec<&str> = exchanges.iter().map(String::as_str).collect();

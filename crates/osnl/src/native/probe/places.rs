@@ -19,8 +19,8 @@ const OF_ANOTHER: &str =
     "expected if that is the daemon of this configuration; otherwise stop it, or choose another file";
 
 impl Native {
-    /// Probes the journal's file, and the state directory if faulty. A look with connections checks the owning process
-    /// and the free space, because this configuration's daemon may be running.
+    /// A look with connections checks the owning process and the free space, because this configuration's daemon may
+    /// be running.
     #[must_use]
     pub fn places(&self, daemon: Option<&OwnDaemon>) -> Vec<Probe> {
         let journal = match &self.journal {
@@ -77,7 +77,6 @@ fn file(options: &SqliteOptions, daemon: Option<&OwnDaemon>) -> Probe {
     }
 }
 
-/// Adds the free space of the disk, if less than the journal may take.
 fn with_room(probe: Probe, options: &SqliteOptions) -> Probe {
     let folder = options.path.parent().filter(|folder| !folder.as_os_str().is_empty());
     // The folder may not exist yet.

@@ -48,7 +48,6 @@ fn the_example_and_every_recipe_load_without_a_warning() {
     }
 }
 
-/// Returns the displayed texts, and as the third the configuration's own.
 fn for_people(loaded: &LoadedConf, wanted: &CallRequest<'_>) -> [String; 4] {
     [
         format!("{:?}", loaded.conf.actions[0].preview(wanted)),
@@ -76,7 +75,6 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
     assert!(loaded.document().reads_back());
 }
 
-/// The query must be hidden in every option with a URL.
 #[test]
 fn the_query_of_a_url_is_in_no_form_for_people() {
     const ID: &str = "12345678-1234-5678-1234-567812345678";

@@ -44,7 +44,6 @@ fn recipes() -> Vec<(String, Vec<String>)> {
     RECIPES.into_iter().flat_map(blocks).collect()
 }
 
-/// Returns the block with the addresses, secrets, and programs of this test.
 fn placed(block: &str, sink: &Sink, openstack: &Openstack, folder: &Path) -> String {
     let mut text = String::new();
     for line in block.lines() {
@@ -135,7 +134,6 @@ fn compare(recipe: &str, sent: &SinkRequest, expected: &Value, openstack: &Opens
     assert_eq!(found.0, *found.1, "{recipe}\n{}", found.0);
 }
 
-/// Plays one event, and returns the requests in the order of their targets and bodies.
 fn play(
     entry: &Value,
     block: &str,

@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 use super::{native, publish_ports, start};
 use crate::harness::{instance, port_deleted, publish};
 
-/// Prints its port, then each accepted mail as a line of JSON. The server refuses `nobody@`, and `later@` twice for
-/// now.
+/// Refuses `nobody@`, and `later@` twice for now.
 const SERVER: &str = r#"
 import asyncio, base64, email, email.policy, json, ssl, sys
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -171,7 +170,6 @@ fn what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_given_
     assert_eq!(server.next()["to"], json!(["ops@example.com"]));
     daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
     daemon.stop().unwrap();
-    // No recipient gets the mail before all may get it.
     let folder = tempfile::tempdir().unwrap();
     let daemon = in_clear(folder.path(), &server, "to = ops@example.com, later@example.com", 1);
     assert_eq!(server.next()["to"], json!(["ops@example.com", "later@example.com"]));
@@ -195,7 +193,7 @@ fn what_comes_within_the_interval_is_one_mail() {
     daemon.stop().unwrap();
 }
 
-/// A digest contains everything about one instance in order. A temporary refusal does not split a digest.
+/// A temporary refusal does not split a digest.
 #[test]
 fn a_digest_has_all_of_one_resource_and_stays_one() {
     for by_failure in [false, true] {
@@ -261,7 +259,6 @@ fn a_recipient_that_is_refused_is_named_with_what_was_done() {
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// A full mailbox delays the other recipients only for a while; a single recipient is retried.
 #[test]
 fn a_recipient_who_is_refused_for_now_keeps_the_others_waiting_for_so_long_only() {
     let folder = tempfile::tempdir().unwrap();

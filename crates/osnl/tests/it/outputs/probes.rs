@@ -264,7 +264,6 @@ fn a_program_is_looked_for_and_a_plug_in_is_loaded() {
     assert!(!called.exists());
 }
 
-/// A request without effect is sent and judged as in an attempt; any other request is not sent.
 #[test]
 fn a_target_is_asked_where_asking_has_no_effect() {
     let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());

@@ -1,8 +1,7 @@
 //! Exchanges and publishing on a RabbitMQ. `osnl-transport` does the listening.
 //!
-//! Every name begins with `osnl-demo-`, the process id and a random number, so the demo touches
-//! neither a cloud's exchanges nor another demo's. The end of the demo deletes these exchanges and
-//! queues. A killed demo leaves its three queues and its exchanges behind.
+//! Every name begins with `osnl-demo-`, the process id and a random number, so no other exchange is touched. A killed
+//! demo leaves its three queues and its exchanges behind.
 
 use std::time::Duration;
 
@@ -31,7 +30,6 @@ pub(in super::super) struct RealBroker {
 
 impl RealBroker {
     pub(super) async fn open(url: &TransportUrl, exchanges: &[&str]) -> anyhow::Result<Self> {
-        // Refuses an unsupported URL, such as another driver's, before connecting.
         let location = osnl_transport::transport(url)?.location();
         let publisher = RabbitTransport::new(url.clone(), RabbitOptions::from_query(url)?)?;
         let connected = publisher.connection().await;

@@ -14,7 +14,6 @@ pub(in super::super) struct StandInHost {
 pub(super) enum StandInFault {
     Unavailable,
     Reset,
-    /// Makes the change, but answers after the time-out.
     Late,
 }
 

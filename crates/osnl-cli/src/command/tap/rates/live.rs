@@ -4,7 +4,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// More types than any cloud has; further types share one count.
 const MOST_TYPES: usize = 10_000;
 const LONGEST: usize = 60;
 const SLOTS: usize = LONGEST + 1;
@@ -61,7 +60,7 @@ impl Live {
         counter.total += 1;
     }
 
-    /// Moves to this second. After a clock is set back, counts are added to the latest second.
+    /// After a clock is set back, counts are added to the latest second.
     pub(in crate::command::tap) fn advance(&mut self, second: i64) {
         let passed = second.saturating_sub(self.now).clamp(0, SLOTS as i64);
         if passed == 0 {

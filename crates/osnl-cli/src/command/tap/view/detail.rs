@@ -10,7 +10,7 @@ use crate::command::tap::event::{EventFilter, TapEvent, UnreadableBody};
 
 /// The most lines, enough for a reader; `--save` and `--body` have all.
 const MOST_LINES: usize = 5_000;
-/// The most characters of a line, since every frame measures all lines. User data can be very long.
+/// The most characters of a line, since every frame measures all lines.
 const MOST_CHARACTERS: usize = 20_000;
 const MOST_RESOURCES: usize = 20;
 

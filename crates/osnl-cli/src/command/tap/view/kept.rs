@@ -85,7 +85,6 @@ impl KeptEntry {
         kept
     }
 
-    /// Whether a column contains this text, which must be in lower case.
     pub(super) fn has(&self, text: &str) -> bool {
         let columns =
             [&self.event_type, &self.what, &self.exchange, &self.publisher, &self.project, &self.time];

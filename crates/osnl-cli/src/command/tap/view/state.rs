@@ -53,8 +53,7 @@ pub(super) struct ViewState {
     pub(super) order: RateOrder,
     pub(super) reversed: bool,
     pub(super) top: usize,
-    /// The line of the opened event to scroll to, counted before wrapping. The next frame knows its
-    /// place on the screen.
+    /// Counted before wrapping: the next frame knows its place on the screen.
     pub(super) jump: Option<usize>,
     pub(super) rows: usize,
 }

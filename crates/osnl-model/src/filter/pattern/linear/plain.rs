@@ -162,8 +162,6 @@ mod tests {
         }
     }
 
-    /// A plain pattern must give the engine's result, and the engine must accept each pattern that
-    /// is called small.
     #[test]
     fn what_is_plain_means_what_it_means_to_the_engine() {
         let parts =

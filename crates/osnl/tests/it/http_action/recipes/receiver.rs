@@ -163,7 +163,6 @@ impl Bulk {
     }
 }
 
-/// A program that writes its arguments and its input into files.
 pub(super) struct Recorder(PathBuf);
 
 pub(super) fn program(folder: &Path, name: &str) -> Recorder {
