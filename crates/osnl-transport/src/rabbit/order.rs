@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::options::FailoverStrategy;
+use crate::TransportError;
 
 #[derive(Debug)]
 pub(crate) struct HostOrder {
@@ -28,6 +29,50 @@ impl HostOrder {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             places[at % places.len()]
         })
+    }
+
+    /// Tries each host once, by its number, and returns the first success.
+    ///
+    /// If all fail, a refused login is reported before a refused certificate, and that before a refused connection: the
+    /// operator has to correct it.
+    pub(crate) async fn first<T, F: Future<Output = Result<T, TransportError>>>(
+        &self,
+        location: String,
+        connect: impl Fn(usize) -> F,
+    ) -> Result<T, TransportError> {
+        let reason = "the transport URL names no host".to_owned();
+        let mut worst = TransportError::Connect { host: location, reason };
+        for host in self.round() {
+            match connect(host).await {
+                Ok(connection) => return Ok(connection),
+                Err(failure) if rank(&worst) <= rank(&failure) => worst = failure,
+                Err(_) => {}
+            }
+        }
+        Err(worst)
+    }
+}
+
+fn rank(error: &TransportError) -> u8 {
+    match error {
+        TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,
+        TransportError::Handshake { .. } => 2,
+        TransportError::Tls { .. } | TransportError::NotAmqp { .. } => 1,
+        TransportError::UnknownDriver { .. }
+        | TransportError::Options(_)
+        | TransportError::TlsFiles { .. }
+        | TransportError::Connect { .. }
+        | TransportError::ListenOptions { .. }
+        | TransportError::NoExchange { .. }
+        | TransportError::NoQueue { .. }
+        | TransportError::Refused { .. }
+        | TransportError::Lost { .. }
+        | TransportError::Cancelled { .. }
+        | TransportError::Unroutable { .. }
+        | TransportError::NotTaken { .. }
+        | TransportError::NotConfirmed { .. }
+        | TransportError::TooLarge { .. }
+        | TransportError::OnlyListens { .. } => 0,
     }
 }
 

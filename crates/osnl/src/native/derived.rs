@@ -205,6 +205,16 @@ impl ListenerConf {
         })
     }
 
+    /// Returns the broker with its virtual host, and the queues of that which the listener reads. On AMQP 1.0 these are
+    /// addresses, and a part of them names the virtual host.
+    pub(super) fn sources(&self) -> ((BTreeSet<String>, String), Vec<String>) {
+        #[cfg(feature = "amqp1")]
+        if osnl_transport::is_amqp1(self.transport_url.driver()) {
+            return ((self.hosts(), String::new()), super::amqp1::readable_addresses(self));
+        }
+        ((self.hosts(), self.transport_url.virtual_host().to_owned()), self.queues())
+    }
+
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
         self.options().queues(&self.targets())
