@@ -100,8 +100,7 @@ impl Amqp1Connection {
         }
     }
 
-    /// Attaches a link for each binding, whose queue is the address. Returns with each the broker's numbers, of the link
-    /// and of its deliveries.
+    /// Attaches a link for each binding, and returns with the binding the broker's numbers of link and deliveries.
     pub(super) async fn attach(
         &mut self,
         bindings: Vec<Binding>,
@@ -172,7 +171,6 @@ impl Amqp1Connection {
     }
 }
 
-/// Returns the end.
 async fn read_frames(mut reader: impl AsyncRead + Unpin, shared: &SharedSession) -> TransportError {
     let flow = Arc::clone(&shared.session().flow);
     loop {

@@ -171,8 +171,7 @@ impl Session {
         }
     }
 
-    /// Asks the broker to close, or answers its close. The broker's answer comes after all that the broker has sent,
-    /// which is not kept.
+    /// Asks the broker to close, or answers. The broker's answer comes after all that the broker has sent.
     pub(super) fn close(&mut self) {
         if !std::mem::replace(&mut self.is_closing, true) {
             self.flow.end();
@@ -294,7 +293,7 @@ impl Session {
         }
         link.last_tag += 1;
         link.unsettled.push_back((link.last_tag, delivery.id));
-        // A message that was cut only for the sake of others would be refused as too large, so it comes again.
+        // A message that was cut for the sake of others would be refused as too large.
         let comes_again = delivery.cut.is_some() && delivery.bytes <= most && !delivery.is_settled;
         if self.is_quiet || comes_again {
             let tag = link.last_tag;

@@ -25,7 +25,7 @@ pub(super) enum WireFailure {
     Ended(PeerEnd),
 }
 
-/// The performative with which the peer ends a link, the session, or the connection; or one out of its place.
+/// The end of a link, of the session, or of the connection by the peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PeerEnd {
     /// The peer's number of the link.

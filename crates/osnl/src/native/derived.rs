@@ -205,8 +205,8 @@ impl ListenerConf {
         })
     }
 
-    /// Returns the broker with its virtual host, and the queues of that which the listener reads. On AMQP 1.0 these are
-    /// addresses, and a part of them names the virtual host.
+    /// Returns the broker with the virtual host, and the queues that the listener reads. On AMQP 1.0, an address names the
+    /// virtual host.
     pub(super) fn sources(&self) -> ((BTreeSet<String>, String), Vec<String>) {
         #[cfg(feature = "amqp1")]
         if osnl_transport::is_amqp1(self.transport_url.driver()) {
