@@ -7,7 +7,7 @@
 //!
 //! | option | tests |
 //! | --- | --- |
-//! | `--amqp1` | the reader of AMQP 1.0 and the program with it, on a stand-in, with the last oslo.messaging that publishes so |
+//! | `--amqp1` | the reader of AMQP 1.0 on RabbitMQ, and the program with the last oslo.messaging that publishes so |
 //! | `--kafka` | the Kafka transport and the program on Kafka, with the client library's mock cluster and with tansu |
 //! | `--mock-kafka` | the same on the mock cluster alone, as in the gate |
 //! | `--postgresql` | the program with a journal that daemons share |
@@ -54,7 +54,7 @@ const WITH_BROKER: &[&str] = &[
 
 const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];
 
-const WITH_AMQP1: &str = "-p osnl-transport -p osnl-cli --features osnl-transport/amqp1-tests,osnl-cli/amqp1 --lib --test it --test amqp1";
+const WITH_AMQP1: &str = "-p osnl-transport -p osnl-cli --features osnl-transport/amqp1,osnl-cli/amqp1 --lib --test it --test amqp1";
 
 /// With AMQP 1.0, whose tests without a second Python run in the gate with those of Kafka.
 pub(crate) const KAFKA_FEATURES: &str =

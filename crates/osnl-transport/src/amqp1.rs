@@ -31,8 +31,10 @@ use self::options::Amqp1Options;
 use crate::contract::{Consumer, Features, Transport};
 use crate::error::TransportError;
 use crate::future::BoxFuture;
-use crate::hosts::{FailoverStrategy, HostOrder, address, rank};
+use crate::hosts::{FailoverStrategy, HostOrder, address};
+use crate::options::AMQP1_LIMITS;
 use crate::outgoing::OutgoingMessage;
+use crate::rabbit::options::Reconnect;
 use crate::tap::{Tap, TapOptions};
 use crate::tls;
 use crate::topology::{Binding, Declare, ListenOptions};
@@ -46,13 +48,6 @@ pub struct Amqp1Transport {
 }
 
 impl Amqp1Transport {
-    /// The limits of the protocol, for the start of a listener and for `check`.
-    pub const LIMITS: [&str; 3] = [
-        "AMQP 1.0: each message goes to one reader of its address, so another reader takes a share",
-        "AMQP 1.0: messages are not durable, and a router keeps none while nothing reads its address",
-        "AMQP 1.0: there are no pools, no taps, no counts of waiting messages, and no publishing",
-    ];
-
     pub fn new(url: &TransportUrl, options: Amqp1Options) -> Result<Self, TransportError> {
         options.check()?;
         for host in url.hosts() {
@@ -73,25 +68,25 @@ impl Amqp1Transport {
         Ok(found)
     }
 
-    /// Tries all hosts once. If all fail, the error is the one that the operator has to correct.
     async fn connect(&self) -> Result<Amqp1Connection, TransportError> {
-        let mut worst: Option<TransportError> = None;
-        for index in self.order.round() {
-            match Amqp1Connection::open(&self.url, &self.url.hosts()[index], &self.options).await {
-                Ok(connection) => {
-                    self.certificate.note(connection.certificate_ends);
-                    return Ok(connection);
-                }
-                Err(failure) if worst.as_ref().is_none_or(|w| rank(w) <= rank(&failure)) => {
-                    worst = Some(failure);
-                }
-                Err(_) => {}
-            }
-        }
-        Err(worst.unwrap_or_else(|| TransportError::Connect {
-            host: self.location(),
-            reason: "the transport URL names no host".to_owned(),
-        }))
+        let open = |at: usize| Amqp1Connection::open(&self.url, &self.url.hosts()[at], &self.options);
+        let connection = self.order.first(self.location(), open).await?;
+        self.certificate.note(connection.certificate_ends);
+        Ok(connection)
+    }
+
+    /// Returns each address that a listener may read, with the virtual host that a connection names. The broker decides
+    /// between the two forms of an address.
+    pub fn readable_addresses(
+        url: &TransportUrl,
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+    ) -> Result<Vec<String>, TransportError> {
+        let transport = Self::new(url, Amqp1Options::from_query(url)?)?;
+        let host = transport.options.virtual_host(url).unwrap_or_default();
+        let forms =
+            [None, Some("")].into_iter().flat_map(|product| transport.addresses(to, options, product));
+        Ok(forms.map(|address| format!("{host} {}", address.queue)).collect())
     }
 
     /// Returns the bindings with their addresses as queues. A plain address has no exchange.
@@ -124,7 +119,8 @@ impl Transport for Amqp1Transport {
             let addresses = self.addresses(to, options, connection.product.as_deref());
             let pool = options.pool.as_deref().filter(|_| options.declare != Declare::Nothing);
             let ignored = pool.map(|pool| format!("AMQP 1.0 has no pools: pool \"{pool}\" has no effect"));
-            let remarks = Self::LIMITS.map(str::to_owned).into_iter().chain(ignored).collect();
+            let remarks =
+                AMQP1_LIMITS.map(|limit| format!("AMQP 1.0: {limit}")).into_iter().chain(ignored).collect();
             let consumer = Amqp1Consumer::open(connection, addresses, options, remarks).await?;
             Ok(Box::new(consumer) as Box<dyn Consumer>)
         })

@@ -43,6 +43,27 @@ impl HostOrder {
             places[at % places.len()]
         })
     }
+
+    /// Tries each host once, by its number, and returns the first success.
+    ///
+    /// If all fail, a refused login is reported before a refused certificate, and that before a refused connection: the
+    /// operator has to correct it.
+    pub(crate) async fn first<T, F: Future<Output = Result<T, TransportError>>>(
+        &self,
+        location: String,
+        connect: impl Fn(usize) -> F,
+    ) -> Result<T, TransportError> {
+        let reason = "the transport URL names no host".to_owned();
+        let mut worst = TransportError::Connect { host: location, reason };
+        for host in self.round() {
+            match connect(host).await {
+                Ok(connection) => return Ok(connection),
+                Err(failure) if rank(&worst) <= rank(&failure) => worst = failure,
+                Err(_) => {}
+            }
+        }
+        Err(worst)
+    }
 }
 
 /// Returns `host:port`, with an IPv6 address in brackets.
@@ -56,7 +77,7 @@ pub(crate) fn address_or(host: &TransportHost, port: u16) -> String {
 }
 
 /// Returns which of several hosts' failures is reported: the one that the operator has to correct is the highest.
-pub(crate) fn rank(error: &TransportError) -> u8 {
+fn rank(error: &TransportError) -> u8 {
     match error {
         TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,
         TransportError::Handshake { .. } => 2,

@@ -94,7 +94,7 @@ pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions};
 pub use kafka::{KafkaInspection, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, Properties};
-pub use options::{DriverOptions, DriverSection, OptionError};
+pub use options::{AMQP1_LIMITS, DriverOptions, DriverSection, OptionError};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]

@@ -116,6 +116,13 @@ fn def<T: Options>(name: &str) -> Option<&'static OptionDef> {
     T::OPTIONS.iter().find(|option| option.name == name)
 }
 
+/// The limits of AMQP 1.0, for the start of a listener and for `check`.
+pub const AMQP1_LIMITS: [&str; 3] = [
+    "each message goes to one reader of its address, so another reader takes a share",
+    "messages are not durable, and a router keeps none while nothing reads its address",
+    "there are no pools, no taps, no counts of waiting messages, and no publishing",
+];
+
 /// Returns the path of an option whose empty text is none.
 pub(crate) fn file(text: Option<&String>) -> Option<std::path::PathBuf> {
     text.filter(|path| !path.is_empty()).map(Into::into)

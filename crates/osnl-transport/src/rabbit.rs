@@ -105,34 +105,21 @@ impl RabbitTransport {
         self.connect().await.map(|(connection, ..)| connection)
     }
 
-    /// If all hosts fail, a refused login is reported before a refused certificate, and that before a refused
-    /// connection: the operator has to correct it.
     async fn connect(&self) -> Result<(Connection, String, ConnectionFacts), TransportError> {
-        let mut worst: Option<TransportError> = None;
-        for index in self.order.round() {
-            let host = &self.url.hosts()[index];
-            match connect::connect(&self.url, host, &self.options, TIMEOUT).await {
-                Ok((connection, seen)) => {
-                    self.certificate.note(seen.certificate_ends);
-                    let host = address(host);
-                    let broker = seen.greeting.words();
-                    tracing::debug!(
-                        broker.host = host,
-                        broker.version = broker.as_deref().unwrap_or("unknown"),
-                        "connected to the broker",
-                    );
-                    return Ok((connection, host, seen));
-                }
-                Err(failure) if worst.as_ref().is_none_or(|w| rank(w) <= rank(&failure)) => {
-                    worst = Some(failure)
-                }
-                Err(_) => {}
-            }
-        }
-        Err(worst.unwrap_or_else(|| TransportError::Connect {
-            host: self.location(),
-            reason: "the transport URL names no host".to_owned(),
-        }))
+        let connect = |at: usize| async move {
+            let host = &self.url.hosts()[at];
+            let (connection, seen) = connect::connect(&self.url, host, &self.options, TIMEOUT).await?;
+            Ok((connection, address(host), seen))
+        };
+        let (connection, host, seen) = self.order.first(self.location(), connect).await?;
+        self.certificate.note(seen.certificate_ends);
+        let broker = seen.greeting.words();
+        tracing::debug!(
+            broker.host = host,
+            broker.version = broker.as_deref().unwrap_or("unknown"),
+            "connected to the broker",
+        );
+        Ok((connection, host, seen))
     }
 
     async fn open(

@@ -1,4 +1,4 @@
-use osnl_testkit::{Amqp1Peer, Sink, wait_until};
+use osnl_testkit::{Amqp1Peer, FaultyProxy, Sink, closed_port, wait_until};
 use serde_json::json;
 
 use crate::running::{Place, SOON};
@@ -9,6 +9,22 @@ fn publish(oslo: &Amqp1Peer, driver: &str, project: &str) {
     oslo.ask(&event);
 }
 
+fn conf(place: &Place, listeners: &str, sink: &Sink) -> String {
+    format!(
+        "[DEFAULT]\nstate_dir = {}\n[admin]\nlisten = unix:{}\n[journal]\nallow_volatile = yes\n{listeners}[rule:r]\n\
+         event_type = ^compute\\.\ncontext.project_id = ^p1$\nactions = a\n[action:a]\ndriver = http\nurl = {}\n",
+        place.path("state").display(),
+        place.path("admin.sock").display(),
+        sink.url("/"),
+    )
+}
+
+fn listener(name: &str, url: &str, more: &str) -> String {
+    format!("[listener:{name}]\ntransport_url = {url}\n{more}\n")
+}
+
+const NOVA: &str = "exchange = nova\npriorities = info\npool = osnl";
+
 #[test]
 fn osnl_acts_on_what_oslo_publishes() {
     for (product, address) in [
@@ -16,55 +32,85 @@ fn osnl_acts_on_what_oslo_publishes() {
         ("qpid-dispatch-router", "openstack.org/om/notify/anycast/nova/notifications.info"),
     ] {
         let (broker, place, sink) = (Amqp1Peer::broker(product), Place::new(), Sink::start());
-        let conf = format!(
-            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:n]\ntransport_url = {}\nexchange = nova\n\
-             priorities = info\npool = osnl\n[rule:r]\nevent_type = ^compute\\.\ncontext.project_id = ^p1$\nactions = a\n\
-             [action:a]\ndriver = http\nurl = {}\n",
-            place.path("state").display(),
-            broker.url(),
-            sink.url("/"),
-        );
-        place.write("a.conf", &conf);
+        let proxy = FaultyProxy::before(broker.port());
+        let url = format!("amqp://127.0.0.1:{},127.0.0.1:{}/", closed_port(), proxy.port());
+        place.write("a.conf", &conf(&place, &listener("n", &url, NOVA), &sink));
         let (code, stdout, stderr) = place.run(&["check", "-c", "a.conf", "--connect"]);
         assert!(stdout.contains("answers") && code != Some(2), "{stdout}{stderr}");
         assert!(format!("{stdout}{stderr}").contains("each message goes to one reader"), "{stdout}{stderr}");
         let osnl = place.start(&["run", "-c", "a.conf"]);
         osnl.wait_for("listening");
-        let oslo = Amqp1Peer::publisher(&broker.url());
+        let oslo = Amqp1Peer::publisher(&format!("amqp://127.0.0.1:{}/", broker.port()));
         for driver in ["messaging", "messagingv2"] {
             publish(&oslo, driver, "p1");
             publish(&oslo, driver, "p2");
         }
         let requests = sink.wait_for(2, SOON);
-        wait_until(SOON, "all are accepted", || broker.depth(address) == (0, 0));
+        wait_until(SOON, "all are accepted", || broker.ask(&json!({}))["accepted"] == 4);
         let (code, stdout, stderr) = place.run(&["status", "-c", "a.conf"]);
         assert_eq!(code, Some(0), "{stdout}{stderr}");
-        // The listener reconnects after a lost connection.
-        broker.ask(&json!({"do": "cut"}));
-        publish(&oslo, "messagingv2", "p1");
-        sink.wait_for(3, SOON);
+        assert!(stdout.contains(address), "{stdout}");
+        proxy.cut();
+        let scraped = |line: &str| place.metrics().lines().any(|found| found == line);
+        let reconnected = "osnl_listener_reconnects_total{listener=\"n\"} 1";
+        wait_until(SOON, "the listener reconnects", || scraped(reconnected));
+        for line in [
+            "osnl_messages_matched_total{listener=\"n\"} 2",
+            "osnl_messages_unmatched_total{listener=\"n\"} 2",
+            "osnl_listener_state{listener=\"n\",state=\"listening\"} 1",
+        ] {
+            assert!(scraped(line), "{line}: {}", place.metrics());
+        }
         let log = osnl.stop();
         let bodies: String = requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect();
         assert!(bodies.contains("\"messaging\"") && bodies.contains("\"messagingv2\""), "{bodies}\n{log}");
-        assert_eq!(sink.requests().len(), 3, "the context decides\n{log}");
+        assert_eq!(sink.requests().len(), 2, "the context decides\n{log}");
         assert!(log.contains("a router keeps none") && log.contains("has no effect"), "{log}");
+    }
+}
+
+#[test]
+fn two_listeners_of_one_address_are_refused_and_others_are_not() {
+    let (place, sink, url) = (Place::new(), Sink::start(), "amqp://127.0.0.1:1/");
+    let refused = "[listener:n] uses an address of this broker already";
+    for (url_of_other, other, expected) in [
+        (url, "exchange = neutron\npriorities = info\npool =", None),
+        (url, "exchange = nova\npriorities = warn\npool =", None),
+        (url, "exchange = neutron, nova\npriorities = info\npool =", Some("exchange: ")),
+        (url, "exchange = nova\npriorities = info\npool = other", Some("exchange: ")),
+        (url, "queue = unicast.nova.notifications.info", Some("queue: ")),
+        ("amqp://127.0.0.1:1/?addressing_mode=routable", NOVA, Some("exchange: ")),
+        ("amqp://127.0.0.1:1/other", NOVA, None),
+        ("amqp://127.0.0.1:2/", NOVA, None),
+    ] {
+        let listeners = listener("n", url, NOVA) + &listener("o", url_of_other, other);
+        place.write("a.conf", &conf(&place, &listeners, &sink));
+        let (code, stdout, stderr) = place.run(&["check", "-c", "a.conf"]);
+        let said = format!("{stdout}{stderr}");
+        let is_expected = match expected {
+            Some(option) => said.contains(&format!("{option}{refused}")) && code == Some(78),
+            None => !said.contains(refused) && code == Some(0),
+        };
+        assert!(is_expected, "{url_of_other} {other}: {code:?} {said}");
     }
 }
 
 #[test]
 fn a_configuration_of_k2hr3_osnl_runs_with_one_warning() {
     let (broker, place) = (Amqp1Peer::broker(""), Place::new());
-    let (section, url) = ("oslo_messaging_notifications", broker.url());
+    let url = format!("amqp://127.0.0.1:{}/", broker.port());
     let conf = format!(
-        "[{section}]\ntransport_url = {url}\nexchange = neutron\n[k2hr3]\napi_url = http://127.0.0.1:1/\n"
+        "[oslo_messaging_notifications]\ntransport_url = {url}\nexchange = nova\n[k2hr3]\napi_url = http://127.0.0.1:1/\n"
     );
     place.write("k2hr3.conf", &conf);
     let (code, stdout, stderr) = place.run(&["check", "--k2hr3-osnl", "k2hr3.conf"]);
-    let warnings = format!("{stdout}{stderr}").matches("AMQP 1.0 has no pools").count();
-    assert_eq!((code, warnings), (Some(0), 1), "{stdout}{stderr}");
-    let address = "unicast.neutron.notifications.info";
-    broker.publish(address, b"{}", &json!({}));
+    let said = format!("{stdout}{stderr}");
+    let is_limit = |line: &&str| line.starts_with("warning: ") && line.contains("there are no pools");
+    let warnings = said.lines().filter(is_limit).count();
+    assert_eq!((code, warnings), (Some(0), 1), "{said}");
     let osnl = place.start(&["k2hr3-osnl", "-c", "k2hr3.conf"]);
-    wait_until(SOON, "the address to be read", || broker.depth(address) == (0, 0));
+    wait_until(SOON, "the address to be read", || broker.ask(&json!({}))["senders"] != 0);
+    publish(&Amqp1Peer::publisher(&url), "messagingv2", "p1");
+    wait_until(SOON, "the message is accepted", || broker.ask(&json!({}))["accepted"] == 1);
     osnl.kill();
 }

@@ -1,4 +1,4 @@
-//! The program on AMQP 1.0: `cargo xtask test --amqp1`. The broker is a stand-in, and the publisher is oslo.messaging.
+//! The program on AMQP 1.0: `cargo xtask test --amqp1`. Broker and publisher are from oslo.messaging.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod amqp1;

@@ -1,4 +1,6 @@
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -39,6 +41,15 @@ impl Place {
         let Output { status, stdout, stderr } = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (status.code(), text(stdout), text(stderr))
+    }
+
+    /// Returns the metrics of the daemon whose admin address is the socket `admin.sock`.
+    pub(crate) fn metrics(&self) -> String {
+        let mut stream = UnixStream::connect(self.path("admin.sock")).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> OsnlProcess {

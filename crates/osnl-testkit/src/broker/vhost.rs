@@ -224,6 +224,21 @@ impl Vhost {
         seen.as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
     }
 
+    /// Makes the node offer AMQP 1.0 on the port of 0-9-1, as RabbitMQ 4 does anyway, by a plugin of RabbitMQ's package. Returns the
+    /// beginning of the addresses of queues.
+    pub fn offer_amqp1(&self) -> &'static str {
+        let program = "Plugins = filename:join(filename:dirname(filename:dirname(code:lib_dir(rabbit))), \"plugins\"), \
+             Names = \"{amqp_client,amqp10_common,rabbitmq_amqp1_0}-3.*/ebin\", \
+             [code:add_pathz(Path) || Path <- filelib:wildcard(filename:join(Plugins, Names))], \
+             {module, _} = code:ensure_loaded(rabbit_amqp1_0_reader), \
+             {ok, _} = application:ensure_all_started(rabbitmq_amqp1_0), <<>>";
+        if self.greeting()[1].starts_with("3.") {
+            self.node.eval(program).unwrap();
+            return "/amq/queue/";
+        }
+        "/queues/"
+    }
+
     #[track_caller]
     pub fn close_all_connections(&self, reason: &str) {
         let reason = binary(reason);

@@ -1,6 +1,8 @@
 //! Encoded values. A value is taken without a look into its lists, maps, and arrays, so nothing recurses. Counts of
 //! elements are not believed: a compound value ends with its bytes.
 
+use crate::message::Properties;
+
 /// A value, read when asked; a missing one is null.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Value<'a> {
@@ -56,8 +58,9 @@ impl<'a> Value<'a> {
         matches!(self.code >> 4, 0xa | 0xb).then_some(self.bytes)
     }
 
+    /// Returns a text for logs, whose length is not the peer's to choose.
     pub(super) fn text(self) -> Option<String> {
-        self.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        self.bytes().map(Properties::text)
     }
 
     /// Returns the values of a list, or the keys and values of a map.
@@ -96,6 +99,8 @@ impl<'a> Value<'a> {
 
 pub(super) const NULL: &[u8] = &[0x40];
 pub(super) const TRUE: &[u8] = &[0x41];
+#[cfg(test)]
+pub(super) const FALSE: &[u8] = &[0x42];
 pub(super) const BINARY: u8 = 0xb0;
 pub(super) const STRING: u8 = 0xb1;
 pub(super) const SYMBOL: u8 = 0xb3;

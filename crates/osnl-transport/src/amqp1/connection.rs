@@ -1,24 +1,24 @@
 //! One connection to one host, with one session. After the opening, a task reads and writes its frames.
 
-use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use osnl_model::{TransportHost, TransportUrl};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::codec::{NULL, STRING, TRUE, frame, list, text, uint};
 use super::options::Amqp1Options;
 use super::session::{Session, WINDOW};
-use super::wire::{LONGEST_FRAME, WireFailure, expect, header, login, read_frame, send};
+use super::wire::{FAREWELL, LONGEST_FRAME, WireFailure, expect, header, leave, login, read_frame, send};
 use crate::carrier::{Carrier, Duplex, TIMEOUT, carrier};
 use crate::error::TransportError;
 use crate::hosts::address;
 use crate::stamp::unique_id;
+use crate::topology::Binding;
 
 /// The broker is told half of this time, so that it sends a frame at least so often.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -82,38 +82,56 @@ impl Amqp1Connection {
             }
             Err(WireFailure::Refused(reason)) => Err(TransportError::LoginRefused { host, user, reason }),
             Err(WireFailure::Broken(reason)) => Err(TransportError::Connect { host, reason }),
+            Err(WireFailure::Ended(end)) => {
+                leave(&mut stream, None).await;
+                Err(match end.is_refusal() {
+                    true => TransportError::LoginRefused { host, user, reason: end.reason },
+                    false => TransportError::Connect { host, reason: end.reason },
+                })
+            }
         }
     }
 
-    /// Attaches a link, and returns the broker's numbers of the link and of its deliveries.
-    pub(super) async fn attach(&mut self, handle: u32, from: &str) -> Result<(u64, u32), TransportError> {
+    /// Attaches a link for each binding, and returns with the binding the broker's numbers of link and deliveries.
+    pub(super) async fn attach(
+        &mut self,
+        bindings: Vec<Binding>,
+    ) -> Result<Vec<(Binding, (u64, u32))>, TransportError> {
+        let mut links: Vec<(Binding, (u64, u32))> = Vec::new();
+        for (handle, binding) in (0..).zip(bindings) {
+            let silent = || WireFailure::Broken("the broker does not answer to a link".to_owned());
+            let attached = timeout(TIMEOUT, self.attach_one(handle, &binding.queue)).await;
+            match attached.unwrap_or_else(|_| Err(silent())) {
+                Ok(numbers) => links.push((binding, numbers)),
+                Err(WireFailure::Ended(end)) => {
+                    // A detach may be late, and of a link before.
+                    let of = (0..).zip(&links).find(|(_, (_, (number, _)))| Some(*number) == end.handle);
+                    let (ours, address) =
+                        of.map_or((handle, &binding), |(ours, (binding, _))| (ours, binding));
+                    leave(&mut self.stream, end.handle.map(|_| ours)).await;
+                    return Err(end.of_address(&address.queue));
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Ok(links)
+    }
+
+    async fn attach_one(&mut self, handle: u32, from: &str) -> Result<(u64, u32), WireFailure> {
         let name = text(STRING, format!("osnl-{}", unique_id()));
         let (source, target) = (list(0x28, &[&text(STRING, from)]), list(0x29, &[]));
         // The sender leaves all deliveries unsettled (0), so that none is lost before it is accepted.
         let attach = list(0x12, &[&name, &uint(handle), TRUE, &[0x50, 0], NULL, &source, &target]);
-        let attaching = async {
-            send(&mut self.stream, &frame(0, &attach)).await?;
-            let (has_source, numbers) = expect(&mut self.stream, 0x12, |attach| {
-                (!attach.field(5).is_null(), (attach.field(1).number(), attach.field(9).number()))
-            })
-            .await?;
-            if !has_source {
-                // The broker gives its reason in a detach that follows.
-                expect(&mut self.stream, NEVER, |_| ()).await?;
-            }
-            Ok::<_, WireFailure>(numbers)
-        };
-        match timeout(TIMEOUT, attaching).await {
-            Ok(Ok((handle, deliveries))) => {
-                let deliveries = u32::try_from(deliveries.unwrap_or_default()).unwrap_or_default();
-                Ok((handle.unwrap_or_default(), deliveries))
-            }
-            Ok(Err(WireFailure::Refused(reason))) => {
-                Err(TransportError::Refused { what: format!("read address \"{from}\""), reason, code: None })
-            }
-            Ok(Err(WireFailure::Broken(reason))) => Err(TransportError::Lost { reason }),
-            Err(_) => Err(TransportError::Lost { reason: "the broker does not answer to a link".to_owned() }),
+        send(&mut self.stream, &frame(0, &attach)).await?;
+        let (has_source, handle, deliveries) = expect(&mut self.stream, 0x12, |attach| {
+            (!attach.field(5).is_null(), attach.field(1).number(), attach.field(9).number())
+        })
+        .await?;
+        if !has_source {
+            // The broker gives its reason in a detach that follows.
+            expect(&mut self.stream, NEVER, |_| ()).await?;
         }
+        Ok((handle.unwrap_or_default(), u32::try_from(deliveries.unwrap_or_default()).unwrap_or_default()))
     }
 
     pub(super) async fn close(mut self) {
@@ -125,31 +143,38 @@ impl Amqp1Connection {
     }
 
     /// Starts the task that reads and writes frames, until the connection ends or the task is dropped.
-    pub(super) fn run(self, shared: Arc<SharedSession>, sent: UnboundedReceiver<Vec<u8>>) -> JoinSet<()> {
+    pub(super) fn run(self, shared: Arc<SharedSession>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let (reader, writer) = tokio::io::split(self.stream);
-            let Err(WireFailure::Refused(reason) | WireFailure::Broken(reason)) = tokio::select! {
-                end = read_frames(reader, &shared) => end,
-                end = write_frames(writer, self.beat, sent) => end,
+            let mut writing = pin!(write_frames(writer, self.beat, &shared));
+            let end = tokio::select! {
+                end = read_frames(reader, &shared) => {
+                    shared.session().end_writing();
+                    let _ = timeout(FAREWELL, &mut writing).await;
+                    end
+                }
+                failure = &mut writing => failure.into(),
             };
-            shared.session().end.get_or_insert(TransportError::Lost { reason });
+            shared.session().end.get_or_insert(end);
             shared.changed.notify_one();
         });
         tasks
     }
 }
 
-async fn read_frames(
-    mut reader: impl AsyncRead + Unpin,
-    shared: &SharedSession,
-) -> Result<Infallible, WireFailure> {
+async fn read_frames(mut reader: impl AsyncRead + Unpin, shared: &SharedSession) -> TransportError {
     let flow = Arc::clone(&shared.session().flow);
     loop {
         std::future::poll_fn(|context| flow.poll_room(context)).await;
         let read = timeout(SILENCE, read_frame(&mut reader)).await;
-        let frame = read.map_err(|_| silent("the peer sent no frame"))??;
-        shared.session().take(&frame).map_err(WireFailure::Broken)?;
+        let taken = match read.unwrap_or_else(|_| Err(silent("the peer sent no frame"))) {
+            Ok(frame) => shared.session().take(&frame),
+            Err(failure) => Err(failure.into()),
+        };
+        if let Err(end) = taken {
+            return end;
+        }
         shared.changed.notify_one();
     }
 }
@@ -157,15 +182,28 @@ async fn read_frames(
 async fn write_frames(
     mut writer: impl AsyncWrite + Unpin,
     beat: Duration,
-    mut sent: UnboundedReceiver<Vec<u8>>,
-) -> Result<Infallible, WireFailure> {
+    shared: &SharedSession,
+) -> WireFailure {
+    let wake = Arc::clone(&shared.session().wake);
     loop {
-        let mut frames = timeout(beat, sent.recv()).await.ok().flatten().unwrap_or_else(|| frame(0, &[]));
-        while let Ok(more) = sent.try_recv() {
-            frames.extend(more);
+        let (mut frames, is_over) = {
+            let mut session = shared.session();
+            (session.due(), session.is_over)
+        };
+        if frames.is_empty() {
+            if is_over {
+                return WireFailure::Broken(String::new());
+            }
+            if timeout(beat, wake.notified()).await.is_ok() {
+                continue;
+            }
+            frames = frame(0, &[]);
         }
-        let written = timeout(SILENCE, send(&mut writer, &frames)).await;
-        written.map_err(|_| silent("the peer took no frame"))??;
+        match timeout(SILENCE, send(&mut writer, &frames)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error.into(),
+            Err(_) => return silent("the peer took no frame"),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -26,7 +25,7 @@ pub(super) struct Amqp1Consumer {
 }
 
 impl Amqp1Consumer {
-    /// Attaches a link for each binding, whose queue is the address.
+    /// Reads the address of each binding, which is its queue.
     pub(super) async fn open(
         mut connection: Amqp1Connection,
         bindings: Vec<Binding>,
@@ -44,16 +43,10 @@ impl Amqp1Consumer {
         let host = connection.host.clone();
         let subscription = Subscription::new(host, (bound, Vec::new()), open.collect(), remarks);
         let subscription = Subscription { certificate_ends: connection.certificate_ends, ..subscription };
-        let mut links = Vec::new();
-        for (at, binding) in (0..).zip(bindings) {
-            let numbers = connection.attach(at, &binding.queue).await?;
-            links.push((binding, numbers));
-        }
-        let (out, sent) = unbounded_channel();
+        let (links, next) = (connection.attach(bindings).await?, connection.next);
         let bounds = (u32::try_from(share).unwrap_or(u32::MAX), options.bodies);
-        let session = Session::new(subscription.epoch, links, bounds, out, connection.next);
-        let shared = Arc::new(SharedSession::new(session));
-        let _task = connection.run(Arc::clone(&shared), sent);
+        let shared = Arc::new(SharedSession::new(Session::new(subscription.epoch, links, bounds, next)));
+        let _task = connection.run(Arc::clone(&shared));
         Ok(Self { subscription, shared, _task })
     }
 }

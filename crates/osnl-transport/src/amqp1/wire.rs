@@ -1,11 +1,19 @@
 //! Frames on a stream, and the login by PLAIN, EXTERNAL, or ANONYMOUS.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::codec::{BINARY, STRING, SYMBOL, Value, frame, list, text};
+use tokio::time::timeout;
+
+use super::codec::{BINARY, STRING, SYMBOL, TRUE, Value, frame, list, text, uint};
+use crate::error::TransportError;
+use crate::message::Properties;
 
 /// The longest frame that the broker may send.
 pub(super) const LONGEST_FRAME: u32 = 65_536;
+/// The time for the last frames to a peer that has ended.
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 const ANOTHER_VERSION: &str =
     "the peer speaks another AMQP than 1.0; for RabbitMQ write rabbit://, which is AMQP 0-9-1";
 
@@ -14,6 +22,67 @@ pub(super) enum WireFailure {
     /// The peer answered, and refused.
     Refused(String),
     Broken(String),
+    Ended(PeerEnd),
+}
+
+/// The end of a link, of the session, or of the connection by the peer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PeerEnd {
+    /// The peer's number of the link.
+    pub(super) handle: Option<u64>,
+    condition: String,
+    pub(super) reason: String,
+}
+
+impl PeerEnd {
+    pub(super) fn read(performative: Value<'_>) -> Self {
+        let (ended, at) = match performative.descriptor {
+            Some(0x16) => ("the peer detached the link", 2),
+            Some(0x17) => ("the peer ended the session", 0),
+            Some(0x18) => ("the peer closed the connection", 0),
+            _ => ("the peer sent a frame that osnl does not expect", usize::MAX),
+        };
+        let error = performative.field(at);
+        let (condition, words) = (error.field(0).text(), error.field(1).text());
+        let reason = [Some(ended.to_owned()), condition.clone(), words];
+        Self {
+            handle: performative.field(0).number().filter(|_| at == 2),
+            condition: condition.unwrap_or_default(),
+            reason: reason.into_iter().flatten().collect::<Vec<_>>().join(": "),
+        }
+    }
+
+    pub(super) fn is_refusal(&self) -> bool {
+        let refusals = ["unauthorized-access", "not-allowed", "not-implemented", "invalid-field"];
+        self.condition.strip_prefix("amqp:").is_some_and(|condition| refusals.contains(&condition))
+    }
+
+    /// Returns the error of a reader of the address.
+    pub(super) fn of_address(self, address: &str) -> TransportError {
+        let (what, queue, reason) =
+            (format!("read address \"{address}\""), address.to_owned(), self.reason.clone());
+        match &*self.condition {
+            "amqp:not-found" => TransportError::NoQueue { queue },
+            "amqp:resource-deleted" => TransportError::Cancelled { queue },
+            _ if self.is_refusal() => TransportError::Refused { what, reason, code: None },
+            _ => TransportError::Lost { reason: format!("{what}: {reason}") },
+        }
+    }
+}
+
+impl From<PeerEnd> for TransportError {
+    fn from(end: PeerEnd) -> Self {
+        Self::Lost { reason: end.reason }
+    }
+}
+
+impl From<WireFailure> for TransportError {
+    fn from(failure: WireFailure) -> Self {
+        match failure {
+            WireFailure::Refused(reason) | WireFailure::Broken(reason) => Self::Lost { reason },
+            WireFailure::Ended(end) => end.into(),
+        }
+    }
 }
 
 impl From<std::io::Error> for WireFailure {
@@ -81,23 +150,16 @@ pub(super) async fn expect<S: AsyncRead + Unpin, T>(
             Some(0x13) => {}
             None if frame.is_empty() => {}
             Some(found) if found == wanted => return Ok(read(value)),
-            Some(0x16) => return Err(WireFailure::Refused(end(value))),
-            _ => return Err(WireFailure::Broken(end(value))),
+            _ => return Err(WireFailure::Ended(PeerEnd::read(value))),
         }
     }
 }
 
-/// Returns the reason in a performative that ends a link, a session, or a connection.
-pub(super) fn end(performative: Value<'_>) -> String {
-    let (ended, at) = match performative.descriptor {
-        Some(0x16) => ("detached the link", 2),
-        Some(0x17) => ("ended the session", 0),
-        Some(0x18) => ("closed the connection", 0),
-        _ => return "the peer sent a frame that osnl does not expect".to_owned(),
-    };
-    let mut words = vec![format!("the peer {ended}")];
-    words.extend(performative.field(at).values().take(2).filter_map(Value::text));
-    words.join(": ")
+/// Answers the peer's end, of the link with our number or of more, by the end of the connection.
+pub(super) async fn leave<S: AsyncWrite + Unpin>(stream: &mut S, handle: Option<u32>) {
+    let mut frames = handle.map(|handle| frame(0, &list(0x16, &[&uint(handle), TRUE]))).unwrap_or_default();
+    frames.extend(frame(0, &list(0x18, &[])));
+    let _ = timeout(FAREWELL, send(stream, &frames)).await;
 }
 
 pub(super) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
@@ -110,10 +172,8 @@ pub(super) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     header(stream, 3).await?;
     let offered = expect(stream, 0x40, |mechanisms| mechanisms.field(0).names()).await?;
     if !offered.iter().any(|offered| offered == mechanism) {
-        return refused(format!(
-            "the broker does not offer {mechanism}; its mechanisms: {}",
-            offered.join(", ")
-        ));
+        let offered = Properties::text(offered.join(", ").as_bytes());
+        return refused(format!("the broker does not offer {mechanism}; its mechanisms: {offered}"));
     }
     let response = if mechanism == "PLAIN" { format!("\0{user}\0{password}") } else { String::new() };
     let init = [text(SYMBOL, mechanism), text(BINARY, response), text(STRING, host)];

@@ -54,7 +54,7 @@ impl BrokerRig for Memory {
     }
 }
 
-struct Rabbit(Vhost);
+pub(crate) struct Rabbit(pub(crate) Vhost);
 
 impl Rabbit {
     async fn channel(&self) -> (Connection, Channel) {

@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-#[cfg(feature = "amqp1-tests")]
+#[cfg(feature = "amqp1")]
 mod amqp1;
 mod conformance;
 mod dead_letters;

@@ -3,19 +3,15 @@
 use std::time::Duration;
 
 use osnl_config::sections::SectionReader;
-use osnl_transport::{Amqp1Options, Amqp1Transport, Declare, Transport as _};
+use osnl_transport::{AMQP1_LIMITS, Amqp1Options, Amqp1Transport, Declare, Transport as _};
 
 use super::ListenerConf;
 use crate::action::driver::Probe;
 use crate::action::driver::probe::silent;
 
-fn limits() -> [&'static str; 3] {
-    Amqp1Transport::LIMITS.map(|limit| limit.trim_start_matches("AMQP 1.0: "))
-}
-
 pub(super) fn warn(reader: &mut SectionReader<'_>, pool: Option<&str>, declare: Declare) {
     let remedy = "publish to RabbitMQ or Kafka where an event must not be lost";
-    reader.warn("transport_url", &limits().join("; "), remedy);
+    reader.warn("transport_url", &AMQP1_LIMITS.join("; "), remedy);
     if pool.is_some() && declare != Declare::Nothing {
         reader.warn("pool", "has no effect with AMQP 1.0, which has no pools", "write pool = without a name");
     }
@@ -29,7 +25,13 @@ pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
     let addresses: Vec<String> = keys.chain(plain).collect();
     let prefetch = format!("prefetch   at most {} unacknowledged messages", listener.prefetch);
     let lines = [format!("addresses  {}", addresses.join(", ")), prefetch].into_iter();
-    lines.chain(limits().map(|limit| format!("limit      {limit}"))).collect()
+    lines.chain(AMQP1_LIMITS.map(|limit| format!("limit      {limit}"))).collect()
+}
+
+/// Returns the addresses for a comparison of listeners; none if the options are wrong.
+pub(super) fn readable_addresses(listener: &ListenerConf) -> Vec<String> {
+    let (url, options) = (&listener.transport_url, listener.options());
+    Amqp1Transport::readable_addresses(url, &listener.targets(), &options).unwrap_or_default()
 }
 
 pub(super) async fn probe(listener: &ListenerConf, limit: Duration) -> Probe {

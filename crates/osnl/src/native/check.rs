@@ -7,7 +7,7 @@ use osnl_config::OptionValue;
 use osnl_config::sections::{Findings, Layers, RawSection, SectionReader};
 use osnl_config::template::Template;
 use osnl_config::{ConfigError, Finding, Level, LogFile, Options as _, Warning};
-use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
+use osnl_model::{Budget, NotificationFilter, Pattern, Predicate};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaOptions;
 use osnl_transport::{Driver, QueueType, RabbitOptions};
@@ -172,26 +172,23 @@ impl<'a> Checker<'a> {
         read.into_iter().collect()
     }
 
-    /// Two listeners on one queue would compete for messages.
+    /// Refuses two listeners on one queue or address, which would compete for messages.
     fn one_queue_each(&mut self, listeners: &[ListenerConf]) {
-        let place = |url: &TransportUrl| {
-            let mut hosts: Vec<_> =
-                url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(5672))).collect();
-            hosts.sort();
-            (hosts, url.virtual_host().to_owned())
-        };
+        let all: Vec<_> = listeners.iter().map(ListenerConf::sources).collect();
         for (n, listener) in listeners.iter().enumerate() {
-            let queues = listener.queues();
-            let shared = listeners[..n].iter().find(|other| {
+            let shared = listeners.iter().zip(&all).take(n).find(|(other, theirs)| {
                 // Two readers of a stream have a copy each.
                 (listener.queue.queue_type, other.queue.queue_type) != (QueueType::Stream, QueueType::Stream)
-                    && other.queues().iter().any(|queue| queues.contains(queue))
-                    && place(&other.transport_url) == place(&listener.transport_url)
+                    && theirs.1.iter().any(|queue| all[n].1.contains(queue))
+                    && theirs.0 == all[n].0
             });
-            if let (Some(other), Some(section)) = (shared, self.named(LISTENER, &listener.name)) {
-                let problem = format!("[listener:{}] uses this queue of this broker already", other.name);
+            if let (Some((other, _)), Some(section)) = (shared, self.named(LISTENER, &listener.name)) {
+                let is_amqp1 = !Driver::of(&listener.transport_url).has_pools();
+                let kind = if is_amqp1 { "an address" } else { "this queue" };
+                let problem = format!("[listener:{}] uses {kind} of this broker already", other.name);
                 let (option, allowed) = match section.entry("queue") {
                     Some(_) => ("queue", "read it by one listener only"),
+                    None if is_amqp1 => ("exchange", "read each topic and priority by one listener only"),
                     None => ("pool", "give each listener a pool of its own"),
                 };
                 self.reader(section).refuse::<()>(option, &problem, allowed);

@@ -197,6 +197,16 @@ impl ListenerConf {
         })
     }
 
+    /// Returns the broker with the virtual host, and the queues that the listener reads. On AMQP 1.0, an address names the
+    /// virtual host.
+    pub(super) fn sources(&self) -> ((BTreeSet<String>, String), Vec<String>) {
+        #[cfg(feature = "amqp1")]
+        if !osnl_transport::Driver::of(&self.transport_url).has_pools() {
+            return ((self.hosts(), String::new()), super::amqp1::readable_addresses(self));
+        }
+        ((self.hosts(), self.transport_url.virtual_host().to_owned()), self.queues())
+    }
+
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
         self.options().queues(&self.targets())

@@ -22,7 +22,7 @@ fn a_canary_comes_back_where_its_topic_exists_and_the_check_says_if_it_does_not(
     assert!(code != Some(0) && said.contains(&missing), "{code:?}: {said}");
     assert!(said.contains("--create --topic osnl_canary.info --partitions 1"), "{said}");
     let count = |result: &str| -> Option<u64> {
-        let (scraped, name) = (lag::metrics(&place), format!("osnl_canaries_total{{result=\"{result}\"}} "));
+        let (scraped, name) = (place.metrics(), format!("osnl_canaries_total{{result=\"{result}\"}} "));
         scraped.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
     };
     // Only a member that reads its topic sends a canary.

@@ -1,9 +1,6 @@
 //! The lag of a group in the status (text and JSON) and in the metrics. An unknown lag is never a
 //! number.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-
 use osnl_testkit::{KafkaClient, KafkaCluster, MockKafka, closed_port, wait_until};
 use serde_json::{Value, json};
 
@@ -20,14 +17,6 @@ pub(crate) fn conf(place: &Place, kafka: &KafkaClient, more: &str) -> String {
         url = kafka.url(),
         port = closed_port(),
     )
-}
-
-pub(crate) fn metrics(place: &Place) -> String {
-    let mut stream = UnixStream::connect(place.path("admin.sock")).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
 }
 
 fn publish(kafka: &KafkaClient, partition: i32) {
@@ -78,7 +67,7 @@ pub(crate) fn lag_is_told(kafka: &impl KafkaCluster) {
             "osnl_kafka_consumergroup_lag{{listener=\"n\",consumergroup=\"osnl\",topic=\"{TOPIC}\",partition=\"{partition}\"}}"
         )
     };
-    let scraped = metrics(&place);
+    let scraped = place.metrics();
     assert!(
         scraped.contains(&format!("{} 1\n", of(0))) && scraped.contains(&format!("{} 2\n", of(1))),
         "{scraped}"
@@ -88,9 +77,9 @@ pub(crate) fn lag_is_told(kafka: &impl KafkaCluster) {
     kafka.stop();
     wait_until(SOON, "the lag is not known", || lag()["messages"] == Value::Null);
     // Metrics are computed five times a second at most.
-    let are_unknown = || metrics(&place).contains(&format!("{unknown} 2\n"));
+    let are_unknown = || place.metrics().contains(&format!("{unknown} 2\n"));
     wait_until(SOON, "the metrics say so too", are_unknown);
-    let scraped = metrics(&place);
+    let scraped = place.metrics();
     assert!(!scraped.contains("osnl_kafka_consumergroup_lag{"), "{scraped}");
     let text = status("text");
     assert!(

@@ -98,7 +98,7 @@ fn a_member_that_is_killed_loses_nothing() {
         tansu.flush();
     }
     wait_until(SOON, "the first member has all", || {
-        lag::metrics(&one).contains("osnl_messages_matched_total{listener=\"n\"} 3")
+        one.metrics().contains("osnl_messages_matched_total{listener=\"n\"} 3")
     });
     lost.kill();
     let left = two.start(&["run", "-c", "a.conf"]);

@@ -65,7 +65,7 @@ pub(crate) fn tap_takes_nothing(kafka: &impl KafkaCluster, groups: &[String]) {
     tapping.wait_for("port.delete.end");
     // The target is down, so the message is unfinished.
     wait_until(SOON, "osnl has it", || {
-        lag::metrics(&place).contains("osnl_messages_matched_total{listener=\"n\"} 1")
+        place.metrics().contains("osnl_messages_matched_total{listener=\"n\"} 1")
     });
     let (_, stdout, stderr) = place.run(&["queues", "-c", "a.conf"]);
     let said = stdout + &stderr;

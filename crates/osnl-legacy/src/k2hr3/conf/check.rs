@@ -126,9 +126,8 @@ fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<Transpo
             reader.warn_of_trust(&options);
             reader.warn_of_logins(&broker_logins(&url, &options));
             if !Driver::of(&url).has_pools() {
-                let problem = "AMQP 1.0 has no pools: pool has no effect, other readers of an address take a share, and a \
-                               router keeps nothing while nothing reads an address";
-                reader.warn("transport_url", problem, "publish to RabbitMQ where an event must not be lost");
+                let problem = osnl_transport::AMQP1_LIMITS.join("; ");
+                reader.warn("transport_url", &problem, "publish to RabbitMQ where an event must not be lost");
             }
             Some(url)
         }

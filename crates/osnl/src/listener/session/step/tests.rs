@@ -3,8 +3,8 @@ use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, Transport 
 
 use super::*;
 use crate::journal::Obstacle;
-use crate::listener::{GIVE_BACK_AFTER, ListenerConfig};
 use crate::listener::holding::HoldingEndpoint;
+use crate::listener::{GIVE_BACK_AFTER, ListenerConfig};
 use crate::metrics::Counters;
 
 struct Rig {
