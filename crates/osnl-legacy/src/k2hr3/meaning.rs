@@ -52,11 +52,11 @@ impl Conf {
         ListenerConfig {
             budget: Default::default(),
             name: NAME.into(),
-            targets: vec![(Target::new(&options.exchange, &options.topic), Priority::Info)],
+            targets: vec![(Target::new(options.exchange(), &options.topic), Priority::Info)],
             options: ListenOptions {
                 bodies: Default::default(),
                 consumer_tag: String::new(),
-                pool: Some(options.pool.clone()),
+                pool: Some(options.pool().into_owned()),
                 prefetch: rabbit.prefetch().unwrap_or(PREFETCH),
                 declare: Declare::Create,
                 queue: rabbit.queue().as_oslo(),
