@@ -66,7 +66,7 @@ impl K2hr3 {
         mut self,
         parameters: impl Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync + 'static,
     ) -> Self {
-        self.parameters = Arc::new(parameters);
+        self.parameters = Arc::new(move |payload| parameters(payload)?.checked());
         self
     }
 

@@ -3,12 +3,12 @@
 //! | property | values that are read |
 //! |---|---|
 //! | header `compression` | `application/x-gzip`, `application/gzip`, `gzip`, `zlib`; `application/x-bz2`, `bzip2`, `bz2` |
-//! | `content_encoding` | absent, `utf-8`, `us-ascii`, `binary`, `ascii-8bit` (as is); `latin-1`, `iso-8859-1` (converted) |
+//! | `content_encoding` | `latin-1`, `iso-8859-1` (converted); any other for a body that is UTF-8 (as is) |
 //! | `content_type` | any |
 //!
 //! oslo.messaging rejects a body whose content type is not `application/json`, even when the body
 //! is the JSON of a notification. Here the content type is ignored, so that no readable message is
-//! lost.
+//! lost. It ignores an unknown content encoding, as Python's codecs do.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -40,8 +40,11 @@ pub(crate) fn plain_body_of<'a>(
         None | Some("") => Cow::Borrowed(raw),
         Some(name) => Cow::Owned(decompress(raw, name, limit)?),
     };
-    match Charset::named(info.content_encoding.unwrap_or_default())? {
+    let encoding = info.content_encoding.unwrap_or_default();
+    match Charset::named(encoding) {
         Charset::Utf8 => Ok(plain),
+        Charset::Unknown if std::str::from_utf8(&plain).is_ok() => Ok(plain),
+        Charset::Unknown => Err(DecodeError::UnsupportedEncoding { name: excerpt(encoding) }),
         Charset::Latin1 if plain.is_ascii() => Ok(plain),
         // Conversion may double the size, so a body above the limit is not converted. Reading it
         // fails.
@@ -89,6 +92,7 @@ fn read_up_to(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
 enum Charset {
     Utf8,
     Latin1,
+    Unknown,
 }
 
 impl Charset {
@@ -96,16 +100,16 @@ impl Charset {
     const UTF_8: [&str; 6] = ["", "utf8", "usascii", "ascii", "binary", "ascii8bit"];
     const LATIN_1: [&str; 2] = ["latin1", "iso88591"];
 
-    fn named(name: &str) -> Result<Self, DecodeError> {
+    fn named(name: &str) -> Self {
         let letters = || name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
         let is_named = |known: &str| known.bytes().eq(letters().map(|byte| byte.to_ascii_lowercase()));
         let is_one_of = |names: &[&str]| names.iter().any(|known| is_named(known));
         if is_one_of(&Self::UTF_8) {
-            Ok(Self::Utf8)
+            Self::Utf8
         } else if is_one_of(&Self::LATIN_1) {
-            Ok(Self::Latin1)
+            Self::Latin1
         } else {
-            Err(DecodeError::UnsupportedEncoding { name: excerpt(name) })
+            Self::Unknown
         }
     }
 }
@@ -140,7 +144,9 @@ mod tests {
 
     #[test]
     fn an_ordinary_body_is_borrowed() {
-        for encoding in ["", "utf-8", "UTF8", "utf_8", "us-ascii", "binary", "ascii-8bit"].map(Some) {
+        for encoding in
+            ["", "utf-8", "UTF8", "utf_8", "us-ascii", "binary", "ascii-8bit", "gzip", "klingon"].map(Some)
+        {
             let body = plain_body("é".as_bytes(), &info(encoding, None)).unwrap();
             assert!(matches!(body, Cow::Borrowed(bytes) if bytes == "é".as_bytes()), "{encoding:?}");
         }
@@ -192,7 +198,7 @@ mod tests {
             Some("0123456789012345678901234"),
             "unsupported compression \"012345678901234567890123…\"; osnl reads gzip, zlib, and bz2",
         );
-        check(b"x", Some("utf-16"), None, "unsupported content encoding \"utf-16\"");
+        check(b"\xff\xfex\0", Some("utf-16"), None, "unsupported content encoding \"utf-16\"");
         check(b"{}", None, Some("gzip"), damaged);
         check(b"", None, Some("gzip"), damaged);
         let whole = zlib(&[b'a'; 1000]);

@@ -121,6 +121,17 @@ mod tests {
     }
 
     #[test]
+    fn the_version_of_the_envelope_is_compared_by_its_numbers() {
+        for version in ["2.0", "2.0.0", "02.0", " 2.0"] {
+            let body =
+                json!({"oslo.version": version, "oslo.message": "{\"event_type\": \"e\"}"}).to_string();
+            let (head, read) = (crate::read_head(body.as_bytes()), Notification::decode(body.as_bytes()));
+            assert_eq!(head.unwrap().event_type.as_deref(), Some("e"), "{version}");
+            assert_eq!(read.unwrap().event_type.as_deref(), Some("e"), "{version}");
+        }
+    }
+
+    #[test]
     fn all_fields_are_read_in_both_framings() {
         let message = r#"{"message_id": "m", "publisher_id": "p", "event_type": "e", "priority": "WARN",
             "payload": [NaN, 1, 2], "timestamp": "t", "_unique_id": "u", "_context_user": "x", "_context_": 7,
@@ -228,7 +239,7 @@ mod tests {
         check(br#"{"oslo.message": "{}"}"#, "there is an oslo.message but no oslo.version");
         check(br#"{"oslo.version": 2.0, "oslo.message": "{}"}"#, "oslo.version is a number, not a text");
         check(br#"{"oslo.version": "2.0", "oslo.message": {}}"#, "oslo.message is an object, not a text");
-        for version in ["", "2", "2.1", "02.0"] {
+        for version in ["", "2", "2.1", "2.0.1", "2.0.x"] {
             check(
                 format!(r#"{{"oslo.version": "{version}", "oslo.message": "{{}}"}}"#).as_bytes(),
                 &format!("unsupported oslo.version {version:?}: only \"2.0\" is known"),

@@ -107,7 +107,7 @@ pub(crate) fn framed<'a>(
         (Some(version), Some(message)) => (version, message),
     };
     match version.as_str() {
-        Some("2.0") => {}
+        Some(version) if is_2_0(version) => {}
         Some(other) => return Err(DecodeError::UnsupportedVersion { version: excerpt(other) }),
         None => return Err(DecodeError::VersionNotText { found: JsonKind::of(version) }),
     }
@@ -115,6 +115,12 @@ pub(crate) fn framed<'a>(
         Some(text) => Ok(Some(text)),
         None => Err(DecodeError::MessageNotText { found: JsonKind::of(message) }),
     }
+}
+
+/// Decides as oslo.messaging, which compares three numbers and ignores further ones: `2.0.0` is 2.0.
+fn is_2_0(version: &str) -> bool {
+    let numbers: Option<Vec<u32>> = version.split('.').map(|part| part.trim().parse().ok()).collect();
+    matches!(numbers.as_deref(), Some([2, 0] | [2, 0, 0, ..]))
 }
 
 pub(crate) fn priority(value: Option<&Value>) -> Result<Option<Priority>, DecodeError> {

@@ -68,11 +68,11 @@ impl K2hr3Caller {
     }
 }
 
-/// Returns the host of a payload, as JSON: `cuk` and its addresses.
+/// Returns the host of a payload in Python's JSON, which may have `NaN` and single surrogates.
 #[pyfunction]
 pub(crate) fn parameters(payload: &str) -> PyResult<(String, Vec<String>)> {
     let wrong = |error: &dyn std::fmt::Display| PyValueError::new_err(error.to_string());
-    let payload: Value = serde_json::from_str(payload).map_err(|error| wrong(&error))?;
+    let payload: Value = osnl_model::parse_python_json_as(payload).map_err(|error| wrong(&error))?;
     let host = HostParameters::of(&payload).map_err(|error| match error {
         Unusable::NothingToDo(why) | Unusable::Unreadable(why) => wrong(&why),
     })?;

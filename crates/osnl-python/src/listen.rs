@@ -86,7 +86,8 @@ fn ended(ended: WaitOutcome<i32>) -> PyResult<i32> {
 
 async fn run(conf: &osnl_legacy::k2hr3::Conf, endpoints: Vec<PythonEndpoint>, shutdown: &Shutdown) -> i32 {
     let on = &conf.oslo_messaging_notifications;
-    let listening = conf.listener().options;
+    let meant = conf.listener();
+    let listening = meant.options;
     let transport = match transport_with(&on.transport_url, conf.rabbit()) {
         Ok(transport) => Arc::from(transport),
         Err(error) => {
@@ -96,14 +97,18 @@ async fn run(conf: &osnl_legacy::k2hr3::Conf, endpoints: Vec<PythonEndpoint>, sh
     };
     let mut builder = NotificationListener::on(transport)
         .name("k2hr3_osnl")
-        .target(osnl_model::Target::new(&on.exchange, &on.topic))
-        .pool(&on.pool)
         .queue(listening.queue)
         .declare(listening.declare)
         .prefetch(listening.prefetch)
         .allow_requeue(on.allow_requeue)
         .requeue_endlessly()
         .shutdown(shutdown);
+    for (target, _) in meant.targets {
+        builder = builder.target(target);
+    }
+    if let Some(pool) = listening.pool {
+        builder = builder.pool(pool);
+    }
     for endpoint in endpoints {
         builder = builder.endpoint(endpoint);
     }

@@ -93,10 +93,12 @@ import k2hr3_osnl
 
 class Own(k2hr3_osnl.K2hr3NotificationEndpoint):
     def _payload_to_params(self, payload):
-        return {'cuk': payload['node'], 'ips': ['10.0.0.1']}
+        return {'cuk': payload['node'], 'ips': payload.get('ips', '10.0.0.1')}
 
 k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
 """)
+        self.publish({'node': 'no-uuid'})
+        self.publish({'node': UUID, 'ips': ['no address']})
         self.publish({'node': UUID})
         until(lambda: Sink.seen, 'a DELETE')
         self.assertIn(f'cuk={UUID}&host=%5B%2210.0.0.1%22%5D', Sink.seen[0][0])
@@ -105,11 +107,16 @@ k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
     def test_a_call_by_hand(self):
         """Without a broker."""
         import k2hr3_osnl
+        from k2hr3_osnl.endpoint import NotificationFilter
         endpoint = k2hr3_osnl.K2hr3NotificationEndpoint(k2hr3_osnl.K2hr3Conf(self.conf))
         self.assertTrue(endpoint.filter_rule.match({}, 'network.a', 'port.delete.end', {}, PAYLOAD))
         self.assertFalse(endpoint.filter_rule.match({}, 'compute.a', 'port.delete.end', {}, PAYLOAD))
+        by_state = NotificationFilter(payload={'state': 'x'})
+        self.assertFalse(by_state.match(None, None, None, None, ['state']), 'a payload of any kind')
         self.assertEqual(endpoint.info({}, 'network.a', 'port.delete.end', PAYLOAD, {}), 'handled')
         self.assertEqual(len(Sink.seen), 1)
+        odd = dict(PAYLOAD, number=float('nan'), text='\ud800')
+        self.assertEqual(endpoint._payload_to_params(odd)['cuk'], UUID)
         with self.assertLogs('k2hr3_osnl.endpoint', logging.ERROR):
             self.assertEqual(endpoint.info({}, 'network.a', 'port.delete.end', {'x': 1}, {}), 'handled')
         self.assertEqual(len(Sink.seen), 1, 'no instance, no call')
@@ -123,6 +130,8 @@ k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
         self.assertIs(conf.k2hr3.requeue_on_error, False)
         self.assertEqual((conf.k2hr3.timeout_seconds, conf.k2hr3.max_retries), (5, 1))
         self.assertIsNone(conf.oslo_messaging_notifications.context)
+        self.assertEqual(dict(conf.k2hr3)['api_url'], conf['k2hr3'].get('api_url'))
+        self.assertNotIn('nonsense', conf.k2hr3.keys())
         self.assertEqual((conf.debug_level, conf.log_file), ('warn', 'sys.stderr'))
         shown = [conf, conf.oslo_messaging_notifications, conf._native, k2hr3_osnl.K2hr3NotificationEndpoint(conf)]
         self.assertNotIn('guest', repr(shown))

@@ -34,7 +34,6 @@ use crate::future::BoxFuture;
 use crate::hosts::{FailoverStrategy, HostOrder, address};
 use crate::options::AMQP1_LIMITS;
 use crate::outgoing::OutgoingMessage;
-use crate::rabbit::options::Reconnect;
 use crate::tap::{Tap, TapOptions};
 use crate::tls;
 use crate::topology::{Binding, Declare, ListenOptions};

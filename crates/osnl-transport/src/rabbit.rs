@@ -57,7 +57,7 @@ use self::remedy::{listener_permissions, login_user, take_over_policy};
 use self::stream::StreamIdentity;
 use self::tap::RabbitTap;
 use crate::carrier::TIMEOUT;
-use crate::hosts::{HostOrder, address, rank};
+use crate::hosts::{HostOrder, address};
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{
     Binding, ListenOptions, QueueKind, QueueType, Resume, Subscription, TopologyPlan, plan,

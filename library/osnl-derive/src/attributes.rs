@@ -7,8 +7,8 @@ use syn::parse::Parse;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::{
-    Attribute, Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, Ident, Lit, LitStr, Path, Result,
-    Token, Type, parenthesized, parse_quote,
+    Attribute, Data, DeriveInput, Error, Expr, ExprLit, ExprUnary, Field, Fields, Ident, Lit, LitStr, Path,
+    Result, Token, Type, UnOp, parenthesized, parse_quote,
 };
 
 use crate::source::SourceDeclaration;
@@ -250,19 +250,24 @@ pub(crate) fn default_text(default: &Expr) -> Result<String> {
             Some(if flag.value { "True" } else { "False" }.to_owned())
         }
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Some(number.base10_digits().to_owned()),
+        Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => {
+            Some(format!("{:?}", number.base10_parse::<f64>()?))
+        }
+        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => Some(format!("-{}", default_text(expr)?)),
+        Expr::Block(block) if block.block.stmts.is_empty() => Some("{}".to_owned()),
         Expr::Array(array) if array.elems.is_empty() => Some("[]".to_owned()),
         Expr::Path(path) if path.path.is_ident("None") => Some("None".to_owned()),
         _ => None,
     };
     text.ok_or_else(|| {
-        Error::new(default.span(), "a default is a text, a whole number, true, false, [] or None")
+        Error::new(default.span(), "a default is a text, a number, true, false, [], {} or None")
     })
 }
 
 pub(crate) fn default_value(default: &Expr) -> TokenStream {
     match default {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => quote! { ::core::convert::From::from(#text) },
-        Expr::Array(_) => quote! { ::core::default::Default::default() },
+        Expr::Array(_) | Expr::Block(_) => quote! { ::core::default::Default::default() },
         other => quote! { #other },
     }
 }

@@ -38,7 +38,7 @@
 //! | on a field | meaning |
 //! | --- | --- |
 //! | `extra` | not filled by `..` of the schema |
-//! | `default = value` | text, number, `true`, `false`, `[]` or `None` |
+//! | `default = value` | text, number, `true`, `false`, `[]`, `{}` or `None` |
 //! | `since = "1.3"` | the minor version that brought it |
 //! | `name = "x"` | the key on the wire, if it is not the field's name |
 //! | `kind = "NonNegativeInteger"` | another class of the same form on the wire |

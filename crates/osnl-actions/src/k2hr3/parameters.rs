@@ -53,12 +53,13 @@ impl HostParameters {
         let Some(payload) = payload.as_object() else {
             return Err(unreadable("the payload is not an object"));
         };
-        let port = match payload.get("port") {
+        let filled = |key: &str| payload.get(key).filter(|value| !is_empty(value));
+        let port = match filled("port") {
             Some(Value::Object(port)) => Some(port),
             Some(_) => return Err(unreadable("payload.port is not an object")),
             None => (reads_flat && payload.contains_key("device_id")).then_some(payload),
         };
-        let versioned = match payload.get("nova_object.data") {
+        let versioned = match filled("nova_object.data") {
             Some(Value::Object(data)) => Some(data),
             Some(_) => return Err(unreadable("payload[\"nova_object.data\"] is not an object")),
             None => None,
@@ -71,12 +72,12 @@ impl HostParameters {
         let candidates = [
             port.and_then(|port| port.get("device_id")),
             versioned.and_then(|data| data.get("uuid")),
-            payload.get("instance_id"),
+            filled("instance_id"),
         ];
         let cuk = candidates.into_iter().flatten().rfind(|cuk| !is_empty(cuk));
         let owner = port.and_then(|port| port.get("device_owner")).and_then(Value::as_str);
         if let (Some(owner), Some(cuk), None, None) =
-            (owner.filter(|owner| owner.starts_with("network:")), cuk, versioned, payload.get("instance_id"))
+            (owner.filter(|owner| owner.starts_with("network:")), cuk, versioned, filled("instance_id"))
         {
             return Err(Unusable::NothingToDo(format!(
                 "the port belongs to \"{owner}\" ({cuk}), not to an instance"
@@ -94,6 +95,17 @@ impl HostParameters {
                 Err(Unusable::NothingToDo("the port belongs to no instance".to_owned()))
             }
             None => Err(unreadable("there is no instance id in the payload")),
+        }
+    }
+
+    /// Refuses a host that another reader than [`of`](Self::of) named and K2HR3 cannot know, as k2hr3_osnl did.
+    pub(super) fn checked(self) -> Result<Self, Unusable> {
+        if !is_uuid(&self.cuk) {
+            return Err(Unusable::Unreadable(format!("the instance id {:?} is not a UUID", self.cuk)));
+        }
+        match self.addresses.iter().find(|text| text.parse::<IpAddr>().is_err()) {
+            Some(text) => Err(Unusable::Unreadable(format!("{text:?} is not an IP address"))),
+            None => Ok(self),
         }
     }
 
@@ -158,7 +170,8 @@ fn addresses(fixed_ips: &Value) -> Result<Vec<String>, Unusable> {
     Ok(addresses)
 }
 
-/// `urn:`, `uuid:`, braces and dashes are dropped anywhere, and 32 hex digits must remain.
+/// `urn:`, `uuid:`, braces and dashes are dropped anywhere, and 32 hex digits must remain. The sign, `0x`, `_`, spaces,
+/// and digits of other scripts, which Python's `int` reads too, are refused.
 fn is_uuid(text: &str) -> bool {
     let text = text.replace("urn:", "").replace("uuid:", "");
     let digits = text.trim_matches(['{', '}']).replace('-', "");
@@ -196,6 +209,30 @@ mod tests {
     }
 
     #[test]
+    fn a_form_that_python_considers_false_is_skipped() {
+        for empty in [json!(null), json!(""), json!([]), json!({}), json!(0), json!(0.0), json!(false)] {
+            check(json!({"port": empty, "instance_id": ID}), &format!("cuk={ID} host=all"));
+            let port = json!({"device_id": ID, "fixed_ips": [{"ip_address": "10.0.0.1"}]});
+            check(
+                json!({"port": port, "nova_object.data": empty, "instance_id": empty}),
+                &format!("cuk={ID} host=10.0.0.1"),
+            );
+        }
+    }
+
+    #[test]
+    fn a_reader_of_ones_own_names_a_uuid_and_addresses() {
+        for (cuk, address, expected) in [
+            (ID, "2001:db8::6", format!("cuk={ID} host=2001:db8::6")),
+            ("rack-3", "10.0.0.1", "unreadable: the instance id \"rack-3\" is not a UUID".to_owned()),
+            (ID, "10.0.0.1\", \"", "unreadable: \"10.0.0.1\\\", \\\"\" is not an IP address".to_owned()),
+        ] {
+            let found = HostParameters { cuk: cuk.to_owned(), addresses: vec![address.to_owned()] };
+            assert_eq!(seen(found.checked()), expected);
+        }
+    }
+
+    #[test]
     fn ports_of_no_instance_are_nothing_to_do_and_broken_ones_are_said() {
         for (device_id, owner, expected) in [
             (
@@ -219,6 +256,7 @@ mod tests {
         check(json!(null), "unreadable: the payload is not an object");
         check(json!([]), "unreadable: the payload is not an object");
         check(json!({"port": "x"}), "unreadable: payload.port is not an object");
+        check(json!({"nova_object.data": [1]}), "unreadable: payload[\"nova_object.data\"] is not an object");
         check(
             json!({"port": {"device_id": ID, "fixed_ips": ["10.0.0.1"]}}),
             "unreadable: an entry of port.fixed_ips is not an object",

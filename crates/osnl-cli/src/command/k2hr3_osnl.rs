@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Parser, ValueEnum};
 use osnl::daemon::DaemonError;
 use osnl::metrics::Counters;
@@ -34,7 +35,8 @@ const REPLACES: &str = "1.0.8";
 )]
 pub(crate) struct K2hr3OsnlArgs {
     /// Configuration file [default: /etc/k2hr3/k2hr3_osnl.conf, else /etc/k2hr3/k2hr3-osnl.conf]
-    #[arg(short = 'c', long, value_name = "FILE")]
+    // An empty name is no usage error, as with argparse: the file is missing.
+    #[arg(short = 'c', long, value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) config_file: Option<PathBuf>,
     /// Log level of osnl's own lines [default: debug_level of the file]
     #[arg(short = 'd', value_name = "LEVEL")]
@@ -43,7 +45,7 @@ pub(crate) struct K2hr3OsnlArgs {
     #[arg(short = 'l', value_name = "LEVEL")]
     pub(crate) libs_debug_level: Option<LevelFlag>,
     /// Log file instead of stderr [default: log_file of the file]
-    #[arg(short = 'f', value_name = "FILE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(short = 'f', value_name = "FILE")]
     pub(crate) log_file: Option<String>,
     /// Print the version and exit
     #[arg(short = 'v')]

@@ -48,9 +48,9 @@ impl Conf {
     pub fn listener(&self) -> ListenerConfig {
         let options = &self.oslo_messaging_notifications;
         let rabbit = self.rabbit();
-        let targets = vec![(Target::new(&options.exchange, &options.topic), Priority::Info)];
+        let targets = vec![(Target::new(options.exchange(), &options.topic), Priority::Info)];
         let (prefetch, queue) = (rabbit.prefetch().unwrap_or(PREFETCH), rabbit.queue().as_oslo());
-        let options = ListenOptions::new(Some(&options.pool), prefetch, Declare::Create, queue);
+        let options = ListenOptions::new(Some(&options.pool()), prefetch, Declare::Create, queue);
         ListenerConfig { refused_access_is_fatal: true, ..ListenerConfig::new(NAME.into(), targets, options) }
     }
 

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from k2hr3_osnl import _native
@@ -20,7 +21,7 @@ from k2hr3_osnl.exceptions import K2hr3ConfError
 LOG = logging.getLogger(__name__)
 
 
-class _Options:
+class _Options(Mapping):
     """What can be read like a mapping, from ``_values``."""
 
     def __getitem__(self, option):
@@ -31,9 +32,6 @@ class _Options:
 
     def __len__(self):
         return len(self._values)
-
-    def __contains__(self, option):
-        return option in self._values
 
 
 class _Group(_Options):

@@ -47,7 +47,8 @@ class NotificationFilter:
         patterns = self._patterns
         texts = [(patterns['publisher_id'], publisher_id), (patterns['event_type'], event_type)]
         for name, found in (('context', context), ('metadata', metadata), ('payload', payload)):
-            texts += [(pattern, (found or {}).get(key)) for key, pattern in patterns[name].items()]
+            found = found if isinstance(found, dict) else {}
+            texts += [(pattern, found.get(key)) for key, pattern in patterns[name].items()]
         return all(pattern is None or (isinstance(text, str) and re.match(pattern, text))
                    for pattern, text in texts)
 
@@ -119,7 +120,8 @@ class K2hr3NotificationEndpoint:
         cuk = params.get('cuk')
         if not isinstance(cuk, str) or not cuk:
             raise K2hr3NotificationEndpointError(f'no cuk in params, {params}')
-        return cuk, [str(ip) for ip in params.get('ips') or []]
+        ips = params.get('ips') or []
+        return cuk, [ips] if isinstance(ips, str) else [str(ip) for ip in ips]
 
     def _is_ours(self) -> bool:
         """Return whether the engine may do all of it: no method and no filter is another's."""

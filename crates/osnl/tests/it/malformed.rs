@@ -103,7 +103,7 @@ rows! {
     yaml: "YAML, labelled so", "dropped", recorded("57-hand-content-type-yaml") => SetAside("the body is not readable JSON: expected value at line 1 column 1");
     encoding_absent: "content encoding absent", "callback, acknowledged", recorded("59-hand-content-encoding-absent") => Notified;
     encoding_latin_1: "content encoding `latin-1`", "callback, acknowledged", recorded("60-hand-content-encoding-latin-1") => Notified;
-    encoding_unknown: "content encoding unknown", "dropped", encoded("klingon") => SetAside("unsupported content encoding \"klingon\"");
+    encoding_unknown: "content encoding unknown", "callback, acknowledged", encoded("klingon") => Notified;
     compressed_zlib: "compressed, `application/x-gzip` (which is zlib)", "callback, acknowledged", compressed("application/x-gzip", ZLIB) => Notified;
     compressed_bz2: "compressed, `application/x-bz2`", "callback, acknowledged", compressed("application/x-bz2", BZ2) => Notified;
     compressed_unknown: "compressed in a way that is not known", "dropped", compressed("application/x-lzma", BZ2) => SetAside("unsupported compression \"application/x-lzma\"; osnl reads gzip, zlib, and bz2");

@@ -27,10 +27,10 @@ pub enum Zone {
     Utc,
     /// `+09:00`: seconds east of UTC, as Python writes a date-time that was parsed.
     Offset(i32),
-    /// `UTC+09:00`: seconds east of UTC, as Python names its own fixed offsets. oslo's parser cannot read
-    /// this form.
+    /// `UTC+09:00`, `UTC+05:53:28`: seconds east of UTC, as Python names its own fixed offsets. oslo's parser cannot
+    /// read this form.
     UtcOffset(i32),
-    /// An ambiguous zone abbreviation, such as `JST`; the instant is unknown.
+    /// A zone's name or abbreviation: of `JST` and `Europe/Paris` the instant is unknown, `-03` is three hours.
     Named(String),
 }
 
@@ -64,7 +64,7 @@ impl DateTime {
             Zone::Utc => 0,
             Zone::Offset(seconds) | Zone::UtcOffset(seconds) => *seconds,
             Zone::Named(name) if name == "UTC" || name == "GMT" => 0,
-            Zone::Named(_) => return None,
+            Zone::Named(name) => abbreviation(name)?,
         };
         let local = TimeZone::UTC.to_timestamp(self.local).ok()?;
         local.checked_sub(SignedDuration::from_secs(east.into())).ok()
@@ -92,30 +92,41 @@ fn zone(text: &str) -> Option<Zone> {
         return Some(Zone::Utc);
     }
     if text.starts_with(['+', '-']) {
-        return offset(text).map(Zone::Offset);
+        let named = || abbreviation(text).map(|_| Zone::Named(text.to_owned()));
+        return offset(text).map(Zone::Offset).or_else(named);
     }
     if let Some(seconds) = text.strip_prefix("UTC").and_then(offset) {
         return Some(Zone::UtcOffset(seconds));
     }
-    let name = text.len() <= 8 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
-    name.then(|| Zone::Named(text.to_owned()))
+    let of_place = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
+    let is_name = match text.contains('/') {
+        true => text.len() <= 40 && text.starts_with(char::is_alphabetic) && text.bytes().all(of_place),
+        false => text.len() <= 8 && text.bytes().all(|byte| byte.is_ascii_alphabetic()),
+    };
+    is_name.then(|| Zone::Named(text.to_owned()))
 }
 
+/// Reads `+09:00`; Python adds the seconds of an offset that has some.
 fn offset(text: &str) -> Option<i32> {
-    let [sign, h1, h2, b':', m1, m2] = text.as_bytes() else { return None };
-    let digits = |a: &u8, b: &u8| {
-        let both = a.is_ascii_digit() && b.is_ascii_digit();
-        both.then(|| i32::from(a - b'0') * 10 + i32::from(b - b'0'))
+    let (sign, clock) = match text.split_at_checked(1)? {
+        ("+", clock) => (1, clock),
+        ("-", clock) => (-1, clock),
+        _ => return None,
     };
-    let (hours, minutes) = (digits(h1, h2)?, digits(m1, m2)?);
-    if hours > 23 || minutes > 59 {
-        return None;
-    }
-    match sign {
-        b'+' => Some(hours * 3600 + minutes * 60),
-        b'-' => Some(-(hours * 3600 + minutes * 60)),
-        _ => None,
-    }
+    let number = |text: &str, most: i32| {
+        let is_plain = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|number| is_plain && *number <= most)
+    };
+    let mut parts = clock.split(':');
+    let east = number(parts.next()?, 23)? * 3600 + number(parts.next()?, 59)? * 60;
+    let seconds = parts.next().map_or(Some(0), |text| number(text, 59))?;
+    parts.next().is_none().then_some(sign * (east + seconds))
+}
+
+/// Reads a numeric abbreviation of the time zone database: `-03`, `+0545`.
+fn abbreviation(text: &str) -> Option<i32> {
+    let (hours, minutes) = text.split_at_checked(3)?;
+    offset(&format!("{hours}:{}", if minutes.is_empty() { "00" } else { minutes }))
 }
 
 impl From<Timestamp> for DateTime {
@@ -168,8 +179,9 @@ impl fmt::Display for DateTime {
 
 fn write_offset(f: &mut fmt::Formatter<'_>, seconds: i32) -> fmt::Result {
     let sign = if seconds < 0 { '-' } else { '+' };
-    let minutes = seconds.unsigned_abs() / 60;
-    write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    let (minutes, rest) = (seconds.unsigned_abs() / 60, seconds.unsigned_abs() % 60);
+    write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)?;
+    if rest == 0 { Ok(()) } else { write!(f, ":{rest:02}") }
 }
 
 impl FieldType for DateTime {
@@ -202,7 +214,11 @@ mod tests {
         check("2024-01-02T03:04:05-05:30", Some("2024-01-02T08:34:05Z"));
         check("2024-01-02T03:04:05UTC+09:00", Some("2024-01-01T18:04:05Z"));
         check("2024-01-02T03:04:05UTC-05:00", Some("2024-01-02T08:04:05Z"));
+        check("2024-01-02T03:04:05UTC+05:53:28", Some("2024-01-01T21:10:37Z"));
+        check("2024-01-02T03:04:05-03", Some("2024-01-02T06:04:05Z"));
+        check("2024-01-02T03:04:05+0545", Some("2024-01-01T21:19:05Z"));
         check("2024-01-02T03:04:05JST", None);
+        check("2024-01-02T03:04:05Europe/Paris", None);
     }
 
     #[test]
@@ -223,6 +239,8 @@ mod tests {
             "2024-13-02T03:04:05Z",
             "2024-01-02T03:04:05+9",
             "2024-01-02T03:04:05UTC+9",
+            "2024-01-02T03:04:05UTC+05:53:28:00",
+            "2024-01-02T03:04:05/etc/x",
             "2024-01-02T03:04:05+99:00",
             "2024-01-02T03:04:05 x y",
             "2024-01-02T03:04:0é5",

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `String` | String | text |
 //! | `i8` … `i64`, `u8` … `u64` | Integer | number |
-//! | `f64`, `f32` | Float | number |
+//! | `f64` | Float | number |
 //! | `bool` | Boolean | `true`, `false` |
 //! | [`Uuid`](super::Uuid) | UUID | text as given |
 //! | [`DateTime`](super::DateTime) | DateTime | text, whole seconds, `Z` |

@@ -139,8 +139,20 @@ pub(super) fn broker_name(reader: &mut SectionReader<'_>, option: &'static Optio
     let longest = if option.name == "topic" { LONGEST_TOPIC } else { LONGEST_NAME };
     let option = option.name;
     let text = reader.text(option)?;
-    if text.is_empty() {
-        return reader.refuse(option, "is empty", "write a name or remove the line");
+    match (text.is_empty(), option) {
+        (true, "exchange") => {
+            reader.warn(
+                option,
+                "is empty, which means the exchange openstack",
+                "write a name or remove the line",
+            );
+        }
+        (true, "pool") => {
+            let problem = "is empty, so all readers of the topic share the queue TOPIC.info";
+            reader.warn(option, problem, "write a name or remove the line");
+        }
+        (true, _) => return reader.refuse(option, "is empty", "write a name or remove the line"),
+        (false, _) => {}
     }
     if text.len() > longest {
         let allowed = format!("at most {longest} bytes");

@@ -4,6 +4,8 @@
 //! Names are those of the file, so that `conf.k2hr3.api_url` is the same as in Python. "k2hr3_osnl"
 //! in the documentation of a field is version 1.0.8.
 
+use std::borrow::Cow;
+
 use osnl::native::JournalConf;
 use osnl_config::{Kind, ReadBySection, options, words};
 pub use osnl_config::{Level, LogFile};
@@ -51,10 +53,22 @@ options! {
         transport_url: TransportUrl as transport_url = "rabbit://guest:guest@127.0.0.1:5672/", secret => "The URL of the broker.";
         tls: ReadBySection = "oslo", kind(TLS) => "How the broker is verified: as its URL has it, always with the name, or not at all. osnl's own option; k2hr3_osnl ignores unknown options (fixtures/k2hr3, 09-unknown-keys.conf).";
         topic: String as broker_name = "notifications" => "The topic, one name; the queue is bound with `<topic>.info`.";
-        exchange: String as broker_name = "neutron" => "The topic exchange.";
+        exchange: String as broker_name = "neutron" => "The topic exchange; an empty name is oslo.messaging's default, `openstack`.";
         executor: Executor = "threading" => "Accepted without effect.";
-        pool: String as broker_name = "k2hr3_osnl" => "The name of the queue, shared by all daemons that use it.";
+        pool: String as broker_name = "k2hr3_osnl" => "The name of the queue, shared by all daemons that use it; with an empty name the queue is `<topic>.info`.";
         allow_requeue: bool = "True" => "Whether a message may return to the queue. With false, the result \"requeue\" acknowledges the message.";
+    }
+}
+
+impl NotificationOptions {
+    /// Returns the exchange that an empty option names in oslo.messaging, too.
+    pub(in crate::k2hr3) fn exchange(&self) -> &str {
+        if self.exchange.is_empty() { "openstack" } else { &self.exchange }
+    }
+
+    /// Returns the queue; an empty pool means the one that every reader of the topic has without a pool.
+    pub(in crate::k2hr3) fn pool(&self) -> Cow<'_, str> {
+        if self.pool.is_empty() { format!("{}.info", self.topic).into() } else { (&*self.pool).into() }
     }
 }
 

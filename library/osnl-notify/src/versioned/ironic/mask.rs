@@ -67,7 +67,9 @@ pub(super) fn inspection_rule(payload: &mut InspectionRuleCRUDPayload) {
 
 fn instance_info(info: &mut Option<FlexibleDict>) {
     dict(info);
-    if let Some(url) = info.as_mut().and_then(|info| info.0.get_mut("image_url")) {
+    let members = info.iter_mut().flat_map(|info| info.0.iter_mut());
+    // A repeated key leaves with each of its values.
+    for (_, url) in members.filter(|(key, _)| *key == "image_url") {
         *url = MASK.into();
     }
 }
@@ -118,6 +120,10 @@ mod tests {
         check(
             r#"{"image_url":"http://x","a":{"AdminPass":7}}"#,
             r#"{"image_url":"******","a":{"AdminPass":"******"}}"#,
+        );
+        check(
+            r#"{"image_url":"http://x","image_url":"http://y"}"#,
+            r#"{"image_url":"******","image_url":"******"}"#,
         );
         check(
             r#"{"a":[{"auth_token":"x"},"token=x","y"]}"#,

@@ -1,6 +1,6 @@
 use osnl_notify::versioned::{
-    ClassField, DateTime, EnumValues, FieldKind, FieldType as _, ObjectInfo, VersionedEnum, VersionedObject,
-    check_fingerprints, fingerprint, fingerprint_text, ironic, nova,
+    ClassField, DateTime, Dict, EnumValues, FieldKind, FieldType as _, JsonObject, ObjectInfo, VersionedEnum,
+    VersionedObject, check_fingerprints, fingerprint, fingerprint_text, ironic, nova,
 };
 use serde_json::Value;
 
@@ -61,6 +61,26 @@ fn watcher_event_type() -> Vec<ClassField> {
             true,
         ),
     ]
+}
+
+/// The fingerprint is that of oslo.versionedobjects' `ObjectVersionChecker`.
+#[test]
+fn a_default_of_every_kind_is_that_of_python() {
+    #[derive(Clone, VersionedObject)]
+    #[versioned(namespace = "facility", version = "1.0")]
+    struct P {
+        #[versioned(default = -1)]
+        offset: i64,
+        #[versioned(default = 0.5)]
+        ratio: f64,
+        #[versioned(default = -1.0)]
+        low: f64,
+        #[versioned(default = {})]
+        tags: Dict<String>,
+    }
+    assert_eq!(fingerprint(P::INFO), "1.0-8042d7f7b72d772807c1bc7d72a8c06d");
+    let read = P::read_data(&JsonObject::new()).unwrap();
+    assert_eq!((read.offset, read.ratio, read.low, read.tags), (-1, 0.5, -1.0, Dict::default()));
 }
 
 #[test]

@@ -52,6 +52,15 @@ fn what_is_shown_means_the_same() {
 }
 
 #[test]
+fn empty_names_mean_the_exchange_and_the_queue_that_oslo_messaging_takes() {
+    let loaded =
+        load("[oslo_messaging_notifications]\nexchange =\npool =\n[k2hr3]\napi_url = http://h/\n").unwrap();
+    let listener = loaded.conf.listener();
+    assert_eq!(listener.targets[0].0.exchange.as_deref(), Some("openstack"));
+    assert_eq!(listener.options.pool.as_deref(), Some("notifications.info"));
+}
+
+#[test]
 fn what_the_native_form_cannot_say_is_refused() {
     let check = |lines: &str, expected: Option<&str>| {
         let text = format!("[k2hr3]\napi_url = http://h/\n[oslo_messaging_notifications]\n{lines}\n");
@@ -65,6 +74,7 @@ fn what_the_native_form_cannot_say_is_refused() {
     check("event_type = ", None);
     check("event_type = ^$$x$", None);
     check("exchange = \" a \"", None);
+    check("exchange =\npool =", None);
     check("payload = a.b:x,c d:y", None);
 }
 
