@@ -201,7 +201,7 @@ impl ListenerConf {
     /// virtual host.
     pub(super) fn sources(&self) -> ((BTreeSet<String>, String), Vec<String>) {
         #[cfg(feature = "amqp1")]
-        if !osnl_transport::Driver::of(&self.transport_url).has_pools() {
+        if !Driver::of(&self.transport_url).has_pools() {
             return ((self.hosts(), String::new()), super::amqp1::readable_addresses(self));
         }
         ((self.hosts(), self.transport_url.virtual_host().to_owned()), self.queues())
