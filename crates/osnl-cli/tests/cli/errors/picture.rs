@@ -147,15 +147,21 @@ fn end_of(child: &mut Child, line: &str) -> i32 {
 }
 
 fn words(line: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut quoted = false;
-    for c in line.chars() {
+    let (mut words, mut quoted, mut is_word) = (Vec::new(), false, false);
+    let mut word = String::new();
+    for c in line.chars().chain([' ']) {
         match c {
-            '\'' => quoted = !quoted,
-            ' ' if !quoted => words.push(String::new()),
-            c => words.last_mut().unwrap().push(c),
+            '\'' => (quoted, is_word) = (!quoted, true),
+            ' ' if !quoted => {
+                if std::mem::take(&mut is_word) {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => {
+                word.push(c);
+                is_word = true;
+            }
         }
     }
-    words.retain(|word| !word.is_empty());
     words
 }
