@@ -1,7 +1,10 @@
-//! The action `dump`: writes each event as one line of JSON to stdout or a file.
+//! The action `dump`, the small brother of [`file`](super::file): writes each event as one line of
+//! JSON to stdout or a file.
 //!
-//! Secrets in context, payload and `enrichments` are masked. Writing blocks the one thread of osnl: a pipe with a
-//! slow reader stops everything, on purpose. A pipe without a reader is a target that is down.
+//! Secrets in context, payload and `enrichments` are masked. A line that cannot be written counts
+//! as a target that is down and is retried without end. Writing blocks the one thread of osnl: a
+//! pipe with a slow reader stops everything, on purpose. A pipe without a reader is a target that
+//! is down.
 
 mod conf;
 

@@ -35,7 +35,8 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// All recipients wait while an event of the mail is young.
+    /// Whether a temporarily refused recipient delays all recipients: while an event of the mail is
+    /// young.
     fn waits_for_all(&self, events: &[Event]) -> bool {
         let young = |event: &Event| {
             // A time of receipt in the future counts as now.

@@ -21,6 +21,7 @@ pub(crate) enum Rights {
     AsConfigured,
     /// On the control socket root and the daemon's own user have all rights.
     All,
+    /// On the control socket the members of this group may read.
     Reads(String),
     Nothing,
     /// Too many callers with these rights are being answered on the control socket.

@@ -1,7 +1,8 @@
 //! The page for the operator on call: HTML from the daemon, for a browser with or without JavaScript.
 //!
-//! Every text from outside is one line without control characters, has a bounded length, and is escaped by the
-//! templates. The one script is a file of this endpoint, and every page works without it.
+//! Every text from outside is one line without control characters, has a bounded length, and is escaped by
+//! the templates. Nothing is loaded from other sites. The one script is a file of this endpoint, and every page works
+//! without it.
 //!
 //! A form that changes something carries the session's secret number, which no other site can know. The
 //! request is refused if the browser reports another site as its origin.

@@ -86,6 +86,7 @@ impl Service {
         self.tasks.wait().await;
     }
 
+    /// Answers a request; the answer to a wrong token waits.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
@@ -100,6 +101,7 @@ impl Service {
         answer
     }
 
+    /// Returns the owner of the request's token, or the refusal, which waits if a token was given.
     fn owner(&self, head: &Parts, by: &str) -> Result<Arc<str>, Box<AdminAnswer>> {
         self.access.token(head).map_err(|denied| {
             let mut answer = Box::new(answer::denied(denied));
@@ -155,6 +157,7 @@ impl Service {
         }
     }
 
+    /// Without the token the answer is only yes or no.
     async fn readiness(&self, head: &Parts, by: &str) -> AdminAnswer {
         let (is_ready, why) = match self.is_ready().await {
             Ok(readiness) => readiness,
@@ -314,6 +317,7 @@ impl Service {
     }
 }
 
+/// Returns an answer that waits as long as a refusal.
 fn waiting(mut answer: AdminAnswer, refused: Option<Box<AdminAnswer>>) -> AdminAnswer {
     answer
         .extensions_mut()

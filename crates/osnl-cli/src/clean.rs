@@ -45,8 +45,8 @@ pub(crate) fn mask_urls(value: &mut Value) {
     }
 }
 
-/// Replaces texts behind keys that look secret in a body that is no readable JSON. The body is scanned, not parsed.
-/// Quotes may be escaped any number of times, as in an envelope.
+/// Replaces texts behind keys that look secret in a body that is no readable JSON. Best effort: the
+/// body is scanned, not parsed. Quotes may be escaped any number of times, as in an envelope.
 pub(crate) fn mask_unreadable(body: &str) -> String {
     let mut masked = String::with_capacity(body.len());
     let mut rest = body;

@@ -1,7 +1,8 @@
 //! Jinja over notifications: the expressions of `when`, and the templates of actions.
 //!
-//! [`NAMES`] are the parts of one notification. Expressions have Ansible's meaning, as far as minijinja supports:
-//! Python's string methods, `match`, `search`, and `regex` with Python's patterns, `is defined`, `default`.
+//! [`NAMES`] are the parts of one notification. Expressions have Ansible's meaning, as far as minijinja
+//! supports: Python's string methods, `match`, `search`, and `regex` with Python's patterns, `is defined`,
+//! `default`. This crate reads no file, no clock, and no environment.
 //!
 //! - [`Expression::new`] and [`Template::new`] refuse an unknown name, filter, test, or method, and an
 //!   invalid pattern. The error has line and column.
@@ -34,8 +35,8 @@
 //! **Bounds**: `FUEL` instructions, `WORK` values looked at, `LONGEST_SOURCE` bytes of source, `LONGEST_OUTPUT` bytes of output
 //! and of each string that `replace` or `join` makes. Text of a notification is data and is never compiled.
 //!
-//! A path such as `payload.port.name` is one walk through the tree; only its last value becomes a value of the
-//! engine. Comparisons joined by `and` need no engine.
+//! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree;
+//! only its last value becomes a value of the engine. Comparisons joined by `and` need no engine.
 //!
 //! Order of the modules, lowest first: `limits`, `vocabulary`, `path`, `preview_placeholder`, `work`,
 //! `names`, `conversion`, `encode`, `escape`, `methods`, `numbers`, `patterns`, `engine`, `conjuncts`, `fast_path`,

@@ -27,7 +27,8 @@ pub trait Action: Send + Sync {
         None
     }
 
-    /// An error shows at the start and not with the first event. After a failure an attempt starts the part again.
+    /// Starts long-running parts, so that an error shows at the start and not with the first event. After a failure an
+    /// attempt starts the part again.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -46,7 +47,7 @@ pub trait Action: Send + Sync {
         Vec::new()
     }
 
-    /// Ends the parts after the last attempt, at once if `abort` is cancelled.
+    /// Ends the long-running parts after the last attempt, at once if `abort` is cancelled.
     fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         let _ = abort;
         Box::pin(std::future::ready(()))

@@ -1,9 +1,9 @@
 //! Messages that are kept unread: the body is unreadable, exceeds a budget, or was in hand when the process ended
 //! unexpectedly.
 //!
-//! A [`Glimpse`] is found by a linear scan of at most `SCAN_LIMIT` bytes without recursion, and a [`preview`] shows
-//! no values. The body is stored as received, compressed if that is shorter; a body that is still too large keeps its
-//! first bytes ([`StoredBody`]).
+//! Nothing here parses a body. A [`Glimpse`] is found by a linear scan of at most `SCAN_LIMIT` bytes without recursion,
+//! and a [`preview`] shows no values. The body is stored as received, compressed if that is shorter; a body that is
+//! still too large keeps its first bytes ([`StoredBody`]).
 
 use std::io::{Read as _, Write as _};
 

@@ -1,6 +1,7 @@
 //! The trace of an event (W3C Trace Context), which targets receive in the header `traceparent`.
 //!
-//! Ids are digests, so all requests of an event name the same trace across restarts, and nothing has to be stored.
+//! Ids are digests, so all requests of an event name the same trace across restarts, and nothing has to be stored. Each
+//! attempt is a span: a digest of the idempotency key and the moment.
 //!
 //! - **Trace.** The trace of the notification, if its request context has a valid `traceparent`. Otherwise sixteen
 //!   bytes of a digest of the message's id. OpenStack's `request_id` and `global_request_id` are no trace: their form

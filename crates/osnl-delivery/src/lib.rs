@@ -328,6 +328,7 @@ impl DeliveryLoop {
         self.publish();
     }
 
+    /// Keeps the progress of an attempt before its claim may end.
     fn heard(&mut self, mut verdicts: Vec<AttemptResult>) -> Wake {
         for AttemptResult { id, event, result, sent, .. } in &mut verdicts {
             self.gauges.ends(*id);

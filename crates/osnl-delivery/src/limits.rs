@@ -25,6 +25,7 @@ pub enum OnDead {
 
 osnl_config::words!(OnDead: "release_key" => OnDead::ReleaseKey, "hold_key" => OnDead::HoldKey);
 
+/// The limits for each host that events name. By default they equal the limits of the action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostLimits {
     pub concurrency: Option<usize>,

@@ -1,8 +1,8 @@
 //! Work before the first attempt of a delivery: preparations ask for values that the event lacks, and the action's
 //! condition is decided.
 //!
-//! Answers are journalled before the call, so that every further attempt sends the same. If a service is unreachable,
-//! the delivery waits for this dependency, and the target is not to blame.
+//! Answers are journalled before the call, so that every further attempt sends the same. A preparation has its own
+//! time-out. If a service is unreachable, the delivery waits for this dependency, and the target is not to blame.
 
 use std::fmt;
 use std::sync::Arc;

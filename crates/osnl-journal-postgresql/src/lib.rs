@@ -383,6 +383,7 @@ impl Journal for PostgresJournal {
 }
 
 impl Drop for PostgresJournal {
+    /// Waits until queued commands are committed and the partitions are given back.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.send(PostgresCommand::Close(None));

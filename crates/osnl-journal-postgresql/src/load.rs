@@ -189,8 +189,8 @@ impl Member {
         Ok(LoadedPiece { more: more || loaded.more, ..loaded })
     }
 
-    /// Until they fill the room, in this order; some rows are known. Returns the deliveries in the order of their
-    /// numbers.
+    /// Loads claimable deliveries in this order until they fill the room; some rows are known. Returns them
+    /// in the order of their numbers.
     async fn load(
         &mut self,
         session: &mut Session,

@@ -16,6 +16,7 @@ pub(crate) const BLOCK: i64 = 1 << 16;
 pub(crate) struct Member {
     pub(crate) token: LeaseToken,
     pub(crate) digests: Arc<BTreeSet<Arc<str>>>,
+    /// The number of the latest transaction that is known to be committed.
     pub(crate) number: i64,
     pub(crate) leases: Leases,
     pub(crate) reading: HashMap<QueueReader, ReaderEpoch>,
@@ -29,7 +30,7 @@ pub(crate) struct Member {
     pub(crate) large: HashMap<i64, Result<Message, String>>,
     /// Deliveries of the latest check, as many as one transaction admits.
     pub(crate) arrived: Vec<ArrivedDelivery>,
-    /// Never settled, so the broker delivers these messages again.
+    /// Arrivals of messages without an id that were never settled, so the broker delivers them again.
     pub(crate) unsettled: BTreeSet<i64>,
     pub(crate) deferred: HashMap<DeliveryId, ChangeRow>,
     pub(crate) fault: CommitFault,

@@ -53,8 +53,8 @@ pub(crate) async fn is_due(
     Ok(!session.query(IS_OLD, &[&before, &own]).await?.is_empty())
 }
 
-/// Returns the number to continue from. Looks at the few arrivals after a number, old objects, and abandoned
-/// transfers.
+/// Removes arrivals without deliveries among the few after a number, old objects, and abandoned transfers;
+/// returns the number to continue from.
 pub(crate) async fn sweep(session: &mut Session, before: i64, from: i64) -> Result<i64, Error> {
     let rows = session.query(NEXT_ARRIVALS, &[&from, &SCAN_LIMIT]).await?;
     let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, Error>>()?;

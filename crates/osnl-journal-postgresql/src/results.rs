@@ -20,6 +20,7 @@ pub(crate) enum JobResult {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GroupResult {
     pub(crate) appended: HashMap<usize, AppendResult>,
+    /// Recorded ends, each with whether a delivery of another action was made.
     pub(crate) ended: HashMap<DeliveryId, bool>,
     pub(crate) retried: HashSet<DeliveryId>,
     pub(crate) changed: HashMap<DeliveryId, ChangedDelivery>,

@@ -284,6 +284,7 @@ async fn connect(
     }
 }
 
+/// Waits for an answer; on a timeout, closes the connection and returns that it is closed.
 async fn answer<T>(
     driver: &mut JoinSet<()>,
     limit: Duration,

@@ -47,6 +47,7 @@ pub(crate) struct PostgresWriter {
     tls: PostgresTls,
     shared: Arc<SharedJournalState>,
     commands: mpsc::UnboundedReceiver<PostgresCommand>,
+    /// Commands that did not fit into a group and run before all others.
     returned: VecDeque<PostgresCommand>,
     /// Commands that arrived during a failure, or that have waited for others.
     backlog: VecDeque<PostgresCommand>,

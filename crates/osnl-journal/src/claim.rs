@@ -110,6 +110,7 @@ pub struct ClaimedDelivery {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsedLimits {
+    /// Attempts that the target answered.
     pub attempts: u32,
     /// The time since the first attempt, without the time in which its target was held.
     pub age: Duration,

@@ -36,6 +36,7 @@ pub struct StoreRig {
     pub journal: Arc<dyn Journal>,
     pub queries: Arc<dyn JournalQueries>,
     pub counters: Arc<Counters>,
+    /// Whether receipts complete with the commit; otherwise with the last outcome.
     pub durable: bool,
     pub keeps: Box<dyn Any>,
 }

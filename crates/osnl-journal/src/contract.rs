@@ -23,13 +23,14 @@ pub trait Journal: Send + Sync {
     /// that name it.
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit>;
 
-    /// The reason may also be that open messages cannot end.
+    /// Returns the reason why the journal cannot take an entry for these actions now, or cannot end open
+    /// messages.
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle>;
 
-    /// The order of the calls is the order of delivery.
+    /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt;
 
-    /// The message keeps its bytes, and is logged once.
+    /// Keeps an unreadable message with its bytes, and logs it once.
     fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt;
 
     /// Waits until a delivery can be attempted now, within the [limits](ClaimLimits). Cancel-safe: a claim without an
@@ -49,11 +50,13 @@ pub trait Journal: Send + Sync {
     /// Records a failed attempt: the used limits, for a later claim, and the target's answer.
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str);
 
-    /// Recorded before the claim ends; see [`SentRequest`].
+    /// Records the request of the latest failed attempt and its duration, before the claim ends. The journal
+    /// keeps requests of the latest few attempts; see [`SentRequest`].
     fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest);
 
-    /// The delivery keeps its place, and nothing overtakes it in its lane. A durable store keeps the time too; after
-    /// a restart the pause is at most the one meant.
+    /// Ends a claim whose attempt failed and will be repeated. The delivery keeps its place, and nothing
+    /// overtakes it in its lane. A durable store keeps the time too; after a restart the pause is at most the
+    /// one meant.
     fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry);
 
     /// Makes all retries of this action due now, since its settings have changed.
@@ -75,6 +78,7 @@ pub trait Journal: Send + Sync {
         learnt: LearntFacts,
     ) -> BoxFuture<'static, ()>;
 
+    /// Returns the latest JSON kept for an object of an enrichment (`kind:id`).
     fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>>;
 
     /// Claimed deliveries whose message is unsettled for too long. Each should end with
@@ -87,7 +91,8 @@ pub trait Journal: Send + Sync {
     /// the lane continue. An attempt under way ends first, and its success is recorded.
     fn withdrawn(&self, action: &str) -> Vec<DeliveryId>;
 
-    /// If the broker keeps the messages, all unclaimed deliveries return to the broker.
+    /// Notes that the action has no delivery loop any more. If the broker keeps the messages, all unclaimed
+    /// deliveries return to the broker.
     fn retired(&self, action: &str);
 
     /// While the journal is failed, nothing is reserved or claimed, and no attempt should begin.

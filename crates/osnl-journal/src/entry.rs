@@ -19,6 +19,7 @@ pub struct NewDelivery {
     pub key: Option<String>,
     /// The resource among several of a bulk request; `None` is the whole event.
     pub resource: Option<u32>,
+    /// Whether the delivery waits for earlier ones of its action and key.
     pub ordered: bool,
     pub told: Option<Arc<EnrichedValues>>,
     pub begin: Begin,

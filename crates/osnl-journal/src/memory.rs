@@ -10,7 +10,9 @@
 //! letter queue](MemoryJournal::keep_dead_letters_of), dead letters and unreadable messages first go to the
 //! queue. The message is acknowledged after the broker's confirm.
 //!
-//! This store has twice as many places as the window, so that redelivered messages can adopt entries that are open.
+//! This store has twice as many places as the window, so that redelivered messages can adopt entries that are
+//! open. Without a dead letter queue, unreadable bodies stay in memory only: nothing in them can be masked
+//! reliably.
 
 mod burials;
 mod claims;
@@ -88,6 +90,7 @@ struct MemoryState {
     burials: VecDeque<PendingBurial>,
     dead: VecDeque<DeadLetter>,
     dead_bytes: usize,
+    /// Actions without a delivery loop: the journal keeps nothing for such an action.
     retired: HashSet<Arc<str>>,
     closed: bool,
     bytes: Arc<AtomicUsize>,
@@ -143,7 +146,9 @@ enum MemoryLane {
 struct ActionLanes {
     weights: Weights,
     by_key: HashMap<MemoryLane, VecDeque<DeliveryId>>,
+    /// Heads of lanes that can be claimed and have not failed.
     claimable: BTreeSet<DeliveryId>,
+    /// Heads of lanes that wait for a retry, or whose retry is due.
     waiting: BTreeSet<(Instant, DeliveryId)>,
     ended: u64,
 }

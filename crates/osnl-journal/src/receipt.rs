@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settle {
+    /// Everything that the message asked for is safe.
     Acknowledge,
     Requeue,
     /// The message stays unsettled, and the broker redelivers it after the connection ends.

@@ -1,8 +1,9 @@
 //! `sqlite:///path`: appended messages outlive the process and a loss of power.
 //!
-//! A message is acknowledged after the `fdatasync` that covers it: WAL with `synchronous = FULL`. One thread owns the
-//! connection, writes all queued commands in one transaction, and completes the receipts after the commit. Another
-//! thread copies the WAL to the file, so that no append waits for that.
+//! A message is acknowledged after the `fdatasync` that covers it: WAL with `synchronous = FULL`. One thread
+//! owns the connection, writes all queued commands in one transaction, and completes the receipts after the
+//! commit. No caller ever blocks. Another thread copies the WAL to the file, so that no append waits for
+//! that.
 //!
 //! Memory has the claimed deliveries and a short piece of each action's claimable ones. A backlog costs
 //! neither memory nor a scan: a delivery behind another of its key is not claimable. The end of the earlier
@@ -314,7 +315,7 @@ impl SqliteJournal {
         all(self.changing(change, true)).await
     }
 
-    /// Runs before any claim, with the number of unexpected ends.
+    /// Holds deliveries that were in hand at unexpected ends, with the number of ends; runs before any claim.
     pub fn hold_suspects(&self, suspects: Vec<(u64, u32)>) {
         if !suspects.is_empty() {
             self.send(SqliteCommand::HoldSuspects(suspects));

@@ -6,7 +6,9 @@
 //!
 //! Names match generously: hiding too much costs a look at the source, hiding too little a
 //! password. `fixtures/emission/masked.txt` lists the values of recorded messages that are hidden.
-
+//!
+//! Masking fails closed: a value that cannot be examined is not shown.
+//!
 //! Masking takes linear time and little stack. It descends 128 levels of arrays, objects and texts with values, of
 //! which at most four may be texts. A deeper value is `***`, and so is a text whose value would be larger than
 //! [`text`] reads. A text of more than 256 KiB is replaced by its length.

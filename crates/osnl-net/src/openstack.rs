@@ -32,8 +32,9 @@
 //! openstack_sdk has a client for each request of each service, 150,000 generated lines, with TLS
 //! and proxies of its own, which would ignore this daemon's trust and proxies.
 //!
-//! Clones of a [`Cloud`] share the token and the connections. The first request logs in, and the token is renewed
-//! before its end. A request that is answered 401 is repeated once, with another token.
+//! Clones of a [`Cloud`] share the token and the connections. The first request logs in,
+//! and the token is renewed before its end. A request that is answered 401 is repeated once, with
+//! another token. Nothing else is retried or cached.
 //!
 //! No error, log line, or Debug form has a password, secret, or token.
 

@@ -103,7 +103,9 @@ pub struct QueueSeen {
 pub struct PartitionSeen {
     pub topic: Arc<str>,
     pub partition: i32,
+    /// The offset that is committed next: all messages below are finished.
     pub next: i64,
+    /// The offset after the last message, and the time of the broker's answer.
     pub end: Option<(i64, SystemTime)>,
     pub unknown: Option<String>,
     pub lost: Option<LostPosition>,

@@ -94,7 +94,8 @@ impl TransportError {
         }
     }
 
-    /// Refused were the login, the virtual host or an operation, so a longer pause is appropriate.
+    /// Returns whether the broker refused the login, the virtual host or an operation. A longer pause is appropriate
+    /// then.
     #[must_use]
     pub fn is_refused_access(&self) -> bool {
         // A missing exchange is no refusal: it appears when its service starts, and then every second counts.

@@ -1,7 +1,8 @@
 //! RabbitMQ over AMQP 0-9-1, by the client library `lapin`.
 //!
-//! Publishing has one connection of its own (see `publisher`). The library's own recovery stays off: a broken
-//! connection ends the consumer, and the listener's loop connects anew.
+//! One subscription is one connection, with a channel and a consumer for each queue. Publishing has one connection of
+//! its own (see `publisher`). The library's own recovery stays off: a broken connection ends the consumer, and the
+//! listener's loop connects anew.
 
 mod answer;
 mod arguments;

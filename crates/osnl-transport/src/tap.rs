@@ -139,7 +139,8 @@ pub trait Tap: Send {
     /// The groups are the given ones, and those that the broker lists. `None` if the broker has exchanges.
     fn topics(&mut self, groups: Vec<String>) -> BoxFuture<'_, Result<Option<TopicsSeen>, TransportError>>;
 
-    /// Counts since the last call, by the queue's bounds; `None` if the broker does not permit counting.
+    /// Returns the number of messages that exceeded the queue's bounds since the last call. `None` if the broker does
+    /// not permit counting.
     fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>>;
 
     /// Closes in good order: the queue is removed when this returns, if the broker answers.

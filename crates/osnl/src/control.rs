@@ -1,7 +1,8 @@
 //! Requests to a daemon, or to the journal of a stopped daemon.
 //!
-//! HTTP is the only protocol: always on `control.sock` in the state directory, with `[admin]` also on a port or a
-//! second socket. Each verb is a row of [`routes::ROUTES`], for [`ControlClient`] and the server of `osnl-admin`.
+//! HTTP is the only protocol: always on `control.sock` in the state directory, with `[admin]` also on a port
+//! or a second socket. Each verb is a row of [`routes::ROUTES`], by which [`ControlClient`] writes a request
+//! and the server of `osnl-admin` reads it.
 //!
 //! ```text
 //! GET /api/v1/deliveries?action=roles&state=dead
@@ -10,16 +11,17 @@
 //! {"error": {"code": "not-found", "message": "there is no delivery 17.0"}}
 //! ```
 //!
-//! A client that accepts [`LINES`] gets status 200 as soon as its request is parsed. While the daemon works, it sends
-//! four lines a second: the progress, `{"progress": {"done": 1000, "of": 5000}}`, or an empty line. The last line is
-//! `{"ok": …}` or `{"error": …}`. So a long silence means that the daemon hangs. A client that disconnects ends its
-//! request after the current step.
+//! A client that accepts [`LINES`] gets status 200 as soon as its request is parsed. While the daemon works,
+//! it sends four lines a second: the progress, `{"progress": {"done": 1000, "of": 5000}}`, or an empty line.
+//! The last line is `{"ok": …}` or `{"error": …}`. So a long silence shows the client that the daemon hangs.
+//! A client that disconnects ends its request after the current step.
 //!
-//! On `control.sock` the peer must be root or the daemon's own user; members of `control_group` only read. A daemon
-//! refuses a request whose [`JOURNAL_HEADER`] names another journal.
+//! On `control.sock` the peer must be root or the daemon's own user; members of `control_group` only read.
+//! There a request names its user (`by`), and may ask for the bytes of a message (`raw`). A daemon refuses a
+//! request whose [`JOURNAL_HEADER`] names another journal.
 //!
-//! [`reach`] finds the handler from outside: by the socket if a daemon holds the journal, else in this process, on
-//! the journal's file.
+//! [`ControlHandler`] answers requests of socket, page, and API. [`reach`] finds the handler from outside: by
+//! the socket if a daemon holds the journal, else in this process, on the journal's file.
 
 mod again;
 mod answer;

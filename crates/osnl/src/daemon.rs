@@ -39,6 +39,7 @@ pub struct Daemon {
     pub listeners: Vec<Listener>,
     pub deliveries: Vec<DeliveryLoop>,
     pub journal: Arc<dyn Journal>,
+    /// Services that answer questions until the end of the drain.
     services: Vec<(&'static str, ServiceTask)>,
     state: Arc<DaemonState>,
     reload: Option<(Box<dyn Reload>, Arc<Counters>)>,

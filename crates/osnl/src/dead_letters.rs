@@ -253,6 +253,7 @@ impl DeadLetterQueues {
 }
 
 impl DeadLetterQueue {
+    /// Consumes from the queue exclusively, once no other program does.
     async fn take(
         &self,
         wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),

@@ -31,20 +31,23 @@ use crate::unmatched::Ring;
 pub use osnl_core::observe::{Observe, PartKeys};
 
 pub trait Intake: Send + Sync {
-    /// Returns how many messages may be read, up to `at_most`: no message is read that could not be kept.
+    /// Waits for room, and returns how many messages may be read, up to `at_most`. No message is read that could not be
+    /// kept.
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(std::future::ready(at_most))
     }
 
+    /// Keeps at most so many reserved places and releases the rest.
     fn keep(&self, at_most: usize);
 
+    /// Returns the obstacle to keeping or ending messages, if known.
     fn obstacle(&self) -> Option<Obstacle>;
 
     fn upcoming(&self, batch: &Batch) {
         let _ = batch;
     }
 
-    /// Returns a reason not to read a message.
+    /// Notes that a message will be read, and returns a reason not to.
     fn suspected(&self, message: &IncomingMessage) -> Option<String> {
         let _ = message;
         None

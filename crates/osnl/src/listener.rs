@@ -169,7 +169,7 @@ impl Listener {
         self.state.subscribe()
     }
 
-    /// Whether nothing moves although messages wait; [`Counters::stalls`] counts.
+    /// Returns the stall, if nothing moves although messages wait. [`Counters::stalls`] counts them.
     #[must_use]
     pub fn stall(&self) -> watch::Receiver<Option<Stall>> {
         self.stall.subscribe()

@@ -30,6 +30,7 @@ use crate::received::ReceivedMessage;
 
 pub const MOST_READERS: usize = 16;
 pub(crate) const ROOM: usize = 128;
+/// The limit of events a second, of all readers together.
 pub const MOST_A_SECOND: u32 = 100;
 const MOST_TIME: Duration = Duration::from_millis(20);
 /// The number of events kept for a reader that reconnects.
@@ -96,7 +97,7 @@ impl LiveEvents {
         LiveReader::new(id, events, missed, self.clone())
     }
 
-    /// Events are kept from the first look until [`LEASE`] after the last, newest first.
+    /// Returns the latest events, newest first. Events are kept from the first look until [`LEASE`] after the last.
     pub fn latest(&self, filter: &LiveFilter) -> Vec<Arc<LiveEvent>> {
         let mut state = self.lock();
         state.expire();

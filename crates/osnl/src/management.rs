@@ -99,6 +99,7 @@ pub struct QueueFacts {
     pub(crate) consumer_count: Option<u64>,
     pub(crate) arguments: BTreeMap<String, Value>,
     pub(crate) policies: Result<QueuePolicies, UnknownFact>,
+    /// The delivery limit that newer brokers report; negative means none.
     pub(crate) delivery_limit: Option<i64>,
     pub(crate) consumers: Vec<ConsumerFacts>,
 }

@@ -115,6 +115,7 @@ pub struct Native {
     pub libs_log_level: Level,
     pub log_file: LogFile,
     pub log_format: LogFormat,
+    /// The folder of the state; `None` means [`crate::state_dir::default`].
     pub state_dir: Option<PathBuf>,
     pub attention_age: Duration,
     /// The group whose members may query the daemon but change nothing.
@@ -157,6 +158,7 @@ pub struct ListenerConf {
     pub declare: Declare,
     pub queue: QueueKind,
     pub prefetch: u16,
+    /// The time without room after which pushed messages return to the broker.
     pub give_back_after: Duration,
     pub budget: Budget,
     pub has_canary: bool,
@@ -164,9 +166,11 @@ pub struct ListenerConf {
     pub keeps_dead_letters: bool,
     /// The lowest rate of messages, below which the stream counts as silent.
     pub expect: Option<Rate>,
+    /// The time after which a listener that has never received anything needs attention; `None` means never.
     pub silent_after: Option<Duration>,
     /// The digest of its rules, by which daemons on one queue are compared.
     pub rules_digest: String,
+    /// The highest age of an event at its first reading; deliveries of an older event are dead letters.
     pub max_event_age: Option<Duration>,
     pub rabbit: RabbitOptions,
     pub management: Option<ManagementConf>,

@@ -47,6 +47,8 @@
 //! | a body that cannot be read | dropped, or redelivered without end | set aside with its bytes |
 //! | connection lost | retried with growing pauses | retried each second; a redelivered message finds its first copy if still in work |
 //!
+//! Effects may therefore be repeated, never omitted.
+//!
 //! # Set aside
 //!
 //! A message is kept with its bytes ([`RunningListener::set_aside`]), reported to
@@ -185,6 +187,7 @@ impl RunningListener {
         self.join().await
     }
 
+    /// Stops, and after `deadline` abandons the messages in work.
     pub async fn stop_within(mut self, deadline: Duration) -> Result<RunEnd, TransportError> {
         self.stop();
         if let Ok(ended) = tokio::time::timeout(deadline, self.join()).await {

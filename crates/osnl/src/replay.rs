@@ -1,5 +1,7 @@
-//! [`plan`] decides the deliveries of an event, [`live`] appends these to a journal. A new event has fresh ids by
-//! default, because a journal discards a copy under ids that it keeps.
+//! Sends journalled or saved events through the present rules again.
+//!
+//! [`plan`] decides the deliveries of an event, and changes nothing. [`live`] appends them to a journal as new events.
+//! A new event has fresh ids by default, because a journal discards a copy under ids that it keeps.
 //!
 //! The [`Journal`] belongs to a stopped daemon, or to a running one, by its [control socket](crate::control).
 

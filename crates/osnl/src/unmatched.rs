@@ -1,11 +1,12 @@
 //! The trace of unmatched messages: a ring of the last heads, for [`explain`](crate::explain).
 //!
-//! With a journal on disk, a thread appends new entries once a second to a file beside the journal, without `fsync`:
-//! a crash of the machine may lose the file, a crash of the process its last second. At most one ring's worth is
-//! written at a time, whatever the rate.
+//! An unmatched message is acknowledged whether its trace is kept or not. Noting copies a few short strings into a
+//! reused slot. With a journal on disk, a thread appends new entries once a second to a file beside the journal,
+//! without `fsync`: a crash of the machine may lose the file, a crash of the process its last second. At most one
+//! ring's worth is written at a time, whatever the rate.
 //!
 //! `explain` derives failed conditions on the head. For conditions on the payload the ring stores the reason, since
-//! payloads are kept only if bodies are configured.
+//! payloads are kept only if bodies are configured. The [counts](crate::rule::RuleCounts) of all rules are always kept.
 
 mod access;
 mod file;
@@ -76,6 +77,7 @@ pub struct FailedBehind {
 
 pub struct Ring {
     shared: Arc<UnmatchedState>,
+    /// The writer, which writes everything when the ring is dropped.
     _store: Option<UnmatchedStore>,
     ends: EndReports,
 }
@@ -89,6 +91,7 @@ struct UnmatchedState {
 
 #[derive(Debug, Default)]
 struct Slots {
+    /// Entry number n is in slot n modulo their count.
     places: Vec<UnmatchedMessage>,
     noted: u64,
 }

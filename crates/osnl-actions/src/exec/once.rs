@@ -1,5 +1,6 @@
-//! The first line of standard output is a reason. With status 0, an output that is one verdict of the protocol counts
-//! instead.
+//! The first line of standard output is a reason. With status 0, an output that is one verdict of
+//! the protocol counts instead. A cancelled attempt ends its process, and no other process starts
+//! before that is gone.
 
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -7,6 +7,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+/// Dropping it kills the group; [`ProcessGroup::end`] ends the group in steps.
 #[derive(Debug)]
 pub(super) struct ProcessGroup {
     child: Child,

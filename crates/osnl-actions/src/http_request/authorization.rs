@@ -18,7 +18,8 @@ pub trait Authorization: Send + Sync + fmt::Debug {
     /// is unreachable.
     fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>>;
 
-    /// True if another header is available, and the request is worth repeating once within the same attempt.
+    /// Reports a 401 to the last header; returns true if another header is available, and the
+    /// request is worth repeating once within the same attempt.
     fn refused(&self) -> BoxFuture<'_, bool>;
 
     /// The URL is from the token's catalogue, for targets written as `catalog:TYPE/path`. Called once for each
@@ -28,7 +29,8 @@ pub trait Authorization: Send + Sync + fmt::Debug {
         Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
     }
 
-    /// The next request reads the catalogue anew.
+    /// Reports that a service was not found or not reached at the catalogue's URL: the next request
+    /// reads the catalogue anew.
     fn misplaced(&self, _service: &str) {}
 
     fn expiries(&self) -> Vec<Expiry> {

@@ -45,6 +45,7 @@ impl Sessions {
         Ok(value)
     }
 
+    /// Returns the secret number of its forms and the name of the token's owner.
     pub(super) fn find(&self, head: &Parts) -> Option<(String, Arc<str>)> {
         let digest = digest(cookie(head)?);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Returns `false` if the manager's queue is full (usually ten datagrams), so that the caller may retry.
+//! The daemon's state in one line for `systemctl status`.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -174,6 +174,7 @@ fn messages(
     }
 }
 
+/// Adds missing ids and removes the token.
 fn completed(emission: &Emission) -> Emission {
     let mut emission = emission.clone();
     emission.message_id.get_or_insert_with(stamp::message_id);

@@ -26,8 +26,8 @@ impl Rule {
 }
 
 impl RuleSet {
-    /// Asks in order, and counts the verdicts. After a rule that fired with `stop` no other is asked. An undecided
-    /// rule has not fired.
+    /// Asks the rules whose head predicates hold, in order, and counts their verdicts. After a rule that fired with
+    /// `stop` no other is asked. An undecided rule has not fired.
     #[must_use]
     pub fn decide(&self, names: &Names) -> Decisions<'_> {
         let standing = self.places_standing(&names.notification().head());

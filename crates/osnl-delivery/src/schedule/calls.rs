@@ -15,7 +15,8 @@ use super::{CallKind, DeliveryId, RunningCall, Schedule};
 const SHARE: usize = 4;
 
 impl Schedule {
-    /// Marked as under way. Each delivery has another key, and all call the same host.
+    /// Selects the deliveries of a call that may begin now, and marks them as under way. Each has another key,
+    /// and all call the same host.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Vec<DeliveryId>> {
         if self.items.len() == self.under_way.len() {
             return None;

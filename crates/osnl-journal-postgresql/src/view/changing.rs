@@ -106,6 +106,7 @@ impl JournalView {
         Ok(outcome)
     }
 
+    /// Withdraws and returns the rows of a command, except those under way.
     async fn take_back(
         &self,
         options: &Options,

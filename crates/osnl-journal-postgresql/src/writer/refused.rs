@@ -100,6 +100,7 @@ impl RefusedRecords {
         self.all.iter().map(|known| known.shown.clone()).collect()
     }
 
+    /// Skips refused deliveries, and the later deliveries of their lanes.
     pub(super) fn without_refused(&self, mut arrived: Vec<ArrivedDelivery>) -> Vec<ArrivedDelivery> {
         let (mut ids, mut lanes) = (HashSet::new(), HashSet::new());
         for known in &self.all {

@@ -175,6 +175,7 @@ impl PostgresWriter {
         Ok(())
     }
 
+    /// Queues a command, and the commands that waited behind its body, before all others.
     fn hand_over(&mut self, command: PostgresCommand, behind: VecDeque<PostgresCommand>) {
         behind.into_iter().rev().for_each(|command| self.backlog.push_front(command));
         self.backlog.push_front(command);

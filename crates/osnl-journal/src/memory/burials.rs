@@ -1,3 +1,5 @@
+//! Dead letters that wait for the broker's confirm of a dead letter queue.
+//!
 //! Until then a given-up delivery keeps its place in its lane, and its message stays unacknowledged. A full
 //! or missing queue delays everything behind it; nothing is lost.
 

@@ -12,11 +12,12 @@ pub struct MemoryLimits {
     /// is twice the window, so that messages redelivered after a lost connection can be read while their
     /// entries are open.
     pub entries: usize,
+    /// Deliveries that may wait for a retry before the latest due are returned to the broker.
     pub waiting: usize,
     /// The longest time for a message to stay unsettled: half the broker's consumer time-out (30 min) by
     /// default.
     pub unsettled: Duration,
-    /// Bodies within 64 MiB; the oldest are removed first.
+    /// Bodies kept of dead letters and unreadable messages, within 64 MiB; the oldest are removed first.
     pub dead: usize,
 }
 

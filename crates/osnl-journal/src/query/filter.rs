@@ -8,6 +8,7 @@ use osnl_core::epoch::millis;
 use super::{DeliveryListRow, Phase, QueryContext, RowState};
 use crate::DeliveryId;
 
+/// A filter of deliveries; an empty or `None` field excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub after: Option<DeliveryId>,
@@ -18,6 +19,7 @@ pub struct Filter {
     pub states: Vec<RowState>,
     pub phases: Vec<Phase>,
     pub context: QueryContext,
+    /// Alternatives, any of which must match.
     pub about: Vec<About>,
     pub key: Option<String>,
     pub status: Option<AnswerPolicy>,
@@ -138,6 +140,7 @@ impl About {
 /// The answer is in the reason of the end, and in the kept failed attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerPolicy {
+    /// An HTTP status; an `x` is any digit.
     Status(String),
     Text(String),
 }

@@ -22,7 +22,7 @@ pub struct CauseGroup {
     /// The reason or the last answer, without the names of the delivery's own resource.
     pub cause: String,
     pub count: u64,
-    /// A lower bound, because there are deliveries that were not compared.
+    /// Whether the count is a lower bound, because there are deliveries that were not compared.
     pub has_more: bool,
     /// The newest of the compared deliveries, newest first.
     pub newest: Vec<DeliveryListRow>,

@@ -9,6 +9,7 @@ use crate::{JournalState, PausedActions};
 pub struct StoreFacts {
     pub kind: &'static str,
     pub place: Option<String>,
+    /// `None` for the journal of a stopped daemon.
     pub state: Option<JournalState>,
     pub is_durable: bool,
     pub max_pending: Option<u64>,

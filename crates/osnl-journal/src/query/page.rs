@@ -38,6 +38,7 @@ impl ListPage {
 
 pub type PhaseCount = (RowState, Phase, u64);
 
+/// Counts, and whether more deliveries match than were counted.
 pub type BoundedCount = (Vec<PhaseCount>, bool);
 
 pub(crate) fn count_rows(rows: &[DeliveryListRow], context: &QueryContext) -> Vec<PhaseCount> {

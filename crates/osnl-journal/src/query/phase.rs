@@ -46,12 +46,15 @@ impl RowState {
 pub enum Phase {
     /// Kept, and not yet in a lane. Only a shared journal has this phase.
     Arrived,
+    /// First of its resource, without a failed attempt.
     Ready,
     Running,
     Retrying,
+    /// Behind another delivery of its resource.
     Waiting,
     /// Waits for an operator: a guard's limit was exceeded, or osnl ended unexpectedly three times during its attempts.
     ForRelease,
+    /// Open, and its action is not configured.
     Orphaned,
     Dead,
     Delivered,

@@ -17,11 +17,14 @@ pub struct DeliveryListRow {
     pub state: RowState,
     /// Whether the delivery is in no lane yet, which occurs only in a shared journal.
     pub is_arrived: bool,
+    /// Attempts that the target answered.
     pub attempts: u32,
+    /// Failed attempts of any kind.
     pub tries: u32,
     pub ended: Option<SystemTime>,
     /// The reason of a dead, held or discarded delivery; after a success, the effect.
     pub reason: Option<String>,
+    /// The resource among several of a bulk request.
     pub resource: Option<u32>,
     /// The id of the resource; missing in rows of an older version.
     pub resource_id: Option<String>,
@@ -42,8 +45,11 @@ pub struct DeliveryListRow {
 pub struct DeliveryDetails {
     pub row: DeliveryListRow,
     pub tries: Vec<AttemptRow>,
+    /// The message as received, with its secrets.
     pub received: ReceivedMessage,
     pub ahead: u64,
+    /// The first open deliveries of the same action and resource behind this one, and the number of further
+    /// ones.
     pub behind: (Vec<DeliveryId>, u64),
     pub others: Vec<DeliveryListRow>,
 }
@@ -68,6 +74,7 @@ pub struct KeptEvent {
 pub struct RecentDelivery {
     pub rule: String,
     pub action: String,
+    /// The key, or the substitute from message and resource.
     pub key: String,
     pub received: SystemTime,
     /// No guard held the delivery, or it has been released. A delivery discarded while held has not passed.

@@ -107,6 +107,7 @@ fn statuses(text: &str) -> impl Iterator<Item = u16> {
 }
 
 impl Work<'_> {
+    /// Writes the facts of the blocks; called after all deliveries of the transaction.
     pub(super) fn write_blocks(&self) -> Result<()> {
         for block in &self.blocks.begun {
             close(self.connection, block - 1)?;

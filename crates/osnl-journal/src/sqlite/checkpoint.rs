@@ -1,7 +1,8 @@
 //! Copies the WAL to the file, on its own thread and connection.
 //!
-//! A passive checkpoint never copies a growing WAL to its end. So above [`TOO_MANY`] pages the writer copies the
-//! small rest between two transactions, and the next transaction restarts the WAL.
+//! A passive checkpoint neither waits for the writer nor delays it. A growing WAL is never copied to its end.
+//! So above [`TOO_MANY`] pages the writer copies the small rest between two transactions, and the next
+//! transaction restarts the WAL.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -54,6 +55,7 @@ impl Checkpointer {
         }
     }
 
+    /// Sets the connection; returns when no checkpoint is at work.
     pub(super) fn set(&self, connection: Option<Connection>) {
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = connection;
     }

@@ -383,6 +383,7 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Writes the counts and the facts of the blocks; the last step before the commit.
     pub(super) fn finish(&self) -> Result<()> {
         self.write_blocks()?;
         self.write_tally()

@@ -52,6 +52,7 @@ pub(super) enum SqliteCommand {
     DueNow(Arc<str>, i64),
     End(DeliveryId, End),
     Change(ChangeBatch, Apply, oneshot::Sender<ChangeBatchResult>),
+    /// Answered with the time, after the commit of everything before.
     Barrier(oneshot::Sender<i64>),
     Enriched(DeliveryId, String, LearntFacts, oneshot::Sender<()>),
     Known(String, oneshot::Sender<Option<String>>),
@@ -107,6 +108,7 @@ pub(super) struct JournalWriter {
     commands: Receiver<SqliteCommand>,
     /// Commands that arrived during a failure, or that did not fit into a group.
     backlog: VecDeque<SqliteCommand>,
+    /// Bytes that may be appended before the next look at the file's size.
     room: u64,
     wait_for_room: VecDeque<SqliteCommand>,
     next_event: i64,
@@ -274,7 +276,7 @@ impl JournalWriter {
         batch
     }
 
-    /// Each second until the commit succeeds; `false` if the closing writer gives up.
+    /// Repeats until the commit succeeds, each second; `false` if the closing writer gives up.
     fn commit(&mut self, mut batch: Vec<SqliteCommand>) -> bool {
         #[cfg(any(test, feature = "conformance"))]
         for command in batch.extract_if(.., |command| matches!(command, SqliteCommand::Do(_))) {

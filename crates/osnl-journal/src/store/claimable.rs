@@ -61,7 +61,9 @@ struct ActionQueue {
     due: BTreeMap<(i64, DeliveryId), InMemory>,
     taken: HashMap<DeliveryId, ClaimedWeight>,
     withdrawn: BTreeSet<DeliveryId>,
+    /// Whether the loop must still learn of the latest withdrawn claims.
     calls_back: bool,
+    /// Whether the file may have claimable deliveries that are not in `fresh`.
     beyond: bool,
     asked: bool,
     /// Whether deliveries that the writer took for known at the start of its fetch have left memory since.

@@ -25,6 +25,7 @@ pub struct Gate {
 #[derive(Debug)]
 struct GateState {
     open: bool,
+    /// Entries promised, and those appended and not committed.
     in_memory: usize,
     actions: HashMap<Arc<str>, ActionRoom>,
     waiting: Vec<Waiter>,

@@ -26,7 +26,7 @@ impl QuarantineBounds {
         Self { messages: i64::try_from(max_dead).unwrap_or(i64::MAX), bytes: BYTES }
     }
 
-    /// The oldest message of the share is removed next; `None` within the bounds.
+    /// Returns the index of the share whose oldest message is removed next; `None` within the bounds.
     ///
     /// Beyond the number of messages, this is the queue with most messages; beyond the bytes, the queue with
     /// most bytes.

@@ -24,6 +24,7 @@ use ipnet::IpNet;
 
 pub use self::address::AddressClass;
 
+/// The allowed addresses; by default only addresses of the Internet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressGuard {
     pub hosts: Vec<AllowedHost>,

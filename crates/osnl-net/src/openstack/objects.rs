@@ -83,6 +83,7 @@ pub struct FloatingIp {
 pub struct Flavor {
     pub id: String,
     pub name: String,
+    /// The memory in MiB, as nova counts.
     pub ram: u64,
     pub disk: u64,
     #[serde(rename = "OS-FLV-EXT-DATA:ephemeral", default)]

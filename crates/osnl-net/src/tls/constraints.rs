@@ -1,7 +1,8 @@
 //! The name constraints of a certificate's issuers (RFC 5280, 4.2.1.10), applied to the CN.
 //!
-//! webpki does not return the chain that it verified. So every available certificate counts whose subject is an
-//! issuer on the way: an extra certificate may refuse, but no constraint is missed.
+//! webpki does not return the chain that it verified. So every available certificate counts whose
+//! subject is an issuer on the way: an extra certificate may refuse, but no constraint is missed.
+//! An unreadable certificate refuses too.
 
 use rustls::pki_types::{CertificateDer, ServerName};
 
@@ -71,6 +72,8 @@ fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<CertificateParts<'a>
     Some(CertificateParts { issuer, subject, extensions })
 }
 
+/// Whether an issuer with these extensions permits the name; `None` if its constraints are
+/// unreadable.
 fn permits(extensions: &[u8], name: &str) -> Option<bool> {
     let constraints = Elements(extensions).find_map(|(_, extension)| {
         let mut fields = Elements(extension);

@@ -115,6 +115,7 @@ impl ServerCertVerifier for OwnCertificates {
     }
 }
 
+/// Whether the only fault is the missing name.
 fn names_nobody(error: &Error) -> bool {
     matches!(
         error,

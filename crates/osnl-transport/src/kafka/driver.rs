@@ -32,7 +32,7 @@ use crate::message::Properties;
 use crate::topology::{OpenQueue, Subscription};
 use crate::{Declare, ListenOptions, TransportError};
 
-/// The subscription opens without partitions then.
+/// The longest wait for the first partitions; the subscription opens without them.
 const JOINED: Duration = Duration::from_secs(30);
 /// The longest wait for open messages of partitions that another member is to have, if `max.poll.interval.ms` allows it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -292,6 +292,7 @@ impl Driver {
         }
     }
 
+    /// Decides where each partition is read from. An error ends the subscription, and nothing is read.
     async fn assigned(&mut self, list: TopicPartitionList) {
         let (client, rule) = (self.client.clone(), self.rule.clone());
         let has_read = rule.has_read || self.shared.lock().has_read();
@@ -341,6 +342,7 @@ impl Driver {
         );
     }
 
+    /// Waits for open messages, commits, and gives the partitions back.
     async fn revoked(&mut self, list: TopicPartitionList) {
         let keys = list.elements().iter().map(|of| (of.topic().into(), of.partition())).collect();
         let leaving: Vec<PartitionKey> = self.shared.lock().leave(keys);

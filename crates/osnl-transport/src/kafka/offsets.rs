@@ -17,11 +17,15 @@ pub(super) type PartitionKey = (Arc<str>, i32);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offsets {
+    /// The lowest unfinished offset.
     low: i64,
     /// Finished ranges above it, from the key to before the value. They neither touch nor overlap.
     done: BTreeMap<i64, i64>,
+    /// The first offset that was not read yet.
     next: i64,
+    /// Everything below it was handed out before this assignment.
     seen_before: i64,
+    /// Everything below it was handed out.
     handed: i64,
 }
 

@@ -47,6 +47,7 @@ pub(super) struct RabbitConsumer {
     polls: u64,
     subscription: Subscription,
     events: Pin<Box<dyn Stream<Item = Event> + Send + Sync>>,
+    /// Messages that arrived without room in a batch; never more than the prefetch.
     held: VecDeque<IncomingMessage>,
     ended: Option<TransportError>,
     shortened: u64,

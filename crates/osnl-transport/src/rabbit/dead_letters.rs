@@ -185,7 +185,7 @@ const fn transfer_time(bytes: usize) -> Duration {
     Duration::from_secs(bytes as u64 / SLOWEST)
 }
 
-/// Longer while the body of the message arrives.
+/// Waits for the next message to begin, and longer while its body arrives.
 async fn next_of<T>(
     mut messages: impl Stream<Item = T> + Unpin,
     body_flow: &BodyFlow,

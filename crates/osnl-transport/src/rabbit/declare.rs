@@ -207,8 +207,8 @@ impl Declarer<'_> {
         }
     }
 
-    /// Last, without waiting between: a waiting publisher publishes as soon as the exchange exists, and the broker
-    /// drops, but confirms, messages before the bindings.
+    /// Makes the exchanges and their bindings last, without waiting between. A waiting publisher publishes as soon as
+    /// the exchange exists, and the broker drops, but confirms, messages before the bindings.
     async fn make_exchanges(
         &mut self,
         names: &[&str],
@@ -431,6 +431,7 @@ pub(super) async fn fits_service(
     }
 }
 
+/// Returns the error for an exchange that would not fit the services' `queue`, whose durability is `durable`.
 pub(super) fn exchange_misfits(exchange: &str, queue: &str, durable: bool) -> DeclareError {
     let shown_by = format!("queue \"{queue}\"");
     DeclareError::OtherDurability { what: declaring(exchange), shown_by, durable }

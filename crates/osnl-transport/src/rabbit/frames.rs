@@ -169,6 +169,7 @@ impl Frames {
         (!self.held.is_empty()).then(|| length - self.held.len())
     }
 
+    /// Returns the number of bytes that may be read without beginning another frame; `None` between two frames.
     pub(super) fn rest(&self) -> Option<usize> {
         let passing = Some(self.passing).filter(|passing| *passing > 0);
         self.lacking().or(passing)

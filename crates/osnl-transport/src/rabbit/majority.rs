@@ -27,8 +27,8 @@ use crate::{BoxFuture, TransportError};
 const EVERY: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// An error ends the watch: the exchange is missing, the permission is missing, or the connection is lost, which ends
-/// the deliveries by itself.
+/// Waits until a majority does not answer in time. An error ends the watch: the exchange is missing, the permission is
+/// missing, or the connection is lost, which ends the deliveries by itself.
 pub(super) fn lost_majority(
     connection: Arc<ConnectionGuard>,
     binding: Binding,

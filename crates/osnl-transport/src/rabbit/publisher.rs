@@ -38,7 +38,7 @@ const PERSISTENT: u8 = 2;
 pub(super) struct RabbitPublisher {
     /// Held until the client library has the message, so that messages keep the order of the sends.
     turn: Mutex<RabbitPublisherState>,
-    /// A send that waited for a failed attempt shares its failure.
+    /// The number of attempts to connect that have ended. A send that waited for a failed attempt shares its failure.
     attempts: AtomicU64,
     room: Semaphore,
 }

@@ -31,6 +31,8 @@ enum ArgumentValue {
     Unknown,
 }
 
+/// Returns a remark about an existing queue that osnl would make as a quorum queue, if one is due. `alike`: the broker
+/// found no difference.
 pub(super) async fn drops<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,

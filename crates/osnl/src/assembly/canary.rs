@@ -1,8 +1,10 @@
+//! Sends the canary while its listener listens.
+//!
 //! While the listener is on standby or disconnected, another daemon may read the queue: no canary is sent and none is
 //! missed.
 //!
 //! On a shared journal, another daemon may deliver a canary. So the sender asks the journal for recorded canaries,
-//! after a tenth of the time since the latest, at most ten times a second.
+//! after a tenth of the time since the latest, at most ten times a second. Without an answer, no canary is missed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};

@@ -192,6 +192,8 @@ impl ControlHandler {
         self.answer_with_progress(request, &|_| {}).await
     }
 
+    /// Like [`answer`](Self::answer), and reports the progress of a change of many deliveries. If the future
+    /// is dropped, the current step is the last.
     pub async fn answer_with_progress(
         &self,
         request: &ControlRequest,

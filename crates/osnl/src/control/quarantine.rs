@@ -20,7 +20,7 @@ pub struct WhichMessages {
     pub queue: Option<String>,
     pub reason: Option<String>,
     pub since: Option<String>,
-    /// Itself excluded, as RFC 3339.
+    /// The end of the times of receipt, RFC 3339, itself excluded.
     pub until: Option<String>,
 }
 

@@ -75,6 +75,7 @@ impl Tasks {
         tasks
     }
 
+    /// Aborts the tasks, and drops those that do not end in time.
     pub(super) async fn abort(&mut self) {
         self.shutdown.abort.cancel();
         let rest = async {

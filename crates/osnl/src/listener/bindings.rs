@@ -268,6 +268,7 @@ impl Bindings {
         });
     }
 
+    /// Records that the queue is read, and returns the previous run's count.
     pub(super) fn begin_reading(&self, queue: &OwnQueue) -> Option<Option<usize>> {
         let mut former = None;
         self.write(|made| {

@@ -22,6 +22,7 @@ const RESUBSCRIBED: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Listener {
+    /// Closes the channel and waits for room; returns `false` on shutdown.
     pub(super) async fn give_back(
         &self,
         consumer: Box<dyn Consumer>,

@@ -140,7 +140,8 @@ async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) ->
     Ok(())
 }
 
-/// An idle listener holds only one place, so that others have the rest. Cancel-safe.
+/// Polls as many messages as places, reserved first. An idle listener holds only one place, so that others have the
+/// rest. Cancel-safe.
 async fn poll(
     consumer: &mut dyn Consumer,
     endpoint: &dyn Intake,

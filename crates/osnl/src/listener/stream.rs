@@ -77,6 +77,7 @@ impl ListenerStreams {
         }
     }
 
+    /// Marks a message that this process has read. Returns whether all its work is safe.
     pub(super) fn admit(&mut self, message: &mut IncomingMessage) -> bool {
         let Some(offset) = message.stream_offset else { return false };
         let low_water = match self.read.get_mut(&*message.queue) {
@@ -170,6 +171,7 @@ impl ListenerStreams {
 
 #[derive(Debug, Default)]
 struct LowWater {
+    /// Offsets handed out in order, and whether their work is done.
     open: VecDeque<(u64, bool)>,
     end: Option<u64>,
     left_at: Option<u64>,

@@ -108,6 +108,7 @@ impl Native {
 }
 
 impl ActionConf {
+    /// Returns a condition on the event alone, which is decided before anything is kept.
     pub(super) fn decided_early(&self) -> Option<&Expression> {
         self.when.as_ref().filter(|when| !self.looks_at_answers(when))
     }

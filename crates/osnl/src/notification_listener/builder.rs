@@ -25,7 +25,7 @@ const PREFETCH: u16 = 100;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Messages about the same resource (an instance, a port, a node, …) are handled in order of arrival, others
-    /// concurrently.
+    /// concurrently. A message about no known resource waits for none.
     #[default]
     PerResource,
     PerQueue,

@@ -203,6 +203,7 @@ impl Dispatch {
         }
     }
 
+    /// Returns the oldest job of a lane, and removes an empty lane under the same lock.
     fn front(&self, lane: &Lane) -> Option<(Arc<ReceivedNotification>, Arc<[usize]>)> {
         let mut lanes = self.lanes();
         let front = lanes.lanes.get(lane).and_then(VecDeque::front);

@@ -14,6 +14,7 @@ pub(super) const LONGEST_STAY: Duration = Duration::from_secs(15 * 60);
 pub struct RequeuePolicy {
     pub first: Duration,
     pub longest: Duration,
+    /// The number of calls after which the message is set aside.
     pub attempts: NonZeroU32,
 }
 

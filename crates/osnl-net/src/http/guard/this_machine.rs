@@ -1,5 +1,6 @@
-//! Asks the kernel instead of listing interfaces: a socket can be bound to an address only if this machine has it.
-//! With `ip_nonlocal_bind` the route still begins at the address itself.
+//! Asks the kernel instead of listing interfaces: a socket can be bound to an address only if this
+//! machine has it. With `ip_nonlocal_bind` the route still begins at the address itself. Nothing is
+//! sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 

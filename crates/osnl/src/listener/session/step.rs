@@ -367,6 +367,7 @@ impl<'a> Core<'a> {
         series.unmatched.add(unmatched);
     }
 
+    /// Announces a newly assigned partition to a shared journal before its first message.
     fn begin_partition(&mut self, message: &IncomingMessage) {
         if let (Some(journal), Some(partition)) = (&self.listener.shared, &message.partition)
             && self.assigned.insert(partition.name.clone(), partition.assignment)
