@@ -84,7 +84,7 @@ impl Amqp1Connection {
             Err(WireFailure::Broken(reason)) => Err(TransportError::Connect { host, reason }),
             Err(WireFailure::Ended(end)) => {
                 leave(&mut stream, None).await;
-                Err(match end.is_refusal() {
+                Err(match end.refuses_login() {
                     true => TransportError::LoginRefused { host, user, reason: end.reason },
                     false => TransportError::Connect { host, reason: end.reason },
                 })

@@ -43,6 +43,8 @@ pub(super) struct Session {
     next: u32,
     /// The transfers since the last flow.
     transfers: u32,
+    /// The number of messages that have begun.
+    begun: u64,
     pub(super) ready: VecDeque<IncomingMessage>,
     pub(super) end: Option<TransportError>,
     pub(super) is_quiet: bool,
@@ -68,6 +70,8 @@ struct Link {
 #[derive(Default)]
 struct Delivery {
     id: u32,
+    /// The number of the messages that have begun in this session.
+    began: u64,
     is_settled: bool,
     /// The bytes of the message as far as received, to the end of the head if the body is cut.
     payload: Vec<u8>,
@@ -107,6 +111,7 @@ impl Session {
             owes_flow: false,
             next,
             transfers: 0,
+            begun: 0,
             ready: VecDeque::new(),
             end: None,
             is_quiet: false,
@@ -122,6 +127,10 @@ impl Session {
 
     /// Takes the frames to write, with the flows that are due.
     pub(super) fn due(&mut self) -> Vec<u8> {
+        if self.is_closing {
+            // No frame may follow the close.
+            return std::mem::take(&mut self.out);
+        }
         for at in 0..self.links.len() {
             let credit = self.renewable(at);
             let (handle, link) = (u32::try_from(at).unwrap_or(u32::MAX), &mut self.links[at]);
@@ -259,9 +268,13 @@ impl Session {
         let begun = self.links.iter().filter_map(|link| link.unfinished.as_ref());
         let held: usize = begun.map(|delivery| delivery.payload.len()).sum();
         if held > self.bounds.in_hand {
-            // A small message beside large ones without an end stays whole.
+            // A small message beside large ones without an end stays whole, and so does the one that began first, which
+            // has a bound of its own: messages that cut one another would come again for ever.
             let begun = self.links.iter_mut().filter_map(|link| link.unfinished.as_mut());
-            begun.max_by_key(|delivery| delivery.payload.len()).into_iter().for_each(Delivery::cut);
+            let mut begun: Vec<&mut Delivery> = begun.collect();
+            begun.sort_by_key(|delivery| delivery.began);
+            let largest = begun.into_iter().skip(1).max_by_key(|delivery| delivery.payload.len());
+            largest.into_iter().for_each(Delivery::cut);
         }
         let handle = transfer.field(0).number();
         let at = self.links.iter().position(|link| Some(link.handle) == handle);
@@ -278,7 +291,8 @@ impl Session {
                     return Err("the peer sent more messages than its credit");
                 }
                 link.deliveries = link.deliveries.wrapping_add(1);
-                Delivery { id, ..Delivery::default() }
+                self.begun += 1;
+                Delivery { id, began: self.begun, ..Delivery::default() }
             }
         };
         if transfer.field(9).is_true() {
@@ -552,6 +566,26 @@ mod tests {
         let mut bodies: Vec<_> = session.ready.iter().map(|message| message.body.to_vec()).collect();
         bodies.sort();
         assert_eq!(bodies, [body(0).to_vec(), body(1).to_vec(), body(2).to_vec(), b"small".to_vec()]);
+    }
+
+    #[test]
+    fn a_message_larger_than_all_in_hand_is_whole() {
+        let mut session = session();
+        session.bounds.in_hand = 50_000;
+        let message = data(&[b'x'; 150_000]);
+        for piece in message.chunks(40_000) {
+            session.take(&transfer(7, 1, &[TRUE], piece)).unwrap();
+        }
+        session.take(&transfer(7, 1, &[], b"")).unwrap();
+        assert_eq!(session.ready.pop_front().unwrap().body.len(), 150_000);
+    }
+
+    #[test]
+    fn no_frame_follows_the_close() {
+        let mut session = session();
+        session.quiesce();
+        session.close();
+        assert_eq!(kinds(&mut session), [0x18]);
     }
 
     #[test]

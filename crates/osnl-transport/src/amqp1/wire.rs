@@ -52,9 +52,13 @@ impl PeerEnd {
         }
     }
 
-    pub(super) fn is_refusal(&self) -> bool {
-        let refusals = ["unauthorized-access", "not-allowed", "not-implemented", "invalid-field"];
-        self.condition.strip_prefix("amqp:").is_some_and(|condition| refusals.contains(&condition))
+    /// Whether the peer refuses this user.
+    pub(super) fn refuses_login(&self) -> bool {
+        matches!(&*self.condition, "amqp:unauthorized-access" | "amqp:not-allowed")
+    }
+
+    fn is_refusal(&self) -> bool {
+        self.refuses_login() || matches!(&*self.condition, "amqp:not-implemented" | "amqp:invalid-field")
     }
 
     /// Returns the error of a reader of the address.
