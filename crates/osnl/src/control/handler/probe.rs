@@ -23,6 +23,9 @@ impl ControlHandler {
         let Some(target) = targets.iter().find(|target| **target.name() == *action) else {
             return Err(RequestRefusal::new(Code::NotFound, format!("there is no action {action}")));
         };
+        // A probe that has begun before may have met the target as it was then.
+        let ended = |status: &TargetStatus| status.state != TargetState::Probing;
+        let _ = timeout(RESULT, target.status().wait_for(ended)).await;
         let was = *target.status().borrow();
         if was.state == TargetState::Paused {
             return Ok(probed(target, was, false));
@@ -32,11 +35,6 @@ impl ControlHandler {
             return Ok(probed(target, was, false));
         }
         tracing::info!(action.name = action, by, "an operator asks for a probe of the target");
-        // A probe that has begun before may have met the target as it was then.
-        let ended = |status: &TargetStatus| status.state != TargetState::Probing;
-        let was = timeout(RESULT, target.status().wait_for(ended))
-            .await
-            .map_or(was, |now| now.map_or(was, |now| *now));
         let asked = SystemTime::now();
         target.probe();
         if was.state != TargetState::Closed {
