@@ -43,7 +43,8 @@ pub(crate) fn plain_body_of<'a>(
     let encoding = info.content_encoding.unwrap_or_default();
     match Charset::named(encoding) {
         Charset::Utf8 => Ok(plain),
-        Charset::Unknown if std::str::from_utf8(&plain).is_ok() => Ok(plain),
+        // JSON of ASCII in UTF-16 is valid UTF-8 with zeros.
+        Charset::Unknown if !plain.contains(&0) && std::str::from_utf8(&plain).is_ok() => Ok(plain),
         Charset::Unknown => Err(DecodeError::UnsupportedEncoding { name: excerpt(encoding) }),
         Charset::Latin1 if plain.is_ascii() => Ok(plain),
         // Conversion may double the size, so a body above the limit is not converted. Reading it
@@ -198,6 +199,7 @@ mod tests {
             Some("0123456789012345678901234"),
             "unsupported compression \"012345678901234567890123…\"; osnl reads gzip, zlib, and bz2",
         );
+        check(b"{\0}\0", Some("utf-16-le"), None, "unsupported content encoding \"utf-16-le\"");
         check(b"\xff\xfex\0", Some("utf-16"), None, "unsupported content encoding \"utf-16\"");
         check(b"{}", None, Some("gzip"), damaged);
         check(b"", None, Some("gzip"), damaged);
