@@ -345,6 +345,8 @@ impl PostgresWriter {
                 self.member.leases = former.leases;
                 self.member.fenced = former.fenced;
                 self.member.fenced.extend(former.reading.into_keys().filter(|reader| !reader.is_own()));
+                // A restored database gives numbers of rows anew.
+                self.archived = ArchivedRows::default();
                 self.is_registered = false;
                 if self.register().await.is_err() {
                     self.session = None;
