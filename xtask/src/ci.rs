@@ -113,7 +113,7 @@ fn kafka() -> Result<()> {
     succeeded(test::run_with_mock_kafka(&[])?)
 }
 
-/// A smoke test; the other tests are a part of `ci --long`.
+/// Checks the journal that daemons share, with a smoke test; the other tests are a part of `ci --long`.
 fn shared_journal() -> Result<()> {
     let of = ["-p", "osnl-cli", "--features", "shared", "--locked"];
     cargo(&[&["clippy"], &of[..], &["--test", "shared_journal", "--", "-D", "warnings"]].concat())?;

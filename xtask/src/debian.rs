@@ -16,7 +16,7 @@ pub(crate) struct DebianRoot<'a> {
     pub(crate) suite: &'a str,
     pub(crate) folder: &'a str,
     pub(crate) packages: &'a str,
-    /// Relative to the root; its presence proves that the root is complete.
+    /// A file of the last package, relative to the root, which proves that the root is complete.
     pub(crate) proof: &'a Path,
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn ensure_clean() -> Result<()> {
     Ok(())
 }
 
-/// Each place must have the version, and the changelog begin with a section of the version and have all fragments.
+/// Fails unless each place has the version, and the changelog begins with a section of the version and has all fragments.
 pub(crate) fn ensure_prepared(version: &str) -> Result<()> {
     let mut wrong = misplaced(version)?;
     let waiting = fragments(&step::root())?;

@@ -48,8 +48,8 @@ pub(crate) fn run() -> Result<(Variables, Option<LeftOut>)> {
     Ok((vec![(PYTHON_VARIABLE, python), (AXE_VARIABLE, axe)], left_out))
 }
 
-/// Runs this program again with the Python environment set, unless it is set already: a process cannot safely change
-/// its own environment.
+/// Installs everything and runs this program again with the Python environment set, unless it is set already. A
+/// process cannot safely change its own environment.
 pub(crate) fn with_peers(command: &[&str], args: &[String]) -> Result<Option<ExitCode>> {
     if std::env::var_os(PYTHON_VARIABLE).is_some() {
         return Ok(None);
@@ -173,7 +173,7 @@ pub(crate) fn python_if_there() -> Option<PathBuf> {
     python::existing()
 }
 
-/// Directly, or by `sudo -n`, without a question.
+/// Returns a command that runs as root without a question: directly, or by `sudo -n`.
 ///
 /// `by_hand` is the command to type when neither is possible.
 fn as_root(program: &str, by_hand: &str) -> Result<Command> {

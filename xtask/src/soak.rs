@@ -136,8 +136,8 @@ fn target(effects: &EffectTimes) -> Sink {
     sink
 }
 
-/// The first rule also matches hostile events. The second rule writes other hostile events to a file, so that
-/// payloads are rendered.
+/// Returns a configuration whose first rule also matches hostile events. The second rule writes other hostile events
+/// to a file, so that payloads are rendered.
 fn configuration(folder: &Path, transport_url: &str, api_url: &str) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {0}\nlog_level = warn\n[journal]\nallow_volatile = yes\n\

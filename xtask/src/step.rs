@@ -27,8 +27,10 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// The variables that cargo has set for this program are left out. Some build scripts depend on such variables, so
-/// that `cargo build` and `cargo xtask` in turn would rebuild those crates each time.
+/// Returns a command for a program that builds crates.
+///
+/// The command lacks the variables that cargo has set for this program. Some build scripts depend on such variables,
+/// so that `cargo build` and `cargo xtask` in turn would rebuild those crates each time.
 pub(crate) fn building(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -62,7 +64,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{} did not write UTF-8", shown(command)))
 }
 
-/// Shortened, because some commands contain a whole script.
+/// Returns the command as typed, shortened because some contain a whole script.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");

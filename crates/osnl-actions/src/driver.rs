@@ -119,13 +119,13 @@ pub trait ReadDriver: DriverConf + Sized {
 }
 
 pub trait DriverConf: Any + fmt::Debug + Send + Sync {
-    /// Connects to nothing but may open files.
+    /// Builds the action that makes the attempts. Building connects to nothing but may open files.
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError>;
 
     fn does(&self) -> String;
 
-    /// `osnl check` and the start warn of each login that a network could read. [`cloud`] lists a login to a cloud
-    /// itself.
+    /// Lists the logins that requests carry, so that `osnl check` and the start warn of each login
+    /// that a network could read. [`cloud`] lists a login to a cloud itself.
     fn logins(&self) -> Vec<SentLogin>;
 
     fn explain(&self) -> Vec<(&'static str, String)> {
@@ -249,13 +249,14 @@ pub struct CallRequest<'a> {
 }
 
 impl CallRequest<'_> {
-    /// This form of the notification and the known answers of enrichments, secrets masked. An unknown answer gets a
-    /// placeholder.
+    /// Returns the names for templates: this form of the notification and the known answers of
+    /// enrichments, secrets masked. An unknown answer gets a placeholder.
     pub fn names(&self, shown: Notification) -> Names {
         self.asks.iter().fold(Names::from(shown), |names, ask| ask.named(names, mask_secrets))
     }
 
-    /// A message without an id contributes the digest of its bytes.
+    /// Returns the key of the later attempt; a message without an id contributes the digest of its
+    /// bytes.
     pub fn idempotency_key(&self, action: &str) -> String {
         idempotency_key(self.notification, self.rule, action, self.resource, || "DIGEST".to_owned())
     }

@@ -83,7 +83,8 @@ impl Action for Dump {
     }
 }
 
-/// A pipe without a reader is an error: waiting for a reader would stop the daemon before its first event.
+/// Opens the file. A pipe without a reader is an error: waiting for a reader would stop the daemon
+/// before its first event.
 fn open(path: &Path) -> io::Result<File> {
     // The file contains whole payloads, so only its owner may read it.
     let mut how = OpenOptions::new();

@@ -48,7 +48,8 @@ pub(crate) fn with_fence(names: Names, fence: Option<Fence>) -> Names {
     }
 }
 
-/// Secrets of the event and of known enrichments are masked, unknown answers have placeholders.
+/// Returns the names for a preview: secrets of the event and of known enrichments are masked,
+/// unknown answers have placeholders.
 pub(crate) fn of_preview(wanted: &CallRequest<'_>, action: &str) -> Names {
     let names = wanted.names(wanted.notification.masked()).with("rule", wanted.rule).with("action", action);
     with_fence(names.with("idempotency_key", wanted.idempotency_key(action)), None)

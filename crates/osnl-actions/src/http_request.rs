@@ -165,7 +165,8 @@ impl HttpAction {
         ActionError { own_remedy: Some(remedy), ..ActionError::new(class, reason) }
     }
 
-    /// `None` if every request may have an effect, or its URL is not constant.
+    /// Sends the request without an effect, and judges its answer like an attempt's; `None` if
+    /// every request may have an effect, or its URL is not constant.
     async fn try_harmless(&self) -> Option<Result<String, ActionError>> {
         self.message.target.origin()?;
         let request = self.message.harmless()?;
@@ -238,8 +239,8 @@ impl HttpAction {
         }
     }
 
-    /// Returns the failure that holds the target if a 404 is certainly not the service's own. Configured statuses
-    /// keep their meaning.
+    /// Decides whether a 404 may not be the service's own; if it certainly is not, returns the
+    /// failure that holds the target. Configured statuses keep their meaning.
     fn astray(&self, service: &str, endpoint: &str, answer: &Answer) -> Option<Option<ActionError>> {
         if answer.status != StatusCode::NOT_FOUND {
             return None;

@@ -31,8 +31,8 @@ use super::{Action, ActionError, Completion, ErrorClass, Event};
 
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
 
-/// K2HR3 applies a request without addresses to *all* addresses of the instance. Deletions of instances always mean
-/// all addresses.
+/// The treatment of a deleted port without addresses: K2HR3 applies a request without addresses to
+/// *all* addresses of the instance. Deletions of instances always mean all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAddresses {
     /// Sends nothing, because the instance may have other ports.

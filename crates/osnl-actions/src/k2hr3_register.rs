@@ -89,7 +89,7 @@ fn request_url(api_url: &ApiUrl, role: &str, cuk: &str, address: &str) -> String
     )
 }
 
-/// Read for each attempt: tokens expire, and the operator renews the file (`U=…` or `R=…`).
+/// Reads `U=…` or `R=…` for each attempt: tokens expire, and the operator renews the file.
 fn token(path: &Path) -> Result<HeaderValue, String> {
     const LONGEST: u64 = 16 * 1024;
     let shown = path.display();

@@ -173,7 +173,7 @@ impl Syslog {
 
 const TOO_LONG: i32 = rustix::io::Errno::MSGSIZE.raw_os_error();
 
-/// A collector sends nothing, so anything readable is the end.
+/// Whether the stream has ended: a collector sends nothing, so anything readable is the end.
 async fn is_closed(stream: &mut Box<dyn ServerStream>) -> bool {
     let mut byte = [0; 1];
     let read = stream.read(&mut byte);

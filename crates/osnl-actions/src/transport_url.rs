@@ -66,8 +66,8 @@ pub fn option_refusal(error: &OptionError) -> ValueRefusal {
     }
 }
 
-/// A URL with such an `@` parses with a strange virtual host, but its password really contains a bare `/`, and would
-/// be printed as the virtual host.
+/// Whether an `@` follows the end of the hosts. Such a URL parses with a strange virtual host, but
+/// its password really contains a bare `/`, and would be printed as the virtual host.
 fn at_behind_host(url: &str) -> bool {
     let hosts = url.split_once("://").map_or(url, |(_, rest)| rest);
     hosts.find(['/', '?', '#']).is_some_and(|end| hosts[end..].contains('@'))

@@ -64,9 +64,10 @@ impl Access {
         }
     }
 
-    /// A browser that reports `Sec-Fetch-Site`, which it sends only to encrypted and local addresses, is believed.
-    /// Otherwise the `Origin` must have the host of the request, or a name of `host_names`, as behind a proxy that
-    /// changes the Host. A request without either is not from a browser.
+    /// Whether a form was sent from a page of this endpoint. A browser that reports `Sec-Fetch-Site`, which
+    /// it sends only to encrypted and local addresses, is believed. Otherwise the `Origin` must have the host
+    /// of the request, or a name of `host_names`, as behind a proxy that changes the Host. A request without
+    /// either is not from a browser.
     pub(crate) fn is_own_form(&self, head: &Parts) -> bool {
         let mut origins = head.headers.get_all(ORIGIN).iter();
         match (site(head), origins.next(), origins.next()) {
@@ -99,7 +100,7 @@ impl Access {
         bearer(head).and_then(|given| self.owner(given)).ok_or(Denial::Token)
     }
 
-    /// All tokens are compared, so that the time tells nothing.
+    /// Returns the name of the token's owner. All tokens are compared, so that the time tells nothing.
     pub(crate) fn owner(&self, given: &str) -> Option<Arc<str>> {
         let given = given.trim().as_bytes();
         let owners =
@@ -116,7 +117,7 @@ impl Access {
     }
 }
 
-/// A proxy may add a header of another scheme.
+/// Returns the token that the request gives. A proxy may add a header of another scheme.
 pub(crate) fn bearer(head: &Parts) -> Option<&str> {
     let mut values = head.headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };

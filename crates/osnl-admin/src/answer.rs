@@ -95,7 +95,8 @@ pub(crate) fn in_public(refusal: RequestRefusal) -> RequestRefusal {
     RequestRefusal { message: message(&refusal).to_owned(), ..refusal }
 }
 
-/// An error of the journal contains SQL and paths, so only the log has its text.
+/// Returns a refusal's message for a client. An error of the journal contains SQL and paths, so only the log
+/// has its text.
 pub(crate) fn message(refusal: &RequestRefusal) -> &str {
     match refusal.code {
         Code::Unavailable => {

@@ -47,7 +47,8 @@ impl Caller {
         !self.has_asked.swap(true, Ordering::Relaxed)
     }
 
-    /// A command disconnects when the daemon hangs. A change that was reported as failed must not happen later.
+    /// Whether the client has disconnected, as a command does when the daemon hangs. A change that was
+    /// reported as failed must not happen later.
     pub(crate) fn has_gone(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
         let mut state = [PollFd::new(connection, PollFlags::RDHUP)];

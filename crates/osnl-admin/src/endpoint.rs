@@ -95,7 +95,8 @@ impl AdminEndpoint {
     }
 }
 
-/// If the socket cannot be bound, the daemon runs without the server, and the log has the reason.
+/// Adds the server on the control socket to a daemon with a state directory. If the socket cannot be bound,
+/// the daemon runs without the server, and the log has the reason.
 #[must_use]
 pub fn serve_control_socket(daemon: Daemon, handler: Arc<ControlHandler>) -> Daemon {
     let Some(place) = handler.socket().cloned() else { return daemon };
@@ -195,7 +196,7 @@ impl BoundEndpoint {
     }
 }
 
-/// A unit creates folders below `/run` when it starts.
+/// Finds the folder of a socket. A unit creates folders below `/run` when it starts.
 fn folder_of_socket(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let folder = path.parent().filter(|folder| !folder.starts_with("/run"));

@@ -98,7 +98,8 @@ impl DaemonHistory {
     }
 }
 
-/// The steady clock omits the time of a suspended machine, and the wall clock may be set back.
+/// Returns the time between two moments. The steady clock omits the time of a suspended machine, and the wall
+/// clock may be set back.
 fn passed((then, at): (Instant, SystemTime), (now, later): (Instant, SystemTime)) -> Duration {
     now.saturating_duration_since(then).max(later.duration_since(at).unwrap_or_default())
 }
@@ -107,7 +108,7 @@ fn passed((then, at): (Instant, SystemTime), (now, later): (Instant, SystemTime)
 pub(crate) struct SharedHistory(Mutex<DaemonHistory>);
 
 impl SharedHistory {
-    /// The lock must not be held over an await.
+    /// Returns the history; the lock must not be held over an await.
     pub(crate) fn lock(&self) -> MutexGuard<'_, DaemonHistory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

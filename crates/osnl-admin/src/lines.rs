@@ -17,7 +17,8 @@ const ALIVE: Duration = Duration::from_millis(250);
 /// A request without result and progress after so many signs of life has a thread that hangs, so they end.
 const MOST_ALIVE: u32 = 1200;
 
-/// Dropping the answer ends its request after the current step, unless the request has a task.
+/// An answer in lines: signs of life and progress while the handler works, then the result. Dropping the
+/// answer ends its request after the current step, unless the request has a task.
 pub(crate) struct AnswerLines {
     answering: Option<BoxFuture<'static, AnswerLine>>,
     latest: Arc<Mutex<Option<RequestProgress>>>,

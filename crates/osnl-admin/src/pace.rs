@@ -21,7 +21,7 @@ impl Pace {
         Self { latest: Mutex::new(Instant::now()) }
     }
 
-    /// Turns are in the order of the calls. A caller that gives up costs the others no turn.
+    /// Waits for a turn, in the order of the calls. A caller that gives up costs the others no turn.
     pub(crate) async fn turn(&self) {
         let mut latest = self.latest.lock().await;
         let now = Instant::now();

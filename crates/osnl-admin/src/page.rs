@@ -372,7 +372,8 @@ fn to(path: &str) -> AdminAnswer {
     answer
 }
 
-/// The end of a session also keeps the browser from showing cached pages.
+/// Sets the session's cookie for some seconds. The end of a session also keeps the browser from showing
+/// cached pages.
 fn with_cookie(mut answer: AdminAnswer, value: &str, life: u64, place: PageContext<'_>) -> AdminAnswer {
     let secure = if place.is_tls { "; Secure" } else { "" };
     let cookie =

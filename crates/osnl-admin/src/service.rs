@@ -170,7 +170,7 @@ impl Service {
         }
     }
 
-    /// Clients without a token may ask at any rate, so all concurrent ones share one query.
+    /// Queries the journal once for all concurrent clients, as clients without a token may ask at any rate.
     async fn is_ready(&self) -> Result<Readiness, RequestRefusal> {
         let mut made = self.readiness.lock().await;
         if let Some((at, readiness)) = &*made

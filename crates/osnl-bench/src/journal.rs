@@ -44,7 +44,8 @@ pub(crate) fn received(bodies: impl IntoIterator<Item = Vec<u8>>) -> impl Iterat
     })
 }
 
-/// Prints the start of appending and the time at which the last message was safe.
+/// Appends `count` messages about `keys` resources. Prints the start of appending and the time at which the last
+/// message was safe.
 pub(crate) async fn append(file: &str, count: u64, keys: u64, size: u64) -> Result<()> {
     let journal = open(file)?;
     let messages = Messages::new(0)?;

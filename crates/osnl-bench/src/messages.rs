@@ -10,7 +10,7 @@ const RECORDED: &str = include_str!("../../../fixtures/bench/notifications.json"
 
 pub(crate) const SIZE: usize = 4096;
 
-/// The last twelve digits of an instance id; `None` for a foreign id.
+/// Returns the number in an instance id, its last twelve digits; `None` for a foreign id.
 pub(crate) fn number_of(instance: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(instance.get(24..36)?).ok()?;
     u64::from_str_radix(digits, 16).ok()

@@ -12,8 +12,8 @@ use crate::queue;
 
 const UNCONFIRMED: u64 = 10_000;
 
-/// Numbers `EVERY-1`, `2*EVERY-1`, … match. If `every` divides `count`, the last message matches, so that its request
-/// proves that all were read. Messages without a match have `size` bytes.
+/// Publishes `count` messages; numbers `EVERY-1`, `2*EVERY-1`, … match. If `every` divides `count`, the last message
+/// matches, so that its request proves that all were read. Messages without a match have `size` bytes.
 pub(crate) async fn fill(url: &str, count: u64, every: u64, size: u64) -> Result<()> {
     let (connection, channel) = queue::open(url).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -30,7 +30,7 @@ pub(crate) async fn fill(url: &str, count: u64, every: u64, size: u64) -> Result
     Ok(())
 }
 
-/// Matching messages at `rate` per second; prints the time of each.
+/// Publishes `count` matching messages at `rate` per second, and prints the time of each.
 ///
 /// Numbers begin with `from`, which is not 0: `fill` has used that, and oslo.messaging drops a message whose
 /// `_unique_id` it has just seen.

@@ -53,7 +53,8 @@ pub(crate) async fn claims(url: &str, pending: u64, count: u64) -> Result<()> {
     Ok(())
 }
 
-/// Each commit of a row is timed in nanoseconds; `rate` each second, because an idle machine wakes up slowly.
+/// Measures `count` commits of a row, `rate` each second, because an idle machine wakes up slowly. Prints the
+/// nanoseconds of each commit.
 pub(crate) async fn commits(url: &str, count: u64, rate: u64) -> Result<()> {
     open(url)?.close().await;
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
@@ -99,8 +100,8 @@ struct BareClient {
     end: Statement,
 }
 
-/// Each transaction inserts `batch` messages, and reads and ends the deliveries of the batch before, with the rows of
-/// the leases.
+/// Measures a bare client. Each transaction inserts `batch` messages, and reads and ends the deliveries of the batch
+/// before, with the rows of the leases.
 pub(crate) async fn bare(url: &str, count: u64, batch: u64) -> Result<()> {
     open(url)?.close().await;
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;

@@ -20,8 +20,8 @@ const UNCONFIRMED: u64 = 500;
 /// The largest body that brokers accept: RabbitMQ's `max_message_size` up to 3.13.
 const HUGE: usize = 128 << 20;
 
-/// Normal messages mixed with hostile messages of at most `largest` plain bytes, then `huge` bodies of 128 MiB, each
-/// followed by a normal message. Prints the time of each normal message, then `HOSTILE BYTES`.
+/// Publishes normal messages mixed with hostile messages of at most `largest` plain bytes, then `huge` bodies of 128
+/// MiB, each followed by a normal message. Prints the time of each normal message, then `HOSTILE BYTES`.
 pub(crate) async fn run(url: &str, [rate, seconds, largest, seed, huge]: [u64; 5]) -> Result<()> {
     let (connection, channel) = queue::open_durable(url).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;

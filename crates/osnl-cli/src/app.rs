@@ -141,7 +141,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Must be called within a runtime. A signal before [`run`] is kept for that function.
+    /// Starts to catch signals; must be called within a runtime. A signal before [`run`] is kept
+    /// for that function.
     pub(crate) fn catch() -> Self {
         let listen =
             |kind| signal(kind).inspect_err(|error| tracing::warn!(%error, "a signal cannot be caught")).ok();

@@ -67,8 +67,8 @@ impl LogDestination {
         format!("{self}: {error}; name another one with log_file, or give this user write access")
     }
 
-    /// A permission that this user lacks is none, because a daemon has its own; nor is a missing folder that its unit
-    /// makes.
+    /// Returns the error with which a start would end, and creates nothing. A permission that this user lacks is none,
+    /// because a daemon has its own; nor is a missing folder that its unit makes.
     pub(crate) fn refusal(&self) -> Option<io::Error> {
         let Self::File(path) = self else { return None };
         let path = std::path::absolute(path).ok()?;
@@ -178,8 +178,8 @@ pub(crate) fn start(settings: &LogSettings) -> io::Result<()> {
     Ok(())
 }
 
-/// The caller of lapin logs each failure. lapin also logs a missing queue as an error, which is normal at every first
-/// start.
+/// Returns the level of the AMQP client. The caller of lapin logs each failure. lapin also logs a
+/// missing queue as an error, which is normal at every first start.
 fn amqp_client(libraries: LevelFilter) -> LevelFilter {
     if libraries >= LevelFilter::INFO { libraries } else { LevelFilter::OFF }
 }
@@ -208,7 +208,8 @@ pub(crate) fn flush() {
     }
 }
 
-/// Compares device and inode with `JOURNAL_STREAM`, which systemd sets; a redirected stderr differs.
+/// Whether stderr is the journal, by device and inode as systemd sets `JOURNAL_STREAM`. A
+/// redirected stderr differs.
 fn stderr_is_the_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned().map(File::from) else { return false };
@@ -224,7 +225,7 @@ struct LogOutput {
     both: bool,
 }
 
-/// Under the legacy names lines keep their former format.
+/// Connects to the journal. Under the legacy names lines keep their former format.
 fn journald(style: Style) -> Option<Journald> {
     match style {
         Style::Osnl | Style::Json if stderr_is_the_journal() => Journald::connect(journald::SOCKET.as_ref()),

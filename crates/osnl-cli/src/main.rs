@@ -106,7 +106,8 @@ const TASKS: [(&str, &[&str]); 5] = [
 ];
 
 impl Osnl {
-    /// Without `--help` and `--version` in a list of options, the help fits one screen.
+    /// Returns the command whose help lists the commands by task. Without `--help` and `--version`
+    /// in a list of options, the help fits one screen.
     fn by_task() -> clap::Command {
         let command = Self::command();
         let styles = command.get_styles();
@@ -178,7 +179,7 @@ enum Command {
     Completions(CompletionsArgs),
 }
 
-/// Help, version and usage errors end the program here (0 and 2).
+/// Parses the command line; help, version and usage errors end the program here (0 and 2).
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Command {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let called_as = arguments.first().map(Path::new).and_then(Path::file_stem).and_then(|name| name.to_str());
@@ -208,7 +209,8 @@ fn spelled_out(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// clap alone takes variables such as `CI` for a terminal with colours.
+/// Parses with osnl's own choice of colours. clap alone takes variables such as `CI` for a terminal
+/// with colours.
 fn parsed<P: Parser>(command: clap::Command, arguments: Vec<OsString>) -> P {
     let colours = if are_colours_wanted() { ColorChoice::Auto } else { ColorChoice::Never };
     let found = command.color(colours).try_get_matches_from(arguments);

@@ -82,7 +82,7 @@ pub(crate) fn is_drawable() -> bool {
     !is_dumb && size().is_some_and(|size| size.width >= SMALLEST.width && size.height >= SMALLEST.height)
 }
 
-/// Not for a file: crossterm would then report the controlling terminal.
+/// Returns the size, but not for a file: crossterm would then report the controlling terminal.
 fn size() -> Option<Size> {
     let size = stdout().is_terminal().then(terminal::size)?;
     size.ok().map(Size::from)
@@ -113,10 +113,12 @@ pub(crate) fn draw(terminal: &mut DefaultTerminal, picture: impl FnOnce(&mut Fra
     Ok(())
 }
 
-/// Ctrl-C sends SIGINT, even while a view answers no keys.
+/// Passes keys and resizes to `take` until it returns `false`. Ctrl-C sends SIGINT, even while a
+/// view answers no keys.
 ///
-/// A key at the moment of a resize is read only with the next key. crossterm reads on its own thread: on a lost
-/// terminal its reads never return, and a caller waiting for them could not end.
+/// A key at the moment of a resize is read only with the next key: crossterm returns the resize and
+/// waits for new input. crossterm reads on its own thread: on a lost terminal its reads never
+/// return, and a caller waiting for them could not end.
 pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) {
     let interrupt = Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
     std::thread::spawn(move || {

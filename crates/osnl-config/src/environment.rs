@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
-/// The Debug form shows only the names.
+/// A process's environment, sorted by name. The Debug form shows only names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
 
@@ -34,7 +34,7 @@ impl fmt::Debug for Environment {
 
 pub const PREFIX: &str = "OS_";
 
-/// The name is in capitals; characters that are invalid in a variable's name become `_`.
+/// Returns `OS_<GROUP>__<OPTION>` in capitals; characters that are invalid in a variable's name become `_`.
 pub fn variable_name(group: &str, option: &str) -> String {
     let spelt = |name: &str| -> String {
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()

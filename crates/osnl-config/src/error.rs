@@ -4,13 +4,15 @@ use std::fmt;
 
 use super::option::ValueOrigin;
 
+/// An error or warning about a configuration.
+///
 /// The displayed form is `FILE:LINE:COLUMN: [group] option: problem; allowed; did you mean suggestion`. A
 /// variable has `environment NAME` in place of file and line, and unknown parts are left out. No part repeats
 /// a secret: the creator passes values through [`shown`] and leaves out values of secret options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub file: String,
-    /// `None` if no line is at fault, such as for a missing option.
+    /// The line, counted from 1; `None` if no line is at fault, such as for a missing option.
     pub line: Option<u32>,
     pub column: Option<u32>,
     pub group: Option<String>,
@@ -115,7 +117,8 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Each error is one line, some with an indented excerpt of two lines.
+/// All errors of a configuration, in the order of lines. Each is displayed on one line, some with an indented
+/// excerpt of two lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -136,7 +139,7 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Quoted, control characters escaped, cut after 60 characters.
+/// Returns a value for a message: quoted, control characters escaped, cut after 60 characters.
 ///
 /// A value that looks like a URL with a login is never repeated, as a URL behind the wrong name still has a
 /// password.
@@ -155,7 +158,7 @@ pub(crate) fn unknown_value(shown: &str) -> String {
     format!("unknown value {}", shown.strip_prefix("the value ").unwrap_or(shown))
 }
 
-/// `Not a directory (os error 20)` becomes `Not a directory`.
+/// Removes the system's error number: `Not a directory (os error 20)` becomes `Not a directory`.
 #[must_use]
 pub fn in_words(text: &str) -> String {
     let mut parts = text.split(" (os error ");
@@ -166,7 +169,8 @@ pub fn in_words(text: &str) -> String {
     words
 }
 
-/// Findings without a line follow those of their file; findings without a file are last.
+/// Sorts findings by file and line. Findings without a line follow those of their file; findings without a
+/// file are last.
 pub fn in_order<T>(found: &mut [T], of: impl Fn(&T) -> &Finding, files: &[String]) {
     found.sort_by_key(|one| {
         let finding = of(one);
@@ -175,7 +179,7 @@ pub fn in_order<T>(found: &mut [T], of: impl Fn(&T) -> &Finding, files: &[String
     });
 }
 
-/// A name that looks like part of a URL is not repeated.
+/// Returns a name for one line of a log; a name that looks like part of a URL is not repeated.
 fn one_line(name: &str) -> String {
     if name.contains("://") || name.contains('@') {
         return "…".to_owned();

@@ -29,7 +29,7 @@ pub struct IniSection {
     pub entries: Vec<IniEntry>,
 }
 
-/// The Debug form hides the value, which may be a secret.
+/// One `key = value`. The Debug form hides the value, which may be a secret.
 #[derive(Clone)]
 pub struct IniEntry {
     pub key: String,
@@ -49,8 +49,10 @@ impl std::fmt::Debug for IniEntry {
 const MOST_ERRORS: usize = 100;
 
 impl Ini {
-    /// Errors are in the order of lines; after 100 the rest is not read. With an error the file must not be used; the
-    /// readable part is for further checks of its values.
+    /// Reads `text`; `file` is only a name for messages.
+    ///
+    /// Returns the readable part and the syntax errors, in the order of lines; after 100 the rest is not read.
+    /// With an error the file must not be used; the readable part is for further checks of its values.
     pub fn parse(file: &str, text: &str) -> (Self, Vec<ConfigError>) {
         let mut parser =
             IniParser { ini: Self { file: file.to_owned(), ..Self::default() }, ..IniParser::default() };
@@ -202,7 +204,7 @@ fn column(line: &str, at: usize) -> u32 {
     u32::try_from(before + 1).unwrap_or(u32::MAX)
 }
 
-/// A lone quote counts as a pair, as in oslo.
+/// Strips one pair of matching quotes. A lone quote counts as such a pair, as in oslo.
 fn unquoted(value: &str) -> &str {
     for quote in ['"', '\''] {
         if let Some(rest) = value.strip_prefix(quote) {

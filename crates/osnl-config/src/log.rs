@@ -22,7 +22,8 @@ impl Level {
         }
     }
 
-    /// critical acts as warn, as in k2hr3_osnl.
+    /// Returns the level of an argument of `-d` or `-l`: debug, info, warn, error, and critical, which acts
+    /// as warn, as in k2hr3_osnl.
     pub fn from_flag(word: &str) -> Option<Self> {
         match word {
             "debug" => Some(Self::Debug),

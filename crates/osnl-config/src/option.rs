@@ -43,7 +43,7 @@ pub enum Kind {
 }
 
 impl OptionDef {
-    /// `form` is the form of the text; no default and no secret.
+    /// Returns an option that has no default and is no secret. `form` is the form of its text.
     #[must_use]
     pub const fn new(name: &'static str, form: &'static str, meaning: &'static str) -> Self {
         Self::typed(name, Kind::Form(form), meaning)

@@ -41,17 +41,19 @@ pub trait Options: Sized {
     /// Reads on after an error, so that all errors are reported.
     fn read(reader: &mut SectionReader<'_>) -> Option<Self>;
 
-    /// An error if an option has no default that reads.
+    /// # Errors
+    /// An option has no default that reads.
     fn defaults() -> Result<Self, ValueRefusal>;
 
-    /// A source that is no section, such as a URL's query; `None` if there is no such option.
+    /// Sets an option from a source that is no section, such as a URL's query; `None` if there is no such option.
     fn set(&mut self, name: &str, text: &str) -> Option<Result<(), ValueRefusal>>;
 }
 
 pub trait OptionValue: Sized {
     const KIND: Kind;
 
-    /// An error if the text is no such value, or beyond the option's bounds.
+    /// # Errors
+    /// The text is no such value, or beyond the option's bounds.
     fn parse(text: &str, option: &OptionDef) -> Result<Self, ValueRefusal>;
 
     fn read(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Self> {
@@ -140,7 +142,8 @@ pub const fn without_defaults<const N: usize>(table: &[OptionDef]) -> [OptionDef
     options
 }
 
-/// `words!(Color: "red" => Color::Red)`; `Color, in_any_case` has the words in any case.
+/// Gives the values of a type their words in files: `words!(Color: "red" => Color::Red)`; `Color, in_any_case` has
+/// them in any case.
 #[macro_export]
 macro_rules! words {
     (@read) => { $crate::typed::word };

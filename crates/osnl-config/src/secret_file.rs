@@ -25,7 +25,7 @@ pub struct SecretFile {
     pub content: Result<String, SecretFileError>,
 }
 
-/// No content of the file is repeated.
+/// The reason why a file gives no secret. No content is repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretFileError {
     #[error("names no absolute path behind file://")]
@@ -77,7 +77,7 @@ impl SecretFileError {
     }
 }
 
-/// Judges by the file's mode and the modes of its parent folders.
+/// Whether every user of this machine may read a file, by its mode and the modes of its parent folders.
 pub(crate) fn is_readable_by_all(path: &Path) -> bool {
     let has =
         |path: &Path, bit: u32| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & bit != 0);

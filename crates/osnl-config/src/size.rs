@@ -1,4 +1,4 @@
-/// A unit as in `64KiB`; without a unit, bytes.
+/// Parses a whole number with a unit, such as `64KiB`; without a unit, bytes.
 #[must_use]
 pub fn parse(text: &str) -> Option<u64> {
     let text = text.trim();

@@ -70,7 +70,7 @@ pub fn read_text(path: &Path) -> Result<String, ReadError> {
     })
 }
 
-/// Sorted by name, without hidden files, as oslo.config reads a `--config-dir`.
+/// Returns `*.conf` of a folder, sorted by name, without hidden files, as oslo.config reads a `--config-dir`.
 pub fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder)? {

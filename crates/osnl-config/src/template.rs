@@ -172,7 +172,7 @@ impl Expression {
         self.0.aliases.0.values().map(String::as_str)
     }
 
-    /// The value of an expression that reads no name, and so is the same for every event.
+    /// Returns the value if the expression reads no name, and so is the same for every event.
     pub fn constant(&self) -> Option<Result<bool, EvalError>> {
         let nothing = self.0.aliases.0.is_empty();
         nothing.then(|| self.holds(&Names::from(Notification::default())))
@@ -189,7 +189,8 @@ impl Expression {
         sides.iter().find(|side| matches!(side.holds(names), Ok(false))).cloned()
     }
 
-    /// `None` is missing. Secrets are masked and long texts cut.
+    /// Returns each name that the expression reads with the notification's value; `None` is missing. Secrets
+    /// are masked and long texts cut.
     #[must_use]
     pub fn observed(&self, names: &Names) -> Vec<(String, Option<String>)> {
         self.0.aliases.observed(names)
@@ -217,12 +218,13 @@ impl Template {
         Self::compile(source, &[])
     }
 
-    /// [`Names::with`] sets the values of `more`; a further name without a value counts as missing.
+    /// Compiles with further names: [`Names::with`] sets their values. A further name without a value counts
+    /// as missing.
     pub fn compile(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
         Self::escaping(source, more, Escape::None)
     }
 
-    /// Each value is escaped as it is written, so that none breaks out of the format.
+    /// Compiles for a format that values must not break out of: each value is escaped as it is written.
     pub fn escaping(source: &str, more: &[&str], escape: Escape) -> Result<Self, TemplateError> {
         Self::compiled(source, more, escape).map_err(|error| error.placed(source))
     }
@@ -256,14 +258,17 @@ impl Template {
         self.paths().map(|path| path.split('.').next().unwrap_or(path))
     }
 
-    /// A resource's missing name, user, host, or state is an empty text.
+    /// Renders the text for one notification. A resource's missing name, user, host, or state is an empty
+    /// text.
     ///
-    /// An error if a name is missing and has no default, the output is too long, or another [`EvalError`] occurs.
+    /// # Errors
+    /// A name is missing and has no default, the output is too long, or another [`EvalError`] occurs.
     pub fn render(&self, names: &Names) -> Result<String, EvalError> {
         blank_where_empty(names, |names| self.rendered(names))
     }
 
-    /// [`render`](Self::render) writes an empty text for the field, since the event has none.
+    /// Returns the field of the resource for which [`render`](Self::render) writes an empty text, since the
+    /// event has none.
     #[must_use]
     pub fn blank(&self, names: &Names) -> Option<String> {
         match self.rendered(names) {
@@ -286,7 +291,8 @@ impl Template {
         }
     }
 
-    /// A template that is only `{{ one expression }}` keeps its value's type; any other is text.
+    /// Returns JSON: a template that is only `{{ one expression }}` keeps its value's type; any other is
+    /// text.
     pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
         match &self.only {
             Some(expression) => blank_where_empty(names, |names| expression.value(names)),
@@ -295,7 +301,7 @@ impl Template {
     }
 }
 
-/// Retries with an empty text for a field of the resource that the event lacks.
+/// Evaluates, and retries with an empty text for a field of the resource that the event lacks.
 fn blank_where_empty<T>(
     names: &Names,
     evaluate: impl Fn(&Names) -> Result<T, EvalError>,
@@ -311,7 +317,8 @@ fn blank_where_empty<T>(
     result
 }
 
-/// A panic becomes an error of one event, so that the daemon continues. No panic is known that [`lint`] accepts.
+/// Turns a panic of the engine into an error of one event, so that the daemon continues. No panic is known
+/// that [`lint`] accepts.
 fn unbroken<T>(evaluate: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, minijinja::Error> {
     catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| {
         let problem = "the engine has a mistake and cannot do this; please report it";

@@ -27,7 +27,8 @@ impl ValueRefusal {
     }
 }
 
-/// Reads as oslo.config's `ListOpt`: separated by commas, without surrounding spaces. Trailing commas are no items.
+/// Returns the items of a list as oslo.config's `ListOpt` reads them: separated by commas, without
+/// surrounding spaces. Trailing commas are no items.
 pub fn list(text: &str) -> Vec<String> {
     match text.trim_matches(super::ini::is_space).trim_end_matches(',') {
         "" => Vec::new(),
@@ -104,7 +105,8 @@ pub fn names(text: &str) -> Result<Vec<String>, ValueRefusal> {
     }
 }
 
-/// `PatternError`'s Display repeats the pattern and might show a secret.
+/// Explains a bad regular expression without `PatternError`'s Display, which repeats the pattern and might
+/// show a secret.
 pub fn bad_pattern(of: &str, error: &PatternError) -> ValueRefusal {
     let place = error.position.map(|position| format!(" at character {}", position + 1)).unwrap_or_default();
     let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");

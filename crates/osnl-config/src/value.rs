@@ -7,7 +7,7 @@ use super::ini::is_space;
 use super::option::{Kind, listed};
 use super::typed::ValueRefusal;
 
-/// The Debug form is for tests, as a text may be a secret.
+/// A typed value. The Debug form is for tests, as a text may be a secret.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Text(String),
@@ -17,11 +17,12 @@ pub enum Value {
 }
 
 impl Value {
-    /// Errors do not repeat the text with `secret`.
+    /// Reads `text` as `kind`. With `secret`, errors do not repeat the text.
     ///
     /// `Ok(None)` is a blank integer, which oslo takes for "none".
     ///
-    /// An error if the text is not of that kind, or an integer does not fit 64 bits.
+    /// # Errors
+    /// The text is not of that kind, or an integer does not fit 64 bits.
     pub fn read(kind: Kind, text: &str, secret: bool) -> Result<Option<Self>, ValueRefusal> {
         let echo = || if secret { "the value (not shown)".to_owned() } else { shown(text) };
         // A common mistake: an intended comment that is part of the value.
@@ -155,9 +156,13 @@ fn dict(text: &str) -> Result<Vec<(String, String)>, &'static str> {
     Ok(pairs)
 }
 
-/// `$name`, `${name}` and `${group.name}`; `$$` and `\$` are a dollar sign, and any other `$` stays.
+/// Replaces `$name`, `${name}` and `${group.name}` by the result of `lookup`. `$$` and `\$` are a dollar
+/// sign, and any other `$` stays.
 ///
 /// A name begins with an ASCII letter or `_`, and continues with these, digits, and dots.
+///
+/// # Errors
+/// Returns the first error of `lookup`.
 pub fn substitute<E>(text: &str, mut lookup: impl FnMut(&str) -> Result<String, E>) -> Result<String, E> {
     let text = text.replace("\\$", "$$");
     let mut out = String::with_capacity(text.len());

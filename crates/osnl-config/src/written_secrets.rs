@@ -39,7 +39,7 @@ fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// A secret by form or by the name before it is `***`.
+/// Returns a template for people: a secret by form or by the name before it is `***`.
 pub fn masked(template: &str) -> Cow<'_, str> {
     let mut out = String::new();
     for piece in pieces(template) {
@@ -51,7 +51,8 @@ pub fn masked(template: &str) -> Cow<'_, str> {
     if out == template { Cow::Borrowed(template) } else { Cow::Owned(out) }
 }
 
-/// The query parameter `key` is masked too: it is the secret of many APIs, and elsewhere only a name.
+/// Returns a URL, or its template, for people. The query parameter `key` is masked too: it is the secret of
+/// many APIs, and elsewhere only a name.
 pub fn masked_url(url: &str) -> String {
     let url = masked(url);
     let Some((place, query)) = url.split_once('?') else { return url.into_owned() };
@@ -68,7 +69,8 @@ fn is_key(parameter: &str) -> bool {
     parameter.eq_ignore_ascii_case("key")
 }
 
-/// No words if all parts are from the event or from `secret.KEY`.
+/// Returns the literal words of a value that is secret by its name; none if all parts are from the event or
+/// from `secret.KEY`.
 pub fn words(template: &str) -> Vec<String> {
     let written = pieces(template).filter_map(|piece| match piece {
         Piece::Written(text) => Some(text),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::event::Event;
 
 pub trait Action: Send + Sync {
-    /// One verdict for each event, in the same order.
+    /// Makes one attempt for each event, and returns one verdict each in the same order.
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>>;
 
     fn target(&self) -> String;
@@ -21,7 +21,7 @@ pub trait Action: Send + Sync {
         None
     }
 
-    /// Secrets are masked, for the record of a failed attempt.
+    /// Returns the request for the record of a failed attempt, with secrets masked.
     fn request(&self, event: &Event) -> Option<String> {
         let _ = event;
         None
@@ -37,12 +37,12 @@ pub trait Action: Send + Sync {
         None
     }
 
-    /// The last valid second, since 1970, of the certificate that the target showed last.
+    /// Returns the last valid second, since 1970, of the certificate that the target showed last.
     fn certificate_ends(&self) -> Option<i64> {
         None
     }
 
-    /// The expiry of the credentials in use, and of the certificates of their issuers.
+    /// Returns the expiry times of the credentials in use, and of the certificates of their issuers.
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
     }
@@ -86,12 +86,12 @@ impl ActionError {
         }
     }
 
-    /// A template has no usable result for this event, so no retry helps.
+    /// Returns the error of a template without a usable result for this event. No retry helps.
     pub fn template(reason: impl Into<String>) -> Self {
         Self { is_template: true, ..Self::new(ErrorClass::Content, reason) }
     }
 
-    /// An unwritable file counts as a target that is down.
+    /// Returns the error of a file that cannot be written, which counts as a target that is down.
     pub fn unwritable(reason: impl Into<String>) -> Self {
         Self {
             own_kind: Some("cannot write"),
@@ -102,7 +102,7 @@ impl ActionError {
         }
     }
 
-    /// The program cannot start or ends too early, which counts as a target that is down.
+    /// Returns the error of a program that cannot start or ends too early, which counts as a target that is down.
     pub fn unrunnable(reason: impl Into<String>) -> Self {
         Self {
             own_kind: Some("cannot run"),
@@ -227,7 +227,7 @@ impl ErrorClass {
         }
     }
 
-    /// The delivery becomes a dead letter at once, whatever the policy.
+    /// Returns whether no retry helps: the delivery becomes a dead letter at once, whatever the policy.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Rejected | Self::Content)

@@ -38,7 +38,7 @@ impl fmt::Display for UnexpectedEnd {
     }
 }
 
-/// The first report is kept. Clones share the report.
+/// Takes reports of unexpected ends, and keeps the first. Clones share the report.
 #[derive(Clone, Debug)]
 pub struct EndReports(Arc<watch::Sender<Option<UnexpectedEnd>>>);
 
@@ -87,13 +87,14 @@ impl EndReports {
     }
 }
 
-/// The error is the message of a panic, after which values that `body` has touched must not be used.
+/// Runs `body`, and returns the message of its panic as the error. After a panic, values that `body` has touched must
+/// not be used.
 pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     std::panic::catch_unwind(AssertUnwindSafe(body)).map_err(|panic| message(&*panic))
 }
 
-/// A panic of the task is reported to the delivery loop. Outside a daemon the caller that awaits the task sees the
-/// panic.
+/// Wraps a task that an action spawns, so that its panic is reported to the delivery loop. Outside a daemon the caller
+/// that awaits the task sees the panic.
 pub fn watched(
     task: impl FnOnce() -> String,
     body: impl Future<Output = ()> + Send + 'static,

@@ -20,8 +20,8 @@ pub const DONE: &str = "oss:done";
 
 pub type EnrichedValues = BTreeMap<String, Value>;
 
-/// Clones share the number of finished calls, so it survives an attempt that fails or times out. The delivery loop
-/// keeps the number in the journal.
+/// The number of finished calls of an event. Clones share the number, so it survives an attempt that fails or times
+/// out. The delivery loop keeps the number in the journal.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<AtomicU32>);
 
@@ -72,15 +72,15 @@ impl Event {
         }
     }
 
-    /// Narrows a bulk request to the one resource in the form of a single request.
+    /// Returns the payload for this event: in a bulk request, the one resource in the form of a single request.
     #[must_use]
     pub fn payload(&self) -> Cow<'_, Value> {
         let part = self.resource.and_then(|n| bulk_part(&self.notification, n as usize));
         part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
     }
 
-    /// The failure before, if this action is its `on_failure`. The object has `action`, `reason`, `attempts`,
-    /// `answer`, `at`, and the failure before that as `before`.
+    /// Returns the failure of the action before, if this action is its `on_failure`. The object has `action`, `reason`,
+    /// `attempts`, `answer`, `at`, and the failure before that as `before`.
     #[must_use]
     pub fn failure(&self) -> Option<&Value> {
         self.enriched.as_ref()?.get(FAILURE)
@@ -112,9 +112,9 @@ impl Event {
         self.notification.id()
     }
 
-    /// Equal in every attempt and different for every other effect, so that a receiver recognises a repeated request.
-    /// The key has the message's id (or the digest of its bytes), the rule, the action, and the index of the
-    /// resource.
+    /// Returns a key that is equal in every attempt and different for every other effect, so that a receiver recognises
+    /// a repeated request. The key has the message's id (or the digest of its bytes), the rule, the action, and the
+    /// index of the resource.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         let digest = || self.received.digest().to_string();
@@ -122,7 +122,10 @@ impl Event {
     }
 }
 
-/// Finished calls are counted instead of being deliveries of their own; the count survives a timeout.
+/// The progress of an event that needs several calls.
+///
+/// Finished calls are counted instead of being deliveries of their own. The attempt shares the count, so the count
+/// survives a timeout.
 impl Event {
     #[must_use]
     pub fn done(&self) -> usize {
@@ -134,7 +137,8 @@ impl Event {
         self.progress.0.store(done.saturating_add(1), Ordering::Release);
     }
 
-    /// A later attempt continues after the finished calls. `None` if the journal has the values already.
+    /// Returns the values to keep with the delivery, so that a later attempt continues after the finished calls. `None`
+    /// if the journal has the values already.
     pub fn progressed(&self) -> Option<Arc<EnrichedValues>> {
         let done = self.progress.0.load(Ordering::Acquire);
         if done <= self.kept() {

@@ -8,13 +8,14 @@ use super::event::Event;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
     pub action: Arc<str>,
-    /// Decided when a delivery is given up: the failure is not known before.
+    /// The fallback's own condition, decided when a delivery is given up: the failure is not known before.
     pub when: Option<Expression>,
     pub ordered: bool,
 }
 
 impl Fallback {
-    /// An undecided condition counts as true: an event that failed already must not vanish because of an expression.
+    /// Returns whether the fallback receives this event. An undecided condition counts as true: an event that failed
+    /// already must not vanish because of an expression.
     pub fn takes(&self, event: &Event) -> bool {
         if self.when.is_none() {
             return true;

@@ -131,7 +131,7 @@ pub struct Glimpse {
 }
 
 impl Glimpse {
-    /// A publisher can forge these values, so only people see a glimpse.
+    /// Searches the first bytes of a body. A publisher can forge these values, so only people see this glimpse.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
         let seen = &body[..SCAN_LIMIT.min(body.len())];
@@ -143,7 +143,8 @@ impl Glimpse {
     }
 }
 
-/// The quotes may be escaped: oslo.messaging puts a message within a message.
+/// Returns the text behind the first `"key":`. The quotes may be escaped: oslo.messaging puts a message within a
+/// message.
 fn value(bytes: &[u8], key: &[u8]) -> Option<String> {
     let mut from = 0;
     while let Some(at) = find(&bytes[from..], key) {
@@ -192,7 +193,7 @@ pub fn preview(body: &[u8]) -> String {
     shown
 }
 
-/// Texts that a colon follows are names and stay; all other texts, numbers and words are masked.
+/// Keeps texts that a colon follows, since they are names, and masks all other texts, numbers and words.
 fn shape(bytes: &[u8]) -> String {
     let mut shown = String::new();
     let mut at = 0;

@@ -50,7 +50,7 @@ pub struct MessageNotes {
     pub partition: Option<Arc<str>>,
 }
 
-/// Made once for all of its deliveries. Does not count when notes are compared.
+/// The reading of a message's notes, made once for all of its deliveries. Does not count when notes are compared.
 #[derive(Clone, Default)]
 pub struct NotesReading(Arc<OnceLock<Arc<dyn Any + Send + Sync>>>);
 
@@ -97,10 +97,11 @@ impl ReceivedMessage {
         }
     }
 
-    /// [`Budget::MOST`] applies: the listener's budget has judged the message on receipt, and narrower options of
-    /// today must not refuse it.
+    /// Reads a message that was accepted before, from the journal or the ring. [`Budget::MOST`] applies: the listener's
+    /// budget has judged the message on receipt, and narrower options of today must not refuse it.
     ///
-    /// An error if the body has an unknown compression or encoding, is no notification, or exceeds the budget.
+    /// # Errors
+    /// Fails if the body has an unknown compression or encoding, is no notification, or exceeds the budget.
     pub fn decode(&self) -> Result<Notification, DecodeError> {
         self.decode_within(&Budget::MOST)
     }

@@ -30,7 +30,7 @@ pub use self::set::RuleSet;
 pub use self::step_limits::StepLimits;
 use crate::fallback::Fallback;
 
-/// Equal rules decide alike: a reload compares rules.
+/// A condition and the actions that it fires. Equal rules decide alike: a reload compares rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
     pub name: Arc<str>,
@@ -64,7 +64,8 @@ pub enum Mode {
 osnl_config::words!(Mode: "live" => Mode::Live, "shadow" => Mode::Shadow);
 
 impl Rule {
-    /// The rest is not read if no rule may match. A pattern that is given up may match.
+    /// Returns whether the rule may match a message with this head. If not, the rest is not read. A pattern that is
+    /// given up may match.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
         self.holds_for(head).unwrap_or(true)
@@ -74,7 +75,8 @@ impl Rule {
         Ok(self.wants_priority(head.priority.as_ref()) && self.filter.holds_for(head)?)
     }
 
-    /// The error is the first predicate that failed with the value it saw, or that the rule is undecided.
+    /// # Errors
+    /// Returns the first predicate that failed with the value it saw, or that the rule is undecided.
     pub fn fires(&self, names: &Names) -> Result<(), RuleMismatch> {
         let notification = &**names.notification();
         if !self.wants_priority(notification.priority.as_ref()) {
@@ -95,7 +97,7 @@ impl Rule {
             && [context, metadata, payload].into_iter().all(BTreeMap::is_empty)
     }
 
-    /// Fallbacks included. In shadow no delivery waits.
+    /// Returns the actions that need a free place, fallbacks included. In shadow no delivery waits.
     pub fn takes_places_of(&self) -> impl Iterator<Item = &Arc<str>> {
         let is_live = match self.mode {
             Mode::Live => true,
@@ -104,7 +106,7 @@ impl Rule {
         self.actions.iter().chain(&self.fallbacks).filter(move |_| is_live)
     }
 
-    /// The check of a configuration does not need the compiled patterns.
+    /// Compiles the patterns, which the check of a configuration does not need.
     fn prepare(&self) {
         let NotificationFilter { publisher_id, event_type, context, metadata, payload } = &self.filter;
         let keyed = [context, metadata, payload].into_iter().flat_map(|patterns| patterns.values());

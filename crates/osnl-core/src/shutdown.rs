@@ -1,7 +1,7 @@
 use tokio_util::sync::CancellationToken;
 
-/// Draining takes nothing new and finishes the work in hand. Aborting drops that work: the messages are unsettled, so
-/// the broker redelivers them.
+/// The signals that every loop observes. Draining takes nothing new and finishes the work in hand. Aborting drops that
+/// work: the messages are unsettled, so the broker redelivers them.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     pub drain: CancellationToken,

@@ -110,7 +110,7 @@ impl Breaker {
         !self.is_closed() && self.cause == OpeningCause::Refusals
     }
 
-    /// The oldest deliveries may be at fault, so newer deliveries run beside these.
+    /// Returns whether the oldest deliveries may be at fault, so that newer deliveries run beside them.
     pub(crate) fn is_event_suspect(&self, now: Instant) -> bool {
         let lately = self.stumbled.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
         lately || (!self.is_closed() && self.cause != OpeningCause::Target)
@@ -128,7 +128,7 @@ impl Breaker {
         self.is_closed() && self.allowed >= self.concurrency
     }
 
-    /// Past failures are forgotten, and a held target is probed at once.
+    /// Applies other settings, or another target. Past failures are forgotten, and a held target is probed at once.
     pub(crate) fn change(&mut self, concurrency: usize, now: Instant) {
         self.allowed =
             if self.allowed >= self.concurrency { concurrency } else { self.allowed.min(concurrency) };
@@ -148,7 +148,8 @@ impl Breaker {
         }
     }
 
-    /// `None` means after the end of an attempt. `fresh`: for a delivery that has never failed.
+    /// Returns the time at which another attempt may begin. `None` means after the end of an attempt. `fresh`: for a
+    /// delivery that has never failed.
     pub(crate) fn next_at(&self, now: Instant, under_way: usize, fresh: bool) -> Option<Instant> {
         match self.state {
             BreakerState::Closed => (under_way < self.allowed).then_some(now),
@@ -344,8 +345,8 @@ pub(crate) mod tests {
         jitter: 0.0,
     };
 
-    /// One report a word: `KEY:CLASS`, where class is `c`onnect, `t`ime-out or a status; `ok`; `+N` seconds pass;
-    /// `begin`.
+    /// Plays reports, one a word: `KEY:CLASS`, where class is `c`onnect, `t`ime-out or a status; `ok`; `+N` seconds
+    /// pass; `begin`. Returns the resulting state.
     fn after(script: &str) -> String {
         let (breaker, now) = played(script);
         match breaker.state() {

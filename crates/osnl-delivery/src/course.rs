@@ -65,7 +65,8 @@ impl Course {
         self.draining && self.schedule.under_way() == 0
     }
 
-    /// An outcome that the journal cannot write would be repeated after a restart.
+    /// Returns whether an attempt may begin. An outcome that the journal cannot write would be repeated after a
+    /// restart.
     fn may_attempt(&self) -> bool {
         self.writable && !self.paused
     }

@@ -42,7 +42,7 @@ pub trait Lookup: Send + Sync {
 
     fn target(&self) -> String;
 
-    /// The place has no secrets. Two sources with the same place describe the same objects.
+    /// Returns an id of the place, without secrets. Two sources with the same place describe the same objects.
     fn place(&self) -> String {
         self.target()
     }
@@ -100,7 +100,8 @@ pub fn dependency(name: &str, target: &str) -> Arc<str> {
 }
 
 impl From<ApiError> for EnrichError {
-    /// An outage of the dependency, except a refusal and the answers to a bad id: only these concern one object.
+    /// Counts a status as an outage of the dependency, except a refusal and the answers to a bad id: only these concern
+    /// one object.
     fn from(error: ApiError) -> Self {
         let class = match &error {
             ApiError::Forbidden { .. } => ErrorClass::Refused(Some(403)),

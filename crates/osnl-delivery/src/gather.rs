@@ -10,7 +10,7 @@ use tokio::time::Instant;
 pub struct BatchLimits {
     pub most: usize,
     pub wait: Duration,
-    /// The target takes the events of a call as one digest, which fails as a whole.
+    /// Whether the events of a call are one digest for the target, which fails as a whole.
     pub whole: bool,
 }
 
@@ -55,7 +55,8 @@ impl CallPace {
     }
 }
 
-/// Fewer calls than daemons become one call in a longer time.
+/// Returns the part of a rate that one of several daemons may use. Fewer calls than daemons become one call in a longer
+/// time.
 pub(crate) fn share(rate: Rate, daemons: usize) -> Rate {
     let daemons = u32::try_from(daemons.max(1)).unwrap_or(u32::MAX);
     match rate.keys / daemons {

@@ -16,7 +16,7 @@ use super::gather::CallPace;
 use super::limits::HostLimits;
 use super::policy::RetryPolicy;
 
-/// More than the calls under way, so that no host in use is forgotten.
+/// The number of remembered hosts. The number exceeds the calls under way, so that no host in use is forgotten.
 pub(super) const MOST_HOSTS: usize = 1024;
 const MOST_SHOWN: usize = 20;
 const LONGEST_NAME: usize = 261;
@@ -175,7 +175,7 @@ impl Hosts {
     }
 }
 
-/// Events supply the names, so all but plain characters are escaped.
+/// Escapes all but plain characters, because events supply the names.
 fn shown_char(c: char) -> impl Iterator<Item = char> {
     let plain = c.is_ascii_graphic() && c != '\\';
     let escaped = (!plain).then(|| c.escape_unicode()).into_iter().flatten();

@@ -220,7 +220,7 @@ impl DeliveryLoop {
         &self.name
     }
 
-    /// Runs until the drain, or until the action is [retired](Remote::retire). Attempts under way are finished, and
+    /// Delivers until it drains, or until the action is [retired](Remote::retire). Attempts under way are finished, and
     /// no other begins.
     pub async fn run(mut self, shutdown: Shutdown) {
         tokio::select! {

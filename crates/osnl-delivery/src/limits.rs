@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryLimits {
-    /// Time in which the target or the delivery is held does not count.
+    /// The longest age of a delivery since its first attempt. Time in which its target or the delivery is held does not
+    /// count.
     pub max_age: Option<Duration>,
     pub hold_max: Option<Duration>,
     pub on_dead: OnDead,

@@ -42,7 +42,7 @@ pub(super) struct Outages {
 }
 
 impl Outages {
-    /// Returns the time of the delivery's next try, and whether the outage has just begun.
+    /// Notes a failed question. Returns the time of the delivery's next try, and whether the outage has just begun.
     pub(super) fn failed(
         &mut self,
         dependency: &Arc<str>,
@@ -105,7 +105,7 @@ impl Outages {
         was
     }
 
-    /// During an outage, deliveries that need the service do not age.
+    /// Returns whether no dependency is down. During an outage, deliveries that need the service do not age.
     pub(super) fn is_empty(&self) -> bool {
         self.down.is_empty()
     }

@@ -237,7 +237,8 @@ impl DeliveryLoop {
         tracing::info!(action.name = &*self.name, dependency = dependency, "a dependency answers again");
     }
 
-    /// The fallback receives a delivery that is given up, with the number of attempts and the last answer.
+    /// Ends a delivery. The fallback receives a delivery that is given up, with the number of attempts and the last
+    /// answer.
     fn end(&self, id: DeliveryId, event: &Event, end: End, done: &str, (attempts, answer): (u32, &str)) {
         let reason = end.outcome.given_up().map(str::to_owned);
         let fallback = self.fallback.as_ref().filter(|fallback| reason.is_some() && fallback.takes(event));
@@ -259,7 +260,7 @@ impl DeliveryLoop {
         self.close(id, end);
     }
 
-    /// An operator on call reads the last lines first.
+    /// Repeats that targets are held, since an operator on call reads the last lines first.
     pub(super) fn remind(&mut self) {
         let now = Instant::now();
         if self.course.schedule.breaker() == BreakerState::Closed {

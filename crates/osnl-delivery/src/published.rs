@@ -44,9 +44,9 @@ impl TargetState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetStatus {
     pub state: TargetState,
-    /// A probe does not begin a new state.
+    /// The time when the state began. A probe does not begin a new state.
     pub since: SystemTime,
-    /// Pauses included; `None` while the target is reachable.
+    /// The start of the target's hold, pauses included; `None` while it is reachable.
     pub outage: Option<SystemTime>,
 }
 
@@ -149,13 +149,14 @@ impl TargetMonitor {
         expiries
     }
 
-    /// With `on_error = default` nothing waits for the answer, so there is no outage.
+    /// Returns the time of the last failed question to a dependency. With `on_error = default` nothing waits for the
+    /// answer, so there is no outage.
     #[must_use]
     pub fn question_failed_at(&self) -> Option<SystemTime> {
         self.setups.borrow().preparation.failed_at()
     }
 
-    /// A held target is probed at once, and deliveries that wait for a retry are due.
+    /// Requests a probe: a held target is probed at once, and deliveries that wait for a retry are due.
     pub fn probe(&self) {
         self.gauges.probe.notify_one();
     }

@@ -47,7 +47,7 @@ pub(super) struct Item {
     ready_since: Instant,
     /// Whether the delivery is tried alone, after a final refusal of a call with several.
     alone: bool,
-    /// `None` is earlier than every hold.
+    /// The arrival of its message. `None` is earlier than every hold.
     arrived: Option<Instant>,
     aging: Option<Duration>,
 }
@@ -96,14 +96,14 @@ pub(super) struct Schedule {
     last_call: u64,
     items: HashMap<DeliveryId, Item>,
     failed: usize,
-    /// Once claimed again when due, deliveries without an attempt left return to the broker.
+    /// Deliveries without an attempt left. Once claimed again when due, they return to the broker.
     exhausted: HashMap<DeliveryId, Instant>,
     turn: usize,
     newest: bool,
     out_of_turn: bool,
     latest: DeliveryId,
     runs: bool,
-    /// Deliveries age by this clock, which runs while the breaker is closed.
+    /// Runs while the breaker is closed. Deliveries age by this clock.
     closed: PausableClock,
     hold: Option<Hold>,
     /// Whether the settings changed during a hold: no delivery is given up before a probe has tested the new settings.
@@ -164,7 +164,7 @@ impl Schedule {
         self.keep_pace();
     }
 
-    /// One daemon makes all calls of a digest.
+    /// Keeps this daemon's part of the rate. One daemon makes all calls of a digest.
     fn keep_pace(&mut self) {
         let daemons = if self.batch.whole { 1 } else { self.daemons };
         self.pace.change(self.rate.map(|rate| share(rate, daemons)));
@@ -187,8 +187,8 @@ impl Schedule {
         self.under_way.len()
     }
 
-    /// New and failed deliveries have separate places, so neither kind can fill the other's. A failed delivery is
-    /// claimed only when due.
+    /// Returns the numbers of deliveries that may be claimed now. New and failed deliveries have separate places, so
+    /// neither kind can fill the other's. A failed delivery is claimed only when due.
     ///
     /// While the target is held, a probe may use the newest delivery. If events may be at fault, half of the calls may
     /// use the newest, and each newer arrival has a place at once. A delivery older than all others, such as one

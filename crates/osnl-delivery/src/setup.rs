@@ -25,14 +25,14 @@ impl Remote {
         Self { setups: watch::Sender::new(setup), gone: CancellationToken::new() }
     }
 
-    /// A held target is probed at once, and waiting deliveries are due at once, because the operator may have
-    /// corrected the cause.
+    /// Sets the setup for the next attempt. A held target is probed at once, and waiting deliveries are due at once,
+    /// because the operator may have corrected the cause.
     pub fn change(&self, setup: Setup) {
         self.setups.send_replace(setup);
     }
 
-    /// Attempts under way are finished, and all other deliveries stay in the journal for the next action of this
-    /// name. With a journal in memory, their messages return to the broker.
+    /// Retires the action. Attempts under way are finished, and all other deliveries stay in the journal for the next
+    /// action of this name. With a journal in memory, their messages return to the broker.
     pub fn retire(&self) {
         self.gone.cancel();
     }

@@ -4,7 +4,8 @@ use osnl_journal::{ClaimedDelivery, DeliveryId, Outcome};
 use super::DeliveryLoop;
 
 impl DeliveryLoop {
-    /// A durable journal holds suspects from the start, so these suspects are messages that the broker redelivers.
+    /// Returns the claimed deliveries that may be attempted. A durable journal holds suspects from the start, so these
+    /// suspects are messages that the broker redelivers.
     pub(super) fn without_suspects(&self, claimed: Vec<ClaimedDelivery>) -> Vec<ClaimedDelivery> {
         let (mut left, mut keys) = (Vec::with_capacity(claimed.len()), Vec::with_capacity(claimed.len()));
         for claimed in claimed {

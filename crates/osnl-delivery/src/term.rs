@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 const JOURNAL: &str = "journal";
 
-/// `None` when the term has ended, which drops the attempt.
+/// Runs an attempt as long as the term lasts; `None` when the term has ended, which drops the attempt.
 ///
 /// The term is checked before each poll of the attempt. So a process that was stopped beyond its term begins no request
 /// when it continues, even on a ready connection. A request that is already in the socket may still have its effect.
@@ -37,7 +37,7 @@ pub(super) async fn within_term<T>(term: &dyn AttemptTerm, attempt: impl Future<
     .await
 }
 
-/// The target is not to blame, and the delivery waits for the journal.
+/// Returns the error of an attempt after its term. The target is not to blame, and the delivery waits for the journal.
 pub(super) fn term_ended() -> ActionError {
     let why = "this daemon's claim on the delivery has ended: the journal could not be written for so long, or this daemon \
                was stopped; another daemon may make the delivery";

@@ -93,7 +93,7 @@ async fn oldest(session: &mut Session, own: &[PartitionNumber], most: i64) -> Re
     Ok(ids)
 }
 
-/// One line at a time, so that one message is in memory.
+/// Writes one line at a time, so that one message is in memory.
 pub(crate) async fn write_letters(
     session: &mut Session,
     file: &Path,
@@ -143,7 +143,8 @@ pub(crate) async fn unloaded(session: &mut Session, max_dead: u64) -> Result<Vec
     Ok(leaving(&bounds, &mut shares, oldest))
 }
 
-/// One line at a time. Returns the numbers of the written messages, and the error of the others.
+/// Writes one line at a time, so that one body is in memory. Returns the numbers of the messages that are
+/// written, and the error of the others.
 pub(crate) async fn write_messages(
     session: &mut Session,
     file: &Path,

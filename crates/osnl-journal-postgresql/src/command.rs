@@ -54,7 +54,7 @@ impl PostgresCommand {
         matches!(self, Self::End(..))
     }
 
-    /// A message without an id is a copy only of an open message.
+    /// Whether the command appends a message without an id, which is a copy only of an open message.
     pub(crate) fn asks_what_is_open(&self) -> bool {
         let Self::Append(new, _) = self else { return false };
         new.identity.id.is_none() && new.entry.received.origin.redelivered
@@ -140,7 +140,7 @@ impl NewEntry {
         Self { reader, identity, entry, id: 0, sent: None }
     }
 
-    /// The key is of the message, or of this arrival if the message has no id.
+    /// Returns the unique key: of the message, or of this arrival if the message has no id.
     pub(crate) fn unique_key(&self) -> Vec<u8> {
         match &self.identity.id {
             Some(id) => self.key(b"message", id.as_bytes()),

@@ -37,6 +37,7 @@ impl ServerFrames {
         Self { methods, is_logged_in: false, was_asked: false, header: Default::default(), have: 0, left: 0 }
     }
 
+    /// # Errors
     /// A message that is too long, or a login request that may not be answered.
     pub(crate) fn inspect(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {

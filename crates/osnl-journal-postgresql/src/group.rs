@@ -118,7 +118,7 @@ impl Transaction<'_> {
 const LONGEST_NAME: usize = 1024;
 const BEGINNING: usize = 900;
 
-/// Stores a long name as its beginning and the digest of all of it.
+/// Returns a long key or name as its beginning and the digest of all of it, for storing and searching.
 pub(crate) fn stored_name(name: &str) -> Cow<'_, str> {
     if name.len() <= LONGEST_NAME {
         return Cow::Borrowed(name);

@@ -58,7 +58,8 @@ impl Leases {
         self.held.keys().copied().collect()
     }
 
-    /// Half of the fences of their epochs are used; the other half lasts until the next check.
+    /// Returns the leases that have used half of the fences of their epochs, with these epochs; the other
+    /// half lasts until the next check.
     pub(crate) fn worn(&self) -> Vec<(PartitionNumber, i64)> {
         let worn = self.held.iter().filter(|(_, held)| held.fences >= CLAIMS / 2);
         worn.map(|(partition, held)| (*partition, held.epoch)).collect()
@@ -76,8 +77,8 @@ impl Leases {
         }
     }
 
-    /// Released rows, and rows that have not changed for a whole lease. The two times are those of the query and its
-    /// answer.
+    /// Returns the rows that may be taken: released rows, and rows that have not changed for a whole lease.
+    /// The two times are those of the query and its answer.
     pub(crate) fn watch(
         &mut self,
         rows: Vec<LeaseRow>,
@@ -102,7 +103,7 @@ impl Leases {
         free
     }
 
-    /// Counts at least 1, for this member.
+    /// Returns the number of live members, at least 1 for this one.
     pub(crate) fn count_members(
         &mut self,
         rows: Vec<(LeaseToken, i64)>,

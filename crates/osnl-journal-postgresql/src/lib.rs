@@ -165,7 +165,8 @@ pub struct PostgresJournal {
 }
 
 impl PostgresJournal {
-    /// Blocks until the free partitions are taken, for seconds at most if the database is away.
+    /// Connects, starts the writing thread, and blocks until the free partitions are taken, for seconds at
+    /// most if the database is away.
     pub fn open(options: Options, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let gate = Gate::new(options.bounds.max_pending, options.overflowing.clone());
         let shared = Arc::new(SharedJournalState::new(gate, counters, Clock::starting_at(options.started)));
@@ -211,8 +212,8 @@ impl PostgresJournal {
         self.shared.ends.clone()
     }
 
-    /// The next append takes the next epoch. Called after each new subscription of a queue that another member may
-    /// have read meanwhile.
+    /// Makes this member the queue's reader: its next append takes the next epoch. Call it after each new
+    /// subscription of a queue that another member may have read meanwhile.
     pub fn begin_reading(&self, listener: &str, queue: &str) {
         self.send(PostgresCommand::BeginReading(QueueReader {
             listener: listener.into(),
@@ -220,7 +221,7 @@ impl PostgresJournal {
         }));
     }
 
-    /// Completes when the arrivals of other members and the leases are read.
+    /// Reads arrivals of other members and the leases now, and completes when that is done.
     pub async fn check(&self) {
         let (sender, receiver) = oneshot::channel();
         self.send(PostgresCommand::Check(sender));

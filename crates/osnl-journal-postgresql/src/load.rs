@@ -377,7 +377,7 @@ pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Erro
     Ok((origin, properties))
 }
 
-/// Fewer bytes at the end of the body, none if the message has left.
+/// Returns the next bytes of a stored body: fewer at its end, none if the message has left.
 pub(crate) async fn part(
     session: &mut Session,
     arrival: i64,

@@ -28,7 +28,7 @@ pub(crate) struct Member {
     pub(crate) wanted: BTreeSet<i64>,
     pub(crate) wanted_by: HashSet<Arc<str>>,
     pub(crate) large: HashMap<i64, Result<Message, String>>,
-    /// Deliveries of the latest check, as many as one transaction admits.
+    /// Arrived deliveries of the member's partitions at the latest check, as many as one transaction admits.
     pub(crate) arrived: Vec<ArrivedDelivery>,
     /// Arrivals of messages without an id that were never settled, so the broker delivers them again.
     pub(crate) unsettled: BTreeSet<i64>,
@@ -83,7 +83,7 @@ impl Member {
         }
     }
 
-    /// Deliveries in memory stay valid in the new epoch.
+    /// Gives the member's own partition another epoch: deliveries in memory stay valid.
     pub(crate) fn raise(&mut self, partition: PartitionNumber, from: i64, to: i64) {
         let own = |place: &&mut DeliveryInMemory| place.partition == partition && place.epoch == from;
         self.places.values_mut().filter(own).for_each(|place| place.epoch = to);

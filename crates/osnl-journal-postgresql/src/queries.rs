@@ -139,7 +139,8 @@ impl PostgresJournal {
         self.view.select(&self.options, change).await
     }
 
-    /// A daemon that does not answer has changed nothing, and the result reports that.
+    /// Asks the owning daemons to change deliveries; a dry run changes nothing. A daemon that does not answer
+    /// has changed nothing, and the result reports that.
     pub(crate) async fn change(
         &self,
         change: &Change,

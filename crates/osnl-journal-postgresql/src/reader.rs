@@ -18,7 +18,8 @@ impl QueueReader {
         Self { listener: received.origin.listener.clone(), queue: queue.clone() }
     }
 
-    /// Unique to this start of the member, so that it fences no other reader.
+    /// Returns a reader for messages that an operator appends: unique to this start of the member, so that it
+    /// fences no other reader.
     pub(crate) fn own() -> Self {
         let name: String = std::iter::repeat_with(fastrand::alphanumeric).take(20).collect();
         Self { listener: "".into(), queue: name.into() }

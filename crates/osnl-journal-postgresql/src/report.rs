@@ -39,7 +39,7 @@ impl MemberReport {
         self.contents().held = Some(held);
     }
 
-    /// `None` if the row has these contents; otherwise the columns are noted as written.
+    /// Returns the columns if the row has other contents, and notes them as written.
     pub(crate) fn take(&self) -> Option<Columns> {
         let mut contents = self.contents();
         let held = contents.held.as_ref().map(|held| held()).filter(|held| !held.is_empty());

@@ -25,7 +25,8 @@ const TRIES: usize = 10;
 /// Errors that mean that another daemon runs the same step, or holds its lock.
 const RACES: [&str; 4] = ["23505", "42P07", "42710", "55P03"];
 
-/// Upgrades from a version (0 without tables) to the newest, for a database administrator.
+/// Returns the SQL that upgrades tables from a version (0 without tables) to the newest, for a database
+/// administrator.
 #[must_use]
 pub fn sql(from: i32) -> String {
     let mut text = String::new();

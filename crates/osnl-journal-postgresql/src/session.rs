@@ -135,8 +135,8 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// `patience` bounds how long the server waits for this session, and this session for a lock. A statement may
-    /// take three times as long.
+    /// Connects to the first host that takes writes ([`connect`]). `patience` bounds how long the server
+    /// waits for this session, and this session for a lock. A statement may take three times as long.
     pub(crate) async fn connect(
         url: &ConnectionUrl,
         tls: PostgresTls,
@@ -166,7 +166,7 @@ impl Session {
         self.execute("SET plan_cache_mode = force_generic_plan", &[]).await.map(drop)
     }
 
-    /// Plans made for half or twice a table's size are forgotten.
+    /// Forgets the plans if a table has twice or half the size for which the plans were made.
     pub(crate) async fn forget_outgrown_plans(&mut self, sizes: Vec<i64>) -> Result<(), Error> {
         let is_other = |(then, now): (&i64, &i64)| *now > then * 2 || now * 2 < *then;
         if self.planned_for.len() == sizes.len() && !self.planned_for.iter().zip(&sizes).any(is_other) {
@@ -177,7 +177,7 @@ impl Session {
         Ok(())
     }
 
-    /// The setting that makes commits volatile, if there is one.
+    /// Returns the server's setting that makes commits volatile, if there is one.
     pub(crate) async fn is_volatile(&self) -> Result<Option<&'static str>, Error> {
         for (setting, said) in [("fsync", "fsync = off"), ("full_page_writes", "full_page_writes = off")] {
             let row = self.client.query_one("SELECT current_setting($1)", &[&setting]).await?;
@@ -188,8 +188,8 @@ impl Session {
         Ok(None)
     }
 
-    /// The number of replicas if all are asynchronous; 0 if a synchronous one is required. Copies, log archives, and
-    /// subscribers don't count: no client can fail over to them.
+    /// Returns the number of replicas if all are asynchronous; 0 if a synchronous one is required. Copies,
+    /// log archives, and subscribers don't count: no client can fail over to them.
     pub(crate) async fn asynchronous_replicas(&self) -> Result<i64, Error> {
         self.client.query_one(ASYNCHRONOUS_REPLICAS, &[]).await?.try_get(0)
     }
@@ -255,8 +255,8 @@ impl Session {
     }
 }
 
-/// The next host is tried when a host refuses, and beside a host that stays silent: a machine without power does not
-/// answer, and its standby may be promoted.
+/// Connects to the first host that takes writes. The next host is tried when a host refuses, and beside a
+/// host that stays silent: a machine without power does not answer, and its standby may be promoted.
 async fn connect(
     url: &ConnectionUrl,
     tls: &PostgresTls,

@@ -102,7 +102,8 @@ impl SharedJournalState {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).0 = token;
     }
 
-    /// The answers are kept until the command ends. Returns the token of the asking member.
+    /// Begins a command, whose answers are kept until the command ends. Returns the token of the asking
+    /// member.
     pub(crate) fn begin_command(&self, command: Vec<u8>) -> LeaseToken {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         asking.1.insert(command);
@@ -163,7 +164,7 @@ impl SharedJournalState {
         }
     }
 
-    /// Intake stops for good, and no attempt begins.
+    /// Records that the writer has ended for good: intake stops, and no attempt begins.
     pub(crate) fn writer_is_gone(&self, words: &str) {
         let reason = format!("the journal's thread ended unexpectedly: {words}; restart osnl");
         self.gate.set_open(false);

@@ -39,7 +39,7 @@ pub(crate) enum CommitFailure {
 }
 
 impl CommitFailure {
-    /// Giving up a job whose former try may have committed would forget that commit.
+    /// Repeats a job whose former try may have committed: giving the job up would forget that commit.
     pub(crate) fn with_former(self, may_be_committed: bool) -> Self {
         match self {
             Self::TooSlow(reason) | Self::Unstorable(reason) if may_be_committed => Self::Failed(reason),
@@ -115,7 +115,7 @@ struct UnsentStatement {
     check: AnswerCheck,
 }
 
-/// If the condition fails, the transaction is not committed.
+/// The condition on the answer to a statement; if it fails, the transaction is not committed.
 enum AnswerCheck {
     Done,
     Number,
@@ -311,8 +311,8 @@ impl<'a> Transaction<'a> {
         *self.tally.entry((partition, action.to_owned(), state)).or_default() += by;
     }
 
-    /// Returns the partitions whose lease rows were written. `keep` receives the result before COMMIT, for a COMMIT
-    /// without an answer.
+    /// Commits; returns the partitions whose lease rows were written. `keep` receives the result before
+    /// COMMIT is sent, for a COMMIT without an answer.
     pub(crate) async fn commit(
         self,
         keep: impl FnOnce(),

@@ -40,7 +40,7 @@ pub(crate) struct AuthMethods {
     pub(crate) none: bool,
 }
 
-/// The text and the `Debug` form have no password.
+/// A connection. Its text and its `Debug` form have no password.
 #[derive(Clone)]
 pub struct ConnectionUrl {
     config: Config,
@@ -53,7 +53,8 @@ pub struct ConnectionUrl {
     shown: String,
 }
 
-/// Read for each connection, because a password may change while the program runs.
+/// A file with the login. The file is read for each connection, because a password may change while the
+/// program runs.
 #[derive(Clone)]
 enum LoginFile {
     Password(PathBuf),
@@ -154,8 +155,8 @@ impl ConnectionUrl {
         self.hosts.len() > 1
     }
 
-    /// Hosts are in their order, with the login that is in the file now. A file without a login, as while it is
-    /// replaced, changes nothing.
+    /// Returns a configuration per host, in their order, with the login that is in the file now. A file
+    /// without a login, as while it is replaced, changes nothing.
     pub(crate) fn configs(&self) -> Vec<Config> {
         let mut now = self.config.clone();
         match &self.login_file {

@@ -77,7 +77,8 @@ pub(crate) struct PostgresWriter {
 }
 
 impl PostgresWriter {
-    /// If the database is away, the writer retries each second.
+    /// Connects, migrates the tables if permitted, and takes the free partitions. If the database is away,
+    /// the writer retries each second.
     pub(crate) async fn open(
         options: Options,
         shared: Arc<SharedJournalState>,
@@ -217,7 +218,7 @@ impl PostgresWriter {
         batch
     }
 
-    /// `false` when the program ends before the answers.
+    /// Commits a batch and answers its callers; `false` when the program ends before that.
     async fn work(&mut self, mut batch: Vec<PostgresCommand>) -> bool {
         for command in batch.extract_if(.., |command| matches!(command, PostgresCommand::Do(_))) {
             if let PostgresCommand::Do(what) = command {

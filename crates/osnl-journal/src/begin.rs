@@ -9,8 +9,8 @@ use crate::DeliveryId;
 use crate::entry::{Begin, Entry};
 use crate::identity::MessageIdentity;
 
-/// Announces deliveries that do not begin as live; called once for a kept entry. `ids` returns their numbers, if the
-/// store has any.
+/// Counts and logs deliveries that do not begin as live; called once for a kept entry. `ids` returns the
+/// numbers of deliveries, if the store has any.
 pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counters: &Counters) {
     counters.series.listener(&entry.received.origin.listener).appended(&entry.notification);
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
@@ -91,7 +91,7 @@ pub fn count_unreadable(received: &ReceivedMessage, reason: &str, counters: &Cou
     quarantine::say(received, reason);
 }
 
-/// Called only in a store that keeps dead letters; `memory://` logs each with its event.
+/// Logs dead letters of a new entry in a store that keeps such letters; `memory://` logs each with its event.
 pub fn announce_dead(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>) {
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for (n, new) in entry.deliveries.iter().enumerate() {

@@ -43,7 +43,8 @@ pub(crate) fn numbers(deliveries: usize) -> i64 {
     1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)
 }
 
-/// Each delivery has room for an `on_failure` delivery and its fallbacks.
+/// Returns how many event numbers an event gets. Each delivery has room for an `on_failure` delivery and its
+/// fallbacks.
 #[must_use]
 pub fn reserved_numbers(deliveries: usize) -> i64 {
     numbers(deliveries.saturating_mul(1 + FALLBACKS))
@@ -79,8 +80,9 @@ impl ClaimLimits {
         taken < self.oldest || (taken == 0 && self.older_than.is_some_and(|than| id < than))
     }
 
-    /// In a long backlog, a quarter of the searches begin at a random place, the others at the end; `None` if nothing
-    /// is newer.
+    /// Returns the place at which the search for the next newest begins, given a backlog's ends and size. In
+    /// a long backlog, a quarter of the searches begin at a random place, the others at the end; `None` if
+    /// nothing is newer.
     pub(crate) fn newest_from(
         &self,
         (first, last): (DeliveryId, DeliveryId),
@@ -101,7 +103,7 @@ const LONG: usize = 32;
 #[derive(Clone, Debug)]
 pub struct ClaimedDelivery {
     pub id: DeliveryId,
-    /// `None` is a key of its own.
+    /// The resource key, for order; `None` is a key of its own.
     pub key: Option<String>,
     pub event: Event,
     pub used: UsedLimits,
@@ -118,9 +120,12 @@ pub struct UsedLimits {
     pub made: u32,
 }
 
-/// Only failed attempts record the request, in the transaction of the failure. A first success writes only the
-/// milliseconds, in a row that is updated anyway. A request has at most 4 KiB and the latest three are kept, so a
-/// delivery that fails for days holds 12 KiB. `osnl explain --id` shows the request of a success, from its message.
+/// The record of one attempt.
+///
+/// Only failed attempts record the request, in the transaction of the failure. A first success decides the
+/// throughput and writes only the milliseconds, in a row that is updated anyway. A request has at most 4 KiB
+/// and the latest three are kept, so a delivery that fails for days holds 12 KiB. `osnl explain --id` shows
+/// the request of a success, from its message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SentRequest {
     pub request: Option<String>,

@@ -33,8 +33,8 @@ pub trait Journal: Send + Sync {
     /// Keeps an unreadable message with its bytes, and logs it once.
     fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt;
 
-    /// Waits until a delivery can be attempted now, within the [limits](ClaimLimits). Cancel-safe: a claim without an
-    /// answer claims nothing.
+    /// Claims deliveries of this action that may be attempted now, within the [limits](ClaimLimits). Waits
+    /// until one can be claimed. Cancel-safe: a claim without an answer claims nothing.
     ///
     /// The answer may be empty once after a [withdrawal](Journal::withdrawn). The journal has no timer: the
     /// caller claims again at [`next_due`](Journal::next_due).
@@ -81,30 +81,34 @@ pub trait Journal: Send + Sync {
     /// Returns the latest JSON kept for an object of an enrichment (`kind:id`).
     fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>>;
 
-    /// Claimed deliveries whose message is unsettled for too long. Each should end with
-    /// [`Outcome::Returned`](crate::Outcome::Returned) unless an attempt is under way. The journal itself ends
-    /// unclaimed deliveries. Durable stores return none.
+    /// Returns the claimed deliveries whose message the broker has waited for too long. Each should end with
+    /// [`Outcome::Returned`](crate::Outcome::Returned) unless an attempt is under way. The journal itself
+    /// ends unclaimed deliveries. Durable stores return none.
     fn overdue(&self, action: &str) -> Vec<DeliveryId>;
 
-    /// Claims that the operator has discarded, held or moved. Each should end with
-    /// [`Outcome::Returned`](crate::Outcome::Returned) before another attempt; only then does the change apply and
-    /// the lane continue. An attempt under way ends first, and its success is recorded.
+    /// Returns the claims that the operator has discarded, held or moved. Each should end with
+    /// [`Outcome::Returned`](crate::Outcome::Returned) before another attempt; only then does the change
+    /// apply and the lane continue. An attempt under way ends first, and its success is recorded.
     fn withdrawn(&self, action: &str) -> Vec<DeliveryId>;
 
     /// Notes that the action has no delivery loop any more. If the broker keeps the messages, all unclaimed
     /// deliveries return to the broker.
     fn retired(&self, action: &str);
 
-    /// While the journal is failed, nothing is reserved or claimed, and no attempt should begin.
+    /// Returns whether the journal can be written, as it changes. While failed, nothing is reserved or
+    /// claimed, and no attempt should begin.
     fn state(&self) -> watch::Receiver<JournalState>;
 
-    /// No delivery of a paused action is attempted or ages; new deliveries wait.
+    /// Returns the paused actions, as the set changes. No delivery of a paused action is attempted or ages;
+    /// new deliveries wait.
     fn paused(&self) -> watch::Receiver<PausedActions>;
 
-    /// `None` unless another daemon may take over. An attempt checks the term before any effect.
+    /// Returns the term of claimed deliveries, if another daemon may take over. An attempt checks the term
+    /// before any effect.
     fn term(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>>;
 
-    /// Each running daemon has its part of an action's rate. Always 1 for a journal of one daemon.
+    /// Returns the number of running daemons: each has its part of an action's rate. Always 1 for a journal
+    /// of one daemon.
     fn daemons(&self) -> watch::Receiver<usize>;
 
     /// Completes when all recorded outcomes are safe; the caller sends no more. Receipts that are still open
@@ -114,7 +118,7 @@ pub trait Journal: Send + Sync {
 
 /// The time for which claimed deliveries belong to this daemon alone.
 pub trait AttemptTerm: Send + Sync + fmt::Debug {
-    /// Uses a clock that counts during suspension; zero at the end.
+    /// Returns the rest of the term, by a clock that counts during suspension; zero at the end.
     fn left(&self) -> Duration;
 }
 

@@ -139,7 +139,7 @@ pub fn unreadable(received: &ReceivedMessage, reason: &str) -> QueuedMessage {
     QueuedMessage { body: received.body.clone(), properties: received.properties.clone(), headers, cut: None }
 }
 
-/// Begins at random, so that two daemons rarely give the same number.
+/// Counts from a random number, so that two daemons rarely give the same.
 fn next_unreadable() -> u32 {
     static NEXT: OnceLock<AtomicU32> = OnceLock::new();
     NEXT.get_or_init(|| AtomicU32::new(fastrand::u32(..))).fetch_add(1, Ordering::Relaxed)
@@ -169,7 +169,8 @@ fn shown(at: SystemTime) -> String {
     Timestamp::try_from(at).map_or_else(|_| String::new(), |at| at.to_string())
 }
 
-/// Counts since 2020 in 31 bits, so that numbers of dead letters follow the order of their events.
+/// Returns the seconds since 2020 in 31 bits, so that numbers of dead letters follow the order of their
+/// events.
 fn seconds(at: SystemTime) -> u64 {
     let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     since_1970.saturating_sub(1_577_836_800) & 0x7fff_ffff
@@ -187,7 +188,7 @@ pub enum DeadLetterRow {
 }
 
 impl DeadLetterRow {
-    /// A message of another program counts as unreadable.
+    /// Reads a message of a dead letter queue. A message of another program counts as unreadable.
     #[must_use]
     pub fn read(message: &QueuedMessage) -> Self {
         let text = |name: &str| message.headers.get(name).cloned();
@@ -252,7 +253,8 @@ pub fn id_of(message: &QueuedMessage) -> u64 {
     own.unwrap_or_else(|| u64::from(hash(&format!("{:?}", message.headers))))
 }
 
-/// All copies of one dead letter share the mark; `None` for an unreadable message or one of another program.
+/// Returns the mark shared by all copies of one dead letter; `None` for an unreadable message or a message of
+/// another program.
 #[must_use]
 pub fn copy_of(message: &QueuedMessage) -> Option<(u64, &str)> {
     Some((id_of(message), message.headers.get(IDEMPOTENCY_KEY)?))
@@ -303,7 +305,7 @@ pub struct RetriedDelivery<'a> {
 }
 
 impl<'a> RetriedDelivery<'a> {
-    /// `None` for any other message, which all rules may match.
+    /// Reads the headers of a message; `None` for any other message, which all rules may match.
     #[must_use]
     pub fn of(marks: &'a Marks) -> Option<Self> {
         let text = |name: &str| marks.get(name).map(String::as_str);

@@ -15,7 +15,8 @@ pub fn beside(file: &Path, more: &str) -> PathBuf {
     name.into()
 }
 
-/// Readable only by its owner. After a crash the old or the new file exists, after the return the new.
+/// Replaces a file, readable only by its owner. After a crash the old or the new file exists, after the
+/// return the new.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let new = beside(path, ".new");
     // A file left by a killed process would keep its mode.
@@ -35,7 +36,7 @@ pub fn put(file: &File, new: &Path, path: &Path) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// A file that appears meanwhile is not replaced.
+/// Puts a written file into an empty place, and does not replace a file that appears meanwhile.
 pub fn put_new(file: &File, new: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     match renameat_with(CWD, new, CWD, path, RenameFlags::NOREPLACE) {
@@ -62,7 +63,8 @@ pub enum LockError {
     Io(#[from] io::Error),
 }
 
-/// Writes this process's id. The lock ends when the returned file is dropped, or with the process.
+/// Takes the lock of a file, creates it if missing, and writes this process's id. The lock ends when the
+/// returned file is dropped, or with the process.
 pub fn lock(path: &Path) -> Result<File, LockError> {
     let mut file = state_dir::private().read(true).write(true).create(true).truncate(false).open(path)?;
     match lock_patiently(&file) {
@@ -104,7 +106,8 @@ pub(crate) fn may(path: &Path, access: Access) -> io::Result<()> {
     Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
-/// Retries for up to a tenth of a second, as a mere check of the lock takes it for an instant.
+/// Takes the lock, and retries for up to a tenth of a second, as a mere check of the lock takes it for an
+/// instant.
 fn lock_patiently(file: &File) -> rustix::io::Result<()> {
     let mut left = 20;
     loop {

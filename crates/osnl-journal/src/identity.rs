@@ -35,14 +35,15 @@ impl MessageIdentity {
         self.id.as_ref().map_or(0, String::len)
     }
 
-    /// Without an id, only a redelivered copy is a duplicate, and only of an open or unsettled entry.
+    /// Whether a second copy may be a duplicate. Without an id, only a redelivered copy is one, and only of
+    /// an open or unsettled entry.
     #[must_use]
     pub fn may_be_copy(&self, redelivered: bool) -> bool {
         self.id.is_some() || redelivered
     }
 }
 
-/// A retried message has another identity than its dead letter.
+/// Returns the id. A retried message has another identity than its dead letter.
 fn id(received: &ReceivedMessage, notification: &Notification) -> Option<String> {
     let again = received.noted.marks.as_deref().and_then(|marks| marks.get(RETRY_OF));
     match (notification.id(), again) {

@@ -105,7 +105,8 @@ impl Default for InHand {
 }
 
 impl InHand {
-    /// A daemon runs without a file that cannot be opened.
+    /// Opens the file of a state directory, and counts the entries of an unexpected end. A daemon runs
+    /// without a file that cannot be opened.
     ///
     /// Deliveries of a durable journal are known by their numbers, others by message, rule, action, and
     /// resource.
@@ -208,12 +209,12 @@ impl InHand {
         self.write(0, &[MAGIC, 0]);
     }
 
-    /// An end without [`clean_end`](Self::clean_end) counts from now on.
+    /// Marks the daemon as running: an end without [`clean_end`](Self::clean_end) counts from now on.
     pub fn running(&self) {
         self.write(RUNNING, &[1]);
     }
 
-    /// An intended end counts against no entry.
+    /// Marks the end as intended, so that it counts against no entry.
     pub fn clean_end(&self) {
         self.write(RUNNING, &[0]);
     }
@@ -401,7 +402,7 @@ impl InHand {
         self.write(ENDS, &rows);
     }
 
-    /// A failure loses only the record.
+    /// Writes numbers; a failure loses only the record.
     fn write(&self, at: u64, numbers: &[u64]) {
         let Some(file) = self.file.as_ref().filter(|_| !numbers.is_empty()) else { return };
         if self.is_frozen.load(Ordering::Relaxed) && at != RUNNING {

@@ -101,7 +101,7 @@ struct OpenEntry {
     received: Arc<ReceivedMessage>,
     notification: KeptNotification,
     identity: MessageIdentity,
-    /// Includes deliveries made later for a given-up delivery.
+    /// The rule, action and resource of each delivery, including those made later for a given-up delivery.
     wanted: HashSet<(Arc<str>, Arc<str>, Option<u32>)>,
     outstanding: usize,
     returned: bool,
@@ -125,7 +125,7 @@ struct PendingDelivery {
     failed: Option<FailedAttempts>,
     claimed: Option<Weight>,
     due: Option<Instant>,
-    /// The delivery ends with the broker's confirm of its dead letter.
+    /// Whether the delivery is given up and ends with the broker's confirm of its dead letter.
     is_given_up: bool,
 }
 
@@ -183,8 +183,8 @@ impl MemoryJournal {
         }
     }
 
-    /// Called for each delivery that the journal returns to the broker without a delivery loop: it waited too long
-    /// for a retry, or too many wait.
+    /// Sets the callback for each delivery that the journal returns to the broker without a delivery loop: it
+    /// waited too long for a retry, or too many wait.
     pub fn on_return(&self, told: Box<dyn Fn(&Event) + Send>) {
         *self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
@@ -502,8 +502,8 @@ impl MemoryState {
         self.settle_one(pending.entry, returned.then_some(pending.used));
     }
 
-    /// The receipts of an entry complete with its last outcome. `returned` has the used limits of a returned
-    /// delivery.
+    /// Counts an outcome of an entry, whose receipts complete with the last. `returned` has the used limits
+    /// of a returned delivery.
     fn settle_one(&mut self, entry: u64, returned: Option<UsedLimits>) {
         let Some(open) = self.entries.get_mut(&entry) else { return };
         open.outstanding -= 1;

@@ -68,7 +68,7 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
 
     fn paused_actions(&self) -> Answer<'_, PausedActions>;
 
-    /// The counts are of at most `most` deliveries.
+    /// Returns a page, and the counts of all that match, of at most `most` deliveries.
     fn list(
         &self,
         filter: Filter,
@@ -76,8 +76,8 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
         most: u64,
     ) -> Answer<'_, (Vec<DeliveryListRow>, BoundedCount)>;
 
-    /// Groups that wait for an operator come first. A count that reaches `most`, or a bound of the store, is a lower
-    /// bound.
+    /// Returns the deliveries that match and are not done as groups, those that wait for an operator first, and the
+    /// counts of all that match. A count that reaches `most`, or a bound of the store, is a lower bound.
     fn groups(&self, filter: Filter, most: u64) -> Answer<'_, (Vec<CauseGroup>, BoundedCount)>;
 
     fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>>;
@@ -87,7 +87,7 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
 
     fn event(&self, number: u64) -> Answer<'_, Option<KeptEvent>>;
 
-    /// Messages that the journal would take for copies of kept ones.
+    /// Counts the messages that the journal would take for copies of kept ones.
     fn keeps(&self, messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>) -> Answer<'_, u64>;
 
     /// Returns messages in quarantine with a number above `after`, oldest first.
@@ -103,21 +103,22 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
 
     fn set_paused<'a>(&'a self, action: &'a str, by: Option<&'a str>) -> Answer<'a, ()>;
 
-    /// The journal of a stopped daemon is open until the last clone is dropped, which blocks.
+    /// Opens the journal to change it. The journal of a stopped daemon is open until the last clone is
+    /// dropped, which blocks.
     fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<dyn JournalChanges>>;
 }
 
 pub trait JournalChanges: Journal {
-    /// Selects its deliveries at the first step; a dry run changes nothing.
+    /// Begins a change, which selects its deliveries at the first step; a dry run changes nothing.
     fn changing(&self, change: Change, is_dry_run: bool) -> Box<dyn ChangeSteps + '_>;
 
     fn forget_quarantined(&self, ids: Vec<i64>) -> Answer<'_, u64>;
 }
 
-/// Each step is committed for itself, so that appends continue in between; without further calls the rest is not
-/// changed.
+/// A change under way. Each step is committed for itself, so that appends continue in between; without further
+/// calls the rest is not changed.
 pub trait ChangeSteps: Send {
-    /// Counts the deliveries that were tried, and all that are selected.
+    /// Returns the number of deliveries that were tried, and of all that are selected.
     fn progress(&self) -> (u64, u64);
 
     fn next(&mut self) -> Answer<'_, Option<ChangeOutcome>>;

@@ -25,7 +25,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// A dropped sender completes the receipt as [`Settle::Leave`].
+    /// Returns a receipt and its sender, whose drop completes it as [`Settle::Leave`].
     #[must_use]
     pub fn open() -> (oneshot::Sender<Settle>, Self) {
         let (sender, receiver) = oneshot::channel();
@@ -37,7 +37,7 @@ impl Receipt {
         Self { deliveries, ..self }
     }
 
-    /// The deliveries take memory until the message may be settled.
+    /// Returns the number of the message's deliveries, which take memory until the message may be settled.
     #[must_use]
     pub fn deliveries(&self) -> usize {
         self.deliveries

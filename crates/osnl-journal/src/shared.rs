@@ -37,8 +37,11 @@ pub struct CheckedConnection {
 pub trait SharedDatabase: Send + Sync + fmt::Debug {
     fn check(&self, connection: &Secret) -> Result<CheckedConnection, String>;
 
-    /// Blocks for seconds at most. An unreachable database is no error: the journal is failed until the database
-    /// answers.
+    /// Opens a journal and blocks for seconds at most. An unreachable database is no error: the journal is
+    /// failed until the database answers.
+    ///
+    /// # Errors
+    /// The database answers but cannot be used: the problem and the remedy.
     fn open(
         &self,
         options: &SharedOptions,

@@ -292,21 +292,24 @@ impl SqliteJournal {
         *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
-    /// Names a process like `process 4711`. Changes go through that process; without a holder, the caller can open
-    /// the file.
+    /// Returns the process that has a journal open to write, such as `process 4711`. Changes go through that
+    /// process; without a holder, the caller can open the file.
     #[must_use]
     pub fn holder(file: &Path) -> Option<String> {
         JournalLock::holder(file)
     }
 
-    /// Distinguishes a free journal from one whose lock this user may not read, such as by
-    /// [`io::ErrorKind::PermissionDenied`].
+    /// Like [`holder`](Self::holder), but distinguishes a free journal from one whose lock this user may not
+    /// read.
+    ///
+    /// # Errors
+    /// The lock cannot be opened, such as [`io::ErrorKind::PermissionDenied`].
     pub fn find_holder(file: &Path) -> io::Result<Option<String>> {
         JournalLock::find_holder(file)
     }
 
-    /// Changes in bounded transactions; completes when all are committed. Claimed deliveries are changed when their
-    /// attempt has ended.
+    /// Applies a change in bounded transactions, and completes when all are committed. Claimed deliveries are
+    /// changed when their attempt has ended.
     pub async fn change(&self, change: Change) -> Result<ChangeOutcome, ChangeError> {
         all(self.changing(change, false)).await
     }
@@ -322,7 +325,7 @@ impl SqliteJournal {
         }
     }
 
-    /// The caller runs one transaction at a time; with `preview`, nothing is changed.
+    /// Returns a change that the caller runs one transaction at a time; with `preview`, nothing is changed.
     #[must_use]
     pub fn changing(&self, change: Change, preview: bool) -> ChangeRun<'_> {
         ChangeRun::new(self, change, if preview { Apply::Preview } else { Apply::Commit })

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The folder is not created; `None` if no variable names any.
+/// Returns the default folder, which is not created; `None` if no variable names any.
 #[must_use]
 pub fn default() -> Option<PathBuf> {
     // The owner of `/proc/self` is the process's user.
@@ -15,7 +15,8 @@ pub fn default() -> Option<PathBuf> {
     of(is_root, |name| std::env::var_os(name))
 }
 
-/// Mode 0600. A symbolic link is an error, as it would lead a privileged daemon to another user's file.
+/// Returns options for private files (0600). A symbolic link is an error, as it would lead a privileged
+/// daemon to another user's file.
 pub fn private() -> OpenOptions {
     let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut options = OpenOptions::new();
@@ -57,7 +58,8 @@ pub fn judge_for_any(folder: &Path) -> Result<(), UnsafePlace> {
     }
 }
 
-/// A group may write the file, as operators share a group. Nobody writes to a read-only file system.
+/// Judges what a daemon reads or runs: a file of the configuration, its folder, or a program. A group may write the
+/// file, as operators share a group. Nobody writes to a read-only file system.
 pub fn judge_source(path: &Path) -> Result<(), UnsafePlace> {
     let user = rustix::process::geteuid();
     judge_for(path, Keeps::Source, |uid| user.is_root() || uid == 0 || uid == user.as_raw())

@@ -15,13 +15,16 @@ pub struct StateLock {
 }
 
 impl StateLock {
-    /// The directory is created if missing; `daemon.lock` names the process.
+    /// Takes the state directory, created if missing: `daemon.lock` names the process.
+    ///
+    /// # Errors
+    /// Another daemon has the directory, or it cannot be written.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         Ok(Self { _file: files::lock(&folder.join(NAME))? })
     }
 
-    /// `None` also if this user may not see that. Creates nothing.
+    /// Returns the daemon that has the state directory, if this user may see that. Creates nothing.
     #[must_use]
     pub fn holder(folder: &Path) -> Option<String> {
         files::holder(&folder.join(NAME)).ok().flatten()

@@ -26,7 +26,8 @@ pub struct ContentInfo<'a> {
     pub compression: Option<&'a str>,
 }
 
-/// UTF-8 is not yet checked; borrows unless a conversion was needed.
+/// Returns the decompressed body as UTF-8 (not yet checked); borrows unless a conversion was
+/// needed.
 pub fn plain_body<'a>(raw: &'a [u8], info: &ContentInfo<'_>) -> Result<Cow<'a, [u8]>, DecodeError> {
     plain_body_of(raw, info, Budget::DEFAULT.body)
 }
@@ -57,7 +58,8 @@ pub(crate) fn plain_body_of<'a>(
 }
 
 impl Budget {
-    /// The size of an uncompressed body is checked later, when it is read.
+    /// Returns the decompressed body as UTF-8 (not yet checked). The size of an uncompressed body is checked
+    /// later, when it is read.
     pub fn plain_body<'a>(
         &self,
         raw: &'a [u8],

@@ -76,7 +76,8 @@ pub fn find(event_type: &str) -> Vec<&'static CatalogueEvent> {
     events().iter().filter(|event| event.event_type == event_type).collect()
 }
 
-/// The field may be in any of its forms; `None` for an unknown event.
+/// Whether a payload of this event may have the field in any of its forms; `None` for an unknown
+/// event.
 #[must_use]
 pub fn field_exists(event_type: &str, path: &str) -> Option<bool> {
     let found = find(event_type);
@@ -110,7 +111,8 @@ const MORE_EXCHANGES: [&str; 21] = [
     "zun",
 ];
 
-/// "several services" for `openstack`, oslo.messaging's default.
+/// Returns the service that owns an exchange, or "several services" for `openstack`, oslo.messaging's
+/// default.
 #[must_use]
 pub fn owner_of_exchange(exchange: &str) -> Option<&'static str> {
     let services = &data::catalogue().services;
@@ -124,13 +126,14 @@ pub fn owner_of_exchange(exchange: &str) -> Option<&'static str> {
 }
 
 impl CatalogueEvent {
-    /// Cinder and manila use `openstack` unless configured otherwise.
+    /// Returns the usual exchange. Cinder and manila use `openstack` unless configured otherwise.
     #[must_use]
     pub fn exchange(&self) -> &'static str {
         data::catalogue().services.get(self.service).map_or("", |service| service.exchange)
     }
 
-    /// A service sends this version of the payload's class or an older one.
+    /// Returns the version of the payload's class in the catalogue: a service sends this version or
+    /// an older one.
     #[must_use]
     pub fn version(&self) -> Option<&'static str> {
         match self.form {

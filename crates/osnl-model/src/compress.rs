@@ -11,7 +11,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// `gzip` and `zlib` are the same in kombu. `None` for any other name than these and `bz2`.
+    /// Reads a value of `kombu_compression`: `gzip` or `zlib`, which are the same in kombu, or
+    /// `bz2`. `None` for any other.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "gzip" | "zlib" | "application/x-gzip" => Some(Self::Gzip),

@@ -96,7 +96,7 @@ impl fmt::Display for JsonKind {
     }
 }
 
-/// Short enough for a log line and too short for most secrets.
+/// Returns the beginning of a name, short enough for a log line and too short for most secrets.
 pub fn excerpt(text: &str) -> String {
     const LONGEST: usize = 24;
     if text.chars().count() <= LONGEST {

@@ -32,12 +32,12 @@ pub struct NotificationFilter {
 }
 
 impl NotificationFilter {
-    /// A missing field never matches a pattern.
+    /// Whether a message with this head can match. A missing field never matches a pattern.
     pub fn wants(&self, head: &Head<'_>) -> bool {
         self.holds_for(head).unwrap_or(false)
     }
 
-    /// `Err`: a pattern exceeded its limit of steps, so the message does not match.
+    /// A pattern exceeded its limit of steps: the message does not match.
     pub fn holds_for(&self, head: &Head<'_>) -> Result<bool, StepLimit> {
         Ok(self.holds_for_publisher(head.publisher_id.as_deref())?
             && self.holds_for_event_type(head.event_type.as_deref())?)

@@ -7,8 +7,8 @@ use crate::Head;
 use crate::budget::{members_memory, memory_of};
 use crate::redact::{MaskedJson, mask_members, mask_secrets};
 
-/// Other programs omit fields, so no field is required: a text field is None when it is missing, null or no text.
-/// Debug output masks the secrets of payload and context.
+/// A notification. Other programs omit fields, so no field is required: a text field is None when
+/// it is missing, null or no text. Debug output masks the secrets of payload and context.
 #[derive(Clone, Default, PartialEq)]
 pub struct Notification {
     pub event_type: Option<String>,

@@ -40,7 +40,8 @@ pub fn one_line_with_tabs(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.split('\t').map(one_line).collect::<Vec<_>>().join("\t"))
 }
 
-/// JSON permits several dangerous characters unescaped. Line ends between values stay.
+/// Escapes dangerous characters in written JSON as `\uXXXX`, since JSON permits several of these
+/// unescaped. Line ends between values stay.
 #[must_use]
 pub fn one_line_json(written: String) -> String {
     let breaks_lines = |c: char| c != '\n' && is_dangerous(c);

@@ -1,7 +1,8 @@
 use std::fmt;
 
-/// Bodies write priorities in capitals, routing keys in lower case; both are the same priority. oslo drops a message
-/// of unknown priority; here it is kept as [`Priority::Other`].
+/// The priority of a notification. Bodies write priorities in capitals, routing keys in lower case;
+/// both are the same priority. oslo drops a message of unknown priority; here it is kept as
+/// [`Priority::Other`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Priority {
     Audit,

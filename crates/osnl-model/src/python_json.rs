@@ -14,7 +14,7 @@ use crate::budget::Purse;
 
 pub use write::to_python_json;
 
-/// `NaN`, both infinities, and numbers beyond an `f64` are null.
+/// Reads JSON with Python's additions; `NaN`, both infinities, and numbers beyond an `f64` are null.
 pub fn parse_python_json(text: &str) -> Result<Value, serde_json::Error> {
     let purse = Purse::new(usize::MAX, usize::MAX, usize::MAX);
     repairing(text, |text| purse.parse(text, 0))

@@ -11,8 +11,12 @@ pub(crate) enum LiteralError {
     TooMuch,
 }
 
-/// Tuples and sets become arrays, keys that are no text become their literal, an integer beyond 64 bits becomes a
-/// float, and a call (`ValueError('x')`) its text. `None` for anything else, such as `<object at 0x7f>` inside.
+/// Reads the `repr` of Python's dictionaries, lists, tuples, sets, texts, bytes, numbers, `None`
+/// and booleans.
+///
+/// Tuples and sets become arrays, keys that are no text become their literal, an integer beyond 64
+/// bits becomes a float, and a call (`ValueError('x')`) becomes its text. `None` for anything else,
+/// such as `<object at 0x7f>` inside.
 #[must_use]
 pub fn parse_python_literal(text: &str) -> Option<Value> {
     read_literal(text, DEEPEST, usize::MAX).ok()

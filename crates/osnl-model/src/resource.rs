@@ -85,15 +85,16 @@ pub enum AddressKind {
 }
 
 impl Resource<'_> {
-    /// The key is in lower case. An instance and its ports share a key, and so do an ironic node and its ports. The
-    /// key of a long id is its digest.
+    /// Returns the key that orders the notifications of this resource, in lower case. An instance
+    /// and its ports share a key, and so do an ironic node and its ports. The key of a long id is its digest.
     #[must_use]
     pub fn key(&self) -> Option<String> {
         self.order.or(self.id.as_deref()).map(|id| bounded_id(id).to_lowercase())
     }
 }
 
-/// Several for a bulk request, none if the form is unknown.
+/// Returns the resources of a notification: several for a bulk request, none if the form is
+/// unknown.
 #[must_use]
 pub fn resources(n: &Notification) -> Vec<Resource<'_>> {
     read(n).into_iter().map(named).collect()
@@ -155,7 +156,8 @@ impl<'a> Bulk<'a> {
         self.items.is_empty()
     }
 
-    /// The first part of `{ports: [A, B]}` is `{port: A}`.
+    /// Returns the payload as a request about one resource has it: for `{ports: [A, B]}` the first
+    /// is `{port: A}`.
     #[must_use]
     pub fn part(&self, n: usize) -> Option<Value> {
         Some(Value::Object([(self.kind.to_owned(), self.items.get(n)?.clone())].into_iter().collect()))

@@ -14,9 +14,11 @@ const SHORTEST: usize = 4;
 const NESTED: usize = 2;
 const LONGEST_ENTITY: usize = 12;
 
-/// A secret of ours may come back from a target or a broker as sent, encoded for a URL, a form, JSON, HTML, or a
-/// `Basic` login, also twice, or cut by the end of the text. Each such place becomes `***`. A secret of fewer than
-/// four bytes stays, and so does a part that a caller has cut: scrub first, then cut.
+/// Removes secrets of ours from a text of somebody who got them: a target's reply, a broker's words.
+///
+/// A secret may come back as sent, encoded for a URL, a form, JSON, HTML, or a `Basic` login, also twice, or cut by the end of
+/// the text. Each such place becomes `***`. A secret of fewer than four bytes stays, and so does a part that a caller has cut:
+/// scrub first, then cut.
 #[derive(Clone, Default)]
 pub struct Scrubber(Vec<Arc<[Needle]>>);
 
@@ -147,7 +149,7 @@ impl Reading {
         has_escapes.then_some(decoded)
     }
 
-    /// A place in base64 includes the letters and digits around the secret, which are part of the same login.
+    /// Adds the places of a secret; of base64, with the letters and digits around it, which are part of the same login.
     fn find(&self, needle: &Needle, places: &mut Vec<Place>) {
         let is_part = |byte: &&u8| needle.is_base64 && byte.is_ascii_alphanumeric();
         let mut at = 0;

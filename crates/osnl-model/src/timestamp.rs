@@ -53,7 +53,8 @@ impl Timestamp {
     }
 }
 
-/// A tenth of the general parser's cost: nearly every notification has several such times.
+/// Reads oslo.messaging's own spelling at a tenth of the general parser's cost. Nearly every
+/// notification has several such times.
 fn usual(text: &str) -> Option<jiff::Timestamp> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| {

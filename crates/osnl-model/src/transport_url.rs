@@ -72,8 +72,8 @@ impl TransportUrl {
         &self.hosts
     }
 
-    /// Credentials are not inherited, so a host without a login beside others uses `guest`, which is hardly ever
-    /// intended.
+    /// Returns the hosts without user and password beside hosts that have both. Credentials are not
+    /// inherited, so such a host uses `guest`, which is hardly ever intended.
     pub fn hosts_without_login(&self) -> impl Iterator<Item = &TransportHost> {
         let without = |host: &&TransportHost| host.username.is_none() && host.password.is_none();
         let any_with = self.hosts.iter().any(|host| !without(&host));
@@ -106,7 +106,7 @@ impl TransportUrl {
         self.folded_dollars
     }
 
-    /// Parses to an equal value. Not for logs.
+    /// Returns the URL with its passwords, which parses to an equal value. Not for logs.
     pub fn to_string_with_secrets(&self) -> String {
         print::url(self, true)
     }

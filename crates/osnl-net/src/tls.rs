@@ -58,7 +58,7 @@ pub enum CommonName {
     Ignored,
 }
 
-/// A certificate for the requested name must chain to a trusted certificate, or be one.
+/// Accepts a certificate for the requested name that chains to a trusted certificate, or is one.
 pub fn checked(
     certificates: Vec<CertificateDer<'static>>,
     common_name: CommonName,
@@ -78,7 +78,7 @@ pub fn any_name(verifier: Arc<dyn ServerCertVerifier>) -> Arc<dyn ServerCertVeri
     Arc::new(verifier::AnyName(verifier))
 }
 
-/// The connection is encrypted, but its peer is unknown.
+/// Accepts any certificate: the connection is encrypted, but its peer is unknown.
 #[must_use]
 pub fn unchecked() -> Arc<dyn ServerCertVerifier> {
     Arc::new(verifier::AnyCertificate)

@@ -6,8 +6,8 @@ use crate::ports;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(150);
 const MOST: usize = 64;
 
-/// Every attempt to connect ends by its caller's time-out, as behind a firewall that drops packets. The server ends
-/// when dropped.
+/// A port of 127.0.0.1 where every attempt to connect ends by its caller's time-out, as behind a firewall that drops
+/// packets. The server ends when dropped.
 #[derive(Debug)]
 pub struct FullBacklog {
     address: SocketAddr,

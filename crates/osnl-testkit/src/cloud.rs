@@ -91,7 +91,8 @@ impl RealCloud {
         stopped.iter().for_each(|service| self.start_service(service));
     }
 
-    /// Restarts Keystone. The administrator's own token keeps its lifetime.
+    /// Sets the lifetime of new tokens, and restarts Keystone for that. The administrator's own token keeps its
+    /// lifetime.
     pub fn set_token_seconds(&mut self, seconds: u64) {
         self.token_seconds = seconds;
         self.stop_service("keystone");
@@ -134,7 +135,7 @@ impl RealCloud {
         answer.2
     }
 
-    /// Keystone sends a notification for a wrong password.
+    /// Attempts a login with a wrong password, because Keystone sends a notification for that.
     pub fn fail_to_log_in(&mut self) {
         let (status, _, _) = self.request("keystone", "POST", "/v3/auth/tokens", &login_body("wrong"));
         assert_eq!(status, 401);

@@ -28,7 +28,7 @@ pub use self::memory::in_a_process_of_its_own;
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// Futures need not be `Send`, because the test awaits each itself.
+/// A broker and outside interference with it. Futures need not be `Send`, because the test awaits each itself.
 #[expect(async_fn_in_trait, reason = "used by name only, and awaited where it is called")]
 pub trait BrokerRig: Sized {
     async fn start() -> Self;

@@ -98,8 +98,8 @@ pub fn nested(levels: usize, key: Option<&str>) -> String {
     }
 }
 
-/// Each text is below `brackets` arrays. Quotes are escaped as `\u0022`, so that a level adds ten bytes instead of
-/// doubling the size.
+/// Returns a JSON text whose arrays contain a JSON text, and so on, each below `brackets` arrays. Quotes are escaped
+/// as `\u0022`, so that a level adds ten bytes instead of doubling the size.
 #[must_use]
 pub fn texts_within_texts(texts: usize, brackets: usize) -> String {
     let (open, close) = ("[".repeat(brackets), "]".repeat(brackets));

@@ -33,13 +33,13 @@ fn at_random<T>(address: IpAddr, bind: impl Fn(u16) -> Option<T>) -> T {
     ports.find_map(bind).unwrap_or_else(|| panic!("no free port between {FIRST} and {LAST} on {address}"))
 }
 
-/// Another process may take one of the ports meanwhile.
+/// Returns three different ports that are free now; another process may take one meanwhile.
 pub(crate) fn three() -> [u16; 3] {
     let listeners = [listen(), listen(), listen()];
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// Bound without a listener, so connections are refused as long as this process lives.
+/// Returns a port of 127.0.0.1 that refuses connections as long as this process lives: bound, without a listener.
 #[must_use]
 pub fn closed_port() -> u16 {
     static BOUND: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());

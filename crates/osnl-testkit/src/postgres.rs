@@ -228,7 +228,8 @@ impl Postgres {
         self.running = None;
     }
 
-    /// Open transactions are rolled back; a shutdown that takes too long becomes [`Postgres::quit`].
+    /// Ends the server in good order and rolls back open transactions; a shutdown that takes too long becomes
+    /// [`Postgres::quit`].
     pub fn shutdown(&mut self) {
         if let Some(running) = &mut self.running {
             running.group.signal("INT");

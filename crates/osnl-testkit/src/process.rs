@@ -13,7 +13,7 @@ pub(crate) struct ChildGroup {
 }
 
 impl ChildGroup {
-    /// A new process group, so that a Ctrl-C in the terminal does not reach it.
+    /// Starts `command` as the leader of a new process group, so that a Ctrl-C in the terminal does not reach it.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let child = command
             .process_group(0)
@@ -57,7 +57,7 @@ pub fn signal(process: u32, name: &str) {
     assert!(send(name, &process.to_string()), "cannot send {name} to process {process}");
 }
 
-/// The shell's own `kill`, because the standard library has no signals, and this crate no unsafe code. Returns
+/// Runs the shell's own `kill`, because the standard library has no signals, and this crate no unsafe code. Returns
 /// whether the signal was sent.
 pub(crate) fn send(signal: &str, target: &str) -> bool {
     Command::new("sh")
@@ -119,7 +119,8 @@ mod tests {
 
     use super::*;
 
-    /// The pipe is descriptor 3, because a shell gives its background jobs an empty standard input.
+    /// Starts a shell and its child `cat`, which reads a pipe that we hold open. The pipe is descriptor 3, because a
+    /// shell gives its background jobs an empty standard input.
     fn victim() -> ChildGroup {
         let mut command = Command::new("sh");
         command.args(["-c", "exec 3<&0; cat <&3 & wait"]).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -38,7 +38,7 @@ struct Screen {
 }
 
 impl Pty {
-    /// All three streams are on a terminal of this many columns and lines.
+    /// Starts a program in a folder, with all three streams on a terminal of this many columns and lines.
     #[must_use]
     pub fn start(program: &Path, args: &[&str], folder: &Path, size: (u16, u16)) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -133,7 +133,7 @@ impl Pty {
         modes(&tcgetattr(&self.master).unwrap()) == modes(&self.before)
     }
 
-    /// The text that a user sees after the program's end.
+    /// Returns the first screen after the end of the second: the text that a user sees after the program's end.
     ///
     /// # Panics
     /// When the second screen is still shown, or the keyboard's modes are not restored.

@@ -109,7 +109,7 @@ impl Sink {
         self.shared.state.lock().unwrap().script.extend(replies);
     }
 
-    /// The chooser sees every request first; `None` leaves a request to the script and the default.
+    /// Sets a chooser that sees every request first; `None` leaves a request to the script and the default.
     pub fn reply_when(&self, choose: impl Fn(&SinkRequest) -> Option<Reply> + Send + 'static) {
         self.shared.state.lock().unwrap().chooser = Some(Box::new(choose));
     }
@@ -119,7 +119,7 @@ impl Sink {
         self.shared.state.lock().unwrap().requests.clone()
     }
 
-    /// The sink otherwise keeps every request.
+    /// Forgets all requests, to save memory; the sink otherwise keeps every request.
     pub fn forget(&self) {
         self.shared.state.lock().unwrap().requests.clear();
     }

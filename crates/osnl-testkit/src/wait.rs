@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The panic's message has `description` behind "waited 5s for", such as "the queue to be empty".
+/// At the deadline the panic's message contains `description`, which follows "waited 5s for", such as "the
+/// queue to be empty".
 #[track_caller]
 pub fn wait_until(deadline: Duration, description: &str, mut done: impl FnMut() -> bool) {
     assert!(reached(deadline, &mut done), "waited {deadline:?} for {description}");

@@ -23,10 +23,12 @@ impl RetryPauses {
     }
 }
 
-/// A missing broker or exchange is tried about once a second, so the first message arrives within a second of its
-/// return. A broker that refuses the connection is tried less and less often, down to every 30 s.
+/// The pauses between attempts to connect. A missing broker or exchange is tried about once a second, so the first
+/// message arrives within a second of its return. A broker that refuses the connection is tried less and less often,
+/// down to every 30 s.
 ///
-/// The transport's own pauses (`rabbit_retry_interval` and the like) are kept exactly, whatever the failure.
+/// Pauses that the transport's options set (`rabbit_retry_interval` and the like) are kept exactly, whatever the
+/// failure.
 #[derive(Debug)]
 pub struct Backoff {
     asked: Reconnect,
@@ -49,7 +51,8 @@ impl Backoff {
         Some(delay + splay.mul_f64(fastrand::f64()))
     }
 
-    /// Up to a fifth is removed at random, so that many daemons do not connect at the same moment.
+    /// Returns the pause after this failure. Up to a fifth is removed at random, so that many daemons do not connect at
+    /// the same moment.
     pub fn after(&mut self, error: &TransportError) -> Duration {
         self.failures = self.failures.saturating_add(1);
         if let Some(retry) = self.asked.retry {

@@ -12,8 +12,8 @@ impl BodyBounds {
     pub const DEFAULT: Self = Self { in_hand: 64 << 20, whole: 16 << 20 };
     pub const HEAD: usize = 64 << 10;
 
-    /// A body larger than `max_body` is still kept whole up to 16 MiB, so that it can be read later, when the option
-    /// is raised.
+    /// Returns the bounds for a reader of bodies up to `max_body`. A larger body is still kept whole up to 16 MiB, so
+    /// that it can be read later, when the option is raised.
     #[must_use]
     pub fn of_max_body(max_body: usize) -> Self {
         Self { whole: max_body.max(Self::DEFAULT.whole), ..Self::DEFAULT }

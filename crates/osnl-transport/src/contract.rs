@@ -26,8 +26,8 @@ pub trait Transport: Send + Sync {
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>>;
 
-    /// Waits until the broker has confirmed the message; without `mandatory`, a message that no queue takes is
-    /// confirmed too. A lost connection is reopened by the next send.
+    /// Publishes a message, and waits until the broker has confirmed the message. Without `mandatory`, a message that
+    /// no queue takes is confirmed too. A lost connection is reopened by the next send.
     ///
     /// Beyond a thousand sends in flight, further sends wait. Messages are published in the order of the
     /// sends, as long as the connection holds. `mandatory` messages are in flight one at a time. A broker
@@ -48,7 +48,7 @@ pub trait Transport: Send + Sync {
         Box::pin(std::future::ready(()))
     }
 
-    /// One attempt, with a queue that takes no message from other queues.
+    /// Makes one attempt to connect and to tap, with a queue that takes no message from other queues.
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>>;
 
     /// Removes bindings of osnl's queues, then examines queues, each of which may be missing. Removing a missing
@@ -138,7 +138,7 @@ impl PartitionSeen {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// A message of a stream can never return to its queue.
+    /// Whether a message can return to its queue and be delivered again. A message of a stream never can.
     pub requeue: bool,
     pub send: bool,
     pub absent: &'static [&'static str],
@@ -165,7 +165,7 @@ pub trait Consumer: Send {
 
     fn untaken(&self) -> usize;
 
-    /// Settlements stay in `window` while the broker takes nothing.
+    /// Sends the settlements that `window` has gathered, or leaves them there while the broker takes nothing.
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>>;
 
     fn late_bindings(&self) -> Box<dyn LateBindings>;

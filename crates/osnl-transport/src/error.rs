@@ -49,7 +49,7 @@ pub enum TransportError {
     /// The broker refused to keep the message, as a full queue with `overflow = reject-publish` does.
     #[error("the broker does not take the message for exchange \"{exchange}\" with key \"{routing_key}\"")]
     NotTaken { exchange: String, routing_key: String },
-    /// The broker may have the message all the same.
+    /// No confirm arrived in time. The broker may have the message all the same.
     #[error("{location}: topic \"{topic}\": {reason}; {remedy}")]
     NotConfirmed { location: String, topic: String, reason: String, remedy: &'static str },
     #[error("the message is too large for the broker: {reason}")]
@@ -66,8 +66,10 @@ impl TransportError {
         matches!(self, Self::Refused { code: Some(RESOURCE_LOCKED), .. })
     }
 
-    /// A refused login can succeed later, for example while a password is rotated, so it counts as recoverable; the
-    /// caller decides about the start, see [`TransportError::is_refused_access`].
+    /// Returns whether another attempt can succeed without a change of the configuration.
+    ///
+    /// A refused login can succeed later, for example while a password is rotated, so it counts as recoverable. Whether
+    /// it ends the program at the start is the caller's choice, see [`TransportError::is_refused_access`].
     #[must_use]
     pub fn is_recoverable(&self) -> bool {
         match self {
@@ -102,7 +104,7 @@ impl TransportError {
         matches!(self, Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } | Self::Refused { .. })
     }
 
-    /// No host accepts the login, so nothing can be sent or read before a correction.
+    /// Returns whether nothing can be sent or read before a correction, because no host accepts the login.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(
@@ -145,7 +147,7 @@ impl TransportError {
         }
     }
 
-    /// The attempt ended before the virtual host was open, so nothing was declared or bound.
+    /// Returns whether the attempt ended before the virtual host was open, so that nothing was declared or bound.
     #[must_use]
     pub fn is_refused_connection(&self) -> bool {
         self.is_unreachable() && !matches!(self, Self::Handshake { .. })

@@ -122,7 +122,7 @@ pub use topology::{
     QueueArguments, QueueKind, QueueType, Resume, StreamOffset, Subscription,
 };
 
-/// The options are those of the URL's query. Nothing is connected yet.
+/// Returns the transport for a URL, with the options of its query. Nothing is connected yet.
 ///
 /// An unverified broker is logged as a warning here, since no check of a configuration reports it.
 pub fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportError> {

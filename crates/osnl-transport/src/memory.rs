@@ -193,7 +193,7 @@ impl MemoryQueue {
         QueueSeen { messages, consumers: self.counted() }
     }
 
-    /// RabbitMQ counts of a quorum queue the active consumer alone.
+    /// Returns the consumers as RabbitMQ counts them: of a quorum queue the active one alone.
     fn counted(&self) -> u32 {
         if self.kind == QueueType::Quorum { self.consumers.min(1) } else { self.consumers }
     }
@@ -365,7 +365,7 @@ fn tap_properties(from: &Properties) -> TapProperties {
     }
 }
 
-/// `*` stands for one word between dots, `#` for any number.
+/// Matches a topic pattern of AMQP: words between dots, `*` for one word, `#` for any number.
 pub(crate) fn key_matches(pattern: &str, key: &str) -> bool {
     fn words(pattern: &[&str], key: &[&str]) -> bool {
         match pattern.split_first() {

@@ -9,7 +9,8 @@ use osnl_model::ContentInfo;
 use crate::bodies::Cut;
 use crate::body_flow::BodyShare;
 
-/// Epochs are unique within a process, so a delivery tag of a closed connection cannot be used on another.
+/// The lifetime of one connection. Epochs are unique within a process, so a delivery tag of a closed connection cannot
+/// be used on another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
@@ -32,7 +33,7 @@ pub struct Properties {
 pub type Marks = BTreeMap<String, String>;
 
 impl Properties {
-    /// Cut where a short string of AMQP ends: a longer text names no form of a body.
+    /// Returns the text of a header, cut where a short string of AMQP ends: a longer text names no form of a body.
     pub(crate) fn text(header: &[u8]) -> String {
         String::from_utf8_lossy(&header[..header.len().min(255)]).into_owned()
     }

@@ -29,7 +29,7 @@ pub struct DriverOptions<T> {
     written: BTreeMap<&'static str, String>,
 }
 
-/// Values are not repeated: in a URL they may be the rest of a password.
+/// An error in the options. Values are not repeated: in a URL they may be the rest of a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     #[error("{} is not an option of [{section}]{}", .name.as_deref().unwrap_or("a name in the query"),
@@ -106,7 +106,7 @@ impl<T: DriverSection> DriverOptions<T> {
         self.written.contains_key(name)
     }
 
-    /// Options are as written and in the order of the table; a secret is `***`.
+    /// Returns the options that are set, as written and in the order of the table; a secret as `***`.
     pub fn set_options(&self) -> impl Iterator<Item = (&'static OptionDef, &str)> {
         T::OPTIONS.iter().filter_map(|option| Some((option, self.written.get(option.name)?.as_str())))
     }

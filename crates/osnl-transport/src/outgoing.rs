@@ -12,7 +12,7 @@ pub struct OutgoingMessage {
     /// Notifier does. So nothing is lost before the first consumer connects. With [`Passive`](Declare::Passive) and
     /// [`Nothing`](Declare::Nothing) a missing exchange is an error.
     pub declare: Declare,
-    /// A message that no queue takes is an error; otherwise the broker drops and confirms it.
+    /// Whether a message that no queue takes is an error; otherwise the broker drops and confirms it.
     pub mandatory: bool,
     /// The key: messages with one key keep their order, if the transport [has keys](crate::Features::keys).
     pub key: Option<String>,

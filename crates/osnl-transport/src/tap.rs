@@ -25,7 +25,7 @@ use crate::{BodyBounds, BoxFuture, Cut, Greeting, TransportError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapOptions {
     pub bindings: Vec<TapBinding>,
-    /// Larger is faster, up to about a thousand.
+    /// The number of messages in transit. Larger is faster, up to about a thousand.
     pub prefetch: u16,
     pub max_messages: u32,
     pub max_bytes: u64,
@@ -92,7 +92,7 @@ pub struct ExchangeFound {
     pub durable: Option<bool>,
 }
 
-/// Body and headers are as received: nothing is masked.
+/// A message seen by a tap. Body and headers are as received: nothing is masked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TapMessage {
     pub exchange: String,
@@ -136,7 +136,8 @@ pub trait Tap: Send {
     /// Binds to an exchange as requested. Returns `false` if the exchange is missing.
     fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
 
-    /// The groups are the given ones, and those that the broker lists. `None` if the broker has exchanges.
+    /// Examines the tapped topics and their groups: the given groups, and those that the broker lists. `None` if the
+    /// broker has exchanges.
     fn topics(&mut self, groups: Vec<String>) -> BoxFuture<'_, Result<Option<TopicsSeen>, TransportError>>;
 
     /// Returns the number of messages that exceeded the queue's bounds since the last call. `None` if the broker does

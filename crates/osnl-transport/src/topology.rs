@@ -103,7 +103,7 @@ pub struct OpenQueue {
     pub queue_type: Option<QueueType>,
     pub waiting: u32,
     pub other_consumers: u32,
-    /// The queue was missing and was made. Also true of a stream that was deleted and made anew since the last
+    /// Whether the queue was missing and was made. Also true of a stream that was deleted and made anew since the last
     /// reading.
     pub created: bool,
     pub durable: Option<bool>,

@@ -217,7 +217,8 @@ impl DeadLetterQueues {
         }
     }
 
-    /// Each dead letter once, oldest first, and whether more wait than fit; bodies where `wants_body` holds.
+    /// Returns each dead letter once, oldest first, and whether more wait than fit. Bodies are included where
+    /// `wants_body` holds.
     pub(crate) async fn read(
         &self,
         wants_body: impl Fn(&QueuedMessage) -> bool + Send + Sync,
@@ -238,7 +239,8 @@ impl DeadLetterQueues {
         Ok((found, has_more))
     }
 
-    /// The broker confirms a message put back before its dead letter is removed, so none is lost.
+    /// Changes dead letters, and returns their numbers. The broker confirms a message put back before its dead letter
+    /// is removed, so none is lost.
     pub(crate) async fn change(
         &self,
         change: DeadLetterChange,

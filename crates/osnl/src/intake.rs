@@ -58,7 +58,7 @@ pub trait Intake: Send + Sync {
     /// Whether a rule may match, decided before the payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
 
-    /// Called before the message's acknowledgement; must not wait.
+    /// Notes an unmatched message before its acknowledgement; must not wait.
     fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
         let _ = (message, listener, head);
     }
@@ -107,7 +107,7 @@ impl RuleEngine {
         }
     }
 
-    /// The counts of an engine that will [replace](LiveRules::replace) another begin then.
+    /// Sets the ring of an engine that will [replace](LiveRules::replace) another, whose counts begin then.
     #[must_use]
     pub(crate) fn following(mut self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
         (self.ring, self.listener) = (Some(ring), Some(listener.clone()));
@@ -144,7 +144,7 @@ impl RuleEngine {
         self
     }
 
-    /// An action whose condition is false has no delivery.
+    /// Returns a delivery per action and resource, unless the action's condition is false.
     fn deliveries<'r>(
         &self,
         rule: &'r Rule,
@@ -400,7 +400,7 @@ pub(crate) fn narrowed(rule: &Rule, names: &Names, parts: &Parts<'_>, resource: 
     parts.names(names, resource.filter(|_| !rule.conditions.is_empty()))
 }
 
-/// In shadow there are no dead letters, since actions may never be called.
+/// Makes dead letters of a rule that cannot be decided. In shadow it makes none, since actions may never be called.
 fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec<NewDelivery> {
     match rule.mode {
         Mode::Shadow => {

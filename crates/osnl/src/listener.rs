@@ -125,7 +125,8 @@ impl Listener {
         }
     }
 
-    /// Without positions, a restart begins at [`stream_offset`](osnl_transport::QueueKind::stream_offset).
+    /// Sets the store of positions, without which a restart begins at
+    /// [`stream_offset`](osnl_transport::QueueKind::stream_offset).
     #[must_use]
     pub(crate) fn with_positions(mut self, positions: PositionStore) -> Self {
         self.positions = Some(positions);
@@ -186,7 +187,7 @@ impl Listener {
         self
     }
 
-    /// The journal is notified of each subscription before its first message.
+    /// Sets the shared journal, notified of each subscription before its first message.
     #[must_use]
     pub fn with_shared(mut self, journal: Arc<dyn SharedJournal>) -> Self {
         self.shared = Some(journal);
@@ -321,7 +322,7 @@ impl Listener {
         }
     }
 
-    /// Another listener of the name may have advanced.
+    /// Reads the positions again, since another listener of the name may have advanced.
     fn recall_positions(&mut self) {
         let Some(positions) = &mut self.positions else { return };
         positions.recheck();

@@ -72,7 +72,8 @@ struct Second {
 }
 
 impl LiveEvents {
-    /// Recent events after number `after` come first. With [`MOST_READERS`] readers, the oldest is closed.
+    /// Reads events that pass a filter, with recent ones after number `after`. With [`MOST_READERS`] readers, the
+    /// oldest is closed.
     pub fn read(self: &Arc<Self>, filter: LiveFilter, after: Option<u64>) -> LiveReader {
         let mut state = self.lock();
         state.expire();

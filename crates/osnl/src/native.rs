@@ -124,7 +124,7 @@ pub struct Native {
     pub keep_unmatched: KeepUnmatched,
     pub admin: Option<AdminConf>,
     pub canary: Option<CanaryConf>,
-    /// Listeners are in the order of the files; never empty, like rules and actions.
+    /// The listeners in the order of the files; never empty, like rules and actions.
     pub listeners: Vec<ListenerConf>,
     pub rules: Vec<RuleConf>,
     pub actions: Vec<ActionConf>,
@@ -225,7 +225,7 @@ pub struct LoadedConf {
 }
 
 impl LoadedConf {
-    /// Includes those of [`never_sent`](Self::never_sent), for commands that check a configuration.
+    /// Returns the warnings, with those of [`never_sent`](Self::never_sent), for commands that check a configuration.
     #[must_use]
     pub fn all_warnings(&self) -> Vec<Warning> {
         let mut warnings = self.warnings.clone();
@@ -278,13 +278,15 @@ impl LoadedConf {
 }
 
 impl std::fmt::Debug for LoadedConf {
-    /// The layers may contain secrets.
+    /// Omits the layers, which may contain secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { conf, warnings, layers: _, named_files: _, drivers: _, files: _ } = self;
         f.debug_struct("LoadedConf").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()
     }
 }
 
+/// Reads and checks the configuration of all sources.
+///
 /// # Errors
 /// All errors, in the order of files and lines.
 pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {

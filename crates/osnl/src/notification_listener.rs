@@ -131,7 +131,7 @@ pub struct NotificationListener {
 }
 
 impl NotificationListener {
-    /// [`Builder::build`] reports unusable parts of the URL.
+    /// Returns the builder for a transport URL. [`Builder::build`] reports unusable parts of the URL.
     pub fn builder(url: &TransportUrl) -> Builder {
         Builder::of_url(url)
     }
@@ -150,7 +150,8 @@ impl NotificationListener {
         RunningListener { dispatch, state, task }
     }
 
-    /// Dropping the future ends it at once.
+    /// Listens in the caller's task until its [`Shutdown`](Builder::shutdown) asks to drain. Dropping the future ends
+    /// it at once.
     ///
     /// # Errors
     /// The broker refused access at the start, or no further attempt can succeed. If the broker is down, the listener
@@ -212,7 +213,7 @@ impl RunningListener {
         &self.dispatch.counters
     }
 
-    /// The last thousand messages, up to 16 MiB, oldest first.
+    /// Returns the last thousand messages set aside, up to 16 MiB, oldest first.
     #[must_use]
     pub fn set_aside(&self) -> Vec<SetAside> {
         self.dispatch.shelf.all()

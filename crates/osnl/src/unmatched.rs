@@ -38,7 +38,7 @@ pub(crate) const REASONS: usize = 32;
 
 const LONGEST_REASON: usize = 500;
 
-/// A head's text may be as long as its body.
+/// The most bytes of a text, since a head's text may be as long as its body.
 const LONGEST_TEXT: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Ring {
         Self { shared: Arc::new(UnmatchedState::new(keep)), _store: None, ends: EndReports::default() }
     }
 
-    /// A failed write is only logged.
+    /// Creates a ring that is also written beside a journal. A failed write is only logged.
     #[must_use]
     pub fn beside(keep: KeepUnmatched, journal: &Path) -> Self {
         let shared = Arc::new(UnmatchedState::new(keep));
@@ -267,7 +267,7 @@ fn set_name(slot: &mut Arc<str>, name: &Arc<str>) {
     }
 }
 
-/// A long text is cut and marked by `…`.
+/// Reuses existing memory; a long text is cut and marked by `…`.
 fn set(slot: &mut Option<String>, text: Option<&str>) {
     let Some(text) = text else {
         *slot = None;

@@ -117,7 +117,8 @@ impl Queue<'_> {
         step::output(&mut self.publisher(rate, count, 1))
     }
 
-    /// Numbers begin with `from`, because a journal recognises a repeated message.
+    /// Returns a publisher as a command, with numbers from `from` on, because a journal recognises a repeated
+    /// message.
     pub(super) fn publisher(&self, rate: u64, count: u64, from: u64) -> Command {
         let mut command = built("osnl-bench");
         command.args(["pace", &self.vhost.url()]).args([rate, count, from].map(|number| number.to_string()));
@@ -172,7 +173,7 @@ impl Queue<'_> {
         self.start(&self.native(&on_disk(state_dir)))
     }
 
-    /// Adds the action `earlier`, whose deliveries wait in a queue of their own.
+    /// Starts `osnl run` with the further action `earlier`, whose deliveries wait in a queue of their own.
     pub(super) fn consume_beside(&self, state_dir: &Path) -> Result<Process> {
         self.start(&(self.native(&on_disk(state_dir)) + &self.action("earlier")))
     }
@@ -226,7 +227,7 @@ impl Queue<'_> {
         Ok(command)
     }
 
-    /// An empty home: k2hr3_osnl would read `~/k2hr3-osnl.conf.d`.
+    /// Adds the arguments and an empty home: k2hr3_osnl would read `~/k2hr3-osnl.conf.d`.
     fn configured(&self, mut command: Command, args: &[&str]) -> Command {
         command.args(args).arg("-c").arg(self.folder.join("k2hr3_osnl.conf")).env("HOME", &self.folder);
         command
@@ -276,13 +277,15 @@ fn native(folder: &Path, listener: &str, port: u16, journal: &str) -> String {
     )
 }
 
-/// The journal may be on a file system that osnl does not trust. Dead letters of a long history stay.
+/// Returns the options of a journal in this folder, also on a file system that osnl does not trust. Dead letters of a
+/// long history stay.
 fn on_disk(state_dir: &Path) -> String {
     let path = state_dir.display();
     format!("connection = sqlite://{path}/journal.db\nallow_volatile = yes\nmax_dead = 1000000")
 }
 
-/// Needs a compiler and librabbitmq's headers, and only shows the cost of another client library.
+/// Builds the consumer in C if a compiler and librabbitmq's headers are installed; it only shows the cost of another
+/// client library.
 fn c_consumer() -> Result<Option<PathBuf>> {
     let source = step::root().join("crates/osnl-bench/c/consume.c");
     let program = step::target_dir().join("release").join("osnl-bench-c");

@@ -31,7 +31,7 @@ pub(super) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The nearest rank, without interpolation.
+/// Returns the value that `share` of the values do not exceed: the nearest rank, no interpolation.
 pub(super) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -80,8 +80,8 @@ impl PayloadShape {
         }
     }
 
-    /// `{"port/fixed_ips/*/ip_address": "text", "port/name": "text or null?"}`: types, and a `?` if some payloads
-    /// lack the member.
+    /// Returns `{"port/fixed_ips/*/ip_address": "text", "port/name": "text or null?"}`: types, and a `?` if some
+    /// payloads lack the member.
     pub(super) fn to_json(&self) -> Value {
         let mut out = serde_json::Map::new();
         for (path, place) in &self.fields {

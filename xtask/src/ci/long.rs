@@ -183,7 +183,8 @@ impl LongRuns {
         Ok(format!("{HEADER}{}", toml::to_string(self)?))
     }
 
-    /// `None` if the part has not passed, or its paths have changed since.
+    /// Returns the reason to skip a part in the gate; `None` if the part has not passed, or its paths have changed
+    /// since.
     pub(super) fn not_due(&self, name: &str) -> Option<String> {
         let part = PARTS.iter().find(|part| part.name == name)?;
         let run = self.0.get(name).filter(|run| run.result == PASSED)?;

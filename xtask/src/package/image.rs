@@ -88,7 +88,7 @@ pub(super) fn make(stage: &Stage) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// The archive is for `podman load` and `docker load`, made of an image's folder with the given `rootfs.tar`.
+/// Returns an archive that `podman load` and `docker load` read, made of an image's folder with the given `rootfs.tar`.
 pub(super) fn archive(rootfs: &Path) -> Result<PathBuf> {
     setup::podman()?;
     let image = rootfs.parent().context("an archive without a folder")?;

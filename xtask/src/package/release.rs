@@ -61,7 +61,7 @@ pub(super) fn make(flags: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// cargo-cyclonedx's files for the other crates are removed.
+/// Writes the program's bill of materials, and removes cargo-cyclonedx's files for the other crates.
 fn bill_of_materials(path: &Path) -> Result<()> {
     let mut cyclonedx = Command::new(setup::cargo_cyclonedx()?);
     cyclonedx.args(["cyclonedx", "--format", "json", "--spec-version", "1.5"]);

@@ -47,7 +47,7 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
     WHEELS.iter().map(|(_, name, _)| wheel(&out, name)).collect()
 }
 
-/// maturin looks for Zig as a module of the first Python in PATH.
+/// Lets Zig link; maturin looks for Zig as a module of the first Python in PATH.
 fn for_older_glibc(build: &mut Command, maturin: &Path) -> Result<()> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     build.args(["--zig", "--compatibility", GLIBC, "--target", &target]);

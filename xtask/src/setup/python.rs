@@ -186,7 +186,7 @@ pub(super) fn existing() -> Option<PathBuf> {
     folder.join(STAMP).exists().then_some(folder)
 }
 
-/// Debian ships `ensurepip` apart from the interpreter.
+/// Whether this machine can make environments; Debian ships `ensurepip` apart from the interpreter.
 fn has_venv() -> bool {
     Command::new("python3")
         .args(["-c", "import venv, ensurepip"])

@@ -74,7 +74,7 @@ impl Runner {
     }
 }
 
-/// `--workspace` overrides a choice of packages, so the two must not be combined.
+/// Whether the arguments choose packages; `--workspace` overrides such a choice, so the two must not be combined.
 pub(super) fn names_packages(args: &[String]) -> bool {
     args.iter().take_while(|arg| *arg != "--").any(|arg| {
         arg.starts_with("-p") || arg.starts_with("--package") || arg.starts_with("--manifest-path")
@@ -182,7 +182,7 @@ impl TestReport {
         }
     }
 
-    /// The line `---- NAME stdout ----` in libtest's block `failures:` opens the output of a test.
+    /// Reads libtest's block `failures:`, in which `---- NAME stdout ----` opens the output of a test.
     fn read_failure(&mut self, line: &str) {
         let end = line.trim_end();
         if end.starts_with("---- ") && end.ends_with(" stdout ----") {

@@ -36,8 +36,8 @@ impl TidyBudget {
         Ok(TidyBudget(rows))
     }
 
-    /// A crate without a row may have no violation. Fewer violations than the budget pass, so that two changes that
-    /// delete comments can land one after the other.
+    /// Compares the measured rows with the budget; a crate without a row may have no violation. Fewer violations than
+    /// the budget pass, so that two changes that delete comments can land one after the other.
     pub(super) fn check(&self, measured: &BTreeMap<String, BudgetRow>) -> Vec<Violation> {
         let mut violations = Vec::new();
         let mut add = |line: usize, text: String| {

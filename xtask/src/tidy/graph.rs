@@ -194,7 +194,8 @@ impl PathResolver<'_> {
         }
     }
 
-    /// All meanings, because a module and a function may share a name. `seen` ends circles of `use`.
+    /// Returns all meanings of a path in a module, because a module and a function may share a name. `seen` ends
+    /// circles of `use`.
     fn resolve(
         &self,
         from: usize,

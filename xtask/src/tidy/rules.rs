@@ -155,7 +155,7 @@ fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split_terminator('\n').enumerate().map(|(at, line)| (at + 1, line))
 }
 
-/// After a letter or digit the match is part of another path or of a URL.
+/// Whether a path begins in the line; after a letter or digit the match is part of another path or of a URL.
 fn has_path(line: &str, place: &str) -> bool {
     line.match_indices(place).any(|(at, _)| {
         let before = line[..at].chars().next_back();

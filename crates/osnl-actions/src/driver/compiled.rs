@@ -53,7 +53,8 @@ pub(super) fn compiled<T>(
     Err(())
 }
 
-/// `None` if the excerpt might show a secret, or is too long.
+/// Returns the line and a marker below the place; `None` if that might show a secret, or is too
+/// long.
 fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
     let secret = text.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_secret_key);
     let row = text[..at].matches('\n').count();

@@ -18,9 +18,10 @@ pub struct Interest {
 }
 
 pub trait SharedObserver: Observe {
-    /// A reload of the configuration keeps all notes.
+    /// Serves these actions from now on. A reload of the configuration keeps all notes.
     fn serve(&self, actions: Vec<(Arc<str>, Interest)>);
 
-    /// `step` asks the cloud that the driver names.
+    /// Returns the work before the first attempt of an action's deliveries; `step` asks the cloud
+    /// that the driver names.
     fn preparation(self: Arc<Self>, interest: &Interest, step: &EnrichmentStep) -> Option<Arc<dyn Prepare>>;
 }

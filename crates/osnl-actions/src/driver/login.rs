@@ -108,7 +108,8 @@ pub fn content(name: &str, file: Option<PathBuf>) -> Option<Vec<u8>> {
     Clouds::find(&variables(file)).ok()?.content(name)
 }
 
-/// A dummy value replaces each faulty value, so that the next fault is found.
+/// Checks a login and reports all of its faults: a dummy value replaces each faulty value, so that
+/// the next fault is found.
 fn login(reader: &mut SectionReader<'_>, mut fields: Fields) -> Option<CloudConf> {
     let mut said: Vec<&str> = Vec::new();
     loop {

@@ -98,8 +98,9 @@ pub(super) fn resource_of(event: &Event) -> Option<Resource<'_>> {
     resource_at(&event.notification, event.resource.unwrap_or(0) as usize)
 }
 
-/// The values for shell scripts without JSON. Texts with a NUL byte cannot be in an environment, and texts of more
-/// than 4096 bytes are left out to save its space.
+/// Returns the environment of a process for one event: the values for shell scripts without JSON.
+/// Texts with a NUL byte cannot be in an environment, and texts of more than 4096 bytes are left
+/// out to save its space.
 pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
     const LONGEST: usize = 4096;
     let n = &event.notification;

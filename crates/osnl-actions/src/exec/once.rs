@@ -35,7 +35,7 @@ pub(super) struct Once {
     abort: CancellationToken,
 }
 
-/// A task of its own, because the end of a run may take longer than its attempt.
+/// One run, in a task of its own, because its end may take longer than its attempt.
 struct Run {
     plan: ChildSettings,
     process: ProcessGroup,

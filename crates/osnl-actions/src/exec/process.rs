@@ -46,7 +46,8 @@ impl ProcessGroup {
         Ok(status)
     }
 
-    /// SIGTERM after `patience`, SIGKILL after `grace`, to the whole group; kills at once if `abort` is cancelled.
+    /// Waits `patience`, sends SIGTERM to the group, waits `grace`, and kills the group; kills at
+    /// once if `abort` is cancelled.
     pub(super) async fn end(
         &mut self,
         patience: Duration,

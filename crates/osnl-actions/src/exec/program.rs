@@ -13,10 +13,11 @@ use tokio::process::Command;
 const ENVIRONMENT: [(&str, &str); 2] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8")];
 
-/// The Debug form shows no value of the environment, and only the first word.
+/// A program and its surroundings. Its Debug form shows no value of the environment, and only the
+/// first word.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Program {
-    /// A name without a slash is searched in `PATH`.
+    /// The program and its arguments. A name without a slash is searched in `PATH`.
     pub command: Vec<String>,
     pub environment: Vec<(String, String)>,
     pub working_dir: PathBuf,

@@ -47,7 +47,7 @@ struct Handle {
 }
 
 impl Handle {
-    /// The supervisor may not know yet that the child hangs.
+    /// Whether the child can take events. The supervisor may not know yet that the child hangs.
     fn is_usable(&self) -> bool {
         !self.orders.is_closed() && !self.hung.is_cancelled()
     }
@@ -79,8 +79,9 @@ impl ExecWorker {
         self.child(&prologue).await.map(drop)
     }
 
-    /// Starts the child if there is none; the answers are in order. Dropping the future ends the child: a hanging
-    /// child must not continue while its event is attempted again.
+    /// Sends lines to the child, starting it if there is none, and returns the answers in order.
+    /// Dropping the future ends the child: a hanging child must not continue while its event is
+    /// attempted again.
     pub async fn ask(
         &self,
         lines: Vec<(u64, Vec<u8>)>,

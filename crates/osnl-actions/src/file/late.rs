@@ -1,8 +1,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Only one write at a time can outlast its attempts, so the lines of older writes belong to deliveries that are not
-/// attempted here any more.
+/// The number of remembered writes. Only one write at a time can outlast its attempts, so the lines
+/// of older writes belong to deliveries that are not attempted here any more.
 const WRITES: usize = 64;
 
 #[derive(Clone, Debug)]

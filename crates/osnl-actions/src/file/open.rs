@@ -177,7 +177,7 @@ impl OpenFile {
         Ok(())
     }
 
-    /// A partial write is removed only at the end of the file.
+    /// Removes a partial write, if it is still the end of the file.
     fn cut(&self, begin: u64, written: usize, error: io::Error) -> io::Result<()> {
         let ours = written > 0 && self.file.metadata()?.len() == begin + written as u64;
         if ours && self.regular {

@@ -24,7 +24,8 @@ impl FileRotation {
         self.size.is_none_or(|most| length + more as u64 <= most)
     }
 
-    /// A name of its own, `audit.jsonl.20261120T150312Z`; the oldest of such files are removed.
+    /// Moves the file to a name of its own, `audit.jsonl.20261120T150312Z`, and removes the oldest
+    /// of such files.
     ///
     /// Names sort in the order of rotations, even after a jump of the clock: a name that would sort
     /// before an existing name gets the latest time and the next number.
@@ -50,7 +51,8 @@ struct Suffix {
 }
 
 impl Suffix {
-    /// `None` for another program's file, which is never removed.
+    /// Reads the suffix of a rotated file; `None` for another program's file, which is never
+    /// removed.
     fn read(suffix: &str) -> Option<Self> {
         let (stamp, number) = suffix.split_once('-').unwrap_or((suffix, "0000"));
         let is_digit = |byte: u8| byte.is_ascii_digit();

@@ -22,8 +22,8 @@ pub trait Authorization: Send + Sync + fmt::Debug {
     /// request is worth repeating once within the same attempt.
     fn refused(&self) -> BoxFuture<'_, bool>;
 
-    /// The URL is from the token's catalogue, for targets written as `catalog:TYPE/path`. Called once for each
-    /// request.
+    /// Returns the URL of a service of this type from the token's catalogue, for targets written as
+    /// `catalog:TYPE/path`. Called once for each request.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         let reason = format!("this login has no service catalogue with {service}");
         Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))

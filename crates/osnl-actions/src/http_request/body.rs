@@ -149,7 +149,8 @@ pub(super) fn form_encoded(text: &str) -> String {
     utf8_percent_encode(text, FORM).to_string().replace("%20", "+")
 }
 
-/// The body if the operator configures no template, with the answers of enrichments.
+/// Returns the event as an object, with the answers of enrichments: the body if the operator
+/// configures no template.
 pub(super) fn event(names: &Names) -> Value {
     let notification = names.notification();
     let mut event = json!({

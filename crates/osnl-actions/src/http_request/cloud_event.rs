@@ -120,7 +120,8 @@ impl CloudEvent {
         Ok(())
     }
 
-    /// `data` is of this content type. JSON data stays JSON with its numbers unchanged.
+    /// Returns the event as an object, for structured mode; `data` is of this content type. JSON
+    /// data stays JSON with its numbers unchanged.
     pub(crate) fn structured(
         &self,
         headers: &mut HeaderMap,

@@ -399,7 +399,7 @@ fn content_type(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> O
     }
 }
 
-/// `Some(None)` if the operator turns the header off.
+/// Returns the configured name of a header; `Some(None)` if the operator turns it off.
 fn header_name(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<HeaderName>> {
     let option = option.name;
     match reader.text(option)?.as_str() {

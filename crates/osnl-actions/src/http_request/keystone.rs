@@ -29,7 +29,8 @@ impl Keystone {
 }
 
 impl Authorization for Keystone {
-    /// A refused login holds the target, as a wrong password is not the event's fault.
+    /// Returns the token's header. A refused login holds the target, as a wrong password is not the
+    /// event's fault.
     fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>> {
         Box::pin(async move {
             let (name, value) = self.cloud.token().await.map_err(failed)?;
@@ -46,8 +47,8 @@ impl Authorization for Keystone {
         Box::pin(std::future::ready(last.is_some()))
     }
 
-    /// A missing service holds the target: the operator has to add it, or to correct `region_name` or `interface`. A
-    /// later attempt reads the catalogue anew.
+    /// Returns a service's URL. A missing service holds the target too: the operator has to add it,
+    /// or to correct `region_name` or `interface`. A later attempt reads the catalogue anew.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         Box::pin(async move {
             let found = self.cloud.endpoint(service).await;

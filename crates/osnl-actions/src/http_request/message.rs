@@ -60,8 +60,9 @@ impl<'a> RequestSubject<'a> {
 }
 
 impl RequestParts {
-    /// The request has the payload of the one resource and no authorization; a request to a service of the catalogue
-    /// still lacks its place ([`UrlTarget::placed`]).
+    /// Returns the request for this event, with the payload of the one resource. It has no
+    /// authorization, and a request to a service of the catalogue still lacks its place
+    /// ([`UrlTarget::placed`]).
     pub(super) fn request(
         &self,
         event: &Names,
@@ -93,7 +94,8 @@ impl RequestParts {
         Ok((url, request))
     }
 
-    /// The same for every event and without effect: a safe method (RFC 9110, 9.2.1) without a body.
+    /// Returns the request if it is the same for every event and has no effect: a safe method (RFC
+    /// 9110, 9.2.1) without a body.
     pub(super) fn harmless(&self) -> Option<Request> {
         let HttpVerb::Written(method) = &self.method else { return None };
         let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
@@ -111,7 +113,8 @@ impl RequestParts {
         named(&event.about(event.notification().masked()), about).with("secret", self.secrets.masked())
     }
 
-    /// A URL with values of the event is rendered again from masked values.
+    /// Returns method and URL for a log line. A URL with values of the event is rendered again from
+    /// masked values.
     pub(super) fn shown_target(
         &self,
         event: &Names,
@@ -250,8 +253,8 @@ fn named(event: &Names, about: &RequestSubject<'_>) -> Names {
     event_names::with_fence(names.with("idempotency_key", about.key), about.fence)
 }
 
-/// The publisher chooses the id in the key, and an id with a line end must not make each request a dead letter, so
-/// control characters become `%0A`.
+/// Returns the idempotency key as a header. The publisher chooses the id in it, and an id with a
+/// line end must not make each request a dead letter, so control characters become `%0A`.
 pub fn key_value(key: &str) -> HeaderValue {
     header_value(key).unwrap_or_else(|| {
         let escaped = percent_encoding::utf8_percent_encode(key, percent_encoding::CONTROLS).to_string();

@@ -79,7 +79,8 @@ impl fmt::Display for Statuses {
     }
 }
 
-/// A status in none of the sets is refused: attempted `max_attempts` times.
+/// The classes of statuses. A status in none of the sets is refused: attempted `max_attempts`
+/// times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatusClasses {
     pub success: Statuses,

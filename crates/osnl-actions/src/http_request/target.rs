@@ -136,7 +136,7 @@ impl UrlTarget {
         }
     }
 
-    /// A router of URLs may not accept such a value as one segment.
+    /// Whether a value has steps of its own in the path, which a router of URLs may not accept as one segment.
     pub(super) fn has_steps_of_event(&self, url: &Url) -> bool {
         let written = self.written.as_ref();
         written.is_some_and(|written| Segments::of(url.path_and_query()).steps > written.steps)

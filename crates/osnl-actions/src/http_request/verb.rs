@@ -35,7 +35,7 @@ impl fmt::Display for HttpVerb {
     }
 }
 
-/// `CONNECT` and `TRACE` are refused as useless for an action.
+/// Returns a method in capitals; `CONNECT` and `TRACE` are refused as useless for an action.
 pub(super) fn usable(text: &str) -> Option<Method> {
     let capitals = !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase());
     let method = Method::from_bytes(text.as_bytes()).ok().filter(|_| capitals)?;

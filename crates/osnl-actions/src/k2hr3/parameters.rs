@@ -134,7 +134,7 @@ impl Display for HostParameters {
     }
 }
 
-/// k2hr3_osnl skips a value that Python considers false.
+/// Whether Python considers the value false: k2hr3_osnl skips such a value.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -10,7 +10,8 @@ pub(super) struct MailAddress {
 const LONGEST: usize = 254;
 
 impl MailAddress {
-    /// Quoted local parts, comments and groups are refused: they are unused in practice and can hide an address.
+    /// Parses one address. Quoted local parts, comments and groups are refused: they are unused in
+    /// practice and can hide an address.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.contains(char::is_control) {

@@ -108,7 +108,7 @@ struct SmtpReply {
 }
 
 impl SmtpReply {
-    /// The server may repeat the password.
+    /// Returns the text of the reply without the password, which a server may repeat.
     fn text(&self, server: &MailServer) -> String {
         let text = self.lines.join(" ");
         server
@@ -133,8 +133,8 @@ impl MailServer {
         login.map_or_else(Scrubber::default, |login| Scrubber::new([login.plain().as_str(), &login.password]))
     }
 
-    /// The length is bounded. A text that is no mechanism's name (RFC 4422) is masked, and so is the password: a
-    /// server may send it there.
+    /// Returns mechanisms for a message of bounded length. A text that is no mechanism's name (RFC
+    /// 4422) is masked, and so is the password: a server may send it there.
     fn offered(&self, mechanisms: &[String]) -> String {
         let secrets = self.secrets();
         let is_name = |name: &str| {
@@ -161,8 +161,8 @@ impl MailServer {
         );
     }
 
-    /// [`ErrorClass::Busy`] for a temporary refusal, [`ErrorClass::Rejected`] for a permanent refusal of the mail,
-    /// [`ErrorClass::Refused`] for a refusal of the client.
+    /// The step that failed: [`ErrorClass::Busy`] for a temporary refusal, [`ErrorClass::Rejected`]
+    /// for a permanent refusal of the mail, [`ErrorClass::Refused`] for a refusal of the client.
     pub(super) async fn send(
         &self,
         letter: &Letter,

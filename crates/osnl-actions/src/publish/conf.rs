@@ -113,8 +113,8 @@ impl ReadDriver for PublishConf {
     }
 }
 
-/// Lays the URL's options over the declarations of `[oslo_messaging_rabbit]`, whose other options apply to the
-/// listeners' brokers only.
+/// Returns the options of the URL's query over the declarations of `[oslo_messaging_rabbit]`, whose
+/// other options apply to the listeners' brokers only.
 fn driver_options(reader: &SectionReader<'_>, url: &TransportUrl) -> Result<RabbitOptions, OptionError> {
     let mut options = RabbitOptions::default();
     let section = reader.layers.sections.iter().find(|section| section.def.kind == RabbitSection::SECTION);
@@ -128,8 +128,8 @@ fn driver_options(reader: &SectionReader<'_>, url: &TransportUrl) -> Result<Rabb
     Ok(options)
 }
 
-/// An expression for one word of the name loses its dots, except where a single expression is a name that services
-/// write with dots.
+/// Reads a name on a broker. An expression for one word of the name loses its dots, except where a
+/// single expression is a name that services write with dots.
 fn template_of(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Template>> {
     let names = event_names::of_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

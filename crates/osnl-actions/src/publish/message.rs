@@ -33,7 +33,8 @@ pub(super) enum MessageFormat {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Privacy {
     pub(super) mask: bool,
-    /// The token is null otherwise, as in `osnl send`.
+    /// Whether the request's token in the context is passed on. Otherwise it is null, as in `osnl
+    /// send`.
     pub(super) keep_token: bool,
 }
 
@@ -97,7 +98,7 @@ impl MessageTemplates {
         Ok(AddressedMessage { target, priority, message })
     }
 
-    /// A missing exchange or topic that an event chooses says nothing of the others.
+    /// Whether an event chooses the exchange, or the topic on Kafka, so that a missing one says nothing of the others.
     pub(super) fn is_event_s(&self) -> bool {
         let template = if self.has_topics { &self.topic } else { &self.exchange };
         template.paths().any(|path| !path.starts_with("secret."))
@@ -276,8 +277,9 @@ fn message_id(event: &Event) -> String {
 /// The number of digits of a unique id that identify the publisher.
 const OWN: usize = 16;
 
-/// The same for every attempt. The first half is derived from the message id and the action, so that the action
-/// recognises its own message by whichever rule; the second half from the effect.
+/// Returns 32 hex digits, the same for every attempt. The first half is derived from the message id
+/// and the action, so that the action recognises its own message by whichever rule; the second half
+/// from the effect.
 fn unique_id(event: &Event) -> String {
     let digits = |key: &str| -> String {
         BodyDigest::of(key.as_bytes()).as_bytes()[..OWN / 2]

@@ -83,7 +83,8 @@ impl Header {
     }
 }
 
-/// Audit and samples are neither warnings nor plain information (RFC 5424, 6.2.1).
+/// Maps priorities to severities (RFC 5424, 6.2.1): audit and samples are neither warnings nor
+/// plain information.
 fn severity(priority: Option<&Priority>) -> u8 {
     match priority {
         Some(Priority::Critical) => 2,

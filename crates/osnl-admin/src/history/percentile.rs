@@ -2,8 +2,8 @@ use osnl_core::metrics::LATENCY;
 
 use super::series::BUCKETS;
 
-/// The time is in seconds; `None` without deliveries. Times within a bucket count as evenly spread; beyond the last
-/// bound, that bound is returned.
+/// Returns the time in seconds within which this share of all deliveries was made; `None` without deliveries.
+/// Times within a bucket count as evenly spread; beyond the last bound, that bound is returned.
 pub(crate) fn percentile(counts: &[u32; BUCKETS], share: f64) -> Option<f64> {
     let all: f64 = counts.iter().map(|count| f64::from(*count)).sum();
     if all == 0.0 {

@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EACH, SharedHistory};
 
-/// A sample reads the same values as a scrape of the metrics, and waits at most three seconds for a disk that hangs.
+/// Adds samples until stopped. A sample reads the same values as a scrape of the metrics, and waits at most
+/// three seconds for a disk that hangs.
 pub(crate) async fn sample(handler: &ControlHandler, history: &SharedHistory, stop: &CancellationToken) {
     let mut ticks = interval(EACH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

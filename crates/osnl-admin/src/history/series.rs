@@ -94,7 +94,7 @@ impl HistorySeries {
 }
 
 impl HistorySample {
-    /// Counts are summed, and the larger backlog is kept.
+    /// Adds another sample: counts are summed, and the larger backlog is kept.
     pub(crate) fn fold(&mut self, other: &Self) {
         if let Some(other) = &other.counts {
             self.counts.get_or_insert_default().fold(other);

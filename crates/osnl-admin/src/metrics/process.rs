@@ -26,7 +26,7 @@ impl ProcessNumbers {
         Self::of(&stat, &boot, open_fds).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
-    /// The program's name may have any characters, so fields of `proc(5)` count from its end.
+    /// Parses `proc(5)`. The program's name may have any characters, so fields count from its end.
     fn of(stat: &str, boot: &str, open_fds: u64) -> Option<Self> {
         let (_, fields) = stat.rsplit_once(") ")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();

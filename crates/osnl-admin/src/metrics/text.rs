@@ -185,7 +185,7 @@ impl From<SystemTime> for Number {
     }
 }
 
-/// Writes no trailing zeros; OpenMetrics requires bounds such as `1.0`.
+/// Formats microseconds as seconds, without trailing zeros; OpenMetrics requires bounds such as `1.0`.
 fn seconds(micros: u64) -> String {
     let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
     let text = format!("{whole}.{rest:06}");

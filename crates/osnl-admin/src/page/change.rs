@@ -92,7 +92,7 @@ pub(super) fn allowed(visit: PageVisit<'_>) -> Result<(), RequestRefusal> {
     visit.access.api(true).map_err(denied)
 }
 
-/// A search without ids and end could find deliveries that arrive between preview and change.
+/// Excludes deliveries that arrive between preview and change, if a search has neither ids nor an end.
 pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>, fields: &mut Vec<(String, String)>) {
     if ids.is_empty() && until.is_none() {
         fields.push(("until".to_owned(), until.insert(text::now()).clone()));

@@ -171,7 +171,8 @@ impl DeliveriesPage {
         with(&self.filter, &[("state", &state.replace(' ', "-"))])
     }
 
-    /// Searches by action and state, and where these have several groups, by a text of the answer.
+    /// Returns the search for a group: by action and state, and where these have several groups, by a text of
+    /// the answer.
     fn all_of(&self, group: &DeliveryGroup) -> String {
         let newest = &group.newest;
         let of = |other: &&DeliveryGroup| {
@@ -236,7 +237,7 @@ pub(super) fn request(path: &str, query: &str) -> Result<ControlRequest, Request
     }
 }
 
-/// Decoded; a form sends empty fields too.
+/// Returns the fields with a value, decoded; a form sends empty fields too.
 pub(super) fn fields(query: &str) -> Result<Vec<(String, String)>, RequestRefusal> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let filled = pairs.filter(|(_, value)| !value.is_empty());

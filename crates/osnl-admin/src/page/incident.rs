@@ -117,7 +117,8 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
     all.into_iter().flatten().collect()
 }
 
-/// Other guards and unexpected ends keep deliveries of the same actions back.
+/// Returns the condition for the reason of a guard; other guards and unexpected ends keep deliveries of the same actions
+/// back.
 fn of_guard(incident: &Incident) -> String {
     let Some(why) = &incident.why else { return String::new() };
     // The reasons of several guards begin alike.

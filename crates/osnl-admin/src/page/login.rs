@@ -43,7 +43,7 @@ fn form(status: StatusCode, message: String, next: String) -> AdminAnswer {
     html(status, &MessagePage { title, message, login: Some(next), ..MessagePage::default() })
 }
 
-/// `//host` and `/\host` lead to another host.
+/// Whether a path is this endpoint's: `//host` and `/\host` lead to another host.
 fn is_path(next: &str) -> bool {
     let mut bytes = next.bytes();
     bytes.next() == Some(b'/')

@@ -109,7 +109,7 @@ impl Plot {
         }
     }
 
-    /// Half a stroke above and below needs room.
+    /// Returns the view box, with room for half a stroke above and below.
     pub(super) fn view(&self) -> String {
         format!("0 -4 {} {}", self.width, HEIGHT + 8.0)
     }
@@ -151,7 +151,7 @@ fn scale(all: &[PlotValues], unit: Unit) -> (f64, f64) {
 }
 
 impl Unit {
-    /// The top is at or above the highest value, and round, as is its half.
+    /// Returns the top of a scale: a value at or above the highest that is round, and so is its half.
     fn top(self, highest: f64) -> f64 {
         if let Self::Time = self {
             let round = [

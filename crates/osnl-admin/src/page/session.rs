@@ -73,7 +73,8 @@ impl Sessions {
     }
 }
 
-/// Two cookies of this name count as none, as another site on the same host may have set one.
+/// Returns the cookie. Two cookies of this name count as none, as another site on the same host may have set
+/// one.
 fn cookie(head: &Parts) -> Option<&str> {
     let cookies = head.headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
     let mut values = cookies

@@ -76,7 +76,7 @@ pub(super) fn now() -> String {
     osnl::control::timestamp(SystemTime::now())
 }
 
-/// Each text in the markup is escaped.
+/// Markup for a template; each text in it is escaped.
 pub(super) struct Markup(String);
 
 impl fmt::Display for Markup {
@@ -152,7 +152,7 @@ pub(super) fn badge(tone: &str, state: &str, since: Option<(&str, u64)>) -> Mark
     Markup(format!("<span class=\"badge {tone}\">{}</span>{since}", escaped(&cell(state))))
 }
 
-/// A text may have megabytes, so it is cut before the cleaning.
+/// Cuts before the cleaning, since a text may have megabytes.
 fn cut(text: &str, most: usize) -> String {
     let end = |text: &str| text.char_indices().nth(most).map(|(at, _)| at);
     let begins = one_line(&text[..end(text).unwrap_or(text.len())]);

@@ -48,7 +48,8 @@ impl SystemdNotifier {
     }
 }
 
-/// `Type=notify-reload` compares the monotonic time with its own.
+/// Returns the notification of a reload. `Type=notify-reload` compares the monotonic time with its
+/// own.
 pub(super) fn reloading() -> String {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;

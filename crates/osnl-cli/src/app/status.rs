@@ -49,9 +49,11 @@ impl SystemdStatus {
         self.targets.iter_mut().for_each(|(_, state)| state.mark_unchanged());
     }
 
-    /// `READY=1` does not wait for the broker: units ordered after this service must start while a broker is away.
-    /// The first connection logs `Starting`. A reload sends `RELOADING=1`, and `READY=1` at its end, also after a
-    /// failure.
+    /// Reports each change and `WATCHDOG=1` to `systemd`. Never ends.
+    ///
+    /// `READY=1` does not wait for the broker: units ordered after this service must start while a
+    /// broker is away. The first connection logs `Starting`; `osnl run` words this more plainly. A
+    /// reload sends `RELOADING=1`, and `READY=1` at its end, also after a failure.
     pub(super) async fn publish(mut self, systemd: &SystemdNotifier) {
         let mut line = self.line();
         let ready = format!("READY=1\nSTATUS={line}");

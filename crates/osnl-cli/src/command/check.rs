@@ -199,7 +199,7 @@ fn daemon_status(native: &Native) -> Result<Option<Status>, String> {
     }
 }
 
-/// Files of the unit are judged as its user reads them, unless another user is named.
+/// Refuses the places that a start refuses. Files of the unit are judged as its user reads them, unless another user is named.
 fn startable(
     any_conf: AnyConf,
     http: &HttpOptions,

@@ -46,7 +46,8 @@ fn wrapped(question: &str, columns: usize) -> String {
     if room == 0 { question.to_owned() } else { paragraph(question, room).trim_end().to_owned() }
 }
 
-/// SIGTERM or SIGHUP would end the program in raw mode. Ctrl-C is a key in raw mode.
+/// Restores the modes of the terminal when SIGTERM or SIGHUP ends the program, which raw mode would outlive. Ctrl-C is a
+/// key in raw mode.
 fn restore_after_signals() {
     let (caught, catches) = mpsc::channel();
     let wait = move || {

@@ -125,7 +125,7 @@ fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, SavedEventsRefusal> {
     })
 }
 
-/// The daemon creates the file with the first unmatched message.
+/// Explains the missing file: the daemon creates the file with the first unmatched message.
 fn none_yet(conf: &Native, journal: &Path) -> SavedEventsRefusal {
     if conf.keep_unmatched.heads == 0 {
         let text = "unmatched events are not kept: keep_unmatched is 0 in the configuration";

@@ -96,7 +96,8 @@ fn start(loaded: &LoadedConf) -> anyhow::Result<Exit> {
     })?
 }
 
-/// Monitoring looks for the lines of oss_watcher's start; adds separators where oss_watcher lacks one.
+/// Logs the lines of oss_watcher's start, which monitoring looks for; adds separators where
+/// oss_watcher lacks one.
 fn announce(loaded: &LoadedConf) {
     let conf = &loaded.conf;
     tracing::info!(target: "oss_watcher::service", "Listen queue {}", conf.watch_queue);

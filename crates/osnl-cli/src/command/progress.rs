@@ -36,7 +36,7 @@ struct ProgressState {
 }
 
 impl Display {
-    /// From now on Ctrl-C prints the progress and ends the program.
+    /// Starts a display. From now on Ctrl-C prints the progress and ends the program.
     pub(super) fn start(what: &'static str, done: &'static str) -> Self {
         Self::interruptible(ProgressState::new(Some(0), what, done))
     }
@@ -52,7 +52,8 @@ impl Display {
         Self(shared)
     }
 
-    /// From now on Ctrl-C, SIGTERM, and SIGHUP cancel the work by its observer; a second signal ends the program.
+    /// Starts a display. From now on Ctrl-C, SIGTERM, and SIGHUP cancel the work by its observer. A
+    /// second signal ends the program.
     pub(super) fn cancelling(what: &'static str) -> Self {
         let shared = Arc::new(ProgressState::new(Some(0), what, ""));
         let interrupted = shared.clone();
@@ -65,7 +66,8 @@ impl Display {
         Self(shared)
     }
 
-    /// The observer shows progress as `unit` converts it, and cancels the work after a signal.
+    /// Returns an observer that shows progress as `unit` converts it, and cancels the work after a
+    /// signal.
     pub(super) fn observer(&self, unit: fn(RequestProgress) -> RequestProgress) -> Observer {
         let shared = self.0.clone();
         Arc::new(move |UpkeepProgress { done, of }| {

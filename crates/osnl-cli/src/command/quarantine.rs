@@ -136,7 +136,7 @@ fn which(args: &WhichArgs) -> WhichMessages {
     }
 }
 
-/// A forgotten filter must not change all messages.
+/// Refuses a change without any selection, so that no forgotten filter changes all messages.
 fn named(args: &WhichArgs, all: bool) -> Result<WhichMessages, NoAnswer> {
     let filter = which(args);
     if filter == WhichMessages::default() && !all {

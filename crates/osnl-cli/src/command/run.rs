@@ -136,7 +136,7 @@ fn ends_of_retries(conf: &Native) -> BTreeMap<Option<Duration>, String> {
     by_age.into_iter().map(|(age, actions)| (age, actions.join(", "))).collect()
 }
 
-/// Binds the admin endpoint before the daemon runs, so that a used address fails the start.
+/// Adds the control socket, and binds the admin endpoint before the daemon runs, so that a used address fails the start.
 async fn with_servers(
     daemon: Daemon,
     handler: Arc<ControlHandler>,

@@ -123,7 +123,8 @@ const PART: u32 = 1000;
 const EVENTS: u32 = 100;
 
 impl PickArgs {
-    /// Oldest first, until `Break`; one by one, because all events of a large journal would fill memory.
+    /// Calls `what` for every event of this kind, oldest first, until `Break`. One by one, because
+    /// all events of a large journal would fill memory.
     pub(super) fn each(
         &self,
         journal: &KeptEvents,

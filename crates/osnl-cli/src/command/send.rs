@@ -135,7 +135,7 @@ fn targets(entry: &InputEntry, args: &SendArgs, destination: &Destination) -> Ve
     topics.into_iter().flatten().map(|topic| Target::new(exchange.clone(), topic.clone())).collect()
 }
 
-/// Each target has a copy with its own `_unique_id`.
+/// Returns a copy of the notification for each target, each with its own `_unique_id`.
 fn messages(
     entry: &InputEntry,
     targets: &[Target],

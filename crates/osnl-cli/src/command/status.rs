@@ -298,7 +298,8 @@ fn number(count: Option<u64>) -> String {
     count.map_or("-".to_owned(), |count| count.to_string())
 }
 
-/// Only a queue known to be empty may be deleted.
+/// Renders the messages of an abandoned queue with advice. Only a queue known to be empty may be
+/// deleted.
 fn left_queue(left: &LeftQueue) -> String {
     let holds = match (left.messages, left.seen_seconds) {
         (Some(messages), Some(seconds)) => {

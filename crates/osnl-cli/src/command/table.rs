@@ -11,7 +11,8 @@ pub(super) fn table<R: Into<Row>>(rows: impl IntoIterator<Item = R>) -> String {
     table_within(rows, None, &[])
 }
 
-/// A table that is too wide loses these columns, the first named first.
+/// Returns the table for a terminal of `columns`. A table that is too wide loses these columns, the
+/// first named first.
 pub(super) fn table_within<R: Into<Row>>(
     rows: impl IntoIterator<Item = R>,
     within: Option<usize>,

@@ -183,7 +183,7 @@ async fn end_signal(signals: &mut Signals) {
     }
 }
 
-/// Later losses of a connection have no limit.
+/// Ends if there was no connection within the limit. Later losses of a connection have no limit.
 async fn unconnected(limit: Option<Duration>, voice: &TapVoice) {
     let usual = (!std::io::stderr().is_terminal()).then_some(USUAL_TIMEOUT);
     let Some(limit) = limit.or(usual) else { return std::future::pending().await };

@@ -128,7 +128,7 @@ fn said(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>, case: &
     problems
 }
 
-/// A rule in shadow mode only records its matches.
+/// Returns the actions that would be called; a rule in shadow mode only records its matches.
 fn called(verdicts: &[RuleVerdict]) -> BTreeSet<String> {
     let fired = verdicts.iter().flat_map(|found| found.ruling.effects());
     let live = fired.filter(|effect| effect.mode == Mode::Live);

@@ -119,7 +119,8 @@ impl Buffer {
     }
 }
 
-/// An error loses these lines only, such as of a closed stderr.
+/// Writes all bytes. An error loses these lines only, such as of a closed stderr, and does not end
+/// the program.
 fn write(stream: &mut impl Write, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match stream.write(bytes) {

@@ -148,7 +148,7 @@ impl LogWriter {
         }
     }
 
-    /// A failed deletion is repeated at the next midnight.
+    /// Deletes the oldest dated files; a failed deletion is repeated at the next midnight.
     fn prune(&self, keep: usize) {
         let (Some(folder), Some(name)) =
             (self.path.parent(), self.path.file_name().and_then(|name| name.to_str()))

@@ -48,7 +48,7 @@ impl Journald {
         }
     }
 
-    /// The journal reads only sealed files.
+    /// Passes a file with a datagram too long for the socket. The journal reads only sealed files.
     fn send_file(&self, datagram: &[u8]) -> io::Result<()> {
         let mut file = File::from(memfd_create("osnl-log", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
         file.write_all(datagram)?;

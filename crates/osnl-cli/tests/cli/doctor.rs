@@ -33,7 +33,7 @@ enum Mend {
     Follow(fn(&mut Stage)),
 }
 
-/// One that fails hides no other.
+/// Plays all, so that one that fails hides no other.
 #[test]
 #[expect(clippy::print_stdout, reason = "the table is a result for people, shown with --nocapture")]
 fn each_trouble_is_found_and_its_command_ends_it() {

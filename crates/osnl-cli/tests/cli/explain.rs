@@ -133,8 +133,8 @@ fn a_request_by_template_is_shown_whole_and_without_secrets() {
     assert!(text.contains("secret.hook = ***") && !text.contains("S3CRET"), "{text}");
 }
 
-/// The enrichments' requests, with ids, or with the name of a value that was not requested. No server listens, so no
-/// request can be made.
+/// Shows the enrichments' requests, with ids, or with the name of a value that was not requested.
+/// No server listens, so no request can be made.
 #[test]
 fn what_would_be_asked_is_said_and_nobody_is_asked() {
     let place = Place::new();

@@ -56,7 +56,7 @@ impl Hour {
     }
 }
 
-/// The command behind `->`, or behind the last `; ` of a line of `osnl check --connect`.
+/// Returns the command behind `->`, or behind the last `; ` of a line of `osnl check --connect`, that begins with a word.
 #[track_caller]
 fn command(screen: &str, program: &str) -> String {
     let found =

@@ -19,7 +19,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(10);
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
 
-/// Any user can then execute the program without its path: root's home may be closed to other users.
+/// Opens the program, which any user can then execute without its path: root's home may be closed
+/// to other users.
 pub(crate) fn osnl_of_any_user() -> Command {
     static PROGRAM: OnceLock<File> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| File::open(env!("CARGO_BIN_EXE_osnl")).unwrap());

@@ -134,7 +134,7 @@ impl Drop for Rig {
     }
 }
 
-/// No address is the prefix of another.
+/// Returns the address in an event's body and its request. None is the prefix of another.
 pub(crate) fn address(n: usize) -> String {
     format!("10.1.{}.{}", 100 + n / 100, 100 + n % 100)
 }

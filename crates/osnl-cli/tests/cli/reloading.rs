@@ -182,7 +182,7 @@ pub(crate) fn asked(sink: &Sink, counts: impl Fn(&str) -> bool) -> BTreeMap<Stri
     asked
 }
 
-/// What `asked` does if events 0 to `events` went to as many instances in turn.
+/// Returns what `asked` does if events 0 to `events` went to as many instances in turn.
 pub(crate) fn dealt(instances: usize, events: usize) -> BTreeMap<String, Vec<usize>> {
     (0..instances).map(|key| (instance(key), (key..events).step_by(instances).collect())).collect()
 }

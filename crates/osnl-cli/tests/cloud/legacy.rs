@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::stand::{SOON, Stand, stand, text};
 
-/// Upstream works on 64 messages at once, so the requests are sorted.
+/// Returns the requests without headers, sorted because upstream works on 64 messages at once.
 fn made(sink: &Sink) -> Vec<(String, String, String)> {
     let requests = sink.requests();
     let mut made: Vec<(String, String, String)> = requests

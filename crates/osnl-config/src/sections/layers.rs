@@ -17,7 +17,8 @@ use super::unknown;
 
 const DOLLAR: &str = "write $$ where a dollar sign is meant";
 
-/// Unnamed sections are always present. The Debug form shows origins and no value.
+/// The sections of all layers. Unnamed sections are always present. The Debug form shows origins and no
+/// value.
 #[derive(Clone)]
 pub struct Layers {
     pub(super) schema: &'static Schema,
@@ -165,8 +166,9 @@ impl Layers {
         })
     }
 
-    /// A value counts literally, as in oslo.config, quotes and blanks included. A variable can set any option of a
-    /// section that is in a file, but a keyed option only if a file sets it.
+    /// Lays the environment over the files, as oslo.config does: a value counts literally, quotes and blanks
+    /// included. A variable can set any option of a section that is in a file, but a keyed option only if a
+    /// file sets it.
     pub fn apply_environment(&mut self, environment: &Environment) -> Findings {
         let mut findings = Findings::default();
         // No other variable can be an option, and spelling a thousand sections for each variable of a shell
@@ -229,7 +231,10 @@ impl Layers {
         self.unnamed(kind).map_or(ValueOrigin::Default, |section| section.origin(option))
     }
 
-    /// An error if the schema lacks the option, or [`value`](Self::value) refuses it.
+    /// Returns the typed value of an option in an unnamed section.
+    ///
+    /// # Errors
+    /// The schema lacks the option, or [`value`](Self::value) refuses it.
     pub fn read(&self, kind: &str, option: &str) -> Result<LayeredValue, ValueRefusal> {
         let section = self.unnamed(kind).and_then(|section| Some((section, section.option(option)?)));
         let (section, known) =
@@ -238,15 +243,21 @@ impl Layers {
         Ok(LayeredValue { value, origin: section.origin(option), secret: known.row.secret })
     }
 
-    /// An error if a `$name` in the text cannot be replaced, or the text is of another type.
+    /// Returns the value of an option, substituted and typed by its row.
+    ///
+    /// # Errors
+    /// A `$name` in the text cannot be replaced, or the text is of another type.
     pub fn value(&self, section: &RawSection, option: &str) -> Result<Option<Value>, ValueRefusal> {
         self.value_along(section, option, &mut Vec::new())
     }
 
+    /// Returns the text of an option or its default, with each `$name` replaced.
+    ///
     /// `$name` is an option of the same section, else of `[DEFAULT]`; `${group.name}` is an option of an
     /// unnamed section.
     ///
-    /// An error if a `$name` in the text cannot be replaced.
+    /// # Errors
+    /// A `$name` in the text cannot be replaced.
     pub fn resolve(&self, section: &RawSection, option: &str) -> Result<Option<String>, ValueRefusal> {
         self.text_along(section, option, &mut Vec::new())
     }

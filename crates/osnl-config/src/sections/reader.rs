@@ -41,7 +41,7 @@ impl<'a> SectionReader<'a> {
         text
     }
 
-    /// `Some(None)` if unset or for a blank number.
+    /// Returns the value as its row types it; `Some(None)` if unset or for a blank number.
     pub fn value(&mut self, option: &str) -> Option<Option<Value>> {
         let value = self.layers.value(self.section, option);
         self.readable(option, value)
@@ -101,7 +101,7 @@ impl<'a> SectionReader<'a> {
         value.and_then(|value| value.as_bool())
     }
 
-    /// A blank number is the default, with a warning.
+    /// Returns a whole number as oslo.config reads it. A blank number is the default, with a warning.
     pub fn integer(&mut self, option: &str) -> Option<i64> {
         let value = self.value(option)?;
         if value.is_some() {

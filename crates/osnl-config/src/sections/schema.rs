@@ -36,8 +36,8 @@ pub enum Dialect {
         foreign: &'static [ForeignSection],
         reference: &'static str,
         synonyms: &'static [(&'static str, &'static str)],
-        /// Depends on the user or the machine; a refusal if the machine has no such default; `None` for every other
-        /// option.
+        /// Returns the default that depends on the user or the machine, or a refusal if the machine has none;
+        /// `None` for every other option.
         machine_default: fn(option: &str) -> Option<Result<String, ValueRefusal>>,
     },
     /// The form of a program that uses oslo.config: unknown names are warnings, section names have no case,
@@ -101,7 +101,8 @@ impl SectionDef {
         Self { shared, ..self }
     }
 
-    /// The drivers' options are behind the option that names the driver.
+    /// Returns the section's own options, its drivers' options behind the option that names the driver, and
+    /// the shared options.
     pub fn all_options(&self) -> impl Iterator<Item = SectionOption> + Clone + use<> {
         let first = if self.drivers.is_empty() { self.options.len() } else { 1 };
         let (head, tail) = self.options.split_at(first);

@@ -37,8 +37,9 @@ fn option_of<'a>(section: &RawSection, line: &'a str) -> Option<&'a str> {
     is_own.then_some(name)
 }
 
-/// Sections that set the same option would mix two things under one name. Different drivers are an error. Different
-/// values of an option are a warning, as the second was perhaps meant to be added.
+/// Finds sections that are repeated in a file and set the same option, so that two things would be mixed
+/// under one name. Different drivers are an error. Different values of an option are a warning, as the second
+/// was perhaps meant to be added.
 pub fn repeated(ini: &Ini) -> (Vec<ConfigError>, Vec<Warning>) {
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     for section in &ini.sections {

@@ -48,7 +48,7 @@ struct Unknown {
     suggestion: Option<String>,
 }
 
-/// The case of letters counts in `NAME`.
+/// Reads `[kind:NAME]`, in which the case of letters counts.
 fn named_section<'a>(
     schema: &'static Schema,
     section: &'a IniSection,
@@ -154,12 +154,12 @@ fn former(schema: &Schema, name: &str) -> Option<&'static FormerOption> {
     schema.former.iter().find(|former| former.is(name)).filter(|_| !is_known())
 }
 
-/// oslo.config ignores their case except in `[DEFAULT]`.
+/// Lower-cases a group, as oslo.config ignores their case except in `[DEFAULT]`.
 pub(crate) fn normalized(group: &str) -> String {
     if group == DEFAULT { group.to_owned() } else { group.to_lowercase() }
 }
 
-/// Other keys may be parts of a value that lost its indentation.
+/// Whether a key may be meant as a name; other keys may be parts of a value that lost its indentation.
 fn looks_like_a_name(key: &str) -> bool {
     key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }

@@ -3,7 +3,7 @@
 
 use super::engine::unquoted;
 
-/// `None` if an `or` or an `if` is among the operands.
+/// Returns the operands of top-level `and`s; `None` if an `or` or an `if` is among these.
 pub fn conjuncts(source: &str) -> Option<Vec<&str>> {
     let mut found = Vec::new();
     let (mut begin, mut word) = (0, None);
@@ -29,7 +29,7 @@ pub fn conjuncts(source: &str) -> Option<Vec<&str>> {
     Some(found)
 }
 
-/// Each character has its place, the depth of brackets, and whether it is in quotes.
+/// Returns each character with its place, the depth of brackets, and whether it is in quotes.
 pub fn places(source: &str) -> impl Iterator<Item = (usize, usize, bool, char)> + '_ {
     let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
     source.char_indices().map(move |(at, c)| {

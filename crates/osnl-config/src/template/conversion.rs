@@ -10,7 +10,7 @@ pub(super) fn there(value: &Value) -> Result<&Value, Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }
 }
 
-/// Differs from the engine's: `True`, `False`, `None`.
+/// Returns the text of Python's `str`, which differs from the engine's: `True`, `False`, `None`.
 pub(super) fn python_text(value: &Value) -> String {
     match value.kind() {
         ValueKind::Bool => if value.is_true() { "True" } else { "False" }.to_owned(),

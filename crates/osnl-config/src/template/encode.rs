@@ -13,7 +13,7 @@ const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-
 /// The characters that `quote` escapes by default, as Jinja's `urlencode` does for texts.
 const PATH: &AsciiSet = &STRICT.remove(b'/');
 
-/// Characters that XML cannot represent become U+FFFD.
+/// Escapes text and attribute values of XML 1.0 and HTML. Characters that XML cannot represent become U+FFFD.
 pub(super) fn xml(value: &Value) -> Result<String, Error> {
     let text = python_text(there(value)?);
     let mut escaped = String::with_capacity(text.len());
@@ -42,7 +42,7 @@ pub(super) fn url(value: &Value) -> Result<String, Error> {
     }
 }
 
-/// All pairs of an object or a list, or a value of a query or of `application/x-www-form-urlencoded`.
+/// Escapes a value of a query or of `application/x-www-form-urlencoded`, or all pairs of an object or a list.
 pub(super) fn form(value: &Value) -> Result<String, Error> {
     let pairs: Vec<(Value, Value)> = match there(value)?.kind() {
         ValueKind::Map => {

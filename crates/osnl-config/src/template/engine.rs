@@ -180,7 +180,7 @@ fn contains(state: &mut State<'_, '_>, within: &Value, what: &Value) -> Result<b
     }
 }
 
-/// `"yes"`, `"on"`, `"1"` and `"true"` in any case, and 1, are true, as in Ansible.
+/// Converts as Ansible: `"yes"`, `"on"`, `"1"` and `"true"` in any case, and 1, are true.
 fn as_bool(value: &Value) -> Result<bool, Error> {
     let value = there(value)?;
     Ok(match value.kind() {

@@ -62,7 +62,7 @@ pub enum EvalError {
     Work,
     #[error("it makes a text of more than {} bytes", LONGEST_OUTPUT)]
     TooLong,
-    /// A value of the wrong type, a division by zero and the like. Repeats no value of the notification.
+    /// Values of the wrong type, a division by zero and the like. Repeats no value of the notification.
     #[error("{problem}, at \"{near}\"")]
     Failed { problem: String, near: String },
 }
@@ -75,7 +75,7 @@ impl EvalError {
         }
     }
 
-    /// Names the first missing name of the source if the engine does not know it.
+    /// Returns the missing name; if the engine does not know it, the first missing name of the source.
     pub(super) fn lacks(name: Option<String>, aliases: &Aliases, names: &Names) -> Self {
         let known = name.filter(|name| !name.contains("(...)"));
         let name = known.or_else(|| aliases.first_missing(names));
@@ -101,7 +101,8 @@ impl EvalError {
     }
 }
 
-/// The name as written, if the name caused the failure; with `(...)` if the engine does not know which.
+/// Returns the missing name as written, if that caused the failure; with `(...)` if the engine does not know
+/// which.
 fn missing(error: &minijinja::Error, aliases: &Aliases) -> Option<String> {
     let detail = error.detail().unwrap_or_default();
     let named = detail.split_once("` is undefined").map(|(before, _)| before);

@@ -45,7 +45,8 @@ pub(super) fn at(rest: &str) -> &'static str {
     of_word.or_else(of_sign).map_or("", |(_, hint)| hint)
 }
 
-/// The engine may have misread the text before the place: the `~` of `~=`, or `NOT` as a name.
+/// Suggests the right form if the engine may have misread the text before the place: the `~` of `~=`, or
+/// `NOT` as a name.
 pub(super) fn near(source: &str, place: usize) -> &'static str {
     let (before, rest) = source.split_at(place);
     if before.ends_with('~') && rest.starts_with('=') {
@@ -103,7 +104,8 @@ pub(super) fn instead(what: &str, word: &str) -> Option<String> {
     })
 }
 
-/// `event.payload.id` is `payload.id`, and `port_id` is the payload's. `rest` is the text after the name.
+/// Returns the path for an unknown name: `event.payload.id` is `payload.id`, and `port_id` is the payload's.
+/// `rest` is the text after the name.
 pub(super) fn path(word: &str, rest: &str) -> Option<String> {
     let words = ["event", "notification", "message", "msg", "item", "ctxt", "body", "data"];
     if let Some(rest) = rest.strip_prefix('.').filter(|_| words.contains(&word)) {

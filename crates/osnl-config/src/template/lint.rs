@@ -148,7 +148,8 @@ impl<'a> EngineSource<'a> {
         before == "is" || before == "not" && n >= 2 && self.word(n - 2) == "is"
     }
 
-    /// The engine evaluates a step that is not a positive number differently from Python.
+    /// Refuses slices with a step that is not a positive number, as the engine evaluates such slices
+    /// differently from Python.
     fn slices(&self) -> Result<(), TemplateError> {
         let mut open: Vec<(&str, u32)> = Vec::new();
         for n in 0..self.tokens.len() {
@@ -217,7 +218,7 @@ impl<'a> EngineSource<'a> {
         Ok(())
     }
 
-    /// The engine would take such a sign for the end of the expression.
+    /// Refuses a sign that the engine would take for the end of the expression.
     fn sign(&self, n: usize) -> Result<(), TemplateError> {
         let (sign, at) = (self.word(n), self.tokens[n].at.start);
         let follows = |sign: &str| self.word(n + 1) == sign && self.tokens[n + 1].at.start == at + 1;
@@ -324,7 +325,8 @@ impl<'a> EngineSource<'a> {
         Ok(())
     }
 
-    /// The path has dots: `payload['port'].id` is `payload.port.id`.
+    /// Returns the last token of the path at `n`, and the path with dots: `payload['port'].id` is
+    /// `payload.port.id`.
     fn path(&self, n: usize) -> (usize, String) {
         let (mut last, mut path) = (n, self.word(n).to_owned());
         while has_fields(self.word(n)) {
@@ -358,7 +360,7 @@ impl<'a> EngineSource<'a> {
         (last, path)
     }
 
-    /// The source does not contain the word, which has the same length.
+    /// Returns a word of the same length that the source does not contain.
     fn alias(&self, written: &str, path: &str, words: &BTreeSet<&str>) -> String {
         if !path.contains('.') {
             return written.to_owned();

@@ -39,7 +39,7 @@ pub(super) const RESOURCE: [&str; 12] = [
 /// user. A template writes nothing for a missing one.
 const MAY_BE_EMPTY: [&str; 4] = ["name", "user", "host", "state"];
 
-/// A clone is cheap and shares cached results.
+/// One notification under the names that templates use. A clone is cheap and shares cached results.
 #[derive(Clone, Debug)]
 pub struct Names(Arc<SharedNames>);
 
@@ -52,7 +52,8 @@ struct SharedNames {
     parts_work: Arc<AtomicU64>,
 }
 
-/// Nothing else is copied until a caller takes the part's notification.
+/// The payload of one resource of a bulk request. Nothing else is copied until a caller takes the part's
+/// notification.
 #[derive(Clone, Debug)]
 struct BulkPart {
     payload: Json,
@@ -88,7 +89,7 @@ impl Names {
         Self::new(notification).part(payload)
     }
 
-    /// Conditions of all parts of the message share a bound of their work.
+    /// Returns the names of one part of this message. Conditions of all its parts share a bound of their work.
     #[must_use]
     pub fn part(&self, payload: Json) -> Self {
         let part = Some(BulkPart { payload, notification: OnceLock::new() });
@@ -106,8 +107,8 @@ impl Names {
         self.0.part.as_ref().map(|_| &*self.0.parts_work)
     }
 
-    /// A further name never replaces one of the event. Templates must list the name at
-    /// [`Template::compile`](super::Template::compile).
+    /// Adds or replaces a further name, such as `rule` or an enrichment's. A name of the event is never
+    /// replaced. Templates must list the name at [`Template::compile`](super::Template::compile).
     #[must_use]
     pub fn with(self, name: &str, value: impl Into<Json>) -> Self {
         self.and(name, AdditionalValue::Own(value.into()))
@@ -133,7 +134,8 @@ impl Names {
         self
     }
 
-    /// `None` without enrichments. An enrichment that was not run is `<server>`.
+    /// Returns the results of enrichments by name; `None` without enrichments. An enrichment that was not run
+    /// is `<server>`.
     #[must_use]
     pub fn found(&self) -> Option<Json> {
         let found = self.0.more.iter().filter_map(|(name, more)| match more {
@@ -191,7 +193,7 @@ impl Names {
         })
     }
 
-    /// `None` if a resource may not leave the field empty.
+    /// Returns a copy with an empty text for this field, if a resource may leave the field empty.
     pub(super) fn with_blank(&self, written: &str) -> Option<Self> {
         let field = written.strip_prefix("resource.").filter(|field| MAY_BE_EMPTY.contains(field))?;
         let mut resource = self.resource().clone();

@@ -7,7 +7,7 @@ use osnl_model::Timestamp;
 
 use super::conversion::there;
 
-/// A value that is not a number becomes the default, 0 if none is given.
+/// Converts a value to an integer; a value that is not a number becomes the default, 0 if none is given.
 pub(super) fn int(
     state: &State<'_, '_>,
     value: &Value,

@@ -36,7 +36,7 @@ fn compiled(pattern: &str, anywhere: bool) -> Result<Arc<Pattern>, String> {
     Ok(compiled)
 }
 
-/// Finds with `re.match` the same as `re.search`. Flags must stay at the start.
+/// Returns a pattern with which `re.match` finds the same as `re.search`. Flags must stay at the start.
 fn searching(pattern: &str) -> String {
     let flags = pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')')).map(|(flags, _)| flags);
     let is_flags = |flags: &&str| !flags.is_empty() && flags.chars().all(|c| "aiLmsux".contains(c));

@@ -43,7 +43,7 @@ thread_local! {
     static ALLOWANCE: Cell<Allowance> = const { Cell::new(UNBOUNDED) };
 }
 
-/// An expression has no loops; its work is taken from that of all parts.
+/// Evaluates an expression, which has no loops, and takes its work from that of all parts.
 pub(super) fn bounded<T>(
     of_parts: Option<&AtomicU64>,
     evaluate: impl FnOnce() -> Result<T, Error>,
@@ -56,13 +56,13 @@ pub(super) fn bounded<T>(
     result
 }
 
-/// Loops also end at a time, because operators on texts are not charged.
+/// Evaluates a template, whose loops also end at a time, because operators on texts are not charged.
 pub(super) fn bounded_loops<T>(evaluate: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let until = time_of_thread().checked_add(LONGEST_LOOP);
     within(Allowance { left: WORK, until, charges: 0 }, evaluate).1
 }
 
-/// A busy or suspended machine does not add to this time.
+/// Returns the processor time of this thread, which a busy or suspended machine does not add to.
 fn time_of_thread() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
@@ -83,7 +83,7 @@ pub(super) fn is_spent() -> bool {
     ALLOWANCE.get().left == 0
 }
 
-/// Whether the evaluation may go on; if not, the result is an error whatever follows.
+/// Returns whether the evaluation may go on. What follows may be any value, as the result is an error.
 pub(super) fn take(work: u64) -> bool {
     let mut allowance = ALLOWANCE.get();
     allowance.left = allowance.left.saturating_sub(work);
@@ -114,7 +114,7 @@ fn length(value: &Value) -> u64 {
     value.len().unwrap_or_else(length) as u64
 }
 
-/// Each element is compared as often as the length has digits.
+/// Returns the work of an order of the elements: each is compared as often as the length has digits.
 fn of_order(value: &Value) -> u64 {
     let texts = value.try_iter().map_or(0, |items| items.map(|item| of_texts(&[item])).sum::<u64>());
     let length = length(value);

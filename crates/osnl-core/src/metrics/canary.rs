@@ -70,7 +70,8 @@ impl Canary {
         self.refused.increment();
     }
 
-    /// `None` for a canary of another daemon, or for a lost one.
+    /// Notes that a canary has returned, and returns its delay. `None` for a canary of another daemon, or for a lost
+    /// one.
     pub fn comes_back(&self, id: &str, now: SystemTime) -> Option<Duration> {
         let mut flight = self.flight();
         let sent = flight.open.remove(id)?;

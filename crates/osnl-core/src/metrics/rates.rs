@@ -32,7 +32,7 @@ impl Rates {
         }
     }
 
-    /// `None` before the second sample.
+    /// Returns messages received and deliveries done per second; `None` before the second sample.
     pub fn present(&self) -> Option<PresentRates> {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (first, last) = (samples.front()?, samples.back()?);

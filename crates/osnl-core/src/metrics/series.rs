@@ -187,7 +187,7 @@ impl ActionSeries {
     }
 }
 
-/// Counts by the publisher's clock; zero for a time in the future.
+/// Returns the time since publication by the publisher's clock; zero for a time in the future.
 fn delay(notification: &Notification, at: SystemTime) -> Option<Duration> {
     EventAge::of(notification, at).map(|of| of.age)
 }

@@ -82,7 +82,8 @@ impl Streams {
         }
     }
 
-    /// When a standby ends, the watch of the listener's streams starts anew.
+    /// Notes whether another consumer reads a listener's queue. When that ends, the watch of the listener's streams
+    /// starts anew.
     pub fn set_standby(&self, listener: &Arc<str>, is_standby: bool, now: SystemTime) {
         let mut standby = self.standby.write().unwrap_or_else(PoisonError::into_inner);
         if is_standby {

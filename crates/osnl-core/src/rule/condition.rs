@@ -24,7 +24,7 @@ pub enum WhenMismatch {
     Undecided(EvalError),
 }
 
-/// Evaluated when printed: of several sides of an `and`, the first that is false.
+/// The values of a false `when`, evaluated when printed: of several sides of an `and`, the first that is false.
 #[derive(Clone, Debug)]
 pub struct WhenFalse {
     when: Expression,

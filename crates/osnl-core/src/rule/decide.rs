@@ -15,7 +15,8 @@ pub enum RuleDecision<'a> {
 }
 
 impl Rule {
-    /// A rule in shadow skips none: shadow must not change effects.
+    /// Returns whether later rules are skipped once this rule has fired. A rule in shadow skips none: shadow must not
+    /// change effects.
     #[must_use]
     pub fn ends_the_turn(&self) -> bool {
         match self.mode {

@@ -61,8 +61,8 @@ impl Guards {
         }
     }
 
-    /// Returns also the guards whose windows are new or look back further: their history has to be read from the
-    /// journal.
+    /// Continues with the windows of the guards before. Also returns the guards whose windows are new or look back
+    /// further: their history has to be read from the journal.
     #[must_use]
     pub fn following(mut self, before: &Self) -> (Self, Self) {
         let mut fresh = Self::default();
@@ -219,8 +219,8 @@ impl GuardWindow {
         if passed { &mut self.passed } else { &mut self.held }
     }
 
-    /// A key from the future means that the clock was set back: the key would count for too long, so it is forgotten
-    /// too.
+    /// Forgets keys from before the window. A key from the future means that the clock was set back: the key would
+    /// count for too long, so it is forgotten too.
     fn forget(&mut self, now: i64) {
         let before = now.saturating_sub(i64::try_from(self.rate.within.as_millis()).unwrap_or(i64::MAX));
         for order in [&mut self.passed, &mut self.held] {

@@ -54,8 +54,8 @@ impl KeySource {
         }
     }
 
-    /// `of_resource` and `payload` are evaluated only if the key uses them. A long key is replaced by its digest,
-    /// because each delivery stores the key.
+    /// Returns the key of a delivery. `of_resource` and `payload` are evaluated only if the key uses them. A long key
+    /// is replaced by its digest, because each delivery stores the key.
     #[must_use]
     pub fn of<'a>(
         &self,

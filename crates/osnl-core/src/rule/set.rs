@@ -73,7 +73,7 @@ impl RuleSet {
         &self.rules
     }
 
-    /// Counts the head: call it once per message.
+    /// Returns whether any rule can fire on a message with this head, and counts the head: call it once per message.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
         let mut memo = self.memo();
@@ -125,7 +125,8 @@ impl RuleSet {
         self.rules.iter().enumerate().map(counts).collect()
     }
 
-    /// The number never falls: it covers all sets of the process.
+    /// Returns each rule with the number of messages on which a rule of its name fired. The number never falls: it
+    /// covers all sets of the process.
     pub fn fired(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
         self.rules.iter().zip(&self.series).map(|(rule, series)| (&rule.name, series.fired()))
     }
@@ -151,7 +152,8 @@ impl RuleSet {
 }
 
 impl Memo {
-    /// A pattern that is given up counts as a match here, and the rule then reports that it is undecided.
+    /// Returns the numbers of a head's priority, publisher and event type. A pattern that is given up counts as a match
+    /// here, and the rule then reports that it is undecided.
     fn numbers(&mut self, rules: &[Rule], head: &Head<'_>) -> [usize; 3] {
         self.forget_if_full(head);
         let event_type = self.event_types.number(head.event_type.as_deref(), rules, |rule, text| {
@@ -184,7 +186,7 @@ impl Memo {
         ]
     }
 
-    /// Counts are valid only as long as the numbers of the texts, so they are added up before.
+    /// Adds up the counts before forgetting texts: counts are valid only as long as the numbers of the texts.
     fn forget_if_full(&mut self, head: &Head<'_>) {
         let event_types = self.event_types.has_no_place_for(head.event_type.as_deref());
         let publishers = self.publishers.has_no_place_for(head.publisher_id.as_deref());

@@ -17,7 +17,7 @@ impl StepLimits {
         Self { counters, said: Mutex::default() }
     }
 
-    /// `false` for an exceeded limit: an endpoint has no dead letters.
+    /// Returns the answer of an endpoint's filter, or `false` for an exceeded limit: an endpoint has no dead letters.
     pub fn or_no(&self, answer: Result<bool, StepLimit>) -> bool {
         answer.unwrap_or_else(|limit| {
             self.reached(&limit.pattern);

@@ -57,7 +57,8 @@ type LookupFlight = Shared<BoxFuture<'static, Result<LookupAnswer, EnrichError>>
 
 struct CacheState {
     known: HashMap<(Kind, String), CachedAnswer>,
-    /// Each with its number. A renewed entry is here twice, and only the later number counts.
+    /// Entries in order of insertion, each with its number. A renewed entry is here twice, and only the later number
+    /// counts.
     order: VecDeque<((Kind, String), u64)>,
     last: u64,
     bytes: usize,
@@ -105,8 +106,9 @@ impl Enricher {
         Self { source, limits, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Until the next try, after a pause from `FIRST_PAUSE` to `LONGEST_PAUSE`, the error of an unreachable source is
-    /// returned at once, so that no delivery waits for a time-out that another has met.
+    /// Fails if there is no answer in time. Until the next try, after a pause from `FIRST_PAUSE` to
+    /// `LONGEST_PAUSE`, the error of an unreachable source is returned at once, so that no delivery waits for
+    /// a time-out that another has met.
     pub async fn fetch(&self, kind: Kind, id: &str) -> Result<LookupAnswer, EnrichError> {
         self.look_up(kind, id, SystemTime::UNIX_EPOCH).await.map(|(found, _)| found)
     }
@@ -174,7 +176,7 @@ impl Enricher {
         state.down = Some(FailureStreak { failures, error: error.clone(), until });
     }
 
-    /// Asks when its turn arrives. The request outlives the caller that began it.
+    /// Makes one request when its turn arrives. The request outlives the caller that began it.
     async fn ask(self, kind: Kind, id: String) -> Result<LookupAnswer, EnrichError> {
         loop {
             let wait = {
@@ -243,7 +245,7 @@ impl Enricher {
     }
 }
 
-/// No question runs for ever: a flight ends when its first caller is done or has given up.
+/// Removes a flight when its first caller is done or has given up, so that no question runs for ever.
 struct LandingGuard<'a> {
     state: &'a Mutex<CacheState>,
     key: &'a (Kind, String),

@@ -40,8 +40,8 @@ impl Ask {
     }
 }
 
-/// Questions keep their order. The payload is narrowed to the one resource; `kept` has the answers that the delivery
-/// has already.
+/// Returns the questions of these enrichments about an event, in their order. The payload is narrowed to the one
+/// resource; `kept` has the answers that the delivery has already.
 pub fn foresee<'a>(
     confs: impl Iterator<Item = &'a EnrichConf>,
     notification: &Arc<Notification>,

@@ -140,7 +140,8 @@ fn names(event: &Event, found: &EnrichedValues) -> Names {
     found.iter().fold(all, |names, (name, value)| names.with_found(name, value.clone()))
 }
 
-/// Each with the path of the id (a server has its flavor's id).
+/// Returns the kinds whose objects name an object of this kind, each with the path of the id (a server has its flavor's
+/// id).
 pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
     match kind {
         Kind::Server => &[(Kind::Port, "/device_id"), (Kind::Node, "/instance_uuid")],

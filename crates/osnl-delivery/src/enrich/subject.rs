@@ -42,7 +42,8 @@ fn resource_kind(kind: Kind) -> &'static str {
     }
 }
 
-/// `None` if the event names no such object; an empty id, such as `device_id` of an unused port, counts as none.
+/// Returns the default of an enrichment's `id`. `None` if the event names no such object; an empty id, such as
+/// `device_id` of an unused port, counts as none.
 pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
     let resource = resources(event).into_iter().next();
     let own = resource.as_ref().and_then(|resource| {
@@ -59,7 +60,8 @@ pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
     own.filter(|id| !id.is_empty()).or_else(|| elsewhere().filter(|id| !id.is_empty())).map(str::to_owned)
 }
 
-/// Describes in the form of the service's API; `None` if the event is about another object.
+/// Returns the event's description of the object in the form of the service's API. `None` if the event is about another
+/// object.
 pub(super) fn described(kind: Kind, id: &str, event: &Notification) -> Option<Value> {
     let resource = resources(event).into_iter().next()?;
     if resource.kind != resource_kind(kind) || resource.id.as_deref() != Some(id) {

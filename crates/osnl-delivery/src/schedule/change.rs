@@ -5,8 +5,8 @@ use crate::DeliverySettings;
 use crate::limits::Hold;
 
 impl Schedule {
-    /// Used attempts stay used, and deliveries that wait for a retry are due. A held target is probed at once and its
-    /// hold starts anew. No delivery is given up before that probe has ended.
+    /// Applies other settings. Used attempts stay used, and deliveries that wait for a retry are due. A held target is
+    /// probed at once and its hold starts anew. No delivery is given up before that probe has ended.
     pub(crate) fn change(&mut self, settings: &DeliverySettings, now: Instant, out: &mut Vec<Consequence>) {
         self.settings += 1;
         self.policy = settings.policy;

@@ -10,7 +10,8 @@ use super::{DeliveryId, Schedule};
 const SPREAD: u32 = 30;
 
 impl Schedule {
-    /// `None` if the target is not held, its clock is stopped, a probe has precedence, or there is no limit.
+    /// Returns the time at which deliveries of a held target are given up. `None` if the target is not held, its clock
+    /// is stopped, a probe has precedence, or there is no limit.
     pub(crate) fn hold_ends(&self, now: Instant) -> Option<Instant> {
         self.hold.filter(|_| !self.probe_owed)?.reaches(self.limits.hold_max?, now)
     }

@@ -131,7 +131,8 @@ impl Schedule {
         }
     }
 
-    /// Costs no attempt, adds nothing to the age, and proves nothing about the target. `hold_max` ends the wait.
+    /// Makes a delivery wait for a dependency. The wait costs no attempt, adds nothing to the age, and proves nothing
+    /// about the target. `hold_max` ends the wait.
     fn wait_for_dependency(
         &mut self,
         item: Item,
@@ -319,9 +320,9 @@ impl Schedule {
         }
     }
 
-    /// The target's hold is the cause, so the failure costs the delivery nothing. A refused probe still costs an
-    /// attempt, so that a delivery which the target always refuses is given up. An event that names an unreachable
-    /// host costs an attempt too.
+    /// Returns whether the target's hold is the cause, so that the failure costs the delivery nothing. A refused probe
+    /// still costs an attempt, so that a delivery which the target always refuses is given up. An event that names an
+    /// unreachable host costs an attempt too.
     fn is_spared(&self, item: &Item, back: Back, error: &ActionError) -> bool {
         let Some(breaker) = self.breaker_of(item) else { return false };
         let refused_probe = back.probe && breaker.is_open_over_refusals();
@@ -388,7 +389,8 @@ fn is_fault_of_host(item: &Item, error: &ActionError) -> bool {
         }
 }
 
-/// The pause is added at its beginning, because the journal has no clock that stops.
+/// Returns the age at the end of a pause. The pause is added at its beginning, because the journal has no clock that
+/// stops.
 fn aged(age: Duration, pause: Duration, held: bool) -> Duration {
     if held { age } else { age + pause }
 }

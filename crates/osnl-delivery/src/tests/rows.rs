@@ -12,7 +12,8 @@ impl Street {
         self.action.good.load(Ordering::Relaxed)
     }
 
-    /// The runtime is never idle, so its clock does not run ahead.
+    /// Advances the clock by a tick, and lets the journal finish its work. The runtime is never idle, so its clock does
+    /// not run ahead.
     async fn tick(&self) {
         tokio::time::advance(TICK).await;
         for _ in 0..20 {

@@ -64,7 +64,8 @@ const UNREADABLE: &str = "INSERT INTO osnl_unreadable (id, identity, received, r
      $11::text, $12::text, $13::bigint, $14::bigint, $15::text, $16::text, $17::text, $18::bytea, $19::text \
      WHERE NOT $4 OR NOT EXISTS (SELECT 1 FROM osnl_unreadable WHERE identity = $2)";
 
-/// Each is the first of its lane here, in a partition of this member; claimable if the lane is empty.
+/// Returns the deliveries that are claimable at once if their lanes are empty: each is the first of its lane
+/// here, in a partition of this member.
 fn are_admitted<'a>(
     member: &Member,
     all: impl Iterator<Item = (&'a NewDelivery, (Option<i64>, PartitionNumber))>,

@@ -112,8 +112,8 @@ impl Transaction<'_> {
         Ok(lanes)
     }
 
-    /// The delivery arrives as a message's own do, because another member may own its lane. Returns whether the
-    /// delivery is new.
+    /// Makes a delivery of another action for the rule, resource, and key of `from`. The delivery arrives as
+    /// a message's own do, because another member may own its lane. Returns whether the delivery is new.
     ///
     /// Two members that make a delivery of the same arrival at once draw the same number: one transaction is
     /// repeated and sees the other's delivery.

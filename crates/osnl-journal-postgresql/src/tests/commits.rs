@@ -9,7 +9,8 @@ fn lose(member: &PostgresJournal, fault: CommitFault) {
     member.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
 }
 
-/// Drop the proxy before the journal, which waits for its thread.
+/// Opens a journal behind a proxy, and returns both and the URL. Drop the proxy before the journal, which
+/// waits for its thread.
 fn behind_proxy(patience: Duration) -> (PostgresJournal, FaultyProxy, String) {
     let server = Postgres::shared();
     let proxy = FaultyProxy::before(server.port());

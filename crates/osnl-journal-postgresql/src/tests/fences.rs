@@ -5,7 +5,7 @@ use osnl_journal::query::{Change, Filter, JournalChanges as _};
 use super::*;
 use crate::fence::CLAIMS;
 
-/// The fence must be larger than that of the claim before.
+/// Claims and ends one delivery, which must have this name and a larger fence than the claim before.
 async fn ends(member: &PostgresJournal, name: &str, last: &mut Option<Fence>, end: Outcome) {
     let mut claimed = Vec::new();
     // A member's first claim reports a lost one.

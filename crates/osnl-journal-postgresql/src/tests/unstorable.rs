@@ -61,7 +61,7 @@ async fn a_refused_message_is_set_aside_and_the_rest_keeps_its_order() {
     assert_eq!(keep_all(&member, &more).await, vec![Settle::Acknowledge; 20]);
 }
 
-/// The member's user owns no table, so that policies hold for it.
+/// Returns a member whose user owns no table, so that policies hold for it, and the user's name.
 fn narrow_member(stage: &Stage) -> (PostgresJournal, String) {
     drop(stage.member("owner"));
     let role = format!("{}_narrow", stage.url.rsplit_once('/').unwrap().1);
@@ -157,7 +157,7 @@ async fn until_taken(member: &PostgresJournal) {
     within(all).await;
 }
 
-/// Halved groups continue with a later check.
+/// Repeats checks until the query returns this answer: halved groups continue with a later check.
 async fn until_rows(stage: &Stage, member: &PostgresJournal, sql: &str, expected: &str) {
     let seen = async {
         while stage.rows(sql) != expected {

@@ -20,7 +20,7 @@ const FOUND: &str = "SELECT delivery, found FROM osnl_enriched WHERE delivery = 
 const NAMED: &str = "SELECT id, message_id FROM osnl_arrival WHERE message_id = ANY($1) ORDER BY id";
 
 impl JournalView {
-    /// `None` if the message has left.
+    /// Returns a message with its deliveries; `None` if it has left.
     pub(crate) async fn event(&self, options: &Options, number: u64) -> Result<Option<KeptEvent>, String> {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
         let event = async |session: &mut Session| event(session, number).await;
@@ -46,7 +46,7 @@ impl JournalView {
     }
 }
 
-/// Oldest first: the first `limit`, or the last.
+/// Returns the messages that have a delivery of this kind, oldest first: the first `limit`, or the last.
 pub(crate) async fn events(
     session: &mut Session,
     filter: &Filter,

@@ -20,7 +20,7 @@ const HELD: &str = "SELECT h.action, h.reason, h.count, d.guarded, a.received FR
      ORDER BY d.id";
 
 impl JournalView {
-    /// The counts are those of [`list`](Self::list).
+    /// Returns the groups of matching deliveries, and counts as [`list`](Self::list) does.
     pub(crate) async fn groups(
         &self,
         options: &Options,

@@ -56,7 +56,7 @@ impl JournalView {
     }
 }
 
-/// One message is in memory at a time.
+/// Returns the numbers of messages with unreadable bytes, with one message in memory at a time.
 pub(crate) async fn damaged(session: &mut Session) -> Result<Vec<i64>, Error> {
     const NEXT: &str = "SELECT id, extent, body FROM osnl_unreadable WHERE id > $1 ORDER BY id LIMIT 1";
     let (mut after, mut damaged) = (i64::MIN, Vec::new());

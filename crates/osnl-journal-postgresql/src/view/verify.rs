@@ -48,7 +48,7 @@ const TALLY: &str = "SELECT coalesce(t.partition, d.partition), coalesce(t.actio
      ON t.partition = d.partition AND t.action = d.action AND t.state = d.state \
      WHERE coalesce(t.count, 0) <> coalesce(d.count, 0) ORDER BY 1, 2, 3 LIMIT $1";
 
-/// `None` if the observer has stopped the check.
+/// Reads all tables; `None` if the observer has stopped the check.
 pub(crate) async fn verify(options: &Options, observer: &Observer) -> Result<Option<VerifyReport>, String> {
     let tls = PostgresTls::of(&options.url)?;
     let session = Session::connect(&options.url, tls, PATIENCE).await.map_err(|error| words(&error))?;

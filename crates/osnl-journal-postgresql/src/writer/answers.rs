@@ -70,7 +70,7 @@ impl PostgresWriter {
         self.shared.claimable.changed.notify_waiters();
     }
 
-    /// Runs before new rows are read into memory; returns the deliveries that are claimable again.
+    /// Updates memory before new rows are read into it; returns the deliveries that are claimable again.
     fn follow(&mut self, batch: &[PostgresCommand], done: &GroupResult) -> Vec<Promotion> {
         let shared = self.shared.clone();
         let mut again = Vec::new();

@@ -4,7 +4,7 @@ use crate::job::{CommitRefusal, TransactionJob};
 use crate::results::JobResult;
 
 impl PostgresWriter {
-    /// No claim is made meanwhile, so that the transaction sees every claim.
+    /// Makes the requested changes. No claim is made meanwhile, so that the transaction sees every claim.
     pub(super) async fn make_changes(&mut self) {
         let claimed = self.shared.claimable.suspend();
         let at_most = self.changes_at_once;

@@ -25,7 +25,7 @@ use crate::results::{AppendResult, JobResult};
 pub(super) const REMOVAL: &str = "the removal of what is old, or of what is beyond a bound";
 
 impl PostgresWriter {
-    /// `false` when the program ends.
+    /// Makes a refused group smaller, or removes the refused row. `false` when the program ends.
     pub(super) async fn isolate(&mut self, batch: &mut Vec<PostgresCommand>, reason: String) -> bool {
         if batch.len() > 1 {
             self.halve(batch);
@@ -131,7 +131,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Each record alone. `false` when the program ends.
+    /// Retries the due records, each alone. `false` when the program ends.
     pub(super) async fn retry_refused(&mut self) -> bool {
         let waiting = self.refused.shown().len();
         while let Some(due) = self.refused.take_due() {

@@ -65,7 +65,7 @@ impl Transfers {
 }
 
 impl PostgresWriter {
-    /// Detains a command that has a large body or waits behind one.
+    /// Keeps back a command that has a large body or waits behind one; returns any other command.
     pub(super) fn detain(&mut self, command: PostgresCommand) -> Option<PostgresCommand> {
         let reader = match &command {
             PostgresCommand::BeginReading(reader) => Some(reader),
@@ -118,7 +118,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Transfers for at most [`TURN`]. `false` when the program ends.
+    /// Sends and reads parts for at most [`TURN`]. `false` when the program ends.
     pub(super) async fn transfer(&mut self) -> bool {
         let until = Instant::now() + TURN;
         while Instant::now() < until && !self.closing && !self.transfers.is_empty() {
@@ -181,8 +181,8 @@ impl PostgresWriter {
         self.backlog.push_front(command);
     }
 
-    /// Later messages of the same queues wait behind a body with lost parts, whether they are in the group, returned
-    /// from a halved group, or being sent.
+    /// Sends bodies with lost parts again. Later messages of the same queues wait behind such a body, whether
+    /// they are in the group, returned from a halved group, or being sent.
     pub(super) fn send_again(&mut self, batch: &mut Vec<PostgresCommand>) {
         let sent = batch.iter().filter(|command| command.has_sent());
         let readers: HashSet<QueueReader> = sent.filter_map(|command| command.reader().cloned()).collect();

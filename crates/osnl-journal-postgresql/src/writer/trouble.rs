@@ -122,9 +122,9 @@ impl PostgresWriter {
         }
     }
 
-    /// A transaction that was found committed may be on this server alone, so a write of the member's row is
-    /// committed first. A restarted server does not wait for its synchronous standby again, but a later commit does.
-    /// `None` if the outcome must be looked up again.
+    /// Commits a write of the member's row before a transaction that was found committed counts: the
+    /// transaction may be on this server alone. A restarted server does not wait for its synchronous standby
+    /// again, but a later commit does. `None` if the outcome must be looked up again.
     async fn confirmed(&mut self, ended: Option<JobResult>) -> Option<Result> {
         self.rollback().await;
         let Some(ended) = ended else { return Some(Err(CommitRefusal::Forgotten)) };
@@ -208,7 +208,7 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Commands are kept in memory meanwhile. `false` at the end of the program.
+    /// Pauses while new commands are kept in memory. `false` at the end of the program.
     pub(super) async fn pause(&mut self) -> bool {
         if self.opening {
             return false;

@@ -56,8 +56,8 @@ impl MemoryJournal {
         self.with_queue.lock().unwrap_or_else(PoisonError::into_inner).contains(listener)
     }
 
-    /// The oldest of each listener: at most 100, and at most 1 MiB unless one alone has more. Each is returned again
-    /// until [buried](Self::buried). Cancel-safe.
+    /// Waits until dead letters are to be put into queues, and returns the oldest of each listener: at most 100, and at
+    /// most 1 MiB unless one alone has more. Each is returned again until it is [buried](Self::buried). Cancel-safe.
     pub async fn burials(&self) -> BTreeMap<Arc<str>, Vec<Burial>> {
         loop {
             let another = self.to_bury.notified();
@@ -172,7 +172,7 @@ impl MemoryJournal {
         waiting
     }
 
-    /// A redelivered copy replaces the first.
+    /// Queues an unreadable message for burial. A redelivered copy replaces the first.
     pub(super) fn bury_unreadable(&self, received: &ReceivedMessage, reason: &str) -> Receipt {
         let mut state = self.lock();
         let (sender, receipt) = Receipt::open();

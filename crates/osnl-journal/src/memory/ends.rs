@@ -22,7 +22,7 @@ impl MemoryJournal {
         self.claimable.notify_waiters();
     }
 
-    /// The deliveries behind it in its lane return too.
+    /// Returns a message to the broker, with the deliveries behind it in its lane.
     pub(super) fn give_back(&self, state: &mut MemoryState, delivery: DeliveryId) {
         // Checked first, so that a large message is decoded only for a callback.
         if let Some(told) = &*self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -34,7 +34,8 @@ impl MemoryJournal {
         self.finish_in(state, delivery, &Outcome::Returned.into(), false);
     }
 
-    /// The deliveries with the most distant retries, oldest first, if too many of an action wait.
+    /// Returns to the broker the deliveries with the most distant retries, oldest first, if too many of an
+    /// action wait.
     pub(super) fn return_far_ones(&self, state: &mut MemoryState, newest: DeliveryId) {
         let Some(lanes) = state.deliveries.get(&newest).and_then(|p| state.actions.get(&p.action)) else {
             return;
@@ -148,7 +149,7 @@ impl MemoryState {
         self.deliveries.insert(id, pending);
     }
 
-    /// Unless one existed before. The message waits for the new delivery too.
+    /// Adds the delivery of a fallback action, unless one existed before. The message waits for that too.
     fn fall_back(&mut self, given_up: &PendingDelivery, to: &Handover) {
         let Some(open) = self.entries.get_mut(&given_up.entry) else { return };
         let (rule, resource) = (&given_up.rule, given_up.resource);

@@ -39,7 +39,7 @@ impl KeptNotification {
         }
     }
 
-    /// The message was decoded at its arrival, so a second time cannot fail.
+    /// Returns the whole notification. The message was decoded at its arrival, so a second time cannot fail.
     pub(super) fn whole(&self, received: &ReceivedMessage) -> Arc<Notification> {
         match self {
             Self::Light(notification) => notification.clone(),

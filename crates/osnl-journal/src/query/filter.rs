@@ -114,7 +114,7 @@ pub enum About {
 }
 
 impl About {
-    /// `17.0`, `17`, or anything else as an id or a name.
+    /// Parses an operator's input: `17.0`, `17`, or anything else as an id or a name.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let delivery = DeliveryId::parse(text).map(Self::Delivery);
@@ -137,7 +137,7 @@ impl About {
     }
 }
 
-/// The answer is in the reason of the end, and in the kept failed attempts.
+/// Deliveries by the target's answer: in the reason of their end, and in the kept failed attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerPolicy {
     /// An HTTP status; an `x` is any digit.
@@ -155,7 +155,7 @@ impl AnswerPolicy {
         (first && rest).then_some(Self::Status(text))
     }
 
-    /// A row has no attempts but its last answer and the reason.
+    /// Compares the reason and the last answer, as a row has no other attempts.
     pub(crate) fn matches(&self, row: &DeliveryListRow) -> bool {
         row.reason.iter().chain(&row.last_answer).any(|text| self.is_in(text))
     }

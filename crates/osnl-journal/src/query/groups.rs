@@ -61,7 +61,8 @@ const fn place(
 }
 
 impl Filter {
-    /// Running deliveries, which are few and known by number, are in no place.
+    /// Returns the places with deliveries that may match, each with its action. Running deliveries, which are few and
+    /// known by number, are in none.
     #[must_use]
     pub fn places<'a>(&self, tally: &'a [Tally]) -> Vec<(GroupPlace, &'a str)> {
         let is_meant = |place: &GroupPlace, action: &str| {
@@ -115,7 +116,7 @@ struct CountedGroup {
 pub struct CauseTally(BTreeMap<(Phase, String, String), CountedGroup>);
 
 impl CauseTally {
-    /// The last one shows that there are more.
+    /// Returns the number of deliveries that a store reads from a place: the last one shows that there are more.
     #[must_use]
     pub fn limit(most: u64) -> u32 {
         u32::try_from(most.min(MOST_COMPARED)).map_or(u32::MAX, |most| most.saturating_add(1))
@@ -145,7 +146,7 @@ impl CauseTally {
         self.0.values().flat_map(|group| group.newest.iter().copied()).collect()
     }
 
-    /// Groups that wait for an operator come first.
+    /// Returns the groups with the rows of [`shown`](Self::shown), those that wait for an operator first.
     #[must_use]
     pub fn groups(self, rows: Vec<DeliveryListRow>) -> Vec<CauseGroup> {
         let mut rows: HashMap<DeliveryId, DeliveryListRow> =
@@ -162,7 +163,8 @@ impl CauseTally {
     }
 }
 
-/// Groups rows that are all in memory; `misses_dead` if there are dead letters that were not read.
+/// Returns the groups of rows that are all in memory, and the counts of all that match; `misses_dead` if there are
+/// dead letters that were not read.
 #[must_use]
 pub fn groups_of(
     mut rows: Vec<DeliveryListRow>,

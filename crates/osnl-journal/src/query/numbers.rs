@@ -31,7 +31,7 @@ pub struct DiskUse {
     pub free_bytes: Option<u64>,
 }
 
-/// A field that the store does not keep is empty.
+/// The journal as a whole, for a status. A field that the store does not keep is empty.
 #[derive(Clone, Debug, Default)]
 pub struct JournalNumbers {
     pub overview: Option<Overview>,

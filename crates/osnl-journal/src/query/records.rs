@@ -77,7 +77,8 @@ pub struct RecentDelivery {
     /// The key, or the substitute from message and resource.
     pub key: String,
     pub received: SystemTime,
-    /// No guard held the delivery, or it has been released. A delivery discarded while held has not passed.
+    /// Whether no guard held the delivery, or it has been released. A delivery discarded while held has not
+    /// passed.
     pub has_passed: bool,
 }
 
@@ -138,7 +139,7 @@ pub struct UnreadableFilter {
     pub until: Option<SystemTime>,
 }
 
-/// A body may take 16 MiB, stored in a few bytes.
+/// Whether bodies are read. A body may take 16 MiB, stored in a few bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bodies {
     Read,

@@ -99,7 +99,8 @@ fn origin(received: &ReceivedMessage) -> Value {
     })
 }
 
-/// Lines are appended one at a time, since a line may take several times 20 MiB and a batch has hundreds.
+/// A file, open to append lines one at a time, since a line may take several times 20 MiB and a batch has
+/// hundreds.
 #[derive(Debug)]
 pub struct Archive {
     path: PathBuf,

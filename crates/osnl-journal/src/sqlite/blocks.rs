@@ -88,8 +88,8 @@ impl BlockNotes {
     }
 }
 
-/// The number behind the word, or at the end behind a colon; [`AnswerPolicy::Status`](super::answers::AnswerPolicy)
-/// finds these.
+/// Returns the numbers that [`AnswerPolicy::Status`](super::answers::AnswerPolicy) finds: behind the word, or
+/// at the end behind a colon.
 fn statuses(text: &str) -> impl Iterator<Item = u16> {
     let number = |bytes: Option<&[u8]>| -> Option<u16> {
         let digits = bytes.filter(|bytes| bytes.iter().all(u8::is_ascii_digit))?;

@@ -26,7 +26,7 @@ const AT_MOST: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct ChangeBatch {
     pub(super) change: Change,
-    /// Each with the last known effective delivery of its action and resource.
+    /// The deliveries, each with the last known effective delivery of its action and resource.
     pub(super) ids: Vec<(DeliveryId, Option<DeliveryId>)>,
     pub(super) known_until: i64,
 }
@@ -197,8 +197,8 @@ enum Later {
     Unknown,
 }
 
-/// A held delivery, or one behind this one, has had none yet. Without a lane there is no order, and nothing passes a
-/// delivery that holds its lane.
+/// Looks for a later delivery that had an effect. A held delivery, or one behind this one, has had none yet.
+/// Without a lane there is no order, and nothing passes a delivery that holds its lane.
 fn latest(
     work: &Work<'_>,
     found: &LaneEntry,

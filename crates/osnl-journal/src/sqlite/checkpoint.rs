@@ -74,7 +74,7 @@ impl Drop for Checkpointer {
     }
 }
 
-/// A failure also fails the next append, which reports it.
+/// Runs a passive checkpoint. A failure also fails the next append, which reports it.
 pub(super) fn passive(connection: &Connection) {
     let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     if let Err(error) = done {

@@ -8,7 +8,8 @@ use super::reader::{SqliteReader, parts};
 use crate::query::{BoundedCount, Filter, Phase, PhaseCount, RowState, counted_phases};
 
 impl SqliteReader {
-    /// Counts by action and state are kept, counts by phase need only open deliveries; other filters count rows.
+    /// Returns the number of matches in each state and phase. Counts by action and state are kept, counts by
+    /// phase need only open deliveries; other filters count rows.
     pub fn count(&self, filter: &Filter) -> Result<Vec<PhaseCount>> {
         self.count_newest(filter, u64::MAX).map(|(counts, _)| counts)
     }

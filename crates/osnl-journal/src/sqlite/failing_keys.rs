@@ -8,8 +8,8 @@ const SCAN_LIMIT: i64 = 1000;
 const CAUSES: usize = 100;
 
 impl SqliteReader {
-    /// Deliveries with at least two failures, oldest first, a bounded number. An index covers deliveries that wait
-    /// for a retry, so the cost does not depend on the backlog.
+    /// Returns open deliveries of an action that have failed at least twice, oldest first, a bounded number.
+    /// An index covers deliveries that wait for a retry, so the cost does not depend on the backlog.
     pub fn failing_keys(&self, action: &str) -> Result<Vec<FailingKey>> {
         let mut select = self.0.prepare_cached(concat!(
             "SELECT id, coalesce(resource_name, resource_id, key), tries FROM delivery WHERE action = ?1 AND ",
@@ -46,7 +46,8 @@ impl SqliteReader {
         Ok(failing)
     }
 
-    /// The search skips from cause to cause in the index, so its cost does not depend on the number of dead letters.
+    /// Returns the reason of an action's latest dead letter. The search skips from cause to cause in the
+    /// index, so its cost does not depend on the number of dead letters.
     pub fn latest_dead(&self, action: &str) -> Result<Option<String>> {
         let mut first = self.0.prepare_cached(concat!(
             "SELECT cause FROM delivery WHERE holds_key = ?1 AND action = ?2 AND ",

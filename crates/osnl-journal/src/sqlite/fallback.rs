@@ -8,8 +8,9 @@ use crate::query::RowState;
 use crate::{DeliveryId, Handover};
 
 impl Work<'_> {
-    /// The delivery is at the end of the other action's lane. Returns whether the delivery is new. The rule may have
-    /// had one for this event, from its start or from an end of `from` before a retry.
+    /// Makes a delivery of another action for rule, resource and key of `from`, at the end of that action's
+    /// lane. Returns whether the delivery is new. The rule may have had one for this event, from its start or
+    /// from an end of `from` before a retry.
     pub(super) fn fall_back(&mut self, from: DeliveryId, how: &Handover) -> Result<bool> {
         let to = &*how.action;
         let event = event_of(self.connection, from)?;
@@ -55,8 +56,8 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// The next numbers may be another event's, if an older osnl reserved none or a delivery has more fallbacks than
-    /// reserved.
+    /// Whether an event has numbers for so many deliveries. The next numbers may be another event's, if an
+    /// older osnl reserved none or a delivery has more fallbacks than reserved.
     fn has_number(&mut self, event: i64, deliveries: usize) -> Result<bool> {
         let end = event + crate::claim::numbers(deliveries);
         if end == event + 1 {

@@ -20,7 +20,7 @@ impl BoundValues {
     }
 }
 
-/// States first: states have indexes and exclude most rows.
+/// Returns the SQL for phases, states first: states have indexes and exclude most rows.
 fn phases_sql(phases: &[Phase], context: &QueryContext) -> String {
     let mut states: Vec<i64> =
         phases.iter().flat_map(|phase| phase.states()).map(|state| *state as i64).collect();
@@ -70,7 +70,7 @@ impl Filter {
         Ok(DeliveryId::of(event, 0).row()..next.map_or(i64::MAX, |next| DeliveryId::of(next, 0).row()))
     }
 
-    /// A search that needs no event is faster without its table.
+    /// Returns the tables that the conditions read: a search that needs no event is faster without.
     pub(super) fn tables(&self) -> &'static str {
         let reads_event = |condition: RowCondition<'_>| {
             matches!(condition, RowCondition::EventType(_) | RowCondition::Since(_) | RowCondition::Until(_))

@@ -15,10 +15,11 @@ pub struct PlaceInspection {
     pub exists: bool,
 }
 
-/// Judges also whether the file is a journal, and which process has it.
+/// Checks whether this user may write or create the file, whether the file is a journal, and which process has it.
 ///
-/// The errors of [`SqliteJournal::open`](super::SqliteJournal::open) about the place, but none about the process that
-/// has the file.
+/// # Errors
+/// Returns the errors of [`SqliteJournal::open`](super::SqliteJournal::open) about the place, but none about
+/// the process that has the file.
 pub fn inspect(options: &SqliteOptions) -> Result<PlaceInspection, OpenError> {
     let file = &options.path;
     judge_place(file, options.bounds.allow_volatile, judge_for_any)?;
@@ -29,7 +30,8 @@ pub fn inspect(options: &SqliteOptions) -> Result<PlaceInspection, OpenError> {
     Ok(PlaceInspection { holder, exists })
 }
 
-/// `immutable` keeps SQLite from locking the file and from reading its WAL, without which the file may look damaged.
+/// Judges a file that no process has open. `immutable` keeps SQLite from locking the file and from reading its
+/// WAL, without which the file may look damaged.
 fn judge_tables(file: &Path) -> Result<(), OpenError> {
     if std::fs::metadata(file)?.len() == 0 {
         return Ok(());

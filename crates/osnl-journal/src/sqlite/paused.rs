@@ -33,7 +33,8 @@ pub(super) fn list(connection: &Connection) -> Result<PausedActions> {
     Ok(rows.into_iter().filter_map(|(name, at)| Some((name.strip_prefix(PREFIX)?.to_owned(), at))).collect())
 }
 
-/// A row that an older program left at a resume has a different time and is ignored.
+/// Returns the operator that paused each action. A row that an older program left at a resume has a different
+/// time and is ignored.
 pub(super) fn by(connection: &Connection) -> Result<BTreeMap<String, String>> {
     let mut select = connection.prepare_cached(
         "SELECT b.name FROM meta b WHERE b.name GLOB 'paused-by *' AND EXISTS (SELECT 1 FROM meta p WHERE p.value = b.value \

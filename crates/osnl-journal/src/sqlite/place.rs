@@ -28,7 +28,8 @@ pub(super) struct JournalLock {
 }
 
 impl JournalLock {
-    /// A missing folder gets 0700, a file 0600. An existing folder keeps its mode, as other programs may use it.
+    /// Creates a missing folder (0700) and file (0600), and takes the lock. An existing folder keeps its
+    /// mode, as other programs may use it.
     pub(super) fn take(file: &Path, allow_volatile: bool) -> Result<Self, OpenError> {
         judge_place(file, allow_volatile, state_dir::judge)?;
         let folder = match file.parent() {

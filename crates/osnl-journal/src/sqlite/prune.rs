@@ -93,8 +93,9 @@ pub(super) fn forgotten_until(connection: &Connection) -> Result<Option<i64>> {
     select.query_row([FORGOTTEN], |row| row.get(0)).optional()
 }
 
-/// Dead letters that hold their key stay. The oldest of the most common action and cause are removed first, so that
-/// one tenant's failures do not displace others'.
+/// Archives and removes dead letters beyond the bound; returns their number. Dead letters that hold their key
+/// stay. The oldest of the most common action and cause are removed first, so that one tenant's failures do
+/// not displace others'.
 fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
     let most = i64::try_from(pruner.options.bounds.max_dead).unwrap_or(i64::MAX);
     let connection = &mut *pruner.connection;
@@ -155,7 +156,7 @@ fn oldest(connection: &Connection, which: &str, before: i64) -> Result<Vec<Deliv
     select.query_map([before, BATCH_ROWS], |row| row.get(0).map(delivery_id))?.collect()
 }
 
-/// One at a time, so that only one message is in memory.
+/// Writes dead letters one at a time, so that only one message is in memory.
 fn write_dead(connection: &Connection, file: &Path, ids: &[DeliveryId]) -> Result<io::Result<()>> {
     let mut archive = match archive::Archive::of_dead(file) {
         Ok(archive) => archive,
@@ -241,7 +242,8 @@ fn remove(
     transaction.commit()
 }
 
-/// Beyond the bounds of count and bytes, the oldest of the largest queue first.
+/// Archives messages in quarantine beyond the bounds of count and bytes, the oldest of the largest queue
+/// first.
 pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
     let bounds = QuarantineBounds::of(pruner.options.bounds.max_dead);
     let connection = &*pruner.connection;

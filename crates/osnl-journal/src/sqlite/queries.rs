@@ -45,7 +45,7 @@ impl SqliteQueries {
         Self { journal: Some(journal.clone()), ..Self::of_file(journal.path.clone()) }
     }
 
-    /// A change opens the journal until the change is done.
+    /// Returns the journal of a stopped daemon. A change opens the journal until the change is done.
     #[must_use]
     pub fn of_file(file: PathBuf) -> Self {
         Self { file, journal: None, readers: Arc::new(Semaphore::new(MOST_READERS)) }
@@ -243,7 +243,7 @@ impl JournalQueries for SqliteQueries {
     }
 }
 
-/// An operator's change of one delivery must not remove others from the file.
+/// Returns options without bounds: an operator's change of one delivery must not remove others from the file.
 fn unbounded(file: &Path) -> SqliteOptions {
     SqliteOptions::new(file).bounded(|bounds| {
         bounds.retention = Duration::from_secs(1_000 * 365 * 86_400);

@@ -64,7 +64,7 @@ impl SqliteReader {
         Ok(select.query_row([event_of(&self.0, id)?], |row| row.get(0)).optional()?.map(from_millis))
     }
 
-    /// The latest last. Of more than `most` bytes, the latest count.
+    /// Returns the rows about resources, the latest last. Of more than `most` bytes, the latest count.
     pub fn seen(&self, most: usize) -> Result<Vec<(String, String)>> {
         let mut select = self.0.prepare("SELECT name, row FROM seen ORDER BY at DESC, name DESC")?;
         let mut rows = select.query([])?;

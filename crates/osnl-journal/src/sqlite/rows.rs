@@ -63,7 +63,7 @@ pub(super) fn event_of(connection: &Connection, id: DeliveryId) -> Result<i64> {
     select.query_row([id.row()], |row| row.get::<_, Option<i64>>(0)).map(Option::unwrap_or_default)
 }
 
-/// Eight bytes, enough to find the few candidates.
+/// Returns eight bytes of a digest over a message's identity, enough to find the few candidates.
 pub(super) fn identity_number(identity: &MessageIdentity) -> i64 {
     let mut text = Vec::with_capacity(128);
     text.extend_from_slice(identity.queue.as_bytes());

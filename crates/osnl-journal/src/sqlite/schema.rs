@@ -120,7 +120,10 @@ CREATE INDEX delivery_dead_newest ON delivery (state) WHERE state = 3;
 CREATE INDEX delivery_retrying ON delivery (state) WHERE state = 1 AND due > 0 AND tries > 0;
 ";
 
-/// An error if the file is another program's, of another version, or SQLite refuses.
+/// Creates the tables of an empty file.
+///
+/// # Errors
+/// The file is another program's, of another version, or SQLite refuses.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), OpenError> {
     let found = check(connection)?;
     if found == VERSION {
@@ -157,7 +160,8 @@ fn without_blanks(sql: &str) -> String {
     sql.split_whitespace().collect()
 }
 
-/// Triggers and views act on the rows of the journal, and a file from elsewhere may have been prepared to do so.
+/// Refuses triggers, views, and other objects. Triggers and views act on the rows of the journal, and a file from elsewhere may
+/// have been prepared to do so.
 fn has_only_our_objects(connection: &Connection) -> Result<(), OpenError> {
     let mut select = connection.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
     let mut objects = select.query([])?;

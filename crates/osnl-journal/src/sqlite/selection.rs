@@ -22,7 +22,8 @@ const AT_ONCE: usize = 1000;
 /// Milliseconds by which an effect may be written after its date, which is the start of the transaction.
 const MARGIN: i64 = 1000;
 
-/// Without further calls the rest is not changed.
+/// A change under way, one batch for each call of [`next`](Self::next). Without further calls the rest is not
+/// changed.
 #[derive(Debug)]
 pub struct ChangeRun<'a> {
     journal: &'a SqliteJournal,

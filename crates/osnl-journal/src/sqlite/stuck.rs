@@ -34,7 +34,8 @@ impl DiskWait {
         self.lock().take().is_some_and(|begun| begun.is_late)
     }
 
-    /// Once for a late batch. The lock is held meanwhile, so that the writer's end of the batch follows.
+    /// Publishes a late batch once. The lock is held meanwhile, so that the writer's end of the batch
+    /// follows.
     fn check(&self, now: Instant, publish: impl FnOnce(Duration)) {
         let mut begun = self.lock();
         if let Some(begun) = &mut *begun

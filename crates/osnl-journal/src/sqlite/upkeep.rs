@@ -122,7 +122,7 @@ pub struct Contents {
     pub latest: Option<SystemTime>,
 }
 
-/// Mode 0600; replaces an existing file only if asked.
+/// Copies a journal to a file of mode 0600; replaces an existing file only if asked.
 pub fn backup(
     journal: &Path,
     to: &Path,
@@ -187,7 +187,7 @@ fn take(journal: &Path) -> Result<JournalLock, UpkeepError> {
     JournalLock::take(journal, true).map_err(|error| UpkeepError::of(journal, error))
 }
 
-/// Fails while another program has the file open.
+/// Copies the WAL into the file and ends WAL mode, which fails while another program has the file open.
 fn settle(file: &Path) -> Result<Connection, UpkeepError> {
     let settled = || -> Result<Connection, OpenError> {
         let connection = connect(file)?;

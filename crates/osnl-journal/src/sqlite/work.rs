@@ -183,7 +183,8 @@ impl<'a> Work<'a> {
         Ok(state)
     }
 
-    /// The event is open or unsettled; otherwise another message has the same bytes.
+    /// Returns whether a message without an id is this event's: the event is open or unsettled. Otherwise
+    /// another message has the same bytes.
     fn comes_again(&mut self, event: i64) -> Result<bool> {
         if self.unsettled.contains(&event) {
             self.adopted.push(event);
@@ -244,7 +245,7 @@ impl<'a> Work<'a> {
         Ok(EndResult::Waits { action, due: due.at })
     }
 
-    /// A deferred change of the operator is applied now, unless already in effect.
+    /// Ends a claim. A deferred change of the operator is applied now, unless already in effect.
     pub(super) fn end_claim(&mut self, id: DeliveryId, end: &End) -> Result<EndResult> {
         let Some(found) = self.find(id)? else { return Ok(EndResult::Nothing) };
         if !found.state.is_open() {
@@ -335,7 +336,8 @@ impl<'a> Work<'a> {
             .optional()
     }
 
-    /// An ended state gets its time, and a reason where there is one. The open states set here are waiting and held.
+    /// Sets a state. An ended state gets its time, and a reason where there is one. The open states that are
+    /// set here are waiting and held.
     pub(super) fn set_state(&mut self, was: &LaneEntry, state: RowState, reason: Option<&str>) -> Result<()> {
         self.set_state_over(was, state, reason, None, None)
     }

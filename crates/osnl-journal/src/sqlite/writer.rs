@@ -121,7 +121,8 @@ pub(super) struct JournalWriter {
 
 const UNSETTLED: usize = u16::MAX as usize;
 
-/// The smaller of 10 GiB and half of the sum of the journal's size and the free space at the start.
+/// Returns the largest size of a journal without `max_size`: the smaller of 10 GiB and half of the sum of its
+/// size and the free space at the start.
 pub(super) fn default_size(free: u64, own: u64) -> u64 {
     (free.saturating_add(own) / 2).min(10 * GIB)
 }
@@ -178,8 +179,8 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// No retry waits longer than its pause, even if the clock has changed. Nothing is claimed at the start, so
-    /// pending operator changes are applied.
+    /// Applies pending operator changes, as nothing is claimed at the start. No retry waits longer than its
+    /// pause, even if the clock has changed.
     fn begin(&mut self) -> Result<(), OpenError> {
         let now = self.shared.clock.now();
         let Some(connection) = &mut self.connection else { return Ok(()) };
@@ -424,7 +425,8 @@ impl JournalWriter {
         }
     }
 
-    /// After a failed read the known set stays; the next commit reports the reason.
+    /// Publishes the paused actions. After a failed read the known set stays; the next commit reports the
+    /// reason.
     fn read_paused(&self) {
         let Some(connection) = &self.connection else { return };
         if let Ok(found) = paused::list(connection) {

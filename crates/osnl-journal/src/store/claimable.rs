@@ -34,7 +34,7 @@ pub struct Claimable {
 struct Queues {
     by_action: HashMap<Arc<str>, ActionQueue>,
     bytes: Arc<AtomicUsize>,
-    /// Nothing is claimed during a change, so that the change sees all claims.
+    /// Whether a change is under way: nothing is claimed then, so that the change sees all claims.
     suspended: bool,
 }
 
@@ -107,8 +107,8 @@ impl ActionQueue {
         InMemory { delivery, weight }
     }
 
-    /// Bytes for retries and the newest are reserved, as a long backlog would use all. Large messages of one kind do
-    /// not exclude another kind.
+    /// Returns the bytes that may be fetched of a kind. Bytes for retries and the newest are reserved, as a
+    /// long backlog would use all. Large messages of one kind do not exclude another kind.
     fn room(&self, kind: ClaimableKind) -> usize {
         let (spare, has_none) = match kind {
             ClaimableKind::Fresh => (0, self.fresh.is_empty()),
@@ -126,7 +126,8 @@ impl ActionQueue {
         delivery
     }
 
-    /// `fresh` has no gap, so an old delivery that becomes claimable again must enter it.
+    /// Whether a delivery belongs to the oldest. `fresh` has no gap, so an old delivery that becomes
+    /// claimable again must enter it.
     fn is_among_oldest(&self, id: DeliveryId) -> bool {
         self.fresh.last_key_value().is_some_and(|(last, _)| id < *last)
     }
@@ -237,7 +238,8 @@ impl Claimable {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `now` returns `None` while claims are not allowed; `fetch` receives the kinds to fetch and the time.
+    /// Claims as soon as possible. `now` returns `None` while claims are not allowed; `fetch` receives the
+    /// kinds to fetch and the time.
     pub async fn claim_when_any(
         &self,
         action: &str,
@@ -348,7 +350,7 @@ impl Claimable {
         self.lock().by_action.get(action).is_some_and(ActionQueue::has_place_at_end)
     }
 
-    /// Unless 0, a single message may be larger.
+    /// Returns the bytes of messages that may be fetched of a kind. Unless 0, a single message may be larger.
     #[must_use]
     pub fn room(&self, action: &str, kind: ClaimableKind) -> usize {
         self.lock().by_action.get(action).map_or(0, |queue| queue.room(kind))
@@ -361,7 +363,8 @@ impl Claimable {
         }
     }
 
-    /// Without a place, the action is marked as having more in the file.
+    /// Whether a claimable delivery has a place in memory; if not, the action is marked as having more in the
+    /// file.
     pub fn has_place(&self, action: &str, id: DeliveryId) -> bool {
         let has_place = self.lock().by_action.get(action).is_some_and(|queue| queue.has_place(id));
         if !has_place {
@@ -465,7 +468,8 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
-    /// A withdrawn claim should be given back, as it must not be attempted unchanged. Returns whether a claim exists.
+    /// Withdraws a delivery: a claim should be given back, as it must not be attempted unchanged. Returns
+    /// whether a claim exists.
     pub fn withdraw(&self, action: &str, id: DeliveryId) -> bool {
         let mut is_claimed = false;
         if let Some(queue) = self.lock().by_action.get_mut(action) {

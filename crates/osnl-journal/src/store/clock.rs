@@ -34,7 +34,7 @@ impl Clock {
         self.millis(Instant::now())
     }
 
-    /// Never 0, which is the due time of a delivery that has not failed.
+    /// Returns the time of a moment: never 0, which is the due time of a delivery that has not failed.
     #[must_use]
     pub fn millis(&self, at: Instant) -> i64 {
         let since = whole_millis(at.saturating_duration_since(self.began));
@@ -48,7 +48,7 @@ impl Clock {
         Due { at: self.millis(at), pause }
     }
 
-    /// A time before the start is the start.
+    /// Returns the moment of a time; a time before the start is the start.
     #[must_use]
     pub fn instant(&self, millis: i64) -> Option<Instant> {
         let since = u64::try_from(millis.saturating_sub(self.at)).unwrap_or(0);

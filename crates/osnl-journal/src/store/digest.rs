@@ -3,7 +3,8 @@
 
 use osnl_model::BodyDigest;
 
-/// Two lanes with the same number are one, in the order of appends; nothing else depends on it.
+/// Returns the number of a lane, from action and resource key. Two lanes with the same number are one, in the
+/// order of appends; nothing else depends on it.
 #[must_use]
 pub fn lane(action: &str, key: &str) -> i64 {
     let mut text = Vec::with_capacity(128);

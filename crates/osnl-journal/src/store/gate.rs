@@ -145,7 +145,7 @@ impl Gate {
         actions.iter().filter(|action| !overflowing.contains(*action)).cloned().collect()
     }
 
-    /// The journal's own state is no part.
+    /// Returns the obstacle to an entry for these actions, apart from the journal's own state.
     pub fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
         let (bounded, state, most) = (self.bounded(actions), self.lock(), self.max_pending);
         let taken = |action: &Arc<str>| {
@@ -182,7 +182,8 @@ impl Gate {
         self.room.notify_waiters();
     }
 
-    /// The count is independent of [`changed`](Self::changed).
+    /// Sets the number of pending deliveries of an action, counted independently of
+    /// [`changed`](Self::changed).
     pub fn counted(&self, action: &str, pending: u64) {
         let known = self.lock().actions.get(action).map_or(0, |room| room.pending);
         self.changed(action, pending.cast_signed().saturating_sub(known.cast_signed()));

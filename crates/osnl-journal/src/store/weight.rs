@@ -110,7 +110,8 @@ impl Weights {
         self.own.load(Ordering::Relaxed) == 0
     }
 
-    /// Less the reserved `spare`. A single message may exceed the result unless 0.
+    /// Returns the bytes that may be added, less the reserved `spare`. A single message may exceed the result
+    /// unless 0.
     #[must_use]
     pub fn room(&self, spare: usize) -> usize {
         let (own, all) = (self.own.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed));

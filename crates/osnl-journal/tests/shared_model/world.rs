@@ -124,7 +124,8 @@ impl Setting {
         Ok(done)
     }
 
-    /// A lease counts from before its transaction was sent, so after an unknown end it must be renewed.
+    /// Informs a daemon of the end of its transaction. A lease counts from before its transaction was sent,
+    /// so after an unknown end it must be renewed.
     fn learn(&self, world: &mut World, work: &Transaction, end: Result<(), Refusal>, at_once: bool) {
         let states =
             |known: usize| world.tables.arrivals.iter().take(known).map(|arrival| arrival.state).collect();

@@ -74,7 +74,8 @@ impl Conf {
         Self::load(path, &HiddenInputs::none())
     }
 
-    /// Layers from the weakest to the strongest: defaults, the files of the `conf.d` folder by name, the file, the
+    /// Reads the file with the further inputs that oslo.config gives k2hr3_osnl. From the weakest
+    /// layer to the strongest: defaults, the files of the `conf.d` folder by name, the file, the
     /// environment.
     pub fn load(path: &Path, inputs: &HiddenInputs) -> Result<LoadedConf, ConfError> {
         let mut files = inputs.files()?;
@@ -86,7 +87,8 @@ impl Conf {
         Self::from_layers(&layers, &inputs.environment)
     }
 
-    /// Opens no file and resolves no name; messages call the file `file_name`.
+    /// Checks `text`, the content of a file that messages call `file_name`; opens no file and
+    /// resolves no name.
     pub fn from_text(file_name: &str, text: &str) -> Result<LoadedConf, ConfError> {
         Self::from_layers(&[(file_name.to_owned(), text.to_owned())], &Environment::default())
     }

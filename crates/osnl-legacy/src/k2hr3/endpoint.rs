@@ -22,7 +22,8 @@ pub struct NotificationEndpointError {
     pub reason: String,
 }
 
-/// The listener applies the configured filter, not [`info`](Self::info), as in Python.
+/// Turns a notification into a call of K2HR3. The listener applies the configured filter, not
+/// [`info`](Self::info), as in Python.
 #[derive(Clone)]
 pub struct NotificationEndpoint {
     conf: Conf,
@@ -37,7 +38,8 @@ impl NotificationEndpoint {
         Ok(Self { conf, action: Arc::new(action) })
     }
 
-    /// The counterpart of overriding `_payload_to_params` in Python.
+    /// Replaces [`HostParameters::of`]: the counterpart of overriding `_payload_to_params` in
+    /// Python.
     ///
     /// ```
     /// use osnl_legacy::k2hr3::{Conf, HostParameters, NotificationEndpoint, Unusable};

@@ -12,17 +12,19 @@ use super::meaning::{EndpointPart, assemble};
 
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Passes each message to every endpoint whose filter matches; blocks until Ctrl-C.
+/// Listens until Ctrl-C and passes each message to every endpoint whose filter matches; blocks.
 ///
-/// As in Python, broker, topic, exchange, pool and journal are those of the *last* endpoint. Each endpoint keeps its
-/// own filter, target and retry options.
+/// As in Python, broker, topic, exchange, pool and journal are those of the *last* endpoint. Each
+/// endpoint keeps its own filter, target and retry options. The log has the reason for a result of
+/// 1.
 ///
 /// | result | condition |
 /// | --- | --- |
 /// | 0 | ended by Ctrl-C |
 /// | 1 | no endpoint at all; the last one's `transport_url` or journal cannot be used; `allow_requeue` with a transport that cannot requeue; the listener failed (a refused login, say) |
 ///
-/// Panics when called from inside an asynchronous runtime: use [`listen_until`] there.
+/// # Panics
+/// When called from inside an asynchronous runtime: use [`listen_until`] there.
 #[must_use]
 pub fn listen(endpoints: Vec<NotificationEndpoint>) -> i32 {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -35,15 +35,16 @@ pub(super) const PREFETCH: u16 = 200;
 const CONCURRENCY: usize = 16;
 
 impl Conf {
-    /// The options of the URL's query, and oslo.messaging's heartbeat. A section `[oslo_messaging_rabbit]` is
-    /// ignored, as in k2hr3_osnl.
+    /// Returns the options of the URL's query, and oslo.messaging's heartbeat. A section
+    /// `[oslo_messaging_rabbit]` is ignored, as in k2hr3_osnl.
     #[must_use]
     pub fn rabbit(&self) -> RabbitOptions {
         let url = &self.oslo_messaging_notifications.transport_url;
         RabbitOptions::from_query(url).unwrap_or_default().with_oslo_heartbeat()
     }
 
-    /// Topic exchange and pool queue are declared as by k2hr3_osnl, bound with `<topic>.info` only.
+    /// Returns the queue: topic exchange and pool queue declared as by k2hr3_osnl, bound with
+    /// `<topic>.info` only.
     #[must_use]
     pub fn listener(&self) -> ListenerConfig {
         let options = &self.oslo_messaging_notifications;
@@ -195,7 +196,8 @@ pub(super) fn assemble(
     Daemon::new(vec![listener], deliveries, journal).watching(ends).recording(in_hand)
 }
 
-/// An empty pattern is an error in osnl's own form: `.*` matches everything.
+/// Converts a pattern to osnl's own form, where an empty pattern is an error: `.*` matches
+/// everything.
 pub(super) fn native_pattern(pattern: &Pattern) -> Pattern {
     let all = || Pattern::new(".*").unwrap_or_else(|_| pattern.clone());
     if pattern.as_str().is_empty() { all() } else { pattern.clone() }

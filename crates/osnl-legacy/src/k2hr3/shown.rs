@@ -42,8 +42,9 @@ impl NotNative {
 }
 
 impl LoadedConf {
-    /// `osnl run` then declares the same exchange and queue and makes the same requests, but a refused login does not
-    /// end it.
+    /// Returns the same listener, rule and action in osnl's own form, each value with its origin.
+    /// `osnl run` then declares the same exchange and queue and makes the same requests, but a
+    /// refused login does not end it.
     pub fn document(&self) -> Result<Document, NotNative> {
         let sources = native::Sources::default();
         let document = Document { sections: self.sections(), drivers: sources.drivers };

@@ -33,8 +33,8 @@ pub struct CloudLookup {
 }
 
 impl CloudLookup {
-    /// Errors call the lookup `[enrich:NAME]`. If the cloud cannot be asked, `on_error` decides whether the delivery
-    /// waits or the value counts as missing.
+    /// Creates a lookup that errors call `[enrich:NAME]`. If the cloud cannot be asked, `on_error`
+    /// decides whether the delivery waits or the value counts as missing.
     pub fn new(name: impl Into<Arc<str>>, lookup: Arc<dyn Lookup>, on_error: OnError) -> Self {
         Self { name: name.into(), lookup, on_error }
     }

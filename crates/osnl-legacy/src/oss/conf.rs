@@ -101,7 +101,8 @@ impl LoadedConf {
     }
 }
 
-/// Takes of each name the first in `~/.oss_framework`, `~`, `/etc/oss_framework` and `/etc`.
+/// Returns the files that the program reads by default, in its order: of each name the first in
+/// `~/.oss_framework`, `~`, `/etc/oss_framework` and `/etc`.
 #[must_use]
 pub fn default_files(home: Option<&Path>, root: &Path) -> Vec<PathBuf> {
     let homes = home.into_iter().flat_map(|home| [home.join(".oss_framework"), home.to_owned()]);

@@ -35,7 +35,8 @@ pub enum What {
     Released,
 }
 
-/// The journal keeps it with its event, so that each attempt has the same content.
+/// An occurrence that may have to be reported to plug-ins. The journal keeps it with its event, so
+/// that each attempt has the same content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Occurrence {
     pub what: What,

@@ -43,7 +43,7 @@ pub struct Nic {
 }
 
 impl Nic {
-    /// The first floating address, else its own, as in oss_watcher.
+    /// Returns the first floating address, else its own, as oss_watcher did.
     pub(super) fn shown(&self) -> String {
         self.floating.first().unwrap_or(&self.address).clone()
     }
@@ -67,7 +67,7 @@ pub(super) struct InstanceReading {
 }
 
 impl InstanceReading {
-    /// `text` is the original payload, for the order of keys.
+    /// Returns `None` for other payloads. `text` is the original payload, for the order of keys.
     pub(super) fn of(n: &Notification, text: Option<&str>) -> Option<Self> {
         let payload = &n.payload;
         match payload.get("nova_object.data") {
@@ -151,7 +151,7 @@ impl KnownInstance {
         texts.map(String::len).sum::<usize>() + metadata.as_ref().map_or(0, OrderedMap::memory)
     }
 
-    /// Unknown values of the other instance change nothing.
+    /// Takes over the known values of the other instance; unknown values change nothing.
     pub fn learn(&mut self, other: Self) {
         fn or<T>(mine: &mut Option<T>, other: Option<T>) {
             if other.is_some() {

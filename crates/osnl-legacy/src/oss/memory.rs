@@ -81,7 +81,8 @@ impl Memory {
         Self { rows, order, tick, most, bytes, most_bytes, decided, touched, details }
     }
 
-    /// The latest last. Returns the number of unreadable rows. The next changes remove the rows that have no room.
+    /// Restores [`RowChange`]s, the latest last. Returns the number of unreadable rows. The next changes remove the
+    /// rows that have no room.
     pub fn restore(&mut self, rows: impl IntoIterator<Item = (String, String)>) -> usize {
         let mut unread = 0;
         for (name, text) in rows {
@@ -95,7 +96,8 @@ impl Memory {
         unread
     }
 
-    /// `payload` is the original text, for the order of keys.
+    /// Returns the meaning of a message, and notes it. `payload` is the original text, for the
+    /// order of keys.
     pub fn interpret(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> EventMeaning {
         let happened = self.meaning(n, payload, lists);
         EventMeaning { happened, changes: self.changes() }
@@ -242,7 +244,7 @@ impl Memory {
         }
     }
 
-    /// The id alone, if a bulk request is about too many large instances.
+    /// Returns an instance for a report: the id alone, if a bulk request is about too many large instances.
     fn details(&mut self, id: Option<&str>) -> KnownInstance {
         let bytes = |name: &str| self.rows.get(name).map_or(0, |held| held.bytes);
         let known = id.map_or(0, |id| {

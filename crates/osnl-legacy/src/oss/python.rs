@@ -93,8 +93,8 @@ impl Python {
         Self { worker: ExecWorker::new(plan), options }
     }
 
-    /// The shim with its length, and the names to load. Each start reads the configuration, so that a corrected file
-    /// takes effect.
+    /// Returns the shim with its length, and the names to load. Each start reads the configuration,
+    /// so that a corrected file takes effect.
     fn prologue(&self) -> Result<Vec<u8>, ActionError> {
         let PythonOptions { plugin, plugin_path, config, .. } = &self.options;
         let config = config.read().map_err(|reason| ActionError::new(ErrorClass::Connect, reason))?;

@@ -19,7 +19,8 @@ pub struct PluginInvocation {
 }
 
 impl EventReport {
-    /// The delivery's answers, else the notes with the message, else the meaning of the message alone.
+    /// Returns the delivery's answers, else the notes with the message, else the meaning of the
+    /// message alone.
     #[must_use]
     pub fn of(event: &Event, lists: &Lists) -> Self {
         let asked = event.enriched.as_ref().and_then(|kept| kept.get(HAPPENED)?.as_str());

@@ -42,7 +42,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// The caller takes the excess from the purse, so this error is never shown.
+/// Ends the parsing. The caller takes the excess from the purse, so this error is never shown.
 fn error<E: Error>(excess: Excess) -> E {
     E::custom(excess)
 }
@@ -129,7 +129,8 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// Counts memory beside the value's own node, by the rules of [`Budget::memory`](crate::Budget::memory).
+/// Returns the approximate memory of a value beside its own node, by the rules of
+/// [`Budget::memory`](crate::Budget::memory).
 #[must_use]
 pub fn memory_of(value: &Value) -> usize {
     match value {

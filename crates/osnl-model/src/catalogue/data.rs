@@ -64,7 +64,8 @@ struct SampleFile {
     samples: Vec<SampleRow>,
 }
 
-/// A test parses both files, so a parse error here only gives an empty catalogue.
+/// Returns the catalogue. A test parses both files, so a parse error here only gives an empty
+/// catalogue.
 pub(super) fn catalogue() -> &'static Catalogue {
     static READ: LazyLock<Catalogue> = LazyLock::new(|| {
         serde_json::from_str(include_str!("../../data/catalogue.json")).map(Catalogue::of).unwrap_or_default()

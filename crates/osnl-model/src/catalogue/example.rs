@@ -9,7 +9,8 @@ const PROJECT: &str = "11111111111111111111111111111111";
 const USER: &str = "22222222222222222222222222222222";
 
 impl CatalogueEvent {
-    /// The usual publisher, priority, and context keys; without a sample the payload is null.
+    /// Returns a notification with the event's [`sample`](CatalogueEvent::sample) and the usual publisher,
+    /// priority, and context keys; without a sample the payload is null.
     #[must_use]
     pub fn example(&self) -> Notification {
         let publisher = self.publishers.first();

@@ -11,7 +11,8 @@ pub struct LackingPath {
     pub near: Option<String>,
 }
 
-/// `None` if an event has or may have the path.
+/// Returns the missing part of a path in the payloads of these events; `None` if an event has or
+/// may have the path.
 ///
 /// ```
 /// use osnl_model::catalogue;

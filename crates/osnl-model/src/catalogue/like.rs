@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 
 use super::events;
 
-/// Types with the longest common beginning are first; none if no word is shared.
+/// Returns at most `most` known event types that share the most words with `name`, those with the
+/// longest common beginning first; none if no word is shared.
 #[must_use]
 pub fn alike(name: &str, most: usize) -> Vec<&'static str> {
     let words = |name: &str| -> BTreeSet<String> {

@@ -39,8 +39,8 @@ pub(super) fn read_head(body: &[u8]) -> Option<Head<'_>> {
     (!may_repeat_a_key(scanner.rest)).then_some(head)
 }
 
-/// `json.dumps` escapes no printable ASCII character, so such an escape can hide a key's name or its quote, in either
-/// layer.
+/// Returns whether a key of the head or of the envelope may follow. `json.dumps` escapes no printable ASCII character,
+/// so such an escape can hide a key's name or its quote, in either layer.
 fn may_repeat_a_key(rest: &[u8]) -> bool {
     static KEYS: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r#"(?-u)"event_type|"publisher_id|"priority|"oslo\.|\\u00[2-7]"#).ok());
@@ -174,7 +174,9 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Eight bytes are tested at once: a head has about two hundred, and most messages are read only up to here.
+/// Returns the place of the first quote, backslash, or control character, which a text may not
+/// contain. Eight bytes are tested at once: a head has about two hundred, and most messages are
+/// read only up to here.
 fn end_of_plain(text: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     // Sets the highest bit of each byte below `limit`. Bytes above the first such byte may be

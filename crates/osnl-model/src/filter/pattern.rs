@@ -130,8 +130,8 @@ impl Pattern {
         }
     }
 
-    /// `None` for a text that takes more than a few steps of backtracking. A caller that matches many texts asks
-    /// first for the cost of each call.
+    /// Matches, but returns `None` for a text that takes more than a few steps of backtracking. A
+    /// caller that matches many texts asks first for the cost of each call.
     pub fn matches_in_trial(&self, text: &str) -> Option<bool> {
         match self.backtracking(text) {
             Some(backtracking) => backtracking.is_match_in_trial(text),
@@ -139,7 +139,8 @@ impl Pattern {
         }
     }
 
-    /// Roughly, in nanoseconds beyond one pass over the text. A look-ahead may read the whole text in each step.
+    /// The most nanoseconds, roughly, that [`matches_in_trial`](Self::matches_in_trial) takes
+    /// beyond one pass over the text. A look-ahead may read the whole text in each step.
     pub fn trial_cost(&self, text: &str) -> u64 {
         self.backtracking(text).map_or(0, |_| TRIAL_STEPS as u64 * (STEP + text.len() as u64))
     }
@@ -171,7 +172,8 @@ impl Pattern {
     }
 }
 
-/// The excerpts of the translated pattern mean nothing to the reader.
+/// Returns an engine's error without the excerpts of the translated pattern, which mean nothing to
+/// the reader.
 fn reason(error: &str) -> String {
     let last = error.lines().last().unwrap_or_default();
     let last = last.strip_prefix("error: ").unwrap_or(last);

@@ -69,7 +69,7 @@ struct Translator {
     out: String,
     needs_backtracking: bool,
     has_boundary: bool,
-    /// Python reports this error after all others.
+    /// Whether a look-behind has no fixed width. Python reports this error after all others.
     loose_look_behind: bool,
     flags: Flags,
     last: Last,

@@ -6,7 +6,8 @@ use super::depth::{RemainingDepth, too_deep};
 use super::places::{self, Judgement};
 use super::{MASK, is_named_before, says_nothing, text};
 
-/// Serializes like the result of [`mask_secrets`](crate::mask_secrets), without that copy.
+/// A value that serializes like the result of [`mask_secrets`](crate::mask_secrets), without that
+/// copy.
 #[derive(Clone, Copy)]
 pub struct MaskedJson<'a>(MaskedNode<'a>);
 

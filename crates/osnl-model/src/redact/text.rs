@@ -25,9 +25,10 @@ const LONGEST: usize = 256 * 1024;
 const VALUES: usize = 20_000;
 const MEMORY: usize = 16 * 1024 * 1024;
 
-/// A text that is JSON or a Python literal is masked as [`mask_secrets`](super::mask_secrets) does, in its language.
-/// In any other text these are masked: the login of a URL, a token of Keystone, a private key, and the value after a
-/// secret's name and a sign. A text above the limit is replaced by its length.
+/// Masks the value of a text that is JSON or a Python literal as [`mask_secrets`](super::mask_secrets) does,
+/// and keeps its language. In any other text these are masked: the login of a URL, a token of Keystone, a
+/// private key, and the value after a secret's name and a sign. A text above the limit is replaced by its
+/// length.
 #[must_use]
 pub fn mask_text(text: &str) -> Cow<'_, str> {
     masked(text, RemainingDepth::TOP)

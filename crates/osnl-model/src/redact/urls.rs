@@ -2,8 +2,8 @@ use std::borrow::Cow;
 
 use super::MASK;
 
-/// Masks messages of osnl itself, where a name before a colon is no secret. [`mask_text`](super::mask_text) hides
-/// more.
+/// Replaces the password in each `scheme://user:password@` by `***`, for messages of osnl itself,
+/// where a name before a colon is no secret. [`mask_text`](super::mask_text) hides more.
 #[must_use]
 pub fn mask_url_passwords(text: &str) -> Cow<'_, str> {
     if !text.contains("://") || !text.contains('@') {

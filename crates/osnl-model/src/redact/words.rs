@@ -74,8 +74,8 @@ pub(super) const HARMLESS: [&str; 27] = [
     "compass",
 ];
 
-/// The key is secret in any object. Case and separators do not matter: `adminPass`, `admin_pass` and `ADMIN-PASS` are
-/// equal.
+/// Whether a key of this name holds a secret in any object. Case and separators do not matter:
+/// `adminPass`, `admin_pass` and `ADMIN-PASS` are equal.
 ///
 /// `token_id` is a secret too, since the id of a keystone token is the token.
 #[must_use]
@@ -91,7 +91,8 @@ pub fn is_secret_key(key: &str) -> bool {
     })
 }
 
-/// Each key of each message passes here, so only long and non-ASCII names allocate.
+/// Passes the letters and digits of a name in lower case. Each key of each message passes here, so
+/// only long and non-ASCII names allocate.
 fn squeezed<T>(name: &str, then: impl FnOnce(&[u8]) -> T) -> T {
     const SHORT: usize = 64;
     if name.len() > SHORT || !name.is_ascii() {

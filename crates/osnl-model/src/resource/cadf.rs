@@ -31,8 +31,9 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resour
     })
 }
 
-/// `project` for `identity.project.created`, `cluster` for `magnum.cluster.create`, and the end of the target's type
-/// for the audit middleware's `audit.http.request`.
+/// Returns the kind: `project` for `identity.project.created`, `cluster` for
+/// `magnum.cluster.create`, and the end of the target's type for the audit middleware's
+/// `audit.http.request`.
 fn kind<'a>(event_type: &'a str, target: &'a Value) -> Cow<'a, str> {
     let mut words = event_type.split('.');
     let (service, kind) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

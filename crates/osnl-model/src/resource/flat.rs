@@ -89,7 +89,8 @@ fn wrapped<'a>(kind: &str, payload: &'a Value) -> &'a Value {
     payload.get(format!("{kind}s")).filter(|inner| inner.is_object()).unwrap_or(payload)
 }
 
-/// `{exception: "…", args: {instance: {…}}}`, and the event type is the method's name.
+/// Reads the payload of a method of nova that raised: `{exception: "…", args: {instance: {…}}}`.
+/// The event type is the method's name.
 fn raised(payload: &Value) -> Option<Resource<'_>> {
     text(payload, "exception").filter(|_| payload.get("instance_id").is_none())?;
     let instance = payload.get("args")?.get("instance")?;

@@ -45,7 +45,8 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
     if is_wrapped || resource.key().is_some() { vec![resource] } else { Vec::new() }
 }
 
-/// A value beside the list belongs to no item: each would repeat the value, which may be as long as the message.
+/// Returns a resource of a bulk request. A value beside the list belongs to no item: each would repeat the value, which
+/// may be as long as the message.
 pub(super) fn of_bulk<'a>(kind: &'a str, item: &'a Value) -> Resource<'a> {
     one(kind, item, &Value::Null)
 }

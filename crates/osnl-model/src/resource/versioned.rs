@@ -89,8 +89,8 @@ fn kind(event_type: &str, class: &str) -> String {
     word.map_or(class.clone(), |word| (*word).to_owned())
 }
 
-/// Versioned payloads have no floating addresses. Instances with addresses also send an empty list, which counts as
-/// absent.
+/// Reads the fixed addresses; versioned payloads have no floating addresses. Instances with
+/// addresses also send an empty list, which therefore counts as absent.
 fn addresses(object: &Value) -> Option<Vec<Address>> {
     let list = items(object, "ip_addresses")?;
     let found = list.iter().filter_map(|ip| address(data(ip), "address", AddressKind::Fixed));

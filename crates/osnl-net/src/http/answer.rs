@@ -21,19 +21,21 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// The rest beyond the limit is not read, and the connection is closed.
+    /// Whether the body is complete. The rest beyond the limit is not read, and the connection is
+    /// closed.
     pub whole: bool,
 }
 
 impl Answer {
-    /// The target may repeat our secrets.
+    /// Returns the text of the body, without our secrets, which a target may repeat.
     #[must_use]
     pub fn text(&self, secrets: &Scrubber) -> String {
         let text = String::from_utf8_lossy(&self.body[..self.body.len().min(SEARCHED)]);
         secrets.scrub(&text).into_owned()
     }
 
-    /// The excerpt is one line, or the length of a compressed body; `None` without a body.
+    /// Returns the start of the body on one line, or the length of a compressed body; `None`
+    /// without a body.
     #[must_use]
     pub fn excerpt(&self, secrets: &Scrubber) -> Option<String> {
         // Some servers compress although the request does not allow it.
@@ -57,8 +59,8 @@ impl Answer {
         (!text.is_empty()).then(|| format!("reply: {text}"))
     }
 
-    /// An hour at most. A date counts from the answer's own `Date`, so that the target's clock may be wrong; without
-    /// that it is ignored.
+    /// Returns `Retry-After`, an hour at most. A date counts from the answer's own `Date`, so that
+    /// the target's clock may be wrong; without that it is ignored.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let header = |name| Some(self.headers.get(name)?.to_str().ok()?.trim());

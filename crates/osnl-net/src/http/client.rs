@@ -34,7 +34,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// A reply of 64 KiB; repeatable if the method is idempotent.
+    /// Creates a request without headers and body, with a reply of 64 KiB; repeatable if its method
+    /// is idempotent.
     #[must_use]
     pub fn new(method: Method, url: Url) -> Self {
         let repeatable = method.is_idempotent();
@@ -52,7 +53,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Certificates are read only for `https`; other URLs must have the same scheme.
+    /// Creates a client for the host and port of this URL. Certificates are read only for `https`;
+    /// other URLs must have the same scheme.
     pub fn to(options: &HttpOptions, target: &Url) -> Result<Self, HttpError> {
         let proxy = options.proxies.toward(target.scheme(), target.authority())?;
         if let Some(proxy) = &proxy {
@@ -97,14 +99,15 @@ impl Client {
         Self { connections, fresh, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
     }
 
-    /// The last valid second, since 1970, of the certificate that a target showed last.
+    /// Returns the last valid second, since 1970, of the certificate that a target showed last.
     #[must_use]
     pub fn certificate_ends(&self) -> Option<i64> {
         self.connector.certificate.get()
     }
 
-    /// One attempt, plus one as [`Request::repeatable`] allows. An answer has any status, and a body that is complete
-    /// or cut at the limit. Redirects are not followed. There is no time limit.
+    /// Makes one attempt, plus one as [`Request::repeatable`] allows: returns an answer with any
+    /// status, whose body is complete or cut at the limit. Redirects are not followed. There is no
+    /// time limit.
     pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
         let (scheme, authority) = (request.url.scheme(), request.url.authority());
         let proxy = self.connector.proxy(scheme, authority);

@@ -76,7 +76,8 @@ pub(crate) fn handshake(host: &str, error: &io::Error, remedies: &Remedies) -> R
     crate::tls::handshake_refusal(host, error, remedies)
 }
 
-/// An I/O error that wraps another error does not name that error as its source.
+/// Returns all causes. An I/O error that wraps another error does not name that error as its
+/// source.
 fn causes(error: &Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(error.source(), |cause: &&(dyn StdError + 'static)| {
         match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

@@ -21,8 +21,9 @@ pub enum Verification {
 }
 
 impl Verification {
-    /// `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders, separated by colons), else the system's CAs.
-    /// OpenSSL, which k2hr3_osnl used, trusts the system's folder beside an `SSL_CERT_FILE`; this client does not.
+    /// Reads `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders, separated by colons), else
+    /// uses the system's CAs. OpenSSL, which k2hr3_osnl used, trusts the system's folder beside an
+    /// `SSL_CERT_FILE`; this client does not.
     pub fn from_environment<'a>(variables: impl IntoIterator<Item = &'a (OsString, OsString)>) -> Self {
         let mut paths = Vec::new();
         for (name, value) in variables {

@@ -25,7 +25,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::http::url::{Scheme, Url};
 
-/// Unchecked: a wrong proxy that no target needs is no error. Prints no login.
+/// The proxies of an environment, unchecked: a wrong proxy that no target needs is no error. Prints
+/// no login.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     http: Option<String>,
@@ -33,7 +34,7 @@ pub struct Proxies {
     no_proxy: Option<String>,
 }
 
-/// The error repeats no text of the URL, which may hold a password.
+/// A proxy that cannot be used. The error repeats no text of the URL, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{variable} of the environment: {problem}; write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"

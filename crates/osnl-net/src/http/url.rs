@@ -44,7 +44,8 @@ pub enum UrlPart {
     Fragment,
 }
 
-/// Names the wrong part and repeats no text, because a wrong URL may hold a login.
+/// The reason why a text is no [`Url`]. The error names the part and repeats no text, because a
+/// wrong URL may hold a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}{}; {allowed}", length.map(|bytes| format!(" ({bytes} bytes)")).unwrap_or_default())]
 pub struct UrlError {

@@ -147,7 +147,8 @@ impl Catalog {
         distinct(self.endpoints.iter().map(|endpoint| endpoint.service.as_str()))
     }
 
-    /// Takes the first entry without a region, as keystoneauth does. The result names the other regions.
+    /// Returns the URL of a service; without a region the first entry, as keystoneauth does. The
+    /// result names the other regions.
     pub fn url(
         &self,
         service: &str,
@@ -225,7 +226,7 @@ pub(crate) fn official(service: &str) -> &str {
         .unwrap_or(service)
 }
 
-/// The path begins with `/` and may have a query.
+/// Appends a path (and query), which begins with `/`, to the catalogue's URL of a service.
 ///
 /// Clouds list services with or without the version of the API. A path with a version (`/v2/zones`)
 /// therefore replaces the version at the end of the catalogue's URL.

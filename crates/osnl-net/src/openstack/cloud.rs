@@ -59,8 +59,8 @@ pub struct LoggedIn {
 }
 
 impl Cloud {
-    /// `http` applies where the cloud has no options of its own; nothing is requested yet. `timeout` is for each
-    /// request.
+    /// Creates a client for this cloud; `http` applies where the cloud has no options of its own.
+    /// Nothing is requested yet. `timeout` is for each request.
     pub fn new(conf: CloudConf, http: &HttpOptions, timeout: Duration) -> Result<Self, HttpError> {
         let mut http = http.clone();
         if let Some(verification) = &conf.verification {
@@ -95,7 +95,8 @@ impl Cloud {
         format!("{} at {}", self.0.conf.shown(), self.0.conf.auth_url)
     }
 
-    /// The place of any login: Keystone, region, and URLs of the options.
+    /// Returns an identifier of the services, for any login: Keystone, region, and URLs of the
+    /// options.
     #[must_use]
     pub fn place(&self) -> String {
         let conf = &self.0.conf;
@@ -143,14 +144,14 @@ impl Cloud {
         &self.0.conf
     }
 
-    /// A service that repeats its request would give away the password and the tokens.
+    /// Returns what a service that repeats its request would give away: the password and the tokens.
     #[must_use]
     pub fn secrets(&self) -> Scrubber {
         let tokens = self.0.sent_tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.iter().fold(self.0.password.clone(), Scrubber::and)
     }
 
-    /// The expiry of the latest certificate, and of the password if Keystone reported it.
+    /// Returns the expiry of the latest certificate, and of the password if Keystone reported it.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
         let SharedCloud { conf, client, tokens, .. } = &*self.0;
@@ -226,7 +227,8 @@ impl Cloud {
         answered
     }
 
-    /// The next request reads the catalogue anew. The caller limits the rate.
+    /// Reports that a service is not at its URL of the catalogue: the next request reads the
+    /// catalogue anew. The caller limits the rate.
     pub fn misplaced(&self, service: &str) {
         if self.overridden(service).is_none() {
             self.0.tokens.outdated(Duration::ZERO);
@@ -245,7 +247,8 @@ impl Cloud {
         self.service_url(service).await.map(|found| found.url)
     }
 
-    /// The first choice among several regions is logged.
+    /// Returns the URL of a service with its region. The first choice among several regions is
+    /// logged.
     pub async fn service_url(&self, service: &str) -> Result<ServiceUrl, ApiError> {
         let conf = &self.0.conf;
         let fixed = |url: String| Ok(ServiceUrl { url, region: None, other_regions: Vec::new() });

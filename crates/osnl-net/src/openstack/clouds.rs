@@ -110,7 +110,8 @@ impl Clouds {
         of.map(|(file, _)| file.as_path())
     }
 
-    /// The options, and the content of certificates and keys. The result holds secrets and must only be hashed.
+    /// Returns all of a cloud's input, to detect changes: its options, and the content of
+    /// certificates and keys. The result holds secrets and must only be hashed.
     #[must_use]
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let cloud = self.clouds.get(name)?;
@@ -176,7 +177,8 @@ impl std::fmt::Debug for Clouds {
     }
 }
 
-/// The requested region, else that of `region_name`, else the first. A list of regions is exhaustive.
+/// Returns a cloud's options for one of its `regions`: the requested region, else that of
+/// `region_name`, else the first. A list of regions is exhaustive.
 fn of_region(
     cloud: &Map<String, Value>,
     wanted: Option<&str>,

@@ -12,7 +12,7 @@ pub use self::fields::Fields;
 use crate::openstack::catalog::Interface;
 use crate::openstack::secret::ApiSecret;
 
-/// The Debug form of a cloud shows no secret.
+/// A cloud and the login to it. Its Debug form shows no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudConf {
     /// Keystone's URL, which ends in `/v3`.

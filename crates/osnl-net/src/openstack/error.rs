@@ -60,7 +60,8 @@ impl ApiError {
         matches!(self, Self::Gone(_))
     }
 
-    /// The URL is unreachable, or another server answers, so the catalogue is worth reading anew.
+    /// Whether the service may have moved, so that the catalogue is worth reading anew: its URL is
+    /// unreachable, or another server answers.
     #[must_use]
     pub fn is_misplaced(&self) -> bool {
         match self {
@@ -106,7 +107,7 @@ fn login_hint(status: u16) -> &'static str {
     }
 }
 
-/// Our secrets are removed, which a proxy or a service may repeat.
+/// Returns what the service says, without our secrets, which a proxy or a service may repeat.
 pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let said = body.as_ref().and_then(message).unwrap_or_else(|| plain(&answer.text(secrets)));
@@ -118,7 +119,7 @@ pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
     }
 }
 
-/// Our secrets are removed from a text of any length.
+/// Returns the beginning of a text of any length, without our secrets.
 pub(crate) fn brief(text: &str, secrets: &Scrubber) -> String {
     let text: String = text.chars().take(MOST_SEARCHED).collect();
     let said = secrets.scrub(&text);

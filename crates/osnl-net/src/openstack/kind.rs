@@ -79,7 +79,8 @@ impl Kind {
         }
     }
 
-    /// The path is below the version, with the wrapper of an object; glance and ironic do not wrap.
+    /// Returns the collection below the version, and the wrapper of an object; glance and ironic do
+    /// not wrap.
     fn place(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Server => ("servers", Some("server")),
@@ -108,8 +109,9 @@ impl Kind {
         }
     }
 
-    /// A newer form of the API. The first form of ironic lacks a node's name (1.5) and its owner (1.50). Requests to
-    /// nova stay at 2.1, its first form: later forms embed the flavor (2.47) without its `id`.
+    /// Returns the header for a newer form of the API. The first form of ironic lacks a node's name
+    /// (1.5) and its owner (1.50). Requests to nova stay at 2.1, its first form: later forms embed
+    /// the flavor (2.47) without its `id`.
     pub(crate) fn microversion(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Node => Some(("X-OpenStack-Ironic-API-Version", "1.50")),

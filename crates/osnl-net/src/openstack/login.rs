@@ -57,7 +57,8 @@ pub(crate) struct Grant {
     pub(crate) lifetime: Option<Duration>,
     pub(crate) user: String,
     pub(crate) project: Option<String>,
-    /// Seconds since 1970; `None` without an expiry or a password.
+    /// The last valid second of the user's password, since 1970; `None` without an expiry or a
+    /// password.
     pub(crate) password_ends: Option<i64>,
     pub(crate) roles: Vec<String>,
     pub(crate) catalog: Catalog,

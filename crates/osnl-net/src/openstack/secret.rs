@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Neither Debug nor Display shows the text.
+/// A password, an application credential's secret, or a token. Neither Debug nor Display shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiSecret(String);
 

@@ -56,8 +56,8 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Callers that waited for a failed attempt share its failure: a thousand waiting requests must not log in a
-    /// thousand times.
+    /// Returns a valid token, fetching one if needed. Callers that waited for a failed attempt
+    /// share its failure: a thousand waiting requests must not log in a thousand times.
     pub(crate) async fn get<F>(&self, fetch: impl FnOnce() -> F) -> Result<Arc<Token>, ApiError>
     where
         F: Future<Output = Result<Token, ApiError>>,
@@ -105,8 +105,9 @@ impl Tokens {
         }
     }
 
-    /// A service is missing or moved, and the operator may have corrected that. A catalogue younger than `age` is
-    /// kept. Until its successor is available, the token stays in use.
+    /// Requests a new catalogue with the next token: a service is missing or moved, and the
+    /// operator may have corrected that. A catalogue younger than `age` is kept. Until its
+    /// successor is available, the token stays in use.
     pub(crate) fn outdated(&self, age: Duration) {
         if let Some(token) = self.current()
             && token.asked + age <= Instant::now()

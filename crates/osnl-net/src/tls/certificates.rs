@@ -25,8 +25,8 @@ pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// PEM files, and folders of such files. A file must contain a certificate; a folder may be empty, and contain other
-/// files.
+/// Returns the certificates of PEM files and of folders of such files. A file must contain one; a
+/// folder may be empty, and contain other files.
 pub fn certificates_from(paths: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let mut all = Vec::new();
     for path in paths {
@@ -57,8 +57,8 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     }
 }
 
-/// OpenSSL reads certificates under such a heading, and rustls skips these silently. Those under the first heading
-/// also have OpenSSL's trust settings, which may distrust the certificate.
+/// Finds a heading of certificates that OpenSSL reads and rustls skips silently. Certificates under
+/// the first heading also have OpenSSL's trust settings, which may distrust the certificate.
 fn foreign_heading(path: &Path) -> Option<&'static str> {
     let text = std::fs::read(path).ok()?;
     let begins = |heading: &&str| {
@@ -68,7 +68,8 @@ fn foreign_heading(path: &Path) -> Option<&'static str> {
     ["TRUSTED CERTIFICATE", "X509 CERTIFICATE"].into_iter().find(begins)
 }
 
-/// Without a key file, the certificate's file contains the key.
+/// Reads a client's certificate and key; without a key file, the certificate's file contains the
+/// key.
 pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<ClientIdentity, FileError> {
     let chain = from_path(certificate)?;
     let path = key.unwrap_or(certificate);

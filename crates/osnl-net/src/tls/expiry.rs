@@ -19,14 +19,15 @@ pub struct Validity {
     pub ends: i64,
 }
 
-/// Verifies nothing; `None` if the certificate is unreadable.
+/// Reads the validity without verifying the certificate; `None` if it is unreadable.
 #[must_use]
 pub fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
     let mut dates = Elements(dates(certificate)?);
     Some(Validity { begins: second(dates.next()?)?, ends: second(dates.next()?)? })
 }
 
-/// Seconds since 1970, without verifying the certificate; `None` if it is unreadable.
+/// Reads the last valid second, since 1970, without verifying the certificate; `None` if it is
+/// unreadable.
 #[must_use]
 pub fn ends_at(certificate: &CertificateDer<'_>) -> Option<i64> {
     second(Elements(dates(certificate)?).nth(1)?)
@@ -53,7 +54,7 @@ fn second((tag, text): (u8, &[u8])) -> Option<i64> {
     Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
-/// Clones share the expiry of the certificate that a peer showed last.
+/// The expiry of the certificate that a peer showed last. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct LatestEnd(Arc<AtomicI64>);
 

@@ -52,7 +52,7 @@ pub fn handshake_refusal(host: &str, error: &io::Error, remedies: &Remedies) -> 
     }
 }
 
-/// A TLS 1.3 server judges its client after the handshake.
+/// Explains why one side refuses the other. A TLS 1.3 server judges its client after the handshake.
 #[must_use]
 pub fn refusal(host: &str, error: &rustls::Error, remedies: &Remedies) -> Refusal {
     match error {

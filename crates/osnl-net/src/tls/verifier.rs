@@ -173,8 +173,8 @@ impl ServerCertVerifier for AnyName {
     }
 }
 
-/// Does not even check whether the server has the key of its certificate. An attacker in that position could present
-/// a certificate of its own anyway.
+/// Checks nothing, not even whether the server has the key of its certificate. An attacker in that
+/// position could present a certificate of its own anyway.
 #[derive(Debug)]
 pub(crate) struct AnyCertificate;
 

@@ -26,7 +26,7 @@ pub struct Habits {
     pub delivery_limit: Option<u32>,
     /// The text of the 406 for a client that declares the queue, because the queue exists with other arguments.
     pub inequivalent: Option<String>,
-    /// A body's first octet is repeated so often, never in memory at once; 0 delivers the body.
+    /// The number of times that a body's first octet is delivered, never in memory at once; 0 delivers the body.
     pub repeats_bodies: usize,
 }
 

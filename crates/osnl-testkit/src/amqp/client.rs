@@ -46,7 +46,7 @@ impl RawClient {
         client
     }
 
-    /// Any octets may be properties (flags and values); waits for the broker's confirmation.
+    /// Publishes with any octets as properties (flags and values), and waits for the broker's confirmation.
     pub fn publish(&mut self, exchange: &str, routing_key: &[u8], properties: &[u8], body: &[u8]) {
         let short = |octets: &[u8]| [&[u8::try_from(octets.len()).unwrap()], octets].concat();
         // The code encodes basic.publish itself, because a routing key may be any octets.

@@ -12,7 +12,7 @@ use amq_protocol::protocol::{AMQPClass, basic, channel as ch, connection as conn
 const FRAME_MAX: u32 = 131_072;
 const BASIC: u16 = 60;
 
-/// Through the link, or not at all. `false` asks for the usual answer.
+/// Answers a method on a channel through the link, or not at all. `false` asks for the usual answer.
 trait Script: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync {}
 impl<F: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync> Script for F {}
 
@@ -174,7 +174,8 @@ impl ScriptedLink {
         let _ = self.stream.lock().unwrap().write_all(&bytes);
     }
 
-    /// Closes as for a refused request, whose class and number `method` is.
+    /// Sends `channel.close`, as the broker does for a refused request. `method` is the class and number of the
+    /// request.
     pub fn close_channel(&self, channel: u16, code: u16, text: &str, method: (u16, u16)) {
         let close =
             ch::Close { reply_code: code, reply_text: text.into(), class_id: method.0, method_id: method.1 };

@@ -117,7 +117,8 @@ impl RabbitCluster {
         self.members[node].start();
     }
 
-    /// All together after a pause, because a node waits for its peers.
+    /// Kills all nodes with SIGKILL at once, and starts all together after a pause, because a node waits for its
+    /// peers.
     pub(crate) fn kill9_all(&self, pause: Duration) {
         let each = |act: fn(&Self, usize)| {
             std::thread::scope(|scope| {

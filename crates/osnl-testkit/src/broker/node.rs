@@ -69,8 +69,8 @@ impl BrokerNode {
         node
     }
 
-    /// The default for queues that are neither durable nor exclusive differs between versions. RabbitMQ before 3.13
-    /// does not know the setting, and accepts them.
+    /// Sets whether queues that are neither durable nor exclusive are accepted, because the default differs between
+    /// versions. RabbitMQ before 3.13 does not know the setting, and accepts them.
     pub(super) fn permit_transient_queues(&self, permit: bool) {
         let terms = format!(
             "[{{rabbit, [{{permit_deprecated_features, #{{transient_nonexcl_queues => {permit}}}}}]}}].\n"
@@ -96,7 +96,7 @@ impl BrokerNode {
         }
     }
 
-    /// Private, because Erlang refuses a cookie that other users can read.
+    /// Writes a private file, because Erlang refuses a cookie that other users can read.
     fn write_cookie(&self) {
         use std::os::unix::fs::OpenOptionsExt as _;
         let path = self.folder.join("home").join(".erlang.cookie");
@@ -179,7 +179,7 @@ impl BrokerNode {
         stdout
     }
 
-    /// The value of the expression must be iodata.
+    /// Evaluates an Erlang expression whose value is iodata in the node, and returns the bytes as text.
     pub(super) fn eval(&self, expression: &str) -> Result<String, String> {
         // The reply is in hex, because printed strings and binaries differ between versions.
         let program = format!(
@@ -227,7 +227,7 @@ fn other_root() -> Option<PathBuf> {
     std::env::var_os(BROKER_ROOT_VARIABLE).map(PathBuf::from)
 }
 
-/// Byte by byte, so that no character can end the expression.
+/// Returns text as an Erlang binary, byte by byte, so that no character can end the expression.
 pub(super) fn binary(text: &str) -> String {
     let mut out = String::from("<<");
     for (at, byte) in text.bytes().enumerate() {

@@ -37,14 +37,14 @@ struct Processes {
 }
 
 impl Broker {
-    /// RabbitMQ 4.3 refuses transient queues by default; this node accepts queues that are neither durable nor
-    /// exclusive.
+    /// Starts a node that accepts queues that are neither durable nor exclusive, which RabbitMQ 4.3 refuses by
+    /// default.
     #[must_use]
     pub fn start() -> Self {
         Self::start_prepared(|node| node.permit_transient_queues(true))
     }
 
-    /// RabbitMQ 3.10 cannot refuse transient queues.
+    /// Starts a node that refuses queues that are neither durable nor exclusive. RabbitMQ 3.10 cannot refuse them.
     #[must_use]
     pub fn start_refusing_transient_queues() -> Self {
         Self::start_prepared(|node| node.permit_transient_queues(false))
@@ -105,13 +105,13 @@ impl Broker {
         self.node.ctl(args)
     }
 
-    /// An Erlang term, for future channels and queues until a restart of the node.
+    /// Changes a setting (an Erlang term) for future channels and queues until a restart of the node.
     pub fn set(&self, setting: &str, value: &str) {
         self.node.eval(&format!("application:set_env(rabbit, {setting}, {value}), <<>>")).unwrap();
     }
 
-    /// A fraction of the machine's memory; a small one raises the memory alarm, which blocks publishers. A node
-    /// starts with 0.4.
+    /// Sets the high watermark, a fraction of the machine's memory; a small one raises the memory alarm, which blocks
+    /// publishers. A node starts with 0.4.
     pub fn set_memory_watermark(&self, fraction: f64) {
         self.node
             .eval(&format!("vm_memory_monitor:set_vm_memory_high_watermark({fraction:.9}), <<>>"))

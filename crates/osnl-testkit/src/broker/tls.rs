@@ -5,7 +5,8 @@ use crate::{Authority, Certificate, ports};
 const TRIES: usize = 4;
 
 impl SharedBroker {
-    /// With an authority, clients must show one of its certificates. The port stays open as long as the node.
+    /// Opens a TLS port on 127.0.0.1 with this certificate; with an authority, clients must show one of its
+    /// certificates. The port stays open as long as the node.
     #[must_use]
     pub fn tls_port(&self, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
         open(&self.node, certificate, clients)
@@ -18,8 +19,8 @@ impl Broker {
         open(&self.node, certificate, clients)
     }
 
-    /// The CN of the client's certificate is the user, who is created; by the plugin `rabbitmq_auth_mechanism_ssl` of
-    /// RabbitMQ's package.
+    /// Offers the login `EXTERNAL`, with the CN of the client's certificate as the user, by the plugin
+    /// `rabbitmq_auth_mechanism_ssl` of RabbitMQ's package. Creates that user.
     pub fn offer_external(&self, user: &str) {
         // RabbitMQ trusts no certificate unless its general options verify peers, even if the port's options do.
         let user = binary(user);

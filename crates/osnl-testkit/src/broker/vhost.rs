@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::node::{BrokerNode, binary};
 
-/// [`SharedBroker::vhost`](super::SharedBroker::vhost) deletes its hosts on drop, which closes their connections.
+/// A virtual host. [`SharedBroker::vhost`](super::SharedBroker::vhost) deletes its hosts on drop, which closes their
+/// connections.
 #[derive(Debug)]
 pub struct Vhost {
     node: Arc<BrokerNode>,
@@ -192,7 +193,8 @@ impl Vhost {
         self.ask(&format!("length([P || {CONNECTIONS_HERE}])")).as_u64().unwrap_or_default()
     }
 
-    /// A test sees a reconnection as a new name.
+    /// Returns osnl's connections to this virtual host by the broker's names, so that a test sees a reconnection as a
+    /// new name.
     #[must_use]
     #[track_caller]
     pub fn connections_of_osnl(&self) -> Vec<String> {
@@ -247,7 +249,8 @@ impl Vhost {
         ));
     }
 
-    /// Fails by 406 PRECONDITION_FAILED, as after an acknowledgement of an unknown delivery.
+    /// Makes every channel of this virtual host fail with 406 PRECONDITION_FAILED, as after an acknowledgement of an
+    /// unknown delivery.
     #[track_caller]
     pub fn fail_all_channels(&self) {
         self.ask(
@@ -256,7 +259,8 @@ impl Vhost {
         );
     }
 
-    /// Users belong to the node: choose a name that no other test uses.
+    /// Sets a user's password and grants everything in this virtual host. Users belong to the node: choose a name
+    /// that no other test uses.
     #[track_caller]
     pub fn set_password(&self, user: &str, password: &str) {
         let (user, password) = (binary(user), binary(password));
@@ -279,7 +283,7 @@ impl Vhost {
         self.url().replace(&format!("127.0.0.1:{}/", self.node.amqp), &format!("127.0.0.1:{port}/"))
     }
 
-    /// The queue's consumers get a `basic.cancel`. A missing queue is no error.
+    /// Deletes a queue with its messages; its consumers get a `basic.cancel`. A missing queue is no error.
     #[track_caller]
     pub fn delete_queue(&self, queue: &str) {
         let queue = binary(queue);

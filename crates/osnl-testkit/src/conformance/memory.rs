@@ -17,8 +17,8 @@ const WITHOUT_OPEN_FILES: &str = r#"for fd in /proc/self/fd/*; do
 done
 exec "$0" "$@""#;
 
-/// The program again with this test alone, named by `path` with modules and crate: other tests would distort a
-/// process's peak memory.
+/// Runs this test's program again with this test alone, named by `path` with modules and crate, and calls `test`
+/// there. Other tests would distort a process's peak memory.
 pub fn in_a_process_of_its_own(path: &str, test: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         return test();

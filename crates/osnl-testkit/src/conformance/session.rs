@@ -92,7 +92,7 @@ pub(super) fn numbers(messages: &[IncomingMessage]) -> Vec<u32> {
     messages.iter().map(number).collect()
 }
 
-/// The broker counts a settlement a moment after it was sent.
+/// Waits, because the broker counts a settlement a moment after it was sent.
 pub(super) fn depth_becomes(rig: &impl BrokerRig, queue: &str, ready: u64, unacknowledged: u64) {
     let seen = || match rig.depth(queue) {
         UnsettledMessages::Ready(found) => found == ready,

@@ -50,7 +50,7 @@ impl KafkaClient {
         metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
     }
 
-    /// [`flush`](Self::flush) waits for the broker.
+    /// Publishes to one partition without waiting; [`flush`](Self::flush) waits for the broker.
     pub fn publish_to(&self, topic: &str, partition: i32, body: &[u8], headers: OwnedHeaders) {
         let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).payload(body).headers(headers);
         self.producer.send(record).map_err(|(error, _)| error).unwrap();

@@ -85,7 +85,7 @@ impl Tansu {
         tansu
     }
 
-    /// tansu's own client has none, so that the topic is made before.
+    /// Starts a broker that demands a login. tansu's own client has none, so that the topic is made before.
     #[must_use]
     pub fn with_logins(logins: &[KafkaLogin], topic: &str) -> Self {
         let mut tansu = Self::start(TansuStorage::Sqlite);

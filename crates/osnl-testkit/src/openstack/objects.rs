@@ -181,7 +181,8 @@ fn node() -> Value {
     })
 }
 
-/// nginx's 404 for an unknown path. The forms are those of `fixtures/openstack/not-found.json`.
+/// Returns the service's own 404 for a missing object, and nginx's for an unknown path. The forms are those of
+/// `fixtures/openstack/not-found.json`.
 pub(super) fn missing(path: &str) -> Reply {
     let id = path.rsplit('/').next().unwrap_or_default();
     if path.starts_with("/compute/v2.1/") {

@@ -170,8 +170,8 @@ mod tests {
 
     use super::*;
 
-    /// `1` is an effect of event 1 about key 0, `1x` a failure, `1b` an effect of the second daemon, `1k3` an effect
-    /// about key 3.
+    /// Parses requests: `1` is an effect of event 1 about key 0, `1x` a failure, `1b` an effect of the second daemon,
+    /// `1k3` an effect about key 3.
     fn requests(text: &str) -> Vec<TargetRequest> {
         let asked = |word: &str| {
             let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
@@ -187,7 +187,7 @@ mod tests {
         text.split_whitespace().map(asked).collect()
     }
 
-    /// `1:4` is event 1, delivered; `1:3q` is of the queue q; `1:3!` has no reason.
+    /// Parses rows: `1:4` is event 1, delivered; `1:3q` is of the queue q; `1:3!` has no reason.
     fn journal(text: &str) -> Vec<JournalRow> {
         let row = |(n, word): (usize, &str)| {
             let (event, rest) = word.split_once(':').unwrap();

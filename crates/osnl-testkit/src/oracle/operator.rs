@@ -83,7 +83,8 @@ fn resume(daemon: &OracleDaemon, done: &mut Operations) {
     reached(SOON, &mut || done.note("resume", &daemon.ask(&["actions", "resume", "roles"])));
 }
 
-/// One after the other. A daemon is not killed before its acceptance, but at any moment afterwards.
+/// Moves every daemon to another queue, one after the other. A daemon is not killed before its acceptance, but at any
+/// moment afterwards.
 fn rename(daemons: &[OracleDaemon], done: &mut Operations) {
     for daemon in daemons {
         let _spared = daemon.spare();

@@ -74,7 +74,7 @@ impl OracleDaemon {
         daemon
     }
 
-    /// The file is replaced at once, so that no start reads half of it.
+    /// Writes the configuration and replaces the file at once, so that no start reads half of it.
     pub(super) fn configure(&self, settings: OracleSettings) {
         let text = match self.program {
             OracleProgram::Osnl(_) => settings.text(self.home.path(), &self.transport_url, &self.api_url),
@@ -202,7 +202,8 @@ impl OracleDaemon {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
 
-    /// Read by Python's SQLite instead of the program under test, with the problem of the file.
+    /// Returns the rows of the journal, read by Python's SQLite instead of the program under test, and the problem
+    /// with the file.
     pub(super) fn journal(&self) -> (Vec<JournalRow>, Option<String>) {
         let script = "import json, sqlite3, sys\n\
             database = sqlite3.connect(sys.stdin.read())\n\

@@ -15,7 +15,7 @@ pub(super) struct OracleSettings {
 }
 
 impl Default for OracleSettings {
-    /// A dead letter after six attempts would have no effect, so refused requests are retried without a limit.
+    /// Retries refused requests without a limit, because a dead letter after six attempts would have no effect.
     fn default() -> Self {
         Self {
             pool: 0,
@@ -35,7 +35,7 @@ impl OracleSettings {
         Self { standby: Some(standby), ..Self::default() }
     }
 
-    /// A pause of a second or a guard reaches the bound, so that the broker keeps the rest.
+    /// Returns settings whose bound a pause of a second or a guard reaches, so that the broker keeps the rest.
     pub(super) fn bounded() -> Self {
         Self { max_pending: 150, ..Self::default() }
     }

@@ -224,7 +224,7 @@ fn is_consumed(queues: &[DeclaredQueue]) -> bool {
     queues.len() == QUEUES.len() && queues.iter().all(|queue| queue.consumers == NAMES.len() as u64)
 }
 
-/// Twice in a row, and no longer than `limit` without an effect.
+/// Waits until journal and broker have nothing open, twice in a row, and no longer than `limit` without an effect.
 fn drain(saboteur: &mut SharedSaboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<Duration> {
     let began = Instant::now();
     let (mut empty, mut last) = (0, (0, began));

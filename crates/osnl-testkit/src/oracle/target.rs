@@ -129,7 +129,7 @@ fn succeeds(reply: &Reply) -> bool {
     }
 }
 
-/// Key and event of `…?cuk=00000000-0000-4000-8000-KEY&host=["10.A.B.C"]`, also with escapes.
+/// Returns key and event of `…?cuk=00000000-0000-4000-8000-KEY&host=["10.A.B.C"]`, also with escapes.
 fn numbers(target: &str) -> Option<(u64, u64)> {
     let key = target.split_once("00000000-0000-4000-8000-")?.1.get(..12)?;
     let host = target.split_once("host=")?.1.split_once("10.")?.1;

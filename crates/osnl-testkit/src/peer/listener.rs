@@ -19,7 +19,8 @@ pub struct OsloListener {
 }
 
 impl OsloListener {
-    /// Listens with a pool or on the Notifier's own queues. `durable` is `amqp_durable_queues`.
+    /// Consumes from these pairs of exchange and topic, with a pool or on the Notifier's own queues. `durable` is
+    /// `amqp_durable_queues`.
     #[must_use]
     pub fn start(url: &str, targets: &[(&str, &str)], pool: Option<&str>, durable: bool) -> Self {
         let options = json!({"targets": targets, "pool": pool, "durable": durable});
@@ -39,8 +40,8 @@ impl OsloListener {
         listener
     }
 
-    /// The calls have no particular order because of threads. `payload_json` is the payload as Python's own text, to
-    /// the digit.
+    /// Returns the calls of its methods so far, in no particular order because of threads. `payload_json` is the
+    /// payload as Python's own text, to the digit.
     #[must_use]
     pub fn received(&self) -> Vec<Value> {
         self.received.lock().unwrap().clone()

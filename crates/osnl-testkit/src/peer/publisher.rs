@@ -148,8 +148,10 @@ impl OsloPublisher {
         }
     }
 
-    /// The broker may be down. The error is the reason for the missing confirmation; the broker may have the message
-    /// nevertheless.
+    /// Publishes to a broker that may be down.
+    ///
+    /// # Errors
+    /// The reason for the missing confirmation; the broker may have the message nevertheless.
     pub(crate) fn try_notify(&mut self, notice: &Notice) -> Result<(), String> {
         self.send_notice(notice);
         self.receive().map(drop)
@@ -168,7 +170,10 @@ impl OsloPublisher {
         self.try_raw(raw).unwrap_or_else(|error| panic!("not published: {error}"));
     }
 
-    /// The error is the reason for the missing confirmation; the broker may have the message nevertheless.
+    /// Publishes raw bytes to a broker that may be down.
+    ///
+    /// # Errors
+    /// The reason for the missing confirmation; the broker may have the message nevertheless.
     pub(crate) fn try_raw(&mut self, raw: &RawMessage) -> Result<(), String> {
         self.send(&json!({
             "op": "raw", "exchange": raw.exchange, "routing_key": raw.routing_key, "body": hex::encode(&raw.body),

@@ -53,7 +53,7 @@ impl Upstream {
         assert!(found, "k2hr3-osnl did not write {text:?} within {deadline:?}:\n{}", self.stderr());
     }
 
-    /// The name has no `SIG`: `INT` stops k2hr3-osnl in good order, `TERM` kills it.
+    /// Sends a signal, by its name without `SIG`: `INT` stops k2hr3-osnl in good order, `TERM` kills it.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
     }

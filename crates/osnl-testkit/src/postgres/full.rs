@@ -5,9 +5,9 @@ use crate::wait::reached;
 const PLACE: &str = "disk";
 
 impl Postgres {
-    /// Commits wait for the disk, on a file system of this size.
+    /// Starts a server whose commits wait for the disk, on a file system of this size.
     ///
-    /// An error if no file system can be mounted, which takes root.
+    /// The reason why no file system can be mounted; mounting takes root.
     pub fn on_disk(megabytes: u32) -> Result<Self, String> {
         let mut server = Self::prepare(ports::free_port(), true);
         server.mount(megabytes)?;

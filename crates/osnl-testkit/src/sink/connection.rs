@@ -38,7 +38,8 @@ pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &SharedSink) {
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-/// The last byte of the request stays in the socket (`Some(())`), unless the byte arrived with an earlier request.
+/// Returns the next request and leaves its last byte in the socket (`Some(())`), unless the byte arrived with an
+/// earlier request.
 fn next(
     stream: &mut TcpStream,
     pending: &mut Vec<u8>,

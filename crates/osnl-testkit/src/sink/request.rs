@@ -19,8 +19,8 @@ impl SinkRequest {
         header(&self.headers, name)
     }
 
-    /// `None` while the request is incomplete. Bytes that are not HTTP become a request too, because the sink must
-    /// record everything.
+    /// Reads a request from the beginning of `bytes` and returns its length; `None` while the request is incomplete.
+    /// Bytes that are not HTTP become a request too, because the sink must record everything.
     pub(super) fn parse(bytes: &[u8], connection: usize) -> Option<(Self, usize)> {
         let end = find(bytes, b"\r\n\r\n")? + 4;
         let head = String::from_utf8_lossy(&bytes[..end]);

@@ -95,7 +95,7 @@ impl Authority {
         Self::named(&format!("{:x}", crate::ports::random()))
     }
 
-    /// CAs of the same name differ in their keys.
+    /// Makes a CA of this name; CAs of the same name differ in their keys.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let authority = Self { folder: tempfile::tempdir().unwrap() };
@@ -147,7 +147,8 @@ impl Authority {
         self.sign(&format!("{:x}", crate::ports::random()), &wanted)
     }
 
-    /// A CN only, issued by an intermediate CA with constraints, as `permitted;DNS:good.example`.
+    /// Makes a certificate with a CN only, issued by an intermediate CA with constraints, as
+    /// `permitted;DNS:good.example`.
     #[must_use]
     pub fn issue_constrained(&self, constraints: &str, common_name: &str) -> Certificate {
         let between =

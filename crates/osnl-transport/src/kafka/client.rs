@@ -31,7 +31,7 @@ const CONNECTED: Duration = Duration::from_secs(15);
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// The wait for an answer that only a display needs.
 const SHOWN: Duration = Duration::from_secs(5);
-/// Not every broker tells the members of a group.
+/// The longest wait for the members of a group, which not every broker tells.
 const MEMBERS: Duration = Duration::from_secs(2);
 /// The time after which silent ports are asked whether they speak TLS.
 const SILENT: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ const SILENT: Duration = Duration::from_secs(2);
 const MADE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// `Err` is the reason why the end is unknown.
+/// The offset after the last message of each partition, or the reason why it is unknown.
 pub(super) type Ends = BTreeMap<PartitionKey, Result<i64, String>>;
 pub(super) const NO_LEADER: &str = "it has no leader";
 
@@ -169,7 +169,7 @@ impl ClientContext for Errors {
     }
 }
 
-/// The drop of a client blocks, so a thread does it.
+/// A client whose drop, which blocks, is left to a thread.
 pub(super) struct KafkaClient(Option<StreamConsumer<Context>>);
 
 impl KafkaClient {
@@ -196,13 +196,14 @@ impl KafkaClient {
         client.map(|client| Self(Some(client))).map_err(|error| unusable(&error))
     }
 
-    /// The errors of a client without a reader are events, which are never seen otherwise.
+    /// Serves the events of a client that has no reader of messages; otherwise its errors, which are events, are never
+    /// seen.
     pub(super) fn serve(&self) {
         let mut stream = self.stream();
         while stream.next().now_or_never().is_some() {}
     }
 
-    /// Closing leaves the group.
+    /// Waits until the client is closed, which leaves its group.
     pub(super) async fn close(mut self) {
         let client = self.0.take();
         let _ = aside(move || drop(client)).await;
@@ -238,12 +239,13 @@ impl KafkaClient {
         }
     }
 
-    /// -1 for no leader; `None` if the brokers say that there is no such topic.
+    /// Returns the leader of each partition of a topic, with -1 for none; `None` if the brokers say that there is no such
+    /// topic.
     pub(super) fn leaders(&self, topic: &str, wait: Duration) -> KafkaResult<Option<BTreeMap<i32, i32>>> {
         leaders(&self.fetch_metadata(Some(topic), wait)?, topic)
     }
 
-    /// Silence of the brokers is no answer.
+    /// Whether the brokers say that there is no such topic; silence is no answer.
     pub(super) fn is_gone(&self, topic: &str) -> bool {
         matches!(self.leaders(topic, ANSWER), Ok(None))
     }
@@ -326,7 +328,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     asked.unwrap_or_else(|error| Err(failure::lost(error.to_string())))
 }
 
-/// The runtime's end waits for its threads, so a call that may block has one of its own.
+/// Runs in a thread of its own what may block while no broker answers, since the runtime's end waits for its threads.
 pub(super) fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
     let (done, result) = oneshot::channel();
     let run = move || drop(done.send(work()));
@@ -336,7 +338,7 @@ pub(super) fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     result
 }
 
-/// With `creates`, brokers that make topics by themselves make them.
+/// Looks for topics. With `creates`, brokers that make topics by themselves make them.
 pub(super) fn inspect(
     settings: &Settings,
     topics: &[String],

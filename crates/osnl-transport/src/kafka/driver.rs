@@ -372,7 +372,7 @@ impl Driver {
         }
     }
 
-    /// `false` where another try may succeed.
+    /// Commits now; returns `false` where another try may succeed.
     async fn commit(&mut self) -> bool {
         let _ = timeout(ANSWER, ended(&mut self.committing)).await;
         self.begin_commit();

@@ -8,8 +8,8 @@ pub(super) fn lost(reason: String) -> TransportError {
     TransportError::Lost { reason }
 }
 
-/// A refused login counts more than a refused certificate, and that more than a refused connection, because the
-/// operator has to mend it.
+/// Returns the error of an attempt to connect. A refused login counts more than a refused certificate, and that more than a
+/// refused connection, because the operator has to mend it.
 pub(super) fn connect(brokers: &str, user: &str, errors: &[(RDKafkaErrorCode, String)]) -> TransportError {
     let of = |wanted: RDKafkaErrorCode| errors.iter().rev().find(|(code, _)| *code == wanted);
     if let Some((_, reason)) = of(RDKafkaErrorCode::Authentication)

@@ -50,7 +50,7 @@ impl Plan {
         self.bindings.iter().map(|binding| binding.routing_key.as_str()).collect()
     }
 
-    /// Kafka's messages have no exchange.
+    /// Returns the exchange of the target that named a topic, because Kafka's messages have none.
     pub(super) fn exchange(&self, topic: &str) -> &str {
         let named = self.bindings.iter().find(|binding| binding.routing_key == topic);
         named.map_or(DEFAULT_EXCHANGE, |binding| &binding.exchange)

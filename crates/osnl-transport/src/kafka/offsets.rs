@@ -51,8 +51,8 @@ impl Offsets {
         self.handed
     }
 
-    /// Whether the message was handed out before; `None` if it is known. Offsets below it that never come, because
-    /// the topic is compacted or has transactions, count as finished.
+    /// Returns whether a fetched message was handed out before, or `None` if it is known. Offsets below it that never
+    /// come, because the topic is compacted or has transactions, count as finished.
     pub(super) fn admit(&mut self, offset: i64) -> Option<bool> {
         if offset < self.next {
             return None;

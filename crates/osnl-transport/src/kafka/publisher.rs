@@ -32,7 +32,7 @@ const MAX_TOPICS: usize = 4096;
 
 type ConfirmingProducer = FutureProducer<Errors>;
 
-/// Locked until a message is with the library, so that messages keep the order in which sends began.
+/// The state is locked until a message is with the library, so that messages keep the order in which sends began.
 #[derive(Default)]
 pub(super) struct Publisher(tokio::sync::Mutex<PublisherState>);
 
@@ -146,7 +146,7 @@ impl PublisherState {
         Ok(())
     }
 
-    /// A fatal error ends the use of the library's producer.
+    /// The library's producer is of no use after a fatal error.
     fn producer(&mut self, transport: &KafkaTransport) -> Result<&ConfirmingProducer, TransportError> {
         if let Some(broken) = self.producer.take_if(|producer| producer.client().fatal_error().is_some()) {
             drop(aside(move || drop(broken)));

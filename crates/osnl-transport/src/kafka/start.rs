@@ -58,7 +58,8 @@ enum History {
     Nothing,
 }
 
-/// `low` and `high` bound the offsets of the partition. Also returns whether the position of the group is lost.
+/// Returns the first offset to read of a partition with offsets from `low` to before `high`, and whether the position of
+/// the group is lost.
 fn start(history: History, first: FirstOffset, (low, high): (i64, i64)) -> (i64, bool) {
     match history {
         History::Committed(offset) if (low..=high).contains(&offset) => (offset, false),
@@ -73,7 +74,7 @@ fn start(history: History, first: FirstOffset, (low, high): (i64, i64)) -> (i64,
 
 type OfTopic = (BTreeMap<i32, Position>, BTreeMap<i32, i32>);
 
-/// `has_read`: the group has read as far as this program knows.
+/// Finds the places of assigned partitions. `has_read` tells whether the group has read as far as this program knows.
 pub(super) fn positions(
     client: &KafkaClient,
     assigned: &TopicPartitionList,
@@ -134,7 +135,7 @@ pub(super) fn positions(
     Ok(found)
 }
 
-/// The offsets of other members tell whether the group knows the topic.
+/// Asks for all partitions of a topic, because the offsets of other members tell whether the group knows the topic.
 fn of_topic(client: &KafkaClient, topic: &str, mine: Vec<i32>) -> KafkaResult<OfTopic> {
     let mut leaders = match client.leaders(topic, ANSWER) {
         Ok(leaders) => leaders.unwrap_or_default(),

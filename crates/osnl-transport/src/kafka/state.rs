@@ -99,7 +99,7 @@ impl SharedState {
         });
     }
 
-    /// `None` if no more messages are wanted.
+    /// Returns the number of messages that there is room for; `None` if no more are wanted.
     pub(super) fn room(&self) -> Option<usize> {
         let state = self.lock();
         let room = match self.body_flow.is_full() {
@@ -124,7 +124,7 @@ impl State {
         self.is_closing || self.ended.is_some()
     }
 
-    /// A new member before would get the partitions without the last commit.
+    /// Returns the end once the group was left. A new member before would get the partitions without the last commit.
     pub(super) fn told_end(&self) -> Option<TransportError> {
         self.ended.clone().filter(|_| self.has_left)
     }
@@ -164,7 +164,8 @@ impl State {
         !self.remembered().is_empty()
     }
 
-    /// `None` if the message is known, or its partition leaves; `true` if it was handed out before.
+    /// Decides about a fetched message: its partition, and whether it was handed out before. Returns `None` if the message
+    /// is known, or its partition leaves.
     pub(super) fn admit(&mut self, topic: &str, number: i32, offset: i64) -> Option<(PartitionKey, bool)> {
         let mut all = self.partitions.iter_mut();
         let (key, partition) = all.find(|(key, _)| key.1 == number && *key.0 == *topic)?;
@@ -189,8 +190,8 @@ impl State {
         Some((self.last_tag, partition, self.open.entry(self.last_tag).or_insert(fetched)))
     }
 
-    /// Tags of partitions that have left are unknown, and have no effect. Returns whether some message is to be
-    /// handed out again.
+    /// Settles what the window has gathered; returns whether some message is to be handed out again. Tags of partitions
+    /// that have left are unknown, and have no effect.
     pub(super) fn settle(&mut self, window: &mut Window) -> bool {
         let mut gave_back = false;
         for settlement in window.settlements(0) {
@@ -222,7 +223,7 @@ impl State {
         }
     }
 
-    /// Precedes all later messages of its partition.
+    /// Puts a message before all later ones of its partition.
     fn give_back(&mut self, message: FetchedMessage) {
         let is_held = self.partitions.get(&message.key).is_none_or(|partition| partition.is_leaving);
         if self.is_quiet || is_held {
@@ -246,7 +247,7 @@ impl State {
         self.open.values().any(|message| partitions.contains(&message.key))
     }
 
-    /// Another member reads the open messages again.
+    /// Forgets partitions and their open messages, which another member reads again.
     pub(super) fn forget(&mut self, gone: &[PartitionKey]) {
         for key in gone {
             let Some(partition) = self.partitions.remove(key) else { continue };

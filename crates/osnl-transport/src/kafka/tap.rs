@@ -133,7 +133,8 @@ impl Reading {
         is_due
     }
 
-    /// The first partitions are read from their ends. Returns remarks about unreadable ones. Blocks.
+    /// Reads partitions of the bindings' topics that are not read yet, the first ones from their ends. Returns remarks about
+    /// those that can't be read. Blocks.
     fn read_more(&self, is_first: bool) -> Result<Vec<String>, TransportError> {
         let failed = |error: KafkaError| lost(format!("the topics are not known: {error}"));
         let metadata = self.client.fetch_metadata(None, ANSWER).map_err(failed)?;
@@ -275,7 +276,7 @@ impl Tap for KafkaTap {
     }
 }
 
-/// Kafka's messages have no exchange.
+/// Returns the exchange of the bindings with this topic, if there is one, because Kafka's messages have none.
 fn exchange(options: &TapOptions, topic: &str) -> String {
     let of = options.bindings.iter().filter(|binding| key_matches(&binding.routing_key, topic));
     let exchanges: BTreeSet<&str> = of.map(|binding| binding.exchange.as_str()).collect();

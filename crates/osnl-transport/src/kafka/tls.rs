@@ -27,7 +27,7 @@ const REMEDIES: Remedies = Remedies {
     identity: "set ssl_client_cert_file and ssl_client_key_file",
 };
 
-/// The reason is from a handshake of our own. Blocks.
+/// Adds the reason of a handshake of our own to an error about TLS. Blocks.
 pub(super) fn explained(settings: &Settings, error: TransportError) -> TransportError {
     let (host, reason, is_seen) = match &error {
         TransportError::Tls { host, reason, .. } => (host.clone(), reason.clone(), true),
@@ -53,7 +53,7 @@ pub(super) fn explained(settings: &Settings, error: TransportError) -> Transport
     }
 }
 
-/// The broker speaks TLS although none is asked for. Blocks.
+/// Returns the error of a broker that speaks TLS although none is asked for. Blocks.
 pub(super) fn unexpected(settings: &Settings) -> Option<TransportError> {
     if settings.asks_for_tls() {
         return None;
@@ -67,7 +67,7 @@ pub(super) fn unexpected(settings: &Settings) -> Option<TransportError> {
     })
 }
 
-/// `None` without an answer to the handshake.
+/// Returns whether the answer to a handshake is TLS; `None` without an answer.
 fn speaks_tls(address: &str) -> Option<bool> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
@@ -93,7 +93,7 @@ fn begin(
     Some((connection, tcp))
 }
 
-/// `None` where a handshake is not refused, or can't be made here.
+/// Returns `None` where a handshake is not refused, or can't be made here.
 fn refusal(settings: &Settings, address: &str) -> Option<Refusal> {
     let (name, _) = address.rsplit_once(':')?;
     let name = name.trim_start_matches('[').trim_end_matches(']');
@@ -112,7 +112,7 @@ fn refusal(settings: &Settings, address: &str) -> Option<Refusal> {
     }
 }
 
-/// The library would refuse the files with the first connection only.
+/// Checks the files of TLS, which the library would refuse with the first connection only.
 pub(super) fn judge_files(settings: &Settings) -> Result<(), String> {
     let refuse = |option: &str, file: &str, reason: &str| {
         format!("{option} {file}: {reason}; name a PEM file that this user can read")

@@ -69,7 +69,8 @@ pub(super) fn stream_probe(from: &str) -> FieldTable {
     table
 }
 
-/// Outside streams the header proves nothing: a publisher, such as a shovel, may have set it.
+/// Returns the offset of a delivery in its stream. Outside streams the header proves nothing: a publisher, such as a
+/// shovel, may have set it.
 pub(super) fn stream_offset(from: &BasicProperties) -> Option<u64> {
     match from.headers().as_ref()?.inner().get(STREAM_OFFSET)? {
         AMQPValue::LongLongInt(offset) => u64::try_from(*offset).ok(),

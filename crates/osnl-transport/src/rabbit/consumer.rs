@@ -173,8 +173,9 @@ impl RabbitConsumer {
         Poll::Ready(())
     }
 
-    /// An alarm stops publishers, not consumers, and RabbitMQ reports it only to connections that have published;
-    /// acknowledgements wait for its end here (`flush`).
+    /// Handles other events of the broker when there is no delivery. An alarm stops publishers, not consumers, and
+    /// RabbitMQ reports it only to connections that have published. If an alarm is reported here, acknowledgements wait
+    /// for its end: see `flush`.
     fn hear(&mut self, context: &mut Context<'_>) {
         while let Poll::Ready(Some(event)) = self.events.poll_next_unpin(context) {
             let host = &self.subscription.host;
@@ -216,7 +217,7 @@ impl RabbitConsumer {
         Poll::Ready(())
     }
 
-    /// `None` for a cut message that arrived after the end, which the broker redelivers.
+    /// Returns `None` for a cut message that arrived after the end. The broker redelivers that message.
     fn message(&self, at: usize, tag: u64, delivery: Delivery) -> Option<IncomingMessage> {
         let queue = &self.queues[at];
         let cut = self.body_flow.cut(queue.channel.id(), delivery.delivery_tag);

@@ -98,8 +98,8 @@ impl From<DeclareError> for TransportError {
     }
 }
 
-/// Returns the queues in the plan's order, and the bindings whose exchange is missing. `forced`: the broker refuses
-/// transient queues, so a queue of osnl is durable in any case.
+/// Declares the plan. Returns the queues in the plan's order, and the bindings whose exchange is missing. `forced`: the
+/// broker refuses transient queues, so a queue of osnl is durable in any case.
 pub(super) async fn declare(
     connection: &Connection,
     plan: &TopologyPlan,
@@ -356,7 +356,8 @@ impl Declarer<'_> {
         self.queue_declare(name, options, table(&kind.declared_arguments()), what).await
     }
 
-    /// A consume request that only a stream accepts; reading a stream removes no message.
+    /// Returns whether an existing queue is a stream, by a consume request that only a stream accepts. Reading a stream
+    /// removes no message.
     async fn is_stream(&mut self, name: &str) -> Result<bool, OperationFailure> {
         let channel = self.side.channel().await?;
         let what = format!("look at queue \"{name}\"");
@@ -416,7 +417,8 @@ pub(super) fn exchange_options(oslo: &QueueKind) -> ExchangeDeclareOptions {
     ExchangeDeclareOptions { durable, auto_delete, ..Default::default() }
 }
 
-/// The durability of its exchange decides; if the broker refuses to answer, the options.
+/// Fails if a queue of the services may not be made, by the durability of its exchange. If the broker refuses to answer,
+/// the options decide.
 pub(super) async fn fits_service(
     side: &mut SideChannel<&Connection>,
     queue: &str,

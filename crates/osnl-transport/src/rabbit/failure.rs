@@ -16,7 +16,7 @@ pub(super) const NOT_IMPLEMENTED: u16 = 540;
 const INTERNAL_ERROR: u16 = 541;
 pub(super) const NO_TRANSIENT_QUEUES: &str =
     "the broker refuses queues that are neither durable nor exclusive (541, transient_nonexcl_queues)";
-/// oslo.messaging with its defaults declares such a queue for each notification.
+/// The remedy for it. oslo.messaging with its defaults declares such a queue for each notification.
 pub(super) const DURABLE_EVERYWHERE: &str =
     "write amqp_durable_queues = true or rabbit_quorum_queue = true, there and here";
 pub(super) const NOT_FOUND: u16 = 404;
@@ -46,8 +46,8 @@ pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {
     }
 }
 
-/// RabbitMQ also answers 404 for a durable queue whose node or process is down, but that queue still exists with its
-/// messages.
+/// Returns whether an object is missing. RabbitMQ also answers 404 for a durable queue whose node or process is down,
+/// but that queue still exists with its messages.
 pub(super) fn is_missing(error: &lapin::Error) -> bool {
     let is_away = || {
         let words = reason(error);
@@ -86,16 +86,16 @@ fn io_error(error: &lapin::Error) -> Option<&io::Error> {
     }
 }
 
-/// RabbitMQ 4.3 refuses queues that are neither durable nor exclusive by default with 541 and closes the connection;
-/// since 3.13 operators can choose so. An existing queue is compared first.
+/// Returns whether the broker refused a queue that is neither durable nor exclusive. RabbitMQ 4.3 does so by default
+/// with 541 and closes the connection; since 3.13 operators can choose so. An existing queue is compared first.
 pub(super) fn refuses_transient_queues(failure: &OperationFailure) -> bool {
     reply_code(&failure.error) == Some(INTERNAL_ERROR)
         && failure.what.starts_with("declare queue")
         && reason(&failure.error).contains("transient_nonexcl_queues")
 }
 
-/// RabbitMQ answers 403 for the login and 530 for the virtual host. With TLS 1.3 the verdict on osnl's certificate
-/// arrives only here.
+/// Returns the error of a failed attempt to connect. RabbitMQ answers 403 for the login and 530 for the virtual host.
+/// With TLS 1.3 the verdict on osnl's certificate arrives only here.
 pub(super) fn connect_failure(
     error: &lapin::Error,
     name: &str,

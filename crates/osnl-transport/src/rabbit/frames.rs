@@ -112,7 +112,8 @@ impl Frames {
         Self { secrets, ..self }
     }
 
-    /// Returns how many bytes from the beginning the caller may pass on; [`take`](Self::take) has more.
+    /// Processes received bytes, and returns how many from the beginning the caller may pass on. More may be available
+    /// from [`take`](Self::take).
     pub(super) fn pass(&mut self, bytes: &mut [u8]) -> Result<usize, BrokenFrame> {
         let mut at = 0;
         let mut stay = None;
@@ -348,7 +349,8 @@ fn next(bytes: &[u8]) -> Result<NextFrame, BrokenFrame> {
     }
 }
 
-/// A content header follows `basic.deliver`, `basic.get-ok`, and `basic.return` (which has no tag).
+/// Returns the delivery tag of a method that a content header follows: `basic.deliver`, `basic.get-ok`, `basic.return`
+/// (which has none).
 fn announced(method: &[u8]) -> Option<u64> {
     let (id, rest) = method.split_first_chunk()?;
     let tag = match id {

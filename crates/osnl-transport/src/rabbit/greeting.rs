@@ -132,8 +132,8 @@ impl<'a> Octets<'a> {
         self.take(usize::from(length))
     }
 
-    /// The types are those that RabbitMQ writes (`rabbit_binary_parser.erl`); after another type nothing can be read,
-    /// since its length is unknown.
+    /// Skips a value of a table, or returns a text. The types are those that RabbitMQ writes
+    /// (`rabbit_binary_parser.erl`); after another type nothing can be read, since its length is unknown.
     fn value(&mut self) -> Option<Option<&'a [u8]>> {
         let [kind] = *self.take(1)? else { return None };
         let length = match kind {

@@ -109,7 +109,8 @@ pub(super) fn method(payload: &mut [u8]) -> Option<Vec<u8>> {
     Some(without_flaw(payload, &table, flaw))
 }
 
-/// A mark must not make the frame exceed the agreed size, but a frame of [`SMALL`] is always allowed.
+/// Removes the flawed part. A mark must not make the frame exceed the agreed size, but a frame of [`SMALL`] is always
+/// allowed.
 fn without_flaw(payload: &[u8], table: &Range<usize>, flaw: Flaw) -> Vec<u8> {
     let mended = replaced(payload, table, &mended(&payload[table.clone()], flaw));
     if mended.len() <= payload.len().max(SMALL) {

@@ -83,9 +83,10 @@ pub enum MayWrite {
 }
 
 impl RabbitTransport {
-    /// Removes a binding that does not exist. The broker requires for that permission to write the exchange, and then
-    /// to read the other side (`rabbit_channel.erl`, `binding_action`). The second may be missing, so only a refusal
-    /// that names the exchange counts.
+    /// Checks whether osnl may publish to an existing exchange, without publishing. The check removes a binding that
+    /// does not exist. For that the broker requires permission to write the exchange, and then to read the other side
+    /// (`rabbit_channel.erl`, `binding_action`). The second may be missing, so only a refusal that names the exchange
+    /// counts.
     pub async fn may_write(&self, exchange: &str, limit: Duration) -> Result<MayWrite, TransportError> {
         let mut last = TransportError::Connect { host: String::new(), reason: "no host".to_owned() };
         for host in self.url.hosts() {

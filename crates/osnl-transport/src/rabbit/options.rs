@@ -77,8 +77,8 @@ impl DriverSection for RabbitSection {
 }
 
 impl RabbitSection {
-    /// The host name is verified where oslo.messaging 18.3.1 verifies it, with a CA file: `tests/it/trust.rs`
-    /// compares both.
+    /// Returns whom the connection trusts, if it is encrypted. The host name is verified where oslo.messaging 18.3.1
+    /// verifies it, with a CA file: `tests/it/trust.rs` compares both.
     fn trust(&self) -> Option<Trust> {
         let file = file(self.ssl_ca_file.as_ref());
         match self.tls {
@@ -101,7 +101,7 @@ impl RabbitOptions {
         })
     }
 
-    /// TLS that trusts any broker has a warning of its own.
+    /// Returns the logins that are sent in clear. TLS that trusts any broker has a warning of its own.
     #[must_use]
     pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
         match Driver::named(url.driver()) == Some(Driver::Rabbit) && self.tls().is_none() {
@@ -120,7 +120,7 @@ impl RabbitOptions {
         file(self.values.ssl_ca_file.as_ref())
     }
 
-    /// The heartbeat in seconds; 0 is none. The broker hands the queue of a silent host over after nearly three
+    /// Returns the heartbeat in seconds; 0 is none. The broker hands the queue of a silent host over after nearly three
     /// heartbeats, hence the default [`HEARTBEAT`] and not oslo.messaging's 60 s.
     #[must_use]
     pub fn heartbeat(&self) -> u16 {

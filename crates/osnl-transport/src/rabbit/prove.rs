@@ -236,7 +236,7 @@ impl Prover<'_> {
         }
     }
 
-    /// Permissions are checked first, so any failure but a refusal of access proves the permission.
+    /// Any failure but a refusal of access follows the check of permissions, and so proves the permission.
     fn permitted(&mut self, what: &str, asked: Result<(), Error>) -> Proof {
         match asked {
             Ok(()) => Proof::Proven,

@@ -25,7 +25,8 @@ impl<'a> Difference<'a> {
         named().unwrap_or(Self::Other(refusal))
     }
 
-    /// A difference that the broker compares after durability shows that `ours` was equal.
+    /// Returns whether the queue is durable, if `ours` was declared. A difference that the broker compares after
+    /// durability shows that `ours` was equal.
     pub(super) fn durable(&self, ours: bool) -> Option<bool> {
         match self {
             Self::Named { argument: "durable", found, .. } => Some(*found == "true"),
@@ -46,7 +47,8 @@ impl<'a> Difference<'a> {
         QueueKind { queue_type, ..ours.clone() }
     }
 
-    /// A bound with another configured value is the operator's choice.
+    /// Returns the way in which a queue with this difference can lose messages that osnl's would keep. A bound with
+    /// another configured value is the operator's choice.
     pub(super) fn loss(&self) -> Option<&'static str> {
         match self {
             Self::Named { argument: "durable", found: "false", .. } => {

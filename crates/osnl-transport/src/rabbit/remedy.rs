@@ -10,8 +10,8 @@ use crate::topology::{CONSUMER_DISCONNECTED_TIMEOUT, Declare};
 const UNRESOLVED: &str = "failed to lookup address information";
 
 impl TransportError {
-    /// `None` if the error names its remedy or none is known. `permissions` is the command that grants the user the
-    /// needed permissions in a virtual host.
+    /// Returns the remedy; `None` if the error names it or none is known. `permissions` is the command that grants the
+    /// user the needed permissions in a virtual host.
     #[must_use]
     pub fn remedy(&self, virtual_host: &str, permissions: impl FnOnce(&str) -> String) -> Option<String> {
         let vhost = shell_quoted(virtual_host);
@@ -118,7 +118,8 @@ pub fn set_permissions(user: &str, virtual_host: &str, [configure, write, read]:
     )
 }
 
-/// The policy is for RabbitMQ 4.3. Only one policy applies to a queue, so this policy replaces another.
+/// Returns the command that makes RabbitMQ 4.3 hand a queue over after `CONSUMER_DISCONNECTED_TIMEOUT`. Only one
+/// policy applies to a queue, so this policy replaces another.
 #[must_use]
 pub fn take_over_policy(virtual_host: &str, queue: &str) -> String {
     let pattern = format!("^{}$", escaped(queue));

@@ -1,7 +1,7 @@
 use osnl_model::Scrubber;
 
-/// The broker knows the login's password, and the text of a close, a return, or a block becomes an error or a log
-/// line. Blanks keep the length, so that the frame does not change its form.
+/// Removes the login's password from the text of a close, a return, or a block: the broker knows it, and the text becomes an
+/// error or a log line. Blanks keep the length, so that the frame does not change its form.
 pub(super) fn hide(method: &mut [u8], secrets: &Scrubber) {
     let length_at = match method.first_chunk() {
         Some([0, 10, 0, 50] | [0, 20, 0, 40] | [0, 60, 0, 50]) => 6,

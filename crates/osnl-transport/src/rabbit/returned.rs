@@ -72,7 +72,8 @@ impl ReturnedMessages {
         }
     }
 
-    /// Returned messages were counted at their first delivery.
+    /// Returns the number of waiting messages that were never delivered before. Returned messages were counted at their
+    /// first delivery.
     pub(super) fn new_messages(&self) -> usize {
         let ready = self.ready.iter().map(|(_, delivery)| delivery);
         ready.chain(self.held.iter().flatten()).filter(|delivery| !delivery.redelivered).count()
@@ -127,7 +128,7 @@ impl RealTags {
     }
 }
 
-/// The more often a message of a quorum queue was delivered, the older it is.
+/// Returns how often the broker has delivered a message of a quorum queue before: the more often, the older it is.
 pub(super) fn delivery_count(properties: &BasicProperties) -> i64 {
     let headers = properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(DELIVERY_COUNT)) {

@@ -74,7 +74,8 @@ pub(super) async fn queue_type<C: Borrow<Connection>>(
     }
 }
 
-/// A broker that does not compare this argument shows none.
+/// Returns the difference of a queue's [`CONSUMER_DISCONNECTED`] from that of `kind`. A broker that does not compare
+/// this argument shows none.
 pub(super) async fn late_take_over<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,

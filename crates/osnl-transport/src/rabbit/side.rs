@@ -22,7 +22,7 @@ impl<C: Borrow<Connection>> SideChannel<C> {
         self.connection
     }
 
-    /// The caller must report a refusal to [`closed_by`](Self::closed_by).
+    /// Returns the open channel or a new one. The caller must report a refusal to [`closed_by`](Self::closed_by).
     pub(super) async fn channel(&mut self) -> Result<Channel, OperationFailure> {
         if let Some(channel) = &self.channel {
             return Ok(channel.clone());

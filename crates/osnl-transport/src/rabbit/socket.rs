@@ -50,7 +50,8 @@ impl NotAmqp {
     }
 }
 
-/// Later failures, such as a failed write, have the same cause.
+/// The reason why a connection is useless, found in its first bytes or their absence. Later failures, such as a failed
+/// write, have the same cause.
 #[derive(Clone, Debug)]
 enum FirstBytes {
     SpeaksTls,
@@ -151,7 +152,8 @@ impl BrokerStream {
         }
     }
 
-    /// The first writes may fail on a connection that the broker has refused, whose words are read then.
+    /// Reads the broker's words after a failed write: the first writes may fail on a connection that the broker has
+    /// refused.
     fn unwritable(&mut self, context: &mut Context<'_>, error: io::Error) -> io::Error {
         if self.heard_anything {
             return self.silent_end(error);

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::arguments::{offset_table, stream_offset, stream_probe};
 use super::failure::OperationFailure;
 
-/// An empty stream uses up the whole wait for a last chunk.
+/// The longest wait for the last chunk of a stream, which an empty stream uses up.
 const ANSWER: Duration = Duration::from_secs(3);
 const BESIDE: Duration = Duration::from_secs(1);
 

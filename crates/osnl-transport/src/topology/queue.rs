@@ -88,7 +88,7 @@ impl QueueType {
         }
     }
 
-    /// Older brokers recorded no type for a classic queue.
+    /// Returns the type of this name. Older brokers recorded no type for a classic queue.
     pub(crate) fn named(name: &str) -> Self {
         let replicated = [Self::Quorum, Self::Stream].into_iter().find(|known| known.as_str() == name);
         replicated.unwrap_or(Self::Classic)
@@ -129,8 +129,8 @@ pub struct QueueKind {
     pub oslo_arguments: bool,
     pub arguments: QueueArguments,
     pub stream_offset: StreamOffset,
-    /// Positions by the stream's name. A stream that had to be made is read from its beginning. For Kafka an entry
-    /// means only that the group has read before: the brokers keep the positions.
+    /// The positions to continue from, by the stream's name. A stream that had to be made is read from its beginning. For
+    /// Kafka an entry means only that the group has read before: the brokers keep the positions.
     pub resume: BTreeMap<String, Resume>,
 }
 
@@ -139,7 +139,8 @@ impl QueueKind {
     pub const OSLO: Self = Self::classic(false, false);
     pub const DURABLE: Self = Self::classic(true, true);
 
-    /// Replicated, without a delivery limit, and refusing new messages when full instead of dropping the oldest.
+    /// Returns the kind of a dead letter queue: replicated, without a delivery limit, and refusing new messages when
+    /// full instead of dropping the oldest.
     #[must_use]
     pub fn dead_letters() -> Self {
         let overflow = ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned()));
@@ -168,8 +169,8 @@ impl QueueKind {
         }
     }
 
-    /// Arguments have oslo.messaging's spelling, where a classic queue that oslo.messaging programs declare too has
-    /// no type.
+    /// Returns all arguments of the declaration in oslo.messaging's spelling. As there, a classic queue that
+    /// oslo.messaging programs declare too has no type.
     #[must_use]
     pub fn declared_arguments(&self) -> QueueArguments {
         let mut all = self.arguments.clone();
@@ -187,7 +188,7 @@ impl QueueKind {
         all
     }
 
-    /// A quorum queue of osnl gets on a broker of this version, unless these are set:
+    /// Returns this kind in the form for a broker of this version. A quorum queue of osnl gets, unless these are set:
     ///
     /// - no delivery limit. Since 4.0 the default is 20, and -1 means none. Before, the default is none, and -1 would
     ///   drop a message at its first return;

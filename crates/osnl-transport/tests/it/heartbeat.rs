@@ -41,7 +41,7 @@ impl Cable {
     }
 }
 
-/// The cable swallows bytes after the pull, so that neither side notices by its buffers.
+/// Forwards bytes. After the pull it swallows bytes, so that neither side notices by its buffers.
 fn carry(mut from: TcpStream, mut to: TcpStream, pulled: &AtomicBool) {
     let mut bytes = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut bytes) {

@@ -136,8 +136,8 @@ impl Native {
         Ok((daemon, parts, handler))
     }
 
-    /// A configured directory in use is an error. Of old programs that share the default directory, only the first
-    /// keeps state.
+    /// Locks the state directory. A configured directory in use is an error. Of old programs that share the default
+    /// directory, only the first keeps state.
     fn own_state_folder(&self) -> Result<(Option<PathBuf>, Option<StateLock>), BuildError> {
         let Some(folder) = self.state_folder() else { return Ok((None, None)) };
         match StateLock::take(&folder) {
@@ -258,7 +258,7 @@ impl OpenedJournal {
 }
 
 impl JournalConf {
-    /// A shared store writes its overflow beside `place`.
+    /// Opens the store; a shared one writes its overflow beside `place`.
     pub fn open(
         &self,
         prefetch: u16,
@@ -304,7 +304,8 @@ impl JournalConf {
 }
 
 impl ListenerConf {
-    /// A refused login does not end the program, because the broker may be importing its users.
+    /// Returns the listener's settings. A refused login does not end the program, because the broker may be importing
+    /// its users.
     #[must_use]
     pub fn config(&self) -> ListenerConfig {
         ListenerConfig {
@@ -319,7 +320,7 @@ impl ListenerConf {
 }
 
 impl ActionConf {
-    /// Connects to nothing, and opens no file.
+    /// Builds the action without enrichments. Connects to nothing, and opens no file.
     pub fn open(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, BuildError> {
         let (logins, counters) = (Logins::default(), Arc::default());
         let context = BuildContext { name: &self.name, http, logins: &logins, counters: &counters };

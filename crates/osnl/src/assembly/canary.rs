@@ -44,7 +44,7 @@ const ASK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_se
 pub(super) struct SharedRecords(pub(super) Option<Arc<dyn SharedJournal>>);
 
 impl SharedRecords {
-    /// Waits for ever without a shared journal.
+    /// Asks the journal when due; waits for ever without a shared journal.
     async fn hear(&self, canary: &Canary) {
         match canary.under_way().filter(|_| self.0.is_some()) {
             Some((_, sent)) => {

@@ -28,7 +28,7 @@ impl std::fmt::Display for Orphans {
 }
 
 impl Native {
-    /// The status has the orphans of a shared journal.
+    /// Returns the orphaned deliveries in the journal's file. For a shared journal, the status has its orphans.
     pub fn orphans(&self) -> Result<Vec<Orphans>, OpenError> {
         let Some(reader) = self.journal.reader()? else { return Ok(Vec::new()) };
         let mut found: Vec<Orphans> = Vec::new();

@@ -95,7 +95,7 @@ impl AssemblyParts {
             .following(self.ring.clone(), &conf.name)
     }
 
-    /// The rules are counted from [`LiveRules::begin`] on.
+    /// Builds a listener, whose rules are counted from [`LiveRules::begin`] on.
     pub(super) fn listener(
         &mut self,
         native: &Native,

@@ -70,7 +70,7 @@ fn of_listener(name: &str, what: SectionChangeKind, old: &Native, new: &Native) 
     }
 }
 
-/// The queue of an ended listener fills up unread.
+/// Describes the end of a listener, whose unread queue fills up.
 fn leaves(gone: &ListenerConf, new: &Native) -> String {
     let drains = "running work is finished, and its connection closed";
     let now = new.read_queues();

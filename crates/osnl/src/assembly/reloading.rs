@@ -40,7 +40,8 @@ use crate::native::kinds::{ACTION, ENRICH, LISTENER};
 use crate::native::{LoadedConf, Native, Sources, load};
 use crate::rule::Guards;
 
-/// The returned function applies the settings once the configuration is accepted; an error refuses it.
+/// Prepares log settings. The returned function applies the settings once the configuration is accepted; an error
+/// refuses it.
 pub type Logs = Arc<dyn Fn(&Native) -> Result<Box<dyn FnOnce() + Send>, String> + Send + Sync>;
 
 struct RunningDaemon {

@@ -104,7 +104,7 @@ pub struct Delivery {
     pub attempts_made: u32,
     #[serde(default)]
     pub attempts_counted: u32,
-    /// Counting attempts before the delivery is given up, if a daemon knows that number.
+    /// The number of counting attempts before the delivery is given up, if a daemon knows that number.
     #[serde(default)]
     pub attempts_allowed: Option<u32>,
     /// The reason if the delivery is dead, held, or discarded; the effect once it is delivered.

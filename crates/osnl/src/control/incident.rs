@@ -105,7 +105,7 @@ impl From<FindingKind> for IncidentKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IncidentSeverity {
-    /// The incident can wait for the morning.
+    /// It can wait for the morning.
     Warning,
     /// Events are not read, or not delivered.
     Critical,

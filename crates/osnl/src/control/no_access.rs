@@ -29,7 +29,7 @@ impl NoAccess {
         }
     }
 
-    /// A missing file refuses nothing.
+    /// Whether this user may not read the file. A missing file refuses nothing.
     #[must_use]
     pub fn is_refused(file: &Path) -> bool {
         File::open(file).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)

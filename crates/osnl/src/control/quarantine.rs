@@ -12,7 +12,7 @@ use crate::native::Native;
 use crate::received::{MessageNotes, Origin, ReceivedMessage};
 use crate::replay::{self, ReplayEvent};
 
-/// An empty or missing member selects all.
+/// A filter of messages in quarantine. An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WhichMessages {
@@ -40,7 +40,7 @@ pub struct QuarantineList {
     pub next: Option<i64>,
 }
 
-/// Publisher, id, and event type are claims of the first bytes.
+/// A message that is kept unread. Its publisher, id, and event type are claims of its first bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantinedMessage {
     pub id: i64,

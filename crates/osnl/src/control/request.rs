@@ -166,7 +166,7 @@ impl ListOrder {
     }
 }
 
-/// An empty or missing member selects all.
+/// A filter of deliveries. An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Which {

@@ -22,7 +22,7 @@ pub enum Right {
     Change,
 }
 
-/// A query repeats the parameter for each entry of a list.
+/// The form of a parameter's value. A query repeats the parameter for each entry of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueForm {
     Text,

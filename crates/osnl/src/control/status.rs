@@ -41,13 +41,13 @@ pub struct Status {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StatusNumbers {
-    /// Taken from the broker; `null` in the first seconds.
+    /// Messages taken from the broker per second; `null` in the first seconds.
     pub received_per_second: Option<f64>,
     pub delivered_per_second: Option<f64>,
     /// The time over which both rates are measured: the last minute, or the time since the start if that is shorter.
     #[serde(default)]
     pub rates_over_seconds: Option<u64>,
-    /// `null` while the journal can't be read.
+    /// Deliveries that wait for an attempt; `null` while the journal can't be read.
     pub waiting: Option<u64>,
     pub oldest_seconds: Option<u64>,
 }
@@ -91,7 +91,7 @@ pub struct LeftQueue {
     pub seen_seconds: Option<u64>,
     #[serde(default)]
     pub unbind: Option<String>,
-    /// `None` if the queue held messages or had a consumer.
+    /// The command that deletes the queue, if it was empty and had no consumer; else `None`.
     #[serde(default)]
     pub delete: Option<String>,
 }
@@ -309,7 +309,7 @@ pub struct HeldReason {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unavailable {
-    /// Host names come from events, and are escaped.
+    /// The host's or service's name. Host names come from events, and are escaped.
     pub name: String,
     pub since: String,
     pub since_seconds: u64,

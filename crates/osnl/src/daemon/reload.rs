@@ -23,7 +23,7 @@ pub enum ReloadScope {
 }
 
 pub trait Reload: Send {
-    /// Reading files may take time, since the daemon continues.
+    /// Prepares a change without applying it. Reading files may take time, since the daemon continues.
     fn prepare(
         self: Box<Self>,
         scope: ReloadScope,

@@ -190,7 +190,7 @@ impl DaemonState {
         self.reloads.subscribe()
     }
 
-    /// One waiting request covers many.
+    /// Requests a reload without waiting; one waiting request covers many.
     pub fn request_reload(&self, by: &str) {
         let scope = ReloadScope::Configuration;
         let _ = self.asked.try_send(ReloadRequest { by: by.to_owned(), scope, answer: None });

@@ -107,7 +107,7 @@ impl<'a> RuleSetComparison<'a> {
         }
     }
 
-    /// Failures of earlier rules do not apply to a rewritten rule.
+    /// Removes failures of earlier rules, which do not apply to a rewritten rule.
     fn without_memories(&self, subject: &ExplainedEvent) -> ExplainedEvent {
         let mut subject = subject.clone();
         if let Content::Head { failed, .. } = &mut subject.content {

@@ -121,7 +121,7 @@ struct Examples {
 }
 
 impl Examples {
-    /// Recorded events come first; also whether all are certain to match.
+    /// Returns events with an example, recorded ones first, and whether all are certain to match.
     fn of_rule(&mut self, loaded: &LoadedConf, rule: &RuleConf) -> (Arc<[&'static CatalogueEvent]>, bool) {
         if let Some(known) = self.by_rule.get(&rule.rule.name) {
             return known.clone();

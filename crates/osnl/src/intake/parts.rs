@@ -25,7 +25,7 @@ impl<'a> Parts<'a> {
         Self { notification, bulk, resources: OnceLock::new(), message: OnceLock::new() }
     }
 
-    /// A part without a key has a lane of its own.
+    /// Returns the parts with their ordering keys. A part without a key has a lane of its own.
     pub(crate) fn of(&self, rule: &Rule) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
         let of_context = match rule.key {
             KeySource::Context(_) => Some(rule.key.of(self.notification, || None, || self.payload(None))),
@@ -43,7 +43,7 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// A copy of the message has the same id or digest.
+    /// Returns the id of the message, else its digest. A copy of the message has the same.
     pub(crate) fn message(&self, received: &ReceivedMessage) -> &str {
         let id = || self.notification.id().map_or_else(|| received.digest().to_string(), str::to_owned);
         self.message.get_or_init(id)

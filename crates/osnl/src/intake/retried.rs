@@ -6,7 +6,8 @@ use crate::journal::dead_letters::RetriedDelivery;
 use crate::journal::{Begin, NewDelivery};
 use crate::rule::{Mode, Rule};
 
-/// The operator's decision overrides guards and age. A delivery that no rule makes is a dead letter again.
+/// Returns the delivery to repeat, among those that the rules make now. The operator's decision overrides guards and
+/// age. A delivery that no rule makes is a dead letter again.
 pub(super) fn retried(
     wanted: &RetriedDelivery<'_>,
     rule: Option<&Rule>,

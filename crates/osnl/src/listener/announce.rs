@@ -25,7 +25,7 @@ impl Before {
     }
 }
 
-/// `is_shared`: consumers of one name share the partitions.
+/// Logs the subscription. `is_shared`: consumers of one name share the partitions.
 fn announce(
     listener: &str,
     (options, is_shared): (&ListenOptions, bool),
@@ -221,7 +221,8 @@ impl Listener {
         self.gauges.record_partitions(consumer.partitions());
     }
 
-    /// Returns the time after which a standby counts once more; `recounted` was its last wait.
+    /// Announces a subscription: one after a lost connection, or one by which a standby counts the other consumers again
+    /// after the time `recounted`. Returns the time after which a standby counts once more.
     pub(super) fn subscribed(
         &self,
         consumer: &dyn Consumer,

@@ -167,8 +167,8 @@ impl BindingsState {
 }
 
 impl Bindings {
-    /// Without a directory nothing outlives the process; an unreadable file counts as empty, so no binding is
-    /// removed.
+    /// Opens the record. Without a directory nothing outlives the process. An unreadable file counts as empty, so no
+    /// binding is removed.
     #[must_use]
     pub fn open(state_dir: Option<&Path>, journal: impl Into<String>) -> Self {
         let path = state_dir.map(|folder| folder.join("bindings.json"));
@@ -192,7 +192,7 @@ impl Bindings {
         self.lock().made(queue).is_some()
     }
 
-    /// Omits queues that a daemon with another journal reads.
+    /// Returns left queues, except those that a daemon with another journal reads.
     #[must_use]
     pub fn left(&self) -> Vec<UnreadQueue> {
         let state = self.lock();

@@ -9,7 +9,7 @@ use super::{Listener, ListenerState};
 use crate::shutdown::Shutdown;
 
 const REMIND: Duration = Duration::from_secs(600);
-/// Each host of a broker may have its own reason.
+/// The limit of distinct reasons; each host of a broker may have its own.
 const REASONS: usize = 16;
 
 pub(super) struct FailureLog {
@@ -41,8 +41,8 @@ impl Losses {
 }
 
 impl Listener {
-    /// Returns whether the listener is to go on. Of subscriptions that end at once, the first is opened again without
-    /// a pause, since a broker that fails over may close twice.
+    /// Logs a lost connection. Of subscriptions that end at once, the first is opened again without a pause, since a broker
+    /// that fails over may close twice. Returns whether the listener is to go on.
     pub(super) async fn after_loss(
         &self,
         shutdown: &Shutdown,
@@ -79,8 +79,8 @@ impl Listener {
         }
     }
 
-    /// Known reasons are logged again after [`REMIND`], since a broker may be away for a night; a missing exchange or
-    /// queue is logged once.
+    /// Logs a failed attempt if its reason is new. Known reasons are logged again after [`REMIND`], since a broker may
+    /// be away for a night. A missing exchange or queue is logged once.
     pub(super) fn say_failed(
         &self,
         trouble: &ConnectionTrouble,

@@ -129,7 +129,7 @@ impl Gauges {
         *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 
-    /// Partitions are at most ten seconds old while connected.
+    /// Returns the partitions of the latest look, at most ten seconds old while connected.
     #[must_use]
     pub fn partitions(&self) -> Option<Vec<PartitionSeen>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()

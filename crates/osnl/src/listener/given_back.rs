@@ -91,8 +91,8 @@ impl Listener {
         true
     }
 
-    /// Returns whether to go on. After a refused short subscription, the next one may be refused too, so the listener
-    /// waits; the status names the reason meanwhile.
+    /// Waits before the listener subscribes again, if a subscription that the journal has refused was so short that the next
+    /// one may be refused too; the status names the reason meanwhile. Returns whether it is to go on.
     pub(super) async fn before_resubscribing(&self, shutdown: &Shutdown, lasted: Option<Duration>) -> bool {
         let Some(lasted) = lasted else { return true };
         let pause = if lasted < SHORT { RESUBSCRIBED } else { Duration::ZERO };

@@ -70,7 +70,7 @@ impl Listener {
         }
     }
 
-    /// Facts that were known stay while the API does not answer.
+    /// Judges the answers. Facts that were known stay while the API does not answer.
     fn judged(
         &self,
         wanted: &Wanted,

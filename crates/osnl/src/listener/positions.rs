@@ -43,14 +43,17 @@ impl PositionStore {
         Ok(store)
     }
 
-    /// Whether `open` would succeed; creates nothing.
+    /// Looks whether `open` would succeed, and creates nothing.
+    ///
+    /// # Errors
+    /// As [`PositionStore::open`].
     pub(crate) fn check(state_dir: &Path, listener: &str) -> io::Result<()> {
         let folder = state_dir.join("streams");
         files::may_write_in(&folder)?;
         read_at(&folder.join(format!("{listener}.json"))).map(drop)
     }
 
-    /// An unreadable file leaves the known positions.
+    /// Reads the file again; an unreadable file leaves the known positions.
     pub(super) fn recheck(&mut self) {
         if let Some(now) = fs::read(&self.path).ok().and_then(|text| read(&text)) {
             self.before = now;
@@ -61,7 +64,7 @@ impl PositionStore {
         &self.before
     }
 
-    /// A group whose topics are all missing has read nothing.
+    /// Records the groups that are read. A group whose topics are all missing has read nothing.
     pub(super) async fn remember(
         &self,
         listener: &str,

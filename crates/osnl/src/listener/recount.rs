@@ -36,7 +36,7 @@ impl ReturnCount {
         *self = Self { expected, missing: self.missing, was_shared, ..Self::default() };
     }
 
-    /// A new queue has none of the old messages, so the expected messages are missing.
+    /// Counts the expected messages as missing, because a new queue has none of the old messages.
     pub(super) fn created(&mut self) {
         self.missing += self.expected();
         (self.expected, self.back) = (0, 0);
@@ -56,7 +56,7 @@ impl ReturnCount {
         Some(ReturnVerdict::Back(self.expected))
     }
 
-    /// `is_idle`: nothing is in work, and the listener would take the next message.
+    /// Judges the broker's counts. `is_idle`: nothing is in work, and the listener would take the next message.
     pub(super) fn judge_depth(&mut self, waiting: u64, others: u64, is_idle: bool) -> Option<ReturnVerdict> {
         self.was_shared |= others > 0;
         let is_empty = waiting == 0 && is_idle;

@@ -29,8 +29,8 @@ pub(super) struct ListenerSession<'a> {
 }
 
 impl<'a> ListenerSession<'a> {
-    /// A standby that cannot see other waiting consumers ends after the time `recount`, so that the next subscription
-    /// counts again.
+    /// The session of a subscription that was opened with the listener's options. A standby that cannot see other waiting
+    /// consumers ends after the time `recount`, so that the next subscription counts again.
     pub(super) fn new(
         listener: &'a Listener,
         consumer: Box<dyn Consumer>,
@@ -41,7 +41,7 @@ impl<'a> ListenerSession<'a> {
         Self { consumer, core }
     }
 
-    /// Messages inside the client library count only while none can be taken.
+    /// Returns the number of unsettled messages. Messages inside the client library count only while none can be taken.
     pub(super) fn unsettled(&self) -> usize {
         self.core.window.unsettled() + self.consumer.untaken()
     }

@@ -139,7 +139,7 @@ impl ListenerStreams {
         positions
     }
 
-    /// A failure is logged once and retried.
+    /// Writes due changes. A failure is logged once and retried.
     pub(super) async fn write(&mut self, listener: &str, now: bool) {
         let Some(at) = self.write_at.filter(|at| now || *at <= Instant::now()) else { return };
         self.write_at = None;

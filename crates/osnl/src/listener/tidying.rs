@@ -26,8 +26,7 @@ impl BindingCleanup {
         self.queues.iter().map(|queue| &queue.own)
     }
 
-    /// An abandoned attempt may have made its bindings, so bindings are recorded before. Returns whether a queue is
-    /// new.
+    /// Records bindings before the attempt, which may make them even if abandoned. Returns whether a queue is new.
     pub(super) fn binds(&self) -> bool {
         let own = self.queues.iter().filter(|queue| queue.declared);
         own.fold(false, |is_new, queue| self.memory.made(queue) | is_new)
@@ -41,7 +40,7 @@ impl BindingCleanup {
         self.queues.iter().for_each(|queue| self.memory.received(&queue.own));
     }
 
-    /// The first attempt did not reach the virtual host.
+    /// Forgets the queues, because the first attempt did not reach the virtual host.
     pub(super) fn made_nothing(&self) {
         self.queues.iter().filter(|queue| queue.declared).for_each(|queue| self.memory.gone(&queue.own));
     }

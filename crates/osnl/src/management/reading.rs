@@ -126,7 +126,7 @@ fn scalar(value: &Value) -> Value {
     }
 }
 
-/// Any notation, limited to the type's bounds.
+/// Returns a whole number in any notation, limited to the type's bounds.
 pub(super) fn number(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_u64().map(|_| i64::MAX)),

@@ -14,7 +14,7 @@ const NO_BOUND: i64 = 2_000_000_000;
 
 type PolicyKind = fn(&QueuePolicies) -> &Option<String>;
 
-/// The option for a policy that precedes a present one, or one that is not known, such as Kolla's `ha-all`.
+/// Returns the option with which a new policy precedes a present one, or one that is not known, such as Kolla's `ha-all`.
 pub(crate) fn precedence(policies: Option<&QueuePolicies>, of: PolicyKind) -> &'static str {
     if policies.is_some_and(|found| of(found).is_none()) { "" } else { " --priority 999" }
 }
@@ -35,7 +35,7 @@ enum Setting {
     Default,
 }
 
-/// `declares`: osnl declares its queues, so AMQP has compared them.
+/// Returns the risks of a queue. `declares`: osnl declares its queues, so AMQP has compared them.
 pub(crate) fn risks(
     (name, queue): (&str, &QueueFacts),
     vhost: &str,
@@ -185,8 +185,8 @@ impl QueueJudge<'_> {
         }
     }
 
-    /// Commands for a policy of this queue alone that has none of the risky keys: a second policy of the same name
-    /// would bring the first key back.
+    /// Returns commands for a policy of this queue alone that has none of the risky keys: a second policy of the same
+    /// name would bring the first key back.
     fn safe_policy(&self) -> String {
         let is_argument = |key: &str| matches!(self.in_force(key), None | Some((Setting::Argument, _)));
         let risky: Vec<&str> = self.keys().iter().copied().filter(|key| !is_argument(key)).collect();

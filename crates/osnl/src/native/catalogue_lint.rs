@@ -43,8 +43,8 @@ struct Judge<'a> {
 const NAMED: usize = 8;
 
 impl LoadedConf {
-    /// Parts of enabled rules that can never match by the [`catalogue`]: event types, payload keys, and names in
-    /// `when`. Only commands that check a configuration use this.
+    /// Returns the parts of enabled rules that can never match by the [`catalogue`]: event types, payload keys, and
+    /// names in `when`. Only commands that check a configuration use this.
     #[must_use]
     pub fn never_sent(&self) -> Vec<Warning> {
         let enabled = self.conf.rules.iter().filter(|rule| rule.enabled && *rule.rule.name != *canary::NAME);

@@ -210,7 +210,7 @@ fn without_login(url: &str) -> String {
     format!("{scheme}://{}", &rest[begin..])
 }
 
-/// Listeners read theirs for each connection.
+/// Whether an option names a file read when the action is built. Listeners read theirs for each connection.
 fn names_a_file(option: &str) -> bool {
     option.ends_with("_file") || option.starts_with("client_")
 }

@@ -220,7 +220,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A circle of `on_failure` would never end a dead letter.
+    /// Refuses circles of `on_failure`, so that each dead letter ends somewhere.
     fn no_circle(&mut self, actions: &[ActionConf]) {
         for action in actions {
             if let (Some(way), Some(section)) =
@@ -232,7 +232,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Names in an `id` must be known before its question, and each answer be used.
+    /// Checks that names in an `id` are known before its question, and each answer is used.
     fn asked_in_order(&mut self, enrichments: &[EnrichConf], actions: &[ActionConf]) {
         for action in actions.iter().filter(|action| !action.enrich.is_empty()) {
             let Some(section) = self.named(ACTION, &action.name) else { continue };
@@ -309,7 +309,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Each waiting listener must hold a place in each bounded action of its rules.
+    /// Checks that each waiting listener can hold a place in each bounded action of its rules.
     fn places(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
         let (Some(max_pending), Some(section)) = (journal.max_pending(), self.unnamed(JOURNAL)) else {
             return;
@@ -351,7 +351,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Beyond a disk journal's memory, messages would only wait.
+/// Limits the prefetch to a disk journal's memory, beyond which messages would only wait.
 fn kept_in_memory(reader: &mut SectionReader<'_>, prefetch: u16) -> u16 {
     let most = u16::try_from(IN_MEMORY).unwrap_or(u16::MAX);
     if prefetch > most {
@@ -479,7 +479,7 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
 
 type Patterns = BTreeMap<String, Pattern>;
 
-/// oslo.messaging's filter reads only the top level, so keys with dots become nested patterns.
+/// Moves keys with dots to nested patterns, because oslo.messaging's filter reads only the top level.
 fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, Vec<PathPattern>) {
     let take = |patterns: &mut Patterns, predicate: fn(String) -> Predicate| {
         let dotted = patterns.extract_if(.., |key, _| key.contains('.'));

@@ -28,7 +28,7 @@ const SILENT_HEARTBEATS: f64 = 2.75;
 const BROKER_HEARTBEAT: u16 = 60;
 
 impl Native {
-    /// One sentence per group of listeners with equal cost.
+    /// Returns one sentence per group of listeners with equal cost.
     pub(super) fn cost_of_a_dead_machine(&self) -> Vec<String> {
         let journal = match &self.journal {
             JournalConf::Sqlite(_) => CostJournal::Sqlite,

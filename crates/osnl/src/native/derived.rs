@@ -33,8 +33,8 @@ impl Native {
         self.state_dir.clone().or_else(crate::state_dir::default)
     }
 
-    /// The path beside which a daemon writes data that a shared database lacks: unmatched messages, dead letters that
-    /// leave.
+    /// Returns the path beside which a daemon writes data that a shared database lacks: unmatched messages, dead
+    /// letters that leave.
     #[must_use]
     pub fn shared_place(&self) -> Option<PathBuf> {
         Some(self.state_folder()?.join("shared-journal"))
@@ -77,14 +77,14 @@ impl Native {
         (rules.collect(), actions.collect())
     }
 
-    /// The widest budget, for a message without a known listener.
+    /// Returns the widest budget, for a message without a known listener.
     #[must_use]
     pub fn budget(&self) -> Budget {
         let budgets = self.listeners.iter().map(|listener| listener.budget);
         budgets.reduce(Budget::or).unwrap_or_default()
     }
 
-    /// The listener's `max_event_age` is the default.
+    /// Returns the enabled rules, with the listener's `max_event_age` as default.
     pub(crate) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
         let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));
         let of_rule =
@@ -171,7 +171,7 @@ impl ListenerConf {
         }
     }
 
-    /// `None` on Kafka and AMQP 1.0, which have no queues.
+    /// Returns the subject of a survey of its queues; `None` on Kafka and AMQP 1.0, which have none.
     #[must_use]
     pub fn wanted(&self) -> Option<Wanted> {
         let (options, targets) = (self.options(), self.targets());
@@ -221,7 +221,7 @@ impl ListenerConf {
         targets.chain(canary.map(|x| (Target::new(x, canary::TOPIC), Priority::Info))).collect()
     }
 
-    /// Other daemons and [`tag_parts`](crate::queues::tag_parts) know this host and its rules by the tag.
+    /// Returns the tag by which other daemons and [`tag_parts`](crate::queues::tag_parts) know this host and its rules.
     pub(crate) fn consumer_tag(&self) -> String {
         let uname = rustix::system::uname();
         let host: String = uname.nodename().to_string_lossy().chars().take(LONGEST_HOST).collect();

@@ -10,7 +10,7 @@ use super::kinds::{ACTION, KAFKA, LISTENER, RABBIT, VALUES};
 use super::schema::SECTIONS;
 use super::{Drivers, LoadedConf, journal, rabbit, topology};
 
-/// The `Debug` form, for tests, has secrets.
+/// A configuration with secrets, whose `Debug` form is for tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     pub sections: Vec<DocSection>,
@@ -73,7 +73,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
 }
 
 impl Document {
-    /// Without `secrets`, passwords of transport URLs are `***`, with a warning.
+    /// Returns the text. Without `secrets`, passwords of transport URLs are `***`, with a warning.
     #[must_use]
     pub fn text(&self, secrets: bool) -> String {
         let mut out = String::new();
@@ -109,7 +109,7 @@ impl Document {
         Self { sections: self.sections.iter().map(hide).collect(), drivers: self.drivers }
     }
 
-    /// Values from the environment can have blanks and line ends that no file can hold.
+    /// Whether the text reads back. Values from the environment can have blanks and line ends that no file can hold.
     #[must_use]
     pub fn reads_back(&self) -> bool {
         let texts = [("shown".to_owned(), self.text(true))];

@@ -46,7 +46,7 @@ pub struct Drivers {
 }
 
 impl Drivers {
-    /// The list is leaked, so a program should call this once.
+    /// Adds a driver. The list is leaked, so a program should call this once.
     #[must_use]
     pub fn with(self, behind: &str, entry: DriverEntry) -> Self {
         let mut entries = self.entries.to_vec();

@@ -16,7 +16,8 @@ use super::{LoadedConf, RuleConf};
 use crate::action::driver::TEMPLATE_NAMES;
 
 impl LoadedConf {
-    /// Empty in every possible event, or in ports of instances.
+    /// Warns of templates whose `resource.name`, `user`, `host`, or `state` is empty in every possible event, or in
+    /// ports of instances.
     pub(super) fn empty_names(&self) -> Vec<Warning> {
         let mut rules: HashMap<&str, Vec<&RuleConf>> = HashMap::new();
         for rule in self.conf.rules.iter().filter(|rule| rule.enabled) {

@@ -43,7 +43,7 @@ pub(super) fn chain<'a>(actions: &'a [ActionConf], of: &str) -> Vec<&'a Arc<str>
     chain
 }
 
-/// The path from an action back to itself, such as `a, b, a`.
+/// Returns the path from an action back to itself, such as `a, b, a`.
 pub(super) fn circle(actions: &[ActionConf], of: &str) -> Option<String> {
     let chain = chain(actions, of);
     chain.last().is_some_and(|last| ***last == *of).then(|| {
@@ -59,7 +59,7 @@ pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<s
     fired.into_iter().chain(behind).collect()
 }
 
-/// The deliveries of digests wait for no other.
+/// Returns the digests, whose deliveries wait for no other.
 pub(super) fn gathering(actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
     let gathering = actions.iter().filter(|action| action.driver.conf().traits().gathers.is_some());
     gathering.map(|action| action.name.clone()).collect()

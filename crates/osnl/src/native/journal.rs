@@ -67,7 +67,7 @@ fn is_shared(connection: &str) -> bool {
 }
 
 impl JournalConf {
-    /// `None` where the broker keeps pending deliveries.
+    /// Returns the bound per action; `None` where the broker keeps pending deliveries.
     pub(super) fn max_pending(&self) -> Option<u64> {
         match self {
             Self::Memory => None,

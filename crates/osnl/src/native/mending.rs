@@ -36,7 +36,7 @@ impl Native {
         conf.read_queues().iter().any(|queue| record.has_received(&queue.own))
     }
 
-    /// Queues have their content where a listener's broker has the queues.
+    /// Returns the queues that no listener reads any more, with their content where a listener's broker has them.
     pub async fn left_queues(&self, limit: Duration) -> Vec<UnreadQueue> {
         let mut left = self.record().left();
         for conf in &self.listeners {
@@ -97,7 +97,8 @@ impl Native {
         planned
     }
 
-    /// Returns the queues that are kept, because they are not empty or unused any more.
+    /// Makes the changes at the listener's broker; returns the queues that are kept, because they are not empty or
+    /// unused any more.
     ///
     /// # Errors
     /// The broker refuses a change; earlier changes are made.

@@ -3,8 +3,8 @@ use crate::action::driver::{CallRequest, Preview};
 use crate::enrich::AnswerForecast;
 
 impl ActionConf {
-    /// An unknown answer is shown as `<server.name>`; where more than a text depends on answers, only the driver's
-    /// effect is named.
+    /// Returns the action's effect. An unknown answer is shown as `<server.name>`; where more than a text depends on
+    /// answers, only the driver's effect is named.
     #[must_use]
     pub fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let unknown = wanted.asks.iter().filter(|ask| ask.value == AnswerForecast::Unknown);

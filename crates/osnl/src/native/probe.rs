@@ -54,7 +54,8 @@ impl Native {
         self.probe_by(http, Thorough::Asks, &daemon, deadline).await
     }
 
-    /// `thorough` may allow creating queues as proof; `daemon` distinguishes the daemon's consumers.
+    /// Probes like `probe`. `thorough` may allow creating queues as proof; `daemon` distinguishes the daemon's
+    /// consumers.
     pub async fn probe_by(
         &self,
         http: &HttpOptions,

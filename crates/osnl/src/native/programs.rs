@@ -29,7 +29,7 @@ pub(super) fn files_of(option: &str, value: &str) -> Option<String> {
     Some(seen)
 }
 
-/// Programs of an action run as osnl's user.
+/// Warns of programs, plug-ins, and folders of plug-ins that other users can change, as these programs run as osnl's user.
 pub(super) fn open_to_others(layers: &Layers) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for section in layers.sections.iter().filter(|section| section.def.kind == ACTION) {
@@ -48,7 +48,7 @@ pub(super) fn open_to_others(layers: &Layers) -> Vec<Warning> {
     warnings
 }
 
-/// Other arguments may be files that the program writes.
+/// Returns the program of a command and its scripts. Other arguments may be files that the program writes.
 fn run_by(command: &str) -> impl Iterator<Item = &Path> {
     let is_script =
         |path: &Path| path.extension().is_some_and(|own| SCRIPTS.iter().any(|known| own == *known));

@@ -3,7 +3,7 @@ use osnl_net::http::HttpOptions;
 
 const REMEDY: &str = "name a proxy on this machine, or one that asks for no login";
 
-/// No proxy connection uses TLS, so a login is sent in the clear.
+/// Warns of each remote proxy with a login, because no proxy connection uses TLS.
 #[must_use]
 pub fn proxy_warnings(http: &HttpOptions) -> Vec<String> {
     let logins = http.proxies.logins().into_iter();

@@ -123,7 +123,7 @@ impl LoadedConf {
         self.rights_with(user, &self.files)
     }
 
-    /// `None` unless the unit reads the same files.
+    /// Returns the user of the packages' unit, if it exists and the unit reads the same files.
     #[must_use]
     pub fn user_of_unit(&self) -> Option<SystemUser> {
         let is_of_unit =

@@ -47,6 +47,8 @@ impl LoadedConf {
         values.chain(named.map(ChangedSecret::from)).collect()
     }
 
+    /// Returns the configuration with the present secrets of its files.
+    ///
     /// # Errors
     /// A secret is invalid for its option, or its file cannot be read.
     pub(crate) fn with_secrets_read_again(&self, environment: &Environment) -> Result<Self, ConfigErrors> {

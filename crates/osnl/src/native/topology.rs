@@ -210,7 +210,7 @@ fn single_active_consumer(
     Some(true)
 }
 
-/// `is_theirs`: the services declare these queues, so ours must equal theirs.
+/// Reads the queue's kind. `is_theirs`: the services declare these queues, so ours must equal theirs.
 fn queue(
     reader: &mut SectionReader<'_>,
     own: &ListenerOptions,

@@ -47,7 +47,7 @@ pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec
     found
 }
 
-/// The conflict, if no listener has the rule's priorities; the content of an existing queue is unknown.
+/// Returns the conflict if no listener has the rule's priorities. The content of an existing queue is unknown.
 fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
     let wanted = conf.rule.priorities.as_ref()?;
     let mut heard: Vec<&Priority> = Vec::new();

@@ -43,7 +43,7 @@ fn warn_of_constant(reader: &mut SectionReader<'_>, when: &Expression) {
     }
 }
 
-/// The text of a side of a top-level `or`, as in `priority == "info" or "warn"`.
+/// Returns a text as a side of a top-level `or`, as in `priority == "info" or "warn"`.
 fn always_true(source: &str) -> Option<&str> {
     let mut sides = Vec::new();
     let mut rest = source;

@@ -31,13 +31,13 @@ use crate::received::{Origin, ReceivedMessage as Raw};
 /// }
 /// ```
 pub trait Endpoint: Send + Sync {
-    /// The priority in the *body* decides, in any case of letters, not the routing key. The default is all seven; any
-    /// other needs [`Priority::Other`].
+    /// Returns the priorities to bind and accept. The priority in the *body* decides, in any case of letters, not the
+    /// routing key. The default is all seven; any other needs [`Priority::Other`].
     fn priorities(&self) -> &[Priority] {
         &Priority::ALL
     }
 
-    /// oslo.messaging's `filter_rule`. The default accepts all.
+    /// Returns oslo.messaging's `filter_rule`. The default accepts all.
     fn filter(&self) -> Option<&NotificationFilter> {
         None
     }
@@ -49,7 +49,7 @@ pub trait Endpoint: Send + Sync {
         true
     }
 
-    /// The message is acknowledged only after the future has completed.
+    /// Handles a notification. The message is acknowledged only after the future has completed.
     ///
     /// Must not block its thread; use `tokio::task::spawn_blocking`. A panic counts as [`NotificationResult::Requeue`],
     /// as an exception with oslo.messaging. A notification may be redelivered, so the effect must be repeatable.

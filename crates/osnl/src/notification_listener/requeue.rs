@@ -9,6 +9,8 @@ use std::time::Duration;
 /// Half of RabbitMQ's consumer time-out (30 minutes), after which an unacknowledged message costs the connection.
 pub(super) const LONGEST_STAY: Duration = Duration::from_secs(15 * 60);
 
+/// The pauses before retries after [`Requeue`](super::NotificationResult::Requeue).
+///
 /// oslo.messaging redelivers at once, without end. Here the pause is first `first`, then doubles up to `longest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequeuePolicy {

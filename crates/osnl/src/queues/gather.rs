@@ -98,8 +98,8 @@ impl Wanted {
             .await
     }
 
-    /// Omits the queues that the listener reads. The broker logs each question about a missing queue, so rare
-    /// priorities are not asked.
+    /// Returns the names of the queues that services give the usual topics and the listener's, without those that the
+    /// listener reads. The broker logs each question about a missing queue, so rare priorities are not asked.
     pub(crate) fn services_queues(&self) -> Vec<String> {
         let is_plain = |topic: &&str| !topic.contains(['*', '#']);
         let own = self.topics.iter().map(String::as_str).filter(is_plain);

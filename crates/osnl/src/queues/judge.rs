@@ -77,8 +77,8 @@ pub fn sort(found: &mut Vec<Finding>) {
     });
 }
 
-/// `seen` is the number of messages and of consumers; `unbind` and `delete` are the known commands that end bindings
-/// and queue.
+/// Judges a queue that osnl has read, and that no listener of the configuration reads. `seen` is the number of messages
+/// and of consumers; `unbind` and `delete` are the commands that end its bindings and the queue, where they are known.
 pub(crate) fn of_left_queue(
     (broker, vhost, queue): (&str, &str, &str),
     seen: Option<(u64, u64)>,
@@ -180,8 +180,8 @@ impl Judge<'_> {
         self.survey.exchanges.iter().filter_map(wrong).collect()
     }
 
-    /// RabbitMQ before 4.3 deletes a transient one at its restart, and the program that declares the exchange first
-    /// decides.
+    /// An exchange that osnl would create otherwise. RabbitMQ before 4.3 deletes a transient one at its restart, and the
+    /// program that declares the exchange first decides.
     fn exchanges_made_otherwise(&self) -> Vec<Finding> {
         let wanted = &self.survey.wanted;
         let ours = wanted.rabbit.queue().as_oslo().durable;

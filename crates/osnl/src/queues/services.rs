@@ -76,7 +76,7 @@ impl ServiceSetting<'_> {
 pub(crate) const BOUND_EFFECT: &str =
     "this keeps the newest 1,000 messages of each such queue, and drops older ones now and from then on";
 
-/// The other settings of the topic's policy are kept.
+/// Returns the command that bounds the queues of a topic, which keeps the other settings of their policy.
 pub(super) fn bound(vhost: &str, topic: &str, policies: Option<&QueuePolicies>) -> String {
     let effective = policies.map(|policies| policies.effective.clone()).unwrap_or_default();
     let mut definition: serde_json::Map<String, serde_json::Value> = effective.into_iter().collect();

@@ -24,7 +24,7 @@ impl Ring {
         self.shared.started
     }
 
-    /// A number is valid for the life of the process.
+    /// Returns messages newest first; a number is valid for the life of the process.
     #[must_use]
     pub fn page(&self, before: Option<u64>, most: usize) -> Vec<(u64, UnmatchedMessage)> {
         self.shared.page(before, most)
@@ -37,7 +37,7 @@ impl Ring {
         found.filter(|(found, _)| *found == number).map(|(_, message)| message)
     }
 
-    /// The call may block for a moment.
+    /// Returns the counts of each rule; the call may block for a moment.
     #[must_use]
     pub fn totals(&self) -> HashMap<Arc<str>, RuleTotals> {
         let sets: Vec<_> = locked(&self.shared.rules).iter().map(|(_, rules)| rules.clone()).collect();

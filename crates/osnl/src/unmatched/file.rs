@@ -51,7 +51,7 @@ pub struct RuleMatches {
     pub failed: Vec<(String, u64)>,
 }
 
-/// Counts since the daemon's start, at most some seconds old.
+/// Returns counts since the daemon's start, at most some seconds old.
 pub fn counts(journal: &Path) -> io::Result<(SystemTime, Vec<RuleMatches>)> {
     let value: Value = serde_json::from_str(&fs::read_to_string(rules(journal))?)?;
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "is damaged");

@@ -49,7 +49,7 @@ pub(super) fn write(unmatched: &UnmatchedMessage) -> String {
     Value::Object(object).to_string()
 }
 
-/// `None` for an invalid line, such as an unfinished last line after a kill.
+/// Returns `None` for an invalid line, such as an unfinished last line after a kill.
 pub(super) fn read(line: &str) -> Option<UnmatchedMessage> {
     let value: Value = serde_json::from_str(line).ok()?;
     let object = value.as_object()?;

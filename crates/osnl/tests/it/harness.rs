@@ -216,7 +216,7 @@ pub(crate) fn publish_raw(broker: &MemoryBroker, body: &[u8], properties: Proper
     broker.publish_raw("neutron", "notifications.info", body.to_vec().into(), properties);
 }
 
-/// The queue is declared and bound already, so that no early message is lost.
+/// Returns a broker whose queue is declared and bound already, so that no early message is lost.
 pub(crate) fn bound_broker(conf: &Conf) -> MemoryBroker {
     let broker = MemoryBroker::new();
     let listener = conf.listener();

@@ -25,7 +25,8 @@ fn durable_queue(vhost: &Vhost) -> OsloPublisher {
     publisher
 }
 
-/// Pauses between attempts are a second at most, so at most two attempts begin before the subscription.
+/// Checks that at most two attempts begin between the node's start and the subscription, because pauses between
+/// attempts are a second at most.
 fn recovers_at_once(daemon: &ListenerRig, ended: Instant) {
     let returned = Instant::now();
     let back = || {

@@ -69,7 +69,7 @@ fn every_recorded_url_gives_the_recorded_target_and_host() {
     assert!(compared >= 7, "{compared}");
 }
 
-/// Accepted differences: the program's name, and the kept connections.
+/// Returns headers without accepted differences: the program's name, and the kept connections.
 fn comparable(headers: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
     headers.into_iter().filter(|(name, _)| name != "User-Agent" && name != "Connection").collect()
 }

@@ -12,7 +12,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 pub(super) struct Alias {
     pub(super) name: String,
     pub(super) path: Vec<String>,
-    /// A facade, not an import: other modules may take the name from here.
+    /// Whether other modules may take the name from here: such a `use` is a facade, not an import.
     pub(super) is_facade: bool,
 }
 

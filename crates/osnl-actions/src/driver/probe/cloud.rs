@@ -36,7 +36,7 @@ pub async fn cloud_probe(
     }
 }
 
-/// The place may be one of several, or get the token in clear.
+/// Adds to a probe that the place is one of several, or that the token goes there in clear.
 pub fn chosen(probe: Probe, cloud: &Cloud, service: &str, place: &ServiceUrl) -> Probe {
     let choice = place.choice().map(|choice| (choice, SET_REGION));
     let clear = cloud.in_clear(service, &place.url).map(|problem| (problem, GIVE_IT_TLS));

@@ -16,7 +16,8 @@ use osnl_net::http::{HttpOptions, ProbeError, reach};
 
 pub(crate) const NO_REQUEST: &str = "no request was sent";
 
-/// TCP, a proxy's tunnel, TLS; no request is sent. `option` is the option with its URL.
+/// Probes an HTTP target: TCP, a proxy's tunnel, TLS; no request is sent. `option` is the option
+/// with its URL.
 pub async fn target_probe(
     section: &str,
     option: &str,
@@ -93,8 +94,9 @@ pub async fn kafka_probe(
     std::iter::once(brokers).chain(topics.iter().map(topic)).collect()
 }
 
-/// osnl does not create the topic: the member of the group that sends must be the member that receives. Returns
-/// nothing if the brokers do not answer, which another probe reports.
+/// Probes the canary's topic, which osnl does not create: the member of the group that sends must
+/// be the member that receives. Returns nothing if the brokers do not answer, which another probe
+/// reports.
 #[cfg(feature = "kafka")]
 pub async fn kafka_canary_probe(
     section: &str,
@@ -121,7 +123,8 @@ pub async fn kafka_canary_probe(
     })
 }
 
-/// Publishes and creates nothing. On Kafka the exchanges are topics.
+/// Probes a broker's login, its exchanges and the permission to publish; publishes and creates
+/// nothing. On Kafka the exchanges are topics.
 pub async fn broker_probe(
     context: ProbeContext<'_>,
     url: &TransportUrl,

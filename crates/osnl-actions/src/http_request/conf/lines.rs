@@ -5,7 +5,7 @@ use super::super::target::UrlTarget;
 use super::super::verb::HttpVerb;
 use crate::driver::SectionReader;
 
-/// One event would decide a request that may carry several.
+/// Refuses options by which one event would decide a request that may carry several.
 pub(super) fn check(
     reader: &mut SectionReader<'_>,
     method: &HttpVerb,

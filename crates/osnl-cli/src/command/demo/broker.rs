@@ -29,7 +29,8 @@ impl DemoBroker {
         })
     }
 
-    /// A real broker needs a prefix, since it may already have the plain name.
+    /// Returns the name of an exchange or a queue. A real broker needs a prefix, since it may
+    /// already have the plain name.
     pub(super) fn name(&self, plain: &str) -> String {
         match self {
             Self::InProcess(_) => plain.to_owned(),

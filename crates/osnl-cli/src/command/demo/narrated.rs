@@ -88,7 +88,7 @@ impl Intake for NarratingIntake {
     }
 }
 
-/// An unwanted head fails on the head's fields.
+/// Returns a notification with only the head, since an unwanted head fails on the head's fields.
 fn only_head(head: &Head<'_>) -> Notification {
     Notification {
         event_type: head.event_type.as_deref().map(str::to_owned),

@@ -38,7 +38,8 @@ pub(super) struct Assembly {
 pub(super) struct Routes(Vec<(String, Vec<(Target, Priority)>)>);
 
 impl DemoParts<'_> {
-    /// One journal and one delivery loop keep the order of requests about an instance across listeners.
+    /// Builds one journal and one delivery loop for all listeners, so that requests about an
+    /// instance keep their order across listeners.
     pub(super) fn assemble(&self, url: &str) -> anyhow::Result<Assembly> {
         let ConfiguredParts { listeners, action: (name, action, settings) } = configure(self.broker, url)?;
         let prefetch = listeners.iter().map(|(listener, _)| listener.options.prefetch).sum();

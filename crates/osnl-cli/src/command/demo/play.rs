@@ -10,8 +10,9 @@ use super::printer::Tone;
 use super::story::Story;
 
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Events after a message that waits for its retry, before the demo waits for that retry: milliseconds, far less than
-/// the pause, so every run prints the same.
+/// In step, the number of events after a message that waits for its retry, before the demo waits
+/// for that retry. These events take milliseconds, far less than the pause, so every run prints the
+/// same.
 const AHEAD: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq)]

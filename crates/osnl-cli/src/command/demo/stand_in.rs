@@ -57,7 +57,8 @@ enum StandInAnswer {
 }
 
 impl StandIn {
-    /// Every `fail`th request fails once, 0 for none; `seed` chooses the kind of failure.
+    /// Listens on a free port of 127.0.0.1. Every `fail`th request fails once, 0 for none; `seed`
+    /// chooses the kind of failure.
     pub(super) async fn start(
         hosts: StandInHosts,
         (fail, seed): (u32, u64),
@@ -101,7 +102,8 @@ impl StandIn {
 }
 
 impl StandInServer {
-    /// Closes the connection: on a kept one the HTTP client would repeat an unanswered request by itself.
+    /// Answers one request, and closes the connection. On a kept connection the HTTP client would
+    /// repeat an unanswered request by itself, and the demo would show no failure.
     async fn serve(&self, stream: TcpStream) {
         let mut requests = Requests::of(stream);
         let Some(request) = requests.next().await else { return };

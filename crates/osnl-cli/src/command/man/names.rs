@@ -44,7 +44,7 @@ pub(super) fn offered(words: &[String], osnl: Definition) -> Vec<String> {
     names
 }
 
-/// The scripts pass words with a shell's quotes.
+/// Removes a shell's quotes from a word, since the scripts pass words as typed.
 fn unquoted(word: &str) -> String {
     let (mut out, mut quote, mut chars) = (String::new(), None, word.chars());
     while let Some(c) = chars.next() {

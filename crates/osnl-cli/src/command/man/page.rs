@@ -56,7 +56,7 @@ fn configuration(words: &Words, osnl: Definition) -> String {
     out
 }
 
-/// The date stays empty, so that the same flags give the same page.
+/// Returns the header. The date stays empty, so that the same flags give the same page.
 fn heading(name: &str, section: u8) -> String {
     format!(".TH {name} {section} \"\" \"osnl {}\" \"{MANUAL}\"\n", env!("CARGO_PKG_VERSION"))
 }

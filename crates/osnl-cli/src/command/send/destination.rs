@@ -76,7 +76,8 @@ fn from_configuration(args: &SendArgs) -> Result<ListenerConf, SendRefusal> {
     }
 }
 
-/// With several exchanges, or none, the operator must give `--exchange`.
+/// Returns the listener's only exchange. With several, or none, the operator must give
+/// `--exchange`.
 fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, SendRefusal> {
     match (&args.exchange, &listener.exchanges[..]) {
         (Some(named), _) => Ok(named.clone()),

@@ -80,7 +80,7 @@ fn data(status: &Status) -> Vec<String> {
     data
 }
 
-/// A `|` in foreign text would begin the performance data.
+/// Makes foreign text one line, and replaces `|`, which would begin the performance data.
 fn one_line(text: &str) -> String {
     clean(&text.replace(['\n', '\r'], " ")).replace('|', "/")
 }

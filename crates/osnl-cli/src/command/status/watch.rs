@@ -28,7 +28,7 @@ pub(in crate::command) fn run(
     watched.unwrap_or(Exit::Failed)
 }
 
-/// A hung daemon must not delay Ctrl-C.
+/// Asks on its own thread, so that a hung daemon does not delay Ctrl-C.
 fn screens_of(render: impl Fn() -> String + Send + 'static, interval: Duration) -> mpsc::Receiver<String> {
     let (sender, screens) = mpsc::channel(1);
     std::thread::spawn(move || {

@@ -69,7 +69,7 @@ impl TapCondition {
         Ok(Self::When(Box::new(when)))
     }
 
-    /// A field that the event lacks makes an expression false.
+    /// Whether the condition holds. A field that the event lacks makes an expression false.
     pub(super) fn holds(&self, names: &Names) -> Result<bool, EvalError> {
         let n = names.notification();
         match self {
@@ -99,7 +99,7 @@ fn priorities(text: &str) -> Result<TapCondition, String> {
     Ok(TapCondition::Priorities(found))
 }
 
-/// Ironic's configuration has `warning`, but its messages have `warn`.
+/// Parses a priority. Ironic's configuration has `warning`, but its messages have `warn`.
 pub(super) fn priority(text: &str) -> Priority {
     if text.eq_ignore_ascii_case("warning") { Priority::Warn } else { Priority::parse(text) }
 }

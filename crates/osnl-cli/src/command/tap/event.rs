@@ -13,7 +13,8 @@ use super::resource::{EventSubject, about};
 use crate::clean;
 use crate::flags::unread;
 
-/// Filters of one kind are alternatives; filters of different kinds must all match.
+/// The events to show. Filters of one kind are alternatives; filters of different kinds must all
+/// match.
 #[derive(Debug, Default)]
 pub(super) struct EventFilter {
     pub(super) event_type: Vec<Pattern>,
@@ -47,7 +48,8 @@ impl EventFilter {
         event_type.is_empty() && publisher.is_empty() && nobody && conditions.is_empty()
     }
 
-    /// An unreadable message is shown only without filters.
+    /// Decodes a message, or returns `None` if a filter excludes the message. An unreadable message
+    /// is shown only without filters.
     pub(super) fn read(&self, message: &TapMessage) -> Option<Result<TapEvent, UnreadableBody>> {
         if let Some(cut) = message.cut {
             return self.unreadable(self.why_cut(cut), &message.body);

@@ -197,7 +197,7 @@ fn configuration(args: &TapArgs) -> anyhow::Result<Option<Native>> {
     Ok(Some(loaded.conf))
 }
 
-/// A tap has one connection, so all listeners must use one broker.
+/// Returns the named listener, or all. All must use one broker, since a tap has one connection.
 fn listeners(args: &TapArgs, conf: &Native) -> anyhow::Result<Vec<ListenerConf>> {
     let names: Vec<&str> = conf.listeners.iter().map(|listener| &*listener.name).collect();
     let names = names.join(", ");

@@ -71,7 +71,7 @@ impl Rates {
     }
 }
 
-/// A long-term rate says little about rare events.
+/// Appends counts beside rates, because a long-term rate says little about rare events.
 fn counted(out: &mut String, at: Timestamp, seconds: f64, counts: &BTreeMap<String, u64>) {
     let total: u64 = counts.values().sum();
     let rate = rate(total, seconds);

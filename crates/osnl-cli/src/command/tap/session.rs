@@ -30,7 +30,8 @@ pub(super) struct ConnectionCourse {
     lost_at: Option<Instant>,
 }
 
-/// Ends if this future is dropped, the receiver is closed, or the broker refuses access at the start.
+/// Taps until this future is dropped, the receiver is closed, or the broker refuses access at the
+/// start.
 pub(super) async fn run(
     transport: &dyn Transport,
     options: &TapOptions,
@@ -205,8 +206,8 @@ impl TapSession<'_> {
         }
     }
 
-    /// All named exchanges, but one default exchange per second in turn: each look at a missing exchange leaves a
-    /// line in the broker's log.
+    /// Looks for missing exchanges: for all named ones, but for one default per second in turn.
+    /// Each look at a missing exchange leaves a line in the broker's log.
     async fn find_missing(&mut self, missing: &mut Vec<String>) -> Result<(), TransportError> {
         if missing.is_empty() {
             return Ok(());

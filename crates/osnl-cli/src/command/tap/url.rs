@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use osnl_config::secret_file::secret_or_file;
 use osnl_model::TransportUrl;
 
-/// An error never contains the URL.
+/// Parses any of the forms. An error never contains the URL.
 pub(super) fn read(text: &str) -> anyhow::Result<TransportUrl> {
     let read =
         secret_or_file(text).map_err(|error| anyhow!("the URL's file: {error}; {}", error.remedy()))?;

@@ -8,7 +8,7 @@ use osnl_testkit::{Notice, OsloPublisher, Vhost};
 
 use crate::management::node;
 
-/// Without a line in the file, oslo.messaging's defaults decide.
+/// A service whose file decides whether, and how, it publishes. Without a line in the file, oslo.messaging's defaults do.
 pub(crate) struct Service {
     exchange: String,
     url: String,
@@ -29,7 +29,8 @@ impl Service {
         publisher.notify(&Notice { exchange: exchange.clone(), ..notice.clone() });
     }
 
-    /// In a file of oslo.config, the later value counts.
+    /// Does what `set [SECTION] OPTION = VALUE in FILE, then …` says, and restarts the service. In a file of oslo.config,
+    /// the later value counts.
     pub(crate) fn set(&mut self, command: &str) {
         let (section, rest) = command.strip_prefix("set [").unwrap().split_once("] ").unwrap();
         let (line, rest) = rest.split_once(" in ").unwrap();
@@ -43,7 +44,7 @@ impl Service {
     }
 }
 
-/// The user sees these virtual hosts only; returns its login and the API's address.
+/// Makes a user of the management API that sees these virtual hosts only, and returns its login and the API's address.
 pub(crate) fn monitor(vhosts: &[&Vhost]) -> String {
     let (broker, port) = node();
     let user = format!("{}-monitor", vhosts[0].name());
@@ -59,7 +60,8 @@ pub(crate) fn words(command: &str) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// The words are `OPTION = VALUE in [listener:l]` or `remove OPTION from [listener:l]`.
+/// Returns the options with the change that the words name: `OPTION = VALUE in [listener:l]` or `remove OPTION from
+/// [listener:l]`.
 pub(super) fn edited(options: &str, command: &str) -> Option<String> {
     let (option, line) = match command.strip_prefix("remove ") {
         Some(rest) => (rest.split_once(" from [listener:l]")?.0, None),

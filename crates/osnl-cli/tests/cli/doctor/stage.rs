@@ -259,7 +259,7 @@ impl Stage {
         line.split_whitespace().collect::<Vec<_>>().join(" ").replacen("[listener:l] ", "", 1)
     }
 
-    /// The daemon runs for that alone unless it is part of the trouble.
+    /// Waits for an incident of a daemon, which runs for that alone unless it is part of the trouble.
     #[track_caller]
     fn shown(&mut self, name: &str, expected: &str) -> String {
         if expected.is_empty() {

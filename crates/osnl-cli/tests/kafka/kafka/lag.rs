@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::running::{Place, SOON, TOPIC};
 
-/// The target is dead and the journal in memory, so that no message is finished.
+/// Returns a listener with a dead target and a memory journal, so that no message is finished.
 pub(crate) fn conf(place: &Place, kafka: &KafkaClient, more: &str) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {state}\n[journal]\nconnection = memory://\n[admin]\nlisten = unix:{socket}\n[listener:n]\n\

@@ -10,7 +10,7 @@ fn port_deleted() -> Value {
     json!({"port": {"id": "7b2f", "device_id": INSTANCE, "fixed_ips": [{"ip_address": "10.0.0.1"}]}})
 }
 
-/// The only form that readers on Kafka accept.
+/// Returns the inner notification, whose form is the only one that readers on Kafka accept.
 #[track_caller]
 fn inner(stored: &StoredMessage) -> Value {
     let outer: Value = serde_json::from_str(&stored.body).unwrap();

@@ -90,7 +90,7 @@ impl SqliteReader {
         Ok(compared)
     }
 
-    /// An index alone has the actions and reasons.
+    /// Counts the held deliveries by action and reason; an index alone has these.
     pub fn held_causes(&self) -> Result<Vec<HeldCause>> {
         let mut select = self.0.prepare(concat!(
             "SELECT h.action, h.reason, h.count, d.guarded, e.received FROM \

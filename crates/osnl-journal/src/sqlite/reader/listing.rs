@@ -21,7 +21,8 @@ impl SqliteReader {
         list(&self.0, filter, page)
     }
 
-    /// Counts as [`count_newest`](Self::count_newest) does. The blocks that may match are looked up only once.
+    /// Returns a page, and counts as [`count_newest`](Self::count_newest) does. The blocks that may match are
+    /// looked up only once.
     pub fn list_and_count(
         &self,
         filter: &Filter,

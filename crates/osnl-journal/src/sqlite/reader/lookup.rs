@@ -31,7 +31,8 @@ impl SqliteReader {
         Ok(numbers)
     }
 
-    /// Up to `limit` deliveries, and the last of these. Two consecutive parts may share an event.
+    /// Returns the events behind `after` with a matching delivery, for up to `limit` deliveries, and the last
+    /// of these deliveries. Two consecutive parts may share an event.
     pub fn event_numbers_behind(
         &self,
         filter: &Filter,

@@ -61,7 +61,7 @@ impl SqliteReader {
         Ok(())
     }
 
-    /// Binary search, as events are nearly in the order of receipt.
+    /// Returns the first event received since a time by binary search, as events are nearly in that order.
     fn first_since(&self, since: i64) -> Result<i64> {
         let last: Option<i64> = self.0.query_row("SELECT max(id) FROM event", [], |row| row.get(0))?;
         let mut select =
@@ -80,7 +80,8 @@ impl SqliteReader {
     }
 }
 
-/// Builds the key as the intake decides it: the message's id or digest, and the resource's index.
+/// Returns the substitute for a missing key, as the intake decides it: the message's id or digest, and the
+/// resource's index.
 fn own_key(connection: &Connection, event: &RecentEvent, resource: Option<u32>) -> Result<String> {
     let id = match &event.message {
         Some(id) => id.clone(),

@@ -163,7 +163,8 @@ fn received(
     }
 }
 
-/// A file always exists at the first name. The WAL of an unreadable journal is moved too.
+/// Gives the journal a second name, so that a file always exists at the first. The WAL of an unreadable
+/// journal is moved too.
 fn put_aside(file: &Path, aside: &Path, is_settled: bool) -> std::result::Result<(), UpkeepError> {
     let failed = |error: io::Error| UpkeepError::io(aside, error);
     // On file systems without hard links, the first name is missing for an instant.

@@ -47,7 +47,7 @@ fn only_size(journal: &Path) -> Contents {
     Contents { bytes: SqliteJournal::bytes(journal), ..Contents::default() }
 }
 
-/// Damage is a problem and no error.
+/// Returns the problems of an open journal; damage is a problem and no error.
 pub(in crate::sqlite) fn problems(
     connection: &mut Connection,
     file: &Path,

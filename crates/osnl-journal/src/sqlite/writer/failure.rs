@@ -90,7 +90,7 @@ impl JournalWriter {
         });
     }
 
-    /// Commands queue in memory meanwhile; `false` at the end of the program.
+    /// Waits a second while commands queue in memory; `false` at the end of the program.
     pub(super) fn wait_for_storage(&mut self) -> bool {
         if self.closing {
             return false;
@@ -151,7 +151,7 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Only a commit proves that commits work, so the write has no effect.
+    /// Writes without an effect, as only a commit proves that commits work.
     pub(super) fn write_probe(&self) -> rusqlite::Result<()> {
         let Some(connection) = &self.connection else { return Err(closed()) };
         connection.execute(

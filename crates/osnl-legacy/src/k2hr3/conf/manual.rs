@@ -3,8 +3,9 @@ use super::{Executor, LoadedConf, Scheme};
 use osnl_config::ValueOrigin;
 
 impl LoadedConf {
-    /// Each default on which the manual of k2hr3_osnl and the program disagree and which the file does not set. A
-    /// running installation relies on the program's values.
+    /// Returns, for the log, each default on which the manual of k2hr3_osnl and the program
+    /// disagree and which the file does not set. A running installation relies on the program's
+    /// values.
     #[must_use]
     pub fn manual_differences(&self) -> Vec<String> {
         let is_open = |group: &str, option: &str| self.origin(group, option) == ValueOrigin::Default;

@@ -115,7 +115,8 @@ impl OssChecker<'_> {
         Some(RestSection { url_creation: creation?, url_deletion: deletion?, own })
     }
 
-    /// `Some(None)` if no option of the group is set: no operator has chosen the default cloud on this machine.
+    /// Returns `Some(None)` if no option of the group is set: no operator has chosen the default
+    /// cloud on this machine.
     fn openstack(&mut self) -> Option<Option<OpenstackOptions>> {
         if !OpenstackOptions::OPTIONS.iter().any(|option| self.is_set(OPENSTACK, option.name)) {
             return Some(None);
@@ -216,7 +217,7 @@ pub(super) fn name(reader: &mut SectionReader<'_>, option: &'static OptionDef) -
     }
 }
 
-/// oslo.config takes a blank number for the default.
+/// Refuses a blank number, which oslo.config takes for the default.
 pub(super) fn port(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<u16> {
     let number = reader.value(option.name)?.and_then(|value| value.as_integer()).unwrap_or_default();
     match u16::try_from(number) {

@@ -139,7 +139,7 @@ impl DriverConf for PythonConf {
         }
     }
 
-    /// Only loading the class proves that it can be loaded.
+    /// Loads the class as a start does, because only that proves that it can be loaded.
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         Box::pin(async move {
             let probe = Probe::of(context.section, format!("plug-in {}", self.options.plugin));

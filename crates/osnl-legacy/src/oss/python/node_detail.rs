@@ -22,7 +22,8 @@ pub enum PluginCall {
 pub type PluginCalls = Vec<PluginCall>;
 
 pub trait NodeDetails: Send + Sync + fmt::Debug {
-    /// Pure: the same in each attempt. For a bulk request the notification has the payload of the one resource.
+    /// Makes a plug-in's arguments of a notification. Pure: the same in each attempt. For a bulk
+    /// request the notification has the payload of the one resource.
     fn of(&self, notification: &Notification) -> Result<PluginCall, ActionError>;
 
     fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
@@ -33,7 +34,8 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
         false
     }
 
-    /// `None` if each event is independent of earlier events.
+    /// Returns the events whose meaning depends on earlier events; `None` if each event is
+    /// independent.
     fn watches(&self) -> Option<Lists> {
         None
     }
@@ -68,7 +70,7 @@ impl OssDetails {
 }
 
 impl NodeDetails for OssDetails {
-    /// Makes the call as if no earlier event was seen; of several calls, the first.
+    /// Assumes that no earlier event was seen; of several calls, returns the first.
     fn of(&self, n: &Notification) -> Result<PluginCall, ActionError> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let happened = Memory::default().interpret(n, None, &self.lists).happened;

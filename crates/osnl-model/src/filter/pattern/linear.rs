@@ -136,7 +136,8 @@ fn joined(before: &[PlainText], behind: &[PlainText]) -> Option<Vec<PlainText>> 
     Some(all)
 }
 
-/// An upper bound: ranges of characters and bytes of texts, times their repetitions.
+/// Returns an upper bound of the compiled size: ranges of characters and bytes of texts, times
+/// their repetitions.
 fn weight(hir: &Hir) -> usize {
     let sum = |parts: &[Hir]| parts.iter().map(weight).fold(parts.len(), usize::saturating_add);
     match hir.kind() {

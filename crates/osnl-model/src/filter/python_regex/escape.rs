@@ -89,7 +89,8 @@ impl Translator {
         self.reference(usize::try_from(number).unwrap_or(usize::MAX), start + 1)
     }
 
-    /// Errors have Python's positions: `position` for an unknown group, one before for an open group.
+    /// Writes a reference to a group by number. Errors have Python's positions: `position` for an
+    /// unknown group, one before for an open group.
     pub(super) fn reference(&mut self, number: usize, position: usize) -> ScanStep {
         let Some(capture) = number.checked_sub(1).and_then(|index| self.captures.get(index)) else {
             return Err(refused(position, format!("invalid group reference {number}")));

@@ -57,7 +57,7 @@ pub(super) fn named(text: &str) -> Option<String> {
     mask.finish()
 }
 
-/// Empty if there is nothing to hide; with the place where the scan continues.
+/// The range of a value, empty if there is nothing to hide, and the place where the scan continues.
 struct PairValue {
     from: usize,
     to: usize,
@@ -132,7 +132,7 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)
 }
 
-/// An escaped opening quote is closed by a quote that is escaped as often.
+/// Reads a value in quotes. An escaped opening quote is closed by a quote that is escaped as often.
 fn quoted(text: &str, from: usize) -> Option<PairValue> {
     let is_prefix = |byte: &&u8| b"uUbBrRfF".contains(byte);
     let prefix = text.as_bytes().get(from..)?.iter().take(2).take_while(is_prefix).count();

@@ -50,8 +50,8 @@ const METADATA_V6: [Ipv6Addr; 5] = [
 ];
 
 impl AddressClass {
-    /// An IPv6 address that represents an IPv4 address (mapped, compatible, translated, NAT64, 6to4, ISATAP) has the
-    /// class of the latter.
+    /// Classifies an address. An IPv6 address that represents an IPv4 address (mapped, compatible,
+    /// translated, NAT64, 6to4, ISATAP) has the class of the latter.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {

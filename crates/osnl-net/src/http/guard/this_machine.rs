@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 const PORT: u16 = 9;
 
-/// An IPv4 address within an IPv6 address counts as IPv4.
+/// Whether connections to this address stay within this machine. An IPv4 address within an IPv6
+/// address counts as IPv4.
 pub(super) fn has(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let any: SocketAddr = match address {

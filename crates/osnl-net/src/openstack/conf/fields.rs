@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::CloudConfError;
 
-/// The Debug form of options shows names only.
+/// Options by name. Its Debug form shows names only.
 #[derive(Clone, Default)]
 pub struct Fields {
     values: Vec<(&'static str, String)>,

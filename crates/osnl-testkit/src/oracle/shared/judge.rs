@@ -243,8 +243,8 @@ mod tests {
 
     use super::*;
 
-    /// Events of one port: `1` is an effect, `1s` an effect of the fallback; a `b` marks the second daemon. `1+` has
-    /// a fence, and `1-` a smaller fence than a request before.
+    /// Parses events of one port: `1` is an effect, `1s` an effect of the fallback; a `b` marks the second daemon.
+    /// `1+` has a fence, and `1-` a smaller fence than a request before.
     fn effects(text: &str) -> Vec<TargetEffect> {
         let effect = |word: &str| TargetEffect {
             event: word.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap(),
@@ -257,8 +257,8 @@ mod tests {
         text.split_whitespace().map(effect).collect()
     }
 
-    /// `1:4` is event 1, delivered; `1:4s` by the fallback. Each word is an arrival that ends later than the word
-    /// before; `<` ends earlier.
+    /// Parses rows: `1:4` is event 1, delivered; `1:4s` by the fallback. Each word is an arrival that ends later than
+    /// the word before; `<` ends earlier.
     fn rows(text: &str) -> Vec<DatabaseRow> {
         let row = |(n, word): (usize, &str)| {
             let (event, state) = word.split_once(':').unwrap();

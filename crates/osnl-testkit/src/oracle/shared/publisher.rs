@@ -72,7 +72,7 @@ fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Publication> {
     published
 }
 
-/// Durable exchanges survive the broker with their bindings.
+/// Declares the exchanges as durable, so that they survive the broker with their bindings.
 pub(super) fn prepare(url: &str) {
     let mut publisher = OsloPublisher::start(url, PublisherOptions { durable: true });
     for exchange in QUEUES {

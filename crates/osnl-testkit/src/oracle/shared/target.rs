@@ -20,7 +20,7 @@ pub(super) struct TargetEffect {
     pub(super) port: u32,
     pub(super) daemon: usize,
     pub(super) is_spare: bool,
-    /// `None` without a fence, from an older version.
+    /// Whether a request before had a larger fence; `None` without a fence, from an older version.
     pub(super) is_behind: Option<bool>,
     pub(super) at: Instant,
 }

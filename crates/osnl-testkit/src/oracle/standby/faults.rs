@@ -189,7 +189,8 @@ impl StandbySaboteur<'_> {
         }
     }
 
-    /// With a daemon, the fault is the loss of a machine: both stay dead until the other daemon has taken over.
+    /// Kills a node and starts it again after a while. With a daemon, the fault is the loss of a machine: both stay
+    /// dead until the other daemon has taken over.
     fn kill_node(&mut self, node: Option<usize>, daemon: Option<usize>, wait: &dyn Fn()) {
         let Some(node) = node else {
             self.wrong

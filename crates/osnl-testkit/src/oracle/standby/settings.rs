@@ -27,7 +27,8 @@ impl StandbySettings {
         Self { heartbeat, concurrency: chance.u32(4..32), ..Self::default() }
     }
 
-    /// An unreachable or hanging target is retried each second without end; 410 is a dead letter at once.
+    /// Returns the configuration: an unreachable or hanging target is retried each second without end; 410 is a dead
+    /// letter at once.
     pub(in crate::oracle) fn text(&self, home: &Path, transport_url: &str, url: &str) -> String {
         let Self { journal, heartbeat, concurrency } = self;
         let place = match *journal {

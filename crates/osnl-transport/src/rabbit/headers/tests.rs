@@ -235,7 +235,8 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1024, ..ProptestConfig::default() })]
 
-    /// Headers within the bounds that it could read before stay unchanged.
+    /// The client library can read any headers after the cleaning. Headers within the bounds that it could read before
+    /// stay unchanged.
     #[test]
     fn any_headers_can_be_read_afterwards(
         entries in prop::collection::vec(("[a-z]{1,3}", value()), 0..6),

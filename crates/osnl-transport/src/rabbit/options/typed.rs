@@ -30,7 +30,8 @@ pub struct QueueOptions {
 }
 
 impl QueueOptions {
-    /// The exchange has the same durability and auto-deletion.
+    /// Returns the queue that oslo.messaging declares with these options. The exchange has the same durability and
+    /// auto-deletion.
     #[must_use]
     pub fn as_oslo(&self) -> QueueKind {
         let limits = self.quorum.unwrap_or_default();

@@ -32,8 +32,8 @@ pub(super) struct Link {
     connection: Connection,
     host: String,
     pipelined: Channel,
-    /// A send takes the channel for mandatory messages while its message is open, so that an abandoned send leaves no
-    /// return that the next send could take for its own.
+    /// The channel for mandatory messages. A send takes it while its message is open, so that an abandoned send leaves
+    /// no return that the next send could take for its own.
     mandatory: tokio::sync::Mutex<Option<Channel>>,
     prepared: Mutex<HashSet<(String, String)>>,
     waiting: AtomicUsize,
@@ -222,7 +222,8 @@ async fn confirming_channel(connection: &Connection) -> Result<Channel, Transpor
     Ok(channel)
 }
 
-/// One open message was the cause, and the broker's words tell which.
+/// Returns the error of a message that was open on a closed channel. One open message was the cause, and the broker's
+/// words tell which.
 fn failed(error: &lapin::Error, exchange: &str, length: usize) -> TransportError {
     let text = reason(error);
     let names_ours = text.contains(&format!("exchange '{exchange}'"));

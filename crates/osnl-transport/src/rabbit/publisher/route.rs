@@ -89,7 +89,7 @@ impl Steps<'_> {
         self.found(declared, &format!("declare queue \"{name}\""))
     }
 
-    /// If the broker does not say it, the queue is as `kind`.
+    /// Returns whether an existing queue is durable; if the broker does not say so, as `kind` is.
     async fn is_durable(&mut self, name: &str, kind: &QueueKind) -> Result<bool, OperationFailure> {
         let Err(error) = self.declare_queue(name, Some(kind)).await? else { return Ok(kind.durable) };
         let found = Difference::read(&reason(&error)).durable(kind.durable);

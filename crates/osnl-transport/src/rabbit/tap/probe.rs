@@ -16,7 +16,7 @@ use super::super::side::SideChannel;
 use crate::TransportError;
 use crate::tap::ExchangeFound;
 
-/// Twice at most: for the type, then for the durability of an exchange of that type.
+/// Asks twice at most: for the type, then for the durability of an exchange of that type.
 pub(in crate::rabbit) async fn describe<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     exchange: &str,

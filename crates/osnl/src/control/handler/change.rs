@@ -153,7 +153,8 @@ impl ControlHandler {
         }
     }
 
-    /// Deliveries in hand that only wait are given back within a moment. The others are under way.
+    /// Returns the deliveries that a delivery loop has in hand and gives back within a moment, since they only wait.
+    /// The others are under way.
     async fn given_back(
         &self,
         request: &ControlRequest,
@@ -204,7 +205,7 @@ impl ChangeResult {
     }
 }
 
-/// The thread of a stopped daemon's journal is awaited.
+/// Drops the journal. That of a stopped daemon is closed then, for which its thread waits.
 pub(super) async fn close(journal: Arc<dyn JournalChanges>) {
     // A journal that cannot be closed was closed by a panic, which has been reported.
     let _ = spawn_blocking(move || drop(journal)).await;

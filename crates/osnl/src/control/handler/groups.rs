@@ -19,7 +19,7 @@ impl DeliveryGroup {
 }
 
 impl ControlHandler {
-    /// A count that reaches `count_at_most` is a lower bound.
+    /// Returns the deliveries that are not done as groups. A count that reaches `count_at_most` is a lower bound.
     pub async fn groups(
         &self,
         which: &Which,
@@ -37,8 +37,8 @@ impl ControlHandler {
     }
 }
 
-/// All deliveries of an action whose target is down or that is paused have one cause: whether an attempt was made
-/// changes nothing.
+/// Joins the groups whose causes are the same in few words. All deliveries of an action whose target is down or that
+/// is paused have one cause: whether an attempt was made changes nothing.
 fn joined(groups: impl Iterator<Item = (String, DeliveryGroup)>) -> Vec<DeliveryGroup> {
     let mut places: HashMap<(String, String, String), usize> = HashMap::new();
     let mut joined: Vec<DeliveryGroup> = Vec::new();

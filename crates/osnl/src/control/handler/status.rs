@@ -284,8 +284,8 @@ impl ControlHandler {
     }
 }
 
-/// The reasons of guards go before that of a crash, whose deliveries are counted as suspects, and which may be older
-/// than the first that a guard keeps back.
+/// Returns why deliveries of an action wait for release. The reasons of guards go before that of a crash, whose
+/// deliveries are counted as suspects, and which may be older than the first that a guard keeps back.
 fn held_reason(kept: &JournalNumbers, action: &str) -> Option<HeldReason> {
     let held: Vec<&HeldCause> = kept.held.iter().filter(|of| of.action == action).collect();
     let is_of_guard =
@@ -369,7 +369,7 @@ fn target(
     report
 }
 
-/// Failures while the target was held are the target's.
+/// Adds the resources that fail repeatedly. Failures while the target was held are the target's.
 fn fail(report: &mut TargetReport, failing: Option<&Vec<FailingKey>>, reachable: Option<SystemTime>) {
     let is_failing = |failing: &&FailingKey| {
         let lasts = failing.since.elapsed().unwrap_or_default();

@@ -15,7 +15,7 @@ const MOST_EVENTS: usize = 20;
 const LONGEST: Duration = Duration::from_secs(10);
 
 impl ControlHandler {
-    /// No service is contacted, and no secret is shown.
+    /// Tries an event against the rules in force. No service is contacted, and no secret is shown.
     pub async fn try_event(&self, event: TriedEvent) -> Result<Vec<TrialReport>, RequestRefusal> {
         let Some(loaded) = self.loaded() else {
             return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));

@@ -190,7 +190,7 @@ fn symptoms(target: &TargetReport, bounds: &Bounds) -> Vec<Kind> {
     all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, kind)| kind).collect()
 }
 
-/// An operator knows the age of what waits for a pause.
+/// Adds what the incident costs, and the symptoms. An operator knows the age of what waits for a pause.
 fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
     cause.waiting = target.pending;
     cause.oldest_seconds = target.oldest_pending_seconds;

@@ -289,7 +289,7 @@ impl<'a> Core<'a> {
         self.returns && self.is_old(now)
     }
 
-    /// A session returns everything unsettled only if that is not too often.
+    /// Whether the session is old enough to return everything unsettled without doing so too often.
     fn is_old(&self, now: Instant) -> bool {
         now - self.begun >= self.listener.config.give_back_after
     }

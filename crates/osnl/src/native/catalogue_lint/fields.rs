@@ -54,7 +54,7 @@ fn found(events: &[&'static CatalogueEvent], path: &str) -> PathFields {
 }
 
 impl ValueTypes {
-    /// Any type, if undocumented or only ever seen as null.
+    /// Adds the types that a field may have: any, if undocumented or only ever seen as null.
     fn add(&mut self, event: &CatalogueEvent, path: &str) {
         const TEXTS: [&str; 5] = ["text", "UUID", "date-time", "IP address", "MAC address"];
         if self.event.is_empty() {

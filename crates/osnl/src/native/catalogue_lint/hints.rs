@@ -1,7 +1,7 @@
 use osnl_model::Pattern;
 use osnl_model::catalogue::CatalogueEvent;
 
-/// The field that replaces another service's key in all services' events.
+/// Returns the field of `resource` that replaces another service's key in all services' events.
 pub(super) fn in_all_services(path: &str) -> Option<&'static str> {
     let key = path.rsplit('.').next()?;
     let known: [(&'static str, &[&str]); 5] = [

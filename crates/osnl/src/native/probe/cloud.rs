@@ -20,7 +20,7 @@ use crate::enrich::EnrichConf;
 
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
-/// The token is dropped and expires by itself.
+/// Probes the login and each kind. The token is dropped and expires by itself.
 pub(super) async fn enrichment(
     conf: &EnrichConf,
     kinds: &BTreeSet<Kind>,

@@ -10,7 +10,8 @@ use crate::management::{BrokerFacts, QueueFacts, UnknownFact};
 use crate::native::ListenerConf;
 use crate::queues::{DaemonCounts, Finding, FindingKind, FindingSeverity, Survey};
 
-/// `look` has the broker's own answers; the findings are those that no other probe has.
+/// Asks the API and the services' queues; `look` has the broker's own answers. The findings are those that no other probe
+/// has.
 pub(super) async fn surveyed(
     conf: &ListenerConf,
     transport: &RabbitTransport,

@@ -24,7 +24,7 @@ impl OwnDaemon {
         DaemonCounts { has_received, ..counts }
     }
 
-    /// `own` are the daemon's consumers of the queue.
+    /// Describes the readers of a queue; `own` are the daemon's consumers of it.
     pub(super) fn readers(&self, consumers: u32, own: u64) -> String {
         let readers = match consumers {
             0 => return "no consumer reads it".to_owned(),

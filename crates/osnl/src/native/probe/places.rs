@@ -19,8 +19,8 @@ const OF_ANOTHER: &str =
     "expected if that is the daemon of this configuration; otherwise stop it, or choose another file";
 
 impl Native {
-    /// A look with connections checks the owning process and the free space, because this configuration's daemon may
-    /// be running.
+    /// Probes the journal's file, and the state directory if faulty. A look with connections checks the owning process
+    /// and the free space, because this configuration's daemon may be running.
     #[must_use]
     pub fn places(&self, daemon: Option<&OwnDaemon>) -> Vec<Probe> {
         let journal = match &self.journal {

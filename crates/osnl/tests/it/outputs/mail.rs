@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::{native, publish_ports, start};
 use crate::harness::{instance, port_deleted, publish};
 
-/// Refuses `nobody@`, and `later@` twice for now.
+/// Prints its port, then each accepted mail as a line of JSON. The server refuses `nobody@`, and `later@` twice for
+/// now.
 const SERVER: &str = r#"
 import asyncio, base64, email, email.policy, json, ssl, sys
 from aiosmtpd.smtp import SMTP, AuthResult

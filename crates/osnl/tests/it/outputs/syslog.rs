@@ -50,7 +50,7 @@ fn datagrams_reach_a_socket_in_the_file_system_and_one_of_udp() {
     }
 }
 
-/// systemd's journal reads no other form there.
+/// The default is the form of syslog(3), because systemd's journal reads no other form there.
 #[test]
 fn a_socket_gets_the_old_form_unless_it_is_told_otherwise() {
     let folder = tempfile::tempdir().unwrap();

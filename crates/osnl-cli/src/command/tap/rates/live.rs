@@ -60,7 +60,7 @@ impl Live {
         counter.total += 1;
     }
 
-    /// After a clock is set back, counts are added to the latest second.
+    /// Moves to this second. After a clock is set back, counts are added to the latest second.
     pub(in crate::command::tap) fn advance(&mut self, second: i64) {
         let passed = second.saturating_sub(self.now).clamp(0, SLOTS as i64);
         if passed == 0 {

@@ -70,7 +70,9 @@ fn page(frame: &mut Frame<'_>, area: Rect, state: &mut ViewState, standing: &Con
     frame.render_widget(Paragraph::new(lines).block(Block::new().title(heads.bold())), area);
 }
 
-/// `Paragraph` would begin the pieces of a long line at the edge, and cannot scroll beyond 65,535 lines.
+/// Breaks long lines; their pieces begin below the text of the last span.
+///
+/// `Paragraph` would begin pieces at the edge, and cannot scroll beyond 65,535 lines.
 fn wrapped(lines: &[Line<'static>], width: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
     for line in lines {

@@ -38,7 +38,7 @@ impl EventSearch {
     }
 }
 
-/// The view keeps only the message as received.
+/// Decodes the event again, since the view keeps only the message as received.
 fn notification(kept: &KeptEntry) -> Option<Arc<Notification>> {
     match EventFilter::default().read(&kept.message)? {
         Ok(event) => Some(event.notification),

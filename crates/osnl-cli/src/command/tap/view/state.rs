@@ -53,7 +53,8 @@ pub(super) struct ViewState {
     pub(super) order: RateOrder,
     pub(super) reversed: bool,
     pub(super) top: usize,
-    /// Counted before wrapping: the next frame knows its place on the screen.
+    /// The line of the opened event to scroll to, counted before wrapping. The next frame knows its
+    /// place on the screen.
     pub(super) jump: Option<usize>,
     pub(super) rows: usize,
 }

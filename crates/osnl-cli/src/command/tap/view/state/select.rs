@@ -23,7 +23,7 @@ impl Listing {
         }
     }
 
-    /// The selection stays on its event while that is listed.
+    /// Drops older events. The selection stays on its event while that is listed.
     pub(super) fn forget_before(&mut self, first: u64) {
         while self.numbers.front().is_some_and(|number| *number < first) {
             self.numbers.pop_front();
@@ -32,7 +32,7 @@ impl Listing {
         }
     }
 
-    /// The selection stays, or moves to the nearest event.
+    /// Lists these events instead; the selection stays, or moves to the nearest event.
     pub(super) fn replace(&mut self, numbers: VecDeque<u64>) {
         let selected = self.selected().unwrap_or(0);
         self.numbers = numbers;
