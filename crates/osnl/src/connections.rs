@@ -56,7 +56,7 @@ impl Connections {
         true
     }
 
-    /// An idle connection goes first, of the peer that has the most.
+    /// Finds the oldest connection, an idle one if possible, of the peer that has the most.
     fn next_to_end(&self) -> Option<usize> {
         let share = |peer| self.open.iter().filter(|open| open.peer == peer).count();
         let all = self.open.iter().enumerate();
