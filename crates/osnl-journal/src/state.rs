@@ -1,3 +1,5 @@
+//! Whether a journal can be written, and the reasons why it accepts nothing.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -1,5 +1,5 @@
-//! The peer with the most connections gives way to a new one, so that clients of one address do not exclude others;
-//! its oldest idle connection ends.
+//! The limit of connections: the peer with the most connections gives way to a new one, so that busy or silent
+//! clients of one address do not exclude others. Of that peer the oldest idle connection ends.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;

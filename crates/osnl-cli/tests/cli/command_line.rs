@@ -1,3 +1,6 @@
+//! Answers without a configuration: versions, manual pages, completions. `manners` and
+//! `fixtures/errors` test help and usage errors.
+
 use std::path::Path;
 
 use crate::harness::{PROMPTLY, Place};

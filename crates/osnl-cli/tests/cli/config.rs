@@ -1,3 +1,6 @@
+//! `osnl check`, `osnl config show` and `osnl run`: outputs, exit statuses, and that a shown
+//! configuration runs like its source.
+
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::fs;

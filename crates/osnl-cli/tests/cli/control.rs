@@ -1,3 +1,5 @@
+//! Commands about deliveries and actions, asked of a daemon, and of its journal after its end.
+
 use std::fs;
 use std::process::Stdio;
 

@@ -1,3 +1,5 @@
+//! The brokers that osnl and the real oslo.messaging 18.3.1 accept: both try each row.
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Deliveries that have failed several times, for a status.
+
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::reader::SqliteReader;

@@ -1,3 +1,5 @@
+//! Makes a delivery of a fallback action for a given-up delivery, in the transaction of its end.
+
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::blocks::BlockFact;

@@ -1,4 +1,4 @@
-//! Decides whether a 404 means a missing object or a missing path.
+//! Decides whether a 404 means a missing object, or a path that the API does not have.
 //!
 //! A proxy or another server answers a wrong path with 404 too, and an existing object would count
 //! as deleted. Each service has a form that it uses for missing objects only (recorded in

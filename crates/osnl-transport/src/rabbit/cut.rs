@@ -1,4 +1,4 @@
-//! Cuts a body that is too large to its beginning, size and digest, read from the passing frames.
+//! Cuts a body that is too large: keeps its beginning, its size and its digest, read from the passing frames.
 //!
 //! The client library would assemble the body before it could be refused. So the content header is held back and the
 //! body frames are dropped. At the end follow a header with the size of the beginning, and the beginning. A record

@@ -1,5 +1,6 @@
-//! An exchange is declared as oslo.messaging declares it ([`exchange_options`]), and only on request, because a
-//! service is refused if its exchange has another durability. osnl's own options concern only queues.
+//! Exchanges, queues and bindings. An exchange is declared as oslo.messaging declares it
+//! ([`exchange_options`]), and only on request, because a service is refused if its exchange has another
+//! durability. osnl's own options concern only queues.
 //!
 //! An existing exchange is never declared again, and an existing queue is used unchanged; a declaration with
 //! osnl's arguments and the [`refusal`](super::refusal) show the difference. oslo.messaging declares actively

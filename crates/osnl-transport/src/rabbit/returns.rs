@@ -1,4 +1,5 @@
-//! After its delivery limit the broker drops the message, or dead-letters it if the queue names an exchange for that.
+//! The treatment of a message that returns again and again to an existing quorum queue. After its delivery limit the
+//! broker drops the message, or dead-letters it if the queue names an exchange for that.
 //!
 //! Refusals show a queue's arguments: it is declared with a value that no queue has, and the broker names the actual
 //! value. Each question also has another invalid argument that is compared later, so that a deleted queue is not made

@@ -1,3 +1,5 @@
+//! Decides which listeners receive an event: the one that took the event, else by exchange and routing key.
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Tries actions with examples of the catalogue's events that their rules can match.
+//! Tries actions with examples of the catalogue's events that their rules can match. Nothing is contacted.
 //!
 //! Some event may have another value than the example, so a condition on a value counts as possible ([`Conditions`]). A
 //! condition that requires a field must hold, since a template may rely on the field.

@@ -1,3 +1,5 @@
+//! The state of a listener, the only source of logs, readiness, and the admin page.
+
 use std::sync::Arc;
 use std::time::SystemTime;
 

@@ -1,3 +1,5 @@
+//! Access to the ring from its own process: messages by page, and counts over all listeners.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -1,3 +1,5 @@
+//! Drivers that write events to files, sockets and logs, from message to output: real files, sockets and TLS.
+
 mod k2hr3_register;
 pub(crate) mod mail;
 mod probes;

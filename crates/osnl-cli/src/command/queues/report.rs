@@ -1,3 +1,5 @@
+//! The output of `osnl queues`: tables and findings, or one object `{"brokers", "findings"}`.
+
 use std::ops::Range;
 
 use osnl::listener::UnreadQueue;

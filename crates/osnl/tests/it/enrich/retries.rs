@@ -1,3 +1,5 @@
+//! Each driver sends the results from before its first attempt, also after a restart, even if the cloud has changed.
+
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::symlink;
