@@ -51,7 +51,7 @@ impl Conf {
         let rabbit = self.rabbit();
         let targets = vec![(Target::new(options.exchange(), &options.topic), Priority::Info)];
         let (prefetch, queue) = (rabbit.prefetch().unwrap_or(PREFETCH), rabbit.queue().as_oslo());
-        let options = ListenOptions::new(Some(&options.pool()), prefetch, Declare::Create, queue);
+        let options = ListenOptions::new(options.pool(), prefetch, Declare::Create, queue);
         ListenerConfig { refused_access_is_fatal: true, ..ListenerConfig::new(NAME.into(), targets, options) }
     }
 

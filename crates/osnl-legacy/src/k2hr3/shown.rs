@@ -105,17 +105,20 @@ impl LoadedConf {
             entry("exchange", on.exchange(), self.origin_of(ON, "exchange")),
             entry("topics", &*on.topic, self.origin_of(ON, "topic")),
             entry("priorities", "info", FIXED),
-            entry("pool", on.pool(), self.origin_of(ON, "pool")),
+            entry("pool", &*on.pool, self.origin_of(ON, "pool")),
             entry("declare", "create", FIXED),
             entry("durable", meant.queue.durable.to_string(), query(FIXED, meant.queue.durable)),
-            entry("single_active_consumer", "false", FIXED),
+        ];
+        // A queue of the services has no such option.
+        entries.extend(on.pool().map(|_| entry("single_active_consumer", "false", FIXED)));
+        entries.extend([
             entry("oslo_arguments", "true", FIXED),
             entry(
                 "prefetch",
                 meant.prefetch.to_string(),
                 query("osnl's own; k2hr3_osnl has no limit", meant.prefetch != PREFETCH),
             ),
-        ];
+        ]);
         if !RabbitOptions::from_query(&on.transport_url).is_ok_and(|query| query.is_set(HEARTBEAT_OPTION)) {
             entries.push(entry(
                 HEARTBEAT_OPTION,

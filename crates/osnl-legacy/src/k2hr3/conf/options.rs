@@ -4,8 +4,6 @@
 //! Names are those of the file, so that `conf.k2hr3.api_url` is the same as in Python. "k2hr3_osnl"
 //! in the documentation of a field is version 1.0.8.
 
-use std::borrow::Cow;
-
 use osnl::native::JournalConf;
 use osnl_config::{Kind, ReadBySection, options, words};
 pub use osnl_config::{Level, LogFile};
@@ -66,9 +64,9 @@ impl NotificationOptions {
         if self.exchange.is_empty() { "openstack" } else { &self.exchange }
     }
 
-    /// Returns the queue; an empty pool means the one that every reader of the topic has without a pool.
-    pub(in crate::k2hr3) fn pool(&self) -> Cow<'_, str> {
-        if self.pool.is_empty() { format!("{}.info", self.topic).into() } else { (&*self.pool).into() }
+    /// Returns the pool; without one the queue is the services' own, `<topic>.info`.
+    pub(in crate::k2hr3) fn pool(&self) -> Option<&str> {
+        (!self.pool.is_empty()).then_some(&*self.pool)
     }
 }
 

@@ -57,7 +57,11 @@ fn empty_names_mean_the_exchange_and_the_queue_that_oslo_messaging_takes() {
         load("[oslo_messaging_notifications]\nexchange =\npool =\n[k2hr3]\napi_url = http://h/\n").unwrap();
     let listener = loaded.conf.listener();
     assert_eq!(listener.targets[0].0.exchange.as_deref(), Some("openstack"));
-    assert_eq!(listener.options.pool.as_deref(), Some("notifications.info"));
+    assert_eq!(listener.options.pool, None);
+    let native = native(&loaded.document().unwrap().text(true));
+    let mut new = native.listeners[0].config();
+    new.options.consumer_tag.clear();
+    assert_eq!(format!("{:?}", listener.options), format!("{:?}", new.options));
 }
 
 #[test]
