@@ -178,16 +178,15 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 #[must_use]
 pub fn preview(body: &[u8]) -> String {
     let seen = &body[..PREVIEWED.min(body.len())];
-    let mut shown = match seen.iter().find(|b| !b.is_ascii_whitespace()) {
-        Some(b'{' | b'[') => shape(seen),
+    let (mut shown, most) = match seen.iter().find(|b| !b.is_ascii_whitespace()) {
+        Some(b'{' | b'[') => (shape(seen), PREVIEWED),
         Some(_) => {
             let first = seen.iter().take(FIRST_BYTES).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
-            first.join(" ")
+            (first.join(" "), FIRST_BYTES)
         }
-        None => String::new(),
+        None => (String::new(), PREVIEWED),
     };
-    let is_whole = body.len() <= if shown.starts_with(['{', '[']) { PREVIEWED } else { FIRST_BYTES };
-    if !is_whole {
+    if body.len() > most {
         shown.push_str(" ...");
     }
     shown
@@ -320,6 +319,7 @@ mod tests {
         check(b"hunter2", "68 75 6e 74 65 72 32");
         check(b"token: hunter2", "74 6f 6b 65 6e 3a 20 68 ...");
         check(b"", "");
+        check(&[b' '; 20], "");
         let deep = preview(&vec![b'['; 100_000]);
         assert!(deep.len() == PREVIEWED + 4 && deep.ends_with("[ ..."));
         let any: Vec<u8> = (0..=255).cycle().take(5000).collect();
