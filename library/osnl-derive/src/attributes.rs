@@ -250,9 +250,7 @@ pub(crate) fn default_text(default: &Expr) -> Result<String> {
             Some(if flag.value { "True" } else { "False" }.to_owned())
         }
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Some(number.base10_digits().to_owned()),
-        Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => {
-            Some(format!("{:?}", number.base10_parse::<f64>()?))
-        }
+        Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => Some(python_float(number.base10_parse()?)),
         Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => Some(format!("-{}", default_text(expr)?)),
         Expr::Block(block) if block.block.stmts.is_empty() => Some("{}".to_owned()),
         Expr::Array(array) if array.elems.is_empty() => Some("[]".to_owned()),
@@ -264,10 +262,32 @@ pub(crate) fn default_text(default: &Expr) -> Result<String> {
     })
 }
 
+/// Writes a number as Python's `repr`, whose exponents have a sign and two digits.
+fn python_float(number: f64) -> String {
+    let text = format!("{number:?}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
+        None => text,
+    }
+}
+
 pub(crate) fn default_value(default: &Expr) -> TokenStream {
     match default {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => quote! { ::core::convert::From::from(#text) },
         Expr::Array(_) | Expr::Block(_) => quote! { ::core::default::Default::default() },
         other => quote! { #other },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn floats_are_written_as_by_python() {
+        for text in ["0.5", "100.0", "0.0001", "1e-05", "2.5e-10", "1e+16", "1.5e+300"] {
+            assert_eq!(super::python_float(text.parse().unwrap()), text);
+        }
     }
 }
