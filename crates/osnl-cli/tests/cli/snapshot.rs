@@ -1,14 +1,26 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use similar::TextDiff;
 
 /// The variable that updates the files: `OSNL_UPDATE_SNAPSHOTS=1 cargo xtask test -p osnl-cli`.
 const UPDATE: &str = "OSNL_UPDATE_SNAPSHOTS";
 
 #[track_caller]
 pub(crate) fn is_as_kept(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/snapshots").join(format!("{name}.txt"));
-    update(&path, text);
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, kept, "{name} is not as it was; {UPDATE}=1 writes it anew, and git shows what changed");
+    update(&path(name), text);
+    let kept = kept(name);
+    let diff = TextDiff::from_lines(&kept, text);
+    let changes = diff.unified_diff().header("kept", "now").to_string();
+    assert!(text == kept, "{name} is not as it was; {UPDATE}=1 writes it anew:\n{changes}");
+}
+
+/// The text of a picture; empty if there is none yet.
+pub(crate) fn kept(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap_or_default()
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/snapshots").join(format!("{name}.txt"))
 }
 
 pub(crate) fn is_updated() -> bool {

@@ -177,7 +177,8 @@ impl<'a> Stage<'a> {
         fs::read_to_string(self.home.path().join("a.conf.log")).unwrap_or_default()
     }
 
-    pub(super) fn play(mut self) -> [Vec<String>; 4] {
+    /// Plays the fault until `is_as_kept` holds of the lines of each command, as a moment's words come and go.
+    pub(super) fn play(mut self, is_as_kept: impl Fn(&[Vec<String>; 4]) -> bool) -> [Vec<String>; 4] {
         let text = fs::read_to_string(self.home.path().join("a.conf")).unwrap();
         let text = match self.fault.part {
             Part::SecondDaemon => Some(text),
@@ -199,14 +200,20 @@ impl<'a> Stage<'a> {
             self.publish();
         }
         let [in_status, in_log] = self.fault.shows;
-        let shown = || self.status().contains(in_status) && self.log().contains(in_log);
-        // A fault that does not show stays in the picture as such, so that the other faults are
-        // compared too.
         let end = Instant::now() + SOON;
-        while !shown() && Instant::now() < end {
+        loop {
+            let (status, log) = (self.status(), self.log());
+            let is_shown = status.contains(in_status) && log.contains(in_log);
+            let said = self.said(&check, &connect, &status, &log);
+            // A fault that does not show stays in the picture as such, so that the other faults are compared too.
+            if is_shown && is_as_kept(&said) || Instant::now() > end {
+                return said;
+            }
             std::thread::park_timeout(Duration::from_millis(50));
         }
-        let (status, log) = (self.status(), self.log());
+    }
+
+    fn said(&self, check: &str, connect: &str, status: &str, log: &str) -> [Vec<String>; 4] {
         let keep = |text: &str, keep: &dyn Fn(&str) -> bool| {
             let mut lines: Vec<String> = Vec::new();
             let early = text.lines().filter(|line| !LATER.iter().any(|later| line.contains(later)));
@@ -218,17 +225,17 @@ impl<'a> Stage<'a> {
             lines
         };
         let is_error = |line: &str| line.starts_with("osnl: error: ") || line.starts_with("osnl: ");
-        let mut of_status = keep(&status, &|line| is_error(line));
+        let mut of_status = keep(status, &|line| is_error(line));
         // A listener is blocked once a message comes after the last that had room.
-        let incidents = incidents(&status).join("\n").replace("; listener neutron reads nothing", "");
+        let incidents = incidents(status).join("\n").replace("; listener neutron reads nothing", "");
         of_status.extend(keep(&incidents, &|_| true));
         [
-            keep(&check, &|line| is_error(line) || line.starts_with("warning: ")),
-            keep(&connect, &|line| {
+            keep(check, &|line| is_error(line) || line.starts_with("warning: ")),
+            keep(connect, &|line| {
                 is_error(line) || ["failed ", "warning  ["].iter().any(|begin| line.starts_with(begin))
             }),
             of_status,
-            keep(&log, &|line| is_error(line) || line.contains(" WARNING ") || line.contains(" ERROR ")),
+            keep(log, &|line| is_error(line) || line.contains(" WARNING ") || line.contains(" ERROR ")),
         ]
     }
 
