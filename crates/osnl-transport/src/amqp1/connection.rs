@@ -186,13 +186,18 @@ async fn write_frames(
 ) -> WireFailure {
     let wake = Arc::clone(&shared.session().wake);
     loop {
-        let (mut frames, is_over) = {
+        let (mut frames, is_closing, is_over) = {
             let mut session = shared.session();
-            (session.due(), session.is_over)
+            (session.due(), session.is_closing, session.is_over)
         };
         if frames.is_empty() {
             if is_over {
                 return WireFailure::Broken(String::new());
+            }
+            // A frame without content must not follow the close either.
+            if is_closing {
+                wake.notified().await;
+                continue;
             }
             if timeout(beat, wake.notified()).await.is_ok() {
                 continue;
