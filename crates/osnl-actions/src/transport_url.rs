@@ -1,7 +1,7 @@
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{nearest, shown};
 use osnl_model::TransportUrl;
-use osnl_transport::{DRIVERS, Driver, OptionError, RabbitOptions};
+use osnl_transport::{DRIVERS, Driver, OptionError, RabbitOptions, instead_of_driver};
 
 pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
     const FORM: &str = "write rabbit://user:password@host:port/vhost";
@@ -29,18 +29,13 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
 }
 
 fn unknown(driver: &str) -> ValueRefusal {
-    let known = format!("known: {}", DRIVERS.join(", "));
-    match driver {
-        "amqps" | "pyamqps" => {
-            let meant = "write rabbit://...?ssl=1, which is what oslo.messaging calls it";
-            ValueRefusal::new(format!("unknown transport \"{driver}\""), meant)
-        }
-        "amqp" | "pyamqp" => ValueRefusal::new(format!("unknown transport \"{driver}\""), "write rabbit://"),
-        "kafka" => ValueRefusal::new("transport \"kafka\" is not supported by this build", known),
-        _ => ValueRefusal {
-            suggestion: nearest(driver, DRIVERS.iter().copied()).map(|driver| format!("{driver}://")),
-            ..ValueRefusal::new(format!("unknown transport {}", shown(driver)), known)
-        },
+    let unknown = format!("unknown transport {}", shown(driver));
+    if let Some(instead) = instead_of_driver(driver) {
+        return ValueRefusal::new(unknown, instead);
+    }
+    ValueRefusal {
+        suggestion: nearest(driver, DRIVERS.iter().copied()).map(|driver| format!("{driver}://")),
+        ..ValueRefusal::new(unknown, format!("known: {}", DRIVERS.join(", ")))
     }
 }
 

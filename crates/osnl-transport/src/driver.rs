@@ -8,6 +8,20 @@ pub const DRIVERS: &[&str] = match (cfg!(feature = "amqp1"), cfg!(feature = "kaf
     (false, false) => &["rabbit", "kombu"],
 };
 
+/// Returns what to write instead of a name that is no driver of this build, where people are known to write the name.
+/// oslo.messaging has no `amqp://` either since 15.0.0; people mean `rabbit://`.
+#[must_use]
+pub fn instead_of_driver(name: &str) -> Option<&'static str> {
+    match name {
+        "amqp" | "pyamqp" => Some("write rabbit://"),
+        "amqps" | "pyamqps" => Some("write rabbit://...?ssl=1, which is what oslo.messaging calls it"),
+        "kafka" => Some(
+            "this build is without Kafka: install a package or the image, or build with the feature \"kafka\"",
+        ),
+        _ => None,
+    }
+}
+
 /// The driver of a transport URL, and what its brokers have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {

@@ -1,6 +1,6 @@
 //! Errors between a transport and a broker, and whether another attempt can succeed.
 
-use crate::driver::DRIVERS;
+use crate::driver::{DRIVERS, instead_of_driver};
 use crate::options::OptionError;
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -159,19 +159,13 @@ impl TransportError {
     }
 }
 
-/// oslo.messaging has no `amqp://` either; people mean `rabbit://`.
 fn meant(driver: &str) -> String {
-    match driver {
-        "amqp" | "pyamqp" => "write rabbit://".to_owned(),
-        "amqps" | "pyamqps" => "write rabbit://...?ssl=1".to_owned(),
-        "kafka" => {
-            "this build is without Kafka: install a package or the image, or build with the feature \"kafka\""
-                .to_owned()
-        }
-        driver => {
+    instead_of_driver(driver).map_or_else(
+        || {
             let near = osnl_model::nearest(driver, DRIVERS.iter().copied());
             let near = near.map_or_else(String::new, |near| format!("; did you mean {near}://?"));
             format!("known: {}{near}", DRIVERS.join(", "))
-        }
-    }
+        },
+        str::to_owned,
+    )
 }

@@ -84,7 +84,7 @@ pub use contract::{
     Consumer, Features, LateBindings, LostPosition, PartitionSeen, QueueDepths, QueueSeen, Transport,
 };
 pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
-pub use driver::{DRIVERS, Driver};
+pub use driver::{DRIVERS, Driver, instead_of_driver};
 pub use error::TransportError;
 pub use future::BoxFuture;
 pub use hosts::FailoverStrategy;
