@@ -49,6 +49,11 @@ pub trait BrokerRig: Sized {
     fn close_connections(&self);
 
     fn delete_queue(&self, queue: &str);
+
+    /// Returns the queue that a consumer of the pool reads, as errors name it.
+    fn queue(pool: &str) -> &str {
+        pool
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -76,5 +76,5 @@ pub async fn the_end_is_noticed_while_nothing_is_taken<R: BrokerRig>(mut rig: R)
     }
     rig.delete_queue(POOL);
     let error = within(session.consumer.ended()).await;
-    assert!(error.to_string().contains(POOL), "{error}");
+    assert!(error.to_string().contains(R::queue(POOL)), "{error}");
 }

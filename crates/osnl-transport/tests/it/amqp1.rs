@@ -65,6 +65,11 @@ impl BrokerRig for RabbitAddresses {
     fn delete_queue(&self, _: &str) {
         self.rabbit.delete_queue(ADDRESS);
     }
+
+    /// RabbitMQ 3 ends the connection of a deleted queue, and names none.
+    fn queue(_: &str) -> &str {
+        ""
+    }
 }
 
 fn of(url: &str) -> Box<dyn Transport> {
