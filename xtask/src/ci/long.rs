@@ -48,7 +48,7 @@ const PARTS: &[LongPart] = &[
     part("standby-4.3", &["chaos", "--standby", "--broker", "4.3"], DELIVERY),
     part("outage", &["chaos", "--outage"], DELIVERY),
     part("soak", &["soak", "--minutes", "10"], DELIVERY),
-    part("fuzz", &["fuzz", "--minutes", "20"], &["fuzz", "crates/osnl-model", "crates/osnl-transport"]),
+    part("fuzz", &["fuzz", "--minutes", "10"], &["fuzz", "crates/osnl-model", "crates/osnl-transport"]),
     part("bench", &["bench", "a", "b", "durable"], DELIVERY),
 ];
 
