@@ -285,8 +285,8 @@ impl Drop for Daemon {
 
 #[test]
 fn a_listener_and_a_rule_with_an_expectation_fall_silent_and_speak_again() {
-    let listener = format!("{LISTENER}expect = 1 per 3s\n");
-    let rule = format!("{RULE}expect = 2 per 3s\n");
+    let listener = format!("{LISTENER}expect = 1 per 10s\n");
+    let rule = format!("{RULE}expect = 2 per 10s\n");
     let (mut rig, admin) = monitored("monitoring-silence", &[&listener, &rule, ACTION]);
     let silent = |kind: &str, name: &str| {
         sample(&admin, &format!("osnl_stream_silent{{kind=\"{kind}\",name=\"{name}\"}}"))
@@ -294,7 +294,7 @@ fn a_listener_and_a_rule_with_an_expectation_fall_silent_and_speak_again() {
     wait_until(SOON, "the listener is silent", || silent("listener", "neutron").as_deref() == Some("1"));
     let said = rig.ask(&["status"]).1;
     assert!(
-        said.contains("listener neutron: silent, none since the start\nwhy  expected are 1 per 3s\n"),
+        said.contains("listener neutron: silent, none since the start\nwhy  expected are 1 per 10s\n"),
         "{said}"
     );
     rig.publish([(1, 1)]);
