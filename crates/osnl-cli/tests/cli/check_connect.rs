@@ -316,7 +316,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
     );
     let began = Instant::now();
     let text = conf(&url, "exchange = neutron", &rest);
-    let output = osnl(&home, &text, &["--connect", "--timeout", "4s"]);
+    let output = osnl(&home, &text, &["--connect", "--timeout", "10s"]);
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert_eq!(output.status.code(), Some(69));
     let found = probes(&output).join("\n");
@@ -342,7 +342,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
         "{found}"
     );
     assert!(broker_line(2).contains("Connection refused"), "{found}");
-    assert!(broker_line(3).contains("no answer within 2.4 s"), "{found}");
+    assert!(broker_line(3).contains("no answer within 6 s"), "{found}");
     let tls = format!(
         "virtual host {name}, TLS, {product} {version}, cluster {cluster}, certificate until 2120-01-01"
     );
@@ -354,7 +354,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
     one("[action:c] file none/x", "cannot be written: No such file or directory");
     assert_eq!(good.sink().requests().len(), 0);
 
-    let output = osnl(&home, &text, &["--connect", "--timeout", "4s", "--format", "json"]);
+    let output = osnl(&home, &text, &["--connect", "--timeout", "10s", "--format", "json"]);
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&all["usable"], output.status.code()), (&json!(true), Some(69)));
     let probe = |section: &str| {
