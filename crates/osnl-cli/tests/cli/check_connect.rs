@@ -136,7 +136,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
 
     a_target_gets_no_request(&home, &vhost.url());
 
-    osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);
+    osnl_testkit::wait_until(Duration::from_secs(60), "the connections to end", || vhost.connections() <= 1);
     assert_eq!(all(), before, "nothing is made, bound, consumed or settled");
     let waiting = peer.take("alike").expect("the message waits");
     assert!(!waiting.redelivered, "nobody has been handed the message");
@@ -212,7 +212,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
         assert!(text.contains(", 2 untested.") && !text.contains("passed"), "{text}");
     }
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before);
-    osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);
+    osnl_testkit::wait_until(Duration::from_secs(60), "the connections to end", || vhost.connections() <= 1);
 }
 
 fn prepare(peer: &mut OsloPublisher) {
@@ -258,7 +258,7 @@ fn who_reads_a_queue_and_who_has_the_journal_is_said() {
     daemon.args(["run", "-c", "osnl.conf"]).current_dir(home.path());
     let mut daemon = daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let consumed = || vhost.list_queues().iter().any(|queue| queue.consumers == 1);
-    osnl_testkit::wait_until(Duration::from_secs(20), "osnl to consume", consumed);
+    osnl_testkit::wait_until(Duration::from_secs(60), "osnl to consume", consumed);
     let output = osnl(&home, &text, &["--connect"]);
     let other = home.path().join("other");
     let foreign = osnl(
@@ -316,8 +316,8 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
     );
     let began = Instant::now();
     let text = conf(&url, "exchange = neutron", &rest);
-    let output = osnl(&home, &text, &["--connect", "--timeout", "4s"]);
-    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    let output = osnl(&home, &text, &["--connect", "--timeout", "10s"]);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert_eq!(output.status.code(), Some(69));
     let found = probes(&output).join("\n");
     assert!(!found.contains("hunter2"), "{found}");
@@ -342,7 +342,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
         "{found}"
     );
     assert!(broker_line(2).contains("Connection refused"), "{found}");
-    assert!(broker_line(3).contains("no answer within 2.4 s"), "{found}");
+    assert!(broker_line(3).contains("no answer within 6 s"), "{found}");
     let tls = format!(
         "virtual host {name}, TLS, {product} {version}, cluster {cluster}, certificate until 2120-01-01"
     );
@@ -354,7 +354,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
     one("[action:c] file none/x", "cannot be written: No such file or directory");
     assert_eq!(good.sink().requests().len(), 0);
 
-    let output = osnl(&home, &text, &["--connect", "--timeout", "4s", "--format", "json"]);
+    let output = osnl(&home, &text, &["--connect", "--timeout", "10s", "--format", "json"]);
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&all["usable"], output.status.code()), (&json!(true), Some(69)));
     let probe = |section: &str| {

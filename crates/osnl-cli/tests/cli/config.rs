@@ -14,7 +14,7 @@ use osnl_testkit::{
 };
 use tempfile::TempDir;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn osnl(home: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use osnl_testkit::{Broker, Vhost, signal, wait_until};
 use tempfile::TempDir;
 
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) struct Case {
     pub(crate) folder: TempDir,

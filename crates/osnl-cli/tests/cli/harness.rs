@@ -14,9 +14,9 @@ use osnl_testkit::{Guard, Notice, Vhost, signal, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// The limit of an end without delay. A drain until its deadline takes longer.
-pub(crate) const PROMPTLY: Duration = Duration::from_secs(10);
+pub(crate) const PROMPTLY: Duration = Duration::from_secs(20);
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
 
 /// Opens the program, which any user can then execute without its path: root's home may be closed

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::reloading::{asked, notice};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 struct DaemonRun(Child);
 

@@ -134,7 +134,8 @@ fn prometheus_scrapes_a_daemon_and_knows_a_delivery_by_its_exemplar() {
         ("osnl_listener_state{listener=\"neutron\",state=\"listening\"}", "1"),
         ("osnl_target_state{action=\"roles\",state=\"ok\"}", "1"),
     ] {
-        assert_eq!(sample(&admin, name).as_deref(), Some(expected), "{name}");
+        // The parts of a daemon count one after another, so a scrape may see some counts before others.
+        wait_until(SOON, &format!("{name} {expected}"), || sample(&admin, name).as_deref() == Some(expected));
     }
     // The daemon asks the broker only during scrapes.
     wait_until(SOON, "the queue has its reader", || {
@@ -155,7 +156,8 @@ fn prometheus_scrapes_a_daemon_and_knows_a_delivery_by_its_exemplar() {
     });
     let (code, shown, said) = rig.ask(&["deliveries", "show", &ids[0]]);
     assert!(code == Some(0) && shown.contains("delivered"), "{ids:?}: {shown}{said}");
-    assert_eq!(prometheus.firing(), Vec::<String>::new());
+    // A scrape that takes longer than its interval counts as a missing daemon until the next one.
+    wait_until(SOON, "no alert fires", || prometheus.firing().is_empty());
 }
 
 /// Labels hold names of the configuration; events give `osnl_events_total` alone its labels, in bounded number.
@@ -283,8 +285,8 @@ impl Drop for Daemon {
 
 #[test]
 fn a_listener_and_a_rule_with_an_expectation_fall_silent_and_speak_again() {
-    let listener = format!("{LISTENER}expect = 1 per 3s\n");
-    let rule = format!("{RULE}expect = 2 per 3s\n");
+    let listener = format!("{LISTENER}expect = 1 per 10s\n");
+    let rule = format!("{RULE}expect = 2 per 10s\n");
     let (mut rig, admin) = monitored("monitoring-silence", &[&listener, &rule, ACTION]);
     let silent = |kind: &str, name: &str| {
         sample(&admin, &format!("osnl_stream_silent{{kind=\"{kind}\",name=\"{name}\"}}"))
@@ -292,7 +294,7 @@ fn a_listener_and_a_rule_with_an_expectation_fall_silent_and_speak_again() {
     wait_until(SOON, "the listener is silent", || silent("listener", "neutron").as_deref() == Some("1"));
     let said = rig.ask(&["status"]).1;
     assert!(
-        said.contains("listener neutron: silent, none since the start\nwhy  expected are 1 per 3s\n"),
+        said.contains("listener neutron: silent, none since the start\nwhy  expected are 1 per 10s\n"),
         "{said}"
     );
     rig.publish([(1, 1)]);
@@ -308,7 +310,8 @@ fn a_listener_and_a_rule_with_an_expectation_fall_silent_and_speak_again() {
 
 #[test]
 fn a_canary_comes_back_and_no_other_rule_sees_it() {
-    let canary = "[canary]\nlistener = neutron\nevery = 1s\n";
+    // A canary is lost after three intervals, and one may need some seconds on a slow machine.
+    let canary = "[canary]\nlistener = neutron\nevery = 3s\n";
     let all = "[rule:r]\nactions = roles\n";
     let (mut rig, admin) = monitored("monitoring-canary", &[LISTENER, all, ACTION, canary]);
     let count = |result: &str| -> u64 {
@@ -333,7 +336,7 @@ fn a_canary_comes_back_and_no_other_rule_sees_it() {
     rig.apply(&[ADMIN, LISTENER, &RULE.replace("end$", "(start|end)$"), ACTION, canary]);
     let before = count("returned");
     wait_until(SOON, "canaries come back after a reload", || count("returned") > before + 1);
-    rig.write(&[ADMIN, LISTENER, RULE, ACTION, &canary.replace("1s", "2s")]);
+    rig.write(&[ADMIN, LISTENER, RULE, ACTION, &canary.replace("3s", "4s")]);
     assert!(rig.reload(1).contains("[canary] every: has changed, which needs a restart"));
 }
 

@@ -4,7 +4,7 @@ use osnl_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{Osnl, Place, SOON, conf, instance, notices, port_deleted, settled};
+use crate::harness::{Osnl, Place, SOON, conf, depth, instance, notices, port_deleted, settled};
 
 const NOTIFICATIONS: &str = "[oslo_messaging_notifications]\n";
 
@@ -195,6 +195,6 @@ fn requeue_on_error_gives_the_message_back_unless_it_is_not_allowed() {
     assert!(!back.contains("dead letter"), "{back}");
     assert!(forbidden.contains("dead letter"), "{forbidden}");
     assert!(default.contains("dead letter"), "{default}");
-    assert_eq!(vhost.queue_depth("back"), Some((1, 0)));
+    depth(&vhost, "back", (1, 0));
     assert!(publisher.take("back").unwrap().redelivered);
 }

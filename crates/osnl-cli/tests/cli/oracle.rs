@@ -10,7 +10,7 @@ fn every_confirmed_event_has_its_effect_in_order_and_with_a_record() {
     let program = OracleProgram::Osnl(env!("CARGO_BIN_EXE_osnl").into());
     let plan = OraclePlan {
         time: Duration::from_secs(15),
-        drain: Duration::from_secs(30),
+        drain: Duration::from_secs(120),
         ..OraclePlan::new(program, 20_261_120)
     };
     let report = plan.run();

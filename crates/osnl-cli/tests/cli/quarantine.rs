@@ -31,8 +31,10 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     rig.listening("neutron");
     rig.publisher.notify_all(&[long(1)]);
     is_kept(&rig, 1);
+    let told = "message cannot be read; set aside";
+    wait_until(SOON, "the log tells of it", || rig.log().contains(told));
     let log = rig.log();
-    let line = log.lines().find(|line| line.contains("message cannot be read; set aside")).unwrap();
+    let line = log.lines().find(|line| line.contains(told)).unwrap();
     for part in ["max_body", "exchange.name=neutron", "publisher.id=", "message.id=", "message.digest="] {
         assert!(line.contains(part), "{part}: {line}");
     }

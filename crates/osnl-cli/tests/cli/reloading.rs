@@ -7,7 +7,7 @@ use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, Vhost,
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) struct Rig {
     pub(crate) home: TempDir,

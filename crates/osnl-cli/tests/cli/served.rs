@@ -22,7 +22,10 @@ const RULES: &str = "[rule:deleted]\nevent_type = ^port\\.delete\\.end$\n\
                      actions = plain, refused, failing, away, hosts, slow, secure, paused, asking\n\
                      [rule:created]\nevent_type = ^port\\.create\\.end$\nguard = 1 per 1h\nactions = plain\n";
 
-const NOT_SERVED: [(&str, &str); 71] = [
+/// Served if a look at the queue, of which there is one in ten seconds, meets a message on its way.
+const BY_CHANCE: [&str; 2] = ["ListenerStatus.queue_waiting_seconds", "ListenerStatus.queue_waiting_since"];
+
+const NOT_SERVED: [(&str, &str); 69] = [
     ("DownThere.action", "a journal in PostgreSQL: tests/shared_journal/takeover.rs"),
     ("DownThere.reason", "the same"),
     ("DownThere.since", "the same"),
@@ -59,8 +62,6 @@ const NOT_SERVED: [(&str, &str); 71] = [
     ("ListenerStatus.queue_created_seconds", "the same"),
     ("ListenerStatus.queue_lossy", "the queue is durable and without a limit"),
     ("ListenerStatus.queue_remedy", "the queue is durable and without a limit"),
-    ("ListenerStatus.queue_waiting_seconds", "no message waits for longer than a look"),
-    ("ListenerStatus.queue_waiting_since", "no message waits for longer than a look"),
     ("ListenerStatus.stalled", "messages that wait move"),
     ("ManagementStatus.default_queue_type", "management_url is not set: tests/cli/management.rs"),
     ("ManagementStatus.queues", "the same"),
@@ -278,8 +279,10 @@ fn each_answer_of_a_daemon_is_what_the_document_describes() {
     let asked: BTreeSet<(String, String)> =
         ROUTES.iter().map(|route| (route.method.to_string(), route.path.to_owned())).collect();
     assert_eq!(api.asked, asked, "each address is asked");
+    let members = api.document.members();
+    let missing = members.difference(&api.document.served);
     let missing: BTreeSet<String> =
-        api.document.members().difference(&api.document.served).cloned().collect();
+        missing.filter(|member| !BY_CHANCE.contains(&member.as_str())).cloned().collect();
     let expected: BTreeSet<String> = NOT_SERVED.iter().map(|(member, _)| (*member).to_owned()).collect();
     assert_eq!(missing, expected, "members that no answer has");
 }

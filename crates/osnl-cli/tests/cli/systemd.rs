@@ -219,7 +219,8 @@ fn systemd_is_told_what_is_waited_for() {
     let case = Case::new(&way.url(), &format!("{}\nretry_interval_seconds = 1", sink.url("/v1/role")), "");
     let path = case.path("notify");
     let manager = Manager::bind(&path);
-    let daemon = Daemon::start(case.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000"));
+    // A manager that reads nothing for long has a full queue of signs of life, and would not get what is sent once.
+    let daemon = Daemon::start(case.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "2000000"));
 
     let broker = format!("rabbit at {} (virtual host {})", way.address(), way.vhost.name());
     assert_eq!(manager.news(), format!("READY=1\nSTATUS=waiting for {broker}"));

@@ -150,7 +150,7 @@ fn osnl(urls: &[String], store: &Path) -> Vec<String> {
     std::fs::write(home.path().join("osnl.conf"), text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
     command.env_clear().env("HOME", home.path()).env("SSL_CERT_FILE", store).current_dir(home.path());
-    let arguments = ["check", "-c", "osnl.conf", "--connect", "--format", "json"];
+    let arguments = ["check", "-c", "osnl.conf", "--connect", "--timeout", "60s", "--format", "json"];
     let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
     let all: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     let verdict = |n: usize| {

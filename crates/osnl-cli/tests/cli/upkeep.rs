@@ -134,7 +134,12 @@ fn a_full_disk_and_ctrl_c_leave_no_half_file() {
     rig.consuming();
     rig.publish(DONE, 1000);
     rig.all_done();
-    let before = names(rig.home.path(), "");
+    // The daemon replaces the counts of its rules once a second.
+    let home = rig.home.path().to_owned();
+    let others = || -> Vec<String> {
+        names(&home, "").into_iter().filter(|name| !name.starts_with("journal.db.rules")).collect()
+    };
+    let before = others();
     let fault = rig.path("fault-of-the-copy");
     fs::write(&fault, "write 28").unwrap();
     let output = command(rig.home.path(), &["journal", "backup", "journal.db.copy", "-c", "a.conf"])
@@ -146,7 +151,7 @@ fn a_full_disk_and_ctrl_c_leave_no_half_file() {
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     assert!(told(&output).contains("journal.db.copy: "), "{}", told(&output));
     assert!(told(&output).contains("make room on its file system"), "{}", told(&output));
-    assert_eq!(names(rig.home.path(), ""), before);
+    assert_eq!(others(), before);
 
     journal(&rig, &["backup", "copy.db"], 0);
     let whole = fs::read(rig.path("copy.db")).unwrap();

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::compare::is_as_shown;
 use super::page::Step;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 const ASKING: [&str; 13] = [
     "osnl status",
     "osnl deliveries list",

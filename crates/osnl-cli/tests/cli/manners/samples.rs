@@ -41,7 +41,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     of("events", &["port.delete.end"], 0, Json::One, false),
     of("reload", &[], 0, Json::One, false),
     of("send", &["--listener", "neutron", "event.json"], 0, Json::Lines, true),
-    of("tap", &["--listener", "neutron", "--lines", "--rates", "--for", "2s"], 1, Json::Lines, false),
+    of("tap", &["--listener", "neutron", "--lines", "--rates", "--for", "4s"], 1, Json::Lines, false),
     of("queues", &["--pause", "100ms"], 0, Json::One, true),
     of("queues forget", &["none"], 1, Json::One, false),
     of("demo", &["--count", "3", "--rate", "1000"], 0, Json::Lines, true),
