@@ -149,11 +149,15 @@ if os.environ.get("LAST_WORDS"): open(os.environ["LAST_WORDS"], "w").write("the 
 if os.environ.get("STAYS"): time.sleep(1000)
 "#;
 
+/// For children that do not end with their input, and so are ended when this time has passed.
+const STUBBORN: Duration = Duration::from_secs(1);
+
+/// The child may take its time to end with its input, as what it writes last is compared.
 fn obedient(adjust: impl FnOnce(&mut Program, &mut ExecOptions, &TempDir)) -> (TempDir, Stand) {
     let folder = tempfile::tempdir().unwrap();
     let script = written(&folder, "child.py", OBEDIENT);
     let mut program = Program::new([python(), "-S".to_owned(), script]);
-    let mut options = ExecOptions { stop_timeout: Duration::from_millis(200), ..ExecOptions::default() };
+    let mut options = ExecOptions { stop_timeout: SOON, ..ExecOptions::default() };
     adjust(&mut program, &mut options, &folder);
     (folder, Stand::of(Exec::new("a", program, options)))
 }
@@ -272,6 +276,7 @@ fn a_child_ends_with_its_input_and_is_asked_and_made_to_if_it_does_not() {
             program.environment.push(("LAST_WORDS".to_owned(), path));
             if stays {
                 program.environment.push(("STAYS".to_owned(), "1".to_owned()));
+                options.stop_timeout = STUBBORN;
             }
             if abort {
                 options.stop_timeout = Duration::from_secs(3600);

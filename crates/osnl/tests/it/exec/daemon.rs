@@ -100,7 +100,7 @@ fn a_time_limit_ends_what_hangs() {
     let conf = native(&format!(
         "[listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\n\
          pool = osnl\n[rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
-         [action:tell]\ndriver = exec\nmode = once\ncommand = {script}\ntimeout = 300ms\nstop_timeout = 100ms\n",
+         [action:tell]\ndriver = exec\nmode = once\ncommand = {script}\ntimeout = 2s\nstop_timeout = 100ms\n",
     ));
     let broker = MemoryBroker::new();
     let daemon = start(&conf, &broker);

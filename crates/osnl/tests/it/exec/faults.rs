@@ -75,7 +75,7 @@ fn all_events_in_the_hands_of_a_child_that_dies_fail() {
 #[test]
 fn a_child_that_hangs_is_ended_before_its_event_is_attempted_again() {
     for stubborn in [false, true] {
-        let (folder, stand) = obedient(|_, _, _| {});
+        let (folder, stand) = obedient(|_, options, _| options.stop_timeout = STUBBORN);
         let first = stand.pid();
         let grandchild: u32 = said(stand.attempt(&json!({"do": "bear"}))).parse().unwrap();
         if stubborn {
