@@ -26,11 +26,7 @@ fn what_was_not_answered_in_time_is_sent_again_as_it_was() {
         for restart in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let sink = Sink::start();
-            let seen = std::sync::atomic::AtomicBool::new(false);
-            sink.reply_when(move |_| {
-                let first = !seen.swap(true, std::sync::atomic::Ordering::SeqCst);
-                first.then_some(Reply::Hang)
-            });
+            sink.reply_with(Reply::Hang);
             let conf = conf(
                 folder.path(),
                 &format!(
@@ -48,6 +44,7 @@ fn what_was_not_answered_in_time_is_sent_again_as_it_was() {
                 daemon.stop().unwrap();
                 daemon = ListenerRig::bound(&conf, &broker, &["neutron"]);
             }
+            sink.reply_with(Reply::Status(204));
             daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
             daemon.stop().unwrap();
             let requests = sink.requests();
