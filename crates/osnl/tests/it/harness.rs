@@ -20,8 +20,8 @@ use tokio::sync::watch;
 
 use crate::log::Log;
 
-/// Longer than any wait here takes, and short enough for a person to wait.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// Longer than any wait here takes on a slow machine, and short enough for a person to wait.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
 
 pub(crate) fn sources() -> Sources {

@@ -43,7 +43,7 @@ fn what_fails_for_a_time_is_delivered_by_the_same_request() {
     let folder = tempfile::tempdir().unwrap();
     let broker = MemoryBroker::new();
     let lines = format!(
-        "url = {}\nca_file = {}\ntimeout = 2s\nbody = {{\"gone\": \"{{{{ payload.instance_id }}}}\"}}",
+        "url = {}\nca_file = {}\ntimeout = 60s\nbody = {{\"gone\": \"{{{{ payload.instance_id }}}}\"}}",
         target.url("localhost", "/gone"),
         authority.file().display()
     );

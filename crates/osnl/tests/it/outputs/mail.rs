@@ -183,7 +183,7 @@ fn what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_given_
 fn what_comes_within_the_interval_is_one_mail() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Server::start(&json!({}));
-    let more = "to = ops@example.com\ndigest = 1s\ndigest_subject = {{ count }} of {{ action }}\n\
+    let more = "to = ops@example.com\ndigest = 3s\ndigest_subject = {{ count }} of {{ action }}\n\
                 body = {{ payload.port.device_id }}";
     let daemon = in_clear(folder.path(), &server, more, 5);
     let mail = server.next();
@@ -201,7 +201,7 @@ fn a_digest_has_all_of_one_resource_and_stays_one() {
         let folder = tempfile::tempdir().unwrap();
         let mut server = Server::start(&json!({}));
         let mail = server.action(
-            "tls = none\nto = ops@example.com, later@example.com\ndigest = 2s\n\
+            "tls = none\nto = ops@example.com, later@example.com\ndigest = 5s\n\
              subject = one\ndigest_subject = {{ count }}\n\
              body = {{ payload.port.fixed_ips[0].ip_address }}.",
         );
