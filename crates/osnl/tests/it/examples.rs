@@ -125,5 +125,5 @@ fn what_kombu_compressed_is_read_in_every_priority_and_both_framings() {
     let mut lines: Vec<String> = seen.into_iter().map(|(_, line)| line).collect();
     lines.sort();
     assert_eq!(lines, expected(&compressions));
-    assert_eq!(vhost.queue_depth("compressed"), Some((0, 0)));
+    wait_until(SOON, "all is acknowledged", || vhost.queue_depth("compressed") == Some((0, 0)));
 }

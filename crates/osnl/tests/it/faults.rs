@@ -128,7 +128,8 @@ fn a_half_open_connection_is_noticed_by_its_missing_heartbeats() {
     wait_until(SOON, "the silence is noticed", || daemon.state() != ListenerState::Listening);
     OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(10..12));
     proxy.set(NetworkFault::None);
-    daemon.wait_until("it is back and has adopted all", |c| c.deduplicated.get() == 10);
+    // A busy machine may miss another heartbeat, and then all messages come once more.
+    daemon.wait_until("it is back and has adopted all", |c| c.deduplicated.get() >= 10);
     all_done(&vhost, &target, daemon, 12);
 }
 
@@ -200,6 +201,6 @@ fn a_connection_cut_200_times_with_50_deliveries_open_changes_no_effect() {
         wait_until(SOON, "it listens again", || daemon.listened() > listened);
     }
     assert_eq!(proxy.cuts(), 200);
-    assert_eq!(daemon.counters.reconnects.get(), 200);
+    daemon.wait_until("each cut has cost one connection", |c| c.reconnects.get() == 200);
     all_done(&vhost, &target, daemon, OPEN + 100);
 }

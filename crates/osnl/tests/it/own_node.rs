@@ -167,10 +167,13 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
         ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending"), "{reason}"),
         other => panic!("{other:?}"),
     }
+    let given_back = QueueSeen { messages: 5, consumers: 0 };
+    // A quorum queue takes back what a closed channel had only after the close is answered.
+    wait_until(SOON, "the others are with the broker", || seen(&vhost, "q") == given_back);
     // Each look is a new connection, which costs the broker a part of the time-out.
     for _ in 0..50 {
         // The broker's own count, because its tools report a quorum queue some seconds late.
-        assert_eq!(seen(&vhost, "q"), QueueSeen { messages: 5, consumers: 0 });
+        assert_eq!(seen(&vhost, "q"), given_back);
     }
     sink.reply_with(Reply::Status(204));
     daemon.wait_until("all six have their effect", |c| c.delivered.get() == 6);
