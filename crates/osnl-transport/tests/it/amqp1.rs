@@ -157,7 +157,7 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
     };
     let becomes_empty = || {
         tokio::task::block_in_place(|| {
-            wait_until(std::time::Duration::from_secs(20), "all are accepted", || {
+            wait_until(std::time::Duration::from_secs(60), "all are accepted", || {
                 broker.root().queue_depth("osnl1") == Some((0, 0))
             });
         });

@@ -10,7 +10,7 @@ use osnl_transport::{
 
 use crate::tap;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn hostile() -> Vec<Vec<u8>> {
     let zlib = || ("compression", text("zlib"));

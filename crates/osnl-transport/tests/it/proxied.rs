@@ -22,18 +22,18 @@ async fn listen(transport: &dyn Transport) -> Result<Box<dyn Consumer>, Transpor
 async fn a_connection_over_which_nothing_comes_any_more_is_given_up() {
     let vhost = Broker::shared().vhost("half-open");
     let proxy = FaultyProxy::before(Broker::shared().port());
-    let transport = through(proxy.port(), &vhost, "?heartbeat_timeout_threshold=1");
+    let transport = through(proxy.port(), &vhost, "?heartbeat_timeout_threshold=2");
     let mut consumer = listen(&*transport).await.unwrap();
     // Heartbeats keep a quiet connection open for longer than the silence limit.
     let mut batch = Batch::with_limit(1);
     let poll = consumer.poll(&mut batch);
-    assert!(tokio::time::timeout(Duration::from_millis(2500), poll).await.is_err(), "heartbeats pass");
+    assert!(tokio::time::timeout(Duration::from_secs(5), poll).await.is_err(), "heartbeats pass");
     proxy.set(NetworkFault::Stall);
     let stalled = Instant::now();
-    let poll = tokio::time::timeout(Duration::from_secs(20), consumer.poll(&mut batch));
+    let poll = tokio::time::timeout(Duration::from_secs(60), consumer.poll(&mut batch));
     let error = poll.await.expect("the silence is noticed").expect_err("nothing came");
     assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
-    assert!(stalled.elapsed() < Duration::from_secs(10), "{:?}", stalled.elapsed());
+    assert!(stalled.elapsed() < Duration::from_secs(30), "{:?}", stalled.elapsed());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use osnl_transport::{
     Transport, TransportError, transport,
 };
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn transports() -> (Vec<Box<dyn Transport>>, Vhost) {
     let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("sending"));

@@ -8,7 +8,7 @@ use osnl_transport::{
     transport,
 };
 
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) struct Session {
     pub(crate) consumer: Box<dyn Consumer>,

@@ -8,7 +8,7 @@ use osnl_transport::{
     TapBinding, TapMessage, TapOptions, Transport, TransportError, transport,
 };
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 enum Rig {
     Memory(MemoryBroker),

@@ -10,7 +10,7 @@ use super::member::{Member, text, texts, within};
 use super::rig::{Mock, TOPIC};
 
 const GROUP: &str = "osnl";
-const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn publish(mock: &Mock, numbers: std::ops::Range<u32>, partitions: i32) {
     for n in numbers {

@@ -6,7 +6,7 @@ use osnl_transport::{
     Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, Transport, TransportError, Window,
 };
 
-const SOON: Duration = Duration::from_secs(25);
+const SOON: Duration = Duration::from_secs(60);
 
 pub(super) struct Member {
     pub(super) consumer: Box<dyn Consumer>,

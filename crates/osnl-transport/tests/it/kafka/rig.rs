@@ -167,6 +167,6 @@ fn lose_connections(kafka: &impl KafkaCluster) {
         let polled = observer.poll(Duration::from_millis(100));
         matches!(polled, Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown))
     };
-    osnl_testkit::wait_until(Duration::from_secs(20), "the connections to be lost", is_seen);
+    osnl_testkit::wait_until(Duration::from_secs(60), "the connections to be lost", is_seen);
     kafka.start_again();
 }

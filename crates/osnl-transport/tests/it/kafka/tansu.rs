@@ -135,7 +135,7 @@ async fn two_members_share_and_lose_nothing() {
         tokio::join!(one.leave(), two.leave());
         tokio::task::block_in_place(|| {
             let done = || tansu.unfinished(GROUP, TOPIC) == 0;
-            osnl_testkit::wait_until(std::time::Duration::from_secs(30), "all is committed", done);
+            osnl_testkit::wait_until(std::time::Duration::from_secs(60), "all is committed", done);
         });
     }
 }
