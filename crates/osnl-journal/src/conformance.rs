@@ -84,7 +84,7 @@ macro_rules! conformance {
 }
 
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("in time")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("in time")
 }
 
 pub fn entry(id: &str, key: &str, redelivered: bool) -> Entry {

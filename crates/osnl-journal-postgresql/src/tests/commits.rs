@@ -3,7 +3,7 @@ use osnl_testkit::{FaultyProxy, NetworkFault, wait_until};
 use super::*;
 use crate::member::CommitFault;
 
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(60);
 
 fn lose(member: &PostgresJournal, fault: CommitFault) {
     member.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));

@@ -11,7 +11,7 @@ use osnl_net::http::{
 };
 use osnl_testkit::{Reply, Sink};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn options(variables: &[(&str, &str)]) -> HttpOptions {
     HttpOptions::from_environment(variables.iter().map(|(name, value)| (name.into(), value.into())))

@@ -14,4 +14,4 @@ mod versioned;
 use std::time::Duration;
 
 /// Longer than any step takes, shorter than a person waits.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);

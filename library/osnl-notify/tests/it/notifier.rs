@@ -11,7 +11,7 @@ use osnl_model::TransportUrl;
 use osnl_notify::notifier::{Driver, Notifier, NotifierBuilder};
 use osnl_transport::{Transport, transport};
 
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60);
 
 fn rabbit(url: &str) -> Arc<dyn Transport> {
     transport(&TransportUrl::parse(url).unwrap()).unwrap().into()

@@ -202,7 +202,7 @@ async fn blocks_leave_with_their_last_event_and_go_on_after_a_restart() {
     keep(&journal, "512", "k").await;
     assert_eq!(blocks(), [(0, true), (1, false)]);
     change(&journal, Change::Discard { which: Filter::default(), by: "eve".into() }).await;
-    osnl_testkit::wait_until(Duration::from_secs(20), "all have left", || blocks().is_empty());
+    osnl_testkit::wait_until(Duration::from_secs(60), "all have left", || blocks().is_empty());
     // A block whose first events are unknown gets no row.
     keep(&journal, "513", "k").await;
     assert_eq!(blocks(), []);

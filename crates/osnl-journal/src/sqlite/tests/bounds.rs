@@ -14,11 +14,11 @@ async fn history_leaves_after_its_time_and_its_number_is_not_used_again() {
     let claimed = claim(&journal, "a", 1).await;
     journal.end(claimed[0].id, Outcome::Delivered.into());
     let left = || states(&reader(&folder));
-    osnl_testkit::wait_until(Duration::from_secs(20), "the delivered one has left", || left().len() == 1);
+    osnl_testkit::wait_until(Duration::from_secs(60), "the delivered one has left", || left().len() == 1);
     assert_eq!(left(), [("m2".to_owned(), "ready")]);
     let claimed = claim(&journal, "a", 1).await;
     journal.end(claimed[0].id, Outcome::NothingToDo.into());
-    osnl_testkit::wait_until(Duration::from_secs(20), "all have left", || left().is_empty());
+    osnl_testkit::wait_until(Duration::from_secs(60), "all have left", || left().is_empty());
     drop(journal);
     let journal = open(&folder);
     keep(&journal, "3", "k").await;
@@ -41,7 +41,7 @@ async fn the_oldest_dead_letters_leave_to_a_file_first() {
         reader(&folder)
             .list(&Filter { states: vec![RowState::Dead], ..Filter::default() }, &ListPage::default())
     };
-    osnl_testkit::wait_until(Duration::from_secs(20), "two have left", || dead().unwrap().len() == 2);
+    osnl_testkit::wait_until(Duration::from_secs(60), "two have left", || dead().unwrap().len() == 2);
     assert_eq!(dead().unwrap()[0].reason.as_deref(), Some("reason 2"));
     let path = folder.path().join("journal.db.dead.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -75,7 +75,7 @@ async fn dead_letters_of_one_cause_do_not_push_out_those_of_another() {
         reader(&folder)
             .list(&Filter { states: vec![RowState::Dead], ..Filter::default() }, &ListPage::default())
     };
-    osnl_testkit::wait_until(Duration::from_secs(20), "four have left", || dead().unwrap().len() == 4);
+    osnl_testkit::wait_until(Duration::from_secs(60), "four have left", || dead().unwrap().len() == 4);
     let left: Vec<_> = dead().unwrap().into_iter().filter_map(|row| row.reason).collect();
     let flood = |n: usize| format!("status 400: name {n} is too long (attempt 6)");
     assert_eq!(left, [reasons[0].to_owned(), reasons[1].to_owned(), flood(4), flood(5)]);
@@ -125,7 +125,7 @@ async fn a_queue_that_floods_the_quarantine_pushes_out_its_own_messages() {
         within(journal.set_aside(received, n.to_string())).await;
     }
     let kept = || reader(&folder).unreadable(0, 10).unwrap();
-    osnl_testkit::wait_until(Duration::from_secs(20), "four have left", || kept().len() == 4);
+    osnl_testkit::wait_until(Duration::from_secs(60), "four have left", || kept().len() == 4);
     let reasons: Vec<_> = kept().into_iter().map(|one| one.reason).collect();
     assert_eq!(reasons, ["0", "1", "6", "7"]);
     let left: Vec<_> = archived(&folder).into_iter().map(|(reason, _)| reason).collect();
@@ -141,7 +141,7 @@ async fn a_message_that_was_cut_leaves_a_trace_and_no_bytes() {
         within(journal.set_aside(ReceivedMessage::sample(body, false), "why".into())).await;
     }
     let left = || reader(&folder).unreadable(0, 10).unwrap().len() == 1;
-    osnl_testkit::wait_until(Duration::from_secs(20), "one has left", left);
+    osnl_testkit::wait_until(Duration::from_secs(60), "one has left", left);
     let text = std::fs::read_to_string(folder.path().join("journal.db.dead.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
     assert_eq!(line["unreadable"]["bytes"], osnl_core::quarantine::LONGEST_WHOLE + 1);

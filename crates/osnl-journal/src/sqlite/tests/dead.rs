@@ -48,7 +48,7 @@ async fn the_reason_of_the_latest_dead_letter_is_found() {
         let id = claimed[0].id;
         journal.end(id, End::from(outcome).caused_by(cause.map(str::to_owned)));
         let dead = || states(&reader(&folder)).iter().filter(|(_, state)| *state == "dead").count();
-        osnl_testkit::wait_until(Duration::from_secs(20), "it is kept", || dead() == n + 1);
+        osnl_testkit::wait_until(Duration::from_secs(60), "it is kept", || dead() == n + 1);
         // Otherwise some may end within the same millisecond.
         tamper(&journal, "UPDATE delivery SET ended = id WHERE state = 3").await;
         assert_eq!(reader(&folder).latest_dead("a").unwrap(), Some(reason));
@@ -75,7 +75,7 @@ async fn a_dead_letter_from_before_history_left_is_retried_only_out_of_order() {
     drop(journal);
     let journal = open_with(options(&folder).bounded(|bounds| bounds.retention = Duration::ZERO));
     let left = || states(&reader(&folder)).len();
-    osnl_testkit::wait_until(Duration::from_secs(20), "the delivered one has left", || left() == 2);
+    osnl_testkit::wait_until(Duration::from_secs(60), "the delivered one has left", || left() == 2);
     keep(&journal, "4", "new").await;
     tamper(&journal, "UPDATE event SET received = 1 << 50 WHERE message_id = 'm4'").await;
     let fourth = claim(&journal, "a", 1).await;
@@ -233,5 +233,5 @@ async fn a_dead_letter_that_holds_its_key_does_not_leave_for_want_of_room() {
         let rows = reader(&folder).list(&only(&[RowState::Dead]), &ListPage::default()).unwrap();
         rows.into_iter().filter_map(|row| row.reason).collect()
     };
-    osnl_testkit::wait_until(Duration::from_secs(20), "the others have left", || left() == ["first"]);
+    osnl_testkit::wait_until(Duration::from_secs(60), "the others have left", || left() == ["first"]);
 }

@@ -87,7 +87,7 @@ async fn a_file_that_was_removed_is_written_anew() {
     for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
         fs::remove_file(folder.path().join(name)).unwrap();
     }
-    osnl_testkit::wait_until(Duration::from_secs(20), "it is there again", || path.exists());
+    osnl_testkit::wait_until(Duration::from_secs(60), "it is there again", || path.exists());
     keep(&journal, "2", "k").await;
     wait_for(&journal, JournalState::takes_entries).await;
     assert_eq!(states(&reader(&folder)), [("m1".to_owned(), "ready"), ("m2".to_owned(), "waiting")]);

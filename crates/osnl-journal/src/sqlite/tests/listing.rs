@@ -78,7 +78,7 @@ async fn what_was_done_can_be_listed() {
     let claimed = claim(&journal, "a", 1).await;
     journal.end(claimed[0].id, End::from(Outcome::Delivered).saying("DELETE x: 204"));
     let done = || reader(&folder).list(&only(&[RowState::Delivered]), &ListPage::default()).unwrap();
-    osnl_testkit::wait_until(Duration::from_secs(20), "it is kept", || done().len() == 1);
+    osnl_testkit::wait_until(Duration::from_secs(60), "it is kept", || done().len() == 1);
     assert_eq!(done()[0].reason.as_deref(), Some("DELETE x: 204"));
 }
 

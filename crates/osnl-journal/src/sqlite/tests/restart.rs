@@ -118,7 +118,7 @@ async fn nothing_that_was_promised_is_missing_after_a_kill() {
             .spawn()
             .unwrap();
         let promised = || std::fs::read_to_string(file.with_extension("promised")).unwrap_or_default();
-        osnl_testkit::wait_until(Duration::from_secs(20), "some are promised", || {
+        osnl_testkit::wait_until(Duration::from_secs(60), "some are promised", || {
             promised().lines().count() > 300
         });
         child.kill().unwrap();
