@@ -59,7 +59,8 @@ fn osnl_acts_on_what_oslo_publishes() {
             "osnl_messages_unmatched_total{listener=\"n\"} 2",
             "osnl_listener_state{listener=\"n\",state=\"listening\"} 1",
         ] {
-            assert!(scraped(line), "{line}: {}", place.metrics());
+            // The state follows the count, and metrics are computed five times a second at most.
+            wait_until(SOON, line, || scraped(line));
         }
         let log = osnl.stop();
         let bodies: String = requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect();

@@ -39,7 +39,7 @@ fn deliveries_are_changed_by_their_owners_whichever_daemon_is_asked() {
     }
 
     // Running deliveries are changed when their attempts have failed.
-    stage.sink.reply_with(Reply::After(Duration::from_secs(3), Box::new(Reply::Status(503))));
+    stage.sink.reply_with(Reply::After(Duration::from_secs(10), Box::new(Reply::Status(503))));
     let before = stage.sink.requests().len();
     stage.publish(12..16);
     stage.sink.wait_for(before + 4, SOON);

@@ -10,7 +10,7 @@ const HOOK: &str = "driver = http\nurl = TARGET\n\
 fn one_daemon_gathers_a_digest_and_the_other_one_goes_on_when_it_is_killed() {
     let database = Postgres::shared().database();
     let (mut stage, server) = (Stage::new("digest", &database), MailServer::start());
-    let action = format!("{}\n", server.action("digest = 8s"));
+    let action = format!("{}\n", server.action("digest = 20s"));
     let mut daemons = ["a", "b"].map(|name| stage.daemon_with(name, &[(HOOK, &action)]));
     stage.wait_for_halves("b");
     stage.publish(0..48);

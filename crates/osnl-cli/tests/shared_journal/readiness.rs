@@ -15,6 +15,7 @@ const ADMIN: (&str, &str) = ("[journal]", "[admin]\nlisten = 127.0.0.1:0\n[journ
 const PROBE: Duration = Duration::from_secs(5);
 
 fn address(daemon: &RestartableProgram) -> String {
+    daemon.wait_for("the admin endpoint listens", 1, SOON);
     let output = daemon.output();
     let line = output.lines().find(|line| line.contains("the admin endpoint listens")).unwrap();
     let (_, behind) = line.split_once("127.0.0.1:").unwrap();
