@@ -153,7 +153,7 @@ async fn a_journal_that_takes_nothing_is_said() {
     let file = File::new();
     let options = file.options().bounded(|bounds| bounds.max_pending = 3);
     let journal = SqliteJournal::open(options, file.counters.clone()).unwrap();
-    let how = ReplaySettings { patience: Duration::from_millis(500), ..ReplaySettings::default() };
+    let how = ReplaySettings { patience: Duration::from_secs(2), ..ReplaySettings::default() };
     let error = live(&journal, &planned(0..5, &["ports"]), how).await.unwrap_err();
     let appended = match error {
         ReplayError::Stuck { appended } => appended,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::super::*;
 use super::told;
 
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn watcher() -> Watcher {
     let mut watched = WatchedActions::default();

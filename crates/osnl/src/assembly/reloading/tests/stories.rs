@@ -25,10 +25,10 @@ use crate::shutdown::Shutdown;
 const STORIES: u64 = 24;
 const AT_ONCE: usize = 8;
 const STEPS: usize = 14;
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// The looks for which the status may be ahead of an event.
-const CHECKS: u32 = 25;
+const CHECKS: u32 = 150;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct StoryConf {
