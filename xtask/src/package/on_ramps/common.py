@@ -37,10 +37,10 @@ def run(*command, ok=True, **options):
 
 
 def soon(holds, words):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not holds():
         if time.monotonic() > deadline:
-            sys.exit(f"package: FAILED: in vain for 30 s: {words}")
+            sys.exit(f"package: FAILED: in vain for 120 s: {words}")
         time.sleep(0.05)
 
 
