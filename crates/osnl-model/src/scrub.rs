@@ -354,7 +354,7 @@ mod tests {
             let text = piece.repeat(16 * 1024 / piece.len());
             assert!(scrubber.scrub(&text).len() <= text.len());
         }
-        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+        assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
     }
 
     proptest! {
