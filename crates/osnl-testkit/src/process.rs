@@ -144,7 +144,7 @@ mod tests {
         let mut guard = Guard::over(&[group.id()], None);
         assert!(group.is_running());
         drop(guard.shell.stdin.take());
-        crate::wait_until(Duration::from_secs(10), "the guard to end the group", || !group.is_running());
+        crate::wait_until(Duration::from_secs(60), "the guard to end the group", || !group.is_running());
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Sink {
     pub fn restart(&self) {
         self.stop();
         let mut listener = None;
-        wait::wait_until(Duration::from_secs(10), "the sink's port to be free again", || {
+        wait::wait_until(Duration::from_secs(60), "the sink's port to be free again", || {
             listener = TcpListener::bind(self.address).ok();
             listener.is_some()
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use osnl_testkit::{Reply, Sink};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 const DELETE: &[u8] = b"DELETE /v1/role?cuk=a%2Fb HTTP/1.1\r\nHost: h\r\nX-odd-Case:  v\r\n\r\n";
 
 fn connect(sink: &Sink) -> TcpStream {

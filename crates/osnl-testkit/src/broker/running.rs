@@ -16,7 +16,7 @@ use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
 const START: Duration = Duration::from_secs(90);
-const STOP: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(90);
 /// Attempts with new ports, because another process may take a port before the node does.
 const TRIES: usize = 4;
 

@@ -110,7 +110,7 @@ impl KafkaFront {
             listener = TcpListener::bind(self.address).ok();
             listener.is_some()
         };
-        assert!(wait::reached(Duration::from_secs(10), &mut bind), "{} is taken", self.address);
+        assert!(wait::reached(Duration::from_secs(60), &mut bind), "{} is taken", self.address);
         self.accept(listener.unwrap());
     }
 

@@ -22,12 +22,12 @@ same() {
     [ "$1" = "$2" ] || fails "$3: found '$1', expected '$2'"
 }
 
-# soon COMMAND…: until it succeeds, at most 30 s.
+# soon COMMAND…: until it succeeds, at most 120 s.
 soon() {
     tries=0
     until "$@" > /tmp/soon 2>&1; do
         tries=$((tries + 1))
-        [ "$tries" -lt 300 ] || { tail -n 20 /tmp/soon /tmp/log >&2 || true; fails "in vain for 30 s: $*"; }
+        [ "$tries" -lt 1200 ] || { tail -n 20 /tmp/soon /tmp/log >&2 || true; fails "in vain for 120 s: $*"; }
         pause
     done
 }
