@@ -31,7 +31,7 @@ fn count(address: &str, result: &str) -> u64 {
 fn a_canary_comes_back_whichever_daemon_makes_its_delivery() {
     let database = Postgres::shared().database();
     let mut stage = Stage::new("canary", &database);
-    let section = "[admin]\nlisten = 127.0.0.1:0\n[canary]\nlistener = neutron\nevery = 1s\n[rule:gone]";
+    let section = "[admin]\nlisten = 127.0.0.1:0\n[canary]\nlistener = neutron\nevery = 3s\n[rule:gone]";
     let edits = [("[rule:gone]", section)];
     let mut reader = stage.daemon_with("a", &edits);
     wait_until(SOON, "it to read", || stage.status("a")["listeners"][0]["state"] == "listening");
