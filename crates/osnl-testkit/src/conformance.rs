@@ -26,7 +26,7 @@ use osnl_transport::Transport;
 
 pub use self::memory::in_a_process_of_its_own;
 
-const DEADLINE: Duration = Duration::from_secs(90);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A broker and outside interference with it. Futures need not be `Send`, because the test awaits each itself.
 #[expect(async_fn_in_trait, reason = "used by name only, and awaited where it is called")]

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, Upstream, fixture};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn upstream_sends_the_recorded_request() {

@@ -8,7 +8,7 @@ use osnl_transport::{
 
 use super::{BrokerRig, SampleMessage, UnsettledMessages};
 
-pub(super) const SOON: Duration = Duration::from_secs(45);
+pub(super) const SOON: Duration = Duration::from_secs(60);
 pub(super) const PREFETCH: u16 = 10;
 pub(super) const POOL: &str = "p";
 
