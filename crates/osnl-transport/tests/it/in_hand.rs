@@ -7,14 +7,19 @@ use osnl_transport::{
     Batch, BodyBounds, Declare, ListenOptions, OutgoingMessage, QueueKind, RabbitOptions, Tap, TapMessage,
     TapOptions, Window, transport, transport_with,
 };
+use tokio::sync::Mutex;
 
 use crate::session::{options, targets, within};
 use crate::tap;
 
 const MIB: usize = 1 << 20;
 
+/// Held by each test, because the bodies of one are in the memory that another one measures.
+static MEMORY: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_socket_is_not_read_while_too_much_is_unsettled() {
+    let _alone = MEMORY.lock().await;
     let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("in-hand"));
     let url = TransportUrl::parse(&vhost.url()).unwrap();
     let mut rabbit = RabbitOptions::default();
@@ -69,6 +74,7 @@ async fn the_socket_is_not_read_while_too_much_is_unsettled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tap_reads_nothing_while_too_much_is_not_shown() {
     const COUNT: usize = 60;
+    let _alone = MEMORY.lock().await;
     let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("in-hand-tap"));
     let transport = transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
     let target = Target::new("nova", "notifications");
@@ -134,6 +140,7 @@ const BODY: usize = if cfg!(debug_assertions) { MIB } else { 128 * MIB };
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_are_too_large_never_reach_memory() {
     const COUNT: usize = 200;
+    let _alone = MEMORY.lock().await;
     let broker = ScriptedBroker::start(Habits { repeats_bodies: BODY, ..Habits::default() });
     let transport = transport(&TransportUrl::parse(&broker.url()).unwrap()).unwrap();
     let to = targets(&["neutron"], &[Priority::Info]);
