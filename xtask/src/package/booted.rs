@@ -15,7 +15,7 @@ use osnl_testkit::{Guard, wait_until};
 use crate::debian::DebianRoot;
 use crate::{setup, step};
 
-const BOOT: Duration = Duration::from_secs(60);
+const BOOT: Duration = Duration::from_secs(180);
 
 #[derive(Debug)]
 pub(super) struct System {

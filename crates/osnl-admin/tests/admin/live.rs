@@ -210,7 +210,7 @@ async fn without_script_the_page_shows_the_latest_events() {
             }
         }
     };
-    let page = timeout(Duration::from_secs(20), listed).await.unwrap();
+    let page = timeout(Duration::from_secs(60), listed).await.unwrap();
     assert_eq!(page.matches("<tr><td").count(), 50, "{page}");
     assert!(!page.contains(">image.9</td>"), "{page}");
     assert!(page.contains("data-stream=\"/live/events?\" data-after=\"61\""), "{page}");
