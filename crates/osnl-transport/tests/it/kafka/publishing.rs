@@ -147,7 +147,7 @@ async fn a_refused_message_is_an_error_with_its_topic_and_remedy() {
 async fn a_cluster_that_goes_away_is_told_and_what_was_confirmed_is_there() {
     let mock = Mock::new();
     mock.cluster().create_topic(TOPIC, 1, 1).unwrap();
-    let transport = mock.kafka("").with_setting("message.timeout.ms", "2000");
+    let transport = mock.kafka("").with_setting("message.timeout.ms", "5000");
     let broker = mock.address().to_owned();
     send(&transport, message("0")).await.unwrap();
     mock.stop();
@@ -226,7 +226,7 @@ async fn lost_connections_lose_nothing_that_is_confirmed() {
 async fn all_sends_end_when_a_cluster_goes_away() {
     let mock = Mock::new();
     mock.create_topic(TOPIC, 1);
-    let transport = mock.kafka("").with_setting("message.timeout.ms", "1000");
+    let transport = mock.kafka("").with_setting("message.timeout.ms", "5000");
     send(&transport, message("first")).await.unwrap();
     mock.stop();
     let [(target, priority)] = neutron();
