@@ -33,7 +33,7 @@ fn a_guard_counts_what_its_daemon_reads_and_anew_after_a_takeover() {
     assert_eq!(held["state"], "waiting for release", "{held}");
     let (_, shown) = stage.run("a", &["deliveries", "show", held["id"].as_str().unwrap()]);
     assert!(shown.contains("guard of action hook: more than 2 per 10m"), "{shown}");
-    // The daemon that reads says so.
+    // The guard is of the daemon that reads the queue, so that this daemon logs it.
     first.wait_for("a guard holds deliveries for further resources", 1, SOON);
 
     first.kill9();
