@@ -21,7 +21,7 @@ use lapin::{Channel, Connection, ExchangeKind};
 use osnl_model::TransportUrl;
 
 use super::consumer::CLOSE_TIMEOUT;
-use super::failure::{ACCESS_REFUSED, NOT_FOUND, OperationFailure, lost, refused, reply_code};
+use super::failure::{ACCESS_REFUSED, NOT_FOUND, OperationFailure, lost, reason, reply_code};
 use super::greeting::Greeting;
 use super::side::SideChannel;
 use crate::body_flow::BodyFlow;
@@ -63,13 +63,14 @@ impl RabbitTap {
             ..TapOpening::default()
         };
         for exchange in exchanges(&options.bindings) {
-            match side.bind(&queue, exchange, options).await {
-                Ok(true) => tapped.bound.push(exchange.to_owned()),
-                Ok(false) => tapped.missing.push(exchange.to_owned()),
-                Err(TransportError::Refused { reason, .. }) => {
-                    tapped.refused.push((exchange.to_owned(), reason));
-                }
-                Err(error) => return Err(error),
+            let (is_bound, refusal) = side.bind(&queue, exchange, options).await?;
+            if is_bound {
+                tapped.bound.push(exchange.to_owned());
+            } else if refusal.is_none() {
+                tapped.missing.push(exchange.to_owned());
+            }
+            if let Some(refusal) = refusal {
+                tapped.refused.push((exchange.to_owned(), reason(&refusal.error)));
             }
         }
         body_flow.begin(options.bodies);
@@ -165,7 +166,10 @@ impl Tap for RabbitTap {
         Box::pin(async move {
             let _question = self.body_flow.asks();
             let queue = ShortString::from(self.tapped.queue.as_str());
-            self.side.bind(&queue, exchange, &self.options).await
+            match self.side.bind(&queue, exchange, &self.options).await? {
+                (false, Some(refusal)) => Err(refusal.into()),
+                (is_bound, _) => Ok(is_bound),
+            }
         })
     }
 
@@ -245,25 +249,27 @@ impl SideChannel<Connection> {
         }
     }
 
+    /// Binds the queue with each key that the user may read. Returns whether a binding was made, and the first refusal; a
+    /// missing exchange has neither.
     async fn bind(
         &mut self,
         queue: &ShortString,
         exchange: &str,
         options: &TapOptions,
-    ) -> Result<bool, TransportError> {
-        let channel = self.channel().await?;
+    ) -> Result<(bool, Option<OperationFailure>), TransportError> {
         let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
+        let channel = self.channel().await?;
         let inspected =
             channel.exchange_declare(exchange.into(), ExchangeKind::Topic, passive, FieldTable::default());
-        match inspected.await {
-            Ok(()) => {}
-            Err(error) => {
-                let failure = self.closed_by(&format!("look for exchange \"{exchange}\""), error);
-                return Self::unless_missing(failure);
-            }
+        if let Err(error) = inspected.await {
+            return self
+                .unless_lost(&format!("look for exchange \"{exchange}\""), error)
+                .map(|no| (false, no));
         }
+        let (mut is_bound, mut refusal) = (false, None);
         for binding in options.bindings.iter().filter(|binding| binding.exchange == exchange) {
             let key = &binding.routing_key;
+            let channel = self.channel().await?;
             let bound = channel.queue_bind(
                 queue.clone(),
                 exchange.into(),
@@ -271,19 +277,28 @@ impl SideChannel<Connection> {
                 QueueBindOptions::default(),
                 FieldTable::default(),
             );
-            if let Err(error) = bound.await {
-                let what = format!("bind to exchange \"{exchange}\" with key \"{key}\"");
-                let failure = self.closed_by(&what, error);
-                return Self::unless_missing(failure);
+            match bound.await {
+                Ok(()) => is_bound = true,
+                Err(error) => {
+                    let what = format!("bind to exchange \"{exchange}\" with key \"{key}\"");
+                    let Some(no) = self.unless_lost(&what, error)? else { return Ok((false, None)) };
+                    refusal.get_or_insert(no);
+                }
             }
         }
-        Ok(true)
+        Ok((is_bound, refusal))
     }
 
-    fn unless_missing(failure: OperationFailure) -> Result<bool, TransportError> {
+    /// Returns the refusal of a user; `None` of a missing exchange.
+    fn unless_lost(
+        &mut self,
+        what: &str,
+        error: lapin::Error,
+    ) -> Result<Option<OperationFailure>, TransportError> {
+        let failure = self.closed_by(what, error);
         match reply_code(&failure.error) {
-            Some(NOT_FOUND) => Ok(false),
-            Some(ACCESS_REFUSED) => Err(refused(&failure.what, &failure)),
+            Some(NOT_FOUND) => Ok(None),
+            Some(ACCESS_REFUSED) => Ok(Some(failure)),
             Some(_) | None => Err(lost(&failure.error)),
         }
     }

@@ -228,4 +228,20 @@ async fn a_user_who_may_do_little_is_told_what_is_refused() {
     let refused = tap.find("glance").await.unwrap_err();
     assert!(matches!(refused, TransportError::Refused { .. }), "{refused}");
     tap.close().await;
+
+    // A topic that the user may not read stops no other topic of its exchange.
+    rabbit.vhost.ctl(&["set_topic_permissions", "guest", "nova", ".*", "^notifications\\."]);
+    let keys = options(&[("nova", "audit.#"), ("nova", "notifications.#"), ("nova", "secret.#")]);
+    let tap = rabbit.transport().tap(&keys).await.unwrap();
+    let found = tap.tapped().clone();
+    assert_eq!((found.bound, found.missing), (vec!["nova".to_owned()], vec![]));
+    assert!(
+        matches!(&found.refused[..], [(_, reason)] if reason.contains("access to topic 'audit.#'")),
+        "{:?}",
+        found.refused
+    );
+    let bindings = rabbit.vhost.list_bindings().into_iter().filter(|one| one.exchange == "nova");
+    let keys: Vec<String> = bindings.map(|one| one.routing_key).collect();
+    assert_eq!(keys, ["notifications.#"]);
+    tap.close().await;
 }

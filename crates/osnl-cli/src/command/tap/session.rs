@@ -130,6 +130,7 @@ fn listening(tap: &dyn Tap, course: &mut ConnectionCourse, chosen: bool, voice: 
     }
     if let Some((_, reason)) = found.refused.first().filter(|_| !course.opened) {
         let refused = found.refused.iter().map(|(exchange, _)| exchange);
+        let refused = refused.filter(|exchange| !found.bound.contains(exchange));
         let all: Vec<&str> =
             found.bound.iter().chain(&found.missing).chain(refused).map(String::as_str).collect();
         if let Some(command) = refusal::of_exchange(reason, (&found.user, vhost), &all) {
