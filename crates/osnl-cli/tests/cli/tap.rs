@@ -178,7 +178,7 @@ fn what_the_queues_limit_drops_is_counted() {
     tap.signal("CONT");
     tap.wait_for("at its limit (20 messages, 64 MiB, 60 s) the queue drops the oldest");
     tap.wait_for("reading has caught up");
-    // It has when nothing was dropped for a second; what is left in its queue would be missing in the sum.
+    // The tap has caught up when nothing was dropped for a second; messages left in the queue would be missing in the sum.
     wait_until(SOON, "the tap has read the rest", || {
         let own = rig.vhost.list_queues().into_iter().filter(|queue| queue.name.starts_with("amq.gen-"));
         own.map(|queue| queue.ready + queue.unacked).sum::<u64>() == 0

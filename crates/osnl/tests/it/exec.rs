@@ -152,7 +152,7 @@ if os.environ.get("STAYS"): time.sleep(1000)
 /// For children that do not end with their input, and so are ended when this time has passed.
 const STUBBORN: Duration = Duration::from_secs(1);
 
-/// The child may take its time to end with its input, as what it writes last is compared.
+/// The child may take long to end with its input, as the last lines of the child are compared.
 fn obedient(adjust: impl FnOnce(&mut Program, &mut ExecOptions, &TempDir)) -> (TempDir, Stand) {
     let folder = tempfile::tempdir().unwrap();
     let script = written(&folder, "child.py", OBEDIENT);

@@ -82,7 +82,7 @@ fn shows(rig: &Rig, name: &str, args: &[&str]) {
     is_as_kept(&format!("screen-{name}"), &screen(rig, args));
 }
 
-/// Looks until the screen is as it was kept, because a moment's words come and go, such as those of a probe that is
+/// Looks until the screen is as kept, because a moment's words come and go, such as those of a probe that is
 /// under way. Only for a command that changes nothing.
 #[track_caller]
 fn settles(name: &str, look: impl Fn() -> String) {
