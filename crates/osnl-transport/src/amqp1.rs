@@ -152,6 +152,17 @@ impl Transport for Amqp1Transport {
         let hosts: Vec<String> = self.url.hosts().iter().map(address).collect();
         format!("AMQP 1.0 at {}", hosts.join(", "))
     }
+
+    fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
+        match error {
+            TransportError::Refused { reason, .. } if reason.contains("amqp_address_v1_not_permitted") => Some(
+                "write queue = /queues/NAME, as RabbitMQ 4.3 names a queue for AMQP 1.0; it takes plain addresses only \
+                 with deprecated_features.permit.amqp_address_v1 = true in rabbitmq.conf"
+                    .to_owned(),
+            ),
+            _ => error.own_remedy().map(str::to_owned),
+        }
+    }
 }
 
 /// Behaviours of the conformance suite that AMQP 1.0 does not have.

@@ -69,13 +69,12 @@ impl BrokerNode {
         node
     }
 
-    /// Sets whether queues that are neither durable nor exclusive are accepted, because the default differs between
-    /// versions. RabbitMQ before 3.13 does not know the setting, and accepts them. AMQP 1.0 may name queues by plain
-    /// addresses, as in RabbitMQ 3.
-    pub(super) fn permit_transient_queues(&self, permit: bool) {
+    /// Sets whether the node accepts queues that are neither durable nor exclusive, and the plain addresses of AMQP 1.0,
+    /// because the defaults differ between versions. RabbitMQ before 3.13 does not know the setting, and accepts them.
+    pub(super) fn permit_deprecated(&self, permit: bool) {
         let terms = format!(
             "[{{rabbit, [{{permit_deprecated_features, \
-             #{{transient_nonexcl_queues => {permit}, amqp_address_v1 => true}}}}]}}].\n"
+             #{{transient_nonexcl_queues => {permit}, amqp_address_v1 => {permit}}}}}]}}].\n"
         );
         std::fs::write(self.folder.join(ADVANCED), terms).unwrap();
     }

@@ -37,23 +37,24 @@ struct Processes {
 }
 
 impl Broker {
-    /// Starts a node that accepts queues that are neither durable nor exclusive, which RabbitMQ 4.3 refuses by
-    /// default.
+    /// Starts a node that accepts queues that are neither durable nor exclusive, and plain addresses of AMQP 1.0, both of
+    /// which RabbitMQ 4.3 refuses by default.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_prepared(|node| node.permit_transient_queues(true))
+        Self::start_prepared(|node| node.permit_deprecated(true))
     }
 
-    /// Starts a node that refuses queues that are neither durable nor exclusive. RabbitMQ 3.10 cannot refuse them.
+    /// Starts a node that refuses queues that are neither durable nor exclusive, and plain addresses. RabbitMQ 3.10 cannot
+    /// refuse them.
     #[must_use]
-    pub fn start_refusing_transient_queues() -> Self {
-        Self::start_prepared(|node| node.permit_transient_queues(false))
+    pub fn start_refusing_deprecated() -> Self {
+        Self::start_prepared(|node| node.permit_deprecated(false))
     }
 
     #[must_use]
     pub fn start_with_management(port: u16) -> Self {
         Self::start_prepared(|node| {
-            node.permit_transient_queues(true);
+            node.permit_deprecated(true);
             let settings = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
             let mut file = File::options().append(true).open(node.folder.join("rabbitmq.conf")).unwrap();
             file.write_all(settings.as_bytes()).unwrap();

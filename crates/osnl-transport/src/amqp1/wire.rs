@@ -44,6 +44,8 @@ impl PeerEnd {
         };
         let error = performative.field(at);
         let (condition, words) = (error.field(0).text(), error.field(1).text());
+        // RabbitMQ 4 breaks its texts into lines, which a log line cannot have.
+        let words = words.map(|words| words.split_whitespace().collect::<Vec<_>>().join(" "));
         let reason = [Some(ended.to_owned()), condition.clone(), words];
         Self {
             handle: performative.field(0).number().filter(|_| at == 2),

@@ -21,11 +21,10 @@ pub(super) enum BrokerAnswer {
     Locked,
     ExclusiveConsumer,
     Reserved,
-    PlainAddress,
 }
 
 /// Words that must all occur, the most specific first.
-const WORDS: [(&[&str], BrokerAnswer); 21] = [
+const WORDS: [(&[&str], BrokerAnswer); 20] = [
     (&["user connection limit"], BrokerAnswer::UserLimit),
     (&["node connection limit"], BrokerAnswer::NodeLimit),
     (&["connection limit"], BrokerAnswer::VirtualHostLimit),
@@ -46,7 +45,6 @@ const WORDS: [(&[&str], BrokerAnswer); 21] = [
     (&["default exchange"], BrokerAnswer::Reserved),
     (&["access to topic", "refused for user"], BrokerAnswer::NoTopicPermission),
     (&["access to", "refused for user"], BrokerAnswer::NoPermission),
-    (&["amqp_address_v1_not_permitted"], BrokerAnswer::PlainAddress),
 ];
 
 impl BrokerAnswer {
@@ -103,9 +101,6 @@ impl BrokerAnswer {
                 "another consumer has that queue for itself: stop it, or give the listener a pool of its own; see: \
                  rabbitmqctl list_consumers -p {vhost}"
             ),
-            Self::PlainAddress => "write queue = /queues/NAME, as RabbitMQ 4.3 names a queue for AMQP 1.0; it takes plain addresses \
-                                   only with deprecated_features.permit.amqp_address_v1 = true in rabbitmq.conf"
-                .to_owned(),
             Self::Reserved => "choose another name: the broker keeps this one for itself".to_owned(),
         })
     }
@@ -120,7 +115,7 @@ fn without_names(words: &str) -> String {
 mod tests {
     use super::*;
 
-    const CASES: [(&str, BrokerAnswer, &str); 16] = [
+    const CASES: [(&str, BrokerAnswer, &str); 15] = [
         ("530 NOT_ALLOWED - vhost v not found", BrokerAnswer::NoVirtualHost, "add_vhost v; PERMISSIONS"),
         (
             "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u'",
@@ -191,11 +186,6 @@ mod tests {
             "403 ACCESS_REFUSED - queue name 'amq.q' contains reserved prefix 'amq.*'",
             BrokerAnswer::Reserved,
             "another name",
-        ),
-        (
-            "amqp:invalid-field: Attach refused: {amqp_address_v1_not_permitted, {utf8,<<\"unicast.nova.notifications.info\">>}}",
-            BrokerAnswer::PlainAddress,
-            "queue = /queues/NAME",
         ),
     ];
 

@@ -134,7 +134,7 @@ async fn readers_compete_and_a_released_message_comes_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart() {
-    let broker = tokio::task::block_in_place(Broker::start);
+    let broker = tokio::task::block_in_place(Broker::start_refusing_deprecated);
     let prefix = tokio::task::block_in_place(|| broker.root().offer_amqp1());
     let authority = Authority::new();
     let port =
@@ -174,6 +174,16 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
         error.is_missing() && error.is_recoverable() && error.to_string().contains("missing"),
         "{error:?}"
     );
+
+    if prefix == "/queues/" {
+        let (plain, plain_address) =
+            (of(&plain), options(Some("osnl1"), 200, Declare::Nothing, QueueKind::OSLO));
+        let to = targets(&["neutron"], &[Priority::Info]);
+        let error = within(plain.listen(&to, &plain_address)).await.err().expect("no listener");
+        let remedy = plain.remedy(&error, &to, &plain_address);
+        assert!(remedy.is_some_and(|remedy| remedy.contains("queue = /queues/NAME")), "{error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
 
     send(0..3).await;
     let mut bodies = read(&*of(&encrypted("guest:guest")), &address("osnl1"), 4, Some("1")).await;
