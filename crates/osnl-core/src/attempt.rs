@@ -227,7 +227,7 @@ impl ErrorClass {
         }
     }
 
-    /// Returns whether no retry helps: the delivery becomes a dead letter at once, whatever the policy.
+    /// Returns whether the delivery becomes a dead letter at once, because no retry can succeed.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Rejected | Self::Content)

@@ -345,8 +345,8 @@ pub(crate) mod tests {
         jitter: 0.0,
     };
 
-    /// Plays reports, one a word: `KEY:CLASS`, where class is `c`onnect, `t`ime-out or a status; `ok`; `+N` seconds
-    /// pass; `begin`. Returns the resulting state.
+    /// Plays each word of a script, and returns the state at its end. `KEY:CLASS` reports a failure, with `c` (no connection),
+    /// `t` (time-out), or a status as class; `ok` reports a success; `+N` lets N seconds pass; `begin` begins an attempt.
     fn after(script: &str) -> String {
         let (breaker, now) = played(script);
         match breaker.state() {

@@ -14,7 +14,7 @@ const SHORTEST: usize = 4;
 const NESTED: usize = 2;
 const LONGEST_ENTITY: usize = 12;
 
-/// Removes secrets of ours from a text of somebody who got them: a target's reply, a broker's words.
+/// Removes osnl's secrets from the reply of a target or a broker, which may repeat what osnl has sent.
 ///
 /// A secret may come back as sent, encoded for a URL, a form, JSON, HTML, or a `Basic` login, also twice, or cut by the end of
 /// the text. Each such place becomes `***`. A secret of fewer than four bytes stays, and so does a part that a caller has cut:

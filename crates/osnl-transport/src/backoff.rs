@@ -27,7 +27,7 @@ impl RetryPauses {
 /// message arrives within a second of its return. A broker that refuses the connection is tried less and less often,
 /// down to every 30 s.
 ///
-/// Pauses that the transport's options set (`rabbit_retry_interval` and the like) are kept exactly, whatever the
+/// Pauses from the transport's options, such as `rabbit_retry_interval`, stay as the operator set them after each kind of
 /// failure.
 #[derive(Debug)]
 pub struct Backoff {

@@ -187,7 +187,7 @@ mod tests {
         text.split_whitespace().map(asked).collect()
     }
 
-    /// Parses rows: `1:4` is event 1, delivered; `1:3q` is of the queue q; `1:3!` has no reason.
+    /// Reads a row from each word: `1:4` is event 1 in state 4, `1:3q` is of the queue q, and `1:3!` has no reason.
     fn journal(text: &str) -> Vec<JournalRow> {
         let row = |(n, word): (usize, &str)| {
             let (event, rest) = word.split_once(':').unwrap();
