@@ -87,7 +87,8 @@ fn deliveries_wait_for_a_keystone_that_is_away_and_for_nothing_else() {
     let text = String::from_utf8_lossy(&status.stdout).into_owned();
     assert_eq!(status.status.code(), Some(1), "{text}");
     assert!(
-        text.contains(" waits for ") && text.contains("that need it wait, the others continue"),
+        text.contains("cmdb: deliveries that need [enrich:port] ")
+            && text.contains("the other deliveries go on"),
         "{text}"
     );
     stand.cloud.start_service("keystone");
