@@ -1,7 +1,7 @@
+use osnl_config::shown;
 use osnl_config::typed::ValueRefusal;
-use osnl_config::{nearest, shown};
 use osnl_model::TransportUrl;
-use osnl_transport::{DRIVERS, Driver, OptionError, RabbitOptions, instead_of_driver};
+use osnl_transport::{Driver, OptionError, RabbitOptions, unknown_driver};
 
 pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
     const FORM: &str = "write rabbit://user:password@host:port/vhost";
@@ -19,23 +19,12 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
         #[cfg(feature = "kafka")]
         Some(Driver::Kafka) => osnl_transport::KafkaOptions::from_query(&url).map(drop),
         Some(Driver::Rabbit) => RabbitOptions::from_query(&url).map(drop),
-        _ => return Err(unknown(url.driver())),
+        _ => return Err(unknown_driver(url.driver())),
     };
     match read {
         // An overlaid section may resolve conflicting options, so the caller checks the result.
         Ok(()) | Err(OptionError::Together { .. }) => Ok(url),
         Err(error) => Err(option_refusal(&error)),
-    }
-}
-
-fn unknown(driver: &str) -> ValueRefusal {
-    let unknown = format!("unknown transport {}", shown(driver));
-    if let Some(instead) = instead_of_driver(driver) {
-        return ValueRefusal::new(unknown, instead);
-    }
-    ValueRefusal {
-        suggestion: nearest(driver, DRIVERS.iter().copied()).map(|driver| format!("{driver}://")),
-        ..ValueRefusal::new(unknown, format!("known: {}", DRIVERS.join(", ")))
     }
 }
 

@@ -125,11 +125,11 @@ pub(crate) fn unread(error: &DecodeError) -> String {
 }
 
 pub(crate) fn states() -> PossibleValuesParser {
-    states_offering(&Phase::NAMES)
+    states_offering(|_| true)
 }
 
-pub(crate) fn states_offering(offered: &[&str]) -> PossibleValuesParser {
-    let named = |name: &'static str| PossibleValue::new(name).hide(!offered.contains(&name));
+pub(crate) fn states_offering(is_offered: impl Fn(&str) -> bool) -> PossibleValuesParser {
+    let named = |name: &'static str| PossibleValue::new(name).hide(!is_offered(name));
     PossibleValuesParser::new(Phase::NAMES.into_iter().map(named))
 }
 

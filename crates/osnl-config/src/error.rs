@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use osnl_model::did_you_mean;
+
 use super::option::ValueOrigin;
 
 /// An error or warning about a configuration.
@@ -97,10 +99,7 @@ impl fmt::Display for Finding {
         if let Some(allowed) = &self.allowed {
             write!(f, "; {allowed}")?;
         }
-        if let Some(suggestion) = &self.suggestion {
-            write!(f, "; did you mean {suggestion}?")?;
-        }
-        Ok(())
+        f.write_str(&did_you_mean(self.suggestion.as_deref()))
     }
 }
 

@@ -57,7 +57,7 @@ pub use ini::{Ini, IniEntry, IniSection};
 pub use log::{Level, LogFile};
 pub use option::{Kind, OptionDef, ValueOrigin};
 pub use options::{Bytes, OptionValue, Options, ReadBySection, Seconds, without_defaults};
-pub use osnl_model::nearest;
+pub use osnl_model::{did_you_mean, nearest};
 pub use rate::Rate;
 pub use source::{ReadError, files_of, folder_finding, read_text};
 pub use value::{Value, substitute};

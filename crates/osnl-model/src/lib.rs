@@ -70,7 +70,7 @@ pub use resource::{
     resources,
 };
 pub use scrub::Scrubber;
-pub use suggest::nearest;
+pub use suggest::{did_you_mean, nearest};
 pub use target::Target;
 pub use timestamp::{Timestamp, TimestampError};
 pub use transport_url::{Secret, TransportHost, TransportUrl, TransportUrlError};

@@ -23,7 +23,7 @@
 //! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
 //! | [`hostile`] | hostile notification bodies: deep, wide, quadratic, compressed bombs |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
-//! | [`wait_until`] | waits for a condition, with a deadline whose message names it |
+//! | [`wait_until`], `until` (feature `conformance`) | waits for a condition, with a deadline whose message names it |
 //!
 //! Tests that need the broker or the Python peer run under `cargo xtask test`, which sets [`BROKER_VARIABLE`] and
 //! [`PYTHON_VARIABLE`], and [`AXE_VARIABLE`] for accessibility. Such tests fail without the variables.
@@ -86,6 +86,8 @@ pub use proxy::{FaultyProxy, NetworkFault};
 pub use pty::Pty;
 pub use sink::{Reply, Sink, SinkRequest};
 pub use tls::{Authority, Certificate, Handshake, OldServer, Protocols, ServerIdentity, TlsSink};
+#[cfg(feature = "conformance")]
+pub use wait::until;
 pub use wait::wait_until;
 
 /// The folder of RabbitMQ's own scripts in Debian's package; the scripts in `/usr/sbin` change the user first.

@@ -5,11 +5,14 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+
+use crate::wait_until;
 
 const FIRST: u16 = 12_000;
 const LAST: u16 = 32_000;
@@ -25,6 +28,17 @@ pub(crate) fn listen() -> TcpListener {
 
 pub(crate) fn listen_at(address: IpAddr) -> TcpListener {
     at_random(address, |port| TcpListener::bind((address, port)).ok())
+}
+
+/// Listens again where a listener has ended. The kernel, or a program that starts, may keep the former listener for a
+/// moment.
+pub(crate) fn listen_again(address: SocketAddr) -> TcpListener {
+    let mut listener = None;
+    wait_until(Duration::from_secs(60), &format!("{address} to be free again"), || {
+        listener = TcpListener::bind(address).ok();
+        listener.is_some()
+    });
+    listener.unwrap()
 }
 
 fn at_random<T>(address: IpAddr, bind: impl Fn(u16) -> Option<T>) -> T {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::{ports, wait};
+use crate::ports;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkFault {
@@ -92,13 +92,7 @@ impl FaultyProxy {
             | NetworkFault::NoDeliveries
                 if refused =>
             {
-                // The kernel may hold on to the port for a moment.
-                let mut listener = None;
-                wait::reached(Duration::from_secs(60), &mut || {
-                    listener = TcpListener::bind(self.address).ok();
-                    listener.is_some()
-                });
-                self.listen(listener.expect("the proxy's port is still free"));
+                self.listen(ports::listen_again(self.address));
             }
             _ => {}
         }

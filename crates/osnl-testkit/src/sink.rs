@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::{ports, wait};
+use crate::ports;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -156,12 +156,7 @@ impl Sink {
 
     pub fn restart(&self) {
         self.stop();
-        let mut listener = None;
-        wait::wait_until(Duration::from_secs(60), "the sink's port to be free again", || {
-            listener = TcpListener::bind(self.address).ok();
-            listener.is_some()
-        });
-        self.accept(listener.unwrap());
+        self.accept(ports::listen_again(self.address));
     }
 
     fn accept(&self, listener: TcpListener) {

@@ -9,6 +9,18 @@ pub fn wait_until(deadline: Duration, description: &str, mut done: impl FnMut() 
     assert!(reached(deadline, &mut done), "waited {deadline:?} for {description}");
 }
 
+/// Waits as [`wait_until`] does, and lets other tasks run meanwhile.
+#[cfg(feature = "conformance")]
+pub async fn until(deadline: Duration, description: &str, mut done: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let asked = tokio::time::timeout(deadline, asking).await;
+    assert!(asked.is_ok(), "waited {deadline:?} for {description}");
+}
+
 pub(crate) fn reached(deadline: Duration, done: &mut dyn FnMut() -> bool) -> bool {
     let end = Instant::now() + deadline;
     loop {

@@ -1,24 +1,30 @@
-use osnl_model::TransportUrl;
+use osnl_config::shown;
+use osnl_config::typed::ValueRefusal;
+use osnl_model::{TransportUrl, nearest};
 
 /// The drivers that a transport URL can name in this build.
-pub const DRIVERS: &[&str] = match (cfg!(feature = "amqp1"), cfg!(feature = "kafka")) {
+const DRIVERS: &[&str] = match (cfg!(feature = "amqp1"), cfg!(feature = "kafka")) {
     (true, true) => &["rabbit", "kombu", "kafka", "amqp", "amqps"],
     (true, false) => &["rabbit", "kombu", "amqp", "amqps"],
     (false, true) => &["rabbit", "kombu", "kafka"],
     (false, false) => &["rabbit", "kombu"],
 };
 
-/// Returns what to write instead of a name that is no driver of this build, where people are known to write the name.
-/// oslo.messaging has no `amqp://` either since 15.0.0; people mean `rabbit://`.
+/// Refuses a name that is no driver of this build. oslo.messaging has no `amqp://` either since 15.0.0; people mean
+/// `rabbit://`.
 #[must_use]
-pub fn instead_of_driver(name: &str) -> Option<&'static str> {
+pub fn unknown_driver(name: &str) -> ValueRefusal {
+    let refused = |allowed: &str| ValueRefusal::new(format!("unknown transport {}", shown(name)), allowed);
     match name {
-        "amqp" | "pyamqp" => Some("write rabbit://"),
-        "amqps" | "pyamqps" => Some("write rabbit://...?ssl=1, which is what oslo.messaging calls it"),
-        "kafka" => Some(
+        "amqp" | "pyamqp" => refused("write rabbit://"),
+        "amqps" | "pyamqps" => refused("write rabbit://...?ssl=1, which is what oslo.messaging calls it"),
+        "kafka" => refused(
             "this build is without Kafka: install a package or the image, or build with the feature \"kafka\"",
         ),
-        _ => None,
+        _ => ValueRefusal {
+            suggestion: nearest(name, DRIVERS.iter().copied()).map(|near| format!("{near}://")),
+            ..refused(&format!("known: {}", DRIVERS.join(", ")))
+        },
     }
 }
 

@@ -1,13 +1,15 @@
 //! Errors between a transport and a broker, and whether another attempt can succeed.
 
-use crate::driver::{DRIVERS, instead_of_driver};
+use osnl_config::typed::ValueRefusal;
+use osnl_model::did_you_mean;
+
 use crate::options::OptionError;
 
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
-    #[error("unknown transport \"{driver}\"; {}", meant(.driver))]
-    UnknownDriver { driver: String },
+    #[error("{refusal}{}", did_you_mean(.refusal.suggestion.as_deref()))]
+    UnknownDriver { refusal: ValueRefusal },
     #[error("transport_url: {0}")]
     Options(#[from] OptionError),
     #[error("{reason}")]
@@ -157,15 +159,4 @@ impl TransportError {
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::NoExchange { .. } | Self::NoQueue { .. })
     }
-}
-
-fn meant(driver: &str) -> String {
-    instead_of_driver(driver).map_or_else(
-        || {
-            let near = osnl_model::nearest(driver, DRIVERS.iter().copied());
-            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}://?"));
-            format!("known: {}{near}", DRIVERS.join(", "))
-        },
-        str::to_owned,
-    )
 }

@@ -84,7 +84,7 @@ pub use contract::{
     Consumer, Features, LateBindings, LostPosition, PartitionSeen, QueueDepths, QueueSeen, Transport,
 };
 pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
-pub use driver::{DRIVERS, Driver, instead_of_driver};
+pub use driver::{Driver, unknown_driver};
 pub use error::TransportError;
 pub use future::BoxFuture;
 pub use hosts::FailoverStrategy;
@@ -146,7 +146,7 @@ pub fn transport_with(
         #[cfg(feature = "kafka")]
         Some(Driver::Kafka) => Ok(Box::new(KafkaTransport::new(url, KafkaOptions::from_query(url)?)?)),
         Some(Driver::Rabbit) => Ok(Box::new(RabbitTransport::new(url.clone(), options)?)),
-        _ => Err(TransportError::UnknownDriver { driver: url.driver().to_owned() }),
+        _ => Err(TransportError::UnknownDriver { refusal: unknown_driver(url.driver()) }),
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{Kind, OptionDef, Options};
-use osnl_model::{TransportUrl, nearest};
+use osnl_model::{TransportUrl, did_you_mean, nearest};
 
 use crate::driver::Driver;
 
@@ -33,7 +33,7 @@ pub struct DriverOptions<T> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     #[error("{} is not an option of [{section}]{}", .name.as_deref().unwrap_or("a name in the query"),
-        .nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
+        did_you_mean(*.nearest))]
     Unknown {
         section: &'static str,
         /// The name as written, unless it may be part of a password.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{ask_on, handler};
 
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_millis(1500);
 const JSON: &str = "Content-Type: application/json\r\n";
 

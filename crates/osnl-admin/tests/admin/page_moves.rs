@@ -1,6 +1,8 @@
 use osnl::journal::NewDelivery;
+use osnl_testkit::until;
 use serde_json::json;
 
+use crate::control_socket::SOON;
 use crate::page::{HOSTILE, confirmed, csrf, log_in};
 use crate::running_daemon::RunningDaemon;
 
@@ -64,10 +66,8 @@ async fn deliveries_move_after_a_preview() {
     let (status, done) = post("/deliveries/change", &format!("query={query}&count=1")).await;
     assert!(status == 200 && done.contains("1 delivery moved to second."), "{done}");
     for action in ["first", "second"] {
-        while !site.read(&format!("/deliveries?action={action}"), &session).await.contains("1</span> in all")
-        {
-            tokio::task::yield_now().await;
-        }
+        let path = format!("/deliveries?action={action}");
+        until(SOON, &path, async || site.read(&path, &session).await.contains("1</span> in all")).await;
     }
 
     for (query, expected, words) in [
@@ -124,18 +124,15 @@ async fn deliveries_that_come_after_the_preview_are_not_changed() {
     site.keep(port("p1"), "first").await;
     let seen = std::time::SystemTime::now();
     // Times have a resolution of one millisecond.
-    while seen.elapsed().unwrap().as_millis() < 2 {
-        tokio::task::yield_now().await;
-    }
+    until(SOON, "a later time", async || seen.elapsed().unwrap().as_millis() >= 2).await;
     let preview = site.read("/deliveries/change?change=discard&action=first", &session).await;
     assert!(preview.contains("Discard 1 delivery</button>"), "{preview}");
     assert!(preview.contains("href=\"/deliveries?action=first\""), "{preview}");
     site.keep(port("p2"), "first").await;
     let (status, done) = post("/deliveries/change", &format!("query={}", confirmed(&preview))).await;
     assert!(status == 200 && !done.contains("2 deliveries"), "{done}");
-    while !site.read("/deliveries?about=p1&state=discarded", &session).await.contains("1</span> discarded") {
-        tokio::task::yield_now().await;
-    }
+    let first = "/deliveries?about=p1&state=discarded";
+    until(SOON, first, async || site.read(first, &session).await.contains("1</span> discarded")).await;
     let later = site.read("/deliveries?about=p2&state=discarded", &session).await;
     assert!(later.contains("No delivery matches."), "{later}");
     site.end().await;

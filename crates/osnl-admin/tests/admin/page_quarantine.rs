@@ -1,3 +1,6 @@
+use osnl_testkit::until;
+
+use crate::control_socket::SOON;
 use crate::page::{HOSTILE, confirmed, csrf, log_in};
 use crate::running_daemon::RunningDaemon;
 
@@ -36,9 +39,8 @@ async fn messages_that_can_be_read_by_now_are_retried_after_a_preview() {
     let (status, done) = site.running.ask("POST", "/quarantine/change", &session, &body).await;
     assert!(status == 200 && done.contains("1 message left the quarantine"), "{done}");
     assert!(site.read("/quarantine", &session).await.contains("2 messages could not be read."));
-    while !site.read("/deliveries?about=m1&state=delivered", &session).await.contains("1</span> delivered") {
-        tokio::task::yield_now().await;
-    }
+    let path = "/deliveries?about=m1&state=delivered";
+    until(SOON, path, async || site.read(path, &session).await.contains("1</span> delivered")).await;
     let (status, none) = site.running.ask("GET", "/quarantine/change?change=retry&id=1", &session, "").await;
     assert!(status == 200 && none.contains("1: there is no message with this number"), "{none}");
 

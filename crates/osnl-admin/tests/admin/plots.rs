@@ -1,7 +1,9 @@
 use std::time::Duration;
 
+use osnl_testkit::until;
 use tokio::time::{advance, pause, resume};
 
+use crate::control_socket::SOON;
 use crate::page::{Site, TOKEN};
 
 #[tokio::test]
@@ -17,9 +19,7 @@ async fn plots_are_pictures_with_words_and_values() {
         }
         let known = format!("d=\"M0 200L{} 200\"", samples - 1);
         let known = if samples == 1 { "M0 200h0" } else { &*known };
-        while !site.read("/plots", &session).await.contains(known) {
-            tokio::task::yield_now().await;
-        }
+        until(SOON, known, async || site.read("/plots", &session).await.contains(known)).await;
     }
     let page = site.read("/plots?over=hour", &session).await;
     let (_, html) = page.split_once("\r\n\r\n").unwrap();

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::iter::once;
 
 use clap::{Args, ValueEnum};
-use osnl_config::nearest;
+use osnl_config::{did_you_mean, nearest};
 use osnl_model::catalogue::{self, CatalogueEvent, CatalogueField, PayloadForm};
 use serde_json::{Value, json};
 
@@ -75,8 +75,7 @@ fn select(args: &EventsArgs) -> Result<Selection, String> {
         (Some(name), event) => (Some(name), event.as_ref()),
     };
     if let Some(service) = service.filter(|name| !services.contains(&name.as_str())) {
-        let meant = nearest(service, services.iter().copied());
-        let meant = meant.map_or(String::new(), |name| format!("; did you mean {name}?"));
+        let meant = did_you_mean(nearest(service, services.iter().copied()));
         return Err(format!("no service \"{service}\" is known; known: {}{meant}", services.join(", ")));
     }
     let of_service = |event: &&'static CatalogueEvent| service.is_none_or(|name| event.service == name);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use osnl::native::{self, PLACEHOLDER, Sources};
-use osnl_config::nearest;
+use osnl_config::{did_you_mean, nearest};
 use osnl_model::catalogue;
 
 use self::sample::{SampleForm, SampleTarget, TARGETS, sample};
@@ -111,8 +111,7 @@ fn services(names: &[String]) -> Result<Vec<&'static str>, String> {
             Some(service) if services.contains(service) => {}
             Some(service) => services.push(*service),
             None => {
-                let near = nearest(name, known.iter().copied());
-                let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+                let hint = did_you_mean(nearest(name, known.iter().copied()));
                 return Err(format!("unknown service {name:?}; allowed: {}{hint}", known.join(", ")));
             }
         }

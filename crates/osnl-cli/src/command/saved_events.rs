@@ -15,7 +15,7 @@ use osnl::journal::query::{About, Filter, KeptEvent, Phase};
 use osnl::journal::sqlite::{OpenError, SqliteReader};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, RecordedEvent};
-use osnl_config::nearest;
+use osnl_config::{did_you_mean, nearest};
 
 pub(super) use self::kept::KeptEvents;
 pub(super) use self::shown::{
@@ -203,8 +203,7 @@ pub(super) fn known<'a>(
     if names.clone().any(|known| known == name) {
         return Ok(());
     }
-    let near = nearest(name, names);
-    let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+    let hint = did_you_mean(nearest(name, names));
     Err((Exit::Usage, format!("the configuration has no {what} {}{hint}", masked(name))))
 }
 

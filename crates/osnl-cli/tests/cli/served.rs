@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use osnl_admin::api::{Parameter, ROUTES, ValueForm};
 use osnl_testkit::{Authority, Notice, Protocols, RawMessage, Reply, ServerIdentity, TlsSink, closed_port};
 use serde_json::{Value, json};
 
 use self::schema::Document;
-use crate::reloading::{LISTENER, Rig, SOON, instance};
+use crate::reloading::{LISTENER, Rig, instance};
+use crate::snapshot::look_until;
 
 const ADMIN: &str = "[admin]\nlisten = unix:HOME/admin.sock\nallow_changes = yes\n";
 
@@ -164,16 +164,8 @@ impl Api {
 
     #[track_caller]
     fn wait(&mut self, missing: impl Fn(&Value) -> Vec<&'static str>) {
-        let end = Instant::now() + SOON;
-        loop {
-            let status = self.status();
-            let missing = missing(&status);
-            if missing.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < end, "{missing:?} in {status:#}");
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
+        let status = look_until(|| self.status(), |status| missing(status).is_empty());
+        assert!(missing(&status).is_empty(), "{:?} in {status:#}", missing(&status));
     }
 }
 

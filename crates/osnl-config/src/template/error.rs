@@ -1,11 +1,12 @@
 use minijinja::ErrorKind;
+use osnl_model::did_you_mean;
 
 use super::foreign_syntax;
 use super::limits::{FUEL, LONGEST_OUTPUT, TOO_LONG, TOO_MUCH, WORK};
 use super::names::{Aliases, Names};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}{}{}", behind("; ", .allowed.as_deref(), ""), behind("; did you mean ", .suggestion.as_deref(), "?"))]
+#[error("{problem}{}{}", .allowed.as_ref().map(|allowed| format!("; {allowed}")).unwrap_or_default(), did_you_mean(.suggestion.as_deref()))]
 pub struct TemplateError {
     pub at: usize,
     pub line: u32,
@@ -14,10 +15,6 @@ pub struct TemplateError {
     pub allowed: Option<String>,
     pub suggestion: Option<String>,
     pub unknown: Option<String>,
-}
-
-fn behind(before: &str, part: Option<&str>, after: &str) -> String {
-    part.map_or_else(String::new, |part| format!("{before}{part}{after}"))
 }
 
 impl TemplateError {

@@ -14,7 +14,6 @@ use std::task::{Context, Poll};
 use crate::tls::{LatestEnd, Remedies};
 use hyper::Uri;
 use hyper::http::uri::{Authority, Scheme as UriScheme};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -76,7 +75,7 @@ impl Connector {
         self.proxies.toward(scheme, authority)
     }
 
-    async fn connect(mut self, target: Uri) -> Result<HttpStream, ConnectError> {
+    pub(crate) async fn connect(mut self, target: Uri) -> Result<HttpStream, ConnectError> {
         let scheme = if target.scheme() == Some(&UriScheme::HTTPS) { Scheme::Https } else { Scheme::Http };
         let proxy = self.proxy(scheme, target.authority().map(Authority::as_str).unwrap_or_default())?;
         let host = target.host().unwrap_or_default();
@@ -117,16 +116,17 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = HttpStream;
+    type Response = TokioIo<HttpStream>;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpStream, ConnectError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<HttpStream>, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.tcp.poll_ready(context).map_err(|error| ConnectError::Tcp(error.into()))
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(target))
+        let connecting = self.clone().connect(target);
+        Box::pin(async { connecting.await.map(TokioIo::new) })
     }
 }
 
@@ -176,10 +176,10 @@ fn status(reply: &[u8]) -> Option<(u16, String)> {
 }
 
 pub(crate) struct HttpStream {
-    io: TokioIo<CountingStream>,
+    io: Box<dyn Io>,
     traffic: Traffic,
     to_proxy: bool,
-    certificate_ends: Option<i64>,
+    pub(crate) certificate_ends: Option<i64>,
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -204,12 +204,7 @@ impl Traffic {
     }
 }
 
-struct CountingStream {
-    io: Box<dyn Io>,
-    traffic: Traffic,
-}
-
-impl AsyncRead for CountingStream {
+impl AsyncRead for HttpStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -224,7 +219,7 @@ impl AsyncRead for CountingStream {
     }
 }
 
-impl AsyncWrite for CountingStream {
+impl AsyncWrite for HttpStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -258,62 +253,12 @@ impl AsyncWrite for CountingStream {
 
 impl HttpStream {
     fn new(io: impl Io + 'static, to_proxy: bool) -> Self {
-        let traffic = Traffic::default();
-        let io = TokioIo::new(CountingStream { io: Box::new(io), traffic: traffic.clone() });
-        Self { io, traffic, to_proxy, certificate_ends: None }
-    }
-
-    pub(crate) fn certificate_ends(&self) -> Option<i64> {
-        self.certificate_ends
-    }
-
-    fn io(&mut self) -> Pin<&mut TokioIo<CountingStream>> {
-        Pin::new(&mut self.io)
+        Self { io: Box::new(io), traffic: Traffic::default(), to_proxy, certificate_ends: None }
     }
 }
 
 impl Connection for HttpStream {
     fn connected(&self) -> Connected {
         Connected::new().proxy(self.to_proxy).extra(self.traffic.clone())
-    }
-}
-
-impl Read for HttpStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.io().poll_read(context, buffer)
-    }
-}
-
-impl Write for HttpStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.io().poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io().poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io().poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.io().poll_write_vectored(context, bytes)
     }
 }

@@ -1,7 +1,6 @@
 use std::error::Error as StdError;
 
 use crate::tls::Refusal;
-use tower_service::Service as _;
 
 use crate::http::connector::{ConnectError, Connector};
 use crate::http::failure;
@@ -37,12 +36,12 @@ pub async fn reach(options: &HttpOptions, target: &Url) -> Result<Reachability, 
     };
     let place = format!("{}://{}/", target.scheme(), target.authority());
     let place = place.parse().map_err(|_| ProbeError::Connect("its host is not a valid name".to_owned()))?;
-    let mut connector = Connector::new(options, tls);
-    let stream = connector.call(place).await.map_err(|error| unreached(&error, options))?;
+    let connecting = Connector::new(options, tls).connect(place);
+    let stream = connecting.await.map_err(|error| unreached(&error, options))?;
     Ok(Reachability {
         proxy: proxy.as_ref().map(ToString::to_string),
         tls: target.scheme() == Scheme::Https,
-        certificate_ends: stream.certificate_ends(),
+        certificate_ends: stream.certificate_ends,
     })
 }
 

@@ -8,14 +8,13 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::scram::{Hash, ScramLogin};
 use crate::tls::serve::{config, config_asking};
 use crate::tls::{Authority, Certificate, Protocols};
-use crate::{KafkaClient, ports, wait};
+use crate::{KafkaClient, ports};
 
 /// A client of the wrong protocol, such as TLS, sends a longer one.
 const LONGEST: u32 = 100 << 20;
@@ -103,15 +102,8 @@ impl KafkaFront {
         }
     }
 
-    /// Listens again. A program that starts keeps the former listener for a moment.
     pub(super) fn start_again(&self) {
-        let mut listener = None;
-        let mut bind = || {
-            listener = TcpListener::bind(self.address).ok();
-            listener.is_some()
-        };
-        assert!(wait::reached(Duration::from_secs(60), &mut bind), "{} is taken", self.address);
-        self.accept(listener.unwrap());
+        self.accept(ports::listen_again(self.address));
     }
 
     #[must_use]

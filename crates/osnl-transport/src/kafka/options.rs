@@ -130,9 +130,7 @@ impl KafkaOptions {
     /// Returns the logins that go to a broker in clear. SCRAM does not send the password.
     pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
         let security = self.security();
-        let is_sent =
-            Driver::of(url) == Driver::Kafka && security.sasl && self.values.sasl_mechanism.0 == "PLAIN";
-        match is_sent && !security.tls {
+        match security.sasl && !security.tls && self.values.sasl_mechanism.0 == "PLAIN" {
             true => {
                 crate::logins::in_clear(url, "set security_protocol = SASL_SSL, or a sasl_mechanism of SCRAM")
             }

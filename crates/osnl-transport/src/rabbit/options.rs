@@ -102,11 +102,10 @@ impl RabbitOptions {
     }
 
     /// Returns the logins that are sent in clear. TLS that trusts any broker has a warning of its own.
-    #[must_use]
-    pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
-        match Driver::named(url.driver()) == Some(Driver::Rabbit) && self.tls().is_none() {
-            true => crate::logins::in_clear(url, "set ssl = true, and use the broker's port with TLS"),
-            false => Vec::new(),
+    pub(crate) fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
+        match self.tls() {
+            None => crate::logins::in_clear(url, "set ssl = true, and use the broker's port with TLS"),
+            Some(_) => Vec::new(),
         }
     }
 

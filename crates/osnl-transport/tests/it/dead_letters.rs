@@ -1,8 +1,8 @@
 use bytes::Bytes;
-use osnl_testkit::{Broker, Vhost};
+use osnl_testkit::{Broker, Vhost, until};
 use osnl_transport::{QueueAccess, QueuedMessage, Transport, TransportError};
 
-use crate::session::{rabbit, within};
+use crate::session::{SOON, rabbit};
 
 const QUEUE: &str = "q.dead";
 
@@ -53,7 +53,7 @@ async fn what_is_kept_is_read_in_order_and_removed_one_by_one() {
         reader.close().await;
     }
     // A quorum queue takes back what a closed channel had only after the close is answered.
-    within(async { while queue.depth(QUEUE).await.unwrap() != Some(297) {} }).await;
+    until(SOON, "the queue to have the rest", async || queue.depth(QUEUE).await.unwrap() == Some(297)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use osnl_config::{ConfigError, Finding, Level, LogFile, Options as _, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaOptions;
-use osnl_transport::{Driver, QueueType, RabbitOptions};
+use osnl_transport::{Driver, QueueType, RabbitOptions, broker_logins};
 
 use super::action::{action, conditions};
 use super::admin::admin;
@@ -374,22 +374,25 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let management = management::of_listener(reader, url.as_ref(), rabbit.as_ref());
     #[cfg(feature = "kafka")]
     let of_kafka = rabbit::of_listener(reader, &options.kafka, url.as_ref());
-    if let (Some(url), Some(rabbit)) = (&url, &rabbit) {
-        if Driver::of(url) == Driver::Rabbit {
-            reader.warn_of_trust(rabbit);
-        }
-        reader.warn_of_logins(&rabbit.logins(url));
-    }
-    #[cfg(feature = "kafka")]
-    if let (Some(url), Some(options)) = (&url, &of_kafka) {
-        reader.warn_of_logins(&options.logins(url));
+    if let Some(url) = &url {
+        let logins = match (Driver::of(url), &rabbit) {
+            #[cfg(feature = "kafka")]
+            (Driver::Kafka, _) => of_kafka.as_ref().map(|options| options.logins(url)),
+            (driver, Some(rabbit)) => {
+                if driver == Driver::Rabbit {
+                    reader.warn_of_trust(rabbit);
+                }
+                Some(broker_logins(url, rabbit))
+            }
+            (_, None) => None,
+        };
+        reader.warn_of_logins(&logins.unwrap_or_default());
     }
     let topology = topology::read(reader, rabbit.as_ref());
     let own = StreamOptions::read(reader);
     let topology = topology?;
     #[cfg(feature = "amqp1")]
-    if let Some(url) = url.as_ref().filter(|url| Driver::of(url) == Driver::Amqp1) {
-        reader.warn_of_logins(&osnl_transport::broker_logins(url, &options.rabbit));
+    if url.as_ref().is_some_and(|url| Driver::of(url) == Driver::Amqp1) {
         super::amqp1::warn(reader, topology.pool.as_deref(), topology.declare);
     }
     let prefetch = rabbit::prefetch(reader, rabbit.as_ref(), OptionValue::valid(reader, "prefetch")?);

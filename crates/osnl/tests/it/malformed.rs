@@ -7,11 +7,12 @@ use std::sync::Arc;
 use osnl::notification_listener::{
     Handler, MemoryBroker, NotificationFilter, NotificationListener, Pattern, Target,
 };
-use osnl_testkit::fixture;
+use osnl_testkit::{fixture, until};
 use osnl_transport::Properties;
 use serde_json::json;
 
 use crate::bodies;
+use crate::harness::SOON;
 
 #[derive(Debug, PartialEq)]
 enum Ours {
@@ -145,9 +146,7 @@ async fn check((body, properties): Body, ours: Ours) {
     }
     let counters = running.counters();
     let settled = || counters.delivered.get() + counters.unmatched.get() + counters.quarantined.get();
-    while settled() < 2 {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
+    until(SOON, "both messages to be settled", async || settled() >= 2).await;
     let became = match (counters.delivered.get(), counters.unmatched.get(), counters.quarantined.get()) {
         (2, 0, 0) => "notified, acknowledged".to_owned(),
         (0, 2, 0) => "acknowledged, no endpoint is notified".to_owned(),

@@ -12,6 +12,7 @@ use osnl_transport::Properties;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
+use crate::harness::SOON;
 use crate::library::no_requeue;
 
 const POOL: &str = "library";
@@ -75,13 +76,7 @@ fn event_type(received: &ReceivedNotification) -> &str {
 }
 
 async fn until(reached: impl Fn() -> bool) {
-    for _ in 0..60_000 {
-        if reached() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    panic!("not within a minute");
+    osnl_testkit::until(SOON, "the count", async || reached()).await;
 }
 
 async fn idle(broker: &MemoryBroker, running: RunningListener) {

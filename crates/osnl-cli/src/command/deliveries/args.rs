@@ -121,30 +121,7 @@ pub(crate) struct ShowArgs {
     pub(crate) format: FormatArgs,
 }
 
-const FOR_RELEASE: [&str; 1] = ["waiting-for-release"];
-const OPEN: [&str; 9] = [
-    "arrived",
-    "ready",
-    "running",
-    "retrying",
-    "waiting",
-    "waiting-for-release",
-    "orphaned",
-    "pending",
-    "open",
-];
-const UNDONE: [&str; 10] = [
-    "arrived",
-    "ready",
-    "running",
-    "retrying",
-    "waiting",
-    "waiting-for-release",
-    "orphaned",
-    "dead",
-    "pending",
-    "open",
-];
+const OVER: [&str; 5] = ["delivered", "no-action-needed", "shadow", "discarded", "done"];
 
 /// The flags that every change takes.
 #[derive(Debug, Args)]
@@ -164,7 +141,7 @@ pub(crate) struct ChangeArgs {
 
 /// The flags of `osnl deliveries retry`.
 #[derive(Debug, Args)]
-#[command(mut_arg("state", |arg| arg.help("dead: the one state that can be retried").value_parser(states_offering(&["dead"]))))]
+#[command(mut_arg("state", |arg| arg.help("dead: the one state that can be retried").value_parser(states_offering(|name| name == "dead"))))]
 #[command(after_help = "Examples:\n  osnl deliveries retry 17.0\n  \
                         osnl deliveries retry --action roles --since 2h --dry-run")]
 pub(crate) struct RetryArgs {
@@ -177,7 +154,7 @@ pub(crate) struct RetryArgs {
 
 /// The flags of `osnl deliveries discard`.
 #[derive(Debug, Args)]
-#[command(mut_arg("state", |arg| arg.value_parser(states_offering(&UNDONE))))]
+#[command(mut_arg("state", |arg| arg.value_parser(states_offering(|name| !OVER.contains(&name)))))]
 #[command(after_help = "Examples:\n  osnl deliveries discard 17.0 18.0\n  \
                         osnl deliveries discard --rule old-rule --state dead --yes")]
 pub(crate) struct DiscardArgs {
@@ -190,7 +167,7 @@ pub(crate) struct DiscardArgs {
 
 /// The flags of `osnl deliveries release`.
 #[derive(Debug, Args)]
-#[command(mut_arg("state", |arg| arg.help("waiting-for-release: the one state that can be released").value_parser(states_offering(&FOR_RELEASE))))]
+#[command(mut_arg("state", |arg| arg.help("waiting-for-release: the one state that can be released").value_parser(states_offering(|name| name == "waiting-for-release"))))]
 #[command(after_help = "Example:\n  osnl deliveries release --action roles")]
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
@@ -199,7 +176,7 @@ pub(crate) struct ReleaseArgs {
 
 /// The flags of `osnl deliveries move`.
 #[derive(Debug, Args)]
-#[command(mut_arg("state", |arg| arg.help("Only these states, such as pending, waiting-for-release, or orphaned; separated by commas").value_parser(states_offering(&OPEN))))]
+#[command(mut_arg("state", |arg| arg.help("Only these states, such as pending, waiting-for-release, or orphaned; separated by commas").value_parser(states_offering(|name| name != "dead" && !OVER.contains(&name)))))]
 #[command(after_help = "Example:\n  osnl deliveries move --action old-name --to roles")]
 pub(crate) struct MoveArgs {
     #[command(flatten)]

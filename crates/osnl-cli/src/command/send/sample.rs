@@ -3,7 +3,7 @@
 
 use anyhow::anyhow;
 use osnl_model::catalogue::{self, CatalogueEvent};
-use osnl_model::{Priority, Target, nearest};
+use osnl_model::{Priority, Target, did_you_mean, nearest};
 use serde_json::{Value, json};
 
 use super::super::confirm::agreed_to;
@@ -33,7 +33,7 @@ pub(super) fn find(name: &str, topics: &[String]) -> anyhow::Result<&'static Cat
         true => {
             let all = || catalogue::events().iter().map(|event| event.event_type);
             let near = nearest(name, all()).or_else(|| catalogue::alike(name, 1).first().copied());
-            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            let near = did_you_mean(near);
             anyhow!("--sample: no service is known to send {name}; osnl events lists what is known{near}")
         }
         false => anyhow!(

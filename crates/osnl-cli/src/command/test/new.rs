@@ -1,7 +1,7 @@
 use osnl::explain::{ExplainedEvent, explain};
 use osnl::native::Native;
 use osnl::saved;
-use osnl_config::nearest;
+use osnl_config::{did_you_mean, nearest};
 use osnl_model::Priority;
 use osnl_model::catalogue::{self, CatalogueEvent};
 use serde_json::json;
@@ -15,8 +15,7 @@ use crate::exit::Exit;
 pub(super) fn print(args: &TestArgs, name: &str) -> Exit {
     let events = catalogue::find(name);
     if events.is_empty() {
-        let near = nearest(name, catalogue::events().iter().map(|event| event.event_type));
-        let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+        let hint = did_you_mean(nearest(name, catalogue::events().iter().map(|event| event.event_type)));
         let problem = format!("no service is known to send {name}; osnl events lists what is known{hint}");
         sources::complain(&problem);
         return Exit::Failed;

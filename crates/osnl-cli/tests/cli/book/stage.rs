@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use osnl_testkit::{
     Broker, Notice, OsloPublisher, PublisherOptions, RawMessage, Reply, RestartableProgram, Sink, Vhost,
@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use super::compare::is_as_shown;
 use super::page::Step;
+use crate::snapshot::look_until;
 
 const SOON: Duration = Duration::from_secs(60);
 const ASKING: [&str; 13] = [
@@ -185,16 +186,10 @@ impl Stage {
 
     fn wait_for(&mut self, prints: &[String]) {
         let program = self.running.last().expect("nothing runs that could print anything");
-        let end = Instant::now() + SOON;
-        loop {
-            let printed = self.as_in_pages(&program.output());
-            if is_as_shown(prints, &printed, true) {
-                self.transcript.push_str(&printed);
-                return;
-            }
-            assert!(Instant::now() < end, "{}{printed}\n-- shown:\n{}", self.transcript, prints.join("\n"));
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+        let is_right = |printed: &String| is_as_shown(prints, printed, true);
+        let printed = look_until(|| self.as_in_pages(&program.output()), is_right);
+        assert!(is_right(&printed), "{}{printed}\n-- shown:\n{}", self.transcript, prints.join("\n"));
+        self.transcript.push_str(&printed);
     }
 
     fn interrupt(&mut self, line: usize, prints: &[String]) {
@@ -226,25 +221,18 @@ impl Stage {
             return;
         }
         let asks = ASKING.iter().any(|begin| command.starts_with(begin));
-        let end = Instant::now() + SOON;
-        loop {
-            let printed = self.once(command);
-            if is_as_shown(prints, &printed, false) {
-                self.transcript.push_str(&printed);
-                self.failed = self.status != 0 && !(asks && self.status == 1);
-                return;
-            }
-            let late = !asks || Instant::now() >= end;
-            let running: Vec<String> = self.running.iter().map(RestartableProgram::output).collect();
-            assert!(
-                !late,
-                "{}{printed}\n-- shown:\n{}\n-- running:\n{}",
-                self.transcript,
-                prints.join("\n"),
-                running.join("\n")
-            );
-            std::thread::park_timeout(Duration::from_millis(100));
-        }
+        let is_right = |printed: &String| is_as_shown(prints, printed, false);
+        let printed = look_until(|| self.once(command), |printed| !asks || is_right(printed));
+        let running: Vec<String> = self.running.iter().map(RestartableProgram::output).collect();
+        assert!(
+            is_right(&printed),
+            "{}{printed}\n-- shown:\n{}\n-- running:\n{}",
+            self.transcript,
+            prints.join("\n"),
+            running.join("\n")
+        );
+        self.transcript.push_str(&printed);
+        self.failed = self.status != 0 && !(asks && self.status == 1);
     }
 
     fn once(&mut self, command: &str) -> String {

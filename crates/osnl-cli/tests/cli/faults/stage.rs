@@ -1,6 +1,5 @@
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{
@@ -11,11 +10,11 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{Fault, Part};
-use crate::harness::incidents;
+use crate::harness::{SOON, incidents};
+use crate::snapshot::look_until;
 
 /// Lines that appear later, or never, depending on the machine's speed.
 const LATER: [&str; 3] = ["the target is still down", "neutron: blocked", "the listener is blocked"];
-const SOON: Duration = Duration::from_secs(60);
 
 const USUAL: &str = r#"[DEFAULT]
 state_dir = HOME/state
@@ -177,7 +176,7 @@ impl<'a> Stage<'a> {
         fs::read_to_string(self.home.path().join("a.conf.log")).unwrap_or_default()
     }
 
-    /// Plays the fault until `is_as_kept` holds of the lines of each command, as a moment's words come and go.
+    /// Plays the fault until `is_as_kept` holds of the lines of each command.
     pub(super) fn play(mut self, is_as_kept: impl Fn(&[Vec<String>; 4]) -> bool) -> [Vec<String>; 4] {
         let text = fs::read_to_string(self.home.path().join("a.conf")).unwrap();
         let text = match self.fault.part {
@@ -200,17 +199,13 @@ impl<'a> Stage<'a> {
             self.publish();
         }
         let [in_status, in_log] = self.fault.shows;
-        let end = Instant::now() + SOON;
-        loop {
+        let look = || {
             let (status, log) = (self.status(), self.log());
             let is_shown = status.contains(in_status) && log.contains(in_log);
-            let said = self.said(&check, &connect, &status, &log);
-            // A fault that does not show stays in the picture as such, so that the other faults are compared too.
-            if is_shown && is_as_kept(&said) || Instant::now() > end {
-                return said;
-            }
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
+            (self.said(&check, &connect, &status, &log), is_shown)
+        };
+        // A fault that does not show stays in the picture as such, so that the other faults are compared too.
+        look_until(look, |(said, is_shown)| *is_shown && is_as_kept(said)).0
     }
 
     fn said(&self, check: &str, connect: &str, status: &str, log: &str) -> [Vec<String>; 4] {

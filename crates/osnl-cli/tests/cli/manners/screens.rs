@@ -2,15 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use osnl_testkit::Pty;
 use regex::Regex;
 
 use super::OSNL;
 use super::rig::Rig;
-use crate::harness::{PROMPTLY, SOON};
-use crate::snapshot::{is_as_kept, is_updated, kept};
+use crate::harness::PROMPTLY;
+use crate::snapshot::{is_as_kept, is_updated, kept, look_until};
 
 /// Replaces values that differ from run to run. Column widths depend on these values, so columns
 /// become two blanks apart.
@@ -82,17 +81,11 @@ fn shows(rig: &Rig, name: &str, args: &[&str]) {
     is_as_kept(&format!("screen-{name}"), &screen(rig, args));
 }
 
-/// Looks until the screen is as kept, because a moment's words come and go, such as those of a probe that is
-/// under way. Only for a command that changes nothing.
+/// Only for a command that changes nothing.
 #[track_caller]
 fn settles(name: &str, look: impl Fn() -> String) {
     let name = format!("screen-{name}");
-    let (mut text, end) = (look(), Instant::now() + SOON);
-    while !is_updated() && text != kept(&name) && Instant::now() < end {
-        std::thread::park_timeout(Duration::from_millis(50));
-        text = look();
-    }
-    is_as_kept(&name, &text);
+    is_as_kept(&name, &look_until(look, |text| is_updated() || *text == kept(&name)));
 }
 
 #[test]

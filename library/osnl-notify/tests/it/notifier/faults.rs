@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use osnl_notify::notifier::{Confirm, Context, Driver, NotifyError, OnFull, Retry};
-use osnl_testkit::{Broker, OsloPublisher, PublisherOptions};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, until, wait_until};
 use osnl_transport::{Declare, TransportError};
 use serde_json::Value;
 
@@ -41,9 +41,7 @@ fn nothing_confirmed_is_missing_after_the_broker_was_killed_and_restarted_while_
             confirmed
         };
         let faults = async {
-            while notifier.counters().confirmed.get() < 500 {
-                tokio::task::yield_now().await;
-            }
+            until(LONG, "confirmed messages", async || notifier.counters().confirmed.get() >= 500).await;
             // The node takes seconds to stop, and the emission continues meanwhile.
             let broker = broker.clone();
             let fault = move || {
@@ -64,7 +62,7 @@ fn nothing_confirmed_is_missing_after_the_broker_was_killed_and_restarted_while_
 
     // The node has no memory left: it accepts no message until the alarm is over.
     broker.ctl(&["set_vm_memory_high_watermark", "0"]);
-    osnl_testkit::wait_until(LONG, "the alarm", || broker.has_alarm());
+    wait_until(LONG, "the alarm", || broker.has_alarm());
     runtime().block_on(async {
         let transport = rabbit(&url);
         let notifier = builder(transport, Driver::Messaging)
@@ -89,12 +87,7 @@ fn a_closed_connection_is_opened_again_by_the_next_emission() {
         for n in 0..3 {
             notifier.info(&Context::new(), "e", &n).await.unwrap();
             // One connection serves them all, and the broker may still end the one before.
-            let is_one = async {
-                while vhost.connections() != 1 {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::time::timeout(LONG, is_one).await.unwrap();
+            until(LONG, "the one connection", async || vhost.connections() == 1).await;
             vhost.close_all_connections("test");
         }
         notifier.close(LONG).await.unwrap();
