@@ -155,6 +155,11 @@ impl Transport for Amqp1Transport {
 
     fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
         match error {
+            TransportError::LoginRefused { .. } => Some(
+                "check user, password, and virtual host of transport_url, and sasl_mechanisms, of which the broker has to \
+                 offer one"
+                    .to_owned(),
+            ),
             TransportError::Refused { reason, .. } if reason.contains("amqp_address_v1_not_permitted") => Some(
                 "write queue = /queues/NAME, as RabbitMQ 4.3 names a queue for AMQP 1.0; it takes plain addresses only \
                  with deprecated_features.permit.amqp_address_v1 = true in rabbitmq.conf"

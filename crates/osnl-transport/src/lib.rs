@@ -113,8 +113,8 @@ pub use rabbit::remedy::{
 };
 pub use settle::{Settlement, Stale, Window};
 pub use tap::{
-    ExchangeFound, GroupLag, GroupSeen, Tap, TapBinding, TapMessage, TapOpening, TapOptions, TapProperties,
-    TopicSeen, TopicsSeen,
+    ExchangeFound, GroupLag, GroupSeen, Tap, TapBinding, TapBound, TapMessage, TapOpening, TapOptions,
+    TapProperties, TopicSeen, TopicsSeen,
 };
 pub use tls::{TlsOptions, TlsVersions, Trust, TrustWarning};
 pub use topology::{

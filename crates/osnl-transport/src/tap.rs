@@ -9,7 +9,7 @@
 //! | [`Transport::tap`](crate::Transport::tap) | one attempt: connected, queue declared, bound to existing exchanges, consuming |
 //! | [`Tap::poll`] | waits for one message, then takes all that are ready; cancel-safe: taken messages stay in the batch |
 //! | [`Tap::acknowledge`] | acknowledges taken messages; to be called a few times a second |
-//! | [`Tap::find`] | checks once whether an exchange exists now, and binds to it |
+//! | [`Tap::find`] | checks once whether an exchange exists now, and binds to it with each key that the user may read |
 //! | [`Tap::dropped`] | the number of messages that the bound has dropped since the last call |
 //!
 //! A tap acknowledges with a bounded prefetch. Otherwise the client library would buffer the messages that a slow
@@ -56,6 +56,14 @@ pub struct TapOpening {
     /// without a matching topic.
     pub has_topics: bool,
     pub remarks: Vec<String>,
+}
+
+/// The tap's bindings to one exchange. A missing exchange has neither a binding nor a refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TapBound {
+    pub is_bound: bool,
+    /// The reason of the first refusal; other keys may be bound.
+    pub refusal: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,8 +141,7 @@ pub trait Tap: Send {
 
     fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), TransportError>>;
 
-    /// Binds to an exchange as requested. Returns `false` if the exchange is missing.
-    fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
+    fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<TapBound, TransportError>>;
 
     /// Examines the tapped topics and their groups: the given groups, and those that the broker lists. `None` if the
     /// broker has exchanges.

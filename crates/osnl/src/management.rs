@@ -7,10 +7,11 @@
 //! | `GET /api/queues/VHOST/QUEUE` | type, durability, arguments, policies with their definition, consumers |
 //! | `GET /api/queues/VHOST` | the same of the services' queues, by a pattern of their names |
 //! | `GET /api/queues/VHOST/QUEUE/bindings` | exchanges and keys |
+//! | `GET /api/exchanges/VHOST/EXCHANGE/bindings/destination` | exchanges that pass messages on to such an exchange |
 //! | `GET /api/exchanges` | virtual hosts that have an exchange of a listener |
 //! | `GET /api/nodes` | the number of nodes |
 //!
-//! The last four are asked by a thorough question only.
+//! The last five are asked by a thorough question only.
 //!
 //! A user with the tag `monitoring` and any permissions in the virtual host, even empty, may ask all questions. An
 //! answer is a fact or [`UnknownFact`]; silence, a refusal, and missing statistics never count as well.
@@ -24,7 +25,7 @@ pub(crate) mod risk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use osnl_model::{Secret, TransportUrl};
@@ -74,6 +75,8 @@ pub struct BrokerFacts {
     pub(crate) queues: Vec<(String, Result<QueueFacts, UnknownFact>)>,
     pub(crate) services: Vec<(String, QueueFacts)>,
     pub(crate) bindings: BTreeMap<String, Vec<(String, String)>>,
+    /// The exchanges, with keys, that pass messages on to each exchange on the way to a queue of `bindings`.
+    pub(crate) feeders: BTreeMap<String, Vec<(String, String)>>,
     pub(crate) exchanges: Vec<(String, String)>,
     pub(crate) nodes: Option<usize>,
 }
@@ -81,6 +84,26 @@ pub struct BrokerFacts {
 impl BrokerFacts {
     pub(crate) fn major(&self) -> Option<u32> {
         self.version.as_deref()?.split('.').next()?.parse().ok()
+    }
+
+    /// Returns whether messages of an exchange reach another by bindings between exchanges, of which the first has a key
+    /// that `fits`; `None` if the API does not show all ways.
+    pub(crate) fn leads(&self, from: &str, fits: impl Fn(&str) -> bool, to: &str) -> Option<bool> {
+        let (mut open, mut seen, mut is_whole) = (vec![to], BTreeSet::new(), true);
+        while let Some(exchange) = open.pop() {
+            if !seen.insert(exchange) {
+                continue;
+            }
+            let Some(feeders) = self.feeders.get(exchange) else {
+                is_whole = false;
+                continue;
+            };
+            if feeders.iter().any(|(source, key)| source == from && fits(key)) {
+                return Some(true);
+            }
+            open.extend(feeders.iter().map(|(source, _)| source.as_str()).filter(|source| *source != from));
+        }
+        is_whole.then_some(false)
     }
 
     pub(crate) fn unknown(&self) -> Option<&UnknownFact> {

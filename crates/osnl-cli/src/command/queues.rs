@@ -189,14 +189,20 @@ fn survey(
 }
 
 fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit, NoAnswer> {
-    let changes = native.queue_changes(&report.surveys, &report.left);
+    let mut changes = native.queue_changes(&report.surveys, &report.left);
+    let kept: Vec<String> = changes.iter().flat_map(|change| change.kept.clone()).collect();
+    let shown =
+        |lines: &[String]| lines.iter().map(|line| format!("  {}\n", clean(line))).collect::<String>();
+    if !kept.is_empty() {
+        output::print(&format!("\nleft alone, because it may carry messages:\n{}", shown(&kept)));
+    }
+    changes.retain(|change| !change.lines().is_empty());
     if changes.is_empty() {
         output::print("\nnothing to apply: the rest is for the owner of the broker or of the services\n");
         return Ok(report.exit());
     }
     let lines: Vec<String> = changes.iter().flat_map(osnl::native::QueueChanges::lines).collect();
-    let shown: String = lines.iter().map(|line| format!("  {}\n", clean(line))).collect();
-    output::print(&format!("\nto apply:\n{shown}"));
+    output::print(&format!("\nto apply:\n{}", shown(&lines)));
     let question = match lines.len() {
         1 => "apply this change?".to_owned(),
         many => format!("apply these {many} changes?"),

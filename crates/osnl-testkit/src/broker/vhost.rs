@@ -293,6 +293,16 @@ impl Vhost {
         ));
     }
 
+    /// Binds an exchange to another, so that messages of the first with this key go to the second too.
+    #[track_caller]
+    pub fn pass_on(&self, source: &str, key: &str, destination: &str) {
+        let (source, key, destination) = (binary(source), binary(key), binary(destination));
+        self.ask(&format!(
+            "begin X = fun(N) -> rabbit_misc:r(V, exchange, N) end, \
+             ok = rabbit_binding:add({{binding, X({source}), {key}, X({destination}), []}}, <<\"osnl\">>), true end"
+        ));
+    }
+
     #[track_caller]
     pub fn delete_exchange(&self, exchange: &str) {
         let exchange = binary(exchange);

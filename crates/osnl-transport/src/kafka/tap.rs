@@ -26,7 +26,7 @@ use super::offsets::PartitionKey;
 use super::options::{Settings, of_group};
 use crate::body_flow::{BodyFlow, BodyShare};
 use crate::memory::key_matches;
-use crate::tap::{Tap, TapMessage, TapOpening, TapOptions, TapProperties, TopicsSeen};
+use crate::tap::{Tap, TapBound, TapMessage, TapOpening, TapOptions, TapProperties, TopicsSeen};
 use crate::{BoxFuture, Properties, TransportError};
 
 const LIMITS: [&str; 2] = [
@@ -243,14 +243,15 @@ impl Tap for KafkaTap {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn find<'a>(&'a mut self, pattern: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
+    fn find<'a>(&'a mut self, pattern: &'a str) -> BoxFuture<'a, Result<TapBound, TransportError>> {
         Box::pin(async move {
             let (reading, pattern) = (self.reading.clone(), pattern.to_owned());
             blocking(move || {
                 if reading.is_due() {
                     reading.read_more(false)?;
                 }
-                Ok(reading.places().next.keys().any(|(topic, _)| key_matches(&pattern, topic)))
+                let is_bound = reading.places().next.keys().any(|(topic, _)| key_matches(&pattern, topic));
+                Ok(TapBound { is_bound, refusal: None })
             })
             .await
         })

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use super::consumer::lost;
 use super::{BrokerState, MemoryBroker, key_matches};
 use crate::message::Epoch;
-use crate::tap::{Tap, TapBinding, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
+use crate::tap::{Tap, TapBinding, TapBound, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl Tap for MemoryTap {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
+    fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<TapBound, TransportError>> {
         Box::pin(async move {
             let bindings = of(&self.options, &[exchange.to_owned()]);
             self.with_queue(|state, epoch| {
@@ -130,7 +130,7 @@ impl Tap for MemoryTap {
                 if there && !queue.bound.iter().any(|binding| binding.exchange == exchange) {
                     queue.bound.extend(bindings);
                 }
-                Some(there)
+                Some(TapBound { is_bound: there, refusal: None })
             })
         })
     }

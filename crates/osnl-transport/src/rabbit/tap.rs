@@ -25,7 +25,7 @@ use super::failure::{ACCESS_REFUSED, NOT_FOUND, OperationFailure, lost, reason, 
 use super::greeting::Greeting;
 use super::side::SideChannel;
 use crate::body_flow::BodyFlow;
-use crate::tap::{Tap, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
+use crate::tap::{Tap, TapBound, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 
 const COUNTED: i64 = 1_000_000;
@@ -63,15 +63,13 @@ impl RabbitTap {
             ..TapOpening::default()
         };
         for exchange in exchanges(&options.bindings) {
-            let (is_bound, refusal) = side.bind(&queue, exchange, options).await?;
+            let TapBound { is_bound, refusal } = side.bind(&queue, exchange, options).await?;
             if is_bound {
                 tapped.bound.push(exchange.to_owned());
             } else if refusal.is_none() {
                 tapped.missing.push(exchange.to_owned());
             }
-            if let Some(refusal) = refusal {
-                tapped.refused.push((exchange.to_owned(), reason(&refusal.error)));
-            }
+            tapped.refused.extend(refusal.map(|reason| (exchange.to_owned(), reason)));
         }
         body_flow.begin(options.bodies);
         let channel = side.connection().create_channel().await.map_err(|error| lost(&error))?;
@@ -162,14 +160,11 @@ impl Tap for RabbitTap {
         Box::pin(self.acknowledge_taken())
     }
 
-    fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
+    fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<TapBound, TransportError>> {
         Box::pin(async move {
             let _question = self.body_flow.asks();
             let queue = ShortString::from(self.tapped.queue.as_str());
-            match self.side.bind(&queue, exchange, &self.options).await? {
-                (false, Some(refusal)) => Err(refusal.into()),
-                (is_bound, _) => Ok(is_bound),
-            }
+            self.side.bind(&queue, exchange, &self.options).await
         })
     }
 
@@ -249,24 +244,22 @@ impl SideChannel<Connection> {
         }
     }
 
-    /// Binds the queue with each key that the user may read. Returns whether a binding was made, and the first refusal; a
-    /// missing exchange has neither.
+    /// Binds the queue with each key that the user may read.
     async fn bind(
         &mut self,
         queue: &ShortString,
         exchange: &str,
         options: &TapOptions,
-    ) -> Result<(bool, Option<OperationFailure>), TransportError> {
+    ) -> Result<TapBound, TransportError> {
         let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
         let channel = self.channel().await?;
         let inspected =
             channel.exchange_declare(exchange.into(), ExchangeKind::Topic, passive, FieldTable::default());
         if let Err(error) = inspected.await {
-            return self
-                .unless_lost(&format!("look for exchange \"{exchange}\""), error)
-                .map(|no| (false, no));
+            let refusal = self.unless_lost(&format!("look for exchange \"{exchange}\""), error)?;
+            return Ok(TapBound { is_bound: false, refusal });
         }
-        let (mut is_bound, mut refusal) = (false, None);
+        let mut found = TapBound::default();
         for binding in options.bindings.iter().filter(|binding| binding.exchange == exchange) {
             let key = &binding.routing_key;
             let channel = self.channel().await?;
@@ -278,27 +271,23 @@ impl SideChannel<Connection> {
                 FieldTable::default(),
             );
             match bound.await {
-                Ok(()) => is_bound = true,
+                Ok(()) => found.is_bound = true,
                 Err(error) => {
                     let what = format!("bind to exchange \"{exchange}\" with key \"{key}\"");
-                    let Some(no) = self.unless_lost(&what, error)? else { return Ok((false, None)) };
-                    refusal.get_or_insert(no);
+                    let Some(no) = self.unless_lost(&what, error)? else { return Ok(TapBound::default()) };
+                    found.refusal.get_or_insert(no);
                 }
             }
         }
-        Ok((is_bound, refusal))
+        Ok(found)
     }
 
-    /// Returns the refusal of a user; `None` of a missing exchange.
-    fn unless_lost(
-        &mut self,
-        what: &str,
-        error: lapin::Error,
-    ) -> Result<Option<OperationFailure>, TransportError> {
+    /// Returns the reason why the broker refuses the user; `None` of a missing exchange.
+    fn unless_lost(&mut self, what: &str, error: lapin::Error) -> Result<Option<String>, TransportError> {
         let failure = self.closed_by(what, error);
         match reply_code(&failure.error) {
             Some(NOT_FOUND) => Ok(None),
-            Some(ACCESS_REFUSED) => Ok(Some(failure)),
+            Some(ACCESS_REFUSED) => Ok(Some(reason(&failure.error))),
             Some(_) | None => Err(lost(&failure.error)),
         }
     }

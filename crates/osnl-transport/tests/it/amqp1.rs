@@ -169,6 +169,8 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
     };
     let error = refused(&encrypted("guest:wrong"), "osnl1").await;
     assert!(matches!(error, TransportError::LoginRefused { .. }), "{error:?}");
+    let remedy = of(&plain).remedy(&error, &[], &address("osnl1"));
+    assert!(remedy.is_some_and(|remedy| remedy.contains("sasl_mechanisms")), "{error}");
     let error = refused(&encrypted("guest:guest"), "missing").await;
     assert!(
         error.is_missing() && error.is_recoverable() && error.to_string().contains("missing"),

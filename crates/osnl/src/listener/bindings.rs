@@ -132,14 +132,40 @@ pub struct UnreadQueue {
     pub queue: OwnQueue,
     pub seen: Option<(QueueSeen, SystemTime)>,
     pub bindings: Vec<Binding>,
+    /// Bindings that osnl has not made; `None` if the management API does not show them.
+    pub(crate) others: Option<Vec<Binding>>,
     declared: bool,
 }
 
 impl UnreadQueue {
     #[must_use]
     pub(crate) fn delete_command(&self) -> Option<String> {
-        let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
-        self.seen.filter(|(seen, _)| self.declared && is_empty(seen)).map(|_| self.queue.delete_command())
+        (self.is_spent() && self.of_others().is_none()).then(|| self.queue.delete_command())
+    }
+
+    /// Returns whether osnl has made the queue, which is empty and without a consumer.
+    pub(crate) fn is_spent(&self) -> bool {
+        let is_empty = |seen: QueueSeen| seen.messages == 0 && seen.consumers == 0;
+        self.declared && self.seen.is_some_and(|(seen, _)| is_empty(seen))
+    }
+
+    /// Takes the bindings that the management API shows.
+    pub(crate) fn found(&mut self, made: Option<&[(String, String)]>) {
+        let others = |made: &[(String, String)]| {
+            let all = made.iter().map(|keys| self.queue.binding(keys));
+            all.filter(|one| !self.bindings.contains(one)).collect()
+        };
+        self.others = made.map(others);
+    }
+
+    /// Returns the bindings that others have made, in words.
+    pub(crate) fn of_others(&self) -> Option<String> {
+        let others = self.others.as_ref().filter(|others| !others.is_empty())?;
+        let named = others.iter().map(|one| match &*one.routing_key {
+            "" => format!("\"\" of {}", one.exchange),
+            key => format!("{key} of {}", one.exchange),
+        });
+        Some(format!("others have bound it with {}", named.collect::<Vec<_>>().join(", ")))
     }
 
     #[must_use]
@@ -147,12 +173,14 @@ impl UnreadQueue {
         let OwnQueue { vhost, queue, .. } = &self.queue;
         let seen = self.seen.map(|(seen, _)| (seen.messages.into(), seen.consumers.into()));
         let unbind = self.queue.unbind_command(&self.bindings);
-        of_left_queue(
+        let mut finding = of_left_queue(
             (&self.queue.broker(), vhost, queue),
             seen,
             unbind.as_deref(),
             self.delete_command().as_deref(),
-        )
+        )?;
+        finding.seen.extend(self.of_others().map(|others| format!("; {others}")));
+        Some(finding)
     }
 }
 
@@ -203,6 +231,7 @@ impl Bindings {
             queue: made.own.clone(),
             seen: made.seen,
             bindings: made.bindings.iter().map(|keys| made.own.binding(keys)).collect(),
+            others: None,
             declared: made.declared,
         };
         left.map(unread).collect()

@@ -1,5 +1,6 @@
 //! Asks the management API, with a size and time limit for each answer, and without retries.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,6 +19,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 const LONGEST: usize = 1 << 20;
 const SERVICES: &str = r"\.(audit|debug|info|warn|error|critical|sample)$";
 const MOST_BINDINGS: usize = 20;
+const MOST_FEEDERS: usize = 20;
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(crate) struct ApiQuestion<'a> {
@@ -130,6 +132,16 @@ impl<'a> Api<'a> {
             if let Some(bindings) = body.and_then(|body| reading::bindings(&body)) {
                 facts.bindings.insert(name, bindings);
             }
+        }
+        let sources = facts.bindings.values().flatten().map(|(source, _)| source.clone());
+        let mut open: BTreeSet<String> = sources.collect();
+        while let Some(name) = open.pop_first().filter(|_| facts.feeders.len() < MOST_FEEDERS) {
+            let path = format!("exchanges/{vhost}/{}/bindings/destination", encoded(&name));
+            let feeders = self.body(&path).await.and_then(|body| reading::bindings(&body));
+            let Some(feeders) = feeders else { continue };
+            let sources = feeders.iter().map(|(source, _)| source.clone());
+            open.extend(sources.filter(|source| *source != name && !facts.feeders.contains_key(source)));
+            facts.feeders.insert(name, feeders);
         }
     }
 

@@ -183,7 +183,7 @@ impl<'a> Checker<'a> {
                     && theirs.0 == all[n].0
             });
             if let (Some((other, _)), Some(section)) = (shared, self.named(LISTENER, &listener.name)) {
-                let is_amqp1 = !Driver::of(&listener.transport_url).has_pools();
+                let is_amqp1 = listener.driver() == Driver::Amqp1;
                 let kind = if is_amqp1 { "an address" } else { "this queue" };
                 let problem = format!("[listener:{}] uses {kind} of this broker already", other.name);
                 let (option, allowed) = match section.entry("queue") {

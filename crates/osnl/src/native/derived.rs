@@ -201,7 +201,7 @@ impl ListenerConf {
     /// virtual host.
     pub(super) fn sources(&self) -> ((BTreeSet<String>, String), Vec<String>) {
         #[cfg(feature = "amqp1")]
-        if !Driver::of(&self.transport_url).has_pools() {
+        if self.driver() == Driver::Amqp1 {
             return ((self.hosts(), String::new()), super::amqp1::readable_addresses(self));
         }
         ((self.hosts(), self.transport_url.virtual_host().to_owned()), self.queues())

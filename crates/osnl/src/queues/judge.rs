@@ -1,12 +1,13 @@
 //! The judgement of a [`Survey`]. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use osnl_transport::{Binding, BrokerVersion, ExchangeInspection, QueueType, shell_quoted};
 
-use super::nothing::messages;
+use super::nothing::{is_match, messages};
 use super::services::{ServiceSetting, bound};
 use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, Survey};
+use crate::management::UnknownFact;
 use crate::management::risk::{AS_CONFIGURED, QueueRisk, risks};
 
 /// A services' queue with more messages than this is not bounded by the policy that osnl names.
@@ -39,8 +40,50 @@ impl Survey {
         self.wanted.url.virtual_host()
     }
 
+    /// Returns the missing bindings whose messages do not reach the queue.
     #[must_use]
     pub fn unbound(&self) -> Vec<Binding> {
+        let lost = self.missing().into_iter().filter(|(_, ways)| ways.is_empty());
+        lost.map(|(one, _)| one.clone()).collect()
+    }
+
+    /// Returns why a former binding of osnl is to stay; `None` if the management API shows that no message of the wanted
+    /// bindings needs the former one.
+    pub(crate) fn needs(&self, former: &Binding, wanted: &[Binding]) -> Option<String> {
+        let by = &former.exchange;
+        let mut rows = self.queues.iter().filter(|row| row.is_read && row.name == former.queue);
+        let Some(made) = rows.find_map(|row| row.bindings.as_ref()) else {
+            let reason = self.unknown.as_ref().map_or("the broker does not tell", UnknownFact::reason);
+            return Some(format!("the other bindings are not known ({reason})"));
+        };
+        if !made.iter().any(|(exchange, key)| exchange == by && *key == former.routing_key) {
+            return None;
+        }
+        if let Some((one, ways)) =
+            self.missing().iter().find(|(one, ways)| one.queue == former.queue && !ways.is_empty())
+        {
+            let (source, ways) = (&one.exchange, ways.join(", "));
+            return Some(format!("messages of exchange {source} may come by {ways}"));
+        }
+        let passes = |one: &Binding| match self.passes_on(one, by) {
+            _ if one.exchange == *by => None,
+            Some(false) => None,
+            Some(true) => Some(format!("exchange {} passes messages on to exchange {by}", one.exchange)),
+            None => Some(format!("which exchanges pass messages on to exchange {by} is not known")),
+        };
+        wanted.iter().find_map(passes)
+    }
+
+    /// Returns whether messages of a binding reach an exchange by bindings between exchanges; `None` if the management API
+    /// does not show all of them.
+    fn passes_on(&self, one: &Binding, to: &str) -> Option<bool> {
+        let fits = |key: &str| is_match(key, &one.routing_key) || is_match(&one.routing_key, key);
+        self.facts.as_ref()?.leads(&one.exchange, fits, to)
+    }
+
+    /// Returns the bindings that osnl makes and the broker lacks, each with the exchanges that the queue is bound to and
+    /// that may pass on the same messages.
+    fn missing(&self) -> Vec<(&Binding, Vec<&str>)> {
         let wanted = &self.wanted;
         let is_there = |exchange: &str| {
             let mut exchanges = self.exchanges.iter();
@@ -48,15 +91,20 @@ impl Survey {
                 name == exchange && matches!(inspection, ExchangeInspection::There(_))
             })
         };
-        let is_missing = |one: &&Binding| {
-            let mut rows = self.queues.iter().filter(|row| row.is_read && row.name == one.queue);
-            let made = rows.find_map(|row| row.bindings.as_ref());
-            made.is_some_and(|made| {
-                !made.iter().any(|(x, key)| *x == one.exchange && *key == one.routing_key)
-            })
-        };
         let ours = wanted.bindings.iter().filter(|_| wanted.declares && wanted.pool.is_some());
-        ours.filter(|one| is_there(&one.exchange)).filter(is_missing).cloned().collect()
+        let mut missing = Vec::new();
+        for one in ours.filter(|one| is_there(&one.exchange)) {
+            let mut rows = self.queues.iter().filter(|row| row.is_read && row.name == one.queue);
+            let Some(made) = rows.find_map(|row| row.bindings.as_ref()) else { continue };
+            if made.iter().any(|(x, key)| *x == one.exchange && *key == one.routing_key) {
+                continue;
+            }
+            let others: BTreeSet<&str> =
+                made.iter().map(|(x, _)| x.as_str()).filter(|x| *x != one.exchange).collect();
+            let may = others.into_iter().filter(|other| self.passes_on(one, other) != Some(false));
+            missing.push((one, may.collect()));
+        }
+        missing
     }
 
     #[must_use]
@@ -238,6 +286,7 @@ impl Judge<'_> {
             self.rival(row),
             self.other_rules(row),
             self.not_bound(row),
+            self.passed_on(row),
             self.same_pool(row),
             self.differs(row),
             self.classic_on_cluster(row),
@@ -337,6 +386,30 @@ impl Judge<'_> {
         })
     }
 
+    fn passed_on(&self, row: &QueueRow) -> Option<Finding> {
+        let missing = self.survey.missing();
+        let missing = missing.iter().filter(|(one, ways)| one.queue == row.name && !ways.is_empty());
+        let (keys, ways): (Vec<String>, Vec<&[&str]>) =
+            missing.map(|(one, ways)| (format!("{} of {}", one.routing_key, one.exchange), &**ways)).unzip();
+        let ways: BTreeSet<&str> = ways.concat().into_iter().collect();
+        (!keys.is_empty()).then(|| {
+            self.of(
+                row,
+                (Kind::NotBound, Severity::Note),
+                format!(
+                    "it is not bound with {} itself, and may get the same by exchange {}",
+                    keys.join(", "),
+                    ways.into_iter().collect::<Vec<_>>().join(", ")
+                ),
+                "these notifications come by bindings between exchanges, or not at all; osnl queues --apply leaves the queue alone",
+                format!(
+                    "rabbitmqctl list_bindings -p {}  # what passes on which key; a start of osnl makes its own bindings",
+                    shell_quoted(self.survey.vhost())
+                ),
+            )
+        })
+    }
+
     fn same_pool(&self, row: &QueueRow) -> Option<Finding> {
         let (wanted, bindings) = (&self.survey.wanted, row.bindings.as_ref()?);
         if !wanted.declares || wanted.pool.is_none() {
@@ -345,9 +418,13 @@ impl Judge<'_> {
         let is_wanted = |exchange: &str, key: &str| {
             wanted.bindings.iter().any(|one| one.exchange == exchange && one.routing_key == key)
         };
+        let is_way = |exchange: &str| {
+            let mut wanted = wanted.bindings.iter().filter(|one| one.queue == row.name);
+            wanted.any(|one| self.survey.passes_on(one, exchange) == Some(true))
+        };
         let others: Vec<String> = bindings
             .iter()
-            .filter(|(exchange, key)| !exchange.is_empty() && !is_wanted(exchange, key))
+            .filter(|(exchange, key)| !exchange.is_empty() && !is_wanted(exchange, key) && !is_way(exchange))
             .map(|(exchange, key)| match &**key {
                 "" => format!("\"\" of {exchange}"),
                 key => format!("{key} of {exchange}"),

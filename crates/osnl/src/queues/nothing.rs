@@ -109,9 +109,16 @@ impl Judge<'_> {
             return None;
         }
         // A publisher binds each queue to the exchange of its service; a queue of another exchange tells only of another
-        // service.
+        // service, unless that exchange passes messages on to this one.
+        let is_source = |source: &str| {
+            source == exchange
+                || survey
+                    .facts
+                    .as_ref()
+                    .is_some_and(|facts| facts.leads(source, |_| true, exchange) == Some(true))
+        };
         let is_here = |row: &&QueueRow| {
-            row.bindings.as_ref().is_none_or(|all| all.iter().any(|(source, _)| source == exchange))
+            row.bindings.as_ref().is_none_or(|all| all.iter().any(|(source, _)| is_source(source)))
         };
         let published: Vec<(&QueueRow, (&str, &str))> =
             self.published().filter(is_here).filter_map(|row| Some((row, row.of_service()?))).collect();
@@ -234,7 +241,7 @@ impl Judge<'_> {
 }
 
 /// Matches one word of a binding's pattern. `*` and `#` stand for a whole topic or priority.
-fn is_match(pattern: &str, text: &str) -> bool {
+pub(super) fn is_match(pattern: &str, text: &str) -> bool {
     pattern == text || pattern.split('.').any(|word| word == "*" || word == "#")
 }
 

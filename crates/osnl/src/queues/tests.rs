@@ -96,6 +96,11 @@ fn bound(s: &mut Survey, name: &str, bindings: &[(&str, &str)]) {
     row(s, name).bindings = Some(bindings.collect());
 }
 
+fn passes_on(s: &mut Survey, feeders: &[(&str, &str)], exchange: &str) {
+    let feeders = feeders.iter().map(|(source, key)| ((*source).to_owned(), (*key).to_owned())).collect();
+    s.facts.get_or_insert_default().feeders.insert(exchange.to_owned(), feeders);
+}
+
 fn policy(s: &mut Survey, name: &str, key: &str, value: Value) {
     with_api(s);
     let effective = BTreeMap::from([(key.to_owned(), value)]);
@@ -173,6 +178,7 @@ const TROUBLES: &[Trouble] = &[
     ("topics = versioned_notifications", |s| bound(s, INFO, &[("neutron", INFO)]), K::OtherExchange, Warning, "bound to exchange neutron only", DRIVER),
     ("", |s| bound(s, INFO, &[]), K::NeverPublished, Warning, "no queue <topic>.<priority> is bound to it", DRIVER),
     ("priorities = info", |s| bound(s, "osnl", &[]), K::NotBound, Critical, "notifications.info of nova", "osnl queues --apply"),
+    ("priorities = info", |s| { bound(s, "osnl", &[("fan", INFO)]); passes_on(s, &[("nova", "notifications.#")], "fan"); }, K::NotBound, Note, "may get the same by exchange fan", "rabbitmqctl list_bindings -p /"),
     ("priorities = info", |s| bound(s, "osnl", &[("nova", INFO), ("cinder", INFO)]), K::SamePool, Warning, "bound with notifications.info of cinder too", "another pool"),
     ("priorities = info", |s| bound(s, "osnl", &[("nova", INFO), ("down", "")]), K::SamePool, Warning, "bound with \"\" of down too", "another pool"),
     ("", unmatched, K::NoRuleMatches, Note, "7 messages received", "osnl explain --counts"),
@@ -232,7 +238,13 @@ fn an_unread_queue_that_a_policy_bounds_and_a_standby_are_no_findings() {
     let queue = QueueFacts { arguments: BTreeMap::from([("x-max-length".to_owned(), json!(9))]), ..facts() };
     with_api(&mut asked).queues.push(("osnl".to_owned(), Ok(queue)));
     assert_eq!(asked.wanted.kind.arguments["x-max-length"], Argument::Integer(9));
-    for survey in [bounded, standby, elsewhere, blind, asked] {
+    let mut twice = survey("priorities = info");
+    bound(&mut twice, "osnl", &[("nova", INFO), ("fan", INFO)]);
+    passes_on(&mut twice, &[("nova", INFO)], "fan");
+    let mut fed = survey("");
+    bound(&mut fed, INFO, &[("source", INFO)]);
+    passes_on(&mut fed, &[("source", "#")], "nova");
+    for survey in [bounded, standby, elsewhere, blind, asked, twice, fed] {
         assert_eq!(survey.findings(), []);
     }
 }

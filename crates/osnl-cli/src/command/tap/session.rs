@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use osnl_transport::{Tap, TapOptions, Transport, TransportError};
+use osnl_transport::{Tap, TapBound, TapOpening, TapOptions, Transport, TransportError};
 use tokio::sync::mpsc::Sender;
 use tokio::time::MissedTickBehavior;
 
@@ -125,18 +125,7 @@ fn listening(tap: &dyn Tap, course: &mut ConnectionCourse, chosen: bool, voice: 
             list(&found.missing, "")
         ));
     }
-    for (exchange, reason) in &found.refused {
-        say(&format!("exchange {exchange}: refused: {reason}"));
-    }
-    if let Some((_, reason)) = found.refused.first().filter(|_| !course.opened) {
-        let refused = found.refused.iter().map(|(exchange, _)| exchange);
-        let refused = refused.filter(|exchange| !found.bound.contains(exchange));
-        let all: Vec<&str> =
-            found.bound.iter().chain(&found.missing).chain(refused).map(String::as_str).collect();
-        if let Some(command) = refusal::of_exchange(reason, (&found.user, vhost), &all) {
-            say(&format!("-> {command}"));
-        }
-    }
+    say_refused(found, &found.refused, !course.opened, voice);
     if !course.opened && !found.counts_dropped {
         say("this user may not write to the default exchange: what the queue's limit drops is not counted");
     }
@@ -149,6 +138,19 @@ fn listening(tap: &dyn Tap, course: &mut ConnectionCourse, chosen: bool, voice: 
     standing.has_topics = found.has_topics;
     standing.chosen = chosen;
     standing.gaps = course.gaps;
+}
+
+fn say_refused(found: &TapOpening, refused: &[(String, String)], has_command: bool, voice: &TapVoice) {
+    for (exchange, reason) in refused {
+        voice.say(&format!("exchange {exchange}: refused: {reason}"));
+    }
+    let Some((_, reason)) = refused.first().filter(|_| has_command) else { return };
+    let others = found.refused.iter().map(|(exchange, _)| exchange);
+    let others = others.filter(|exchange| !found.bound.contains(exchange));
+    let all: Vec<&str> = found.bound.iter().chain(&found.missing).chain(others).map(String::as_str).collect();
+    if let Some(command) = refusal::of_exchange(reason, (&found.user, &found.virtual_host), &all) {
+        voice.say(&format!("-> {command}"));
+    }
 }
 
 fn list(names: &[String], none: &str) -> String {
@@ -220,19 +222,19 @@ impl TapSession<'_> {
             missing.clone()
         };
         for exchange in wanted {
-            match self.tap.find(&exchange).await {
-                Ok(true) => {
-                    let kind = if self.tap.tapped().has_topics { "topic" } else { "exchange" };
-                    self.voice.say(&format!("{kind} {exchange} exists now: bound"));
-                    self.voice.standing().bound.push(exchange.clone());
-                }
-                Ok(false) => continue,
-                Err(TransportError::Refused { reason, .. }) => {
-                    self.voice.say(&format!("exchange {exchange}: refused: {reason}"));
-                }
-                Err(error) => return Err(error),
+            let found = self.tap.find(&exchange).await?;
+            if found == TapBound::default() {
+                continue;
+            }
+            if found.is_bound {
+                let kind = if self.tap.tapped().has_topics { "topic" } else { "exchange" };
+                self.voice.say(&format!("{kind} {exchange} exists now: bound"));
+                self.voice.standing().bound.push(exchange.clone());
             }
             missing.retain(|other| *other != exchange);
+            let refused: Vec<(String, String)> =
+                found.refusal.map(|reason| (exchange, reason)).into_iter().collect();
+            say_refused(self.tap.tapped(), &refused, true, self.voice);
         }
         Ok(())
     }

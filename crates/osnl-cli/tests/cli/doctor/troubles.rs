@@ -235,6 +235,25 @@ pub(super) const TROUBLES: &[Trouble] = &[
         mend: Run(nothing),
     },
     Trouble {
+        name: "the exchange reaches the queue by another exchange",
+        options: USUAL,
+        prepare: |stage| {
+            nova(stage);
+            stage.make(&queue("fan", &["notifications.*"]));
+            stage.make(&exchange("middle"));
+            stage.vhost.pass_on("nova", "notifications.*", "middle");
+            stage.vhost.pass_on("middle", "#", "fan");
+        },
+        finding: (
+            "not-bound",
+            "and may get the same by exchange fan",
+            "rabbitmqctl list_bindings -p doctor-",
+        ),
+        check: "",
+        status: "",
+        mend: Follow(Stage::run_and_stop),
+    },
+    Trouble {
         name: "the same pool is used elsewhere",
         options: USUAL,
         prepare: |stage| {

@@ -125,7 +125,7 @@ fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<Transpo
         Ok(options) => {
             reader.warn_of_trust(&options);
             reader.warn_of_logins(&broker_logins(&url, &options));
-            if !Driver::of(&url).has_pools() {
+            if Driver::of(&url) == Driver::Amqp1 {
                 let problem = osnl_transport::AMQP1_LIMITS.join("; ");
                 reader.warn("transport_url", &problem, "publish to RabbitMQ where an event must not be lost");
             }
