@@ -1,3 +1,4 @@
+pub(crate) mod argparse;
 pub(crate) mod time;
 
 use std::path::PathBuf;

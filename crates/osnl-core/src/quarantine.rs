@@ -180,10 +180,7 @@ pub fn preview(body: &[u8]) -> String {
     let seen = &body[..PREVIEWED.min(body.len())];
     let (mut shown, most) = match seen.iter().find(|b| !b.is_ascii_whitespace()) {
         Some(b'{' | b'[') => (shape(seen), PREVIEWED),
-        Some(_) => {
-            let first = seen.iter().take(FIRST_BYTES).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
-            (first.join(" "), FIRST_BYTES)
-        }
+        Some(_) => (first_bytes(seen), FIRST_BYTES),
         None => (String::new(), PREVIEWED),
     };
     if body.len() > most {
@@ -192,7 +189,11 @@ pub fn preview(body: &[u8]) -> String {
     shown
 }
 
-/// Keeps texts that a colon follows, since they are names, and masks all other texts, numbers and words.
+fn first_bytes(body: &[u8]) -> String {
+    body.iter().take(FIRST_BYTES).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Keeps texts between a brace or comma and a colon, since they are names, and masks all other texts, numbers and words.
 fn shape(bytes: &[u8]) -> String {
     let mut shown = String::new();
     let mut at = 0;
@@ -207,7 +208,11 @@ fn shape(bytes: &[u8]) -> String {
                 let after = bytes[at + 1..].get(length + 1..).unwrap_or_default();
                 let is_name = after.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b':');
                 match &bytes[at + 1..at + 1 + length] {
-                    name if is_name && name.len() <= 64 && name.iter().all(|b| is_of_a_name(*b)) => {
+                    name if is_name
+                        && shown.ends_with(['{', ','])
+                        && name.len() <= 64
+                        && name.iter().all(|b| is_of_a_name(*b)) =>
+                    {
                         shown.push_str(&format!("\"{}\"", String::from_utf8_lossy(name)));
                     }
                     _ => shown.push_str("\"***\""),
@@ -318,6 +323,21 @@ mod tests {
         check(b"\x1f\x8b\x08\x00", "1f 8b 08 00");
         check(b"hunter2", "68 75 6e 74 65 72 32");
         check(b"token: hunter2", "74 6f 6b 65 6e 3a 20 68 ...");
+        check(b"user=a&password=hunter2", "75 73 65 72 3d 61 26 70 ...");
+        check(b"<token>hunter2</token>", "3c 74 6f 6b 65 6e 3e 68 ...");
+        check(br#"{"password": "hunter2": "hunter2"}"#, r#"{"password":"***":"***"}"#);
+        check(b"{'password': 'hunter2', u'n': \"hunter2\"}", r#"{*:*,*:"***"}"#);
+        check(b"{password: hunter2, n: hunter2}", "{*:*,*:*}");
+        check(b"[auth]\ntoken = hunter2\n", "[*]***");
+        check(b"{\0\"\0p\0w\0\"\0:\0\"\0h\0\"\0}\0", r#"{*"***"*:*"***"*}*"#);
+        for pickle in [
+            &b"(dp0\nVpassword\np1\nVhunter2\np2\ns."[..],
+            b"}q\0X\x08\0\0\0passwordq\x01X\x07\0\0\0hunter2q\x02s.",
+            b"\x80\x02}q\0X\x08\0\0\0passwordq\x01X\x07\0\0\0hunter2q\x02s.",
+            b"\x80\x04}\x94\x8c\x08password\x94\x8c\x07hunter2\x94s.",
+        ] {
+            check(pickle, &format!("{} ...", first_bytes(pickle)));
+        }
         check(b"", "");
         check(&[b' '; 20], "");
         let deep = preview(&vec![b'['; 100_000]);

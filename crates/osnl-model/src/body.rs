@@ -3,12 +3,13 @@
 //! | property | values that are read |
 //! |---|---|
 //! | header `compression` | `application/x-gzip`, `application/gzip`, `gzip`, `zlib`; `application/x-bz2`, `bzip2`, `bz2` |
-//! | `content_encoding` | `latin-1`, `iso-8859-1` (converted); any other for a body that is UTF-8 (as is) |
+//! | `content_encoding` | `latin-1`, `iso-8859-1`, UTF-16, UTF-32 (converted); `utf-8-sig` (without its mark); any other for a body that is UTF-8 (as is) |
 //! | `content_type` | any |
 //!
 //! oslo.messaging rejects a body whose content type is not `application/json`, even when the body
 //! is the JSON of a notification. Here the content type is ignored, so that no readable message is
-//! lost. It ignores an unknown content encoding, as Python's codecs do.
+//! lost. It ignores an unknown content encoding, as Python's codecs do. It never guesses an encoding from the bytes: a
+//! body in UTF-16 without its name is dropped there, and refused here.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -44,8 +45,21 @@ pub(crate) fn plain_body_of<'a>(
     let encoding = info.content_encoding.unwrap_or_default();
     match Charset::named(encoding) {
         Charset::Utf8 => Ok(plain),
+        Charset::Utf8Marked => Ok(match plain.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::len) {
+            Some(length) => Cow::Owned(plain[plain.len() - length..].to_vec()),
+            None => plain,
+        }),
         // JSON of ASCII in UTF-16 is valid UTF-8 with zeros.
-        Charset::Unknown if !plain.contains(&0) && std::str::from_utf8(&plain).is_ok() => Ok(plain),
+        Charset::Wide(..) | Charset::Unknown
+            if !plain.contains(&0) && std::str::from_utf8(&plain).is_ok() =>
+        {
+            Ok(plain)
+        }
+        Charset::Wide(..) if plain.len() > limit => Ok(plain),
+        Charset::Wide(width, order) => match of_units(&plain, width, order) {
+            Some(text) => Ok(Cow::Owned(text.into_bytes())),
+            None => Err(DecodeError::OtherEncoding { name: excerpt(encoding) }),
+        },
         Charset::Unknown => Err(DecodeError::UnsupportedEncoding { name: excerpt(encoding) }),
         Charset::Latin1 if plain.is_ascii() => Ok(plain),
         // Conversion may double the size, so a body above the limit is not converted. Reading it
@@ -92,9 +106,44 @@ fn read_up_to(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
     if plain.len() > limit { Err(Excess::Decompressed { limit }.into()) } else { Ok(plain) }
 }
 
+/// Returns the text of UTF-16 or UTF-32, as Python's codecs read it: without an order in the name of the encoding, the
+/// byte order mark decides, else the first byte of a number is its least.
+fn of_units(bytes: &[u8], width: usize, order: Option<ByteOrder>) -> Option<String> {
+    let number = |unit: &[u8], order: ByteOrder| {
+        let append = |number: u32, byte: &u8| number << 8 | u32::from(*byte);
+        match order {
+            ByteOrder::Big => unit.iter().fold(0, append),
+            ByteOrder::Little => unit.iter().rev().fold(0, append),
+        }
+    };
+    let is_marked = |order| bytes.get(..width).is_some_and(|unit| number(unit, order) == 0xfeff);
+    let (order, units) = match order {
+        Some(order) => (order, bytes),
+        None if is_marked(ByteOrder::Big) => (ByteOrder::Big, &bytes[width..]),
+        None if is_marked(ByteOrder::Little) => (ByteOrder::Little, &bytes[width..]),
+        None => (ByteOrder::Little, bytes),
+    };
+    let units = units.chunks(width).map(|unit| (unit.len() == width).then(|| number(unit, order)));
+    if width == 4 {
+        return units.map(|unit| char::from_u32(unit?)).collect();
+    }
+    let units: Option<Vec<u16>> = units.map(|unit| u16::try_from(unit?).ok()).collect();
+    String::from_utf16(&units?).ok()
+}
+
+#[derive(Clone, Copy)]
+enum ByteOrder {
+    Big,
+    Little,
+}
+
 enum Charset {
     Utf8,
+    /// UTF-8 that may begin with a byte order mark.
+    Utf8Marked,
     Latin1,
+    /// UTF-16 or UTF-32, by the bytes of a number, and their order if the name has it.
+    Wide(usize, Option<ByteOrder>),
     Unknown,
 }
 
@@ -102,6 +151,14 @@ impl Charset {
     /// Names without separators, which Python's aliases have or lack. kombu names bytes `binary` or `ascii-8bit`.
     const UTF_8: [&str; 6] = ["", "utf8", "usascii", "ascii", "binary", "ascii8bit"];
     const LATIN_1: [&str; 2] = ["latin1", "iso88591"];
+    const WIDE: [(&[&str], usize, Option<ByteOrder>); 6] = [
+        (&["utf16", "u16"], 2, None),
+        (&["utf16le", "unicodelittleunmarked"], 2, Some(ByteOrder::Little)),
+        (&["utf16be", "unicodebigunmarked"], 2, Some(ByteOrder::Big)),
+        (&["utf32", "u32"], 4, None),
+        (&["utf32le"], 4, Some(ByteOrder::Little)),
+        (&["utf32be"], 4, Some(ByteOrder::Big)),
+    ];
 
     fn named(name: &str) -> Self {
         let letters = || name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
@@ -111,8 +168,11 @@ impl Charset {
             Self::Utf8
         } else if is_one_of(&Self::LATIN_1) {
             Self::Latin1
+        } else if is_named("utf8sig") {
+            Self::Utf8Marked
         } else {
-            Self::Unknown
+            let wide = Self::WIDE.iter().find(|(names, ..)| is_one_of(names));
+            wide.map_or(Self::Unknown, |(_, width, order)| Self::Wide(*width, *order))
         }
     }
 }
@@ -165,6 +225,13 @@ mod tests {
     }
 
     #[test]
+    fn utf_16_beyond_the_limit_is_not_converted() {
+        let raw = b"{\0\"\0\"\0:\0";
+        let read = |limit| plain_body_of(raw, &info(Some("utf-16"), None), limit).unwrap().into_owned();
+        assert_eq!((read(raw.len() - 1), read(raw.len())), (raw.to_vec(), b"{\"\":".to_vec()));
+    }
+
+    #[test]
     fn compression_is_undone_before_the_encoding() {
         for name in ["application/x-gzip", "gzip", "ZLIB"] {
             let body = plain_body(&zlib(b"\xe9"), &info(Some("latin-1"), Some(name))).unwrap().into_owned();
@@ -201,8 +268,19 @@ mod tests {
             Some("0123456789012345678901234"),
             "unsupported compression \"012345678901234567890123…\"; osnl reads gzip, zlib, and bz2",
         );
-        check(b"{\0}\0", Some("utf-16-le"), None, "unsupported content encoding \"utf-16-le\"");
-        check(b"\xff\xfex\0", Some("utf-16"), None, "unsupported content encoding \"utf-16\"");
+        check(b"{\0}\0", Some("utf-7"), None, "unsupported content encoding \"utf-7\"");
+        check(b"\xff\xfex\0", Some("cp1252"), None, "unsupported content encoding \"cp1252\"");
+        let other = |raw: &[u8], encoding: &'static str| {
+            check(
+                raw,
+                Some(encoding),
+                None,
+                &format!("the body is not in its content encoding {encoding:?}"),
+            );
+        };
+        other(b"{\0}\0\0", "utf-16");
+        other(b"\xd8\0\0x", "UTF-16BE");
+        other(b"\x7b\0\0\0\0\0\x11\0", "utf_32_le");
         check(b"{}", None, Some("gzip"), damaged);
         check(b"", None, Some("gzip"), damaged);
         let whole = zlib(&[b'a'; 1000]);

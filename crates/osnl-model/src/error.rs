@@ -43,6 +43,8 @@ pub enum DecodeError {
     TooMuch(#[from] Excess),
     #[error("unsupported content encoding {name:?}")]
     UnsupportedEncoding { name: String },
+    #[error("the body is not in its content encoding {name:?}")]
+    OtherEncoding { name: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

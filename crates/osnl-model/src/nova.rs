@@ -79,6 +79,12 @@ pub fn legacy_name(versioned: &str) -> Option<String> {
     known.then(|| format!("compute.instance.{action}"))
 }
 
+/// Returns the name of an event in nova's other form, which is the same name for some.
+#[must_use]
+pub fn other_name(name: &str) -> Option<String> {
+    versioned_name(name).or_else(|| legacy_name(name))
+}
+
 fn renamed(name: &str, from: &str, to: &str) -> Option<String> {
     let phase = name.strip_prefix(from)?;
     let is_phase = ["", ".start", ".end", ".error"].contains(&phase);

@@ -1,4 +1,4 @@
-use osnl_model::nova::{legacy_name, versioned_name};
+use osnl_model::nova::other_name;
 use serde::{Deserialize, Serialize};
 
 use super::instance::KnownInstance;
@@ -96,8 +96,8 @@ impl Lists {
 }
 
 fn names(list: &[String], event_type: &str) -> bool {
-    let other = [legacy_name(event_type), versioned_name(event_type)];
-    list.iter().any(|name| name == event_type || other.iter().flatten().any(|other| other == name))
+    let other = other_name(event_type);
+    list.iter().any(|name| name == event_type || other.as_ref() == Some(name))
 }
 
 const FLOATING_EVENTS: [&str; 6] = [

@@ -75,12 +75,23 @@ impl Answer {
         Some(wait.min(LONGEST_RETRY_AFTER))
     }
 
-    /// Returns the place that a redirect names, without secrets.
+    /// Returns the place that a redirect names, without secrets, and up to its path. A number behind the path that is
+    /// new in each answer would make a new reason of each attempt.
     #[must_use]
     pub fn leads_to(&self, secrets: &Scrubber) -> Option<String> {
         let place = self.headers.get(LOCATION).filter(|_| self.status.is_redirection())?;
         let text = String::from_utf8_lossy(place.as_bytes());
-        Some(mask_text(&secrets.scrub(&text)).chars().filter(|c| !c.is_control()).take(200).collect())
+        let scrubbed = secrets.scrub(&text);
+        // Masked before the cut, since a password may have these characters too.
+        let masked = mask_text(&scrubbed);
+        let end = masked.find(['?', '#', ';']);
+        let place = &masked[..end.unwrap_or(masked.len())];
+        let mut shown: String = place.chars().filter(|c| !c.is_control()).take(200).collect();
+        if let Some(end) = end {
+            shown.push_str(&masked[end..=end]);
+            shown.push_str("...");
+        }
+        Some(shown)
     }
 
     /// Returns the failure for a caller that expected another status: the status's text, the start of
@@ -156,14 +167,24 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_s_place_is_said_without_secrets() {
+    fn a_redirect_s_place_has_no_secrets_and_no_nonce() {
         let check = |status: StatusCode, place: &str, expected: &str| {
             let answer = Answer { status, ..answer(&[(LOCATION, place)], b"") };
             assert_eq!(answer.failure(&Scrubber::new(["hunter2"])).reason, expected);
         };
         let moved = StatusCode::MOVED_PERMANENTLY;
-        check(moved, "https://h/a?x=hunter2", "Moved Permanently; it leads to https://h/a?x=***");
-        check(moved, "https://u:p@h/?token=t", "Moved Permanently; it leads to https://u:***@h/?token=***");
+        let leads = |place: &str, shown: &str| {
+            check(moved, place, &format!("Moved Permanently; it leads to {shown}"));
+        };
+        leads("https://h/a?x=hunter2", "https://h/a?...");
+        leads("https://u:p@h/?token=t", "https://u:***@h/?...");
+        leads("https://u:p;q@h/a", "https://u:***@h/a");
+        leads("https://h/hunter2/b", "https://h/***/b");
+        for nonce in ["1", "2"] {
+            leads(&format!("/login?nonce={nonce}"), "/login?...");
+            leads(&format!("/login;jsessionid={nonce}?a=b"), "/login;...");
+            leads(&format!("https://h/#state={nonce}"), "https://h/#...");
+        }
         check(StatusCode::CREATED, "/a", "Created");
     }
 

@@ -169,7 +169,7 @@ mod tests {
         let headers = [(crate::http::header::LOCATION, "https://h/v3?token=S3CRET".parse().unwrap())];
         let (status, headers) = (StatusCode::FOUND, headers.into_iter().collect());
         let answer = Answer { status, headers, body: "".into(), whole: true };
-        assert_eq!(words(&answer, &Scrubber::new(["S3CRET"])), "Found; it leads to https://h/v3?token=***");
+        assert_eq!(words(&answer, &Scrubber::new(["S3CRET"])), "Found; it leads to https://h/v3?...");
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl From<DeclareError> for TransportError {
             DeclareError::OtherType { queue, is_stream } => Self::Refused {
                 what: format!("consume queue \"{queue}\""),
                 reason: if is_stream {
-                    "it is a stream, which is read and settled differently: set queue_type = stream"
+                    "it is a stream, which is read and settled differently: set queue_type = stream, or name \
+                     another queue; \"osnl config show\" converts an oss.conf, which lacks queue_type"
                         .to_owned()
                 } else {
                     "it is not a stream: remove queue_type = stream".to_owned()

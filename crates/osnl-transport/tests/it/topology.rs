@@ -408,9 +408,10 @@ async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
     let before = topology(&vhost);
     let stream = QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO };
     let to = targets(&["neutron"], &[Priority::Info]);
-    for (queue, kind, word) in
-        [("log", QueueKind::DURABLE, "it is a stream"), ("queue", stream, "it is not a stream")]
-    {
+    for (queue, kind, word) in [
+        ("log", QueueKind::DURABLE, "or name another queue; \"osnl config show\" converts an oss.conf"),
+        ("queue", stream, "it is not a stream"),
+    ] {
         for declare in [Declare::Passive, Declare::Nothing] {
             let options = options(Some(queue), 10, declare, kind.clone());
             let error = Session::open(&*rabbit(&vhost), &to, &options).await.err().unwrap().to_string();

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use osnl::notification_listener::{
     Handler, MemoryBroker, NotificationFilter, NotificationListener, Pattern, Target,
 };
+use osnl_model::{ContentInfo, plain_body};
 use osnl_testkit::{fixture, until};
 use osnl_transport::Properties;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bodies;
 use crate::harness::SOON;
@@ -104,6 +105,8 @@ rows! {
     yaml: "YAML, labelled so", "dropped", recorded("57-hand-content-type-yaml") => SetAside("the body is not readable JSON: expected value at line 1 column 1");
     encoding_absent: "content encoding absent", "callback, acknowledged", recorded("59-hand-content-encoding-absent") => Notified;
     encoding_latin_1: "content encoding `latin-1`", "callback, acknowledged", recorded("60-hand-content-encoding-latin-1") => Notified;
+    encoding_utf_16: "content encoding `utf-16`, `utf-32`, or `utf-8-sig`, and so encoded", "callback, acknowledged", wide(Some("utf-16")) => Notified;
+    encoding_not_named: "UTF-16 or UTF-32 under another content encoding, or none", "dropped", wide(None) => SetAside("the body is not readable JSON: key must be a string at line 1 column 2");
     encoding_unknown: "content encoding unknown", "callback, acknowledged", encoded("klingon") => Notified;
     compressed_zlib: "compressed, `application/x-gzip` (which is zlib)", "callback, acknowledged", compressed("application/x-gzip", ZLIB) => Notified;
     compressed_bz2: "compressed, `application/x-bz2`", "callback, acknowledged", compressed("application/x-bz2", BZ2) => Notified;
@@ -196,6 +199,11 @@ fn encoded(content_encoding: &'static str) -> Body {
     )
 }
 
+fn wide(content_encoding: Option<&'static str>) -> Body {
+    let body = message("x", "INFO").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    (body, Properties { content_encoding: content_encoding.map(Into::into), ..json_properties() })
+}
+
 fn compressed(name: &str, hex: &str) -> Body {
     let bytes = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
     let bytes = bytes.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
@@ -234,6 +242,77 @@ fn field(key: &str) -> (String, String) {
     let whole = message("x", "INFO");
     let (before, rest) = whole.split_at(whole.find(&format!("\"{key}\"")).unwrap());
     (before.to_owned(), rest.to_owned())
+}
+
+/// A body as hexadecimal, and the name of its encoding, one of each to a line.
+const READS: &str = r#"
+import json, sys
+from amqp.abstract_channel import AbstractChannel
+from kombu.message import Message
+class Content: pass
+channel = AbstractChannel.__new__(AbstractChannel)
+channel.is_closing, channel.auto_decode = False, True
+def read(line):
+    body, encoding = line
+    content = Content()
+    content.body, content.content_encoding = bytes.fromhex(body), encoding
+    try:
+        channel.dispatch_method(None, None, content)
+    except Exception:
+        pass  # The body is decoded before the method is found unknown.
+    try:
+        return Message(content.body, content_type='application/json', content_encoding=encoding).payload
+    except Exception:
+        return None
+print(json.dumps([read(line) for line in json.load(sys.stdin)]))
+"#;
+
+#[test]
+fn encodings_are_read_as_the_real_python_reads_them() {
+    let text = "{\"é仮\u{1f600}\": \"x\"}";
+    let units = |width: usize, is_big: bool, mark: &str| -> Vec<u8> {
+        let marked = format!("{mark}{text}");
+        let numbers: Vec<u32> = match width {
+            2 => marked.encode_utf16().map(u32::from).collect(),
+            _ => marked.chars().map(u32::from).collect(),
+        };
+        let bytes = |number: u32| match is_big {
+            true => number.to_be_bytes()[4 - width..].to_vec(),
+            false => number.to_le_bytes()[..width].to_vec(),
+        };
+        numbers.into_iter().flat_map(bytes).collect()
+    };
+    let mut bodies: Vec<Vec<u8>> = Vec::new();
+    for mark in ["", "\u{feff}"] {
+        bodies.push(format!("{mark}{text}").into_bytes());
+        bodies.extend([(2, true), (2, false), (4, true), (4, false)].map(|(n, big)| units(n, big, mark)));
+    }
+    let cut: Vec<_> = bodies.iter().map(|body| body[..body.len() - 1].to_vec()).collect();
+    bodies.extend(cut);
+    let encodings = "utf-8 utf-8-sig UTF_8_SIG utf-16 u16 UTF_16 utf-16-le UTF-16BE utf-32 U32 utf-32-le utf_32_be UTF-32LE";
+    let cases: Vec<(String, &str)> = bodies
+        .iter()
+        .flat_map(|body| {
+            let hex: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
+            encodings.split(' ').map(move |encoding| (hex.clone(), encoding))
+        })
+        .collect();
+    let real: Vec<Option<Value>> =
+        serde_json::from_str(&osnl_testkit::python(READS, &json!(cases).to_string())).unwrap();
+    let mut wrong = Vec::new();
+    let ours = bodies.iter().flat_map(|body| encodings.split(' ').map(move |encoding| (body, encoding)));
+    for ((body, encoding), real) in ours.zip(&real) {
+        let info = ContentInfo { content_encoding: Some(encoding), ..ContentInfo::default() };
+        let plain = plain_body(body, &info).ok();
+        let read = plain.and_then(|plain| serde_json::from_slice::<Value>(&plain).ok());
+        // UTF-8 is read under any name, so that no readable message is lost.
+        let is_utf_8 = !body.contains(&0) && serde_json::from_slice::<Value>(body).is_ok();
+        if read != *real && !(is_utf_8 && real.is_none()) {
+            wrong.push(format!("{encoding} {}: {read:?}, Python {real:?}", body.escape_ascii()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!((cases.len(), real.iter().flatten().count() > 25), (real.len(), true), "{real:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use osnl::quarantine::preview;
 use osnl_config::template::Names;
 use osnl_model::{Budget, ContentInfo, DecodeError, Excess, Notification, Pattern};
 use osnl_transport::{BodyBounds, Cut, TapMessage};
@@ -10,7 +11,6 @@ use serde_json::Value;
 
 use super::condition::TapCondition;
 use super::resource::{EventSubject, about};
-use crate::clean;
 use crate::flags::unread;
 
 /// The events to show. Filters of one kind are alternatives; filters of different kinds must all
@@ -35,11 +35,9 @@ pub(super) struct TapEvent {
 #[derive(Debug)]
 pub(super) struct UnreadableBody {
     pub(super) reason: String,
-    /// The body, escaped, and decompressed if possible; secrets hidden by best effort.
+    /// The length and the preview of the body, which is decompressed if possible.
     pub(super) body: String,
 }
-
-const SHOWN: usize = 16 * 1024;
 
 impl EventFilter {
     fn everything(&self) -> bool {
@@ -88,18 +86,11 @@ impl EventFilter {
     }
 
     fn unreadable(&self, reason: String, body: &[u8]) -> Option<Result<TapEvent, UnreadableBody>> {
-        self.everything().then(|| {
-            let left = body.len().saturating_sub(SHOWN);
-            // Masked before cutting and escaping: a secret with a missing end would not be
-            // recognised.
-            let mut body = mask_bytes(body);
-            if left > 0 {
-                let end = (0..=SHOWN).rev().find(|&at| body.is_char_boundary(at)).unwrap_or(0);
-                body.truncate(end.min(body.len()));
-                body.push_str(&format!("... and {left} bytes more"));
-            }
-            Err(UnreadableBody { reason, body })
-        })
+        let shown = || match body.len() {
+            0 => String::new(),
+            bytes => format!("{bytes} bytes: {}", preview(body)),
+        };
+        self.everything().then(|| Err(UnreadableBody { reason, body: shown() }))
     }
 
     fn why_cut(&self, cut: Cut) -> String {
@@ -145,20 +136,6 @@ fn plain<'a>(message: &'a TapMessage, budget: &Budget) -> Result<Cow<'a, [u8]>, 
         compression: properties.headers.get("compression").and_then(Value::as_str),
     };
     budget.plain_body(&message.body, &info)
-}
-
-fn mask_bytes(body: &[u8]) -> String {
-    if !clean::is_text(body) {
-        return format!("{} bytes that are no text, beginning with {}", body.len(), clean::hex(body));
-    }
-    let mut shown = String::with_capacity(body.len());
-    for chunk in body.utf8_chunks() {
-        shown.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            shown.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    clean::text(&clean::mask_unreadable(&shown)).into_owned()
 }
 
 impl TapEvent {

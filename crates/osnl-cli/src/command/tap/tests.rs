@@ -100,7 +100,7 @@ fn each_recorded_form_is_one_line() {
     check(
         "36-",
         "1970-01-01T00:00:00.000000 neutron notifications.info unreadable: the body is not readable JSON: \
-         expected ident at line 1 column 2: this is not json {",
+         expected ident at line 1 column 2: 18 bytes: 74 68 69 73 20 69 73 20 ...",
     );
     check("37-", "1970-01-01T00:00:00.000000 neutron notifications.info unreadable: the body is empty: ");
     let (out, written) = write(
@@ -213,6 +213,26 @@ fn no_secret_of_any_recording_is_in_any_form_of_the_output() {
     }
     let (raw, _) = write(writer(OutputFormat::Text, BodyPart::Raw), &messages);
     assert!(raw.contains("gAAAAAB-S3CRET"), "the test plants what it looks for");
+}
+
+#[test]
+fn no_value_of_a_body_that_cannot_be_read_is_shown() {
+    let bodies = [
+        "(dp0\nVpassword\np1\nVhunter2\np2\ns.",
+        "{'password': 'hunter2'}",
+        "{\"password\": hunter2",
+        "{\"name\": \"hunter2",
+        "password: hunter2",
+        "password=hunter2&name=hunter2",
+        "<password>hunter2</password>",
+    ];
+    let messages: Vec<TapMessage> = bodies.iter().map(|body| message(*body)).collect();
+    for format in [OutputFormat::Text, OutputFormat::Json] {
+        let (out, written) = write(writer(format, BodyPart::Masked), &messages);
+        assert_eq!(written.unreadable, bodies.len() as u64);
+        assert!(!out.contains("hunter2"), "{out}");
+        assert!(out.contains("32 bytes: 28 64 70 30 0a 56 70 61 ..."), "{out}");
+    }
 }
 
 #[test]

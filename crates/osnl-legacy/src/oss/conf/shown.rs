@@ -1,6 +1,6 @@
 use osnl_config::ValueOrigin;
 use osnl_config::sections::Layers;
-use osnl_model::nova::{legacy_name, versioned_name};
+use osnl_model::nova::other_name;
 use osnl_transport::{HEARTBEAT_OPTION, OSLO_HEARTBEAT};
 
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, OpenstackOptions, RABBIT, REST};
@@ -140,8 +140,8 @@ fn pattern(conf: &Conf) -> String {
     let mut names: Vec<String> = Vec::new();
     let listed = conf.program.events_creation.iter().chain(&conf.program.events_deletion);
     for name in listed.cloned().chain(REMEMBERED.map(str::to_owned)) {
-        let twins = [versioned_name(&name), legacy_name(&name)].into_iter().flatten();
-        for name in std::iter::once(name.clone()).chain(twins.collect::<Vec<_>>()) {
+        let other = other_name(&name);
+        for name in [Some(name), other].into_iter().flatten() {
             if !names.contains(&name) {
                 names.push(name);
             }

@@ -1,4 +1,8 @@
-use super::rows::{InstanceRow, MemoryRow};
+use osnl_model::nova::other_name;
+use osnl_model::{Notification, bounded_id};
+use serde_json::Value;
+
+use super::rows::{HalfReport, InstanceRow, MemoryRow};
 use super::{Memory, instance_name};
 use crate::oss::bounds::{Bound, INSTANCE_ADDRESSES};
 use crate::oss::event::{Lists, Occurrence, What};
@@ -7,7 +11,8 @@ use crate::oss::instance::{InstanceReading, KnownInstance, Nic};
 const TWICE: &str = "nova has told of it already, in its other form";
 
 impl Memory {
-    pub(super) fn server(&mut self, event_type: &str, reading: InstanceReading, lists: &Lists) -> Occurrence {
+    pub(super) fn server(&mut self, n: &Notification, reading: InstanceReading, lists: &Lists) -> Occurrence {
+        let event_type = n.event_type.as_deref().unwrap_or_default();
         let InstanceReading { instance, nics, versioned } = reading;
         // An event without an id says nothing of another such event, so the memory keeps no row of it.
         let id = instance.id.clone();
@@ -19,15 +24,15 @@ impl Memory {
             // removes none.
             row.nics.clone_from(&said);
         }
-        let before = if event_type.ends_with(".create.end") {
-            row.came.replace(versioned)
-        } else if event_type.ends_with(".delete.end") {
-            row.went.replace(versioned)
-        } else {
-            None
-        };
-        let twice = before.is_some_and(|before| before != versioned).then(|| TWICE.to_owned());
         let created = lists.created(event_type, What::Instance);
+        let is_twice = if event_type.ends_with(".create.end") {
+            row.came.replace(versioned).is_some_and(|before| before != versioned)
+        } else if event_type.ends_with(".delete.end") {
+            row.went.replace(versioned).is_some_and(|before| before != versioned)
+        } else {
+            created.is_some() && row.is_other_half(n, versioned)
+        };
+        let twice = is_twice.then(|| TWICE.to_owned());
         // The address of the report takes precedence; a floating address may belong to another
         // instance by now.
         let ip = {
@@ -84,6 +89,23 @@ impl Memory {
 }
 
 impl InstanceRow {
+    /// Whether nova has told of this event in its other form, at the same request. An event may happen again, so only
+    /// one report in the other form belongs to each report.
+    fn is_other_half(&mut self, n: &Notification, versioned: bool) -> bool {
+        let Some(event_type) = n.event_type.as_deref() else { return false };
+        let Some(other) = other_name(event_type) else { return false };
+        let name = if versioned { other } else { event_type.to_owned() };
+        let request = n.context.get("request_id").and_then(Value::as_str);
+        let request = request.map(|id| bounded_id(id).into_owned());
+        match self.halves.remove(&name) {
+            Some(half) if half.versioned != versioned && half.request == request => true,
+            Some(_) | None => {
+                self.halves.insert(name, HalfReport { versioned, request });
+                false
+            }
+        }
+    }
+
     fn addresses(&self) -> impl Iterator<Item = String> {
         self.nics.iter().flat_map(Nic::all).chain(self.gone.iter().cloned())
     }

@@ -10,6 +10,8 @@ fn novas_names_lead_from_one_form_to_the_other() {
     for name in &names {
         if let Some(other) = nova::versioned_name(name) {
             assert_eq!(nova::legacy_name(&other).as_deref(), Some(*name), "{other}");
+            assert_eq!(nova::other_name(name).as_ref(), Some(&other));
+            assert_eq!(nova::other_name(&other).as_deref(), Some(*name));
             // Each event that nova sends in both forms was recorded in both.
             pairs += usize::from(names.contains(&other.as_str()));
         }
