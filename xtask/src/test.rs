@@ -13,7 +13,7 @@
 //! | `--postgresql` | the program with a journal that daemons share |
 //! | `--library` | the library for services, a workspace of its own |
 //! | `--cloud` | Keystone, Neutron and Ironic from PyPI, nothing else |
-//! | `--broker 4` or `4.3` | tests that need a broker, with that version: [`other_broker`] |
+//! | `--broker 4` or `4.3` | tests that need a broker, then those of AMQP 1.0, with that version: [`other_broker`] |
 
 pub(crate) mod other_broker;
 mod runner;
@@ -51,6 +51,10 @@ const WITH_BROKER: &[&str] = &[
     "--test",
     "broker",
 ];
+
+/// A build of its own: a program that reads AMQP 1.0 refuses other URLs than the pictures of errors show.
+const AMQP1_WITH_BROKER: &[&str] =
+    &["-p", "osnl-transport", "--features", "osnl-transport/amqp1", "--test", "it", "--", "amqp1"];
 
 const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];
 
@@ -156,7 +160,12 @@ fn run_against(args: Vec<String>) -> Result<(Count, ExitStatus)> {
     // Some tests run the examples, and a choice of tests does not build them.
     step::run(step::cargo().args(["build", "--locked", "-p", "osnl", "--examples"]))?;
     let known = if names_packages(&args) { &[] } else { WITH_BROKER };
-    run_and_count(&joined(&[known], &args))
+    let (count, status) = run_and_count(&joined(&[known], &args))?;
+    if !args.is_empty() || !status.success() {
+        return Ok((count, status));
+    }
+    let (with_amqp1, status) = run_and_count(&joined(&[AMQP1_WITH_BROKER], &args))?;
+    Ok((count.plus(with_amqp1), status))
 }
 
 fn joined(known: &[&[&str]], args: &[String]) -> Vec<String> {

@@ -41,6 +41,7 @@ pub(super) fn backlog(stage: &Stage, effort: Effort) -> Result<()> {
     ensure!(wrong == 0, "{wrong} requests out of order");
     let patience = (without * PATIENCE) as u64 + 10;
     let (seen, with, failed, wrong) = run(SHARE, healthy, patience)?;
+    ensure!(wrong == 0, "{wrong} requests out of order with failing keys");
 
     let title = format!(
         "(retries) a backlog of {count} about {KEYS} resources, of which {} fail; wanted: {WANTED} times as long at most",

@@ -99,6 +99,15 @@ impl Count {
         Self { lacks: tests, ..self }
     }
 
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            skipped: self.skipped + other.skipped,
+            lacks: self.lacks.or(other.lacks),
+        }
+    }
+
     pub(crate) fn is_whole(self) -> bool {
         self.lacks.is_none()
     }

@@ -110,7 +110,9 @@ fn systemd_accepts_the_unit_of_osnl_run() {
     is_accepted(RUN, "osnl.service", "/usr/bin/osnl");
     let of = |unit: &str| -> Vec<_> {
         let same = |(_, name, _): &(String, String, String)| {
-            name.starts_with("Protect") || name.starts_with("Restrict")
+            ["Capability", "NoNewPrivileges", "Private", "Protect", "Restrict"]
+                .iter()
+                .any(|group| name.starts_with(group))
         };
         settings(unit).into_iter().filter(same).collect()
     };

@@ -91,7 +91,7 @@ fn templates() {
 }
 
 #[test]
-fn bounds() {
+fn no_template_runs_or_writes_without_end() {
     let long = "x".repeat(2000);
     let payload =
         json!({"evil": "{{ payload.secret }}{% raw %}", "long": long, "many": vec!["y"; 5000], "n": 9});

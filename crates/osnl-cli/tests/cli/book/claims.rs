@@ -13,6 +13,7 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("SECURITY.md", "for up to 60,000 where", "osnl-model/src/budget.rs", "resources: 60_000 };"),
     ("SECURITY.md", "and 120 levels of", "osnl-model/src/budget.rs", "const DEPTH: usize = 120;"),
     ("SECURITY.md", "100,000 resources and 128 MiB", "osnl-legacy/src/oss/memory.rs", "const MOST_BYTES: usize = 128 << 20;"),
+    ("SECURITY.md", "100,000 resources and 128 MiB", "osnl-legacy/src/oss/memory.rs", "const MOST: usize = 100_000;"),
     ("SECURITY.md", "256 KiB of metadata", "osnl-legacy/src/oss/bounds.rs", "METADATA_BYTES: usize = 256 << 10;"),
     ("SECURITY.md", "repeats 16 MiB of instances", "osnl-legacy/src/oss/bounds.rs", "MESSAGE_DETAILS: usize = 16 << 20;"),
     ("SECURITY.md", "a start reads 256 MiB", "osnl/src/assembly/orphans.rs", "MOST_SEEN: usize = 256 << 20;"),
@@ -31,6 +32,8 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("SECURITY.md", "Without a test: the 16 KiB", "osnl-actions/src/mail/smtp.rs", "const LONGEST_REPLY: usize = 16 * 1024;"),
     ("SECURITY.md", "for at most an hour", "osnl-net/src/http/answer.rs", "const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);"),
     ("SECURITY.md", "frame is 131,072 bytes", "osnl-transport/src/rabbit/frames.rs", "const LARGEST: u32 = 131_072;"),
+    ("SECURITY.md", "accepted frame is 65,536 bytes", "osnl-transport/src/amqp1/wire.rs", "const LONGEST_FRAME: u32 = 65_536;"),
+    ("SECURITY.md", "only 64 KiB and a digest", "osnl-transport/src/bodies.rs", "const HEAD: usize = 64 << 10;"),
     ("SECURITY.md", "one answer has at most 1 MiB", "osnl-transport/src/kafka/options.rs", "const ONE_ANSWER: u32 = 1 << 20;"),
     ("SECURITY.md", "after 12 hours", "osnl-admin/src/page/session.rs", "const LIFE: Duration = Duration::from_secs(12 * 60 * 60);"),
     ("SECURITY.md", "the oldest of 65", "osnl-admin/src/page/session.rs", "const MOST: usize = 64;"),
@@ -90,6 +93,16 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("docs/concepts.md", "connection reset; 408, 425, or any other 5xx", "osnl-actions/src/http_request/conf/table.rs", "retry: Statuses = \"408, 425, 429, 5xx\""),
     ("docs/concepts.md", "(a 3xx, 400, 401, 403, 404, or 405)", "osnl-delivery/src/breaker.rs", "FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405"),
     ("docs/concepts.md", "program fails for 5 resources", "osnl-delivery/src/breaker.rs", "const REFUSED_KEYS: usize = 5;"),
+    ("docs/troubleshooting.md", "500,000 JSON values and 10,000 resources", "osnl-model/src/budget.rs", "values: 500_000, resources: 10_000 };"),
+    ("docs/troubleshooting.md", "bulk request (at most 60,000)", "osnl-model/src/budget.rs", "resources: 60_000 };"),
+    ("docs/troubleshooting.md", "120 levels of depth", "osnl-model/src/budget.rs", "const DEPTH: usize = 120;"),
+    ("docs/troubleshooting.md", "while 20,000 of its deliveries", "osnl/src/listener/session/step.rs", "const MOST_DELIVERIES: usize = 20_000;"),
+    ("docs/troubleshooting.md", "160 MiB [remembered]", "osnl-legacy/src/oss/memory.rs", "const MOST_BYTES: usize = 128 << 20;"),
+    ("docs/troubleshooting.md", "160 MiB [remembered]", "osnl-legacy/src/oss/memory/decided.rs", "MOST_MEMORY: usize = 32 << 20;"),
+    ("docs/kafka.md", "in at most 3,500 bytes", "osnl-transport/src/kafka/offsets.rs", "const MOST: usize = 3500;"),
+    ("docs/kafka.md", "Four of the 28 promises", "osnl-transport/src/kafka.rs", "const ABSENT: [&str; 4]"),
+    ("docs/kafka.md", "the other 24, tansu with 18", "osnl-transport/tests/it/kafka/rig.rs", "const TANSU_LACKS: [&str; 6]"),
+    ("docs/amqp1.md", "12 do not apply to AMQP 1.0", "osnl-transport/src/amqp1.rs", "const ABSENT: [&str; 12]"),
     ("docs/page.md", "at most 16 readers", "osnl/src/live.rs", "const MOST_READERS: usize = 16;"),
     ("docs/page.md", "at most 100 events per\n  second", "osnl/src/live.rs", "const MOST_A_SECOND: u32 = 100;"),
     ("docs/monitoring.md", "the first 500 of a listener", "osnl-core/src/metrics/event_types.rs", "const MOST_TYPES: usize = 500;"),
@@ -153,7 +166,7 @@ fn no_promise_lacks_its_test() {
     let text = fs::read_to_string(super::root().join("SECURITY.md")).unwrap();
     let promises = text.split("## Promises").nth(1).unwrap().split("\n## ").next().unwrap();
     let mut known = BTreeSet::new();
-    functions(&super::root().join("crates"), &mut known);
+    tests_below(&super::root().join("crates"), &mut known);
     let promises: Vec<&str> = promises.split("\n- **").skip(1).collect();
     assert!(promises.len() > 20, "{}", promises.len());
     for promise in promises {
@@ -166,15 +179,16 @@ fn no_promise_lacks_its_test() {
     }
 }
 
-fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+/// Collects the functions with the attribute of a test, other attributes and comments between both allowed.
+fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
+    let test = Regex::new(r"#\[(?:tokio::)?test\b[^{;]*?\bfn (\w+)").unwrap();
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     while let Some(path) = paths.pop() {
         if path.is_dir() {
-            functions(&path, found);
+            tests_below(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
-            let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
-            found.extend(names.map(str::to_owned));
+            found.extend(test.captures_iter(&text).map(|test| test[1].to_owned()));
         }
     }
 }
