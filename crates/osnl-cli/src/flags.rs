@@ -1,4 +1,3 @@
-pub(crate) mod argparse;
 pub(crate) mod time;
 
 use std::path::PathBuf;

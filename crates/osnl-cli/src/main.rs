@@ -41,7 +41,6 @@ use self::command::send::SendArgs;
 use self::command::status::StatusArgs;
 use self::command::tap::TapArgs;
 use self::command::test::TestArgs;
-use self::flags::argparse::until_end;
 use self::terminal::are_colours_wanted;
 
 /// Decoding makes many small values, which one thread allocates and another frees.
@@ -187,21 +186,12 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Command {
     match called_as {
         Some(program @ ("k2hr3_osnl" | "k2hr3-osnl")) => {
             let program = program.to_owned();
-            let arguments = until_end(K2hr3OsnlArgs::command(), 1, arguments);
             Command::K2hr3Osnl(K2hr3OsnlArgs { program, ..parsed(K2hr3OsnlArgs::command(), arguments) })
         }
         Some("oss_watcher" | "oss-watcher") => {
-            let arguments = until_end(OssWatcherArgs::command(), 1, arguments);
             Command::OssWatcher(parsed(OssWatcherArgs::command(), arguments))
         }
-        _ => {
-            let arguments = match arguments.get(1).and_then(|name| name.to_str()) {
-                Some("k2hr3-osnl" | "k2hr3_osnl") => until_end(K2hr3OsnlArgs::command(), 2, arguments),
-                Some("oss-watcher" | "oss_watcher") => until_end(OssWatcherArgs::command(), 2, arguments),
-                _ => spelled_out(arguments),
-            };
-            parsed::<Osnl>(Osnl::by_task(), arguments).command
-        }
+        _ => parsed::<Osnl>(Osnl::by_task(), spelled_out(arguments)).command,
     }
 }
 
