@@ -73,7 +73,7 @@ enum ExecForm {
 impl Exec {
     pub fn new(action: impl Into<Arc<str>>, program: Program, options: ExecOptions) -> Self {
         let ExecOptions { mode, reply_limit, stop_timeout, mask_secrets: mask } = options;
-        let name = program.name().to_owned();
+        let name = program.name().into_owned();
         let plan = ChildSettings { action: action.into(), program, name, reply_limit, stop_timeout };
         let form = match mode {
             ExecMode::Stream => ExecForm::Stream(Box::new(ExecWorker::new(plan))),
@@ -138,5 +138,29 @@ impl Action for Exec {
 impl fmt::Debug for Exec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exec").field("program", &self.plan().program).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::DriverConf as _;
+
+    /// Without commas, the arguments belong to the program's name.
+    #[test]
+    fn arguments_written_with_spaces_show_no_secret() {
+        let check = |command: &str, expected: &str| {
+            let (program, options) = (Program::new([command]), ExecOptions::default());
+            let exec = Exec::new("a", program.clone(), options);
+            let refused = program.locate().unwrap_err();
+            assert_eq!(exec.target(), format!("the program {expected}"));
+            let conf = ExecConf { program, options };
+            for shown in [refused, conf.does(), format!("{exec:?}"), format!("{conf:?}")] {
+                assert!(shown.contains(expected) && !shown.contains("S3CRET"), "{shown}");
+            }
+        };
+        check("/bin/x --password S3CRET -v", "/bin/x --password *** -v");
+        check("x --token=S3CRET", "x --token=***");
+        check("/bin/x https://u:S3CRET@h/", "/bin/x https://u:***@h/");
     }
 }

@@ -1,7 +1,7 @@
 //! The action `file`: appends each event as a line to a file, which osnl or another program
 //! rotates.
 //!
-//! A line is JSON, as the action `dump` writes it, or a rendered template. Line ends inside become `
+//! A line is JSON or a rendered template. Line ends inside become `
 //! ` and `\r`, so that no event can forge a line. A call writes all ready events with one `write`, and with
 //! `fsync = each` one sync follows. With `interval` and `never`, *delivered* means only that the operating
 //! system has the line, which a power failure may lose.
@@ -18,15 +18,17 @@
 //! The next attempts wait for its end, and its lines then count as delivered without a second write.
 
 mod conf;
+mod json;
 mod late;
 mod open;
 mod rotation;
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use osnl_model::{one_line_json, one_line_with_tabs};
+use osnl_model::one_line_with_tabs;
 use osnl_transport::BoxFuture;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
@@ -34,10 +36,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::conf::FileConf;
 pub(crate) use self::conf::{Fsync, LineFormat};
+pub(crate) use self::json::json_line;
 use self::late::{LateLine, LateLines};
 use self::open::FileOutput;
 pub(crate) use self::rotation::FileRotation;
-use super::{Action, ActionError, Completion, Event, dump, event_names};
+use super::{Action, ActionError, Completion, Event, event_names};
 use osnl_core::ends::watched;
 
 pub struct FileAction {
@@ -55,6 +58,12 @@ impl FileAction {
         let target = out.path().display().to_string();
         let (out, late) = (Arc::new(tokio::sync::Mutex::new(out)), Arc::default());
         Self { format, out, late, target, timer: Mutex::default() }
+    }
+
+    /// Returns the writer of the action `dump` with a `path`, which syncs and rotates nothing.
+    pub(crate) fn of_dump(path: &Path) -> Self {
+        let out = FileOutput::of_dump(path, SystemTime::now());
+        Self { target: path.display().to_string(), ..Self::new(LineFormat::Json, out) }
     }
 
     async fn write(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
@@ -178,7 +187,7 @@ fn say(target: &str, synced: Result<io::Result<()>, String>) {
 impl LineFormat {
     fn line(&self, event: &Event) -> Result<LateLine, String> {
         let mut text = match self {
-            Self::Json => one_line_json(dump::line(event).to_string()),
+            Self::Json => json_line(event),
             Self::Template(template) => {
                 let text = template.render(&event_names::of_event(event));
                 one_line(&text.map_err(|error| format!("template: {error}"))?)

@@ -162,7 +162,7 @@ impl HttpAction {
             false => "increase reply_limit",
         };
         let class = ErrorClass::Refused(Some(answer.status.as_u16()));
-        ActionError { own_remedy: Some(remedy), ..ActionError::new(class, reason) }
+        ActionError { own_remedy: Some(remedy.into()), ..ActionError::new(class, reason) }
     }
 
     /// Sends the request without an effect, and judges its answer like an attempt's; `None` if

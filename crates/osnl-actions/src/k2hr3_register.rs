@@ -128,7 +128,7 @@ impl K2hr3Register {
         // A missing token is not the event's fault.
         let token = token(&self.token_file).map_err(|why| ActionError {
             own_kind: Some("no token"),
-            own_remedy: Some("check token_file, and that osnl's user may read it"),
+            own_remedy: Some("check token_file, and that osnl's user may read it".into()),
             ..ActionError::new(ErrorClass::Connect, why)
         })?;
         for address in &asked.addresses {

@@ -43,12 +43,15 @@ impl Publish {
         let (target, priority) = (&addressed.target, &addressed.priority);
         let exchange = target.exchange.as_deref().unwrap_or_default();
         let key = target.routing_key(priority);
-        let place = if self.message.has_topics { key } else { format!("{exchange} with {key}") };
+        let place = if self.message.has_topics { key.clone() } else { format!("{exchange} with {key}") };
         let done = format!("published to {}", mask_text(&place));
         match self.transport.send(target, priority, addressed.message).await {
             Ok(()) => Ok(Completion::Delivered(done)),
             Err(error) => {
-                Err(ActionError::new(class(&error, self.message.is_event_s()), error.with_own_remedy()))
+                let remedy = self.transport.send_remedy(&error, exchange, &key, self.message.declare);
+                let own_remedy = remedy.map(Into::into);
+                let class = class(&error, self.message.is_event_s());
+                Err(ActionError { own_remedy, ..ActionError::new(class, error.to_string()) })
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The contract of an action: one attempt, and the outcome that it reports.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +71,7 @@ pub struct ActionError {
     pub is_template: bool,
     /// A name for the kind of failure, where the name of its class misleads.
     pub own_kind: Option<&'static str>,
-    pub own_remedy: Option<&'static str>,
+    pub own_remedy: Option<Cow<'static, str>>,
 }
 
 impl ActionError {
@@ -96,7 +97,8 @@ impl ActionError {
         Self {
             own_kind: Some("cannot write"),
             own_remedy: Some(
-                "check that its folder exists, that osnl's user may write there, and that the disk has room",
+                "check that its folder exists, that osnl's user may write there, and that the disk has room"
+                    .into(),
             ),
             ..Self::new(ErrorClass::Connect, reason)
         }
@@ -106,7 +108,9 @@ impl ActionError {
     pub fn unrunnable(reason: impl Into<String>) -> Self {
         Self {
             own_kind: Some("cannot run"),
-            own_remedy: Some("run the command as osnl's user, and look at what it writes to standard error"),
+            own_remedy: Some(
+                "run the command as osnl's user, and look at what it writes to standard error".into(),
+            ),
             ..Self::new(ErrorClass::Connect, reason)
         }
     }
@@ -117,10 +121,11 @@ impl ActionError {
 
     /// Returns a hint for the operator. `None` if the reason already names the remedy, or the failure gives no clue.
     #[must_use]
-    pub fn remedy(&self) -> Option<&'static str> {
-        if self.own_remedy.is_some() {
-            return self.own_remedy;
-        }
+    pub fn remedy(&self) -> Option<Cow<'static, str>> {
+        self.own_remedy.clone().or_else(|| self.usual_remedy().map(Cow::Borrowed))
+    }
+
+    fn usual_remedy(&self) -> Option<&'static str> {
         match self.class {
             ErrorClass::Content if self.is_template => {
                 Some("correct the template, then run osnl check, osnl reload, and osnl deliveries retry")

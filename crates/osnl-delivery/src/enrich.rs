@@ -87,7 +87,7 @@ impl EnrichError {
                 ActionError::new(self.class, reason)
             }
         };
-        ActionError { retry_after: self.retry_after, own_remedy: self.remedy, ..error }
+        ActionError { retry_after: self.retry_after, own_remedy: self.remedy.map(Into::into), ..error }
     }
 
     pub(crate) fn is_unreachable(&self) -> bool {

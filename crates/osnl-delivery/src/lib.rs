@@ -317,7 +317,7 @@ impl DeliveryLoop {
                 Consequence::Retry(retried) => self.retried(*retried),
                 Consequence::Apart { id, error } => self.apart(id, &error),
                 Consequence::Opened { host, error, remedy, pause } => {
-                    self.opened(host, (&error, remedy), pause)
+                    self.opened(host, (&error, remedy.as_deref()), pause)
                 }
                 Consequence::Closed { host } => self.closed(host),
                 Consequence::Down { dependency, error } => self.down(&dependency, &error),

@@ -1,5 +1,6 @@
 //! The consequences of an attempt, written to the log and to the journal.
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -56,7 +57,7 @@ impl DeliveryLoop {
                 answer = error.to_string();
                 cause = Some(error.class.to_string());
                 remedy = error.remedy();
-                self.failed(&answer, remedy, error.class.is_refusal());
+                self.failed(&answer, remedy.clone(), error.class.is_refusal());
                 self.journal.attempted(id, used, &answer);
                 if let Some(sent) = sent {
                     self.journal.sent(id, used.made, sent);
@@ -74,7 +75,7 @@ impl DeliveryLoop {
                 attempt = used.made,
                 message.id = message,
                 reason,
-                remedy,
+                remedy = remedy.as_deref(),
                 "given up: dead letter"
             );
         }
@@ -87,7 +88,7 @@ impl DeliveryLoop {
         let ClaimedDelivery { id, key, event, .. } = claimed;
         let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
-        self.log_retry(id, key.as_deref(), &event, (error, remedy), attempt, pause, &reason);
+        self.log_retry(id, key.as_deref(), &event, (error, remedy.as_deref()), attempt, pause, &reason);
         match reason {
             WaitReason::Failed | WaitReason::Held => self.failed(error, remedy, is_refusal),
             // A failed dependency proves nothing about the target.
@@ -112,7 +113,7 @@ impl DeliveryLoop {
         id: DeliveryId,
         key: Option<&str>,
         event: &Event,
-        (error, remedy): (&str, Option<&'static str>),
+        (error, remedy): (&str, Option<&str>),
         attempt: u32,
         pause: Duration,
         reason: &WaitReason,
@@ -169,7 +170,7 @@ impl DeliveryLoop {
         );
     }
 
-    fn failed(&self, error: &str, remedy: Option<&'static str>, is_refusal: bool) {
+    fn failed(&self, error: &str, remedy: Option<Cow<'static, str>>, is_refusal: bool) {
         self.counters.failures.increment();
         *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(LastFailure { at: SystemTime::now(), answer: error.to_owned(), remedy, is_refusal });
@@ -183,7 +184,7 @@ impl DeliveryLoop {
     pub(super) fn opened(
         &self,
         host: Option<Arc<str>>,
-        (error, remedy): (&str, Option<&'static str>),
+        (error, remedy): (&str, Option<&str>),
         pause: Duration,
     ) {
         match host {

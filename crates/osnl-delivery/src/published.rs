@@ -1,5 +1,6 @@
 //! The published state of a delivery loop's target, for `osnl status`.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -104,7 +105,7 @@ impl TargetGauges {
 pub struct LastFailure {
     pub at: SystemTime,
     pub answer: String,
-    pub remedy: Option<&'static str>,
+    pub remedy: Option<Cow<'static, str>>,
     pub is_refusal: bool,
 }
 

@@ -1,3 +1,5 @@
+//! The contract of a broker: listening, publishing, tapping, and the remedies for what the broker refuses.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +14,7 @@ use crate::message::Batch;
 use crate::outgoing::OutgoingMessage;
 use crate::settle::Window;
 use crate::tap::{Tap, TapOptions};
-use crate::topology::{Binding, ListenOptions, QueueKind, Subscription};
+use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Subscription};
 
 pub type QueueDepths = Vec<(Arc<str>, QueueSeen)>;
 
@@ -90,6 +92,16 @@ pub trait Transport: Send + Sync {
         _options: &ListenOptions,
     ) -> Option<String> {
         error.own_remedy().map(str::to_owned)
+    }
+
+    fn send_remedy(
+        &self,
+        error: &TransportError,
+        _exchange: &str,
+        _routing_key: &str,
+        declare: Declare,
+    ) -> Option<String> {
+        self.remedy(error, &[], &ListenOptions::new(None, 0, declare, QueueKind::OSLO))
     }
 }
 

@@ -60,6 +60,7 @@ pub enum TransportError {
     OnlyListens { location: String },
 }
 
+pub(crate) const NOT_FOUND: u16 = 404;
 const RESOURCE_LOCKED: u16 = 405;
 
 impl TransportError {
@@ -145,8 +146,14 @@ impl TransportError {
         Self::Refused {
             what: format!("publish to exchange \"{exchange}\""),
             reason: "it does not exist, and osnl may not create it (declare = create)".to_owned(),
-            code: None,
+            code: Some(NOT_FOUND),
         }
+    }
+
+    /// Returns whether a message's exchange or topic is missing, so that its declaration would help.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { code: Some(NOT_FOUND), .. })
     }
 
     /// Returns whether the attempt ended before the virtual host was open, so that nothing was declared or bound.

@@ -54,14 +54,14 @@ use self::declare::{DeclareError, LateTakeOver};
 use self::held::ConnectionGuard;
 use self::options::RabbitOptions;
 use self::publisher::RabbitPublisher;
-use self::remedy::{listener_permissions, login_user, take_over_policy};
+use self::remedy::{listener_permissions, login_user, sender_permissions, take_over_policy};
 use self::stream::StreamIdentity;
 use self::tap::RabbitTap;
 use crate::carrier::TIMEOUT;
 use crate::hosts::{HostOrder, address};
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{
-    Binding, ListenOptions, QueueKind, QueueType, Resume, Subscription, TopologyPlan, plan,
+    Binding, Declare, ListenOptions, QueueKind, QueueType, Resume, Subscription, TopologyPlan, plan,
 };
 use crate::{
     BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError, tls,
@@ -298,6 +298,19 @@ impl Transport for RabbitTransport {
         let user = login_user(&self.url);
         error.remedy(self.url.virtual_host(), |virtual_host| {
             listener_permissions(user, virtual_host, names, options.declare)
+        })
+    }
+
+    fn send_remedy(
+        &self,
+        error: &TransportError,
+        exchange: &str,
+        routing_key: &str,
+        declare: Declare,
+    ) -> Option<String> {
+        let user = login_user(&self.url);
+        error.remedy(self.url.virtual_host(), |virtual_host| {
+            sender_permissions(user, virtual_host, (exchange, routing_key), declare)
         })
     }
 }

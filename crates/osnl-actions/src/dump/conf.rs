@@ -4,12 +4,13 @@ use std::sync::Arc;
 use osnl_config::{Options, options};
 use osnl_transport::BoxFuture;
 
-use super::Dump;
+use super::{STDOUT, ToStdout};
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
     ReadDriver, SectionReader, SentLogin, Traits, file_probe,
 };
+use crate::file::FileAction;
 
 options! {
     #[derive(Clone, Debug)]
@@ -20,7 +21,7 @@ options! {
 
 impl DumpConf {
     fn to(&self) -> String {
-        self.path.as_ref().map_or("stdout".to_owned(), |path| path.display().to_string())
+        self.path.as_ref().map_or(STDOUT.to_owned(), |path| path.display().to_string())
     }
 }
 
@@ -39,7 +40,10 @@ impl ReadDriver for DumpConf {
 
 impl DriverConf for DumpConf {
     fn action(&self, _: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
-        Ok(Arc::new(self.path.as_deref().map_or_else(Dump::to_stdout, Dump::to_file)))
+        Ok(match &self.path {
+            Some(path) => Arc::new(FileAction::of_dump(path)),
+            None => Arc::new(ToStdout),
+        })
     }
 
     fn does(&self) -> String {

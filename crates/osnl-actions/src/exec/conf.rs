@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::{Bytes, Options as _, options, words};
-use osnl_model::{Notification, resources};
+use osnl_model::{Notification, mask_text, resources};
 use osnl_transport::BoxFuture;
 
 use super::words;
@@ -92,7 +92,9 @@ impl DriverConf for ExecConf {
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         let probe = Probe::of(context.section, format!("program {}", self.program.name()));
         let probe = match self.program.locate() {
-            Ok(path) => probe.fine(format!("{} can be run; it was not", path.display())).passive(),
+            Ok(path) => {
+                probe.fine(format!("{} can be run; it was not", mask_text(&path.to_string_lossy()))).passive()
+            }
             Err(reason) => probe.failed(reason, Some("name another one with command")),
         };
         Box::pin(std::future::ready(vec![probe]))

@@ -1,11 +1,13 @@
 //! The command of a process: words, never a shell, in an environment without the daemon's own
 //! variables.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use osnl_model::mask_text;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use tokio::process::Command;
@@ -29,13 +31,18 @@ impl Program {
         Self { command, environment: Vec::new(), working_dir: "/".into() }
     }
 
+    /// Returns the name for people. Arguments written with spaces are part of the name, so its secrets are masked.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> Cow<'_, str> {
+        mask_text(self.executable())
+    }
+
+    fn executable(&self) -> &str {
         self.command.first().map_or("", String::as_str)
     }
 
     pub(crate) fn locate(&self) -> Result<PathBuf, String> {
-        let name = self.name();
+        let name = self.executable();
         let path = match name.contains('/') {
             true => Some(PathBuf::from(name)),
             false => self.folders().map(|folder| folder.join(name)).find(|path| path.is_file()),
@@ -57,7 +64,7 @@ impl Program {
     }
 
     pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(self.name());
+        let mut command = Command::new(self.executable());
         command
             .args(self.command.iter().skip(1))
             .env_clear()
@@ -72,7 +79,7 @@ impl Program {
     }
 
     pub(super) fn refusal(&self, error: &io::Error) -> String {
-        let name = self.name();
+        let name = self.executable();
         let help = match error.kind() {
             _ if !self.working_dir.is_dir() => {
                 format!("; its working_dir {} is not a folder", self.working_dir.display())
@@ -86,7 +93,7 @@ impl Program {
             _ if error.raw_os_error() == Some(8) => "; a script needs #! in its first line".to_owned(),
             _ => String::new(),
         };
-        format!("{name} cannot be started: {error}{help}")
+        format!("{} cannot be started: {error}{help}", self.name())
     }
 }
 

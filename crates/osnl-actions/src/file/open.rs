@@ -3,9 +3,11 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
 
 use super::Fsync;
 use super::rotation::{FileRotation, folder};
@@ -14,6 +16,7 @@ use super::rotation::{FileRotation, folder};
 pub(super) struct FileOutput {
     path: PathBuf,
     mode: u32,
+    takes_pipes: bool,
     fsync: Fsync,
     rotation: FileRotation,
     open: Option<OpenFile>,
@@ -36,12 +39,17 @@ struct OpenFile {
 impl FileOutput {
     pub(super) fn at(path: &Path, mode: u32, fsync: Fsync, rotation: FileRotation, now: SystemTime) -> Self {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Self { path, mode, fsync, rotation, open: None, synced: now, timed: false }
+        Self { path, mode, takes_pipes: false, fsync, rotation, open: None, synced: now, timed: false }
+    }
+
+    pub(super) fn of_dump(path: &Path, now: SystemTime) -> Self {
+        let rotation = FileRotation { size: None, interval: None, keep: 0 };
+        Self { takes_pipes: true, ..Self::at(path, 0o600, Fsync::Never, rotation, now) }
     }
 
     pub(super) fn open(&mut self, now: SystemTime) -> io::Result<()> {
         if self.open.is_none() {
-            self.open = Some(OpenFile::at(&self.path, self.mode, now)?);
+            self.open = Some(self.opened(now)?);
         }
         Ok(())
     }
@@ -115,7 +123,7 @@ impl FileOutput {
         let same = |open: &OpenFile| there.as_ref().is_some_and(|there| identity(there) == open.is);
         if !self.open.as_ref().is_some_and(same) {
             self.leave()?;
-            self.open = Some(OpenFile::at(&self.path, self.mode, now)?);
+            self.open = Some(self.opened(now)?);
         }
         let due = self
             .open
@@ -124,9 +132,13 @@ impl FileOutput {
         if due {
             self.leave()?;
             self.rotation.move_away(&self.path, now)?;
-            self.open = Some(OpenFile::at(&self.path, self.mode, now)?);
+            self.open = Some(self.opened(now)?);
         }
         Ok(())
+    }
+
+    fn opened(&self, now: SystemTime) -> io::Result<OpenFile> {
+        OpenFile::at(&self.path, self.mode, self.takes_pipes, now)
     }
 
     fn leave(&mut self) -> io::Result<()> {
@@ -138,15 +150,19 @@ impl FileOutput {
 }
 
 impl OpenFile {
-    fn at(path: &Path, mode: u32, now: SystemTime) -> io::Result<Self> {
+    fn at(path: &Path, mode: u32, takes_pipes: bool, now: SystemTime) -> io::Result<Self> {
         let before = fs::metadata(path).ok();
-        if let Some(there) = before.as_ref().filter(|there| !there.is_file()) {
-            use std::os::unix::fs::FileTypeExt as _;
-            if !there.file_type().is_char_device() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
-            }
+        if let Some(kind) = before.as_ref().map(Metadata::file_type).filter(|kind| !kind.is_file())
+            && !kind.is_char_device()
+            && !(takes_pipes && kind.is_fifo())
+        {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
         }
-        let file = OpenOptions::new().create(true).append(true).mode(mode).open(path)?;
+        let mut how = OpenOptions::new();
+        how.create(true).append(true).mode(mode);
+        // A pipe without a reader is refused: waiting for a reader would stop the daemon before its first event.
+        let file = how.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+        rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
         let found = file.metadata()?;
         let lines = if found.len() > 0 { found.modified().unwrap_or(now) } else { now };
         Ok(Self {

@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +21,10 @@ fn open(folder: &TempDir, rotation: FileRotation) -> FileOutput {
     let mut out = FileOutput::at(&path, 0o600, Fsync::Each, rotation, at(0));
     out.open(at(0)).unwrap();
     out
+}
+
+fn dump(folder: &TempDir) -> FileOutput {
+    FileOutput::of_dump(&folder.path().join("audit.jsonl"), at(0))
 }
 
 fn line(text: &str) -> Vec<LateLine> {
@@ -46,7 +50,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_file_is_its_owner_s_alone_and_appended_to() {
     let folder = tempfile::tempdir().unwrap();
-    open(&folder, NEVER).append(b"1\n", at(0)).unwrap();
+    dump(&folder).append(b"1\n", at(0)).unwrap();
     open(&folder, NEVER).append(b"2\n3\n", at(1)).unwrap();
     let path = folder.path().join("audit.jsonl");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -129,15 +133,41 @@ fn a_file_of_yesterday_is_moved_with_the_first_line_of_today_also_after_a_restar
 
 #[test]
 fn a_file_that_somebody_moved_or_removed_is_made_anew() {
+    let outputs: [fn(&TempDir) -> FileOutput; 2] = [|folder| open(folder, NEVER), dump];
+    for make in outputs {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = make(&folder);
+        out.append(b"1\n", at(0)).unwrap();
+        fs::rename(out.path(), folder.path().join("audit.jsonl.1")).unwrap();
+        out.append(b"2\n", at(1)).unwrap();
+        fs::remove_file(out.path()).unwrap();
+        out.append(b"3\n", at(2)).unwrap();
+        let expected = [("audit.jsonl", "3\n"), ("audit.jsonl.1", "1\n")];
+        assert_eq!(there(folder.path()), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn a_dump_takes_a_pipe_while_it_has_a_reader() {
     let folder = tempfile::tempdir().unwrap();
-    let mut out = open(&folder, NEVER);
-    out.append(b"1\n", at(0)).unwrap();
-    fs::rename(out.path(), folder.path().join("audit.jsonl.1")).unwrap();
-    out.append(b"2\n", at(1)).unwrap();
-    fs::remove_file(out.path()).unwrap();
-    out.append(b"3\n", at(2)).unwrap();
-    let expected = [("audit.jsonl", "3\n"), ("audit.jsonl.1", "1\n")];
-    assert_eq!(there(folder.path()), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    let pipe = folder.path().join("audit.jsonl");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let action = FileAction::of_dump(&pipe);
+    let refused = action.open().await.unwrap_err();
+    assert!(refused.to_string().starts_with(&format!("cannot write: {}: ", pipe.display())), "{refused}");
+    let reader = || {
+        let patient = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        fs::File::options().read(true).custom_flags(patient).open(&pipe).unwrap()
+    };
+    for text in ["1", "2"] {
+        let mut there = reader();
+        action.append(line(text)).await.unwrap();
+        let mut found = [0; 9];
+        let length = std::io::Read::read(&mut there, &mut found).unwrap();
+        assert_eq!(found[..length], *format!("{text}\n").as_bytes());
+        drop(there);
+        assert!(action.append(line("lost")).await.is_err());
+    }
 }
 
 #[test]
@@ -191,17 +221,20 @@ const FULL: &str = "OSNL_TEST_OF_A_FULL_DISK";
 fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
     if let Some(folder) = std::env::var_os(FULL) {
         let path = Path::new(&folder).join("audit.jsonl");
-        let mut out = FileOutput::at(&path, 0o600, Fsync::Each, NEVER, at(0));
-        let line = |c: char| format!("{}\n", String::from(c).repeat(699));
-        out.append(line('a').as_bytes(), at(0)).unwrap();
-        for _ in 0..2 {
-            let error = out.append(line('b').as_bytes(), at(1)).unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::FBIG.raw_os_error()));
-            assert_eq!(fs::read_to_string(&path).unwrap(), line('a'));
+        let file = FileOutput::at(&path, 0o600, Fsync::Each, NEVER, at(0));
+        for mut out in [file, FileOutput::of_dump(&path, at(0))] {
+            let line = |c: char| format!("{}\n", String::from(c).repeat(699));
+            out.append(line('a').as_bytes(), at(0)).unwrap();
+            for _ in 0..2 {
+                let error = out.append(line('b').as_bytes(), at(1)).unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::FBIG.raw_os_error()));
+                assert_eq!(fs::read_to_string(&path).unwrap(), line('a'));
+            }
+            fs::rename(&path, Path::new(&folder).join("moved")).unwrap();
+            out.append(line('b').as_bytes(), at(2)).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), line('b'));
+            fs::remove_file(&path).unwrap();
         }
-        fs::rename(&path, Path::new(&folder).join("moved")).unwrap();
-        out.append(line('b').as_bytes(), at(2)).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), line('b'));
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -215,7 +248,7 @@ fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
         .unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
-    assert_eq!(names(folder.path()), ["audit.jsonl", "moved"]);
+    assert_eq!(names(folder.path()), ["moved"]);
 }
 
 #[test]

@@ -264,7 +264,7 @@ impl HttpConf {
             }
             Ok(Some(Err(error))) => {
                 let probe = Probe { is_passive: false, ..reached };
-                probe.failed(error.to_string(), error.remedy())
+                probe.failed(error.to_string(), error.remedy().as_deref())
             }
         }
     }

@@ -78,7 +78,7 @@ impl Authorization for Keystone {
 
 fn failed(error: ApiError) -> ActionError {
     let EnrichError { class, reason, retry_after, remedy } = error.into();
-    ActionError { retry_after, own_remedy: remedy, ..ActionError::new(class, reason) }
+    ActionError { retry_after, own_remedy: remedy.map(Into::into), ..ActionError::new(class, reason) }
 }
 
 pub(super) fn shown() -> (HeaderName, String) {

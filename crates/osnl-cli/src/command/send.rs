@@ -16,7 +16,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use osnl::stamp;
 use osnl_model::{Emission, Target};
-use osnl_transport::{Declare, OutgoingMessage};
+use osnl_transport::OutgoingMessage;
 use serde_json::value::RawValue;
 
 pub(crate) use self::args::SendArgs;
@@ -142,7 +142,6 @@ fn messages(
     args: &SendArgs,
     destination: &Destination,
 ) -> anyhow::Result<Vec<(Submission, OutgoingMessage)>> {
-    let declare = if args.declare { Declare::Create } else { Declare::Passive };
     let about = |target: &Target, emission: Option<&Emission>| Submission {
         exchange: target.exchange.clone().unwrap_or_default(),
         routing_key: target.routing_key(&entry.priority),
@@ -152,7 +151,7 @@ fn messages(
     let features = destination.transport.features();
     let with = |message: OutgoingMessage, emission: Option<&Emission>| {
         let key = emission.filter(|_| features.keys).and_then(Emission::resource_key);
-        OutgoingMessage { declare, mandatory: true, key, ..message }
+        OutgoingMessage { declare: args.declares(), mandatory: true, key, ..message }
     };
     match &entry.content {
         InputContent::Bytes(read, message) => {

@@ -185,6 +185,29 @@ fn what_no_queue_takes_is_said_and_fails_if_asked_for() {
     );
 }
 
+/// `--declare` mends only what is missing, and would create exchanges on a production broker.
+#[test]
+fn a_refused_message_has_the_remedy_for_its_reason() {
+    let scene = Scene::new();
+    let user = format!("{}-narrow", scene.vhost.name());
+    scene.vhost.set_password(&user, "S3CRET");
+    scene.vhost.ctl(&["set_permissions", &user, ".*", "^$", ".*"]);
+    let url = scene.vhost.url_for(&user, "S3CRET");
+    let permissions = format!("{user} '^()$' '^(neutron)$' '^()$'  # overwrites");
+    let long = "x".repeat(300);
+    for (exchange, reason, remedy) in [
+        ("neutron", "403 ACCESS_REFUSED", Some(permissions.as_str())),
+        (&long, "the exchange has 300 bytes, and AMQP allows 255", None),
+    ] {
+        let args = ["send", "--transport-url", &url, "--exchange", exchange, "--event-type", "e"];
+        let (code, _, stderr) = run(&scene.place, &args);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains(reason) && !stderr.contains("--declare"), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1 + usize::from(remedy.is_some()), "{stderr}");
+        assert!(stderr.contains(remedy.unwrap_or_default()), "{stderr}");
+    }
+}
+
 #[test]
 fn a_broker_that_is_away_or_refuses_us_is_69_and_no_password_is_shown() {
     let scene = Scene::new();

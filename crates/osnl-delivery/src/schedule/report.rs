@@ -1,5 +1,6 @@
 //! The consequences of an attempt: the end of a delivery, or its retry.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ pub(crate) enum Consequence {
     Return(DeliveryId),
     DueNow,
     Apart { id: DeliveryId, error: String },
-    Opened { host: Option<Arc<str>>, error: String, remedy: Option<&'static str>, pause: Duration },
+    Opened { host: Option<Arc<str>>, error: String, remedy: Option<Cow<'static, str>>, pause: Duration },
     Closed { host: Option<Arc<str>> },
     Down { dependency: Arc<str>, error: String },
     Answers { dependency: Arc<str> },
@@ -43,7 +44,7 @@ pub(crate) struct RetriedDelivery {
     pub(crate) retry: AttemptRetry,
     pub(crate) pause: Duration,
     pub(crate) reason: WaitReason,
-    pub(crate) remedy: Option<&'static str>,
+    pub(crate) remedy: Option<Cow<'static, str>>,
     pub(crate) is_refusal: bool,
 }
 

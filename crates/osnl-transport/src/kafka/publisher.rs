@@ -18,6 +18,7 @@ use super::client::{ANSWER, Errors, aside, blocking, inspect};
 use super::names::topic_of;
 use super::options::{of_producer, unusable};
 use super::{KafkaTransport, failure};
+use crate::error::NOT_FOUND;
 use crate::message::Properties;
 use crate::outgoing::OutgoingMessage;
 use crate::topology::Declare;
@@ -202,7 +203,7 @@ impl KafkaTransport {
             ),
             false => "it does not exist, and osnl may not create it (declare = create)".to_owned(),
         };
-        TransportError::Refused { what: self.publishing(topic), reason, code: None }
+        TransportError::Refused { what: self.publishing(topic), reason, code: Some(NOT_FOUND) }
     }
 
     fn publishing(&self, topic: &str) -> String {

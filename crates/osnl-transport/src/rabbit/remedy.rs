@@ -97,6 +97,21 @@ pub fn listener_permissions(
     set_permissions(user, virtual_host, [&configured, &written, &readable])
 }
 
+/// Returns the command for a sender. Its queue has the name of the routing key, as oslo.messaging declares one.
+pub(super) fn sender_permissions(
+    user: &str,
+    virtual_host: &str,
+    (exchange, routing_key): (&str, &str),
+    declare: Declare,
+) -> String {
+    let both: &[&str] = &[exchange, routing_key];
+    let needed: [&[&str]; 3] = match declare {
+        Declare::Create => [both, both, &both[..1]],
+        Declare::Passive | Declare::Nothing => [&[], &both[..1], &[]],
+    };
+    set_permissions(user, virtual_host, needed)
+}
+
 #[must_use]
 pub fn login_user(url: &TransportUrl) -> &str {
     url.hosts().first().map_or("guest", |host| host.credentials().0)
@@ -233,6 +248,18 @@ mod tests {
             Some("write X"),
         );
         check(TransportError::Lost { reason: String::new() }, None);
+    }
+
+    #[test]
+    fn a_sender_needs_to_write_and_what_it_declares() {
+        for (declare, expected) in [
+            (Declare::Passive, "'^()$' '^(nova)$' '^()$'"),
+            (Declare::Create, "'^(nova|n\\.info)$' '^(nova|n\\.info)$' '^(nova)$'"),
+        ] {
+            let command = sender_permissions("o", "/", ("nova", "n.info"), declare);
+            let begin = format!("rabbitmqctl set_permissions -p / o {expected}  # overwrites");
+            assert!(command.starts_with(&begin), "{command}");
+        }
     }
 
     #[test]

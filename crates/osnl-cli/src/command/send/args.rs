@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use osnl_model::{Priority, Secret};
+use osnl_transport::Declare;
 
 use crate::flags::{OutputFormat, SourceArgs, max_body, rate, secret};
 
@@ -78,6 +79,12 @@ pub(crate) struct SendArgs {
     pub(crate) mandatory: bool,
     #[command(flatten, next_help_heading = "Broker")]
     pub(crate) sources: SourceArgs,
+}
+
+impl SendArgs {
+    pub(super) const fn declares(&self) -> Declare {
+        if self.declare { Declare::Create } else { Declare::Passive }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! The output of `osnl send`: a line for each message while there are few, and a summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use osnl_transport::{Transport, TransportError};
+use osnl_transport::{Declare, Transport, TransportError};
 use serde_json::json;
 
 use super::args::SendArgs;
@@ -23,18 +23,18 @@ pub(super) struct Submission {
     pub(super) message_id: Option<String>,
 }
 
-#[derive(Debug)]
-pub(super) struct SendReport {
+pub(super) struct SendReport<'a> {
+    transport: &'a dyn Transport,
     format: OutputFormat,
     mandatory: bool,
-    declares: bool,
-    made: &'static str,
+    declare: Declare,
     location: String,
     total: u64,
     confirmed: u64,
     unrouted: BTreeMap<(String, String), u64>,
     refused: u64,
     said: BTreeMap<String, u64>,
+    remedies: BTreeSet<String>,
     unavailable: Option<String>,
     /// Whether writing to standard output failed. A closed pipe is no failure.
     unwritten: bool,
@@ -51,22 +51,20 @@ const TINT: Tint = |line| {
     Some((tone, 0..end))
 };
 
-impl SendReport {
-    pub(super) fn new(args: &SendArgs, transport: &dyn Transport, total: u64) -> Self {
+impl<'a> SendReport<'a> {
+    pub(super) fn new(args: &SendArgs, transport: &'a dyn Transport, total: u64) -> Self {
         Self {
+            transport,
             format: args.format,
             mandatory: args.mandatory,
-            declares: args.declare,
-            made: match transport.features().keys {
-                true => "a missing topic",
-                false => "a missing exchange and queue",
-            },
+            declare: args.declares(),
             location: transport.location(),
             total,
             confirmed: 0,
             unrouted: BTreeMap::new(),
             refused: 0,
             said: BTreeMap::new(),
+            remedies: BTreeSet::new(),
             unavailable: None,
             unwritten: false,
         }
@@ -89,6 +87,7 @@ impl SendReport {
             Err(error) => {
                 self.refused += 1;
                 *self.said.entry(error.to_string()).or_default() += 1;
+                self.remedies.extend(self.remedy(sent, error));
                 "refused"
             }
         };
@@ -132,12 +131,23 @@ impl SendReport {
         for (reason, count) in &self.said {
             eprintln!("osnl: error: {} ({count} of them)", clean::text(reason));
         }
-        if !self.said.is_empty() && !self.declares {
-            eprintln!("osnl: --declare creates {}, as a service does", self.made);
+        for remedy in &self.remedies {
+            eprintln!("osnl: {}", clean::text(remedy));
         }
         if let Some(reason) = &self.unavailable {
             eprintln!("osnl: error: {location} cannot be reached: {}", clean::text(reason));
         }
+    }
+
+    fn remedy(&self, sent: &Submission, error: &TransportError) -> Option<String> {
+        if error.is_not_found() && self.declare != Declare::Create {
+            let made = match self.transport.features().keys {
+                true => "a missing topic",
+                false => "a missing exchange and queue",
+            };
+            return Some(format!("--declare creates {made}, as a service does"));
+        }
+        self.transport.send_remedy(error, &sent.exchange, &sent.routing_key, self.declare)
     }
 
     fn say(&mut self, line: &str) {

@@ -340,7 +340,7 @@ fn target(
             published.last_failure().map(|LastFailure { at, answer, remedy, is_refusal }| AttemptFailure {
                 at: time::shown(at),
                 answer,
-                remedy: remedy.map(str::to_owned),
+                remedy: remedy.map(Into::into),
                 is_refusal,
             });
         let (state, since) = *state.get_or_insert((status.state, status.since));

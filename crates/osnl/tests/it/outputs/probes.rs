@@ -228,6 +228,11 @@ fn a_program_is_looked_for_and_a_plug_in_is_loaded() {
         &["cannot be started: No such file", "name another one"],
     );
     check(
+        &exec("/bin/echo --password S3CRET"),
+        ProbeVerdict::Failed,
+        &["program /bin/echo --password ***: /bin/echo --password *** cannot be started"],
+    );
+    check(
         &exec(&at.join("not_executable").display().to_string()),
         ProbeVerdict::Failed,
         &["Permission denied"],

@@ -157,6 +157,18 @@ fn what_nobody_takes_is_a_dead_letter_if_it_must_be_taken_and_a_missing_exchange
 }
 
 #[test]
+fn a_refused_login_has_the_remedy_of_a_listener() {
+    let vhost = Broker::shared().vhost("publish-login");
+    let folder = tempfile::tempdir().unwrap();
+    let broker = MemoryBroker::new();
+    let wrong = action(&vhost, "").replace(":guest@", ":WR0NG@");
+    let daemon = start(&native(folder.path(), &wrong), &broker);
+    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
+    daemon.wait_for_log("rabbitmqctl authenticate_user guest");
+    daemon.stop().unwrap();
+}
+
+#[test]
 fn a_notification_that_comes_back_is_not_published_again() {
     let vhost = Broker::shared().vhost("publish-round");
     let folder = tempfile::tempdir().unwrap();
