@@ -80,7 +80,7 @@ pub use peer::{
 };
 pub use ports::{closed_port, free_port};
 pub use postgres::Postgres;
-pub use process::{Guard, signal};
+pub use process::{Guard, executable, signal};
 pub use program::RestartableProgram;
 pub use proxy::{FaultyProxy, NetworkFault};
 pub use pty::Pty;

@@ -1,8 +1,9 @@
-//! Children that end with this process, however it ends.
+//! Children that end with this process, however it ends, and files for them to execute.
 //!
 //! Only processes that were started here are ended, by their ids. A child is reaped only after its kill, so that its
 //! id cannot belong to another process.
 
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -110,6 +111,16 @@ impl Drop for Guard {
         let _ = self.shell.kill();
         let _ = self.shell.wait();
     }
+}
+
+/// Writes an executable file by another process. A file that this process has open for writing passes to each child
+/// that another test starts meanwhile, and the kernel executes no file that is open for writing ("Text file busy").
+pub fn executable(path: &Path, text: &str) {
+    let mut install = Command::new("install");
+    let mut install =
+        install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped()).spawn().unwrap();
+    install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(install.wait().unwrap().success(), "{}", path.display());
 }
 
 #[cfg(test)]

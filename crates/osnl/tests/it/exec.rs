@@ -5,14 +5,13 @@ mod once;
 
 use std::fs;
 use std::future::Future;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use osnl::action::exec::{Exec, ExecOptions, Program};
 use osnl::action::{Action, ActionError, Completion, ErrorClass, Event};
-use osnl_testkit::{PYTHON_VARIABLE, wait_until};
+use osnl_testkit::{PYTHON_VARIABLE, executable, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -102,8 +101,7 @@ pub(crate) fn is_there(pid: u32) -> bool {
 
 fn written(folder: &TempDir, name: &str, text: &str) -> String {
     let path = folder.path().join(name);
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    executable(&path, text);
     path.display().to_string()
 }
 

@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -168,8 +167,7 @@ pub(super) struct Recorder(PathBuf);
 pub(super) fn program(folder: &Path, name: &str) -> Recorder {
     let path = folder.join(name);
     let text = format!("#!/bin/sh\necho \"$*\" > {0}.arguments\ncat > {0}.input\necho 1\n", path.display());
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    osnl_testkit::executable(&path, &text);
     Recorder(path)
 }
 
