@@ -291,7 +291,15 @@ impl HttpAction {
                     FailureClass::Connect
                     | FailureClass::Tls
                     | FailureClass::Reset
-                    | FailureClass::Status(_) => return Err(self.failed(failure)),
+                    | FailureClass::Status(_) => {
+                        let url = &request.url;
+                        let reason =
+                            format!("redirected to {}:{}: {}", url.host(), url.port(), failure.reason);
+                        let remedy =
+                            "the target has named that place: mend it, or write the right one into url";
+                        let failed = self.failed(Failure { reason, ..failure });
+                        return Err(ActionError { own_remedy: Some(remedy), ..failed });
+                    }
                 },
             };
         }

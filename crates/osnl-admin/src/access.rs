@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyper::Version;
 use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
 use hyper::http::request::Parts;
 use osnl::native::{AdminAddress, AdminConf};
@@ -26,6 +27,8 @@ pub(crate) enum Denial {
     /// The request names another host, perhaps because a page in a browser uses a name that resolves to this
     /// address.
     Host,
+    /// The request names no host, or several.
+    NoHost,
     Token,
     /// Any local user could have sent the request about deliveries.
     Anonymous,
@@ -60,7 +63,9 @@ impl Access {
         let Some(names) = &self.host_names else { return Ok(()) };
         match named_host(head) {
             Some(host) if is_ours(host, names) => Ok(()),
-            Some(_) | None => Err(Denial::Host),
+            Some(_) => Err(Denial::Host),
+            None if is_plain_probe(head) => Ok(()),
+            None => Err(Denial::NoHost),
         }
     }
 
@@ -133,6 +138,14 @@ fn named_host(head: &Parts) -> Option<&str> {
         (None, None, Some(authority)) => Some(authority.as_str()),
         _ => None,
     }
+}
+
+/// Whether the request is a load balancer's check in HTTP/1.0, where Host is optional. A browser always sends it.
+fn is_plain_probe(head: &Parts) -> bool {
+    head.version == Version::HTTP_10
+        && matches!(head.uri.path(), "/livez" | "/readyz")
+        && head.uri.authority().is_none()
+        && !head.headers.contains_key(HOST)
 }
 
 /// Returns the caller's name for the log, behind the name of the token's owner.

@@ -53,6 +53,7 @@ pub(crate) fn reason(denial: Denial) -> &'static str {
         Denial::Host => {
             "the Host of this request is not a name of this endpoint; add it to [admin] host_names"
         }
+        Denial::NoHost => "this request needs one Host: the address or name of this endpoint",
         Denial::Token => "send Authorization: Bearer with the token of [admin]",
         Denial::Anonymous => {
             "requests about deliveries need a token: set [admin] token or client_ca_file, or listen on unix:/path"
@@ -63,7 +64,7 @@ pub(crate) fn reason(denial: Denial) -> &'static str {
 
 pub(crate) fn denied(denied: Denial) -> AdminAnswer {
     let (status, code) = match denied {
-        Denial::Host => (StatusCode::MISDIRECTED_REQUEST, "other-host"),
+        Denial::Host | Denial::NoHost => (StatusCode::MISDIRECTED_REQUEST, "other-host"),
         Denial::Token => (StatusCode::UNAUTHORIZED, "unauthorized"),
         Denial::Anonymous => (StatusCode::FORBIDDEN, "forbidden"),
         Denial::Change => (StatusCode::FORBIDDEN, "read-only"),

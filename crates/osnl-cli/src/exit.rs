@@ -30,6 +30,7 @@ impl From<&OpenError> for Exit {
             | OpenError::Volatile(_)
             | OpenError::Open(_)
             | OpenError::NotAJournal(_)
+            | OpenError::NothingToRead(_)
             | OpenError::Newer { .. }
             | OpenError::ForeignObject { .. } => Self::Config,
         }

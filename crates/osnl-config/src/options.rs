@@ -323,13 +323,7 @@ impl OptionValue for PathBuf {
     const KIND: Kind = Kind::Form("path");
 
     fn parse(text: &str, option: &OptionDef) -> Result<Self, ValueRefusal> {
-        match text {
-            "" => Err(ValueRefusal::new(
-                "is empty",
-                option.otherwise.unwrap_or("write a path, or remove the line"),
-            )),
-            path => Ok(path.into()),
-        }
+        typed::path(text, option.otherwise.unwrap_or("write a path, or remove the line"))
     }
 }
 
@@ -381,6 +375,12 @@ mod tests {
         let mut reader = SectionReader { file: "f", layers: &layers, section, findings: &mut findings };
         let lamp = Lamp::read(&mut reader);
         (lamp, findings.errors.iter().map(|error| format!("{error}\n")).collect())
+    }
+
+    #[test]
+    fn a_path_with_a_nul_is_refused() {
+        let (_, said) = read("log = /l\0g\n");
+        assert_eq!(said, "f:2: [lamp] log: has a NUL character, which no path can have; write a path\n");
     }
 
     #[test]

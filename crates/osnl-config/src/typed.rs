@@ -1,6 +1,7 @@
 //! Values that several dialects share, and the reasons to refuse them.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_model::{PatternError, nearest};
@@ -48,6 +49,16 @@ pub(crate) fn number(text: &str, least: i64, most: i64) -> Result<i64, ValueRefu
             format!("{} is not a whole number", shown(text)),
             format!("allowed: {least} to {most}"),
         )),
+    }
+}
+
+pub fn path(text: &str, allowed: &str) -> Result<PathBuf, ValueRefusal> {
+    match text {
+        "" => Err(ValueRefusal::new("is empty", allowed)),
+        path if path.contains('\0') => {
+            Err(ValueRefusal::new("has a NUL character, which no path can have", allowed))
+        }
+        path => Ok(path.into()),
     }
 }
 

@@ -124,6 +124,8 @@ pub enum OpenError {
     InUse(String),
     #[error("is not a journal of osnl: {0}; name a file that does not exist yet")]
     NotAJournal(String),
+    #[error("is not a journal of osnl: {0}; name the file of a journal")]
+    NothingToRead(String),
     #[error(
         "was written by a newer osnl (version {found} of its tables, this one knows {known}); run that one, or name another file"
     )]

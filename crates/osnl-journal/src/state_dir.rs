@@ -100,7 +100,7 @@ fn judge_for(folder: &Path, keeps: Keeps, trusted: impl Fn(u32) -> bool) -> Resu
     Ok(())
 }
 
-fn is_read_only(path: &Path) -> bool {
+pub(crate) fn is_read_only(path: &Path) -> bool {
     rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 

@@ -62,7 +62,7 @@ pub use login::{LoginProtection, SentLogin, is_this_machine};
 pub use notification::Notification;
 pub use one_line::{is_dangerous, one_line, one_line_json, one_line_with_tabs};
 pub use priority::Priority;
-pub use python_json::{parse_python_json, parse_python_json_as, to_python_json};
+pub use python_json::{parse_python_json, parse_python_json_as, python_words, to_python_json};
 pub use python_literal::parse_python_literal;
 pub use redact::{MaskedJson, is_secret_key, mask_secrets, mask_text, mask_url_passwords};
 pub use resource::{

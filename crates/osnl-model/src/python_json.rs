@@ -6,6 +6,8 @@
 
 mod write;
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -50,12 +52,29 @@ fn with_repaired<T>(
 fn repair(text: &str) -> Option<String> {
     let mut repaired = String::new();
     let mut copied = 0;
-    let mut at = 0;
-    let mut replace = |from: usize, length: usize, by: &str| {
-        repaired.push_str(&text[copied..from]);
+    scan(text, |place, by| {
+        repaired.push_str(&text[copied..place.start]);
         repaired.push_str(by);
-        copied = from + length;
-    };
+        copied = place.end;
+    });
+    if copied == 0 {
+        return None;
+    }
+    repaired.push_str(&text[copied..]);
+    Some(repaired)
+}
+
+/// Returns the places of `NaN`, `Infinity` and `-Infinity` outside strings.
+#[must_use]
+pub fn python_words(text: &str) -> Vec<Range<usize>> {
+    let mut words = Vec::new();
+    scan(text, |place, _| words.extend(text[place.clone()].ends_with(['N', 'y']).then_some(place)));
+    words
+}
+
+/// Reports each place that JSON does not allow, with its replacement.
+fn scan(text: &str, mut found: impl FnMut(Range<usize>, &str)) {
+    let mut at = 0;
     let mut in_string = false;
     while let Some(&byte) = text.as_bytes().get(at) {
         let rest = &text.as_bytes()[at..];
@@ -68,13 +87,13 @@ fn repair(text: &str) -> Option<String> {
                 Surrogates::None => 2,
                 Surrogates::Pair => 12,
                 Surrogates::Lone => {
-                    replace(at, 6, "\\ufffd");
+                    found(at..at + 6, "\\ufffd");
                     6
                 }
             },
             (false, b'N' | b'I' | b'-' | b'0'..=b'9') => match bare_word(rest) {
                 Some(length) => {
-                    replace(at, length, "null");
+                    found(at..at + length, "null");
                     length
                 }
                 None => number(rest).len().max(1),
@@ -82,11 +101,6 @@ fn repair(text: &str) -> Option<String> {
             (true | false, _) => 1,
         };
     }
-    if copied == 0 {
-        return None;
-    }
-    repaired.push_str(&text[copied..]);
-    Some(repaired)
 }
 
 fn bare_word(rest: &[u8]) -> Option<usize> {

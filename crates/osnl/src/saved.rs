@@ -6,12 +6,13 @@
 //! | `oslo.message` | a body in the envelope 2.0 |
 //! | anything else | a notification; `context` may be one object instead of `_context_<key>` |
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use osnl_model::{Emission, Framing};
+use osnl_model::{Budget, DecodeError, Emission, Framing, python_words};
 use osnl_transport::Properties;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -35,6 +36,8 @@ pub enum SavedError {
     Document { line: usize, reason: String },
     #[error("there is no event in it")]
     Empty,
+    #[error("{0}")]
+    Encoding(&'static str),
 }
 
 const FORM: &str = "a file holds JSON documents, one after the other";
@@ -45,7 +48,7 @@ impl SavedError {
         match self {
             Self::Json { line, reason } => format!("{name}:{line}: not JSON: {reason}; {FORM}"),
             Self::Document { line, reason } => format!("{name}:{line}: {reason}"),
-            Self::Empty => format!("{name}: {self}"),
+            Self::Empty | Self::Encoding(_) => format!("{name}: {self}"),
         }
     }
 }
@@ -55,8 +58,31 @@ pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
 }
 
 pub fn read_first(text: &str, most: usize) -> Result<Vec<RecordedEvent>, SavedError> {
+    let documents = documents(text, most)?.into_iter();
+    let read =
+        |(line, document)| event(document, line).map_err(|reason| SavedError::Document { line, reason });
+    let found = documents.map(read).collect::<Result<Vec<_>, _>>()?;
+    if found.is_empty() { Err(SavedError::Empty) } else { Ok(found) }
+}
+
+/// Returns the text of a file.
+pub fn text(bytes: Vec<u8>) -> Result<String, SavedError> {
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        return Err(SavedError::Encoding("it is compressed with gzip; unpack it first: gunzip"));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| SavedError::Encoding("it is not UTF-8, as JSON is; convert it first: iconv -t UTF-8"))
+}
+
+/// Returns the JSON documents of a text, and the members of its arrays, with their lines. A document may have Python's
+/// `NaN`, as the listener reads it.
+pub fn documents(text: &str, most: usize) -> Result<Vec<(usize, &str)>, SavedError> {
+    if text.starts_with('\u{feff}') {
+        return Err(SavedError::Encoding("it begins with a byte order mark; save it without one"));
+    }
+    let json = without_words(text);
     let (mut line, mut counted) = (1, 0);
-    let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>();
+    let mut documents = serde_json::Deserializer::from_str(&json).into_iter::<&RawValue>();
     let mut found = Vec::new();
     while let Some(document) = documents.next().filter(|_| found.len() < most) {
         let document = document.map_err(|error| SavedError::Json {
@@ -72,24 +98,41 @@ pub fn read_first(text: &str, most: usize) -> Result<Vec<RecordedEvent>, SavedEr
         let start = documents.byte_offset() - document.get().len();
         line += text[counted..start].matches('\n').count();
         counted = start;
-        let each: Vec<Box<RawValue>> = match document.get().starts_with('[') {
-            true => serde_json::from_str(document.get())
-                .map_err(|error| SavedError::Document { line, reason: error.to_string() })?,
-            false => vec![document],
-        };
-        for document in each.into_iter().take(most - found.len()) {
-            found.push(event(document.get(), line).map_err(|reason| SavedError::Document { line, reason })?);
+        if !document.get().starts_with('[') {
+            found.push((line, &text[start..documents.byte_offset()]));
+            continue;
+        }
+        let members: Vec<&RawValue> = serde_json::from_str(document.get())
+            .map_err(|error| SavedError::Document { line, reason: error.to_string() })?;
+        let mut at = start + 1;
+        for member in members.into_iter().take(most - found.len()) {
+            at += text[at..].find(|c| !matches!(c, ' ' | '\n' | '\r' | '\t' | ',')).unwrap_or_default();
+            let end = at + member.get().len();
+            found.push((line, &text[at..end]));
+            at = end;
         }
     }
-    if found.is_empty() { Err(SavedError::Empty) } else { Ok(found) }
+    Ok(found)
+}
+
+/// Replaces Python's words by numbers of the same length, so that all places in the text stay.
+fn without_words(text: &str) -> Cow<'_, str> {
+    let mut json = Cow::Borrowed(text);
+    for place in python_words(text) {
+        let number = format!("{:0<1$}", "1", place.len());
+        json.to_mut().replace_range(place, &number);
+    }
+    json
 }
 
 fn event(document: &str, line: usize) -> Result<RecordedEvent, String> {
     // The message of a parser of any value has none of its content.
-    let Value::Object(object) = osnl_model::parse_python_json(document).map_err(|error| error.to_string())?
-    else {
-        return Err("an event is a JSON object".to_owned());
-    };
+    let read = osnl_model::parse_python_json(document);
+    let read = read.map_err(|error| match Budget::MOST.decode(document.as_bytes()) {
+        Err(DecodeError::TooMuch(excess)) => excess.to_string(),
+        Ok(_) | Err(_) => error.to_string(),
+    });
+    let Value::Object(object) = read? else { return Err("an event is a JSON object".to_owned()) };
     let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
     let (body, properties) = match body_of(&object)? {
         Some(body) => (body, properties_of(&object)),
@@ -264,6 +307,32 @@ mod tests {
         );
         check(r#"{"body_base64": "***"}"#, "line 1: body_base64 is not base64");
         let deep = format!("{{\"payload\": {}{}}}", "[".repeat(200), "]".repeat(200));
-        check(&deep, "line 1: recursion limit exceeded at line 1 column 139");
+        check(
+            &deep,
+            "line 1: the message is nested deeper than 120 levels, the most that any listener reads",
+        );
+        check("\u{feff}{}", "it begins with a byte order mark; save it without one");
+        check("{\"a\": -NaN}", "line 1: invalid number at line 1 column 8");
+    }
+
+    #[test]
+    fn what_the_listener_reads_is_read_from_a_file() {
+        let nan = r#"{"event_type": "a", "payload": {"v": NaN, "w": [-Infinity, 1e400], "x": "NaN"}}"#;
+        let found = read(&format!("{nan}\n[{nan} ,\n {nan}]\n{nan}")).unwrap();
+        let seen: Vec<_> = found.iter().map(|saved| (saved.line, &saved.body[..])).collect();
+        let body = nan.as_bytes();
+        assert_eq!(seen, [(1, body), (2, body), (2, body), (4, body)]);
+        let payload = Notification::decode(body).unwrap().payload;
+        assert_eq!(payload, json!({"v": null, "w": [null, null], "x": "NaN"}));
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_has_a_reason() {
+        let check = |bytes: &[u8], expected: &str| {
+            assert!(text(bytes.to_vec()).unwrap_err().of_file("f").starts_with(expected), "{expected}");
+        };
+        check(b"\x1f\x8b\x08", "f: it is compressed with gzip");
+        check(b"{\xff", "f: it is not UTF-8");
+        assert_eq!(text(b"{}".to_vec()).unwrap(), "{}");
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_config::{Bytes, Options as _, options, words};
+use osnl_config::{Bytes, Options as _, options, typed, words};
 use osnl_model::{Notification, mask_text, resources};
 use osnl_transport::BoxFuture;
 
@@ -140,6 +140,9 @@ pub fn command(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Opti
     let Some(program) = words.first().filter(|program| !program.is_empty()) else {
         return reader.refuse(option, "names no program", COMMAND);
     };
+    if words.iter().any(|word| word.contains('\0')) {
+        return reader.refuse(option, "has a NUL character, which no argument can have", COMMAND);
+    }
     if program.contains('/') && !program.starts_with('/') {
         let allowed = "write an absolute path, or a name that is looked for in PATH";
         return reader.refuse(option, "names a program by a relative path", allowed);
@@ -155,9 +158,9 @@ pub fn command(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Opti
 }
 
 pub fn absolute(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(text);
-    match path.is_absolute() {
-        true => Some(path),
-        false => reader.refuse(option, "must be an absolute path", "write one that begins with /"),
+    match typed::path(text, "write one that begins with /") {
+        Ok(path) if path.is_absolute() => Some(path),
+        Ok(_) => reader.refuse(option, "must be an absolute path", "write one that begins with /"),
+        Err(refusal) => reader.refused(option, refusal),
     }
 }

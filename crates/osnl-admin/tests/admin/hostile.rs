@@ -18,8 +18,8 @@ async fn say(running: &RunningEndpoint, bytes: &[u8]) -> String {
 }
 
 fn statuses(answer: &str) -> Vec<u16> {
-    let lines = answer.split("HTTP/1.1 ").skip(1);
-    lines.map(|line| line[..3].parse().unwrap()).collect()
+    let lines = answer.split("HTTP/1.").skip(1);
+    lines.map(|line| line[2..5].parse().unwrap()).collect()
 }
 
 /// The second request of each is hidden in bytes that another reader may take for the body of the first.
@@ -87,6 +87,14 @@ async fn an_address_is_one_spelling_and_a_host_is_named_once() {
         ("GET http://evil.example.com/livez HTTP/1.1", HOST, 421),
         ("GET http://localhost/livez HTTP/1.1", "Host: evil.example.com\r\n", 421),
         ("GET /livez HTTP/1.1", "", 421),
+        ("GET /livez HTTP/1.0", "", 200),
+        ("GET /readyz HTTP/1.0", "", 503),
+        ("GET /metrics HTTP/1.0", "", 421),
+        ("GET / HTTP/1.0", "", 421),
+        ("GET /api/v1/status HTTP/1.0", "", 421),
+        ("GET /livez HTTP/1.0", "Host: evil.example.com\r\n", 421),
+        ("GET /livez HTTP/1.0", "Host: \u{e9}\r\n", 421),
+        ("GET http://evil.example.com/livez HTTP/1.0", "", 421),
         ("GET /livez HTTP/1.1", "Host: \r\n", 421),
         ("GET /livez HTTP/1.1", "Host: localhost@evil.example.com\r\n", 421),
         ("GET /livez HTTP/1.1", "Host: evil.example.com\r\nX-Forwarded-Host: localhost\r\n", 421),

@@ -72,7 +72,11 @@ fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
         Some(path) => {
             let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
             let written = file.and_then(|mut file| file.write_all(&body));
-            written.map_err(|error| failed(format!("{}: {error}", path.display())))?;
+            written.map_err(|error| {
+                let exists = error.kind() == std::io::ErrorKind::AlreadyExists;
+                let remedy = if exists { "; name another file" } else { "" };
+                failed(format!("{}: {error}{remedy}", path.display()))
+            })?;
             Exit::Done
         }
     };

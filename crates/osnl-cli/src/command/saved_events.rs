@@ -254,22 +254,23 @@ pub(super) fn cannot_open(file: &Path, error: &OpenError) -> SavedEventsRefusal 
 pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, RecordedEvent)>, SavedEventsRefusal> {
     let mut found = Vec::new();
     for path in paths {
-        let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
-        let shown = masked(&name);
-        let text = text(path).map_err(|error| (Exit::Failed, format!("{shown}: {error}")))?;
-        let events = saved::read(&text).map_err(|error| (Exit::Failed, error.of_file(&shown)))?;
+        let (name, text) = text(path).map_err(|why| (Exit::Failed, why))?;
+        let events = saved::read(&text).map_err(|error| (Exit::Failed, error.of_file(&masked(&name))))?;
         found.extend(events.into_iter().map(|event| (name.clone(), event)));
     }
     Ok(found)
 }
 
-fn text(path: &Path) -> std::io::Result<String> {
-    if path != Path::new("-") {
-        return std::fs::read_to_string(path);
-    }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
-    Ok(text)
+/// Returns the name and the text of a file; `-` is standard input.
+pub(super) fn text(path: &Path) -> Result<(String, String), String> {
+    let mut bytes = Vec::new();
+    let (name, read) = match path == Path::new("-") {
+        true => ("stdin".to_owned(), std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)),
+        false => (path.display().to_string(), std::fs::read(path)),
+    };
+    let bytes = read.map_err(|error| format!("{}: {error}", masked(&name)))?;
+    let text = saved::text(bytes).map_err(|error| error.of_file(&masked(&name)))?;
+    Ok((name, text))
 }
 
 /// Prints a remark to stderr, since standard output has the events.

@@ -149,8 +149,21 @@ fn a_file_of_any_form_is_sent_in_its_order_with_fresh_ids_or_its_own() {
     assert_eq!(code, Some(1));
     assert!(stderr.contains("--keep-ids sends it as it is"), "{stderr}");
     assert_eq!(scene.send(&[unreadable, "--keep-ids"]).0, Some(0));
+    // A number that is no number for JSON is not replaced: other numbers keep their digits.
+    let number = |value: &str| format!(r#"{{"event_type": "e", "payload": {{"v": {value}}}}}"#);
+    let inner = json!({"oslo.version": "2.0", "oslo.message": number("-Infinity")}).to_string();
+    let saved = json!({"body": inner}).to_string();
+    for (text, word) in [(number("NaN"), "NaN"), (inner, "-Infinity"), (saved, "-Infinity")] {
+        scene.place.write("number.json", text);
+        let (code, _, stderr) = scene.send(&["number.json", "--exchange", "neutron"]);
+        assert_eq!(code, Some(1));
+        assert!(stderr.contains(&format!("JSON has no {word}; write null")), "{stderr}");
+    }
+    scene.place.write("number.json", number("1e400"));
+    assert_eq!(scene.send(&["number.json", "--exchange", "neutron", "--driver", "messaging"]).0, Some(0));
     let recorded = fixture::json("wire/36-hand-not-json.json");
     assert_eq!(text(scene.peer.take("q").unwrap().body), recorded["body_text"].as_str().unwrap());
+    assert!(text(scene.peer.take("q").unwrap().body).contains(r#"{"v": 1e400}"#));
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn unready(address: &str) -> String {
     assert_eq!((&found["ready"], &found["journal"]["ready"]), (&false.into(), &false.into()), "{body}");
     assert_eq!(found["journal"]["state"], "failed", "{body}");
     let incidents = found["incidents"].to_string();
-    assert!(incidents.contains("the journal is failed"), "{body}");
+    assert!(incidents.contains("the journal is unusable"), "{body}");
     found["journal"]["reason"].as_str().unwrap().to_owned()
 }
 

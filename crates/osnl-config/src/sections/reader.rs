@@ -85,9 +85,9 @@ impl<'a> SectionReader<'a> {
         if !self.is_set(option) {
             return Some(None);
         }
-        match self.text(option)? {
-            path if path.is_empty() => self.refuse(option, "is empty", allowed),
-            path => Some(Some(path.into())),
+        match typed::path(&self.text(option)?, allowed) {
+            Ok(path) => Some(Some(path)),
+            Err(refusal) => self.refused(option, refusal),
         }
     }
 

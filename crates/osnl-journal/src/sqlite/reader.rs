@@ -7,6 +7,7 @@ mod listing;
 mod lookup;
 mod recent;
 
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -21,17 +22,33 @@ use super::rows::{self, delivery_id, event_of, from_millis, is, received};
 use super::{OpenError, schema};
 use crate::DeliveryId;
 use crate::query::Tally;
+use crate::state_dir::is_read_only;
 
 #[derive(Debug)]
 pub struct SqliteReader(pub(super) Connection);
 
 impl SqliteReader {
     pub fn open(file: &Path) -> std::result::Result<Self, OpenError> {
-        let connection = open_guarded(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
-        match schema::check(&connection)? {
-            0 => Err(OpenError::NotAJournal("it is empty".to_owned())),
-            _ => Ok(Self(connection)),
+        let no_journal = |why: &str| Err(OpenError::NothingToRead(why.to_owned()));
+        match file.metadata() {
+            Ok(found) if found.is_dir() => return no_journal("it is a folder"),
+            Ok(found) if !found.is_file() => return no_journal("it is not a regular file"),
+            Ok(_) | Err(_) => {}
+        }
+        let opened = open_guarded(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(OpenError::from);
+        let opened = opened.and_then(|connection| {
+            connection.busy_timeout(Duration::from_secs(5))?;
+            schema::check(&connection).map(|version| (version, connection))
+        });
+        match opened {
+            Ok((0, _)) => no_journal("it is empty"),
+            Ok((_, connection)) => Ok(Self(connection)),
+            Err(OpenError::NotAJournal(why)) => no_journal(&why),
+            // A journal is read together with its WAL, whose index is a file that SQLite creates.
+            Err(OpenError::Sqlite(_)) if is_read_only(file) => {
+                Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem).into())
+            }
+            Err(error) => Err(error),
         }
     }
 

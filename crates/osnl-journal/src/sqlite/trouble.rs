@@ -6,6 +6,9 @@ pub(super) fn io_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotADirectory => "a folder of this path is a file: name another one",
         io::ErrorKind::IsADirectory => "move that folder away, or name another file",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "mount its file system writable, or name a journal on another one, such as a copy with its -wal"
+        }
         _ => "give this user write access to the file and its folder",
     }
 }
@@ -53,6 +56,8 @@ mod tests {
             let said = reason(&error);
             assert!(said.contains(expected), "{code}: {said}");
         };
+        let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        assert!(io_remedy(&read_only).starts_with("mount its file system writable"), "{read_only}");
         check(rusqlite::ffi::SQLITE_FULL, "make room");
         check(rusqlite::ffi::SQLITE_IOERR_SHMSIZE, "make room");
         check(rusqlite::ffi::SQLITE_READONLY, "writable");

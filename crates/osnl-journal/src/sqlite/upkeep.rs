@@ -89,7 +89,7 @@ impl UpkeepError {
     fn of(file: &Path, error: impl Into<OpenError>) -> Self {
         let file = file.to_owned();
         match error.into() {
-            OpenError::NotAJournal(why) => Self::NotAJournal { file, why },
+            OpenError::NotAJournal(why) | OpenError::NothingToRead(why) => Self::NotAJournal { file, why },
             OpenError::InUse(by) => Self::InUse { file, by },
             OpenError::Open(error) => Self::Unsafe(error),
             OpenError::Sqlite(error) => match error.sqlite_error_code() {

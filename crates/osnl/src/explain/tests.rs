@@ -224,7 +224,9 @@ fn values_are_shortened_and_actions_say_when_there_is_nothing_to_do() {
     let place = Some(("neutron", "notifications.info"));
     let mut event = port();
     event["event_type"] = json!("é".repeat(300));
-    let seen = said(&subject(&event, place), None);
+    let (subject_line, seen) =
+        (words::about("f:1", &subject(&event, place)), said(&subject(&event, place), None));
+    assert!(subject_line.contains("... (100 characters more)") && subject_line.len() < 600, "{subject_line}");
     assert!(seen[0].contains("... (102 characters more)") && seen[0].len() < 600, "{}", seen[0]);
     let mut event = port();
     event["payload"]["port"]["fixed_ips"] = json!([]);

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use osnl_model::{mask_secrets, mask_url_passwords, one_line};
 
+use super::sentence::shortened;
 use super::{Content, Effect, ExplainedEvent, RuleVerdict, Ruling};
 use crate::enrich::{AnswerForecast, Ask};
 use crate::native::Preview;
@@ -26,8 +27,8 @@ pub fn about(name: &str, subject: &ExplainedEvent) -> String {
     let mut head = match subject.notification() {
         Some(n) => format!(
             "{name}: {} from {}, {}",
-            n.event_type.as_deref().unwrap_or("no event type"),
-            n.publisher_id.as_deref().unwrap_or("nobody"),
+            shortened(n.event_type.as_deref().unwrap_or("no event type")),
+            shortened(n.publisher_id.as_deref().unwrap_or("nobody")),
             n.priority.as_ref().map_or("no priority", |priority| priority.as_str())
         ),
         None => format!("{name}: cannot be read"),
@@ -42,7 +43,7 @@ pub fn about(name: &str, subject: &ExplainedEvent) -> String {
         ("exchange", subject.exchange.as_deref().filter(|text| !text.is_empty())),
         ("routing key", subject.routing_key.as_deref().filter(|text| !text.is_empty())),
     ] {
-        place.extend(text.map(|text| format!("{word} {text}")));
+        place.extend(text.map(|text| format!("{word} {}", shortened(text))));
     }
     if matches!(subject.content, Content::Head { .. }) {
         place.push("payload not stored".to_owned());

@@ -136,7 +136,9 @@ impl OptionValue for AdminAddress {
 
     fn parse(text: &str, _: &OptionDef) -> Result<Self, ValueRefusal> {
         match text.strip_prefix("unix:") {
-            Some(path) if path.starts_with('/') && !path.ends_with('/') => Ok(Self::Unix(path.into())),
+            Some(path) if path.starts_with('/') && !path.ends_with('/') && !path.contains('\0') => {
+                Ok(Self::Unix(path.into()))
+            }
             Some(_) => Err(ValueRefusal::new("names no absolute path behind unix:", ADDRESSES)),
             None => text
                 .parse()

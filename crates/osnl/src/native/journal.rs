@@ -156,6 +156,9 @@ fn file_of(connection: &str) -> Result<PathBuf, &'static str> {
         return Err("is not a journal that osnl knows");
     };
     let path = format!("/{}", path.trim_start_matches('/'));
+    if path.contains('\0') {
+        return Err("has a NUL character, which no path can have");
+    }
     if !connection.starts_with("sqlite:///") || path.ends_with('/') {
         return Err("names no file");
     }

@@ -69,10 +69,10 @@ fn state_dir(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Opti
         return Some(None);
     }
     match reader.text(option.name)? {
-        path if path.starts_with('/') => Some(Some(path.into())),
+        path if path.starts_with('/') && !path.contains('\0') => Some(Some(path.into())),
         _ => reader.refuse(
             "state_dir",
-            "must be an absolute path",
+            "must be an absolute path without a NUL",
             "write one that begins with /, or remove the line",
         ),
     }

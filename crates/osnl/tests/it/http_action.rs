@@ -283,6 +283,14 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
     assert!(!there.body.is_empty());
     assert_eq!((there.header("authorization"), there.header("x-key")), (None, None));
 
+    // The remedy is not that of the configured host, which has answered.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    sink.script(vec![moved(307, &format!("http://{gone}/hunter2"))]);
+    let error = Hook::new(&lines("redirects = 1\nallow_hosts = 127.0.0.1")).refused();
+    assert_eq!(error.class, ErrorClass::Connect);
+    assert!(error.reason.starts_with(&format!("redirected to {gone}: ")), "{error}");
+    assert!(error.remedy().unwrap().starts_with("the target has named that place"), "{error}");
+
     // A redirect to another host is not followed with a configured secret in the body, but a redirect within the host
     // is.
     for body in ["{\"k\": \"{{ secret.k }}\"}", "{\"password\": \"S3CRET\"}"] {

@@ -42,22 +42,25 @@ pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
     let auth: Auth = OptionValue::valid(reader, "auth")?;
     let shared = ["username", "password", "verify", "ca_file"];
     let of_keystone = LOGIN.iter().map(|(option, _)| *option).chain(["cloud", "clouds_file"]);
+    let mut misplaced = Vec::new();
     for option in of_keystone.filter(|option| !shared.contains(option)) {
         if auth != Auth::Keystone && reader.is_set(option) {
-            return reader.refuse(option, "requires auth = keystone", "set that, or remove the line");
+            misplaced.push((option, "requires auth = keystone"));
         }
     }
     let of = [("username", Auth::Basic), ("password", Auth::Basic), ("token", Auth::Bearer)];
     for (option, whose) in of {
         let keystone = auth == Auth::Keystone && whose == Auth::Basic;
         if reader.is_set(option) && auth != whose && !keystone {
-            let other = if whose == Auth::Basic { "basic" } else { "bearer" };
-            return reader.refuse(
-                option,
-                &format!("requires auth = {other}"),
-                "set that, or remove the line",
-            );
+            let basic = whose == Auth::Basic;
+            misplaced.push((option, if basic { "requires auth = basic" } else { "requires auth = bearer" }));
         }
+    }
+    for (option, problem) in &misplaced {
+        reader.refuse::<()>(option, problem, "set that, or remove the line");
+    }
+    if !misplaced.is_empty() {
+        return None;
     }
     match auth {
         Auth::None => Some(None),

@@ -127,7 +127,8 @@ fn origin(show: &Show, lines: &mut ValueLines) {
     };
     let again = if *redelivered { ", redelivered" } else { "" };
     lines.add("from", format!("queue {queue}, {exchange}, {routing_key}, listener {listener}{again}"));
-    lines.add("message", format!("{}, {bytes} bytes, digest {digest}", or_empty(&delivery.message_id)));
+    let id = delivery.message_id.as_deref().unwrap_or("-");
+    lines.add("message", format!("{id}, {bytes} bytes, digest {digest}"));
     lines.add("publisher", or_empty(&show.message.publisher_id));
     lines.add("sent", or_empty(&show.message.timestamp));
     if delivery.copies > 0 {

@@ -10,10 +10,7 @@
 //! With `--keep-ids` and no flag that changes content, a body is sent byte for byte as recorded,
 //! unless it holds a token.
 
-use std::io::Read as _;
-use std::path::Path;
-
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use osnl::saved;
 use osnl_model::{Budget, Emission, Framing, Priority};
 use osnl_transport::{OutgoingMessage, Properties};
@@ -22,6 +19,7 @@ use serde_json::{Map, Value};
 
 use super::args::{SendArgs, SendDriver};
 use super::sample;
+use crate::command::saved_events;
 use crate::flags::unread;
 
 #[derive(Debug)]
@@ -53,30 +51,23 @@ pub(super) fn read(args: &SendArgs, topics: &[String], budget: &Budget) -> anyho
         return Ok(vec![from_sample(name, args, topics)?]);
     }
     let Some(path) = &args.file else { return Ok(vec![from_flags(args)?]) };
-    let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
-    let text = text(path).with_context(|| name.clone())?;
-    let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<Box<RawValue>>();
-    let (mut entries, mut line, mut counted) = (Vec::new(), 1, 0);
-    while let Some(document) = documents.next() {
-        let document = document.map_err(|error| anyhow!("{name}: not JSON: {error}"))?;
-        let start = documents.byte_offset() - document.get().len();
-        line += text[counted..start].matches('\n').count();
-        counted = start;
-        entries.push(entry(document.get(), args, budget).with_context(|| format!("{name}:{line}"))?);
-    }
-    if entries.is_empty() {
-        bail!("{name}: there is nothing in it to send");
-    }
-    Ok(entries)
+    let (name, text) = saved_events::text(path).map_err(|why| anyhow!(why))?;
+    let documents = saved::documents(&text, usize::MAX).map_err(|error| anyhow!(error.of_file(&name)))?;
+    ensure!(!documents.is_empty(), "{name}: there is nothing in it to send");
+    let entry = |(line, document)| entry(document, args, budget).with_context(|| format!("{name}:{line}"));
+    documents.into_iter().map(entry).collect()
 }
 
-fn text(path: &Path) -> anyhow::Result<String> {
-    if path != Path::new("-") {
-        return Ok(std::fs::read_to_string(path)?);
+/// Refuses `NaN` and the infinities, which an [`Emission`] would replace by null.
+fn as_written(body: &str) -> anyhow::Result<()> {
+    let parsed = osnl_model::parse_python_json(body).unwrap_or_default();
+    let inner = parsed.get("oslo.message").and_then(Value::as_str);
+    for text in inner.into_iter().chain([body]) {
+        if let Some(place) = osnl_model::python_words(text).into_iter().next() {
+            bail!("JSON has no {}; write null, or the number that is meant", &text[place]);
+        }
     }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
-    Ok(text)
+    Ok(())
 }
 
 fn entry(document: &str, args: &SendArgs, budget: &Budget) -> anyhow::Result<InputEntry> {
@@ -89,6 +80,7 @@ fn entry(document: &str, args: &SendArgs, budget: &Budget) -> anyhow::Result<Inp
     }
     let emission =
         Emission::read_within(document.as_bytes(), budget).map_err(|error| anyhow!(unread(&error)))?;
+    as_written(document)?;
     notification(emission, framing_of(fields.as_ref()).unwrap_or(Framing::Envelope), None, args)
 }
 
@@ -107,8 +99,9 @@ fn recording(
     };
     let plain = budget.plain_body(&body, &properties.content_info());
     let read = plain.and_then(|plain| {
-        let framing = framing_of(serde_json::from_slice(&plain).ok().as_ref());
-        Emission::read_within(&plain, budget).map(|emission| (emission, framing.unwrap_or(Framing::Bare)))
+        let framing = framing_of(serde_json::from_slice(&plain).ok().as_ref()).unwrap_or(Framing::Bare);
+        let emission = Emission::read_within(&plain, budget)?;
+        Ok((emission, framing, String::from_utf8_lossy(&plain).into_owned()))
     });
     let as_it_is = |read: Option<Emission>, body: Vec<u8>, properties: Properties| InputEntry {
         exchange: None,
@@ -120,10 +113,13 @@ fn recording(
         ),
     };
     let mut entry = match read {
-        Ok((emission, _)) if is_kept(args) && !has_token(&emission) => {
+        Ok((emission, ..)) if is_kept(args) && !has_token(&emission) => {
             as_it_is(Some(emission), body, properties)
         }
-        Ok((emission, framing)) => notification(emission, framing, key_priority.clone(), args)?,
+        Ok((emission, framing, plain)) => {
+            as_written(&plain).context("the body cannot be changed; --keep-ids sends it as it is")?;
+            notification(emission, framing, key_priority.clone(), args)?
+        }
         Err(error) if !args.keep_ids => {
             return Err(
                 anyhow!(unread(&error)).context("the body cannot be read; --keep-ids sends it as it is")

@@ -117,10 +117,9 @@ impl TestFileParser<'_> {
         let (text, name, entry) = match (self.one(section, "event"), self.one(section, "notification")) {
             (Some(entry), None) => {
                 let path = self.path.with_file_name(&entry.value);
-                match std::fs::read_to_string(&path) {
-                    Ok(text) => (text, path.display().to_string(), entry),
-                    Err(error) => {
-                        let problem = format!("{}: {error}", path.display());
+                match super::super::saved_events::text(&path) {
+                    Ok((name, text)) => (text, name, entry),
+                    Err(problem) => {
                         self.refuse(section, Some(entry), &problem, "name a file beside this one");
                         return Vec::new();
                     }

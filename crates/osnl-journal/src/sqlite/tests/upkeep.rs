@@ -166,6 +166,15 @@ async fn another_file_is_no_journal() {
     check("text", "is not a journal of osnl: it is not an SQLite file");
     Connection::open(place("other")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
     check("other", "is not a journal of osnl: it holds another program's tables");
+    for (name, why) in [
+        (".", "it is a folder"),
+        ("empty", "it is empty"),
+        ("text", "it is not an SQLite file"),
+        ("other", "it holds another program's tables"),
+    ] {
+        let said = SqliteReader::open(&place(name)).unwrap_err().to_string();
+        assert_eq!(said, format!("is not a journal of osnl: {why}; name the file of a journal"));
+    }
     let newer = format!("{} PRAGMA user_version = 11", osnl_testkit::fixture::text("journal/v1.sql"));
     Connection::open(place("newer")).unwrap().execute_batch(&newer).unwrap();
     check("newer", "was written by a newer osnl");

@@ -20,6 +20,7 @@ pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
             "full" => (Kind::JournalFull, "make room, or raise its bound"),
             _ => (Kind::JournalFailed, "look at its disk or its database"),
         };
+        let status = if status == "failed" { "unusable" } else { status };
         let what = format!("the journal is {status}{}", lasting(journal.since_seconds));
         let found = Incident::new(kind, Severity::Critical, "journal", what).because(reason).mended_by(to_do);
         let found = found.since(journal.since.clone(), journal.since_seconds);

@@ -470,6 +470,8 @@ fn bounds_of_the_journal_that_are_near_or_reached_are_named() {
         &of_journal(&full),
         &[(IncidentKind::JournalFull, Critical, "the journal is full for 3 s", "no room", doing)],
     );
+    let failed = JournalStatus { state: Some("failed".to_owned()), ..full };
+    assert_eq!(of_journal(&failed)[0].what, "the journal is unusable for 3 s");
 }
 
 #[test]
