@@ -298,7 +298,7 @@ impl HttpAction {
                         let remedy =
                             "the target has named that place: mend it, or write the right one into url";
                         let failed = self.failed(Failure { reason, ..failure });
-                        return Err(ActionError { own_remedy: Some(remedy), ..failed });
+                        return Err(ActionError { own_remedy: Some(remedy.into()), ..failed });
                     }
                 },
             };

@@ -113,8 +113,8 @@ impl Drop for Guard {
     }
 }
 
-/// Writes an executable file by another process. A file that this process has open for writing passes to each child
-/// that another test starts meanwhile, and the kernel executes no file that is open for writing ("Text file busy").
+/// Writes an executable file by another process. A child of another test would inherit a file that is open for writing
+/// here, and the kernel then refuses to execute the file ("Text file busy").
 pub fn executable(path: &Path, text: &str) {
     let mut install = Command::new("install");
     let mut install =

@@ -1,3 +1,5 @@
+//! An answer over HTTP: its status, its place in a redirect, and the beginning of its body, without secrets.
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,6 +1,6 @@
 //! The changes that `osnl queues --apply` makes: bindings of osnl's own queues, and its own empty queues.
 //!
-//! A former binding is removed, and a left queue deleted, only if the management API shows that no message needs it: an
+//! A former binding is removed, and a left queue deleted, only if the management API shows that no message needs either: an
 //! exchange may pass on the messages of another, and others may have bound the queue, which AMQP does not show.
 
 use std::sync::Arc;

@@ -91,7 +91,7 @@ fn an_event_in_both_forms_of_nova_is_told_once() {
         // The same event again, in both forms, the second before the first.
         (resized, true, "r3", true),
         (resized, false, "r3", false),
-        // Again within one request.
+        // The same event, again within one request.
         (rebooted, false, "r4", true),
         (rebooted, true, "r4", false),
         (rebooted, false, "r4", true),
