@@ -1,4 +1,4 @@
-//! Children that end with this process, however it ends, and files for them to execute.
+//! Children that end with this process, however it ends, and programs for tests to start.
 //!
 //! Only processes that were started here are ended, by their ids. A child is reaped only after its kill, so that its
 //! id cannot belong to another process.

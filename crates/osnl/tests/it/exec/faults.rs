@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt as _;
+
 use osnl::action::exec::ExecMode;
 
 use super::*;
