@@ -79,6 +79,7 @@ pub(super) struct InstanceRow {
 #[serde(default)]
 pub(super) struct HalfReport {
     pub(super) versioned: bool,
+    pub(super) addressed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) request: Option<String>,
 }

@@ -25,14 +25,6 @@ impl Memory {
             row.nics.clone_from(&said);
         }
         let created = lists.created(event_type, What::Instance);
-        let is_twice = if event_type.ends_with(".create.end") {
-            row.came.replace(versioned).is_some_and(|before| before != versioned)
-        } else if event_type.ends_with(".delete.end") {
-            row.went.replace(versioned).is_some_and(|before| before != versioned)
-        } else {
-            created.is_some() && row.is_other_half(n, versioned)
-        };
-        let twice = is_twice.then(|| TWICE.to_owned());
         // The address of the report takes precedence; a floating address may belong to another
         // instance by now.
         let ip = {
@@ -41,6 +33,16 @@ impl Memory {
             addresses.find(|address| !self.has_left(address, id.as_deref().unwrap_or_default()))
         };
         let ip = ip.or_else(|| self.asked(&instance_name(id.as_deref()?))?.nics.first().map(Nic::shown));
+        let is_twice = if event_type.ends_with(".create.end") {
+            row.came.replace(versioned).is_some_and(|before| before != versioned)
+        } else if event_type.ends_with(".delete.end") {
+            row.went.replace(versioned).is_some_and(|before| before != versioned)
+        } else {
+            // A creation without an address is not told, so its other half may be the first to tell.
+            let is_told = created == Some(false) || (created == Some(true) && ip.is_some());
+            is_told && row.is_other_half(n, versioned, ip.is_some())
+        };
+        let twice = is_twice.then(|| TWICE.to_owned());
         if created == Some(true) && ip.is_some() && twice.is_none() {
             row.told.clone_from(&ip);
         }
@@ -89,18 +91,24 @@ impl Memory {
 }
 
 impl InstanceRow {
-    /// Whether nova has told of this event in its other form, at the same request. An event may happen again, so only
-    /// one report in the other form belongs to each report.
-    fn is_other_half(&mut self, n: &Notification, versioned: bool) -> bool {
+    /// Whether nova has told of this event in its other form, at the same request, and with an address if this report
+    /// has one. An event may happen again, so only one report in the other form belongs to each report.
+    fn is_other_half(&mut self, n: &Notification, versioned: bool, addressed: bool) -> bool {
         let Some(event_type) = n.event_type.as_deref() else { return false };
         let Some(other) = other_name(event_type) else { return false };
         let name = if versioned { other } else { event_type.to_owned() };
         let request = n.context.get("request_id").and_then(Value::as_str);
         let request = request.map(|id| bounded_id(id).into_owned());
         match self.halves.remove(&name) {
-            Some(half) if half.versioned != versioned && half.request == request => true,
+            Some(half)
+                if half.versioned != versioned
+                    && half.request == request
+                    && (half.addressed || !addressed) =>
+            {
+                true
+            }
             Some(_) | None => {
-                self.halves.insert(name, HalfReport { versioned, request });
+                self.halves.insert(name, HalfReport { versioned, addressed, request });
                 false
             }
         }

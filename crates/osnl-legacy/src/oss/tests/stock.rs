@@ -122,6 +122,29 @@ fn an_event_in_both_forms_of_nova_is_told_once() {
 }
 
 #[test]
+fn the_form_of_nova_that_has_the_address_is_told_if_the_other_came_before_it() {
+    let name = "compute.instance.unshelve.end";
+    let lists = Lists { creation: vec![name.to_owned()], deletion: Vec::new() };
+    let legacy = with(&end(NOVA, "legacy_compute_instance_create_end"), |m| {
+        m["event_type"] = json!(name);
+        m["payload"].as_object_mut().unwrap().remove("fixed_ips");
+    });
+    let versioned = with(&end(NOVA, "instance_create_end"), |m| {
+        m["event_type"] = json!(osnl_model::nova::versioned_name(name).unwrap());
+    });
+    let mut memory = Memory::clone_of(&[]);
+    let told = [legacy, versioned].map(|body| {
+        let message = osnl_model::Notification::decode(body.as_bytes()).unwrap();
+        let told = memory.interpret(&message, None, &lists);
+        let kept: Vec<_> =
+            told.changes.into_iter().filter_map(|change| Some((change.name, change.row?))).collect();
+        memory = Memory::clone_of(&kept);
+        told.happened.into_iter().map(|happened| happened.not).collect::<Vec<_>>()
+    });
+    assert_eq!(told, [vec![Some("it has no address".to_owned())], vec![None]]);
+}
+
+#[test]
 fn a_port_s_deletion_by_its_id_alone_has_its_address() {
     let names = |name: &str| vec![name.to_owned()];
     let lists = Lists { creation: names("port.create.end"), deletion: names("port.delete.end") };
