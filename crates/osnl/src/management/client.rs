@@ -135,7 +135,8 @@ impl<'a> Api<'a> {
         }
         let sources = facts.bindings.values().flatten().map(|(source, _)| source.clone());
         let mut open: BTreeSet<String> = sources.collect();
-        while let Some(name) = open.pop_first().filter(|_| facts.feeders.len() < MOST_FEEDERS) {
+        for _ in 0..MOST_FEEDERS {
+            let Some(name) = open.pop_first() else { break };
             let path = format!("exchanges/{vhost}/{}/bindings/destination", encoded(&name));
             let feeders = self.body(&path).await.and_then(|body| reading::bindings(&body));
             let Some(feeders) = feeders else { continue };

@@ -57,14 +57,13 @@ impl Native {
             let Ok(transport) = RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone()) else {
                 continue;
             };
-            let Ok(inspection) = timeout(limit, transport.inspect(&[], &names, None, limit)).await else {
-                continue;
-            };
+            // Each host may take its time before the first queue is looked at.
+            let inspecting = transport.inspect(&[], &names, None, limit.mul_f64(0.5));
+            let Ok(inspection) = timeout(limit, inspecting).await else { continue };
             let of_names =
                 |wanted| Wanted { queues: names, exchanges: Vec::new(), dead_letters: Vec::new(), ..wanted };
             let Some(wanted) = conf.wanted().map(of_names) else { continue };
-            let facts =
-                timeout(limit, wanted.facts(&inspection)).await.ok().and_then(Result::ok).unwrap_or_default();
+            let facts = wanted.facts(&inspection, limit).await.unwrap_or_default();
             for (name, found) in &inspection.queues {
                 let is_it = |one: &UnreadQueue| one.queue.queue == *name && one.queue.is_beside(&here.own);
                 match found {
@@ -123,7 +122,7 @@ impl Native {
                     (Some(_), None) => changes.delete.push((name.clone(), one.bindings.clone())),
                     (_, Some(others)) => changes.kept.push(format!("kept queue {name}: {others}")),
                     (None, None) => changes.kept.push(format!(
-                        "kept queue {name}: whether others have bound it is not known (management_url); to delete it: {}",
+                        "kept queue {name}: the management API has not said whether others have bound it; to delete it: {}",
                         one.queue.delete_command()
                     )),
                 }

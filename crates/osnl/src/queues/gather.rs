@@ -35,8 +35,10 @@ impl Wanted {
         let surveying = async {
             let limit = limits.deadline.mul_f64(0.5);
             let inspection = self.inspect(&transport, limit).await;
-            let (services, facts) =
-                tokio::join!(self.inspect_services(&transport, &inspection, limit), self.facts(&inspection));
+            let (services, facts) = tokio::join!(
+                self.inspect_services(&transport, &inspection, limit),
+                self.facts(&inspection, limit)
+            );
             let mut survey = self.of_inspections(&inspection, &services, facts);
             if survey.is_reached {
                 survey.denied = self.denied(&transport, &inspection, limit).await;
@@ -113,12 +115,20 @@ impl Wanted {
         names.filter(|name| !self.queues.contains(name)).collect()
     }
 
-    pub(crate) async fn facts(&self, inspection: &BrokerInspection) -> Result<BrokerFacts, UnknownFact> {
+    pub(crate) async fn facts(
+        &self,
+        inspection: &BrokerInspection,
+        limit: Duration,
+    ) -> Result<BrokerFacts, UnknownFact> {
         let Some(api) = &self.management else { return Err(UnknownFact::not_asked(&self.listener)) };
         let mut hosts = inspection.hosts.iter();
         let cluster = hosts.find_map(|host| host.reached.as_ref().ok()?.greeting.cluster.as_deref());
         let (vhost, queues) = (self.url.virtual_host(), [&self.queues[..], &self.dead_letters[..]].concat());
-        api.ask(&ApiQuestion { vhost, queues: &queues, cluster, thorough: Some(&self.exchanges) }).await
+        let question = ApiQuestion { vhost, queues: &queues, cluster, thorough: Some(&self.exchanges) };
+        timeout(limit, api.ask(&question)).await.unwrap_or_else(|_| {
+            let reason = format!("no answer within {} s", limit.as_secs_f64());
+            Err(UnknownFact::new(reason, "look at host and port of management_url"))
+        })
     }
 
     async fn denied(

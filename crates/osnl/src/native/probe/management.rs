@@ -19,17 +19,10 @@ pub(super) async fn surveyed(
     limit: Duration,
 ) -> (Vec<Probe>, Vec<Finding>) {
     let Some(wanted) = conf.wanted() else { return (Vec::new(), Vec::new()) };
-    let silent = || {
-        UnknownFact::new(
-            format!("no answer within {} s", limit.as_secs_f64()),
-            "look at host and port of management_url",
-        )
-    };
-    let asked = async { timeout(limit, wanted.facts(inspection)).await.unwrap_or_else(|_| Err(silent())) };
     let services = async {
         timeout(limit, wanted.inspect_services(transport, inspection, limit)).await.unwrap_or_default()
     };
-    let (facts, services) = tokio::join!(asked, services);
+    let (facts, services) = tokio::join!(wanted.facts(inspection, limit), services);
     let probes = of_facts(conf, &[wanted.queues.clone(), wanted.dead_letters.clone()].concat(), &facts);
     let survey = wanted.of_inspections(inspection, &services, facts);
     let mut findings = Survey { daemon, ..survey }.findings();
