@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use osnl_core::received::ReceivedMessage;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Result};
 
 pub(super) use self::listing::{list, parts};
 
@@ -45,7 +45,10 @@ impl SqliteReader {
             Ok((_, connection)) => Ok(Self(connection)),
             Err(OpenError::NotAJournal(why)) => no_journal(&why),
             // A journal is read together with its WAL, whose index is a file that SQLite creates.
-            Err(OpenError::Sqlite(_)) if is_read_only(file) => {
+            Err(OpenError::Sqlite(error))
+                if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+                    && is_read_only(file) =>
+            {
                 Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem).into())
             }
             Err(error) => Err(error),
