@@ -298,7 +298,9 @@ impl HttpAction {
                         let remedy =
                             "the target has named that place: mend it, or write the right one into url";
                         let failed = self.failed(Failure { reason, ..failure });
-                        return Err(ActionError { own_remedy: Some(remedy.into()), ..failed });
+                        // Of TLS the reason has the remedy.
+                        let own_remedy = (failed.class != ErrorClass::Tls).then(|| remedy.into());
+                        return Err(ActionError { own_remedy, ..failed });
                     }
                 },
             };
