@@ -116,7 +116,8 @@ impl TestFileParser<'_> {
     fn events(&mut self, section: &IniSection) -> Vec<(String, ExplainedEvent)> {
         let (text, name, entry) = match (self.one(section, "event"), self.one(section, "notification")) {
             (Some(entry), None) => {
-                let path = self.path.with_file_name(&entry.value);
+                // In a folder, "-" is a file and not standard input.
+                let path = Path::new(".").join(self.path.with_file_name(&entry.value));
                 match super::super::saved_events::text(&path) {
                     Ok((name, text)) => (text, name, entry),
                     Err(problem) => {
