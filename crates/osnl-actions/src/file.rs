@@ -60,7 +60,7 @@ impl FileAction {
         Self { format, out, late, target, timer: Mutex::default() }
     }
 
-    /// Returns the writer of the action `dump` with a `path`, which syncs and rotates nothing.
+    /// Returns the writer of the action `dump` with a `path`, which syncs at its end alone, and rotates nothing.
     pub(crate) fn of_dump(path: &Path) -> Self {
         let out = FileOutput::of_dump(path, SystemTime::now());
         Self { target: path.display().to_string(), ..Self::new(LineFormat::Json, out) }

@@ -144,13 +144,12 @@ async fn the_attempt_that_succeeded_is_shown_and_no_form_is_left() {
     let session = log_in(&site.running).await;
     site.keep(format!(r#"{{"message_id": "m", "event_type": "{HOSTILE}", "payload": {{}}}}"#), "first").await;
     let done = "/deliveries?state=delivered";
-    let list = loop {
-        let list = site.read(done, &session).await;
-        if list.contains("href=\"/deliveries/") {
-            break list;
-        }
-        tokio::task::yield_now().await;
-    };
+    let mut list = String::new();
+    until(SOON, done, async || {
+        list = site.read(done, &session).await;
+        list.contains("href=\"/deliveries/")
+    })
+    .await;
     let (_, row) = list.split_once("href=\"/deliveries/").unwrap();
     let one = site.read(&format!("/deliveries/{}", row.split('"').next().unwrap()), &session).await;
     let (_, attempts) = one.split_once("<h2 id=\"attempts\">Attempts</h2>").unwrap();

@@ -284,7 +284,7 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
     assert_eq!((there.header("authorization"), there.header("x-key")), (None, None));
 
     // The remedy is not that of the configured host, which has answered.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = format!("127.0.0.1:{}", osnl_testkit::closed_port());
     sink.script(vec![moved(307, &format!("http://{gone}/hunter2"))]);
     let error = Hook::new(&lines("redirects = 1\nallow_hosts = 127.0.0.1")).refused();
     assert_eq!(error.class, ErrorClass::Connect);

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use anyhow::bail;
 use osnl::native::{self, ListenerConf, Native};
 use osnl::queues::{EXCHANGES, TOPICS};
-use osnl_model::{Budget, Secret, TransportUrl, nearest};
+use osnl_model::{Budget, Secret, TransportUrl, did_you_mean, nearest};
 use osnl_transport::{BodyBounds, TapBinding, TapOptions, Transport};
 
 use super::args::TapArgs;
@@ -219,8 +219,7 @@ fn listeners(args: &TapArgs, conf: &Native) -> anyhow::Result<Vec<ListenerConf>>
     };
     let found = conf.listeners.iter().find(|listener| *listener.name == **name);
     found.cloned().map(|listener| vec![listener]).ok_or_else(|| {
-        let near = nearest(name, names.split(", "));
-        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let near = did_you_mean(nearest(name, names.split(", ")));
         WrongUsage(format!("--listener: there is no [listener:{name}]; there are: {names}{near}")).into()
     })
 }
