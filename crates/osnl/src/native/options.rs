@@ -69,10 +69,13 @@ fn state_dir(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Opti
         return Some(None);
     }
     match reader.text(option.name)? {
-        path if path.starts_with('/') && !path.contains('\0') => Some(Some(path.into())),
+        path if path.contains('\0') => {
+            reader.refuse("state_dir", "has a NUL character, which no path can have", "write it without")
+        }
+        path if path.starts_with('/') => Some(Some(path.into())),
         _ => reader.refuse(
             "state_dir",
-            "must be an absolute path without a NUL",
+            "must be an absolute path",
             "write one that begins with /, or remove the line",
         ),
     }

@@ -116,8 +116,9 @@ impl TestFileParser<'_> {
     fn events(&mut self, section: &IniSection) -> Vec<(String, ExplainedEvent)> {
         let (text, name, entry) = match (self.one(section, "event"), self.one(section, "notification")) {
             (Some(entry), None) => {
-                // In a folder, "-" is a file and not standard input.
-                let path = Path::new(".").join(self.path.with_file_name(&entry.value));
+                // A bare "-" would be standard input.
+                let path = self.path.with_file_name(&entry.value);
+                let path = if path == Path::new("-") { PathBuf::from("./-") } else { path };
                 match super::super::saved_events::text(&path) {
                     Ok((name, text)) => (text, name, entry),
                     Err(problem) => {

@@ -73,7 +73,7 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("SECURITY.md", "fewer than four bytes", "osnl-model/src/scrub.rs", "const SHORTEST: usize = 4;"),
     ("SECURITY.md", "is asked about once a second", "osnl-transport/src/backoff.rs", "const ROUND: Duration = Duration::from_secs(1);"),
     ("SECURITY.md", "sets `127.0.0.1:9464`", "../packaging/etc/osnl.conf", "listen = 127.0.0.1:9464"),
-    ("SECURITY.md", "payloads have mode 0600", "osnl-actions/src/dump.rs", ".mode(0o600)"),
+    ("SECURITY.md", "payloads have mode 0600", "osnl-actions/src/file/open.rs", "Self::at(path, 0o600"),
     ("SECURITY.md", "payloads have mode 0600", "osnl-actions/src/file/conf.rs", "mode: u32 as mode = \"0600\""),
     ("SECURITY.md", "payloads have mode 0600", "osnl-journal/src/sqlite/place.rs", ".mode(0o600)"),
     ("SECURITY.md", "log files 0640", "osnl-cli/src/logging/file.rs", "const MODE: u32 = 0o640;"),
