@@ -261,8 +261,8 @@ mod tests {
         check(Some((FAN, OLD, &[])), USUAL, &[DELETE], &[way]);
         let others = "kept queue old: others have bound it with \"\" of fan";
         check(Some((OLD, &[("nova", INFO), ("fan", "")], &[])), USUAL, &[UNBIND], &[others]);
-        let missing = "management_url";
-        check(None, USUAL, &[], &[missing, missing]);
+        let unsaid = "the management API has not said whether others have bound it";
+        check(None, USUAL, &[], &["management_url", unsaid]);
         let other = "a listener reads it with queue = NAME";
         check(Some((BOTH, OLD, &[("fan", &[])])), "queue = osnl", &[DELETE], &[other, other]);
     }
