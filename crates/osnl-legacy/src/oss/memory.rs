@@ -123,7 +123,7 @@ impl Memory {
                 self.parts(n, "port", told)
             }
             Some(_) | None => match InstanceReading::of(n, payload) {
-                Some(reading) => vec![self.server(n, reading, lists)],
+                Some(reading) => vec![self.server(event_type, reading, lists)],
                 None => Vec::new(),
             },
         };

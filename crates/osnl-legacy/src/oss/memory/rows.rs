@@ -1,8 +1,6 @@
 //! The rows of the memory. A journal stores their text: names of fields never change, and new
 //! fields are optional.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::oss::instance::{KnownInstance, Nic};
@@ -25,14 +23,7 @@ impl MemoryRow {
         size_of::<Self>()
             + match self {
                 Self::Instance(row) => {
-                    let half = |(name, half): (&String, &HalfReport)| {
-                        size_of::<(String, HalfReport)>() + name.len() + text(&half.request)
-                    };
-                    row.instance.memory()
-                        + nics(&row.nics)
-                        + list(&row.gone)
-                        + text(&row.told)
-                        + row.halves.iter().map(half).sum::<usize>()
+                    row.instance.memory() + nics(&row.nics) + list(&row.gone) + text(&row.told)
                 }
                 Self::Port(row) => text(&row.instance) + text(&row.owner) + list(&row.floating),
                 Self::Floating(row) => {
@@ -70,18 +61,6 @@ pub(super) struct InstanceRow {
     pub(super) came: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) went: Option<bool>,
-    /// The last report of each other event, by its legacy name, until nova tells of the event in its other form.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) halves: BTreeMap<String, HalfReport>,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct HalfReport {
-    pub(super) versioned: bool,
-    pub(super) addressed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) request: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -1,8 +1,4 @@
-use osnl_model::nova::other_name;
-use osnl_model::{Notification, bounded_id};
-use serde_json::Value;
-
-use super::rows::{HalfReport, InstanceRow, MemoryRow};
+use super::rows::{InstanceRow, MemoryRow};
 use super::{Memory, instance_name};
 use crate::oss::bounds::{Bound, INSTANCE_ADDRESSES};
 use crate::oss::event::{Lists, Occurrence, What};
@@ -11,8 +7,7 @@ use crate::oss::instance::{InstanceReading, KnownInstance, Nic};
 const TWICE: &str = "nova has told of it already, in its other form";
 
 impl Memory {
-    pub(super) fn server(&mut self, n: &Notification, reading: InstanceReading, lists: &Lists) -> Occurrence {
-        let event_type = n.event_type.as_deref().unwrap_or_default();
+    pub(super) fn server(&mut self, event_type: &str, reading: InstanceReading, lists: &Lists) -> Occurrence {
         let InstanceReading { instance, nics, versioned } = reading;
         // An event without an id says nothing of another such event, so the memory keeps no row of it.
         let id = instance.id.clone();
@@ -33,20 +28,21 @@ impl Memory {
             addresses.find(|address| !self.has_left(address, id.as_deref().unwrap_or_default()))
         };
         let ip = ip.or_else(|| self.asked(&instance_name(id.as_deref()?))?.nics.first().map(Nic::shown));
-        let is_twice = if event_type.ends_with(".create.end") {
-            row.came.replace(versioned).is_some_and(|before| before != versioned)
+        let is_untold = created == Some(true) && ip.is_none();
+        let before = if is_untold {
+            None
+        } else if event_type.ends_with(".create.end") {
+            row.came.replace(versioned)
         } else if event_type.ends_with(".delete.end") {
-            row.went.replace(versioned).is_some_and(|before| before != versioned)
+            row.went.replace(versioned)
         } else {
-            // A creation without an address is not told, so its other half may be the first to tell.
-            let is_told = created == Some(false) || (created == Some(true) && ip.is_some());
-            is_told && row.is_other_half(n, versioned, ip.is_some())
+            None
         };
-        let twice = is_twice.then(|| TWICE.to_owned());
+        let twice = before.is_some_and(|before| before != versioned).then(|| TWICE.to_owned());
         if created == Some(true) && ip.is_some() && twice.is_none() {
             row.told.clone_from(&ip);
         }
-        let none = (ip.is_none() && created == Some(true)).then(|| "it has no address".to_owned());
+        let none = is_untold.then(|| "it has no address".to_owned());
         let instance = match &id {
             Some(id) => {
                 self.put(instance_name(id), MemoryRow::Instance(row));
@@ -91,29 +87,6 @@ impl Memory {
 }
 
 impl InstanceRow {
-    /// Whether nova has told of this event in its other form, at the same request, and with an address if this report
-    /// has one. An event may happen again, so only one report in the other form belongs to each report.
-    fn is_other_half(&mut self, n: &Notification, versioned: bool, addressed: bool) -> bool {
-        let Some(event_type) = n.event_type.as_deref() else { return false };
-        let Some(other) = other_name(event_type) else { return false };
-        let name = if versioned { other } else { event_type.to_owned() };
-        let request = n.context.get("request_id").and_then(Value::as_str);
-        let request = request.map(|id| bounded_id(id).into_owned());
-        match self.halves.remove(&name) {
-            Some(half)
-                if half.versioned != versioned
-                    && half.request == request
-                    && (half.addressed || !addressed) =>
-            {
-                true
-            }
-            Some(_) | None => {
-                self.halves.insert(name, HalfReport { versioned, addressed, request });
-                false
-            }
-        }
-    }
-
     fn addresses(&self) -> impl Iterator<Item = String> {
         self.nics.iter().flat_map(Nic::all).chain(self.gone.iter().cloned())
     }
