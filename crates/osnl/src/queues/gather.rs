@@ -8,7 +8,7 @@ use osnl_transport::{
     BrokerInspection, ExchangeInspection, Proof, Proofs, QueueInspection, QueueKind, QueueMade,
     RabbitTransport, Thorough,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::services::PRIORITIES;
 use super::{DaemonCounts, EXCHANGES, QueueRow, QueueState, Survey, TOPICS, Wanted};
@@ -32,28 +32,31 @@ impl Wanted {
             Ok(transport) => transport,
             Err(error) => return self.unreached(daemon, error.to_string(), None),
         };
+        let (limit, end) = (limits.deadline.mul_f64(0.5), Instant::now() + limits.deadline + limits.pause);
         let surveying = async {
-            let limit = limits.deadline.mul_f64(0.5);
             let inspection = self.inspect(&transport, limit).await;
             let (services, facts) = tokio::join!(
                 self.inspect_services(&transport, &inspection, limit),
                 self.facts(&inspection, limit)
             );
-            let mut survey = self.of_inspections(&inspection, &services, facts);
-            if survey.is_reached {
+            (self.of_inspections(&inspection, &services, facts), inspection)
+        };
+        let Ok((mut survey, inspection)) = timeout_at(end, surveying).await else {
+            let reason = format!("no answer within {} s", limits.deadline.as_secs_f64());
+            let remedy = Some("look at names, routes and firewalls on the way".to_owned());
+            return self.unreached(daemon, reason, remedy);
+        };
+        if survey.is_reached {
+            // A broker with a silent host has answered, though too late for the last questions.
+            let _ = timeout_at(end, async {
                 survey.denied = self.denied(&transport, &inspection, limit).await;
                 if !limits.pause.is_zero() {
                     survey.grow(&transport, limits, limit).await;
                 }
-            }
-            Survey { daemon: daemon.clone(), ..survey }
-        };
-        let late = || {
-            let reason = format!("no answer within {} s", limits.deadline.as_secs_f64());
-            let remedy = Some("look at names, routes and firewalls on the way".to_owned());
-            self.unreached(daemon.clone(), reason, remedy)
-        };
-        timeout(limits.deadline + limits.pause, surveying).await.unwrap_or_else(|_| late())
+            })
+            .await;
+        }
+        Survey { daemon, ..survey }
     }
 
     fn unreached(&self, daemon: DaemonCounts, reason: String, remedy: Option<String>) -> Survey {
