@@ -132,8 +132,8 @@ pub struct UnreadQueue {
     pub queue: OwnQueue,
     pub seen: Option<(QueueSeen, SystemTime)>,
     pub bindings: Vec<Binding>,
-    /// Bindings that osnl has not made; `None` if the management API does not show them.
-    pub(crate) others: Option<Vec<Binding>>,
+    /// Bindings that osnl has not made, or the reason why the management API does not show any.
+    pub(crate) others: Result<Vec<Binding>, String>,
     declared: bool,
 }
 
@@ -150,17 +150,17 @@ impl UnreadQueue {
     }
 
     /// Takes the bindings that the management API shows.
-    pub(crate) fn found(&mut self, made: Option<&[(String, String)]>) {
+    pub(crate) fn found(&mut self, made: Result<&[(String, String)], &str>) {
         let others = |made: &[(String, String)]| {
             let all = made.iter().map(|keys| self.queue.binding(keys));
             all.filter(|one| !self.bindings.contains(one)).collect()
         };
-        self.others = made.map(others);
+        self.others = made.map(others).map_err(str::to_owned);
     }
 
     /// Returns the bindings that others have made, in words.
     pub(crate) fn of_others(&self) -> Option<String> {
-        let others = self.others.as_ref().filter(|others| !others.is_empty())?;
+        let others = self.others.as_ref().ok().filter(|others| !others.is_empty())?;
         let named = others.iter().map(|one| match &*one.routing_key {
             "" => format!("\"\" of {}", one.exchange),
             key => format!("{key} of {}", one.exchange),
@@ -231,7 +231,7 @@ impl Bindings {
             queue: made.own.clone(),
             seen: made.seen,
             bindings: made.bindings.iter().map(|keys| made.own.binding(keys)).collect(),
-            others: None,
+            others: Err("it was not asked for".to_owned()),
             declared: made.declared,
         };
         left.map(unread).collect()

@@ -63,7 +63,11 @@ impl Native {
             let of_names =
                 |wanted| Wanted { queues: names, exchanges: Vec::new(), dead_letters: Vec::new(), ..wanted };
             let Some(wanted) = conf.wanted().map(of_names) else { continue };
-            let facts = wanted.facts(&inspection, limit).await.unwrap_or_default();
+            let facts = wanted.facts(&inspection, limit).await;
+            let made = |name: &str| match &facts {
+                Ok(facts) => facts.bindings.get(name).map(Vec::as_slice).ok_or("the management API has none"),
+                Err(unknown) => Err(unknown.reason()),
+            };
             for (name, found) in &inspection.queues {
                 let is_it = |one: &UnreadQueue| one.queue.queue == *name && one.queue.is_beside(&here.own);
                 match found {
@@ -73,7 +77,7 @@ impl Native {
                         let seen = QueueSeen { messages: *waiting, consumers: *consumers };
                         for one in left.iter_mut().filter(|one| is_it(one)) {
                             one.seen = Some((seen, SystemTime::now()));
-                            one.found(facts.bindings.get(name).map(Vec::as_slice));
+                            one.found(made(name));
                         }
                     }
                 }
@@ -119,10 +123,10 @@ impl Native {
             for one in spent {
                 let name = &one.queue.queue;
                 match (&one.others, one.of_others()) {
-                    (Some(_), None) => changes.delete.push((name.clone(), one.bindings.clone())),
+                    (Ok(_), None) => changes.delete.push((name.clone(), one.bindings.clone())),
                     (_, Some(others)) => changes.kept.push(format!("kept queue {name}: {others}")),
-                    (None, None) => changes.kept.push(format!(
-                        "kept queue {name}: the management API has not said whether others have bound it; to delete it: {}",
+                    (Err(reason), None) => changes.kept.push(format!(
+                        "kept queue {name}: whether others have bound it is not known ({reason}); to delete it: {}",
                         one.queue.delete_command()
                     )),
                 }
@@ -221,7 +225,8 @@ mod tests {
         let mut left = native.record().left();
         for one in &mut left {
             one.seen = Some((QueueSeen { messages: 0, consumers: 0 }, SystemTime::now()));
-            one.found(facts.as_ref().and_then(|facts| facts.bindings.get("old")).map(Vec::as_slice));
+            let made = facts.as_ref().and_then(|facts| facts.bindings.get("old")).map(Vec::as_slice);
+            one.found(made.ok_or("management_url is not set"));
         }
         let nova = ("nova".to_owned(), ExchangeInspection::There(ExchangeFound::default()));
         let row = QueueRow { state: QueueState::There, ..QueueRow::missing("osnl", true) };
@@ -261,8 +266,8 @@ mod tests {
         check(Some((FAN, OLD, &[])), USUAL, &[DELETE], &[way]);
         let others = "kept queue old: others have bound it with \"\" of fan";
         check(Some((OLD, &[("nova", INFO), ("fan", "")], &[])), USUAL, &[UNBIND], &[others]);
-        let unsaid = "the management API has not said whether others have bound it";
-        check(None, USUAL, &[], &["management_url", unsaid]);
+        let unset = "is not known (management_url is not set)";
+        check(None, USUAL, &[], &["management_url", unset]);
         let other = "a listener reads it with queue = NAME";
         check(Some((BOTH, OLD, &[("fan", &[])])), "queue = osnl", &[DELETE], &[other, other]);
     }
