@@ -17,7 +17,7 @@ mod message;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use osnl_transport::{BoxFuture, Transport, TransportError};
+use osnl_transport::{BoxFuture, Declare, Transport, TransportError};
 
 pub use self::conf::PublishConf;
 use self::message::{MessageTemplates, Unsendable};
@@ -49,7 +49,10 @@ impl Publish {
             Ok(()) => Ok(Completion::Delivered(done)),
             Err(error) => {
                 let remedy = self.transport.send_remedy(&error, exchange, &key, self.message.declare);
-                let own_remedy = remedy.map(Into::into);
+                let is_missing = error.is_not_found() && self.message.declare != Declare::Create;
+                let missing =
+                    is_missing.then(|| "create it at the broker, or write declare = create".to_owned());
+                let own_remedy = remedy.or(missing).map(Into::into);
                 let class = class(&error, self.message.is_event_s());
                 Err(ActionError { own_remedy, ..ActionError::new(class, error.to_string()) })
             }
