@@ -117,7 +117,10 @@ fn recording(
             as_it_is(Some(emission), body, properties)
         }
         Ok((emission, framing, plain)) => {
-            as_written(&plain).context("the body cannot be changed; --keep-ids sends it as it is")?;
+            as_written(&plain).context(match args.keep_ids {
+                true => "the body cannot be changed, as a flag or the token in it needs",
+                false => "the body cannot be changed; --keep-ids sends it as it is",
+            })?;
             notification(emission, framing, key_priority.clone(), args)?
         }
         Err(error) if !args.keep_ids => {
