@@ -47,7 +47,8 @@ impl SqliteReader {
             // A journal is read together with its WAL, whose index is a file that SQLite creates.
             Err(OpenError::Sqlite(error))
                 if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
-                    && is_read_only(file) =>
+                    && is_read_only(file)
+                    && std::fs::File::open(file).is_ok() =>
             {
                 Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem).into())
             }
