@@ -140,9 +140,6 @@ pub fn command(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Opti
     let Some(program) = words.first().filter(|program| !program.is_empty()) else {
         return reader.refuse(option, "names no program", COMMAND);
     };
-    if words.iter().any(|word| word.contains('\0')) {
-        return reader.refuse(option, "has a NUL character, which no argument can have", COMMAND);
-    }
     if program.contains('/') && !program.starts_with('/') {
         let allowed = "write an absolute path, or a name that is looked for in PATH";
         return reader.refuse(option, "names a program by a relative path", allowed);
