@@ -32,7 +32,8 @@ impl Stage {
             ),
         );
         let daemon = place.start(&["run", "-c", "a.conf"]);
-        wait_until(SOON, state, || status(place)["listeners"][0]["state"] == state);
+        // The mock cluster lets a second member wait for nearly the session's time-out.
+        wait_until(TAKE_OVER, state, || status(place)["listeners"][0]["state"] == state);
         daemon
     }
 
