@@ -3,13 +3,13 @@
 //! | property | values that are read |
 //! |---|---|
 //! | header `compression` | `application/x-gzip`, `application/gzip`, `gzip`, `zlib`; `application/x-bz2`, `bzip2`, `bz2` |
-//! | `content_encoding` | `latin-1`, `iso-8859-1`, UTF-16, UTF-32 (converted); `utf-8-sig` (without its mark); any other for a body that is UTF-8 (as is) |
+//! | `content_encoding` | none, or a name of UTF-8 or ASCII: the body stays. `utf-8-sig`: its byte order mark goes. `latin-1`, `iso-8859-1`, UTF-16, UTF-32: the body becomes UTF-8. With any other name, the body stays if it is UTF-8 without zero bytes |
 //! | `content_type` | any |
 //!
 //! oslo.messaging rejects a body whose content type is not `application/json`, even when the body
 //! is the JSON of a notification. Here the content type is ignored, so that no readable message is
-//! lost. It ignores an unknown content encoding, as Python's codecs do. It never guesses an encoding from the bytes: a
-//! body in UTF-16 without its name is dropped there, and refused here.
+//! lost. An unknown content encoding is ignored, as by Python's codecs. Neither oslo.messaging nor osnl guesses an
+//! encoding from the bytes: oslo.messaging drops a body in UTF-16 without that name, and osnl refuses the body.
 
 use std::borrow::Cow;
 use std::io::Read;

@@ -9,7 +9,8 @@ pub fn wait_until(deadline: Duration, description: &str, mut done: impl FnMut() 
     assert!(reached(deadline, &mut done), "waited {deadline:?} for {description}");
 }
 
-/// Waits as [`wait_until`] does, and lets other tasks run meanwhile.
+/// Waits as [`wait_until`] does, and lets other tasks run meanwhile. Under paused time `done` must wait for nothing
+/// outside the runtime, because the deadline is of that time.
 #[cfg(feature = "conformance")]
 pub async fn until(deadline: Duration, description: &str, mut done: impl AsyncFnMut() -> bool) {
     let asking = async {
