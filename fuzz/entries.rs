@@ -90,22 +90,14 @@ pub(crate) fn readers(data: &[u8]) {
         assert_eq!(resources(&alone).first(), Some(resource));
     }
     masked(&read);
-    let masked = mask_secrets(&read.payload);
-    assert_eq!(mask_secrets(&masked), masked, "what is masked stays as it is");
 }
 
-/// Masking removes the text behind a secret's name. Masking again changes at most the form, because an unreadable
-/// text may be readable without its secrets.
+/// Masking removes the text behind a secret's name. Masking twice may hide more: the first `***` can replace a sign
+/// that ended a URL's login or a value.
 pub(crate) fn masking(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let once = mask_text(&text);
-    let twice = mask_text(&once);
-    assert_eq!(mask_text(&twice), twice, "{text:?}");
     let value = serde_json::json!({ "note": text, "connection_info": text, "list": [text, text], "password": [text] });
-    let masked = mask_secrets(&value);
-    let again = mask_secrets(&masked);
-    assert_eq!(mask_secrets(&again), again, "{text:?}");
-    assert_eq!(format!("{:?}", MaskedJson::value(&value)), masked.to_string());
+    assert_eq!(format!("{:?}", MaskedJson::value(&value)), mask_secrets(&value).to_string());
     // A fuzzer guided by comparisons finds the planted secret itself.
     if text.contains("S3CR3T") {
         return;
