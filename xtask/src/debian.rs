@@ -61,6 +61,7 @@ impl DebianRoot<'_> {
             .arg(self.suite)
             .arg(folder)
             .arg(mirror)
+            .args(script(self.suite))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .process_group(0);
@@ -75,6 +76,12 @@ impl DebianRoot<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns the script of a release that is newer than this machine's debootstrap; each of Ubuntu has the same one.
+fn script(suite: &str) -> Option<&'static str> {
+    let scripts = Path::new("/usr/share/debootstrap/scripts");
+    (!scripts.join(suite).exists()).then_some("/usr/share/debootstrap/scripts/gutsy")
 }
 
 fn codename() -> Result<String> {

@@ -38,6 +38,8 @@ const PARTS: &[LongPart] = &[
     part("release", &["package", "release"], PACKAGING),
     part("release-bookworm", &["package", "test", "--candidate"], PACKAGING),
     part("release-trixie", &["package", "test", "--candidate", "--suite", "trixie"], PACKAGING),
+    part("release-jammy", &["package", "test", "--candidate", "--suite", "jammy"], PACKAGING),
+    part("release-noble", &["package", "test", "--candidate", "--suite", "noble"], PACKAGING),
     part("release-systemd", &["package", "systemd-test", "--candidate"], PACKAGING),
     part("release-ansible", &["package", "ansible-test", "--candidate"], PACKAGING),
     part("release-image", &["package", "image-test", "--candidate"], PACKAGING),

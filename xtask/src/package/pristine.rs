@@ -35,8 +35,8 @@ const ENTER: &str = "set -eu
     mount --bind \"$1\" \"$root/mnt\"; shift
     exec chroot \"$root\" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \"$@\"";
 
-/// The suites for the packages; the gate uses the first. Ubuntu's need its mirror in `OSNL_MIRROR`.
-pub(super) const SUITES: &[&str] = &["bookworm", "trixie", "jammy"];
+/// The suites for the packages; the gate uses the first. Those of Ubuntu need its mirror in `OSNL_MIRROR`.
+pub(super) const SUITES: &[&str] = &["bookworm", "trixie", "jammy", "noble"];
 
 pub(super) fn options(flags: &[&str]) -> Result<(&'static str, Origin)> {
     let (origin, others) = Origin::parse(flags)?;

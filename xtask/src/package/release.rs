@@ -19,7 +19,7 @@ const PROGRAM: [&str; 4] = ["--manifest-path", "crates/osnl-cli/Cargo.toml", "--
 
 const NEXT: &str = "\
 package: next, as root:
-  cargo xtask package test --candidate             Debian 12; --suite trixie, jammy
+  cargo xtask package test --candidate             Debian 12; --suite trixie, jammy, noble
   cargo xtask package systemd-test --candidate
   cargo xtask package ansible-test --candidate
   cargo xtask package wheel-test --candidate

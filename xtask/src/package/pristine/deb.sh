@@ -1,9 +1,10 @@
 # osnl by apt: nothing, installed, an event delivered, upgraded with a journal in use, removed, purged.
 old=/mnt/$1
 new=/mnt/$2
+# A purge on Ubuntu 22.04 warns that the folder of units is not empty, because there dpkg counts it as osnl's alone.
 apt() {
     apt-get -y -q -o Dpkg::Use-Pty=0 --no-install-recommends "$@" > /tmp/apt 2>&1 || { cat /tmp/apt; fails "apt-get $*"; }
-    ! grep -iE 'warning|error' /tmp/apt | grep -v 'k2hr3-osnl' | grep . || fails "apt-get $*: see above"
+    ! grep -iE 'warning|error' /tmp/apt | grep -vE "k2hr3-osnl|systemd/system' not empty" | grep . || fails "apt-get $*: see above"
 }
 
 # resident: the memory of the daemon. `most_resident`, in MiB, is set for the release build.
