@@ -71,10 +71,10 @@ impl BrokerNode {
 
     /// Sets whether the node accepts queues that are neither durable nor exclusive, and the plain addresses of AMQP 1.0,
     /// because the defaults differ between versions. RabbitMQ before 3.13 does not know the setting, and accepts them.
-    pub(super) fn permit_deprecated(&self, permit: bool) {
+    pub(super) fn permit_deprecated(&self, transient_queues: bool, plain_addresses: bool) {
         let terms = format!(
             "[{{rabbit, [{{permit_deprecated_features, \
-             #{{transient_nonexcl_queues => {permit}, amqp_address_v1 => {permit}}}}}]}}].\n"
+             #{{transient_nonexcl_queues => {transient_queues}, amqp_address_v1 => {plain_addresses}}}}}]}}].\n"
         );
         std::fs::write(self.folder.join(ADVANCED), terms).unwrap();
     }

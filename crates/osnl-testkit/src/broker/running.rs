@@ -41,20 +41,26 @@ impl Broker {
     /// which RabbitMQ 4.3 refuses by default.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_prepared(|node| node.permit_deprecated(true))
+        Self::start_prepared(|node| node.permit_deprecated(true, true))
     }
 
-    /// Starts a node that refuses queues that are neither durable nor exclusive, and plain addresses. RabbitMQ 3.10 cannot
-    /// refuse them.
+    /// Starts a node that refuses queues that are neither durable nor exclusive. RabbitMQ 3.10 cannot refuse them. RabbitMQ
+    /// 4.0 does not start again with this setting and a durable queue, which it counts as one of them.
     #[must_use]
-    pub fn start_refusing_deprecated() -> Self {
-        Self::start_prepared(|node| node.permit_deprecated(false))
+    pub fn start_refusing_transient_queues() -> Self {
+        Self::start_prepared(|node| node.permit_deprecated(false, true))
+    }
+
+    /// Starts a node that refuses plain addresses of AMQP 1.0. RabbitMQ 3.10 cannot refuse them.
+    #[must_use]
+    pub fn start_refusing_plain_addresses() -> Self {
+        Self::start_prepared(|node| node.permit_deprecated(true, false))
     }
 
     #[must_use]
     pub fn start_with_management(port: u16) -> Self {
         Self::start_prepared(|node| {
-            node.permit_deprecated(true);
+            node.permit_deprecated(true, true);
             let settings = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
             let mut file = File::options().append(true).open(node.folder.join("rabbitmq.conf")).unwrap();
             file.write_all(settings.as_bytes()).unwrap();

@@ -134,7 +134,7 @@ async fn readers_compete_and_a_released_message_comes_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart() {
-    let broker = tokio::task::block_in_place(Broker::start_refusing_deprecated);
+    let broker = tokio::task::block_in_place(Broker::start_refusing_plain_addresses);
     let prefix = tokio::task::block_in_place(|| broker.root().offer_amqp1());
     let authority = Authority::new();
     let port =

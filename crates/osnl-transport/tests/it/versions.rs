@@ -25,7 +25,7 @@ fn quorum() -> QueueKind {
 /// RabbitMQ 4.3 refuses queues that are neither durable nor exclusive by default. 3.10 cannot refuse such queues.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_transient_queues_are_refused_each_way_to_declare_one_ends_with_a_durable_one() {
-    let broker = tokio::task::block_in_place(Broker::start_refusing_deprecated);
+    let broker = tokio::task::block_in_place(Broker::start_refusing_transient_queues);
     let vhost = broker.vhost("transient");
     let can_refuse = can_refuse(&vhost);
     let to = targets(&["neutron"], &[Priority::Info]);
@@ -98,7 +98,7 @@ notifier.info({}, 'port.delete.end', {})
 
 #[test]
 fn where_transient_queues_are_refused_oslo_sends_nothing_until_its_queues_are_durable() {
-    let broker = Broker::start_refusing_deprecated();
+    let broker = Broker::start_refusing_transient_queues();
     for (query, is_refused) in
         [("", true), ("?amqp_durable_queues=true", false), ("?rabbit_quorum_queue=true", false)]
     {
