@@ -133,16 +133,22 @@ fn a_tap_takes_nothing_from_anybody_and_leaves_nothing_behind() {
 #[test]
 fn an_exchange_that_comes_later_is_named_and_bound_as_soon_as_it_is_there() {
     let mut rig = Rig::new("tap-late");
-    rig.vhost.ctl(&["set_topic_permissions", "guest", "nova", ".*", "^notifications\\."]);
+    // RabbitMQ 4.3 refuses permissions for topics of an exchange that does not exist.
+    let can_permit = !rig.vhost.greeting()[1].starts_with("4.3");
+    if can_permit {
+        rig.vhost.ctl(&["set_topic_permissions", "guest", "nova", ".*", "^notifications\\."]);
+    }
     let mut tap = rig.listening(&["--exchange", "nova,glance", "--count", "2"]);
     tap.wait_for("not there yet in virtual host \"tap-late-");
     tap.wait_for("nova, glance; a service makes its exchange when it first publishes");
     assert_eq!(rig.vhost.list_exchanges(), [], "no exchange is declared");
     rig.publisher.notify(&event(1));
     tap.wait_for("exchange nova exists now: bound");
-    tap.wait_for("exchange nova: refused: 403 ACCESS_REFUSED - ");
-    tap.wait_for("access to topic 'versioned_notifications.*'");
-    tap.wait_for("osnl tap: -> ");
+    if can_permit {
+        tap.wait_for("exchange nova: refused: 403 ACCESS_REFUSED - ");
+        tap.wait_for("access to topic 'versioned_notifications.*'");
+        tap.wait_for("osnl tap: -> ");
+    }
     rig.publisher.notify_all(&events(2..4));
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
     assert_eq!(ids(&tap.stdout()), expected(2..4));
