@@ -96,6 +96,9 @@ impl OsnlProcess {
 
 impl Drop for OsnlProcess {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
