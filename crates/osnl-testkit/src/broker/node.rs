@@ -10,14 +10,18 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::wait::reached;
 use crate::{BROKER_ROOT_VARIABLE, SCRIPTS, hex, ports};
 
 /// The default until RabbitMQ 3.13; since 4.0 the default is 16 MiB.
 const LARGEST_MESSAGE: u32 = 128 * 1024 * 1024;
 const ADVANCED: &str = "advanced.config";
+/// The longest time in which a running node refuses connections.
+const BUSY: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct BrokerNode {
@@ -217,8 +221,18 @@ impl BrokerNode {
     }
 
     #[track_caller]
+    /// Evaluates an expression in a node that runs: a busy one may refuse a connection.
+    pub(super) fn eval_in_running(&self, expression: &str) -> Result<String, String> {
+        let mut answer = Err(String::new());
+        reached(BUSY, &mut || {
+            answer = self.eval(expression);
+            !answer.as_ref().is_err_and(|error| error.contains("failed to connect"))
+        });
+        answer
+    }
+
     pub(super) fn ask(&self, expression: &str) -> Value {
-        let reply = self.eval(&format!("rabbit_json:encode({expression})"));
+        let reply = self.eval_in_running(&format!("rabbit_json:encode({expression})"));
         let text = reply.unwrap_or_else(|error| panic!("the test broker refuses {expression}: {error}"));
         serde_json::from_str(&text).unwrap()
     }

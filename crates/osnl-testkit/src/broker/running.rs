@@ -148,12 +148,12 @@ impl Broker {
 
     /// Stops RabbitMQ within the running node: the port closes, the Erlang machine stays.
     pub fn stop_app(&self) {
-        self.node.eval("rabbit:stop(), <<>>").unwrap();
+        self.node.eval_in_running("rabbit:stop(), <<>>").unwrap();
     }
 
     pub fn start_again(&self) {
         if self.is_running() {
-            self.node.eval("rabbit:start(), <<>>").unwrap();
+            self.node.eval_in_running("rabbit:start(), <<>>").unwrap();
             return;
         }
         let mut slot = self.processes.lock().unwrap();
