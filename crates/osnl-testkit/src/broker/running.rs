@@ -44,14 +44,14 @@ impl Broker {
         Self::start_prepared(|node| node.permit_deprecated(true, true))
     }
 
-    /// Starts a node that refuses queues that are neither durable nor exclusive. RabbitMQ 3.10 cannot refuse them. RabbitMQ
-    /// 4.0 does not start again with this setting and a durable queue, which it counts as one of them.
+    /// Starts a node that refuses transient queues: neither durable nor exclusive. RabbitMQ 3.10 cannot refuse such queues.
+    /// RabbitMQ 4.0 does not start again with this setting and a durable queue, because 4.0 counts durable queues as transient.
     #[must_use]
     pub fn start_refusing_transient_queues() -> Self {
         Self::start_prepared(|node| node.permit_deprecated(false, true))
     }
 
-    /// Starts a node that refuses plain addresses of AMQP 1.0. RabbitMQ 3.10 cannot refuse them.
+    /// Starts a node that refuses plain addresses of AMQP 1.0. RabbitMQ 3.10 cannot refuse such addresses.
     #[must_use]
     pub fn start_refusing_plain_addresses() -> Self {
         Self::start_prepared(|node| node.permit_deprecated(true, false))

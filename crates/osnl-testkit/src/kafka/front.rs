@@ -1,28 +1,37 @@
 //! TLS, a login, and outages in front of a cluster that has none of them.
 //!
 //! The front passes requests one by one, because a broker answers those of a connection in order. In answers the
-//! front replaces the cluster's address by its own.
+//! front replaces the cluster's address by its own. The leader's SyncGroup waits for the SyncGroup of each other member,
+//! because librdkafka's mock cluster refuses a later SyncGroup, and the group begins again for 44 s.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::scram::{Hash, ScramLogin};
 use crate::tls::serve::{config, config_asking};
 use crate::tls::{Authority, Certificate, Protocols};
+use crate::wait::reached;
 use crate::{KafkaClient, ports};
 
 /// A client of the wrong protocol, such as TLS, sends a longer one.
 const LONGEST: u32 = 100 << 20;
+const JOIN_GROUP: i16 = 11;
+const SYNC_GROUP: i16 = 14;
 const SASL_HANDSHAKE: i16 = 17;
 const API_VERSIONS: i16 = 18;
 const SASL_AUTHENTICATE: i16 = 36;
 const AUTHENTICATION_FAILED: i16 = 58;
 const UNSUPPORTED_MECHANISM: i16 = 33;
+
+/// The longest wait of a leader for the group's other members.
+const SYNCED: Duration = Duration::from_secs(5);
+const ASK_VERSIONS: [u8; 10] = [0, 18, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 pub struct KafkaFront {
     address: SocketAddr,
@@ -35,6 +44,8 @@ struct SharedFront {
     behind: SocketAddr,
     is_stopped: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
+    /// The members that have sent SyncGroup since the last JoinGroup, but for the leader.
+    synced: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +89,8 @@ impl KafkaFront {
         let listener = ports::listen_at(Ipv4Addr::LOCALHOST.into());
         let address = listener.local_addr().unwrap();
         let (behind, is_stopped, open) = (kafka.parse().unwrap(), AtomicBool::new(false), Mutex::default());
-        let shared = Arc::new(SharedFront { demands, behind, is_stopped, open });
+        let shared =
+            Arc::new(SharedFront { demands, behind, is_stopped, open, synced: AtomicUsize::default() });
         let front = Self { address, shared, accepting: Mutex::default() };
         front.accept(listener);
         front
@@ -128,30 +140,27 @@ fn accept(listener: &TcpListener, shared: &Arc<SharedFront>) {
         std::thread::spawn(move || {
             let _ = stream.set_nodelay(true);
             let end = stream.try_clone();
-            let _ = serve(stream, &shared.demands, (front, shared.behind));
+            let _ = serve(stream, &shared, front);
             // The copy of the stream that is kept for an outage leaves the connection open.
             let _ = end.and_then(|end| end.shutdown(Shutdown::Both));
         });
     }
 }
 
-fn serve(stream: TcpStream, demands: &Demands, addresses: (SocketAddr, SocketAddr)) -> io::Result<()> {
-    match &demands.tls {
-        None => pass(stream, demands, addresses),
+fn serve(stream: TcpStream, shared: &SharedFront, front: SocketAddr) -> io::Result<()> {
+    match &shared.demands.tls {
+        None => pass(stream, shared, front),
         Some(tls) => {
             let connection = ServerConnection::new(tls.clone()).map_err(io::Error::other)?;
-            pass(StreamOwned::new(connection, stream), demands, addresses)
+            pass(StreamOwned::new(connection, stream), shared, front)
         }
     }
 }
 
-fn pass(
-    mut client: impl Read + Write,
-    demands: &Demands,
-    (front, behind): (SocketAddr, SocketAddr),
-) -> io::Result<()> {
+fn pass(mut client: impl Read + Write, shared: &SharedFront, front: SocketAddr) -> io::Result<()> {
+    let behind = shared.behind;
     let mut broker = TcpStream::connect(behind)?;
-    let mut session = demands.login.map(LoginSession::new);
+    let mut session = shared.demands.login.map(LoginSession::new);
     loop {
         let request = frame(&mut client)?;
         let answer = match (key(&request), &mut session) {
@@ -161,7 +170,18 @@ fn pass(
                 if session.as_ref().is_some_and(|session| !session.is_let_in) && key != API_VERSIONS {
                     return Ok(());
                 }
+                if key == SYNC_GROUP
+                    && let Some(members) = assignments(&request)
+                    && members > 1
+                {
+                    shared.let_others_sync(members, &mut broker)?;
+                }
                 broker.write_all(&whole(&request))?;
+                match key {
+                    JOIN_GROUP => shared.synced.store(0, Ordering::SeqCst),
+                    SYNC_GROUP => _ = shared.synced.fetch_add(1, Ordering::SeqCst),
+                    _ => {}
+                }
                 let answer = readdressed(frame(&mut broker)?, (front, behind));
                 match key {
                     API_VERSIONS if session.is_some() => with_sasl(answer),
@@ -172,6 +192,28 @@ fn pass(
         client.write_all(&whole(&answer))?;
         client.flush()?;
     }
+}
+
+impl SharedFront {
+    /// Waits until the requests of the other members were read: the mock reads the bytes of all connections before the
+    /// answer to a later request.
+    fn let_others_sync(&self, members: usize, broker: &mut TcpStream) -> io::Result<()> {
+        reached(SYNCED, &mut || self.synced.load(Ordering::SeqCst) + 1 >= members);
+        broker.write_all(&whole(&ASK_VERSIONS))?;
+        frame(broker).map(drop)
+    }
+}
+
+/// Returns the number of members in a SyncGroup of version 3 or 4 of the protocol: 0 but for the leader.
+fn assignments(request: &[u8]) -> Option<usize> {
+    let after_text = |at: usize| {
+        let length = i16::from_be_bytes(*request.get(at..)?.first_chunk()?);
+        Some(at + 2 + usize::try_from(length).unwrap_or_default())
+    };
+    let group = after_text(8)?;
+    let member = after_text(group)? + 4;
+    let count = after_text(after_text(member)?)?;
+    usize::try_from(i32::from_be_bytes(*request.get(count..)?.first_chunk()?)).ok()
 }
 
 struct LoginSession {
