@@ -3,6 +3,9 @@ manifests=$1 python=$2 port=$3 archive=$4
 
 # crun knows no mixture of both versions of control groups; in this namespace there is but the first.
 ! mountpoint -q /sys/fs/cgroup/unified || umount /sys/fs/cgroup/unified
+# crun gives a container's /dev/null to the container's user, on the host too: here it is not the host's.
+mknod -m 666 null c 1 3
+mount --bind null /dev/null
 
 # Without a systemd that runs, podman warns that it makes no timer for the health check.
 # run NAME OPTIONS…: the limits are those that a machine without further rights may set.
