@@ -95,6 +95,7 @@ impl OsnlProcess {
 }
 
 impl Drop for OsnlProcess {
+    #[expect(clippy::print_stderr, reason = "the log belongs to the report of the test that failed")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.log());
