@@ -20,6 +20,9 @@ use crate::{BROKER_ROOT_VARIABLE, SCRIPTS, hex, ports};
 /// The default until RabbitMQ 3.13; since 4.0 the default is 16 MiB.
 const LARGEST_MESSAGE: u32 = 128 * 1024 * 1024;
 const ADVANCED: &str = "advanced.config";
+/// RabbitMQ 4.3 denies these two deprecated features by default, and older versions permit both.
+pub(super) const TRANSIENT_QUEUES: &str = "transient_nonexcl_queues";
+pub(super) const PLAIN_ADDRESSES: &str = "amqp_address_v1";
 /// The longest time in which a running node refuses connections.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -73,13 +76,12 @@ impl BrokerNode {
         node
     }
 
-    /// Sets whether the node accepts queues that are neither durable nor exclusive, and the plain addresses of AMQP 1.0,
-    /// because the defaults differ between versions. RabbitMQ before 3.13 does not know the setting, and accepts them.
-    pub(super) fn permit_deprecated(&self, transient_queues: bool, plain_addresses: bool) {
-        let terms = format!(
-            "[{{rabbit, [{{permit_deprecated_features, \
-             #{{transient_nonexcl_queues => {transient_queues}, amqp_address_v1 => {plain_addresses}}}}}]}}].\n"
-        );
+    /// Permits queues that are neither durable nor exclusive, and plain addresses of AMQP 1.0, except for the feature that
+    /// is `denied`, because the defaults differ between versions. RabbitMQ before 3.13 does not know the setting, and accepts both.
+    pub(super) fn permit_deprecated(&self, denied: Option<&str>) {
+        let features = [TRANSIENT_QUEUES, PLAIN_ADDRESSES];
+        let features = features.map(|feature| format!("{feature} => {}", denied != Some(feature))).join(", ");
+        let terms = format!("[{{rabbit, [{{permit_deprecated_features, #{{{features}}}}}]}}].\n");
         std::fs::write(self.folder.join(ADVANCED), terms).unwrap();
     }
 

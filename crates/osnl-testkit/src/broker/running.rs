@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::node::BrokerNode;
+use super::node::{BrokerNode, PLAIN_ADDRESSES, TRANSIENT_QUEUES};
 use super::vhost::Vhost;
 use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
@@ -41,26 +41,26 @@ impl Broker {
     /// which RabbitMQ 4.3 refuses by default.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_prepared(|node| node.permit_deprecated(true, true))
+        Self::start_prepared(|node| node.permit_deprecated(None))
     }
 
     /// Starts a node that refuses transient queues: neither durable nor exclusive. RabbitMQ 3.10 cannot refuse such queues.
     /// RabbitMQ 4.0 does not start again with this setting and a durable queue, because 4.0 counts durable queues as transient.
     #[must_use]
     pub fn start_refusing_transient_queues() -> Self {
-        Self::start_prepared(|node| node.permit_deprecated(false, true))
+        Self::start_prepared(|node| node.permit_deprecated(Some(TRANSIENT_QUEUES)))
     }
 
     /// Starts a node that refuses plain addresses of AMQP 1.0. RabbitMQ 3.10 cannot refuse such addresses.
     #[must_use]
     pub fn start_refusing_plain_addresses() -> Self {
-        Self::start_prepared(|node| node.permit_deprecated(true, false))
+        Self::start_prepared(|node| node.permit_deprecated(Some(PLAIN_ADDRESSES)))
     }
 
     #[must_use]
     pub fn start_with_management(port: u16) -> Self {
         Self::start_prepared(|node| {
-            node.permit_deprecated(true, true);
+            node.permit_deprecated(None);
             let settings = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
             let mut file = File::options().append(true).open(node.folder.join("rabbitmq.conf")).unwrap();
             file.write_all(settings.as_bytes()).unwrap();

@@ -44,7 +44,7 @@ struct SharedFront {
     behind: SocketAddr,
     is_stopped: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
-    /// The members that have sent SyncGroup since the last JoinGroup, but for the leader.
+    /// The number of SyncGroup requests since the last JoinGroup. The leader's is counted after its wait.
     synced: AtomicUsize,
 }
 
