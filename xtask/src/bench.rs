@@ -9,7 +9,7 @@
 //! | `retries` | a backlog with failing keys: the delay of the other keys; with `--full` of a million |
 //! | `commands` | commands on a million deliveries: the time for which the journal stops |
 //! | `python` | the Python library k2hr3_osnl, with its endpoint and with one written in Python, beside the original |
-//! | `page` | searches of the page in a journal with a long history, to the first byte; with `--full` of a million deliveries |
+//! | `page` | searches of the page in a journal with a million deliveries, to the first byte |
 //! | `shared` | only if named: a journal in PostgreSQL, beside a bare client, beside SQLite, and four daemons beside one |
 //!
 //! Rounds of release builds alternate on a private RabbitMQ node. k2hr3_osnl takes part if `cargo xtask setup` or
