@@ -125,7 +125,7 @@ fn a_durable_queue_survives_kill_stop_and_shutdown() {
     publisher.notify(&Notice { payload: json!({"n": 1}), ..Notice::default() });
     let port = broker.port();
 
-    // The Erlang machine of RabbitMQ 4.0 can end when RabbitMQ is stopped in a machine that was started after a kill.
+    // The Erlang machine of RabbitMQ 4.0 can end when RabbitMQ is stopped right after its start.
     broker.stop_app();
     assert!(broker.is_running());
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
