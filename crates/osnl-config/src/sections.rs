@@ -33,7 +33,8 @@
 //! let section = &layers.sections[0];
 //! let mut reader = SectionReader { file: "lamps.conf", layers: &layers, section, findings: &mut findings };
 //! assert_eq!(reader.name(), "desk");
-//! assert_eq!(reader.number("watts", 1, 100), None);
+//! assert_eq!(reader.integer("watts"), Some(900));
+//! assert_eq!(reader.refuse::<i64>("watts", "900 is out of range", "allowed: 1 to 100"), None);
 //! let said = findings.errors[0].to_string();
 //! assert_eq!(said, "lamps.conf:2: [lamp:desk] watts: 900 is out of range; allowed: 1 to 100");
 //! ```
