@@ -10,7 +10,6 @@
 //! | `commands` | commands on a million deliveries: the time for which the journal stops |
 //! | `python` | the Python library k2hr3_osnl, with its endpoint and with one written in Python, beside the original |
 //! | `page` | searches of the page in a journal with a million deliveries, to the first byte |
-//! | `shared` | only if named: a journal in PostgreSQL, beside a bare client, beside SQLite, and four daemons beside one |
 //!
 //! Rounds of release builds alternate on a private RabbitMQ node. k2hr3_osnl takes part if `cargo xtask setup` or
 //! `test` has installed it; `--against PATH` adds another build of osnl.
@@ -23,7 +22,6 @@ mod process;
 mod python;
 mod retries;
 mod sections;
-mod shared;
 mod sink;
 mod stage;
 mod table;
@@ -50,9 +48,6 @@ const SECTIONS: &[(&str, Section)] = &[
     ("page", page::searches),
 ];
 
-/// The section needs a build of osnl with PostgreSQL, and runs only if it is named.
-const WITH_POSTGRESQL: (&str, Section) = ("shared", shared::journal);
-
 #[derive(Debug)]
 struct Arguments {
     effort: Effort,
@@ -69,14 +64,8 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         }
     };
     crate::setup::broker_only()?;
-    let (shared, run_shared) = WITH_POSTGRESQL;
-    let is_shared = sections.iter().any(|wanted| wanted == shared);
     let mut cargo = step::cargo();
     cargo.args(["build", "--release", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"]);
-    if is_shared {
-        crate::setup::postgresql_only()?;
-        cargo.args(["--features", "osnl-bench/postgresql"]);
-    }
     step::run(cargo.stdin(Stdio::null()))?;
     let stage = Stage::new(other)?;
     let command = [&["cargo xtask bench".to_owned()], args].concat().join(" ");
@@ -85,9 +74,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         if sections.is_empty() || sections.iter().any(|wanted| wanted == name) {
             section(&stage, effort).with_context(|| format!("section {name}"))?;
         }
-    }
-    if is_shared {
-        run_shared(&stage, effort).with_context(|| format!("section {shared}"))?;
     }
     println!("Load of the machine at the end (1, 5, 15 minutes): {}", load());
     Ok(ExitCode::SUCCESS)
@@ -122,7 +108,7 @@ impl Arguments {
 }
 
 fn named() -> impl Iterator<Item = &'static str> {
-    SECTIONS.iter().chain([&WITH_POSTGRESQL]).map(|(name, _)| *name)
+    SECTIONS.iter().map(|(name, _)| *name)
 }
 
 fn machine(stage: &Stage) -> Result<String> {
@@ -164,7 +150,6 @@ mod tests {
         check("--quick", Ok(&[]));
         check("retries --full", Ok(&["retries"]));
         check("latency --quick a", Ok(&["latency", "a"]));
-        check("shared", Ok(&["shared"]));
         check("--against . b", Ok(&["b"]));
         check("--against", Err("path of another osnl"));
         check("--against no/such/file", Err("--against no/such/file"));

@@ -3,7 +3,6 @@
 //! | kind | faults |
 //! | --- | --- |
 //! | `--cluster` | three RabbitMQ nodes with a quorum queue; the leader is killed with SIGKILL, the lead is moved, the node that osnl is connected to is killed, both come back |
-//! | `--shared [--minutes N] [--seed S] [--other PATH]` | four daemons on a PostgreSQL with a synchronous standby are killed, stopped, cut off, and get other clocks and versions; the database fails over, is full, slow, read-only, and loses answers of COMMIT; broker and target break |
 //! | `--standby [--broker 4\|4.3] [--minutes N] [--seed S]` | two daemons without a journal of their own on a quorum queue of three nodes; daemons, nodes, both, and all nodes are killed, daemons fall silent, the target is away |
 //! | `--outage [--broker 4\|4.3] [--minutes N] [--events N] [--alone] [--sqlite]` | the target is away for much longer than the broker's consumer time-out, while tens of thousands of messages wait |
 //! | `[--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | two daemons, broker and target are killed at random moments, the target fails, hangs, resets and answers garbage, and an operator reloads, pauses, renames the queue, retries, discards, releases |
@@ -12,7 +11,6 @@
 
 mod cluster;
 mod oracle;
-mod shared;
 mod stage;
 mod standby;
 
@@ -24,7 +22,6 @@ use anyhow::{Context as _, Result};
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     match args {
         [kind] if kind == "--cluster" => cluster::run(),
-        [kind, rest @ ..] if kind == "--shared" => shared::run(rest),
         [kind, rest @ ..] if ["--standby", "--outage"].contains(&kind.as_str()) => standby::run(kind, rest),
         _ => oracle::run(args),
     }

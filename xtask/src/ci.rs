@@ -43,11 +43,6 @@ const STEPS: &[CiStep] = &[
     ),
     CiStep::new("test", tests, "run `cargo xtask test -p CRATE NAME` for one test alone"),
     CiStep::new("kafka", |_| kafka(), "run `cargo xtask test --mock-kafka kafka::NAME` for one test alone"),
-    CiStep::new(
-        "shared",
-        |_| shared_journal(),
-        "run `cargo xtask test --postgresql NAME` for one test alone",
-    ),
     CiStep::new("library", |_| library(), "run `cargo xtask test --library NAME` for one test alone")
         .when_due("library"),
     CiStep::new("package", |_| package::gate(), "run `cargo xtask package test` alone").when_due("package"),
@@ -55,8 +50,6 @@ const STEPS: &[CiStep] = &[
         .when_due("on-ramps"),
     CiStep::new("docs", |_| docs(), "mend what rustdoc says"),
 ];
-
-const SHARED_SMOKE: &str = "takeover::a_daemon_is_killed";
 
 #[derive(Default)]
 struct CiOutcome {
@@ -113,13 +106,6 @@ fn kafka() -> Result<()> {
     succeeded(test::run_with_mock_kafka(&[])?)
 }
 
-/// Checks the journal that daemons share, with a smoke test; the other tests are a part of `ci --long`.
-fn shared_journal() -> Result<()> {
-    let of = ["-p", "osnl-cli", "--features", "shared", "--locked"];
-    cargo(&[&["clippy"], &of[..], &["--test", "shared_journal", "--", "-D", "warnings"]].concat())?;
-    succeeded(test::run_with_postgresql(&[SHARED_SMOKE.to_owned()])?)
-}
-
 fn library() -> Result<()> {
     let manifest = ["--manifest-path", "library/Cargo.toml"];
     let run = |args: &[&str], more: &[&str]| {
@@ -156,9 +142,6 @@ fn tests(outcome: &mut CiOutcome) -> Result<()> {
         reason.map(|reason| println!("ci: test: without {part}, {reason}; ci --long runs it")).is_some()
     };
     let mut left_out = Vec::new();
-    if is_left_out("postgresql") {
-        left_out.extend(["--exclude", "osnl-journal-postgresql"]);
-    }
     if is_left_out("page") {
         left_out.extend(["--", "--skip", setup::PAGE]);
     }

@@ -32,12 +32,12 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  setup                    bring what the tests need: RabbitMQ, PostgreSQL, Chromium, a Python environment
+  setup                    bring what the tests need: RabbitMQ, Chromium, a Python environment
   test [ARGS…]             run the tests with a private broker; ARGS as of `cargo test`, and --runner libtest|nextest
   test --doc               run the examples in documentation comments
   test --broker 4|4.3      run what needs a broker, against a newer RabbitMQ in a root directory of Debian
-  test --kafka|--mock-kafka|--postgresql|--library|--cloud [ARGS…]
-                           run the tests on Kafka; with a shared journal; of library/; against Keystone, Neutron, Ironic
+  test --kafka|--mock-kafka|--library|--cloud [ARGS…]
+                           run the tests on Kafka; of library/; against Keystone, Neutron, Ironic
   ci                       the gate: all that must hold before a change lands
   ci --long [PART…]        the parts that take too long for the gate, recorded in docs/long-runs.toml
   tidy [--graph]           check files by rules that no compiler has; print imports and the budget's rows
@@ -57,7 +57,7 @@ cargo xtask COMMAND
                            send hostile messages among normal ones to a daemon with bounded memory
   stage night [--events N]
                            start a daemon with eight faults, for a look at page and terminal; Ctrl-C ends it
-  chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --shared […] | --cluster
+  chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --cluster
   chaos --standby|--outage […]
                            kill and break everything while events come, and count what is lost
 

@@ -2,9 +2,8 @@
 //!
 //! - RabbitMQ, by the distribution's package, without a system-wide node: [`rabbitmq`];
 //! - Prometheus and promtool, by the distribution's package, without a server: [`prometheus`];
-//! - PostgreSQL, by the distribution's package, without a cluster or a server: [`postgresql`];
 //! - Chromium with chromedriver, by the distribution's package, and axe-core: [`browser`];
-//! - groff, strace, and for some commands debootstrap, faketime, lintian, podman, rpm, and systemd-nspawn, by the
+//! - groff, strace, and for some commands debootstrap, lintian, podman, rpm, and systemd-nspawn, by the
 //!   distribution's packages: [`apt`];
 //! - cargo-deny, the packagers, mdBook, and tansu from cargo's registry, under `target/tools`, for some commands:
 //!   [`tool`];
@@ -13,7 +12,6 @@
 
 mod apt;
 mod browser;
-mod postgresql;
 mod prometheus;
 mod python;
 mod rabbitmq;
@@ -41,7 +39,6 @@ pub(crate) fn run() -> Result<(Variables, Option<LeftOut>)> {
     apt::STRACE.ensure()?;
     apt::GROFF.ensure()?;
     prometheus::ensure()?;
-    postgresql::ensure()?;
     let left_out = browser::ensure()?;
     let python = python::ensure()?;
     let axe = python::ensure_axe(&python)?;
@@ -95,10 +92,6 @@ pub(crate) fn kafka() -> Result<()> {
     apt::LIBSSL.ensure()
 }
 
-pub(crate) fn postgresql_only() -> Result<()> {
-    postgresql::ensure()
-}
-
 pub(crate) fn tansu() -> Result<PathBuf> {
     tool::TANSU.ensure()
 }
@@ -146,11 +139,6 @@ pub(crate) fn packaging() -> Result<PathBuf> {
 
 pub(crate) fn on_ramps() -> Result<PathBuf> {
     python::ensure_on_ramps()
-}
-
-pub(crate) fn faketime() -> Result<PathBuf> {
-    apt::FAKETIME.ensure()?;
-    apt::faketime_library()
 }
 
 pub(crate) fn lintian() -> Result<()> {

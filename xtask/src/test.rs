@@ -10,7 +10,6 @@
 //! | `--amqp1` | the reader of AMQP 1.0 on RabbitMQ, and the program with the last oslo.messaging that publishes so |
 //! | `--kafka` | the Kafka transport and the program on Kafka, with the client library's mock cluster and with tansu |
 //! | `--mock-kafka` | the same on the mock cluster alone, as in the gate |
-//! | `--postgresql` | the program with a journal that daemons share |
 //! | `--library` | the library for services, a workspace of its own |
 //! | `--cloud` | Keystone, Neutron and Ironic from PyPI, nothing else |
 //! | `--broker 4` or `4.3` | tests that need a broker, then those of AMQP 1.0, with that version: [`other_broker`] |
@@ -24,11 +23,8 @@ use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow};
-use osnl_testkit::{
-    BROKER_VARIABLE, Broker, CLOUD_VARIABLE, Guard, POSTGRES_VARIABLE, PYTHON_VARIABLE, Postgres,
-    TANSU_VARIABLE,
-};
+use anyhow::{Context as _, Result};
+use osnl_testkit::{BROKER_VARIABLE, Broker, CLOUD_VARIABLE, Guard, PYTHON_VARIABLE, TANSU_VARIABLE};
 
 pub(crate) use self::runner::Count;
 use self::runner::{Runner, TestReport, names_packages};
@@ -79,11 +75,7 @@ const WITH_KAFKA: &[&str] = &[
 ];
 const ABOUT_KAFKA: &[&str] = &["--", "kafka"];
 
-/// Without tansu, and without daemons on a shared journal, which wait for a group to lose a member.
-const ON_MOCK_KAFKA: &[&str] = &["--", "kafka", "amqp1", "--skip", "tansu", "--skip", "shared"];
-
-const WITH_POSTGRESQL: &[&str] =
-    &["-p", "osnl-cli", "--features", "osnl-cli/shared", "--test", "shared_journal"];
+const ON_MOCK_KAFKA: &[&str] = &["--", "kafka", "amqp1", "--skip", "tansu"];
 
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let first = args.first().map_or("", String::as_str);
@@ -91,7 +83,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         _ if first == "--amqp1" => run_with_amqp1(&args[1..]),
         _ if first == "--kafka" => run_with_kafka(&args[1..]),
         _ if first == "--mock-kafka" => run_with_mock_kafka(&args[1..]),
-        _ if first == "--postgresql" => run_with_postgresql(&args[1..]),
         _ if first == "--library" => run_library(&args[1..]),
         _ if first == "--cloud" => run_with_cloud(&args[1..]),
         Ok((None, args)) => run_and_count(&args),
@@ -131,10 +122,6 @@ pub(crate) fn run_with_mock_kafka(args: &[String]) -> Result<(Count, ExitStatus)
     setup::kafka()?;
     let about = if args.is_empty() { ON_MOCK_KAFKA } else { &[] };
     run_and_count_in(&joined(&[WITH_KAFKA, about], args), &[(PYTHON_VARIABLE, setup::kafka_peer()?)])
-}
-
-pub(crate) fn run_with_postgresql(args: &[String]) -> Result<(Count, ExitStatus)> {
-    run_and_count(&joined(&[WITH_POSTGRESQL], args))
 }
 
 pub(crate) fn run_library(args: &[String]) -> Result<(Count, ExitStatus)> {
@@ -189,19 +176,16 @@ pub(crate) fn run_and_count_in(
         || left_out.map(|LeftOut { tests, why }| println!("NOT RUN: the tests {tests}* are left out: {why}"));
     not_run();
     let started = Instant::now();
-    let postgres = std::thread::spawn(|| Postgres::start(false));
     let broker = Broker::start();
-    let postgres = postgres.join().map_err(|_| anyhow!("PostgreSQL did not start"))?;
     println!(
-        "test: a private RabbitMQ {} listens on port {}, a PostgreSQL on {} after {:.1} s",
+        "test: a private RabbitMQ {} listens on port {} after {:.1} s",
         broker.root().greeting()[1],
         broker.port(),
-        postgres.port(),
         started.elapsed().as_secs_f32()
     );
 
     let mut command = runner.command(&args)?;
-    command.env(BROKER_VARIABLE, broker.folder()).env(POSTGRES_VARIABLE, postgres.folder()).envs(found);
+    command.env(BROKER_VARIABLE, broker.folder()).envs(found);
     command.envs(variables.iter().map(|(name, value)| (*name, value)));
     let (output, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);

@@ -44,7 +44,7 @@ pub use self::probe::{
     server_certificate_probe, silent, target_probe,
 };
 pub use self::template_names::TEMPLATE_NAMES;
-pub(crate) use self::template_names::{EVENT, FENCE, OF_EVERY_DRIVER, OF_REQUESTS};
+pub(crate) use self::template_names::{EVENT, OF_EVERY_DRIVER, OF_REQUESTS};
 pub use self::tls::{TlsConf, UNVERIFIED};
 use crate::Action;
 use crate::http_request::Statuses;

@@ -3,10 +3,9 @@
 //! for an attempt and [`of_preview`] for a preview.
 
 use super::Event;
-use crate::driver::{CallRequest, FENCE, NativeReader, OF_EVERY_DRIVER, OptionDef, SectionReader};
+use crate::driver::{CallRequest, NativeReader, OF_EVERY_DRIVER, OptionDef, SectionReader};
 
 use osnl_config::template::{Escape, Names, Template};
-use osnl_core::fence::Fence;
 
 pub(crate) fn of_section(reader: &SectionReader<'_>) -> Vec<String> {
     OF_EVERY_DRIVER.into_iter().map(str::to_owned).chain(reader.enrichments()).collect()
@@ -38,19 +37,12 @@ pub(crate) fn escaping(
 
 pub(crate) fn of_event(event: &Event) -> Names {
     let names = event.names().with("rule", &*event.rule).with("action", &*event.action);
-    with_fence(names.with("idempotency_key", event.idempotency_key()), event.fence)
-}
-
-pub(crate) fn with_fence(names: Names, fence: Option<Fence>) -> Names {
-    match fence {
-        Some(fence) => names.with(FENCE, fence.number()),
-        None => names.with(FENCE, ""),
-    }
+    names.with("idempotency_key", event.idempotency_key())
 }
 
 /// Returns the names for a preview: secrets of the event and of known enrichments are masked,
 /// unknown answers have placeholders.
 pub(crate) fn of_preview(wanted: &CallRequest<'_>, action: &str) -> Names {
     let names = wanted.names(wanted.notification.masked()).with("rule", wanted.rule).with("action", action);
-    with_fence(names.with("idempotency_key", wanted.idempotency_key(action)), None)
+    names.with("idempotency_key", wanted.idempotency_key(action))
 }

@@ -14,7 +14,7 @@
 //! One thread writes one call at a time, so a slow disk delays no other action, and a hanging disk takes one
 //! thread in spite of any number of time-outs.
 //!
-//! A write cannot be cancelled when its attempt ends early (time-out, or another daemon claims the delivery).
+//! A write cannot be cancelled when its attempt ends early (time-out).
 //! The next attempts wait for its end, and its lines then count as delivered without a second write.
 
 mod conf;

@@ -11,10 +11,6 @@
 //! | `soak URL RATE SECONDS LARGEST SEED HUGE` | publishes matching messages at `RATE` per second and a hostile one for each ten, then `HUGE` of 128 MiB | `NUMBER:TIME …` of the matching ones, then `HOSTILE BYTES` |
 //! | `history FILE COUNT DEAD` | a journal with a long history | nothing |
 //! | `sync FILE COUNT` | writes and syncs the size of a small commit | `NUMBER:NANOSECONDS …` |
-//! | `shared URL COUNT WINDOW` | a journal in PostgreSQL: appends with `WINDOW` open, claims, and ends (feature `postgresql`) | `FIRST LAST` |
-//! | `bare URL COUNT BATCH` | the rows of `shared` by a bare client (feature `postgresql`) | `FIRST LAST` |
-//! | `claims URL PENDING COUNT` | claims and ends, while `PENDING` are pending (feature `postgresql`) | `FIRST LAST` |
-//! | `commits URL COUNT RATE` | the database's own commits, `RATE` each second (feature `postgresql`) | `NUMBER:NANOSECONDS …` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
@@ -28,8 +24,6 @@ mod messages;
 mod publish;
 mod queue;
 mod raw;
-#[cfg(feature = "postgresql")]
-mod shared;
 mod sink;
 mod soak;
 
@@ -64,19 +58,10 @@ fn main() -> Result<()> {
         }
         ["sync", file, count] => journal::sync(file, number(count)?),
         ["sink"] => sink::run(),
-        #[cfg(feature = "postgresql")]
-        ["shared", url, count, window] => block_on(shared::whole(url, number(count)?, number(window)?)),
-        #[cfg(feature = "postgresql")]
-        ["claims", url, pending, count] => block_on(shared::claims(url, number(pending)?, number(count)?)),
-        #[cfg(feature = "postgresql")]
-        ["commits", url, count, rate] => block_on(shared::commits(url, number(count)?, number(rate)?)),
-        #[cfg(feature = "postgresql")]
-        ["bare", url, count, batch] => block_on(shared::bare(url, number(count)?, number(batch)?)),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT FROM | \
              confirm URL,… RATE COUNT | soak URL RATE SECONDS LARGEST SEED HUGE | history FILE COUNT DEAD | \
-             append FILE COUNT KEYS SIZE | sync FILE COUNT | sink | shared URL COUNT WINDOW | \
-             bare URL COUNT BATCH | claims URL PENDING COUNT | commits URL COUNT RATE"
+             append FILE COUNT KEYS SIZE | sync FILE COUNT | sink"
         ),
     }
 }

@@ -134,7 +134,7 @@ fn cut(text: &mut String, from: usize, longest: usize) {
 
 /// Prefixes of osnl's own targets; `k2hr3_osnl` and `oss_watcher` are lines that users of the
 /// former programs rely on.
-const OURS: [&str; 13] = [
+const OURS: [&str; 12] = [
     "k2hr3_osnl",
     "oss_watcher",
     "osnl",
@@ -143,7 +143,6 @@ const OURS: [&str; 13] = [
     "osnl_core",
     "osnl_delivery",
     "osnl_journal",
-    "osnl_journal_postgresql",
     "osnl_legacy",
     "osnl_model",
     "osnl_net",

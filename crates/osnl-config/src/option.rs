@@ -8,8 +8,6 @@ use std::fmt;
 
 use osnl_model::is_secret_key;
 
-use crate::secret_file::SCHEME;
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptionDef {
     /// The name, or the prefix before a user's key: `payload.` of `payload.KEY`.
@@ -20,8 +18,6 @@ pub struct OptionDef {
     pub secret: bool,
     /// Whether a key that is a secret's name makes the value secret: `header.Authorization` of `header.`.
     pub secret_by_key: bool,
-    /// Whether a URL with a login, or the name of a file with a login, is secret.
-    pub secret_by_login: bool,
     pub least: Option<&'static str>,
     pub most: Option<&'static str>,
     pub is_needed: bool,
@@ -57,7 +53,6 @@ impl OptionDef {
             default: None,
             secret: false,
             secret_by_key: false,
-            secret_by_login: false,
             least: None,
             most: None,
             is_needed: false,
@@ -123,17 +118,6 @@ impl OptionDef {
     #[must_use]
     pub const fn secret_by_key(self) -> Self {
         Self { secret_by_key: true, ..self }
-    }
-
-    #[must_use]
-    pub const fn secret_by_login(self) -> Self {
-        Self { secret_by_login: true, ..self }
-    }
-
-    #[must_use]
-    pub fn is_secret_text(&self, text: &str) -> bool {
-        let has_login = || text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
-        self.secret || self.secret_by_login && (text.starts_with(SCHEME) || has_login())
     }
 
     #[must_use]

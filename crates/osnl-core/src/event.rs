@@ -10,7 +10,6 @@ use osnl_config::template::Names;
 use osnl_model::{Notification, bulk_part};
 use serde_json::Value;
 
-use super::fence::Fence;
 use super::received::ReceivedMessage;
 
 pub const FAILURE: &str = "failure";
@@ -44,7 +43,6 @@ pub struct Event {
     /// The values of its enrichments and [`Event::failure`]. `None` before the enrichments, or if there are none.
     pub enriched: Option<Arc<EnrichedValues>>,
     pub progress: Progress,
-    pub fence: Option<Fence>,
     pub began: Option<SystemTime>,
     /// The number of the delivery, as operators write it, for log lines.
     pub delivery: Option<Arc<str>>,
@@ -66,7 +64,6 @@ impl Event {
             resource: None,
             enriched: None,
             progress: Progress::default(),
-            fence: None,
             began: None,
             delivery: None,
         }

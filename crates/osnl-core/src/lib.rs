@@ -28,7 +28,6 @@ pub mod ends;
 pub mod epoch;
 pub mod event;
 pub mod fallback;
-pub mod fence;
 pub mod metrics;
 pub mod observe;
 pub mod quarantine;

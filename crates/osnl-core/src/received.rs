@@ -47,7 +47,6 @@ pub struct MessageNotes {
     pub cut: Option<Cut>,
     /// The headers that osnl set when it put the message back into its queue.
     pub marks: Option<Arc<Marks>>,
-    pub partition: Option<Arc<str>>,
 }
 
 /// The reading of a message's notes, made once for all of its deliveries. Does not count when notes are compared.
@@ -91,7 +90,6 @@ impl ReceivedMessage {
             noted: MessageNotes {
                 cut: message.cut.as_deref().copied(),
                 marks: message.marks.clone(),
-                partition: message.partition.as_ref().map(|partition| partition.name.clone()),
                 ..MessageNotes::default()
             },
         }

@@ -55,16 +55,6 @@ impl CallPace {
     }
 }
 
-/// Returns the part of a rate that one of several daemons may use. Fewer calls than daemons become one call in a longer
-/// time.
-pub(crate) fn share(rate: Rate, daemons: usize) -> Rate {
-    let daemons = u32::try_from(daemons.max(1)).unwrap_or(u32::MAX);
-    match rate.keys / daemons {
-        0 => Rate { keys: 1, within: rate.within.saturating_mul(daemons) / rate.keys.max(1) },
-        keys => Rate { keys, ..rate },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,19 +76,5 @@ mod tests {
         let mut free = CallPace::new(None);
         (0..9).for_each(|_| free.begin(start));
         assert_eq!((free.next_at(start), free.begun.len()), (None, 0));
-    }
-
-    #[test]
-    fn daemons_together_make_no_more_calls_than_the_rate_of_one() {
-        let rate = |keys, seconds| Rate { keys, within: Duration::from_secs(seconds) };
-        for (all, daemons, each) in [
-            (rate(10, 60), 1, rate(10, 60)),
-            (rate(10, 60), 0, rate(10, 60)),
-            (rate(10, 60), 3, rate(3, 60)),
-            (rate(2, 60), 3, rate(1, 90)),
-            (rate(1, 60), 3, rate(1, 180)),
-        ] {
-            assert_eq!(share(all, daemons), each, "{all} of {daemons}");
-        }
     }
 }

@@ -65,7 +65,6 @@ mod schedule;
 mod settings;
 mod setup;
 mod suspects;
-mod term;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -104,7 +103,6 @@ pub use self::schedule::WhenExhausted;
 use self::schedule::{Consequence, Schedule};
 pub use self::settings::DeliverySettings;
 pub use self::setup::{Remote, Setup};
-use self::term::{term_ended, within_term};
 
 pub struct DeliveryLoop {
     name: Arc<str>,
@@ -233,8 +231,6 @@ impl DeliveryLoop {
         let mut attempts = Attempts::new();
         let (gone, gauges) = (self.remote.gone().clone(), self.gauges.clone());
         let (mut journal, mut paused) = (self.journal.state(), self.journal.paused());
-        let mut daemons = self.journal.daemons();
-        self.course.schedule.share(*daemons.borrow_and_update());
         let allowed = |journal: &mut watch::Receiver<JournalState>,
                        paused: &mut watch::Receiver<PausedActions>,
                        name: &str| {
@@ -275,10 +271,6 @@ impl DeliveryLoop {
                     Wake::Claimed(claimed.into_iter().map(|one| { let host = host(&one.event); (one, host) }).collect())
                 }
                 Ok(()) = journal.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
-                Ok(()) = daemons.changed(), if !draining => {
-                    self.course.schedule.share(*daemons.borrow_and_update());
-                    Wake::Due
-                }
                 Ok(()) = paused.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
                 () = sleep_until(wake_at), if !draining => Wake::Due,
             };
@@ -398,35 +390,21 @@ fn attempt(
         let PreparedBatch { ids, mut events, decided, answered } =
             preparation.prepare(&*journal, ids, events).await;
         let (mut results, begun, now) = (Vec::new(), Instant::now(), SystemTime::now());
-        let mut has_term = true;
         for (id, event) in ids.iter().zip(&mut events) {
             event.began = Some(now);
             event.delivery = Some(id.to_string().into());
         }
         if !events.is_empty() {
-            // The term is checked before the call, since an action may begin its work when it is called.
-            let run = async { timeout(limit, action.run(&events)).await };
-            let run = match journal.term(&ids) {
-                Some(term) => within_term(&*term, run).await,
-                None => Some(run.await),
-            };
-            results = match run {
-                Some(Ok(results)) => results,
-                Some(Err(_)) => {
-                    let late = ActionError::new(ErrorClass::Timeout, format!("waited {limit:?}"));
-                    vec![Err(late); events.len()]
-                }
-                None => {
-                    has_term = false;
-                    vec![Err(term_ended()); events.len()]
-                }
-            };
+            results = timeout(limit, action.run(&events)).await.unwrap_or_else(|_| {
+                let late = ActionError::new(ErrorClass::Timeout, format!("waited {limit:?}"));
+                vec![Err(late); events.len()]
+            });
         }
         let took = begun.elapsed();
         let mut results = results.into_iter();
         let none = || Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"));
         let each = ids.into_iter().zip(events);
-        let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none), has_term));
+        let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none), true));
         let decided = decided.into_iter().map(|(id, event, result)| (id, event, result, false));
         let mut answered = Some(answered);
         let verdict = |(id, mut event, result, is_called): (DeliveryId, Event, Result<_, _>, bool)| {

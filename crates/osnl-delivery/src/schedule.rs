@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub(super) use self::report::{Consequence, EndedDelivery, RetriedDelivery, WaitReason};
 use super::breaker::{Breaker, BreakerState};
-use super::gather::{BatchLimits, CallPace, share};
+use super::gather::{BatchLimits, CallPace};
 use super::hosts::{HeldHost, Hosts};
 use super::limits::{DeliveryLimits, Hold, HostLimits, PausableClock};
 use super::outages::{Outage, Outages};
@@ -82,9 +82,6 @@ pub(super) struct Schedule {
     concurrency: usize,
     limits: DeliveryLimits,
     batch: BatchLimits,
-    /// The rate of all daemons that make deliveries of the action, with their number.
-    rate: Option<Rate>,
-    daemons: usize,
     pace: CallPace,
     breaker: Breaker,
     hosts: Hosts,
@@ -120,8 +117,6 @@ impl Schedule {
             concurrency,
             limits: DeliveryLimits::default(),
             batch: BatchLimits::default(),
-            rate: None,
-            daemons: 1,
             pace: CallPace::default(),
             breaker: Breaker::new(concurrency),
             hosts: Hosts::new(HostLimits::default(), concurrency),
@@ -154,20 +149,8 @@ impl Schedule {
 
     pub(super) fn with_batch(mut self, batch: BatchLimits, rate: Option<Rate>) -> Self {
         self.batch = batch;
-        self.rate = rate;
-        self.keep_pace();
+        self.pace.change(rate);
         self
-    }
-
-    pub(super) fn share(&mut self, daemons: usize) {
-        self.daemons = daemons;
-        self.keep_pace();
-    }
-
-    /// Keeps this daemon's part of the rate. One daemon makes all calls of a digest.
-    fn keep_pace(&mut self) {
-        let daemons = if self.batch.whole { 1 } else { self.daemons };
-        self.pace.change(self.rate.map(|rate| share(rate, daemons)));
     }
 
     pub(super) fn with_hosts(mut self, limits: HostLimits) -> Self {

@@ -11,7 +11,7 @@ use crate::identity::MessageIdentity;
 
 /// Counts and logs deliveries that do not begin as live; called once for a kept entry. `ids` returns the
 /// numbers of deliveries, if the store has any.
-pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counters: &Counters) {
+pub(crate) fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counters: &Counters) {
     counters.series.listener(&entry.received.origin.listener).appended(&entry.notification);
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for (n, new) in entry.deliveries.iter().enumerate() {
@@ -45,7 +45,7 @@ pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counte
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct HeldByGuard<'a> {
+pub(crate) struct HeldByGuard<'a> {
     pub id: Option<DeliveryId>,
     pub rule: &'a str,
     pub action: &'a str,
@@ -55,7 +55,7 @@ pub struct HeldByGuard<'a> {
 }
 
 impl HeldByGuard<'_> {
-    pub fn announce(&self, counters: &Counters) {
+    pub(crate) fn announce(&self, counters: &Counters) {
         counters.guarded.increment();
         tracing::debug!(
             delivery.id = self.id.map(display),
@@ -69,7 +69,7 @@ impl HeldByGuard<'_> {
     }
 }
 
-pub fn count_copy(received: &ReceivedMessage, identity: &MessageIdentity, counters: &Counters) {
+pub(crate) fn count_copy(received: &ReceivedMessage, identity: &MessageIdentity, counters: &Counters) {
     let Origin { listener, redelivered, .. } = &received.origin;
     counters.series.listener(listener).duplicates.increment();
     if *redelivered {
@@ -85,14 +85,14 @@ pub fn count_copy(received: &ReceivedMessage, identity: &MessageIdentity, counte
     }
 }
 
-pub fn count_unreadable(received: &ReceivedMessage, reason: &str, counters: &Counters) {
+pub(crate) fn count_unreadable(received: &ReceivedMessage, reason: &str, counters: &Counters) {
     counters.quarantined.increment();
     counters.series.listener(&received.origin.listener).quarantined.increment();
     quarantine::say(received, reason);
 }
 
 /// Logs dead letters of a new entry in a store that keeps such letters; `memory://` logs each with its event.
-pub fn announce_dead(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>) {
+pub(crate) fn announce_dead(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>) {
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for (n, new) in entry.deliveries.iter().enumerate() {
         if let Some(reason) = new.begin.dead_letter() {

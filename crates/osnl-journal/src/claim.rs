@@ -46,7 +46,7 @@ pub(crate) fn numbers(deliveries: usize) -> i64 {
 /// Returns how many event numbers an event gets. Each delivery has room for an `on_failure` delivery and its
 /// fallbacks.
 #[must_use]
-pub fn reserved_numbers(deliveries: usize) -> i64 {
+pub(crate) fn reserved_numbers(deliveries: usize) -> i64 {
     numbers(deliveries.saturating_mul(1 + FALLBACKS))
 }
 

@@ -1,20 +1,12 @@
-//! A store provides a function that opens an empty store as a [`StoreRig`], and these lines:
-//!
-//! ```text
-//! mod suite {
-//!     osnl_journal::conformance!(super::rig);
-//! }
-//! ```
-//!
-//! Each function of the modules here becomes a test of the same name. The crate of the store needs `tokio`
-//! with `macros` and `rt` as a dev-dependency.
+//! The promises of every store, as tests. `conformance!(super::rig)` makes each function of the modules here a test
+//! of the same name; `rig` opens an empty store as a [`StoreRig`].
 
-pub mod claims;
-pub mod copies;
-pub mod handover;
-pub mod order;
-pub mod queries;
-pub mod receipts;
+pub(crate) mod claims;
+pub(crate) mod copies;
+pub(crate) mod handover;
+pub(crate) mod order;
+pub(crate) mod queries;
+pub(crate) mod receipts;
 
 use std::any::Any;
 use std::future::Future;
@@ -30,21 +22,20 @@ use crate::{
     ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, NewDelivery, Outcome, Receipt, UsedLimits,
 };
 
-pub const PLACES: usize = 8;
+pub(crate) const PLACES: usize = 8;
 
-pub struct StoreRig {
-    pub journal: Arc<dyn Journal>,
-    pub queries: Arc<dyn JournalQueries>,
-    pub counters: Arc<Counters>,
+pub(crate) struct StoreRig {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) queries: Arc<dyn JournalQueries>,
+    pub(crate) counters: Arc<Counters>,
     /// Whether receipts complete with the commit; otherwise with the last outcome.
-    pub durable: bool,
-    pub keeps: Box<dyn Any>,
+    pub(crate) durable: bool,
+    pub(crate) _keeps: Box<dyn Any>,
 }
 
-#[macro_export]
 macro_rules! conformance {
     ($open:path) => {
-        $crate::conformance!(
+        conformance!(
             $open;
             order::order_within_a_key_and_none_between_keys,
             order::deliveries_without_a_key_and_other_actions_do_not_wait,
@@ -83,24 +74,24 @@ macro_rules! conformance {
     };
 }
 
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("in time")
 }
 
-pub fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
+pub(crate) fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
     let received = ReceivedMessage::sample(body(id, key), redelivered);
     let notification = received.decode().expect("a notification");
     let deliveries = vec![NewDelivery::new("r", "a", Some(key.to_owned()))];
     Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
 }
 
-pub fn body(id: &str, key: &str) -> String {
+pub(crate) fn body(id: &str, key: &str) -> String {
     format!(
         r#"{{"_unique_id": "{id}", "message_id": "m{id}", "event_type": "port.delete.end", "payload": {{"device_id": "{key}", "password": "hunter2"}}}}"#
     )
 }
 
-pub fn attempts(attempts: u32) -> UsedLimits {
+pub(crate) fn attempts(attempts: u32) -> UsedLimits {
     UsedLimits { attempts, age: Duration::ZERO, made: attempts }
 }
 
@@ -108,12 +99,12 @@ pub(crate) fn given_up(why: &str) -> End {
     Outcome::Dead(why.into()).into()
 }
 
-pub async fn append(journal: &dyn Journal, entry: Entry) -> Receipt {
+pub(crate) async fn append(journal: &dyn Journal, entry: Entry) -> Receipt {
     let mut permit = within(journal.reserve(&["a".into(), "b".into()], 1)).await;
     journal.append(&mut permit, entry)
 }
 
-pub async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<ClaimedDelivery> {
+pub(crate) async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<ClaimedDelivery> {
     let mut claimed = Vec::new();
     while claimed.len() < expected {
         claimed.extend(within(journal.claim(action, ClaimLimits::in_order(10))).await);
@@ -127,7 +118,7 @@ pub async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<
     claimed
 }
 
-pub fn names(claimed: &[ClaimedDelivery]) -> Vec<&str> {
+pub(crate) fn names(claimed: &[ClaimedDelivery]) -> Vec<&str> {
     claimed.iter().map(|c| c.event.notification.unique_id.as_deref().unwrap_or("-")).collect()
 }
 

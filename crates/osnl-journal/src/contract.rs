@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use osnl_core::event::EnrichedValues;
 use osnl_core::received::{ReceivedMessage, RowChange};
@@ -38,10 +37,6 @@ pub trait Journal: Send + Sync {
     ///
     /// The answer may be empty once after a [withdrawal](Journal::withdrawn). The journal has no timer: the
     /// caller claims again at [`next_due`](Journal::next_due).
-    ///
-    /// In a shared journal, each ordered delivery has a [fence](crate::Fence), larger than those of earlier
-    /// claims of its action and resource. By then no attempt under an earlier claim has a
-    /// [term](Journal::term).
     fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>>;
 
     /// Returns the time of the next retry of this action, if a claim is of use then.
@@ -103,30 +98,16 @@ pub trait Journal: Send + Sync {
     /// new deliveries wait.
     fn paused(&self) -> watch::Receiver<PausedActions>;
 
-    /// Returns the term of claimed deliveries, if another daemon may take over. An attempt checks the term
-    /// before any effect.
-    fn term(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>>;
-
-    /// Returns the number of running daemons: each has its part of an action's rate. Always 1 for a journal
-    /// of one daemon.
-    fn daemons(&self) -> watch::Receiver<usize>;
-
     /// Completes when all recorded outcomes are safe; the caller sends no more. Receipts that are still open
     /// end as [`Settle::Leave`](crate::Settle::Leave).
     fn close(&self) -> BoxFuture<'_, ()>;
-}
-
-/// The time for which claimed deliveries belong to this daemon alone.
-pub trait AttemptTerm: Send + Sync + fmt::Debug {
-    /// Returns the rest of the term, by a clock that counts during suspension; zero at the end.
-    fn left(&self) -> Duration;
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LearntFacts {
     /// Facts about objects that are useful after their deletion: `kind:id` and JSON.
     pub objects: Vec<(String, String)>,
-    /// Other facts about resources; a shared journal keeps none.
+    /// Rows of a driver's memory of resources, for the next start.
     pub changes: Vec<RowChange>,
 }
 

@@ -224,7 +224,6 @@ impl DeadLetterRow {
             action,
             key: text(KEY),
             state: RowState::Dead,
-            is_arrived: false,
             attempts: small(ATTEMPTS).unwrap_or_default(),
             tries: small(FAILED_ATTEMPTS).unwrap_or_default(),
             ended: Some(time(ENDED)),

@@ -7,7 +7,7 @@ use osnl_core::received::ReceivedMessage;
 pub struct Entry {
     pub received: Arc<ReceivedMessage>,
     pub notification: Arc<osnl_model::Notification>,
-    /// One delivery per rule and action; empty only if a shared journal must still record the message.
+    /// One delivery per rule and action.
     pub deliveries: Vec<NewDelivery>,
 }
 

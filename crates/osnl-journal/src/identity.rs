@@ -14,7 +14,7 @@ pub(crate) const RETRY_OF: &str = "osnl-retry-of";
 /// One message over all its deliveries. Nova has sent two different bodies under one id, so an id alone
 /// decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct MessageIdentity {
+pub(crate) struct MessageIdentity {
     pub queue: Arc<str>,
     /// `_unique_id`, else the message id; without either the digest alone decides.
     pub id: Option<String>,
@@ -23,7 +23,7 @@ pub struct MessageIdentity {
 
 impl MessageIdentity {
     #[must_use]
-    pub fn of(received: &ReceivedMessage, notification: &Notification) -> Self {
+    pub(crate) fn of(received: &ReceivedMessage, notification: &Notification) -> Self {
         Self {
             queue: received.origin.queue.clone(),
             id: id(received, notification),
@@ -38,7 +38,7 @@ impl MessageIdentity {
     /// Whether a second copy may be a duplicate. Without an id, only a redelivered copy is one, and only of
     /// an open or unsettled entry.
     #[must_use]
-    pub fn may_be_copy(&self, redelivered: bool) -> bool {
+    pub(crate) fn may_be_copy(&self, redelivered: bool) -> bool {
         self.id.is_some() || redelivered
     }
 }

@@ -53,38 +53,36 @@
 //! **Order** is per action and resource key, by the order of the appends. Only the oldest delivery of a key can be
 //! claimed; its outcome makes the next claimable.
 
-pub mod begin;
+mod begin;
 mod bounds;
 mod claim;
-#[cfg(any(test, feature = "conformance"))]
-pub mod conformance;
+#[cfg(test)]
+#[macro_use]
+mod conformance;
 mod contract;
 pub mod dead_letters;
 mod entry;
 pub mod files;
-pub mod identity;
+mod identity;
 pub mod in_hand;
 pub mod memory;
 mod outcome;
 mod permit;
 pub mod query;
 mod receipt;
-pub mod shared;
 pub mod sqlite;
 mod state;
 pub mod state_dir;
 pub mod state_lock;
-pub mod store;
-
-pub use osnl_core::fence::Fence;
+mod store;
 
 pub use self::bounds::JournalBounds;
-pub use self::claim::{
-    AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits, reserved_numbers,
-};
-pub use self::contract::{AttemptTerm, Journal, LearntFacts, PausedActions};
+pub(crate) use self::claim::reserved_numbers;
+pub use self::claim::{AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits};
+pub use self::contract::{Journal, LearntFacts, PausedActions};
 pub use self::entry::{Begin, Entry, NewDelivery, Subject};
 pub use self::outcome::{End, Handover, Outcome};
-pub use self::permit::{Permit, PermitStore};
+pub use self::permit::Permit;
+pub(crate) use self::permit::PermitStore;
 pub use self::receipt::{Receipt, Settle};
 pub use self::state::{JournalState, Obstacle};

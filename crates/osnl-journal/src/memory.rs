@@ -46,9 +46,8 @@ use super::begin;
 use super::identity::MessageIdentity;
 use super::store::weight::{Weight, Weights};
 use super::{
-    AttemptRetry, AttemptTerm, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
-    LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, SentRequest, Settle, Subject,
-    UsedLimits,
+    AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
+    Obstacle, PausedActions, Permit, PermitStore, Receipt, SentRequest, Settle, Subject, UsedLimits,
 };
 
 #[derive(Debug)]
@@ -440,14 +439,6 @@ impl Journal for MemoryJournal {
 
     fn paused(&self) -> watch::Receiver<PausedActions> {
         self.paused.subscribe()
-    }
-
-    fn term(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>> {
-        None
-    }
-
-    fn daemons(&self) -> watch::Receiver<usize> {
-        watch::channel(1).1
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

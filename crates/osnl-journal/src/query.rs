@@ -3,7 +3,6 @@
 //! | part | is |
 //! | --- | --- |
 //! | [`JournalQueries`] | the questions; implemented by each store, for a running and for a stopped daemon |
-//! | [`JournalChanges`] | a journal that is open to be changed |
 //! | [`Filter`], [`ListPage`], [`Phase`] | which deliveries, in which order, and the words for their states |
 //! | [`DeliveryListRow`], [`JournalNumbers`] and others | the records that answer |
 //! | [`CauseGroup`] | deliveries that are not done, by cause |
@@ -15,7 +14,6 @@
 mod change;
 mod filter;
 mod groups;
-pub(crate) mod members;
 mod numbers;
 mod page;
 mod phase;
@@ -30,10 +28,12 @@ use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 
-pub use self::change::{Change, ChangeError, ChangeOutcome, FORGOTTEN, overtaken, same_action};
+pub use self::change::{Change, ChangeError, ChangeOutcome};
+pub(crate) use self::change::{FORGOTTEN, overtaken, same_action};
 pub(crate) use self::filter::RowCondition;
 pub use self::filter::{About, AnswerPolicy, Filter};
-pub use self::groups::{CauseGroup, CauseTally, ComparedRow, GroupOrder, GroupPlace, groups_of};
+pub use self::groups::{CauseGroup, groups_of};
+pub(crate) use self::groups::{CauseTally, ComparedRow, GroupOrder};
 pub use self::numbers::{DiskUse, JournalNumbers, StoreFacts};
 pub use self::page::{BoundedCount, ListPage, PhaseCount, RowOrder, page_of};
 pub(crate) use self::page::{count_rows, counted_phases};
@@ -42,7 +42,8 @@ pub use self::records::{
     AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, HeldCause, KeptEvent, Overview,
     RecentDelivery, Tally, Unreadable, UnreadableFilter,
 };
-use crate::{DeliveryId, Journal, JournalState, PausedActions};
+use crate::sqlite::SqliteJournal;
+use crate::{DeliveryId, JournalState, PausedActions};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
@@ -59,7 +60,7 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, QueryError>>;
 pub trait JournalQueries: fmt::Debug + Send + Sync {
     fn facts(&self) -> StoreFacts;
 
-    /// Whether a path, or the connection of a database as it is shown, names this journal.
+    /// Whether a path, or a connection as it is shown, names this journal.
     fn is_at(&self, place: PathBuf) -> BoxFuture<'_, bool>;
 
     fn disk_use(&self) -> BoxFuture<'_, DiskUse>;
@@ -103,25 +104,9 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
 
     fn set_paused<'a>(&'a self, action: &'a str, by: Option<&'a str>) -> Answer<'a, ()>;
 
-    /// Opens the journal to change it. The journal of a stopped daemon is open until the last clone is
-    /// dropped, which blocks.
-    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<dyn JournalChanges>>;
-}
-
-pub trait JournalChanges: Journal {
-    /// Begins a change, which selects its deliveries at the first step; a dry run changes nothing.
-    fn changing(&self, change: Change, is_dry_run: bool) -> Box<dyn ChangeSteps + '_>;
-
-    fn forget_quarantined(&self, ids: Vec<i64>) -> Answer<'_, u64>;
-}
-
-/// A change under way. Each step is committed for itself, so that appends continue in between; without further
-/// calls the rest is not changed.
-pub trait ChangeSteps: Send {
-    /// Returns the number of deliveries that were tried, and of all that are selected.
-    fn progress(&self) -> (u64, u64);
-
-    fn next(&mut self) -> Answer<'_, Option<ChangeOutcome>>;
+    /// Opens the journal for changes; a journal in memory refuses. The journal of a stopped daemon is open until the
+    /// last clone is dropped, which blocks.
+    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<SqliteJournal>>;
 }
 
 impl JournalState {

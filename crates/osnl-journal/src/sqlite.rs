@@ -17,7 +17,7 @@
 //! journal, with the same pauses.
 #![doc = include_str!("sqlite/tables.md")]
 
-pub mod archive;
+mod archive;
 mod blocks;
 mod change;
 mod checkpoint;
@@ -83,8 +83,8 @@ use super::store::gate::Gate;
 pub use super::store::gate::IN_MEMORY;
 use super::store::weight::{LIGHT, bytes_of};
 use super::{
-    AttemptRetry, AttemptTerm, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalBounds,
-    JournalState, LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
+    AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalBounds, JournalState,
+    LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
 };
 use crate::query::{Change, ChangeError, ChangeOutcome, RecentDelivery};
 
@@ -261,7 +261,7 @@ impl SqliteJournal {
         self.shared.ends.clone()
     }
 
-    #[cfg(feature = "conformance")]
+    #[cfg(feature = "sample")]
     pub fn on_writer(&self, what: impl FnOnce() + Send + 'static) {
         self.send(SqliteCommand::Do(Box::new(move |_| what())));
     }
@@ -331,6 +331,13 @@ impl SqliteJournal {
     #[must_use]
     pub fn changing(&self, change: Change, preview: bool) -> ChangeRun<'_> {
         ChangeRun::new(self, change, if preview { Apply::Preview } else { Apply::Commit })
+    }
+
+    /// Removes messages from the quarantine.
+    pub async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<(), ChangeError> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(SqliteCommand::ForgetUnreadable(ids, sender));
+        receiver.await.map(|_| ()).map_err(|_| ChangeError::Closed)
     }
 
     fn send(&self, command: SqliteCommand) {
@@ -461,14 +468,6 @@ impl Journal for SqliteJournal {
 
     fn paused(&self) -> watch::Receiver<PausedActions> {
         self.shared.paused.subscribe()
-    }
-
-    fn term(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>> {
-        None
-    }
-
-    fn daemons(&self) -> watch::Receiver<usize> {
-        watch::channel(1).1
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

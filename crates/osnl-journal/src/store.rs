@@ -1,19 +1,19 @@
 //! Parts that durable stores share: the claimable deliveries in memory, the admission of entries, the clock
 //! of due times, the numbers of lanes, and the shares of the quarantine.
 
-pub mod claimable;
-pub mod clock;
-pub mod digest;
-pub mod gate;
-pub mod messages;
-pub mod shares;
-pub mod weight;
+pub(crate) mod claimable;
+pub(crate) mod clock;
+pub(crate) mod digest;
+pub(crate) mod gate;
+pub(crate) mod messages;
+pub(crate) mod shares;
+pub(crate) mod weight;
 
 use osnl_core::metrics::Counters;
 
 use crate::Outcome;
 
-pub fn count(outcome: &Outcome, counters: &Counters) {
+pub(crate) fn count(outcome: &Outcome, counters: &Counters) {
     match outcome {
         Outcome::Delivered => counters.delivered.increment(),
         Outcome::NothingToDo => counters.no_action_needed.increment(),

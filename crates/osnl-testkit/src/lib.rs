@@ -4,7 +4,6 @@
 //! | part | purpose |
 //! | --- | --- |
 //! | [`Broker`], [`RabbitCluster`], [`SharedBroker`], [`Vhost`] | private RabbitMQ nodes, and virtual hosts on a shared node |
-//! | [`Postgres`] | private PostgreSQL servers, and databases on a shared server |
 //! | [`OsloPublisher`], [`OsloListener`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
 //! | [`Sink`] | an HTTP target or proxy that records each byte and fails on request |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
@@ -41,7 +40,6 @@ mod browser;
 mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod disk;
 pub mod fixture;
 mod hex;
 pub mod hostile;
@@ -54,7 +52,6 @@ pub mod oracle;
 mod peer;
 mod pipe;
 mod ports;
-mod postgres;
 mod process;
 mod program;
 mod proxy;
@@ -79,7 +76,6 @@ pub use peer::{
     python, python_program,
 };
 pub use ports::{closed_port, free_port};
-pub use postgres::Postgres;
 pub use process::{Guard, executable, signal};
 pub use program::RestartableProgram;
 pub use proxy::{FaultyProxy, NetworkFault};
@@ -103,8 +99,6 @@ pub const KAFKA_REQUIREMENTS: &str = include_str!("../python/kafka-requirements.
 pub const KAFKA_PEER: &str = include_str!("../python/kafka.py");
 
 pub const BROKER_VARIABLE: &str = "OSNL_TEST_BROKER";
-
-pub const POSTGRES_VARIABLE: &str = "OSNL_TEST_POSTGRES";
 
 /// Environment variable: the root directory with the RabbitMQ to run, as `cargo xtask test --broker 4` sets it. Unset
 /// means the system's RabbitMQ.

@@ -9,13 +9,11 @@ mod program;
 mod publisher;
 mod report;
 mod settings;
-mod shared;
 mod standby;
 mod target;
 
 pub use program::OracleProgram;
 pub use report::{OracleReport, Recovery};
-pub use shared::{SharedPlan, SharedReport};
 pub use standby::{OutagePlan, OutageReport, StandbyPlan, StandbyReport};
 
 use std::time::{Duration, Instant};

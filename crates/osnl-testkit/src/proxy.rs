@@ -21,9 +21,6 @@ pub enum NetworkFault {
     Stall,
     Delay(Duration),
     CutAfter(u64),
-    /// PostgreSQL's answer to COMMIT is lost: the proxy cuts a connection that has passed a COMMIT when the answer
-    /// arrives.
-    LoseCommit,
     Refuse,
     /// Messages on AMQP connections opened meanwhile are lost, while replies and heartbeats pass, as from a broker
     /// that is slow to its consumers only.
@@ -88,7 +85,6 @@ impl FaultyProxy {
             | NetworkFault::Stall
             | NetworkFault::Delay(_)
             | NetworkFault::CutAfter(_)
-            | NetworkFault::LoseCommit
             | NetworkFault::NoDeliveries
                 if refused =>
             {

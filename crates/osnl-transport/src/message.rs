@@ -79,19 +79,12 @@ pub struct IncomingMessage {
     pub(crate) _in_hand: Option<BodyShare>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AssignedPartition {
-    pub name: Arc<str>,
-    pub assignment: u64,
     is_revoked: AtomicBool,
 }
 
 impl AssignedPartition {
-    #[cfg(feature = "kafka")]
-    pub(crate) fn new(name: Arc<str>, assignment: u64) -> Self {
-        Self { name, assignment, is_revoked: AtomicBool::new(false) }
-    }
-
     #[cfg(feature = "kafka")]
     pub(crate) fn revoke(&self) {
         self.is_revoked.store(true, Ordering::SeqCst);

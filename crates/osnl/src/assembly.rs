@@ -4,7 +4,6 @@ mod build;
 mod canary;
 mod error;
 mod exits;
-mod held;
 mod orphans;
 mod parts;
 mod refusals;

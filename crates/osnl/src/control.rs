@@ -74,9 +74,9 @@ pub use self::rules::{
 pub use self::silence::Silence;
 pub use self::socket::{BindError, ControlSocket, SocketPlace, bind_private, may_ask};
 pub use self::status::{
-    AttemptFailure, ConfigurationStatus, DownThere, ExpiryStatus, FailingResource, HeldReason, JournalMember,
-    JournalStatus, LagStatus, LeftQueue, ListenerStatus, ManagementStatus, NotReloaded, PartitionLag,
-    QueueStatus, RecordRefused, Status, StatusNumbers, TargetReport, Unavailable,
+    AttemptFailure, ConfigurationStatus, ExpiryStatus, FailingResource, HeldReason, JournalStatus, LagStatus,
+    LeftQueue, ListenerStatus, ManagementStatus, NotReloaded, PartitionLag, QueueStatus, Status,
+    StatusNumbers, TargetReport, Unavailable,
 };
 pub use self::time::{ago, relative, shown as timestamp, span};
 pub use self::words::{StateTone, counter_words, millis, short_answer, size, state_of};

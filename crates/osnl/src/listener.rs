@@ -54,7 +54,6 @@ use self::stream::ListenerStreams;
 use self::tidying::BindingCleanup;
 pub use self::watchdog::{Stall, StallKind};
 use crate::intake::Intake;
-use crate::journal::shared::SharedJournal;
 use crate::metrics::{Counters, ListenerSeries};
 use crate::queues::Wanted;
 use crate::shutdown::Shutdown;
@@ -88,7 +87,6 @@ pub struct Listener {
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
     observer: Option<Arc<dyn ConnectionObserver>>,
-    shared: Option<Arc<dyn SharedJournal>>,
     positions: Option<PositionStore>,
     tidying: Option<BindingCleanup>,
     overseer: Option<Overseer>,
@@ -114,7 +112,6 @@ impl Listener {
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
             observer: None,
-            shared: None,
             positions: None,
             tidying: None,
             overseer: None,
@@ -187,13 +184,6 @@ impl Listener {
         self
     }
 
-    /// Sets the shared journal, notified of each subscription before its first message.
-    #[must_use]
-    pub fn with_shared(mut self, journal: Arc<dyn SharedJournal>) -> Self {
-        self.shared = Some(journal);
-        self
-    }
-
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
         self.config.options.queues(&self.config.targets)
@@ -251,11 +241,6 @@ impl Listener {
             let recount = self.subscribed(&*consumer, lost, recounted.take());
             self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);
-            if let Some(journal) = &self.shared
-                && !self.transport.features().partitions
-            {
-                self.queues().iter().for_each(|queue| journal.begin_reading(&self.config.name, queue));
-            }
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
             let opened = Instant::now();
             let mut session = ListenerSession::new(&self, consumer, streams.as_mut(), recount);

@@ -36,7 +36,7 @@ const MOST_TIME: Duration = Duration::from_millis(20);
 /// The number of events kept for a reader that reconnects.
 pub(crate) const RECENT: usize = 100;
 /// The time for which events are kept after a [call](LiveEvents::latest).
-pub const LEASE: Duration = Duration::from_secs(60);
+pub const KEPT: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 pub struct LiveEvents {
@@ -61,7 +61,7 @@ struct LiveWatcher {
 
 enum WatcherKind {
     Reader { events: Sender<Arc<LiveEvent>>, missed: Arc<AtomicU64> },
-    Lease { until: Instant },
+    Gone { until: Instant },
 }
 
 #[derive(Default)]
@@ -98,11 +98,11 @@ impl LiveEvents {
         LiveReader::new(id, events, missed, self.clone())
     }
 
-    /// Returns the latest events, newest first. Events are kept from the first look until [`LEASE`] after the last.
+    /// Returns the latest events, newest first. Events are kept from the first look until [`KEPT`] after the last.
     pub fn latest(&self, filter: &LiveFilter) -> Vec<Arc<LiveEvent>> {
         let mut state = self.lock();
         state.expire();
-        state.lease(filter.clone());
+        state.keep_for(filter.clone());
         self.is_watched.store(true, Ordering::Relaxed);
         state.recent.iter().rev().filter(|event| filter.wants(event)).cloned().collect()
     }
@@ -160,7 +160,7 @@ impl LiveEvents {
         if let Some(place) = place {
             // Keeps events for a while, since the reader may reconnect.
             let LiveWatcher { filter, .. } = state.watchers.remove(place);
-            state.lease(filter);
+            state.keep_for(filter);
         }
     }
 
@@ -176,15 +176,15 @@ impl LiveState {
         self.watchers_so_far
     }
 
-    fn lease(&mut self, filter: LiveFilter) {
+    fn keep_for(&mut self, filter: LiveFilter) {
         self.watchers.retain(|watcher| watcher.is_reader() || watcher.filter != filter);
-        let leases = self.watchers.iter().filter(|watcher| !watcher.is_reader()).count();
-        if leases >= MOST_READERS
+        let gone = self.watchers.iter().filter(|watcher| !watcher.is_reader()).count();
+        if gone >= MOST_READERS
             && let Some(oldest) = self.watchers.iter().position(|watcher| !watcher.is_reader())
         {
             self.watchers.remove(oldest);
         }
-        self.watch(filter, WatcherKind::Lease { until: Instant::now() + LEASE });
+        self.watch(filter, WatcherKind::Gone { until: Instant::now() + KEPT });
     }
 
     fn expire(&mut self) {
@@ -193,7 +193,7 @@ impl LiveState {
         }
         let now = Instant::now();
         let is_over =
-            |watcher: &LiveWatcher| matches!(watcher.kind, WatcherKind::Lease { until } if until <= now);
+            |watcher: &LiveWatcher| matches!(watcher.kind, WatcherKind::Gone { until } if until <= now);
         self.watchers.retain(|watcher| !is_over(watcher));
     }
 

@@ -43,7 +43,6 @@ mod kafka;
 pub(crate) mod kinds;
 mod lenient;
 mod management;
-mod members;
 mod mending;
 mod options;
 mod preview;
@@ -99,7 +98,6 @@ pub use crate::action::driver::{
 use crate::delivery::DeliverySettings;
 use crate::enrich::EnrichConf;
 use crate::group::SystemGroup;
-use crate::journal::shared::SharedOptions;
 use crate::journal::sqlite::SqliteOptions;
 use crate::management::ManagementConf;
 use crate::rule::Rule;
@@ -143,7 +141,6 @@ pub enum JournalConf {
     Memory,
     /// A message is acknowledged once the file has it.
     Sqlite(SqliteOptions),
-    Shared(SharedOptions),
 }
 
 #[derive(Clone, Debug)]

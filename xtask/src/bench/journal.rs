@@ -2,7 +2,7 @@ use anyhow::Result;
 
 use super::against::{self, Line};
 use super::sections::{Effort, paced, spread};
-use super::sink::{Span, times};
+use super::sink::times;
 use super::stage::{Program, Stage, built};
 use super::table::{Table, quantile};
 use crate::step;
@@ -48,8 +48,4 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
         against::print(&lines);
     }
     Ok(())
-}
-
-pub(super) fn run(args: &[&str]) -> Result<Span> {
-    Span::parse(step::output(built("osnl-bench").args(args))?.trim())
 }

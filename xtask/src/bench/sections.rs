@@ -1,9 +1,8 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::against;
-use super::process::Process;
 use super::sink::{Span, times};
-use super::stage::{Program, Queue, Stage};
+use super::stage::{Program, Stage};
 use super::table::{Figures, Table, median, quantile};
 
 const PROGRAMS: [Program; 4] = [Program::Raw, Program::Osnl, Program::Other, Program::Upstream];
@@ -89,7 +88,6 @@ pub(super) fn drain(
                 | Program::C
                 | Program::Osnl
                 | Program::Other
-                | Program::Native
                 | Program::Journal
                 | Program::OtherJournal => load,
                 Program::Upstream if round < UPSTREAM_ROUNDS => {
@@ -108,10 +106,6 @@ pub(super) fn drain(
 }
 
 impl Comparison {
-    pub(super) fn rate(&self, of: Program) -> Option<f64> {
-        self.figures.iter().find(|(program, _)| *program == of).map(|(_, figures)| median(&figures.rate))
-    }
-
     pub(super) fn compare(&self, ours: Program, other: Program) {
         let of = |program| self.figures.iter().find(|(of, _)| *of == program).map(|(_, figures)| figures);
         let (Some(ours), Some(other)) = (of(ours), of(other)) else { return };
@@ -147,12 +141,7 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
     // The last message matches, so that the last request means that all messages are read.
     let (span, of) = match program {
         Program::Raw | Program::C => (Span::parse(&process.line()?)?, count),
-        Program::Osnl
-        | Program::Other
-        | Program::Native
-        | Program::Journal
-        | Program::OtherJournal
-        | Program::Upstream => {
+        Program::Osnl | Program::Other | Program::Journal | Program::OtherJournal | Program::Upstream => {
             let requests = count / every;
             (stage.sink().wait(requests, SECONDS)?, count - every)
         }
@@ -190,20 +179,10 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
 }
 
 pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> Result<(Vec<f64>, f64)> {
-    paced_by(stage, &program.to_string(), |queue| queue.consume(program, 1), rate, count)
-}
-
-pub(super) fn paced_by(
-    stage: &Stage,
-    name: &str,
-    start: impl FnOnce(&Queue<'_>) -> Result<Process>,
-    rate: u64,
-    count: u64,
-) -> Result<(Vec<f64>, f64)> {
     let queue = stage.queue()?;
     // The first request, which connects, is not counted.
     queue.fill(1, 1, SIZE)?;
-    let process = start(&queue)?;
+    let process = queue.consume(program, 1)?;
     stage.sink().wait(1, SECONDS)?;
     queue.wait_for_consumer();
     queue.wait_for_end();
@@ -211,7 +190,7 @@ pub(super) fn paced_by(
 
     let before = process.cpu()?;
     let published = times(&queue.pace(rate, count)?)?;
-    stage.sink().wait(count, SECONDS).with_context(|| format!("{name} at {rate} msg/s"))?;
+    stage.sink().wait(count, SECONDS).with_context(|| format!("{program} at {rate} msg/s"))?;
     let arrived = stage.sink().times()?;
     let mut waits = Vec::new();
     for (number, at) in &published {

@@ -20,7 +20,6 @@ pub(super) enum Program {
     C,
     Osnl,
     Other,
-    Native,
     Journal,
     OtherJournal,
     Upstream,
@@ -33,7 +32,6 @@ impl fmt::Display for Program {
             Self::C => f.write_str("raw consumer (C, librabbitmq)"),
             Self::Osnl => f.write_str("osnl"),
             Self::Other => f.write_str("osnl, the other build"),
-            Self::Native => f.write_str("osnl run, memory"),
             Self::Journal => f.write_str("osnl run, journal on disk"),
             Self::OtherJournal => f.write_str("osnl run, journal on disk, the other build"),
             Self::Upstream => f.write_str("k2hr3_osnl 1.0.8"),
@@ -78,7 +76,7 @@ impl Stage {
 
     pub(super) fn cast(&self, programs: &[Program]) -> Vec<Program> {
         let is_there = |program: &Program| match program {
-            Program::Raw | Program::Osnl | Program::Native | Program::Journal => true,
+            Program::Raw | Program::Osnl | Program::Journal => true,
             Program::C => self.c.is_some(),
             Program::Other | Program::OtherJournal => self.other.is_some(),
             Program::Upstream => self.upstream.is_some(),
@@ -144,7 +142,6 @@ impl Queue<'_> {
                 command.args([&port, self.vhost.name(), QUEUE, &count.to_string()]);
                 command
             }
-            Program::Native => self.run_as(built("osnl"), "connection = memory://")?,
             Program::Journal => return self.consume_with(&self.folder),
             Program::OtherJournal => {
                 let other = self.stage.other.as_ref().context("no other build")?;
@@ -184,35 +181,12 @@ impl Queue<'_> {
         Ok((self.start(&(self.native(&on_disk(state_dir)) + &admin))?, port))
     }
 
-    pub(super) fn consume_shared(&self, database: &str) -> Result<Process> {
-        let journal = format!("connection = {database}");
-        let port = self.stage.sink().port();
-        self.start(&native(&self.folder, &self.listener(true), port, &journal))
-    }
-
-    pub(super) fn consume_as_member(&self, database: &str, n: u64, at_once: u64) -> Result<Process> {
-        let folder = self.folder.join(n.to_string());
-        std::fs::create_dir(&folder)?;
-        let listener = format!(
-            "transport_url = {}\npool = {QUEUE}\ndeclare = create\nprefetch = 1000\n",
-            self.vhost.url()
-        );
-        let journal = format!("connection = {database}");
-        let port = self.stage.sink().port();
-        let text = native(&folder, &listener, port, &journal)
-            .replace("driver = k2hr3\n", &format!("driver = k2hr3\nconcurrency = {at_once}\n"));
-        start(&folder, &text)
-    }
-
-    pub(super) fn publish(&self, count: u64) -> Result<()> {
-        let numbers = ["100000".to_owned(), count.to_string()];
-        step::run(
-            built("osnl-bench").args(["confirm", &self.vhost.url()]).args(numbers).stdout(Stdio::null()),
-        )
-    }
-
     fn start(&self, text: &str) -> Result<Process> {
-        start(&self.folder, text)
+        let file = self.folder.join("osnl.conf");
+        std::fs::write(&file, text)?;
+        let mut command = built("osnl");
+        command.arg("run").arg("-c").arg(file).current_dir(&self.folder).stderr(Stdio::null());
+        Process::start(&mut command)
     }
 
     fn action(&self, name: &str) -> String {
@@ -234,13 +208,14 @@ impl Queue<'_> {
     }
 
     fn native(&self, journal: &str) -> String {
-        native(&self.folder, &self.listener(false), self.stage.sink().port(), journal)
-    }
-
-    fn listener(&self, is_alone: bool) -> String {
         format!(
-            "transport_url = {}\npool = {QUEUE}\ndeclare = create\ndurable = false\nsingle_active_consumer = {is_alone}\n",
-            self.vhost.url()
+            "[DEFAULT]\nstate_dir = {0}\nlog_file = {0}/log\n[journal]\n{journal}\n\
+             [listener:neutron]\nexchange = neutron\npriorities = info\ntransport_url = {1}\npool = {QUEUE}\n\
+             declare = create\ndurable = false\nsingle_active_consumer = false\n{2}\
+             [rule:deleted]\nevent_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\nactions = roles\n",
+            self.folder.display(),
+            self.vhost.url(),
+            self.action("roles"),
         )
     }
 
@@ -249,32 +224,10 @@ impl Queue<'_> {
     }
 
     pub(super) fn wait_for_consumer(&self) {
-        self.wait_for_consumers(1);
-    }
-
-    pub(super) fn wait_for_consumers(&self, least: u64) {
         let consumed =
-            || self.vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers >= least);
-        wait_until(SOON, "consumers", consumed);
+            || self.vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers > 0);
+        wait_until(SOON, "a consumer", consumed);
     }
-}
-
-fn start(folder: &Path, text: &str) -> Result<Process> {
-    let file = folder.join("osnl.conf");
-    std::fs::write(&file, text)?;
-    let mut command = built("osnl");
-    command.arg("run").arg("-c").arg(file).current_dir(folder).stderr(Stdio::null());
-    Process::start(&mut command)
-}
-
-fn native(folder: &Path, listener: &str, port: u16, journal: &str) -> String {
-    format!(
-        "[DEFAULT]\nstate_dir = {0}\nlog_file = {0}/log\n[journal]\n{journal}\n\
-         [listener:neutron]\nexchange = neutron\npriorities = info\n{listener}\
-         [action:roles]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n\
-         [rule:deleted]\nevent_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\nactions = roles\n",
-        folder.display(),
-    )
 }
 
 /// Returns the options of a journal in this folder, also on a file system that osnl does not trust. Dead letters of a

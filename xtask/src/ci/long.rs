@@ -30,9 +30,6 @@ struct LongPart {
 const PARTS: &[LongPart] = &[
     part("doc-tests", &["test", "--doc"], &["crates"]),
     part("page", &["test", "-p", "osnl-cli", "--test", "browser"], PAGE),
-    part("postgresql", &["test", "-p", "osnl-journal-postgresql"], STORE),
-    part("shared", &["test", "--postgresql"], SHARED),
-    part("chaos-shared", &["chaos", "--shared", "--minutes", "15"], SHARED),
     part("library", &["test", "--library"], LIBRARY),
     part("package", &["package", "test"], PACKAGING),
     part("release", &["package", "release"], PACKAGING),
@@ -58,7 +55,7 @@ const PARTS: &[LongPart] = &[
     part("soak", &["soak", "--minutes", "10", "--huge", "200"], DELIVERY),
     part("fuzz", &["fuzz", "--minutes", "60"], &["fuzz", "crates/osnl-model", "crates/osnl-transport"]),
     part("bench", &["bench"], DELIVERY),
-    part("bench-full", &["bench", "--full", "commands", "page", "shared"], DELIVERY),
+    part("bench-full", &["bench", "--full", "commands", "page"], DELIVERY),
 ];
 
 const PAGE: &[&str] = &[
@@ -66,13 +63,6 @@ const PAGE: &[&str] = &[
     "crates/osnl-admin/templates",
     "crates/osnl-cli/tests/browser",
     "crates/osnl-testkit/src/browser.rs",
-];
-const STORE: &[&str] = &["crates/osnl-journal-postgresql", "crates/osnl-journal/src"];
-const SHARED: &[&str] = &[
-    "crates/osnl-journal-postgresql",
-    "crates/osnl-journal/src/shared.rs",
-    "crates/osnl-journal/src/query",
-    "crates/osnl-cli/tests/shared_journal",
 ];
 const LIBRARY: &[&str] =
     &["library", "crates/osnl-model", "crates/osnl-transport", "fixtures/emission", "fuzz/library.rs"];

@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -29,8 +28,6 @@ pub(super) const PODMAN: RequiredProgram =
     RequiredProgram { name: "podman", package: "podman", shows: "--version" };
 pub(super) const CRUN: RequiredProgram =
     RequiredProgram { name: "crun", package: "crun", shows: "--version" };
-pub(super) const FAKETIME: RequiredProgram =
-    RequiredProgram { name: "faketime", package: "faketime", shows: "--version" };
 pub(super) const LINTIAN: RequiredProgram =
     RequiredProgram { name: "lintian", package: "lintian", shows: "--version" };
 
@@ -43,16 +40,12 @@ const INSTALL: &str = "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND
     install || { apt-get update -q && install; }";
 
 /// Installs a package whose services must not start, by a `policy-rc.d`; an existing one is the administrator's
-/// choice. The second file keeps PostgreSQL's package from making a cluster.
+/// choice.
 const INSTALL_UNSTARTED: &str = r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     policy=/usr/sbin/policy-rc.d
     if (set -C; printf '#!/bin/sh\n# Temporary: cargo xtask setup installs packages and nothing may start.\nexit 101\n' >"$policy") 2>/dev/null; then
         chmod 755 "$policy"
         trap 'rm -f "$policy"' EXIT
-    fi
-    clusters=/etc/postgresql-common/createcluster.conf
-    if [ "$0" = postgresql ] && [ ! -e "$clusters" ]; then
-        mkdir -p "${clusters%/*}" && printf 'create_main_cluster = false\n' >"$clusters"
     fi
     install() { apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-confold "$0"; }
     install || { apt-get update -q && install; } || exit 1
@@ -64,14 +57,6 @@ pub(super) fn install_unstarted(name: &str, package: &str, units: &str, by_hand:
     let mut install = super::as_root("sh", by_hand)?;
     install.args(["-c", INSTALL_UNSTARTED, package, units]).stdin(Stdio::null());
     step::run(&mut install).with_context(|| format!("{name} could not be installed; by hand: {by_hand}"))
-}
-
-pub(super) fn faketime_library() -> Result<PathBuf> {
-    let multiarch = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|folder| folder.path());
-    let mut files = multiarch.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
-    files
-        .find(|file| file.exists())
-        .context("faketime is installed, and has no libfaketimeMT.so.1 in /usr/lib")
 }
 
 impl RequiredProgram {

@@ -276,15 +276,15 @@ mod tests {
 
     #[test]
     fn times_are_those_of_binaries_and_tests() {
-        let next = "        PASS [   0.250s] (   1/2174) osnl-core fence::one\n\
+        let next = "        PASS [   0.250s] (   1/2174) osnl-core epoch::one\n\
                     \x20       FAIL [   1.500s] (   2/2174) osnl-cli::cli tap::two\n\
                     \x20       SLOW [> 60.000s] (─────────) osnl-cli::cli tap::three\n\
-                    \x20       PASS [   0.500s] (   3/2174) osnl-core fence::four\n\
+                    \x20       PASS [   0.500s] (   3/2174) osnl-core epoch::four\n\
                     \x20    Summary [   2.000s] 3 tests run: 2 passed, 1 failed, 0 skipped\n\
                     \x20       FAIL [   1.500s] (   2/2174) osnl-cli::cli tap::two\n";
         let expected = "test binaries, the time of their tests:\n    1.500 s  osnl-cli::cli\n    0.750 s  osnl-core\n\
-                        slowest tests:\n    1.500 s  osnl-cli::cli tap::two\n    0.500 s  osnl-core fence::four\n    \
-                        0.250 s  osnl-core fence::one\n";
+                        slowest tests:\n    1.500 s  osnl-cli::cli tap::two\n    0.500 s  osnl-core epoch::four\n    \
+                        0.250 s  osnl-core epoch::one\n";
         assert_eq!(read(next).times(), expected);
         let lib = "     Running unittests src/lib.rs (target/debug/deps/osnl_core-0123456789abcdef)\n\
                    test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.75s\n\n";

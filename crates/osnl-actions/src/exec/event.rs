@@ -5,7 +5,6 @@
 //! | --- | --- |
 //! | `id` | the first key: a number that the verdict repeats, different in each attempt |
 //! | `idempotency_key` | the same in each attempt, so that a program can skip finished work |
-//! | `fence` | a number that grows with each request about the resource, if daemons share the journal; else absent |
 //! | `rule`, `action`, `listener` | the names in the configuration |
 //! | `event_type`, `publisher_id`, `priority`, `message_id`, `timestamp` | as the service wrote them, or null |
 //! | `received` | the time of receipt, RFC 3339 in UTC |
@@ -17,7 +16,6 @@
 
 use jiff::Timestamp;
 use osnl_core::event::EnrichedValues;
-use osnl_core::fence::Fence;
 use osnl_model::{Resource, mask_secrets, resource_at};
 use serde::Serialize;
 use serde_json::Value;
@@ -28,8 +26,6 @@ use crate::Event;
 struct EventLine<'a> {
     id: u64,
     idempotency_key: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fence: Option<u64>,
     rule: &'a str,
     action: &'a str,
     listener: &'a str,
@@ -68,7 +64,6 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
     let line = EventLine {
         id,
         idempotency_key: event.idempotency_key(),
-        fence: event.fence.map(Fence::number),
         rule: &event.rule,
         action: &event.action,
         listener: &origin.listener,
@@ -114,7 +109,6 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
         ("OSNL_PRIORITY", n.priority.as_ref().map(|priority| priority.as_str().to_owned())),
         ("OSNL_MESSAGE_ID", n.message_id.clone()),
         ("OSNL_IDEMPOTENCY_KEY", Some(event.idempotency_key())),
-        ("OSNL_FENCE", event.fence.map(|fence| fence.to_string())),
         ("OSNL_RESOURCE_KIND", of_resource(resource.as_ref().map(|r| &*r.kind))),
         ("OSNL_RESOURCE_ID", of_resource(resource.as_ref().and_then(|r| r.id.as_deref()))),
     ];

@@ -22,9 +22,6 @@ pub(crate) fn json_line(event: &Event) -> String {
         "payload": mask_secrets(&event.payload()),
         "idempotency_key": event.idempotency_key(),
     });
-    if let Some(fence) = event.fence {
-        line["fence"] = fence.number().into();
-    }
     if let Some(enriched) = event.asked() {
         line["enrichments"] =
             enriched.into_iter().map(|(name, value)| (name, mask_secrets(&value))).collect();

@@ -98,8 +98,7 @@ impl ReadDriver for HttpConf {
             return reader.refuse("url", problem, "write a fixed scheme and host, or remove the credentials");
         }
         let own = own?;
-        let of_one = |name: Option<HeaderName>| name.filter(|_| !body.is_lines());
-        let (idempotency, fence) = (of_one(own.idempotency_header), of_one(own.fence_header));
+        let idempotency = own.idempotency_header.filter(|_| !body.is_lines());
         let attributes = AttributeTemplates {
             source: own.cloudevents_source,
             kind: own.cloudevents_type,
@@ -118,7 +117,6 @@ impl ReadDriver for HttpConf {
                 content_type: own.content_type,
                 cloud_event: own.cloudevents.0.map(|mode| CloudEventConf { mode, attributes }),
                 idempotency,
-                fence,
                 secrets,
                 signer: own.signing_secret,
                 reply_limit: usize::try_from(own.reply_limit.0).ok()?,

@@ -182,7 +182,6 @@ impl DriverConf for HttpConf {
             action: &self.0.name,
             key: &key,
             id: wanted.notification.id(),
-            fence: None,
             resource: wanted.resource,
         };
         match self.0.message.shown(&names, &about) {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_config::template::{Names, Template};
-use osnl_core::fence::Fence;
 use osnl_model::{mask_secrets, mask_text};
 use osnl_net::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use osnl_net::http::{HeaderMap, Method, Request};
@@ -15,7 +14,7 @@ use super::secrets::{MASK, Secrets};
 use super::sign::Signer;
 use super::target::UrlTarget;
 use super::verb::HttpVerb;
-use crate::{Event, event_names};
+use crate::Event;
 
 #[derive(Clone, Debug)]
 pub(super) struct RequestParts {
@@ -27,7 +26,6 @@ pub(super) struct RequestParts {
     pub(super) content_type: Option<HeaderValue>,
     pub(super) cloud_event: Option<CloudEventConf>,
     pub(super) idempotency: Option<HeaderName>,
-    pub(super) fence: Option<HeaderName>,
     pub(super) secrets: Secrets,
     pub(super) signer: Option<Signer>,
     pub(super) reply_limit: usize,
@@ -45,17 +43,16 @@ pub(super) struct RequestSubject<'a> {
     pub(super) action: &'a str,
     pub(super) id: Option<&'a str>,
     pub(super) key: &'a str,
-    pub(super) fence: Option<Fence>,
     pub(super) resource: Option<u32>,
 }
 
 const NO_SUBJECT: RequestSubject<'static> =
-    RequestSubject { rule: "", action: "", id: None, key: "osnl-check", fence: None, resource: None };
+    RequestSubject { rule: "", action: "", id: None, key: "osnl-check", resource: None };
 
 impl<'a> RequestSubject<'a> {
     pub(super) fn of(event: &'a Event, key: &'a str) -> Self {
-        let Event { rule, action, fence, resource, .. } = event;
-        Self { rule, action, id: event.id(), key, fence: *fence, resource: *resource }
+        let Event { rule, action, resource, .. } = event;
+        Self { rule, action, id: event.id(), key, resource: *resource }
     }
 }
 
@@ -167,9 +164,6 @@ impl RequestParts {
         if let Some(name) = &self.idempotency {
             headers.insert(name.clone(), key_value(about.key));
         }
-        if let (Some(name), Some(fence)) = (&self.fence, about.fence) {
-            headers.insert(name.clone(), HeaderValue::from(fence.number()));
-        }
         let mut body = match lines {
             Some(lines) => {
                 headers.extend(self.content_type(&self.body).map(|value| (CONTENT_TYPE, value)));
@@ -250,7 +244,7 @@ impl CloudEventConf {
 
 fn named(event: &Names, about: &RequestSubject<'_>) -> Names {
     let names = event.clone().with("rule", about.rule).with("action", about.action);
-    event_names::with_fence(names.with("idempotency_key", about.key), about.fence)
+    names.with("idempotency_key", about.key)
 }
 
 /// Returns the idempotency key as a header. The publisher chooses the id in it, and an id with a

@@ -81,14 +81,8 @@ fn event() -> Notification {
     }
 }
 
-const ABOUT: RequestSubject<'_> = RequestSubject {
-    rule: "r",
-    action: "hook",
-    key: "m-1/r/hook",
-    id: Some("m-1"),
-    fence: None,
-    resource: None,
-};
+const ABOUT: RequestSubject<'_> =
+    RequestSubject { rule: "r", action: "hook", key: "m-1/r/hook", id: Some("m-1"), resource: None };
 
 fn sent(lines: &str) -> Result<String, String> {
     let conf = conf(lines);

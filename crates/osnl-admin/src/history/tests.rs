@@ -71,7 +71,6 @@ fn action(counters: &Arc<Counters>, name: &str) -> MeasuredAction {
         restarts: None,
         certificate_ends: None,
         deliveries: BTreeMap::new(),
-        shared_deliveries: None,
         oldest_pending: None,
     }
 }

@@ -75,9 +75,8 @@ families! {
     CANARY_LATE = "osnl_canary_late" Gauge "" [] "1 while no canary has come back for the time of three.";
     CANARY_DELAY = "osnl_canary_delay_seconds" Histogram "seconds" [] "The time from publication until the canary has come back.";
     TARGET_STATE = "osnl_target_state" Gauge "" ["action", "state"] "1 for the state that the target is in.";
-    DELIVERIES = "osnl_deliveries" Gauge "" ["action", "state"] "Deliveries in the journal, of a shared one in the partitions of this daemon; those that have ended leave it after retention. ready has also what runs or is retried.";
-    SHARED_DELIVERIES = "osnl_shared_deliveries" Gauge "" ["action", "state"] "Deliveries in a journal that several daemons share; only one of them reports it.";
-    OLDEST_PENDING = "osnl_delivery_oldest_pending_age_seconds" Gauge "seconds" ["action"] "The age of the oldest delivery that does not wait for release, in all of a shared journal; 0 without one.";
+    DELIVERIES = "osnl_deliveries" Gauge "" ["action", "state"] "Deliveries in the journal; those that have ended leave it after retention. ready has also what runs or is retried.";
+    OLDEST_PENDING = "osnl_delivery_oldest_pending_age_seconds" Gauge "seconds" ["action"] "The age of the oldest delivery that does not wait for release; 0 without one.";
     IN_PROGRESS = "osnl_delivery_attempts_in_progress" Gauge "" ["action"] "Attempts under way.";
     ATTEMPTS = "osnl_delivery_attempts" Counter "" ["action", "result"] "Attempts by their result: ok, or the class of the failure.";
     ENDED = "osnl_deliveries_ended" Counter "" ["action", "outcome"] "Deliveries that have ended, by their outcome.";
@@ -89,7 +88,7 @@ families! {
     RETURNED = "osnl_messages_returned" Counter "" [] "Messages given back to the broker.";
     STALLS = "osnl_listener_stalls" Counter "" [] "The times that messages waited and none moved.";
     PATTERN_LIMITS = "osnl_pattern_limits" Counter "" [] "Texts that a pattern could not be tried on within its limit of steps.";
-    QUARANTINE = "osnl_quarantine_messages" Gauge "" [] "Messages in quarantine; of a shared journal only one daemon reports it.";
+    QUARANTINE = "osnl_quarantine_messages" Gauge "" [] "Messages in quarantine.";
     DEAD_LETTER_QUEUE = "osnl_dead_letter_queue_messages" Gauge "" ["queue"] "Dead letters and unreadable messages in the dead letter queue of a journal in memory.";
     JOURNAL_STATE = "osnl_journal_state" Gauge "" ["state"] "1 for the state that the journal is in.";
     JOURNAL_READABLE = "osnl_journal_readable" Gauge "" [] "1 if the journal could be read for these numbers.";

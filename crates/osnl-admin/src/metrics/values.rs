@@ -175,16 +175,6 @@ fn actions(actions: &[MeasuredAction], out: &mut FamilyWriter) {
             );
         }
     });
-    each(&of::SHARED_DELIVERIES, &|a, s| {
-        for (state, deliveries) in
-            RowState::ALL.into_iter().filter_map(|state| Some((state, a.shared_deliveries.as_ref()?)))
-        {
-            s.sample(
-                &[&a.name, &label(Phase::word_of(state))],
-                deliveries.get(&state).copied().unwrap_or_default(),
-            );
-        }
-    });
     each(&of::OLDEST_PENDING, &|a, s| {
         let age = a.oldest_pending.and_then(|at| SystemTime::now().duration_since(at).ok());
         s.sample(&[&a.name], age.map_or(0, |age| age.as_secs()));

@@ -104,9 +104,7 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             None,
         ],
         Kind::Quarantined => [Some(Step::link("Show the messages", "/quarantine")), None, None],
-        Kind::NotReloaded | Kind::MembersDiffer => {
-            [Some(Step::link("Show the configuration", "/configuration")), None, None]
-        }
+        Kind::NotReloaded => [Some(Step::link("Show the configuration", "/configuration")), None, None],
         Kind::Silent | Kind::NeverReceived | Kind::ListenerStalled => {
             let of = incident.listeners.first();
             let path = of.map(|name| format!("/live?listener={}", text::query(name)));

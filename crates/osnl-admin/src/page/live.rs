@@ -4,7 +4,7 @@ use askama::Template;
 use hyper::http::request::Parts;
 use osnl::control::routes::{Parameter, ValueForm, option};
 use osnl::control::{RequestRefusal, query, timestamp};
-use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND};
+use osnl::live::{KEPT, LiveEvent, LiveFilter, MOST_A_SECOND};
 use serde::Serialize;
 
 use super::deliveries::{fields, without, written};

@@ -82,9 +82,6 @@ fn filters_and_answers_have_the_members_that_are_described() {
     check("Unavailable", members::<of::Unavailable>(), &[]);
     check("ExpiryStatus", members::<of::ExpiryStatus>(), &[]);
     check("JournalStatus", members::<of::JournalStatus>(), &[]);
-    check("RefusedRecord", members::<of::RecordRefused>(), &[]);
-    check("JournalMember", members::<of::JournalMember>(), &[]);
-    check("DownThere", members::<of::DownThere>(), &[]);
     check("DeliveryPage", members::<of::List>(), &[]);
     check("DeliveryGroups", members::<of::DeliveryGroups>(), &[]);
     check("DeliveryGroup", members::<of::DeliveryGroup>(), &[]);

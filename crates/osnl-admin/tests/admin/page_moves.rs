@@ -37,7 +37,7 @@ async fn deliveries_move_after_a_preview() {
     // Both wait for the same: one row, which opens to them.
     assert!(
         list.contains(">2 ×</summary>")
-            && list.matches("<tr class=\"member\"><td class=\"pick\">").count() == 2,
+            && list.matches("<tr class=\"of-group\"><td class=\"pick\">").count() == 2,
         "{list}"
     );
     let all = "/deliveries?action=first&order=newest&state=ready%2Cretrying";

@@ -41,7 +41,6 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
             restarts: (n == 0).then_some(0),
             certificate_ends: (n == 0).then_some(1_900_000_000),
             deliveries: [(RowState::Ready, 4), (RowState::Dead, 1)].into(),
-            shared_deliveries: (n == 0).then(|| [(RowState::Ready, 9)].into()),
             oldest_pending: Some(now),
         }
     };

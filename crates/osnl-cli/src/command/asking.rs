@@ -209,12 +209,8 @@ fn locate(place: &PlaceArgs) -> Result<Where, NoAnswer> {
     Ok(Where {
         state_dir: conf.state_folder(),
         journal: match &conf.journal {
-            JournalConf::Memory | JournalConf::Shared(_) => None,
+            JournalConf::Memory => None,
             JournalConf::Sqlite(options) => Some(options.path.clone()),
-        },
-        shared: match &conf.journal {
-            JournalConf::Shared(options) => Some(options.shown.clone()),
-            JournalConf::Memory | JournalConf::Sqlite(_) => None,
         },
         dead_letters: Arc::new(conf.dead_letter_queues()),
         any_journal: false,

@@ -1,23 +1,23 @@
 //! `osnl explain`: the verdict of each rule on an event, and the effect of a match. The event is from a file, the
-//! journal or the ring of unmatched messages. Connects only to the daemon, and to the database of a shared journal.
+//! journal or the ring of unmatched messages. Connects only to the daemon.
 
 mod args;
 mod compare;
 mod counts;
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use osnl::explain::{ExplainedEvent, RuleVerdict, Ruling, explain};
-use osnl::native::{JournalConf, Native};
+use osnl::native::Native;
 use osnl::unmatched::{self, UnmatchedMessage};
 use serde_json::{Value, json};
 
 pub(crate) use self::args::ExplainArgs;
 use super::saved_events::{
-    self, KeptEvents, SavedEventsRefusal, StandardOutput, about, about_json, masked, tint, verdict,
-    verdict_json, would, would_json,
+    self, SavedEventsRefusal, StandardOutput, about, about_json, masked, tint, verdict, verdict_json, would,
+    would_json,
 };
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
@@ -34,11 +34,8 @@ pub(crate) fn run(args: &ExplainArgs) -> Exit {
 }
 
 fn explain_events(args: &ExplainArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> {
-    if args.counts || args.unmatched.is_some() {
-        say_of_which_daemon(conf);
-    }
     if args.counts {
-        return counts::show(args, &ring_place(conf)?);
+        return counts::show(args, saved_events::journal(conf)?);
     }
     let mut out = if args.format == OutputFormat::Text {
         StandardOutput::tinted(tint)
@@ -85,13 +82,13 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, ExplainedE
         return Ok(last.collect());
     }
     if args.journal || args.pick.is_given() {
-        let journal = KeptEvents::of(conf)?;
+        let journal = saved_events::kept(conf)?;
         let kept = args.pick.events(&journal, args.limit(), true)?;
-        let asked = journal.asked_for(&kept)?;
-        let named = kept.iter().zip(asked).map(|(kept, asked)| {
-            (format!("event {}", kept.number), ExplainedEvent::received(&kept.received).with_asked(asked))
+        let named = kept.iter().map(|kept| {
+            let asked = journal.asked_for(&kept.deliveries).map_err(saved_events::unreadable)?;
+            Ok((format!("event {}", kept.number), ExplainedEvent::received(&kept.received).with_asked(asked)))
         });
-        return Ok(named.collect());
+        return named.collect();
     }
     let files = saved_events::files(&args.file)?;
     let budget = conf.budget();
@@ -102,22 +99,11 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, ExplainedE
     Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), subject(saved))).collect())
 }
 
-fn say_of_which_daemon(conf: &Native) {
-    let JournalConf::Shared(_) = &conf.journal else { return };
-    let names = KeptEvents::of(conf).and_then(|journal| journal.member_names());
-    let others = match names {
-        Ok(names) if !names.is_empty() => format!("; run this on the machine of each: {}", names.join(", ")),
-        Ok(_) => String::new(),
-        Err((_, why)) => format!("; the names of the others are not known: {why}"),
-    };
-    saved_events::say(&masked(&format!("each daemon counts and keeps what it has read itself{others}")));
-}
-
 fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, SavedEventsRefusal> {
-    let journal = ring_place(conf)?;
-    unmatched::read(&journal, usize::MAX).map_err(|error| {
+    let journal = saved_events::journal(conf)?;
+    unmatched::read(journal, usize::MAX).map_err(|error| {
         if error.kind() == ErrorKind::NotFound {
-            return none_yet(conf, &journal);
+            return none_yet(conf, journal);
         }
         let file = masked(&journal.display().to_string());
         let text = format!("{file}.unmatched: {error}; a daemon with keep_unmatched above 0 writes it");
@@ -140,17 +126,6 @@ fn none_yet(conf: &Native, journal: &Path) -> SavedEventsRefusal {
             let file = masked(&journal.display().to_string());
             (Exit::Unavailable, format!("{file}: there is no journal yet; osnl run creates it"))
         }
-    }
-}
-
-fn ring_place(conf: &Native) -> Result<PathBuf, SavedEventsRefusal> {
-    match &conf.journal {
-        JournalConf::Shared(_) => {
-            let place = conf.shared_place();
-            let why = "messages without a rule are kept in the state directory of each daemon: set state_dir";
-            place.ok_or_else(|| (Exit::Unavailable, why.to_owned()))
-        }
-        JournalConf::Sqlite(_) | JournalConf::Memory => saved_events::journal(conf).map(Path::to_owned),
     }
 }
 

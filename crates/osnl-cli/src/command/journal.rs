@@ -1,11 +1,9 @@
 //! `osnl journal`: copies, checks, restores, and shrinks the journal's file.
 //!
-//! These commands work on the file; [`migrate`] is for a journal in a database, `verify` for both.
 //! No command asks the daemon, because a backup matters most when the daemon hangs.
 
 pub(crate) mod args;
 mod export;
-mod migrate;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -13,7 +11,6 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use osnl::control::{RequestProgress, size};
 use osnl::journal::files::beside;
-use osnl::journal::shared::SharedOptions;
 use osnl::journal::sqlite::upkeep::{
     self, BackupSource, Contents, Observer, ReplacedJournal, RestoreOptions, RestoreReport, UpkeepError,
 };
@@ -28,7 +25,6 @@ use super::progress::Display;
 use super::quarantine::messages;
 use super::saved_events::time;
 use super::sources;
-use crate::app;
 use crate::exit::Exit;
 use crate::flags::{FormatArgs, OutputFormat};
 
@@ -41,7 +37,6 @@ pub(crate) fn run(args: &JournalArgs) -> Exit {
         JournalCommand::Export(args) => export::run(args),
         JournalCommand::Verify(args) => verify(args),
         JournalCommand::Compact(args) => compact(args),
-        JournalCommand::Migrate(args) => migrate::run(args),
     };
     done.unwrap_or_else(|error| error.complain())
 }
@@ -60,37 +55,19 @@ fn backup(args: &BackupArgs) -> Result<Exit, NoAnswer> {
 }
 
 fn verify(args: &VerifyArgs) -> Result<Exit, NoAnswer> {
-    let (name, report_of, remedy) = match place(&args.journal)? {
-        JournalLocation::File(journal) => {
-            let display = Display::cancelling("events");
-            let observer = display.observer(|progress| progress);
-            let found = upkeep::verify(&journal, &observer).map_err(refused)?;
-            let remedy = "stop osnl and restore a backup, or move the file away and keep it";
-            (journal.display().to_string(), found, remedy)
-        }
-        JournalLocation::Shared(options) => {
-            let display = Display::cancelling("events");
-            let observer = display.observer(|progress| progress);
-            let found = app::block_on(options.database.verify(&options, observer))
-                .map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))?;
-            let failed =
-                |why| NoAnswer::new(Exit::Unavailable, format!("[journal] {}: {why}", options.shown));
-            let found = found.map_err(failed)?.ok_or_else(|| refused(UpkeepError::Interrupted))?;
-            (
-                options.shown,
-                found,
-                "stop the daemons and restore a backup of the database, or ask its administrator",
-            )
-        }
-    };
-    let (contents, problems) = (&report_of.contents, &report_of.problems);
+    let journal = file(&args.journal)?;
+    let display = Display::cancelling("events");
+    let found = upkeep::verify(&journal, &display.observer(|progress| progress)).map_err(refused)?;
+    drop(display);
+    let name = journal.display().to_string();
+    let (contents, problems) = (&found.contents, &found.problems);
     let mut text = String::new();
     for problem in problems {
         text.push_str(&format!("{}: {}\n", clean(&name), clean(problem)));
     }
     match problems.is_empty() {
         true => text.push_str(&format!("{}: no problem found; {}\n", clean(&name), words(contents))),
-        false => text.push_str(&format!("{remedy}\n")),
+        false => text.push_str("stop osnl and restore a backup, or move the file away and keep it\n"),
     }
     let value = || json!({"file": name, "problems": problems, "contents": object(contents)});
     let printed = report(&args.journal.format, &text, value);
@@ -184,34 +161,14 @@ fn restored_text(journal: &Path, restored: &RestoreReport) -> String {
     text
 }
 
-enum JournalLocation {
-    File(PathBuf),
-    Shared(Box<SharedOptions>),
-}
-
 fn file(args: &JournalFileArgs) -> Result<PathBuf, NoAnswer> {
-    match place(args)? {
-        JournalLocation::File(file) => Ok(file),
-        JournalLocation::Shared(options) => {
-            let database = options.shown;
-            let why = format!(
-                "[journal] connection is {database}, which has no file: back it up with the database's own means, such as \
-                 pg_dump; osnl journal migrate makes its tables"
-            );
-            Err(NoAnswer::new(Exit::Unavailable, why))
-        }
-    }
-}
-
-fn place(args: &JournalFileArgs) -> Result<JournalLocation, NoAnswer> {
     if let Some(file) = &args.journal {
-        return Ok(JournalLocation::File(std::path::absolute(file).unwrap_or_else(|_| file.clone())));
+        return Ok(std::path::absolute(file).unwrap_or_else(|_| file.clone()));
     }
     let loaded = native::load(&sources::of(&args.sources))
         .map_err(|errors| NoAnswer::new(Exit::Config, errors.to_string()))?;
     match loaded.conf.journal {
-        JournalConf::Sqlite(options) => Ok(JournalLocation::File(options.path)),
-        JournalConf::Shared(options) => Ok(JournalLocation::Shared(Box::new(options))),
+        JournalConf::Sqlite(options) => Ok(options.path),
         JournalConf::Memory => {
             Err(NoAnswer::new(Exit::Config, "[journal] connection is memory://, which has no file"))
         }

@@ -24,8 +24,8 @@ use self::daemon::ReplayDaemon;
 use super::confirm::agreed_to;
 use super::progress::Display;
 use super::saved_events::{
-    self, KeptEvents, SavedEventsRefusal, StandardOutput, about, about_json, masked, time, tint, verdict,
-    verdict_json, will, would, would_json,
+    self, SavedEventsRefusal, StandardOutput, about, about_json, masked, time, tint, verdict, verdict_json,
+    will, would, would_json,
 };
 use crate::app;
 use crate::exit::Exit;
@@ -96,25 +96,16 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
 }
 
 fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, SavedEventsRefusal> {
-    if let JournalConf::Memory = conf.journal {
-        saved_events::journal(conf)?;
-    }
+    let journal = saved_events::journal(conf)?;
     if !args.yes && !std::io::stdin().is_terminal() {
         return Err((Exit::Usage, NO_TERMINAL.to_owned()));
     }
-    match &conf.journal {
-        JournalConf::Shared(options) => {
-            ReplayDaemon::of_shared(conf, &options.shown, args.patience.timeout).map(Some)
-        }
-        JournalConf::Sqlite(_) | JournalConf::Memory => {
-            ReplayDaemon::of(conf, saved_events::journal(conf)?, args.patience.timeout)
-        }
-    }
+    ReplayDaemon::of(conf, journal, args.patience.timeout)
 }
 
 fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)>, SavedEventsRefusal> {
     if args.file.is_empty() {
-        let kept = args.pick.events(&KeptEvents::of(conf)?, args.limit, false)?;
+        let kept = args.pick.events(&saved_events::kept(conf)?, args.limit, false)?;
         return Ok(kept
             .into_iter()
             .map(|kept| (format!("event {}", kept.number), ReplayEvent::kept(kept)))
@@ -133,8 +124,9 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)
     };
     let ids: HashSet<String> = files.iter().filter_map(|(_, saved)| id(saved)).collect();
     let mut before = match &conf.journal {
-        JournalConf::Sqlite(options) if options.path.exists() => KeptEvents::of(conf)?.deliveries_of(&ids)?,
-        JournalConf::Shared(_) => KeptEvents::of(conf)?.deliveries_of(&ids)?,
+        JournalConf::Sqlite(options) if options.path.exists() => {
+            saved_events::kept(conf)?.deliveries_of(&ids).map_err(saved_events::unreadable)?
+        }
         JournalConf::Sqlite(_) | JournalConf::Memory => Default::default(),
     };
     let with_before = files.into_iter().map(|(name, saved)| {
@@ -153,9 +145,6 @@ fn append(
 ) -> Result<(u64, u64), SavedEventsRefusal> {
     let options = match &conf.journal {
         JournalConf::Sqlite(options) => options,
-        JournalConf::Shared(options) => {
-            return Err((Exit::Unavailable, saved_events::no_file(&options.shown)));
-        }
         JournalConf::Memory => {
             let why = "[journal] connection is memory://, which keeps no events".to_owned();
             return Err((Exit::Config, why));

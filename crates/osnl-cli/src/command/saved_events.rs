@@ -1,6 +1,5 @@
 //! The events that `explain` and `replay` read: from files, or from the journal by a filter.
 
-mod kept;
 mod shown;
 
 use std::collections::BTreeMap;
@@ -17,7 +16,6 @@ use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, RecordedEvent};
 use osnl_config::{did_you_mean, nearest};
 
-pub(super) use self::kept::KeptEvents;
 pub(super) use self::shown::{
     StandardOutput, about, about_json, masked, time, tint, verdict, verdict_json, will, would, would_json,
 };
@@ -91,18 +89,18 @@ impl PickArgs {
 
     pub(super) fn events(
         &self,
-        journal: &KeptEvents,
+        journal: &SqliteReader,
         limit: u32,
         last: bool,
     ) -> Result<Vec<KeptEvent>, SavedEventsRefusal> {
         let filter = self.filter();
         if self.id.is_empty() {
-            return journal.find(&filter, limit, last);
+            return find(journal, &filter, limit, last);
         }
         let mut kept = BTreeMap::new();
         for id in &self.id {
             let filter = Filter { about: vec![About::parse(id)], ..filter.clone() };
-            let found = journal.find(&filter, limit, last)?;
+            let found = find(journal, &filter, limit, last)?;
             if found.is_empty() {
                 let what = match About::parse(id) {
                     About::Delivery(id) => format!("no delivery {id}"),
@@ -120,43 +118,29 @@ impl PickArgs {
 }
 
 const PART: u32 = 1000;
-const EVENTS: u32 = 100;
 
 impl PickArgs {
     /// Calls `what` for every event of this kind, oldest first, until `Break`. One by one, because
     /// all events of a large journal would fill memory.
     pub(super) fn each(
         &self,
-        journal: &KeptEvents,
+        journal: &SqliteReader,
         mut what: impl FnMut(&KeptEvent) -> ControlFlow<()>,
     ) -> Result<(), SavedEventsRefusal> {
         if !self.id.is_empty() {
             let _ = self.events(journal, u32::MAX, false)?.iter().try_for_each(what);
             return Ok(());
         }
-        let failed = unreadable;
-        let mut filter = self.filter();
-        let reader = match journal {
-            KeptEvents::File(reader) => reader,
-            KeptEvents::Shared(_) => loop {
-                let found = journal.find(&filter, EVENTS, false)?;
-                let is_over =
-                    found.iter().try_for_each(&mut what).is_break() || found.len() < EVENTS as usize;
-                match found.last().and_then(kept::behind).filter(|_| !is_over) {
-                    Some(after) => filter.after = Some(after),
-                    None => return Ok(()),
-                }
-            },
-        };
+        let filter = self.filter();
         let (mut after, mut seen) = (None, None);
         loop {
-            let (numbers, last) = reader.event_numbers_behind(&filter, after, PART).map_err(failed)?;
+            let (numbers, last) = journal.event_numbers_behind(&filter, after, PART).map_err(unreadable)?;
             for number in numbers {
                 if seen.replace(number) == Some(number) {
                     continue;
                 }
                 // The event may have been pruned since its number was read.
-                if reader.event(number).map_err(failed)?.iter().try_for_each(&mut what).is_break() {
+                if journal.event(number).map_err(unreadable)?.iter().try_for_each(&mut what).is_break() {
                     return Ok(());
                 }
             }
@@ -207,21 +191,33 @@ pub(super) fn known<'a>(
     Err((Exit::Usage, format!("the configuration has no {what} {}{hint}", masked(name))))
 }
 
-pub(super) fn no_file(database: &str) -> String {
-    format!(
-        "[journal] connection is {database}, a journal that daemons share: this command works on a journal in a file only; \
-         osnl deliveries list and show ask the running daemon; see docs/shared-journal.md"
-    )
-}
-
 pub(super) fn journal(conf: &Native) -> Result<&Path, SavedEventsRefusal> {
     match &conf.journal {
         JournalConf::Sqlite(options) => Ok(&options.path),
-        JournalConf::Shared(options) => Err((Exit::Unavailable, no_file(&options.shown))),
         JournalConf::Memory => {
             Err((Exit::Config, "[journal] connection is memory://, which keeps no events".to_owned()))
         }
     }
+}
+
+/// Returns a reader of the configured journal.
+pub(super) fn kept(conf: &Native) -> Result<SqliteReader, SavedEventsRefusal> {
+    reader(journal(conf)?)
+}
+
+fn find(
+    journal: &SqliteReader,
+    filter: &Filter,
+    limit: u32,
+    last: bool,
+) -> Result<Vec<KeptEvent>, SavedEventsRefusal> {
+    let numbers = journal.event_numbers(filter, limit, last).map_err(unreadable)?;
+    let mut kept = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        // The event may have been pruned since its number was read.
+        kept.extend(journal.event(number).map_err(unreadable)?);
+    }
+    Ok(kept)
 }
 
 pub(super) fn reader(file: &Path) -> Result<SqliteReader, SavedEventsRefusal> {

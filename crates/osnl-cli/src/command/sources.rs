@@ -19,7 +19,7 @@ pub(super) enum AnyConf {
 }
 
 pub(super) fn drivers() -> Drivers {
-    osnl_legacy::oss::drivers().with_database(&osnl_journal_postgresql::PostgresDatabase)
+    osnl_legacy::oss::drivers()
 }
 
 pub(super) fn has_default() -> bool {

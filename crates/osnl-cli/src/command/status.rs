@@ -386,36 +386,7 @@ fn journal(journal: &JournalStatus) -> String {
     if let Some(quarantined @ 1..) = journal.quarantined {
         parts.push(format!("{quarantined} message{} in quarantine", s(quarantined)));
     }
-    format!("  {}\n{}", parts.join(", "), members(journal))
-}
-
-fn members(journal: &JournalStatus) -> String {
-    let mut text = String::new();
-    for member in &journal.members {
-        let own = if member.is_own { " (this one)" } else { "" };
-        let silent = member.silent_seconds.map_or(String::new(), |seconds| {
-            let work =
-                if member.partitions > 0 { "its work is taken over" } else { "it has no work any more" };
-            format!(", silent for {}: {work}", age(seconds))
-        });
-        let down: Vec<&str> = member.down.iter().map(|down| down.action.as_str()).collect();
-        let down = if down.is_empty() {
-            String::new()
-        } else {
-            format!(", the target of {} is down", clean(&down.join(", ")))
-        };
-        let (name, version) = (clean(&member.name), clean(&member.version));
-        text.push_str(&format!(
-            "  daemon {name}{own}: osnl {version}, {} of 64 partitions{down}{silent}\n",
-            member.partitions
-        ));
-    }
-    if let Some(unowned @ 1..) = journal.unowned_partitions {
-        text.push_str(&format!(
-            "  {unowned} of 64 partitions have no daemon: their deliveries wait for a take-over\n"
-        ));
-    }
-    text
+    format!("  {}\n", parts.join(", "))
 }
 
 fn s(count: u64) -> &'static str {

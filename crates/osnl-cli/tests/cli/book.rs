@@ -37,7 +37,7 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
     ("running.md", "systemd", "systemctl"),
 ];
 
-const OTHER_PROGRAMS: [(&str, &str); 24] = [
+const OTHER_PROGRAMS: [(&str, &str); 23] = [
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask package deb"),
     ("../README.md", "sudo apt install "),
@@ -57,7 +57,6 @@ const OTHER_PROGRAMS: [(&str, &str); 24] = [
     ("oss-watcher.md", "ln -s "),
     ("queues.md", "sudo rabbitmqctl "),
     ("reload.md", "systemctl reload "),
-    ("shared-journal.md", "systemctl "),
     ("upgrade.md", "mv "),
     ("upgrade.md", "runuser "),
     ("upgrade.md", "systemctl "),

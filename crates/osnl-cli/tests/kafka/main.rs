@@ -10,7 +10,6 @@ mod kafka {
     mod publish;
     mod recreated;
     mod section;
-    mod shared;
     mod tansu;
     mod tap;
 }

@@ -54,9 +54,6 @@ impl RawSection {
         if let (Some(def), Some(table)) = (&mut found, table) {
             def.row.default = table.default_of(name).or(def.row.default);
         }
-        if let (Some(def), Some(entry)) = (&mut found, self.entry(name)) {
-            def.row.secret = def.row.is_secret_text(&entry.text);
-        }
         found.or_else(|| self.keyed(name))
     }
 

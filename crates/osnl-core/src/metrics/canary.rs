@@ -84,13 +84,6 @@ impl Canary {
     }
 
     #[must_use]
-    pub fn under_way(&self) -> Option<(Vec<String>, SystemTime)> {
-        let flight = self.flight();
-        let latest = flight.open.values().max()?;
-        Some((flight.open.keys().cloned().collect(), *latest))
-    }
-
-    #[must_use]
     pub fn late(&self, now: SystemTime) -> Option<Duration> {
         let flight = self.flight();
         let silent = now.duration_since(flight.since?).unwrap_or_default();
@@ -130,10 +123,8 @@ mod tests {
         canary.sends("a", at(0));
         assert_eq!(canary.comes_back("a", at(2)), Some(Duration::from_secs(2)));
         assert_eq!((canary.comes_back("a", at(3)), canary.comes_back("x", at(3))), (None, None));
-        assert_eq!(canary.under_way(), None);
         canary.sends("b", at(60));
         canary.sends("c", at(120));
-        assert_eq!(canary.under_way(), Some((vec!["b".to_owned(), "c".to_owned()], at(120))));
         canary.is_refused("c");
         assert_eq!(canary.late(at(182)), None);
         assert_eq!(canary.late(at(183)), Some(Duration::from_secs(181)));

@@ -5,8 +5,7 @@
 //! have arrived within the window.
 //!
 //! A guard decides before the append: a duplicate counts once, and a held delivery is in the file from the first
-//! moment. In a journal that several daemons share, the journal decides by the same rules: a guard in each daemon would
-//! let through a multiple.
+//! moment.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -38,7 +38,7 @@ struct Memo {
     publishers: TextMatches,
     priorities: HashMap<Option<Priority>, usize, RandomState>,
     priority_bytes: usize,
-    of_priorities: Vec<Members>,
+    of_priorities: Vec<RuleBits>,
     heads: Heads,
     failed: FailureCounts,
 }
@@ -48,10 +48,10 @@ struct TextMatches {
     texts: HashMap<Box<str>, usize, RandomState>,
     bytes: usize,
     none: Option<usize>,
-    members: Vec<Members>,
+    matching: Vec<RuleBits>,
 }
 
-pub(super) type Members = Box<[u64]>;
+pub(super) type RuleBits = Box<[u64]>;
 
 impl RuleSet {
     #[must_use]
@@ -166,7 +166,7 @@ impl Memo {
         let bytes = &mut self.priority_bytes;
         let priority = *priorities.entry(head.priority.clone()).or_insert_with(|| {
             *bytes += head.priority.as_ref().map_or(0, |priority| priority.as_str().len());
-            of.push(members(rules, |rule| rule.wants_priority(head.priority.as_ref())));
+            of.push(bits(rules, |rule| rule.wants_priority(head.priority.as_ref())));
             of.len() - 1
         });
         [priority, publisher, event_type]
@@ -181,8 +181,8 @@ impl Memo {
     fn of(&self, [priority, publisher, event_type]: [usize; 3]) -> [&[u64]; 3] {
         [
             &self.of_priorities[priority],
-            &self.publishers.members[publisher],
-            &self.event_types.members[event_type],
+            &self.publishers.matching[publisher],
+            &self.event_types.matching[event_type],
         ]
     }
 
@@ -238,8 +238,8 @@ impl TextMatches {
         if let Some(number) = found {
             return *number;
         }
-        let number = self.members.len();
-        self.members.push(members(rules, |rule| wants(rule, text)));
+        let number = self.matching.len();
+        self.matching.push(bits(rules, |rule| wants(rule, text)));
         match text {
             Some(text) => {
                 self.bytes += text.len();
@@ -251,7 +251,7 @@ impl TextMatches {
     }
 }
 
-fn members(rules: &[Rule], wants: impl Fn(&Rule) -> bool) -> Members {
+fn bits(rules: &[Rule], wants: impl Fn(&Rule) -> bool) -> RuleBits {
     let mut words = vec![0_u64; rules.len().div_ceil(64)];
     for (word, rules) in words.iter_mut().zip(rules.chunks(64)) {
         for (bit, rule) in rules.iter().enumerate() {

@@ -14,8 +14,7 @@ impl Schedule {
         self.concurrency = settings.concurrency;
         self.limits = settings.limits;
         self.batch = settings.batch;
-        self.rate = settings.rate;
-        self.keep_pace();
+        self.pace.change(settings.rate);
         self.breaker.change(settings.concurrency, now);
         self.hosts.change(settings.hosts, settings.concurrency, now);
         self.outages.change(now);

@@ -1,11 +1,9 @@
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use osnl_config::Rate;
 use osnl_core::event::EnrichedValues;
 use osnl_journal::{
-    AttemptRetry, AttemptTerm, ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle, PausedActions,
-    Permit, SentRequest, UsedLimits,
+    AttemptRetry, ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle, PausedActions, Permit,
+    SentRequest, UsedLimits,
 };
 use tokio::sync::watch;
 
@@ -14,8 +12,6 @@ use super::*;
 struct Moody {
     inner: Arc<MemoryJournal>,
     state: watch::Sender<JournalState>,
-    term: Option<Arc<dyn AttemptTerm>>,
-    daemons: watch::Sender<usize>,
 }
 
 impl Journal for Moody {
@@ -96,33 +92,15 @@ impl Journal for Moody {
         self.inner.withdrawn(action)
     }
 
-    fn term(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>> {
-        self.term.clone()
-    }
-
-    fn daemons(&self) -> watch::Receiver<usize> {
-        self.daemons.subscribe()
-    }
-
     fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.close()
     }
 }
 
-async fn moody(rig: &mut Rig, term: Option<Arc<dyn AttemptTerm>>, counters: Arc<Counters>) -> Arc<Moody> {
+async fn moody(rig: &mut Rig, counters: Arc<Counters>) -> Arc<Moody> {
     let settings = DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1));
-    moody_with(rig, term, settings, counters).await
-}
-
-async fn moody_with(
-    rig: &mut Rig,
-    term: Option<Arc<dyn AttemptTerm>>,
-    settings: DeliverySettings,
-    counters: Arc<Counters>,
-) -> Arc<Moody> {
     let state = watch::Sender::new(JournalState::Working);
-    let daemons = watch::Sender::new(1);
-    let moody = Arc::new(Moody { inner: rig.journal.clone(), state, term, daemons });
+    let moody = Arc::new(Moody { inner: rig.journal.clone(), state });
     rig.task.abort_all();
     while rig.task.join_next().await.is_some() {}
     let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
@@ -130,35 +108,11 @@ async fn moody_with(
     moody
 }
 
-#[derive(Debug)]
-struct TestTerm(AtomicBool);
-
-impl AttemptTerm for TestTerm {
-    fn left(&self) -> Duration {
-        if self.0.load(Ordering::Relaxed) { Duration::from_secs(10) } else { Duration::ZERO }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn no_attempt_begins_when_the_term_has_ended() {
-    let mut rig = Rig::start(None, Duration::from_secs(1));
-    let counters = Arc::new(Counters::default());
-    let term = Arc::new(TestTerm(AtomicBool::new(false)));
-    let _moody = moody(&mut rig, Some(term.clone()), counters.clone()).await;
-    let receipt = rig.append("k").await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!((*rig.action.attempts.lock().unwrap(), counters.dead.get()), (0, 0));
-    term.0.store(true, Ordering::Relaxed);
-    assert_eq!(receipt.await, Settle::Acknowledge);
-    assert_eq!(*rig.action.attempts.lock().unwrap(), 1);
-    rig.stop().await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
     let mut rig = Rig::start(Some(ErrorClass::Connect), Duration::from_secs(1));
     let counters = Arc::new(Counters::default());
-    let moody = moody(&mut rig, None, counters).await;
+    let moody = moody(&mut rig, counters).await;
     let attempts = || *rig.action.attempts.lock().unwrap();
     let receipt = rig.append("k").await;
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -173,30 +127,5 @@ async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
     moody.state.send_replace(JournalState::Working);
     assert_eq!(receipt.await, Settle::Acknowledge);
     assert_eq!(attempts(), before + 1);
-    rig.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rate_is_divided_by_the_daemons_that_deliver() {
-    let mut rig = Rig::start(None, Duration::from_secs(1));
-    let settings = DeliverySettings {
-        rate: Some(Rate { keys: 4, within: Duration::from_secs(60) }),
-        ..DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1))
-    };
-    let moody = moody_with(&mut rig, None, settings, Arc::default()).await;
-    moody.daemons.send_replace(2);
-    let mut receipts = Vec::new();
-    for n in 0..6 {
-        receipts.push(rig.append(&n.to_string()).await);
-    }
-    let attempts = || *rig.action.attempts.lock().unwrap();
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    assert_eq!(attempts(), 2);
-    moody.daemons.send_replace(1);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(attempts(), 4);
-    for receipt in receipts {
-        assert_eq!(receipt.await, Settle::Acknowledge);
-    }
     rig.stop().await;
 }

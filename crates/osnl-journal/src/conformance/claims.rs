@@ -9,7 +9,7 @@ use super::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
 use crate::store::weight::{OF_ACTION, bytes_of};
 use crate::{AttemptRetry, ClaimLimits, DeliveryId, Entry, NewDelivery, Outcome, Settle, UsedLimits};
 
-pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> StoreRig) {
+pub(crate) async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut unanswered = journal.claim("a", ClaimLimits::in_order(10));
@@ -21,7 +21,7 @@ pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> Sto
     assert_eq!(names(&claim(journal, "a", 1).await), ["1"]);
 }
 
-pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> StoreRig) {
+pub(crate) async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut receipts = Vec::new();
@@ -61,7 +61,7 @@ pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Sto
     }
 }
 
-pub async fn attempts_outlive_the_way_round(open: impl Fn() -> StoreRig) {
+pub(crate) async fn attempts_outlive_the_way_round(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let receipt = append(journal, entry("1", "k", false)).await;
@@ -80,7 +80,9 @@ pub async fn attempts_outlive_the_way_round(open: impl Fn() -> StoreRig) {
     assert_eq!(again[0].used.attempts, 3);
 }
 
-pub async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(open: impl Fn() -> StoreRig) {
+pub(crate) async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(
+    open: impl Fn() -> StoreRig,
+) {
     let rig = open();
     let journal = &*rig.journal;
     let mut several = entry("1", "k", false);
@@ -101,7 +103,9 @@ pub async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(op
     }
 }
 
-pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(open: impl Fn() -> StoreRig) {
+pub(crate) async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(
+    open: impl Fn() -> StoreRig,
+) {
     let hour = Duration::from_secs(3600);
     let rig = open();
     let journal = &*rig.journal;
@@ -132,7 +136,7 @@ pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(o
 
 /// Each message of 260 kB takes 24 MiB decoded, so three exceed [`OF_ACTION`]. Claims continue when one has
 /// ended.
-pub async fn what_is_claimed_is_bounded_in_bytes(open: impl Fn() -> StoreRig) {
+pub(crate) async fn what_is_claimed_is_bounded_in_bytes(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let objects = vec![r#"{"":0}"#; 37_000].join(",");

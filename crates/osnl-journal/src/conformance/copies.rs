@@ -4,7 +4,9 @@ use osnl_model::Notification;
 use super::{StoreRig, append, claim, within};
 use crate::{Entry, NewDelivery, Outcome, Receipt, Settle};
 
-pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: impl Fn() -> StoreRig) {
+pub(crate) async fn copies_of_a_message_are_one_event_and_other_messages_are_not(
+    open: impl Fn() -> StoreRig,
+) {
     type Message = (Option<&'static str>, &'static str, &'static str, bool);
     async fn told(message: Message, done_before: bool, rig: &StoreRig, entries: &mut Vec<Receipt>) {
         let (id, body, queue, redelivered) = message;
@@ -56,7 +58,9 @@ pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: 
     }
 }
 
-pub async fn an_unsettled_message_without_an_id_is_one_event_when_it_returns(open: impl Fn() -> StoreRig) {
+pub(crate) async fn an_unsettled_message_without_an_id_is_one_event_when_it_returns(
+    open: impl Fn() -> StoreRig,
+) {
     let message = |redelivered| {
         let received = ReceivedMessage::sample(r#"{"payload": {}}"#, redelivered);
         let deliveries = vec![NewDelivery::new("r", "a", None)];

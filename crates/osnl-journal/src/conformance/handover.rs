@@ -1,7 +1,7 @@
 use super::{StoreRig, append, claim, entry, given_up, names, within};
 use crate::{End, Handover, NewDelivery, Outcome, Settle, UsedLimits};
 
-pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl Fn() -> StoreRig) {
+pub(crate) async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl Fn() -> StoreRig) {
     let fallback = Handover::to("b");
     let rig = open();
     let journal = &*rig.journal;
@@ -38,7 +38,7 @@ pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl F
     assert_eq!(names(&claim(journal, "b", 0).await), [""; 0]);
 }
 
-pub async fn a_fallback_delivery_keeps_the_order_of_its_action(open: impl Fn() -> StoreRig) {
+pub(crate) async fn a_fallback_delivery_keeps_the_order_of_its_action(open: impl Fn() -> StoreRig) {
     let fallback = Handover::to("b");
     let rig = open();
     let journal = &*rig.journal;

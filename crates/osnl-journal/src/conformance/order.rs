@@ -1,7 +1,7 @@
 use super::{StoreRig, append, claim, entry, names, number, within};
 use crate::{Begin, NewDelivery, Outcome, Settle};
 
-pub async fn order_within_a_key_and_none_between_keys(open: impl Fn() -> StoreRig) {
+pub(crate) async fn order_within_a_key_and_none_between_keys(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut receipts = Vec::new();
@@ -21,7 +21,7 @@ pub async fn order_within_a_key_and_none_between_keys(open: impl Fn() -> StoreRi
     assert_eq!(rig.counters.dead.get(), 1);
 }
 
-pub async fn deliveries_without_a_key_and_other_actions_do_not_wait(open: impl Fn() -> StoreRig) {
+pub(crate) async fn deliveries_without_a_key_and_other_actions_do_not_wait(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut receipts = Vec::new();
@@ -37,7 +37,7 @@ pub async fn deliveries_without_a_key_and_other_actions_do_not_wait(open: impl F
     assert_eq!(names(&claim(journal, "c", 0).await), [""; 0]);
 }
 
-pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn() -> StoreRig) {
+pub(crate) async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut shadow = entry("1", "k", false);
@@ -55,7 +55,7 @@ pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn()
 }
 
 /// Nothing waits for an undecided rule's or an old event's delivery, and a copy makes no second one.
-pub async fn a_delivery_that_begins_as_a_dead_letter_holds_no_lane(open: impl Fn() -> StoreRig) {
+pub(crate) async fn a_delivery_that_begins_as_a_dead_letter_holds_no_lane(open: impl Fn() -> StoreRig) {
     for (begin, too_old) in [(Begin::Dead("why".into()), 0), (Begin::TooOld("why".into()), 1)] {
         let rig = open();
         let journal = &*rig.journal;

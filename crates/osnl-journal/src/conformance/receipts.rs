@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
 use crate::{AttemptRetry, ClaimLimits, JournalState, NewDelivery, Outcome, Permit, Settle};
 
-pub async fn a_receipt_completes_when_everything_is_safe(open: impl Fn() -> StoreRig) {
+pub(crate) async fn a_receipt_completes_when_everything_is_safe(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut two = entry("1", "k", false);
@@ -26,14 +26,14 @@ pub async fn a_receipt_completes_when_everything_is_safe(open: impl Fn() -> Stor
     }
 }
 
-pub async fn an_unreadable_message_is_acknowledged_once_it_is_kept(open: impl Fn() -> StoreRig) {
+pub(crate) async fn an_unreadable_message_is_acknowledged_once_it_is_kept(open: impl Fn() -> StoreRig) {
     let rig = open();
     let receipt = rig.journal.set_aside(ReceivedMessage::sample("\u{1}", false), "no JSON".into());
     assert_eq!(within(receipt).await, Settle::Acknowledge);
     assert_eq!(rig.counters.quarantined.get(), 1);
 }
 
-pub async fn places_are_bounded_and_come_back(open: impl Fn() -> StoreRig) {
+pub(crate) async fn places_are_bounded_and_come_back(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let actions = ["a".into()];
@@ -58,7 +58,7 @@ pub async fn places_are_bounded_and_come_back(open: impl Fn() -> StoreRig) {
     assert_eq!(within(journal.reserve(&actions, 100)).await.places(), 1);
 }
 
-pub async fn closing_leaves_unsafe_messages_to_the_broker(open: impl Fn() -> StoreRig) {
+pub(crate) async fn closing_leaves_unsafe_messages_to_the_broker(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     assert_eq!(*journal.state().borrow(), JournalState::Working);
@@ -69,7 +69,7 @@ pub async fn closing_leaves_unsafe_messages_to_the_broker(open: impl Fn() -> Sto
     assert_eq!(within(after).await, Settle::Leave);
 }
 
-pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn() -> StoreRig) {
+pub(crate) async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut receipts = Vec::new();

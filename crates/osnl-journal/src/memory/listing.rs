@@ -23,7 +23,6 @@ impl MemoryJournal {
                     MemoryLane::Alone(_) => None,
                 },
                 state: state.place_of(*id, pending),
-                is_arrived: false,
                 attempts: pending.used.attempts,
                 tries: pending.used.made,
                 ended: None,

@@ -10,9 +10,10 @@ use osnl_transport::BoxFuture;
 use super::MemoryJournal;
 use crate::query::{
     Answer, Bodies, BoundedCount, CauseGroup, DeliveryDetails, DeliveryListRow, DiskUse, FailingKey, Filter,
-    JournalChanges, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts, Unreadable,
+    JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts, Unreadable,
     UnreadableFilter, groups_of, page_of,
 };
+use crate::sqlite::SqliteJournal;
 use crate::{DeliveryId, Journal as _, PausedActions};
 
 fn ready<'a, T: Send + 'a>(answer: Result<T, QueryError>) -> Answer<'a, T> {
@@ -110,7 +111,7 @@ impl JournalQueries for MemoryJournal {
         ready(Ok(()))
     }
 
-    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<dyn JournalChanges>> {
+    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<SqliteJournal>> {
         unsupported(
             "memory:// keeps nothing that could be changed: what is open is the broker's, and dead letters are in the log unless \
              the listener reads a quorum queue of its own (rabbit_quorum_queue, pool); pause and resume work",

@@ -9,14 +9,14 @@ use crate::conformance::{PLACES, StoreRig, attempts};
 use crate::{ClaimLimits, NewDelivery, Outcome};
 
 mod suite {
-    crate::conformance!(super::rig);
+    conformance!(super::rig);
 }
 
 fn rig() -> StoreRig {
     let counters: Arc<Counters> = Arc::default();
     let limits = MemoryLimits::for_prefetch(u16::try_from(PLACES / 2).unwrap());
     let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
-    StoreRig { journal: journal.clone(), queries: journal, counters, durable: false, keeps: Box::new(()) }
+    StoreRig { journal: journal.clone(), queries: journal, counters, durable: false, _keeps: Box::new(()) }
 }
 
 fn journal() -> MemoryJournal {

@@ -65,18 +65,18 @@ impl Change {
 }
 
 #[must_use]
-pub fn overtaken(later: DeliveryId) -> String {
+pub(crate) fn overtaken(later: DeliveryId) -> String {
     format!(
         "{later} of the same resource came later: a late retry could undo it; --out-of-order does it nevertheless"
     )
 }
 
 /// The refusal of a retry if the effects of later deliveries are unknown.
-pub const FORGOTTEN: &str = "deliveries that ended since it came have left the journal (retention), and whether one was of the \
+pub(crate) const FORGOTTEN: &str = "deliveries that ended since it came have left the journal (retention), and whether one was of the \
      same resource is not known: a late retry could undo it; --out-of-order does it nevertheless";
 
 #[must_use]
-pub fn same_action(to: &str) -> String {
+pub(crate) fn same_action(to: &str) -> String {
     format!("it is of {to} already")
 }
 

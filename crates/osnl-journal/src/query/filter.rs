@@ -11,7 +11,6 @@ use crate::DeliveryId;
 /// A filter of deliveries; an empty or `None` field excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    pub after: Option<DeliveryId>,
     pub ids: Vec<DeliveryId>,
     pub event: Option<u64>,
     pub rule: Option<String>,
@@ -31,7 +30,6 @@ pub struct Filter {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RowCondition<'a> {
-    After(DeliveryId),
     Ids(&'a [DeliveryId]),
     Event(u64),
     Rule(&'a str),
@@ -50,7 +48,6 @@ impl RowCondition<'_> {
     /// Whether a row matches; the number of an event has a meaning only in a file.
     fn matches(self, row: &DeliveryListRow) -> bool {
         match self {
-            Self::After(id) => row.id > id,
             Self::Ids(ids) => ids.contains(&row.id),
             Self::Event(number) => row.id.0 >> 16 == number,
             Self::Rule(rule) => row.rule == rule,
@@ -70,10 +67,9 @@ impl RowCondition<'_> {
 
 impl Filter {
     pub(crate) fn conditions(&self) -> Vec<RowCondition<'_>> {
-        let Self { after, ids, event, rule, action, states, phases, context, .. } = self;
+        let Self { ids, event, rule, action, states, phases, context, .. } = self;
         let Self { about, key, status, text, event_type, since, until, .. } = self;
         let all = [
-            after.map(RowCondition::After),
             (!ids.is_empty()).then_some(RowCondition::Ids(ids)),
             event.map(RowCondition::Event),
             rule.as_deref().map(RowCondition::Rule),

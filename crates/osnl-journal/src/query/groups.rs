@@ -85,7 +85,7 @@ impl Filter {
 }
 
 #[derive(Clone, Debug)]
-pub struct ComparedRow {
+pub(crate) struct ComparedRow {
     pub id: DeliveryId,
     pub phase: Phase,
     pub action: String,
@@ -113,16 +113,16 @@ struct CountedGroup {
 }
 
 #[derive(Debug, Default)]
-pub struct CauseTally(BTreeMap<(Phase, String, String), CountedGroup>);
+pub(crate) struct CauseTally(BTreeMap<(Phase, String, String), CountedGroup>);
 
 impl CauseTally {
     /// Returns the number of deliveries that a store reads from a place: the last one shows that there are more.
     #[must_use]
-    pub fn limit(most: u64) -> u32 {
+    pub(crate) fn limit(most: u64) -> u32 {
         u32::try_from(most.min(MOST_COMPARED)).map_or(u32::MAX, |most| most.saturating_add(1))
     }
 
-    pub fn add(&mut self, rows: Vec<ComparedRow>, limit: u32) {
+    pub(crate) fn add(&mut self, rows: Vec<ComparedRow>, limit: u32) {
         let has_more = rows.len() >= limit as usize;
         for row in rows.into_iter().take(limit as usize - 1) {
             self.add_row(row, has_more);
@@ -142,13 +142,13 @@ impl CauseTally {
     }
 
     #[must_use]
-    pub fn shown(&self) -> Vec<DeliveryId> {
+    pub(crate) fn shown(&self) -> Vec<DeliveryId> {
         self.0.values().flat_map(|group| group.newest.iter().copied()).collect()
     }
 
     /// Returns the groups with the rows of [`shown`](Self::shown), those that wait for an operator first.
     #[must_use]
-    pub fn groups(self, rows: Vec<DeliveryListRow>) -> Vec<CauseGroup> {
+    pub(crate) fn groups(self, rows: Vec<DeliveryListRow>) -> Vec<CauseGroup> {
         let mut rows: HashMap<DeliveryId, DeliveryListRow> =
             rows.into_iter().map(|row| (row.id, row)).collect();
         let group = |((phase, _, cause), group): ((Phase, String, String), CountedGroup)| {

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use super::members::{OwnShare, RefusedRecord, SharedMember};
 use super::{FailingKey, HeldCause, Overview, Tally};
 use crate::{JournalState, PausedActions};
 
@@ -35,7 +34,7 @@ pub struct DiskUse {
 #[derive(Clone, Debug, Default)]
 pub struct JournalNumbers {
     pub overview: Option<Overview>,
-    /// Deliveries of each action and state; deliveries that are in no lane yet count as waiting.
+    /// Deliveries of each action and state.
     pub tally: Vec<Tally>,
     pub oldest: BTreeMap<String, SystemTime>,
     pub failing: BTreeMap<String, Vec<FailingKey>>,
@@ -44,8 +43,4 @@ pub struct JournalNumbers {
     pub used: Option<u64>,
     pub paused: PausedActions,
     pub dead_in_queues: u64,
-    pub members: Vec<SharedMember>,
-    pub unowned: Option<u64>,
-    pub refused: Vec<RefusedRecord>,
-    pub own: Option<OwnShare>,
 }

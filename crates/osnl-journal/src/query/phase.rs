@@ -44,8 +44,6 @@ impl RowState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Kept, and not yet in a lane. Only a shared journal has this phase.
-    Arrived,
     /// First of its resource, without a failed attempt.
     Ready,
     Running,
@@ -64,8 +62,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub const ALL: [Self; 12] = [
-        Self::Arrived,
+    pub const ALL: [Self; 11] = [
         Self::Ready,
         Self::Running,
         Self::Retrying,
@@ -80,14 +77,13 @@ impl Phase {
     ];
 
     /// In the order of who must act: an operator, then osnl; last the phases that are over.
-    pub const BY_URGENCY: [Self; 12] = [
+    pub const BY_URGENCY: [Self; 11] = [
         Self::Dead,
         Self::ForRelease,
         Self::Orphaned,
         Self::Retrying,
         Self::Ready,
         Self::Waiting,
-        Self::Arrived,
         Self::Running,
         Self::Delivered,
         Self::NoActionNeeded,
@@ -96,27 +92,15 @@ impl Phase {
     ];
 
     pub const GROUPS: [(&'static str, &'static [Self]); 3] = [
-        (
-            "pending",
-            &[Self::Arrived, Self::Ready, Self::Running, Self::Retrying, Self::Waiting, Self::Orphaned],
-        ),
+        ("pending", &[Self::Ready, Self::Running, Self::Retrying, Self::Waiting, Self::Orphaned]),
         (
             "open",
-            &[
-                Self::Arrived,
-                Self::Ready,
-                Self::Running,
-                Self::Retrying,
-                Self::Waiting,
-                Self::ForRelease,
-                Self::Orphaned,
-            ],
+            &[Self::Ready, Self::Running, Self::Retrying, Self::Waiting, Self::ForRelease, Self::Orphaned],
         ),
         ("done", &[Self::Delivered, Self::NoActionNeeded, Self::Shadow]),
     ];
 
-    pub const NAMES: [&'static str; 15] = [
-        "arrived",
+    pub const NAMES: [&'static str; 14] = [
         "ready",
         "running",
         "retrying",
@@ -136,7 +120,6 @@ impl Phase {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Self::Arrived => "arrived",
             Self::Ready => "ready",
             Self::Running => "running",
             Self::Retrying => "retrying",
@@ -167,7 +150,6 @@ impl Phase {
             return Self::Orphaned;
         }
         match Self::of_state(row.state) {
-            _ if row.is_arrived => Self::Arrived,
             Self::Ready if context.running.contains(&row.id) => Self::Running,
             Self::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
             phase => phase,
@@ -204,7 +186,6 @@ impl Phase {
 
     pub(crate) fn states(self) -> &'static [RowState] {
         match self {
-            Self::Arrived => &[],
             Self::Ready | Self::Running | Self::Retrying => &[RowState::Ready],
             Self::Waiting => &[RowState::Waiting],
             Self::ForRelease => &[RowState::Held],

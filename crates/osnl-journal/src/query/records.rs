@@ -15,8 +15,6 @@ pub struct DeliveryListRow {
     pub action: String,
     pub key: Option<String>,
     pub state: RowState,
-    /// Whether the delivery is in no lane yet, which occurs only in a shared journal.
-    pub is_arrived: bool,
     /// Attempts that the target answered.
     pub attempts: u32,
     /// Failed attempts of any kind.

@@ -1,8 +1,8 @@
 //! The JSON-lines files for records that the journal has no room for: dead letters, and messages in
 //! quarantine.
 //!
-//! The files are beside the journal, or for a shared journal in the state directory of the writing daemon. At
-//! 64 MiB a file is renamed to `.1`, which replaces the former. The files have mode 0600.
+//! The files are beside the journal. At 64 MiB a file is renamed to `.1`, which replaces the former. The files
+//! have mode 0600.
 //!
 //! | file | line |
 //! | --- | --- |
@@ -28,7 +28,7 @@ use crate::{DeliveryId, state_dir};
 const LARGEST: u64 = 64 << 20;
 
 #[must_use]
-pub fn dead(
+pub(super) fn dead(
     id: DeliveryId,
     rule: &str,
     action: &str,
@@ -102,14 +102,14 @@ fn origin(received: &ReceivedMessage) -> Value {
 /// A file, open to append lines one at a time, since a line may take several times 20 MiB and a batch has
 /// hundreds.
 #[derive(Debug)]
-pub struct Archive {
+pub(super) struct Archive {
     path: PathBuf,
     former: PathBuf,
     file: BufWriter<File>,
 }
 
 impl Archive {
-    pub fn of_dead(journal: &Path) -> io::Result<Self> {
+    pub(super) fn of_dead(journal: &Path) -> io::Result<Self> {
         Self::open(journal, "dead")
     }
 
@@ -119,12 +119,12 @@ impl Archive {
         Ok(Self { path, former: beside(journal, &format!(".{name}.jsonl.1")), file: BufWriter::new(file) })
     }
 
-    pub fn add(&mut self, line: &Value) -> io::Result<()> {
+    pub(super) fn add(&mut self, line: &Value) -> io::Result<()> {
         serde_json::to_writer(&mut self.file, line)?;
         self.file.write_all(b"\n")
     }
 
-    pub fn finish(self) -> io::Result<()> {
+    pub(super) fn finish(self) -> io::Result<()> {
         let file = self.file.into_inner()?;
         file.sync_data()?;
         if file.metadata()?.len() >= LARGEST {
@@ -134,7 +134,7 @@ impl Archive {
     }
 }
 
-pub fn write_quarantined(journal: &Path, message: &Unreadable) -> io::Result<()> {
+pub(super) fn write_quarantined(journal: &Path, message: &Unreadable) -> io::Result<()> {
     let (name, line) = match message.extent.is_whole() {
         true => ("quarantine", saved(message)),
         false => ("dead", trace(message)),

@@ -38,7 +38,6 @@ impl RowCondition<'_> {
             format!("{column} IN ({})", numbers.join(", "))
         };
         match self {
-            Self::After(id) => format!("d.id > {}", id.row()),
             Self::Ids(ids) => among("d.id", ids.iter().map(|id| id.row()).collect()),
             Self::Event(number) => About::Event(number).sql(values),
             Self::Rule(rule) => format!("d.rule = {}", values.bind(rule)),

@@ -11,17 +11,15 @@ use osnl_core::event::AskedFor;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 use osnl_transport::BoxFuture;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
-use super::selection::ChangeRun;
-use super::writer::SqliteCommand;
 use super::{OpenError, ReadResult, SqliteJournal, SqliteOptions, SqliteReader};
 use crate::query::{
-    Answer, Bodies, BoundedCount, CauseGroup, Change, ChangeError, ChangeOutcome, ChangeSteps,
-    DeliveryDetails, DeliveryListRow, DiskUse, Filter, JournalChanges, JournalNumbers, JournalQueries,
-    KeptEvent, ListPage, QueryError, RowState, StoreFacts, Unreadable, UnreadableFilter,
+    Answer, Bodies, BoundedCount, CauseGroup, Change, ChangeError, DeliveryDetails, DeliveryListRow, DiskUse,
+    Filter, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, RowState, StoreFacts,
+    Unreadable, UnreadableFilter,
 };
 use crate::{DeliveryId, Journal as _, PausedActions};
 
@@ -65,17 +63,17 @@ impl SqliteQueries {
         .await
     }
 
-    async fn open(&self) -> Result<Arc<dyn JournalChanges>, QueryError> {
+    async fn open(&self) -> Result<Arc<SqliteJournal>, QueryError> {
         if let Some(journal) = &self.journal {
             journal.state().borrow().can_be_changed()?;
-            return Ok(journal.clone() as Arc<dyn JournalChanges>);
+            return Ok(journal.clone());
         }
         let deadline = Instant::now() + OTHERS;
         loop {
             let options = unbounded(&self.file);
             let opened = spawn_blocking(move || SqliteJournal::open(options, Arc::default())).await;
             let error = match opened {
-                Ok(Ok(journal)) => return Ok(Arc::new(journal) as Arc<dyn JournalChanges>),
+                Ok(Ok(journal)) => return Ok(Arc::new(journal)),
                 Ok(Err(OpenError::InUse(_))) if Instant::now() < deadline => {
                     sleep(PAUSE).await;
                     continue;
@@ -238,7 +236,7 @@ impl JournalQueries for SqliteQueries {
         })
     }
 
-    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<dyn JournalChanges>> {
+    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<SqliteJournal>> {
         Box::pin(async move { self.open().await })
     }
 }
@@ -252,28 +250,6 @@ fn unbounded(file: &Path) -> SqliteOptions {
         bounds.max_dead = u64::from(u32::MAX);
         bounds.allow_volatile = true;
     })
-}
-
-impl JournalChanges for SqliteJournal {
-    fn changing(&self, change: Change, is_dry_run: bool) -> Box<dyn ChangeSteps + '_> {
-        Box::new(Self::changing(self, change, is_dry_run))
-    }
-
-    fn forget_quarantined(&self, ids: Vec<i64>) -> Answer<'_, u64> {
-        let (sender, receiver) = oneshot::channel();
-        self.send(SqliteCommand::ForgetUnreadable(ids, sender));
-        Box::pin(async move { Ok(receiver.await.map_err(|_| ChangeError::Closed)? as u64) })
-    }
-}
-
-impl ChangeSteps for ChangeRun<'_> {
-    fn progress(&self) -> (u64, u64) {
-        Self::progress(self)
-    }
-
-    fn next(&mut self) -> Answer<'_, Option<ChangeOutcome>> {
-        Box::pin(async move { Ok(Self::next(self).await?) })
-    }
 }
 
 impl From<ChangeError> for QueryError {

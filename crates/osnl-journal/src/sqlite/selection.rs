@@ -22,8 +22,8 @@ const AT_ONCE: usize = 1000;
 /// Milliseconds by which an effect may be written after its date, which is the start of the transaction.
 const MARGIN: i64 = 1000;
 
-/// A change under way, one batch for each call of [`next`](Self::next). Without further calls the rest is not
-/// changed.
+/// A change under way, one committed batch for each call of [`next`](Self::next), so that appends continue in
+/// between. Without further calls the rest is not changed.
 #[derive(Debug)]
 pub struct ChangeRun<'a> {
     journal: &'a SqliteJournal,
@@ -77,6 +77,7 @@ impl<'a> ChangeRun<'a> {
         Self { journal, change, how, selected: None, at: 0, is_over: false }
     }
 
+    /// Returns the number of deliveries that were tried, and of all that are selected.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         (self.at as u64, self.selected.as_ref().map_or(0, |selected| selected.ids.len() as u64))

@@ -23,7 +23,7 @@ use crate::query::{Filter, ListPage, Phase};
 use crate::{Outcome, Settle};
 
 mod suite {
-    crate::conformance!(super::rig);
+    conformance!(super::rig);
 }
 
 fn rig() -> StoreRig {
@@ -32,7 +32,7 @@ fn rig() -> StoreRig {
     let options = options(&folder).bounded(|bounds| bounds.max_pending = PLACES as u64);
     let journal = Arc::new(SqliteJournal::open(options, counters.clone()).unwrap());
     let queries = Arc::new(SqliteQueries::of_daemon(journal.clone()));
-    StoreRig { journal, queries, counters, durable: true, keeps: Box::new(folder) }
+    StoreRig { journal, queries, counters, durable: true, _keeps: Box::new(folder) }
 }
 
 fn options(folder: &TempDir) -> SqliteOptions {

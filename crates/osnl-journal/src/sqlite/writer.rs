@@ -59,7 +59,7 @@ pub(super) enum SqliteCommand {
     /// Fetches from the file into memory; the number is the time up to which retries are due.
     Fetch(Arc<str>, FetchKinds, i64),
     Close(Option<oneshot::Sender<()>>),
-    #[cfg(any(test, feature = "conformance"))]
+    #[cfg(any(test, feature = "sample"))]
     Do(Box<dyn FnOnce(&Connection) + Send>),
 }
 
@@ -279,7 +279,7 @@ impl JournalWriter {
 
     /// Repeats until the commit succeeds, each second; `false` if the closing writer gives up.
     fn commit(&mut self, mut batch: Vec<SqliteCommand>) -> bool {
-        #[cfg(any(test, feature = "conformance"))]
+        #[cfg(any(test, feature = "sample"))]
         for command in batch.extract_if(.., |command| matches!(command, SqliteCommand::Do(_))) {
             if let (SqliteCommand::Do(what), Some(connection)) = (command, &self.connection) {
                 what(connection);
@@ -506,7 +506,7 @@ fn apply(
         | SqliteCommand::Barrier(_)
         | SqliteCommand::Fetch(..)
         | SqliteCommand::Close(_) => CommandResult::Nothing,
-        #[cfg(any(test, feature = "conformance"))]
+        #[cfg(any(test, feature = "sample"))]
         SqliteCommand::Do(_) => CommandResult::Nothing,
     };
     Ok((done, None))

@@ -19,13 +19,13 @@ use tokio::sync::Notify;
 use super::weight::{OF_ACTION, Weight, Weights};
 use crate::{ClaimLimits, ClaimedDelivery, DeliveryId};
 
-pub const PIECE: usize = 256;
-pub const NEWEST: usize = 48;
-pub const BETWEEN: usize = 16;
+pub(crate) const PIECE: usize = 256;
+pub(crate) const NEWEST: usize = 48;
+pub(crate) const BETWEEN: usize = 16;
 const LOW: usize = PIECE / 4;
 
 #[derive(Debug, Default)]
-pub struct Claimable {
+pub(crate) struct Claimable {
     queues: Mutex<Queues>,
     pub changed: Notify,
 }
@@ -213,14 +213,14 @@ impl ActionQueue {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimableKind {
+pub(crate) enum ClaimableKind {
     Fresh,
     Newest,
     Due,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FetchKinds {
+pub(crate) struct FetchKinds {
     pub fresh: bool,
     pub newest: bool,
     pub due: bool,
@@ -228,7 +228,7 @@ pub struct FetchKinds {
 
 impl FetchKinds {
     #[must_use]
-    pub fn is_any(self) -> bool {
+    pub(crate) fn is_any(self) -> bool {
         self.fresh || self.newest || self.due
     }
 }
@@ -240,7 +240,7 @@ impl Claimable {
 
     /// Claims as soon as possible. `now` returns `None` while claims are not allowed; `fetch` receives the
     /// kinds to fetch and the time.
-    pub async fn claim_when_any(
+    pub(crate) async fn claim_when_any(
         &self,
         action: &str,
         wanted: ClaimLimits,
@@ -265,7 +265,7 @@ impl Claimable {
         }
     }
 
-    pub fn claim(
+    pub(crate) fn claim(
         &self,
         action: &str,
         wanted: ClaimLimits,
@@ -324,7 +324,7 @@ impl Claimable {
     }
 
     #[must_use]
-    pub fn next_due(&self, action: &str) -> Option<i64> {
+    pub(crate) fn next_due(&self, action: &str) -> Option<i64> {
         let queues = self.lock();
         let comes = |queue: &&ActionQueue| {
             !queue.due_asked && queue.due.is_empty() && queue.room(ClaimableKind::Due) > 0
@@ -332,31 +332,31 @@ impl Claimable {
         queues.by_action.get(action).filter(comes)?.next_due()
     }
 
-    pub fn retries(&self, id: DeliveryId, due: i64) {
+    pub(crate) fn retries(&self, id: DeliveryId, due: i64) {
         let mut queues = self.lock();
         if let Some(queue) = queues.by_action.values_mut().find(|queue| queue.taken.contains_key(&id)) {
             queue.uncommitted.insert(id, due);
         }
     }
 
-    pub fn waits_until(&self, action: &str, due: i64) {
+    pub(crate) fn waits_until(&self, action: &str, due: i64) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.waits_until(due);
         }
     }
 
     #[must_use]
-    pub fn expects(&self, action: &str) -> bool {
+    pub(crate) fn expects(&self, action: &str) -> bool {
         self.lock().by_action.get(action).is_some_and(ActionQueue::has_place_at_end)
     }
 
     /// Returns the bytes of messages that may be fetched of a kind. Unless 0, a single message may be larger.
     #[must_use]
-    pub fn room(&self, action: &str, kind: ClaimableKind) -> usize {
+    pub(crate) fn room(&self, action: &str, kind: ClaimableKind) -> usize {
         self.lock().by_action.get(action).map_or(0, |queue| queue.room(kind))
     }
 
-    pub fn is_beyond(&self, action: &str) {
+    pub(crate) fn is_beyond(&self, action: &str) {
         let frees = self.lock().by_action.get_mut(action).is_some_and(ActionQueue::is_beyond);
         if frees {
             self.changed.notify_waiters();
@@ -365,7 +365,7 @@ impl Claimable {
 
     /// Whether a claimable delivery has a place in memory; if not, the action is marked as having more in the
     /// file.
-    pub fn has_place(&self, action: &str, id: DeliveryId) -> bool {
+    pub(crate) fn has_place(&self, action: &str, id: DeliveryId) -> bool {
         let has_place = self.lock().by_action.get(action).is_some_and(|queue| queue.has_place(id));
         if !has_place {
             self.is_beyond(action);
@@ -373,7 +373,7 @@ impl Claimable {
         has_place
     }
 
-    pub fn add(&self, action: &str, claimed: ClaimedDelivery) {
+    pub(crate) fn add(&self, action: &str, claimed: ClaimedDelivery) {
         if let Some(queue) = self.lock().by_action.get_mut(action)
             && !queue.knows(claimed.id)
         {
@@ -392,7 +392,7 @@ impl Claimable {
     }
 
     #[must_use]
-    pub fn known(&self, action: &str) -> HashSet<DeliveryId> {
+    pub(crate) fn known(&self, action: &str) -> HashSet<DeliveryId> {
         let mut queues = self.lock();
         let Some(queue) = queues.by_action.get_mut(action) else { return HashSet::new() };
         queue.dropped = false;
@@ -400,7 +400,7 @@ impl Claimable {
         queue.fresh.keys().chain(queue.newest.keys()).chain(due).chain(queue.taken.keys()).copied().collect()
     }
 
-    pub fn fetched(&self, action: &str, oldest: Vec<(i64, ClaimedDelivery)>, more: bool) {
+    pub(crate) fn fetched(&self, action: &str, oldest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Fresh, oldest);
             queue.asked = false;
@@ -409,7 +409,7 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
-    pub fn fetched_newest(&self, action: &str, newest: Vec<(i64, ClaimedDelivery)>, more: bool) {
+    pub(crate) fn fetched_newest(&self, action: &str, newest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Newest, newest);
             queue.newest_asked = false;
@@ -418,7 +418,7 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
-    pub fn fetched_due(&self, action: &str, due: Vec<(i64, ClaimedDelivery)>, next: Option<i64>) {
+    pub(crate) fn fetched_due(&self, action: &str, due: Vec<(i64, ClaimedDelivery)>, next: Option<i64>) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Due, due);
             queue.next_due = if queue.dropped { Some(0) } else { next };
@@ -427,7 +427,7 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
-    pub fn not_fetched(&self, action: &str) {
+    pub(crate) fn not_fetched(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.asked = false;
             queue.newest_asked = false;
@@ -437,7 +437,7 @@ impl Claimable {
         }
     }
 
-    pub fn forget(&self, action: Option<&str>, id: DeliveryId) {
+    pub(crate) fn forget(&self, action: Option<&str>, id: DeliveryId) {
         let mut queues = self.lock();
         let own = action.and_then(|action| queues.by_action.get_mut(action));
         if !own.is_some_and(|queue| queue.forget(id)) {
@@ -447,30 +447,20 @@ impl Claimable {
         }
     }
 
-    #[must_use]
-    pub fn in_memory(&self) -> HashSet<DeliveryId> {
-        let queues = self.lock();
-        let of = |queue: &ActionQueue| -> Vec<DeliveryId> {
-            let waiting = queue.fresh.keys().chain(queue.newest.keys());
-            waiting.chain(queue.due.keys().map(|(_, id)| id)).chain(queue.taken.keys()).copied().collect()
-        };
-        queues.by_action.values().flat_map(of).collect()
-    }
-
-    pub fn suspend(&self) -> HashSet<DeliveryId> {
+    pub(crate) fn suspend(&self) -> HashSet<DeliveryId> {
         let mut queues = self.lock();
         queues.suspended = true;
         queues.by_action.values().flat_map(|queue| queue.taken.keys().copied()).collect()
     }
 
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.lock().suspended = false;
         self.changed.notify_waiters();
     }
 
     /// Withdraws a delivery: a claim should be given back, as it must not be attempted unchanged. Returns
     /// whether a claim exists.
-    pub fn withdraw(&self, action: &str, id: DeliveryId) -> bool {
+    pub(crate) fn withdraw(&self, action: &str, id: DeliveryId) -> bool {
         let mut is_claimed = false;
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fresh.remove(&id);
@@ -486,24 +476,19 @@ impl Claimable {
         is_claimed
     }
 
-    pub fn leave(&self, action: &str, id: DeliveryId) {
+    pub(crate) fn leave(&self, action: &str, id: DeliveryId) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.withdrawn.remove(&id);
         }
     }
 
     #[must_use]
-    pub fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
+    pub(crate) fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
         let queues = self.lock();
         queues.by_action.get(action).map_or_else(Vec::new, |queue| queue.withdrawn.iter().copied().collect())
     }
 
-    pub fn drop_all(&self) {
-        self.lock().by_action.values_mut().for_each(ActionQueue::drop_all);
-        self.changed.notify_waiters();
-    }
-
-    pub fn retire(&self, action: &str) {
+    pub(crate) fn retire(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.drop_all();
             queue.retired = true;

@@ -6,13 +6,13 @@ use osnl_core::epoch::millis;
 use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     began: Instant,
     at: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Due {
+pub(crate) struct Due {
     pub at: i64,
     /// The pause in milliseconds, for a restart after a change of the clock.
     pub pause: i64,
@@ -20,43 +20,38 @@ pub struct Due {
 
 impl Clock {
     #[must_use]
-    pub fn start() -> Self {
-        Self::starting_at(SystemTime::now())
+    pub(crate) fn start() -> Self {
+        Self { began: Instant::now(), at: millis(SystemTime::now()) }
     }
 
     #[must_use]
-    pub fn starting_at(time: SystemTime) -> Self {
-        Self { began: Instant::now(), at: millis(time) }
-    }
-
-    #[must_use]
-    pub fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.millis(Instant::now())
     }
 
     /// Returns the time of a moment: never 0, which is the due time of a delivery that has not failed.
     #[must_use]
-    pub fn millis(&self, at: Instant) -> i64 {
+    pub(crate) fn millis(&self, at: Instant) -> i64 {
         let since = whole_millis(at.saturating_duration_since(self.began));
         let before = whole_millis(self.began.saturating_duration_since(at));
         self.at.saturating_add(since).saturating_sub(before).max(1)
     }
 
     #[must_use]
-    pub fn due(&self, at: Instant) -> Due {
+    pub(crate) fn due(&self, at: Instant) -> Due {
         let pause = whole_millis(at.saturating_duration_since(Instant::now()));
         Due { at: self.millis(at), pause }
     }
 
     /// Returns the moment of a time; a time before the start is the start.
     #[must_use]
-    pub fn instant(&self, millis: i64) -> Option<Instant> {
+    pub(crate) fn instant(&self, millis: i64) -> Option<Instant> {
         let since = u64::try_from(millis.saturating_sub(self.at)).unwrap_or(0);
         self.began.checked_add(Duration::from_millis(since))
     }
 }
 
 #[must_use]
-pub fn whole_millis(time: Duration) -> i64 {
+pub(crate) fn whole_millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -6,7 +6,7 @@ use osnl_model::BodyDigest;
 /// Returns the number of a lane, from action and resource key. Two lanes with the same number are one, in the
 /// order of appends; nothing else depends on it.
 #[must_use]
-pub fn lane(action: &str, key: &str) -> i64 {
+pub(crate) fn lane(action: &str, key: &str) -> i64 {
     let mut text = Vec::with_capacity(128);
     text.extend_from_slice(action.as_bytes());
     text.push(0);
@@ -15,12 +15,12 @@ pub fn lane(action: &str, key: &str) -> i64 {
 }
 
 #[must_use]
-pub fn message_number(id: &str) -> i64 {
+pub(crate) fn message_number(id: &str) -> i64 {
     number(&BodyDigest::of(id.as_bytes()))
 }
 
 #[must_use]
-pub fn number(digest: &BodyDigest) -> i64 {
+pub(crate) fn number(digest: &BodyDigest) -> i64 {
     let mut first = [0; 8];
     first.copy_from_slice(&digest.as_bytes()[..8]);
     i64::from_le_bytes(first)

@@ -14,7 +14,7 @@ use crate::{Begin, NewDelivery, Obstacle, Permit, PermitStore};
 pub const IN_MEMORY: usize = 16 * 1024;
 
 #[derive(Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     max_pending: u64,
     /// Actions that never delay a message: beyond the bound, their new deliveries become dead letters.
     overflowing: RwLock<BTreeSet<Arc<str>>>,
@@ -66,7 +66,7 @@ struct ReservedPlaces {
 
 impl Gate {
     #[must_use]
-    pub fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
+    pub(crate) fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
         let state = GateState {
             open: true,
             in_memory: 0,
@@ -79,7 +79,7 @@ impl Gate {
     }
 
     #[must_use]
-    pub fn max_pending(&self) -> u64 {
+    pub(crate) fn max_pending(&self) -> u64 {
         self.max_pending
     }
 
@@ -91,12 +91,12 @@ impl Gate {
         self.overflowing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
+    pub(crate) fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         *self.overflowing.write().unwrap_or_else(PoisonError::into_inner) = actions;
         self.room.notify_waiters();
     }
 
-    pub fn refuse_overflowing(&self, deliveries: &mut [NewDelivery]) {
+    pub(crate) fn refuse_overflowing(&self, deliveries: &mut [NewDelivery]) {
         for new in deliveries.iter_mut().filter(|new| new.begin.is_open()) {
             if let Some(reason) = self.overflows(&new.action) {
                 new.begin = Begin::Dead(reason);
@@ -113,7 +113,7 @@ impl Gate {
             .then(|| format!("{pending} deliveries are pending, max_pending (on_full = dead_letter)"))
     }
 
-    pub async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {
+    pub(crate) async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {
         let mut ticket: Option<Ticket<'_>> = None;
         loop {
             let room = self.room.notified();
@@ -146,7 +146,7 @@ impl Gate {
     }
 
     /// Returns the obstacle to an entry for these actions, apart from the journal's own state.
-    pub fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+    pub(crate) fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
         let (bounded, state, most) = (self.bounded(actions), self.lock(), self.max_pending);
         let taken = |action: &Arc<str>| {
             let room = state.actions.get(action)?;
@@ -162,12 +162,12 @@ impl Gate {
         }
     }
 
-    pub fn set_open(&self, open: bool) {
+    pub(crate) fn set_open(&self, open: bool) {
         self.lock().open = open;
         self.room.notify_waiters();
     }
 
-    pub fn appended<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>>) {
+    pub(crate) fn appended<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>>) {
         let mut state = self.lock();
         state.in_memory += 1;
         for action in actions {
@@ -175,21 +175,14 @@ impl Gate {
         }
     }
 
-    pub fn committed(&self) {
+    pub(crate) fn committed(&self) {
         let mut state = self.lock();
         state.in_memory = state.in_memory.saturating_sub(1);
         drop(state);
         self.room.notify_waiters();
     }
 
-    /// Sets the number of pending deliveries of an action, counted independently of
-    /// [`changed`](Self::changed).
-    pub fn counted(&self, action: &str, pending: u64) {
-        let known = self.lock().actions.get(action).map_or(0, |room| room.pending);
-        self.changed(action, pending.cast_signed().saturating_sub(known.cast_signed()));
-    }
-
-    pub fn changed(&self, action: &str, by: i64) {
+    pub(crate) fn changed(&self, action: &str, by: i64) {
         let mut state = self.lock();
         let room = state.actions.entry(action.into()).or_default();
         room.pending = room.pending.saturating_add_signed(by);

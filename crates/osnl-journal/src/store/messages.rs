@@ -13,10 +13,10 @@ use osnl_model::Notification;
 
 const MANY: usize = 1024;
 
-pub type Message = (Arc<ReceivedMessage>, Arc<Notification>);
+pub(crate) type Message = (Arc<ReceivedMessage>, Arc<Notification>);
 
 #[derive(Debug)]
-pub struct MessageCache<K> {
+pub(crate) struct MessageCache<K> {
     messages: HashMap<K, (Weak<ReceivedMessage>, Weak<Notification>)>,
     sweep_at: usize,
 }
@@ -29,12 +29,12 @@ impl<K> Default for MessageCache<K> {
 
 impl<K: Eq + Hash> MessageCache<K> {
     #[must_use]
-    pub fn get(&self, key: &K) -> Option<Message> {
+    pub(crate) fn get(&self, key: &K) -> Option<Message> {
         let (received, notification) = self.messages.get(key)?;
         Some((received.upgrade()?, notification.upgrade()?))
     }
 
-    pub fn insert(&mut self, key: K, (received, notification): &Message) {
+    pub(crate) fn insert(&mut self, key: K, (received, notification): &Message) {
         if self.messages.len() >= self.sweep_at {
             self.messages.retain(|_, (received, _)| received.strong_count() > 0);
             self.sweep_at = MANY.max(self.messages.len() * 2);

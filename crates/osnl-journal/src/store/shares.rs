@@ -6,13 +6,13 @@ use std::sync::Arc;
 const BYTES: i64 = 64 << 20;
 
 #[derive(Clone, Copy, Debug)]
-pub struct QuarantineBounds {
+pub(crate) struct QuarantineBounds {
     messages: i64,
     bytes: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueShare {
+pub(crate) struct QueueShare {
     /// The listener that received the messages, as queues of several brokers may have one name.
     pub listener: Arc<str>,
     pub queue: Arc<str>,
@@ -22,7 +22,7 @@ pub struct QueueShare {
 
 impl QuarantineBounds {
     #[must_use]
-    pub fn of(max_dead: u64) -> Self {
+    pub(crate) fn of(max_dead: u64) -> Self {
         Self { messages: i64::try_from(max_dead).unwrap_or(i64::MAX), bytes: BYTES }
     }
 
@@ -31,7 +31,7 @@ impl QuarantineBounds {
     /// Beyond the number of messages, this is the queue with most messages; beyond the bytes, the queue with
     /// most bytes.
     #[must_use]
-    pub fn leaves(&self, shares: &[QueueShare]) -> Option<usize> {
+    pub(crate) fn leaves(&self, shares: &[QueueShare]) -> Option<usize> {
         let sum = |of: fn(&QueueShare) -> i64| shares.iter().map(of).sum::<i64>();
         let of: fn(&QueueShare) -> i64 = match () {
             () if sum(|share| share.bytes) > self.bytes => |share| share.bytes,
@@ -44,7 +44,7 @@ impl QuarantineBounds {
 }
 
 impl QueueShare {
-    pub fn lose(&mut self, bytes: i64) {
+    pub(crate) fn lose(&mut self, bytes: i64) {
         self.messages -= 1;
         self.bytes -= bytes;
     }

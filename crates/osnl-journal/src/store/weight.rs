@@ -14,27 +14,27 @@ use osnl_model::{Notification, memory_of};
 use serde_json::Value;
 
 /// The bytes of an action's messages at which no further fresh delivery is fetched.
-pub const OF_ACTION: usize = 64 << 20;
-pub const OF_ALL: usize = 192 << 20;
+pub(crate) const OF_ACTION: usize = 64 << 20;
+pub(crate) const OF_ALL: usize = 192 << 20;
 /// The bytes that each action may always have, so that large messages of held actions delay no other action.
 const OF_EACH: usize = 4 << 20;
 /// The size below which a waiting message is kept decoded; a larger message is read again.
-pub const LIGHT: usize = 64 << 10;
+pub(crate) const LIGHT: usize = 64 << 10;
 const MANY: usize = 1024;
 
 #[must_use]
-pub fn bytes_of(received: &ReceivedMessage, notification: &Notification) -> usize {
+pub(crate) fn bytes_of(received: &ReceivedMessage, notification: &Notification) -> usize {
     received.body.len() + notification.memory()
 }
 
 #[must_use]
-pub fn bytes_of_values(values: Option<&EnrichedValues>) -> usize {
+pub(crate) fn bytes_of_values(values: Option<&EnrichedValues>) -> usize {
     let of = |(name, value): (&String, &Value)| name.len() + memory_of(value);
     values.into_iter().flatten().map(of).sum()
 }
 
 #[derive(Debug)]
-pub struct Weights {
+pub(crate) struct Weights {
     own: Arc<AtomicUsize>,
     all: Arc<AtomicUsize>,
     /// Entries by the message's address, which no other message takes while the weight exists.
@@ -43,7 +43,7 @@ pub struct Weights {
 }
 
 #[derive(Debug)]
-pub struct Weight {
+pub(crate) struct Weight {
     _message: Arc<MessageWeight>,
     _own: CountedBytes,
 }
@@ -71,11 +71,11 @@ impl Drop for CountedBytes {
 
 impl Weights {
     #[must_use]
-    pub fn new(all: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(all: Arc<AtomicUsize>) -> Self {
         Self { own: Arc::default(), all, messages: HashMap::new(), sweep_at: MANY }
     }
 
-    pub fn weigh(&mut self, event: &Event) -> Weight {
+    pub(crate) fn weigh(&mut self, event: &Event) -> Weight {
         let message = self.message(&event.received, &event.notification);
         Weight { _message: message, _own: self.count(bytes_of_values(event.enriched.as_deref())) }
     }
@@ -106,14 +106,14 @@ impl Weights {
     }
 
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.own.load(Ordering::Relaxed) == 0
     }
 
     /// Returns the bytes that may be added, less the reserved `spare`. A single message may exceed the result
     /// unless 0.
     #[must_use]
-    pub fn room(&self, spare: usize) -> usize {
+    pub(crate) fn room(&self, spare: usize) -> usize {
         let (own, all) = (self.own.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed));
         let of_all = (OF_ALL + spare).saturating_sub(all).max(OF_EACH.saturating_sub(own));
         (OF_ACTION + spare).saturating_sub(own).min(of_all)

@@ -133,7 +133,7 @@ impl Conf {
     }
 
     pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<OpenJournal, StartError> {
-        let opened = self.journal.open(self.listener().options.prefetch, None, Default::default(), counters);
+        let opened = self.journal.open(self.listener().options.prefetch, Default::default(), counters);
         let OpenedJournal { journal, sqlite, memory, .. } = opened.map_err(StartError::Journal)?;
         let (mut ends, mut in_hand) = Default::default();
         if let Some(sqlite) = sqlite {

@@ -148,15 +148,6 @@ impl OsloPublisher {
         }
     }
 
-    /// Publishes to a broker that may be down.
-    ///
-    /// # Errors
-    /// The reason for the missing confirmation; the broker may have the message nevertheless.
-    pub(crate) fn try_notify(&mut self, notice: &Notice) -> Result<(), String> {
-        self.send_notice(notice);
-        self.receive().map(drop)
-    }
-
     fn send_notice(&mut self, notice: &Notice) {
         self.send(&json!({
             "op": "notify", "exchange": notice.exchange, "topic": notice.topic, "driver": notice.driver,

@@ -7,8 +7,6 @@ use std::time::Duration;
 use super::frames::PartialFrame;
 use super::{NetworkFault, SharedProxy};
 
-const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
-
 #[derive(Debug)]
 pub(super) struct RelayPair {
     client: TcpStream,
@@ -25,7 +23,6 @@ impl RelayPair {
             NetworkFault::None
             | NetworkFault::Stall
             | NetworkFault::Delay(_)
-            | NetworkFault::LoseCommit
             | NetworkFault::Refuse
             | NetworkFault::NoDeliveries => u64::MAX,
         };
@@ -89,12 +86,6 @@ fn copy(shared: &SharedProxy, pair: &RelayPair, from_server: bool) {
             }
             continue;
         }
-        if !from_server
-            && commits(&buffer[..n])
-            && shared.state.lock().unwrap().fault == NetworkFault::LoseCommit
-        {
-            pair.left.store(0, Ordering::SeqCst);
-        }
         let allowed = if from_server { pass(pair, n) } else { n };
         if pair.is_cut() || to.write_all(&buffer[..allowed]).is_err() {
             return;
@@ -106,10 +97,6 @@ fn copy(shared: &SharedProxy, pair: &RelayPair, from_server: bool) {
             return;
         }
     }
-}
-
-fn commits(bytes: &[u8]) -> bool {
-    bytes.windows(COMMIT.len()).any(|window| window == COMMIT)
 }
 
 fn pass(pair: &RelayPair, n: usize) -> usize {

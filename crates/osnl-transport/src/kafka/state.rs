@@ -51,7 +51,6 @@ pub(super) struct FetchedMessage {
 pub(super) struct State {
     pub(super) client: Option<Arc<KafkaClient>>,
     partitions: BTreeMap<PartitionKey, Partition>,
-    last_assignment: u64,
     pub(super) fetched: VecDeque<FetchedMessage>,
     open: BTreeMap<u64, FetchedMessage>,
     last_tag: u64,
@@ -130,7 +129,6 @@ impl State {
     }
 
     pub(super) fn assigned(&mut self, place: Place) {
-        self.last_assignment += 1;
         let Place { key, position, is_committed, end, mut lost } = place;
         self.forget(std::slice::from_ref(&key));
         let mut offsets = Offsets::resume(&position);
@@ -141,9 +139,8 @@ impl State {
             offsets.seen(*handed);
             lost = *before;
         }
-        let name = format!("{}/{}", key.0, key.1).into();
         let partition = Partition {
-            assigned: Arc::new(AssignedPartition::new(name, self.last_assignment)),
+            assigned: Arc::default(),
             offsets,
             committed: is_committed.then_some(position),
             is_leaving: false,

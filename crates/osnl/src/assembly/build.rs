@@ -25,7 +25,6 @@ use crate::enrich::{EnrichConf, EnrichmentStep, Enrichments};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
-use crate::journal::shared::{SharedJournal, SharedOptions};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
@@ -69,12 +68,7 @@ impl Native {
         if let Some(folder) = self.state_folder() {
             crate::state_dir::judge(&folder)?;
         }
-        let opened = self.journal.open(
-            self.prefetch(),
-            self.shared_place(),
-            (self.overflowing(), self.digests()),
-            counters,
-        )?;
+        let opened = self.journal.open(self.prefetch(), self.overflowing(), counters)?;
         let (state_folder, state_lock) = self.own_state_folder()?;
         self.say_orphans();
         let in_hand = |folder: &PathBuf| InHand::open(folder, opened.sqlite.is_some());
@@ -93,7 +87,7 @@ impl Native {
             canary_way: Default::default(),
             guards_in_force: Arc::new(GuardsInForce::new(guards.clone())),
             guards,
-            ring: Arc::new(self.ring(state_folder.is_some())),
+            ring: Arc::new(self.ring()),
             live: Arc::default(),
             observer: self.observer(),
             bindings: Arc::new(Bindings::open(state_folder.as_deref(), opened.store.journal.facts().name())),
@@ -119,7 +113,7 @@ impl Native {
             .holding(state_lock);
         daemon = opened.accompany(daemon);
         daemon.state().set_attention_age(self.attention_age);
-        parts.follow(daemon.state());
+        parts.state = Some(daemon.state());
         let handler = ControlHandler::of_daemon(opened.store, daemon.state(), counters.clone())
             .with_bindings(parts.bindings.clone())
             .with_rules(parts.ring.clone(), parts.guards_in_force.clone())
@@ -129,8 +123,7 @@ impl Native {
         let handler = Arc::new(handler.with_socket(socket));
         if let Some(conf) = self.canary.clone() {
             let (way, state) = (parts.canary_way.clone(), daemon.state());
-            let records = canary::SharedRecords(parts.opened.shared.clone());
-            daemon = daemon.serving("canary", canary::send(conf, way, state, records, counters.clone()));
+            daemon = daemon.serving("canary", canary::send(conf, way, state, counters.clone()));
         }
         daemon = daemon.serving("watch over silent streams", silence::watch(counters.clone()));
         Ok((daemon, parts, handler))
@@ -185,14 +178,9 @@ impl Native {
         Ok(asking)
     }
 
-    fn ring(&self, has_state: bool) -> Ring {
+    fn ring(&self) -> Ring {
         match &self.journal {
             JournalConf::Memory => Ring::new(self.keep_unmatched),
-            // A shared database has no rows for unmatched messages.
-            JournalConf::Shared(_) => match self.shared_place().filter(|_| has_state) {
-                Some(place) => Ring::beside(self.keep_unmatched, &place),
-                None => Ring::new(self.keep_unmatched),
-            },
             JournalConf::Sqlite(options) => Ring::beside(self.keep_unmatched, &options.path),
         }
     }
@@ -235,19 +223,15 @@ pub struct OpenedJournal {
     pub store: Store,
     pub sqlite: Option<Arc<SqliteJournal>>,
     pub memory: Option<Arc<MemoryJournal>>,
-    pub shared: Option<Arc<dyn SharedJournal>>,
 }
 
 impl OpenedJournal {
     fn new(journal: Arc<dyn Journal>, store: Store) -> Self {
-        Self { journal, store, sqlite: None, memory: None, shared: None }
+        Self { journal, store, sqlite: None, memory: None }
     }
 
     fn accompany(&self, mut daemon: Daemon) -> Daemon {
         if let Some(journal) = &self.sqlite {
-            daemon = daemon.watching(journal.ends());
-        }
-        if let Some(journal) = &self.shared {
             daemon = daemon.watching(journal.ends());
         }
         if let (Some(journal), Some(queues)) = (&self.memory, &self.store.dead_letters) {
@@ -258,12 +242,10 @@ impl OpenedJournal {
 }
 
 impl JournalConf {
-    /// Opens the store; a shared one writes its overflow beside `place`.
     pub fn open(
         &self,
         prefetch: u16,
-        place: Option<PathBuf>,
-        (overflowing, digests): (BTreeSet<Arc<str>>, BTreeSet<Arc<str>>),
+        overflowing: BTreeSet<Arc<str>>,
         counters: &Arc<Counters>,
     ) -> Result<OpenedJournal, BuildError> {
         match self {
@@ -286,17 +268,6 @@ impl JournalConf {
                         })
                     }
                     Err(error) => Err(BuildError::Journal { path, error }),
-                }
-            }
-            Self::Shared(options) => {
-                let options = SharedOptions { overflowing, digests, archive: place, ..options.clone() };
-                let database = options.shown.clone();
-                match options.database.open(&options, counters.clone()) {
-                    Ok(journal) => Ok(OpenedJournal {
-                        shared: Some(journal.clone()),
-                        ..OpenedJournal::new(journal.clone(), Store::new(journal))
-                    }),
-                    Err(error) => Err(BuildError::Database { database, error }),
                 }
             }
         }

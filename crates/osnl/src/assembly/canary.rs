@@ -2,9 +2,6 @@
 //!
 //! While the listener is on standby or disconnected, another daemon may read the queue: no canary is sent and none is
 //! missed.
-//!
-//! On a shared journal, another daemon may deliver a canary. So the sender asks the journal for recorded canaries,
-//! after a tenth of the time since the latest, at most ten times a second. Without an answer, no canary is missed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -12,10 +9,9 @@ use std::time::{Duration, SystemTime};
 use osnl_model::{Emission, Framing, Priority, Target};
 use osnl_transport::{Declare, OutgoingMessage, Transport};
 use serde_json::value::RawValue;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::daemon::{DaemonState, ServiceTask};
-use crate::journal::shared::SharedJournal;
 use crate::listener::ListenerState;
 use crate::metrics::{Canary, Counters};
 use crate::native::{CanaryConf, canary};
@@ -38,39 +34,10 @@ impl Way {
     }
 }
 
-/// The bounds of the pause between two questions to the journal.
-const ASK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-
-pub(super) struct SharedRecords(pub(super) Option<Arc<dyn SharedJournal>>);
-
-impl SharedRecords {
-    /// Asks the journal when due; waits for ever without a shared journal.
-    async fn hear(&self, canary: &Canary) {
-        match canary.under_way().filter(|_| self.0.is_some()) {
-            Some((_, sent)) => {
-                let age = sent.elapsed().unwrap_or_default();
-                sleep((age / 10).clamp(ASK.0, ASK.1)).await;
-                self.ask(canary).await;
-            }
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn ask(&self, canary: &Canary) -> bool {
-        let Some((journal, (ids, _))) = self.0.as_ref().zip(canary.under_way()) else { return true };
-        let Ok(returned) = journal.returned_canaries(ids).await else { return false };
-        for id in returned {
-            canary.comes_back(&id, SystemTime::now());
-        }
-        true
-    }
-}
-
 pub(super) fn send(
     conf: CanaryConf,
     way: Way,
     daemon: Arc<DaemonState>,
-    records: SharedRecords,
     counters: Arc<Counters>,
 ) -> ServiceTask {
     Box::new(|end| {
@@ -85,15 +52,8 @@ pub(super) fn send(
                     biased;
                     () = end.cancelled() => break,
                     _ = tick.tick() => {}
-                    () = records.hear(canary) => continue,
                 }
-                let is_known = tokio::select! {
-                    biased;
-                    () = end.cancelled() => break,
-                    is_known = records.ask(canary) => is_known,
-                };
-                let Some((transport, exchange)) = way.now().filter(|_| is_known && listens(&daemon, &conf))
-                else {
+                let Some((transport, exchange)) = way.now().filter(|_| listens(&daemon, &conf)) else {
                     canary.begin(conf.every, SystemTime::now());
                     continue;
                 };

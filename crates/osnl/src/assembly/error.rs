@@ -6,7 +6,6 @@ use osnl_transport::TransportError;
 
 use crate::action::driver::DriverError;
 use crate::action::http::HttpError;
-use crate::journal::shared::UnusableDatabase;
 use crate::journal::sqlite::OpenError;
 
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +30,6 @@ pub enum BuildError {
     StateInUse { folder: PathBuf, by: String },
     #[error("[journal] {}: {error}", .path.display())]
     Journal { path: PathBuf, error: OpenError },
-    #[error("[journal] {database}: {error}")]
-    Database { database: String, error: UnusableDatabase },
     #[error(transparent)]
     Action(#[from] DriverError),
     #[error("[enrich:{name}] {error}")]

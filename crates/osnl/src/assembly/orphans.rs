@@ -28,7 +28,7 @@ impl std::fmt::Display for Orphans {
 }
 
 impl Native {
-    /// Returns the orphaned deliveries in the journal's file. For a shared journal, the status has its orphans.
+    /// Returns the orphaned deliveries in the journal's file.
     pub fn orphans(&self) -> Result<Vec<Orphans>, OpenError> {
         let Some(reader) = self.journal.reader()? else { return Ok(Vec::new()) };
         let mut found: Vec<Orphans> = Vec::new();
@@ -66,7 +66,7 @@ impl JournalConf {
     fn reader(&self) -> Result<Option<SqliteReader>, OpenError> {
         match self {
             Self::Sqlite(options) if options.path.exists() => SqliteReader::open(&options.path).map(Some),
-            Self::Sqlite(_) | Self::Memory | Self::Shared(_) => Ok(None),
+            Self::Sqlite(_) | Self::Memory => Ok(None),
         }
     }
 

@@ -7,7 +7,6 @@ use osnl_transport::{QueueType, Transport, TransportError};
 use super::build::OpenedJournal;
 use super::canary::Way;
 use super::error::BuildError;
-use super::held::report_held;
 use crate::action::driver::{Logins, SharedObserver};
 use crate::action::http::HttpOptions;
 use crate::daemon::DaemonState;
@@ -17,7 +16,7 @@ use crate::intake::{LiveRules, Observe, RuleEngine};
 use crate::listener::{Bindings, Listener, ReadQueue};
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
-use crate::native::{ListenerConf, LoadedConf, Native};
+use crate::native::{ListenerConf, Native};
 use crate::rule::{Guards, GuardsInForce, Rule};
 use crate::unmatched::Ring;
 
@@ -60,19 +59,6 @@ impl AssemblyParts {
     pub(super) fn serve(&self, native: &Native) {
         if let Some(observer) = &self.observer {
             observer.serve(native.interests());
-        }
-    }
-
-    pub(super) fn follow(&mut self, state: Arc<DaemonState>) {
-        if let Some(journal) = &self.opened.shared {
-            report_held(&**journal, &state);
-        }
-        self.state = Some(state);
-    }
-
-    pub(super) fn report_to_members(&self, loaded: &LoadedConf) {
-        if let Some(journal) = &self.opened.shared {
-            journal.set_sections(&loaded.section_digests());
         }
     }
 
@@ -125,10 +111,6 @@ impl AssemblyParts {
             journal.keep_dead_letters_of(conf.name.clone());
         }
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
-        let listener = match &self.opened.shared {
-            Some(journal) => listener.with_shared(journal.clone()),
-            None => listener,
-        };
         let listener = match conf.wanted().filter(|_| !is_shared) {
             Some(wanted) => listener.with_survey(wanted).silent_after(conf.silent_after),
             None => listener,

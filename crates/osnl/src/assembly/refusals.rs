@@ -104,9 +104,7 @@ impl LoadedConf {
                 let problem = format!("{}: {error}", path.display());
                 self.refusal_at(JOURNAL, "connection", &problem)
             }
-            BuildError::Database { .. } | BuildError::StateInUse { .. } => {
-                at("", "", None, error.to_string())
-            }
+            BuildError::StateInUse { .. } => at("", "", None, error.to_string()),
         }
     }
 }

@@ -77,7 +77,6 @@ impl LoadedConf {
         let values = self.values();
         let loaded = Arc::new(self);
         daemon.state().set_configuration(loaded.clone());
-        parts.report_to_members(&loaded);
         let state = daemon.state();
         let daemon = daemon.serving("watch over secrets", secrets::watch(state, sources.environment.clone()));
         let running = RunningDaemon { sources, loaded, values, parts, make, logs, next: None };
@@ -126,13 +125,8 @@ impl Reload for RunningDaemon {
             state.set_attention_age(loaded.conf.attention_age);
             state.set_configuration(loaded.clone());
         }
-        parts.report_to_members(&loaded);
         if let Some(journal) = &parts.opened.sqlite {
             journal.set_overflowing(loaded.conf.overflowing());
-        }
-        if let Some(journal) = &parts.opened.shared {
-            journal.set_overflowing(loaded.conf.overflowing());
-            journal.set_digests(loaded.conf.digests());
         }
         if let Some(journal) = &parts.opened.memory {
             journal.make_room(loaded.conf.prefetch());
@@ -320,8 +314,7 @@ fn unusable(error: BuildError) -> ReloadRefusal {
         | BuildError::State { .. }
         | BuildError::OpenState(_)
         | BuildError::StateInUse { .. }
-        | BuildError::Journal { .. }
-        | BuildError::Database { .. } => ReloadRefusalReason::Unusable,
+        | BuildError::Journal { .. } => ReloadRefusalReason::Unusable,
     };
     ReloadRefusal { reason, errors: vec![error.to_string()] }
 }

@@ -1,4 +1,4 @@
-//! Reads secrets in files again while access is refused. A journal in a database reads its own for each connection.
+//! Reads secrets in files again while access is refused.
 //!
 //! A password may change first at the server or first in the file, so files are compared each second while access is
 //! refused, or was lately.

@@ -12,7 +12,6 @@ mod quarantine;
 mod reload;
 mod replay;
 mod rules;
-mod shared;
 mod status;
 mod try_event;
 

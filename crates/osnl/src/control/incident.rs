@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::actions::{of_down_there, of_guards, of_target};
+pub(super) use self::actions::{of_guards, of_target};
 pub(super) use self::daemon::{of_configuration, of_expiry, of_no_daemon, of_stop, of_streams};
 pub(super) use self::fold::fold;
 pub(super) use self::journal::{of_journal, of_quarantine, of_suspects, of_unreadable_journal};
@@ -36,11 +36,8 @@ pub enum IncidentKind {
     /// The journal is at its limit: nothing is read from the broker.
     JournalFull,
     JournalFailed,
-    /// The database of the journal refuses a record, and takes others.
-    RecordRefused,
     NearBound,
     NotReloaded,
-    MembersDiffer,
     ListenerConnecting,
     /// A listener reads its queue, and an exchange that should fill it is missing.
     ExchangeMissing,

@@ -25,7 +25,6 @@ pub struct Where {
     pub state_dir: Option<PathBuf>,
     /// The journal's file; `None` for a daemon with a journal in memory.
     pub journal: Option<PathBuf>,
-    pub shared: Option<String>,
     pub dead_letters: Arc<DeadLetterQueues>,
     /// Any journal that the daemon of the state directory has will do.
     pub any_journal: bool,
@@ -63,9 +62,7 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
     let folder = place.state_dir.clone().or_else(|| Some(place.journal.as_ref()?.parent()?.to_owned()));
     let folder = folder.unwrap_or_default();
     let socket = socket_path(&folder).display().to_string();
-    // A database is named like a file: the daemon compares it with its own.
-    let meant = place.journal.clone().or_else(|| place.shared.clone().map(PathBuf::from));
-    let meant = meant.filter(|_| !place.any_journal);
+    let meant = place.journal.clone().filter(|_| !place.any_journal);
     // The lock shows that a daemon runs that does not answer.
     let locked = place.journal.clone().unwrap_or_else(|| folder.join("journal.db"));
     let deadline = Instant::now() + BEGINNING.min(patience);
@@ -125,10 +122,7 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
             Ok(ControlBackend::File(ControlHandler::of_dead_letters(queues, actions)))
         }
         None => {
-            let file = match &place.shared {
-                Some(database) => format!("its journal is {database}, which only a running daemon reads"),
-                None => "its journal is in memory, of which nothing is left".to_owned(),
-            };
+            let file = "its journal is in memory, of which nothing is left".to_owned();
             Err(ReachError::Nothing { socket, file })
         }
     }

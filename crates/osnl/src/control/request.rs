@@ -194,7 +194,6 @@ impl Which {
         // A form has one field for several states.
         let names = self.states.iter().flat_map(|names| names.split(','));
         Ok(Filter {
-            after: None,
             ids: self.ids.iter().map(|id| delivery_id(id)).collect::<Result<_, _>>()?,
             event: self.event,
             rule: self.rule.clone(),

@@ -370,47 +370,4 @@ pub struct JournalStatus {
     pub oldest: Option<String>,
     pub oldest_seconds: Option<u64>,
     pub quarantined: Option<u64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub members: Vec<JournalMember>,
-    /// The partitions of a shared journal without an owner: their deliveries wait.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unowned_partitions: Option<u64>,
-    /// The records of this daemon that the database of a shared journal refuses while accepting others.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<RecordRefused>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordRefused {
-    pub subject: String,
-    pub record: String,
-    pub since: String,
-    pub since_seconds: u64,
-    pub reason: String,
-    /// Whether the record was given up, so that nothing waits for it.
-    pub is_given_up: bool,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalMember {
-    pub name: String,
-    pub version: String,
-    pub partitions: u64,
-    pub is_own: bool,
-    /// Seconds of silence, if longer than the lease: the daemon's work is taken over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub silent_seconds: Option<u64>,
-    /// The sections of the configuration that differ from the answering daemon's, each with the difference.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub differences: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub down: Vec<DownThere>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DownThere {
-    pub action: String,
-    pub since: String,
-    pub since_seconds: u64,
-    pub reason: String,
 }

@@ -16,7 +16,7 @@ pub enum StateTone {
     Bad,
 }
 
-const STATES: [(&str, StateTone); 23] = [
+const STATES: [(&str, StateTone); 22] = [
     ("dead", StateTone::Bad),
     ("target down", StateTone::Bad),
     ("down", StateTone::Bad),
@@ -34,7 +34,6 @@ const STATES: [(&str, StateTone); 23] = [
     ("standby", StateTone::Good),
     ("delivered", StateTone::Good),
     ("no action needed", StateTone::Good),
-    ("arrived", StateTone::Quiet),
     ("ready", StateTone::Quiet),
     ("running", StateTone::Quiet),
     ("waiting", StateTone::Quiet),
@@ -63,9 +62,7 @@ impl StateTotals {
         for phase in Phase::BY_URGENCY {
             let Some(count) = self.by_state.get(phase.word()).copied() else { continue };
             let name = match phase {
-                Phase::Retrying | Phase::Ready | Phase::Waiting | Phase::Arrived | Phase::Running => {
-                    "pending"
-                }
+                Phase::Retrying | Phase::Ready | Phase::Waiting | Phase::Running => "pending",
                 _ => phase.word(),
             };
             match named.last_mut() {

@@ -13,9 +13,10 @@ use crate::journal::dead_letters::{DeadLetterRow, id_of};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::query::{
     Answer, Bodies, BoundedCount, CauseGroup, DeliveryDetails, DeliveryListRow, DiskUse, Filter,
-    JournalChanges, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts, Unreadable,
+    JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts, Unreadable,
     UnreadableFilter, groups_of, page_of,
 };
+use crate::journal::sqlite::SqliteJournal;
 use crate::journal::{DeliveryId, JournalState, PausedActions};
 use crate::received::ReceivedMessage;
 
@@ -153,7 +154,7 @@ impl JournalQueries for MemoryAndQueues {
         self.journal.set_paused(action, by)
     }
 
-    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<dyn JournalChanges>> {
+    fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<SqliteJournal>> {
         self.journal.clone().open_to_change()
     }
 }

@@ -142,7 +142,7 @@ async fn readers_are_bounded_and_one_that_comes_back_gets_what_it_missed() {
     assert_eq!(again(4), "");
     assert_eq!(again(1 << 40), "abcd");
     // Without a reader for a while, nothing is kept.
-    tokio::time::advance(LEASE).await;
+    tokio::time::advance(KEPT).await;
     assert!(live.is_watched.load(Ordering::Relaxed));
     show(&live, "e", false);
     assert!(!live.is_watched.load(Ordering::Relaxed));

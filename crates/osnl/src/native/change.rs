@@ -131,15 +131,7 @@ impl SectionValues {
     fn of(layers: &Layers, section: &RawSection) -> Self {
         let value = |option: &str| {
             let origin = section.origin(option);
-            let resolved = |option: &str| layers.resolve(section, option).ok().flatten();
-            let of_file = section.entry(option).is_some_and(|entry| entry.file.is_some());
-            let value = match resolved(option) {
-                // The journal reads its login again for each connection.
-                Some(text) if of_file && (section.def.kind, option) == (JOURNAL, "connection") => {
-                    Some(without_login(&text))
-                }
-                value => value,
-            };
+            let value = layers.resolve(section, option).ok().flatten();
             let file = value.as_ref().and_then(|value| {
                 let program = || (section.def.kind == ACTION).then(|| programs::files_of(option, value));
                 named_file(layers, section, option).map(|named| named.digest).or_else(|| program().flatten())
@@ -201,13 +193,6 @@ fn named_file(layers: &Layers, section: &RawSection, option: &str) -> Option<Nam
     };
     let digest = osnl_model::BodyDigest::of(&content).to_string();
     Some(NamedFile { section: section.heading(), option: option.to_owned(), file: value, digest })
-}
-
-fn without_login(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
-    let begin = authority.rfind('@').map_or(0, |at| at + 1);
-    format!("{scheme}://{}", &rest[begin..])
 }
 
 /// Whether an option names a file read when the action is built. Listeners read theirs for each connection.
@@ -277,33 +262,6 @@ mod tests {
         write("a", "a");
         std::fs::write(&ca, "second").unwrap();
         assert_eq!(before.different(&values()), [changed]);
-    }
-
-    #[test]
-    fn a_login_of_the_journal_that_changes_in_its_file_needs_no_restart() {
-        for (url, expected) in [
-            ("postgresql://u:secret@h/d", "postgresql://h/d"),
-            ("postgresql://u:s%40@h1,h2:1/d?a=b@c", "postgresql://h1,h2:1/d?a=b@c"),
-            ("postgresql://h/d", "postgresql://h/d"),
-            ("memory://", "memory://"),
-            ("text", "text"),
-        ] {
-            assert_eq!(without_login(url), expected);
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("connection");
-        let values = |content: &str| {
-            std::fs::write(&file, content).unwrap();
-            let text = format!("[journal]\nconnection = file://{}\n", file.display());
-            let mut layers = Layers::new(Drivers::default().schema());
-            layers.apply(&osnl_config::Ini::parse("f", &text).0);
-            osnl_config::secret_file::read_all(&mut layers, &Default::default());
-            ConfigurationValues::of(&layers)
-        };
-        let before = values("postgresql://u:before@h/d");
-        let needed = |new: ConfigurationValues| new.needing_a_restart(&before.different(&new)).len();
-        assert_eq!(needed(values("postgresql://u2:behind@h/d")), 0);
-        assert_eq!(needed(values("postgresql://u:before@other/d")), 1);
     }
 
     #[test]

@@ -17,14 +17,14 @@ use super::admin::admin;
 use super::canary::{self, canary};
 use super::drivers::Drivers;
 use super::enrich::enrich;
-use super::journal::journal_with;
+use super::journal::journal_with_unmatched;
 #[cfg(feature = "kafka")]
 use super::kinds::KAFKA;
 use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::options::{DaemonOptions, RuleOptions, StreamOptions};
 use super::{
     ActionConf, JournalConf, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries, fallback,
-    management, members, rabbit, topology, unreachable_rules, when,
+    management, rabbit, topology, unreachable_rules, when,
 };
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
@@ -65,9 +65,8 @@ impl<'a> Checker<'a> {
     }
 
     fn journal(&mut self) -> Option<(JournalConf, KeepUnmatched)> {
-        let database = self.drivers.database();
         let section = self.unnamed(JOURNAL)?;
-        journal_with(&mut self.reader(section), database)
+        journal_with_unmatched(&mut self.reader(section))
     }
 
     fn native(&mut self) -> Option<Native> {
@@ -105,9 +104,6 @@ impl<'a> Checker<'a> {
         }
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
             self.kept(journal, rules, actions);
-        }
-        if let Some(JournalConf::Shared(_)) = &journal {
-            self.of_members(listeners.as_deref(), actions.as_deref());
         }
         let canary = self.unnamed(CANARY).map_or(Some(None), |section| {
             canary(&mut self.reader(section), &known_listeners, &known_actions)
@@ -292,19 +288,6 @@ impl<'a> Checker<'a> {
         for action in actions {
             if let Some(section) = self.named(ACTION, &action.name) {
                 deliveries::kept_action(&mut self.reader(section), journal, action);
-            }
-        }
-    }
-
-    fn of_members(&mut self, listeners: Option<&[ListenerConf]>, actions: Option<&[ActionConf]>) {
-        for conf in listeners.unwrap_or_default() {
-            if let Some(section) = self.named(LISTENER, &conf.name) {
-                members::listener(&mut self.reader(section), conf);
-            }
-        }
-        for conf in actions.unwrap_or_default() {
-            if let Some(section) = self.named(ACTION, &conf.name) {
-                members::action(&mut self.reader(section), conf);
             }
         }
     }

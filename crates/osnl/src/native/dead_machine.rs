@@ -2,9 +2,6 @@
 //!
 //! The times were measured with RabbitMQ 3.10.8, 4.0.5, and 4.3.6; `docs/introduction.md` has the table.
 
-use std::time::Duration;
-
-use osnl_config::duration;
 use osnl_transport::{BrokerVersion, Declare, Driver, HEARTBEAT, HEARTBEAT_OPTION, QueueKind, QueueType};
 
 use super::{JournalConf, ListenerConf, Native};
@@ -13,7 +10,6 @@ use super::{JournalConf, ListenerConf, Native};
 enum CostJournal {
     Sqlite,
     Memory,
-    Shared(Duration),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +29,6 @@ impl Native {
         let journal = match &self.journal {
             JournalConf::Sqlite(_) => CostJournal::Sqlite,
             JournalConf::Memory => CostJournal::Memory,
-            JournalConf::Shared(options) => CostJournal::Shared(options.lease),
         };
         let mut costs: Vec<(String, Vec<&str>)> = Vec::new();
         for listener in &self.listeners {
@@ -67,9 +62,6 @@ fn cost(
     version: Option<BrokerVersion>,
 ) -> String {
     match (journal, source) {
-        (CostJournal::Shared(lease), _) => {
-            format!("another daemon on the journal takes its work over after {}", duration::shown(lease))
-        }
         (CostJournal::Sqlite, _) => {
             "its work waits for its disk; with a second controller, memory:// on a quorum queue goes on: osnl init --standby"
                 .to_owned()
@@ -129,8 +121,6 @@ mod tests {
         let goes_on = "another daemon on the queue goes on, after a second if the process ends, after 28 s if it falls \
                        silent; attempts under way are repeated";
         let late = "RabbitMQ 4.3 waits 20 s or more if the daemon's node dies with it";
-        let lease = CostJournal::Shared(Duration::from_secs(30));
-        check(lease, Some(&quorum), 10, "", "another daemon on the journal takes its work over after 30s");
         check(
             CostJournal::Sqlite,
             Some(&quorum),

@@ -13,8 +13,8 @@ use osnl_transport::{
     BodyBounds, Declare, Driver, ListenOptions, Transport, TransportError, login_user, transport_with,
 };
 
+use super::canary;
 use super::{ActionConf, ListenerConf, Native, OverflowPolicy, RuleConf};
-use super::{canary, fallback};
 use crate::action::driver::ListenerSubscription;
 use crate::delivery::DeliverySettings;
 use crate::listener::{OwnQueue, ReadQueue};
@@ -31,13 +31,6 @@ impl Native {
     #[must_use]
     pub fn state_folder(&self) -> Option<PathBuf> {
         self.state_dir.clone().or_else(crate::state_dir::default)
-    }
-
-    /// Returns the path beside which a daemon writes data that a shared database lacks: unmatched messages, dead
-    /// letters that leave.
-    #[must_use]
-    pub fn shared_place(&self) -> Option<PathBuf> {
-        Some(self.state_folder()?.join("shared-journal"))
     }
 
     pub(crate) fn heard(&self) -> Vec<(&ListenerConf, Vec<Rule>)> {
@@ -65,10 +58,6 @@ impl Native {
             Some(ExpectedStream { kind, name, expect: conf.expect?, listeners: conf.listeners.clone() })
         });
         listeners.chain(rules).collect()
-    }
-
-    pub(crate) fn digests(&self) -> BTreeSet<Arc<str>> {
-        fallback::gathering(&self.actions)
     }
 
     pub(crate) fn guard_rates(&self) -> (RatesByName, RatesByName) {

@@ -8,7 +8,7 @@ use osnl_model::TransportUrl;
 
 use super::kinds::{ACTION, KAFKA, LISTENER, RABBIT, VALUES};
 use super::schema::SECTIONS;
-use super::{Drivers, LoadedConf, journal, rabbit, topology};
+use super::{Drivers, LoadedConf, rabbit, topology};
 
 /// A configuration with secrets, whose `Debug` form is for tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
     let keyed = section.entries.iter().map(|entry| entry.option.as_str());
     let keyed = keyed.filter(|option| section.def.option(option).is_none());
     let entries = fixed.chain(keyed).filter_map(|option| {
-        let counts = topology::counts(section, option) && journal::counts(section, option);
+        let counts = topology::counts(section, option);
         if section.entry(option).is_none() && !counts {
             return None;
         }
@@ -148,20 +148,8 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     });
     match def {
         Some(def) if def.row.secret => without_password(&entry.text),
-        Some(def) if def.row.is_secret_text(&entry.text) => without_login(&entry.text),
         Some(def) if def.row.kind == Kind::Form("URL") => written_secrets::masked_url(&entry.text),
         Some(_) | None => entry.text.clone(),
-    }
-}
-
-/// Hides the password of any URL, but not the name of a secret's file.
-fn without_login(url: &str) -> String {
-    let login = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
-    match login {
-        Some((scheme, (login, place))) if login.contains(':') => {
-            format!("{scheme}://{}:***@{place}", login.split(':').next().unwrap_or_default())
-        }
-        Some(_) | None => url.to_owned(),
     }
 }
 

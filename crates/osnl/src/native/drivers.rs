@@ -1,7 +1,6 @@
 //! The drivers of actions that `osnl run` knows, in the order of their documentation.
 //!
-//! A program adds drivers with [`Drivers::with`], a database with [`Drivers::with_database`], and reads files with
-//! [`Sources::drivers`].
+//! A program adds drivers with [`Drivers::with`], and reads files with [`Sources::drivers`].
 //!
 //! [`Sources::drivers`]: crate::native::Sources::drivers
 
@@ -22,7 +21,6 @@ use crate::action::k2hr3_register::K2hr3RegisterConf;
 use crate::action::mail::MailConf;
 use crate::action::publish::PublishConf;
 use crate::action::syslog::SyslogConf;
-use crate::journal::shared::SharedDatabase;
 
 static OWN: LazyLock<Drivers> = LazyLock::new(|| {
     Drivers::of(vec![
@@ -42,7 +40,6 @@ static OWN: LazyLock<Drivers> = LazyLock::new(|| {
 pub struct Drivers {
     entries: &'static [DriverEntry],
     schema: &'static Schema,
-    database: Option<&'static dyn SharedDatabase>,
 }
 
 impl Drivers {
@@ -53,17 +50,7 @@ impl Drivers {
         let at =
             entries.iter().position(|entry| entry.table.name == behind).map_or(entries.len(), |at| at + 1);
         entries.insert(at, entry);
-        Self { database: self.database, ..Self::of(entries) }
-    }
-
-    #[must_use]
-    pub fn with_database(self, database: &'static dyn SharedDatabase) -> Self {
-        Self { database: Some(database), ..self }
-    }
-
-    #[must_use]
-    pub fn database(self) -> Option<&'static dyn SharedDatabase> {
-        self.database
+        Self::of(entries)
     }
 
     #[must_use]
@@ -92,7 +79,7 @@ impl Drivers {
         };
         let sections: Vec<SectionDef> = SCHEMA.sections.iter().map(section).collect();
         let schema = Box::leak(Box::new(Schema { sections: sections.leak(), ..SCHEMA }));
-        Self { entries: entries.leak(), schema, database: None }
+        Self { entries: entries.leak(), schema }
     }
 }
 

@@ -1,12 +1,11 @@
 //! Explains a configuration in sentences, for `osnl check`.
 
-use osnl_config::{duration, size};
+use osnl_config::size;
 use osnl_model::TransportUrl;
 use osnl_transport::{Declare, QueueArguments, QueueKind, QueueType, StreamOffset};
 
 use super::{ActionConf, JournalConf, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries, rabbit};
 use crate::enrich::{EnrichConf, OnError};
-use crate::journal::shared::SharedOptions;
 use crate::rule::{KeySource, Mode};
 
 impl Native {
@@ -87,7 +86,6 @@ fn line(out: &mut String, depth: usize, text: &str) {
 fn journal(out: &mut String, conf: &JournalConf) {
     let options = match conf {
         JournalConf::Sqlite(options) => options,
-        JournalConf::Shared(options) => return shared_journal(out, options),
         JournalConf::Memory => {
             line(out, 0, "journal in memory");
             return line(
@@ -122,18 +120,6 @@ fn journal(out: &mut String, conf: &JournalConf) {
     );
     if options.bounds.allow_volatile {
         line(out, 1, "place      may be lost with a restart of the machine");
-    }
-}
-
-fn shared_journal(out: &mut String, options: &SharedOptions) {
-    line(out, 0, &format!("journal {}, shared with other daemons", options.shown));
-    line(out, 1, "messages   acknowledged when they are committed");
-    let lease = duration::shown(options.lease);
-    line(out, 1, &format!("take-over  {lease} after a daemon falls silent"));
-    line(out, 1, &format!("history    {}", duration::shown(options.bounds.retention)));
-    line(out, 1, &format!("limits     {} pending deliveries per action", options.bounds.max_pending));
-    if options.bounds.allow_volatile {
-        line(out, 1, "place      may lose commits when the server fails");
     }
 }
 

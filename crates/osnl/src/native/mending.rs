@@ -28,7 +28,6 @@ impl Native {
         let journal = match &self.journal {
             JournalConf::Memory => "memory://".to_owned(),
             JournalConf::Sqlite(options) => options.path.display().to_string(),
-            JournalConf::Shared(options) => options.shown.clone(),
         };
         let record = Bindings::open(self.state_folder().as_deref(), journal);
         record.want(self.listeners.iter().flat_map(ListenerConf::read_queues).collect());

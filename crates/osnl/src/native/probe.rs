@@ -11,7 +11,6 @@
 //! | clouds of enrichments and of `auth = keystone` | a login; each service, for a missing object | no object is read |
 //! | dates of the certificate of the admin endpoint | read from its file | the endpoint |
 //! | files | asked of the operating system | nothing is written |
-//! | the database of a shared journal | a login; its settings, tables, and this user's permissions | no table is made |
 //!
 //! All probes run concurrently, each within the deadline.
 
@@ -38,13 +37,12 @@ use self::cloud::enrichment;
 use self::management::surveyed;
 pub use self::own::OwnDaemon;
 pub(super) use self::permissions::needed as needed_permissions;
-use super::{JournalConf, ListenerConf, Native};
+use super::{ListenerConf, Native};
 use crate::action::driver::probe::{broker, exchange, silent};
 #[cfg(feature = "kafka")]
 use crate::action::driver::probe::{kafka_canary_probe, kafka_probe};
 use crate::action::driver::{Probe, ProbeContext, client_certificate_probe, server_certificate_probe};
 use crate::action::http::HttpOptions;
-use crate::journal::shared::{DatabaseFact, FactKind, SharedOptions};
 use crate::management::risk::AS_CONFIGURED;
 use crate::queues::{DaemonCounts, Finding};
 
@@ -64,16 +62,7 @@ impl Native {
         deadline: Duration,
     ) -> Vec<Probe> {
         let mut all: Vec<BoxFuture<'_, Vec<Probe>>> = Vec::new();
-        all.push(
-            async {
-                let mut probes = self.places(Some(daemon));
-                if let JournalConf::Shared(options) = &self.journal {
-                    probes.extend(shared_journal(options, self.budget().body as u64, deadline).await);
-                }
-                probes
-            }
-            .boxed(),
-        );
+        all.push(async { self.places(Some(daemon)) }.boxed());
         for conf in &self.listeners {
             #[cfg(feature = "amqp1")]
             if conf.driver() == osnl_transport::Driver::Amqp1 {
@@ -108,23 +97,6 @@ impl Native {
         probes.extend(certificate);
         probes
     }
-}
-
-async fn shared_journal(options: &SharedOptions, largest_body: u64, deadline: Duration) -> Vec<Probe> {
-    let probe = |part: &str| Probe::of("journal", format!("{part} {}", options.shown));
-    let Ok(facts) = tokio::time::timeout(deadline, options.database.inspect(options, largest_body)).await
-    else {
-        return vec![silent(probe("server"), deadline)];
-    };
-    let of_fact = |fact: DatabaseFact| {
-        let (probe, advice) = (probe(fact.part), fact.advice.as_deref());
-        match fact.kind {
-            FactKind::Fine => probe.fine(fact.found),
-            FactKind::Warning => probe.warning(fact.found, advice.unwrap_or_default()),
-            FactKind::Failed => probe.failed(fact.found, advice),
-        }
-    };
-    facts.into_iter().map(of_fact).collect()
 }
 
 async fn listener(

@@ -14,7 +14,7 @@ pub(super) fn check(
     headers: &[(HeaderName, Template)],
 ) -> Option<()> {
     let is_fixed = |template: &Template| template.paths().all(|path| path.starts_with("secret."));
-    let set = ["idempotency_header", "fence_header", "signing_secret", "cloudevents"];
+    let set = ["idempotency_header", "signing_secret", "cloudevents"];
     let mut wrong: Vec<String> =
         set.into_iter().filter(|option| reader.is_set(option)).map(str::to_owned).collect();
     let is_off = reader.text("cloudevents").is_some_and(|mode| mode == "off");

@@ -62,7 +62,6 @@ options! {
         client_key: Option<PathBuf>, otherwise("write the path of a PEM file, or remove the line") => "PEM file of the certificate's key, if it is in a file of its own.";
         signing_secret: Option<Signer> as signer, written("list"), secret => "Secrets to sign requests with, as in Standard Webhooks: whsec_ and base64. Several secrets make several signatures.";
         idempotency_header: Option<HeaderName> as header_name = "Idempotency-Key", written("header") => "Header with the idempotency key, which is the same in all attempts of one delivery; empty for none.";
-        fence_header: Option<HeaderName> as header_name = "Osnl-Fence", written("header") => "Header with the fence, a number by which a target refuses requests that arrive late; only with a journal that daemons share. Empty for none.";
         cloudevents: EventMode = "off" => "binary, structured: the event is sent as a CloudEvent, with the body or the payload as its data.";
         cloudevents_source: Template as template_or = SOURCE, written("template") => "Source of the CloudEvent.";
         cloudevents_type: Template as template_or = TYPE, written("template") => "Type of the CloudEvent.";

@@ -1,7 +1,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use osnl_config::template::Names;
-use osnl_core::fence::Fence;
 
 use super::super::message::RequestSubject;
 use super::{conf, event, previewed, sent};
@@ -239,7 +238,7 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
 #[test]
 fn an_id_that_no_header_can_hold_is_escaped_where_a_header_is_wanted_and_nowhere_else() {
     let request = |lines: &str, key: &str| {
-        let about = RequestSubject { rule: "r", action: "hook", key, id: None, fence: None, resource: None };
+        let about = RequestSubject { rule: "r", action: "hook", key, id: None, resource: None };
         let at = UNIX_EPOCH + Duration::from_secs(1_614_265_330);
         conf(lines).0.message.request(&Names::from(event()), &about, at)
     };
@@ -269,30 +268,10 @@ fn the_context_is_masked_for_people() {
     let preview = format!("{:?}", conf(lines).preview(&wanted));
     assert!(!preview.contains("S3CRET") && preview.contains("***"), "{preview}");
     let conf = conf(lines);
-    let about = RequestSubject { rule: "r", action: "hook", key: "k", id: None, fence: None, resource: None };
+    let about = RequestSubject { rule: "r", action: "hook", key: "k", id: None, resource: None };
     let names = Names::from(event);
     let request = conf.0.message.request(&names, &about, UNIX_EPOCH).unwrap();
     assert!(request.url.to_string().contains("TOKENS3CRET"), "{}", request.url);
     let shown = conf.0.message.shown_target(&names, &about, &request);
     assert!(!shown.contains("S3CRET") && shown.starts_with("POST http://h/***?"), "{shown}");
-}
-
-#[test]
-fn a_fence_is_sent_where_the_journal_gives_one() {
-    let check = |lines: &str, fence: Option<Fence>, expected: &[(&str, &str)], body: &str| {
-        let about = RequestSubject { rule: "r", action: "hook", key: "k", id: None, fence, resource: None };
-        let lines = format!("url = http://h/\n{lines}");
-        let request = conf(&lines).0.message.request(&Names::from(event()), &about, UNIX_EPOCH).unwrap();
-        let found = request.headers.iter().filter(|(name, _)| name.as_str().contains("fence"));
-        let found: Vec<_> = found.map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-        assert_eq!((&*found, &*request.body), (expected, body.as_bytes()), "{lines}");
-    };
-    let fence = Some(Fence(1_882_602_864_640_001));
-    let body = "body = {\"f\": {{ fence or 0 }}, \"text\": \"{{ fence }}\"}";
-    let with_fence = r#"{"f": 1882602864640001, "text": "1882602864640001"}"#;
-    check(body, fence, &[("osnl-fence", "1882602864640001")], with_fence);
-    check(body, None, &[], r#"{"f": 0, "text": ""}"#);
-    check("body =\nfence_header = X-Fence", fence, &[("x-fence", "1882602864640001")], "");
-    check("body =\nfence_header =", fence, &[], "");
-    check("body =\nheader.Osnl-Fence = mine", fence, &[("osnl-fence", "mine")], "");
 }

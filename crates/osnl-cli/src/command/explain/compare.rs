@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{ExplainArgs, ring};
 use crate::command::progress::Display;
-use crate::command::saved_events::{self, KeptEvents, SavedEventsRefusal, StandardOutput, masked};
+use crate::command::saved_events::{self, SavedEventsRefusal, StandardOutput, masked};
 use crate::command::sources;
 use crate::command::table::table;
 use crate::exit::Exit;
@@ -78,7 +78,7 @@ fn compare_events(
         return Ok(());
     }
     if args.unmatched.is_none() {
-        let journal = KeptEvents::of(conf)?;
+        let journal = saved_events::kept(conf)?;
         // A large journal takes minutes.
         let display = Display::counting("events");
         args.pick.each(&journal, |kept| {

@@ -31,8 +31,6 @@ pub(crate) enum JournalCommand {
     Verify(VerifyArgs),
     /// Return free space to the file system; osnl must be stopped
     Compact(CompactArgs),
-    /// Create or update the tables of a journal in PostgreSQL
-    Migrate(MigrateArgs),
 }
 
 /// The journal's file, and the form of the answer: of each command.
@@ -113,10 +111,8 @@ pub(crate) struct ExportArgs {
 
 /// The flags of `osnl journal verify`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Reads the whole file, or all tables in PostgreSQL. Exits with 1 when something is wrong.\n\n\
-                        Examples:\n  osnl journal verify\n  osnl journal verify --journal /backup/osnl-monday.db"
-)]
+#[command(after_help = "Reads the whole file. Exits with 1 when something is wrong.\n\n\
+                        Examples:\n  osnl journal verify\n  osnl journal verify --journal /backup/osnl-monday.db")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) journal: JournalFileArgs,
@@ -132,19 +128,4 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct CompactArgs {
     #[command(flatten)]
     pub(crate) journal: JournalFileArgs,
-}
-
-/// The flags of `osnl journal migrate`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Only for [journal] connection = postgresql://...; osnl run does the same at its start, if its database \
-                  user has the permission. Exits with 69 when the database cannot be reached or refuses.\n\n\
-                  Examples:\n  osnl journal migrate\n  osnl journal migrate --dry-run | psql -d osnl -U owner"
-)]
-pub(crate) struct MigrateArgs {
-    #[command(flatten)]
-    pub(crate) sources: SourceArgs,
-    /// Print the SQL and change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 }

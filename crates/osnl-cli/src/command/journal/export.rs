@@ -28,7 +28,7 @@ use super::{events, file, refused, report, shown, timestamp};
 use crate::clean::mask_urls;
 use crate::command::asking::{NoAnswer, clean};
 use crate::command::progress::Display;
-use crate::command::saved_events::{self, KeptEvents, SavedEventsRefusal};
+use crate::command::saved_events::{self, SavedEventsRefusal};
 use crate::exit::Exit;
 
 const FORMAT: &str = "osnl-events/1";
@@ -36,7 +36,7 @@ const FORMAT: &str = "osnl-events/1";
 pub(super) fn run(args: &ExportArgs) -> Result<Exit, NoAnswer> {
     let journal = &file(&args.journal)?;
     let failed = |(exit, text): SavedEventsRefusal| NoAnswer::new(exit, text);
-    let reader = KeptEvents::File(saved_events::reader(journal).map_err(failed)?);
+    let reader = saved_events::reader(journal).map_err(failed)?;
     let display = Display::cancelling("events");
     let observer = display.observer(|progress| progress);
     let part = upkeep::begin(journal, &args.output, args.overwrite).map_err(refused)?;

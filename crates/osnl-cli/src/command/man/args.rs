@@ -8,7 +8,7 @@ use crate::command::oss_watcher::OssWatcherArgs;
 
 /// The names of all pages. Written out, because the commands are unknown while their flags are
 /// defined; a test compares both.
-pub(crate) const PAGES: [&str; 48] = [
+pub(crate) const PAGES: [&str; 47] = [
     "osnl",
     "osnl.conf",
     "k2hr3-osnl",
@@ -47,7 +47,6 @@ pub(crate) const PAGES: [&str; 48] = [
     "journal-export",
     "journal-verify",
     "journal-compact",
-    "journal-migrate",
     "explain",
     "test",
     "replay",

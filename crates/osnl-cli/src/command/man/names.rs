@@ -137,7 +137,7 @@ impl CommandLine {
         let of_folder = || Some(self.state_dir.as_ref()?.join("journal.db"));
         let journal = self.journal.clone().or_else(of_folder).or_else(|| match &conf.as_ref()?.journal {
             JournalConf::Sqlite(options) => Some(options.path.clone()),
-            JournalConf::Memory | JournalConf::Shared(_) => None,
+            JournalConf::Memory => None,
         });
         let Some(reader) = journal.and_then(|file| SqliteReader::open(&file).ok()) else { return names };
         match kind {

@@ -30,7 +30,7 @@ macro_rules! times {
 
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR also takes groups of states. Group \fBpending\fR: arrived (not put in order yet), ready (the next of its resource), running, retrying, waiting (for an earlier one of its resource), orphaned (its action is not configured). Group \fBopen\fR: all of pending, and waiting\-for\-release. Group \fBdone\fR: delivered, no\-action\-needed, shadow. In no group: dead, discarded. Deliveries that wait for a target that is down are in group \fBpending\fR.")
+        concat!(times!(), r" \fB\-\-state\fR also takes groups of states. Group \fBpending\fR: ready (the next of its resource), running, retrying, waiting (for an earlier one of its resource), orphaned (its action is not configured). Group \fBopen\fR: all of pending, and waiting\-for\-release. Group \fBdone\fR: delivered, no\-action\-needed, shadow. In no group: dead, discarded. Deliveries that wait for a target that is down are in group \fBpending\fR.")
     };
 }
 
@@ -256,7 +256,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal",
         Words {
-            see: &["journal-backup", "journal-restore", "journal-export", "journal-verify", "journal-compact", "journal-migrate"],
+            see: &["journal-backup", "journal-restore", "journal-export", "journal-verify", "journal-compact"],
             ..COMMAND
         },
     ),
@@ -285,7 +285,6 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
             ..COMMAND
         },
     ),
-    ("journal-migrate", Words { see: &["check"], ..COMMAND }),
     ("journal-compact", Words { see: &["journal-verify"], ..COMMAND }),
     (
         "explain",

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use osnl::control::{
-    Again, AskError, ControlBackend, ControlClient, ControlRequest, LONGEST_REQUEST, ReachError,
-    ReplayResult, RequestProgress, Where, reach,
+    Again, AskError, ControlBackend, ControlClient, ControlRequest, LONGEST_REQUEST, ReplayResult,
+    RequestProgress, Where, reach,
 };
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::native::Native;
@@ -13,7 +13,7 @@ use osnl::replay::EventPlan;
 use crate::app;
 use crate::command::deliveries::asks;
 use crate::command::progress::Display;
-use crate::command::saved_events::{SavedEventsRefusal, forbidden, no_file};
+use crate::command::saved_events::{SavedEventsRefusal, forbidden};
 use crate::exit::Exit;
 
 /// The most events of one request: all are in one commit, and deliveries must continue meanwhile.
@@ -42,22 +42,6 @@ impl ReplayDaemon {
             ControlBackend::Daemon(client, _) => Ok(Some(Self(client, journal.to_owned()))),
             // The daemon has ended since the journal's lock was looked at.
             ControlBackend::File(_) => Ok(None),
-        }
-    }
-
-    pub(super) fn of_shared(
-        conf: &Native,
-        database: &str,
-        patience: Duration,
-    ) -> Result<Self, SavedEventsRefusal> {
-        let shared = Some(database.to_owned());
-        let place = Where { state_dir: conf.state_folder(), shared, ..Where::default() };
-        let unavailable = |error: ReachError| (Exit::Unavailable, error.to_string());
-        let reached =
-            app::block_on(reach(&place, patience)).map_err(|error| (Exit::Failed, error.to_string()))?;
-        match reached.map_err(unavailable)? {
-            ControlBackend::Daemon(client, _) => Ok(Self(client, PathBuf::from(database))),
-            ControlBackend::File(_) => Err((Exit::Unavailable, no_file(database))),
         }
     }
 

@@ -61,7 +61,6 @@ pub(super) const SAMPLES: &[Sample] = &[
     of("journal verify", &[], 0, Json::One, false),
     of("journal backup", &["--overwrite", "backup.db"], 0, Json::One, false),
     of("journal restore", &["--journal", "restored.db", "--replace", "backup.db"], 0, Json::One, false),
-    of("journal migrate", &[], 0, FOR_TOOLS, false),
     of("journal compact", &["--journal", "restored.db"], 0, Json::One, false),
     of("journal export", &["--overwrite", "-o", "events.jsonl"], 0, Json::One, false),
     of("man", &[], 0, FOR_TOOLS, false),

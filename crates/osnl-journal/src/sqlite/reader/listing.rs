@@ -173,7 +173,6 @@ fn read(row: &rusqlite::Row<'_>) -> Result<DeliveryListRow> {
         action: row.get(2)?,
         key: row.get(3)?,
         state: row.get(4)?,
-        is_arrived: false,
         attempts: row.get(5)?,
         tries: row.get(6)?,
         ended: row.get::<_, Option<i64>>(7)?.map(from_millis),

@@ -78,7 +78,7 @@ impl JournalWriter {
                     | SqliteCommand::Close(_),
                     _,
                 ) => {}
-                #[cfg(any(test, feature = "conformance"))]
+                #[cfg(any(test, feature = "sample"))]
                 (SqliteCommand::Do(_), _) => {}
             }
         }

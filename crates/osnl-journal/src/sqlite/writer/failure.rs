@@ -103,7 +103,7 @@ impl JournalWriter {
                     self.closing = true;
                     self.backlog.push_back(command);
                 }
-                #[cfg(any(test, feature = "conformance"))]
+                #[cfg(any(test, feature = "sample"))]
                 Ok(SqliteCommand::Do(what)) => {
                     if let Some(connection) = &self.connection {
                         what(connection);

@@ -122,7 +122,6 @@ fn what_leaves_memory_wakes_the_claims_of_all_actions() {
         assert!(!claimable.known("a").contains(&DeliveryId(9)));
     };
     check(&|| claimable.retire("a"));
-    check(&|| claimable.drop_all());
     check(&|| claimable.is_beyond("a"));
     check(&|| _ = claimable.withdraw("a", DeliveryId(9)));
     check(&|| _ = claimable.claim("a", ClaimLimits::in_order(0), 0));

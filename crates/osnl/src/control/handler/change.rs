@@ -14,9 +14,9 @@ use super::super::{
 use super::ControlHandler;
 use crate::journal::DeliveryId;
 use crate::journal::query::{
-    Change, ChangeOutcome, ChangeSteps, DeliveryListRow, Filter, JournalChanges, ListPage, Phase,
-    QueryContext, RowState,
+    Change, ChangeOutcome, DeliveryListRow, Filter, ListPage, Phase, QueryContext, QueryError, RowState,
 };
+use crate::journal::sqlite::{ChangeRun, SqliteJournal};
 
 const NAMED: usize = 1000;
 
@@ -57,7 +57,7 @@ impl ControlHandler {
             let mut changing = journal.changing(change, *dry_run);
             let mut in_hand = Vec::new();
             // Each part is committed alone, so that no append waits for the whole change.
-            while let Some(changed) = next(&mut *changing, changes.changed).await? {
+            while let Some(changed) = next(&mut changing, changes.changed).await? {
                 let (done, of) = changing.progress();
                 told(RequestProgress { done, of });
                 let ChangeOutcome { changed, refused, under_way } = changed;
@@ -206,7 +206,7 @@ impl ChangeResult {
 }
 
 /// Drops the journal. That of a stopped daemon is closed then, for which its thread waits.
-pub(super) async fn close(journal: Arc<dyn JournalChanges>) {
+pub(super) async fn close(journal: Arc<SqliteJournal>) {
     // A journal that cannot be closed was closed by a panic, which has been reported.
     let _ = spawn_blocking(move || drop(journal)).await;
 }
@@ -216,8 +216,9 @@ fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
     names.extend(ids.iter().take(room).map(ToString::to_string));
 }
 
-async fn next(changing: &mut dyn ChangeSteps, before: u64) -> Result<Option<ChangeOutcome>, RequestRefusal> {
-    Ok(timeout(PATIENCE, changing.next()).await.map_err(|_| not_now(before))??)
+async fn next(changing: &mut ChangeRun<'_>, before: u64) -> Result<Option<ChangeOutcome>, RequestRefusal> {
+    let next = timeout(PATIENCE, changing.next()).await.map_err(|_| not_now(before))?;
+    Ok(next.map_err(QueryError::from)?)
 }
 
 fn not_now(before: u64) -> RequestRefusal {

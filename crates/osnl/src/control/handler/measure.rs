@@ -61,10 +61,8 @@ pub struct MeasuredAction {
     pub restarts: Option<u64>,
     /// The last valid second, since 1970.
     pub certificate_ends: Option<i64>,
-    /// The deliveries in the journal; of a shared one, those in the partitions of this daemon.
+    /// The deliveries in the journal.
     pub deliveries: BTreeMap<RowState, u64>,
-    /// The deliveries of the whole shared journal, if this daemon reports them.
-    pub shared_deliveries: Option<BTreeMap<RowState, u64>>,
     /// When the message of the oldest that waits for no release reached us.
     pub oldest_pending: Option<SystemTime>,
 }
@@ -98,14 +96,9 @@ impl ControlHandler {
         let incidents =
             self.status_of(kept.as_ref(), disk).await.map_or_else(|_| Vec::new(), |status| status.incidents);
         let kept = kept.ok();
-        let mut journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()), disk);
+        let journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()), disk);
         let kept = kept.unwrap_or_default();
         let all = by_action(&kept.tally);
-        let own = kept.own.as_ref().map(|own| by_action(&own.tally));
-        let reports_sums = kept.own.as_ref().map(|own| own.reports_sums);
-        if reports_sums == Some(false) {
-            journal.quarantined = None;
-        }
         let (daemon, series) = (&live.daemon, &live.counters.series);
         let published = daemon.targets();
         let mut names: Vec<Arc<str>> = published.iter().map(|target| target.name().clone()).collect();
@@ -119,9 +112,7 @@ impl ControlHandler {
                 under_way: target.map_or(0, TargetMonitor::under_way),
                 restarts: target.and_then(TargetMonitor::restarts),
                 certificate_ends: target.and_then(TargetMonitor::certificate_ends),
-                deliveries: own.as_ref().unwrap_or(&all).get(&*name).cloned().unwrap_or_default(),
-                shared_deliveries: (reports_sums == Some(true))
-                    .then(|| all.get(&*name).cloned().unwrap_or_default()),
+                deliveries: all.get(&*name).cloned().unwrap_or_default(),
                 oldest_pending: kept.oldest.get(&*name).copied(),
                 name,
             }

@@ -18,7 +18,8 @@ use super::ControlHandler;
 use super::change::{PATIENCE, close};
 use crate::dead_letters::DeadLetterChange;
 use crate::journal::Entry;
-use crate::journal::query::{Bodies, JournalChanges, Unreadable, UnreadableFilter};
+use crate::journal::query::{Bodies, QueryError, Unreadable, UnreadableFilter};
+use crate::journal::sqlite::SqliteJournal;
 use crate::native::LoadedConf;
 use crate::quarantine;
 use crate::replay::{self, ReplayError, ReplaySettings};
@@ -30,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Retrial {
-    journal: Option<Arc<dyn JournalChanges>>,
+    journal: Option<Arc<SqliteJournal>>,
     changes: QuarantineChanges,
 }
 
@@ -91,7 +92,7 @@ impl ControlHandler {
         if !dry_run && !found.is_empty() {
             let journal = self.store.journal.clone().open_to_change().await?;
             for some in found.chunks(AT_ONCE) {
-                forget(&*journal, some.to_vec()).await?;
+                forget(&journal, some.to_vec()).await?;
             }
             close(journal).await;
             tracing::warn!(messages = found.len(), by, "an operator discarded messages of the quarantine");
@@ -142,7 +143,7 @@ impl ControlHandler {
         let how = ReplaySettings { keep_ids: true, ..ReplaySettings::default() };
         match replay::append(&*journal, vec![entry], how).await {
             Ok(_) => {
-                forget(&*journal, vec![id]).await?;
+                forget(&journal, vec![id]).await?;
                 retrial.changes.changed(id);
             }
             Err(
@@ -271,15 +272,15 @@ fn entry(again: &MessageAgain, found: Unreadable) -> Result<Entry, RequestRefusa
     Ok(replay::entry(found.received, &Arc::new(notification), deliveries, how))
 }
 
-async fn forget(journal: &dyn JournalChanges, ids: Vec<i64>) -> Result<(), RequestRefusal> {
+async fn forget(journal: &SqliteJournal, ids: Vec<i64>) -> Result<(), RequestRefusal> {
     let not_now = |_| {
         RequestRefusal::new(
             Code::Unavailable,
             "the journal cannot be written now; what was asked for is done as soon as it can: look at it with osnl status",
         )
     };
-    timeout(PATIENCE, journal.forget_quarantined(ids)).await.map_err(not_now)??;
-    Ok(())
+    let forgotten = timeout(PATIENCE, journal.forget_quarantined(ids)).await.map_err(not_now)?;
+    Ok(forgotten.map_err(QueryError::from)?)
 }
 
 impl WhichMessages {

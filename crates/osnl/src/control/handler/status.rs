@@ -16,7 +16,6 @@ use super::super::{
 };
 use super::overseen::{management, other_daemon, silence};
 use super::reload::configuration;
-use super::shared::{members, refused_there};
 use super::{ControlHandler, LiveParts, STORE};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
@@ -78,7 +77,6 @@ impl ControlHandler {
         incidents.extend(listening.flat_map(incident::of_listener));
         incidents.extend(targets.iter().flat_map(|target| incident::of_target(target, &bounds)));
         incidents.extend(incident::of_guards(&targets));
-        incidents.extend(incident::of_down_there(&journal.members, &targets));
         let overview = kept.overview.as_ref();
         incidents.extend(overview.and_then(|kept| incident::of_suspects(kept.suspects)));
         let unread = self.quarantine_reason(kept).await;
@@ -277,9 +275,6 @@ impl ControlHandler {
             oldest: oldest.map(time::shown),
             oldest_seconds: oldest.map(time::age),
             quarantined: overview.map(|overview| overview.unreadable),
-            members: members(&kept.members),
-            unowned_partitions: kept.unowned,
-            refused: kept.refused.iter().map(refused_there).collect(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use osnl_transport::shell_quoted;
 
-use super::super::{DownThere, HeldReason, JournalMember, TargetReport, Unavailable};
+use super::super::{HeldReason, TargetReport, Unavailable};
 use super::{
     Bounds, Incident, IncidentActor, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted,
     grouped, is_near, lasting, verb,
@@ -321,25 +321,4 @@ pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
         }
     };
     guards.into_iter().map(guard).collect()
-}
-
-/// A target that is down for other daemons on the journal alone: this one may reach it, and has no deliveries of theirs.
-pub(in crate::control) fn of_down_there(
-    members: &[JournalMember],
-    targets: &[TargetReport],
-) -> Vec<Incident> {
-    let is_known = |action: &str| targets.iter().any(|of| of.action == action && is_down(of));
-    let others = members.iter().filter(|member| !member.is_own && member.silent_seconds.is_none());
-    let down = others.flat_map(|member| member.down.iter().map(move |down| (member, down)));
-    down.filter(|(_, down)| !is_known(&down.action))
-        .map(|(JournalMember { name, .. }, DownThere { action, since, since_seconds, reason })| {
-            let what =
-                format!("{action}: the target is down for daemon {name}{}", lasting(Some(*since_seconds)));
-            let found = Incident::new(Kind::TargetDown, Severity::Warning, format!("action {action}"), what);
-            let found =
-                found.of_action(action).because(reason).since(Some(since.clone()), Some(*since_seconds));
-            let found = found.mended_by("on that machine: osnl check --connect");
-            found.heals(format!("daemon {name} tries again; sooner: osnl actions probe {action} there"))
-        })
-        .collect()
 }

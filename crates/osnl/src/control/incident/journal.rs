@@ -1,10 +1,8 @@
 use super::{
-    Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped, is_near,
-    lasting, verb,
+    Incident, IncidentKind as Kind, IncidentSeverity as Severity, counted, grouped, is_near, lasting, verb,
 };
-use crate::control::{JournalMember, JournalStatus, RecordRefused};
+use crate::control::JournalStatus;
 
-const DIFFERENCES: usize = 5;
 /// A disk with less room is nearly full.
 const FREE: u64 = 100 << 20;
 
@@ -18,7 +16,7 @@ pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
     if let (Some(status), Some(reason)) = (&journal.state, &journal.reason) {
         let (kind, to_do) = match &**status {
             "full" => (Kind::JournalFull, "make room, or raise its bound"),
-            _ => (Kind::JournalFailed, "look at its disk or its database"),
+            _ => (Kind::JournalFailed, "look at its disk"),
         };
         let status = if status == "failed" { "unusable" } else { status };
         let what = format!("the journal is {status}{}", lasting(journal.since_seconds));
@@ -34,8 +32,6 @@ pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
             "see osnl deliveries list --state dead and osnl quarantine list, then retry or discard them",
         ));
     }
-    incidents.extend(of_refused(&journal.refused));
-    incidents.extend(journal.members.iter().filter_map(of_member));
     incidents.extend(near_size(journal));
     incidents.extend(near_max_dead(journal));
     incidents
@@ -78,55 +74,6 @@ fn near_max_dead(journal: &JournalStatus) -> Option<Incident> {
         format!("{dead} of at most {most} dead letters are kept: beyond max_dead the oldest leave"),
         "osnl deliveries retry or discard --state dead, or raise max_dead",
     )
-}
-
-fn of_refused(refused: &[RecordRefused]) -> Vec<Incident> {
-    let mut incidents: Vec<(Incident, u64)> = Vec::new();
-    for RecordRefused { subject, record, since, since_seconds, reason, is_given_up } in refused {
-        let same = incidents
-            .iter_mut()
-            .find(|(one, _)| one.subject == *subject && one.why.as_deref() == Some(reason.as_str()));
-        if let Some((_, more)) = same {
-            *more += 1;
-            continue;
-        }
-        let what = format!("the database refuses {record}{}", lasting(Some(*since_seconds)));
-        let (severity, by_itself) = match is_given_up {
-            true => (Severity::Warning, "the record is lost, the delivery goes on"),
-            false => (
-                Severity::Critical,
-                "its resource waits, other deliveries go on, and osnl tries again within a minute",
-            ),
-        };
-        let found = Incident::new(Kind::RecordRefused, severity, subject, what).because(reason);
-        let found = found.since(Some(since.clone()), Some(*since_seconds));
-        let found = match subject.split_once(' ') {
-            Some(("action", name)) => found.of_action(name),
-            Some(("listener", name)) => found.of_listener(name),
-            Some(_) | None => found,
-        };
-        let found =
-            found.mended_by("look for the trigger, constraint, or limit in the database that says so");
-        incidents.push((Incident { by_itself: Some(by_itself.to_owned()), ..found }, 0));
-    }
-    let whole = |(mut one, more): (Incident, u64)| {
-        one.what.push_str(&and_more(more, "record"));
-        one
-    };
-    incidents.into_iter().map(whole).collect()
-}
-
-/// A daemon on the same journal that is configured otherwise. One that is silent does nothing.
-fn of_member(member: &JournalMember) -> Option<Incident> {
-    let JournalMember { name, silent_seconds: None, differences, .. } = member else { return None };
-    let shown: Vec<&str> = differences.iter().take(DIFFERENCES).map(String::as_str).collect();
-    let more = and_more(differences.len().saturating_sub(DIFFERENCES) as u64, "section");
-    let what = format!("daemon {name} has another configuration");
-    let found = Incident::new(Kind::MembersDiffer, Severity::Warning, format!("daemon {name}"), what);
-    let found = found.because(format!("{}{more}", shown.join(", ")));
-    let to_do = "give all daemons on a journal the same configuration, then osnl reload on each: deliveries of an action wait \
-                 where it is missing";
-    (!differences.is_empty()).then(|| found.mended_by(to_do))
 }
 
 pub(in crate::control) fn of_quarantine(messages: u64, reason: Option<String>) -> Option<Incident> {

@@ -1,6 +1,6 @@
 use super::super::{
-    AttemptFailure, DownThere, ExpiryStatus, FailingResource, HeldReason, JournalMember, JournalStatus,
-    LagStatus, LeftQueue, ListenerStatus, ManagementStatus, PartitionLag, TargetReport,
+    AttemptFailure, ExpiryStatus, FailingResource, HeldReason, JournalStatus, LagStatus, LeftQueue,
+    ListenerStatus, ManagementStatus, PartitionLag, TargetReport,
 };
 use super::IncidentSeverity::{Critical, Warning};
 use super::*;
@@ -310,27 +310,6 @@ fn failing(resource: &str, failed_attempts: u32) -> FailingResource {
         at: "now".to_owned(),
         answer: "HTTP 500".to_owned(),
     }
-}
-
-#[test]
-fn a_target_that_is_down_only_for_another_daemon_is_an_incident() {
-    let there = DownThere {
-        action: "hook".to_owned(),
-        since: "then".to_owned(),
-        since_seconds: 40,
-        reason: "HTTP 500".to_owned(),
-    };
-    let other = JournalMember { name: "b:7".to_owned(), down: vec![there], ..JournalMember::default() };
-    let what = "hook: the target is down for daemon b:7 for 40 s";
-    let doing = "on that machine: osnl check --connect; daemon b:7 tries again; sooner: osnl actions probe hook there";
-    let found = of_down_there(std::slice::from_ref(&other), &[target("hook")]);
-    check(&found, &[(IncidentKind::TargetDown, Warning, what, "HTTP 500", doing)]);
-    // This one says so itself; another one is silent, and does nothing.
-    let probing = TargetReport { state: Some("probing".to_owned()), ..target("hook") };
-    check(&of_down_there(std::slice::from_ref(&other), &[probing]), &[]);
-    let silent = JournalMember { silent_seconds: Some(20), ..other.clone() };
-    let own = JournalMember { is_own: true, ..other };
-    check(&of_down_there(&[silent, own], &[target("hook")]), &[]);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Decides how a session acts on each wake-up, without input or output.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -88,8 +87,6 @@ pub(super) struct Core<'a> {
     rejects: bool,
     resubscribes: bool,
     prefetch: usize,
-    /// The latest assignment of each partition, as announced to a shared journal.
-    assigned: HashMap<Arc<str>, u64>,
 }
 
 impl<'a> Core<'a> {
@@ -131,7 +128,6 @@ impl<'a> Core<'a> {
             rejects: is_classic,
             resubscribes: false,
             prefetch,
-            assigned: HashMap::new(),
         }
     }
 
@@ -310,7 +306,7 @@ impl<'a> Core<'a> {
         while (std::mem::take(&mut is_first) || begun.elapsed() < SLICE)
             && let Some(mut message) = self.batch.take_first()
         {
-            // A shared journal that is told of the message would shut out the partition's present reader.
+            // Another consumer of the group reads the partition now.
             if message.partition.as_ref().is_some_and(|partition| partition.is_revoked()) {
                 let _ = self.window.acknowledge(message);
                 continue;
@@ -322,7 +318,6 @@ impl<'a> Core<'a> {
                 let _ = self.window.acknowledge(message);
                 continue;
             }
-            self.begin_partition(&message);
             if let Some(why) = endpoint.suspected(&message) {
                 let receipt = endpoint.unreadable(ReceivedMessage::of(&message, &config.name), why);
                 self.open(message, receipt);
@@ -365,16 +360,6 @@ impl<'a> Core<'a> {
         self.is_rest = !self.batch.is_empty();
         counters.unmatched.add(unmatched);
         series.unmatched.add(unmatched);
-    }
-
-    /// Announces a newly assigned partition to a shared journal before its first message.
-    fn begin_partition(&mut self, message: &IncomingMessage) {
-        if let (Some(journal), Some(partition)) = (&self.listener.shared, &message.partition)
-            && self.assigned.insert(partition.name.clone(), partition.assignment)
-                != Some(partition.assignment)
-        {
-            journal.begin_reading(&self.listener.config.name, &partition.name);
-        }
     }
 
     fn arrived(&mut self) {

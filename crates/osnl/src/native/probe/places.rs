@@ -26,7 +26,6 @@ impl Native {
         let journal = match &self.journal {
             JournalConf::Sqlite(options) => Some(file(options, daemon)),
             JournalConf::Memory => Some(Probe::of("journal", "memory").fine("keeps nothing")),
-            JournalConf::Shared(_) => None,
         };
         journal.into_iter().chain(self.state(daemon)).collect()
     }

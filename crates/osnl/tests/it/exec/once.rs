@@ -1,5 +1,4 @@
 use osnl::action::exec::ExecMode;
-use osnl_core::fence::Fence;
 
 use super::*;
 
@@ -59,12 +58,11 @@ fn the_event_is_its_input_and_its_head_is_in_its_environment() {
     let (folder, stand) = shell("cat > event; env | grep ^OSNL_ > variables");
     // The payload exceeds a pipe's size, and the type exceeds the environment's.
     let payload = json!({"port": {"id": "p1"}, "long": "x".repeat(300_000)});
-    let mut of = event("port.create.end", &payload);
-    of.fence = Some(Fence(7_340_033));
+    let of = event("port.create.end", &payload);
     stand.attempt_of(&of).unwrap();
     let line: Value =
         serde_json::from_str(&fs::read_to_string(folder.path().join("event")).unwrap()).unwrap();
-    assert_eq!((&line["payload"], &line["fence"]), (&payload, &json!(7_340_033)));
+    assert_eq!(line["payload"], payload);
     let variables = fs::read_to_string(folder.path().join("variables")).unwrap();
     for expected in [
         "OSNL_ACTION=a",
@@ -74,7 +72,6 @@ fn the_event_is_its_input_and_its_head_is_in_its_environment() {
         "OSNL_PRIORITY=info",
         "OSNL_RESOURCE_KIND=port",
         "OSNL_RESOURCE_ID=p1",
-        "OSNL_FENCE=7340033",
         &format!("OSNL_IDEMPOTENCY_KEY={}", of.idempotency_key()),
     ] {
         assert!(variables.lines().any(|line| line == expected), "{expected}: {variables}");

@@ -70,7 +70,6 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         counters: rig.listener.counters.clone(),
         state: rig.listener.state.clone(),
         observer: None,
-        shared: None,
         positions: None,
         tidying: None,
         overseer: None,
