@@ -150,7 +150,7 @@ impl PartitionSeen {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// Whether a message can return to its queue and be delivered again. A message of a stream never can.
+    /// Whether a message can return to its queue and be delivered again. A message of a partition never can.
     pub requeue: bool,
     pub send: bool,
     pub absent: &'static [&'static str],

@@ -43,10 +43,6 @@
 //! A broken connection ends the consumer with a recoverable error. The client library's own recovery is off, so that a
 //! delivery tag of one connection can never be used on the next. Each [`IncomingMessage`] belongs to its connection's
 //! [`Epoch`], and within it to the channel of its queue.
-//!
-//! **A stream takes nothing back.** Requeuing a message of a stream ends the consumer with a recoverable error, and the
-//! next consumer reads from [`QueueKind::resume`]. Such a message has a
-//! [`stream_offset`](IncomingMessage::stream_offset).
 
 #[cfg(feature = "amqp1")]
 mod amqp1;
@@ -118,8 +114,8 @@ pub use tap::{
 };
 pub use tls::{TlsOptions, TlsVersions, Trust, TrustWarning};
 pub use topology::{
-    Argument, Binding, BrokerVersion, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, OpenQueue,
-    QueueArguments, QueueKind, QueueType, Resume, StreamOffset, Subscription,
+    Argument, Binding, BrokerVersion, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, NO_STREAMS,
+    OpenQueue, QueueArguments, QueueKind, QueueType, STREAM, Subscription,
 };
 
 /// Returns the transport for a URL, with the options of its query. Nothing is connected yet.

@@ -1,7 +1,7 @@
 //! The in-process broker: oslo.messaging's `fake` driver, with queues that behave as RabbitMQ's do.
 //!
 //! The broker has topic exchanges, named queues, bindings with `*` and `#`, prefetch, redelivery, and one channel for
-//! each queue of a connection. There are no streams. `demo` and most tests use it; nothing survives the process.
+//! each queue of a connection. `demo` and most tests use it; nothing survives the process.
 
 mod consumer;
 mod send;
@@ -301,11 +301,6 @@ impl MemoryTransport {
         let mut state = self.broker.lock();
         state.refusal()?;
         let plan = plan(to, options)?;
-        if options.queue.queue_type == QueueType::Stream {
-            return Err(TransportError::ListenOptions {
-                problem: "queue_type: the in-process broker has no streams".to_owned(),
-            });
-        }
         for exchange in plan.bindings.iter().map(|b| &b.exchange) {
             if !state.exchanges.contains(exchange) {
                 match options.declare {

@@ -71,7 +71,6 @@ pub struct IncomingMessage {
     pub exchange: String,
     pub routing_key: String,
     pub redelivered: bool,
-    pub stream_offset: Option<u64>,
     pub partition: Option<Arc<AssignedPartition>>,
     pub properties: Properties,
     pub marks: Option<Arc<Marks>>,

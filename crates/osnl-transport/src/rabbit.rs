@@ -31,7 +31,6 @@ mod returns;
 mod runtime;
 mod side;
 mod socket;
-mod stream;
 mod tap;
 mod tidy;
 mod tune;
@@ -55,14 +54,11 @@ use self::held::ConnectionGuard;
 use self::options::RabbitOptions;
 use self::publisher::RabbitPublisher;
 use self::remedy::{listener_permissions, login_user, sender_permissions, take_over_policy};
-use self::stream::StreamIdentity;
 use self::tap::RabbitTap;
 use crate::carrier::TIMEOUT;
 use crate::hosts::{HostOrder, address};
 use crate::outgoing::OutgoingMessage;
-use crate::topology::{
-    Binding, Declare, ListenOptions, QueueKind, QueueType, Resume, Subscription, TopologyPlan, plan,
-};
+use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Subscription, TopologyPlan, plan};
 use crate::{
     BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError, tls,
 };
@@ -156,7 +152,7 @@ impl RabbitTransport {
         let mode = (options.declare, options.pool.is_some());
         let (oslo, broker) = (self.oslo_queue(), (greeting.rabbitmq(), forced));
         let declared = declare::declare(&connection, &plan, mode, (&queue, &oslo), broker);
-        let (mut open, unbound, late) = match declared.await {
+        let (open, unbound, late) = match declared.await {
             Ok(declared) => declared,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
                 // The broker has closed the connection. The next attempt asks for a durable queue, so this is no
@@ -189,37 +185,11 @@ impl RabbitTransport {
                 remarks.push(format!("queue \"{name}\" is a {other} queue by the broker's default type"));
             }
         }
-        for queue in open.iter_mut().filter(|queue| queue.queue_type == Some(QueueType::Stream)) {
-            let Some(Resume::At(position)) = options.queue.resume.get(&*queue.name) else { continue };
-            if queue.created {
-                continue;
-            }
-            match stream::identity(&connection, &queue.name, *position).await? {
-                StreamIdentity::Same => {}
-                StreamIdentity::Another => {
-                    queue.created = true;
-                    remarks.push(format!(
-                        "stream \"{}\" is not the one that was read before, which had {position} messages or more: \
-                         this one is read from its beginning",
-                        queue.name
-                    ));
-                }
-                StreamIdentity::Unknown => {
-                    let reason = format!(
-                        "the broker sends nothing of stream \"{}\" (or it is empty): whether it is the one of which \
-                         {position} messages were read is not known, and nothing is read of it before",
-                        queue.name
-                    );
-                    return Err(TransportError::Lost { reason });
-                }
-            }
-        }
         let subscription = Subscription::new(host, (plan.bindings, unbound), open, remarks);
         let subscription =
             Subscription { certificate_ends, cluster: greeting.cluster.clone(), ..subscription };
         let share = (plan.share, options.bodies, &*options.consumer_tag);
-        let kind = (&queue, greeting.rabbitmq());
-        RabbitConsumer::start(connection, body_flow, subscription, share, kind).await
+        RabbitConsumer::start(connection, body_flow, subscription, share, greeting.rabbitmq()).await
     }
 }
 

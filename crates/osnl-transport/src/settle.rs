@@ -154,7 +154,6 @@ mod tests {
             exchange: String::new(),
             routing_key: String::new(),
             redelivered: false,
-            stream_offset: None,
             partition: None,
             properties: Properties::default(),
         }

@@ -7,15 +7,14 @@
 mod broker_version;
 mod queue;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use osnl_model::{Priority, Target};
 
 pub use self::broker_version::BrokerVersion;
 pub(crate) use self::queue::CONSUMER_DISCONNECTED_TIMEOUT;
-pub use self::queue::{
-    Argument, KNOWN_ARGUMENTS, QueueArguments, QueueKind, QueueType, Resume, StreamOffset,
-};
+pub use self::queue::{Argument, KNOWN_ARGUMENTS, NO_STREAMS, QueueArguments, QueueKind, QueueType, STREAM};
 pub(crate) use self::queue::{CONSUMER_DISCONNECTED, DELIVERY_LIMIT, TYPE};
 use crate::TransportError;
 use crate::bodies::BodyBounds;
@@ -49,13 +48,15 @@ pub struct ListenOptions {
     pub bodies: BodyBounds,
     /// The tag of the consumers on RabbitMQ; empty for one of the broker's.
     pub consumer_tag: String,
+    /// Kafka groups that have read before; the brokers keep their positions.
+    pub known_groups: BTreeSet<String>,
 }
 
 impl ListenOptions {
     #[must_use]
     pub fn new(pool: Option<&str>, prefetch: u16, declare: Declare, queue: QueueKind) -> Self {
         let (pool, bodies, consumer_tag) = (pool.map(str::to_owned), BodyBounds::default(), String::new());
-        Self { pool, prefetch, declare, queue, bodies, consumer_tag }
+        Self { pool, prefetch, declare, queue, bodies, consumer_tag, known_groups: BTreeSet::new() }
     }
 
     #[must_use]
@@ -99,12 +100,11 @@ pub struct Binding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenQueue {
     pub name: Arc<str>,
-    /// The type, or `None` if unknown: for a queue that is only read, osnl learns only whether it is a stream.
+    /// The type, or `None` if unknown, as of a queue that is only read.
     pub queue_type: Option<QueueType>,
     pub waiting: u32,
     pub other_consumers: u32,
-    /// Whether the queue was missing and was made. Also true of a stream that was deleted and made anew since the last
-    /// reading.
+    /// Whether the queue was missing and was made.
     pub created: bool,
     pub durable: Option<bool>,
     pub differs: Option<String>,
@@ -215,9 +215,6 @@ pub(crate) fn plan(
     if prefetch > 0 && prefetch < count {
         return refuse(format!("prefetch: {prefetch} is less than the {count} queues to be consumed"));
     }
-    if prefetch == 0 && options.queue.queue_type == QueueType::Stream {
-        return refuse("prefetch: a stream is not read without a limit".to_owned());
-    }
     Ok(TopologyPlan { bindings, queues, share: prefetch / count })
 }
 
@@ -293,10 +290,8 @@ mod tests {
         );
         let none = "there is no queue to consume: name a target, or an existing queue";
         check(&options(None, 9, Declare::Nothing), Err(none));
-        let mut stream = options(Some("p"), 0, Declare::Create);
-        stream.queue = QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO };
-        check(&stream, Err("prefetch: a stream is not read without a limit"));
-        stream.queue.durable = false;
-        check(&stream, Err("durable: a stream queue always survives a restart of the broker"));
+        let mut quorum = options(Some("p"), 0, Declare::Create);
+        quorum.queue = QueueKind { queue_type: QueueType::Quorum, ..QueueKind::OSLO };
+        check(&quorum, Err("durable: a quorum queue always survives a restart of the broker"));
     }
 }

@@ -18,16 +18,15 @@ mod blockade;
 mod failures;
 mod gauges;
 mod given_back;
+mod groups;
 #[cfg(test)]
 mod holding;
 mod late;
 mod leaving;
 mod overseer;
-mod positions;
 mod recount;
 mod session;
 mod state;
-mod stream;
 mod tidying;
 mod watchdog;
 
@@ -35,7 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl_model::{Budget, Priority, Target};
-use osnl_transport::{Backoff, Consumer, ListenOptions, QueueType, Subscription, Transport, TransportError};
+use osnl_transport::{Backoff, Consumer, ListenOptions, Subscription, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -45,12 +44,11 @@ use self::blockade::Returns;
 use self::failures::Losses;
 pub(crate) use self::gauges::Overseen;
 pub use self::gauges::{ConnectedQueues, ConnectionTrouble, DepthGauge, Gauges, LossyQueue};
+pub(crate) use self::groups::GroupStore;
 pub(crate) use self::leaving::{ExitObstacle, QueueExit, ReadTurn};
 use self::overseer::Overseer;
-pub(crate) use self::positions::PositionStore;
 use self::session::{ListenerSession, SessionEnd};
 pub use self::state::{ConnectionObserver, ListenerState};
-use self::stream::ListenerStreams;
 use self::tidying::BindingCleanup;
 pub use self::watchdog::{Stall, StallKind};
 use crate::intake::Intake;
@@ -87,7 +85,7 @@ pub struct Listener {
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
     observer: Option<Arc<dyn ConnectionObserver>>,
-    positions: Option<PositionStore>,
+    groups: Option<GroupStore>,
     tidying: Option<BindingCleanup>,
     overseer: Option<Overseer>,
     turns: Vec<ReadTurn>,
@@ -112,7 +110,7 @@ impl Listener {
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
             observer: None,
-            positions: None,
+            groups: None,
             tidying: None,
             overseer: None,
             turns: Vec::new(),
@@ -122,11 +120,11 @@ impl Listener {
         }
     }
 
-    /// Sets the store of positions, without which a restart begins at
-    /// [`stream_offset`](osnl_transport::QueueKind::stream_offset).
+    /// Sets the store of Kafka groups that have read, without which a group whose topic was made anew is like a new
+    /// group.
     #[must_use]
-    pub(crate) fn with_positions(mut self, positions: PositionStore) -> Self {
-        self.positions = Some(positions);
+    pub(crate) fn with_groups(mut self, groups: GroupStore) -> Self {
+        self.groups = Some(groups);
         self
     }
 
@@ -197,13 +195,9 @@ impl Listener {
         self.config.options.queue.auto_delete
     }
 
-    /// Whether another consumer takes none of the messages: one is active, each reads the whole stream, or each has
-    /// partitions.
+    /// Whether another consumer takes none of the messages: one is active, or each has partitions.
     pub(crate) fn is_exclusive(&self) -> bool {
-        let queue = &self.config.options.queue;
-        queue.single_active_consumer
-            || queue.queue_type == QueueType::Stream
-            || self.transport.features().partitions
+        self.config.options.queue.single_active_consumer || self.transport.features().partitions
     }
 
     pub(crate) fn consumer_tag(&self) -> &str {
@@ -222,17 +216,16 @@ impl Listener {
 
     /// Listens until `shutdown`, then settles the open messages and takes no new message.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
-        self.recall_positions();
+        self.recall_groups();
         let mut before: Option<Instant> = None;
         let mut returns = Returns::default();
-        let mut streams = ListenerStreams::new(&self.config.options, self.positions.clone());
         // Set while a standby subscribes again only to count the other consumers.
         let mut recounted: Option<Duration> = None;
         let mut losses = Losses::new(self.transport.reconnect());
         let result = loop {
             let first = before.is_none();
             let turn = (first, recounted.is_some());
-            let consumer = match self.connect(&shutdown, turn, streams.as_ref(), &mut losses.backoff).await {
+            let consumer = match self.connect(&shutdown, turn, &mut losses.backoff).await {
                 Ok(Some(consumer)) => consumer,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
@@ -243,7 +236,7 @@ impl Listener {
             self.stall.send_replace(None);
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
             let opened = Instant::now();
-            let mut session = ListenerSession::new(&self, consumer, streams.as_mut(), recount);
+            let mut session = ListenerSession::new(&self, consumer, recount);
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
                     tidying.connected(&self.config.name, &*self.transport, &self.gauges).await;
@@ -256,7 +249,7 @@ impl Listener {
             self.gauges.set_unsettled(0);
             before = Some(Instant::now());
             losses.ended(opened.elapsed(), ended.is_err(), self.transport.reconnect());
-            self.count_ended(&found, unsettled);
+            self.count_ended(unsettled);
             match ended {
                 Ok(SessionEnd::Drained) => {
                     session.consumer.close().await;
@@ -291,9 +284,6 @@ impl Listener {
         };
         self.stall.send_replace(None);
         self.end_reading();
-        if let Some(streams) = &mut streams {
-            streams.write(&self.config.name, true).await;
-        }
         self.enter(ListenerState::Stopped);
         result
     }
@@ -307,21 +297,16 @@ impl Listener {
         }
     }
 
-    /// Reads the positions again, since another listener of the name may have advanced.
-    fn recall_positions(&mut self) {
-        let Some(positions) = &mut self.positions else { return };
-        positions.recheck();
-        if self.transport.features().partitions {
-            self.config.options.queue.resume = positions.read_before().clone();
-        }
+    /// Reads the groups again, since another listener of the name may have read meanwhile.
+    fn recall_groups(&mut self) {
+        let Some(groups) = &mut self.groups else { return };
+        groups.recheck();
+        self.config.options.known_groups = groups.known().clone();
     }
 
     async fn remember_groups(&mut self, found: &Subscription) {
-        if let Some(positions) = &self.positions
-            && self.transport.features().partitions
-        {
-            let known = &mut self.config.options.queue.resume;
-            positions.remember(&self.config.name, known, found).await;
+        if let Some(groups) = &self.groups {
+            groups.remember(&self.config.name, &mut self.config.options.known_groups, found).await;
         }
     }
 
@@ -359,7 +344,6 @@ impl Listener {
         &self,
         shutdown: &Shutdown,
         (first, recounts): (bool, bool),
-        streams: Option<&ListenerStreams>,
         backoff: &mut Backoff,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut said = None;
@@ -371,15 +355,13 @@ impl Listener {
             }
         }
         for attempt in 1.. {
-            let options = &self.config.options;
-            let options = &streams.map_or_else(|| options.clone(), |streams| streams.options(options));
             if attempt == 1 {
                 self.enter(ListenerState::Connecting { attempt });
             } else {
                 self.state.send_replace(ListenerState::Connecting { attempt });
             }
             let is_new = self.tidying.as_ref().is_some_and(BindingCleanup::binds);
-            let listen = self.transport.listen(&self.config.targets, options);
+            let listen = self.transport.listen(&self.config.targets, &self.config.options);
             tokio::pin!(listen);
             let listened = tokio::select! {
                 biased;

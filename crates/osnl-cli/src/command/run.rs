@@ -86,7 +86,7 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
                 files::complain(&error.to_string());
                 return Ok(Exit::Config);
             }
-            Err(error @ (BuildError::NoState { .. } | BuildError::State { .. })) => return Err(error.into()),
+            Err(error @ BuildError::State { .. }) => return Err(error.into()),
             Err(error @ BuildError::StateInUse { .. }) => {
                 files::complain(&error.to_string());
                 return Ok(Exit::Unavailable);

@@ -331,7 +331,6 @@ impl Session {
             exchange: link.binding.exchange.clone(),
             routing_key: link.binding.routing_key.clone(),
             redelivered,
-            stream_offset: None,
             partition: None,
             properties,
             marks: None,

@@ -78,7 +78,6 @@ impl KafkaConsumer {
                 exchange: self.plan.exchange(topic).to_owned(),
                 routing_key: topic.to_string(),
                 redelivered: fetched.redelivered,
-                stream_offset: None,
                 partition: Some(partition.assigned.clone()),
                 properties: fetched.properties.clone(),
                 marks: None,

@@ -127,7 +127,7 @@ impl Opening {
             rule: Arc::new(StartRule {
                 group: group.clone(),
                 first: options.first_offset(),
-                has_read: self.listen.queue.resume.contains_key(group),
+                has_read: self.listen.known_groups.contains(group),
                 topics,
                 late,
             }),

@@ -47,7 +47,6 @@ impl MemoryConsumer {
                 exchange: stored.exchange.clone(),
                 routing_key: stored.routing_key.clone(),
                 redelivered: stored.redelivered,
-                stream_offset: None,
                 partition: None,
                 properties: stored.properties.clone(),
             });

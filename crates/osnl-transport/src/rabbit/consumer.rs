@@ -2,7 +2,7 @@
 //! in turn without tasks.
 //!
 //! A `multiple` acknowledgement must not cover messages of another queue that have not been seen, hence a channel each.
-//! Each has an equal share of `prefetch`, because quorum queues and streams have no common limit.
+//! Each has an equal share of `prefetch`, because quorum queues have no common limit.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use lapin::options::{
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Event};
 
-use super::arguments::{consumer_table, stream_offset};
+use super::arguments::consumer_table;
 use super::declare::RabbitLateBindings;
 use super::failure::{OperationFailure, lost};
 use super::headers;
@@ -34,7 +34,7 @@ use crate::bodies::BodyBounds;
 use crate::body_flow::BodyFlow;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
-use crate::topology::{BrokerVersion, OpenQueue, QueueKind, QueueType, Subscription};
+use crate::topology::{BrokerVersion, OpenQueue, QueueType, Subscription};
 use crate::{BoxFuture, Consumer, LateBindings, QueueDepths, QueueSeen, TransportError};
 
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -60,7 +60,6 @@ struct QueueConsumer {
     deliveries: lapin::Consumer,
     returned: ReturnedMessages,
     name: Arc<str>,
-    is_stream: bool,
     /// The last poll in which the queue was empty. The queue's waker is registered then.
     dry_in: u64,
 }
@@ -71,7 +70,7 @@ impl RabbitConsumer {
         body_flow: Arc<BodyFlow>,
         subscription: Subscription,
         (share, bodies, tag): (u16, BodyBounds, &str),
-        (kind, version): (&QueueKind, Option<BrokerVersion>),
+        version: Option<BrokerVersion>,
     ) -> Result<Self, TransportError> {
         let mut queues = Vec::with_capacity(subscription.open.len());
         body_flow.begin(bodies);
@@ -87,17 +86,15 @@ impl RabbitConsumer {
                     ShortString::from(&*queue.name),
                     ShortString::from(tag),
                     BasicConsumeOptions::default(),
-                    consumer_table(queue, kind),
+                    consumer_table(queue),
                 )
                 .await
                 .map_err(failed(format!("consume queue \"{}\"", queue.name)))?;
-            let is_stream = queue.queue_type == Some(QueueType::Stream);
             queues.push(QueueConsumer {
                 channel,
                 deliveries,
                 returned: ReturnedMessages::new(share, may_be_quorum(queue)),
                 name: queue.name.clone(),
-                is_stream,
                 dry_in: 0,
             });
         }
@@ -242,7 +239,6 @@ impl RabbitConsumer {
             routing_key,
             marks,
             redelivered: delivery.redelivered,
-            stream_offset: if queue.is_stream { stream_offset(&delivery.properties) } else { None },
             partition: None,
             properties: properties(&delivery.properties),
         })
@@ -250,7 +246,7 @@ impl RabbitConsumer {
 }
 
 fn may_be_quorum(queue: &OpenQueue) -> bool {
-    !matches!(queue.queue_type, Some(QueueType::Classic | QueueType::Stream))
+    queue.queue_type != Some(QueueType::Classic)
 }
 
 impl QueueConsumer {
@@ -281,11 +277,6 @@ impl QueueConsumer {
     }
 
     async fn requeue(&self, tag: u64) -> Result<(), TransportError> {
-        if self.is_stream {
-            // The broker would treat a reject as an acknowledgement.
-            let reason = format!("the stream \"{}\" takes nothing back and has to be read again", self.name);
-            return Err(TransportError::Lost { reason });
-        }
         let options = BasicRejectOptions { requeue: true };
         self.channel.basic_reject(tag, options).await.map_err(|error| lost(&error))
     }

@@ -36,7 +36,9 @@ use super::refusal::Difference;
 use super::returns;
 use super::side::SideChannel;
 use super::tap::probe;
-use crate::topology::{Binding, BrokerVersion, Declare, OpenQueue, QueueKind, QueueType, TYPE, TopologyPlan};
+use crate::topology::{
+    Binding, BrokerVersion, Declare, NO_STREAMS, OpenQueue, QueueKind, QueueType, STREAM, TYPE, TopologyPlan,
+};
 use crate::{BoxFuture, LateBindings, TransportError};
 
 #[derive(Debug)]
@@ -49,10 +51,7 @@ pub(super) enum DeclareError {
         shown_by: String,
         durable: bool,
     },
-    OtherType {
-        queue: String,
-        is_stream: bool,
-    },
+    IsStream(String),
     Failed(OperationFailure),
 }
 
@@ -84,15 +83,9 @@ impl From<DeclareError> for TransportError {
                 what,
                 code: Some(PRECONDITION_FAILED),
             },
-            DeclareError::OtherType { queue, is_stream } => Self::Refused {
+            DeclareError::IsStream(queue) => Self::Refused {
                 what: format!("consume queue \"{queue}\""),
-                reason: if is_stream {
-                    "it is a stream, which is read and settled differently: set queue_type = stream, or name \
-                     another queue; \"osnl config show\" converts an oss.conf, which lacks queue_type"
-                        .to_owned()
-                } else {
-                    "it is not a stream: remove queue_type = stream".to_owned()
-                },
+                reason: format!("it is a stream, which osnl does not read: {NO_STREAMS}"),
                 code: None,
             },
             DeclareError::Failed(failure) => failure.into(),
@@ -283,14 +276,14 @@ impl Declarer<'_> {
                 }
                 self.make_queue(name, kind, &what).await?;
                 open.created = true;
-                return Ok(self.as_made(open, kind).await);
+                return self.as_made(open, kind).await;
             }
             Err(failure) => return Err(failure.into()),
         }
         let refused = match declare {
             Declare::Nothing => None,
             Declare::Create | Declare::Passive => match self.make_queue(name, kind, &what).await {
-                Ok(_) => return Ok(self.as_made(open, kind).await),
+                Ok(_) => return self.as_made(open, kind).await,
                 Err(failure) => Some(failure),
             },
         };
@@ -306,7 +299,7 @@ impl Declarer<'_> {
                     self.late.push(LateTakeOver { queue, difference });
                     open.queue_type = Some(kind.queue_type);
                     open.durable = Some(kind.durable);
-                    return Ok(self.as_made(open, kind).await);
+                    return self.as_made(open, kind).await;
                 }
                 open.durable = difference.durable(kind.durable);
                 open.differs = Some(difference.to_string());
@@ -319,32 +312,33 @@ impl Declarer<'_> {
             // Without permission to declare, reading may still be permitted.
             Some(_) => {}
         }
-        let is_stream = self.is_stream(name).await?;
-        if is_stream != (kind.queue_type == QueueType::Stream) {
-            return Err(DeclareError::OtherType { queue: name.to_owned(), is_stream });
-        }
-        if is_stream {
-            (open.queue_type, open.durable) = (Some(QueueType::Stream), Some(true));
+        if self.is_stream(name).await? {
+            return Err(DeclareError::IsStream(name.to_owned()));
         }
         Ok(open)
     }
 
-    async fn as_made(&mut self, mut open: OpenQueue, kind: &QueueKind) -> OpenQueue {
+    async fn as_made(&mut self, mut open: OpenQueue, kind: &QueueKind) -> Result<OpenQueue, DeclareError> {
         let found = returns::queue_type(&mut self.side, &open.name, kind).await;
+        // By the default type of the virtual host.
+        if found.as_deref() == Some(STREAM) {
+            return Err(DeclareError::IsStream(open.name.to_string()));
+        }
+        let found = found.map(|found| QueueType::named(&found));
         let is_named = kind.declared_arguments().contains_key(TYPE);
         open.queue_type = found.or(open.queue_type.filter(|_| is_named));
         let Some(other) = found.filter(|found| *found != kind.queue_type) else {
             open.drops = returns::drops(&mut self.side, &open.name, kind, self.version, true).await;
             open.loses =
                 open.drops.as_ref().filter(|_| kind.delivery_limit.is_none()).map(|d| format!("it {d}"));
-            return open;
+            return Ok(open);
         };
         let made = QueueKind { queue_type: other, ..kind.clone() };
         let drops = returns::drops(&mut self.side, &open.name, &made, self.version, false).await;
         open.drops = drops
             .map(|drops| format!("is a {} queue by the broker's default type, and {drops}", other.as_str()));
         open.loses = open.drops.as_ref().map(|drops| format!("it {drops}"));
-        open
+        Ok(open)
     }
 
     async fn make_queue(
@@ -366,8 +360,7 @@ impl Declarer<'_> {
         let mut failed = |error| self.side.closed_by(&what, error);
         channel.basic_qos(1, BasicQosOptions::default()).await.map_err(&mut failed)?;
         let options = BasicConsumeOptions::default();
-        match channel.basic_consume(name.into(), ShortString::default(), options, stream_probe("next")).await
-        {
+        match channel.basic_consume(name.into(), ShortString::default(), options, stream_probe()).await {
             Ok(consumer) => {
                 channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.map_err(failed)?;
                 // Closing the channel returns messages that arrived meanwhile.

@@ -25,7 +25,7 @@ use super::side::SideChannel;
 use super::tap::probe;
 use super::{RabbitTransport, connect};
 use crate::hosts::address;
-use crate::topology::{Argument, BrokerVersion, QueueKind, TYPE};
+use crate::topology::{Argument, BrokerVersion, QueueKind, QueueType, STREAM, TYPE};
 use crate::{ExchangeFound, TransportError};
 
 /// No broker has this type, so no queue is made.
@@ -74,6 +74,8 @@ pub enum QueueMade {
     /// Equal but for the time until the next consumer takes over after the loss of a node.
     ChangesHandsLate(String),
     Differs(String),
+    /// A stream, which is refused.
+    Stream,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,7 +215,8 @@ async fn queue(
                 {
                     made = QueueMade::ChangesHandsLate(difference);
                 }
-                let queue_type = returns::queue_type(side, name, &kind).await.unwrap_or(kind.queue_type);
+                let queue_type = returns::queue_type(side, name, &kind).await;
+                let queue_type = queue_type.map_or(kind.queue_type, |found| QueueType::named(&found));
                 let is_there = QueueKind { queue_type, ..kind };
                 drops = returns::drops(side, name, &is_there, version, false).await;
             }
@@ -256,6 +259,9 @@ fn made(refusal: &str, kind: &QueueKind) -> QueueMade {
             if found == ours {
                 return QueueMade::Alike;
             }
+            if found == STREAM {
+                return QueueMade::Stream;
+            }
             QueueMade::Differs(format!("{TYPE}: configured {ours}, found {found}"))
         }
         Difference::Named { .. } => QueueMade::Differs(difference.to_string()),
@@ -288,6 +294,7 @@ mod tests {
             &format!("{asked} the value 'quorum' of type 'longstr'"),
             QueueMade::Differs("x-queue-type: configured classic, found quorum".to_owned()),
         );
+        check(TYPE, &format!("{asked} the value 'stream' of type 'longstr'"), QueueMade::Stream);
         check(
             "durable",
             "received 'true' but current is 'false'",

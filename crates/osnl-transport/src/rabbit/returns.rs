@@ -62,15 +62,16 @@ pub(super) async fn drops<C: Borrow<Connection>>(
     say(&limit, &exchange, version)
 }
 
+/// Returns the name of a queue's type. Older brokers record none of a classic queue.
 pub(super) async fn queue_type<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,
     kind: &QueueKind,
-) -> Option<QueueType> {
+) -> Option<String> {
     let asked = (TYPE, Argument::Text(NOBODY_HAS.to_owned()));
     match argument(side, name, kind, asked, LOCATOR).await {
-        ArgumentValue::Value(found) => Some(QueueType::named(&found)),
-        ArgumentValue::None => Some(QueueType::Classic),
+        ArgumentValue::Value(found) => Some(found),
+        ArgumentValue::None => Some(QueueType::Classic.as_str().to_owned()),
         ArgumentValue::Unknown => None,
     }
 }

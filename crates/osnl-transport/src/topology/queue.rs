@@ -1,13 +1,14 @@
 //! The declaration and the reading of osnl's queues. Pure.
 //!
-//! | | classic | quorum | stream |
-//! | --- | --- | --- | --- |
-//! | survives the broker's restart | `durable` | always | always |
-//! | `auto_delete` | yes | no | no |
-//! | `single_active_consumer` | yes | yes | no: every reader gets all messages |
-//! | `delivery_limit`, `max_in_memory_*` | no | yes | no |
-//! | `ha_policy` | yes | no | no |
-//! | `stream_offset`, `resume` | | | yes |
+//! | | classic | quorum |
+//! | --- | --- | --- |
+//! | survives the broker's restart | `durable` | always |
+//! | `auto_delete` | yes | no |
+//! | `delivery_limit`, `max_in_memory_*` | no | yes |
+//! | `ha_policy` | yes | no |
+//!
+//! A stream is refused ([`NO_STREAMS`]): a pool for each reader gives every notification to every reader, and a queue
+//! knows what has been settled.
 //!
 //! A queue that oslo.messaging programs declare too ([`QueueKind::oslo_arguments`]) has only their arguments: the
 //! broker refuses a program that declares other arguments. Every other queue of osnl names its type, so that a virtual
@@ -70,13 +71,9 @@ pub enum QueueType {
     Classic,
     /// Replicated; survives the loss of a minority of its nodes.
     Quorum,
-    /// A log whose messages stay after reading. No message can be requeued.
-    Stream,
 }
 
-osnl_config::words! {
-    QueueType: "classic" => QueueType::Classic, "quorum" => QueueType::Quorum, "stream" => QueueType::Stream,
-}
+osnl_config::words!(QueueType: "classic" => QueueType::Classic, "quorum" => QueueType::Quorum);
 
 impl QueueType {
     #[must_use]
@@ -84,32 +81,20 @@ impl QueueType {
         match self {
             Self::Classic => "classic",
             Self::Quorum => "quorum",
-            Self::Stream => "stream",
         }
     }
 
     /// Returns the type of this name. Older brokers recorded no type for a classic queue.
     pub(crate) fn named(name: &str) -> Self {
-        let replicated = [Self::Quorum, Self::Stream].into_iter().find(|known| known.as_str() == name);
-        replicated.unwrap_or(Self::Classic)
+        if name == Self::Quorum.as_str() { Self::Quorum } else { Self::Classic }
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StreamOffset {
-    First,
-    Last,
-    #[default]
-    Next,
-    /// The chunk of this time in seconds since 1970, or the next; it may hold some older messages.
-    Timestamp(u64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resume {
-    At(u64),
-    Since(u64),
-}
+/// The type of a queue that osnl refuses to read.
+pub const STREAM: &str = "stream";
+/// The way to what a stream is for, in refusals.
+pub const NO_STREAMS: &str = "give each reader a pool of its own: a quorum queue (queue_type = quorum) bound to the same \
+     exchanges, so that every reader gets every notification";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueKind {
@@ -128,10 +113,6 @@ pub struct QueueKind {
     /// Then only their arguments are sent.
     pub oslo_arguments: bool,
     pub arguments: QueueArguments,
-    pub stream_offset: StreamOffset,
-    /// The positions to continue from, by the stream's name. A stream that had to be made is read from its beginning. For
-    /// Kafka an entry means only that the group has read before: the brokers keep the positions.
-    pub resume: BTreeMap<String, Resume>,
 }
 
 impl QueueKind {
@@ -164,8 +145,6 @@ impl QueueKind {
             ha_policy: None,
             oslo_arguments: !single_active_consumer,
             arguments: BTreeMap::new(),
-            stream_offset: StreamOffset::Next,
-            resume: BTreeMap::new(),
         }
     }
 
@@ -224,9 +203,6 @@ impl QueueKind {
         if replicated && self.ha_policy.is_some() {
             return refuse("ha_policy", "is replicated by itself");
         }
-        if self.queue_type == QueueType::Stream && self.single_active_consumer {
-            return refuse("single_active_consumer", "gives every reader all of its messages");
-        }
         if self.delivery_limit.is_some() && self.queue_type != QueueType::Quorum {
             return refuse("delivery_limit", "has no limit of deliveries");
         }
@@ -258,8 +234,8 @@ pub(crate) const TYPE: &str = "x-queue-type";
 const OWN_FIELD: [(&str, &str); 2] =
     [("x-queue-type", "queue_type"), ("x-single-active-consumer", "single_active_consumer")];
 
-/// The arguments of queues and consumers in RabbitMQ's manual. A broker ignores unknown arguments silently.
-pub const KNOWN_ARGUMENTS: [&str; 29] = [
+/// The arguments of queues and consumers in RabbitMQ's manual, without those of a stream's consumer. A broker ignores unknown arguments silently.
+pub const KNOWN_ARGUMENTS: [&str; 28] = [
     "x-cancel-on-ha-failover",
     "x-consumer-disconnected-timeout",
     "x-consumer-timeout",
@@ -288,11 +264,10 @@ pub const KNOWN_ARGUMENTS: [&str; 29] = [
     "x-quorum-initial-group-size",
     "x-single-active-consumer",
     "x-stream-max-segment-size-bytes",
-    "x-stream-offset",
 ];
 
-/// Known arguments that a type refuses or ignores (RabbitMQ 3.10, `capabilities/0` of `rabbit_classic_queue`,
-/// `rabbit_quorum_queue` and `rabbit_stream_queue`).
+/// Known arguments that a type refuses or ignores (RabbitMQ 3.10, `capabilities/0` of `rabbit_classic_queue` and
+/// `rabbit_quorum_queue`).
 fn unknown_arguments(queue_type: QueueType) -> &'static [&'static str] {
     match queue_type {
         QueueType::Classic => &[
@@ -313,23 +288,6 @@ fn unknown_arguments(queue_type: QueueType) -> &'static [&'static str] {
             "x-max-age",
             "x-stream-max-segment-size-bytes",
             "x-initial-cluster-size",
-        ],
-        QueueType::Stream => &[
-            "x-consumer-disconnected-timeout",
-            "x-expires",
-            "x-message-ttl",
-            "x-max-length",
-            "x-max-priority",
-            "x-overflow",
-            "x-queue-mode",
-            "x-queue-version",
-            "x-delivery-limit",
-            "x-max-in-memory-length",
-            "x-max-in-memory-bytes",
-            "x-dead-letter-exchange",
-            "x-dead-letter-routing-key",
-            "x-dead-letter-strategy",
-            "x-quorum-initial-group-size",
         ],
     }
 }
@@ -413,7 +371,6 @@ mod tests {
             check(QueueType::Quorum, Some(5), &[], version, Some(5));
             check(QueueType::Quorum, None, &[(DELIVERY_LIMIT, "7")], version, Some(7));
             check(QueueType::Classic, None, &[], version, None);
-            check(QueueType::Stream, None, &[], version, None);
         }
     }
 
@@ -430,16 +387,15 @@ mod tests {
         check(kind(QueueType::Quorum, &[(CONSUMER_DISCONNECTED, "5000")]), Some(5000));
         check(QueueKind { oslo_arguments: true, ..kind(QueueType::Quorum, &[]) }, None);
         check(kind(QueueType::Classic, &[]), None);
-        check(kind(QueueType::Stream, &[]), None);
     }
 
     #[test]
     fn what_a_type_does_not_allow_is_refused_before_the_broker_does() {
-        use QueueType::{Classic, Quorum, Stream};
+        use QueueType::{Classic, Quorum};
         let check = |kind: QueueKind, expected: Option<&str>| {
             assert_eq!(kind.refusal().map(|(option, why)| format!("{option}: {why}")).as_deref(), expected);
         };
-        for queue_type in [Classic, Quorum, Stream] {
+        for queue_type in [Classic, Quorum] {
             check(kind(queue_type, &[("x-max-length-bytes", "1"), ("x-of-tomorrow", "1")]), None);
         }
         check(QueueKind::OSLO, None);
@@ -449,12 +405,8 @@ mod tests {
             Some("durable: a quorum queue always survives a restart of the broker"),
         );
         check(
-            QueueKind { auto_delete: true, ..kind(Stream, &[]) },
-            Some("auto_delete: a stream queue is not deleted with its last consumer"),
-        );
-        check(
-            QueueKind { single_active_consumer: true, ..kind(Stream, &[]) },
-            Some("single_active_consumer: a stream queue gives every reader all of its messages"),
+            QueueKind { auto_delete: true, ..kind(Quorum, &[]) },
+            Some("auto_delete: a quorum queue is not deleted with its last consumer"),
         );
         check(
             QueueKind { ha_policy: Some("all".into()), ..kind(Quorum, &[]) },
@@ -465,8 +417,8 @@ mod tests {
             Some("delivery_limit: a classic queue has no limit of deliveries"),
         );
         check(
-            kind(Stream, &[("x-message-ttl", "1")]),
-            Some("arguments: a stream queue does not know x-message-ttl"),
+            kind(Quorum, &[("x-max-age", "1D")]),
+            Some("arguments: a quorum queue does not know x-max-age"),
         );
         check(
             kind(Classic, &[("x-queue-type", "quorum")]),

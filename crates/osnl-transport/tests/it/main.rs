@@ -19,7 +19,6 @@ mod registered;
 mod returned;
 mod sending;
 mod session;
-mod stream;
 mod tap;
 mod tls;
 mod topology;

@@ -60,7 +60,6 @@ pub(crate) struct SeenMessage {
     pub(crate) exchange: String,
     pub(crate) key: String,
     pub(crate) body: String,
-    pub(crate) offset: Option<u64>,
 }
 
 impl SeenMessage {
@@ -70,7 +69,6 @@ impl SeenMessage {
             exchange: message.exchange.clone(),
             key: message.routing_key.clone(),
             body: String::from_utf8_lossy(&message.body).into_owned(),
-            offset: message.stream_offset,
         }
     }
 }

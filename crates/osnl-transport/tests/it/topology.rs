@@ -4,12 +4,12 @@ use osnl_testkit::{
     RawMessage, Vhost, wait_until,
 };
 use osnl_transport::{
-    Argument, Binding, Declare, MemoryBroker, Properties, QueueKind, QueueType, RabbitOptions,
+    Argument, Binding, Declare, MemoryBroker, Properties, QueueKind, QueueMade, QueueType, RabbitOptions,
     RabbitTransport, Transport, TransportError,
 };
 use serde_json::json;
 
-use crate::session::{SOON, SeenMessage, Session, bodies, options, rabbit, targets};
+use crate::session::{SOON, Session, bodies, options, rabbit, targets};
 
 const TWO: [Priority; 2] = [Priority::Info, Priority::Error];
 
@@ -340,13 +340,6 @@ async fn each_kind_is_declared_with_the_arguments_that_mean_it() {
                 "x-max-in-memory-length": 10, "x-max-in-memory-bytes": 1000,
             }),
         ),
-        (
-            "stream",
-            QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO },
-            true,
-            false,
-            json!({"x-queue-type": "stream"}),
-        ),
     ] {
         let options = options(Some(name), 10, Declare::Create, kind);
         let to = targets(&["neutron"], &[Priority::Info]);
@@ -398,32 +391,36 @@ async fn nothing_of_a_service_is_altered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
+async fn a_stream_is_refused_with_a_pool_for_each_reader_instead() {
     let vhost = Broker::shared().vhost("types");
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-    for (queue, arguments) in [("log", json!({"x-queue-type": "stream"})), ("queue", json!({}))] {
-        publisher.prepare(&BrokerObjects { queue: queue.into(), arguments, ..BrokerObjects::default() });
-    }
+    let arguments = json!({"x-queue-type": "stream"});
+    publisher.prepare(&BrokerObjects { queue: "log".into(), arguments, ..BrokerObjects::default() });
     publisher.raw(&RawMessage { body: b"x".to_vec(), ..RawMessage::default() });
     let before = topology(&vhost);
-    let stream = QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO };
     let to = targets(&["neutron"], &[Priority::Info]);
-    for (queue, kind, word) in [
-        ("log", QueueKind::DURABLE, "or name another queue; \"osnl config show\" converts an oss.conf"),
-        ("queue", stream, "it is not a stream"),
-    ] {
-        for declare in [Declare::Passive, Declare::Nothing] {
-            let options = options(Some(queue), 10, declare, kind.clone());
-            let error = Session::open(&*rabbit(&vhost), &to, &options).await.err().unwrap().to_string();
-            assert!(error.contains(word) && error.contains(queue), "{error}");
+    let plain = QueueKind { durable: true, ..QueueKind::OSLO };
+    let quorum = QueueKind { queue_type: QueueType::Quorum, ..QueueKind::DURABLE };
+    for kind in [QueueKind::DURABLE, plain, quorum.clone()] {
+        for declare in [Declare::Create, Declare::Passive, Declare::Nothing] {
+            let options = options(Some("log"), 10, declare, kind.clone());
+            let error = Session::open(&*rabbit(&vhost), &to, &options).await.err().unwrap();
+            assert!(error.is_recoverable(), "the queue may be made anew: {error}");
+            let error = error.to_string();
+            for word in ["\"log\"", "it is a stream", "give each reader a pool of its own"] {
+                assert!(error.contains(word), "{error}");
+            }
         }
     }
     assert_eq!(topology(&vhost), before);
-    assert_eq!(vhost.queue_depth("queue"), Some((1, 0)));
-    let options = options(Some("queue"), 10, Declare::Nothing, QueueKind::OSLO);
-    let mut session = Session::open(&*rabbit(&vhost), &[], &options).await.unwrap();
-    let seen: Vec<SeenMessage> = session.read(1).await;
-    assert_eq!(seen[0].offset, None);
+    let url = TransportUrl::parse(&vhost.url()).unwrap();
+    let inspector = RabbitTransport::new(url, RabbitOptions::default()).unwrap();
+    let inspection = inspector.inspect(&[], &["log".to_owned()], Some(&quorum), SOON).await;
+    let found = &inspection.queues[0].1;
+    assert!(
+        matches!(found, osnl_transport::QueueInspection::There { made: QueueMade::Stream, .. }),
+        "{found:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

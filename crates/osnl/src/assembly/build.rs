@@ -26,7 +26,7 @@ use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
-use crate::listener::{Bindings, ListenerConfig, PositionStore};
+use crate::listener::{Bindings, GroupStore, ListenerConfig};
 use crate::metrics::Counters;
 use crate::native::{ActionConf, JournalConf, ListenerConf, Native, proxy_warnings};
 use crate::rule::{Guards, GuardsInForce};
@@ -185,13 +185,10 @@ impl Native {
         }
     }
 
-    pub(super) fn positions(folder: Option<&Path>, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
-        let Some(path) = folder else {
-            return Err(BuildError::NoState { listener: listener.clone() });
-        };
-        PositionStore::open(path, listener).map_err(|error| BuildError::State {
+    pub(super) fn groups(folder: &Path, listener: &Arc<str>) -> Result<GroupStore, BuildError> {
+        GroupStore::open(folder, listener).map_err(|error| BuildError::State {
             listener: listener.clone(),
-            path: path.to_owned(),
+            path: folder.to_owned(),
             error,
         })
     }

@@ -13,10 +13,6 @@ pub enum BuildError {
     #[error("[listener:{listener}] {error}")]
     Transport { listener: Arc<str>, error: TransportError },
     #[error(
-        "[listener:{listener}] a stream needs a folder for how far it was read; set state_dir in [DEFAULT]"
-    )]
-    NoState { listener: Arc<str> },
-    #[error(
         "[listener:{listener}] {}: {error}; name another folder with state_dir in [DEFAULT], or give this user write access",
         .path.display()
     )]

@@ -7,8 +7,7 @@
 //! | a listener that is removed or has no enabled rule any more | its queues |
 //! | on Kafka: the group, the hosts, topics, a removed listener | the unread part of the partitions, by the group's lag |
 //!
-//! A queue that another new listener reads is not left, nor a queue that osnl has never read. The unread part of a
-//! stream is unknown, so a reload never leaves a stream.
+//! A queue that another new listener reads is not left, nor a queue that osnl has never read.
 //!
 //! Unbinding first would lose messages published before the reload. So the refusal names the safe order: the former
 //! queue becomes a listener of its own, is then unbound, and is removed when empty.
@@ -17,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use osnl_transport::{Declare, Driver, QueueType};
+use osnl_transport::{Declare, Driver};
 use tokio::time::timeout;
 
 use super::parts::AssemblyParts;
@@ -107,11 +106,7 @@ impl LeavingListener {
         if self.conf.driver() == Driver::Kafka {
             return self.unread().map(|_| None);
         }
-        let queue = self.exit.queues.first()?;
-        if self.conf.queue.queue_type == QueueType::Stream && self.exit.has_read() {
-            let reason = "how much of a stream is unread is not known".to_owned();
-            return Some(Some(ExitObstacle { queue: queue.clone(), reason }));
-        }
+        self.exit.queues.first()?;
         self.exit.obstacle().await.map(Some)
     }
 

@@ -1,8 +1,8 @@
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use osnl_transport::{QueueType, Transport, TransportError};
+use osnl_transport::{Transport, TransportError};
 
 use super::build::OpenedJournal;
 use super::canary::Way;
@@ -115,27 +115,17 @@ impl AssemblyParts {
             Some(wanted) => listener.with_survey(wanted).silent_after(conf.silent_after),
             None => listener,
         };
-        // A stream that osnl only reads keeps its messages for others.
-        let is_stream = conf.queue.queue_type == QueueType::Stream;
-        let queues = conf.read_queues().into_iter().filter(|read| read.declared || !is_stream);
-        let listener = listener.with_bindings(self.bindings.clone(), queues.collect());
-        let folder = self.state_folder.as_deref();
-        Ok(match conf.queue.queue_type {
-            QueueType::Stream => listener.with_positions(Native::positions(folder, &conf.name)?),
-            QueueType::Classic | QueueType::Quorum if is_shared && self.outlives(native) => {
-                listener.with_positions(Native::positions(folder, &conf.name)?)
-            }
-            QueueType::Classic | QueueType::Quorum => listener,
+        let listener = listener.with_bindings(self.bindings.clone(), conf.read_queues());
+        Ok(match self.lasting_folder(native).filter(|_| is_shared) {
+            Some(folder) => listener.with_groups(Native::groups(folder, &conf.name)?),
+            None => listener,
         })
     }
-}
 
-impl AssemblyParts {
-    fn outlives(&self, native: &Native) -> bool {
-        match self.opened.memory {
-            Some(_) => native.state_dir.is_some(),
-            None => self.state_folder.is_some(),
-        }
+    /// Returns the state folder, if it outlives the daemon. With `memory://` only a configured one does.
+    fn lasting_folder(&self, native: &Native) -> Option<&Path> {
+        let lasts = self.opened.memory.is_none() || native.state_dir.is_some();
+        self.state_folder.as_deref().filter(|_| lasts)
     }
 }
 

@@ -8,13 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use osnl_config::ConfigError;
-use osnl_transport::QueueType;
 
 use super::error::BuildError;
 use crate::action::driver::{ACTION, BuildContext, DriverError, ENRICH, Logins};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::journal::sqlite::{self, OpenError};
-use crate::listener::PositionStore;
 use crate::native::kinds::{DEFAULT, JOURNAL, LISTENER};
 use crate::native::{JournalConf, LoadedConf, Native};
 use crate::state_dir::UnsafePlace;
@@ -59,14 +57,7 @@ impl Native {
                 Ok(_) => {}
             }
         }
-        let heard = self.heard();
-        let mut streams = heard.iter().filter(|(conf, _)| conf.queue.queue_type == QueueType::Stream);
-        streams.find_map(|(conf, _)| {
-            let listener = conf.name.clone();
-            let Some(path) = folder.clone() else { return Some(BuildError::NoState { listener }) };
-            let error = PositionStore::check(&path, &listener).err().filter(concerns_all)?;
-            Some(BuildError::State { listener, path, error })
-        })
+        None
     }
 }
 
@@ -94,17 +85,12 @@ impl LoadedConf {
                 at(ACTION, action, None, problem.clone())
             }
             BuildError::Enrich { name, error } => at(ENRICH, name, file_of(error), error.to_string()),
-            BuildError::NoState { listener } | BuildError::State { listener, .. } => {
-                let words = error.to_string();
-                let heading = format!("[listener:{listener}] ");
-                at(LISTENER, listener, None, words.strip_prefix(&heading).unwrap_or(&words).to_owned())
-            }
             BuildError::OpenState(error) => self.refusal_at(DEFAULT, "state_dir", &error.to_string()),
             BuildError::Journal { path, error } => {
                 let problem = format!("{}: {error}", path.display());
                 self.refusal_at(JOURNAL, "connection", &problem)
             }
-            BuildError::StateInUse { .. } => at("", "", None, error.to_string()),
+            BuildError::State { .. } | BuildError::StateInUse { .. } => at("", "", None, error.to_string()),
         }
     }
 }

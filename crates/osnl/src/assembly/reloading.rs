@@ -310,8 +310,7 @@ fn unusable(error: BuildError) -> ReloadRefusal {
         | BuildError::Action(DriverError::Http { .. } | DriverError::Other { .. }) => {
             ReloadRefusalReason::Configuration
         }
-        BuildError::NoState { .. }
-        | BuildError::State { .. }
+        BuildError::State { .. }
         | BuildError::OpenState(_)
         | BuildError::StateInUse { .. }
         | BuildError::Journal { .. } => ReloadRefusalReason::Unusable,

@@ -126,8 +126,7 @@ pub struct ListenerStatus {
     pub consumers: Option<u64>,
     #[serde(default)]
     pub own_consumers: u64,
-    /// Whether one of several consumers gets all messages, or each gets all of a stream: messages are not
-    /// shared out.
+    /// Whether one of several consumers gets all messages, or each has partitions: messages are not shared out.
     #[serde(default)]
     pub exclusive: bool,
     /// The way in which the queue can lose messages, as another program or the broker has made it.

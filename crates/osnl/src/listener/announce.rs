@@ -91,8 +91,7 @@ fn in_short(queue: &OpenQueue) -> String {
 }
 
 fn other_consumers(listener: &str, (options, is_shared): (&ListenOptions, bool), queue: &OpenQueue) {
-    // Each reader of a stream receives every message.
-    if queue.other_consumers == 0 || queue.queue_type == Some(QueueType::Stream) {
+    if queue.other_consumers == 0 {
         return;
     }
     if is_shared {
@@ -241,11 +240,10 @@ impl Listener {
         (recounted * 2).min(LONGEST_RECOUNT)
     }
 
-    pub(super) fn count_ended(&self, found: &Subscription, unsettled: usize) {
-        // A stream or partition keeps its messages, so none has to return.
-        let is_queue = found.open.iter().any(|queue| queue.queue_type != Some(QueueType::Stream));
-        let is_queue = is_queue && !self.transport.features().partitions;
-        self.gauges.returns().ended(if is_queue { unsettled } else { 0 });
+    pub(super) fn count_ended(&self, unsettled: usize) {
+        // A partition keeps its messages, so none has to return.
+        let returns = if self.transport.features().partitions { 0 } else { unsettled };
+        self.gauges.returns().ended(returns);
     }
 
     pub(super) fn say_returned(&self, verdict: Option<ReturnVerdict>) {

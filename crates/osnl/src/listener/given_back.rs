@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use osnl_transport::{Consumer, QueueType};
+use osnl_transport::Consumer;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Listener;
@@ -32,7 +32,6 @@ impl Listener {
     ) -> bool {
         let found = consumer.subscription();
         let queues: Vec<String> = found.queues().iter().map(ToString::to_string).collect();
-        let shared = found.open.iter().any(|queue| queue.queue_type != Some(QueueType::Stream));
         let ended = self.ended();
         let pause = returns.given_back(self.config.give_back_after, Instant::now());
         consumer.close().await;
@@ -46,8 +45,7 @@ impl Listener {
              is room"
         );
         let wait = async {
-            let others = if shared { self.others(&queues).await } else { Some(0) };
-            let also = match others {
+            let also = match self.others(&queues).await {
                 Some(0) => String::new(),
                 Some(others) => {
                     tracing::warn!(

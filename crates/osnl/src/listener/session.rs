@@ -15,7 +15,6 @@ use self::step::{Core, SessionOrder, WakeCause};
 use super::Listener;
 use super::blockade::Blockade;
 use super::gauges::Gauges;
-use super::stream::ListenerStreams;
 use super::watchdog::SessionStage;
 use crate::intake::Intake;
 use crate::shutdown::Shutdown;
@@ -31,13 +30,8 @@ pub(super) struct ListenerSession<'a> {
 impl<'a> ListenerSession<'a> {
     /// The session of a subscription that was opened with the listener's options. A standby that cannot see other waiting
     /// consumers ends after the time `recount`, so that the next subscription counts again.
-    pub(super) fn new(
-        listener: &'a Listener,
-        consumer: Box<dyn Consumer>,
-        streams: Option<&'a mut ListenerStreams>,
-        recount: Duration,
-    ) -> Self {
-        let core = Core::new(listener, &*consumer, streams, recount);
+    pub(super) fn new(listener: &'a Listener, consumer: Box<dyn Consumer>, recount: Duration) -> Self {
+        let core = Core::new(listener, &*consumer, recount);
         Self { consumer, core }
     }
 
@@ -70,8 +64,7 @@ impl<'a> ListenerSession<'a> {
             if room == 0 {
                 gauges.set_stage(SessionStage::WindowFull);
             }
-            let (held, again) = self.core.held();
-            let wake_at = self.core.wake_at();
+            let flush_at = self.core.flush_at;
             let draining = self.core.draining;
             let is_crowded = self.core.is_crowded();
             let endpoint = &*listener.endpoint;
@@ -88,10 +81,8 @@ impl<'a> ListenerSession<'a> {
                 () = shutdown.abort.cancelled() => WakeCause::Aborted,
                 () = shutdown.drain.cancelled(), if !draining => WakeCause::Draining,
                 Some((message, settle)) = open.next() => WakeCause::Completed(message, settle),
-                // Held messages have priority over new messages, which may never end.
-                places = endpoint.reserve(held), if again && !draining && !has_rest => WakeCause::HandOut(places),
                 polled = poll, if !draining => WakeCause::Polled(polled),
-                () = sleep_until(wake_at), if wake_at.is_some() => WakeCause::Clock,
+                () = sleep_until(flush_at), if flush_at.is_some() => WakeCause::Clock,
                 _ = timer.tick(), if !draining => WakeCause::Check(endpoint.obstacle()),
                 wake = watchdog.wake(), if !draining => WakeCause::Watch(wake),
             };
@@ -108,9 +99,6 @@ impl<'a> ListenerSession<'a> {
             }
             if self.core.is_flush_due(Instant::now()) {
                 self.flush().await?;
-            }
-            if let Some(streams) = &mut self.core.streams {
-                streams.write(&listener.config.name, false).await;
             }
         }
     }

@@ -69,7 +69,6 @@ impl QueueJudge<'_> {
 
     fn keys(&self) -> &'static [&'static str] {
         match self.queue.queue_type.as_deref() {
-            Some("stream") => &["max-age", "max-length-bytes"],
             Some("quorum") => &["message-ttl", "expires", "max-length", "max-length-bytes", "delivery-limit"],
             Some(_) | None => &["message-ttl", "expires", "max-length", "max-length-bytes"],
         }
@@ -172,10 +171,6 @@ impl QueueJudge<'_> {
             "delivery-limit" => format!(
                 "a message that returns more than {value} times {fate}; each lost connection counts as a return"
             ),
-            "max-age" => format!("the broker deletes what is older than {value}, read or not"),
-            _ if self.queue.queue_type.as_deref() == Some("stream") => {
-                format!("beyond {value} bytes the broker deletes the oldest messages, read or not")
-            }
             _ if overflow.as_deref().is_some_and(|overflow| overflow.starts_with("reject-publish")) => {
                 format!(
                     "beyond {value} {unit} the broker refuses new messages, and their publisher loses them or waits"
@@ -199,11 +194,7 @@ impl QueueJudge<'_> {
         if risky.contains(&"delivery-limit") && self.major.is_some_and(|major| major >= 4) {
             definition.insert("delivery-limit".to_owned(), json!(-1));
         } else if definition.is_empty() {
-            // A stream ignores a policy with a key that it does not know.
-            let is_stream = self.queue.queue_type.as_deref() == Some("stream");
-            let (key, bound) =
-                if is_stream { ("max-length-bytes", i64::MAX) } else { ("max-length", NO_BOUND) };
-            definition.insert(key.to_owned(), json!(bound));
+            definition.insert("max-length".to_owned(), json!(NO_BOUND));
         }
         let name = shell_quoted(&format!("osnl-{}", self.name)).into_owned();
         let pattern = shell_quoted(&format!("^{}$", osnl_transport::escaped(self.name))).into_owned();

@@ -250,12 +250,6 @@ fn each_setting_that_loses_messages_is_a_risk_unless_the_configuration_asks_for_
     let of_policy = "operator policy \"o\" sets delivery-limit = 3";
     check("4.0.5", of_type("quorum", lower), &limited, &[(of_policy, "set_operator_policy")]);
     check("4.0.5", of_type("classic", json!({})), kind, &[]);
-    check(
-        "4.0.5",
-        of_type("stream", policy(json!({"max-age": "1D"}))),
-        kind,
-        &[("older than 1D", "'{\"max-length-bytes\":9223372036854775807}'")],
-    );
     // Without statistics, only the declaration is judged.
     check("4.0.5", of_type("quorum", json!({"effective_policy_definition": null})), &quorum, &[]);
     // A queue that osnl does not declare was compared with nothing.

@@ -10,7 +10,7 @@ use osnl_config::{ConfigError, Finding, Level, LogFile, Options as _, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaOptions;
-use osnl_transport::{Driver, QueueType, RabbitOptions, broker_logins};
+use osnl_transport::{Driver, RabbitOptions, broker_logins};
 
 use super::action::{action, conditions};
 use super::admin::admin;
@@ -172,11 +172,8 @@ impl<'a> Checker<'a> {
     fn one_queue_each(&mut self, listeners: &[ListenerConf]) {
         let all: Vec<_> = listeners.iter().map(ListenerConf::sources).collect();
         for (n, listener) in listeners.iter().enumerate() {
-            let shared = listeners.iter().zip(&all).take(n).find(|(other, theirs)| {
-                // Two readers of a stream have a copy each.
-                (listener.queue.queue_type, other.queue.queue_type) != (QueueType::Stream, QueueType::Stream)
-                    && theirs.1.iter().any(|queue| all[n].1.contains(queue))
-                    && theirs.0 == all[n].0
+            let shared = listeners.iter().zip(&all).take(n).find(|(_, theirs)| {
+                theirs.1.iter().any(|queue| all[n].1.contains(queue)) && theirs.0 == all[n].0
             });
             if let (Some((other, _)), Some(section)) = (shared, self.named(LISTENER, &listener.name)) {
                 let is_amqp1 = listener.driver() == Driver::Amqp1;

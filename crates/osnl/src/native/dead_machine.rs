@@ -51,8 +51,7 @@ fn source(listener: &ListenerConf) -> CostSource<'_> {
         Driver::Kafka => return CostSource::Kafka,
         Driver::Amqp1 => return CostSource::Queue(None),
     }
-    let is_known = listener.declare != Declare::Nothing || listener.queue.queue_type == QueueType::Stream;
-    CostSource::Queue(is_known.then_some(&listener.queue))
+    CostSource::Queue((listener.declare != Declare::Nothing).then_some(&listener.queue))
 }
 
 fn cost(
@@ -68,9 +67,6 @@ fn cost(
         }
         (CostJournal::Memory, CostSource::Kafka) => {
             "the group gives its partitions to another daemon, and attempts under way are repeated".to_owned()
-        }
-        (CostJournal::Memory, CostSource::Queue(Some(kind))) if kind.queue_type == QueueType::Stream => {
-            "its positions wait for its disk, and another daemon begins at stream_offset".to_owned()
         }
         (CostJournal::Memory, CostSource::Queue(kind)) => of_queue(kind, heartbeat, version),
     }

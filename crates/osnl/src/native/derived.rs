@@ -225,6 +225,7 @@ impl ListenerConf {
             prefetch: self.prefetch,
             declare: self.declare,
             queue: self.queue.clone(),
+            known_groups: BTreeSet::new(),
         }
     }
 }

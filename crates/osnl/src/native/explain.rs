@@ -2,7 +2,7 @@
 
 use osnl_config::size;
 use osnl_model::TransportUrl;
-use osnl_transport::{Declare, QueueArguments, QueueKind, QueueType, StreamOffset};
+use osnl_transport::{Declare, QueueArguments, QueueKind, QueueType};
 
 use super::{ActionConf, JournalConf, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries, rabbit};
 use crate::enrich::{EnrichConf, OnError};
@@ -181,20 +181,6 @@ fn queues(out: &mut String, conf: &ListenerConf) {
             line(out, 1, &format!("queues     created if missing: {}", made(kind)));
         }
     }
-    if kind.queue_type == QueueType::Stream {
-        let from = match kind.stream_offset {
-            StreamOffset::First => "its first message".to_owned(),
-            StreamOffset::Last => "its last messages".to_owned(),
-            StreamOffset::Next => "what is published from then on".to_owned(),
-            StreamOffset::Timestamp(seconds) => {
-                let time = i64::try_from(seconds)
-                    .ok()
-                    .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-                time.map_or_else(|| seconds.to_string(), |time| time.to_string())
-            }
-        };
-        line(out, 1, &format!("stream     read from {from}; later from where it was left"));
-    }
     let list = |arguments: &QueueArguments| {
         let list: Vec<String> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
         list.join(", ")
@@ -209,7 +195,6 @@ fn made(kind: &QueueKind) -> String {
         QueueType::Classic if kind.durable => "durable".to_owned(),
         QueueType::Classic => "transient: lost with its messages when the broker restarts".to_owned(),
         QueueType::Quorum => "quorum".to_owned(),
-        QueueType::Stream => "stream".to_owned(),
     };
     if kind.single_active_consumer {
         let between = if kind.durable { "," } else { ";" };

@@ -29,8 +29,9 @@ use osnl_model::Priority;
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
-    BrokerInspection, BrokerVersion, Declare, ExchangeInspection, QueueAccess as _, QueueInspection,
-    QueueKind, QueueMade, QueueType, RabbitTransport, Thorough, login_user, take_over_policy,
+    BrokerInspection, BrokerVersion, Declare, ExchangeInspection, NO_STREAMS, QueueAccess as _,
+    QueueInspection, QueueKind, QueueMade, QueueType, RabbitTransport, Thorough, login_user,
+    take_over_policy,
 };
 
 use self::cloud::enrichment;
@@ -263,6 +264,9 @@ fn queue(
                 None => found,
             };
             match made {
+                QueueMade::Stream => {
+                    probe.failed(format!("{found}; it is a stream, which osnl does not read"), Some(NO_STREAMS))
+                }
                 QueueMade::Differs(difference) => {
                     probe.warning(format!("{found}; {difference}; osnl uses it as it is"), AS_CONFIGURED)
                 }

@@ -7,14 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use osnl_config::OptionValue;
 use osnl_config::sections::{RawSection, SectionReader};
 use osnl_config::{OptionDef, Options as _, ReadBySection, nearest, options, shown};
 use osnl_model::Priority;
 use osnl_transport::{
-    Argument, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, QueueArguments, QueueKind, QueueOptions, QueueType,
-    RabbitOptions, StreamOffset,
+    Argument, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, NO_STREAMS, QueueArguments, QueueKind, QueueOptions,
+    QueueType, RabbitOptions, STREAM,
 };
 
 use super::kinds::LISTENER;
@@ -33,14 +32,13 @@ options! {
         pool: ReadBySection, written("name") => "Name of the queue, different for each listener of a broker. Must be set, unless queue is. Empty: no pool; the services' own queues <topic>.<priority> are read.";
         queue: ReadBySection, written("name") => "Existing queue to read as it is; nothing is declared or bound. Replaces pool, exchange, and the options of queues.";
         declare: Declare = "passive" => "passive: osnl waits until the service has created the exchange, and reads its queue meanwhile. create: osnl creates the exchange as oslo.messaging does with amqp_durable_queues, amqp_auto_delete, and rabbit_quorum_queue; a service that has them otherwise is then refused.";
-        queue_type: QueueType = "classic" => "Type of the queue, if osnl has to create it.";
+        queue_type: QueueType as queue_type = "classic", written("classic or quorum") => "Type of the queue, if osnl has to create it.";
         durable: bool = "true" => "true: a queue that osnl has to create survives a restart of the broker; it says nothing of the exchange. Without a pool the default is false.";
         auto_delete: bool = "false" => "true: the broker deletes the queue with its last consumer.";
-        single_active_consumer: bool = "true" => "true: one of several consumers receives all messages, in order, and the others stand by. Without a pool, and for a stream, the default is false.";
+        single_active_consumer: bool = "true" => "true: one of several consumers receives all messages, in order, and the others stand by. Without a pool the default is false.";
         oslo_arguments: bool = "false" => "true: oslo.messaging programs declare this queue too, as k2hr3_osnl does, so osnl sends the arguments that they send: no x-queue-type of a classic queue, and no x-delivery-limit of its own. Without a pool always.";
         delivery_limit: Option<u32>, within("0", "2147483647") => "Number of redeliveries of a message, of a quorum queue.";
         arguments: QueueArguments as arguments, written("list of name=value") => "Further arguments of the queue, if osnl has to create it: x-max-length=1000, x-queue-version=2.";
-        stream_offset: StreamOffset as stream_offset = "next", written("first, last, next or a time") => "Position at which osnl starts to read a stream; later it continues after the last message. A time is written as 2026-11-20T06:00:00Z.";
     }
 }
 
@@ -57,6 +55,8 @@ const DECLARING: [&str; 11] = [
     "delivery_limit",
     "oslo_arguments",
 ];
+
+const NOT_READ: &str = "a stream is not read by osnl";
 
 const NAME_YOUR_QUEUE: &str =
     "write a queue name that no other team on this broker uses, such as pool = osnl-TEAM";
@@ -75,13 +75,10 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
         return true;
     }
     let text = |option: &str| section.entry(option).map(|entry| entry.text.trim());
-    let is_stream = text("queue_type") == Some("stream");
     let is_pool = text("pool") != Some("");
     match option {
         option if text("queue").is_some() && DECLARING.contains(&option) => false,
-        "single_active_consumer" => is_pool && !is_stream,
-        "durable" | "oslo_arguments" => is_pool,
-        "stream_offset" => is_stream,
+        "single_active_consumer" | "durable" | "oslo_arguments" => is_pool,
         _ => true,
     }
 }
@@ -108,7 +105,7 @@ pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions
     };
     let is_theirs = pool == Some(None);
     let driver = rabbit.map(RabbitOptions::queue).unwrap_or_default();
-    let single = single_active_consumer(reader, is_theirs, driver);
+    let single = single_active_consumer(reader, is_theirs);
     let own = own?;
     let queue = queue(reader, &own, single, is_theirs, driver);
     if is_theirs && own.topics.iter().any(|topic| topic.split('.').any(|word| word == "*" || word == "#")) {
@@ -136,11 +133,8 @@ fn existing(reader: &mut SectionReader<'_>) -> Option<Topology> {
     }
     let name = reader.broker_name("queue", LONGEST_NAME);
     let own = ListenerOptions::read(reader);
-    let only_of_streams = own.as_ref().and_then(|own| only_of_streams(reader, own.queue_type));
     alone.then_some(())?;
-    only_of_streams?;
-    let ListenerOptions { queue_type, stream_offset, .. } = own?;
-    let queue = QueueKind { queue_type, stream_offset, ..QueueKind::OSLO };
+    let queue = QueueKind { queue_type: own?.queue_type, ..QueueKind::OSLO };
     Some(Topology {
         exchanges: Vec::new(),
         topics: Vec::new(),
@@ -181,22 +175,16 @@ fn priorities(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Opt
     reader.priorities(option.name)
 }
 
-fn queue_type(reader: &SectionReader<'_>, own: QueueType, driver: QueueOptions) -> QueueType {
-    match driver.quorum {
-        Some(_) if !reader.is_set("queue_type") => QueueType::Quorum,
-        Some(_) | None => own,
+fn queue_type(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<QueueType> {
+    match reader.text(option.name)?.trim() == STREAM {
+        true => reader.refuse(option.name, NOT_READ, NO_STREAMS),
+        false => OptionValue::read(reader, option),
     }
 }
 
-fn single_active_consumer(
-    reader: &mut SectionReader<'_>,
-    is_theirs: bool,
-    driver: QueueOptions,
-) -> Option<bool> {
+fn single_active_consumer(reader: &mut SectionReader<'_>, is_theirs: bool) -> Option<bool> {
     const OPTION: &str = "single_active_consumer";
-    let is_stream =
-        queue_type(reader, OptionValue::valid(reader, "queue_type")?, driver) == QueueType::Stream;
-    if !OptionValue::valid(reader, OPTION)? || !reader.is_set(OPTION) && (is_theirs || is_stream) {
+    if !OptionValue::valid(reader, OPTION)? || !reader.is_set(OPTION) && is_theirs {
         return Some(false);
     }
     if is_theirs {
@@ -218,7 +206,10 @@ fn queue(
     is_theirs: bool,
     driver: QueueOptions,
 ) -> Option<QueueKind> {
-    let queue_type = queue_type(reader, own.queue_type, driver);
+    let queue_type = match driver.quorum {
+        Some(_) if !reader.is_set("queue_type") => QueueType::Quorum,
+        Some(_) | None => own.queue_type,
+    };
     let durable = match (reader.is_set("durable"), driver.durable) {
         (false, Some(durable)) => durable,
         (false, None) if is_theirs => queue_type != QueueType::Classic,
@@ -228,7 +219,6 @@ fn queue(
     let oslo_arguments = is_theirs || own.oslo_arguments;
     let limits = driver.quorum.filter(|_| queue_type == QueueType::Quorum).unwrap_or_default();
     let declared = own.arguments.clone();
-    let only_of_streams = only_of_streams(reader, queue_type);
     let refuses = Some(Argument::Text("reject-publish".to_owned()));
     if declared.get("x-overflow") == refuses.as_ref() {
         let problem = "when the queue is full, a service that waits for confirms fails to publish";
@@ -245,10 +235,7 @@ fn queue(
         ha_policy: driver.as_oslo().ha_policy.filter(|_| oslo_arguments),
         oslo_arguments,
         arguments: declared,
-        stream_offset: own.stream_offset,
-        ..QueueKind::OSLO
     };
-    only_of_streams?;
     checked(reader, &queue)?;
     if is_theirs {
         as_services_do(reader, &queue, &driver.as_oslo());
@@ -282,35 +269,6 @@ fn checked(reader: &mut SectionReader<'_>, queue: &QueueKind) -> Option<()> {
     reader.refuse(option, &why, allowed)
 }
 
-fn only_of_streams(reader: &mut SectionReader<'_>, queue_type: QueueType) -> Option<()> {
-    const OPTION: &str = "stream_offset";
-    match reader.is_set(OPTION) && queue_type != QueueType::Stream {
-        true => reader.refuse(OPTION, "only a stream has offsets", "remove it, or set queue_type = stream"),
-        false => Some(()),
-    }
-}
-
-fn stream_offset(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<StreamOffset> {
-    let text = reader.text(option.name)?;
-    let time = || {
-        let seconds = text.parse::<i64>().ok().or_else(|| Some(text.parse::<Timestamp>().ok()?.as_second()));
-        seconds.and_then(|seconds| u64::try_from(seconds).ok())
-    };
-    match text.as_str() {
-        "first" => Some(StreamOffset::First),
-        "last" => Some(StreamOffset::Last),
-        "next" => Some(StreamOffset::Next),
-        _ => match time() {
-            Some(seconds) => Some(StreamOffset::Timestamp(seconds)),
-            None => {
-                let problem = format!("{} is not a position in a stream", shown(&text));
-                let allowed = "allowed: first, last, next, or a time such as 2026-11-20T06:00:00Z";
-                reader.refuse(option.name, &problem, allowed)
-            }
-        },
-    }
-}
-
 fn arguments(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<QueueArguments> {
     let option = option.name;
     if !reader.is_set(option) {
@@ -326,6 +284,9 @@ fn arguments(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Opti
         };
         if name.is_empty() || name.len() > LONGEST_NAME {
             return reader.refuse(option, &format!("{} has no valid name", shown(item)), allowed);
+        }
+        if name == "x-stream-offset" || (name, value.trim_matches('"')) == ("x-queue-type", STREAM) {
+            return reader.refuse(option, &format!("{name}: {NOT_READ}"), NO_STREAMS);
         }
         if !KNOWN_ARGUMENTS.contains(&name)
             && let Some(near) = nearest(name, KNOWN_ARGUMENTS)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use osnl_model::nearest;
 use osnl_transport::{
     BrokerInspection, ExchangeInspection, Proof, Proofs, QueueInspection, QueueKind, QueueMade,
-    RabbitTransport, Thorough,
+    RabbitTransport, STREAM, Thorough,
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -281,9 +281,19 @@ fn row(name: &str, found: &QueueInspection, own: Option<&QueueKind>) -> QueueRow
                 QueueMade::Differs(difference) if own.is_some() => Some(difference.clone()),
                 _ => None,
             };
+            let queue_type = (*made == QueueMade::Stream).then(|| STREAM.to_owned());
             let drops = drops.clone().filter(|_| own.is_some());
             let (messages, consumers) = (u64::from(*waiting), u64::from(*consumers));
-            QueueRow { state: QueueState::There, messages, consumers, durable, differs, drops, ..missing }
+            QueueRow {
+                state: QueueState::There,
+                messages,
+                consumers,
+                durable,
+                differs,
+                drops,
+                queue_type,
+                ..missing
+            }
         }
     }
 }

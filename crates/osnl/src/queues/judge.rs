@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use osnl_transport::{Binding, BrokerVersion, ExchangeInspection, QueueType, shell_quoted};
+use osnl_transport::{Binding, BrokerVersion, ExchangeInspection, NO_STREAMS, STREAM, shell_quoted};
 
 use super::nothing::{is_match, messages};
 use super::services::{ServiceSetting, bound};
@@ -281,6 +281,11 @@ impl Judge<'_> {
     }
 
     fn own(&self, row: &QueueRow) -> Vec<Finding> {
+        if row.queue_type.as_deref() == Some(STREAM) {
+            let kind = (Kind::QueueRefused, Severity::Critical);
+            let seen = "it is a stream, which osnl does not read".to_owned();
+            return vec![self.of(row, kind, seen, "nothing is read", NO_STREAMS.to_owned())];
+        }
         [
             self.growing(row),
             self.rival(row),
@@ -320,7 +325,7 @@ impl Judge<'_> {
 
     fn rival(&self, row: &QueueRow) -> Option<Finding> {
         let wanted = &self.survey.wanted;
-        let is_exclusive = wanted.kind.single_active_consumer || wanted.kind.queue_type == QueueType::Stream;
+        let is_exclusive = wanted.kind.single_active_consumer;
         let own = self.survey.daemon.consumers.as_ref()?.get(&row.name).copied().unwrap_or(0);
         let others = row.consumers.saturating_sub(own);
         let is_standby = is_exclusive && row.differs.is_none();

@@ -171,6 +171,7 @@ const TROUBLES: &[Trouble] = &[
     ("", |s| { missing(s); bound(s, INFO, &[("openstack", INFO)]); }, K::ExchangeMissing, Warning, "notifications come here by exchange openstack", DRIVER),
     ("", |s| s.queues.retain(|row| row.name != INFO), K::NeverPublished, Warning, "the driver is empty (the default) or noop", DRIVER),
     ("", |s| { s.greeting.version = Some("4.3.0".into()); s.queues.retain(|row| row.name != INFO); }, K::NeverPublished, Warning, "541", DRIVER),
+    ("", |s| row(s, "osnl").queue_type = Some("stream".into()), K::QueueRefused, Critical, "it is a stream", "give each reader a pool of its own"),
     ("", locked, K::QueueRefused, Critical, "405 RESOURCE_LOCKED", "a pool of its own"),
     ("topics = versioned_notifications", |_| {}, K::WrongTopic, Warning, "publish to topic notifications (queue notifications.info), and the listener binds topic versioned_notifications", "topics = notifications in [listener:l], or set [notifications] notification_format = both in /etc/nova/nova.conf, then"),
     ("priorities = error", |_| {}, K::WrongPriority, Warning, "another priority", "remove priorities"),

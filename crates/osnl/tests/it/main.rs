@@ -34,7 +34,6 @@ mod proxy;
 mod python;
 mod python_re;
 mod rabbit;
-mod stream;
 mod tls;
 mod topology;
 mod vectors;

@@ -37,9 +37,9 @@ fn a_topic_of_kafka_that_was_created_anew_is_read_from_its_beginning() {
     // A new group begins with the next message.
     first.publish(TOPIC, body);
     let osnl = run_on(&first);
-    let memory = place.path("state/streams/n.json");
+    let memory = place.path("state/groups/n.json");
     wait_until(SOON, "the memory of the group", || {
-        fs::read_to_string(&memory).unwrap_or_default().contains("\"osnl\":{\"since\":")
+        fs::read_to_string(&memory).unwrap_or_default().contains("[\"osnl\"]")
     });
     assert!(!incidents().contains("position-lost"), "{}", incidents());
     osnl.stop();

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use osnl_model::TransportUrl;
 use osnl_testkit::{KafkaCluster as _, KafkaLogin, Tansu, TansuStorage};
 use osnl_transport::{
-    Declare, IncomingMessage, KafkaOptions, KafkaTransport, OutgoingMessage, Resume, Transport as _,
-    TransportError,
+    Declare, IncomingMessage, KafkaOptions, KafkaTransport, OutgoingMessage, Transport as _, TransportError,
 };
 
 use super::member::{Member, neutron, options, text, within};
@@ -80,7 +79,7 @@ async fn a_topic_that_was_created_anew_while_no_member_read_is_read_from_its_beg
         tansu.create_topic(TOPIC, 1);
     });
     publish("new");
-    options.queue.resume.insert(GROUP.to_owned(), Resume::Since(1));
+    options.known_groups.insert(GROUP.to_owned());
     let mut two = Member::try_join(&transport(&tansu, ""), &options).await.unwrap();
     assert_eq!(two.take(1).await.iter().map(text).collect::<Vec<_>>(), ["new"]);
     let lost = two.consumer.partitions().unwrap()[0].lost.unwrap();

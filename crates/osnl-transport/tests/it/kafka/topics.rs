@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use osnl_model::Priority;
-use osnl_transport::{Batch, Declare, LostPosition, Resume, Transport, Window};
+use osnl_transport::{Batch, Declare, LostPosition, Transport, Window};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -80,7 +80,7 @@ async fn a_group_that_has_read_skips_nothing_of_a_topic_without_offsets() {
     mock.cluster().create_topic(TOPIC, 2, 1).unwrap();
     publish(&mock, "first");
     let mut remembered = options(GROUP, 10, Declare::Create);
-    remembered.queue.resume.insert(GROUP.to_owned(), Resume::Since(1));
+    remembered.known_groups.insert(GROUP.to_owned());
     let mut member = Member::try_join(&mock.kafka(""), &remembered).await.unwrap();
     assert_eq!(lost(&member), [Some(LostPosition { before: None, start: 0 }); 2]);
     assert!(!member.consumer.subscription().created, "its group is not new");

@@ -14,7 +14,6 @@ use crate::listener::Listener;
 use crate::listener::announce::log_others_left;
 use crate::listener::blockade::{Blockade, WaitVerdict};
 use crate::listener::state::ListenerState;
-use crate::listener::stream::ListenerStreams;
 use crate::listener::watchdog::{SessionStage, SessionWake, Watchdog};
 use crate::metrics::StreamKind;
 use crate::received::{ReceivedMessage, with_head};
@@ -36,7 +35,6 @@ pub(in crate::listener) enum WakeCause {
     Aborted,
     Draining,
     Completed(IncomingMessage, Settle),
-    HandOut(usize),
     Polled(Result<(), TransportError>),
     Clock,
     Check(Option<Obstacle>),
@@ -76,7 +74,6 @@ pub(super) struct Core<'a> {
     is_rest: bool,
     deliveries: Arc<AtomicUsize>,
     pub(super) flush_at: Option<Instant>,
-    pub(super) streams: Option<&'a mut ListenerStreams>,
     pub(super) watchdog: Watchdog,
     recount_at: Option<Instant>,
     pub(super) draining: bool,
@@ -90,17 +87,8 @@ pub(super) struct Core<'a> {
 }
 
 impl<'a> Core<'a> {
-    pub(super) fn new(
-        listener: &'a Listener,
-        consumer: &dyn Consumer,
-        mut streams: Option<&'a mut ListenerStreams>,
-        recount: Duration,
-    ) -> Self {
+    pub(super) fn new(listener: &'a Listener, consumer: &dyn Consumer, recount: Duration) -> Self {
         let (options, found) = (&listener.config.options, consumer.subscription());
-        if let Some(streams) = &mut streams {
-            let created = |name: &str| found.open.iter().any(|queue| *queue.name == *name && queue.created);
-            streams.opened(options, &found.queues(), created);
-        }
         let is_idle = match consumer.partitions() {
             Some(partitions) => partitions.is_empty(),
             None => options.queue.single_active_consumer,
@@ -117,7 +105,6 @@ impl<'a> Core<'a> {
             is_rest: false,
             deliveries: Arc::default(),
             flush_at: None,
-            streams,
             watchdog: Watchdog::new(found.queues().join(", "), standby, is_classic),
             recount_at: (standby && !is_classic && consumer.partitions().is_none())
                 .then(|| Instant::now() + recount),
@@ -132,21 +119,11 @@ impl<'a> Core<'a> {
     }
 
     pub(super) fn room(&self) -> usize {
-        let held = self.streams.as_ref().map_or(0, |streams| streams.held());
-        self.prefetch.saturating_sub(self.open.len() + held)
+        self.prefetch.saturating_sub(self.open.len())
     }
 
     pub(super) fn is_crowded(&self) -> bool {
         self.deliveries.load(Ordering::Relaxed) >= MOST_DELIVERIES
-    }
-
-    pub(super) fn held(&self) -> (usize, bool) {
-        self.streams.as_ref().map_or((0, false), |streams| (streams.held(), streams.is_due()))
-    }
-
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        let streams = self.streams.as_ref().and_then(|streams| streams.wake_at());
-        self.flush_at.into_iter().chain(streams).min()
     }
 
     pub(super) fn is_flush_due(&mut self, now: Instant) -> bool {
@@ -190,10 +167,6 @@ impl<'a> Core<'a> {
                 } else {
                     SessionOrder::Flush
                 }
-            }
-            WakeCause::HandOut(places) => {
-                self.hand_out_again(places);
-                SessionOrder::Nothing
             }
             WakeCause::Polled(polled) => {
                 let messages = self.batch.len();
@@ -304,7 +277,7 @@ impl<'a> Core<'a> {
         let mut is_first = true;
         let mut again = 0;
         while (std::mem::take(&mut is_first) || begun.elapsed() < SLICE)
-            && let Some(mut message) = self.batch.take_first()
+            && let Some(message) = self.batch.take_first()
         {
             // Another consumer of the group reads the partition now.
             if message.partition.as_ref().is_some_and(|partition| partition.is_revoked()) {
@@ -312,12 +285,6 @@ impl<'a> Core<'a> {
                 continue;
             }
             again += usize::from(message.redelivered);
-            if let Some(streams) = &mut self.streams
-                && streams.admit(&mut message)
-            {
-                let _ = self.window.acknowledge(message);
-                continue;
-            }
             if let Some(why) = endpoint.suspected(&message) {
                 let receipt = endpoint.unreadable(ReceivedMessage::of(&message, &config.name), why);
                 self.open(message, receipt);
@@ -335,9 +302,6 @@ impl<'a> Core<'a> {
             let receipt = match wanted {
                 Ok(false) => {
                     unmatched += 1;
-                    if let Some(streams) = &mut self.streams {
-                        streams.done(&message);
-                    }
                     // The window belongs to the message's connection, so the settlement cannot be stale.
                     let _ = self.window.acknowledge(message);
                     continue;
@@ -385,41 +349,23 @@ impl<'a> Core<'a> {
         }));
     }
 
-    fn hand_out_again(&mut self, places: usize) {
-        let Listener { config, endpoint, .. } = self.listener;
-        let again: Vec<_> = self.streams.iter_mut().flat_map(|streams| streams.again(places)).collect();
-        for message in again {
-            let receipt = endpoint.notify(ReceivedMessage::of(&message, &config.name));
-            self.open(message, receipt);
-        }
-    }
-
     fn settle(&mut self, message: IncomingMessage, settle: Settle, now: Instant) {
         self.watchdog.settled();
         let is_old = self.is_old(now);
-        let stale = match (settle, &mut self.streams) {
-            (Settle::Acknowledge, Some(streams)) => {
-                streams.done(&message);
-                self.window.acknowledge(message)
-            }
-            (Settle::Acknowledge, None) => self.window.acknowledge(message),
-            // A message cannot return to a stream, so it is handed out again.
-            (Settle::Requeue, Some(streams)) => {
-                streams.hold(message);
-                Ok(())
-            }
+        let stale = match settle {
+            Settle::Acknowledge => self.window.acknowledge(message),
             // The channel closes soon, which keeps the message's place.
-            (Settle::Requeue, None) if self.draining => Ok(()),
-            (Settle::Requeue, None) if self.rejects && !is_old => self.window.requeue(message),
+            Settle::Requeue if self.draining => Ok(()),
+            Settle::Requeue if self.rejects && !is_old => self.window.requeue(message),
             // A quorum queue would put a rejected message behind later messages. Closing the channel avoids that, after
             // time for the others.
-            (Settle::Requeue, None) => {
+            Settle::Requeue => {
                 self.returns = true;
                 Ok(())
             }
             // A dropped message returns to the broker with the connection.
-            (Settle::Leave, _) => Ok(()),
-            (Settle::Resubscribe, _) => {
+            Settle::Leave => Ok(()),
+            Settle::Resubscribe => {
                 self.resubscribes = true;
                 Ok(())
             }

@@ -6,7 +6,7 @@ use osnl_config::in_words;
 use osnl_config::size;
 use osnl_journal::files::may_write_in;
 use osnl_journal::state_lock::StateLock;
-use osnl_transport::{Driver, QueueType};
+use osnl_transport::Driver;
 
 use super::OwnDaemon;
 use crate::action::driver::probe::free;
@@ -38,11 +38,9 @@ impl Native {
         }
         if let Err(error) = may_write_in(&folder) {
             let advice = "name another folder with state_dir, or give this user write access";
-            let keeps_positions = |conf: &ListenerConf| {
-                conf.queue.queue_type == QueueType::Stream || conf.driver() == Driver::Kafka
-            };
+            let keeps_groups = |conf: &ListenerConf| conf.driver() == Driver::Kafka;
             let found = in_words(&format!("cannot be written: {error}"));
-            return Some(match self.listeners.iter().any(keeps_positions) {
+            return Some(match self.listeners.iter().any(keeps_groups) {
                 true => probe.failed(found, Some(advice)),
                 false => probe.warning(found, advice),
             });

@@ -1,4 +1,4 @@
-use osnl_transport::{Argument, Declare, QueueKind, QueueType, StreamOffset};
+use osnl_transport::{Argument, Declare, QueueKind, QueueType};
 
 use super::{WHOLE, load};
 use crate::native::ListenerConf;
@@ -69,22 +69,6 @@ fn every_form_means_what_it_says_and_reads_back() {
         ..QueueKind::DURABLE
     };
     assert_eq!(conf.queue, expected);
-
-    let single_active_consumer = false;
-    let stream = QueueKind { queue_type: QueueType::Stream, single_active_consumer, ..QueueKind::DURABLE };
-    for (offset, expected) in [
-        ("", StreamOffset::Next),
-        ("stream_offset = first", StreamOffset::First),
-        ("stream_offset = last", StreamOffset::Last),
-        ("stream_offset = 1790000000", StreamOffset::Timestamp(1_790_000_000)),
-        ("stream_offset = 2026-11-20T06:00:00Z", StreamOffset::Timestamp(1_795_154_400)),
-        ("stream_offset = 2026-11-20T07:00:00+01:00", StreamOffset::Timestamp(1_795_154_400)),
-    ] {
-        let conf = listener(&with(&format!("queue_type = stream\n{offset}")));
-        assert_eq!(conf.queue, QueueKind { stream_offset: expected, ..stream.clone() });
-        let conf = listener(&alone(&format!("queue = log\nqueue_type = stream\n{offset}")));
-        assert_eq!((conf.queue.stream_offset, conf.declare), (expected, Declare::Nothing));
-    }
 }
 
 #[test]
@@ -109,10 +93,9 @@ fn the_explanation_names_what_is_bound_made_and_read() {
         ]
     );
     assert_eq!(
-        explained(&alone("queue = log\nqueue_type = stream\nstream_offset = 2026-11-20T06:00:00Z")),
+        explained(&alone("queue = log")),
         [
             "queue      log, awaited until it exists; nothing is declared or bound",
-            "stream     read from 2026-11-20T06:00:00Z; later from where it was left",
             "prefetch   at most 200 unacknowledged messages",
         ]
     );

@@ -70,7 +70,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         counters: rig.listener.counters.clone(),
         state: rig.listener.state.clone(),
         observer: None,
-        positions: None,
+        groups: None,
         tidying: None,
         overseer: None,
         turns: Vec::new(),
@@ -78,7 +78,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         gauges: rig.listener.gauges.clone(),
         series: rig.listener.series.clone(),
     }));
-    Core::new(listener, &*rig.consumer, None, Duration::from_secs(10))
+    Core::new(listener, &*rig.consumer, Duration::from_secs(10))
 }
 
 fn full() -> Option<Obstacle> {
