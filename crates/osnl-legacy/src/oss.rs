@@ -58,7 +58,7 @@ pub use self::drivers::drivers;
 pub use self::event::{Lists, Occurrence, What};
 pub use self::instance::{KnownInstance, Nic};
 pub use self::memory::{EventMeaning, Memory, RowChange};
-pub use self::node_detail::{Constants, DetailKeys, IpType, NodeDetail, NodeForm, ValueRule};
+pub use self::node_detail::{Constants, DetailKeys, IpType, NodeDetail, NodeForm};
 pub use self::ordered::OrderedMap;
 pub use self::servers::{Complete, KnownServer, Servers, completed};
 pub use self::told::{EventReport, PluginInvocation};

@@ -190,7 +190,7 @@ fn check_log(log: &str) {
 
 #[test]
 fn a_request_is_the_programs() {
-    let mut stand = Stand::new("oss-bytes", "[rest]\nbody = xml_unescaped\n[oss]\nkeys = flattened");
+    let mut stand = Stand::new("oss-bytes", "[rest]\nbody = xml\n[oss]\nkeys = flattened");
     let osnl = stand.start();
     let file = fixture::json("oss/original-behaviour.json");
     let input = &file["inputs"]["legacy create.end"];
@@ -213,8 +213,7 @@ fn a_request_is_the_programs() {
         head.replace("f118efbe-0441-4ada-a820-51b9c123822e", "b261bd8267a24f6bacee831bb97736b1"),
         expected
     );
-    let log = osnl.stop();
-    assert!(log.contains("a user who can write metadata can write any XML into the body"), "{log}");
+    osnl.stop();
 }
 
 #[test]

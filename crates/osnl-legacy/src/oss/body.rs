@@ -13,8 +13,6 @@ pub enum BodyForm {
     Json,
     /// JSON as escaped text in XML, so that a reader gets the JSON.
     Xml,
-    /// The program's output without escapes: a `<` or `&` in metadata makes the XML ill-formed.
-    XmlUnescaped,
 }
 
 impl BodyForm {
@@ -22,7 +20,7 @@ impl BodyForm {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
-            Self::Xml | Self::XmlUnescaped => "application/xml",
+            Self::Xml => "application/xml",
         }
     }
 
@@ -31,7 +29,6 @@ impl BodyForm {
         Ok(match self {
             Self::Json => json,
             Self::Xml => format!("{BEFORE}{}{BEHIND}", escaped(&json)),
-            Self::XmlUnescaped => format!("{BEFORE}{json}{BEHIND}"),
         })
     }
 }

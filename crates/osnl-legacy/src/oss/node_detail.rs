@@ -37,17 +37,6 @@ pub enum DetailKeys {
     Metadata,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ValueRule {
-    /// The program's values. For instances: host name, root and ephemeral disk together,
-    /// `2024-05-06 07:08:09+00:00`. For floating IPs: display name, root disk alone,
-    /// `2024-05-06T07:08:09Z`.
-    #[default]
-    Original,
-    /// One rule for all: host name, root and ephemeral disk together, `2024-05-06T07:08:09Z`.
-    Uniform,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IpType {
     Constant(String),
@@ -75,7 +64,6 @@ impl Default for Constants {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeForm {
     pub keys: DetailKeys,
-    pub values: ValueRule,
     pub constants: Constants,
 }
 
@@ -88,7 +76,7 @@ impl NodeForm {
             DetailKeys::Flattened | DetailKeys::Metadata => "Hostname",
         };
         let mut node = NodeDetail::default();
-        node.add(name, self.name(happened));
+        node.add(name, name_of(happened));
         node.add("IP", &happened.ip);
         match self.keys {
             DetailKeys::Documented => {}
@@ -96,7 +84,7 @@ impl NodeForm {
         }
         node.add("IPType", self.ip_type(happened.ip.as_deref()));
         node.add("OS", &instance.os);
-        node.add("Storage", self.storage(happened));
+        node.add("Storage", storage(happened));
         node.add("Ram", instance.memory_mb);
         node.add("CPU", instance.vcpus);
         node.add("Datacenter", &self.constants.datacenter);
@@ -110,7 +98,7 @@ impl NodeForm {
             }
             DetailKeys::Flattened => {}
         }
-        node.add("CreationDate", self.date(happened));
+        node.add("CreationDate", date(happened));
         match (self.keys, &instance.metadata) {
             (DetailKeys::Flattened, Some(metadata)) => {
                 let own = node.0.len();
@@ -125,45 +113,6 @@ impl NodeForm {
         node
     }
 
-    /// Whether the program took the values from nova's API instead of the event.
-    fn asked(&self, happened: &Occurrence) -> bool {
-        match (self.values, happened.what) {
-            (ValueRule::Original, What::Allocated | What::Released) => true,
-            (ValueRule::Original, What::Instance | What::Port) | (ValueRule::Uniform, _) => false,
-        }
-    }
-
-    fn name(&self, happened: &Occurrence) -> Option<String> {
-        let KnownInstance { hostname, display_name, .. } = &happened.instance;
-        let (first, second) =
-            if self.asked(happened) { (display_name, hostname) } else { (hostname, display_name) };
-        first.as_ref().or(second.as_ref()).cloned()
-    }
-
-    fn storage(&self, happened: &Occurrence) -> Option<i64> {
-        let KnownInstance { disk_gb, root_gb, .. } = happened.instance;
-        if self.asked(happened) { root_gb.or(disk_gb) } else { disk_gb.or(root_gb) }
-    }
-
-    fn date(&self, happened: &Occurrence) -> Option<String> {
-        let written = happened.instance.created_at.as_deref()?;
-        let parts = (written.get(..10), written.get(10..11), written.get(11..19), written.get(19..));
-        let (Some(day), Some("T" | " "), Some(time), Some(rest)) = parts else {
-            return Some(written.to_owned());
-        };
-        let fraction =
-            rest.strip_prefix('.').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
-        if !matches!(fraction.unwrap_or(rest), "" | "Z" | "+00:00") {
-            return Some(written.to_owned());
-        }
-        let legacy = written.as_bytes()[10] == b' ';
-        Some(match (self.values, self.asked(happened)) {
-            (ValueRule::Original, false) if legacy => written.to_owned(),
-            (ValueRule::Original, false) => format!("{day} {time}+00:00"),
-            (ValueRule::Original, true) | (ValueRule::Uniform, _) => format!("{day}T{time}Z"),
-        })
-    }
-
     fn ip_type(&self, ip: Option<&str>) -> Option<&str> {
         match &self.constants.ip_type {
             IpType::Constant(text) => Some(text),
@@ -173,6 +122,45 @@ impl NodeForm {
             }
         }
     }
+}
+
+/// Whether the program took the values from nova's API instead of the event: the display name, the root disk alone, and
+/// the date in the API's form.
+fn is_asked(happened: &Occurrence) -> bool {
+    match happened.what {
+        What::Allocated | What::Released => true,
+        What::Instance | What::Port => false,
+    }
+}
+
+fn name_of(happened: &Occurrence) -> Option<String> {
+    let KnownInstance { hostname, display_name, .. } = &happened.instance;
+    let (first, second) =
+        if is_asked(happened) { (display_name, hostname) } else { (hostname, display_name) };
+    first.as_ref().or(second.as_ref()).cloned()
+}
+
+fn storage(happened: &Occurrence) -> Option<i64> {
+    let KnownInstance { disk_gb, root_gb, .. } = happened.instance;
+    if is_asked(happened) { root_gb.or(disk_gb) } else { disk_gb.or(root_gb) }
+}
+
+fn date(happened: &Occurrence) -> Option<String> {
+    let written = happened.instance.created_at.as_deref()?;
+    let parts = (written.get(..10), written.get(10..11), written.get(11..19), written.get(19..));
+    let (Some(day), Some("T" | " "), Some(time), Some(rest)) = parts else {
+        return Some(written.to_owned());
+    };
+    let fraction = rest.strip_prefix('.').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    if !matches!(fraction.unwrap_or(rest), "" | "Z" | "+00:00") {
+        return Some(written.to_owned());
+    }
+    let is_legacy = written.as_bytes()[10] == b' ';
+    Some(match is_asked(happened) {
+        true => format!("{day}T{time}Z"),
+        false if is_legacy => written.to_owned(),
+        false => format!("{day} {time}+00:00"),
+    })
 }
 
 fn is_private(address: IpAddr) -> bool {

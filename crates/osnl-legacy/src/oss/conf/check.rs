@@ -106,11 +106,7 @@ impl OssChecker<'_> {
         let own = own?;
         if !self.is_set(REST, "body") {
             let problem = "is not set, so the target gets JSON, and not the XML of oss_watcher";
-            self.warn(REST, "body", problem, "set json, xml, or xml_unescaped, as the target reads it");
-        }
-        if own.body == "xml_unescaped" {
-            let problem = "a user who can write metadata can write any XML into the body";
-            self.warn(REST, "body", problem, "xml escapes < and &, and is safe");
+            self.warn(REST, "body", problem, "set json or xml, as the target reads it");
         }
         Some(RestSection { url_creation: creation?, url_deletion: deletion?, own })
     }

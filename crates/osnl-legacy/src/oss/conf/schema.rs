@@ -16,8 +16,7 @@ pub(super) const JOURNAL: &str = "journal";
 pub(super) const OWN_PLUGIN: &str = "rest_plugin.RESTNotify";
 
 const KEYS: Kind = Kind::Choice(&["documented", "flattened", "metadata"]);
-const VALUES: Kind = Kind::Choice(&["original", "uniform"]);
-const BODIES: Kind = Kind::Choice(&["json", "xml", "xml_unescaped"]);
+const BODIES: Kind = Kind::Choice(&["json", "xml"]);
 
 pub(super) static SCHEMA: Schema = Schema::oslo(SECTIONS, &[]).with_former(FORMER_OPTIONS);
 
@@ -91,7 +90,6 @@ options! {
     #[derive(Clone)]
     pub(super) struct NodeOptions {
         keys: ReadBySection = "documented", kind(KEYS) => "The names of the keys.";
-        values: ReadBySection = "original", kind(VALUES) => "The form of the values.";
         ip_type: ReadBySection = "Public" => "The value of IPType.";
         datacenter: ReadBySection = "KDC" => "The value of Datacenter.";
         security_domain: ReadBySection = "DQT" => "The value of SecurityDomain.";

@@ -131,7 +131,7 @@ fn a_mistake_in_one_option_of_rest_hides_none_in_another() {
 #[test]
 fn plug_ins_and_own_options_have_their_place() {
     let text = "[DEFAULT]\nenabled_plugins = rest_plugin.RESTNotify, new_plugin.YourPlugin\nplugin_path = /srv/plugins\n\
-        events_creation = port.create.end\n[rabbit]\nuser = a@b\npassword = p/$$w\nvirtual_host = cloud\nhost = ::1\n[rest]\nhost = https://h\nbody = xml_unescaped\nverify = no\n\
+        events_creation = port.create.end\n[rabbit]\nuser = a@b\npassword = p/$$w\nvirtual_host = cloud\nhost = ::1\n[rest]\nhost = https://h\nbody = xml\nverify = no\n\
         [oss]\nkeys = flattened\nip_type = auto\nsecurity_domain = a, b\n[journal]\nconnection = sqlite:///var/lib/osnl/j.db\nretention = 3d\n[new_plugin]\nurl = x\n";
     let loaded = load(text).unwrap();
     let native = &loaded.native.conf;
@@ -153,7 +153,6 @@ fn plug_ins_and_own_options_have_their_place() {
     assert_eq!(
         warnings,
         [
-            "/etc/oss.conf:12: [rest] body: a user who can write metadata can write any XML into the body; xml escapes < and &, and is safe",
             "/etc/oss.conf:13: [rest] verify: the certificate of the target and its name are not verified, and a forged target would be trusted; name the file of its CA's certificate in ca_file"
         ]
     );

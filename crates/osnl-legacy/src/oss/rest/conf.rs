@@ -4,7 +4,6 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use osnl_config::OptionValue;
 use osnl_config::{Options as _, ReadBySection, options, words};
 use osnl_net::http::header::HeaderName;
 use osnl_net::http::{HttpOptions, Url};
@@ -12,7 +11,7 @@ use osnl_transport::BoxFuture;
 
 use super::{OssRest, OssRestOptions};
 use crate::oss::completing::interest;
-use crate::oss::{BodyForm, Constants, DetailKeys, EventReport, IpType, Lists, Memory, NodeForm, ValueRule};
+use crate::oss::{BodyForm, Constants, DetailKeys, EventReport, IpType, Lists, Memory, NodeForm};
 use osnl_actions::Action;
 use osnl_actions::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
@@ -33,7 +32,7 @@ options! {
         url_deletion: Option<Url> as url_deletion, written("URL") => "URL to which releases are posted. Without it: url_creation.";
         user: ReadBySection => "User for basic authentication. Without it: none.";
         password: ReadBySection, secret => "Password for basic authentication.";
-        body: BodyForm = "json" => "json: JSON. xml: oss_watcher's XML, with the JSON as a string in it. xml_unescaped: the same without escapes, as oss_watcher wrote it; a < or & in metadata makes it invalid.";
+        body: BodyForm = "json" => "json: JSON. xml: oss_watcher's XML, with the JSON as a string in it.";
         events_creation: Vec<String> as event_types = "compute.instance.create.end, floatingip.update.end", written("list") => "Event types that are allocations, in nova's legacy or versioned words; floatingip.update.end stands for every way in which a floating IP comes or goes.";
         events_deletion: Vec<String> as event_types = "compute.instance.delete.end, floatingip.update.end", written("list") => "Event types that are releases; as events_creation.";
         idempotency_header: Option<HeaderName> as idempotency_header = "Idempotency-Key", written("header") => "Header with the idempotency key, which is the same in all attempts of one request; empty for none.";
@@ -44,7 +43,6 @@ options! {
     /// The form of a node detail; an option that is not set has the default of [`NodeForm`].
     pub(crate) struct NodeOptions {
         keys: Option<DetailKeys> = "documented" => "Keys of a node detail. documented: those of oss_watcher's documentation (FQDN, five of the metadata). flattened: those of its last version (Hostname, ID, all metadata beside them). metadata: those of its branch oldmeta (Metadata as one object).";
-        values: Option<ValueRule> = "original" => "original: as oss_watcher wrote them, with different names, sizes, and dates for floating IPs and for instances. uniform: the same for both.";
         ip_type: Option<String> = "Public" => "Value of IPType; auto: Private or Public, by the address.";
         datacenter: Option<String> = "KDC" => "Value of Datacenter.";
         security_domain: Option<String> = "DQT" => "Value of SecurityDomain.";
@@ -57,13 +55,10 @@ options! {
     }
 }
 
-words! {
-    BodyForm: "json" => Self::Json, "xml" => Self::Xml, "xml_unescaped" => Self::XmlUnescaped,
-}
+words!(BodyForm: "json" => Self::Json, "xml" => Self::Xml);
 words! {
     DetailKeys: "documented" => Self::Documented, "flattened" => Self::Flattened, "metadata" => Self::Metadata,
 }
-words!(ValueRule: "original" => Self::Original, "uniform" => Self::Uniform);
 
 impl ReadDriver for OssRestConf {
     const TABLE: DriverTable = DriverTable::new(
@@ -77,10 +72,6 @@ impl ReadDriver for OssRestConf {
         let ask = AskOptions::read(reader);
         let tls = TlsConf::checked(reader, true);
         let login = login(reader);
-        if OptionValue::valid(reader, "body") == Some(BodyForm::XmlUnescaped) {
-            let problem = "a user who can write metadata can write any XML into the body";
-            reader.warn("body", problem, "xml escapes < and &, and is safe");
-        }
         let own = own?;
         let options = OssRestOptions {
             deletion: own.url_deletion.unwrap_or_else(|| own.url_creation.clone()),
@@ -157,7 +148,6 @@ pub(crate) fn form(reader: &mut SectionReader<'_>) -> Option<NodeForm> {
     let constants = usual.constants;
     Some(NodeForm {
         keys: set.keys.unwrap_or(usual.keys),
-        values: set.values.unwrap_or(usual.values),
         constants: Constants {
             ip_type: set.ip_type.map_or(constants.ip_type, |text| match text.as_str() {
                 "auto" => IpType::FromAddress,
