@@ -6,7 +6,7 @@
 //! values that were checked only with the first message. A file that relied on a defect gets a
 //! [`Warning`](osnl_config::Warning).
 //!
-//! [`Conf`] is a checked configuration; [`Conf::from_path`] is `K2hr3Conf(path)`.
+//! [`Conf`] is a checked configuration. [`NotificationEndpoint`] and [`listen_until`] are what the Python package stands on.
 //!
 //! ```
 //! use osnl_legacy::k2hr3::Conf;
@@ -18,8 +18,6 @@
 //! assert!(loaded.warnings[0].to_string().starts_with("k2hr3_osnl.conf:5: [k2hr3] max_retry: unknown option"));
 //! # Ok::<(), osnl_legacy::k2hr3::ConfError>(())
 //! ```
-//!
-#![doc = include_str!("../doc/k2hr3-library.md")]
 
 mod conf;
 mod endpoint;
@@ -36,7 +34,7 @@ pub use conf::{
     LoadedConf, LogFile, NotificationOptions, Scheme,
 };
 pub use endpoint::{NotificationEndpoint, NotificationEndpointError};
-pub use listen::{listen, listen_on, listen_until};
+pub use listen::listen_until;
 pub use meaning::StartError;
 pub use shown::NotNative;
 
@@ -44,12 +42,4 @@ pub use shown::NotNative;
 #[must_use]
 pub fn version() -> &'static str {
     "1.0.8"
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Conf(#[from] ConfError),
-    #[error(transparent)]
-    NotificationEndpoint(#[from] NotificationEndpointError),
 }

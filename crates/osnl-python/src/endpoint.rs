@@ -4,7 +4,7 @@ use osnl::notification_listener::Shutdown;
 use osnl_legacy::k2hr3::{HostParameters, NotificationEndpoint, NotificationResult, Unusable};
 use pyo3::exceptions::PyValueError;
 use pyo3::{PyRef, PyResult, Python, pyclass, pyfunction, pymethods};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::conf::Conf;
@@ -51,12 +51,11 @@ impl K2hr3Caller {
         event_type: &str,
     ) -> PyResult<String> {
         let host = HostParameters { cuk, addresses: ips };
-        let endpoint = self.endpoint.clone().with_payload_to_params(move |_| Ok(host.clone()));
+        let endpoint = self.endpoint.clone();
         let listener = SENDS.end();
         let ended = wait::run(py, |shutdown| async move {
-            let (context, metadata) = (Map::new(), Map::new());
             tokio::select! {
-                result = endpoint.info(&context, publisher_id, event_type, &Value::Null, &metadata) => Some(result),
+                result = endpoint.delete(host, publisher_id, event_type) => Some(result),
                 () = shutdown.drain.cancelled() => None,
                 () = listener.cancelled() => None,
             }

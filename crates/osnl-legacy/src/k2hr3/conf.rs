@@ -70,10 +70,6 @@ impl ConfError {
 }
 
 impl Conf {
-    pub fn from_path(path: &Path) -> Result<LoadedConf, ConfError> {
-        Self::load(path, &HiddenInputs::none())
-    }
-
     /// Reads the file with the further inputs that oslo.config gives k2hr3_osnl. From the weakest
     /// layer to the strongest: defaults, the files of the `conf.d` folder by name, the file, the
     /// environment.

@@ -9,7 +9,7 @@ use osnl_core::attempt::{Action, ActionError, Completion, ErrorClass};
 use osnl_core::event::Event;
 use osnl_core::received::{Origin, ReceivedMessage};
 use osnl_delivery::Decision;
-use osnl_model::{Notification, NotificationFilter, Priority};
+use osnl_model::{Notification, Priority};
 use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 
@@ -22,8 +22,8 @@ pub struct NotificationEndpointError {
     pub reason: String,
 }
 
-/// Turns a notification into a call of K2HR3. The listener applies the configured filter, not
-/// [`info`](Self::info), as in Python.
+/// The caller of K2HR3 for one configuration: for a listener, and for calls that a program makes by
+/// hand.
 #[derive(Clone)]
 pub struct NotificationEndpoint {
     conf: Conf,
@@ -40,19 +40,6 @@ impl NotificationEndpoint {
 
     /// Replaces [`HostParameters::of`]: the counterpart of overriding `_payload_to_params` in
     /// Python.
-    ///
-    /// ```
-    /// use osnl_legacy::k2hr3::{Conf, HostParameters, NotificationEndpoint, Unusable};
-    ///
-    /// let conf = Conf::from_text("k2hr3_osnl.conf", "[k2hr3]\napi_url = http://127.0.0.1/v1/role\n")?.conf;
-    /// let endpoint = NotificationEndpoint::new(conf)?.with_payload_to_params(|payload| {
-    ///     match payload["node"]["uuid"].as_str() {
-    ///         Some(uuid) => Ok(HostParameters { cuk: uuid.to_owned(), addresses: Vec::new() }),
-    ///         None => Err(Unusable::NothingToDo("no node".to_owned())),
-    ///     }
-    /// });
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
     #[must_use]
     pub fn with_payload_to_params(
         mut self,
@@ -62,47 +49,41 @@ impl NotificationEndpoint {
         self
     }
 
-    #[must_use]
-    pub fn conf(&self) -> &Conf {
+    pub(super) fn conf(&self) -> &Conf {
         &self.conf
-    }
-
-    #[must_use]
-    pub fn filter_rule(&self) -> NotificationFilter {
-        self.conf.rule().filter
     }
 
     pub(super) fn action(&self) -> Arc<K2hr3> {
         self.action.clone()
     }
 
+    /// Deletes a host from K2HR3.
+    ///
     /// Unlike the daemon, which holds an unreachable target without end, a call makes at most 1 +
     /// `max_retries` attempts, with growing pauses (1 s up to `retry_interval_seconds`). A final
     /// failure is logged and gives [`NotificationResult::Requeue`] with `requeue_on_error`, else
-    /// [`NotificationResult::Handled`]. A payload about no instance is handled without a call.
-    pub async fn info(
+    /// [`NotificationResult::Handled`]. A host without an identifier is handled without a call.
+    pub async fn delete(
         &self,
-        context: &Map<String, Value>,
+        host: HostParameters,
         publisher_id: &str,
         event_type: &str,
-        payload: &Value,
-        metadata: &Map<String, Value>,
     ) -> NotificationResult {
-        let text = |key: &str| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
+        let action = (*self.action).clone().with_parameters(move |_| Ok(host.clone()));
         let event = event(Notification {
             event_type: Some(event_type.to_owned()),
             publisher_id: Some(publisher_id.to_owned()),
             priority: Some(Priority::Info),
-            message_id: text("message_id"),
-            timestamp: text("timestamp"),
+            message_id: None,
+            timestamp: None,
             unique_id: None,
-            context: context.clone(),
-            payload: payload.clone(),
+            context: Map::new(),
+            payload: Value::Null,
         });
         let settings = self.conf.delivery();
-        let mut attempt = NonZeroU32::MIN;
+        let mut number = NonZeroU32::MIN;
         loop {
-            let error = match timeout(settings.timeout, self.attempt(&event)).await {
+            let error = match timeout(settings.timeout, attempt(&action, &event)).await {
                 Ok(Ok(Completion::Delivered(what))) => {
                     tracing::info!("delivered {what}");
                     return NotificationResult::Handled;
@@ -114,11 +95,11 @@ impl NotificationEndpoint {
                 Ok(Err(error)) => error,
                 Err(_) => ActionError::new(ErrorClass::Timeout, format!("waited {:?}", settings.timeout)),
             };
-            let pause = match settings.policy.decide(attempt, &error) {
+            let pause = match settings.policy.decide(number, &error) {
                 Decision::GiveUp => None,
-                Decision::Hold if attempt >= settings.policy.max_attempts => None,
+                Decision::Hold if number >= settings.policy.max_attempts => None,
                 Decision::Hold => {
-                    Some(settings.policy.pause(attempt.get()).max(error.retry_after.unwrap_or_default()))
+                    Some(settings.policy.pause(number.get()).max(error.retry_after.unwrap_or_default()))
                 }
                 Decision::RetryAfter(pause) => Some(pause),
             };
@@ -129,14 +110,14 @@ impl NotificationEndpoint {
             };
             tracing::warn!("{error}; next attempt in {:.1} s", pause.as_secs_f64());
             sleep(pause).await;
-            attempt = attempt.saturating_add(1);
+            number = number.saturating_add(1);
         }
     }
+}
 
-    async fn attempt(&self, event: &Event) -> Result<Completion, ActionError> {
-        let verdict = self.action.run(std::slice::from_ref(event)).await.pop();
-        verdict.unwrap_or_else(|| Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict")))
-    }
+async fn attempt(action: &K2hr3, event: &Event) -> Result<Completion, ActionError> {
+    let verdict = action.run(std::slice::from_ref(event)).await.pop();
+    verdict.unwrap_or_else(|| Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict")))
 }
 
 impl fmt::Debug for NotificationEndpoint {

@@ -5,14 +5,13 @@ use std::time::Duration;
 use osnl_core::metrics::Counters;
 use osnl_core::shutdown::Shutdown;
 use osnl_transport::{Transport, transport};
-use tokio::signal::ctrl_c;
 
 use super::NotificationEndpoint;
 use super::meaning::{EndpointPart, assemble};
 
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Listens until Ctrl-C and passes each message to every endpoint whose filter matches; blocks.
+/// Listens until `stop` and passes each message to every endpoint whose filter matches.
 ///
 /// As in Python, broker, topic, exchange, pool and journal are those of the *last* endpoint. Each
 /// endpoint keeps its own filter, target and retry options. The log has the reason for a result of
@@ -20,47 +19,21 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 ///
 /// | result | condition |
 /// | --- | --- |
-/// | 0 | ended by Ctrl-C |
+/// | 0 | ended by `stop` |
 /// | 1 | no endpoint at all; the last one's `transport_url` or journal cannot be used; `allow_requeue` with a transport that cannot requeue; the listener failed (a refused login, say) |
-///
-/// # Panics
-/// When called from inside an asynchronous runtime: use [`listen_until`] there.
-#[must_use]
-pub fn listen(endpoints: Vec<NotificationEndpoint>) -> i32 {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(listen_until(endpoints, async {
-            let _ = ctrl_c().await;
-        })),
-        Err(error) => {
-            tracing::error!("listener error, {error}");
-            1
-        }
-    }
-}
-
 pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, stop: impl Future<Output = ()>) -> i32 {
     let Some(last) = endpoints.last() else {
         tracing::error!("invalid endpoints, none given");
         return 1;
     };
-    match transport(&last.conf().oslo_messaging_notifications.transport_url) {
-        Ok(transport) => listen_on(transport.into(), endpoints, stop).await,
-        Err(error) => {
-            tracing::error!("found an invalid endpoint, {error}");
-            1
-        }
-    }
-}
-
-pub async fn listen_on(
-    transport: Arc<dyn Transport>,
-    endpoints: Vec<NotificationEndpoint>,
-    stop: impl Future<Output = ()>,
-) -> i32 {
-    let Some(last) = endpoints.last() else {
-        tracing::error!("invalid endpoints, none given");
-        return 1;
-    };
+    let transport: Arc<dyn Transport> =
+        match transport(&last.conf().oslo_messaging_notifications.transport_url) {
+            Ok(transport) => transport.into(),
+            Err(error) => {
+                tracing::error!("found an invalid endpoint, {error}");
+                return 1;
+            }
+        };
     if last.conf().oslo_messaging_notifications.allow_requeue && !transport.features().requeue {
         tracing::error!("allow_requeue is not supported by driver");
         return 1;

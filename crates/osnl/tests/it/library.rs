@@ -1,27 +1,26 @@
 use std::path::Path;
-use std::sync::Arc;
 
 use osnl_legacy::k2hr3::{
-    Conf, Error, HostParameters, NotificationEndpoint, NotificationResult, Unusable, listen, listen_on,
+    Conf, HiddenInputs, HostParameters, NotificationEndpoint, NotificationResult, Unusable, listen_until,
     version,
 };
-use osnl_model::{Priority, Target, TransportUrl};
-use osnl_testkit::{Broker, ListenOnly, Reply, Sink, fixture};
-use osnl_transport::{Transport, TransportError, transport};
-use serde_json::{Map, Value, json};
+use osnl_model::TransportUrl;
+use osnl_testkit::{
+    Broker, Notice, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, fixture, wait_until,
+};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{SOON, bound_broker, conf, instance, port_deleted, publish};
+use crate::harness::{SOON, conf, instance, port_deleted};
 
 fn endpoint(sink: &Sink, more: &str) -> NotificationEndpoint {
     NotificationEndpoint::new(conf(&sink.url("/v1/role"), more)).unwrap()
 }
 
-fn info(endpoint: &NotificationEndpoint, payload: &Value) -> NotificationResult {
-    let metadata =
-        Map::from_iter([("message_id".to_owned(), json!("m1")), ("timestamp".to_owned(), json!("t"))]);
+fn delete(endpoint: &NotificationEndpoint, cuk: &str) -> NotificationResult {
+    let host = HostParameters { cuk: cuk.to_owned(), addresses: vec!["10.0.0.1".to_owned()] };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(endpoint.info(&Map::new(), "network.node1", "port.delete.end", payload, &metadata))
+    runtime.block_on(endpoint.delete(host, "network.node1", "port.delete.end"))
 }
 
 #[test]
@@ -32,18 +31,18 @@ fn the_version_is_that_of_the_program_it_replaces() {
 #[test]
 fn a_configuration_is_read_with_the_documented_refusals() {
     let folder = tempfile::tempdir().unwrap();
-    let refusal =
-        |path: &Path| Conf::from_path(path).map(|_| ()).map_err(Error::from).unwrap_err().to_string();
+    let load = |path: &Path| Conf::load(path, &HiddenInputs::none());
+    let refusal = |path: &Path| load(path).map(|_| ()).unwrap_err().to_string();
     let missing = folder.path().join("none.conf");
     assert!(refusal(&missing).starts_with(&format!("path must exist, not {}", missing.display())));
     assert!(refusal(folder.path()).starts_with("path must be a regular file, not "));
     assert!(refusal(&fixture::path("k2hr3/conf/12-bad-no-section.conf")).starts_with("parse error, "));
-    let conf = Conf::from_path(&fixture::path("k2hr3/conf/01-minimal-neutron.conf")).unwrap().conf;
+    let conf = load(&fixture::path("k2hr3/conf/01-minimal-neutron.conf")).unwrap().conf;
     assert_eq!(conf.oslo_messaging_notifications.event_type.as_str(), r"^port\.delete\.end$");
 }
 
 #[test]
-fn info_answers_as_recorded_for_every_reply() {
+fn a_call_answers_as_recorded_for_every_reply() {
     let recorded = fixture::json("k2hr3/requests.json");
     let mut compared = 0;
     for case in recorded["responses"].as_array().unwrap() {
@@ -52,7 +51,7 @@ fn info_answers_as_recorded_for_every_reply() {
         let sink = Sink::start();
         sink.reply_with(Reply::Status(status));
         let endpoint = endpoint(&sink, &format!("max_retries = 0\nrequeue_on_error = {requeue}\n"));
-        let result = info(&endpoint, &port_deleted(&instance(1), "10.0.0.1"));
+        let result = delete(&endpoint, &instance(1));
         assert_eq!(result.to_string(), case["result"].as_str().unwrap(), "{status} {requeue}");
         assert_eq!(sink.requests().len() as u64, case["n_requests"].as_u64().unwrap(), "{status}");
         compared += 1;
@@ -61,123 +60,85 @@ fn info_answers_as_recorded_for_every_reply() {
 }
 
 #[test]
-fn info_tries_again_and_a_retry_that_succeeds_is_a_success() {
+fn a_call_tries_again_and_a_retry_that_succeeds_is_a_success() {
     let sink = Sink::start();
     sink.script(vec![Reply::CloseWithoutReply]);
     let requeueing =
         endpoint(&sink, "max_retries = 1\nretry_interval_seconds = 1\nrequeue_on_error = True\n");
-    assert_eq!(info(&requeueing, &port_deleted(&instance(1), "10.0.0.1")), NotificationResult::Handled);
+    assert_eq!(delete(&requeueing, &instance(1)), NotificationResult::Handled);
     assert_eq!(sink.requests().len(), 2);
 }
 
 #[test]
-fn info_ends_even_when_the_target_stays_away() {
+fn a_call_ends_even_when_the_target_stays_away() {
     let sink = Sink::start();
     sink.stop();
     let requeueing = endpoint(&sink, "max_retries = 0\nrequeue_on_error = True\n");
-    assert_eq!(info(&requeueing, &port_deleted(&instance(1), "10.0.0.1")), NotificationResult::Requeue);
+    assert_eq!(delete(&requeueing, &instance(1)), NotificationResult::Requeue);
 }
 
 #[test]
-fn info_handles_what_is_about_no_instance_without_a_call_and_never_requeues_it() {
+fn a_host_without_an_identifier_is_handled_without_a_call_and_never_requeued() {
     let sink = Sink::start();
     let requeueing = endpoint(&sink, "requeue_on_error = True\n");
-    for payload in [
-        json!({"port": {"device_id": "reserved_dhcp_port", "device_owner": "network:dhcp"}}),
-        port_deleted(&instance(1), "not an address"),
-        json!(null),
-    ] {
-        assert_eq!(info(&requeueing, &payload), NotificationResult::Handled, "{payload}");
-    }
+    assert_eq!(delete(&requeueing, ""), NotificationResult::Handled);
     assert_eq!(sink.requests().len(), 0);
 }
 
+fn listening(endpoints: Vec<NotificationEndpoint>, vhost: &Vhost, meanwhile: impl FnOnce()) -> i32 {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    let thread = std::thread::spawn(move || answer(endpoints, told));
+    wait_until(SOON, "it consumes", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
+    meanwhile();
+    stop.cancel();
+    thread.join().unwrap()
+}
+
+fn answer(endpoints: Vec<NotificationEndpoint>, stop: CancellationToken) -> i32 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(listen_until(endpoints, stop.cancelled_owned()))
+}
+
 #[test]
-fn the_reading_of_payloads_can_be_replaced() {
-    let sink = Sink::start();
-    let endpoint = endpoint(&sink, "").with_payload_to_params(|payload| match payload["node"].as_str() {
+fn each_message_goes_to_every_endpoint_that_wants_it_and_is_read_by_that_endpoint() {
+    let vhost = Broker::shared().vhost("library");
+    let (first, second) = (Sink::start(), Sink::start());
+    let url = format!("[oslo_messaging_notifications]\ntransport_url = {}\n", vhost.url());
+    let wants_all = format!("{url}event_type = ^.*$\npublisher_id = ^.*$\n");
+    let reads = |payload: &serde_json::Value| match payload["node"].as_str() {
         Some(uuid) => Ok(HostParameters { cuk: uuid.to_owned(), addresses: Vec::new() }),
         None => Err(Unusable::NothingToDo("no node".to_owned())),
-    });
-    info(&endpoint, &port_deleted(&instance(1), "10.0.0.1"));
-    info(&endpoint, &json!({"node": instance(2)}));
-    let requests = sink.wait_for(1, SOON);
-    assert!(requests[0].target.ends_with(&instance(2)));
-}
-
-fn listen_until<T>(
-    transport: impl Into<Arc<dyn Transport>>,
-    endpoints: Vec<NotificationEndpoint>,
-    meanwhile: impl FnOnce() -> T,
-) -> (i32, T) {
-    let stop = CancellationToken::new();
-    let (told, transport) = (stop.clone(), transport.into());
-    let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(listen_on(transport, endpoints, told.cancelled_owned()))
-    });
-    let seen = meanwhile();
-    stop.cancel();
-    (thread.join().unwrap(), seen)
-}
-
-#[test]
-fn listen_hands_each_message_to_every_endpoint_that_wants_it() {
-    let (first, second) = (Sink::start(), Sink::start());
-    let wants_all = "[oslo_messaging_notifications]\nevent_type = ^.*$\npublisher_id = ^.*$\n";
-    let endpoints = vec![endpoint(&first, ""), endpoint(&second, wants_all)];
-    let broker = bound_broker(endpoints[1].conf());
-    let (status, ()) = listen_until(Arc::new(broker.transport()) as Arc<dyn Transport>, endpoints, || {
-        publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
-        let other = crate::harness::framed("compute.x", "y", &json!({"instance_id": instance(2)}));
-        broker.publish(&Target::new("neutron", "notifications"), &Priority::Info, other);
-        second.wait_for(2, SOON);
+    };
+    let endpoints = vec![endpoint(&first, &url), endpoint(&second, &wants_all).with_payload_to_params(reads)];
+    let status = listening(endpoints, &vhost, || {
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+        let port = Notice { payload: port_deleted(&instance(1), "10.0.0.1"), ..Notice::default() };
+        let event_type = "baremetal.node.delete.end".to_owned();
+        let node = Notice { event_type, payload: json!({"node": instance(2)}), ..Notice::default() };
+        publisher.notify_all(&[port, node]);
         first.wait_for(1, SOON);
+        second.wait_for(1, SOON);
     });
     assert_eq!(status, 0);
-    assert_eq!((first.requests().len(), second.requests().len()), (1, 2));
-}
-
-pub(crate) fn no_requeue() -> Arc<dyn Transport> {
-    Arc::new(ListenOnly::new(|_, _| {
-        Box::pin(async { Err(TransportError::Connect { host: "-".into(), reason: "never".into() }) })
-    }))
+    let called = |sink: &Sink| sink.requests().into_iter().map(|request| request.target).collect::<Vec<_>>();
+    let (first, second) = (called(&first), called(&second));
+    assert!(first.len() == 1 && first[0].contains(&instance(1)), "{first:?}");
+    assert!(second.len() == 1 && second[0].ends_with(&instance(2)), "{second:?}");
 }
 
 #[test]
-fn listen_answers_1_for_no_endpoint_a_wrong_one_and_a_transport_that_cannot_requeue() {
-    assert_eq!(listen(Vec::new()), 1);
+fn no_endpoint_a_wrong_one_and_a_refused_login_answer_1() {
+    let never = CancellationToken::new;
+    assert_eq!(answer(Vec::new(), never()), 1);
     let sink = Sink::start();
     // Only a program, not a file, can name an unknown transport.
     let mut wrong = conf(&sink.url("/v1/role"), "");
     wrong.oslo_messaging_notifications.transport_url =
         TransportUrl::parse("carrierpigeon://127.0.0.1:9/").unwrap();
-    assert_eq!(listen(vec![NotificationEndpoint::new(wrong).unwrap()]), 1);
-    assert_eq!(listen_until(no_requeue(), vec![endpoint(&sink, "")], || ()).0, 1);
-    let without = "[oslo_messaging_notifications]\nallow_requeue = False\n";
-    assert_eq!(listen_until(no_requeue(), vec![endpoint(&sink, without)], || ()).0, 0);
-}
-
-#[test]
-fn listen_answers_1_when_the_login_is_refused() {
+    assert_eq!(answer(vec![NotificationEndpoint::new(wrong).unwrap()], never()), 1);
     let vhost = Broker::shared().vhost("library");
     let url = vhost.url().replace(":guest@", ":wrong@");
-    let sink = Sink::start();
-    let endpoint = endpoint(&sink, &format!("[oslo_messaging_notifications]\ntransport_url = {url}\n"));
-    assert_eq!(listen(vec![endpoint]), 1);
-}
-
-#[test]
-fn listen_on_a_real_broker_ends_with_0() {
-    let vhost = Broker::shared().vhost("library");
-    let sink = Sink::start();
-    let endpoint =
-        endpoint(&sink, &format!("[oslo_messaging_notifications]\ntransport_url = {}\n", vhost.url()));
-    let url = &endpoint.conf().oslo_messaging_notifications.transport_url;
-    let (status, ()) = listen_until(transport(url).unwrap(), vec![endpoint.clone()], || {
-        osnl_testkit::wait_until(SOON, "it consumes", || {
-            vhost.list_queues().iter().any(|q| q.consumers == 1)
-        });
-    });
-    assert_eq!(status, 0);
+    let refused = endpoint(&sink, &format!("[oslo_messaging_notifications]\ntransport_url = {url}\n"));
+    assert_eq!(answer(vec![refused], never()), 1);
 }

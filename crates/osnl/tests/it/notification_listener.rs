@@ -8,12 +8,12 @@ use osnl::notification_listener::{
     NotificationListener, NotificationResult, Order, Pattern, Priority, ReceivedNotification, RequeuePolicy,
     RunEnd, RunningListener, Shutdown, Target, TransportUrl,
 };
-use osnl_transport::Properties;
+use osnl_testkit::ListenOnly;
+use osnl_transport::{Properties, Transport, TransportError};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
 use crate::harness::SOON;
-use crate::library::no_requeue;
 
 const POOL: &str = "library";
 
@@ -52,6 +52,12 @@ fn body(event_type: &str, priority: &Value, payload: &Value) -> String {
 
 fn port(device: &str, n: usize) -> Value {
     json!({"port": {"device_id": device, "n": n}})
+}
+
+fn no_requeue() -> Arc<dyn Transport> {
+    Arc::new(ListenOnly::new(|_, _| {
+        Box::pin(async { Err(TransportError::Connect { host: "-".into(), reason: "never".into() }) })
+    }))
 }
 
 fn publish(broker: &MemoryBroker, event_type: &str, payload: &Value) {

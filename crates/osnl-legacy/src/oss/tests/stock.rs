@@ -241,7 +241,8 @@ fn the_type_of_an_address_may_follow_from_it() {
         constants: Constants { ip_type: IpType::FromAddress, ..Constants::default() },
         ..NodeForm::default()
     };
-    let create = told(&mut Memory::default(), &end(NOVA, "legacy_compute_instance_create_end"), &Lists::default());
+    let create =
+        told(&mut Memory::default(), &end(NOVA, "legacy_compute_instance_create_end"), &Lists::default());
     for (address, expected) in [("10.0.0.7", "Private"), ("203.0.113.5", "Public")] {
         let happened = Occurrence { ip: Some(address.to_owned()), ..create[0].clone() };
         let text = BodyForm::Json.text(&form.node_detail(&happened)).unwrap();

@@ -40,7 +40,7 @@ fn recorded_files_mean_what_they_meant() {
     });
     assert_eq!(found.count(), files.len());
     for (file, recorded) in files {
-        let loaded = Conf::from_path(&folder().join(file));
+        let loaded = Conf::load(&folder().join(file), &HiddenInputs::none());
         if let Some(lines) = refused(file) {
             let error = loaded.err().unwrap_or_else(|| panic!("{file} must be refused"));
             let found: Vec<_> = error.errors().iter().map(|error| error.0.line.unwrap()).collect();

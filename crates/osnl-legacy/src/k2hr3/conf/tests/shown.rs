@@ -29,7 +29,7 @@ fn the_recorded_files_are_shown_as_recorded() {
 #[test]
 fn what_is_shown_means_the_same() {
     for file in accepted() {
-        let loaded = Conf::from_path(&folder().join(&file)).unwrap();
+        let loaded = Conf::load(&folder().join(&file), &HiddenInputs::none()).unwrap();
         let conf = &loaded.conf;
         let native = native(&loaded.document().unwrap().text(true));
         let [listener] = &native.listeners[..] else { panic!("{file}") };
