@@ -30,7 +30,7 @@ use std::time::Duration;
 use osnl_config::template::Names;
 use osnl_model::{LoginProtection, Notification, TransportUrl, mask_secrets};
 use osnl_net::openstack::CloudConf;
-use osnl_transport::{BoxFuture, Declare};
+use osnl_transport::{BoxFuture, Declare, RabbitOptions, Shards};
 
 pub use self::interest::{Interest, MakeObserver, SharedObserver};
 pub use self::login::{LOGIN, cloud, content as cloud_content};
@@ -41,7 +41,7 @@ pub(crate) use self::probe::NO_REQUEST;
 pub use self::probe::{Probe, ProbeVerdict};
 pub use self::probe::{
     broker_probe, certificate_of_cloud, client_certificate_probe, cloud_probe, file_probe,
-    server_certificate_probe, silent, target_probe,
+    server_certificate_probe, shards_probe, silent, target_probe,
 };
 pub use self::template_names::TEMPLATE_NAMES;
 pub(crate) use self::template_names::{EVENT, OF_EVERY_DRIVER, OF_REQUESTS};
@@ -144,6 +144,11 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     fn feeds(&self, subscription: &ListenerSubscription<'_>) -> bool {
         let _ = subscription;
         false
+    }
+
+    /// Returns the shards that it publishes to, with their broker.
+    fn shards(&self) -> Option<(&TransportUrl, &RabbitOptions, Shards)> {
+        None
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview;

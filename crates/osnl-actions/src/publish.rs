@@ -7,6 +7,10 @@
 //! | `raw` | the received bytes, compressed if the original is; or the rendered `payload` |
 //! | `cloudevents` | a CloudEvent in structured mode, as `driver = http` makes it |
 //!
+//! With `shards`, [`shard_of`](osnl_model::shard_of) chooses the routing key by the order key of the delivery. All
+//! deliveries of a key take the same way, in the order of their lane, and a message without a queue waits for its
+//! shard as for a dependency, so that it holds no other shard.
+//!
 //! A retried message has the same ids, so that a reader recognises it. A notification's `_unique_id`, which
 //! oslo.messaging chooses at random, is derived from the idempotency key here. So the action recognises its own
 //! message and does not publish it again.
@@ -17,7 +21,7 @@ mod message;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use osnl_transport::{BoxFuture, Declare, Transport, TransportError};
+use osnl_transport::{BoxFuture, Declare, Shards, Transport, TransportError};
 
 pub use self::conf::PublishConf;
 use self::message::{MessageTemplates, Unsendable};
@@ -26,6 +30,8 @@ use osnl_model::mask_text;
 
 pub struct Publish {
     message: MessageTemplates,
+    /// The command for the permissions that shards need; `None` without shards.
+    permissions: Option<String>,
     transport: Arc<dyn Transport>,
 }
 
@@ -47,20 +53,38 @@ impl Publish {
         let done = format!("published to {}", mask_text(&place));
         match self.transport.send(target, priority, addressed.message).await {
             Ok(()) => Ok(Completion::Delivered(done)),
-            Err(error) => {
-                let remedy = self.transport.send_remedy(&error, exchange, &key, self.message.declare);
-                let is_missing = error.is_not_found() && self.message.declare != Declare::Create;
-                let missing =
-                    is_missing.then(|| "create it at the broker, or write declare = create".to_owned());
-                let own_remedy = remedy.or(missing).map(Into::into);
-                let class = class(&error, self.message.is_event_s());
-                Err(ActionError { own_remedy, ..ActionError::new(class, error.to_string()) })
+            Err(error @ (TransportError::Unroutable { .. } | TransportError::NotTaken { .. }))
+                if self.message.shards.is_some() =>
+            {
+                let queue = format!("the queue of {key}");
+                let why = match error {
+                    TransportError::NotTaken { .. } => format!("{error}: start or look at its daemon"),
+                    _ => format!("no queue is bound to exchange {exchange} with key {key}: start its daemon"),
+                };
+                Err(ActionError::dependency(queue, why))
             }
+            Err(error) => Err(self.error(&error, exchange, &key)),
         }
+    }
+
+    fn error(&self, error: &TransportError, exchange: &str, key: &str) -> ActionError {
+        let is_denied = matches!(error, TransportError::Refused { code: Some(ACCESS_REFUSED), .. });
+        let permissions = self.permissions.clone().filter(|_| is_denied);
+        let remedy = self.transport.send_remedy(error, exchange, key, self.message.declare);
+        let is_missing = error.is_not_found() && self.message.declare != Declare::Create;
+        let missing = is_missing.then(|| match self.message.shards {
+            Some(_) => "start the daemons of the shards, which make it".to_owned(),
+            None => "create it at the broker, or write declare = create".to_owned(),
+        });
+        let own_remedy = permissions.or(remedy).or(missing).map(Into::into);
+        let own_kind = matches!(error, TransportError::OtherShards { .. }).then_some("the shards differ");
+        let class = class(error, self.message.is_event_s());
+        ActionError { own_kind, own_remedy, ..ActionError::new(class, error.to_string()) }
     }
 }
 
 const NO_ROUTE: u16 = 312;
+const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const RESOURCE_ERROR: u16 = 506;
@@ -92,8 +116,20 @@ impl Action for Publish {
         Box::pin(join_all(events.iter().map(|event| self.send(event))))
     }
 
+    /// Takes up the number of shards before their daemons read their queues, after which another is refused.
+    fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
+        Box::pin(async move {
+            let Some(shards) = self.message.all_shards() else { return Ok(()) };
+            let registered = self.transport.register(&shards).await;
+            registered.map_err(|error| self.error(&error, &shards.exchange, Shards::TOPIC))
+        })
+    }
+
     fn target(&self) -> String {
-        self.transport.location()
+        match self.message.shards {
+            Some(shards) => format!("{shards} shards at {}", self.transport.location()),
+            None => self.transport.location(),
+        }
     }
 
     fn certificate_ends(&self) -> Option<i64> {

@@ -40,6 +40,8 @@ pub struct Event {
     pub action: Arc<str>,
     /// The index of the resource in a bulk request; `None` for the whole event.
     pub resource: Option<u32>,
+    /// The key by which its delivery is ordered; `None` before the delivery is claimed, or if it has none.
+    pub order_key: Option<Arc<str>>,
     /// The values of its enrichments and [`Event::failure`]. `None` before the enrichments, or if there are none.
     pub enriched: Option<Arc<EnrichedValues>>,
     pub progress: Progress,
@@ -62,6 +64,7 @@ impl Event {
             rule: rule.into(),
             action: action.into(),
             resource: None,
+            order_key: None,
             enriched: None,
             progress: Progress::default(),
             began: None,

@@ -267,8 +267,12 @@ impl DeliveryLoop {
                     if let Some(observer) = &self.observer {
                         claimed.iter().for_each(|claimed| observer.claimed(claimed));
                     }
-                    let claimed = self.without_suspects(claimed);
-                    Wake::Claimed(claimed.into_iter().map(|one| { let host = host(&one.event); (one, host) }).collect())
+                    let claimed = self.without_suspects(claimed).into_iter().map(|mut one| {
+                        one.event.order_key = one.key.as_deref().map(Arc::from);
+                        let host = host(&one.event);
+                        (one, host)
+                    });
+                    Wake::Claimed(claimed.collect())
                 }
                 Ok(()) = journal.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
                 Ok(()) = paused.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),

@@ -47,6 +47,7 @@ mod filter;
 mod redact;
 mod resource;
 mod scrub;
+mod shard;
 mod suggest;
 mod timestamp;
 
@@ -70,6 +71,7 @@ pub use resource::{
     resources,
 };
 pub use scrub::Scrubber;
+pub use shard::shard_of;
 pub use suggest::{did_you_mean, nearest};
 pub use target::Target;
 pub use timestamp::{Timestamp, TimestampError};

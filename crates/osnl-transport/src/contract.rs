@@ -14,7 +14,7 @@ use crate::message::Batch;
 use crate::outgoing::OutgoingMessage;
 use crate::settle::Window;
 use crate::tap::{Tap, TapOptions};
-use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Subscription};
+use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Shards, Subscription};
 
 pub type QueueDepths = Vec<(Arc<str>, QueueSeen)>;
 
@@ -32,7 +32,8 @@ pub trait Transport: Send + Sync {
     /// no queue takes is confirmed too. A lost connection is reopened by the next send.
     ///
     /// Beyond a thousand sends in flight, further sends wait. Messages are published in the order of the
-    /// sends, as long as the connection holds. `mandatory` messages are in flight one at a time. A broker
+    /// sends, as long as the connection holds. `mandatory` messages are in flight one at a time, but for those to
+    /// [shards](OutgoingMessage::shards), which may overtake each other. A broker
     /// that blocks publishers (memory or disk alarm) delays a send without a time limit, which is logged
     /// once.
     ///
@@ -45,6 +46,11 @@ pub trait Transport: Send + Sync {
         priority: &'a Priority,
         message: OutgoingMessage,
     ) -> BoxFuture<'a, Result<(), TransportError>>;
+
+    /// Connects as a publisher by this number of shards, as the first send does otherwise.
+    fn register<'a>(&'a self, _shards: &'a Shards) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

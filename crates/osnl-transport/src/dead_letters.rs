@@ -16,6 +16,9 @@ pub const EXCHANGE: &str = "osnl-exchange";
 pub const ROUTING_KEY: &str = "osnl-routing-key";
 const SUFFIX: &str = ".dead";
 
+/// The most messages that one reading of a queue takes in hand.
+pub const MOST_READ: usize = 10_000;
+
 #[must_use]
 pub fn dead_letter_queue(queue: &str) -> String {
     format!("{queue}{SUFFIX}")
@@ -75,5 +78,8 @@ pub trait QueueReader: Send {
     fn acknowledge(&mut self, at: usize) -> BoxFuture<'_, Result<(), TransportError>>;
 
     /// Returns the rest to the queue. The broker has processed each acknowledgement when this returns.
-    fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
+    ///
+    /// # Errors
+    /// The broker has not answered: any message that was acknowledged may still be in the queue.
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), TransportError>>;
 }

@@ -54,6 +54,11 @@ pub enum TransportError {
     /// No confirm arrived in time. The broker may have the message all the same.
     #[error("{location}: topic \"{topic}\": {reason}; {remedy}")]
     NotConfirmed { location: String, topic: String, reason: String, remedy: &'static str },
+    /// The queues of an exchange's shards are of another number, and not known to be empty.
+    #[error(
+        "exchange \"{exchange}\" has {former} shards until now, and shards = {count} is configured, so nothing is published: {why}"
+    )]
+    OtherShards { exchange: String, former: u32, count: u32, why: String },
     #[error("the message is too large for the broker: {reason}")]
     TooLarge { reason: String },
     #[error("{location}: this transport publishes nothing")]
@@ -85,6 +90,7 @@ impl TransportError {
             | Self::OnlyListens { .. } => false,
             Self::NotTaken { .. }
             | Self::NotConfirmed { .. }
+            | Self::OtherShards { .. }
             | Self::Tls { .. }
             | Self::NotAmqp { .. }
             | Self::Handshake { .. }
@@ -130,6 +136,9 @@ impl TransportError {
         match self {
             Self::Tls { remedy, .. } => remedy.as_deref(),
             Self::Handshake { remedy, .. } => Some(remedy),
+            Self::OtherShards { .. } => Some(
+                "write the former number again until osnl queues shows no message, and stop the daemons of all shards; see docs/scale-out.md",
+            ),
             _ => None,
         }
     }

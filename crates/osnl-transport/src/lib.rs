@@ -115,7 +115,7 @@ pub use tap::{
 pub use tls::{TlsOptions, TlsVersions, Trust, TrustWarning};
 pub use topology::{
     Argument, Binding, BrokerVersion, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, NO_STREAMS,
-    OpenQueue, QueueArguments, QueueKind, QueueType, STREAM, Subscription,
+    OpenQueue, QueueArguments, QueueKind, QueueType, STREAM, Shards, Subscription,
 };
 
 /// Returns the transport for a URL, with the options of its query. Nothing is connected yet.

@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 
 use crate::message::Properties;
@@ -16,6 +18,9 @@ pub struct OutgoingMessage {
     pub mandatory: bool,
     /// The key: messages with one key keep their order, if the transport [has keys](crate::Features::keys).
     pub key: Option<String>,
+    /// The number of shards of the exchange, if the message goes to one of its [shards](crate::Shards). Nothing is sent
+    /// while queues of another number hold messages.
+    pub shards: Option<NonZeroU32>,
 }
 
 impl OutgoingMessage {
@@ -31,6 +36,7 @@ impl OutgoingMessage {
             declare: Declare::Create,
             mandatory: false,
             key: None,
+            shards: None,
         }
     }
 }

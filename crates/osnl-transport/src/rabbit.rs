@@ -58,7 +58,7 @@ use self::tap::RabbitTap;
 use crate::carrier::TIMEOUT;
 use crate::hosts::{HostOrder, address};
 use crate::outgoing::OutgoingMessage;
-use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Subscription, TopologyPlan, plan};
+use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Shards, Subscription, TopologyPlan, plan};
 use crate::{
     BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError, tls,
 };
@@ -209,6 +209,10 @@ impl Transport for RabbitTransport {
         message: OutgoingMessage,
     ) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(self.publisher.send(self, to, priority, message))
+    }
+
+    fn register<'a>(&'a self, shards: &'a Shards) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(self.publisher.register(self, shards))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

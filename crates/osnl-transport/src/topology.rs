@@ -6,6 +6,7 @@
 
 mod broker_version;
 mod queue;
+mod shards;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use self::broker_version::BrokerVersion;
 pub(crate) use self::queue::CONSUMER_DISCONNECTED_TIMEOUT;
 pub use self::queue::{Argument, KNOWN_ARGUMENTS, NO_STREAMS, QueueArguments, QueueKind, QueueType, STREAM};
 pub(crate) use self::queue::{CONSUMER_DISCONNECTED, DELIVERY_LIMIT, TYPE};
+pub use self::shards::Shards;
 use crate::TransportError;
 use crate::bodies::BodyBounds;
 use crate::message::Epoch;

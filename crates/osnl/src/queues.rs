@@ -23,6 +23,7 @@ mod gather;
 mod judge;
 mod nothing;
 mod services;
+mod shards;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +31,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use osnl_transport::{Binding, ExchangeInspection, Greeting, QueueKind, RabbitOptions};
+use osnl_transport::{Binding, ExchangeInspection, Greeting, QueueKind, RabbitOptions, Shards};
 use serde::{Deserialize, Serialize};
 
 pub use self::gather::SurveyLimits;
@@ -89,6 +90,8 @@ pub enum FindingKind {
     ClassicOnCluster,
     TransientQueue,
     Left,
+    /// The number of shards differs from that of the broker, or from the bindings.
+    OtherShards,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -157,6 +160,16 @@ pub struct Wanted {
     pub management: Option<ManagementConf>,
     pub rules_digest: String,
     pub permissions: String,
+    /// The shards that an action publishes to, if the queues are theirs and `listener` is its name.
+    pub shards: Option<WantedShards>,
+}
+
+/// The shards of a survey.
+#[derive(Clone, Debug)]
+pub struct WantedShards {
+    pub all: Shards,
+    /// The number by which messages have been published, which the broker keeps; filled in by the survey.
+    pub former: Option<u32>,
 }
 
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use osnl_transport::{Declare, ExchangeFound, ExchangeInspection, HostInspection}
 pub use self::certificate::{client_certificate_probe, server_certificate_probe};
 pub use self::cloud::{catalog_advice, certificate_of_cloud, chosen, cloud_probe, keystone_probe, log_in};
 pub(crate) use self::target::NO_REQUEST;
-pub use self::target::{broker_probe, file_probe, free, target_probe};
+pub use self::target::{broker_probe, file_probe, free, shards_probe, target_probe};
 #[cfg(feature = "kafka")]
 pub use self::target::{kafka_canary_probe, kafka_probe};
 use super::ProbeContext;

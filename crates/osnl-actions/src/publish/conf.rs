@@ -1,5 +1,6 @@
 //! The options of `driver = publish`, and the driver that they configure.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -8,8 +9,8 @@ use osnl_config::template::{Escape, Template};
 use osnl_config::{Options as _, ReadBySection, options, words};
 use osnl_model::{Framing, TransportUrl};
 use osnl_transport::{
-    BoxFuture, Declare, Driver, DriverSection as _, OptionError, RabbitOptions, RabbitSection, broker_logins,
-    transport_with,
+    BoxFuture, Declare, Driver, DriverSection as _, OptionError, RabbitOptions, RabbitSection, Shards,
+    broker_logins, login_user, set_permissions, transport_with,
 };
 
 use super::Publish;
@@ -17,7 +18,7 @@ use super::message::{Changes, CloudEvents, MessageFormat, MessageTemplates, Priv
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, ListenerSubscription, NativeReader,
     OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
-    broker_probe,
+    broker_probe, shards_probe,
 };
 use crate::http_request::cloud_event::AttributeTemplates;
 use crate::{Action, event_names};
@@ -27,9 +28,10 @@ const TOPIC: &str = "notifications";
 options! {
     pub(crate) struct PublishOptions {
         transport_url: ReadBySection, written("URL"), secret => "The broker: rabbit://user:password@host:port/vhost, with oslo.messaging's options in its query. Must be set.";
-        exchange: ReadBySection, written("template") => "Exchange to publish to. Must be set.";
+        exchange: ReadBySection, written("template") => "Exchange to publish to. Must be set, unless shards is: osnl-shards then.";
         topic: Template as topic = TOPIC, written("template") => "Topic; the routing key is <topic>.<priority>.";
         key: Option<Template> as address, written("template") => "Whole routing key, in place of <topic>.<priority>; it must contain a dot. Dots, * and # in values of exchange, topic, and key become _; event_type, publisher_id, and values with |dotted keep their dots.";
+        shards: Option<NonZeroU32>, within("1", "1000") => "Number of shards to spread the events over: the routing key is shard.<n>, where n, from 0, is the first eight bytes of the SHA-256 of the order key (or else the message id) as a big-endian number, modulo this number. Each message is mandatory; an event whose shard has no queue waits.";
         format: Format = "notification" => "notification: as oslo.messaging writes it. raw: the bytes as received. cloudevents: JSON of CloudEvents 1.0.";
         framing: Framing as framing = "messagingv2", written("messagingv2 or messaging") => "Framing of a notification: messagingv2 in oslo.messaging's envelope 2.0, messaging without envelope.";
         event_type: Option<Template> as event_names::optional, written("template") => "For a notification. Without it: the event's own.";
@@ -80,9 +82,11 @@ impl ReadDriver for PublishConf {
         let exchange = match reader.is_set("exchange") {
             true => template_of(reader, "exchange").flatten(),
             false if has_topics => Template::compile("", &OF_EVERY_DRIVER).ok(),
+            false if reader.is_set("shards") => Template::compile(Shards::EXCHANGE, &OF_EVERY_DRIVER).ok(),
             false => reader.required("exchange", "write the name of an exchange").and(None),
         };
         let own = PublishOptions::read(reader);
+        let fits_shards = fits_shards(reader, exchange.as_ref(), has_topics);
         if OptionValue::valid(reader, "declare") == Some(Declare::Create) && !has_topics {
             reader.warn_of_service(exchange.as_ref().and_then(literal));
         }
@@ -95,14 +99,15 @@ impl ReadDriver for PublishConf {
         }
         let options = options?;
         reader.warn_of_trust(&options);
-        let own = own.filter(|_| !masks)?;
+        let own = own.filter(|_| !masks && fits_shards)?;
         Some(Self {
             name: reader.name().to_owned(),
             url: url?,
             message: MessageTemplates {
                 exchange: exchange?,
                 declare: own.declare,
-                mandatory: own.mandatory,
+                mandatory: own.mandatory || own.shards.is_some(),
+                shards: own.shards,
                 has_topics,
                 key: own.key.clone(),
                 topic: own.topic.clone(),
@@ -111,6 +116,45 @@ impl ReadDriver for PublishConf {
             options,
         })
     }
+}
+
+/// Checks the options that shards exclude: osnl itself chooses the routing key, and the number of shards is kept under
+/// the exchange's name.
+fn fits_shards(reader: &mut SectionReader<'_>, exchange: Option<&Template>, has_topics: bool) -> bool {
+    if !reader.is_set("shards") {
+        return true;
+    }
+    if has_topics {
+        let problem = "Kafka itself keeps the records of one resource in one partition, by their key";
+        return reader.refuse::<()>("shards", problem, "remove it").is_some();
+    }
+    let mut fits = true;
+    for option in ["topic", "key"] {
+        if reader.is_set(option) {
+            fits = false;
+            let problem = "cannot be set beside shards, by which the routing key is shard.<n>";
+            reader.refuse::<()>(option, problem, "remove one of the two");
+        }
+    }
+    if reader.is_set("mandatory") && OptionValue::valid(reader, "mandatory") == Some(false) {
+        fits = false;
+        let problem = "with shards, a message that no queue receives is never dropped";
+        reader.refuse::<()>("mandatory", problem, "remove it");
+    }
+    if OptionValue::valid(reader, "declare") == Some(Declare::Create) {
+        fits = false;
+        let problem = "would make a queue shard.<n> that nobody reads";
+        reader.refuse::<()>(
+            "declare",
+            problem,
+            "remove it: the listener of each shard makes exchange and queue",
+        );
+    }
+    if exchange.is_some_and(|exchange| literal(exchange).is_none()) {
+        fits = false;
+        reader.refuse::<()>("exchange", "is a template, and shards are of one exchange", "write a name");
+    }
+    fits
 }
 
 /// Returns the options of the URL's query over the declarations of `[oslo_messaging_rabbit]`, whose
@@ -192,7 +236,14 @@ impl DriverConf for PublishConf {
         let transport = transport_with(&self.url, self.options.clone()).map_err(|error| {
             DriverError::Other { action: context.name.clone(), problem: format!("transport_url: {error}") }
         })?;
-        Ok(Arc::new(Publish { message: self.message.clone(), transport: transport.into() }))
+        let permissions = self.message.all_shards().map(|shards| {
+            let (count, queues) = (shards.count_queue(), shards.queues());
+            let read: Vec<&str> = [&count].into_iter().chain(&queues).map(String::as_str).collect();
+            let (user, virtual_host) = (login_user(&self.url), self.url.virtual_host());
+            set_permissions(user, virtual_host, [&[&count], &[&shards.exchange], &read])
+        });
+        let message = self.message.clone();
+        Ok(Arc::new(Publish { message, permissions, transport: transport.into() }))
     }
 
     fn does(&self) -> String {
@@ -202,7 +253,12 @@ impl DriverConf for PublishConf {
             MessageFormat::Raw(Some(_)) => "as its template has it",
             MessageFormat::CloudEvents(_) => "as a CloudEvent",
         };
-        format!("publishes each event {what}, to {}", self.shown_place())
+        match self.message.shards {
+            Some(shards) => {
+                format!("publishes each event {what}, to one of {shards} shards of {}", self.shown_place())
+            }
+            None => format!("publishes each event {what}, to {}", self.shown_place()),
+        }
     }
 
     fn logins(&self) -> Vec<SentLogin> {
@@ -219,6 +275,11 @@ impl DriverConf for PublishConf {
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let names = event_names::of_preview(wanted, &self.name);
+        if let Some(shards) = self.message.shards {
+            let does = format!("publishes to {}", self.message.place());
+            let key = format!("shard.<n>, n by the order key, 0 to {}", shards.get() - 1);
+            return Preview::Effect { does, with: vec![("key", key)] };
+        }
         let payload = self.message.payload(&names).transpose();
         match self.message.address(&names).and_then(|address| Ok((address, payload?))) {
             Ok(((target, priority), payload)) => {
@@ -232,6 +293,10 @@ impl DriverConf for PublishConf {
         }
     }
 
+    fn shards(&self) -> Option<(&TransportUrl, &RabbitOptions, Shards)> {
+        Some((&self.url, &self.options, self.message.all_shards()?))
+    }
+
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         let named = match self.message.has_topics {
             true => self.literal_topic(),
@@ -240,7 +305,11 @@ impl DriverConf for PublishConf {
         async move {
             let exchanges: Vec<String> = named.into_iter().collect();
             let declare = self.message.declare;
-            broker_probe(context, &self.url, &self.options, &exchanges, declare).await
+            let mut probes = broker_probe(context, &self.url, &self.options, &exchanges, declare).await;
+            if let Some(shards) = self.message.all_shards() {
+                probes.extend(shards_probe(context, &self.url, &self.options, &shards).await);
+            }
+            probes
         }
         .boxed()
     }

@@ -1,11 +1,14 @@
 //! The message of one event, and its destination, without input or output.
 
+use std::num::NonZeroU32;
+
 use osnl_config::template::{Names, Template};
 use osnl_model::{
     BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets, resource_at, resource_key,
+    shard_of,
 };
 use osnl_net::http::HeaderMap;
-use osnl_transport::{Declare, LONGEST_NAME, OutgoingMessage, Properties};
+use osnl_transport::{Declare, LONGEST_NAME, OutgoingMessage, Properties, Shards};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -21,6 +24,7 @@ pub(super) struct MessageTemplates {
     pub(super) declare: Declare,
     pub(super) mandatory: bool,
     pub(super) has_topics: bool,
+    pub(super) shards: Option<NonZeroU32>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,15 +77,21 @@ impl MessageTemplates {
         if came_with.is_some_and(|id| id.len() == unique.len() && id.starts_with(&unique[..OWN])) {
             return Err(Unsendable::Ours);
         }
-        let (target, priority) = self.address(&names).map_err(Unsendable::Content)?;
+        let (target, priority) = match self.shards {
+            Some(shards) => self.shard(event, shards),
+            None => self.address(&names).map_err(Unsendable::Content)?,
+        };
         let message = match &self.format {
             MessageFormat::Raw(Some(template)) => raw(&names, template),
+            // Whole, it would reach the shards of its other resources too, once for each resource.
+            MessageFormat::Raw(None) if self.shards.is_some() && event.resource.is_some() => {
+                notification(event, &names, &Changes::default(), unique).and_then(|part| {
+                    part.body(Framing::Envelope).map(OutgoingMessage::json).map_err(|error| error.to_string())
+                })
+            }
             MessageFormat::Raw(None) => Ok(OutgoingMessage {
-                body: event.received.body.clone(),
                 properties: event.received.properties.clone(),
-                declare: self.declare,
-                mandatory: false,
-                key: None,
+                ..OutgoingMessage::json(event.received.body.clone())
             }),
             MessageFormat::Notification { framing, changes, privacy } => {
                 notification(event, &names, changes, unique).and_then(|mut emission| {
@@ -94,8 +104,31 @@ impl MessageTemplates {
         };
         let message = message.map_err(Unsendable::Content)?;
         let key = if self.has_topics { key_of(event) } else { None };
-        let message = OutgoingMessage { declare: self.declare, mandatory: self.mandatory, key, ..message };
+        let message = OutgoingMessage {
+            declare: self.declare,
+            mandatory: self.mandatory,
+            key,
+            shards: self.shards,
+            ..message
+        };
         Ok(AddressedMessage { target, priority, message })
+    }
+
+    pub(super) fn all_shards(&self) -> Option<Shards> {
+        Some(Shards::new(self.exchange.source(), self.shards?))
+    }
+
+    fn shard(&self, event: &Event, shards: NonZeroU32) -> (Target, Priority) {
+        let digest;
+        let key = match (event.order_key.as_deref(), event.id()) {
+            (Some(key), _) | (None, Some(key)) => key,
+            (None, None) => {
+                digest = event.received.digest().to_string();
+                &digest
+            }
+        };
+        let shard = shard_of(key, shards).to_string();
+        (Target::new(self.exchange.source(), Shards::TOPIC), Priority::Other(shard))
     }
 
     /// Whether an event chooses the exchange, or the topic on Kafka, so that a missing one says nothing of the others.
@@ -116,6 +149,10 @@ impl MessageTemplates {
     pub(super) fn safety(&self) -> String {
         if self.has_topics {
             return "delivered when all replicas in sync have it".to_owned();
+        }
+        if self.shards.is_some() {
+            return "delivered when the broker has confirmed it; while its shard has no queue, it waits"
+                .to_owned();
         }
         let lost = if self.mandatory { "is refused" } else { "is dropped by the broker" };
         format!("delivered when the broker has confirmed it; what no queue takes {lost}")

@@ -1,10 +1,13 @@
-//! `osnl init`: writes a commented sample of a configuration for some services and one target, and
-//! checks it.
+//! `osnl init`: writes a commented sample of a configuration for some services and one target, or of a splitter and its
+//! shards, and checks it.
 
 mod sample;
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::iter;
+use std::num::NonZeroU32;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +16,9 @@ use clap::builder::PossibleValuesParser;
 use osnl::native::{self, PLACEHOLDER, Sources};
 use osnl_config::{did_you_mean, nearest};
 use osnl_model::catalogue;
+use osnl_transport::{escaped, login_user, shell_quoted};
 
-use self::sample::{SampleForm, SampleTarget, TARGETS, sample};
+use self::sample::{SampleForm, SamplePart, SampleTarget, TARGETS, sample};
 use super::asking::clean;
 use super::sources::{complain, warn};
 use crate::exit::Exit;
@@ -24,8 +28,7 @@ use crate::output;
 #[derive(Debug, Args)]
 #[command(after_help = "Exits with 1 when the file exists or cannot be written.\n\n\
                         Examples:\n  osnl init neutron nova --target http > osnl.conf\n  \
-                        osnl init neutron --target k2hr3 -o /etc/osnl/conf.d/neutron.conf\n  \
-                        osnl init neutron --target http --standby -o /etc/osnl/osnl.conf")]
+                        osnl init neutron --target k2hr3 --standby -o /etc/osnl/osnl.conf")]
 pub(crate) struct InitArgs {
     /// Services to listen to, such as neutron; osnl events lists them
     #[arg(value_name = "SERVICE", required = true)]
@@ -36,13 +39,16 @@ pub(crate) struct InitArgs {
     /// For two controllers: one daemon, one standby
     #[arg(long)]
     pub(crate) standby: bool,
+    /// Files of a splitter and this many shards
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) shards: Option<u32>,
     /// For a nova that sends versioned notifications
     #[arg(long)]
     pub(crate) versioned: bool,
     /// Broker; a password in it is visible to other users
     #[arg(long, value_name = "URL", default_value = "rabbit://osnl:CHANGE-ME@127.0.0.1:5672/")]
     pub(crate) transport_url: String,
-    /// File to create, with mode 0600 [default: stdout]
+    /// File, or folder with --shards [default: stdout]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -67,7 +73,11 @@ fn written(args: &InitArgs) -> Result<Exit, (Exit, String)> {
         return Err((Exit::Usage, "--versioned is for nova alone, which sends either form".to_owned()));
     }
     let InitArgs { transport_url, standby, versioned, .. } = args;
-    let form = SampleForm { transport_url, standby: *standby, versioned: *versioned };
+    let (standby, versioned, part) = (*standby, *versioned, SamplePart::Whole);
+    let form = SampleForm { transport_url, standby, versioned, part };
+    if let Some(shards) = args.shards.and_then(NonZeroU32::new) {
+        return splitter_and_shards(args, (&services, target), form, shards);
+    }
     let text = sample(&services, target, form);
     let name = args.output.as_ref().map_or("the sample".to_owned(), |file| file.display().to_string());
     let loaded = native::load_texts(&[(name, text.clone())], &sources())
@@ -79,7 +89,73 @@ fn written(args: &InitArgs) -> Result<Exit, (Exit, String)> {
     }
 }
 
+/// Writes the files of a splitter and its shards, all or none, and prints what the broker and systemd need.
+fn splitter_and_shards(
+    args: &InitArgs,
+    (services, target): (&[&'static str], &SampleTarget),
+    form: SampleForm<'_>,
+    shards: NonZeroU32,
+) -> Result<Exit, (Exit, String)> {
+    let folder = args.output.clone().unwrap_or_default();
+    let parts = iter::once(SamplePart::Splitter { shards }).chain((0..shards.get()).map(SamplePart::Shard));
+    let mut texts: Vec<(String, PathBuf, String)> = Vec::new();
+    let mut url = None;
+    for part in parts {
+        let name = part.name().unwrap_or_default();
+        let path = folder.join(format!("{name}.conf"));
+        let text = sample(services, target, SampleForm { part, ..form });
+        let loaded = native::load_texts(&[(path.display().to_string(), text.clone())], &sources())
+            .map_err(|errors| (Exit::Config, errors.to_string()))?;
+        warn(&loaded.warnings);
+        url = url.or_else(|| loaded.conf.listeners.first().map(|one| one.transport_url.clone()));
+        texts.push((name, path, text));
+    }
+    for (at, (_, path, text)) in texts.iter().enumerate() {
+        written_to(path, text).inspect_err(|_| {
+            texts[..at].iter().for_each(|(_, path, _)| drop(std::fs::remove_file(path)));
+        })?;
+    }
+    let mut said: String = texts
+        .iter()
+        .map(|(_, path, _)| format!("{}: written\n", clean(&path.display().to_string())))
+        .collect();
+    if texts.iter().any(|(.., text)| text.contains(PLACEHOLDER)) {
+        said.push_str(&format!("replace {PLACEHOLDER} in them\n"));
+    }
+    if let Some(url) = url {
+        let exchanges: BTreeSet<&str> = services.iter().filter_map(|name| exchange(name)).collect();
+        let read: Vec<String> = exchanges.into_iter().map(escaped).collect();
+        said.push_str(&format!(
+            "the user of the broker needs these permissions, which replace those that it has:\n  rabbitmqctl set_permissions -p \
+             {} {} '^osnl-' '^(osnl-.*|amq\\.default)$' '^(osnl-.*|{})$'\n",
+            shell_quoted(url.virtual_host()),
+            shell_quoted(login_user(&url)),
+            read.join("|")
+        ));
+    }
+    let units: Vec<String> = texts.iter().map(|(name, ..)| format!("osnl@{name}")).collect();
+    let splitter = clean(&texts[0].1.display().to_string()).into_owned();
+    said.push_str(&format!(
+        "then start the daemons, on any machines, and run osnl check --connect -c {splitter}:\n  systemctl enable --now {}\n",
+        units.join(" ")
+    ));
+    Ok(output::print(&said))
+}
+
+fn exchange(service: &str) -> Option<&'static str> {
+    catalogue::events().iter().find(|event| event.service == service).map(|event| event.exchange())
+}
+
 fn create(path: &Path, text: &str) -> Result<Exit, (Exit, String)> {
+    written_to(path, text)?;
+    let replace =
+        if text.contains(PLACEHOLDER) { format!("replace {PLACEHOLDER}, then ") } else { String::new() };
+    let name = path.display().to_string();
+    let shown = clean(&name);
+    Ok(output::print(&format!("{shown}: written; {replace}run osnl check --connect -c {shown}\n")))
+}
+
+fn written_to(path: &Path, text: &str) -> Result<(), (Exit, String)> {
     let name = path.display().to_string();
     // Neither overwrites a file nor follows a link.
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -96,11 +172,7 @@ fn create(path: &Path, text: &str) -> Result<Exit, (Exit, String)> {
                 "{name}: {error}; name a file that does not exist yet, in a folder that this user can write"
             ),
         )
-    })?;
-    let replace =
-        if text.contains(PLACEHOLDER) { format!("replace {PLACEHOLDER}, then ") } else { String::new() };
-    let shown = clean(&name);
-    Ok(output::print(&format!("{shown}: written; {replace}run osnl check --connect -c {shown}\n")))
+    })
 }
 
 fn services(names: &[String]) -> Result<Vec<&'static str>, String> {
@@ -131,6 +203,7 @@ mod tests {
         transport_url: "rabbit://osnl:CHANGE-ME@127.0.0.1:5672/",
         standby: false,
         versioned: false,
+        part: SamplePart::Whole,
     };
 
     fn known() -> Vec<&'static str> {
@@ -165,6 +238,11 @@ mod tests {
                 for queue in standby.listeners.iter().map(|listener| &listener.queue) {
                     let is_quorum = queue.queue_type == osnl_transport::QueueType::Quorum;
                     assert!(is_quorum && queue.single_active_consumer && !queue.oslo_arguments, "{queue:?}");
+                }
+                for part in [SamplePart::Splitter { shards: NonZeroU32::MIN }, SamplePart::Shard(0)] {
+                    let (conf, warnings) = loaded(services, target, SampleForm { part, ..USUAL });
+                    assert_eq!(warnings, [""; 0], "{services:?} {} {:?}", target.driver, part.name());
+                    assert!(matches!(conf.journal, native::JournalConf::Memory));
                 }
                 let names: Vec<&str> = conf.listeners.iter().map(|listener| &*listener.name).collect();
                 assert_eq!(names, services, "{}", target.driver);

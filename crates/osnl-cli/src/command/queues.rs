@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 use futures_util::future::join_all;
 use osnl::control::{ControlRequest, ForgottenQueues, LeftQueue};
 use osnl::native::{Native, OwnDaemon};
-use osnl::queues::{Finding, FindingSeverity, Survey, SurveyLimits, sort};
+use osnl::queues::{DaemonCounts, Finding, FindingSeverity, Survey, SurveyLimits, sort};
 
 use self::report::QueuesReport;
 use super::asking::{NoAnswer, Respondent, clean, print_json};
@@ -178,9 +178,16 @@ fn survey(
             let counts = daemon.counts(native, conf);
             Some(async move { wanted.survey(counts, limits).await })
         });
+        let shards = native.wanted_shards().into_iter().filter(|_| listener.is_none());
+        let shards = shards.map(|wanted| async move { wanted.survey(DaemonCounts::default(), limits).await });
         let topics = chosen().filter(|conf| conf.wanted().is_none()).map(topics::inspect);
-        let (surveys, topics, left) =
-            tokio::join!(join_all(surveys), join_all(topics), native.left_queues(limits.deadline));
+        let (mut surveys, shards, topics, left) = tokio::join!(
+            join_all(surveys),
+            join_all(shards),
+            join_all(topics),
+            native.left_queues(limits.deadline)
+        );
+        surveys.extend(shards);
         let mut findings: Vec<Finding> = surveys.iter().flat_map(Survey::findings).collect();
         findings.extend(left.iter().filter_map(osnl::listener::UnreadQueue::finding));
         sort(&mut findings);

@@ -18,12 +18,13 @@ use std::process::{Command, Stdio};
 use self::page::Step;
 use self::stage::Stage;
 
-const PLAYED: [&str; 7] = [
+const PLAYED: [&str; 8] = [
     "coming-from-k2hr3-osnl.md",
     "coming-from-kombu.md",
     "getting-started.md",
     "rules-step-by-step.md",
     "running.md",
+    "scale-out.md",
     "troubleshooting.md",
     "turning-notifications-on.md",
 ];
@@ -131,6 +132,11 @@ fn rules_step_by_step() {
 #[test]
 fn running() {
     play("running.md");
+}
+
+#[test]
+fn scale_out() {
+    play("scale-out.md");
 }
 
 #[test]

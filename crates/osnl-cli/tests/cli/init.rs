@@ -54,6 +54,34 @@ fn check_accepts_the_sample_of_every_service_and_target() {
     }
 }
 
+#[test]
+fn check_accepts_a_splitter_and_its_shards_which_are_written_together_or_not_at_all() {
+    let place = Place::new();
+    let files = ["splitter.conf", "shard-0.conf", "shard-1.conf"];
+    let args = ["init", "nova", "neutron", "--target", "http", "--shards", "2", "--standby"];
+    let (said, _) = run(&place, &args, 0);
+    for file in files {
+        assert!(said.contains(&format!("{file}: written\n")), "{said}");
+        assert_eq!(fs::metadata(place.path(file)).unwrap().permissions().mode() & 0o777, 0o600);
+        let (checked, warned) = run(&place, &["check", "-c", file], 0);
+        assert!(checked.contains("is valid"), "{file}: {checked}{warned}");
+    }
+    for words in [
+        "rabbitmqctl set_permissions -p / osnl '^osnl-' '^(osnl-.*|amq\\.default)$' '^(osnl-.*|neutron|nova)$'",
+        "osnl check --connect -c splitter.conf",
+        "systemctl enable --now osnl@splitter osnl@shard-0 osnl@shard-1\n",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    fs::remove_file(place.path("splitter.conf")).unwrap();
+    fs::remove_file(place.path("shard-0.conf")).unwrap();
+    let (_, why) = run(&place, &args, 1);
+    assert!(why.contains("shard-1.conf: ") && why.contains("name a file that does not exist yet"), "{why}");
+    assert!(!place.path("splitter.conf").exists() && !place.path("shard-0.conf").exists());
+    let kafka = ["init", "nova", "--shards", "2", "--transport-url", "amqp1://mq/"];
+    assert!(!run(&place, &kafka, 78).1.is_empty());
+}
+
 fn is_placeholder(line: &str) -> bool {
     line.contains("CHANGE-ME") && !line.starts_with('#')
 }

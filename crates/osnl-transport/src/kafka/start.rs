@@ -1,7 +1,7 @@
 //! The place from which each assigned partition is read: the table of `docs/kafka.md` under "Where reading begins".
 //!
-//! A group has read before if it has committed an offset of any of its topics, or if this program remembers it
-//! ([`ListenOptions::known_groups`](crate::ListenOptions::known_groups)), because brokers delete the offsets of a topic together with it.
+//! A group has read before if any of its topics has a committed offset, or if this program remembers the group
+//! ([`ListenOptions::known_groups`](crate::ListenOptions::known_groups)), because brokers delete offsets with their topic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

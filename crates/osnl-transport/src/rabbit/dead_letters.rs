@@ -31,11 +31,12 @@ use super::returned::delivery_count;
 use super::side::SideChannel;
 use crate::bodies::BodyBounds;
 use crate::body_flow::BodyFlow;
-use crate::dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody, queue_reader};
+use crate::dead_letters::{MOST_READ, QueueAccess, QueueReader, QueuedMessage, WantsBody, queue_reader};
 use crate::topology::{BrokerVersion, QueueKind};
 use crate::{BoxFuture, TransportError};
 
 const MOST: u16 = 10_000;
+const _: () = assert!(MOST as usize == MOST_READ);
 const IN_FLIGHT: usize = 100;
 /// The time for an answer of the broker to what has no body.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -387,15 +388,19 @@ impl QueueReader for RabbitQueueReader {
         })
     }
 
-    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), TransportError>> {
         Box::pin(async move {
             self.body_flow.end();
-            let orderly = async {
-                // The close-ok follows the acknowledgements.
-                let _ = self.channel.close(200, "read".into()).await;
-                let _ = self.connection.close(200, "read".into()).await;
-            };
-            let _ = timeout(super::consumer::CLOSE_TIMEOUT, orderly).await;
+            // The close-ok follows the acknowledgements.
+            let closed =
+                timeout(super::consumer::CLOSE_TIMEOUT, self.channel.close(200, "read".into())).await;
+            let _ = timeout(super::consumer::CLOSE_TIMEOUT, self.connection.close(200, "read".into())).await;
+            match closed {
+                Ok(closed) => closed.map_err(|error| lost(&error)),
+                Err(_) => {
+                    Err(TransportError::Lost { reason: "the broker did not close the channel".to_owned() })
+                }
+            }
         })
     }
 }

@@ -25,7 +25,7 @@ use super::side::SideChannel;
 use super::tap::probe;
 use super::{RabbitTransport, connect};
 use crate::hosts::address;
-use crate::topology::{Argument, BrokerVersion, QueueKind, QueueType, STREAM, TYPE};
+use crate::topology::{Argument, BrokerVersion, QueueKind, QueueType, STREAM, Shards, TYPE};
 use crate::{ExchangeFound, TransportError};
 
 /// No broker has this type, so no queue is made.
@@ -142,6 +142,21 @@ impl RabbitTransport {
         }
         join_all(others.iter().map(close)).await;
         inspection
+    }
+
+    /// Returns the number of shards by which an exchange's messages have been published; `None` if no message has, or the
+    /// broker does not say.
+    pub async fn count_of_shards(&self, shards: &Shards, limit: Duration) -> Option<u32> {
+        let inspection = self.inspect(&[], &[shards.count_queue()], Some(&shards.count_kind()), limit).await;
+        let (_, found) = inspection.queues.into_iter().next()?;
+        let QueueInspection::There { made, .. } = found else { return None };
+        match made {
+            QueueMade::Differs(difference) => {
+                difference.strip_prefix(Shards::COUNT)?.rsplit_once("found ")?.1.parse().ok()
+            }
+            QueueMade::Alike | QueueMade::ChangesHandsLate(_) => Some(shards.count.get()),
+            QueueMade::Unknown | QueueMade::Stream => None,
+        }
     }
 
     pub(super) async fn reach(

@@ -4,7 +4,7 @@
 //! channels with `confirm.select`. On the first any number of messages wait for confirms. The second has one
 //! `mandatory` message at a time: the broker confirms several messages with one answer, so only a single open message
 //! identifies its
-//! `basic.return`.
+//! `basic.return`. Mandatory messages to shards have as many further channels as are in flight, for the same reason.
 //!
 //! An outgoing message looks as oslo.messaging's does: persistent, priority 0, an empty table of headers (or kombu's
 //! `compression`), content type and encoding as given.
@@ -14,6 +14,7 @@
 
 mod link;
 mod route;
+mod shards;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +29,7 @@ use self::link::Link;
 use super::RabbitTransport;
 use crate::message::Properties;
 use crate::outgoing::OutgoingMessage;
-use crate::topology::{self, LONGEST_NAME};
+use crate::topology::{self, LONGEST_NAME, Shards};
 use crate::{Transport as _, TransportError};
 
 const IN_FLIGHT: usize = 1000;
@@ -78,7 +79,20 @@ impl RabbitPublisher {
             prepared = link.prepare(&exchange, &routing_key, declared, durable).await;
         }
         prepared?;
+        if let Some(count) = message.shards {
+            link.register(&Shards { exchange: exchange.clone(), count }).await?;
+        }
         link.publish(exchange, routing_key, &message, turn).await
+    }
+
+    pub(super) async fn register(
+        &self,
+        transport: &RabbitTransport,
+        shards: &Shards,
+    ) -> Result<(), TransportError> {
+        let seen = self.attempts.load(Ordering::Relaxed);
+        let mut turn = self.turn.lock().await;
+        self.link(&mut turn, seen, transport).await?.register(shards).await
     }
 
     pub(super) async fn close(&self) {

@@ -59,6 +59,7 @@ impl TransportError {
             Self::Refused { reason, .. } | Self::Lost { reason } => {
                 answer_remedy(reason, virtual_host, permissions)
             }
+            Self::OtherShards { .. } => self.own_remedy().map(str::to_owned),
             _ => None,
         }
     }

@@ -50,7 +50,7 @@ async fn what_is_kept_is_read_in_order_and_removed_one_by_one() {
             reader.messages().iter().filter(|one| !one.body.is_empty()).cloned().collect();
         assert_eq!(bodies(&with_body)[..2], ["body 7", "body 17"]);
         reader.acknowledge(100).await.unwrap();
-        reader.close().await;
+        reader.close().await.unwrap();
     }
     // A quorum queue takes back what a closed channel had only after the close is answered.
     until(SOON, "the queue to have the rest", async || queue.depth(QUEUE).await.unwrap() == Some(297)).await;

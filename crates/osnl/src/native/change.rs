@@ -202,7 +202,7 @@ fn names_a_file(option: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Drivers, Sources, load_texts};
+    use super::super::{Sources, load_texts};
     use super::*;
 
     const BEFORE: &str = "[listener:l]\ntransport_url = rabbit://u:secret@h/\nexchange = x\n\

@@ -1,6 +1,6 @@
 //! Describes the cost of a dead machine with a configuration, and the better choice. Pure.
 //!
-//! The times were measured with RabbitMQ 3.10.8, 4.0.5, and 4.3.6; `docs/introduction.md` has the table.
+//! The times were measured with RabbitMQ 3.10.8, 4.0.5, and 4.3.6; `docs/scale-out.md` has the table.
 
 use osnl_transport::{BrokerVersion, Declare, Driver, HEARTBEAT, HEARTBEAT_OPTION, QueueKind, QueueType};
 

@@ -1,25 +1,25 @@
 //! Values derived from a checked configuration, for the assembly and for reports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::Rate;
-use osnl_model::{Budget, Priority, Target};
+use osnl_model::{Budget, Priority, Target, TransportUrl};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
-    BodyBounds, Declare, Driver, ListenOptions, Transport, TransportError, login_user, transport_with,
+    BodyBounds, Declare, Driver, ListenOptions, Shards, Transport, TransportError, login_user, transport_with,
 };
 
 use super::canary;
 use super::{ActionConf, ListenerConf, Native, OverflowPolicy, RuleConf};
 use crate::action::driver::ListenerSubscription;
-use crate::delivery::DeliverySettings;
+use crate::delivery::{DeliverySettings, OnDead};
 use crate::listener::{OwnQueue, ReadQueue};
 use crate::metrics::{ExpectedStream, StreamKind};
-use crate::queues::Wanted;
+use crate::queues::{Wanted, WantedShards};
 use crate::rule::Rule;
 
 pub(crate) type RatesByName = BTreeMap<Arc<str>, Rate>;
@@ -28,6 +28,41 @@ const RABBIT_PORT: u16 = 5672;
 const LONGEST_HOST: usize = 64;
 
 impl Native {
+    /// Returns the subjects of surveys of the shards that actions publish to. A listener of the same broker lends its
+    /// management API.
+    #[must_use]
+    pub fn wanted_shards(&self) -> Vec<Wanted> {
+        let wanted = |conf: &ActionConf| {
+            let (url, rabbit, all) = conf.driver.conf().shards()?;
+            let (hosts, vhost) = (hosts(url), url.virtual_host());
+            let mut beside = self
+                .listeners
+                .iter()
+                .filter(|one| one.transport_url.virtual_host() == vhost && !one.hosts().is_disjoint(&hosts));
+            Some(Wanted {
+                listener: conf.name.clone(),
+                broker: hosts.iter().cloned().collect::<Vec<_>>().join(", "),
+                exchanges: vec![all.exchange.clone()],
+                topics: vec![Shards::TOPIC.to_owned()],
+                priorities: (0..all.count.get()).map(|shard| shard.to_string()).collect(),
+                pool: None,
+                queues: all.queues(),
+                dead_letters: Vec::new(),
+                bindings: all.bindings(),
+                declares: true,
+                creates: true,
+                kind: Shards::kind(),
+                url: url.clone(),
+                rabbit: rabbit.clone(),
+                management: beside.find_map(|one| one.management.clone()),
+                rules_digest: String::new(),
+                permissions: String::new(),
+                shards: Some(WantedShards { all, former: None }),
+            })
+        };
+        self.actions.iter().filter_map(wanted).collect()
+    }
+
     #[must_use]
     pub fn state_folder(&self) -> Option<PathBuf> {
         self.state_dir.clone().or_else(crate::state_dir::default)
@@ -64,6 +99,21 @@ impl Native {
         let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
         let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
         (rules.collect(), actions.collect())
+    }
+
+    /// Returns the listeners whose deliveries may wait for an operator: a rule or an action of theirs has a guard, or holds
+    /// its key.
+    pub(crate) fn gating_listeners(&self) -> HashSet<Arc<str>> {
+        let holds = |name: &Arc<str>| {
+            let action = self.actions.iter().find(|action| action.name == *name);
+            action.is_some_and(|action| {
+                action.guard.is_some() || action.delivery.limits.on_dead == OnDead::HoldKey
+            })
+        };
+        let gates = |conf: &&RuleConf| {
+            conf.enabled && (conf.guard.is_some() || conf.rule.takes_places_of().any(holds))
+        };
+        self.rules.iter().filter(gates).flat_map(|conf| conf.listeners.iter().cloned()).collect()
     }
 
     /// Returns the widest budget, for a message without a known listener.
@@ -133,8 +183,7 @@ impl ListenerConf {
     }
 
     fn hosts(&self) -> BTreeSet<String> {
-        let hosts = self.transport_url.hosts().iter();
-        hosts.map(|host| format!("{}:{}", host.hostname, host.port_or(RABBIT_PORT))).collect()
+        hosts(&self.transport_url)
     }
 
     pub(crate) fn read_queues(&self) -> Vec<ReadQueue> {
@@ -183,6 +232,7 @@ impl ListenerConf {
             management: self.management.clone(),
             rules_digest: self.rules_digest.clone(),
             permissions: super::probe::needed_permissions(login_user(&self.transport_url), vhost, self),
+            shards: None,
         })
     }
 
@@ -228,6 +278,10 @@ impl ListenerConf {
             known_groups: BTreeSet::new(),
         }
     }
+}
+
+fn hosts(url: &TransportUrl) -> BTreeSet<String> {
+    url.hosts().iter().map(|host| format!("{}:{}", host.hostname, host.port_or(RABBIT_PORT))).collect()
 }
 
 impl ActionConf {

@@ -93,8 +93,10 @@ impl Native {
         for conf in &self.listeners {
             let queues = conf.read_queues();
             let Some(here) = queues.first() else { continue };
-            let of: Vec<&Survey> =
-                surveys.iter().filter(|survey| survey.wanted.listener == conf.name).collect();
+            let of: Vec<&Survey> = surveys
+                .iter()
+                .filter(|one| one.wanted.listener == conf.name && one.wanted.shards.is_none())
+                .collect();
             if of.is_empty() {
                 continue;
             }

@@ -29,6 +29,7 @@ options! {
         exchange: ReadBySection, written("list") => "Exchanges of the services, such as neutron, nova, openstack. Must be set, unless queue is.";
         topics: Vec<String> as topics = "notifications", written("list") => "Topics. The queue is bound to each exchange with each topic and priority.";
         priorities: Vec<Priority> as priorities = "audit, debug, info, warn, error, critical, sample", written("list") => "Priorities to bind, of audit, debug, info, warn, error, critical and sample.";
+        routing_key: Option<String> as routing_key, written("key") => "Whole routing key to bind the queue with, in place of topics and priorities; it must contain a dot: shard.0.";
         pool: ReadBySection, written("name") => "Name of the queue, different for each listener of a broker. Must be set, unless queue is. Empty: no pool; the services' own queues <topic>.<priority> are read.";
         queue: ReadBySection, written("name") => "Existing queue to read as it is; nothing is declared or bound. Replaces pool, exchange, and the options of queues.";
         declare: Declare = "passive" => "passive: osnl waits until the service has created the exchange, and reads its queue meanwhile. create: osnl creates the exchange as oslo.messaging does with amqp_durable_queues, amqp_auto_delete, and rabbit_quorum_queue; a service that has them otherwise is then refused.";
@@ -42,10 +43,11 @@ options! {
     }
 }
 
-const DECLARING: [&str; 11] = [
+const DECLARING: [&str; 12] = [
     "exchange",
     "topics",
     "priorities",
+    "routing_key",
     "pool",
     "declare",
     "durable",
@@ -112,10 +114,14 @@ pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions
         let problem = "a wildcard binds a pool; without one the queue would bear this name";
         return reader.refuse("topics", problem, "set a pool, or name the topics");
     }
+    let (topics, priorities) = match &own.routing_key {
+        Some(key) => whole_key(reader, key, is_theirs)?,
+        None => (own.topics, own.priorities),
+    };
     Some(Topology {
         exchanges: exchanges?,
-        topics: own.topics,
-        priorities: own.priorities,
+        topics,
+        priorities,
         pool: pool?,
         declare: own.declare,
         queue: queue?,
@@ -169,6 +175,41 @@ fn topics(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<
     let good: Vec<bool> =
         topics.iter().map(|topic| reader.check_name(option.name, topic, LONGEST_TOPIC)).collect();
     good.into_iter().all(|good| good).then_some(topics)
+}
+
+fn routing_key(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<String>> {
+    match reader.is_set(option.name) {
+        true => reader.broker_name(option.name, LONGEST_NAME).map(Some),
+        false => Some(None),
+    }
+}
+
+/// Returns a routing key as the topic and the priority that are bound as it.
+fn whole_key(
+    reader: &mut SectionReader<'_>,
+    key: &str,
+    is_theirs: bool,
+) -> Option<(Vec<String>, Vec<Priority>)> {
+    const OPTION: &str = "routing_key";
+    for option in ["topics", "priorities"] {
+        if reader.is_set(option) {
+            let problem = "has no effect beside routing_key, which is the whole key";
+            return reader.refuse(option, problem, "remove one of the two");
+        }
+    }
+    if is_theirs {
+        return reader.refuse(
+            OPTION,
+            "binds a pool; without one the services bind their queues",
+            "set a pool",
+        );
+    }
+    let Some((topic, last)) = key.rsplit_once('.') else {
+        return reader.refuse(OPTION, "has no dot", "write <topic>.<last word>, such as shard.0");
+    };
+    let known = Priority::ALL.into_iter().find(|priority| priority.as_str() == last);
+    let last = known.unwrap_or_else(|| Priority::Other(last.to_owned()));
+    Some((vec![topic.to_owned()], vec![last]))
 }
 
 fn priorities(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<Priority>> {

@@ -1,17 +1,18 @@
 //! Gathers a [`Survey`]: by AMQP twice, so that growth shows, and by the management API. Nothing is consumed or changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use osnl_model::nearest;
 use osnl_transport::{
     BrokerInspection, ExchangeInspection, Proof, Proofs, QueueInspection, QueueKind, QueueMade,
-    RabbitTransport, STREAM, Thorough,
+    RabbitTransport, STREAM, Shards, Thorough,
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::services::PRIORITIES;
-use super::{DaemonCounts, EXCHANGES, QueueRow, QueueState, Survey, TOPICS, Wanted};
+use super::{DaemonCounts, EXCHANGES, QueueRow, QueueState, Survey, TOPICS, Wanted, WantedShards};
 use crate::management::client::ApiQuestion;
 use crate::management::{BrokerFacts, UnknownFact};
 
@@ -33,10 +34,37 @@ impl Wanted {
             Err(error) => return self.unreached(daemon, error.to_string(), None),
         };
         let (limit, end) = (limits.deadline.mul_f64(0.5), Instant::now() + limits.deadline + limits.pause);
+        let with_former;
+        let wanted = match &self.shards {
+            Some(shards) => {
+                with_former = self.with_former(shards, &transport, limit.mul_f64(0.5)).await;
+                &with_former
+            }
+            None => self,
+        };
+        wanted.survey_by(&transport, daemon, limits, (limit, end)).await
+    }
+
+    /// Looks for the former number of shards, whose queues are looked at too.
+    async fn with_former(&self, shards: &WantedShards, transport: &RabbitTransport, limit: Duration) -> Self {
+        let former = timeout(limit, transport.count_of_shards(&shards.all, limit)).await.ok().flatten();
+        let most =
+            former.and_then(NonZeroU32::new).map_or(shards.all.count, |most| most.max(shards.all.count));
+        let queues = Shards { count: most, ..shards.all.clone() }.queues();
+        Self { queues, shards: Some(WantedShards { former, ..shards.clone() }), ..self.clone() }
+    }
+
+    async fn survey_by(
+        &self,
+        transport: &RabbitTransport,
+        daemon: DaemonCounts,
+        limits: SurveyLimits,
+        (limit, end): (Duration, Instant),
+    ) -> Survey {
         let surveying = async {
-            let inspection = self.inspect(&transport, limit).await;
+            let inspection = self.inspect(transport, limit).await;
             let (services, facts) = tokio::join!(
-                self.inspect_services(&transport, &inspection, limit),
+                self.inspect_services(transport, &inspection, limit),
                 self.facts(&inspection, limit)
             );
             (self.of_inspections(&inspection, &services, facts), inspection)
@@ -49,9 +77,9 @@ impl Wanted {
         if survey.is_reached {
             // A broker with a silent host has answered, though too late for the last questions.
             let _ = timeout_at(end, async {
-                survey.denied = self.denied(&transport, &inspection, limit).await;
+                survey.denied = self.denied(transport, &inspection, limit).await;
                 if !limits.pause.is_zero() {
-                    survey.grow(&transport, limits, limit).await;
+                    survey.grow(transport, limits, limit).await;
                 }
             })
             .await;
@@ -93,7 +121,7 @@ impl Wanted {
         inspection: &BrokerInspection,
         limit: Duration,
     ) -> BrokerInspection {
-        if !inspection.hosts.iter().any(|host| host.reached.is_ok()) {
+        if self.shards.is_some() || !inspection.hosts.iter().any(|host| host.reached.is_ok()) {
             return BrokerInspection::default();
         }
         let missing = inspection.exchanges.iter().filter(|(_, found)| *found == ExchangeInspection::Missing);
@@ -147,7 +175,8 @@ impl Wanted {
         };
         let exchanges: Vec<String> = self.exchanges.iter().filter(is_there).cloned().collect();
         let mut denied = Vec::new();
-        for queue in &self.queues {
+        // The daemons of the shards make, bind, and read their queues.
+        for queue in self.queues.iter().filter(|_| self.shards.is_none()) {
             let Ok(proofs) = transport.prove(queue, &exchanges, ours, Thorough::Asks, limit).await else {
                 continue;
             };

@@ -23,7 +23,11 @@ impl Survey {
     pub fn findings(&self) -> Vec<Finding> {
         let judge = Judge { survey: self };
         let mut found = judge.refusals();
-        if self.is_reached {
+        if let (true, Some(shards)) = (self.is_reached, &self.wanted.shards) {
+            found.extend(judge.exchange_types());
+            found.extend(judge.shards(shards));
+            found.extend(judge.lossy());
+        } else if self.is_reached {
             found.extend(judge.permissions());
             found.extend(judge.exchange_types());
             found.extend(judge.exchanges_made_otherwise());
@@ -269,7 +273,7 @@ impl Judge<'_> {
         }
     }
 
-    fn of(
+    pub(super) fn of(
         &self,
         row: &QueueRow,
         kind: (Kind, Severity),
@@ -446,7 +450,7 @@ impl Judge<'_> {
         })
     }
 
-    fn differs(&self, row: &QueueRow) -> Option<Finding> {
+    pub(super) fn differs(&self, row: &QueueRow) -> Option<Finding> {
         let seen = match (&row.differs, &row.drops) {
             (Some(differs), Some(drops)) => format!("{differs}; it {drops}"),
             (Some(differs), None) => differs.clone(),

@@ -6,7 +6,7 @@ use osnl_model::nearest;
 use osnl_transport::{BrokerVersion, ExchangeInspection};
 
 use super::judge::Judge;
-use super::services::ServiceSetting;
+use super::services::{PRIORITIES, ServiceSetting};
 use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, TOPICS};
 
 const NOTHING: &str = "nothing reaches the listener from this exchange";
@@ -105,7 +105,9 @@ impl Judge<'_> {
         let survey = self.survey;
         let wanted = &survey.wanted;
         // A refused look says nothing about the queue.
-        if wanted.exchanges.is_empty() || !self.is_evidence_whole() {
+        // Services alone make queues that are named as their keys.
+        let is_service = wanted.priorities.iter().any(|one| PRIORITIES.contains(&one.as_str()));
+        if wanted.exchanges.is_empty() || !is_service || !self.is_evidence_whole() {
             return None;
         }
         // A publisher binds each queue to the exchange of its service; a queue of another exchange tells only of another

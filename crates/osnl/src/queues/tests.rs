@@ -265,3 +265,57 @@ fn what_is_worst_is_first_and_said_once() {
         assert_eq!(tag_parts(other), None, "{other}");
     }
 }
+
+#[test]
+fn each_shard_needs_its_queue_its_binding_and_a_reader() {
+    let text = "[listener:l]\ntransport_url = rabbit://u:p@mq1/\nexchange = nova\npool = osnl\n[rule:r]\nactions = a\n\
+                [action:a]\ndriver = publish\ntransport_url = rabbit://u:p@mq1/\nshards = 2\n";
+    let loaded = load_texts(&[("f".to_owned(), text.to_owned())], &Sources::default());
+    let wanted = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf.wanted_shards().pop().unwrap();
+    let check =
+        |former: Option<u32>, change: &dyn Fn(&mut [QueueRow]), expected: &[(K, FindingSeverity, &str)]| {
+            let all = wanted.shards.clone().unwrap().all;
+            let wanted = Wanted { shards: Some(WantedShards { all, former }), ..wanted.clone() };
+            let names = (0..former.unwrap_or(2).max(2)).map(|n| format!("osnl-shard-{n}"));
+            let mut rows: Vec<QueueRow> = names.map(|name| there(&name, true)).collect();
+            for (n, row) in rows.iter_mut().enumerate() {
+                row.consumers = 1;
+                row.bindings = Some(vec![("osnl-shards".to_owned(), format!("shard.{n}"))]);
+            }
+            change(&mut rows);
+            let exchanges = vec![("osnl-shards".to_owned(), exchange("topic"))];
+            let survey = wanted.of_depths(exchanges, rows, Err(UnknownFact::not_asked("a")));
+            let found: Vec<_> =
+                survey.findings().into_iter().map(|one| (one.kind, one.severity, one.to_string())).collect();
+            let is_alike = found.len() == expected.len()
+                && found.iter().zip(expected).all(|(one, (kind, severity, words))| {
+                    (one.0, one.1) == (*kind, *severity) && one.2.contains(words)
+                });
+            assert!(is_alike, "{found:#?}");
+        };
+    check(None, &|_| {}, &[]);
+    check(Some(2), &|_| {}, &[]);
+    let gone = |rows: &mut [QueueRow]| rows[1] = QueueRow::missing("osnl-shard-1", true);
+    check(
+        Some(2),
+        &gone,
+        &[(K::QueueMissing, Warning, "queue osnl-shard-1 in virtual host /: it does not exist")],
+    );
+    let unread = |rows: &mut [QueueRow]| (rows[0].messages, rows[0].consumers) = (7, 0);
+    check(None, &unread, &[(K::Growing, Warning, "7 messages, and no daemon reads it")]);
+    let unbound = |rows: &mut [QueueRow]| rows[0].bindings = Some(Vec::new());
+    check(None, &unbound, &[(K::NotBound, Warning, "it is not bound with shard.0 of osnl-shards")]);
+    let twice = |rows: &mut [QueueRow]| {
+        rows[1].bindings.as_mut().unwrap().push(("osnl-shards".to_owned(), "shard.0".to_owned()));
+    };
+    check(None, &twice, &[(K::OtherShards, Critical, "it is bound with shard.0 of osnl-shards too")]);
+    let number = "it has 3 shards until now, and shards = 2 is configured: ";
+    check(Some(3), &|_| {}, &[(K::OtherShards, Warning, &format!("{number}nothing is published"))]);
+    let idle = |rows: &mut [QueueRow]| rows.iter_mut().for_each(|row| row.consumers = 0);
+    let unread = (K::Growing, Warning, "no daemon reads it");
+    check(
+        Some(3),
+        &idle,
+        &[unread, unread, (K::OtherShards, Note, &format!("{number}its former queues are empty"))],
+    );
+}

@@ -4,6 +4,7 @@ mod k2hr3_register;
 pub(crate) mod mail;
 mod probes;
 pub(crate) mod publish;
+mod shards;
 mod syslog;
 
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! Probes that drivers of actions share: HTTP targets, brokers and files.
 
+use std::num::NonZeroU32;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use osnl_model::TransportUrl;
 use osnl_net::http::Url as ApiUrl;
 use osnl_transport::{
-    Declare, ExchangeInspection, MayWrite, RabbitOptions, RabbitTransport, login_user, set_permissions,
+    Declare, ExchangeInspection, MayWrite, QueueInspection, RabbitOptions, RabbitTransport, Shards,
+    login_user, set_permissions,
 };
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
@@ -175,6 +177,68 @@ pub async fn broker_probe(
             None => seen,
         });
     }
+    probes
+}
+
+/// Looks for the queue of each shard, its readers, and the number of shards that the broker keeps.
+pub async fn shards_probe(
+    context: ProbeContext<'_>,
+    url: &TransportUrl,
+    options: &RabbitOptions,
+    shards: &Shards,
+) -> Vec<Probe> {
+    let Ok(transport) = RabbitTransport::new(url.clone(), options.clone()) else { return Vec::new() };
+    let limit = context.deadline.mul_f64(0.3);
+    let looking = async {
+        let former = transport.count_of_shards(shards, limit).await;
+        let all = former.and_then(NonZeroU32::new).filter(|former| *former > shards.count);
+        let all = Shards { count: all.unwrap_or(shards.count), ..shards.clone() };
+        (former, transport.inspect(&[], &all.queues(), None, limit).await)
+    };
+    let Ok((former, inspection)) = tokio::time::timeout(context.deadline, looking).await else {
+        return vec![silent(Probe::of(context.section, "shards"), context.deadline)];
+    };
+    if !inspection.hosts.iter().any(|host| host.reached.is_ok()) {
+        return Vec::new();
+    }
+    let mut probes = Vec::new();
+    let (count, mut full) = (shards.count.get(), Vec::new());
+    for (n, (name, found)) in (0..).zip(&inspection.queues) {
+        let probe = Probe::of(context.section, format!("shard queue {name}"));
+        let is_former = former.is_some_and(|former| n < former && former != count);
+        if let QueueInspection::There { waiting, consumers, .. } = found
+            && is_former
+            && (*waiting > 0 || *consumers > 0)
+        {
+            full.push(format!("{name} has messages: {waiting}, consumers: {consumers}"));
+        }
+        probes.extend((n < count).then(|| match found {
+            QueueInspection::Missing => probe.warning(
+                "does not exist, so the events of this shard wait",
+                "start the daemon of this shard, which makes it",
+            ),
+            QueueInspection::Refused(error) => probe.warning(error.to_string(), "see docs/scale-out.md"),
+            QueueInspection::There { waiting, consumers: 0, .. } => probe.warning(
+                format!("exists, messages: {waiting}, and no daemon reads it"),
+                "start the daemon of this shard",
+            ),
+            QueueInspection::There { waiting, consumers, .. } => {
+                probe.fine(format!("exists, messages: {waiting}, consumers: {consumers}"))
+            }
+        }));
+    }
+    let probe = Probe::of(context.section, format!("number of shards of exchange {}", shards.exchange));
+    probes.push(match former {
+        None => probe.fine(format!("{count}; nothing has been published there")),
+        Some(former) if former == count => probe.fine(format!("{count}, as before")),
+        Some(former) if full.is_empty() => {
+            probe.fine(format!("{former} until now; nothing is left in their queues, so {count} can begin"))
+        }
+        Some(former) => probe.failed(
+            format!("{former} until now, and {count} here: nothing is published while {}", full.join(", ")),
+            Some("write the former number until the queues are empty, and stop the shards; see docs/scale-out.md"),
+        ),
+    });
     probes
 }
 

@@ -2,12 +2,15 @@
 //! the program. [`PLACEHOLDER`] stands for values that only the operator knows.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 
 use osnl::native::{self, PLACEHOLDER, Reference};
 use osnl_model::catalogue::{self, CatalogueEvent};
 use osnl_model::nova;
+use osnl_transport::Shards;
 
 const WIDTH: usize = 100;
+const REPLICATED: [(&str, &str); 2] = [("rabbit_quorum_queue", "true"), ("single_active_consumer", "true")];
 
 pub(super) struct SampleTarget {
     pub(super) driver: &'static str,
@@ -88,11 +91,37 @@ const STANDBY: &str = "Two or three controllers run osnl with this same file, an
     queue, the others stand by. When a machine dies, the next daemon goes on; attempts under way are repeated. All of them need \
     the same prefetch.";
 
+const SPLITTER: &str = "The splitter: it passes each event on to one of the shards, by the resource, and RabbitMQ is its journal.";
+const SHARD: &str = "The daemon of one shard: it delivers the events that the splitter passes on to its queue, and RabbitMQ is its \
+    journal. The rules of all shards are the same.";
+const WITH_STANDBY: &str = "Two or three machines run osnl with this same file: one daemon has the queue, the others stand by. When a \
+    machine dies, the next daemon goes on; attempts under way are repeated. All of them need the same prefetch.";
+
 #[derive(Clone, Copy)]
 pub(super) struct SampleForm<'a> {
     pub(super) transport_url: &'a str,
     pub(super) standby: bool,
     pub(super) versioned: bool,
+    pub(super) part: SamplePart,
+}
+
+/// The daemon that a sample is for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum SamplePart {
+    Whole,
+    Splitter { shards: NonZeroU32 },
+    Shard(u32),
+}
+
+impl SamplePart {
+    /// Returns the name of its file, its unit, and its folder, if there are several daemons.
+    pub(super) fn name(self) -> Option<String> {
+        match self {
+            Self::Whole => None,
+            Self::Splitter { .. } => Some("splitter".to_owned()),
+            Self::Shard(shard) => Some(format!("shard-{shard}")),
+        }
+    }
 }
 
 pub(super) fn sample(services: &[&str], target: &SampleTarget, form: SampleForm<'_>) -> String {
@@ -105,23 +134,31 @@ pub(super) fn sample(services: &[&str], target: &SampleTarget, form: SampleForm<
          and osnl check --connect tries brokers and targets.",
     );
     sample.comment(SERVICES_SEND);
-    sample.section(
-        "DEFAULT",
-        "DEFAULT",
-        &[],
-        &[("log_file", "/var/log/osnl/osnl.log"), ("state_dir", "/var/lib/osnl")],
-    );
-    if form.standby {
-        sample.out.push('\n');
-        sample.comment(STANDBY);
-        sample.body("journal", "journal", &[("connection", "memory://")], &[]);
-    } else {
-        sample.section("journal", "journal", &[], &[("retention", "7d"), ("max_size", "10GiB")]);
-    }
+    sample.places();
+    sample.journal();
     // `$$` keeps a `$` of the URL from being substituted.
     let url = form.transport_url.replace('$', "$$");
+    if let SamplePart::Shard(shard) = form.part {
+        sample.shard(shard, &url);
+    }
     for service in services {
-        sample.service(service, target, &url);
+        let Some(event) = usual(service, target, form.versioned) else { continue };
+        match form.part {
+            SamplePart::Whole => {
+                sample.listener(event, &url, &format!("osnl-{service}"));
+                sample.rule(event, service, target.driver);
+            }
+            SamplePart::Splitter { .. } => {
+                let several = if services.len() > 1 { format!("-{service}") } else { String::new() };
+                sample.listener(event, &url, &format!("osnl-split{several}"));
+                sample.rule(event, service, "shards");
+            }
+            SamplePart::Shard(_) => sample.rule(event, "shard", target.driver),
+        }
+    }
+    if let SamplePart::Splitter { shards } = form.part {
+        sample.shards(shards, &url);
+        return sample.out;
     }
     let mut set = vec![("driver", target.driver)];
     set.extend(target.values);
@@ -144,10 +181,44 @@ struct SampleText<'a> {
 }
 
 impl SampleText<'_> {
-    fn service(&mut self, service: &str, target: &SampleTarget, transport_url: &str) {
-        let Some(event) = usual(service, target, self.form.versioned) else { return };
-        // Listeners on one queue would share its messages.
-        let pool = format!("osnl-{service}");
+    fn places(&mut self) {
+        let name = self.form.part.name();
+        let log = format!("/var/log/osnl/{}.log", name.as_deref().unwrap_or("osnl"));
+        match name.map(|name| format!("/var/lib/osnl/{name}")) {
+            Some(folder) => {
+                self.section("DEFAULT", "DEFAULT", &[("state_dir", &folder)], &[("log_file", &log)]);
+            }
+            None => {
+                let unset = [("log_file", &*log), ("state_dir", "/var/lib/osnl")];
+                self.section("DEFAULT", "DEFAULT", &[], &unset);
+            }
+        }
+    }
+
+    fn journal(&mut self) {
+        let about = match self.form.part {
+            SamplePart::Whole if !self.form.standby => {
+                return self.section(
+                    "journal",
+                    "journal",
+                    &[],
+                    &[("retention", "7d"), ("max_size", "10GiB")],
+                );
+            }
+            SamplePart::Whole => STANDBY,
+            SamplePart::Splitter { .. } => SPLITTER,
+            SamplePart::Shard(_) => SHARD,
+        };
+        self.out.push('\n');
+        self.comment(about);
+        if self.form.standby && self.form.part != SamplePart::Whole {
+            self.comment(WITH_STANDBY);
+        }
+        self.body("journal", "journal", &[("connection", "memory://")], &[]);
+    }
+
+    fn listener(&mut self, event: &CatalogueEvent, transport_url: &str, pool: &str) {
+        let service = event.service;
         let topics = event.topics.first().copied().unwrap_or("notifications");
         self.out.push('\n');
         match service {
@@ -159,10 +230,10 @@ impl SampleText<'_> {
             ("transport_url", transport_url),
             ("exchange", event.exchange()),
             ("topics", topics),
-            ("pool", &pool),
+            ("pool", pool),
         ];
-        if self.form.standby {
-            set.extend([("rabbit_quorum_queue", "true"), ("single_active_consumer", "true")]);
+        if self.form.standby || self.form.part != SamplePart::Whole {
+            set.extend(REPLICATED);
         }
         self.body(
             "listener:NAME",
@@ -170,6 +241,24 @@ impl SampleText<'_> {
             &set,
             &[("priorities", "info, error"), ("prefetch", "200")],
         );
+    }
+
+    fn shard(&mut self, shard: u32, transport_url: &str) {
+        let (key, all) = (Shards::key(shard), Shards::new(Shards::EXCHANGE, NonZeroU32::MIN));
+        let pool = all.queue(shard);
+        let mut set = vec![
+            ("transport_url", transport_url),
+            ("exchange", &*all.exchange),
+            ("routing_key", &key),
+            ("declare", "create"),
+            ("pool", &pool),
+        ];
+        set.extend(REPLICATED);
+        self.section("listener:NAME", "listener:shard", &set, &[("prefetch", "200")]);
+    }
+
+    fn rule(&mut self, event: &CatalogueEvent, listener: &str, action: &str) {
+        let service = event.service;
         let events = catalogue::events().iter().filter(|event| event.service == service).count();
         let about = format!("osnl events {service} lists {events} events.");
         let pattern = format!("^{}$", event.event_type.replace('.', r"\."));
@@ -178,9 +267,21 @@ impl SampleText<'_> {
         self.body(
             "rule:NAME",
             &format!("rule:{service}"),
-            &[("listeners", service), ("event_type", &pattern), ("actions", target.driver)],
+            &[("listeners", listener), ("event_type", &pattern), ("actions", action)],
             &[("when", "payload is defined"), ("mode", "shadow")],
         );
+    }
+
+    fn shards(&mut self, shards: NonZeroU32, transport_url: &str) {
+        let shards = shards.to_string();
+        let set = [
+            ("driver", "publish"),
+            ("transport_url", transport_url),
+            ("shards", &*shards),
+            ("format", "raw"),
+            ("retry_max_age", "none"),
+        ];
+        self.section("action:NAME", "action:shards", &set, &[]);
     }
 
     fn section(&mut self, form: &str, name: &str, set: &[(&str, &str)], unset: &[(&str, &str)]) {
@@ -249,7 +350,31 @@ mod tests {
     #[test]
     fn a_sample_has_the_usual_event_and_the_meaning_of_each_option() {
         let http = SampleTarget::of("http").unwrap();
-        let form = SampleForm { transport_url: "rabbit://u:p@h:5672/", standby: false, versioned: false };
+        let form = SampleForm {
+            transport_url: "rabbit://u:p@h:5672/",
+            standby: false,
+            versioned: false,
+            part: SamplePart::Whole,
+        };
+        let splitter = SamplePart::Splitter { shards: NonZeroU32::new(4).unwrap() };
+        let splitter = sample(&["neutron"], http, SampleForm { part: splitter, ..form });
+        let shard = SampleForm { part: SamplePart::Shard(3), standby: true, ..form };
+        let shard = sample(&["nova", "neutron"], http, shard);
+        for line in
+            ["pool = osnl-split", "shards = 4", "format = raw", "actions = shards", "retry_max_age = none"]
+        {
+            assert!(splitter.lines().any(|known| known == line), "{line}\n{splitter}");
+        }
+        for line in [
+            "state_dir = /var/lib/osnl/shard-3",
+            "exchange = osnl-shards",
+            "routing_key = shard.3",
+            "pool = osnl-shard-3",
+            "event_type = ^port\\.delete\\.end$",
+            "[action:http]",
+        ] {
+            assert!(shard.lines().any(|known| known == line), "{line}\n{shard}");
+        }
         let text = sample(&["nova", "neutron"], http, form);
         let standby = sample(&["neutron"], http, SampleForm { standby: true, ..form });
         let versioned = sample(&["nova", "neutron"], http, SampleForm { versioned: true, ..form });
@@ -280,7 +405,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|known| known == line), "{line}\n{text}");
         }
-        for text in [&text, &standby, &versioned] {
+        for text in [&text, &standby, &versioned, &splitter, &shard] {
             for (n, line) in text.lines().enumerate() {
                 assert!(line.chars().count() <= WIDTH, "{n}: {line}");
                 let is_set = line.contains(" = ") && !line.starts_with("# ");

@@ -89,12 +89,12 @@ impl QueuesReport {
 
 fn heading(survey: &Survey) -> String {
     let words = survey.greeting.words().unwrap_or_else(|| "not reached".to_owned());
-    format!(
-        "listener {}: {}, virtual host {}, {words}\n",
-        survey.wanted.listener,
-        survey.wanted.broker,
-        survey.vhost()
-    )
+    let wanted = &survey.wanted;
+    let of = match &wanted.shards {
+        Some(shards) => format!("{} shards of action {}", shards.all.count, wanted.listener),
+        None => format!("listener {}", wanted.listener),
+    };
+    format!("{of}: {}, virtual host {}, {words}\n", survey.wanted.broker, survey.vhost())
 }
 
 fn rows(survey: &Survey) -> Vec<Vec<String>> {
@@ -160,6 +160,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, Range<usize>)> {
         Some("critical") => output::word(line, &[("critical", Tone::Bad)]),
         Some("warning") => output::word(line, &[("warning", Tone::Warn)]),
         Some("listener") => output::all(Tone::Strong, line),
+        _ if line.contains(" shards of action ") => output::all(Tone::Strong, line),
         _ if line.starts_with("  name ") => output::all(Tone::Dim, line),
         _ if line == "no findings" => output::all(Tone::Good, line),
         _ => None,
@@ -174,8 +175,11 @@ fn broker(survey: &Survey) -> Value {
         ExchangeInspection::Missing => json!({"name": name, "state": "missing"}),
         ExchangeInspection::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
     });
+    let shards = survey.wanted.shards.as_ref();
+    let listener = shards.is_none().then_some(&*survey.wanted.listener);
+    let shards = shards.map(|shards| json!({"action": &*survey.wanted.listener, "count": shards.all.count, "former": shards.former}));
     json!({
-        "listener": &*survey.wanted.listener, "broker": survey.wanted.broker, "vhost": survey.vhost(),
+        "listener": listener, "shards": shards, "broker": survey.wanted.broker, "vhost": survey.vhost(),
         "version": survey.greeting.version, "reached": survey.is_reached,
         "exchanges": exchanges.collect::<Vec<_>>(), "queues": survey.queues,
         "unknown": survey.unknown.as_ref().map(|unknown| json!({"reason": unknown.reason(), "remedy": unknown.remedy()})),

@@ -1,6 +1,7 @@
 //! One open connection for publishing, and the error for a lost or refused message on it.
 
 use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -15,10 +16,11 @@ use lapin::{Channel, Confirmation, Connection, Event};
 use tokio::sync::MutexGuard;
 
 use super::super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, reply_code};
+use super::shards::{self, Registration};
 use super::{RabbitPublisherState, properties, route};
 use crate::TransportError;
 use crate::outgoing::OutgoingMessage;
-use crate::topology::{Declare, QueueKind};
+use crate::topology::{Declare, QueueKind, Shards};
 
 const LONG: Duration = Duration::from_secs(1);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -35,7 +37,12 @@ pub(super) struct Link {
     /// The channel for mandatory messages. A send takes it while its message is open, so that an abandoned send leaves
     /// no return that the next send could take for its own.
     mandatory: tokio::sync::Mutex<Option<Channel>>,
+    /// Further channels for mandatory messages, for those to shards: their order is that of a key, whose next message is
+    /// sent after the confirm, so one may overtake another on the way.
+    spare: Mutex<Vec<Channel>>,
     prepared: Mutex<HashSet<(String, String)>>,
+    /// The exchanges whose number of shards this connection has confirmed.
+    registered: tokio::sync::Mutex<HashMap<Shards, Registration>>,
     waiting: AtomicUsize,
     blocked: AtomicBool,
     events: Mutex<Events>,
@@ -50,7 +57,9 @@ impl Link {
             host,
             pipelined,
             mandatory: tokio::sync::Mutex::default(),
+            spare: Mutex::default(),
             prepared: Mutex::default(),
+            registered: tokio::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
         })
@@ -82,6 +91,14 @@ impl Link {
         Ok(())
     }
 
+    pub(super) async fn register(&self, shards: &Shards) -> Result<(), TransportError> {
+        let mut registered = self.registered.lock().await;
+        if let Entry::Vacant(place) = registered.entry(shards.clone()) {
+            place.insert(self.patiently(shards::register(&self.connection, shards)).await?);
+        }
+        Ok(())
+    }
+
     pub(super) async fn publish(
         &self,
         exchange: String,
@@ -89,7 +106,17 @@ impl Link {
         message: &OutgoingMessage,
         turn: MutexGuard<'_, RabbitPublisherState>,
     ) -> Result<(), TransportError> {
-        let confirmed = if message.mandatory {
+        let confirmed = if message.mandatory && message.shards.is_some() {
+            let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = spare().pop().filter(|channel| channel.status().connected());
+            let channel = match open {
+                Some(channel) => channel,
+                None => confirming_channel(&self.connection).await?,
+            };
+            let confirmed = self.publish_on(&channel, &exchange, &routing_key, message, turn).await;
+            spare().push(channel);
+            confirmed
+        } else if message.mandatory {
             let mut slot = self.mandatory.lock().await;
             let open = slot.take().filter(|channel| channel.status().connected());
             let channel = match open {

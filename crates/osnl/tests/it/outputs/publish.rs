@@ -20,11 +20,25 @@ impl KeyReader {
     }
 
     pub(crate) fn at(vhost: &Vhost, exchange: &str, topic: &str, priority: &str) -> Self {
+        let (pool, queue) = (format!("reader-{exchange}"), osnl_transport::QueueKind::OSLO);
+        Self::reading(vhost, &pool, queue, (exchange, topic, priority))
+    }
+
+    /// Reads the queue of a shard, which it makes like the listener of the shard.
+    pub(crate) fn of_queue(vhost: &Vhost, name: &str, bound: (&str, &str, &str)) -> Self {
+        Self::reading(vhost, name, osnl_transport::Shards::kind(), bound)
+    }
+
+    fn reading(
+        vhost: &Vhost,
+        pool: &str,
+        queue: osnl_transport::QueueKind,
+        (exchange, topic, priority): (&str, &str, &str),
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let url = osnl_model::TransportUrl::parse(&vhost.url()).unwrap();
-        let (pool, queue) = (format!("reader-{exchange}"), osnl_transport::QueueKind::OSLO);
-        let options = ListenOptions::new(Some(&pool), 10, Declare::Create, queue);
+        let options = ListenOptions::new(Some(pool), 100, Declare::Create, queue);
         let targets = [(Target::new(exchange, topic), Priority::Other(priority.to_owned()))];
         let consumer = runtime.block_on(async {
             let transport = RabbitTransport::new(url, Default::default()).unwrap();
