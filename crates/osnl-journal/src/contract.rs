@@ -26,6 +26,10 @@ pub trait Journal: Send + Sync {
     /// messages.
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle>;
 
+    /// Notes that a listener has subscribed, so that another daemon may have read its queue in between. `memory://`
+    /// learns the letters of its dead letter queue anew before it keeps the next message; a file needs nothing.
+    fn subscribed(&self, listener: &str);
+
     /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt;
 

@@ -13,13 +13,18 @@
 //! | `osnl-resource`, `osnl-key`, `osnl-resource-id`, `osnl-resource-name` | dead letters | the resource, if any |
 //! | `osnl-attempts`, `osnl-failed-attempts` | dead letters | attempts that count, and attempts that failed |
 //! | `osnl-event-type`, `osnl-message-id`, `osnl-idempotency-key` | dead letters | of the event |
+//! | `osnl-waits` | waiting letters | the reason of the wait: `guard`, `hold_key`, or `behind` another one |
+//! | `osnl-place` | waiting letters | the place among the waiting letters of the action and resource |
 //!
 //! A retried message is published to its queue with `osnl-retry-of` (the dead letter's number), `osnl-exchange`, and
 //! `osnl-routing-key`. `osnl-rule`, `osnl-action`, and `osnl-resource` keep other actions from being called.
+//!
+//! A letter with `osnl-waits` is a [`WaitingLetter`]. Its copy has that header too, and the letter stays in the dead
+//! letter queue until the delivery that is made of the copy has ended.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -55,6 +60,8 @@ const FAILED_ATTEMPTS: &str = "osnl-failed-attempts";
 const EVENT_TYPE: &str = "osnl-event-type";
 const MESSAGE_ID: &str = "osnl-message-id";
 const IDEMPOTENCY_KEY: &str = "osnl-idempotency-key";
+const WAITS: &str = "osnl-waits";
+const PLACE: &str = "osnl-place";
 
 const DEAD_LETTER: &str = "dead-letter";
 const UNREADABLE: &str = "unreadable";
@@ -62,6 +69,81 @@ const UNREADABLE: &str = "unreadable";
 /// Bytes of one header. A command may hold 10,000 messages, and all headers of a message must fit into one
 /// frame of 128 KiB.
 const LONGEST: usize = 1024;
+
+/// The reason for which a delivery of `memory://` waits in a dead letter queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetterWait {
+    /// A guard holds the delivery until an operator releases or discards it.
+    Guard,
+    /// The delivery is dead, and with `on_dead = hold_key` holds its resource until it is retried or discarded.
+    HoldKey,
+    /// An earlier delivery of the action and resource waits. The daemon sends this one back when that has ended.
+    Behind,
+}
+
+impl LetterWait {
+    const ALL: [Self; 3] = [Self::Guard, Self::HoldKey, Self::Behind];
+
+    /// Returns the state that a listing shows.
+    #[must_use]
+    pub fn state(self) -> RowState {
+        match self {
+            Self::Guard => RowState::Held,
+            Self::HoldKey => RowState::Dead,
+            Self::Behind => RowState::Waiting,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Guard => "guard",
+            Self::HoldKey => "hold_key",
+            Self::Behind => "behind",
+        }
+    }
+}
+
+/// A delivery that waits in a dead letter queue, and holds later deliveries of its action and resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingLetter {
+    /// The number by which commands name the letter.
+    pub id: u64,
+    /// The place in the order of the waiting letters of one action and resource; smaller ones are carried out first.
+    pub place: u64,
+    pub why: LetterWait,
+    pub rule: Arc<str>,
+    pub action: Arc<str>,
+    /// The order key; `None` if the delivery waits for no other, and no other for it.
+    pub key: Option<String>,
+    /// The reason in words, for status and listings.
+    pub reason: String,
+    pub received: SystemTime,
+    /// The idempotency key of the delivery, the same for each arrival of its message.
+    pub effect: String,
+}
+
+impl WaitingLetter {
+    /// Reads a message of a dead letter queue; `None` if it is a letter that holds nothing.
+    #[must_use]
+    pub fn read(message: &QueuedMessage) -> Option<Self> {
+        let text = |name: &str| message.headers.get(name).cloned();
+        let why = text(WAITS)?;
+        let why = LetterWait::ALL.into_iter().find(|of| of.name() == why)?;
+        let DeadLetterRow::Delivery(found) = DeadLetterRow::read(message) else { return None };
+        let (row, _) = *found;
+        Some(Self {
+            id: row.id.0,
+            place: text(PLACE).and_then(|place| place.parse().ok()).unwrap_or_default(),
+            why,
+            rule: row.rule.into(),
+            action: row.action.into(),
+            key: row.key,
+            reason: row.reason.unwrap_or_default(),
+            received: row.received,
+            effect: text(IDEMPOTENCY_KEY).unwrap_or_default(),
+        })
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 pub struct GivenUp<'a> {
@@ -74,6 +156,10 @@ pub struct GivenUp<'a> {
     pub subject: &'a Subject,
     pub used: UsedLimits,
     pub reason: &'a str,
+    /// The number of the letter that this one replaces; `None` for a new one.
+    pub id: Option<u64>,
+    /// The wait, and the letter's place; `None` for a dead letter that holds nothing.
+    pub wait: Option<(LetterWait, u64)>,
 }
 
 impl<'a> GivenUp<'a> {
@@ -94,19 +180,22 @@ impl<'a> GivenUp<'a> {
             subject: &new.subject,
             used: UsedLimits::default(),
             reason,
+            id: new.letter,
+            wait: None,
         }
     }
 
     #[must_use]
     pub fn message(&self) -> QueuedMessage {
-        let Self { received, head, rule, action, key, resource, subject, used, reason } = *self;
+        let Self { received, head, rule, action, key, resource, subject, used, reason, id, wait } = *self;
         let effect = idempotency_key(head, rule, action, resource, || received.digest().to_string());
         let identity = MessageIdentity::of(received, head);
         let mut headers = common(received, DEAD_LETTER, reason);
         let same = identity.id.map(|id| hash(&format!("{id}/{}/{effect}", identity.digest)));
         let age = EventAge::of(head, received.origin.received).map(|age| age.age).unwrap_or_default();
         let published = received.origin.received.checked_sub(age).unwrap_or(received.origin.received);
-        let id = seconds(published) << 32 | u64::from(same.unwrap_or_else(|| fastrand::u32(..)));
+        let own = || seconds(published) << 32 | u64::from(same.unwrap_or_else(|| fastrand::u32(..)));
+        let id = id.unwrap_or_else(own);
         let mut set = |name: &str, value: Option<String>| headers.extend(value.map(|v| header(name, &v)));
         set(ID, Some(id.to_string()));
         set(RULE, Some(rule.to_owned()));
@@ -120,6 +209,8 @@ impl<'a> GivenUp<'a> {
         set(EVENT_TYPE, head.event_type.clone());
         set(MESSAGE_ID, head.message_id.clone());
         set(IDEMPOTENCY_KEY, Some(effect));
+        set(WAITS, wait.map(|(why, _)| why.name().to_owned()));
+        set(PLACE, wait.map(|(_, place)| place.to_string()));
         QueuedMessage {
             body: received.body.clone(),
             properties: received.properties.clone(),
@@ -218,21 +309,23 @@ impl DeadLetterRow {
             }));
         };
         let small = |name: &str| count(name).and_then(|n| u32::try_from(n).ok());
+        let wait = text(WAITS).and_then(|why| LetterWait::ALL.into_iter().find(|of| of.name() == why));
+        let state = wait.map_or(RowState::Dead, LetterWait::state);
         let row = DeliveryListRow {
             id: DeliveryId(id),
             rule,
             action,
             key: text(KEY),
-            state: RowState::Dead,
+            state,
             attempts: small(ATTEMPTS).unwrap_or_default(),
             tries: small(FAILED_ATTEMPTS).unwrap_or_default(),
-            ended: Some(time(ENDED)),
+            ended: (state == RowState::Dead).then(|| time(ENDED)),
             reason: Some(reason),
             resource: small(RESOURCE),
             resource_id: text(RESOURCE_ID),
             resource_name: text(RESOURCE_NAME),
             due: None,
-            is_guarded: false,
+            is_guarded: wait == Some(LetterWait::Guard),
             waits_for: None,
             took: None,
             last_answer: None,
@@ -285,7 +378,7 @@ fn received_of(message: &QueuedMessage) -> ReceivedMessage {
 
 #[must_use]
 pub fn again(message: &QueuedMessage) -> QueuedMessage {
-    let kept = [EXCHANGE, ROUTING_KEY, RULE, ACTION, RESOURCE];
+    let kept = [EXCHANGE, ROUTING_KEY, RULE, ACTION, RESOURCE, WAITS];
     let mut headers: BTreeMap<String, String> =
         message.headers.iter().filter(|(name, _)| kept.contains(&name.as_str())).map(owned).collect();
     headers.extend([header(RETRY_OF, &id_of(message).to_string())]);
@@ -301,6 +394,9 @@ pub struct RetriedDelivery<'a> {
     pub rule: &'a str,
     pub action: &'a str,
     pub resource: Option<u32>,
+    /// The number of the [waiting letter](WaitingLetter) of which the message is a copy; `None` for the retry of a
+    /// dead letter that held nothing, and is gone.
+    pub letter: Option<u64>,
 }
 
 impl<'a> RetriedDelivery<'a> {
@@ -308,8 +404,9 @@ impl<'a> RetriedDelivery<'a> {
     #[must_use]
     pub fn of(marks: &'a Marks) -> Option<Self> {
         let text = |name: &str| marks.get(name).map(String::as_str);
-        marks.get(RETRY_OF)?;
+        let of = marks.get(RETRY_OF)?;
         let resource = text(RESOURCE).and_then(|resource| resource.parse().ok());
-        Some(Self { rule: text(RULE)?, action: text(ACTION)?, resource })
+        let letter = text(WAITS).and_then(|_| of.parse().ok());
+        Some(Self { rule: text(RULE)?, action: text(ACTION)?, resource, letter })
     }
 }

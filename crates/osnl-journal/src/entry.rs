@@ -24,6 +24,8 @@ pub struct NewDelivery {
     pub told: Option<Arc<EnrichedValues>>,
     pub begin: Begin,
     pub subject: Subject,
+    /// The number of the waiting letter of which this delivery is the copy; `None` for a delivery of its own.
+    pub letter: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +45,7 @@ impl NewDelivery {
             told: None,
             begin: Begin::Live,
             subject: Subject::default(),
+            letter: None,
         }
     }
 }
@@ -53,8 +56,8 @@ pub enum Begin {
     #[default]
     Live,
     Shadow,
-    /// The key's later deliveries wait for release too; the text is the reason. `memory://` attempts the delivery, as
-    /// the operator cannot release it there.
+    /// The key's later deliveries wait for release too; the text is the reason. `memory://` keeps the delivery in the
+    /// dead letter queue of its listener, and attempts it if there is none: the configuration does not permit that.
     Held(String),
     Dead(String),
     /// The event was too old when first read, so the delivery is a dead letter from the start.

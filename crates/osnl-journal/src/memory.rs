@@ -19,6 +19,7 @@ mod claims;
 mod dead;
 mod ends;
 mod kept;
+mod letters;
 mod limits;
 mod listing;
 mod queries;
@@ -36,14 +37,17 @@ use osnl_transport::BoxFuture;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
-pub use self::burials::Burial;
 use self::burials::PendingBurial;
+pub use self::burials::{Burial, QueueWork};
 pub use self::dead::DeadLetter;
 use self::kept::KeptNotification;
+pub use self::letters::LetterVisit;
+use self::letters::Letters;
 pub use self::limits::MemoryLimits;
 use self::recent::RecentItems;
 use super::begin;
 use super::identity::MessageIdentity;
+use super::query::RecentDelivery;
 use super::store::weight::{Weight, Weights};
 use super::{
     AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
@@ -59,20 +63,40 @@ pub struct MemoryJournal {
     working: watch::Sender<JournalState>,
     paused: watch::Sender<PausedActions>,
     counters: Arc<Counters>,
-    on_return: OnReturn,
-    with_queue: Mutex<HashSet<Arc<str>>>,
-    to_bury: Notify,
+    on_return: Callback<Event>,
+    on_release: Callback<RecentDelivery>,
     has_buried: Notify,
 }
 
-#[derive(Default)]
-struct OnReturn(Mutex<Option<ReturnCallback>>);
+/// A function that the daemon sets, and the journal calls with its lock held.
+struct Callback<T>(Mutex<Option<Told<T>>>);
 
-type ReturnCallback = Box<dyn Fn(&Event) + Send>;
+type Told<T> = Box<dyn Fn(&T) + Send>;
 
-impl std::fmt::Debug for OnReturn {
+impl<T> Default for Callback<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Callback<T> {
+    fn set(&self, told: Told<T>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    }
+
+    /// Calls the function, if there is one, with a value that is made only then.
+    fn call(&self, value: impl FnOnce() -> Option<T>) {
+        if let Some(told) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some(value) = value()
+        {
+            told(&value);
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Callback<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OnReturn")
+        f.write_str("Callback")
     }
 }
 
@@ -86,7 +110,14 @@ struct MemoryState {
     finished: RecentItems<MessageIdentity, ()>,
     returned: RecentItems<MessageIdentity, UsedLimits>,
     objects: RecentItems<String, String>,
+    letters: Letters,
+    /// First deliveries of their lanes that leave for a dead letter queue, or whose turn is to be looked at again.
+    to_leave: Vec<DeliveryId>,
+    /// First deliveries of their lanes that wait until letters have left their queue.
+    later: Vec<DeliveryId>,
     burials: VecDeque<PendingBurial>,
+    /// Wakes the task that serves the dead letter queues.
+    to_bury: Arc<Notify>,
     dead: VecDeque<DeadLetter>,
     dead_bytes: usize,
     /// Actions without a delivery loop: the journal keeps nothing for such an action.
@@ -124,8 +155,15 @@ struct PendingDelivery {
     failed: Option<FailedAttempts>,
     claimed: Option<Weight>,
     due: Option<Instant>,
-    /// Whether the delivery is given up and ends with the broker's confirm of its dead letter.
-    is_given_up: bool,
+    /// Whether the delivery ends with the broker's next answer about its letter.
+    is_ending: bool,
+    /// The reason for which a guard holds the delivery.
+    held: Option<Box<str>>,
+    /// The waiting letter of which the delivery is the copy.
+    letter: Option<u64>,
+    /// The letter that leaves its queue when this delivery has ended: that of the delivery for which this one was made by
+    /// `on_failure`.
+    ends_letter: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -175,9 +213,8 @@ impl MemoryJournal {
             working: watch::Sender::new(JournalState::Working),
             paused: watch::Sender::new(PausedActions::new()),
             counters,
-            on_return: OnReturn::default(),
-            with_queue: Mutex::default(),
-            to_bury: Notify::new(),
+            on_return: Callback::default(),
+            on_release: Callback::default(),
             has_buried: Notify::new(),
         }
     }
@@ -185,7 +222,7 @@ impl MemoryJournal {
     /// Sets the callback for each delivery that the journal returns to the broker without a delivery loop: it
     /// waited too long for a retry, or too many wait.
     pub fn on_return(&self, told: Box<dyn Fn(&Event) + Send>) {
-        *self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+        self.on_return.set(told);
     }
 
     #[must_use]
@@ -220,84 +257,28 @@ impl Journal for MemoryJournal {
         let state = self.lock();
         let concerns =
             |entry: &&OpenEntry| entry.wanted.iter().any(|(_, action, _)| actions.contains(action));
-        let open = state.entries.values().filter(concerns).count();
+        let open = state.entries.values().filter(concerns).count() + state.parked();
         let ended =
             actions.iter().filter_map(|action| state.actions.get(action)).map(|lanes| lanes.ended).sum();
         (open > 0).then_some(Obstacle::NoPlace { open, ended })
+    }
+
+    fn subscribed(&self, listener: &str) {
+        self.lock().letters.subscribed(listener);
     }
 
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
         let identity = MessageIdentity::of(&entry.received, &entry.notification);
         let mut state = self.lock();
         let (sender, receipt) = Receipt::open();
-        let mut used = UsedLimits::default();
-        let redelivered = entry.received.origin.redelivered;
-        if identity.may_be_copy(redelivered) {
-            let open = state.identities.get(&identity).copied();
-            if let (true, Some(open)) = (redelivered, open.and_then(|id| state.entries.get_mut(&id))) {
-                begin::count_copy(&entry.received, &identity, &self.counters);
-                // Closed receipts belong to connections that are gone.
-                open.receipts.retain(|receipt| !receipt.is_closed());
-                open.receipts.push(sender);
-                open.unsettled_since = Instant::now();
-                return receipt;
-            }
-            // A separate copy can be acknowledged: the open entry keeps the first copy unsettled, and with
-            // that the event.
-            let is_finished = match identity.id {
-                Some(_) => state.finished.get(&identity).is_some(),
-                // A message without an id is redelivered once.
-                None => state.finished.take(&identity).is_some(),
-            };
-            if open.is_some() || is_finished {
-                begin::count_copy(&entry.received, &identity, &self.counters);
-                return Receipt::complete(Settle::Acknowledge);
-            }
+        if state.parks(&entry)
+            && let Some(place) = permit.take_one()
+        {
+            state.park(entry, identity, sender, place);
+            return receipt;
         }
-        if redelivered {
-            used = state.returned.take(&identity).unwrap_or_default();
-        }
-        let lost =
-            entry.deliveries.iter().any(|new| new.begin.is_open() && state.retired.contains(&new.action));
-        if lost {
-            // The message's rules are being replaced; the next rules decide at its redelivery.
-            return Receipt::complete(Settle::Requeue);
-        }
-        begin::announce(&entry, |_| None, &self.counters);
-        let entry_id = state.next();
-        let mut outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();
-        outstanding += self.bury_from_the_start(&mut state, entry_id, &entry);
-        if outstanding == 0 {
-            if identity.id.is_some() {
-                state.has_finished(identity);
-            }
-            return Receipt::complete(Settle::Acknowledge);
-        }
-
-        for new in entry.deliveries.iter().filter(|new| new.begin.is_open()) {
-            state.add(entry_id, new, used);
-        }
-        state.identities.insert(identity.clone(), entry_id);
-        state.entries.insert(
-            entry_id,
-            OpenEntry {
-                notification: KeptNotification::of(&entry.received, entry.notification),
-                received: entry.received,
-                identity,
-                wanted: entry
-                    .deliveries
-                    .into_iter()
-                    .map(|new| (new.rule, new.action, new.resource))
-                    .collect(),
-                outstanding,
-                returned: false,
-                receipts: vec![sender],
-                unsettled_since: Instant::now(),
-                _place: permit.take_one(),
-            },
-        );
-        if state.closed {
-            state.drop_receipts();
+        if let Some((_, settle)) = self.keep(&mut state, permit, entry, identity, sender) {
+            return Receipt::complete(settle);
         }
         drop(state);
         self.claimable.notify_waiters();
@@ -306,7 +287,8 @@ impl Journal for MemoryJournal {
 
     fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt {
         begin::count_unreadable(&received, &reason, &self.counters);
-        if self.has_queue(&received.origin.listener) {
+        let has_queue = self.lock().has_queue(&received.origin.listener);
+        if has_queue {
             return self.bury_unreadable(&received, &reason);
         }
         self.bury(&mut self.lock(), Arc::new(received), reason);
@@ -401,8 +383,8 @@ impl Journal for MemoryJournal {
         let Some(lanes) = state.actions.get(action) else { return Vec::new() };
         // An overdue follower is returned with its head.
         let heads = lanes.by_key.values().filter(|lane| {
-            let is_given_up = |id| state.deliveries.get(id).is_some_and(|first| first.is_given_up);
-            !lane.front().is_some_and(is_given_up)
+            let is_ending = |id| state.deliveries.get(id).is_some_and(|first| first.is_ending);
+            !lane.front().is_some_and(is_ending)
                 && lane.iter().any(|id| {
                     let entry = state.deliveries.get(id).and_then(|p| state.entries.get(&p.entry));
                     entry.is_some_and(overdue)
@@ -426,7 +408,9 @@ impl Journal for MemoryJournal {
         let mut idle: Vec<_> = state
             .deliveries
             .iter()
-            .filter(|(_, pending)| *pending.action == *action && pending.claimed.is_none())
+            .filter(|(_, pending)| {
+                *pending.action == *action && pending.claimed.is_none() && !pending.is_ending
+            })
             .map(|(id, _)| *id)
             .collect();
         idle.sort_unstable();
@@ -448,6 +432,106 @@ impl Journal for MemoryJournal {
             state.closed = true;
             state.drop_receipts();
         })
+    }
+}
+
+impl MemoryJournal {
+    /// Keeps an entry in a place of the permit. Returns the receipt with its answer if nothing is left to do.
+    fn keep(
+        &self,
+        state: &mut MemoryState,
+        permit: &mut Permit,
+        mut entry: Entry,
+        identity: MessageIdentity,
+        sender: oneshot::Sender<Settle>,
+    ) -> Option<(oneshot::Sender<Settle>, Settle)> {
+        let mut used = UsedLimits::default();
+        let redelivered = entry.received.origin.redelivered;
+        if identity.may_be_copy(redelivered) {
+            let open = state.identities.get(&identity).copied();
+            if let (true, Some(open)) = (redelivered, open.and_then(|id| state.entries.get_mut(&id))) {
+                begin::count_copy(&entry.received, &identity, &self.counters);
+                // Closed receipts belong to connections that are gone.
+                open.receipts.retain(|receipt| !receipt.is_closed());
+                open.receipts.push(sender);
+                open.unsettled_since = Instant::now();
+                return None;
+            }
+            // A separate copy can be acknowledged: the open entry keeps the first copy unsettled, and with
+            // that the event.
+            // A letter may be retried again and again; whether its copy has an effect is seen at the letter.
+            let is_finished = match identity.id {
+                Some(_) if entry.deliveries.iter().any(|new| new.letter.is_some()) => false,
+                Some(_) => state.finished.get(&identity).is_some(),
+                // A message without an id is redelivered once.
+                None => state.finished.take(&identity).is_some(),
+            };
+            if open.is_some() || is_finished {
+                begin::count_copy(&entry.received, &identity, &self.counters);
+                return Some((sender, Settle::Acknowledge));
+            }
+        }
+        if redelivered {
+            used = state.returned.take(&identity).unwrap_or_default();
+        }
+        let lost =
+            entry.deliveries.iter().any(|new| new.begin.is_open() && state.retired.contains(&new.action));
+        if lost {
+            // The message's rules are being replaced; the next rules decide at its redelivery.
+            return Some((sender, Settle::Requeue));
+        }
+        if state.is_stale_copy(&entry) {
+            begin::count_copy(&entry.received, &identity, &self.counters);
+            return Some((sender, Settle::Acknowledge));
+        }
+        for new in &mut entry.deliveries {
+            match new.letter {
+                Some(letter) if state.has_queue(&entry.received.origin.listener) => {
+                    // The rules of today may order otherwise; the copy takes the place of its letter.
+                    if let Some(key) = state.key_of_letter(letter) {
+                        new.ordered = key.is_some();
+                        new.key = key.or_else(|| new.key.take());
+                    }
+                    self.announce_release(state, letter);
+                }
+                Some(_) | None => new.letter = None,
+            }
+        }
+        begin::announce(&entry, |_| None, &self.counters);
+        let entry_id = state.next();
+        let mut outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();
+        outstanding += self.bury_from_the_start(state, entry_id, &entry);
+        if outstanding == 0 {
+            if identity.id.is_some() {
+                state.has_finished(identity);
+            }
+            return Some((sender, Settle::Acknowledge));
+        }
+        let Entry { received, notification, deliveries } = entry;
+        let wanted =
+            deliveries.iter().map(|new| (new.rule.clone(), new.action.clone(), new.resource)).collect();
+        state.identities.insert(identity.clone(), entry_id);
+        state.entries.insert(
+            entry_id,
+            OpenEntry {
+                notification: KeptNotification::of(&received, notification),
+                received,
+                identity,
+                wanted,
+                outstanding,
+                returned: false,
+                receipts: vec![sender],
+                unsettled_since: Instant::now(),
+                _place: permit.take_one(),
+            },
+        );
+        for new in deliveries.iter().filter(|new| new.begin.is_open()) {
+            state.add(entry_id, new, used);
+        }
+        if state.closed {
+            state.drop_receipts();
+        }
+        None
     }
 }
 
@@ -475,10 +559,8 @@ impl MemoryState {
                     true => drop(lane.pop_front()),
                     false => lane.retain(|other| *other != id),
                 }
-                match lane.front() {
-                    Some(next) if was_first => {
-                        lanes.claimable.insert(*next);
-                    }
+                match lane.front().copied() {
+                    Some(next) if was_first => self.promote(next),
                     Some(_) => {}
                     None => {
                         lanes.by_key.remove(&pending.lane);
@@ -530,6 +612,7 @@ impl MemoryState {
             open.receipts.clear();
         }
         self.burials.clear();
+        self.drop_parked();
     }
 }
 

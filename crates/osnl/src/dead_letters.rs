@@ -2,24 +2,28 @@
 //!
 //! A listener that reads a quorum queue of its own (`pool`, or a queue that is only read) has the queue `POOL.dead` on
 //! the same broker. One program at a time reads that queue; another waits a few seconds, then fails as busy.
+//!
+//! The queue also has the deliveries that wait for an operator ([`WaitingLetter`]). A command publishes copies of
+//! these letters, and the daemon removes a letter when the delivery made of its copy has ended.
 
 mod queries;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
-use osnl_transport::dead_letters::dead_letter_queue;
+use osnl_transport::dead_letters::{MOST_READ, dead_letter_queue};
 use osnl_transport::{BoxFuture, Driver, QueueReader, QueueType, QueuedMessage, Transport, TransportError};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::queries::{MemoryAndQueues, row_of, unread};
 use crate::daemon::ServiceTask;
-use crate::journal::dead_letters::{again, bytes_of, copy_of, id_of};
-use crate::journal::memory::{Burial, MemoryJournal};
+use crate::journal::dead_letters::{LetterWait, WaitingLetter, again, bytes_of, copy_of, id_of};
+use crate::journal::memory::{Burial, LetterVisit, MemoryJournal};
 use crate::native::{JournalConf, ListenerConf, Native};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -32,9 +36,18 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 const BODIES: u64 = 64 << 20;
 /// The limit of messages put back with one wait for the broker.
 const TOGETHER: usize = 100;
+/// The time within which a copy that was published is on its way.
+const ON_ITS_WAY: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Default)]
-pub struct DeadLetterQueues(Mutex<BTreeMap<Arc<str>, DeadLetterQueue>>);
+pub struct DeadLetterQueues {
+    /// The queue of each listener that has one.
+    queues: Mutex<BTreeMap<Arc<str>, DeadLetterQueue>>,
+    /// The letters of which commands have published copies lately: a second command publishes none.
+    sent: Mutex<HashMap<u64, Instant>>,
+    /// Wakes the task that serves the queues after a command has changed them.
+    changed: Notify,
+}
 
 #[derive(Clone)]
 struct DeadLetterQueue {
@@ -43,6 +56,16 @@ struct DeadLetterQueue {
     transport: Arc<dyn Transport>,
     count: Option<u64>,
     trouble: Option<(SystemTime, String)>,
+    /// The number of messages after the daemon's latest visit; `None` if a command may have changed it since.
+    expected: Option<u64>,
+}
+
+/// The result of a reading of a queue by the daemon.
+struct QueueVisit {
+    done: LetterVisit,
+    found: Vec<WaitingLetter>,
+    has_more: bool,
+    left: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +86,17 @@ pub enum DeadLetterError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeadLetterChange {
     Retry,
+    /// Carries out what a guard holds.
+    Release,
     Discard,
+}
+
+/// The letters that a command has changed.
+#[derive(Debug, Default)]
+pub(crate) struct ChangedLetters {
+    pub(crate) ids: Vec<u64>,
+    /// Letters that were meant, and wait behind another letter that was not: this and that one.
+    pub(crate) behind: Vec<(u64, u64)>,
 }
 
 impl std::fmt::Debug for DeadLetterQueues {
@@ -103,7 +136,7 @@ impl DeadLetterQueues {
             return false;
         };
         let mut queues = self.lock();
-        let queue = DeadLetterQueue { name, source, transport, count: None, trouble: None };
+        let queue = DeadLetterQueue { name, source, transport, count: None, trouble: None, expected: None };
         queues.insert(listener.name.clone(), queue);
         true
     }
@@ -114,7 +147,24 @@ impl DeadLetterQueues {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, DeadLetterQueue>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_sent(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_sent(&self, letters: HashSet<u64>) {
+        let mut sent = self.lock_sent();
+        for letter in letters {
+            sent.entry(letter).or_insert_with(Instant::now);
+        }
+    }
+
+    fn lately_sent(&self) -> HashSet<u64> {
+        let mut sent = self.lock_sent();
+        sent.retain(|_, at| at.elapsed() < ON_ITS_WAY);
+        sent.keys().copied().collect()
     }
 
     #[must_use]
@@ -136,39 +186,90 @@ impl DeadLetterQueues {
     pub(crate) fn keep(self: Arc<Self>, journal: Arc<MemoryJournal>) -> ServiceTask {
         Box::new(|end: CancellationToken| {
             Box::pin(async move {
-                let mut pause = FIRST_PAUSE;
-                let mut counted: Option<Instant> = None;
-                loop {
-                    if counted.is_none_or(|at| at.elapsed() >= COUNTED) {
-                        tokio::select! {
-                            () = end.cancelled() => return,
-                            () = self.count() => counted = Some(Instant::now()),
-                        }
-                    }
-                    let waiting = tokio::select! {
-                        () = end.cancelled() => return,
-                        () = sleep(COUNTED) => continue,
-                        waiting = journal.burials() => waiting,
-                    };
-                    let burying = waiting.iter().map(|(listener, burials)| self.bury(listener, burials));
-                    let kept = tokio::select! {
-                        () = end.cancelled() => return,
-                        kept = join_all(burying) => kept,
-                    };
-                    for (is_kept, burials) in kept.into_iter().zip(waiting.values()) {
-                        if is_kept {
-                            journal.buried(burials);
-                            (pause, counted) = (FIRST_PAUSE, None);
-                            continue;
-                        }
-                        tokio::select! {
-                            () = end.cancelled() => return,
-                            () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-                        }
-                    }
+                tokio::select! {
+                    () = end.cancelled() => {}
+                    () = self.serve_for_ever(&journal) => {}
                 }
             }) as BoxFuture<'static, ()>
         })
+    }
+
+    async fn serve_for_ever(&self, journal: &MemoryJournal) {
+        let mut pause = FIRST_PAUSE;
+        let mut counted: Option<Instant> = None;
+        loop {
+            if counted.is_none_or(|at| at.elapsed() >= COUNTED) {
+                self.count().await;
+                counted = Some(Instant::now());
+            }
+            self.look_for_changes(journal);
+            let work = tokio::select! {
+                () = sleep(COUNTED) => continue,
+                () = self.changed.notified() => {
+                    counted = None;
+                    continue;
+                }
+                work = journal.queue_work() => work,
+            };
+            let burying = work.burials.iter().map(|(listener, burials)| self.bury(listener, burials));
+            let mut has_failed = false;
+            for (is_kept, burials) in join_all(burying).await.into_iter().zip(work.burials.values()) {
+                has_failed |= !is_kept;
+                if is_kept {
+                    journal.buried(burials);
+                    counted = None;
+                }
+            }
+            let visiting = work.visits.iter().map(|(listener, visit)| self.visit(listener, visit));
+            for (visited, (listener, visit)) in join_all(visiting).await.into_iter().zip(&work.visits) {
+                has_failed |= visited.as_ref().is_none_or(|visited| visited.done != *visit);
+                if let Some(QueueVisit { done, found, has_more, .. }) = visited {
+                    journal.visited(listener, &done, found, has_more);
+                }
+            }
+            if has_failed {
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            } else {
+                pause = FIRST_PAUSE;
+                if !work.visits.is_empty() {
+                    // A command has its turn between two visits, and more letters go with the next one.
+                    sleep(BUSY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Asks for a visit of queues with another number of messages than the daemon has left there: an operator has
+    /// changed them, perhaps by another daemon.
+    fn look_for_changes(&self, journal: &MemoryJournal) {
+        let queues: Vec<_> = self.lock().iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
+        for (listener, queue) in queues {
+            let has_changed = queue.count.is_some_and(|count| Some(count) != queue.expected);
+            let is_new = queue.expected.is_none() && queue.count == Some(0);
+            if has_changed && !is_new && journal.follows_letters(&listener) {
+                journal.ask_for_letters(&listener);
+            }
+        }
+    }
+
+    /// Removes letters from a queue, publishes copies of some, and returns the letters that wait there now; `None` if
+    /// the queue cannot be read.
+    async fn visit(&self, listener: &Arc<str>, visit: &LetterVisit) -> Option<QueueVisit> {
+        let queue = self.lock().get(listener).cloned()?;
+        let visited = queue.visit(visit).await;
+        let trouble = match &visited {
+            // A command reads it for a moment.
+            Ok(_) | Err(DeadLetterError::Busy(_)) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        self.note_trouble(listener, &queue, trouble, visit.remove.len());
+        let visited = visited.ok()?;
+        if let Some(queue) = self.lock().get_mut(listener) {
+            queue.count = visited.left.or(queue.count);
+            queue.expected = queue.count;
+        }
+        Some(visited)
     }
 
     async fn bury(&self, listener: &Arc<str>, burials: &[Burial]) -> bool {
@@ -179,27 +280,40 @@ impl DeadLetterQueues {
             None => return false,
         };
         let trouble = kept.as_ref().err().map(|error| words(&queue.name, error));
-        if let (Some(reason), None) = (&trouble, &queue.trouble) {
+        self.note_trouble(listener, &queue, trouble, burials.len());
+        if let (Ok(()), Some(queue)) = (&kept, self.lock().get_mut(listener)) {
+            queue.expected = queue.expected.map(|messages| messages + burials.len() as u64);
+        }
+        kept.is_ok()
+    }
+
+    fn note_trouble(
+        &self,
+        listener: &Arc<str>,
+        before: &DeadLetterQueue,
+        trouble: Option<String>,
+        deliveries: usize,
+    ) {
+        if let (Some(reason), None) = (&trouble, &before.trouble) {
             tracing::error!(
                 listener.name = &**listener,
-                queue.name = queue.name,
-                deliveries = burials.len(),
+                queue.name = before.name,
+                deliveries,
                 reason,
-                "dead letters cannot be kept: their messages stay with the broker until they can"
+                "the dead letter queue cannot be used: what concerns it stays with the broker until it can"
             );
         }
-        if let (None, Some(_)) = (&trouble, &queue.trouble) {
+        if let (None, Some(_)) = (&trouble, &before.trouble) {
             tracing::info!(
                 listener.name = &**listener,
-                queue.name = queue.name,
-                "dead letters are kept again"
+                queue.name = before.name,
+                "the dead letter queue can be used again"
             );
         }
         if let Some(queue) = self.lock().get_mut(listener) {
             let since = |reason| (queue.trouble.take().map_or_else(SystemTime::now, |(at, _)| at), reason);
             queue.trouble = trouble.map(since);
         }
-        kept.is_ok()
     }
 
     pub(crate) async fn count(&self) {
@@ -234,7 +348,7 @@ impl DeadLetterQueues {
             }
             drop(seen);
             has_more |= reader.has_more();
-            reader.close().await;
+            reader.close().await.map_err(|error| queue.failed(error))?;
         }
         Ok((found, has_more))
     }
@@ -245,12 +359,37 @@ impl DeadLetterQueues {
         &self,
         change: DeadLetterChange,
         is_meant: impl Fn(&QueuedMessage) -> bool + Send + Sync,
-        changed: &mut Vec<u64>,
+        changed: &mut ChangedLetters,
     ) -> Result<(), DeadLetterError> {
+        let mut result = Ok(());
         for queue in self.each() {
-            while queue.change(change, &is_meant, changed).await? {}
+            // A retry that fails leaves the number as it was, and may be repeated at once.
+            let mut sent = match change {
+                DeadLetterChange::Release => self.lately_sent(),
+                DeadLetterChange::Retry | DeadLetterChange::Discard => HashSet::new(),
+            };
+            result = loop {
+                match queue.change(change, &is_meant, changed, &mut sent).await {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            };
+            if change == DeadLetterChange::Release {
+                self.note_sent(sent);
+            }
+            if result.is_err() {
+                break;
+            }
         }
-        Ok(())
+        // A letter that did not fit into an earlier reading is no hindrance.
+        let ids: HashSet<u64> = changed.ids.iter().copied().collect();
+        changed.behind.retain(|(id, _)| !ids.contains(id));
+        changed.behind.sort_unstable();
+        changed.behind.dedup();
+        self.lock().values_mut().for_each(|queue| queue.expected = None);
+        self.changed.notify_one();
+        result
     }
 }
 
@@ -279,15 +418,21 @@ impl DeadLetterQueue {
         DeadLetterError::Transport { queue: self.name.clone(), error }
     }
 
+    /// Changes the messages of one reading, and returns whether there are more. `sent` has the letters of which copies
+    /// have been published, also by an earlier command.
     async fn change(
         &self,
         change: DeadLetterChange,
         is_meant: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
-        changed: &mut Vec<u64>,
+        changed: &mut ChangedLetters,
+        sent: &mut HashSet<u64>,
     ) -> Result<bool, DeadLetterError> {
         let (bodies, left) = (AtomicU64::new(0), AtomicU64::new(0));
         let wants_body = |message: &QueuedMessage| {
-            if change == DeadLetterChange::Discard || !is_meant(message) {
+            let is_behind =
+                || WaitingLetter::read(message).is_some_and(|letter| letter.why == LetterWait::Behind);
+            let is_open = !sent.contains(&id_of(message)) && (is_meant(message) || is_behind());
+            if change == DeadLetterChange::Discard || !is_open {
                 return false;
             }
             let bytes = bytes_of(message);
@@ -297,15 +442,37 @@ impl DeadLetterQueue {
             fits
         };
         let Some(mut reader) = self.take(&wants_body).await? else { return Ok(false) };
+        let before = changed.ids.len();
+        if change != DeadLetterChange::Discard {
+            let repeated = reader.messages().iter().filter(|message| {
+                let id = id_of(message);
+                sent.contains(&id) && is_meant(message) && !changed.ids.contains(&id)
+            });
+            let repeated: Vec<u64> = repeated.map(id_of).collect();
+            changed.ids.extend(repeated);
+            let copies = copies_of(reader.messages(), is_meant, sent, &mut changed.behind);
+            for some in copies.chunks(TOGETHER) {
+                let back: Vec<QueuedMessage> = some.iter().map(|at| again(&reader.messages()[*at])).collect();
+                self.put_back(&back).await?;
+                for message in some.iter().map(|at| &reader.messages()[*at]) {
+                    sent.insert(id_of(message));
+                    if is_meant(message) {
+                        changed.ids.push(id_of(message));
+                    }
+                }
+            }
+        }
         let meant: Vec<usize> = (0..reader.messages().len())
             .filter(|at| {
                 let message = &reader.messages()[*at];
-                // A truncated message is not put back.
-                let is_whole = message.body.len() as u64 == bytes_of(message);
-                is_meant(message) && (change == DeadLetterChange::Discard || is_whole)
+                let goes = match change {
+                    DeadLetterChange::Discard => true,
+                    DeadLetterChange::Retry => is_whole(message) && WaitingLetter::read(message).is_none(),
+                    DeadLetterChange::Release => false,
+                };
+                goes && is_meant(message)
             })
             .collect();
-        let before = changed.len();
         let mut seen = HashSet::new();
         for some in meant.chunks(TOGETHER) {
             let mut new: Vec<QueuedMessage> = Vec::new();
@@ -314,19 +481,142 @@ impl DeadLetterQueue {
                     new.push(message.clone());
                 }
             }
-            if let (DeadLetterChange::Retry, Some(access)) = (change, self.transport.queue_access()) {
+            if change == DeadLetterChange::Retry {
                 let back: Vec<QueuedMessage> = new.iter().map(again).collect();
-                access.put(&self.source, false, &back).await.map_err(|error| self.failed(error))?;
+                self.put_back(&back).await?;
             }
-            changed.extend(new.iter().map(id_of));
+            changed.ids.extend(new.iter().map(id_of));
             for at in some {
                 reader.acknowledge(*at).await.map_err(|error| self.failed(error))?;
             }
         }
         let is_more = left.load(Ordering::Relaxed) > 0 || reader.has_more();
-        reader.close().await;
-        Ok(changed.len() > before && is_more)
+        reader.close().await.map_err(|error| self.failed(error))?;
+        Ok(changed.ids.len() > before && is_more)
     }
+
+    async fn put_back(&self, messages: &[QueuedMessage]) -> Result<(), DeadLetterError> {
+        match self.transport.queue_access() {
+            Some(access) if !messages.is_empty() => {
+                access.put(&self.source, false, messages).await.map_err(|error| self.failed(error))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn visit(&self, visit: &LetterVisit) -> Result<QueueVisit, DeadLetterError> {
+        let bodies = AtomicU64::new(0);
+        let wants_body = |message: &QueuedMessage| {
+            visit.send_back.contains(&id_of(message))
+                && WaitingLetter::read(message).is_some()
+                && bodies.fetch_add(bytes_of(message), Ordering::Relaxed) <= BODIES
+        };
+        let mut done = visit.clone();
+        let Some(mut reader) = self.take(&wants_body).await? else {
+            return Ok(QueueVisit { done, found: Vec::new(), has_more: false, left: Some(0) });
+        };
+        if reader.has_more() && reader.messages().len() < MOST_READ {
+            let reason = format!("of queue \"{}\" not all messages have arrived", self.name);
+            return Err(self.failed(TransportError::Lost { reason }));
+        }
+        let read = |(at, message)| Some((at, WaitingLetter::read(message)?));
+        let letters: Vec<(usize, WaitingLetter)> =
+            reader.messages().iter().enumerate().filter_map(read).collect();
+        // A letter that replaces another has its number, and is behind it in the queue.
+        let last: HashMap<u64, usize> = letters.iter().map(|(at, letter)| (letter.id, *at)).collect();
+        let mut back: Vec<&(usize, WaitingLetter)> = letters
+            .iter()
+            .filter(|(at, letter)| {
+                let message = &reader.messages()[*at];
+                visit.send_back.contains(&letter.id) && last[&letter.id] == *at && is_whole(message)
+            })
+            .collect();
+        back.sort_by_key(|(_, letter)| letter.place);
+        done.send_back = back.iter().map(|(_, letter)| letter.id).collect();
+        let copies: Vec<QueuedMessage> = back.iter().map(|(at, _)| again(&reader.messages()[*at])).collect();
+        let (mut found, mut removed) = (Vec::new(), HashSet::new());
+        let (messages, mut acknowledged) = (reader.messages().len() as u64, 0);
+        for (at, letter) in letters {
+            let is_last = last[&letter.id] == at;
+            match visit.remove.get(&letter.id) {
+                Some(is_replaced) if !(*is_replaced && is_last) => {
+                    reader.acknowledge(at).await.map_err(|error| self.failed(error))?;
+                    removed.insert(letter.id);
+                    acknowledged += 1;
+                }
+                Some(_) | None if is_last => found.push(letter),
+                Some(_) | None => {}
+            }
+        }
+        let has_more = reader.has_more();
+        if has_more {
+            // A letter that was not read is still there.
+            done.remove.retain(|id, _| removed.contains(id));
+        }
+        for some in copies.chunks(TOGETHER) {
+            // The source queue may be full of messages that wait for these removals.
+            if self.put_back(some).await.is_err() {
+                done.send_back.clear();
+                break;
+            }
+        }
+        reader.close().await.map_err(|error| self.failed(error))?;
+        let left = (!has_more).then_some(messages - acknowledged);
+        Ok(QueueVisit { done, found, has_more, left })
+    }
+}
+
+/// Whether all bytes of the body are in memory; others are not put back.
+fn is_whole(message: &QueuedMessage) -> bool {
+    message.body.len() as u64 == bytes_of(message)
+}
+
+/// Returns the letters of which copies are published, in the order in which they are carried out. For each resource these
+/// are the letters from the first on that are meant or wait behind such; a meant one further behind is named in `behind`.
+fn copies_of(
+    messages: &[QueuedMessage],
+    is_meant: impl Fn(&QueuedMessage) -> bool,
+    sent: &HashSet<u64>,
+    behind: &mut Vec<(u64, u64)>,
+) -> Vec<usize> {
+    /// The letters of one lane by their places: where each is in the queue, and why it waits.
+    type Lane = BTreeMap<(u64, u64), (usize, LetterWait)>;
+    let mut lanes: BTreeMap<(Arc<str>, Option<String>, u64), Lane> = BTreeMap::new();
+    for (at, message) in messages.iter().enumerate() {
+        if let Some(letter) = WaitingLetter::read(message) {
+            // Without a key, each letter is a lane of its own.
+            let alone = if letter.key.is_some() { 0 } else { letter.id };
+            let lane = lanes.entry((letter.action, letter.key, alone)).or_default();
+            lane.insert((letter.place, letter.id), (at, letter.why));
+        }
+    }
+    let mut copies: Vec<(u64, usize)> = Vec::new();
+    for lane in lanes.into_values() {
+        let mut held_by: Option<u64> = None;
+        // Letters behind the latest meant one follow by themselves.
+        let mut between: Vec<(u64, usize)> = Vec::new();
+        let mut has_meant = false;
+        for ((place, id), (at, why)) in lane {
+            let message = &messages[at];
+            let meant = is_meant(message);
+            match held_by {
+                Some(first) if meant => behind.push((id, first)),
+                Some(_) => {}
+                None if sent.contains(&id) => has_meant = true,
+                None if meant && is_whole(message) => {
+                    has_meant = true;
+                    copies.append(&mut between);
+                    copies.push((place, at));
+                }
+                None if has_meant && why == LetterWait::Behind && is_whole(message) => {
+                    between.push((place, at));
+                }
+                None => held_by = Some(id),
+            }
+        }
+    }
+    copies.sort_unstable();
+    copies.into_iter().map(|(_, at)| at).collect()
 }
 
 fn words(queue: &str, error: &TransportError) -> String {

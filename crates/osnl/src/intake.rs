@@ -43,6 +43,11 @@ pub trait Intake: Send + Sync {
     /// Returns the obstacle to keeping or ending messages, if known.
     fn obstacle(&self) -> Option<Obstacle>;
 
+    /// Notes that the listener has subscribed, and the next message is the first of a new session.
+    fn subscribed(&self, listener: &str) {
+        let _ = listener;
+    }
+
     fn upcoming(&self, batch: &Batch) {
         let _ = batch;
     }
@@ -158,6 +163,7 @@ impl RuleEngine {
         let limit = rule.max_event_age;
         let age = limit.and_then(|_| EventAge::of(notification, received.origin.received));
         let too_old = age.and_then(|age| age.exceeds(limit));
+        let is_retried = received.noted.marks.as_deref().and_then(RetriedDelivery::of).is_some();
         let mut deliveries = Vec::new();
         let noted: HashMap<_, _> = noted.iter().map(|(part, key)| (*part, key)).collect();
         for (resource, key) in parts.of(rule) {
@@ -189,6 +195,8 @@ impl RuleEngine {
                         continue;
                     }
                     (Ok(()), Mode::Shadow) => Begin::Shadow,
+                    // The operator's decision overrides guards and age, and no guard counts it.
+                    (Ok(()), Mode::Live) if is_retried => Begin::Live,
                     (Ok(()), Mode::Live) => match &too_old {
                         Some(why) => Begin::TooOld(why.clone()),
                         None => self.guarded(rule, action, key.as_deref(), resource, received, parts),
@@ -203,6 +211,7 @@ impl RuleEngine {
                     told: None,
                     begin,
                     subject: Subject::default(),
+                    letter: None,
                 });
                 deliveries.extend(instead);
             }
@@ -272,6 +281,10 @@ impl RuleEngine {
 }
 
 impl Intake for RuleEngine {
+    fn subscribed(&self, listener: &str) {
+        self.journal.subscribed(listener);
+    }
+
     fn upcoming(&self, batch: &Batch) {
         self.in_hand.upcoming(batch.iter().map(|message| &message.body));
     }

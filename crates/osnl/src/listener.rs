@@ -232,6 +232,7 @@ impl Listener {
             };
             let lost = before.take().map(|at| at.elapsed());
             let recount = self.subscribed(&*consumer, lost, recounted.take());
+            self.endpoint.subscribed(&self.config.name);
             self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());

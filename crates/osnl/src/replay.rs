@@ -125,6 +125,7 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
                         Mode::Shadow => Begin::Shadow,
                     },
                     subject: Default::default(),
+                    letter: None,
                 },
                 before: before
                     .clone()

@@ -158,3 +158,90 @@ fn two_listings_at_once_see_all_or_say_that_the_queue_is_busy() {
     }
     are_dead(&rig, 200);
 }
+
+const HOLDING: &str = "[action:copy]\ndriver = http\nmethod = POST\nurl = SINK/copy/{{ payload.port.fixed_ips[0].ip_address }}\n\
+                       max_attempts = 1\non_dead = hold_key\n";
+
+fn keyed() -> String {
+    RULE.replace("roles, copy", "copy") + "key = payload.port.device_id\n"
+}
+
+fn waiting(rig: &Rig) -> Vec<Value> {
+    rig.json("deliveries list")["deliveries"].as_array().unwrap().clone()
+}
+
+/// The numbers of the events in the order of their requests.
+fn copied(rig: &Rig) -> Vec<usize> {
+    let number = |target: &str| target.rsplit('.').next()?.parse().ok();
+    rig.sink.requests().iter().filter_map(|request| number(&request.target)).collect()
+}
+
+#[track_caller]
+fn are_acknowledged(rig: &Rig) {
+    wait_until(SOON, "the messages are acknowledged", || rig.vhost.queue_depth("osnl") == Some((0, 0)));
+}
+
+#[test]
+fn what_a_guard_holds_with_memory_outlives_the_daemon_and_is_carried_out_after_its_release() {
+    let guarded = keyed() + "guard = 1 per 1h\n";
+    let copy = HOLDING.replace("on_dead = hold_key\n", "");
+    let mut rig = Rig::with("letters-guard", &[QUORUM, &guarded, &copy]);
+    rig.publish([(1, 1), (2, 2), (2, 3), (1, 4)]);
+    are_dead(&rig, 2);
+    are_acknowledged(&rig);
+    wait_until(SOON, "the first resource passes", || copied(&rig) == [1, 4]);
+    let states: Vec<String> = waiting(&rig).iter().map(|one| one["state"].to_string()).collect();
+    assert_eq!(states.len(), 2, "{states:?}");
+    let guarded = |rig: &Rig| rig.target("copy")["for_release"] == 2;
+    wait_until(SOON, "the status counts them", || guarded(&rig));
+    let incidents = rig.status()["incidents"].to_string();
+    assert!(incidents.contains("guard of rule r"), "{incidents}");
+
+    rig.end("KILL");
+    rig.run();
+    // The guard of the new daemon counts anew, and a new event of the resource waits behind the others.
+    rig.publish([(3, 6), (2, 5)]);
+    are_dead(&rig, 3);
+    are_acknowledged(&rig);
+    rig.check(&[("deliveries retry --action copy", 0, "0 deliveries")]);
+    rig.check(&[("deliveries release --action copy", 0, "3 deliveries released")]);
+    wait_until(SOON, "all are carried out", || copied(&rig).ends_with(&[2, 3, 5]));
+    are_dead(&rig, 0);
+    are_acknowledged(&rig);
+    wait_until(SOON, "nothing waits", || rig.target("copy")["for_release"] == 0);
+    let others: Vec<usize> = copied(&rig).into_iter().filter(|number| ![2, 3, 5].contains(number)).collect();
+    assert_eq!(others, [1, 4, 6]);
+}
+
+#[test]
+fn a_dead_letter_of_memory_holds_its_resource_until_it_is_retried_or_discarded() {
+    let mut rig = Rig::with("letters-hold", &[QUORUM, &keyed(), HOLDING]);
+    rig.sink.reply_when(|request| request.target.ends_with(".1").then_some(Reply::Status(400)));
+    rig.publish([(1, 1), (1, 2), (2, 3)]);
+    are_dead(&rig, 2);
+    are_acknowledged(&rig);
+    wait_until(SOON, "the other resource goes on", || copied(&rig).contains(&3));
+    assert!(!copied(&rig).contains(&2), "{:?}", copied(&rig));
+    rig.end("KILL");
+    rig.run();
+    rig.publish([(1, 4)]);
+    are_dead(&rig, 3);
+    let first = dead(&rig)[0]["id"].as_str().unwrap().to_owned();
+    // The retry fails again: the dead letter keeps its number, and the rest waits.
+    rig.sink.forget();
+    rig.check(&[(&format!("deliveries retry {first}"), 0, "1 delivery will be retried")]);
+    wait_until(SOON, "it is attempted again", || copied(&rig) == [1]);
+    are_acknowledged(&rig);
+    are_dead(&rig, 3);
+    assert_eq!(dead(&rig)[0]["id"].as_str(), Some(&*first));
+    rig.sink.reply_when(|_| Some(Reply::Status(204)));
+    rig.sink.forget();
+    // Without a daemon: the next daemon sends the waiting deliveries back.
+    rig.end("KILL");
+    rig.check(&[(&format!("deliveries discard {first} --yes"), 0, "1 delivery discarded")]);
+    rig.run();
+    rig.publish([(1, 5)]);
+    wait_until(SOON, "the others are carried out", || copied(&rig) == [2, 4, 5]);
+    are_dead(&rig, 0);
+    are_acknowledged(&rig);
+}

@@ -27,6 +27,10 @@ impl Journal for Moody {
         self.inner.obstacle(actions)
     }
 
+    fn subscribed(&self, listener: &str) {
+        self.inner.subscribed(listener);
+    }
+
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
         self.inner.append(permit, entry)
     }

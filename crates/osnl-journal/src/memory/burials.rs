@@ -4,7 +4,7 @@
 //! or missing queue delays everything behind it; nothing is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_core::received::ReceivedMessage;
@@ -14,9 +14,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::dead::log_dead_letter;
+use super::letters::LetterVisit;
 use super::{MemoryJournal, MemoryState};
-use crate::dead_letters::{self, GivenUp};
-use crate::{DeliveryId, End, Entry, Receipt, Settle};
+use crate::dead_letters::{self, GivenUp, LetterWait, WaitingLetter};
+use crate::{DeliveryId, End, Entry, Outcome, Receipt, Settle};
 
 /// The most dead letters of one listener that are handed out together.
 const TOGETHER: usize = 100;
@@ -40,47 +41,65 @@ pub(super) struct PendingBurial {
 }
 
 #[derive(Debug)]
-enum AfterBurial {
-    Delivery(DeliveryId, End),
-    /// A delivery of this entry was a dead letter from the start.
-    Entry(u64),
+pub(super) enum AfterBurial {
+    /// The delivery ends. A letter that waits is noted, and holds its resource.
+    Delivery(DeliveryId, Ending, Option<Box<WaitingLetter>>),
+    /// A delivery of this entry was a dead letter from the start, or the copy of this letter.
+    Entry(u64, Option<u64>),
     Receipt(oneshot::Sender<Settle>, BodyDigest),
 }
 
+/// The end of a delivery whose letter is in the queue.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    End(End),
+    /// The letter is made into a delivery later.
+    Left,
+}
+
+/// The work for the dead letter queues: letters to put, and then queues to visit.
+#[derive(Clone, Debug, Default)]
+pub struct QueueWork {
+    pub burials: BTreeMap<Arc<str>, Vec<Burial>>,
+    pub visits: BTreeMap<Arc<str>, LetterVisit>,
+}
+
 impl MemoryJournal {
-    pub fn keep_dead_letters_of(&self, listener: Arc<str>) {
-        self.with_queue.lock().unwrap_or_else(PoisonError::into_inner).insert(listener);
-    }
-
-    pub(super) fn has_queue(&self, listener: &str) -> bool {
-        self.with_queue.lock().unwrap_or_else(PoisonError::into_inner).contains(listener)
-    }
-
-    /// Waits until dead letters are to be put into queues, and returns the oldest of each listener: at most 100, and at
-    /// most 1 MiB unless one alone has more. Each is returned again until it is [buried](Self::buried). Cancel-safe.
-    pub async fn burials(&self) -> BTreeMap<Arc<str>, Vec<Burial>> {
+    /// Waits until dead letters are to be put into queues, or a queue is to be [visited](Self::visited). Returns the
+    /// oldest letters of each listener: at most 100, and at most 1 MiB unless one alone has more. Each is returned again
+    /// until it is [buried](Self::buried). Cancel-safe.
+    pub async fn queue_work(&self) -> QueueWork {
+        let to_bury = self.lock().to_bury.clone();
         loop {
-            let another = self.to_bury.notified();
-            let mut waiting: BTreeMap<Arc<str>, Vec<Burial>> = BTreeMap::new();
-            let mut full = BTreeSet::new();
-            for PendingBurial { burial, .. } in &self.lock().burials {
-                if full.contains(&burial.listener) {
-                    continue;
-                }
-                let of = waiting.entry(burial.listener.clone()).or_default();
-                let bytes: usize = of.iter().map(|other| other.message.body.len()).sum();
-                let fits = bytes + burial.message.body.len() <= TOGETHER_BYTES && of.len() < TOGETHER;
-                if fits || of.is_empty() {
-                    of.push(burial.clone());
-                } else {
-                    full.insert(burial.listener.clone());
-                }
-            }
-            if !waiting.is_empty() {
-                return waiting;
+            let another = to_bury.notified();
+            if let Some(work) = self.queue_work_now() {
+                return work;
             }
             another.await;
         }
+    }
+
+    fn queue_work_now(&self) -> Option<QueueWork> {
+        let mut state = self.lock();
+        self.make_letters(&mut state);
+        let visits = self.visits(&mut state);
+        let mut burials: BTreeMap<Arc<str>, Vec<Burial>> = BTreeMap::new();
+        let mut full = BTreeSet::new();
+        for PendingBurial { burial, .. } in &state.burials {
+            if full.contains(&burial.listener) {
+                continue;
+            }
+            let of = burials.entry(burial.listener.clone()).or_default();
+            let bytes: usize = of.iter().map(|other| other.message.body.len()).sum();
+            let fits = bytes + burial.message.body.len() <= TOGETHER_BYTES && of.len() < TOGETHER;
+            if fits || of.is_empty() {
+                of.push(burial.clone());
+            } else {
+                full.insert(burial.listener.clone());
+            }
+        }
+        let has_work = !burials.is_empty() || !visits.is_empty();
+        has_work.then_some(QueueWork { burials, visits })
     }
 
     pub fn buried(&self, burials: &[Burial]) {
@@ -91,8 +110,10 @@ impl MemoryJournal {
                 continue;
             };
             match then {
-                AfterBurial::Delivery(delivery, end) => self.finish_in(&mut state, delivery, &end, true),
-                AfterBurial::Entry(entry) => state.settle_one(entry, None),
+                AfterBurial::Delivery(delivery, ending, letter) => {
+                    self.has_letter(&mut state, delivery, ending, letter);
+                }
+                AfterBurial::Entry(entry, letter) => self.has_begun_dead(&mut state, entry, letter),
                 // If the connection is gone, the broker redelivers the message, which is kept a second time.
                 AfterBurial::Receipt(receipt, _) => drop(receipt.send(Settle::Acknowledge)),
             }
@@ -103,7 +124,8 @@ impl MemoryJournal {
     }
 
     fn unburied(&self) -> usize {
-        self.lock().burials.len()
+        let state = self.lock();
+        state.burials.len() + state.leaving_letters()
     }
 
     pub(super) async fn last_burials(&self) {
@@ -123,18 +145,26 @@ impl MemoryJournal {
         let _ = timeout(LAST, confirmed).await;
     }
 
+    /// Returns whether the delivery ends later: with the broker's confirm of its dead letter, or when the letter of
+    /// which it is the copy has left its queue.
     pub(super) fn puts_off(&self, state: &mut MemoryState, delivery: DeliveryId, end: &End) -> bool {
         let Some(pending) = state.deliveries.get(&delivery) else { return false };
-        if pending.is_given_up {
+        if pending.is_ending {
             return true;
         }
-        let (Some(reason), Some(open)) = (end.outcome.given_up(), state.entries.get(&pending.entry)) else {
-            return false;
+        let (reason, open) = match (end.outcome.given_up(), state.entries.get(&pending.entry)) {
+            (Some(reason), Some(open)) => (reason, open),
+            (None, Some(_)) if end.outcome != Outcome::Returned => {
+                return self.removes_letter(state, delivery, end);
+            }
+            (None | Some(_), _) => return false,
         };
         let listener = open.received.origin.listener.clone();
-        if !self.has_queue(&listener) {
+        if !state.has_queue(&listener) {
             return false;
         }
+        let holds = matches!(end.outcome, Outcome::DeadHoldingKey(_)) && pending.lane_key().is_some();
+        let wait = holds.then(|| (LetterWait::HoldKey, state.letters.place_for(pending.letter)));
         let given_up = GivenUp {
             received: &open.received,
             head: open.notification.head(),
@@ -145,12 +175,16 @@ impl MemoryJournal {
             subject: &pending.subject,
             used: pending.used,
             reason,
+            id: pending.letter,
+            wait,
         };
         let message = given_up.message();
+        let letter = WaitingLetter::read(&message).map(Box::new);
         if let Some(pending) = state.deliveries.get_mut(&delivery) {
-            pending.is_given_up = true;
+            pending.is_ending = true;
         }
-        self.put_in_line(state, listener, message, AfterBurial::Delivery(delivery, end.clone()));
+        let then = AfterBurial::Delivery(delivery, Ending::End(end.clone()), letter);
+        self.put_in_line(state, listener, message, then);
         true
     }
 
@@ -161,12 +195,12 @@ impl MemoryJournal {
         for new in &entry.deliveries {
             let Some(reason) = new.begin.dead_letter() else { continue };
             log_dead_letter(&new.rule, &new.action, &received.origin, notification, reason);
-            if !self.has_queue(listener) {
+            if !state.has_queue(listener) {
                 self.bury(state, received.clone(), reason.to_owned());
                 continue;
             }
             let message = GivenUp::from_the_start(received, notification, new, reason).message();
-            self.put_in_line(state, listener.clone(), message, AfterBurial::Entry(number));
+            self.put_in_line(state, listener.clone(), message, AfterBurial::Entry(number, new.letter));
             waiting += 1;
         }
         waiting
@@ -191,7 +225,7 @@ impl MemoryJournal {
         receipt
     }
 
-    fn put_in_line(
+    pub(super) fn put_in_line(
         &self,
         state: &mut MemoryState,
         listener: Arc<str>,
@@ -200,6 +234,6 @@ impl MemoryJournal {
     ) {
         let ticket = state.next();
         state.burials.push_back(PendingBurial { burial: Burial { ticket, listener, message }, then });
-        self.to_bury.notify_waiters();
+        state.to_bury.notify_waiters();
     }
 }

@@ -1,4 +1,4 @@
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_core::received::ReceivedMessage;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::dead::{DeadLetter, log_dead_letter};
 use super::limits::DEAD_BYTES;
 use super::{MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
-use crate::{DeliveryId, End, Handover, NewDelivery, Outcome, UsedLimits};
+use crate::{Begin, DeliveryId, End, Handover, NewDelivery, Outcome, UsedLimits};
 
 /// A retry later than this may return to the broker when too many wait.
 const FAR: Duration = Duration::from_secs(60);
@@ -24,13 +24,11 @@ impl MemoryJournal {
 
     /// Returns a message to the broker, with the deliveries behind it in its lane.
     pub(super) fn give_back(&self, state: &mut MemoryState, delivery: DeliveryId) {
-        // Checked first, so that a large message is decoded only for a callback.
-        if let Some(told) = &*self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner)
-            && let Some(pending) = state.deliveries.get(&delivery)
-            && let Some(open) = state.entries.get(&pending.entry)
-        {
-            told(&open.event(pending));
-        }
+        // A large message is decoded only for a callback.
+        self.on_return.call(|| {
+            let pending = state.deliveries.get(&delivery)?;
+            Some(state.entries.get(&pending.entry)?.event(pending))
+        });
         self.finish_in(state, delivery, &Outcome::Returned.into(), false);
     }
 
@@ -60,8 +58,21 @@ impl MemoryJournal {
         end: &End,
         is_buried: bool,
     ) {
+        if let Some(pending) = self.end_unsettled(state, delivery, end, is_buried) {
+            state.settle(&pending, end.outcome == Outcome::Returned);
+        }
+    }
+
+    /// Ends a delivery, and leaves its part of the entry to the caller.
+    pub(super) fn end_unsettled(
+        &self,
+        state: &mut MemoryState,
+        delivery: DeliveryId,
+        end: &End,
+        is_buried: bool,
+    ) -> Option<PendingDelivery> {
         let End { outcome, done: _, cause: _, to, took: _ } = end;
-        let Some(pending) = state.remove(delivery) else { return };
+        let pending = state.remove(delivery)?;
         if *outcome != Outcome::Returned
             && let Some(lanes) = state.actions.get_mut(&pending.action)
         {
@@ -100,9 +111,10 @@ impl MemoryJournal {
             }
         }
         if let (Some(to), Some(_)) = (to, outcome.given_up()) {
-            state.fall_back(&pending, to);
+            let holds_key = matches!(outcome, Outcome::DeadHoldingKey(_));
+            state.fall_back(&pending, to, holds_key);
         }
-        state.settle(&pending, *outcome == Outcome::Returned);
+        Some(pending)
     }
 
     pub(super) fn bury(&self, state: &mut MemoryState, received: Arc<ReceivedMessage>, reason: String) {
@@ -124,9 +136,7 @@ impl MemoryState {
         let lanes = self.lanes(&new.action);
         let waiting = lanes.by_key.entry(lane.clone()).or_default();
         waiting.push_back(id);
-        if waiting.len() == 1 {
-            lanes.claimable.insert(id);
-        }
+        let is_first = waiting.len() == 1;
         let (rule, action, resource) = (new.rule.clone(), new.action.clone(), new.resource);
         let (key, told) = (new.key.clone(), new.told.clone());
         let (claimed, due) = (None, None);
@@ -144,13 +154,22 @@ impl MemoryState {
             failed: None,
             claimed,
             due,
-            is_given_up: false,
+            is_ending: false,
+            held: match &new.begin {
+                Begin::Held(why) => Some(why.as_str().into()),
+                Begin::Live | Begin::Shadow | Begin::Dead(_) | Begin::TooOld(_) => None,
+            },
+            letter: new.letter,
+            ends_letter: None,
         };
         self.deliveries.insert(id, pending);
+        if is_first {
+            self.promote(id);
+        }
     }
 
     /// Adds the delivery of a fallback action, unless one existed before. The message waits for that too.
-    fn fall_back(&mut self, given_up: &PendingDelivery, to: &Handover) {
+    fn fall_back(&mut self, given_up: &PendingDelivery, to: &Handover, holds_key: bool) {
         let Some(open) = self.entries.get_mut(&given_up.entry) else { return };
         let (rule, resource) = (&given_up.rule, given_up.resource);
         if !open.wanted.insert((rule.clone(), to.action.clone(), resource)) {
@@ -164,6 +183,12 @@ impl MemoryState {
             ..NewDelivery::new(rule.clone(), to.action.clone(), given_up.key.clone())
         };
         open.outstanding += 1;
+        let id = DeliveryId(self.last + 1);
         self.add(given_up.entry, &new, UsedLimits::default());
+        let waits = |letter: &u64| self.key_of_letter(*letter).is_some();
+        let ends_letter = given_up.letter.or(given_up.ends_letter).filter(waits);
+        if let Some(pending) = self.deliveries.get_mut(&id) {
+            pending.ends_letter = ends_letter.filter(|_| !holds_key);
+        }
     }
 }

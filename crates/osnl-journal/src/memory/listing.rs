@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -72,7 +71,7 @@ impl MemoryJournal {
     #[must_use]
     pub fn tally(&self) -> Vec<Tally> {
         let state = self.lock();
-        let mut counts: BTreeMap<(String, RowState), u64> = BTreeMap::new();
+        let mut counts = state.letter_counts();
         for (id, pending) in &state.deliveries {
             *counts.entry((pending.action.to_string(), state.place_of(*id, pending))).or_default() += 1;
         }

@@ -51,7 +51,8 @@ impl JournalQueries for MemoryJournal {
             failing.entry(action.to_string()).or_default().push(key);
         }
         let (tally, paused) = (self.tally(), self.paused().borrow().clone());
-        ready(Ok(JournalNumbers { tally, oldest, failing, paused, ..JournalNumbers::default() }))
+        let held = self.letter_causes();
+        ready(Ok(JournalNumbers { tally, oldest, failing, paused, held, ..JournalNumbers::default() }))
     }
 
     fn paused_actions(&self) -> Answer<'_, PausedActions> {

@@ -8,6 +8,8 @@ use super::*;
 use crate::conformance::{PLACES, StoreRig, attempts};
 use crate::{ClaimLimits, NewDelivery, Outcome};
 
+mod letters;
+
 mod suite {
     conformance!(super::rig);
 }
@@ -229,7 +231,8 @@ fn with_queue() -> (MemoryJournal, Receipt, Receipt) {
 }
 
 fn unburied(journal: &MemoryJournal) -> Vec<Burial> {
-    journal.burials().now_or_never().unwrap_or_default().into_values().flatten().collect()
+    let work = journal.queue_work().now_or_never().unwrap_or_default();
+    work.burials.into_values().flatten().collect()
 }
 
 #[test]
@@ -336,7 +339,7 @@ fn a_dead_letter_is_read_as_it_was_written_and_a_copy_has_its_number() {
 
     let back = again(&message);
     let wanted = RetriedDelivery::of(&back.headers).unwrap();
-    assert_eq!(wanted, RetriedDelivery { rule: "r", action: "a", resource: None });
+    assert_eq!(wanted, RetriedDelivery { rule: "r", action: "a", resource: None, letter: None });
     let DeadLetterRow::Unreadable(foreign) = DeadLetterRow::read(&Default::default()) else { panic!() };
     assert!(foreign.reason.contains("another program"), "{}", foreign.reason);
 }

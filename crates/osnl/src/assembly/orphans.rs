@@ -104,10 +104,12 @@ fn remember(guards: &Guards, row: &RecentDelivery) {
     guards.remember(&row.rule, &row.action, &row.key, row.received, row.has_passed);
 }
 
-/// Without a journal of its own, a guard does not receive releases.
 pub(super) fn follow_releases(opened: &OpenedJournal, guards: &Arc<Guards>) {
-    if let Some(journal) = &opened.sqlite {
-        let guards = guards.clone();
-        journal.on_release(Box::new(move |row| remember(&guards, row)));
+    let guards = guards.clone();
+    let told = Box::new(move |row: &RecentDelivery| remember(&guards, row));
+    match (&opened.sqlite, &opened.memory) {
+        (Some(journal), _) => journal.on_release(told),
+        (None, Some(journal)) => journal.on_release(told),
+        (None, None) => {}
     }
 }

@@ -60,6 +60,9 @@ impl AssemblyParts {
         if let Some(observer) = &self.observer {
             observer.serve(native.interests());
         }
+        if let Some(journal) = &self.opened.memory {
+            journal.set_gating(native.gating_listeners());
+        }
     }
 
     pub(super) fn transport_of(&self, conf: &ListenerConf) -> Option<Arc<dyn Transport>> {

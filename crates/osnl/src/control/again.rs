@@ -137,6 +137,7 @@ impl RuleDelivery {
             told: None,
             begin: if self.shadow { Begin::Shadow } else { Begin::Live },
             subject: Default::default(),
+            letter: None,
         }
     }
 }

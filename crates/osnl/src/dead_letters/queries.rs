@@ -1,5 +1,6 @@
 //! The questions to a journal in memory with dead letters in queues of the broker.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,11 +10,11 @@ use osnl_model::Notification;
 use osnl_transport::{BoxFuture, QueuedMessage};
 
 use super::{DeadLetterError, DeadLetterQueues};
-use crate::journal::dead_letters::{DeadLetterRow, id_of};
+use crate::journal::dead_letters::{DeadLetterRow, WaitingLetter, id_of};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::query::{
     Answer, Bodies, BoundedCount, CauseGroup, DeliveryDetails, DeliveryListRow, DiskUse, Filter,
-    JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts, Unreadable,
+    JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, RowState, StoreFacts, Unreadable,
     UnreadableFilter, groups_of, page_of,
 };
 use crate::journal::sqlite::SqliteJournal;
@@ -37,7 +38,19 @@ impl MemoryAndQueues {
     async fn rows(&self) -> Result<(Vec<DeliveryListRow>, bool), QueryError> {
         let mut rows = self.journal.rows();
         let (found, has_more) = self.dead_letters.read(|_| false).await?;
-        rows.extend(found.iter().filter_map(row_of));
+        let mut first: HashMap<(Arc<str>, String), (u64, u64)> = HashMap::new();
+        for letter in found.iter().filter_map(WaitingLetter::read) {
+            if let Some(key) = letter.key {
+                let first = first.entry((letter.action, key)).or_insert((letter.place, letter.id));
+                *first = (letter.place, letter.id).min(*first);
+            }
+        }
+        rows.extend(found.iter().filter_map(row_of).map(|row| {
+            let lane = row.key.clone().map(|key| (row.action.as_str().into(), key));
+            let first = lane.and_then(|lane| first.get(&lane)).map(|(_, id)| DeliveryId(*id));
+            let waits_for = first.filter(|first| row.state == RowState::Waiting && *first != row.id);
+            DeliveryListRow { waits_for, ..row }
+        }));
         Ok((rows, has_more))
     }
 
@@ -70,7 +83,8 @@ impl JournalQueries for MemoryAndQueues {
     }
 
     fn numbers(&self) -> Answer<'_, JournalNumbers> {
-        let dead_in_queues = self.dead_letters.states().iter().filter_map(|queue| queue.count).sum();
+        let in_queues: u64 = self.dead_letters.states().iter().filter_map(|queue| queue.count).sum();
+        let dead_in_queues = in_queues.saturating_sub(self.journal.waiting_letters());
         Box::pin(async move { Ok(JournalNumbers { dead_in_queues, ..self.journal.numbers().await? }) })
     }
 

@@ -20,6 +20,7 @@ pub(super) fn retried(
     let refused = |why: String| NewDelivery {
         resource: wanted.resource,
         begin: Begin::Dead(format!("it cannot be retried: {why}")),
+        letter: wanted.letter,
         ..NewDelivery::new(wanted.rule, action.clone(), None)
     };
     let Some(rule) = rule else {
@@ -37,7 +38,7 @@ pub(super) fn retried(
         Some(new) if is_called => {
             let ordered = !rule.unordered.contains(&action);
             let told = new.told.filter(|_| new.action == action);
-            NewDelivery { action, ordered, told, begin: Begin::Live, ..new }
+            NewDelivery { action, ordered, told, begin: Begin::Live, letter: wanted.letter, ..new }
         }
         Some(_) => refused(format!("rule {} calls action {action} no longer", rule.name)),
         None => refused(format!("rule {} asks for nothing of this resource any more", rule.name)),

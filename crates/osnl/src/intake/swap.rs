@@ -74,6 +74,10 @@ impl Intake for LiveRules {
         self.engine().obstacle()
     }
 
+    fn subscribed(&self, listener: &str) {
+        self.engine().subscribed(listener);
+    }
+
     fn upcoming(&self, batch: &Batch) {
         self.engine().upcoming(batch);
     }

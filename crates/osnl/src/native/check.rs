@@ -102,9 +102,6 @@ impl<'a> Checker<'a> {
                 self.goes_round(listeners, rules, actions);
             }
         }
-        if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
-            self.kept(journal, rules, actions);
-        }
         let canary = self.unnamed(CANARY).map_or(Some(None), |section| {
             canary(&mut self.reader(section), &known_listeners, &known_actions)
         });
@@ -115,6 +112,11 @@ impl<'a> Checker<'a> {
         }
         if let (Some(journal), Some(listeners)) = (&journal, &mut listeners) {
             listeners.iter_mut().for_each(|listener| listener.decide_dead_letters(journal));
+        }
+        if let (Some(journal), Some(listeners), Some(rules), Some(actions)) =
+            (&journal, &listeners, &rules, &actions)
+        {
+            self.kept(journal, listeners, rules, actions);
         }
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
             self.places(journal, rules, actions);
@@ -276,15 +278,21 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn kept(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
+    fn kept(
+        &mut self,
+        journal: &JournalConf,
+        listeners: &[ListenerConf],
+        rules: &[RuleConf],
+        actions: &[ActionConf],
+    ) {
         let layers = self.layers;
         let sections = layers.sections.iter().filter(|section| section.def.kind == RULE);
         for (section, rule) in sections.zip(rules) {
-            deliveries::kept_rule(&mut self.reader(section), journal, rule);
+            deliveries::kept_rule(&mut self.reader(section), journal, rule, listeners);
         }
         for action in actions {
             if let Some(section) = self.named(ACTION, &action.name) {
-                deliveries::kept_action(&mut self.reader(section), journal, action);
+                deliveries::kept_action(&mut self.reader(section), journal, action, rules, listeners);
             }
         }
     }

@@ -1,12 +1,14 @@
 //! The delivery options of rules and actions: key, mode, guard, age, hold, and overflow.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::sections::SectionReader;
 use osnl_config::{OptionDef, OptionValue as _, Rate, ReadBySection, duration, options, shown, words};
 
-use super::{ActionConf, JournalConf, RuleConf};
+use super::{ActionConf, JournalConf, ListenerConf, RuleConf};
 use crate::action::driver::Retries;
 use crate::delivery::{
     BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, OnDead, RetryPolicy, WhenExhausted,
@@ -177,22 +179,38 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     }
 }
 
-pub(super) fn kept_rule(reader: &mut SectionReader<'_>, journal: &JournalConf, rule: &RuleConf) {
-    if *journal == JournalConf::Memory && rule.guard.is_some() {
-        refuse_guard(reader);
+/// Refuses a guard of a rule whose listeners have no queue for the deliveries that it holds.
+pub(super) fn kept_rule(
+    reader: &mut SectionReader<'_>,
+    journal: &JournalConf,
+    rule: &RuleConf,
+    listeners: &[ListenerConf],
+) {
+    if rule.guard.is_some()
+        && let Some(listener) = without_letters(journal, [rule], listeners)
+    {
+        refuse_without_letters(reader, "guard", "hold deliveries for an operator", &listener.name);
     }
 }
 
-pub(super) fn kept_action(reader: &mut SectionReader<'_>, journal: &JournalConf, action: &ActionConf) {
+/// Refuses options of an action that hold deliveries, if a listener of the action has no queue for waiting ones.
+pub(super) fn kept_action(
+    reader: &mut SectionReader<'_>,
+    journal: &JournalConf,
+    action: &ActionConf,
+    rules: &[RuleConf],
+    listeners: &[ListenerConf],
+) {
     if *journal != JournalConf::Memory {
         return;
     }
-    if action.guard.is_some() {
-        refuse_guard(reader);
+    let calling = rules.iter().filter(|rule| rule.rule.takes_places_of().any(|name| *name == action.name));
+    let without = without_letters(journal, calling, listeners);
+    if let (true, Some(listener)) = (action.guard.is_some(), without) {
+        refuse_without_letters(reader, "guard", "hold deliveries for an operator", &listener.name);
     }
-    if action.delivery.limits.on_dead == OnDead::HoldKey {
-        let problem = "memory:// keeps no dead letter that could hold its key";
-        reader.refuse::<()>("on_dead", problem, "remove it, or set sqlite:// in [journal] connection");
+    if let (OnDead::HoldKey, Some(listener)) = (action.delivery.limits.on_dead, without) {
+        refuse_without_letters(reader, "on_dead", "keep a dead letter that holds its key", &listener.name);
     }
     if reader.is_set("on_full") {
         let problem = "has no effect for memory://, where the broker keeps what waits";
@@ -200,7 +218,24 @@ pub(super) fn kept_action(reader: &mut SectionReader<'_>, journal: &JournalConf,
     }
 }
 
-fn refuse_guard(reader: &mut SectionReader<'_>) {
-    let problem = "memory:// can't hold deliveries for an operator";
-    reader.refuse::<()>("guard", problem, "remove it, or set sqlite:// in [journal] connection");
+/// Returns a listener of these rules without a queue for dead letters, if the journal is `memory://`.
+fn without_letters<'l, 'r>(
+    journal: &JournalConf,
+    rules: impl IntoIterator<Item = &'r RuleConf>,
+    listeners: &'l [ListenerConf],
+) -> Option<&'l ListenerConf> {
+    if *journal != JournalConf::Memory {
+        return None;
+    }
+    let names: BTreeSet<&Arc<str>> = rules.into_iter().flat_map(|rule| &rule.listeners).collect();
+    let mut used = listeners.iter().filter(|listener| names.contains(&listener.name));
+    used.find(|listener| !listener.keeps_dead_letters)
+}
+
+fn refuse_without_letters(reader: &mut SectionReader<'_>, option: &str, what: &str, listener: &str) {
+    let problem = format!(
+        "memory:// can't {what}: [listener:{listener}] has no queue of its own for waiting deliveries"
+    );
+    let allowed = "set pool and queue_type = quorum in the listener, remove the option, or set sqlite:// in [journal] connection";
+    reader.refuse::<()>(option, &problem, allowed);
 }

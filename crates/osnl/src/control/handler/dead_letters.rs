@@ -1,4 +1,4 @@
-//! Changes of dead letters of `memory://`, which are in queues of the broker: retry, discard.
+//! Changes of dead letters and waiting deliveries of `memory://`, which are in queues of the broker: retry, release, discard.
 
 use osnl_transport::QueuedMessage;
 
@@ -6,9 +6,12 @@ use super::super::quarantine::QuarantineChanges;
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::{ChangeResult, ControlRequest};
 use super::ControlHandler;
-use crate::dead_letters::{DeadLetterChange, DeadLetterError, DeadLetterQueues, row_of, unread};
+use crate::dead_letters::{
+    ChangedLetters, DeadLetterChange, DeadLetterError, DeadLetterQueues, row_of, unread,
+};
+use crate::journal::DeliveryId;
 use crate::journal::dead_letters::id_of;
-use crate::journal::query::{Filter, UnreadableFilter};
+use crate::journal::query::{DeliveryListRow, Filter, RowState, UnreadableFilter};
 
 const NAMED: usize = 1000;
 
@@ -31,32 +34,51 @@ impl ControlHandler {
     ) -> Result<ChangeResult, RequestRefusal> {
         let (change, dry_run, by) = match request {
             ControlRequest::Retry { dry_run, by, .. } => (DeadLetterChange::Retry, *dry_run, by),
+            ControlRequest::Release { dry_run, by, .. } => (DeadLetterChange::Release, *dry_run, by),
             ControlRequest::Discard { dry_run, by, .. } => (DeadLetterChange::Discard, *dry_run, by),
             _ => {
-                let why = "with memory:// only dead letters can be changed, by retry and discard: what is open is the \
-                           broker's; pause and resume work";
+                let why = "with memory:// deliveries can be retried, released, and discarded, not moved: what is open is the \
+                           broker's";
                 return Err(RequestRefusal::new(Code::Unsupported, why));
             }
         };
-        let is_meant = |message: &QueuedMessage| row_of(message).is_some_and(|row| filter.matches(&row));
-        let mut changed = Vec::new();
+        let takes = |row: &DeliveryListRow| match change {
+            DeadLetterChange::Retry => row.state == RowState::Dead,
+            DeadLetterChange::Release => row.state == RowState::Held,
+            DeadLetterChange::Discard => true,
+        };
+        let is_meant =
+            |message: &QueuedMessage| row_of(message).is_some_and(|row| takes(&row) && filter.matches(&row));
+        let mut letters = ChangedLetters::default();
         if dry_run {
-            changed = queues.read(|_| false).await?.0.iter().filter(|one| is_meant(one)).map(id_of).collect();
-        } else if let Err(error) = queues.change(change, is_meant, &mut changed).await {
-            let why = format!("{error}; {} dead letters were changed before", changed.len());
+            let found = queues.read(|_| false).await?.0;
+            letters.ids = found.iter().filter(|one| is_meant(one)).map(id_of).collect();
+        } else if let Err(error) = queues.change(change, is_meant, &mut letters).await {
+            let why = format!("{error}; {} deliveries were changed before", letters.ids.len());
             return Err(RequestRefusal::new(Code::Unavailable, why));
         }
+        let ChangedLetters { ids: changed, behind } = letters;
         if !dry_run && !changed.is_empty() {
             let (word, deliveries) = (request.changed_word(), changed.len());
             tracing::info!(change = word, deliveries, by, "an operator changed deliveries");
         }
         let mut changes = ChangeResult { dry_run, changed: changed.len() as u64, ..ChangeResult::default() };
-        let ids = changed.iter().take(NAMED).map(|id| crate::journal::DeliveryId(*id).to_string());
+        let ids = changed.iter().take(NAMED).map(|id| DeliveryId(*id).to_string());
         changes.ids = ids.collect();
-        for id in filter.ids.iter().filter(|id| !changed.contains(&id.0)) {
-            let why = "there is no dead letter of this number, or another filter excludes it; with memory:// only dead \
-                       letters can be changed";
-            changes.refuse(*id, why.to_owned());
+        for (id, first) in &behind {
+            let first = DeliveryId(*first);
+            let why =
+                format!("it waits behind delivery {first} of its resource: name that too, or discard it");
+            changes.refuse(DeliveryId(*id), why);
+        }
+        let is_told = |id: u64| changed.contains(&id) || behind.iter().any(|(other, _)| *other == id);
+        let takes = match change {
+            DeadLetterChange::Retry => "dead letter",
+            DeadLetterChange::Release => "delivery that waits for release",
+            DeadLetterChange::Discard => "dead letter or waiting delivery",
+        };
+        for id in filter.ids.iter().filter(|id| !is_told(id.0)) {
+            changes.refuse(*id, format!("there is no {takes} of this number, or another filter excludes it"));
         }
         Ok(changes)
     }
@@ -69,16 +91,18 @@ impl ControlHandler {
         (dry_run, by): (bool, &str),
     ) -> Result<QuarantineChanges, RequestRefusal> {
         let is_meant = |message: &QueuedMessage| unread(message, filter).is_some();
-        let mut changed = Vec::new();
+        let mut letters = ChangedLetters::default();
         if dry_run {
-            changed = queues.read(|_| false).await?.0.iter().filter(|one| is_meant(one)).map(id_of).collect();
+            let found = queues.read(|_| false).await?.0;
+            letters.ids = found.iter().filter(|one| is_meant(one)).map(id_of).collect();
         } else {
-            queues.change(change, is_meant, &mut changed).await?;
+            queues.change(change, is_meant, &mut letters).await?;
         }
+        let changed = letters.ids;
         let messages = changed.len();
         match change {
             _ if dry_run || messages == 0 => {}
-            DeadLetterChange::Retry => {
+            DeadLetterChange::Retry | DeadLetterChange::Release => {
                 tracing::info!(messages, by, "an operator retried messages of the quarantine");
             }
             DeadLetterChange::Discard => {

@@ -1,0 +1,365 @@
+//! Deliveries that wait in a dead letter queue: a model of the two queues, whose daemon is killed at each step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use osnl_transport::{Marks, QueuedMessage};
+
+use super::*;
+use crate::Begin;
+use crate::dead_letters::{LetterWait, RetriedDelivery, WaitingLetter, again};
+use crate::query::RowState;
+
+/// Unsettled messages that a daemon may hold.
+const PREFETCH: usize = 8;
+
+#[derive(Clone, Debug)]
+struct Message {
+    event: usize,
+    marks: Option<Marks>,
+    is_redelivered: bool,
+}
+
+/// The source queue and the dead letter queue at the broker, the daemon that reads them, and the target.
+struct World {
+    journal: MemoryJournal,
+    /// Becomes active when the daemon is killed.
+    standby: MemoryJournal,
+    keys: usize,
+    source: VecDeque<Message>,
+    unsettled: Vec<(Message, Receipt)>,
+    dead: Vec<QueuedMessage>,
+    /// Events that an operator has released or retried.
+    let_go: BTreeSet<usize>,
+    effects: Vec<usize>,
+}
+
+impl World {
+    fn new(keys: usize, events: usize) -> Self {
+        let source = (0..events).map(|event| Message { event, marks: None, is_redelivered: false });
+        let (unsettled, dead, let_go, effects) = Default::default();
+        let (journal, standby) = (Self::daemon(), Self::daemon());
+        Self { journal, standby, keys, source: source.collect(), unsettled, dead, let_go, effects }
+    }
+
+    fn daemon() -> MemoryJournal {
+        let limits = MemoryLimits::for_prefetch(u16::try_from(PREFETCH).unwrap());
+        let journal = MemoryJournal::new(limits, Arc::default());
+        journal.keep_dead_letters_of(listener());
+        journal.set_gating([listener()].into());
+        journal.subscribed(&listener());
+        journal
+    }
+
+    fn kill(&mut self) {
+        self.journal = std::mem::replace(&mut self.standby, Self::daemon());
+        for (message, _) in self.unsettled.drain(..).rev() {
+            self.source.push_front(Message { is_redelivered: true, ..message });
+        }
+    }
+
+    /// Hands the next message to the daemon; `is_guarded` is the verdict of a guard.
+    fn arrive(&mut self, is_guarded: bool) {
+        if self.unsettled.len() == PREFETCH {
+            return;
+        }
+        let Some(message) = self.source.pop_front() else { return };
+        let key = format!("k{}", message.event % self.keys);
+        let mut entry = entry(&format!("e{}", message.event), &key, message.is_redelivered);
+        let received = Arc::make_mut(&mut entry.received);
+        received.noted.marks = message.marks.clone().map(Arc::new);
+        let copy = message.marks.as_ref().and_then(RetriedDelivery::of);
+        entry.deliveries[0].letter = copy.as_ref().and_then(|copy| copy.letter);
+        if is_guarded && copy.is_none() {
+            entry.deliveries[0].begin = Begin::Held("guard of action a: more than 1 per 1m".to_owned());
+        }
+        let receipt = append_as(&self.journal, entry);
+        self.unsettled.push((message, receipt));
+    }
+
+    fn settle(&mut self) {
+        self.unsettled.retain_mut(|(message, receipt)| match receipt.now_or_never() {
+            Some(Settle::Acknowledge) => false,
+            None => true,
+            other => panic!("event {}: {other:?}", message.event),
+        });
+    }
+
+    /// Makes one attempt; the target refuses it if `fails`. A daemon that is killed in between ends nothing.
+    fn attempt(&mut self, fails: bool, is_killed: bool) {
+        let claimed = self.journal.claim("a", ClaimLimits::in_order(1)).now_or_never().unwrap_or_default();
+        for delivery in claimed {
+            let event = event_of(delivery.event.notification.unique_id.as_deref().unwrap());
+            if !fails {
+                self.has_effect(event);
+            }
+            if is_killed {
+                self.kill();
+                return;
+            }
+            let outcome =
+                if fails { Outcome::DeadHoldingKey("refused".to_owned()) } else { Outcome::Delivered };
+            self.journal.end(delivery.id, outcome.into());
+        }
+    }
+
+    fn has_effect(&mut self, event: usize) {
+        // A dead delivery whose message returns after a kill may be attempted again.
+        let waits =
+            |message: &QueuedMessage| letter(message).why == LetterWait::Guard && event_in(message) == event;
+        let may_be = self.let_go.contains(&event) || !self.dead.iter().any(waits);
+        assert!(may_be, "event {event} is carried out without its release");
+        let of_key = |other: &usize| *other % self.keys == event % self.keys;
+        let is_first = !self.effects.contains(&event);
+        let later = self.effects.iter().copied().find(|other| of_key(other) && *other > event);
+        assert!(!is_first || later.is_none(), "event {event} comes after {later:?}: {:?}", self.effects);
+        self.effects.push(event);
+    }
+
+    /// Serves the dead letter queue once, and is killed before so many of its steps have been made.
+    fn serve(&mut self, mut steps: usize) {
+        let mut step = |world: &mut Self| {
+            steps = steps.wrapping_sub(1);
+            if steps == 0 {
+                world.kill();
+            }
+            steps == 0
+        };
+        let Some(work) = self.journal.queue_work().now_or_never() else { return };
+        for burial in work.burials.into_values().flatten() {
+            if step(self) {
+                return;
+            }
+            self.dead.push(burial.message.clone());
+            if step(self) {
+                return;
+            }
+            self.journal.buried(&[burial]);
+        }
+        for (listener, visit) in work.visits {
+            for message in self.in_places() {
+                if visit.send_back.contains(&letter(&message).id) {
+                    self.send_copy(&message);
+                    if step(self) {
+                        return;
+                    }
+                }
+            }
+            let id = |message: &QueuedMessage| letter(message).id;
+            let last: BTreeMap<u64, usize> =
+                self.dead.iter().enumerate().map(|(at, message)| (id(message), at)).collect();
+            let mut at = 0;
+            self.dead.retain(|message| {
+                at += 1;
+                let is_last = last[&id(message)] == at - 1;
+                visit.remove.get(&id(message)).is_none_or(|is_replaced| *is_replaced && is_last)
+            });
+            if step(self) {
+                return;
+            }
+            let found = self.dead.iter().map(letter);
+            self.journal.visited(&listener, &visit, found.collect(), false);
+        }
+    }
+
+    /// Lets the standby read the dead letter queue, as after a command that an operator gave there.
+    fn read_by_standby(&mut self) {
+        std::mem::swap(&mut self.journal, &mut self.standby);
+        self.journal.ask_for_letters(&listener());
+        self.serve(0);
+        std::mem::swap(&mut self.journal, &mut self.standby);
+    }
+
+    fn send_copy(&mut self, message: &QueuedMessage) {
+        let (event, marks) = (event_in(message), Some(again(message).headers));
+        self.source.push_back(Message { event, marks, is_redelivered: false });
+    }
+
+    fn in_places(&self) -> Vec<QueuedMessage> {
+        let mut letters = self.dead.clone();
+        letters.sort_by_key(|message| letter(message).place);
+        letters
+    }
+
+    /// Releases all that a guard holds, and retries all that is dead, in their places.
+    fn let_go(&mut self) {
+        for message in self.in_places() {
+            self.let_go.insert(event_in(&message));
+            self.send_copy(&message);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.source.is_empty() && self.unsettled.is_empty() && self.dead.is_empty()
+    }
+
+    /// Lets everything end: nothing is killed and nothing fails.
+    fn finish(&mut self) {
+        for _ in 0..1_000 {
+            if self.is_done() {
+                return;
+            }
+            self.let_go();
+            for _ in 0..20 {
+                self.arrive(false);
+                self.attempt(false, false);
+                self.serve(0);
+                self.settle();
+            }
+        }
+        panic!("it does not end: {:?}, {} unsettled, {:?}", self.source, self.unsettled.len(), self.dead);
+    }
+}
+
+fn listener() -> Arc<str> {
+    ReceivedMessage::sample("", false).origin.listener
+}
+
+fn letter(message: &QueuedMessage) -> WaitingLetter {
+    WaitingLetter::read(message).unwrap()
+}
+
+fn event_of(id: &str) -> usize {
+    id.trim_start_matches('e').parse().unwrap()
+}
+
+fn event_in(message: &QueuedMessage) -> usize {
+    let body = std::str::from_utf8(&message.body).unwrap();
+    event_of(body.split(' ').next().unwrap())
+}
+
+#[test]
+fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_without_its_release() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (keys, events) = (random.usize(1..4), random.usize(4..24));
+        let mut world = World::new(keys, events);
+        for _ in 0..random.usize(20..200) {
+            match random.u8(..20) {
+                0 => world.kill(),
+                1 => world.let_go(),
+                2..8 => world.arrive(random.u8(..4) == 0),
+                8..13 => world.attempt(random.u8(..5) == 0, random.u8(..12) == 0),
+                13..15 => world.serve(random.usize(1..8)),
+                15..17 => world.serve(0),
+                17 => world.read_by_standby(),
+                _ => world.settle(),
+            }
+        }
+        world.finish();
+        let had: BTreeSet<usize> = world.effects.iter().copied().collect();
+        assert_eq!(had.len(), events, "seed {seed}: {:?}", world.effects);
+    }
+}
+
+fn counts(journal: &MemoryJournal) -> Vec<(RowState, u64)> {
+    journal.tally().into_iter().map(|of| (of.state, of.count)).collect()
+}
+
+#[test]
+fn what_a_guard_holds_waits_with_all_behind_it_and_the_release_lets_both_go_in_order() {
+    let mut world = World::new(1, 3);
+    world.serve(0);
+    (0..3).for_each(|event| world.arrive(event == 0));
+    world.serve(0);
+    for _ in 0..4 {
+        world.serve(0);
+        world.settle();
+    }
+    assert!(world.unsettled.is_empty(), "the broker has confirmed the letters");
+    let why: Vec<LetterWait> = world.dead.iter().map(|message| letter(message).why).collect();
+    assert_eq!(why, [LetterWait::Guard, LetterWait::Behind, LetterWait::Behind]);
+    assert_eq!(counts(&world.journal), [(RowState::Waiting, 2), (RowState::Held, 1)]);
+    let causes = world.journal.letter_causes();
+    assert_eq!((causes[0].count, causes[0].is_guarded), (1, true));
+    assert!(world.effects.is_empty());
+    // The operator releases the first one alone; the rest follows.
+    let first = world.dead[0].clone();
+    world.send_copy(&first);
+    world.let_go.insert(0);
+    for _ in 0..12 {
+        world.arrive(false);
+        world.attempt(false, false);
+        world.serve(0);
+        world.settle();
+    }
+    assert_eq!(world.effects, [0, 1, 2]);
+    assert!(world.is_done() && counts(&world.journal).is_empty());
+}
+
+#[test]
+fn a_dead_delivery_that_holds_its_key_keeps_its_place_and_its_number_when_its_retry_fails() {
+    let mut world = World::new(1, 2);
+    (0..2).for_each(|_| world.arrive(false));
+    world.serve(0);
+    world.attempt(true, false);
+    (0..4).for_each(|_| world.serve(0));
+    world.settle();
+    let first = letter(&world.dead[0]);
+    assert_eq!((first.why, letter(&world.dead[1]).why), (LetterWait::HoldKey, LetterWait::Behind));
+    let copy = world.dead[0].clone();
+    world.send_copy(&copy);
+    world.arrive(false);
+    world.attempt(true, false);
+    (0..4).for_each(|_| world.serve(0));
+    world.settle();
+    assert_eq!(world.dead.len(), 2, "the new letter has replaced the former one");
+    let again = letter(&world.dead[1]);
+    assert_eq!((again.id, again.place, again.why), (first.id, first.place, LetterWait::HoldKey));
+    assert!(world.effects.is_empty() && world.unsettled.is_empty());
+    world.finish();
+    assert_eq!(world.effects, [0, 1]);
+}
+
+#[test]
+fn a_new_daemon_keeps_no_message_before_it_has_read_the_letters() {
+    let mut world = World::new(2, 3);
+    world.serve(0);
+    world.arrive(true);
+    (0..2).for_each(|_| world.serve(0));
+    world.settle();
+    assert_eq!(world.dead.len(), 1);
+    world.kill();
+    (0..2).for_each(|_| world.arrive(false));
+    world.attempt(false, false);
+    assert!(world.effects.is_empty(), "nothing is attempted before the queue has been read");
+    (0..3).for_each(|_| world.serve(0));
+    world.attempt(false, false);
+    world.attempt(false, false);
+    assert_eq!(world.effects, [1], "the other resource goes on, event 2 waits behind event 0");
+    assert_eq!(world.dead.len(), 2);
+    world.finish();
+    assert_eq!(world.effects, [1, 0, 2]);
+}
+
+#[test]
+fn a_copy_whose_letter_is_gone_is_acknowledged_and_has_no_effect() {
+    let mut world = World::new(1, 1);
+    world.serve(0);
+    world.arrive(true);
+    (0..2).for_each(|_| world.serve(0));
+    world.settle();
+    world.let_go();
+    // An operator discards it meanwhile.
+    world.dead.clear();
+    world.journal.ask_for_letters(&listener());
+    world.serve(0);
+    world.arrive(false);
+    (0..2).for_each(|_| world.serve(0));
+    world.attempt(false, false);
+    world.settle();
+    assert!(world.is_done() && world.effects.is_empty());
+}
+
+#[test]
+fn with_more_letters_than_one_reading_takes_everything_waits() {
+    let mut world = World::new(2, 2);
+    world.arrive(false);
+    let work = world.journal.queue_work().now_or_never().unwrap();
+    world.journal.visited(&listener(), &work.visits[&listener()], Vec::new(), true);
+    world.attempt(false, false);
+    assert!(world.effects.is_empty());
+    (0..2).for_each(|_| world.serve(0));
+    assert_eq!(world.dead.len(), 1);
+    world.finish();
+    assert_eq!(world.effects.len(), 2);
+}
