@@ -10,6 +10,7 @@
 //! | `commands` | commands on a million deliveries: the time for which the journal stops |
 //! | `python` | the Python library k2hr3_osnl, with its endpoint and with one written in Python, beside the original |
 //! | `page` | searches of the page in a journal with a million deliveries, to the first byte |
+//! | `shards` | only if named: one, two, and four shards behind a splitter, and the splitter's CPU beside a raw client's |
 //!
 //! Rounds of release builds alternate on a private RabbitMQ node. k2hr3_osnl takes part if `cargo xtask setup` or
 //! `test` has installed it; `--against PATH` adds another build of osnl.
@@ -22,6 +23,7 @@ mod process;
 mod python;
 mod retries;
 mod sections;
+mod shards;
 mod sink;
 mod stage;
 mod table;
@@ -48,6 +50,9 @@ const SECTIONS: &[(&str, Section)] = &[
     ("page", page::searches),
 ];
 
+/// Sections that run only if they are named, because each takes minutes.
+const NAMED: &[(&str, Section)] = &[("shards", shards::scaling)];
+
 #[derive(Debug)]
 struct Arguments {
     effort: Effort,
@@ -70,10 +75,10 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let stage = Stage::new(other)?;
     let command = [&["cargo xtask bench".to_owned()], args].concat().join(" ");
     println!("\n`{command}`: {}\n", machine(&stage)?);
-    for (name, section) in SECTIONS {
-        if sections.is_empty() || sections.iter().any(|wanted| wanted == name) {
-            section(&stage, effort).with_context(|| format!("section {name}"))?;
-        }
+    let is_named = |name: &str| sections.iter().any(|wanted| wanted == name);
+    let usual = SECTIONS.iter().filter(|(name, _)| sections.is_empty() || is_named(name));
+    for (name, section) in usual.chain(NAMED.iter().filter(|(name, _)| is_named(name))) {
+        section(&stage, effort).with_context(|| format!("section {name}"))?;
     }
     println!("Load of the machine at the end (1, 5, 15 minutes): {}", load());
     Ok(ExitCode::SUCCESS)
@@ -108,7 +113,7 @@ impl Arguments {
 }
 
 fn named() -> impl Iterator<Item = &'static str> {
-    SECTIONS.iter().map(|(name, _)| *name)
+    SECTIONS.iter().chain(NAMED).map(|(name, _)| *name)
 }
 
 fn machine(stage: &Stage) -> Result<String> {
@@ -150,6 +155,7 @@ mod tests {
         check("--quick", Ok(&[]));
         check("retries --full", Ok(&["retries"]));
         check("latency --quick a", Ok(&["latency", "a"]));
+        check("shards --quick", Ok(&["shards"]));
         check("--against . b", Ok(&["b"]));
         check("--against", Err("path of another osnl"));
         check("--against no/such/file", Err("--against no/such/file"));

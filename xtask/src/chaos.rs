@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `--cluster` | three RabbitMQ nodes with a quorum queue; the leader is killed with SIGKILL, the lead is moved, the node that osnl is connected to is killed, both come back |
 //! | `--standby [--broker 4\|4.3] [--minutes N] [--seed S]` | two daemons without a journal of their own on a quorum queue of three nodes; daemons, nodes, both, and all nodes are killed, daemons fall silent, the target is away |
+//! | `--shards [--broker 4\|4.3] [--minutes N] [--seed S]` | the same with a splitter and four shards, each with a standby |
 //! | `--outage [--broker 4\|4.3] [--minutes N] [--events N] [--alone] [--sqlite]` | the target is away for much longer than the broker's consumer time-out, while tens of thousands of messages wait |
 //! | `[--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | two daemons, broker and target are killed at random moments, the target fails, hangs, resets and answers garbage, and an operator reloads, pauses, renames the queue, retries, discards, releases |
 //!
@@ -22,7 +23,9 @@ use anyhow::{Context as _, Result};
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     match args {
         [kind] if kind == "--cluster" => cluster::run(),
-        [kind, rest @ ..] if ["--standby", "--outage"].contains(&kind.as_str()) => standby::run(kind, rest),
+        [kind, rest @ ..] if ["--standby", "--shards", "--outage"].contains(&kind.as_str()) => {
+            standby::run(kind, rest)
+        }
         _ => oracle::run(args),
     }
 }

@@ -10,10 +10,12 @@
 //! | `append FILE COUNT KEYS SIZE` | appends to a journal; `SIZE` 0 is as recorded | `FIRST LAST` |
 //! | `soak URL RATE SECONDS LARGEST SEED HUGE` | publishes matching messages at `RATE` per second and a hostile one for each ten, then `HUGE` of 128 MiB | `NUMBER:TIME …` of the matching ones, then `HOSTILE BYTES` |
 //! | `history FILE COUNT DEAD` | a journal with a long history | nothing |
+//! | `shards URL SHARDS` | declares the exchange and the queues of shards | nothing |
+//! | `split URL COUNT SHARDS` | passes messages on to the shards, each confirmed: the price of a splitter by the client library | `FIRST LAST` after `COUNT` messages |
 //! | `sync FILE COUNT` | writes and syncs the size of a small commit | `NUMBER:NANOSECONDS …` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
-//! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
+//! Times are nanoseconds since the epoch of Unix. `raw`, `split`, and `sink` run until their standard input ends.
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
 mod clock;
@@ -26,6 +28,7 @@ mod queue;
 mod raw;
 mod sink;
 mod soak;
+mod split;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -56,12 +59,14 @@ fn main() -> Result<()> {
             let size = size.parse().context("SIZE")?;
             block_on(journal::append(file, number(count)?, number(keys)?, size))
         }
+        ["shards", url, shards] => block_on(split::declare(url, number(shards)?)),
+        ["split", url, count, shards] => block_on(split::run(url, number(count)?, number(shards)?)),
         ["sync", file, count] => journal::sync(file, number(count)?),
         ["sink"] => sink::run(),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT FROM | \
              confirm URL,… RATE COUNT | soak URL RATE SECONDS LARGEST SEED HUGE | history FILE COUNT DEAD | \
-             append FILE COUNT KEYS SIZE | sync FILE COUNT | sink"
+             append FILE COUNT KEYS SIZE | shards URL SHARDS | split URL COUNT SHARDS | sync FILE COUNT | sink"
         ),
     }
 }

@@ -1,8 +1,9 @@
 """Publishes numbered port deletions, one at a time, each until the broker has confirmed it and a queue has it.
 
-Arguments: ports of the broker's nodes with commas between them, virtual host, messages per second, keys, seed. Ends with
-its standard input. Writes the number of each message that has been confirmed, in order; one whose confirm was lost is
-published again with the same ids, by the next node.
+Arguments: ports of the broker's nodes with commas between them, virtual host, messages per second, keys, seed, other keys.
+Of the other keys, if there are any, come bursts, and few events between them. Ends with its standard input. Writes the
+number of each message that has been confirmed, in order; one whose confirm was lost is published again with the same
+ids, by the next node.
 """
 
 import itertools
@@ -14,7 +15,10 @@ import time
 
 import amqp
 
-ports, vhost, rate, keys, seed = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
+ports, vhost, rate = sys.argv[1], sys.argv[2], float(sys.argv[3])
+keys, seed, others = map(int, sys.argv[4:7])
+# The length of a burst in seconds, and the share of the other keys between two bursts.
+BURST, BETWEEN = 3, 0.02
 port = itertools.cycle(ports.split(","))
 chance = random.Random(seed)
 over = threading.Event()
@@ -28,8 +32,21 @@ def wait_for_the_end():
 threading.Thread(target=wait_for_the_end, daemon=True).start()
 
 
+burst = time.monotonic() + chance.uniform(10, 20) if others else float("inf")
+
+
+def key_now():
+    global burst
+    since = time.monotonic() - burst
+    if since > BURST:
+        burst = time.monotonic() + chance.uniform(12, 25)
+    if 0 <= since <= BURST or others and chance.random() < BETWEEN:
+        return keys + chance.randrange(others)
+    return chance.randrange(keys)
+
+
 def body(number):
-    key = chance.randrange(keys)
+    key = key_now()
     message = {
         "message_id": "10000000-0000-4000-8000-%012x" % number,
         "publisher_id": "network.node1",

@@ -74,6 +74,7 @@ impl OraclePlan {
             &[broker.port()],
             vhost.name(),
             [self.rate.into(), self.keys.into(), self.seed],
+            0,
         );
         let end = began + self.time;
         let breaking = Saboteur {

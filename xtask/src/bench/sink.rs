@@ -46,6 +46,12 @@ impl Sink {
         Ok(())
     }
 
+    pub(super) fn pause(&mut self, milliseconds: u64) -> Result<()> {
+        self.process.send(&format!("pause {milliseconds}"))?;
+        ensure!(self.process.line()? == "ok", "the sink takes no pause");
+        Ok(())
+    }
+
     pub(super) fn fail(&mut self, share: u64) -> Result<()> {
         self.process.send(&format!("fail {share}"))?;
         ensure!(self.process.line()? == "ok", "the sink does not fail");

@@ -181,17 +181,39 @@ impl Queue<'_> {
         Ok((self.start(&(self.native(&on_disk(state_dir)) + &admin))?, port))
     }
 
+    pub(super) fn url(&self) -> String {
+        self.vhost.url()
+    }
+
+    pub(super) fn messages(&self, name: &str) -> u64 {
+        self.vhost.queue_depth(name).map_or(0, |(ready, unacked)| ready + unacked)
+    }
+
+    /// Starts `osnl run` with `memory://` and a folder of its own.
+    pub(super) fn start_part(&self, part: &str, listener: &str, action: &str) -> Result<Process> {
+        let folder = self.folder.join(part);
+        std::fs::create_dir(&folder)?;
+        let text = format!(
+            "[DEFAULT]\nstate_dir = {0}\nlog_file = {0}/log\n[journal]\nconnection = memory://\n\
+             [listener:neutron]\n{listener}\
+             [action:work]\n{action}\
+             [rule:deleted]\nevent_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\nactions = work\n",
+            folder.display(),
+        );
+        start(&folder, &text)
+    }
+
+    /// Returns the driver of an action that calls the target.
+    pub(super) fn roles(&self) -> String {
+        format!("driver = k2hr3\napi_url = http://127.0.0.1:{}/v1/role\n", self.stage.sink().port())
+    }
+
     fn start(&self, text: &str) -> Result<Process> {
-        let file = self.folder.join("osnl.conf");
-        std::fs::write(&file, text)?;
-        let mut command = built("osnl");
-        command.arg("run").arg("-c").arg(file).current_dir(&self.folder).stderr(Stdio::null());
-        Process::start(&mut command)
+        start(&self.folder, text)
     }
 
     fn action(&self, name: &str) -> String {
-        let port = self.stage.sink().port();
-        format!("[action:{name}]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n")
+        format!("[action:{name}]\n{}", self.roles())
     }
 
     fn run_as(&self, mut command: Command, journal: &str) -> Result<Command> {
@@ -210,12 +232,19 @@ impl Queue<'_> {
     fn native(&self, journal: &str) -> String {
         format!(
             "[DEFAULT]\nstate_dir = {0}\nlog_file = {0}/log\n[journal]\n{journal}\n\
-             [listener:neutron]\nexchange = neutron\npriorities = info\ntransport_url = {1}\npool = {QUEUE}\n\
-             declare = create\ndurable = false\nsingle_active_consumer = false\n{2}\
+             [listener:neutron]\n{1}{2}\
              [rule:deleted]\nevent_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\nactions = roles\n",
             self.folder.display(),
-            self.vhost.url(),
+            self.listener(),
             self.action("roles"),
+        )
+    }
+
+    pub(super) fn listener(&self) -> String {
+        format!(
+            "exchange = neutron\npriorities = info\ntransport_url = {}\npool = {QUEUE}\ndeclare = create\n\
+             durable = false\nsingle_active_consumer = false\n",
+            self.url()
         )
     }
 
@@ -228,6 +257,14 @@ impl Queue<'_> {
             || self.vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers > 0);
         wait_until(SOON, "a consumer", consumed);
     }
+}
+
+fn start(folder: &Path, text: &str) -> Result<Process> {
+    let file = folder.join("osnl.conf");
+    std::fs::write(&file, text)?;
+    let mut command = built("osnl");
+    command.arg("run").arg("-c").arg(file).current_dir(folder).stderr(Stdio::null());
+    Process::start(&mut command)
 }
 
 /// Returns the options of a journal in this folder, also on a file system that osnl does not trust. Dead letters of a

@@ -1,7 +1,7 @@
 //! The oracles of the broker as the journal: `osnl_testkit::oracle::StandbyPlan` and `OutagePlan`.
 //!
-//! `--standby [--minutes N] [--seed S]` (5, the clock's); `--outage [--minutes N] [--events N] [--alone] [--sqlite]
-//! [--seed S]` (5 minutes, 50,000 events). For both: `--broker 4|4.3` (another RabbitMQ than this machine's, as for
+//! `--standby [--minutes N] [--seed S]` (5, the clock's); `--shards`, the same (10 minutes); `--outage [--minutes N] [--events N] [--alone] [--sqlite]
+//! [--seed S]` (5 minutes, 50,000 events). For all: `--broker 4|4.3` (another RabbitMQ than this machine's, as for
 //! `test`), `--osnl PATH` (another build). The exit status is 1 if the promise does not hold.
 
 use std::path::PathBuf;
@@ -16,6 +16,9 @@ use crate::test::other_broker;
 use crate::{setup, step};
 
 const MINUTES: u64 = 5;
+const SHARDS_MINUTES: u64 = 10;
+/// Whether `memory://` has guards and `on_dead = hold_key`.
+const IS_GUARDED: bool = true;
 const EVENTS: u64 = 50_000;
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,13 +49,18 @@ pub(super) fn run(kind: &str, args: &[String]) -> Result<ExitCode> {
     }
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     let seed = wanted.seed.unwrap_or(clock);
-    let (osnl, minutes) = (wanted.program()?, wanted.minutes.unwrap_or(MINUTES));
+    let is_sharded = kind == "--shards";
+    let usual = if is_sharded { SHARDS_MINUTES } else { MINUTES };
+    let (osnl, minutes) = (wanted.program()?, wanted.minutes.unwrap_or(usual));
     let time = Duration::from_secs(60 * minutes);
     let logs = step::target_dir().join(format!("chaos{}", &kind[1..])).join(seed.to_string());
     let print: fn(&str) = |line| println!("{line}");
-    let holds = if kind == "--standby" {
-        println!("chaos: two daemons on a cluster of three nodes for {minutes} minutes, seed {seed}");
-        let report = StandbyPlan { osnl, time, seed, logs, print }.run();
+    let holds = if kind != "--outage" {
+        let cast =
+            if is_sharded { "a splitter and four shards, each with a standby," } else { "two daemons" };
+        println!("chaos: {cast} on a cluster of three nodes for {minutes} minutes, seed {seed}");
+        let (sharded, guarded) = (is_sharded, IS_GUARDED);
+        let report = StandbyPlan { osnl, time, sharded, guarded, seed, logs, print }.run();
         print!("{report}");
         report.holds()
     } else {
@@ -120,6 +128,8 @@ mod tests {
         check("--standby", Ok((None, None, false)));
         check("--standby --minutes 15 --seed 7 --osnl .", Ok((Some(15), None, false)));
         check("--outage --events 9 --alone --sqlite", Ok((None, Some(9), true)));
+        check("--shards --minutes 2 --seed 7", Ok((Some(2), None, false)));
+        check("--shards --events 9", Err("\"--events\" is none"));
         check("--standby --alone", Err("\"--alone\" is none"));
         check("--outage --minutes 0", Err("no number above 0"));
         check("--standby --osnl no/such/file", Err("--osnl no/such/file"));

@@ -51,11 +51,12 @@ const PARTS: &[LongPart] = &[
     part("standby", &["chaos", "--standby", "--minutes", "15"], DELIVERY),
     part("standby-4", &["chaos", "--standby", "--broker", "4"], DELIVERY),
     part("standby-4.3", &["chaos", "--standby", "--broker", "4.3"], DELIVERY),
+    part("shards", &["chaos", "--shards", "--minutes", "10"], DELIVERY),
     part("outage", &["chaos", "--outage"], DELIVERY),
     part("soak", &["soak", "--minutes", "10", "--huge", "200"], DELIVERY),
     part("fuzz", &["fuzz", "--minutes", "60"], &["fuzz", "crates/osnl-model", "crates/osnl-transport"]),
     part("bench", &["bench"], DELIVERY),
-    part("bench-full", &["bench", "--full", "commands", "page"], DELIVERY),
+    part("bench-full", &["bench", "--full", "commands", "page", "shards"], DELIVERY),
 ];
 
 const PAGE: &[&str] = &[

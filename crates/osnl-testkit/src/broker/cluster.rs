@@ -109,6 +109,13 @@ impl RabbitCluster {
         ));
     }
 
+    /// Returns the process groups of the nodes that run.
+    #[must_use]
+    pub fn process_groups(&self) -> Vec<u32> {
+        let group = |member: &ClusterMember| Some(member.running.lock().unwrap().as_ref()?.server.id());
+        self.members.iter().filter_map(group).collect()
+    }
+
     pub fn kill9(&self, node: usize) {
         self.members[node].running.lock().unwrap().take();
     }

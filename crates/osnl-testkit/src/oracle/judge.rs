@@ -181,6 +181,7 @@ mod tests {
                 key: key.parse().unwrap(),
                 daemon: usize::from(word.contains('b')),
                 effect: !word.contains('x'),
+                rejected: false,
                 at: Instant::now(),
             }
         };

@@ -2,8 +2,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, mpsc};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 use super::SOON;
 use super::judge::JournalRow;
 use super::settings::OracleSettings;
-use crate::process::{ChildGroup, Guard};
+use crate::process::{self, ChildGroup, Guard};
 use crate::wait::reached;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,7 @@ impl OracleProgram {
 }
 
 const UNAVAILABLE: i32 = 69;
+const LONGEST_COMMAND: Duration = Duration::from_secs(90);
 
 pub(super) struct OracleDaemon {
     pub(super) name: &'static str,
@@ -49,6 +51,18 @@ pub(super) struct OracleDaemon {
 pub(super) struct ProgramResult {
     pub(super) status: Option<i32>,
     pub(super) out: String,
+}
+
+/// Runs a command to its end, or kills it after [`LONGEST_COMMAND`].
+fn bounded_output(command: &mut Command) -> Output {
+    let child = command.spawn().unwrap();
+    let (process, (done, ended)) = (child.id().to_string(), mpsc::channel());
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    let output = ended.recv_timeout(LONGEST_COMMAND).or_else(|_| {
+        process::send("KILL", &process);
+        ended.recv()
+    });
+    output.unwrap().unwrap()
 }
 
 impl OracleDaemon {
@@ -100,7 +114,7 @@ impl OracleDaemon {
         let mut command = Command::new(path);
         command.env_clear().args(words).args(["-c", "a.conf"]);
         command.env("HOME", self.home.path()).current_dir(self.home.path()).stdin(Stdio::null());
-        let output = command.output().unwrap();
+        let output = bounded_output(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let out = text(&output.stdout) + &text(&output.stderr);
         // A verb of an earlier command line would make an operator that does nothing.

@@ -20,11 +20,12 @@ pub(super) struct Confirmations {
 }
 
 impl Confirmations {
-    pub(super) fn start(ports: &[u16], vhost: &str, [rate, keys, seed]: [u64; 3]) -> Self {
+    /// With `others`, bursts of events about so many further resources come now and then.
+    pub(super) fn start(ports: &[u16], vhost: &str, [rate, keys, seed]: [u64; 3], others: u64) -> Self {
         let mut command = crate::peer::python_program("python");
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
         command.args(["-c", SCRIPT, &ports.join(","), vhost]);
-        command.args([rate, keys, seed].map(|number| number.to_string()));
+        command.args([rate, keys, seed, others].map(|number| number.to_string()));
         let mut process = ChildGroup::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let guard = Guard::over(&[process.id()], None);
         let lines = BufReader::new(process.child().stdout.take().unwrap()).lines();

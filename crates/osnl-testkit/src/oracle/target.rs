@@ -12,6 +12,8 @@ pub(super) struct TargetRequest {
     pub(super) key: u64,
     pub(super) daemon: usize,
     pub(super) effect: bool,
+    /// Whether the target rejected the event for good.
+    pub(super) rejected: bool,
     pub(super) at: Instant,
 }
 
@@ -21,6 +23,8 @@ struct OracleTargetState {
     refused: Option<(u64, Reply)>,
     /// The target rejects one event in this number for good; 0 rejects none.
     rejected: u64,
+    /// What the target would reject, and accepts after all.
+    accepted: HashSet<u64>,
     asked: Vec<TargetRequest>,
     effects: HashSet<u64>,
     faults: BTreeMap<String, u64>,
@@ -66,6 +70,10 @@ impl OracleTarget {
         self.state.lock().unwrap().rejected = share;
     }
 
+    pub(super) fn accept(&self, events: impl Iterator<Item = u64>) {
+        self.state.lock().unwrap().accepted.extend(events);
+    }
+
     pub(super) fn effects_since(&self, time: Instant) -> Vec<TargetRequest> {
         let state = self.state.lock().unwrap();
         let late = state.asked.iter().rev().take_while(|asked| asked.at >= time);
@@ -74,8 +82,9 @@ impl OracleTarget {
         effects
     }
 
-    pub(super) fn latest(&self) -> Option<TargetRequest> {
-        self.state.lock().unwrap().asked.iter().rev().find(|asked| asked.effect).copied()
+    pub(super) fn latest_of(&self, daemons: &[usize]) -> Option<TargetRequest> {
+        let state = self.state.lock().unwrap();
+        state.asked.iter().rev().find(|asked| asked.effect && daemons.contains(&asked.daemon)).copied()
     }
 
     pub(super) fn forget(&self) {
@@ -105,15 +114,18 @@ impl OracleTargetState {
         let (key, event) = numbers(&request.target).unwrap_or((u64::MAX, u64::MAX));
         let refused = self.refused.as_ref().filter(|(share, _)| key % SHARE == *share);
         let refused = refused.map(|(_, reply)| reply.clone());
-        let is_rejected = self.rejected > 0 && event.is_multiple_of(self.rejected);
-        let well = Reply::Status(if is_rejected { 410 } else { 204 });
-        let reply = self.fault.clone().or(refused).unwrap_or(well);
+        let is_rejected =
+            self.rejected > 0 && event.is_multiple_of(self.rejected) && !self.accepted.contains(&event);
+        let fault = self.fault.clone().or(refused);
+        let rejected = is_rejected && fault.is_none();
+        let well = Reply::Status(if rejected { 410 } else { 204 });
+        let reply = fault.unwrap_or(well);
         let effect = succeeds(&reply);
         if !effect {
             let name = format!("{reply:?}").split(['{', ' ']).next().unwrap_or_default().to_owned();
             *self.faults.entry(name).or_default() += 1;
         }
-        self.asked.push(TargetRequest { event, key, daemon, effect, at: Instant::now() });
+        self.asked.push(TargetRequest { event, key, daemon, effect, rejected, at: Instant::now() });
         if effect {
             self.effects.insert(event);
         }

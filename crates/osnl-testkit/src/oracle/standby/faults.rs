@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::super::breaking::millis;
+use super::super::pause_until;
 use super::super::program::OracleDaemon;
 use super::super::publisher::Confirmations;
 use super::super::settings::OracleSettings;
-use super::super::target::OracleTarget;
-use super::super::{QUEUE, pause_until};
-use super::{NAMES, REJECTED, StandbySettings};
+use super::super::target::{OracleTarget, TargetRequest};
+use super::StandbyPart;
+use super::held::Silence;
+use super::memory::MemoryPeaks;
 use crate::wait::reached;
 use crate::{RabbitCluster, Reply};
 
@@ -36,6 +38,8 @@ enum FaultKind {
     FollowerKilled,
     ActiveAndNodeKilled,
     AllNodesKilled,
+    BacklogAndAllNodesKilled,
+    SomeKilled,
     TargetRefuses,
     TargetHangs,
     Reload,
@@ -43,10 +47,11 @@ enum FaultKind {
 
 use FaultKind::*;
 
-const KINDS: [(FaultKind, &str, usize); 14] = [
+const KINDS: [(FaultKind, &str, usize); 16] = [
     (ActiveKilled, "active daemon killed", 3),
     (StandbyKilled, "standby killed", 1),
     (BothKilled, "both daemons killed", 1),
+    (SomeKilled, "any daemons killed at random moments", 2),
     (ActiveTerminated, "active daemon terminated and started", 1),
     (ActiveSilent, "active daemon silent (SIGSTOP)", 2),
     (StandbySilent, "standby silent (SIGSTOP)", 1),
@@ -55,30 +60,61 @@ const KINDS: [(FaultKind, &str, usize); 14] = [
     (FollowerKilled, "another node killed", 1),
     (ActiveAndNodeKilled, "active daemon and its node killed", 3),
     (AllNodesKilled, "all nodes killed", 1),
+    (BacklogAndAllNodesKilled, "all nodes killed with a backlog", 1),
     (TargetRefuses, "target refuses connections", 1),
     (TargetHangs, "target hangs", 1),
     (Reload, "both daemons reloaded", 2),
 ];
 
-#[derive(Clone, Copy, Debug)]
+impl FaultKind {
+    fn of_one_pair(self) -> bool {
+        match self {
+            ActiveKilled | StandbyKilled | BothKilled | ActiveTerminated | ActiveSilent | StandbySilent => {
+                true
+            }
+            LeaderKilled | ActiveNodeKilled | FollowerKilled | ActiveAndNodeKilled => true,
+            AllNodesKilled | BacklogAndAllNodesKilled | SomeKilled => false,
+            TargetRefuses | TargetHangs | Reload => false,
+        }
+    }
+
+    fn of_all_nodes(self) -> bool {
+        [AllNodesKilled, BacklogAndAllNodesKilled].contains(&self)
+    }
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct SeenFault {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) takeover: Option<Duration>,
     pub(super) pause: Duration,
 }
 
 pub(super) struct StandbySaboteur<'a> {
     pub(super) cluster: &'a RabbitCluster,
+    /// Pairs of daemons; each pair reads the queue of its part.
     pub(super) daemons: &'a [OracleDaemon],
+    pub(super) parts: &'a [StandbyPart],
     pub(super) target: &'a OracleTarget,
     pub(super) publisher: &'a Confirmations,
     pub(super) declared: Instant,
     pub(super) began: Instant,
     pub(super) chance: fastrand::Rng,
     pub(super) seen: Vec<SeenFault>,
+    pub(super) silences: Vec<Silence>,
+    pub(super) peaks: MemoryPeaks,
     pub(super) wrong: Vec<String>,
     pub(super) story: Vec<String>,
     pub(super) print: fn(&str),
+}
+
+/// The state at the moment of a fault.
+#[derive(Clone, Copy)]
+struct Before {
+    pair: usize,
+    active: usize,
+    since: Instant,
+    latest: u64,
 }
 
 impl StandbySaboteur<'_> {
@@ -90,11 +126,18 @@ impl StandbySaboteur<'_> {
             let pause = millis(&mut self.chance, 1_000, 4_000);
             pause_until(Instant::now() + pause);
             let (kind, name) = self.draw(&mut bag);
-            let (active, since) = (self.active(), Instant::now());
-            self.print(&format!("{name}; {} is active", NAMES[active]));
-            self.apply(kind, active);
-            self.back(name);
-            self.observe(name, active, since);
+            let pair = self.chance.usize(..self.parts.len());
+            let active = self.active(pair);
+            let before = Before { pair, active, since: Instant::now(), latest: self.publisher.latest() };
+            let name = match self.parts[pair] {
+                StandbyPart::Splitter(_) if kind.of_one_pair() => format!("splitter: {name}"),
+                StandbyPart::Shard(_) if kind.of_one_pair() => format!("shard: {name}"),
+                StandbyPart::Whole | StandbyPart::Splitter(_) | StandbyPart::Shard(_) => name.to_owned(),
+            };
+            self.print(&format!("{name}; {} is active", self.daemons[active].name));
+            self.apply(kind, before);
+            self.back(&name);
+            self.observe(name, kind, before);
         }
     }
 
@@ -104,7 +147,7 @@ impl StandbySaboteur<'_> {
             self.chance.shuffle(bag);
         }
         let is_old = self.declared.elapsed() > OLD_ENOUGH;
-        let may = |(kind, _): &(FaultKind, &str)| is_old || *kind != AllNodesKilled;
+        let may = |(kind, _): &(FaultKind, &str)| is_old || !kind.of_all_nodes();
         match bag.iter().rposition(may) {
             Some(at) => bag.remove(at),
             // Only the kill of all nodes is left, and the queue is too young.
@@ -112,22 +155,40 @@ impl StandbySaboteur<'_> {
         }
     }
 
-    fn active(&self) -> usize {
-        self.target.latest().map_or(0, |effect| effect.daemon)
+    fn active(&self, pair: usize) -> usize {
+        let both = [2 * pair, 2 * pair + 1];
+        if self.parts[pair].delivers() {
+            return self.target.latest_of(&both).map_or(both[0], |effect| effect.daemon);
+        }
+        let silent_for = |daemon: usize| {
+            let status = self.daemons[daemon].ask_json(&["status"])?;
+            status["listeners"][0]["last_message_seconds"].as_u64()
+        };
+        both.into_iter().min_by_key(|daemon| silent_for(*daemon).unwrap_or(u64::MAX)).unwrap_or(both[0])
     }
 
-    fn apply(&mut self, kind: FaultKind, active: usize) {
+    fn apply(&mut self, kind: FaultKind, before: Before) {
         let (cluster, daemons) = (self.cluster, self.daemons);
-        let (daemon, standby) = (&daemons[active], &daemons[1 - active]);
+        let Before { pair, active, .. } = before;
+        let queue = &*self.parts[pair].queue();
+        let (daemon, standby) = (&daemons[active], &daemons[active ^ 1]);
         let down = millis(&mut self.chance, 0, 3_000);
         let wait = || pause_until(Instant::now() + down);
         match kind {
             ActiveKilled => restart(daemon, &wait),
             StandbyKilled => restart(standby, &wait),
             BothKilled => {
-                daemons.iter().for_each(OracleDaemon::kill);
+                [daemon, standby].into_iter().for_each(OracleDaemon::kill);
                 wait();
-                daemons.iter().for_each(OracleDaemon::start_again);
+                [daemon, standby].into_iter().for_each(OracleDaemon::start_again);
+            }
+            SomeKilled => {
+                for _ in 0..=daemons.len() / 2 {
+                    daemons[self.chance.usize(..daemons.len())].kill();
+                    let pause = millis(&mut self.chance, 0, 1_500);
+                    pause_until(Instant::now() + pause);
+                }
+                daemons.iter().filter(|daemon| daemon.id().is_none()).for_each(OracleDaemon::start_again);
             }
             ActiveTerminated => {
                 daemon.signal("TERM");
@@ -137,17 +198,26 @@ impl StandbySaboteur<'_> {
                 daemon.reap();
                 daemon.start_again();
             }
-            ActiveSilent => self.silence(active, true, down),
-            StandbySilent => self.silence(1 - active, false, down),
-            LeaderKilled => self.kill_node(cluster.leader(QUEUE), None, &wait),
-            ActiveNodeKilled => self.kill_node(self.node_of(active), None, &wait),
+            ActiveSilent => self.silence(active, Some(before), down),
+            StandbySilent => self.silence(active ^ 1, None, down),
+            LeaderKilled => self.kill_node(cluster.leader(queue), None, before, &wait),
+            ActiveNodeKilled => self.kill_node(self.node_of(active), None, before, &wait),
             FollowerKilled => {
-                let (leader, connected) = (cluster.leader(QUEUE), self.node_of(active));
+                let (leader, connected) = (cluster.leader(queue), self.node_of(active));
                 let other = (0..super::NODES).find(|node| ![leader, connected].contains(&Some(*node)));
-                self.kill_node(other, None, &wait);
+                self.kill_node(other, None, before, &wait);
             }
-            ActiveAndNodeKilled => self.kill_node(self.node_of(active), Some(active), &wait),
+            ActiveAndNodeKilled => self.kill_node(self.node_of(active), Some(active), before, &wait),
             AllNodesKilled => cluster.kill9_all(down),
+            BacklogAndAllNodesKilled => {
+                self.target.stop();
+                let lasts = millis(&mut self.chance, FULL[0], FULL[1]);
+                pause_until(Instant::now() + lasts);
+                let waiting: Vec<_> = self.parts.iter().map(|part| cluster.messages(&part.queue())).collect();
+                self.print(&format!("messages in the queues: {waiting:?}"));
+                cluster.kill9_all(down);
+                self.target.restart();
+            }
             TargetRefuses => {
                 self.target.stop();
                 let lasts = millis(&mut self.chance, FULL[0], FULL[1]);
@@ -162,51 +232,67 @@ impl StandbySaboteur<'_> {
             }
             Reload => {
                 for daemon in daemons {
-                    daemon.configure(OracleSettings::of_standby(StandbySettings::others(&mut self.chance)));
+                    if let Some(settings) = daemon.settings().standby {
+                        daemon.configure(OracleSettings::of_standby(settings.others(&mut self.chance)));
+                    }
                     daemon.signal("HUP");
                 }
             }
         }
     }
 
-    fn silence(&mut self, daemon: usize, is_active: bool, further: Duration) {
-        let since = Instant::now();
+    /// Stops a daemon; with `before` it is the active one.
+    fn silence(&mut self, daemon: usize, before: Option<Before>, further: Duration) {
+        let from = Instant::now();
         self.daemons[daemon].signal("STOP");
-        match is_active {
-            true => self.await_takeover(daemon, since),
-            false => pause_until(since + SILENCE * 3 / 4),
+        match before {
+            Some(before) => self.await_takeover(before),
+            None => pause_until(from + SILENCE * 3 / 4),
         }
         pause_until(Instant::now() + further);
         self.daemons[daemon].signal("CONT");
+        self.silences.push(Silence { daemon, from, to: Instant::now() });
     }
 
-    fn await_takeover(&mut self, daemon: usize, since: Instant) {
-        let is_over = || self.target.effects_since(since).iter().any(|effect| effect.daemon != daemon);
+    fn await_takeover(&mut self, before: Before) {
+        let is_over = || {
+            let effects = self.target.effects_since(before.since);
+            effects.iter().any(|effect| self.shows_takeover(before, effect))
+        };
         if !reached(SILENCE, &mut { is_over }) {
-            let name = NAMES[daemon];
+            let name = self.daemons[before.active].name;
             self.wrong
                 .push(format!("{} s after daemon {name} went the other had no effect", SILENCE.as_secs()));
         }
     }
 
+    /// Whether the effect shows that the other daemon of the pair works. A splitter has effects through the shards only,
+    /// which deliver a backlog too: an event from after the fault is the proof.
+    fn shows_takeover(&self, before: Before, effect: &TargetRequest) -> bool {
+        match self.parts[before.pair] {
+            StandbyPart::Whole | StandbyPart::Shard(_) => effect.daemon == before.active ^ 1,
+            StandbyPart::Splitter(_) => effect.event > before.latest,
+        }
+    }
+
     /// Kills a node and starts it again after a while. With a daemon, the fault is the loss of a machine: both stay
     /// dead until the other daemon has taken over.
-    fn kill_node(&mut self, node: Option<usize>, daemon: Option<usize>, wait: &dyn Fn()) {
+    fn kill_node(&mut self, node: Option<usize>, daemon: Option<usize>, before: Before, wait: &dyn Fn()) {
         let Some(node) = node else {
             self.wrong
                 .push("no node to kill: the queue has no leader, or the daemon no connection".to_owned());
             return;
         };
-        self.print(&format!("node {node} is killed; node {:?} leads the queue", self.cluster.leader(QUEUE)));
-        let since = Instant::now();
+        let leader = self.cluster.leader(&self.parts[before.pair].queue());
+        self.print(&format!("node {node} is killed; node {leader:?} leads the queue"));
         std::thread::scope(|scope| {
             scope.spawn(|| self.cluster.kill9(node));
             if let Some(daemon) = daemon {
                 self.daemons[daemon].kill();
             }
         });
-        if let Some(daemon) = daemon {
-            self.await_takeover(daemon, since);
+        if daemon.is_some() {
+            self.await_takeover(before);
         }
         wait();
         if let Some(daemon) = daemon {
@@ -221,57 +307,69 @@ impl StandbySaboteur<'_> {
     }
 
     fn back(&mut self, after: &str) {
-        let began = Instant::now();
-        let next = self.publisher.latest() + 1;
-        let next = next + u64::from(next.is_multiple_of(REJECTED));
-        let mut missing = "";
+        let (began, latest) = (Instant::now(), self.publisher.latest());
+        let mut missing = String::new();
         let is_back = reached(BACK, &mut || {
             self.daemons.iter().for_each(OracleDaemon::supervise);
-            missing = if !self.target.has_all([next].into_iter()) {
-                "no effect of a new event"
-            } else if (0..NAMES.len()).any(|daemon| self.node_of(daemon).is_none()) {
-                "a daemon is not connected"
-            } else if self.cluster.consumers(QUEUE) != Some(NAMES.len() as u64) {
-                "the queue has not both consumers"
-            } else {
-                ""
-            };
+            missing = self.missing_since(began, latest).unwrap_or_default();
             if !missing.is_empty() {
                 std::thread::park_timeout(Duration::from_millis(100));
             }
             missing.is_empty()
         });
         self.target.forget();
+        let daemons = self.daemons.iter().filter_map(OracleDaemon::id);
+        self.peaks.note(daemons, self.cluster.process_groups().into_iter());
         if is_back {
             self.print(&format!("everything is back after {:.1} s", began.elapsed().as_secs_f64()));
             return;
         }
-        let seconds = self.began.elapsed().as_secs();
-        let what = format!(
-            "at {seconds} s: {} s after {after}: {missing}; {:?} messages, {:?} consumers",
-            BACK.as_secs(),
-            self.cluster.messages(QUEUE),
-            self.cluster.consumers(QUEUE),
-        );
+        let what =
+            format!("at {} s: {} s after {after}: {missing}", self.began.elapsed().as_secs(), BACK.as_secs());
         self.print(&what);
         self.wrong.push(what);
     }
 
-    fn observe(&mut self, name: &'static str, active: usize, since: Instant) {
-        let effects = self.target.effects_since(since);
-        let first = effects.iter().find(|effect| effect.daemon != active);
-        let times = || [since].into_iter().chain(effects.iter().map(|effect| effect.at));
+    fn missing_since(&self, began: Instant, latest: u64) -> Option<String> {
+        let effects = self.target.effects_since(began);
+        for (pair, part) in self.parts.iter().enumerate() {
+            let is_fresh = |effect: &TargetRequest| effect.daemon / 2 == pair && effect.event > latest;
+            if part.delivers() && !effects.iter().any(is_fresh) {
+                return Some(format!("no effect of a new event in {}", part.queue()));
+            }
+        }
+        let unconnected = (0..self.daemons.len()).find(|daemon| self.node_of(*daemon).is_none());
+        if let Some(daemon) = unconnected {
+            return Some(format!("daemon {} is not connected", self.daemons[daemon].name));
+        }
+        self.parts.iter().find_map(|part| {
+            let queue = part.queue();
+            let consumers = self.cluster.consumers(&queue);
+            (consumers != Some(2)).then(|| {
+                let messages = self.cluster.messages(&queue);
+                format!("{queue} has {consumers:?} consumers instead of two, and {messages:?} messages")
+            })
+        })
+    }
+
+    fn observe(&mut self, name: String, kind: FaultKind, before: Before) {
+        let mut effects = self.target.effects_since(before.since);
+        let first = effects.iter().find(|effect| self.shows_takeover(before, effect));
+        let takeover = first.filter(|_| kind.of_one_pair()).map(|effect| effect.at - before.since);
+        if kind.of_one_pair() && self.parts[before.pair].delivers() {
+            effects.retain(|effect| effect.daemon / 2 == before.pair);
+        }
+        let times = || [before.since].into_iter().chain(effects.iter().map(|effect| effect.at));
         let pause = times().zip(times().skip(1)).map(|(from, to)| to - from).max().unwrap_or_default();
-        let seen = SeenFault { name, takeover: first.map(|effect| effect.at - since), pause };
         self.print(&format!(
             "the longest pause was {:.2} s{}",
             pause.as_secs_f64(),
-            seen.takeover.map_or(String::new(), |after| format!(
+            takeover.map_or(String::new(), |after| format!(
                 "; the other daemon had an effect after {:.2} s",
                 after.as_secs_f64()
             ))
         ));
-        self.seen.push(seen);
+        self.seen.push(SeenFault { name, takeover, pause });
     }
 
     fn print(&mut self, line: &str) {

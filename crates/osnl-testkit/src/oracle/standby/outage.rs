@@ -11,8 +11,9 @@ use super::super::program::OracleDaemon;
 use super::super::publisher::Confirmations;
 use super::super::{QUEUE, SOON, pause_until};
 use super::judge::{StandbyVerdict, buried};
+use super::memory::{MOST_OF_DAEMON, peak};
 use super::report::write_verdict;
-use super::{KEYS, StandbySettings, drain, panics, start};
+use super::{KEYS, NAMES, StandbySettings, drain, panics, start};
 use crate::wait::reached;
 use crate::{Broker, Reply};
 
@@ -20,8 +21,6 @@ use crate::{Broker, Reply};
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(60);
 const RATE: u64 = 20_000;
 const PUBLISHING: Duration = Duration::from_secs(900);
-/// The resident memory in MiB of a daemon with a full window, also for a debug build.
-const MOST_MEMORY: f64 = 200.0;
 const SAID: usize = 12;
 
 #[derive(Clone, Debug)]
@@ -62,7 +61,8 @@ impl OutagePlan {
             false => StandbySettings::default(),
         };
         let names = if self.standby { 2 } else { 1 };
-        let (target, daemons) = start(&self.osnl, &vhost.url(), names, &settings);
+        let cast: Vec<_> = NAMES.into_iter().take(names).map(|name| (name, settings.clone())).collect();
+        let (target, daemons) = start(&self.osnl, &vhost.url(), cast);
         let queue = || vhost.list_queues().into_iter().find(|queue| queue.name == QUEUE);
         let is_consumed = || queue().is_some_and(|queue| queue.consumers == names as u64);
         let mut wrong = Vec::new();
@@ -73,11 +73,11 @@ impl OutagePlan {
         let began = Instant::now();
         let print = |line: &str| (self.print)(&format!("{:8.2} s  {line}", began.elapsed().as_secs_f64()));
         target.stop();
-        let publisher = Confirmations::start(&[broker.port()], vhost.name(), [RATE, KEYS, self.seed]);
+        let publisher = Confirmations::start(&[broker.port()], vhost.name(), [RATE, KEYS, self.seed], 0);
         if !reached(PUBLISHING, &mut || publisher.latest() >= self.events) {
             wrong.push(format!("only {} messages within {} s", publisher.latest(), PUBLISHING.as_secs()));
         }
-        let confirmed: Vec<u64> = publisher.stop().into_iter().map(|(number, _)| number).collect();
+        let confirmed = publisher.stop();
         print(&format!("{} messages are confirmed", confirmed.len()));
         // The target refuses connections for half of the time, and hangs for the other half.
         let full = Instant::now();
@@ -96,8 +96,8 @@ impl OutagePlan {
         }
 
         let memory: Vec<f64> = daemons.iter().filter_map(OracleDaemon::id).filter_map(peak).collect();
-        if memory.len() < daemons.len() || memory.iter().any(|mib| *mib > MOST_MEMORY) {
-            wrong.push(format!("memory of the daemons in MiB: {memory:.1?}, at most {MOST_MEMORY}"));
+        if memory.len() < daemons.len() || memory.iter().any(|mib| *mib > MOST_OF_DAEMON) {
+            wrong.push(format!("memory of the daemons in MiB: {memory:.1?}, at most {MOST_OF_DAEMON}"));
         }
         let output: Vec<String> = daemons.iter().map(OracleDaemon::stop).collect();
         wrong.extend(daemons.iter().flat_map(OracleDaemon::ended));
@@ -112,7 +112,7 @@ impl OutagePlan {
             }
             false => output.iter().flat_map(|text| buried(text)).collect(),
         };
-        let verdict = StandbyVerdict::of(&confirmed, &target.requests(), &dead);
+        let verdict = StandbyVerdict::new(&confirmed, &target.requests(), &dead, None);
         let (confirmed, logs) = (confirmed.len(), self.logs.clone());
         OutageReport { version, confirmed, drained, memory, verdict, wrong, said: said(&output), logs }
     }
@@ -134,12 +134,6 @@ impl fmt::Display for OutageReport {
         self.said.iter().try_for_each(|(times, line)| writeln!(f, "  {times:>6} × {line}"))?;
         writeln!(f, "logs: {}", self.logs.display())
     }
-}
-
-fn peak(process: u32) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
 }
 
 fn said(output: &[String]) -> Vec<(usize, String)> {

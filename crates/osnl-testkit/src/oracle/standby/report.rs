@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::faults::SeenFault;
+use super::held::{HeldEvidence, OperatorVerb};
 use super::judge::StandbyVerdict;
+use super::memory::MemoryPeaks;
 
 const NAMED: usize = 20;
 
@@ -16,6 +18,8 @@ pub struct StandbyReport {
     pub(super) confirmed: usize,
     pub(super) drained: Option<Duration>,
     pub(super) seen: Vec<SeenFault>,
+    pub(super) held: Option<HeldEvidence>,
+    pub(super) peaks: MemoryPeaks,
     pub(super) verdict: StandbyVerdict,
     pub(super) wrong: Vec<String>,
     pub(super) logs: PathBuf,
@@ -31,20 +35,20 @@ impl StandbyReport {
 impl fmt::Display for StandbyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "RabbitMQ {}, seed {}, {} s", self.version, self.seed, self.published.as_secs())?;
-        writeln!(f, "  {:<40} {:>5}   {:>23}   {:>16}", "", "", "take-over", "pause")?;
+        writeln!(f, "  {:<46} {:>5}   {:>23}   {:>16}", "", "", "take-over", "pause")?;
         writeln!(
             f,
-            "  {:<40} {:>5}   {:>5} {:>8} {:>8}   {:>7} {:>8}",
+            "  {:<46} {:>5}   {:>5} {:>8} {:>8}   {:>7} {:>8}",
             "fault", "times", "times", "p50", "most", "p50", "most"
         )?;
         let mut kinds: BTreeMap<&str, Vec<&SeenFault>> = BTreeMap::new();
-        self.seen.iter().for_each(|seen| kinds.entry(seen.name).or_default().push(seen));
+        self.seen.iter().for_each(|seen| kinds.entry(&seen.name).or_default().push(seen));
         for (name, seen) in kinds {
             let takeovers = times(seen.iter().filter_map(|seen| seen.takeover));
             let pauses = times(seen.iter().map(|seen| seen.pause));
             writeln!(
                 f,
-                "  {name:<40} {:>5}   {:>5} {:>8} {:>8}   {:>7} {:>8}",
+                "  {name:<46} {:>5}   {:>5} {:>8} {:>8}   {:>7} {:>8}",
                 seen.len(),
                 takeovers.len(),
                 middle(&takeovers),
@@ -53,6 +57,19 @@ impl fmt::Display for StandbyReport {
                 most(&pauses),
             )?;
         }
+        if let Some(held) = &self.held {
+            writeln!(f, "  {:<50} {:>8}", "deliveries listed as waiting for release", held.held().len())?;
+            for (name, verb) in [
+                ("commands to release", OperatorVerb::Release),
+                ("commands to retry", OperatorVerb::Retry),
+                ("commands to discard", OperatorVerb::Discard),
+            ] {
+                let (all, refused) = held.count(verb);
+                writeln!(f, "  {name:<50} {all:>8}, refused {refused}")?;
+            }
+        }
+        let MemoryPeaks { daemon, node } = self.peaks;
+        writeln!(f, "  {:<50} {daemon:>8.0} of a daemon, {node:.0} of a node", "most memory in MiB")?;
         write_verdict(f, self.confirmed, self.drained, &self.verdict, &self.wrong)?;
         writeln!(f, "logs: {}", self.logs.display())
     }
