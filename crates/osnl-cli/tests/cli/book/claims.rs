@@ -53,6 +53,7 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("SECURITY.md", "files** above 16 MiB", "osnl-config/src/source.rs", "const MOST_BYTES: u64 = 16 * 1024 * 1024;"),
     ("SECURITY.md", "is at most 3 seconds", "osnl-delivery/src/breaker.rs", "const LONGEST_FRESH: Duration = Duration::from_secs(3);"),
     ("docs/concepts.md", "ended deliveries for `retention` (7 days)", "osnl-journal/src/bounds.rs", "retention: Duration = \"7d\""),
+    ("docs/concepts.md", "more than 10,000 letters", "osnl-transport/src/rabbit/dead_letters.rs", "const MOST: u16 = 10_000;"),
     ("docs/concepts.md", "`max_dead` (10,000) dead letters", "osnl-journal/src/bounds.rs", "max_dead: u64 = \"10000\""),
     ("docs/concepts.md", "to the broker's queue after 5 minutes", "osnl/src/listener.rs", "GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);"),
     ("docs/concepts.md", "`retry_max_age` (24 hours;", "osnl/src/native/deliveries.rs", "retry_max_age: Option<Duration> as max_age = \"24h\""),
