@@ -490,7 +490,8 @@ impl MemoryJournal {
     ) {
         let Some(pending) = state.deliveries.get(&id) else { return };
         let listener = state.entries.get(&pending.entry).map(|open| open.received.origin.listener.clone());
-        let (former, is_replaced) = (pending.letter, letter.is_some());
+        let former = pending.letter.or(pending.ends_letter);
+        let is_replaced = letter.as_ref().is_some_and(|letter| Some(letter.id) == former);
         let hands_over = match &ending {
             Ending::End(End { to: Some(to), .. }) if !is_replaced => {
                 let open = state.entries.get(&pending.entry);
