@@ -429,9 +429,7 @@ impl DeadLetterQueue {
     ) -> Result<bool, DeadLetterError> {
         let (bodies, left) = (AtomicU64::new(0), AtomicU64::new(0));
         let wants_body = |message: &QueuedMessage| {
-            let is_behind =
-                || WaitingLetter::read(message).is_some_and(|letter| letter.why == LetterWait::Behind);
-            let is_open = !sent.contains(&id_of(message)) && (is_meant(message) || is_behind());
+            let is_open = !sent.contains(&id_of(message)) && is_meant(message);
             if change == DeadLetterChange::Discard || !is_open {
                 return false;
             }
@@ -571,8 +569,8 @@ fn is_whole(message: &QueuedMessage) -> bool {
     message.body.len() as u64 == bytes_of(message)
 }
 
-/// Returns the letters of which copies are published, in the order in which they are carried out. For each resource these
-/// are the letters from the first on that are meant or wait behind such; a meant one further behind is named in `behind`.
+/// Returns the letters of which copies are published, in the order in which they are carried out. The
+/// meant letters of a resource end with the first letter that holds it and is not meant; `behind` names further letters.
 fn copies_of(
     messages: &[QueuedMessage],
     is_meant: impl Fn(&QueuedMessage) -> bool,
@@ -593,8 +591,6 @@ fn copies_of(
     let mut copies: Vec<(u64, usize)> = Vec::new();
     for lane in lanes.into_values() {
         let mut held_by: Option<u64> = None;
-        // Letters behind the latest meant one follow by themselves.
-        let mut between: Vec<(u64, usize)> = Vec::new();
         let mut has_meant = false;
         for ((place, id), (at, why)) in lane {
             let message = &messages[at];
@@ -605,12 +601,10 @@ fn copies_of(
                 None if sent.contains(&id) => has_meant = true,
                 None if meant && is_whole(message) => {
                     has_meant = true;
-                    copies.append(&mut between);
                     copies.push((place, at));
                 }
-                None if has_meant && why == LetterWait::Behind && is_whole(message) => {
-                    between.push((place, at));
-                }
+                // The daemon carries a waiting letter out by itself, and a later meant letter in its turn.
+                None if has_meant && why == LetterWait::Behind => {}
                 None => held_by = Some(id),
             }
         }

@@ -29,6 +29,8 @@ use crate::identity::MessageIdentity;
 use crate::query::{HeldCause, RecentDelivery, RowState};
 use crate::{DeliveryId, End, Entry, Permit, Settle};
 
+/// The most letters of one lane whose copies are on their way at once: the copies of a daemon that dies are sent anew.
+const AHEAD: usize = 16;
 /// The most letters that are made with one lock of the journal.
 const TOGETHER: usize = 100;
 
@@ -59,6 +61,19 @@ struct TableLetter {
     is_sent: bool,
     /// Whether the delivery of its copy has ended, and only the queue still has the letter.
     is_done: bool,
+    /// Whether an operator has let it go, and its copy has arrived before its turn.
+    is_let_go: bool,
+}
+
+impl TableLetter {
+    fn new(listener: Arc<str>, letter: WaitingLetter, is_sent: bool, is_let_go: bool) -> Self {
+        Self { listener, letter, is_sent, is_done: false, is_let_go }
+    }
+
+    /// Whether the daemon alone carries the letter out when all earlier letters of the lane are done.
+    fn is_free(&self) -> bool {
+        self.is_let_go || self.letter.why == LetterWait::Behind
+    }
 }
 
 /// The dead letter queue of one listener, as far as the journal knows it.
@@ -197,10 +212,10 @@ impl Letters {
         self.last_place
     }
 
-    fn insert(&mut self, listener: Arc<str>, letter: WaitingLetter, is_sent: bool) {
+    fn insert(&mut self, listener: Arc<str>, letter: WaitingLetter, is_sent: bool, is_let_go: bool) {
         self.last_place = self.last_place.max(letter.place);
         let Some(key) = letter.key.clone() else {
-            self.alone.insert(letter.id, TableLetter { listener, letter, is_sent, is_done: false });
+            self.alone.insert(letter.id, TableLetter::new(listener, letter, is_sent, is_let_go));
             return;
         };
         self.freed.insert((letter.action.clone(), key.clone()));
@@ -208,7 +223,7 @@ impl Letters {
         let lane = self.lanes.entry(letter.action.clone()).or_default().entry(key).or_default();
         lane.retain(|known| known.letter.id != letter.id);
         let at = lane.partition_point(|known| known.letter.place <= letter.place);
-        lane.insert(at, TableLetter { listener, letter, is_sent, is_done: false });
+        lane.insert(at, TableLetter::new(listener, letter, is_sent, is_let_go));
     }
 
     /// Forgets the letters of a listener, before those that its queue has now are noted.
@@ -501,7 +516,7 @@ impl MemoryJournal {
             Ending::End(_) | Ending::Left => false,
         };
         if let (Some(letter), Some(listener)) = (letter, &listener) {
-            state.letters.insert(listener.clone(), *letter, false);
+            state.letters.insert(listener.clone(), *letter, false, false);
         }
         match (ending, former, listener) {
             // The letter leaves its queue with the end of the delivery of `on_failure`.
@@ -569,10 +584,9 @@ impl MemoryJournal {
         let is_ours = |listener: &Arc<str>| listeners.get(listener).is_some_and(|is_known| *is_known);
         for (action, key) in std::mem::take(&mut state.letters.freed) {
             let Some(lane) = state.letters.lane(&action, &key) else { continue };
-            let free =
-                lane.iter().take_while(|known| known.is_done || known.letter.why == LetterWait::Behind);
+            let free = lane.iter().filter(|known| !known.is_done).take_while(|known| known.is_free());
             let mut is_free = false;
-            for known in free.filter(|known| !known.is_sent && !known.is_done && is_ours(&known.listener)) {
+            for known in free.take(AHEAD).filter(|known| !known.is_sent && is_ours(&known.listener)) {
                 visits.entry(known.listener.clone()).or_default().send_back.insert(known.letter.id);
                 is_free = true;
             }
@@ -614,11 +628,13 @@ impl MemoryJournal {
             let known = state.letters.all().filter(|known| known.is_sent).map(|known| known.letter.id);
             known.chain(visit.send_back.iter().copied()).collect()
         };
+        let let_go: HashSet<u64> =
+            state.letters.all().filter(|known| known.is_let_go).map(|known| known.letter.id).collect();
         let letters = &mut state.letters;
         letters.forget(listener);
         for letter in found {
-            let is_sent = sent.contains(&letter.id);
-            letters.insert(listener.clone(), letter, is_sent);
+            let (is_sent, is_let_go) = (sent.contains(&letter.id), let_go.contains(&letter.id));
+            letters.insert(listener.clone(), letter, is_sent, is_let_go);
         }
         let is_gating = letters.gating.contains(listener);
         if let Some(of) = letters.listeners.get_mut(listener) {
@@ -751,15 +767,17 @@ impl MemoryState {
         counts
     }
 
-    /// Notes that the copy of a letter has not been carried out: the daemon may send it again.
+    /// Notes that the copy of a letter has arrived before its turn: the daemon sends another one when that has come.
     fn not_sent(&mut self, id: u64) {
         let Letters { index, lanes, freed, alone, .. } = &mut self.letters;
         if let Some(known) = alone.get_mut(&id) {
-            known.is_sent = false;
+            (known.is_sent, known.is_let_go) = (false, true);
         }
         let Some((action, key)) = index.get(&id) else { return };
         let lane = lanes.get_mut(action).and_then(|lanes| lanes.get_mut(key)).into_iter().flatten();
-        lane.filter(|known| known.letter.id == id).for_each(|known| known.is_sent = false);
+        for known in lane.filter(|known| known.letter.id == id) {
+            (known.is_sent, known.is_let_go) = (false, true);
+        }
         freed.insert((action.clone(), key.clone()));
     }
 }
