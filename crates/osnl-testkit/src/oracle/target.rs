@@ -23,7 +23,7 @@ struct OracleTargetState {
     refused: Option<(u64, Reply)>,
     /// The target rejects one event in this number for good; 0 rejects none.
     rejected: u64,
-    /// What the target would reject, and accepts after all.
+    /// The requests that the target would reject, and accepts after all.
     accepted: HashSet<u64>,
     asked: Vec<TargetRequest>,
     effects: HashSet<u64>,

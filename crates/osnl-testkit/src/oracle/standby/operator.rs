@@ -26,6 +26,7 @@ const DEAD: &str = "dead";
 /// Also deliveries that wait behind another one, or that the asked daemon has in hand.
 const ANY: &str = "open,dead";
 
+/// Looks at waiting deliveries through the daemons of one queue, and keeps the commands for the verdict.
 pub(super) struct StandbyOperator<'a> {
     pub(super) pairs: Vec<&'a [OracleDaemon]>,
     pub(super) target: &'a OracleTarget,

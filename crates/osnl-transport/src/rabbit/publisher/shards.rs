@@ -3,7 +3,7 @@
 //! A resource may have another shard under another number. What the former shard still holds would then be overtaken.
 //! So a publisher declares the queue that keeps the number, before its first message of each connection. If the broker
 //! has another number, all queues of that number must be without messages and without consumers: a broker counts no
-//! unacknowledged message, but has none where nobody reads. Then the number is changed.
+//! unacknowledged message, and a queue without consumers has none. Then the number is changed.
 //!
 //! Each publisher also consumes the queue that keeps the number, where no message ever is. While one publishes by a
 //! former number, the broker counts its consumer, and the number stays. A quorum queue knows no conditional deletion:

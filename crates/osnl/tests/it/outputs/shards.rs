@@ -26,7 +26,7 @@ fn reading(vhost: &Vhost, shard: u32) -> KeyReader {
     KeyReader::of_queue(vhost, &all.queue(shard), (Shards::EXCHANGE, Shards::TOPIC, &shard.to_string()))
 }
 
-/// Returns the number of messages in the queue of a shard that nobody reads.
+/// Returns the number of messages in the queue of a shard without a reader.
 fn depth(vhost: &Vhost, shard: u32) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let transport =
