@@ -111,8 +111,8 @@ struct MemoryState {
     returned: RecentItems<MessageIdentity, UsedLimits>,
     objects: RecentItems<String, String>,
     letters: Letters,
-    /// First deliveries of their lanes that leave for a dead letter queue, or whose turn is to be looked at again.
-    to_leave: Vec<DeliveryId>,
+    /// Deliveries that leave for a dead letter queue, or whose turn is to be looked at again.
+    to_leave: VecDeque<DeliveryId>,
     /// First deliveries of their lanes that wait until letters have left their queue.
     later: Vec<DeliveryId>,
     burials: VecDeque<PendingBurial>,
@@ -155,8 +155,8 @@ struct PendingDelivery {
     failed: Option<FailedAttempts>,
     claimed: Option<Weight>,
     due: Option<Instant>,
-    /// Whether the delivery ends with the broker's next answer about its letter.
-    is_ending: bool,
+    /// What the broker's next answer about its letter brings; `None` if the delivery awaits none.
+    awaits: Option<Awaited>,
     /// The reason for which a guard holds the delivery.
     held: Option<Box<str>>,
     /// The waiting letter of which the delivery is the copy.
@@ -164,6 +164,15 @@ struct PendingDelivery {
     /// The letter that leaves its queue when this delivery has ended: that of the delivery for which this one was made by
     /// `on_failure`.
     ends_letter: Option<u64>,
+}
+
+/// The effect of the broker's answer about a delivery's letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    /// The delivery ends. Until then it keeps its place in the lane.
+    Ends,
+    /// The delivery waits in the dead letter queue from then on. The lane goes on already.
+    Leaves,
 }
 
 #[derive(Debug)]
@@ -382,15 +391,14 @@ impl Journal for MemoryJournal {
         };
         let Some(lanes) = state.actions.get(action) else { return Vec::new() };
         // An overdue follower is returned with its head.
-        let heads = lanes.by_key.values().filter(|lane| {
-            let is_ending = |id| state.deliveries.get(id).is_some_and(|first| first.is_ending);
-            !lane.front().is_some_and(is_ending)
-                && lane.iter().any(|id| {
-                    let entry = state.deliveries.get(id).and_then(|p| state.entries.get(&p.entry));
-                    entry.is_some_and(overdue)
-                })
+        let heads = lanes.by_key.iter().filter(|(_, ids)| {
+            ids.iter().any(|id| {
+                let pending = state.deliveries.get(id).filter(|pending| pending.awaits.is_none());
+                pending.and_then(|pending| state.entries.get(&pending.entry)).is_some_and(overdue)
+            })
         });
-        let heads = heads.filter_map(|lane| lane.front().copied());
+        let heads = heads.filter_map(|(lane, _)| state.head(action, lane));
+        let heads = heads.filter(|id| state.deliveries.get(id).is_some_and(|head| head.awaits.is_none()));
         let (claimed, mut own): (Vec<_>, Vec<_>) =
             heads.partition(|id| state.deliveries.get(id).is_some_and(|p| p.claimed.is_some()));
         own.sort_unstable();
@@ -409,7 +417,7 @@ impl Journal for MemoryJournal {
             .deliveries
             .iter()
             .filter(|(_, pending)| {
-                *pending.action == *action && pending.claimed.is_none() && !pending.is_ending
+                *pending.action == *action && pending.claimed.is_none() && pending.awaits.is_none()
             })
             .map(|(id, _)| *id)
             .collect();
@@ -547,6 +555,8 @@ impl MemoryState {
     }
 
     fn remove(&mut self, id: DeliveryId) -> Option<PendingDelivery> {
+        let pending = self.deliveries.get(&id)?;
+        let was_head = self.head(&pending.action, &pending.lane) == Some(id);
         let pending = self.deliveries.remove(&id)?;
         if let Some(lanes) = self.actions.get_mut(&pending.action) {
             lanes.claimable.remove(&id);
@@ -554,19 +564,17 @@ impl MemoryState {
                 lanes.waiting.remove(&(due, id));
             }
             if let Some(lane) = lanes.by_key.get_mut(&pending.lane) {
-                let was_first = lane.front() == Some(&id);
-                match was_first {
+                match lane.front() == Some(&id) {
                     true => drop(lane.pop_front()),
                     false => lane.retain(|other| *other != id),
                 }
-                match lane.front().copied() {
-                    Some(next) if was_first => self.promote(next),
-                    Some(_) => {}
-                    None => {
-                        lanes.by_key.remove(&pending.lane);
-                    }
+                if lane.is_empty() {
+                    lanes.by_key.remove(&pending.lane);
                 }
             }
+        }
+        if was_head && let Some(next) = self.head(&pending.action, &pending.lane) {
+            self.promote(next);
         }
         Some(pending)
     }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::queries::{MemoryAndQueues, row_of, unread};
 use crate::daemon::ServiceTask;
 use crate::journal::dead_letters::{LetterWait, WaitingLetter, again, bytes_of, copy_of, id_of};
-use crate::journal::memory::{Burial, LetterVisit, MemoryJournal};
+use crate::journal::memory::{Burial, LetterVisit, MemoryJournal, QueueWork};
 use crate::native::{JournalConf, ListenerConf, Native};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -32,6 +32,8 @@ const COUNTED: Duration = Duration::from_secs(10);
 /// The wait for another reader, which usually takes a second or two.
 const BUSY: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// The longest wait of a visit for letters that are put first.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of bodies that one reading holds in memory.
 const BODIES: u64 = 64 << 20;
 /// The limit of messages put back with one wait for the broker.
@@ -45,8 +47,8 @@ pub struct DeadLetterQueues {
     queues: Mutex<BTreeMap<Arc<str>, DeadLetterQueue>>,
     /// The letters of which commands have published copies lately: a second command publishes none.
     sent: Mutex<HashMap<u64, Instant>>,
-    /// Wakes the task that serves the queues after a command has changed them.
-    changed: Notify,
+    /// Wakes the task that serves the queues after a reload has added one.
+    added: Notify,
 }
 
 #[derive(Clone)]
@@ -58,6 +60,8 @@ struct DeadLetterQueue {
     trouble: Option<(SystemTime, String)>,
     /// The number of messages after the daemon's latest visit; `None` if a command may have changed it since.
     expected: Option<u64>,
+    /// Wakes the service of the queue after a command has changed it.
+    changed: Arc<Notify>,
 }
 
 /// The result of a reading of a queue by the daemon.
@@ -136,8 +140,10 @@ impl DeadLetterQueues {
             return false;
         };
         let mut queues = self.lock();
-        let queue = DeadLetterQueue { name, source, transport, count: None, trouble: None, expected: None };
+        let (count, trouble, expected, changed) = Default::default();
+        let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed };
         queues.insert(listener.name.clone(), queue);
+        self.added.notify_one();
         true
     }
 
@@ -195,61 +201,79 @@ impl DeadLetterQueues {
     }
 
     async fn serve_for_ever(&self, journal: &MemoryJournal) {
-        let mut pause = FIRST_PAUSE;
-        let mut counted: Option<Instant> = None;
         loop {
-            if counted.is_none_or(|at| at.elapsed() >= COUNTED) {
-                self.count().await;
-                counted = Some(Instant::now());
-            }
-            self.look_for_changes(journal);
-            let work = tokio::select! {
-                () = sleep(COUNTED) => continue,
-                () = self.changed.notified() => {
-                    counted = None;
-                    continue;
-                }
-                work = journal.queue_work() => work,
-            };
-            let burying = work.burials.iter().map(|(listener, burials)| self.bury(listener, burials));
-            let mut has_failed = false;
-            for (is_kept, burials) in join_all(burying).await.into_iter().zip(work.burials.values()) {
-                has_failed |= !is_kept;
-                if is_kept {
-                    journal.buried(burials);
-                    counted = None;
-                }
-            }
-            let visiting = work.visits.iter().map(|(listener, visit)| self.visit(listener, visit));
-            for (visited, (listener, visit)) in join_all(visiting).await.into_iter().zip(&work.visits) {
-                has_failed |= visited.as_ref().is_none_or(|visited| visited.done != *visit);
-                if let Some(QueueVisit { done, found, has_more, .. }) = visited {
-                    journal.visited(listener, &done, found, has_more);
-                }
-            }
-            if has_failed {
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            } else {
-                pause = FIRST_PAUSE;
-                if !work.visits.is_empty() {
-                    // A command has its turn between two visits, and more letters go with the next one.
-                    sleep(BUSY_PAUSE).await;
-                }
+            let listeners: Vec<Arc<str>> = self.lock().keys().cloned().collect();
+            let serving = join_all(listeners.iter().map(|listener| self.serve_one(journal, listener)));
+            tokio::select! {
+                _ = serving, if !listeners.is_empty() => {}
+                () = self.added.notified() => {}
             }
         }
     }
 
-    /// Asks for a visit of queues with another number of messages than the daemon has left there: an operator has
-    /// changed them, perhaps by another daemon.
-    fn look_for_changes(&self, journal: &MemoryJournal) {
-        let queues: Vec<_> = self.lock().iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
-        for (listener, queue) in queues {
-            let has_changed = queue.count.is_some_and(|count| Some(count) != queue.expected);
-            let is_new = queue.expected.is_none() && queue.count == Some(0);
-            if has_changed && !is_new && journal.follows_letters(&listener) {
-                journal.ask_for_letters(&listener);
+    /// Serves the queue of one listener without end. Letters are put before the queue is visited, and visits take at most
+    /// half of the time: a visit reads all letters, and puts none.
+    async fn serve_one(&self, journal: &MemoryJournal, listener: &Arc<str>) {
+        let Some(DeadLetterQueue { changed, .. }) = self.lock().get(listener).cloned() else { return };
+        let mut pause = FIRST_PAUSE;
+        let mut counted: Option<Instant> = None;
+        let mut next_visit = Instant::now();
+        loop {
+            if counted.is_none_or(|at| at.elapsed() >= COUNTED) {
+                self.count_one(listener).await;
+                counted = Some(Instant::now());
             }
+            self.look_for_changes(journal, listener);
+            let QueueWork { burials, visit } = tokio::select! {
+                () = sleep(COUNTED) => continue,
+                () = changed.notified() => {
+                    counted = None;
+                    continue;
+                }
+                work = journal.queue_work(listener) => work,
+            };
+            let now = Instant::now();
+            let is_done = match visit {
+                Some(visit)
+                    if now >= next_visit + LONGEST_WAIT || (burials.is_empty() && now >= next_visit) =>
+                {
+                    let visited = self.visit(listener, &visit).await;
+                    next_visit = Instant::now() + now.elapsed().max(BUSY_PAUSE);
+                    let is_done = visited.as_ref().is_some_and(|visited| visited.done == visit);
+                    if let Some(QueueVisit { done, found, has_more, .. }) = visited {
+                        journal.visited(listener, &done, found, has_more);
+                    }
+                    is_done
+                }
+                Some(_) if burials.is_empty() => {
+                    sleep(BUSY_PAUSE).await;
+                    continue;
+                }
+                Some(_) | None => {
+                    let is_kept = self.bury(listener, &burials).await;
+                    if is_kept {
+                        journal.buried(&burials);
+                    }
+                    is_kept
+                }
+            };
+            if is_done {
+                pause = FIRST_PAUSE;
+            } else {
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+
+    /// Asks for a visit of a queue with another number of messages than the daemon has left there: an operator has
+    /// changed it, perhaps by another daemon.
+    fn look_for_changes(&self, journal: &MemoryJournal, listener: &Arc<str>) {
+        let Some(queue) = self.lock().get(listener).cloned() else { return };
+        let has_changed = queue.count.is_some_and(|count| Some(count) != queue.expected);
+        let is_new = queue.expected.is_none() && queue.count == Some(0);
+        if has_changed && !is_new && journal.follows_letters(listener) {
+            journal.ask_for_letters(listener);
         }
     }
 
@@ -282,7 +306,9 @@ impl DeadLetterQueues {
         let trouble = kept.as_ref().err().map(|error| words(&queue.name, error));
         self.note_trouble(listener, &queue, trouble, burials.len());
         if let (Ok(()), Some(queue)) = (&kept, self.lock().get_mut(listener)) {
-            queue.expected = queue.expected.map(|messages| messages + burials.len() as u64);
+            for messages in [&mut queue.count, &mut queue.expected] {
+                *messages = messages.map(|messages| messages + burials.len() as u64);
+            }
         }
         kept.is_ok()
     }
@@ -316,18 +342,18 @@ impl DeadLetterQueues {
         }
     }
 
+    /// Counts the messages of all queues.
     pub(crate) async fn count(&self) {
-        let queues: Vec<(Arc<str>, DeadLetterQueue)> =
-            self.lock().iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
-        let asked = queues.iter().map(async |(listener, queue)| {
-            let access = queue.transport.queue_access()?;
-            let count = access.depth(&queue.name).await.ok()?;
-            Some((listener.clone(), u64::from(count.unwrap_or_default())))
-        });
-        for (listener, count) in join_all(asked).await.into_iter().flatten() {
-            if let Some(queue) = self.lock().get_mut(&listener) {
-                queue.count = Some(count);
-            }
+        let listeners: Vec<Arc<str>> = self.lock().keys().cloned().collect();
+        join_all(listeners.iter().map(|listener| self.count_one(listener))).await;
+    }
+
+    async fn count_one(&self, listener: &Arc<str>) {
+        let Some(queue) = self.lock().get(listener).cloned() else { return };
+        let Some(access) = queue.transport.queue_access() else { return };
+        let Ok(count) = access.depth(&queue.name).await else { return };
+        if let Some(queue) = self.lock().get_mut(listener) {
+            queue.count = Some(u64::from(count.unwrap_or_default()));
         }
     }
 
@@ -387,8 +413,10 @@ impl DeadLetterQueues {
         changed.behind.retain(|(id, _)| !ids.contains(id));
         changed.behind.sort_unstable();
         changed.behind.dedup();
-        self.lock().values_mut().for_each(|queue| queue.expected = None);
-        self.changed.notify_one();
+        for queue in self.lock().values_mut() {
+            queue.expected = None;
+            queue.changed.notify_one();
+        }
         result
     }
 }

@@ -3,7 +3,6 @@
 //! Until then a given-up delivery keeps its place in its lane, and its message stays unacknowledged. A full
 //! or missing queue delays everything behind it; nothing is lost.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::time::timeout;
 
 use super::dead::log_dead_letter;
 use super::letters::LetterVisit;
-use super::{MemoryJournal, MemoryState};
+use super::{Awaited, MemoryJournal, MemoryState};
 use crate::dead_letters::{self, GivenUp, LetterWait, WaitingLetter};
 use crate::{DeliveryId, End, Entry, Outcome, Receipt, Settle};
 
@@ -57,49 +56,45 @@ pub(super) enum Ending {
     Left,
 }
 
-/// The work for the dead letter queues: letters to put, and then queues to visit.
+/// The work for the dead letter queue of one listener.
 #[derive(Clone, Debug, Default)]
 pub struct QueueWork {
-    pub burials: BTreeMap<Arc<str>, Vec<Burial>>,
-    pub visits: BTreeMap<Arc<str>, LetterVisit>,
+    /// Letters to put into the queue, in this order.
+    pub burials: Vec<Burial>,
+    /// The changes and the reading that the queue needs then; `None` if it needs none.
+    pub visit: Option<LetterVisit>,
 }
 
 impl MemoryJournal {
-    /// Waits until dead letters are to be put into queues, or a queue is to be [visited](Self::visited). Returns the
-    /// oldest letters of each listener: at most 100, and at most 1 MiB unless one alone has more. Each is returned again
-    /// until it is [buried](Self::buried). Cancel-safe.
-    pub async fn queue_work(&self) -> QueueWork {
+    /// Waits until dead letters are to be put into the queue of a listener, or the queue is to be
+    /// [visited](Self::visited). Returns the oldest letters: at most 100, and at most 1 MiB unless one alone has more.
+    /// Each is returned again until it is [buried](Self::buried). Cancel-safe.
+    pub async fn queue_work(&self, listener: &str) -> QueueWork {
         let to_bury = self.lock().to_bury.clone();
         loop {
             let another = to_bury.notified();
-            if let Some(work) = self.queue_work_now() {
+            if let Some(work) = self.queue_work_now(listener) {
                 return work;
             }
             another.await;
         }
     }
 
-    fn queue_work_now(&self) -> Option<QueueWork> {
+    fn queue_work_now(&self, listener: &str) -> Option<QueueWork> {
         let mut state = self.lock();
         self.make_letters(&mut state);
-        let visits = self.visits(&mut state);
-        let mut burials: BTreeMap<Arc<str>, Vec<Burial>> = BTreeMap::new();
-        let mut full = BTreeSet::new();
-        for PendingBurial { burial, .. } in &state.burials {
-            if full.contains(&burial.listener) {
-                continue;
-            }
-            let of = burials.entry(burial.listener.clone()).or_default();
-            let bytes: usize = of.iter().map(|other| other.message.body.len()).sum();
-            let fits = bytes + burial.message.body.len() <= TOGETHER_BYTES && of.len() < TOGETHER;
-            if fits || of.is_empty() {
-                of.push(burial.clone());
-            } else {
-                full.insert(burial.listener.clone());
-            }
-        }
-        let has_work = !burials.is_empty() || !visits.is_empty();
-        has_work.then_some(QueueWork { burials, visits })
+        let visit = self.visits(&mut state).remove(listener);
+        let mut bytes = 0;
+        let fits = |burial: &&Burial| {
+            let is_first = bytes == 0;
+            bytes += burial.message.body.len().max(1);
+            is_first || bytes <= TOGETHER_BYTES
+        };
+        let burials = state.burials.iter().map(|pending| &pending.burial);
+        let burials = burials.filter(|burial| *burial.listener == *listener).take(TOGETHER);
+        let burials: Vec<Burial> = burials.take_while(fits).cloned().collect();
+        let has_work = !burials.is_empty() || visit.is_some();
+        has_work.then_some(QueueWork { burials, visit })
     }
 
     pub fn buried(&self, burials: &[Burial]) {
@@ -149,7 +144,7 @@ impl MemoryJournal {
     /// which it is the copy has left its queue.
     pub(super) fn puts_off(&self, state: &mut MemoryState, delivery: DeliveryId, end: &End) -> bool {
         let Some(pending) = state.deliveries.get(&delivery) else { return false };
-        if pending.is_ending {
+        if pending.awaits.is_some() {
             return true;
         }
         let (reason, open) = match (end.outcome.given_up(), state.entries.get(&pending.entry)) {
@@ -181,7 +176,7 @@ impl MemoryJournal {
         let message = given_up.message();
         let letter = WaitingLetter::read(&message).map(Box::new);
         if let Some(pending) = state.deliveries.get_mut(&delivery) {
-            pending.is_ending = true;
+            pending.awaits = Some(Awaited::Ends);
         }
         let then = AfterBurial::Delivery(delivery, Ending::End(end.clone()), letter);
         self.put_in_line(state, listener, message, then);

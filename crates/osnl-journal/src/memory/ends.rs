@@ -99,9 +99,12 @@ impl MemoryJournal {
             }
             Outcome::Returned => {
                 self.counters.returned.increment();
-                // Followers of the same key must not overtake the returned delivery.
+                // Followers of the same key must not overtake the returned delivery. Those that leave for the dead
+                // letter queue follow it there.
                 let lanes = state.lanes(&pending.action);
-                let behind: Vec<_> = lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();
+                let mut behind: Vec<_> =
+                    lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();
+                behind.retain(|id| state.deliveries.get(id).is_some_and(|other| other.awaits.is_none()));
                 for follower in behind.into_iter().filter(|follower| *follower > delivery) {
                     if let Some(pending) = state.remove(follower) {
                         self.counters.returned.increment();
@@ -134,9 +137,7 @@ impl MemoryState {
         let id = DeliveryId(self.next());
         let lane = new.key.clone().filter(|_| new.ordered).map_or(MemoryLane::Alone(id), MemoryLane::Key);
         let lanes = self.lanes(&new.action);
-        let waiting = lanes.by_key.entry(lane.clone()).or_default();
-        waiting.push_back(id);
-        let is_first = waiting.len() == 1;
+        lanes.by_key.entry(lane.clone()).or_default().push_back(id);
         let (rule, action, resource) = (new.rule.clone(), new.action.clone(), new.resource);
         let (key, told) = (new.key.clone(), new.told.clone());
         let (claimed, due) = (None, None);
@@ -154,7 +155,7 @@ impl MemoryState {
             failed: None,
             claimed,
             due,
-            is_ending: false,
+            awaits: None,
             held: match &new.begin {
                 Begin::Held(why) => Some(why.as_str().into()),
                 Begin::Live | Begin::Shadow | Begin::Dead(_) | Begin::TooOld(_) => None,
@@ -163,8 +164,10 @@ impl MemoryState {
             ends_letter: None,
         };
         self.deliveries.insert(id, pending);
-        if is_first {
+        if self.is_head(id) {
             self.promote(id);
+        } else {
+            self.follow(id);
         }
     }
 

@@ -5,8 +5,8 @@
 //!
 //! - A listener with a guard or `hold_key` *gates*: a message of a new session is parked until the dead letter queue of
 //!   the listener has been read once, since another daemon may have filled the queue. Only then can the journal tell whose turn it is.
-//! - A delivery leaves for the queue when it is the first of its lane, never before: all earlier deliveries of the
-//!   resource have ended, and order is kept in one place.
+//! - A delivery leaves for the queue when all earlier ones of its lane have ended, leave too, or are copies of letters
+//!   that are carried out before it. Their messages go to the queue in the order of their places.
 //! - An operator's release or retry publishes a copy of the letter to the source queue. The letter stays, and with it
 //!   the hold, until the delivery made of the copy has ended. So a daemon that dies in between finds the letter, and
 //!   nothing of the resource has overtaken it. A copy whose letter is gone has had its effect, and is acknowledged.
@@ -23,7 +23,7 @@ use osnl_transport::QueuedMessage;
 use tokio::sync::oneshot;
 
 use super::burials::{AfterBurial, Ending};
-use super::{MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
+use super::{Awaited, MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
 use crate::dead_letters::{GivenUp, LetterWait, WaitingLetter};
 use crate::identity::MessageIdentity;
 use crate::query::{HeldCause, RecentDelivery, RowState};
@@ -57,22 +57,39 @@ pub(super) struct Letters {
 struct TableLetter {
     listener: Arc<str>,
     letter: WaitingLetter,
-    /// Whether a copy is on its way that this daemon has published.
-    is_sent: bool,
-    /// Whether the delivery of its copy has ended, and only the queue still has the letter.
-    is_done: bool,
-    /// Whether an operator has let it go, and its copy has arrived before its turn.
-    is_let_go: bool,
+    stage: LetterStage,
+}
+
+/// How far a letter is on its way back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum LetterStage {
+    #[default]
+    Waits,
+    /// An operator has let it go, and its copy has arrived before its turn.
+    LetGo,
+    /// A copy is on its way that this daemon has published.
+    Sent,
+    /// The delivery of its copy has ended, and only the queue still has the letter.
+    Done,
 }
 
 impl TableLetter {
-    fn new(listener: Arc<str>, letter: WaitingLetter, is_sent: bool, is_let_go: bool) -> Self {
-        Self { listener, letter, is_sent, is_done: false, is_let_go }
+    fn is_done(&self) -> bool {
+        self.stage == LetterStage::Done
     }
 
     /// Whether the daemon alone carries the letter out when all earlier letters of the lane are done.
     fn is_free(&self) -> bool {
-        self.is_let_go || self.letter.why == LetterWait::Behind
+        match self.stage {
+            LetterStage::Waits => self.letter.why == LetterWait::Behind,
+            LetterStage::LetGo | LetterStage::Sent => true,
+            LetterStage::Done => false,
+        }
+    }
+
+    /// Whether a copy is to be published.
+    fn is_to_send(&self) -> bool {
+        self.is_free() && self.stage != LetterStage::Sent
     }
 }
 
@@ -184,19 +201,26 @@ impl Letters {
     /// Returns whether a letter is the first of its lane.
     fn is_first(&self, id: u64) -> bool {
         let lane = self.index.get(&id).and_then(|(action, key)| self.lane(action, key));
-        let first = lane.and_then(|lane| lane.iter().find(|known| !known.is_done));
+        let first = lane.and_then(|lane| lane.iter().find(|known| !known.is_done()));
         first.is_some_and(|first| first.letter.id == id)
     }
 
-    fn set_done(&mut self, id: u64) {
+    /// Returns whether a letter of the lane is carried out later than these.
+    fn waits_beyond(&self, action: &str, key: &str, these: &[u64]) -> bool {
+        let mut lane = self.lane(action, key).into_iter().flatten();
+        lane.any(|known| !known.is_done() && !these.contains(&known.letter.id))
+    }
+
+    /// Notes how far a letter is; a letter that is done stays so.
+    fn set_stage(&mut self, id: u64, stage: LetterStage) {
         let Self { index, lanes, alone, freed, .. } = self;
-        if let Some(known) = alone.get_mut(&id) {
-            known.is_done = true;
+        let place = index.get(&id);
+        let lane = place.and_then(|(action, key)| lanes.get_mut(action)?.get_mut(key));
+        let in_lane = lane.and_then(|lane| lane.iter_mut().find(|known| known.letter.id == id));
+        if let Some(known) = alone.get_mut(&id).or(in_lane).filter(|known| !known.is_done()) {
+            known.stage = stage;
         }
-        let Some((action, key)) = index.get(&id) else { return };
-        let lane = lanes.get_mut(action).and_then(|lanes| lanes.get_mut(key)).into_iter().flatten();
-        lane.filter(|known| known.letter.id == id).for_each(|known| known.is_done = true);
-        freed.insert((action.clone(), key.clone()));
+        freed.extend(place.cloned());
     }
 
     /// Returns the place of a letter that replaces another, or a new one.
@@ -212,10 +236,10 @@ impl Letters {
         self.last_place
     }
 
-    fn insert(&mut self, listener: Arc<str>, letter: WaitingLetter, is_sent: bool, is_let_go: bool) {
+    fn insert(&mut self, listener: Arc<str>, letter: WaitingLetter, stage: LetterStage) {
         self.last_place = self.last_place.max(letter.place);
         let Some(key) = letter.key.clone() else {
-            self.alone.insert(letter.id, TableLetter::new(listener, letter, is_sent, is_let_go));
+            self.alone.insert(letter.id, TableLetter { listener, letter, stage });
             return;
         };
         self.freed.insert((letter.action.clone(), key.clone()));
@@ -223,7 +247,7 @@ impl Letters {
         let lane = self.lanes.entry(letter.action.clone()).or_default().entry(key).or_default();
         lane.retain(|known| known.letter.id != letter.id);
         let at = lane.partition_point(|known| known.letter.place <= letter.place);
-        lane.insert(at, TableLetter::new(listener, letter, is_sent, is_let_go));
+        lane.insert(at, TableLetter { listener, letter, stage });
     }
 
     /// Forgets the letters of a listener, before those that its queue has now are noted.
@@ -252,13 +276,14 @@ impl Letters {
         }
     }
 
-    fn turn(&self, listener: &str, pending: &PendingDelivery) -> Turn {
+    /// Decides about the first delivery of a lane; `follows` is whether an earlier one is leaving for the queue.
+    fn turn(&self, listener: &str, pending: &PendingDelivery, follows: bool) -> Turn {
         let Some(known) = self.listeners.get(listener) else { return Turn::Attempt };
         let lane = match &pending.lane {
             MemoryLane::Key(key) => self.lane(&pending.action, key),
             MemoryLane::Alone(_) => None,
         };
-        let first = lane.and_then(|lane| lane.iter().find(|known| !known.is_done));
+        let first = lane.and_then(|lane| lane.iter().find(|known| !known.is_done()));
         if let Some(letter) = pending.letter {
             let is_first = match &pending.lane {
                 MemoryLane::Key(_) => first.is_some_and(|first| first.letter.id == letter),
@@ -269,7 +294,8 @@ impl Letters {
         if pending.held.is_some() {
             return Turn::Wait(LetterWait::Guard);
         }
-        if first.is_some() || (known.known == KnownLetters::Part && self.gating.contains(listener)) {
+        if follows || first.is_some() || (known.known == KnownLetters::Part && self.gating.contains(listener))
+        {
             return Turn::Wait(LetterWait::Behind);
         }
         match &pending.lane {
@@ -285,21 +311,80 @@ impl Letters {
 }
 
 impl MemoryState {
+    /// Returns the first delivery of a lane that does not leave for the dead letter queue.
+    pub(super) fn head(&self, action: &str, lane: &MemoryLane) -> Option<DeliveryId> {
+        let mut lane = self.actions.get(action)?.by_key.get(lane)?.iter();
+        lane.find(|id| self.deliveries.get(id).is_some_and(|other| other.awaits != Some(Awaited::Leaves)))
+            .copied()
+    }
+
     /// Notes that a delivery is the first of its lane: it can be claimed, or leaves for the dead letter queue.
     pub(super) fn promote(&mut self, id: DeliveryId) {
-        let Some(pending) = self.deliveries.get(&id) else { return };
-        let listener = self.entries.get(&pending.entry).map(|open| &open.received.origin.listener);
-        let turn = match listener {
-            Some(listener) if self.letters.listeners.contains_key(listener) => {
-                self.letters.turn(listener, pending)
-            }
-            Some(_) | None => Turn::Attempt,
-        };
-        if turn == Turn::Attempt {
+        if self.turn(id) == Some(Turn::Attempt) {
             self.can_claim(id);
         } else {
-            self.to_leave.push(id);
-            self.to_bury.notify_waiters();
+            self.looks_at(id);
+        }
+    }
+
+    /// Notes that a delivery may leave for the dead letter queue, though it is not the first of its lane.
+    pub(super) fn follow(&mut self, id: DeliveryId) {
+        if matches!(self.turn(id), Some(Turn::Wait(_))) {
+            self.looks_at(id);
+        }
+    }
+
+    fn looks_at(&mut self, id: DeliveryId) {
+        self.to_leave.push_back(id);
+        self.to_bury.notify_waiters();
+    }
+
+    /// Decides about a delivery; `None` while an earlier one of its lane decides.
+    fn turn(&self, id: DeliveryId) -> Option<Turn> {
+        let pending = self.deliveries.get(&id)?;
+        let listener = &self.entries.get(&pending.entry)?.received.origin.listener;
+        let MemoryLane::Key(key) = &pending.lane else {
+            return Some(self.letters.turn(listener, pending, false));
+        };
+        let (mut copies, mut follows) = (Vec::new(), false);
+        for earlier in self.actions.get(&pending.action)?.by_key.get(&pending.lane)? {
+            if *earlier == id {
+                break;
+            }
+            let earlier = self.deliveries.get(earlier)?;
+            match earlier.letter {
+                _ if earlier.awaits == Some(Awaited::Leaves) => follows = true,
+                Some(letter) if earlier.awaits.is_none() => copies.push(letter),
+                Some(_) | None => return None,
+            }
+        }
+        if copies.is_empty() {
+            return Some(self.letters.turn(listener, pending, follows));
+        }
+        let leaves =
+            pending.letter.is_none() && (follows || self.letters.waits_beyond(&pending.action, key, &copies));
+        leaves.then_some(Turn::Wait(match pending.held {
+            Some(_) => LetterWait::Guard,
+            None => LetterWait::Behind,
+        }))
+    }
+
+    pub(super) fn is_head(&self, id: DeliveryId) -> bool {
+        let pending = self.deliveries.get(&id);
+        pending.is_some_and(|pending| self.head(&pending.action, &pending.lane) == Some(id))
+    }
+
+    /// Looks at the deliveries behind one that leaves for the dead letter queue.
+    fn go_on_behind(&mut self, id: DeliveryId, was_head: bool) {
+        let Some(pending) = self.deliveries.get(&id) else { return };
+        let (action, lane) = (pending.action.clone(), pending.lane.clone());
+        if was_head && let Some(head) = self.head(&action, &lane) {
+            self.promote(head);
+        }
+        let lanes = self.actions.get(&action).and_then(|lanes| lanes.by_key.get(&lane));
+        let next = lanes.and_then(|lane| lane.iter().copied().find(|other| *other > id));
+        if let Some(next) = next {
+            self.follow(next);
         }
     }
 
@@ -419,14 +504,13 @@ impl MemoryJournal {
         self.on_release.set(told);
     }
 
-    /// Makes letters of the deliveries that are the first of their lanes and cannot be attempted: at most 100 with one
-    /// lock, because each message is hashed.
+    /// Makes letters of deliveries that cannot be attempted: at most 100 with one lock, because each message is hashed.
     pub(super) fn make_letters(&self, state: &mut MemoryState) {
         if state.to_leave.is_empty() {
             return;
         }
         for _ in 0..TOGETHER {
-            let Some(id) = state.to_leave.pop() else { break };
+            let Some(id) = state.to_leave.pop_front() else { break };
             self.make_letter(state, id);
         }
         if !state.to_leave.is_empty() {
@@ -437,29 +521,23 @@ impl MemoryJournal {
 
     fn make_letter(&self, state: &mut MemoryState, id: DeliveryId) {
         let Some(pending) = state.deliveries.get(&id) else { return };
-        let is_first = match &pending.lane {
-            MemoryLane::Alone(_) => true,
-            lane @ MemoryLane::Key(_) => {
-                let lanes = state.actions.get(&pending.action);
-                lanes.and_then(|lanes| lanes.by_key.get(lane)).and_then(VecDeque::front) == Some(&id)
-            }
-        };
         let Some(open) = state.entries.get(&pending.entry) else { return };
-        if pending.is_ending || pending.claimed.is_some() || !is_first {
+        if pending.awaits.is_some() || pending.claimed.is_some() || pending.due.is_some() {
             return;
         }
         let listener = open.received.origin.listener.clone();
         let (has_id, is_redelivered) = (open.identity.id.is_some(), open.received.origin.redelivered);
-        let turn = state.letters.turn(&listener, pending);
+        let turn = state.turn(id);
         let why = match turn {
-            Turn::Wait(why) => why,
-            Turn::Look => LetterWait::Behind,
-            Turn::Attempt => return state.can_claim(id),
-            Turn::Later => return state.later.push(id),
-            Turn::NotYet(letter) => {
-                state.not_sent(letter);
+            Some(Turn::Wait(why)) => why,
+            Some(Turn::Look) => LetterWait::Behind,
+            Some(Turn::Attempt) => return state.can_claim(id),
+            Some(Turn::Later) => return state.later.push(id),
+            Some(Turn::NotYet(letter)) => {
+                state.letters.set_stage(letter, LetterStage::LetGo);
                 return self.leave(state, id);
             }
+            None => return,
         };
         let place = state.letters.next_place();
         let Some(message) = state.letter_of(id, why, place) else { return };
@@ -468,24 +546,29 @@ impl MemoryJournal {
         let earlier = state.letters.earlier(&letter, has_id, is_redelivered);
         if let Some(WaitingLetter { id: earlier, why, .. }) = earlier.cloned() {
             let is_first = state.letters.is_first(earlier);
+            let is_head = state.is_head(id);
             match state.deliveries.get_mut(&id) {
                 // The delivery may have an action of `on_failure` that has not ended.
                 Some(pending) if why == LetterWait::HoldKey && is_first => {
                     pending.letter = Some(earlier);
-                    state.can_claim(id);
+                    if is_head {
+                        state.can_claim(id);
+                    }
                 }
                 Some(_) | None => self.leave(state, id),
             }
             return;
         }
-        if turn == Turn::Look {
+        if turn == Some(Turn::Look) {
             return state.can_claim(id);
         }
+        let was_head = state.is_head(id);
         if let Some(pending) = state.deliveries.get_mut(&id) {
-            pending.is_ending = true;
+            pending.awaits = Some(Awaited::Leaves);
         }
         let then = AfterBurial::Delivery(id, Ending::Left, Some(Box::new(letter)));
         self.put_in_line(state, listener, message, then);
+        state.go_on_behind(id, was_head);
     }
 
     /// Ends a delivery whose letter is in the queue.
@@ -516,7 +599,7 @@ impl MemoryJournal {
             Ending::End(_) | Ending::Left => false,
         };
         if let (Some(letter), Some(listener)) = (letter, &listener) {
-            state.letters.insert(listener.clone(), *letter, false, false);
+            state.letters.insert(listener.clone(), *letter, LetterStage::Waits);
         }
         match (ending, former, listener) {
             // The letter leaves its queue with the end of the delivery of `on_failure`.
@@ -552,7 +635,7 @@ impl MemoryJournal {
         let (listener, entry) = (open.received.origin.listener.clone(), pending.entry);
         // The next of the lane goes on. The message is acknowledged when the letter is gone: until then a new daemon
         // finds both.
-        state.letters.set_done(letter);
+        state.letters.set_stage(letter, LetterStage::Done);
         drop(self.end_unsettled(state, id, end, false));
         let then = AfterRemoval::Entry(entry);
         state.letters.removals.push_back(LetterRemoval { listener, letter, is_replaced: false, then });
@@ -584,9 +667,9 @@ impl MemoryJournal {
         let is_ours = |listener: &Arc<str>| listeners.get(listener).is_some_and(|is_known| *is_known);
         for (action, key) in std::mem::take(&mut state.letters.freed) {
             let Some(lane) = state.letters.lane(&action, &key) else { continue };
-            let free = lane.iter().filter(|known| !known.is_done).take_while(|known| known.is_free());
+            let free = lane.iter().filter(|known| !known.is_done()).take_while(|known| known.is_free());
             let mut is_free = false;
-            for known in free.take(AHEAD).filter(|known| !known.is_sent && is_ours(&known.listener)) {
+            for known in free.take(AHEAD).filter(|known| known.is_to_send() && is_ours(&known.listener)) {
                 visits.entry(known.listener.clone()).or_default().send_back.insert(known.letter.id);
                 is_free = true;
             }
@@ -600,11 +683,7 @@ impl MemoryJournal {
             of.is_some_and(|of| of.known == KnownLetters::Whole)
         };
         for known in state.letters.alone.values() {
-            if known.letter.why == LetterWait::Behind
-                && !known.is_sent
-                && !known.is_done
-                && is_whole(&known.listener)
-            {
+            if known.letter.why == LetterWait::Behind && known.is_to_send() && is_whole(&known.listener) {
                 visits.entry(known.listener.clone()).or_default().send_back.insert(known.letter.id);
             }
         }
@@ -624,17 +703,15 @@ impl MemoryJournal {
         has_more: bool,
     ) {
         let mut state = self.lock();
-        let sent: HashSet<u64> = {
-            let known = state.letters.all().filter(|known| known.is_sent).map(|known| known.letter.id);
-            known.chain(visit.send_back.iter().copied()).collect()
-        };
-        let let_go: HashSet<u64> =
-            state.letters.all().filter(|known| known.is_let_go).map(|known| known.letter.id).collect();
+        let stages = state.letters.all().map(|known| (known.letter.id, known.stage));
+        let sent = visit.send_back.iter().map(|letter| (*letter, LetterStage::Sent));
+        let stages: HashMap<u64, LetterStage> = stages.chain(sent).collect();
         let letters = &mut state.letters;
         letters.forget(listener);
         for letter in found {
-            let (is_sent, is_let_go) = (sent.contains(&letter.id), let_go.contains(&letter.id));
-            letters.insert(listener.clone(), letter, is_sent, is_let_go);
+            // A letter that is done is among the removals.
+            let stage = stages.get(&letter.id).copied().filter(|stage| *stage != LetterStage::Done);
+            letters.insert(listener.clone(), letter, stage.unwrap_or_default());
         }
         let is_gating = letters.gating.contains(listener);
         if let Some(of) = letters.listeners.get_mut(listener) {
@@ -658,7 +735,7 @@ impl MemoryJournal {
         // The end of a delivery during the reading: its letter was still found.
         let leaving = letters.removals.iter().filter(|removal| !removal.is_replaced);
         let leaving: Vec<u64> = leaving.map(|removal| removal.letter).collect();
-        leaving.into_iter().for_each(|letter| letters.set_done(letter));
+        leaving.into_iter().for_each(|letter| letters.set_stage(letter, LetterStage::Done));
         let later = std::mem::take(&mut state.later);
         state.to_leave.extend(later);
         for then in done {
@@ -700,7 +777,7 @@ impl MemoryJournal {
         let is_discarded = |(id, pending): (&DeliveryId, &PendingDelivery)| {
             let of = state.entries.get(&pending.entry)?;
             let is_gone = pending.letter.is_some_and(|letter| state.letters.find(letter).is_none());
-            let is_meant = is_gone && pending.claimed.is_none() && !pending.is_ending;
+            let is_meant = is_gone && pending.claimed.is_none() && pending.awaits.is_none();
             (is_meant && of.received.origin.listener == *listener).then_some(*id)
         };
         let discarded: Vec<DeliveryId> = state.deliveries.iter().filter_map(is_discarded).collect();
@@ -765,20 +842,6 @@ impl MemoryState {
             }
         }
         counts
-    }
-
-    /// Notes that the copy of a letter has arrived before its turn: the daemon sends another one when that has come.
-    fn not_sent(&mut self, id: u64) {
-        let Letters { index, lanes, freed, alone, .. } = &mut self.letters;
-        if let Some(known) = alone.get_mut(&id) {
-            (known.is_sent, known.is_let_go) = (false, true);
-        }
-        let Some((action, key)) = index.get(&id) else { return };
-        let lane = lanes.get_mut(action).and_then(|lanes| lanes.get_mut(key)).into_iter().flatten();
-        for known in lane.filter(|known| known.letter.id == id) {
-            (known.is_sent, known.is_let_go) = (false, true);
-        }
-        freed.insert((action.clone(), key.clone()));
     }
 }
 

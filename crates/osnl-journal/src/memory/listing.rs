@@ -96,15 +96,13 @@ fn system_time(at: Instant) -> SystemTime {
 
 impl super::MemoryState {
     fn head_before(&self, id: DeliveryId, pending: &PendingDelivery) -> Option<DeliveryId> {
-        let lanes = self.actions.get(&pending.action)?;
-        lanes.by_key.get(&pending.lane)?.front().copied().filter(|first| *first != id)
+        self.head(&pending.action, &pending.lane).filter(|first| *first < id)
     }
 
     fn place_of(&self, id: DeliveryId, pending: &PendingDelivery) -> RowState {
-        let lane = self.actions.get(&pending.action).and_then(|lanes| lanes.by_key.get(&pending.lane));
-        match lane.and_then(|lane| lane.front()) {
-            Some(first) if *first != id => RowState::Waiting,
-            Some(_) | None => RowState::Ready,
+        match self.head(&pending.action, &pending.lane) == Some(id) {
+            true => RowState::Ready,
+            false => RowState::Waiting,
         }
     }
 }

@@ -231,8 +231,8 @@ fn with_queue() -> (MemoryJournal, Receipt, Receipt) {
 }
 
 fn unburied(journal: &MemoryJournal) -> Vec<Burial> {
-    let work = journal.queue_work().now_or_never().unwrap_or_default();
-    work.burials.into_values().flatten().collect()
+    let listener = ReceivedMessage::sample("", false).origin.listener;
+    journal.queue_work(&listener).now_or_never().unwrap_or_default().burials
 }
 
 #[test]

@@ -116,7 +116,12 @@ impl World {
     }
 
     /// Serves the dead letter queue once, and is killed before so many of its steps have been made.
-    fn serve(&mut self, mut steps: usize) {
+    fn serve(&mut self, steps: usize) {
+        self.serve_in_part(steps, true, true);
+    }
+
+    /// Puts letters into the dead letter queue, visits it, or both.
+    fn serve_in_part(&mut self, mut steps: usize, puts: bool, visits: bool) {
         let mut step = |world: &mut Self| {
             steps = steps.wrapping_sub(1);
             if steps == 0 {
@@ -124,8 +129,8 @@ impl World {
             }
             steps == 0
         };
-        let Some(work) = self.journal.queue_work().now_or_never() else { return };
-        for burial in work.burials.into_values().flatten() {
+        let Some(work) = self.journal.queue_work(&listener()).now_or_never() else { return };
+        for burial in work.burials.into_iter().filter(|_| puts) {
             if step(self) {
                 return;
             }
@@ -135,7 +140,7 @@ impl World {
             }
             self.journal.buried(&[burial]);
         }
-        for (listener, visit) in work.visits {
+        if let Some(visit) = work.visit.filter(|_| visits) {
             for message in self.in_places() {
                 if visit.send_back.contains(&letter(&message).id) {
                     self.send_copy(&message);
@@ -157,7 +162,7 @@ impl World {
                 return;
             }
             let found = self.dead.iter().map(letter);
-            self.journal.visited(&listener, &visit, found.collect(), false);
+            self.journal.visited(&listener(), &visit, found.collect(), false);
         }
     }
 
@@ -240,7 +245,8 @@ fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_witho
                 2..8 => world.arrive(random.u8(..4) == 0),
                 8..13 => world.attempt(random.u8(..5) == 0, random.u8(..12) == 0),
                 13..15 => world.serve(random.usize(1..8)),
-                15..17 => world.serve(0),
+                15 => world.serve(0),
+                16 => world.serve_in_part(0, random.bool(), random.bool()),
                 17 => world.read_by_standby(),
                 _ => world.settle(),
             }
@@ -354,12 +360,35 @@ fn a_copy_whose_letter_is_gone_is_acknowledged_and_has_no_effect() {
 fn with_more_letters_than_one_reading_takes_everything_waits() {
     let mut world = World::new(2, 2);
     world.arrive(false);
-    let work = world.journal.queue_work().now_or_never().unwrap();
-    world.journal.visited(&listener(), &work.visits[&listener()], Vec::new(), true);
+    let work = world.journal.queue_work(&listener()).now_or_never().unwrap();
+    world.journal.visited(&listener(), &work.visit.unwrap(), Vec::new(), true);
     world.attempt(false, false);
     assert!(world.effects.is_empty());
     (0..2).for_each(|_| world.serve(0));
     assert_eq!(world.dead.len(), 1);
     world.finish();
     assert_eq!(world.effects.len(), 2);
+}
+
+#[test]
+fn all_that_waits_behind_a_held_delivery_leaves_with_one_confirm_of_the_broker() {
+    let mut world = World::new(1, 6);
+    world.serve(0);
+    (0..5).for_each(|event| world.arrive(event == 0));
+    // The queue is read, then the letters are put.
+    (0..2).for_each(|_| world.serve(0));
+    world.settle();
+    let waiting: Vec<usize> = world.dead.iter().map(event_in).collect();
+    assert_eq!((waiting, world.unsettled.len()), ((0..5).collect(), 0));
+    // A new event leaves at once, and the copies that came before it go on meanwhile.
+    world.let_go();
+    world.source.swap(0, 1);
+    (0..2).for_each(|_| world.arrive(false));
+    world.serve(0);
+    world.settle();
+    assert_eq!(world.dead.len(), 6);
+    world.attempt(false, false);
+    assert_eq!(world.effects, [0]);
+    world.finish();
+    assert_eq!(world.effects, [0, 1, 2, 3, 4, 5]);
 }
