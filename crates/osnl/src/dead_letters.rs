@@ -135,16 +135,28 @@ impl Native {
 }
 
 impl DeadLetterQueues {
+    /// Serves the queue of a listener from now on, if the listener has one, in place of a former queue.
     pub(crate) fn serve(&self, listener: &ListenerConf, transport: Arc<dyn Transport>) -> bool {
         let (Some(name), Some(source)) = (listener.dead_letter_queue(), listener.pool.clone()) else {
             return false;
         };
         let mut queues = self.lock();
+        let is_same =
+            |known: &DeadLetterQueue| known.name == name && Arc::ptr_eq(&known.transport, &transport);
+        if queues.get(&listener.name).is_some_and(is_same) {
+            return true;
+        }
         let (count, trouble, expected, changed) = Default::default();
         let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed };
         queues.insert(listener.name.clone(), queue);
         self.added.notify_one();
         true
+    }
+
+    /// Serves no longer the queues of listeners that are not among these.
+    pub(crate) fn forget_others<'a>(&self, listeners: impl Iterator<Item = &'a Arc<str>>) {
+        let listeners: HashSet<&Arc<str>> = listeners.collect();
+        self.lock().retain(|listener, _| listeners.contains(listener));
     }
 
     #[must_use]

@@ -245,3 +245,24 @@ fn a_dead_letter_of_memory_holds_its_resource_until_it_is_retried_or_discarded()
     are_dead(&rig, 0);
     are_acknowledged(&rig);
 }
+
+#[test]
+fn a_pool_with_dead_letters_is_left_only_when_they_have_ended() {
+    let mut rig = refused("dead-letters-pool");
+    rig.publish([(1, 1)]);
+    are_dead(&rig, 1);
+    let moved = QUORUM.replace("pool = osnl", "pool = other");
+    wait_until(SOON, "the message is acknowledged", || rig.vhost.queue_depth("osnl") == Some((0, 0)));
+    rig.write(&[&moved, RULE, ROLES, COPY]);
+    let told = rig.reload(1);
+    assert!(told.contains("queue osnl.dead would be left, and has 1 dead or waiting deliveries"), "{told}");
+    // The refused reload leaves the commands with the former queue.
+    let id = dead(&rig)[0]["id"].as_str().unwrap().to_owned();
+    rig.check(&[(&format!("deliveries discard {id} --yes"), 0, "1 delivery discarded")]);
+    wait_until(SOON, "the pool may be left", || rig.ask(&["reload"]).0 == Some(0));
+    rig.listening("neutron");
+    rig.publish([(2, 2)]);
+    wait_until(SOON, "the new pool has a dead letter", || {
+        rig.vhost.queue_depth("other.dead") == Some((1, 0)) && dead(&rig).len() == 1
+    });
+}

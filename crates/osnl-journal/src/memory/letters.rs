@@ -30,7 +30,7 @@ use crate::query::{HeldCause, RecentDelivery, RowState};
 use crate::{DeliveryId, End, Entry, Permit, Settle};
 
 /// The most letters of one lane whose copies are on their way at once: the copies of a daemon that dies are sent anew.
-const AHEAD: usize = 16;
+const AHEAD: usize = 32;
 /// The most letters that are made with one lock of the journal.
 const TOGETHER: usize = 100;
 

@@ -60,9 +60,9 @@ const SHARDED: [&str; 2 * (SHARDS + 1)] = [
 const SHARDS: usize = 4;
 const SPLIT: &str = "osnl-split";
 const NODES: usize = 3;
-const RATE: u64 = 150;
+const RATE: u64 = 60;
 /// Each event passes the broker twice.
-const SHARDED_RATE: u64 = 100;
+const SHARDED_RATE: u64 = 60;
 const KEYS: u64 = 40;
 /// The number of resources of bursts.
 const OTHERS: u64 = 120;

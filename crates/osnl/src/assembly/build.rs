@@ -97,11 +97,11 @@ impl Native {
             logins,
         };
         follow_releases(&parts.opened, &parts.guards);
-        parts.serve(self);
         let mut listeners = Vec::new();
         for (conf, rules) in self.heard() {
             listeners.push(parts.listener(self, conf, rules, transports)?);
         }
+        parts.serve(self);
         parts.bindings.want(self.read_queues());
         counters.series.streams.expect(self.expected(), SystemTime::now());
         parts.rules.values().for_each(|live| live.begin(None));

@@ -5,6 +5,7 @@
 //! | `pool`, `queue`, virtual host or hosts of `transport_url` | the former queue |
 //! | `exchange`, `topics`, `priorities` without a pool | the queues of the keys that are gone |
 //! | a listener that is removed or has no enabled rule any more | its queues |
+//! | `pool` or broker of a listener with a dead letter queue, or its removal | the dead letter queue |
 //! | on Kafka: the group, the hosts, topics, a removed listener | the unread part of the partitions, by the group's lag |
 //!
 //! A queue that another new listener reads is not left, nor a queue that osnl has never read.
@@ -22,7 +23,7 @@ use tokio::time::timeout;
 use super::parts::AssemblyParts;
 use crate::control::PartitionLag;
 use crate::daemon::{ListenerHandle, ReloadRefusal, ReloadRefusalReason};
-use crate::listener::{ExitObstacle, QueueExit};
+use crate::listener::{ExitObstacle, OwnQueue, QueueExit};
 use crate::native::{ListenerConf, Native};
 
 /// The looks that certainly see a message on its way.
@@ -36,6 +37,8 @@ pub(super) struct LeavingListener {
     pub(super) conf: ListenerConf,
     pub(super) exit: QueueExit,
     topics: Vec<String>,
+    /// The dead letter queue that no listener reads any more; `None` if there is none, or another reads it.
+    dead_letters: Option<OwnQueue>,
 }
 
 pub(super) fn leaving(
@@ -69,7 +72,10 @@ pub(super) fn leaving(
             gauges,
         };
         let topics = topics.collect();
-        Some(LeavingListener { conf: conf.clone(), exit, topics })
+        let kept = new.heard().into_iter().filter_map(|(next, _)| next.own_dead_letters());
+        let kept: Vec<_> = kept.collect();
+        let dead_letters = conf.own_dead_letters().filter(|own| !kept.iter().any(|kept| kept.is_same(own)));
+        Some(LeavingListener { conf: conf.clone(), exit, topics, dead_letters })
     };
     let ends = old.heard().into_iter().filter(|(conf, _)| leave.contains(&conf.name));
     ends.filter_map(|(conf, _)| of(conf)).collect()
@@ -87,6 +93,8 @@ pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), R
         let obstacle = obstacle.unwrap_or_else(|_| Some(silent()));
         errors.extend(obstacle.iter().flat_map(|obstacle| listener.refusal(obstacle)));
     }
+    let counted = leaving.iter().map(|listener| timeout(ANSWER, listener.left_letters()));
+    errors.extend(join_all(counted).await.into_iter().filter_map(Result::ok).flatten().flatten());
     match errors.is_empty() {
         true => Ok(()),
         false => Err(ReloadRefusal { reason: ReloadRefusalReason::QueueNotEmpty, errors }),
@@ -108,6 +116,19 @@ impl LeavingListener {
         }
         self.exit.queues.first()?;
         self.exit.obstacle().await.map(Some)
+    }
+
+    /// Returns the refusal while the dead letter queue has messages, which no command would find any more.
+    async fn left_letters(&self) -> Option<Vec<String>> {
+        let queue = &self.dead_letters.as_ref()?.queue;
+        let count = self.exit.transport.queue_access()?.depth(queue).await.ok()??;
+        let name = &self.conf.name;
+        (count > 0).then(|| {
+            vec![
+                format!("[listener:{name}] queue {queue} would be left, and has {count} dead or waiting deliveries"),
+                "release, retry, or discard them (osnl deliveries list), and reload then".to_owned(),
+            ]
+        })
     }
 
     fn unread(&self) -> Option<String> {

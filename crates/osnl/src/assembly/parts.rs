@@ -63,6 +63,17 @@ impl AssemblyParts {
         if let Some(journal) = &self.opened.memory {
             journal.set_gating(native.gating_listeners());
         }
+        if let (Some(journal), Some(queues)) = (&self.opened.memory, &self.opened.store.dead_letters) {
+            let heard = native.heard();
+            queues.forget_others(heard.iter().map(|(listener, _)| &listener.name));
+            for (listener, _) in heard {
+                if let Some(transport) = self.transport_of(listener)
+                    && queues.serve(listener, transport)
+                {
+                    journal.keep_dead_letters_of(listener.name.clone());
+                }
+            }
+        }
     }
 
     pub(super) fn transport_of(&self, conf: &ListenerConf) -> Option<Arc<dyn Transport>> {
@@ -108,11 +119,6 @@ impl AssemblyParts {
         let live = Arc::new(LiveRules::new(self.engine(conf, rules)));
         self.rules.insert(conf.name.clone(), live.clone());
         let is_shared = transport.features().partitions;
-        if let (Some(journal), Some(queues)) = (&self.opened.memory, &self.opened.store.dead_letters)
-            && queues.serve(conf, transport.clone())
-        {
-            journal.keep_dead_letters_of(conf.name.clone());
-        }
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
         let listener = match conf.wanted().filter(|_| !is_shared) {
             Some(wanted) => listener.with_survey(wanted).silent_after(conf.silent_after),

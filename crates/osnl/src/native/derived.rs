@@ -200,6 +200,12 @@ impl ListenerConf {
         queues.map(|queue| ReadQueue { own: own(queue), declared, bindings: bindings.clone() }).collect()
     }
 
+    /// Returns the dead letter queue and its place.
+    pub(crate) fn own_dead_letters(&self) -> Option<OwnQueue> {
+        let (hosts, vhost) = (self.hosts(), self.transport_url.virtual_host().to_owned());
+        Some(OwnQueue { hosts, vhost, queue: self.dead_letter_queue()? })
+    }
+
     pub(crate) fn subscription(&self) -> ListenerSubscription<'_> {
         ListenerSubscription {
             transport_url: &self.transport_url,
