@@ -1,0 +1,154 @@
+//! Visits of a dead letter queue: what leaves it, what goes back to the source queue, and what is found there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::{AfterRemoval, KnownLetters, LetterStage, LetterVisit, ParkedEntry};
+use crate::DeliveryId;
+use crate::dead_letters::{LetterWait, WaitingLetter};
+use crate::memory::{MemoryJournal, MemoryState, PendingDelivery};
+/// The most letters of one lane whose copies are on their way at once: the copies of a daemon that dies are sent anew.
+const AHEAD: usize = 32;
+
+impl MemoryJournal {
+    /// Returns the visits that dead letter queues need now, by listener.
+    pub(in crate::memory) fn visits(&self, state: &mut MemoryState) -> BTreeMap<Arc<str>, LetterVisit> {
+        let mut visits: BTreeMap<Arc<str>, LetterVisit> = BTreeMap::new();
+        for (listener, of) in &mut state.letters.listeners {
+            // The connection of a closed receipt is gone: the broker has the message, and others need the place.
+            of.parked.retain(|parked| !parked.receipt.is_closed());
+            if of.asked != of.answered {
+                visits.entry(listener.clone()).or_default();
+            }
+        }
+        for removal in &state.letters.removals {
+            let visit = visits.entry(removal.listener.clone()).or_default();
+            visit.remove.insert(removal.letter, removal.is_replaced);
+        }
+        let listeners: HashMap<Arc<str>, bool> = state
+            .letters
+            .listeners
+            .iter()
+            .map(|(listener, of)| (listener.clone(), of.known != KnownLetters::None))
+            .collect();
+        // A standby leaves the letters to the active daemon.
+        let is_ours = |listener: &Arc<str>| listeners.get(listener).is_some_and(|is_known| *is_known);
+        for (action, key) in std::mem::take(&mut state.letters.freed) {
+            let Some(lane) = state.letters.lane(&action, &key) else { continue };
+            let free = lane.iter().filter(|known| !known.is_done()).take_while(|known| known.is_free());
+            let mut is_free = false;
+            for known in free.take(AHEAD).filter(|known| known.is_to_send() && is_ours(&known.listener)) {
+                visits.entry(known.listener.clone()).or_default().send_back.insert(known.letter.id);
+                is_free = true;
+            }
+            if is_free {
+                // Until the visit has been made.
+                state.letters.freed.insert((action, key));
+            }
+        }
+        let is_whole = |listener: &str| {
+            let of = state.letters.listeners.get(listener);
+            of.is_some_and(|of| of.known == KnownLetters::Whole)
+        };
+        for known in state.letters.alone.values() {
+            if known.letter.why == LetterWait::Behind && known.is_to_send() && is_whole(&known.listener) {
+                visits.entry(known.listener.clone()).or_default().send_back.insert(known.letter.id);
+            }
+        }
+        for (listener, visit) in &mut visits {
+            visit.asked = state.letters.listeners.get(listener).map_or(0, |of| of.asked);
+        }
+        visits
+    }
+
+    /// Takes over what a reading of a listener's dead letter queue has found, after the visit. `has_more` is whether
+    /// the queue has more letters than one reading takes.
+    pub fn visited(
+        &self,
+        listener: &Arc<str>,
+        visit: &LetterVisit,
+        found: Vec<WaitingLetter>,
+        has_more: bool,
+    ) {
+        let mut state = self.lock();
+        let stages = state.letters.all().map(|known| (known.letter.id, known.stage));
+        let sent = visit.send_back.iter().map(|letter| (*letter, LetterStage::Sent));
+        let stages: HashMap<u64, LetterStage> = stages.chain(sent).collect();
+        let letters = &mut state.letters;
+        letters.forget(listener);
+        for letter in found {
+            // A letter that is done is among the removals.
+            let stage = stages.get(&letter.id).copied().filter(|stage| *stage != LetterStage::Done);
+            letters.insert(listener.clone(), letter, stage.unwrap_or_default());
+        }
+        let is_gating = letters.gating.contains(listener);
+        if let Some(of) = letters.listeners.get_mut(listener) {
+            of.answered = of.answered.max(visit.asked);
+            // A reading from before the first message of a session may be older than the letters of the daemon before.
+            let is_ours = of.known != KnownLetters::None
+                || !is_gating
+                || of.parked.front().is_some_and(|parked| parked.asked <= visit.asked);
+            if is_ours {
+                of.known = if has_more { KnownLetters::Part } else { KnownLetters::Whole };
+            }
+        }
+        let mut done = Vec::new();
+        letters.removals.retain(|removal| {
+            let is_done = removal.listener == *listener && visit.remove.contains_key(&removal.letter);
+            if is_done {
+                done.push(removal.then.clone());
+            }
+            !is_done
+        });
+        // The end of a delivery during the reading: its letter was still found.
+        let leaving = letters.removals.iter().filter(|removal| !removal.is_replaced);
+        let leaving: Vec<u64> = leaving.map(|removal| removal.letter).collect();
+        leaving.into_iter().for_each(|letter| letters.set_stage(letter, LetterStage::Done));
+        let later = std::mem::take(&mut state.later);
+        state.to_leave.extend(later);
+        for then in done {
+            match then {
+                AfterRemoval::Delivery(id, end) => self.finish_in(&mut state, id, &end, true),
+                AfterRemoval::Entry(entry) => state.settle_one(entry, None),
+            }
+        }
+        if !has_more {
+            self.leave_discarded(&mut state, listener);
+        }
+        let parked: Vec<ParkedEntry> = match state.letters.listeners.get_mut(listener) {
+            Some(of) => {
+                let answered = of.parked.partition_point(|parked| parked.asked <= visit.asked);
+                of.parked.drain(..answered).collect()
+            }
+            None => Vec::new(),
+        };
+        for ParkedEntry { entry, identity, receipt, mut place, asked: _ } in parked {
+            // The connection of a closed receipt is gone, and its messages return.
+            if receipt.is_closed() {
+                continue;
+            }
+            if let Some((receipt, settle)) = self.keep(&mut state, &mut place, entry, identity, receipt) {
+                let _ = receipt.send(settle);
+            }
+        }
+        if state.closed {
+            state.drop_receipts();
+        }
+        state.to_bury.notify_waiters();
+        drop(state);
+        self.claimable.notify_waiters();
+        self.has_buried.notify_waiters();
+    }
+
+    /// Ends the unclaimed copies of letters that an operator has discarded.
+    fn leave_discarded(&self, state: &mut MemoryState, listener: &Arc<str>) {
+        let is_discarded = |(id, pending): (&DeliveryId, &PendingDelivery)| {
+            let of = state.entries.get(&pending.entry)?;
+            let is_gone = pending.letter.is_some_and(|letter| state.letters.find(letter).is_none());
+            let is_meant = is_gone && pending.claimed.is_none() && pending.awaits.is_none();
+            (is_meant && of.received.origin.listener == *listener).then_some(*id)
+        };
+        let discarded: Vec<DeliveryId> = state.deliveries.iter().filter_map(is_discarded).collect();
+        discarded.into_iter().for_each(|id| self.leave(state, id));
+    }
+}
