@@ -35,7 +35,7 @@ pub use conf::{
 };
 pub use endpoint::{NotificationEndpoint, NotificationEndpointError};
 pub use listen::listen_until;
-pub use meaning::StartError;
+pub use meaning::{StartError, explained};
 pub use shown::NotNative;
 
 /// The replaced version of k2hr3_osnl; the version of osnl is the crate's.

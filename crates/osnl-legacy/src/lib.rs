@@ -1,2 +1,3 @@
+mod incidents;
 pub mod k2hr3;
 pub mod oss;

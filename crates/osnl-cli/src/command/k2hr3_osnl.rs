@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 use osnl::daemon::DaemonError;
 use osnl::metrics::Counters;
 use osnl_config::{Warning, in_words};
-use osnl_legacy::k2hr3::{Conf, HiddenInputs, Level, LogFile};
+use osnl_legacy::k2hr3::{Conf, HiddenInputs, Level, LogFile, explained};
 use osnl_transport::{Transport, transport_with};
 use tracing::level_filters::LevelFilter;
 
@@ -114,17 +114,20 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!("osnl {version} with {}: {}", sources.join(", "), transport.location());
         let http = loaded.conf.http_options(std::env::vars_os());
-        let daemon = loaded.conf.daemon(transport, &counters, &http)?;
-        app::run(daemon, signals, &counters).await.map_err(|error| explained(error, &path))
+        let daemon = loaded.conf.daemon(transport.clone(), &counters, &http)?;
+        app::run(daemon, signals, &counters).await.map_err(|error| {
+            let words = explained(&error, &loaded.conf.listener(), &*transport);
+            refusal(&error, words, &path)
+        })
     })?
 }
 
-fn explained(error: DaemonError, path: &Path) -> anyhow::Error {
-    let refused = match &error {
+fn refusal(error: &DaemonError, words: String, path: &Path) -> anyhow::Error {
+    let refused = match error {
         DaemonError::Listener(error) => error.is_refused_access(),
         DaemonError::Unexpected(_) => false,
     };
-    let error = anyhow::Error::from(error);
+    let error = anyhow::Error::msg(words);
     if refused { error.context(format!("{}: refused by the broker", path.display())) } else { error }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
 const USUAL: usize = 256;
 
 /// The lower crates appear as parts of the library in the log, under names that monitoring matches.
-const PARTS: [(&str, &str); 8] = [
+const PARTS: [(&str, &str); 9] = [
     ("osnl_actions", "osnl::action"),
     ("osnl_core", "osnl"),
     ("osnl_delivery::enrich", "osnl::enrich"),
@@ -62,6 +62,7 @@ const PARTS: [(&str, &str); 8] = [
     ("osnl_journal", "osnl::journal"),
     ("osnl_legacy::k2hr3", "osnl::k2hr3"),
     ("osnl_legacy::oss", "osnl::oss"),
+    ("osnl_legacy", "osnl"),
 ];
 
 pub(crate) fn logger(target: &str) -> String {

@@ -1,7 +1,9 @@
-use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, closed_port, wait_until};
+use osnl_testkit::{
+    Broker, FaultyProxy, NetworkFault, Notice, OsloPublisher, PublisherOptions, Sink, closed_port, wait_until,
+};
 use serde_json::json;
 
-use crate::harness::{PROMPTLY, Place, SOON, conf, port_deleted};
+use crate::harness::{PROMPTLY, Place, QUEUE, SOON, conf, notices, port_deleted, settled};
 
 fn levels(log: &str) -> (Vec<&'static str>, bool) {
     let words = |line: &str| line.split(' ').skip(2).take(2).map(str::to_owned).collect::<Vec<_>>();
@@ -104,5 +106,37 @@ fn nothing_secret_is_in_a_log_of_everything() {
     assert!(log.contains("DEBUG"), "{log}");
     for secret in ["guest:guest", "hunter"] {
         assert!(!log.contains(secret), "{secret} in\n{log}");
+    }
+}
+
+/// At the level of the manual's own file.
+#[test]
+fn at_error_an_outage_is_logged_when_it_begins_and_when_it_is_over() {
+    let (vhost, sink, place) = (Broker::shared().vhost("outages"), Sink::start(), Place::new());
+    let broker = FaultyProxy::before(Broker::shared().port());
+    let target = FaultyProxy::before(sink.port());
+    let url = vhost.url().replace(&format!(":{}/", Broker::shared().port()), &format!(":{}/", broker.port()));
+    let api_url = format!("http://127.0.0.1:{}/v1/role", target.port());
+    place.write("k.conf", conf(&url, &api_url, "retry_interval_seconds = 1\n[DEFAULT]\ndebug_level = error"));
+    broker.set(NetworkFault::Refuse);
+    target.set(NetworkFault::Refuse);
+    let osnl = place.osnl(&["-c", "k.conf"]);
+    osnl.wait_for("an incident stops deliveries incident=\"k2hr3_osnl: not connected");
+    broker.set(NetworkFault::None);
+    osnl.wait_for("the incident is over incident=\"k2hr3_osnl: not connected");
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+    publisher.notify_all(&notices(0..1));
+    osnl.wait_for("an incident stops deliveries incident=\"k2hr3_osnl: the target is down");
+    target.set(NetworkFault::None);
+    osnl.wait_for("the incident is over incident=\"k2hr3_osnl: the target is down");
+    settled(&vhost, QUEUE);
+    let log = osnl.stop();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 4, "{log}");
+    assert!(lines.iter().all(|line| line.contains(" ERROR osnl.incidents:")), "{log}");
+    let remedy = "remedy=\"check host and port in transport_url; ";
+    for (line, part) in [(0, "Connection refused"), (0, remedy), (1, "down_for="), (2, "Connection refused")]
+    {
+        assert!(lines[line].contains(part), "{part}\n{log}");
     }
 }

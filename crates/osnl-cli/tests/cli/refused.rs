@@ -25,14 +25,16 @@ fn a_login_or_virtual_host_that_the_broker_refuses() {
     let broker = Broker::shared();
     let vhost = Broker::shared().vhost("refused");
     let host = format!("127.0.0.1:{}", broker.port());
-    let check = |url: &str, expected: &str| {
+    let check = |url: &str, expected: &str, remedy: &str| {
         for flags in [&[][..], &["-d", "debug", "-l", "debug"]] {
             let said = said(conf(url, "http://127.0.0.1:9/", ""), flags);
             // The log also has the start, and lines of the client's own thread, so errors are
             // filtered.
             let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("k2hr3-osnl: ")).collect();
-            let expected = format!("k2hr3-osnl: error: k.conf: refused by the broker: {expected}");
-            assert_eq!(errors, [expected], "{said}");
+            let expected = format!("k2hr3-osnl: error: k.conf: refused by the broker: {expected}; ");
+            let [error] = errors[..] else { panic!("{said}") };
+            let advice = error.strip_prefix(&expected).unwrap_or_else(|| panic!("{error}"));
+            assert!(advice.starts_with(remedy), "{advice}");
         }
     };
     check(
@@ -41,11 +43,14 @@ fn a_login_or_virtual_host_that_the_broker_refuses() {
             "{host}: login refused for user \"guest\": 403 ACCESS_REFUSED - Login was refused using authentication \
              mechanism AMQPLAIN. For details see the broker logfile."
         ),
+        "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user guest; ",
     );
     check(
         &vhost.url().replace(vhost.name(), "no-such-host"),
         &format!(
             "{host}: virtual host \"no-such-host\" refused: 530 NOT_ALLOWED - vhost no-such-host not found"
         ),
+        "choose one of rabbitmqctl list_vhosts, or create it: rabbitmqctl add_vhost no-such-host; rabbitmqctl \
+         set_permissions -p no-such-host guest ",
     );
 }

@@ -7,7 +7,7 @@ use osnl_core::shutdown::Shutdown;
 use osnl_transport::{Transport, transport};
 
 use super::NotificationEndpoint;
-use super::meaning::{EndpointPart, assemble};
+use super::meaning::{EndpointPart, assemble, explained};
 
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -53,7 +53,7 @@ pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, stop: impl Futur
             return 1;
         }
     };
-    let daemon = assemble(listener, parts.collect(), journal, transport, &counters);
+    let daemon = assemble(listener, parts.collect(), journal, transport.clone(), &counters);
     let daemon = daemon.run(&shutdown, DRAIN_DEADLINE);
     tokio::pin!(daemon);
     tracing::info!("Starting");
@@ -68,7 +68,7 @@ pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, stop: impl Futur
     match ended {
         Ok(_) => 0,
         Err(error) => {
-            tracing::error!("listener error, {error}");
+            tracing::error!("listener error, {}", explained(&error, &last.conf().listener(), &*transport));
             1
         }
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use osnl::action::k2hr3::K2hr3;
 use osnl::assembly::{BuildError, OpenedJournal};
-use osnl::daemon::Daemon;
+use osnl::control::{ControlHandler, Store};
+use osnl::daemon::{Daemon, DaemonError};
 use osnl::intake::RuleEngine;
 use osnl::listener::{Listener, ListenerConfig};
 use osnl_core::attempt::Action;
@@ -26,6 +27,7 @@ use osnl_transport::{Declare, ListenOptions, RabbitOptions, Transport};
 
 use super::Conf;
 use super::wire_log::{WireLog, log_returned};
+use crate::incidents;
 
 pub(super) const NAME: &str = "k2hr3_osnl";
 
@@ -134,7 +136,7 @@ impl Conf {
 
     pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<OpenJournal, StartError> {
         let opened = self.journal.open(self.listener().options.prefetch, Default::default(), counters);
-        let OpenedJournal { journal, sqlite, memory, .. } = opened.map_err(StartError::Journal)?;
+        let OpenedJournal { journal, store, sqlite, memory } = opened.map_err(StartError::Journal)?;
         let (mut ends, mut in_hand) = Default::default();
         if let Some(sqlite) = sqlite {
             in_hand =
@@ -145,8 +147,18 @@ impl Conf {
         if let Some(memory) = memory {
             memory.on_return(Box::new(log_returned));
         }
-        Ok(OpenJournal { journal, ends, in_hand: Arc::new(in_hand) })
+        Ok(OpenJournal { journal, store, ends, in_hand: Arc::new(in_hand) })
     }
+}
+
+/// Returns the error with which a daemon ended, with the remedy of the broker.
+#[must_use]
+pub fn explained(error: &DaemonError, listener: &ListenerConfig, transport: &dyn Transport) -> String {
+    let remedy = match error {
+        DaemonError::Listener(error) => transport.remedy(error, &listener.targets, &listener.options),
+        DaemonError::Unexpected(_) => None,
+    };
+    remedy.map_or_else(|| error.to_string(), |remedy| format!("{error}; {remedy}"))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +171,7 @@ pub enum StartError {
 
 pub(super) struct OpenJournal {
     journal: Arc<dyn Journal>,
+    store: Store,
     ends: EndReports,
     in_hand: Arc<InHand>,
 }
@@ -176,7 +189,7 @@ pub(super) fn assemble(
     transport: Arc<dyn Transport>,
     counters: &Arc<Counters>,
 ) -> Daemon {
-    let OpenJournal { journal, ends, in_hand } = opened;
+    let OpenJournal { journal, store, ends, in_hand } = opened;
     let wire_log = Arc::new(WireLog::default());
     let several = parts.len() > 1;
     let mut rules = Vec::new();
@@ -193,7 +206,9 @@ pub(super) fn assemble(
     let engine =
         Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()).with_in_hand(in_hand.clone()));
     let listener = Listener::new(listener, transport, engine, counters.clone());
-    Daemon::new(vec![listener], deliveries, journal).watching(ends).recording(in_hand)
+    let daemon = Daemon::new(vec![listener], deliveries, journal).watching(ends).recording(in_hand);
+    let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone());
+    incidents::logged(daemon, Arc::new(handler))
 }
 
 /// Converts a pattern to osnl's own form, where an empty pattern is an error: `.*` matches

@@ -224,6 +224,32 @@ impl Incident {
         Self { must_act: IncidentActor::Osnl, by_itself: Some(by_itself.into()), ..self }
     }
 
+    /// Whether messages are not read, or deliveries are not made, until the incident is over. A new kind counts.
+    #[must_use]
+    pub fn stops_deliveries(&self) -> bool {
+        match self.kind {
+            // A queue that no listener of this daemon reads stops nothing of it.
+            IncidentKind::QueueUnread => self.severity == IncidentSeverity::Critical,
+            IncidentKind::NoDaemon
+            | IncidentKind::Stopping
+            | IncidentKind::NearBound
+            | IncidentKind::NotReloaded
+            | IncidentKind::QueueShared
+            | IncidentKind::QueueLossy
+            | IncidentKind::ServicesQueueUnread
+            | IncidentKind::OtherRules
+            | IncidentKind::NeverReceived
+            | IncidentKind::MessagesMissing
+            | IncidentKind::PositionLost
+            | IncidentKind::DeadLetters
+            | IncidentKind::Quarantined
+            | IncidentKind::OldEvents
+            | IncidentKind::Silent
+            | IncidentKind::Certificate => false,
+            _ => true,
+        }
+    }
+
     #[must_use]
     pub fn doing(&self) -> Option<String> {
         let steps = [&self.command, &self.to_do, &self.by_itself].into_iter().flatten();

@@ -1,0 +1,178 @@
+//! The log of the incidents that stop deliveries, at ERROR: the files of the old programs may ask for this level alone.
+//!
+//! Each incident of [`ControlHandler::status`] is logged when it begins, each hour while it lasts, and when it is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::control::{ControlHandler, Incident, IncidentKind, Status};
+use osnl::daemon::Daemon;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
+const REMIND: Duration = Duration::from_secs(3600);
+/// The time without the incident after which it is over: a broker that starts may end a connection again.
+const STEADY: Duration = Duration::from_secs(5);
+
+pub(crate) fn logged(daemon: Daemon, handler: Arc<ControlHandler>) -> Daemon {
+    daemon.serving("log of incidents", Box::new(|end| Box::pin(watch(handler, end))))
+}
+
+async fn watch(handler: Arc<ControlHandler>, end: CancellationToken) {
+    let mut ticks = interval(CHECK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut log = IncidentLog::default();
+    loop {
+        let status = async {
+            ticks.tick().await;
+            handler.status().await
+        };
+        let status = tokio::select! {
+            biased;
+            () = end.cancelled() => return,
+            status = status => status,
+        };
+        if let Ok(status) = status {
+            log.update(stopping(&status), Instant::now()).iter().for_each(LogLine::write);
+        }
+    }
+}
+
+/// An incident in the words of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LoggedIncident {
+    place: (IncidentKind, String),
+    what: String,
+    why: Option<String>,
+    remedy: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum LogLine {
+    Begins(LoggedIncident),
+    Lasts(LoggedIncident),
+    Ends(LoggedIncident, Duration),
+}
+
+impl LogLine {
+    fn write(&self) {
+        match self {
+            Self::Begins(LoggedIncident { what, why, remedy, .. }) => {
+                let (reason, remedy) = (why.as_deref(), remedy.as_deref());
+                tracing::error!(incident = what, reason, remedy, "an incident stops deliveries");
+            }
+            Self::Lasts(LoggedIncident { what, why, remedy, .. }) => {
+                let (reason, remedy) = (why.as_deref(), remedy.as_deref());
+                tracing::error!(incident = what, reason, remedy, "an incident still stops deliveries");
+            }
+            Self::Ends(LoggedIncident { what, .. }, lasted) => {
+                let down_for = format!("{} s", lasted.as_secs());
+                tracing::error!(incident = what, down_for, "the incident is over");
+            }
+        }
+    }
+}
+
+/// The incidents that were logged and are not over.
+#[derive(Default)]
+struct IncidentLog(Vec<OpenIncident>);
+
+struct OpenIncident {
+    incident: LoggedIncident,
+    begun: Instant,
+    logged: Instant,
+    seen: Instant,
+}
+
+impl IncidentLog {
+    fn update(&mut self, found: Vec<LoggedIncident>, now: Instant) -> Vec<LogLine> {
+        let mut lines = Vec::new();
+        for incident in found {
+            let Some(open) = self.0.iter_mut().find(|open| open.incident.place == incident.place) else {
+                lines.push(LogLine::Begins(incident.clone()));
+                self.0.push(OpenIncident { incident, begun: now, logged: now, seen: now });
+                continue;
+            };
+            if now - open.logged >= REMIND {
+                lines.push(LogLine::Lasts(incident.clone()));
+                open.logged = now;
+            }
+            (open.incident, open.seen) = (incident, now);
+        }
+        for over in self.0.extract_if(.., |open| now - open.seen >= STEADY) {
+            lines.push(LogLine::Ends(over.incident, over.seen - over.begun));
+        }
+        lines
+    }
+}
+
+fn stopping(status: &Status) -> Vec<LoggedIncident> {
+    let stopping = status.incidents.iter().filter(|incident| incident.stops_deliveries());
+    // The first attempt to connect is not a failure yet.
+    let failed = stopping.filter(|incident| {
+        let has_failed = listeners(status, incident).any(|listener| listener.reason.is_some());
+        incident.kind != IncidentKind::ListenerConnecting || has_failed
+    });
+    let logged = |incident: &Incident| LoggedIncident {
+        place: (incident.kind, incident.subject.clone()),
+        what: incident.what.clone(),
+        why: incident.why.clone(),
+        remedy: remedy(status, incident),
+    };
+    failed.map(logged).collect()
+}
+
+fn listeners<'a>(
+    status: &'a Status,
+    incident: &'a Incident,
+) -> impl Iterator<Item = &'a osnl::control::ListenerStatus> {
+    status.listeners.iter().filter(|listener| incident.listeners.contains(&listener.name))
+}
+
+/// Returns the remedy of the broker or the target. The steps of other incidents are commands to a control socket, which
+/// `k2hr3_osnl` has not.
+fn remedy(status: &Status, incident: &Incident) -> Option<String> {
+    let of_listener = listeners(status, incident).find_map(|listener| listener.remedy.clone());
+    let targets = status.targets.iter().filter(|target| incident.actions.contains(&target.action));
+    let mut failures = targets.filter_map(|target| target.last_failure.as_ref());
+    of_listener.or_else(|| failures.find_map(|failure| failure.remedy.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn incident(kind: IncidentKind, subject: &str, what: &str) -> LoggedIncident {
+        let place = (kind, subject.to_owned());
+        LoggedIncident { place, what: what.to_owned(), why: None, remedy: None }
+    }
+
+    #[test]
+    fn an_incident_is_logged_when_it_begins_each_hour_and_when_it_is_over() {
+        let broker = |what| incident(IncidentKind::ListenerConnecting, "listener k", what);
+        let target = |what| incident(IncidentKind::TargetDown, "action k", what);
+        let (mut log, start) = (IncidentLog::default(), Instant::now());
+        let mut lines = |second: u64, found: &[LoggedIncident]| {
+            let lines = log.update(found.to_vec(), start + Duration::from_secs(second)).into_iter();
+            let line = |line| match line {
+                LogLine::Begins(one) => format!("begins: {}", one.what),
+                LogLine::Lasts(one) => format!("lasts: {}", one.what),
+                LogLine::Ends(one, lasted) => format!("ends after {} s: {}", lasted.as_secs(), one.what),
+            };
+            lines.map(line).collect::<Vec<String>>()
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(lines(0, &[]), none);
+        assert_eq!(lines(3, &[broker("for 1 s")]), ["begins: for 1 s"]);
+        assert_eq!(lines(6, &[broker("for 4 s"), target("down")]), ["begins: down"]);
+        // A connection that lasts for a moment ends nothing.
+        assert_eq!(lines(9, &[target("down")]), none);
+        assert_eq!(lines(12, &[broker("for 1 s"), target("down")]), none);
+        assert_eq!(lines(3602, &[broker("for 1 h"), target("down")]), none);
+        assert_eq!(lines(3603, &[broker("for 1 h"), target("down")]), ["lasts: for 1 h"]);
+        assert_eq!(lines(3606, &[target("still down")]), ["lasts: still down"]);
+        assert_eq!(lines(3609, &[target("still down")]), ["ends after 3600 s: for 1 h"]);
+        assert_eq!(lines(3612, &[broker("for 1 s"), target("down")]), ["begins: for 1 s"]);
+    }
+}
