@@ -358,6 +358,7 @@ impl Listener {
         for attempt in 1.. {
             if attempt == 1 {
                 self.enter(ListenerState::Connecting { attempt });
+                self.observer.iter().filter(|_| !recounts).for_each(|observer| observer.connecting());
             } else {
                 self.state.send_replace(ListenerState::Connecting { attempt });
             }

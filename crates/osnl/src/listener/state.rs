@@ -5,6 +5,9 @@ use std::time::SystemTime;
 
 /// An observer of connections, which must not wait.
 pub trait ConnectionObserver: Send + Sync {
+    /// Called before the first attempt since the start, or since a connection was lost.
+    fn connecting(&self);
+    /// Called after each attempt.
     fn attempted(&self, is_connected: bool);
 }
 
