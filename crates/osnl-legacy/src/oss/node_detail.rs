@@ -8,11 +8,12 @@
 //! | `IPType` | text: a constant, or `Public` and `Private` by the address |
 //! | `OS` | text or null: the image's property `os` |
 //! | `Storage` | number or null, GiB |
-//! | `Ram` | number or null, MiB |
+//! | `Ram` | number or null, MiB; documented form: GiB |
 //! | `CPU` | number or null |
 //! | `Datacenter`, `SecurityDomain` | text: constants |
-//! | `CreationDate` | text or null: the time of the instance's creation |
-//! | `Owner`, `AdditionalUsers`, `ApplicationName`, `EnvironmentCI`, `Description` | documented form: the instance's metadata of that name, or null |
+//! | `CreationDate` | text or null: the time of the instance's creation; documented form: the day |
+//! | `Owner`, `ApplicationName`, `EnvironmentCI`, `Description` | documented form: the instance's metadata of that name, or null |
+//! | `AdditionalUsers` | documented form: the same as a list, which may be empty |
 //! | each key of the metadata | flattened form: its value, unless one of the keys above is the same |
 //! | `Metadata` | metadata form: an object |
 
@@ -25,10 +26,12 @@ use super::event::{Occurrence, What};
 use super::instance::KnownInstance;
 use super::ordered::OrderedMap;
 
-const NOTED: [&str; 5] = ["Owner", "AdditionalUsers", "ApplicationName", "EnvironmentCI", "Description"];
+const USERS: &str = "AdditionalUsers";
+const NOTED: [&str; 5] = ["Owner", USERS, "ApplicationName", "EnvironmentCI", "Description"];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DetailKeys {
+    /// The keys and the values of the document; its program never wrote these values.
     #[default]
     Documented,
     /// The keys of its last version: `Hostname`, `ID`, and each key of the metadata beside these.
@@ -85,20 +88,26 @@ impl NodeForm {
         node.add("IPType", self.ip_type(happened.ip.as_deref()));
         node.add("OS", &instance.os);
         node.add("Storage", storage(happened));
-        node.add("Ram", instance.memory_mb);
+        match self.keys {
+            DetailKeys::Documented => node.add("Ram", instance.memory_mb.map(gib)),
+            DetailKeys::Flattened | DetailKeys::Metadata => node.add("Ram", instance.memory_mb),
+        }
         node.add("CPU", instance.vcpus);
         node.add("Datacenter", &self.constants.datacenter);
         node.add("SecurityDomain", &self.constants.security_domain);
         let noted = |key: &str| instance.metadata.as_ref().and_then(|metadata| metadata.get(key));
         match self.keys {
-            DetailKeys::Documented => NOTED.iter().for_each(|key| node.add(key, noted(key))),
+            DetailKeys::Documented => NOTED.iter().for_each(|&key| match key {
+                USERS => node.add(key, users(noted(key))),
+                _ => node.add(key, noted(key)),
+            }),
             DetailKeys::Metadata => {
                 let metadata = instance.metadata.clone().unwrap_or_default();
                 node.0.push(("Metadata".to_owned(), MemberValue::Object(metadata)));
             }
             DetailKeys::Flattened => {}
         }
-        node.add("CreationDate", date(happened));
+        node.add("CreationDate", self.date(happened));
         match (self.keys, &instance.metadata) {
             (DetailKeys::Flattened, Some(metadata)) => {
                 let own = node.0.len();
@@ -111,6 +120,26 @@ impl NodeForm {
             (DetailKeys::Flattened, None) | (DetailKeys::Documented | DetailKeys::Metadata, _) => {}
         }
         node
+    }
+
+    fn date(&self, happened: &Occurrence) -> Option<String> {
+        let written = happened.instance.created_at.as_deref()?;
+        let parts = (written.get(..10), written.get(10..11), written.get(11..19), written.get(19..));
+        let (Some(day), Some("T" | " "), Some(time), Some(rest)) = parts else {
+            return Some(written.to_owned());
+        };
+        let fraction =
+            rest.strip_prefix('.').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        if !matches!(fraction.unwrap_or(rest), "" | "Z" | "+00:00") {
+            return Some(written.to_owned());
+        }
+        let is_legacy = written.as_bytes()[10] == b' ';
+        Some(match (self.keys, is_asked(happened)) {
+            (DetailKeys::Documented, _) => day.to_owned(),
+            (DetailKeys::Flattened | DetailKeys::Metadata, true) => format!("{day}T{time}Z"),
+            (DetailKeys::Flattened | DetailKeys::Metadata, false) if is_legacy => written.to_owned(),
+            (DetailKeys::Flattened | DetailKeys::Metadata, false) => format!("{day} {time}+00:00"),
+        })
     }
 
     fn ip_type(&self, ip: Option<&str>) -> Option<&str> {
@@ -145,22 +174,21 @@ fn storage(happened: &Occurrence) -> Option<i64> {
     if is_asked(happened) { root_gb.or(disk_gb) } else { disk_gb.or(root_gb) }
 }
 
-fn date(happened: &Occurrence) -> Option<String> {
-    let written = happened.instance.created_at.as_deref()?;
-    let parts = (written.get(..10), written.get(10..11), written.get(11..19), written.get(19..));
-    let (Some(day), Some("T" | " "), Some(time), Some(rest)) = parts else {
-        return Some(written.to_owned());
-    };
-    let fraction = rest.strip_prefix('.').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
-    if !matches!(fraction.unwrap_or(rest), "" | "Z" | "+00:00") {
-        return Some(written.to_owned());
+fn gib(mib: i64) -> Value {
+    if mib % 1024 == 0 { json!(mib / 1024) } else { json!(mib as f64 / 1024.0) }
+}
+
+/// Returns the list that a text of the metadata is, such as `ops, dev` or `["ops", "dev"]`.
+fn users(noted: Option<&Value>) -> Value {
+    match noted {
+        None | Some(Value::Null) => json!([]),
+        Some(Value::String(text)) => serde_json::from_str::<Vec<Value>>(text).map_or_else(
+            |_| text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect(),
+            Value::Array,
+        ),
+        Some(list @ Value::Array(_)) => list.clone(),
+        Some(other) => json!([other]),
     }
-    let is_legacy = written.as_bytes()[10] == b' ';
-    Some(match is_asked(happened) {
-        true => format!("{day}T{time}Z"),
-        false if is_legacy => written.to_owned(),
-        false => format!("{day} {time}+00:00"),
-    })
 }
 
 fn is_private(address: IpAddr) -> bool {

@@ -48,6 +48,8 @@ fn expected(nulls: &[&str]) -> Value {
         .unwrap();
     let (_, first) = results.iter().find(|(commit, _)| commit.starts_with("b29e25e")).unwrap();
     let mut node = first["plugin_calls"][0]["node_detail"].clone();
+    // The document's values, which its first version did not write.
+    (node["Ram"], node["CreationDate"], node["AdditionalUsers"]) = (json!(2), json!("2024-05-06"), json!([]));
     for key in nulls {
         assert!(node[key] != Value::Null, "{key}");
         node[*key] = Value::Null;
@@ -260,8 +262,7 @@ fn a_deletion_is_told_with_what_was_asked_before() {
     daemon.wait_until("its deletion too", |c| c.delivered.get() == 1);
     daemon.stop().unwrap();
     let mut deleted = expected(&[]);
-    // Events of instances write dates and sizes in another form.
-    deleted["CreationDate"] = "2024-05-06 07:08:09+00:00".into();
+    // Events of instances write sizes in another form.
     deleted["Storage"] = 25.into();
     assert_eq!(stage.posted()[1], deleted);
     assert_eq!(openstack.count(SERVER), 1, "nobody is asked again");
@@ -296,7 +297,7 @@ fn a_versioned_creation_has_the_operating_system_of_its_image() {
     daemon.stop().unwrap();
     let of = |key: &str| stage.posted().iter().map(|body| body[key].clone()).collect::<Vec<_>>();
     assert_eq!(of("OS"), [json!("Ubuntu"), json!("Ubuntu"), Value::Null]);
-    assert_eq!(of("CreationDate"), vec![json!("2024-05-06 07:08:09+00:00"); 3]);
+    assert_eq!(of("CreationDate"), vec![json!("2024-05-06"); 3]);
     let asked = ["/compute", "/network", "/image"].map(|path| openstack.count(path));
     assert_eq!(asked, [0, 0, 1]);
 }

@@ -42,7 +42,7 @@ options! {
 options! {
     /// The form of a node detail; an option that is not set has the default of [`NodeForm`].
     pub(crate) struct NodeOptions {
-        keys: Option<DetailKeys> = "documented" => "Keys of a node detail. documented: those of oss_watcher's documentation (FQDN, five of the metadata). flattened: those of its last version (Hostname, ID, all metadata beside them). metadata: those of its branch oldmeta (Metadata as one object).";
+        keys: Option<DetailKeys> = "documented" => "Keys of a node detail. documented: those of oss_watcher's documentation, with its values (FQDN, five of the metadata; Ram in GiB, CreationDate a day, AdditionalUsers a list). flattened: those of its last version (Hostname, ID, all metadata beside them). metadata: those of its branch oldmeta (Metadata as one object).";
         ip_type: Option<String> = "Public" => "Value of IPType; auto: Private or Public, by the address.";
         datacenter: Option<String> = "KDC" => "Value of Datacenter.";
         security_domain: Option<String> = "DQT" => "Value of SecurityDomain.";
