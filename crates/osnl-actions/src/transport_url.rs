@@ -1,5 +1,7 @@
 use osnl_config::shown;
 use osnl_config::typed::ValueRefusal;
+#[cfg(feature = "amqp1")]
+use osnl_model::TransportHost;
 use osnl_model::TransportUrl;
 use osnl_transport::{Driver, OptionError, RabbitOptions, unknown_driver};
 
@@ -15,7 +17,10 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
     }
     let read = match Driver::named(url.driver()) {
         #[cfg(feature = "amqp1")]
-        Some(Driver::Amqp1) => osnl_transport::Amqp1Options::from_query(&url).map(drop),
+        Some(Driver::Amqp1) => match of_rabbitmq(text, &url) {
+            Some(refusal) => return Err(refusal),
+            None => osnl_transport::Amqp1Options::from_query(&url).map(drop),
+        },
         #[cfg(feature = "kafka")]
         Some(Driver::Kafka) => osnl_transport::KafkaOptions::from_query(&url).map(drop),
         Some(Driver::Rabbit) => RabbitOptions::from_query(&url).map(drop),
@@ -50,9 +55,64 @@ pub fn option_refusal(error: &OptionError) -> ValueRefusal {
     }
 }
 
+/// Refuses a URL of AMQP 1.0 in the form of RabbitMQ's clients. RabbitMQ 4 accepts such a connection, and no service
+/// publishes to the addresses there. A single `/`, or an addressing mode, shows that AMQP 1.0 is meant.
+#[cfg(feature = "amqp1")]
+fn of_rabbitmq(text: &str, url: &TransportUrl) -> Option<ValueRefusal> {
+    let refused = |problem, or: &str| {
+        let query = if url.driver() == "amqps" { "...?ssl=1" } else { "" };
+        Some(ValueRefusal::new(problem, format!("write rabbit://{query}; for AMQP 1.0 {or}")))
+    };
+    let hosts = text.split(['?', '#']).next()?.split_once("://")?.1;
+    let path = hosts.split_once('/').map_or("", |(_, path)| path);
+    if path == "/" || path.eq_ignore_ascii_case("%2f") {
+        return refused("amqp:// is AMQP 1.0, and this path is RabbitMQ's virtual host /", "write one /");
+    }
+    let is_default = |host: &TransportHost| {
+        host.username.is_some() && host.credentials() == ("guest", "guest") && host.port_or(5672) == 5672
+    };
+    let has_mode = url.query().iter().any(|(name, _)| name == "addressing_mode");
+    if url.hosts().iter().all(is_default) && !has_mode {
+        let problem = "amqp:// is AMQP 1.0, and guest at port 5672 is RabbitMQ's default";
+        return refused(problem, "add ?addressing_mode=legacy, or routable");
+    }
+    None
+}
+
 /// Whether an `@` follows the end of the hosts. Such a URL parses with a strange virtual host, but
 /// its password really contains a bare `/`, and would be printed as the virtual host.
 fn at_behind_host(url: &str) -> bool {
     let hosts = url.split_once("://").map_or(url, |(_, rest)| rest);
     hosts.find(['/', '?', '#']).is_some_and(|end| hosts[end..].contains('@'))
+}
+
+#[cfg(all(test, feature = "amqp1"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_rabbitmq_is_no_url_of_amqp_1() {
+        let said = |url: &str| check(url).err().map(|refusal| refusal.allowed);
+        let path = "write rabbit://; for AMQP 1.0 write one /";
+        let login = "write rabbit://; for AMQP 1.0 add ?addressing_mode=legacy, or routable";
+        let tls = "write rabbit://...?ssl=1; for AMQP 1.0 write one /";
+        for (url, expected) in [
+            ("amqp://guest:guest@localhost:5672//", Some(path)),
+            ("amqp://osnl:secret@mq1:5672//", Some(path)),
+            ("amqp://osnl:secret@mq1/%2f?pseudo_vhost=false", Some(path)),
+            ("amqps://osnl:secret@mq1:5671//", Some(tls)),
+            ("amqp://guest:guest@localhost:5672/", Some(login)),
+            ("amqp://guest:guest@mq1,guest:guest@mq2:5672/v", Some(login)),
+            ("amqp://guest:guest@localhost:5672/?addressing_mode=legacy", None),
+            ("amqp://guest:guest@localhost:5673/", None),
+            ("amqp://guest:secret@localhost/", None),
+            ("amqp://guest:guest@mq1,osnl:secret@mq2/", None),
+            ("amqp://osnl:secret@mq1:5672,osnl:secret@mq2:5672/", None),
+            ("amqp://localhost:5672", None),
+            ("amqps://osnl:secret@mq1/v", None),
+            ("rabbit://guest:guest@localhost:5672//", None),
+        ] {
+            assert_eq!(said(url).as_deref(), expected, "{url}");
+        }
+    }
 }

@@ -60,18 +60,48 @@ impl Amqp1Transport {
     }
 
     /// Makes one attempt to log in, and returns the host with the product that the broker names.
-    pub async fn inspect(&self) -> Result<(String, Option<String>), TransportError> {
-        let connection = self.connect().await?;
+    pub async fn inspect(
+        &self,
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+    ) -> Result<(String, Option<String>), TransportError> {
+        let (connection, _) = self.connect(to, options).await?;
         let found = (connection.host.clone(), connection.product.clone());
         connection.close().await;
         Ok(found)
     }
 
-    async fn connect(&self) -> Result<Amqp1Connection, TransportError> {
+    /// Returns a connection with the addresses to read.
+    async fn connect(
+        &self,
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+    ) -> Result<(Amqp1Connection, Vec<Binding>), TransportError> {
         let open = |at: usize| Amqp1Connection::open(&self.url, &self.url.hosts()[at], &self.options);
         let connection = self.order.first(self.location(), open).await?;
         self.certificate.note(connection.certificate_ends);
-        Ok(connection)
+        let addresses = self.addresses(to, options, connection.product.as_deref());
+        match self.refusal(&connection, &addresses) {
+            Some(refusal) => {
+                connection.close().await;
+                Err(refusal)
+            }
+            None => Ok((connection, addresses)),
+        }
+    }
+
+    /// Refuses the addresses of services on RabbitMQ, which accepts the readers of AMQP 1.0 but not the publishers of
+    /// oslo.messaging. An addressing mode shows that another publisher is meant.
+    fn refusal(&self, connection: &Amqp1Connection, addresses: &[Binding]) -> Option<TransportError> {
+        let is_rabbitmq =
+            connection.product.as_deref().is_some_and(|product| product.starts_with("RabbitMQ"));
+        let is_of_service = addresses.iter().any(|address| !address.exchange.is_empty());
+        (is_rabbitmq && is_of_service && self.options.is_dynamic()).then(|| TransportError::Handshake {
+            host: connection.host.clone(),
+            reason: "the broker is RabbitMQ, to which no service publishes over AMQP 1.0".to_owned(),
+            remedy: "write rabbit:// in transport_url; to read a queue of RabbitMQ over AMQP 1.0: queue = /queues/NAME"
+                .to_owned(),
+        })
     }
 
     /// Returns each address that a listener may read, with the virtual host that a connection names. The broker decides
@@ -114,8 +144,7 @@ impl Transport for Amqp1Transport {
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
         Box::pin(async move {
-            let connection = self.connect().await?;
-            let addresses = self.addresses(to, options, connection.product.as_deref());
+            let (connection, addresses) = self.connect(to, options).await?;
             let pool = options.pool.as_deref().filter(|_| options.declare != Declare::Nothing);
             let ignored = pool.map(|pool| format!("AMQP 1.0 has no pools: pool \"{pool}\" has no effect"));
             let remarks =

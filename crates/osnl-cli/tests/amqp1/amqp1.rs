@@ -71,6 +71,25 @@ fn osnl_acts_on_what_oslo_publishes() {
 }
 
 #[test]
+fn a_broker_that_is_rabbitmq_is_refused_with_the_right_scheme() {
+    let (broker, place, sink) = (Amqp1Peer::broker("RabbitMQ"), Place::new(), Sink::start());
+    let url = format!("amqp://127.0.0.1:{}/", broker.port());
+    place.write("a.conf", &conf(&place, &listener("n", &url, NOVA), &sink));
+    let (code, stdout, stderr) = place.run(&["check", "-c", "a.conf", "--connect"]);
+    assert!(code != Some(0) && stdout.contains("write rabbit://"), "{stdout}{stderr}");
+    let osnl = place.start(&["run", "-c", "a.conf"]);
+    osnl.wait_for("the broker is RabbitMQ");
+    let (code, stdout, stderr) = place.run(&["status", "-c", "a.conf"]);
+    assert!(code != Some(0) && stdout.contains("write rabbit://"), "{stdout}{stderr}");
+    osnl.stop();
+
+    place.write("b.conf", &conf(&place, &listener("n", "amqp://guest:guest@localhost:5672//", NOVA), &sink));
+    let (code, stdout, stderr) = place.run(&["check", "-c", "b.conf"]);
+    assert_eq!(code, Some(78), "{stdout}{stderr}");
+    assert!(stderr.contains("write rabbit://; for AMQP 1.0 write one /"), "{stderr}");
+}
+
+#[test]
 fn two_listeners_of_one_address_are_refused_and_others_are_not() {
     let (place, sink, url) = (Place::new(), Sink::start(), "amqp://127.0.0.1:1/");
     let refused = "[listener:n] uses an address of this broker already";

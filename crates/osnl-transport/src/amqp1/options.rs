@@ -93,6 +93,10 @@ impl Amqp1Options {
         virtual_host(url).filter(|_| !self.values.pseudo_vhost)
     }
 
+    pub(super) fn is_dynamic(&self) -> bool {
+        self.values.addressing_mode == AddressingMode::Dynamic
+    }
+
     /// Returns the address to which oslo.messaging publishes the messages that the binding has on RabbitMQ.
     pub(super) fn address(&self, url: &TransportUrl, product: Option<&str>, binding: &Binding) -> String {
         let options = &self.values;

@@ -132,6 +132,22 @@ async fn readers_compete_and_a_released_message_comes_again() {
     assert_eq!(batches[1].len(), 2);
 }
 
+/// RabbitMQ 4 accepts `amqp://` at the port of `rabbit://`, and no service publishes there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_addresses_of_services_are_refused_on_rabbitmq() {
+    let rig = RabbitAddresses::start().await;
+    let (port, to) = (rig.proxy.port(), targets(&["neutron"], &[Priority::Info]));
+    let transport = of(&format!(
+        "amqp://guest:guest@127.0.0.1:{port}/vhost%3A{}?pseudo_vhost=false",
+        rig.rabbit.0.name()
+    ));
+    let options = options(None, 10, Declare::Passive, QueueKind::OSLO);
+    let error = within(transport.listen(&to, &options)).await.err().expect("no listener");
+    assert!(error.is_recoverable() && error.to_string().contains("the broker is RabbitMQ"), "{error:?}");
+    let remedy = transport.remedy(&error, &to, &options);
+    assert!(remedy.is_some_and(|remedy| remedy.contains("write rabbit://")), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart() {
     let broker = tokio::task::block_in_place(Broker::start_refusing_plain_addresses);

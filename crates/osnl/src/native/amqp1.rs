@@ -42,10 +42,11 @@ pub(super) async fn probe(listener: &ListenerConf, limit: Duration) -> Probe {
         Err(error) => return Probe::of(section, "broker").failed(error.to_string(), None),
     };
     let probe = Probe::of(section, transport.location());
-    match tokio::time::timeout(limit, transport.inspect()).await {
+    let (targets, options) = (listener.targets(), listener.options());
+    match tokio::time::timeout(limit, transport.inspect(&targets, &options)).await {
         Err(_) => silent(probe, limit),
         Ok(Err(error)) => {
-            let remedy = transport.remedy(&error, &listener.targets(), &listener.options());
+            let remedy = transport.remedy(&error, &targets, &options);
             probe.failed(error.to_string(), remedy.as_deref())
         }
         Ok(Ok((host, Some(product)))) => probe.fine(format!("{host} answers, product {product}")),
