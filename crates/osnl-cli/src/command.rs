@@ -25,3 +25,4 @@ pub(crate) mod status;
 mod table;
 pub(crate) mod tap;
 pub(crate) mod test;
+mod url;

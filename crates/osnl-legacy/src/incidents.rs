@@ -130,8 +130,8 @@ fn listeners<'a>(
     status.listeners.iter().filter(|listener| incident.listeners.contains(&listener.name))
 }
 
-/// Returns the remedy of the broker or the target. The steps of other incidents are commands to a control socket, which
-/// `k2hr3_osnl` has not.
+/// Returns the remedy of the broker or the target. The steps of other incidents are commands to a control socket, and
+/// `k2hr3_osnl` has none.
 fn remedy(status: &Status, incident: &Incident) -> Option<String> {
     let of_listener = listeners(status, incident).find_map(|listener| listener.remedy.clone());
     let targets = status.targets.iter().filter(|target| incident.actions.contains(&target.action));

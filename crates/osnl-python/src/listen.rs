@@ -15,8 +15,8 @@ use osnl::notification_listener::{
     BoxFuture, BuildError, Endpoint as Listening, NotificationFilter, NotificationListener,
     NotificationResult, Pattern, Priority, ReceivedNotification, Shutdown,
 };
-use osnl_legacy::k2hr3::{HostParameters, NotificationEndpoint, Unusable, listen_until};
-use osnl_transport::transport_with;
+use osnl_legacy::k2hr3::{HostParameters, NotificationEndpoint, Unusable, explained, listen_until};
+use osnl_transport::{Transport, transport_with};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::{Py, PyAny, PyRef, PyResult, Python, pyfunction};
 use serde_json::{Value, json};
@@ -88,14 +88,14 @@ async fn run(conf: &osnl_legacy::k2hr3::Conf, endpoints: Vec<PythonEndpoint>, sh
     let on = &conf.oslo_messaging_notifications;
     let meant = conf.listener();
     let listening = meant.options;
-    let transport = match transport_with(&on.transport_url, conf.rabbit()) {
-        Ok(transport) => Arc::from(transport),
+    let transport: Arc<dyn Transport> = match transport_with(&on.transport_url, conf.rabbit()) {
+        Ok(transport) => transport.into(),
         Err(error) => {
             tracing::error!("found an invalid endpoint, {error}");
             return 1;
         }
     };
-    let mut builder = NotificationListener::on(transport)
+    let mut builder = NotificationListener::on(transport.clone())
         .name("k2hr3_osnl")
         .queue(listening.queue)
         .declare(listening.declare)
@@ -136,7 +136,8 @@ async fn run(conf: &osnl_legacy::k2hr3::Conf, endpoints: Vec<PythonEndpoint>, sh
     match ended {
         Ok(_) => 0,
         Err(error) => {
-            tracing::error!("listener error, {error}");
+            let words = explained(&error.into(), &conf.listener(), &*transport);
+            tracing::error!("listener error, {words}");
             1
         }
     }

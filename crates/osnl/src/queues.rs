@@ -22,6 +22,7 @@
 mod gather;
 mod judge;
 mod nothing;
+mod of_url;
 mod services;
 mod shards;
 #[cfg(test)]
@@ -160,6 +161,8 @@ pub struct Wanted {
     pub management: Option<ManagementConf>,
     pub rules_digest: String,
     pub permissions: String,
+    /// Whether there is no listener: exchanges, topics, and priorities are flags of a command, and no queue is read.
+    pub is_of_url: bool,
     /// The shards that an action publishes to, if the queues are theirs and `listener` is its name.
     pub shards: Option<WantedShards>,
 }

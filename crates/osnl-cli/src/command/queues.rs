@@ -1,4 +1,5 @@
-//! `osnl queues`: the doctor of exchanges and queues. A table for each broker, then findings, worst first.
+//! `osnl queues`: the doctor of exchanges and queues. A table for each broker, then findings, worst first. The brokers are
+//! those of a configuration, or the one of a URL.
 //!
 //! | ends with | when |
 //! | --- | --- |
@@ -10,23 +11,27 @@
 mod report;
 mod topics;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use futures_util::future::join_all;
 use osnl::control::{ControlRequest, ForgottenQueues, LeftQueue};
 use osnl::native::{Native, OwnDaemon};
-use osnl::queues::{DaemonCounts, Finding, FindingSeverity, Survey, SurveyLimits, sort};
+use osnl::queues::{DaemonCounts, Finding, FindingSeverity, Survey, SurveyLimits, Wanted, sort};
+use osnl_model::Secret;
+use osnl_transport::{Driver, TransportError, unknown_driver};
 
 use self::report::QueuesReport;
 use super::asking::{NoAnswer, Respondent, clean, print_json};
 use super::confirm::agreed_to;
 use super::status::watch;
-use super::{check, sources};
+use super::{check, sources, url};
 use crate::app;
 use crate::exit::Exit;
-use crate::flags::{CheckArgs, FormatArgs, OutputFormat, PlaceArgs, duration};
+use crate::flags::{CheckArgs, FormatArgs, OutputFormat, PlaceArgs, duration, secret};
 use crate::output;
 
 /// The flags of `osnl queues`.
@@ -35,12 +40,25 @@ use crate::output;
     args_conflicts_with_subcommands = true,
     after_help = "Exits with 0 if nothing is to be mended, or --apply has made its changes; 1 if something is; 69 if no broker answers; 78 if the configuration is \
                   wrong.\n\n\
-                  Examples:\n  osnl queues -c /etc/osnl/osnl.conf\n  osnl queues --format json | jq '.findings[].command'\n  \
+                  Examples:\n  osnl queues -c /etc/osnl/osnl.conf\n  osnl queues rabbit://openstack:secret@mq1:5672/ -e nova\n  osnl queues --format json | jq '.findings[].command'\n  \
                   osnl queues --watch"
 )]
 pub(crate) struct QueuesArgs {
     #[command(subcommand)]
     pub(crate) verb: Option<QueuesVerb>,
+    /// rabbit://..., or file:///PATH of a file with the URL, in place of a configuration
+    #[arg(value_name = "URL", value_parser = secret,
+          conflicts_with_all = ["config_file", "config_dir", "k2hr3_osnl", "oss_watcher", "listener", "apply"])]
+    pub(crate) url: Option<Secret>,
+    /// Exchanges at URL, separated by commas [default: those of the known services]
+    #[arg(short = 'e', long, value_name = "NAME", value_delimiter = ',', requires = "url")]
+    pub(crate) exchange: Vec<String>,
+    /// Topics at URL, separated by commas [default: those of the known services]
+    #[arg(short = 't', long, value_name = "NAME", value_delimiter = ',', requires = "url")]
+    pub(crate) topic: Vec<String>,
+    /// Priorities at URL, separated by commas [default: all]
+    #[arg(short = 'p', long, value_name = "NAME", value_delimiter = ',', requires = "url")]
+    pub(crate) priority: Vec<String>,
     #[command(flatten)]
     pub(crate) of: CheckArgs,
     /// Look for this listener only [default: all]
@@ -116,6 +134,15 @@ pub(crate) fn run(args: &QueuesArgs) -> Exit {
     if let Some(QueuesVerb::Forget(args)) = &args.verb {
         return forget(args).unwrap_or_else(|error| error.complain());
     }
+    if let Some(url) = &args.url {
+        return match of_url(args, url.expose()) {
+            Ok(wanted) => look_at(args, wanted),
+            Err(error) => {
+                sources::complain(&format!("{error:#}"));
+                Exit::Config
+            }
+        };
+    }
     let native = match sources::load(&args.of).and_then(check::meaning) {
         Ok((native, _)) => Arc::new(native),
         Err(refused) => {
@@ -133,35 +160,74 @@ pub(crate) fn run(args: &QueuesArgs) -> Exit {
         ));
         return Exit::Usage;
     }
-    let limits = SurveyLimits { deadline: args.timeout, pause: args.pause };
-    if args.watch {
-        let (native, of, listener) = (native.clone(), args.of.clone(), args.listener.clone());
-        let shown =
-            move || match survey(&native, &check::own_daemon(&native, &of), listener.as_deref(), limits) {
-                Ok(report) => report.text(),
-                Err(error) => format!("! {error}\n"),
-            };
-        return watch::run(shown, Duration::from_secs(2), report::tint);
-    }
-    let daemon = check::own_daemon(&native, &args.of);
-    let report = match survey(&native, &daemon, args.listener.as_deref(), limits) {
+    let limits = args.limits();
+    let (of, listener) = (args.of.clone(), args.listener.clone());
+    let look = {
+        let native = native.clone();
+        move || survey(&native, &check::own_daemon(&native, &of), listener.as_deref(), limits)
+    };
+    let report = match shown(args, look) {
         Ok(report) => report,
-        Err(error) => {
-            sources::complain(&format!("the brokers cannot be asked: {error}"));
-            return Exit::Failed;
-        }
+        Err(ended) => return ended,
     };
-    let printed = match args.format {
-        OutputFormat::Text => output::print_tinted(&report.text(), report::tint),
-        OutputFormat::Json => output::print(&report.json()),
-    };
-    if printed != Exit::Done {
-        return printed;
-    }
     if args.apply {
         return apply(&native, &report, args.yes).unwrap_or_else(|error| error.complain());
     }
     report.exit()
+}
+
+impl QueuesArgs {
+    fn limits(&self) -> SurveyLimits {
+        SurveyLimits { deadline: self.timeout, pause: self.pause }
+    }
+}
+
+/// Prints the report of one look, or watches until Ctrl-C.
+///
+/// # Errors
+/// The end of the command where no report follows.
+fn shown(
+    args: &QueuesArgs,
+    look: impl Fn() -> io::Result<QueuesReport> + Send + 'static,
+) -> Result<QueuesReport, Exit> {
+    if args.watch {
+        let shown = move || match look() {
+            Ok(report) => report.text(),
+            Err(error) => format!("! {error}\n"),
+        };
+        return Err(watch::run(shown, Duration::from_secs(2), report::tint));
+    }
+    let report = look().map_err(|error| {
+        sources::complain(&format!("the brokers cannot be asked: {error}"));
+        Exit::Failed
+    })?;
+    let printed = match args.format {
+        OutputFormat::Text => output::print_tinted(&report.text(), report::tint),
+        OutputFormat::Json => output::print(&report.json()),
+    };
+    if printed == Exit::Done { Ok(report) } else { Err(printed) }
+}
+
+fn of_url(args: &QueuesArgs, url: &str) -> anyhow::Result<Wanted> {
+    let url = url::read(url)?;
+    match Driver::named(url.driver()) {
+        Some(Driver::Rabbit) => {}
+        Some(_) => bail!("osnl queues looks at {}:// by a configuration: -c FILE", url.driver()),
+        None => return Err(TransportError::UnknownDriver { refusal: unknown_driver(url.driver()) }.into()),
+    }
+    Ok(Wanted::of_url(&url, &args.exchange, &args.topic, &args.priority)?)
+}
+
+fn look_at(args: &QueuesArgs, wanted: Wanted) -> Exit {
+    let limits = args.limits();
+    let look = move || {
+        app::block_on(async {
+            let survey = wanted.survey(DaemonCounts::default(), limits).await;
+            let findings = survey.findings();
+            QueuesReport { surveys: vec![survey], topics: Vec::new(), left: Vec::new(), findings }
+        })
+    };
+    shown(args, look).map_or_else(|ended| ended, |report| report.exit())
 }
 
 fn survey(
@@ -169,7 +235,7 @@ fn survey(
     daemon: &OwnDaemon,
     listener: Option<&str>,
     limits: SurveyLimits,
-) -> std::io::Result<QueuesReport> {
+) -> io::Result<QueuesReport> {
     app::block_on(async {
         let chosen =
             || native.listeners.iter().filter(|conf| listener.is_none_or(|name| *conf.name == *name));

@@ -28,7 +28,6 @@ mod save;
 mod session;
 #[cfg(test)]
 mod tests;
-mod url;
 mod view;
 mod voice;
 mod writer;

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, Sink, Vhost};
+use osnl_testkit::{Broker, BrokerObjects, Notice, OsloPublisher, PublisherOptions, Sink, Vhost};
 use serde_json::json;
 
 use crate::harness::{Osnl, Place, SOON, instance, notices};
@@ -60,4 +60,34 @@ fn a_stream_is_refused_and_read_once_it_is_a_queue() {
     sink.wait_for(1, SOON);
     osnl.stop();
     assert_eq!(effects(&sink, 2), [0, 1]);
+}
+
+/// The URL is that of a script on kombu.
+#[test]
+fn a_url_alone_shows_how_far_notifications_come() {
+    let (vhost, place) = (Broker::shared().vhost("queues-url"), Place::new());
+    let url = vhost.url().replace("rabbit://", "amqp://");
+    let check = |url: &str, flags: &[&str], code: i32, parts: &[&str]| {
+        let args = [&["queues", url, "--pause", "100ms"], flags].concat();
+        let mut osnl = place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args);
+        let status = osnl.wait(SOON);
+        let text = osnl.stdout() + &osnl.stderr();
+        assert_eq!(status.code(), Some(code), "{flags:?}\n{text}");
+        for part in parts {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert!(!text.contains("guest:guest") && !text.contains("[listener:l]"), "{text}");
+    };
+    let never = ["broker: 127.0.0.1:", "exchange nova", "no service has published a notification"];
+    check(&url, &["-e", "nova"], 1, &never);
+    check(&url, &[], 1, &never);
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+    publisher.notify(&Notice { exchange: "nova".to_owned(), ..Notice::default() });
+    let found = ["exchange nova", "queue notifications.info", "1 message, no consumer", "set_policy"];
+    check(&url, &["-e", "nova", "-t", "notifications", "-p", "info"], 0, &found);
+    check(&url, &[], 0, &found);
+    check(&url, &["-e", "nova", "-t", "versioned_notifications"], 1, &["-> --topic notifications"]);
+    check(&url, &["-e", "nova", "-p", "error"], 1, &["-> leave --priority out"]);
+    check(&url, &["-e", "nvoa"], 1, &["did you mean nova?", "-> --exchange nova"]);
+    check("rabbit://osnl:S3CRET@h:x/", &[], 78, &["transport URL"]);
 }

@@ -1,8 +1,9 @@
 //! The one model of trouble. An [`Incident`] is a broken part of osnl with its cause, its cost, and the next steps.
 //! Pure.
 //!
-//! The screen, the page, JSON, metrics, exit codes, and alerts are views of [`Status::incidents`](super::Status). The
-//! effects of a cause, such as old deliveries behind a target that is down, are its symptoms and no incidents.
+//! The screen, the page, JSON, metrics, exit codes, alerts, and the log of the old programs are views of
+//! [`Status::incidents`](super::Status). The effects of a cause, such as old deliveries behind a target that is down, are
+//! its symptoms and no incidents.
 
 mod actions;
 mod daemon;

@@ -57,6 +57,7 @@ impl Native {
                 management: beside.find_map(|one| one.management.clone()),
                 rules_digest: String::new(),
                 permissions: String::new(),
+                is_of_url: false,
                 shards: Some(WantedShards { all, former: None }),
             })
         };
@@ -238,6 +239,7 @@ impl ListenerConf {
             management: self.management.clone(),
             rules_digest: self.rules_digest.clone(),
             permissions: super::probe::needed_permissions(login_user(&self.transport_url), vhost, self),
+            is_of_url: false,
             shards: None,
         })
     }

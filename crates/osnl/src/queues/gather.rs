@@ -34,11 +34,15 @@ impl Wanted {
             Err(error) => return self.unreached(daemon, error.to_string(), None),
         };
         let (limit, end) = (limits.deadline.mul_f64(0.5), Instant::now() + limits.deadline + limits.pause);
-        let with_former;
+        let completed;
         let wanted = match &self.shards {
             Some(shards) => {
-                with_former = self.with_former(shards, &transport, limit.mul_f64(0.5)).await;
-                &with_former
+                completed = self.with_former(shards, &transport, limit.mul_f64(0.5)).await;
+                &completed
+            }
+            None if self.is_of_url && self.exchanges.is_empty() => {
+                completed = self.with_usual_exchanges(&transport, limit.mul_f64(0.5)).await;
+                &completed
             }
             None => self,
         };

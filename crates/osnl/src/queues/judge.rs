@@ -217,10 +217,13 @@ impl Judge<'_> {
         let wrong = |(name, inspection): &(String, ExchangeInspection)| {
             let ExchangeInspection::There(found) = inspection else { return None };
             let kind = found.kind.as_deref().filter(|kind| *kind != "topic")?;
-            let command = format!(
-                "name the service's control_exchange in exchange of [listener:{}]",
-                self.survey.wanted.listener
-            );
+            let command = match self.survey.wanted.is_of_url {
+                true => "name the service's control_exchange by --exchange".to_owned(),
+                false => format!(
+                    "name the service's control_exchange in exchange of [listener:{}]",
+                    self.survey.wanted.listener
+                ),
+            };
             Some(self.finding(
                 (Kind::ExchangeType, Severity::Critical),
                 format!("exchange {name}"),

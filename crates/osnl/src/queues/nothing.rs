@@ -10,6 +10,7 @@ use super::services::{PRIORITIES, ServiceSetting};
 use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, TOPICS};
 
 const NOTHING: &str = "nothing reaches the listener from this exchange";
+const NO_COPY: &str = "a reader of this exchange gets nothing";
 
 impl Judge<'_> {
     pub(super) fn nothing_arrives(&self) -> Vec<Finding> {
@@ -67,20 +68,16 @@ impl Judge<'_> {
                 "name virtual host {vhost} in transport_url of [listener:{}]",
                 survey.wanted.listener
             );
-            return self.finding(kind, subject, seen, NOTHING, command);
+            return self.finding(kind, subject, seen, self.nothing(), command);
         }
         let here = survey.facts.iter().flat_map(|facts| &facts.exchanges);
         let here = here.filter(|(vhost, _)| vhost == survey.vhost()).map(|(_, name)| name);
         let others = here.chain(&survey.near).filter(|name| !survey.wanted.exchanges.contains(name));
         if let Some(near) = nearest(exchange, others.map(String::as_str)) {
             let names = survey.wanted.exchanges.iter().map(|name| if name == exchange { near } else { name });
-            let command = format!(
-                "exchange = {} in [listener:{}]",
-                names.collect::<Vec<_>>().join(", "),
-                survey.wanted.listener
-            );
+            let command = survey.wanted.change("exchange", "--exchange", &names.collect::<Vec<_>>());
             let seen = format!("it does not exist, and {near} does; did you mean {near}?");
-            return self.finding(kind, subject, seen, NOTHING, command);
+            return self.finding(kind, subject, seen, self.nothing(), command);
         }
         let sources = self.sources();
         let known: Vec<&str> = sources.iter().map(String::as_str).collect();
@@ -147,15 +144,17 @@ impl Judge<'_> {
         let (all, listener) = (published.iter().collect::<Vec<_>>(), &wanted.listener);
         if of_topic.is_empty() {
             let found: BTreeSet<&str> = published.iter().map(|(_, (topic, _))| *topic).collect();
-            let found = found.into_iter().collect::<Vec<_>>().join(", ");
+            let found: Vec<&str> = found.into_iter().collect();
+            let binds = if wanted.is_of_url { "not to" } else { "the listener binds topic" };
             let seen = format!(
-                "services publish to topic {found} (queue {}), and the listener binds topic {}",
+                "services publish to topic {} (queue {}), and {binds} {}",
+                found.join(", "),
                 names(&all),
                 wanted.topics.join(", ")
             );
-            let command = format!("topics = {found} in [listener:{listener}]");
+            let command = wanted.change("topics", "--topic", &found);
             let finding =
-                self.finding((Kind::WrongTopic, Severity::Warning), subject, seen, NOTHING, command);
+                self.finding((Kind::WrongTopic, Severity::Warning), subject, seen, self.nothing(), command);
             let is_versioned = wanted.topics.iter().any(|topic| topic == TOPICS[1]);
             let setting = ServiceSetting {
                 exchange: "nova",
@@ -175,14 +174,18 @@ impl Judge<'_> {
         let of_priority = of_topic.iter().filter(|(_, (_, priority))| matches(&wanted.priorities, priority));
         let of_priority: Vec<&(&QueueRow, (&str, &str))> = of_priority.copied().collect();
         if of_priority.is_empty() {
+            let binds = if wanted.is_of_url { "not with" } else { "the listener binds" };
             let seen = format!(
-                "services publish with another priority (queue {}); the listener binds {}",
+                "services publish with another priority (queue {}); {binds} {}",
                 names(&of_topic),
                 wanted.priorities.join(", ")
             );
-            let command = format!("remove priorities from [listener:{listener}]: all are bound then");
+            let command = match wanted.is_of_url {
+                true => "leave --priority out: all are looked for then".to_owned(),
+                false => format!("remove priorities from [listener:{listener}]: all are bound then"),
+            };
             let kind = (Kind::WrongPriority, Severity::Warning);
-            return Some(self.finding(kind, subject, seen, NOTHING, command));
+            return Some(self.finding(kind, subject, seen, self.nothing(), command));
         }
         None
     }
@@ -230,6 +233,10 @@ impl Judge<'_> {
         bindings.map(|(exchange, _)| exchange.clone()).collect()
     }
 
+    fn nothing(&self) -> &'static str {
+        if self.survey.wanted.is_of_url { NO_COPY } else { NOTHING }
+    }
+
     fn setting(
         &self,
         kind: (Kind, Severity),
@@ -237,7 +244,7 @@ impl Judge<'_> {
         seen: String,
         setting: &ServiceSetting<'_>,
     ) -> Finding {
-        let finding = self.finding(kind, subject, seen, NOTHING, setting.command());
+        let finding = self.finding(kind, subject, seen, self.nothing(), setting.command());
         Finding { deployers: setting.deployers(), ..finding }
     }
 }

@@ -319,3 +319,44 @@ fn each_shard_needs_its_queue_its_binding_and_a_reader() {
         &[unread, unread, (K::OtherShards, Note, &format!("{number}its former queues are empty"))],
     );
 }
+
+#[test]
+fn for_a_url_the_changes_are_flags() {
+    let check = |[exchange, topic, priority]: [&str; 3], prepare: fn(&mut Survey), kind: K, command: &str| {
+        let url = osnl_model::TransportUrl::parse("rabbit://u:p@mq1/").unwrap();
+        let [exchanges, topics, priorities] = [exchange, topic, priority].map(|name| [name.to_owned()]);
+        let wanted = Wanted::of_url(&url, &exchanges, &topics, &priorities).unwrap();
+        let queues = vec![QueueRow { consumers: 1, ..there(INFO, false) }];
+        let exchanges = vec![(exchange.to_owned(), self::exchange("topic"))];
+        let mut survey = Survey { wanted, exchanges, queues, daemon: DaemonCounts::default(), ..survey("") };
+        prepare(&mut survey);
+        let findings = survey.findings();
+        let [finding] = &findings[..] else { panic!("{kind:?}: {findings:#?}") };
+        assert_eq!(finding.kind, kind, "{finding:#?}");
+        assert!(finding.command.starts_with(command), "{finding:#?}");
+        assert!(!format!("{finding} {}", finding.command).contains("listener"), "{finding:#?}");
+    };
+    let (nova, same): (_, fn(&mut Survey)) = (["nova", "notifications", "info"], |_| {});
+    let unread: fn(&mut Survey) = |s| waiting(s, INFO, 5000, 0, None);
+    check(nova, unread, K::Unread, "rabbitmqctl set_policy -p / ");
+    check(
+        ["nova", "versioned_notifications", "info"],
+        same,
+        K::WrongTopic,
+        "--topic notifications, or set [",
+    );
+    check(["nova", "notifications", "error"], same, K::WrongPriority, "leave --priority out");
+    let driver = "set [oslo_messaging_notifications] driver = messagingv2 in /etc/nova/nova.conf";
+    check(nova, |s| s.queues = vec![QueueRow::missing(INFO, false)], K::NeverPublished, driver);
+    check(
+        nova,
+        |s| s.exchanges[0].1 = exchange("direct"),
+        K::ExchangeType,
+        "name the service's control_exchange",
+    );
+    let misspelt: fn(&mut Survey) = |s| {
+        missing(s);
+        s.near = vec!["nova".to_owned()];
+    };
+    check(["nvoa", "notifications", "info"], misspelt, K::ExchangeMissing, "--exchange nova");
+}

@@ -92,6 +92,7 @@ fn heading(survey: &Survey) -> String {
     let wanted = &survey.wanted;
     let of = match &wanted.shards {
         Some(shards) => format!("{} shards of action {}", shards.all.count, wanted.listener),
+        None if wanted.is_of_url => "broker".to_owned(),
         None => format!("listener {}", wanted.listener),
     };
     format!("{of}: {}, virtual host {}, {words}\n", survey.wanted.broker, survey.vhost())
@@ -159,7 +160,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, Range<usize>)> {
     match line.split(' ').next() {
         Some("critical") => output::word(line, &[("critical", Tone::Bad)]),
         Some("warning") => output::word(line, &[("warning", Tone::Warn)]),
-        Some("listener") => output::all(Tone::Strong, line),
+        Some("listener" | "broker:") => output::all(Tone::Strong, line),
         _ if line.contains(" shards of action ") => output::all(Tone::Strong, line),
         _ if line.starts_with("  name ") => output::all(Tone::Dim, line),
         _ if line == "no findings" => output::all(Tone::Good, line),
@@ -176,7 +177,8 @@ fn broker(survey: &Survey) -> Value {
         ExchangeInspection::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
     });
     let shards = survey.wanted.shards.as_ref();
-    let listener = shards.is_none().then_some(&*survey.wanted.listener);
+    let has_listener = shards.is_none() && !survey.wanted.is_of_url;
+    let listener = has_listener.then_some(&*survey.wanted.listener);
     let shards = shards.map(|shards| json!({"action": &*survey.wanted.listener, "count": shards.all.count, "former": shards.former}));
     json!({
         "listener": listener, "shards": shards, "broker": survey.wanted.broker, "vhost": survey.vhost(),

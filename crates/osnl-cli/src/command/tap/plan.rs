@@ -14,11 +14,10 @@ use super::condition::priority;
 use super::event::EventFilter;
 use super::rates::Rates;
 use super::save::Save;
-use super::url;
 use super::view::{Rules, TapView};
 use super::voice::{TapVoice, say};
 use super::writer::{BodyPart, EventWriter};
-use crate::command::sources;
+use crate::command::{sources, url};
 use crate::flags::OutputFormat;
 use crate::terminal;
 
