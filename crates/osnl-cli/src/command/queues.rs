@@ -50,13 +50,13 @@ pub(crate) struct QueuesArgs {
     #[arg(value_name = "URL", value_parser = secret,
           conflicts_with_all = ["config_file", "config_dir", "k2hr3_osnl", "oss_watcher", "listener", "apply"])]
     pub(crate) url: Option<Secret>,
-    /// Exchanges at URL, separated by commas [default: those of the known services]
+    /// Exchanges at URL, comma-separated [default: of known services]
     #[arg(short = 'e', long, value_name = "NAME", value_delimiter = ',', requires = "url")]
     pub(crate) exchange: Vec<String>,
-    /// Topics at URL, separated by commas [default: those of the known services]
+    /// Topics at URL, comma-separated [default: of known services]
     #[arg(short = 't', long, value_name = "NAME", value_delimiter = ',', requires = "url")]
     pub(crate) topic: Vec<String>,
-    /// Priorities at URL, separated by commas [default: all]
+    /// Priorities at URL, comma-separated [default: all]
     #[arg(short = 'p', long, value_name = "NAME", value_delimiter = ',', requires = "url")]
     pub(crate) priority: Vec<String>,
     #[command(flatten)]

@@ -193,7 +193,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "queues",
         Words {
-            more: r"queues logs in to each broker of the configuration and declares passively: it takes no message and changes nothing without \fB\-\-apply\fR. With management_url it also knows types, bindings, policies, and consumers. Behind -> it prints the command that mends a finding. \fB\-\-apply\fR touches only bindings and empty queues that osnl itself has made; commands for queues of services and for policies are for their owners.",
+            more: r"queues logs in to each broker of the configuration, or to that of the URL, and declares passively: it takes no message and changes nothing without \fB\-\-apply\fR. With management_url it also knows types, bindings, policies, and consumers. Behind -> it prints the command that mends a finding. \fB\-\-apply\fR touches only bindings and empty queues that osnl itself has made; commands for queues of services and for policies are for their owners.",
             see: &["check", "status", "tap"],
             ..COMMAND
         },
