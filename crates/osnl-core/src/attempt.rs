@@ -134,7 +134,7 @@ impl ActionError {
             ErrorClass::Timeout => {
                 Some("look at the target's load and log, or increase the action's timeout")
             }
-            ErrorClass::Status(401 | 403) => {
+            ErrorClass::Status(401 | 403 | 407) => {
                 Some("check the action's credentials; then: osnl reload (a file:// is read again without it)")
             }
             ErrorClass::Status(404 | 405) => Some("check the path and the method of the action"),
@@ -230,6 +230,13 @@ impl ErrorClass {
             Self::Refused(_) | Self::Rejected => true,
             _ => false,
         }
+    }
+
+    /// Whether the target refuses the login of the action, or its proxy does: an HTTP status, or a mail server's code.
+    /// No event is at fault then.
+    #[must_use]
+    pub fn is_login(self) -> bool {
+        matches!(self, Self::Status(401 | 407) | Self::Refused(Some(530 | 534 | 535 | 538)))
     }
 
     /// Returns whether the delivery becomes a dead letter at once, because no retry can succeed.

@@ -6,9 +6,9 @@
 //! - on a time-out, a reset, a "not now", 408, 425, or a 5xx, for **two new keys in a row**, which had never
 //!   failed before. If a key has succeeded within the last minute, [`MANY_FAILING`] or twice the concurrency
 //!   is needed, whichever is more. So an event that makes the target stumble holds only its own key,
-//! - on the same refusal (3xx, 400, 401, 403, 404, 405, a failed program) for **five different keys** in a row, unless
-//!   a key has succeeded within the last minute. A wrong token or path is a fault of the target; a rejected name is a
-//!   fault of the event.
+//! - on the same refusal (3xx, 400, 401, 403, 404, 405, a failed program) for **five different keys** in a row, or of
+//!   the login for two. If a key has succeeded within the last minute, the row must last for [`LONG_ROW`] too. A
+//!   wrong path is a fault of the target; a rejected name is a fault of the event.
 //!
 //! An open breaker allows one probe at a time, after a pause that grows to half a minute. Single events may
 //! cause stumbles and refusals, so there a delivery that has never failed probes after [`LONGEST_FRESH`] at
@@ -27,6 +27,9 @@ use super::policy::RetryPolicy;
 const FAILING_KEYS: usize = 2;
 const MANY_FAILING: usize = 64;
 const REFUSED_KEYS: usize = 5;
+/// The length of a row of refusals that proves a lasting cause although the target has lately taken another delivery.
+/// It is shorter than six attempts of one delivery, and these use up the default `max_attempts`.
+const LONG_ROW: Duration = Duration::from_secs(10);
 /// The status that a failed program counts as: no target answers 0.
 const FAILED: u16 = 0;
 /// The longest pause between probes, and so the longest time until a recovered target is noticed.
@@ -64,6 +67,17 @@ pub(crate) struct FailedKey<'a> {
     pub(crate) before: bool,
 }
 
+/// Keys in a row that were refused with one status.
+#[derive(Clone, Debug)]
+struct RefusalRow {
+    status: u16,
+    keys: HashSet<String>,
+    since: Instant,
+    /// Whether the breaker has opened over the row. The row then stands until a success: a refusal of one event in between
+    /// closes the breaker, and the next refusal opens it again.
+    stands: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Breaker {
     state: BreakerState,
@@ -73,7 +87,7 @@ pub(crate) struct Breaker {
     /// Keys that stumbled for the first time since the last success. Opening clears the set, which bounds it.
     failing: HashSet<String>,
     stumbled: Option<Instant>,
-    refusal: Option<(u16, HashSet<String>)>,
+    refusal: Option<RefusalRow>,
     cause: OpeningCause,
     fresh_at: Option<Instant>,
     succeeded: Option<Instant>,
@@ -136,10 +150,9 @@ impl Breaker {
         self.openings = 0;
         self.failing.clear();
         self.stumbled = None;
-        self.refusal = None;
         self.succeeded = None;
         match self.state {
-            BreakerState::Closed => {}
+            BreakerState::Closed => self.refusal = None,
             // A probe of the target before proves nothing about this target.
             BreakerState::Probing | BreakerState::Open { .. } => {
                 self.state = BreakerState::Open { until: now };
@@ -219,8 +232,10 @@ impl Breaker {
             | ErrorClass::Reset
             | ErrorClass::Status(408 | 425 | 500..)
             | ErrorClass::Busy(_) => self.stumbled(failed, error, policy, now),
-            ErrorClass::Status(status) => self.refused(status, failed, error, policy, now),
-            ErrorClass::Refused(status) => self.refused(status.unwrap_or(FAILED), failed, error, policy, now),
+            ErrorClass::Status(status) | ErrorClass::Refused(Some(status)) => {
+                self.refused(status, failed, error, policy, now)
+            }
+            ErrorClass::Refused(None) => self.refused(FAILED, failed, error, policy, now),
         }
     }
 
@@ -262,16 +277,21 @@ impl Breaker {
         now: Instant,
     ) -> BreakerChange {
         self.failing.clear();
-        let keys = match &mut self.refusal {
-            Some((same, keys)) if *same == status => keys,
-            other => &mut other.insert((status, HashSet::new())).1,
+        let (lately, is_open) = (self.lately(now), self.is_open_over_refusals());
+        let row = match &mut self.refusal {
+            Some(row) if row.status == status || row.stands => row,
+            other => other.insert(RefusalRow { status, keys: HashSet::new(), since: now, stands: false }),
         };
-        if keys.len() < REFUSED_KEYS {
-            keys.insert(failed.key.to_owned());
+        if row.keys.len() < REFUSED_KEYS {
+            row.keys.insert(failed.key.to_owned());
         }
-        let enough = keys.len() >= REFUSED_KEYS;
-        let of_the_target = matches!(status, FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405);
-        if of_the_target && ((enough && !self.lately(now)) || self.is_open_over_refusals()) {
+        let is_login = error.class.is_login();
+        let enough = row.keys.len() >= if is_login { FAILING_KEYS } else { REFUSED_KEYS };
+        let long = !lately || now.saturating_duration_since(row.since) >= LONG_ROW;
+        let of_the_target =
+            is_login || matches!(status, FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405);
+        if of_the_target && ((enough && long) || row.stands || is_open) {
+            row.stands = true;
             return self.open(OpeningCause::Refusals, failed, error, policy, now);
         }
         self.answered()
@@ -326,7 +346,6 @@ impl Breaker {
             OpeningCause::Stumbles => self.concurrency.min(2),
         };
         self.fresh_at = None;
-        self.refusal = None;
         self.failing.clear();
         BreakerChange::Closed
     }
@@ -418,6 +437,9 @@ pub(crate) mod tests {
             ("a:400 b:403 c:400 d:403 e:400 f:403", "closed, 16 at once"),
             ("a:400 b:400 ok c:400 d:400 e:400", "closed, 16 at once"),
             ("a:404 b:404 c:404 d:404 e:404", "open for 1 s"),
+            ("a:401 a:401 a:401", "closed, 16 at once"),
+            ("a:401 b:401", "open for 1 s"),
+            ("a:407 b:407", "open for 1 s"),
             ("a:409 b:409 c:409 d:409 e:409 f:409", "closed, 16 at once"),
             ("a:n a:n", "closed, 16 at once"),
             ("a:n b:n", "open for 1 s"),
@@ -484,8 +506,29 @@ pub(crate) mod tests {
             ("ok a:400 b:400 c:400 d:400 e:400 f:400 g:400", "closed, 16 at once"),
             ("ok +59 a:400 b:400 c:400 d:400 e:400 +1 f:400", "open for 1 s"),
             ("ok +60 a:400 b:400 c:400 d:400 e:400", "open for 1 s"),
+            ("ok a:400 b:400 c:400 d:400 e:400 +10 A:400", "open for 1 s"),
+            ("ok a:400 b:400 c:400 d:400 +10 a:400", "closed, 16 at once"),
+            ("ok a:401 +9 b:401", "closed, 16 at once"),
+            ("ok a:401 +10 b:401", "open for 1 s"),
         ] {
             assert_eq!(after(script), expected, "{script}");
+        }
+    }
+
+    /// One event that the target refuses by itself between must not cost the others an attempt each time.
+    #[test]
+    fn a_row_of_refusals_stands_until_a_success() {
+        let row = "a:403 b:403 c:403 d:403 e:403 +1 begin";
+        for (script, expected) in [
+            (format!("{row} f:422"), "closed, 1 at once"),
+            (format!("{row} f:422 g:403"), "open for 2 s"),
+            (format!("{row} f:r g:404"), "open for 2 s"),
+            (format!("{row} change:16 f:422 g:403"), "open for 1 s"),
+            (format!("{row} f:422 ok g:403"), "closed, 2 at once"),
+            (format!("{row} f:422 change:16 g:403"), "closed, 1 at once"),
+            ("a:409 b:409 c:409 d:409 e:409 f:403".to_owned(), "closed, 16 at once"),
+        ] {
+            assert_eq!(after(&script), expected, "{script}");
         }
     }
 
@@ -497,7 +540,7 @@ pub(crate) mod tests {
             let failed = FailedKey { key: &key, before: false };
             breaker.failure(failed, &ActionError::new(ErrorClass::Status(409), ""), &POLICY, Instant::now());
         }
-        assert_eq!(breaker.refusal.map(|(_, keys)| keys.len()), Some(REFUSED_KEYS));
+        assert_eq!(breaker.refusal.map(|row| row.keys.len()), Some(REFUSED_KEYS));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use osnl_core::attempt::{ActionError, ErrorClass};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
-    /// Attempts on *answers* that refuse (every status but 408, 425, 429 and 5xx), the first attempt included.
+    /// Attempts on *answers* that refuse (every status but 401, 407, 408, 425, 429 and 5xx), the first attempt included.
     pub max_attempts: NonZeroU32,
     pub initial: Duration,
     pub max: Duration,
@@ -24,7 +24,7 @@ pub enum Decision {
 impl RetryPolicy {
     /// | failure | decision |
     /// | --- | --- |
-    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, `Failure::Busy`, a dependency | hold |
+    /// | connect, TLS, time-out, reset, a refused login, 408, 425, 429, 5xx, `Failure::Busy`, a dependency | hold |
     /// | any other status, a program that failed | retry until `max_attempts`, then give up |
     /// | a final refusal, an unusable notification | give up |
     #[must_use]
@@ -34,6 +34,7 @@ impl RetryPolicy {
             ErrorClass::Status(408 | 425 | 429 | 500..) | ErrorClass::Busy(_) | ErrorClass::Dependency => {
                 Decision::Hold
             }
+            class if class.is_login() => Decision::Hold,
             ErrorClass::Rejected | ErrorClass::Content => Decision::GiveUp,
             ErrorClass::Status(_) | ErrorClass::Refused(_) if attempt >= self.max_attempts => {
                 Decision::GiveUp
@@ -76,6 +77,9 @@ mod tests {
             (Status(503), 99, Decision::Hold),
             (Status(429), 99, Decision::Hold),
             (Status(408), 99, Decision::Hold),
+            (Status(401), 99, Decision::Hold),
+            (Status(407), 99, Decision::Hold),
+            (Refused(Some(535)), 99, Decision::Hold),
             (Status(400), 1, pause(1)),
             (Status(403), 2, pause(2)),
             (Status(400), 3, Decision::GiveUp),

@@ -205,12 +205,8 @@ impl Schedule {
             Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp if spared => {
                 let used = UsedLimits { made, ..used };
                 let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
-                out.push(retried(
-                    item,
-                    retry(now, pause, used, &error),
-                    (WaitReason::Held, Some(&error)),
-                    now,
-                ));
+                let reason = if held { WaitReason::Held } else { WaitReason::Failed };
+                out.push(retried(item, retry(now, pause, used, &error), (reason, Some(&error)), now));
             }
             Decision::Hold | Decision::RetryAfter(_) if too_old => {
                 let seconds = used.age.as_secs();
@@ -321,13 +317,16 @@ impl Schedule {
         }
     }
 
-    /// Returns whether the target's hold is the cause, so that the failure costs the delivery nothing. A refused probe
-    /// still costs an attempt, so that a delivery which the target always refuses is given up. An event that names an
-    /// unreachable host costs an attempt too.
+    /// Returns whether the target's hold is the cause, so that the failure costs the delivery nothing. A probe costs
+    /// nothing, whatever the answer: a delivery that the target always refuses is given up once others succeed. For a host
+    /// that an event names, a refused probe, a refused login and a failed connection cost an attempt.
     fn is_spared(&self, item: &Item, back: Back, error: &ActionError) -> bool {
         let Some(breaker) = self.breaker_of(item) else { return false };
-        let refused_probe = back.probe && breaker.is_open_over_refusals();
-        !breaker.is_closed() && !error.class.is_final() && !refused_probe && !is_fault_of_host(item, error)
+        let is_held = match &item.host {
+            Some(_) => !breaker.is_closed() && !(back.probe && breaker.is_open_over_refusals()),
+            None => back.probe || !breaker.is_closed(),
+        };
+        is_held && !error.class.is_final() && !is_fault_of_host(item, error)
     }
 
     fn decide(&self, item: &Item, back: Back, attempt: NonZeroU32, error: &ActionError) -> Decision {
@@ -377,6 +376,7 @@ impl Schedule {
 fn is_fault_of_host(item: &Item, error: &ActionError) -> bool {
     item.host.is_some()
         && match error.class {
+            class if class.is_login() => true,
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => true,
             ErrorClass::Status(503) | ErrorClass::Busy(Some(_)) => error.retry_after.is_some(),
             ErrorClass::Timeout

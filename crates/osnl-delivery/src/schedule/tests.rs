@@ -154,7 +154,8 @@ impl Script {
 
     fn used(&self, id: u64) -> UsedLimits {
         let waiting = self.waiting.values().find(|claimed| claimed.id.0 == id);
-        waiting.expect("it waits").used
+        let ready = self.schedule.items.get(&DeliveryId(id)).map(|item| &item.claimed);
+        waiting.or(ready).expect("it is open").used
     }
 
     fn ok(&mut self, id: u64) -> Vec<String> {

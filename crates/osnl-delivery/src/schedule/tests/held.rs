@@ -1,4 +1,5 @@
 use super::*;
+use crate::DeliverySettings;
 
 #[test]
 fn a_target_that_is_down_is_held_probed_and_drained_at_a_growing_pace() {
@@ -72,7 +73,7 @@ fn a_healthy_delivery_behind_eight_that_fail_waits_ten_seconds_at_most() {
 }
 
 #[test]
-fn a_refused_probe_uses_up_an_attempt_and_nothing_else_does_while_it_is_held() {
+fn a_target_that_refuses_everything_costs_no_attempt_and_nothing_dies_of_its_probes() {
     let policy = RetryPolicy { max_attempts: NonZeroU32::new(2).unwrap(), ..POLICY };
     let mut script = Script::of(6, Schedule::new(policy, WhenExhausted::DeadLetter, 16));
     assert_eq!(script.begun(), [1, 2, 3, 4, 5, 6]);
@@ -83,16 +84,65 @@ fn a_refused_probe_uses_up_an_attempt_and_nothing_else_does_while_it_is_held() {
     assert_eq!(script.fails(5, refused), ["target opened 1", "5 held 1"]);
     assert_eq!(script.fails(6, refused), ["6 held 1"]);
     assert_eq!([1, 5, 6].map(|id| script.used(id).attempts), [1, 0, 0]);
-    script.pass(1);
-    assert_eq!(script.begun(), [6]);
-    assert_eq!(script.fails(6, refused), ["6 waits 1"]);
-    assert_eq!((script.used(6).attempts, script.used(6).age), (1, Duration::ZERO));
-    script.pass(2);
-    assert_eq!(script.begun(), [1]);
-    assert_eq!(script.fails(1, refused), ["1 dead: status 403: x"]);
-    script.pass(4);
-    assert_eq!(script.begun(), [6]);
-    assert_eq!(script.ok(6), ["target closed", "6 delivered"]);
+    // By the clock, and by hand.
+    for n in 0..40 {
+        script.pass(30);
+        if n % 2 == 0 {
+            let sample = DeliverySettings::sample(2, SECOND, SECOND);
+            let mut out = Vec::new();
+            let settings = DeliverySettings { concurrency: 16, policy, ..sample };
+            script.schedule.change(&settings, script.now, &mut out);
+            script.keep(out);
+        }
+        let [id] = script.begun()[..] else { panic!("one probe at a time") };
+        let words = script.fails(id, if n % 3 == 0 { ErrorClass::Status(404) } else { refused });
+        assert!(words[0].starts_with(&format!("{id} held ")), "{words:?}");
+    }
+    let used = |script: &Script| [1, 5, 6].map(|id| (script.used(id).attempts, script.used(id).age));
+    assert_eq!(used(&script), [(1, SECOND), (0, Duration::ZERO), (0, Duration::ZERO)]);
+    script.pass(30);
+    let [id] = script.begun()[..] else { panic!("one probe at a time") };
+    assert_eq!(script.ok(id), ["target closed".to_owned(), format!("{id} delivered")]);
+}
+
+/// The answer about one event closes the target, and the next refusal holds it again: neither counts.
+#[test]
+fn a_probe_with_an_answer_of_its_own_costs_nothing_and_makes_no_other_pay() {
+    let policy = RetryPolicy { max_attempts: NonZeroU32::new(2).unwrap(), ..POLICY };
+    let mut script = Script::of(6, Schedule::new(policy, WhenExhausted::DeadLetter, 16));
+    script.begun();
+    (1..=6).for_each(|id| drop(script.fails(id, ErrorClass::Status(403))));
+    for _ in 0..20 {
+        script.pass(30);
+        let [id] = script.begun()[..] else { panic!("one probe at a time") };
+        let words = script.fails(id, ErrorClass::Status(422));
+        assert_eq!(words[0], "target closed");
+        assert!(words[1].starts_with(&format!("{id} waits ")), "{words:?}");
+        let [next] = script.begun()[..] else { panic!("one call at a time") };
+        let words = script.fails(next, ErrorClass::Status(403));
+        assert!(words[0].starts_with("target opened") && words[1].contains("held"), "{words:?}");
+    }
+    assert!((1..=6).all(|id| script.used(id).attempts <= 1));
+}
+
+#[test]
+fn a_refused_login_costs_no_attempt_even_if_only_one_resource_is_there() {
+    let mut script = Script::new(1, WhenExhausted::DeadLetter);
+    for _ in 0..20 {
+        assert_eq!(script.begun(), [1]);
+        assert!(script.fails(1, ErrorClass::Status(401))[0].starts_with("1 waits "));
+        script.pass(600);
+    }
+    assert_eq!((script.schedule.breaker(), script.used(1).attempts), (BreakerState::Closed, 0));
+    script.begun();
+    script.ok(1);
+    script.add(2);
+    script.add(3);
+    script.begun();
+    script.fails(2, ErrorClass::Status(401));
+    script.pass(10);
+    let words = script.fails(3, ErrorClass::Status(401));
+    assert!(words[0].starts_with("target opened"), "{words:?}");
 }
 
 #[test]
