@@ -180,11 +180,11 @@ impl Retries {
         };
         let uncounted = match later.to_string() {
             _ if *later == Statuses::usual() => {
-                "408, 425, 5xx (503 only without Retry-After), timeouts".to_owned()
+                "408, 425, 5xx (503 only without Retry-After), timeouts, 401, 407".to_owned()
             }
-            none if none.is_empty() => "timeouts".to_owned(),
-            later if down == "no connection" => format!("{later}, timeouts"),
-            later => format!("{later} (if not down), timeouts"),
+            none if none.is_empty() => "timeouts, 401, 407".to_owned(),
+            later if down == "no connection" => format!("{later}, timeouts, 401, 407"),
+            later => format!("{later} (if not down), timeouts, 401, 407"),
         };
         Self { counted: "other statuses".to_owned(), uncounted, down }
     }
@@ -282,17 +282,17 @@ mod tests {
             (
                 "408, 425, 429, 5xx",
                 "no connection, 429, 503 with Retry-After",
-                "408, 425, 5xx (503 only without Retry-After), timeouts",
+                "408, 425, 5xx (503 only without Retry-After), timeouts, 401, 407",
             ),
             (
                 "408,425,429,500-599",
                 "no connection, 429, 503 with Retry-After",
-                "408, 425, 5xx (503 only without Retry-After), timeouts",
+                "408, 425, 5xx (503 only without Retry-After), timeouts, 401, 407",
             ),
-            ("429, 502", "no connection, 429", "429, 502 (if not down), timeouts"),
-            ("409, 503", "no connection, 503 with Retry-After", "409, 503 (if not down), timeouts"),
-            ("409", "no connection", "409, timeouts"),
-            ("", "no connection", "timeouts"),
+            ("429, 502", "no connection, 429", "429, 502 (if not down), timeouts, 401, 407"),
+            ("409, 503", "no connection, 503 with Retry-After", "409, 503 (if not down), timeouts, 401, 407"),
+            ("409", "no connection", "409, timeouts, 401, 407"),
+            ("", "no connection", "timeouts, 401, 407"),
         ] {
             let found = Retries::over_http(&later.parse().unwrap());
             assert_eq!((found.down, &*found.uncounted), (down, uncounted), "{later}");

@@ -6,9 +6,9 @@
 //! - on a time-out, a reset, a "not now", 408, 425, or a 5xx, for **two new keys in a row**, which had never
 //!   failed before. If a key has succeeded within the last minute, [`MANY_FAILING`] or twice the concurrency
 //!   is needed, whichever is more. So an event that makes the target stumble holds only its own key,
-//! - on the same refusal (3xx, 400, 401, 403, 404, 405, a failed program) for **five different keys** in a row, or of
-//!   the login for two. If a key has succeeded within the last minute, the row must last for [`LONG_ROW`] too. A
-//!   wrong path is a fault of the target; a rejected name is a fault of the event.
+//! - on the same refusal (3xx, 400, 401, 403, 404, 405, 407, a failed program, a mail server's 5xx) for **five
+//!   different keys** in a row, or of the login for two. If a key has succeeded within the last minute, the row must
+//!   last for [`LONG_ROW`] too. A wrong path is a fault of the target; a rejected name is a fault of the event.
 //!
 //! An open breaker allows one probe at a time, after a pause that grows to half a minute. Single events may
 //! cause stumbles and refusals, so there a delivery that has never failed probes after [`LONGEST_FRESH`] at
@@ -288,8 +288,8 @@ impl Breaker {
         let is_login = error.class.is_login();
         let enough = row.keys.len() >= if is_login { FAILING_KEYS } else { REFUSED_KEYS };
         let long = !lately || now.saturating_duration_since(row.since) >= LONG_ROW;
-        let of_the_target =
-            is_login || matches!(status, FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405);
+        // From 500 on it is a mail server's refusal of the login, the sender, or this host.
+        let of_the_target = matches!(status, FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405 | 407 | 500..);
         if of_the_target && ((enough && long) || row.stands || is_open) {
             row.stands = true;
             return self.open(OpeningCause::Refusals, failed, error, policy, now);
@@ -399,6 +399,8 @@ pub(crate) mod tests {
                     "x" => ErrorClass::Content,
                     "n" => ErrorClass::Busy(None),
                     "f" => ErrorClass::Refused(None),
+                    "s" => ErrorClass::Refused(Some(550)),
+                    "l" => ErrorClass::Refused(Some(535)),
                     "r" => ErrorClass::Rejected,
                     "d" => ErrorClass::Dependency,
                     status => ErrorClass::Status(status.parse().unwrap()),
@@ -445,6 +447,9 @@ pub(crate) mod tests {
             ("a:n b:n", "open for 1 s"),
             ("a:f b:f c:f d:f", "closed, 16 at once"),
             ("a:f b:f c:f d:f e:f", "open for 1 s"),
+            ("a:s b:s c:s d:s", "closed, 16 at once"),
+            ("a:s b:s c:s d:s e:s", "open for 1 s"),
+            ("a:l b:l", "open for 1 s"),
             ("a:r b:r c:r d:r e:r f:r", "closed, 16 at once"),
             ("a:c +1 begin a:r", "closed, 1 at once"),
         ] {

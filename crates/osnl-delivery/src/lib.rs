@@ -298,6 +298,9 @@ impl DeliveryLoop {
         if !withdrawn.is_empty() {
             self.course.step(Wake::Withdrawn(withdrawn), now, &mut consequences);
         }
+        if self.course.schedule.gathers() {
+            self.course.schedule.crowd(self.journal.is_crowded(&self.name));
+        }
         self.course.step(wake, now, &mut consequences);
         if self.course.sweeps(now) {
             let overdue = self.journal.overdue(&self.name);

@@ -44,7 +44,8 @@ osnl_config::words!(WhenExhausted: "dead_letter" => WhenExhausted::DeadLetter, "
 pub(super) struct Item {
     pub(super) claimed: ClaimedDelivery,
     host: Option<Arc<str>>,
-    ready_since: Instant,
+    /// The beginning of its wait for others that go into the same call.
+    since: Instant,
     /// Whether the delivery is tried alone, after a final refusal of a call with several.
     alone: bool,
     /// The arrival of its message. `None` is earlier than every hold.
@@ -107,6 +108,8 @@ pub(super) struct Schedule {
     probe_owed: bool,
     settings: u64,
     has_hosts: bool,
+    /// Whether nothing more comes until a delivery ends.
+    is_crowded: bool,
 }
 
 impl Schedule {
@@ -139,6 +142,7 @@ impl Schedule {
             probe_owed: false,
             settings: 0,
             has_hosts: false,
+            is_crowded: false,
         }
     }
 
@@ -219,7 +223,8 @@ impl Schedule {
             return Some(id);
         }
         self.has_hosts |= host.is_some();
-        let item = Item { claimed, host, ready_since: now, alone: false, arrived, aging: None };
+        let since = claimed.since.unwrap_or(now);
+        let item = Item { claimed, host, since, alone: false, arrived, aging: None };
         self.ready(item);
         None
     }
@@ -250,6 +255,15 @@ impl Schedule {
         } else {
             self.hold.get_or_insert(Hold::begin(now)).set(runs, now);
         }
+    }
+
+    /// Returns whether deliveries wait for others that go into the same call.
+    pub(super) fn gathers(&self) -> bool {
+        !self.batch.wait.is_zero() && self.items.len() > self.under_way.len()
+    }
+
+    pub(super) fn crowd(&mut self, is_crowded: bool) {
+        self.is_crowded = is_crowded;
     }
 
     pub(super) fn release(&mut self, id: DeliveryId) -> bool {

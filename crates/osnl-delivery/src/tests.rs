@@ -73,8 +73,16 @@ impl Rig {
     }
 
     async fn append_as(&self, id: &str, key: &str) -> Receipt {
+        self.append_message(id, key, false).await
+    }
+
+    async fn append_again(&self, key: &str) -> Receipt {
+        self.append_message(key, key, true).await
+    }
+
+    async fn append_message(&self, id: &str, key: &str, redelivered: bool) -> Receipt {
         let entry = Entry {
-            received: Arc::new(ReceivedMessage::sample("", false)),
+            received: Arc::new(ReceivedMessage::sample("", redelivered)),
             notification: Arc::new(Notification {
                 message_id: Some(id.to_owned()),
                 ..Notification::default()
@@ -100,6 +108,39 @@ async fn what_is_held_goes_back_before_the_broker_loses_patience() {
     // Half of RabbitMQ's 30 minutes, and at most one sweep later.
     assert!((15.0..15.5).contains(&minutes), "after {minutes} min");
     assert!(*rig.action.attempts.lock().unwrap() < 60);
+    rig.stop().await;
+}
+
+/// The message returns to the broker and comes again at once, but the digest does not begin anew.
+#[tokio::test(start_paused = true)]
+async fn a_digest_longer_than_the_stay_of_a_message_is_sent_at_its_time() {
+    let rig = Rig::start(None, Duration::from_secs(1));
+    let wait = Duration::from_secs(40 * 60);
+    let batch = BatchLimits { most: 500, wait, whole: true };
+    let settings = DeliverySettings { batch, ..rig.settings };
+    rig.remote.change(Setup {
+        action: rig.action.clone(),
+        settings,
+        preparation: Preparation::default(),
+        fallback: None,
+    });
+    let began = Instant::now();
+    let mut receipt = rig.append("k").await;
+    let mut returns = 0;
+    while receipt.await == Settle::Requeue {
+        returns += 1;
+        receipt = rig.append_again("k").await;
+    }
+    assert_eq!((returns, *rig.action.attempts.lock().unwrap()), (2, 1));
+    assert!((wait..wait + Duration::from_secs(30)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    // A window full of events waits no longer.
+    let full = Instant::now();
+    let mut receipts = Vec::new();
+    for n in 0..10 {
+        receipts.push(rig.append(&n.to_string()).await);
+    }
+    futures_util::future::join_all(receipts).await;
+    assert!(full.elapsed() <= Duration::from_secs(11), "{:?}", full.elapsed());
     rig.stop().await;
 }
 

@@ -107,6 +107,8 @@ pub struct ClaimedDelivery {
     pub key: Option<String>,
     pub event: Event,
     pub used: UsedLimits,
+    /// The beginning of its wait, if that was before the claim.
+    pub since: Option<Instant>,
     pub newest: bool,
 }
 

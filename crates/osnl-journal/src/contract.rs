@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use osnl_core::event::EnrichedValues;
 use osnl_core::received::{ReceivedMessage, RowChange};
+use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -25,6 +26,13 @@ pub trait Journal: Send + Sync {
     /// Returns the reason why the journal cannot take an entry for these actions now, or cannot end open
     /// messages.
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle>;
+
+    /// Returns the first arrival of a message that the broker delivers again, if this process has seen it before and not
+    /// settled it: all waits go on over a return. A file keeps what it has taken, and has none.
+    fn first_arrival(&self, received: &ReceivedMessage, notification: &Notification) -> Option<SystemTime>;
+
+    /// Returns whether nothing more comes until a delivery of this action ends, so that it is useless to wait for more.
+    fn is_crowded(&self, action: &str) -> bool;
 
     /// Notes that a listener has subscribed, so that another daemon may have read its queue in between. `memory://`
     /// learns the letters of its dead letter queue anew before it keeps the next message; a file needs nothing.

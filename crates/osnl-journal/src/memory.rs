@@ -3,8 +3,9 @@
 //!
 //! The broker may deliver a message again while its entry is open, after a broken connection or a cancelled
 //! consumer. Such a message *adopts* the open entry: a new receipt, no new event. A message whose entry has
-//! just ended is acknowledged without a second event. The attempts of a returned message are remembered, so
-//! that a message in a requeue loop still uses up its limits.
+//! just ended is acknowledged without a second event. The course of a returned message is remembered: its first
+//! arrival, its attempts, and what has ended. So a message in a requeue loop still uses up its limits, and no wait begins
+//! anew.
 //!
 //! Dead letters are logged as one JSON line each, and so outlive the process. For a listener with a [dead
 //! letter queue](MemoryJournal::keep_dead_letters_of), dead letters and unreadable messages first go to the
@@ -24,6 +25,7 @@ mod limits;
 mod listing;
 mod queries;
 mod recent;
+mod returned;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicUsize;
@@ -33,6 +35,7 @@ use std::time::SystemTime;
 use osnl_core::event::{EnrichedValues, Event};
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
+use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
@@ -43,8 +46,9 @@ pub use self::dead::DeadLetter;
 use self::kept::KeptNotification;
 pub use self::letters::LetterVisit;
 use self::letters::Letters;
-pub use self::limits::MemoryLimits;
+pub use self::limits::{MemoryLimits, STAY};
 use self::recent::RecentItems;
+use self::returned::{DeliveryName, MessageCourse};
 use super::begin;
 use super::identity::MessageIdentity;
 use super::query::RecentDelivery;
@@ -108,7 +112,7 @@ struct MemoryState {
     actions: HashMap<Arc<str>, ActionLanes>,
     identities: HashMap<MessageIdentity, u64>,
     finished: RecentItems<MessageIdentity, ()>,
-    returned: RecentItems<MessageIdentity, UsedLimits>,
+    returned: RecentItems<MessageIdentity, MessageCourse>,
     objects: RecentItems<String, String>,
     letters: Letters,
     /// Deliveries that leave for a dead letter queue, or whose turn is to be looked at again.
@@ -132,9 +136,11 @@ struct OpenEntry {
     notification: KeptNotification,
     identity: MessageIdentity,
     /// The rule, action and resource of each delivery, including those made later for a given-up delivery.
-    wanted: HashSet<(Arc<str>, Arc<str>, Option<u32>)>,
+    wanted: HashSet<DeliveryName>,
     outstanding: usize,
-    returned: bool,
+    course: MessageCourse,
+    /// The used limits of a returned delivery, with which the message returns.
+    returned: Option<UsedLimits>,
     /// A receipt for each arrival of the message; all complete together.
     receipts: Vec<oneshot::Sender<Settle>>,
     unsettled_since: Instant,
@@ -151,6 +157,10 @@ struct PendingDelivery {
     resource: Option<u32>,
     subject: Subject,
     used: UsedLimits,
+    /// The beginning of its wait.
+    since: Instant,
+    /// Whether it was made by `on_failure`, and not by a rule.
+    is_handed: bool,
     told: Option<Arc<EnrichedValues>>,
     failed: Option<FailedAttempts>,
     claimed: Option<Weight>,
@@ -270,6 +280,20 @@ impl Journal for MemoryJournal {
         let ended =
             actions.iter().filter_map(|action| state.actions.get(action)).map(|lanes| lanes.ended).sum();
         (open > 0).then_some(Obstacle::NoPlace { open, ended })
+    }
+
+    fn first_arrival(&self, received: &ReceivedMessage, notification: &Notification) -> Option<SystemTime> {
+        if !received.origin.redelivered {
+            return None;
+        }
+        let (identity, state) = (MessageIdentity::of(received, notification), self.lock());
+        let open = state.identities.get(&identity).and_then(|id| state.entries.get(id));
+        open.map(|open| &open.course).or_else(|| state.returned.get(&identity)).map(|course| course.received)
+    }
+
+    fn is_crowded(&self, _action: &str) -> bool {
+        let state = self.lock();
+        state.entries.len() + state.parked() >= self.limits().window
     }
 
     fn subscribed(&self, listener: &str) {
@@ -453,7 +477,6 @@ impl MemoryJournal {
         identity: MessageIdentity,
         sender: oneshot::Sender<Settle>,
     ) -> Option<(oneshot::Sender<Settle>, Settle)> {
-        let mut used = UsedLimits::default();
         let redelivered = entry.received.origin.redelivered;
         if identity.may_be_copy(redelivered) {
             let open = state.identities.get(&identity).copied();
@@ -479,8 +502,9 @@ impl MemoryJournal {
                 return Some((sender, Settle::Acknowledge));
             }
         }
-        if redelivered {
-            used = state.returned.take(&identity).unwrap_or_default();
+        let course = if redelivered { state.course_of(&identity) } else { None };
+        if let Some(course) = &course {
+            course.resume(&mut entry.deliveries);
         }
         let lost =
             entry.deliveries.iter().any(|new| new.begin.is_open() && state.retired.contains(&new.action));
@@ -516,8 +540,13 @@ impl MemoryJournal {
             return Some((sender, Settle::Acknowledge));
         }
         let Entry { received, notification, deliveries } = entry;
-        let wanted =
-            deliveries.iter().map(|new| (new.rule.clone(), new.action.clone(), new.resource)).collect();
+        let mut course = course.unwrap_or_else(|| MessageCourse::begin(received.origin.received));
+        state.returned.take(&identity);
+        let mut wanted: HashSet<DeliveryName> = deliveries.iter().map(returned::name).collect();
+        wanted.extend(course.ended.iter().cloned());
+        let from_the_start = deliveries.iter().filter(|new| !new.begin.is_open());
+        course.ended.extend(from_the_start.map(returned::name));
+        let (used, handed) = (course.used, std::mem::take(&mut course.handed));
         state.identities.insert(identity.clone(), entry_id);
         state.entries.insert(
             entry_id,
@@ -527,7 +556,8 @@ impl MemoryJournal {
                 identity,
                 wanted,
                 outstanding,
-                returned: false,
+                returned: None,
+                course,
                 receipts: vec![sender],
                 unsettled_since: Instant::now(),
                 _place: permit.take_one(),
@@ -535,6 +565,12 @@ impl MemoryJournal {
         );
         for new in deliveries.iter().filter(|new| new.begin.is_open()) {
             state.add(entry_id, new, used);
+            let before = handed.iter().find(|(handed, _)| returned::name(handed) == returned::name(new));
+            if let (Some((_, since)), Some(pending)) =
+                (before, state.deliveries.get_mut(&DeliveryId(state.last)))
+            {
+                (pending.since, pending.is_handed) = (*since, true);
+            }
         }
         if state.closed {
             state.drop_receipts();
@@ -580,6 +616,9 @@ impl MemoryState {
     }
 
     fn settle(&mut self, pending: &PendingDelivery, returned: bool) {
+        if let Some(open) = self.entries.get_mut(&pending.entry) {
+            open.leaves(pending, returned);
+        }
         self.settle_one(pending.entry, returned.then_some(pending.used));
     }
 
@@ -588,25 +627,23 @@ impl MemoryState {
     fn settle_one(&mut self, entry: u64, returned: Option<UsedLimits>) {
         let Some(open) = self.entries.get_mut(&entry) else { return };
         open.outstanding -= 1;
-        if let Some(used) = returned {
-            open.returned = true;
-            let bytes = open.identity.bytes();
-            self.returned.insert(open.identity.clone(), used, bytes);
-        }
+        open.returned = returned.or(open.returned);
         if open.outstanding > 0 {
             return;
         }
         let Some(mut open) = self.entries.remove(&entry) else { return };
         self.identities.remove(&open.identity);
-        let settle = if open.returned { Settle::Requeue } else { Settle::Acknowledge };
+        let settle = if open.returned.is_some() { Settle::Requeue } else { Settle::Acknowledge };
         // Without a waiting receipt the connection is gone, and the broker redelivers the message.
         let mut is_unsettled = true;
         for receipt in open.receipts.drain(..) {
             is_unsettled &= receipt.send(settle).is_err();
         }
-        // Without an id, another message may have the same bytes; only a redelivered one is surely the same.
-        if settle == Settle::Acknowledge && (is_unsettled || open.identity.id.is_some()) {
-            self.has_finished(open.identity);
+        match open.returned {
+            Some(used) => self.has_returned(open, used),
+            // Without an id, another message may have the same bytes; only a redelivered one is surely the same.
+            None if is_unsettled || open.identity.id.is_some() => self.has_finished(open.identity),
+            None => {}
         }
     }
 

@@ -32,6 +32,7 @@ mod filter;
 mod inspection;
 mod lane;
 mod load;
+mod overtaken;
 mod overview;
 mod paused;
 mod phase;
@@ -58,6 +59,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use osnl_core::ends::{self, EndReports};
 use osnl_core::event::EnrichedValues;
@@ -367,6 +369,14 @@ impl Journal for SqliteJournal {
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
         let failing = self.shared.state.borrow().obstacle();
         failing.or_else(|| self.shared.gate.obstacle(actions))
+    }
+
+    fn first_arrival(&self, _received: &ReceivedMessage, _notification: &Notification) -> Option<SystemTime> {
+        None
+    }
+
+    fn is_crowded(&self, action: &str) -> bool {
+        self.shared.gate.obstacle(&[action.into()]).is_some()
     }
 
     fn append(&self, permit: &mut Permit, mut entry: Entry) -> Receipt {

@@ -153,13 +153,13 @@ impl RuleEngine {
     fn deliveries<'r>(
         &self,
         rule: &'r Rule,
-        received: &ReceivedMessage,
+        arrival: Arrival<'_>,
         names: &Names,
         noted: &PartKeys,
         parts: &Parts<'_>,
         failed: &mut Vec<(&'r Rule, RuleMismatch)>,
     ) -> Vec<NewDelivery> {
-        let notification = names.notification();
+        let (notification, received) = (names.notification(), arrival.received);
         let limit = rule.max_event_age;
         let age = limit.and_then(|_| EventAge::of(notification, received.origin.received));
         let too_old = age.and_then(|age| age.exceeds(limit));
@@ -199,7 +199,7 @@ impl RuleEngine {
                     (Ok(()), Mode::Live) if is_retried => Begin::Live,
                     (Ok(()), Mode::Live) => match &too_old {
                         Some(why) => Begin::TooOld(why.clone()),
-                        None => self.guarded(rule, action, key.as_deref(), resource, received, parts),
+                        None => self.guarded(rule, action, key.as_deref(), resource, arrival, parts),
                     },
                 };
                 deliveries.push(NewDelivery {
@@ -225,10 +225,12 @@ impl RuleEngine {
         action: &str,
         key: Option<&str>,
         resource: Option<u32>,
-        received: &ReceivedMessage,
+        arrival: Arrival<'_>,
         parts: &Parts<'_>,
     ) -> Begin {
-        if self.guards.longest().is_none() {
+        let Arrival { received, is_back } = arrival;
+        // Guards have decided when the message first came.
+        if is_back || self.guards.longest().is_none() {
             return Begin::Live;
         }
         let own;
@@ -278,6 +280,13 @@ impl RuleEngine {
     fn with_permit<T>(&self, with: impl FnOnce(&mut PredecessorPlaces) -> T) -> T {
         with(&mut self.permit.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A message, and whether the broker delivers it again after this process has seen it before.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    received: &'a ReceivedMessage,
+    is_back: bool,
 }
 
 impl Intake for RuleEngine {
@@ -346,7 +355,11 @@ impl Intake for RuleEngine {
         let decisions = self.rules.decide(&names);
         let notification = names.notification();
         let series = self.counters.series.listener(&received.origin.listener);
-        let age = series.arrived(notification, received.origin.received);
+        let arrived = received.origin.received;
+        let age = series.arrived(notification, arrived);
+        // All waits count from the first arrival.
+        let first = self.journal.first_arrival(&received, notification);
+        received.origin.received = first.unwrap_or(arrived);
         let mut keys = PartKeys::new();
         let observer = decisions.decided.iter().find_map(|decided| match decided {
             RuleDecision::Fires(rule) => rule.actions.iter().find_map(|action| self.observer_of(action)),
@@ -372,12 +385,13 @@ impl Intake for RuleEngine {
             .into_iter()
             .flat_map(|decided| match decided {
                 RuleDecision::Fires(rule) => {
-                    streams.note(StreamKind::Rule, &rule.name, 1, received.origin.received);
-                    let new = self.deliveries(rule, &received, &names, &keys, &parts, &mut failed);
+                    streams.note(StreamKind::Rule, &rule.name, 1, arrived);
+                    let arrival = Arrival { received: &received, is_back: first.is_some() };
+                    let new = self.deliveries(rule, arrival, &names, &keys, &parts, &mut failed);
                     if let (Some(age), None, false) = (age, rule.max_event_age, received.origin.redelivered)
                         && new.iter().any(|new| new.begin.is_open())
                     {
-                        series.ages.runs(age.age, received.origin.received);
+                        series.ages.runs(age.age, arrived);
                     }
                     new
                 }

@@ -179,7 +179,10 @@ impl DeliveryChangeRequest {
         if result.refused > 0 {
             summary.push_str(&format!(" {} cannot be {changed}.", result.refused));
         }
-        let refusals = result.refusals.iter().map(|refusal| (&refusal.id, &refusal.why));
+        let refusals = result.refused_for().into_iter().map(|(why, ids)| match ids[..] {
+            [id] => (id.to_owned(), why),
+            _ => (ids.len().to_string(), why),
+        });
         let title = capital(self.verb);
         let frame = Frame::new(visit, format!("{title} deliveries"), "/deliveries");
         let mut page = ChangePage::new(frame, result.dry_run, &summary, self.back.clone());
@@ -212,11 +215,11 @@ impl ChangePage {
         &mut self,
         ids: &[impl ToString],
         changed: u64,
-        refusals: impl Iterator<Item = (impl ToString, &'a String)>,
+        refusals: impl Iterator<Item = (impl ToString, &'a str)>,
     ) {
         self.ids = ids.iter().take(NAMED).map(ToString::to_string).collect();
         self.more = and_more(changed.saturating_sub(self.ids.len() as u64));
-        let line = |(id, why): (_, &String)| format!("{}: {}", ToString::to_string(&id), text::line(why));
+        let line = |(id, why): (_, &str)| format!("{}: {}", ToString::to_string(&id), text::line(why));
         let lines: Vec<String> = refusals.take(NAMED).map(line).collect();
         if !lines.is_empty() {
             self.lists.push(("Not changed", lines));

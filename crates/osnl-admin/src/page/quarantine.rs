@@ -125,7 +125,7 @@ impl MessageChangeRequest {
         let back = written(&without(&self.fields, &["until"]));
         let frame = Frame::new(visit, title, "/quarantine");
         let mut page = ChangePage::new(frame, result.dry_run, &summary, format!("/quarantine?{back}"));
-        let refusals = result.refusals.iter().map(|refusal| (refusal.id, &refusal.why));
+        let refusals = result.refusals.iter().map(|refusal| (refusal.id, refusal.why.as_str()));
         page.names(&result.ids, result.changed, refusals);
         page
     }

@@ -147,10 +147,15 @@ fn describe_rest(changes: &ChangeResult, text: &mut String) {
             (false, _) => "were not",
         };
         text.push_str(&format!("{} {not}:\n", deliveries(changes.refused)));
-        for refused in changes.refusals.iter().take(20) {
-            text.push_str(&format!("  {}: {}\n", refused.id, clean(&refused.why)));
+        let groups = changes.refused_for();
+        for (why, ids) in groups.iter().take(20) {
+            let which = match &ids[..] {
+                ids @ ([_] | [_, _] | [_, _, _]) => ids.join(", "),
+                ids => ids.len().to_string(),
+            };
+            text.push_str(&format!("  {which}: {}\n", clean(why)));
         }
-        if changes.refused > 20 {
+        if groups.len() > 20 || changes.refused > changes.refusals.len() as u64 {
             text.push_str("  ...; --format json shows more\n");
         }
     }

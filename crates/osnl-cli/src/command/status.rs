@@ -363,7 +363,14 @@ pub(super) fn targets(status: &Status) -> String {
     if columns.is_some_and(|columns| breadth(&kept()) > columns) {
         rows.iter_mut().skip(1).zip(targets).for_each(|(row, target)| row[done] = number(target.done));
     }
-    table_within(rows, columns, &[address, 2, 5])
+    let mut text = table_within(rows, columns, &[address, 2, 5]);
+    for target in targets.iter().filter(|target| target.returns > 1) {
+        let (name, times) = (clean(&target.action), target.returns);
+        text.push_str(&format!(
+            "  {name}: messages that wait have returned to the broker up to {times} times\n"
+        ));
+    }
+    text
 }
 
 fn journal(journal: &JournalStatus) -> String {

@@ -83,7 +83,7 @@ fn deliveries_are_found_shown_retried_in_order_and_discarded() {
     rig.publish([(1, 2)]);
     wait(&rig, "done", 3);
     rig.check(&[
-        ("deliveries retry 1.0", 1, "4.0 of the same resource came later"),
+        ("deliveries retry 1.0", 1, "1.0: a later delivery of the same resource was delivered"),
         ("deliveries retry 2.0", 1, "it is delivered"),
         ("deliveries retry --all --out-of-order --dry-run", 0, "1 delivery would be retried: 1.0"),
         ("deliveries retry 1.0 --out-of-order", 0, "1 delivery will be retried: 1.0"),
@@ -92,7 +92,36 @@ fn deliveries_are_found_shown_retried_in_order_and_discarded() {
     refuse_the_first(&rig);
     rig.publish([(1, 3)]);
     wait(&rig, "dead", 1);
-    rig.check(&[("deliveries discard --state dead --yes", 0, "1 delivery discarded: 5.0")]);
+    rig.sink.reply_when(|_| None);
+    rig.publish([(1, 4)]);
+    wait(&rig, "done", 5);
+    rig.check(&[
+        ("deliveries retry --all", 1, "  5.0: a later delivery of the same resource was delivered"),
+        ("status", 1, "a later delivery of each resource was delivered: osnl deliveries discard"),
+        ("deliveries discard --state dead --yes", 0, "1 delivery discarded: 5.0"),
+    ]);
+}
+
+/// A probe costs nothing, by the clock or by hand, and a restart begins no row of attempts.
+#[test]
+fn an_expired_token_makes_no_dead_letter_while_it_is_expired() {
+    let mut rig = start("expired", "max_attempts = 2\nretry_interval = 1s\n");
+    rig.sink.reply_when(|_| Some(Reply::Status(401)));
+    rig.publish([(1, 1), (1, 2), (2, 3), (3, 4)]);
+    for restarts in 0..2 {
+        wait_until(SOON, "it is down", || rig.target("roles")["state"] != "ok");
+        for _ in 0..4 {
+            rig.check(&[("actions probe roles", 1, "401")]);
+        }
+        let target = rig.target("roles");
+        assert_eq!((&target["dead"], &target["pending"]), (&0.into(), &4.into()));
+        if restarts == 0 {
+            rig.end("TERM");
+            rig.run();
+        }
+    }
+    rig.sink.reply_when(|_| None);
+    wait(&rig, "done", 4);
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Steps {
             key: Some(format!("key{id}")),
             event: Self::event(),
             used: UsedLimits::default(),
+            since: None,
             newest: false,
         };
         self.step(Wake::Claimed(ids.map(|id| (claimed(id), None)).collect()))

@@ -146,7 +146,7 @@ impl Schedule {
             CallKind::Oldest | CallKind::Again => ids.take(self.batch.most).collect(),
         };
         ids.sort_unstable();
-        let waited = self.gathered_at().is_none_or(|at| at <= now);
+        let waited = self.has_gathered(now);
         (ids.len() >= self.batch.most || waited).then_some(ids)
     }
 
@@ -177,7 +177,7 @@ impl Schedule {
 
     fn gather_whole(&self, now: Instant) -> Option<Vec<DeliveryId>> {
         let ids = self.whole();
-        let waited = self.gathered_at().is_none_or(|at| at <= now);
+        let waited = self.has_gathered(now);
         if ids.len() >= self.batch.most || waited {
             return Some(ids).filter(|ids| !ids.is_empty());
         }
@@ -190,9 +190,15 @@ impl Schedule {
     }
 
     fn gathered_at(&self) -> Option<Instant> {
-        let again = self.again.iter().filter(|_| self.batch.whole);
-        let waiting = self.fresh.iter().chain(again).filter_map(|id| self.items.get(id));
-        waiting.filter(|item| !item.alone).map(|item| item.ready_since).min()?.checked_add(self.batch.wait)
+        let waiting = self.fresh.iter().filter_map(|id| self.items.get(id));
+        waiting.filter(|item| !item.alone).map(|item| item.since).min()?.checked_add(self.batch.wait)
+    }
+
+    /// Returns whether the first of what is gathered has waited long enough: since its arrival, in a digest that failed, or
+    /// because no other can come.
+    fn has_gathered(&self, now: Instant) -> bool {
+        let has_failed = self.batch.whole && self.again.iter().any(|id| !self.is_alone(id));
+        has_failed || self.is_crowded || self.gathered_at().is_none_or(|at| at <= now)
     }
 
     pub(crate) fn wake_at(&mut self, now: Instant) -> Option<Instant> {

@@ -189,7 +189,7 @@ impl Schedule {
         self.check_clock(self.runs, now);
         // A digest stays whole until a final refusal. Then each event is tried alone to find the event at fault.
         if back.several.is_some() && self.batch.whole && error.class == ErrorClass::Rejected {
-            (item.alone, item.ready_since) = (true, now);
+            item.alone = true;
             out.push(Consequence::Apart { id: item.claimed.id, error: error.to_string() });
             return self.ready(item);
         }

@@ -20,6 +20,7 @@ fn claimed(id: u64, key: &str) -> ClaimedDelivery {
         key: Some(key.to_owned()),
         event: Event::new(ReceivedMessage::sample("", false), Notification::default(), "r", "a"),
         used: UsedLimits::default(),
+        since: None,
         newest: false,
     }
 }

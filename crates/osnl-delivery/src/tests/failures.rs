@@ -27,6 +27,14 @@ impl Journal for Moody {
         self.inner.obstacle(actions)
     }
 
+    fn first_arrival(&self, received: &ReceivedMessage, notification: &Notification) -> Option<SystemTime> {
+        self.inner.first_arrival(received, notification)
+    }
+
+    fn is_crowded(&self, action: &str) -> bool {
+        self.inner.is_crowded(action)
+    }
+
     fn subscribed(&self, listener: &str) {
         self.inner.subscribed(listener);
     }

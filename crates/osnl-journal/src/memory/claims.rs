@@ -58,7 +58,8 @@ impl MemoryState {
         let event = open.event(pending);
         pending.claimed = Some(lanes.weights.weigh(&event));
         pending.due = None;
-        Some(ClaimedDelivery { id, key: pending.key.clone(), event, used: pending.used, newest })
+        let (key, since) = (pending.key.clone(), Some(pending.since));
+        Some(ClaimedDelivery { id, key, event, used: pending.used, since, newest })
     }
 
     pub(super) fn wait(&mut self, id: DeliveryId, retry: &AttemptRetry) {

@@ -142,6 +142,7 @@ impl MemoryState {
         let (key, told) = (new.key.clone(), new.told.clone());
         let (claimed, due) = (None, None);
         let subject = new.subject.clone();
+        let since = self.entries.get(&entry).map_or_else(Instant::now, |open| open.course.since);
         let pending = PendingDelivery {
             entry,
             rule,
@@ -151,6 +152,8 @@ impl MemoryState {
             resource,
             subject,
             used,
+            since,
+            is_handed: false,
             told,
             failed: None,
             claimed,
@@ -191,6 +194,7 @@ impl MemoryState {
         let waits = |letter: &u64| self.key_of_letter(*letter).is_some();
         let ends_letter = given_up.letter.or(given_up.ends_letter).filter(waits);
         if let Some(pending) = self.deliveries.get_mut(&id) {
+            (pending.since, pending.is_handed) = (Instant::now(), true);
             pending.ends_letter = ends_letter.filter(|_| !holds_key);
         }
     }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -66,6 +67,21 @@ impl MemoryJournal {
         let mut failing: Vec<_> = state.deliveries.iter().filter_map(key).collect();
         failing.sort_by_key(|(_, failing)| (failing.since, failing.id));
         failing
+    }
+
+    /// Returns how often, at most, the message of an open delivery has returned to the broker, by action.
+    #[must_use]
+    pub fn returns(&self) -> BTreeMap<String, u32> {
+        let state = self.lock();
+        let mut returns = BTreeMap::new();
+        for pending in state.deliveries.values() {
+            let times = state.entries.get(&pending.entry).map_or(0, |open| open.course.returns);
+            if times > 0 {
+                let most = returns.entry(pending.action.to_string()).or_insert(times);
+                *most = times.max(*most);
+            }
+        }
+        returns
     }
 
     #[must_use]

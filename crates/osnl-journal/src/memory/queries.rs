@@ -51,8 +51,16 @@ impl JournalQueries for MemoryJournal {
             failing.entry(action.to_string()).or_default().push(key);
         }
         let (tally, paused) = (self.tally(), self.paused().borrow().clone());
-        let held = self.letter_causes();
-        ready(Ok(JournalNumbers { tally, oldest, failing, paused, held, ..JournalNumbers::default() }))
+        let (held, returns) = (self.letter_causes(), self.returns());
+        ready(Ok(JournalNumbers {
+            tally,
+            oldest,
+            returns,
+            failing,
+            paused,
+            held,
+            ..JournalNumbers::default()
+        }))
     }
 
     fn paused_actions(&self) -> Answer<'_, PausedActions> {

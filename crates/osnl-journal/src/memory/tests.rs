@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -114,6 +115,80 @@ fn what_is_given_back_takes_its_followers_along_and_remembers_its_attempts() {
     let _receipt = append_as(&journal, entry("1", "k", true));
     let claimed = journal.claim("a", ClaimLimits::in_order(1)).now_or_never().unwrap();
     assert_eq!(claimed[0].used.attempts, 5);
+}
+
+fn seen(entry: &Entry, journal: &MemoryJournal) -> Option<SystemTime> {
+    journal.first_arrival(&entry.received, &entry.notification)
+}
+
+/// Over every return, waits count from the first arrival, and what has ended is not done again.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_returns_again_and_again_keeps_its_first_arrival_and_what_has_ended() {
+    let journal = journal();
+    let (began, first) = (Instant::now(), std::time::UNIX_EPOCH + Duration::from_secs(1000));
+    let message = |redelivered, received| {
+        let mut message = entry("1", "k", redelivered);
+        message.deliveries.push(NewDelivery::new("r", "b", None));
+        Arc::make_mut(&mut message.received).origin.received = received;
+        message
+    };
+    assert_eq!(seen(&message(true, first), &journal), None, "this process has not seen it before");
+    let mut receipt = append_as(&journal, message(false, first));
+    let once = journal.claim("b", ClaimLimits::in_order(1)).now_or_never().unwrap();
+    journal.end(once[0].id, Outcome::Delivered.into());
+    for returns in 1..5 {
+        tokio::time::advance(Duration::from_secs(15 * 60)).await;
+        let claimed = journal.claim("a", ClaimLimits::in_order(5)).now_or_never().unwrap();
+        let [head] = &claimed[..] else { panic!("one of a") };
+        assert_eq!(head.since, Some(began));
+        journal.end(head.id, Outcome::Returned.into());
+        assert_eq!(receipt.now_or_never(), Some(Settle::Requeue));
+        let now = first + Duration::from_secs(returns * 900);
+        let again = message(true, now);
+        assert_eq!(seen(&again, &journal), Some(first));
+        receipt = append_as(&journal, message(true, first));
+        assert_eq!(seen(&again, &journal), Some(first), "also while it is open");
+        assert!(journal.claim("b", ClaimLimits::in_order(1)).now_or_never().is_none(), "b has ended");
+        assert_eq!(journal.rows()[0].received, first);
+        assert_eq!(journal.returns(), BTreeMap::from([("a".to_owned(), u32::try_from(returns).unwrap())]));
+    }
+    journal.end(claim(&journal)[0].0, Outcome::Delivered.into());
+    assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
+    assert_eq!(seen(&message(true, first), &journal), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_on_failure_has_taken_waits_on_over_a_return() {
+    let journal = journal();
+    let _lost = append(&journal, "1", "k");
+    let given_up = End::from(Outcome::Dead("no".to_owned())).handed_to(crate::Handover::to("b"));
+    journal.end(claim(&journal)[0].0, given_up);
+    let began = Instant::now();
+    for _ in 0..3 {
+        let handed = journal.claim("b", ClaimLimits::in_order(1)).now_or_never().unwrap();
+        assert_eq!((handed.len(), handed[0].since), (1, Some(began)));
+        tokio::time::advance(Duration::from_secs(15 * 60)).await;
+        journal.end(handed[0].id, Outcome::Returned.into());
+        let _receipt = append_as(&journal, entry("1", "k", true));
+        assert_eq!(names(&claim(&journal)), [""; 0], "it was given up once, and is not attempted again");
+    }
+    // Without that action, the rules decide anew.
+    let handed = journal.claim("b", ClaimLimits::in_order(1)).now_or_never().unwrap();
+    journal.end(handed[0].id, Outcome::Returned.into());
+    journal.retired("b");
+    let _receipt = append_as(&journal, entry("1", "k", true));
+    assert_eq!(names(&claim(&journal)), ["1"]);
+}
+
+#[test]
+fn a_window_full_of_messages_is_crowded() {
+    let journal = MemoryJournal::new(MemoryLimits::for_prefetch(2), Arc::default());
+    let _first = append(&journal, "1", "k");
+    assert!(!journal.is_crowded("a"));
+    let _second = append(&journal, "2", "k");
+    assert!(journal.is_crowded("a"));
+    journal.end(claim(&journal)[0].0, Outcome::Delivered.into());
+    assert!(!journal.is_crowded("a"));
 }
 
 #[test]

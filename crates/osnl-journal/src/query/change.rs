@@ -64,12 +64,13 @@ impl Change {
     }
 }
 
-#[must_use]
-pub(crate) fn overtaken(later: DeliveryId) -> String {
-    format!(
-        "{later} of the same resource came later: a late retry could undo it; --out-of-order does it nevertheless"
-    )
-}
+/// The refusal of a retry behind a later effect. It names no delivery, so that equal refusals are one line.
+pub(crate) const OVERTAKEN: &str = "a later delivery of the same resource was delivered, and a late retry could undo it: retry with --out-of-order \
+     nevertheless, or discard";
+
+/// The refusal of a retry before a later delivery that an operator is changing.
+pub(crate) const CHANGING: &str =
+    "a later delivery of the same resource is about to be changed by an operator: ask again in a moment";
 
 /// The refusal of a retry if the effects of later deliveries are unknown.
 pub(crate) const FORGOTTEN: &str = "deliveries that ended since it came have left the journal (retention), and whether one was of the \

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use super::{FailingKey, HeldCause, Overview, Tally};
@@ -37,8 +37,12 @@ pub struct JournalNumbers {
     /// Deliveries of each action and state.
     pub tally: Vec<Tally>,
     pub oldest: BTreeMap<String, SystemTime>,
+    /// How often, at most, the message of a waiting delivery has returned to the broker, by action.
+    pub returns: BTreeMap<String, u32>,
     pub failing: BTreeMap<String, Vec<FailingKey>>,
     pub dead_reasons: BTreeMap<String, String>,
+    /// Actions none of whose dead letters can be retried in order.
+    pub overtaken: BTreeSet<String>,
     pub held: Vec<HeldCause>,
     pub used: Option<u64>,
     pub paused: PausedActions,

@@ -18,7 +18,7 @@ use super::rows::{delivery_id, event_of, is};
 use super::work::Work;
 use super::{paused, prune};
 use crate::DeliveryId;
-use crate::query::{Change, ChangeOutcome, FORGOTTEN, overtaken, same_action};
+use crate::query::{CHANGING, Change, ChangeOutcome, FORGOTTEN, OVERTAKEN, RowState, same_action};
 
 /// The longest time for which a batch may delay appends.
 const AT_MOST: Duration = Duration::from_millis(100);
@@ -179,26 +179,56 @@ fn retry(
 ) -> Result<Option<String>> {
     match later {
         Later::None => {}
-        Later::This(later) => return Ok(Some(overtaken(later))),
+        Later::Effect => return Ok(Some(OVERTAKEN.to_owned())),
         Later::Unknown => return Ok(Some(FORGOTTEN.to_owned())),
+        Later::Open(later) => {
+            // It has had no effect, so it goes behind the retried delivery.
+            answer.withdrawn.push((found.action.clone(), later.id));
+            if work.claimed.contains(&later.id) {
+                return give_way_later(work, found, &later, answer);
+            }
+            work.set_state(&later, RowState::Waiting, None)?;
+        }
     }
-    work.connection
-        .prepare_cached("UPDATE delivery SET attempts = 0, aged = 0, holds_key = 0 WHERE id = ?")?
-        .execute([found.id.row()])?;
-    work.open_again(found)?;
+    work.retry_dead(found)?;
     *answer.pending.entry(found.action.clone()).or_default() += 1;
     Ok(None)
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Defers the retry to the end of the claim of a later delivery: an attempt of that may be under way.
+fn give_way_later(
+    work: &Work<'_>,
+    found: &LaneEntry,
+    later: &LaneEntry,
+    answer: &mut ChangeBatchResult,
+) -> Result<Option<String>> {
+    let row = found.id.row();
+    let to = match &later.deferred {
+        None => row.to_string(),
+        Some(DeferredChange::GiveWay { to }) if to.split(' ').any(|other| other == row.to_string()) => {
+            to.clone()
+        }
+        Some(DeferredChange::GiveWay { to }) => format!("{to} {row}"),
+        Some(DeferredChange::Discard { .. } | DeferredChange::Hold { .. } | DeferredChange::Move { .. }) => {
+            return Ok(Some(CHANGING.to_owned()));
+        }
+    };
+    work.defer(later.id, &DeferredChange::GiveWay { to })?;
+    answer.changed.under_way.push(found.id);
+    Ok(None)
+}
+
+#[derive(Clone, Debug)]
 enum Later {
     None,
-    This(DeliveryId),
+    Effect,
+    /// One that can be claimed, or is claimed.
+    Open(Box<LaneEntry>),
     Unknown,
 }
 
-/// Looks for a later delivery that had an effect. A held delivery, or one behind this one, has had none yet.
-/// Without a lane there is no order, and nothing passes a delivery that holds its lane.
+/// Looks for a later delivery that had an effect, or may have one soon. A held delivery, or one behind this one, has had
+/// none yet. Without a lane there is no order.
 fn latest(
     work: &Work<'_>,
     found: &LaneEntry,
@@ -207,27 +237,35 @@ fn latest(
     forgotten_until: Option<i64>,
 ) -> Result<Later> {
     let (Some(key), true) = (&found.key, found.ordered) else { return Ok(Later::None) };
-    if let Some(known) = known {
-        return Ok(Later::This(known));
+    if known.is_some() {
+        return Ok(Later::Effect);
     }
-    let since =
-        effects.iter().filter(|(action, of, id)| *id > found.id && *action == found.action && of == key);
-    if let Some(latest) = since.map(|(.., id)| *id).max() {
-        return Ok(Later::This(latest));
+    let is_later = |(action, of, id): &(String, String, DeliveryId)| {
+        *id > found.id && *action == found.action && of == key
+    };
+    if effects.iter().any(is_later) {
+        return Ok(Later::Effect);
+    }
+    if forgets(work, found, forgotten_until)? {
+        return Ok(Later::Unknown);
     }
     let Some(lane) = found.shared_lane() else { return Ok(Later::None) };
     let mut select = work.connection.prepare_cached(READY_BEHIND)?;
     let ready =
         select.query_row(params![lane, found.id.row()], |row| row.get(0).map(delivery_id)).optional()?;
-    if let Some(ready) = ready {
-        return Ok(Later::This(ready));
-    }
-    let (Some(until), None) = (forgotten_until, found.lane) else { return Ok(Later::None) };
+    let ready = ready.map(|id| work.find(id)).transpose()?.flatten();
+    Ok(ready.map_or(Later::None, |ready| Later::Open(Box::new(ready))))
+}
+
+/// Returns whether history has left the journal since a delivery came, so that a later effect may be unknown. Nothing
+/// passes a delivery that holds its lane.
+fn forgets(work: &Work<'_>, found: &LaneEntry, forgotten_until: Option<i64>) -> Result<bool> {
+    let (Some(until), None) = (forgotten_until, found.lane) else { return Ok(false) };
     let event = event_of(work.connection, found.id)?;
     let mut select = work.connection.prepare_cached("SELECT received FROM event WHERE id = ?")?;
     let received: i64 = select.query_row([event], |row| row.get(0)).optional()?.unwrap_or_default();
     // A message received later has ended later.
-    Ok(if received <= until { Later::Unknown } else { Later::None })
+    Ok(received <= until)
 }
 
 fn effects_since(work: &Work<'_>, since: i64) -> Result<Vec<(String, String, DeliveryId)>> {

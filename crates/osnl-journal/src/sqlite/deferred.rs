@@ -2,7 +2,7 @@ use rusqlite::{Result, params};
 
 use super::blocks::BlockFact;
 use super::lane::{DeferredChange, LaneEntry};
-use super::rows::is;
+use super::rows::{delivery_id, is};
 use super::work::{PendingChange, Work};
 use crate::DeliveryId;
 use crate::query::RowState;
@@ -36,7 +36,31 @@ impl Work<'_> {
                 Ok(Vec::new())
             }
             DeferredChange::Move { to } => self.move_to(found, to),
+            DeferredChange::GiveWay { to } => self.give_way(found, to),
         }
+    }
+
+    /// Places a delivery that had no effect behind the earlier dead letters that are retried.
+    fn give_way(&mut self, found: &LaneEntry, earlier: &str) -> Result<PendingChange> {
+        self.set_state(found, RowState::Waiting, None)?;
+        let mut retried = 0;
+        for row in earlier.split(' ').filter_map(|row| row.parse().ok()) {
+            // An operator may have decided otherwise meanwhile.
+            if let Some(letter) = self.find(delivery_id(row))?.filter(|letter| letter.state == RowState::Dead)
+            {
+                self.retry_dead(&letter)?;
+                retried += 1;
+            }
+        }
+        self.next_after(found)?;
+        Ok(vec![(found.action.clone(), retried)])
+    }
+
+    pub(super) fn retry_dead(&mut self, found: &LaneEntry) -> Result<()> {
+        self.connection
+            .prepare_cached("UPDATE delivery SET attempts = 0, aged = 0, holds_key = 0 WHERE id = ?")?
+            .execute([found.id.row()])?;
+        self.open_again(found)
     }
 
     fn move_to(&mut self, found: &LaneEntry, to: &str) -> Result<PendingChange> {
@@ -71,7 +95,7 @@ impl Work<'_> {
         };
         ids.sort_unstable();
         for id in &ids {
-            let Some(found) = self.find(super::rows::delivery_id(*id))? else { continue };
+            let Some(found) = self.find(delivery_id(*id))? else { continue };
             if let (Some(deferred), true) = (&found.deferred, found.state.is_open()) {
                 self.fulfil(&found, deferred)?;
             }

@@ -34,9 +34,19 @@ impl LaneEntry {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeferredChange {
-    Discard { by: String },
-    Hold { why: String },
-    Move { to: String },
+    Discard {
+        by: String,
+    },
+    Hold {
+        why: String,
+    },
+    Move {
+        to: String,
+    },
+    /// Waits behind earlier dead letters of its lane, which are retried first. The text has their rows.
+    GiveWay {
+        to: String,
+    },
 }
 
 impl DeferredChange {
@@ -47,12 +57,16 @@ impl DeferredChange {
             Self::Discard { .. } => 1,
             Self::Hold { .. } => Self::HOLD,
             Self::Move { .. } => 3,
+            Self::GiveWay { .. } => 4,
         }
     }
 
     pub(super) fn text(&self) -> &str {
         match self {
-            Self::Discard { by: text } | Self::Hold { why: text } | Self::Move { to: text } => text,
+            Self::Discard { by: text }
+            | Self::Hold { why: text }
+            | Self::Move { to: text }
+            | Self::GiveWay { to: text } => text,
         }
     }
 
@@ -62,6 +76,7 @@ impl DeferredChange {
             Some(1) => Some(Self::Discard { by: text()? }),
             Some(Self::HOLD) => Some(Self::Hold { why: text()? }),
             Some(3) => Some(Self::Move { to: text()? }),
+            Some(4) => Some(Self::GiveWay { to: text()? }),
             Some(_) | None => None,
         })
     }

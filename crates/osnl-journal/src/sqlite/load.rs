@@ -32,7 +32,7 @@ pub(super) fn load(
     };
     let enriched = enriched::of(connection, id)?.map(Into::into);
     let event = Event { resource, enriched, ..Event::new(received, notification, rule, action) };
-    Ok(Some((due, Ok(ClaimedDelivery { id, key, event, used, newest: false }))))
+    Ok(Some((due, Ok(ClaimedDelivery { id, key, event, used, since: None, newest: false }))))
 }
 
 /// Finds claimable deliveries that have not failed. The index `delivery_ready` alone answers this query and

@@ -1,7 +1,7 @@
 //! The questions to the file of a running or a stopped daemon. A thread that may wait reads the file, on a
 //! read-only connection of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
+use super::overtaken::OvertakenLetters;
 use super::{OpenError, ReadResult, SqliteJournal, SqliteOptions, SqliteReader};
 use crate::query::{
     Answer, Bodies, BoundedCount, CauseGroup, Change, ChangeError, DeliveryDetails, DeliveryListRow, DiskUse,
@@ -35,6 +36,7 @@ pub struct SqliteQueries {
     file: PathBuf,
     journal: Option<Arc<SqliteJournal>>,
     readers: Arc<Semaphore>,
+    overtaken: OvertakenLetters,
 }
 
 impl SqliteQueries {
@@ -46,7 +48,8 @@ impl SqliteQueries {
     /// Returns the journal of a stopped daemon. A change opens the journal until the change is done.
     #[must_use]
     pub fn of_file(file: PathBuf) -> Self {
-        Self { file, journal: None, readers: Arc::new(Semaphore::new(MOST_READERS)) }
+        let readers = Arc::new(Semaphore::new(MOST_READERS));
+        Self { file, journal: None, readers, overtaken: OvertakenLetters::default() }
     }
 
     async fn on_thread<T: Send + 'static>(
@@ -103,7 +106,7 @@ impl SqliteQueries {
     }
 }
 
-fn numbers(reader: &SqliteReader) -> ReadResult<JournalNumbers> {
+fn numbers(reader: &SqliteReader, letters: &OvertakenLetters) -> ReadResult<JournalNumbers> {
     let (overview, tally) = (reader.overview()?, reader.tally()?);
     let (mut oldest, mut failing) = (BTreeMap::new(), BTreeMap::new());
     for of in tally.iter().filter(|of| of.state == RowState::Ready) {
@@ -112,10 +115,13 @@ fn numbers(reader: &SqliteReader) -> ReadResult<JournalNumbers> {
         }
         failing.insert(of.action.clone(), reader.failing_keys(&of.action)?);
     }
-    let mut dead_reasons = BTreeMap::new();
+    let (mut dead_reasons, mut overtaken) = (BTreeMap::new(), BTreeSet::new());
     for of in tally.iter().filter(|of| of.state == RowState::Dead) {
         if let Some(reason) = reader.latest_dead(&of.action)? {
             dead_reasons.insert(of.action.clone(), reason);
+        }
+        if of.count > 0 && letters.are_all(reader, &of.action, of.count)? {
+            overtaken.insert(of.action.clone());
         }
     }
     Ok(JournalNumbers {
@@ -126,6 +132,7 @@ fn numbers(reader: &SqliteReader) -> ReadResult<JournalNumbers> {
         oldest,
         failing,
         dead_reasons,
+        overtaken,
         held: reader.held_causes()?,
         ..JournalNumbers::default()
     })
@@ -162,7 +169,8 @@ impl JournalQueries for SqliteQueries {
     }
 
     fn numbers(&self) -> Answer<'_, JournalNumbers> {
-        self.read(numbers)
+        let letters = self.overtaken.clone();
+        self.read(move |reader| numbers(reader, &letters))
     }
 
     fn paused_actions(&self) -> Answer<'_, PausedActions> {

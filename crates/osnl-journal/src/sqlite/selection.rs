@@ -140,6 +140,16 @@ fn select(path: &Path, change: &Change) -> std::result::Result<SelectedDeliverie
 }
 
 impl SqliteReader {
+    /// Returns whether the action has dead letters, and each of them is behind a later effect on its resource.
+    pub(super) fn are_all_overtaken(&self, action: &str) -> Result<bool> {
+        let which = Filter { action: Some(action.to_owned()), ..Filter::default() };
+        let selected = self.select(&Change::Retry { which, out_of_order: false })?;
+        let is_overtaken = |(id, of): (&DeliveryId, &Option<usize>)| {
+            of.and_then(|of| selected.effects.latest[of]).is_some_and(|latest| latest > *id)
+        };
+        Ok(!selected.ids.is_empty() && selected.ids.iter().zip(&selected.of).all(is_overtaken))
+    }
+
     fn select(&self, change: &Change) -> Result<SelectedDeliveries> {
         let Some(which) = change.selection() else { return Ok(SelectedDeliveries::default()) };
         let mut selected = SelectedDeliveries::default();

@@ -177,6 +177,21 @@ pub struct ChangeResult {
     pub under_way_ids: Vec<String>,
 }
 
+impl ChangeResult {
+    /// Returns each reason of the listed refusals with its deliveries, in the order of the first of each.
+    #[must_use]
+    pub fn refused_for(&self) -> Vec<(&str, Vec<&str>)> {
+        let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+        for RefusedDelivery { id, why } in &self.refusals {
+            match groups.iter_mut().find(|(reason, _)| reason == why) {
+                Some((_, ids)) => ids.push(id),
+                None => groups.push((why, vec![id])),
+            }
+        }
+        groups
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedDelivery {
     pub id: String,

@@ -267,6 +267,9 @@ pub struct TargetReport {
     /// When the message of the oldest of them reached us.
     pub oldest_pending: Option<String>,
     pub oldest_pending_seconds: Option<u64>,
+    /// How often, at most, the message of one of them has returned to the broker, with `memory://`.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub returns: u32,
     pub in_flight: u64,
     /// Deliveries that wait until an operator releases them: after a guard, or after unexpected ends of the process.
     pub for_release: u64,
@@ -278,6 +281,9 @@ pub struct TargetReport {
     pub dead: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<String>,
+    /// Whether none of the dead letters can be retried in order, which is a part of the incident.
+    #[serde(skip)]
+    pub is_overtaken: bool,
     /// Ended deliveries that are still in the journal: delivered, no action needed, and shadow.
     pub done: u64,
     #[serde(default)]
@@ -295,6 +301,11 @@ pub struct TargetReport {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_none(count: &usize) -> bool {
     *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_never(times: &u32) -> bool {
+    *times == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use crate::action::driver::Retries;
 use crate::delivery::{
     BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, OnDead, RetryPolicy, WhenExhausted,
 };
+use crate::journal::memory::STAY;
 use crate::rule::KeySource;
 
 options! {
@@ -20,7 +21,7 @@ options! {
         driver: ReadBySection, written("name") => "Kind of the action. Must be set.";
         when: ReadBySection, written("expression") => "Expression that must be true, whichever rule calls the action; otherwise there is no delivery. In a bulk request it sees the one resource. If it uses a value of enrich, it is evaluated before the first attempt, and false means that no action is needed.";
         timeout: Duration = "30s", at_least("1ms") => "Longest time of one attempt.";
-        max_attempts: NonZeroU32 = "6" => "Attempts that the target may refuse (400, 403 and the like) before the delivery is given up. Attempts without an answer don't count; see retry_max_age.";
+        max_attempts: NonZeroU32 = "6" => "Attempts that the target may refuse (400, 403 and the like) before the delivery is given up. Attempts without an answer, with a refused login, or at a target that is down don't count; see retry_max_age.";
         retry_interval: Duration = "60s" => "Longest pause between two attempts. The first pause is a second, and each is about twice the one before.";
         when_exhausted: WhenExhausted = "dead_letter" => "Effect of giving up: dead_letter keeps the delivery as a dead letter; return gives the message back to the broker.";
         concurrency: usize = "16", within("1", "1000") => "Most attempts at the same time, each for a different resource.";
@@ -212,6 +213,8 @@ pub(super) fn kept_action(
     if let (OnDead::HoldKey, Some(listener)) = (action.delivery.limits.on_dead, without) {
         refuse_without_letters(reader, "on_dead", "keep a dead letter that holds its key", &listener.name);
     }
+    let calling = rules.iter().filter(|rule| rule.rule.takes_places_of().any(|name| *name == action.name));
+    refuse_lost_waits(reader, action, calling, listeners);
     if reader.is_set("on_full") {
         let problem = "has no effect for memory://, where the broker keeps what waits";
         reader.warn("on_full", problem, "remove it, or set sqlite:// in [journal] connection");
@@ -230,6 +233,38 @@ fn without_letters<'l, 'r>(
     let names: BTreeSet<&Arc<str>> = rules.into_iter().flat_map(|rule| &rule.listeners).collect();
     let mut used = listeners.iter().filter(|listener| names.contains(&listener.name));
     used.find(|listener| !listener.keeps_dead_letters)
+}
+
+/// Refuses waits during which the broker drops the message: it returns each 15 minutes, and each return counts against the
+/// delivery limit of its queue.
+fn refuse_lost_waits<'r>(
+    reader: &mut SectionReader<'_>,
+    action: &ActionConf,
+    rules: impl IntoIterator<Item = &'r RuleConf>,
+    listeners: &[ListenerConf],
+) {
+    let names: BTreeSet<&Arc<str>> = rules.into_iter().flat_map(|rule| &rule.listeners).collect();
+    let used = listeners.iter().filter(|listener| names.contains(&listener.name));
+    let limited = used.filter_map(|listener| Some((listener, listener.queue.delivery_limit?)));
+    let Some((listener, limit)) = limited.min_by_key(|(_, limit)| *limit) else { return };
+    let stay = STAY.saturating_mul(limit.saturating_add(1));
+    let DeliverySettings { batch, limits, .. } = action.delivery;
+    let waits = [("digest", Some(batch.wait)), ("hold_max", limits.hold_max)];
+    for (option, wait) in waits {
+        if wait.is_some_and(|wait| wait >= stay) {
+            let problem = format!(
+                "the wait may not end: memory:// returns a message each {}, and the queue of [listener:{}] drops it after {limit} \
+                 (delivery_limit)",
+                duration::shown(STAY),
+                listener.name
+            );
+            let allowed = format!(
+                "less than {}, no delivery_limit, or sqlite:// in [journal] connection",
+                duration::shown(stay)
+            );
+            reader.refuse::<()>(option, &problem, &allowed);
+        }
+    }
 }
 
 fn refuse_without_letters(reader: &mut SectionReader<'_>, option: &str, what: &str, listener: &str) {

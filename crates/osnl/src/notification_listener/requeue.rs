@@ -6,8 +6,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Half of RabbitMQ's consumer time-out (30 minutes), after which an unacknowledged message costs the connection.
-pub(super) const LONGEST_STAY: Duration = Duration::from_secs(15 * 60);
+pub(super) use crate::journal::memory::STAY as LONGEST_STAY;
 
 /// The pauses before retries after [`Requeue`](super::NotificationResult::Requeue).
 ///

@@ -24,3 +24,33 @@ fn a_digest_fails_and_is_tried_again_as_a_whole() {
     assert_eq!(script.fails(4, ErrorClass::Rejected), ["4 dead: refused for good: x"]);
     script.ok(5);
 }
+
+/// A digest counts from the beginning of the first one's wait, however late that was claimed here.
+#[test]
+fn a_digest_is_sent_when_its_first_has_waited_or_when_no_other_can_come() {
+    let batch = BatchLimits { most: 9, wait: 600 * SECOND, whole: true };
+    let schedule = || Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, None);
+    let mut script = Script::of(1, schedule());
+    script.pass(300);
+    assert!(script.calls().is_empty());
+    let since = Some(script.now);
+    assert!(script.schedule.release(DeliveryId(1)));
+    script.pass(299);
+    script.claim(ClaimedDelivery { since, ..claimed(2, "k") });
+    script.add(3);
+    assert!(script.calls().is_empty());
+    assert_eq!(script.schedule.wake_at(script.now), Some(since.unwrap() + 600 * SECOND));
+    script.pass(301);
+    assert_eq!(script.calls(), [[2, 3]]);
+    // A digest that failed has waited already.
+    script.fails(2, ErrorClass::Status(500));
+    script.fails(3, ErrorClass::Status(500));
+    script.pass(2);
+    assert_eq!(script.calls(), [[2, 3]]);
+
+    let mut script = Script::of(2, schedule());
+    assert!(script.calls().is_empty() && script.schedule.gathers());
+    script.schedule.crowd(true);
+    assert_eq!(script.calls(), [[1, 2]]);
+    assert!(!script.schedule.gathers());
+}

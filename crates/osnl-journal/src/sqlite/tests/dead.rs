@@ -24,9 +24,68 @@ async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
     journal.end(second[0].id, Outcome::Delivered.into());
     let refused = change(&journal, retry(false)).await;
     assert_eq!(refused.0, [""; 0]);
-    assert!(refused.1[0].starts_with("1.0: 2.0 of the same resource came later"), "{refused:?}");
+    assert!(
+        refused.1[0].starts_with("1.0: a later delivery of the same resource was delivered"),
+        "{refused:?}"
+    );
+    assert!(reader(&folder).are_all_overtaken("a").unwrap());
     assert_eq!(change(&journal, retry(true)).await, (vec!["1.0".to_owned()], vec![]));
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
+    assert!(!reader(&folder).are_all_overtaken("a").unwrap(), "there is none");
+}
+
+/// A later delivery that was only refused, or waits, has had no effect: it goes behind the retried one.
+#[tokio::test]
+async fn a_later_delivery_without_an_effect_gives_way_to_a_retry() {
+    let retry = || Change::Retry { which: only(&[RowState::Dead]), out_of_order: false };
+    for (is_claimed, ends) in [(false, None), (true, Some(false)), (true, Some(true))] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = open(&folder);
+        for id in ["1", "2", "3"] {
+            keep(&journal, id, "k").await;
+        }
+        for _ in 0..2 {
+            let claimed = claim(&journal, "a", 1).await;
+            journal.end(claimed[0].id, Outcome::Dead("why".into()).into());
+        }
+        let third = claim(&journal, "a", 1).await;
+        let id = third[0].id;
+        let retried = AttemptRetry { due: Instant::now(), used: attempts(1), answer: "401".into() };
+        if !is_claimed {
+            let hour = Duration::from_secs(3600);
+            journal.retry_at(id, AttemptRetry { due: Instant::now() + hour, ..retried.clone() });
+        }
+        let outcome = journal.change(retry()).await.unwrap();
+        assert!(outcome.refused.is_empty(), "{outcome:?}");
+        assert_eq!(
+            (outcome.changed.len(), outcome.under_way.len()),
+            if is_claimed { (0, 2) } else { (2, 0) }
+        );
+        if is_claimed {
+            assert_eq!(journal.withdrawn("a"), [id], "the loop gives it back, or ends its attempt first");
+        }
+        match ends {
+            Some(true) => journal.end(id, Outcome::Delivered.into()),
+            Some(false) => journal.retry_at(id, retried),
+            None => {}
+        }
+        if ends == Some(true) {
+            // The attempt that was under way had an effect, so the others stay dead letters.
+            assert_eq!(change(&journal, retry()).await.1.len(), 2);
+            continue;
+        }
+        for (n, expected) in ["1", "2", "3"].into_iter().enumerate() {
+            if n == 1 {
+                drop(journal);
+                journal = open(&folder);
+            }
+            let next = claim(&journal, "a", 1).await;
+            assert_eq!(names(&next), [expected]);
+            let used = if expected == "3" { 1 } else { 0 };
+            assert_eq!(next[0].used.attempts, used, "{expected}");
+            journal.end(next[0].id, Outcome::Delivered.into());
+        }
+    }
 }
 
 #[tokio::test]
@@ -175,7 +234,10 @@ async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
         refused.extend(rest.refused.into_iter().map(|(id, why)| format!("{id}: {why}")));
     }
     assert_eq!(refused.len(), 1, "{refused:?}");
-    assert!(refused[0].starts_with("1.0: 2.0 of the same resource came later"), "{refused:?}");
+    assert!(
+        refused[0].starts_with("1.0: a later delivery of the same resource was delivered"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -192,6 +192,7 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> ClaimedDelivery {
     let new = &entry.deliveries[n];
     ClaimedDelivery {
         id: DeliveryId::of(event, n),
+        since: None,
         key: new.key.clone(),
         event: Event {
             resource: new.resource,

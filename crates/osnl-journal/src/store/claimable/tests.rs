@@ -13,7 +13,14 @@ fn delivery(id: u64) -> ClaimedDelivery {
 fn large(id: u64, bytes: usize) -> ClaimedDelivery {
     let message = ReceivedMessage::sample(vec![b' '; bytes], false);
     let event = Event::new(message, Notification::default(), "r", "a");
-    ClaimedDelivery { id: DeliveryId(id), key: None, event, used: UsedLimits::default(), newest: false }
+    ClaimedDelivery {
+        id: DeliveryId(id),
+        key: None,
+        event,
+        used: UsedLimits::default(),
+        since: None,
+        newest: false,
+    }
 }
 
 const ONE_NEWEST: ClaimLimits =

@@ -160,11 +160,12 @@ impl ControlHandler {
         request: &ControlRequest,
         in_hand: &[DeliveryId],
     ) -> Result<HashSet<DeliveryId>, RequestRefusal> {
-        let to = if let ControlRequest::Move { to, .. } = request { Some(to) } else { None };
-        let is_done = |row: &DeliveryListRow| match to {
-            Some(to) => row.action == *to,
+        let is_done = |row: &DeliveryListRow| match request {
+            ControlRequest::Move { to, .. } => row.action == *to,
+            // It waits for a later delivery of its resource, which gives way.
+            ControlRequest::Retry { .. } => row.state != RowState::Dead,
             // Only a discard applies to claimed deliveries.
-            None => row.state == RowState::Discarded,
+            _ => row.state == RowState::Discarded,
         };
         let deadline = Instant::now() + GIVE_BACK_TIME;
         loop {

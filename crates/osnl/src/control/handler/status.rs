@@ -317,10 +317,12 @@ fn target(
         pending: count(&[RowState::Waiting, RowState::Ready]),
         oldest_pending: oldest.map(time::shown),
         oldest_pending_seconds: oldest.map(time::age),
+        returns: kept.returns.get(name).copied().unwrap_or_default(),
         for_release: count(&[RowState::Held]),
         dead: count(&[RowState::Dead]),
         held_reason: held_reason(kept, name),
         dead_reason: kept.dead_reasons.get(name).cloned(),
+        is_overtaken: kept.overtaken.contains(name),
         done: count(&[RowState::Delivered, RowState::NothingToDo, RowState::Shadow]),
         shadow: count(&[RowState::Shadow]),
         ..TargetReport::default()

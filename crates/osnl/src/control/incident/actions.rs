@@ -198,7 +198,12 @@ fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
         let oldest =
             target.oldest_pending_seconds.filter(|age| cause.since_seconds.is_none_or(|since| *age > since));
         let oldest = oldest.map_or(String::new(), |age| format!(", the oldest {}", span(age)));
-        cause.what.push_str(&format!("; {} {}{oldest}", grouped(target.pending), verb(target.pending)));
+        let returns = match target.returns {
+            0 | 1 => String::new(),
+            times => format!(", returned to the broker {times} times"),
+        };
+        let waiting = (grouped(target.pending), verb(target.pending));
+        cause.what.push_str(&format!("; {} {}{oldest}{returns}", waiting.0, waiting.1));
     }
     cause.symptoms = symptoms(target, bounds);
     cause.symptoms.retain(|symptom| *symptom != cause.kind);
@@ -208,6 +213,9 @@ fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
         cause.severity = Severity::Critical;
     }
 }
+
+/// The reason for which no dead letter can be retried in order.
+const OVERTAKEN: &str = "a later delivery of each resource was delivered";
 
 /// Dead letters of the cause that the action has an incident of are a part of that incident.
 fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident> {
@@ -223,7 +231,10 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         cause.what.push_str(&format!("; {letters}"));
         cause.symptoms.push(Kind::DeadLetters);
         cause.must_act = IncidentActor::Operator;
-        let retry = format!("osnl deliveries retry --action {name}");
+        let retry = match target.is_overtaken {
+            true => format!("osnl deliveries retry --action {name} --out-of-order, or discard: {OVERTAKEN}"),
+            false => format!("osnl deliveries retry --action {name}"),
+        };
         match (&mut cause.to_do, &mut cause.command) {
             (Some(first), _) => first.push_str(&format!("; then {retry}")),
             (none, Some(_)) => *none = Some(format!("then {retry}")),
@@ -233,7 +244,11 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
     }
     let found = incident(target, Kind::DeadLetters, format!("{name}: {letters}"));
     let found = found.mended_by_command(format!("osnl deliveries list --action {name} --state dead"));
-    let found = found.mended_by(format!("then osnl deliveries retry --action {name}, or discard"));
+    let then = match target.is_overtaken {
+        true => format!("{OVERTAKEN}: osnl deliveries discard, or retry with --out-of-order"),
+        false => format!("then osnl deliveries retry --action {name}, or discard"),
+    };
+    let found = found.mended_by(then);
     Some(reason.into_iter().fold(found, Incident::because))
 }
 

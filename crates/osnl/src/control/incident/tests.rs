@@ -386,12 +386,29 @@ fn a_pause_is_urgent_for_nobody_and_a_failing_resource_is_named() {
 }
 
 #[test]
+fn dead_letters_that_cannot_be_retried_in_order_are_not_offered_to_be() {
+    let letters = TargetReport { dead: 25, dead_reason: Some("status 409".to_owned()), ..target("hook") };
+    for (is_overtaken, expected) in [
+        (false, "then osnl deliveries retry --action hook, or discard"),
+        (
+            true,
+            "a later delivery of each resource was delivered: osnl deliveries discard, or retry with --out-of-order",
+        ),
+    ] {
+        let found = of_target(&TargetReport { is_overtaken, ..letters.clone() }, &BOUNDS);
+        assert_eq!(found[0].to_do.as_deref(), Some(expected));
+    }
+}
+
+#[test]
 fn deliveries_without_a_known_cause_are_an_incident_when_they_are_old_or_many() {
     let old = |seconds| TargetReport { oldest_pending_seconds: Some(seconds), pending: 1, ..target("hook") };
     check(&of_target(&old(899), &BOUNDS), &[]);
     let what = "hook: deliveries wait too long; 1 waits, the oldest 15 min";
     let doing = "see osnl deliveries list --action hook --state pending, and raise concurrency or set batch if the target is slow";
     check(&of_target(&old(900), &BOUNDS), &[(IncidentKind::PendingOld, Critical, what, "", doing)]);
+    let returned = of_target(&TargetReport { returns: 4, ..old(4500) }, &BOUNDS);
+    assert!(returned[0].what.ends_with("the oldest 75 min, returned to the broker 4 times"), "{returned:?}");
     let pending = |pending| of_target(&TargetReport { pending, ..target("hook") }, &BOUNDS);
     check(&pending(799), &[]);
     assert_eq!(pending(800)[0].kind, IncidentKind::NearBound);

@@ -52,7 +52,7 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
         "action roles",
         "  effect     DELETE http://k2hr3/v1/role, on the deletion of a port or an instance",
         "  down       no connection, 429, 503 with Retry-After: the target is down; its deliveries wait and don't age",
-        "  temporary  408, 425, 5xx (503 only without Retry-After), timeouts: retried for up to 1d after the first attempt, then a dead letter",
+        "  temporary  408, 425, 5xx (503 only without Retry-After), timeouts, 401, 407: retried for up to 1d after the first attempt, then a dead letter",
         "  refusals   other statuses: at most 6 attempts, then a dead letter",
         "  timeout    30 s per attempt; pauses between attempts 1 s to 60 s",
         "  events     port.delete.end, instance.delete.end, compute.instance.delete.end; for other events nothing is called",

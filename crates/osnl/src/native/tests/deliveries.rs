@@ -47,7 +47,7 @@ on_full = dead_letter
         "  order      by payload.port.network_id",
         "  guard      20 per 1m; more waits for release",
         "  down       no connection, 429, 503 with Retry-After: the target is down; its deliveries wait and don't age",
-        "  temporary  408, 425, 5xx (503 only without Retry-After), timeouts: retried for up to 1d after the first attempt, then a dead letter",
+        "  temporary  408, 425, 5xx (503 only without Retry-After), timeouts, 401, 407: retried for up to 1d after the first attempt, then a dead letter",
         "  waiting    at most 2d while the target is down, then dead letters",
         "  dead       the next deliveries of the resource wait",
         "  full       deliveries beyond max_pending become dead letters",

@@ -1,0 +1,97 @@
+//! Messages that have returned to the broker. When such a message comes again, its waits and attempts go on, and what had
+//! ended is not done again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::{MemoryLane, MemoryState, OpenEntry, PendingDelivery};
+use crate::{NewDelivery, UsedLimits};
+
+/// The rule, action and resource of a delivery among those of one message.
+pub(super) type DeliveryName = (Arc<str>, Arc<str>, Option<u32>);
+
+/// The estimated bytes of a name, and of a delivery that is kept whole.
+const NAME: usize = 64;
+const WHOLE: usize = 2048;
+
+/// The course of one message over its returns to the broker.
+#[derive(Clone, Debug)]
+pub(super) struct MessageCourse {
+    /// The first arrival in this process, by both clocks.
+    pub(super) received: SystemTime,
+    pub(super) since: Instant,
+    pub(super) returns: u32,
+    pub(super) used: UsedLimits,
+    pub(super) ended: HashSet<DeliveryName>,
+    /// Open deliveries of `on_failure`, which no rule makes, each with its beginning.
+    pub(super) handed: Vec<(NewDelivery, Instant)>,
+}
+
+impl MessageCourse {
+    pub(super) fn begin(received: SystemTime) -> Self {
+        Self {
+            received,
+            since: Instant::now(),
+            returns: 0,
+            used: UsedLimits::default(),
+            ended: HashSet::new(),
+            handed: Vec::new(),
+        }
+    }
+
+    /// Leaves out what has ended, and adds what no rule makes.
+    pub(super) fn resume(&self, deliveries: &mut Vec<NewDelivery>) {
+        deliveries.retain(|new| !self.ended.contains(&name(new)));
+        deliveries.extend(self.handed.iter().map(|(new, _)| new.clone()));
+    }
+
+    fn bytes(&self) -> usize {
+        self.ended.len() * NAME + self.handed.len() * WHOLE
+    }
+}
+
+pub(super) fn name(new: &NewDelivery) -> DeliveryName {
+    (new.rule.clone(), new.action.clone(), new.resource)
+}
+
+impl OpenEntry {
+    /// Notes how a delivery of the message has left: ended, or returned.
+    pub(super) fn leaves(&mut self, pending: &PendingDelivery, returned: bool) {
+        let name = (pending.rule.clone(), pending.action.clone(), pending.resource);
+        if !returned {
+            self.course.ended.insert(name);
+        } else if pending.is_handed {
+            let new = NewDelivery {
+                resource: pending.resource,
+                ordered: matches!(pending.lane, MemoryLane::Key(_)),
+                told: pending.told.clone(),
+                subject: pending.subject.clone(),
+                ..NewDelivery::new(pending.rule.clone(), pending.action.clone(), pending.key.clone())
+            };
+            self.course.handed.push((new, pending.since));
+        }
+    }
+}
+
+impl MemoryState {
+    /// Returns the course of a message that the broker delivers again. Without the action of one of its deliveries, the
+    /// rules decide anew.
+    pub(super) fn course_of(&self, identity: &crate::identity::MessageIdentity) -> Option<MessageCourse> {
+        let mut course = self.returned.get(identity)?.clone();
+        if course.handed.iter().any(|(new, _)| self.retired.contains(&new.action)) {
+            course.handed.clear();
+            course.ended.clear();
+        }
+        Some(course)
+    }
+
+    pub(super) fn has_returned(&mut self, open: OpenEntry, used: UsedLimits) {
+        let returns = open.course.returns.saturating_add(1);
+        let course = MessageCourse { returns, used, ..open.course };
+        let bytes = open.identity.bytes() + course.bytes();
+        self.returned.insert(open.identity, course, bytes);
+    }
+}
