@@ -195,10 +195,7 @@ impl SqliteState {
         }
         let reason = format!("the journal's thread ended unexpectedly: {words}; restart osnl");
         self.gate.set_open(false);
-        self.state.send_replace(JournalState::Failed {
-            reason: reason.clone(),
-            since: std::time::SystemTime::now(),
-        });
+        self.state.send_replace(JournalState::Failed { reason: reason.clone(), since: SystemTime::now() });
         tracing::error!(
             reason = words,
             "the journal's thread ended unexpectedly; restart osnl; what was not acknowledged stays with the broker",

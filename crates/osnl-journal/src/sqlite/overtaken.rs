@@ -18,7 +18,7 @@ pub(super) struct OvertakenLetters(Arc<Mutex<HashMap<String, Look>>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Look {
-    letters: i64,
+    letters: u64,
     until: Instant,
     are_all: bool,
 }
@@ -26,7 +26,7 @@ struct Look {
 impl OvertakenLetters {
     /// Returns whether each of the action's dead letters is behind a later effect on its resource. The number of letters,
     /// if it changes, asks for another look.
-    pub(super) fn are_all(&self, reader: &SqliteReader, action: &str, letters: i64) -> Result<bool> {
+    pub(super) fn are_all(&self, reader: &SqliteReader, action: &str, letters: u64) -> Result<bool> {
         let begun = Instant::now();
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(action).copied();
         if let Some(look) = known.filter(|look| look.letters == letters && begun < look.until) {

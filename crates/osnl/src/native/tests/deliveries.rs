@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{WHOLE, load, warnings};
+use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{DeliveryLimits, OnDead};
 use crate::explain::{ExplainedEvent, Ruling, explain};
 use crate::native::OverflowPolicy;
@@ -82,4 +82,23 @@ fn explain_says_which_action_is_not_asked_and_why() {
         })
         .collect();
     assert_eq!(why, [("roles", None), ("record", Some("when is false: payload.x is 1"))]);
+}
+
+/// A message that waits returns to its queue each 15 minutes, and a delivery limit drops it in the end.
+#[test]
+fn a_wait_that_a_delivery_limit_cuts_off_is_refused() {
+    let check = |limit: &str, wait: &str, expected: &[&str]| {
+        let own = format!("pool = osnl\nqueue_type = quorum\n{limit}");
+        let text = WHOLE.replace("pool = osnl\n", &own);
+        let found = errors(load(&format!("{text}{wait}[journal]\nconnection = memory://\n")));
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{found}");
+        }
+    };
+    let lost = "hold_max: the wait may not end: memory:// returns a message each 15m, and the queue of [listener:neutron] \
+                drops it after 2 (delivery_limit); allowed: less than 45m, no delivery_limit,";
+    check("delivery_limit = 2\n", "hold_max = 45m\n", &[lost]);
+    check("delivery_limit = 2\n", "hold_max = 44m\n", &[]);
+    check("", "hold_max = 45m\n", &[]);
 }
