@@ -75,6 +75,7 @@ const NOT_SERVED: [(&str, &str); 49] = [
     ("QueueStatus.type", "management_url is not set"),
     ("ReloadResult.warnings", "no option is doubtful"),
     ("TargetStatus.more_down_hosts", "one host is down"),
+    ("TargetStatus.returns", "the journal is a file"),
 ];
 
 struct Api {

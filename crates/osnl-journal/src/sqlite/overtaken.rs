@@ -10,7 +10,7 @@ use rusqlite::Result;
 use super::SqliteReader;
 
 /// The least time between two looks. A long look is repeated after [`SHARE`] times its length, so that it costs little.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(5);
 const SHARE: u32 = 50;
 
 #[derive(Clone, Debug, Default)]
