@@ -14,27 +14,31 @@ use super::text::{FamilyWriter, SampleWriter};
 
 const LISTENER_STATES: [&str; 6] = ["connecting", "listening", "standby", "blocked", "draining", "stopped"];
 const TARGET_STATES: [&str; 4] = ["ok", "down", "probing", "paused"];
+/// The most characters of an incident's reason: an answer of a target may be a page.
+const REASON: usize = 200;
 const JOURNAL_STATES: [&str; 3] = ["ok", "full", "failed"];
 
 pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, out: &mut FamilyWriter) {
     out.family(&of::BUILD, |samples| samples.sample(&[env!("CARGO_PKG_VERSION")], 1u64));
     out.family(&of::ATTENTION, |samples| {
-        // Two incidents of one kind, such as of two queues, are one sample.
+        // Two incidents of one kind, such as of two deliveries of an action, are one sample for each reason.
         let mut all = BTreeSet::new();
         for incident in &measured.incidents {
             let (kind, severity) = (incident.kind.name(), incident.severity.name());
+            let reason: String = incident.reason().unwrap_or_default().chars().take(REASON).collect();
             let or_none = |names: &[String]| match names {
                 [] => vec![String::new()],
                 names => names.to_vec(),
             };
             for action in or_none(&incident.actions) {
                 for listener in or_none(&incident.listeners) {
-                    all.insert((kind.clone(), severity.clone(), action.clone(), listener));
+                    let [kind, severity, reason] = [&kind, &severity, &reason].map(Clone::clone);
+                    all.insert([kind, severity, incident.subject.clone(), action.clone(), listener, reason]);
                 }
             }
         }
-        for (kind, severity, action, listener) in &all {
-            samples.sample(&[kind, severity, action, listener], 1u64);
+        for labels in &all {
+            samples.sample(&labels.each_ref().map(String::as_str), 1u64);
         }
     });
     listeners(&measured.listeners, out);

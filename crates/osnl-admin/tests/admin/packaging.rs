@@ -26,13 +26,19 @@ fn read(path: &str) -> String {
 fn rules() -> [String; 2] {
     let installed = read("packaging/prometheus/osnl.rules.yml");
     let (before, rest) = installed.split_once("of the lines below.\n").unwrap();
-    let (block, after) = rest.split_once("      - alert: OsnlBacklogOld").unwrap();
-    let all = format!("{before}\n{}      - alert: OsnlBacklogOld{after}", block.replace("      #", "      "));
+    let (block, after) = rest.split_once("      - alert: OsnlAttentionCritical").unwrap();
+    let all = format!(
+        "{before}\n{}      - alert: OsnlAttentionCritical{after}",
+        block.replace("      #", "      ")
+    );
     [installed, all]
 }
 
 fn samples() -> Vec<(String, Vec<&'static str>)> {
     let mut all = vec![("up".to_owned(), vec!["job"])];
+    // The series that the rules record of osnl_attention.
+    let of_incident = ["job", "instance", "kind", "severity", "subject", "reason", "cause"];
+    all.push(("osnl:incident".to_owned(), of_incident.to_vec()));
     for family in FAMILIES {
         match family.kind {
             MetricKind::Histogram => {
@@ -67,7 +73,7 @@ fn is_word<T: DeserializeOwned>(text: &str) -> bool {
 
 fn check_query(place: &str, query: &str) {
     let known = samples();
-    let metric = Regex::new(r"\b((?:osnl|process)_[a-z_]+|up)\b(\{[^}]*\})?").unwrap();
+    let metric = Regex::new(r"\b((?:osnl|process)_[a-z_]+|osnl:incident|up)\b(\{[^}]*\})?").unwrap();
     let label = Regex::new(r"([a-z_]+)\s*(?:=~|!~|!=|=)").unwrap();
     let value = Regex::new(r#"([a-z_]+)\s*(?:=~|!~|!=|=)\s*"([^"]*)""#).unwrap();
     let words = words();
@@ -91,8 +97,8 @@ fn check_query(place: &str, query: &str) {
         for (_, [label, values]) in value.captures_iter(selector).map(|found| found.extract()) {
             for chosen in values.split('|') {
                 let is_known = match (name, label) {
-                    ("osnl_attention", "kind") => is_word::<IncidentKind>(chosen),
-                    ("osnl_attention", "severity") => is_word::<IncidentSeverity>(chosen),
+                    ("osnl_attention" | "osnl:incident", "kind") => is_word::<IncidentKind>(chosen),
+                    ("osnl_attention" | "osnl:incident", "severity") => is_word::<IncidentSeverity>(chosen),
                     (_, label) => words.get(label).is_none_or(|words| words.contains(chosen)),
                 };
                 assert!(is_known, "{place}: no {label} of {name} is {chosen:?}");
@@ -111,6 +117,11 @@ fn check_query(place: &str, query: &str) {
 fn alert_rules_name_metrics_that_exist_and_have_a_runbook() {
     let ([installed, rules], book) = (rules(), read("docs/monitoring.md"));
     let alert = Regex::new(r"- alert: (\w+)\n\s+expr: (.*)\n").unwrap();
+    let recorded = Regex::new(r"- record: osnl:incident\n\s+expr: (.*)\n").unwrap();
+    let recorded = recorded.captures(&rules).unwrap();
+    check_query("osnl:incident", &recorded[1]);
+    let kinds = recorded[1].split('"').find(|text| text.contains("target-down|")).unwrap();
+    assert!(kinds.split('|').all(is_word::<IncidentKind>), "{kinds}");
     let mut alerts = BTreeSet::new();
     for found in alert.captures_iter(&rules) {
         let name = &found[1];

@@ -200,11 +200,20 @@ fn a_broken_target_raises_alerts_that_end_with_a_retry() {
     rig.sink.reply_with(Reply::Status(400));
     rig.publish([(0, 0)]);
     wait_until(SOON, "the dead letter raises an alert", || {
-        rig.target("roles")["dead"] == 1 && fires("OsnlDeadLetters")
+        rig.target("roles")["dead"] == 1 && fires("OsnlAttention")
     });
     rig.sink.reply_with(Reply::Status(503));
     rig.publish((1..20).map(|n| (n, n)));
-    wait_until(SOON, "the target is down, and Prometheus says so", || fires("OsnlTargetDown"));
+    let told = || {
+        let alerts = prometheus.ask("/api/v1/alerts");
+        let alerts: Vec<Value> = alerts["alerts"].as_array().into_iter().flatten().cloned().collect();
+        alerts
+            .iter()
+            .any(|alert| alert["annotations"]["summary"].to_string().contains("target-down: status 503"))
+    };
+    wait_until(SOON, "the target is down, and the one alert for it says why", || {
+        told() && prometheus.firing() == ["OsnlAttention", "OsnlAttention"]
+    });
     let (status, body) = get(&admin, "/readyz");
     assert!(status == 200 && body.contains("roles: the target is down") && body.contains("503"), "{body}");
     assert!(rig.ask(&["status"]).1.contains("roles: the target is down"));
@@ -229,7 +238,8 @@ fn a_queue_that_no_exchange_fills_is_not_ready_and_needs_attention() {
     let attention = || {
         sample(
             &admin,
-            "osnl_attention{kind=\"exchange-missing\",severity=\"warning\",action=\"\",listener=\"neutron\"}",
+            "osnl_attention{kind=\"exchange-missing\",severity=\"warning\",subject=\"listener neutron\",action=\"\",listener=\"neutron\",\
+             reason=\"neutron: bound to 0 of 1 exchanges: exchange \\\"neutron\\\" does not exist yet\"}",
         )
     };
     wait_until(SOON, "the exchange is missed", || get(&admin, "/readyz").0 == 503);

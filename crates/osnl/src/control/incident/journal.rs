@@ -27,7 +27,7 @@ pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
     }
     if let (Some(queues), dead @ 1.., "memory") = (&journal.path, journal.dead, &*journal.store) {
         let what = counted(dead, "dead letter", "dead letters");
-        let found = Incident::new(Kind::DeadLetters, Severity::Warning, "journal", what).because(queues);
+        let found = Incident::new(Kind::DeadLetters, Severity::Warning, queues, what).because(queues);
         incidents.push(found.mended_by(
             "see osnl deliveries list --state dead and osnl quarantine list, then retry or discard them",
         ));
