@@ -1,6 +1,7 @@
 //! Counters of the process for the summary and the status, and the series of each listener and action for monitoring.
 //! Counting costs an atomic addition and allocates nothing.
 
+mod backlog;
 mod canary;
 mod event_types;
 mod histogram;
@@ -11,6 +12,7 @@ mod silence;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use self::backlog::{Backlog, BacklogRates, CallLimit, CallLoad, FallingBehind};
 pub use self::canary::Canary;
 pub use self::event_types::EventTypes;
 pub use self::histogram::{Exemplar, Histogram, HistogramCounts, LATENCY};

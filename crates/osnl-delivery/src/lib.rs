@@ -376,6 +376,7 @@ impl DeliveryLoop {
         self.state.send_if_modified(|state| std::mem::replace(state, breaker) != breaker);
         self.gauges.claimed.store(schedule.claimed(), Ordering::Relaxed);
         self.gauges.under_way.store(schedule.under_way(), Ordering::Relaxed);
+        self.series.backlog.runs(schedule.load(Instant::now()));
         if let Some((hosts, others, outages)) = schedule.take_shown() {
             let mut shown = self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner);
             *shown = HeldHosts { hosts, others, outages };

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use osnl_core::attempt::Completion;
+use osnl_core::attempt::{Completion, ErrorClass};
 use osnl_core::event::Event;
 use osnl_journal::{ClaimedDelivery, DeliveryId, End};
 use tokio::time::Instant;
@@ -25,6 +25,7 @@ impl DeliveryLoop {
         let (mut done, mut cause, mut remedy) = (String::new(), None, None);
         let mut answer = String::new();
         if let Some(Ok(done)) = &last {
+            self.series.backlog.ended.increment();
             self.series.done(done, &event.notification, id.0);
         }
         match last {
@@ -57,7 +58,7 @@ impl DeliveryLoop {
                 answer = error.to_string();
                 cause = Some(error.class.to_string());
                 remedy = error.remedy();
-                self.failed(&answer, remedy.clone(), error.class.is_refusal());
+                self.failed(&answer, remedy.clone(), Some(error.class));
                 self.journal.attempted(id, used, &answer);
                 if let Some(sent) = sent {
                     self.journal.sent(id, used.made, sent);
@@ -66,6 +67,7 @@ impl DeliveryLoop {
             None => (answer, cause) = (self.last_answer(), Some("held".to_owned())),
         }
         if let Some(reason) = outcome.given_up() {
+            self.series.backlog.ended.increment();
             self.series.dead.increment();
             tracing::error!(
                 action.name = action,
@@ -84,13 +86,13 @@ impl DeliveryLoop {
     }
 
     pub(super) fn retried(&mut self, retried: RetriedDelivery) {
-        let RetriedDelivery { claimed, mut retry, pause, reason, remedy, is_refusal } = retried;
+        let RetriedDelivery { claimed, mut retry, pause, reason, remedy, class } = retried;
         let ClaimedDelivery { id, key, event, .. } = claimed;
         let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
         self.log_retry(id, key.as_deref(), &event, (error, remedy.as_deref()), attempt, pause, &reason);
         match reason {
-            WaitReason::Failed | WaitReason::Held => self.failed(error, remedy, is_refusal),
+            WaitReason::Failed | WaitReason::Held => self.failed(error, remedy, class),
             // A failed dependency proves nothing about the target.
             WaitReason::Dependency => self.counters.failures.increment(),
             WaitReason::Crowded => {}
@@ -161,7 +163,7 @@ impl DeliveryLoop {
     }
 
     pub(super) fn apart(&self, id: DeliveryId, error: &str) {
-        self.failed(error, None, false);
+        self.failed(error, None, None);
         tracing::warn!(
             action.name = &*self.name,
             delivery.id = %id,
@@ -170,10 +172,10 @@ impl DeliveryLoop {
         );
     }
 
-    fn failed(&self, error: &str, remedy: Option<Cow<'static, str>>, is_refusal: bool) {
+    fn failed(&self, error: &str, remedy: Option<Cow<'static, str>>, class: Option<ErrorClass>) {
         self.counters.failures.increment();
         *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(LastFailure { at: SystemTime::now(), answer: error.to_owned(), remedy, is_refusal });
+            Some(LastFailure { at: SystemTime::now(), answer: error.to_owned(), remedy, class });
     }
 
     fn last_answer(&self) -> String {

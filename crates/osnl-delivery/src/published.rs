@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use osnl_core::attempt::ErrorClass;
 use osnl_journal::DeliveryId;
 use osnl_net::http::Expiry;
 use tokio::sync::{Notify, watch};
@@ -106,7 +107,7 @@ pub struct LastFailure {
     pub at: SystemTime,
     pub answer: String,
     pub remedy: Option<Cow<'static, str>>,
-    pub is_refusal: bool,
+    pub class: Option<ErrorClass>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

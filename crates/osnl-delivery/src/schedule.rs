@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use osnl_config::Rate;
 use osnl_core::event::Event;
+use osnl_core::metrics::{CallLimit, CallLoad};
 use osnl_journal::{ClaimLimits, ClaimedDelivery, DeliveryId};
 use tokio::time::Instant;
 
@@ -172,6 +173,19 @@ impl Schedule {
 
     pub(super) fn under_way(&self) -> usize {
         self.under_way.len()
+    }
+
+    /// Returns the running calls, and the limit that keeps a further one from beginning.
+    pub(super) fn load(&mut self, now: Instant) -> CallLoad {
+        let waiting = self.items.len() - self.under_way.len();
+        let limit = match waiting {
+            _ if !self.breaker.is_closed() => None,
+            _ if self.calls.len() >= self.concurrency => Some(CallLimit::Concurrency),
+            0 if self.under_way.is_empty() => None,
+            0 => Some(CallLimit::Order),
+            _ => self.pace.next_at(now).map(|_| CallLimit::Rate),
+        };
+        CallLoad { calls: self.calls.len(), deliveries: self.under_way.len(), limit }
     }
 
     /// Returns the numbers of deliveries that may be claimed now. New and failed deliveries have separate places, so

@@ -18,7 +18,7 @@ pub(crate) fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>,
         let id = ids(n).map(display);
         let (rule, action, key) = (&*new.rule, &*new.action, new.key.as_deref().unwrap_or("-"));
         match &new.begin {
-            Begin::Live => {}
+            Begin::Live => counters.series.action(action).backlog.begun.increment(),
             Begin::Shadow => {
                 counters.shadow.increment();
                 tracing::info!(

@@ -118,6 +118,12 @@ pub struct Finding {
 }
 
 impl FindingKind {
+    /// Whether a look proves that the listener receives nothing as it is configured, however long it has listened.
+    #[must_use]
+    pub(crate) fn proves_silence(self) -> bool {
+        matches!(self, Self::WrongTopic | Self::WrongPriority | Self::OtherExchange)
+    }
+
     #[must_use]
     pub(crate) fn explains_silence(self) -> bool {
         matches!(

@@ -65,7 +65,10 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     let (count, takes) = (result.changed + result.under_way, takes(change.verb));
     if form.is_none() && count > 0 {
         let groups = visit.handler.groups(&change.filter, Some(COUNTED)).await?.groups;
-        page.groups = groups.into_iter().filter(|group| takes.contains(&&*group.newest.state)).collect();
+        page.groups = groups
+            .into_iter()
+            .filter(|group| group.states.iter().any(|state| takes.contains(&&**state)))
+            .collect();
         page.says.push(effect(change.verb).to_owned());
         page.is_final = change.verb == "discard";
         page.confirm = Some(ConfirmForm {

@@ -175,16 +175,11 @@ impl DeliveriesPage {
     /// the answer.
     fn all_of(&self, group: &DeliveryGroup) -> String {
         let newest = &group.newest;
-        let of = |other: &&DeliveryGroup| {
-            other.newest.action == newest.action && other.newest.state == newest.state
-        };
-        let state = match newest.obstacle() {
-            // An attempt under way, or a delivery behind another one, waits for something else.
-            Some(_) => "ready,retrying".to_owned(),
-            None => newest.state.replace(' ', "-"),
-        };
+        let state = group.searched_state();
+        let of =
+            |other: &&DeliveryGroup| other.newest.action == newest.action && other.searched_state() == state;
         let mut values = vec![("action", &*newest.action), ("order", "newest"), ("state", &state)];
-        let is_one_of_many = newest.obstacle().is_none() && self.groups.iter().filter(of).count() > 1;
+        let is_one_of_many = group.obstacle.is_none() && self.groups.iter().filter(of).count() > 1;
         let has = |part: &String| {
             let answer = |one: &Delivery| one.reason.as_ref().or(one.last_answer.as_ref()).cloned();
             group.some.iter().all(|one| answer(one).is_some_and(|answer| answer.contains(part.as_str())))

@@ -71,7 +71,9 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             let probe = change("Probe now", "probe").map(|step| Step { style: "", ..step });
             [probe, waiting(), letters()]
         }
-        Kind::DependencyDown | Kind::PendingOld | Kind::PendingFull => [waiting(), letters(), None],
+        Kind::DependencyDown | Kind::FallsBehind | Kind::PendingOld | Kind::PendingFull => {
+            [waiting(), letters(), None]
+        }
         Kind::ResourceFailing => {
             let failing = Step::link("Show those that fail", format!("/deliveries?{of}state=retrying"));
             [Some(failing), letters(), None]
@@ -90,8 +92,9 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             [
                 show(incident.for_release, "that waits for release", "that wait for release", state)
                     .map(|step| Step { style: "primary", ..step }),
+                // Which of both cannot be undone depends on the action, and each asks.
                 of_all("Release all", "release", state, ""),
-                of_all("Discard all", "discard", state, "danger"),
+                of_all("Discard all", "discard", state, ""),
             ]
         }
         Kind::Suspects => {

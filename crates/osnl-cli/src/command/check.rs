@@ -193,7 +193,7 @@ fn daemon_status(native: &Native) -> Result<Option<Status>, String> {
         }
         Err(error) => return Err(unknown(&error)),
     };
-    match app::block_on(client.ask(&ControlRequest::Status {}, None)) {
+    match app::block_on(client.ask(&ControlRequest::Status { look: true }, None)) {
         Ok(asked) => asked.map(Some).map_err(|error| unknown(&error)),
         Err(error) => Err(unknown(&error)),
     }

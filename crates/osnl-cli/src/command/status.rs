@@ -89,7 +89,7 @@ fn plug_in((text, exit): (String, Exit)) -> Exit {
 }
 
 fn fetch(place: &PlaceArgs) -> Result<Status, NoAnswer> {
-    Respondent::of(place)?.ask(&ControlRequest::Status {})
+    Respondent::of(place)?.ask(&ControlRequest::Status { look: false })
 }
 
 fn text(status: &Status) -> String {

@@ -8,8 +8,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use osnl_model::Notification;
+use tokio::time::Instant;
 
 use super::Counter;
+use super::backlog::Backlog;
 use super::canary::Canary;
 use super::event_types::EventTypes;
 use super::histogram::{DISK, Histogram, LATENCY};
@@ -54,6 +56,7 @@ pub struct ActionSeries {
     pub delivered: Counter,
     pub no_action_needed: Counter,
     pub dead: Counter,
+    pub backlog: Backlog,
     pub effect: Histogram,
 }
 
@@ -90,6 +93,10 @@ impl Series {
         self.actions.of(name)
     }
 
+    pub fn note_backlogs(&self, at: Instant) {
+        self.actions.each(|series| series.backlog.note(at));
+    }
+
     #[must_use]
     pub fn rule(&self, name: &str) -> Arc<RuleSeries> {
         self.rules.of(name)
@@ -121,6 +128,7 @@ impl Default for ActionSeries {
             delivered: Counter::default(),
             no_action_needed: Counter::default(),
             dead: Counter::default(),
+            backlog: Backlog::default(),
             effect: Histogram::new(&LATENCY),
         }
     }
@@ -206,6 +214,11 @@ impl<T> Default for SeriesByName<T> {
 }
 
 impl<T: Default> SeriesByName<T> {
+    fn each(&self, act: impl Fn(&T)) {
+        let named = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        named.all.values().for_each(|series| act(series));
+    }
+
     fn of(&self, name: &str) -> Arc<T> {
         if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).all.get(name) {
             return known.clone();

@@ -45,7 +45,7 @@ pub(crate) struct RetriedDelivery {
     pub(crate) pause: Duration,
     pub(crate) reason: WaitReason,
     pub(crate) remedy: Option<Cow<'static, str>>,
-    pub(crate) is_refusal: bool,
+    pub(crate) class: Option<ErrorClass>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -408,7 +408,7 @@ pub(super) fn retried(
 ) -> Consequence {
     let pause = retry.due.saturating_duration_since(now);
     let remedy = error.and_then(ActionError::remedy);
-    let is_refusal = error.is_some_and(|error| error.class.is_refusal());
+    let class = error.map(|error| error.class);
     let claimed = item.claimed;
-    Consequence::Retry(Box::new(RetriedDelivery { claimed, retry, pause, reason, remedy, is_refusal }))
+    Consequence::Retry(Box::new(RetriedDelivery { claimed, retry, pause, reason, remedy, class }))
 }

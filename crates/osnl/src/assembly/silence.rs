@@ -22,6 +22,7 @@ pub(super) fn watch(counters: Arc<Counters>) -> ServiceTask {
                     () = end.cancelled() => return,
                     at = timer.tick() => {
                         counters.series.rates.note(at, counters.received.get(), counters.delivered.get());
+                        counters.series.note_backlogs(at);
                         silent.update(counters.series.streams.states(SystemTime::now()));
                     }
                 }

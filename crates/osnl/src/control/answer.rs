@@ -63,6 +63,12 @@ pub struct DeliveryGroup {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_more: bool,
     pub newest: Delivery,
+    /// What all of the group wait for: a target that is down, or the end of a pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<String>,
+    /// The states in which they are, as the list names them.
+    #[serde(default)]
+    pub states: Vec<String>,
     #[serde(skip)]
     pub some: Vec<Delivery>,
 }

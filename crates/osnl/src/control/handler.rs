@@ -6,6 +6,7 @@ mod dead_letters;
 mod deliveries;
 mod groups;
 mod measure;
+mod names;
 mod overseen;
 mod probe;
 mod quarantine;
@@ -199,7 +200,11 @@ impl ControlHandler {
         told: OnProgress<'_>,
     ) -> Result<Value, RequestRefusal> {
         match request {
-            ControlRequest::Status {} => json(self.status().await?),
+            ControlRequest::Status { look } => {
+                let listeners = self.live.iter().filter(|_| *look).flat_map(|live| live.daemon.listeners());
+                listeners.for_each(|listener| listener.gauges.look_again());
+                json(self.status().await?)
+            }
             ControlRequest::List { filter, order, after, limit, count_at_most } => {
                 let page =
                     deliveries::ListedPage { order: order.order(), after: after.as_deref(), limit: *limit };

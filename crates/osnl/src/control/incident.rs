@@ -66,6 +66,8 @@ pub enum IncidentKind {
     DependencyDown,
     /// The deliveries of a resource fail again and again while others succeed.
     ResourceFailing,
+    /// More deliveries begin than end, since no more calls may run at the same time.
+    FallsBehind,
     PendingOld,
     PendingFull,
     WaitingForRelease,
@@ -149,6 +151,18 @@ pub struct Incident {
     /// Whether `why` is the reason of one guard, by which the page finds the deliveries.
     #[serde(skip)]
     pub has_one_guard: bool,
+    /// The look at a broker that has found it; `None` if no listener has looked.
+    #[serde(skip)]
+    pub(super) look: Option<QueueLook>,
+}
+
+/// A look of a listener at a queue or an exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct QueueLook {
+    /// The broker, the virtual host, and the queue or exchange.
+    place: [String; 3],
+    /// Seconds since the look.
+    age: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +197,7 @@ impl Incident {
             by_itself: None,
             symptoms: Vec::new(),
             has_one_guard: false,
+            look: None,
         }
     }
 
@@ -258,13 +273,32 @@ impl Incident {
         (!steps.is_empty()).then(|| steps.join("; "))
     }
 
+    /// Returns the cause without numbers that change at each look, for the label of a metric: each new text is a new series.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        use IncidentKind as Kind;
+        let is_constant = matches!(
+            self.kind,
+            Kind::JournalUnreadable
+                | Kind::ExchangeMissing
+                | Kind::QueueShared
+                | Kind::QueueLossy
+                | Kind::OtherRules
+                | Kind::PositionLost
+                | Kind::Certificate
+        );
+        self.why.as_deref().or(is_constant.then_some(&*self.what))
+    }
+
     /// Returns the place of the incident on every screen: the sooner an operator should look, the smaller.
     ///
     /// 1. Nothing is read or kept: the daemon stops, the journal is full, a listener has no queue.
-    /// 2. An operator must act: first on critical incidents, then on dead letters, on deliveries that wait for release, on
-    ///    orphans, and then on the incident with most deliveries waiting.
-    /// 3. osnl goes on alone: first critical targets, then other targets, then resources that fail.
+    /// 2. Critical incidents: first those on which an operator must act, then those with which osnl goes on alone.
+    /// 3. Warnings, in the same order.
     /// 4. Nothing waits yet: a certificate ends next week.
+    ///
+    /// Among equal ones, resources that fail are last, dead letters, deliveries that wait for release, and orphans first,
+    /// and then the incident with most deliveries waiting.
     fn place(&self) -> impl Ord + use<> {
         use IncidentKind as Kind;
         let is_critical = self.severity == IncidentSeverity::Critical;
@@ -302,7 +336,7 @@ impl Incident {
         let kind = first.iter().position(|kind| *kind == self.kind).unwrap_or(first.len());
         let is_resource = self.kind == Kind::ResourceFailing && self.must_act == IncidentActor::Osnl;
         let waiting = self.waiting + self.for_release;
-        (part, self.must_act, is_resource, Reverse(self.severity), kind, Reverse(waiting))
+        (part, Reverse(self.severity), self.must_act, is_resource, kind, Reverse(waiting))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The requests that a handler answers.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,8 @@ use crate::journal::DeliveryId;
 use crate::journal::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowOrder};
 
 pub(crate) const MOST_LISTED: u32 = 1000;
+/// The most values of a list that the log shows.
+const SHOWN: usize = 20;
 
 fn usual() -> u32 {
     100
@@ -22,7 +25,10 @@ fn usual() -> u32 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ControlRequest {
-    Status {},
+    Status {
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        look: bool,
+    },
     List {
         #[serde(default)]
         filter: Which,
@@ -186,6 +192,48 @@ pub struct Which {
     pub event_type: Option<String>,
     pub since: Option<String>,
     pub until: Option<String>,
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            ids,
+            event,
+            rule,
+            action,
+            states,
+            about,
+            resource,
+            status,
+            text,
+            event_type,
+            since,
+            until,
+        } = self;
+        let of = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} = {value}"));
+        let list = |name: &str, values: &[String]| {
+            let more = if values.len() > SHOWN { ", …" } else { "" };
+            let shown = values[..values.len().min(SHOWN)].join(", ");
+            (!values.is_empty()).then(|| format!("{name} = {shown}{more}"))
+        };
+        let parts = [
+            list("ids", ids),
+            of("event", &event.map(|event| event.to_string())),
+            of("rule", rule),
+            of("action", action),
+            list("state", states),
+            list("about", about),
+            of("resource", resource),
+            of("status", status),
+            of("text", text),
+            of("event_type", event_type),
+            of("since", since),
+            of("until", until),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(if parts.is_empty() { "all" } else { "" })?;
+        f.write_str(&parts.join("; "))
+    }
 }
 
 impl Which {

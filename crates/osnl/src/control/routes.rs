@@ -106,6 +106,15 @@ const RAW: Parameter = Parameter {
         "With the bytes of the message, which may have secrets: on the control socket only.",
     )
 };
+const LOOK: Parameter = Parameter {
+    is_own: true,
+    ..option(
+        "look",
+        "look",
+        Flag,
+        "Look at the queues of the brokers again, for the next status: on the control socket only.",
+    )
+};
 const SINCE: Parameter = option("since", "filter/since", Text, "Received then or later, RFC 3339.");
 const UNTIL: Parameter = option("until", "filter/until", Text, "Received before then, RFC 3339.");
 const LIMIT: Parameter =
@@ -163,7 +172,7 @@ pub static ROUTES: &[Route] = &[
     Route::get(
         "/status",
         "status",
-        &[],
+        &[LOOK],
         "Show the status: the verdict, the incidents, connections, targets, backlog, and dead letters.",
         ("Status", "The status, as osnl status --format json has it."),
     ),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use osnl_core::attempt::ErrorClass;
+use osnl_core::metrics::{BacklogRates, FallingBehind};
 use serde::{Deserialize, Serialize};
 
 use super::incident::Incident;
@@ -201,6 +203,9 @@ pub struct ManagementStatus {
     pub default_queue_type: Option<String>,
     #[serde(default)]
     pub queues: Vec<QueueStatus>,
+    /// Seconds since the look that the findings are of.
+    #[serde(skip)]
+    pub looked_seconds: Option<u64>,
     /// The findings of `osnl queues` about its queues and the services', each of which is an incident.
     #[serde(skip)]
     pub findings: Vec<Finding>,
@@ -275,6 +280,12 @@ pub struct TargetReport {
     pub for_release: u64,
     #[serde(skip)]
     pub held_reason: Option<HeldReason>,
+    /// How far the action falls behind, which is a part of the incident; `None` if it keeps up.
+    #[serde(skip)]
+    pub falling_behind: Option<FallingBehind>,
+    /// The rates of the last half minute; `None` before, and of a stopped daemon.
+    #[serde(skip)]
+    pub rates: Option<BacklogRates>,
     /// Whether deliveries beyond `max_pending` become dead letters, which is a part of the incident.
     #[serde(skip)]
     pub overflows: bool,
@@ -347,6 +358,8 @@ pub struct AttemptFailure {
     /// Whether the target answered and refused, which only a change of the action or of the target ends.
     #[serde(default)]
     pub is_refusal: bool,
+    #[serde(skip)]
+    pub class: Option<ErrorClass>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ pub enum StateTone {
     Bad,
 }
 
-const STATES: [(&str, StateTone); 22] = [
+const STATES: [(&str, StateTone); 23] = [
     ("dead", StateTone::Bad),
     ("target down", StateTone::Bad),
     ("down", StateTone::Bad),
@@ -37,6 +37,7 @@ const STATES: [(&str, StateTone); 22] = [
     ("ready", StateTone::Quiet),
     ("running", StateTone::Quiet),
     ("waiting", StateTone::Quiet),
+    ("pending", StateTone::Quiet),
     ("shadow", StateTone::Quiet),
     ("discarded", StateTone::Quiet),
 ];

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_transport::{OpenQueue, PartitionSeen, QueueDepths, Subscription};
+use tokio::sync::Notify;
 
 use super::recount::ReturnCount;
 use super::watchdog::SessionStage;
@@ -28,6 +29,8 @@ pub struct Gauges {
     returns: Mutex<ReturnCount>,
     created: Mutex<Option<SystemTime>>,
     overseen: Mutex<Option<Overseen>>,
+    /// Asks for a look at the queues before its time.
+    look: Notify,
     received_before: AtomicBool,
     /// The time without any message after which that needs attention, in milliseconds; 0 means never.
     silent_after: AtomicU64,
@@ -36,6 +39,8 @@ pub struct Gauges {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overseen {
+    /// The time of the look; `None` before the first.
+    pub(crate) at: Option<SystemTime>,
     pub(crate) facts: Option<(BrokerFacts, SystemTime)>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) unknown: Option<UnknownFact>,
@@ -188,6 +193,14 @@ impl Gauges {
 
     pub(crate) fn overseen(&self) -> Option<Overseen> {
         self.overseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn look_again(&self) {
+        self.look.notify_one();
+    }
+
+    pub(super) async fn asked_to_look(&self) {
+        self.look.notified().await;
     }
 
     fn set_depth(&self, messages: u64, consumers: u64) {

@@ -6,17 +6,20 @@
 
 use std::time::{Duration, SystemTime};
 
-use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, Subscription};
-use tokio::time::{Instant, sleep, timeout};
+use osnl_model::nearest;
+use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, RabbitTransport, Subscription};
+use tokio::time::{Instant, timeout};
 
 use super::Listener;
 use super::gauges::Overseen;
 use crate::management::client::ApiQuestion;
 use crate::management::{BrokerFacts, UnknownFact};
-use crate::queues::{DaemonCounts, FindingSeverity, QueueRow, QueueState, Survey, Wanted};
+use crate::queues::{DaemonCounts, EXCHANGES, FindingSeverity, QueueRow, QueueState, Survey, Wanted};
 
 /// The interval between two looks, since a policy may be set at any time.
 const AGAIN: Duration = Duration::from_secs(5 * 60);
+/// The interval while something is found, whose end is soon to be seen.
+const WHILE_FOUND: Duration = Duration::from_secs(60);
 /// The first pause after a missing answer; each further pause is half as long again.
 const SOON: Duration = Duration::from_secs(2);
 /// The time after the connect at which the services' queues are looked at.
@@ -46,27 +49,49 @@ impl Listener {
         queues.extend(wanted.dead_letters.iter().cloned());
         let began = Instant::now();
         let mut depths = ServicesQueues::default();
-        let mut pause = SOON;
+        let (mut pause, mut is_asked) = (SOON, false);
         // Who is told that nothing was ever received is told why.
         let first = self.gauges.silent_after().map_or(FIRST, |after| after.min(FIRST));
         loop {
             let before = self.gauges.overseen().unwrap_or_default();
-            let is_thorough = began.elapsed() >= first;
+            let is_thorough = is_asked || began.elapsed() >= first;
             if is_thorough {
-                depths.refresh(self, wanted).await;
+                depths.refresh(self, wanted, is_asked).await;
             }
+            let near = self.near(wanted, found).await;
             let thorough = is_thorough.then_some(&wanted.exchanges[..]);
             let (vhost, cluster) = (wanted.url.virtual_host(), found.cluster.as_deref());
             let asked = match &wanted.management {
                 None => Err(UnknownFact::not_asked(&wanted.listener)),
                 Some(api) => api.ask(&ApiQuestion { vhost, queues: &queues, cluster, thorough }).await,
             };
-            let seen = self.judged(wanted, found, (asked, before.facts.clone()), &depths.rows);
+            let seen = self.judged(wanted, found, (asked, before.facts.clone()), (&depths.rows, near));
             self.say_overseen(&before, &seen);
             let is_known = seen.unknown.is_none() || wanted.management.is_none();
-            pause = if is_known { AGAIN } else { pause.mul_f64(1.5).min(AGAIN) };
+            let usual = if seen.findings.is_empty() { AGAIN } else { WHILE_FOUND };
+            pause = if is_known { usual } else { pause.mul_f64(1.5).min(usual) };
             self.gauges.oversaw(seen);
-            sleep(if is_thorough { pause } else { pause.min(first.saturating_sub(began.elapsed())) }).await;
+            let wait = if is_thorough { pause } else { pause.min(first.saturating_sub(began.elapsed())) };
+            is_asked = timeout(wait, self.gauges.asked_to_look()).await.is_ok();
+        }
+    }
+
+    /// Returns exchanges of services that exist, and whose names are near those of missing ones.
+    async fn near(&self, wanted: &Wanted, found: &Subscription) -> Vec<String> {
+        let missing = found.unbound.iter().map(|binding| &*binding.exchange);
+        let missing = missing.filter(|name| self.gauges.trouble().is_some() && !EXCHANGES.contains(name));
+        let mut names: Vec<String> =
+            missing.filter_map(|name| nearest(name, EXCHANGES)).map(str::to_owned).collect();
+        names.sort();
+        names.dedup();
+        match RabbitTransport::new(wanted.url.clone(), wanted.rabbit.clone()) {
+            Ok(transport) if !names.is_empty() => {
+                let seen = transport.inspect(&names, &[], None, ANSWER).await;
+                let there = seen.exchanges.into_iter();
+                let there = there.filter(|(_, found)| matches!(found, ExchangeInspection::There(_)));
+                there.map(|(name, _)| name).collect()
+            }
+            Ok(_) | Err(_) => Vec::new(),
         }
     }
 
@@ -76,7 +101,7 @@ impl Listener {
         wanted: &Wanted,
         found: &Subscription,
         (asked, before): (Result<BrokerFacts, UnknownFact>, Option<(BrokerFacts, SystemTime)>),
-        services: &[QueueRow],
+        (services, near): (&[QueueRow], Vec<String>),
     ) -> Overseen {
         let unknown = match &asked {
             Ok(facts) => facts.unknown().cloned(),
@@ -99,6 +124,7 @@ impl Listener {
         let known = known.ok_or_else(|| UnknownFact::not_asked(&wanted.listener));
         let exchanges = wanted.exchanges.iter().map(inspection).collect();
         let survey = Survey {
+            near,
             daemon: DaemonCounts {
                 has_received: Some(self.gauges.has_received()),
                 received: self.gauges.messages(),
@@ -108,7 +134,7 @@ impl Listener {
         };
         let mut findings = survey.findings();
         findings.retain(|finding| finding.severity > FindingSeverity::Note);
-        Overseen { facts, findings, unknown }
+        Overseen { at: Some(SystemTime::now()), facts, findings, unknown }
     }
 
     fn say_overseen(&self, before: &Overseen, seen: &Overseen) {
@@ -145,11 +171,13 @@ struct ServicesQueues {
 }
 
 impl ServicesQueues {
-    async fn refresh(&mut self, listener: &Listener, wanted: &Wanted) {
+    /// Counts the queues again; `is_whole`: those that were missing too.
+    async fn refresh(&mut self, listener: &Listener, wanted: &Wanted, is_whole: bool) {
         let (before, at) = (std::mem::take(&mut self.rows), self.at.replace(Instant::now()));
         let (missing, there): (Vec<QueueRow>, Vec<QueueRow>) =
             before.into_iter().partition(|row| !row.is_there());
-        let is_whole = self.rounds.is_multiple_of(ROUNDS) || missing.is_empty() && there.is_empty();
+        let is_whole =
+            is_whole || self.rounds.is_multiple_of(ROUNDS) || missing.is_empty() && there.is_empty();
         self.rounds += 1;
         let names: Vec<String> = match is_whole {
             true => wanted.services_queues(),

@@ -7,7 +7,7 @@ use osnl_transport::{BrokerVersion, ExchangeInspection};
 
 use super::judge::Judge;
 use super::services::{PRIORITIES, ServiceSetting};
-use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, TOPICS};
+use super::{EXCHANGES, Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, TOPICS};
 
 const NOTHING: &str = "nothing reaches the listener from this exchange";
 const NO_COPY: &str = "a reader of this exchange gets nothing";
@@ -73,12 +73,16 @@ impl Judge<'_> {
         let here = survey.facts.iter().flat_map(|facts| &facts.exchanges);
         let here = here.filter(|(vhost, _)| vhost == survey.vhost()).map(|(_, name)| name);
         let others = here.chain(&survey.near).filter(|name| !survey.wanted.exchanges.contains(name));
-        if let Some(near) = nearest(exchange, others.map(String::as_str)) {
+        let named = |near: &str| {
             let names = survey.wanted.exchanges.iter().map(|name| if name == exchange { near } else { name });
-            let command = survey.wanted.change("exchange", "--exchange", &names.collect::<Vec<_>>());
+            survey.wanted.change("exchange", "--exchange", &names.collect::<Vec<_>>())
+        };
+        if let Some(near) = nearest(exchange, others.map(String::as_str)) {
+            let command = named(near);
             let seen = format!("it does not exist, and {near} does; did you mean {near}?");
             return self.finding(kind, subject, seen, self.nothing(), command);
         }
+        let near = nearest(exchange, EXCHANGES).filter(|_| !EXCHANGES.contains(&exchange));
         let sources = self.sources();
         let known: Vec<&str> = sources.iter().map(String::as_str).collect();
         let present: Vec<&str> = self.published().map(|row| row.name.as_str()).collect();
@@ -94,8 +98,16 @@ impl Judge<'_> {
             ),
             (known, _) => format!("it does not exist; notifications come here by exchange {}", known.join(", ")),
         };
-        let why = "; other causes: control_exchange of the service, its virtual host (transport_url)";
-        self.setting(kind, subject, format!("{seen}{why}"), &ServiceSetting::driver(exchange))
+        let why = "other causes: control_exchange of the service, its virtual host (transport_url)";
+        let driver = ServiceSetting::driver(exchange);
+        match near {
+            Some(near) => {
+                let seen = format!("{seen}; did you mean {near}? {why}");
+                let command = format!("{}, or {}", named(near), driver.command());
+                self.finding(kind, subject, seen, NOTHING, command)
+            }
+            None => self.setting(kind, subject, format!("{seen}; {why}"), &driver),
+        }
     }
 
     fn nothing_routed(&self, exchange: &str) -> Option<Finding> {

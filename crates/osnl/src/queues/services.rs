@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use osnl_transport::shell_quoted;
 
+use super::EXCHANGES;
 use crate::management::QueuePolicies;
 use crate::management::risk::precedence;
 
@@ -36,7 +37,8 @@ impl ServiceSetting<'_> {
         let service = self.name();
         let file = match service {
             "glance" => "/etc/glance/glance-api.conf".to_owned(),
-            other => format!("/etc/{other}/{other}.conf"),
+            known if EXCHANGES.contains(&known) => format!("/etc/{known}/{known}.conf"),
+            other => format!("the file of the service whose control_exchange is {other}"),
         };
         format!("set [{section}] {option} = {value} in {file}, {more}")
     }
@@ -44,6 +46,9 @@ impl ServiceSetting<'_> {
     pub(super) fn deployers(&self) -> BTreeMap<String, String> {
         let Self { section, option, value, .. } = self;
         let service = self.name();
+        if !EXCHANGES.contains(&service) {
+            return BTreeMap::new();
+        }
         let file = if service == "glance" { "glance-api" } else { service };
         let rhoso = match *option {
             "driver" => format!("spec.{service}.template.notificationsBusInstance: NAME of the RabbitMQ"),

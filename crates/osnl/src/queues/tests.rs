@@ -168,6 +168,7 @@ const TROUBLES: &[Trouble] = &[
     ("", |s| { missing(s); with_api(s).exchanges.push(("/nova".into(), "nova".into())); }, K::ExchangeMissing, Warning, "exists in virtual host /nova", "name virtual host /nova in transport_url"),
     ("", |s| { misspelt(s); s.near.push("nova".into()); }, K::ExchangeMissing, Warning, "did you mean nova?", "exchange = nova, cinder in [listener:l]"),
     ("", |s| { misspelt(s); with_api(s).exchanges.push(("/".into(), "nova".into())); }, K::ExchangeMissing, Warning, "did you mean nova?", "exchange = nova, cinder in [listener:l]"),
+    ("", misspelt, K::ExchangeMissing, Warning, "did you mean nova?", "exchange = nova, cinder in [listener:l], or set [oslo_messaging_notifications] driver = messagingv2 in the file of the service whose control_exchange is"),
     ("", |s| { missing(s); bound(s, INFO, &[("openstack", INFO)]); }, K::ExchangeMissing, Warning, "notifications come here by exchange openstack", DRIVER),
     ("", |s| s.queues.retain(|row| row.name != INFO), K::NeverPublished, Warning, "the driver is empty (the default) or noop", DRIVER),
     ("", |s| { s.greeting.version = Some("4.3.0".into()); s.queues.retain(|row| row.name != INFO); }, K::NeverPublished, Warning, "541", DRIVER),

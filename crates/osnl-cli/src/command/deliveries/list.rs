@@ -71,9 +71,7 @@ fn folded(respondent: &Respondent, filter: Which, limit: u32) -> Result<Exit, No
         text.push_str(&format!("{more} not shown: --limit {}\n", rows.len() + more));
     }
     if let Some(group) = found.groups.iter().find(|group| group.count > 1) {
-        let newest = &group.newest;
-        let state = if newest.obstacle().is_some() { "ready,retrying" } else { &newest.state };
-        let (action, state) = (&newest.action, state.replace(' ', "-"));
+        let (action, state) = (&group.newest.action, group.searched_state());
         text.push_str(&format!(
             "each of a row with a count: osnl deliveries list --action {} --state {state}\n",
             short(action, 60)
@@ -112,15 +110,17 @@ struct ListRow<'a> {
     count: u64,
     has_more: bool,
     delivery: &'a Delivery,
+    state: String,
 }
 
 impl<'a> ListRow<'a> {
     fn of(group: &'a osnl::control::DeliveryGroup) -> Self {
-        Self { count: group.count, has_more: group.has_more, delivery: &group.newest }
+        let state = group.short_state();
+        Self { count: group.count, has_more: group.has_more, delivery: &group.newest, state }
     }
 
     fn single(delivery: &'a Delivery) -> Self {
-        Self { count: 1, has_more: false, delivery }
+        Self { count: 1, has_more: false, delivery, state: delivery.short_state() }
     }
 
     fn is_group(&self) -> bool {
@@ -139,7 +139,7 @@ fn narrow(rows: &[ListRow<'_>], columns: usize) -> String {
         let count = if row.is_group() { format!("{}{more} ×", grouped(row.count)) } else { String::new() };
         let resource = of.short_resource().filter(|_| !row.is_group());
         let resource = resource.map_or("-".to_owned(), |resource| short(&resource, 24));
-        let state = short(&of.short_state(), 24);
+        let state = short(&row.state, 26);
         let newest = if row.is_group() { "newest " } else { "" };
         let old = format!("{newest}{}", age(of.age_seconds));
         let mut cells = vec![of.id.clone(), state, old, short(&of.action, 16), resource];
@@ -234,7 +234,8 @@ mod tests {
         };
         let answer = "status 400: Bad Request, reply: {\"error\":\"no such field: tags\"}";
         let (dead, many) = (delivery("4711.0", "dead", answer), delivery("5120.1", "retrying", answer));
-        let rows = [ListRow::single(&dead), ListRow { count: 1781, has_more: true, delivery: &many }];
+        let rows =
+            [ListRow::single(&dead), ListRow { count: 1781, has_more: true, ..ListRow::single(&many) }];
         let expected = [
             "ID      COUNT     STATE        AGE            ACTION  RESOURCE  RESULT",
             "4711.0            dead         21 min         ticket  6a1f7c1e  400 no such field: tags",

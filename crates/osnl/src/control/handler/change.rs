@@ -45,6 +45,7 @@ impl ControlHandler {
         if let ControlRequest::Move { to, .. } = request {
             self.is_configured(to)?;
         }
+        self.has_names(filter).await?;
         let which = filter.filter(self.context())?;
         if let Some(queues) = self.dead_letter_queues() {
             return self.change_dead_letters(queues, request, &which).await;
@@ -81,12 +82,7 @@ impl ControlHandler {
             changes.refuse(id, why_not(request, row.as_ref(), &which.context));
         }
         if !dry_run && changes.changed > 0 {
-            tracing::info!(
-                change = request.changed_word(),
-                deliveries = changes.changed,
-                by,
-                "an operator changed deliveries"
-            );
+            announce(request, changes.changed);
         }
         if !dry_run && changes.under_way > 0 {
             tracing::info!(
@@ -142,17 +138,6 @@ impl ControlHandler {
         Ok(paused.get(action).copied())
     }
 
-    pub(super) fn is_configured(&self, action: &str) -> Result<(), RequestRefusal> {
-        match self.actions() {
-            Some(actions) if !actions.iter().any(|known| **known == *action) => {
-                let known: Vec<&str> = actions.iter().map(|known| &**known).collect();
-                let why = format!("there is no action {action}; there are {}", known.join(", "));
-                Err(RequestRefusal::new(Code::NotFound, why))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
     /// Returns the deliveries that a delivery loop has in hand and gives back within a moment, since they only wait.
     /// The others are under way.
     async fn given_back(
@@ -202,6 +187,40 @@ impl ChangeResult {
         self.refused += 1;
         if self.refusals.len() < NAMED {
             self.refusals.push(RefusedDelivery { id: id.to_string(), why });
+        }
+    }
+}
+
+/// Writes an operator's change to the log. A delivery that is released or discarded does not come back, so that is a warning.
+pub(super) fn announce(request: &ControlRequest, deliveries: u64) {
+    let (ControlRequest::Retry { filter: which, by, .. }
+    | ControlRequest::Discard { filter: which, by, .. }
+    | ControlRequest::Release { filter: which, by, .. }
+    | ControlRequest::Move { filter: which, by, .. }) = request
+    else {
+        return;
+    };
+    let (change, action, filter) = (request.changed_word(), which.action.as_deref(), which.to_string());
+    match request {
+        ControlRequest::Retry { .. } => {
+            tracing::info!(
+                change,
+                deliveries,
+                action.name = action,
+                filter,
+                by,
+                "an operator changed deliveries"
+            );
+        }
+        _ => {
+            tracing::warn!(
+                change,
+                deliveries,
+                action.name = action,
+                filter,
+                by,
+                "an operator changed deliveries"
+            );
         }
     }
 }

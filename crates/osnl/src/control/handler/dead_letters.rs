@@ -6,6 +6,7 @@ use super::super::quarantine::QuarantineChanges;
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::{ChangeResult, ControlRequest};
 use super::ControlHandler;
+use super::change::announce;
 use crate::dead_letters::{
     ChangedLetters, DeadLetterChange, DeadLetterError, DeadLetterQueues, row_of, unread,
 };
@@ -32,10 +33,10 @@ impl ControlHandler {
         request: &ControlRequest,
         filter: &Filter,
     ) -> Result<ChangeResult, RequestRefusal> {
-        let (change, dry_run, by) = match request {
-            ControlRequest::Retry { dry_run, by, .. } => (DeadLetterChange::Retry, *dry_run, by),
-            ControlRequest::Release { dry_run, by, .. } => (DeadLetterChange::Release, *dry_run, by),
-            ControlRequest::Discard { dry_run, by, .. } => (DeadLetterChange::Discard, *dry_run, by),
+        let (change, dry_run) = match request {
+            ControlRequest::Retry { dry_run, .. } => (DeadLetterChange::Retry, *dry_run),
+            ControlRequest::Release { dry_run, .. } => (DeadLetterChange::Release, *dry_run),
+            ControlRequest::Discard { dry_run, .. } => (DeadLetterChange::Discard, *dry_run),
             _ => {
                 let why = "with memory:// deliveries can be retried, released, and discarded, not moved: what is open is the \
                            broker's";
@@ -59,8 +60,7 @@ impl ControlHandler {
         }
         let ChangedLetters { ids: changed, behind } = letters;
         if !dry_run && !changed.is_empty() {
-            let (word, deliveries) = (request.changed_word(), changed.len());
-            tracing::info!(change = word, deliveries, by, "an operator changed deliveries");
+            announce(request, changed.len() as u64);
         }
         let mut changes = ChangeResult { dry_run, changed: changed.len() as u64, ..ChangeResult::default() };
         let ids = changed.iter().take(NAMED).map(|id| DeliveryId(*id).to_string());

@@ -77,6 +77,7 @@ impl ControlHandler {
                 format!("limit: allowed are 1 to {MOST_LISTED}"),
             ));
         }
+        self.has_names(which).await?;
         let filter = which.filter(facts.context.clone())?;
         let after = after.map(delivery_id).transpose()?;
         let page = ListPage { order, after, limit: limit + 1 };
@@ -135,18 +136,24 @@ pub(super) struct ListedPage<'a> {
 }
 
 impl Facts {
+    /// Returns what all pending deliveries of an action wait for.
+    pub(super) fn obstacle(&self, action: &str) -> Option<String> {
+        let target = self.targets.get(action)?;
+        match (target.state, &target.paused_by) {
+            (TargetState::Paused, Some(by)) => Some(format!("action paused by {by}")),
+            (TargetState::Paused, None) => Some("action paused".to_owned()),
+            (TargetState::Open { .. } | TargetState::Probing, _) => Some("target down".to_owned()),
+            (TargetState::Closed, _) => None,
+        }
+    }
+
     pub(super) fn delivery(&self, row: DeliveryListRow) -> Delivery {
         let phase = Phase::of_row(&row, &self.context);
         let target = self.targets.get(&row.action);
-        let waits_for = match (phase, target.map(|target| (target.state, &target.paused_by))) {
-            (Phase::ForRelease, _) => Some("release".to_owned()),
-            (Phase::Ready | Phase::Retrying, Some((TargetState::Paused, by))) => {
-                Some(by.as_ref().map_or("action paused".to_owned(), |by| format!("action paused by {by}")))
-            }
-            (Phase::Ready | Phase::Retrying, Some((TargetState::Open { .. } | TargetState::Probing, _))) => {
-                Some("target down".to_owned())
-            }
-            (_, Some(_) | None) => None,
+        let waits_for = match phase {
+            Phase::ForRelease => Some("release".to_owned()),
+            Phase::Ready | Phase::Retrying => self.obstacle(&row.action),
+            _ => None,
         };
         let held_until = match target.map(|target| target.state) {
             Some(TargetState::Open { until }) => Some(time::of_instant(until)),

@@ -7,14 +7,47 @@ use super::super::words::short_answer;
 use super::super::{Delivery, DeliveryGroup, DeliveryGroups, Which};
 use super::ControlHandler;
 use super::deliveries::totals;
-use crate::journal::query::CauseGroup;
+use crate::journal::DeliveryId;
+use crate::journal::query::{CauseGroup, Phase};
 
 const SOME: usize = 10;
+const PENDING: &str = "pending";
 
 impl DeliveryGroup {
     #[must_use]
     pub fn of(newest: Delivery) -> Self {
-        Self { count: 1, has_more: false, newest, some: Vec::new() }
+        Self {
+            count: 1,
+            has_more: false,
+            obstacle: None,
+            states: vec![newest.state.clone()],
+            newest,
+            some: Vec::new(),
+        }
+    }
+}
+
+impl DeliveryGroup {
+    /// Returns what the deliveries wait for, or their state. The delivery that one of several waits for says nothing about
+    /// the others.
+    #[must_use]
+    pub fn short_state(&self) -> String {
+        let is_behind = self.newest.waits_for.as_ref().is_some_and(|by| DeliveryId::parse(by).is_some());
+        match &self.obstacle {
+            Some(obstacle) => obstacle.strip_prefix("action ").unwrap_or(obstacle).to_owned(),
+            None if self.states.len() > 1 => PENDING.to_owned(),
+            None if is_behind && (self.count > 1 || self.has_more) => "waiting for an earlier one".to_owned(),
+            None => self.newest.short_state(),
+        }
+    }
+
+    /// Returns the state or the group of states by which a search finds the deliveries.
+    #[must_use]
+    pub fn searched_state(&self) -> String {
+        match self.obstacle.is_some() || self.states.len() > 1 {
+            true => PENDING.to_owned(),
+            false => self.newest.state.replace(' ', "-"),
+        }
     }
 }
 
@@ -26,26 +59,45 @@ impl ControlHandler {
         count_at_most: Option<u64>,
     ) -> Result<DeliveryGroups, RequestRefusal> {
         let facts = self.facts().await;
+        self.has_names(which).await?;
         let filter = which.filter(facts.context.clone())?;
         let (found, counts) = self.store.journal.groups(filter, count_at_most.unwrap_or(u64::MAX)).await?;
         let group = |found: CauseGroup| {
             let some: Vec<Delivery> = found.newest.into_iter().map(|row| facts.delivery(row)).collect();
             let newest = some.first()?.clone();
-            Some((found.cause, DeliveryGroup { count: found.count, has_more: found.has_more, newest, some }))
+            let group = DeliveryGroup {
+                count: found.count,
+                has_more: found.has_more,
+                some,
+                ..DeliveryGroup::of(newest)
+            };
+            Some((found.cause, group))
         };
-        Ok(DeliveryGroups { groups: joined(found.into_iter().filter_map(group)), totals: totals(counts) })
+        let obstacle = |action: &str| facts.obstacle(action);
+        Ok(DeliveryGroups {
+            groups: joined(found.into_iter().filter_map(group), obstacle),
+            totals: totals(counts),
+        })
     }
 }
 
-/// Joins the groups whose causes are the same in few words. All deliveries of an action whose target is down or that
-/// is paused have one cause: whether an attempt was made changes nothing.
-fn joined(groups: impl Iterator<Item = (String, DeliveryGroup)>) -> Vec<DeliveryGroup> {
+/// Joins the groups whose causes are the same in few words. All pending deliveries of an action whose target is down or
+/// that is paused have one cause: an attempt that was made, or an earlier delivery of the resource, changes nothing. Those
+/// that have failed in no attempt have one too: it is not their turn.
+fn joined(
+    groups: impl Iterator<Item = (String, DeliveryGroup)>,
+    obstacle: impl Fn(&str) -> Option<String>,
+) -> Vec<DeliveryGroup> {
+    let pending = Phase::named(PENDING).unwrap_or_default();
     let mut places: HashMap<(String, String, String), usize> = HashMap::new();
     let mut joined: Vec<DeliveryGroup> = Vec::new();
-    for (cause, group) in groups {
+    for (cause, mut group) in groups {
         let newest = &group.newest;
-        let (state, cause) = match newest.obstacle() {
-            Some(obstacle) => (String::new(), obstacle.to_owned()),
+        let is_pending = pending.iter().any(|phase| phase.word() == newest.state);
+        group.obstacle = obstacle(&newest.action).filter(|_| is_pending);
+        let (state, cause) = match &group.obstacle {
+            Some(obstacle) => (PENDING.to_owned(), obstacle.clone()),
+            None if is_pending && cause.is_empty() => (PENDING.to_owned(), cause),
             None => (newest.state.clone(), short_answer(&cause)),
         };
         let place = *places.entry((newest.action.clone(), state, cause)).or_insert(joined.len());
@@ -53,6 +105,9 @@ fn joined(groups: impl Iterator<Item = (String, DeliveryGroup)>) -> Vec<Delivery
             Some(one) => {
                 one.count += group.count;
                 one.has_more |= group.has_more;
+                let is_new = |state: &String| !one.states.contains(state);
+                let states: Vec<String> = group.states.into_iter().filter(is_new).collect();
+                one.states.extend(states);
                 one.some.extend(group.some);
                 one.some.sort_by_key(|delivery| delivery.age_seconds);
                 one.some.truncate(SOME);
@@ -91,19 +146,32 @@ mod tests {
             group("7.0", "dead", &answer("b"), 2),
             group("6.0", "retrying", "status 500: no", 4),
             group("5.0", "ready", "", 1),
+            group("4.0", "waiting", "", 30),
+            group("3.0", "running", "", 2),
         ];
         groups[2].1.has_more = true;
-        let found = |groups: &[(String, DeliveryGroup)]| {
-            let groups = joined(groups.iter().cloned());
+        let found = |groups: &[(String, DeliveryGroup)], is_down: bool| {
+            let obstacle = is_down.then(|| "target down".to_owned());
+            let groups = joined(groups.iter().cloned(), |_| obstacle.clone());
             let of = |one: &DeliveryGroup| (one.newest.id.clone(), one.count, one.has_more, one.some.len());
             groups.iter().map(of).collect::<Vec<_>>()
         };
         let row = |id: &str, count, has_more, some| (id.to_owned(), count, has_more, some);
         let dead = [row("9.0", 5, true, 2), row("8.0", 1, false, 1)];
-        assert_eq!(found(&groups), [&dead[..], &[row("6.0", 4, false, 1), row("5.0", 1, false, 1)]].concat());
-        for (_, group) in &mut groups[3..] {
-            group.newest.waits_for = Some("target down".to_owned());
-        }
-        assert_eq!(found(&groups), [&dead[..], &[row("6.0", 5, false, 2)]].concat());
+        let pending = [row("6.0", 4, false, 1), row("5.0", 33, false, 3)];
+        assert_eq!(found(&groups, false), [&dead[..], &pending[..]].concat());
+        assert_eq!(found(&groups, true), [&dead[..], &[row("6.0", 37, false, 4)]].concat());
+        let state = |is_down: bool, at: usize| {
+            let obstacle = is_down.then(|| "target down".to_owned());
+            let groups = joined(groups.iter().cloned(), |_| obstacle.clone());
+            (groups[at].short_state(), groups[at].searched_state())
+        };
+        let words = |state: &str, searched: &str| (state.to_owned(), searched.to_owned());
+        assert_eq!(state(true, 2), words("target down", "pending"));
+        assert_eq!(state(false, 3), words("pending", "pending"));
+        assert_eq!(state(false, 0), words("dead", "dead"));
+        let (_, mut behind) = groups.remove(5);
+        behind.newest.waits_for = Some("25.5".to_owned());
+        assert_eq!(behind.short_state(), "waiting for an earlier one");
     }
 }

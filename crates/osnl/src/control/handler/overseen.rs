@@ -24,6 +24,7 @@ pub(super) fn management(seen: Overseen) -> ManagementStatus {
         status: if reason.is_some() { "unknown" } else { "known" }.to_owned(),
         reason,
         remedy,
+        looked_seconds: seen.at.map(time::age),
         findings: findings.cloned().collect(),
         ..ManagementStatus::default()
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use osnl_core::attempt::ErrorClass;
 use osnl_net::http::Expiry;
 use tokio::time::{Instant, timeout};
 
@@ -223,7 +224,13 @@ impl ControlHandler {
         let configured =
             |name: &str| actions.as_ref().map(|known| known.iter().any(|known| **known == *name));
         let overflowing = self.loaded().map(|loaded| loaded.conf.overflowing()).unwrap_or_default();
+        let backlog = |name: &str| {
+            let is_live = published.contains_key(name);
+            self.live.as_ref().filter(|_| is_live).map(|live| live.counters.series.action(name))
+        };
         let report = |name: &str| TargetReport {
+            falling_behind: backlog(name).and_then(|series| series.backlog.falling_behind()),
+            rates: backlog(name).and_then(|series| series.backlog.present()),
             overflows: overflowing.contains(name),
             ..target(name, configured(name), published.get(name).copied(), kept)
         };
@@ -334,11 +341,12 @@ fn target(
         report.target = Some(published.target());
         report.in_flight = published.under_way() as u64;
         report.last_failure =
-            published.last_failure().map(|LastFailure { at, answer, remedy, is_refusal }| AttemptFailure {
+            published.last_failure().map(|LastFailure { at, answer, remedy, class }| AttemptFailure {
                 at: time::shown(at),
                 answer,
                 remedy: remedy.map(Into::into),
-                is_refusal,
+                is_refusal: class.is_some_and(ErrorClass::is_refusal),
+                class,
             });
         let (state, since) = *state.get_or_insert((status.state, status.since));
         if let TargetState::Open { until } = state {

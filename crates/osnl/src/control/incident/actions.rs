@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use osnl_core::attempt::ErrorClass;
+use osnl_core::metrics::{BacklogRates, CallLimit, FallingBehind};
 use osnl_transport::shell_quoted;
 
 use super::super::{HeldReason, TargetReport, Unavailable};
@@ -23,7 +25,7 @@ pub(in crate::control) fn of_target(target: &TargetReport, bounds: &Bounds) -> V
         None => parts.collect(),
     };
     if incidents.is_empty() {
-        incidents.extend(unexplained(target, bounds));
+        incidents.extend(falling_behind(target).or_else(|| unexplained(target, bounds)));
     }
     if let Some(cause) = incidents.first_mut() {
         costs(cause, target, bounds);
@@ -76,16 +78,29 @@ fn down(target: &TargetReport) -> Option<Incident> {
         Some(seconds @ 1..) => format!("osnl tries again in {}", span(seconds)),
         Some(0) | None => "osnl tries again now".to_owned(),
     };
-    let incident = match last.is_some_and(|failure| failure.is_refusal) {
-        true => {
+    let class = last.and_then(|failure| failure.class);
+    let what = format!("{name}: the target is down{lasting}");
+    let incident = match (last.is_some_and(|failure| failure.is_refusal), class) {
+        (true, _) => {
             let what = format!("{name}: the target refuses everything{lasting}");
             let correct = remedy.unwrap_or("correct the action, or the target");
             let reload = if correct.contains("osnl reload") { "" } else { ", then osnl reload" };
             incident(target, Kind::TargetRefuses, what)
                 .mended_by(format!("[action:{name}]: {correct}{reload}"))
         }
-        false => {
-            let found = incident(target, Kind::TargetDown, format!("{name}: the target is down{lasting}"));
+        (false, Some(ErrorClass::Tls)) => {
+            let own = format!(
+                "correct the TLS options of [action:{name}] or the target's certificate, then osnl reload"
+            );
+            let found = incident(target, Kind::TargetDown, what).mended_by(remedy.map_or(own, str::to_owned));
+            Incident { by_itself: Some(next), ..found }
+        }
+        // A probe would meet the same limit.
+        (false, Some(ErrorClass::Status(429))) => incident(target, Kind::TargetDown, what)
+            .heals(next)
+            .mended_by(format!("lower rate or concurrency in [action:{name}], then osnl reload")),
+        (false, _) => {
+            let found = incident(target, Kind::TargetDown, what);
             let found = found.heals(format!("{next}; sooner: osnl actions probe {name}"));
             remedy.into_iter().fold(found, |found, remedy| found.mended_by_remedy(remedy))
         }
@@ -140,12 +155,54 @@ fn failing(target: &TargetReport) -> Option<Incident> {
     Some(found.heals("osnl tries each again; the other deliveries go on"))
 }
 
+/// A target that works, and whose deliveries begin faster than they end.
+fn falling_behind(target: &TargetReport) -> Option<Incident> {
+    let FallingBehind { rates, limit, calls, seconds_each } = target.falling_behind.as_ref()?;
+    let name = &target.action;
+    let (calls, to_do) = match limit {
+        CallLimit::Concurrency => (
+            format!("{calls} of {calls} calls run"),
+            format!("raise concurrency in [action:{name}], or set batch, then osnl reload"),
+        ),
+        CallLimit::Rate => {
+            ("rate delays the calls".to_owned(), format!("raise rate in [action:{name}], then osnl reload"))
+        }
+        CallLimit::Order => (
+            "each other delivery waits for an earlier one of its resource".to_owned(),
+            format!(
+                "make the target faster, or set ordered = false in rules of {name} whose order does not matter, then osnl \
+                 reload"
+            ),
+        ),
+    };
+    let each = seconds_each.map_or("none ends".to_owned(), |each| format!("{} each", span(each)));
+    let (begun, ended) = (per_second(rates.begun, rates.seconds), per_second(rates.ended, rates.seconds));
+    let what = format!("{name}: falls behind: {begun} in, {ended} out, {calls}, {each}");
+    Some(incident(target, Kind::FallsBehind, what).mended_by(to_do))
+}
+
+fn per_second(count: u64, seconds: u64) -> String {
+    let rate = count as f64 / seconds.max(1) as f64;
+    if rate == 0.0 || rate >= 0.1 { format!("{rate:.1}/s") } else { format!("{:.1}/min", rate * 60.0) }
+}
+
+/// Returns the seconds until nothing waits any more at the present rates; `None` if more deliveries begin than end.
+fn catching_up(target: &TargetReport) -> Option<u64> {
+    let BacklogRates { begun, ended, seconds } = target.rates?;
+    let surplus = ended.checked_sub(begun).filter(|surplus| *surplus > 0)?;
+    Some(target.pending.saturating_mul(seconds).div_ceil(surplus))
+}
+
 /// Deliveries that are old, many, or both, without a cause that is known.
 fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     let symptoms = symptoms(target, bounds);
     let kind = *symptoms.first()?;
     let name = &target.action;
     let open = target.pending + target.for_release;
+    if let (Kind::PendingOld, Some(seconds)) = (kind, soon(target, bounds)) {
+        let what = format!("{name}: catching up, about {}", span(seconds));
+        return Some(incident(target, kind, what).heals("nothing is to be done while the number falls"));
+    }
     let (what, to_do) = match (kind, bounds.max_pending) {
         (Kind::PendingFull, Some(most)) => (
             format!(
@@ -175,6 +232,12 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
         last.into_iter()
             .fold(found, |found, failure| found.because(format!("the latest failure: {}", failure.answer))),
     )
+}
+
+/// Returns the seconds in which an action that works catches up, if these are few.
+fn soon(target: &TargetReport, bounds: &Bounds) -> Option<u64> {
+    let is_held = is_paused(target) || is_down(target);
+    catching_up(target).filter(|seconds| !is_held && Duration::from_secs(*seconds) < bounds.attention_age)
 }
 
 fn symptoms(target: &TargetReport, bounds: &Bounds) -> Vec<Kind> {
@@ -209,7 +272,8 @@ fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
     cause.symptoms.retain(|symptom| *symptom != cause.kind);
     let is_urgent = |kind: &Kind| matches!(kind, Kind::PendingOld | Kind::PendingFull);
     let is_old = is_urgent(&cause.kind) || cause.symptoms.iter().any(is_urgent);
-    if is_old && cause.kind != Kind::ActionPaused {
+    let is_over_soon = cause.kind == Kind::PendingOld && soon(target, bounds).is_some();
+    if is_old && cause.kind != Kind::ActionPaused && !is_over_soon {
         cause.severity = Severity::Critical;
     }
 }

@@ -13,19 +13,27 @@ pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
     of_one_queue(kept)
 }
 
-/// Joins the equal incidents of several listeners of one queue or exchange: `nova, neutron: queue …`.
+/// Joins the incidents of several listeners of one queue or exchange, `nova, neutron: queue …`: equal ones, and those of
+/// looks at the same one, whose numbers differ. The latest look counts.
 fn of_one_queue(incidents: Vec<Incident>) -> Vec<Incident> {
     let mut joined: Vec<Incident> = Vec::new();
     for incident in incidents {
         let words = words_of(&incident).map(str::to_owned);
         let same = |one: &&mut Incident| {
-            let is_same = one.kind == incident.kind && is_of_one_cause(one, &incident);
-            words.is_some() && is_same && words_of(one) == words.as_deref()
+            let is_equal = is_of_one_cause(one, &incident) && words_of(one) == words.as_deref();
+            let place = |of: &Incident| of.look.as_ref().map(|look| look.place.clone());
+            let is_of_one_place = place(one).is_some_and(|own| place(&incident) == Some(own));
+            words.is_some() && one.kind == incident.kind && (is_equal || is_of_one_place)
         };
         match (joined.iter_mut().find(same), words) {
             (Some(one), Some(words)) => {
-                one.listeners.extend(incident.listeners);
-                one.what = format!("{}: {words}", one.listeners.join(", "));
+                let age = |of: &Incident| of.look.as_ref().map(|look| look.age);
+                let is_later = age(&incident) < age(one);
+                let words = if is_later { words } else { words_of(one).unwrap_or(&words).to_owned() };
+                let listeners = [&*one.listeners, &*incident.listeners].concat();
+                let what = format!("{}: {words}", listeners.join(", "));
+                let latest = if is_later { incident } else { one.clone() };
+                *one = Incident { listeners, what, ..latest };
             }
             _ => joined.push(incident),
         }
@@ -92,6 +100,7 @@ fn take(cause: &mut Incident, effect: Incident) {
 #[cfg(test)]
 mod tests {
     use super::super::IncidentSeverity::{Critical, Warning};
+    use super::super::QueueLook;
     use super::*;
     use crate::journal::Obstacle;
 
@@ -138,6 +147,26 @@ mod tests {
         let other = [connecting("cinder", "login refused"), silent];
         assert_eq!(shown(other.to_vec()).len(), 2);
         assert_eq!(shown(vec![canary]), ["Critical the canary is late [] ()"]);
+    }
+
+    #[test]
+    fn looks_at_one_queue_of_a_broker_are_one_incident_with_the_latest_numbers() {
+        let look = |name: &str, broker: &str, messages: u64, age| {
+            let what = format!("{name}: queue notifications.info: {messages} messages");
+            let found = Incident::new(Kind::ServicesQueueUnread, Warning, "queue notifications.info", what);
+            let place = [broker, "/", "queue notifications.info"].map(str::to_owned);
+            Incident { look: Some(QueueLook { place, age }), ..found.of_listener(name) }
+        };
+        let all = vec![
+            look("nova", "mq1", 1469, 240),
+            look("cinder", "mq2", 7, 0),
+            look("glance", "mq1", 1701, 60),
+        ];
+        let expected = [
+            "Warning nova, glance: queue notifications.info: 1701 messages [] (nova glance)",
+            "Warning cinder: queue notifications.info: 7 messages [] (cinder)",
+        ];
+        assert_eq!(shown(all), expected);
     }
 
     #[test]

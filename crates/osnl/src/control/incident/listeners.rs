@@ -1,7 +1,8 @@
 //! The incidents of listeners and of their queues at the broker.
 
 use super::{
-    Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped, lasting, verb,
+    Incident, IncidentKind as Kind, IncidentSeverity as Severity, QueueLook, and_more, counted, grouped,
+    lasting, verb,
 };
 use crate::control::time::span;
 use crate::control::{LeftQueue, ListenerStatus};
@@ -12,6 +13,8 @@ const CONNECTING: u64 = 60;
 /// Messages may wait for so long before a queue counts as unread.
 const UNREAD: u64 = 60;
 const CONSUMERS: usize = 5;
+/// The age in seconds from which on the age of a look is shown.
+const OLD_LOOK: u64 = 30;
 
 pub(in crate::control) fn has_ended(listener: &ListenerStatus) -> bool {
     matches!(listener.state.as_str(), "draining" | "stopped")
@@ -151,9 +154,11 @@ fn lossy(listener: &ListenerStatus) -> Option<Incident> {
     Some(listener.queue_remedy.iter().fold(found, |found, remedy| found.mended_by_remedy(remedy)))
 }
 
-/// A missing exchange is an incident by itself.
+/// A missing exchange is an incident by itself. A look that proves the reason counts before `silent_after`.
 fn never_received(listener: &ListenerStatus) -> Option<Incident> {
-    let seconds = listener.never_received_seconds.filter(|_| listener.reason.is_none())?;
+    let proof = listener.silence.as_ref().filter(|found| found.kind.proves_silence());
+    let proven = proof.filter(|_| listener.messages == 0).and(listener.since_seconds);
+    let seconds = listener.never_received_seconds.or(proven).filter(|_| listener.reason.is_none())?;
     let what = format!("{}: it has never received anything{}", listener.name, lasting(Some(seconds)));
     let found = incident(listener, Kind::NeverReceived, Severity::Warning, what);
     let found = found.since(listener.since.clone(), Some(seconds));
@@ -167,10 +172,15 @@ fn never_received(listener: &ListenerStatus) -> Option<Incident> {
 }
 
 fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
-    let Finding { kind, subject, vhost, seen, consequence, command, .. } = finding;
-    let what = format!("{}: {subject} in virtual host {vhost}: {seen}", listener.name);
+    let Finding { kind, broker, subject, vhost, seen, consequence, command, .. } = finding;
+    let age = listener.management.as_ref().and_then(|seen| seen.looked_seconds);
+    let shown =
+        age.filter(|age| *age >= OLD_LOOK).map_or(String::new(), |age| format!(" (seen {} ago)", span(age)));
+    let what = format!("{}: {subject} in virtual host {vhost}: {seen}{shown}", listener.name);
     let found = Incident::new((*kind).into(), Severity::Warning, subject, what).of_listener(&listener.name);
     let found = found.because(consequence).mended_by_remedy(command);
+    let place = [broker, vhost, subject].map(Clone::clone);
+    let found = Incident { look: Some(QueueLook { place, age: age.unwrap_or_default() }), ..found };
     match kind {
         FindingKind::Unread if found.command.is_some() => found.mended_by(BOUND_EFFECT),
         _ => found,

@@ -10,6 +10,9 @@ use crate::queues::{Finding, FindingSeverity};
 
 use std::time::SystemTime;
 
+use osnl_core::attempt::ErrorClass;
+use osnl_core::metrics::{BacklogRates, CallLimit, FallingBehind};
+
 const BOUNDS: Bounds = Bounds { attention_age: Duration::from_secs(900), max_pending: Some(1000) };
 
 type Expected<'a> = (IncidentKind, IncidentSeverity, &'a str, &'a str, &'a str);
@@ -118,6 +121,16 @@ fn a_listener_that_never_received_anything_says_the_most_likely_reason() {
     let doing = "osnl queues shows how far notifications come, and with management_url the reason; silent_after = 0 ends this note";
     check(&of_listener(&never), &[(IncidentKind::NeverReceived, Warning, what, "", doing)]);
     let known = ListenerStatus { silence: Some(finding(FindingKind::WrongTopic)), ..never };
+    // A look that proves the reason counts at once, unless messages have come since.
+    let early = ListenerStatus { never_received_seconds: None, ..known.clone() };
+    let what = "nova: it has never received anything for 12 s";
+    assert_eq!(of_listener(&early).iter().map(|one| &*one.what).collect::<Vec<_>>(), [what]);
+    check(&of_listener(&ListenerStatus { messages: 1, ..early.clone() }), &[]);
+    check(
+        &of_listener(&ListenerStatus { silence: Some(finding(FindingKind::NeverPublished)), ..early }),
+        &[],
+    );
+    let what = "nova: it has never received anything for 20 min";
     let why = "exchange nova in virtual host /: services publish to another topic: nothing comes";
     let doing = "topics = notifications in [listener:nova]";
     check(&of_listener(&known), &[(IncidentKind::NeverReceived, Warning, what, why, doing)]);
@@ -148,6 +161,10 @@ fn a_finding_of_the_doctor_is_an_incident_of_its_listener() {
     let found = of_listener(&ListenerStatus { management: Some(seen), ..listener("standby") });
     assert_eq!(found[0].command.as_deref(), Some(bound));
     assert!(found[0].to_do.as_ref().unwrap().contains("drops older ones"), "{found:?}");
+    // An old look has its age.
+    let old = management.clone().map(|seen| ManagementStatus { looked_seconds: Some(240), ..seen });
+    let found = of_listener(&ListenerStatus { management: old, ..listener("standby") });
+    assert!(found[0].what.ends_with(": services publish to another topic (seen 4 min ago)"), "{found:?}");
     // The listener has seen one of the queues itself.
     let of_queue = |name: &str| Finding { subject: format!("queue {name}"), ..finding(FindingKind::Lossy) };
     let management = management
@@ -287,7 +304,7 @@ fn target(action: &str) -> TargetReport {
 
 fn failure(answer: &str, remedy: Option<&str>, is_refusal: bool) -> Option<AttemptFailure> {
     let (answer, remedy) = (answer.to_owned(), remedy.map(str::to_owned));
-    Some(AttemptFailure { at: "now".to_owned(), answer, remedy, is_refusal })
+    Some(AttemptFailure { at: "now".to_owned(), answer, remedy, is_refusal, class: None })
 }
 
 fn down(action: &str, last_failure: Option<AttemptFailure>) -> TargetReport {
@@ -328,6 +345,89 @@ fn a_target_that_heals_says_when_it_is_tried_and_one_that_refuses_what_to_correc
     let what = "hook: the target refuses everything for 40 s";
     check(&found, &[(IncidentKind::TargetRefuses, Warning, what, "status 400", doing)]);
     assert_eq!(found[0].must_act, IncidentActor::Operator);
+}
+
+#[test]
+fn only_an_operator_ends_a_failure_of_tls_and_no_probe_ends_a_limit_of_the_target() {
+    let of = |class, answer: &str| {
+        let failed =
+            failure(answer, None, false).map(|failed| AttemptFailure { class: Some(class), ..failed });
+        of_target(&down("vault", failed), &BOUNDS).remove(0)
+    };
+    let tls = of(ErrorClass::Tls, "TLS failed: certificate is self-signed");
+    assert_eq!((tls.kind, tls.must_act), (IncidentKind::TargetDown, IncidentActor::Operator));
+    let doing = "correct the TLS options of [action:vault] or the target's certificate, then osnl reload; osnl tries again in 3 s";
+    assert_eq!(tls.doing().as_deref(), Some(doing));
+    let limited = of(ErrorClass::Status(429), "status 429");
+    let doing = "lower rate or concurrency in [action:vault], then osnl reload; osnl tries again in 3 s";
+    assert_eq!((limited.must_act, limited.doing().as_deref()), (IncidentActor::Osnl, Some(doing)));
+}
+
+#[test]
+fn a_target_that_falls_behind_has_its_rates_and_what_to_raise() {
+    let rates = BacklogRates { begun: 180, ended: 90, seconds: 180 };
+    let behind = |limit, rates: BacklogRates, seconds_each, oldest| TargetReport {
+        pending: 396,
+        oldest_pending_seconds: Some(oldest),
+        falling_behind: Some(FallingBehind { rates, limit, calls: 16, seconds_each }),
+        ..target("backup")
+    };
+    let slow = behind(CallLimit::Concurrency, rates, Some(30), 360);
+    let what = "backup: falls behind: 1.0/s in, 0.5/s out, 16 of 16 calls run, 30 s each; 396 wait, the oldest 6 min";
+    let doing = "raise concurrency in [action:backup], or set batch, then osnl reload";
+    check(&of_target(&slow, &BOUNDS), &[(IncidentKind::FallsBehind, Warning, what, "", doing)]);
+    let old = of_target(&TargetReport { oldest_pending_seconds: Some(900), ..slow.clone() }, &BOUNDS);
+    assert_eq!((old[0].severity, &*old[0].symptoms), (Critical, &[IncidentKind::PendingOld][..]));
+    for (limit, rates, expected, doing) in [
+        (
+            CallLimit::Rate,
+            BacklogRates { begun: 20, ended: 9, seconds: 180 },
+            "6.7/min in, 3.0/min out, rate delays",
+            "raise rate",
+        ),
+        (
+            CallLimit::Order,
+            BacklogRates { ended: 0, ..rates },
+            "0.0/s out, each other delivery waits",
+            "make the target faster",
+        ),
+    ] {
+        let found = &of_target(&behind(limit, rates, None, 360), &BOUNDS)[0];
+        assert!(
+            found.what.contains(expected) && found.to_do.as_ref().unwrap().starts_with(doing),
+            "{found:?}"
+        );
+    }
+    // A known cause explains the backlog.
+    let held = TargetReport { falling_behind: slow.falling_behind, ..down("backup", None) };
+    assert_eq!(of_target(&held, &BOUNDS)[0].kind, IncidentKind::TargetDown);
+}
+
+#[test]
+fn a_backlog_that_is_worked_off_says_how_long_that_takes() {
+    let drained = |begun, ended| TargetReport {
+        pending: 560,
+        oldest_pending_seconds: Some(1080),
+        rates: Some(BacklogRates { begun, ended, seconds: 30 }),
+        ..target("billing")
+    };
+    let what = "billing: catching up, about 20 s; 560 wait, the oldest 18 min";
+    let doing = "nothing is to be done while the number falls";
+    check(&of_target(&drained(60, 900), &BOUNDS), &[(IncidentKind::PendingOld, Warning, what, "", doing)]);
+    for (begun, ended) in [(900, 900), (900, 60), (0, 1)] {
+        let found = of_target(&drained(begun, ended), &BOUNDS);
+        assert_eq!((found[0].severity, found[0].what.contains("wait too long")), (Critical, true));
+    }
+}
+
+#[test]
+fn a_reason_for_a_metric_has_no_number_that_changes() {
+    let old = TargetReport { oldest_pending_seconds: Some(900), pending: 1, ..target("hook") };
+    assert_eq!(of_target(&old, &BOUNDS)[0].reason(), None);
+    let found = of_target(&down("hook", failure("status 500", None, false)), &BOUNDS);
+    assert_eq!(found[0].reason(), Some("status 500"));
+    let shared = ListenerStatus { consumers: Some(2), ..listener("listening") };
+    assert!(of_listener(&shared)[0].reason().unwrap().starts_with("queue osnl: 1 consumer"));
 }
 
 #[test]
@@ -481,7 +581,7 @@ fn a_history_that_is_worked_off_is_an_incident_while_it_lasts() {
 
 /// The load of an operator's review: eight causes, for which osnl had thirteen alarms.
 #[test]
-fn eight_causes_are_eight_incidents_and_those_for_an_operator_come_first() {
+fn eight_causes_are_eight_incidents_critical_first_and_among_these_those_for_an_operator() {
     let guard = |for_release, target: TargetReport| TargetReport {
         for_release,
         held_reason: Some(HeldReason {
@@ -525,6 +625,12 @@ fn eight_causes_are_eight_incidents_and_those_for_an_operator_come_first() {
             Critical,
             "ticket: the target refuses everything for 20 min; 1,054 wait",
         ),
+        (IncidentKind::TargetDown, Critical, "backup: the target is down for 20 min; 1,054 wait"),
+        (
+            IncidentKind::ResourceFailing,
+            Critical,
+            "cmdb: db-master (and 1 more resource) fails for 2 min, 6 attempts",
+        ),
         (IncidentKind::DeadLetters, Warning, "billing: 4 dead letters"),
         (
             IncidentKind::WaitingForRelease,
@@ -533,19 +639,13 @@ fn eight_causes_are_eight_incidents_and_those_for_an_operator_come_first() {
         ),
         (IncidentKind::ActionPaused, Warning, "dns: paused for 2 h; 1,095 wait"),
         (IncidentKind::Quarantined, Warning, "3 messages are in quarantine"),
-        (IncidentKind::TargetDown, Critical, "backup: the target is down for 20 min; 1,054 wait"),
         (IncidentKind::TargetDown, Warning, "pager: the target is down for 20 min; 1,054 wait"),
-        (
-            IncidentKind::ResourceFailing,
-            Critical,
-            "cmdb: db-master (and 1 more resource) fails for 2 min, 6 attempts",
-        ),
         (IncidentKind::Certificate, Warning, "nova: ends in 9 d"),
     ];
     assert_eq!(lines, expected);
     assert!(found[..8].iter().all(|one| one.doing().is_some()), "{found:?}");
-    assert_eq!(found[2].actions, ["ticket", "backup"]);
-    assert_eq!(found[4].why.as_deref(), Some("the oldest: not JSON"));
+    assert_eq!(found[4].actions, ["ticket", "backup"]);
+    assert_eq!(found[6].why.as_deref(), Some("the oldest: not JSON"));
     // A listener that reads nothing stands above all deliveries.
     let refused = ListenerStatus { since_seconds: Some(60), ..listener("connecting") };
     found.extend(of_listener(&refused));

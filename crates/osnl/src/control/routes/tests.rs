@@ -138,7 +138,8 @@ fn a_written_request_is_read_as_the_same() {
         count_at_most,
     };
     for request in [
-        ControlRequest::Status {},
+        ControlRequest::Status { look: false },
+        ControlRequest::Status { look: true },
         list(None),
         ControlRequest::Show { id: "a/b?".to_owned(), raw: true },
         ControlRequest::QuarantineShow { id: 4, raw: false },

@@ -1,0 +1,193 @@
+//! Judges whether the deliveries of an action end as fast as they begin.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Counter;
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The time for which an action falls behind before it counts.
+const WINDOW: Duration = Duration::from_secs(180);
+/// The time over which the present rates are measured.
+const PRESENT: Duration = Duration::from_secs(30);
+/// The least surplus of deliveries over the window: less may be chance.
+const SURPLUS: u64 = 5;
+
+/// Counts the deliveries of an action, and keeps samples of the last minutes.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    pub begun: Counter,
+    pub ended: Counter,
+    state: Mutex<BacklogState>,
+}
+
+#[derive(Debug, Default)]
+struct BacklogState {
+    load: CallLoad,
+    samples: VecDeque<BacklogSample>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct BacklogSample {
+    at: Instant,
+    begun: u64,
+    ended: u64,
+    load: CallLoad,
+}
+
+/// The limit that keeps a further call from beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallLimit {
+    Concurrency,
+    Rate,
+    /// Each other delivery waits for an earlier one of its resource.
+    Order,
+}
+
+/// The calls of an action at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallLoad {
+    pub calls: usize,
+    /// The deliveries of these calls.
+    pub deliveries: usize,
+    /// `None` while the target is held, and while a further call may begin.
+    pub limit: Option<CallLimit>,
+}
+
+/// The deliveries that began and ended within a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BacklogRates {
+    pub begun: u64,
+    pub ended: u64,
+    pub seconds: u64,
+}
+
+/// An action whose deliveries begin faster than they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FallingBehind {
+    pub rates: BacklogRates,
+    pub limit: CallLimit,
+    pub calls: usize,
+    /// The time of a call in seconds; `None` if none has ended.
+    pub seconds_each: Option<u64>,
+}
+
+impl Backlog {
+    pub fn runs(&self, load: CallLoad) {
+        self.state().load = load;
+    }
+
+    pub fn note(&self, at: Instant) {
+        let (begun, ended) = (self.begun.get(), self.ended.get());
+        let mut state = self.state();
+        let age = |sample: &BacklogSample| at.saturating_duration_since(sample.at);
+        if state.samples.back().is_some_and(|last| age(last) < INTERVAL) {
+            return;
+        }
+        let load = state.load;
+        state.samples.push_back(BacklogSample { at, begun, ended, load });
+        while state.samples.front().is_some_and(|first| age(first) > WINDOW) {
+            state.samples.pop_front();
+        }
+    }
+
+    /// Returns the rates of the last half minute; `None` before it has passed.
+    #[must_use]
+    pub fn present(&self) -> Option<BacklogRates> {
+        let state = self.state();
+        let last = state.samples.back()?;
+        let is_earlier = |first: &&BacklogSample| last.at.saturating_duration_since(first.at) >= PRESENT;
+        state.samples.iter().rev().find(is_earlier).map(|first| rates(first, last))
+    }
+
+    /// Returns how far the action falls behind: for the whole window a limit was reached, and in all of it, as in its
+    /// second half, more deliveries began than ended.
+    #[must_use]
+    pub fn falling_behind(&self) -> Option<FallingBehind> {
+        let state = self.state();
+        let (first, last) = (state.samples.front()?, state.samples.back()?);
+        let lasts = last.at.saturating_duration_since(first.at);
+        let middle = state.samples.get(state.samples.len() / 2)?;
+        let grows = |from: &BacklogSample, least: u64| {
+            let BacklogRates { begun, ended, .. } = rates(from, last);
+            let surplus = begun.saturating_sub(ended);
+            surplus >= least && surplus.saturating_mul(10) >= begun
+        };
+        if lasts + 2 * INTERVAL < WINDOW || !grows(first, SURPLUS) || !grows(middle, SURPLUS / 2) {
+            return None;
+        }
+        let at_limit = |limit| state.samples.iter().filter(move |sample| sample.load.limit == Some(limit));
+        let is_usual = |limit: &CallLimit| at_limit(*limit).count() * 5 >= state.samples.len() * 4;
+        let limit = [CallLimit::Concurrency, CallLimit::Rate, CallLimit::Order].into_iter().find(is_usual)?;
+        let calls = at_limit(limit).map(|sample| sample.load.calls).max().unwrap_or_default();
+        let rates = rates(first, last);
+        let running: usize = state.samples.iter().map(|sample| sample.load.deliveries).sum();
+        let running = running as f64 / state.samples.len() as f64;
+        let seconds_each =
+            (rates.ended > 0).then(|| (running * lasts.as_secs_f64() / rates.ended as f64).round() as u64);
+        Some(FallingBehind { rates, limit, calls, seconds_each })
+    }
+
+    fn state(&self) -> MutexGuard<'_, BacklogState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn rates(from: &BacklogSample, to: &BacklogSample) -> BacklogRates {
+    BacklogRates {
+        begun: to.begun.saturating_sub(from.begun),
+        ended: to.ended.saturating_sub(from.ended),
+        seconds: to.at.saturating_duration_since(from.at).as_secs(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays seconds with deliveries that begin and end in each, and the load at that time.
+    fn played(seconds: u64, each: impl Fn(u64) -> (u64, u64, CallLoad)) -> Backlog {
+        let (backlog, start) = (Backlog::default(), Instant::now());
+        for second in 0..seconds {
+            let (begun, ended, load) = each(second);
+            backlog.begun.add(begun);
+            backlog.ended.add(ended);
+            backlog.runs(load);
+            backlog.note(start + Duration::from_secs(second));
+        }
+        backlog
+    }
+
+    fn load(limit: Option<CallLimit>) -> CallLoad {
+        CallLoad { calls: 16, deliveries: 16, limit }
+    }
+
+    #[tokio::test]
+    async fn a_slow_target_falls_behind_within_five_minutes_and_a_burst_does_not() {
+        let full = load(Some(CallLimit::Concurrency));
+        let slow = |second: u64| (1, second % 2, full);
+        assert_eq!(played(160, slow).falling_behind(), None);
+        let found = played(300, slow).falling_behind().unwrap();
+        assert_eq!((found.limit, found.calls, found.rates.seconds), (CallLimit::Concurrency, 16, 180));
+        assert_eq!((found.rates.begun, found.rates.ended, found.seconds_each), (180, 90, Some(32)));
+        // Nothing ends at all.
+        assert_eq!(played(300, |_| (1, 0, full)).falling_behind().unwrap().seconds_each, None);
+        // A burst is worked off; a fast target has no limit; a target that is held has its own incident.
+        assert_eq!(played(170, |second| (if second < 5 { 400 } else { 0 }, 10, full)).falling_behind(), None);
+        assert_eq!(played(300, |_| (1, 1, full)).falling_behind(), None);
+        assert_eq!(played(300, |second| (1, second % 2, load(None))).falling_behind(), None);
+        // It was held for a while, and then works off what has gathered.
+        let down = |second| if second < 100 { (1, 0, load(None)) } else { (1, 3, full) };
+        assert_eq!(played(300, down).falling_behind(), None);
+    }
+
+    #[tokio::test]
+    async fn present_rates_are_those_of_half_a_minute() {
+        assert_eq!(played(20, |_| (1, 3, load(None))).present(), None);
+        let rates = played(100, |second| (1, if second < 50 { 0 } else { 3 }, load(None))).present();
+        assert_eq!(rates, Some(BacklogRates { begun: 30, ended: 90, seconds: 30 }));
+    }
+}
