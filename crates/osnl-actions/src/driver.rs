@@ -37,7 +37,7 @@ pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;
 pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE, exchange_of_service};
 pub use self::preview::Preview;
-pub(crate) use self::probe::NO_REQUEST;
+pub(crate) use self::probe::{CREATE_EXCHANGE, NO_REQUEST};
 pub use self::probe::{Probe, ProbeVerdict};
 pub use self::probe::{
     broker_probe, certificate_of_cloud, client_certificate_probe, cloud_probe, file_probe,

@@ -26,6 +26,7 @@ use osnl_transport::{BoxFuture, Declare, Shards, Transport, TransportError};
 pub use self::conf::PublishConf;
 use self::message::{MessageTemplates, Unsendable};
 use super::{Action, ActionError, Completion, ErrorClass, Event};
+use crate::driver::CREATE_EXCHANGE;
 use osnl_model::mask_text;
 
 pub struct Publish {
@@ -74,7 +75,7 @@ impl Publish {
         let is_missing = error.is_not_found() && self.message.declare != Declare::Create;
         let missing = is_missing.then(|| match self.message.shards {
             Some(_) => "start the daemons of the shards, which make it".to_owned(),
-            None => "create it at the broker, or write declare = create".to_owned(),
+            None => CREATE_EXCHANGE.to_owned(),
         });
         let own_remedy = permissions.or(remedy).or(missing).map(Into::into);
         let own_kind = matches!(error, TransportError::OtherShards { .. }).then_some("the shards differ");

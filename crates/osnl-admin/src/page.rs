@@ -31,7 +31,7 @@ use std::sync::Arc;
 use askama::Template;
 use bytes::Bytes;
 use hyper::header::{
-    CONTENT_SECURITY_POLICY, HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE, X_FRAME_OPTIONS,
+    ACCEPT, CONTENT_SECURITY_POLICY, HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE, X_FRAME_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
@@ -115,6 +115,8 @@ pub(crate) enum Page {
     QuarantineChange,
     Configuration,
     Reload,
+    /// A browser asks for an address that no page has.
+    Missing,
 }
 
 #[derive(Template, Default)]
@@ -160,6 +162,15 @@ pub(crate) fn find(path: &str) -> Option<Page> {
             _ => return None,
         },
     })
+}
+
+/// Returns the page for an address, or the one that says that there is none, if a browser asks: the others get JSON.
+pub(crate) fn find_for(head: &Parts) -> Option<Page> {
+    let path = head.uri.path();
+    let accept = head.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let is_browser = accept.contains("text/html") && matches!(head.method, Method::GET | Method::HEAD);
+    let is_api = path == "/metrics" || path == "/api" || path.starts_with("/api/");
+    find(path).or((is_browser && !is_api).then_some(Page::Missing))
 }
 
 impl Pages {
@@ -241,6 +252,10 @@ impl Pages {
             Page::Logout | Page::Css | Page::Script | Page::Login => return to("/"),
             Page::ActionChange => action_change::page(visit).await,
             Page::Reload => configuration::reload(visit).await,
+            Page::Missing => Err(RequestRefusal {
+                code: Code::NotFound,
+                message: format!("There is no page {}.", head.uri.path()),
+            }),
             Page::Overview => overview::page(visit).await,
             Page::Action(name) => action::page(visit, name).await,
             Page::Deliveries => deliveries::list(visit).await,

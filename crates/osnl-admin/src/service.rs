@@ -133,7 +133,7 @@ impl Service {
             }
             "/livez" => answer::body(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
             "/readyz" => self.readiness(&head, &caller.name).await,
-            _ if let (Some(pages), Some(page)) = (&self.pages, page::find(path)) => {
+            _ if let (Some(pages), Some(page)) = (&self.pages, page::find_for(&head)) => {
                 // A page asks for a login instead of refusing a wrong token.
                 // A proxy may add a token of its own to the requests of a session.
                 let is_known = matches!(page, Page::Css | Page::Script) || pages.has_session(&head);

@@ -27,6 +27,13 @@
         if (next && !isInUse()) {
           const focused = document.activeElement?.id || document.activeElement?.getAttribute("href");
           main.replaceChildren(...next.childNodes);
+          // The counters of the menu, and the time of the footer.
+          for (const part of ["nav.pages", "footer"]) {
+            const [old, made] = [document.querySelector(part), page.querySelector(part)];
+            if (old && made && !old.contains(document.activeElement)) {
+              old.replaceChildren(...made.childNodes);
+            }
+          }
           document.title = page.title;
           document.querySelector("link[rel=icon]").href = page.querySelector("link[rel=icon]").href;
           if (focused) {

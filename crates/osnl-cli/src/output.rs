@@ -2,6 +2,7 @@
 //! reported and ends the command with 1, because a script must not take a partial answer for a
 //! whole one.
 
+use std::borrow::Cow;
 use std::io::{self, Write as _};
 use std::ops::Range;
 
@@ -11,7 +12,26 @@ use crate::terminal::{self, Tone};
 pub(crate) type Tint = fn(&str) -> Option<(Tone, Range<usize>)>;
 
 pub(crate) fn print(text: &str) -> Exit {
-    print_bytes(text.as_bytes())
+    print_bytes(if is_ascii_wanted() { in_ascii(text) } else { text.into() }.as_bytes())
+}
+
+/// Whether the locale is C or POSIX by name. Without any name it is unknown, as in most units and containers.
+fn is_ascii_wanted() -> bool {
+    let named =
+        ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os).find(|name| !name.is_empty());
+    named.is_some_and(|name| name == "C" || name == "POSIX")
+}
+
+/// Writes osnl's own signs in ASCII; names of events stay as they are.
+fn in_ascii(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    for (sign, plain) in [("×", "x"), ("…", "..."), ("–", "-"), ("→", "->"), ("↓", "v"), ("↑", "^")]
+    {
+        if text.contains(sign) {
+            text = text.replace(sign, plain).into();
+        }
+    }
+    text
 }
 
 pub(crate) fn print_tinted(text: &str, tint: Tint) -> Exit {
@@ -84,6 +104,12 @@ pub(crate) fn word(line: &str, words: &[(&str, Tone)]) -> Option<(Tone, Range<us
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signs_have_a_form_in_ascii() {
+        assert_eq!(in_ascii("40 × down, web…"), "40 x down, web...");
+        assert!(matches!(in_ascii("plain, naïve"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn a_part_of_a_line_is_painted_and_its_text_stays() {

@@ -1,4 +1,4 @@
-//! Words that other programs have as commands, and what does the same here.
+//! Words that other programs have as commands, flags of other commands, and what does the same here.
 
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -21,15 +21,46 @@ pub(crate) const ADVICE: [(&[&str], &str); 15] = [
     (&["validate", "lint"], "osnl check"),
 ];
 
+const FLAGS: [(&[&str], &str); 2] = [
+    (
+        &["--check", "--doctor"],
+        "osnl queues looks at exchanges and queues, osnl check --connect at all that is configured",
+    ),
+    (
+        &["--k2hr3-osnl", "--oss-watcher"],
+        "under this name osnl has no control socket; its log says how it is",
+    ),
+];
+
 pub(crate) fn advised(mut error: Error) -> Error {
-    if error.kind() != ErrorKind::InvalidSubcommand {
-        return error;
-    }
-    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else { return error };
-    let known = ADVICE.iter().find(|(words, _)| words.contains(&typed.as_str()));
+    let (typed, known) = match error.kind() {
+        ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, &ADVICE[..]),
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, &FLAGS[..]),
+        _ => return error,
+    };
+    let Some(ContextValue::String(typed)) = error.get(typed) else { return error };
+    let known = known.iter().find(|(words, _)| words.contains(&typed.as_str()));
     if let Some((_, advice)) = known {
         error.remove(ContextKind::SuggestedSubcommand);
+        error.remove(ContextKind::SuggestedArg);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![(*advice).into()]));
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, Command};
+
+    use super::*;
+
+    #[test]
+    fn a_flag_of_another_command_leads_there() {
+        let command = Command::new("osnl").arg(Arg::new("watch").long("watch").num_args(0));
+        for (flag, advice) in [("--check", "osnl queues"), ("--oss-watcher", "no control socket")] {
+            let error = command.clone().try_get_matches_from(["osnl", flag]).unwrap_err();
+            let said = advised(error).to_string();
+            assert!(said.contains(advice) && !said.contains("'--watch'"), "{said}");
+        }
+    }
 }

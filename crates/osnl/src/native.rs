@@ -236,7 +236,8 @@ impl LoadedConf {
         warnings
     }
 
-    fn placeholders(&self) -> impl Iterator<Item = Warning> {
+    /// Returns the values of `osnl init` that the operator has not replaced.
+    pub fn placeholders(&self) -> impl Iterator<Item = Warning> {
         self.layers.sections.iter().flat_map(|section| {
             let left = section.entries.iter().filter(|entry| entry.text.contains(PLACEHOLDER));
             left.map(|entry| {

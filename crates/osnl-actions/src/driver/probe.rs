@@ -139,6 +139,9 @@ pub fn broker(
     probe.failed(words, advice.as_deref())
 }
 
+/// The remedy of a missing exchange of an action, whose messages no service makes.
+pub(crate) const CREATE_EXCHANGE: &str = "create it at the broker, or write declare = create";
+
 pub fn exchange(
     probe: Probe,
     found: &ExchangeInspection,

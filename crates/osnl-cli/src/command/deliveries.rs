@@ -3,7 +3,7 @@ mod list;
 mod show;
 pub(super) mod who;
 
-use osnl::control::{ChangeResult, ControlRequest, Which};
+use osnl::control::{ChangeResult, ControlRequest, Which, counted};
 
 pub(crate) use self::args::DeliveriesArgs;
 use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
@@ -162,5 +162,5 @@ fn describe_rest(changes: &ChangeResult, text: &mut String) {
 }
 
 fn deliveries(count: u64) -> String {
-    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+    counted(count, "delivery", "deliveries")
 }

@@ -83,6 +83,7 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, ExplainedE
     }
     if args.journal || args.pick.is_given() {
         let journal = saved_events::kept(conf)?;
+        args.pick.has_names(Some(conf), &journal)?;
         let kept = args.pick.events(&journal, args.limit(), true)?;
         let named = kept.iter().map(|kept| {
             let asked = journal.asked_for(&kept.deliveries).map_err(saved_events::unreadable)?;

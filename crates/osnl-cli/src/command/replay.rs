@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use osnl::control::RequestProgress;
+use osnl::control::{RequestProgress, grouped};
 use osnl::explain::{ExplainedEvent, Ruling};
 use osnl::journal::Journal as _;
 use osnl::journal::query::{DeliveryListRow, Phase, QueryContext, RowState};
@@ -31,6 +31,8 @@ use crate::app;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 
+/// The events that are explained before the question of --live.
+const SHOWN: usize = 20;
 const NO_TERMINAL: &str = "--live asks for confirmation, but stdin is not a terminal; add --yes";
 
 pub(crate) fn run(args: &ReplayArgs) -> Exit {
@@ -50,10 +52,14 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     for (name, source) in sources(args, conf)? {
         let plan = replay::plan(conf, source, &args.rule, args.listener.as_deref());
         match args.format {
+            OutputFormat::Text if args.live && !args.verbose && planned.len() >= SHOWN => {}
             OutputFormat::Text => out.line(&text(&name, &plan, args.live)),
             OutputFormat::Json => out.json(object(&name, &plan)),
         }
         planned.push(plan);
+    }
+    if args.format == OutputFormat::Text && args.live && !args.verbose && planned.len() > SHOWN {
+        out.line(&format!("{} more events: --verbose shows each", grouped((planned.len() - SHOWN) as u64)));
     }
     if planned.is_empty() {
         saved_events::say("there is no such event");
@@ -105,7 +111,9 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Saved
 
 fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)>, SavedEventsRefusal> {
     if args.file.is_empty() {
-        let kept = args.pick.events(&saved_events::kept(conf)?, args.limit, false)?;
+        let journal = saved_events::kept(conf)?;
+        args.pick.has_names(Some(conf), &journal)?;
+        let kept = args.pick.events(&journal, args.limit, false)?;
         return Ok(kept
             .into_iter()
             .map(|kept| (format!("event {}", kept.number), ReplayEvent::kept(kept)))

@@ -63,7 +63,8 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
     let settings = settings(&loaded.conf);
     logging::start(&settings)
         .map_err(|error: io::Error| anyhow::anyhow!(settings.destination.unopened(&error)))?;
-    for warning in loaded.warnings.iter().chain(&loaded.service_exchanges()) {
+    let more = loaded.service_exchanges().into_iter().chain(loaded.placeholders());
+    for warning in loaded.warnings.iter().cloned().chain(more) {
         tracing::warn!(%warning, "the configuration has a warning");
     }
     let counters = Arc::new(Counters::default());

@@ -74,6 +74,34 @@ impl PickArgs {
         !id.is_empty() || !state.is_empty() || [fired, action, resource].into_iter().any(Option::is_some)
     }
 
+    /// Refuses a rule or an action that is neither configured nor in the journal; without a configuration, one that the
+    /// journal lacks.
+    pub(super) fn has_names(
+        &self,
+        conf: Option<&Native>,
+        journal: &SqliteReader,
+    ) -> Result<(), SavedEventsRefusal> {
+        let rules: Vec<&str> =
+            conf.iter().flat_map(|conf| &conf.rules).map(|rule| &*rule.rule.name).collect();
+        let actions: Vec<&str> =
+            conf.iter().flat_map(|conf| &conf.actions).map(|action| &*action.name).collect();
+        let of_rule = |rule: &String| Filter { rule: Some(rule.clone()), ..Filter::default() };
+        let of_action = |action: &String| Filter { action: Some(action.clone()), ..Filter::default() };
+        let asked = [
+            ("rule", &self.fired, rules, self.fired.as_ref().map(of_rule)),
+            ("action", &self.action, actions, self.action.as_ref().map(of_action)),
+        ];
+        for (what, name, names, filter) in asked {
+            let (Some(name), Some(filter)) = (name, filter) else { continue };
+            let Err((_, why)) = known(what, name, names.into_iter()) else { continue };
+            if journal.event_numbers(&filter, 1, false).map_err(unreadable)?.is_empty() {
+                let without = || format!("the journal has no delivery of {what} {}", masked(name));
+                return Err((Exit::Failed, if conf.is_some() { why } else { without() }));
+            }
+        }
+        Ok(())
+    }
+
     fn filter(&self) -> Filter {
         Filter {
             rule: self.fired.clone(),
@@ -131,16 +159,36 @@ impl PickArgs {
             let _ = self.events(journal, u32::MAX, false)?.iter().try_for_each(what);
             return Ok(());
         }
+        self.each_number(journal, |number| {
+            // The event may have been pruned since its number was read.
+            Ok(journal.event(number).map_err(unreadable)?.iter().try_for_each(&mut what))
+        })
+    }
+
+    /// Returns the number of events of this kind.
+    pub(super) fn count(&self, journal: &SqliteReader) -> Result<u64, SavedEventsRefusal> {
+        if !self.id.is_empty() {
+            return Ok(self.events(journal, u32::MAX, false)?.len() as u64);
+        }
+        let mut count = 0;
+        self.each_number(journal, |_| {
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
+    }
+
+    fn each_number(
+        &self,
+        journal: &SqliteReader,
+        mut what: impl FnMut(u64) -> Result<ControlFlow<()>, SavedEventsRefusal>,
+    ) -> Result<(), SavedEventsRefusal> {
         let filter = self.filter();
         let (mut after, mut seen) = (None, None);
         loop {
             let (numbers, last) = journal.event_numbers_behind(&filter, after, PART).map_err(unreadable)?;
             for number in numbers {
-                if seen.replace(number) == Some(number) {
-                    continue;
-                }
-                // The event may have been pruned since its number was read.
-                if journal.event(number).map_err(unreadable)?.iter().try_for_each(&mut what).is_break() {
+                if seen.replace(number) != Some(number) && what(number)?.is_break() {
                     return Ok(());
                 }
             }
@@ -187,8 +235,12 @@ pub(super) fn known<'a>(
     if names.clone().any(|known| known == name) {
         return Ok(());
     }
-    let hint = did_you_mean(nearest(name, names));
-    Err((Exit::Usage, format!("the configuration has no {what} {}{hint}", masked(name))))
+    let hint = did_you_mean(nearest(name, names.clone()));
+    let there = match names.collect::<Vec<_>>() {
+        none if none.is_empty() => String::new(),
+        some => format!("; there are {}", some.join(", ")),
+    };
+    Err((Exit::Usage, format!("the configuration has no {what} {}{there}{hint}", masked(name))))
 }
 
 pub(super) fn journal(conf: &Native) -> Result<&Path, SavedEventsRefusal> {

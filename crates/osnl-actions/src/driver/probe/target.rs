@@ -13,7 +13,7 @@ use osnl_transport::{
 };
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
-use super::{Probe, ProbeContext, broker, client_certificate_probe, exchange, silent};
+use super::{CREATE_EXCHANGE, Probe, ProbeContext, broker, client_certificate_probe, exchange, silent};
 use osnl_net::http::{HttpOptions, ProbeError, reach};
 
 pub(crate) const NO_REQUEST: &str = "no request was sent";
@@ -165,7 +165,13 @@ pub async fn broker_probe(
     let certificate = options.client_certificate();
     probes.extend(certificate.and_then(|file| client_certificate_probe(context.section, &file)));
     for (name, found) in &inspection.exchanges {
-        let seen = exchange(probe(format!("exchange {name}")), found, declare, url.virtual_host(), needed);
+        let subject = probe(format!("exchange {name}"));
+        let seen = match found {
+            ExchangeInspection::Missing if declare != Declare::Create => {
+                subject.warning("does not exist", CREATE_EXCHANGE)
+            }
+            found => exchange(subject, found, declare, url.virtual_host(), needed),
+        };
         let there = matches!(found, ExchangeInspection::There(_));
         let asked = transport.may_write(name, context.deadline.mul_f64(0.3));
         probes.push(match if there { asked.await.ok() } else { None } {

@@ -79,6 +79,7 @@ fn compare_events(
     }
     if args.unmatched.is_none() {
         let journal = saved_events::kept(conf)?;
+        args.pick.has_names(Some(conf), &journal)?;
         // A large journal takes minutes.
         let display = Display::counting("events");
         args.pick.each(&journal, |kept| {

@@ -45,7 +45,7 @@ pub(super) const TARGETS: [SampleTarget; 9] = [
         "mail",
         &[("server", "CHANGE-ME.example.com"), ("from", "osnl@example.com"), ("to", "CHANGE-ME@example.com")],
     ),
-    target("publish", &[("exchange", "osnl-events")]),
+    target("publish", &[("exchange", "osnl-events"), ("declare", "create")]),
     target("syslog", &[]),
 ];
 

@@ -37,15 +37,17 @@ pub(super) fn run(args: &ExportArgs) -> Result<Exit, NoAnswer> {
     let journal = &file(&args.journal)?;
     let failed = |(exit, text): SavedEventsRefusal| NoAnswer::new(exit, text);
     let reader = saved_events::reader(journal).map_err(failed)?;
+    args.pick.has_names(None, &reader).map_err(failed)?;
     let display = Display::cancelling("events");
     let observer = display.observer(|progress| progress);
+    let of = args.pick.count(&reader).map_err(failed)?;
     let part = upkeep::begin(journal, &args.output, args.overwrite).map_err(refused)?;
     let mut out = BufWriter::new(part.file());
     let (mut count, mut ended) = (0_u64, Ok(()));
     let each = args.pick.each(&reader, |kept| {
         ended = writeln!(out, "{}", line(kept, args.raw)).map_err(|error| part.failed(error));
         count += 1;
-        let progress = UpkeepProgress { done: count, of: 0 };
+        let progress = UpkeepProgress { done: count, of };
         match (&ended, observer(progress)) {
             (Ok(()), ControlFlow::Continue(())) => ControlFlow::Continue(()),
             (Ok(()), ControlFlow::Break(())) => {

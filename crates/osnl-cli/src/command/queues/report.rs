@@ -49,8 +49,8 @@ impl QueuesReport {
             }
             text.push('\n');
         }
-        for finding in &self.findings {
-            text.push_str(&shown(finding));
+        for (subjects, finding) in folded(&self.findings) {
+            text.push_str(&shown(&subjects, finding));
         }
         text.push_str(&self.sum());
         text.lines().map(|line| format!("{}\n", clean::text(line))).collect()
@@ -143,12 +143,28 @@ fn state(row: &QueueRow) -> String {
     }
 }
 
-fn shown(finding: &Finding) -> String {
+/// Joins the findings that say the same about several queues or exchanges.
+fn folded(findings: &[Finding]) -> Vec<(String, &Finding)> {
+    let mut folded: Vec<(String, &Finding)> = Vec::new();
+    for finding in findings {
+        let is_same =
+            |other: &Finding| Finding { subject: finding.subject.clone(), ..other.clone() } == *finding;
+        match folded.iter_mut().find(|(_, other)| is_same(other)) {
+            Some((subjects, _)) => subjects.push_str(&format!(", {}", finding.subject)),
+            None => folded.push((finding.subject.clone(), finding)),
+        }
+    }
+    folded
+}
+
+fn shown(subjects: &str, finding: &Finding) -> String {
     let word = word(finding.severity);
-    let Finding { subject, vhost, broker, seen, consequence, command, deployers, .. } = finding;
-    let mut text = format!("{word:<9} {subject} ({broker}, virtual host {vhost}): {seen}\n");
+    let Finding { severity, vhost, broker, seen, consequence, command, deployers, .. } = finding;
+    let mut text = format!("{word:<9} {subjects} ({broker}, virtual host {vhost}): {seen}\n");
     text.push_str(&format!("          if nothing is done: {consequence}\n          -> {command}\n"));
-    text.extend(deployers.iter().map(|(name, line)| format!("             {name:<18} {line}\n")));
+    // A note can wait: --format json has the lines of each deployment tool.
+    let deployers = deployers.iter().filter(|_| *severity > FindingSeverity::Note);
+    text.extend(deployers.map(|(name, line)| format!("             {name:<18} {line}\n")));
     text
 }
 

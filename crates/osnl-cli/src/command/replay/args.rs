@@ -31,6 +31,9 @@ pub(crate) struct ReplayArgs {
     /// Append the events to the journal, so that the daemon makes the calls
     #[arg(long)]
     pub(super) live: bool,
+    /// With --live, show each event before the question, not only the first ones
+    #[arg(long, requires = "live")]
+    pub(super) verbose: bool,
     /// Keep the message ids, and skip events whose id is in the journal
     #[arg(long, requires = "live")]
     pub(super) keep_ids: bool,

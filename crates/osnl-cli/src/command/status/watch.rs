@@ -1,12 +1,12 @@
-//! `--watch` of `osnl status` and `osnl queues`. Redraws on a terminal, else prints a block each time. Ctrl-C or a
-//! closed pipe, such as of `head`, ends with 0.
+//! `--watch` of `osnl status` and `osnl queues`. Redraws on a terminal, where keys scroll, else prints a block each time.
+//! q, Ctrl-C, or a closed pipe, such as of `head`, ends with 0.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::Event;
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind};
 use ratatui::text::{Line, Span, Text};
 use tokio::sync::mpsc;
 
@@ -62,7 +62,7 @@ async fn watch_on(
     if terminal.is_some() {
         terminal::read_events(move |event| sender.blocking_send(event).is_ok());
     }
-    let mut shown = String::new();
+    let (mut shown, mut top) = (String::new(), 0);
     loop {
         let event = tokio::select! {
             biased;
@@ -79,6 +79,9 @@ async fn watch_on(
             }
             else => return Exit::Failed,
         };
+        if matches!(event, Some(Event::Key(key)) if key.code == KeyCode::Char('q')) {
+            return Exit::Done;
+        }
         let Some(terminal) = &mut terminal else {
             match put(format!("{shown}\n").as_bytes()) {
                 Put::Done => continue,
@@ -87,26 +90,56 @@ async fn watch_on(
             }
         };
         // An error means that the terminal is gone.
-        if redraw(terminal, &shown, tint, event).is_err() {
+        if redraw(terminal, (&shown, &mut top), tint, event).is_err() {
             return Exit::Done;
         }
     }
 }
 
-fn redraw(terminal: &mut DefaultTerminal, shown: &str, tint: Tint, event: Option<Event>) -> io::Result<()> {
-    if let Some(Event::Key(key)) = event {
-        terminal::act(terminal, key)?;
-    }
+fn redraw(
+    terminal: &mut DefaultTerminal,
+    (shown, top): (&str, &mut usize),
+    tint: Tint,
+    event: Option<Event>,
+) -> io::Result<()> {
+    let key = match event {
+        Some(Event::Key(key)) if key.kind != KeyEventKind::Release => Some(key),
+        _ => None,
+    };
+    let key = match key {
+        Some(key) => (!terminal::act(terminal, key)?).then_some(key),
+        None => None,
+    };
     terminal::draw(terminal, |frame| {
-        frame.render_widget(picture(shown, frame.area().width, tint), frame.area());
+        let area = frame.area();
+        let (lines, height) = (shown.lines().count(), usize::from(area.height));
+        *top = scrolled(*top, key, lines, height);
+        frame.render_widget(picture(shown, (*top, height), area.width, tint), area);
     })
+}
+
+/// Returns the first line to show. A screen that fits begins with its first line.
+fn scrolled(top: usize, key: Option<KeyEvent>, lines: usize, height: usize) -> usize {
+    // The last row says how to scroll.
+    let page = height.saturating_sub(1).max(1);
+    let last = if lines <= height { 0 } else { lines.saturating_sub(page) };
+    let top = match key.map(|key| key.code) {
+        Some(KeyCode::Down | KeyCode::Char('j')) => top.saturating_add(1),
+        Some(KeyCode::Up | KeyCode::Char('k')) => top.saturating_sub(1),
+        Some(KeyCode::PageDown | KeyCode::Char(' ')) => top.saturating_add(page),
+        Some(KeyCode::PageUp) => top.saturating_sub(page),
+        Some(KeyCode::Home | KeyCode::Char('g')) => 0,
+        Some(KeyCode::End | KeyCode::Char('G')) => last,
+        Some(_) | None => top,
+    };
+    top.min(last)
 }
 
 fn block(screen: &str) -> String {
     format!("{}\n\n{screen}", jiff::Zoned::now().strftime("%F %T"))
 }
 
-fn picture(block: &str, width: u16, tint: Tint) -> Text<'static> {
+fn picture(block: &str, (top, height): (usize, usize), width: u16, tint: Tint) -> Text<'static> {
     let line = |line: &str| {
         let line = clipped(line, width.into()).into_owned();
         match tint(&line).filter(|_| terminal::are_colours_wanted()) {
@@ -118,7 +151,14 @@ fn picture(block: &str, width: u16, tint: Tint) -> Text<'static> {
             None => Line::from(line),
         }
     };
-    block.lines().map(line).collect()
+    let lines: Vec<&str> = block.lines().collect();
+    if lines.len() <= height {
+        return lines.into_iter().map(line).collect();
+    }
+    let shown = lines.iter().skip(top).take(height.saturating_sub(1));
+    let last = (top + shown.len()).to_string();
+    let hint = format!("lines {} to {last} of {}: arrows and Page keys scroll, q ends", top + 1, lines.len());
+    shown.map(|text| line(text)).chain([line(&hint)]).collect()
 }
 
 #[cfg(test)]
@@ -127,7 +167,31 @@ mod tests {
 
     #[test]
     fn a_screen_is_cut_to_the_terminal() {
-        let shown = picture("! a line that is long\nsecond", 10, |_| None);
+        let shown = picture("! a line that is long\nsecond", (0, 9), 10, |_| None);
         assert_eq!(shown.to_string(), "! a line …\nsecond");
+    }
+
+    #[test]
+    fn keys_scroll_a_screen_that_does_not_fit_and_its_last_row_says_so() {
+        let key = |code| Some(KeyEvent::from(code));
+        for (top, code, expected) in [
+            (0, KeyCode::Down, 1),
+            (1, KeyCode::Up, 0),
+            (0, KeyCode::Up, 0),
+            (0, KeyCode::Char(' '), 3),
+            (5, KeyCode::PageDown, 7),
+            (5, KeyCode::PageUp, 2),
+            (0, KeyCode::End, 7),
+            (7, KeyCode::Home, 0),
+            (7, KeyCode::Char('x'), 7),
+        ] {
+            assert_eq!(scrolled(top, key(code), 10, 4), expected, "{top} {code:?}");
+        }
+        // Fewer lines came, or the window has grown.
+        assert_eq!((scrolled(7, None, 5, 4), scrolled(7, None, 5, 5)), (2, 0));
+        let block = "a\nb\nc\nd\ne";
+        let shown = picture(block, (1, 4), 80, |_| None).to_string();
+        assert_eq!(shown, "b\nc\nd\nlines 2 to 4 of 5: arrows and Page keys scroll, q ends");
+        assert_eq!(picture(block, (0, 5), 80, |_| None).to_string(), block);
     }
 }
