@@ -237,6 +237,13 @@ async fn foreign_texts_are_shown_and_do_not_act() {
         let (status, page) = site.running.ask("GET", path, &session, "").await;
         assert!(status == expected && page.contains(words) && !page.contains("<script>"), "{path}: {page}");
     }
+    // A wrong address is a page for a browser, and JSON for a program.
+    let browser = format!("{session}Accept: text/html,*/*;q=0.8\r\n");
+    let (status, page) = site.running.ask("GET", "/nope%3Cb%3E", &browser, "").await;
+    assert!(status == 404 && page.contains("There is no page /nope") && page.contains("text/html"), "{page}");
+    is_harmless("/nope", &page);
+    let (status, answer) = site.running.ask("GET", "/api/v1/nope", &browser, "").await;
+    assert!(status == 401 && answer.contains("application/json"), "{answer}");
     site.running.end().await;
 }
 

@@ -40,10 +40,10 @@ async fn deliveries_move_after_a_preview() {
             && list.matches("<tr class=\"of-group\"><td class=\"pick\">").count() == 2,
         "{list}"
     );
-    let all = "/deliveries?action=first&order=newest&state=ready%2Cretrying";
+    let all = "/deliveries?action=first&order=newest&state=pending";
     assert!(list.contains(&all.replace('&', "&#38;")), "{list}");
     let each = site.read(all, &session).await;
-    let is_chosen = each.contains("<option value=\"ready,retrying\" selected>");
+    let is_chosen = each.contains("<option value=\"pending\" selected>");
     assert!(each.contains("2</span> in all") && is_chosen, "{each}");
     assert!(list.contains("Discard all 2</button>") && !list.contains("Retry all"), "{list}");
     assert!(list.contains("<option value=\"second\">second</option>"), "{list}");

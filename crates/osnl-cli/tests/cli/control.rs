@@ -42,7 +42,6 @@ fn deliveries_are_found_shown_retried_in_order_and_discarded() {
     let message = oldest["deliveries"][0]["message_id"].as_str().unwrap();
     for (filter, expected) in [
         ("--rule r", 2),
-        ("--rule x", 0),
         ("--action roles --state delivered", 1),
         ("--event 2", 1),
         ("--event-type port.delete.end --since 1h", 2),
@@ -133,6 +132,11 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     let mut rig = start("paused", "");
     rig.check(&[
         ("actions pause nobody", 1, "there is no action nobody; there are roles"),
+        ("deliveries list --action role", 1, "there is no action role; there are roles; did you mean roles?"),
+        ("deliveries list --rule x", 1, "there is no rule x; there are r"),
+        ("deliveries list --action role --state dead --format json", 1, "there is no action role"),
+        ("deliveries retry --action role", 1, "there is no action role; there are roles"),
+        ("deliveries discard --rule x --yes", 1, "there is no rule x; there are r"),
         ("actions pause roles", 0, "roles is paused"),
         ("actions pause roles", 0, "roles is paused already: "),
     ]);
