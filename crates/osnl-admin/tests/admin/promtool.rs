@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl::control::{
-    LagStatus, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, PartitionLag,
+    Incident, IncidentKind, LagStatus, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements,
+    PartitionLag,
 };
 use osnl::dead_letters::DeadLetterQueueState;
 use osnl::journal::query::RowState;
@@ -97,7 +98,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
     }
 }
 
-fn incident() -> osnl::control::Incident {
+fn incident() -> Incident {
     serde_json::from_value(serde_json::json!({
         "kind": "exchange-missing", "severity": "warning", "subject": "listener neutron", "actions": [],
         "listeners": ["neutron"], "what": "", "why": null, "since": null, "since_seconds": null, "waiting": 0,
@@ -129,6 +130,30 @@ fn promtool_finds_nothing_wrong_with_any_metric() {
     let output = tool.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
+}
+
+#[test]
+fn an_incident_is_one_sample_with_its_subject_and_a_reason_of_bounded_length() {
+    let mut measured = measurements(1, 1);
+    let why = format!("status 500: \"{}\"", "é".repeat(1000));
+    measured.incidents =
+        vec![Incident { why: Some(why.clone()), what: "since 4 s".to_owned(), ..incident() }];
+    let sample = |measured: &Measurements| {
+        let text = render(measured, None, MetricsFormat::Prometheus);
+        let all: Vec<String> =
+            text.lines().filter(|line| line.starts_with("osnl_attention{")).map(str::to_owned).collect();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all[0].clone()
+    };
+    let reason: String = why.chars().take(200).collect();
+    let expected = format!("reason=\"{}\"}} 1", reason.replace('"', "\\\""));
+    let found = sample(&measured);
+    assert!(found.ends_with(&expected) && found.contains("subject=\"listener neutron\""), "{found}");
+    // The words of what is broken have numbers, unless they are all that is known of a constant.
+    measured.incidents[0] = Incident { why: None, ..measured.incidents[0].clone() };
+    assert!(sample(&measured).ends_with("reason=\"since 4 s\"} 1"));
+    measured.incidents[0].kind = IncidentKind::CanaryLate;
+    assert!(sample(&measured).ends_with("reason=\"\"} 1"));
 }
 
 #[test]

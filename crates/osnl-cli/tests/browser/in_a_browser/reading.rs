@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use crate::stage::Stage;
 
 const WIDTHS: [u32; 2] = [320, 1280];
+/// A tablet, or half a screen.
+const MIDDLE: u32 = 800;
 const WIDEST: u32 = 2560;
 const EXPECTED: [&str; 16] = [
     "/",
@@ -41,7 +43,7 @@ const INSPECT: &str = "
         text: document.body.innerText.length, hacked: String(window.hacked),
         tooWide: root.scrollWidth - root.clientWidth,
         beyond: all('body *').filter(isBeyond).map(element => element.outerHTML.slice(0, 80)),
-        cards: root.clientWidth > 600 ? 0 : all('table.cards').filter(table => table.parentElement.scrollWidth > table.parentElement.clientWidth).length,
+        cards: root.clientWidth > 900 ? 0 : all('table.cards').filter(table => table.parentElement.scrollWidth > table.parentElement.clientWidth).length,
         tiny: all('main *').filter(element => element.checkVisibility() && parseFloat(getComputedStyle(element).fontSize) < 12).length,
         unnamed: all('td, th').filter(cell => cell.tagName == 'TH' && !cell.textContent.trim()).length,
     }";
@@ -81,13 +83,16 @@ fn inspect(stage: &Stage, kind: &str, path: &str) -> Vec<String> {
         stage.open(path);
         for theme in [Theme::Light, Theme::Dark] {
             browser.set_theme(theme);
-            let widths = WIDTHS.into_iter().chain((theme == Theme::Light && are_on).then_some(WIDEST));
+            let more = [MIDDLE, WIDEST].into_iter().filter(|_| theme == Theme::Light && are_on);
+            let widths = WIDTHS.into_iter().chain(more);
             for width in widths {
                 browser.set_width(width);
                 let place = format!("{kind} at {width} px, {theme:?}, scripts {are_on}");
                 let found = browser.run(INSPECT, &json!([]));
                 // Judging takes most of the time, so each width and each theme is judged only once.
-                let is_judged = are_on && (width == WIDTHS[0]) == (theme == Theme::Light) && width != WIDEST;
+                let is_judged = are_on
+                    && (width == WIDTHS[0]) == (theme == Theme::Light)
+                    && ![MIDDLE, WIDEST].contains(&width);
                 let violations = if is_judged { browser.violations() } else { Vec::new() };
                 faults.extend(
                     judge(kind, &found)
