@@ -84,15 +84,15 @@ impl Listener {
             missing.filter_map(|name| nearest(name, EXCHANGES)).map(str::to_owned).collect();
         names.sort();
         names.dedup();
-        match RabbitTransport::new(wanted.url.clone(), wanted.rabbit.clone()) {
-            Ok(transport) if !names.is_empty() => {
-                let seen = transport.inspect(&names, &[], None, ANSWER).await;
-                let there = seen.exchanges.into_iter();
-                let there = there.filter(|(_, found)| matches!(found, ExchangeInspection::There(_)));
-                there.map(|(name, _)| name).collect()
-            }
-            Ok(_) | Err(_) => Vec::new(),
+        if names.is_empty() {
+            return names;
         }
+        let Ok(transport) = RabbitTransport::new(wanted.url.clone(), wanted.rabbit.clone()) else {
+            return Vec::new();
+        };
+        let seen = transport.inspect(&names, &[], None, ANSWER).await.exchanges.into_iter();
+        let there = seen.filter(|(_, found)| matches!(found, ExchangeInspection::There(_)));
+        there.map(|(name, _)| name).collect()
     }
 
     /// Judges the answers. Facts that were known stay while the API does not answer.
