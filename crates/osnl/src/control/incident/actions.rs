@@ -158,6 +158,9 @@ fn failing(target: &TargetReport) -> Option<Incident> {
 /// A target that works, and whose deliveries begin faster than they end.
 fn falling_behind(target: &TargetReport) -> Option<Incident> {
     let FallingBehind { rates, limit, calls, seconds_each } = target.falling_behind.as_ref()?;
+    // More calls run than before, and nothing waits for one: the rate has risen, and the target keeps up.
+    let waits = target.pending.saturating_sub(target.in_flight);
+    (waits.saturating_mul(2) >= rates.begun.saturating_sub(rates.ended)).then_some(())?;
     let name = &target.action;
     let (calls, to_do) = match limit {
         CallLimit::Concurrency => (

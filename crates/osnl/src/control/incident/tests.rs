@@ -398,6 +398,8 @@ fn a_target_that_falls_behind_has_its_rates_and_what_to_raise() {
             "{found:?}"
         );
     }
+    // All that is pending runs.
+    check(&of_target(&TargetReport { in_flight: 390, ..slow.clone() }, &BOUNDS), &[]);
     // A known cause explains the backlog.
     let held = TargetReport { falling_behind: slow.falling_behind, ..down("backup", None) };
     assert_eq!(of_target(&held, &BOUNDS)[0].kind, IncidentKind::TargetDown);
