@@ -104,7 +104,7 @@ impl Judge<'_> {
             Some(near) => {
                 let seen = format!("{seen}; did you mean {near}? {why}");
                 let command = format!("{}, or {}", named(near), driver.command());
-                self.finding(kind, subject, seen, NOTHING, command)
+                self.finding(kind, subject, seen, self.nothing(), command)
             }
             None => self.setting(kind, subject, format!("{seen}; {why}"), &driver),
         }
