@@ -25,7 +25,7 @@ const RULES: &str = "[rule:deleted]\nevent_type = ^port\\.delete\\.end$\n\
 /// Served if a look at the queue, of which there is one in ten seconds, meets a message on its way.
 const BY_CHANCE: [&str; 2] = ["ListenerStatus.queue_waiting_seconds", "ListenerStatus.queue_waiting_since"];
 
-const NOT_SERVED: [(&str, &str); 49] = [
+const NOT_SERVED: [(&str, &str); 50] = [
     ("Finding.broker", "no doctor finds a fault: tests/cli/doctor.rs"),
     ("Finding.command", "the same"),
     ("Finding.consequence", "the same"),

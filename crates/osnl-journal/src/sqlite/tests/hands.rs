@@ -313,5 +313,5 @@ async fn what_a_guard_decided_is_kept_whatever_becomes_of_the_delivery() {
     };
     let expected = [("1", false), ("2", true), ("3", false), ("4", true), ("5#0", true)];
     assert_eq!(seen(std::time::UNIX_EPOCH), expected.map(|(key, passed)| (key.to_owned(), passed)));
-    assert_eq!(seen(std::time::SystemTime::now() + Duration::from_secs(1)), []);
+    assert_eq!(seen(SystemTime::now() + Duration::from_secs(1)), []);
 }

@@ -173,7 +173,7 @@ async fn counts_are_those_of_the_list_whatever_the_filter() {
         (Filter { key: Some("k".into()), ..Filter::default() }, 2),
         (Filter { key: Some("k".into()), ..only(&[RowState::Ready]) }, 1),
         (one(DeliveryId::parse("3.0").unwrap()), 1),
-        (Filter { since: Some(std::time::SystemTime::now()), ..Filter::default() }, 0),
+        (Filter { since: Some(SystemTime::now()), ..Filter::default() }, 0),
         (Filter { event: Some(2), ..Filter::default() }, 1),
         (Filter { phases: vec![Phase::Waiting], ..Filter::default() }, 1),
         (Filter { phases: vec![Phase::Ready], key: Some("K".into()), ..Filter::default() }, 1),
