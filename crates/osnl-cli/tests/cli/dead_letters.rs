@@ -13,7 +13,11 @@ const COPY: &str = "[action:copy]\ndriver = http\nmethod = POST\nurl = SINK/copy
 const DEAD: &str = "osnl.dead";
 
 fn refused(name: &str) -> Rig {
-    let rig = Rig::with(name, &[QUORUM, RULE, ROLES, COPY]);
+    refused_by(name, ROLES)
+}
+
+fn refused_by(name: &str, roles: &str) -> Rig {
+    let rig = Rig::with(name, &[QUORUM, RULE, roles, COPY]);
     rig.sink.reply_when(|request| (!is_copy(&request.target)).then_some(Reply::Status(400)));
     rig
 }
@@ -117,7 +121,9 @@ fn a_message_that_cannot_be_read_is_kept_and_can_be_discarded() {
 
 #[test]
 fn a_dead_letter_queue_that_is_full_or_gone_loses_nothing() {
-    let mut rig = refused("dead-letters-full");
+    // A target that refuses everything would be held, and cost no attempt.
+    let roles = "[action:roles]\ndriver = http\nmethod = POST\nurl = SINK/roles\nfinal = 400\n";
+    let mut rig = refused_by("dead-letters-full", roles);
     let policy = r#"{"max-length":1}"#;
     rig.vhost.ctl(&["set_policy", "full", "dead$", policy, "--apply-to", "queues"]);
     rig.publish((1..=5).map(|n| (n, n)));
