@@ -2,7 +2,7 @@
 //! K2HR3.
 //!
 //! The request equals k2hr3_osnl 1.0.8's byte for byte but for `User-Agent` and `Connection`
-//! (`fixtures/k2hr3/requests.json`). [`parameters`](HostParameters::of) turns a payload into
+//! (`fixtures/k2hr3/requests.json`). [`HostParameters::from_payload`] turns a payload into
 //! parameters, [`target`](HostParameters::request_target) turns parameters into the request target.
 //! K2HR3 answers 204 if there is nothing to do, so a retry is safe; it has no place for an
 //! idempotency key.
@@ -58,7 +58,7 @@ impl K2hr3 {
             "put the CA's certificate into SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
         let client = Client::to(&options, &api_url)?;
         let (no_addresses, events) = (NoAddresses::All, K2hr3Events::All);
-        Ok(Self { client, api_url, parameters: Arc::new(HostParameters::of), no_addresses, events })
+        Ok(Self { client, api_url, parameters: Arc::new(HostParameters::from_payload), no_addresses, events })
     }
 
     #[must_use]
@@ -79,7 +79,7 @@ impl K2hr3 {
     #[must_use]
     pub fn with_events(mut self, events: K2hr3Events) -> Self {
         self.events = events;
-        self.with_parameters(move |payload| events.parameters(payload))
+        self
     }
 
     async fn delete(&self, event: &Event) -> Result<Completion, ActionError> {
@@ -144,12 +144,8 @@ pub fn shown(url: &ApiUrl) -> String {
     written_secrets::masked_url(&url.to_string())
 }
 
-fn asked_for(
-    payload: &Value,
-    events: K2hr3Events,
-    no_addresses: NoAddresses,
-) -> Result<HostParameters, Unusable> {
-    events.parameters(payload).and_then(|found| narrowed(found, payload, no_addresses))
+fn asked_for(payload: &Value, no_addresses: NoAddresses) -> Result<HostParameters, Unusable> {
+    HostParameters::from_payload(payload).and_then(|found| narrowed(found, payload, no_addresses))
 }
 
 fn narrowed(

@@ -45,7 +45,7 @@ struct Registration {
 }
 
 fn asked_for(notification: &Notification, payload: &Value) -> Result<Registration, Unusable> {
-    let HostParameters { cuk, addresses } = HostParameters::of(payload)?;
+    let HostParameters { cuk, addresses } = HostParameters::from_payload(payload)?;
     let addresses = match addresses.is_empty() {
         false => addresses,
         true => {

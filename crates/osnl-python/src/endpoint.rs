@@ -72,7 +72,7 @@ impl K2hr3Caller {
 pub(crate) fn parameters(payload: &str) -> PyResult<(String, Vec<String>)> {
     let wrong = |error: &dyn std::fmt::Display| PyValueError::new_err(error.to_string());
     let payload: Value = osnl_model::parse_python_json_as(payload).map_err(|error| wrong(&error))?;
-    let host = HostParameters::of(&payload).map_err(|error| match error {
+    let host = HostParameters::from_payload(&payload).map_err(|error| match error {
         Unusable::NothingToDo(why) | Unusable::Unreadable(why) => wrong(&why),
     })?;
     Ok((host.cuk, host.addresses))

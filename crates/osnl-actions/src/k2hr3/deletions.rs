@@ -1,25 +1,15 @@
 use osnl_model::Notification;
-use serde_json::Value;
-
-use super::parameters::{HostParameters, Unusable};
 
 pub const DELETIONS: [&str; 3] = ["port.delete.end", "instance.delete.end", "compute.instance.delete.end"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum K2hr3Events {
     Deletions,
-    /// Each event that a rule matches, as in k2hr3_osnl: the payload alone names the host, and its flat form does not.
+    /// Each event that a rule matches, as in k2hr3_osnl: the payload alone names the host.
     All,
 }
 
 impl K2hr3Events {
-    pub(super) fn parameters(self, payload: &Value) -> Result<HostParameters, Unusable> {
-        match self {
-            Self::Deletions => HostParameters::of_either_form(payload),
-            Self::All => HostParameters::of(payload),
-        }
-    }
-
     pub(super) fn refuses(self, notification: &Notification) -> Option<String> {
         let event_type = notification.event_type.as_deref().unwrap_or("an event without a type");
         match self {

@@ -3,11 +3,12 @@
 //! | kind | cuk (K2HR3's host key) | addresses |
 //! | --- | --- | --- |
 //! | neutron | `port.device_id` | `port.fixed_ips[].ip_address` |
+//! | neutron, as k2hr3_osnl's manual prints it | `device_id` | `fixed_ips[].ip_address` |
 //! | nova versioned | `nova_object.data.uuid` | none: every address of the instance |
 //! | nova legacy | `instance_id` | none |
 //!
-//! k2hr3_osnl's manual shows a flat neutron payload without `port`, of which the program made no request.
-//! [`HostParameters::of_either_form`] reads the flat form too.
+//! The printed form, without `port`, is the manual's promise: the program made no request of it. No service sends an event
+//! with a `device_id` there (`fixtures/emission`), so that form is read for every event.
 //!
 //! A port of the network itself (`device_owner` is `network:…`: DHCP, router) belongs to no
 //! instance, so nothing is sent. k2hr3_osnl refused DHCP ports, and asked K2HR3 to forget routers,
@@ -40,24 +41,17 @@ pub enum Unusable {
 }
 
 impl HostParameters {
-    pub fn of(payload: &Value) -> Result<Self, Unusable> {
-        Self::read(payload, false)
-    }
-
-    pub fn of_either_form(payload: &Value) -> Result<Self, Unusable> {
-        Self::read(payload, true)
-    }
-
-    fn read(payload: &Value, reads_flat: bool) -> Result<Self, Unusable> {
+    /// Reads the host that a payload of any kind names.
+    pub fn from_payload(payload: &Value) -> Result<Self, Unusable> {
         let unreadable = |why: &str| Unusable::Unreadable(why.to_owned());
         let Some(payload) = payload.as_object() else {
             return Err(unreadable("the payload is not an object"));
         };
         let filled = |key: &str| payload.get(key).filter(|value| !is_empty(value));
-        let port = match filled("port") {
-            Some(Value::Object(port)) => Some(port),
+        let (port, fixed_ips) = match filled("port") {
+            Some(Value::Object(port)) => (Some(port), "port.fixed_ips"),
             Some(_) => return Err(unreadable("payload.port is not an object")),
-            None => (reads_flat && payload.contains_key("device_id")).then_some(payload),
+            None => (payload.contains_key("device_id").then_some(payload), "fixed_ips"),
         };
         let versioned = match filled("nova_object.data") {
             Some(Value::Object(data)) => Some(data),
@@ -66,7 +60,7 @@ impl HostParameters {
         };
 
         let addresses = match port.and_then(|port| port.get("fixed_ips")) {
-            Some(fixed_ips) => addresses(fixed_ips)?,
+            Some(found) => addresses(found, fixed_ips)?,
             None => Vec::new(),
         };
         let candidates = [
@@ -98,7 +92,7 @@ impl HostParameters {
         }
     }
 
-    /// Refuses a host that another reader than [`of`](Self::of) named and K2HR3 cannot know, as k2hr3_osnl did.
+    /// Refuses a host that another reader than [`from_payload`](Self::from_payload) named and K2HR3 cannot know, as k2hr3_osnl did.
     pub(super) fn checked(self) -> Result<Self, Unusable> {
         if !is_uuid(&self.cuk) {
             return Err(Unusable::Unreadable(format!("the instance id {:?} is not a UUID", self.cuk)));
@@ -146,24 +140,24 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn addresses(fixed_ips: &Value) -> Result<Vec<String>, Unusable> {
+fn addresses(fixed_ips: &Value, path: &str) -> Result<Vec<String>, Unusable> {
     if is_empty(fixed_ips) {
         return Ok(Vec::new());
     }
     let Some(fixed_ips) = fixed_ips.as_array() else {
-        return Err(Unusable::Unreadable("port.fixed_ips is not a list".to_owned()));
+        return Err(Unusable::Unreadable(format!("{path} is not a list")));
     };
     let mut addresses = Vec::new();
     for entry in fixed_ips {
         let Some(entry) = entry.as_object() else {
-            return Err(Unusable::Unreadable("an entry of port.fixed_ips is not an object".to_owned()));
+            return Err(Unusable::Unreadable(format!("an entry of {path} is not an object")));
         };
         match entry.get("ip_address") {
             None => {}
             Some(value) if is_empty(value) => {}
             Some(Value::String(text)) if text.parse::<IpAddr>().is_ok() => addresses.push(text.clone()),
             Some(other) => {
-                return Err(Unusable::Unreadable(format!("{other} in port.fixed_ips is not an IP address")));
+                return Err(Unusable::Unreadable(format!("{other} in {path} is not an IP address")));
             }
         }
     }
@@ -195,17 +189,32 @@ mod tests {
     }
 
     fn check(payload: Value, expected: &str) {
-        assert_eq!(seen(HostParameters::of_either_form(&payload)), expected, "{payload}");
+        assert_eq!(seen(HostParameters::from_payload(&payload)), expected, "{payload}");
     }
 
     #[test]
-    fn the_manual_s_flat_form_gives_what_the_wrapped_form_gives_or_nothing() {
-        let port = json!({"device_id": ID, "fixed_ips": [{"ip_address": "10.0.0.1"}, {"ip_address": "2001:db8::6"}]});
-        let expected = format!("cuk={ID} host=10.0.0.1,2001:db8::6");
-        check(port.clone(), &expected);
-        let as_k2hr3_osnl = seen(HostParameters::of(&port));
-        assert_eq!(as_k2hr3_osnl, "unreadable: there is no instance id in the payload");
-        check(json!({"port": port}), &expected);
+    fn the_manual_s_flat_form_gives_what_the_wrapped_form_gives() {
+        let ip = |address: &str| json!({"ip_address": address, "subnet_id": "s"});
+        for port in [
+            json!({"device_id": ID, "fixed_ips": [ip("10.0.0.1"), ip("2001:db8::6")]}),
+            json!({"device_id": ID, "device_owner": "compute:nova", "fixed_ips": [ip("10.0.0.1")], "extra_dhcp_opts": []}),
+            json!({"device_id": ID}),
+            json!({"device_id": ID, "fixed_ips": {}}),
+            json!({"device_id": ID, "fixed_ips": [ip("10.0.0.1/24")]}),
+            json!({"device_id": ID, "fixed_ips": ["10.0.0.1"]}),
+            json!({"device_id": ID, "fixed_ips": "10.0.0.1"}),
+            json!({"device_id": ID, "device_owner": "network:router_interface"}),
+            json!({"device_id": "reserved_dhcp_port", "device_owner": "network:dhcp"}),
+            json!({"device_id": "", "device_owner": ""}),
+            json!({"device_id": "i-0000002a", "device_owner": "compute:nova"}),
+            json!({"device_id": null}),
+        ] {
+            let wrapped = seen(HostParameters::from_payload(&json!({"port": port})));
+            check(port, &wrapped.replace("port.fixed_ips", "fixed_ips"));
+        }
+        let both = json!({"device_id": "flat", "port": {"device_id": ID, "fixed_ips": [ip("10.0.0.1")]}});
+        check(both, &format!("cuk={ID} host=10.0.0.1"));
+        check(json!({"port": {}, "device_id": ID}), &format!("cuk={ID} host=all"));
     }
 
     #[test]

@@ -1,18 +1,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Sink};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, RawMessage, Sink, Vhost, fixture, wait_until};
 
 use crate::harness::{PROMPTLY, Place, QUEUE, SOON, conf, instance, notices, settled};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 
-#[test]
-fn under_every_name_a_deleted_port_is_a_request_and_a_signal_the_end() {
-    let vhost = Broker::shared().vhost("names");
-    let sink = Sink::start();
-    let place = Place::new();
-    place.write("k2hr3_osnl.conf", conf(&vhost.url(), &sink.url("/v1/role"), ""));
+/// Each name of the program, as a word, a link, and a copy, on `k2hr3_osnl.conf`.
+fn programs(place: &Place) -> [(PathBuf, &'static [&'static str]); 5] {
     let link = |name: &str| {
         let link = place.path(name);
         std::os::unix::fs::symlink(OSNL, &link).unwrap();
@@ -23,17 +19,24 @@ fn under_every_name_a_deleted_port_is_a_request_and_a_signal_the_end() {
     std::fs::create_dir(place.path("bin")).unwrap();
     let copy = place.path("bin/k2hr3_osnl");
     assert!(Command::new("cp").args([Path::new(OSNL), &copy]).status().unwrap().success());
-    let programs: [(PathBuf, &[&str]); 5] = [
+    [
         (OSNL.into(), &["k2hr3-osnl", "-c", "k2hr3_osnl.conf"]),
         (OSNL.into(), &["k2hr3_osnl", "--config-file=k2hr3_osnl.conf"]),
         (link("k2hr3_osnl"), &["-c", "k2hr3_osnl.conf"]),
         (link("k2hr3-osnl"), &["-ck2hr3_osnl.conf"]),
         (copy, &["--config", "k2hr3_osnl.conf"]),
-    ];
+    ]
+}
 
+#[test]
+fn under_every_name_a_deleted_port_is_a_request_and_a_signal_the_end() {
+    let vhost = Broker::shared().vhost("names");
+    let sink = Sink::start();
+    let place = Place::new();
+    place.write("k2hr3_osnl.conf", conf(&vhost.url(), &sink.url("/v1/role"), ""));
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let mut count = 0;
-    for (program, args) in &programs {
+    for (program, args) in &programs(&place) {
         for signal in ["TERM", "INT"] {
             let mut osnl = place.run(program, args).listening();
             publisher.notify_all(&notices(count..count + 1));
@@ -51,6 +54,42 @@ fn under_every_name_a_deleted_port_is_a_request_and_a_signal_the_end() {
         }
     }
     assert_eq!(sink.requests().len(), count);
+}
+
+fn is_consumed(vhost: &Vhost) -> bool {
+    vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers == 1)
+}
+
+#[test]
+fn under_every_name_the_manuals_file_and_its_message_are_a_request() {
+    let vhost = Broker::shared().vhost("manual");
+    let sink = Sink::start();
+    let place = Place::new();
+    let text = fixture::text("k2hr3/manual/k2hr3_osnl.conf")
+        .replace("rabbit://user:pass@127.0.0.1:5672/", &vhost.url())
+        .replace("https://localhost/v1/role", &sink.url("/v1/role"));
+    place.write("k2hr3_osnl.conf", text);
+    let args = ["config", "show", "--show-secrets", "--k2hr3-osnl", "k2hr3_osnl.conf"];
+    let mut shown = place.run(Path::new(OSNL), &args);
+    assert_eq!(shown.wait(SOON).code(), Some(0), "{}", shown.stderr());
+    place.write("osnl.conf", shown.stdout());
+    let native: (PathBuf, &[&str]) = (OSNL.into(), &["run", "-c", "osnl.conf"]);
+
+    let body = fixture::text("k2hr3/manual/neutron.json").into_bytes();
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+    for (number, (program, args)) in programs(&place).into_iter().chain([native]).enumerate() {
+        // The file's level is error: the log does not tell that it listens.
+        let osnl = place.run(&program, args);
+        wait_until(SOON, &format!("{program:?} {args:?} consumes"), || is_consumed(&vhost));
+        publisher.raw(&RawMessage { body: body.clone(), ..RawMessage::default() });
+        let made = &sink.wait_for(number + 1, SOON)[number];
+        let expected = "/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678\
+                        &host=%5B%22172.16.0.1%22%2C%20%222001%3Adb8%3A%3A6%22%5D";
+        assert_eq!((&*made.method, &*made.target), ("DELETE", expected), "{program:?} {args:?}");
+        settled(&vhost, QUEUE);
+        osnl.stop();
+        wait_until(SOON, "its consumer is gone", || !is_consumed(&vhost));
+    }
 }
 
 #[track_caller]

@@ -38,7 +38,7 @@ impl NotificationEndpoint {
         Ok(Self { conf, action: Arc::new(action) })
     }
 
-    /// Replaces [`HostParameters::of`]: the counterpart of overriding `_payload_to_params` in
+    /// Replaces [`HostParameters::from_payload`]: the counterpart of overriding `_payload_to_params` in
     /// Python.
     #[must_use]
     pub fn with_payload_to_params(

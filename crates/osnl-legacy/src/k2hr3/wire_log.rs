@@ -33,7 +33,7 @@ impl WireLog {
 }
 
 pub(super) fn log_returned(event: &Event) {
-    let parameters = HostParameters::of(&event.payload()).ok();
+    let parameters = HostParameters::from_payload(&event.payload()).ok();
     log_end(&Outcome::Returned, parameters.as_ref().map(|parameters| parameters.cuk.as_str()));
 }
 
@@ -63,7 +63,7 @@ fn log_end(outcome: &Outcome, cuk: Option<&str>) {
 
 impl DeliveryObserver for WireLog {
     fn claimed(&self, claimed: &ClaimedDelivery) {
-        let parameters = HostParameters::of(&claimed.event.payload()).ok();
+        let parameters = HostParameters::from_payload(&claimed.event.payload()).ok();
         let is_first = claimed.used.made == 0;
         if is_first && parameters.as_ref().is_some_and(|parameters| parameters.addresses.is_empty()) {
             tracing::warn!(target: ENDPOINT, "ips is empty");

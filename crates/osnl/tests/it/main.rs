@@ -21,6 +21,7 @@ mod journal;
 mod library;
 mod log;
 mod malformed;
+mod manual;
 mod memory;
 mod native;
 mod newer_brokers;
