@@ -21,6 +21,7 @@ BIN = Path(sys.executable).parent
 UUID = '12345678-1234-5678-1234-567812345678'
 PAYLOAD = {'port': {'device_id': UUID, 'fixed_ips': [{'ip_address': '172.16.0.1'}]}}
 HERE = Path(__file__).parent
+MANUAL = HERE.parents[2] / 'fixtures/k2hr3/manual'
 
 # Children inherit it: a shell ignores Ctrl-C in what runs in the background, and Python then leaves it so.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -100,9 +101,12 @@ class OnStage(unittest.TestCase):
 
     def publish(self, payload=None, priority='info', event_type='port.delete.end', publisher_id='network.host1'):
         """Publish as neutron does, once the queue is there."""
-        command = [BIN / 'osnl', 'send', '--transport-url', BROKER, '--exchange', self.exchange,
-                   '--event-type', event_type, '--publisher-id', publisher_id,
-                   '--priority', priority, '--payload', json.dumps(payload or PAYLOAD)]
+        self.send(self.exchange, '--event-type', event_type, '--publisher-id', publisher_id,
+                  '--priority', priority, '--payload', json.dumps(payload or PAYLOAD))
+
+    def send(self, exchange, *what):
+        """Publish by the program, once the queue is there."""
+        command = [BIN / 'osnl', 'send', '--transport-url', BROKER, '--exchange', exchange, *what]
         said = []
 
         def sent():

@@ -3,9 +3,14 @@
 import json
 import logging
 import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 
-from stage import BIN, PAYLOAD, UUID, OnStage, Sink, until
+from stage import BIN, BROKER, MANUAL, PAYLOAD, UUID, OnStage, Sink, until
+
+#: The request of the message that the manual prints.
+PRINTED = f'/v1/role?extra=openstack-auto-v1&cuk={UUID}&host=%5B%22172.16.0.1%22%2C%20%222001%3Adb8%3A%3A6%22%5D'
 
 
 class Behaviour(OnStage):
@@ -46,6 +51,50 @@ except K2hr3Error as error:
         expected = f'/v1/role?extra=openstack-auto-v1&cuk={UUID}&host=%5B%22172.16.0.1%22%5D'
         self.assertEqual(Sink.seen[0][0], expected)
         self.stop(process)
+
+    def test_the_manual_as_printed(self):
+        """Its file with its message, by a listener and by hand."""
+        url = f'http://127.0.0.1:{self.server.server_port}/v1/role'
+        text = (MANUAL / 'k2hr3_osnl.conf').read_text(encoding='utf-8')
+        text = text.replace('rabbit://user:pass@127.0.0.1:5672/', BROKER)
+        self.conf.write_text(text.replace('https://localhost/v1/role', url), encoding='utf-8')
+        process = self.run_listing(r"""
+from pathlib import Path
+import k2hr3_osnl
+k2hr3_osnl.listen([k2hr3_osnl.K2hr3NotificationEndpoint(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
+""")
+        self.send('neutron', MANUAL / 'neutron.json')
+        until(lambda: Sink.seen, 'a DELETE')
+        self.stop(process)
+        import k2hr3_osnl
+        endpoint = k2hr3_osnl.K2hr3NotificationEndpoint(k2hr3_osnl.K2hr3Conf(self.conf))
+        message = json.loads((MANUAL / 'neutron.json').read_text(encoding='utf-8'))
+        publisher, event, payload = (message[key] for key in ('publisher_id', 'event_type', 'payload'))
+        self.assertEqual(endpoint._payload_to_params(payload), {'cuk': UUID, 'ips': ['172.16.0.1', '2001:db8::6']})
+        self.assertEqual(endpoint.info({}, publisher, event, payload, {}), 'handled')
+        self.assertEqual([seen[0] for seen in Sink.seen], [PRINTED, PRINTED])
+
+    def test_the_sample(self):
+        """It is where the manual looks for it: pip show -f osnl-k2hr3."""
+        import k2hr3_osnl
+        found = [file for file in metadata.files('osnl-k2hr3') if file.name == 'k2hr3_osnl.conf']
+        self.assertEqual([str(file) for file in found], ['../../../etc/k2hr3/k2hr3_osnl.conf'])
+        sample = Path(found[0].locate()).resolve()
+        self.assertEqual(sample, Path(sys.prefix).resolve() / 'etc/k2hr3/k2hr3_osnl.conf')
+        values = [{group: conf[group] if isinstance(conf[group], str) else dict(conf[group]) for group in conf}
+                  for conf in map(k2hr3_osnl.K2hr3Conf, (sample, MANUAL / 'k2hr3_osnl.conf'))]
+        self.assertEqual(values[0], values[1])
+        self.assertEqual(values[0]['oslo_messaging_notifications']['transport_url'],
+                         'rabbit://user:pass@127.0.0.1:5672/')
+
+    def test_the_brokers_of_the_program(self):
+        """A file that the program takes is one for the library too."""
+        import k2hr3_osnl
+        text = self.conf.read_text(encoding='utf-8')
+        for url in ('kafka://kafka.example.com:9092', 'amqp://qpid.example.com:5673'):
+            self.conf.write_text(text.replace(BROKER, url), encoding='utf-8')
+            conf = k2hr3_osnl.K2hr3Conf(self.conf)
+            self.assertTrue(conf.oslo_messaging_notifications.transport_url.startswith(url))
 
     def test_an_endpoint_of_ones_own(self):
         """Its method gets all five, and what it returns decides."""

@@ -16,11 +16,8 @@ use super::stage::Profile;
 use super::{FEATURES, FEATURES_OF_WHEEL, folder};
 use crate::{setup, step};
 
-/// A project, how its wheel's name begins, and the features of the program in a wheel for this machine and for others.
-const WHEELS: [(&str, &str, [&[&str]; 2]); 2] = [
-    ("packaging/pypi/osnl", "osnl-", [&["--features", FEATURES], &["--features", FEATURES_OF_WHEEL]]),
-    ("crates/osnl-python", "osnl_k2hr3-", [&[], &[]]),
-];
+/// A project, and how its wheel's name begins.
+const WHEELS: [(&str, &str); 2] = [("packaging/pypi/osnl", "osnl-"), ("crates/osnl-python", "osnl_k2hr3-")];
 
 /// The oldest glibc of the released wheels, that of RHEL 8. Zig links for it, because this machine's glibc is newer.
 const GLIBC: &str = "manylinux_2_28";
@@ -32,19 +29,23 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
     };
     let out = folder()?.join("wheels");
     let _ = std::fs::remove_dir_all(&out);
-    for (project, _, [here, elsewhere]) in WHEELS {
+    for (project, _) in WHEELS {
         let mut build = step::building(&maturin);
         build.args(["build", "--locked", "--quiet", "--out"]).arg(&out);
         match profile {
-            Profile::Release => for_older_glibc(build.arg("--release").args(elsewhere), &maturin)?,
-            Profile::Debug => drop(build.args(["--profile", "dev", "--auditwheel", "skip"]).args(here)),
+            Profile::Release => {
+                for_older_glibc(build.args(["--release", "--features", FEATURES_OF_WHEEL]), &maturin)?;
+            }
+            Profile::Debug => {
+                build.args(["--profile", "dev", "--auditwheel", "skip", "--features", FEATURES]);
+            }
         }
         build.current_dir(step::root().join(project)).stdin(Stdio::null());
         // Another target folder would build everything again.
         build.env("CARGO_TARGET_DIR", step::target_dir());
         step::run(&mut build).with_context(|| format!("the wheel of {project}"))?;
     }
-    WHEELS.iter().map(|(_, name, _)| wheel(&out, name)).collect()
+    WHEELS.iter().map(|(_, name)| wheel(&out, name)).collect()
 }
 
 /// Lets Zig link; maturin looks for Zig as a module of the first Python in PATH.
