@@ -16,7 +16,8 @@ const OURS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd
 const RUN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd/osnl.service");
 const THEIRS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/k2hr3/systemd/k2hr3_osnl.service");
 const PROGRAM: &str = "/usr/bin/k2hr3_osnl";
-const CONF: &str = "/etc/k2hr3/k2hr3_osnl.conf";
+const MANUAL_PROGRAM: &str = "/usr/local/bin/k2hr3_osnl";
+const MANUAL_CONF: &str = "/usr/local/etc/k2hr3/k2hr3_osnl.conf";
 const NOBODY: u32 = 65534;
 
 fn settings(unit: &str) -> Vec<(String, String, String)> {
@@ -47,7 +48,11 @@ fn setting(unit: &str, section: &str, name: &str) -> String {
 #[test]
 fn our_unit_is_compatible_ready_in_time_and_patient_at_the_end() {
     let service = |name| setting(OURS, "Service", name);
-    assert_eq!(service("ExecStart"), setting(THEIRS, "Service", "ExecStart"));
+    let theirs = setting(THEIRS, "Service", "ExecStart");
+    assert_eq!(
+        service("ExecStart"),
+        theirs.replace("/usr/local/bin/", "/usr/bin/").replace("/usr/local", "")
+    );
     assert_eq!(service("Type"), "notify");
     assert_eq!(service("Restart"), "on-failure");
     assert!(
@@ -148,7 +153,7 @@ fn is_accepted(path: &str, name: &str, program: &str) {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "which of the two was tested")]
-fn the_manuals_own_unit_works_but_for_the_path() {
+fn the_manuals_own_unit_works_but_for_the_paths() {
     let way = Way::closed("manual-unit");
     way.open();
     let case = Case::new(&way.url(), "http://127.0.0.1:9/v1/role", "");
@@ -159,14 +164,16 @@ fn the_manuals_own_unit_works_but_for_the_path() {
 
     let exec = setting(THEIRS, "Service", "ExecStart");
     let mut words = exec.split(' ');
-    assert_eq!(words.next(), Some(PROGRAM));
+    assert_eq!(words.next(), Some(MANUAL_PROGRAM));
     let mut command = Command::new(&program);
-    command.args(words.map(|word| if word == CONF { case.path("conf") } else { word.into() }));
-    command.env_clear().current_dir("/").stderr(fs::File::create(case.path("stderr")).unwrap());
+    command.args(words.map(|word| if word == MANUAL_CONF { case.path("conf") } else { word.into() }));
+    command.env_clear().current_dir(setting(THEIRS, "Service", "WorkingDirectory"));
+    command.stderr(fs::File::create(case.path("stderr")).unwrap());
     let environment = setting(THEIRS, "Service", "Environment");
     let (name, value) = environment.split_once('=').unwrap();
     command.env(name, value);
     assert_eq!(setting(THEIRS, "Service", "User"), "nobody");
+    assert_eq!(setting(THEIRS, "Service", "Group"), "nobody");
     let root = fs::metadata(case.folder.path()).unwrap().uid() == 0;
     if root {
         command.uid(NOBODY).gid(NOBODY);
