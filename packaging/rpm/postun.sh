@@ -5,7 +5,7 @@ if [ -d /run/systemd/system ]; then
     fi
 fi
 if [ "$1" -eq 0 ]; then
-    for folder in /etc/osnl/conf.d /etc/osnl /var/lib/osnl /var/log/osnl; do
+    for folder in /etc/osnl/conf.d /etc/osnl /etc/k2hr3 /var/lib/osnl /var/log/osnl; do
         [ ! -d $folder ] || rmdir --ignore-fail-on-non-empty $folder
     done
 fi

@@ -120,6 +120,7 @@ installed() {
     same "$(stat -c '%U:%G %a' /var/log/osnl)" "osnl:osnl 750" "the folder of logs"
     same "$(stat -c '%U:%G %a' /etc/osnl/osnl.conf)" "root:osnl 640" "the configuration"
     [ -d /etc/osnl/conf.d ] || fails "no conf.d"
+    osnl check --k2hr3-osnl /etc/k2hr3/k2hr3_osnl.conf.sample > /dev/null || fails "the sample of k2hr3_osnl's manual"
     same "$(k2hr3-osnl)" theirs "a program that was there"
     same "$(k2hr3_osnl -v | cut -d' ' -f1)" k2hr3-osnl "k2hr3_osnl"
     oss_watcher --help > /dev/null
