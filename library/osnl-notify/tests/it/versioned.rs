@@ -6,6 +6,7 @@ mod compatibility;
 mod emit;
 mod every_recording;
 mod fingerprints;
+mod guide;
 mod history;
 mod nova_classes;
 mod operation;
