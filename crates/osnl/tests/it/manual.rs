@@ -1,4 +1,4 @@
-//! What k2hr3_osnl's manual prints, played as printed: the file of its section 2.2 with the messages of its section 3.2.
+//! What k2hr3_osnl's manual prints, played as printed: the files of its sections 2.2 and 3.3 with the messages of 3.2.
 //!
 //! Its marks of omission are left out. Of nova's versioned message, whose braces do not match, the priority and the
 //! publisher stand where oslo.messaging writes them; the third kind is named there, and not printed.
@@ -16,9 +16,11 @@ const ALL_ADDRESSES: &str = "/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-
 const BOTH_ADDRESSES: &str = "/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678\
                               &host=%5B%22172.16.0.1%22%2C%20%222001%3Adb8%3A%3A6%22%5D";
 
+const FILES: [&str; 2] = ["k2hr3/manual/k2hr3_osnl.conf", "k2hr3/conf/06-all-options-documented.conf"];
+
 /// The file, with this K2HR3 and these lines in place of others of the same option.
-fn file(sink: &Sink, lines: &[&str]) -> Conf {
-    let text = fixture::text("k2hr3/manual/k2hr3_osnl.conf");
+fn conf(file: &str, sink: &Sink, lines: &[&str]) -> Conf {
+    let text = fixture::text(file);
     let name = |line: &str| line.split(" = ").next().unwrap().to_owned();
     let replaced = text.lines().map(|line| match lines.iter().find(|other| name(other) == name(line)) {
         Some(other) => format!("{other}\n"),
@@ -31,8 +33,15 @@ fn file(sink: &Sink, lines: &[&str]) -> Conf {
 
 #[track_caller]
 fn check(message: &str, lines: &[&str], exchange: &str, topic: &str, target: &str) {
+    for file in FILES {
+        check_file(file, message, lines, exchange, topic, target);
+    }
+}
+
+#[track_caller]
+fn check_file(file: &str, message: &str, lines: &[&str], exchange: &str, topic: &str, target: &str) {
     let sink = Sink::start();
-    let conf = file(&sink, lines);
+    let conf = conf(file, &sink, lines);
     let broker = bound_broker(&conf);
     let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
     let bare = fixture::text(&format!("k2hr3/manual/{message}.json"));
