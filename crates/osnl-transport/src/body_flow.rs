@@ -142,7 +142,7 @@ impl BodyFlow {
         self.exceeds() && self.answers.load(Ordering::SeqCst) == 0
     }
 
-    fn exceeds(&self) -> bool {
+    pub(crate) fn exceeds(&self) -> bool {
         self.is_counting.load(Ordering::SeqCst)
             && self.messages.load(Ordering::SeqCst) > 0
             && self.in_hand() > self.most.load(Ordering::SeqCst)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use osnl_model::{Framing, Priority, Target};
 
@@ -186,7 +186,10 @@ pub trait Consumer: Send {
     /// Sends the settlements that `window` has gathered, or leaves them there while the broker takes nothing.
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    fn late_bindings(&self) -> Box<dyn LateBindings>;
+    /// Returns the looks at the bindings, which go on beside the messages; `None` if the broker has no bindings.
+    fn binding_watch(&self) -> Option<Box<dyn BindingWatch>> {
+        None
+    }
 
     /// The question costs a few round trips, so it is for idle listeners and not for each message.
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>>;
@@ -204,8 +207,30 @@ pub trait Consumer: Send {
     fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
-pub trait LateBindings: Send {
-    /// Looks for each exchange once, makes possible bindings, and returns the others.
-    fn bind<'a>(&'a mut self, bindings: &'a [Binding])
-    -> BoxFuture<'a, Result<Vec<Binding>, TransportError>>;
+/// The interval between two looks at a binding that was there.
+pub const BINDING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Looks at the bindings of an open subscription. An exchange may be deleted and made again at any time, and takes its
+/// bindings along.
+pub trait BindingWatch: Send {
+    /// Makes the bindings, which changes nothing where they exist, and returns what could not be bound; `None` if the
+    /// broker has not answered. A lost connection is reported by the consumer.
+    ///
+    /// # Errors
+    /// The subscription has to end, because the broker's node has been cut off from the others.
+    fn look<'a>(
+        &'a mut self,
+        bindings: &'a [Binding],
+    ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>>;
+}
+
+/// The answers to one look at bindings. A binding that is in no list is there.
+#[derive(Clone, Debug, Default)]
+pub struct BindingLook {
+    /// Bindings whose exchange does not exist.
+    pub missing: Vec<Binding>,
+    /// Bindings that the broker refuses to make, each with its answer.
+    pub refused: Vec<(Binding, TransportError)>,
+    /// Exchanges that did not exist, and that osnl has made ([`Declare::Create`]).
+    pub made: Vec<String>,
 }

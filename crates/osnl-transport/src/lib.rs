@@ -77,7 +77,8 @@ pub use amqp1::{Amqp1Transport, options::Amqp1Options};
 pub use backoff::{Backoff, Reconnect, RetryPauses};
 pub use bodies::{BodyBounds, Cut};
 pub use contract::{
-    Consumer, Features, LateBindings, LostPosition, PartitionSeen, QueueDepths, QueueSeen, Transport,
+    BINDING_INTERVAL, BindingLook, BindingWatch, Consumer, Features, LostPosition, PartitionSeen,
+    QueueDepths, QueueSeen, Transport,
 };
 pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
 pub use driver::{Driver, unknown_driver};

@@ -167,6 +167,13 @@ impl MemoryBroker {
         self.shared.changed.notify_waiters();
     }
 
+    /// Deletes an exchange with its bindings.
+    pub fn delete_exchange(&self, exchange: &str) {
+        let mut state = self.lock();
+        state.exchanges.remove(exchange);
+        state.bindings.retain(|binding| binding.exchange != exchange);
+    }
+
     pub fn disconnect_all(&self) {
         self.lock().end_all_connections();
         self.shared.changed.notify_waiters();

@@ -6,6 +6,7 @@
 
 mod answer;
 mod arguments;
+mod bindings;
 mod connect;
 mod consumer;
 mod cut;
@@ -18,7 +19,6 @@ mod headers;
 mod held;
 pub(crate) mod inspection;
 mod login;
-mod majority;
 mod marks;
 mod properties;
 pub(crate) mod prove;
@@ -49,7 +49,7 @@ use tokio::time::timeout;
 use self::connect::ConnectionFacts;
 use self::consumer::RabbitConsumer;
 use self::dead_letters::QueuePublisher;
-use self::declare::{DeclareError, LateTakeOver};
+use self::declare::{DeclareError, Declared, LateTakeOver};
 use self::held::ConnectionGuard;
 use self::options::RabbitOptions;
 use self::publisher::RabbitPublisher;
@@ -152,7 +152,7 @@ impl RabbitTransport {
         let mode = (options.declare, options.pool.is_some());
         let (oslo, broker) = (self.oslo_queue(), (greeting.rabbitmq(), forced));
         let declared = declare::declare(&connection, &plan, mode, (&queue, &oslo), broker);
-        let (open, unbound, late) = match declared.await {
+        let Declared { open, unbound, late, makes } = match declared.await {
             Ok(declared) => declared,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
                 // The broker has closed the connection. The next attempt asks for a durable queue, so this is no
@@ -189,7 +189,7 @@ impl RabbitTransport {
         let subscription =
             Subscription { certificate_ends, cluster: greeting.cluster.clone(), ..subscription };
         let share = (plan.share, options.bodies, &*options.consumer_tag);
-        RabbitConsumer::start(connection, body_flow, subscription, share, greeting.rabbitmq()).await
+        RabbitConsumer::start(connection, body_flow, subscription, share, (greeting.rabbitmq(), makes)).await
     }
 }
 

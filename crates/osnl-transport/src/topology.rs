@@ -137,7 +137,7 @@ pub struct Subscription {
     pub host: String,
     pub bindings: Vec<Binding>,
     /// Bindings whose exchange is missing. Messages published before
-    /// [`Consumer::late_bindings`](crate::Consumer::late_bindings) makes these bindings do not reach the queue.
+    /// [`Consumer::binding_watch`](crate::Consumer::binding_watch) makes these bindings do not reach the queue.
     pub unbound: Vec<Binding>,
     pub open: Vec<OpenQueue>,
     pub waiting: u32,

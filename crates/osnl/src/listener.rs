@@ -21,9 +21,9 @@ mod given_back;
 mod groups;
 #[cfg(test)]
 mod holding;
-mod late;
 mod leaving;
 mod overseer;
+mod rebinding;
 mod recount;
 mod session;
 mod state;
@@ -235,7 +235,7 @@ impl Listener {
             self.endpoint.subscribed(&self.config.name);
             self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);
-            let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
+            let (found, watch) = (consumer.subscription().clone(), consumer.binding_watch());
             let opened = Instant::now();
             let mut session = ListenerSession::new(&self, consumer, recount);
             let tidying = async {
@@ -243,9 +243,17 @@ impl Listener {
                     tidying.connected(&self.config.name, &*self.transport, &self.gauges).await;
                 }
             };
-            let besides =
-                async { tokio::join!(tidying, self.bind_late(&found, late), Box::pin(self.oversee(&found))) };
-            let ended = beside(self.read(&mut session, &shutdown), besides).await;
+            let besides = async {
+                tokio::join!(tidying, Box::pin(self.oversee(&found)));
+                std::future::pending::<()>().await;
+            };
+            // In this order: the survey judges what the looks at the bindings have shown.
+            let ended = tokio::select! {
+                biased;
+                ended = self.read(&mut session, &shutdown) => ended,
+                error = self.keep_bound(&found, watch) => Err(error),
+                () = besides => continue,
+            };
             let unsettled = session.unsettled();
             self.gauges.set_unsettled(0);
             before = Some(Instant::now());
@@ -403,7 +411,6 @@ impl Listener {
                 remedy: self.remedy(&error),
                 attempts: attempt,
                 next,
-                is_unbound: false,
             };
             self.say_failed(&trouble, error.is_missing(), pause, &mut said);
             self.gauges.failed(Some(trouble));
@@ -440,15 +447,6 @@ async fn give_up(
         biased;
         () = shutdown.abort.cancelled() => {}
         () = end => {}
-    }
-}
-
-async fn beside<T, U>(first: impl Future<Output = T>, second: impl Future<Output = U>) -> T {
-    tokio::pin!(first);
-    tokio::select! {
-        biased;
-        ended = &mut first => ended,
-        _ = second => first.await,
     }
 }
 

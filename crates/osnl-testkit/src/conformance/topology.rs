@@ -87,11 +87,16 @@ pub async fn a_queue_of_ours_is_read_before_its_exchange_is_there<R: BrokerRig>(
     let mut session = ConsumerSession::open_with(&*transport, &neutron(), &passive).await;
     let unbound = session.consumer.subscription().unbound.clone();
     assert_eq!((unbound.len(), session.consumer.subscription().bindings.len()), (1, 0));
-    let mut late = session.consumer.late_bindings();
-    assert_eq!(within(late.bind(&unbound)).await.unwrap(), unbound);
+    let mut watch = session.consumer.binding_watch().unwrap();
+    let mut missing = async || {
+        let look = within(watch.look(&unbound)).await.unwrap().unwrap();
+        assert!(look.refused.is_empty() && look.made.is_empty(), "{look:?}");
+        look.missing
+    };
+    assert_eq!(missing().await, unbound);
     rig.make_exchange("neutron").await;
-    assert_eq!(within(late.bind(&unbound)).await.unwrap(), []);
+    assert_eq!(missing().await, []);
     publish(&mut rig, 0..1).await;
     session.take(1).await;
-    assert_eq!(within(late.bind(&unbound)).await.unwrap(), [], "once more is no error");
+    assert_eq!(missing().await, [], "once more is no error");
 }

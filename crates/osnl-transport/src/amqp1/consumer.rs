@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::connection::{Amqp1Connection, SharedSession};
 use super::session::Session;
 use crate::carrier::TIMEOUT;
-use crate::contract::{Consumer, LateBindings, QueueDepths};
+use crate::contract::{Consumer, QueueDepths};
 use crate::error::TransportError;
 use crate::future::BoxFuture;
 use crate::message::Batch;
@@ -96,10 +96,6 @@ impl Consumer for Amqp1Consumer {
         Box::pin(std::future::ready(flushed))
     }
 
-    fn late_bindings(&self) -> Box<dyn LateBindings> {
-        Box::new(NoLateBindings)
-    }
-
     /// A broker of AMQP 1.0 does not count the messages at an address.
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
         Box::pin(std::future::ready(Ok(QueueDepths::new())))
@@ -119,13 +115,5 @@ impl Consumer for Amqp1Consumer {
             }
             drop(task);
         })
-    }
-}
-
-struct NoLateBindings;
-
-impl LateBindings for NoLateBindings {
-    fn bind<'a>(&'a mut self, _: &'a [Binding]) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 }

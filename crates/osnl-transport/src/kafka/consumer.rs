@@ -1,5 +1,6 @@
 //! The reader of a Kafka group: messages of an async stream, and offsets that are committed as messages end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,9 @@ use super::state::SharedState;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::Window;
 use crate::topology::{Binding, ListenOptions, Subscription};
-use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
+use crate::{
+    BindingLook, BindingWatch, BoxFuture, Consumer, PartitionSeen, QueueDepths, QueueSeen, TransportError,
+};
 
 /// The longest time that leaving the group may take before the client is left to itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -134,8 +137,9 @@ impl Consumer for KafkaConsumer {
         Box::pin(std::future::ready(flushed.map(drop)))
     }
 
-    fn late_bindings(&self) -> Box<dyn LateBindings> {
-        Box::new(KafkaLateBindings(self.shared.clone()))
+    fn binding_watch(&self) -> Option<Box<dyn BindingWatch>> {
+        let known = self.subscription.bindings.iter().map(|binding| binding.routing_key.clone()).collect();
+        Some(Box::new(KafkaBindingWatch { shared: self.shared.clone(), known }))
     }
 
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
@@ -182,20 +186,33 @@ impl Drop for KafkaConsumer {
     }
 }
 
-/// The library reads a late topic as soon as it finds it; this only tells when.
-struct KafkaLateBindings(Arc<SharedState>);
+/// The library reads a late topic as soon as it finds it; this only tells when. A topic that goes ends the subscription
+/// by itself, so topics that were there are not asked for.
+struct KafkaBindingWatch {
+    shared: Arc<SharedState>,
+    known: BTreeSet<String>,
+}
 
-impl LateBindings for KafkaLateBindings {
-    fn bind<'a>(
+impl BindingWatch for KafkaBindingWatch {
+    fn look<'a>(
         &'a mut self,
         bindings: &'a [Binding],
-    ) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
-        let (client, wanted) = (self.0.lock().client.clone(), bindings.to_vec());
-        Box::pin(blocking(move || {
-            let client = client.ok_or_else(no_task)?;
-            let is_missing =
-                |binding: &Binding| !matches!(client.leaders(&binding.routing_key, ANSWER), Ok(Some(_)));
-            Ok(wanted.into_iter().filter(is_missing).collect())
-        }))
+    ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>> {
+        Box::pin(async move {
+            let late = bindings.iter().filter(|binding| !self.known.contains(&binding.routing_key));
+            let (client, late) = (self.shared.lock().client.clone(), late.cloned().collect::<Vec<_>>());
+            if late.is_empty() {
+                return Ok(Some(BindingLook::default()));
+            }
+            let asked = blocking(move || {
+                let client = client.ok_or_else(no_task)?;
+                let is_there =
+                    |binding: &Binding| matches!(client.leaders(&binding.routing_key, ANSWER), Ok(Some(_)));
+                Ok(late.into_iter().partition::<Vec<_>, _>(is_there))
+            });
+            let Ok((found, missing)) = asked.await else { return Ok(None) };
+            self.known.extend(found.into_iter().map(|binding| binding.routing_key));
+            Ok(Some(BindingLook { missing, ..BindingLook::default() }))
+        })
     }
 }

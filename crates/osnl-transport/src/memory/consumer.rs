@@ -2,7 +2,7 @@ use super::{BrokerState, MemoryBroker};
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Subscription};
-use crate::{BoxFuture, Consumer, LateBindings, QueueDepths, TransportError};
+use crate::{BindingLook, BindingWatch, BoxFuture, Consumer, QueueDepths, TransportError};
 
 pub(super) struct MemoryConsumer {
     pub(super) broker: MemoryBroker,
@@ -122,8 +122,8 @@ impl Consumer for MemoryConsumer {
         })
     }
 
-    fn late_bindings(&self) -> Box<dyn LateBindings> {
-        Box::new(MemoryLateBindings(self.broker.clone()))
+    fn binding_watch(&self) -> Option<Box<dyn BindingWatch>> {
+        Some(Box::new(MemoryBindingWatch(self.broker.clone())))
     }
 
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
@@ -142,14 +142,15 @@ impl Consumer for MemoryConsumer {
     }
 }
 
-struct MemoryLateBindings(MemoryBroker);
+struct MemoryBindingWatch(MemoryBroker);
 
-impl LateBindings for MemoryLateBindings {
-    fn bind<'a>(
+impl BindingWatch for MemoryBindingWatch {
+    fn look<'a>(
         &'a mut self,
         bindings: &'a [Binding],
-    ) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
-        Box::pin(std::future::ready(Ok(self.0.lock().bind(bindings))))
+    ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>> {
+        let missing = self.0.lock().bind(bindings);
+        Box::pin(std::future::ready(Ok(Some(BindingLook { missing, ..BindingLook::default() }))))
     }
 }
 

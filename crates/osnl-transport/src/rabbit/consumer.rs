@@ -16,17 +16,16 @@ use futures_util::{Stream, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
-    QueueDeclareOptions,
+    ExchangeDeclareOptions, QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Event};
 
 use super::arguments::consumer_table;
-use super::declare::RabbitLateBindings;
+use super::bindings::RabbitBindingWatch;
 use super::failure::{OperationFailure, lost};
 use super::headers;
 use super::held::ConnectionGuard;
-use super::majority::lost_majority;
 use super::marks;
 use super::properties::properties;
 use super::returned::ReturnedMessages;
@@ -35,7 +34,7 @@ use crate::body_flow::BodyFlow;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{BrokerVersion, OpenQueue, QueueType, Subscription};
-use crate::{BoxFuture, Consumer, LateBindings, QueueDepths, QueueSeen, TransportError};
+use crate::{BindingWatch, BoxFuture, Consumer, QueueDepths, QueueSeen, TransportError};
 
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -51,8 +50,10 @@ pub(super) struct RabbitConsumer {
     held: VecDeque<IncomingMessage>,
     ended: Option<TransportError>,
     shortened: u64,
-    /// Completes when the broker's node has been cut off; `None` if the broker closes the connection then.
-    majority: Option<BoxFuture<'static, TransportError>>,
+    /// The options of missing exchanges that osnl makes.
+    makes: Option<ExchangeDeclareOptions>,
+    /// Whether the broker keeps the connection when its node has been cut off.
+    keeps_cut_off: bool,
 }
 
 struct QueueConsumer {
@@ -70,7 +71,7 @@ impl RabbitConsumer {
         body_flow: Arc<BodyFlow>,
         subscription: Subscription,
         (share, bodies, tag): (u16, BodyBounds, &str),
-        version: Option<BrokerVersion>,
+        (version, makes): (Option<BrokerVersion>, Option<ExchangeDeclareOptions>),
     ) -> Result<Self, TransportError> {
         let mut queues = Vec::with_capacity(subscription.open.len());
         body_flow.begin(bodies);
@@ -99,14 +100,12 @@ impl RabbitConsumer {
             });
         }
         let (events, connection) = (Box::pin(connection.events_listener()), Arc::new(connection));
-        // With `Declare::Nothing` osnl may bind nothing, and the plan has no bindings.
-        let bound = subscription.bindings.iter().find(|binding| !subscription.unbound.contains(binding));
-        let is_watched = version.is_some_and(BrokerVersion::keeps_cut_off_connections)
+        let keeps_cut_off = version.is_some_and(BrokerVersion::keeps_cut_off_connections)
             && subscription.open.iter().any(may_be_quorum);
-        let watched = bound.filter(|_| is_watched).cloned();
         Ok(Self {
             events,
-            majority: watched.map(|binding| lost_majority(connection.clone(), binding)),
+            makes,
+            keeps_cut_off,
             connection,
             body_flow,
             queues,
@@ -121,11 +120,6 @@ impl RabbitConsumer {
 
     /// Takes one message of each queue in turn, so that a full queue delays no other.
     fn take_ready(&mut self, context: &mut Context<'_>, out: &mut Batch) -> Poll<()> {
-        // The watch has time limits, so it is polled also while messages arrive.
-        if let Some(Poll::Ready(error)) = self.majority.as_mut().map(|lost| lost.as_mut().poll(context)) {
-            self.majority = None;
-            return self.end(error);
-        }
         self.polls += 1;
         let mut dry = 0;
         while out.room() > 0 && dry < self.queues.len() {
@@ -341,8 +335,9 @@ impl Consumer for RabbitConsumer {
         })
     }
 
-    fn late_bindings(&self) -> Box<dyn LateBindings> {
-        Box::new(RabbitLateBindings(self.connection.clone()))
+    fn binding_watch(&self) -> Option<Box<dyn BindingWatch>> {
+        let (connection, body_flow) = (self.connection.clone(), self.body_flow.clone());
+        Some(Box::new(RabbitBindingWatch::new(connection, body_flow, self.makes, self.keeps_cut_off)))
     }
 
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {

@@ -15,11 +15,11 @@
 //!
 //! A missing exchange is no refusal, because a queue of osnl may hold older messages. A restarting broker
 //! keeps a durable queue and loses a transient exchange until its service publishes again, so the listener
-//! looks for the exchange each second ([`LateBindings`]): messages before the binding are only in the
-//! service's own queues. Queues of services are left to the services.
+//! looks for the exchange each second ([`bindings`](super::bindings)): messages before the binding are only in
+//! the service's own queues. Queues of services are left to the services.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures_util::future::{join, join_all};
 use lapin::options::{
@@ -31,15 +31,14 @@ use lapin::{Channel, Connection, ExchangeKind, Queue};
 
 use super::arguments::{stream_probe, table};
 use super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, is_missing, reason, reply_code};
-use super::held::ConnectionGuard;
 use super::refusal::Difference;
 use super::returns;
 use super::side::SideChannel;
 use super::tap::probe;
+use crate::TransportError;
 use crate::topology::{
     Binding, BrokerVersion, Declare, NO_STREAMS, OpenQueue, QueueKind, QueueType, STREAM, TYPE, TopologyPlan,
 };
-use crate::{BoxFuture, LateBindings, TransportError};
 
 #[derive(Debug)]
 pub(super) enum DeclareError {
@@ -93,16 +92,26 @@ impl From<DeclareError> for TransportError {
     }
 }
 
-/// Declares the plan. Returns the queues in the plan's order, and the bindings whose exchange is missing. `forced`: the
-/// broker refuses transient queues, so a queue of osnl is durable in any case.
+/// A plan that has been declared.
+pub(super) struct Declared {
+    /// The queues, in the plan's order.
+    pub(super) open: Vec<OpenQueue>,
+    /// The bindings whose exchange is missing.
+    pub(super) unbound: Vec<Binding>,
+    pub(super) late: Vec<LateTakeOver>,
+    /// The options of an exchange that goes missing later; `None` if osnl does not make it.
+    pub(super) makes: Option<ExchangeDeclareOptions>,
+}
+
+/// Declares the plan. `forced`: the broker refuses transient queues, so a queue of osnl is durable in any case.
 pub(super) async fn declare(
     connection: &Connection,
     plan: &TopologyPlan,
     (declare, is_ours): (Declare, bool),
     (kind, oslo): (&QueueKind, &QueueKind),
     (version, forced): (Option<BrokerVersion>, bool),
-) -> Result<(Vec<OpenQueue>, Vec<Binding>, Vec<LateTakeOver>), DeclareError> {
-    let mut declarer = Declarer { side: SideChannel::new(connection), version, late: Vec::new() };
+) -> Result<Declared, DeclareError> {
+    let mut declarer = Declarer::new(connection, version);
     let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
     let mut missing = Vec::new();
     for exchange in exchanges {
@@ -125,62 +134,44 @@ pub(super) async fn declare(
     }
     let (of_missing, of_others): (Vec<&Binding>, Vec<&Binding>) =
         plan.bindings.iter().partition(|binding| missing.contains(&binding.exchange.as_str()));
-    let unbound = match declare {
+    let (unbound, makes) = match declare {
         Declare::Create => {
-            let mut options = exchange_options(oslo);
-            let of_services = open.iter().filter(|_| !is_ours && !forced);
-            for (queue, durable) in of_services.filter_map(|queue| Some((queue, queue.durable?))) {
-                let bound = of_missing.iter().find(|binding| *binding.queue == *queue.name);
-                let Some(binding) = bound.filter(|_| durable != kind.durable) else { continue };
-                if oslo.durable && !durable {
-                    return Err(exchange_misfits(&binding.exchange, &queue.name, durable));
-                }
-                options.durable |= durable;
-            }
+            let of_services: &[OpenQueue] = if is_ours || forced { &[] } else { &open };
+            let options = made_options(&of_missing, of_services, (kind, oslo))?;
             declarer.make_exchanges(&missing, &of_missing, options).await?;
-            Vec::new()
+            let all: Vec<&Binding> = plan.bindings.iter().collect();
+            (Vec::new(), made_options(&all, of_services, (kind, oslo)).ok())
         }
-        Declare::Passive | Declare::Nothing => of_missing.into_iter().cloned().collect(),
+        Declare::Passive | Declare::Nothing => (of_missing.into_iter().cloned().collect(), None),
     };
     for binding in of_others {
         declarer.bind(binding).await?;
     }
     declarer.side.close_channel("declared").await;
-    Ok((open, unbound, declarer.late))
+    Ok(Declared { open, unbound, late: declarer.late, makes })
 }
 
-pub(super) struct RabbitLateBindings(pub(super) Arc<ConnectionGuard>);
-
-impl LateBindings for RabbitLateBindings {
-    fn bind<'a>(
-        &'a mut self,
-        bindings: &'a [Binding],
-    ) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
-        Box::pin(async move {
-            let connection: &Connection = &self.0;
-            let mut declarer =
-                Declarer { side: SideChannel::new(connection), version: None, late: Vec::new() };
-            let exchanges: BTreeSet<&str> = bindings.iter().map(|b| b.exchange.as_str()).collect();
-            let mut missing = Vec::new();
-            for exchange in exchanges {
-                if !declarer.exchange_is_there(exchange).await? {
-                    missing.push(exchange);
-                    continue;
-                }
-                for binding in bindings.iter().filter(|binding| binding.exchange == exchange) {
-                    declarer.bind(binding).await?;
-                }
-            }
-            declarer.side.close_channel("bound").await;
-            let is_missing = |binding: &&Binding| missing.contains(&binding.exchange.as_str());
-            Ok(bindings.iter().filter(is_missing).cloned().collect())
-        })
+/// Returns the options of missing exchanges. Beside a durable queue of a service, its exchange is durable too.
+fn made_options(
+    bindings: &[&Binding],
+    of_services: &[OpenQueue],
+    (kind, oslo): (&QueueKind, &QueueKind),
+) -> Result<ExchangeDeclareOptions, DeclareError> {
+    let mut options = exchange_options(oslo);
+    for (queue, durable) in of_services.iter().filter_map(|queue| Some((queue, queue.durable?))) {
+        let bound = bindings.iter().find(|binding| *binding.queue == *queue.name);
+        let Some(binding) = bound.filter(|_| durable != kind.durable) else { continue };
+        if oslo.durable && !durable {
+            return Err(exchange_misfits(&binding.exchange, &queue.name, durable));
+        }
+        options.durable |= durable;
     }
+    Ok(options)
 }
 
 /// A refused declaration closes its channel, so each step gets an open one from `side`.
-struct Declarer<'a> {
-    side: SideChannel<&'a Connection>,
+pub(super) struct Declarer<C> {
+    pub(super) side: SideChannel<C>,
     version: Option<BrokerVersion>,
     late: Vec<LateTakeOver>,
 }
@@ -192,8 +183,12 @@ pub(super) struct LateTakeOver {
     pub(super) difference: String,
 }
 
-impl Declarer<'_> {
-    async fn exchange_is_there(&mut self, name: &str) -> Result<bool, OperationFailure> {
+impl<C: Borrow<Connection>> Declarer<C> {
+    pub(super) const fn new(connection: C, version: Option<BrokerVersion>) -> Self {
+        Self { side: SideChannel::new(connection), version, late: Vec::new() }
+    }
+
+    pub(super) async fn exchange_is_there(&mut self, name: &str) -> Result<bool, OperationFailure> {
         let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
         match self.exchange_declare(name, passive).await {
             Ok(()) => Ok(true),
@@ -204,7 +199,7 @@ impl Declarer<'_> {
 
     /// Makes the exchanges and their bindings last, without waiting between. A waiting publisher publishes as soon as
     /// the exchange exists, and the broker drops, but confirms, messages before the bindings.
-    async fn make_exchanges(
+    pub(super) async fn make_exchanges(
         &mut self,
         names: &[&str],
         bindings: &[&Binding],
@@ -230,7 +225,8 @@ impl Declarer<'_> {
                 other => other?,
             }
         }
-        bound.into_iter().collect()
+        let bound: Result<(), OperationFailure> = bound.into_iter().collect();
+        bound.map_err(|failure| self.side.closed_by(&failure.what, failure.error))
     }
 
     async fn make_one_by_one(
@@ -377,7 +373,8 @@ impl Declarer<'_> {
 
     async fn bind(&mut self, binding: &Binding) -> Result<(), OperationFailure> {
         let channel = self.side.channel().await?;
-        bind(&channel, binding).await
+        let bound = bind(&channel, binding).await;
+        bound.map_err(|failure| self.side.closed_by(&failure.what, failure.error))
     }
 
     async fn exchange_declare(
@@ -414,8 +411,8 @@ pub(super) fn exchange_options(oslo: &QueueKind) -> ExchangeDeclareOptions {
 
 /// Fails if a queue of the services may not be made, by the durability of its exchange. If the broker refuses to answer,
 /// the options decide.
-pub(super) async fn fits_service(
-    side: &mut SideChannel<&Connection>,
+pub(super) async fn fits_service<C: Borrow<Connection>>(
+    side: &mut SideChannel<C>,
     queue: &str,
     exchange: &str,
     kind: &QueueKind,
@@ -438,7 +435,7 @@ fn declaring(exchange: &str) -> String {
     format!("declare exchange \"{exchange}\"")
 }
 
-async fn bind(
+pub(super) async fn bind(
     channel: &Channel,
     Binding { queue, exchange, routing_key }: &Binding,
 ) -> Result<(), OperationFailure> {

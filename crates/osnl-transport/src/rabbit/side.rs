@@ -39,6 +39,11 @@ impl<C: Borrow<Connection>> SideChannel<C> {
         OperationFailure { what: what.to_owned(), error }
     }
 
+    /// Lets go of a channel whose answer has not come, which closes it.
+    pub(super) fn forget_channel(&mut self) {
+        self.channel = None;
+    }
+
     pub(super) async fn close_channel(&mut self, why: &str) {
         if let Some(channel) = self.channel.take() {
             let _ = channel.close(200, why.into()).await;

@@ -1,7 +1,8 @@
-use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
 use super::RabbitTransport;
+use super::declare::bind;
 use super::failure::{
     NOT_IMPLEMENTED, OperationFailure, PRECONDITION_FAILED, RESOURCE_LOCKED, is_missing, reply_code,
 };
@@ -76,16 +77,9 @@ impl RabbitTransport {
 
     async fn bind(&self, bindings: &[Binding]) -> Result<(), TransportError> {
         let mut side = SideChannel::new(self.connection().await?);
-        for Binding { queue, exchange, routing_key } in bindings {
+        for binding in bindings {
             let channel = side.channel().await?;
-            let (options, none) = (QueueBindOptions::default(), FieldTable::default());
-            let (queue_name, exchange_name) = (queue.as_str().into(), exchange.as_str().into());
-            let key = routing_key.as_str().into();
-            if let Err(error) = channel.queue_bind(queue_name, exchange_name, key, options, none).await {
-                let what =
-                    format!("bind queue \"{queue}\" to exchange \"{exchange}\", key \"{routing_key}\"");
-                return Err(OperationFailure { what, error }.into());
-            }
+            bind(&channel, binding).await?;
         }
         let _ = side.connection().close(200, "mended".into()).await;
         Ok(())

@@ -8,6 +8,7 @@
 //! | an enrichment | the same for the actions that name it in `enrich` or `ask`; its cache is lost |
 //! | a listener, or its broker's options | another connection replaces it; refused while messages would be left: `exits.rs` |
 //! | log options | apply to the next line |
+//! | nothing | each listener looks at its bindings and queues at once |
 //! | `[journal]`, `state_dir` | refused: it needs a restart |
 //!
 //! After a refused login only the files of secrets are read again: [`super::secrets`].
@@ -124,6 +125,7 @@ impl Reload for RunningDaemon {
         if let Some(state) = &parts.state {
             state.set_attention_age(loaded.conf.attention_age);
             state.set_configuration(loaded.clone());
+            state.listeners().iter().for_each(|listener| listener.gauges.look_again());
         }
         if let Some(journal) = &parts.opened.sqlite {
             journal.set_overflowing(loaded.conf.overflowing());

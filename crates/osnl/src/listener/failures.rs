@@ -67,7 +67,6 @@ impl Listener {
             remedy: None,
             attempts: losses.short,
             next: SystemTime::now() + pause,
-            is_unbound: false,
         };
         self.say_failed(&trouble, false, pause, &mut losses.said);
         self.gauges.failed(Some(trouble));
@@ -89,7 +88,7 @@ impl Listener {
         said: &mut Option<FailureLog>,
     ) {
         let name = &*self.config.name;
-        let ConnectionTrouble { reason, remedy, attempts: attempt, next: _, is_unbound: _ } = trouble;
+        let ConnectionTrouble { reason, remedy, attempts: attempt, next: _ } = trouble;
         let known = said.as_ref().is_some_and(|said| said.reasons.contains(reason));
         let is_due = said.as_ref().is_some_and(|said| said.at.elapsed() >= REMIND) && !is_missing;
         if known && !is_due {

@@ -1,5 +1,6 @@
 //! The gauges of one listener, for a status.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,12 +30,28 @@ pub struct Gauges {
     returns: Mutex<ReturnCount>,
     created: Mutex<Option<SystemTime>>,
     overseen: Mutex<Option<Overseen>>,
-    /// Asks for a look at the queues before its time.
-    look: Notify,
     received_before: AtomicBool,
     /// The time without any message after which that needs attention, in milliseconds; 0 means never.
     silent_after: AtomicU64,
     listening: Mutex<Option<SystemTime>>,
+    gaps: Mutex<BindingGaps>,
+    /// Whether the queue is to be left, and is not bound again.
+    is_leaving: AtomicBool,
+    /// Asks for a look at the bindings before its time.
+    look: Notify,
+    /// Asks for a look at the broker's queues before its time.
+    survey: Notify,
+}
+
+/// What the latest look at the bindings has not found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BindingGaps {
+    /// Exchanges that do not exist.
+    pub(crate) missing: BTreeSet<String>,
+    /// The broker's refusals to bind a queue.
+    pub(crate) refused: Vec<String>,
+    /// Whether no exchange fills the queue.
+    pub(crate) is_unbound: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +75,6 @@ pub struct ConnectionTrouble {
     pub remedy: Option<String>,
     pub attempts: u32,
     pub next: SystemTime,
-    pub is_unbound: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +129,42 @@ impl Gauges {
             is_as_configured: found.open.iter().all(|queue| queue.differs.is_none()),
             lossy: found.open.iter().find_map(LossyQueue::of),
         };
+        self.set_gaps(BindingGaps::default());
         self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);
+    }
+
+    pub(super) fn set_gaps(&self, gaps: BindingGaps) {
+        *self.gaps.lock().unwrap_or_else(PoisonError::into_inner) = gaps;
+    }
+
+    pub(crate) fn gaps(&self) -> BindingGaps {
+        self.gaps.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the bindings, and asks the broker about its queues, without waiting for the next turn.
+    pub(crate) fn look_again(&self) {
+        self.look.notify_one();
+        self.ask_for_survey();
+    }
+
+    pub(super) fn ask_for_survey(&self) {
+        self.survey.notify_one();
+    }
+
+    pub(super) async fn look_is_asked(&self) {
+        self.look.notified().await;
+    }
+
+    pub(super) async fn survey_is_asked(&self) {
+        self.survey.notified().await;
     }
 
     fn record_depths(&self, waiting: &QueueDepths) {
@@ -193,14 +244,6 @@ impl Gauges {
 
     pub(crate) fn overseen(&self) -> Option<Overseen> {
         self.overseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn look_again(&self) {
-        self.look.notify_one();
-    }
-
-    pub(super) async fn asked_to_look(&self) {
-        self.look.notified().await;
     }
 
     fn set_depth(&self, messages: u64, consumers: u64) {

@@ -101,7 +101,6 @@ impl Listener {
             remedy: None,
             attempts: 0,
             next: SystemTime::now() + pause,
-            is_unbound: false,
         }));
         self.enter(ListenerState::Connecting { attempt: 1 });
         tokio::select! {

@@ -1,7 +1,7 @@
 //! Surveys the queues of a subscription, repeatedly: by the management API, and by the services' queues.
 //!
 //! The broker gathers a queue's statistics only seconds after its creation, so missing answers of the API are soon
-//! requested again, then less often. The services' queues have a connection of their own, a minute after the connect
+//! requested again, then less often; also as soon as a look at the bindings shows something else, and after a reload. The services' queues have a connection of their own, a minute after the connect
 //! or from `silent_after` on.
 
 use std::time::{Duration, SystemTime};
@@ -11,10 +11,12 @@ use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, RabbitTranspo
 use tokio::time::{Instant, timeout};
 
 use super::Listener;
-use super::gauges::Overseen;
+use super::gauges::{BindingGaps, Overseen};
 use crate::management::client::ApiQuestion;
 use crate::management::{BrokerFacts, UnknownFact};
-use crate::queues::{DaemonCounts, EXCHANGES, FindingSeverity, QueueRow, QueueState, Survey, Wanted};
+use crate::queues::{
+    DaemonCounts, EXCHANGES, Finding, FindingKind, FindingSeverity, QueueRow, QueueState, Survey, Wanted,
+};
 
 /// The interval between two looks, since a policy may be set at any time.
 const AGAIN: Duration = Duration::from_secs(5 * 60);
@@ -72,7 +74,7 @@ impl Listener {
             pause = if is_known { usual } else { pause.mul_f64(1.5).min(usual) };
             self.gauges.oversaw(seen);
             let wait = if is_thorough { pause } else { pause.min(first.saturating_sub(began.elapsed())) };
-            is_asked = timeout(wait, self.gauges.asked_to_look()).await.is_ok();
+            is_asked = timeout(wait, self.gauges.survey_is_asked()).await.is_ok();
         }
     }
 
@@ -108,12 +110,10 @@ impl Listener {
             Err(unknown) => Some(unknown.clone()),
         };
         let facts = asked.ok().map(|facts| (facts, SystemTime::now())).or(before);
-        // Bindings that were made later are no longer missing.
-        let is_gap = self.gauges.trouble().is_some();
+        let BindingGaps { missing, refused, .. } = self.gauges.gaps();
         let inspection = |name: &String| {
-            let is_missing = is_gap && found.unbound.iter().any(|binding| binding.exchange == *name);
             let there = || ExchangeInspection::There(ExchangeFound::default());
-            (name.clone(), if is_missing { ExchangeInspection::Missing } else { there() })
+            (name.clone(), if missing.contains(name) { ExchangeInspection::Missing } else { there() })
         };
         let own = found
             .queues()
@@ -130,6 +130,7 @@ impl Listener {
                 received: self.gauges.messages(),
                 ..DaemonCounts::default()
             },
+            denied: refused,
             ..wanted.of_depths(exchanges, rows, known)
         };
         let mut findings = survey.findings();
@@ -139,7 +140,9 @@ impl Listener {
 
     fn say_overseen(&self, before: &Overseen, seen: &Overseen) {
         let listener = &*self.config.name;
-        for finding in seen.findings.iter().filter(|finding| !before.has(finding)) {
+        // A refused binding is logged by the look at it.
+        let is_said = |finding: &&Finding| before.has(finding) || finding.kind == FindingKind::Permissions;
+        for finding in seen.findings.iter().filter(|finding| !is_said(finding)) {
             tracing::warn!(
                 listener.name = listener,
                 reason = finding.to_string(),

@@ -17,6 +17,8 @@ use crate::queues::{Survey, Wanted};
 pub struct QueueChanges {
     pub listener: Arc<str>,
     pub bind: Vec<Binding>,
+    /// Bindings of which the broker does not show whether they are there. Making one again changes nothing.
+    pub bind_again: Vec<Binding>,
     pub unbind: Vec<Binding>,
     pub delete: Vec<(String, Vec<Binding>)>,
     /// Former bindings and left queues that stay, because they may carry messages.
@@ -109,6 +111,7 @@ impl Native {
             let mut changes = QueueChanges {
                 listener: conf.name.clone(),
                 bind: of.iter().flat_map(|survey| survey.unbound()).collect(),
+                bind_again: of.iter().flat_map(|survey| survey.unseen()).collect(),
                 unbind: Vec::new(),
                 delete: Vec::new(),
                 kept: Vec::new(),
@@ -158,7 +161,8 @@ impl Native {
             return Ok(Vec::new());
         };
         let transport = RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone())?;
-        transport.mend((&changes.bind, &changes.unbind), &changes.delete).await
+        let bind = [&changes.bind[..], &changes.bind_again[..]].concat();
+        transport.mend((&bind, &changes.unbind), &changes.delete).await
     }
 }
 
@@ -170,12 +174,13 @@ impl QueueChanges {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let bind = self.bind.iter().map(|one| binding("bind", one));
+        let again = self.bind_again.iter().map(|one| format!("{}, unless it is", binding("bind", one)));
         let unbind = self.unbind.iter().map(|one| binding("unbind", one));
         let delete = self
             .delete
             .iter()
             .map(|(name, _)| format!("delete queue {name}, if it is still empty and unused"));
-        bind.chain(unbind).chain(delete).collect()
+        bind.chain(again).chain(unbind).chain(delete).collect()
     }
 }
 
@@ -268,7 +273,8 @@ mod tests {
         let others = "kept queue old: others have bound it with \"\" of fan";
         check(Some((OLD, &[("nova", INFO), ("fan", "")], &[])), USUAL, &[UNBIND], &[others]);
         let unset = "is not known (management_url is not set)";
-        check(None, USUAL, &[], &["management_url", unset]);
+        let again = "bind queue osnl with notifications.info of exchange nova, unless it is";
+        check(None, USUAL, &[again], &["management_url", unset]);
         let other = "a listener reads it with queue = NAME";
         check(Some((BOTH, OLD, &[("fan", &[])])), "queue = osnl", &[DELETE], &[other, other]);
     }

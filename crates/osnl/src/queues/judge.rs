@@ -51,6 +51,25 @@ impl Survey {
         lost.map(|(one, _)| one.clone()).collect()
     }
 
+    /// Returns the bindings that osnl makes, and of which the broker does not show whether they are there.
+    pub(crate) fn unseen(&self) -> Vec<Binding> {
+        let is_hidden = |row: &&QueueRow| row.is_read && row.is_there() && row.bindings.is_none();
+        let hidden: Vec<&str> = self.queues.iter().filter(is_hidden).map(|row| row.name.as_str()).collect();
+        self.makeable().filter(|one| hidden.contains(&one.queue.as_str())).cloned().collect()
+    }
+
+    /// Returns the bindings that osnl makes and whose exchange is there.
+    fn makeable(&self) -> impl Iterator<Item = &Binding> {
+        let is_there = |exchange: &str| {
+            let mut exchanges = self.exchanges.iter();
+            exchanges.any(|(name, inspection)| {
+                name == exchange && matches!(inspection, ExchangeInspection::There(_))
+            })
+        };
+        let is_ours = self.wanted.declares && self.wanted.pool.is_some();
+        self.wanted.bindings.iter().filter(move |one| is_ours && is_there(&one.exchange))
+    }
+
     /// Returns why a former binding of osnl is to stay; `None` if the management API shows that no message of the wanted
     /// bindings needs the former one.
     pub(crate) fn needs(&self, former: &Binding, wanted: &[Binding]) -> Option<String> {
@@ -88,16 +107,8 @@ impl Survey {
     /// Returns the bindings that osnl makes and the broker lacks, each with the exchanges that the queue is bound to and
     /// that may pass on the same messages.
     fn missing(&self) -> Vec<(&Binding, Vec<&str>)> {
-        let wanted = &self.wanted;
-        let is_there = |exchange: &str| {
-            let mut exchanges = self.exchanges.iter();
-            exchanges.any(|(name, inspection)| {
-                name == exchange && matches!(inspection, ExchangeInspection::There(_))
-            })
-        };
-        let ours = wanted.bindings.iter().filter(|_| wanted.declares && wanted.pool.is_some());
         let mut missing = Vec::new();
-        for one in ours.filter(|one| is_there(&one.exchange)) {
+        for one in self.makeable() {
             let mut rows = self.queues.iter().filter(|row| row.is_read && row.name == one.queue);
             let Some(made) = rows.find_map(|row| row.bindings.as_ref()) else { continue };
             if made.iter().any(|(x, key)| *x == one.exchange && *key == one.routing_key) {

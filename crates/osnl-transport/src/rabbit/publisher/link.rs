@@ -1,6 +1,5 @@
 //! One open connection for publishing, and the error for a lost or refused message on it.
 
-use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -8,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -26,6 +25,9 @@ const LONG: Duration = Duration::from_secs(1);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The number of prepared routes that are remembered; at the limit all are forgotten.
 const MAX_ROUTES: usize = 4096;
+/// The time for which a route counts as prepared. An exchange that is deleted and made again has lost its bindings, and
+/// the broker confirms what it then drops.
+const PREPARED: Duration = Duration::from_secs(10);
 const ACCESS_REFUSED: u16 = 403;
 
 type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
@@ -40,7 +42,7 @@ pub(super) struct Link {
     /// Further channels for mandatory messages, for those to shards: their order is that of a key, whose next message is
     /// sent after the confirm, so one may overtake another on the way.
     spare: Mutex<Vec<Channel>>,
-    prepared: Mutex<HashSet<(String, String)>>,
+    prepared: Mutex<HashMap<(String, String), Instant>>,
     /// The exchanges whose number of shards this connection has confirmed.
     registered: tokio::sync::Mutex<HashMap<Shards, Registration>>,
     waiting: AtomicUsize,
@@ -78,7 +80,7 @@ impl Link {
     ) -> Result<(), TransportError> {
         let key = (exchange.to_owned(), routing_key.to_owned());
         let routes = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        if routes().contains(&key) {
+        if routes().get(&key).is_some_and(|at| at.elapsed() < PREPARED) {
             return Ok(());
         }
         self.patiently(route::prepare(&self.connection, exchange, routing_key, declared, force_durable))
@@ -87,7 +89,7 @@ impl Link {
         if prepared.len() >= MAX_ROUTES {
             prepared.clear();
         }
-        prepared.insert(key);
+        prepared.insert(key, Instant::now());
         Ok(())
     }
 

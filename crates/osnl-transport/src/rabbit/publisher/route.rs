@@ -1,11 +1,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ExchangeKind};
 
 use super::super::arguments::table;
-use super::super::declare::{DeclareError, exchange_misfits, exchange_options, fits_service};
+use super::super::declare::{DeclareError, bind, exchange_misfits, exchange_options, fits_service};
 use super::super::failure::{
     ACCESS_REFUSED, NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, refuses_transient_queues,
     reply_code,
@@ -13,7 +13,7 @@ use super::super::failure::{
 use super::super::refusal::Difference;
 use super::super::side::SideChannel;
 use crate::TransportError;
-use crate::topology::{Declare, QueueKind};
+use crate::topology::{Binding, Declare, QueueKind};
 
 /// Follows [`OutgoingMessage::declare`](crate::OutgoingMessage); `oslo` is oslo.messaging's declaration. The default
 /// exchange always exists, and routes to the queue named as the key. Exchange and queue may be a service's, which
@@ -118,14 +118,8 @@ impl Steps<'_> {
 
     async fn bind(&mut self, queue: &str, exchange: &str) -> Result<(), OperationFailure> {
         let channel = self.side.channel().await?;
-        let options = QueueBindOptions::default();
-        channel
-            .queue_bind(queue.into(), exchange.into(), queue.into(), options, FieldTable::default())
-            .await
-            .map_err(|error| OperationFailure {
-                what: format!("bind queue \"{queue}\" to exchange \"{exchange}\" with key \"{queue}\""),
-                error,
-            })
+        let (queue, exchange, routing_key) = (queue.to_owned(), exchange.to_owned(), queue.to_owned());
+        bind(&channel, &Binding { queue, exchange, routing_key }).await
     }
 
     fn found(&mut self, answer: Result<(), lapin::Error>, what: &str) -> Result<bool, OperationFailure> {

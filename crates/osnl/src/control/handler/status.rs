@@ -478,7 +478,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         missing_messages: heard.gauges.missing() as u64,
         queue_created: heard.gauges.created().map(time::shown),
         queue_created_seconds: heard.gauges.created().map(time::age),
-        unbound: trouble.as_ref().is_some_and(|trouble| trouble.is_unbound),
+        unbound: trouble.is_some() && state.is_subscribed() && heard.gauges.gaps().is_unbound,
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
         queue_waiting_since: waiting_since.map(time::shown),
         queue_waiting_seconds: waiting_since.map(time::age),

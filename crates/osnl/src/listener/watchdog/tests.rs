@@ -6,7 +6,7 @@ use std::time::Duration;
 use osnl_model::{Priority, Target};
 use osnl_testkit::ListenOnly;
 use osnl_transport::{
-    Batch, BoxFuture, Consumer, Declare, LateBindings, ListenOptions, MemoryBroker, MemoryTransport,
+    Batch, BindingWatch, BoxFuture, Consumer, Declare, ListenOptions, MemoryBroker, MemoryTransport,
     PartitionSeen, QueueDepths, QueueKind, QueueType, Subscription, Transport, TransportError, Window,
 };
 use tokio::sync::watch;
@@ -60,8 +60,8 @@ impl Consumer for MuteConsumer {
         self.inner.flush(window)
     }
 
-    fn late_bindings(&self) -> Box<dyn LateBindings> {
-        self.inner.late_bindings()
+    fn binding_watch(&self) -> Option<Box<dyn BindingWatch>> {
+        self.inner.binding_watch()
     }
 
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
