@@ -9,6 +9,7 @@ use osnl_transport::BrokerVersion;
 use serde_json::Value;
 
 use crate::harness::{Place, QUEUE, SOON, conf, depth, instance, notices, settled};
+use crate::reloading::{ACTION, LISTENER, RULE, Rig, asked, notice};
 
 #[test]
 fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() {
@@ -105,4 +106,66 @@ fn after_a_restart_of_the_broker_our_queue_is_read_at_once_and_bound_when_its_ex
     OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(7..8));
     wait_until(SOON, "what is published then arrives", || asked_for(7) == 1);
     osnl.stop();
+}
+
+fn has_incident(rig: &Rig, kind: &str) -> bool {
+    let status = rig.status();
+    status["incidents"].as_array().into_iter().flatten().any(|incident| incident["kind"] == kind)
+}
+
+/// A service declares its exchange before it publishes, so one that was deleted comes back without osnl's bindings.
+#[test]
+fn an_exchange_that_goes_and_comes_back_is_bound_and_its_absence_is_an_incident() {
+    const GONE: &str = "bound to 0 of 1 exchanges: exchange \"neutron\" does not exist any more";
+    for queue_type in ["classic", "quorum"] {
+        let listener = LISTENER.replace("declare = create", &format!("queue_type = {queue_type}"));
+        let rig = Rig::with(&format!("gone-{queue_type}"), &[&listener, RULE, ACTION]);
+        let service = || OsloPublisher::start(&rig.vhost.url(), PublisherOptions::default());
+        let is_known = |key: usize| !asked(&rig.sink, |target| target.contains(&instance(key))).is_empty();
+        // What is published before the queue is bound does not arrive.
+        let mut events = 0..;
+        let mut arrives = |key: usize| {
+            let mut publisher = service();
+            wait_until(SOON, &format!("{queue_type}: an event of {key} arrives"), || {
+                publisher.notify(&notice(key, events.next().unwrap()));
+                is_known(key)
+            });
+        };
+        arrives(1);
+        rig.vhost.delete_exchange("neutron");
+        arrives(2);
+
+        rig.vhost.delete_exchange("neutron");
+        wait_until(SOON, "its absence is an incident", || has_incident(&rig, "exchange-missing"));
+        let row = rig.listener("neutron");
+        assert_eq!((&row["state"], &row["reason"]), (&"listening".into(), &GONE.into()), "{row}");
+        arrives(3);
+        wait_until(SOON, "the incident is over", || !has_incident(&rig, "exchange-missing"));
+        assert!(rig.listener("neutron")["reason"].is_null());
+    }
+}
+
+#[test]
+fn an_exchange_of_osnls_own_is_made_anew_with_its_bindings() {
+    let rig = Rig::start("gone-created");
+    rig.vhost.delete_exchange("neutron");
+    wait_until(SOON, "it is made and bound", || {
+        rig.vhost
+            .list_bindings()
+            .iter()
+            .any(|binding| binding.queue == "osnl" && binding.exchange == "neutron")
+    });
+    assert!(rig.log().contains("the exchange was gone, and osnl has made it anew"), "{}", rig.log());
+}
+
+#[test]
+fn queues_apply_binds_what_no_management_api_shows() {
+    let mut rig = Rig::start("gone-applied");
+    rig.end("KILL");
+    rig.vhost.delete_exchange("neutron");
+    OsloPublisher::start(&rig.vhost.url(), PublisherOptions::default()).notify(&notice(1, 1));
+    let (code, text, errors) = rig.ask(&["queues", "--apply", "--yes"]);
+    let line = "bind queue osnl with notifications.info of exchange neutron, unless it is";
+    assert!(code == Some(0) && text.contains(line) && text.ends_with("applied\n"), "{text}{errors}");
+    assert!(rig.vhost.list_bindings().iter().any(|one| one.queue == "osnl" && one.exchange == "neutron"));
 }

@@ -3,7 +3,7 @@ use osnl_testkit::{Broker, Notice, OsloListener, OsloPublisher, PublisherOptions
 use osnl_transport::{Declare, OutgoingMessage, QueueKind, QueueType, TransportError, transport};
 use serde_json::{Value, json};
 
-use crate::session::{Session, options, rabbit, targets};
+use crate::session::{Session, options, rabbit, targets, within};
 
 const QUEUE: &str = "notifications.info";
 
@@ -200,5 +200,48 @@ async fn neither_a_publisher_nor_a_listener_makes_what_refuses_a_service() {
             assert_eq!((queues, vhost.list_exchanges().len()), (vec![QUEUE.to_owned()], 0));
         }
         notify("error");
+    }
+}
+
+/// An exchange that is deleted takes its bindings along, and nothing tells its queues so.
+#[tokio::test(flavor = "multi_thread")]
+async fn bindings_are_made_again_and_a_refusal_ends_nothing() {
+    let vhost = Broker::shared().vhost("rebound");
+    let user = format!("{}-user", vhost.name());
+    vhost.set_password(&user, "S3CRET");
+    let permit = |read: &str| drop(vhost.ctl(&["set_permissions", &user, ".*", ".*", read]));
+    let service =
+        || OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify(&Notice::default());
+    let bound = || vhost.list_bindings().into_iter().filter(|one| one.queue == "p").count();
+    permit(".*");
+    service();
+    let transport = transport(&TransportUrl::parse(&vhost.url_for(&user, "S3CRET")).unwrap()).unwrap();
+    let to = targets(&["neutron"], &[Priority::Info, Priority::Error]);
+    for declare in [Declare::Passive, Declare::Create] {
+        let options = options(Some("p"), 10, declare, QueueKind::DURABLE);
+        let mut session = Session::open(&*transport, &to, &options).await.unwrap();
+        let bindings = session.consumer.subscription().bindings.clone();
+        let mut watch = session.consumer.binding_watch().unwrap();
+        let mut look = async || within(watch.look(&bindings)).await.unwrap().unwrap();
+
+        vhost.delete_exchange("neutron");
+        let seen = look().await;
+        if declare == Declare::Create {
+            assert_eq!((seen.made, bound()), (vec!["neutron".to_owned()], 2));
+        } else {
+            assert_eq!((seen.missing, bound()), (bindings.clone(), 0));
+            permit("^p$");
+            service();
+            let refused = look().await.refused;
+            assert_eq!(refused.len(), 2);
+            assert!(refused[0].1.to_string().contains("403 ACCESS_REFUSED"), "{refused:?}");
+            permit(".*");
+        }
+        let seen = look().await;
+        assert!(seen.missing.is_empty() && seen.refused.is_empty() && seen.made.is_empty(), "{seen:?}");
+        assert_eq!(bound(), 2);
+        service();
+        assert_eq!(session.read(1).await[0].exchange, "neutron");
+        session.close().await;
     }
 }

@@ -133,6 +133,11 @@ impl Gauges {
         self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);
     }
 
+    /// Records the certificate that the broker shows by now: it may be renewed while a connection lasts for months.
+    pub(super) fn set_certificate(&self, ends: i64) {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).certificate_ends = Some(ends);
+    }
+
     pub(super) fn set_gaps(&self, gaps: BindingGaps) {
         *self.gaps.lock().unwrap_or_else(PoisonError::into_inner) = gaps;
     }

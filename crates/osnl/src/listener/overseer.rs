@@ -59,6 +59,10 @@ impl Listener {
             let is_thorough = is_asked || began.elapsed() >= first;
             if is_thorough {
                 depths.refresh(self, wanted, is_asked).await;
+                // Of several hosts, the one that was asked may be another than the one that is read.
+                if let (1, Some(ends)) = (wanted.url.hosts().len(), self.transport.certificate_ends()) {
+                    self.gauges.set_certificate(ends);
+                }
             }
             let near = self.near(wanted, found).await;
             let thorough = is_thorough.then_some(&wanted.exchanges[..]);

@@ -91,3 +91,18 @@ fn a_prepared_queue_is_read_beside_a_pool() {
     daemon.stop().unwrap();
     assert_eq!(broker.ready("theirs"), 0);
 }
+
+#[test]
+fn an_exchange_that_is_deleted_and_made_again_is_bound_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (record, broker) = (folder.path().join("record"), MemoryBroker::new());
+    let listener = "[listener:l]\ntransport_url = rabbit://mq/\nexchange = nova\npool = osnl\n";
+    let daemon = start(listener, &record, &broker);
+    let says = |event_type| publish(&broker, "nova", "notifications", &Priority::Info, event_type);
+    wait_until(SOON, "it is bound", || says("x") == 1);
+    broker.delete_exchange("nova");
+    assert_eq!(says("x"), 0, "its service makes it anew, and nothing is bound");
+    wait_until(SOON, "it is bound again", || says("counted") == 1);
+    daemon.wait_until("what came then is written", |c| c.delivered.get() == 1);
+    daemon.stop().unwrap();
+}

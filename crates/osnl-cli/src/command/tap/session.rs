@@ -45,7 +45,8 @@ pub(super) async fn run(
             Ok(tap) => {
                 failures = 0;
                 listening(&*tap, course, chosen, voice);
-                let mut session = TapSession { tap, options, chosen, clock, voice, turn: 0, full: false };
+                let mut session =
+                    TapSession { tap, options, chosen, clock, voice, turn: 0, bound_turn: 0, full: false };
                 match session.run(sender, course).await {
                     Ok(()) => {
                         session.count_dropped(course).await;
@@ -164,6 +165,7 @@ struct TapSession<'a> {
     clock: WriterClock,
     voice: &'a TapVoice,
     turn: usize,
+    bound_turn: usize,
     full: bool,
 }
 
@@ -185,6 +187,7 @@ impl TapSession<'_> {
                 _ = second.tick() => {
                     self.tap.acknowledge().await?;
                     self.find_missing(&mut missing).await?;
+                    self.find_gone(&mut missing).await?;
                     self.report_dropped(course).await?;
                     self.send_tick(sender);
                 }
@@ -235,6 +238,23 @@ impl TapSession<'_> {
             let refused: Vec<(String, String)> =
                 found.refusal.map(|reason| (exchange, reason)).into_iter().collect();
             say_refused(self.tap.tapped(), &refused, true, self.voice);
+        }
+        Ok(())
+    }
+
+    /// Looks at one bound exchange per second, in turn: one that was deleted and made again has lost the bindings, and
+    /// gets them by the look.
+    async fn find_gone(&mut self, missing: &mut Vec<String>) -> Result<(), TransportError> {
+        let bound = self.voice.standing().bound.clone();
+        if bound.is_empty() || self.tap.tapped().has_topics {
+            return Ok(());
+        }
+        self.bound_turn = (self.bound_turn + 1) % bound.len();
+        let exchange = &bound[self.bound_turn];
+        if self.tap.find(exchange).await? == TapBound::default() {
+            self.voice.say(&format!("exchange {exchange} does not exist any more; tap looks for it again"));
+            self.voice.standing().bound.retain(|other| other != exchange);
+            missing.push(exchange.clone());
         }
         Ok(())
     }
