@@ -30,6 +30,7 @@ mod state;
 mod tidying;
 mod watchdog;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -245,14 +246,14 @@ impl Listener {
             };
             let besides = async {
                 tokio::join!(tidying, Box::pin(self.oversee(&found)));
-                std::future::pending::<()>().await;
+                std::future::pending::<Infallible>().await
             };
             // In this order: the survey judges what the looks at the bindings have shown.
             let ended = tokio::select! {
                 biased;
                 ended = self.read(&mut session, &shutdown) => ended,
                 error = self.keep_bound(&found, watch) => Err(error),
-                () = besides => continue,
+                never = besides => match never {},
             };
             let unsettled = session.unsettled();
             self.gauges.set_unsettled(0);

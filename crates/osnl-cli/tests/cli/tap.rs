@@ -156,6 +156,23 @@ fn an_exchange_that_comes_later_is_named_and_bound_as_soon_as_it_is_there() {
 }
 
 #[test]
+fn an_exchange_that_is_deleted_and_made_again_is_tapped_again() {
+    let mut rig = Rig::with_nova("tap-gone");
+    let mut tap = rig.listening(&["--exchange", "nova"]);
+    rig.publisher.notify(&event(1));
+    shows(&tap, 1);
+    rig.vhost.delete_exchange("nova");
+    tap.wait_for("exchange nova does not exist any more; tap looks for it again");
+    let mut publisher = OsloPublisher::start(&rig.vhost.url(), PublisherOptions::default());
+    publisher.notify(&event(9));
+    tap.wait_for("exchange nova exists now: bound");
+    publisher.notify(&event(2));
+    shows(&tap, 2);
+    tap.signal("TERM");
+    assert!(tap.wait(PROMPTLY).code().is_some());
+}
+
+#[test]
 fn a_lost_connection_is_said_made_again_and_its_gap_reported() {
     let mut rig = Rig::with_nova("tap-lost");
     let mut tap = rig.listening(&["--exchange", "nova"]);

@@ -121,3 +121,19 @@ async fn a_transport_that_only_listens_says_so() {
     let error = deaf.send(&target(), &Priority::Info, outgoing(1)).await.unwrap_err();
     assert_eq!(error.to_string(), "nowhere: this transport publishes nothing");
 }
+
+/// A service that makes its exchange anew knows nothing of the queue that osnl has made and bound.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_arrives_after_the_exchange_was_deleted_and_made_again() {
+    let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("sending-anew"));
+    let sends = || transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
+    let (sender, other) = (sends(), sends());
+    sender.send(&target(), &Priority::Info, outgoing(1)).await.unwrap();
+    vhost.delete_exchange("neutron");
+    other.send(&target(), &Priority::Error, outgoing(2)).await.unwrap();
+    let until = tokio::time::Instant::now() + SOON;
+    while vhost.queue_depth("notifications.info") == Some((1, 0)) {
+        assert!(tokio::time::Instant::now() < until, "the queue is not bound again");
+        sender.send(&target(), &Priority::Info, outgoing(3)).await.unwrap();
+    }
+}

@@ -404,7 +404,7 @@ impl Judge<'_> {
                 (Kind::NotBound, Severity::Critical),
                 format!("it is not bound with {}", missing.join(", ")),
                 "these notifications do not reach the listener",
-                "osnl queues --apply  # makes the bindings; a restart of osnl does too".to_owned(),
+                "osnl queues --apply  # makes the bindings; a running osnl does so too".to_owned(),
             )
         })
     }
@@ -426,7 +426,7 @@ impl Judge<'_> {
                 ),
                 "these notifications come by bindings between exchanges, or not at all; osnl queues --apply leaves the queue alone",
                 format!(
-                    "rabbitmqctl list_bindings -p {}  # what passes on which key; a start of osnl makes its own bindings",
+                    "rabbitmqctl list_bindings -p {}  # what passes on which key; a running osnl makes its own bindings",
                     shell_quoted(self.survey.vhost())
                 ),
             )

@@ -45,8 +45,18 @@ pub(super) async fn run(
             Ok(tap) => {
                 failures = 0;
                 listening(&*tap, course, chosen, voice);
-                let mut session =
-                    TapSession { tap, options, chosen, clock, voice, turn: 0, bound_turn: 0, full: false };
+                let refused = tap.tapped().refused.iter().map(|(exchange, _)| exchange.clone()).collect();
+                let mut session = TapSession {
+                    tap,
+                    options,
+                    chosen,
+                    clock,
+                    voice,
+                    turn: 0,
+                    bound_turn: 0,
+                    refused,
+                    full: false,
+                };
                 match session.run(sender, course).await {
                     Ok(()) => {
                         session.count_dropped(course).await;
@@ -166,6 +176,8 @@ struct TapSession<'a> {
     voice: &'a TapVoice,
     turn: usize,
     bound_turn: usize,
+    /// Exchanges that the broker lets the tap bind in part.
+    refused: Vec<String>,
     full: bool,
 }
 
@@ -243,18 +255,22 @@ impl TapSession<'_> {
     }
 
     /// Looks at one bound exchange per second, in turn: one that was deleted and made again has lost the bindings, and
-    /// gets them by the look.
+    /// gets them by the look. The broker logs each refusal, so an exchange with one is not looked at again.
     async fn find_gone(&mut self, missing: &mut Vec<String>) -> Result<(), TransportError> {
-        let bound = self.voice.standing().bound.clone();
+        let mut bound = self.voice.standing().bound.clone();
+        bound.retain(|exchange| !self.refused.contains(exchange));
         if bound.is_empty() || self.tap.tapped().has_topics {
             return Ok(());
         }
         self.bound_turn = (self.bound_turn + 1) % bound.len();
-        let exchange = &bound[self.bound_turn];
-        if self.tap.find(exchange).await? == TapBound::default() {
+        let exchange = bound.swap_remove(self.bound_turn);
+        let found = self.tap.find(&exchange).await?;
+        if found.refusal.is_some() {
+            self.refused.push(exchange);
+        } else if !found.is_bound {
             self.voice.say(&format!("exchange {exchange} does not exist any more; tap looks for it again"));
-            self.voice.standing().bound.retain(|other| other != exchange);
-            missing.push(exchange.clone());
+            self.voice.standing().bound.retain(|other| *other != exchange);
+            missing.push(exchange);
         }
         Ok(())
     }
