@@ -11,16 +11,20 @@
 //! The crate syslog 7 supports neither TLS nor octet counting.
 //!
 //! Syslog has no acknowledgement: messages in a breaking connection are lost without notice. A
-//! connection that the collector has closed is noticed before the next message, and replaced.
+//! connection that the collector has closed is noticed before the next message, and replaced. The collector's name is
+//! looked up again each minute, and a connection to an address that it no longer has is replaced too.
 
 mod conf;
 mod message;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use osnl_config::template::Template;
+use osnl_net::dial::{LOOKED_UP_FOR, Trial};
 use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
 use rustls::ClientConfig;
@@ -41,6 +45,15 @@ pub(crate) enum SyslogServer {
     Tls(ServerAddress),
 }
 
+impl SyslogServer {
+    fn place(&self) -> Option<&ServerAddress> {
+        match self {
+            Self::Unix(_) => None,
+            Self::Udp(place) | Self::Tcp(place) | Self::Tls(place) => Some(place),
+        }
+    }
+}
+
 impl fmt::Display for SyslogServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,14 +70,37 @@ pub struct Syslog {
     header: Header,
     text: Template,
     tls: Option<Arc<ClientConfig>>,
-    open: Mutex<Option<SyslogConnection>>,
+    open: Mutex<Option<OpenSyslog>>,
     certificate: LatestEnd,
+}
+
+struct OpenSyslog {
+    connection: SyslogConnection,
+    /// The collector's address; `None` for a Unix socket.
+    address: Option<SocketAddr>,
+    looked_up: Instant,
 }
 
 enum SyslogConnection {
     Unix(UnixDatagram),
     Udp(UdpSocket),
     Stream(Box<dyn ServerStream>),
+}
+
+impl OpenSyslog {
+    fn new(connection: SyslogConnection, address: Option<SocketAddr>) -> Self {
+        Self { connection, address, looked_up: Instant::now() }
+    }
+
+    /// Whether the collector has moved to other addresses. A resolver that does not answer moves nothing.
+    async fn has_moved(&mut self, place: &ServerAddress, now: Instant) -> bool {
+        if now.duration_since(self.looked_up) < LOOKED_UP_FOR {
+            return false;
+        }
+        self.looked_up = now;
+        let found = place.addresses().await;
+        found.is_ok_and(|found| self.address.is_some_and(|address| !found.contains(&address)))
+    }
 }
 
 impl Syslog {
@@ -74,39 +110,40 @@ impl Syslog {
         Ok(self.header.message(&event.notification, event.received.origin.received, &text))
     }
 
-    async fn encrypted(
-        &self,
-        place: &ServerAddress,
-        config: &Arc<ClientConfig>,
-    ) -> Result<TlsConnection, ActionError> {
-        place.encrypt(place.connect().await?, config).await
-    }
-
-    async fn open(&self) -> Result<SyslogConnection, ActionError> {
+    async fn open(&self) -> Result<OpenSyslog, ActionError> {
         let failed = |error| ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server));
         match (&self.server, &self.tls) {
             (SyslogServer::Unix(path), _) => {
                 let socket = UnixDatagram::unbound().map_err(failed)?;
                 socket.connect(path).map_err(failed)?;
-                Ok(SyslogConnection::Unix(socket))
+                Ok(OpenSyslog::new(SyslogConnection::Unix(socket), None))
             }
             (SyslogServer::Udp(place), _) => {
-                let mut addresses =
-                    tokio::net::lookup_host((place.host.as_str(), place.port)).await.map_err(failed)?;
-                let none = || std::io::Error::other("the name has no address");
-                let address = addresses.next().ok_or_else(none).map_err(failed)?;
-                let own = if address.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
-                let socket = UdpSocket::bind(own).await.map_err(failed)?;
-                socket.connect(address).await.map_err(failed)?;
-                Ok(SyslogConnection::Udp(socket))
+                let mut failure = failed(std::io::Error::other("the name has no address"));
+                for address in place.addresses().await? {
+                    match udp(address).await {
+                        Ok(socket) => {
+                            return Ok(OpenSyslog::new(SyslogConnection::Udp(socket), Some(address)));
+                        }
+                        Err(error) => failure = failed(error),
+                    }
+                }
+                Err(failure)
             }
-            (SyslogServer::Tls(place), Some(config)) => {
-                let TlsConnection { stream, certificate_ends } = self.encrypted(place, config).await?;
-                self.certificate.note(certificate_ends);
-                Ok(SyslogConnection::Stream(stream))
-            }
-            (SyslogServer::Tcp(place) | SyslogServer::Tls(place), _) => {
-                Ok(SyslogConnection::Stream(Box::new(place.connect().await?)))
+            (SyslogServer::Tcp(place) | SyslogServer::Tls(place), config) => {
+                let (stream, trial) = place.connect().await?;
+                let address = stream.peer_addr().ok();
+                let stream: Box<dyn ServerStream> = match config {
+                    None => Box::new(stream),
+                    Some(config) => {
+                        let TlsConnection { stream, certificate_ends } =
+                            place.encrypt(stream, config).await?;
+                        self.certificate.note(certificate_ends);
+                        stream
+                    }
+                };
+                trial.passed();
+                Ok(OpenSyslog::new(SyslogConnection::Stream(stream), address))
             }
         }
     }
@@ -129,9 +166,14 @@ impl Syslog {
         verdicts
     }
 
-    async fn send_one(&self, open: &mut Option<SyslogConnection>, message: &str) -> Result<(), ActionError> {
-        if let Some(SyslogConnection::Stream(stream)) = open
+    async fn send_one(&self, open: &mut Option<OpenSyslog>, message: &str) -> Result<(), ActionError> {
+        if let Some(OpenSyslog { connection: SyslogConnection::Stream(stream), .. }) = open
             && is_closed(stream).await
+        {
+            *open = None;
+        }
+        if let (Some(connected), Some(place)) = (open.as_mut(), self.server.place())
+            && connected.has_moved(place, Instant::now()).await
         {
             *open = None;
         }
@@ -140,7 +182,7 @@ impl Syslog {
             Some(open) => open,
             None => self.open().await?,
         };
-        let sent = match &mut using {
+        let sent = match &mut using.connection {
             SyslogConnection::Unix(socket) => socket.send(message.as_bytes()).await.map(drop),
             SyslogConnection::Udp(socket) => socket.send(message.as_bytes()).await.map(drop),
             SyslogConnection::Stream(stream) => {
@@ -161,14 +203,25 @@ impl Syslog {
                 let reason = format!("{}: {} bytes are too many; lower max_size", self.server, message.len());
                 Err(ActionError::new(ErrorClass::Content, reason))
             }
-            Err(error) => Err(match using {
-                SyslogConnection::Unix(_) | SyslogConnection::Udp(_) => {
-                    ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server))
-                }
-                SyslogConnection::Stream(_) => broken(&self.server, &error),
-            }),
+            Err(error) => {
+                // The next connection begins with another address.
+                drop(using.address.map(Trial::of_address));
+                Err(match using.connection {
+                    SyslogConnection::Unix(_) | SyslogConnection::Udp(_) => {
+                        ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server))
+                    }
+                    SyslogConnection::Stream(_) => broken(&self.server, &error),
+                })
+            }
         }
     }
+}
+
+async fn udp(address: SocketAddr) -> std::io::Result<UdpSocket> {
+    let own = if address.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+    let socket = UdpSocket::bind(own).await?;
+    socket.connect(address).await?;
+    Ok(socket)
 }
 
 const TOO_LONG: i32 = rustix::io::Errno::MSGSIZE.raw_os_error();
@@ -191,5 +244,27 @@ impl Action for Syslog {
 
     fn certificate_ends(&self) -> Option<i64> {
         self.certificate.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_collector_that_has_moved_is_seen_after_a_minute() {
+        let place = ServerAddress::parse("127.0.0.1:514", 514).unwrap();
+        let begun = Instant::now();
+        let check = async |address: &str, seconds: u64, expected: bool| {
+            let socket = UnixDatagram::unbound().unwrap();
+            let connection = SyslogConnection::Unix(socket);
+            let mut open = OpenSyslog { connection, address: address.parse().ok(), looked_up: begun };
+            let now = begun + std::time::Duration::from_secs(seconds);
+            assert_eq!(open.has_moved(&place, now).await, expected, "{address} {seconds}");
+        };
+        check("127.0.0.1:514", 61, false).await;
+        check("127.0.0.9:514", 59, false).await;
+        check("127.0.0.9:514", 61, true).await;
+        check("/dev/log", 61, false).await;
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use osnl_net::dial::{self, Trial};
 use osnl_net::tls::{CommonName, FileError, Remedies};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -56,13 +58,17 @@ impl ServerAddress {
         (!host.is_empty() && host.chars().all(fine) && port > 0).then(|| Self { host: host.to_owned(), port })
     }
 
-    pub(crate) async fn connect(&self) -> Result<TcpStream, ActionError> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
-        let stream =
-            stream.map_err(|error| ActionError::new(ErrorClass::Connect, format!("{self}: {error}")))?;
-        // Writes are complete and small, so Nagle's delay has no use.
-        let _ = stream.set_nodelay(true);
-        Ok(stream)
+    pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, ActionError> {
+        dial::look_up(&self.host, self.port).await.map_err(|error| self.unreached(&error))
+    }
+
+    pub(crate) async fn connect(&self) -> Result<(TcpStream, Trial), ActionError> {
+        let connected = dial::first_of(self.addresses().await?, dial::PATIENCE).await;
+        connected.map_err(|error| self.unreached(&error))
+    }
+
+    pub(crate) fn unreached(&self, error: &dyn fmt::Display) -> ActionError {
+        ActionError::new(ErrorClass::Connect, format!("{self}: {error}"))
     }
 
     pub(crate) async fn encrypt(

@@ -1,14 +1,13 @@
 //! A connection to a host below any protocol: name and TCP, then TLS.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::TransportHost;
+use osnl_net::dial::{self, DialError, Trial};
 use osnl_net::tls::Refusal;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -38,23 +37,26 @@ pub(crate) enum SilentEnd {
     Tls,
 }
 
-/// Connects by TCP, and by TLS if there are options for TLS. `seconds` is the time until the deadline, for errors.
+/// Connects by TCP, and by TLS if there are options for TLS. `seconds` is the time until the deadline, for errors. The
+/// trial of the broker's address passes once the broker has spoken its protocol.
 pub(crate) async fn carrier(
     host: &TransportHost,
     tls: Option<&TlsOptions>,
     (deadline, seconds): (Instant, f64),
-) -> Result<Carrier, TransportError> {
+) -> Result<(Carrier, Trial), TransportError> {
     let failed = |reason: String| TransportError::Connect { host: address(host), reason };
-    let silent = |_| failed(format!("no answer within {seconds} s"));
-    let target = (host.hostname.as_str(), host.port_or(DEFAULT_PORT));
-    let tcp = timeout_at(deadline, TcpStream::connect(target)).await.map_err(silent)?;
-    let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)).map_err(|error| match tls {
+    let silent = |_| failed(format!("its name is not resolved within {seconds} s"));
+    let unreached = |error: DialError| match tls {
         // A broker that resets the connection at once has sent no byte either.
-        None if error.kind() == io::ErrorKind::ConnectionReset => failed(SilentEnd::Plain.to_string()),
+        None if error.is_reset() => failed(SilentEnd::Plain.to_string()),
         None | Some(_) => failed(error.to_string()),
-    })?;
+    };
+    let found = timeout_at(deadline, dial::look_up(&host.hostname, host.port_or(DEFAULT_PORT)));
+    let found = found.await.map_err(silent)?.map_err(unreached)?;
+    let (tcp, trial) =
+        dial::first_of(found, deadline.duration_since(Instant::now())).await.map_err(unreached)?;
     let Some(tls) = tls else {
-        return Ok(Carrier { stream: Box::new(tcp), has_tls: false, certificate_ends: None });
+        return Ok((Carrier { stream: Box::new(tcp), has_tls: false, certificate_ends: None }, trial));
     };
     let refused = |refusal| TransportError::no_tls(address(host), refusal);
     let failed = |reason: String| refused(Refusal::new(reason));
@@ -69,5 +71,5 @@ pub(crate) async fn carrier(
         .map_err(|error| refused(osnl_net::tls::handshake_refusal(&host.hostname, &error, &tls::REMEDIES)))?;
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate_ends = certificates.and_then(|chain| osnl_net::tls::ends_at(chain.first()?));
-    Ok(Carrier { stream: Box::new(stream), has_tls: true, certificate_ends })
+    Ok((Carrier { stream: Box::new(stream), has_tls: true, certificate_ends }, trial))
 }

@@ -264,7 +264,9 @@ impl SyslogConf {
         let syslog =
             Syslog { server, header, text, tls, open: Mutex::new(None), certificate: LatestEnd::default() };
         if let (SyslogServer::Tls(place), Some(config)) = (&syslog.server, &syslog.tls) {
-            let seen = syslog.encrypted(place, config).await.map_err(failed)?;
+            let (stream, trial) = place.connect().await.map_err(failed)?;
+            let seen = place.encrypt(stream, config).await.map_err(failed)?;
+            trial.passed();
             return Ok(("accepts connections, TLS; nothing was sent", seen.certificate_ends));
         }
         match syslog.open().await {

@@ -5,16 +5,18 @@
 //! answer, and its matcher differs from urllib's.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
+use crate::dial::{self, DialError, LOOKED_UP_FOR, Trial};
 use crate::tls::{LatestEnd, Remedies};
 use hyper::Uri;
 use hyper::http::uri::{Authority, Scheme as UriScheme};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -24,7 +26,6 @@ use tower_service::Service;
 use crate::http::guard::{AddressGuard, Forbidden};
 use crate::http::options::HttpOptions;
 use crate::http::proxy::{Proxies, Proxy, ProxyError};
-use crate::http::resolver::Resolver;
 use crate::http::tls::{self, HttpTls};
 use crate::http::url::Scheme;
 
@@ -34,7 +35,6 @@ const MAX_TUNNEL_REPLY: usize = 8 * 1024;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
-    tcp: HttpConnector<Resolver>,
     guard: Option<Arc<AddressGuard>>,
     proxies: Arc<Proxies>,
     tls: HttpTls,
@@ -44,14 +44,14 @@ pub(crate) struct Connector {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    #[error("{0}")]
-    Tcp(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Tcp(#[from] DialError),
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
     #[error(transparent)]
     Proxy(#[from] ProxyError),
     #[error("the proxy {proxy} cannot be reached")]
-    NoProxy { proxy: String, source: Box<dyn std::error::Error + Send + Sync> },
+    NoProxy { proxy: String, source: DialError },
     #[error("the proxy {proxy} does not connect to {target}: {reason}")]
     NoTunnel { proxy: String, target: String, reason: String },
     #[error("there is no TLS: {0}")]
@@ -65,39 +65,34 @@ pub(crate) enum ConnectError {
 impl Connector {
     pub(crate) fn new(options: &HttpOptions, tls: HttpTls) -> Self {
         let guard = options.guard.clone().map(Arc::new);
-        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(guard.clone()));
-        tcp.enforce_http(false);
         let (proxies, certificate) = (Arc::new(options.proxies.clone()), LatestEnd::default());
-        Self { tcp, guard, proxies, tls, remedies: options.remedies, certificate }
+        Self { guard, proxies, tls, remedies: options.remedies, certificate }
     }
 
     pub(crate) fn proxy(&self, scheme: Scheme, authority: &str) -> Result<Option<Proxy>, ProxyError> {
         self.proxies.toward(scheme, authority)
     }
 
-    pub(crate) async fn connect(mut self, target: Uri) -> Result<HttpStream, ConnectError> {
+    pub(crate) async fn connect(self, target: Uri) -> Result<HttpStream, ConnectError> {
         let scheme = if target.scheme() == Some(&UriScheme::HTTPS) { Scheme::Https } else { Scheme::Http };
         let proxy = self.proxy(scheme, target.authority().map(Authority::as_str).unwrap_or_default())?;
         let host = target.host().unwrap_or_default();
-        if let Some(guard) = &self.guard {
-            // The resolver does not see a literal address. A proxy may reach other networks, and
-            // its lookups are invisible, so only hosts of allow_hosts may be called through it.
-            let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-            if proxy.is_some() && !guard.allows(host, address) {
-                return Err(Forbidden::ByProxy { host: host.to_owned() }.into());
-            }
-            if let Some(address) = address {
-                guard.judge(host, address)?;
-            }
+        // A proxy may reach other networks, and its lookups are invisible, so only hosts of allow_hosts may be called
+        // through it.
+        if let (Some(guard), Some(_)) = (&self.guard, &proxy)
+            && !guard.allows(host, bare(host).parse::<IpAddr>().ok())
+        {
+            return Err(Forbidden::ByProxy { host: host.to_owned() }.into());
         }
-        let to = proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.uri().clone());
-        let connected = self.tcp.call(to).await.map(TokioIo::into_inner);
-        let mut tcp = connected.map_err(|error| match &proxy {
-            Some(proxy) => ConnectError::NoProxy { proxy: proxy.to_string(), source: error.into() },
-            None => ConnectError::Tcp(error.into()),
-        })?;
+        let (mut tcp, trial) = match &proxy {
+            Some(proxy) => dialled(proxy.uri(), scheme, Ok).await.map_err(|error| match error {
+                ConnectError::Tcp(source) => ConnectError::NoProxy { proxy: proxy.to_string(), source },
+                error => error,
+            })?,
+            None => dialled(&target, scheme, |found| allowed(self.guard.as_deref(), host, found)).await?,
+        };
         let config = match (scheme, self.tls) {
-            (Scheme::Http, _) => return Ok(HttpStream::new(tcp, proxy.is_some())),
+            (Scheme::Http, _) => return Ok(HttpStream::new(tcp, proxy.is_some(), trial)),
             (Scheme::Https, HttpTls::Without(reason)) => return Err(ConnectError::NoTls(reason)),
             (Scheme::Https, HttpTls::With(config)) => config,
         };
@@ -111,7 +106,7 @@ impl Connector {
         let certificates = stream.get_ref().1.peer_certificates();
         let ends = certificates.and_then(|chain| crate::tls::ends_at(chain.first()?));
         self.certificate.note(ends);
-        Ok(HttpStream { certificate_ends: ends, ..HttpStream::new(stream, false) })
+        Ok(HttpStream { certificate_ends: ends, ..HttpStream::new(stream, false, trial) })
     }
 }
 
@@ -120,13 +115,53 @@ impl Service<Uri> for Connector {
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<TokioIo<HttpStream>, ConnectError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        self.tcp.poll_ready(context).map_err(|error| ConnectError::Tcp(error.into()))
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
         let connecting = self.clone().connect(target);
         Box::pin(async { connecting.await.map(TokioIo::new) })
+    }
+}
+
+fn bare(host: &str) -> &str {
+    host.trim_matches(['[', ']'])
+}
+
+async fn dialled(
+    to: &Uri,
+    scheme: Scheme,
+    keep: impl FnOnce(Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Forbidden>,
+) -> Result<(TcpStream, Trial), ConnectError> {
+    let port = match scheme {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
+    };
+    let host = to.host().unwrap_or_default();
+    let found = dial::look_up(bare(host), to.port_u16().unwrap_or(port)).await?;
+    Ok(dial::first_of(keep(found)?, dial::PATIENCE).await?)
+}
+
+/// Returns the addresses that the guard permits. Only these are used, so a name that resolves differently later leads
+/// nowhere else.
+fn allowed(
+    guard: Option<&AddressGuard>,
+    host: &str,
+    found: Vec<SocketAddr>,
+) -> Result<Vec<SocketAddr>, Forbidden> {
+    let Some(guard) = guard else { return Ok(found) };
+    let mut kept = Vec::with_capacity(found.len());
+    let mut refused = None;
+    for address in found {
+        match guard.judge(host, address.ip()) {
+            Ok(()) => kept.push(address),
+            Err(forbidden) => refused = Some(forbidden),
+        }
+    }
+    match refused {
+        Some(forbidden) if kept.is_empty() => Err(forbidden),
+        Some(_) | None => Ok(kept),
     }
 }
 
@@ -178,6 +213,8 @@ fn status(reply: &[u8]) -> Option<(u16, String)> {
 pub(crate) struct HttpStream {
     io: Box<dyn Io>,
     traffic: Traffic,
+    /// The address's trial; `None` once the server has sent something.
+    trial: Option<Trial>,
     to_proxy: bool,
     pub(crate) certificate_ends: Option<i64>,
 }
@@ -186,21 +223,33 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Traffic(Arc<[AtomicBool; 2]>);
+#[derive(Clone, Debug)]
+pub(crate) struct Traffic {
+    begun: Instant,
+    read: Arc<[AtomicBool; 2]>,
+}
 
 impl Traffic {
+    fn new() -> Self {
+        Self { begun: Instant::now(), read: Arc::default() }
+    }
+
     pub(crate) fn ended_unanswered(&self) -> bool {
-        let [ever, since] = &*self.0;
+        let [ever, since] = &*self.read;
         ever.load(Ordering::Acquire) && !since.load(Ordering::Acquire)
     }
 
+    /// Whether the name may have other addresses by now, so that the connection is not used again.
+    pub(crate) fn is_old(&self) -> bool {
+        self.begun.elapsed() > LOOKED_UP_FOR
+    }
+
     fn read(&self) {
-        self.0.iter().for_each(|read| read.store(true, Ordering::Release));
+        self.read.iter().for_each(|read| read.store(true, Ordering::Release));
     }
 
     fn written(&self) {
-        self.0[1].store(false, Ordering::Release);
+        self.read[1].store(false, Ordering::Release);
     }
 }
 
@@ -214,6 +263,7 @@ impl AsyncRead for HttpStream {
         let polled = Pin::new(&mut self.io).poll_read(context, buffer);
         if buffer.filled().len() > before {
             self.traffic.read();
+            self.prove();
         }
         polled
     }
@@ -252,13 +302,42 @@ impl AsyncWrite for HttpStream {
 }
 
 impl HttpStream {
-    fn new(io: impl Io + 'static, to_proxy: bool) -> Self {
-        Self { io: Box::new(io), traffic: Traffic::default(), to_proxy, certificate_ends: None }
+    fn new(io: impl Io + 'static, to_proxy: bool, trial: Trial) -> Self {
+        let (io, traffic) = (Box::new(io), Traffic::new());
+        Self { io, traffic, trial: Some(trial), to_proxy, certificate_ends: None }
+    }
+
+    /// Ends the trial of the address: the server serves.
+    pub(crate) fn prove(&mut self) {
+        if let Some(trial) = self.trial.take() {
+            trial.passed();
+        }
     }
 }
 
 impl Connection for HttpStream {
     fn connected(&self) -> Connected {
         Connected::new().proxy(self.to_proxy).extra(self.traffic.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_addresses_those_that_are_allowed_are_connected_to() {
+        let check = |guard: &AddressGuard, found: &[&str], expected: Option<&[&str]>| {
+            let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+            let kept = allowed(Some(guard), "rebound.example", parse(found)).ok();
+            assert_eq!(kept, expected.map(parse), "{found:?}");
+        };
+        let usual = AddressGuard::default();
+        check(&usual, &["10.0.0.1:80", "1.1.1.1:80", "[::1]:80"], Some(&["1.1.1.1:80"]));
+        check(&usual, &["10.0.0.1:80", "[::1]:80"], None);
+        check(&usual, &[], Some(&[]));
+        let own = AddressGuard { hosts: vec!["127.0.0.2".parse().unwrap()], private: false };
+        check(&own, &["127.0.0.1:80", "127.0.0.2:80"], Some(&["127.0.0.2:80"]));
+        check(&own, &["127.0.0.1:80", "127.0.0.3:80", "[::1]:80"], None);
     }
 }

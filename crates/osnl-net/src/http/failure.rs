@@ -7,7 +7,6 @@ use hyper_util::client::legacy::Error;
 
 use crate::http::connector::ConnectError;
 use crate::http::guard::Forbidden;
-use crate::http::resolver::ResolveError;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -37,9 +36,6 @@ pub enum FailureClass {
 }
 
 pub(crate) fn of(error: &Error, remedies: &Remedies) -> Failure {
-    if let Some(ResolveError::Forbidden(forbidden)) = find(error) {
-        return forbids(forbidden);
-    }
     match find(error) {
         Some(ConnectError::Forbidden(forbidden)) => return forbids(forbidden),
         Some(ConnectError::Tls { host, error }) => {

@@ -49,7 +49,7 @@ impl Amqp1Connection {
     ) -> Result<Self, TransportError> {
         let (deadline, seconds) = (Instant::now() + TIMEOUT, TIMEOUT.as_secs_f64());
         let tls = options.tls(url);
-        let Carrier { stream, certificate_ends, .. } =
+        let (Carrier { stream, certificate_ends, .. }, trial) =
             carrier(host, tls.as_ref(), (deadline, seconds)).await?;
         let mut stream = BufReader::new(stream);
         let mechanism = options.mechanism(url, host.username.is_some())?;
@@ -74,6 +74,9 @@ impl Amqp1Connection {
         let opened = timeout_at(deadline, opening).await;
         let opened =
             opened.unwrap_or_else(|_| Err(WireFailure::Broken(format!("no answer within {seconds} s"))));
+        if !matches!(opened, Err(WireFailure::Broken(_))) {
+            trial.passed();
+        }
         match opened {
             Ok(((idle, product), next)) => {
                 let idle = idle.filter(|idle| *idle > 0).unwrap_or(NEVER);

@@ -177,7 +177,7 @@ impl Settings {
         // Lost connections and failed commits are reported at this level.
         config.set_log_level(RDKafkaLogLevel::Warning);
         config.set("bootstrap.servers", &brokers).set("client.id", "osnl");
-        config.set("socket.connection.setup.timeout.ms", "10000").set("socket.timeout.ms", "10000");
+        config.set("socket.connection.setup.timeout.ms", "5000").set("socket.timeout.ms", "10000");
         // A lost cluster ends the subscription. The library would hide it by starting again.
         config.set("metadata.recovery.strategy", "none");
         config.set("security.protocol", options.security().name);

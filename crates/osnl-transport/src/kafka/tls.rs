@@ -2,11 +2,12 @@
 //! a port with TLS that is asked without, so a handshake of our own finds the reason.
 
 use std::io::Read as _;
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_net::dial;
 use osnl_net::tls::{CommonName, Refusal, Remedies};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
@@ -87,7 +88,7 @@ fn begin(
 ) -> Option<(ClientConnection, TcpStream)> {
     let server = ServerName::try_from(name.to_owned()).ok()?;
     let connection = ClientConnection::new(Arc::new(config), server).ok()?;
-    let tcp = TcpStream::connect_timeout(&address.to_socket_addrs().ok()?.next()?, wait).ok()?;
+    let tcp = dial::first_blocking(address, wait).ok()?;
     tcp.set_read_timeout(Some(wait)).ok()?;
     tcp.set_write_timeout(Some(wait)).ok()?;
     Some((connection, tcp))

@@ -37,7 +37,7 @@ pub(super) async fn connect(
     let limit = limit.min(TIMEOUT);
     let (deadline, seconds) = (Instant::now() + limit, limit.as_secs_f64());
     let failed = |reason: String| TransportError::Connect { host: address(host), reason };
-    let carrier = carrier(host, options.tls().as_ref(), (deadline, seconds)).await?;
+    let (carrier, trial) = carrier(host, options.tls().as_ref(), (deadline, seconds)).await?;
     let certificate_ends = carrier.certificate_ends;
 
     // Longer than the time-out below, which ends the attempt. The silence limit ends the library's thread, which waits
@@ -58,7 +58,12 @@ pub(super) async fn connect(
             TransportError::NotAmqp { host: address(host), reason }
         }
     };
-    let connection = timeout_at(deadline, login).await.map_err(mute)?.map_err(|error| {
+    let answered = timeout_at(deadline, login).await.map_err(mute)?;
+    // A broker that refuses this client has spoken.
+    if told.get().is_some() {
+        trial.passed();
+    }
+    let connection = answered.map_err(|error| {
         let user = login_name(host, options);
         let mut failure = connect_failure(&error, &host.hostname, &address(host), user, url.virtual_host());
         if let (TransportError::LoginRefused { reason, .. }, true) = (&mut failure, url.has_folded_dollars())

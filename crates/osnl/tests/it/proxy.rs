@@ -144,9 +144,7 @@ fn a_proxy_that_fails_says_so_and_is_no_answer_of_k2hr3() {
     check(https, Reply::CloseWithoutReply, ErrorClass::Connect, &format!("{no_way}{closed}"));
     check(https, Reply::Garbage, ErrorClass::Connect, &format!("{no_way}what it answers is not HTTP"));
     proxy.stop();
-    let refused = format!(
-        "the proxy 127.0.0.1:{port} cannot be reached: tcp connect error: Connection refused (os error 111)"
-    );
+    let refused = format!("the proxy 127.0.0.1:{port} cannot be reached: Connection refused (os error 111)");
     check(http, Reply::Status(204), ErrorClass::Connect, &refused);
     check(https, Reply::Status(204), ErrorClass::Connect, &refused);
 }
