@@ -35,6 +35,7 @@ mod common_name;
 mod constraints;
 mod expiry;
 mod failure;
+mod fault;
 mod verifier;
 
 use std::sync::Arc;

@@ -32,8 +32,7 @@ impl HttpConf {
         let mut http = self.0.tls.http(http);
         http.certificate.clone_from(&self.0.certificate);
         http.pool = Pool { idle: self.0.idle, ..Pool::default() };
-        http.remedies.trust =
-            "name the CA's certificate in ca_file, put it into the system's store, or set verify = false";
+        http.remedies.trust = "name the CA's certificate in ca_file, or put it into the system's store";
         http.remedies.renewed = "ca_file or the system's store";
         http.remedies.identity = "name one in client_certificate, if there is none";
         http

@@ -31,7 +31,7 @@ fn matches(common: &str, name: &str) -> bool {
     }
 }
 
-fn common_names(subject: &[u8]) -> Vec<String> {
+pub(crate) fn common_names(subject: &[u8]) -> Vec<String> {
     let parts = Elements(subject).filter(|(tag, _)| *tag == SET).flat_map(|(_, set)| Elements(set));
     let pairs = parts.filter(|(tag, _)| *tag == SEQUENCE).map(|(_, pair)| Elements(pair));
     pairs

@@ -4,6 +4,8 @@ use std::io;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
+use crate::tls::fault::{CertificateFault, FEWEST_BITS};
+
 #[derive(Clone, Copy, Debug)]
 pub struct Remedies {
     pub trust: &'static str,
@@ -81,6 +83,11 @@ pub fn refusal(host: &str, error: &rustls::Error, remedies: &Remedies) -> Refusa
 
 fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> Refusal {
     const RENEW: &str = "renew it on the server";
+    if let CertificateError::Other(other) = error
+        && let Some(fault) = other.0.downcast_ref()
+    {
+        return of_fault(fault, remedies);
+    }
     match error {
         CertificateError::ExpiredContext { not_after, .. } => {
             Refusal::new(format!("certificate expired on {}", date(*not_after))).remedied(RENEW)
@@ -111,6 +118,22 @@ fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> Ref
                 .remedied(format!("if the CA was renewed, put its new certificate into {}", remedies.renewed))
         }
         other => Refusal::new(format!("certificate cannot be used: {other}")),
+    }
+}
+
+fn of_fault(fault: &CertificateFault, remedies: &Remedies) -> Refusal {
+    match fault {
+        CertificateFault::NoIssuer { issuer } => Refusal::new(format!(
+            "certificate is issued by {issuer:?}, which is not trusted here, and whose certificate the server does not send"
+        ))
+        .remedied(format!(
+            "if that is an intermediate CA, let the server send its certificate too (the full chain); else {}",
+            remedies.trust
+        )),
+        CertificateFault::ShortKey { owner, bits } => {
+            Refusal::new(format!("the RSA key of the certificate of {owner:?} has {bits} bits"))
+                .remedied(format!("issue it for a key of {FEWEST_BITS} bits or more"))
+        }
     }
 }
 

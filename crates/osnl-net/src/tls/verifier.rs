@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-use crate::tls::{CommonName, common_name, constraints};
+use crate::tls::{CommonName, common_name, constraints, fault};
 
 /// The log mentions a name in the CN once, not with every connection.
 static CN_WARNING: Once = Once::new();
@@ -47,6 +47,19 @@ impl OwnCertificates {
             && constraints::allow(certificate, intermediates, &self.trusted, name)
     }
 
+    fn issuers_of<'a>(
+        &'a self,
+        certificate: &CertificateDer<'_>,
+    ) -> impl Iterator<Item = &'a CertificateDer<'static>> {
+        let issuer = webpki::EndEntityCert::try_from(certificate)
+            .ok()
+            .map(|certificate| certificate.issuer().to_vec());
+        self.trusted.iter().filter(move |own| {
+            let own = webpki::EndEntityCert::try_from(*own).ok();
+            own.is_some_and(|own| Some(own.subject()) == issuer.as_deref())
+        })
+    }
+
     fn judge(
         &self,
         certificate: &CertificateDer<'_>,
@@ -62,6 +75,15 @@ impl OwnCertificates {
             }
             // The reader of the error needs to know that no issuer vouches for the certificate.
             Err(error) if is_ca_as_server(&error) => Err(CertificateError::UnknownIssuer.into()),
+            Err(error @ Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                let missing = fault::missing_issuer(certificate, intermediates, &self.trusted);
+                Err(missing.map_or(error, Error::from))
+            }
+            Err(error @ Error::InvalidCertificate(CertificateError::BadSignature)) => {
+                let short = fault::short_key(intermediates.iter());
+                let short = short.or_else(|| fault::short_key(self.issuers_of(certificate)));
+                Err(short.map_or(error, Error::from))
+            }
             verdict => verdict,
         }
     }
@@ -98,7 +120,8 @@ impl ServerCertVerifier for OwnCertificates {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls12_signature(message, certificate, signature)
+        let verdict = self.chains.verify_tls12_signature(message, certificate, signature);
+        verdict.map_err(|error| own_key_is_short(error, certificate))
     }
 
     fn verify_tls13_signature(
@@ -107,12 +130,19 @@ impl ServerCertVerifier for OwnCertificates {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls13_signature(message, certificate, signature)
+        let verdict = self.chains.verify_tls13_signature(message, certificate, signature);
+        verdict.map_err(|error| own_key_is_short(error, certificate))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chains.supported_verify_schemes()
     }
+}
+
+fn own_key_is_short(error: Error, certificate: &CertificateDer<'_>) -> Error {
+    let is_bad = matches!(error, Error::InvalidCertificate(CertificateError::BadSignature));
+    let short = if is_bad { fault::short_key(std::iter::once(certificate)) } else { None };
+    short.map_or(error, Error::from)
 }
 
 /// Whether the only fault is the missing name.

@@ -40,6 +40,7 @@ struct CertificateRequest<'a> {
     constraints: &'a str,
     issuer: &'a str,
     is_version_1: bool,
+    is_short: bool,
 }
 
 impl Default for CertificateRequest<'_> {
@@ -52,6 +53,7 @@ impl Default for CertificateRequest<'_> {
             constraints: "",
             issuer: "ca",
             is_version_1: false,
+            is_short: false,
         }
     }
 }
@@ -70,6 +72,8 @@ pub enum ServerIdentity {
     SelfSignedExpired,
     /// X.509 version 1 for the CN `localhost`, as `openssl x509 -req` makes without extensions.
     Version1,
+    /// For the CN `localhost`, with an RSA key of 1024 bits.
+    ShortKey,
 }
 
 impl ServerIdentity {
@@ -143,6 +147,11 @@ impl Authority {
                 is_version_1: true,
                 ..CertificateRequest::default()
             },
+            ServerIdentity::ShortKey => CertificateRequest {
+                common_name: "localhost",
+                is_short: true,
+                ..CertificateRequest::default()
+            },
         };
         self.sign(&format!("{:x}", crate::ports::random()), &wanted)
     }
@@ -179,9 +188,13 @@ impl Authority {
         std::fs::write(self.path("extensions"), extensions).unwrap();
         let (key, request, pem) = (format!("{file}.key"), format!("{file}.csr"), format!("{file}.pem"));
         let subject = format!("/CN={}", wanted.common_name);
-        let curve = "ec_paramgen_curve:prime256v1";
-        let mut arguments =
-            vec!["req", "-new", "-newkey", "ec", "-pkeyopt", curve, "-nodes", "-subj", &subject];
+        let kind: &[&str] = match wanted.is_short {
+            true => &["rsa:1024"],
+            false => &["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"],
+        };
+        let mut arguments = vec!["req", "-new", "-newkey"];
+        arguments.extend(kind);
+        arguments.extend(["-nodes", "-subj", &subject]);
         arguments.extend(["-keyout", &key, "-out", &request]);
         openssl(self.folder.path(), &arguments);
         let (from, until) = wanted.dates;
@@ -212,7 +225,8 @@ impl Certificate {
         &self.key
     }
 
-    pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
+    #[must_use]
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         let files = std::iter::once(&self.file).chain(&self.issuer);
         files.map(|file| CertificateDer::from_pem_file(file).unwrap()).collect()
     }

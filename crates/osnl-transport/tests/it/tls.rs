@@ -38,7 +38,7 @@ fn text(path: &Path) -> &str {
 
 #[tokio::test]
 async fn a_broker_is_reached_by_tls_and_verified_as_the_options_say() {
-    let (ours, other) = (Authority::new(), Authority::new());
+    let (ours, other) = (Authority::named("osnl CA"), Authority::new());
     let broker = Broker::shared();
     let vhost = broker.vhost("tls");
     let port = |identity: ServerIdentity| broker.tls_port(&ours.issue(&identity), None);
@@ -67,8 +67,9 @@ async fn a_broker_is_reached_by_tls_and_verified_as_the_options_say() {
     let check = async |port: u16, query: String, expected: &str| {
         assert_eq!(refusal(attempt(&url("localhost", port, &query)).await), expected, "{query}");
     };
-    let unknown =
-        "certificate is self-signed or of an unknown issuer; name the CA's certificate in ssl_ca_file";
+    let unknown = "certificate is issued by \"osnl CA\", which is not trusted here, and whose certificate the server does \
+        not send; if that is an intermediate CA, let the server send its certificate too (the full chain); else name the \
+        CA's certificate in ssl_ca_file";
     check(both, format!("ssl=1&ssl_ca_file={wrong}"), unknown).await;
     let name = "certificate is for rabbit.example.com, not localhost; connect by a name of the certificate, or issue it \
         for localhost";

@@ -59,8 +59,8 @@ fn a_target_with_a_certificate_of_an_own_ca_is_reached() {
 
 #[test]
 fn certificates_are_refused_with_the_reason() {
-    let authority = Authority::new();
-    let other = Authority::new();
+    let authority = Authority::named("own CA");
+    let other = Authority::named("other CA");
     let check = |certificate: &Certificate, host: &str, options: &HttpOptions, expected: &str| {
         let target = TlsSink::start(certificate, Protocols::Tls12And13);
         assert_eq!(refused(&target.url(host, "/v1/role"), options), expected);
@@ -69,8 +69,15 @@ fn certificates_are_refused_with_the_reason() {
         assert_eq!(target.sink().requests().len(), 1, "{expected}");
     };
     let ours = trusting(authority.file());
-    let unknown = "certificate is self-signed or of an unknown issuer; put the CA's certificate into \
-        SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
+    let trust =
+        "put the CA's certificate into SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
+    let own_issuer = format!("certificate is self-signed or of an unknown issuer; {trust}");
+    let missing = |issuer: &str| {
+        format!(
+            "certificate is issued by {issuer:?}, which is not trusted here, and whose certificate the server does not \
+             send; if that is an intermediate CA, let the server send its certificate too (the full chain); else {trust}"
+        )
+    };
     let issue = |identity: ServerIdentity| authority.issue(&identity);
 
     let expired = "certificate expired on 2024-02-01T00:00:00Z; renew it on the server";
@@ -89,15 +96,15 @@ fn certificates_are_refused_with_the_reason() {
     check(&common, "localhost", &ours, &format!("{nameless} localhost; {belong}"));
     let common = issue(ServerIdentity::CommonName("127.0.0.1"));
     check(&common, "127.0.0.1", &ours, &format!("{nameless} 127.0.0.1; {belong}"));
-    check(&other.issue(&ServerIdentity::CommonName("localhost")), "localhost", &ours, unknown);
-    check(&other.issue(&ServerIdentity::LOOPBACK), "localhost", &ours, unknown);
-    check(&issue(ServerIdentity::LOOPBACK), "localhost", &HttpOptions::default(), unknown);
+    check(&other.issue(&ServerIdentity::CommonName("localhost")), "localhost", &ours, &missing("other CA"));
+    check(&other.issue(&ServerIdentity::LOOPBACK), "localhost", &ours, &missing("other CA"));
+    check(&issue(ServerIdentity::LOOPBACK), "localhost", &HttpOptions::default(), &missing("own CA"));
     let old = "certificate is of X.509 version 1, and TLS needs version 3; issue it with extensions, such as \
         subjectAltName: openssl x509 -req with -extfile";
     check(&issue(ServerIdentity::Version1), "localhost", &ours, old);
     let own = issue(ServerIdentity::SelfSigned);
-    check(&own, "localhost", &ours, unknown);
-    check(&own, "localhost", &HttpOptions::default(), unknown);
+    check(&own, "localhost", &ours, &own_issuer);
+    check(&own, "localhost", &HttpOptions::default(), &own_issuer);
     let past = issue(ServerIdentity::SelfSignedExpired);
     check(&past, "localhost", &trusting(past.file()), expired);
     let renewed = [Authority::named("renewed"), Authority::named("renewed")];

@@ -59,7 +59,7 @@ impl Parts {
         broker: &SharedBroker,
         names: &mut Vec<(String, &'static str)>,
     ) -> String {
-        let (authority, other) = (Authority::new(), Authority::new());
+        let (authority, other) = (Authority::named("own CA"), Authority::named("other CA"));
         let untrusted = TlsSink::start(&other.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
         let not_yet = TlsSink::start(&authority.issue(&ServerIdentity::NotYet), Protocols::Tls12And13);
         let secure = broker.tls_port(&authority.issue(&ServerIdentity::LOOPBACK), None);

@@ -162,8 +162,7 @@ pub(crate) fn form(reader: &mut SectionReader<'_>) -> Option<NodeForm> {
 impl OssRestConf {
     fn http(&self, http: &HttpOptions) -> HttpOptions {
         let mut http = self.tls.http(http);
-        http.remedies.trust =
-            "name the CA's certificate in ca_file, put it into the system's store, or set verify = false";
+        http.remedies.trust = "name the CA's certificate in ca_file, or put it into the system's store";
         http
     }
 }

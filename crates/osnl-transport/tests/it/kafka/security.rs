@@ -73,7 +73,7 @@ async fn a_certificate_of_the_client_is_shown_and_its_absence_is_told() {
 async fn a_refused_certificate_is_told_with_its_reason_and_its_remedy() {
     let (mock, authority, other) = (mock(), Authority::new(), Authority::new());
     for (identity, trusted, reason, remedy) in [
-        (ServerIdentity::LOOPBACK, &other, "unknown", "name the CA's certificate in ssl_cafile"),
+        (ServerIdentity::LOOPBACK, &other, "not trusted", "name the CA's certificate in ssl_cafile"),
         (ServerIdentity::For("DNS:mq9.example"), &authority, "mq9.example", ""),
         (ServerIdentity::Expired, &authority, "expired", ""),
     ] {
