@@ -26,7 +26,7 @@ options! {
     pub(crate) struct ExecSection {
         command: Vec<String> as command_words, written("list") => "Program and arguments, separated by commas or as a JSON array of strings; no shell is involved. Must be set.";
         mode: ExecMode = "stream" => "stream: one process that keeps running and exchanges JSON lines with osnl. once: one process per event, which reads the event from standard input; its exit status is the outcome.";
-        reply_limit: Bytes = "64KiB", within("1KiB", "64MiB") => "Longest line that the process may write (stream), or its whole output (once). A process that writes more is ended.";
+        reply_limit: Bytes = "64KiB", within("1KiB", "64MiB") => "Longest line that the process may write (stream): a process that writes more is ended. Most bytes of its output that osnl keeps (once).";
         mask_secrets: bool = "false" => "true: values in context and payload whose names say that they are secrets are replaced by ***.";
     }
 }

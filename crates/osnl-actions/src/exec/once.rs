@@ -1,5 +1,5 @@
 //! The first line of standard output is a reason. With status 0, an output that is one verdict of
-//! the protocol counts instead. A cancelled attempt ends its process, and no other process starts
+//! the protocol counts instead. An output beyond `reply_limit` is read and forgotten: the status counts. A cancelled attempt ends its process, and no other process starts
 //! before that is gone.
 
 use std::convert::Infallible;
@@ -137,11 +137,6 @@ impl Drop for AbandonGuard<'_> {
     }
 }
 
-enum EndReason {
-    Hung,
-    TooMuch,
-}
-
 impl Run {
     async fn finish(self) -> Result<Completion, ActionError> {
         let Self { plan, mut process, mut stdin, mut stdout, mut chatter, input, hung, abort } = self;
@@ -153,26 +148,21 @@ impl Run {
             drop(stdin);
             std::future::pending::<Infallible>().await
         };
-        let (mut read, mut within) = (Box::pin(read(&mut stdout, &mut output, *reply_limit)), None);
+        let (mut read, mut is_read) = (Box::pin(read(&mut stdout, &mut output, *reply_limit)), false);
         tokio::pin!(write);
-        let over = loop {
+        let is_hung = loop {
             tokio::select! {
                 biased;
-                () = hung.cancelled() => break Some(EndReason::Hung),
-                () = abort.cancelled() => break Some(EndReason::Hung),
-                fits = &mut read, if within.is_none() => {
-                    within = Some(fits);
-                    if !fits {
-                        break Some(EndReason::TooMuch);
-                    }
-                }
-                _ = process.wait() => break None,
+                () = hung.cancelled() => break true,
+                () = abort.cancelled() => break true,
+                () = &mut read, if !is_read => is_read = true,
+                _ = process.wait() => break false,
                 never = &mut write => match never {},
                 never = chatter.relay() => match never {},
             }
         };
-        if over.is_none() && within.is_none() {
-            within = timeout(LAST_CALL, &mut read).await.ok();
+        if !is_hung && !is_read {
+            let _ = timeout(LAST_CALL, &mut read).await;
         }
         drop(read);
         let status = tokio::select! {
@@ -183,21 +173,9 @@ impl Run {
         let _ = timeout(LAST_CALL, chatter.relay_to_end()).await;
         let words = chatter.last_words();
         let failed = |class, reason: String| Err(ActionError::new(class, reason));
-        match over {
-            Some(EndReason::Hung) => {
-                let ended = ending(status);
-                return failed(ErrorClass::Timeout, format!("{name} was ended ({ended}){words}"));
-            }
-            Some(EndReason::TooMuch) => {
-                let reason =
-                    format!("{name} was ended, because it wrote more than reply_limit, {reply_limit} bytes");
-                return failed(ErrorClass::Refused(None), reason);
-            }
-            None if within == Some(false) => {
-                let reason = format!("{name} wrote more than reply_limit, {reply_limit} bytes");
-                return failed(ErrorClass::Refused(None), reason);
-            }
-            None => {}
+        if is_hung {
+            let ended = ending(status);
+            return failed(ErrorClass::Timeout, format!("{name} was ended ({ended}){words}"));
         }
         let code = match &status {
             Ok(status) => status.code(),
@@ -222,12 +200,8 @@ impl Run {
     }
 }
 
-async fn read(stdout: &mut ChildStdout, output: &mut BytesMut, limit: usize) -> bool {
-    loop {
-        match stdout.read_buf(output).await {
-            Ok(0) | Err(_) => return true,
-            Ok(_) if output.len() > limit => return false,
-            Ok(_) => {}
-        }
+async fn read(stdout: &mut ChildStdout, output: &mut BytesMut, limit: usize) {
+    while let Ok(1..) = stdout.read_buf(output).await {
+        output.truncate(limit);
     }
 }

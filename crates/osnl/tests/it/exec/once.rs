@@ -29,7 +29,9 @@ fn the_exit_status_is_the_verdict() {
         // A verdict counts only from a process that ended with status 0.
         ("echo '{\"verdict\": \"done\"}'; exit 1", Err((Refused(None), "ended with 1"))),
         ("echo '{\"verdict\": \"transient\", \"retry_after\": 5}'", Err((Busy(None), "no reason given"))),
-        ("yes", Err((Refused(None), "more than reply_limit, 1000 bytes"))),
+        // A long output changes no status, and a process that has succeeded is not repeated.
+        ("yes | head -c 100000", Ok("y")),
+        ("yes | head -c 100000; exit 1", Err((Refused(None), "ended with 1: y"))),
         // A background child holds the output open, and is ended too.
         ("sleep 1000 & exit 0", Ok("done")),
     ] {
