@@ -128,6 +128,11 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     /// that a network could read. [`cloud`] lists a login to a cloud itself.
     fn logins(&self) -> Vec<SentLogin>;
 
+    /// Lists the options with URLs that every request of the action goes to.
+    fn urls(&self) -> Vec<(&'static str, &Url)> {
+        Vec::new()
+    }
+
     fn explain(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }

@@ -88,7 +88,7 @@ pub use self::drivers::Drivers;
 pub use self::lenient::state_folder_of;
 pub use self::mending::QueueChanges;
 pub use self::probe::OwnDaemon;
-pub use self::proxies::proxy_warnings;
+pub use self::proxies::{proxied_targets, proxy_warnings};
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 pub use self::rights::SystemUser;
 pub(crate) use self::secrets::ChangedSecret;

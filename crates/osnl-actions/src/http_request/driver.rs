@@ -115,6 +115,10 @@ impl DriverConf for HttpConf {
         origin.map(|origin| login_at("url", origin)).into_iter().collect()
     }
 
+    fn urls(&self) -> Vec<(&'static str, &Url)> {
+        self.0.message.target.origin().map(|origin| ("url", origin)).into_iter().collect()
+    }
+
     fn explain(&self) -> Vec<(&'static str, String)> {
         let mut lines = Vec::new();
         if let Some(login) = &self.0.login {

@@ -73,6 +73,10 @@ impl DriverConf for K2hr3Conf {
         Vec::new()
     }
 
+    fn urls(&self) -> Vec<(&'static str, &ApiUrl)> {
+        vec![("api_url", &self.api_url)]
+    }
+
     fn explain(&self) -> Vec<(&'static str, String)> {
         let what = match self.no_addresses {
             NoAddresses::Skip => "a deleted port without addresses is skipped",

@@ -82,6 +82,10 @@ impl DriverConf for K2hr3RegisterConf {
         vec![login_at("api_url", &self.api_url)]
     }
 
+    fn urls(&self) -> Vec<(&'static str, &ApiUrl)> {
+        vec![("api_url", &self.api_url)]
+    }
+
     fn explain(&self) -> Vec<(&'static str, String)> {
         vec![
             ("token", format!("{}, read for each attempt", self.token_file.display())),

@@ -16,7 +16,8 @@ use osnl::action::http::HttpOptions;
 use osnl::control::{ControlClient, ControlRequest, ListenerStatus, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
 use osnl::native::{
-    self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, SystemUser, proxy_warnings,
+    self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, SystemUser, proxied_targets,
+    proxy_warnings,
 };
 use osnl::queues::{DaemonCounts, tag_parts};
 use osnl_admin::AdminEndpoint;
@@ -94,7 +95,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         }
     };
     let mut warnings = warnings;
-    warnings.extend(proxy_warnings(&http).into_iter().map(Note::plain));
+    let proxies = proxy_warnings(&http).into_iter().chain(proxied_targets(&native, &http));
+    warnings.extend(proxies.map(Note::plain));
     match native.orphans() {
         Ok(found) => warnings.extend(found.iter().map(Note::plain)),
         Err(error) => warnings.push(Note::plain(format!("[journal] connection: the file {error}"))),

@@ -78,6 +78,23 @@ impl Proxies {
         proxies.collect()
     }
 
+    /// Returns the proxy of a target, without its login.
+    #[must_use]
+    pub fn shown_toward(&self, target: &Url) -> Option<String> {
+        let proxy = self.toward(target.scheme(), target.authority()).ok()?;
+        proxy.as_ref().map(ToString::to_string)
+    }
+
+    /// Returns the entries of `no_proxy` that exempt no target: patterns, networks, and URLs.
+    #[must_use]
+    pub fn vain_exemptions(&self) -> Vec<&str> {
+        let is_used = self.http.is_some() || self.https.is_some();
+        let list = self.no_proxy.as_deref().filter(|list| is_used && *list != "*").unwrap_or_default();
+        let entries = list.split(',').map(str::trim);
+        let is_vain = |entry: &&str| entry.contains(['*', '/', '?']) || entry.contains(char::is_whitespace);
+        entries.filter(is_vain).collect()
+    }
+
     fn place(&mut self, name: &str) -> Option<&mut Option<String>> {
         match name {
             "http_proxy" => Some(&mut self.http),

@@ -1,9 +1,33 @@
-use osnl_model::{LoginProtection, SentLogin};
+use osnl_model::{LoginProtection, SentLogin, mask_text};
 use osnl_net::http::HttpOptions;
+
+use super::Native;
 
 const REMEDY: &str = "name a proxy on this machine, or one that asks for no login";
 
-/// Warns of each remote proxy with a login, because no proxy connection uses TLS.
+const EXEMPT: &str =
+    "write names, domains such as .example.com, or addresses; patterns and networks are not read";
+
+/// Says of each action with a constant URL that its requests go through a proxy of the environment.
+#[must_use]
+pub fn proxied_targets(native: &Native, http: &HttpOptions) -> Vec<String> {
+    let of_action = |action: &super::ActionConf| {
+        let mut said: Vec<String> = Vec::new();
+        for (option, url) in action.driver.conf().urls() {
+            let Some(proxy) = http.proxies.shown_toward(url) else { continue };
+            let target = url.authority();
+            said.push(format!(
+                "[action:{}] {option}: requests to {target} go through the proxy {proxy}",
+                action.name
+            ));
+        }
+        said
+    };
+    native.actions.iter().flat_map(of_action).collect()
+}
+
+/// Warns of each remote proxy with a login, because no proxy connection uses TLS, and of each entry of `no_proxy` that
+/// exempts no target.
 #[must_use]
 pub fn proxy_warnings(http: &HttpOptions) -> Vec<String> {
     let logins = http.proxies.logins().into_iter();
@@ -13,7 +37,10 @@ pub fn proxy_warnings(http: &HttpOptions) -> Vec<String> {
         let (problem, remedy) = login.finding()?;
         Some(format!("{} of the environment: {problem}; {remedy}", login.option))
     };
-    logins.filter_map(said).collect()
+    let vain = http.proxies.vain_exemptions().into_iter().map(|entry| {
+        format!("no_proxy of the environment: {:?} exempts no target; {EXEMPT}", mask_text(entry))
+    });
+    logins.filter_map(said).chain(vain).collect()
 }
 
 #[cfg(test)]
@@ -23,8 +50,14 @@ mod tests {
     #[test]
     fn issue_46_a_login_at_a_proxy_is_named() {
         let check = |proxy: &str, expected: &[&str]| {
-            let variables = [("http_proxy", proxy), ("no_proxy", "a")].map(|(k, v)| (k.into(), v.into()));
-            let said = proxy_warnings(&HttpOptions::from_environment(variables));
+            let variables =
+                [("http_proxy", proxy), ("no_proxy", "a,10.0.0.0/8")].map(|(k, v)| (k.into(), v.into()));
+            let mut said = proxy_warnings(&HttpOptions::from_environment(variables));
+            let vain = said.pop().unwrap();
+            assert!(
+                vain.starts_with("no_proxy of the environment: \"10.0.0.0/8\" exempts no target"),
+                "{vain}"
+            );
             assert_eq!(said.len(), expected.len(), "{said:?}");
             for (said, begin) in said.iter().zip(expected) {
                 assert!(said.starts_with(begin) && !said.contains("secret"), "{said}");

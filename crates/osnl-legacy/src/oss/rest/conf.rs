@@ -192,6 +192,10 @@ impl DriverConf for OssRestConf {
         logins
     }
 
+    fn urls(&self) -> Vec<(&'static str, &Url)> {
+        vec![("url_creation", &self.options.creation), ("url_deletion", &self.options.deletion)]
+    }
+
     fn explain(&self) -> Vec<(&'static str, String)> {
         let Lists { creation, deletion } = &self.options.lists;
         let shown = |list: &[String]| if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };

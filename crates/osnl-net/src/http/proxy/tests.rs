@@ -142,3 +142,20 @@ fn no_login_is_printed() {
     }
     assert!(printed.contains("Proxy(proxy:1)"), "{printed}");
 }
+
+#[test]
+fn an_entry_of_no_proxy_that_exempts_nothing_is_found() {
+    let check = |proxy: &str, no_proxy: &str, expected: &[&str]| {
+        let variables = [("http_proxy", proxy), ("no_proxy", no_proxy)].map(|(k, v)| (k.into(), v.into()));
+        let proxies = Proxies::from_environment(&variables);
+        assert_eq!(proxies.vain_exemptions(), expected, "{no_proxy}");
+        let is_proxied = |host| proxies.toward(Scheme::Http, host).unwrap().is_some();
+        let is_exempt = proxy.is_empty() || no_proxy == "*";
+        assert!(["10.1.2.3", "a.cloud.example"].into_iter().all(|host| is_proxied(host) != is_exempt));
+    };
+    let odd = "localhost, 10.0.0.0/8,*.cloud.example,.example.com,h:80,[::1],a b.c";
+    check("http://p:3128", odd, &["10.0.0.0/8", "*.cloud.example", "a b.c"]);
+    check("http://p:3128", "*", &[]);
+    check("http://p:3128", "a, *", &["*"]);
+    check("", odd, &[]);
+}
