@@ -30,7 +30,9 @@ use std::time::SystemTime;
 use osnl_core::trace::{SpanId, TRACEPARENT};
 use osnl_model::{Scrubber, mask_text};
 use osnl_net::http::header::{HeaderName, HeaderValue, LOCATION};
-use osnl_net::http::{Answer, Client, Expiry, Failure, FailureClass, Request, StatusCode, redirected};
+use osnl_net::http::{
+    Answer, AnswerEnd, Client, Expiry, Failure, FailureClass, Request, StatusCode, redirected,
+};
 use osnl_net::openstack::{NotFound, not_found};
 use osnl_transport::BoxFuture;
 
@@ -131,11 +133,16 @@ impl HttpAction {
     fn verdicts(&self, shown: &str, answer: &Answer, events: usize) -> Vec<Result<Completion, ActionError>> {
         let status = answer.status.as_u16();
         if let Some(class) = self.judgement.failure(status) {
-            // One event may be the reason for the refusal of all, so each is then tried alone.
-            let is_of_several = events > 1 && class.is_final();
+            // One event may be the reason for the refusal of all, so each is then tried alone. After a 303 the target may
+            // have done all of them.
+            let is_of_several = events > 1 && class.is_final() && answer.status != StatusCode::SEE_OTHER;
             let class = if is_of_several { ErrorClass::Refused(Some(status)) } else { class };
             return vec![Err(self.refusal(class, answer)); events];
         }
+        let cut = match &answer.end {
+            AnswerEnd::Whole | AnswerEnd::TooLong => String::new(),
+            end @ (AnswerEnd::BrokenOff(_) | AnswerEnd::Late(_)) => format!("; {end}"),
+        };
         let answers = match &self.reply {
             None => vec![answer.clone(); events],
             Some(reply) => match reply.answers(answer, events) {
@@ -146,23 +153,30 @@ impl HttpAction {
         let verdict = |answer: &Answer| {
             let status = answer.status.as_u16();
             match self.judgement.failure(status) {
-                None => Ok(Completion::Delivered(self.scrubbed(&format!("{shown}: {status}")))),
+                None => Ok(Completion::Delivered(self.scrubbed(&format!("{shown}: {status}{cut}")))),
                 Some(class) => Err(self.refusal(class, answer)),
             }
         };
         answers.iter().map(verdict).collect()
     }
 
+    /// The target has reported success, so another attempt might be a second effect. An operator decides.
     fn unread(&self, answer: &Answer, why: &str) -> ActionError {
         let excerpt =
             answer.excerpt(&self.secrets()).map(|excerpt| format!("; {excerpt}")).unwrap_or_default();
-        let reason = self.scrubbed(&format!("{why}{excerpt}"));
-        let remedy = match answer.whole {
-            true => "compare reply_status with the reply",
-            false => "increase reply_limit",
+        let reason = self.scrubbed(&format!("status {}, but {why}{excerpt}", answer.status.as_u16()));
+        let remedy = match answer.end {
+            AnswerEnd::Whole => {
+                "compare reply_status with the reply, and look at the target before you retry"
+            }
+            AnswerEnd::TooLong => "increase reply_limit, and look at the target before you retry",
+            AnswerEnd::BrokenOff(_) | AnswerEnd::Late(_) => "look at the target before you retry",
         };
-        let class = ErrorClass::Refused(Some(answer.status.as_u16()));
-        ActionError { own_remedy: Some(remedy.into()), ..ActionError::new(class, reason) }
+        ActionError {
+            own_kind: Some("unreadable reply"),
+            own_remedy: Some(remedy.into()),
+            ..ActionError::new(ErrorClass::Rejected, reason)
+        }
     }
 
     /// Sends the request without an effect, and judges its answer like an attempt's; `None` if
@@ -266,6 +280,9 @@ impl HttpAction {
         let mut client = &self.own;
         let mut answer = self.send(client, &request).await?;
         for _ in 0..self.redirects {
+            if self.judgement.failure(answer.status.as_u16()).is_none() {
+                return Ok(answer);
+            }
             let next = match redirected(&request, &answer) {
                 Ok(None) => return Ok(answer),
                 Ok(Some(next))

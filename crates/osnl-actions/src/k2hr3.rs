@@ -103,9 +103,6 @@ impl K2hr3 {
             );
         }
         let answer = self.client.send(self.made(&parameters)?).await?;
-        if !answer.whole {
-            return Err(ActionError::new(ErrorClass::Reset, "the reply broke off: length limit exceeded"));
-        }
         if !answer.status.is_success() {
             // K2HR3 may repeat the request in its answer.
             let secrets = written_secrets::parameters(&self.api_url.to_string());

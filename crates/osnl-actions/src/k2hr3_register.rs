@@ -148,11 +148,8 @@ impl K2hr3Register {
             .insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
         request.headers.insert(HeaderName::from_static("x-auth-token"), token.clone());
         let answer = self.client.send(request).await?;
-        match answer.whole && answer.status.is_success() {
+        match answer.status.is_success() {
             true => Ok(()),
-            false if answer.status.is_success() => {
-                Err(ActionError::new(ErrorClass::Reset, "the reply broke off: length limit exceeded"))
-            }
             false => {
                 let secret = token.to_str().ok().and_then(|token| token.get(2..));
                 Err(answer.failure(&Scrubber::new(secret)).into())

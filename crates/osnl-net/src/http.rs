@@ -37,9 +37,10 @@
 //! Options are checked when a client is built: a wrong CA file or proxy is an error at the start,
 //! not with the first message. The caller passes the environment; nothing here reads it.
 //!
-//! A request has no deadline: the caller of [`Client::send`] drops the future. Nothing is retried,
-//! except once by [`Request::repeatable`]. At most [`Request::reply_limit`] bytes of a reply are
-//! read.
+//! A request has no deadline: the caller of [`Client::send`] drops the future; connecting alone has
+//! [`PATIENCE`](crate::dial::PATIENCE). Nothing is retried, except once by [`Request::repeatable`]. A connection is kept
+//! for [`LOOKED_UP_FOR`](crate::dial::LOOKED_UP_FOR) at most, and then the name is looked up again. At most
+//! [`Request::reply_limit`] bytes of a reply are read.
 
 mod answer;
 mod client;
@@ -51,14 +52,13 @@ mod options;
 mod proxy;
 mod reach;
 mod redirect;
-mod resolver;
 mod tls;
 mod url;
 
 pub use hyper::{HeaderMap, Method, StatusCode, header};
 
-pub use self::answer::Answer;
-pub use self::client::{Client, Request};
+pub use self::answer::{Answer, AnswerEnd};
+pub use self::client::{BODY_WAIT, Client, Request};
 pub use self::expiry::{EXPIRES_SOON, Expiry};
 pub use self::failure::{Failure, FailureClass};
 pub use self::guard::{AddressClass, AddressGuard, AllowedHost, Forbidden, NoHost};

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use osnl_config::template::{Names, Template};
 use osnl_model::{mask_secrets, mask_text};
-use osnl_net::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use osnl_net::http::{HeaderMap, Method, Request};
+use osnl_net::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use osnl_net::http::{BODY_WAIT, HeaderMap, Method, Request};
 
 use super::body::{RequestBody, rendered};
 use super::cloud_event::{AttributeTemplates, CloudEvent, CloudEventMode};
@@ -155,12 +155,15 @@ impl RequestParts {
         let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
         let mut request = Request::new(self.method.render(names)?, url);
         request.reply_limit = self.reply_limit;
+        // A GET may have an effect too, which its status has told of.
+        request.reply_wait = Some(BODY_WAIT);
         // Repeatable for any method: the delivery would be retried after a pause anyway, with the
         // same key.
         request.repeatable = true;
         let headers = &mut request.headers;
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(name) = &self.idempotency {
             headers.insert(name.clone(), key_value(about.key));
         }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use osnl_config::template::{EvalError, Expression, Names, TemplateError};
+use osnl_net::http::header::CONTENT_TYPE;
 use osnl_net::http::{Answer, StatusCode};
 use serde_json::Value;
 
@@ -25,12 +26,10 @@ impl ReplyStatus {
     }
 
     pub(super) fn answers(&self, answer: &Answer, events: usize) -> Result<Vec<Answer>, String> {
-        if !answer.whole {
-            return Err("the reply is longer than reply_limit".to_owned());
+        if !answer.is_whole() {
+            return Err(answer.end.to_string());
         }
-        let reply: Value = serde_json::from_slice(&answer.body)
-            .map_err(|error| format!("reply_status needs a reply in JSON: {error}"))?;
-        let names = Names::new(Arc::default()).with(REPLY, reply);
+        let names = Names::new(Arc::default()).with(REPLY, value(answer)?);
         let found = self.0.value(&names).map_err(|error| match error {
             EvalError::Lacks { name } => {
                 format!("the reply has no {}", name.strip_prefix("reply.").unwrap_or(&name))
@@ -48,10 +47,64 @@ impl ReplyStatus {
     }
 }
 
+/// Returns JSON as its value, lines of JSON as a list, any other text as a string, and no text as null.
+fn value(answer: &Answer) -> Result<Value, String> {
+    if let Some(coding) = answer.coding() {
+        return Err(format!("the reply is compressed with {coding}, which the request does not allow"));
+    }
+    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+    let text = text(&answer.body, &content_type);
+    let text = text.trim();
+    let lines =
+        || text.lines().map(str::trim).filter(|line| !line.is_empty()).map(serde_json::from_str::<Value>);
+    let is_lines = LINES.iter().any(|name| content_type.contains(name));
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    let list = || lines().collect::<Result<Vec<_>, _>>().map(Value::Array);
+    let value = if is_lines { list() } else { serde_json::from_str(text).or_else(|_| list()) };
+    Ok(value.unwrap_or_else(|_| Value::String(text.to_owned())))
+}
+
+const LINES: [&str; 3] = ["ndjson", "jsonl", "json-lines"];
+
+/// Reads UTF-8, the two forms of UTF-16 by their mark or name, and Latin-1 by its names.
+fn text(body: &[u8], content_type: &str) -> String {
+    let charset = content_type.split("charset=").nth(1).unwrap_or_default();
+    let charset = charset.trim_start_matches('"');
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    };
+    match body {
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ if charset.starts_with("utf-16le") => wide(body, u16::from_le_bytes),
+        _ if charset.starts_with("utf-16") => wide(body, u16::from_be_bytes),
+        _ if charset.starts_with("iso-8859-1") || charset.starts_with("latin1") => {
+            body.iter().copied().map(char::from).collect()
+        }
+        _ => String::from_utf8_lossy(body).into_owned(),
+    }
+}
+
+/// Returns a status as APIs write it: `200`, `200.0`, `"200"`.
+fn status_of(value: &Value) -> Option<StatusCode> {
+    let number = match value {
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Number(number) => number.as_u64().or_else(|| {
+            let number = number.as_f64().filter(|number| number.fract() == 0.0)?;
+            format!("{number}").parse().ok()
+        }),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    StatusCode::from_u16(u16::try_from(number?).ok()?).ok()
+}
+
 fn answer_of(answer: &Answer, one: &Value) -> Result<Answer, String> {
-    let number = one.get("status").unwrap_or(one).as_u64();
-    let status = number.and_then(|number| u16::try_from(number).ok());
-    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let status = status_of(one.get("status").unwrap_or(one));
     let status = status.ok_or_else(|| format!("reply_status is not a status: {one}"))?;
     let body = match one {
         Value::Object(object) => object.get("error").unwrap_or(one).to_string().into(),
@@ -62,16 +115,17 @@ fn answer_of(answer: &Answer, one: &Value) -> Result<Answer, String> {
 
 #[cfg(test)]
 mod tests {
-    use osnl_net::http::HeaderMap;
+    use osnl_net::http::header::{CONTENT_ENCODING, HeaderValue};
+    use osnl_net::http::{AnswerEnd, HeaderMap};
 
     use super::*;
 
     #[test]
     fn a_reply_has_a_status_for_each_event() {
         let check = |source: &str, reply: &str, events: usize, expected: Result<&[(u16, &str)], &str>| {
-            let whole = !reply.ends_with("...");
+            let end = if reply.ends_with("...") { AnswerEnd::TooLong } else { AnswerEnd::Whole };
             let headers = HeaderMap::new();
-            let answer = Answer { status: StatusCode::OK, headers, body: reply.to_owned().into(), whole };
+            let answer = Answer { status: StatusCode::OK, headers, body: reply.to_owned().into(), end };
             let found = ReplyStatus::compile(source).expect(source).answers(&answer, events);
             let found = found.map(|answers| {
                 let pair = |answer: &Answer| {
@@ -94,15 +148,59 @@ mod tests {
         check(slack, r#"{"ok": true}"#, 2, Ok(&[(200, r#"{"ok": true}"#), (200, r#"{"ok": true}"#)]));
         check(slack, r#"{"ok": false}"#, 1, Ok(&[(400, r#"{"ok": false}"#)]));
         check(slack, "{}", 1, Err("the reply has no ok"));
-        check(
-            slack,
-            "<html>",
-            1,
-            Err("reply_status needs a reply in JSON: expected value at line 1 column 1"),
-        );
-        check(slack, r#"{"ok": ..."#, 1, Err("the reply is longer than reply_limit"));
+        check(slack, "<html>", 1, Err("the reply has no ok"));
+        check(slack, "", 1, Err("the reply has no ok"));
+        check(slack, r#"{"ok": ..."#, 1, Err("the reply is longer than its limit"));
         check("reply.code", r#"{"code": 7}"#, 1, Err("reply_status is not a status: 7"));
-        check("reply.code", r#"{"code": "200"}"#, 1, Err(r#"reply_status is not a status: "200""#));
+        for code in [r#"{"code": 201}"#, r#"{"code": 201.0}"#, r#"{"code": "201"}"#] {
+            check("reply.code", code, 1, Ok(&[(201, code)]));
+        }
+        check("reply.code", r#"{"code": "ok"}"#, 1, Err(r#"reply_status is not a status: "ok""#));
+        let other = r#"200 if reply is none or reply == "ok" else 400"#;
+        check(other, "ok", 1, Ok(&[(200, "ok")]));
+        check(other, " \r\n", 1, Ok(&[(200, " \r\n")]));
+        check(other, "no", 1, Ok(&[(400, "no")]));
+    }
+
+    #[test]
+    fn each_form_of_a_reply_is_a_value() {
+        let check = |body: &[u8], content_type: &str, expected: Result<Value, &str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
+            let body = body.to_vec().into();
+            let answer = Answer { status: StatusCode::OK, headers, body, end: AnswerEnd::Whole };
+            assert_eq!(
+                value(&answer),
+                expected.map_err(str::to_owned),
+                "{body:?} {content_type}",
+                body = answer.body
+            );
+        };
+        let ok = || Ok(serde_json::json!({"ok": "ä"}));
+        let json = "{\"ok\": \"ä\"}";
+        check(json.as_bytes(), "application/json", ok());
+        check(json.as_bytes(), "text/html", ok());
+        check(format!("\u{feff}{json}\n").as_bytes(), "application/json; charset=utf-8", ok());
+        let wide = |unit: fn(u16) -> [u8; 2]| json.encode_utf16().flat_map(unit).collect::<Vec<u8>>();
+        check(&wide(u16::to_be_bytes), "application/json; charset=UTF-16", ok());
+        check(&wide(u16::to_le_bytes), "application/json; charset=\"utf-16le\"", ok());
+        check(&[&[0xff, 0xfe][..], &wide(u16::to_le_bytes)].concat(), "application/json", ok());
+        check(b"{\"ok\": \"\xe4\"}", "application/json; charset=ISO-8859-1", ok());
+        check(b"{\"ok\": \"\xe4\"}", "application/json", Ok(serde_json::json!({"ok": "\u{fffd}"})));
+        check(b"{\"n\": 1}\n\n{\"n\": 2}\r\n", "text/plain", Ok(serde_json::json!([{"n": 1}, {"n": 2}])));
+        check(b"{\"n\": 1}\n", "application/x-ndjson", Ok(serde_json::json!([{"n": 1}])));
+        check(b"not json\n", "application/x-ndjson", Ok(serde_json::json!("not json")));
+        check(b"ok", "text/plain", Ok(serde_json::json!("ok")));
+        check(b"", "application/json", Ok(Value::Null));
+    }
+
+    #[test]
+    fn a_coding_that_is_not_known_is_named() {
+        let headers = [(CONTENT_ENCODING, HeaderValue::from_static("br"))].into_iter().collect();
+        let body = b"\x0b\x05".as_slice().into();
+        let answer = Answer { status: StatusCode::OK, headers, body, end: AnswerEnd::Whole };
+        let why = "the reply is compressed with br, which the request does not allow";
+        assert_eq!(value(&answer), Err(why.to_owned()));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use crate::ErrorClass;
 
+const SEE_OTHER: u16 = 303;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
@@ -80,7 +82,7 @@ impl fmt::Display for Statuses {
 }
 
 /// The classes of statuses. A status in none of the sets is refused: attempted `max_attempts`
-/// times.
+/// times. 303 is final: the target may have done what was asked, and shows the result elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatusClasses {
     pub success: Statuses,
@@ -94,7 +96,7 @@ impl StatusClasses {
         let later = matches!(status, 408 | 425 | 429 | 500..);
         if self.success.contains(status) {
             None
-        } else if self.last.contains(status) {
+        } else if self.last.contains(status) || (status == SEE_OTHER && !self.retry.contains(status)) {
             Some(ErrorClass::Rejected)
         } else if self.retry.contains(status) {
             Some(if later { ErrorClass::Status(status) } else { ErrorClass::Busy(Some(status)) })
@@ -143,6 +145,9 @@ mod tests {
         let usual = judgement("2xx", "408, 425, 429, 5xx", "");
         check(&usual, 200, None);
         check(&usual, 302, Some(ErrorClass::Status(302)));
+        check(&usual, 303, Some(ErrorClass::Rejected));
+        check(&judgement("2xx, 303", "", ""), 303, None);
+        check(&judgement("2xx", "3xx", ""), 303, Some(ErrorClass::Busy(Some(303))));
         check(&usual, 404, Some(ErrorClass::Status(404)));
         check(&usual, 429, Some(ErrorClass::Status(429)));
         check(&usual, 503, Some(ErrorClass::Status(503)));

@@ -90,7 +90,7 @@ fn sent(lines: &str) -> Result<String, String> {
     let request = conf.0.message.request(&Names::from(event()), &ABOUT, at)?;
     let mut text = format!("{} {}\n", request.method, request.url);
     for (name, value) in &request.headers {
-        if !["user-agent", "accept"].contains(&name.as_str()) {
+        if !["user-agent", "accept", "accept-encoding"].contains(&name.as_str()) {
             text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
         }
     }

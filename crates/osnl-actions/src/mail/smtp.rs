@@ -338,7 +338,19 @@ impl Talk<'_> {
         }
         out.extend_from_slice(b".\r\n");
         self.write(&out).await?;
-        self.expect(Whose::Mails).await
+        self.taken().await
+    }
+
+    /// Reads the answer to the mail. Its code says that the server has the mail, whatever becomes of the rest: a mail
+    /// that was taken is not sent again.
+    async fn taken(&mut self) -> Result<SmtpReply, ActionError> {
+        while self.read.len() < 3 && !self.read.contains(&b'\n') {
+            self.more().await?;
+        }
+        let code = self.read.get(..3).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+        let Some(code @ 200..=299) = code else { return self.expect(Whose::Mails).await };
+        let line = self.line().await.unwrap_or_default();
+        Ok(SmtpReply { code, lines: vec![line.get(4..).unwrap_or_default().to_owned()] })
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), ActionError> {
@@ -389,15 +401,45 @@ impl Talk<'_> {
                 let reason = format!("{}: a reply without end", self.server);
                 return Err(ActionError::new(ErrorClass::Connect, reason));
             }
-            let mut piece = [0; 4096];
-            match self.stream.read(&mut piece).await {
-                Ok(0) => {
-                    let reason = format!("{}: closed the connection", self.server);
-                    return Err(ActionError::new(ErrorClass::Reset, reason));
-                }
-                Ok(length) => self.read.extend_from_slice(&piece[..length]),
-                Err(error) => return Err(broken(self.server, &error)),
-            }
+            self.more().await?;
         }
+    }
+
+    async fn more(&mut self) -> Result<(), ActionError> {
+        let mut piece = [0; 4096];
+        match self.stream.read(&mut piece).await {
+            Ok(0) => {
+                let reason = format!("{}: closed the connection", self.server);
+                Err(ActionError::new(ErrorClass::Reset, reason))
+            }
+            Ok(length) => {
+                self.read.extend_from_slice(&piece[..length]);
+                Ok(())
+            }
+            Err(error) => Err(broken(self.server, &error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mail_that_was_taken_is_taken_whatever_follows_the_code() {
+        let check = async |end: &str, expected: Result<&str, ErrorClass>| {
+            let said = format!("220 a\r\n250-a\r\n250 AUTH PLAIN\r\n235 ok\r\n354 go\r\n{end}");
+            let found = hear(said.as_bytes()).await.map_err(|error| error.class);
+            assert_eq!(found, expected.map(str::to_owned), "{}", &end[..end.len().min(40)]);
+        };
+        check("250 2.0.0 queued\r\n", Ok("2.0.0 queued")).await;
+        check("250-queued\r\nthis is not SMTP\r\n", Ok("queued")).await;
+        check("250 que", Ok("")).await;
+        check("250", Ok("")).await;
+        check(&format!("250 {}", "x".repeat(2 * LONGEST_REPLY)), Ok("")).await;
+        check("25", Err(ErrorClass::Reset)).await;
+        check("450 later\r\n", Err(ErrorClass::Busy(Some(450)))).await;
+        check("550 no\r\n", Err(ErrorClass::Rejected)).await;
+        check("hello\r\n", Err(ErrorClass::Connect)).await;
     }
 }

@@ -120,7 +120,7 @@ fn a_request_by_template_is_shown_whole_and_without_secrets() {
         format!(
             "event.json:1: port.delete.end from network.h1, info\n  message id m-1\n  rule r matches\n    \
              action chat for 12345678-1234-5678-1234-567812345678 would be called: POST https://chat.example/hooks/***\n      \
-             User-Agent: osnl/{version}\n      Accept: */*\n      Content-Type: application/json\n      \
+             User-Agent: osnl/{version}\n      Accept: */*\n      Accept-Encoding: identity\n      Content-Type: application/json\n      \
              Authorization: Bearer ***\n      \
              {{\"text\": \"port of 12345678-1234-5678-1234-567812345678\",\n      \"pass\": \"***\"}}\n"
         )
@@ -161,7 +161,7 @@ fn what_would_be_asked_is_said_and_nobody_is_asked() {
         format!(
             "event.json:1: port.delete.end from network.h1, info\n  message id m-1\n  rule r matches\n    \
              action cmdb for {id} would be called: POST https://cmdb/<server.name>\n      \
-             User-Agent: osnl/{version}\n      Accept: */*\n      Content-Type: application/json\n      \
+             User-Agent: osnl/{version}\n      Accept: */*\n      Accept-Encoding: identity\n      Content-Type: application/json\n      \
              {{\"ram\": <flavor.ram>, \"owner\": \"ops\"}}\n      \
              asks [enrich:server] for server {id}, at http://127.0.0.1:9/v3\n      \
              asks [enrich:flavor] for flavor <server.flavor.id>, at http://127.0.0.1:9/v3\n      \

@@ -1,8 +1,11 @@
 //! An answer over HTTP: its status, its place in a redirect, and the beginning of its body, without secrets.
 
+use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use hyper::header::{CONTENT_ENCODING, DATE, LOCATION, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use jiff::civil::DateTime;
@@ -23,12 +26,78 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// Whether the body is complete. The rest beyond the limit is not read, and the connection is
-    /// closed.
-    pub whole: bool,
+    pub end: AnswerEnd,
+}
+
+/// How the body of an answer ended. The status counts in each case, since the target sent it; the connection of a body
+/// without an end is closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerEnd {
+    #[error("the reply is complete")]
+    Whole,
+    #[error("the reply is longer than its limit")]
+    TooLong,
+    #[error("the reply broke off: {0}")]
+    BrokenOff(Arc<str>),
+    #[error("the reply has no end within {} s", .0.as_secs_f64())]
+    Late(Duration),
 }
 
 impl Answer {
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.end == AnswerEnd::Whole
+    }
+
+    /// Returns the answer to a question, which is asked again if the answer broke off.
+    pub fn complete(self) -> Result<Self, Failure> {
+        match &self.end {
+            AnswerEnd::Whole | AnswerEnd::TooLong => Ok(self),
+            end @ (AnswerEnd::BrokenOff(_) | AnswerEnd::Late(_)) => {
+                Err(Failure::new(FailureClass::Reset, end.to_string()))
+            }
+        }
+    }
+
+    /// Removes gzip and deflate, which some servers use although the request does not allow it. A body that cannot be
+    /// decoded stays.
+    #[must_use]
+    pub(crate) fn decoded(mut self, limit: usize) -> Self {
+        let codings = self.headers.get_all(CONTENT_ENCODING).iter();
+        let codings: Option<Vec<String>> =
+            codings.map(|value| value.to_str().ok().map(str::to_ascii_lowercase)).collect();
+        let codings = codings.map(|codings| codings.join(",")).unwrap_or_default();
+        if codings.is_empty() || self.body.is_empty() || !self.is_whole() {
+            return self;
+        }
+        let mut body = self.body.clone();
+        for coding in codings.rsplit(',').map(str::trim) {
+            let decoded = match coding {
+                "gzip" | "x-gzip" => inflated(MultiGzDecoder::new(&body[..]), limit),
+                "deflate" => inflated(ZlibDecoder::new(&body[..]), limit)
+                    .or_else(|| inflated(DeflateDecoder::new(&body[..]), limit)),
+                "identity" | "" => continue,
+                _ => None,
+            };
+            let Some(decoded) = decoded else { return self };
+            body = decoded;
+        }
+        if body.len() > limit {
+            body.truncate(limit);
+            self.end = AnswerEnd::TooLong;
+        }
+        self.headers.remove(CONTENT_ENCODING);
+        Self { body, ..self }
+    }
+
+    /// Returns the coding of a body that could not be decoded.
+    #[must_use]
+    pub fn coding(&self) -> Option<String> {
+        let coding = self.headers.get(CONTENT_ENCODING).filter(|coding| *coding != "identity")?;
+        let coding = String::from_utf8_lossy(coding.as_bytes());
+        Some(coding.chars().filter(|c| !c.is_control()).take(20).collect())
+    }
+
     /// Returns the text of the body, without our secrets, which a target may repeat.
     #[must_use]
     pub fn text(&self, secrets: &Scrubber) -> String {
@@ -40,15 +109,7 @@ impl Answer {
     /// without a body.
     #[must_use]
     pub fn excerpt(&self, secrets: &Scrubber) -> Option<String> {
-        // Some servers compress although the request does not allow it.
-        if let Some(coding) = self.headers.get(CONTENT_ENCODING).filter(|_| !self.body.is_empty())
-            && coding != "identity"
-        {
-            let coding: String = String::from_utf8_lossy(coding.as_bytes())
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(20)
-                .collect();
+        if let Some(coding) = self.coding().filter(|_| !self.body.is_empty()) {
             return Some(format!("reply: {} bytes of {coding}", self.body.len()));
         }
         let text: String = self
@@ -112,6 +173,13 @@ impl Answer {
     }
 }
 
+/// Returns at most one byte more than the limit.
+fn inflated(coded: impl Read, limit: usize) -> Option<Bytes> {
+    let mut plain = Vec::new();
+    coded.take((limit as u64).saturating_add(1)).read_to_end(&mut plain).ok()?;
+    Some(plain.into())
+}
+
 /// Reads one of the three forms of RFC 9110 (IMF-fixdate, RFC 850, asctime), or of mail, in UTC. jiff's instants lack
 /// the last day of the year 9999.
 fn http_date(text: &str) -> Option<DateTime> {
@@ -130,7 +198,12 @@ mod tests {
     fn answer(headers: &[(hyper::header::HeaderName, &str)], body: &'static [u8]) -> Answer {
         let pair = |(name, value): &(_, &str)| (Clone::clone(name), HeaderValue::from_str(value).unwrap());
         let headers = headers.iter().map(pair).collect();
-        Answer { status: StatusCode::IM_A_TEAPOT, headers, body: Bytes::from_static(body), whole: true }
+        Answer {
+            status: StatusCode::IM_A_TEAPOT,
+            headers,
+            body: Bytes::from_static(body),
+            end: AnswerEnd::Whole,
+        }
     }
 
     #[test]
@@ -188,6 +261,40 @@ mod tests {
             leads(&format!("https://h/#state={nonce}"), "https://h/#...");
         }
         check(StatusCode::CREATED, "/a", "Created");
+    }
+
+    #[test]
+    fn a_body_that_is_compressed_unasked_is_read() {
+        use std::io::Write as _;
+
+        use flate2::Compression;
+        use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+
+        let text = br#"{"ok": true}"#;
+        let level = Compression::default;
+        let gzip = |bytes: &[u8]| {
+            let mut encoder = GzEncoder::new(Vec::new(), level());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let mut zlib = ZlibEncoder::new(Vec::new(), level());
+        zlib.write_all(text).unwrap();
+        let mut raw = DeflateEncoder::new(Vec::new(), level());
+        raw.write_all(text).unwrap();
+        let check = |coding: &str, body: Vec<u8>, limit: usize, expected: (&[u8], bool)| {
+            let coded = Answer { body: body.into(), ..answer(&[(CONTENT_ENCODING, coding)], b"") };
+            let found = coded.decoded(limit);
+            assert_eq!((&found.body[..], found.is_whole()), expected, "{coding} {limit}");
+            assert_eq!(found.coding().is_none(), coding != "br", "{coding}");
+        };
+        check("gzip", gzip(text), 100, (text, true));
+        check("X-GZip", gzip(text), text.len(), (text, true));
+        check("gzip, gzip", gzip(&gzip(text)), 1000, (text, true));
+        check("gzip", gzip(text), 4, (&text[..4], false));
+        check("deflate", zlib.finish().unwrap(), 100, (text, true));
+        check("deflate, identity", raw.finish().unwrap(), 100, (text, true));
+        check("identity", text.to_vec(), 100, (text, true));
+        check("br", b"\x0b\x05".to_vec(), 100, (b"\x0b\x05", true));
     }
 
     #[test]

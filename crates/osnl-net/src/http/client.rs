@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -7,16 +8,20 @@ use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::http::Extensions;
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use hyper_util::client::legacy::Client as Connections;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, Connected, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use crate::http::answer::Answer;
+use crate::http::answer::{Answer, AnswerEnd};
 use crate::http::connector::{self, Connector, Traffic};
 use crate::http::failure::{self, Failure, FailureClass};
 use crate::http::options::{HttpError, HttpOptions};
 use crate::http::tls::HttpTls;
 use crate::http::url::{Scheme, Url};
+
+/// The time that a body has after its status, which has said what became of the request.
+pub const BODY_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -27,6 +32,8 @@ pub struct Request {
     pub headers: HeaderMap,
     pub body: Bytes,
     pub reply_limit: usize,
+    /// The longest wait for the body of the answer, from its status on; `None` for the caller's own limit.
+    pub reply_wait: Option<Duration>,
     /// Whether the target may receive the request twice. Then it is repeated once, at once, over a
     /// new connection, if a kept connection ended before a byte of an answer. Servers close idle
     /// connections at any time, and each such race would otherwise hold a healthy target.
@@ -35,12 +42,13 @@ pub struct Request {
 
 impl Request {
     /// Creates a request without headers and body, with a reply of 64 KiB; repeatable if its method
-    /// is idempotent.
+    /// is idempotent. The reply to an unsafe method has five seconds.
     #[must_use]
     pub fn new(method: Method, url: Url) -> Self {
         let repeatable = method.is_idempotent();
+        let reply_wait = (!method.is_safe()).then_some(BODY_WAIT);
         let (headers, body) = (HeaderMap::new(), Bytes::new());
-        Self { method, url, headers, body, reply_limit: 64 * 1024, repeatable }
+        Self { method, url, headers, body, reply_limit: 64 * 1024, reply_wait, repeatable }
     }
 }
 
@@ -106,14 +114,14 @@ impl Client {
     }
 
     /// Makes one attempt, plus one as [`Request::repeatable`] allows: returns an answer with any
-    /// status, whose body is complete or cut at the limit. Redirects are not followed. There is no
-    /// time limit.
+    /// status, even if its body has no end ([`AnswerEnd`]). A body in gzip or deflate is decoded. Redirects are not
+    /// followed. There is no time limit up to the status.
     pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
         let (scheme, authority) = (request.url.scheme(), request.url.authority());
         let proxy = self.connector.proxy(scheme, authority);
         let proxy = proxy.map_err(|error| Failure::new(FailureClass::Connect, error.to_string()))?;
         let proxy = proxy.filter(|_| scheme == Scheme::Http);
-        let (limit, repeatable) = (request.reply_limit, request.repeatable);
+        let (limit, wait, repeatable) = (request.reply_limit, request.reply_wait, request.repeatable);
         let mut message = message(request)?;
         if let Some(login) = proxy.as_ref().and_then(|proxy| proxy.authorization()) {
             message.headers_mut().insert(PROXY_AUTHORIZATION, login.clone());
@@ -132,17 +140,25 @@ impl Client {
             // The target never received the request, so this answer is the proxy's.
             return Err(Failure::new(FailureClass::Connect, connector::LOGIN_WANTED));
         }
-        let (body, whole) = read(body, limit).await?;
-        Ok(Answer { status: head.status, headers: head.headers, body, whole })
+        if let Some(connected) = connection.connection_metadata().as_ref()
+            && traffic(connected).is_some_and(|traffic| traffic.is_old())
+        {
+            connected.poison();
+        }
+        let (body, end) = read(body, limit, wait).await;
+        Ok(Answer { status: head.status, headers: head.headers, body, end }.decoded(limit))
     }
 }
 
 fn ended_unanswered(connection: &CaptureConnection) -> bool {
+    let metadata = connection.connection_metadata();
+    metadata.as_ref().and_then(traffic).is_some_and(|traffic| traffic.ended_unanswered())
+}
+
+fn traffic(connected: &Connected) -> Option<Traffic> {
     let mut extras = Extensions::new();
-    if let Some(connected) = connection.connection_metadata().as_ref() {
-        connected.get_extras(&mut extras);
-    }
-    extras.get::<Traffic>().is_some_and(Traffic::ended_unanswered)
+    connected.get_extras(&mut extras);
+    extras.get().cloned()
 }
 
 fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, Failure> {
@@ -161,17 +177,26 @@ fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, Failure> {
     Ok(message)
 }
 
-async fn read(mut body: Incoming, limit: usize) -> Result<(Bytes, bool), Failure> {
+async fn read(mut body: Incoming, limit: usize, wait: Option<Duration>) -> (Bytes, AnswerEnd) {
     let mut kept = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame
-            .map_err(|error| Failure::new(FailureClass::Reset, format!("the reply broke off: {error}")))?;
-        let Ok(data) = frame.into_data() else { continue };
-        let room = limit - kept.len();
-        kept.extend_from_slice(&data[..data.len().min(room)]);
-        if data.len() > room {
-            return Ok((kept.freeze(), false));
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let data = match frame.map(|frame| frame.into_data()) {
+                Ok(Ok(data)) => data,
+                Ok(Err(_)) => continue,
+                Err(error) => return AnswerEnd::BrokenOff(error.to_string().into()),
+            };
+            let room = limit - kept.len();
+            kept.extend_from_slice(&data[..data.len().min(room)]);
+            if data.len() > room {
+                return AnswerEnd::TooLong;
+            }
         }
-    }
-    Ok((kept.freeze(), true))
+        AnswerEnd::Whole
+    };
+    let end = match wait {
+        Some(wait) => timeout(wait, reading).await.unwrap_or(AnswerEnd::Late(wait)),
+        None => reading.await,
+    };
+    (kept.freeze(), end)
 }

@@ -2,16 +2,16 @@
 //! next request (with an [`AddressGuard`](crate::http::AddressGuard), since the target has chosen the
 //! address).
 //!
-//! - 301, 302 and 303 are followed with `GET` and without the body, as in browsers, but `HEAD`
-//!   stays `HEAD`; 307 and 308 keep method and body.
+//! - 307 and 308 repeat the request. 301, 302, and 303 do so for `GET` and `HEAD` only. Browsers follow them with `GET`
+//!   after any other method, and the answer to that would say nothing about the request: a page for logins has 200.
 //! - A redirect from `https` to `http` is never followed.
 //! - Another scheme, host or port receives only headers that describe the body and the accepted
 //!   types, because any other header may hold a secret.
 
 use hyper::Method;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-    CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HOST,
+    HeaderName, HeaderValue, LOCATION, USER_AGENT,
 };
 
 use crate::http::answer::Answer;
@@ -20,7 +20,6 @@ use crate::http::url::{Scheme, Url};
 
 const HARMLESS: [HeaderName; 7] =
     [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
-const ABOUT_BODY: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE];
 
 #[derive(Clone, Debug)]
 pub struct Redirect {
@@ -34,30 +33,29 @@ pub enum RedirectError {
     NoTarget,
     #[error("it leads from https to http")]
     Downgrade,
+    #[error("only 307 and 308 repeat another method than GET and HEAD")]
+    OtherMethod,
 }
 
 pub fn redirected(request: &Request, answer: &Answer) -> Result<Option<Redirect>, RedirectError> {
-    let keeps = match answer.status.as_u16() {
+    let is_repeated = match answer.status.as_u16() {
         301..=303 => request.method == Method::GET || request.method == Method::HEAD,
         307 | 308 => true,
         _ => return Ok(None),
     };
     let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     let url = location.and_then(|location| join(&request.url, location)).ok_or(RedirectError::NoTarget)?;
+    if !is_repeated {
+        return Err(RedirectError::OtherMethod);
+    }
     if request.url.scheme() == Scheme::Https && url.scheme() == Scheme::Http {
         return Err(RedirectError::Downgrade);
     }
     let place = |url: &Url| (url.scheme(), url.host().to_ascii_lowercase(), url.port());
     let elsewhere = place(&url) != place(&request.url);
     let mut next = Request { url, ..request.clone() };
-    let goes = |name: &HeaderName| {
-        *name != HOST && (!elsewhere || HARMLESS.contains(name)) && (keeps || !ABOUT_BODY.contains(name))
-    };
+    let goes = |name: &HeaderName| *name != HOST && (!elsewhere || HARMLESS.contains(name));
     next.headers = request.headers.iter().filter(|(name, _)| goes(name)).map(owned).collect();
-    if !keeps {
-        next.method = Method::GET;
-        next.body.clear();
-    }
     Ok(Some(Redirect { request: next, elsewhere }))
 }
 

@@ -198,7 +198,7 @@ impl Cloud {
         let at = format!("{}?limit=1", kind.collection_url(&endpoint));
         let answered = self.ask(kind, &at).await.and_then(|answer| {
             // An old service without `limit` may answer with more than the reply limit.
-            if answer.status == StatusCode::OK && !answer.whole {
+            if answer.status == StatusCode::OK && !answer.is_whole() {
                 return Ok(());
             }
             self.wanted(kind, &at, &answer, |body| body.get(kind.collection())?.as_array().map(|_| ()))
@@ -409,8 +409,9 @@ impl Cloud {
         request.reply_limit = REPLY_LIMIT;
         let (at, after) = (request.url.to_string(), self.0.timeout);
         match timeout(after, self.0.client.send(request)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(failure)) => Err(ApiError::Unreachable { at, failure }),
+            Ok(answer) => {
+                answer.and_then(Answer::complete).map_err(|failure| ApiError::Unreachable { at, failure })
+            }
             Err(_) => Err(ApiError::TimedOut { at, after }),
         }
     }
@@ -435,7 +436,7 @@ impl Cloud {
             }
             _ => return Err(self.refusal(at.to_owned(), answer)),
         }
-        if !answer.whole {
+        if !answer.is_whole() {
             return Err(problem("the answer is too long".to_owned()));
         }
         let mut body: Value =

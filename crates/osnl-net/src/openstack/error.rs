@@ -160,7 +160,7 @@ fn plain(page: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::HeaderMap;
+    use crate::http::{AnswerEnd, HeaderMap};
 
     use super::*;
 
@@ -168,7 +168,7 @@ mod tests {
     fn a_redirect_s_place_is_among_the_words() {
         let headers = [(crate::http::header::LOCATION, "https://h/v3?token=S3CRET".parse().unwrap())];
         let (status, headers) = (StatusCode::FOUND, headers.into_iter().collect());
-        let answer = Answer { status, headers, body: "".into(), whole: true };
+        let answer = Answer { status, headers, body: "".into(), end: AnswerEnd::Whole };
         assert_eq!(words(&answer, &Scrubber::new(["S3CRET"])), "Found; it leads to https://h/v3?...");
     }
 
@@ -176,8 +176,12 @@ mod tests {
     fn each_services_words_are_found() {
         let check = |body: &str, expected: &str| {
             let body = body.to_owned().into_bytes().into();
-            let answer =
-                Answer { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body, whole: true };
+            let answer = Answer {
+                status: StatusCode::NOT_FOUND,
+                headers: HeaderMap::new(),
+                body,
+                end: AnswerEnd::Whole,
+            };
             assert_eq!(words(&answer, &Scrubber::new(["S3CRET"])), expected);
         };
         check(

@@ -55,14 +55,15 @@ pub fn not_found(service: &str, answer: &Answer) -> NotFound {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::{HeaderMap, StatusCode};
+    use crate::http::{AnswerEnd, HeaderMap, StatusCode};
     use osnl_testkit::fixture;
 
     use super::*;
 
     fn judged(service: &str, body: &str) -> NotFound {
         let body = body.to_owned().into_bytes().into();
-        let answer = Answer { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body, whole: true };
+        let answer =
+            Answer { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body, end: AnswerEnd::Whole };
         not_found(service, &answer)
     }
 

@@ -45,7 +45,7 @@ fn method_headers_and_body_go_out_and_come_back() {
     let answer = sent(&HttpOptions::default(), asked).unwrap();
     assert_eq!(answer.status.as_u16(), 201);
     assert_eq!(answer.headers["x-subject-token"], "t");
-    assert_eq!((&answer.body[..], answer.whole), (b"{\"token\": {}}".as_slice(), true));
+    assert_eq!((&answer.body[..], answer.is_whole()), (b"{\"token\": {}}".as_slice(), true));
     let seen = &sink.requests()[0];
     assert_eq!((seen.method.as_str(), &seen.body[..]), ("POST", b"{\"auth\": {}}".as_slice()));
     let names: Vec<&str> = seen.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -59,7 +59,7 @@ fn a_reply_is_read_up_to_the_limit() {
         sink.script(vec![reply.clone()]);
         let asked = Request { reply_limit: limit, ..request(Method::GET, &sink.url("/")) };
         let answer = sent(&HttpOptions::default(), asked).unwrap();
-        assert_eq!((answer.body.len(), answer.whole), (length, whole), "{reply:?} {limit}");
+        assert_eq!((answer.body.len(), answer.is_whole()), (length, whole), "{reply:?} {limit}");
     };
     check(reply(200, &[], "12345"), 5, 5, true);
     check(reply(200, &[], "12345"), 4, 4, false);

@@ -170,8 +170,9 @@ impl<'a> Api<'a> {
                 let reason = format!("{place}: no answer within {} s", ANSWER.as_secs());
                 Err(UnknownFact::new(reason, mend))
             }
-            Ok(Err(failure)) => Err(UnknownFact::new(format!("{place}: {failure}"), mend)),
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(answer) => answer
+                .and_then(Answer::complete)
+                .map_err(|failure| UnknownFact::new(format!("{place}: {failure}"), mend)),
         }
     }
 
@@ -207,7 +208,7 @@ impl<'a> Api<'a> {
         };
         let text = String::from_utf8_lossy(&answer.body);
         match answer.status {
-            StatusCode::OK if !answer.whole => refused(
+            StatusCode::OK if !answer.is_whole() => refused(
                 "the answer is longer than 1 MiB",
                 "look at host and port of management_url, and at the consumers of the queue".to_owned(),
             ),

@@ -71,6 +71,10 @@ fn with(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
     Reply::StatusWith { status, headers, body: body.as_bytes().to_vec() }
 }
 
+fn raw(text: &str) -> Reply {
+    Reply::Raw(text.as_bytes().to_vec())
+}
+
 #[test]
 fn the_request_is_what_the_templates_say_over_kept_connections() {
     let sink = Sink::start();
@@ -167,8 +171,9 @@ fn the_events_of_one_request_have_a_verdict_each() {
     assert_eq!(request.body, b"{\"id\": \"vm-1\"}\n{\"id\": \"vm-2\"}\n");
     assert_eq!([request.header("idempotency-key"), request.header("traceparent")], [None, None]);
     let short = with(200, &[], r#"[{"status": 201}]"#);
-    let refused = Err(ErrorClass::Refused(Some(200)));
-    assert_eq!(call(&all, short), [refused, Err(ErrorClass::Content), refused]);
+    // The target may have taken all of them, so none is sent again.
+    let unread = Err(ErrorClass::Rejected);
+    assert_eq!(call(&all, short), [unread, Err(ErrorClass::Content), unread]);
     let down = Err(ErrorClass::Status(503));
     assert_eq!(call(&all, with(503, &[], "")), [down, Err(ErrorClass::Content), down]);
     // One event may be the reason, so several are tried alone.
@@ -191,9 +196,13 @@ fn what_breaks_off_is_told_apart_and_what_has_no_end_is_cut() {
         assert_eq!(hook.refused().class, class, "{reply:?}");
     };
     check(Reply::Reset, ErrorClass::Reset);
-    check(Reply::ResetInBody, ErrorClass::Reset);
-    check(Reply::ShortBody, ErrorClass::Reset);
     check(Reply::Garbage, ErrorClass::Reset);
+    check(raw("HTTP/1.1 503 Busy\r\nContent-Length: 9\r\n\r\nlate"), ErrorClass::Status(503));
+    for cut in [Reply::ResetInBody, Reply::ShortBody] {
+        sink.script(vec![cut.clone()]);
+        let Completion::Delivered(done) = hook.make().unwrap() else { panic!("{cut:?}") };
+        assert!(done.contains(": 200; the reply broke off: "), "{done}");
+    }
     sink.script(vec![Reply::Endless]);
     hook.make().unwrap();
     let before = sink.requests().len();
@@ -255,15 +264,11 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
     assert_eq!(error.class, ErrorClass::Status(302));
     assert_eq!(error.reason, "Found; it leads to /second, and no redirect is followed");
 
-    sink.script(vec![moved(307, "/second"), moved(303, "third")]);
+    sink.script(vec![moved(307, "/second"), moved(308, "third")]);
     Hook::new(&lines("redirects = 2")).make().unwrap();
     let seen: Vec<_> = sink.requests().iter().map(|r| (r.method.clone(), r.target.clone())).collect();
     let pair = |method: &str, target: &str| (method.to_owned(), target.to_owned());
-    assert_eq!(
-        seen[1..],
-        [pair("POST", "/first"), pair("POST", "/second"), pair("GET", "/third")],
-        "the method stays over 307"
-    );
+    assert_eq!(seen[1..], [pair("POST", "/first"), pair("POST", "/second"), pair("POST", "/third")]);
     assert!(sink.requests().iter().all(|request| request.header("authorization") == Some("Bearer hunter2")));
 
     for to in ["http://169.254.169.254/latest/meta-data", "http://[fd00:ec2::254]/", &other.url("/")] {
@@ -321,12 +326,78 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
     assert!(error.reason.ends_with("it leads to /b, and no more than 1 redirect is followed"), "{error}");
 }
 
+/// A page for logins answers `GET /login` with 200, which says nothing about the request.
+#[test]
+fn what_a_redirect_would_turn_into_a_get_is_a_refusal_with_its_reason() {
+    let sink = Sink::start();
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        for (status, words, class) in [
+            (301, "Moved Permanently", ErrorClass::Status(301)),
+            (302, "Found", ErrorClass::Status(302)),
+            // The target may have done it, and shows the result elsewhere.
+            (303, "status 303, See Other", ErrorClass::Rejected),
+        ] {
+            let before = sink.requests().len();
+            sink.script(vec![with(status, &[("Location", "/login")], "")]);
+            let error =
+                Hook::new(&format!("url = {}\nmethod = {method}\nredirects = 3", sink.url("/"))).refused();
+            let reason = format!(
+                "{words}; it leads to /login, and is not followed: only 307 and 308 repeat another method than GET and HEAD"
+            );
+            assert_eq!((error.class, error.reason), (class, reason), "{method} {status}");
+            assert_eq!(sink.requests().len(), before + 1, "{method} {status}");
+        }
+    }
+    let get =
+        |more: &str| Hook::new(&format!("url = {}\nmethod = GET\nredirects = 3\n{more}", sink.url("/")));
+    sink.script(vec![with(303, &[("Location", "/there")], "")]);
+    get("").make().unwrap();
+    assert_eq!(sink.requests().last().unwrap().target, "/there");
+    sink.script(vec![with(303, &[("Location", "/there")], "")]);
+    get("success = 2xx, 303").make().unwrap();
+    assert_eq!(sink.requests().last().unwrap().target, "/");
+}
+
+/// The target has taken the event, so each reply leads to one request.
+#[test]
+fn a_success_whose_reply_cannot_be_judged_is_not_repeated() {
+    let sink = Sink::start();
+    let hook = Hook::new(&format!("url = {}\nreply_status = 200 if reply.ok else 400", sink.url("/")));
+    let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56\xca\xcf\x56\xb2\x52\x28\x29\x2a\x4d\xad\x05\x00\xc6\x19\xab\x17\x0c\x00\x00\x00";
+    let headers = vec![("Content-Encoding".to_owned(), "gzip".to_owned())];
+    sink.script(vec![Reply::StatusWith { status: 200, headers, body: gzip.to_vec() }]);
+    hook.make().unwrap();
+    assert_eq!(sink.requests()[0].header("accept-encoding"), Some("identity"));
+    sink.script(vec![with(200, &[], "\u{feff}{\"ok\": true}")]);
+    hook.make().unwrap();
+    sink.script(vec![with(200, &[], "{\"ok\": false}")]);
+    assert_eq!(hook.refused().class, ErrorClass::Status(400));
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for reply in [
+        with(200, &[], "taken"),
+        with(200, &[("Content-Encoding", "br")], "\x0b"),
+        Reply::Status(204),
+        Reply::ShortBody,
+        Reply::ResetInBody,
+        Reply::Endless,
+        // The head of an answer, and then nothing.
+        Reply::Tunnel(silent.local_addr().unwrap().to_string()),
+    ] {
+        let before = sink.requests().len();
+        sink.script(vec![reply.clone()]);
+        let error = hook.refused();
+        assert_eq!(error.class, ErrorClass::Rejected, "{reply:?}: {error}");
+        assert!(error.to_string().starts_with("unreadable reply: status 20"), "{error}");
+        assert_eq!(sink.requests().len(), before + 1, "{reply:?}");
+    }
+}
+
 #[test]
 fn a_redirect_that_is_not_allowed_is_a_refusal_with_its_status() {
     let sink = Sink::start();
     let url = sink.url("/first");
     let check = |lines: &str, headers: &[(&str, &str)], class: ErrorClass, reason: &str| {
-        sink.script(vec![with(302, headers, "")]);
+        sink.script(vec![with(307, headers, "")]);
         let payload = json!({"url": url});
         let error = Hook::new(&format!("redirects = 3\n{lines}")).call(&payload, SOON).unwrap_err();
         assert_eq!(error.class, class, "{error}");
@@ -334,18 +405,19 @@ fn a_redirect_that_is_not_allowed_is_a_refusal_with_its_status() {
     };
     let own = format!("url = {url}");
     let private = [("Location", "http://10.255.255.1/")];
-    let why = "Found; it leads to http://10.255.255.1/, and is not followed: 10.255.255.1 is 10.255.255.1, a private";
-    let refused = ErrorClass::Status(302);
+    let why = "Temporary Redirect; it leads to http://10.255.255.1/, and is not followed: 10.255.255.1 is 10.255.255.1, a \
+        private";
+    let refused = ErrorClass::Status(307);
     check(&own, &private, refused, why);
-    check(&format!("{own}\nfinal = 302"), &private, ErrorClass::Rejected, why);
-    check(&format!("{own}\nretry = 302"), &private, ErrorClass::Busy(Some(302)), why);
+    check(&format!("{own}\nfinal = 307"), &private, ErrorClass::Rejected, why);
+    check(&format!("{own}\nretry = 307"), &private, ErrorClass::Busy(Some(307)), why);
     // The request reached the event's host, so that the error is an answer of the target.
     check("url = {{ payload.url }}\nallow_hosts = 127.0.0.1", &private, refused, why);
     check(&own, &[("Location", "ftp://h/")], refused, "it leads to ftp://h/, and is not followed: it has no");
     check(&own, &[("Location", "http://[")], refused, "it leads to http://[, and is not followed: it has no");
     check(&own, &[("Location", "http://u:S3CRET@[")], refused, "it leads to http://u:***@[, and is not");
-    check(&own, &[], refused, "Found; it is not followed: it has no Location");
-    sink.script(vec![with(302, &[("Location", "/first")], ""); 4]);
+    check(&own, &[], refused, "Temporary Redirect; it is not followed: it has no Location");
+    sink.script(vec![with(307, &[("Location", "/first")], ""); 4]);
     let error = Hook::new(&format!("redirects = 3\n{own}")).refused();
     assert_eq!(error.class, refused);
     assert!(error.reason.ends_with("to /first, and no more than 3 redirects are followed"), "{error}");

@@ -39,7 +39,7 @@ fn a_target_that_fails_and_comes_back_gets_its_request() {
     survives(vec![Reply::Reset], "", 2);
     survives(vec![Reply::CloseWithoutReply, Reply::CloseWithoutReply], "", 3);
     survives(vec![Reply::Garbage], "", 2);
-    survives(vec![Reply::ShortBody], "", 2);
+    survives(vec![Reply::ShortBody], "", 1);
     survives(vec![Reply::Hang], "timeout_seconds = 1\n", 2);
 }
 

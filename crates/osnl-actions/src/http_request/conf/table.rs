@@ -68,9 +68,9 @@ options! {
         cloudevents_subject: Template as template_or = SUBJECT, written("template") => "Subject of the CloudEvent; empty for none.";
         success: Statuses = "2xx" => "Statuses that mean success.";
         retry: Statuses = "408, 425, 429, 5xx" => "Statuses that ask for a later attempt. The delivery is retried without counting the attempt; Retry-After is obeyed.";
-        r#final: Statuses = "" => "Statuses that are final: a dead letter without a retry. Statuses in none of the three lists are tried max_attempts times.";
-        reply_status: Option<ReplyStatus> as reply_status, written("expression") => "Status of an event by the JSON of a successful reply, named reply; success, retry, and final judge it. For several events a list. An entry is a number, or an object with status and error.";
-        redirects: u32 = "0", within("0", "20") => "Most redirects to follow: never from https to http; to another host without credentials, and only if it is allowed.";
+        r#final: Statuses = "" => "Statuses that are final, besides 303: a dead letter without a retry. Statuses in none of the three lists are tried max_attempts times.";
+        reply_status: Option<ReplyStatus> as reply_status, written("expression") => "Status of an event by a successful reply, named reply: JSON, a list of JSON lines, text, or null; success, retry, and final judge it. For several events a list. An entry is a number, or an object with status and error.";
+        redirects: u32 = "0", within("0", "20") => "Most redirects to follow: 307 and 308, and for GET and HEAD 301 to 303; never from https to http; to another host without credentials, and only if it is allowed.";
         reply_limit: Bytes = "64KiB", within("0", "16MiB") => "Most bytes of an answer to read. A longer answer closes the connection; its status counts.";
         idle: Duration = "4s" => "Time for which an idle connection is kept for the next request; 0 for none.";
         allow_hosts: Vec<AllowedHost> as allow_hosts, written("list") => "Names, *.NAME, addresses, and networks that a host from an event or a redirect may be, besides public ones.";

@@ -206,6 +206,7 @@ fn a_preview_shows_the_request_and_no_secret() {
     let expected = [
         &format!("User-Agent: osnl/{own}"),
         "Accept: */*",
+        "Accept-Encoding: identity",
         "Idempotency-Key: m-1/r/hook",
         "Content-Type: application/json",
         "X-Key: ***",

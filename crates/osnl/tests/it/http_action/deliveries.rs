@@ -55,7 +55,7 @@ fn what_fails_for_a_time_is_delivered_by_the_same_request() {
             &[("Date", "Fri, 20 Nov 2026 06:00:00 GMT"), ("Retry-After", "Fri, 20 Nov 2026 06:00:00 GMT")],
             "",
         ),
-        Reply::ResetInBody,
+        Reply::Garbage,
         Reply::CloseWithoutReply,
         Reply::After(Duration::from_millis(20), Box::new(Reply::Status(503))),
         Reply::Endless,
