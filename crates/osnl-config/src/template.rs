@@ -38,7 +38,7 @@
 //! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree;
 //! only its last value becomes a value of the engine. Comparisons joined by `and` need no engine.
 //!
-//! Order of the modules, lowest first: `limits`, `vocabulary`, `path`, `preview_placeholder`, `work`,
+//! Order of the modules, lowest first: `limits`, `vocabulary`, `preview_placeholder`, `work`,
 //! `names`, `conversion`, `encode`, `escape`, `methods`, `numbers`, `patterns`, `engine`, `conjuncts`, `fast_path`,
 //! `foreign_syntax`, `error`, `lint`.
 
@@ -55,7 +55,6 @@ mod lint;
 mod methods;
 mod names;
 mod numbers;
-mod path;
 mod patterns;
 mod preview_placeholder;
 mod vocabulary;
@@ -78,7 +77,6 @@ pub use self::limits::{FUEL, LONGEST_OUTPUT, WORK};
 use self::lint::EngineSource;
 use self::names::{Aliases, NameScope};
 pub use self::names::{NAMES, Names};
-pub use self::path::{walk, walk_object};
 pub use self::preview_placeholder::{placeholder, readable};
 
 #[derive(Clone)]

@@ -39,6 +39,7 @@ mod error;
 mod login;
 mod notification;
 mod one_line;
+mod path;
 mod python_json;
 mod python_literal;
 
@@ -62,6 +63,7 @@ pub use filter::{Mismatch, NotificationFilter, Observed, Pattern, PatternError, 
 pub use login::{LoginProtection, SentLogin, is_this_machine};
 pub use notification::Notification;
 pub use one_line::{is_dangerous, one_line, one_line_json, one_line_with_tabs};
+pub use path::{is_secret_path, walk, walk_object};
 pub use priority::Priority;
 pub use python_json::{parse_python_json, parse_python_json_as, python_words, to_python_json};
 pub use python_literal::parse_python_literal;

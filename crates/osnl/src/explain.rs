@@ -16,13 +16,13 @@ use std::time::SystemTime;
 
 use osnl_config::template::Names;
 use osnl_core::age::EventAge;
-use osnl_model::{Budget, Notification, Predicate, Priority};
+use osnl_model::{Budget, Notification, Predicate, Priority, is_secret_path};
 
 pub use self::compare::{EventSample, RuleComparison, RuleSetComparison};
 pub use self::effects::Effect;
 use self::effects::effects;
 pub use self::listeners_for_event::{NotHeard, WhyNot};
-use self::sentence::{is_secret_path, one_line, pattern, shortened};
+use self::sentence::{one_line, pattern, shortened};
 pub use self::trial::{Trial, try_actions};
 use crate::native::{Native, RuleConf};
 use crate::received::ReceivedMessage;

@@ -166,7 +166,7 @@ impl RuleEngine {
         let is_retried = received.noted.marks.as_deref().and_then(RetriedDelivery::of).is_some();
         let mut deliveries = Vec::new();
         let noted: HashMap<_, _> = noted.iter().map(|(part, key)| (*part, key)).collect();
-        for (resource, key) in parts.of(rule) {
+        for (resource, key) in parts.of(rule, names) {
             let named = narrowed(rule, names, parts, resource);
             for action in &rule.actions {
                 let watched = rule.key == KeySource::Resource && self.observer_of(action).is_some();
@@ -437,7 +437,7 @@ fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec
         Mode::Live => {}
     }
     let mut deliveries = Vec::new();
-    for (resource, key) in parts.of(rule) {
+    for (resource, key) in parts.of(rule, names) {
         // Only the action of `on_failure` reads these names.
         let named = parts.names(names, resource.filter(|_| !rule.on_failure.is_empty()));
         for action in &rule.actions {

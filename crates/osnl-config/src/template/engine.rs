@@ -13,6 +13,7 @@ use super::conversion::{python_text, there, to_json};
 use super::encode;
 use super::limits::{FUEL, LONGEST_OUTPUT, TOO_LONG};
 use super::methods::{self, bounded_join, bounded_replace};
+use super::names::with_paths;
 use super::numbers;
 use super::patterns::{MatchPosition, pattern_of};
 use super::work;
@@ -39,7 +40,7 @@ fn engine() -> Environment<'static> {
 }
 
 fn add_filters(engine: &mut Environment<'_>) {
-    let mut add = |name, filter| engine.add_filter(name, work::filter(name, filter));
+    let mut add = |name, filter| engine.add_filter(name, work::filter(name, filter, with_paths));
     add("abs", Value::from_function(filters::abs));
     add("attr", Value::from_function(filters::attr));
     add("bool", Value::from_function(as_bool));

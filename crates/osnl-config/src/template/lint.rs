@@ -325,10 +325,11 @@ impl<'a> EngineSource<'a> {
         Ok(())
     }
 
-    /// Returns the last token of the path at `n`, and the path with dots: `payload['port'].id` is
-    /// `payload.port.id`.
+    /// Returns the last token of the path at `n`, and the path with dots: `payload['ports'][0].id` is
+    /// `payload.ports.0.id`. A number in brackets at the end is left to the engine, since it also selects a character.
     fn path(&self, n: usize) -> (usize, String) {
         let (mut last, mut path) = (n, self.word(n).to_owned());
+        let mut whole = (last, path.len());
         while has_fields(self.word(n)) {
             let joined = |from: usize, to: usize| {
                 (from..to).all(|n| {
@@ -353,11 +354,18 @@ impl<'a> EngineSource<'a> {
                     last += 3;
                     key
                 }
+                ("[", Some(TokenKind::Number)) if self.word(last + 3) == "]" && joined(last, last + 3) => {
+                    path = format!("{path}.{}", self.word(last + 2));
+                    last += 3;
+                    continue;
+                }
                 _ => break,
             };
             path = format!("{path}.{key}");
+            whole = (last, path.len());
         }
-        (last, path)
+        path.truncate(whole.1);
+        (whole.0, path)
     }
 
     /// Returns a word of the same length that the source does not contain.

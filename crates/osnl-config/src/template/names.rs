@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
-use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
-use osnl_model::{Notification, is_secret_key, mask_secrets, resource_at};
+use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Value};
+use osnl_model::{Notification, is_secret_path, mask_secrets, resource_at, walk, walk_object};
 use serde_json::Value as Json;
 
 use super::limits::PARTS_WORK;
-use super::path::{walk, walk_object};
 use super::preview_placeholder::{Placeholder, placeholder};
 use super::work;
 
@@ -243,6 +242,16 @@ impl Names {
         }
     }
 
+    /// Returns the value at a path such as `payload.port.id`, as an expression reads it; `None` if the event has no such
+    /// value.
+    #[must_use]
+    pub fn json(&self, path: &str) -> Option<&Json> {
+        match self.get(path)? {
+            NameValue::Json(json) => Some(json),
+            NameValue::Text(_) | NameValue::Context | NameValue::Placeholder => None,
+        }
+    }
+
     pub(super) fn get(&self, written: &str) -> Option<NameValue<'_>> {
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
         match self.root(name) {
@@ -284,7 +293,7 @@ impl Names {
             Some(root) if self.is_unknown(root) => placeholder(written),
             Some(root) => {
                 let json = self.tree(root, path)?;
-                let secret = path.split('.').any(is_secret_key);
+                let secret = is_secret_path(path);
                 match json {
                     Json::String(_) if secret => "***".to_owned(),
                     Json::Object(_) | Json::Array(_) if secret => "***".to_owned(),
@@ -396,6 +405,42 @@ enum StepTarget {
     Path(Box<str>),
     Key(Box<str>),
     Item(usize),
+    /// A path below the step before.
+    Below(Box<str>),
+}
+
+/// The dots of an attribute that a filter reads. The engine would take each key by itself, and find none with a dot.
+const DOT: char = '\u{1}';
+
+/// Lets `map(attribute=...)` and its like read a path of the event's values as all others do.
+pub(super) fn with_paths(filter: &str, mut args: Vec<Value>) -> Vec<Value> {
+    if !["map", "rejectattr", "selectattr", "sort", "unique"].contains(&filter) {
+        return args;
+    }
+    let first = args.first().and_then(|list| list.try_iter().ok()?.next());
+    if first.is_none_or(|first| first.downcast_object_ref::<TemplateNode>().is_none()) {
+        return args;
+    }
+    let joined = |attribute: &Value| {
+        let path = attribute.as_str().filter(|path| path.contains('.'))?;
+        Some(Value::from(path.replace('.', DOT.encode_utf8(&mut [0; 4]))))
+    };
+    for arg in args.iter_mut().skip(1) {
+        if arg.is_kwargs() {
+            let Ok(options) = Kwargs::try_from(arg.clone()) else { continue };
+            let option = |name| {
+                let value = options.peek::<Value>(name).ok()?;
+                let joined = if name == "attribute" { joined(&value) } else { None };
+                Some((name, joined.unwrap_or(value)))
+            };
+            *arg = options.args().filter_map(option).collect::<Kwargs>().into();
+        } else if filter.ends_with("attr") {
+            // Only the first of them is an attribute.
+            *arg = joined(arg).unwrap_or_else(|| arg.clone());
+            break;
+        }
+    }
+    args
 }
 
 impl TemplateNode {
@@ -410,6 +455,7 @@ impl TemplateNode {
                 (StepTarget::Key(key), Some(from)) => from.get(&**key),
                 (StepTarget::Key(key), None) => node.names.0.notification.context.get(&**key),
                 (StepTarget::Item(at), from) => from?.get(*at),
+                (StepTarget::Below(path), from) => walk(from?, path),
             }
         }
         match &self.steps {
@@ -467,6 +513,11 @@ impl Object for TemplateNode {
             return None;
         }
         let found = match self.json() {
+            Some(json) if key.contains(DOT) => {
+                let path = key.replace(DOT, ".");
+                let found = walk(json, &path)?;
+                return Some(self.child(found, || StepTarget::Below(path.into())));
+            }
             Some(json) => json.get(key)?,
             None => self.names.0.notification.context.get(key)?,
         };

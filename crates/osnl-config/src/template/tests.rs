@@ -29,7 +29,7 @@ fn names() -> Names {
                 "admin_state_up": true, "host": null, "empty": "", "ratio": 0.5, "none": [],
                 "description": "a,b,,c", "n": "20",
             },
-            "nova_object.data": {"host": "cmp1"},
+            "nova_object.data": {"host": "cmp1", "ips": [{"nova_object.data": {"address": "10.0.0.6"}}]},
             "adminPass": "S3CRET",
         }),
     })

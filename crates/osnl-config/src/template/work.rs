@@ -147,11 +147,12 @@ fn of_filter(name: &str, args: &[Value]) -> u64 {
 pub(super) fn filter(
     name: &'static str,
     filter: Value,
+    prepare: fn(&str, Vec<Value>) -> Vec<Value>,
 ) -> impl Fn(&mut State<'_, '_>, Rest<ValueOrKwargs>) -> Result<Value, Error> + Send + Sync + 'static {
     move |state, args| {
         let args = args.into_values();
         spend(of_filter(name, &args))?;
-        filter.call(state, &args).map(counted)
+        filter.call(state, &prepare(name, args)).map(counted)
     }
 }
 

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use osnl_config::template::{EvalError, Expression, Names};
-use osnl_model::is_secret_key;
+use osnl_model::is_secret_path;
 
 use super::Rule;
 
@@ -49,7 +49,7 @@ impl fmt::Display for WhenFalse {
         let observed = side.as_ref().map_or_else(|| self.observed(), |side| side.observed(&self.names));
         let mut words = Vec::new();
         // A value next to a secret may contain that secret.
-        let secret = |(name, _): &(String, _)| name.split('.').any(is_secret_key);
+        let secret = |(name, _): &(String, _)| is_secret_path(name);
         if let Some(side) = side.filter(|_| !observed.iter().any(secret)) {
             words.push(side.source().split_whitespace().collect::<Vec<_>>().join(" "));
         }

@@ -1,81 +1,112 @@
-use std::borrow::Cow;
 use std::fmt;
 
-use osnl_model::{Notification, bounded_id};
+use osnl_config::shown;
+use osnl_config::template::{Expression, Names, TemplateError};
+use osnl_model::bounded_id;
 use serde_json::Value;
 
+/// What orders the deliveries of a rule: those of one action with one key are made one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeySource {
     #[default]
     Resource,
     None,
-    /// A value of the payload. A delivery whose value is missing, or is no text, number or boolean, waits for no other.
-    Payload(Path),
-    Context(Path),
+    /// A value of the event. A delivery whose value is missing, or is no text, number or boolean, waits for no other.
+    Value(Path),
 }
 
-/// Keys joined by dots, such as `port.network_id`. Keys that contain dots, such as `nova_object.data.uuid`, are found
-/// too.
+/// A path as `when` reads it: `payload.port.fixed_ips.0.ip_address`, `context.project_id`, `resource.addresses.0.address`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path(String);
 
 impl Path {
+    const ROOTS: [&str; 3] = ["payload", "context", "resource"];
+
+    /// Reads a path with dots, or with brackets where these mean the same: `payload.ports[0]["nova_object.data"]`.
+    fn parse(text: &str) -> Option<Self> {
+        let (mut path, mut rest) = (String::with_capacity(text.len()), text);
+        while let Some((before, inside)) = rest.split_once('[') {
+            let (key, after) = match inside.chars().next()? {
+                quote @ ('"' | '\'') => {
+                    let (key, after) = inside[1..].split_once(quote)?;
+                    (key, after.strip_prefix(']')?)
+                }
+                _ => {
+                    let (number, after) = inside.split_once(']')?;
+                    (number, Some(after).filter(|_| number.bytes().all(|byte| byte.is_ascii_digit()))?)
+                }
+            };
+            path.extend([before, ".", key]);
+            rest = after;
+            if !(rest.is_empty() || rest.starts_with(['.', '['])) {
+                return None;
+            }
+        }
+        path.push_str(rest);
+        let (root, below) = path.split_once('.')?;
+        let is_key =
+            |key: &str| !key.is_empty() && key.trim() == key && key != "*" && !key.contains([']', '"']);
+        (Self::ROOTS.contains(&root) && below.split('.').all(is_key)).then_some(Self(path))
+    }
+
+    /// Returns the path within the payload, if it begins there.
     #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
-        text.split('.').all(|key| !key.is_empty() && key.trim() == key).then(|| Self(text.to_owned()))
+    pub fn in_payload(&self) -> Option<&str> {
+        self.0.strip_prefix("payload.")
     }
 
-    fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
-        find(value, &self.0)
+    /// Returns whether the value is the same for all parts of a bulk request.
+    #[must_use]
+    pub fn is_of_message(&self) -> bool {
+        self.0.starts_with("context.")
     }
-}
-
-fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    let object = value.as_object()?;
-    let dots = path.match_indices('.').map(|(at, _)| at);
-    let deeper = dots.filter_map(|at| find(object.get(&path[..at])?, &path[at + 1..])).next();
-    deeper.or_else(|| object.get(path))
 }
 
 impl KeySource {
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
         match text {
-            "resource" => Some(Self::Resource),
-            "none" => Some(Self::None),
-            text => {
-                let (root, path) = text.split_once('.')?;
-                match root {
-                    "payload" => Path::new(path).map(Self::Payload),
-                    "context" => Path::new(path).map(Self::Context),
-                    _ => None,
-                }
-            }
+            "resource" => return Ok(Self::Resource),
+            "none" => return Ok(Self::None),
+            _ => {}
         }
+        let path = Path::parse(text).ok_or_else(|| {
+            let problem = format!("{} names nothing to order by", shown(text));
+            let allowed = "allowed: resource, none, or a path such as payload.port.fixed_ips.0.ip_address, \
+                           resource.project, or context.project_id";
+            TemplateError::at_begin(&problem, allowed)
+        })?;
+        // The fields of a resource are known.
+        if path.0.starts_with("resource.") {
+            Expression::new(&path.0)?;
+        }
+        Ok(Self::Value(path))
     }
 
-    /// Returns the key of a delivery. `of_resource` and `payload` are evaluated only if the key uses them. A long key
+    /// Returns the key of a delivery. `of_resource` and `names` are evaluated only if the key uses them. A long key
     /// is replaced by its digest, because each delivery stores the key.
     #[must_use]
-    pub fn of<'a>(
+    pub fn of(
         &self,
-        notification: &Notification,
         of_resource: impl FnOnce() -> Option<String>,
-        payload: impl FnOnce() -> Cow<'a, Value>,
+        names: impl FnOnce() -> Names,
     ) -> Option<String> {
         let key = match self {
             Self::Resource => of_resource(),
             Self::None => None,
-            Self::Payload(path) => text(path.find(&payload())?),
-            Self::Context(Path(path)) => {
-                let first = path.split('.').next().unwrap_or_default();
-                match notification.context.get(path.as_str()) {
-                    Some(value) => text(value),
-                    None => text(find(notification.context.get(first)?, path.get(first.len() + 1..)?)?),
-                }
-            }
+            Self::Value(Path(path)) => text(names().json(path)?),
         };
         key.map(|key| bounded_id(key).into_owned())
+    }
+
+    /// Explains why a delivery of this event has no key.
+    #[must_use]
+    pub fn why_none(&self, names: &Names) -> String {
+        match self {
+            Self::Resource => "the event names no resource".to_owned(),
+            Self::None => "the rule has key = none".to_owned(),
+            Self::Value(Path(path)) if names.json(path).is_none() => format!("the event has no {path}"),
+            Self::Value(Path(path)) => format!("{path} is empty, or no text, number, or boolean"),
+        }
     }
 }
 
@@ -84,8 +115,7 @@ impl fmt::Display for KeySource {
         match self {
             Self::Resource => f.write_str("resource"),
             Self::None => f.write_str("none"),
-            Self::Payload(Path(path)) => write!(f, "payload.{path}"),
-            Self::Context(Path(path)) => write!(f, "context.{path}"),
+            Self::Value(Path(path)) => f.write_str(path),
         }
     }
 }
@@ -99,53 +129,4 @@ fn text(value: &Value) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_key_is_found_where_the_rule_says() {
-        let payload = json!({
-            "port": {"id": "P", "device_id": "D", "network_id": "N", "revision": 7, "up": true, "name": "",
-                     "tags": ["x"], "none": null, "long": "l".repeat(256)},
-            "nova_object.data": {"uuid": "U", "nova_object.name": {"x": "deep"}},
-        });
-        let context =
-            json!({"project_id": "Q", "a": {"b": "in"}, "c.d": "dotted"}).as_object().cloned().unwrap();
-        let notification = Notification {
-            event_type: Some("port.update.end".into()),
-            context,
-            payload: payload.clone(),
-            ..Notification::default()
-        };
-        let check = |source: &str, expected: Option<&str>| {
-            let source = KeySource::parse(source).unwrap_or_else(|| panic!("{source}"));
-            let of_resource = || osnl_model::resource_key(&notification);
-            let key = source.of(&notification, of_resource, || Cow::Borrowed(&payload));
-            assert_eq!(key.as_deref(), expected, "{source}");
-            assert_eq!(KeySource::parse(&source.to_string()), Some(source));
-        };
-        check("resource", Some("u"));
-        check("none", None);
-        check("payload.port.network_id", Some("N"));
-        check("payload.port.revision", Some("7"));
-        check("payload.port.up", Some("true"));
-        for nothing in ["name", "tags", "none", "missing", "id.deeper"] {
-            check(&format!("payload.port.{nothing}"), None);
-        }
-        check("payload.nova_object.data.uuid", Some("U"));
-        check("payload.nova_object.data.nova_object.name.x", Some("deep"));
-        check("context.project_id", Some("Q"));
-        check("context.a.b", Some("in"));
-        check("context.c.d", Some("dotted"));
-        check("context.nothing", None);
-        let digest = osnl_model::BodyDigest::of("l".repeat(256).as_bytes()).to_string();
-        check("payload.port.long", Some(&digest));
-        for bad in
-            ["", "Resource", "payload", "payload.", "payload..x", "payload.x.", "payload. x", "port.id"]
-        {
-            assert_eq!(KeySource::parse(bad), None, "{bad:?}");
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use osnl_config::template::{EvalError, Names, placeholder};
-use osnl_model::{Notification, is_secret_key};
+use osnl_model::{Notification, is_secret_path};
 use serde_json::Value;
 
 use super::steps::brought_by;
@@ -72,7 +72,7 @@ fn id_of(
 ) -> Result<String, String> {
     let text = match &conf.id {
         Some(template) => match template.render(names) {
-            Ok(_) if template.paths().any(|path| path.split('.').any(is_secret_key)) => "***".to_owned(),
+            Ok(_) if template.paths().any(is_secret_path) => "***".to_owned(),
             Ok(id) => id.trim().to_owned(),
             Err(EvalError::Lacks { name }) => return Err(format!("the event has no {name}")),
             Err(

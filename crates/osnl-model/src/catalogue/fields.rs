@@ -1,5 +1,6 @@
 use super::data::{Class, catalogue, class};
 use super::{CatalogueEvent, PayloadForm};
+use crate::path::index;
 
 /// The depth of nested objects in the list; no class contains itself at a greater depth.
 const DEEPEST: usize = 6;
@@ -173,5 +174,5 @@ fn after<'a>(path: &'a str, key: &str) -> Option<&'a str> {
 
 fn item(path: &str) -> Option<&str> {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-    (first == "*" || first.parse::<usize>().is_ok()).then_some(rest)
+    (first == "*" || index(first).is_some()).then_some(rest)
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::{CatalogueEvent, PayloadForm};
 use crate::nearest;
+use crate::path::index;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LackingPath {
@@ -27,12 +28,17 @@ pub struct LackingPath {
 pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
     let events: Vec<&CatalogueEvent> =
         events.iter().copied().filter(|event| event.form != PayloadForm::Text).collect();
-    if events.is_empty() || events.iter().any(|event| event.has_field(path)) {
+    // The catalogue writes "*" for each item of a list; a path selects one by its number.
+    let any_has = |path: &str| {
+        let is_listed = path.split('.').any(|key| key == "*");
+        !is_listed && events.iter().any(|event| event.has_field(path))
+    };
+    if events.is_empty() || any_has(path) {
         return None;
     }
     let known: BTreeSet<Vec<&'static str>> =
         events.iter().flat_map(|event| event.fields()).map(|field| field.path).collect();
-    let there = |part: &&str| events.iter().any(|event| event.has_field(part));
+    let there = |part: &&str| any_has(part);
     let inside = path.rmatch_indices('.').map(|(dot, _)| &path[..dot]).find(there).unwrap_or_default();
     let keys: BTreeSet<&'static str> = known.iter().filter_map(|known| below(known, inside)).collect();
     let keys: Vec<&'static str> = keys.into_iter().collect();
@@ -42,7 +48,7 @@ pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
         let key = nearest(key, keys.iter().copied())?;
         let near =
             [inside, key, rest].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
-        events.iter().any(|event| event.has_field(&near)).then_some(near)
+        any_has(&near).then_some(near)
     });
     let near = near.or_else(|| same_name(&known, path)).or_else(|| other_word(&keys, inside, path));
     Some(LackingPath { inside: inside.to_owned(), keys, near })
@@ -88,12 +94,12 @@ fn shortest<'a>(found: impl Iterator<Item = &'a Vec<&'static str>>) -> Option<St
 }
 
 fn bare<'a>(keys: impl Iterator<Item = &'a str>) -> String {
-    let is_key = |key: &&str| *key != "*" && key.parse::<usize>().is_err() && !key.ends_with("_object");
+    let is_key = |key: &&str| *key != "*" && index(key).is_none() && !key.ends_with("_object");
     let keys: Vec<&str> = keys.filter(is_key).collect();
     keys.join(".")
 }
 
 pub(super) fn starred(path: &str) -> String {
-    let star = |key: &'_ str| if key.parse::<usize>().is_ok() { "*".to_owned() } else { key.to_owned() };
+    let star = |key: &'_ str| if index(key).is_some() { "*".to_owned() } else { key.to_owned() };
     path.split('.').map(star).collect::<Vec<_>>().join(".")
 }

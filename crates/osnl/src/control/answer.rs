@@ -127,6 +127,9 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Show {
     pub delivery: Delivery,
+    /// Why the delivery waits for no other: a delivery without an order key of a rule that the daemon has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_order: Option<String>,
     pub ahead: u64,
     #[serde(default)]
     pub behind: Vec<String>,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use osnl_config::template::Names;
 use osnl_core::event::AskedFor;
-use osnl_model::Notification;
+use osnl_model::{Notification, is_secret_path};
 
-use super::sentence::{is_secret_path, one_line, reason};
+use super::sentence::{one_line, reason};
 use crate::enrich::{AnswerForecast, Ask, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, CallRequest, Native, Preview, RuleConf};
@@ -70,7 +70,9 @@ pub(super) fn effects(
     let effects = actions.flat_map(|action| {
         let (parts, whole) = (&parts, &whole);
         let of = DeliverySubjects { parts, whole, names, found };
-        parts.of(&rule.rule).map(move |(resource, key)| effect(conf, rule, action, &of, resource, key, &[]))
+        parts
+            .of(&rule.rule, whole)
+            .map(move |(resource, key)| effect(conf, rule, action, &of, resource, key, &[]))
     });
     let judged = effects.map(|effect| match (&effect.would, effect.mode) {
         (Preview::NotAsked { .. } | Preview::Undecided { .. }, _) | (_, Mode::Shadow) => effect,
@@ -92,8 +94,9 @@ impl ActionTrial<'_> {
         let parts = Parts::of_notification(notification);
         let whole = Names::new(Arc::new(notification.clone()));
         let of = DeliverySubjects { parts: &parts, whole: &whole, names: None, found: &[] };
-        let effects =
-            parts.of(&rule.rule).map(|(resource, key)| effect(conf, rule, action, &of, resource, key, more));
+        let effects = parts
+            .of(&rule.rule, &whole)
+            .map(|(resource, key)| effect(conf, rule, action, &of, resource, key, more));
         effects.into_iter().find_map(|effect| effect.dead_letter().map(str::to_owned))
     }
 }

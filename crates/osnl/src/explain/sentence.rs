@@ -1,4 +1,4 @@
-use osnl_model::{Mismatch, Predicate, is_secret_key};
+use osnl_model::{Mismatch, Predicate, is_secret_path};
 
 use crate::rule::RuleMismatch;
 
@@ -7,10 +7,6 @@ const SHOWN: usize = 200;
 
 pub(super) fn one_line(source: &str) -> String {
     shortened(&source.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-pub(crate) fn is_secret_path(path: &str) -> bool {
-    path.split('.').any(is_secret_key)
 }
 
 #[must_use]

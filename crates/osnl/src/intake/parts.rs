@@ -1,7 +1,6 @@
 //! The parts of a notification with a delivery each, computed once and separately, so that the cost is linear. The
 //! caller is the listener's loop, which must not block.
 
-use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use osnl_config::template::Names;
@@ -26,20 +25,23 @@ impl<'a> Parts<'a> {
     }
 
     /// Returns the parts with their ordering keys. A part without a key has a lane of its own.
-    pub(crate) fn of(&self, rule: &Rule) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
-        let of_context = match rule.key {
-            KeySource::Context(_) => Some(rule.key.of(self.notification, || None, || self.payload(None))),
-            KeySource::Resource | KeySource::None | KeySource::Payload(_) => None,
+    pub(crate) fn of(
+        &self,
+        rule: &Rule,
+        names: &Names,
+    ) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
+        let of_message = match &rule.key {
+            KeySource::Value(path) if path.is_of_message() => Some(rule.key.of(|| None, || names.clone())),
+            KeySource::Resource | KeySource::None | KeySource::Value(_) => None,
         };
         let len = self.bulk.and_then(|bulk| u32::try_from(bulk.len()).ok());
         let parts = len.map_or_else(|| 0..1, |len| 0..len).map(move |n| len.map(|_| n));
         parts.map(move |part| {
-            if let Some(key) = &of_context {
+            if let Some(key) = &of_message {
                 return (part, key.clone());
             }
             let of_resource = || self.resource(part).and_then(Resource::key);
-            let payload = || self.payload(part);
-            (part, rule.key.of(self.notification, of_resource, payload))
+            (part, rule.key.of(of_resource, || self.names(names, part)))
         })
     }
 
@@ -68,11 +70,6 @@ impl<'a> Parts<'a> {
             None => vec![resource_at(self.notification, 0)],
         });
         resources.get(part.unwrap_or(0) as usize)?.as_ref()
-    }
-
-    fn payload(&self, part: Option<u32>) -> Cow<'a, serde_json::Value> {
-        let part = part.and_then(|n| self.bulk?.part(n as usize));
-        part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
     }
 }
 

@@ -106,7 +106,12 @@ impl<'a> Judge<'a> {
                 }
                 let when = rule.rule.when.iter().flat_map(|when| when.paths());
                 for path in when.filter_map(|path| path.strip_prefix("payload.")) {
-                    found.extend(self.no_field(rule, path, fields.at(path)));
+                    found.extend(self.no_field(rule, "when", path, fields.at(path)));
+                }
+                if let KeySource::Value(key) = &rule.rule.key
+                    && let Some(path) = key.in_payload()
+                {
+                    found.extend(self.no_field(rule, "key", path, fields.at(path)));
                 }
                 for compared in rule.rule.when.iter().flat_map(|when| compared::of(when.source())) {
                     let values = match compared.name.strip_prefix("payload.") {
@@ -241,7 +246,7 @@ impl<'a> Judge<'a> {
         Some(self.warning(rule, "event_type", &problem, "osnl events lists them", near))
     }
 
-    fn no_field(&self, rule: &RuleConf, path: &str, found: &PathFields) -> Option<Warning> {
+    fn no_field(&self, rule: &RuleConf, option: &str, path: &str, found: &PathFields) -> Option<Warning> {
         let PathFields::Nothing(lacking) = found else { return None };
         let problem = format!("none of the known events of this rule has payload.{path}");
         let near = lacking.near.as_ref().map(|near| format!("payload.{near}"));
@@ -250,7 +255,7 @@ impl<'a> Judge<'a> {
         let in_all = in_all_services(path).filter(|_| !is_same_key).map(|field| format!("resource.{field}"));
         let near: Vec<String> = near.into_iter().chain(in_all).collect();
         let near = Some(near.join(" or ")).filter(|near| !near.is_empty());
-        Some(self.warning(rule, "when", &problem, &there(lacking), near.as_deref()))
+        Some(self.warning(rule, option, &problem, &there(lacking), near.as_deref()))
     }
 
     fn no_text(&self, rule: &RuleConf, path: &str, found: &PathFields) -> Option<Warning> {

@@ -7,7 +7,7 @@ use osnl_config::OptionValue;
 use osnl_config::sections::{Findings, Layers, RawSection, SectionReader};
 use osnl_config::template::Template;
 use osnl_config::{ConfigError, Finding, Level, LogFile, Options as _, Warning};
-use osnl_model::{Budget, NotificationFilter, Pattern, Predicate};
+use osnl_model::{Budget, NotificationFilter, Pattern};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaOptions;
 use osnl_transport::{Driver, RabbitOptions, broker_logins};
@@ -437,7 +437,14 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
         }
     };
     let own = own?;
-    let (context, payload, nested) = nested(context?, payload?);
+    let mut filter = NotificationFilter {
+        publisher_id: own.publisher_id,
+        event_type: own.event_type,
+        context: context?,
+        metadata: metadata?,
+        payload: payload?,
+    };
+    let nested = PathPattern::from_filter(&mut filter);
     Some(RuleConf {
         enabled: own.enabled,
         guard: own.guard,
@@ -446,13 +453,7 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
         rule: Rule {
             name: reader.section.name.as_str().into(),
             priorities: own.priorities,
-            filter: NotificationFilter {
-                publisher_id: own.publisher_id,
-                event_type: own.event_type,
-                context,
-                metadata: metadata?,
-                payload,
-            },
+            filter,
             nested,
             conditions: BTreeMap::new(),
             fallbacks: Vec::new(),
@@ -466,19 +467,6 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
             max_event_age: own.max_event_age,
         },
     })
-}
-
-type Patterns = BTreeMap<String, Pattern>;
-
-/// Moves keys with dots to nested patterns, because oslo.messaging's filter reads only the top level.
-fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, Vec<PathPattern>) {
-    let take = |patterns: &mut Patterns, predicate: fn(String) -> Predicate| {
-        let dotted = patterns.extract_if(.., |key, _| key.contains('.'));
-        dotted.map(|(key, pattern)| PathPattern { predicate: predicate(key), pattern }).collect::<Vec<_>>()
-    };
-    let mut nested = take(&mut context, Predicate::Context);
-    nested.extend(take(&mut payload, Predicate::Payload));
-    (context, payload, nested)
 }
 
 fn patterns(reader: &mut SectionReader<'_>, prefix: &str) -> Option<BTreeMap<String, Pattern>> {

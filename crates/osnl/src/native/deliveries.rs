@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::sections::SectionReader;
-use osnl_config::{OptionDef, OptionValue as _, Rate, ReadBySection, duration, options, shown, words};
+use osnl_config::{OptionDef, OptionValue as _, Rate, ReadBySection, duration, options, words};
 
 use super::{ActionConf, JournalConf, ListenerConf, RuleConf};
-use crate::action::driver::Retries;
+use crate::action::driver::{NativeReader as _, Retries};
 use crate::delivery::{
     BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, OnDead, RetryPolicy, WhenExhausted,
 };
@@ -50,16 +50,7 @@ pub enum OverflowPolicy {
 words!(OverflowPolicy: "stop_intake" => OverflowPolicy::StopIntake, "dead_letter" => OverflowPolicy::DeadLetter);
 
 pub(super) fn key(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<KeySource> {
-    let text = reader.text(option.name)?;
-    match KeySource::parse(&text) {
-        Some(key) => Some(key),
-        None => {
-            let problem = format!("{} names nothing to order by", shown(&text));
-            let allowed =
-                "allowed: resource, none, or a path such as payload.port.network_id or context.project_id";
-            reader.refuse(option.name, &problem, allowed)
-        }
-    }
+    reader.compiled(option.name, KeySource::parse).ok().map(Option::unwrap_or_default)
 }
 
 const MOST_EXPECTED: u32 = 10_000;

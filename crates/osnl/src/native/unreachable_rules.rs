@@ -3,7 +3,7 @@
 //! Only certain cases are reported: a pattern is wider if equal, matching everything, or a plain prefix (`^port\.` and
 //! `^port\.delete\.end$`).
 
-use osnl_model::{Pattern, Priority};
+use osnl_model::{Pattern, Priority, is_secret_path};
 use osnl_transport::Declare;
 
 use super::equalities::{self, Equality};
@@ -99,10 +99,6 @@ fn contradicted(conf: &RuleConf) -> Option<String> {
         }
     }
     None
-}
-
-fn is_secret_path(path: &str) -> bool {
-    path.split('.').any(osnl_model::is_secret_key)
 }
 
 fn pattern_on<'a>(rule: &'a Rule, name: &str) -> Option<&'a Pattern> {

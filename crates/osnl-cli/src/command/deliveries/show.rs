@@ -78,7 +78,8 @@ fn text(show: &Show) -> String {
     lines.add("action", format!("{}{target}, by rule {}", delivery.action, delivery.rule));
     lines.add("event type", or_empty(&delivery.event_type));
     lines.add("resource", delivery.resource_text().unwrap_or_default());
-    lines.add("order key", or_empty(&delivery.key));
+    let no_order = show.no_order.as_ref().map(|why| format!("none: {why}"));
+    lines.add("order key", delivery.key.clone().or(no_order).unwrap_or_default());
     order(show, &mut lines);
     origin(show, &mut lines);
     attempts(show, &mut lines);

@@ -6,7 +6,7 @@
 use osnl::rule::PathPattern;
 use osnl_config::nearest;
 use osnl_config::template::{EvalError, Expression, Names};
-use osnl_model::{NotificationFilter, Pattern, Predicate, Priority};
+use osnl_model::{NotificationFilter, Pattern, Priority};
 
 const PLACES: [&str; 6] =
     ["event_type", "publisher_id", "priorities", "context.KEY", "metadata.KEY", "payload.KEY"];
@@ -35,15 +35,11 @@ impl TapCondition {
             None if name == "event_type" => filter.event_type = Some(pattern()?),
             None if name == "publisher_id" => filter.publisher_id = Some(pattern()?),
             Some((place @ ("context" | "payload"), key)) if !key.is_empty() => {
-                let pattern = pattern()?;
-                if key.contains('.') {
-                    let key = key.to_owned();
-                    let predicate =
-                        if place == "context" { Predicate::Context(key) } else { Predicate::Payload(key) };
-                    return Ok(Self::Nested(Box::new(PathPattern { predicate, pattern })));
-                }
                 let keyed = if place == "context" { &mut filter.context } else { &mut filter.payload };
-                keyed.insert(key.to_owned(), pattern);
+                keyed.insert(key.to_owned(), pattern()?);
+                if let Some(nested) = PathPattern::from_filter(&mut filter).pop() {
+                    return Ok(Self::Nested(Box::new(nested)));
+                }
             }
             Some(("metadata", key)) if !key.is_empty() => {
                 if !["message_id", "timestamp"].contains(&key) {

@@ -1,5 +1,6 @@
 //! The configuration in force, without secrets.
 
+use osnl_model::is_secret_path;
 use tokio::task::spawn_blocking;
 
 use super::super::configuration::{ConfigurationReport, LastReload};
@@ -7,7 +8,6 @@ use super::super::refusal::{Code, RequestRefusal};
 use super::ControlHandler;
 use super::reload::reload_result;
 use crate::daemon::EndedReload;
-use crate::explain::sentence::is_secret_path;
 use crate::explain::words::masked;
 use crate::native::{Document, LoadedConf, Native};
 

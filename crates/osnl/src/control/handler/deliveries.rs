@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use osnl_config::template::Names;
 use osnl_model::mask_secrets;
 use serde_json::{Map, Value};
 
@@ -99,6 +100,7 @@ impl ControlHandler {
         let facts = self.facts().await;
         let (behind, more_behind) = behind;
         Ok(Show {
+            no_order: self.no_order(&row, &received),
             ahead,
             behind: behind.iter().map(ToString::to_string).collect(),
             more_behind,
@@ -116,6 +118,13 @@ impl ControlHandler {
             message: message(&received, raw),
             delivery: facts.delivery(row),
         })
+    }
+
+    fn no_order(&self, row: &DeliveryListRow, received: &ReceivedMessage) -> Option<String> {
+        let loaded = self.loaded().filter(|_| row.key.is_none())?;
+        let rule = &loaded.conf.rules.iter().find(|rule| *rule.rule.name == *row.rule)?.rule;
+        let names = Names::from(received.decode().ok()?);
+        Some(rule.key.why_none(&names))
     }
 }
 

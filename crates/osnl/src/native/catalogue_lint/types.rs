@@ -2,7 +2,7 @@
 //! be meant.
 
 use osnl_model::catalogue::CatalogueEvent;
-use osnl_model::{is_secret_key, resource_at};
+use osnl_model::{is_secret_path, resource_at};
 
 use super::compared::{ConstantKind, NameComparison};
 use super::fields::ValueTypes;
@@ -39,7 +39,7 @@ pub(super) fn other_type(compared: &NameComparison, values: &ValueTypes) -> Opti
         (false, true) => ConstantKind::Number,
         (false, false) => ConstantKind::Boolean,
     };
-    let is_secret = name.split('.').any(is_secret_key) || written.len() > LONGEST_CONSTANT;
+    let is_secret = is_secret_path(name) || written.len() > LONGEST_CONSTANT;
     let constant = if is_secret { "what it is compared with" } else { written };
     let (there, is) = (there.word(), kind.word());
     let problem =

@@ -1,9 +1,11 @@
-//! `a.b.c` in a tree of JSON.
+//! The one reader of paths, `a.b.c` in a tree of JSON: of `when`, templates, `key`, and `payload.KEY`.
 //!
 //! Keys may contain dots (`nova_object.data`), so at each object the longest key that leads to a value
-//! counts. A key equal to the whole rest has precedence. A number is an index of an array.
+//! counts. A key equal to the whole rest has precedence. Digits are an index of an array.
 
 use serde_json::{Map, Value};
+
+use crate::redact::is_secret_key;
 
 pub fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     match value {
@@ -11,7 +13,7 @@ pub fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
         Value::Array(items) => {
             let (place, rest) =
                 path.split_once('.').map_or((path, None), |(place, rest)| (place, Some(rest)));
-            let item = items.get(place.parse::<usize>().ok()?)?;
+            let item = items.get(index(place)?)?;
             rest.map_or(Some(item), |rest| walk(item, rest))
         }
         _ => None,
@@ -23,6 +25,17 @@ pub fn walk_object<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a
         return Some(value);
     }
     path.rmatch_indices('.').find_map(|(dot, _)| walk(object.get(&path[..dot])?, &path[dot + 1..]))
+}
+
+#[must_use]
+pub fn is_secret_path(path: &str) -> bool {
+    path.split('.').any(is_secret_key)
+}
+
+/// Returns the place in a list that a word of a path selects.
+#[must_use]
+pub(crate) fn index(word: &str) -> Option<usize> {
+    if word.bytes().all(|byte| byte.is_ascii_digit()) { word.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -54,6 +67,8 @@ mod tests {
         check("a.list.1.0", Some(json!(7)));
         check("a.list.2", None);
         check("a.list.-1", None);
+        check("a.list.+1", None);
+        check("a.list.*", None);
         check("a.list.length", None);
         check("a.b.c.d", None);
         check(".", Some(json!(5)));
