@@ -53,8 +53,13 @@ pub enum TransportUrlError {
          (in a password, write / as %2F, @ as %40, ? as %3F, # as %23 and a comma as %2C)"
     )]
     Port { number: usize },
-    #[error("invalid host {number}: brackets do not match, or there is a space")]
+    #[error("invalid host {number}: brackets do not match, or a character is none of a host's name")]
     Host { number: usize },
+    #[error(
+        "invalid host {number}: hosts are separated by commas alone, user:password@host:port,user:password@host:port \
+         (in a user or password, write ; as %3B and a blank as %20)"
+    )]
+    Separator { number: usize },
     #[error("invalid percent escape in the {part}: not UTF-8")]
     PercentEscape { part: &'static str },
 }

@@ -13,7 +13,7 @@ impl CatalogueEvent {
     /// priority, and context keys; without a sample the payload is null.
     #[must_use]
     pub fn example(&self) -> Notification {
-        let publisher = self.publishers.first();
+        let publisher = self.publishers.first().filter(|publisher| **publisher != "null");
         let publisher = publisher
             .map(|publisher| publisher.replace("<host>", "node1.example.com").replace(['<', '>'], ""));
         Notification {

@@ -47,9 +47,13 @@ fn hosts(authority: &str) -> Result<Vec<TransportHost>> {
 
 fn host(text: &str, number: usize) -> Result<TransportHost> {
     let (user_info, address) = text.rsplit_once('@').unwrap_or(("", text));
+    if address.contains(separates) || holds_a_list(user_info) {
+        return Err(TransportUrlError::Separator { number });
+    }
     let (username, password) = user_info.split_once(':').unwrap_or((user_info, ""));
     let (hostname, port) = host_and_port(address, number)?;
-    if hostname.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']')) {
+    let is_of_a_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    if !hostname.chars().all(is_of_a_name) {
         return Err(TransportUrlError::Host { number });
     }
     Ok(TransportHost {
@@ -58,6 +62,27 @@ fn host(text: &str, number: usize) -> Result<TransportHost> {
         username: Some(decoded(username, "user")?).filter(|text| !text.is_empty()),
         password: Some(decoded(password, "password")?).filter(|text| !text.is_empty()).map(Secret::new),
     })
+}
+
+fn separates(c: char) -> bool {
+    c == ';' || c == '|' || c.is_whitespace()
+}
+
+/// Whether the user information is `user:password@host:port;user:password`, of a list that no comma separates, or
+/// begins with the blank behind a comma.
+fn holds_a_list(user_info: &str) -> bool {
+    let further = |(at, _): (usize, &str)| {
+        let (before, login) = (&user_info[..at], &user_info[at + 1..]);
+        let login = login.trim_start();
+        let host = before.rsplit('@').next().unwrap_or_default();
+        let is_host = host_and_port(host.trim_end(), 1).is_ok_and(|(name, port)| {
+            let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+            !name.is_empty() && port.is_none_or(is_port)
+        });
+        before.contains('@') && is_host && login.contains(':')
+    };
+    user_info.starts_with(char::is_whitespace)
+        || user_info.match_indices([';', '|', ' ', '\t', '\n']).any(further)
 }
 
 fn host_and_port(address: &str, number: usize) -> Result<(&str, Option<&str>)> {

@@ -10,7 +10,7 @@ mod hints;
 mod impossible;
 mod types;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use osnl_config::sections::RawSection;
 use osnl_config::{Warning, nearest, shown};
@@ -19,13 +19,15 @@ use osnl_model::{Pattern, Predicate, Priority};
 
 use self::fields::{EventFields, PathFields};
 use self::hints::{in_all_services, unanchored};
-use self::impossible::{no_kind, no_publisher};
+use self::impossible::{no_kind, no_publisher, no_publisher_in_when};
 use self::types::{TEXT, is_text, other_type, project_of_request};
 use super::canary;
 use super::equalities;
 use super::findings::finding_at;
-use super::kinds::RULE;
-use super::{ListenerConf, LoadedConf, Native, RuleConf};
+use super::kinds::{ACTION, LISTENER, RULE};
+use super::rule_events::RuleEvents;
+use super::{ActionConf, ListenerConf, LoadedConf, Native, RuleConf};
+use crate::rule::KeySource;
 
 const SHARED: &str = "openstack";
 
@@ -52,7 +54,56 @@ impl LoadedConf {
         let sections = sections.map(|section| (section.name.as_str(), section)).collect();
         let judge = Judge { conf: &self.conf, sections };
         let mut asked = LintCache::default();
-        enabled.flat_map(|rule| judge.of_rule(rule, &mut asked)).collect()
+        let mut found: Vec<Warning> = enabled.flat_map(|rule| judge.of_rule(rule, &mut asked)).collect();
+        found.extend(self.conf.listeners.iter().filter_map(|listener| self.twice(listener)));
+        found.extend(self.conf.actions.iter().flat_map(|action| self.no_field_in_action(action)));
+        found
+    }
+
+    /// Warns of names in an action's `when` that no event of any rule has which calls the action.
+    fn no_field_in_action(&self, action: &ActionConf) -> Vec<Warning> {
+        let conf = &self.conf;
+        let calls =
+            |rule: &&RuleConf| rule.enabled && rule.rule.takes_places_of().any(|name| *name == action.name);
+        let is_open = |rule: &RuleConf| {
+            let heard = conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
+            let shared = heard.flat_map(|listener| &listener.exchanges).any(|exchange| exchange == SHARED);
+            shared && rule.rule.filter.event_type.is_none()
+        };
+        let mut events: Vec<&CatalogueEvent> = Vec::new();
+        for rule in conf.rules.iter().filter(calls) {
+            let RuleEvents { events: of_rule, is_certain } = conf.events_of(rule);
+            if !is_certain || is_open(rule) {
+                return Vec::new();
+            }
+            events.extend(of_rule);
+        }
+        let paths = action.when.iter().flat_map(|when| when.paths());
+        let lacking = |path: &str| {
+            let lacking = catalogue::lacking(&events, path.strip_prefix("payload.")?)?;
+            let problem = format!("no known event of the rules that call this action has {path}");
+            let mut finding = self.finding(ACTION, &action.name, "when", &problem).allowed(&there(&lacking));
+            finding.suggestion = lacking.near.map(|near| format!("payload.{near}"));
+            Some(Warning(finding))
+        };
+        paths.filter_map(lacking).collect()
+    }
+
+    /// Warns of topics that one service may publish the same events to. Their copies have different ids, so that no
+    /// copy is a duplicate.
+    fn twice(&self, listener: &ListenerConf) -> Option<Warning> {
+        // Versioned events have a topic of their own.
+        let plain = listener.topics.iter().filter(|topic| !topic.contains("versioned"));
+        let topics: BTreeSet<&str> = plain.map(String::as_str).collect();
+        if topics.len() < 2 {
+            return None;
+        }
+        let named = topics.into_iter().collect::<Vec<_>>().join(" and ");
+        let problem = format!(
+            "an event of a service that publishes to {named} arrives once from each, and is delivered each time"
+        );
+        let mend = "name one topic of each service";
+        Some(Warning(self.finding(LISTENER, &listener.name, "topics", &problem).allowed(mend)))
     }
 }
 
@@ -73,7 +124,7 @@ impl<'a> Judge<'a> {
         let only_queues =
             self.conf.listeners.iter().any(|l| rule.listeners.contains(&l.name) && l.exchanges.is_empty());
         if !all_known || only_queues {
-            return Vec::new();
+            return self.no_resource(rule).into_iter().collect();
         }
         let pattern = rule.rule.filter.event_type.as_ref();
         let matched: Vec<&CatalogueEvent> = known
@@ -85,7 +136,11 @@ impl<'a> Judge<'a> {
             return vec![warning];
         }
         match (pattern, matched.is_empty()) {
-            (Some(pattern), true) => self.no_event(rule, pattern, known, &exchanges).into_iter().collect(),
+            (Some(pattern), true) => self
+                .no_event(rule, pattern, known, &exchanges)
+                .or_else(|| self.no_resource(rule))
+                .into_iter()
+                .collect(),
 
             // Other services of the exchange may have the field.
             (None, _) if exchanges.contains(&SHARED) => Vec::new(),
@@ -96,8 +151,9 @@ impl<'a> Judge<'a> {
                     found.extend(self.in_part(rule, &matched));
                 }
                 let publisher = no_publisher(&rule.rule, &matched).map(|found| ("publisher_id", found));
+                let in_when = no_publisher_in_when(&rule.rule, &matched).map(|found| ("when", found));
                 let kind = no_kind(&rule.rule, &matched).map(|found| ("when", found));
-                for (option, (problem, mend)) in publisher.into_iter().chain(kind) {
+                for (option, (problem, mend)) in publisher.into_iter().chain(in_when).chain(kind) {
                     found.push(self.warning(rule, option, &problem, &mend, None));
                 }
                 let mut fields = fields.of(&matched);
@@ -134,6 +190,19 @@ impl<'a> Judge<'a> {
             }
             (None, true) => Vec::new(),
         }
+    }
+
+    /// Warns of a resource in the conditions of a rule whose events the catalogue does not have.
+    fn no_resource(&self, rule: &RuleConf) -> Option<Warning> {
+        let place = self.conf.uncatalogued(rule)?;
+        let in_when = rule.rule.when.iter().flat_map(|when| when.paths()).find(|path| is_of_resource(path));
+        let (option, path) = match (in_when, &rule.rule.key) {
+            (Some(path), _) => ("when", path.to_owned()),
+            (None, key @ KeySource::Value(_)) => ("key", key.to_string()),
+            (None, KeySource::Resource | KeySource::None) => return None,
+        };
+        let found = is_of_resource(&path).then(|| unknown_resource(&path, &place))?;
+        Some(self.warning(rule, option, &found, RESOURCE_OF_UNKNOWN, None))
     }
 
     fn no_event_in_when(
@@ -291,6 +360,17 @@ impl<'a> Judge<'a> {
 fn comes(event: &CatalogueEvent, listener: &ListenerConf) -> bool {
     let exchange = listener.exchanges.iter().any(|name| name == event.exchange());
     exchange && listener.topics.iter().any(|topic| event.topics.contains(&topic.as_str()))
+}
+
+pub(super) const RESOURCE_OF_UNKNOWN: &str =
+    "name the field of the payload, such as payload.id; osnl explain with an event shows its resource";
+
+pub(super) fn is_of_resource(path: &str) -> bool {
+    path.starts_with("resource.")
+}
+
+pub(super) fn unknown_resource(path: &str, place: &str) -> String {
+    format!("no event of the catalogue can come from {place} here, and {path} may be missing in others")
 }
 
 fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {

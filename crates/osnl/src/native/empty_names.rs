@@ -1,5 +1,5 @@
 //! Finds fields of a resource that a template writes and that its events leave empty, so that a request has an empty
-//! name.
+//! name, or that the events of a service without a catalogue may lack.
 //!
 //! The catalogue's samples show empty fields, but not that nova gives its ports no name.
 
@@ -11,6 +11,7 @@ use osnl_config::{Finding, Warning};
 use osnl_model::Notification;
 use osnl_model::catalogue::{self, CatalogueEvent};
 
+use super::catalogue_lint::{RESOURCE_OF_UNKNOWN, is_of_resource, unknown_resource};
 use super::kinds::ACTION;
 use super::{LoadedConf, RuleConf};
 use crate::action::driver::TEMPLATE_NAMES;
@@ -29,7 +30,11 @@ impl LoadedConf {
                 section.entries.iter().filter(|entry| entry.text.contains("resource.")).collect();
             let rules = rules.get(&*section.name).filter(|_| !named.is_empty());
             let events = rules.map(|rules| self.events_of(rules)).unwrap_or_default();
-            let warning = |entry: &RawEntry| self.of_entry(section, entry, &events);
+            let uncatalogued = rules.into_iter().flatten().find_map(|rule| self.conf.uncatalogued(rule));
+            let warning = |entry: &RawEntry| match &uncatalogued {
+                Some(place) => self.of_unknown(section, entry, place),
+                None => self.of_entry(section, entry, &events),
+            };
             named.into_iter().filter_map(warning).collect::<Vec<_>>()
         };
         sections.flat_map(of_section).collect()
@@ -51,6 +56,20 @@ impl LoadedConf {
         catalogue::events().iter().filter(fires).collect()
     }
 
+    fn template(&self, entry: &RawEntry) -> Option<Template> {
+        let enrichments = self.conf.enrichments.iter().map(|enrich| &*enrich.name);
+        let more: Vec<&str> = TEMPLATE_NAMES.into_iter().chain(enrichments).collect();
+        Template::compile(&entry.text, &more).ok()
+    }
+
+    fn of_unknown(&self, section: &RawSection, entry: &RawEntry, place: &str) -> Option<Warning> {
+        let template = self.template(entry)?;
+        let problem = unknown_resource(template.paths().find(|path| is_of_resource(path))?, place);
+        let finding =
+            Finding::of("configuration", &problem).allowed(RESOURCE_OF_UNKNOWN).option(&entry.option);
+        Some(Warning(finding.group(&section.heading()).from_origin(&entry.origin)))
+    }
+
     fn of_entry(
         &self,
         section: &RawSection,
@@ -60,9 +79,7 @@ impl LoadedConf {
         if events.is_empty() {
             return None;
         }
-        let enrichments = self.conf.enrichments.iter().map(|enrich| &*enrich.name);
-        let more: Vec<&str> = TEMPLATE_NAMES.into_iter().chain(enrichments).collect();
-        let template = Template::compile(&entry.text, &more).ok()?;
+        let template = self.template(entry)?;
         let blank = |event: &&CatalogueEvent| {
             let sample = event.sample()?;
             let event_type = Some(event.event_type.to_owned());

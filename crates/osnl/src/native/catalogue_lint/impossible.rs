@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use osnl_config::template::{EvalError, Names};
 use osnl_model::catalogue::{self, CatalogueEvent, PayloadForm};
-use osnl_model::resources;
+use osnl_model::{Notification, resources};
 
 use crate::native::equalities;
 use crate::rule::Rule;
@@ -13,7 +14,11 @@ use crate::rule::Rule;
 const NAMED: usize = 4;
 
 pub(super) fn no_publisher(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(String, String)> {
-    let begin = literal_begin(rule.filter.publisher_id.as_ref()?.as_str())?;
+    let pattern = rule.filter.publisher_id.as_ref()?.as_str();
+    if without_publisher(matched) {
+        return Some((NO_PUBLISHER.to_owned(), WITHOUT_IT.to_owned()));
+    }
+    let begin = literal_begin(pattern)?;
     // The sending part varies, so every publisher of the form is accepted.
     let like = |event: &CatalogueEvent| {
         matched.iter().any(|one| one.service == event.service && is_versioned(one) == is_versioned(event))
@@ -25,7 +30,7 @@ pub(super) fn no_publisher(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(
         .collect();
     let may_be = |publisher: &&str| {
         let known = publisher.split('<').next().unwrap_or_default();
-        *publisher == "null" || known.starts_with(&begin) || begin.starts_with(known)
+        known.starts_with(&begin) || begin.starts_with(known)
     };
     if publishers.is_empty() || publishers.iter().any(may_be) {
         return None;
@@ -37,6 +42,27 @@ pub(super) fn no_publisher(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(
         "no publisher of the known events of this rule begins so".to_owned(),
         format!("they come from {named}{more}"),
     ))
+}
+
+const NO_PUBLISHER: &str = "the known events of this rule have no publisher, and nothing matches it";
+const WITHOUT_IT: &str = "remove the condition: their event type is enough";
+
+/// Octavia sends null.
+fn without_publisher(events: &[&CatalogueEvent]) -> bool {
+    !events.is_empty()
+        && events.iter().all(|event| event.publishers.iter().all(|publisher| *publisher == NULL))
+}
+
+const NULL: &str = "null";
+
+/// Finds a `when` that is false because its events have no publisher.
+pub(super) fn no_publisher_in_when(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(String, String)> {
+    let when = rule.when.as_ref().filter(|_| without_publisher(matched))?;
+    let lacks = |event: &&CatalogueEvent| {
+        let names = Names::from(Notification { publisher_id: None, ..event.example() });
+        matches!(when.holds(&names), Err(EvalError::Lacks { name }) if name == "publisher_id")
+    };
+    matched.iter().all(lacks).then(|| (NO_PUBLISHER.to_owned(), WITHOUT_IT.to_owned()))
 }
 
 fn is_versioned(event: &CatalogueEvent) -> bool {
