@@ -30,6 +30,7 @@ mod returned;
 mod returns;
 mod runtime;
 mod side;
+mod small_frames;
 mod socket;
 mod tap;
 mod tidy;

@@ -30,6 +30,8 @@ fn hosts_and_credentials() {
     check("rabbit://a+b:c+d@h", &["a+b c+d h 5672"]);
     check("rabbit://u@x:p@h", &["u@x p h 5672"]);
     check("rabbit://u:p:q@h", &["u p:q h 5672"]);
+    check("rabbit://u:p@x;y@h", &["u p@x;y h 5672"]);
+    check("rabbit://u:p;q r:s@h", &["u p;q r:s h 5672"]);
     check("rabbit://u:100%@h", &["u 100% h 5672"]);
     check("rabbit://u:p%2Cq@h", &["u p,q h 5672"]);
     check("rabbit://u:%C3%A9@h", &["u é h 5672"]);
@@ -145,7 +147,26 @@ fn errors_name_the_part() {
     check("rabbit://[::1", "invalid host 1");
     check("rabbit://h1,[::1]x:1", "invalid host 2");
     check("rabbit://h]", "invalid host 1");
-    check("rabbit://h1, h2", "invalid host 2");
+    for list in [
+        "h1;h2",
+        "h1 h2",
+        "h1:5672;h2:5672",
+        "h1:5672 h2:5672",
+        "u:p@h1;u:p@h2",
+        "u:p@h1:5672;u:p@h2:5672",
+        "u:p@h1:5672; u:p@h2:5672",
+        "u:p@h1:5672 u:p@h2:5672",
+        "u:p@h1:5672;u:p@h2:5672;u:p@h3:5672",
+        "u:p@[::1]:5672;u:p@[::2]:5672",
+        "u:p@h1|u:p@h2",
+        "u:p@h1\n u:p@h2",
+    ] {
+        check(&format!("rabbit://{list}/vh"), "invalid host 1: hosts are separated by commas alone");
+    }
+    check("rabbit://h1, h2", "invalid host 2: hosts are separated by commas alone");
+    check("rabbit://u:p@h1, u:p@h2", "invalid host 2: hosts are separated by commas alone");
+    check("rabbit://u:p@h1,u:p@h2 ,u:p@h3", "invalid host 2: hosts are separated by commas alone");
+    check("rabbit://h\"", "invalid host 1: brackets");
     check("rabbit://%ff@h", "invalid percent escape in the user");
     check("rabbit://u:%ff@h", "invalid percent escape in the password");
     check("rabbit://h/%ff", "invalid percent escape in the virtual host");

@@ -17,12 +17,12 @@ use crate::body_flow::BodyFlow;
 /// The largest frame including its eight octets of header and end, which is RabbitMQ's default.
 pub(super) const LARGEST: u32 = 131_072;
 /// Octets of a frame before its payload: type, channel, size.
-const HEADER: usize = 7;
+pub(super) const HEADER: usize = 7;
 const PROTOCOL_HEADER: usize = 8;
 
 const METHOD: u8 = 1;
 const CONTENT_HEADER: u8 = 2;
-const BODY: u8 = 3;
+pub(super) const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,8 @@ pub(super) enum BrokenFrame {
 pub(super) struct Frames {
     heartbeat: bool,
     pub(super) insufficient: Option<NothingInCommon>,
+    /// The broker's largest frame in bytes, if the client library cannot agree to it.
+    pub(super) small: Option<u32>,
     passing: usize,
     held: Vec<u8>,
     ready: Vec<u8>,
@@ -92,6 +94,7 @@ impl Frames {
         Self {
             heartbeat,
             insufficient: None,
+            small: None,
             passing: 0,
             held: Vec::new(),
             ready: Vec::new(),
@@ -248,8 +251,10 @@ impl Frames {
         {
             self.arriving.entry(channel).or_default().announced = Some(tag);
         }
-        if let Err(none) = tune::limit(payload, self.heartbeat) {
-            self.insufficient = Some(none);
+        match tune::limit(payload, self.heartbeat) {
+            Ok(None) => {}
+            Ok(small) => self.small = small,
+            Err(none) => self.insufficient = Some(none),
         }
         let anew = headers::method(payload);
         repeated::hide(payload, &self.secrets);

@@ -6,7 +6,7 @@
 //! - reads the broker's [`greeting`], which the client library does not expose;
 //! - stops reading while too many bytes of [bodies](crate::body_flow) are in hand;
 //! - changes frames that the client library cannot handle ([`frames`]): it limits the broker's offer
-//!   ([`tune`](super::tune)), makes tables safe ([`headers`](super::headers)), and hides the password that a broker
+//!   ([`tune`](super::tune)), writes frames as small as the broker reads ([`SmallFrames`]), makes tables safe ([`headers`](super::headers)), and hides the password that a broker
 //!   [repeats](super::repeated).
 
 use std::io::{self, IoSlice};
@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use super::frames::{self, Frames};
 use super::greeting;
 use super::login::{BrokerLogin, NothingInCommon};
+use super::small_frames::SmallFrames;
 use crate::body_flow::BodyFlow;
 use crate::carrier::{Carrier, SilentEnd};
 
@@ -85,6 +86,10 @@ pub(super) struct BrokerStream {
     /// that outlives the runtime, where a timer panics.
     alarm: JoinSet<Duration>,
     frames: Frames,
+    /// Set while the broker reads smaller frames than the client library writes.
+    small_frames: Option<SmallFrames>,
+    /// The bytes of the current write, accepted once its frames are written.
+    accepting: Option<usize>,
     body_flow: Arc<BodyFlow>,
     greeting: Option<greeting::GreetingReader>,
     login: BrokerLogin,
@@ -109,6 +114,8 @@ impl BrokerStream {
             useless: None,
             alarm,
             frames: Frames::new(heartbeat).counting(Arc::clone(&body_flow)).hiding(login.secrets()),
+            small_frames: None,
+            accepting: None,
             body_flow,
             greeting: Some(greeting::GreetingReader::new(Arc::clone(&login.told))),
             login,
@@ -205,6 +212,24 @@ impl BrokerStream {
         }
     }
 
+    /// Writes small frames of these bytes. The caller offers bytes again until they are accepted.
+    fn write_small(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Some(small) = &mut self.small_frames else { return Poll::Ready(Ok(0)) };
+        if self.accepting.is_none() {
+            small.push(bytes);
+            self.accepting = Some(bytes.len());
+        }
+        while !small.to_write().is_empty() {
+            match Pin::new(&mut self.carrier.stream).poll_write(context, small.to_write()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => small.wrote(count),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(self.accepting.take().unwrap_or_default().min(bytes.len())))
+    }
+
     fn took(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         /// The first bytes of TLS records: content types alert and handshake, and the major version.
         const TLS: [[u8; 2]; 2] = [[21, 3], [22, 3]];
@@ -230,6 +255,9 @@ impl BrokerStream {
         }
         let broken = |error: frames::BrokenFrame| io::Error::new(io::ErrorKind::InvalidData, error);
         let passed = self.frames.pass(bytes).map_err(broken)?;
+        if let Some(most) = self.frames.small.take() {
+            self.small_frames = Some(SmallFrames::new(most));
+        }
         match self.frames.insufficient.take() {
             Some(none) => Err(self.is_useless(FirstBytes::NothingInCommon(none))),
             None => Ok(passed),
@@ -250,7 +278,10 @@ impl futures_io::AsyncRead for BrokerStream {
 impl futures_io::AsyncWrite for BrokerStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
-        let polled = Pin::new(&mut stream.carrier.stream).poll_write(context, bytes);
+        let polled = match stream.small_frames {
+            Some(_) => stream.write_small(context, bytes),
+            None => Pin::new(&mut stream.carrier.stream).poll_write(context, bytes),
+        };
         polled.map_err(|error| stream.unwritable(context, error))
     }
 
@@ -260,7 +291,13 @@ impl futures_io::AsyncWrite for BrokerStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
-        let polled = Pin::new(&mut stream.carrier.stream).poll_write_vectored(context, slices);
+        let polled = match stream.small_frames {
+            Some(_) => {
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                stream.write_small(context, first.map_or(&[], |slice| &**slice))
+            }
+            None => Pin::new(&mut stream.carrier.stream).poll_write_vectored(context, slices),
+        };
         polled.map_err(|error| stream.unwritable(context, error))
     }
 
