@@ -6,6 +6,7 @@
 mod condition;
 mod counts;
 mod decide;
+mod event_order;
 mod guard;
 mod key;
 mod nested;
@@ -23,6 +24,7 @@ pub use self::condition::holds;
 pub use self::condition::{WhenFalse, WhenMismatch};
 pub use self::counts::{Condition, RuleCounts};
 pub use self::decide::{Decisions, RuleDecision};
+pub use self::event_order::{EventOrder, TimedEvent};
 pub use self::guard::{Guards, GuardsInForce};
 pub use self::key::{KeySource, Path};
 pub use self::nested::PathPattern;
@@ -51,6 +53,8 @@ pub struct Rule {
     pub mode: Mode,
     /// The [age](crate::age) beyond which a matched event becomes a dead letter; `None` for no limit.
     pub max_event_age: Option<Duration>,
+    /// Whether an event ends as a dead letter if a newer one of its key came before it.
+    pub order_by_event_time: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

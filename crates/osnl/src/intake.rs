@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use osnl_config::template::Names;
 use osnl_core::age::EventAge;
-use osnl_model::{Budget, Head, Notification};
+use osnl_model::{Budget, Head, Notification, Timestamp};
 use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
 use self::fallback::{fallback_delivery, once_each};
@@ -26,7 +26,9 @@ use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Recei
 use crate::live::LiveEvents;
 use crate::metrics::{Counters, StreamKind};
 use crate::received::ReceivedMessage;
-use crate::rule::{Guards, KeySource, Mode, Rule, RuleDecision, RuleMismatch, RuleSet, WhenMismatch};
+use crate::rule::{
+    Guards, KeySource, Mode, Rule, RuleDecision, RuleMismatch, RuleSet, TimedEvent, WhenMismatch,
+};
 use crate::unmatched::Ring;
 pub use osnl_core::observe::{Observe, PartKeys};
 
@@ -166,8 +168,20 @@ impl RuleEngine {
         let is_retried = received.noted.marks.as_deref().and_then(RetriedDelivery::of).is_some();
         let mut deliveries = Vec::new();
         let noted: HashMap<_, _> = noted.iter().map(|(part, key)| (*part, key)).collect();
+        let time = notification.timestamp.as_deref().filter(|_| rule.order_by_event_time && !is_retried);
+        let time = time.and_then(|time| Timestamp::parse(time).ok());
         for (resource, key) in parts.of(rule, names) {
             let named = narrowed(rule, names, parts, resource);
+            let timed = time.zip(key.as_deref()).map(|(time, key)| TimedEvent {
+                rule: &rule.name,
+                key,
+                time,
+                message: parts.message(received),
+            });
+            // What comes again may have come before the newer event.
+            let judged = timed.filter(|_| !received.origin.redelivered);
+            let overtaken = judged.and_then(|event| self.guards.order().overtaken(event));
+            let before = deliveries.len();
             for action in &rule.actions {
                 let watched = rule.key == KeySource::Resource && self.observer_of(action).is_some();
                 let known = noted.get(&resource).filter(|_| watched);
@@ -197,7 +211,7 @@ impl RuleEngine {
                     (Ok(()), Mode::Shadow) => Begin::Shadow,
                     // The operator's decision overrides guards and age, and no guard counts it.
                     (Ok(()), Mode::Live) if is_retried => Begin::Live,
-                    (Ok(()), Mode::Live) => match &too_old {
+                    (Ok(()), Mode::Live) => match too_old.as_ref().or(overtaken.as_ref()) {
                         Some(why) => Begin::TooOld(why.clone()),
                         None => self.guarded(rule, action, key.as_deref(), resource, arrival, parts),
                     },
@@ -214,6 +228,10 @@ impl RuleEngine {
                     letter: None,
                 });
                 deliveries.extend(instead);
+            }
+            if let Some(event) = timed.filter(|_| deliveries[before..].iter().any(|new| new.begin.is_open()))
+            {
+                self.guards.order().note(event);
             }
         }
         once_each(deliveries)

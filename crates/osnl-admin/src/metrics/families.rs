@@ -84,7 +84,7 @@ families! {
     RESTARTS = "osnl_plugin_restarts" Counter "" ["action"] "The times that the program of an action was started again, of actions that keep one running.";
     TARGET_CERTIFICATE = "osnl_target_certificate_expiry_timestamp_seconds" Gauge "seconds" ["action"] "The end of the validity of the certificate that the target showed last.";
     GUARDED = "osnl_deliveries_guarded" Counter "" [] "Deliveries that a guard let wait for release.";
-    TOO_OLD = "osnl_deliveries_too_old" Counter "" [] "Deliveries that became dead letters because their event was too old when it was first read (max_event_age).";
+    TOO_OLD = "osnl_deliveries_too_old" Counter "" [] "Deliveries that became dead letters because their event was too old when it was first read (max_event_age), or overtaken by a newer one (order_by_event_time).";
     RETURNED = "osnl_messages_returned" Counter "" [] "Messages given back to the broker.";
     STALLS = "osnl_listener_stalls" Counter "" [] "The times that messages waited and none moved.";
     PATTERN_LIMITS = "osnl_pattern_limits" Counter "" [] "Texts that a pattern could not be tried on within its limit of steps.";

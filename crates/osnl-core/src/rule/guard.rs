@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use osnl_config::Rate;
 use osnl_model::bounded_id;
 
+use super::event_order::EventOrder;
 use crate::epoch::millis;
 
 const REMIND: i64 = 60_000;
@@ -22,6 +23,7 @@ const REMIND: i64 = 60_000;
 pub struct Guards {
     rules: Windows,
     actions: Windows,
+    order: Arc<EventOrder>,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,7 @@ impl Guards {
         Self {
             rules: rules.into_iter().map(window).collect(),
             actions: actions.into_iter().map(window).collect(),
+            order: Arc::default(),
         }
     }
 
@@ -64,6 +67,7 @@ impl Guards {
     /// further: their history has to be read from the journal.
     #[must_use]
     pub fn following(mut self, before: &Self) -> (Self, Self) {
+        self.order = before.order.clone();
         let mut fresh = Self::default();
         for (own, old, fresh) in [
             (&mut self.rules, &before.rules, &mut fresh.rules),
@@ -77,6 +81,12 @@ impl Guards {
             }
         }
         (self, fresh)
+    }
+
+    /// Returns the times of the events before, which also judge what begins.
+    #[must_use]
+    pub fn order(&self) -> &EventOrder {
+        &self.order
     }
 
     pub fn take_effect(&self) {

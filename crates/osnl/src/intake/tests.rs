@@ -302,3 +302,38 @@ fn an_event_that_is_too_old_is_a_dead_letter_whose_retry_is_the_delivery() {
         check(timestamp, limit, mode, expected);
     }
 }
+
+/// A delete arrives, then the create before it, of which a copy had come first for one resource.
+#[test]
+fn an_event_that_is_older_than_one_before_it_is_a_dead_letter() {
+    let deliver = |order_by_event_time: bool, messages: &[(&str, &str, bool)]| {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
+        let rule =
+            Rule { name: "r".into(), actions: vec!["a".into()], order_by_event_time, ..Rule::default() };
+        let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone());
+        for (n, (port, time, redelivered)) in messages.iter().enumerate() {
+            let body = format!(
+                r#"{{"event_type": "port.update.end", "message_id": "{n}", "timestamp": "2026-11-28 01:00:{time}",
+                    "payload": {{"port": {{"id": "{port}"}}}}}}"#
+            );
+            drop(engine.notify(ReceivedMessage::sample(body, *redelivered)));
+        }
+        let reasons: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
+        assert_eq!(counters.too_old.get(), reasons.len() as u64);
+        reasons
+    };
+    let late = [("P", "10", false), ("P", "05", false)];
+    let reason = "overtaken: published 2026-11-28T01:00:05Z, and an event of 2026-11-28T01:00:10Z of the same order \
+                  key came before it (order_by_event_time)";
+    assert_eq!(deliver(true, &late), [reason]);
+    assert_eq!(deliver(false, &late), [""; 0]);
+    for fine in [
+        [("P", "05", false), ("P", "10", false)],
+        [("P", "10", false), ("P", "10", false)],
+        [("P", "10", false), ("Q", "05", false)],
+        [("P", "10", false), ("P", "05", true)],
+    ] {
+        assert_eq!(deliver(true, &fine), [""; 0], "{fine:?}");
+    }
+}

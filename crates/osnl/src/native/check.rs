@@ -30,7 +30,7 @@ use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::IN_MEMORY;
 use crate::listener::GIVE_BACK_AFTER;
-use crate::rule::{PathPattern, Rule};
+use crate::rule::{KeySource, PathPattern, Rule};
 use crate::unmatched::KeepUnmatched;
 
 pub(super) struct ConfCheck {
@@ -445,6 +445,10 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
         payload: payload?,
     };
     let nested = PathPattern::from_filter(&mut filter);
+    if own.order_by_event_time && own.key == KeySource::None {
+        let problem = "has no effect with key = none, which orders nothing";
+        reader.warn("order_by_event_time", problem, "remove one of the two");
+    }
     Some(RuleConf {
         enabled: own.enabled,
         guard: own.guard,
@@ -465,6 +469,7 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
             key: own.key,
             mode: own.mode,
             max_event_age: own.max_event_age,
+            order_by_event_time: own.order_by_event_time,
         },
     })
 }

@@ -255,6 +255,9 @@ fn rule(out: &mut String, conf: &RuleConf) {
     if rule.key != KeySource::Resource {
         line(out, 1, &format!("order      by {}", rule.key));
     }
+    if rule.order_by_event_time {
+        line(out, 1, "overtaken  an event that is older than one before it becomes a dead letter");
+    }
     if let Some(rate) = conf.guard {
         line(out, 1, &format!("guard      {rate}; more waits for release"));
     }
