@@ -6,8 +6,8 @@
 //! - reads the broker's [`greeting`], which the client library does not expose;
 //! - stops reading while too many bytes of [bodies](crate::body_flow) are in hand;
 //! - changes frames that the client library cannot handle ([`frames`]): it limits the broker's offer
-//!   ([`tune`](super::tune)), writes frames as small as the broker reads ([`SmallFrames`]), makes tables safe ([`headers`](super::headers)), and hides the password that a broker
-//!   [repeats](super::repeated).
+//!   ([`tune`](super::tune)), writes frames as small as the broker reads ([`SmallFrames`]), makes tables safe
+//!   ([`headers`](super::headers)), and hides the password that a broker [repeats](super::repeated).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -13,6 +13,7 @@ mod types;
 use std::collections::{BTreeSet, HashMap};
 
 use osnl_config::sections::RawSection;
+use osnl_config::template::Names;
 use osnl_config::{Warning, nearest, shown};
 use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
 use osnl_model::{Pattern, Predicate, Priority};
@@ -169,6 +170,7 @@ impl<'a> Judge<'a> {
                 {
                     found.extend(self.no_field(rule, "key", path, fields.at(path)));
                 }
+                found.extend(self.no_field_of_resource(rule, &matched));
                 for compared in rule.rule.when.iter().flat_map(|when| compared::of(when.source())) {
                     let values = match compared.name.strip_prefix("payload.") {
                         Some(path) => match fields.at(path) {
@@ -325,6 +327,20 @@ impl<'a> Judge<'a> {
         let near: Vec<String> = near.into_iter().chain(in_all).collect();
         let near = Some(near.join(" or ")).filter(|near| !near.is_empty());
         Some(self.warning(rule, option, &problem, &there(lacking), near.as_deref()))
+    }
+
+    fn no_field_of_resource(&self, rule: &RuleConf, matched: &[&CatalogueEvent]) -> Option<Warning> {
+        let key = rule.rule.key.to_string();
+        let field = key.strip_prefix("resource.")?.split('.').next()?;
+        let name = format!("resource.{field}");
+        let may_have = |event: &&CatalogueEvent| {
+            event.sample().is_none() || Names::from(event.example()).json(&name).is_some()
+        };
+        if matched.iter().any(may_have) {
+            return None;
+        }
+        let problem = format!("none of the known events of this rule has {name}");
+        Some(self.warning(rule, "key", &problem, "osnl explain with an event shows its resource", None))
     }
 
     fn no_text(&self, rule: &RuleConf, path: &str, found: &PathFields) -> Option<Warning> {

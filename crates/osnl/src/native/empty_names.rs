@@ -11,6 +11,7 @@ use osnl_config::{Finding, Warning};
 use osnl_model::Notification;
 use osnl_model::catalogue::{self, CatalogueEvent};
 
+use super::canary;
 use super::catalogue_lint::{RESOURCE_OF_UNKNOWN, is_of_resource, unknown_resource};
 use super::kinds::ACTION;
 use super::{LoadedConf, RuleConf};
@@ -21,7 +22,7 @@ impl LoadedConf {
     /// ports of instances.
     pub(super) fn empty_names(&self) -> Vec<Warning> {
         let mut rules: HashMap<&str, Vec<&RuleConf>> = HashMap::new();
-        for rule in self.conf.rules.iter().filter(|rule| rule.enabled) {
+        for rule in self.conf.rules.iter().filter(|rule| rule.enabled && *rule.rule.name != *canary::NAME) {
             rule.rule.actions.iter().for_each(|action| rules.entry(action).or_default().push(rule));
         }
         let sections = self.layers.sections.iter().filter(|section| section.def.kind == ACTION);
