@@ -137,25 +137,28 @@ mod tests {
         assert!(order.overtaken(event("05", "create")).is_some(), "an older one does not turn the time back");
     }
 
+    fn timed<'a>(rule: &'a Arc<str>, key: &'a str, time: &'a str) -> TimedEvent<'a> {
+        TimedEvent { rule, key, time: at(time), message: time }
+    }
+
     #[test]
     fn the_memory_is_bounded_and_keeps_what_is_used() {
         let order = EventOrder::default();
         let rule: Arc<str> = "r".into();
-        let event = |key, time: &str| TimedEvent { rule: &rule, key, time: at(time), message: time };
         for n in 0..3 * KEYS {
-            order.note(event(&format!("k{n}"), "10"));
-            order.note(event("used", "20"));
+            order.note(timed(&rule, &format!("k{n}"), "10"));
+            order.note(timed(&rule, "used", "20"));
         }
         let generations = order.0.lock().unwrap();
         assert!(generations.young.len() + generations.old.len() <= 2 * KEYS);
         drop(generations);
-        assert!(order.overtaken(event("used", "19")).is_some());
-        assert!(order.overtaken(event("k0", "09")).is_none());
+        assert!(order.overtaken(timed(&rule, "used", "19")).is_some());
+        assert!(order.overtaken(timed(&rule, "k0", "09")).is_none());
         for n in 0..10 * MESSAGES {
             let message = n.to_string();
-            order.note(TimedEvent { message: &message, ..event("used", "20") });
+            order.note(TimedEvent { message: &message, ..timed(&rule, "used", "20") });
         }
-        let key = event("used", "20").ordered();
+        let key = timed(&rule, "used", "20").ordered();
         assert_eq!(order.0.lock().unwrap().of(&key).unwrap().messages.len(), MESSAGES);
     }
 }
