@@ -83,7 +83,7 @@ impl LoadedConf {
         let lacking = |path: &str| {
             let lacking = catalogue::lacking(&events, path.strip_prefix("payload.")?)?;
             let problem = format!("no known event of the rules that call this action has {path}");
-            let mut finding = self.finding(ACTION, &action.name, "when", &problem).allowed(&there(&lacking));
+            let mut finding = self.finding(ACTION, &action.name, "when", &problem).allowed(there(&lacking));
             finding.suggestion = lacking.near.map(|near| format!("payload.{near}"));
             Some(Warning(finding))
         };
