@@ -9,7 +9,7 @@
 //! neither memory nor a scan: a delivery behind another of its key is not claimable. The end of the earlier
 //! delivery makes the later claimable in the same transaction.
 //!
-//! While the file cannot be written, the state is [`JournalState::Failed`]: nothing is reserved or claimed,
+//! While the file cannot be written, or is not what osnl left (`left.rs`), the state is [`JournalState::Failed`]: nothing is reserved or claimed,
 //! and outcomes wait in memory. The writer retries each second. A disk that does not answer is published in
 //! the same way, as `stuck`.
 //!
@@ -31,6 +31,7 @@ mod fallback;
 mod filter;
 mod inspection;
 mod lane;
+mod left;
 mod load;
 mod overtaken;
 mod overview;
@@ -50,6 +51,7 @@ mod tests;
 mod trouble;
 mod turn;
 pub mod upkeep;
+mod wal_reader;
 mod work;
 mod writer;
 
@@ -70,8 +72,11 @@ use osnl_transport::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use self::checkpoint::WalHold;
+pub use self::connection::USUAL_WAL;
 use self::decoded::DecodedMessages;
 pub use self::inspection::{PlaceInspection, inspect};
+use self::left::LeftFiles;
 use self::place::JournalLock;
 pub use self::queries::SqliteQueries;
 pub use self::reader::SqliteReader;
@@ -142,6 +147,23 @@ pub enum OpenError {
     Sqlite(rusqlite::Error),
 }
 
+impl OpenError {
+    /// Whether the file of a running daemon cannot be what the daemon wrote.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::NotAJournal(_) | Self::NothingToRead(_) => true,
+            Self::Sqlite(error) => trouble::is_damage(error),
+            Self::NoFile
+            | Self::Volatile(_)
+            | Self::Open(_)
+            | Self::InUse(_)
+            | Self::Newer { .. }
+            | Self::ForeignObject { .. }
+            | Self::Io(_) => false,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
@@ -182,6 +204,8 @@ struct SqliteState {
     decoded: DecodedMessages,
     disk_wait: DiskWait,
     wal_pages: AtomicU32,
+    wal: WalHold,
+    left: LeftFiles,
     ends: EndReports,
     closing: AtomicBool,
     is_gone: AtomicBool,
@@ -234,6 +258,8 @@ impl SqliteJournal {
             decoded: DecodedMessages::default(),
             disk_wait: DiskWait::default(),
             wal_pages: AtomicU32::new(0),
+            wal: WalHold::default(),
+            left: LeftFiles::default(),
             ends: EndReports::default(),
             closing: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),

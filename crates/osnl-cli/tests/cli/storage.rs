@@ -124,10 +124,27 @@ fn a_file_that_was_removed_is_written_anew_and_nothing_is_lost() {
     rig.sink.reply_with(osnl_testkit::Reply::Status(503));
     rig.publish(DURING, 5);
     wait_until(SOON, "all in the journal", || rig.vhost.queue_depth(QUEUE) == Some((0, 0)));
-    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
-        fs::remove_file(rig.path(name)).unwrap();
-    }
+    fs::remove_file(rig.path("journal.db")).unwrap();
     rig.wait_for_log("everything in it has been written to it anew");
+    rig.kill();
+    rig.sink.reply_with(osnl_testkit::Reply::Status(204));
+    rig.start();
+    rig.all_done();
+}
+
+/// `>journal.db` of a person, or a file system after its check.
+#[test]
+fn a_file_that_was_truncated_is_written_anew_and_nothing_is_lost() {
+    let mut rig = Rig::new("truncated");
+    rig.start();
+    rig.consuming();
+    rig.sink.reply_with(osnl_testkit::Reply::Status(503));
+    rig.publish(BEFORE, 5);
+    wait_until(SOON, "all in the journal", || rig.vhost.queue_depth(QUEUE) == Some((0, 0)));
+    fs::OpenOptions::new().write(true).open(rig.path("journal.db")).unwrap().set_len(0).unwrap();
+    rig.publish(DURING, 5);
+    wait_until(SOON, "the others too", || rig.vhost.queue_depth(QUEUE) == Some((0, 0)));
+    assert!(rig.log().contains("everything in it has been written to it anew"), "{}", rig.log());
     rig.kill();
     rig.sink.reply_with(osnl_testkit::Reply::Status(204));
     rig.start();

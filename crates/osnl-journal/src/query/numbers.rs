@@ -14,6 +14,8 @@ pub struct StoreFacts {
     pub max_pending: Option<u64>,
     pub max_dead: Option<u64>,
     pub max_bytes: Option<u64>,
+    /// Since when a reader has kept the WAL from being copied to the file; `None` if none does.
+    pub wal_held: Option<SystemTime>,
 }
 
 impl StoreFacts {
@@ -26,7 +28,11 @@ impl StoreFacts {
 /// The space of a journal on its disk; `None` without a file, or if the disk does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskUse {
+    /// The file and its WAL.
     pub bytes: Option<u64>,
+    pub wal_bytes: Option<u64>,
+    /// Another process that reads a state of the file; looked for if the WAL is larger than usual.
+    pub wal_reader: Option<u32>,
     pub free_bytes: Option<u64>,
 }
 

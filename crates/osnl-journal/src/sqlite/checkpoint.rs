@@ -4,13 +4,15 @@
 //! So above [`TOO_MANY`] pages the writer copies the small rest between two transactions, and the next
 //! transaction restarts the WAL.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use osnl_core::ends::EndReports;
-use osnl_core::metrics::Counters;
 use rusqlite::Connection;
+
+use super::SqliteState;
 
 /// The pages in the WAL at which a checkpoint begins (4 MiB).
 pub(super) const MANY: u32 = 1024;
@@ -27,8 +29,7 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     pub(super) fn start(
         ends: &EndReports,
-        counters: Arc<Counters>,
-        checkpoint: fn(&Connection),
+        checkpoint: impl Fn(&Connection) + Send + 'static,
     ) -> std::io::Result<Self> {
         let connection: Arc<Mutex<Option<Connection>>> = Arc::default();
         let (wake, woken) = mpsc::sync_channel(1);
@@ -38,9 +39,7 @@ impl Checkpointer {
             ends.thread("journal checkpointer", || {
                 while woken.recv().is_ok() {
                     if let Some(connection) = &*theirs.lock().unwrap_or_else(PoisonError::into_inner) {
-                        let begun = Instant::now();
                         checkpoint(connection);
-                        counters.series.checkpoints.observe(begun.elapsed());
                     }
                 }
             });
@@ -65,6 +64,21 @@ impl Checkpointer {
     }
 }
 
+/// Since when a reader has kept checkpoints from copying the whole WAL, which grows meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct WalHold(Mutex<Option<SystemTime>>);
+
+impl WalHold {
+    fn copied(&self, is_whole: bool) {
+        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = if is_whole { None } else { Some(since.unwrap_or_else(SystemTime::now)) };
+    }
+
+    pub(super) fn since(&self) -> Option<SystemTime> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.wake = None;
@@ -74,10 +88,32 @@ impl Drop for Checkpointer {
     }
 }
 
-/// Runs a passive checkpoint. A failure also fails the next append, which reports it.
-pub(super) fn passive(connection: &Connection) {
-    let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-    if let Err(error) = done {
-        tracing::debug!(%error, "checkpoint");
+impl SqliteState {
+    /// Runs a passive checkpoint, unless the files are not what osnl left: pages that are copied beyond the end of a
+    /// shortened file would hide the loss. A failure also fails the next append, which reports it.
+    pub(super) fn checkpoint(&self, connection: &Connection, file: &Path) {
+        if !matches!(self.left.look(file), Ok(None)) {
+            return;
+        }
+        let begun = Instant::now();
+        match checkpoint(connection) {
+            Ok(is_whole) => self.wal.copied(is_whole),
+            Err(error) => tracing::debug!(%error, "checkpoint"),
+        }
+        let _ = self.left.look(file);
+        self.counters.series.checkpoints.observe(begun.elapsed());
     }
+}
+
+/// Copies what no reader needs; returns whether that was the whole WAL.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        let (is_busy, pages, copied): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(!is_busy && copied >= pages)
+    })
+}
+
+/// Whether the WAL holds nothing that the file needs, as after another program's `wal_checkpoint(TRUNCATE)`.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(row.get::<_, i64>(1)? == 0))
 }

@@ -13,6 +13,9 @@ use rusqlite::{Connection, OpenFlags};
 /// size, which a sync would also have to wait for. The WAL may grow to this size before the writer helps.
 const WAL_BYTES: i64 = super::checkpoint::TOO_MANY as i64 * 4096;
 
+/// The bytes that a WAL has at most, unless a reader holds an old state of the file.
+pub const USUAL_WAL: u64 = WAL_BYTES.unsigned_abs();
+
 /// Opens a file in which SQL that osnl did not write may do nothing: the file may come from elsewhere.
 pub(super) fn open_guarded(file: impl AsRef<Path>, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(file, flags)?;

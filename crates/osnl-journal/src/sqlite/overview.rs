@@ -33,7 +33,15 @@ impl SqliteJournal {
 
     #[must_use]
     pub fn bytes(file: &Path) -> u64 {
-        let size = |more| std::fs::metadata(beside(file, more)).map_or(0, |meta| meta.len());
-        size("") + size("-wal")
+        size(file) + Self::wal_bytes(file)
     }
+
+    #[must_use]
+    pub fn wal_bytes(file: &Path) -> u64 {
+        size(&beside(file, "-wal"))
+    }
+}
+
+fn size(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |meta| meta.len())
 }

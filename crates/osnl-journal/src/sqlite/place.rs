@@ -3,7 +3,8 @@
 //! The lock is a separate file beside the journal. SQLite's own locks are POSIX record locks, which a process
 //! loses when it closes any descriptor of that file. So this module never opens the journal.
 //!
-//! A removed file is rewritten from open descriptors; a replaced file is never written.
+//! A removed, shortened, or damaged file is rewritten from open descriptors and memory; a replaced file is never
+//! written.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -61,16 +62,26 @@ impl JournalLock {
     }
 }
 
+/// A file that was found at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Inode(u64, u64);
+pub(super) struct FoundFile {
+    device: u64,
+    inode: u64,
+    pub(super) bytes: u64,
+}
 
-impl Inode {
-    pub(super) fn of(file: &Path) -> io::Result<Option<Self>> {
+impl FoundFile {
+    pub(super) fn at(file: &Path) -> io::Result<Option<Self>> {
         match fs::metadata(file) {
-            Ok(meta) => Ok(Some(Self(meta.dev(), meta.ino()))),
+            Ok(meta) => Ok(Some(Self { device: meta.dev(), inode: meta.ino(), bytes: meta.len() })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether both are one file, of whatever size.
+    pub(super) fn is(self, other: Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
     }
 }
 

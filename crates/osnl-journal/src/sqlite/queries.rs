@@ -16,7 +16,9 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use super::overtaken::OvertakenLetters;
-use super::{OpenError, ReadResult, SqliteJournal, SqliteOptions, SqliteReader};
+use super::{
+    OpenError, ReadResult, SqliteJournal, SqliteOptions, SqliteReader, USUAL_WAL, trouble, wal_reader,
+};
 use crate::query::{
     Answer, Bodies, BoundedCount, CauseGroup, Change, ChangeError, DeliveryDetails, DeliveryListRow, DiskUse,
     Filter, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, RowState, StoreFacts,
@@ -92,12 +94,20 @@ impl SqliteQueries {
         &self,
         query: impl FnOnce(&SqliteReader) -> ReadResult<T> + Send + 'static,
     ) -> Answer<'_, T> {
+        let journal = self.journal.clone();
         Box::pin(async move {
             let result = self.on_thread(move |file| {
-                let unavailable =
-                    |why: String| QueryError::Unavailable(format!("the journal {} {why}", file.display()));
-                let reader = SqliteReader::open(file).map_err(|error| unavailable(error.to_string()))?;
-                query(&reader).map_err(|error| unavailable(format!("cannot be read: {error}")))
+                let unavailable = |why: String, is_damage: bool| {
+                    if let (true, Some(journal)) = (is_damage, &journal) {
+                        journal.shared.left.found_damaged(file, why.clone());
+                    }
+                    QueryError::Unavailable(format!("the journal {} {why}", file.display()))
+                };
+                let reader = SqliteReader::open(file)
+                    .map_err(|error| unavailable(error.to_string(), error.is_damage()))?;
+                query(&reader).map_err(|error| {
+                    unavailable(format!("cannot be read: {error}"), trouble::is_damage(&error))
+                })
             });
             result.await.unwrap_or_else(|error| {
                 Err(QueryError::Unavailable(format!("the journal cannot be read: {error}")))
@@ -149,6 +159,7 @@ impl JournalQueries for SqliteQueries {
             max_pending: journal.map(|journal| journal.max_pending()),
             max_dead: journal.map(|journal| journal.max_dead()),
             max_bytes: journal.map(|journal| journal.max_size()),
+            wal_held: journal.and_then(|journal| journal.shared.wal.since()),
         }
     }
 
@@ -161,9 +172,14 @@ impl JournalQueries for SqliteQueries {
     }
 
     fn disk_use(&self) -> BoxFuture<'_, DiskUse> {
-        let result = self.on_thread(|file| DiskUse {
-            bytes: Some(SqliteJournal::bytes(file)),
-            free_bytes: SqliteJournal::free_bytes(file),
+        let result = self.on_thread(|file| {
+            let wal_bytes = SqliteJournal::wal_bytes(file);
+            DiskUse {
+                bytes: Some(SqliteJournal::bytes(file)),
+                wal_bytes: Some(wal_bytes),
+                wal_reader: (wal_bytes > USUAL_WAL).then(|| wal_reader::of(file)).flatten(),
+                free_bytes: SqliteJournal::free_bytes(file),
+            }
         });
         Box::pin(async move { result.await.unwrap_or_default() })
     }

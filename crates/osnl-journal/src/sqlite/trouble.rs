@@ -13,6 +13,11 @@ pub(super) fn io_remedy(error: &io::Error) -> &'static str {
     }
 }
 
+/// Whether the file cannot be what SQLite wrote.
+pub(super) fn is_damage(error: &Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
 pub(super) fn reason(error: &Error) -> String {
     let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
     let todo = match error.sqlite_error_code() {

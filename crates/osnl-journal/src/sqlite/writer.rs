@@ -18,12 +18,12 @@ use tokio::sync::oneshot;
 use super::change::{self, ChangeBatch, ChangeBatchResult};
 use super::checkpoint::{self, Checkpointer};
 use super::connection::{closed, connect};
-use super::place::{Inode, JournalLock, free_bytes};
+use super::place::{JournalLock, free_bytes};
 use super::prune::{self, PruneResult, Pruner};
 use super::rows::{is, millis};
 use super::stuck::Watch;
 use super::work::{self, AppendResult, EndResult, Work};
-use super::{OpenError, SqliteOptions, SqliteState, paused, schema, trouble};
+use super::{OpenError, SqliteOptions, SqliteState, paused, schema};
 use crate::identity::MessageIdentity;
 use crate::reserved_numbers;
 use crate::store::claimable::FetchKinds;
@@ -100,7 +100,6 @@ pub(super) struct JournalWriter {
     pub(super) options: SqliteOptions,
     pub(super) max_size: u64,
     pub(super) place: JournalLock,
-    inode: Option<Inode>,
     connection: Option<Connection>,
     checkpointer: Checkpointer,
     _watch: Watch,
@@ -114,6 +113,8 @@ pub(super) struct JournalWriter {
     next_event: i64,
     next_tick: Instant,
     failing: Option<(SystemTime, Instant)>,
+    /// The failure to write a lost file anew, and when that is tried again.
+    not_anew: Option<(String, Instant)>,
     closing: bool,
     /// Unsettled events of messages without an id: the broker delivers them again.
     unsettled: BTreeSet<i64>,
@@ -139,9 +140,11 @@ impl JournalWriter {
         let max_size = options.bounds.max_size.map_or_else(|| default_size(free, own), |size| size.0);
         let mut writer = Self {
             max_size,
-            inode: None,
             connection: None,
-            checkpointer: Checkpointer::start(&shared.ends, shared.counters.clone(), checkpoint::passive)?,
+            checkpointer: Checkpointer::start(&shared.ends, {
+                let (shared, file) = (shared.clone(), place.file.clone());
+                move |connection| shared.checkpoint(connection, &file)
+            })?,
             _watch: Watch::start(&place.file, &shared)?,
             shared,
             commands,
@@ -151,6 +154,7 @@ impl JournalWriter {
             next_event: 1,
             next_tick: Instant::now() + TICK,
             failing: None,
+            not_anew: None,
             closing: false,
             unsettled: BTreeSet::new(),
             options,
@@ -173,7 +177,7 @@ impl JournalWriter {
         }))?;
         self.next_event = next_event(&connection)?;
         self.checkpointer.set(Some(connect(&self.place.file)?));
-        self.inode = Inode::of(&self.place.file)?;
+        self.shared.left.take(&self.place.file)?;
         self.connection = Some(connection);
         self.read_paused();
         Ok(())
@@ -292,11 +296,11 @@ impl JournalWriter {
             batch.extract_if(.., |command| matches!(command, SqliteCommand::Fetch(..))).collect();
         if !batch.is_empty() {
             loop {
-                // After a failure the file may be gone or replaced.
-                let ready = if self.failing.is_some() { self.ready_storage() } else { Ok(()) };
+                // A message is acknowledged only if the file is what it was, however much of it is in memory.
+                let ready = if self.failing.is_some() { self.ready_storage() } else { self.check_file() };
                 let is_change = matches!(batch[..], [SqliteCommand::Change(..)]);
                 let ended =
-                    ready.and_then(|()| self.transact(&batch).map_err(|error| trouble::reason(&error)));
+                    ready.and_then(|()| self.transact(&batch).map_err(|error| self.storage_error(&error)));
                 let is_over = match ended {
                     Ok((done, promoted)) => {
                         self.works();
@@ -385,9 +389,7 @@ impl JournalWriter {
         }
         if let (true, Some(connection)) = (pages >= checkpoint::TOO_MANY, &self.connection) {
             self.checkpointer.wait();
-            let begun = Instant::now();
-            checkpoint::passive(connection);
-            self.shared.counters.series.checkpoints.observe(begun.elapsed());
+            self.shared.checkpoint(connection, &self.place.file);
         }
     }
 
@@ -419,7 +421,8 @@ impl JournalWriter {
                 pruned.more
             }
             Err(error) => {
-                self.failed(&trouble::reason(&error));
+                let reason = self.storage_error(&error);
+                self.failed(&reason);
                 false
             }
         }

@@ -1,8 +1,13 @@
 use std::fs;
-use std::os::unix::fs::FileExt as _;
+use std::ops::ControlFlow;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 
 use super::super::checkpoint::Checkpointer;
+use super::super::upkeep;
 use super::*;
+use crate::files::beside;
+use crate::query::JournalQueries as _;
 
 fn reason(state: &JournalState) -> String {
     match state {
@@ -84,7 +89,7 @@ async fn a_file_that_was_removed_is_written_anew() {
     let journal = open(&folder);
     keep(&journal, "1", "k").await;
     let path = options(&folder).path;
-    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+    for name in ["journal.db-shm", "journal.db-wal", "journal.db"] {
         fs::remove_file(folder.path().join(name)).unwrap();
     }
     osnl_testkit::wait_until(Duration::from_secs(60), "it is there again", || path.exists());
@@ -94,6 +99,101 @@ async fn a_file_that_was_removed_is_written_anew() {
     drop(journal);
     let journal = open(&folder);
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
+}
+
+/// Breaks a file whose pages are all copied from its WAL, and returns what the daemon reads then.
+async fn check_anew(breaking: fn(&Path)) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = options(&folder).path;
+    let journal = Arc::new(open(&folder));
+    let queries = SqliteQueries::of_daemon(journal.clone());
+    for n in 0..40 {
+        keep(&journal, &n.to_string(), "k").await;
+    }
+    tamper(&journal, "PRAGMA wal_checkpoint(PASSIVE)").await;
+    breaking(&path);
+    // Damage within the file is found by a reader; a loss of bytes needs none.
+    let _ = within(queries.numbers()).await;
+    keep(&journal, "after", "k").await;
+    wait_for(&journal, JournalState::takes_entries).await;
+    let verified = upkeep::verify(&path, &(Arc::new(|_| ControlFlow::Continue(())) as upkeep::Observer));
+    let verified = verified.unwrap();
+    assert_eq!((verified.contents.events, verified.problems), (41, Vec::new()));
+    assert_eq!(within(queries.numbers()).await.unwrap().tally.iter().map(|of| of.count).sum::<u64>(), 41);
+    drop(queries);
+    within(journal.close()).await;
+    drop(journal);
+    assert_eq!(states(&reader(&folder)).len(), 41);
+}
+
+fn cut(file: &Path, bytes: u64) {
+    fs::OpenOptions::new().write(true).open(file).unwrap().set_len(bytes).unwrap();
+}
+
+fn overwrite(file: &Path) {
+    let file = fs::OpenOptions::new().write(true).open(file).unwrap();
+    for page in 1..file.metadata().unwrap().len() / 4096 {
+        file.write_all_at(&[0x5a; 4096], page * 4096).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_what_it_was_is_written_anew_before_the_next_acknowledgement() {
+    check_anew(|file| cut(file, 0)).await;
+    check_anew(|file| cut(file, 8192)).await;
+    check_anew(|file| cut(&beside(file, "-wal"), 100)).await;
+    check_anew(|file| fs::remove_file(beside(file, "-wal")).unwrap()).await;
+    check_anew(overwrite).await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_anew_takes_no_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    let path = options(&folder).path;
+    // A folder in the place of the copy.
+    fs::create_dir(beside(&path, ".new")).unwrap();
+    cut(&path, 0);
+    let receipt = append(&journal, entry("2", "k", false)).await;
+    let failed = wait_for(&journal, |state| !state.takes_outcomes()).await;
+    let reason = reason(&failed);
+    assert!(reason.contains("has been cut from 4096 to 0 bytes and cannot be written anew"), "{reason}");
+    fs::remove_dir(beside(&path, ".new")).unwrap();
+    assert_eq!(within(receipt).await, Settle::Acknowledge);
+    assert_eq!(states(&reader(&folder)), [("m1".to_owned(), "ready"), ("m2".to_owned(), "waiting")]);
+}
+
+#[tokio::test]
+async fn what_another_program_makes_smaller_in_order_is_no_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    let path = options(&folder).path;
+    let inode = || fs::metadata(&path).unwrap().ino();
+    let before = inode();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.busy_timeout(Duration::from_secs(60)).unwrap();
+    let truncated = other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    assert_eq!(truncated.unwrap(), 0);
+    assert_eq!(fs::metadata(beside(&path, "-wal")).unwrap().len(), 0);
+    keep(&journal, "2", "k").await;
+    assert_eq!((inode(), states(&reader(&folder)).len()), (before, 2));
+}
+
+#[tokio::test]
+async fn a_reader_that_keeps_the_wal_is_known_as_long_as_it_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Arc::new(open(&folder));
+    keep(&journal, "1", "k").await;
+    let queries = SqliteQueries::of_daemon(journal.clone());
+    let holding = reader(&folder);
+    holding.0.execute_batch("BEGIN; SELECT count(*) FROM event").unwrap();
+    keep(&journal, "2", "k").await;
+    let held = || queries.facts().wal_held.is_some();
+    osnl_testkit::wait_until(Duration::from_secs(60), "the WAL is held", held);
+    holding.0.execute_batch("COMMIT").unwrap();
+    osnl_testkit::wait_until(Duration::from_secs(60), "it is copied", || !held());
 }
 
 #[tokio::test]
@@ -159,7 +259,7 @@ async fn a_thread_that_panics_is_reported_with_its_words() {
     );
 
     let ends = EndReports::default();
-    let checkpointer = Checkpointer::start(&ends, Arc::default(), |_| panic!("told so")).unwrap();
+    let checkpointer = Checkpointer::start(&ends, |_| panic!("told so")).unwrap();
     checkpointer.set(Some(rusqlite::Connection::open_in_memory().unwrap()));
     checkpointer.ask();
     let expected = "journal checkpointer ended unexpectedly: told so";

@@ -1,57 +1,128 @@
-//! Failures of a file that is unwritable, missing, or replaced: reports, waits, and recovery.
+//! Failures of a file that is unwritable or not what osnl left: reports, waits, and recovery.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
+use rusqlite::ErrorCode;
+
 use super::super::connection::closed;
-use super::super::place::Inode;
+use super::super::left::FileLoss;
 use super::super::rows::millis;
-use super::super::{OpenError, trouble};
+use super::super::{OpenError, checkpoint, trouble};
 use super::{JournalWriter, SqliteCommand, TICK};
 use crate::JournalState;
 use crate::files::{beside, put};
 
 const REMIND: Duration = Duration::from_secs(60);
 
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 impl JournalWriter {
+    /// Writes a lost file anew, and fails if it cannot. A file that another program has made smaller in order is no loss.
     pub(super) fn check_file(&mut self) -> Result<(), String> {
         let file = self.place.file.display().to_string();
-        match Inode::of(&self.place.file) {
-            Ok(found) if found == self.inode => Ok(()),
-            Ok(Some(_)) => Err(format!(
-                "{file} has been replaced by another file; put the one back that was there, or stop osnl and start it \
-                 with this one"
-            )),
-            Ok(None) => self.put_back().map_err(|error| {
-                format!("{file} has been removed and cannot be written anew: {error}; put it back before osnl is stopped")
-            }),
-            Err(error) => Err(format!("{file} cannot be looked at: {error}; look at the file system")),
+        let loss = match self.shared.left.look(&self.place.file) {
+            Ok(None) => return Ok(()),
+            Ok(Some(loss)) => loss,
+            Err(error) => {
+                return Err(format!("{file} cannot be looked at: {error}; look at the file system"));
+            }
+        };
+        let to_do = match &loss {
+            FileLoss::Replaced => {
+                return Err(format!(
+                    "{file} {loss}; put the one back that was there, or stop osnl and start it with this one"
+                ));
+            }
+            FileLoss::Removed => "put it back before osnl is stopped",
+            FileLoss::Shorter { .. } | FileLoss::WalShorter { .. } if self.is_in_order(&loss) => {
+                return self.shared.left.take(&self.place.file).map_err(|error| error.to_string());
+            }
+            FileLoss::Shorter { .. }
+            | FileLoss::WalGone
+            | FileLoss::WalShorter { .. }
+            | FileLoss::Damaged(_) => {
+                "stop osnl, keep a copy of the file with its -wal, and restore a backup (osnl journal restore)"
+            }
+        };
+        let now = Instant::now();
+        if let Some((reason, again)) = &self.not_anew
+            && now < *again
+        {
+            return Err(reason.clone());
+        }
+        self.not_anew = None;
+        self.write_anew(&loss).map_err(|error| {
+            let reason = format!("{file} {loss} and cannot be written anew: {error}; {to_do}");
+            // A large file takes long to read, so a damaged one is not read all the time.
+            self.not_anew = Some((reason.clone(), now + now.elapsed() * 10));
+            reason
+        })
+    }
+
+    /// Whether the connection needs nothing that is missing: after another program's `VACUUM` the journal has fewer pages,
+    /// after its checkpoint the WAL may be empty.
+    fn is_in_order(&self, loss: &FileLoss) -> bool {
+        let Some(connection) = &self.connection else { return false };
+        let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        match loss {
+            FileLoss::Shorter { found, .. } => number("page_count")
+                .and_then(|pages| Ok(pages * number("page_size")?))
+                .is_ok_and(|bytes| bytes.unsigned_abs() <= *found),
+            FileLoss::WalShorter { found: 0, .. } => checkpoint::is_empty(connection).unwrap_or(false),
+            FileLoss::WalShorter { .. }
+            | FileLoss::Replaced
+            | FileLoss::Removed
+            | FileLoss::WalGone
+            | FileLoss::Damaged(_) => false,
         }
     }
 
-    pub(super) fn put_back(&mut self) -> Result<(), OpenError> {
+    fn write_anew(&mut self, loss: &FileLoss) -> Result<(), OpenError> {
         let file = self.place.file.clone();
         let copy = beside(&file, ".new");
         let Some(connection) = &self.connection else { return Err(OpenError::Sqlite(closed())) };
-        match fs::remove_file(&copy) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            Ok(()) | Err(_) => {}
-        }
+        remove(&copy)?;
         connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o600))?;
         let copied = fs::File::open(&copy)?;
-        // The old connections delete the WAL when closed, so they close before a new one opens.
+        copied.sync_all()?;
+        // The old connections delete the WAL when closed, so they close before a new one opens. With a reader's connection
+        // open, the WAL stays, and would be taken for the new file's.
         self.checkpointer.set(None);
         self.connection = None;
+        for more in ["-wal", "-shm"] {
+            remove(&beside(&file, more))?;
+        }
         put(&copied, &copy, &file)?;
         self.reopen()?;
+        self.shared.left.is_new();
         tracing::error!(
             journal.file = %file.display(),
-            "the journal's file had been removed while in use; everything in it has been written to it anew"
+            reason = %loss,
+            "the journal's file was not what osnl had left; everything in it has been written to it anew"
         );
         Ok(())
+    }
+
+    /// Returns the reason of a failure. Damage is remembered until the file is written anew; after a refusal of memory the
+    /// connection is opened again, with nothing kept in memory.
+    pub(super) fn storage_error(&mut self, error: &rusqlite::Error) -> String {
+        if trouble::is_damage(error) {
+            self.shared.left.found_damaged(&self.place.file, error.to_string());
+        }
+        if error.sqlite_error_code() == Some(ErrorCode::OutOfMemory) {
+            self.connection = None;
+        }
+        trouble::reason(error)
     }
 
     pub(super) fn failed(&mut self, reason: &str) {
@@ -124,7 +195,7 @@ impl JournalWriter {
 
     pub(super) fn recover(&mut self) {
         let again = self.ready_storage();
-        match again.and_then(|()| self.write_probe().map_err(|error| trouble::reason(&error))) {
+        match again.and_then(|()| self.write_probe().map_err(|error| self.storage_error(&error))) {
             Ok(()) => self.works(),
             Err(reason) => self.failed(&reason),
         }

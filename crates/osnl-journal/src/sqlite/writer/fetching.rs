@@ -5,8 +5,8 @@ use osnl_core::event::Event;
 use rusqlite::{OptionalExtension as _, Params};
 
 use super::super::connection::closed;
+use super::super::load;
 use super::super::rows::delivery_id;
-use super::super::{load, trouble};
 use super::{JournalWriter, SqliteCommand};
 use crate::store::claimable::{BETWEEN, ClaimableKind, FetchKinds, NEWEST, PIECE};
 use crate::store::weight::{bytes_of, bytes_of_values};
@@ -45,7 +45,8 @@ impl JournalWriter {
                 self.backlog.extend(unusable.into_iter().map(dead));
             }
             Err(error) => {
-                self.failed(&trouble::reason(&error));
+                let reason = self.storage_error(&error);
+                self.failed(&reason);
                 self.shared.claimable.not_fetched(action);
             }
         }

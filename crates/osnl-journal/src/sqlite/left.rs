@@ -1,0 +1,117 @@
+//! The file and its WAL as osnl left them, and damage that a connection has found.
+//!
+//! Pages in memory hide from the writer that its file has lost them, so the writer looks before each transaction. A
+//! checkpoint only adds pages to the file, and a restarted WAL keeps [`USUAL_WAL`], so a shorter one has lost content.
+//! Damage within the file shows in reads: the writer and the readers of queries report it here.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{fmt, io};
+
+use super::connection::USUAL_WAL;
+use super::place::FoundFile;
+use crate::files::beside;
+
+/// The files of the journal in use.
+#[derive(Debug, Default)]
+pub(super) struct LeftFiles(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    file: Option<FoundFile>,
+    /// `None` until the WAL exists.
+    wal: Option<FoundFile>,
+    damage: Option<String>,
+}
+
+/// The difference between the files and what osnl left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FileLoss {
+    /// Another file is in its place.
+    Replaced,
+    Removed,
+    Shorter {
+        left: u64,
+        found: u64,
+    },
+    WalGone,
+    WalShorter {
+        left: u64,
+        found: u64,
+    },
+    Damaged(String),
+}
+
+impl fmt::Display for FileLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replaced => f.write_str("has been replaced by another file"),
+            Self::Removed => f.write_str("has been removed"),
+            Self::Shorter { left, found } => write!(f, "has been cut from {left} to {found} bytes"),
+            Self::WalGone => f.write_str("has lost its -wal, which has been removed or replaced"),
+            Self::WalShorter { left, found } => {
+                write!(f, "has lost a part of its -wal, which has been cut from {left} to {found} bytes")
+            }
+            Self::Damaged(words) => write!(f, "is damaged ({words})"),
+        }
+    }
+}
+
+impl LeftFiles {
+    /// Takes the files as they are for those that osnl left.
+    pub(super) fn take(&self, file: &Path) -> io::Result<()> {
+        let found = FoundFile::at(file)?;
+        let wal = FoundFile::at(&beside(file, "-wal"))?;
+        let mut known = self.lock();
+        (known.file, known.wal) = (found, wal);
+        Ok(())
+    }
+
+    /// Forgets damage, as the file has been written anew.
+    pub(super) fn is_new(&self) {
+        self.lock().damage = None;
+    }
+
+    /// Records damage that a connection has found, unless another file is in the place meanwhile.
+    pub(super) fn found_damaged(&self, file: &Path, words: String) {
+        let mut known = self.lock();
+        let is_known = |found: FoundFile| known.file.is_some_and(|known| known.is(found));
+        if known.damage.is_none() && FoundFile::at(file).is_ok_and(|found| found.is_some_and(is_known)) {
+            known.damage = Some(words);
+        }
+    }
+
+    /// Compares the files with what osnl left, and takes up that they have grown.
+    pub(super) fn look(&self, file: &Path) -> io::Result<Option<FileLoss>> {
+        let mut known = self.lock();
+        let (left, left_wal) = (known.file, known.wal);
+        let (Some(left), found) = (left, FoundFile::at(file)?) else { return Ok(None) };
+        let Some(found) = found else { return Ok(Some(FileLoss::Removed)) };
+        if !left.is(found) {
+            return Ok(Some(FileLoss::Replaced));
+        }
+        if let Some(words) = &known.damage {
+            return Ok(Some(FileLoss::Damaged(words.clone())));
+        }
+        if found.bytes < left.bytes {
+            return Ok(Some(FileLoss::Shorter { left: left.bytes, found: found.bytes }));
+        }
+        let wal = FoundFile::at(&beside(file, "-wal"))?;
+        match (left_wal, wal) {
+            (None, _) => {}
+            (Some(left), Some(wal)) if left.is(wal) => {
+                let kept = left.bytes.min(USUAL_WAL);
+                if wal.bytes < kept {
+                    return Ok(Some(FileLoss::WalShorter { left: kept, found: wal.bytes }));
+                }
+            }
+            (Some(_), _) => return Ok(Some(FileLoss::WalGone)),
+        }
+        (known.file, known.wal) = (Some(found), wal);
+        Ok(None)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
