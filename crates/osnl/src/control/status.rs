@@ -380,6 +380,15 @@ pub struct JournalStatus {
     pub open_bytes: Option<u64>,
     #[serde(default)]
     pub max_bytes: Option<u64>,
+    /// The bytes of the WAL, which `bytes` has too.
+    #[serde(default)]
+    pub wal_bytes: Option<u64>,
+    /// For how long a reader has kept the WAL from being copied to the file.
+    #[serde(default)]
+    pub wal_held_seconds: Option<u64>,
+    /// Another process that reads a state of the file, if the WAL is larger than usual.
+    #[serde(default)]
+    pub wal_reader: Option<u32>,
     #[serde(default)]
     pub free_bytes: Option<u64>,
     #[serde(default)]

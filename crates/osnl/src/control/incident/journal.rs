@@ -2,9 +2,12 @@ use super::{
     Incident, IncidentKind as Kind, IncidentSeverity as Severity, counted, grouped, is_near, lasting, verb,
 };
 use crate::control::JournalStatus;
+use crate::journal::sqlite::USUAL_WAL;
 
 /// A disk with less room is nearly full.
 const FREE: u64 = 100 << 20;
+/// A reader of a query ends sooner.
+const HELD_SECONDS: u64 = 10;
 
 pub(in crate::control) fn of_unreadable_journal(why: String) -> Incident {
     Incident::new(Kind::JournalUnreadable, Severity::Critical, "journal", why)
@@ -33,6 +36,7 @@ pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
         ));
     }
     incidents.extend(near_size(journal));
+    incidents.extend(held_wal(journal));
     incidents.extend(near_max_dead(journal));
     incidents
 }
@@ -64,6 +68,21 @@ fn near_size(journal: &JournalStatus) -> Option<Incident> {
         return near_bound(what, "make room there, or lower max_size");
     }
     None
+}
+
+/// The WAL, which `max_size` does not bound, and which grows as long as a reader holds an old state of the file.
+fn held_wal(journal: &JournalStatus) -> Option<Incident> {
+    let (wal, seconds) = (journal.wal_bytes?, journal.wal_held_seconds?);
+    (wal > USUAL_WAL / 4 * 5 && seconds >= HELD_SECONDS).then_some(())?;
+    let by = journal.wal_reader.map_or("a reader".to_owned(), |pid| format!("process {pid}"));
+    let what = format!(
+        "the journal's -wal has {} MiB beside max_size, usual are at most {}",
+        wal >> 20,
+        USUAL_WAL >> 20
+    );
+    let found = near_bound(what, "end it, such as an open sqlite3 or a backup: the -wal is used again then")?;
+    let why = format!("{by} holds an old state of the file{}", lasting(Some(seconds)));
+    Some(found.because(why))
 }
 
 fn near_max_dead(journal: &JournalStatus) -> Option<Incident> {

@@ -554,6 +554,22 @@ fn bounds_of_the_journal_that_are_near_or_reached_are_named() {
         "80 of at most 100 dead letters are kept: beyond max_dead the oldest leave",
     );
     near(JournalStatus { free_bytes: Some(9 << 20), ..journal.clone() }, &[disk]);
+    let held = JournalStatus {
+        wal_bytes: Some(98 << 20),
+        wal_held_seconds: Some(11),
+        wal_reader: Some(4711),
+        ..journal.clone()
+    };
+    near(held.clone(), &["the journal's -wal has 98 MiB beside max_size, usual are at most 64"]);
+    let why = "process 4711 holds an old state of the file for 11 s";
+    assert_eq!(of_journal(&held)[0].why.as_deref(), Some(why));
+    for usual in [
+        JournalStatus { wal_held_seconds: None, ..held.clone() },
+        JournalStatus { wal_held_seconds: Some(2), ..held.clone() },
+        JournalStatus { wal_bytes: Some(64 << 20), ..held },
+    ] {
+        near(usual, &[]);
+    }
     near(JournalStatus { dead: 80, ..journal.clone() }, &[dead]);
     near(JournalStatus { free_bytes: Some(9 << 20), dead: 80, ..journal.clone() }, &[disk, dead]);
     let full = JournalStatus {
