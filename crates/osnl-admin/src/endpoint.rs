@@ -233,11 +233,12 @@ impl Socket {
             }
             Self::Control(socket, group) => {
                 let (stream, _) = socket.listener().accept().await?;
-                // The socket's mode admits only root, the owner, and the group.
                 let rights = match (stream.peer_cred(), group) {
                     (Ok(peer), _) if may_ask(peer.uid()) => Rights::All,
-                    (Ok(_), Some(group)) => Rights::Reads(group.name.clone()),
-                    (Ok(_), None) | (Err(_), _) => Rights::Nothing,
+                    (Ok(peer), Some(group)) if socket.admits(&peer, group) => {
+                        Rights::Reads(group.name.clone())
+                    }
+                    (Ok(_), _) | (Err(_), _) => Rights::Nothing,
                 };
                 let caller = Caller::new(user(&stream), rights, &stream);
                 Ok((Box::new(stream), caller))

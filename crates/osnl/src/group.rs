@@ -1,5 +1,7 @@
 use std::fs;
 
+use tokio::net::unix::UCred;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemGroup {
     pub name: String,
@@ -18,5 +20,42 @@ impl SystemGroup {
             Some(gid) => Ok(Self { name: name.to_owned(), gid }),
             None => Err(format!("there is no group {name:?} in /etc/group")),
         }
+    }
+
+    /// Whether a process shows that it is in the group: by its own group, or where the kernel shows them, by its other
+    /// groups. Another user's process has got the number of one that has ended.
+    #[must_use]
+    pub fn has(&self, peer: &UCred) -> bool {
+        let others = || {
+            let status = fs::read_to_string(format!("/proc/{}/status", peer.pid()?)).ok()?;
+            Some(has_group(&status, peer.uid(), self.gid))
+        };
+        peer.gid() == self.gid || others().unwrap_or(false)
+    }
+}
+
+/// Reads `/proc/PID/status`.
+fn has_group(status: &str, uid: u32, gid: u32) -> bool {
+    let numbers = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_ascii_whitespace().filter_map(|word| word.parse::<u32>().ok()).collect::<Vec<_>>()
+    };
+    numbers("Uid:").contains(&uid) && numbers("Groups:").contains(&gid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_known_by_the_groups_of_its_process() {
+        let status =
+            "Name:\tosnl\nUid:\t1000\t1000\t1000\t1000\nGid:\t100\t100\t100\t100\nGroups:\t4 24 990 \n";
+        let check = |uid, gid, expected| assert_eq!(has_group(status, uid, gid), expected, "{uid} {gid}");
+        check(1000, 990, true);
+        check(1000, 99, false);
+        check(1000, 1000, false);
+        check(1001, 990, false);
+        assert!(!has_group("", 1000, 990));
     }
 }

@@ -153,6 +153,20 @@ fn a_member_of_the_group_reads_with_the_configuration() {
     assert!(answer.code == Some(2) && answer.text.contains("no daemon answers"), "{}", answer.text);
 }
 
+/// A mode that a person or another program has opened is no membership.
+#[test]
+fn a_stranger_reads_nothing_though_the_mode_of_the_socket_is_wrong() {
+    let Some(rig) = Rig::start(&format!("control_group = {GROUP}\n")) else { return };
+    fs::set_permissions(rig.state(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(rig.state().join("control.sock"), Permissions::from_mode(0o666)).unwrap();
+    for args in [&["status", "-c", "a.conf"][..], &["deliveries", "list", "-c", "a.conf"]] {
+        let output = rig.command(MEMBER, args).gid(MEMBER).output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.code() == Some(69) && !text.contains("neutron"), "{args:?}: {text}");
+    }
+    rig.expect(&["status"], 1, &["process ", "neutron: not connected"]);
+}
+
 /// A container or a cron job may have neither HOME nor the other variables.
 #[test]
 fn a_user_without_a_home_is_told_to_set_state_dir() {

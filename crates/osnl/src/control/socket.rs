@@ -6,9 +6,11 @@ use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Mode, fchmod};
+use rustix::fs::{Mode, fchmod, lgetxattr};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixListener;
+use tokio::net::unix::UCred;
 
 use super::client::connect_within;
 use super::socket_path;
@@ -69,6 +71,22 @@ impl ControlSocket {
     pub fn listener(&self) -> &UnixListener {
         &self.listener
     }
+
+    /// Whether a peer is in the group: the socket still admits nobody else, or the peer shows it.
+    #[must_use]
+    pub fn admits(&self, peer: &UCred, group: &SystemGroup) -> bool {
+        let is_ours = |meta: &fs::Metadata| (meta.dev(), meta.ino()) == self.inode;
+        let admits_only = |meta: &fs::Metadata| meta.gid() == group.gid && meta.mode() & 0o007 == 0;
+        let found = fs::symlink_metadata(&self.path);
+        (found.is_ok_and(|meta| is_ours(&meta) && admits_only(&meta)) && !has_acl(&self.path))
+            || group.has(peer)
+    }
+}
+
+/// Whether an access control list admits more users than the mode shows.
+fn has_acl(path: &Path) -> bool {
+    let found = lgetxattr(path, "system.posix_acl_access", &mut [0_u8; 1]);
+    !matches!(found, Err(Errno::NODATA | Errno::NOTSUP))
 }
 
 /// Whether a user has all rights on the control socket, and may own a socket in the state directory.
