@@ -6,6 +6,7 @@
 mod notify;
 mod status;
 
+use std::io;
 use std::time::Duration;
 
 use osnl::daemon::{Daemon, DaemonError, RunEnd};
@@ -24,9 +25,23 @@ pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 const REMIND: Duration = Duration::from_secs(10);
 
+/// The threads for work that blocks stay as long as the process.
+const KEPT: Duration = Duration::from_secs(365 * 86_400);
+
 /// The runtime's end does not wait for a name lookup, which may take as long as the resolver likes.
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+///
+/// Where the system refuses a thread, work that blocks waits for one that is there. Tokio panics without any, so one is
+/// started now, and stays.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    let refused = |error: io::Error| {
+        let problem = format!("the system refuses another thread: {error}; raise TasksMax= or ulimit -u");
+        io::Error::new(error.kind(), problem)
+    };
+    let may_start = std::thread::Builder::new().spawn(|| {}).map_err(refused)?;
+    let _ = may_start.join();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(KEPT).build()?;
+    drop(runtime.spawn_blocking(|| {}));
     let output = runtime.block_on(future);
     runtime.shutdown_background();
     Ok(output)

@@ -119,9 +119,9 @@ pub(crate) fn draw(terminal: &mut DefaultTerminal, picture: impl FnOnce(&mut Fra
 /// A key at the moment of a resize is read only with the next key: crossterm returns the resize and
 /// waits for new input. crossterm reads on its own thread: on a lost terminal its reads never
 /// return, and a caller waiting for them could not end.
-pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) {
+pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) -> io::Result<()> {
     let interrupt = Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         while let Ok(event) = event::read() {
             if event == interrupt {
                 // All programs of a pipe get the signal; a refusal has no remedy.
@@ -130,7 +130,8 @@ pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) 
                 return;
             }
         }
-    });
+    })?;
+    Ok(())
 }
 
 pub(crate) fn act(terminal: &mut DefaultTerminal, key: KeyEvent) -> io::Result<bool> {

@@ -11,6 +11,7 @@ use ratatui::text::{Line, Span, Text};
 use tokio::sync::mpsc;
 
 use crate::app::{self, ProgramSignal, Signals};
+use crate::command::sources::complain;
 use crate::exit::Exit;
 use crate::output::{Put, Tint, put};
 use crate::terminal::{self, clipped};
@@ -20,7 +21,13 @@ pub(in crate::command) fn run(
     interval: Duration,
     tint: Tint,
 ) -> Exit {
-    let screens = screens_of(render, interval);
+    let screens = match screens_of(render, interval) {
+        Ok(screens) => screens,
+        Err(error) => {
+            complain(&format!("no thread asks the daemon: {error}"));
+            return Exit::Failed;
+        }
+    };
     let watched = app::block_on(async {
         let mut signals = Signals::catch();
         watch(screens, tint, &mut signals).await
@@ -29,9 +36,12 @@ pub(in crate::command) fn run(
 }
 
 /// Asks on its own thread, so that a hung daemon does not delay Ctrl-C.
-fn screens_of(render: impl Fn() -> String + Send + 'static, interval: Duration) -> mpsc::Receiver<String> {
+fn screens_of(
+    render: impl Fn() -> String + Send + 'static,
+    interval: Duration,
+) -> io::Result<mpsc::Receiver<String>> {
     let (sender, screens) = mpsc::channel(1);
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         // Nothing is ever sent, so the time-out of a receive is the pause.
         let (_open, pause) = channel::<()>();
         while sender.blocking_send(render()).is_ok() {
@@ -39,29 +49,36 @@ fn screens_of(render: impl Fn() -> String + Send + 'static, interval: Duration) 
                 return;
             }
         }
-    });
-    screens
+    })?;
+    Ok(screens)
 }
 
 async fn watch(screens: mpsc::Receiver<String>, tint: Tint, signals: &mut Signals) -> Exit {
     let mut terminal = terminal::is_drawable().then(terminal::open).and_then(Result::ok);
-    let ended = watch_on(terminal.as_mut(), screens, tint, signals).await;
+    let (sender, events) = mpsc::channel(1);
+    let keys = match &terminal {
+        Some(_) => terminal::read_events(move |event| sender.blocking_send(event).is_ok()),
+        None => Ok(()),
+    };
+    let ended = match &keys {
+        Ok(()) => watch_on(terminal.as_mut(), (screens, events), tint, signals).await,
+        Err(_) => Exit::Failed,
+    };
     if let Some(terminal) = terminal {
         terminal::close(terminal);
+    }
+    if let Err(error) = keys {
+        complain(&format!("no thread reads the keys: {error}"));
     }
     ended
 }
 
 async fn watch_on(
     mut terminal: Option<&mut DefaultTerminal>,
-    mut screens: mpsc::Receiver<String>,
+    (mut screens, mut events): (mpsc::Receiver<String>, mpsc::Receiver<Event>),
     tint: Tint,
     signals: &mut Signals,
 ) -> Exit {
-    let (sender, mut events) = mpsc::channel(1);
-    if terminal.is_some() {
-        terminal::read_events(move |event| sender.blocking_send(event).is_ok());
-    }
     let (mut shown, mut top) = (String::new(), 0);
     loop {
         let event = tokio::select! {

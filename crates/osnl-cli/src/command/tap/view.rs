@@ -80,7 +80,8 @@ impl TapView {
         written: &mut WriterTotals,
     ) -> Result<(), String> {
         let (sender, events) = sync_channel(KEYS);
-        terminal::read_events(move |event| sender.send(event).is_ok());
+        terminal::read_events(move |event| sender.send(event).is_ok())
+            .map_err(|error| format!("no thread reads the keys: {error}"))?;
         let (mut drawn, mut changed) = (None::<Instant>, false);
         loop {
             let is_due = drawn.is_none_or(|drawn| drawn.elapsed() >= if changed { FRAME } else { IDLE });
