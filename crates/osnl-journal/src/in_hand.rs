@@ -40,6 +40,8 @@ const CALLED: usize = 63;
 const COUNTED: usize = 512;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"osnlhnd1");
+/// The bytes of the magic number before its version.
+const NAME: usize = 7;
 /// The offsets of the parts in the file; each number has eight bytes.
 const RUNNING: u64 = 8;
 const MESSAGE: u64 = 64;
@@ -73,7 +75,7 @@ impl UnexpectedEnds {
 
 #[derive(Debug)]
 pub struct InHand {
-    /// `None` without a state directory, or if the file cannot be written: nothing is recorded then.
+    /// `None` without a state directory, or if the file cannot be used: nothing is recorded then.
     file: Option<File>,
     is_durable: bool,
     is_careful: AtomicBool,
@@ -137,11 +139,13 @@ impl InHand {
                 in_hand
             }
             Err(error) => {
-                tracing::debug!(
-                    file.path = %path.display(),
-                    %error,
-                    "the file cannot be used: what is in hand at an unexpected end is not known",
-                );
+                let words = "the file cannot be used: what is in hand at an unexpected end is not known";
+                match error.kind() {
+                    std::io::ErrorKind::InvalidData => {
+                        tracing::warn!(file.path = %path.display(), %error, "{words}");
+                    }
+                    _ => tracing::debug!(file.path = %path.display(), %error, "{words}"),
+                }
                 Self::default()
             }
         }
@@ -163,7 +167,12 @@ impl InHand {
             u64::from_le_bytes(eight)
         };
         let mut ends = BTreeMap::new();
-        if number(0) != MAGIC {
+        let magic = number(0);
+        if magic > MAGIC && magic.to_le_bytes()[..NAME] == MAGIC.to_le_bytes()[..NAME] {
+            let newer = "it was written by a newer osnl, and stays as it is; run that one, or remove it";
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, newer));
+        }
+        if magic != MAGIC {
             return Ok((ends, false));
         }
         for row in 0..COUNTED as u64 {

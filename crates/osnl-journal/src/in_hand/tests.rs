@@ -46,6 +46,16 @@ fn ends_in(folder: &Path, messages: &[usize]) -> Vec<usize> {
 }
 
 #[test]
+fn a_file_of_a_newer_version_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in-hand");
+    let newer = [b"osnlhnd2".as_slice(), &[7; SIZE]].concat();
+    std::fs::write(&file, &newer).unwrap();
+    assert_eq!(ends_in(folder.path(), &[1, 2]), NONE);
+    assert!(std::fs::read(&file).unwrap() == newer);
+}
+
+#[test]
 fn a_message_in_hand_at_three_unexpected_ends_is_not_looked_at_again_and_at_two_it_is() {
     let folder = tempfile::tempdir().unwrap();
     // The other messages are candidates the first time, and are read before message 7 each time.

@@ -199,15 +199,27 @@ impl Bindings {
     /// binding is removed.
     #[must_use]
     pub fn open(state_dir: Option<&Path>, journal: impl Into<String>) -> Self {
-        let path = state_dir.map(|folder| folder.join("bindings.json"));
-        let text = path.as_ref().and_then(|path| Some((path, fs::read(path).ok()?)));
-        let made = text.map(|(path, text)| {
-            read(&text).unwrap_or_else(|| {
-                tracing::warn!(path = %path.display(), "the file cannot be read: osnl removes no earlier binding");
-                Vec::new()
-            })
-        });
-        let state = BindingsState { made: made.unwrap_or_default(), wanted: Vec::new() };
+        let mut path = state_dir.map(|folder| folder.join("bindings.json"));
+        let mut made = Vec::new();
+        if let Some((file, text)) =
+            path.as_ref().and_then(|path| Some((path.display(), fs::read(path).ok()?)))
+        {
+            match read(&text) {
+                Some(found) => made = found,
+                None if is_newer(&text) => {
+                    tracing::warn!(
+                        path = %file,
+                        "the file was written by a newer osnl, and stays as it is: osnl removes no earlier binding; run \
+                         that one, or remove the file"
+                    );
+                    path = None;
+                }
+                None => {
+                    tracing::warn!(path = %file, "the file cannot be read: osnl removes no earlier binding");
+                }
+            }
+        }
+        let state = BindingsState { made, wanted: Vec::new() };
         Self { path, journal: journal.into(), state: Mutex::new(state) }
     }
 
@@ -392,6 +404,11 @@ fn text(made: &[BoundQueue]) -> String {
     format!("{}\n", json!({"format": FORMAT, "queues": made.iter().map(queue).collect::<Vec<_>>()}))
 }
 
+fn is_newer(text: &[u8]) -> bool {
+    let found = serde_json::from_slice::<Value>(text).ok();
+    found.and_then(|found| found["format"].as_u64()).is_some_and(|format| format > FORMAT)
+}
+
 fn read(text: &[u8]) -> Option<Vec<BoundQueue>> {
     let found: Value = serde_json::from_slice(text).ok()?;
     (found["format"] == FORMAT).then_some(())?;
@@ -466,6 +483,12 @@ mod tests {
         let broken = Bindings::open(Some(folder.path()), "/a/journal.db");
         broken.want(vec![bound("q", &[])]);
         assert_eq!((broken.superfluous(&own("q")), left(&broken)), (vec![], vec![]));
+
+        let newer = r#"{"format":2,"queues":{}}"#;
+        fs::write(folder.path().join("bindings.json"), newer).unwrap();
+        let older = Bindings::open(Some(folder.path()), "/a/journal.db");
+        older.made(&bound("q", &["a"]));
+        assert_eq!(fs::read_to_string(folder.path().join("bindings.json")).unwrap(), newer);
     }
 
     /// Otherwise the messages of the other broker's queue would be forgotten.
