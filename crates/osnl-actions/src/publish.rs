@@ -52,7 +52,8 @@ impl Publish {
         let key = target.routing_key(priority);
         let place = if self.message.has_topics { key.clone() } else { format!("{exchange} with {key}") };
         let done = format!("published to {}", mask_text(&place));
-        match self.transport.send(target, priority, addressed.message).await {
+        let sent = self.unless_blocked(self.transport.send(target, priority, addressed.message)).await;
+        match sent {
             Ok(()) => Ok(Completion::Delivered(done)),
             Err(error @ (TransportError::Unroutable { .. } | TransportError::NotTaken { .. }))
                 if self.message.shards.is_some() =>
@@ -68,6 +69,18 @@ impl Publish {
         }
     }
 
+    /// An attempt ends while the broker blocks publishers: the target is held with the reason, and its probes send nothing.
+    async fn unless_blocked<T>(
+        &self,
+        sending: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, TransportError> {
+        tokio::select! {
+            biased;
+            blocked = self.transport.blocked() => Err(blocked),
+            sent = sending => sent,
+        }
+    }
+
     fn error(&self, error: &TransportError, exchange: &str, key: &str) -> ActionError {
         let is_denied = matches!(error, TransportError::Refused { code: Some(ACCESS_REFUSED), .. });
         let permissions = self.permissions.clone().filter(|_| is_denied);
@@ -78,7 +91,11 @@ impl Publish {
             None => CREATE_EXCHANGE.to_owned(),
         });
         let own_remedy = permissions.or(remedy).or(missing).map(Into::into);
-        let own_kind = matches!(error, TransportError::OtherShards { .. }).then_some("the shards differ");
+        let own_kind = match error {
+            TransportError::OtherShards { .. } => Some("the shards differ"),
+            TransportError::Blocked { .. } => Some("the broker blocks publishers"),
+            _ => None,
+        };
         let class = class(error, self.message.is_event_s());
         ActionError { own_kind, own_remedy, ..ActionError::new(class, error.to_string()) }
     }
@@ -121,7 +138,7 @@ impl Action for Publish {
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async move {
             let Some(shards) = self.message.all_shards() else { return Ok(()) };
-            let registered = self.transport.register(&shards).await;
+            let registered = self.unless_blocked(self.transport.register(&shards)).await;
             registered.map_err(|error| self.error(&error, &shards.exchange, Shards::TOPIC))
         })
     }

@@ -34,8 +34,8 @@ pub trait Transport: Send + Sync {
     /// Beyond a thousand sends in flight, further sends wait. Messages are published in the order of the
     /// sends, as long as the connection holds. `mandatory` messages are in flight one at a time, but for those to
     /// [shards](OutgoingMessage::shards), which may overtake each other. A broker
-    /// that blocks publishers (memory or disk alarm) delays a send without a time limit, which is logged
-    /// once.
+    /// that blocks publishers (memory or disk alarm) delays a send without a time limit, which is logged once, and
+    /// further sends give it nothing.
     ///
     /// # Errors
     /// The message may have reached the broker despite an error, unless it is
@@ -46,6 +46,11 @@ pub trait Transport: Send + Sync {
         priority: &'a Priority,
         message: OutgoingMessage,
     ) -> BoxFuture<'a, Result<(), TransportError>>;
+
+    /// Completes when the broker of an open connection blocks publishers, for callers that do not wait until it ends.
+    fn blocked(&self) -> BoxFuture<'_, TransportError> {
+        Box::pin(std::future::pending())
+    }
 
     /// Connects as a publisher by this number of shards, as the first send does otherwise.
     fn register<'a>(&'a self, _shards: &'a Shards) -> BoxFuture<'a, Result<(), TransportError>> {
@@ -67,6 +72,14 @@ pub trait Transport: Send + Sync {
         queues: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
         Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
+    }
+
+    /// Connects to look for alarms of the broker; `None` if this kind of broker has none.
+    fn watch_alarms(
+        &self,
+        _limit: Duration,
+    ) -> BoxFuture<'_, Result<Option<Box<dyn AlarmWatch>>, TransportError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     fn queue_access(&self) -> Option<&dyn QueueAccess> {
@@ -109,6 +122,15 @@ pub trait Transport: Send + Sync {
     ) -> Option<String> {
         self.remedy(error, &[], &ListenOptions::new(None, 0, declare, QueueKind::OSLO))
     }
+}
+
+/// A connection that looks for alarms of a broker.
+pub trait AlarmWatch: Send {
+    /// Returns why the broker blocks publishers.
+    ///
+    /// # Errors
+    /// The broker refuses the look, or the connection is lost. The watch is of no more use.
+    fn look(&mut self) -> BoxFuture<'_, Result<Option<String>, TransportError>>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,6 +51,9 @@ pub enum TransportError {
     /// The broker refused to keep the message, as a full queue with `overflow = reject-publish` does.
     #[error("the broker does not take the message for exchange \"{exchange}\" with key \"{routing_key}\"")]
     NotTaken { exchange: String, routing_key: String },
+    /// The broker takes no messages, by an alarm of memory or disk. It may have the message all the same.
+    #[error("{host}: the broker blocks publishers: {reason}")]
+    Blocked { host: String, reason: String },
     /// No confirm arrived in time. The broker may have the message all the same.
     #[error("{location}: topic \"{topic}\": {reason}; {remedy}")]
     NotConfirmed { location: String, topic: String, reason: String, remedy: &'static str },
@@ -64,6 +67,10 @@ pub enum TransportError {
     #[error("{location}: this transport publishes nothing")]
     OnlyListens { location: String },
 }
+
+/// The remedy of an alarm of memory or disk.
+pub const ALARM_REMEDY: &str =
+    "rabbitmq-diagnostics alarms  # then free memory or disk at the node that it names";
 
 pub(crate) const NOT_FOUND: u16 = 404;
 const RESOURCE_LOCKED: u16 = 405;
@@ -89,6 +96,7 @@ impl TransportError {
             | Self::TooLarge { .. }
             | Self::OnlyListens { .. } => false,
             Self::NotTaken { .. }
+            | Self::Blocked { .. }
             | Self::NotConfirmed { .. }
             | Self::OtherShards { .. }
             | Self::Tls { .. }
@@ -136,6 +144,7 @@ impl TransportError {
         match self {
             Self::Tls { remedy, .. } => remedy.as_deref(),
             Self::Handshake { remedy, .. } => Some(remedy),
+            Self::Blocked { .. } => Some(ALARM_REMEDY),
             Self::OtherShards { .. } => Some(
                 "write the former number again until osnl queues shows no message, and stop the daemons of all shards; see docs/scale-out.md",
             ),

@@ -77,12 +77,12 @@ pub use amqp1::{Amqp1Transport, options::Amqp1Options};
 pub use backoff::{Backoff, Reconnect, RetryPauses};
 pub use bodies::{BodyBounds, Cut};
 pub use contract::{
-    BINDING_INTERVAL, BindingLook, BindingWatch, Consumer, Features, LostPosition, PartitionSeen,
+    AlarmWatch, BINDING_INTERVAL, BindingLook, BindingWatch, Consumer, Features, LostPosition, PartitionSeen,
     QueueDepths, QueueSeen, Transport,
 };
 pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
 pub use driver::{Driver, unknown_driver};
-pub use error::TransportError;
+pub use error::{ALARM_REMEDY, TransportError};
 pub use future::BoxFuture;
 pub use hosts::FailoverStrategy;
 #[cfg(feature = "kafka")]

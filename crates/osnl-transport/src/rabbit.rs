@@ -4,6 +4,7 @@
 //! its own (see `publisher`). The library's own recovery stays off: a broken connection ends the consumer, and the
 //! listener's loop connects anew.
 
+mod alarm;
 mod answer;
 mod arguments;
 mod bindings;
@@ -61,7 +62,8 @@ use crate::hosts::{HostOrder, address};
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Shards, Subscription, TopologyPlan, plan};
 use crate::{
-    BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError, tls,
+    AlarmWatch, BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions, Transport,
+    TransportError, tls,
 };
 
 const SUBSCRIBED: Duration = Duration::from_secs(60);
@@ -210,6 +212,20 @@ impl Transport for RabbitTransport {
         message: OutgoingMessage,
     ) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(self.publisher.send(self, to, priority, message))
+    }
+
+    fn blocked(&self) -> BoxFuture<'_, TransportError> {
+        Box::pin(self.publisher.blocked())
+    }
+
+    fn watch_alarms(
+        &self,
+        limit: Duration,
+    ) -> BoxFuture<'_, Result<Option<Box<dyn AlarmWatch>>, TransportError>> {
+        Box::pin(async move {
+            let watch = self.look_for_alarms(limit).await?;
+            Ok(Some(Box::new(watch) as Box<dyn AlarmWatch>))
+        })
     }
 
     fn register<'a>(&'a self, shards: &'a Shards) -> BoxFuture<'a, Result<(), TransportError>> {

@@ -245,7 +245,7 @@ impl Listener {
                 }
             };
             let besides = async {
-                tokio::join!(tidying, Box::pin(self.oversee(&found)));
+                tokio::join!(tidying, Box::pin(self.oversee(&found)), Box::pin(self.watch_alarms()));
                 std::future::pending::<Infallible>().await
             };
             // In this order: the survey judges what the looks at the bindings have shown.

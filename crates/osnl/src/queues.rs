@@ -37,9 +37,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::gather::SurveyLimits;
 pub(crate) use self::gather::refused;
-pub(crate) use self::judge::of_left_queue;
 pub use self::judge::sort;
 pub use self::judge::tag_parts;
+pub(crate) use self::judge::{of_alarm, of_left_queue};
 pub(crate) use self::services::BOUND_EFFECT;
 use crate::management::{BrokerFacts, ManagementConf, QueueFacts, UnknownFact};
 
@@ -68,6 +68,8 @@ pub const TOPICS: [&str; 3] = ["notifications", "versioned_notifications", "iron
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
     Unreachable,
+    /// The broker takes no messages of any publisher, by an alarm of memory or disk.
+    PublishersBlocked,
     Permissions,
     QueueMissing,
     /// The broker refuses a look at a queue of osnl: another connection has the queue, or its node is down.
@@ -192,6 +194,8 @@ pub struct Survey {
     pub near: Vec<String>,
     pub queues: Vec<QueueRow>,
     pub denied: Vec<String>,
+    /// The alarm for which the broker blocks publishers.
+    pub alarm: Option<String>,
     pub facts: Option<BrokerFacts>,
     pub unknown: Option<UnknownFact>,
     pub daemon: DaemonCounts,

@@ -93,7 +93,14 @@ async fn send(args: &SendArgs, destination: &Destination, entries: &[InputEntry]
             }
         }
         for (target, (sent, message)) in targets.iter().zip(messages(entry, targets, args, destination)?) {
-            on_the_way.push(async move { (sent, transport.send(target, &entry.priority, message).await) });
+            on_the_way.push(async move {
+                let answer = tokio::select! {
+                    biased;
+                    blocked = transport.blocked() => Err(blocked),
+                    answer = transport.send(target, &entry.priority, message) => answer,
+                };
+                (sent, answer)
+            });
         }
     }
     let mut aborted = interrupted && !report.has_answers();

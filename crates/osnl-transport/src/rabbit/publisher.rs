@@ -10,20 +10,20 @@
 //! `compression`), content type and encoding as given.
 //!
 //! A send begins under a lock, which is released once the library has the message. The lock keeps the order, and the
-//! library's numbers in step with its frames.
+//! library's numbers in step with its frames. While the broker blocks publishers, sends wait with the lock.
 
 mod link;
 mod route;
 mod shards;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use osnl_model::{Priority, Target};
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::link::Link;
 use super::RabbitTransport;
@@ -39,6 +39,7 @@ const PERSISTENT: u8 = 2;
 pub(super) struct RabbitPublisher {
     /// Held until the client library has the message, so that messages keep the order of the sends.
     turn: Mutex<RabbitPublisherState>,
+    link: std::sync::Mutex<Option<Arc<Link>>>,
     /// The number of attempts to connect that have ended. A send that waited for a failed attempt shares its failure.
     attempts: AtomicU64,
     room: Semaphore,
@@ -46,13 +47,17 @@ pub(super) struct RabbitPublisher {
 
 #[derive(Debug, Default)]
 pub(super) struct RabbitPublisherState {
-    link: Option<Arc<Link>>,
     failure: Option<TransportError>,
 }
 
 impl Default for RabbitPublisher {
     fn default() -> Self {
-        Self { turn: Mutex::default(), attempts: AtomicU64::new(0), room: Semaphore::new(IN_FLIGHT) }
+        Self {
+            turn: Mutex::default(),
+            link: std::sync::Mutex::default(),
+            attempts: AtomicU64::new(0),
+            room: Semaphore::new(IN_FLIGHT),
+        }
     }
 }
 
@@ -74,7 +79,7 @@ impl RabbitPublisher {
         let was_forced = durable.load(Ordering::Relaxed);
         let mut prepared = link.prepare(&exchange, &routing_key, declared, durable).await;
         if prepared.is_err() && was_forced != durable.load(Ordering::Relaxed) {
-            turn.link = None;
+            self.keep(None);
             link = self.link(&mut turn, seen, transport).await?;
             prepared = link.prepare(&exchange, &routing_key, declared, durable).await;
         }
@@ -97,10 +102,30 @@ impl RabbitPublisher {
 
     pub(super) async fn close(&self) {
         // A send may hold the lock while the broker takes nothing.
-        let Ok(mut state) = timeout(link::CLOSE_TIMEOUT, self.turn.lock()).await else { return };
-        if let Some(link) = state.link.take() {
+        let Ok(_turn) = timeout(link::CLOSE_TIMEOUT, self.turn.lock()).await else { return };
+        if let Some(link) = self.keep(None) {
             link.close().await;
         }
+    }
+
+    /// Completes when the broker blocks publishers.
+    pub(super) async fn blocked(&self) -> TransportError {
+        loop {
+            if let Some(blocked) = self.open_link().and_then(|link| link.blocked()) {
+                return blocked;
+            }
+            sleep(link::LONG).await;
+        }
+    }
+
+    fn open_link(&self) -> Option<Arc<Link>> {
+        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.clone().filter(|link| link.is_open())
+    }
+
+    /// Keeps a link, and returns the former.
+    fn keep(&self, link: Option<Arc<Link>>) -> Option<Arc<Link>> {
+        std::mem::replace(&mut *self.link.lock().unwrap_or_else(PoisonError::into_inner), link)
     }
 
     async fn link(
@@ -109,15 +134,19 @@ impl RabbitPublisher {
         seen: u64,
         transport: &RabbitTransport,
     ) -> Result<Arc<Link>, TransportError> {
-        if let Some(link) = state.link.as_ref().filter(|link| link.is_open()) {
-            return Ok(link.clone());
+        while let Some(link) = self.open_link() {
+            if link.blocked().is_none() {
+                return Ok(link);
+            }
+            // What the client library got now would wait in its memory, beside what a later attempt sends.
+            sleep(link::LONG).await;
         }
         if self.attempts.load(Ordering::Relaxed) != seen
             && let Some(failure) = &state.failure
         {
             return Err(failure.clone());
         }
-        state.link = None;
+        self.keep(None);
         let opened = match transport.connect().await {
             Ok((connection, host, ..)) => Link::open(connection, host).await,
             Err(error) => Err(error),
@@ -125,7 +154,7 @@ impl RabbitPublisher {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         state.failure = opened.as_ref().err().cloned();
         let link = Arc::new(opened?);
-        state.link = Some(link.clone());
+        self.keep(Some(link.clone()));
         Ok(link)
     }
 }

@@ -40,6 +40,8 @@ pub enum IncidentKind {
     NearBound,
     NotReloaded,
     ListenerConnecting,
+    /// The broker takes no messages of any publisher, by an alarm of memory or disk.
+    PublishersBlocked,
     /// A listener reads its queue, and an exchange that should fill it is missing.
     ExchangeMissing,
     /// A listener reads nothing, because nothing more can be kept.
@@ -97,6 +99,7 @@ impl From<FindingKind> for IncidentKind {
             FindingKind::SamePool | FindingKind::Rival => Self::QueueShared,
             FindingKind::Left | FindingKind::Growing => Self::QueueUnread,
             FindingKind::ExchangeMissing => Self::ExchangeMissing,
+            FindingKind::PublishersBlocked => Self::PublishersBlocked,
             _ => Self::QueueLossy,
         }
     }

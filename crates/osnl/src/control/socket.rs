@@ -72,7 +72,7 @@ impl ControlSocket {
         &self.listener
     }
 
-    /// Whether a peer is in the group: the socket still admits nobody else, or the peer shows it.
+    /// Whether a peer is in the group: the socket still admits no other users, or the peer shows it.
     #[must_use]
     pub fn admits(&self, peer: &UCred, group: &SystemGroup) -> bool {
         let is_ours = |meta: &fs::Metadata| (meta.dev(), meta.ino()) == self.inode;

@@ -30,6 +30,8 @@ pub struct Gauges {
     returns: Mutex<ReturnCount>,
     created: Mutex<Option<SystemTime>>,
     overseen: Mutex<Option<Overseen>>,
+    /// The finding while the broker blocks publishers.
+    alarm: Mutex<Option<Finding>>,
     received_before: AtomicBool,
     /// The time without any message after which that needs attention, in milliseconds; 0 means never.
     silent_after: AtomicU64,
@@ -247,8 +249,17 @@ impl Gauges {
         *self.overseen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 
+    /// Sets the finding of an alarm; returns whether that is a change.
+    pub(super) fn set_alarm(&self, found: Option<Finding>) -> bool {
+        let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *alarm, found.clone()).is_some() != found.is_some()
+    }
+
     pub(crate) fn overseen(&self) -> Option<Overseen> {
-        self.overseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut seen = self.overseen.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        seen.findings.extend(alarm);
+        Some(seen)
     }
 
     fn set_depth(&self, messages: u64, consumers: u64) {

@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use osnl_model::nearest;
 use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, RabbitTransport, Subscription};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Listener;
 use super::gauges::{BindingGaps, Overseen};
 use crate::management::client::ApiQuestion;
 use crate::management::{BrokerFacts, UnknownFact};
 use crate::queues::{
-    DaemonCounts, EXCHANGES, Finding, FindingKind, FindingSeverity, QueueRow, QueueState, Survey, Wanted,
+    DaemonCounts, EXCHANGES, Finding, FindingKind, FindingSeverity, QueueRow, QueueState, Survey, Wanted, of_alarm,
 };
 
 /// The interval between two looks, since a policy may be set at any time.
@@ -27,6 +27,8 @@ const SOON: Duration = Duration::from_secs(2);
 /// The time after the connect at which the services' queues are looked at.
 const FIRST: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(20);
+/// The interval between two looks for an alarm of the broker.
+const ALARM_LOOK: Duration = Duration::from_secs(5);
 
 pub(super) struct Overseer {
     pub(super) wanted: Wanted,
@@ -99,6 +101,48 @@ impl Listener {
         let seen = transport.inspect(&names, &[], None, ANSWER).await.exchanges.into_iter();
         let there = seen.filter(|(_, found)| matches!(found, ExchangeInspection::There(_)));
         there.map(|(name, _)| name).collect()
+    }
+
+    /// Looks for an alarm of the broker, on a connection of its own, until its user may not.
+    pub(super) async fn watch_alarms(&self) {
+        let Some(Overseer { wanted }) = &self.overseer else { return };
+        self.gauges.set_alarm(None);
+        sleep(ALARM_LOOK).await;
+        loop {
+            if let Ok(watch) = self.transport.watch_alarms(ANSWER).await {
+                let Some(mut watch) = watch else { return };
+                let ended = loop {
+                    match watch.look().await {
+                        Ok(reason) => self.heard_alarm(wanted, reason),
+                        Err(error) => break error,
+                    }
+                    sleep(ALARM_LOOK).await;
+                };
+                tracing::debug!(error = ended.to_string(), "alarms of the broker are not looked for");
+                self.heard_alarm(wanted, None);
+                if ended.is_refused_access() {
+                    return;
+                }
+            }
+            sleep(FIRST).await;
+        }
+    }
+
+    fn heard_alarm(&self, wanted: &Wanted, reason: Option<String>) {
+        let found = reason.map(|reason| of_alarm(wanted, &reason));
+        let listener = &*self.config.name;
+        match (self.gauges.set_alarm(found.clone()), found) {
+            (true, Some(found)) => tracing::warn!(
+                listener.name = listener,
+                reason = found.to_string(),
+                remedy = found.command,
+                "the broker blocks publishers"
+            ),
+            (true, None) => {
+                tracing::info!(listener.name = listener, "the broker takes messages of publishers again");
+            }
+            (false, _) => {}
+        }
     }
 
     /// Judges the answers. Facts that were known stay while the API does not answer.

@@ -1,4 +1,5 @@
-//! Gathers a [`Survey`]: by AMQP twice, so that growth shows, and by the management API. Nothing is consumed or changed.
+//! Gathers a [`Survey`]: by AMQP twice, so that growth shows, and by the management API. Nothing is consumed or
+//! changed; the look for an alarm publishes a message to no queue.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -81,7 +82,10 @@ impl Wanted {
         if survey.is_reached {
             // A broker with a silent host has answered, though too late for the last questions.
             let _ = timeout_at(end, async {
-                survey.denied = self.denied(transport, &inspection, limit).await;
+                (survey.denied, survey.alarm) = tokio::join!(
+                    self.denied(transport, &inspection, limit),
+                    transport.blocks_publishers(limit)
+                );
                 if !limits.pause.is_zero() {
                     survey.grow(transport, limits, limit).await;
                 }
@@ -106,6 +110,7 @@ impl Wanted {
             near: Vec::new(),
             queues: Vec::new(),
             denied: Vec::new(),
+            alarm: None,
             facts: None,
             unknown: None,
             daemon: DaemonCounts::default(),

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use osnl_transport::{Binding, BrokerVersion, ExchangeInspection, NO_STREAMS, STREAM, shell_quoted};
+use osnl_transport::{
+    ALARM_REMEDY, Binding, BrokerVersion, ExchangeInspection, NO_STREAMS, STREAM, shell_quoted,
+};
 
 use super::nothing::{is_match, messages};
 use super::services::{ServiceSetting, bound};
-use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, Survey};
+use super::{
+    Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, Survey, Wanted,
+};
 use crate::management::UnknownFact;
 use crate::management::risk::{AS_CONFIGURED, QueueRisk, risks};
 
@@ -23,6 +27,7 @@ impl Survey {
     pub fn findings(&self) -> Vec<Finding> {
         let judge = Judge { survey: self };
         let mut found = judge.refusals();
+        found.extend(self.alarm.as_ref().map(|reason| of_alarm(&self.wanted, reason)));
         if let (true, Some(shards)) = (self.is_reached, &self.wanted.shards) {
             found.extend(judge.exchange_types());
             found.extend(judge.shards(shards));
@@ -177,6 +182,22 @@ pub(crate) fn of_left_queue(
         broker: broker.to_owned(),
         deployers: BTreeMap::new(),
     })
+}
+
+/// Judges a broker that blocks publishers.
+pub(crate) fn of_alarm(wanted: &Wanted, reason: &str) -> Finding {
+    Finding {
+        kind: Kind::PublishersBlocked,
+        severity: Severity::Critical,
+        broker: wanted.broker.clone(),
+        vhost: wanted.url.virtual_host().to_owned(),
+        subject: format!("broker {}", wanted.broker),
+        seen: format!("it blocks publishers: {reason}"),
+        consequence: "services wait when they publish, RPC of the cloud too, and no notification comes"
+            .to_owned(),
+        command: ALARM_REMEDY.to_owned(),
+        deployers: BTreeMap::new(),
+    }
 }
 
 impl Judge<'_> {

@@ -34,6 +34,7 @@ fn survey(more: &str) -> Survey {
         queues,
         near: Vec::new(),
         denied: Vec::new(),
+        alarm: None,
         facts: None,
         unknown: None,
         daemon: DaemonCounts { has_received: Some(false), ..DaemonCounts::default() },
@@ -158,6 +159,7 @@ type Trouble = (&'static str, fn(&mut Survey), FindingKind, FindingSeverity, &'s
 #[rustfmt::skip]
 const TROUBLES: &[Trouble] = &[
     ("", refused, K::Unreachable, Critical, "Connection refused", "start it"),
+    ("", |s| s.alarm = Some("low on memory".into()), K::PublishersBlocked, Critical, "it blocks publishers: low on memory", "rabbitmq-diagnostics alarms"),
     ("", |s| s.denied.push("403 ACCESS_REFUSED".into()), K::Permissions, Critical, "403", "rabbitmqctl set_permissions -p / u '^(osnl)$' '^(osnl)$' '^(nova|osnl)$'"),
     ("", |s| s.exchanges[0].1 = exchange("fanout"), K::ExchangeType, Critical, "its type is fanout", "control_exchange"),
     ("declare = create\namqp_durable_queues = true", |s| s.exchanges[0].1 = found("topic", false), K::ExchangeDiffers, Warning, "it is transient, and with declare = create osnl makes a durable one", "amqp_durable_queues = false in [listener:l]"),

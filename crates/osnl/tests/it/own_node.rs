@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 use osnl::action::http::HttpOptions;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
-use osnl_model::TransportUrl;
+use osnl_model::{Priority, TransportUrl};
 use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
-use osnl_transport::{BrokerVersion, QueueSeen, transport};
+use osnl_transport::{
+    BrokerVersion, OutgoingMessage, QueueSeen, RabbitOptions, RabbitTransport, Transport as _, transport,
+};
 use serde_json::json;
 
 use crate::faults::{Target, all_done, connects, in_work};
@@ -89,6 +91,43 @@ fn in_a_memory_alarm_publishers_are_blocked_and_we_go_on() {
     broker.set_memory_watermark(0.4);
     blocked.join().unwrap();
     all_done(&vhost, &target, daemon, 25);
+}
+
+#[test]
+fn an_alarm_is_known_to_each_look_and_a_publisher_sends_nothing_meanwhile() {
+    let broker = node();
+    let vhost = broker.vhost("alarm-look");
+    let rabbit =
+        RabbitTransport::new(TransportUrl::parse(&vhost.url()).unwrap(), RabbitOptions::default()).unwrap();
+    let (target, priority) = (osnl_model::Target::new("neutron", "notifications"), Priority::Info);
+    let send = |number: u8| rabbit.send(&target, &priority, OutgoingMessage::json(vec![b'0' + number]));
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        assert_eq!(rabbit.blocks_publishers(SOON).await, None);
+        let mut watch = rabbit.watch_alarms(SOON).await.unwrap().unwrap();
+        assert_eq!(watch.look().await.unwrap(), None);
+        broker.set_memory_watermark(0.000_000_1);
+        wait_until(SOON, "the alarm", || broker.has_alarm());
+        let found = [rabbit.blocks_publishers(SOON).await, watch.look().await.unwrap()];
+        assert!(found.iter().all(|one| one.as_ref().is_some_and(|why| why.contains("memory"))), "{found:?}");
+        // The broker says it to a connection that publishes, so the first message is on its way.
+        for number in 0..3 {
+            let error = tokio::select! {
+                biased;
+                blocked = rabbit.blocked() => blocked.to_string(),
+                sent = send(number) => panic!("{sent:?}"),
+            };
+            assert!(error.contains("the broker blocks publishers: "), "{error}");
+        }
+        broker.set_memory_watermark(0.4);
+        send(9).await.unwrap();
+        while watch.look().await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+        rabbit.close().await;
+    });
+    wait_until(SOON, "the first and the last are there", || {
+        vhost.queue_depth("notifications.info") == Some((2, 0))
+    });
 }
 
 /// Until 4.2 the broker closes the channel. Since 4.3 the broker cancels the consumer of a quorum queue, and leaves

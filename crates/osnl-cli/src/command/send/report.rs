@@ -81,7 +81,11 @@ impl<'a> SendReport<'a> {
                 "unrouted"
             }
             Err(error) if error.is_unreachable() || is_open(error) => {
-                self.unavailable = Some(error.with_own_remedy());
+                let words = error.with_own_remedy();
+                self.unavailable = Some(match error {
+                    TransportError::Blocked { .. } => words,
+                    _ => format!("{} cannot be reached: {words}", self.location),
+                });
                 "not confirmed"
             }
             Err(error) => {
@@ -119,7 +123,6 @@ impl<'a> SendReport<'a> {
             }
         };
         self.say(&last);
-        let Self { location, .. } = &*self;
         let kind = if self.mandatory { "error" } else { "warning" };
         for ((exchange, key), count) in &self.unrouted {
             let (exchange, key) = (clean::text(exchange), clean::text(key));
@@ -135,7 +138,7 @@ impl<'a> SendReport<'a> {
             eprintln!("osnl: {}", clean::text(remedy));
         }
         if let Some(reason) = &self.unavailable {
-            eprintln!("osnl: error: {location} cannot be reached: {}", clean::text(reason));
+            eprintln!("osnl: error: {}", clean::text(reason));
         }
     }
 
@@ -171,7 +174,10 @@ impl<'a> SendReport<'a> {
 
 /// Whether the outcome is unknown: the message may have arrived.
 fn is_open(error: &TransportError) -> bool {
-    matches!(error, TransportError::Lost { .. } | TransportError::NotConfirmed { .. })
+    matches!(
+        error,
+        TransportError::Lost { .. } | TransportError::NotConfirmed { .. } | TransportError::Blocked { .. }
+    )
 }
 
 fn line(format: OutputFormat, sent: &Submission, outcome: &str, reason: Option<&str>) -> String {

@@ -3,17 +3,17 @@
 use std::collections::hash_map::{Entry, HashMap};
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, Confirmation, Connection, Event};
+use lapin::{Channel, Confirmation, Connection};
 use tokio::sync::MutexGuard;
 
+use super::super::alarm::{AlarmChange, Alarms};
 use super::super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, reply_code};
 use super::shards::{self, Registration};
 use super::{RabbitPublisherState, properties, route};
@@ -21,7 +21,7 @@ use crate::TransportError;
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{Declare, QueueKind, Shards};
 
-const LONG: Duration = Duration::from_secs(1);
+pub(super) const LONG: Duration = Duration::from_secs(1);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The number of prepared routes that are remembered; at the limit all are forgotten.
 const MAX_ROUTES: usize = 4096;
@@ -29,8 +29,6 @@ const MAX_ROUTES: usize = 4096;
 /// the broker confirms what it then drops.
 const PREPARED: Duration = Duration::from_secs(10);
 const ACCESS_REFUSED: u16 = 403;
-
-type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
 
 pub(super) struct Link {
     connection: Connection,
@@ -45,16 +43,14 @@ pub(super) struct Link {
     prepared: Mutex<HashMap<(String, String), Instant>>,
     /// The exchanges whose number of shards this connection has confirmed.
     registered: tokio::sync::Mutex<HashMap<Shards, Registration>>,
-    waiting: AtomicUsize,
-    blocked: AtomicBool,
-    events: Mutex<Events>,
+    alarms: Mutex<Alarms>,
 }
 
 impl Link {
     pub(super) async fn open(connection: Connection, host: String) -> Result<Self, TransportError> {
         let pipelined = confirming_channel(&connection).await?;
         Ok(Self {
-            events: Mutex::new(Box::pin(connection.events_listener())),
+            alarms: Mutex::new(Alarms::of(&connection)),
             connection,
             host,
             pipelined,
@@ -62,8 +58,6 @@ impl Link {
             spare: Mutex::default(),
             prepared: Mutex::default(),
             registered: tokio::sync::Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            blocked: AtomicBool::new(false),
         })
     }
 
@@ -176,6 +170,10 @@ impl Link {
     }
 
     pub(super) async fn close(&self) {
+        // A broker that blocks reads nothing, and so no farewell.
+        if self.blocked().is_some() {
+            return;
+        }
         let orderly = async {
             self.pipelined.close(200, "bye".into()).await?;
             self.connection.close(200, "bye".into()).await
@@ -189,56 +187,36 @@ impl Link {
 
     /// Waits without a limit, and logs once if the broker blocks publishers.
     async fn patiently<T>(&self, future: impl Future<Output = T>) -> T {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = WaitingSend(&self.waiting);
         let mut future = pin!(future);
         loop {
             if let Ok(output) = tokio::time::timeout(LONG, future.as_mut()).await {
-                if self.blocked.load(Ordering::Relaxed) {
-                    self.hear();
-                }
                 return output;
             }
-            self.hear();
+            self.blocked();
         }
     }
 
-    fn hear(&self) {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(Some(event)) = events.next().now_or_never() {
-            match event {
-                Event::ConnectionBlocked(reason) => {
-                    self.blocked.store(true, Ordering::Relaxed);
-                    let (host, sends) = (&*self.host, self.waiting.load(Ordering::Relaxed));
-                    tracing::warn!(
-                        broker.host = host,
-                        reason = reason.as_str(),
-                        sends,
-                        "the broker takes no messages for now; sends wait until it does",
-                    );
-                }
-                Event::ConnectionUnblocked => {
-                    self.blocked.store(false, Ordering::Relaxed);
-                    let host = &*self.host;
-                    tracing::info!(broker.host = host, "the broker takes messages again",);
-                }
-                _ => {}
+    /// Returns the error of a send while the broker blocks publishers.
+    pub(super) fn blocked(&self) -> Option<TransportError> {
+        let host = &*self.host;
+        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = alarms.hear(|change| match change {
+            AlarmChange::Raised(reason) => {
+                tracing::warn!(
+                    broker.host = host,
+                    reason,
+                    "the broker blocks publishers; nothing is sent meanwhile"
+                );
             }
-        }
+            AlarmChange::Ended => tracing::info!(broker.host = host, "the broker takes messages again"),
+        });
+        Some(TransportError::Blocked { host: host.to_owned(), reason: reason? })
     }
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("host", &self.host).finish_non_exhaustive()
-    }
-}
-
-struct WaitingSend<'a>(&'a AtomicUsize);
-
-impl Drop for WaitingSend<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -177,7 +177,11 @@ fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
     let shown =
         age.filter(|age| *age >= OLD_LOOK).map_or(String::new(), |age| format!(" (seen {} ago)", span(age)));
     let what = format!("{}: {subject} in virtual host {vhost}: {seen}{shown}", listener.name);
-    let found = Incident::new((*kind).into(), Severity::Warning, subject, what).of_listener(&listener.name);
+    let severity = match kind {
+        FindingKind::PublishersBlocked => Severity::Critical,
+        _ => Severity::Warning,
+    };
+    let found = Incident::new((*kind).into(), severity, subject, what).of_listener(&listener.name);
     let found = found.because(consequence).mended_by_remedy(command);
     let place = [broker, vhost, subject].map(Clone::clone);
     let found = Incident { look: Some(QueueLook { place, age: age.unwrap_or_default() }), ..found };

@@ -22,10 +22,14 @@ pub(super) async fn surveyed(
     let services = async {
         timeout(limit, wanted.inspect_services(transport, inspection, limit)).await.unwrap_or_default()
     };
-    let (facts, services) = tokio::join!(wanted.facts(inspection, limit), services);
+    let alarm = async {
+        let is_reached = inspection.hosts.iter().any(|host| host.reached.is_ok());
+        if is_reached { transport.blocks_publishers(limit).await } else { None }
+    };
+    let (facts, services, alarm) = tokio::join!(wanted.facts(inspection, limit), services, alarm);
     let probes = of_facts(conf, &[wanted.queues.clone(), wanted.dead_letters.clone()].concat(), &facts);
     let survey = wanted.of_inspections(inspection, &services, facts);
-    let mut findings = Survey { daemon, ..survey }.findings();
+    let mut findings = Survey { daemon, alarm, ..survey }.findings();
     findings.retain(|found| match found.kind {
         FindingKind::Unread => true,
         FindingKind::Unreachable

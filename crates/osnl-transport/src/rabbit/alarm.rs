@@ -1,0 +1,171 @@
+//! Whether the broker blocks publishers, as RabbitMQ does with an alarm of memory or disk.
+//!
+//! RabbitMQ says so only to a connection that publishes, and reads nothing more from that connection. So the look has a
+//! connection of its own, on which it publishes an empty message by the default exchange to a queue that does not exist:
+//! the broker drops the message. A user that may not publish there is told of an alarm too, and its refusal is logged by
+//! the broker, so a watch does not repeat it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Connection, Event};
+use tokio::time::{sleep, timeout};
+
+use super::RabbitTransport;
+use super::failure::{OperationFailure, lost};
+use super::inspection::close;
+use crate::{AlarmWatch, BoxFuture, TransportError};
+
+/// No queue of this name is made, and no message for it is kept.
+const NO_QUEUE: &str = "osnl-looks-for-an-alarm";
+/// The longest time between the answer to a message and that the broker says that it blocks.
+const AFTER: Duration = Duration::from_millis(200);
+/// The longest wait for either.
+const ANSWER: Duration = Duration::from_secs(3);
+
+type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
+
+/// Hears on a connection whether the broker blocks publishers.
+pub(super) struct Alarms {
+    events: Events,
+    reason: Option<String>,
+}
+
+/// A change of what the broker says.
+pub(super) enum AlarmChange {
+    Raised(String),
+    Ended,
+}
+
+impl Alarms {
+    pub(super) fn of(connection: &Connection) -> Self {
+        Self { events: Box::pin(connection.events_listener()), reason: None }
+    }
+
+    /// Takes up what the broker has said since, and returns the reason while it blocks.
+    pub(super) fn hear(&mut self, mut changed: impl FnMut(&AlarmChange)) -> Option<String> {
+        while let Some(Some(event)) = self.events.next().now_or_never() {
+            self.take(event, &mut changed);
+        }
+        self.reason.clone()
+    }
+
+    fn take(&mut self, event: Event, changed: &mut impl FnMut(&AlarmChange)) {
+        let change = match event {
+            Event::ConnectionBlocked(reason) => AlarmChange::Raised(reason),
+            Event::ConnectionUnblocked => AlarmChange::Ended,
+            _ => return,
+        };
+        changed(&change);
+        self.reason = match change {
+            AlarmChange::Raised(reason) => Some(reason),
+            AlarmChange::Ended => None,
+        };
+    }
+
+    /// Completes when the broker blocks.
+    async fn raised(&mut self) -> String {
+        loop {
+            if let Some(reason) = &self.reason {
+                return reason.clone();
+            }
+            match self.events.next().await {
+                Some(event) => self.take(event, &mut |_| {}),
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Alarms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alarms").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+/// A connection that looks for alarms.
+#[derive(Debug)]
+pub(super) struct AlarmConnection {
+    connection: Connection,
+    channel: Channel,
+    alarms: Alarms,
+}
+
+impl RabbitTransport {
+    /// Opens a connection that looks for alarms at the first host that answers.
+    pub(super) async fn look_for_alarms(&self, limit: Duration) -> Result<AlarmConnection, TransportError> {
+        let mut last = TransportError::Connect { host: String::new(), reason: "no host".to_owned() };
+        for host in self.url.hosts() {
+            match self.reach(host, limit).await.1 {
+                Err(error) => last = error,
+                Ok((connection, _)) => return AlarmConnection::open(connection).await,
+            }
+        }
+        Err(last)
+    }
+
+    /// Returns why the broker blocks publishers; `None` if it does not, or does not answer.
+    pub async fn blocks_publishers(&self, limit: Duration) -> Option<String> {
+        timeout(limit, async {
+            let mut watch = self.look_for_alarms(limit).await.ok()?;
+            let found = watch.look().await.ok().flatten();
+            close(&watch.connection).await;
+            found
+        })
+        .await
+        .ok()
+        .flatten()
+    }
+}
+
+impl AlarmConnection {
+    async fn open(connection: Connection) -> Result<Self, TransportError> {
+        let alarms = Alarms::of(&connection);
+        let channel = connection.create_channel().await.map_err(|error| lost(&error))?;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default()).await;
+        confirms
+            .map_err(|error| OperationFailure { what: "ask for publisher confirms".to_owned(), error })?;
+        Ok(Self { connection, channel, alarms })
+    }
+
+    async fn published(&mut self) -> Result<Option<String>, TransportError> {
+        if let Some(reason) = self.alarms.hear(|_| {}) {
+            let is_open = self.connection.status().connected();
+            return if is_open { Ok(Some(reason)) } else { Err(gone()) };
+        }
+        let published = async {
+            let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+            let publishing =
+                self.channel.basic_publish("".into(), NO_QUEUE.into(), options, &[], properties).await;
+            let answered = match publishing {
+                Ok(confirm) => confirm.await.map(drop),
+                Err(error) => Err(error),
+            };
+            sleep(AFTER).await;
+            answered
+        };
+        tokio::select! {
+            biased;
+            reason = self.alarms.raised() => Ok(Some(reason)),
+            answered = timeout(ANSWER, published) => match answered {
+                Ok(answered) => answered.map(|()| None).map_err(|error| {
+                    OperationFailure { what: "look for an alarm".to_owned(), error }.into()
+                }),
+                Err(_) => Err(gone()),
+            },
+        }
+    }
+}
+
+impl AlarmWatch for AlarmConnection {
+    fn look(&mut self) -> BoxFuture<'_, Result<Option<String>, TransportError>> {
+        Box::pin(self.published())
+    }
+}
+
+fn gone() -> TransportError {
+    TransportError::Lost { reason: "the broker does not answer".to_owned() }
+}
