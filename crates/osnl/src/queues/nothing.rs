@@ -153,7 +153,7 @@ impl Judge<'_> {
             let names: Vec<&str> = rows.iter().map(|(row, _)| row.name.as_str()).collect();
             names.join(", ")
         };
-        let (all, listener) = (published.iter().collect::<Vec<_>>(), &wanted.listener);
+        let all: Vec<_> = published.iter().collect();
         if of_topic.is_empty() {
             let found: BTreeSet<&str> = published.iter().map(|(_, (topic, _))| *topic).collect();
             let found: Vec<&str> = found.into_iter().collect();
@@ -183,23 +183,26 @@ impl Judge<'_> {
                 false => finding,
             });
         }
-        let of_priority = of_topic.iter().filter(|(_, (_, priority))| matches(&wanted.priorities, priority));
-        let of_priority: Vec<&(&QueueRow, (&str, &str))> = of_priority.copied().collect();
-        if of_priority.is_empty() {
-            let binds = if wanted.is_of_url { "not with" } else { "the listener binds" };
-            let seen = format!(
-                "services publish with another priority (queue {}); {binds} {}",
-                names(&of_topic),
-                wanted.priorities.join(", ")
-            );
-            let command = match wanted.is_of_url {
-                true => "leave --priority out: all are looked for then".to_owned(),
-                false => format!("remove priorities from [listener:{listener}]: all are bound then"),
-            };
-            let kind = (Kind::WrongPriority, Severity::Warning);
-            return Some(self.finding(kind, subject, seen, self.nothing(), command));
-        }
-        None
+        let is_wanted = |priority: &str| matches(&wanted.priorities, priority);
+        let is_none = !of_topic.iter().any(|(_, (_, priority))| is_wanted(priority));
+        is_none.then(|| self.wrong_priority(subject, &names(&of_topic)))
+    }
+
+    fn wrong_priority(&self, subject: String, published: &str) -> Finding {
+        let wanted = &self.survey.wanted;
+        let (binds, command) = match wanted.is_of_url {
+            true => ("not with", "leave --priority out: all are looked for then".to_owned()),
+            false => {
+                let listener = &wanted.listener;
+                let command = format!("remove priorities from [listener:{listener}]: all are bound then");
+                ("the listener binds", command)
+            }
+        };
+        let seen = format!(
+            "services publish with another priority (queue {published}); {binds} {}",
+            wanted.priorities.join(", ")
+        );
+        self.finding((Kind::WrongPriority, Severity::Warning), subject, seen, self.nothing(), command)
     }
 
     fn unpublished(&self, exchange: &str, subject: String) -> Finding {
