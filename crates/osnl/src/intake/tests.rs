@@ -80,6 +80,37 @@ fn a_guard_counts_by_when_messages_came() {
     }
 }
 
+/// What returns to the broker comes again all at once: that is neither a storm nor an old event.
+#[test]
+fn what_comes_again_after_a_return_counts_from_its_first_arrival() {
+    let rate = osnl_config::Rate { keys: 2, within: Duration::from_secs(600) };
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
+    let max_event_age = Some(Duration::from_secs(60));
+    let rule = Rule { name: "r".into(), actions: vec!["a".into()], max_event_age, ..Rule::default() };
+    let guards = Arc::new(Guards::new([], [("a".into(), rate)]));
+    let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone()).with_guards(guards);
+    let came = |n: u64| std::time::UNIX_EPOCH + Duration::from_secs(601 * n);
+    let notify = |n: u64, redelivered: bool, at: std::time::SystemTime| {
+        let timestamp = jiff::Timestamp::try_from(came(n)).unwrap();
+        let body = format!(
+            "{{\"event_type\": \"port.delete.end\", \"message_id\": \"{n}\", \"timestamp\": \"{timestamp}\", \
+             \"payload\": {{\"port\": {{\"id\": \"{n}\"}}}}}}"
+        );
+        let mut received = ReceivedMessage::sample(body, redelivered);
+        received.origin.received = at;
+        engine.notify(received)
+    };
+    let claim = || journal.claim("a", ClaimLimits::in_order(9)).now_or_never().unwrap_or_default();
+    let receipts: Vec<_> = (0..5).map(|n| notify(n, false, came(n))).collect();
+    claim().iter().for_each(|claimed| journal.end(claimed.id, Outcome::Returned.into()));
+    assert!(receipts.into_iter().all(|receipt| receipt.now_or_never() == Some(Settle::Requeue)));
+    let _receipts: Vec<_> = (0..5).map(|n| notify(n, true, came(9))).collect();
+    let again: Vec<_> = claim().iter().map(|claimed| claimed.event.received.origin.received).collect();
+    assert_eq!(again, [0, 1, 2, 3, 4].map(came));
+    assert_eq!((counters.guarded.get(), counters.dead.get()), (0, 0));
+}
+
 #[test]
 fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
     let counters = Arc::new(Counters::default());
