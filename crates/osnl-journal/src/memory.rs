@@ -542,10 +542,7 @@ impl MemoryJournal {
         let Entry { received, notification, deliveries } = entry;
         let mut course = course.unwrap_or_else(|| MessageCourse::begin(received.origin.received));
         state.returned.take(&identity);
-        let mut wanted: HashSet<DeliveryName> = deliveries.iter().map(returned::name).collect();
-        wanted.extend(course.ended.iter().cloned());
-        let from_the_start = deliveries.iter().filter(|new| !new.begin.is_open());
-        course.ended.extend(from_the_start.map(returned::name));
+        let wanted = course.wanted(&deliveries);
         let (used, handed) = (course.used, std::mem::take(&mut course.handed));
         state.identities.insert(identity.clone(), entry_id);
         state.entries.insert(
@@ -563,15 +560,7 @@ impl MemoryJournal {
                 _place: permit.take_one(),
             },
         );
-        for new in deliveries.iter().filter(|new| new.begin.is_open()) {
-            state.add(entry_id, new, used);
-            let before = handed.iter().find(|(handed, _)| returned::name(handed) == returned::name(new));
-            if let (Some((_, since)), Some(pending)) =
-                (before, state.deliveries.get_mut(&DeliveryId(state.last)))
-            {
-                (pending.since, pending.is_handed) = (*since, true);
-            }
-        }
+        state.add_open(entry_id, &deliveries, used, &handed);
         if state.closed {
             state.drop_receipts();
         }

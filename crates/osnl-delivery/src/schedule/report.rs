@@ -323,7 +323,8 @@ impl Schedule {
     fn is_spared(&self, item: &Item, back: Back, error: &ActionError) -> bool {
         let Some(breaker) = self.breaker_of(item) else { return false };
         let is_held = match &item.host {
-            Some(_) => !breaker.is_closed() && !(back.probe && breaker.is_open_over_refusals()),
+            Some(_) if back.probe && breaker.is_open_over_refusals() => false,
+            Some(_) => !breaker.is_closed(),
             None => back.probe || !breaker.is_closed(),
         };
         is_held && !error.class.is_final() && !is_fault_of_host(item, error)

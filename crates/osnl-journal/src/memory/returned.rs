@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::{MemoryLane, MemoryState, OpenEntry, PendingDelivery};
-use crate::{NewDelivery, UsedLimits};
+use crate::{DeliveryId, NewDelivery, UsedLimits};
 
 /// The rule, action and resource of a delivery among those of one message.
 pub(super) type DeliveryName = (Arc<str>, Arc<str>, Option<u32>);
@@ -48,12 +48,20 @@ impl MessageCourse {
         deliveries.extend(self.handed.iter().map(|(new, _)| new.clone()));
     }
 
+    /// Returns the names of all deliveries that the message has had. Notes those that end from the start.
+    pub(super) fn wanted(&mut self, deliveries: &[NewDelivery]) -> HashSet<DeliveryName> {
+        let wanted = deliveries.iter().map(name).chain(self.ended.iter().cloned()).collect();
+        let from_the_start = deliveries.iter().filter(|new| !new.begin.is_open());
+        self.ended.extend(from_the_start.map(name));
+        wanted
+    }
+
     fn bytes(&self) -> usize {
         self.ended.len() * NAME + self.handed.len() * WHOLE
     }
 }
 
-pub(super) fn name(new: &NewDelivery) -> DeliveryName {
+fn name(new: &NewDelivery) -> DeliveryName {
     (new.rule.clone(), new.action.clone(), new.resource)
 }
 
@@ -77,6 +85,24 @@ impl OpenEntry {
 }
 
 impl MemoryState {
+    /// Adds the deliveries of an entry that are open. Those of `on_failure` keep the beginning of their wait.
+    pub(super) fn add_open(
+        &mut self,
+        entry: u64,
+        deliveries: &[NewDelivery],
+        used: UsedLimits,
+        handed: &[(NewDelivery, Instant)],
+    ) {
+        for new in deliveries.iter().filter(|new| new.begin.is_open()) {
+            self.add(entry, new, used);
+            let before = handed.iter().find(|(handed, _)| name(handed) == name(new));
+            let pending = self.deliveries.get_mut(&DeliveryId(self.last));
+            if let (Some((_, since)), Some(pending)) = (before, pending) {
+                (pending.since, pending.is_handed) = (*since, true);
+            }
+        }
+    }
+
     /// Returns the course of a message that the broker delivers again. Without the action of one of its deliveries, the
     /// rules decide anew.
     pub(super) fn course_of(&self, identity: &crate::identity::MessageIdentity) -> Option<MessageCourse> {

@@ -33,13 +33,13 @@ fn a_digest_is_sent_when_its_first_has_waited_or_when_no_other_can_come() {
     let mut script = Script::of(1, schedule());
     script.pass(300);
     assert!(script.calls().is_empty());
-    let since = Some(script.now);
+    let since = script.now;
     assert!(script.schedule.release(DeliveryId(1)));
     script.pass(299);
-    script.claim(ClaimedDelivery { since, ..claimed(2, "k") });
+    script.claim(ClaimedDelivery { since: Some(since), ..claimed(2, "k") });
     script.add(3);
     assert!(script.calls().is_empty());
-    assert_eq!(script.schedule.wake_at(script.now), Some(since.unwrap() + 600 * SECOND));
+    assert_eq!(script.schedule.wake_at(script.now), Some(since + 600 * SECOND));
     script.pass(301);
     assert_eq!(script.calls(), [[2, 3]]);
     // A digest that failed has waited already.
