@@ -32,7 +32,7 @@ fn a_key_is_found_where_the_rule_says() {
         assert_eq!(source.of(of_resource, || names.clone()).as_deref(), expected, "{source}");
         assert_eq!(KeySource::parse(&source.to_string()), Ok(source));
     };
-    check("resource", Some("p"));
+    check("resource", Some("d"));
     check("none", None);
     check("payload.port.network_id", Some("N"));
     check("payload.port.revision", Some("7"));
