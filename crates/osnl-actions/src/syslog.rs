@@ -205,7 +205,7 @@ impl Syslog {
             }
             Err(error) => {
                 // The next connection begins with another address.
-                drop(using.address.map(Trial::of_address));
+                drop(using.address.map(Trial::from_address));
                 Err(match using.connection {
                     SyslogConnection::Unix(_) | SyslogConnection::Udp(_) => {
                         ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server))

@@ -468,6 +468,22 @@ impl Journal for MemoryJournal {
 }
 
 impl MemoryJournal {
+    /// Gives the copies of letters the places of their letters: the rules of today may order otherwise.
+    fn place_copies(&self, state: &MemoryState, entry: &mut Entry) {
+        for new in &mut entry.deliveries {
+            match new.letter {
+                Some(letter) if state.has_queue(&entry.received.origin.listener) => {
+                    if let Some(key) = state.key_of_letter(letter) {
+                        new.ordered = key.is_some();
+                        new.key = key.or_else(|| new.key.take());
+                    }
+                    self.announce_release(state, letter);
+                }
+                Some(_) | None => new.letter = None,
+            }
+        }
+    }
+
     /// Keeps an entry in a place of the permit. Returns the receipt with its answer if nothing is left to do.
     fn keep(
         &self,
@@ -516,19 +532,7 @@ impl MemoryJournal {
             begin::count_copy(&entry.received, &identity, &self.counters);
             return Some((sender, Settle::Acknowledge));
         }
-        for new in &mut entry.deliveries {
-            match new.letter {
-                Some(letter) if state.has_queue(&entry.received.origin.listener) => {
-                    // The rules of today may order otherwise; the copy takes the place of its letter.
-                    if let Some(key) = state.key_of_letter(letter) {
-                        new.ordered = key.is_some();
-                        new.key = key.or_else(|| new.key.take());
-                    }
-                    self.announce_release(state, letter);
-                }
-                Some(_) | None => new.letter = None,
-            }
-        }
+        self.place_copies(state, &mut entry);
         begin::announce(&entry, |_| None, &self.counters);
         let entry_id = state.next();
         let mut outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();

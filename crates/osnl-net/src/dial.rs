@@ -83,8 +83,7 @@ impl fmt::Display for Failures<'_> {
 pub struct Trial(Option<SocketAddr>);
 
 impl Trial {
-    #[must_use]
-    pub fn of_address(address: SocketAddr) -> Self {
+    pub fn from_address(address: SocketAddr) -> Self {
         Self(Some(address))
     }
 
@@ -133,7 +132,7 @@ pub async fn first_of(addresses: Vec<SocketAddr>, within: Duration) -> Result<(T
                 Ok(stream) => {
                     // Writes are complete and small, so Nagle's delay has no use.
                     let _ = stream.set_nodelay(true);
-                    return Ok((stream, Trial::of_address(address)));
+                    return Ok((stream, Trial::from_address(address)));
                 }
                 Err(error) => failed.push((address, error)),
             },
@@ -274,8 +273,8 @@ mod tests {
     #[test]
     fn an_address_is_avoided_until_its_trial_has_passed() {
         let (first, second) = (parsed(&["192.0.2.1:1"])[0], parsed(&["192.0.2.2:1"])[0]);
-        drop(Trial::of_address(first));
-        Trial::of_address(second).passed();
+        drop(Trial::from_address(first));
+        Trial::from_address(second).passed();
         let avoided = avoided();
         assert_eq!((avoided.contains(&first), avoided.contains(&second)), (true, false));
     }

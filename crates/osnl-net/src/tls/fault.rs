@@ -38,9 +38,8 @@ pub(crate) fn missing_issuer(
     trusted: &[CertificateDer<'_>],
 ) -> Option<CertificateFault> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
-    let sent: Vec<EndEntityCert<'_>> = sent.iter().flat_map(|other| EndEntityCert::try_from(other)).collect();
-    let trusted: Vec<EndEntityCert<'_>> =
-        trusted.iter().flat_map(|own| EndEntityCert::try_from(own)).collect();
+    let sent: Vec<EndEntityCert<'_>> = sent.iter().flat_map(EndEntityCert::try_from).collect();
+    let trusted: Vec<EndEntityCert<'_>> = trusted.iter().flat_map(EndEntityCert::try_from).collect();
     let mut last = &certificate;
     for _ in 0..LONGEST_CHAIN {
         let issuer = last.issuer();

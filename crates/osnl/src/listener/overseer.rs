@@ -15,7 +15,8 @@ use super::gauges::{BindingGaps, Overseen};
 use crate::management::client::ApiQuestion;
 use crate::management::{BrokerFacts, UnknownFact};
 use crate::queues::{
-    DaemonCounts, EXCHANGES, Finding, FindingKind, FindingSeverity, QueueRow, QueueState, Survey, Wanted, of_alarm,
+    DaemonCounts, EXCHANGES, Finding, FindingKind, FindingSeverity, QueueRow, QueueState, Survey, Wanted,
+    of_alarm,
 };
 
 /// The interval between two looks, since a policy may be set at any time.
