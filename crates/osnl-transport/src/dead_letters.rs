@@ -74,6 +74,9 @@ pub trait QueueReader: Send {
 
     fn has_more(&self) -> bool;
 
+    /// Returns the number of messages that waited in the queue when the reading began.
+    fn waiting(&self) -> u64;
+
     /// Removes the message at this index from its queue.
     fn acknowledge(&mut self, at: usize) -> BoxFuture<'_, Result<(), TransportError>>;
 

@@ -406,8 +406,9 @@ impl DeadLetterQueues {
                 DeadLetterChange::Release => self.lately_sent(),
                 DeadLetterChange::Retry | DeadLetterChange::Discard => HashSet::new(),
             };
+            let mut former = None;
             result = loop {
-                match queue.change(change, &is_meant, changed, &mut sent).await {
+                match queue.change(change, &is_meant, changed, (&mut sent, &mut former)).await {
                     Ok(true) => {}
                     Ok(false) => break Ok(()),
                     Err(error) => break Err(error),
@@ -459,13 +460,14 @@ impl DeadLetterQueue {
     }
 
     /// Changes the messages of one reading, and returns whether there are more. `sent` has the letters of which copies
-    /// have been published, also by an earlier command.
+    /// have been published, also by an earlier command; `former` the number of messages that have waited since the command
+    /// began, which come first: what has come back since is left alone.
     async fn change(
         &self,
         change: DeadLetterChange,
         is_meant: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
         changed: &mut ChangedLetters,
-        sent: &mut HashSet<u64>,
+        (sent, former): (&mut HashSet<u64>, &mut Option<u64>),
     ) -> Result<bool, DeadLetterError> {
         let (bodies, left) = (AtomicU64::new(0), AtomicU64::new(0));
         let wants_body = |message: &QueuedMessage| {
@@ -480,15 +482,18 @@ impl DeadLetterQueue {
             fits
         };
         let Some(mut reader) = self.take(&wants_body).await? else { return Ok(false) };
+        let read = reader.messages().len();
+        let former = former.get_or_insert(reader.waiting().max(read as u64));
+        let known = read.min(usize::try_from(*former).unwrap_or(usize::MAX));
         let before = changed.ids.len();
         if change != DeadLetterChange::Discard {
-            let repeated = reader.messages().iter().filter(|message| {
+            let repeated = reader.messages()[..known].iter().filter(|message| {
                 let id = id_of(message);
                 sent.contains(&id) && is_meant(message) && !changed.ids.contains(&id)
             });
             let repeated: Vec<u64> = repeated.map(id_of).collect();
             changed.ids.extend(repeated);
-            let copies = copies_of(reader.messages(), is_meant, sent, &mut changed.behind);
+            let copies = copies_of(&reader.messages()[..known], is_meant, sent, &mut changed.behind);
             for some in copies.chunks(TOGETHER) {
                 let back: Vec<QueuedMessage> = some.iter().map(|at| again(&reader.messages()[*at])).collect();
                 self.put_back(&back).await?;
@@ -500,7 +505,7 @@ impl DeadLetterQueue {
                 }
             }
         }
-        let meant: Vec<usize> = (0..reader.messages().len())
+        let meant: Vec<usize> = (0..known)
             .filter(|at| {
                 let message = &reader.messages()[*at];
                 let goes = match change {
@@ -526,9 +531,10 @@ impl DeadLetterQueue {
             changed.ids.extend(new.iter().map(id_of));
             for at in some {
                 reader.acknowledge(*at).await.map_err(|error| self.failed(error))?;
+                *former -= 1;
             }
         }
-        let is_more = left.load(Ordering::Relaxed) > 0 || reader.has_more();
+        let is_more = left.load(Ordering::Relaxed) > 0 || (reader.has_more() && known == read);
         reader.close().await.map_err(|error| self.failed(error))?;
         Ok(changed.ids.len() > before && is_more)
     }
@@ -656,7 +662,7 @@ fn copies_of(
 fn words(queue: &str, error: &TransportError) -> String {
     match error {
         TransportError::NotTaken { .. } => format!(
-            "the dead letter queue \"{queue}\" is full: retry or discard dead letters (osnl deliveries), or raise its max-length"
+            "the dead letter queue \"{queue}\" is full (1 GiB, or the limit of a policy): retry or discard dead letters (osnl deliveries)"
         ),
         TransportError::Unroutable { .. } => {
             format!("the dead letter queue \"{queue}\" is gone, and is made anew")

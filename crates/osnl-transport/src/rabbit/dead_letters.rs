@@ -339,6 +339,7 @@ async fn take(
         tags: Vec::with_capacity(found.len()),
         messages: Vec::with_capacity(found.len()),
         has_more,
+        waiting: waiting.into(),
     };
     for (_, tag, message) in found {
         reader.tags.push(tag);
@@ -370,6 +371,7 @@ struct RabbitQueueReader {
     tags: Vec<u64>,
     messages: Vec<QueuedMessage>,
     has_more: bool,
+    waiting: u64,
 }
 
 impl QueueReader for RabbitQueueReader {
@@ -379,6 +381,10 @@ impl QueueReader for RabbitQueueReader {
 
     fn has_more(&self) -> bool {
         self.has_more
+    }
+
+    fn waiting(&self) -> u64 {
+        self.waiting
     }
 
     fn acknowledge(&mut self, at: usize) -> BoxFuture<'_, Result<(), TransportError>> {

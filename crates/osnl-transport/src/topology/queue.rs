@@ -96,6 +96,9 @@ pub const STREAM: &str = "stream";
 pub const NO_STREAMS: &str = "give each reader a pool of its own: a quorum queue (queue_type = quorum) bound to the same \
      exchanges, so that every reader gets every notification";
 
+/// The bytes of the bodies in a dead letter queue. A broker whose disk is full stops all publishers of the cloud.
+pub const MOST_DEAD_LETTERS: i64 = 1 << 30;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueKind {
     pub queue_type: QueueType,
@@ -120,15 +123,16 @@ impl QueueKind {
     pub const OSLO: Self = Self::classic(false, false);
     pub const DURABLE: Self = Self::classic(true, true);
 
-    /// Returns the kind of a dead letter queue: replicated, without a delivery limit, and refusing new messages when
-    /// full instead of dropping the oldest.
+    /// Returns the kind of a dead letter queue: replicated, without a delivery limit, with at most
+    /// [`MOST_DEAD_LETTERS`] bytes, and refusing new messages when full instead of dropping the oldest.
     #[must_use]
     pub fn dead_letters() -> Self {
         let overflow = ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned()));
+        let most = ("x-max-length-bytes".to_owned(), Argument::Integer(MOST_DEAD_LETTERS));
         Self {
             queue_type: QueueType::Quorum,
             single_active_consumer: false,
-            arguments: [overflow].into(),
+            arguments: [overflow, most].into(),
             ..Self::DURABLE
         }
     }
