@@ -22,7 +22,7 @@ fn is_ascii_wanted() -> bool {
     named.is_some_and(|name| name == "C" || name == "POSIX")
 }
 
-/// Writes osnl's own signs in ASCII; names of events stay as they are.
+/// Writes osnl's own signs in ASCII, for people; the same signs in names change too. Not for JSON.
 fn in_ascii(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     for (sign, plain) in [("×", "x"), ("…", "..."), ("–", "-"), ("→", "->"), ("↓", "v"), ("↑", "^")]

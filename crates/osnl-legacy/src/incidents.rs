@@ -115,12 +115,25 @@ fn stopping(status: &Status) -> Vec<LoggedIncident> {
         incident.kind != IncidentKind::ListenerConnecting || has_failed
     });
     let logged = |incident: &Incident| LoggedIncident {
-        place: (incident.kind, incident.subject.clone()),
+        place: (cause(incident.kind), incident.subject.clone()),
         what: incident.what.clone(),
         why: incident.why.clone(),
         remedy: remedy(status, incident),
     };
     failed.map(logged).collect()
+}
+
+/// Returns one kind for those that turn into one another while an action or a listener does not go on.
+fn cause(kind: IncidentKind) -> IncidentKind {
+    match kind {
+        IncidentKind::TargetRefuses
+        | IncidentKind::DependencyDown
+        | IncidentKind::ResourceFailing
+        | IncidentKind::FallsBehind
+        | IncidentKind::PendingOld
+        | IncidentKind::PendingFull => IncidentKind::TargetDown,
+        kind => kind,
+    }
 }
 
 fn listeners<'a>(

@@ -220,7 +220,7 @@ fn locate(place: &PlaceArgs) -> Result<Where, NoAnswer> {
 
 pub(super) fn print_json(value: &impl Serialize) -> Exit {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => print(&(crate::clean::json(text) + "\n")),
+        Ok(text) => print_bytes((crate::clean::json(text) + "\n").as_bytes()),
         Err(_) => Exit::Failed,
     }
 }

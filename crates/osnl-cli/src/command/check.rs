@@ -121,7 +121,7 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     }
     let printed = match args.format {
         OutputFormat::Text => output::print_tinted(&report.text(), report::tint),
-        OutputFormat::Json => output::print(&report.json()),
+        OutputFormat::Json => output::print_bytes(report.json().as_bytes()),
     };
     let failed = report.probes.iter().flatten().any(|probe| probe.verdict == ProbeVerdict::Failed);
     match (failed, report.trial.hopeless.is_empty()) {

@@ -155,7 +155,10 @@ fn describe_rest(changes: &ChangeResult, text: &mut String) {
             };
             text.push_str(&format!("  {which}: {}\n", clean(why)));
         }
-        if groups.len() > 20 || changes.refused > changes.refusals.len() as u64 {
+        let unnamed = changes.refused.saturating_sub(changes.refusals.len() as u64);
+        if unnamed > 0 {
+            text.push_str(&format!("  {unnamed} others: no reason is listed\n"));
+        } else if groups.len() > 20 {
             text.push_str("  ...; --format json shows more\n");
         }
     }

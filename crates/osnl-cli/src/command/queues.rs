@@ -203,7 +203,7 @@ fn shown(
     })?;
     let printed = match args.format {
         OutputFormat::Text => output::print_tinted(&report.text(), report::tint),
-        OutputFormat::Json => output::print(&report.json()),
+        OutputFormat::Json => output::print_bytes(report.json().as_bytes()),
     };
     if printed == Exit::Done { Ok(report) } else { Err(printed) }
 }

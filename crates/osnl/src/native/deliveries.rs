@@ -250,7 +250,7 @@ fn refuse_lost_waits<'r>(
                 listener.name
             );
             let allowed = format!(
-                "less than {}, no delivery_limit, or sqlite:// in [journal] connection",
+                "allowed: less than {}, no delivery_limit, or sqlite:// in [journal] connection",
                 duration::shown(stay)
             );
             reader.refuse::<()>(option, &problem, &allowed);

@@ -173,7 +173,7 @@ fn falling_behind(target: &TargetReport) -> Option<Incident> {
         CallLimit::Order => (
             "each other delivery waits for an earlier one of its resource".to_owned(),
             format!(
-                "make the target faster, or set ordered = false in rules of {name} whose order does not matter, then osnl \
+                "make the target faster, or set key = none in rules of {name} whose order does not matter, then osnl \
                  reload"
             ),
         ),
@@ -186,7 +186,7 @@ fn falling_behind(target: &TargetReport) -> Option<Incident> {
 
 fn per_second(count: u64, seconds: u64) -> String {
     let rate = count as f64 / seconds.max(1) as f64;
-    if rate == 0.0 || rate >= 0.1 { format!("{rate:.1}/s") } else { format!("{:.1}/min", rate * 60.0) }
+    if rate == 0.0 || rate >= 0.2 { format!("{rate:.1}/s") } else { format!("{:.1}/min", rate * 60.0) }
 }
 
 /// Returns the seconds until nothing waits any more at the present rates; `None` if more deliveries begin than end.
