@@ -298,9 +298,8 @@ impl DeliveryLoop {
         if !withdrawn.is_empty() {
             self.course.step(Wake::Withdrawn(withdrawn), now, &mut consequences);
         }
-        if self.course.schedule.gathers() {
-            self.course.schedule.crowd(self.journal.is_crowded(&self.name));
-        }
+        let is_crowded = self.course.schedule.gathers() && self.journal.is_crowded(&self.name);
+        self.course.schedule.crowd(is_crowded);
         self.course.step(wake, now, &mut consequences);
         if self.course.sweeps(now) {
             let overdue = self.journal.overdue(&self.name);

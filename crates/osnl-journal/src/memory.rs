@@ -139,8 +139,8 @@ struct OpenEntry {
     wanted: HashSet<DeliveryName>,
     outstanding: usize,
     course: MessageCourse,
-    /// The used limits of a returned delivery, with which the message returns.
-    returned: Option<UsedLimits>,
+    /// Whether a delivery has returned, with which the message returns.
+    returned: bool,
     /// A receipt for each arrival of the message; all complete together.
     receipts: Vec<oneshot::Sender<Settle>>,
     unsettled_since: Instant,
@@ -538,6 +538,7 @@ impl MemoryJournal {
         let mut outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();
         outstanding += self.bury_from_the_start(state, entry_id, &entry);
         if outstanding == 0 {
+            state.returned.take(&identity);
             if identity.id.is_some() {
                 state.has_finished(identity);
             }
@@ -547,7 +548,7 @@ impl MemoryJournal {
         let mut course = course.unwrap_or_else(|| MessageCourse::begin(received.origin.received));
         state.returned.take(&identity);
         let wanted = course.wanted(&deliveries);
-        let (used, handed) = (course.used, std::mem::take(&mut course.handed));
+        let (used, handed) = (course.used.clone(), std::mem::take(&mut course.handed));
         state.identities.insert(identity.clone(), entry_id);
         state.entries.insert(
             entry_id,
@@ -557,14 +558,14 @@ impl MemoryJournal {
                 identity,
                 wanted,
                 outstanding,
-                returned: None,
+                returned: false,
                 course,
                 receipts: vec![sender],
                 unsettled_since: Instant::now(),
                 _place: permit.take_one(),
             },
         );
-        state.add_open(entry_id, &deliveries, used, &handed);
+        state.add_open(entry_id, &deliveries, &used, &handed);
         if state.closed {
             state.drop_receipts();
         }
@@ -612,31 +613,30 @@ impl MemoryState {
         if let Some(open) = self.entries.get_mut(&pending.entry) {
             open.leaves(pending, returned);
         }
-        self.settle_one(pending.entry, returned.then_some(pending.used));
+        self.settle_one(pending.entry, returned);
     }
 
-    /// Counts an outcome of an entry, whose receipts complete with the last. `returned` has the used limits
-    /// of a returned delivery.
-    fn settle_one(&mut self, entry: u64, returned: Option<UsedLimits>) {
+    /// Counts an outcome of an entry, whose receipts complete with the last.
+    fn settle_one(&mut self, entry: u64, returned: bool) {
         let Some(open) = self.entries.get_mut(&entry) else { return };
         open.outstanding -= 1;
-        open.returned = returned.or(open.returned);
+        open.returned |= returned;
         if open.outstanding > 0 {
             return;
         }
         let Some(mut open) = self.entries.remove(&entry) else { return };
         self.identities.remove(&open.identity);
-        let settle = if open.returned.is_some() { Settle::Requeue } else { Settle::Acknowledge };
+        let settle = if open.returned { Settle::Requeue } else { Settle::Acknowledge };
         // Without a waiting receipt the connection is gone, and the broker redelivers the message.
         let mut is_unsettled = true;
         for receipt in open.receipts.drain(..) {
             is_unsettled &= receipt.send(settle).is_err();
         }
-        match open.returned {
-            Some(used) => self.has_returned(open, used),
-            // Without an id, another message may have the same bytes; only a redelivered one is surely the same.
-            None if is_unsettled || open.identity.id.is_some() => self.has_finished(open.identity),
-            None => {}
+        // Without an id, another message may have the same bytes; only a redelivered one is surely the same.
+        if open.returned {
+            self.has_returned(open);
+        } else if is_unsettled || open.identity.id.is_some() {
+            self.has_finished(open.identity);
         }
     }
 

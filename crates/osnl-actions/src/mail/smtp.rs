@@ -10,6 +10,7 @@
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -19,12 +20,15 @@ use osnl_net::tls::LatestEnd;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::letter::Letter;
 use crate::wire::{ServerAddress, ServerStream, TlsConnection, broken};
 use crate::{ActionError, ErrorClass};
 
 const LONGEST_REPLY: usize = 16 * 1024;
+/// The time for the rest of an answer whose code has come.
+const REST_OF_LINE: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub(super) struct MailServer {
@@ -349,7 +353,7 @@ impl Talk<'_> {
         }
         let code = self.read.get(..3).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
         let Some(code @ 200..=299) = code else { return self.expect(Whose::Mails).await };
-        let line = self.line().await.unwrap_or_default();
+        let line = timeout(REST_OF_LINE, self.line()).await.ok().and_then(Result::ok).unwrap_or_default();
         Ok(SmtpReply { code, lines: vec![line.get(4..).unwrap_or_default().to_owned()] })
     }
 

@@ -177,7 +177,7 @@ mod tests {
             shown("waiting-for-release", two, true)[1..],
             [
                 step("Release all", "/deliveries/change?change=release&state=waiting-for-release", ""),
-                step("Discard all", "/deliveries/change?change=discard&state=waiting-for-release", "danger"),
+                step("Discard all", "/deliveries/change?change=discard&state=waiting-for-release", ""),
             ]
         );
         let guards = json!({"for_release": 2, "why": "guard of rule r: 9; guard of action a: 9"});

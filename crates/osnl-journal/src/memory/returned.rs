@@ -1,13 +1,14 @@
 //! Messages that have returned to the broker. When such a message comes again, its waits and attempts go on, and what had
 //! ended is not done again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::time::Instant;
 
 use super::{MemoryLane, MemoryState, OpenEntry, PendingDelivery};
+use crate::store::weight::bytes_of_values;
 use crate::{DeliveryId, NewDelivery, UsedLimits};
 
 /// The rule, action and resource of a delivery among those of one message.
@@ -24,10 +25,20 @@ pub(super) struct MessageCourse {
     pub(super) received: SystemTime,
     pub(super) since: Instant,
     pub(super) returns: u32,
-    pub(super) used: UsedLimits,
+    /// The attempts of each delivery that has returned.
+    pub(super) used: HashMap<DeliveryName, UsedLimits>,
     pub(super) ended: HashSet<DeliveryName>,
-    /// Open deliveries of `on_failure`, which no rule makes, each with its beginning.
-    pub(super) handed: Vec<(NewDelivery, Instant)>,
+    /// Open deliveries of `on_failure`, which no rule makes.
+    pub(super) handed: Vec<HandedDelivery>,
+}
+
+/// A returned delivery of `on_failure`.
+#[derive(Clone, Debug)]
+pub(super) struct HandedDelivery {
+    new: NewDelivery,
+    since: Instant,
+    /// The letter that leaves its queue when the delivery has ended.
+    ends_letter: Option<u64>,
 }
 
 impl MessageCourse {
@@ -36,7 +47,7 @@ impl MessageCourse {
             received,
             since: Instant::now(),
             returns: 0,
-            used: UsedLimits::default(),
+            used: HashMap::new(),
             ended: HashSet::new(),
             handed: Vec::new(),
         }
@@ -45,7 +56,10 @@ impl MessageCourse {
     /// Leaves out what has ended, and adds what no rule makes.
     pub(super) fn resume(&self, deliveries: &mut Vec<NewDelivery>) {
         deliveries.retain(|new| !self.ended.contains(&name(new)));
-        deliveries.extend(self.handed.iter().map(|(new, _)| new.clone()));
+        // A reload may have made a rule call the action of `on_failure` itself.
+        let own: HashSet<DeliveryName> = deliveries.iter().map(name).collect();
+        let handed = self.handed.iter().map(|handed| &handed.new);
+        deliveries.extend(handed.filter(|new| !own.contains(&name(new))).cloned());
     }
 
     /// Returns the names of all deliveries that the message has had. Notes those that end from the start.
@@ -57,7 +71,9 @@ impl MessageCourse {
     }
 
     fn bytes(&self) -> usize {
-        self.ended.len() * NAME + self.handed.len() * WHOLE
+        let whole = |new: &NewDelivery| WHOLE + bytes_of_values(new.told.as_deref());
+        (self.ended.len() + self.used.len()) * NAME
+            + self.handed.iter().map(|handed| whole(&handed.new)).sum::<usize>()
     }
 }
 
@@ -71,7 +87,10 @@ impl OpenEntry {
         let name = (pending.rule.clone(), pending.action.clone(), pending.resource);
         if !returned {
             self.course.ended.insert(name);
-        } else if pending.is_handed {
+            return;
+        }
+        self.course.used.insert(name, pending.used);
+        if pending.is_handed {
             let new = NewDelivery {
                 resource: pending.resource,
                 ordered: matches!(pending.lane, MemoryLane::Key(_)),
@@ -79,7 +98,8 @@ impl OpenEntry {
                 subject: pending.subject.clone(),
                 ..NewDelivery::new(pending.rule.clone(), pending.action.clone(), pending.key.clone())
             };
-            self.course.handed.push((new, pending.since));
+            let (since, ends_letter) = (pending.since, pending.ends_letter);
+            self.course.handed.push(HandedDelivery { new, since, ends_letter });
         }
     }
 }
@@ -90,15 +110,16 @@ impl MemoryState {
         &mut self,
         entry: u64,
         deliveries: &[NewDelivery],
-        used: UsedLimits,
-        handed: &[(NewDelivery, Instant)],
+        used: &HashMap<DeliveryName, UsedLimits>,
+        handed: &[HandedDelivery],
     ) {
         for new in deliveries.iter().filter(|new| new.begin.is_open()) {
-            self.add(entry, new, used);
-            let before = handed.iter().find(|(handed, _)| name(handed) == name(new));
+            self.add(entry, new, used.get(&name(new)).copied().unwrap_or_default());
+            let before = handed.iter().find(|handed| name(&handed.new) == name(new));
             let pending = self.deliveries.get_mut(&DeliveryId(self.last));
-            if let (Some((_, since)), Some(pending)) = (before, pending) {
-                (pending.since, pending.is_handed) = (*since, true);
+            if let (Some(before), Some(pending)) = (before, pending) {
+                (pending.since, pending.ends_letter, pending.is_handed) =
+                    (before.since, before.ends_letter, true);
             }
         }
     }
@@ -107,16 +128,16 @@ impl MemoryState {
     /// rules decide anew.
     pub(super) fn course_of(&self, identity: &crate::identity::MessageIdentity) -> Option<MessageCourse> {
         let mut course = self.returned.get(identity)?.clone();
-        if course.handed.iter().any(|(new, _)| self.retired.contains(&new.action)) {
+        if course.handed.iter().any(|handed| self.retired.contains(&handed.new.action)) {
             course.handed.clear();
             course.ended.clear();
         }
         Some(course)
     }
 
-    pub(super) fn has_returned(&mut self, open: OpenEntry, used: UsedLimits) {
+    pub(super) fn has_returned(&mut self, open: OpenEntry) {
         let returns = open.course.returns.saturating_add(1);
-        let course = MessageCourse { returns, used, ..open.course };
+        let course = MessageCourse { returns, ..open.course };
         let bytes = open.identity.bytes() + course.bytes();
         self.returned.insert(open.identity, course, bytes);
     }

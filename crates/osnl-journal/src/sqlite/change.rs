@@ -20,6 +20,8 @@ use super::{paused, prune};
 use crate::DeliveryId;
 use crate::query::{CHANGING, Change, ChangeOutcome, FORGOTTEN, OVERTAKEN, RowState, same_action};
 
+/// The most bytes of the numbers of deliveries to which a later one gives way.
+const MOST_WAYS: usize = 4096;
 /// The longest time for which a batch may delay appends.
 const AT_MOST: Duration = Duration::from_millis(100);
 
@@ -208,6 +210,7 @@ fn give_way_later(
         Some(DeferredChange::GiveWay { to }) if to.split(' ').any(|other| other == row.to_string()) => {
             to.clone()
         }
+        Some(DeferredChange::GiveWay { to }) if to.len() > MOST_WAYS => return Ok(Some(CHANGING.to_owned())),
         Some(DeferredChange::GiveWay { to }) => format!("{to} {row}"),
         Some(DeferredChange::Discard { .. } | DeferredChange::Hold { .. } | DeferredChange::Move { .. }) => {
             return Ok(Some(CHANGING.to_owned()));

@@ -113,7 +113,7 @@ fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
     })
 }
 
-/// Whether the WAL holds nothing that the file needs, as after another program's `wal_checkpoint(TRUNCATE)`.
-pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(row.get::<_, i64>(1)? == 0))
+/// Returns the pages that the WAL must have: none or a few after another program's `wal_checkpoint(TRUNCATE)`.
+pub(super) fn pages(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
 }

@@ -109,15 +109,18 @@ impl RabbitTransport {
 
     /// Returns why the broker blocks publishers; `None` if it does not, or does not answer.
     pub async fn blocks_publishers(&self, limit: Duration) -> Option<String> {
-        timeout(limit, async {
+        let (watch, found) = timeout(limit, async {
             let mut watch = self.look_for_alarms(limit).await.ok()?;
             let found = watch.look().await.ok().flatten();
-            close(&watch.connection).await;
-            found
+            Some((watch, found))
         })
         .await
-        .ok()
-        .flatten()
+        .ok()??;
+        // A broker that blocks publishers reads no farewell.
+        if found.is_none() {
+            close(&watch.connection).await;
+        }
+        found
     }
 }
 

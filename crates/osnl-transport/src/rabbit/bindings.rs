@@ -17,7 +17,9 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -77,11 +79,22 @@ impl BindingWatch for RabbitBindingWatch {
             if self.is_deaf() {
                 return Ok(None);
             }
-            let answer = timeout(ANSWER, self.declarer.look(bindings, self.makes)).await;
-            if answer.is_err() {
+            let answers = AtomicUsize::new(0);
+            let answer = {
+                let mut look = pin!(self.declarer.look(bindings, self.makes, &answers));
+                loop {
+                    match timeout(ANSWER, &mut look).await {
+                        Ok(found) => break Some(found),
+                        // Many bindings at a slow broker.
+                        Err(_) if answers.swap(0, Ordering::Relaxed) > 0 => {}
+                        Err(_) => break None,
+                    }
+                }
+            };
+            if answer.is_none() {
                 self.declarer.side.forget_channel();
             }
-            answered(answer.ok(), self.is_guard && !self.is_deaf())
+            answered(answer, self.is_guard && !self.is_deaf())
         })
     }
 }
@@ -112,13 +125,16 @@ impl<C: Borrow<Connection>> Declarer<C> {
         &mut self,
         bindings: &[Binding],
         makes: Option<ExchangeDeclareOptions>,
+        answers: &AtomicUsize,
     ) -> Result<BindingLook, OperationFailure> {
         let mut look = BindingLook::default();
         let exchanges: BTreeSet<&str> = bindings.iter().map(|one| one.exchange.as_str()).collect();
         for exchange in exchanges {
             let of_it: Vec<&Binding> = bindings.iter().filter(|one| one.exchange == exchange).collect();
-            let seen = match (self.exchange_is_there(exchange).await, makes) {
-                (Ok(true), _) => self.bind_all(&of_it, &mut look).await,
+            let is_there = self.exchange_is_there(exchange).await;
+            answers.fetch_add(1, Ordering::Relaxed);
+            let seen = match (is_there, makes) {
+                (Ok(true), _) => self.bind_all(&of_it, &mut look, answers).await,
                 (Ok(false), None) => {
                     look.missing.extend(of_it.iter().copied().cloned());
                     Ok(())
@@ -130,7 +146,7 @@ impl<C: Borrow<Connection>> Declarer<C> {
                 (Err(failure), _) => Err(failure),
             };
             if let Err(failure) = seen {
-                if reply_code(&failure.error).is_none() {
+                if !matches!(reply_code(&failure.error), Some(403..=406)) {
                     return Err(failure);
                 }
                 let refused = TransportError::from(failure);
@@ -145,12 +161,17 @@ impl<C: Borrow<Connection>> Declarer<C> {
         &mut self,
         mut bindings: &[&Binding],
         look: &mut BindingLook,
+        answers: &AtomicUsize,
     ) -> Result<(), OperationFailure> {
         while !bindings.is_empty() {
             let channel = self.side.channel().await?;
-            let answers = join_all(bindings.iter().map(|binding| bind(&channel, binding))).await;
+            let made = join_all(bindings.iter().map(async |binding| {
+                let made = bind(&channel, binding).await;
+                answers.fetch_add(1, Ordering::Relaxed);
+                made
+            }));
             // The broker handles them in this order, and a refusal discards the later ones with their channel.
-            let first = answers.into_iter().enumerate().find_map(|(at, answer)| Some((at, answer.err()?)));
+            let first = made.await.into_iter().enumerate().find_map(|(at, answer)| Some((at, answer.err()?)));
             let Some((at, OperationFailure { what, error })) = first else { break };
             let failure = self.side.closed_by(&what, error);
             let words = reason(&failure.error);

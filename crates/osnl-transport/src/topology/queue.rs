@@ -97,7 +97,7 @@ pub const NO_STREAMS: &str = "give each reader a pool of its own: a quorum queue
      exchanges, so that every reader gets every notification";
 
 /// The bytes of the bodies in a dead letter queue. A broker whose disk is full stops all publishers of the cloud.
-pub const MOST_DEAD_LETTERS: i64 = 1 << 30;
+const MOST_DEAD_LETTERS: i64 = 1 << 30;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueKind {
@@ -124,7 +124,7 @@ impl QueueKind {
     pub const DURABLE: Self = Self::classic(true, true);
 
     /// Returns the kind of a dead letter queue: replicated, without a delivery limit, with at most
-    /// [`MOST_DEAD_LETTERS`] bytes, and refusing new messages when full instead of dropping the oldest.
+    /// 1 GiB of bodies, and refusing new messages when full instead of dropping the oldest.
     #[must_use]
     pub fn dead_letters() -> Self {
         let overflow = ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned()));

@@ -93,8 +93,9 @@ pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), R
         let obstacle = obstacle.unwrap_or_else(|_| Some(silent()));
         errors.extend(obstacle.iter().flat_map(|obstacle| listener.refusal(obstacle)));
     }
-    let counted = leaving.iter().map(|listener| timeout(ANSWER, listener.left_letters()));
-    errors.extend(join_all(counted).await.into_iter().filter_map(Result::ok).flatten().flatten());
+    errors.extend(
+        join_all(leaving.iter().map(LeavingListener::left_letters)).await.into_iter().flatten().flatten(),
+    );
     match errors.is_empty() {
         true => Ok(()),
         false => Err(ReloadRefusal { reason: ReloadRefusalReason::QueueNotEmpty, errors }),
@@ -121,14 +122,27 @@ impl LeavingListener {
     /// Returns the refusal while the dead letter queue has messages, which no command would find any more.
     async fn left_letters(&self) -> Option<Vec<String>> {
         let queue = &self.dead_letters.as_ref()?.queue;
-        let count = self.exit.transport.queue_access()?.depth(queue).await.ok()??;
+        let access = self.exit.transport.queue_access()?;
         let name = &self.conf.name;
-        (count > 0).then(|| {
-            vec![
-                format!("[listener:{name}] queue {queue} would be left, and has {count} dead or waiting deliveries"),
-                "release, retry, or discard them (osnl deliveries list), and reload then".to_owned(),
-            ]
-        })
+        let mut reason = None;
+        for _ in 0..CHECKS {
+            match timeout(ANSWER / CHECKS, access.depth(queue)).await {
+                // While another reads the queue, none of its messages counts.
+                Ok(Ok(None | Some(0))) => {}
+                Ok(Ok(Some(count))) => {
+                    reason = Some(format!("has {count} dead or waiting deliveries"));
+                    break;
+                }
+                Ok(Err(error)) => reason = Some(format!("the broker has not said what it has: {error}")),
+                Err(_) => reason = Some("the broker has not said what it has".to_owned()),
+            }
+            tokio::time::sleep(CHECK_INTERVAL).await;
+        }
+        let refused = format!("[listener:{name}] queue {queue} would be left, and {}", reason?);
+        Some(vec![
+            refused,
+            "release, retry, or discard them (osnl deliveries list), and reload then".to_owned(),
+        ])
     }
 
     fn unread(&self) -> Option<String> {

@@ -7,7 +7,9 @@
 use std::time::{Duration, SystemTime};
 
 use osnl_model::nearest;
-use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, RabbitTransport, Subscription};
+use osnl_transport::{
+    ExchangeFound, ExchangeInspection, QueueSeen, RabbitTransport, Subscription, TransportError,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Listener;
@@ -120,8 +122,9 @@ impl Listener {
                     sleep(ALARM_LOOK).await;
                 };
                 tracing::debug!(error = ended.to_string(), "alarms of the broker are not looked for");
-                self.heard_alarm(wanted, None);
-                if ended.is_refused_access() {
+                // An alarm lasts until a look shows its end.
+                if matches!(ended, TransportError::Refused { code: Some(403), .. }) {
+                    self.gauges.set_alarm(None);
                     return;
                 }
             }

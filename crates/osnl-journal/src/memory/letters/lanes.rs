@@ -288,7 +288,7 @@ impl MemoryJournal {
     pub(in crate::memory) fn has_begun_dead(&self, state: &mut MemoryState, entry: u64, letter: Option<u64>) {
         let listener = state.entries.get(&entry).map(|open| open.received.origin.listener.clone());
         let (Some(letter), Some(listener)) = (letter, listener) else {
-            state.settle_one(entry, None);
+            state.settle_one(entry, false);
             return;
         };
         let then = AfterRemoval::Entry(entry);

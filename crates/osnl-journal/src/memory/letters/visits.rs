@@ -109,7 +109,7 @@ impl MemoryJournal {
         for then in done {
             match then {
                 AfterRemoval::Delivery(id, end) => self.finish_in(&mut state, id, &end, true),
-                AfterRemoval::Entry(entry) => state.settle_one(entry, None),
+                AfterRemoval::Entry(entry) => state.settle_one(entry, false),
             }
         }
         if !has_more {

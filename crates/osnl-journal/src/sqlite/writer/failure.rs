@@ -17,6 +17,9 @@ use crate::JournalState;
 use crate::files::{beside, put};
 
 const REMIND: Duration = Duration::from_secs(60);
+/// Bytes of the head of a WAL, and of the head of each page in it, by SQLite's file format.
+const WAL_HEAD: i64 = 32;
+const FRAME_HEAD: i64 = 24;
 
 fn remove(file: &Path) -> io::Result<()> {
     match fs::remove_file(file) {
@@ -77,12 +80,10 @@ impl JournalWriter {
             FileLoss::Shorter { found, .. } => number("page_count")
                 .and_then(|pages| Ok(pages * number("page_size")?))
                 .is_ok_and(|bytes| bytes.unsigned_abs() <= *found),
-            FileLoss::WalShorter { found: 0, .. } => checkpoint::is_empty(connection).unwrap_or(false),
-            FileLoss::WalShorter { .. }
-            | FileLoss::Replaced
-            | FileLoss::Removed
-            | FileLoss::WalGone
-            | FileLoss::Damaged(_) => false,
+            FileLoss::WalShorter { found, .. } => checkpoint::pages(connection)
+                .and_then(|pages| Ok((pages, WAL_HEAD + pages * (FRAME_HEAD + number("page_size")?))))
+                .is_ok_and(|(pages, bytes)| pages == 0 || bytes.unsigned_abs() <= *found),
+            FileLoss::Replaced | FileLoss::Removed | FileLoss::WalGone | FileLoss::Damaged(_) => false,
         }
     }
 
@@ -103,8 +104,10 @@ impl JournalWriter {
             remove(&beside(&file, more))?;
         }
         put(&copied, &copy, &file)?;
-        self.reopen()?;
+        // If the new file cannot be opened now, it is opened later, and is no other program's.
+        self.shared.left.take(&file)?;
         self.shared.left.is_new();
+        self.reopen()?;
         tracing::error!(
             journal.file = %file.display(),
             reason = %loss,

@@ -14,6 +14,7 @@ use super::super::request::{MOST_LISTED, Which, delivery_id};
 use super::super::{AttemptAnswer, Delivery, List, MaskedMessage, Show, StateTotals, time};
 use super::ControlHandler;
 use crate::delivery::{TargetMonitor, TargetState};
+use crate::intake::Parts;
 use crate::journal::query::{
     BoundedCount, DeliveryDetails, DeliveryListRow, ListPage, Phase, QueryContext, RowOrder, RowState,
 };
@@ -123,7 +124,9 @@ impl ControlHandler {
     fn no_order(&self, row: &DeliveryListRow, received: &ReceivedMessage) -> Option<String> {
         let loaded = self.loaded().filter(|_| row.key.is_none())?;
         let rule = &loaded.conf.rules.iter().find(|rule| *rule.rule.name == *row.rule)?.rule;
-        let names = Names::from(received.decode().ok()?);
+        let notification = received.decode().ok()?;
+        let names = Names::from(notification.clone());
+        let names = Parts::of_notification(&notification).names(&names, row.resource);
         Some(rule.key.why_none(&names))
     }
 }

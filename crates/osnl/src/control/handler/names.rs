@@ -31,9 +31,9 @@ impl ControlHandler {
                 "action" => Filter { action: Some(name.clone()), ..Filter::default() },
                 _ => Filter { rule: Some(name.clone()), ..Filter::default() },
             };
-            let (rows, _) =
+            let (rows, (_, has_more)) =
                 self.store.journal.list(filter, ListPage { limit: 1, ..ListPage::default() }, 1).await?;
-            if rows.is_empty() {
+            if rows.is_empty() && !has_more {
                 return Err(missing(what, name, known.iter().map(|known| &**known).collect()));
             }
         }
