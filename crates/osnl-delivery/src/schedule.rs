@@ -238,7 +238,10 @@ impl Schedule {
         }
         self.has_hosts |= host.is_some();
         let since = claimed.since.unwrap_or(now);
-        let item = Item { claimed, host, since, alone: false, arrived, aging: None };
+        let mut item = Item { claimed, host, since, alone: false, arrived, aging: None };
+        if item.has_failed() {
+            item.since = now;
+        }
         self.ready(item);
         None
     }

@@ -133,7 +133,8 @@ async fn changes_need_json_and_are_refused_in_words() {
     for (head, path, body, expected, words) in [
         (&bearer, "/api/v1/reload", "{}", 415, "application/json"),
         (&json, "/api/v1/deliveries/retry", "{}", 400, "missing field `filter`"),
-        (&json, "/api/v1/deliveries/retry", r#"{"filter": {"action": "a"}}"#, 501, "memory"),
+        (&json, "/api/v1/deliveries/retry", r#"{"filter": {}}"#, 501, "memory"),
+        (&json, "/api/v1/deliveries/retry", r#"{"filter": {"action": "a"}}"#, 404, "there is no action a"),
         (&json, "/api/v1/actions/nobody/pause", "", 404, "nobody"),
         (&json, "/api/v1/actions/nobody/probe", "", 404, "nobody"),
     ] {

@@ -8,11 +8,17 @@
 //! calls do so, and half of the calls are kept for the newest. A long row of failing deliveries thus delays later
 //! deliveries neither by its failures nor by its calls.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{CallKind, DeliveryId, RunningCall, Schedule};
 
 const SHARE: usize = 4;
+
+/// The longest time between the retries of one digest, whose pauses differ by a fifth of at most a minute.
+const AGAIN_TOGETHER: Duration = Duration::from_secs(15);
 
 impl Schedule {
     /// Selects the deliveries of a call that may begin now, and marks them as under way. Each has another key,
@@ -190,15 +196,19 @@ impl Schedule {
     }
 
     fn gathered_at(&self) -> Option<Instant> {
-        let waiting = self.fresh.iter().filter_map(|id| self.items.get(id));
-        waiting.filter(|item| !item.alone).map(|item| item.since).min()?.checked_add(self.batch.wait)
+        let first = |of: &BTreeSet<DeliveryId>| {
+            let waiting = of.iter().filter_map(|id| self.items.get(id));
+            waiting.filter(|item| !item.alone).map(|item| item.since).min()
+        };
+        let fresh = first(&self.fresh).and_then(|since| since.checked_add(self.batch.wait));
+        let again = first(&self.again).filter(|_| self.batch.whole);
+        let again = again.and_then(|since| since.checked_add(self.batch.wait.min(AGAIN_TOGETHER)));
+        fresh.into_iter().chain(again).min()
     }
 
-    /// Returns whether the first of what is gathered has waited long enough: since its arrival, in a digest that failed, or
-    /// because no other can come.
+    /// Returns whether the first of what is gathered has waited long enough, or no other can come.
     fn has_gathered(&self, now: Instant) -> bool {
-        let has_failed = self.batch.whole && self.again.iter().any(|id| !self.is_alone(id));
-        has_failed || self.is_crowded || self.gathered_at().is_none_or(|at| at <= now)
+        self.is_crowded || self.gathered_at().is_none_or(|at| at <= now)
     }
 
     pub(crate) fn wake_at(&mut self, now: Instant) -> Option<Instant> {

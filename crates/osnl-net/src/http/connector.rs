@@ -340,4 +340,26 @@ mod tests {
         check(&own, &["127.0.0.1:80", "127.0.0.2:80"], Some(&["127.0.0.2:80"]));
         check(&own, &["127.0.0.1:80", "127.0.0.3:80", "[::1]:80"], None);
     }
+
+    #[tokio::test]
+    async fn a_name_that_is_rebound_leads_nowhere_else() {
+        let outside = osnl_testkit::Sink::start_at("127.0.0.2".parse().unwrap());
+        let guard = AddressGuard { hosts: vec!["127.0.0.2".parse().unwrap()], private: false };
+        for (found, is_reached) in [
+            (&["127.0.0.2"][..], true),
+            (&["127.0.0.1"], false),
+            (&["127.0.0.1", "127.0.0.2"], true),
+            (&["127.0.0.1", "127.0.0.3", "::1"], false),
+            (&["127.0.0.2"], true),
+        ] {
+            let addresses =
+                found.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), outside.port())).collect();
+            let peer = match allowed(Some(&guard), "rebound.example", addresses) {
+                Ok(kept) => dial::first_of(kept, dial::PATIENCE).await.ok(),
+                Err(_) => None,
+            };
+            let peer = peer.map(|(stream, _)| stream.peer_addr().unwrap().ip().to_string());
+            assert_eq!(peer, is_reached.then(|| "127.0.0.2".to_owned()), "{found:?}");
+        }
+    }
 }

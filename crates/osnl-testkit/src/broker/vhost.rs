@@ -193,14 +193,16 @@ impl Vhost {
         self.ask(&format!("length([P || {CONNECTIONS_HERE}])")).as_u64().unwrap_or_default()
     }
 
-    /// Returns osnl's connections to this virtual host by the broker's names, so that a test sees a reconnection as a
-    /// new name.
+    /// Returns osnl's connections to this virtual host that read a queue, by the broker's names, so that a test sees a
+    /// reconnection as a new name.
     #[must_use]
     #[track_caller]
     pub fn connections_of_osnl(&self) -> Vec<String> {
         let properties = "proplists:get_value(client_properties, rabbit_networking:connection_info(P, [client_properties]))";
+        let channels = "[proplists:get_value(channel_pid, C) || C <- rabbit_amqqueue:consumers_all(VHost)]";
+        let readers = format!("[(catch rabbit_channel:info(C, [connection])) || C <- {channels}]");
         let seen = self.ask(&format!(
-            "[list_to_binary(pid_to_list(P)) || {CONNECTIONS_HERE}, \
+            "[list_to_binary(pid_to_list(P)) || {CONNECTIONS_HERE}, lists:member([{{connection, P}}], {readers}), \
              (catch case lists:keyfind(<<\"connection_name\">>, 1, {properties}) of \
                  {{_, _, <<\"osnl:\", _/binary>>}} -> true; _ -> false end) =:= true]"
         ));

@@ -31,7 +31,7 @@ pub(crate) struct ReplayArgs {
     /// Append the events to the journal, so that the daemon makes the calls
     #[arg(long)]
     pub(super) live: bool,
-    /// With --live, show each event before the question, not only the first ones
+    /// With --live, show each event before the question
     #[arg(long, requires = "live")]
     pub(super) verbose: bool,
     /// Keep the message ids, and skip events whose id is in the journal

@@ -48,7 +48,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     of("deliveries retry", &["--state", "dead", "--dry-run"], 0, Json::One, false),
     of("deliveries discard", &["--state", "dead", "--dry-run"], 0, Json::One, false),
     of("deliveries release", &["--action", "cmdb", "--dry-run"], 0, Json::One, false),
-    of("deliveries move", &["--action", "gone", "--to", "roles", "--dry-run"], 0, Json::One, false),
+    of("deliveries move", &["--action", "cmdb", "--to", "roles", "--dry-run"], 0, Json::One, false),
     of("actions list", &[], 0, Json::One, true),
     of("actions probe", &["audit"], 0, Json::One, false),
     of("actions pause", &["audit"], 0, Json::One, false),
