@@ -28,7 +28,7 @@ const FAILING_KEYS: usize = 2;
 const MANY_FAILING: usize = 64;
 const REFUSED_KEYS: usize = 5;
 /// The length of a row of refusals that proves a lasting cause although the target has lately taken another delivery.
-/// It is shorter than six attempts of one delivery, and these use up the default `max_attempts`.
+/// Shorter than six attempts of one delivery, which use up the default `max_attempts`.
 const LONG_ROW: Duration = Duration::from_secs(10);
 /// The status that a failed program counts as: no target answers 0.
 const FAILED: u16 = 0;
@@ -520,7 +520,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// One event that the target refuses by itself between must not cost the others an attempt each time.
+    /// A single refused event in between must not cost the others an attempt each time.
     #[test]
     fn a_row_of_refusals_stands_until_a_success() {
         let row = "a:403 b:403 c:403 d:403 e:403 +1 begin";

@@ -27,8 +27,7 @@ pub trait Journal: Send + Sync {
     /// messages.
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle>;
 
-    /// Returns the first arrival of a message that the broker delivers again, if this process has seen it before and not
-    /// settled it: all waits go on over a return. A file keeps what it has taken, and has none.
+    /// Returns the first arrival of a message that the broker delivers again, if this process has seen the message before and not settled it: all waits go on over a return. A file never returns a message, and has none.
     fn first_arrival(&self, received: &ReceivedMessage, notification: &Notification) -> Option<SystemTime>;
 
     /// Returns whether nothing more comes until a delivery of this action ends, so that it is useless to wait for more.

@@ -1,6 +1,6 @@
 //! The log of the incidents that stop deliveries, at ERROR: the files of the old programs may ask for this level alone.
 //!
-//! Each incident of [`ControlHandler::status`] is logged when it begins, each hour while it lasts, and when it is over.
+//! Each incident of [`ControlHandler::status`] is logged at its beginning, each hour while it lasts, and at its end.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -235,8 +235,7 @@ pub const BINDING_INTERVAL: Duration = Duration::from_secs(5);
 /// Looks at the bindings of an open subscription. An exchange may be deleted and made again at any time, and takes its
 /// bindings along.
 pub trait BindingWatch: Send {
-    /// Makes the bindings, which changes nothing where they exist, and returns what could not be bound; `None` if the
-    /// broker has not answered. A lost connection is reported by the consumer.
+    /// Makes the bindings, which changes nothing where they exist, and returns the failed ones; `None` if the broker has not answered. A lost connection is reported by the consumer.
     ///
     /// # Errors
     /// The subscription has to end, because the broker's node has been cut off from the others.

@@ -22,8 +22,7 @@ impl SystemGroup {
         }
     }
 
-    /// Whether a process shows that it is in the group: by its own group, or where the kernel shows them, by its other
-    /// groups. Another user's process has got the number of one that has ended.
+    /// Whether a process is in the group: by its own group, or where the kernel shows these, by other groups. Another user's process has got the number of one that has ended.
     #[must_use]
     pub fn has(&self, peer: &UCred) -> bool {
         let others = || {
@@ -34,7 +33,7 @@ impl SystemGroup {
     }
 }
 
-/// Reads `/proc/PID/status`.
+/// Reads the groups in `/proc/PID/status`.
 fn has_group(status: &str, uid: u32, gid: u32) -> bool {
     let numbers = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();

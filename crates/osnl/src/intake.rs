@@ -300,7 +300,7 @@ impl RuleEngine {
     }
 }
 
-/// A message, and whether the broker delivers it again after this process has seen it before.
+/// A message, and whether the broker delivers it to this process for another time.
 #[derive(Clone, Copy)]
 struct Arrival<'a> {
     received: &'a ReceivedMessage,

@@ -120,7 +120,7 @@ pub struct Finding {
 }
 
 impl FindingKind {
-    /// Whether a look proves that the listener receives nothing as it is configured, however long it has listened.
+    /// Whether a look proves that the listener's configuration receives nothing, however long it has listened.
     #[must_use]
     pub(crate) fn proves_silence(self) -> bool {
         matches!(self, Self::WrongTopic | Self::WrongPriority | Self::OtherExchange)

@@ -1,3 +1,5 @@
+//! The reply of a target as values that expressions see: JSON, lines of JSON, text, or nothing.
+
 use std::sync::Arc;
 
 use osnl_config::template::{EvalError, Expression, Names, TemplateError};

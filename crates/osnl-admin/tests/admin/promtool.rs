@@ -149,7 +149,7 @@ fn an_incident_is_one_sample_with_its_subject_and_a_reason_of_bounded_length() {
     let expected = format!("reason=\"{}\"}} 1", reason.replace('"', "\\\""));
     let found = sample(&measured);
     assert!(found.ends_with(&expected) && found.contains("subject=\"listener neutron\""), "{found}");
-    // The words of what is broken have numbers, unless they are all that is known of a constant.
+    // The words of a broken part have numbers, unless a constant alone is known.
     measured.incidents[0].why = None;
     assert!(sample(&measured).ends_with("reason=\"since 4 s\"} 1"));
     measured.incidents[0].kind = IncidentKind::CanaryLate;

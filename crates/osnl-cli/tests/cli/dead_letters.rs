@@ -126,7 +126,9 @@ fn a_dead_letter_queue_that_is_full_or_gone_loses_nothing() {
     let mut rig = refused_by("dead-letters-full", roles);
     let policy = r#"{"max-length":1}"#;
     rig.vhost.ctl(&["set_policy", "full", "dead$", policy, "--apply-to", "queues"]);
-    rig.publish((1..=5).map(|n| (n, n)));
+    rig.publish([(1, 1)]);
+    are_dead(&rig, 1);
+    rig.publish((2..=5).map(|n| (n, n)));
     wait_until(SOON, "the status says so", || rig.status()["journal"]["state"] == "full");
     let incidents = rig.status()["incidents"].to_string();
     assert!(incidents.contains("the dead letter queue \\\"osnl.dead\\\" is full"), "{incidents}");

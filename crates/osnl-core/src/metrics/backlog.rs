@@ -173,13 +173,13 @@ mod tests {
         let found = played(300, slow).falling_behind().unwrap();
         assert_eq!((found.limit, found.calls, found.rates.seconds), (CallLimit::Concurrency, 16, 180));
         assert_eq!((found.rates.begun, found.rates.ended, found.seconds_each), (180, 90, Some(32)));
-        // Nothing ends at all.
+        // No delivery ends at all.
         assert_eq!(played(300, |_| (1, 0, full)).falling_behind().unwrap().seconds_each, None);
         // A burst is worked off; a fast target has no limit; a target that is held has its own incident.
         assert_eq!(played(170, |second| (if second < 5 { 400 } else { 0 }, 10, full)).falling_behind(), None);
         assert_eq!(played(300, |_| (1, 1, full)).falling_behind(), None);
         assert_eq!(played(300, |second| (1, second % 2, load(None))).falling_behind(), None);
-        // It was held for a while, and then works off what has gathered.
+        // The target was held for a while, and then works off the backlog.
         let down = |second| if second < 100 { (1, 0, load(None)) } else { (1, 3, full) };
         assert_eq!(played(300, down).falling_behind(), None);
     }

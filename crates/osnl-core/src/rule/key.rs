@@ -5,7 +5,7 @@ use osnl_config::template::{Expression, Names, TemplateError};
 use osnl_model::bounded_id;
 use serde_json::Value;
 
-/// What orders the deliveries of a rule: those of one action with one key are made one after the other.
+/// The order of the deliveries of a rule: with one action and one key, each waits for the one before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeySource {
     #[default]

@@ -1,3 +1,5 @@
+//! Ends of deliveries in memory, and their returns to the broker.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,8 +101,7 @@ impl MemoryJournal {
             }
             Outcome::Returned => {
                 self.counters.returned.increment();
-                // Followers of the same key must not overtake the returned delivery. Those that leave for the dead
-                // letter queue follow it there.
+                // Followers of the same key must not overtake the returned delivery. A follower on its way to the dead letter queue goes on.
                 let lanes = state.lanes(&pending.action);
                 let mut behind: Vec<_> =
                     lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();

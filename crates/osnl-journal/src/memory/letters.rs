@@ -5,8 +5,7 @@
 //!
 //! - A listener with a guard or `hold_key` *gates*: a message of a new session is parked until the dead letter queue of
 //!   the listener has been read once, since another daemon may have filled the queue. Only then can the journal tell whose turn it is.
-//! - A delivery leaves for the queue when all earlier ones of its lane have ended, leave too, or are copies of letters
-//!   that are carried out before it. Their messages go to the queue in the order of their places.
+//! - A delivery leaves for the queue when all earlier deliveries of the lane have ended, leave too, or are copies of letters with earlier places. Their messages go to the queue in the order of their places.
 //! - An operator's release or retry publishes a copy of the letter to the source queue. The letter stays, and with it
 //!   the hold, until the delivery made of the copy has ended. So a daemon that dies in between finds the letter, and
 //!   nothing of the resource has overtaken it. A copy whose letter is gone has had its effect, and is acknowledged.

@@ -53,7 +53,7 @@ impl MessageCourse {
         }
     }
 
-    /// Leaves out what has ended, and adds what no rule makes.
+    /// Leaves out ended deliveries, and adds those of `on_failure`, which no rule makes.
     pub(super) fn resume(&self, deliveries: &mut Vec<NewDelivery>) {
         deliveries.retain(|new| !self.ended.contains(&name(new)));
         // A reload may have made a rule call the action of `on_failure` itself.

@@ -184,7 +184,7 @@ fn retry(
         Later::Effect => return Ok(Some(OVERTAKEN.to_owned())),
         Later::Unknown => return Ok(Some(FORGOTTEN.to_owned())),
         Later::Open(later) => {
-            // It has had no effect, so it goes behind the retried delivery.
+            // Without an effect so far, it goes behind the retried delivery.
             answer.withdrawn.push((found.action.clone(), later.id));
             if work.claimed.contains(&later.id) {
                 return give_way_later(work, found, &later, answer);

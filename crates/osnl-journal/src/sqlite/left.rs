@@ -58,7 +58,7 @@ impl fmt::Display for FileLoss {
 }
 
 impl LeftFiles {
-    /// Takes the files as they are for those that osnl left.
+    /// Notes the present files as the ones that osnl left.
     pub(super) fn take(&self, file: &Path) -> io::Result<()> {
         let found = FoundFile::at(file)?;
         let wal = FoundFile::at(&beside(file, "-wal"))?;
@@ -81,7 +81,7 @@ impl LeftFiles {
         }
     }
 
-    /// Compares the files with what osnl left, and takes up that they have grown.
+    /// Compares the files with the known ones, and notes their growth.
     pub(super) fn look(&self, file: &Path) -> io::Result<Option<FileLoss>> {
         let mut known = self.lock();
         let (left, left_wal) = (known.file, known.wal);

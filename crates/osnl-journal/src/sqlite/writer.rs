@@ -296,7 +296,7 @@ impl JournalWriter {
             batch.extract_if(.., |command| matches!(command, SqliteCommand::Fetch(..))).collect();
         if !batch.is_empty() {
             loop {
-                // A message is acknowledged only if the file is what it was, however much of it is in memory.
+                // A message is acknowledged only if the file is unchanged by others, however much of the file is in memory.
                 let ready = if self.failing.is_some() { self.ready_storage() } else { self.check_file() };
                 let is_change = matches!(batch[..], [SqliteCommand::Change(..)]);
                 let ended =

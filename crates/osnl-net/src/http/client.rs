@@ -1,3 +1,5 @@
+//! The HTTP client: connections that are kept and dropped in time, redirects, answers within limits.
+
 use std::sync::Arc;
 use std::time::Duration;
 

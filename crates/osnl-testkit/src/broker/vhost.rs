@@ -199,7 +199,7 @@ impl Vhost {
     #[track_caller]
     pub fn connections_of_osnl(&self) -> Vec<String> {
         let properties = "proplists:get_value(client_properties, rabbit_networking:connection_info(P, [client_properties]))";
-        let channels = "[proplists:get_value(channel_pid, C) || C <- rabbit_amqqueue:consumers_all(VHost)]";
+        let channels = "[proplists:get_value(channel_pid, C) || C <- rabbit_amqqueue:consumers_all(V)]";
         let readers = format!("[(catch rabbit_channel:info(C, [connection])) || C <- {channels}]");
         let seen = self.ask(&format!(
             "[list_to_binary(pid_to_list(P)) || {CONNECTIONS_HERE}, lists:member([{{connection, P}}], {readers}), \

@@ -45,7 +45,7 @@ impl Alarms {
         Self { events: Box::pin(connection.events_listener()), reason: None }
     }
 
-    /// Takes up what the broker has said since, and returns the reason while it blocks.
+    /// Reads the broker's notices, and returns the reason while publishers are blocked.
     pub(super) fn hear(&mut self, mut changed: impl FnMut(&AlarmChange)) -> Option<String> {
         while let Some(Some(event)) = self.events.next().now_or_never() {
             self.take(event, &mut changed);

@@ -170,7 +170,7 @@ impl<C: Borrow<Connection>> Declarer<C> {
                 answers.fetch_add(1, Ordering::Relaxed);
                 made
             }));
-            // The broker handles them in this order, and a refusal discards the later ones with their channel.
+            // The broker handles bindings in this order, and a refusal discards the later ones with the channel.
             let first = made.await.into_iter().enumerate().find_map(|(at, answer)| Some((at, answer.err()?)));
             let Some((at, OperationFailure { what, error })) = first else { break };
             let failure = self.side.closed_by(&what, error);
@@ -179,7 +179,7 @@ impl<C: Borrow<Connection>> Declarer<C> {
                 look.missing.extend(bindings[at..].iter().copied().cloned());
                 break;
             }
-            // Permissions for topics are those of a key, all others those of the exchange or of the queue.
+            // Permissions for topics concern a key, all others the exchange or the queue.
             if !words.contains("access to topic") {
                 return Err(failure);
             }

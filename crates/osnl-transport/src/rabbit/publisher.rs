@@ -138,7 +138,7 @@ impl RabbitPublisher {
             if link.blocked().is_none() {
                 return Ok(link);
             }
-            // What the client library got now would wait in its memory, beside what a later attempt sends.
+            // A message given to the client library now would wait in memory, beside the copy of a later attempt.
             sleep(link::LONG).await;
         }
         if self.attempts.load(Ordering::Relaxed) != seen

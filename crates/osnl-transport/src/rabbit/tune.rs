@@ -11,7 +11,7 @@ use super::frames::LARGEST;
 use super::login::NothingInCommon;
 
 const TUNE: [u8; 4] = [0, 10, 0, 30];
-/// The protocol's smallest frame.
+/// The smallest frame that the protocol permits.
 const SMALLEST: u32 = 4096;
 /// The client library's smallest frame.
 const OF_LIBRARY: u32 = 8192;

@@ -66,7 +66,7 @@ pub struct DeliveryGroup {
     /// What all of the group wait for: a target that is down, or the end of a pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obstacle: Option<String>,
-    /// The states in which they are, as the list names them.
+    /// Their states, as the list names these.
     #[serde(default)]
     pub states: Vec<String>,
     #[serde(skip)]

@@ -164,7 +164,7 @@ pub struct Incident {
 pub(super) struct QueueLook {
     /// The broker, the virtual host, and the queue or exchange.
     place: [String; 3],
-    /// Seconds since the look.
+    /// Seconds since the latest look at the queue.
     age: u64,
 }
 
@@ -296,7 +296,7 @@ impl Incident {
     /// Returns the place of the incident on every screen: the sooner an operator should look, the smaller.
     ///
     /// 1. Nothing is read or kept: the daemon stops, the journal is full, a listener has no queue.
-    /// 2. Critical incidents: first those on which an operator must act, then those with which osnl goes on alone.
+    /// 2. Critical incidents: first where an operator must act, then where osnl goes on alone.
     /// 3. Warnings, in the same order.
     /// 4. Nothing waits yet: a certificate ends next week.
     ///

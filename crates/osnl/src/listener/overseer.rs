@@ -87,7 +87,7 @@ impl Listener {
         }
     }
 
-    /// Returns exchanges of services that exist, and whose names are near those of missing ones.
+    /// Returns existing exchanges of services with names near to missing exchanges.
     async fn near(&self, wanted: &Wanted, found: &Subscription) -> Vec<String> {
         let missing = found.unbound.iter().map(|binding| &*binding.exchange);
         let missing = missing.filter(|name| self.gauges.trouble().is_some() && !EXCHANGES.contains(name));

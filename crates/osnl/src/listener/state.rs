@@ -7,7 +7,7 @@ use std::time::SystemTime;
 pub trait ConnectionObserver: Send + Sync {
     /// Called before the first attempt since the start, or since a connection was lost.
     fn connecting(&self);
-    /// Called after each attempt.
+    /// Called after each attempt to connect.
     fn attempted(&self, is_connected: bool);
 }
 

@@ -18,7 +18,7 @@ const BOTH_ADDRESSES: &str = "/v1/role?extra=openstack-auto-v1&cuk=12345678-1234
 
 const FILES: [&str; 2] = ["k2hr3/manual/k2hr3_osnl.conf", "k2hr3/conf/06-all-options-documented.conf"];
 
-/// The file, with this K2HR3 and these lines in place of others of the same option.
+/// The file, with this K2HR3, and with these lines in place of their options.
 fn conf(file: &str, sink: &Sink, lines: &[&str]) -> Conf {
     let text = fixture::text(file);
     let name = |line: &str| line.split(" = ").next().unwrap().to_owned();

@@ -95,6 +95,7 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("docs/concepts.md", "probes grows from one second to", "osnl/src/native/deliveries.rs", "const FIRST_PAUSE: Duration = Duration::from_secs(1);"),
     ("docs/concepts.md", "429, or a 503 with", "osnl-actions/src/driver.rs", "(true, true) => \"no connection, 429, 503 with Retry-After\""),
     ("docs/concepts.md", "connection reset; 408, 425, or any other 5xx", "osnl-actions/src/http_request/conf/table.rs", "retry: Statuses = \"408, 425, 429, 5xx\""),
+    ("docs/concepts.md", "what does not fit into 1 GiB of bodies", "osnl-transport/src/topology/queue.rs", "const MOST_DEAD_LETTERS: i64 = 1 << 30;"),
     ("docs/concepts.md", "a refused login (401, 407)", "osnl-core/src/attempt.rs", "Self::Status(401 | 407)"),
     ("docs/concepts.md", "(a 3xx, 400, 401, 403, 404, 405, or 407)", "osnl-delivery/src/breaker.rs", "FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405"),
     ("docs/concepts.md", "program fails for 5 resources", "osnl-delivery/src/breaker.rs", "const REFUSED_KEYS: usize = 5;"),

@@ -1,4 +1,4 @@
-//! Visits of a dead letter queue: what leaves it, what goes back to the source queue, and what is found there.
+//! Visits of a dead letter queue: letters that leave, letters that go back to the source queue, and the letters found.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

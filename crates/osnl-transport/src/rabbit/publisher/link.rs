@@ -25,8 +25,7 @@ pub(super) const LONG: Duration = Duration::from_secs(1);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The number of prepared routes that are remembered; at the limit all are forgotten.
 const MAX_ROUTES: usize = 4096;
-/// The time for which a route counts as prepared. An exchange that is deleted and made again has lost its bindings, and
-/// the broker confirms what it then drops.
+/// The time for which a route counts as prepared. An exchange that is deleted and made again has lost its bindings, and the broker confirms each message and drops it.
 const PREPARED: Duration = Duration::from_secs(10);
 const ACCESS_REFUSED: u16 = 403;
 

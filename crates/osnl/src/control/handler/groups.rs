@@ -82,8 +82,7 @@ impl ControlHandler {
 }
 
 /// Joins the groups whose causes are the same in few words. All pending deliveries of an action whose target is down or
-/// that is paused have one cause: an attempt that was made, or an earlier delivery of the resource, changes nothing. Those
-/// that have failed in no attempt have one too: it is not their turn.
+/// that is paused have one cause: an attempt that was made, or an earlier delivery of the resource, changes nothing. A delivery without a failed attempt has one too: its turn has not come.
 fn joined(
     groups: impl Iterator<Item = (String, DeliveryGroup)>,
     obstacle: impl Fn(&str) -> Option<String>,

@@ -13,8 +13,7 @@ pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
     of_one_queue(kept)
 }
 
-/// Joins the incidents of several listeners of one queue or exchange, `nova, neutron: queue …`: equal ones, and those of
-/// looks at the same one, whose numbers differ. The latest look counts.
+/// Joins the incidents of several listeners of one queue or exchange, `nova, neutron: queue …`: equal incidents, and incidents of looks at the same queue with different numbers. The latest look counts.
 fn of_one_queue(incidents: Vec<Incident>) -> Vec<Incident> {
     let mut joined: Vec<Incident> = Vec::new();
     for incident in incidents {

@@ -47,7 +47,7 @@ pub(super) fn no_publisher(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(
 const NO_PUBLISHER: &str = "the known events of this rule have no publisher, and nothing matches it";
 const WITHOUT_IT: &str = "remove the condition: their event type is enough";
 
-/// Octavia sends null.
+/// Octavia sends null as the publisher.
 fn without_publisher(events: &[&CatalogueEvent]) -> bool {
     !events.is_empty()
         && events.iter().all(|event| event.publishers.iter().all(|publisher| *publisher == NULL))
