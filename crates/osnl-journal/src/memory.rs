@@ -165,7 +165,7 @@ struct PendingDelivery {
     failed: Option<FailedAttempts>,
     claimed: Option<Weight>,
     due: Option<Instant>,
-    /// What the broker's next answer about its letter brings; `None` if the delivery awaits none.
+    /// The effect of the broker's next answer about the delivery's letter; `None` if no answer is awaited.
     awaits: Option<Awaited>,
     /// The reason for which a guard holds the delivery.
     held: Option<Box<str>>,

@@ -345,8 +345,7 @@ impl Talk<'_> {
         self.taken().await
     }
 
-    /// Reads the answer to the mail. Its code says that the server has the mail, whatever becomes of the rest: a mail
-    /// that was taken is not sent again.
+    /// Reads the answer to the mail. A code of success counts even if the rest of the answer never comes, so that a mail is not sent twice.
     async fn taken(&mut self) -> Result<SmtpReply, ActionError> {
         while self.read.len() < 3 && !self.read.contains(&b'\n') {
             self.more().await?;

@@ -36,6 +36,7 @@ use crate::{BindingLook, BindingWatch, BoxFuture, TransportError};
 
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// The looks at the bindings of one subscription.
 pub(super) struct RabbitBindingWatch {
     declarer: Declarer<SharedConnection>,
     body_flow: Arc<BodyFlow>,

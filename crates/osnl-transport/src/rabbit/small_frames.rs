@@ -10,6 +10,7 @@ const METHOD: u8 = 1;
 const TUNE_OK: [u8; 4] = [0, 10, 0, 31];
 const END: u8 = 0xCE;
 
+/// A connection to a broker whose `frame_max` is below the least of the client library.
 pub(super) struct SmallFrames {
     /// The broker's largest frame in bytes.
     most: u32,
