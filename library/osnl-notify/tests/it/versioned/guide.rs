@@ -35,11 +35,18 @@ fn check<T: VersionedObject + PartialEq>(name: &str) -> T {
     if let Some(step @ Value::Null) = printed["ironic_object.data"].get_mut("clean_step") {
         *step = json!({});
     }
-    let written = |version| -> Json { to_version(&found.object, &[(T::INFO.name, version)]).unwrap() };
-    assert_eq!(written(found.version).into_value(), printed, "{name}");
+    let written = |object: &T, version| -> Value {
+        to_version(object, &[(T::INFO.name, version)]).unwrap().into_value()
+    };
+    assert_eq!(written(&found.object, found.version), printed, "{name}");
+    // The first version lacks the fields of later ones, so the object that is read from it has fewer.
     let first = ObjectVersion::new(1, 0);
-    match read::<T>(written(first)) {
-        WireObject::Known(again) => assert!(again.version == first && again.object == found.object, "{name}"),
+    let in_first = written(&found.object, first);
+    match read::<T>(Json::from(in_first.clone())) {
+        WireObject::Known(again) => {
+            assert_eq!(again.version, first, "{name}");
+            assert_eq!(written(&again.object, first), in_first, "{name}");
+        }
         WireObject::Unknown(unknown) => panic!("{name} as {first}: {}", unknown.reason),
     }
     found.object
