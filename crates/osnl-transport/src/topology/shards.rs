@@ -8,6 +8,7 @@
 use std::num::NonZeroU32;
 
 use super::{Argument, Binding, QueueKind, QueueType};
+use crate::dead_letters::dead_letter_queue;
 
 /// The shards of one exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +41,12 @@ impl Shards {
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
         (0..self.count.get()).map(|shard| self.queue(shard)).collect()
+    }
+
+    /// Returns the queues of dead letters, where deliveries may wait for their release in the order of these shards.
+    #[must_use]
+    pub fn dead_letter_queues(&self) -> Vec<String> {
+        self.queues().iter().map(|queue| dead_letter_queue(queue)).collect()
     }
 
     #[must_use]

@@ -197,9 +197,13 @@ pub async fn shards_probe(
     let limit = context.deadline.mul_f64(0.3);
     let looking = async {
         let former = transport.count_of_shards(shards, limit).await;
-        let all = former.and_then(NonZeroU32::new).filter(|former| *former > shards.count);
-        let all = Shards { count: all.unwrap_or(shards.count), ..shards.clone() };
-        (former, transport.inspect(&[], &all.queues(), None, limit).await)
+        let of_former = former.and_then(NonZeroU32::new).filter(|former| *former != shards.count);
+        let of_former = of_former.map(|count| Shards { count, ..shards.clone() });
+        let all = of_former
+            .iter()
+            .fold(shards, |most, former| if former.count > most.count { former } else { most });
+        let letters = of_former.as_ref().map(Shards::dead_letter_queues).unwrap_or_default();
+        (former, transport.inspect(&[], &[all.queues(), letters].concat(), None, limit).await)
     };
     let Ok((former, inspection)) = tokio::time::timeout(context.deadline, looking).await else {
         return vec![silent(Probe::of(context.section, "shards"), context.deadline)];
@@ -209,9 +213,11 @@ pub async fn shards_probe(
     }
     let mut probes = Vec::new();
     let (count, mut full) = (shards.count.get(), Vec::new());
+    let most = former.unwrap_or(count).max(count);
     for (n, (name, found)) in (0..).zip(&inspection.queues) {
         let probe = Probe::of(context.section, format!("shard queue {name}"));
-        let is_former = former.is_some_and(|former| n < former && former != count);
+        // The queues of all shards are followed by the dead letter queues of the former number.
+        let is_former = former.is_some_and(|former| former != count && (n < former || n >= most));
         if let QueueInspection::There { waiting, consumers, .. } = found
             && is_former
             && (*waiting > 0 || *consumers > 0)

@@ -20,7 +20,6 @@ use super::super::arguments::table;
 use super::super::failure::{OperationFailure, PRECONDITION_FAILED, is_missing, reason, reply_code};
 use super::super::refusal::Difference;
 use super::super::side::SideChannel;
-use crate::dead_letters::dead_letter_queue;
 use crate::topology::Shards;
 use crate::{QueueSeen, TransportError};
 
@@ -100,9 +99,7 @@ async fn holders(
     if let Some(QueueSeen { consumers: 1.., .. }) = look(side, &former.count_queue()).await? {
         holders.push(format!("a publisher with shards = {} is connected", former.count));
     }
-    let queues = former.queues().into_iter();
-    // A dead letter queue may have deliveries that wait for their release, in the order of the former shard.
-    for queue in queues.flat_map(|queue| [dead_letter_queue(&queue), queue]) {
+    for queue in former.queues().into_iter().chain(former.dead_letter_queues()) {
         match look(side, &queue).await? {
             None | Some(QueueSeen { messages: 0, consumers: 0 }) => {}
             Some(QueueSeen { messages, consumers }) => {

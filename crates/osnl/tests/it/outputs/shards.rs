@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use osnl_actions::driver::{Probe, ProbeContext, ProbeVerdict, shards_probe};
 use osnl_model::{Notification, TransportUrl, resource_key, shard_of};
+use osnl_net::http::HttpOptions;
 use osnl_testkit::{Broker, Vhost, wait_until};
 use osnl_transport::{MemoryBroker, RabbitTransport, Shards, Transport as _};
 
@@ -34,6 +36,17 @@ fn depth(vhost: &Vhost, shard: u32) -> u64 {
     let name = format!("osnl-shard-{shard}");
     let depth = runtime.block_on(async { transport.queue_access().unwrap().depth(&name).await });
     depth.unwrap().unwrap().into()
+}
+
+/// Asks as `osnl check --connect` does whether this number of shards may begin.
+fn number_of_shards(vhost: &Vhost, shards: u32) -> Probe {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let url = TransportUrl::parse(&vhost.url()).unwrap();
+    let shards = Shards::new(Shards::EXCHANGE, NonZeroU32::new(shards).unwrap());
+    let http = HttpOptions::default();
+    let context = ProbeContext { section: "action:shards", http: &http, deadline: Duration::from_secs(30) };
+    let probes = runtime.block_on(shards_probe(context, &url, &Default::default(), &shards));
+    probes.into_iter().find(|probe| probe.what.starts_with("number of shards")).unwrap()
 }
 
 #[test]
@@ -133,6 +146,14 @@ fn another_number_waits_until_the_former_shards_are_empty_and_unread() {
     waiting.wait_for_log("messages: 0, consumers: 1");
     assert_eq!(waiting.counters.delivered.get(), 0);
     drop(reader);
+    // What waits for its release in a dead letter queue has the order of the former shards too.
+    let letters = "osnl-shard-1.dead";
+    let letters_reader = KeyReader::of_queue(&vhost, letters, (Shards::EXCHANGE, Shards::TOPIC, "nothing"));
+    let held = format!("{letters} has messages: 0, consumers: 1");
+    waiting.wait_for_log(&held);
+    let found = number_of_shards(&vhost, 3);
+    assert!(found.verdict == ProbeVerdict::Failed && found.found.contains(&held), "{found:?}");
+    drop(letters_reader);
     wait_until(Duration::from_secs(30), "its messages are back", || depth(&vhost, 0) > 0);
     vhost.ctl(&["purge_queue", "osnl-shard-0"]);
     waiting.wait_until("the new number is taken up", |c| c.delivered.get() == 20);
