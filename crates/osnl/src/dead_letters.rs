@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use osnl_transport::dead_letters::{MOST_READ, dead_letter_queue};
 use osnl_transport::{BoxFuture, Driver, QueueReader, QueueType, QueuedMessage, Transport, TransportError};
 use tokio::sync::Notify;
@@ -146,7 +148,8 @@ impl DeadLetterQueues {
         if queues.get(&listener.name).is_some_and(is_same) {
             return true;
         }
-        let (count, trouble, expected, changed) = Default::default();
+        let (count, trouble, expected) = Default::default();
+        let changed = queues.get(&listener.name).map_or_else(Default::default, |known| known.changed.clone());
         let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed };
         queues.insert(listener.name.clone(), queue);
         self.added.notify_one();
@@ -213,47 +216,56 @@ impl DeadLetterQueues {
     }
 
     async fn serve_for_ever(&self, journal: &MemoryJournal) {
+        let mut serving = FuturesUnordered::new();
+        let mut served = HashSet::new();
         loop {
             let listeners: Vec<Arc<str>> = self.lock().keys().cloned().collect();
-            let serving = join_all(listeners.iter().map(|listener| self.serve_one(journal, listener)));
+            for listener in listeners {
+                if served.insert(listener.clone()) {
+                    serving.push(self.serve_one(journal, listener));
+                }
+            }
             tokio::select! {
-                _ = serving, if !listeners.is_empty() => {}
+                Some(listener) = serving.next() => {
+                    served.remove(&listener);
+                }
                 () = self.added.notified() => {}
             }
         }
     }
 
-    /// Serves the queue of one listener without end. Letters are put before the queue is visited, and visits take at most
-    /// half of the time: a visit reads all letters, and puts none.
-    async fn serve_one(&self, journal: &MemoryJournal, listener: &Arc<str>) {
-        let Some(DeadLetterQueue { changed, .. }) = self.lock().get(listener).cloned() else { return };
+    /// Serves the queue of one listener until the listener has none, and returns the listener. Letters are put before
+    /// the queue is visited, and visits take at most half of the time: a visit reads all letters, and puts none.
+    async fn serve_one(&self, journal: &MemoryJournal, listener: Arc<str>) -> Arc<str> {
         let mut pause = FIRST_PAUSE;
         let mut counted: Option<Instant> = None;
         let mut next_visit = Instant::now();
         loop {
+            let queue = self.lock().get(&listener).cloned();
+            let Some(DeadLetterQueue { changed, .. }) = queue else { return listener };
             if counted.is_none_or(|at| at.elapsed() >= COUNTED) {
-                self.count_one(listener).await;
+                self.count_one(&listener).await;
                 counted = Some(Instant::now());
             }
-            self.look_for_changes(journal, listener);
+            self.look_for_changes(journal, &listener);
             let QueueWork { burials, visit } = tokio::select! {
                 () = sleep(COUNTED) => continue,
                 () = changed.notified() => {
                     counted = None;
                     continue;
                 }
-                work = journal.queue_work(listener) => work,
+                work = journal.queue_work(&listener) => work,
             };
             let now = Instant::now();
             let is_done = match visit {
                 Some(visit)
                     if now >= next_visit + LONGEST_WAIT || (burials.is_empty() && now >= next_visit) =>
                 {
-                    let visited = self.visit(listener, &visit).await;
+                    let visited = self.visit(&listener, &visit).await;
                     next_visit = Instant::now() + now.elapsed().max(BUSY_PAUSE);
                     let is_done = visited.as_ref().is_some_and(|visited| visited.done == visit);
                     if let Some(QueueVisit { done, found, has_more, .. }) = visited {
-                        journal.visited(listener, &done, found, has_more);
+                        journal.visited(&listener, &done, found, has_more);
                     }
                     is_done
                 }
@@ -262,7 +274,7 @@ impl DeadLetterQueues {
                     continue;
                 }
                 Some(_) | None => {
-                    let is_kept = self.bury(listener, &burials).await;
+                    let is_kept = self.bury(&listener, &burials).await;
                     if is_kept {
                         journal.buried(&burials);
                     }
