@@ -12,7 +12,7 @@
 //! | `page` | searches of the page in a journal with a million deliveries, to the first byte |
 //! | `shards` | only if named: one, two, and four shards behind a splitter, and the splitter's CPU beside a raw client's |
 //!
-//! Rounds of release builds alternate on a private RabbitMQ node. k2hr3_osnl takes part if `cargo xtask setup` or
+//! Rounds of builds as in packages alternate on a private RabbitMQ node. k2hr3_osnl takes part if `cargo xtask setup` or
 //! `test` has installed it; `--against PATH` adds another build of osnl.
 
 mod against;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     };
     crate::setup::broker_only()?;
     let mut cargo = step::cargo();
-    cargo.args(["build", "--release", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"]);
+    cargo.args(["build", "--profile", step::DIST, "--locked", "-p", "osnl-cli", "-p", "osnl-bench"]);
     step::run(cargo.stdin(Stdio::null()))?;
     let stage = Stage::new(other)?;
     let command = [&["cargo xtask bench".to_owned()], args].concat().join(" ");

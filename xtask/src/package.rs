@@ -54,13 +54,13 @@ const REVISION: &str = "1";
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match *words.as_slice() {
-        ["deb"] => made(&Stage::make(Profile::Release)?.deb()?),
-        ["rpm"] => made(&Stage::make(Profile::Release)?.rpm()?),
-        ["image"] => made(&[image::make(&Stage::make(Profile::Release)?)?]),
+        ["deb"] => made(&Stage::make(Profile::Dist)?.deb()?),
+        ["rpm"] => made(&Stage::make(Profile::Dist)?.rpm()?),
+        ["image"] => made(&[image::make(&Stage::make(Profile::Dist)?)?]),
         ["release", ref flags @ ..] => release::make(flags),
         ["image-test", ref flags @ ..] => image::test(flags),
         ["on-ramps", ref names @ ..] => on_ramps::test(names),
-        ["wheel"] => made(&wheel::make(Profile::Release)?),
+        ["wheel"] => made(&wheel::make(Profile::Dist)?),
         ["wheel-test", ref flags @ ..] => wheel::test(flags),
         ["lint"] => lint(),
         ["test", ref flags @ ..] => pristine::run(flags),
@@ -97,7 +97,7 @@ pub(crate) fn on_ramps_gate() -> Result<()> {
 pub(crate) fn environment_for_benchmarks() -> Result<PathBuf> {
     let folder = folder()?.join("venv-bench");
     let _ = std::fs::remove_dir_all(&folder);
-    wheel::install(&folder, "python3", &wheel::make(Profile::Release)?)?;
+    wheel::install(&folder, "python3", &wheel::make(Profile::Dist)?)?;
     Ok(folder)
 }
 
@@ -112,7 +112,7 @@ fn made(packages: &[PathBuf]) -> Result<ExitCode> {
 fn lint() -> Result<ExitCode> {
     setup::lintian()?;
     setup::rpmlint()?;
-    let stage = Stage::make(Profile::Release)?;
+    let stage = Stage::make(Profile::Dist)?;
     let mut lintian = Command::new("lintian");
     lintian.args(["--allow-root", "--no-cfg", "--info", "--fail-on=error,warning"]);
     lintian.args(stage.deb()?);

@@ -1,4 +1,4 @@
-//! `soak`: one hostile message for each ten normal messages, against a release build with bounded memory.
+//! `soak`: one hostile message for each ten normal messages, against a build as in packages, with bounded memory.
 //!
 //! The run requires that every normal event has its effect, 99 of 100 within a second. The same daemon process must run
 //! to the end. The bound is a cgroup's where possible, else of the address space.
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         }
     };
     crate::setup::broker_only()?;
-    let build = ["build", "--release", "--locked", "-p", "osnl-bench"];
+    let build = ["build", "--profile", step::DIST, "--locked", "-p", "osnl-bench"];
     let own = if wanted.osnl.is_some() { &[][..] } else { &["-p", "osnl-cli"] };
     step::run(step::cargo().args(build).args(own).stdin(Stdio::null()))?;
 
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let vhost = broker.vhost("soak");
     let file = folder.join("osnl.conf");
     fs::write(&file, configuration(&folder, &vhost.url(), &sink.url("/v1/role")))?;
-    let program = wanted.osnl.clone().unwrap_or_else(|| built("osnl"));
+    let program = wanted.osnl.clone().unwrap_or_else(|| step::distributed("osnl"));
     let bound = Bound::make(wanted.memory << 20)?;
     println!(
         "soak: {} minutes of {} normal messages/s and a hostile one of at most {} kB for each ten, then {} of 128 MiB, seed {}, {bound}",
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 
     let numbers =
         [wanted.rate, wanted.minutes * 60, wanted.largest, wanted.seed, wanted.huge].map(|n| n.to_string());
-    let mut publisher = Command::new(built("osnl-bench"));
+    let mut publisher = Command::new(step::distributed("osnl-bench"));
     publisher.args(["soak", &vhost.url()]).args(numbers);
     let mut publisher = RestartableProgram::start(publisher);
     while publisher.is_running() && daemon.is_running() {
@@ -118,10 +118,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     );
     daemon.signal("TERM");
     Ok(if report.holds() && is_same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn built(name: &str) -> PathBuf {
-    step::target_dir().join("release").join(name)
 }
 
 fn target(effects: &EffectTimes) -> Sink {

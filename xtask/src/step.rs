@@ -15,6 +15,14 @@ pub(crate) fn target_dir() -> PathBuf {
     }
 }
 
+/// The profile of what operators run, which is also what benchmarks measure.
+pub(crate) const DIST: &str = "dist";
+
+/// Returns the path of a program that was built with [`DIST`].
+pub(crate) fn distributed(name: &str) -> PathBuf {
+    target_dir().join(DIST).join(name)
+}
+
 pub(crate) fn cargo_home() -> Result<PathBuf> {
     let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"));

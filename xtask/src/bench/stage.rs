@@ -278,7 +278,7 @@ fn on_disk(state_dir: &Path) -> String {
 /// client library.
 fn c_consumer() -> Result<Option<PathBuf>> {
     let source = step::root().join("crates/osnl-bench/c/consume.c");
-    let program = step::target_dir().join("release").join("osnl-bench-c");
+    let program = step::distributed("osnl-bench-c");
     let mut cc = Command::new("cc");
     cc.args(["-O2", "-o"]).arg(&program).arg(source).arg("-lrabbitmq").stderr(Stdio::null());
     let built = cc.status().is_ok_and(|status| status.success());
@@ -289,5 +289,5 @@ fn c_consumer() -> Result<Option<PathBuf>> {
 }
 
 pub(super) fn built(name: &str) -> Command {
-    Command::new(step::target_dir().join("release").join(name))
+    Command::new(step::distributed(name))
 }

@@ -31,7 +31,7 @@ impl Origin {
             flags.iter().copied().partition(|flag| ["--release", "--candidate"].contains(flag));
         let origin = match *own.as_slice() {
             [] => Self::Build(Profile::Debug),
-            ["--release"] => Self::Build(Profile::Release),
+            ["--release"] => Self::Build(Profile::Dist),
             ["--candidate"] => Self::Candidate,
             _ => bail!("{}: allowed is one of --release and --candidate", own.join(" ")),
         };
@@ -96,7 +96,7 @@ mod tests {
             assert_eq!(Origin::parse(&flags).unwrap(), expected, "{words}");
         };
         check("", (Origin::Build(Profile::Debug), vec![]));
-        check("--suite trixie --release", (Origin::Build(Profile::Release), vec!["--suite", "trixie"]));
+        check("--suite trixie --release", (Origin::Build(Profile::Dist), vec!["--suite", "trixie"]));
         check("--candidate --suite trixie", (Origin::Candidate, vec!["--suite", "trixie"]));
         let error = Origin::parse(&["--candidate", "--release"]).unwrap_err().to_string();
         assert_eq!(error, "--candidate --release: allowed is one of --release and --candidate");

@@ -68,7 +68,7 @@ pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
     let broker = Broker::start();
     let url = broker.url();
     let deb = match origin {
-        Origin::Build(Profile::Release) | Origin::Candidate => {
+        Origin::Build(Profile::Dist) | Origin::Candidate => {
             format!("most_resident={MOST_RESIDENT}\n{DEB}")
         }
         Origin::Build(Profile::Debug) => DEB.to_owned(),

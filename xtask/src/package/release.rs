@@ -34,11 +34,11 @@ pub(super) fn make(flags: &[&str]) -> Result<ExitCode> {
     };
     release::ensure_clean()?;
     release::ensure_prepared(&version()?)?;
-    let stage = Stage::make(Profile::Release)?;
+    let stage = Stage::make(Profile::Dist)?;
     let made = [
         stage.deb()?,
         stage.rpm()?,
-        wheel::make(Profile::Release)?,
+        wheel::make(Profile::Dist)?,
         vec![image::archive(&image::make(&stage)?)?],
     ];
     let folder = release_folder()?;

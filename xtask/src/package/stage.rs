@@ -1,6 +1,6 @@
 //! The folder that cargo-deb and cargo-generate-rpm use as cargo's target folder.
 //!
-//! Its `release/` has the program of either build, manual pages, completions, licences, and line tables, made by
+//! Its `dist/` has the program of either build, manual pages, completions, licences, and line tables, made by
 //! `stage.sh`. The tables of files are in `crates/osnl-cli/Cargo.toml`. The folder exists because cargo-deb refuses a
 //! debug build, which tests package, and neither tool makes files that the program itself prints.
 
@@ -14,7 +14,7 @@ use crate::{setup, step};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Profile {
-    Release,
+    Dist,
     Debug,
 }
 
@@ -30,36 +30,37 @@ impl Stage {
         let mut cargo = step::cargo();
         cargo.args(["build", "--locked", "-p", "osnl-cli", "--features", FEATURES]);
         let name = match profile {
-            Profile::Release => {
-                cargo.arg("--release");
-                "release"
+            Profile::Dist => {
+                cargo.args(["--profile", step::DIST]);
+                step::DIST
             }
             Profile::Debug => "debug",
         };
         step::run(&mut cargo)?;
         let stage = Self { folder: folder()?.join("stage"), profile };
         let _ = std::fs::remove_dir_all(&stage.folder);
-        let release = stage.folder.join("release");
-        std::fs::create_dir_all(&release).with_context(|| release.display().to_string())?;
-        std::fs::write(release.join("THIRD-PARTY.txt"), licences::text()?)?;
+        let dist = stage.folder.join(step::DIST);
+        std::fs::create_dir_all(&dist).with_context(|| dist.display().to_string())?;
+        std::fs::write(dist.join("THIRD-PARTY.txt"), licences::text()?)?;
         let built = step::target_dir().join(name).join("osnl");
         let words =
             [built.display().to_string(), format!("{}-{REVISION}", version()?), source_date_as("-R")?];
-        super::sh(&release, include_str!("stage.sh"), &words.each_ref().map(String::as_str))?;
+        super::sh(&dist, include_str!("stage.sh"), &words.each_ref().map(String::as_str))?;
         Ok(stage)
     }
 
     pub(super) fn program(&self) -> PathBuf {
-        self.folder.join("release/stripped/osnl")
+        self.folder.join(step::DIST).join("stripped/osnl")
     }
 
     pub(super) fn deb(&self) -> Result<Vec<PathBuf>> {
         let mut deb = Command::new(setup::cargo_deb()?);
         deb.args(["--package", "osnl-cli", "--no-build", "--locked", "--quiet", "--deb-revision", REVISION]);
+        deb.args(["--profile", step::DIST]);
         // The tool's own gzip is Zopfli, which takes minutes.
         deb.arg("--compress-system");
         deb.args(match self.profile {
-            Profile::Release => ["--dbgsym", "--compress-debug-symbols=zlib"].as_slice(),
+            Profile::Dist => ["--dbgsym", "--compress-debug-symbols=zlib"].as_slice(),
             Profile::Debug => &["--strip", "--fast", "--compress-type=gz"],
         });
         self.made(deb.env("CARGO_TARGET_DIR", &self.folder), "deb")
@@ -68,14 +69,14 @@ impl Stage {
     pub(super) fn rpm(&self) -> Result<Vec<PathBuf>> {
         let this_osnl = format!("requires = {{ osnl = \"= {}-{REVISION}\" }}", version()?);
         let compression = match self.profile {
-            Profile::Release => "zstd",
+            Profile::Dist => "zstd",
             Profile::Debug => "none",
         };
         let mut packages = Vec::new();
         for (variant, metadata) in [("program", None), ("debuginfo", Some(this_osnl.as_str()))] {
             let mut rpm = Command::new(setup::cargo_generate_rpm()?);
-            rpm.args(["--package", "crates/osnl-cli", "--variant", variant, "--target-dir"])
-                .arg(&self.folder);
+            rpm.args(["--package", "crates/osnl-cli", "--variant", variant, "--profile", step::DIST]);
+            rpm.arg("--target-dir").arg(&self.folder);
             rpm.args(["--payload-compress", compression, "--auto-req"]);
             rpm.arg(if metadata.is_none() { "builtin" } else { "disabled" });
             rpm.args(metadata.map(|metadata| ["--set-metadata", metadata]).into_iter().flatten());

@@ -24,7 +24,7 @@ const GLIBC: &str = "manylinux_2_28";
 
 pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
     let maturin = match profile {
-        Profile::Release => setup::maturin_with_zig()?,
+        Profile::Dist => setup::maturin_with_zig()?,
         Profile::Debug => setup::maturin()?,
     };
     let out = folder()?.join("wheels");
@@ -33,8 +33,9 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
         let mut build = step::building(&maturin);
         build.args(["build", "--locked", "--quiet", "--out"]).arg(&out);
         match profile {
-            Profile::Release => {
-                for_older_glibc(build.args(["--release", "--features", FEATURES_OF_WHEEL]), &maturin)?;
+            Profile::Dist => {
+                build.args(["--profile", step::DIST, "--features", FEATURES_OF_WHEEL]);
+                for_older_glibc(&mut build, &maturin)?;
             }
             Profile::Debug => {
                 build.args(["--profile", "dev", "--auditwheel", "skip", "--features", FEATURES]);
