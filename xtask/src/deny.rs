@@ -2,21 +2,48 @@
 //!
 //! | command | checks | network |
 //! | --- | --- | --- |
-//! | `deny`, in the gate | licences, versions, origins | fetches crates that this machine lacks, of other platforms too |
+//! | `deny`, in the gate | licences, versions, origins, and how many packages the program has | fetches crates that this machine lacks, of other platforms too |
 //! | `advisories` | advisories against the versions in `Cargo.lock` | fetches the RustSec database |
 //!
 //! `advisories` prints the date of its database, and fails without a database.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{setup, step};
 
+/// The most foreign packages of the program without features, on Linux, build scripts and derives included. The number
+/// only falls.
+const MOST_PACKAGES: usize = 209;
+
 pub(crate) fn run() -> Result<ExitCode> {
     let mut deny = cargo_deny(&["check", "--hide-inclusion-graph", "-D", "unnecessary-skip"])?;
-    verdict(deny.args(["licenses", "bans", "sources"]))
+    let verdict = verdict(deny.args(["licenses", "bans", "sources"]))?;
+    let mut tree = step::cargo();
+    tree.args(["tree", "--locked", "--offline", "--package", "osnl-cli", "--edges", "normal,build"]);
+    tree.args(["--target", "x86_64-unknown-linux-gnu", "--prefix", "none", "--format", "{p}"]);
+    ensure_few(&foreign(&step::output(&mut tree)?), MOST_PACKAGES)?;
+    Ok(verdict)
+}
+
+/// Returns the packages that are not of this repository, whose lines have a path.
+fn foreign(tree: &str) -> BTreeSet<&str> {
+    let foreign = tree.lines().filter(|line| !line.contains(" (/"));
+    foreign.filter_map(|line| line.split(" (").next()).collect()
+}
+
+fn ensure_few(packages: &BTreeSet<&str>, most: usize) -> Result<()> {
+    let is = packages.len();
+    ensure!(
+        is <= most,
+        "the program has {is} foreign packages, at most {most} are allowed: do without one, or say in `Cargo.toml` what \
+         it is for and raise MOST_PACKAGES in xtask/src/deny.rs; `cargo tree -p osnl-cli -e normal,build` shows them"
+    );
+    println!("deny: the program has {is} foreign packages, at most {most} are allowed");
+    Ok(())
 }
 
 pub(crate) fn advisories() -> Result<ExitCode> {
@@ -62,6 +89,20 @@ fn database(cargo_home: &Path) -> Option<(PathBuf, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn foreign_packages_are_counted_once_and_bounded() {
+        let tree = "osnl-cli v0.1.0 (/x/crates/osnl-cli)\nserde v1.0.229\nosnl v0.1.0 (/x/crates/osnl)\n\
+                    serde v1.0.229 (*)\nclap_derive v4.6.7 (proc-macro)\nsyn v2.0.119\nsyn v3.0.9\n";
+        let packages = foreign(tree);
+        assert_eq!(
+            Vec::from_iter(&packages),
+            [&"clap_derive v4.6.7", &"serde v1.0.229", &"syn v2.0.119", &"syn v3.0.9"]
+        );
+        ensure_few(&packages, 4).unwrap();
+        let error = ensure_few(&packages, 3).unwrap_err().to_string();
+        assert!(error.starts_with("the program has 4 foreign packages, at most 3 are allowed: "), "{error}");
+    }
 
     #[test]
     fn without_a_database_there_is_no_date() {

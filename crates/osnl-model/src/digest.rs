@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256};
 
 /// Prints as its first 16 hex digits, which distinguish messages in a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -9,7 +9,9 @@ pub struct BodyDigest([u8; 32]);
 
 impl BodyDigest {
     pub fn of(body: &[u8]) -> Self {
-        Self(Sha256::digest(body).into())
+        let mut hasher = BodyHasher::default();
+        hasher.add(body);
+        hasher.finish()
     }
 
     pub fn as_bytes(&self) -> &[u8; 32] {
@@ -25,8 +27,14 @@ pub fn bounded_id<'a>(id: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     if id.len() <= LONGEST_ID { id } else { Cow::Owned(BodyDigest::of(id.as_bytes()).to_string()) }
 }
 
-#[derive(Clone, Default)]
-pub struct BodyHasher(Sha256);
+#[derive(Clone)]
+pub struct BodyHasher(Context);
+
+impl Default for BodyHasher {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
 
 impl BodyHasher {
     pub fn add(&mut self, piece: &[u8]) {
@@ -34,7 +42,9 @@ impl BodyHasher {
     }
 
     pub fn finish(self) -> BodyDigest {
-        BodyDigest(self.0.finalize().into())
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(self.0.finish().as_ref());
+        BodyDigest(bytes)
     }
 }
 
