@@ -12,8 +12,7 @@ use ring::rand::SystemRandom;
 use crate::guesses::WrongTokens;
 
 pub(crate) struct Access {
-    /// With the names of their owners. Both sides of a comparison become tags of one length under a key of this
-    /// process, for constant time.
+    /// Tokens by owner, compared as HMAC tags in constant time.
     tokens: Vec<(Arc<str>, hmac::Key, hmac::Tag)>,
     knows_callers: bool,
     allow_changes: bool,

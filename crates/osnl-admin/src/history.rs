@@ -25,7 +25,7 @@ use self::series::{SeriesTotals, of_action, of_all};
 
 pub(crate) const EACH: Duration = Duration::from_secs(10);
 pub(crate) const HOUR: usize = 360;
-/// The number of samples that become one of the last day: five minutes.
+/// Samples folded into one point of the 24-hour plot: five minutes.
 pub(crate) const FOLDED: usize = 30;
 pub(crate) const DAY: usize = 288;
 pub(crate) const MOST_ACTIONS: usize = 32;

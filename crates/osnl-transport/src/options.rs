@@ -123,7 +123,7 @@ pub const AMQP1_LIMITS: [&str; 3] = [
     "there are no pools, no taps, no counts of waiting messages, and no publishing",
 ];
 
-/// Returns the path of an option whose empty text is none.
+/// Returns the path of an option; an empty value means no path.
 pub(crate) fn file(text: Option<&String>) -> Option<std::path::PathBuf> {
     text.filter(|path| !path.is_empty()).map(Into::into)
 }

@@ -211,7 +211,7 @@ impl DriverConf for SyslogConf {
         let severity = self.header.severity.map(|n| SEVERITIES[usize::from(n)]);
         let severity = severity.unwrap_or("severity by the event's priority");
         let safe = match self.server {
-            SyslogServer::Unix(_) => "delivered when who listens there has taken it",
+            SyslogServer::Unix(_) => "delivered when the reader of the socket has accepted it",
             SyslogServer::Udp(_) => "delivered when it was sent; UDP does not confirm arrival",
             SyslogServer::Tcp(_) | SyslogServer::Tls(_) => {
                 "delivered when it is in the connection; what breaks with that is lost"

@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_millis(500);
 
 type Pages = &'static [(&'static str, &'static str)];
 
-/// The entries of the navigation, each with its pages, the first of which it leads to.
+/// Navigation entries; each links to its first page.
 const NAVIGATION: [(&str, Pages); 5] = [
     ("Overview", &[("/", "Overview"), ("/plots", "Plots")]),
     ("Deliveries", &[("/deliveries", "Deliveries")]),

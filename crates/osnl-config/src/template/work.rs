@@ -27,7 +27,7 @@ const TEXT: usize = 64;
 
 /// Filters that look at no element of a list, or at one.
 const OF_ONE_ELEMENT: [&str; 7] = ["attr", "count", "d", "default", "first", "last", "length"];
-/// Filters that read none of their texts.
+/// Filters whose cost does not depend on the text's length.
 const OF_NO_TEXT: [&str; 5] = ["attr", "d", "default", "first", "last"];
 
 #[derive(Clone, Copy)]

@@ -241,7 +241,7 @@ impl Watchdog {
         if self.standby {
             self.standby = match &partitions {
                 Some(partitions) => partitions.is_empty(),
-                // Of one that reads all of its queues alone, nothing else can be the active consumer.
+                // The only consumer of all its queues must be the active one.
                 None => !self.counts_standbys || waiting.iter().any(|(_, seen)| seen.consumers > 1),
             };
             return None;

@@ -59,7 +59,7 @@ pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<s
     fired.into_iter().chain(behind).collect()
 }
 
-/// Returns the digests, whose deliveries wait for no other.
+/// Returns the actions that send digests; their deliveries are not ordered.
 pub(super) fn gathering(actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
     let gathering = actions.iter().filter(|action| action.driver.conf().traits().gathers.is_some());
     gathering.map(|action| action.name.clone()).collect()

@@ -38,7 +38,7 @@ fn warn_of_constant(reader: &mut SectionReader<'_>, when: &Expression) {
         Some(Err(_)) | None => {}
     }
     if let Some(always) = always_true(when.source()) {
-        let problem = format!("is true for every event: after or there is {always}, which is always true");
+        let problem = format!("is always true: the operand after or is the constant {always}");
         reader.warn("when", &problem, "write value in [\"a\", \"b\"], or the comparison on both sides");
     }
 }

@@ -63,7 +63,7 @@ impl Save {
     }
 }
 
-/// Whether no other user reads what is written there; a device of root has no reader.
+/// Whether the file is private: the user's own, or a device such as `/dev/null`.
 fn is_own(found: &Metadata, user: u32) -> bool {
     found.uid() == user || found.uid() == 0 && found.file_type().is_char_device()
 }

@@ -225,7 +225,7 @@ pub(super) fn announce(request: &ControlRequest, deliveries: u64) {
     }
 }
 
-/// Drops the journal. That of a stopped daemon is closed then, for which its thread waits.
+/// Drops the journal on a blocking thread: closing the file of a stopped daemon waits for the writer.
 pub(super) async fn close(journal: Arc<SqliteJournal>) {
     // A journal that cannot be closed was closed by a panic, which has been reported.
     let _ = spawn_blocking(move || drop(journal)).await;

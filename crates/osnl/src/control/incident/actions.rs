@@ -59,9 +59,8 @@ fn paused(target: &TargetReport) -> Option<Incident> {
     let what = format!("{name}: paused{by}{}", lasting(target.since_seconds));
     let found = incident(target, Kind::ActionPaused, what);
     let found = found.mended_by_command(format!("osnl actions resume {name}"));
-    // A pause keeps no reason, so the operator on call asks its author.
     let found = match &target.since {
-        Some(at) => found.because(format!("since {at}{by}; a pause keeps no reason")),
+        Some(at) => found.because(format!("paused since {at}{by}")),
         None => found,
     };
     Some(since(found, target))

@@ -473,7 +473,7 @@ fn a_pause_is_urgent_for_nobody_and_a_failing_resource_is_named() {
         ..target("hook")
     };
     let what = "hook: paused by eve for 2 h; 1 waits, the oldest 2 h";
-    let why = "since 2026-11-20T06:41:53Z by eve; a pause keeps no reason";
+    let why = "paused since 2026-11-20T06:41:53Z by eve";
     check(
         &of_target(&paused, &BOUNDS),
         &[(IncidentKind::ActionPaused, Warning, what, why, "osnl actions resume hook")],
