@@ -14,7 +14,7 @@ impl Native {
         let mut out = String::new();
         journal(&mut out, &self.journal);
         for cost in self.cost_of_a_dead_machine() {
-            line(&mut out, 1, &format!("machine    when it dies, {cost}"));
+            line(&mut out, 1, &format!("machine    {cost}"));
         }
         for conf in &self.listeners {
             let started = if self.rules_of(conf).is_empty() { " (not started: no enabled rule)" } else { "" };
