@@ -22,6 +22,7 @@
 //! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
 //! | [`hostile`] | hostile notification bodies: deep, wide, quadratic, compressed bombs |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
+//! | [`PrintedMessage`] | the messages and files of k2hr3_osnl's manual |
 //! | [`wait_until`], `until` (feature `conformance`) | waits for a condition, with a deadline whose message names it |
 //!
 //! Tests that need the broker or the Python peer run under `cargo xtask test`, which sets [`BROKER_VARIABLE`] and
@@ -47,6 +48,7 @@ pub mod hostile;
 mod kafka;
 #[cfg(feature = "conformance")]
 mod listening;
+mod manual;
 pub mod openstack;
 pub mod oracle;
 mod peer;
@@ -71,6 +73,7 @@ pub use kafka::{
 };
 #[cfg(feature = "conformance")]
 pub use listening::ListenOnly;
+pub use manual::PrintedMessage;
 pub use peer::{
     BrokerObjects, Notice, OsloListener, OsloPublisher, PublisherOptions, RawMessage, TakenMessage, Upstream,
     python, python_program,

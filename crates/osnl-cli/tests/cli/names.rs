@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, RawMessage, Sink, Vhost, fixture, wait_until};
+use osnl_testkit::{
+    Broker, OsloPublisher, PrintedMessage, PublisherOptions, RawMessage, Sink, Vhost, fixture, wait_until,
+};
 
 use crate::harness::{PROMPTLY, Place, QUEUE, SOON, conf, instance, notices, settled};
 
@@ -61,11 +63,18 @@ fn is_consumed(vhost: &Vhost) -> bool {
 }
 
 #[test]
-fn under_every_name_the_manuals_file_and_its_message_are_a_request() {
+fn under_every_name_the_manuals_file_and_each_of_its_messages_are_a_request() {
+    for message in PrintedMessage::all() {
+        check_printed(&message);
+    }
+}
+
+fn check_printed(message: &PrintedMessage) {
     let vhost = Broker::shared().vhost("manual");
     let sink = Sink::start();
     let place = Place::new();
-    let text = fixture::text("k2hr3/manual/k2hr3_osnl.conf")
+    let text = message
+        .conf(&fixture::text("k2hr3/manual/k2hr3_osnl.conf"))
         .replace("rabbit://user:pass@127.0.0.1:5672/", &vhost.url())
         .replace("https://localhost/v1/role", &sink.url("/v1/role"));
     place.write("k2hr3_osnl.conf", text);
@@ -75,17 +84,19 @@ fn under_every_name_the_manuals_file_and_its_message_are_a_request() {
     place.write("osnl.conf", shown.stdout());
     let native: (PathBuf, &[&str]) = (OSNL.into(), &["run", "-c", "osnl.conf"]);
 
-    let body = fixture::text("k2hr3/manual/neutron.json").into_bytes();
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     for (number, (program, args)) in programs(&place).into_iter().chain([native]).enumerate() {
         // The file's level is error: the log does not tell that it listens.
         let osnl = place.run(&program, args);
         wait_until(SOON, &format!("{program:?} {args:?} consumes"), || is_consumed(&vhost));
-        publisher.raw(&RawMessage { body: body.clone(), ..RawMessage::default() });
+        publisher.raw(&RawMessage {
+            exchange: message.exchange.clone(),
+            routing_key: format!("{}.info", message.topic),
+            body: message.body.clone().into_bytes(),
+            ..RawMessage::default()
+        });
         let made = &sink.wait_for(number + 1, SOON)[number];
-        let expected = "/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678\
-                        &host=%5B%22172.16.0.1%22%2C%20%222001%3Adb8%3A%3A6%22%5D";
-        assert_eq!((&*made.method, &*made.target), ("DELETE", expected), "{program:?} {args:?}");
+        assert_eq!((&*made.method, &*made.target), ("DELETE", &*message.request), "{program:?} {args:?}");
         settled(&vhost, QUEUE);
         osnl.stop();
         wait_until(SOON, "its consumer is gone", || !is_consumed(&vhost));
