@@ -39,7 +39,7 @@ fn check<T: VersionedObject + PartialEq>(name: &str) -> T {
         to_version(object, &[(T::INFO.name, version)]).unwrap().into_value()
     };
     assert_eq!(written(&found.object, found.version), printed, "{name}");
-    // The first version lacks the fields of later ones, so the object that is read from it has fewer.
+    // The first version lacks the fields of later ones, so an object of the first version has fewer.
     let first = ObjectVersion::new(1, 0);
     let in_first = written(&found.object, first);
     match read::<T>(Json::from(in_first.clone())) {
