@@ -117,10 +117,11 @@ impl Calls {
         Self { shared: Arc::default() }
     }
 
-    /// Returns the next call as soon as there is one; `None` at the end. `is_first` says that the thread has begun.
-    fn next(&self, py: Python<'_>, is_first: bool) -> Option<TakenCall> {
+    /// Returns the next call as soon as there is one; `None` at the end. With `none_starts`, the thread that was to be
+    /// started has begun, or was refused.
+    fn next(&self, py: Python<'_>, none_starts: bool) -> Option<TakenCall> {
         let mut state = self.shared.lock();
-        if is_first {
+        if none_starts {
             state.is_starting = false;
         }
         loop {

@@ -157,6 +157,65 @@ k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
         self.assertEqual(json.loads(self.line(process)), expected)
         self.stop(process)
 
+    def test_a_thread_that_the_system_refuses_the_engine(self):
+        """It is an exception, as with a thread of Python."""
+        process = self.run_listing(r"""
+import os
+from pathlib import Path
+import k2hr3_osnl
+
+class Own(k2hr3_osnl.K2hr3NotificationEndpoint):
+    def info(self, context, publisher_id, event_type, payload, metadata):
+        pass
+
+# No stack is as large.
+os.environ['RUST_MIN_STACK'] = str(1 << 47)
+conf = k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf'))
+endpoint = k2hr3_osnl.K2hr3NotificationEndpoint(conf)
+payload = {'device_id': '12345678-1234-5678-1234-567812345678'}
+for call in (lambda: k2hr3_osnl.listen([endpoint]),
+             lambda: k2hr3_osnl.listen([Own(conf)]),
+             lambda: endpoint.info({}, 'network.a', 'port.delete.end', payload, {})):
+    try:
+        print(call())
+    except RuntimeError as error:
+        print(error)
+""")
+        out, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, self.errors())
+        lines = out.splitlines()
+        self.assertEqual(len(lines), 3, out)
+        for line in lines:
+            self.assertTrue(line.startswith('the engine cannot start: the system refuses another thread: '), line)
+        self.assertNotIn('panicked', self.errors())
+
+    def test_a_thread_that_the_system_refuses_a_call(self):
+        """The thread that is there makes the calls."""
+        self.conf.write_text(self.conf.read_text().replace(r'^port\.delete\.end$', '^port'))
+        process = self.run_listing(r"""
+import threading
+from pathlib import Path
+import k2hr3_osnl
+
+class Own(k2hr3_osnl.K2hr3NotificationEndpoint):
+    def info(self, context, publisher_id, event_type, payload, metadata):
+        print(event_type, flush=True)
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+def once(thread, start=threading.Thread.start):
+    threading.Thread.start = refuse
+    start(thread)
+
+threading.Thread.start = once
+k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
+""")
+        for event in ('port.first', 'port.second'):
+            self.publish(event_type=event)
+            self.assertEqual(self.line(process), f'{event}\n')
+        self.stop(process)
+
     def test_the_interpreter_is_free_while_the_library_waits(self):
         """Another thread runs during listen."""
         process = self.run_listing(r"""

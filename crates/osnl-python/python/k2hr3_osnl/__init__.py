@@ -89,14 +89,19 @@ def listen(endpoints: List[K2hr3NotificationEndpoint]) -> int:
 
 def _work(calls) -> None:
     """Make calls for the engine, until it has ended. A call without a result has failed."""
-    is_first = True
+    none_starts = True
     while True:
-        call = calls.next(is_first)
-        is_first = False
+        call = calls.next(none_starts)
+        none_starts = False
         if call is None:
             return
         if call.needs_thread:
-            threading.Thread(target=_work, args=(calls,), daemon=True, name='k2hr3_osnl').start()
+            try:
+                threading.Thread(target=_work, args=(calls,), daemon=True, name='k2hr3_osnl').start()
+            except RuntimeError as error:
+                # This thread makes the next call too.
+                LOG.warning('the system refuses another thread, so calls wait for this one: %s', error)
+                none_starts = True
         call.end(call.function(*call.texts))
         del call
 
