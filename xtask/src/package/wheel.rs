@@ -23,6 +23,7 @@ const WHEELS: [(&str, &str); 2] = [("packaging/pypi/osnl", "osnl-"), ("crates/os
 const GLIBC: &str = "manylinux_2_28";
 
 pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
+    setup::kafka()?;
     let maturin = match profile {
         Profile::Dist => setup::maturin_with_zig()?,
         Profile::Debug => setup::maturin()?,
