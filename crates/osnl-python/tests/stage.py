@@ -105,8 +105,8 @@ class OnStage(unittest.TestCase):
                   '--priority', priority, '--payload', json.dumps(payload or PAYLOAD))
 
     def send(self, exchange, *what):
-        """Publish by the program, once the queue is there."""
-        command = [BIN / 'osnl', 'send', '--transport-url', BROKER, '--exchange', exchange, *what]
+        """Publish by the program, once the queue is there and bound."""
+        command = [BIN / 'osnl', 'send', '--mandatory', '--transport-url', BROKER, '--exchange', exchange, *what]
         said = []
 
         def sent():
