@@ -5,7 +5,6 @@
 
 mod budget;
 mod graph;
-mod prose;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -47,8 +46,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         if kind.is_file() {
             let bytes = std::fs::read(&full).with_context(|| format!("cannot read {path}"))?;
             violations.extend(rules::check(path, &bytes));
-            let text = String::from_utf8_lossy(&bytes);
-            count(path, &text, &mut measured);
         }
     }
     modules(&paths, &mut measured, &mut violations, is_graph)?;
@@ -68,13 +65,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     }
     println!("tidy: {} violations", violations.len());
     Ok(ExitCode::FAILURE)
-}
-
-fn count(path: &str, text: &str, measured: &mut BTreeMap<String, BudgetRow>) {
-    if let Some(folder) = folder(path).filter(|_| path.ends_with(".rs")) {
-        let row = measured.entry(folder.to_owned()).or_default();
-        row[2..].iter_mut().zip(prose::count(text)).for_each(|(total, number)| *total += number);
-    }
 }
 
 fn folder(path: &str) -> Option<&str> {

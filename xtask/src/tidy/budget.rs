@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::Violation;
 
 pub(super) const FILE: &str = "xtask/budget.txt";
-pub(super) const COLUMNS: [&str; 4] = ["cycles", "upward", "short", "pronouns"];
+pub(super) const COLUMNS: [&str; 2] = ["cycles", "upward"];
 
 pub(super) type BudgetRow = [usize; COLUMNS.len()];
 
@@ -37,7 +37,7 @@ impl TidyBudget {
     }
 
     /// Compares the measured rows with the budget; a crate without a row may have no violation. Fewer violations than
-    /// the budget pass, so that two changes that delete comments can land one after the other.
+    /// the budget pass, so that two changes that remove imports can land one after the other.
     pub(super) fn check(&self, measured: &BTreeMap<String, BudgetRow>) -> Vec<Violation> {
         let mut violations = Vec::new();
         let mut add = |line: usize, text: String| {
@@ -60,12 +60,10 @@ impl TidyBudget {
 
 fn remedy(column: &str) -> &'static str {
     match column {
-        "cycles" => "files import each other in a circle; `cargo xtask tidy --graph` shows the names to move",
-        "upward" => {
-            "modules import higher ones of the crate's order; `cargo xtask tidy --graph` shows the names"
+        "cycles" => {
+            "files import each other in a circle; `cargo xtask tidy --graph` shows the names to move"
         }
-        "short" => "comments under five words say nothing: delete them, or give a fact and its consequence",
-        _ => "a sentence of a comment has two pronouns: name the thing",
+        _ => "modules import higher ones of the crate's order; `cargo xtask tidy --graph` shows the names",
     }
 }
 
@@ -94,9 +92,9 @@ mod tests {
 
     #[test]
     fn more_than_the_budget_is_refused() {
-        let budget = TidyBudget::parse("# x\ncrates/a 3 0 0 2\ngone 1 0 0 0 # why\n").unwrap();
+        let budget = TidyBudget::parse("# x\ncrates/a 3 2\ngone 1 0 # why\n").unwrap();
         let check = |place: &str, row: BudgetRow, expected: &[&str]| {
-            let measured = BTreeMap::from([(place.to_owned(), row), ("gone".to_owned(), [1, 0, 0, 0])]);
+            let measured = BTreeMap::from([(place.to_owned(), row), ("gone".to_owned(), [1, 0])]);
             let found: Vec<String> =
                 budget.check(&measured).iter().map(|violation| violation.text.clone()).collect();
             assert_eq!(found.len(), expected.len(), "{found:?}");
@@ -104,11 +102,11 @@ mod tests {
                 assert!(found.starts_with(expected), "{found}");
             }
         };
-        check("crates/a", [3, 0, 0, 2], &[]);
-        check("crates/a", [3, 0, 0, 1], &[]);
-        check("crates/a", [4, 0, 0, 2], &["crates/a: cycles 4, at most 3"]);
-        check("crates/b", [0, 0, 1, 0], &["crates/b: short 1, at most 0", "crates/a: nothing is there"]);
+        check("crates/a", [3, 2], &[]);
+        check("crates/a", [3, 1], &[]);
+        check("crates/a", [4, 2], &["crates/a: cycles 4, at most 3"]);
+        check("crates/b", [0, 1], &["crates/b: upward 1, at most 0", "crates/a: nothing is there"]);
         assert!(TidyBudget::parse("crates/a 1").is_err());
-        assert!(TidyBudget::parse("crates/a 1 2 3 x").is_err());
+        assert!(TidyBudget::parse("crates/a 1 x").is_err());
     }
 }
