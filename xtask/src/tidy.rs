@@ -89,12 +89,12 @@ fn modules(
         }
         let (cycles, upward) = (graph.cycles(), graph.upward());
         let row = measured.entry(folder.to_owned()).or_default();
-        row[0] += cycles.iter().map(Vec::len).sum::<usize>();
+        row[0] += cycles.iter().map(|cycle| cycle.rooms.len()).sum::<usize>();
         row[1] += upward.len();
         if is_printed {
             for cycle in cycles {
-                println!("{folder}/src: a cycle of {} files", cycle.len());
-                graph.arrows(&cycle).iter().for_each(|arrow| println!("  {arrow}"));
+                println!("{folder}/src: a cycle of {}", cycle.rooms.join(", "));
+                cycle.imports.iter().for_each(|arrow| println!("  {arrow}"));
             }
             upward.iter().for_each(|arrow| println!("{folder}/src: upward: {arrow}"));
         }

@@ -61,7 +61,7 @@ impl TidyBudget {
 fn remedy(column: &str) -> &'static str {
     match column {
         "cycles" => {
-            "files import each other in a circle; `cargo xtask tidy --graph` shows the names to move"
+            "modules import each other in a circle; `cargo xtask tidy --graph` shows the names to move"
         }
         _ => "modules import higher ones of the crate's order; `cargo xtask tidy --graph` shows the names",
     }

@@ -1,10 +1,10 @@
 //! The imports between the files of a crate: cycles, and imports against the written order.
 //!
 //! A file imports the file that defines a name: `pub use` is looked through, and an import of a module counts by the
-//! names taken out of it. Refused are:
+//! names taken out of it. A room is a module with its submodules. Refused are:
 //!
-//! - a cycle of files of different top-level modules;
-//! - a cycle of more than three files, because a file and its own submodules may import each other;
+//! - a cycle of rooms that are submodules of one module, or of the crate's root; a file and its own submodules may
+//!   import each other;
 //! - an import of a higher module, where the crate's root has `//! Order, lowest first:` with its modules in
 //!   backticks.
 
@@ -19,7 +19,6 @@ use anyhow::{Context as _, Result};
 
 use self::source::{CrateSource, Files};
 
-const LARGEST_CYCLE: usize = 3;
 const ORDER: &str = "//! Order, lowest first:";
 
 #[derive(Debug)]
@@ -28,6 +27,14 @@ pub(super) struct Graph {
     imports: BTreeMap<(usize, usize), BTreeSet<String>>,
     /// Top-level modules, lowest first; empty if the root gives no order.
     order: Vec<String>,
+}
+
+/// Rooms of one level that import each other in a circle.
+#[derive(Debug)]
+pub(super) struct Cycle {
+    pub(super) rooms: Vec<String>,
+    /// The imports between these rooms, a line each.
+    pub(super) imports: Vec<String>,
 }
 
 impl Graph {
@@ -45,47 +52,44 @@ impl Graph {
         Ok(Graph { files: source.files, imports, order })
     }
 
-    pub(super) fn cycles(&self) -> Vec<Vec<usize>> {
-        let mut cycles = self.components(|_| true);
-        cycles.retain(|cycle| {
-            let rooms = cycle.iter().filter(|&&file| file > 0).map(|&file| top(&self.files[file]));
-            rooms.collect::<BTreeSet<_>>().len() > 1
-        });
-        let large = self.components(|(from, to)| !self.is_family(from, to));
-        cycles.extend(large.into_iter().filter(|cycle| cycle.len() > LARGEST_CYCLE));
-        let whole = cycles.clone();
-        cycles.retain(|cycle| {
-            !whole
-                .iter()
-                .any(|other| other.len() > cycle.len() && cycle.iter().all(|file| other.contains(file)))
-        });
-        cycles.sort_by_key(|cycle| std::cmp::Reverse(cycle.len()));
-        cycles.dedup();
-        cycles
-    }
-
-    fn is_family(&self, one: usize, other: usize) -> bool {
-        let is_in = |inner: usize, outer: usize| {
-            let folder = self.files[outer].trim_end_matches(".rs");
-            outer == 0 || self.files[inner].strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
-        };
-        is_in(one, other) || is_in(other, one)
-    }
-
-    fn components(&self, is_counted: impl Fn((usize, usize)) -> bool) -> Vec<Vec<usize>> {
-        let mut next = vec![Vec::new(); self.files.len()];
-        for &(from, to) in self.imports.keys().filter(|&&arrow| is_counted(arrow)) {
-            next[from].push(to);
+    /// Returns the cycles of all levels, the outermost first.
+    pub(super) fn cycles(&self) -> Vec<Cycle> {
+        let mut levels: BTreeMap<&[&str], BTreeMap<(&str, &str), Vec<(usize, usize)>>> = BTreeMap::new();
+        let paths: Vec<Vec<&str>> =
+            self.files.iter().map(|file| file.trim_end_matches(".rs").split('/').collect()).collect();
+        for &(from, to) in self.imports.keys().filter(|(from, to)| *from > 0 && *to > 0) {
+            let (one, other) = (&paths[from], &paths[to]);
+            let common = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+            // Without a room on each side, one of the files is the module of the other.
+            if let (Some(&one_room), Some(&other_room)) = (one.get(common), other.get(common)) {
+                let rooms = levels.entry(&one[..common]).or_default();
+                rooms.entry((one_room, other_room)).or_default().push((from, to));
+            }
         }
-        let reached: Vec<BTreeSet<usize>> = (0..self.files.len()).map(|from| reached(&next, from)).collect();
-        let component = |from: usize| -> Vec<usize> {
-            reached[from].iter().copied().filter(|&to| reached[to].contains(&from)).collect()
+        levels.iter().flat_map(|(folder, imports)| self.cycles_of_level(folder, imports)).collect()
+    }
+
+    fn cycles_of_level(
+        &self,
+        folder: &[&str],
+        imports: &BTreeMap<(&str, &str), Vec<(usize, usize)>>,
+    ) -> Vec<Cycle> {
+        let reached: BTreeMap<&str, BTreeSet<&str>> =
+            imports.keys().map(|&(from, _)| (from, reached(imports.keys(), from))).collect();
+        let mut cycles = BTreeSet::new();
+        for (from, to) in &reached {
+            let is_back = |to: &&str| reached.get(to).is_some_and(|back| back.contains(from));
+            let cycle: BTreeSet<&str> = to.iter().copied().filter(is_back).collect();
+            cycles.extend(Some(cycle).filter(|cycle| !cycle.is_empty()));
+        }
+        let described = |cycle: BTreeSet<&str>| {
+            let within = imports.iter().filter(|((from, to), _)| cycle.contains(from) && cycle.contains(to));
+            let imports = within.flat_map(|(_, arrows)| arrows).map(|&arrow| self.line(arrow)).collect();
+            let rooms =
+                cycle.iter().map(|room| folder.iter().chain([room]).copied().collect::<Vec<_>>().join("/"));
+            Cycle { rooms: rooms.collect(), imports }
         };
-        (0..self.files.len())
-            .map(|from| (from, component(from)))
-            .filter(|(from, found)| found.first() == Some(from))
-            .map(|(_, found)| found)
-            .collect()
+        cycles.into_iter().map(described).collect()
     }
 
     pub(super) fn upward(&self) -> Vec<String> {
@@ -106,12 +110,6 @@ impl Graph {
         modules.symmetric_difference(&order).map(|&name| name.to_owned()).collect()
     }
 
-    pub(super) fn arrows(&self, cycle: &[usize]) -> Vec<String> {
-        let within = |file: &usize| cycle.contains(file);
-        let arrows = self.imports.keys().filter(|(from, to)| within(from) && within(to));
-        arrows.map(|&arrow| self.line(arrow)).collect()
-    }
-
     fn line(&self, arrow: (usize, usize)) -> String {
         let names: Vec<&str> = self.imports[&arrow].iter().map(String::as_str).collect();
         format!("{} -> {}: {}", self.files[arrow.0], self.files[arrow.1], names.join(", "))
@@ -122,13 +120,15 @@ fn top(file: &str) -> &str {
     file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
 }
 
-fn reached(next: &[Vec<usize>], from: usize) -> BTreeSet<usize> {
+fn reached<'a>(
+    imports: impl Iterator<Item = &'a (&'a str, &'a str)> + Clone,
+    from: &'a str,
+) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
-    let mut waiting = next[from].clone();
-    while let Some(file) = waiting.pop() {
-        if found.insert(file) {
-            waiting.extend(&next[file]);
-        }
+    let mut waiting = vec![from];
+    while let Some(room) = waiting.pop() {
+        let next = imports.clone().filter(|(from, _)| *from == room).map(|&(_, to)| to);
+        waiting.extend(next.filter(|to| found.insert(*to)));
     }
     found
 }

@@ -53,14 +53,10 @@ fn every_form_of_import_leads_to_the_defining_file() {
 }
 
 #[test]
-fn cycles_of_different_modules_or_of_more_than_three_files_are_refused() {
+fn cycles_of_rooms_are_refused_at_every_level() {
     let check = |files: &[(&str, &str)], expected: &[&[&str]]| {
         let graph = graph(files);
-        let cycles: Vec<Vec<&str>> = graph
-            .cycles()
-            .iter()
-            .map(|cycle| cycle.iter().map(|&file| graph.files[file].as_str()).collect())
-            .collect();
+        let cycles: Vec<Vec<String>> = graph.cycles().into_iter().map(|cycle| cycle.rooms).collect();
         assert_eq!(cycles, expected, "{files:?}");
     };
     let two = [
@@ -68,7 +64,7 @@ fn cycles_of_different_modules_or_of_more_than_three_files_are_refused() {
         ("a.rs", "use crate::b::B; pub struct A;"),
         ("b.rs", "use crate::a::A; pub struct B;"),
     ];
-    check(&two, &[&["a.rs", "b.rs"]]);
+    check(&two, &[&["a", "b"]]);
     let family = [
         ("lib.rs", "mod a;"),
         ("a.rs", "mod b; mod c; use b::B; pub struct A;"),
@@ -86,9 +82,19 @@ fn cycles_of_different_modules_or_of_more_than_three_files_are_refused() {
             ("a/e.rs", "use super::b::B; pub struct E;"),
         ]
     };
-    check(&ring("use super::b::B; pub struct D;"), &[]);
-    check(&ring("use super::e::E; pub struct D;"), &[&["a/b.rs", "a/c.rs", "a/d.rs", "a/e.rs"]]);
+    check(&ring("pub struct D;"), &[]);
+    check(&ring("use super::b::B; pub struct D;"), &[&["a/b", "a/c", "a/d"]]);
+    check(&ring("use super::e::E; pub struct D;"), &[&["a/b", "a/c", "a/d", "a/e"]]);
     check(&[("lib.rs", "mod a; mod b;"), two[1], ("b.rs", "pub struct B;")], &[]);
+    // No file is in a cycle, but the two rooms are.
+    let rooms = [
+        ("lib.rs", "mod a; mod b;"),
+        ("a.rs", "mod c; use crate::b::d::D;"),
+        ("a/c.rs", "pub struct C;"),
+        ("b.rs", "pub mod d; use crate::a::c::C;"),
+        ("b/d.rs", "pub struct D;"),
+    ];
+    check(&rooms, &[&["a", "b"]]);
 }
 
 #[test]
