@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl::control::{ControlHandler, Incident, IncidentKind, Status};
+use osnl::control::{ControlHandler, Incident, IncidentCause, IncidentKind, Status};
 use osnl::daemon::Daemon;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ async fn watch(handler: Arc<ControlHandler>, end: CancellationToken) {
 /// An incident in the words of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LoggedIncident {
-    place: (IncidentKind, String),
+    place: (IncidentCause, String),
     what: String,
     why: Option<String>,
     remedy: Option<String>,
@@ -115,25 +115,12 @@ fn stopping(status: &Status) -> Vec<LoggedIncident> {
         incident.kind != IncidentKind::ListenerConnecting || has_failed
     });
     let logged = |incident: &Incident| LoggedIncident {
-        place: (cause(incident.kind), incident.subject.clone()),
+        place: (incident.kind.cause(), incident.part()),
         what: incident.what.clone(),
         why: incident.why.clone(),
         remedy: remedy(status, incident),
     };
     failed.map(logged).collect()
-}
-
-/// Returns one kind for those that turn into one another while an action or a listener does not go on.
-fn cause(kind: IncidentKind) -> IncidentKind {
-    match kind {
-        IncidentKind::TargetRefuses
-        | IncidentKind::DependencyDown
-        | IncidentKind::ResourceFailing
-        | IncidentKind::FallsBehind
-        | IncidentKind::PendingOld
-        | IncidentKind::PendingFull => IncidentKind::TargetDown,
-        kind => kind,
-    }
 }
 
 fn listeners<'a>(
@@ -157,7 +144,7 @@ mod tests {
     use super::*;
 
     fn incident(kind: IncidentKind, subject: &str, what: &str) -> LoggedIncident {
-        let place = (kind, subject.to_owned());
+        let place = (kind.cause(), subject.to_owned());
         LoggedIncident { place, what: what.to_owned(), why: None, remedy: None }
     }
 

@@ -57,7 +57,9 @@ pub use self::configuration::{ConfigurationReport, LastReload};
 pub use self::handler::{
     ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
-pub use self::incident::{Incident, IncidentActor, IncidentKind, IncidentSeverity, counted, grouped};
+pub use self::incident::{
+    Incident, IncidentActor, IncidentCause, IncidentKind, IncidentSeverity, counted, grouped,
+};
 pub use self::no_access::NoAccess;
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage,

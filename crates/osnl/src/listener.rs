@@ -54,7 +54,7 @@ use self::tidying::BindingCleanup;
 pub use self::watchdog::{Stall, StallKind};
 use crate::intake::Intake;
 use crate::metrics::{Counters, ListenerSeries};
-use crate::queues::Wanted;
+use crate::queues::{BrokerPlace, Wanted};
 use crate::shutdown::Shutdown;
 
 pub struct ListenerConfig {
@@ -208,6 +208,11 @@ impl Listener {
     #[must_use]
     pub fn gauges(&self) -> Arc<Gauges> {
         self.gauges.clone()
+    }
+
+    /// Returns the place of the queues; `None` without a survey.
+    pub(crate) fn place(&self) -> Option<BrokerPlace> {
+        self.overseer.as_ref().map(|overseer| overseer.wanted.place())
     }
 
     #[must_use]

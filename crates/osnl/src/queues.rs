@@ -147,6 +147,22 @@ impl fmt::Display for Finding {
     }
 }
 
+/// A place that all listeners and daemons see alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerPlace {
+    /// The hosts of the broker.
+    pub broker: String,
+    /// `None` for the broker as a whole.
+    pub vhost: Option<String>,
+}
+
+impl fmt::Display for BrokerPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.broker)?;
+        self.vhost.iter().try_for_each(|vhost| write!(f, ", virtual host {vhost}"))
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub listener: Arc<str>,
@@ -173,6 +189,14 @@ pub struct Wanted {
     pub is_of_url: bool,
     /// The shards that an action publishes to, if the queues are theirs and `listener` is its name.
     pub shards: Option<WantedShards>,
+}
+
+impl Wanted {
+    /// Returns the place of the exchanges and queues.
+    pub(crate) fn place(&self) -> BrokerPlace {
+        let vhost = Some(self.url.virtual_host().to_owned());
+        BrokerPlace { broker: self.broker.clone(), vhost }
+    }
 }
 
 /// The shards of a survey.

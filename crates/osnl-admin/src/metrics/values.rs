@@ -24,7 +24,9 @@ pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, o
         // Two incidents of one kind, such as of two deliveries of an action, are one sample for each reason.
         let mut all = BTreeSet::new();
         for incident in &measured.incidents {
-            let (kind, severity) = (incident.kind.name(), incident.severity.name());
+            let (kind, cause) = (incident.kind.name(), incident.kind.cause().to_string());
+            let (severity, subject) = (incident.severity.name(), incident.part());
+            let broker = incident.broker().unwrap_or_default();
             let reason: String = incident.reason().unwrap_or_default().chars().take(REASON).collect();
             let or_none = |names: &[String]| match names {
                 [] => vec![String::new()],
@@ -32,8 +34,8 @@ pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, o
             };
             for action in or_none(&incident.actions) {
                 for listener in or_none(&incident.listeners) {
-                    let [kind, severity, reason] = [&kind, &severity, &reason].map(Clone::clone);
-                    all.insert([kind, severity, incident.subject.clone(), action.clone(), listener, reason]);
+                    let labels = [&kind, &cause, &severity, &subject, broker, action, &listener, &reason];
+                    all.insert(labels.map(|label: &str| label.to_owned()));
                 }
             }
         }

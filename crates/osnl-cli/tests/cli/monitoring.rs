@@ -238,7 +238,7 @@ fn a_queue_that_no_exchange_fills_is_not_ready_and_needs_attention() {
     let attention = || {
         sample(
             &admin,
-            "osnl_attention{kind=\"exchange-missing\",severity=\"warning\",subject=\"listener neutron\",action=\"\",listener=\"neutron\",\
+            "osnl_attention{kind=\"exchange-missing\",cause=\"exchange-missing\",severity=\"warning\",subject=\"listener neutron\",broker=\"\",action=\"\",listener=\"neutron\",\
              reason=\"neutron: bound to 0 of 1 exchanges: exchange \\\"neutron\\\" does not exist yet\"}",
         )
     };

@@ -6,6 +6,7 @@
 //! its symptoms and no incidents.
 
 mod actions;
+mod cause;
 mod daemon;
 mod fold;
 mod journal;
@@ -20,12 +21,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::actions::{of_guards, of_target};
+pub use self::cause::IncidentCause;
 pub(super) use self::daemon::{of_configuration, of_expiry, of_no_daemon, of_stop, of_streams};
 pub(super) use self::fold::fold;
 pub(super) use self::journal::{of_journal, of_quarantine, of_suspects, of_unreadable_journal};
 pub(super) use self::listeners::{has_ended, of_left_queue, of_listener};
 use super::time::span;
-use crate::queues::FindingKind;
+use crate::queues::{BrokerPlace, FindingKind};
 
 /// The names in JSON do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -154,18 +156,12 @@ pub struct Incident {
     /// Whether `why` is the reason of one guard, by which the page finds the deliveries.
     #[serde(skip)]
     pub has_one_guard: bool,
-    /// The look at a broker that has found it; `None` if no listener has looked.
+    /// The broker that has the part; `None` for a part of this daemon.
     #[serde(skip)]
-    pub(super) look: Option<QueueLook>,
-}
-
-/// A look of a listener at a queue or an exchange.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct QueueLook {
-    /// The broker, the virtual host, and the queue or exchange.
-    place: [String; 3],
-    /// Seconds since the latest look at the queue.
-    age: u64,
+    pub(super) place: Option<BrokerPlace>,
+    /// Seconds since the look of a listener that has found it.
+    #[serde(skip)]
+    pub(super) look_age: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -200,7 +196,8 @@ impl Incident {
             by_itself: None,
             symptoms: Vec::new(),
             has_one_guard: false,
-            look: None,
+            place: None,
+            look_age: None,
         }
     }
 
@@ -210,6 +207,10 @@ impl Incident {
 
     fn of_listener(self, listener: &str) -> Self {
         Self { listeners: vec![listener.to_owned()], ..self }
+    }
+
+    fn at(self, place: Option<BrokerPlace>) -> Self {
+        Self { place, ..self }
     }
 
     fn because(self, why: impl Into<String>) -> Self {
@@ -291,6 +292,25 @@ impl Incident {
                 | Kind::Certificate
         );
         self.why.as_deref().or(is_constant.then_some(&*self.what))
+    }
+
+    /// Returns the broken part for the label of a metric. The listeners of a broker that cannot be reached are one part,
+    /// however many of them try at this moment; queues with one name on two brokers are two.
+    #[must_use]
+    pub fn part(&self) -> String {
+        match (&self.place, self.kind) {
+            (None, _) => self.subject.clone(),
+            (Some(place @ BrokerPlace { vhost: None, .. }), _)
+            | (Some(place), IncidentKind::ListenerConnecting) => format!("broker {place}"),
+            (Some(place), _) => format!("{} at {place}", self.subject),
+        }
+    }
+
+    /// Returns the broker whose part is broken, whichever daemon looks; `None` for a part of this daemon.
+    #[must_use]
+    pub fn broker(&self) -> Option<&str> {
+        let is_own = self.kind == IncidentKind::ListenerConnecting;
+        self.place.as_ref().filter(|_| !is_own).map(|place| &*place.broker)
     }
 
     /// Returns the place of the incident on every screen: the sooner an operator should look, the smaller.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::incident::Incident;
 use crate::daemon::ReloadRefusalReason;
-use crate::queues::Finding;
+use crate::queues::{BrokerPlace, Finding};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -119,6 +119,9 @@ pub struct ListenerStatus {
     #[serde(default)]
     pub stalled: Option<String>,
     pub broker: String,
+    /// The place of the queues; `None` on Kafka and AMQP 1.0, which have none.
+    #[serde(skip)]
+    pub place: Option<BrokerPlace>,
     pub queues: Vec<String>,
     /// The broker is asked every ten seconds; before its first answer, the number at the last connection.
     #[serde(default)]
@@ -366,6 +369,9 @@ pub struct AttemptFailure {
 pub struct JournalStatus {
     pub store: String,
     pub path: Option<String>,
+    /// The place of the listeners, whose queues have the dead letters of `memory://`; `None` if they differ.
+    #[serde(skip)]
+    pub place: Option<BrokerPlace>,
     /// `ok`, `full` or `failed`; unknown for a file alone.
     pub state: Option<String>,
     pub reason: Option<String>,

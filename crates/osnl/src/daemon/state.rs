@@ -12,6 +12,7 @@ use crate::delivery::{DeliveryLoop, TargetMonitor};
 use crate::listener::{Gauges, Listener, ListenerState, Stall};
 use crate::management::UnknownFact;
 use crate::native::LoadedConf;
+use crate::queues::BrokerPlace;
 
 const WAITING: usize = 16;
 
@@ -45,6 +46,7 @@ struct RunningParts {
 pub struct ListenerHandle {
     pub(crate) name: Arc<str>,
     pub(crate) broker: String,
+    pub(crate) place: Option<BrokerPlace>,
     pub(crate) state: watch::Receiver<ListenerState>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) stall: watch::Receiver<Option<Stall>>,
@@ -73,6 +75,7 @@ impl ListenerHandle {
         Self {
             name: listener.name().clone(),
             broker: listener.location(),
+            place: listener.place(),
             state: listener.state(),
             gauges: listener.gauges(),
             stall: listener.stall(),

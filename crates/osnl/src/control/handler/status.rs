@@ -26,6 +26,7 @@ use crate::journal::query::{
 };
 use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
 use crate::management::risk::AS_CONFIGURED;
+use crate::queues::BrokerPlace;
 
 /// A delivery with this many failures counts as failing repeatedly.
 const SEVERAL: u32 = 5;
@@ -60,7 +61,8 @@ impl ControlHandler {
         let listeners = self.listeners();
         let configuration = live.map(|live| configuration(&live.daemon.reloads().borrow()));
         let left_queues = self.left_queues();
-        let journal = self.journal(kept, disk);
+        let place = one_place(&listeners);
+        let journal = JournalStatus { place, ..self.journal(kept, disk) };
         let is_counted = unreadable.is_none();
         let mut incidents: Vec<Incident> =
             unreadable.into_iter().map(incident::of_unreadable_journal).collect();
@@ -266,6 +268,7 @@ impl ControlHandler {
         JournalStatus {
             store: facts.kind.to_owned(),
             path: facts.place,
+            place: None,
             state: facts.state.as_ref().map(|state| state.name().to_owned()),
             reason,
             since: since.map(time::shown),
@@ -460,6 +463,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         next_attempt_seconds: trouble.as_ref().map(|trouble| until(trouble.next)),
         stalled: heard.stall.borrow().as_ref().map(|stall| stall.kind.to_string()),
         broker: heard.broker.clone(),
+        place: heard.place.clone(),
         queue_messages: depth.as_ref().map_or(waiting_at_connect, |depth| Some(depth.messages)),
         consumers: depth.as_ref().map(|depth| depth.consumers),
         own_consumers: 1,
@@ -494,6 +498,13 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         last_event_age_seconds: None,
         old_events_seconds: None,
     }
+}
+
+/// Returns the place of all listeners; `None` if they have several.
+fn one_place(listeners: &[ListenerStatus]) -> Option<BrokerPlace> {
+    let mut places = listeners.iter().map(|listener| &listener.place);
+    let first = places.next()?.as_ref()?;
+    places.all(|place| place.as_ref() == Some(first)).then(|| first.clone())
 }
 
 fn standing_by_for(heard: &ListenerHandle, state: &ListenerState) -> Option<String> {

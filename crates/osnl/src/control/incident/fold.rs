@@ -1,4 +1,4 @@
-use super::{Incident, IncidentKind as Kind};
+use super::{Incident, IncidentCause, IncidentKind as Kind};
 
 pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
     let (mut effects, mut kept): (Vec<Incident>, Vec<Incident>) =
@@ -20,14 +20,13 @@ fn of_one_queue(incidents: Vec<Incident>) -> Vec<Incident> {
         let words = words_of(&incident).map(str::to_owned);
         let same = |one: &&mut Incident| {
             let is_equal = is_of_one_cause(one, &incident) && words_of(one) == words.as_deref();
-            let place = |of: &Incident| of.look.as_ref().map(|look| look.place.clone());
-            let is_of_one_place = place(one).is_some_and(|own| place(&incident) == Some(own));
+            let is_of_one_place =
+                one.place.is_some() && one.place == incident.place && one.subject == incident.subject;
             words.is_some() && one.kind == incident.kind && (is_equal || is_of_one_place)
         };
         match (joined.iter_mut().find(same), words) {
             (Some(one), Some(words)) => {
-                let age = |of: &Incident| of.look.as_ref().map(|look| look.age);
-                let is_later = age(&incident) < age(one);
+                let is_later = incident.look_age < one.look_age;
                 let words = if is_later { words } else { words_of(one).unwrap_or(&words).to_owned() };
                 let listeners = [&*one.listeners, &*incident.listeners].concat();
                 let what = format!("{}: {words}", listeners.join(", "));
@@ -56,10 +55,8 @@ fn is_effect(kind: Kind) -> bool {
 fn causes(cause: &Incident, effect: &Incident) -> bool {
     let why = effect.why.as_deref().unwrap_or_default();
     let is = |kind| cause.kind == kind || cause.symptoms.contains(&kind);
-    let is_journal = matches!(cause.kind, Kind::JournalFull | Kind::JournalFailed);
-    let reads_nothing =
-        matches!(cause.kind, Kind::ListenerConnecting | Kind::ListenerStalled | Kind::ListenerEnded)
-            || is(Kind::ListenerBlocked);
+    let is_journal = cause.kind.cause() == IncidentCause::NotKept;
+    let reads_nothing = cause.kind.cause() == IncidentCause::NotRead || is(Kind::ListenerBlocked);
     match effect.kind {
         Kind::ListenerConnecting => is(Kind::ListenerConnecting) && is_of_one_cause(cause, effect),
         Kind::ListenerBlocked => {
@@ -99,9 +96,9 @@ fn take(cause: &mut Incident, effect: Incident) {
 #[cfg(test)]
 mod tests {
     use super::super::IncidentSeverity::{Critical, Warning};
-    use super::super::QueueLook;
     use super::*;
     use crate::journal::Obstacle;
+    use crate::queues::BrokerPlace;
 
     fn of_listener(kind: Kind, name: &str, why: &str) -> Incident {
         let what = format!("{name}: {}", kind.name());
@@ -153,8 +150,8 @@ mod tests {
         let look = |name: &str, broker: &str, messages: u64, age| {
             let what = format!("{name}: queue notifications.info: {messages} messages");
             let found = Incident::new(Kind::ServicesQueueUnread, Warning, "queue notifications.info", what);
-            let place = [broker, "/", "queue notifications.info"].map(str::to_owned);
-            Incident { look: Some(QueueLook { place, age }), ..found.of_listener(name) }
+            let place = BrokerPlace { broker: broker.to_owned(), vhost: Some("/".to_owned()) };
+            Incident { look_age: Some(age), ..found.at(Some(place)).of_listener(name) }
         };
         let all = vec![
             look("nova", "mq1", 1469, 240),

@@ -31,7 +31,7 @@ pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
     if let (Some(queues), dead @ 1.., "memory") = (&journal.path, journal.dead, &*journal.store) {
         let what = counted(dead, "dead letter", "dead letters");
         let found = Incident::new(Kind::DeadLetters, Severity::Warning, queues, what).because(queues);
-        incidents.push(found.mended_by(
+        incidents.push(found.at(journal.place.clone()).mended_by(
             "see osnl deliveries list --state dead and osnl quarantine list, then retry or discard them",
         ));
     }

@@ -1,12 +1,12 @@
 //! The incidents of listeners and of their queues at the broker.
 
 use super::{
-    Incident, IncidentKind as Kind, IncidentSeverity as Severity, QueueLook, and_more, counted, grouped,
+    Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped,
     lasting, verb,
 };
 use crate::control::time::span;
 use crate::control::{LeftQueue, ListenerStatus};
-use crate::queues::{BOUND_EFFECT, Finding, FindingKind};
+use crate::queues::{BOUND_EFFECT, BrokerPlace, Finding, FindingKind};
 
 /// A listener that does not connect for so long is urgent: until then it may be a restart of the broker.
 const CONNECTING: u64 = 60;
@@ -78,14 +78,15 @@ fn of_queue(
     queue: &str,
     what: String,
 ) -> Incident {
-    Incident::new(kind, severity, format!("queue {queue}"), what).of_listener(&listener.name)
+    let found = Incident::new(kind, severity, format!("queue {queue}"), what);
+    found.at(listener.place.clone()).of_listener(&listener.name)
 }
 
 fn connecting(listener: &ListenerStatus) -> Incident {
     let is_long = listener.since_seconds.is_some_and(|seconds| seconds >= CONNECTING);
     let severity = if is_long { Severity::Critical } else { Severity::Warning };
     let what = format!("{}: not connected{}", listener.name, lasting(listener.since_seconds));
-    let found = incident(listener, Kind::ListenerConnecting, severity, what);
+    let found = incident(listener, Kind::ListenerConnecting, severity, what).at(listener.place.clone());
     let found = found.because(listener.reason.as_ref().unwrap_or(&listener.broker));
     let found = found.since(listener.since.clone(), listener.since_seconds);
     let found = match (listener.attempts, listener.next_attempt_seconds) {
@@ -173,18 +174,23 @@ fn never_received(listener: &ListenerStatus) -> Option<Incident> {
 
 fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
     let Finding { kind, broker, subject, vhost, seen, consequence, command, .. } = finding;
-    let age = listener.management.as_ref().and_then(|seen| seen.looked_seconds);
+    // An alarm is looked for each few seconds, apart from the survey.
+    let age = match kind {
+        FindingKind::PublishersBlocked => None,
+        _ => listener.management.as_ref().and_then(|seen| seen.looked_seconds),
+    };
     let shown =
         age.filter(|age| *age >= OLD_LOOK).map_or(String::new(), |age| format!(" (seen {} ago)", span(age)));
-    let what = format!("{}: {subject} in virtual host {vhost}: {seen}{shown}", listener.name);
-    let severity = match kind {
-        FindingKind::PublishersBlocked => Severity::Critical,
-        _ => Severity::Warning,
+    let (severity, vhost) = match kind {
+        FindingKind::PublishersBlocked => (Severity::Critical, None),
+        _ => (Severity::Warning, Some(vhost.clone())),
     };
+    let of_vhost = vhost.as_ref().map_or(String::new(), |vhost| format!(" in virtual host {vhost}"));
+    let what = format!("{}: {subject}{of_vhost}: {seen}{shown}", listener.name);
     let found = Incident::new((*kind).into(), severity, subject, what).of_listener(&listener.name);
     let found = found.because(consequence).mended_by_remedy(command);
-    let place = [broker, vhost, subject].map(Clone::clone);
-    let found = Incident { look: Some(QueueLook { place, age: age.unwrap_or_default() }), ..found };
+    let place = BrokerPlace { broker: broker.clone(), vhost };
+    let found = Incident { look_age: Some(age.unwrap_or_default()), ..found.at(Some(place)) };
     match kind {
         FindingKind::Unread if found.command.is_some() => found.mended_by(BOUND_EFFECT),
         _ => found,
@@ -263,5 +269,6 @@ pub(in crate::control) fn of_left_queue(left: &LeftQueue) -> Option<Incident> {
         crate::queues::of_left_queue((broker, vhost, queue), seen, unbind.as_deref(), delete.as_deref())?;
     let what = format!("{} in virtual host {vhost}: {}", found.subject, found.seen);
     let incident = Incident::new(Kind::QueueUnread, Severity::Warning, format!("queue {queue}"), what);
-    Some(incident.because(found.consequence).mended_by_remedy(&found.command))
+    let place = BrokerPlace { broker: broker.clone(), vhost: Some(vhost.clone()) };
+    Some(incident.at(Some(place)).because(found.consequence).mended_by_remedy(&found.command))
 }
