@@ -19,6 +19,7 @@
 //!
 //! A step whose evidence is unknown is passed over.
 
+mod bindings;
 mod gather;
 mod judge;
 mod nothing;
