@@ -4,8 +4,10 @@ use super::{
 use crate::control::JournalStatus;
 use crate::journal::sqlite::USUAL_WAL;
 
-/// A disk with less room is nearly full.
-const FREE: u64 = 100 << 20;
+/// With less room, an operator still has time to make some.
+const LITTLE: u64 = 1 << 30;
+/// With less room, the next burst of events may fill the disk.
+const NEARLY_NONE: u64 = 100 << 20;
 /// A reader of a query ends sooner.
 const HELD_SECONDS: u64 = 10;
 
@@ -61,11 +63,21 @@ fn near_size(journal: &JournalStatus) -> Option<Incident> {
         );
     }
     if let (Some(free), Some(bytes), Some(most)) = (journal.free_bytes, journal.bytes, journal.max_bytes)
-        && free < FREE
+        && free < LITTLE
         && bytes.saturating_add(free) < most
+        && !is_full
     {
-        let what = format!("the journal's disk has {} MiB left, and its max_size needs more", free >> 20);
-        return near_bound(what, "make room there, or lower max_size");
+        let left = free >> 20;
+        let what = match free {
+            ..NEARLY_NONE => {
+                format!("the journal's disk is nearly full: {left} MiB left, and max_size needs more")
+            }
+            _ => format!("the journal's disk has less than 1 GiB left ({left} MiB), and max_size needs more"),
+        };
+        let severity = if free < NEARLY_NONE { Severity::Critical } else { Severity::Warning };
+        let found = near_bound(what, "make room on that disk, or lower max_size")?;
+        let found = found.because("on a full disk osnl reads nothing; the broker keeps the messages");
+        return Some(Incident { severity, ..found });
     }
     None
 }

@@ -143,10 +143,23 @@ fn bounds_of_the_journal_that_are_near_or_reached_are_named() {
         &["the journal is nearly full: open deliveries and dead letters take 80 of 100 MiB"],
     );
     let (disk, dead) = (
-        "the journal's disk has 9 MiB left, and its max_size needs more",
+        "the journal's disk is nearly full: 9 MiB left, and max_size needs more",
         "80 of at most 100 dead letters are kept: beyond max_dead the oldest leave",
     );
     near(JournalStatus { free_bytes: Some(9 << 20), ..journal.clone() }, &[disk]);
+    let large = JournalStatus { max_bytes: Some(10 << 30), ..journal.clone() };
+    let severity = |free_mib: u64, of: &JournalStatus| {
+        let found = of_journal(&JournalStatus { free_bytes: Some(free_mib << 20), ..of.clone() });
+        found.first().map(|one| one.severity)
+    };
+    let early = "the journal's disk has less than 1 GiB left (1023 MiB), and max_size needs more";
+    near(JournalStatus { free_bytes: Some(1023 << 20), ..large.clone() }, &[early]);
+    assert_eq!(
+        [1024, 1023, 100, 99].map(|free| severity(free, &large)),
+        [None, Some(Warning), Some(Warning), Some(Critical)]
+    );
+    // The journal reaches its own bound first.
+    assert_eq!(severity(99, &journal), None);
     let held = JournalStatus {
         wal_bytes: Some(98 << 20),
         wal_held_seconds: Some(11),
