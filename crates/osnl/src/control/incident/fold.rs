@@ -163,6 +163,34 @@ mod tests {
             "Warning cinder: queue notifications.info: 7 messages [] (cinder)",
         ];
         assert_eq!(shown(all), expected);
+        // An alarm is the broker's, whatever the virtual hosts.
+        let alarm = |name: &str| {
+            let what = format!("{name}: broker mq1: it blocks publishers");
+            let place = BrokerPlace { broker: "mq1".to_owned(), vhost: None };
+            Incident::new(Kind::PublishersBlocked, Critical, "broker mq1", what)
+                .at(Some(place))
+                .of_listener(name)
+        };
+        let expected = ["Critical nova, glance: broker mq1: it blocks publishers [] (nova glance)"];
+        assert_eq!(shown(vec![alarm("nova"), alarm("glance")]), expected);
+    }
+
+    #[test]
+    fn the_label_of_a_metric_names_the_broker_and_is_the_same_while_listeners_come_and_go() {
+        let place = |vhost: Option<&str>| {
+            Some(BrokerPlace { broker: "mq1".to_owned(), vhost: vhost.map(str::to_owned) })
+        };
+        let check = |kind, subject: &str, at, expected: (&str, Option<&str>)| {
+            let found = Incident::new(kind, Warning, subject, "").at(at);
+            assert_eq!((&*found.part(), found.broker()), expected);
+        };
+        let queue = "queue osnl";
+        check(Kind::QueueLossy, queue, place(Some("/")), ("queue osnl at mq1, virtual host /", Some("mq1")));
+        check(Kind::PublishersBlocked, "broker mq1", place(None), ("broker mq1", Some("mq1")));
+        let connection = ("broker mq1, virtual host /", None);
+        check(Kind::ListenerConnecting, "listener nova", place(Some("/")), connection);
+        check(Kind::ListenerConnecting, "listener nova, neutron", place(Some("/")), connection);
+        check(Kind::TargetDown, "action hook", None, ("action hook", None));
     }
 
     #[test]
