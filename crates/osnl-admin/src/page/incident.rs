@@ -1,4 +1,5 @@
 use osnl::control::{Incident, IncidentKind as Kind, IncidentSeverity, Status, TargetReport, grouped};
+use osnl_core::rule::GUARD_REASON;
 
 use super::text;
 
@@ -123,7 +124,7 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
 fn of_guard(incident: &Incident) -> String {
     let Some(why) = &incident.why else { return String::new() };
     // The reasons of several guards begin alike.
-    let reason = if incident.has_one_guard { why } else { "guard of " };
+    let reason = if incident.has_one_guard { why } else { GUARD_REASON };
     format!("&text={}", text::query(reason))
 }
 

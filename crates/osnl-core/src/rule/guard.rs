@@ -143,8 +143,11 @@ impl Guards {
     }
 }
 
+/// The words with which the reason of each guard begins, by which an operator finds the deliveries of all.
+pub const GUARD_REASON: &str = "guard of ";
+
 fn guard_reason(kind: &str, name: &str, rate: Rate) -> String {
-    format!("guard of {kind} {name}: more than {rate}")
+    format!("{GUARD_REASON}{kind} {name}: more than {rate}")
 }
 
 fn say_guard_holds(kind: &str, name: &str, rate: Rate) {

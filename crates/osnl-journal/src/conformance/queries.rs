@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::{StoreRig, append, attempts, claim, entry, number, within};
 use crate::query::{
-    About, AnswerPolicy, Bodies, CauseGroup, Filter, ListPage, Phase, PhaseCount, QueryContext, QueryError,
-    RowOrder, RowState, UnreadableFilter,
+    About, AnswerPolicy, Bodies, CauseGroup, Filter, HeldBy, ListPage, Phase, PhaseCount, QueryContext,
+    QueryError, RowOrder, RowState, UnreadableFilter,
 };
 use crate::{AttemptRetry, Begin, DeliveryId, NewDelivery};
 
@@ -231,9 +231,9 @@ pub(crate) async fn what_is_held_and_dead_is_counted_by_cause(open: impl Fn() ->
     assert_eq!(lines(&grouped(&rig, &Filter::default(), u64::MAX).await), expected);
     let held = within(rig.queries.numbers()).await.expect("numbers").held;
     let found: Vec<_> =
-        held.iter().map(|of| (of.count, of.reason.as_deref().unwrap_or_default(), of.is_guarded)).collect();
-    let expected =
-        [(2, "guard of rule r: 1", true), (1, "guard of action a: 2", true), (1, "guard of rule s: 3", true)];
+        held.iter().map(|of| (of.count, of.reason.as_deref().unwrap_or_default(), of.by)).collect();
+    let expected = [(2, "guard of rule r: 1"), (1, "guard of action a: 2"), (1, "guard of rule s: 3")];
+    let expected = expected.map(|(count, reason)| (count, reason, HeldBy::Guard));
     assert_eq!(found, expected);
 }
 

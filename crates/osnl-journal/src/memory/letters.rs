@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use super::{MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
 use crate::dead_letters::{LetterWait, WaitingLetter};
 use crate::identity::MessageIdentity;
-use crate::query::{HeldCause, RecentDelivery, RowState};
+use crate::query::{HeldBy, HeldCause, RecentDelivery, RowState};
 use crate::{DeliveryId, End, Entry, Permit, Settle};
 /// The letters known, and the listeners whose dead letter queues have them.
 #[derive(Debug, Default)]
@@ -373,7 +373,7 @@ impl MemoryJournal {
                 action: letter.action.to_string(),
                 reason: Some(letter.reason.clone()),
                 count: 0,
-                is_guarded: true,
+                by: HeldBy::Guard,
                 since: letter.received,
             });
             cause.count += 1;

@@ -92,8 +92,23 @@ pub struct HeldCause {
     pub action: String,
     pub reason: Option<String>,
     pub count: u64,
-    pub is_guarded: bool,
+    pub by: HeldBy,
     pub since: SystemTime,
+}
+
+/// The part that keeps deliveries back until an operator releases them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    Guard,
+    /// The process ended unexpectedly each time while it attempted the delivery.
+    UnexpectedEnd,
+}
+
+impl HeldBy {
+    #[must_use]
+    pub fn from_guarded(is_guarded: bool) -> Self {
+        if is_guarded { Self::Guard } else { Self::UnexpectedEnd }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use osnl_transport::{Marks, QueuedMessage};
 use super::*;
 use crate::Begin;
 use crate::dead_letters::{LetterWait, RetriedDelivery, WaitingLetter, again};
-use crate::query::RowState;
+use crate::query::{HeldBy, RowState};
 
 /// Unsettled messages that a daemon may hold.
 const PREFETCH: usize = 8;
@@ -276,7 +276,7 @@ fn what_a_guard_holds_waits_with_all_behind_it_and_the_release_lets_both_go_in_o
     assert_eq!(why, [LetterWait::Guard, LetterWait::Behind, LetterWait::Behind]);
     assert_eq!(counts(&world.journal), [(RowState::Waiting, 2), (RowState::Held, 1)]);
     let causes = world.journal.letter_causes();
-    assert_eq!((causes[0].count, causes[0].is_guarded), (1, true));
+    assert_eq!((causes[0].count, causes[0].by), (1, HeldBy::Guard));
     assert!(world.effects.is_empty());
     // The operator releases the first one alone; the rest follows.
     let first = world.dead[0].clone();

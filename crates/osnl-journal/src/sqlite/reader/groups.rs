@@ -9,8 +9,8 @@ use super::super::rows::{delivery_id, from_millis, hex_text, is};
 use super::SqliteReader;
 use super::listing::{LAST_ANSWER, list, parts};
 use crate::query::{
-    BoundedCount, CauseGroup, CauseTally, ComparedRow, Filter, GroupOrder, HeldCause, ListPage, Phase,
-    RowOrder, RowState,
+    BoundedCount, CauseGroup, CauseTally, ComparedRow, Filter, GroupOrder, HeldBy, HeldCause, ListPage,
+    Phase, RowOrder, RowState,
 };
 
 impl SqliteReader {
@@ -104,7 +104,7 @@ impl SqliteReader {
                 action: row.get(0)?,
                 reason: row.get(1)?,
                 count: row.get::<_, i64>(2)?.unsigned_abs(),
-                is_guarded: row.get(3)?,
+                by: HeldBy::from_guarded(row.get(3)?),
                 since: from_millis(row.get(4)?),
             })
         })?;

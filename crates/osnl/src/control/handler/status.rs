@@ -22,7 +22,7 @@ use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::JournalState;
 use crate::journal::query::{
-    Bodies, DiskUse, FailingKey, HeldCause, JournalNumbers, RowState, Tally, UnreadableFilter,
+    Bodies, DiskUse, FailingKey, HeldBy, HeldCause, JournalNumbers, RowState, Tally, UnreadableFilter,
 };
 use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
 use crate::management::risk::AS_CONFIGURED;
@@ -32,7 +32,6 @@ use crate::queues::BrokerPlace;
 const SEVERAL: u32 = 5;
 const LONG: Duration = Duration::from_secs(60);
 const NAMED: usize = 10;
-const GUARD: &str = "guard of ";
 
 impl ControlHandler {
     pub async fn status(&self) -> Result<Status, RequestRefusal> {
@@ -296,9 +295,7 @@ impl ControlHandler {
 /// deliveries are counted as suspects, and which may be older than the first that a guard keeps back.
 fn held_reason(kept: &JournalNumbers, action: &str) -> Option<HeldReason> {
     let held: Vec<&HeldCause> = kept.held.iter().filter(|of| of.action == action).collect();
-    let is_of_guard =
-        |of: &&HeldCause| of.is_guarded && of.reason.as_ref().is_some_and(|why| why.starts_with(GUARD));
-    let guards: Vec<&HeldCause> = held.iter().copied().filter(is_of_guard).collect();
+    let guards: Vec<&HeldCause> = held.iter().copied().filter(|of| of.by == HeldBy::Guard).collect();
     let meant = if guards.is_empty() { held.get(..1)? } else { &guards[..] };
     let first = meant.first()?;
     Some(HeldReason {
@@ -306,7 +303,7 @@ fn held_reason(kept: &JournalNumbers, action: &str) -> Option<HeldReason> {
         count: meant.iter().map(|of| of.count).sum(),
         since: time::shown(first.since),
         since_seconds: time::age(first.since),
-        is_crash: !first.is_guarded,
+        is_crash: first.by == HeldBy::UnexpectedEnd,
     })
 }
 

@@ -1,8 +1,7 @@
 //! The incidents of listeners and of their queues at the broker.
 
 use super::{
-    Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped,
-    lasting, verb,
+    Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped, lasting, verb,
 };
 use crate::control::time::span;
 use crate::control::{LeftQueue, ListenerStatus};
