@@ -1,6 +1,7 @@
 //! The log of the incidents that stop deliveries, at ERROR: the files of the old programs may ask for this level alone.
 //!
-//! Each incident of [`ControlHandler::status`] is logged at its beginning, each hour while it lasts, and at its end.
+//! Each incident of [`ControlHandler::status`] is logged at its beginning, each hour while it lasts, and at its end. If the
+//! file asks for WARN too, osnl's own lines tell the same of some kinds, which are left out here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use osnl::control::{ControlHandler, Incident, IncidentCause, IncidentKind, Statu
 use osnl::daemon::Daemon;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 const REMIND: Duration = Duration::from_secs(3600);
@@ -34,7 +36,9 @@ async fn watch(handler: Arc<ControlHandler>, end: CancellationToken) {
             status = status => status,
         };
         if let Ok(status) = status {
-            log.update(stopping(&status), Instant::now()).iter().for_each(LogLine::write);
+            let lines = log.update(stopping(&status), Instant::now());
+            let warns = tracing::enabled!(Level::WARN);
+            lines.iter().filter(|line| !(warns && line.is_repeated())).for_each(LogLine::write);
         }
     }
 }
@@ -43,6 +47,8 @@ async fn watch(handler: Arc<ControlHandler>, end: CancellationToken) {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LoggedIncident {
     place: (IncidentCause, String),
+    /// Whether lines at WARN tell the beginning and the end.
+    has_own_lines: bool,
     what: String,
     why: Option<String>,
     remedy: Option<String>,
@@ -56,6 +62,16 @@ enum LogLine {
 }
 
 impl LogLine {
+    /// Whether a line of osnl at WARN or INFO tells the same. None tells again that a listener is not connected.
+    fn is_repeated(&self) -> bool {
+        match self {
+            Self::Begins(incident) | Self::Ends(incident, _) => incident.has_own_lines,
+            Self::Lasts(incident) => {
+                incident.has_own_lines && incident.place.0 == IncidentCause::NotDelivered
+            }
+        }
+    }
+
     fn write(&self) {
         match self {
             Self::Begins(LoggedIncident { what, why, remedy, .. }) => {
@@ -98,7 +114,8 @@ impl IncidentLog {
                 lines.push(LogLine::Lasts(incident.clone()));
                 open.logged = now;
             }
-            (open.incident, open.seen) = (incident, now);
+            let has_own_lines = open.incident.has_own_lines;
+            (open.incident, open.seen) = (LoggedIncident { has_own_lines, ..incident }, now);
         }
         for over in self.0.extract_if(.., |open| now - open.seen >= STEADY) {
             lines.push(LogLine::Ends(over.incident, over.seen - over.begun));
@@ -116,11 +133,23 @@ fn stopping(status: &Status) -> Vec<LoggedIncident> {
     });
     let logged = |incident: &Incident| LoggedIncident {
         place: (incident.kind.cause(), incident.part()),
+        has_own_lines: has_own_lines(incident.kind),
         what: incident.what.clone(),
         why: incident.why.clone(),
         remedy: remedy(status, incident),
     };
     failed.map(logged).collect()
+}
+
+fn has_own_lines(kind: IncidentKind) -> bool {
+    matches!(
+        kind,
+        IncidentKind::ListenerConnecting
+            | IncidentKind::ListenerBlocked
+            | IncidentKind::ListenerStalled
+            | IncidentKind::TargetDown
+            | IncidentKind::TargetRefuses
+    )
 }
 
 fn listeners<'a>(
@@ -145,7 +174,28 @@ mod tests {
 
     fn incident(kind: IncidentKind, subject: &str, what: &str) -> LoggedIncident {
         let place = (kind.cause(), subject.to_owned());
-        LoggedIncident { place, what: what.to_owned(), why: None, remedy: None }
+        let has_own_lines = has_own_lines(kind);
+        LoggedIncident { place, has_own_lines, what: what.to_owned(), why: None, remedy: None }
+    }
+
+    #[test]
+    fn a_line_that_osnl_writes_at_warn_is_not_written_twice() {
+        let check = |kind, expected: [bool; 3]| {
+            let incident = incident(kind, "part", "what");
+            let over = LogLine::Ends(incident.clone(), REMIND);
+            let lines = [LogLine::Begins(incident.clone()), LogLine::Lasts(incident), over];
+            assert_eq!(lines.map(|line| line.is_repeated()), expected, "{kind:?}");
+        };
+        check(IncidentKind::TargetDown, [true, true, true]);
+        check(IncidentKind::ListenerConnecting, [true, false, true]);
+        check(IncidentKind::PendingOld, [false, false, false]);
+        // What began as a target that is down ends as that, whatever the incident is called meanwhile.
+        let mut log = IncidentLog::default();
+        let now = Instant::now();
+        let mut update = |kind, at| log.update(vec![incident(kind, "action k", "what")], at);
+        assert!(update(IncidentKind::TargetDown, now)[0].is_repeated());
+        assert_eq!(update(IncidentKind::PendingOld, now + CHECK_INTERVAL), []);
+        assert!(log.update(Vec::new(), now + CHECK_INTERVAL + STEADY)[0].is_repeated());
     }
 
     #[test]
