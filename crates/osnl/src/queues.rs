@@ -37,7 +37,7 @@ use osnl_transport::{Binding, ExchangeInspection, Greeting, QueueKind, RabbitOpt
 use serde::{Deserialize, Serialize};
 
 pub use self::gather::SurveyLimits;
-pub(crate) use self::gather::refused;
+pub(crate) use self::gather::{near_names, refused};
 pub use self::judge::sort;
 pub use self::judge::tag_parts;
 pub(crate) use self::judge::{of_alarm, of_left_queue};

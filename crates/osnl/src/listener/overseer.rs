@@ -6,10 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use osnl_model::nearest;
-use osnl_transport::{
-    ExchangeFound, ExchangeInspection, QueueSeen, RabbitTransport, Subscription, TransportError,
-};
+use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, Subscription, TransportError};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Listener;
@@ -17,7 +14,7 @@ use super::gauges::{BindingGaps, Overseen};
 use crate::management::client::ApiQuestion;
 use crate::management::{BrokerFacts, UnknownFact};
 use crate::queues::{
-    DaemonCounts, EXCHANGES, Finding, FindingKind, FindingSeverity, QueueRow, QueueState, Survey, Wanted,
+    DaemonCounts, Finding, FindingKind, FindingSeverity, QueueRow, QueueState, Survey, Wanted, near_names,
     of_alarm,
 };
 
@@ -90,20 +87,8 @@ impl Listener {
     /// Returns existing exchanges of services with names near to missing exchanges.
     async fn near(&self, wanted: &Wanted, found: &Subscription) -> Vec<String> {
         let missing = found.unbound.iter().map(|binding| &*binding.exchange);
-        let missing = missing.filter(|name| self.gauges.trouble().is_some() && !EXCHANGES.contains(name));
-        let mut names: Vec<String> =
-            missing.filter_map(|name| nearest(name, EXCHANGES)).map(str::to_owned).collect();
-        names.sort();
-        names.dedup();
-        if names.is_empty() {
-            return names;
-        }
-        let Ok(transport) = RabbitTransport::new(wanted.url.clone(), wanted.rabbit.clone()) else {
-            return Vec::new();
-        };
-        let seen = transport.inspect(&names, &[], None, ANSWER).await.exchanges.into_iter();
-        let there = seen.filter(|(_, found)| matches!(found, ExchangeInspection::There(_)));
-        there.map(|(name, _)| name).collect()
+        let names = near_names(missing.filter(|_| self.gauges.trouble().is_some()));
+        wanted.present(&names, ANSWER).await
     }
 
     /// Looks for an alarm of the broker, on a connection of its own, until its user may not.

@@ -134,10 +134,19 @@ impl Wanted {
             return BrokerInspection::default();
         }
         let missing = inspection.exchanges.iter().filter(|(_, found)| *found == ExchangeInspection::Missing);
-        let near = missing.filter_map(|(name, _)| nearest(name, EXCHANGES)).map(str::to_owned);
-        transport
-            .inspect(&near.collect::<Vec<_>>(), &self.services_queues(), Some(&QueueKind::OSLO), limit)
-            .await
+        let near = near_names(missing.map(|(name, _)| &**name));
+        transport.inspect(&near, &self.services_queues(), Some(&QueueKind::OSLO), limit).await
+    }
+
+    /// Returns those of the exchanges that are there.
+    pub(crate) async fn present(&self, exchanges: &[String], limit: Duration) -> Vec<String> {
+        if exchanges.is_empty() {
+            return Vec::new();
+        }
+        let Ok(transport) = RabbitTransport::new(self.url.clone(), self.rabbit.clone()) else {
+            return Vec::new();
+        };
+        present(&transport.inspect(exchanges, &[], None, limit).await)
     }
 
     /// Returns the names of the queues that services give the usual topics and the listener's, without those that the
@@ -216,9 +225,7 @@ impl Wanted {
             }
         }
         survey.exchanges.clone_from(&inspection.exchanges);
-        let is_there =
-            |(_, found): &&(String, ExchangeInspection)| matches!(found, ExchangeInspection::There(_));
-        survey.near = services.exchanges.iter().filter(is_there).map(|(name, _)| name.clone()).collect();
+        survey.near = present(services);
         let own = |(name, found): &(String, QueueInspection)| {
             let remedy = match found {
                 QueueInspection::Refused(error) => {
@@ -296,6 +303,20 @@ impl Survey {
             }
         }
     }
+}
+
+/// Returns the usual exchanges with names near to those of missing exchanges.
+pub(crate) fn near_names<'a>(missing: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let unusual = missing.filter(|name| !EXCHANGES.contains(name));
+    let names: BTreeSet<&str> = unusual.filter_map(|name| nearest(name, EXCHANGES)).collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// Returns the exchanges that are there.
+fn present(inspection: &BrokerInspection) -> Vec<String> {
+    let there =
+        inspection.exchanges.iter().filter(|(_, found)| matches!(found, ExchangeInspection::There(_)));
+    there.map(|(name, _)| name.clone()).collect()
 }
 
 fn row(name: &str, found: &QueueInspection, own: Option<&QueueKind>) -> QueueRow {
