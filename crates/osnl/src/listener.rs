@@ -12,6 +12,7 @@
 //! goes to the [`Intake`] and is settled when its receipt completes; up to `prefetch` receipts are open at once. No
 //! message is acknowledged on an error path.
 
+mod alarms;
 mod announce;
 mod bindings;
 mod blockade;
@@ -39,6 +40,7 @@ use osnl_transport::{Backoff, Consumer, ListenOptions, Subscription, Transport, 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+pub(crate) use self::alarms::{BrokerAlarm, BrokerAlarms};
 pub(crate) use self::announce::ANOTHER_LIMIT;
 pub use self::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 use self::blockade::Returns;
@@ -146,8 +148,8 @@ impl Listener {
     }
 
     #[must_use]
-    pub(crate) fn with_survey(mut self, wanted: Wanted) -> Self {
-        let overseer = Overseer { wanted };
+    pub(crate) fn with_survey(mut self, wanted: Wanted, alarm: Arc<BrokerAlarm>) -> Self {
+        let overseer = Overseer { wanted, alarm };
         self.gauges.oversaw(overseer.unasked(&self.config.name));
         self.overseer = Some(overseer);
         self

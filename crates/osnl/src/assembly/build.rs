@@ -26,7 +26,7 @@ use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
-use crate::listener::{Bindings, GroupStore, ListenerConfig};
+use crate::listener::{Bindings, BrokerAlarms, GroupStore, ListenerConfig};
 use crate::metrics::Counters;
 use crate::native::{ActionConf, JournalConf, ListenerConf, Native, proxy_warnings};
 use crate::rule::{Guards, GuardsInForce};
@@ -91,6 +91,7 @@ impl Native {
             live: Arc::default(),
             observer: self.observer(),
             bindings: Arc::new(Bindings::open(state_folder.as_deref(), opened.store.journal.facts().name())),
+            alarms: BrokerAlarms::default(),
             transports: HashMap::new(),
             rules: HashMap::new(),
             asking: self.asking(http, &logins, |_| None)?,

@@ -13,7 +13,7 @@ use crate::daemon::DaemonState;
 use crate::enrich::EnrichmentStep;
 use crate::in_hand::InHand;
 use crate::intake::{LiveRules, Observe, RuleEngine};
-use crate::listener::{Bindings, Listener, ReadQueue};
+use crate::listener::{Bindings, BrokerAlarms, Listener, ReadQueue};
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
 use crate::native::{ListenerConf, Native};
@@ -40,6 +40,7 @@ pub(super) struct AssemblyParts {
     pub(super) live: Arc<LiveEvents>,
     pub(super) observer: Option<Arc<dyn SharedObserver>>,
     pub(super) bindings: Arc<Bindings>,
+    pub(super) alarms: BrokerAlarms,
     pub(super) transports: HashMap<String, Arc<dyn Transport>>,
     pub(super) rules: HashMap<Arc<str>, Arc<LiveRules>>,
     pub(super) asking: HashMap<Arc<str>, EnrichmentStep>,
@@ -121,7 +122,10 @@ impl AssemblyParts {
         let is_shared = transport.features().partitions;
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
         let listener = match conf.wanted().filter(|_| !is_shared) {
-            Some(wanted) => listener.with_survey(wanted).silent_after(conf.silent_after),
+            Some(wanted) => {
+                let alarm = self.alarms.at(&wanted.broker);
+                listener.with_survey(wanted, alarm).silent_after(conf.silent_after)
+            }
             None => listener,
         };
         let listener = listener.with_bindings(self.bindings.clone(), conf.read_queues());

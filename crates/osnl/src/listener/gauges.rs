@@ -43,6 +43,8 @@ pub struct Gauges {
     look: Notify,
     /// Asks for a look at the broker's queues before its time.
     survey: Notify,
+    /// Asks for a look for an alarm that was refused.
+    alarm_look: Notify,
 }
 
 /// What the latest look at the bindings has not found.
@@ -156,9 +158,12 @@ impl Gauges {
         self.is_leaving.load(Ordering::Relaxed)
     }
 
-    /// Looks at the bindings, and asks the broker about its queues, without waiting for the next turn.
+    /// Looks at the bindings, asks the broker about its queues, and looks for an alarm again after a refusal, without
+    /// waiting for the next turn.
     pub(crate) fn look_again(&self) {
         self.look.notify_one();
+        // A look that was not refused needs no wish.
+        self.alarm_look.notify_waiters();
         self.ask_for_survey();
     }
 
@@ -168,6 +173,10 @@ impl Gauges {
 
     pub(super) async fn look_is_asked(&self) {
         self.look.notified().await;
+    }
+
+    pub(super) fn alarm_look(&self) -> &Notify {
+        &self.alarm_look
     }
 
     pub(super) async fn survey_is_asked(&self) {
@@ -249,10 +258,8 @@ impl Gauges {
         *self.overseen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 
-    /// Sets the finding of an alarm; returns whether that is a change.
-    pub(super) fn set_alarm(&self, found: Option<Finding>) -> bool {
-        let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *alarm, found.clone()).is_some() != found.is_some()
+    pub(super) fn set_alarm(&self, found: Option<Finding>) {
+        *self.alarm.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
     pub(crate) fn overseen(&self) -> Option<Overseen> {

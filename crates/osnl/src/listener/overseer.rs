@@ -4,12 +4,14 @@
 //! requested again, then less often; also as soon as a look at the bindings shows something else, and after a reload. The services' queues have a connection of their own, a minute after the connect
 //! or from `silent_after` on.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, Subscription, TransportError};
-use tokio::time::{Instant, sleep, timeout};
+use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, Subscription};
+use tokio::time::{Instant, timeout};
 
 use super::Listener;
+use super::alarms::BrokerAlarm;
 use super::gauges::{BindingGaps, Overseen};
 use crate::management::client::ApiQuestion;
 use crate::management::{BrokerFacts, UnknownFact};
@@ -27,11 +29,10 @@ const SOON: Duration = Duration::from_secs(2);
 /// The time after the connect at which the services' queues are looked at.
 const FIRST: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(20);
-/// The interval between two looks for an alarm of the broker.
-const ALARM_LOOK: Duration = Duration::from_secs(5);
 
 pub(super) struct Overseer {
     pub(super) wanted: Wanted,
+    pub(super) alarm: Arc<BrokerAlarm>,
 }
 
 impl Overseer {
@@ -48,7 +49,7 @@ impl Overseer {
 
 impl Listener {
     pub(super) async fn oversee(&self, found: &Subscription) {
-        let Some(Overseer { wanted }) = &self.overseer else { return };
+        let Some(Overseer { wanted, .. }) = &self.overseer else { return };
         let mut queues: Vec<String> = found.queues().iter().map(ToString::to_string).collect();
         queues.extend(wanted.dead_letters.iter().cloned());
         let began = Instant::now();
@@ -91,46 +92,28 @@ impl Listener {
         wanted.present(&names, ANSWER).await
     }
 
-    /// Looks for an alarm of the broker, on a connection of its own, until its user may not.
+    /// Looks for an alarm of the broker, together with the other listeners of that broker.
     pub(super) async fn watch_alarms(&self) {
-        let Some(Overseer { wanted }) = &self.overseer else { return };
-        self.gauges.set_alarm(None);
-        sleep(ALARM_LOOK).await;
-        loop {
-            if let Ok(watch) = self.transport.watch_alarms(ANSWER).await {
-                let Some(mut watch) = watch else { return };
-                let ended = loop {
-                    match watch.look().await {
-                        Ok(reason) => self.heard_alarm(wanted, reason),
-                        Err(error) => break error,
-                    }
-                    sleep(ALARM_LOOK).await;
-                };
-                tracing::debug!(error = ended.to_string(), "alarms of the broker are not looked for");
-                // An alarm lasts until a look shows its end.
-                if matches!(ended, TransportError::Refused { code: Some(403), .. }) {
-                    self.gauges.set_alarm(None);
-                    return;
-                }
-            }
-            sleep(FIRST).await;
-        }
+        let Some(Overseer { wanted, alarm }) = &self.overseer else { return };
+        let found = |reason: Option<&str>| reason.map(|reason| of_alarm(wanted, reason));
+        let hear = alarm.hear(|reason| self.gauges.set_alarm(found(reason)));
+        let connect = || self.transport.watch_alarms(ANSWER);
+        let say = |reason: Option<&str>| self.say_alarm(found(reason).as_ref());
+        tokio::join!(hear, alarm.look(connect, self.gauges.alarm_look(), say));
     }
 
-    fn heard_alarm(&self, wanted: &Wanted, reason: Option<String>) {
-        let found = reason.map(|reason| of_alarm(wanted, &reason));
+    fn say_alarm(&self, found: Option<&Finding>) {
         let listener = &*self.config.name;
-        match (self.gauges.set_alarm(found.clone()), found) {
-            (true, Some(found)) => tracing::warn!(
+        match found {
+            Some(found) => tracing::warn!(
                 listener.name = listener,
                 reason = found.to_string(),
                 remedy = found.command,
                 "the broker blocks publishers"
             ),
-            (true, None) => {
+            None => {
                 tracing::info!(listener.name = listener, "the broker takes messages of publishers again");
             }
-            (false, _) => {}
         }
     }
 
