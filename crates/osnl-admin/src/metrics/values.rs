@@ -34,8 +34,9 @@ pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, o
             };
             for action in or_none(&incident.actions) {
                 for listener in or_none(&incident.listeners) {
-                    let labels = [&kind, &cause, &severity, &subject, broker, action, &listener, &reason];
-                    all.insert(labels.map(|label: &str| label.to_owned()));
+                    let labels: [&str; 8] =
+                        [&kind, &cause, &severity, &subject, broker, &action, &listener, &reason];
+                    all.insert(labels.map(str::to_owned));
                 }
             }
         }
