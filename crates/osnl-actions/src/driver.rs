@@ -47,7 +47,7 @@ pub use self::template_names::TEMPLATE_NAMES;
 pub(crate) use self::template_names::{EVENT, OF_EVERY_DRIVER, OF_REQUESTS};
 pub use self::tls::{TlsConf, UNVERIFIED};
 use crate::Action;
-use crate::http_request::Statuses;
+use crate::statuses::Statuses;
 pub use osnl_config::OptionDef;
 pub use osnl_config::sections::{DriverTable, SectionReader};
 use osnl_core::event::idempotency_key;

@@ -15,7 +15,6 @@ mod message;
 mod reply;
 mod secrets;
 mod sign;
-mod statuses;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -40,9 +39,8 @@ pub use self::authorization::{Authorization, FixedHeader};
 pub use self::conf::HttpConf;
 use self::message::{RequestParts, RequestSubject};
 use self::reply::ReplyStatus;
-pub(crate) use self::statuses::StatusClasses;
-pub use self::statuses::{NoStatuses, Statuses};
 use super::sent::request_text;
+use super::statuses::StatusClasses;
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 
 #[derive(Clone)]

@@ -52,6 +52,7 @@ pub mod k2hr3_register;
 pub mod mail;
 pub mod publish;
 mod sent;
+pub mod statuses;
 pub mod syslog;
 pub mod transport_url;
 mod wire;

@@ -27,13 +27,13 @@ use super::message::{CloudEventConf, RequestParts};
 use super::reply::ReplyStatus;
 use super::secrets::Secrets;
 use super::sign;
-use super::statuses::{StatusClasses, Statuses};
 use super::target::{TargetError, UrlTarget};
 use super::verb::{self, HttpVerb};
 use crate::driver::{
     DriverTable, EVENT, NativeReader, OF_EVERY_DRIVER, OF_REQUESTS, OptionDef, ReadDriver, SectionReader,
     TlsConf,
 };
+use crate::statuses::{StatusClasses, Statuses};
 use osnl_delivery::HostLimits;
 
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
     ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, target_probe,
 };
-use crate::http_request::Statuses;
+use crate::statuses::Statuses;
 
 options! {
     pub(crate) struct K2hr3Options {

@@ -14,8 +14,8 @@ use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
     ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, login_at, target_probe,
 };
-use crate::http_request::Statuses;
 use crate::k2hr3::{Unusable, api_url};
+use crate::statuses::Statuses;
 
 options! {
     pub(crate) struct RegisterOptions {

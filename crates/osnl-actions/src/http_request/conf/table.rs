@@ -13,7 +13,7 @@ use crate::http_request::body::BodyFormat;
 use crate::http_request::cloud_event::{SOURCE, SUBJECT, TYPE};
 use crate::http_request::reply::ReplyStatus;
 use crate::http_request::sign::Signer;
-use crate::http_request::statuses::Statuses;
+use crate::statuses::Statuses;
 
 pub(super) const TABLE: DriverTable =
     DriverTable { keyed: KEYED, ..DriverTable::new("http", &[HttpOptions::OPTIONS, TlsConf::OPTIONS]) };

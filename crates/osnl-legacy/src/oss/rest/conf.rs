@@ -17,7 +17,8 @@ use osnl_actions::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
     ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, login_at, target_probe,
 };
-use osnl_actions::http_request::{Authorization as _, FixedHeader, Statuses};
+use osnl_actions::http_request::{Authorization as _, FixedHeader};
+use osnl_actions::statuses::Statuses;
 
 #[derive(Clone, Debug)]
 pub(crate) struct OssRestConf {
