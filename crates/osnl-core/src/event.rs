@@ -13,9 +13,8 @@ use serde_json::Value;
 use super::received::ReceivedMessage;
 
 pub const FAILURE: &str = "failure";
-/// The name of the value with changes for an oss_watcher plug-in. No section can have a name with a colon.
-pub const HAPPENED: &str = "oss:happened";
-pub const DONE: &str = "oss:done";
+/// The name of the number of finished calls.
+const DONE: &str = "osnl:done";
 
 pub type EnrichedValues = BTreeMap<String, Value>;
 
@@ -88,7 +87,7 @@ impl Event {
 
     pub fn asked(&self) -> Option<EnrichedValues> {
         let mut asked = EnrichedValues::clone(self.enriched.as_ref()?);
-        asked.retain(|name, _| ![FAILURE, HAPPENED, DONE].contains(&name.as_str()));
+        asked.retain(|name, _| name != FAILURE && !is_of_action(name));
         (!asked.is_empty()).then_some(asked)
     }
 
@@ -99,11 +98,11 @@ impl Event {
             Some(_) => Names::of_part(self.notification.clone(), self.payload().into_owned()),
         };
         let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
-        enriched.fold(names, |names, (name, value)| match name.as_str() {
-            FAILURE => names.with(name, value.clone()),
-            // Templates do not see values that serve the action itself.
-            HAPPENED | DONE => names,
-            _ => names.with_found(name, value.clone()),
+        enriched.filter(|(name, _)| !is_of_action(name)).fold(names, |names, (name, value)| {
+            match name.as_str() {
+                FAILURE => names.with(name, value.clone()),
+                _ => names.with_found(name, value.clone()),
+            }
         })
     }
 
@@ -155,6 +154,12 @@ impl Event {
     }
 }
 
+/// Whether a kept value serves the action itself, so that templates and operators do not see the value. No section, and
+/// so no enrichment, can have a name with a colon.
+fn is_of_action(name: &str) -> bool {
+    name.contains(':')
+}
+
 pub fn idempotency_key(
     notification: &Notification,
     rule: &str,
@@ -172,6 +177,18 @@ pub fn idempotency_key(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_that_serves_the_action_is_no_answer_of_an_enrichment() {
+        let received = ReceivedMessage::sample(Vec::new(), false);
+        let kept = ["cmdb", FAILURE, "oss:happened", DONE].map(|name| (name.to_owned(), Value::from(1)));
+        let event = Event {
+            enriched: Some(Arc::new(kept.into())),
+            ..Event::new(received, Notification::default(), "r", "a")
+        };
+        assert_eq!(event.asked(), Some(EnrichedValues::from([("cmdb".to_owned(), 1.into())])));
+        assert_eq!(event.done(), 1);
+    }
 
     /// Two rules that fire one action for one event have two effects, so their keys differ.
     #[test]

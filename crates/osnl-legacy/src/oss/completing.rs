@@ -7,14 +7,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_core::event::HAPPENED;
 use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 
 use super::asked::CloudLookup;
 use super::event::Lists;
 use super::servers::{Complete, Servers, completed};
-use super::told::EventReport;
+use super::told::{EventReport, HAPPENED};
 use super::watched::WatchedActions;
 use super::watcher::Watcher;
 use osnl_actions::driver::{Interest, SharedObserver};

@@ -1,9 +1,10 @@
 use super::event::{Lists, Occurrence};
 use super::memory::Memory;
 use osnl_actions::Event;
-
-use osnl_core::event::HAPPENED;
 use osnl_model::Notification;
+
+/// The name under which a delivery keeps its answers. With a colon, the value serves the action alone.
+pub(super) const HAPPENED: &str = "oss:happened";
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventReport {
