@@ -72,6 +72,10 @@ pub enum TransportError {
 pub const ALARM_REMEDY: &str =
     "rabbitmq-diagnostics alarms  # then free memory or disk at the node that it names";
 
+/// The remedy of a queue that differs from its configuration.
+pub const AS_CONFIGURED: &str =
+    "to have it created as configured: stop its consumers, empty it, and delete it";
+
 pub(crate) const NOT_FOUND: u16 = 404;
 const RESOURCE_LOCKED: u16 = 405;
 

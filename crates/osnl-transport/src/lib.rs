@@ -82,7 +82,7 @@ pub use contract::{
 };
 pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
 pub use driver::{Driver, unknown_driver};
-pub use error::{ALARM_REMEDY, TransportError};
+pub use error::{ALARM_REMEDY, AS_CONFIGURED, TransportError};
 pub use future::BoxFuture;
 pub use hosts::FailoverStrategy;
 #[cfg(feature = "kafka")]

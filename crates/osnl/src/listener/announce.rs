@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use osnl_transport::{Consumer, ListenOptions, OpenQueue, QueueType, Subscription};
+use osnl_transport::{AS_CONFIGURED, Consumer, ListenOptions, OpenQueue, QueueType, Subscription};
 
 use super::Listener;
 use super::recount::ReturnVerdict;
-use crate::management::risk::AS_CONFIGURED;
 
 pub(crate) const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
      or read a pool of osnl's own: without oslo_arguments";

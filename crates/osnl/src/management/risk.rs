@@ -2,7 +2,7 @@
 //!
 //! A setting in the listener's own section is intended, and no risk.
 
-use osnl_transport::{QueueKind, shell_quoted};
+use osnl_transport::{AS_CONFIGURED, QueueKind, shell_quoted};
 use serde_json::{Map, Value, json};
 
 use super::{QueueFacts, QueuePolicies, reading};
@@ -18,9 +18,6 @@ type PolicyKind = fn(&QueuePolicies) -> &Option<String>;
 pub(crate) fn precedence(policies: Option<&QueuePolicies>, of: PolicyKind) -> &'static str {
     if policies.is_some_and(|found| of(found).is_none()) { "" } else { " --priority 999" }
 }
-
-pub(crate) const AS_CONFIGURED: &str =
-    "to have it created as configured: stop its consumers, empty it, and delete it";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueRisk {

@@ -29,9 +29,9 @@ use osnl_model::Priority;
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
-    BrokerInspection, BrokerVersion, Declare, ExchangeInspection, NO_STREAMS, QueueAccess as _,
-    QueueInspection, QueueKind, QueueMade, QueueType, RabbitTransport, Thorough, login_user,
-    take_over_policy,
+    AS_CONFIGURED, BrokerInspection, BrokerVersion, Declare, ExchangeInspection, NO_STREAMS,
+    QueueAccess as _, QueueInspection, QueueKind, QueueMade, QueueType, RabbitTransport, Thorough,
+    login_user, take_over_policy,
 };
 
 use self::cloud::enrichment;
@@ -44,7 +44,6 @@ use crate::action::driver::probe::{broker, exchange, silent};
 use crate::action::driver::probe::{kafka_canary_probe, kafka_probe};
 use crate::action::driver::{Probe, ProbeContext, client_certificate_probe, server_certificate_probe};
 use crate::action::http::HttpOptions;
-use crate::management::risk::AS_CONFIGURED;
 use crate::queues::{DaemonCounts, Finding};
 
 impl Native {

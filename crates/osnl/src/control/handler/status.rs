@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_core::attempt::ErrorClass;
 use osnl_net::http::Expiry;
+use osnl_transport::AS_CONFIGURED;
 use tokio::time::{Instant, timeout};
 
 use super::super::incident::{self, Bounds, Incident};
@@ -25,7 +26,6 @@ use crate::journal::query::{
     Bodies, DiskUse, FailingKey, HeldBy, HeldCause, JournalNumbers, RowState, Tally, UnreadableFilter,
 };
 use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
-use crate::management::risk::AS_CONFIGURED;
 use crate::queues::BrokerPlace;
 
 /// A delivery with this many failures counts as failing repeatedly.

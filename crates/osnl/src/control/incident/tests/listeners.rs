@@ -1,6 +1,6 @@
 use super::*;
 use crate::control::{LagStatus, LeftQueue, ManagementStatus, PartitionLag};
-use crate::management::risk::AS_CONFIGURED;
+use osnl_transport::AS_CONFIGURED;
 use crate::queues::{Finding, FindingSeverity};
 
 #[test]
