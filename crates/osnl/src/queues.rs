@@ -22,6 +22,7 @@
 mod bindings;
 mod gather;
 mod judge;
+mod left;
 mod nothing;
 mod of_url;
 mod services;
@@ -38,9 +39,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::gather::SurveyLimits;
 pub(crate) use self::gather::{near_names, refused};
+pub(crate) use self::judge::of_alarm;
 pub use self::judge::sort;
 pub use self::judge::tag_parts;
-pub(crate) use self::judge::{of_alarm, of_left_queue};
+pub(crate) use self::left::of_left_queue;
 pub(crate) use self::services::BOUND_EFFECT;
 use crate::management::{BrokerFacts, ManagementConf, QueueFacts, UnknownFact};
 

@@ -255,7 +255,7 @@ fn survey(
         );
         surveys.extend(shards);
         let mut findings: Vec<Finding> = surveys.iter().flat_map(Survey::findings).collect();
-        findings.extend(left.iter().filter_map(osnl::listener::UnreadQueue::finding));
+        findings.extend(left.iter().filter_map(Finding::for_left_queue));
         sort(&mut findings);
         QueuesReport { surveys, topics, left, findings }
     })

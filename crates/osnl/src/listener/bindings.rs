@@ -32,8 +32,6 @@ use osnl_journal::files;
 use osnl_transport::{Binding, QueueSeen};
 use serde_json::{Value, json};
 
-use crate::queues::{Finding, of_left_queue};
-
 const FORMAT: u64 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,21 +164,6 @@ impl UnreadQueue {
             key => format!("{key} of {}", one.exchange),
         });
         Some(format!("others have bound it with {}", named.collect::<Vec<_>>().join(", ")))
-    }
-
-    #[must_use]
-    pub fn finding(&self) -> Option<Finding> {
-        let OwnQueue { vhost, queue, .. } = &self.queue;
-        let seen = self.seen.map(|(seen, _)| (seen.messages.into(), seen.consumers.into()));
-        let unbind = self.queue.unbind_command(&self.bindings);
-        let mut finding = of_left_queue(
-            (&self.queue.broker(), vhost, queue),
-            seen,
-            unbind.as_deref(),
-            self.delete_command().as_deref(),
-        )?;
-        finding.seen.extend(self.of_others().map(|others| format!("; {others}")));
-        Some(finding)
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use osnl_transport::{ALARM_REMEDY, BrokerVersion, ExchangeInspection, NO_STREAMS, STREAM, shell_quoted};
+use osnl_transport::{
+    ALARM_REMEDY, AS_CONFIGURED, BrokerVersion, ExchangeInspection, NO_STREAMS, STREAM, shell_quoted,
+};
 
 use super::nothing::messages;
 use super::services::{ServiceSetting, bound};
 use super::{
     Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, Survey, Wanted,
 };
-use crate::management::risk::{AS_CONFIGURED, QueueRisk, risks};
+use crate::management::risk::{QueueRisk, risks};
 
 /// A services' queue with more messages than this is not bounded by the policy that osnl names.
 const BOUND: u64 = 1000;
@@ -62,45 +64,6 @@ pub fn sort(found: &mut Vec<Finding>) {
         }
         is_new
     });
-}
-
-/// Judges a queue that osnl has read, and that no listener of the configuration reads. `seen` is the number of messages
-/// and of consumers; `unbind` and `delete` are the commands that end its bindings and the queue, where they are known.
-pub(crate) fn of_left_queue(
-    (broker, vhost, queue): (&str, &str, &str),
-    seen: Option<(u64, u64)>,
-    unbind: Option<&str>,
-    delete: Option<&str>,
-) -> Option<Finding> {
-    let bindings = if unbind.is_some() { ", and its bindings fill it" } else { "" };
-    let forget = format!(
-        "osnl queues forget {} --vhost {}  # unless it is read under another address, delete it on that broker too",
-        shell_quoted(queue),
-        shell_quoted(vhost)
-    );
-    let (seen, command) = match seen {
-        Some((_, 1..)) => return None,
-        Some((0, 0)) => (format!("it is empty{bindings}"), delete.or(unbind).unwrap_or(&forget).to_owned()),
-        Some((count, 0)) => {
-            let unbind = unbind.map_or(String::new(), |unbind| format!("; to unbind it: {unbind}"));
-            let reads =
-                format!("a listener with queue = {queue} and the transport_url of that broker reads them");
-            (format!("{} in it{bindings}", messages(count)), format!("{reads}{unbind}"))
-        }
-        None => (format!("its content is not known{bindings}"), forget),
-    };
-    Some(Finding {
-        kind: Kind::Left,
-        severity: Severity::Warning,
-        subject: format!("queue {queue} at {broker}"),
-        seen: format!("no listener reads it any more; {seen}"),
-        consequence: if unbind.is_some() { "it fills the broker" } else { "it stays on the broker" }
-            .to_owned(),
-        command,
-        vhost: vhost.to_owned(),
-        broker: broker.to_owned(),
-        deployers: BTreeMap::new(),
-    })
 }
 
 /// Judges a broker that blocks publishers.
