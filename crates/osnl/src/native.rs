@@ -85,6 +85,7 @@ pub use self::change::SectionChangeKind;
 pub use self::deliveries::OverflowPolicy;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::drivers::Drivers;
+pub use self::journal::KeepUnmatched;
 pub use self::lenient::state_folder_of;
 pub use self::mending::QueueChanges;
 pub use self::probe::OwnDaemon;
@@ -101,7 +102,6 @@ use crate::group::SystemGroup;
 use crate::journal::sqlite::SqliteOptions;
 use crate::management::ManagementConf;
 use crate::rule::Rule;
-use crate::unmatched::KeepUnmatched;
 
 /// The mark of a value that only the operator knows, in what `osnl init` writes.
 pub const PLACEHOLDER: &str = "CHANGE-ME";

@@ -26,6 +26,7 @@ pub use self::access::RuleTotals;
 pub use self::file::{RuleMatches, counts, read};
 use self::store::UnmatchedStore;
 use crate::ends::EndReports;
+use crate::native::KeepUnmatched;
 use crate::received::ReceivedMessage;
 use crate::rule::{Condition, Rule, RuleMismatch, RuleSet};
 
@@ -40,18 +41,6 @@ const LONGEST_REASON: usize = 500;
 
 /// The most bytes of a text, since a head's text may be as long as its body.
 const LONGEST_TEXT: usize = 1024;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeepUnmatched {
-    pub heads: u32,
-    pub bodies: bool,
-}
-
-impl Default for KeepUnmatched {
-    fn default() -> Self {
-        Self { heads: 1000, bodies: false }
-    }
-}
 
 #[derive(Clone, Debug, Default)]
 pub struct UnmatchedMessage {

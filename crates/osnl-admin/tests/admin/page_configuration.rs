@@ -1,7 +1,6 @@
 use std::fs;
 
-use osnl::native::Sources;
-use osnl::unmatched::KeepUnmatched;
+use osnl::native::{KeepUnmatched, Sources};
 
 use crate::page::{csrf, log_in, rows};
 use crate::page_rules::ConfiguredSite;

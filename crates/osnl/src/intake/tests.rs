@@ -121,7 +121,7 @@ fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
         conditions: [("a".into(), osnl_config::template::Expression::new("payload.x == 2").unwrap())].into(),
         ..Rule::default()
     };
-    let ring = Arc::new(Ring::new(crate::unmatched::KeepUnmatched { heads: 10, bodies: false }));
+    let ring = Arc::new(Ring::new(crate::native::KeepUnmatched { heads: 10, bodies: false }));
     let engine = RuleEngine::new(vec![rule], journal, counters.clone());
     let engine = engine.following(ring.clone(), &"l".into());
     let body = r#"{"event_type": "x", "message_id": "1", "payload": {"x": 1}}"#;

@@ -23,15 +23,14 @@ use super::kinds::KAFKA;
 use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::options::{DaemonOptions, RuleOptions, StreamOptions};
 use super::{
-    ActionConf, JournalConf, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries, fallback,
-    management, rabbit, topology, unreachable_rules, when,
+    ActionConf, JournalConf, KeepUnmatched, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries,
+    fallback, management, rabbit, topology, unreachable_rules, when,
 };
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::IN_MEMORY;
 use crate::listener::GIVE_BACK_AFTER;
 use crate::rule::{KeySource, PathPattern, Rule};
-use crate::unmatched::KeepUnmatched;
 
 pub(super) struct ConfCheck {
     pub(super) conf: Option<Native>,

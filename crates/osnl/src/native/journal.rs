@@ -9,7 +9,18 @@ use super::JournalConf;
 use super::kinds::JOURNAL;
 use crate::journal::JournalBounds;
 use crate::journal::sqlite::SqliteOptions;
-use crate::unmatched::KeepUnmatched;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepUnmatched {
+    pub heads: u32,
+    pub bodies: bool,
+}
+
+impl Default for KeepUnmatched {
+    fn default() -> Self {
+        Self { heads: 1000, bodies: false }
+    }
+}
 
 const SQLITE: &str = "sqlite:///$state_dir/journal.db";
 const FORM: &str = "sqlite:///PATH or memory://";
