@@ -34,7 +34,7 @@ fn in_ascii(text: &str) -> Cow<'_, str> {
     text
 }
 
-pub(crate) fn print_tinted(text: &str, tint: Tint) -> Exit {
+pub(crate) fn print_tinted(text: &str, tint: impl Fn(&str) -> Option<(Tone, Range<usize>)>) -> Exit {
     match terminal::coloured() {
         true => print(&tinted(text, tint)),
         false => print(text),
@@ -68,7 +68,7 @@ pub(crate) fn put(bytes: &[u8]) -> Put {
     }
 }
 
-pub(crate) fn tinted(text: &str, tint: Tint) -> String {
+pub(crate) fn tinted(text: &str, tint: impl Fn(&str) -> Option<(Tone, Range<usize>)>) -> String {
     let mut out = String::with_capacity(text.len() + 64);
     for line in text.split_inclusive('\n') {
         let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));

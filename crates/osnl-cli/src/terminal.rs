@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _, stdout};
 
-use osnl::control::{StateTone, state_of};
+use osnl::control::StateTone;
 use ratatui::backend::IntoCrossterm as _;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, DisableBracketedPaste, Event, KeyCode, KeyEvent, KeyModifiers};
@@ -38,17 +38,19 @@ pub(crate) enum Tone {
 }
 
 impl Tone {
-    pub(crate) fn of(state: &str) -> Self {
-        match state_of(state) {
-            Some((_, StateTone::Good)) => Self::Good,
-            Some((_, StateTone::Warn)) => Self::Warn,
-            Some((_, StateTone::Bad)) => Self::Bad,
-            Some((_, StateTone::Quiet)) | None => Self::Plain,
-        }
-    }
-
     pub(crate) fn paint(self, text: &str) -> String {
         Style::from(self).into_crossterm().apply(text).to_string()
+    }
+}
+
+impl From<StateTone> for Tone {
+    fn from(tone: StateTone) -> Self {
+        match tone {
+            StateTone::Good => Self::Good,
+            StateTone::Warn => Self::Warn,
+            StateTone::Bad => Self::Bad,
+            StateTone::Quiet => Self::Plain,
+        }
     }
 }
 

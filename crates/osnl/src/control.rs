@@ -48,9 +48,9 @@ use std::path::{Path, PathBuf};
 
 pub use self::again::{Again, GivenMessage, RuleDelivery};
 pub use self::answer::{
-    AnswerLine, AttemptAnswer, ChangeResult, Delivery, DeliveryGroup, DeliveryGroups, ForgottenQueues, List,
-    MaskedMessage, OnProgress, PauseResult, ProbeResult, RefusedDelivery, ReloadResult, ReplayResult,
-    RequestProgress, Show, StateTotals,
+    AnswerLine, AttemptAnswer, ChangeResult, Delivery, DeliveryGroup, DeliveryGroups, DeliveryObstacle,
+    ForgottenQueues, List, MaskedMessage, OnProgress, PauseResult, ProbeResult, RefusedDelivery,
+    ReloadResult, ReplayResult, RequestProgress, Show, StateTotals,
 };
 pub use self::client::{AskError, ControlClient};
 pub use self::configuration::{ConfigurationReport, LastReload};
@@ -81,7 +81,7 @@ pub use self::status::{
     StatusNumbers, TargetReport, Unavailable,
 };
 pub use self::time::{ago, relative, shown as timestamp, span};
-pub use self::words::{StateTone, counter_words, millis, short_answer, size, state_of};
+pub use self::words::{StateTone, counter_words, millis, short_answer, size};
 
 pub const LONGEST_REQUEST: usize = 4 << 20;
 

@@ -5,7 +5,7 @@ use osnl::control::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::deliveries::{request, tone};
+use super::deliveries::request;
 use super::frame::Standing;
 use super::incident::{self, Step};
 use super::overview::action_badge;

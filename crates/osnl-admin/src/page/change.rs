@@ -5,7 +5,7 @@ use osnl::control::{
     ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, Which, counted, grouped,
 };
 
-use super::deliveries::{CHANGES, fields, number, request, takes, tone, without, written};
+use super::deliveries::{CHANGES, fields, number, request, takes, without, written};
 use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 use crate::access::Denial;
 use crate::answer;
@@ -67,7 +67,7 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
         let groups = visit.handler.groups(&change.filter, Some(COUNTED)).await?.groups;
         page.groups = groups
             .into_iter()
-            .filter(|group| group.states.iter().any(|state| takes.contains(&&**state)))
+            .filter(|group| group.states.iter().any(|state| takes.contains(state)))
             .collect();
         page.says.push(effect(change.verb).to_owned());
         page.is_final = change.verb == "discard";

@@ -7,7 +7,7 @@ use hyper::Method;
 use osnl::control::routes::{RouteLookup, Sender, find};
 use osnl::control::{
     AttemptAnswer, ControlRequest, Delivery, DeliveryGroup, List, ListOrder, RequestRefusal, Show, StateTone,
-    StateTotals, Which, counted, grouped, millis, query, short_answer, state_of,
+    StateTotals, Which, counted, grouped, millis, query, short_answer,
 };
 use osnl::journal::query::Phase;
 use serde_json::json;
@@ -121,11 +121,7 @@ pub(super) async fn one(visit: PageVisit<'_>, id: &str) -> PageAnswer {
     let actions = visit.handler.actions().unwrap_or_default();
     let page = DeliveryPage {
         frame: Frame::new(visit, format!("Delivery {}", delivery.id), "/deliveries"),
-        changes: CHANGES
-            .iter()
-            .copied()
-            .filter(|(verb, _)| takes(verb).contains(&&*delivery.state))
-            .collect(),
+        changes: CHANGES.iter().copied().filter(|(verb, _)| takes(verb).contains(&delivery.state)).collect(),
         moving: actions.into_iter().filter(|action| **action != *delivery.action).collect(),
         first: u64::from(delivery.failed_attempts).saturating_sub(show.attempts.len() as u64) + 1,
         attempts: attempts(&show),
@@ -138,15 +134,14 @@ pub(super) async fn one(visit: PageVisit<'_>, id: &str) -> PageAnswer {
     shown(&page)
 }
 
-pub(super) fn takes(verb: &str) -> Vec<&'static str> {
+pub(super) fn takes(verb: &str) -> Vec<Phase> {
     let open = || Phase::named("open").unwrap_or_default();
-    let phases = match verb {
+    match verb {
         "retry" => vec![Phase::Dead],
         "release" => vec![Phase::ForRelease],
         "discard" => [open(), vec![Phase::Dead]].concat(),
         _ => open(),
-    };
-    phases.into_iter().map(Phase::word).collect()
+    }
 }
 
 impl DeliveriesPage {
@@ -156,7 +151,8 @@ impl DeliveriesPage {
 
     fn all(&self, verb: &str, label: &str) -> Option<String> {
         let of = takes(verb);
-        let counts = self.totals.by_state.iter().filter(|(state, _)| of.contains(&&***state));
+        let is_of = |state: &str| of.iter().any(|phase| phase.word() == state);
+        let counts = self.totals.by_state.iter().filter(|(state, _)| is_of(state));
         let count = counts.map(|(_, count)| count).sum();
         (count > 0).then(|| format!("{label} all {}", number(count, self.totals.more)))
     }
@@ -207,7 +203,7 @@ fn common_part(delivery: &Delivery) -> Option<String> {
 }
 
 fn can_change(delivery: &Delivery) -> bool {
-    takes("discard").contains(&&*delivery.state)
+    takes("discard").contains(&delivery.state)
 }
 
 fn result(delivery: &Delivery) -> String {
@@ -215,13 +211,8 @@ fn result(delivery: &Delivery) -> String {
     delivery.short_result().map_or(String::new(), |result| result + &took)
 }
 
-pub(super) fn tone(words: &str) -> &'static str {
-    match state_of(words) {
-        Some((_, StateTone::Good)) => "good",
-        Some((_, StateTone::Warn)) => "warn",
-        Some((_, StateTone::Bad)) => "bad",
-        Some((_, StateTone::Quiet)) | None => "quiet",
-    }
+pub(super) fn tone(state: &str) -> &'static str {
+    StateTone::from_name(state).name()
 }
 
 pub(super) fn request(path: &str, query: &str) -> Result<ControlRequest, RequestRefusal> {
@@ -263,8 +254,8 @@ pub(super) fn written(fields: &[(String, String)]) -> String {
 fn attempts(show: &Show) -> Vec<ShownAttempt> {
     let mut shown = folded(&show.attempts);
     let Delivery { ended, state, reason, took_millis, .. } = &show.delivery;
-    if let Some(at) = ended.clone().filter(|_| tone(state) == "good") {
-        let answer = reason.clone().unwrap_or_else(|| state.clone());
+    if let Some(at) = ended.clone().filter(|_| StateTone::from_phase(*state) == StateTone::Good) {
+        let answer = reason.clone().unwrap_or_else(|| state.word().to_owned());
         let attempt = AttemptAnswer { at, answer, request: None, took_millis: *took_millis };
         shown.push(ShownAttempt { attempt, is_success: true, times: 1 });
     }

@@ -51,7 +51,7 @@ pub(super) fn action_badge(target: &TargetReport) -> Markup {
         ("paused", Some(by)) => format!("paused by {by}"),
         (state, _) => state.to_owned(),
     };
-    badge(tone(&state), &state, target.since.as_deref().zip(target.since_seconds))
+    badge(tone(target.state()), &state, target.since.as_deref().zip(target.since_seconds))
 }
 
 fn listener_badge(listener: &ListenerStatus) -> Markup {

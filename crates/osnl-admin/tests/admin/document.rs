@@ -104,6 +104,8 @@ fn filters_and_answers_have_the_members_that_are_described() {
     check("ReplayResult", members::<of::ReplayResult>(), &[]);
     check("ReloadResult", members::<of::ReloadResult>(), &[]);
     check("SectionChange", members::<osnl::daemon::SectionChange>(), &[]);
+    // An enum with a tag has no list of members; `cli/served.rs` compares it with answers.
+    known.insert("DeliveryObstacle");
     let all: BTreeSet<_> = schemas.keys().map(String::as_str).collect();
     assert_eq!(known, all);
 }

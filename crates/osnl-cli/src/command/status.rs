@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use osnl::control::{
-    ControlRequest, Incident, IncidentSeverity, JournalStatus, LeftQueue, ListenerStatus, Status, ago,
-    counter_words, size,
+    ControlRequest, Incident, IncidentSeverity, JournalStatus, LeftQueue, ListenerStatus, StateTone, Status,
+    ago, counter_words, size,
 };
 
 use super::asking::{NoAnswer, Respondent, age, clean, print, print_json, print_tinted, short};
@@ -221,7 +221,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
         "listeners" | "actions" | "journal" | "since the start" => output::all(Tone::Strong, line),
         _ if line.starts_with("the last reload was refused, ") => output::all(Tone::Bad, line),
         _ if line.starts_with("  name ") => output::all(Tone::Dim, line),
-        _ => output::word(line, &STATES.map(|word| (word, Tone::of(word)))),
+        _ => output::word(line, &STATES.map(|word| (word, Tone::from(StateTone::from_name(word))))),
     }
 }
 

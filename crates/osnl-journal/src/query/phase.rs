@@ -4,6 +4,8 @@
 //! A phase combines the [`RowState`] that a store keeps with facts of the moment: whether an attempt runs or has
 //! failed, and whether the action is configured. SQL and [`Phase::of_row`] decide alike.
 
+use serde::{Deserialize, Serialize};
+
 use super::DeliveryListRow;
 use crate::{DeliveryId, Outcome};
 
@@ -42,7 +44,9 @@ impl RowState {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The state of a delivery as an operator sees it. JSON has the [`word`](Phase::word).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// First of its resource, without a failed attempt.
     Ready,
@@ -51,11 +55,13 @@ pub enum Phase {
     /// Behind another delivery of its resource.
     Waiting,
     /// Waits for an operator: a guard's limit was exceeded, or osnl ended unexpectedly three times during its attempts.
+    #[serde(rename = "waiting for release")]
     ForRelease,
     /// Open, and its action is not configured.
     Orphaned,
     Dead,
     Delivered,
+    #[serde(rename = "no action needed")]
     NoActionNeeded,
     Shadow,
     Discarded,

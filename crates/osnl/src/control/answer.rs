@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::refusal::RequestRefusal;
 use super::status::LeftQueue;
 use crate::daemon::{ReloadRefusalReason, SectionChange};
+use crate::journal::query::Phase;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestProgress {
@@ -65,10 +66,10 @@ pub struct DeliveryGroup {
     pub newest: Delivery,
     /// What all of the group wait for: a target that is down, or the end of a pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub obstacle: Option<String>,
+    pub obstacle: Option<DeliveryObstacle>,
     /// Their states, as the list names these.
     #[serde(default)]
-    pub states: Vec<String>,
+    pub states: Vec<Phase>,
     #[serde(skip)]
     pub some: Vec<Delivery>,
 }
@@ -81,13 +82,30 @@ pub struct StateTotals {
     pub more: bool,
 }
 
+/// What a delivery waits for before its next attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum DeliveryObstacle {
+    TargetDown,
+    /// `by` is the operator, if the pause has a name.
+    ActionPaused {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// The release by an operator.
+    Release,
+    /// An earlier delivery of the resource.
+    Delivery {
+        id: String,
+    },
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     pub id: String,
-    pub state: String,
-    /// The obstacle: `target down`, `action paused by NAME`, `release`, or the id of another delivery.
+    pub state: Phase,
     #[serde(default)]
-    pub waits_for: Option<String>,
+    pub waits_for: Option<DeliveryObstacle>,
     #[serde(default)]
     pub next_attempt: Option<String>,
     #[serde(default)]

@@ -1,10 +1,11 @@
 //! The words for states, verdicts, answers, and sizes, which every screen uses.
 
-use super::answer::{Delivery, StateTotals};
+use std::fmt;
+
+use super::answer::{Delivery, DeliveryObstacle, StateTotals};
 use super::incident::{IncidentActor, IncidentKind, counted, grouped, verb};
 use super::status::{ListenerStatus, Status, StatusNumbers, TargetReport};
 use super::time::span;
-use crate::journal::DeliveryId;
 use crate::journal::query::Phase;
 
 /// The role of a state's colour, on the page and on a terminal.
@@ -16,42 +17,80 @@ pub enum StateTone {
     Bad,
 }
 
-const STATES: [(&str, StateTone); 23] = [
-    ("dead", StateTone::Bad),
-    ("target down", StateTone::Bad),
-    ("down", StateTone::Bad),
-    ("probing", StateTone::Bad),
-    ("blocked", StateTone::Bad),
-    ("stopped", StateTone::Bad),
-    ("waiting for release", StateTone::Warn),
-    ("orphaned", StateTone::Warn),
-    ("paused", StateTone::Warn),
-    ("retrying", StateTone::Warn),
-    ("connecting", StateTone::Warn),
-    ("draining", StateTone::Warn),
-    ("ok", StateTone::Good),
-    ("listening", StateTone::Good),
-    ("standby", StateTone::Good),
-    ("delivered", StateTone::Good),
-    ("no action needed", StateTone::Good),
-    ("ready", StateTone::Quiet),
-    ("running", StateTone::Quiet),
-    ("waiting", StateTone::Quiet),
-    ("pending", StateTone::Quiet),
-    ("shadow", StateTone::Quiet),
-    ("discarded", StateTone::Quiet),
-];
+impl StateTone {
+    #[must_use]
+    pub fn from_phase(phase: Phase) -> Self {
+        match phase {
+            Phase::Dead => Self::Bad,
+            Phase::ForRelease | Phase::Orphaned | Phase::Retrying => Self::Warn,
+            Phase::Delivered | Phase::NoActionNeeded => Self::Good,
+            Phase::Ready | Phase::Running | Phase::Waiting | Phase::Shadow | Phase::Discarded => Self::Quiet,
+        }
+    }
 
-/// Returns the state, and its role, in words such as `waiting: action paused by eve` or `down, tried in 3 s`.
-#[must_use]
-pub fn state_of(words: &str) -> Option<(&'static str, StateTone)> {
-    let rest = words.strip_prefix("waiting: ").unwrap_or(words);
-    let rest = rest.strip_prefix("action ").unwrap_or(rest);
-    let known = STATES.into_iter().filter(|(state, _)| {
-        let after = rest.strip_prefix(state);
-        after.is_some_and(|after| !after.starts_with(|next: char| next.is_alphanumeric() || next == '-'))
-    });
-    known.max_by_key(|(state, _)| state.len())
+    /// Returns the role of a state of a listener, an action, or a delivery; `Quiet` for the sum `pending` and for other
+    /// names.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "down" | "probing" | "blocked" | "stopped" => Self::Bad,
+            "paused" | "connecting" | "draining" => Self::Warn,
+            "ok" | "listening" | "standby" => Self::Good,
+            _ => {
+                let phase = Phase::ALL.into_iter().find(|phase| phase.word() == name);
+                phase.map_or(Self::Quiet, Self::from_phase)
+            }
+        }
+    }
+
+    /// Returns the role's name, a class of the page's style sheet.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Quiet => "quiet",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+impl DeliveryObstacle {
+    /// Whether the obstacle holds all pending deliveries of the action.
+    fn is_of_action(&self) -> bool {
+        matches!(self, Self::TargetDown | Self::ActionPaused { .. })
+    }
+
+    /// Returns the obstacle in the words of a narrow column.
+    #[must_use]
+    pub fn short(&self) -> String {
+        match self {
+            Self::ActionPaused { by: Some(by) } => format!("paused by {by}"),
+            Self::ActionPaused { by: None } => "paused".to_owned(),
+            Self::TargetDown | Self::Release | Self::Delivery { .. } => self.to_string(),
+        }
+    }
+
+    /// Returns the role of an obstacle that holds the whole action; another has that of the delivery's state.
+    pub(super) fn tone(&self) -> Option<StateTone> {
+        match self {
+            Self::TargetDown => Some(StateTone::Bad),
+            Self::ActionPaused { .. } => Some(StateTone::Warn),
+            Self::Release | Self::Delivery { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for DeliveryObstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TargetDown => f.write_str("target down"),
+            Self::ActionPaused { by: Some(by) } => write!(f, "action paused by {by}"),
+            Self::ActionPaused { by: None } => f.write_str("action paused"),
+            Self::Release => f.write_str("release"),
+            Self::Delivery { id } => f.write_str(id),
+        }
+    }
 }
 
 impl StateTotals {
@@ -78,16 +117,21 @@ impl StateTotals {
 impl Delivery {
     #[must_use]
     pub fn state_text(&self) -> String {
-        let Self { state, waits_for, next_attempt_seconds, .. } = self;
-        match (waits_for, next_attempt_seconds) {
-            (Some(cause), _) if cause == "release" || DeliveryId::parse(cause).is_some() => {
-                format!("waiting for {cause}")
-            }
-            (Some(cause), _) => format!("waiting: {cause}"),
+        let state = self.state.word();
+        match (&self.waits_for, self.next_attempt_seconds) {
+            (Some(cause), _) if cause.is_of_action() => format!("waiting: {cause}"),
+            (Some(cause), _) => format!("waiting for {cause}"),
             (None, Some(0)) => format!("{state}, next attempt now"),
-            (None, Some(seconds)) => format!("{state}, next attempt in {}", span(*seconds)),
-            (None, None) => state.clone(),
+            (None, Some(seconds)) => format!("{state}, next attempt in {}", span(seconds)),
+            (None, None) => state.to_owned(),
         }
+    }
+
+    /// Returns the role of the obstacle, else of the state.
+    #[must_use]
+    pub fn tone(&self) -> StateTone {
+        let obstacle = self.waits_for.as_ref().and_then(DeliveryObstacle::tone);
+        obstacle.unwrap_or_else(|| StateTone::from_phase(self.state))
     }
 
     #[must_use]
@@ -97,19 +141,11 @@ impl Delivery {
 
     #[must_use]
     pub fn short_state(&self) -> String {
-        match (self.obstacle(), self.next_attempt_seconds) {
-            (Some(cause), _) => cause.strip_prefix("action ").unwrap_or(cause).to_owned(),
-            (None, Some(seconds)) if self.waits_for.is_none() => {
-                format!("{}, in {}", self.state, span(seconds))
-            }
+        match (&self.waits_for, self.next_attempt_seconds) {
+            (Some(cause), _) if cause.is_of_action() => cause.short(),
+            (None, Some(seconds)) => format!("{}, in {}", self.state.word(), span(seconds)),
             (_, _) => self.state_text(),
         }
-    }
-
-    #[must_use]
-    pub fn obstacle(&self) -> Option<&str> {
-        let cause = self.waits_for.as_deref();
-        cause.filter(|cause| *cause == "target down" || cause.starts_with("action paused"))
     }
 
     #[must_use]
@@ -127,7 +163,7 @@ impl Delivery {
     #[must_use]
     pub fn attempts_text(&self) -> String {
         let Self { attempts_made: made, attempts_counted: counted, attempts_allowed: allowed, .. } = self;
-        let is_over = self.ended.is_some() && self.state != Phase::Dead.word();
+        let is_over = self.ended.is_some() && self.state != Phase::Dead;
         match allowed {
             _ if *made == 0 || is_over => made.to_string(),
             Some(allowed) if counted == made => format!("{counted} of {allowed}"),
@@ -379,12 +415,26 @@ mod tests {
     fn a_state_says_what_it_waits_for() {
         for (json, expected) in [
             (serde_json::json!({}), "ready"),
-            (serde_json::json!({"state": "ready", "waits_for": "target down"}), "waiting: target down"),
+            (
+                serde_json::json!({"state": "ready", "waits_for": {"kind": "target-down"}}),
+                "waiting: target down",
+            ),
+            (
+                serde_json::json!({"state": "ready", "waits_for": {"kind": "action-paused", "by": "eve"}}),
+                "waiting: action paused by eve",
+            ),
+            (
+                serde_json::json!({"state": "waiting for release", "waits_for": {"kind": "release"}}),
+                "waiting for release",
+            ),
             (
                 serde_json::json!({"state": "retrying", "next_attempt_seconds": 12}),
                 "retrying, next attempt in 12 s",
             ),
-            (serde_json::json!({"state": "waiting", "waits_for": "16.0"}), "waiting for 16.0"),
+            (
+                serde_json::json!({"state": "waiting", "waits_for": {"kind": "delivery", "id": "16.0"}}),
+                "waiting for 16.0",
+            ),
             (serde_json::json!({"state": "no action needed"}), "no action needed"),
         ] {
             assert_eq!(delivery(json).state_text(), expected);
@@ -392,22 +442,35 @@ mod tests {
     }
 
     #[test]
-    fn a_state_has_one_colour_in_whatever_words_it_is_shown() {
-        for (words, expected) in [
-            ("target down", Some(("target down", StateTone::Bad))),
-            ("waiting: target down", Some(("target down", StateTone::Bad))),
-            ("down, tried in 3 s", Some(("down", StateTone::Bad))),
-            ("waiting: action paused by down", Some(("paused", StateTone::Warn))),
-            ("paused by eve", Some(("paused", StateTone::Warn))),
-            ("retrying, in 3 s", Some(("retrying", StateTone::Warn))),
-            ("waiting for release", Some(("waiting for release", StateTone::Warn))),
-            ("waiting for 16.0", Some(("waiting", StateTone::Quiet))),
-            ("downtown", None),
-            ("not configured", None),
+    fn an_obstacle_of_the_action_has_its_own_colour() {
+        for (json, expected) in [
+            (serde_json::json!({"waits_for": {"kind": "target-down"}}), StateTone::Bad),
+            (serde_json::json!({"waits_for": {"kind": "action-paused", "by": "down"}}), StateTone::Warn),
+            (
+                serde_json::json!({"state": "waiting", "waits_for": {"kind": "delivery", "id": "16.0"}}),
+                StateTone::Quiet,
+            ),
+            (
+                serde_json::json!({"state": "waiting for release", "waits_for": {"kind": "release"}}),
+                StateTone::Warn,
+            ),
+            (serde_json::json!({"state": "dead"}), StateTone::Bad),
         ] {
-            assert_eq!(state_of(words), expected, "{words}");
+            assert_eq!(delivery(json.clone()).tone(), expected, "{json}");
         }
-        assert!(Phase::ALL.into_iter().all(|phase| state_of(phase.word()).is_some()));
+    }
+
+    #[test]
+    fn a_name_has_the_colour_of_its_state() {
+        for phase in Phase::ALL {
+            assert_eq!(StateTone::from_name(phase.word()), StateTone::from_phase(phase), "{phase:?}");
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.word());
+        }
+        for (name, expected) in
+            [("down", StateTone::Bad), ("ok", StateTone::Good), ("downtown", StateTone::Quiet)]
+        {
+            assert_eq!(StateTone::from_name(name), expected, "{name}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::request::{MOST_LISTED, Which, delivery_id};
-use super::super::{AttemptAnswer, Delivery, List, MaskedMessage, Show, StateTotals, time};
+use super::super::{AttemptAnswer, Delivery, DeliveryObstacle, List, MaskedMessage, Show, StateTotals, time};
 use super::ControlHandler;
 use crate::delivery::{TargetMonitor, TargetState};
 use crate::intake::Parts;
@@ -149,13 +149,12 @@ pub(super) struct ListedPage<'a> {
 
 impl Facts {
     /// Returns what all pending deliveries of an action wait for.
-    pub(super) fn obstacle(&self, action: &str) -> Option<String> {
+    pub(super) fn obstacle(&self, action: &str) -> Option<DeliveryObstacle> {
         let target = self.targets.get(action)?;
-        match (target.state, &target.paused_by) {
-            (TargetState::Paused, Some(by)) => Some(format!("action paused by {by}")),
-            (TargetState::Paused, None) => Some("action paused".to_owned()),
-            (TargetState::Open { .. } | TargetState::Probing, _) => Some("target down".to_owned()),
-            (TargetState::Closed, _) => None,
+        match target.state {
+            TargetState::Paused => Some(DeliveryObstacle::ActionPaused { by: target.paused_by.clone() }),
+            TargetState::Open { .. } | TargetState::Probing => Some(DeliveryObstacle::TargetDown),
+            TargetState::Closed => None,
         }
     }
 
@@ -163,7 +162,7 @@ impl Facts {
         let phase = Phase::of_row(&row, &self.context);
         let target = self.targets.get(&row.action);
         let waits_for = match phase {
-            Phase::ForRelease => Some("release".to_owned()),
+            Phase::ForRelease => Some(DeliveryObstacle::Release),
             Phase::Ready | Phase::Retrying => self.obstacle(&row.action),
             _ => None,
         };
@@ -178,8 +177,9 @@ impl Facts {
         let has_succeeded = matches!(row.state, RowState::Delivered | RowState::NothingToDo);
         Delivery {
             id: row.id.to_string(),
-            state: phase.word().to_owned(),
-            waits_for: waits_for.or_else(|| row.waits_for.map(|id| id.to_string())),
+            state: phase,
+            waits_for: waits_for
+                .or_else(|| row.waits_for.map(|id| DeliveryObstacle::Delivery { id: id.to_string() })),
             next_attempt: next.map(time::shown),
             next_attempt_seconds: next.map(time::until),
             received: time::shown(row.received),

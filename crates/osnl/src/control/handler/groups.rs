@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use super::super::refusal::RequestRefusal;
 use super::super::words::short_answer;
-use super::super::{Delivery, DeliveryGroup, DeliveryGroups, Which};
+use super::super::{Delivery, DeliveryGroup, DeliveryGroups, DeliveryObstacle, StateTone, Which};
 use super::ControlHandler;
 use super::deliveries::totals;
-use crate::journal::DeliveryId;
 use crate::journal::query::{CauseGroup, Phase};
 
 const SOME: usize = 10;
@@ -20,7 +19,7 @@ impl DeliveryGroup {
             count: 1,
             has_more: false,
             obstacle: None,
-            states: vec![newest.state.clone()],
+            states: vec![newest.state],
             newest,
             some: Vec::new(),
         }
@@ -32,9 +31,9 @@ impl DeliveryGroup {
     /// the others.
     #[must_use]
     pub fn short_state(&self) -> String {
-        let is_behind = self.newest.waits_for.as_ref().is_some_and(|by| DeliveryId::parse(by).is_some());
+        let is_behind = matches!(self.newest.waits_for, Some(DeliveryObstacle::Delivery { .. }));
         match &self.obstacle {
-            Some(obstacle) => obstacle.strip_prefix("action ").unwrap_or(obstacle).to_owned(),
+            Some(obstacle) => obstacle.short(),
             None if self.states.len() > 1 => PENDING.to_owned(),
             None if is_behind && (self.count > 1 || self.has_more) => "waiting for an earlier one".to_owned(),
             None => self.newest.short_state(),
@@ -46,7 +45,16 @@ impl DeliveryGroup {
     pub fn searched_state(&self) -> String {
         match self.obstacle.is_some() || self.states.len() > 1 {
             true => PENDING.to_owned(),
-            false => self.newest.state.replace(' ', "-"),
+            false => self.newest.state.word().replace(' ', "-"),
+        }
+    }
+
+    #[must_use]
+    pub fn tone(&self) -> StateTone {
+        match &self.obstacle {
+            Some(obstacle) => obstacle.tone().unwrap_or_else(|| self.newest.tone()),
+            None if self.states.len() > 1 => StateTone::from_name(PENDING),
+            None => self.newest.tone(),
         }
     }
 }
@@ -85,27 +93,27 @@ impl ControlHandler {
 /// that is paused have one cause: an attempt that was made, or an earlier delivery of the resource, changes nothing. A delivery without a failed attempt has one too: its turn has not come.
 fn joined(
     groups: impl Iterator<Item = (String, DeliveryGroup)>,
-    obstacle: impl Fn(&str) -> Option<String>,
+    obstacle: impl Fn(&str) -> Option<DeliveryObstacle>,
 ) -> Vec<DeliveryGroup> {
     let pending = Phase::named(PENDING).unwrap_or_default();
     let mut places: HashMap<(String, String, String), usize> = HashMap::new();
     let mut joined: Vec<DeliveryGroup> = Vec::new();
     for (cause, mut group) in groups {
         let newest = &group.newest;
-        let is_pending = pending.iter().any(|phase| phase.word() == newest.state);
+        let is_pending = pending.contains(&newest.state);
         group.obstacle = obstacle(&newest.action).filter(|_| is_pending);
         let (state, cause) = match &group.obstacle {
-            Some(obstacle) => (PENDING.to_owned(), obstacle.clone()),
+            Some(obstacle) => (PENDING.to_owned(), obstacle.to_string()),
             None if is_pending && cause.is_empty() => (PENDING.to_owned(), cause),
-            None => (newest.state.clone(), short_answer(&cause)),
+            None => (newest.state.word().to_owned(), short_answer(&cause)),
         };
         let place = *places.entry((newest.action.clone(), state, cause)).or_insert(joined.len());
         match joined.get_mut(place) {
             Some(one) => {
                 one.count += group.count;
                 one.has_more |= group.has_more;
-                let is_new = |state: &String| !one.states.contains(state);
-                let states: Vec<String> = group.states.into_iter().filter(is_new).collect();
+                let is_new = |state: &Phase| !one.states.contains(state);
+                let states: Vec<Phase> = group.states.into_iter().filter(is_new).collect();
                 one.states.extend(states);
                 one.some.extend(group.some);
                 one.some.sort_by_key(|delivery| delivery.age_seconds);
@@ -150,7 +158,7 @@ mod tests {
         ];
         groups[2].1.has_more = true;
         let found = |groups: &[(String, DeliveryGroup)], is_down: bool| {
-            let obstacle = is_down.then(|| "target down".to_owned());
+            let obstacle = is_down.then_some(DeliveryObstacle::TargetDown);
             let groups = joined(groups.iter().cloned(), |_| obstacle.clone());
             let of = |one: &DeliveryGroup| (one.newest.id.clone(), one.count, one.has_more, one.some.len());
             groups.iter().map(of).collect::<Vec<_>>()
@@ -161,16 +169,17 @@ mod tests {
         assert_eq!(found(&groups, false), [&dead[..], &pending[..]].concat());
         assert_eq!(found(&groups, true), [&dead[..], &[row("6.0", 37, false, 4)]].concat());
         let state = |is_down: bool, at: usize| {
-            let obstacle = is_down.then(|| "target down".to_owned());
+            let obstacle = is_down.then_some(DeliveryObstacle::TargetDown);
             let groups = joined(groups.iter().cloned(), |_| obstacle.clone());
-            (groups[at].short_state(), groups[at].searched_state())
+            (groups[at].short_state(), groups[at].searched_state(), groups[at].tone())
         };
-        let words = |state: &str, searched: &str| (state.to_owned(), searched.to_owned());
-        assert_eq!(state(true, 2), words("target down", "pending"));
-        assert_eq!(state(false, 3), words("pending", "pending"));
-        assert_eq!(state(false, 0), words("dead", "dead"));
+        let words =
+            |state: &str, searched: &str, tone: StateTone| (state.to_owned(), searched.to_owned(), tone);
+        assert_eq!(state(true, 2), words("target down", "pending", StateTone::Bad));
+        assert_eq!(state(false, 3), words("pending", "pending", StateTone::Quiet));
+        assert_eq!(state(false, 0), words("dead", "dead", StateTone::Bad));
         let (_, mut behind) = groups.remove(5);
-        behind.newest.waits_for = Some("25.5".to_owned());
+        behind.newest.waits_for = Some(DeliveryObstacle::Delivery { id: "25.5".to_owned() });
         assert_eq!(behind.short_state(), "waiting for an earlier one");
     }
 }
