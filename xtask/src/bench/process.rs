@@ -54,11 +54,11 @@ impl Process {
         Ok(TICK * (ticks(11)? + ticks(12)?))
     }
 
+    /// Returns the peak of anonymous memory, in MiB: the peak of the resident set less the pages of files, which only
+    /// grow while memory is left. The kernel keeps no peak of anonymous memory alone.
     pub(super) fn peak_memory(&self) -> Result<f64> {
-        let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("status")?;
-        let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kibibytes / 1024.0)
+        anonymous_peak(&self.proc("status")?)
+            .with_context(|| format!("no memory in the status of {}", self.name))
     }
 
     fn proc(&self, file: &str) -> Result<String> {
@@ -71,5 +71,25 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn anonymous_peak(status: &str) -> Option<f64> {
+    let kibibytes = |name: &str| -> Option<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
+    };
+    Some((kibibytes("VmHWM:")? - kibibytes("RssFile:")?) / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_files_are_no_part_of_the_peak() {
+        let status = "Name:\tosnl\nVmHWM:\t   52224 kB\nVmRSS:\t   51200 kB\nRssAnon:\t   28672 kB\nRssFile:\t   22528 kB\n";
+        assert_eq!(anonymous_peak(status), Some(29.0));
+        assert_eq!(anonymous_peak("Name:\tosnl\n"), None);
     }
 }

@@ -101,7 +101,8 @@ families! {
     RELOAD_OK = "osnl_config_last_reload_successful" Gauge "" [] "0 after a reload that was refused.";
     CONFIG_LOADED = "osnl_config_loaded_timestamp_seconds" Gauge "seconds" [] "The time at which the configuration in force was read.";
     CPU = "process_cpu_seconds" Counter "seconds" [] "CPU time of the process.";
-    RSS = "process_resident_memory_bytes" Gauge "bytes" [] "Resident memory.";
+    RSS = "process_resident_memory_bytes" Gauge "bytes" [] "Resident memory, with the pages of the program's file, which the kernel drops at will.";
+    ANONYMOUS = "process_anonymous_memory_bytes" Gauge "bytes" [] "Anonymous memory: what the process costs.";
     VIRTUAL = "process_virtual_memory_bytes" Gauge "bytes" [] "Virtual memory.";
     MAX_VIRTUAL = "process_virtual_memory_max_bytes" Gauge "bytes" [] "The limit of virtual memory; 2^64 - 1 without one.";
     FDS = "process_open_fds" Gauge "" [] "Open file descriptors.";

@@ -79,6 +79,7 @@ pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, o
     out.value(&of::CONFIG_LOADED, Some(measured.loaded));
     out.value(&of::CPU, process.map(|process| process.cpu_seconds));
     out.value(&of::RSS, process.map(|process| process.resident_bytes));
+    out.value(&of::ANONYMOUS, process.and_then(|process| process.anonymous_bytes));
     out.value(&of::VIRTUAL, process.map(|process| process.virtual_bytes));
     out.value(&of::MAX_VIRTUAL, process.map(|process| process.max_virtual_bytes));
     out.value(&of::FDS, process.map(|process| process.open_fds));
