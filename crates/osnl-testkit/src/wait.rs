@@ -1,6 +1,15 @@
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Returns the pause after a question that took this long.
+///
+/// Many questions start a program, such as `erl_call` or `osnl`. Asked each 10 ms by four tests at once, these take the
+/// cores from what the tests wait for.
+fn pause_after(took: Duration, least: Duration) -> Duration {
+    (took * 5).clamp(least, LONGEST_PAUSE)
+}
 
 /// At the deadline the panic's message contains `description`, which follows "waited 5s for", such as "the
 /// queue to be empty".
@@ -14,8 +23,12 @@ pub fn wait_until(deadline: Duration, description: &str, mut done: impl FnMut() 
 #[cfg(feature = "conformance")]
 pub async fn until(deadline: Duration, description: &str, mut done: impl AsyncFnMut() -> bool) {
     let asking = async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        loop {
+            let asked = tokio::time::Instant::now();
+            if done().await {
+                break;
+            }
+            tokio::time::sleep(pause_after(asked.elapsed(), Duration::from_millis(1))).await;
         }
     };
     let asked = tokio::time::timeout(deadline, asking).await;
@@ -25,13 +38,14 @@ pub async fn until(deadline: Duration, description: &str, mut done: impl AsyncFn
 pub(crate) fn reached(deadline: Duration, done: &mut dyn FnMut() -> bool) -> bool {
     let end = Instant::now() + deadline;
     loop {
+        let asked = Instant::now();
         if done() {
             return true;
         }
         if Instant::now() >= end {
             return false;
         }
-        std::thread::park_timeout(PAUSE);
+        std::thread::park_timeout(pause_after(asked.elapsed(), PAUSE));
     }
 }
 
@@ -47,6 +61,22 @@ mod tests {
             asked == 3
         });
         assert_eq!(asked, 3);
+    }
+
+    #[test]
+    fn a_question_that_takes_long_is_asked_less_often() {
+        let check = |took: u64, pause: u64| {
+            assert_eq!(
+                pause_after(Duration::from_millis(took), PAUSE),
+                Duration::from_millis(pause),
+                "{took}"
+            );
+        };
+        check(0, 10);
+        check(2, 10);
+        check(8, 40);
+        check(20, 100);
+        check(3_000, 100);
     }
 
     #[test]
