@@ -35,6 +35,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use osnl_transport::{Binding, ExchangeInspection, Greeting, QueueKind, RabbitOptions, Shards};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::gather::SurveyLimits;
@@ -100,7 +101,7 @@ pub enum FindingKind {
     OtherShards,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingSeverity {
     Note,
@@ -108,16 +109,25 @@ pub enum FindingSeverity {
     Critical,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A finding of `osnl queues` about a broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
+    /// The kind, as `osnl queues` names it, such as `unread`; later versions may have other kinds.
+    #[schemars(with = "String")]
     pub kind: FindingKind,
     pub severity: FindingSeverity,
+    /// The hosts of the broker.
     pub broker: String,
     pub vhost: String,
+    /// The part: `queue notifications.info`, `exchange nova`, `listener nova`.
     pub subject: String,
+    /// The evidence for the finding, from the broker.
     pub seen: String,
+    /// The effect if the finding is not mended.
     pub consequence: String,
+    /// The command or setting that mends the finding.
     pub command: String,
+    /// The same setting for each deployer; absent if there is none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deployers: BTreeMap<String, String>,
 }

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::{Code, RequestRefusal};
@@ -11,7 +12,9 @@ use crate::received::ReceivedMessage;
 use crate::replay::EventPlan;
 use crate::saved::RecordedEvent;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An event to append again: one of the journal by its number, or a given message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ReplayedEvent")]
 #[serde(deny_unknown_fields)]
 pub struct Again {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,7 +25,8 @@ pub struct Again {
     pub deliveries: Vec<RuleDelivery>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A message from a file of saved events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenMessage {
     pub body_base64: String,
@@ -38,7 +42,9 @@ pub struct GivenMessage {
     pub routing_key: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A delivery of a rule that is planned anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PlannedDelivery")]
 #[serde(deny_unknown_fields)]
 pub struct RuleDelivery {
     pub rule: String,
@@ -52,7 +58,7 @@ pub struct RuleDelivery {
     /// Whether the delivery waits for earlier ones of its resource; deliveries of a digest do not.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub ordered: bool,
-    /// The delivery is only recorded, and no target is called.
+    /// Whether the delivery is only recorded, and no target is called.
     #[serde(default)]
     pub shadow: bool,
 }

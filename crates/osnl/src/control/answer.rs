@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -27,13 +28,16 @@ pub enum AnswerLine {
     Error(RequestRefusal),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The result of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadResult {
     /// Whether the files are in force now; if not, the configuration is unchanged.
     pub reloaded: bool,
+    /// The changed sections; empty if the configuration is unchanged.
     pub changes: Vec<SectionChange>,
     pub warnings: Vec<String>,
     pub reason: Option<ReloadRefusalReason>,
+    /// All problems of the configuration, a line each.
     pub errors: Vec<String>,
 }
 
@@ -42,22 +46,27 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A page of deliveries, in the requested order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DeliveryPage")]
 pub struct List {
     pub deliveries: Vec<Delivery>,
+    /// The number of deliveries that the filter matches, on this page or not.
     pub totals: StateTotals,
-    /// The start of the next page, as `after`; `None` on the last page.
+    /// The start of the next page, as `after`; `null` on the last page.
     pub next: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Deliveries that are not done, folded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryGroups {
     /// In the order of who must act: dead, waiting for release, orphaned, failing, then those that osnl goes on with.
     pub groups: Vec<DeliveryGroup>,
     pub totals: StateTotals,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The deliveries of one action with one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryGroup {
     pub count: u64,
     /// Whether the count is a lower bound: the state and the action have further deliveries, of any cause.
@@ -74,7 +83,9 @@ pub struct DeliveryGroup {
     pub some: Vec<Delivery>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The numbers of deliveries, in all and by state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DeliveryTotals")]
 pub struct StateTotals {
     pub all: u64,
     pub by_state: BTreeMap<String, u64>,
@@ -83,7 +94,7 @@ pub struct StateTotals {
 }
 
 /// What a delivery waits for before its next attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum DeliveryObstacle {
     TargetDown,
@@ -100,16 +111,22 @@ pub enum DeliveryObstacle {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A delivery, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delivery {
+    /// The delivery's number, written as `EVENT.N`.
     pub id: String,
+    /// The state, named as in the glossary.
+    #[schemars(with = "String")]
     pub state: Phase,
     #[serde(default)]
     pub waits_for: Option<DeliveryObstacle>,
+    /// The time of the next attempt, after a failed one.
     #[serde(default)]
     pub next_attempt: Option<String>,
     #[serde(default)]
     pub next_attempt_seconds: Option<u64>,
+    /// The time at which the message was received.
     pub received: String,
     pub age_seconds: u64,
     pub ended: Option<String>,
@@ -119,13 +136,18 @@ pub struct Delivery {
     /// The order key: deliveries of one action and key are made one after the other.
     #[serde(default)]
     pub key: Option<String>,
+    /// The id of the resource that the event is about.
     #[serde(default)]
     pub resource_id: Option<String>,
+    /// The name of the resource that the event is about.
     #[serde(default)]
     pub resource_name: Option<String>,
+    /// Failed attempts of any kind.
     pub failed_attempts: u32,
+    /// Attempts that have ended; one under way is not counted.
     #[serde(default)]
     pub attempts_made: u32,
+    /// Attempts that count towards `max_attempts`: those during an outage do not.
     #[serde(default)]
     pub attempts_counted: u32,
     /// The number of counting attempts before the delivery is given up, if a daemon knows that number.
@@ -133,73 +155,105 @@ pub struct Delivery {
     pub attempts_allowed: Option<u32>,
     /// The reason if the delivery is dead, held, or discarded; the effect once it is delivered.
     pub reason: Option<String>,
+    /// The target's latest answer; only of an open delivery.
     #[serde(default)]
     pub last_answer: Option<String>,
+    /// The duration of the successful attempt, in milliseconds.
     #[serde(default)]
     pub took_millis: Option<u64>,
+    /// The queue that the message was read from.
     pub queue: String,
     pub message_id: Option<String>,
+    /// Further copies of the message that were received.
     pub copies: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A delivery with its attempts and its message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DeliveryDetails")]
 pub struct Show {
     pub delivery: Delivery,
     /// Why the delivery waits for no other: a delivery without an order key of a rule that the daemon has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_order: Option<String>,
+    /// Open deliveries of the same action and resource before this delivery.
     pub ahead: u64,
+    /// The first open deliveries of the same action and resource behind this delivery.
     #[serde(default)]
     pub behind: Vec<String>,
+    /// The number of further deliveries behind this delivery.
     #[serde(default)]
     pub more_behind: u64,
+    /// The other deliveries of the event; at most 20.
     #[serde(default)]
     pub others: Vec<Delivery>,
+    /// The target that the action calls; `null` for a stopped daemon.
     pub target: Option<String>,
+    /// The latest failed attempts, oldest first; at most 20.
     pub attempts: Vec<AttemptAnswer>,
     pub message: MaskedMessage,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A failed attempt and the target's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FailedAttempt")]
 pub struct AttemptAnswer {
     pub at: String,
     pub answer: String,
     /// The request as sent, with secrets masked, cut to a bounded size; kept for the latest few attempts.
     #[serde(default)]
     pub request: Option<String>,
+    /// The duration of the attempt, in milliseconds.
     #[serde(default)]
     pub took_millis: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A message as received, with secrets masked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Message")]
 pub struct MaskedMessage {
+    /// The listener that received the message.
     pub listener: String,
     pub queue: String,
+    /// The exchange that the message was published to.
     pub exchange: String,
+    /// The topic and the priority, such as `notifications.info`.
     pub routing_key: String,
+    /// Whether the broker had delivered the message before.
     pub redelivered: bool,
+    /// The length of the body, in bytes.
     pub bytes: u64,
     pub digest: String,
     pub publisher_id: Option<String>,
     pub priority: Option<String>,
+    /// The time of sending, as the publisher wrote it.
     pub timestamp: Option<String>,
     pub context: Map<String, Value>,
     pub payload: Value,
+    /// The reason why the message cannot be read, if it cannot.
     pub unreadable: Option<String>,
+    /// The body's bytes, not masked: on the control socket only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The effect of a change, or of its dry run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DeliveryChanges")]
 pub struct ChangeResult {
     pub dry_run: bool,
+    /// The number of deliveries that were, or would be, changed.
     pub changed: u64,
+    /// The first thousand changed deliveries, in order.
     pub ids: Vec<String>,
+    /// The number of requested deliveries that were not changed.
     pub refused: u64,
+    /// The first thousand refused deliveries, with reasons.
     pub refusals: Vec<RefusedDelivery>,
     /// Deliveries under way: each is changed when its attempt has ended, unless the attempt succeeds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub under_way: u64,
+    /// The first thousand deliveries under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub under_way_ids: Vec<String>,
 }
@@ -219,36 +273,50 @@ impl ChangeResult {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A delivery that was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "NotChangedDelivery")]
 pub struct RefusedDelivery {
     pub id: String,
     pub why: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An action that was paused or resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseResult {
     pub action: String,
+    /// The start of the pause; `null` if the action is not paused.
     pub paused_since: Option<String>,
+    /// Whether the request has changed that.
     pub changed: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The result of a probe on request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeResult {
     pub action: String,
+    /// The target that the action calls.
     pub target: String,
+    /// Whether there was a delivery to probe the target with.
     pub probed: bool,
+    /// The target's state afterwards: `ok`, `down`, `probing` or `paused`.
     pub state: String,
+    /// The latest failure, unless the state is `ok`.
     pub answer: Option<String>,
+    /// Seconds until the next probe.
     pub next_probe_seconds: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Queues that the status shows no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForgottenQueues {
     pub forgotten: Vec<LeftQueue>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The numbers of events that a replay appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReplayResult {
     pub appended: u64,
+    /// Events that the journal already had under the ids that were kept.
     pub kept_already: u64,
 }

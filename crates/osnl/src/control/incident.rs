@@ -18,6 +18,7 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::actions::{of_guards, of_target};
@@ -107,7 +108,8 @@ impl From<FindingKind> for IncidentKind {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The urgency of an incident for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum IncidentSeverity {
     /// It can wait for the morning.
@@ -123,35 +125,50 @@ impl IncidentSeverity {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum IncidentActor {
     Operator,
     Osnl,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A part of osnl in trouble, with one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Incident {
+    /// The kind of the cause, such as `target-down`; later versions may have other kinds.
+    #[schemars(with = "String")]
     pub kind: IncidentKind,
     pub severity: IncidentSeverity,
     /// The part: `action roles`, `listener nova`, `queue osnl`, `quarantine`, `journal`, `configuration`, `daemon`.
     pub subject: String,
+    /// The actions whose deliveries are concerned.
     pub actions: Vec<String>,
+    /// The listeners that the cause concerns.
     pub listeners: Vec<String>,
     /// What is broken, with the duration and the cost, as one sentence.
     pub what: String,
     /// The cause, in the words of the target, the broker, or the disk; `null` if `what` has it.
     pub why: Option<String>,
+    /// The beginning of the incident; `null` if that is not known.
     pub since: Option<String>,
     pub since_seconds: Option<u64>,
+    /// Deliveries that wait for the end of the incident.
     pub waiting: u64,
+    /// The age of the oldest waiting delivery.
     pub oldest_seconds: Option<u64>,
+    /// Deliveries that an operator has to release or to discard.
     pub for_release: u64,
+    /// The party that must act before the incident ends.
     pub must_act: IncidentActor,
+    /// The first step of an operator as a line for a shell, if there is such a line.
     #[serde(default)]
     pub command: Option<String>,
+    /// The operator's step after `command`, or without it.
     pub to_do: Option<String>,
+    /// The actions of osnl in the meantime.
     pub by_itself: Option<String>,
+    /// The kinds of the effects of the cause, which are no incidents of their own.
+    #[schemars(with = "Vec<String>")]
     pub symptoms: Vec<IncidentKind>,
     /// Whether `why` is the reason of one guard, by which the page finds the deliveries.
     #[serde(skip)]

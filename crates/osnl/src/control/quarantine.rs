@@ -3,6 +3,7 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl_transport::Properties;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::again::RuleDelivery;
@@ -13,35 +14,43 @@ use crate::received::{MessageNotes, Origin, ReceivedMessage};
 use crate::replay::{self, ReplayEvent};
 
 /// A filter of messages in quarantine. An empty or missing member selects all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "QuarantineFilter")]
 #[serde(default, deny_unknown_fields)]
 pub struct WhichMessages {
     pub ids: Vec<i64>,
     pub queue: Option<String>,
+    /// With this text in the reason.
     pub reason: Option<String>,
+    /// Received at this time or later, RFC 3339.
     pub since: Option<String>,
     /// The end of the times of receipt, RFC 3339, itself excluded.
     pub until: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A message in quarantine with the deliveries to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RetriedMessage")]
 #[serde(deny_unknown_fields)]
 pub struct MessageAgain {
     pub id: i64,
     pub deliveries: Vec<RuleDelivery>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A page of messages in quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "QuarantinePage")]
 pub struct QuarantineList {
     /// In the order of their numbers, which is that of their arrival.
     pub messages: Vec<QuarantinedMessage>,
+    /// The number of messages that the filter matches, on this page or not.
     pub total: u64,
-    /// The start of the next page, as `after`; `None` on the last page.
+    /// The start of the next page, as `after`; `null` on the last page.
     pub next: Option<i64>,
 }
 
 /// A message that is kept unread. Its publisher, id, and event type are claims of its first bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuarantinedMessage {
     pub id: i64,
     pub received: String,
@@ -50,39 +59,56 @@ pub struct QuarantinedMessage {
     pub reason: String,
     pub listener: String,
     pub queue: String,
+    /// The exchange that the message was published to.
     pub exchange: String,
     pub routing_key: String,
+    /// Whether the broker had delivered the message before.
     pub redelivered: bool,
     pub publisher_id: Option<String>,
     pub message_id: Option<String>,
     pub event_type: Option<String>,
+    /// The digest of the body as received.
     pub digest: String,
+    /// The length of the body as received, in bytes.
     pub bytes: u64,
     /// Whether the whole message is kept; else its first 64 KiB.
     pub is_whole: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A message in quarantine with a preview of its body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "QuarantineDetails")]
 pub struct QuarantineShow {
     pub message: QuarantinedMessage,
+    /// The beginning of the body: names and shape, values masked.
     pub preview: String,
+    /// The content type that the message declares.
     pub content_type: Option<String>,
     pub content_encoding: Option<String>,
+    /// The compression, as kombu's header declares it.
     pub compression: Option<String>,
+    /// The body's bytes, not masked: on the control socket only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The effect of a change, or of its dry run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuarantineChanges {
     pub dry_run: bool,
+    /// The number of messages that were, or would be, changed.
     pub changed: u64,
+    /// The first thousand changed messages, in order.
     pub ids: Vec<i64>,
+    /// The number of requested messages that were not changed.
     pub refused: u64,
+    /// The first thousand refused messages, with reasons.
     pub refusals: Vec<NotChanged>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A message that was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "NotChangedMessage")]
 pub struct NotChanged {
     pub id: i64,
     pub why: String,

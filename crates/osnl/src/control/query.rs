@@ -31,11 +31,7 @@ pub fn read<'a>(
 pub(super) fn value(row: &Parameter, text: &str) -> Result<Value, String> {
     let name = row.name;
     match row.form {
-        ValueForm::Text
-        | ValueForm::Choice(_)
-        | ValueForm::Texts
-        | ValueForm::Object(_)
-        | ValueForm::Objects => Ok(json!(text)),
+        ValueForm::Text | ValueForm::Texts | ValueForm::Typed(_) => Ok(json!(text)),
         ValueForm::Number | ValueForm::Numbers => {
             // The largest number that a journal counts to.
             let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());

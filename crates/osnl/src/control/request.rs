@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::again::Again;
@@ -150,7 +151,7 @@ impl ControlRequest {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ListOrder {
     #[default]
@@ -173,24 +174,32 @@ impl ListOrder {
 }
 
 /// A filter of deliveries. An empty or missing member selects all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DeliveryFilter")]
 #[serde(default, deny_unknown_fields)]
 pub struct Which {
+    /// Deliveries with these numbers, written as `EVENT.N`.
     pub ids: Vec<String>,
     pub event: Option<u64>,
     pub rule: Option<String>,
     pub action: Option<String>,
+    /// In one of these states, or groups of states, as `osnl deliveries list --state` has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<String>,
+    /// With one of these: the number of a delivery or an event, the id of a message, the id or the name of a resource.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub about: Vec<String>,
     pub resource: Option<String>,
+    /// With an answer of this HTTP status, such as 409 or 4xx.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// With this text in an answer or a reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     pub event_type: Option<String>,
+    /// Received at this time or later, RFC 3339.
     pub since: Option<String>,
+    /// Received before this time, RFC 3339.
     pub until: Option<String>,
 }
 

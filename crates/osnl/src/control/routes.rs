@@ -1,15 +1,21 @@
 //! The verbs: [`ROUTES`] has a row for each, with its address, its parameters, the type of its answer, and who may ask.
 //!
 //! The server reads a request by its row ([`find`], [`Route::read`]), the client writes a request by the same row
-//! ([`Route::write`]), and `openapi.json` is made of all rows.
+//! ([`Route::write`]), and the API's description is made of all rows and the schemas of their types.
 
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use self::ValueForm::{Choice, Count, Flag, Number, Numbers, Object, Objects, Text, Texts};
-use super::query;
-use super::{ControlRequest, MOST_LISTED};
+use self::ValueForm::{Count, Flag, Number, Numbers, Text, Texts, Typed};
+use super::again::Again;
+use super::answer::{
+    ChangeResult, DeliveryGroups, ForgottenQueues, List, PauseResult, ProbeResult, ReloadResult,
+    ReplayResult, Show,
+};
+use super::quarantine::{MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, WhichMessages};
+use super::{ControlRequest, ListOrder, MOST_LISTED, Status, Which, query};
 
 pub const BASE: &str = "/api/v1";
 
@@ -22,19 +28,19 @@ pub enum Right {
     Change,
 }
 
+/// Returns the schema of a type, which the generator also defines by its name.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
 /// The form of a parameter's value. A query repeats the parameter for each entry of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum ValueForm {
     Text,
-    Choice(&'static [&'static str]),
     Number,
     Count(u32),
     Flag,
     Texts,
     Numbers,
-    Object(&'static str),
-    /// Objects that only a command plans, so no schema describes their members.
-    Objects,
+    Typed(SchemaOf),
 }
 
 #[derive(Debug)]
@@ -63,8 +69,8 @@ pub struct Route {
     pub right: Right,
     pub takes: &'static [Parameter],
     pub summary: &'static str,
-    /// The name of the answer's schema, and the meaning of the answer.
-    pub answer: (&'static str, &'static str),
+    pub answer: SchemaOf,
+    pub answer_meaning: &'static str,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +92,10 @@ pub const fn option(
     Parameter { name, at, form, is_required: false, meaning, is_own: false }
 }
 
+const fn typed<T: JsonSchema>() -> ValueForm {
+    Typed(SchemaGenerator::subschema_for::<T>)
+}
+
 const fn required(name: &'static str, form: ValueForm, meaning: &'static str) -> Parameter {
     Parameter { is_required: true, ..option(name, name, form, meaning) }
 }
@@ -93,8 +103,8 @@ const fn required(name: &'static str, form: ValueForm, meaning: &'static str) ->
 const ID: Parameter = required("id", Text, "The delivery, as EVENT.N.");
 const ACTION: Parameter = required("action", Text, "The action.");
 const MESSAGE: Parameter = required("id", Number, "The number of the message.");
-const FILTER: Parameter = required("filter", Object("DeliveryFilter"), "");
-const MESSAGES: Parameter = required("filter", Object("QuarantineFilter"), "");
+const FILTER: Parameter = required("filter", typed::<Which>(), "");
+const MESSAGES: Parameter = required("filter", typed::<WhichMessages>(), "");
 const DRY_RUN: Parameter =
     option("dry_run", "dry_run", Flag, "Answer what would change, and change nothing.");
 const RAW: Parameter = Parameter {
@@ -146,7 +156,7 @@ const DELIVERIES: &[Parameter] = &[
     option(
         "order",
         "order",
-        Choice(&["oldest", "newest"]),
+        typed::<ListOrder>(),
         "The order: by number (the default), or the largest number first.",
     ),
     option("after", "after", Text, "The value of next of the page before."),
@@ -166,38 +176,36 @@ const QUARANTINE: &[Parameter] = &[
     LIMIT,
 ];
 
-const CHANGES: (&str, &str) = ("DeliveryChanges", "What changed.");
-
 pub static ROUTES: &[Route] = &[
-    Route::get(
+    Route::get::<Status>(
         "/status",
         "status",
         &[LOOK],
         "Show the status: the verdict, the incidents, connections, targets, backlog, and dead letters.",
-        ("Status", "The status, as osnl status --format json has it."),
+        "The status, as osnl status --format json has it.",
     ),
-    Route::get(
+    Route::get::<List>(
         "/deliveries",
         "list",
         DELIVERIES,
         "List deliveries in the order of their ids.",
-        ("DeliveryPage", "A page of deliveries, totals by state, and the start of the next page."),
+        "A page of deliveries, totals by state, and the start of the next page.",
     ),
-    Route::get(
+    Route::get::<DeliveryGroups>(
         "/deliveries/groups",
         "groups",
         DELIVERY_FILTER,
         "Show deliveries that are not done as groups of the same action, state, and cause.",
-        ("DeliveryGroups", "The groups, those that wait for an operator first, and totals by state."),
+        "The groups, those that wait for an operator first, and totals by state.",
     ),
-    Route::get(
+    Route::get::<Show>(
         "/deliveries/{id}",
         "show",
         &[ID, RAW],
         "Show a delivery with its attempts and its message, secrets masked.",
-        ("DeliveryDetails", "The delivery."),
+        "The delivery.",
     ),
-    Route::post(
+    Route::post::<ChangeResult>(
         "/deliveries/retry",
         "retry",
         &[
@@ -211,87 +219,91 @@ pub static ROUTES: &[Route] = &[
             ),
         ],
         "Retry dead letters.",
-        CHANGES,
+        "The deliveries that were changed, and the refused ones.",
     ),
-    Route::post(
+    Route::post::<ChangeResult>(
         "/deliveries/discard",
         "discard",
         &[FILTER, DRY_RUN],
         "Discard pending and dead deliveries.",
-        CHANGES,
+        "The deliveries that were changed, and the refused ones.",
     ),
-    Route::post(
+    Route::post::<ChangeResult>(
         "/deliveries/release",
         "release",
         &[FILTER, DRY_RUN],
         "Release deliveries that wait for it.",
-        CHANGES,
+        "The deliveries that were changed, and the refused ones.",
     ),
-    Route::post(
+    Route::post::<ChangeResult>(
         "/deliveries/move",
         "move",
         &[FILTER, DRY_RUN, required("to", Text, "The other action.")],
         "Move pending deliveries to another action.",
-        CHANGES,
+        "The deliveries that were changed, and the refused ones.",
     ),
-    Route::post(
+    Route::post::<ProbeResult>(
         "/actions/{action}/probe",
         "probe",
         &[ACTION],
         "Probe a target that is down now, with a delivery that waits.",
-        ("ProbeResult", "The state of the target afterwards."),
+        "The state of the target afterwards.",
     ),
-    Route::post(
+    Route::post::<PauseResult>(
         "/actions/{action}/pause",
         "pause",
         &[ACTION],
         "Pause an action: no attempt begins, also after a restart.",
-        ("PauseResult", "Since when it is paused."),
+        "Since when it is paused.",
     ),
-    Route::post(
+    Route::post::<PauseResult>(
         "/actions/{action}/resume",
         "resume",
         &[ACTION],
         "Resume a paused action.",
-        ("PauseResult", "Whether it was paused."),
+        "Whether it was paused.",
     ),
-    Route::get(
+    Route::get::<QuarantineList>(
         "/quarantine",
         "quarantine-list",
         QUARANTINE,
         "List messages in quarantine in the order of their arrival.",
-        ("QuarantinePage", "A page of messages."),
+        "A page of messages.",
     ),
-    Route::get(
+    Route::get::<QuarantineShow>(
         "/quarantine/{id}",
         "quarantine-show",
         &[MESSAGE, RAW],
         "Show a message in quarantine, secrets masked.",
-        ("QuarantineDetails", "The message."),
+        "The message.",
     ),
-    Route::post(
+    Route::post::<QuarantineChanges>(
         "/quarantine/retry",
         "quarantine-retry",
         &[required(
             "messages",
-            Objects,
+            typed::<Vec<MessageAgain>>(),
             "Numbers of messages with the deliveries to make, as osnl quarantine retry plans them.",
         )],
         "Send messages through planned deliveries and out of the quarantine.",
-        ("QuarantineChanges", "What changed."),
+        "What changed.",
     ),
-    Route::post(
+    Route::post::<QuarantineChanges>(
         "/quarantine/discard",
         "quarantine-discard",
         &[MESSAGES, DRY_RUN],
         "Discard messages in quarantine.",
-        ("QuarantineChanges", "What changed."),
+        "What changed.",
     ),
-    Route::post(
+    Route::post::<ReplayResult>(
         "/replay",
         "replay",
         &[
-            required("events", Objects, "Events with the deliveries to make, as osnl replay plans them."),
+            required(
+                "events",
+                typed::<Vec<Again>>(),
+                "Events with the deliveries to make, as osnl replay plans them.",
+            ),
             option(
                 "keep_ids",
                 "keep_ids",
@@ -300,16 +312,16 @@ pub static ROUTES: &[Route] = &[
             ),
         ],
         "Append events anew with planned deliveries.",
-        ("ReplayResult", "How many events were appended."),
+        "How many events were appended.",
     ),
-    Route::post(
+    Route::post::<ReloadResult>(
         "/reload",
         "reload",
         &[],
         "Read the configuration again.",
-        ("ReloadResult", "The changed sections, or why nothing was changed."),
+        "The changed sections, or why nothing was changed.",
     ),
-    Route::post(
+    Route::post::<ForgottenQueues>(
         "/queues/{queue}/forget",
         "forget-queue",
         &[
@@ -317,29 +329,40 @@ pub static ROUTES: &[Route] = &[
             option("vhost", "vhost", Text, "Only that of this virtual host."),
         ],
         "Remove a queue without a listener from the status.",
-        ("ForgottenQueues", "The queues that are shown no longer."),
+        "The queues that are shown no longer.",
     ),
 ];
 
 impl Route {
-    const fn get(
+    const fn get<T: JsonSchema>(
         path: &'static str,
         verb: &'static str,
         takes: &'static [Parameter],
         summary: &'static str,
-        answer: (&'static str, &'static str),
+        answer_meaning: &'static str,
     ) -> Self {
-        Self { method: Method::GET, path, verb, right: Right::Read, takes, summary, answer }
+        let answer = SchemaGenerator::subschema_for::<T>;
+        Self { method: Method::GET, path, verb, right: Right::Read, takes, summary, answer, answer_meaning }
     }
 
-    const fn post(
+    const fn post<T: JsonSchema>(
         path: &'static str,
         verb: &'static str,
         takes: &'static [Parameter],
         summary: &'static str,
-        answer: (&'static str, &'static str),
+        answer_meaning: &'static str,
     ) -> Self {
-        Self { method: Method::POST, path, verb, right: Right::Change, takes, summary, answer }
+        let answer = SchemaGenerator::subschema_for::<T>;
+        Self {
+            method: Method::POST,
+            path,
+            verb,
+            right: Right::Change,
+            takes,
+            summary,
+            answer,
+            answer_meaning,
+        }
     }
 
     #[must_use]

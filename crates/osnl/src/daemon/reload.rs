@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use osnl_transport::BoxFuture;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -51,12 +52,15 @@ pub struct ReloadSummary {
     pub warnings: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A section that a reload changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SectionChange {
     pub section: String,
+    /// Whether the section is new, removed, or has other values.
     pub what: SectionChangeKind,
     /// The names of changed options, never values, which may be secrets.
     pub options: Vec<String>,
+    /// The consequence of the change for the daemon.
     pub effect: String,
 }
 
@@ -77,7 +81,7 @@ pub struct ReloadRefusal {
     pub errors: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReloadRefusalReason {
     Configuration,

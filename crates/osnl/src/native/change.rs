@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{ConfigError, Finding, ValueOrigin};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
@@ -28,7 +29,7 @@ struct OptionValue {
     origin: Option<ValueOrigin>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SectionChangeKind {
     Added,

@@ -80,6 +80,34 @@ fn every_verb_has_a_row_with_all_its_members() {
 }
 
 #[test]
+fn each_parameter_has_the_form_of_its_member() {
+    let value = |row: &Parameter| match row.form {
+        Number | Count(_) => json!(1),
+        Flag => json!(true),
+        Text => json!("x"),
+        Texts => json!(["x"]),
+        Numbers => json!([1]),
+        Typed(_) if row.name == "filter" => json!({}),
+        Typed(_) if row.name == "order" => json!("newest"),
+        Typed(_) => json!([]),
+    };
+    for route in ROUTES {
+        let path = || route.taken(ParameterPlace::Path).map(|row| (row.name, "1".to_owned())).collect();
+        for row in route.taken(ParameterPlace::Query) {
+            let text = value(row).to_string();
+            let query = format!("{}={}", row.name, text.trim_matches(['[', ']', '"']));
+            let read = route.read(path(), &query, b"", OWN);
+            assert!(read.is_ok(), "{}?{query}: {read:?}", route.path);
+        }
+        let body: Value =
+            route.taken(ParameterPlace::Body).map(|row| (row.name.to_owned(), value(row))).collect();
+        let text = if route.changes() { body.to_string() } else { String::new() };
+        let read = route.read(path(), "", text.as_bytes(), OWN);
+        assert!(read.is_ok(), "{}: {read:?} of {body}", route.path);
+    }
+}
+
+#[test]
 fn a_request_that_is_not_understood_is_refused_with_the_reason() {
     let check = |method: Method, path: &str, query: &str, body: &str, expected: &str| {
         let error = request(&method, path, query, body, PUBLIC).unwrap_err();
