@@ -23,6 +23,22 @@ pub fn did_you_mean(near: Option<&str>) -> String {
     near.map_or_else(String::new, |near| format!("; did you mean {near}?"))
 }
 
+/// Returns the refusal of a name that does not exist, with the names that do.
+pub fn no_such<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    /// An operator reads a few names. A site with hundreds has the nearest one.
+    const NAMED: usize = 20;
+    let known: Vec<&str> = known.into_iter().collect();
+    let more = match known.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let there = match &known[..known.len().min(NAMED)] {
+        [] => String::new(),
+        some => format!("; there are {}{more}", some.join(", ")),
+    };
+    format!("there is no {what} {name}{there}{}", did_you_mean(nearest(name, known)))
+}
+
 fn plain(name: &str) -> Vec<char> {
     name.chars().map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
 }
@@ -48,6 +64,24 @@ fn edits(a: &[char], b: &[char]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_does_not_exist_is_refused_with_those_that_do() {
+        let many: Vec<String> = (1..=23).map(|n| format!("action-{n}")).collect();
+        let check = |name: &str, known: &[&str], expected: &str| {
+            assert_eq!(no_such("action", name, known.iter().copied()), expected);
+        };
+        check("x", &[], "there is no action x");
+        check("x", &["roles", "cmdb"], "there is no action x; there are roles, cmdb");
+        check(
+            "role",
+            &["roles", "cmdb"],
+            "there is no action role; there are roles, cmdb; did you mean roles?",
+        );
+        let known: Vec<&str> = many.iter().map(String::as_str).collect();
+        let said = no_such("action", "action-23x", known);
+        assert!(said.ends_with("action-19, action-20, and 3 more; did you mean action-23?"), "{said}");
+    }
 
     #[test]
     fn small_slips_find_their_name() {

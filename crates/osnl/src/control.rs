@@ -55,7 +55,7 @@ pub use self::answer::{
 pub use self::client::{AskError, ControlClient};
 pub use self::configuration::{ConfigurationReport, LastReload};
 pub use self::handler::{
-    ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
+    ConfiguredNames, ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
 pub use self::incident::{
     Incident, IncidentActor, IncidentCause, IncidentKind, IncidentSeverity, counted, grouped,

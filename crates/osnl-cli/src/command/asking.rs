@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 pub(super) use osnl::control::span as age;
 use osnl::control::{
-    AskError, ControlBackend, ControlClient, ControlHandler, ControlRequest, OnProgress, ReachError,
-    RequestRefusal, Where, reach, socket_path,
+    AskError, ConfiguredNames, ControlBackend, ControlClient, ControlHandler, ControlRequest, OnProgress,
+    ReachError, RequestRefusal, Where, reach, socket_path,
 };
 use osnl::native::{self, JournalConf};
 use serde::Serialize;
@@ -214,7 +214,7 @@ fn locate(place: &PlaceArgs) -> Result<Where, NoAnswer> {
         },
         dead_letters: Arc::new(conf.dead_letter_queues()),
         any_journal: false,
-        actions: Some(conf.actions.iter().map(|action| action.name.clone()).collect()),
+        names: Some(Arc::new(ConfiguredNames::new(&conf))),
     })
 }
 

@@ -18,10 +18,10 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use futures_util::future::join_all;
-use osnl::control::{ControlRequest, ForgottenQueues, LeftQueue};
+use osnl::control::{ControlRequest, ForgottenQueues, LeftQueue, Status};
 use osnl::native::{Native, OwnDaemon};
 use osnl::queues::{DaemonCounts, Finding, FindingSeverity, Survey, SurveyLimits, Wanted, sort};
-use osnl_model::Secret;
+use osnl_model::{Secret, no_such};
 use osnl_transport::{Driver, TransportError, unknown_driver};
 
 use self::report::QueuesReport;
@@ -115,7 +115,8 @@ fn forget(args: &ForgetArgs) -> Result<Exit, NoAnswer> {
         vhost: args.vhost.clone(),
         by: super::deliveries::who::asks(),
     };
-    let told: ForgottenQueues = Respondent::of_daemon(&args.place)?.ask(&request)?;
+    let respondent = Respondent::of_daemon(&args.place)?;
+    let told: ForgottenQueues = respondent.ask(&request)?;
     let line = |left: &LeftQueue| {
         let LeftQueue { queue, vhost, broker, .. } = left;
         format!("forgotten: queue {} of virtual host {} at {}\n", clean(queue), clean(vhost), clean(broker))
@@ -123,7 +124,16 @@ fn forget(args: &ForgetArgs) -> Result<Exit, NoAnswer> {
     let printed = match (args.format.format, told.forgotten.is_empty()) {
         (OutputFormat::Json, _) => print_json(&told),
         (OutputFormat::Text, true) => {
-            output::print("nothing is forgotten: osnl status shows which queues no listener reads any more\n")
+            let status: Status = respondent.ask(&ControlRequest::Status { look: false })?;
+            let place = |queue: &str, vhost: &str| match &args.vhost {
+                Some(_) => format!("{queue} of virtual host {vhost}"),
+                None => queue.to_owned(),
+            };
+            let known: Vec<String> =
+                status.left_queues.iter().map(|left| place(&left.queue, &left.vhost)).collect();
+            let asked = place(&args.queue, args.vhost.as_deref().unwrap_or_default());
+            let why = no_such("queue without a listener", &asked, known.iter().map(String::as_str));
+            output::print(&format!("nothing is forgotten: {}\n", clean(&why)))
         }
         (OutputFormat::Text, false) => output::print(&told.forgotten.iter().map(line).collect::<String>()),
     };
@@ -153,12 +163,9 @@ pub(crate) fn run(args: &QueuesArgs) -> Exit {
     if let Some(name) =
         args.listener.as_ref().filter(|name| !native.listeners.iter().any(|one| *one.name == ***name))
     {
-        let names: Vec<&str> = native.listeners.iter().map(|one| &*one.name).collect();
-        sources::complain(&format!(
-            "--listener: there is no [listener:{name}]; there are: {}",
-            names.join(", ")
-        ));
-        return Exit::Usage;
+        let names = native.listeners.iter().map(|one| &*one.name);
+        sources::complain(&no_such("listener", name, names));
+        return Exit::Failed;
     }
     let limits = args.limits();
     let (of, listener) = (args.of.clone(), args.listener.clone());

@@ -2,7 +2,7 @@
 
 mod shown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use osnl::journal::query::{About, Filter, KeptEvent, Phase};
 use osnl::journal::sqlite::{OpenError, SqliteReader};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, RecordedEvent};
-use osnl_config::{did_you_mean, nearest};
+use osnl_model::no_such;
 
 pub(super) use self::shown::{
     StandardOutput, about, about_json, masked, time, tint, verdict, verdict_json, will, would, would_json,
@@ -95,8 +95,13 @@ impl PickArgs {
             let (Some(name), Some(filter)) = (name, filter) else { continue };
             let Err((_, why)) = known(what, name, names.into_iter()) else { continue };
             if journal.event_numbers(&filter, 1, false).map_err(unreadable)?.is_empty() {
-                let without = || format!("the journal has no delivery of {what} {}", masked(name));
-                return Err((Exit::Failed, if conf.is_some() { why } else { without() }));
+                if conf.is_some() {
+                    return Err((Exit::Failed, why));
+                }
+                let known = if what == "action" { journal.tally().map_err(unreadable)? } else { Vec::new() };
+                let known: BTreeSet<String> = known.into_iter().map(|of| of.action).collect();
+                let without = no_such(&format!("delivery of {what}"), name, known.iter().map(String::as_str));
+                return Err((Exit::Failed, masked(&without)));
             }
         }
         Ok(())
@@ -235,12 +240,7 @@ pub(super) fn known<'a>(
     if names.clone().any(|known| known == name) {
         return Ok(());
     }
-    let hint = did_you_mean(nearest(name, names.clone()));
-    let there = match names.collect::<Vec<_>>() {
-        none if none.is_empty() => String::new(),
-        some => format!("; there are {}", some.join(", ")),
-    };
-    Err((Exit::Usage, format!("the configuration has no {what} {}{there}{hint}", masked(name))))
+    Err((Exit::Failed, masked(&no_such(what, name, names))))
 }
 
 pub(super) fn journal(conf: &Native) -> Result<&Path, SavedEventsRefusal> {

@@ -41,7 +41,7 @@ use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::args::TapArgs;
-use self::plan::{TapOutput, TapPlan, WrongUsage};
+use self::plan::{FlagRefusal, TapOutput, TapPlan};
 use self::session::{ConnectionCourse, WriterClock};
 use self::voice::{TapVoice, say};
 use self::writer::{Arrivals, WriterTotals};
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &TapArgs) -> Exit {
         }),
         Err(error) => {
             say(&format!("error: {error:#}"));
-            if error.is::<WrongUsage>() { Exit::Usage } else { Exit::Config }
+            error.downcast_ref::<FlagRefusal>().map_or(Exit::Config, |refusal| refusal.0)
         }
     };
     logging::flush();

@@ -8,8 +8,11 @@ use osnl_testkit::{Reply, wait_until};
 use crate::reloading::{LISTENER, RULE, Rig, SOON, instance, notice};
 
 fn start(name: &str, options: &str) -> Rig {
-    let action = format!("[action:roles]\ndriver = k2hr3\napi_url = SINK\n{options}");
-    Rig::with(name, &[LISTENER, RULE, &action])
+    Rig::with(name, &[LISTENER, RULE, &action(options)])
+}
+
+fn action(options: &str) -> String {
+    format!("[action:roles]\ndriver = k2hr3\napi_url = SINK\n{options}")
 }
 
 fn refuse_the_first(rig: &Rig) {
@@ -101,8 +104,18 @@ fn deliveries_are_found_shown_retried_in_order_and_discarded() {
     });
     rig.check(&[
         ("deliveries retry --all", 1, "  5.0: a later delivery of the same resource was delivered"),
-        ("deliveries discard --state dead --yes", 0, "1 delivery discarded: 5.0"),
+        ("deliveries discard --action roles --state dead --yes", 0, "1 delivery discarded: 5.0"),
     ]);
+    // What does not come back is a warning, and each line says which deliveries were meant.
+    let log = rig.log();
+    for (level, change, meant) in [
+        (" INFO ", "change=retried", "filter=\"ids = 1.0\""),
+        (" WARN ", "change=discarded", "action.name=roles filter=\"action = roles; state = dead\""),
+    ] {
+        let line = log.lines().find(|line| line.contains("changed deliveries") && line.contains(change));
+        let line = line.unwrap_or_else(|| panic!("{change} in\n{log}"));
+        assert!(line.contains(level) && line.contains(meant) && line.contains(" by="), "{line}");
+    }
 }
 
 /// A probe costs nothing, by the clock or by hand, and a restart begins no row of attempts.
@@ -116,6 +129,9 @@ fn an_expired_token_makes_no_dead_letter_while_it_is_expired() {
         for _ in 0..4 {
             rig.check(&[("actions probe roles", 1, "401")]);
         }
+        let itself =
+            "osnl attempts it by itself; now: osnl actions probe roles; only dead letters are retried";
+        rig.check(&[("deliveries retry 1.0", 1, itself)]);
         let target = rig.target("roles");
         assert_eq!((&target["dead"], &target["pending"]), (&0.into(), &4.into()));
         if restarts == 0 {
@@ -137,6 +153,17 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         ("deliveries list --action role --state dead --format json", 1, "there is no action role"),
         ("deliveries retry --action role", 1, "there is no action role; there are roles"),
         ("deliveries discard --rule x --yes", 1, "there is no rule x; there are r"),
+        ("quarantine list --queue osn", 1, "there is no queue osn; there are osnl; did you mean osnl?"),
+        ("quarantine list --queue osn --format json", 1, "there is no queue osn"),
+        ("quarantine retry --queue osn", 1, "there is no queue osn"),
+        ("quarantine discard --queue osn --yes", 1, "there is no queue osn"),
+        ("quarantine list --queue osnl", 0, "no message in quarantine matches the filter"),
+        (
+            "queues --listener neutro",
+            1,
+            "there is no listener neutro; there are neutron; did you mean neutron?",
+        ),
+        ("explain --counts --rule x", 1, "there is no rule x; there are r"),
         ("actions pause roles", 0, "roles is paused"),
         ("actions pause roles", 0, "roles is paused already: "),
     ]);
@@ -162,6 +189,15 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     is_paused(&rig);
 
     rig.end("TERM");
+    // The configuration of a stopped daemon names a rule and a queue of which the journal has nothing.
+    rig.write(&[LISTENER, RULE, &RULE.replace("[rule:r]", "[rule:later]"), &action("")]);
+    rig.check(&[
+        ("deliveries list --rule later", 0, "no deliveries"),
+        ("deliveries list --rule late", 1, "there is no rule late; there are r, later; did you mean later?"),
+        ("quarantine list --queue osnl", 0, "no message in quarantine matches the filter"),
+        ("quarantine list --queue osn", 1, "there is no queue osn; there are osnl"),
+    ]);
+    rig.write(&[LISTENER, RULE, &action("")]);
     rig.check(&[
         ("actions resume roles", 0, "roles is resumed"),
         ("actions resume roles", 0, "roles was not paused"),
@@ -199,6 +235,8 @@ fn a_probe_calls_a_target_that_is_away_at_once() {
     });
     // The next attempt would be half a minute later.
     rig.check(&[("actions probe roles", 0, "roles is ok: "), ("actions list", 0, "roles  ok ")]);
+    let listed = rig.json("actions list");
+    assert_eq!(listed["actions"][0]["action"], "roles", "{listed}");
     rig.sink.wait_for(1, SOON);
     assert!(rig.sink.requests()[0].target.contains(&instance(2)));
 }

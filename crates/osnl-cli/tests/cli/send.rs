@@ -257,7 +257,7 @@ fn the_configurations_listener_says_where_and_a_file_may_hold_the_url() {
     check(&["-c", "one.conf"], 0, "exchange \"neutron\", key notifications.info");
     check(&["-c", "two.conf", "--listener", "b"], 0, "1 of 1 message");
     check(&["-c", "two.conf"], 2, "there are several listeners; choose one with --listener: a, b");
-    check(&["-c", "two.conf", "--listener", "c"], 2, "there is no [listener:c]; there are: a, b");
+    check(&["-c", "two.conf", "--listener", "c"], 1, "there is no listener c; there are a, b");
     check(&["-c", "none.conf"], 78, "none.conf");
     let file = format!("file://{}", scene.place.path("url").display());
     check(&["--transport-url", &file, "--exchange", "neutron"], 0, "1 of 1 message");

@@ -209,6 +209,8 @@ fn exported_events_have_no_secrets_and_are_read_again() {
     };
     let export = ["journal", "export", "--journal", "journal.db"];
     assert!(run(&export, 2).contains("--output <FILE>"));
+    let of_nothing = run(&[&export[..], &["-o", "none.jsonl", "--action", "rolls"]].concat(), 1);
+    assert!(of_nothing.contains("there is no delivery of action rolls; there are "), "{of_nothing}");
     let text = run(&[&export[..], &["-o", "masked.jsonl"]].concat(), 0);
     assert_eq!(text, "masked.jsonl: 3 events, secrets masked\n");
     let text = run(&[&export[..], &["-o", "raw.jsonl", "--raw", "--state", "dead,delivered"]].concat(), 0);

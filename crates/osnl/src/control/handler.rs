@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use self::measure::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
+pub use self::names::ConfiguredNames;
 use osnl_net::http::Expiry;
 use serde::Serialize;
 use serde_json::Value;
@@ -72,7 +73,7 @@ impl Store {
 pub struct ControlHandler {
     store: Store,
     live: Option<LiveParts>,
-    actions: Option<Vec<Arc<str>>>,
+    names: Option<Arc<ConfiguredNames>>,
     bindings: Option<Arc<Bindings>>,
     rules: Option<Arc<Ring>>,
     guards: Option<Arc<GuardsInForce>>,
@@ -93,7 +94,7 @@ impl ControlHandler {
         Self {
             store,
             live: Some(LiveParts { started: SystemTime::now(), daemon, counters }),
-            actions: None,
+            names: None,
             bindings: None,
             rules: None,
             guards: None,
@@ -143,19 +144,22 @@ impl ControlHandler {
     }
 
     #[must_use]
-    pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
-        Self::without_daemon(Store::new(Arc::new(SqliteQueries::of_file(journal))), actions)
+    pub fn of_file(journal: PathBuf, names: Option<Arc<ConfiguredNames>>) -> Self {
+        Self::without_daemon(Store::new(Arc::new(SqliteQueries::of_file(journal))), names)
     }
 
     #[must_use]
-    pub(crate) fn of_dead_letters(queues: Arc<DeadLetterQueues>, actions: Option<Vec<Arc<str>>>) -> Self {
+    pub(crate) fn of_dead_letters(
+        queues: Arc<DeadLetterQueues>,
+        names: Option<Arc<ConfiguredNames>>,
+    ) -> Self {
         let journal = MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default());
-        Self::without_daemon(Store::of_memory(Arc::new(journal), queues), actions)
+        Self::without_daemon(Store::of_memory(Arc::new(journal), queues), names)
     }
 
-    fn without_daemon(store: Store, actions: Option<Vec<Arc<str>>>) -> Self {
+    fn without_daemon(store: Store, names: Option<Arc<ConfiguredNames>>) -> Self {
         let (live, bindings, rules, guards, live_events, socket, trials) = Default::default();
-        Self { store, live, actions, bindings, rules, guards, live_events, socket, trials }
+        Self { store, live, names, bindings, rules, guards, live_events, socket, trials }
     }
 
     pub fn set_admin_certificate(&self, ends: Option<i64>) {
@@ -177,12 +181,15 @@ impl ControlHandler {
     pub fn actions(&self) -> Option<Vec<Arc<str>>> {
         match &self.live {
             Some(live) => Some(live.daemon.targets().iter().map(|target| target.name().clone()).collect()),
-            None => self.actions.clone(),
+            None => self.names.as_ref().map(|names| names.actions.clone()),
         }
     }
 
     #[must_use]
     pub fn rule_names(&self) -> Vec<Arc<str>> {
+        if let Some(names) = &self.names {
+            return names.rules.clone();
+        }
         let loaded = self.loaded();
         let rules = loaded.iter().flat_map(|loaded| &loaded.conf.rules);
         rules.map(|rule| rule.rule.name.clone()).collect()

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::no_access::NoAccess;
 use super::silence::Silence;
-use super::{ControlClient, ControlHandler, socket_path};
+use super::{ConfiguredNames, ControlClient, ControlHandler, socket_path};
 use crate::dead_letters::DeadLetterQueues;
 use crate::journal::sqlite::SqliteJournal;
 
@@ -28,7 +28,7 @@ pub struct Where {
     pub dead_letters: Arc<DeadLetterQueues>,
     /// Any journal that the daemon of the state directory has will do.
     pub any_journal: bool,
-    pub actions: Option<Vec<Arc<str>>>,
+    pub names: Option<Arc<ConfiguredNames>>,
 }
 
 pub enum ControlBackend {
@@ -111,15 +111,15 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
             Err(ReachError::Nothing { socket, file })
         }
         Some(file) if file.exists() => {
-            Ok(ControlBackend::File(ControlHandler::of_file(file.clone(), place.actions.clone())))
+            Ok(ControlBackend::File(ControlHandler::of_file(file.clone(), place.names.clone())))
         }
         Some(file) => {
             let file = format!("there is no journal {}", file.display());
             Err(ReachError::Nothing { socket, file })
         }
         None if !place.dead_letters.is_empty() => {
-            let (queues, actions) = (place.dead_letters.clone(), place.actions.clone());
-            Ok(ControlBackend::File(ControlHandler::of_dead_letters(queues, actions)))
+            let (queues, names) = (place.dead_letters.clone(), place.names.clone());
+            Ok(ControlBackend::File(ControlHandler::of_dead_letters(queues, names)))
         }
         None => {
             let file = "its journal is in memory, of which nothing is left".to_owned();

@@ -59,7 +59,7 @@ pub(crate) struct AskArgs {
 /// The flags of `osnl quarantine list`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0, also if no message is listed; 69 when there is neither a daemon nor a journal.\n\n\
+    after_help = "Exits with 0, also if no message is listed; 1 if there is no such queue; 69 when there is neither a daemon nor a journal.\n\n\
                         Example:\n  osnl quarantine list --queue osnl --since 1d"
 )]
 pub(crate) struct QuarantineListArgs {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use osnl::native::{self, ListenerConf};
-use osnl_model::{Budget, Compression, TransportUrl, did_you_mean, nearest};
+use osnl_model::{Budget, Compression, TransportUrl, no_such};
 use osnl_transport::{RabbitOptions, Transport, transport};
 
 use super::args::SendArgs;
@@ -61,10 +61,10 @@ fn from_configuration(args: &SendArgs) -> Result<ListenerConf, SendRefusal> {
     let mut listeners = loaded.conf.listeners;
     let names = listeners.iter().map(|listener| &*listener.name).collect::<Vec<_>>().join(", ");
     match &args.listener {
-        Some(name) => listeners.into_iter().find(|listener| *listener.name == **name).ok_or_else(|| {
-            let near = did_you_mean(nearest(name, names.split(", ")));
-            (Exit::Usage, anyhow!("--listener: there is no [listener:{name}]; there are: {names}{near}"))
-        }),
+        Some(name) => listeners
+            .into_iter()
+            .find(|listener| *listener.name == **name)
+            .ok_or_else(|| (Exit::Failed, anyhow!(no_such("listener", name, names.split(", "))))),
         None => match (listeners.pop(), listeners.is_empty()) {
             (Some(only), true) => Ok(only),
             _ => Err((

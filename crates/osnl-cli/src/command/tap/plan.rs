@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use anyhow::bail;
 use osnl::native::{self, ListenerConf, Native};
 use osnl::queues::{EXCHANGES, TOPICS};
-use osnl_model::{Budget, Secret, TransportUrl, did_you_mean, nearest};
+use osnl_model::{Budget, Secret, TransportUrl, no_such};
 use osnl_transport::{BodyBounds, TapBinding, TapOptions, Transport};
 
 use super::args::TapArgs;
@@ -18,19 +18,21 @@ use super::view::{Rules, TapView};
 use super::voice::{TapVoice, say};
 use super::writer::{BodyPart, EventWriter};
 use crate::command::{sources, url};
+use crate::exit::Exit;
 use crate::flags::OutputFormat;
 use crate::terminal;
 
+/// A refusal of a flag's value, with the exit status.
 #[derive(Debug)]
-pub(super) struct WrongUsage(String);
+pub(super) struct FlagRefusal(pub(super) Exit, String);
 
-impl std::fmt::Display for WrongUsage {
+impl std::fmt::Display for FlagRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.1)
     }
 }
 
-impl std::error::Error for WrongUsage {}
+impl std::error::Error for FlagRefusal {}
 
 pub(super) struct TapPlan {
     pub(super) url: TransportUrl,
@@ -209,16 +211,16 @@ fn listeners(args: &TapArgs, conf: &Native) -> anyhow::Result<Vec<ListenerConf>>
         let mut places = conf.listeners.iter().map(place);
         let first = places.next();
         if places.any(|place| Some(place) != first) {
-            return Err(WrongUsage(format!(
+            let why = format!(
                 "the listeners are on several brokers, and tap reads one; choose one with --listener: {names}"
-            ))
-            .into());
+            );
+            return Err(FlagRefusal(Exit::Usage, why).into());
         }
         return Ok(conf.listeners.clone());
     };
     let found = conf.listeners.iter().find(|listener| *listener.name == **name);
-    found.cloned().map(|listener| vec![listener]).ok_or_else(|| {
-        let near = did_you_mean(nearest(name, names.split(", ")));
-        WrongUsage(format!("--listener: there is no [listener:{name}]; there are: {names}{near}")).into()
-    })
+    found
+        .cloned()
+        .map(|listener| vec![listener])
+        .ok_or_else(|| FlagRefusal(Exit::Failed, no_such("listener", name, names.split(", "))).into())
 }

@@ -48,6 +48,7 @@ impl ControlHandler {
                 format!("limit: allowed are 1 to {MOST_LISTED}"),
             ));
         }
+        self.has_queue(filter).await?;
         let filter = filter.filter()?;
         let mut found =
             self.store.journal.quarantined(filter.clone(), after, limit + 1, Bodies::Left).await?;
@@ -82,6 +83,7 @@ impl ControlHandler {
         dry_run: bool,
         by: &str,
     ) -> Result<QuarantineChanges, RequestRefusal> {
+        self.has_queue(filter).await?;
         let named = filter.ids.clone();
         if let Some(queues) = self.dead_letter_queues() {
             let change = DeadLetterChange::Discard;
@@ -180,6 +182,7 @@ impl ControlHandler {
         let Some(loaded) = self.loaded() else {
             return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
         };
+        self.has_queue(filter).await?;
         if let Some(queues) = self.dead_letter_queues() {
             let change = DeadLetterChange::Retry;
             return self.change_unread_letters(queues, change, &filter.filter()?, (dry_run, by)).await;
