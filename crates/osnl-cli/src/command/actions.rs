@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ActionsArgs) -> Exit {
 fn list(args: &ActionsListArgs) -> Result<Exit, NoAnswer> {
     let status: Status = Respondent::of(&args.place)?.ask(&ControlRequest::Status { look: false })?;
     Ok(match args.format.format {
-        OutputFormat::Json => print_json(&status.targets),
+        OutputFormat::Json => print_json(&serde_json::json!({"actions": status.targets})),
         OutputFormat::Text => print_tinted(&status::targets(&status), status::tint),
     })
 }

@@ -46,8 +46,8 @@ pub fn read(journal: &Path, most: usize) -> io::Result<Vec<UnmatchedMessage>> {
 pub struct RuleMatches {
     pub listener: Arc<str>,
     pub rule: Arc<str>,
-    pub seen: u64,
-    pub fired: u64,
+    pub tested: u64,
+    pub matched: u64,
     pub failed: Vec<(String, u64)>,
 }
 
@@ -62,8 +62,8 @@ pub fn counts(journal: &Path) -> io::Result<(SystemTime, Vec<RuleMatches>)> {
         Some(RuleMatches {
             listener: rule.get("listener")?.as_str()?.into(),
             rule: rule.get("rule")?.as_str()?.into(),
-            seen: rule.get("seen")?.as_u64()?,
-            fired: rule.get("fired")?.as_u64()?,
+            tested: rule.get("seen")?.as_u64()?,
+            matched: rule.get("fired")?.as_u64()?,
             failed: failed
                 .map(|(name, times)| Some((name.clone(), times.as_u64()?)))
                 .collect::<Option<_>>()?,

@@ -153,8 +153,8 @@ fn the_counts_of_each_rule_are_written() {
     let expected = RuleMatches {
         listener: "l".into(),
         rule: "r".into(),
-        seen: 3,
-        fired: 1,
+        tested: 3,
+        matched: 1,
         failed: vec![("event_type".to_owned(), 2), ("when".to_owned(), 2)],
     };
     assert_eq!(counted, [expected]);

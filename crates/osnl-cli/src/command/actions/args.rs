@@ -31,7 +31,9 @@ pub(crate) enum ActionsCommand {
 
 /// The flags of `osnl actions list`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  osnl actions list --format json | jq '.[] | select(.state != \"ok\")'")]
+#[command(
+    after_help = "Example:\n  osnl actions list --format json | jq '.actions[] | select(.state != \"ok\")'"
+)]
 pub(crate) struct ActionsListArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,

@@ -1,6 +1,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use osnl::control::grouped;
 use osnl::unmatched::{self, RuleMatches};
 use serde_json::json;
 
@@ -33,8 +34,8 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, SavedEven
                 "since": time(since),
                 "listener": &*counted.listener,
                 "rule": &*counted.rule,
-                "seen": counted.seen,
-                "fired": counted.fired,
+                "tested": counted.tested,
+                "matched": counted.matched,
                 "failed": counted.failed.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
             })),
         }
@@ -43,15 +44,19 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, SavedEven
 }
 
 fn text(counted: &RuleMatches) -> String {
-    let RuleMatches { listener, rule, seen, fired, failed } = counted;
-    let mut text = format!("rule {rule} of listener {listener}: {seen} tested, {fired} matched");
+    let RuleMatches { listener, rule, tested, matched, failed } = counted;
+    let mut text = format!(
+        "rule {rule} of listener {listener}: {} tested, {} matched",
+        grouped(*tested),
+        grouped(*matched)
+    );
     let mut failed = failed.clone();
     failed.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     for (condition, times) in &failed {
         // A `stop` belongs to an earlier rule.
         text.push_str(&match condition.starts_with("stop ") {
-            true => format!(", {times} skipped by {condition}"),
-            false => format!(", {times} did not match {condition}"),
+            true => format!(", {} skipped by {condition}", grouped(*times)),
+            false => format!(", {} did not match {condition}", grouped(*times)),
         });
     }
     text
