@@ -320,7 +320,17 @@ impl Layers {
             None => (self.unnamed(DEFAULT), name),
         };
         let Some((from, known)) = from.and_then(|from| Some((from, from.option(wanted)?))) else {
-            return Err(ValueRefusal::new(format!("{dollar} names no known option"), DOLLAR));
+            let problem = format!("{dollar} names no known option");
+            let is_capital = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            let is_like_a_variable =
+                name.chars().all(is_capital) && !name.starts_with(|c: char| c.is_ascii_digit());
+            // The form of a password stays secret too, so its error always has the advice.
+            return Err(match path.last() {
+                Some((heading, option)) if secret && !names_a_section || is_like_a_variable => {
+                    ValueRefusal::new(problem, no_variable(heading, option))
+                }
+                Some(_) | None => ValueRefusal::new(problem, DOLLAR),
+            });
         };
         if known.row.secret && !secret {
             // oslo.config would replace it, and the password would become a queue's name or part of a log
@@ -355,6 +365,14 @@ impl Layers {
             Dialect::Oslo { .. } => None,
         }
     }
+}
+
+/// Returns the advice for `$NAME` of the environment, which configurations of other programs replace.
+fn no_variable(heading: &str, option: &str) -> String {
+    format!(
+        "{DOLLAR}; a variable of the environment is not read there: set {} instead",
+        variable_name(heading, option)
+    )
 }
 
 type DependencyOrder = Vec<(String, String)>;
