@@ -12,7 +12,12 @@ use crate::terminal::{self, Tone};
 pub(crate) type Tint = fn(&str) -> Option<(Tone, Range<usize>)>;
 
 pub(crate) fn print(text: &str) -> Exit {
-    print_bytes(if is_ascii_wanted() { in_ascii(text) } else { text.into() }.as_bytes())
+    print_bytes(for_locale(text).as_bytes())
+}
+
+/// Returns a text for people in the characters of the locale.
+pub(crate) fn for_locale(text: &str) -> Cow<'_, str> {
+    if is_ascii_wanted() { in_ascii(text) } else { text.into() }
 }
 
 /// Whether the locale is C or POSIX by name. Without any name it is unknown, as in most units and containers.

@@ -6,6 +6,7 @@ use osnl_legacy::k2hr3::{Conf, HiddenInputs};
 
 use crate::clean;
 use crate::flags::{CheckArgs, SourceArgs};
+use crate::output;
 use crate::terminal::{Tone, on_stderr};
 
 /// The default file; the folder beside it is read too if present.
@@ -83,7 +84,7 @@ pub(super) fn warn(warnings: &[Warning]) {
 
 #[expect(clippy::print_stderr, reason = "errors go there")]
 pub(super) fn complain(errors: &str) {
-    for line in errors.lines() {
+    for line in output::for_locale(errors).lines() {
         if line.starts_with(' ') {
             eprintln!("{line}");
         } else {

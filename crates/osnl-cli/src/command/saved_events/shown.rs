@@ -33,10 +33,14 @@ impl StandardOutput {
     }
 
     pub(in crate::command) fn line(&mut self, text: &str) {
+        let text = output::for_locale(text);
+        self.put(if self.coloured { output::tinted(&text, self.tint) } else { text.into_owned() });
+    }
+
+    fn put(&mut self, mut text: String) {
         if self.gone {
             return;
         }
-        let mut text = if self.coloured { output::tinted(text, self.tint) } else { text.to_owned() };
         text.push('\n');
         match output::put(text.as_bytes()) {
             Put::Done => {}
@@ -47,7 +51,7 @@ impl StandardOutput {
 
     pub(in crate::command) fn json(&mut self, mut value: Value) {
         clean::mask_urls(&mut value);
-        self.line(&clean::json(value.to_string()));
+        self.put(clean::json(value.to_string()));
     }
 
     pub(in crate::command) fn end(self, exit: Exit) -> Exit {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::app::{self, ProgramSignal, Signals};
 use crate::command::sources::complain;
 use crate::exit::Exit;
-use crate::output::{Put, Tint, put};
+use crate::output::{self, Put, Tint, put};
 use crate::terminal::{self, clipped};
 
 pub(in crate::command) fn run(
@@ -153,7 +153,7 @@ fn scrolled(top: usize, key: Option<KeyEvent>, lines: usize, height: usize) -> u
 }
 
 fn block(screen: &str) -> String {
-    format!("{}\n\n{screen}", jiff::Zoned::now().strftime("%F %T"))
+    output::for_locale(&format!("{}\n\n{screen}", jiff::Zoned::now().strftime("%F %T"))).into_owned()
 }
 
 fn picture(block: &str, (top, height): (usize, usize), width: u16, tint: Tint) -> Text<'static> {
