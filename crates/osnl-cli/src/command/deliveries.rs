@@ -3,7 +3,7 @@ mod list;
 mod show;
 pub(super) mod who;
 
-use osnl::control::{ChangeResult, ControlRequest, Which, counted};
+use osnl::control::{ChangeResult, ControlRequest, Which, counted, grouped};
 
 pub(crate) use self::args::DeliveriesArgs;
 use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
@@ -151,13 +151,13 @@ fn describe_rest(changes: &ChangeResult, text: &mut String) {
         for (why, ids) in groups.iter().take(20) {
             let which = match &ids[..] {
                 ids @ ([_] | [_, _] | [_, _, _]) => ids.join(", "),
-                ids => ids.len().to_string(),
+                ids => grouped(ids.len() as u64),
             };
             text.push_str(&format!("  {which}: {}\n", clean(why)));
         }
         let unnamed = changes.refused.saturating_sub(changes.refusals.len() as u64);
         if unnamed > 0 {
-            text.push_str(&format!("  {unnamed} others: no reason is listed\n"));
+            text.push_str(&format!("  {} others: no reason is listed\n", grouped(unnamed)));
         } else if groups.len() > 20 {
             text.push_str("  ...; --format json shows more\n");
         }

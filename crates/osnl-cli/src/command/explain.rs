@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::SystemTime;
 
+use osnl::control::grouped;
 use osnl::explain::{ExplainedEvent, RuleVerdict, Ruling, explain};
 use osnl::native::Native;
 use osnl::unmatched::{self, UnmatchedMessage};
@@ -58,14 +59,15 @@ fn explain_events(args: &ExplainArgs, conf: &Native) -> Result<Exit, SavedEvents
     if seen == 0 {
         saved_events::say("there is no such event");
     } else if args.format == OutputFormat::Text && seen > 1 {
-        out.line(&format!("{fired} of {seen} events match a rule"));
+        out.line(&format!("{} of {} events match a rule", grouped(fired), grouped(seen)));
     }
     match dead {
         0 => {}
         1 => saved_events::say("1 delivery would become a dead letter at its first attempt"),
-        dead => {
-            saved_events::say(&format!("{dead} deliveries would become dead letters at their first attempt"))
-        }
+        dead => saved_events::say(&format!(
+            "{} deliveries would become dead letters at their first attempt",
+            grouped(dead as u64)
+        )),
     }
     Ok(out.end(if fired > 0 && dead == 0 { Exit::Done } else { Exit::Failed }))
 }

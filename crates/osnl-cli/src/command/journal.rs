@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use osnl::control::{RequestProgress, size};
+use osnl::control::{RequestProgress, counted, size};
 use osnl::journal::files::beside;
 use osnl::journal::sqlite::upkeep::{
     self, BackupSource, Contents, Observer, ReplacedJournal, RestoreOptions, RestoreReport, UpkeepError,
@@ -223,9 +223,9 @@ fn timestamp(at: SystemTime) -> String {
 }
 
 fn events(count: u64) -> String {
-    if count == 1 { "1 event".to_owned() } else { format!("{count} events") }
+    counted(count, "event", "events")
 }
 
 fn pending(count: u64) -> String {
-    if count == 1 { "1 pending delivery".to_owned() } else { format!("{count} pending deliveries") }
+    counted(count, "pending delivery", "pending deliveries")
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Once, mpsc};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use osnl::control::RequestProgress;
+use osnl::control::{RequestProgress, grouped};
 use osnl::journal::sqlite::upkeep::{Observer, UpkeepProgress};
 
 use super::asking::age;
@@ -20,8 +20,8 @@ use crate::app::Signals;
 const LINE: u64 = 10;
 const QUIET: Duration = Duration::from_millis(700);
 /// The bar of work with a known total. Without colours, so `NO_COLOR` needs no handling.
-const BAR: &str = "[{bar:24}] {pos} of {len} {msg}, {per_sec:0}, {eta} left";
-const COUNT: &str = "{pos} {msg}";
+const BAR: &str = "[{bar:24}] {human_pos} of {human_len} {msg}, {rate}, {eta} left";
+const COUNT: &str = "{human_pos} {msg}";
 const INTERRUPTED: i32 = 130;
 
 pub(super) struct Display(Arc<ProgressState>);
@@ -102,10 +102,13 @@ impl ProgressState {
     fn new(of: Option<u64>, what: &'static str, done: &'static str) -> Self {
         let template = if of.is_some() { BAR } else { COUNT };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let rate = move |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = out.write_str(&rate(state.per_sec(), what));
+        };
         let bar = ProgressBar::with_draw_target(of, ProgressDrawTarget::hidden());
         Self {
             done,
-            bar: bar.with_style(style.progress_chars("#.")).with_message(what),
+            bar: bar.with_style(style.progress_chars("#.").with_key("rate", rate)).with_message(what),
             is_terminal: !ProgressDrawTarget::stderr().is_hidden(),
             is_drawn: Once::new(),
             lines: AtomicU64::new(0),
@@ -154,7 +157,9 @@ impl ProgressState {
             if let Some(of) = of {
                 let _ = writeln!(
                     std::io::stderr(),
-                    "osnl: interrupted: at least {done} of {of} {} were {}; run the command again for the others",
+                    "osnl: interrupted: at least {} of {} {} were {}; run the command again for the others",
+                    grouped(done),
+                    grouped(of),
                     self.bar.message(),
                     self.done
                 );
@@ -165,9 +170,15 @@ impl ProgressState {
 }
 
 fn line(bar: &ProgressBar) -> String {
-    let (done, of, left) = (bar.position(), bar.length().unwrap_or_default(), bar.eta());
+    let (done, of, left) = (grouped(bar.position()), grouped(bar.length().unwrap_or_default()), bar.eta());
     let left = if left.is_zero() { String::new() } else { format!(", {} left", age(left.as_secs())) };
-    format!("{done} of {of} {}, {:.0}/s{left}", bar.message(), bar.per_sec())
+    let what = bar.message();
+    format!("{done} of {of} {what}, {}{left}", rate(bar.per_sec(), &what))
+}
+
+/// Returns a rate with its unit: work is counted in events, in deliveries, or in MiB.
+fn rate(per_second: f64, what: &str) -> String {
+    format!("{} {what}/s", grouped(per_second.round() as u64))
 }
 
 #[cfg(test)]
@@ -179,11 +190,11 @@ mod tests {
         for template in [BAR, COUNT] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
-        let bar = ProgressState::new(Some(1500), "events", "").bar;
-        bar.set_position(600);
+        let bar = ProgressState::new(Some(75_000), "MiB", "").bar;
+        bar.set_position(72_000);
         bar.set_elapsed(Duration::from_secs(60));
         // After the end the rate is the average of the whole time.
         bar.abandon();
-        assert_eq!(line(&bar), "600 of 1500 events, 10/s");
+        assert_eq!(line(&bar), "72,000 of 75,000 MiB, 1,200 MiB/s");
     }
 }

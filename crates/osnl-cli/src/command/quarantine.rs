@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl::control::{
     ControlRequest, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, WhichMessages,
-    relative,
+    counted, grouped, relative,
 };
 
 use self::args::WhichArgs;
@@ -161,11 +161,13 @@ fn listed(list: &QuarantineList, is_filtered: bool, columns: Option<usize>) -> S
     text.push_str(&match list.total {
         0 if is_filtered => "no message in quarantine matches the filter\n".to_owned(),
         0 => "no message is in quarantine\n".to_owned(),
-        1 => "1 message is in quarantine\n".to_owned(),
-        total => format!("{total} messages are in quarantine\n"),
+        total => format!("{} in quarantine\n", counted(total, "message is", "messages are")),
     });
     if let Some(next) = list.next {
-        text.push_str(&format!("{} shown; the next page: --after {next}\n", list.messages.len()));
+        text.push_str(&format!(
+            "{} shown; the next page: --after {next}\n",
+            grouped(list.messages.len() as u64)
+        ));
     }
     text
 }
@@ -195,7 +197,7 @@ fn row(message: &QuarantinedMessage) -> Vec<String> {
         short(&message.exchange, 20),
         or_none(&message.publisher_id, 28),
         or_none(&message.message_id, 36),
-        message.bytes.to_string(),
+        grouped(message.bytes),
         short(&message.reason, 100),
     ]
 }
@@ -232,5 +234,5 @@ fn text(show: &QuarantineShow) -> String {
 }
 
 pub(super) fn messages(count: u64) -> String {
-    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+    counted(count, "message", "messages")
 }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use osnl::control::{RequestProgress, grouped};
+use osnl::control::{RequestProgress, counted, grouped};
 use osnl::explain::{ExplainedEvent, Ruling};
 use osnl::journal::Journal as _;
 use osnl::journal::query::{DeliveryListRow, Phase, QueryContext, RowState};
@@ -209,11 +209,14 @@ impl ReplaySums {
 
     fn text(&self, makes: &str) -> String {
         let Self { events, firing, deliveries, delivered, pending } = self;
-        let event = if *events == 1 { "event" } else { "events" };
-        let pending = if *pending > 0 { format!(", {pending} pending now") } else { String::new() };
+        let pending =
+            if *pending > 0 { format!(", {} pending now", grouped(*pending as u64)) } else { String::new() };
         format!(
-            "{firing} of {events} {event} {makes} {deliveries} deliver{} ({delivered} delivered before{pending})",
-            if *deliveries == 1 { "y" } else { "ies" }
+            "{} of {} {makes} {} ({} delivered before{pending})",
+            grouped(*firing as u64),
+            counted(*events as u64, "event", "events"),
+            counted(*deliveries as u64, "delivery", "deliveries"),
+            grouped(*delivered as u64)
         )
     }
 

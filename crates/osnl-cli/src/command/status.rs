@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use osnl::control::{
     ControlRequest, Incident, IncidentSeverity, JournalStatus, LeftQueue, ListenerStatus, StateTone, Status,
-    ago, counter_words, size,
+    ago, counted, counter_words, grouped, size,
 };
 
 use super::asking::{NoAnswer, Respondent, age, clean, print, print_json, print_tinted, short};
@@ -141,8 +141,12 @@ fn text(status: &Status) -> String {
         text.push_str("\nsince the start\n");
         let mut line = String::new();
         for (n, (name, count)) in counters.iter().enumerate() {
-            let one =
-                format!("{} {count}{}", counter_words(name), if n + 1 < counters.len() { "," } else { "" });
+            let one = format!(
+                "{} {}{}",
+                counter_words(name),
+                grouped(**count),
+                if n + 1 < counters.len() { "," } else { "" }
+            );
             if !line.is_empty() && line.len() + 1 + one.len() > COUNTERS {
                 text.push_str(&format!(" {line}\n"));
                 line.clear();
@@ -244,9 +248,9 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
             format!("  {}", clean(&listener.name)),
             listener.state_text(),
             lasting(listener.since_seconds),
-            listener.messages.to_string(),
+            grouped(listener.messages),
             ago(listener.last_message_seconds),
-            listener.reconnects.to_string(),
+            grouped(listener.reconnects),
             number(listener.queue_messages),
             number(listener.consumers),
             short(&queue, 60),
@@ -295,7 +299,7 @@ fn lasting(seconds: Option<u64>) -> String {
 }
 
 fn number(count: Option<u64>) -> String {
-    count.map_or("-".to_owned(), |count| count.to_string())
+    count.map_or("-".to_owned(), grouped)
 }
 
 /// Renders the messages of an abandoned queue with advice. Only a queue known to be empty may be
@@ -303,9 +307,9 @@ fn number(count: Option<u64>) -> String {
 fn left_queue(left: &LeftQueue) -> String {
     let holds = match (left.messages, left.seen_seconds) {
         (Some(messages), Some(seconds)) => {
-            format!("{messages} message{} {} ago", s(messages), age(seconds))
+            format!("{} {} ago", counted(messages, "message", "messages"), age(seconds))
         }
-        (Some(messages), None) => format!("{messages} message{}", s(messages)),
+        (Some(messages), None) => counted(messages, "message", "messages"),
         (None, _) => "what it holds is not known".to_owned(),
     };
     match (&left.delete, left.messages) {
@@ -336,7 +340,7 @@ pub(super) fn targets(status: &Status) -> String {
         .map(str::to_owned)
         .to_vec(),
     ];
-    let number = |count: u64| if is_known { count.to_string() } else { "-".to_owned() };
+    let number = |count: u64| if is_known { grouped(count) } else { "-".to_owned() };
     for target in targets {
         rows.push(vec![
             format!("  {}", clean(&target.action)),
@@ -344,7 +348,7 @@ pub(super) fn targets(status: &Status) -> String {
             lasting(target.since_seconds),
             number(target.pending),
             lasting(target.oldest_pending_seconds),
-            target.in_flight.to_string(),
+            grouped(target.in_flight),
             number(target.for_release),
             number(target.dead),
             if is_known { target.done_text() } else { "-".to_owned() },
@@ -386,18 +390,13 @@ fn journal(journal: &JournalStatus) -> String {
         let oldest = journal
             .oldest_seconds
             .map_or(String::new(), |seconds| format!(" (the oldest {} ago)", age(seconds)));
-        parts.push(format!("{events} event{}{oldest}", s(events)));
+        parts.push(format!("{}{oldest}", counted(events, "event", "events")));
     }
-    let deliveries = if journal.deliveries == 1 { "delivery" } else { "deliveries" };
-    parts.push(format!("{} {deliveries}", journal.deliveries));
+    parts.push(counted(journal.deliveries, "delivery", "deliveries"));
     if let Some(quarantined @ 1..) = journal.quarantined {
-        parts.push(format!("{quarantined} message{} in quarantine", s(quarantined)));
+        parts.push(format!("{} in quarantine", counted(quarantined, "message", "messages")));
     }
     format!("  {}\n", parts.join(", "))
-}
-
-fn s(count: u64) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 #[cfg(test)]

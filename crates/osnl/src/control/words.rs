@@ -305,9 +305,9 @@ impl TargetReport {
     #[must_use]
     pub fn done_text(&self) -> String {
         match self.shadow {
-            0 => self.done.to_string(),
-            shadow if shadow == self.done => format!("{shadow} (shadow)"),
-            shadow => format!("{} ({shadow} shadow)", self.done),
+            0 => grouped(self.done),
+            shadow if shadow == self.done => format!("{} (shadow)", grouped(shadow)),
+            shadow => format!("{} ({} shadow)", grouped(self.done), grouped(shadow)),
         }
     }
 }

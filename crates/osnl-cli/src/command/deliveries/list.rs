@@ -73,7 +73,7 @@ fn folded(respondent: &Respondent, filter: Which, limit: u32) -> Result<Exit, No
     // Behind rows with counts a page of the finished ones would begin anew.
     text.push_str(&ending(&found.totals, done.filter(|_| found.groups.is_empty())));
     if more > 0 {
-        text.push_str(&format!("{more} not shown: --limit {}\n", rows.len() + more));
+        text.push_str(&format!("{} not shown: --limit {}\n", grouped(more as u64), rows.len() + more));
     }
     if let Some(group) = found.groups.iter().find(|group| group.count > 1) {
         let (action, state) = (&group.newest.action, group.searched_state());
@@ -106,7 +106,10 @@ fn ending(totals: &StateTotals, page: Option<&List>) -> String {
         all => format!("{}: {}\n", deliveries(all), by_state.join(", ")),
     };
     if let Some((next, page)) = page.and_then(|page| Some((page.next.as_ref()?, page))) {
-        text.push_str(&format!("{} shown; the next page: --after {next}\n", page.deliveries.len()));
+        text.push_str(&format!(
+            "{} shown; the next page: --after {next}\n",
+            grouped(page.deliveries.len() as u64)
+        ));
     }
     text
 }

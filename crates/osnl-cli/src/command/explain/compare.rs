@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use osnl::control::grouped;
 use osnl::explain::{EventSample, ExplainedEvent, RuleComparison, RuleSetComparison};
 use osnl::native::{self, Native};
 use serde_json::{Value, json};
@@ -117,8 +118,10 @@ fn text(
     let took =
         if took >= SHOWN { format!(", looked at in {:.1} s", took.as_secs_f64()) } else { String::new() };
     let mut text = format!(
-        "{} events: {now} match at least one rule now, {then} with {}{took}\n",
-        comparison.events(),
+        "{} events: {} match at least one rule now, {} with {}{took}\n",
+        grouped(comparison.events()),
+        grouped(now),
+        grouped(then),
         masked(&file.display().to_string())
     );
     let name = file.file_name().unwrap_or(file.as_os_str());
@@ -154,7 +157,7 @@ fn text(
 }
 
 fn row(found: &RuleComparison) -> Vec<String> {
-    let number = |known: bool, number: u64| if known { number.to_string() } else { NONE.to_owned() };
+    let number = |known: bool, number: u64| if known { grouped(number) } else { NONE.to_owned() };
     vec![
         masked(&found.rule),
         number(found.is_now, found.fires_now),

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use osnl::control::grouped;
 use osnl::listener::UnreadQueue;
 use osnl::queues::{Finding, FindingSeverity, QueueRow, QueueState, Survey};
 use osnl_transport::ExchangeInspection;
@@ -120,7 +121,7 @@ fn rows(survey: &Survey) -> Vec<Vec<String>> {
     rows.extend(shown.map(|row| {
         let growth = row.growth.map_or_else(|| "-".to_owned(), |growth| format!("{growth:.1}/s"));
         let numbers = match row.state {
-            QueueState::There => [row.messages.to_string(), growth, row.consumers.to_string()],
+            QueueState::There => [grouped(row.messages), growth, grouped(row.consumers)],
             QueueState::Missing | QueueState::Refused(_) => ["-", "-", "-"].map(str::to_owned),
         };
         [vec![format!("  queue {}", row.name), state(row)], numbers.to_vec()].concat()
@@ -202,4 +203,38 @@ fn broker(survey: &Survey) -> Value {
         "exchanges": exchanges.collect::<Vec<_>>(), "queues": survey.queues,
         "unknown": survey.unknown.as_ref().map(|unknown| json!({"reason": unknown.reason(), "remedy": unknown.remedy()})),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl::queues::FindingKind;
+
+    use super::*;
+
+    #[test]
+    fn one_note_stands_for_all_queues_of_which_it_is_true_and_its_deployers_wait() {
+        let found = |subject: &str, severity| Finding {
+            kind: FindingKind::Differs,
+            severity,
+            broker: "mq1:5672".to_owned(),
+            vhost: "/".to_owned(),
+            subject: subject.to_owned(),
+            seen: "is transient".to_owned(),
+            consequence: "RabbitMQ 4.3 refuses it".to_owned(),
+            command: "set amqp_durable_queues = true".to_owned(),
+            deployers: [("kolla".to_owned(), "a line".to_owned())].into(),
+        };
+        let text = |findings: &[Finding]| -> String {
+            folded(findings).iter().map(|(subjects, finding)| shown(subjects, finding)).collect()
+        };
+        let notes = ["queue info", "queue error"].map(|subject| found(subject, FindingSeverity::Note));
+        let expected = "note      queue info, queue error (mq1:5672, virtual host /): is transient\n          \
+                        if nothing is done: RabbitMQ 4.3 refuses it\n          -> set amqp_durable_queues = true\n";
+        assert_eq!(text(&notes), expected);
+        let [note, other] = notes;
+        let other = Finding { seen: "has 7 messages".to_owned(), ..other };
+        assert_eq!(text(&[note, other]).matches("if nothing is done").count(), 2);
+        let urgent = text(&[found("queue info", FindingSeverity::Warning)]);
+        assert!(urgent.ends_with("             kolla              a line\n"), "{urgent}");
+    }
 }
