@@ -90,11 +90,12 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     };
     match args.format {
         OutputFormat::Text => {
-            let known =
-                if copies > 0 { format!(", {copies} were in the journal already") } else { String::new() };
-            let new = appended - copies;
-            let events = if new == 1 { "event" } else { "events" };
-            out.line(&format!("{}; {new} {events} appended to the journal{known}", sums.text("created")));
+            let known = match copies {
+                0 => String::new(),
+                copies => format!(", {} were in the journal already", grouped(copies)),
+            };
+            let new = counted(appended - copies, "event", "events");
+            out.line(&format!("{}; {new} appended to the journal{known}", sums.text("created")));
         }
         OutputFormat::Json => out.json(sums.json(Some((appended - copies, copies)))),
     }
