@@ -110,7 +110,7 @@ fn deliveries_are_found_shown_retried_in_order_and_discarded() {
     let log = rig.log();
     for (level, change, meant) in [
         (" INFO ", "change=retried", "filter=\"ids = 1.0\""),
-        (" WARN ", "change=discarded", "action.name=roles filter=\"action = roles; state = dead\""),
+        (" WARNING ", "change=discarded", "action.name=roles filter=\"action = roles; state = dead\""),
     ] {
         let line = log.lines().find(|line| line.contains("changed deliveries") && line.contains(change));
         let line = line.unwrap_or_else(|| panic!("{change} in\n{log}"));

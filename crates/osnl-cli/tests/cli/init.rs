@@ -145,6 +145,37 @@ fn init_the_packaged_file_and_readme_deliver_what_a_default_nova_sends() {
     assert!(why.contains("--versioned is for nova alone"), "{why}");
 }
 
+#[test]
+fn a_start_warns_of_placeholders_and_a_publish_action_has_an_exchange() {
+    let place = Place::new();
+    let sample = run(&place, &["init", "nova", "--target", "http"], 0).0;
+    let sample = sample.replace("CHANGE-ME@", "x@");
+    let url = sample.lines().find(|line| line.starts_with("transport_url = ")).unwrap();
+    let conf = sample.replace(url, "transport_url = rabbit://127.0.0.1:9/");
+    place.write("osnl.conf", conf + "\n[journal]\nallow_volatile = true\n");
+    let osnl = place.run(Path::new(OSNL), &["run", "-c", "osnl.conf"]);
+    osnl.wait_for("[action:http] url: still has the placeholder CHANGE-ME of osnl init");
+    assert!(osnl.stderr().lines().any(|line| line.contains("WARNING") && line.contains("CHANGE-ME")));
+    osnl.wait_for("Connection refused");
+    osnl.stop();
+
+    let vhost = Broker::shared().vhost("init-publish");
+    let args = ["init", "nova", "--target", "publish", "--transport-url", &vhost.url()];
+    let sample = run(&place, &args, 0).0;
+    let check = |conf: &str, expected: &str| {
+        place.write("publish.conf", conf);
+        let mut osnl = place.run(Path::new(OSNL), &["check", "--connect", "-c", "publish.conf"]);
+        osnl.wait(SOON);
+        let said = osnl.stdout();
+        let line = said.lines().find(|line| line.contains("] exchange osnl-events: "));
+        assert!(line.is_some_and(|line| line.contains(expected)), "{said}{}", osnl.stderr());
+        assert!(!line.unwrap().contains("control_exchange"), "{said}");
+    };
+    check(&sample, "does not exist, and will be created");
+    let without = sample.replace("declare = create\n", "");
+    check(&without, "does not exist; create it at the broker, or write declare = create");
+}
+
 /// Changes only what names the site: the broker, the target, and a place that tests have.
 #[track_caller]
 fn delivers(name: &str, text: &str, notice: &Notice) {

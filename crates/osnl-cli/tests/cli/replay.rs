@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Sink};
+use osnl_testkit::{Broker, OsloPublisher, Pty, PublisherOptions, Sink};
 
 use crate::explain::{conf, json_lines, listening, port, run, said};
 use crate::harness::{PROMPTLY, Place, SOON, instance};
@@ -139,6 +139,30 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
     assert!(code == Some(69) && stderr.contains("there is no action more; there are "), "{stderr}");
     osnl.stop();
     assert_eq!(sink.requests().len(), 304);
+}
+
+#[test]
+fn of_many_events_the_first_are_explained_and_an_export_shows_its_progress() {
+    let place = Place::new();
+    place.write("a.conf", conf(&place, "rabbit://127.0.0.1:9/", "http://127.0.0.1:9/v1/role"));
+    let event = osnl_testkit::fixture::text("wire/03-v2-priority-info.json");
+    let event: serde_json::Value = serde_json::from_str(&event).unwrap();
+    place.write("events.jsonl", format!("{event}\n").repeat(3000));
+    let args = ["replay", "-c", "a.conf", "events.jsonl", "--limit", "3000", "--live", "--yes"];
+    let (code, text) = said(&place, &args);
+    assert_eq!(code, Some(0), "{text}");
+    let explained = |text: &str| text.lines().filter(|line| line.contains(": port.delete.end from ")).count();
+    assert_eq!(explained(&text), 20, "{text}");
+    assert!(text.contains("\n2,980 more events: --verbose shows each\n"), "{text}");
+    assert!(text.contains("3,000 of 3,000 events ") && text.contains("; 3,000 events appended "), "{text}");
+    let (_, text) = said(&place, &[&args[..], &["--verbose"]].concat());
+    assert!(explained(&text) == 3000 && !text.contains("more events"), "{}", text.len());
+
+    let args = ["journal", "export", "-c", "a.conf", "--raw", "-o", "out.jsonl"];
+    let mut terminal = Pty::start(Path::new(OSNL), &args, &place.path(""), (100, 24));
+    assert_eq!(terminal.wait(SOON).code(), Some(0), "{}", terminal.text());
+    let shown = terminal.text();
+    assert!(shown.contains(" of 6,000 events, ") && shown.contains(" events/s, "), "{shown}");
 }
 
 #[test]

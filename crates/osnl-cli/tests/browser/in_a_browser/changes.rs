@@ -1,4 +1,4 @@
-use osnl_testkit::wait_until;
+use osnl_testkit::{RawMessage, wait_until};
 use serde_json::json;
 
 use crate::reloading::SOON;
@@ -32,9 +32,30 @@ fn an_action_is_paused_resumed_and_probed() {
         stage.shows("The last answer:");
         browser.click_text("Probe roles");
         stage.shows("still cannot connect");
+        // What osnl tries again by itself has no retry: its page leads to the probe.
+        let trying = stage.deliveries("roles", "retrying");
+        stage.open(&format!("/deliveries/{}", trying[0]));
+        assert!(!browser.text("main form").contains("Retry"), "{}", browser.text("main"));
+        browser.click_text("Try now");
+        stage.shows("Probe roles");
     }
     let log = stage.rig.log();
     assert!(log.matches("by=\"the admin endpoint for 127.0.0.1").count() >= 4, "{log}");
+}
+
+#[test]
+fn a_page_that_stays_open_renews_its_counters_and_its_time() {
+    let mut stage = Stage::start("browser-open");
+    stage.log_in("/");
+    let shown = |stage: &Stage, part: &str| stage.browser.text(part).replace('\n', " ");
+    let (menu, footer) = (shown(&stage, "nav.pages"), shown(&stage, "footer"));
+    let unreadable = RawMessage { body: b"{".to_vec(), ..RawMessage::default() };
+    stage.rig.publisher.raw(&unreadable);
+    wait_until(SOON, "both are newer", || {
+        shown(&stage, "nav.pages") != menu && shown(&stage, "footer") != footer
+    });
+    stage.browser.click("nav.pages a[href='/quarantine']");
+    stage.arrive("/quarantine");
 }
 
 #[test]
