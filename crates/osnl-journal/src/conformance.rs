@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
+use osnl_transport::BoxFuture;
 
 use crate::query::JournalQueries;
 use crate::{
@@ -30,8 +31,13 @@ pub(crate) struct StoreRig {
     pub(crate) counters: Arc<Counters>,
     /// Whether receipts complete with the commit; otherwise with the last outcome.
     pub(crate) durable: bool,
+    /// Retries a dead letter, as an operator does.
+    pub(crate) retry: RetryLetter,
     pub(crate) _keeps: Box<dyn Any>,
 }
+
+/// Retries the dead letter of a delivery; the entry is the one that it was made of.
+pub(crate) type RetryLetter = Box<dyn Fn(DeliveryId, Entry) -> BoxFuture<'static, ()>>;
 
 macro_rules! conformance {
     ($open:path) => {
@@ -54,6 +60,7 @@ macro_rules! conformance {
             claims::attempts_outlive_the_way_round,
             claims::a_delivery_knows_its_action_its_resource_and_what_it_has_used_up,
             claims::a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it,
+            order::a_delivery_that_gives_up_during_a_retry_before_it_has_ended,
             handover::a_given_up_delivery_becomes_one_of_another_action_once,
             handover::a_fallback_delivery_keeps_the_order_of_its_action,
             queries::every_store_finds_the_same_deliveries,

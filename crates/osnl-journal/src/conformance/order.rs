@@ -1,4 +1,4 @@
-use super::{StoreRig, append, claim, entry, names, number, within};
+use super::{StoreRig, append, claim, entry, given_up, names, number, within};
 use crate::{Begin, NewDelivery, Outcome, Settle};
 
 pub(crate) async fn order_within_a_key_and_none_between_keys(open: impl Fn() -> StoreRig) {
@@ -68,4 +68,23 @@ pub(crate) async fn a_delivery_that_begins_as_a_dead_letter_holds_no_lane(open: 
         let counters = &rig.counters;
         assert_eq!((counters.dead.get(), counters.too_old.get(), counters.duplicates.get()), (1, too_old, 1));
     }
+}
+
+/// A retry of an earlier dead letter goes before the delivery that is under way, and asks for no other attempt of that.
+pub(crate) async fn a_delivery_that_gives_up_during_a_retry_before_it_has_ended(open: impl Fn() -> StoreRig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let _receipts =
+        (append(journal, entry("1", "k", false)).await, append(journal, entry("2", "k", false)).await);
+    let first = claim(journal, "a", 1).await;
+    journal.end(first[0].id, given_up("first"));
+    let second = claim(journal, "a", 1).await;
+    assert_eq!(names(&second), ["2"]);
+    (rig.retry)(first[0].id, entry("1", "k", false)).await;
+    journal.end(second[0].id, given_up("second"));
+    let retried = claim(journal, "a", 1).await;
+    assert_eq!(names(&retried), ["1"]);
+    journal.end(retried[0].id, Outcome::Delivered.into());
+    assert_eq!(names(&claim(journal, "a", 0).await), [""; 0], "the second stays a dead letter");
+    assert_eq!(rig.counters.dead.get(), 2);
 }

@@ -19,7 +19,22 @@ fn rig() -> StoreRig {
     let counters: Arc<Counters> = Arc::default();
     let limits = MemoryLimits::for_prefetch(u16::try_from(PLACES / 2).unwrap());
     let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
-    StoreRig { journal: journal.clone(), queries: journal, counters, durable: false, _keeps: Box::new(()) }
+    let retrying = journal.clone();
+    // A command publishes the message of the letter again.
+    let retry = move |id: DeliveryId, mut entry: Entry| -> BoxFuture<'static, ()> {
+        let marks = [(crate::identity::RETRY_OF.to_owned(), id.0.to_string())].into();
+        Arc::make_mut(&mut entry.received).noted.marks = Some(Arc::new(marks));
+        drop(append_as(&retrying, entry));
+        Box::pin(std::future::ready(()))
+    };
+    StoreRig {
+        journal: journal.clone(),
+        queries: journal,
+        counters,
+        durable: false,
+        retry: Box::new(retry),
+        _keeps: Box::new(()),
+    }
 }
 
 fn journal() -> MemoryJournal {

@@ -43,6 +43,13 @@ impl Work<'_> {
     /// Places a delivery that had no effect behind the earlier dead letters that are retried.
     fn give_way(&mut self, found: &LaneEntry, earlier: &str) -> Result<PendingChange> {
         self.set_state(found, RowState::Waiting, None)?;
+        let retried = self.retry_earlier(earlier)?;
+        self.next_after(found)?;
+        Ok(vec![(found.action.clone(), retried)])
+    }
+
+    /// Retries the dead letters of a list, and returns how many.
+    pub(super) fn retry_earlier(&mut self, earlier: &str) -> Result<i64> {
         let mut retried = 0;
         for row in earlier.split(' ').filter_map(|row| row.parse().ok()) {
             // An operator may have decided otherwise meanwhile.
@@ -52,8 +59,7 @@ impl Work<'_> {
                 retried += 1;
             }
         }
-        self.next_after(found)?;
-        Ok(vec![(found.action.clone(), retried)])
+        Ok(retried)
     }
 
     pub(super) fn retry_dead(&mut self, found: &LaneEntry) -> Result<()> {

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::writer::SqliteCommand;
 use super::*;
 use crate::conformance::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
-use crate::query::{Filter, ListPage, Phase};
+use crate::query::{Change, Filter, ListPage, Phase};
 use crate::{Outcome, Settle};
 
 mod suite {
@@ -32,7 +32,13 @@ fn rig() -> StoreRig {
     let options = options(&folder).bounded(|bounds| bounds.max_pending = PLACES as u64);
     let journal = Arc::new(SqliteJournal::open(options, counters.clone()).unwrap());
     let queries = Arc::new(SqliteQueries::of_daemon(journal.clone()));
-    StoreRig { journal, queries, counters, durable: true, _keeps: Box::new(folder) }
+    let retrying = journal.clone();
+    let retry = move |id, _: Entry| -> BoxFuture<'static, ()> {
+        let journal = retrying.clone();
+        let change = Change::Retry { which: hands::one(id), out_of_order: false };
+        Box::pin(async move { assert_eq!(journal.change(change).await.unwrap().refused, []) })
+    };
+    StoreRig { journal, queries, counters, durable: true, retry: Box::new(retry), _keeps: Box::new(folder) }
 }
 
 fn options(folder: &TempDir) -> SqliteOptions {

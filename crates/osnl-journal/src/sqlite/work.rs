@@ -62,10 +62,12 @@ pub(super) enum EndResult {
         action: String,
         due: i64,
     },
-    /// The delivery has ended; `made` is whether one of another action replaces it.
+    /// The delivery has ended; `made` is whether one of another action replaces it, `retried` the number of earlier dead
+    /// letters for which it has given way.
     Over {
         action: String,
         made: bool,
+        retried: i64,
     },
     Fulfilled(PendingChange),
 }
@@ -245,7 +247,8 @@ impl<'a> Work<'a> {
         Ok(EndResult::Waits { action, due: due.at })
     }
 
-    /// Ends a claim. A deferred change of the operator is applied now, unless already in effect.
+    /// Ends a claim. A deferred change of the operator is applied now, unless already in effect. A delivery that has given
+    /// up stays so when it gives way to earlier ones: the operator asked for no other attempt of this delivery.
     pub(super) fn end_claim(&mut self, id: DeliveryId, end: &End) -> Result<EndResult> {
         let Some(found) = self.find(id)? else { return Ok(EndResult::Nothing) };
         if !found.state.is_open() {
@@ -255,16 +258,21 @@ impl<'a> Work<'a> {
         let (state, reason) = match (&end.outcome, &found.deferred) {
             (Outcome::Delivered, _) => (RowState::Delivered, done),
             (Outcome::NothingToDo, _) => (RowState::NothingToDo, done),
+            (
+                Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason),
+                None | Some(DeferredChange::GiveWay { .. }),
+            ) => (RowState::Dead, Some(reason.as_str())),
             (Outcome::Dead(_) | Outcome::DeadHoldingKey(_) | Outcome::Returned, Some(deferred)) => {
                 return Ok(EndResult::Fulfilled(self.fulfil(&found, deferred)?));
             }
             (Outcome::Returned, None) => return Ok(EndResult::Returned { action: found.action }),
-            (Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason), None) => {
-                (RowState::Dead, Some(reason.as_str()))
-            }
         };
         let cause = end.cause.as_deref().filter(|_| state == RowState::Dead);
         self.set_state_over(&found, state, reason, cause, end.took)?;
+        let retried = match &found.deferred {
+            Some(DeferredChange::GiveWay { to }) if state == RowState::Dead => self.retry_earlier(to)?,
+            Some(_) | None => 0,
+        };
         match (&end.outcome, found.lane) {
             (Outcome::DeadHoldingKey(_), Some(lane)) => self.hold_lane(id, lane)?,
             (
@@ -280,7 +288,7 @@ impl<'a> Work<'a> {
             Some(to) if state == RowState::Dead => self.fall_back(id, to)?,
             Some(_) | None => false,
         };
-        Ok(EndResult::Over { action: found.action, made })
+        Ok(EndResult::Over { action: found.action, made, retried })
     }
 
     pub(super) fn due_now(&self, action: &str, now: i64) -> Result<bool> {

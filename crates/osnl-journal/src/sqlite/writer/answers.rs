@@ -176,8 +176,8 @@ impl JournalWriter {
             EndResult::Fulfilled(pending) => {
                 pending.into_iter().for_each(|(action, by)| gate.changed(&action, by));
             }
-            EndResult::Over { action, made } => {
-                gate.changed(&action, -1);
+            EndResult::Over { action, made, retried } => {
+                gate.changed(&action, retried - 1);
                 let Some(End { outcome, to, .. }) = end else { return };
                 store::count(&outcome, &self.shared.counters);
                 if let (Some(to), true) = (to, made) {
