@@ -70,13 +70,23 @@ pub(super) struct FoundFile {
     pub(super) bytes: u64,
 }
 
+impl From<&fs::Metadata> for FoundFile {
+    fn from(meta: &fs::Metadata) -> Self {
+        Self { device: meta.dev(), inode: meta.ino(), bytes: meta.len() }
+    }
+}
+
 impl FoundFile {
     pub(super) fn at(file: &Path) -> io::Result<Option<Self>> {
         match fs::metadata(file) {
-            Ok(meta) => Ok(Some(Self { device: meta.dev(), inode: meta.ino(), bytes: meta.len() })),
+            Ok(meta) => Ok(Some(Self::from(&meta))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    pub(super) fn of_open(file: &File) -> io::Result<Self> {
+        Ok(Self::from(&file.metadata()?))
     }
 
     /// Whether both are one file, of whatever size.

@@ -15,6 +15,7 @@ use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use self::failure::SavedCopy;
 use super::change::{self, ChangeBatch, ChangeBatchResult};
 use super::checkpoint::{self, Checkpointer};
 use super::connection::{closed, connect};
@@ -115,6 +116,8 @@ pub(super) struct JournalWriter {
     failing: Option<(SystemTime, Instant)>,
     /// The failure to write a lost file anew, and when that is tried again.
     not_anew: Option<(String, Instant)>,
+    /// The copy of a lost file that is not in its place yet.
+    saved: Option<SavedCopy>,
     closing: bool,
     /// Unsettled events of messages without an id: the broker delivers them again.
     unsettled: BTreeSet<i64>,
@@ -155,6 +158,7 @@ impl JournalWriter {
             next_tick: Instant::now() + TICK,
             failing: None,
             not_anew: None,
+            saved: None,
             closing: false,
             unsettled: BTreeSet::new(),
             options,

@@ -165,6 +165,28 @@ async fn a_file_that_cannot_be_written_anew_takes_no_message() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_replaced_loses_nothing_and_is_replaced_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    let path = options(&folder).path;
+    let (wal, copy) = (beside(&path, "-wal"), beside(&path, ".new"));
+    // A folder in the place of the WAL, which is to be removed before the new file is put into its place.
+    fs::remove_file(&wal).unwrap();
+    fs::create_dir(&wal).unwrap();
+    cut(&path, 0);
+    let receipt = append(&journal, entry("2", "k", false)).await;
+    let is_saved = |state: &JournalState| format!("{state:?}").contains("everything in it is in");
+    let reason = reason(&wait_for(&journal, is_saved).await);
+    assert!(reason.contains("which cannot take its place"), "{reason}");
+    assert_eq!(states(&SqliteReader::open(&copy).unwrap()), [("m1".to_owned(), "ready")]);
+    fs::remove_dir(&wal).unwrap();
+    assert_eq!(within(receipt).await, Settle::Acknowledge);
+    assert_eq!(states(&reader(&folder)), [("m1".to_owned(), "ready"), ("m2".to_owned(), "waiting")]);
+    assert!(!copy.exists());
+}
+
+#[tokio::test]
 async fn what_another_program_makes_smaller_in_order_is_no_loss() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);

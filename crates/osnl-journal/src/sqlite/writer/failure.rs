@@ -10,11 +10,12 @@ use rusqlite::ErrorCode;
 
 use super::super::connection::closed;
 use super::super::left::FileLoss;
+use super::super::place::FoundFile;
 use super::super::rows::millis;
 use super::super::{OpenError, checkpoint, trouble};
 use super::{JournalWriter, SqliteCommand, TICK};
 use crate::JournalState;
-use crate::files::{beside, put};
+use crate::files::{beside, put, sync_folder};
 
 const REMIND: Duration = Duration::from_secs(60);
 /// Bytes of the head of a WAL, and of the head of each page in it, by SQLite's file format.
@@ -28,9 +29,19 @@ fn remove(file: &Path) -> io::Result<()> {
     }
 }
 
+/// A copy of a lost file with everything that was in it, which is to take the place of the file.
+pub(super) struct SavedCopy {
+    file: fs::File,
+    found: FoundFile,
+    loss: FileLoss,
+}
+
 impl JournalWriter {
     /// Writes a lost file anew, and fails if it cannot. A file that another program has made smaller in order is no loss.
     pub(super) fn check_file(&mut self) -> Result<(), String> {
+        if self.saved.is_some() {
+            return self.put_saved();
+        }
         let file = self.place.file.display().to_string();
         let loss = match self.shared.left.look(&self.place.file) {
             Ok(None) => return Ok(()),
@@ -63,12 +74,13 @@ impl JournalWriter {
             return Err(reason.clone());
         }
         self.not_anew = None;
-        self.write_anew(&loss).map_err(|error| {
+        self.save(loss.clone()).map_err(|error| {
             let reason = format!("{file} {loss} and cannot be written anew: {error}; {to_do}");
             // A large file takes long to read, so a damaged one is not read all the time.
             self.not_anew = Some((reason.clone(), now + now.elapsed() * 10));
             reason
-        })
+        })?;
+        self.put_saved()
     }
 
     /// Whether the connection needs nothing that is missing: after another program's `VACUUM` the journal has fewer pages,
@@ -87,32 +99,62 @@ impl JournalWriter {
         }
     }
 
-    fn write_anew(&mut self, loss: &FileLoss) -> Result<(), OpenError> {
-        let file = self.place.file.clone();
-        let copy = beside(&file, ".new");
+    /// Writes everything that the connection knows to a copy, and closes the connection.
+    fn save(&mut self, loss: FileLoss) -> Result<(), OpenError> {
+        let copy = beside(&self.place.file, ".new");
         let Some(connection) = &self.connection else { return Err(OpenError::Sqlite(closed())) };
         remove(&copy)?;
         connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o600))?;
-        let copied = fs::File::open(&copy)?;
-        copied.sync_all()?;
+        let file = fs::File::open(&copy)?;
+        file.sync_all()?;
+        let found = FoundFile::of_open(&file)?;
         // The old connections delete the WAL when closed, so they close before a new one opens. With a reader's connection
         // open, the WAL stays, and would be taken for the new file's.
         self.checkpointer.set(None);
         self.connection = None;
-        for more in ["-wal", "-shm"] {
-            remove(&beside(&file, more))?;
-        }
-        put(&copied, &copy, &file)?;
-        // If the new file cannot be opened now, it is opened later, and is no other program's.
-        self.shared.left.take(&file)?;
-        self.shared.left.is_new();
-        self.reopen()?;
+        self.saved = Some(SavedCopy { file, found, loss });
+        Ok(())
+    }
+
+    /// Puts the copy of a lost file into its place. Until that succeeds, no connection is open, and the copy has everything.
+    fn put_saved(&mut self) -> Result<(), String> {
+        let Some(saved) = &self.saved else { return Ok(()) };
+        let (file, copy) = (self.place.file.clone(), beside(&self.place.file, ".new"));
+        self.put_copy(saved, &copy).map_err(|error| {
+            format!(
+                "{} {}; everything in it is in {}, which cannot take its place: {error}; remove the obstacle, or stop osnl \
+                 and start it with the copy",
+                file.display(),
+                saved.loss,
+                copy.display()
+            )
+        })?;
         tracing::error!(
             journal.file = %file.display(),
-            reason = %loss,
+            reason = %saved.loss,
             "the journal's file was not what osnl had left; everything in it has been written to it anew"
         );
+        self.saved = None;
+        // If the new file cannot be opened now, it is opened later, and is no other program's.
+        self.reopen().map_err(|error| error.to_string())
+    }
+
+    /// Each step may be repeated after a failure of a later one.
+    fn put_copy(&self, saved: &SavedCopy, copy: &Path) -> io::Result<()> {
+        let file = &self.place.file;
+        if FoundFile::at(file)?.is_none_or(|found| !found.is(saved.found)) {
+            if self.shared.left.look(file)? == Some(FileLoss::Replaced) {
+                return Err(io::Error::other("another file is there"));
+            }
+            for more in ["-wal", "-shm"] {
+                remove(&beside(file, more))?;
+            }
+            put(&saved.file, copy, file)?;
+        }
+        sync_folder(file)?;
+        self.shared.left.take(file)?;
+        self.shared.left.is_new();
         Ok(())
     }
 
