@@ -3,7 +3,8 @@
 //! A name is looked up for each connection. Its addresses are tried in the resolver's order, IPv6 and IPv4 in turn
 //! (RFC 8305). The next one begins when one has failed, or after a short pause, in which the earlier ones go on: a
 //! silent address costs that pause, not the time of the attempt. The first that accepts is used. One that accepts and
-//! then serves nothing ([`Trial`]) is the last of the next connections.
+//! then serves nothing ([`Trial`]) is the last of the next connections; a connection that was never asked for anything
+//! proves nothing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -181,6 +182,11 @@ fn avoided() -> Vec<SocketAddr> {
     let now = Instant::now();
     let avoided = AVOIDED.lock().unwrap_or_else(PoisonError::into_inner);
     avoided.iter().filter(|(_, until)| **until > now).map(|(address, _)| *address).collect()
+}
+
+#[cfg(test)]
+pub(crate) fn is_avoided(address: SocketAddr) -> bool {
+    avoided().contains(&address)
 }
 
 fn last_are(avoided: &[SocketAddr], found: Vec<SocketAddr>) -> Vec<SocketAddr> {

@@ -131,9 +131,12 @@ impl Client {
         // Held until the reply is complete; the semaphore is never closed.
         let _place = self.places.acquire().await;
         let again = repeatable.then(|| message.clone());
-        let connection = capture_connection(&mut message);
+        let asked = AskedConnection::for_message(&mut message);
         let answer = match (self.connections.request(message).await, again) {
-            (Err(_), Some(again)) if ended_unanswered(&connection) => self.fresh.request(again).await,
+            (Err(_), Some(mut again)) if asked.ended_unanswered() => {
+                let _asked = AskedConnection::for_message(&mut again);
+                self.fresh.request(again).await
+            }
             (answer, _) => answer,
         };
         let answer = answer.map_err(|error| failure::of(&error, &self.connector.remedies))?;
@@ -142,7 +145,7 @@ impl Client {
             // The target never received the request, so this answer is the proxy's.
             return Err(Failure::new(FailureClass::Connect, connector::LOGIN_WANTED));
         }
-        if let Some(connected) = connection.connection_metadata().as_ref()
+        if let Some(connected) = asked.0.connection_metadata().as_ref()
             && traffic(connected).is_some_and(|traffic| traffic.is_old())
         {
             connected.poison();
@@ -152,9 +155,30 @@ impl Client {
     }
 }
 
-fn ended_unanswered(connection: &CaptureConnection) -> bool {
-    let metadata = connection.connection_metadata();
-    metadata.as_ref().and_then(traffic).is_some_and(|traffic| traffic.ended_unanswered())
+/// The connection that carries a request, known once there is one. Its address is judged at the end of the request,
+/// also if the caller's time is over.
+struct AskedConnection(CaptureConnection);
+
+impl AskedConnection {
+    fn for_message(message: &mut hyper::Request<Full<Bytes>>) -> Self {
+        Self(capture_connection(message))
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        self.0.connection_metadata().as_ref().and_then(traffic)
+    }
+
+    fn ended_unanswered(&self) -> bool {
+        self.traffic().is_some_and(|traffic| traffic.ended_unanswered())
+    }
+}
+
+impl Drop for AskedConnection {
+    fn drop(&mut self) {
+        if let Some(traffic) = self.traffic() {
+            traffic.judge();
+        }
+    }
 }
 
 fn traffic(connected: &Connected) -> Option<Traffic> {
@@ -201,4 +225,40 @@ async fn read(mut body: Incoming, limit: usize, wait: Option<Duration>) -> (Byte
         None => reading.await,
     };
     (kept.freeze(), end)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use osnl_testkit::{Reply, Sink};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_is_avoided_if_it_left_a_request_without_a_byte() {
+        let options = HttpOptions::default();
+        let check = async |reply: Option<Reply>, is_avoided: bool| {
+            let sink = Sink::start();
+            let target = Url::parse(&sink.url("/")).unwrap();
+            let client = Client::to(&options, &target).unwrap();
+            match &reply {
+                // As a pool's connection in advance, whose request took another one that became free.
+                None => drop(client.connector.clone().connect(sink.url("/").parse().unwrap()).await.unwrap()),
+                Some(reply) => {
+                    sink.reply_with(reply.clone());
+                    let request = Request::new(Method::GET, target);
+                    let _ = timeout(Duration::from_millis(500), client.send(request)).await;
+                }
+            }
+            let address = SocketAddr::from(([127, 0, 0, 1], sink.port()));
+            assert_eq!(crate::dial::is_avoided(address), is_avoided, "{reply:?}");
+        };
+        check(None, false).await;
+        check(Some(Reply::Status(503)), false).await;
+        check(Some(Reply::ShortBody), false).await;
+        for served_nothing in [Reply::CloseWithoutReply, Reply::Reset, Reply::Hang] {
+            check(Some(served_nothing), true).await;
+        }
+    }
 }

@@ -91,8 +91,12 @@ impl Connector {
             })?,
             None => dialled(&target, scheme, |found| allowed(self.guard.as_deref(), host, found)).await?,
         };
+        let address = tcp.peer_addr().ok();
         let config = match (scheme, self.tls) {
-            (Scheme::Http, _) => return Ok(HttpStream::new(tcp, proxy.is_some(), trial)),
+            (Scheme::Http, _) => {
+                trial.passed();
+                return Ok(HttpStream::new(tcp, proxy.is_some(), address));
+            }
             (Scheme::Https, HttpTls::Without(reason)) => return Err(ConnectError::NoTls(reason)),
             (Scheme::Https, HttpTls::With(config)) => config,
         };
@@ -106,7 +110,8 @@ impl Connector {
         let certificates = stream.get_ref().1.peer_certificates();
         let ends = certificates.and_then(|chain| crate::tls::ends_at(chain.first()?));
         self.certificate.note(ends);
-        Ok(HttpStream { certificate_ends: ends, ..HttpStream::new(stream, false, trial) })
+        trial.passed();
+        Ok(HttpStream { certificate_ends: ends, ..HttpStream::new(stream, false, address) })
     }
 }
 
@@ -213,8 +218,6 @@ fn status(reply: &[u8]) -> Option<(u16, String)> {
 pub(crate) struct HttpStream {
     io: Box<dyn Io>,
     traffic: Traffic,
-    /// The address's trial; `None` once the server has sent something.
-    trial: Option<Trial>,
     to_proxy: bool,
     pub(crate) certificate_ends: Option<i64>,
 }
@@ -225,13 +228,22 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Traffic {
+    address: Option<SocketAddr>,
     begun: Instant,
     read: Arc<[AtomicBool; 2]>,
 }
 
 impl Traffic {
-    fn new() -> Self {
-        Self { begun: Instant::now(), read: Arc::default() }
+    fn new(address: Option<SocketAddr>) -> Self {
+        Self { address, begun: Instant::now(), read: Arc::default() }
+    }
+
+    /// Judges the address after a request over the connection: it fails if its server has never sent a byte. A
+    /// connection that no request used, which a pool may make in advance, shows nothing.
+    pub(crate) fn judge(&self) {
+        if !self.read[0].load(Ordering::Acquire) {
+            drop(self.address.map(Trial::from_address));
+        }
     }
 
     pub(crate) fn ended_unanswered(&self) -> bool {
@@ -263,7 +275,6 @@ impl AsyncRead for HttpStream {
         let polled = Pin::new(&mut self.io).poll_read(context, buffer);
         if buffer.filled().len() > before {
             self.traffic.read();
-            self.prove();
         }
         polled
     }
@@ -302,16 +313,9 @@ impl AsyncWrite for HttpStream {
 }
 
 impl HttpStream {
-    fn new(io: impl Io + 'static, to_proxy: bool, trial: Trial) -> Self {
-        let (io, traffic) = (Box::new(io), Traffic::new());
-        Self { io, traffic, trial: Some(trial), to_proxy, certificate_ends: None }
-    }
-
-    /// Ends the trial of the address: the server serves.
-    pub(crate) fn prove(&mut self) {
-        if let Some(trial) = self.trial.take() {
-            trial.passed();
-        }
+    fn new(io: impl Io + 'static, to_proxy: bool, address: Option<SocketAddr>) -> Self {
+        let (io, traffic) = (Box::new(io), Traffic::new(address));
+        Self { io, traffic, to_proxy, certificate_ends: None }
     }
 }
 

@@ -37,8 +37,7 @@ pub async fn reach(options: &HttpOptions, target: &Url) -> Result<Reachability, 
     let place = format!("{}://{}/", target.scheme(), target.authority());
     let place = place.parse().map_err(|_| ProbeError::Connect("its host is not a valid name".to_owned()))?;
     let connecting = Connector::new(options, tls).connect(place);
-    let mut stream = connecting.await.map_err(|error| unreached(&error, options))?;
-    stream.prove();
+    let stream = connecting.await.map_err(|error| unreached(&error, options))?;
     Ok(Reachability {
         proxy: proxy.as_ref().map(ToString::to_string),
         tls: target.scheme() == Scheme::Https,
