@@ -19,6 +19,7 @@ mod registered;
 mod returned;
 mod sending;
 mod session;
+mod small_frames;
 mod tap;
 mod tls;
 mod topology;
