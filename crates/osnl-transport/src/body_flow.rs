@@ -35,6 +35,8 @@ pub(crate) struct BodyFlow {
     bytes: AtomicUsize,
     messages: AtomicUsize,
     answers: AtomicUsize,
+    /// The times at which the reader has stopped reading.
+    pauses: AtomicUsize,
     /// Whether the reader must feed a heartbeat to the client library.
     beat: AtomicBool,
     /// Cut bodies by channel and delivery tag, until the message is taken. Nearly always empty.
@@ -61,6 +63,7 @@ impl Default for BodyFlow {
             bytes: AtomicUsize::default(),
             messages: AtomicUsize::default(),
             answers: AtomicUsize::default(),
+            pauses: AtomicUsize::default(),
             beat: AtomicBool::default(),
             cuts: Mutex::default(),
             reader: AtomicWaker::new(),
@@ -163,7 +166,16 @@ impl BodyFlow {
         }
         self.reader.register(context.waker());
         // A share may have ended before the waker was registered, so the check is repeated.
-        if self.is_full() { Poll::Pending } else { Poll::Ready(()) }
+        if !self.is_full() {
+            return Poll::Ready(());
+        }
+        self.pauses.fetch_add(1, Ordering::SeqCst);
+        Poll::Pending
+    }
+
+    /// Returns a number that is another one after each time at which nothing was read.
+    pub(crate) fn pauses(&self) -> usize {
+        self.pauses.load(Ordering::SeqCst)
     }
 }
 
@@ -209,9 +221,10 @@ mod tests {
         flow.begin(BodyBounds::DEFAULT);
         let mut shares: Vec<BodyShare> = Vec::new();
         while has_room(&flow) {
+            assert_eq!(flow.pauses(), 0);
             shares.push(comes(&flow, 1 << 20));
         }
-        assert_eq!(shares.len(), 65, "one more than fits");
+        assert_eq!((shares.len(), flow.pauses()), (65, 1), "one more than fits");
         shares.pop();
         assert!(has_room(&flow));
         flow.comes(2 * MOST);

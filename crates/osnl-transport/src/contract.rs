@@ -243,6 +243,16 @@ pub trait BindingWatch: Send {
         &'a mut self,
         bindings: &'a [Binding],
     ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>>;
+
+    /// Removes the bindings of a queue that is to be left, which changes nothing where they are removed. It is the look at
+    /// the broker's node that [`look`](Self::look) is otherwise; a broker without such nodes does nothing.
+    ///
+    /// # Errors
+    /// As for [`look`](Self::look).
+    fn look_unbound<'a>(&'a mut self, bindings: &'a [Binding]) -> BoxFuture<'a, Result<(), TransportError>> {
+        let _ = bindings;
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// The answers to one look at bindings. A binding that is in no list is there.

@@ -13,10 +13,13 @@
 //! others, and an alarm stops a connection that publishes.
 //!
 //! A look every 5 s with 10 s for its answer ends the subscription at most 15 s after the cut, before the next consumer
-//! begins. A queue whose bindings are not osnl's, or cannot be made, is not watched.
+//! begins. The bindings of a queue that is left are removed at each look instead, which only a majority can answer too. A
+//! queue whose bindings are not osnl's, or cannot be made, is not watched. While osnl itself has stopped reading, or the
+//! broker reads nothing from osnl, silence shows nothing: such a look proves nothing about the node.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +30,7 @@ use lapin::Connection;
 use lapin::options::ExchangeDeclareOptions;
 use tokio::time::timeout;
 
-use super::declare::{Declarer, bind};
+use super::declare::{Declarer, bind, unbind};
 use super::failure::{OperationFailure, is_missing, reason, reply_code};
 use super::held::ConnectionGuard;
 use crate::body_flow::BodyFlow;
@@ -35,6 +38,8 @@ use crate::topology::Binding;
 use crate::{BindingLook, BindingWatch, BoxFuture, TransportError};
 
 const ANSWER: Duration = Duration::from_secs(10);
+/// The interval at which a look that waits sees whether osnl hears.
+const SAMPLE: Duration = Duration::from_secs(1);
 
 /// The looks at the bindings of one subscription.
 pub(super) struct RabbitBindingWatch {
@@ -64,11 +69,61 @@ impl RabbitBindingWatch {
         Self { declarer: Declarer::new(SharedConnection(connection), None), body_flow, makes, is_guard }
     }
 
-    /// Whether osnl itself reads or writes nothing at the moment, so that no answer can come.
-    fn is_deaf(&self) -> bool {
-        let connection: &Connection = self.declarer.side.connection().borrow();
-        connection.status().blocked() || self.body_flow.exceeds()
+    fn hearing(&self) -> Hearing {
+        let connection = self.declarer.side.connection().0.clone();
+        Hearing { connection: SharedConnection(connection), body_flow: self.body_flow.clone() }
     }
+
+    fn ended<T>(&mut self, end: LookEnd<Result<T, OperationFailure>>) -> Result<Option<T>, TransportError> {
+        match &end {
+            LookEnd::Answered(_) => {}
+            LookEnd::Deaf | LookEnd::Silent => self.declarer.side.forget_channel(),
+        }
+        answered(end, self.is_guard)
+    }
+}
+
+/// The reasons on osnl's own side why no answer comes.
+struct Hearing {
+    connection: SharedConnection,
+    body_flow: Arc<BodyFlow>,
+}
+
+impl Hearing {
+    /// Whether osnl itself reads or writes nothing at the moment, or has read nothing at some time since that many pauses.
+    fn is_deaf_since(&self, pauses: usize) -> bool {
+        let connection: &Connection = self.connection.borrow();
+        connection.status().blocked() || self.body_flow.exceeds() || self.body_flow.pauses() != pauses
+    }
+}
+
+/// The end of a look: an answer of the broker, or none while osnl could hear one all the time.
+#[derive(Debug)]
+enum LookEnd<T> {
+    Answered(T),
+    Deaf,
+    Silent,
+}
+
+/// Waits for an answer. Answers to parts of the look begin the time anew: many bindings at a slow broker.
+async fn heard<T>(
+    look: impl Future<Output = T>,
+    answers: &AtomicUsize,
+    mut is_deaf: impl FnMut() -> bool,
+) -> LookEnd<T> {
+    let mut look = pin!(look);
+    let mut silent = Duration::ZERO;
+    while silent < ANSWER {
+        if is_deaf() {
+            return LookEnd::Deaf;
+        }
+        match timeout(SAMPLE, &mut look).await {
+            Ok(found) => return LookEnd::Answered(found),
+            Err(_) if answers.swap(0, Ordering::Relaxed) > 0 => silent = Duration::ZERO,
+            Err(_) => silent += SAMPLE,
+        }
+    }
+    if is_deaf() { LookEnd::Deaf } else { LookEnd::Silent }
 }
 
 impl BindingWatch for RabbitBindingWatch {
@@ -77,47 +132,43 @@ impl BindingWatch for RabbitBindingWatch {
         bindings: &'a [Binding],
     ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>> {
         Box::pin(async move {
-            if self.is_deaf() {
-                return Ok(None);
-            }
-            let answers = AtomicUsize::new(0);
-            let answer = {
-                let mut look = pin!(self.declarer.look(bindings, self.makes, &answers));
-                loop {
-                    match timeout(ANSWER, &mut look).await {
-                        Ok(found) => break Some(found),
-                        // Many bindings at a slow broker.
-                        Err(_) if answers.swap(0, Ordering::Relaxed) > 0 => {}
-                        Err(_) => break None,
-                    }
-                }
-            };
-            if answer.is_none() {
-                self.declarer.side.forget_channel();
-            }
-            answered(answer, self.is_guard && !self.is_deaf())
+            let hearing = self.hearing();
+            let (pauses, answers) = (hearing.body_flow.pauses(), AtomicUsize::new(0));
+            let look = self.declarer.look(bindings, self.makes, &answers);
+            let end = heard(look, &answers, || hearing.is_deaf_since(pauses)).await;
+            self.ended(end)
+        })
+    }
+
+    fn look_unbound<'a>(&'a mut self, bindings: &'a [Binding]) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move {
+            let hearing = self.hearing();
+            let (pauses, answers) = (hearing.body_flow.pauses(), AtomicUsize::new(0));
+            let look = self.declarer.unbind_all(bindings, &answers);
+            let end = heard(look, &answers, || hearing.is_deaf_since(pauses)).await;
+            self.ended(end).map(drop)
         })
     }
 }
 
-fn answered(
-    answer: Option<Result<BindingLook, OperationFailure>>,
+fn answered<T>(
+    end: LookEnd<Result<T, OperationFailure>>,
     is_guard: bool,
-) -> Result<Option<BindingLook>, TransportError> {
-    match answer {
-        Some(Ok(look)) => Ok(Some(look)),
-        Some(Err(OperationFailure { what, error })) => {
+) -> Result<Option<T>, TransportError> {
+    match end {
+        LookEnd::Answered(Ok(look)) => Ok(Some(look)),
+        LookEnd::Answered(Err(OperationFailure { what, error })) => {
             tracing::debug!(%error, what, "the bindings are not known at the moment");
             Ok(None)
         }
-        None if is_guard => Err(TransportError::Lost {
+        LookEnd::Silent if is_guard => Err(TransportError::Lost {
             reason: format!(
                 "the broker's node has not reached a majority of its cluster for {} s, so another daemon may read the \
                  queue soon",
                 ANSWER.as_secs()
             ),
         }),
-        None => Ok(None),
+        LookEnd::Silent | LookEnd::Deaf => Ok(None),
     }
 }
 
@@ -155,6 +206,20 @@ impl<C: Borrow<Connection>> Declarer<C> {
             }
         }
         Ok(look)
+    }
+
+    async fn unbind_all(
+        &mut self,
+        bindings: &[Binding],
+        answers: &AtomicUsize,
+    ) -> Result<(), OperationFailure> {
+        for binding in bindings {
+            let channel = self.side.channel().await?;
+            let unbound = unbind(&channel, binding).await;
+            answers.fetch_add(1, Ordering::Relaxed);
+            unbound.map_err(|failure| self.side.closed_by(&failure.what, failure.error))?;
+        }
+        Ok(())
     }
 
     /// Makes bindings of one exchange, all at once. An error is a refusal of all of them.
@@ -195,6 +260,7 @@ impl<C: Borrow<Connection>> Declarer<C> {
 mod tests {
     use lapin::ErrorKind;
     use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPSoftError};
+    use tokio::time::Instant;
 
     use super::*;
     use crate::BINDING_INTERVAL;
@@ -202,16 +268,39 @@ mod tests {
 
     #[test]
     fn silence_alone_ends_a_subscription_before_the_next_consumer_begins() {
-        let error = answered(None, true).unwrap_err();
+        let silent = || LookEnd::<Result<BindingLook, OperationFailure>>::Silent;
+        let error = answered(silent(), true).unwrap_err();
         assert!(error.is_recoverable() && error.to_string().contains("a majority"), "{error}");
         assert!((BINDING_INTERVAL + ANSWER).as_millis() < CONSUMER_DISCONNECTED_TIMEOUT.into());
         let refused = AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED);
         let error = ErrorKind::ProtocolError(AMQPError::new(refused, "ACCESS_REFUSED - no".into())).into();
         let failure = OperationFailure { what: "bind".to_owned(), error };
-        for (answer, is_guard) in
-            [(Some(Ok(BindingLook::default())), true), (Some(Err(failure)), true), (None, false)]
-        {
-            assert!(answered(answer, is_guard).is_ok());
+        for (end, is_guard) in [
+            (LookEnd::Answered(Ok(BindingLook::default())), true),
+            (LookEnd::Answered(Err(failure)), true),
+            (LookEnd::Deaf, true),
+            (silent(), false),
+        ] {
+            assert!(answered(end, is_guard).is_ok());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_that_of_a_time_in_which_osnl_hears() {
+        let check = async |deaf_at: Option<u32>, answered_at: u32, expected: (&str, u64)| {
+            let (begun, mut sampled, answers) = (Instant::now(), 0, AtomicUsize::new(0));
+            let is_deaf = || {
+                sampled += 1;
+                answers.store(usize::from(sampled == answered_at), Ordering::Relaxed);
+                deaf_at == Some(sampled)
+            };
+            let end = heard(std::future::pending::<()>(), &answers, is_deaf).await;
+            assert_eq!((&*format!("{end:?}"), begun.elapsed().as_secs()), expected, "{deaf_at:?}");
+        };
+        check(None, 0, ("Silent", 10)).await;
+        check(None, 5, ("Silent", 15)).await;
+        for (deaf_at, seconds) in [(1, 0), (6, 5), (11, 10)] {
+            check(Some(deaf_at), 0, ("Deaf", seconds)).await;
         }
     }
 }

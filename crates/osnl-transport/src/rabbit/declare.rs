@@ -435,6 +435,19 @@ fn declaring(exchange: &str) -> String {
     format!("declare exchange \"{exchange}\"")
 }
 
+pub(super) async fn unbind(
+    channel: &Channel,
+    Binding { queue, exchange, routing_key }: &Binding,
+) -> Result<(), OperationFailure> {
+    let (queue_name, exchange_name) = (queue.as_str().into(), exchange.as_str().into());
+    let unbound =
+        channel.queue_unbind(queue_name, exchange_name, routing_key.as_str().into(), FieldTable::default());
+    unbound.await.map_err(|error| OperationFailure {
+        what: format!("unbind queue \"{queue}\" from exchange \"{exchange}\", key \"{routing_key}\""),
+        error,
+    })
+}
+
 pub(super) async fn bind(
     channel: &Channel,
     Binding { queue, exchange, routing_key }: &Binding,

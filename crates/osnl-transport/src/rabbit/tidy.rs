@@ -2,7 +2,7 @@ use lapin::options::{BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
 use super::RabbitTransport;
-use super::declare::bind;
+use super::declare::{bind, unbind};
 use super::failure::{
     NOT_IMPLEMENTED, OperationFailure, PRECONDITION_FAILED, RESOURCE_LOCKED, is_missing, reply_code,
 };
@@ -17,19 +17,7 @@ pub(super) async fn tidy(
 ) -> Result<Vec<Option<QueueSeen>>, TransportError> {
     let mut side = SideChannel::new(transport.connection().await?);
     for binding in superfluous {
-        let Binding { queue, exchange, routing_key } = binding;
-        let channel = side.channel().await?;
-        let unbound = channel.queue_unbind(
-            queue.as_str().into(),
-            exchange.as_str().into(),
-            routing_key.as_str().into(),
-            FieldTable::default(),
-        );
-        if let Err(error) = unbound.await {
-            let what =
-                format!("unbind queue \"{queue}\" from exchange \"{exchange}\", key \"{routing_key}\"");
-            return Err(OperationFailure { what, error }.into());
-        }
+        unbind(&side.channel().await?, binding).await?;
     }
     let mut seen = Vec::new();
     for queue in queues {
