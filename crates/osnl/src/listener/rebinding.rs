@@ -10,6 +10,9 @@
 //! | the exchange was missing | [`MISSING`]: what is published to it before the binding does not arrive |
 //! | refused | [`REFUSED`], since the broker logs each refusal, or with the next reload |
 //!
+//! A queue that is left is not bound again; its bindings are removed at each look, which notices a node that is cut off
+//! as the other looks do.
+//!
 //! The queue is read meanwhile; status and log name what is missing.
 
 use std::collections::BTreeSet;
@@ -17,7 +20,7 @@ use std::future::pending;
 use std::time::{Duration, SystemTime};
 
 use osnl_transport::{BINDING_INTERVAL, Binding, BindingLook, BindingWatch, Subscription, TransportError};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Listener;
 use super::gauges::{BindingGaps, ConnectionTrouble};
@@ -183,6 +186,17 @@ fn pause(state: &BindingState) -> Duration {
     }
 }
 
+/// Removes the bindings of a queue that is left again and again. Returns only if the subscription has to end.
+async fn keep_unbound(found: &Subscription, watch: &mut dyn BindingWatch) -> TransportError {
+    let bindings = [&found.bindings[..], &found.unbound].concat();
+    loop {
+        if let Err(error) = watch.look_unbound(&bindings).await {
+            return error;
+        }
+        sleep(BINDING_INTERVAL).await;
+    }
+}
+
 impl Listener {
     /// Makes the bindings again and again. Returns only if the subscription has to end, see [`BindingWatch::look`].
     pub(super) async fn keep_bound(
@@ -203,9 +217,8 @@ impl Listener {
                 () = sleep_until(next) => {}
                 () = self.gauges.look_is_asked() => kept.hasten(Instant::now()),
             }
-            // A queue that is left is unbound.
             if self.gauges.is_leaving() {
-                return pending().await;
+                return keep_unbound(found, &mut *watch).await;
             }
             let due = kept.due(Instant::now());
             let look = match watch.look(&due).await {
@@ -379,6 +392,23 @@ mod tests {
         ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>> {
             Box::pin(std::future::ready(self.0.remove(0)))
         }
+
+        fn look_unbound<'a>(&'a mut self, _: &'a [Binding]) -> BoxFuture<'a, Result<(), TransportError>> {
+            Box::pin(std::future::ready(self.0.remove(0).map(drop)))
+        }
+    }
+
+    fn listener() -> Listener {
+        let options = osnl_transport::ListenOptions::new(
+            Some("q"),
+            9,
+            osnl_transport::Declare::Passive,
+            osnl_transport::QueueKind::OSLO,
+        );
+        let config = ListenerConfig::new("l".into(), Vec::new(), options);
+        let (transport, counters) =
+            (Arc::new(MemoryBroker::new().transport()), Arc::new(Counters::default()));
+        Listener::new(config, transport, Arc::new(HoldingEndpoint::default()), counters)
     }
 
     #[tokio::test(start_paused = true)]
@@ -398,20 +428,21 @@ mod tests {
             Ok(Some(BindingLook::default())),
             Err(cut_off),
         ];
-        let options = osnl_transport::ListenOptions::new(
-            Some("q"),
-            9,
-            osnl_transport::Declare::Passive,
-            osnl_transport::QueueKind::OSLO,
-        );
-        let config = ListenerConfig::new("l".into(), Vec::new(), options);
-        let (transport, counters) =
-            (Arc::new(MemoryBroker::new().transport()), Arc::new(Counters::default()));
-        let listener = Listener::new(config, transport, Arc::new(HoldingEndpoint::default()), counters);
-        let begun = Instant::now();
+        let (listener, begun) = (listener(), Instant::now());
         let ended = listener.keep_bound(&found, Some(Box::new(ScriptedWatch(answers)))).await;
         assert_eq!(ended.to_string(), "connection lost: cut off");
         // Two usual looks, two after a refusal, one for the missing exchange, and the last.
         assert_eq!(begun.elapsed().as_secs(), 5 + 5 + 60 + 60 + 1 + 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_is_left_is_not_bound_again_and_its_node_is_watched() {
+        let (found, listener) = (subscription("q").await, listener());
+        let cut_off = || Err(TransportError::Lost { reason: "cut off".to_owned() });
+        listener.gauges.leave();
+        let begun = Instant::now();
+        let answers = vec![Ok(None), Ok(None), cut_off()];
+        let ended = listener.keep_bound(&found, Some(Box::new(ScriptedWatch(answers)))).await;
+        assert_eq!((ended.to_string().as_str(), begun.elapsed().as_secs()), ("connection lost: cut off", 15));
     }
 }
