@@ -100,6 +100,14 @@ pub struct ExchangeFound {
     pub durable: Option<bool>,
 }
 
+impl ExchangeFound {
+    /// Returns the type if it is another than that of the services' exchanges.
+    #[must_use]
+    pub fn other_kind(&self) -> Option<&str> {
+        self.kind.as_deref().filter(|kind| *kind != "topic")
+    }
+}
+
 /// A message seen by a tap. Body and headers are as received: nothing is masked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TapMessage {

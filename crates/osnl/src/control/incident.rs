@@ -47,6 +47,8 @@ pub enum IncidentKind {
     PublishersBlocked,
     /// A listener reads its queue, and an exchange that should fill it is missing.
     ExchangeMissing,
+    /// An exchange that should fill the queue is not a topic exchange: nothing comes by it, or everything.
+    ExchangeType,
     /// A listener reads nothing, because nothing more can be kept.
     ListenerBlocked,
     ListenerEnded,
@@ -102,6 +104,7 @@ impl From<FindingKind> for IncidentKind {
             FindingKind::SamePool | FindingKind::Rival => Self::QueueShared,
             FindingKind::Left | FindingKind::Growing => Self::QueueUnread,
             FindingKind::ExchangeMissing => Self::ExchangeMissing,
+            FindingKind::ExchangeType => Self::ExchangeType,
             FindingKind::PublishersBlocked => Self::PublishersBlocked,
             _ => Self::QueueLossy,
         }

@@ -2,12 +2,14 @@
 //!
 //! The broker gathers a queue's statistics only seconds after its creation, so missing answers of the API are soon
 //! requested again, then less often; also as soon as a look at the bindings shows something else, and after a reload. The services' queues have a connection of their own, a minute after the connect
-//! or from `silent_after` on.
+//! or from `silent_after` on. The types of the exchanges are asked for with them: an exchange may be made anew with another
+//! type, and a binding to that is made without an error.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, Subscription};
+use osnl_transport::{ExchangeFound, ExchangeInspection, QueueSeen, RabbitTransport, Subscription};
 use tokio::time::{Instant, timeout};
 
 use super::Listener;
@@ -53,7 +55,7 @@ impl Listener {
         let mut queues: Vec<String> = found.queues().iter().map(ToString::to_string).collect();
         queues.extend(wanted.dead_letters.iter().cloned());
         let began = Instant::now();
-        let mut depths = ServicesQueues::default();
+        let (mut depths, mut kinds) = (ServicesQueues::default(), ExchangeKinds::default());
         let (mut pause, mut is_asked) = (SOON, false);
         // Who is told that nothing was ever received is told why.
         let first = self.gauges.silent_after().map_or(FIRST, |after| after.min(FIRST));
@@ -62,6 +64,7 @@ impl Listener {
             let is_thorough = is_asked || began.elapsed() >= first;
             if is_thorough {
                 depths.refresh(self, wanted, is_asked).await;
+                kinds.refresh(wanted, is_asked).await;
                 // Of several hosts, the one that was asked may be another than the one that is read.
                 if let (1, Some(ends)) = (wanted.url.hosts().len(), self.transport.certificate_ends()) {
                     self.gauges.set_certificate(ends);
@@ -74,7 +77,8 @@ impl Listener {
                 None => Err(UnknownFact::not_asked(&wanted.listener)),
                 Some(api) => api.ask(&ApiQuestion { vhost, queues: &queues, cluster, thorough }).await,
             };
-            let seen = self.judged(wanted, found, (asked, before.facts.clone()), (&depths.rows, near));
+            let services = (&depths.rows[..], &kinds, near);
+            let seen = self.judged(wanted, found, (asked, before.facts.clone()), services);
             self.say_overseen(&before, &seen);
             let is_known = seen.unknown.is_none() || wanted.management.is_none();
             let usual = if seen.findings.is_empty() { AGAIN } else { WHILE_FOUND };
@@ -123,7 +127,7 @@ impl Listener {
         wanted: &Wanted,
         found: &Subscription,
         (asked, before): (Result<BrokerFacts, UnknownFact>, Option<(BrokerFacts, SystemTime)>),
-        (services, near): (&[QueueRow], Vec<String>),
+        (services, kinds, near): (&[QueueRow], &ExchangeKinds, Vec<String>),
     ) -> Overseen {
         let unknown = match &asked {
             Ok(facts) => facts.unknown().cloned(),
@@ -132,7 +136,7 @@ impl Listener {
         let facts = asked.ok().map(|facts| (facts, SystemTime::now())).or(before);
         let BindingGaps { missing, refused, .. } = self.gauges.gaps();
         let inspection = |name: &String| {
-            let there = || ExchangeInspection::There(ExchangeFound::default());
+            let there = || ExchangeInspection::There(kinds.found.get(name).cloned().unwrap_or_default());
             (name.clone(), if missing.contains(name) { ExchangeInspection::Missing } else { there() })
         };
         let own = found
@@ -185,6 +189,34 @@ impl Listener {
 
 /// The looks between two that ask for missing queues too, which the broker logs.
 const ROUNDS: u32 = 12;
+
+/// The types of the exchanges that exist. The broker logs each question.
+#[derive(Default)]
+struct ExchangeKinds {
+    found: BTreeMap<String, ExchangeFound>,
+    rounds: u32,
+}
+
+impl ExchangeKinds {
+    /// Asks again at once, each [`ROUNDS`] looks, and at each look while a type is not the services'.
+    async fn refresh(&mut self, wanted: &Wanted, is_asked: bool) {
+        let is_due = is_asked
+            || self.rounds.is_multiple_of(ROUNDS)
+            || self.found.values().any(|found| found.other_kind().is_some());
+        self.rounds += 1;
+        let transport = RabbitTransport::new(wanted.url.clone(), wanted.rabbit.clone());
+        let Some(transport) = transport.ok().filter(|_| is_due) else { return };
+        for (name, found) in transport.inspect(&wanted.exchanges, &[], None, ANSWER).await.exchanges {
+            match found {
+                ExchangeInspection::There(ExchangeFound { kind, durable: _ }) => {
+                    self.found.insert(name, ExchangeFound { kind, durable: None });
+                }
+                ExchangeInspection::Missing => drop(self.found.remove(&name)),
+                ExchangeInspection::Refused(_) => {}
+            }
+        }
+    }
+}
 
 #[derive(Default)]
 struct ServicesQueues {

@@ -130,11 +130,12 @@ impl Judge<'_> {
     fn exchange_types(&self) -> Vec<Finding> {
         let wrong = |(name, inspection): &(String, ExchangeInspection)| {
             let ExchangeInspection::There(found) = inspection else { return None };
-            let kind = found.kind.as_deref().filter(|kind| *kind != "topic")?;
+            let kind = found.other_kind()?;
             let command = match self.survey.wanted.is_of_url {
                 true => "name the service's control_exchange by --exchange".to_owned(),
                 false => format!(
-                    "name the service's control_exchange in exchange of [listener:{}]",
+                    "name the service's control_exchange in exchange of [listener:{}]; if {name} is that one, delete it: \
+                     the service declares it anew, as a topic exchange, and osnl binds its queue again",
                     self.survey.wanted.listener
                 ),
             };
@@ -142,7 +143,12 @@ impl Judge<'_> {
                 (Kind::ExchangeType, Severity::Critical),
                 format!("exchange {name}"),
                 format!("its type is {kind}, not topic"),
-                "no notification comes by it: oslo.messaging publishes to topic exchanges",
+                if kind == "fanout" {
+                    "every message of it comes, whatever its topic, and no service that declares it as a topic exchange \
+                     publishes to it (406)"
+                } else {
+                    "no notification comes by it: oslo.messaging publishes to topic exchanges"
+                },
                 command,
             ))
         };

@@ -46,9 +46,7 @@ impl Judge<'_> {
             ExchangeInspection::Missing if self.survey.wanted.creates => None,
             ExchangeInspection::Missing => Some(self.exchange_missing(exchange)),
             ExchangeInspection::Refused(_) => None,
-            ExchangeInspection::There(found) if found.kind.as_deref().is_some_and(|kind| kind != "topic") => {
-                None
-            }
+            ExchangeInspection::There(found) if found.other_kind().is_some() => None,
             ExchangeInspection::There(_) => self.nothing_routed(exchange),
         }
     }

@@ -65,7 +65,9 @@ fn causes(cause: &Incident, effect: &Incident) -> bool {
         }
         Kind::Silent => {
             let is_same = cause.listeners.iter().any(|name| effect.listeners.contains(name));
-            is_same && (reads_nothing || matches!(cause.kind, Kind::ExchangeMissing | Kind::NeverReceived))
+            let comes_nothing =
+                matches!(cause.kind, Kind::ExchangeMissing | Kind::ExchangeType | Kind::NeverReceived);
+            is_same && (reads_nothing || comes_nothing)
         }
         _ => is_journal || reads_nothing,
     }

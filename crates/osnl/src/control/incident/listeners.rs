@@ -182,6 +182,7 @@ fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
         age.filter(|age| *age >= OLD_LOOK).map_or(String::new(), |age| format!(" (seen {} ago)", span(age)));
     let (severity, vhost) = match kind {
         FindingKind::PublishersBlocked => (Severity::Critical, None),
+        FindingKind::ExchangeType => (Severity::Critical, Some(vhost.clone())),
         _ => (Severity::Warning, Some(vhost.clone())),
     };
     let of_vhost = vhost.as_ref().map_or(String::new(), |vhost| format!(" in virtual host {vhost}"));
