@@ -3,7 +3,8 @@
 //! An event is overtaken if a newer one of the same rule and order key came before it. Equal times overtake nothing.
 //! A message that comes again, from a broker or a log, is not judged: it may have been the first.
 //!
-//! The memory is that of the process, and bounded: a restart, or very many other keys, forget what came before.
+//! The memory is bounded: very many other keys forget what came before. A start, and a rule that begins to order, read
+//! what the journal still keeps of it.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -45,6 +46,9 @@ pub struct TimedEvent<'a> {
 }
 
 impl EventOrder {
+    /// The keys of all rules that are remembered for certain.
+    pub const KEYS: usize = KEYS;
+
     /// Returns the reason to end an event that a newer one of its key has overtaken.
     #[must_use]
     pub fn overtaken(&self, event: TimedEvent<'_>) -> Option<String> {

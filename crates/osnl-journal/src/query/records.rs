@@ -80,6 +80,14 @@ pub struct RecentDelivery {
     pub has_passed: bool,
 }
 
+/// An event, and the order key of one of its deliveries.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyedEvent<'a> {
+    pub key: &'a str,
+    pub number: i64,
+    pub received: &'a ReceivedMessage,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     pub action: String,

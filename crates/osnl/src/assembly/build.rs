@@ -206,6 +206,7 @@ impl Native {
     fn guards(&self) -> Guards {
         let guards = self.new_guards();
         self.journal.remind(&guards);
+        self.remind_order(&guards, None);
         guards
     }
 

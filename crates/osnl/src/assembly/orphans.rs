@@ -1,13 +1,18 @@
-//! The remains of earlier runs in a journal: deliveries of removed actions, and the history of guards.
+//! The remains of earlier runs in a journal: deliveries of removed actions, the history of guards, and the
+//! times of events.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use osnl_model::{Budget, Timestamp};
+
 use super::build::OpenedJournal;
-use crate::journal::query::RecentDelivery;
+use crate::intake::Parts;
+use crate::journal::query::{KeyedEvent, RecentDelivery};
 use crate::journal::sqlite::{OpenError, SqliteReader};
 use crate::native::{JournalConf, Native};
-use crate::rule::Guards;
+use crate::received::ReceivedMessage;
+use crate::rule::{EventOrder, Guards, TimedEvent};
 
 /// Open deliveries of an unconfigured action, which stay until an action has that name again, or until moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +103,60 @@ impl JournalConf {
             );
         }
     }
+}
+
+impl Native {
+    /// Reads the times of the latest events of rules that order by them, unless `before` has ordered by them.
+    pub(super) fn remind_order(&self, guards: &Guards, before: Option<&Native>) {
+        let is_known = |name: &Arc<str>| {
+            let mut rules = before.iter().flat_map(|before| &before.rules);
+            rules.any(|rule| rule.rule.name == *name && rule.rule.order_by_event_time)
+        };
+        let rules = self.rules.iter().map(|rule| &rule.rule);
+        let rules = rules.filter(|rule| rule.order_by_event_time && !is_known(&rule.name));
+        let rules: Vec<&Arc<str>> = rules.map(|rule| &rule.name).collect();
+        if rules.is_empty() {
+            return;
+        }
+        let visited = self.journal.reader().and_then(|reader| {
+            let Some(reader) = reader else { return Ok(()) };
+            for rule in rules {
+                note_latest(&reader, rule, guards.order(), &self.budget())?;
+            }
+            Ok(())
+        });
+        if let Err(error) = visited {
+            tracing::warn!(
+                error = error.to_string(),
+                "the journal cannot be read: order_by_event_time does not know the times of earlier events"
+            );
+        }
+    }
+}
+
+fn note_latest(
+    reader: &SqliteReader,
+    rule: &Arc<str>,
+    order: &EventOrder,
+    budget: &Budget,
+) -> Result<(), OpenError> {
+    // Deliveries of one event follow each other.
+    let mut latest: Option<(i64, Option<(Timestamp, String)>)> = None;
+    Ok(reader.latest_keys(rule, EventOrder::KEYS, |KeyedEvent { key, number, received }| {
+        if latest.as_ref().is_none_or(|(known, _)| *known != number) {
+            latest = Some((number, timed(received, budget)));
+        }
+        if let Some((_, Some((time, message)))) = &latest {
+            order.note(TimedEvent { rule, key, time: *time, message });
+        }
+    })?)
+}
+
+fn timed(received: &ReceivedMessage, budget: &Budget) -> Option<(Timestamp, String)> {
+    let notification = received.decode_within(budget).ok()?;
+    let time = Timestamp::parse(notification.timestamp.as_deref()?).ok()?;
+    let message = Parts::of_notification(&notification).message(received).to_owned();
+    Some((time, message))
 }
 
 fn remember(guards: &Guards, row: &RecentDelivery) {

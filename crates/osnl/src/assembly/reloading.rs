@@ -294,6 +294,7 @@ impl RunningDaemon {
     fn guards(&self, conf: &Native) -> Guards {
         let (guards, fresh) = conf.new_guards().following(&self.parts.guards);
         conf.journal.remind(&fresh);
+        conf.remind_order(&guards, Some(&self.loaded.conf));
         guards
     }
 

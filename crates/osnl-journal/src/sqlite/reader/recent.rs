@@ -3,10 +3,10 @@ use std::time::{Duration, SystemTime};
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
-use super::super::rows::{event_of, from_millis, millis};
+use super::super::rows::{self, delivery_id, event_of, from_millis, millis, received};
 use super::SqliteReader;
 use crate::DeliveryId;
-use crate::query::{RecentDelivery, RowState};
+use crate::query::{KeyedEvent, RecentDelivery, RowState};
 
 /// The difference of time by which messages of several listeners may be out of order.
 const APART: Duration = Duration::from_secs(60);
@@ -57,6 +57,30 @@ impl SqliteReader {
                 received: from_millis(event.received),
                 has_passed: !row.get::<_, bool>(5)?,
             });
+        }
+        Ok(())
+    }
+
+    /// Visits the latest events with deliveries of a rule and their order keys, oldest first, of up to `most` deliveries.
+    /// Deliveries in shadow, and those that were dead letters from the first, have not been carried out.
+    pub fn latest_keys(&self, rule: &str, most: usize, mut visit: impl FnMut(KeyedEvent<'_>)) -> Result<()> {
+        let mut select = self.0.prepare(
+            "SELECT id, key FROM (SELECT id, key FROM delivery WHERE rule = ?1 AND key IS NOT NULL AND state <> ?2 \
+             AND (state <> ?3 OR attempts + tries > 0) ORDER BY id DESC LIMIT ?4) ORDER BY id",
+        )?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let mut keys = select.query(params![rule, RowState::Shadow, RowState::Dead, most])?;
+        let mut select = self.0.prepare(&format!("SELECT {} FROM event WHERE id = ?", rows::RECEIVED))?;
+        let mut event = None;
+        while let Some(row) = keys.next()? {
+            let number = event_of(&self.0, delivery_id(row.get(0)?))?;
+            let found = match event.take() {
+                Some((known, found)) if known == number => found,
+                Some(_) | None => select.query_row([number], |row| received(row, 0))?,
+            };
+            let key: String = row.get(1)?;
+            visit(KeyedEvent { key: &key, number, received: &found });
+            event = Some((number, found));
         }
         Ok(())
     }
