@@ -6,6 +6,7 @@
 
 mod compare;
 mod effects;
+mod in_order;
 mod listeners_for_event;
 pub(crate) mod sentence;
 mod trial;
@@ -21,6 +22,7 @@ use osnl_model::{Budget, Notification, Predicate, Priority, is_secret_path};
 pub use self::compare::{EventSample, RuleComparison, RuleSetComparison};
 pub use self::effects::Effect;
 use self::effects::effects;
+pub use self::in_order::EventsInOrder;
 pub use self::listeners_for_event::{NotHeard, WhyNot};
 use self::sentence::{one_line, pattern, shortened};
 pub use self::trial::{Trial, try_actions};
@@ -188,6 +190,13 @@ impl Ruling {
         match self {
             Self::Fires(effects) => effects,
             _ => &[],
+        }
+    }
+
+    fn effects_mut(&mut self) -> &mut [Effect] {
+        match self {
+            Self::Fires(effects) => effects,
+            _ => &mut [],
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use osnl::control::grouped;
-use osnl::explain::{ExplainedEvent, RuleVerdict, Ruling, explain};
+use osnl::explain::{EventsInOrder, ExplainedEvent, RuleVerdict, Ruling};
 use osnl::native::Native;
 use osnl::unmatched::{self, UnmatchedMessage};
 use serde_json::{Value, json};
@@ -44,8 +44,9 @@ fn explain_events(args: &ExplainArgs, conf: &Native) -> Result<Exit, SavedEvents
         StandardOutput::plain()
     };
     let (mut seen, mut fired, mut dead) = (0_u64, 0_u64, 0_usize);
+    let mut events = EventsInOrder::default();
     for (name, subject) in subjects(args, conf)? {
-        let mut verdicts = explain(conf, &subject, args.listener.as_deref());
+        let mut verdicts = events.explain(conf, &subject, args.listener.as_deref());
         verdicts
             .retain(|verdict| args.rule.is_empty() || args.rule.iter().any(|name| *name == *verdict.rule));
         seen += 1;

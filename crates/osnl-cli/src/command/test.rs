@@ -12,7 +12,7 @@ mod report;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use osnl::explain::{ExplainedEvent, RuleVerdict, Ruling, explain};
+use osnl::explain::{EventsInOrder, RuleVerdict, Ruling};
 use osnl::native::Native;
 use osnl::rule::Mode;
 
@@ -80,19 +80,18 @@ fn tests_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 fn outcome<'a>(conf: &Native, case: &'a Case) -> TestOutcome<'a> {
-    let mut problems = Vec::new();
+    let (mut problems, mut events) = (Vec::new(), EventsInOrder::default());
     for (name, subject) in &case.events {
-        let found = said(conf, subject, case.listener.as_deref(), case);
+        let found = said(&events.explain(conf, subject, case.listener.as_deref()), case);
         let event = if case.events.len() > 1 { format!("{name}: ") } else { String::new() };
         problems.extend(found.into_iter().map(|problem| format!("{event}{problem}")));
     }
     TestOutcome { case, problems }
 }
 
-fn said(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>, case: &Case) -> Vec<String> {
-    let verdicts = explain(conf, subject, listener);
+fn said(verdicts: &[RuleVerdict], case: &Case) -> Vec<String> {
     let mut problems = Vec::new();
-    for found in &verdicts {
+    for found in verdicts {
         if matches!(found.ruling, Ruling::Undecided(_) | Ruling::Unreadable(_)) {
             problems.push(verdict(found));
         }
@@ -101,7 +100,7 @@ fn said(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>, case: &
         );
     }
     if let Some(expected) = &case.rules {
-        for found in &verdicts {
+        for found in verdicts {
             let wanted = expected.contains(&*found.rule);
             match (wanted, found.ruling.fires()) {
                 (true, true) | (false, false) => {}
@@ -111,7 +110,7 @@ fn said(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>, case: &
         }
     }
     if let Some(expected) = &case.actions {
-        let called = called(&verdicts);
+        let called = called(verdicts);
         let named =
             |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let (missing, more) = (

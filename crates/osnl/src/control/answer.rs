@@ -78,6 +78,7 @@ pub struct DeliveryGroup {
     pub obstacle: Option<DeliveryObstacle>,
     /// Their states, as the list names these.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub states: Vec<Phase>,
     #[serde(skip)]
     pub some: Vec<Delivery>,

@@ -21,7 +21,7 @@ pub struct Effect {
     pub asks: Vec<Ask>,
     /// The condition, if unknown data decides it; `***` for a key that seems secret.
     pub provided: Option<String>,
-    /// The reason of a dead letter for an event that is too old, whose retry has this effect.
+    /// The reason of a dead letter for an event that is too old, or overtaken, whose retry has this effect.
     pub too_old: Option<String>,
     pub would: Preview,
 }

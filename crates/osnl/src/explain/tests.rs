@@ -316,3 +316,36 @@ path = /var/log/osnl/audit.jsonl
         ["ends fires", "behind: Stopped(\"ends\")", "by-the-other-too: Stopped(\"ends\")", "off: Disabled"];
     check(Some("one"), &[&falses[..], &of_one].concat());
 }
+
+/// A create that comes after its delete, a copy of an event, and an event of another resource.
+#[test]
+fn of_several_events_the_one_that_a_newer_one_has_overtaken_would_be_a_dead_letter() {
+    let text = CONF.replace("[rule:ports]\n", "[rule:ports]\norder_by_event_time = true\n");
+    assert!(text.contains("order_by_event_time"));
+    let conf = load_texts(&[("a.conf".to_owned(), text)], &Sources::default()).unwrap().conf;
+    let mut events = EventsInOrder::default();
+    let mut overtaken = |message: &str, device: &str, time: &str| {
+        let mut event = port();
+        event["message_id"] = message.into();
+        event["timestamp"] = format!("2026-11-28 01:00:{time}").into();
+        event["payload"]["port"]["device_id"] = device.into();
+        let verdicts = events.explain(&conf, &subject(&event, None), None);
+        let effects = verdicts[0].ruling.effects();
+        assert!(!effects.is_empty());
+        effects
+            .iter()
+            .filter(|effect| effect.dead_letter().is_some_and(|why| why.contains("overtaken")))
+            .count()
+    };
+    let (one, other) = ("12345678-1234-5678-1234-567812345678", "12345678-1234-5678-1234-567812345679");
+    for (message, device, time, expected) in [
+        ("early", one, "03", 0),
+        ("delete", one, "10", 0),
+        ("create", one, "05", 2),
+        ("early", one, "03", 0),
+        ("another", other, "05", 0),
+        ("newer", one, "11", 0),
+    ] {
+        assert_eq!(overtaken(message, device, time), expected, "{message}");
+    }
+}

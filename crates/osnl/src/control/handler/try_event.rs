@@ -6,7 +6,7 @@ use super::super::refusal::{Code, RequestRefusal};
 use super::super::request::delivery_id;
 use super::super::rules::{RuleTrial, TrialEffect, TrialReport, TriedEvent};
 use super::ControlHandler;
-use crate::explain::{Content, Effect, ExplainedEvent, RuleVerdict, explain, words};
+use crate::explain::{Content, Effect, EventsInOrder, ExplainedEvent, RuleVerdict, words};
 use crate::journal::query::DeliveryDetails;
 use crate::native::Native;
 use crate::saved;
@@ -38,7 +38,8 @@ impl ControlHandler {
             let turn = self.trials.clone().lock_owned().await;
             let on_thread = spawn_blocking(move || {
                 let (_turn, conf) = (turn, &loaded.conf);
-                Ok(subjects.read(conf)?.iter().map(|(name, subject)| report(conf, name, subject)).collect())
+                let (subjects, mut events) = (subjects.read(conf)?, EventsInOrder::default());
+                Ok(subjects.iter().map(|(name, subject)| report(conf, name, subject, &mut events)).collect())
             });
             on_thread.await
         };
@@ -85,12 +86,12 @@ impl TriedEvents {
     }
 }
 
-fn report(conf: &Native, name: &str, subject: &ExplainedEvent) -> TrialReport {
+fn report(conf: &Native, name: &str, subject: &ExplainedEvent, events: &mut EventsInOrder) -> TrialReport {
     let about = match &subject.content {
         Content::Unreadable(why) => words::masked(&format!("{name}: cannot be read: {why}")),
         Content::Whole(_) | Content::Head { .. } => words::about(name, subject),
     };
-    TrialReport { about, rules: explain(conf, subject, None).iter().map(trial).collect() }
+    TrialReport { about, rules: events.explain(conf, subject, None).iter().map(trial).collect() }
 }
 
 fn trial(verdict: &RuleVerdict) -> RuleTrial {
