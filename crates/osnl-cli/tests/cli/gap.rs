@@ -145,6 +145,33 @@ fn an_exchange_that_goes_and_comes_back_is_bound_and_its_absence_is_an_incident(
     }
 }
 
+/// A binding to an exchange of any type is made without an error, and the key means nothing to most.
+#[test]
+fn an_exchange_that_is_made_anew_with_another_type_is_an_incident_until_it_is_a_topic_exchange() {
+    let rig =
+        Rig::with("other-type", &[&LISTENER.replace("declare = create", "declare = passive"), RULE, ACTION]);
+    for (kind, consequence) in [("fanout", "whatever its topic"), ("direct", "no notification comes by it")] {
+        wait_until(SOON, "no incident", || !has_incident(&rig, "exchange-type"));
+        rig.vhost.delete_exchange("neutron");
+        wait_until(SOON, "its absence is an incident", || has_incident(&rig, "exchange-missing"));
+        rig.vhost.declare_exchange("neutron", kind);
+        wait_until(SOON, "its type is an incident", || has_incident(&rig, "exchange-type"));
+        let status = rig.status();
+        let incidents = status["incidents"].as_array().unwrap();
+        let found = incidents.iter().find(|one| one["kind"] == "exchange-type").unwrap();
+        assert_eq!(found["severity"], "critical", "{found}");
+        for part in
+            [&*format!("its type is {kind}, not topic"), consequence, "delete it: the service declares"]
+        {
+            assert!(found.to_string().contains(part), "{part} in {found}");
+        }
+        rig.vhost.delete_exchange("neutron");
+        wait_until(SOON, "its absence is an incident", || has_incident(&rig, "exchange-missing"));
+        OsloPublisher::start(&rig.vhost.url(), PublisherOptions::default()).notify(&notice(1, 1));
+    }
+    wait_until(SOON, "no incident", || !has_incident(&rig, "exchange-type"));
+}
+
 #[test]
 fn an_exchange_of_osnls_own_is_made_anew_with_its_bindings() {
     let rig = Rig::start("gone-created");

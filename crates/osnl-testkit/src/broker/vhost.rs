@@ -313,6 +313,16 @@ impl Vhost {
         ));
     }
 
+    /// Declares a durable exchange of any type.
+    #[track_caller]
+    pub fn declare_exchange(&self, exchange: &str, kind: &str) {
+        let exchange = binary(exchange);
+        self.ask(&format!(
+            "begin rabbit_exchange:declare(rabbit_misc:r(V, exchange, {exchange}), {kind}, true, false, false, [], \
+             <<\"osnl\">>), true end"
+        ));
+    }
+
     #[track_caller]
     fn ask(&self, expression: &str) -> Value {
         self.node.ask(&format!("begin V = {}, {expression} end", binary(&self.name)))
