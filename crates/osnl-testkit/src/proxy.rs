@@ -6,7 +6,7 @@
 mod frames;
 mod relay;
 
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,7 +53,12 @@ struct ProxyState {
 impl FaultyProxy {
     #[must_use]
     pub fn before(port: u16) -> Self {
-        let listener = ports::listen();
+        Self::at(Ipv4Addr::LOCALHOST.into(), port)
+    }
+
+    #[must_use]
+    pub fn at(address: IpAddr, port: u16) -> Self {
+        let listener = ports::listen_at(address);
         let address = listener.local_addr().unwrap();
         let state =
             ProxyState { fault: NetworkFault::None, stopped: false, accepted: 0, cuts: 0, open: Vec::new() };

@@ -1,6 +1,7 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod addresses;
 mod book;
 mod check_connect;
 mod command_line;

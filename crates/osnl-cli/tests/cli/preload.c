@@ -2,6 +2,7 @@
  *
  * OSNL_TEST_FAULT names a file: `sync 5` lets fdatasync and fsync on the journal fail with errno 5, `write 28` what
  * writes it, and `hang` lets them wait. OSNL_TEST_CLOCK names a file with seconds that the wall clock is off. Neither there: nothing is changed.
+ * OSNL_TEST_NAME is `NAME ADDRESS ADDRESS`: a name and its two IPv4 addresses, in the resolver's order.
  * OSNL_TEST_TRACE names a file for what `strace -f -yy -xx` would say about those calls and what is sent; where a
  * process may not be traced.
  */
@@ -9,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,4 +143,18 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     char text[32];
     if (clock == CLOCK_REALTIME && small_file("OSNL_TEST_CLOCK", text, sizeof text)) now->tv_sec += atol(text);
     return result;
+}
+
+/* The answers of the C library for each address, one after the other: freeaddrinfo takes such a list. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+    static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (!real) *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    const char *names = getenv("OSNL_TEST_NAME");
+    char name[64], first[64], second[64];
+    if (!node || !names || sscanf(names, "%63s %63s %63s", name, first, second) != 3 || strcmp(node, name))
+        return real(node, service, hints, found);
+    int error = real(first, service, hints, found);
+    struct addrinfo *last = error ? NULL : *found;
+    while (last && last->ai_next) last = last->ai_next;
+    return error ? error : real(second, service, hints, &last->ai_next);
 }
