@@ -38,6 +38,7 @@ impl Kind {
             | Self::NotReloaded
             | Self::PublishersBlocked
             | Self::ExchangeMissing
+            | Self::ExchangeType
             | Self::QueueShared
             | Self::QueueLossy
             | Self::ServicesQueueUnread
