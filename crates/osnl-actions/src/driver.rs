@@ -211,6 +211,8 @@ pub struct Traits<'a> {
     /// The time for which the first event of a batch waits for more, where the driver has an option
     /// for that.
     pub gathers: Option<Duration>,
+    /// An option by which the driver itself delays a delivery, and its time.
+    pub delays: Option<(&'static str, Duration)>,
 }
 
 impl Default for Traits<'_> {
@@ -224,6 +226,7 @@ impl Default for Traits<'_> {
             destroys: false,
             hosts: None,
             gathers: None,
+            delays: None,
         }
     }
 }

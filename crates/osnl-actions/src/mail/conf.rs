@@ -234,7 +234,8 @@ impl DriverConf for MailConf {
     }
 
     fn traits(&self) -> Traits<'_> {
-        Traits { refuser: Some("the mail server"), gathers: self.digest, ..Traits::default() }
+        let delays = Some(("wait_for_recipients", self.patience));
+        Traits { refuser: Some("the mail server"), gathers: self.digest, delays, ..Traits::default() }
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {

@@ -227,7 +227,7 @@ fn without_letters<'l, 'r>(
 }
 
 /// Refuses waits during which the broker drops the message: it returns each 15 minutes, and each return counts against the
-/// delivery limit of its queue.
+/// delivery limit of its queue. Warns of waits for a target that have no end before that unless an option sets one.
 fn refuse_lost_waits<'r>(
     reader: &mut SectionReader<'_>,
     action: &ActionConf,
@@ -239,22 +239,39 @@ fn refuse_lost_waits<'r>(
     let limited = used.filter_map(|listener| Some((listener, listener.queue.delivery_limit?)));
     let Some((listener, limit)) = limited.min_by_key(|(_, limit)| *limit) else { return };
     let stay = STAY.saturating_mul(limit.saturating_add(1));
-    let DeliverySettings { batch, limits, .. } = action.delivery;
-    let waits = [("digest", Some(batch.wait)), ("hold_max", limits.hold_max)];
-    for (option, wait) in waits {
-        if wait.is_some_and(|wait| wait >= stay) {
-            let problem = format!(
-                "the wait may not end: memory:// returns a message each {}, and the queue of [listener:{}] drops it after {limit} \
-                 (delivery_limit)",
-                duration::shown(STAY),
-                listener.name
-            );
-            let allowed = format!(
-                "allowed: less than {}, no delivery_limit, or sqlite:// in [journal] connection",
-                duration::shown(stay)
-            );
-            reader.refuse::<()>(option, &problem, &allowed);
-        }
+    let lost = format!(
+        "memory:// returns a message each {}, and the queue of [listener:{}] drops it after {limit} (delivery_limit)",
+        duration::shown(STAY),
+        listener.name
+    );
+    let less = format!("less than {}", duration::shown(stay));
+    let DeliverySettings { batch, limits, rate, .. } = action.delivery;
+    let traits = action.driver.conf().traits();
+    let own = [("digest", batch.wait)].into_iter().chain(traits.delays);
+    let rate = rate.map(|rate| ("rate", rate.within));
+    let waits = own.chain(rate).chain(limits.hold_max.map(|wait| ("hold_max", wait)));
+    for (option, _) in waits.filter(|(_, wait)| *wait >= stay) {
+        let problem = format!("the wait may not end: {lost}");
+        let allowed = format!("allowed: {less}, no delivery_limit, or sqlite:// in [journal] connection");
+        reader.refuse::<()>(option, &problem, &allowed);
+    }
+    // Without a target there is nothing to wait for.
+    if traits.refuser.is_none() {
+        return;
+    }
+    let endless = [
+        ("hold_max", limits.hold_max.is_none(), "a delivery may wait longer for a target that is down"),
+        (
+            "retry_max_age",
+            limits.max_age.is_none_or(|age| age >= stay),
+            "a delivery may be retried for longer than its message is kept",
+        ),
+    ];
+    for (option, _, wait) in endless.into_iter().filter(|(_, is_endless, _)| *is_endless) {
+        let remedy = format!(
+            "set {option} to {less}, remove delivery_limit, or set sqlite:// in [journal] connection"
+        );
+        reader.warn(option, &format!("{wait}: {lost}"), &remedy);
     }
 }
 

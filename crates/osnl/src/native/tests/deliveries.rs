@@ -87,18 +87,44 @@ fn explain_says_which_action_is_not_asked_and_why() {
 /// A message that waits returns to its queue each 15 minutes, and a delivery limit drops it in the end.
 #[test]
 fn a_wait_that_a_delivery_limit_cuts_off_is_refused() {
-    let check = |limit: &str, wait: &str, expected: &[&str]| {
+    let with = |limit: &str, wait: &str| {
         let own = format!("pool = osnl\nqueue_type = quorum\n{limit}");
         let text = WHOLE.replace("pool = osnl\n", &own);
-        let found = errors(load(&format!("{text}{wait}[journal]\nconnection = memory://\n")));
+        load(&format!("{text}{wait}[journal]\nconnection = memory://\n"))
+    };
+    let same = |found: Vec<String>, expected: &[&str]| {
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.contains(expected), "{found}");
         }
     };
+    let check = |limit, wait, expected| same(errors(with(limit, wait)), expected);
     let lost = "hold_max: the wait may not end: memory:// returns a message each 15m, and the queue of [listener:neutron] \
                 drops it after 2 (delivery_limit); allowed: less than 45m, no delivery_limit,";
     check("delivery_limit = 2\n", "hold_max = 45m\n", &[lost]);
     check("delivery_limit = 2\n", "hold_max = 44m\n", &[]);
     check("", "hold_max = 45m\n", &[]);
+    check("delivery_limit = 2\n", "rate = 1 per 45m\n", &["rate: the wait may not end"]);
+    check("delivery_limit = 2\n", "rate = 1 per 44m\n", &[]);
+    let mail = "on_failure = admins\n[action:admins]\ndriver = mail\nserver = mail.example.com\nfrom = a@example.com\n\
+                to = b@example.com\n";
+    let waits = |wait: &str| format!("{mail}{wait}\n");
+    check(
+        "delivery_limit = 2\n",
+        &waits("wait_for_recipients = 45m"),
+        &["wait_for_recipients: the wait may"],
+    );
+    check("delivery_limit = 2\n", &waits("wait_for_recipients = 44m"), &[]);
+    check(
+        "delivery_limit = 0\n",
+        &waits("wait_for_recipients = 1m\ndigest = 15m"),
+        &["digest: the wait may"],
+    );
+    let warned = |limit, wait, expected| same(warnings(&with(limit, wait).unwrap()), expected);
+    let endless = "hold_max: a delivery may wait longer for a target that is down: memory:// returns a message each 15m";
+    let retried = "retry_max_age: a delivery may be retried for longer than its message is kept: memory://";
+    warned("delivery_limit = 2\n", "", &[endless, retried]);
+    warned("delivery_limit = 2\n", "hold_max = 44m\nretry_max_age = none\n", &[retried]);
+    warned("delivery_limit = 2\n", "hold_max = 44m\nretry_max_age = 44m\n", &[]);
+    warned("", "", &[]);
 }
