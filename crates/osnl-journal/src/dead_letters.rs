@@ -19,10 +19,13 @@
 //! A retried message is published to its queue with `osnl-retry-of` (the dead letter's number), `osnl-exchange`, and
 //! `osnl-routing-key`. `osnl-rule`, `osnl-action`, and `osnl-resource` keep other actions from being called.
 //!
+//! Each program that may publish to the queue can write these headers. So a reading checks each message by
+//! [`LetterNumbers`], and a copy counts for a letter only with the bytes, rule, action, and resource of that.
+//!
 //! A letter with `osnl-waits` is a [`WaitingLetter`]. Its copy has that header too, and the letter stays in the dead
 //! letter queue until the delivery that is made of the copy has ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -120,6 +123,8 @@ pub struct WaitingLetter {
     pub received: SystemTime,
     /// The idempotency key of the delivery, the same for each arrival of its message.
     pub effect: String,
+    /// The digest of the body, as in its header.
+    digest: String,
 }
 
 impl WaitingLetter {
@@ -141,7 +146,16 @@ impl WaitingLetter {
             reason: row.reason.unwrap_or_default(),
             received: row.received,
             effect: text(IDEMPOTENCY_KEY).unwrap_or_default(),
+            digest: text(DIGEST).unwrap_or_default(),
         })
+    }
+
+    /// Whether a delivery of a message is that of the letter.
+    #[must_use]
+    pub(crate) fn is_of(&self, received: &ReceivedMessage, head: &Notification, new: &NewDelivery) -> bool {
+        let digest = received.digest().to_string();
+        let effect = idempotency_key(head, &new.rule, &new.action, new.resource, || digest.clone());
+        self.digest == digest && self.effect == cut(&effect)
     }
 }
 
@@ -253,7 +267,11 @@ fn common(received: &ReceivedMessage, kind: &str, reason: &str) -> BTreeMap<Stri
 }
 
 fn header(name: &str, value: &str) -> (String, String) {
-    (name.to_owned(), value[..value.floor_char_boundary(LONGEST)].to_owned())
+    (name.to_owned(), cut(value).to_owned())
+}
+
+fn cut(value: &str) -> &str {
+    &value[..value.floor_char_boundary(LONGEST)]
 }
 
 fn shown(at: SystemTime) -> String {
@@ -343,6 +361,44 @@ impl DeadLetterRow {
 pub fn id_of(message: &QueuedMessage) -> u64 {
     let own = message.headers.get(ID).and_then(|id| id.parse::<u64>().ok()).filter(|id| *id >> 63 == 0);
     own.unwrap_or_else(|| u64::from(hash(&format!("{:?}", message.headers))))
+}
+
+/// The numbers of the messages of one reading, each with the content that has it first.
+#[derive(Debug, Default)]
+pub struct LetterNumbers(HashMap<u64, BodyDigest>);
+
+impl LetterNumbers {
+    /// Takes osnl's headers from a message whose bytes are not those that the headers name: another program has written
+    /// these. Gives a message another number if an earlier one of other content has its number. The message has its body.
+    pub fn check(&mut self, message: &mut QueuedMessage) {
+        let (bytes, digest) = match message.cut {
+            Some(cut) => (cut.bytes, cut.digest),
+            None => (message.body.len() as u64, BodyDigest::of(&message.body)),
+        };
+        let text = |name: &str| message.headers.get(name).map(String::as_str);
+        let told = bytes_of(message);
+        let is_own = if told == bytes {
+            text(DIGEST).is_some_and(|told| told == digest.to_string())
+        } else {
+            // Only the beginning of an unreadable message is kept.
+            told > bytes && text(KIND) == Some(UNREADABLE)
+        };
+        if !is_own {
+            message.headers.retain(|name, _| !name.starts_with("osnl-"));
+            message.headers.extend([header(BYTES, &bytes.to_string()), header(DIGEST, &digest.to_string())]);
+        }
+        let content = [IDEMPOTENCY_KEY, RULE, ACTION, RESOURCE, KEY, EXCHANGE, ROUTING_KEY];
+        let content = content.map(|name| message.headers.get(name));
+        let content = BodyDigest::of(format!("{digest}{content:?}").as_bytes());
+        let id = id_of(message);
+        let mut number = id;
+        while *self.0.entry(number).or_insert(content) != content {
+            number = hash(&format!("{number}/{content}")).into();
+        }
+        if number != id {
+            message.headers.extend([header(ID, &number.to_string())]);
+        }
+    }
 }
 
 /// Returns the mark shared by all copies of one dead letter; `None` for an unreadable message or a message of

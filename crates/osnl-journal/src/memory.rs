@@ -159,8 +159,8 @@ struct PendingDelivery {
     used: UsedLimits,
     /// The beginning of its wait.
     since: Instant,
-    /// Whether it was made by `on_failure`, and not by a rule.
-    is_handed: bool,
+    /// The action whose delivery was given up first, if `on_failure` has made this one, and not a rule.
+    giver: Option<Arc<str>>,
     told: Option<Arc<EnrichedValues>>,
     failed: Option<FailedAttempts>,
     claimed: Option<Weight>,
@@ -494,6 +494,7 @@ impl MemoryJournal {
         sender: oneshot::Sender<Settle>,
     ) -> Option<(oneshot::Sender<Settle>, Settle)> {
         let redelivered = entry.received.origin.redelivered;
+        state.check_letters(&mut entry);
         if identity.may_be_copy(redelivered) {
             let open = state.identities.get(&identity).copied();
             if let (true, Some(open)) = (redelivered, open.and_then(|id| state.entries.get_mut(&id))) {

@@ -38,8 +38,9 @@ pub struct QueuedMessage {
     pub cut: Option<Cut>,
 }
 
-/// Selects, by headers, the messages whose bodies are kept in memory; the bodies of all others are empty.
-pub type WantsBody<'a> = &'a (dyn Fn(&BTreeMap<String, String>) -> bool + Send + Sync);
+/// Looks at each message as it arrives, may change its headers, and returns whether the body is kept in memory; the bodies of
+/// all others are empty.
+pub type WantsBody<'a> = &'a (dyn Fn(&mut QueuedMessage) -> bool + Send + Sync);
 
 pub trait QueueAccess: Send + Sync {
     /// Publishes persistent messages to a queue, and waits until the broker has confirmed each. `make` makes a missing

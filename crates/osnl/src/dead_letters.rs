@@ -24,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::queries::{MemoryAndQueues, row_of, unread};
 use crate::daemon::ServiceTask;
-use crate::journal::dead_letters::{LetterWait, WaitingLetter, again, bytes_of, copy_of, id_of};
+use crate::journal::dead_letters::{
+    LetterNumbers, LetterWait, WaitingLetter, again, bytes_of, copy_of, id_of,
+};
 use crate::journal::memory::{Burial, LetterVisit, MemoryJournal, QueueWork};
 use crate::native::{JournalConf, ListenerConf, Native};
 
@@ -447,15 +449,18 @@ impl DeadLetterQueues {
 }
 
 impl DeadLetterQueue {
-    /// Consumes from the queue exclusively, once no other program does.
+    /// Consumes from the queue exclusively, once no other program does. `wants_body` sees each message with its body, and
+    /// after a check of its headers.
     async fn take(
         &self,
         wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
     ) -> Result<Option<Box<dyn QueueReader>>, DeadLetterError> {
         let Some(access) = self.transport.queue_access() else { return Ok(None) };
         let deadline = Instant::now() + BUSY;
-        let wants = |headers: &BTreeMap<String, String>| {
-            wants_body(&QueuedMessage { headers: headers.clone(), ..QueuedMessage::default() })
+        let numbers = Mutex::new(LetterNumbers::default());
+        let wants = |message: &mut QueuedMessage| {
+            numbers.lock().unwrap_or_else(PoisonError::into_inner).check(message);
+            wants_body(message)
         };
         loop {
             match access.take(&self.name, &wants).await {
@@ -487,7 +492,7 @@ impl DeadLetterQueue {
             if change == DeadLetterChange::Discard || !is_open {
                 return false;
             }
-            let bytes = bytes_of(message);
+            let bytes = message.body.len() as u64;
             let is_first = bodies.fetch_add(bytes, Ordering::Relaxed) == 0;
             let fits = is_first || bodies.load(Ordering::Relaxed) <= BODIES;
             left.fetch_add(u64::from(!fits), Ordering::Relaxed);
@@ -565,7 +570,7 @@ impl DeadLetterQueue {
         let wants_body = |message: &QueuedMessage| {
             visit.send_back.contains(&id_of(message))
                 && WaitingLetter::read(message).is_some()
-                && bodies.fetch_add(bytes_of(message), Ordering::Relaxed) <= BODIES
+                && bodies.fetch_add(message.body.len() as u64, Ordering::Relaxed) <= BODIES
         };
         let mut done = visit.clone();
         let Some(mut reader) = self.take(&wants_body).await? else {
@@ -682,3 +687,6 @@ fn words(queue: &str, error: &TransportError) -> String {
         error => format!("the dead letter queue \"{queue}\": {error}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

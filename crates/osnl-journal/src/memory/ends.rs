@@ -154,7 +154,7 @@ impl MemoryState {
             subject,
             used,
             since,
-            is_handed: false,
+            giver: None,
             told,
             failed: None,
             claimed,
@@ -195,7 +195,8 @@ impl MemoryState {
         let waits = |letter: &u64| self.key_of_letter(*letter).is_some();
         let ends_letter = given_up.letter.or(given_up.ends_letter).filter(waits);
         if let Some(pending) = self.deliveries.get_mut(&id) {
-            (pending.since, pending.is_handed) = (Instant::now(), true);
+            pending.since = Instant::now();
+            pending.giver = Some(given_up.giver.as_ref().unwrap_or(&given_up.action).clone());
             pending.ends_letter = ends_letter.filter(|_| !holds_key);
         }
     }

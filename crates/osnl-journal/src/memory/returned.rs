@@ -27,7 +27,8 @@ pub(super) struct MessageCourse {
     pub(super) returns: u32,
     /// The attempts of each delivery that has returned.
     pub(super) used: HashMap<DeliveryName, UsedLimits>,
-    pub(super) ended: HashSet<DeliveryName>,
+    /// The deliveries that have ended, each with the giver of a delivery of `on_failure`.
+    pub(super) ended: HashMap<DeliveryName, Option<Arc<str>>>,
     /// Open deliveries of `on_failure`, which no rule makes.
     pub(super) handed: Vec<HandedDelivery>,
 }
@@ -36,6 +37,7 @@ pub(super) struct MessageCourse {
 #[derive(Clone, Debug)]
 pub(super) struct HandedDelivery {
     new: NewDelivery,
+    giver: Arc<str>,
     since: Instant,
     /// The letter that leaves its queue when the delivery has ended.
     ends_letter: Option<u64>,
@@ -48,14 +50,14 @@ impl MessageCourse {
             since: Instant::now(),
             returns: 0,
             used: HashMap::new(),
-            ended: HashSet::new(),
+            ended: HashMap::new(),
             handed: Vec::new(),
         }
     }
 
     /// Leaves out ended deliveries, and adds those of `on_failure`, which no rule makes.
     pub(super) fn resume(&self, deliveries: &mut Vec<NewDelivery>) {
-        deliveries.retain(|new| !self.ended.contains(&name(new)));
+        deliveries.retain(|new| !self.ended.contains_key(&name(new)));
         // A reload may have made a rule call the action of `on_failure` itself.
         let own: HashSet<DeliveryName> = deliveries.iter().map(name).collect();
         let handed = self.handed.iter().map(|handed| &handed.new);
@@ -64,9 +66,9 @@ impl MessageCourse {
 
     /// Returns the names of all deliveries that the message has had. Notes those that end from the start.
     pub(super) fn wanted(&mut self, deliveries: &[NewDelivery]) -> HashSet<DeliveryName> {
-        let wanted = deliveries.iter().map(name).chain(self.ended.iter().cloned()).collect();
+        let wanted = deliveries.iter().map(name).chain(self.ended.keys().cloned()).collect();
         let from_the_start = deliveries.iter().filter(|new| !new.begin.is_open());
-        self.ended.extend(from_the_start.map(name));
+        self.ended.extend(from_the_start.map(|new| (name(new), None)));
         wanted
     }
 
@@ -86,11 +88,11 @@ impl OpenEntry {
     pub(super) fn leaves(&mut self, pending: &PendingDelivery, returned: bool) {
         let name = (pending.rule.clone(), pending.action.clone(), pending.resource);
         if !returned {
-            self.course.ended.insert(name);
+            self.course.ended.insert(name, pending.giver.clone());
             return;
         }
         self.course.used.insert(name, pending.used);
-        if pending.is_handed {
+        if let Some(giver) = pending.giver.clone() {
             let new = NewDelivery {
                 resource: pending.resource,
                 ordered: matches!(pending.lane, MemoryLane::Key(_)),
@@ -99,7 +101,7 @@ impl OpenEntry {
                 ..NewDelivery::new(pending.rule.clone(), pending.action.clone(), pending.key.clone())
             };
             let (since, ends_letter) = (pending.since, pending.ends_letter);
-            self.course.handed.push(HandedDelivery { new, since, ends_letter });
+            self.course.handed.push(HandedDelivery { new, giver, since, ends_letter });
         }
     }
 }
@@ -118,19 +120,22 @@ impl MemoryState {
             let before = handed.iter().find(|handed| name(&handed.new) == name(new));
             let pending = self.deliveries.get_mut(&DeliveryId(self.last));
             if let (Some(before), Some(pending)) = (before, pending) {
-                (pending.since, pending.ends_letter, pending.is_handed) =
-                    (before.since, before.ends_letter, true);
+                (pending.since, pending.ends_letter) = (before.since, before.ends_letter);
+                pending.giver = Some(before.giver.clone());
             }
         }
     }
 
-    /// Returns the course of a message that the broker delivers again. Without the action of one of its deliveries, the
-    /// rules decide anew.
+    /// Returns the course of a message that the broker delivers again. Where the action of an open delivery of `on_failure`
+    /// is gone, the rules decide anew about the delivery that was given up; all other ends count.
     pub(super) fn course_of(&self, identity: &crate::identity::MessageIdentity) -> Option<MessageCourse> {
         let mut course = self.returned.get(identity)?.clone();
-        if course.handed.iter().any(|handed| self.retired.contains(&handed.new.action)) {
-            course.handed.clear();
-            course.ended.clear();
+        let is_gone = |handed: &mut HandedDelivery| self.retired.contains(&handed.new.action);
+        for HandedDelivery { new, giver, .. } in course.handed.extract_if(.., is_gone) {
+            course.ended.retain(|(rule, action, resource), of| {
+                let is_of_giver = *action == giver || of.as_ref() == Some(&giver);
+                !(is_of_giver && *rule == new.rule && *resource == new.resource)
+            });
         }
         Some(course)
     }

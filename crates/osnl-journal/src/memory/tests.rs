@@ -195,6 +195,45 @@ async fn what_on_failure_has_taken_waits_on_over_a_return() {
     assert_eq!(names(&claim(&journal)), ["1"]);
 }
 
+/// A reload takes an action of `on_failure` away while its delivery is open.
+#[test]
+fn without_the_action_of_on_failure_only_the_given_up_delivery_is_decided_anew() {
+    let journal = journal();
+    let several = |redelivered| {
+        let mut entry = entry("1", "k", redelivered);
+        entry.deliveries.push(NewDelivery::new("r", "c", Some("k".into())));
+        entry.deliveries.push(NewDelivery::new("s", "a", Some("other".into())));
+        entry
+    };
+    let claim_all = |action: &str| {
+        let claimed = journal.claim(action, ClaimLimits::in_order(10)).now_or_never().unwrap_or_default();
+        claimed.into_iter().map(|one| (one.event.rule.to_string(), one.id)).collect::<Vec<_>>()
+    };
+    let rules = |claimed: &[(String, DeliveryId)]| {
+        claimed.iter().map(|(rule, _)| rule.clone()).collect::<Vec<String>>()
+    };
+    let _first = append_as(&journal, several(false));
+    let a = claim_all("a");
+    assert_eq!(rules(&a), ["r", "s"]);
+    journal.end(a[0].1, given_up_to("b"));
+    journal.end(a[1].1, Outcome::Delivered.into());
+    journal.end(claim_all("c")[0].1, Outcome::Delivered.into());
+    // The delivery of "b" is given up too, and that of "d" is open when "d" is taken away.
+    journal.end(claim_all("b")[0].1, given_up_to("d"));
+    journal.end(claim_all("d")[0].1, Outcome::Returned.into());
+    journal.retired("d");
+    let _again = append_as(&journal, several(true));
+    let again = claim_all("a");
+    assert_eq!((rules(&again), claim_all("c").len()), (vec!["r".to_owned()], 0));
+    // The course of the given-up delivery begins anew, with all of its on_failure.
+    journal.end(again[0].1, given_up_to("b"));
+    assert_eq!(rules(&claim_all("b")), ["r"]);
+}
+
+fn given_up_to(action: &str) -> End {
+    End::from(Outcome::Dead("why".into())).handed_to(crate::Handover::to(action))
+}
+
 #[test]
 fn a_window_full_of_messages_is_crowded() {
     let journal = MemoryJournal::new(MemoryLimits::for_prefetch(2), Arc::default());
@@ -432,6 +471,50 @@ fn a_dead_letter_is_read_as_it_was_written_and_a_copy_has_its_number() {
     assert_eq!(wanted, RetriedDelivery { rule: "r", action: "a", resource: None, letter: None });
     let DeadLetterRow::Unreadable(foreign) = DeadLetterRow::read(&Default::default()) else { panic!() };
     assert!(foreign.reason.contains("another program"), "{}", foreign.reason);
+}
+
+/// A program that may publish to the queue can repeat each header of a dead letter.
+#[test]
+fn a_message_that_pretends_to_be_a_dead_letter_takes_neither_its_number_nor_its_place() {
+    use crate::dead_letters::{DeadLetterRow, LetterNumbers, copy_of, id_of};
+    let (journal, ..) = with_queue();
+    journal.end(claim(&journal)[0].0, Outcome::Dead("refused".to_owned()).into());
+    let letter = unburied(&journal).remove(0).message;
+    let checked = |messages: &[&osnl_transport::QueuedMessage]| {
+        let mut numbers = LetterNumbers::default();
+        let checked = messages.iter().map(|message| {
+            let mut message = (*message).clone();
+            numbers.check(&mut message);
+            message
+        });
+        checked.collect::<Vec<_>>()
+    };
+    let with = |body: &str, headers: &[(&str, &str)]| {
+        let mut forged = letter.clone();
+        forged.body = body.to_owned().into();
+        let digest = osnl_model::BodyDigest::of(body.as_bytes()).to_string();
+        let own = [("osnl-bytes", body.len().to_string()), ("osnl-digest", digest)];
+        forged.headers.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        forged.headers.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        forged
+    };
+    let copy = letter.clone();
+    let both = checked(&[&letter, &copy]);
+    assert!(both.iter().all(|one| one.headers == letter.headers), "copies keep one number: {both:?}");
+    // Of another body, or about another action: a number of its own, whichever comes first.
+    for forged in [with("2 k", &[]), with("1 k", &[("osnl-action", "b")])] {
+        for both in [checked(&[&letter, &forged]), checked(&[&forged, &letter])] {
+            assert_eq!(id_of(&both[0]), id_of(&letter));
+            assert_ne!(copy_of(&both[0]), copy_of(&both[1]));
+        }
+    }
+    // With the facts of another body it is a message of another program, of its true size.
+    let large = u64::MAX.to_string();
+    for facts in [("osnl-digest", "0"), ("osnl-bytes", "1"), ("osnl-bytes", &*large)] {
+        let found = checked(&[&with("2 k", &[facts])]);
+        let DeadLetterRow::Unreadable(found) = DeadLetterRow::read(&found[0]) else { panic!("{facts:?}") };
+        assert!(found.reason.contains("another program") && found.size == 3, "{found:?}");
+    }
 }
 
 #[test]

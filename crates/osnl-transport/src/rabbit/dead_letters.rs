@@ -318,13 +318,15 @@ async fn take(
             None => return Err(TransportError::Cancelled { queue: queue.to_owned() }),
         };
         let share = body_flow.share(delivery.data.len());
-        let headers = texts(&delivery.properties);
-        let message = QueuedMessage {
+        let mut message = QueuedMessage {
             cut: body_flow.cut(channel.id(), delivery.delivery_tag),
-            body: if wants_body(&headers) { Bytes::from(delivery.data) } else { Bytes::new() },
+            body: Bytes::from(delivery.data),
             properties: properties(&delivery.properties),
-            headers,
+            headers: texts(&delivery.properties),
         };
+        if !wants_body(&mut message) {
+            message.body = Bytes::new();
+        }
         drop(share);
         found.push((delivery_count(&delivery.properties), delivery.delivery_tag, message));
     }

@@ -41,7 +41,7 @@ async fn what_is_kept_is_read_in_order_and_removed_one_by_one() {
 
     for round in 0..3 {
         let mut reader =
-            queue.take(QUEUE, &|headers| headers["osnl-id"].ends_with('7')).await.unwrap().unwrap();
+            queue.take(QUEUE, &|message| message.headers["osnl-id"].ends_with('7')).await.unwrap().unwrap();
         assert_eq!(reader.messages().len(), 300 - round);
         let ids: Vec<usize> =
             reader.messages().iter().map(|one| one.headers["osnl-id"].parse().unwrap()).collect();

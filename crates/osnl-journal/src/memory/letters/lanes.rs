@@ -127,6 +127,17 @@ impl MemoryState {
             || entry.deliveries.iter().any(is_unknown)
     }
 
+    /// Lets deliveries be no copies of letters that are not theirs: a publisher may write any number into its headers.
+    pub(in crate::memory) fn check_letters(&self, entry: &mut Entry) {
+        let Entry { received, notification, deliveries } = entry;
+        for new in deliveries {
+            let letter = new.letter.and_then(|letter| self.letters.find(letter));
+            if letter.is_some_and(|known| !known.letter.is_of(received, notification, new)) {
+                new.letter = None;
+            }
+        }
+    }
+
     pub(in crate::memory) fn park(
         &mut self,
         entry: Entry,

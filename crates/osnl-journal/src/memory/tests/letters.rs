@@ -356,6 +356,30 @@ fn a_copy_whose_letter_is_gone_is_acknowledged_and_has_no_effect() {
     assert!(world.is_done() && world.effects.is_empty());
 }
 
+/// A publisher that may write to the default exchange can put any number into the headers of its own message.
+#[test]
+fn a_message_with_the_number_of_a_letter_and_another_body_removes_no_letter() {
+    let mut world = World::new(1, 2);
+    world.serve(0);
+    world.arrive(true);
+    (0..2).for_each(|_| world.serve(0));
+    world.settle();
+    assert_eq!(world.dead.len(), 1);
+    // Event 1 of the same resource pretends to be the copy of the letter of event 0.
+    let forged = again(&world.dead[0]).headers;
+    world.source[0].marks = Some(forged);
+    world.arrive(false);
+    (0..4).for_each(|_| world.serve(0));
+    world.attempt(false, false);
+    (0..4).for_each(|_| world.serve(0));
+    world.settle();
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    let kept: Vec<(usize, LetterWait)> = world.dead.iter().map(|of| (event_in(of), letter(of).why)).collect();
+    assert_eq!(kept, [(0, LetterWait::Guard), (1, LetterWait::Behind)]);
+    world.finish();
+    assert_eq!(world.effects, [0, 1]);
+}
+
 #[test]
 fn with_more_letters_than_one_reading_takes_everything_waits() {
     let mut world = World::new(2, 2);

@@ -1,0 +1,212 @@
+//! Commands on the dead letter queue of a broker in memory, whose daemon gives each retried message up again.
+
+use osnl_model::{BodyDigest, Priority, Target};
+use osnl_transport::{Consumer, ListenOptions, OutgoingMessage, QueueAccess, Tap, TapOptions, WantsBody};
+
+use super::*;
+
+const QUEUE: &str = "q";
+
+#[derive(Default)]
+struct BrokerQueues {
+    /// The dead letters in their order.
+    dead: BTreeMap<usize, QueuedMessage>,
+    /// The messages that were put back.
+    retried: Vec<QueuedMessage>,
+    /// The most messages that may be put back.
+    most: usize,
+}
+
+#[derive(Clone, Default)]
+struct MemoryBroker(Arc<Mutex<BrokerQueues>>);
+
+struct MemoryReading {
+    broker: MemoryBroker,
+    places: Vec<usize>,
+    messages: Vec<QueuedMessage>,
+    waiting: usize,
+}
+
+impl MemoryBroker {
+    fn with(letters: impl IntoIterator<Item = QueuedMessage>) -> Self {
+        let dead: BTreeMap<usize, QueuedMessage> = letters.into_iter().enumerate().collect();
+        let most = dead.len();
+        Self(Arc::new(Mutex::new(BrokerQueues { dead, most, ..BrokerQueues::default() })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BrokerQueues> {
+        self.0.lock().unwrap()
+    }
+
+    async fn retry(&self) -> Vec<u64> {
+        let queues = DeadLetterQueues::default();
+        let (count, trouble, expected, changed) = Default::default();
+        let (name, source) = (format!("{QUEUE}.dead"), QUEUE.to_owned());
+        let transport = Arc::new(self.clone());
+        let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed };
+        queues.lock().insert("l".into(), queue);
+        let mut changed = ChangedLetters::default();
+        let is_delivery = |message: &QueuedMessage| row_of(message).is_some();
+        queues.change(DeadLetterChange::Retry, is_delivery, &mut changed).await.unwrap();
+        changed.ids
+    }
+}
+
+impl QueueAccess for MemoryBroker {
+    fn put<'a>(
+        &'a self,
+        queue: &'a str,
+        _make: bool,
+        messages: &'a [QueuedMessage],
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        assert_eq!(queue, QUEUE);
+        let mut queues = self.lock();
+        for message in messages {
+            queues.retried.push(message.clone());
+            let count = queues.retried.len();
+            assert!(count <= queues.most, "what has come back is retried again");
+            // The retry fails at once.
+            let next = queues.dead.keys().last().map_or(0, |last| last + 1);
+            queues.dead.insert(next, letter(1_000_000 + count, &message.body));
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn take<'a>(
+        &'a self,
+        _queue: &'a str,
+        wants_body: WantsBody<'a>,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn QueueReader>>, TransportError>> {
+        let queues = self.lock();
+        let mut reading = MemoryReading {
+            broker: self.clone(),
+            places: Vec::new(),
+            messages: Vec::new(),
+            waiting: queues.dead.len(),
+        };
+        for (place, message) in queues.dead.iter().take(MOST_READ) {
+            let mut message = message.clone();
+            if !wants_body(&mut message) {
+                message.body.clear();
+            }
+            reading.places.push(*place);
+            reading.messages.push(message);
+        }
+        Box::pin(std::future::ready(Ok(Some(Box::new(reading) as Box<dyn QueueReader>))))
+    }
+
+    fn depth<'a>(&'a self, _queue: &'a str) -> BoxFuture<'a, Result<Option<u32>, TransportError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+}
+
+impl QueueReader for MemoryReading {
+    fn messages(&self) -> &[QueuedMessage] {
+        &self.messages
+    }
+
+    fn has_more(&self) -> bool {
+        self.waiting > self.messages.len()
+    }
+
+    fn waiting(&self) -> u64 {
+        self.waiting as u64
+    }
+
+    fn acknowledge(&mut self, at: usize) -> BoxFuture<'_, Result<(), TransportError>> {
+        self.broker.lock().dead.remove(&self.places[at]);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), TransportError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl Transport for MemoryBroker {
+    fn listen<'a>(
+        &'a self,
+        _to: &'a [(Target, Priority)],
+        _options: &'a ListenOptions,
+    ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
+        unreachable!("commands only use the queues")
+    }
+
+    fn send<'a>(
+        &'a self,
+        _to: &'a Target,
+        _priority: &'a Priority,
+        _message: OutgoingMessage,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        unreachable!("commands only use the queues")
+    }
+
+    fn tap<'a>(&'a self, _options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        unreachable!("commands only use the queues")
+    }
+
+    fn queue_access(&self) -> Option<&dyn QueueAccess> {
+        Some(self)
+    }
+
+    fn location(&self) -> String {
+        "memory".to_owned()
+    }
+}
+
+fn letter(number: usize, body: &[u8]) -> QueuedMessage {
+    let headers = [
+        ("osnl-id", number.to_string()),
+        ("osnl-kind", "dead-letter".to_owned()),
+        ("osnl-rule", "r".to_owned()),
+        ("osnl-action", "a".to_owned()),
+        ("osnl-idempotency-key", format!("m{number}/r/a")),
+        ("osnl-bytes", body.len().to_string()),
+        ("osnl-digest", BodyDigest::of(body).to_string()),
+    ];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value)).into();
+    QueuedMessage { body: body.to_vec().into(), headers, ..QueuedMessage::default() }
+}
+
+#[tokio::test]
+async fn a_retry_of_more_than_one_reading_takes_retries_each_letter_once() {
+    let count = MOST_READ + 1000;
+    let broker = MemoryBroker::with((0..count).map(|number| letter(number, b"body")));
+    let retried = broker.retry().await;
+    assert_eq!(retried, (0..count as u64).collect::<Vec<_>>());
+    let queues = broker.lock();
+    assert_eq!((queues.retried.len(), queues.dead.len()), (count, count));
+}
+
+/// A program that may publish to the queue writes any header, also that of a size.
+#[tokio::test]
+async fn a_message_that_names_a_size_stops_no_retry_of_others() {
+    let mut forged = letter(0, b"forged");
+    forged.headers.insert("osnl-bytes".to_owned(), (1_u64 << 40).to_string());
+    let broker = MemoryBroker::with([forged].into_iter().chain((1..4).map(|number| letter(number, b"body"))));
+    assert_eq!(broker.retry().await, [1, 2, 3]);
+    assert_eq!(broker.lock().dead[&0].body[..], b"forged"[..]);
+}
+
+#[tokio::test]
+async fn a_message_with_the_headers_of_a_dead_letter_takes_the_place_of_none() {
+    for is_first in [true, false] {
+        let mut forged = letter(1, b"forged");
+        let mut letters = vec![letter(1, b"real"), forged.clone()];
+        if is_first {
+            letters.swap(0, 1);
+        }
+        let broker = MemoryBroker::with(letters);
+        broker.retry().await;
+        let retried: HashSet<Vec<u8>> =
+            broker.lock().retried.iter().map(|message| message.body.to_vec()).collect();
+        assert_eq!(retried, [b"real".to_vec(), b"forged".to_vec()].into());
+        // With the digest of the real one, it is no delivery.
+        forged.headers = letter(1, b"real").headers;
+        let broker = MemoryBroker::with([forged, letter(1, b"real")]);
+        broker.retry().await;
+        let bodies: Vec<Vec<u8>> =
+            broker.lock().retried.iter().map(|message| message.body.to_vec()).collect();
+        assert_eq!(bodies, [b"real".to_vec()]);
+    }
+}
