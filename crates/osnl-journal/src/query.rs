@@ -39,8 +39,8 @@ pub use self::page::{BoundedCount, ListPage, PhaseCount, RowOrder, page_of};
 pub(crate) use self::page::{count_rows, counted_phases};
 pub use self::phase::{Phase, QueryContext, RowState};
 pub use self::records::{
-    AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, HeldBy, HeldCause, KeptEvent, KeyedEvent,
-    Overview, RecentDelivery, Tally, Unreadable, UnreadableFilter,
+    AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, HeldBy, HeldCause, KeptEvent,
+    KeyedEvent, Overview, RecentDelivery, Tally, Unreadable, UnreadableFilter,
 };
 use crate::sqlite::SqliteJournal;
 use crate::{DeliveryId, JournalState, PausedActions};

@@ -98,7 +98,7 @@ fn a_wait_that_a_delivery_limit_cuts_off_is_refused() {
             assert!(found.contains(expected), "{found}");
         }
     };
-    let check = |limit, wait, expected| same(errors(with(limit, wait)), expected);
+    let check = |limit: &str, wait: &str, expected: &[&str]| same(errors(with(limit, wait)), expected);
     let lost = "hold_max: the wait may not end: memory:// returns a message each 15m, and the queue of [listener:neutron] \
                 drops it after 2 (delivery_limit); allowed: less than 45m, no delivery_limit,";
     check("delivery_limit = 2\n", "hold_max = 45m\n", &[lost]);
@@ -120,7 +120,8 @@ fn a_wait_that_a_delivery_limit_cuts_off_is_refused() {
         &waits("wait_for_recipients = 1m\ndigest = 15m"),
         &["digest: the wait may"],
     );
-    let warned = |limit, wait, expected| same(warnings(&with(limit, wait).unwrap()), expected);
+    let warned =
+        |limit: &str, wait: &str, expected: &[&str]| same(warnings(&with(limit, wait).unwrap()), expected);
     let endless = "hold_max: a delivery may wait longer for a target that is down: memory:// returns a message each 15m";
     let retried = "retry_max_age: a delivery may be retried for longer than its message is kept: memory://";
     warned("delivery_limit = 2\n", "", &[endless, retried]);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::control::{LagStatus, LeftQueue, ManagementStatus, PartitionLag};
-use osnl_transport::AS_CONFIGURED;
 use crate::queues::{Finding, FindingSeverity};
+use osnl_transport::AS_CONFIGURED;
 
 #[test]
 fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
