@@ -29,6 +29,9 @@ pub(super) struct Graph {
     order: Vec<String>,
 }
 
+/// The imports of files, by the two rooms of one level that have these files.
+type RoomImports<'a> = BTreeMap<(&'a str, &'a str), Vec<(usize, usize)>>;
+
 /// Rooms of one level that import each other in a circle.
 #[derive(Debug)]
 pub(super) struct Cycle {
@@ -54,7 +57,7 @@ impl Graph {
 
     /// Returns the cycles of all levels, the outermost first.
     pub(super) fn cycles(&self) -> Vec<Cycle> {
-        let mut levels: BTreeMap<&[&str], BTreeMap<(&str, &str), Vec<(usize, usize)>>> = BTreeMap::new();
+        let mut levels: BTreeMap<&[&str], RoomImports<'_>> = BTreeMap::new();
         let paths: Vec<Vec<&str>> =
             self.files.iter().map(|file| file.trim_end_matches(".rs").split('/').collect()).collect();
         for &(from, to) in self.imports.keys().filter(|(from, to)| *from > 0 && *to > 0) {
@@ -69,11 +72,7 @@ impl Graph {
         levels.iter().flat_map(|(folder, imports)| self.cycles_of_level(folder, imports)).collect()
     }
 
-    fn cycles_of_level(
-        &self,
-        folder: &[&str],
-        imports: &BTreeMap<(&str, &str), Vec<(usize, usize)>>,
-    ) -> Vec<Cycle> {
+    fn cycles_of_level(&self, folder: &[&str], imports: &RoomImports<'_>) -> Vec<Cycle> {
         let reached: BTreeMap<&str, BTreeSet<&str>> =
             imports.keys().map(|&(from, _)| (from, reached(imports.keys(), from))).collect();
         let mut cycles = BTreeSet::new();

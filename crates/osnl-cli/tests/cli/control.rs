@@ -106,8 +106,12 @@ fn deliveries_are_found_shown_retried_in_order_and_discarded() {
         ("deliveries retry --all", 1, "  5.0: a later delivery of the same resource was delivered"),
         ("deliveries discard --action roles --state dead --yes", 0, "1 delivery discarded: 5.0"),
     ]);
+    check_lines_of_changes(&rig.log());
+}
+
+#[track_caller]
+fn check_lines_of_changes(log: &str) {
     // What does not come back is a warning, and each line says which deliveries were meant.
-    let log = rig.log();
     for (level, change, meant) in [
         (" INFO ", "change=retried", "filter=\"ids = 1.0\""),
         (" WARNING ", "change=discarded", "action.name=roles filter=\"action = roles; state = dead\""),

@@ -1,3 +1,5 @@
+//! Lists, shows, retries, and discards the messages in quarantine, with the deliveries that a retry would make.
+
 use std::time::SystemTime;
 
 use base64::Engine as _;

@@ -1,3 +1,5 @@
+//! Folds incidents: an effect of another incident's cause is a symptom of that incident, and no second entry.
+
 use super::{Incident, IncidentCause, IncidentKind as Kind};
 
 pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
