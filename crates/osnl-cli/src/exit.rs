@@ -32,7 +32,8 @@ impl From<&OpenError> for Exit {
             | OpenError::NotAJournal(_)
             | OpenError::NothingToRead(_)
             | OpenError::Newer { .. }
-            | OpenError::ForeignObject { .. } => Self::Config,
+            | OpenError::ForeignObject { .. }
+            | OpenError::NotPut(_) => Self::Config,
         }
     }
 }

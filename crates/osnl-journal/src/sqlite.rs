@@ -141,6 +141,11 @@ pub enum OpenError {
         "has {} {kind} named {name}, which osnl did not make and which can change or delete deliveries; use another file, or remove it with sqlite3", if .kind == "index" { "an" } else { "a" }
     )]
     ForeignObject { kind: String, name: String },
+    #[error(
+        "was lost while osnl ran, and {} has everything that was in it: put that file there, and remove -wal and -shm beside it; or move it away to begin without it",
+        .0.display()
+    )]
+    NotPut(PathBuf),
     #[error("cannot be opened: {}; {}", .0, trouble::io_remedy(.0))]
     Io(#[from] io::Error),
     #[error("cannot be opened: {}", trouble::reason(.0))]
@@ -159,6 +164,7 @@ impl OpenError {
             | Self::InUse(_)
             | Self::Newer { .. }
             | Self::ForeignObject { .. }
+            | Self::NotPut(_)
             | Self::Io(_) => false,
         }
     }

@@ -102,6 +102,7 @@ impl UpkeepError {
             | OpenError::Volatile(_)
             | OpenError::Newer { .. }
             | OpenError::ForeignObject { .. }
+            | OpenError::NotPut(_)
             | OpenError::Io(_)) => Self::Open { file, error },
         }
     }

@@ -138,6 +138,10 @@ impl JournalWriter {
         commands: Receiver<SqliteCommand>,
     ) -> Result<Self, OpenError> {
         let place = JournalLock::take(&options.path, options.bounds.allow_volatile)?;
+        let copy = failure::saved_copy(&place.file);
+        if copy.symlink_metadata().is_ok() {
+            return Err(OpenError::NotPut(copy));
+        }
         let free = free_bytes(&place.file).unwrap_or(u64::MAX);
         let own = std::fs::metadata(&place.file).map_or(0, |found| found.len());
         let max_size = options.bounds.max_size.map_or_else(|| default_size(free, own), |size| size.0);

@@ -170,7 +170,7 @@ async fn a_file_that_cannot_be_replaced_loses_nothing_and_is_replaced_later() {
     let journal = open(&folder);
     keep(&journal, "1", "k").await;
     let path = options(&folder).path;
-    let (wal, copy) = (beside(&path, "-wal"), beside(&path, ".new"));
+    let (wal, copy) = (beside(&path, "-wal"), beside(&path, ".saved"));
     // A folder in the place of the WAL, which is to be removed before the new file is put into its place.
     fs::remove_file(&wal).unwrap();
     fs::create_dir(&wal).unwrap();
@@ -184,6 +184,12 @@ async fn a_file_that_cannot_be_replaced_loses_nothing_and_is_replaced_later() {
     assert_eq!(within(receipt).await, Settle::Acknowledge);
     assert_eq!(states(&reader(&folder)), [("m1".to_owned(), "ready"), ("m2".to_owned(), "waiting")]);
     assert!(!copy.exists());
+
+    // A daemon that ended before is not started without what it had saved.
+    drop(journal);
+    fs::write(&copy, "a copy").unwrap();
+    let refused = SqliteJournal::open(options(&folder), Arc::default()).err().unwrap().to_string();
+    assert!(refused.contains("journal.db.saved has everything that was in it"), "{refused}");
 }
 
 #[tokio::test]

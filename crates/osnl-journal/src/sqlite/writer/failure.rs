@@ -1,7 +1,7 @@
 //! Failures of a file that is unwritable or not what osnl left: reports, waits, and recovery.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
@@ -21,6 +21,11 @@ const REMIND: Duration = Duration::from_secs(60);
 /// Bytes of the head of a WAL, and of the head of each page in it, by SQLite's file format.
 const WAL_HEAD: i64 = 32;
 const FRAME_HEAD: i64 = 24;
+
+/// Returns the name of the complete copy of a lost file, until the copy takes the place of the file.
+pub(super) fn saved_copy(file: &Path) -> PathBuf {
+    beside(file, ".saved")
+}
 
 fn remove(file: &Path) -> io::Result<()> {
     match fs::remove_file(file) {
@@ -101,13 +106,14 @@ impl JournalWriter {
 
     /// Writes everything that the connection knows to a copy, and closes the connection.
     fn save(&mut self, loss: FileLoss) -> Result<(), OpenError> {
-        let copy = beside(&self.place.file, ".new");
+        let (new, copy) = (beside(&self.place.file, ".new"), saved_copy(&self.place.file));
         let Some(connection) = &self.connection else { return Err(OpenError::Sqlite(closed())) };
-        remove(&copy)?;
-        connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o600))?;
-        let file = fs::File::open(&copy)?;
-        file.sync_all()?;
+        remove(&new)?;
+        connection.execute("VACUUM INTO ?1", [new.to_string_lossy()])?;
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
+        let file = fs::File::open(&new)?;
+        // A copy with its name is complete, so a start that finds one refuses to go on without it.
+        put(&file, &new, &copy)?;
         let found = FoundFile::of_open(&file)?;
         // The old connections delete the WAL when closed, so they close before a new one opens. With a reader's connection
         // open, the WAL stays, and would be taken for the new file's.
@@ -120,11 +126,11 @@ impl JournalWriter {
     /// Puts the copy of a lost file into its place. Until that succeeds, no connection is open, and the copy has everything.
     fn put_saved(&mut self) -> Result<(), String> {
         let Some(saved) = &self.saved else { return Ok(()) };
-        let (file, copy) = (self.place.file.clone(), beside(&self.place.file, ".new"));
+        let (file, copy) = (self.place.file.clone(), saved_copy(&self.place.file));
         self.put_copy(saved, &copy).map_err(|error| {
             format!(
-                "{} {}; everything in it is in {}, which cannot take its place: {error}; remove the obstacle, or stop osnl \
-                 and start it with the copy",
+                "{} {}; everything in it is in {}, which cannot take its place: {error}; remove the obstacle, or stop osnl, \
+                 put the copy there, and remove the files -wal and -shm beside it",
                 file.display(),
                 saved.loss,
                 copy.display()
@@ -143,13 +149,15 @@ impl JournalWriter {
     /// Each step may be repeated after a failure of a later one.
     fn put_copy(&self, saved: &SavedCopy, copy: &Path) -> io::Result<()> {
         let file = &self.place.file;
-        if FoundFile::at(file)?.is_none_or(|found| !found.is(saved.found)) {
-            if self.shared.left.look(file)? == Some(FileLoss::Replaced) {
-                return Err(io::Error::other("another file is there"));
-            }
-            for more in ["-wal", "-shm"] {
-                remove(&beside(file, more))?;
-            }
+        let is_put = FoundFile::at(file)?.is_some_and(|found| found.is(saved.found));
+        if !is_put && self.shared.left.look(file)? == Some(FileLoss::Replaced) {
+            return Err(io::Error::other("another file is there"));
+        }
+        // An operator may have put the copy there: SQLite would take the former WAL for that of the copy.
+        for more in ["-wal", "-shm"] {
+            remove(&beside(file, more))?;
+        }
+        if !is_put {
             put(&saved.file, copy, file)?;
         }
         sync_folder(file)?;
