@@ -13,8 +13,8 @@
 //! others, and an alarm stops a connection that publishes.
 //!
 //! A look every 5 s with 10 s for its answer ends the subscription at most 15 s after the cut, before the next consumer
-//! begins. The bindings of a queue that is left are removed at each look instead, which only a majority can answer too. A
-//! queue whose bindings are not osnl's, or cannot be made, is not watched. While osnl itself has stopped reading, or the
+//! begins. The bindings that osnl removes from a queue that is left are removed at each look instead, which only a majority
+//! can answer too. A queue whose bindings are not osnl's, or cannot be made, is not watched. While osnl itself has stopped reading, or the
 //! broker reads nothing from osnl, silence shows nothing: such a look proves nothing about the node.
 
 use std::borrow::Borrow;
@@ -71,7 +71,8 @@ impl RabbitBindingWatch {
 
     fn hearing(&self) -> Hearing {
         let connection = self.declarer.side.connection().0.clone();
-        Hearing { connection: SharedConnection(connection), body_flow: self.body_flow.clone() }
+        let (body_flow, pauses) = (self.body_flow.clone(), self.body_flow.pauses());
+        Hearing { connection: SharedConnection(connection), body_flow, pauses }
     }
 
     fn ended<T>(&mut self, end: LookEnd<Result<T, OperationFailure>>) -> Result<Option<T>, TransportError> {
@@ -87,13 +88,16 @@ impl RabbitBindingWatch {
 struct Hearing {
     connection: SharedConnection,
     body_flow: Arc<BodyFlow>,
+    /// The number of pauses of reading at the last question.
+    pauses: usize,
 }
 
 impl Hearing {
-    /// Whether osnl itself reads or writes nothing at the moment, or has read nothing at some time since that many pauses.
-    fn is_deaf_since(&self, pauses: usize) -> bool {
+    /// Whether osnl itself reads or writes nothing at the moment, or has read nothing at some time since the last question.
+    fn is_deaf(&mut self) -> bool {
         let connection: &Connection = self.connection.borrow();
-        connection.status().blocked() || self.body_flow.exceeds() || self.body_flow.pauses() != pauses
+        let before = std::mem::replace(&mut self.pauses, self.body_flow.pauses());
+        connection.status().blocked() || self.body_flow.exceeds() || self.pauses != before
     }
 }
 
@@ -112,18 +116,16 @@ async fn heard<T>(
     mut is_deaf: impl FnMut() -> bool,
 ) -> LookEnd<T> {
     let mut look = pin!(look);
-    let mut silent = Duration::ZERO;
+    let (mut silent, mut was_deaf) = (Duration::ZERO, false);
     while silent < ANSWER {
-        if is_deaf() {
-            return LookEnd::Deaf;
-        }
+        was_deaf |= is_deaf();
         match timeout(SAMPLE, &mut look).await {
             Ok(found) => return LookEnd::Answered(found),
-            Err(_) if answers.swap(0, Ordering::Relaxed) > 0 => silent = Duration::ZERO,
+            Err(_) if answers.swap(0, Ordering::Relaxed) > 0 => (silent, was_deaf) = (Duration::ZERO, false),
             Err(_) => silent += SAMPLE,
         }
     }
-    if is_deaf() { LookEnd::Deaf } else { LookEnd::Silent }
+    if was_deaf || is_deaf() { LookEnd::Deaf } else { LookEnd::Silent }
 }
 
 impl BindingWatch for RabbitBindingWatch {
@@ -132,20 +134,18 @@ impl BindingWatch for RabbitBindingWatch {
         bindings: &'a [Binding],
     ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>> {
         Box::pin(async move {
-            let hearing = self.hearing();
-            let (pauses, answers) = (hearing.body_flow.pauses(), AtomicUsize::new(0));
+            let (mut hearing, answers) = (self.hearing(), AtomicUsize::new(0));
             let look = self.declarer.look(bindings, self.makes, &answers);
-            let end = heard(look, &answers, || hearing.is_deaf_since(pauses)).await;
+            let end = heard(look, &answers, || hearing.is_deaf()).await;
             self.ended(end)
         })
     }
 
     fn look_unbound<'a>(&'a mut self, bindings: &'a [Binding]) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            let hearing = self.hearing();
-            let (pauses, answers) = (hearing.body_flow.pauses(), AtomicUsize::new(0));
+            let (mut hearing, answers) = (self.hearing(), AtomicUsize::new(0));
             let look = self.declarer.unbind_all(bindings, &answers);
-            let end = heard(look, &answers, || hearing.is_deaf_since(pauses)).await;
+            let end = heard(look, &answers, || hearing.is_deaf()).await;
             self.ended(end).map(drop)
         })
     }
@@ -299,8 +299,10 @@ mod tests {
         };
         check(None, 0, ("Silent", 10)).await;
         check(None, 5, ("Silent", 15)).await;
-        for (deaf_at, seconds) in [(1, 0), (6, 5), (11, 10)] {
-            check(Some(deaf_at), 0, ("Deaf", seconds)).await;
+        // A pause of reading ends no look, and an answer after it shows that osnl hears again.
+        for deaf_at in [1, 6, 11] {
+            check(Some(deaf_at), 0, ("Deaf", 10)).await;
         }
+        check(Some(2), 4, ("Silent", 14)).await;
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use osnl_transport::{OpenQueue, PartitionSeen, QueueDepths, Subscription};
+use osnl_transport::{Binding, OpenQueue, PartitionSeen, QueueDepths, Subscription};
 use tokio::sync::Notify;
 
 use super::recount::ReturnCount;
@@ -37,8 +37,8 @@ pub struct Gauges {
     silent_after: AtomicU64,
     listening: Mutex<Option<SystemTime>>,
     gaps: Mutex<BindingGaps>,
-    /// Whether the queue is to be left, and is not bound again.
-    is_leaving: AtomicBool,
+    /// The bindings that are removed while the queue is left; set as soon as the queue is to be left.
+    leaving: OnceLock<Vec<Binding>>,
     /// Asks for a look at the bindings before its time.
     look: Notify,
     /// Asks for a look at the broker's queues before its time.
@@ -150,12 +150,13 @@ impl Gauges {
         self.gaps.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn leave(&self) {
-        self.is_leaving.store(true, Ordering::Relaxed);
+    /// Ends the looks that make bindings. These bindings are removed; others are the services', or another listener's.
+    pub(super) fn leave(&self, bindings: &[Binding]) {
+        let _ = self.leaving.set(bindings.to_vec());
     }
 
-    pub(super) fn is_leaving(&self) -> bool {
-        self.is_leaving.load(Ordering::Relaxed)
+    pub(super) fn leaving(&self) -> Option<&[Binding]> {
+        self.leaving.get().map(Vec::as_slice)
     }
 
     /// Looks at the bindings, asks the broker about its queues, and looks for an alarm again after a refusal, without

@@ -107,7 +107,7 @@ impl QueueExit {
 
     /// Removes the bindings, and waits for two successive looks with empty queues and nothing open.
     pub(crate) async fn emptied(&self) {
-        self.gauges.leave();
+        self.gauges.leave(&self.bindings);
         let (mut before, mut away) = (None, 0);
         while self.gauges.opened().host.is_some() {
             let seen = self.inspect(&self.bindings).await;

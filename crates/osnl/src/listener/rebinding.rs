@@ -187,10 +187,13 @@ fn pause(state: &BindingState) -> Duration {
 }
 
 /// Removes the bindings of a queue that is left again and again. Returns only if the subscription has to end.
-async fn keep_unbound(found: &Subscription, watch: &mut dyn BindingWatch) -> TransportError {
-    let bindings = [&found.bindings[..], &found.unbound].concat();
+async fn keep_unbound(bindings: &[Binding], watch: &mut dyn BindingWatch) -> TransportError {
+    // Without a binding to remove, the broker is asked nothing.
+    if bindings.is_empty() {
+        return pending().await;
+    }
     loop {
-        if let Err(error) = watch.look_unbound(&bindings).await {
+        if let Err(error) = watch.look_unbound(bindings).await {
             return error;
         }
         sleep(BINDING_INTERVAL).await;
@@ -217,8 +220,8 @@ impl Listener {
                 () = sleep_until(next) => {}
                 () = self.gauges.look_is_asked() => kept.hasten(Instant::now()),
             }
-            if self.gauges.is_leaving() {
-                return keep_unbound(found, &mut *watch).await;
+            if let Some(bindings) = self.gauges.leaving() {
+                return keep_unbound(bindings, &mut *watch).await;
             }
             let due = kept.due(Instant::now());
             let look = match watch.look(&due).await {
@@ -383,6 +386,10 @@ mod tests {
         assert!(kept.gaps().refused.is_empty());
     }
 
+    fn removed() -> Vec<Binding> {
+        vec![Binding { queue: "q".into(), exchange: "left".into(), routing_key: "notifications.info".into() }]
+    }
+
     struct ScriptedWatch(Vec<Result<Option<BindingLook>, TransportError>>);
 
     impl BindingWatch for ScriptedWatch {
@@ -393,7 +400,11 @@ mod tests {
             Box::pin(std::future::ready(self.0.remove(0)))
         }
 
-        fn look_unbound<'a>(&'a mut self, _: &'a [Binding]) -> BoxFuture<'a, Result<(), TransportError>> {
+        fn look_unbound<'a>(
+            &'a mut self,
+            bindings: &'a [Binding],
+        ) -> BoxFuture<'a, Result<(), TransportError>> {
+            assert_eq!(bindings, removed(), "only what is left is removed");
             Box::pin(std::future::ready(self.0.remove(0).map(drop)))
         }
     }
@@ -439,7 +450,7 @@ mod tests {
     async fn a_queue_that_is_left_is_not_bound_again_and_its_node_is_watched() {
         let (found, listener) = (subscription("q").await, listener());
         let cut_off = || Err(TransportError::Lost { reason: "cut off".to_owned() });
-        listener.gauges.leave();
+        listener.gauges.leave(&removed());
         let begun = Instant::now();
         let answers = vec![Ok(None), Ok(None), cut_off()];
         let ended = listener.keep_bound(&found, Some(Box::new(ScriptedWatch(answers)))).await;
