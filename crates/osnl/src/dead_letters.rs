@@ -153,6 +153,7 @@ impl DeadLetterQueues {
         let (count, trouble, expected) = Default::default();
         let changed = queues.get(&listener.name).map_or_else(Default::default, |known| known.changed.clone());
         let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed };
+        queue.changed.notify_one();
         queues.insert(listener.name.clone(), queue);
         self.added.notify_one();
         true

@@ -232,6 +232,7 @@ impl RunningDaemon {
         if other_guards {
             parts.guards = Arc::new(self.guards(conf));
         }
+        conf.remind_order(&parts.guards, Some(old));
 
         let begins_to_observe = parts.observer.is_none() && !conf.interests().is_empty();
         if begins_to_observe {
@@ -294,7 +295,6 @@ impl RunningDaemon {
     fn guards(&self, conf: &Native) -> Guards {
         let (guards, fresh) = conf.new_guards().following(&self.parts.guards);
         conf.journal.remind(&fresh);
-        conf.remind_order(&guards, Some(&self.loaded.conf));
         guards
     }
 
