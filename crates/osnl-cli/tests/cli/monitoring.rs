@@ -62,7 +62,7 @@ impl Prometheus {
             .lines()
             .map(|line| match line.split_once("for: ") {
                 Some((before, _)) => format!("{before}for: 1s"),
-                None => line.to_owned(),
+                None => line.replace("[2m]", "[2s]"),
             })
             .collect();
         fs::write(home.join("osnl.rules.yml"), rules.join("\n")).unwrap();

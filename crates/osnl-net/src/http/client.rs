@@ -248,7 +248,8 @@ mod tests {
                 Some(reply) => {
                     sink.reply_with(reply.clone());
                     let request = Request::new(Method::GET, target);
-                    let _ = timeout(Duration::from_millis(500), client.send(request)).await;
+                    let most = if matches!(reply, Reply::Hang) { 500 } else { 30_000 };
+                    let _ = timeout(Duration::from_millis(most), client.send(request)).await;
                 }
             }
             let address = SocketAddr::from(([127, 0, 0, 1], sink.port()));

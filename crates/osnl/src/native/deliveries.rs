@@ -264,7 +264,7 @@ fn refuse_lost_waits<'r>(
         (
             "retry_max_age",
             limits.max_age.is_none_or(|age| age >= stay),
-            "a delivery may be retried for longer than its message is kept",
+            "a delivery may be retried for longer than its message stays",
         ),
     ];
     for (option, _, wait) in endless.into_iter().filter(|(_, is_endless, _)| *is_endless) {

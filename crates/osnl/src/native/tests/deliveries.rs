@@ -120,10 +120,15 @@ fn a_wait_that_a_delivery_limit_cuts_off_is_refused() {
         &waits("wait_for_recipients = 1m\ndigest = 15m"),
         &["digest: the wait may"],
     );
-    let warned =
-        |limit: &str, wait: &str, expected: &[&str]| same(warnings(&with(limit, wait).unwrap()), expected);
+    // Only an action with a target waits for one.
+    let warned = |limit: &str, wait: &str, expected: &[&str]| {
+        let url = "api_url = http://k2hr3/v1/role\n";
+        let own = format!("pool = osnl\nqueue_type = quorum\n{limit}");
+        let text = WHOLE.replace("pool = osnl\n", &own).replace(url, &format!("{url}{wait}"));
+        same(warnings(&load(&format!("{text}[journal]\nconnection = memory://\n")).unwrap()), expected);
+    };
     let endless = "hold_max: a delivery may wait longer for a target that is down: memory:// returns a message each 15m";
-    let retried = "retry_max_age: a delivery may be retried for longer than its message is kept: memory://";
+    let retried = "retry_max_age: a delivery may be retried for longer than its message stays: memory://";
     warned("delivery_limit = 2\n", "", &[endless, retried]);
     warned("delivery_limit = 2\n", "hold_max = 44m\nretry_max_age = none\n", &[retried]);
     warned("delivery_limit = 2\n", "hold_max = 44m\nretry_max_age = 44m\n", &[]);
