@@ -14,6 +14,9 @@
 //! cause stumbles and refusals, so there a delivery that has never failed probes after [`LONGEST_FRESH`] at
 //! most. After a success the limit of concurrent attempts doubles from one with each success. After stumbles
 //! it starts at two, so that a newer delivery runs beside the oldest, which may be the cause.
+//!
+//! The breaker judges a target over all its keys. A host that an event names is one key of many and its failures cost
+//! attempts, so `hosts.rs` judges it. Tests: `schedule/tests/held.rs`, `tenants.rs`.
 
 #[cfg(test)]
 pub(crate) mod tests;

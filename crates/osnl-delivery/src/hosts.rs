@@ -3,6 +3,8 @@
 //!
 //! Such a host belongs to the tenant that named it, so its failures hold only the deliveries to this host. At most
 //! [`MOST_HOSTS`] are remembered: the host that was called longest ago is forgotten first, together with its breaker.
+//!
+//! `breaker.rs` judges the target of an action, over all its keys. Tests: `schedule/tests/held.rs`, `tenants.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,3 +1,8 @@
+//! The policy of retries: the decision about a failed attempt, and every pause between attempts. Pure.
+//!
+//! A connection to a broker has the pauses of `osnl-transport/src/backoff.rs`, an endpoint of the library those of
+//! `notification_listener/requeue.rs` in `osnl`. Each has options with names and bounds of its own.
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 

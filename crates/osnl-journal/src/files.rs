@@ -1,3 +1,8 @@
+//! Files that are replaced durably, locks on files, and the permissions of a folder.
+//!
+//! `unmatched/store.rs` of `osnl` replaces its file without a sync, because counts that are written each second wait
+//! for no disk.
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;

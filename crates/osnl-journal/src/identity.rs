@@ -2,6 +2,9 @@
 //!
 //! Without an id, a message is a duplicate only if the broker marks it as redelivered, and only of an open or
 //! unsettled entry. The mark proves an earlier delivery and not that the message was kept.
+//!
+//! Endpoints of the library have no journal: `notification_listener/dispatch.rs` in `osnl` joins a copy to the message
+//! while the first is handled.
 
 use std::sync::Arc;
 

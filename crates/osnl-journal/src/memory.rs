@@ -14,6 +14,9 @@
 //! This store has twice as many places as the window, so that redelivered messages can adopt entries that are
 //! open. Without a dead letter queue, unreadable bodies stay in memory only: nothing in them can be masked
 //! reliably.
+//!
+//! The turn of a lane is decided here and in `letters`; for SQLite in `sqlite/turn.rs`. The conformance suite keeps
+//! the stores alike.
 
 mod burials;
 mod claims;

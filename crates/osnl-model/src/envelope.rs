@@ -11,6 +11,8 @@
 //! result.
 //!
 //! A read that stops early does not notice a damaged payload or a cut-off end.
+//!
+//! Both readers of a head must agree: `tests/it/heads.rs` compares them.
 
 mod fast;
 

@@ -1,3 +1,7 @@
+//! The pauses between attempts to connect to a broker, by the options of oslo.messaging's drivers. Pure.
+//!
+//! Attempts of deliveries have the pauses of `RetryPolicy` in `osnl-delivery/src/policy.rs`, with other options.
+
 use std::time::Duration;
 
 use crate::error::TransportError;

@@ -5,6 +5,10 @@
 //!
 //! The queue also has the deliveries that wait for an operator ([`WaitingLetter`]). A command publishes copies of
 //! these letters, and the daemon removes a letter when the delivery made of its copy has ended.
+//!
+//! The daemon decides in `osnl-journal/src/memory/letters.rs` which letter of a resource is carried out first.
+//! `copies_of` decides it for a command, which also works without a daemon or beside the daemon of another machine.
+//! `osnl-cli/tests/cli/dead_letters.rs` tests both.
 
 mod queries;
 

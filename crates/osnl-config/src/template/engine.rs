@@ -2,6 +2,8 @@
 //!
 //! The filters and tests are those of [`vocabulary`](super::vocabulary). Unbounded formatters (`format`,
 //! `indent`, `pprint`), escapes for HTML, and all functions (`range`, `debug`) are left out.
+//!
+//! `fast_path` decides plain comparisons without the engine, with the same result.
 
 use std::io;
 use std::sync::LazyLock;

@@ -3,6 +3,8 @@
 //!
 //! The engine decides every other form of source, and a plain condition if the comparison of a value is not obvious
 //! (a number in `match`, a list in `in`).
+//!
+//! So two modules decide the same conditions. `fast_path/tests.rs` compares this one with the engine.
 
 use std::sync::Arc;
 

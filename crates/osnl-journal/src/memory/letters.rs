@@ -13,6 +13,9 @@
 //!
 //! A queue with more letters than one reading takes is known in part. Until it is known whole, each delivery of a
 //! gating listener waits behind the letters that were not read.
+//!
+//! A command decides by `copies_of` in `osnl/src/dead_letters.rs` which letter of a resource is retried first, because
+//! a command also works without a daemon. `osnl-cli/tests/cli/dead_letters.rs` tests both.
 
 mod lanes;
 mod visits;

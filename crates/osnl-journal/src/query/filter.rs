@@ -1,5 +1,7 @@
 //! The values of a [`Filter`] are an operator's text: a store binds each value as a parameter, so that no value
 //! becomes part of a statement.
+//!
+//! SQL of `sqlite/filter.rs` decides as [`Filter::matches`] does, because a file is searched by its indexes.
 
 use std::time::SystemTime;
 

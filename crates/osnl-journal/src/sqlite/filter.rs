@@ -1,5 +1,7 @@
 //! The conditions of a [`Filter`] as SQL, on rows `d` of `delivery` and `e` of `event`. Texts from outside are bound
 //! values and never a part of the SQL.
+//!
+//! [`Filter::matches`] decides the same about a row that was read. `sqlite/tests/listing.rs` compares both.
 
 use std::ops::Range;
 

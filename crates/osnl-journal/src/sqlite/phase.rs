@@ -1,4 +1,6 @@
 //! [`Phase`] as SQL, which decides as [`Phase::of_row`] does.
+//!
+//! A file is searched by its indexes, a row that was read is judged by code. The tests here compare both.
 
 use super::rows::hex_text;
 use crate::query::{Phase, QueryContext};

@@ -15,6 +15,9 @@
 //!
 //! A lane is eight bytes of a digest: an index on these is a third as large as on the texts. Lanes with the same
 //! number share one order.
+//!
+//! For `memory://`, `memory.rs` and `memory/letters.rs` decide turns, since each store has transactions of its own.
+//! The conformance suite keeps the stores alike.
 
 use rusqlite::{OptionalExtension as _, Result, params};
 

@@ -7,6 +7,8 @@
 //! An envelope holds the notification as JSON text inside a JSON string, so its quotes are `\"` and
 //! its backslashes `\\`. The scanner reads through that layer ([`Layer::Enveloped`]); the slow way
 //! handles other escapes of the outer string.
+//!
+//! The slow way is `slow_head` in `envelope.rs`, which builds a tree. `tests/it/heads.rs` compares both ways.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

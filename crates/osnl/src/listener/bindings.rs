@@ -19,6 +19,9 @@
 //!
 //! `"journal"` names the journal of a queue's reader: a daemon with another journal but the same directory by mistake
 //! does not report that queue as left.
+//!
+//! `native/check.rs` compares whole lists of hosts, since a file may mean two clusters. A running daemon rather waits
+//! than reads a queue twice.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};

@@ -1,4 +1,7 @@
 //! Checks each section in the order of the files, then their relations.
+//!
+//! Two listeners read one queue if their lists of hosts are equal: a file with two lists may mean two clusters. A
+//! running daemon is stricter (`OwnQueue::is_same` in `listener/bindings.rs`): one common host is enough.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

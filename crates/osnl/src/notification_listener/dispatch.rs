@@ -2,6 +2,8 @@
 //!
 //! Each message belongs to a *lane*, which handles one message at a time. A message that waits for a retry holds its
 //! lane.
+//!
+//! A copy joins the message while the first is handled. With a journal, `osnl-journal/src/identity.rs` recognises copies.
 
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeSet, HashMap, VecDeque};

@@ -2,6 +2,9 @@
 //!
 //! The message stays unacknowledged and holds its lane, because a return would change its order with messages in the
 //! client library.
+//!
+//! These options exist for endpoints of the library alone. Deliveries have the pauses of `RetryPolicy` in
+//! `osnl-delivery/src/policy.rs`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -1,3 +1,8 @@
+//! The thread that writes the ring to its file.
+//!
+//! Files are replaced here without a sync, unlike in `osnl-journal/src/files.rs`: counts that are written each second
+//! wait for no disk.
+
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
