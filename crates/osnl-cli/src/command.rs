@@ -1,3 +1,8 @@
+//! The commands, one file for each.
+//!
+//! A new command is a module here, a variant of `Command` in `main.rs`, and a row of `tests/cli/manners/samples.rs`.
+//! Manual page and `docs/reference/commands` are made of its help by `cargo xtask docs`.
+
 pub(crate) mod actions;
 mod asking;
 pub(crate) mod check;

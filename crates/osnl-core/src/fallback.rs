@@ -1,3 +1,8 @@
+//! `on_failure`: another action that takes the deliveries that an action gives up.
+//!
+//! `native/fallback.rs` refuses circles, the delivery loop decides, and `intake/fallback.rs` decides about a delivery
+//! that can't begin. A store keeps the end and the new delivery in one step.
+
 use std::sync::Arc;
 
 use osnl_config::template::{EvalError, Expression, Names};

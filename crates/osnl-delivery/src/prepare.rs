@@ -3,6 +3,8 @@
 //!
 //! Answers are journalled before the call, so that every further attempt sends the same. A preparation has its own
 //! time-out. If a service is unreachable, the delivery waits for this dependency, and the target is not to blame.
+//!
+//! A step that only asks before an attempt implements [`Prepare`], and needs no place in the other layers.
 
 use std::fmt;
 use std::sync::Arc;

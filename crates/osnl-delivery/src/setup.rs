@@ -1,3 +1,8 @@
+//! The parts of a delivery loop that a reload replaces.
+//!
+//! A concept of several layers, such as a fallback, has one home in each layer. Between them it is a field that
+//! `native.rs` and `assembly/build.rs` of `osnl` hand on to here.
+
 use std::sync::Arc;
 
 use osnl_core::attempt::Action;

@@ -1,3 +1,8 @@
+//! The drivers of transport URLs, and the abilities of each driver's brokers.
+//!
+//! A transport is a row of `DRIVERS`, a variant of [`Driver`], an arm in `transport_with`, and a `BrokerRig` in
+//! `tests/it/conformance.rs`, which runs the promises of a consumer as tests.
+
 use osnl_config::shown;
 use osnl_config::typed::ValueRefusal;
 use osnl_model::{TransportUrl, nearest};

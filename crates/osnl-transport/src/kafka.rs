@@ -11,6 +11,9 @@
 //! | [`offsets`], [`start`] | the finished offsets, and where reading begins |
 //! | [`tap`] | reads partitions outside of groups |
 //! | [`publisher`] | publishes, with a confirm for each message |
+//!
+//! The library is in C and the feature `kafka` optional: no client in Rust has groups, both ways of rebalancing,
+//! SCRAM, and all codecs together. A new option has a row in `docs/kafka.md`.
 
 mod client;
 mod consumer;

@@ -1,3 +1,6 @@
+//! The rows of all metrics. `values.rs` has their values; `docs/reference/metrics.md` is made of the rows by
+//! `tests/admin/packaging.rs`.
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
     /// Grows until the process ends; its samples end in `_total`.

@@ -6,6 +6,9 @@
 //!
 //! A guard decides before the append: a duplicate counts once, and a held delivery is in the file from the first
 //! moment.
+//!
+//! A held delivery is a state in a file. With `memory://` it is a letter in the dead letter queue, so
+//! `native/deliveries.rs` asks for such a queue.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,7 @@
 //! The kinds of objects, with the service and the path of each kind.
+//!
+//! A kind has its fields in `objects.rs`. Events name an object by `osnl-delivery/src/enrich/subject.rs`, and objects
+//! name others by `enrich/steps.rs` there. `osnl-testkit/src/openstack/objects.rs` stands in for the service.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,7 @@
 //! The options of oslo.messaging's AMQP 1.0 driver that a reader needs, from the query of the transport URL, and the
 //! addresses of bindings.
+//!
+//! A new option has a row in `docs/amqp1.md`.
 
 use osnl_config::{Options as _, options, words};
 use osnl_model::{SentLogin, TransportUrl};

@@ -12,6 +12,9 @@
 //! | `[journal]`, `state_dir` | refused: it needs a restart |
 //!
 //! After a refused login only the files of secrets are read again: [`super::secrets`].
+//!
+//! `needing_a_restart` in `native/change.rs` names the options that a reload refuses. `docs/reload.md` has a row for
+//! each change.
 
 #[cfg(test)]
 mod tests;

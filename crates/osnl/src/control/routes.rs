@@ -2,6 +2,9 @@
 //!
 //! The server reads a request by its row ([`find`], [`Route::read`]), the client writes a request by the same row
 //! ([`Route::write`]), and the API's description is made of all rows and the schemas of their types.
+//!
+//! A new verb is a variant of [`ControlRequest`], a row here, a type in `answer.rs`, an arm in `handler.rs` or
+//! `handler/change.rs`, and a request in `osnl-cli/tests/cli/served.rs`.
 
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

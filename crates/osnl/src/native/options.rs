@@ -1,3 +1,8 @@
+//! The options of `[DEFAULT]`, listeners, and rules. `deliveries.rs` has those of all actions, `topology.rs` those of
+//! queues, and the other sections are structs beside what they set up.
+//!
+//! A new option is a field here, the place where it acts, and a test; `cargo xtask docs` writes the reference.
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
