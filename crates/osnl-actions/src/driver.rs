@@ -14,8 +14,8 @@
 //!
 //! Beside its code a driver has the page `docs/x.md`, a row in `docs/actions.md`, a sample in
 //! `osnl-cli/src/command/init/sample.rs`, its name in `packaging/etc/osnl.conf` and
-//! `fixtures/errors/action/driver.txt`, and a test with recorded requests in `osnl/tests/it/outputs/`. `cargo xtask
-//! docs` writes the reference.
+//! `fixtures/errors/action/driver.txt`, and a test with recorded requests in `osnl/tests/it/outputs/`.
+//! `cargo xtask docs` writes the reference.
 
 mod compiled;
 mod interest;

@@ -1,7 +1,7 @@
 //! The contract of a store: reserve, append, claim, end.
 //!
 //! A store also implements `JournalQueries`, runs `conformance!` as its tests, and is a variant of `JournalConf`
-//! (`osnl/src/native/journal.rs`), which `assembly/build.rs` and the commands match.
+//! (`osnl/src/native.rs`), which `assembly/build.rs` and the commands match.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -177,6 +177,19 @@ fn every_link_leads_to_a_file_and_its_heading() {
 }
 
 #[test]
+fn the_map_of_the_code_fits_two_screens_and_names_files_that_exist() {
+    let map = read("../ARCHITECTURE.md");
+    assert!(map.lines().count() <= 120, "{} lines", map.lines().count());
+    let wide: Vec<&str> = map.lines().filter(|line| line.chars().count() > 120).collect();
+    assert!(wide.is_empty(), "more than 120 columns: {wide:#?}");
+    let (_, order) = map.split_once("## Forty files").unwrap();
+    let paths: Vec<&str> = order.split('`').filter(|code| code.ends_with(".rs")).collect();
+    assert_eq!(paths.len(), 40);
+    let gone: Vec<_> = paths.iter().filter(|path| !root().join("crates").join(path).exists()).collect();
+    assert!(gone.is_empty(), "there is no such file: {gone:?}");
+}
+
+#[test]
 fn what_is_not_run_is_known_by_name() {
     let mut found = Vec::new();
     for path in PLAYED {

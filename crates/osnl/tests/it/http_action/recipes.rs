@@ -1,5 +1,7 @@
 //! Each recipe and configuration of [`PAGES`], run on recorded notifications: the request must match the target's
 //! documentation.
+//!
+//! A recipe has its requests in `fixtures/http/recipes.json`, and its receiver in `receivers.json` beside that file.
 
 mod receiver;
 
