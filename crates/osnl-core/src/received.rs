@@ -1,3 +1,5 @@
+//! A message as received, with its origin. The journal stores these bytes, and retries and replays read them again.
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;

@@ -1,3 +1,6 @@
+//! The unit of an append: a message with the deliveries that rules asked for. A store keeps all of an entry or
+//! nothing.
+
 use std::sync::Arc;
 
 use osnl_core::event::EnrichedValues;

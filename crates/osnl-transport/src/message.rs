@@ -1,3 +1,5 @@
+//! A message as a broker hands it over, with its place in the window, and the batch that a poll fills.
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -9,6 +9,9 @@
 //! The daemon decides in `osnl-journal/src/memory/letters.rs` which letter of a resource is carried out first.
 //! `copies_of` decides it for a command, which also works without a daemon or beside the daemon of another machine.
 //! `osnl-cli/tests/cli/dead_letters.rs` tests both.
+//!
+//! `osnl-delivery/src/schedule/report.rs` decides that a delivery is dead, `intake.rs` decides about one that can't
+//! begin.
 
 mod queries;
 

@@ -1,3 +1,5 @@
+//! The verdicts of the rules on a whole message, after the head has passed. An undecided rule makes dead letters.
+
 use super::{Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 
 use osnl_config::template::Names;

@@ -1,3 +1,5 @@
+//! The key of a delivery's lane, from the rule's option `key`: the resource, a value of the event, or none.
+
 use std::fmt;
 
 use osnl_config::shown;
