@@ -61,6 +61,8 @@ pub fn openapi() -> &'static str {
 /// Removes the defaults of members, which serve old daemons and clients, and the line breaks of doc comments.
 fn without_noise(schema: &mut Schema) {
     schema.remove("default");
+    // The width of an integer in this program is no matter of a client.
+    schema.remove("format");
     if let Some(Value::String(description)) = schema.get_mut("description") {
         *description = description.replace('\n', " ");
     }

@@ -114,7 +114,11 @@ impl IncidentLog {
                 lines.push(LogLine::Lasts(incident.clone()));
                 open.logged = now;
             }
-            let has_own_lines = open.incident.has_own_lines;
+            let had_own_lines = open.incident.has_own_lines;
+            let has_own_lines = had_own_lines && incident.has_own_lines;
+            if had_own_lines && !has_own_lines {
+                lines.push(LogLine::Begins(incident.clone()));
+            }
             (open.incident, open.seen) = (LoggedIncident { has_own_lines, ..incident }, now);
         }
         for over in self.0.extract_if(.., |open| now - open.seen >= STEADY) {

@@ -132,7 +132,7 @@ fn forget(args: &ForgetArgs) -> Result<Exit, NoAnswer> {
             let known: Vec<String> =
                 status.left_queues.iter().map(|left| place(&left.queue, &left.vhost)).collect();
             let asked = place(&args.queue, args.vhost.as_deref().unwrap_or_default());
-            let why = no_such("queue without a listener", &asked, known.iter().map(String::as_str));
+            let why = no_such("left queue", &asked, known.iter().map(String::as_str));
             output::print(&format!("nothing is forgotten: {}\n", clean(&why)))
         }
         (OutputFormat::Text, false) => output::print(&told.forgotten.iter().map(line).collect::<String>()),

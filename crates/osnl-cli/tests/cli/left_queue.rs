@@ -110,10 +110,7 @@ fn a_restart_with_another_pool_names_the_old_queue_until_nothing_is_left() {
     assert!(left["delete"].is_null(), "{left}");
 
     let (code, text, _) = rig.ask(&["queues", "forget", "none"]);
-    assert!(
-        code == Some(1) && text.ends_with("no queue without a listener none; there are osnl\n"),
-        "{text}"
-    );
+    assert!(code == Some(1) && text.ends_with("no left queue none; there are osnl\n"), "{text}");
 
     let former = "[listener:former]\ntransport_url = URL\nqueue = osnl\n";
     rig.apply(&[&moved(), former, RULE, ACTION]);

@@ -98,9 +98,11 @@ pub struct StateTotals {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum DeliveryObstacle {
+    /// The target of the action is down.
     TargetDown,
-    /// `by` is the operator, if the pause has a name.
+    /// An operator has paused the action.
     ActionPaused {
+        /// The operator, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
@@ -108,6 +110,7 @@ pub enum DeliveryObstacle {
     Release,
     /// An earlier delivery of the resource.
     Delivery {
+        /// The number of that delivery.
         id: String,
     },
 }
