@@ -114,11 +114,7 @@ impl IncidentLog {
                 lines.push(LogLine::Lasts(incident.clone()));
                 open.logged = now;
             }
-            let had_own_lines = open.incident.has_own_lines;
-            let has_own_lines = had_own_lines && incident.has_own_lines;
-            if had_own_lines && !has_own_lines {
-                lines.push(LogLine::Begins(incident.clone()));
-            }
+            let has_own_lines = open.incident.has_own_lines;
             (open.incident, open.seen) = (LoggedIncident { has_own_lines, ..incident }, now);
         }
         for over in self.0.extract_if(.., |open| now - open.seen >= STEADY) {
@@ -135,8 +131,13 @@ fn stopping(status: &Status) -> Vec<LoggedIncident> {
         let has_failed = listeners(status, incident).any(|listener| listener.reason.is_some());
         incident.kind != IncidentKind::ListenerConnecting || has_failed
     });
+    // No other line says that a listener has ended, so that is an incident of its own.
+    let cause = |kind| match kind {
+        IncidentKind::ListenerEnded => IncidentCause::Alone(kind),
+        _ => kind.cause(),
+    };
     let logged = |incident: &Incident| LoggedIncident {
-        place: (incident.kind.cause(), incident.part()),
+        place: (cause(incident.kind), incident.part()),
         has_own_lines: has_own_lines(incident.kind),
         what: incident.what.clone(),
         why: incident.why.clone(),

@@ -148,7 +148,14 @@ async fn a_file_that_is_not_what_it_was_is_written_anew_before_the_next_acknowle
 
 #[tokio::test]
 async fn a_file_that_cannot_be_written_anew_takes_no_message() {
+    // The idle checkpoint, a second after the start, may write all pages anew behind a cut: nothing is lost then.
+    while !a_cut_file_with_an_obstacle_takes_no_message().await {}
+}
+
+/// Returns whether the file failed before the first idle checkpoint.
+async fn a_cut_file_with_an_obstacle_takes_no_message() -> bool {
     let folder = tempfile::tempdir().unwrap();
+    let begun = std::time::Instant::now();
     let journal = open(&folder);
     keep(&journal, "1", "k").await;
     let path = options(&folder).path;
@@ -156,12 +163,17 @@ async fn a_file_that_cannot_be_written_anew_takes_no_message() {
     fs::create_dir(beside(&path, ".new")).unwrap();
     cut(&path, 0);
     let receipt = append(&journal, entry("2", "k", false)).await;
-    let failed = wait_for(&journal, |state| !state.takes_outcomes()).await;
+    let failed = wait_for(&journal, |state| !state.takes_outcomes());
+    let failed = match tokio::time::timeout(Duration::from_secs(5), failed).await {
+        Ok(failed) if begun.elapsed() < Duration::from_millis(900) => failed,
+        _ => return false,
+    };
     let reason = reason(&failed);
     assert!(reason.contains("has been cut from 4096 to 0 bytes and cannot be written anew"), "{reason}");
     fs::remove_dir(beside(&path, ".new")).unwrap();
     assert_eq!(within(receipt).await, Settle::Acknowledge);
     assert_eq!(states(&reader(&folder)), [("m1".to_owned(), "ready"), ("m2".to_owned(), "waiting")]);
+    true
 }
 
 #[tokio::test]
