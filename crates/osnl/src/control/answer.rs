@@ -94,7 +94,7 @@ pub struct StateTotals {
     pub more: bool,
 }
 
-/// What a delivery waits for before its next attempt.
+/// The obstacle that a delivery waits for before its next attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum DeliveryObstacle {
