@@ -316,6 +316,9 @@ impl DeadLetterQueues {
     async fn visit(&self, listener: &Arc<str>, visit: &LetterVisit) -> Option<QueueVisit> {
         let queue = self.lock().get(listener).cloned()?;
         let visited = queue.visit(visit).await;
+        if !self.still_serves(listener, &queue) {
+            return None;
+        }
         let trouble = match &visited {
             // A command reads it for a moment.
             Ok(_) | Err(DeadLetterError::Busy(_)) => None,
@@ -337,6 +340,10 @@ impl DeadLetterQueues {
             Some(access) => access.put(&queue.name, true, &messages).await,
             None => return false,
         };
+        // After a reload, letters go to the queue that commands read now; the former may have them too.
+        if !self.still_serves(listener, &queue) {
+            return false;
+        }
         let trouble = kept.as_ref().err().map(|error| words(&queue.name, error));
         self.note_trouble(listener, &queue, trouble, burials.len());
         if let (Ok(()), Some(queue)) = (&kept, self.lock().get_mut(listener)) {
@@ -345,6 +352,13 @@ impl DeadLetterQueues {
             }
         }
         kept.is_ok()
+    }
+
+    /// Whether no reload has given a listener another queue meanwhile.
+    fn still_serves(&self, listener: &Arc<str>, queue: &DeadLetterQueue) -> bool {
+        let is_same =
+            |now: &DeadLetterQueue| now.name == queue.name && Arc::ptr_eq(&now.transport, &queue.transport);
+        self.lock().get(listener).is_none_or(is_same)
     }
 
     fn note_trouble(
