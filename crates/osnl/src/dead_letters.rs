@@ -43,7 +43,7 @@ const COUNTED: Duration = Duration::from_secs(10);
 /// The wait for another reader, which usually takes a second or two.
 const BUSY: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
-/// The longest wait of a visit for letters that are put first.
+/// The longest wait of a visit for letters that are put first, and for a command that reads the queue.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of bodies that one reading holds in memory.
 const BODIES: u64 = 64 << 20;
@@ -73,6 +73,14 @@ struct DeadLetterQueue {
     expected: Option<u64>,
     /// Wakes the service of the queue after a command has changed it.
     changed: Arc<Notify>,
+}
+
+/// What keeps the daemon from a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum VisitObstacle {
+    /// A command reads the queue.
+    Busy,
+    Trouble,
 }
 
 /// The result of a reading of a queue by the daemon.
@@ -244,12 +252,16 @@ impl DeadLetterQueues {
         }
     }
 
-    /// Serves the queue of one listener until the listener has none, and returns the listener. Letters are put before
-    /// the queue is visited, and visits take at most half of the time: a visit reads all letters, and puts none.
+    /// Serves the queue of one listener until the listener has none, and returns the listener.
+    ///
+    /// Letters are put before the queue is visited, and between two visits, whatever becomes of these: messages wait for
+    /// the putting, and a visit may fail for as long as commands read the queue. Visits take at most half of the time,
+    /// since a visit reads all letters, and puts none.
     async fn serve_one(&self, journal: &MemoryJournal, listener: Arc<str>) -> Arc<str> {
         let mut pause = FIRST_PAUSE;
         let mut counted: Option<Instant> = None;
         let mut next_visit = Instant::now();
+        let (mut visit_pause, mut has_just_visited) = (FIRST_PAUSE, false);
         loop {
             let queue = self.lock().get(&listener).cloned();
             let Some(DeadLetterQueue { changed, .. }) = queue else { return listener };
@@ -267,35 +279,36 @@ impl DeadLetterQueues {
                 work = journal.queue_work(&listener) => work,
             };
             let now = Instant::now();
-            let is_done = match visit {
-                Some(visit)
-                    if now >= next_visit + LONGEST_WAIT || (burials.is_empty() && now >= next_visit) =>
-                {
-                    let visited = self.visit(&listener, &visit).await;
-                    next_visit = Instant::now() + now.elapsed().max(BUSY_PAUSE);
-                    let is_done = visited.as_ref().is_some_and(|visited| visited.done == visit);
-                    if let Some(QueueVisit { done, found, has_more, .. }) = visited {
-                        journal.visited(&listener, &done, found, has_more);
+            let is_long_due = now >= next_visit + LONGEST_WAIT && !has_just_visited;
+            match visit {
+                Some(visit) if is_long_due || (burials.is_empty() && now >= next_visit) => {
+                    has_just_visited = true;
+                    match self.visit(&listener, &visit).await {
+                        Ok(QueueVisit { done, found, has_more, .. }) => {
+                            let is_done = done == visit || has_more && done.has_changed();
+                            visit_pause = if is_done { FIRST_PAUSE } else { after(visit_pause) };
+                            let rest = if is_done { now.elapsed() } else { visit_pause };
+                            next_visit = Instant::now() + rest.max(BUSY_PAUSE);
+                            journal.visited(&listener, &done, found, has_more);
+                        }
+                        Err(VisitObstacle::Busy) => next_visit = Instant::now() + BUSY_PAUSE,
+                        Err(VisitObstacle::Trouble) => {
+                            next_visit = Instant::now() + visit_pause;
+                            visit_pause = after(visit_pause);
+                        }
                     }
-                    is_done
                 }
-                Some(_) if burials.is_empty() => {
-                    sleep(BUSY_PAUSE).await;
-                    continue;
-                }
+                Some(_) if burials.is_empty() => sleep(BUSY_PAUSE).await,
                 Some(_) | None => {
-                    let is_kept = self.bury(&listener, &burials).await;
-                    if is_kept {
+                    has_just_visited = false;
+                    if self.bury(&listener, &burials).await {
                         journal.buried(&burials);
+                        pause = FIRST_PAUSE;
+                    } else {
+                        sleep(pause).await;
+                        pause = after(pause);
                     }
-                    is_kept
                 }
-            };
-            if is_done {
-                pause = FIRST_PAUSE;
-            } else {
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
@@ -311,13 +324,12 @@ impl DeadLetterQueues {
         }
     }
 
-    /// Removes letters from a queue, publishes copies of some, and returns the letters that wait there now; `None` if
-    /// the queue cannot be read.
-    async fn visit(&self, listener: &Arc<str>, visit: &LetterVisit) -> Option<QueueVisit> {
-        let queue = self.lock().get(listener).cloned()?;
+    /// Removes letters from a queue, publishes copies of some, and returns the letters that wait there now.
+    async fn visit(&self, listener: &Arc<str>, visit: &LetterVisit) -> Result<QueueVisit, VisitObstacle> {
+        let Some(queue) = self.lock().get(listener).cloned() else { return Err(VisitObstacle::Trouble) };
         let visited = queue.visit(visit).await;
         if !self.still_serves(listener, &queue) {
-            return None;
+            return Err(VisitObstacle::Trouble);
         }
         let trouble = match &visited {
             // A command reads it for a moment.
@@ -325,12 +337,15 @@ impl DeadLetterQueues {
             Err(error) => Some(error.to_string()),
         };
         self.note_trouble(listener, &queue, trouble, visit.remove.len());
-        let visited = visited.ok()?;
+        let visited = visited.map_err(|error| match error {
+            DeadLetterError::Busy(_) => VisitObstacle::Busy,
+            DeadLetterError::Transport { .. } => VisitObstacle::Trouble,
+        })?;
         if let Some(queue) = self.lock().get_mut(listener) {
             queue.count = visited.left.or(queue.count);
             queue.expected = queue.count;
         }
-        Some(visited)
+        Ok(visited)
     }
 
     async fn bury(&self, listener: &Arc<str>, burials: &[Burial]) -> bool {
@@ -413,7 +428,7 @@ impl DeadLetterQueues {
     ) -> Result<(Vec<QueuedMessage>, bool), DeadLetterError> {
         let (mut found, mut has_more) = (Vec::new(), false);
         for queue in self.each() {
-            let Some(reader) = queue.take(&wants_body).await? else { continue };
+            let Some(reader) = queue.take(&wants_body, BUSY).await? else { continue };
             let mut seen = HashSet::new();
             for message in reader.messages() {
                 if copy_of(message).is_none_or(|copy| seen.insert(copy)) {
@@ -471,14 +486,15 @@ impl DeadLetterQueues {
 }
 
 impl DeadLetterQueue {
-    /// Consumes from the queue exclusively, once no other program does. `wants_body` sees each message with its body, and
+    /// Consumes from the queue exclusively, once no other program does, at the latest after `patience`. `wants_body` sees each message with its body, and
     /// after a check of its headers.
     async fn take(
         &self,
         wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
+        patience: Duration,
     ) -> Result<Option<Box<dyn QueueReader>>, DeadLetterError> {
         let Some(access) = self.transport.queue_access() else { return Ok(None) };
-        let deadline = Instant::now() + BUSY;
+        let deadline = Instant::now() + patience;
         let numbers = Mutex::new(LetterNumbers::default());
         let wants = |message: &mut QueuedMessage| {
             numbers.lock().unwrap_or_else(PoisonError::into_inner).check(message);
@@ -520,7 +536,7 @@ impl DeadLetterQueue {
             left.fetch_add(u64::from(!fits), Ordering::Relaxed);
             fits
         };
-        let Some(mut reader) = self.take(&wants_body).await? else { return Ok(false) };
+        let Some(mut reader) = self.take(&wants_body, BUSY).await? else { return Ok(false) };
         let read = reader.messages().len();
         let former = former.get_or_insert(reader.waiting().max(read as u64));
         let known = read.min(usize::try_from(*former).unwrap_or(usize::MAX));
@@ -595,7 +611,7 @@ impl DeadLetterQueue {
                 && bodies.fetch_add(message.body.len() as u64, Ordering::Relaxed) <= BODIES
         };
         let mut done = visit.clone();
-        let Some(mut reader) = self.take(&wants_body).await? else {
+        let Some(mut reader) = self.take(&wants_body, LONGEST_WAIT).await? else {
             return Ok(QueueVisit { done, found: Vec::new(), has_more: false, left: Some(0) });
         };
         if reader.has_more() && reader.messages().len() < MOST_READ {
@@ -647,6 +663,10 @@ impl DeadLetterQueue {
         let left = (!has_more).then_some(messages - acknowledged);
         Ok(QueueVisit { done, found, has_more, left })
     }
+}
+
+fn after(pause: Duration) -> Duration {
+    (pause * 2).min(LONGEST_PAUSE)
 }
 
 /// Whether all bytes of the body are in memory; others are not put back.

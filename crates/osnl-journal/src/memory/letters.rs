@@ -148,6 +148,14 @@ pub struct LetterVisit {
     asked: u64,
 }
 
+impl LetterVisit {
+    /// Whether a letter leaves the queue or goes back.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        !self.remove.is_empty() || !self.send_back.is_empty()
+    }
+}
+
 /// The decision about a delivery that has become the first of its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {

@@ -4,6 +4,9 @@ use osnl_model::{BodyDigest, Priority, Target};
 use osnl_transport::{Consumer, ListenOptions, OutgoingMessage, QueueAccess, Tap, TapOptions, WantsBody};
 
 use super::*;
+use crate::journal::memory::MemoryLimits;
+use crate::journal::{Begin, Entry, Journal as _, NewDelivery, Settle};
+use crate::received::ReceivedMessage;
 
 const QUEUE: &str = "q";
 
@@ -15,6 +18,8 @@ struct BrokerQueues {
     retried: Vec<QueuedMessage>,
     /// The most messages that may be put back.
     most: usize,
+    /// Whether another program reads the dead letters.
+    is_locked: bool,
 }
 
 #[derive(Clone, Default)]
@@ -38,13 +43,18 @@ impl MemoryBroker {
         self.0.lock().unwrap()
     }
 
-    async fn retry(&self) -> Vec<u64> {
+    fn queues(&self) -> DeadLetterQueues {
         let queues = DeadLetterQueues::default();
         let (count, trouble, expected, changed) = Default::default();
         let (name, source) = (format!("{QUEUE}.dead"), QUEUE.to_owned());
         let transport = Arc::new(self.clone());
         let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed };
         queues.lock().insert("l".into(), queue);
+        queues
+    }
+
+    async fn retry(&self) -> Vec<u64> {
+        let queues = self.queues();
         let mut changed = ChangedLetters::default();
         let is_delivery = |message: &QueuedMessage| row_of(message).is_some();
         queues.change(DeadLetterChange::Retry, is_delivery, &mut changed).await.unwrap();
@@ -59,8 +69,12 @@ impl QueueAccess for MemoryBroker {
         _make: bool,
         messages: &'a [QueuedMessage],
     ) -> BoxFuture<'a, Result<(), TransportError>> {
-        assert_eq!(queue, QUEUE);
         let mut queues = self.lock();
+        if queue != QUEUE {
+            let next = queues.dead.keys().last().map_or(0, |last| last + 1);
+            queues.dead.extend(messages.iter().cloned().enumerate().map(|(n, message)| (next + n, message)));
+            return Box::pin(std::future::ready(Ok(())));
+        }
         for message in messages {
             queues.retried.push(message.clone());
             let count = queues.retried.len();
@@ -78,6 +92,11 @@ impl QueueAccess for MemoryBroker {
         wants_body: WantsBody<'a>,
     ) -> BoxFuture<'a, Result<Option<Box<dyn QueueReader>>, TransportError>> {
         let queues = self.lock();
+        if queues.is_locked {
+            let [what, reason] = ["read the dead letters", "RESOURCE_LOCKED"].map(str::to_owned);
+            let locked = TransportError::Refused { what, reason, code: Some(405) };
+            return Box::pin(std::future::ready(Err(locked)));
+        }
         let mut reading = MemoryReading {
             broker: self.clone(),
             places: Vec::new(),
@@ -209,4 +228,35 @@ async fn a_message_with_the_headers_of_a_dead_letter_takes_the_place_of_none() {
             broker.lock().retried.iter().map(|message| message.body.to_vec()).collect();
         assert_eq!(bodies, [b"real".to_vec()]);
     }
+}
+
+/// Commands may read the queue for a long time, one after the other.
+#[tokio::test(start_paused = true)]
+async fn letters_are_put_while_commands_keep_the_daemon_from_reading_them() {
+    let broker = MemoryBroker::default();
+    broker.lock().is_locked = true;
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default()));
+    journal.keep_dead_letters_of("l".into());
+    let queues = broker.queues();
+    let put = async {
+        for n in 0..20_u32 {
+            journal.ask_for_letters("l");
+            let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\", \"payload\": {{}}}}");
+            let mut received = ReceivedMessage::sample(body, false);
+            received.origin.listener = "l".into();
+            let notification = received.decode().unwrap().clone();
+            let begin = Begin::Dead("undecided".to_owned());
+            let dead = NewDelivery { begin, ..NewDelivery::new("r".into(), "a".into(), None) };
+            let entry = Entry { received: Arc::new(received), notification, deliveries: vec![dead] };
+            let mut place = journal.reserve(&["a".into()], 1).await;
+            let receipt = journal.append(&mut place, entry);
+            let settled = tokio::time::timeout(Duration::from_secs(3), receipt).await;
+            assert_eq!(settled, Ok(Settle::Acknowledge), "letter {n}");
+        }
+    };
+    tokio::select! {
+        _ = queues.serve_one(&journal, "l".into()) => unreachable!("the listener stays"),
+        () = put => {}
+    }
+    assert_eq!(broker.lock().dead.len(), 20);
 }
