@@ -40,13 +40,13 @@ use osnl_transport::{BoxFuture, Declare, RabbitOptions, Shards};
 pub use self::interest::{Interest, MakeObserver, SharedObserver};
 pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;
-pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE, exchange_of_service};
+pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE};
 pub use self::preview::Preview;
-pub(crate) use self::probe::{CREATE_EXCHANGE, NO_REQUEST};
+pub(crate) use self::probe::NO_REQUEST;
 pub use self::probe::{Probe, ProbeVerdict};
 pub use self::probe::{
-    broker_probe, certificate_of_cloud, client_certificate_probe, cloud_probe, file_probe,
-    server_certificate_probe, shards_probe, silent, target_probe,
+    certificate_of_cloud, client_certificate_probe, cloud_probe, server_certificate_probe, silent,
+    target_probe,
 };
 pub use self::template_names::TEMPLATE_NAMES;
 pub(crate) use self::template_names::{EVENT, OF_EVERY_DRIVER, OF_REQUESTS};

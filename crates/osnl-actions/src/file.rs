@@ -21,6 +21,7 @@ mod conf;
 mod json;
 mod late;
 mod open;
+mod probe;
 mod rotation;
 
 use std::io;
@@ -39,6 +40,7 @@ pub(crate) use self::conf::{Fsync, LineFormat};
 pub(crate) use self::json::json_line;
 use self::late::{LateLine, LateLines};
 use self::open::FileOutput;
+pub use self::probe::{file_probe, free};
 pub(crate) use self::rotation::FileRotation;
 use super::{Action, ActionError, Completion, Event, event_names};
 use osnl_core::ends::watched;

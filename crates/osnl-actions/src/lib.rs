@@ -40,6 +40,7 @@
 //! assert!(findings.errors[0].to_string().starts_with("osnl.conf:1: [action:audit] path: "));
 //! ```
 
+pub mod broker;
 pub mod canary;
 pub mod driver;
 pub mod dump;

@@ -26,7 +26,7 @@ use osnl_transport::{BoxFuture, Declare, Shards, Transport, TransportError};
 pub use self::conf::PublishConf;
 use self::message::{MessageTemplates, Unsendable};
 use super::{Action, ActionError, Completion, ErrorClass, Event};
-use crate::driver::CREATE_EXCHANGE;
+use crate::broker::CREATE_EXCHANGE;
 use osnl_model::mask_text;
 
 pub struct Publish {

@@ -7,15 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use osnl_net::http::EXPIRES_SOON;
-use osnl_transport::{Declare, ExchangeFound, ExchangeInspection, HostInspection};
 
 pub use self::certificate::{client_certificate_probe, server_certificate_probe};
 pub use self::cloud::{catalog_advice, certificate_of_cloud, chosen, cloud_probe, keystone_probe, log_in};
 pub(crate) use self::target::NO_REQUEST;
-pub use self::target::{broker_probe, file_probe, free, shards_probe, target_probe};
-#[cfg(feature = "kafka")]
-pub use self::target::{kafka_canary_probe, kafka_probe};
-use super::ProbeContext;
+pub use self::target::target_probe;
 
 const RENEW: &str = "renew it before";
 
@@ -116,59 +112,4 @@ impl Probe {
 pub fn silent(probe: Probe, deadline: Duration) -> Probe {
     let found = format!("no answer within {} s", deadline.as_secs_f64());
     probe.failed(found, Some("look at names, routes and firewalls on the way"))
-}
-
-pub fn broker(
-    probe: Probe,
-    host: &HostInspection,
-    virtual_host: &str,
-    permissions: impl FnOnce(&str) -> String,
-) -> Probe {
-    let error = match &host.reached {
-        Ok(reached) => {
-            let tls = if reached.tls { "TLS" } else { "no TLS" };
-            let broker = reached.greeting.words().map(|words| format!(", {words}")).unwrap_or_default();
-            let found = format!("logged in as {}, virtual host {virtual_host}, {tls}{broker}", reached.user);
-            return probe.fine(found).until(reached.certificate_ends);
-        }
-        Err(error) => error,
-    };
-    let words = error.to_string();
-    let words = words.strip_prefix(&format!("{}: ", host.host)).unwrap_or(&words).to_owned();
-    let advice = error.remedy(virtual_host, permissions);
-    probe.failed(words, advice.as_deref())
-}
-
-/// The remedy of a missing exchange of an action, whose messages no service makes.
-pub(crate) const CREATE_EXCHANGE: &str = "create it at the broker, or write declare = create";
-
-pub fn exchange(
-    probe: Probe,
-    found: &ExchangeInspection,
-    declare: Declare,
-    virtual_host: &str,
-    permissions: impl FnOnce(&str) -> String,
-) -> Probe {
-    match found {
-        ExchangeInspection::There(ExchangeFound { kind: Some(kind), .. }) if kind != "topic" => {
-            let advice = "name the exchange that the service publishes to: its control_exchange";
-            probe.failed(format!("exists and is {kind}, not topic"), Some(advice))
-        }
-        ExchangeInspection::There(what) => probe.fine(match what.durable {
-            Some(true) => "exists: topic, durable",
-            Some(false) => "exists: topic, transient (RabbitMQ before 4.3 may delete it at a restart)",
-            None => "exists",
-        }),
-        ExchangeInspection::Missing => match declare {
-            Declare::Create => probe.fine("does not exist, and will be created"),
-            Declare::Passive | Declare::Nothing => probe.warning(
-                "does not exist",
-                "its service creates it with its first notification; compare the option exchange with the service's control_exchange, and the virtual host with its transport_url",
-            ),
-        },
-        ExchangeInspection::Refused(words) => {
-            let advice = osnl_transport::answer_remedy(words, virtual_host, permissions);
-            probe.failed(words.clone(), advice.as_deref())
-        }
-    }
 }

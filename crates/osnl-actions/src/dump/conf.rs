@@ -8,9 +8,9 @@ use super::{STDOUT, ToStdout};
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
-    ReadDriver, SectionReader, SentLogin, Traits, file_probe,
+    ReadDriver, SectionReader, SentLogin, Traits,
 };
-use crate::file::FileAction;
+use crate::file::{FileAction, file_probe};
 
 options! {
     #[derive(Clone, Debug)]

@@ -9,10 +9,10 @@ use osnl_config::{Bytes, Options as _, ReadBySection, duration, options, words};
 use osnl_transport::BoxFuture;
 
 use super::open::FileOutput;
-use super::{FileAction, FileRotation};
+use super::{FileAction, FileRotation, file_probe};
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, SectionReader, SentLogin, Traits, file_probe,
+    ReadDriver, SectionReader, SentLogin, Traits,
 };
 use crate::{Action, event_names};
 

@@ -15,10 +15,10 @@ use osnl_transport::{
 
 use super::Publish;
 use super::message::{Changes, CloudEvents, MessageFormat, MessageTemplates, Privacy};
+use crate::broker::{BrokerReader as _, broker_probe, shards_probe};
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, ListenerSubscription, NativeReader,
     OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
-    broker_probe, shards_probe,
 };
 use crate::http_request::cloud_event::AttributeTemplates;
 use crate::{Action, event_names};

@@ -1,5 +1,6 @@
 //! Checks each option once, in the order of the manual, and collects all errors.
 
+use osnl::action::broker::BrokerReader as _;
 use osnl::action::driver::{NativeReader as _, UNVERIFIED};
 use osnl::native::journal::journal;
 use osnl::transport_url;

@@ -14,8 +14,9 @@ use crate::oss::completing::interest;
 use crate::oss::{BodyForm, Constants, DetailKeys, EventReport, IpType, Lists, Memory, NodeForm};
 use osnl_actions::Action;
 use osnl_actions::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, login_at, target_probe,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, ENRICH, NativeReader as _, OptionDef,
+    Preview, Probe, ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, login_at,
+    target_probe,
 };
 use osnl_actions::http_request::{Authorization as _, FixedHeader};
 use osnl_actions::statuses::Statuses;
@@ -112,7 +113,14 @@ fn idempotency_header(
 }
 
 fn ask(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Option<Arc<str>>> {
-    reader.enrichment(option.name)
+    if !reader.is_set(option.name) {
+        return Some(None);
+    }
+    let known = reader.all_enrichments();
+    match &reader.references(option.name, ENRICH, &known)?[..] {
+        [name] => Some(Some(name.as_str().into())),
+        _ => reader.refuse(option.name, "names several", "name the one whose cloud is asked"),
+    }
 }
 
 /// Reads a list that may be empty: a target may take allocations or releases alone.

@@ -9,8 +9,8 @@ use osnl_journal::state_lock::StateLock;
 use osnl_transport::Driver;
 
 use super::OwnDaemon;
-use crate::action::driver::probe::free;
 use crate::action::driver::{Probe, ProbeVerdict};
+use crate::action::file::free;
 use crate::journal::JournalBounds;
 use crate::journal::sqlite::{self, SqliteOptions};
 use crate::native::{JournalConf, ListenerConf, Native};
