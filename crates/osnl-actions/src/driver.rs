@@ -19,11 +19,10 @@
 
 mod compiled;
 mod interest;
-mod login;
-mod logins;
 mod native_reader;
 mod preview;
 pub mod probe;
+mod shared;
 mod template_names;
 mod tls;
 
@@ -34,24 +33,20 @@ use std::time::Duration;
 
 use osnl_config::template::Names;
 use osnl_model::{LoginProtection, Notification, TransportUrl, mask_secrets};
-use osnl_net::openstack::CloudConf;
 use osnl_transport::{BoxFuture, Declare, RabbitOptions, Shards};
 
 pub use self::interest::{Interest, MakeObserver, SharedObserver};
-pub use self::login::{LOGIN, cloud, content as cloud_content};
-pub use self::logins::Logins;
 pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE};
 pub use self::preview::Preview;
 pub(crate) use self::probe::NO_REQUEST;
 pub use self::probe::{Probe, ProbeVerdict};
-pub use self::probe::{
-    certificate_of_cloud, client_certificate_probe, cloud_probe, server_certificate_probe, silent,
-    target_probe,
-};
+pub use self::probe::{client_certificate_probe, server_certificate_probe, silent, target_probe};
+pub use self::shared::SharedValues;
 pub use self::template_names::TEMPLATE_NAMES;
 pub(crate) use self::template_names::{EVENT, OF_EVERY_DRIVER, OF_REQUESTS};
 pub use self::tls::{TlsConf, UNVERIFIED};
 use crate::Action;
+use crate::http_request::FetchedLogin;
 use crate::statuses::Statuses;
 pub use osnl_config::OptionDef;
 pub use osnl_config::sections::{DriverTable, SectionReader};
@@ -69,8 +64,8 @@ pub struct ActionDriver {
 }
 
 impl ActionDriver {
-    pub fn of<T: ReadDriver>(conf: T) -> Self {
-        Self { table: T::TABLE, conf: Arc::new(conf) }
+    pub fn new(table: DriverTable, conf: impl DriverConf) -> Self {
+        Self { table, conf: Arc::new(conf) }
     }
 
     pub fn conf(&self) -> &dyn DriverConf {
@@ -106,7 +101,7 @@ impl DriverEntry {
 }
 
 fn read<T: ReadDriver>(reader: &mut SectionReader<'_>) -> Option<ActionDriver> {
-    T::read(reader).map(ActionDriver::of)
+    Some(ActionDriver::new(T::TABLE, T::read(reader)?))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +125,7 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     fn does(&self) -> String;
 
     /// Lists the logins that requests carry, so that `osnl check` and the start warn of each login
-    /// that a network could read. [`cloud`] lists a login to a cloud itself.
+    /// that a network could read. The reader of a fetched login lists it itself.
     fn logins(&self) -> Vec<SentLogin>;
 
     /// Lists the options with URLs that every request of the action goes to.
@@ -209,7 +204,8 @@ pub struct Traits<'a> {
     pub asks: Option<&'a Arc<str>>,
     pub interest: Option<Interest>,
     pub takes_enrichments: bool,
-    pub logs_in: Option<&'a CloudConf>,
+    /// The login that the driver fetches. A reload that finds another one builds the action anew.
+    pub logs_in: Option<&'a dyn FetchedLogin>,
     pub destroys: bool,
     /// The limits of each host that an event names; `None` if events name no host.
     pub hosts: Option<HostLimits>,
@@ -247,7 +243,7 @@ pub struct ListenerSubscription<'a> {
 pub struct BuildContext<'a> {
     pub name: &'a Arc<str>,
     pub http: &'a HttpOptions,
-    pub logins: &'a Logins,
+    pub shared: &'a SharedValues,
     pub counters: &'a Arc<Counters>,
 }
 

@@ -9,7 +9,6 @@ mod body;
 pub(crate) mod cloud_event;
 mod conf;
 mod driver;
-mod keystone;
 mod literals;
 mod message;
 mod reply;
@@ -30,13 +29,12 @@ use osnl_core::trace::{SpanId, TRACEPARENT};
 use osnl_model::{Scrubber, mask_text};
 use osnl_net::http::header::{HeaderName, HeaderValue, LOCATION};
 use osnl_net::http::{
-    Answer, AnswerEnd, Client, Expiry, Failure, FailureClass, Request, StatusCode, redirected,
+    Answer, AnswerEnd, Client, Expiry, Failure, FailureClass, Request, StatusCode, Url, redirected,
 };
-use osnl_net::openstack::{NotFound, not_found};
 use osnl_transport::BoxFuture;
 
-pub use self::authorization::{Authorization, FixedHeader};
-pub use self::conf::HttpConf;
+pub use self::authorization::{Authorization, FetchedLogin, FixedHeader, MissingAnswer, TOKEN};
+pub use self::conf::{HttpConf, LoginReader};
 use self::message::{RequestParts, RequestSubject};
 use self::reply::ReplyStatus;
 use super::sent::request_text;
@@ -224,13 +222,14 @@ impl HttpAction {
         };
         let endpoint = authorization.endpoint(service).await?;
         let has_steps_of_event = target.has_steps_of_event(&request.url);
-        request.url = target.placed(&request.url, &endpoint).map_err(|error| {
+        let url = authorization.below(&endpoint, target.below_service(&request.url));
+        request.url = Url::parse(&url).map_err(|error| {
             held(format!(
                 "the service catalogue has {endpoint} for {service}, which cannot be called: {error}"
             ))
         })?;
         match self.follow(request).await {
-            Ok(answer) => match self.astray(service, &endpoint, &answer) {
+            Ok(answer) => match self.astray(authorization, service, &endpoint, &answer) {
                 None => Ok(answer),
                 // The event may be the reason, so that the target is not held for other events.
                 Some(Some(failed)) if has_steps_of_event => {
@@ -253,17 +252,23 @@ impl HttpAction {
 
     /// Decides whether a 404 may not be the service's own; if it certainly is not, returns the
     /// failure that holds the target. Configured statuses keep their meaning.
-    fn astray(&self, service: &str, endpoint: &str, answer: &Answer) -> Option<Option<ActionError>> {
+    fn astray(
+        &self,
+        authorization: &dyn Authorization,
+        service: &str,
+        endpoint: &str,
+        answer: &Answer,
+    ) -> Option<Option<ActionError>> {
         if answer.status != StatusCode::NOT_FOUND {
             return None;
         }
         // If 404 counts as done, only the API itself may report that the object is gone.
         let is_named = !matches!(self.judgement.failure(404), Some(ErrorClass::Status(_)) | None);
-        match not_found(service, answer) {
-            NotFound::Object => None,
-            NotFound::Unknown => Some(None),
-            NotFound::Path if is_named => Some(None),
-            NotFound::Path => {
+        match authorization.missing(service, answer) {
+            MissingAnswer::Object => None,
+            MissingAnswer::Unknown => Some(None),
+            MissingAnswer::Path if is_named => Some(None),
+            MissingAnswer::Path => {
                 let reason = format!(
                     "{service} at {endpoint}: status 404, which is not this API's answer about a missing object: {}; \
                      does the catalogue name the API's URL?",

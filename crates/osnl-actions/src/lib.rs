@@ -42,6 +42,7 @@
 
 pub mod broker;
 pub mod canary;
+pub mod cloud;
 pub mod driver;
 pub mod dump;
 pub(crate) mod event_names;

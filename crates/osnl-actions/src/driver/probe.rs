@@ -1,5 +1,4 @@
 mod certificate;
-mod cloud;
 mod target;
 
 use std::time::Duration;
@@ -9,7 +8,6 @@ use jiff::tz::TimeZone;
 use osnl_net::http::EXPIRES_SOON;
 
 pub use self::certificate::{client_certificate_probe, server_certificate_probe};
-pub use self::cloud::{catalog_advice, certificate_of_cloud, chosen, cloud_probe, keystone_probe, log_in};
 pub(crate) use self::target::NO_REQUEST;
 pub use self::target::target_probe;
 

@@ -1,17 +1,23 @@
 //! Credentials in the configuration are [`FixedHeader`]. A login that has to fetch a token first
-//! (Keystone) implements [`Authorization`] and is passed to
-//! [`HttpConf::build`](super::HttpConf::build).
+//! (Keystone) is a [`FetchedLogin`], whose [`Authorization`] has the token; [`HttpConf`](super::HttpConf) gets it
+//! from the program that reads the section.
 
+use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use osnl_model::Scrubber;
-use osnl_net::http::Expiry;
 use osnl_net::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use osnl_net::http::{Answer, Expiry, HttpError, HttpOptions};
 use osnl_transport::BoxFuture;
 
+use crate::driver::{Probe, ProbeContext, SharedValues};
 use crate::{ActionError, ErrorClass};
+
+/// The header of a fetched token.
+pub const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 pub trait Authorization: Send + Sync + fmt::Debug {
     /// An error is the attempt's: a class that holds (`Connect`) if the source of the credentials
@@ -29,6 +35,16 @@ pub trait Authorization: Send + Sync + fmt::Debug {
         Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
     }
 
+    /// Appends a path and query to the catalogue's URL of a service.
+    fn below(&self, endpoint: &str, path: &str) -> String {
+        format!("{}{path}", endpoint.trim_end_matches('/'))
+    }
+
+    /// Decides the meaning of a service's 404.
+    fn missing(&self, _service: &str, _answer: &Answer) -> MissingAnswer {
+        MissingAnswer::Unknown
+    }
+
     /// Reports that a service was not found or not reached at the catalogue's URL: the next request
     /// reads the catalogue anew.
     fn misplaced(&self, _service: &str) {}
@@ -41,6 +57,48 @@ pub trait Authorization: Send + Sync + fmt::Debug {
 
     fn secrets(&self) -> Scrubber {
         Scrubber::default()
+    }
+}
+
+/// The meaning of a 404 of a service from the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingAnswer {
+    /// The API reports that the object is gone.
+    Object,
+    /// The API has no such path, or another server has answered.
+    Path,
+    Unknown,
+}
+
+/// A login that fetches its token, as the options of a section describe it.
+pub trait FetchedLogin: Any + fmt::Debug + Send + Sync {
+    /// Makes the source of the header. Sections with the same login share its token by way of `shared`.
+    fn authorization(
+        &self,
+        http: &HttpOptions,
+        shared: &SharedValues,
+    ) -> Result<Arc<dyn Authorization>, HttpError>;
+
+    /// Names the account and the server that issues its tokens, for people.
+    fn account(&self) -> String;
+
+    /// Describes the choice among the catalogue's URLs of a service.
+    fn service(&self, service: &str) -> String;
+
+    /// Logs in, and looks for the URL of a service. Returns no URL if a probe reports a failure, or no service was
+    /// requested.
+    fn probe<'a>(
+        &'a self,
+        context: ProbeContext<'a>,
+        service: Option<&'a str>,
+    ) -> BoxFuture<'a, (Vec<Probe>, Option<String>)>;
+
+    fn is_same(&self, other: &dyn FetchedLogin) -> bool;
+}
+
+impl PartialEq for dyn FetchedLogin {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other)
     }
 }
 

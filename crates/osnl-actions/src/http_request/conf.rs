@@ -19,9 +19,9 @@ use osnl_net::http::{AddressGuard, AllowedHost, ClientCertificate, Method};
 
 pub(super) use self::login::Login;
 use self::table::HttpOptions;
+use super::authorization::{FetchedLogin, TOKEN};
 use super::body::{self, BodyFormat, RequestBody};
 use super::cloud_event::{AttributeTemplates, CloudEventMode};
-use super::keystone;
 use super::literals::Literals;
 use super::message::{CloudEventConf, RequestParts};
 use super::reply::ReplyStatus;
@@ -30,8 +30,7 @@ use super::sign;
 use super::target::{TargetError, UrlTarget};
 use super::verb::{self, HttpVerb};
 use crate::driver::{
-    DriverTable, EVENT, NativeReader, OF_EVERY_DRIVER, OF_REQUESTS, OptionDef, ReadDriver, SectionReader,
-    TlsConf,
+    DriverTable, EVENT, NativeReader as _, OF_EVERY_DRIVER, OF_REQUESTS, OptionDef, SectionReader, TlsConf,
 };
 use crate::statuses::{StatusClasses, Statuses};
 use osnl_delivery::HostLimits;
@@ -55,17 +54,20 @@ pub(super) struct HttpSettings {
     pub(super) hosts: Option<HostLimits>,
 }
 
-impl ReadDriver for HttpConf {
-    const TABLE: DriverTable = table::TABLE;
+/// Reads the login of a section with `auth = keystone`.
+pub type LoginReader = fn(&mut SectionReader<'_>) -> Option<Arc<dyn FetchedLogin>>;
 
-    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
+impl HttpConf {
+    pub const TABLE: DriverTable = table::TABLE;
+
+    pub fn read(reader: &mut SectionReader<'_>, fetched: LoginReader) -> Option<Self> {
         let own = HttpOptions::read(reader);
         let method = method(reader);
         let target = target(reader);
         let query = pairs(reader, "query.");
         let body = body(reader);
         let secrets = secrets(reader);
-        let login = login::login(reader);
+        let login = login::login(reader, fetched);
         let certificate = login::certificate(reader);
         let tls = TlsConf::checked(reader, true);
         let signed = reader.is_set("signing_secret");
@@ -135,7 +137,7 @@ impl ReadDriver for HttpConf {
 }
 
 fn catalogue(reader: &mut SectionReader<'_>, target: &UrlTarget, login: Option<&Login>) -> Option<()> {
-    if target.service().is_some() && !matches!(login, Some(Login::Keystone(_))) {
+    if target.service().is_some() && !matches!(login, Some(Login::Fetched(_))) {
         let problem = "names a service of the catalogue, which needs a login to Keystone";
         return reader.refuse("url", problem, "set auth = keystone, or write a fixed scheme and host");
     }
@@ -281,7 +283,7 @@ fn headers(reader: &mut SectionReader<'_>, signed: bool) -> Option<Vec<(HeaderNa
         let option = format!("header.{key}");
         let taken = |name: &HeaderName| match name {
             name if is_connection_header(name) => Some("the connection"),
-            name if auth == "keystone" && *name == keystone::HEADER => Some("auth"),
+            name if auth == "keystone" && *name == TOKEN => Some("auth"),
             name if ["basic", "bearer"].contains(&auth.as_str()) && *name == AUTHORIZATION => Some("auth"),
             name if event && is_attribute(name) => Some("cloudevents"),
             name if *name == CONTENT_TYPE => Some("content_type"),

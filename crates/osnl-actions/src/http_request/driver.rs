@@ -9,23 +9,18 @@ use osnl_config::written_secrets;
 use osnl_model::{Notification, Scrubber, mask_text};
 use osnl_net::http::header::{HeaderName, HeaderValue};
 use osnl_net::http::{Client, HttpError, HttpOptions, Pool, Url};
-use osnl_net::openstack::{Cloud, CloudConf};
 use osnl_transport::BoxFuture;
 
 use super::HttpAction;
-use super::authorization::Authorization;
+use super::authorization::{Authorization, FetchedLogin};
 use super::conf::{HttpConf, Login};
-use super::keystone::Keystone;
 use super::message::RequestSubject;
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, NO_REQUEST, Preview, Probe, ProbeContext,
-    ProbeVerdict, Retries, SentLogin, Traits, certificate_of_cloud, client_certificate_probe, cloud_probe,
-    login_at, silent, target_probe,
+    ProbeVerdict, Retries, SentLogin, SharedValues, Traits, client_certificate_probe, login_at, silent,
+    target_probe,
 };
-
-/// The limit of one request to Keystone, besides the attempt's own time-out.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl HttpConf {
     fn http(&self, http: &HttpOptions) -> HttpOptions {
@@ -41,6 +36,15 @@ impl HttpConf {
     pub fn build(
         &self,
         http: &HttpOptions,
+        authorization: Option<Arc<dyn Authorization>>,
+    ) -> Result<HttpAction, HttpError> {
+        self.built(http, &SharedValues::default(), authorization)
+    }
+
+    fn built(
+        &self,
+        http: &HttpOptions,
+        shared: &SharedValues,
         authorization: Option<Arc<dyn Authorization>>,
     ) -> Result<HttpAction, HttpError> {
         let own = self.http(http);
@@ -59,24 +63,14 @@ impl HttpConf {
             (Some(other), _) => Some(other),
             (None, None) => None,
             (None, Some(Login::Fixed(login))) => Some(Arc::new(login.clone()) as Arc<dyn Authorization>),
-            (None, Some(Login::Keystone(cloud))) => {
-                Some(keystone(Cloud::new((**cloud).clone(), http, LOGIN_TIMEOUT)?))
-            }
+            (None, Some(Login::Fetched(login))) => Some(login.authorization(http, shared)?),
         };
         Ok(HttpAction::new(self, own, away, authorization))
     }
 
-    fn built(&self, context: &BuildContext<'_>) -> Result<HttpAction, HttpError> {
-        let shared = match self.logs_in() {
-            Some(cloud) => Some(keystone(context.logins.cloud(cloud, context.http, LOGIN_TIMEOUT)?)),
-            None => None,
-        };
-        self.build(context.http, shared)
-    }
-
-    fn logs_in(&self) -> Option<&CloudConf> {
+    fn logs_in(&self) -> Option<&dyn FetchedLogin> {
         match &self.0.login {
-            Some(Login::Keystone(cloud)) => Some(cloud),
+            Some(Login::Fetched(login)) => Some(&**login),
             Some(Login::Fixed(_)) | None => None,
         }
     }
@@ -98,7 +92,7 @@ impl HttpConf {
 impl DriverConf for HttpConf {
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         let error = |error| DriverError::Http { action: context.name.clone(), error };
-        Ok(Arc::new(self.built(context).map_err(error)?))
+        Ok(Arc::new(self.built(context.http, context.shared, None).map_err(error)?))
     }
 
     fn does(&self) -> String {
@@ -125,15 +119,12 @@ impl DriverConf for HttpConf {
             let (name, value) = login.shown();
             let who = match login {
                 Login::Fixed(_) => String::new(),
-                Login::Keystone(cloud) => format!(", of {} at {}", cloud.shown(), cloud.auth_url),
+                Login::Fetched(login) => format!(", of {}", login.account()),
             };
             lines.push(("login", format!("{}: {value}{who}", as_sent(&name))));
         }
-        if let (Some(service), Some(cloud)) = (self.0.message.target.service(), self.logs_in()) {
-            let region = cloud.region.as_ref().map(|region| format!(" in region {region}"));
-            let region = region.unwrap_or_default();
-            let which = format!("the {} URL of {service}{region} in Keystone's catalogue", cloud.interface);
-            lines.push(("service", which));
+        if let (Some(service), Some(login)) = (self.0.message.target.service(), self.logs_in()) {
+            lines.push(("service", login.service(service)));
         }
         if let Some(certificate) = &self.0.certificate {
             lines.push(("shows", format!("the certificate in {}", certificate.certificate.display())));
@@ -216,13 +207,12 @@ impl DriverConf for HttpConf {
             let mut probes = Vec::new();
             let mut place = target.origin().cloned();
             let mut left = context.deadline;
-            if let Some(conf) = self.logs_in() {
+            if let Some(login) = self.logs_in() {
                 // The service that the login finds has to be reached in the same time.
-                let time = left.mul_f64(if target.service().is_some() { 0.6 } else { 1.0 });
-                let service = target.service();
-                let (probe, found) = cloud_probe(context.section, conf, context.http, service, time).await;
-                probes.push(probe);
-                probes.extend(certificate_of_cloud(context.section, conf));
+                let deadline = left.mul_f64(if target.service().is_some() { 0.6 } else { 1.0 });
+                let (found_out, found) =
+                    login.probe(ProbeContext { deadline, ..context }, target.service()).await;
+                probes.extend(found_out);
                 if let Some(endpoint) = found {
                     left = left.mul_f64(0.4);
                     place = Url::parse(&endpoint).ok();
@@ -270,10 +260,6 @@ impl HttpConf {
             }
         }
     }
-}
-
-fn keystone(cloud: Cloud) -> Arc<dyn Authorization> {
-    Arc::new(Keystone::new(cloud))
 }
 
 fn as_sent(name: &HeaderName) -> String {

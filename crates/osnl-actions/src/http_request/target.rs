@@ -18,7 +18,6 @@
 use osnl_config::template::{Escape, Names, Template, TemplateError};
 use osnl_config::written_secrets;
 use osnl_net::http::{Url, UrlError};
-use osnl_net::openstack::below;
 
 const CATALOG: &str = "catalog:";
 /// The host of a service until the catalogue is read; it never resolves (RFC 2606).
@@ -142,10 +141,6 @@ impl UrlTarget {
         written.is_some_and(|written| Segments::of(url.path_and_query()).steps > written.steps)
     }
 
-    pub(super) fn placed(&self, url: &Url, endpoint: &str) -> Result<Url, UrlError> {
-        Url::parse(&below(endpoint, self.below_service(url)))
-    }
-
     /// Returns a rendered URL for people: `catalog:dns/v2/zones`, without secrets in its query.
     pub(super) fn shown(&self, url: &Url) -> String {
         written_secrets::masked_url(&match &self.host {
@@ -154,7 +149,8 @@ impl UrlTarget {
         })
     }
 
-    fn below_service<'a>(&self, url: &'a Url) -> &'a str {
+    /// Returns the path and query of a rendered URL that the service's own URL precedes.
+    pub(super) fn below_service<'a>(&self, url: &'a Url) -> &'a str {
         let rest = url.path_and_query();
         let slash = service(self.source()).is_some_and(|(_, rest)| rest.starts_with('/'));
         if slash { rest } else { rest.trim_start_matches('/') }

@@ -1,17 +1,20 @@
 mod messages;
 mod properties;
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use osnl_config::sections::{Dialect, Findings, Layers, Schema, SectionDef, SectionReader, repeated};
 use osnl_config::template::Names;
 use osnl_config::{ConfigErrors, Ini, OptionDef, in_order, secret_file};
 use osnl_model::{Notification, Priority};
+use osnl_net::http::{HttpError, HttpOptions};
+use osnl_transport::BoxFuture;
 use serde_json::json;
 
-use super::HttpConf;
 use super::message::RequestSubject;
-use crate::driver::{ACTION, CallRequest, DriverConf as _, Preview, ReadDriver as _};
+use super::{Authorization, FetchedLogin, FixedHeader, HttpConf};
+use crate::driver::{ACTION, CallRequest, DriverConf as _, Preview, Probe, ProbeContext, SharedValues};
 use osnl_delivery::HostLimits;
 
 static SCHEMA: Schema = Schema {
@@ -40,6 +43,36 @@ const fn option(name: &'static str) -> OptionDef {
     OptionDef::new(name, "text", "")
 }
 
+/// A login that has a token, and no catalogue.
+#[derive(Debug)]
+struct Stranger;
+
+impl FetchedLogin for Stranger {
+    fn authorization(&self, _: &HttpOptions, _: &SharedValues) -> Result<Arc<dyn Authorization>, HttpError> {
+        Ok(Arc::new(FixedHeader::bearer("t").unwrap()))
+    }
+
+    fn account(&self) -> String {
+        "a stranger".to_owned()
+    }
+
+    fn service(&self, service: &str) -> String {
+        service.to_owned()
+    }
+
+    fn probe<'a>(
+        &'a self,
+        _: ProbeContext<'a>,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, (Vec<Probe>, Option<String>)> {
+        Box::pin(std::future::ready((Vec::new(), None)))
+    }
+
+    fn is_same(&self, _: &dyn FetchedLogin) -> bool {
+        true
+    }
+}
+
 fn load(lines: &str) -> Result<HttpConf, ConfigErrors> {
     let text = format!(
         "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npriorities = info\n\
@@ -53,7 +86,7 @@ fn load(lines: &str) -> Result<HttpConf, ConfigErrors> {
     let mut findings = Findings::default();
     let section = layers.sections.iter().find(|section| section.def.kind == ACTION).unwrap();
     let mut reader = SectionReader { file: "a.conf", layers: &layers, section, findings: &mut findings };
-    let conf = HttpConf::read(&mut reader);
+    let conf = HttpConf::read(&mut reader, |_| Some(Arc::new(Stranger)));
     errors.extend(findings.errors);
     in_order(&mut errors, |error| &error.0, &["a.conf".to_owned()]);
     match conf {

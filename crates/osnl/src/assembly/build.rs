@@ -16,7 +16,8 @@ use super::orphans::follow_releases;
 use super::parts::{AssemblyParts, Transports, real};
 use super::silence;
 use crate::action::Action;
-use crate::action::driver::{BuildContext, Interest, Logins, SharedObserver};
+use crate::action::cloud::Logins;
+use crate::action::driver::{BuildContext, Interest, SharedObserver, SharedValues};
 use crate::action::http::HttpOptions;
 use crate::control::{ControlHandler, SocketPlace, Store};
 use crate::daemon::Daemon;
@@ -64,7 +65,7 @@ impl Native {
         for warning in proxy_warnings(http) {
             tracing::warn!(warning, "the environment has a warning");
         }
-        let logins = Logins::default();
+        let shared = SharedValues::default();
         if let Some(folder) = self.state_folder() {
             crate::state_dir::judge(&folder)?;
         }
@@ -94,8 +95,8 @@ impl Native {
             alarms: BrokerAlarms::default(),
             transports: HashMap::new(),
             rules: HashMap::new(),
-            asking: self.asking(http, &logins, |_| None)?,
-            logins,
+            asking: self.asking(http, &shared, |_| None)?,
+            shared,
         };
         follow_releases(&parts.opened, &parts.guards);
         let mut listeners = Vec::new();
@@ -155,10 +156,10 @@ impl Native {
     pub(super) fn asking(
         &self,
         http: &HttpOptions,
-        logins: &Logins,
+        shared: &SharedValues,
         before: impl Fn(&EnrichConf) -> Option<EnrichmentStep>,
     ) -> Result<HashMap<Arc<str>, EnrichmentStep>, BuildError> {
-        let mut asking = HashMap::new();
+        let (logins, mut asking) = (shared.value::<Logins>(), HashMap::new());
         for conf in &self.enrichments {
             if let Some(step) = before(conf) {
                 asking.insert(conf.name.clone(), step);
@@ -292,8 +293,8 @@ impl ListenerConf {
 impl ActionConf {
     /// Builds the action without enrichments. Connects to nothing, and opens no file.
     pub fn open(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, BuildError> {
-        let (logins, counters) = (Logins::default(), Arc::default());
-        let context = BuildContext { name: &self.name, http, logins: &logins, counters: &counters };
+        let (shared, counters) = (SharedValues::default(), Arc::default());
+        let context = BuildContext { name: &self.name, http, shared: &shared, counters: &counters };
         Ok(self.driver.conf().action(&context)?)
     }
 
@@ -301,7 +302,7 @@ impl ActionConf {
         let action = self.driver.conf().action(&BuildContext {
             name: &self.name,
             http: &parts.http,
-            logins: &parts.logins,
+            shared: &parts.shared,
             counters: &parts.counters,
         })?;
         let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();

@@ -7,7 +7,7 @@ use osnl_transport::{Transport, TransportError};
 use super::build::OpenedJournal;
 use super::canary::Way;
 use super::error::BuildError;
-use crate::action::driver::{Logins, SharedObserver};
+use crate::action::driver::{SharedObserver, SharedValues};
 use crate::action::http::HttpOptions;
 use crate::daemon::DaemonState;
 use crate::enrich::EnrichmentStep;
@@ -44,7 +44,7 @@ pub(super) struct AssemblyParts {
     pub(super) transports: HashMap<String, Arc<dyn Transport>>,
     pub(super) rules: HashMap<Arc<str>, Arc<LiveRules>>,
     pub(super) asking: HashMap<Arc<str>, EnrichmentStep>,
-    pub(super) logins: Logins,
+    pub(super) shared: SharedValues,
 }
 
 pub(super) fn real(conf: &ListenerConf) -> Result<Arc<dyn Transport>, TransportError> {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use osnl_config::ConfigError;
 
 use super::error::BuildError;
-use crate::action::driver::{ACTION, BuildContext, DriverError, ENRICH, Logins};
+use crate::action::cloud::Logins;
+use crate::action::driver::{ACTION, BuildContext, DriverError, ENRICH, SharedValues};
 use crate::action::http::{HttpError, HttpOptions};
 use crate::journal::sqlite::{self, OpenError};
 use crate::native::kinds::{DEFAULT, JOURNAL, LISTENER};
@@ -20,7 +21,8 @@ use crate::state_dir::UnsafePlace;
 impl Native {
     #[must_use]
     pub fn refusals(&self, http: &HttpOptions) -> Vec<BuildError> {
-        let (logins, counters) = (Logins::default(), Arc::default());
+        let (shared, counters) = (SharedValues::default(), Arc::default());
+        let logins = shared.value::<Logins>();
         let mut refusals: Vec<BuildError> = self.unusable_place().into_iter().collect();
         // A listener without an enabled rule is not started.
         for (conf, _) in self.heard() {
@@ -28,7 +30,7 @@ impl Native {
             refusals.extend(conf.transport().err().map(error));
         }
         for conf in &self.actions {
-            let context = BuildContext { name: &conf.name, http, logins: &logins, counters: &counters };
+            let context = BuildContext { name: &conf.name, http, shared: &shared, counters: &counters };
             refusals.extend(conf.driver.conf().action(&context).err().map(BuildError::from));
         }
         for conf in &self.enrichments {

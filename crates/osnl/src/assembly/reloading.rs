@@ -30,7 +30,7 @@ use super::exits::{self, LeavingListener};
 use super::orphans::follow_releases;
 use super::parts::{AssemblyParts, MakeTransport, real};
 use super::{reload_summary, secrets};
-use crate::action::driver::{DriverError, Logins};
+use crate::action::driver::{DriverError, SharedValues};
 use crate::action::http::HttpOptions;
 use crate::control::ControlHandler;
 use crate::daemon::{
@@ -268,8 +268,8 @@ impl RunningDaemon {
             let before = old.enrichments.iter().find(|before| before.name == enrich.name);
             !is_other(ENRICH, &enrich.name) && before.is_some_and(|before| before.cloud == enrich.cloud)
         };
-        parts.logins = Logins::default();
-        let asking = conf.asking(&parts.http, &parts.logins, |enrich| {
+        parts.shared = SharedValues::default();
+        let asking = conf.asking(&parts.http, &parts.shared, |enrich| {
             self.parts.asking.get(&enrich.name).filter(|_| asks_as_before(enrich)).cloned()
         })?;
         parts.asking = asking;

@@ -15,7 +15,7 @@ use osnl_transport::Declare;
 use super::kinds::{ACTION, LISTENER};
 use super::{ActionConf, ListenerConf, OverflowPolicy, RuleConf};
 use crate::action::canary::CanaryDriver;
-use crate::action::driver::ActionDriver;
+use crate::action::driver::{ActionDriver, ReadDriver as _};
 use crate::delivery::{
     BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, RetryPolicy, WhenExhausted,
 };
@@ -105,7 +105,7 @@ pub(super) fn add(
     rules.insert(0, RuleConf { rule, listeners, enabled: true, guard: None, expect: None });
     actions.push(ActionConf {
         name,
-        driver: ActionDriver::of(CanaryDriver),
+        driver: ActionDriver::new(CanaryDriver::TABLE, CanaryDriver),
         delivery: DeliverySettings {
             concurrency: 1,
             timeout: Duration::from_secs(30),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
 use super::{LoadedConf, programs};
-use crate::action::driver::cloud_content;
+use crate::action::cloud;
 
 pub(crate) struct ConfigurationValues(Vec<(String, SectionValues)>);
 
@@ -185,7 +185,7 @@ fn named_file(layers: &Layers, section: &RawSection, option: &str) -> Option<Nam
     let content = match option {
         "cloud" => {
             let clouds_file = resolved("clouds_file").filter(|file| !file.is_empty());
-            cloud_content(&value, clouds_file.map(PathBuf::from))?
+            cloud::content(&value, clouds_file.map(PathBuf::from))?
         }
         // The value of the cloud covers this file.
         "clouds_file" => return None,

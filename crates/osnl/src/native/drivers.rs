@@ -11,11 +11,11 @@ use osnl_config::sections::{DriverTable, Schema, SectionDef};
 
 use super::kinds::ACTION;
 use super::schema::SCHEMA;
+use crate::action::cloud::HTTP;
 use crate::action::driver::DriverEntry;
 use crate::action::dump::DumpConf;
 use crate::action::exec::ExecConf;
 use crate::action::file::FileConf;
-use crate::action::http_request::HttpConf;
 use crate::action::k2hr3::K2hr3Conf;
 use crate::action::k2hr3_register::K2hr3RegisterConf;
 use crate::action::mail::MailConf;
@@ -25,7 +25,7 @@ use crate::action::syslog::SyslogConf;
 static OWN: LazyLock<Drivers> = LazyLock::new(|| {
     Drivers::of(vec![
         DriverEntry::of::<K2hr3Conf>(),
-        DriverEntry::of::<HttpConf>(),
+        HTTP,
         DriverEntry::of::<DumpConf>(),
         DriverEntry::of::<ExecConf>(),
         DriverEntry::of::<FileConf>(),

@@ -8,7 +8,8 @@ use osnl_config::{Kind as Type, OptionDef, Options as _, Rate, ReadBySection, op
 use osnl_net::openstack::Kind;
 use serde_json::Value;
 
-use crate::action::driver::{NativeReader as _, TEMPLATE_NAMES, cloud};
+use crate::action::cloud;
+use crate::action::driver::{NativeReader as _, TEMPLATE_NAMES};
 use crate::enrich::{EnrichConf, Limits, OnError};
 
 const KINDS: &str = "server, port, floatingip, flavor, image, project, user, node, network, \
@@ -61,7 +62,7 @@ pub(super) fn enrich(reader: &mut SectionReader<'_>, all: &[&str]) -> Option<Enr
     let own = reader.name().to_owned();
     let others: Vec<&str> = all.iter().copied().filter(|name| *name != own).collect();
     let id = reader.compiled("id", |text| Template::compile(text, &others));
-    let cloud = cloud(reader);
+    let cloud = cloud::read(reader);
     let EnrichOptions { cache_size, cache_ttl, negative_ttl, timeout, rate, default, on_error, .. } =
         EnrichOptions::read(reader)?;
     Some(EnrichConf {

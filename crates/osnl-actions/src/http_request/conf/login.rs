@@ -1,15 +1,16 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use osnl_config::OptionValue;
 use osnl_config::words;
 use osnl_net::http::ClientCertificate;
 use osnl_net::http::header::HeaderName;
-use osnl_net::openstack::CloudConf;
 
-use super::super::authorization::{Authorization as _, FixedHeader};
-use super::super::keystone;
+use super::super::authorization::{Authorization as _, FetchedLogin, FixedHeader, TOKEN};
 use super::super::sign::Signer;
-use crate::driver::{LOGIN, OptionDef, SectionReader, cloud};
+use super::LoginReader;
+use super::table::OF_KEYSTONE;
+use crate::driver::{OptionDef, SectionReader};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Auth {
@@ -26,24 +27,22 @@ words! {
 #[derive(Clone, Debug)]
 pub(in super::super) enum Login {
     Fixed(FixedHeader),
-    Keystone(Box<CloudConf>),
+    Fetched(Arc<dyn FetchedLogin>),
 }
 
 impl Login {
     pub(in super::super) fn shown(&self) -> (HeaderName, String) {
         match self {
             Self::Fixed(login) => login.shown(),
-            Self::Keystone(_) => keystone::shown(),
+            Self::Fetched(_) => (TOKEN, "***".to_owned()),
         }
     }
 }
 
-pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
+pub(super) fn login(reader: &mut SectionReader<'_>, fetched: LoginReader) -> Option<Option<Login>> {
     let auth: Auth = OptionValue::valid(reader, "auth")?;
-    let shared = ["username", "password", "verify", "ca_file"];
-    let of_keystone = LOGIN.iter().map(|(option, _)| *option).chain(["cloud", "clouds_file"]);
     let mut misplaced = Vec::new();
-    for option in of_keystone.filter(|option| !shared.contains(option)) {
+    for option in OF_KEYSTONE {
         if auth != Auth::Keystone && reader.is_set(option) {
             misplaced.push((option, "requires auth = keystone"));
         }
@@ -64,7 +63,7 @@ pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
     }
     match auth {
         Auth::None => Some(None),
-        Auth::Keystone => Some(Some(Login::Keystone(Box::new(cloud(reader)?)))),
+        Auth::Keystone => Some(Some(Login::Fetched(fetched(reader)?))),
         Auth::Basic => {
             let user = reader.required("username", "write the name to log in with");
             let password = reader.required("password", "write it, or file:///path");

@@ -11,10 +11,8 @@ use osnl_net::http::FailureClass;
 use osnl_net::openstack::{ApiError, Cloud, Kind, LoggedIn};
 
 use super::Native;
-use crate::action::driver::Probe;
-use crate::action::driver::probe::{
-    catalog_advice, certificate_of_cloud, chosen, keystone_probe, log_in, silent,
-};
+use crate::action::cloud::{catalog_advice, certificate_of_cloud, chosen, keystone_probe, log_in};
+use crate::action::driver::{Probe, silent};
 use crate::action::http::HttpOptions;
 use crate::enrich::EnrichConf;
 

@@ -4,11 +4,11 @@ use osnl_net::openstack::{
     ApiError, Cloud, CloudConf, CloudLogin, GIVE_IT_TLS, LoggedIn, SET_REGION, Scope, ServiceUrl,
 };
 
-use super::{Probe, ProbeVerdict, client_certificate_probe, silent};
+use crate::driver::{Probe, ProbeVerdict, client_certificate_probe, silent};
 use osnl_net::http::{FailureClass, HttpOptions};
 
 /// Logs in and searches within the deadline. `None` if the probe reports a failure, or no service was requested.
-pub async fn cloud_probe(
+pub(super) async fn cloud_probe(
     section: &str,
     conf: &CloudConf,
     http: &HttpOptions,

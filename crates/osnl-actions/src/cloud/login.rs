@@ -4,9 +4,9 @@ use osnl_config::{nearest, typed};
 use osnl_net::http::Verification;
 use osnl_net::openstack::{CloudConf, CloudVariables, Clouds, CloudsError, Fields};
 
-use super::{ENRICH, NativeReader as _, SectionReader, login_at};
+use crate::driver::{ENRICH, NativeReader as _, SectionReader, login_at};
 
-pub const LOGIN: [(&str, &str); 18] = [
+const LOGIN: [(&str, &str); 18] = [
     ("auth_type", "auth_type"),
     ("auth_url", "auth_url"),
     ("username", "username"),
@@ -27,7 +27,8 @@ pub const LOGIN: [(&str, &str); 18] = [
     ("ca_file", "cacert"),
 ];
 
-pub fn cloud(reader: &mut SectionReader<'_>) -> Option<CloudConf> {
+/// Reads the login of a section: `cloud` of a clouds.yaml, or `auth_url` and what belongs to it.
+pub fn read(reader: &mut SectionReader<'_>) -> Option<CloudConf> {
     let mut written = Vec::new();
     for (option, field) in LOGIN {
         if reader.is_set(option) {
