@@ -46,7 +46,6 @@ pub use self::template_names::TEMPLATE_NAMES;
 pub(crate) use self::template_names::{EVENT, OF_EVERY_DRIVER, OF_REQUESTS};
 pub use self::tls::{TlsConf, UNVERIFIED};
 use crate::Action;
-use crate::http_request::FetchedLogin;
 use crate::statuses::Statuses;
 pub use osnl_config::OptionDef;
 pub use osnl_config::sections::{DriverTable, SectionReader};
@@ -156,6 +155,13 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether a login that it fetches is the same as that of its section before a reload. Files outside the section may
+    /// have changed it, and the action is then built anew.
+    fn has_login_of(&self, before: &dyn DriverConf) -> bool {
+        let _ = before;
+        true
+    }
+
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview;
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>>;
@@ -204,8 +210,6 @@ pub struct Traits<'a> {
     pub asks: Option<&'a Arc<str>>,
     pub interest: Option<Interest>,
     pub takes_enrichments: bool,
-    /// The login that the driver fetches. A reload that finds another one builds the action anew.
-    pub logs_in: Option<&'a dyn FetchedLogin>,
     pub destroys: bool,
     /// The limits of each host that an event names; `None` if events name no host.
     pub hosts: Option<HostLimits>,
@@ -223,7 +227,6 @@ impl Default for Traits<'_> {
             asks: None,
             interest: None,
             takes_enrichments: true,
-            logs_in: None,
             destroys: false,
             hosts: None,
             gathers: None,

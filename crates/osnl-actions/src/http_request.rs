@@ -6,13 +6,14 @@
 
 mod authorization;
 mod body;
-pub(crate) mod cloud_event;
+pub mod cloud_event;
 mod conf;
 mod driver;
 mod literals;
 mod message;
 mod reply;
 mod secrets;
+mod sent;
 mod sign;
 mod target;
 #[cfg(test)]
@@ -37,7 +38,7 @@ pub use self::authorization::{Authorization, FetchedLogin, FixedHeader, MissingA
 pub use self::conf::{HttpConf, LoginReader};
 use self::message::{RequestParts, RequestSubject};
 use self::reply::ReplyStatus;
-use super::sent::request_text;
+pub use self::sent::request_text;
 use super::statuses::StatusClasses;
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 

@@ -26,7 +26,7 @@ pub use self::conf::K2hr3Conf;
 pub(crate) use self::conf::api_url;
 pub use self::deletions::{DELETIONS, K2hr3Events};
 pub use self::parameters::{HostParameters, Unusable};
-use super::sent::request_text;
+use super::http_request::request_text;
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;

@@ -53,7 +53,6 @@ pub mod k2hr3;
 pub mod k2hr3_register;
 pub mod mail;
 pub mod publish;
-mod sent;
 pub mod statuses;
 pub mod syslog;
 pub mod transport_url;

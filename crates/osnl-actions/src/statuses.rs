@@ -2,6 +2,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use osnl_config::typed::ValueRefusal;
+use osnl_config::{Kind, OptionDef, OptionValue, shown};
+
 use crate::ErrorClass;
 
 const SEE_OTHER: u16 = 303;
@@ -62,6 +65,24 @@ impl FromStr for Statuses {
             None => class(item).map_or_else(|| number(item).map(|status| status..=status), Ok),
         };
         text.split(',').map(range).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl OptionValue for Statuses {
+    const KIND: Kind = Kind::Form("statuses");
+
+    fn parse(text: &str, option: &OptionDef) -> Result<Self, ValueRefusal> {
+        if option.name == "success" && text.trim().is_empty() {
+            let allowed = "write 2xx, or remove the line";
+            return Err(ValueRefusal::new("is empty: no request could succeed", allowed));
+        }
+        text.parse().map_err(|_| {
+            let allowed = match option.name == "retry" && text.trim().len() < 3 {
+                true => "retry names statuses, such as 429, 5xx; the number of attempts is max_attempts",
+                false => "write 2xx, 304",
+            };
+            ValueRefusal::new(format!("{} is not a list of statuses", shown(text)), allowed)
+        })
     }
 }
 

@@ -26,7 +26,7 @@ use serde_json::{Map, Value};
 
 use crate::driver::OF_EVERY_DRIVER;
 
-pub(crate) const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
+pub const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,20 +39,24 @@ pub(super) const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|ur
 pub(super) const TYPE: &str = "org.openstack.{{ event_type }}";
 pub(super) const SUBJECT: &str = "{{ resource.id|default('') }}";
 
+/// The templates of the attributes that an action may set.
 #[derive(Clone, Debug)]
-pub(crate) struct AttributeTemplates {
+pub struct AttributeTemplates {
     pub(super) source: Template,
     pub(super) kind: Template,
     pub(super) subject: Template,
 }
 
 impl AttributeTemplates {
-    pub(crate) fn usual() -> Option<Self> {
+    /// Returns the templates of an action without options of its own.
+    #[must_use]
+    pub fn usual() -> Option<Self> {
         let compiled = |text: &str| Template::compile(text, &OF_EVERY_DRIVER).ok();
         Some(Self { source: compiled(SOURCE)?, kind: compiled(TYPE)?, subject: compiled(SUBJECT)? })
     }
 
-    pub(crate) fn of(&self, names: &Names, id: String) -> Result<CloudEvent, String> {
+    /// Renders the attributes of an event. The headers or the object check them.
+    pub fn event(&self, names: &Names, id: String) -> Result<CloudEvent, String> {
         let text = |option: &str, template: &Template| {
             template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
         };
@@ -69,7 +73,7 @@ impl AttributeTemplates {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CloudEvent {
+pub struct CloudEvent {
     pub(crate) id: String,
     pub(crate) source: String,
     pub(crate) kind: String,
@@ -122,7 +126,7 @@ impl CloudEvent {
 
     /// Returns the event as an object, for structured mode; `data` is of this content type. JSON
     /// data stays JSON with its numbers unchanged.
-    pub(crate) fn structured(
+    pub fn structured(
         &self,
         headers: &mut HeaderMap,
         content_type: &str,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use osnl_config::template::{Escape, Template};
 use osnl_config::typed::ValueRefusal;
-use osnl_config::{Kind, OptionValue, Options as _, nearest, shown, words};
+use osnl_config::{OptionValue, Options as _, nearest, shown, words};
 use osnl_net::http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -455,24 +455,6 @@ fn judgement(reader: &mut SectionReader<'_>) -> Option<StatusClasses> {
         }
     }
     Some(StatusClasses { success, retry, last })
-}
-
-impl OptionValue for Statuses {
-    const KIND: Kind = Kind::Form("statuses");
-
-    fn parse(text: &str, option: &OptionDef) -> Result<Self, ValueRefusal> {
-        if option.name == "success" && text.trim().is_empty() {
-            let allowed = "write 2xx, or remove the line";
-            return Err(ValueRefusal::new("is empty: no request could succeed", allowed));
-        }
-        text.parse().map_err(|_| {
-            let allowed = match option.name == "retry" && text.trim().len() < 3 {
-                true => "retry names statuses, such as 429, 5xx; the number of attempts is max_attempts",
-                false => "write 2xx, 304",
-            };
-            ValueRefusal::new(format!("{} is not a list of statuses", shown(text)), allowed)
-        })
-    }
 }
 
 fn allow_hosts(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<AllowedHost>> {

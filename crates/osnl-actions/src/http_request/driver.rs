@@ -1,5 +1,6 @@
 //! The driver of `driver = http`: builds, explains, previews and probes the action.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -162,7 +163,12 @@ impl DriverConf for HttpConf {
     }
 
     fn traits(&self) -> Traits<'_> {
-        Traits { hosts: self.0.hosts, logs_in: self.logs_in(), ..Traits::default() }
+        Traits { hosts: self.0.hosts, ..Traits::default() }
+    }
+
+    fn has_login_of(&self, before: &dyn DriverConf) -> bool {
+        let before = (before as &dyn Any).downcast_ref::<Self>();
+        before.is_some_and(|before| before.logs_in() == self.logs_in())
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {

@@ -241,7 +241,7 @@ impl CloudEventConf {
             (Some(id), None) => id.to_owned(),
             (None, _) => about.key.to_owned(),
         };
-        self.attributes.of(names, id)
+        self.attributes.event(names, id)
     }
 }
 

@@ -293,7 +293,7 @@ fn utf8(content_type: &'static str) -> Properties {
 
 impl CloudEvents {
     fn message(&self, names: &Names, id: &str) -> Result<OutgoingMessage, String> {
-        let event = self.attributes.of(names, id.to_owned())?;
+        let event = self.attributes.event(names, id.to_owned())?;
         let data = match &self.data {
             Some(template) => value(names, template)?,
             None => mask_secrets(&names.notification().payload),

@@ -282,7 +282,7 @@ impl RunningDaemon {
                 continue;
             };
             if is_other(ACTION, &action.name)
-                || before.driver.conf().traits().logs_in != action.driver.conf().traits().logs_in
+                || !action.driver.conf().has_login_of(before.driver.conf())
                 || action.enrich.iter().chain(action.driver.conf().traits().asks).any(asks_otherwise)
                 || action.on_failure.as_ref().is_some_and(|to| is_other(ACTION, &to.action))
             {

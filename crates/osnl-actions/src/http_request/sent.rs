@@ -3,7 +3,8 @@ use osnl_net::http::Request;
 const BODY: usize = 2048;
 const VALUE: usize = 200;
 
-pub(crate) fn request_text(request: &Request, url: &str) -> String {
+/// Returns a request for people, cut: `url` is the one without secrets.
+pub fn request_text(request: &Request, url: &str) -> String {
     let mut text = format!("{} {url}\n", request.method);
     for (name, value) in &request.headers {
         let value = String::from_utf8_lossy(value.as_bytes());
